@@ -1,0 +1,12 @@
+"""What goes out: limits, lanes, leases, retry. Knows neither Telegram's library nor HTTP nor a database.
+
+Read in this order:
+
+    messages, outcomes, errors   the values that travel
+    limits, gates, turns         the rules: how many in how long, whose turn it is
+    retry                        how long a failed message waits
+    ports/                       what the engine needs of the world: broker, transport, ledger, results, clock
+    dispatcher, worker           the two doors to ``delivery``, which sends one message
+    recoverer, start             lost leases; the schedule rebuilt from the ledger
+    memory_broker                the queue of one process, with ``lanes`` and ``timers`` beside it
+"""

@@ -1,0 +1,62 @@
+"""Everything the engine raises.
+
+    EngineError
+    ├── SettingsError          a value in the settings makes no sense
+    ├── BrokerError
+    │   ├── BrokerUnavailable  it cannot be reached; try again later
+    │   └── LeaseLost          another worker owns the message now
+    ├── LedgerError            the ledger could not be read or written
+    ├── QueueFull              a chat or a bot has too much waiting; nothing was accepted
+    └── StillQueued            accepted, not sent within the time its caller would wait
+
+What Telegram answers is not an error: see ``outcomes``.
+"""
+
+from __future__ import annotations
+
+from engine.messages import ChatId
+
+
+class EngineError(Exception):
+    """The base of all of them."""
+
+
+class SettingsError(EngineError):
+    """A value makes no sense; its sentence names it."""
+
+
+class BrokerError(EngineError):
+    """The queue refused."""
+
+
+class BrokerUnavailable(BrokerError):
+    """The queue cannot be reached. Nothing was done."""
+
+
+class LeaseLost(BrokerError):
+    """Another worker owns the message now. Nothing was settled."""
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(f"lease on message {message_id} was lost")
+        self.message_id = message_id
+
+
+class LedgerError(EngineError):
+    """The ledger could not be read or written. Nothing was recorded."""
+
+
+class QueueFull(EngineError):
+    """Too much is waiting already. The message was not accepted."""
+
+    def __init__(self, bot_id: int, chat_id: ChatId | None, cap: int) -> None:
+        whose = f"bot {bot_id}" if chat_id is None else f"chat {chat_id} of bot {bot_id}"
+        super().__init__(f"{whose} has {cap} messages waiting, which is its cap; submit it again later")
+        self.bot_id, self.chat_id, self.cap = bot_id, chat_id, cap
+
+
+class StillQueued(EngineError):
+    """The message is accepted and waits its turn; its answer is not there yet."""
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(f"message {message_id} is accepted and still waits its turn")
+        self.message_id = message_id

@@ -1,0 +1,93 @@
+"""How many in how long: the limits as versioned data, checked when they are built.
+
+Sources: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from engine.errors import SettingsError
+from engine.messages import ChatId, Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """``count`` places in any ``window_ms``; with ``burst``, a token bucket instead.
+
+    As a bucket: capacity ``burst``, refilled at ``count`` a window. A bucket lets
+    ``burst`` more through than its rate in the first window, so it is right for a
+    rule that is itself a rate with a burst (a private chat's), and leaks where the
+    rule is a window (a bucket of 20 refilled at 20 a minute passes 39 in a minute).
+    ``count`` 0 is no limit.
+    """
+
+    count: int
+    window_ms: int
+    burst: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.count < 0:
+            raise SettingsError(f"a limit of {self.count} is below 0; 0 means no limit")
+        if self.window_ms < 1:
+            raise SettingsError(f"a window of {self.window_ms} ms is shorter than 1 ms")
+        if self.burst is not None and self.burst < 1:
+            raise SettingsError(f"a burst of {self.burst} lets nothing through; it must be at least 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Every limit and weight, as one value. A broker takes a newer ``version`` and ignores an older one.
+
+    Attributes:
+        ceiling: Over all bots. No rule of Telegram's; our own.
+        bot: One bot over all its chats.
+        chat: One private chat: about 1 a second, short bursts are tolerated.
+        group: One group, supergroup or channel: a true sliding window.
+        saved_up: Normal and low leave a bot (and the ceiling) spaced by window / count; this many
+            may leave at once after a pause, and the rest of the places is left for high.
+        guard_ms: How much longer a place stays taken while our own count is in doubt: after a
+            restart, and for a minute after a 429 that it does not explain.
+        shares: How priorities share, by stride scheduling.
+        chat_cap: How many may wait for one chat of one bot; 0 is no cap.
+        bot_cap: The same for one bot.
+    """
+
+    version: int = 1
+    ceiling: Limit = Limit(30, 1_000)
+    bot: Limit = Limit(30, 1_000)
+    chat: Limit = Limit(1, 1_000, burst=3)
+    group: Limit = Limit(20, 60_000)
+    saved_up: int = 5
+    guard_ms: int = 25
+    shares: Mapping[Priority, int] = field(
+        default_factory=lambda: {Priority.HIGH: 16, Priority.NORMAL: 4, Priority.LOW: 1}
+    )
+    chat_cap: int = 10_000
+    bot_cap: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        for priority in Priority:
+            if self.shares.get(priority, 0) < 1:
+                raise SettingsError(f"the share of {priority} is {self.shares.get(priority)}; at least 1")
+        if self.saved_up < 1:
+            raise SettingsError(f"saved_up is {self.saved_up}; at least 1, or nothing would ever leave")
+
+    def of_chat(self, chat_id: ChatId | None) -> Limit | None:
+        """Return the limit of one chat: a group's or a private one's, None where no chat is meant.
+
+        >>> Limits().of_chat(-100123).count, Limits().of_chat("@news").count, Limits().of_chat(7).burst
+        (20, 20, 3)
+        """
+        match chat_id:
+            case None:
+                return None
+            case int():
+                return self.group if chat_id < 0 else self.chat
+            case str():
+                return self.group if chat_id.startswith("@") else None
+
+
+SPACING_PRIORITIES = (Priority.NORMAL, Priority.LOW)
+"""Those that leave spaced; high may use every free place."""

@@ -1,0 +1,165 @@
+"""The values that travel: a message, the right to send it, and how that right ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+ChatId = int | str
+"""Negative for groups and channels, ``@name`` for a public one whose id nobody has told us yet,
+``inline:…`` for a message that Telegram keeps outside of any chat we can see."""
+
+
+class Priority(StrEnum):
+    """Whose turn comes how often; shared 16 : 4 : 1, never strictly."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+PRIORITIES = tuple(Priority)
+
+
+class Guarantee(StrEnum):
+    """What happens to a message of which nobody knows whether it arrived."""
+
+    AT_LEAST_ONCE = "at_least_once"
+    AT_MOST_ONCE = "at_most_once"
+
+
+class Status(StrEnum):
+    """Where a message stands. The last five are final, and each message ends in exactly one of them."""
+
+    QUEUED = "queued"
+    SENDING = "sending"  # marked before an at_most_once call, so that a crash finds it
+    SENT = "sent"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    UNCERTAIN = "uncertain"
+
+
+OPEN = (Status.QUEUED, Status.SENDING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """One Bot API call not yet made.
+
+    Attributes:
+        id: Fixed width, sorts by the time of submission; see ``ids``.
+        bot_id: The number before the colon of the bot's token.
+        chat_id: Whose budget it uses. None: no chat's, only the bot's.
+        method: As Telegram spells it: ``sendMessage``.
+        params: A JSON object without ``chat_id``, ready to be sent as it is.
+        cost: Places it takes in each window: an album takes one for each item.
+        submitted_at_ms: Milliseconds since the epoch, as are all times here.
+        ready_at_ms: Not before this time; 0 is at once.
+        expires_at_ms: Not at or after this time; None is never.
+        dedup_key: The same key of the same bot is accepted once.
+        attempt: Attempts already spent; not 0 only for a message read back from the ledger.
+    """
+
+    id: str
+    bot_id: int
+    chat_id: ChatId | None
+    method: str
+    params: bytes
+    priority: Priority = Priority.NORMAL
+    cost: int = 1
+    submitted_at_ms: int = 0
+    ready_at_ms: int = 0
+    expires_at_ms: int | None = None
+    guarantee: Guarantee = Guarantee.AT_LEAST_ONCE
+    dedup_key: str | None = None
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to send one message until ``expires_at_ms``, and to settle it with this very token.
+
+    Attributes:
+        attempt: 1 for the first.
+        incarnation: Of the broker that gave it; another incarnation refuses it.
+        number: Rises with every lease; a message leased again has a higher one.
+    """
+
+    message: Outgoing
+    attempt: int
+    worker_id: str
+    incarnation: int
+    number: int
+    expires_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Send nothing to one chat, or with ``chat_id`` None from one bot, until a time."""
+
+    bot_id: int
+    chat_id: ChatId | None
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PastSend:
+    """A place that is taken since ``counted_at_ms``, as the ledger remembers it."""
+
+    bot_id: int
+    chat_id: ChatId | None
+    counted_at_ms: int
+    cost: int
+
+
+# How a lease ends. A settlement names one of these.
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The ledger has its final status; the broker forgets it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Back to the head of its lane, which waits for ``delay_ms``; ``spent`` tells whether it cost an attempt."""
+
+    delay_ms: int
+    spent: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class HoldChat:
+    """Telegram asked us to wait: back to the head of its lane, and nothing goes to its chat until then."""
+
+    retry_after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoveChat:
+    """The chat has another id: this message, what waits for the old id, its windows and holds go there."""
+
+    to_chat_id: ChatId
+
+
+@dataclass(frozen=True, slots=True)
+class PauseBot:
+    """The token is dead: back to the head of its lane, and the bot sends nothing until it is resumed."""
+
+
+Then = Done | Again | HoldChat | MoveChat | PauseBot
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The end of a lease.
+
+    Attributes:
+        counted_age_ms: How long ago Telegram counted it at the latest, rounded down. An age, because
+            no two clocks agree. None: the bytes never left, and its places are free at once.
+    """
+
+    lease: Lease
+    then: Then
+    counted_age_ms: int | None

@@ -1,0 +1,46 @@
+"""What the engine needs of the world, as promises. Adapters keep them; tests hold them to it.
+
+broker      the schedule: who may send what, and when
+ledger      the lasting record, from which the schedule can be rebuilt
+transport   one call to Telegram
+results     how an answer finds the caller who waits for it
+clock       what time it is
+"""
+
+from engine.ports.broker import (
+    Admission,
+    Broker,
+    Duplicate,
+    Leased,
+    Queued,
+    QueueStats,
+    Refused,
+    Settled,
+    Verdict,
+)
+from engine.ports.clock import Clock, SystemClock
+from engine.ports.ledger import Accepted, Fault, Known, Ledger, Record
+from engine.ports.results import Result, Results
+from engine.ports.transport import Transport
+
+__all__ = [
+    "Accepted",
+    "Admission",
+    "Broker",
+    "Clock",
+    "Duplicate",
+    "Fault",
+    "Known",
+    "Leased",
+    "Ledger",
+    "QueueStats",
+    "Queued",
+    "Record",
+    "Refused",
+    "Result",
+    "Results",
+    "Settled",
+    "SystemClock",
+    "Transport",
+    "Verdict",
+]

@@ -1,0 +1,172 @@
+"""The schedule: which message goes next, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from engine.limits import Limits
+from engine.messages import ChatId, Hold, Lease, Outgoing, PastSend, Priority, Settlement
+
+BATCH_MAX = 50
+"""Messages in one call of any verb; a caller with more calls again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """It waits in its lane, or is among the leases of the same admission."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """This id was admitted before; nothing was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Too much waits already: for the bot, or with ``chat_id`` for one chat of it; nothing was done."""
+
+    bot_id: int
+    chat_id: ChatId | None
+    cap: int
+
+
+Verdict = Queued | Duplicate | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """What a worker gets.
+
+    Attributes:
+        leases: Send them now, settle each before its deadline.
+        expired: Their ``expires_at_ms`` has come; the broker has forgotten them, record it.
+        wake_at_ms: When something can go next that cannot now; None if only an event can tell
+            (then the doorbell rings). Never later than that time.
+    """
+
+    leases: tuple[Lease, ...] = ()
+    expired: tuple[Outgoing, ...] = ()
+    wake_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """One verdict for each message, in their order, and what may go now: usually these very messages."""
+
+    verdicts: tuple[Verdict, ...]
+    leased: Leased
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Whether the lease was still held, and the holds that followed from it."""
+
+    held: bool
+    holds: tuple[Hold, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """How many are open: each counts once. ``retry`` = tried, and waiting to be tried again.
+
+    Leased ones and ones with a later ``ready_at_ms`` count under their priority.
+    """
+
+    waiting: Mapping[Priority, int]
+    retry: int
+    leased: int
+    bots: Mapping[int, int] = field(default_factory=dict)
+
+
+class Broker(Protocol):
+    """A schedule for messages that the ledger already has.
+
+    **The rule.** A message waits in its *lane* (bot, chat, priority), ordered by id.
+    The head of a lane may go when all of these hold, checked and taken together:
+
+    1.  its ``ready_at_ms`` has come, and its lane waits for no retry;
+    2.  no other message of its chat (of this bot) is in flight; the chat is not held;
+        the chat's gate has room for its cost;
+    3.  the bot is not paused and not held; the bot's gate has room; for normal and
+        low the bot's spacing too; and no higher priority of this bot *saves up*;
+    4.  the ceiling's gate has room; for normal and low the ceiling's spacing too;
+        and no higher priority saves up for the ceiling.
+
+    Among the lanes for which 1 and 2 hold, the turn is chosen in three steps, each time by
+    the lowest pass (see ``turns``): the priority; within it the bot (ties: the lower
+    bot id); within that the chat (ties: the older head). A bot's line for a priority always
+    offers only that one front message: if it costs more than one place and does not
+    fit, the line *saves up* and no lower priority of the same bot goes meanwhile;
+    likewise for the ceiling. (So an album cannot starve behind single messages.)
+
+    A place is taken at the lease and stays taken until it is settled; then it is free again at
+    the time at which Telegram counted it + window (+ guard while our count is in doubt).
+
+    Every verb takes at most ``BATCH_MAX`` messages and raises ``BrokerUnavailable`` when the
+    broker cannot be reached, and then has done nothing.
+    """
+
+    @property
+    def incarnation(self) -> int:
+        """Different for every broker that begins empty; part of every lease."""
+
+    async def admit(
+        self, messages: Sequence[Outgoing], *, worker_id: str, slots: int, capped: bool = True
+    ) -> Admission:
+        """Queue messages, then lease up to ``slots`` of whatever may go now.
+
+        ``slots`` 0 only queues. ``capped`` False is for messages that were accepted
+        before (a restart, a replay) and cannot be refused any more.
+        """
+
+    async def lease(self, *, worker_id: str, slots: int) -> Leased:
+        """Lease up to ``slots`` messages by the rule. Cost: O(log n) for each, O(1) for none."""
+
+    async def extend(self, leases: Sequence[Lease], *, by_ms: int) -> list[bool]:
+        """Move deadlines to ``by_ms`` from now; False for each that is lost."""
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        """End leases. One whose token is not the latest is not settled, and told so."""
+
+    async def recover(self, *, worker_id: str, slots: int) -> list[Lease]:
+        """Lease messages whose lease ran out to the caller, who decides what becomes of them.
+
+        They keep their places: they may have been written at the last moment.
+        The old holder can no longer settle.
+        """
+
+    async def hold(self, holds: Sequence[Hold]) -> None:
+        """Set holds. A later deadline replaces an earlier one, never the other way round."""
+
+    async def cancel(self, message_ids: Sequence[str]) -> list[bool]:
+        """Forget waiting messages. False for one that is leased or unknown: too late."""
+
+    async def pause(self, bot_id: int, *, paused: bool) -> None:
+        """Lease nothing of a bot, or again. What is in flight goes on; messages are still admitted."""
+
+    async def weigh(self, bot_id: int, weight: int) -> None:
+        """Give a bot ``weight`` turns for one of a bot that weighs 1."""
+
+    async def configure(self, limits: Limits) -> bool:
+        """Act by these limits from now on; False, and nothing done, if their version is not newer."""
+
+    async def migrate(self, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId) -> None:
+        """Let two ids be one chat: windows, holds and what waits (and comes) for the first go to the second."""
+
+    async def restore(self, sends: Sequence[PastSend], *, wait_until_ms: Mapping[int, int]) -> None:
+        """Take the places that past sends still occupy, and hold each bot until its time.
+
+        Only before the first lease. A send of which nobody knows its time is
+        given as sent now.
+        """
+
+    async def knows(self, message_ids: Sequence[str]) -> list[bool]:
+        """Tell which messages wait here or are leased."""
+
+    async def stats(self) -> QueueStats:
+        """Count. Cost: O(number of bots)."""
+
+    async def wait(self, until_ms: int | None) -> None:
+        """Return at a time, or before it as soon as more may go than the last ``lease`` knew of."""

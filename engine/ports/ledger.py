@@ -1,0 +1,109 @@
+"""The lasting record of every message and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.messages import ChatId, Hold, Outgoing, PastSend, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The message is in the ledger now, and was not before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The same ``dedup_key`` of the same bot was accepted before, under this id; nothing was written."""
+
+    message_id: str
+    status: Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What went wrong, in Telegram's words or ours. ``code`` is HTTP's, None where there was no answer."""
+
+    code: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What became of a message: an attempt that was made, or an end without one.
+
+    Attributes:
+        status: Of the message from now on.
+        attempt: How many attempts are spent by now.
+        ready_at_ms: When it is tried again, for one that goes on.
+        outcome: The name of the outcome, for the row in ``attempts``; None if no call was made.
+        started_at_ms: When the call was begun; None if no call was made.
+        counted_at_ms: When Telegram counted it; None if nothing was written.
+        telegram_message_id: Of the sent message.
+        fault: For everything but a success.
+        hold: Sets in with it, in the same commit.
+        unreachable: The chat takes nothing more until it writes again.
+        migrated_to: The chat's new id; its open messages move, in the same commit.
+    """
+
+    message_id: str
+    bot_id: int
+    chat_id: ChatId | None
+    cost: int
+    status: Status
+    attempt: int
+    recorded_at_ms: int
+    ready_at_ms: int = 0
+    outcome: str | None = None
+    started_at_ms: int | None = None
+    counted_at_ms: int | None = None
+    telegram_message_id: int | None = None
+    fault: Fault | None = None
+    hold: Hold | None = None
+    unreachable: bool = False
+    migrated_to: ChatId | None = None
+
+
+class Ledger(Protocol):
+    """The truth. Every method returns after its commit; calls that meet share one (group commit).
+
+    All raise ``LedgerError`` when the database refuses or cannot be reached; then nothing was written.
+    """
+
+    async def add(self, messages: Sequence[Outgoing]) -> list[Accepted | Known]:
+        """Write messages as ``queued``; one answer each, in their order."""
+
+    async def discard(self, message_ids: Sequence[str]) -> None:
+        """Remove messages that were added and then not admitted; their callers got an error."""
+
+    async def mark_sending(self, message_ids: Sequence[str]) -> None:
+        """Write that an at_most_once call begins, so that a crash cannot repeat it."""
+
+    async def record(self, records: Sequence[Record]) -> None:
+        """Write what became of messages. What is final loses its payload."""
+
+    async def record_holds(self, holds: Sequence[Hold]) -> None:
+        """Write holds that did not come with a record; a later deadline replaces an earlier one."""
+
+    async def open_messages(self, *, after_id: str, limit: int) -> list[Outgoing]:
+        """Return queued messages in the order of their ids, ``limit`` a page, with the attempts they spent."""
+
+    async def settle_interrupted(self, now_ms: int) -> int:
+        """Make every ``sending`` message ``uncertain`` and return how many; only at a start, when none can be."""
+
+    async def sends_since(self, since_ms: int) -> list[PastSend]:
+        """Return what Telegram counted at or after a time."""
+
+    async def holds(self, now_ms: int) -> list[Hold]:
+        """Return the holds that still stand."""
+
+    async def paused_bots(self) -> list[int]:
+        """Return the bots that must send nothing."""
+
+    async def weights(self) -> dict[int, int]:
+        """Return the bots whose turns weigh other than 1."""
+
+    async def pause(self, bot_id: int, *, paused: bool) -> None:
+        """Write that a bot sends nothing, or does again."""

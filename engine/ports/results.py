@@ -1,0 +1,32 @@
+"""How an answer finds the caller who waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.messages import Status
+from engine.outcomes import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The final status of a message, and what Telegram answered last (None if it was never asked)."""
+
+    message_id: str
+    status: Status
+    outcome: Outcome | None
+
+
+class Results(Protocol):
+    """A channel from whoever sends to whoever waits, in this process or another."""
+
+    def expect(self, message_id: str) -> asyncio.Future[Result]:
+        """Return what ``publish`` will fill. Ask before the message is submitted, or it may be missed."""
+
+    def forget(self, message_id: str, future: asyncio.Future[Result]) -> None:
+        """Nobody waits with this future any more."""
+
+    async def publish(self, result: Result) -> None:
+        """Tell everybody who waits. Costs nothing when nobody does."""
