@@ -68,7 +68,7 @@ class Window:
 
     def settle(self, counted_at_ms: int | None, cost: int, *, guard_ms: int = 0) -> None:
         cost = min(cost, self._limit.count)
-        self._in_flight -= cost
+        self._in_flight = max(0, self._in_flight - cost)  # a limit may have come into force meanwhile
         if counted_at_ms is not None:
             for _ in range(cost):
                 insort(self._counted, counted_at_ms + 1 + guard_ms)
@@ -131,7 +131,8 @@ class Bucket:
 
     def absorb(self, other: Gate) -> None:
         if isinstance(other, Bucket):
-            self._full_at = max(self._full_at, other._full_at)  # noqa: SLF001 - the same class
+            theirs = -(-other._full_at * self._limit.count // other._limit.count)  # noqa: SLF001 - the same class
+            self._full_at = max(self._full_at, theirs)
 
 
 def gate(limit: Limit | None) -> Gate | None:
@@ -139,6 +140,14 @@ def gate(limit: Limit | None) -> Gate | None:
     if limit is None or limit.count == 0:
         return None
     return Window(limit) if limit.burst is None else Bucket(limit)
+
+
+def reform(old: Gate | None, limit: Limit | None) -> Gate | None:
+    """Return a gate of a new limit in which what was taken stays taken."""
+    new = gate(limit)
+    if new is not None and old is not None:
+        new.absorb(old)
+    return new
 
 
 def spacing(limit: Limit, saved_up: int) -> Bucket | None:

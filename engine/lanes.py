@@ -1,0 +1,198 @@
+"""What the memory broker remembers of bots, chats and their waiting messages.
+
+    Group    a priority          lines of its bots, by pass
+    Line     a bot's priority    lanes of its chats, by pass; offers its front
+    Lane     a chat's priority   ids of its messages, oldest first
+    Entry    a message           waiting, or leased under a number
+
+The heaps hold keys that may have gone stale; an entry of a heap counts only while
+its owner still bears that very key. So nothing is ever searched for in a heap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from heapq import heappop, heappush
+
+from engine.gates import Bucket, Gate
+from engine.messages import PRIORITIES, ChatId, Outgoing, Priority
+from engine.turns import Turns
+
+
+class Entry:
+    """A message that waits or is leased; leased while ``number`` is not 0."""
+
+    __slots__ = ("attempt", "is_due", "lane", "lease_until_ms", "message", "number", "tried", "worker_id")
+
+    def __init__(self, message: Outgoing, lane: Lane) -> None:
+        self.message = message
+        self.lane = lane
+        self.attempt = message.attempt  # spent ones
+        self.tried = message.attempt > 0
+        self.is_due = False
+        self.number = 0
+        self.worker_id = ""
+        self.lease_until_ms = 0
+
+
+class Lane:
+    """One chat's waiting messages of one priority."""
+
+    __slots__ = ("chat", "ids", "key", "line", "size", "turn", "wait_until_ms", "wake_at_ms")
+
+    def __init__(self, chat: Chat, line: Line) -> None:
+        self.chat = chat
+        self.line = line
+        self.ids: list[str] = []  # a heap; may name messages that are gone
+        self.size = 0  # of those that are not
+        self.turn = 0
+        self.wait_until_ms = 0  # a retry's backoff
+        self.key: tuple[int, str] | None = None  # in ``line.ready``, while it may go
+        self.wake_at_ms: int | None = None
+
+    def head(self, entries: dict[str, Entry]) -> Entry | None:
+        ids = self.ids
+        while ids:
+            entry = entries.get(ids[0])
+            if entry is not None and entry.lane is self and entry.is_due and not entry.number:
+                return entry
+            heappop(ids)
+        return None
+
+
+class Line:
+    """One bot's lanes of one priority."""
+
+    __slots__ = ("bot", "group", "is_spaced", "key", "lanes", "priority", "ready", "turn", "turns", "wake_at_ms")
+
+    def __init__(self, bot: BotState, group: Group, priority: Priority) -> None:
+        self.bot = bot
+        self.group = group
+        self.priority = priority
+        self.is_spaced = priority is not Priority.HIGH
+        self.turns = Turns()
+        self.turn = 0
+        self.lanes = 0  # that have something waiting
+        self.ready: list[tuple[int, str, Lane]] = []
+        self.key: tuple[int, int] | None = None  # in ``group.ready``, while it may go
+        self.wake_at_ms: int | None = None
+
+    def offer(self, lane: Lane, key: tuple[int, str]) -> None:
+        lane.key = key
+        heappush(self.ready, (*key, lane))
+
+    def front(self) -> Lane | None:
+        ready = self.ready
+        while ready:
+            turn, head_id, lane = ready[0]
+            if lane.key == (turn, head_id):
+                return lane
+            heappop(ready)
+        return None
+
+
+class Group:
+    """All lines of one priority."""
+
+    __slots__ = ("lines", "priority", "ready", "share", "turn", "turns")
+
+    def __init__(self, priority: Priority, share: int) -> None:
+        self.priority = priority
+        self.share = share
+        self.turns = Turns()
+        self.turn = 0
+        self.lines = 0  # that have something waiting
+        self.ready: list[tuple[int, int, Line]] = []
+
+    def offer(self, line: Line) -> None:
+        line.key = (line.turn, line.bot.bot_id)
+        heappush(self.ready, (*line.key, line))
+
+    def front(self) -> Line | None:
+        ready = self.ready
+        while ready:
+            turn, bot_id, line = ready[0]
+            if line.key == (turn, bot_id):
+                return line
+            heappop(ready)
+        return None
+
+
+class Chat:
+    """What a bot knows of one chat; forgotten when nothing distinguishes it from a new one."""
+
+    __slots__ = ("bot", "chat_id", "forget_at_ms", "gate", "hold_until_ms", "in_flight", "lanes", "later", "waiting")
+
+    def __init__(self, bot: BotState, chat_id: ChatId | None, gate: Gate | None) -> None:
+        self.bot = bot
+        self.chat_id = chat_id
+        self.gate = gate
+        self.hold_until_ms = 0
+        self.in_flight = 0
+        self.waiting = 0
+        self.lanes: dict[Priority, Lane] = {}
+        self.later: dict[str, Entry] = {}  # messages that are not due yet
+        self.forget_at_ms: int | None = None
+
+    def lane(self, priority: Priority) -> Lane:
+        lane = self.lanes.get(priority)
+        if lane is None:
+            lane = self.lanes[priority] = Lane(self, self.bot.lines[priority])
+        return lane
+
+    def is_forgettable(self, now_ms: int) -> bool:
+        return (
+            not self.waiting
+            and not self.in_flight
+            and self.hold_until_ms <= now_ms
+            and (self.gate is None or self.gate.is_idle(now_ms))
+            and all(lane.line.turns.is_past(lane.turn) for lane in self.lanes.values())
+            and all(lane.wait_until_ms <= now_ms for lane in self.lanes.values())
+        )
+
+
+class BotState:
+    """One bot's gates, holds, lines and chats."""
+
+    __slots__ = (
+        "aliases",
+        "blames",
+        "bot_id",
+        "chats",
+        "doubt_until_ms",
+        "gate",
+        "hold_until_ms",
+        "is_paused",
+        "lines",
+        "open",
+        "spacing",
+        "waiting",
+        "weight",
+    )
+
+    def __init__(self, bot_id: int, groups: dict[Priority, Group], gate: Gate | None, spacing: Bucket | None) -> None:
+        self.bot_id = bot_id
+        self.gate = gate
+        self.spacing = spacing
+        self.lines = {priority: Line(self, groups[priority], priority) for priority in PRIORITIES}
+        self.chats: dict[ChatId | None, Chat] = {}
+        self.aliases: dict[ChatId, ChatId] = {}
+        self.weight = 1
+        self.is_paused = False
+        self.hold_until_ms = 0
+        self.doubt_until_ms = 0  # a 429 came that our own count does not explain
+        self.blames: list[tuple[int, ChatId | None]] = []  # when, and which chat, of those
+        self.waiting = 0
+        self.open = 0
+
+    def resolve(self, chat_id: ChatId | None) -> ChatId | None:
+        while chat_id is not None and chat_id in self.aliases:
+            chat_id = self.aliases[chat_id]
+        return chat_id
+
+    def above(self, line: Line) -> Iterator[Line]:
+        """Yield the bot's lines of higher priority."""
+        for priority, other in self.lines.items():
+            if priority is line.priority:
+                return
+            yield other
