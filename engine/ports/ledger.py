@@ -90,8 +90,11 @@ class Ledger(Protocol):
     async def open_messages(self, *, after_id: str, limit: int) -> list[Outgoing]:
         """Return queued messages in the order of their ids, ``limit`` a page, with the attempts they spent."""
 
-    async def settle_interrupted(self, now_ms: int) -> int:
-        """Make every ``sending`` message ``uncertain`` and return how many; only at a start, when none can be."""
+    async def settle_interrupted(self, now_ms: int) -> list[PastSend]:
+        """Make every ``sending`` message ``uncertain``; only at a start, when none can be.
+
+        Returns the places that they may have taken, as taken at ``now_ms``.
+        """
 
     async def sends_since(self, since_ms: int) -> list[PastSend]:
         """Return what Telegram counted at or after a time."""

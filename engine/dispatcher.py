@@ -1,0 +1,62 @@
+"""The way in: into the ledger first, then into the schedule, and out at once if it may go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.batches import batches
+from engine.errors import QueueFull
+from engine.messages import Outgoing
+from engine.ports import Accepted, Broker, Known, Ledger, Refused
+from engine.ports.broker import BATCH_MAX
+from engine.worker import Worker
+
+Submission = Accepted | Known | QueueFull
+
+
+class Dispatcher:
+    """Takes messages in. With a worker in the same process, what may go now goes now."""
+
+    def __init__(self, *, ledger: Ledger, broker: Broker, worker: Worker | None) -> None:
+        self._ledger = ledger
+        self._broker = broker
+        self._worker = worker
+
+    async def submit(self, messages: Sequence[Outgoing]) -> list[Submission]:
+        """Accept messages; one answer each, in their order.
+
+        Returns:
+            Accepted: It is in the ledger, and ends as exactly one of the final statuses.
+            Known: The same ``dedup_key`` was accepted before; nothing was done.
+            QueueFull: Too much waits already; nothing was accepted. (A value here: its neighbours went in.)
+
+        Raises:
+            LedgerError: Nothing was accepted.
+            BrokerUnavailable: Accepted all the same: the ledger has them, and the schedule is rebuilt from it.
+        """
+        answers: list[Submission] = list(await self._ledger.add(messages))
+        places = [place for place, answer in enumerate(answers) if isinstance(answer, Accepted)]
+        for batch in batches(places, BATCH_MAX):
+            for place, refused in await self._admit(messages, batch):
+                answers[place] = QueueFull(refused.bot_id, refused.chat_id, refused.cap)
+        return answers
+
+    async def _admit(self, messages: Sequence[Outgoing], places: Sequence[int]) -> list[tuple[int, Refused]]:
+        batch = [messages[place] for place in places]
+        worker_id = self._worker.worker_id if self._worker else ""
+        reserved = self._worker.reserve(len(batch)) if self._worker else 0
+        admission = await self._broker.admit(batch, worker_id=worker_id, slots=reserved)
+        if self._worker:
+            await self._worker.accept(admission.leased, reserved=reserved)
+        refused = [
+            (place, verdict)
+            for place, verdict in zip(places, admission.verdicts, strict=True)
+            if isinstance(verdict, Refused)
+        ]
+        await self._ledger.discard([messages[place].id for place, _ in refused])
+        return refused
+
+    async def readmit(self, messages: Sequence[Outgoing]) -> None:
+        """Schedule messages that the ledger has accepted before (a replay), whatever the caps say."""
+        for batch in batches(messages, BATCH_MAX):
+            await self._broker.admit(batch, worker_id="", slots=0, capped=False)

@@ -1,0 +1,81 @@
+"""Rebuilds the schedule from the ledger, so that a restart breaks no window and loses nothing.
+
+Nobody can know which of the open messages were on their way when the last process died. At
+most one of each chat was: so one place of each chat that has open messages counts as
+taken now, and every bot that was at work first waits for one window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import structlog
+
+from engine.batches import batches
+from engine.limits import Limits
+from engine.messages import ChatId, Outgoing, PastSend
+from engine.ports import Broker, Clock, Ledger
+from engine.ports.broker import BATCH_MAX
+
+log = structlog.get_logger()
+
+PAGE = 1_000
+"""Messages read from the ledger at a time."""
+
+
+@dataclass
+class Found:
+    """What a start found in the ledger."""
+
+    messages: int = 0
+    interrupted: int = 0
+    presumed: dict[tuple[int, ChatId | None], PastSend] = field(default_factory=dict)
+
+    def note(self, message: Outgoing, now_ms: int) -> None:
+        """Presume that the chat's costliest open message was on its way."""
+        self.messages += 1
+        key = (message.bot_id, message.chat_id)
+        cost = max(message.cost, self.presumed[key].cost if key in self.presumed else 0)
+        self.presumed[key] = PastSend(*key, now_ms, cost)
+
+
+async def rebuild(ledger: Ledger, broker: Broker, limits: Limits, clock: Clock) -> Found:
+    """Bring an empty broker to where the ledger says it was. Nothing may be leased before it returns."""
+    now_ms = clock()
+    found = Found()
+    interrupted = await ledger.settle_interrupted(now_ms)
+    found.interrupted = len(interrupted)
+    longest_ms = max(limit.window_ms for limit in (limits.ceiling, limits.bot, limits.chat, limits.group))
+    sends = await ledger.sends_since(now_ms - longest_ms)
+    await _pause_and_weigh(ledger, broker)
+    await broker.hold(await ledger.holds(now_ms))
+    await _admit_open(ledger, broker, found, now_ms)
+    presumed = [*interrupted, *found.presumed.values()]
+    await broker.restore([*sends, *presumed], wait_until_ms=_waits([*sends, *presumed], limits, now_ms))
+    log.info("schedule rebuilt", messages=found.messages, interrupted=found.interrupted, sends=len(sends))
+    return found
+
+
+async def _pause_and_weigh(ledger: Ledger, broker: Broker) -> None:
+    for bot_id in await ledger.paused_bots():
+        await broker.pause(bot_id, paused=True)
+    for bot_id, weight in (await ledger.weights()).items():
+        await broker.weigh(bot_id, weight)
+
+
+async def _admit_open(ledger: Ledger, broker: Broker, found: Found, now_ms: int) -> None:
+    after_id = ""
+    while page := await ledger.open_messages(after_id=after_id, limit=PAGE):
+        after_id = page[-1].id
+        for message in page:
+            found.note(message, now_ms)
+        for batch in batches(page, BATCH_MAX):
+            await broker.admit(batch, worker_id="", slots=0, capped=False)
+
+
+def _waits(sends: list[PastSend], limits: Limits, now_ms: int) -> dict[int, int]:
+    """Return until when each bot waits that may have had something on its way."""
+    window_ms = limits.bot.window_ms
+    return {
+        send.bot_id: now_ms + window_ms + limits.guard_ms for send in sends if send.counted_at_ms > now_ms - window_ms
+    }
