@@ -1,0 +1,15 @@
+"""Telegram's side, and where everything is put together. Runs ``api``, ``storage`` and ``engine``.
+
+Read in this order:
+
+    settings        every environment variable
+    methods         which calls count, what they cost, whose budget they use
+    composer        from a call to a message of the engine
+    transport       one HTTP call to Telegram; ``classify`` says what its answer means
+    session         under every ``Bot``: no call goes round the engine
+    intake          updates in; ``behaviours/`` decide what to say
+    fleet           the bots that run here
+    wiring          the one file that names concrete classes
+    __main__        the command line
+    simulator/      a Telegram that enforces its limits, for tests and for a first look
+"""

@@ -148,7 +148,7 @@ class Delivery:
             try:
                 return await self._ledger.record([record])
             except LedgerError as error:
-                log.error("outcome not recorded yet", message_id=record.message_id, error=str(error))
+                log.warning("outcome not recorded yet", message_id=record.message_id, error=str(error))
                 await self._sleep(RECORD_AGAIN_S)
 
     async def _settle(self, attempt: Attempt) -> None:

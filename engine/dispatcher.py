@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from engine.batches import batches
 from engine.errors import QueueFull
 from engine.messages import Outgoing
-from engine.ports import Accepted, Broker, Known, Ledger, Refused
+from engine.ports import Accepted, Broker, Known, Leased, Ledger, Refused
 from engine.ports.broker import BATCH_MAX
 from engine.worker import Worker
 
@@ -45,9 +45,13 @@ class Dispatcher:
         batch = [messages[place] for place in places]
         worker_id = self._worker.worker_id if self._worker else ""
         reserved = self._worker.reserve(len(batch)) if self._worker else 0
-        admission = await self._broker.admit(batch, worker_id=worker_id, slots=reserved)
-        if self._worker:
-            await self._worker.accept(admission.leased, reserved=reserved)
+        leased = Leased()
+        try:
+            admission = await self._broker.admit(batch, worker_id=worker_id, slots=reserved)
+            leased = admission.leased
+        finally:
+            if self._worker:
+                await self._worker.accept(leased, reserved=reserved)
         refused = [
             (place, verdict)
             for place, verdict in zip(places, admission.verdicts, strict=True)

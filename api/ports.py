@@ -1,0 +1,86 @@
+"""What the HTTP side needs of Telegram's side, as promises that ``bot/`` keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from engine.errors import EngineError
+from engine.messages import ChatId, Outgoing
+
+
+class Refusal(EngineError):
+    """What a client asked makes no sense; its sentence says why and names the way out."""
+
+
+class UnknownToken(EngineError):
+    """Telegram does not know this token."""
+
+
+class TelegramUnreachable(EngineError):
+    """Telegram gave no usable answer; asking again later may help."""
+
+
+class IntakeFull(EngineError):
+    """Too many updates wait for their handlers; Telegram shall deliver this one again."""
+
+
+class Intake(Protocol):
+    """Where updates enter."""
+
+    async def receive(self, bot_id: int, body: bytes) -> None:
+        """Store an update, and let its handlers run later. A repeated ``update_id`` is stored once.
+
+        Raises:
+            Refusal: The body is no update; nothing was stored.
+            IntakeFull: Nothing was stored.
+            LedgerError: Nothing was stored.
+        """
+
+
+class Composer(Protocol):
+    """Knows Telegram's methods."""
+
+    def compose(
+        self, bot_id: int, chat_id: ChatId | None, method: str, params: Mapping[str, Any], **options: Any
+    ) -> Outgoing:
+        """Make a message from what a client wrote.
+
+        Args:
+            bot_id: One of our bots.
+            chat_id: As the client gave it.
+            method: As Telegram spells it, in any case.
+            params: The method's other parameters.
+            **options: Any of ``priority``, ``ready_at_ms``, ``expires_at_ms``, ``guarantee``, ``dedup_key``.
+
+        Raises:
+            Refusal: No such method, one that is not sent through the queue, or wrong parameters.
+        """
+
+
+class Fleet(Protocol):
+    """The bots that run here."""
+
+    def authenticate(self, token: str) -> int | None:
+        """Return the id of the bot with exactly this token, compared in constant time; None for any other."""
+
+    def webhook_secret(self, bot_id: int) -> str | None:
+        """Return the secret that each webhook call for this bot must bear; None if it was set without one."""
+
+    async def add(self, token: str, behaviours: Mapping[str, Any] | None) -> int:
+        """Ask Telegram who this is, and run it from now on; return its id.
+
+        Adding it again replaces its token and, if given, its behaviours.
+
+        Raises:
+            Refusal: This is no token, or a behaviour is unknown.
+            UnknownToken: Telegram refused the token.
+            TelegramUnreachable: Nobody could be asked.
+        """
+
+    async def change(self, bot_id: int, *, behaviours: Mapping[str, Any] | None) -> None:
+        """Change what a bot does, from the next update on.
+
+        Raises:
+            Refusal: A behaviour is unknown or its settings are wrong.
+        """

@@ -1,0 +1,105 @@
+"""What an answer of Telegram's means: by code, parameters and wording.
+
+Source: https://core.telegram.org/bots/api#making-requests and the server's own code,
+https://github.com/tdlib/telegram-bot-api
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from engine.outcomes import Failed, Migrated, Outcome, Rejected, Revoked, Sent, Throttled, Uncertain
+
+_HIDDEN_429 = re.compile(r"Too Many Requests: retry after (\d+)")
+"""A 429 inside a 400, seen with albums: ``failed to send message #1 with the error message "Too Many …"``."""
+
+RETRY_AFTER_S = 1
+"""When a 429 does not say how long."""
+
+
+class _Parameters(msgspec.Struct):
+    retry_after: int | None = None
+    migrate_to_chat_id: int | None = None
+
+
+class _Answer(msgspec.Struct):
+    ok: bool = False
+    error_code: int | None = None
+    description: str = ""
+    parameters: _Parameters | None = None
+    result: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Chat(msgspec.Struct):
+    id: int
+
+
+class _Message(msgspec.Struct):
+    message_id: int | None = None
+    chat: _Chat | None = None
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_message = msgspec.json.Decoder(_Message).decode
+_decode_messages = msgspec.json.Decoder(list[_Message]).decode
+
+
+def classify(status: int, body: bytes) -> Outcome:
+    """Return the outcome of an answer that came.
+
+    >>> classify(200, b'{"ok":true,"result":{"message_id":7,"chat":{"id":5}}}').telegram_message_id
+    7
+    >>> classify(429, b'{"ok":false,"description":"Too Many Requests","parameters":{"retry_after":3}}')
+    Throttled(retry_after_ms=3000, reason='Too Many Requests')
+    >>> classify(502, b"<html>")
+    Failed(reason='HTTP 502', code=502)
+    """
+    try:
+        answer = _decode_answer(body)
+    except msgspec.MsgspecError:
+        return _nonsense(status)
+    if answer.ok:
+        return _sent(answer, body)
+    return _refused(answer.error_code or status, answer)
+
+
+def _nonsense(status: int) -> Outcome:
+    if status >= 500:
+        return Failed(f"HTTP {status}", status)
+    if status == 429:
+        return Throttled(RETRY_AFTER_S * 1_000)
+    if status < 400:
+        return Uncertain(f"HTTP {status} with an answer that is not Telegram's")
+    return Rejected(status, f"HTTP {status}")
+
+
+def _sent(answer: _Answer, body: bytes) -> Sent:
+    message = _first_message(bytes(answer.result))
+    return Sent(message.message_id, body, message.chat.id if message.chat else None)
+
+
+def _first_message(result: bytes) -> _Message:
+    """Return the message in a result, the first of an album's, or an empty one where there is none."""
+    try:
+        if result.startswith(b"["):
+            return next(iter(_decode_messages(result)), _Message())
+        return _decode_message(result) if result.startswith(b"{") else _Message()
+    except msgspec.MsgspecError:
+        return _Message()  # a list of something else: done all the same
+
+
+def _refused(code: int, answer: _Answer) -> Outcome:
+    parameters, reason = answer.parameters or _Parameters(), answer.description
+    if code == 429:
+        return Throttled((parameters.retry_after or RETRY_AFTER_S) * 1_000, reason)
+    if hidden := _HIDDEN_429.search(reason):
+        return Throttled(int(hidden[1]) * 1_000, reason)
+    if parameters.migrate_to_chat_id is not None:
+        return Migrated(parameters.migrate_to_chat_id)
+    if code == 401:
+        return Revoked(reason)
+    if code >= 500:
+        return Failed(reason, code)
+    return Rejected(code, reason, unreachable=code == 403)

@@ -1,0 +1,46 @@
+"""Which update a call was made for, as far down as a handler's own tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from engine.messages import Priority
+
+
+@dataclass
+class Origin:
+    """The update whose handler is running, and how many messages it has submitted.
+
+    A handler that runs a second time after a crash counts the same again, so what
+    it submits bears the same keys, and is accepted once.
+    """
+
+    bot_id: int
+    update_id: int
+    priority: Priority
+    submitted: int = 0
+
+    def next_key(self) -> str:
+        self.submitted += 1
+        return f"update:{self.bot_id}:{self.update_id}:{self.submitted}"
+
+
+_origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
+
+
+def current() -> Origin | None:
+    """Return the origin of what is done now; None outside of any handler."""
+    return _origin.get()
+
+
+@contextmanager
+def of(origin: Origin) -> Iterator[Origin]:
+    """Do what is inside on behalf of an update."""
+    token = _origin.set(origin)
+    try:
+        yield origin
+    finally:
+        _origin.reset(token)

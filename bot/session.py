@@ -1,0 +1,206 @@
+"""Under every ``Bot`` that is built in this program: no call goes round the engine.
+
+``install`` makes ``Bot.session`` a property that wraps whatever session a bot is
+given, so ``bot.send_message(…)``, ``message.answer(…)`` and a ``Bot`` that a user
+built all end here. Calls that do not count (``methods.EXEMPT``) go straight through
+the session that the bot was given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from datetime import UTC, datetime
+from typing import Any, Protocol, cast
+
+from aiogram import Bot
+from aiogram.client.session.base import BaseSession
+from aiogram.exceptions import TelegramAPIError, TelegramBadRequest, TelegramForbiddenError, TelegramNotFound
+from aiogram.methods import TelegramMethod
+from aiogram.methods.base import TelegramType
+from aiogram.types import Chat, Message, MessageId
+
+from bot import origin
+from bot.composer import MethodComposer
+from bot.methods import COUNTED, AnyMethod, Counted
+from engine.dispatcher import Dispatcher
+from engine.errors import QueueFull, StillQueued
+from engine.messages import Outgoing, Status
+from engine.outcomes import Outcome, Rejected, Sent
+from engine.ports import Known, Result, Results
+
+
+class TokenBook(Protocol):
+    """Where the token of a bot that a user built is put down, so that a worker can send for it."""
+
+    async def learn(self, token: str) -> None:
+        """Keep a token; free if it is kept already."""
+
+
+class Gateway:
+    """The way of an aiogram call into the engine, and of its answer back."""
+
+    def __init__(
+        self,
+        *,
+        dispatcher: Dispatcher,
+        composer: MethodComposer,
+        results: Results,
+        tokens: TokenBook,
+        wait_s: float,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._composer = composer
+        self._results = results
+        self._tokens = tokens
+        self._wait_s = wait_s
+
+    async def call(self, bot: Bot, method: AnyMethod, rule: Counted) -> Any:  # noqa: ANN401 - each method has its own
+        """Submit a call and wait for its answer, at most ``wait_s``.
+
+        Returns:
+            What the method returns; or, if it still waits its turn, a ``Message`` (or ``MessageId``, or a list of
+            them) whose ``message_id`` is 0 and which bears our id as ``tempogram_id``.
+
+        Raises:
+            TelegramAPIError: Telegram refused; aiogram's own exception for it.
+            StillQueued: It waits its turn, and the method has no form that could say so.
+            QueueFull: It was not accepted.
+        """
+        message = await self._compose(bot, method, rule)
+        future = self._results.expect(message.id)
+        try:
+            known = await self._submit(message)
+            if known is not None:
+                return placeholder(method, known.message_id)
+            async with asyncio.timeout(self._wait_s):
+                # Shielded by the future itself: a caller that goes away takes nothing with it.
+                result = await future
+        except TimeoutError:
+            return placeholder(method, message.id)
+        finally:
+            self._results.forget(message.id, future)
+        return answer(bot, method, result)
+
+    async def submit(self, bot: Bot, method: AnyMethod, rule: Counted) -> None:
+        """Submit a call that a handler returned; nobody waits for it."""
+        await self._submit(await self._compose(bot, method, rule))
+
+    async def _compose(self, bot: Bot, method: AnyMethod, rule: Counted) -> Outgoing:
+        await self._tokens.learn(bot.token)
+        source = origin.current()
+        if source is None:
+            return self._composer.from_method(bot, method, rule)
+        return self._composer.from_method(bot, method, rule, dedup_key=source.next_key(), priority=source.priority)
+
+    async def _submit(self, message: Outgoing) -> Known | None:
+        (submission,) = await self._dispatcher.submit([message])
+        if isinstance(submission, QueueFull):
+            raise submission
+        return submission if isinstance(submission, Known) else None
+
+
+class EngineSession(BaseSession):
+    """Sends what counts through the engine, and everything else through ``direct``."""
+
+    def __init__(self, direct: BaseSession, gateway: Gateway) -> None:
+        super().__init__(direct.api, direct.json_loads, direct.json_dumps, direct.timeout)
+        self.direct = direct
+        self.middleware = direct.middleware
+        self._gateway = gateway
+
+    async def make_request(
+        self, bot: Bot, method: TelegramMethod[TelegramType], timeout: int | None = None
+    ) -> TelegramType:
+        rule = COUNTED.get(method.__api_method__)
+        if rule is None:
+            return await self.direct.make_request(bot, method, timeout)
+        return cast("TelegramType", await self._gateway.call(bot, method, rule))
+
+    async def close(self) -> None:
+        await self.direct.close()
+
+    async def stream_content(
+        self,
+        url: str,
+        headers: dict[str, Any] | None = None,
+        timeout: int = 30,  # noqa: ASYNC109 - aiogram's own signature
+        chunk_size: int = 65536,
+        raise_for_status: bool = True,  # noqa: FBT001, FBT002 - aiogram's own signature
+    ) -> AsyncGenerator[bytes, None]:
+        async for chunk in self.direct.stream_content(url, headers, timeout, chunk_size, raise_for_status):
+            yield chunk
+
+
+def install(gateway: Gateway) -> Callable[[], None]:
+    """Put our session under every ``Bot`` from now on; returns what takes it away again."""
+
+    def get(bot: Bot) -> BaseSession:
+        return cast("BaseSession", bot.__dict__["_tempogram_session"])
+
+    def put(bot: Bot, session: BaseSession) -> None:
+        wrapped = session if isinstance(session, EngineSession) else EngineSession(session, gateway)
+        bot.__dict__["_tempogram_session"] = wrapped
+
+    Bot.session = property(get, put)  # type: ignore[assignment]
+
+    def remove() -> None:
+        del Bot.session
+
+    return remove
+
+
+def answer(bot: Bot, method: AnyMethod, result: Result) -> Any:  # noqa: ANN401 - each method has its own
+    """Return what aiogram would, or raise what it would."""
+    match result.outcome:
+        case Sent(body=body):
+            response = bot.session.check_response(bot, method, 200, body.decode())
+            return response.result
+        case _:
+            raise refusal(method, result)
+
+
+def refusal(method: AnyMethod, result: Result) -> Exception:
+    """Return aiogram's own exception for a message that ended without being sent."""
+    match result.outcome:
+        case Rejected(403, reason):
+            return TelegramForbiddenError(method, reason)
+        case Rejected(404, reason):
+            return TelegramNotFound(method, reason)
+        case Rejected(400, reason):
+            return TelegramBadRequest(method, reason)
+        case outcome:
+            return TelegramAPIError(method, _reason(result.status, outcome))
+
+
+def _reason(status: Status, outcome: Outcome | None) -> str:
+    reason = getattr(outcome, "reason", None)
+    return f"the message is {status}" + (f": {reason}" if reason else "")
+
+
+def placeholder(method: AnyMethod, message_id: str) -> Any:  # noqa: ANN401 - each method has its own
+    """Return the form for «not sent yet»: message 0, as the Bot API itself marks a message that is still scheduled.
+
+    Source: https://core.telegram.org/bots/api#message (``message_id`` may be 0)
+    """
+    if method.__returning__ is Message:
+        return _message_0(method, message_id)
+    if method.__returning__ is MessageId:
+        return MessageId(message_id=0, tempogram_id=message_id)  # type: ignore[call-arg]
+    if method.__returning__ == list[Message]:
+        return [_message_0(method, message_id)]
+    if method.__returning__ == list[MessageId]:
+        return [MessageId(message_id=0, tempogram_id=message_id)]  # type: ignore[call-arg]
+    raise StillQueued(message_id)
+
+
+def _message_0(method: AnyMethod, message_id: str) -> Message:
+    chat_id = getattr(method, "chat_id", 0)
+    number = chat_id if isinstance(chat_id, int) else 0
+    kind = "private" if number > 0 else "supergroup"
+    return Message(
+        message_id=0,
+        date=datetime.now(UTC),
+        chat=Chat(id=number, type=kind),
+        tempogram_id=message_id,
+    ).as_(method.bot)  # type: ignore[call-arg]
