@@ -55,7 +55,7 @@ class Gateway:
         self._tokens = tokens
         self._wait_s = wait_s
 
-    async def call(self, bot: Bot, method: AnyMethod, rule: Counted) -> Any:  # noqa: ANN401 - each method has its own
+    async def call(self, bot: Bot, method: AnyMethod, rule: Counted) -> Any:
         """Submit a call and wait for its answer, at most ``wait_s``.
 
         Returns:
@@ -110,7 +110,10 @@ class EngineSession(BaseSession):
         self._gateway = gateway
 
     async def make_request(
-        self, bot: Bot, method: TelegramMethod[TelegramType], timeout: int | None = None
+        self,
+        bot: Bot,
+        method: TelegramMethod[TelegramType],
+        timeout: int | None = None,  # noqa: ASYNC109 - aiogram's own signature
     ) -> TelegramType:
         rule = COUNTED.get(method.__api_method__)
         if rule is None:
@@ -142,15 +145,15 @@ def install(gateway: Gateway) -> Callable[[], None]:
         wrapped = session if isinstance(session, EngineSession) else EngineSession(session, gateway)
         bot.__dict__["_tempogram_session"] = wrapped
 
-    Bot.session = property(get, put)  # type: ignore[assignment]
+    setattr(Bot, "session", property(get, put))  # noqa: B010 - aiogram declares it on the instance only
 
     def remove() -> None:
-        del Bot.session
+        delattr(Bot, "session")
 
     return remove
 
 
-def answer(bot: Bot, method: AnyMethod, result: Result) -> Any:  # noqa: ANN401 - each method has its own
+def answer(bot: Bot, method: AnyMethod, result: Result) -> Any:
     """Return what aiogram would, or raise what it would."""
     match result.outcome:
         case Sent(body=body):
@@ -178,7 +181,7 @@ def _reason(status: Status, outcome: Outcome | None) -> str:
     return f"the message is {status}" + (f": {reason}" if reason else "")
 
 
-def placeholder(method: AnyMethod, message_id: str) -> Any:  # noqa: ANN401 - each method has its own
+def placeholder(method: AnyMethod, message_id: str) -> Any:
     """Return the form for «not sent yet»: message 0, as the Bot API itself marks a message that is still scheduled.
 
     Source: https://core.telegram.org/bots/api#message (``message_id`` may be 0)
@@ -186,11 +189,11 @@ def placeholder(method: AnyMethod, message_id: str) -> Any:  # noqa: ANN401 - ea
     if method.__returning__ is Message:
         return _message_0(method, message_id)
     if method.__returning__ is MessageId:
-        return MessageId(message_id=0, tempogram_id=message_id)  # type: ignore[call-arg]
+        return MessageId(message_id=0, tempogram_id=message_id)
     if method.__returning__ == list[Message]:
         return [_message_0(method, message_id)]
     if method.__returning__ == list[MessageId]:
-        return [MessageId(message_id=0, tempogram_id=message_id)]  # type: ignore[call-arg]
+        return [MessageId(message_id=0, tempogram_id=message_id)]
     raise StillQueued(message_id)
 
 
@@ -203,4 +206,4 @@ def _message_0(method: AnyMethod, message_id: str) -> Message:
         date=datetime.now(UTC),
         chat=Chat(id=number, type=kind),
         tempogram_id=message_id,
-    ).as_(method.bot)  # type: ignore[call-arg]
+    ).as_(method.bot)

@@ -1,0 +1,17 @@
+"""The books: every message and what became of it, the inbox, the bots, the chats. Knows no HTTP and no Telegram.
+
+Read in this order:
+
+    models                        the tables
+    database                      one database: how to open it, write to it and read it
+    group_commit, writers         many callers, one transaction, one connection that writes
+    ledger                        the engine's port; its writing is in ``additions``, ``records``,
+                                  ``hold_writes`` and ``chat_moves``, each a batch at a time
+    many_rows, upsert             how a statement takes many rows, and rows that are there already
+    outgoing, chat_ids            how messages and chats are read back
+    refusals                      how the drivers' errors become ours
+    updates, chats, bots          the repositories of intake
+    history                       the repository of whoever asks, and the dead letters
+    keys                          ``SECRET_KEY``, and what is sealed with it
+    migrations/                   the tables' history
+"""

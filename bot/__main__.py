@@ -1,0 +1,105 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Annotated, Any, NoReturn
+
+import typer
+import uvloop
+
+from bot import logging
+from bot.settings import Settings, load
+from engine.errors import EngineError, SettingsError
+
+app = typer.Typer(
+    name="tempogram",
+    help="Runs many Telegram bots from one place, and never sends faster than Telegram allows.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def run() -> None:
+    """Run everything in one process; without BOT_TOKENS, with a simulated Telegram."""
+    from bot.run import run as run_all
+
+    settings = _settings()
+    _until_done(run_all(settings))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's tables up to date."""
+    from bot.wiring import database_url
+    from storage.migrations import migrate as migrate_tables
+
+    _until_done(migrate_tables(database_url(_settings())))
+
+
+@app.command()
+def simulator(
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8081,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    setting: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting.")] = None,
+) -> None:
+    """Run the bundled Telegram simulator by itself."""
+    from bot.simulator.process import main as simulate
+
+    chosen = [word for each in setting or [] for word in ("--set", each)]
+    raise typer.Exit(simulate(["--host", host, "--port", str(port), *chosen]))
+
+
+@app.command()
+def api() -> None:
+    """Serve the API alone, beside workers (needs REDIS_URL)."""
+    _refuse_role("api")
+
+
+@app.command()
+def worker() -> None:
+    """Send alone, beside other workers (needs REDIS_URL)."""
+    _refuse_role("worker")
+
+
+@app.command()
+def scheduler() -> None:
+    """Watch the time alone (needs REDIS_URL)."""
+    _refuse_role("scheduler")
+
+
+def main() -> None:
+    """Run a command; whatever is wrong with the settings is one sentence and status 2."""
+    try:
+        app()
+    except EngineError as error:
+        _fail(error)
+
+
+def _settings() -> Settings:
+    settings = load()
+    logging.configure(settings.log_level)
+    return settings
+
+
+def _refuse_role(role: str) -> None:
+    if not _settings().redis_url:
+        raise SettingsError(f"tempogram {role} shares its queue over Redis; set REDIS_URL, or use tempogram run")
+    raise SettingsError(f"tempogram {role} is not in this version, which has no Redis broker yet; use tempogram run")
+
+
+def _until_done(work: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work)
+
+
+def _fail(error: EngineError) -> NoReturn:
+    typer.echo(f"tempogram: {error}", err=True)
+    raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    main()

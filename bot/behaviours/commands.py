@@ -1,0 +1,72 @@
+"""Answers commands with templates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiogram import F, Router
+from aiogram.filters import Filter
+from aiogram.methods import SendMessage
+from aiogram.types import Message
+
+from api.ports import Refusal
+from bot.behaviours.enabled import Enabled
+from storage.bots import RegisteredBot
+
+NAME = "commands"
+
+_COMMAND = re.compile(r"/([A-Za-z0-9_]{1,64})(?:@(\w+))?(?:\s|$)")
+_NAME = re.compile(r"[a-z0-9_]{1,32}")
+_FIELD = re.compile(r"\{(\w+)\}")
+
+FIELDS: dict[str, Callable[[Message, RegisteredBot], str | None]] = {
+    "first_name": lambda message, _: message.from_user.first_name if message.from_user else None,
+    "username": lambda message, _: message.from_user.username if message.from_user else None,
+    "chat_title": lambda message, _: message.chat.title,
+    "args": lambda message, _: (message.text or "").partition(" ")[2].strip(),
+    "bot": lambda _, registered: registered.username,
+}
+"""What a template may name in braces; where there is nothing to name, nothing stands there."""
+
+
+class KnownCommand(Filter):
+    """Lets a command through that the bot has a template for, unless it is meant for another bot."""
+
+    async def __call__(
+        self, message: Message, registered: RegisteredBot, config: Mapping[str, str]
+    ) -> bool | dict[str, str]:
+        matched = _COMMAND.match(message.text or "")
+        if matched is None or (matched[2] and matched[2].lower() != registered.username.lower()):
+            return False
+        template = config.get(matched[1].lower())
+        return False if template is None else {"template": template}
+
+
+def router() -> Router:
+    made = Router(name=NAME)
+    made.message.register(answer, F.text.startswith("/"), Enabled(NAME), KnownCommand())
+    return made
+
+
+async def answer(message: Message, registered: RegisteredBot, template: str) -> SendMessage:
+    return message.answer(fill(template, message, registered))
+
+
+def fill(template: str, message: Message, registered: RegisteredBot) -> str:
+    """Put the fields' values in; braces that name no field stay as they are."""
+
+    def value(matched: re.Match[str]) -> str:
+        field = FIELDS.get(matched[1])
+        return matched[0] if field is None else field(message, registered) or ""
+
+    return _FIELD.sub(value, template)
+
+
+def check(config: Mapping[str, Any]) -> None:
+    for name, template in config.items():
+        if not _NAME.fullmatch(name):
+            raise Refusal(f"{name!r} is no command; one has up to 32 of a-z, 0-9 and _, and stands without its slash")
+        if not isinstance(template, str) or not template.strip():
+            raise Refusal(f"the template of /{name} is {template!r}; it must be a text that is not empty")

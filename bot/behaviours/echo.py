@@ -1,0 +1,30 @@
+"""Says everything again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiogram import F, Router
+from aiogram.methods import SendMessage
+from aiogram.types import Message
+
+from api.ports import Refusal
+from bot.behaviours.enabled import Enabled
+
+NAME = "echo"
+
+
+def router() -> Router:
+    made = Router(name=NAME)
+    made.message.register(echo, F.text, Enabled(NAME))
+    return made
+
+
+async def echo(message: Message) -> SendMessage:
+    return message.answer(message.text or "")
+
+
+def check(config: Mapping[str, Any]) -> None:
+    if config:
+        raise Refusal(f"echo has no settings; {next(iter(config))!r} is none")

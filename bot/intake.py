@@ -1,0 +1,158 @@
+"""Where updates enter: stored before they are answered, handled once, in each chat's order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import structlog
+from aiogram import Bot, Dispatcher
+from aiogram.methods import TelegramMethod
+from aiogram.types import Update
+from pydantic import ValidationError
+
+from api.ports import IntakeFull, Refusal
+from bot import origin
+from bot.addressed import priority_of
+from bot.fleet import Fleet
+from bot.methods import COUNTED, AnyMethod
+from bot.origin import Origin
+from bot.pool import Pool
+from bot.repair import fill_in
+from bot.session import Gateway
+from engine.errors import BrokerUnavailable, LedgerError
+from engine.ports import Clock
+from storage.updates import ReceivedUpdate, Updates
+
+log = structlog.get_logger()
+
+PAGE = 500
+"""Updates read from the inbox at a time when a start looks for unhandled ones."""
+
+
+class UpdateIntake:
+    """See ``api.ports.Intake``.
+
+    An update whose handler raises is given up on, with its reason; one whose handler could not
+    reach the ledger stays ``received``, and is handled again at the next start.
+    """
+
+    def __init__(
+        self, *, updates: Updates, fleet: Fleet, dispatcher: Dispatcher, gateway: Gateway, pool: Pool, clock: Clock
+    ) -> None:
+        self._updates = updates
+        self._fleet = fleet
+        self._dispatcher = dispatcher
+        self._gateway = gateway
+        self._pool = pool
+        self._clock = clock
+
+    async def receive(self, bot_id: int, body: bytes) -> None:
+        """See ``Intake``."""
+        content = decode(body)
+        if self._pool.is_full:
+            raise IntakeFull("too many updates wait for their handlers; deliver this one again later")
+        update_id = content["update_id"]
+        if await self._updates.receive(bot_id, update_id, body, now_ms=self._clock()):
+            self._handle_later(bot_id, update_id, content)
+
+    async def resume(self) -> int:
+        """Handle what was received and not handled when the last process ended; returns how many."""
+        resumed, last = 0, None
+        while page := await self._updates.unhandled(after=last, limit=PAGE):
+            last = page[-1]
+            for received in page:
+                self._resume(received)
+            resumed += len(page)
+        return resumed
+
+    def _resume(self, received: ReceivedUpdate) -> None:
+        self._handle_later(received.bot_id, received.update_id, decode(received.body))
+
+    def _handle_later(self, bot_id: int, update_id: int, content: dict[str, Any]) -> None:
+        self._pool.submit((bot_id, chat_of(content)), lambda: self._handle(bot_id, update_id, content))
+
+    async def _handle(self, bot_id: int, update_id: int, content: dict[str, Any]) -> None:
+        try:
+            await self._run_handlers(self._fleet.bot(bot_id), content)
+            await self._updates.mark_handled([(bot_id, update_id)], now_ms=self._clock())
+        except (LedgerError, BrokerUnavailable) as error:
+            log.warning("update stays received", bot_id=bot_id, update_id=update_id, error=str(error))
+        except Exception as error:
+            reason = _shape(error) if isinstance(error, ValidationError) else type(error).__name__
+            log.exception("handler failed", bot_id=bot_id, update_id=update_id, reason=reason)
+            await self._give_up(bot_id, update_id, reason)
+
+    async def _give_up(self, bot_id: int, update_id: int, reason: str) -> None:
+        try:
+            await self._updates.mark_failed(bot_id, update_id, reason=reason, now_ms=self._clock())
+        except LedgerError as error:
+            log.warning("update stays received", bot_id=bot_id, update_id=update_id, error=str(error))
+
+    async def _run_handlers(self, bot: Bot, content: dict[str, Any]) -> None:
+        update = Update.model_validate(fill_in(content, self._clock() // 1_000), context={"bot": bot})
+        registered = self._fleet.registered(bot.id)
+        source = Origin(bot.id, update.update_id, priority_of(update, bot.id, registered.username))
+        with origin.of(source):
+            returned = await self._dispatcher.feed_update(bot, update, registered=registered)
+            for method in methods_in(returned):
+                await self._submit(bot, method)
+
+    async def _submit(self, bot: Bot, method: AnyMethod) -> None:
+        rule = COUNTED.get(method.__api_method__)
+        if rule is None:
+            await bot(method)
+        else:
+            await self._gateway.submit(bot, method, rule)
+
+
+def decode(body: bytes) -> dict[str, Any]:
+    """Return an update as Telegram wrote it.
+
+    Raises:
+        Refusal: It is not JSON, no object, or has no number.
+
+    >>> decode(b'{"update_id": 7}')
+    {'update_id': 7}
+    """
+    try:
+        content = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refusal(f"the update is not JSON: {error}") from None
+    except RecursionError:
+        raise Refusal("the update is nested too deeply to be one of Telegram's") from None
+    update_id = content.get("update_id") if isinstance(content, dict) else None
+    if not isinstance(update_id, int) or isinstance(update_id, bool) or not 0 <= update_id < 2**63:
+        raise Refusal("an update is a JSON object with an update_id, a whole number")
+    return dict(content)
+
+
+def chat_of(content: dict[str, Any]) -> int:
+    """Return what an update's order is kept by: its chat, else its user, else nothing (0).
+
+    >>> chat_of({"update_id": 1, "callback_query": {"from": {"id": 4}, "message": {"chat": {"id": -5}}}})
+    -5
+    >>> chat_of({"update_id": 1, "inline_query": {"from": {"id": 4}}}), chat_of({"update_id": 1})
+    (4, 0)
+    """
+    for event in content.values():
+        if isinstance(event, dict):
+            message = event.get("message")
+            for place in (event, message if isinstance(message, dict) else {}):
+                if isinstance(chat := place.get("chat"), dict) and isinstance(chat.get("id"), int):
+                    return int(chat["id"])
+            user = event.get("from") or event.get("user")
+            if isinstance(user, dict) and isinstance(user.get("id"), int):
+                return int(user["id"])
+    return 0
+
+
+def methods_in(returned: object) -> list[AnyMethod]:
+    """Return the methods among what a handler returned: one, or a list or tuple of them."""
+    each = returned if isinstance(returned, list | tuple) else [returned]
+    return [method for method in each if isinstance(method, TelegramMethod)]
+
+
+def _shape(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"aiogram cannot read it: {'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -1,0 +1,46 @@
+"""One event, one line, fields not prose. Standard library logs go the same way."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+_TOKEN = re.compile(r"(?<!\d)(\d{1,19}):(?=[0-9-]*[A-Za-z_])[A-Za-z0-9_-]{5,}")
+"""What looks like a bot token, wherever a library may have put one into its words."""
+
+
+def configure(level: str) -> None:
+    """Log to standard error: as one line of colours on a terminal, as JSON elsewhere."""
+    renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    shared = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.processors.format_exc_info,
+        conceal,
+    ]
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
+    logging.basicConfig(handlers=[handler], level=max(logging.WARNING, logging.getLevelName(level)), force=True)
+
+
+def conceal(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Blot out what looks like a bot token, whoever wrote it.
+
+    >>> conceal(None, "", {"event": "GET /bot42:abcDEF-123/getMe failed"})
+    {'event': 'GET /bot42:… failed'}
+    """
+    return {name: _blot(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _blot(text: str) -> str:
+    return _TOKEN.sub(lambda matched: f"{matched[1]}:…", text)

@@ -1,0 +1,85 @@
+"""Fetches updates for bots that Telegram cannot reach: one long poll for each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import aiohttp
+import msgspec
+import structlog
+
+from api.ports import Intake, IntakeFull, Refusal
+from engine.errors import LedgerError
+
+log = structlog.get_logger()
+
+POLL_S = 25
+"""How long Telegram may hold an empty poll open; it allows 50: https://core.telegram.org/bots/api#getupdates"""
+
+REST_S = 3.0
+"""How long a poller rests after an answer that was none. A guess."""
+
+
+class _Numbered(msgspec.Struct):
+    update_id: int
+
+
+class _Polled(msgspec.Struct):
+    ok: bool = False
+    result: list[msgspec.Raw] = []
+    description: str = ""
+
+
+_decode = msgspec.json.Decoder(_Polled).decode
+_decode_number = msgspec.json.Decoder(_Numbered).decode
+
+
+class Poller:
+    """Polls for one bot. The offset moves only after an update is stored: Telegram keeps what we have not."""
+
+    def __init__(
+        self,
+        *,
+        bot_id: int,
+        session: aiohttp.ClientSession,
+        api_url: str,
+        token_of: Callable[[int], str | None],
+        intake: Intake,
+    ) -> None:
+        self._bot_id = bot_id
+        self._session = session
+        self._api_url = api_url
+        self._token_of = token_of
+        self._intake = intake
+        self._offset = 0
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self.poll_once()
+            except (TimeoutError, aiohttp.ClientError, OSError, LedgerError, IntakeFull, msgspec.MsgspecError) as error:
+                # The text of aiohttp's errors may hold the address, and that holds the token.
+                log.warning("poll failed", bot_id=self._bot_id, reason=type(error).__name__)
+                await asyncio.sleep(REST_S)
+
+    async def poll_once(self) -> int:
+        """Ask once, store what came, and return how many there were."""
+        url = f"{self._api_url}/bot{self._token_of(self._bot_id)}/getUpdates"
+        asked = {"offset": self._offset, "timeout": POLL_S, "limit": 100}
+        timeout = aiohttp.ClientTimeout(total=POLL_S + 10)
+        async with self._session.post(url, json=asked, timeout=timeout) as response:
+            polled = _decode(await response.read())
+        if not polled.ok:
+            log.warning("poll refused", bot_id=self._bot_id, status=response.status, reason=polled.description)
+            await asyncio.sleep(REST_S)
+        for raw in polled.result:
+            await self._receive(bytes(raw))
+        return len(polled.result)
+
+    async def _receive(self, body: bytes) -> None:
+        try:
+            await self._intake.receive(self._bot_id, body)
+        except Refusal as error:
+            log.warning("update refused", bot_id=self._bot_id, reason=str(error))
+        self._offset = _decode_number(body).update_id + 1

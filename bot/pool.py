@@ -1,0 +1,52 @@
+"""Runs handlers: bounded over all, one after another for each chat."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable
+
+Job = Callable[[], Awaitable[None]]
+
+
+class Pool:
+    """At most ``size`` jobs at once; jobs of one key in the order in which they came.
+
+    A key that has jobs has one task, which ends with its last job: thousands of
+    chats at rest cost nothing.
+    """
+
+    def __init__(self, *, size: int, waiting_max: int) -> None:
+        self._places = asyncio.Semaphore(size)
+        self._waiting_max = waiting_max
+        self._waiting = 0
+        self._jobs: dict[Hashable, deque[Job]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_full(self) -> bool:
+        return self._waiting >= self._waiting_max
+
+    def submit(self, key: Hashable, job: Job) -> None:
+        self._waiting += 1
+        if key in self._jobs:
+            self._jobs[key].append(job)
+            return
+        self._jobs[key] = deque([job])
+        task = asyncio.create_task(self._run(key))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self) -> None:
+        """Wait until nothing is left to do."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _run(self, key: Hashable) -> None:
+        jobs = self._jobs[key]
+        while jobs:
+            async with self._places:
+                job = jobs.popleft()
+                self._waiting -= 1
+                await job()
+        del self._jobs[key]

@@ -1,0 +1,92 @@
+"""``tempogram run``: all roles in one process; without a bot token, with a simulated Telegram to talk to."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import typer
+from pydantic import SecretStr
+
+from bot.serve import Server, address_of, server
+from bot.settings import Settings
+from bot.simulator.client import RunningSimulator, running_simulator
+from bot.wiring import Program, listening, polling, program, running
+
+SIMULATED_TOKENS = tuple(f"{number}00:simulated-bot-{number}" for number in (1, 2, 3))
+GROUPS = ("News desk", "Support", "Chess club")
+TALK_EVERY_MS = 700
+
+
+async def run(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM; what is under way then is finished."""
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(listening(settings.host, settings.port))
+        simulator = None
+        if not settings.bot_tokens:
+            simulator = await stack.enter_async_context(simulated_telegram())
+            settings = simulated(settings, simulator, listener)
+        built = await stack.enter_async_context(program(settings))
+        await stack.enter_async_context(running(built))
+        greet(built, listener, simulator)
+        await _serve(built, listener, server(built.app), simulator)
+
+
+async def _serve(built: Program, listener: socket.socket, serving: Server, simulator: RunningSimulator | None) -> None:
+    others = [asyncio.create_task(poller.run()) for poller in ([] if built.settings.public_url else polling(built))]
+    if built.settings.public_url:
+        others.append(asyncio.create_task(_set_webhooks(built, serving, simulator)))
+    try:
+        await serving.serve(sockets=[listener])
+    finally:
+        for other in others:
+            other.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+
+async def _set_webhooks(built: Program, serving: Server, simulator: RunningSimulator | None) -> None:
+    while not serving.started:
+        await asyncio.sleep(0.01)  # uvicorn tells nobody when it is ready
+    await built.webhooks.set_all()
+    if simulator is not None:
+        await simulator.talk(mean_interval_ms=TALK_EVERY_MS, users=6)
+
+
+@asynccontextmanager
+async def simulated_telegram() -> AsyncIterator[RunningSimulator]:
+    """Start a simulated Telegram with a few bots, groups and users."""
+    async with running_simulator() as simulator:
+        bot_ids = await simulator.add_bots(*SIMULATED_TOKENS)
+        for title in GROUPS:
+            await simulator.add_chat("supergroup", title, bots=bot_ids)
+        yield simulator
+
+
+def simulated(settings: Settings, simulator: RunningSimulator, listener: socket.socket) -> Settings:
+    """Return settings for the simulated Telegram, with books of their own beside the real ones."""
+    return settings.model_copy(
+        update={
+            "telegram_api_url": simulator.url,
+            "bot_tokens": tuple(SecretStr(token) for token in SIMULATED_TOKENS),
+            "public_url": address_of(listener),
+            "data_dir": settings.data_dir / "simulated",
+        }
+    )
+
+
+def greet(built: Program, listener: socket.socket, simulator: RunningSimulator | None) -> None:
+    """Say in a few lines where to look."""
+    address = address_of(listener)
+    token_file = built.settings.data_dir / "admin_token"
+    typer.echo(f"Tempogram runs {len(built.fleet.bot_ids)} bots at {address}. Ctrl-C ends it.")
+    if simulator is not None:
+        typer.echo(f"  No BOT_TOKENS is set: a simulated Telegram runs at {simulator.url}, with users who talk.")
+        typer.echo(f"  what it saw  curl {simulator.url}/_sim/report")
+    if built.admin_token_is_new:
+        typer.echo(f"  admin token  {built.admin_token}  (shown once, kept in {token_file})")
+    given = "$ADMIN_TOKEN" if built.settings.admin_token.get_secret_value() else f"$(cat {token_file})"
+    typer.echo(f'  the queue    curl -H "Authorization: Bearer {given}" {address}/queue/stats')
+    typer.echo(f'  metrics      curl -H "Authorization: Bearer {given}" {address}/metrics')
+    typer.echo(f"  the API      {address}/docs")

@@ -1,0 +1,43 @@
+"""Serves the API over HTTP until the process is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+
+class Server(uvicorn.Server):
+    """uvicorn, but for its signals: it would raise them again and end the process before our own work is done."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.end)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def end(self) -> None:
+        self.should_exit = True
+
+
+def server(app: FastAPI) -> Server:
+    """Return a server without an access log: a webhook's path holds a token."""
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, http="httptools", ws="none", lifespan="off", server_header=False
+    )
+    return Server(config)
+
+
+def address_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://{host}:{port}"

@@ -1,0 +1,261 @@
+"""The ``/_sim/`` API: order faults, make bots, chats and people, read the record.
+
+    GET    /_sim/health                 {"ok": true}
+    GET    /_sim/report                 see ``report.Report``
+    GET    /_sim/calls?since=&limit=    what arrived, oldest first
+    POST   /_sim/reset                  forget windows, faults and the record
+    GET    /_sim/faults                 the rules in force
+    POST   /_sim/faults                 one ``faults.Fault`` or a list of them
+    DELETE /_sim/faults?id=             one rule, or all
+    POST   /_sim/bots                   {"token", "username"?, "privacy"?} or a list
+    POST   /_sim/chats                  {"kind", "title", "chat_id"?, "username"?, "bots"? (ids)} or a list
+    POST   /_sim/users                  {"first_name", "username"?, "user_id"?} or a list
+    POST   /_sim/say                    {"user", "text", "chat" or "bot", "reply_to"?} or a list
+    POST   /_sim/talkers                {"mean_interval_ms", "users"?}; 0 falls silent
+    GET    /_sim/settings               see ``settings.SimulatorSettings``
+    PATCH  /_sim/settings               some of them
+
+Only for callers on this machine, unless the settings say otherwise. Errors are
+``{"ok": false, "error": "..."}`` with status 400, 403, 404, 405 or 413.
+"""
+
+import ipaddress
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from aiohttp import web
+from aiohttp.web_request import BaseRequest
+
+from bot.simulator.faults import Fault
+from bot.simulator.settings import settings_with
+from bot.simulator.wire import JSON_TYPE, encode
+from bot.simulator.world import ChatType
+
+if TYPE_CHECKING:
+    from bot.simulator.server import Simulator
+
+PREFIX = "/_sim/"
+BODY_LIMIT_BYTES = 4_000_000
+ITEMS_LIMIT = 20_000
+CALLS_LIMIT = 100_000
+
+Item = TypeVar("Item")
+Query = dict[str, str]
+Endpoint = Callable[["Simulator", Query, bytes], Awaitable[object]]
+
+
+class NewBot(msgspec.Struct, forbid_unknown_fields=True):
+    """See ``World.add_bot``."""
+
+    token: str
+    username: str = ""
+    privacy: bool = False
+
+
+class NewChat(msgspec.Struct, forbid_unknown_fields=True):
+    """See ``World.add_chat``."""
+
+    kind: ChatType
+    title: str
+    chat_id: int | None = None
+    username: str = ""
+    bots: list[int] = []
+
+
+class NewUser(msgspec.Struct, forbid_unknown_fields=True):
+    """See ``World.add_user``."""
+
+    first_name: str
+    username: str = ""
+    user_id: int | None = None
+
+
+class Said(msgspec.Struct, forbid_unknown_fields=True):
+    """See ``User.says``; ``chat`` for a group, ``bot`` for the private chat with it."""
+
+    user: int
+    text: str
+    chat: int | str | None = None
+    bot: int | None = None
+    reply_to: int | None = None
+
+
+class Talking(msgspec.Struct, forbid_unknown_fields=True):
+    """See ``Talkers.start``."""
+
+    mean_interval_ms: int
+    users: int = 3
+
+
+async def answer(simulator: "Simulator", request: BaseRequest, path: str, query: str) -> web.Response:
+    """Answer one call of the control API; whatever is wrong with it becomes one JSON sentence."""
+    if not (simulator.settings.control_from_anywhere or _is_loopback(request.remote)):
+        return _error(403, "the control API is for callers on this machine only")
+    methods = ENDPOINTS.get(path.removeprefix(PREFIX))
+    if methods is None:
+        return _error(404, f"there is no {path[:100]}")
+    endpoint = methods.get(request.method)
+    if endpoint is None:
+        return _error(405, f"{path} takes {' or '.join(methods)}")
+    body = await _body(request)
+    if body is None:
+        return _error(413, f"the body is larger than {BODY_LIMIT_BYTES} bytes")
+    try:
+        result = await endpoint(simulator, dict(parse_qsl(query)), body)
+    except (ValueError, OverflowError, msgspec.MsgspecError) as error:
+        return _error(400, str(error))
+    except RecursionError:
+        return _error(400, "the body is nested too deeply")
+    return web.Response(body=encode(result), content_type=JSON_TYPE)
+
+
+async def _body(request: BaseRequest) -> bytes | None:
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > BODY_LIMIT_BYTES:
+            return None
+    return bytes(body)
+
+
+def _is_loopback(remote: str | None) -> bool:
+    try:
+        return ipaddress.ip_address(remote or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _error(status: int, sentence: str) -> web.Response:
+    return web.Response(status=status, body=encode({"ok": False, "error": sentence}), content_type=JSON_TYPE)
+
+
+def _items(body: bytes, kind: type[Item]) -> list[Item]:
+    """Read one thing or a list of them."""
+    if not body.lstrip().startswith(b"["):
+        return [msgspec.json.decode(body, type=kind)]
+    items = msgspec.json.decode(body, type=list[kind])  # type: ignore[valid-type]
+    if len(items) > ITEMS_LIMIT:
+        raise ValueError(f"at most {ITEMS_LIMIT} at a time, not {len(items)}")
+    return items
+
+
+def _number(query: Query, name: str, default: int) -> int:
+    value = query.get(name, str(default))
+    if not value.isdecimal():
+        raise ValueError(f"{name} must be a whole number, not {value!r}")
+    return int(value)
+
+
+async def _health(_: "Simulator", __: Query, ___: bytes) -> object:
+    return {"ok": True}
+
+
+async def _report(simulator: "Simulator", _: Query, __: bytes) -> object:
+    return simulator.report()
+
+
+async def _calls(simulator: "Simulator", query: Query, _: bytes) -> object:
+    limit = min(_number(query, "limit", CALLS_LIMIT), CALLS_LIMIT)
+    return list(simulator.telegram.record.calls(since=_number(query, "since", 0), limit=limit))
+
+
+async def _reset(simulator: "Simulator", _: Query, __: bytes) -> object:
+    simulator.reset()
+    return {"ok": True}
+
+
+async def _faults(simulator: "Simulator", _: Query, __: bytes) -> object:
+    return simulator.telegram.faults.in_force()
+
+
+async def _order(simulator: "Simulator", _: Query, body: bytes) -> object:
+    return {"ok": True, "ids": [simulator.order(fault) for fault in _items(body, Fault)]}
+
+
+async def _end_faults(simulator: "Simulator", query: Query, _: bytes) -> object:
+    if "id" not in query:
+        simulator.telegram.faults.clear()
+    elif not simulator.telegram.faults.remove(_number(query, "id", 0)):
+        raise ValueError(f"there is no fault {query['id']}")
+    return {"ok": True}
+
+
+async def _bots(simulator: "Simulator", _: Query, body: bytes) -> object:
+    added = [simulator.add_bot(bot.token, bot.username, privacy=bot.privacy) for bot in _items(body, NewBot)]
+    return {"ok": True, "ids": [bot.bot_id for bot in added]}
+
+
+async def _chats(simulator: "Simulator", _: Query, body: bytes) -> object:
+    world = simulator.telegram.world
+    added = [
+        simulator.add_chat(
+            chat.kind,
+            chat.title,
+            chat_id=chat.chat_id,
+            username=chat.username,
+            bots=[_known(world.bots, "bot", bot_id) for bot_id in chat.bots],
+        )
+        for chat in _items(body, NewChat)
+    ]
+    return {"ok": True, "ids": [chat.chat_id for chat in added]}
+
+
+async def _users(simulator: "Simulator", _: Query, body: bytes) -> object:
+    added = [simulator.add_user(user.first_name, user.username, user_id=user.user_id) for user in _items(body, NewUser)]
+    return {"ok": True, "ids": [user.user_id for user in added]}
+
+
+async def _say(simulator: "Simulator", _: Query, body: bytes) -> object:
+    return {"ok": True, "message_ids": [_say_one(simulator, said) for said in _items(body, Said)]}
+
+
+def _say_one(simulator: "Simulator", said: Said) -> int:
+    world = simulator.telegram.world
+    user = _known(world.users, "user", said.user)
+    if said.bot is not None:
+        return user.says(_known(world.bots, "bot", said.bot), said.text, reply_to=said.reply_to)
+    chat_id = world.chat_id_of(said.chat)
+    return user.says(_known(world.chats, "chat", chat_id), said.text, reply_to=said.reply_to)
+
+
+def _known(things: dict[int, Item], kind: str, number: int | None) -> Item:
+    if number not in things:
+        raise ValueError(f"there is no {kind} {number}")
+    return things[number]
+
+
+async def _talkers(simulator: "Simulator", _: Query, body: bytes) -> object:
+    talking = msgspec.json.decode(body, type=Talking)
+    if talking.mean_interval_ms <= 0:
+        await simulator.talkers.stop()
+    else:
+        await simulator.talkers.start(mean_interval_ms=talking.mean_interval_ms, users=talking.users)
+    return {"ok": True}
+
+
+async def _settings(simulator: "Simulator", _: Query, __: bytes) -> object:
+    return asdict(simulator.settings)
+
+
+async def _change(simulator: "Simulator", _: Query, body: bytes) -> object:
+    changes = msgspec.json.decode(body, type=dict[str, Any])
+    simulator.change(settings_with(simulator.settings, changes))
+    return asdict(simulator.settings)
+
+
+ENDPOINTS: dict[str, dict[str, Endpoint]] = {
+    "health": {"GET": _health},
+    "report": {"GET": _report},
+    "calls": {"GET": _calls},
+    "reset": {"POST": _reset},
+    "faults": {"GET": _faults, "POST": _order, "DELETE": _end_faults},
+    "bots": {"POST": _bots},
+    "chats": {"POST": _chats},
+    "users": {"POST": _users},
+    "say": {"POST": _say},
+    "talkers": {"POST": _talkers},
+    "settings": {"GET": _settings, "PATCH": _change},
+}

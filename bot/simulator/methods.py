@@ -1,0 +1,300 @@
+"""What each Bot API method checks, costs and answers: a table.
+
+A method is checked before the windows are asked, and has its effect after they agreed. Not
+simulated: markup is not taken out of texts, and an edit does not ask whether the message exists.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from bot.simulator import contents
+from bot.simulator.calls import Call, Params, Refused, bad_request
+from bot.simulator.contents import CONTENTS, EDITS, Json
+from bot.simulator.params import flag_of, ids_of, json_of, list_of, number_of, require
+from bot.simulator.reads import READS, TRUE_METHODS
+from bot.simulator.world import Webhook, World
+
+Check = Callable[[Params], Any]
+Answer = Callable[[World, Call, Any], Any]
+
+SECRET_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,256}")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+CONFLICT_WEBHOOK = (
+    "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One method; ``check`` returns what ``answer`` builds on.
+
+    ``counts`` says whether it takes places in the windows, ``cost`` how many, given what was checked.
+    """
+
+    name: str
+    check: Check
+    answer: Answer
+    counts: bool = False
+    needs_chat: bool = False
+    cost: Callable[[Any], int] = lambda _: 1
+
+
+def _send(world: World, call: Call, content: Json) -> Json:
+    """Answer with a new message."""
+    message = _message(world, call, content)
+    message_id = call.message_id = message["message_id"]
+    chat_id = message["chat"]["id"]
+    world.note_said(call.bot, chat_id, message_id, content.get("text") or content.get("caption", ""))
+    return message
+
+
+def _send_album(world: World, call: Call, items: list[Json]) -> list[Json]:
+    return [_send(world, call, item) for item in items]
+
+
+def _message(world: World, call: Call, content: Json) -> Json:
+    chat = world.chat(call.chat_id)
+    message: Json = {
+        "message_id": world.next_message_id(call.bot, call.chat_id),
+        "date": int(time.time()),
+        "chat": chat.brief,
+    }
+    if chat.kind == "channel":
+        message["sender_chat"] = chat.brief
+    else:
+        message["from"] = call.bot.brief
+    message |= content
+    if len(call.params) > 2:
+        message |= _decorations(call.params, message)
+    return message
+
+
+def _decorations(params: Params, message: Json) -> Json:
+    """Repeat what a message shows besides its content: keyboard, topic, the message it replies to."""
+    shown: Json = {}
+    if params.get("reply_markup"):
+        markup = json_of(params, "reply_markup")
+        if isinstance(markup, dict) and "inline_keyboard" in markup:
+            shown["reply_markup"] = markup
+    thread_id = number_of(params, "message_thread_id")
+    if thread_id:
+        shown |= {"message_thread_id": thread_id, "is_topic_message": True}
+    replied_id = _replied_id(params)
+    if replied_id:
+        shown["reply_to_message"] = {
+            "message_id": replied_id,
+            "date": message["date"],
+            "chat": message["chat"],
+        }
+    return shown
+
+
+def _replied_id(params: Params) -> int | None:
+    if "reply_parameters" not in params:
+        return number_of(params, "reply_to_message_id")
+    given = json_of(params, "reply_parameters")
+    return number_of(given, "message_id") if isinstance(given, dict) else None
+
+
+def _checked(content: Callable[[Params], Any]) -> Check:
+    """Check also what every sending method shares."""
+
+    def check(params: Params) -> Any:
+        checked = content(params)
+        if isinstance(params.get("reply_markup"), str) and params["reply_markup"]:
+            json_of(params, "reply_markup")
+        return checked
+
+    return check
+
+
+def _check_edit(content: Callable[[Params], Json]) -> Check:
+    def check(params: Params) -> Json:
+        if not params.get("inline_message_id") and number_of(params, "message_id") is None:
+            raise bad_request("message identifier is not specified")
+        return content(params)
+
+    return check
+
+
+def _edit(world: World, call: Call, content: Json) -> Json | bool:
+    """Answer with the message as it is now; nobody sees the chat of an inline message."""
+    if call.params.get("inline_message_id"):
+        return True
+    now_s = int(time.time())
+    call.message_id = number_of(call.params, "message_id") or 0
+    message = {
+        "message_id": call.message_id,
+        "date": now_s,
+        "edit_date": now_s,
+        "chat": world.chat(call.chat_id).brief,
+        "from": call.bot.brief,
+    }
+    return message | content | _decorations(call.params, message)
+
+
+def _copy(world: World, call: Call, _: Json) -> Json:
+    return {"message_id": _take_id(world, call)}
+
+
+def _check_many(params: Params) -> list[int]:
+    require(params, "from_chat_id")
+    return ids_of(params)
+
+
+def _copy_many(world: World, call: Call, ids: list[int]) -> list[Json]:
+    return [{"message_id": _take_id(world, call)} for _ in ids]
+
+
+def _take_id(world: World, call: Call) -> int:
+    call.message_id = world.next_message_id(call.bot, call.chat_id)
+    return call.message_id
+
+
+def _check_topic(params: Params) -> str:
+    require(params, "name")
+    return str(params["name"])
+
+
+def _create_topic(world: World, call: Call, name: str) -> Json:
+    return {"message_thread_id": _take_id(world, call), "name": name, "icon_color": 0x6FB9F0}
+
+
+def _check_message_id(params: Params) -> int:
+    message_id = number_of(params, "message_id")
+    if message_id is None:
+        raise bad_request("message identifier is not specified")
+    return message_id
+
+
+def _stop_poll(_: World, __: Call, ___: object) -> Json:
+    return contents.open_poll("closed", []) | {"is_closed": True}
+
+
+def _check_webhook(params: Params) -> Webhook | None:
+    """Check the address and the secret; an empty address removes the webhook.
+
+    Source: https://core.telegram.org/bots/api#setwebhook
+    """
+    url = str(params.get("url") or "")
+    if not url:
+        return None
+    secret_token = str(params.get("secret_token") or "")
+    if secret_token and not SECRET_TOKEN.fullmatch(secret_token):
+        raise bad_request("secret token contains unallowed characters")
+    # Telegram takes a missing one as 40 and keeps others within 1 to 100.
+    max_connections = min(max(number_of(params, "max_connections") or 40, 1), 100)
+    allowed = tuple(str(kind) for kind in list_of(params, "allowed_updates"))
+    return Webhook(url, secret_token, max_connections, allowed)
+
+
+def _check_address(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise bad_request("bad webhook: invalid URL") from error
+    if host in LOOPBACK and parts.scheme in {"http", "https"}:
+        return  # Telegram would not go there; a simulator on the same machine must.
+    if parts.scheme != "https" or not host:
+        raise bad_request("bad webhook: An HTTPS URL must be provided for webhook")
+    if (port or 443) not in {443, 80, 88, 8443}:
+        raise bad_request("bad webhook: Webhook can be set up only on ports 80, 88, 443 or 8443")
+
+
+def _set_webhook(world: World, call: Call, webhook: Webhook | None) -> bool:
+    if webhook is not None and not world.settings.any_webhook_url:
+        _check_address(webhook.url)
+    world.set_webhook(call.bot, webhook, drop_pending=flag_of(call.params, "drop_pending_updates"))
+    return True
+
+
+def _webhook_info(_: World, call: Call, __: object) -> Json:
+    bot, webhook = call.bot, call.bot.webhook
+    info: Json = {
+        "url": webhook.url if webhook else "",
+        "has_custom_certificate": False,
+        "pending_update_count": len(bot.mailbox.updates),
+    }
+    if webhook:
+        info["max_connections"] = webhook.max_connections
+        if webhook.allowed_updates:
+            info["allowed_updates"] = list(webhook.allowed_updates)
+    if bot.last_error:
+        info |= {"last_error_date": bot.last_error_at_s, "last_error_message": bot.last_error}
+    return info
+
+
+def _check_chat_action(params: Params) -> None:
+    require(params, "action")
+
+
+def _check_commands(params: Params) -> list[Json]:
+    commands = list_of(params, "commands")
+    if not all(isinstance(command, dict) and command.get("command") for command in commands):
+        raise bad_request("can't parse BotCommand")
+    return commands
+
+
+def _set_commands(_: World, call: Call, commands: list[Json]) -> bool:
+    call.bot.commands = commands
+    return True
+
+
+def _delete_commands(_: World, call: Call, __: object) -> bool:
+    call.bot.commands = []
+    return True
+
+
+def _nothing_to_check(_: Params) -> None:
+    return None
+
+
+def _true(_: World, __: Call, ___: object) -> bool:
+    return True
+
+
+def _read(value: Callable[[World, Call], Any]) -> Answer:
+    return lambda world, call, _: value(world, call)
+
+
+def _refuse_poll(_: World, __: Call, ___: object) -> None:
+    raise Refused(409, CONFLICT_WEBHOOK)
+
+
+def _table() -> dict[str, Method]:
+    """Build the table; names in lower case, since clients may spell them in any."""
+    methods = [Method(name, _nothing_to_check, _true) for name in TRUE_METHODS]
+    methods += [Method(name, _nothing_to_check, _read(value)) for name, value in READS.items()]
+    methods += [
+        Method(name, _checked(content), _send, counts=True, needs_chat=True) for name, content in CONTENTS.items()
+    ]
+    methods += [
+        Method(name, _check_edit(content), _edit, counts=True, needs_chat=True) for name, content in EDITS.items()
+    ]
+    methods += [
+        Method("sendMediaGroup", contents.album, _send_album, counts=True, needs_chat=True, cost=len),
+        Method("copyMessage", contents.forwarded, _copy, counts=True, needs_chat=True),
+        Method("copyMessages", _check_many, _copy_many, counts=True, needs_chat=True, cost=len),
+        Method("forwardMessages", _check_many, _copy_many, counts=True, needs_chat=True, cost=len),
+        Method("createForumTopic", _check_topic, _create_topic, counts=True, needs_chat=True),
+        # To Telegram it is an edit, though it is not called one.
+        Method("stopPoll", _check_message_id, _stop_poll, counts=True, needs_chat=True),
+        Method("deleteMessage", _check_message_id, _true, needs_chat=True),
+        Method("deleteMessages", ids_of, _true, needs_chat=True),
+        Method("sendChatAction", _check_chat_action, _true, needs_chat=True),
+        Method("setWebhook", _check_webhook, _set_webhook),
+        Method("deleteWebhook", _nothing_to_check, _set_webhook),
+        Method("getWebhookInfo", _nothing_to_check, _webhook_info),
+        Method("setMyCommands", _check_commands, _set_commands),
+        Method("deleteMyCommands", _nothing_to_check, _delete_commands),
+        Method("getUpdates", _nothing_to_check, _refuse_poll),
+    ]
+    return {method.name.lower(): method for method in methods}
+
+
+METHODS: dict[str, Method] = _table()

@@ -1,0 +1,79 @@
+"""Scripted users who talk by themselves, so that a first start has something to see."""
+
+import asyncio
+import random
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from bot.simulator.world import Bot, Chat, User, World
+
+TEXTS = (
+    "good morning",
+    "has anybody seen the new timetable?",
+    "what is the time?",
+    "thank you",
+    "see you tomorrow",
+    "that is a good question",
+)
+COMMANDS = ("/start", "/help")
+NAMES = ("Anna", "Boris", "Chloe", "Daniel", "Elena", "Farid", "Greta", "Hugo")
+
+
+@dataclass(slots=True)
+class Talkers:
+    """Everybody in the world, saying something now and then; the pauses are exponential."""
+
+    world: World
+    chance: random.Random = field(default_factory=random.Random)
+    _task: asyncio.Task[None] | None = None
+
+    async def start(self, *, mean_interval_ms: int, users: int = 3) -> None:
+        """Begin to talk, with at least so many users; talking already, only the pace changes."""
+        await self.stop()
+        for number in range(len(self.world.users), users):
+            self.world.add_user(NAMES[number % len(NAMES)])
+        self._task = asyncio.create_task(self._talk(mean_interval_ms))
+
+    async def stop(self) -> None:
+        """Fall silent."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+        self._task = None
+
+    def talk_once(self) -> bool:
+        """Let somebody say something; False if there is nobody or nobody to talk to."""
+        places: list[Chat | Bot] = [chat for chat in self.world.chats.values() if chat.bots and chat.chat_id < 0]
+        places += self.world.bots.values()
+        if not self.world.users or not places:
+            return False
+        user = self.chance.choice(list(self.world.users.values()))
+        self._say(user, self.chance.choice(places))
+        return True
+
+    async def _talk(self, mean_interval_ms: int) -> None:
+        while True:
+            await asyncio.sleep(self.chance.expovariate(1_000 / mean_interval_ms))
+            self.talk_once()
+
+    def _say(self, user: User, place: Chat | Bot) -> None:
+        bot = place if isinstance(place, Bot) else self._member(place)
+        if bot is None:
+            return
+        chat_id = user.user_id if isinstance(place, Bot) else place.chat_id
+        last_said = self.world.last_said.get((bot.bot_id, chat_id))
+        match self.chance.choice(("text", "text", "command", "mention", "reply")):
+            case "command":
+                user.says(place, self.chance.choice(COMMANDS))
+            case "mention":
+                user.says(place, f"@{bot.username} {self.chance.choice(TEXTS)}")
+            case "reply" if last_said is not None:
+                user.says(place, self.chance.choice(TEXTS), reply_to=last_said)
+            case _:
+                user.says(place, self.chance.choice(TEXTS))
+
+    def _member(self, chat: Chat) -> Bot | None:
+        members = [self.world.bots[bot_id] for bot_id in chat.bots if bot_id in self.world.bots]
+        return self.chance.choice(members) if members else None

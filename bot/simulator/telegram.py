@@ -1,0 +1,270 @@
+"""One call from its arrival to its answer: faults, then checks, then windows, then the effect."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bot.simulator.calls import Call, Params, Refused, bad_request, too_many_requests
+from bot.simulator.faults import Fault, Faults
+from bot.simulator.mailbox import Mailbox
+from bot.simulator.methods import METHODS, Method
+from bot.simulator.params import is_missing, number_of
+from bot.simulator.record import Arrival, Record
+from bot.simulator.settings import SimulatorSettings
+from bot.simulator.windows import Throttle, Windows
+from bot.simulator.world import Bot, World
+
+REPLACED = "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"
+SERVER_ERRORS = {
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
+POLL_LIMIT = 100
+POLL_TIMEOUT_S = 50
+
+
+class Lost(Exception):
+    """No answer is given: the connection is reset, or nothing comes until the client gives up."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(how)
+        self.how = how
+
+
+@dataclass(slots=True)
+class Telegram:
+    """The simulated Telegram without HTTP."""
+
+    settings: SimulatorSettings
+    world: World = field(init=False)
+    windows: Windows = field(init=False)
+    faults: Faults = field(init=False)
+    record: Record = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with an empty world."""
+        self.world = World(self.settings)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget windows, faults and the record; bots, chats and updates stay."""
+        self.windows = Windows(self.settings)
+        self.faults = Faults()
+        self.record = Record(self.settings.calls_kept, self.settings.unique_prefix)
+
+    def change(self, settings: SimulatorSettings) -> None:
+        """Go on under other settings; places already taken stay taken, and bounds hold for what comes."""
+        self.settings = self.world.settings = self.windows.settings = settings
+        self.record.unique_prefix = settings.unique_prefix
+
+    def order(self, fault: Fault) -> int:
+        """Put a fault in force and return its number.
+
+        Raises:
+            ValueError: Its chat is unknown.
+        """
+        chat_id = None
+        if fault.chat_id is not None:
+            chat_id = self.world.chat_id_of(fault.chat_id)
+            if chat_id is None:
+                raise ValueError(f"there is no chat {fault.chat_id!r}")
+        return self.faults.add(fault, chat_id=chat_id, now_ns=time.monotonic_ns())
+
+    def refuse_stranger(self, refused: Refused, bot_id: int, method: str) -> None:
+        """Record a call that got no further than its address."""
+        known = METHODS.get(method.lower())
+        self.record.add(Arrival(time.monotonic_ns(), bot_id, 0, known.name if known else "?", 0, refused.code))
+
+    def refuse_unread(self, refused: Refused, bot: Bot, method: Method) -> None:
+        """Record a call whose body made no sense."""
+        self.record.add(Arrival(time.monotonic_ns(), bot.bot_id, 0, method.name, 0, refused.code))
+
+    def arrive(self, bot: Bot, method: Method, params: Params) -> Call:
+        """Stamp a call whose last byte was just read."""
+        at_ns = time.monotonic_ns()
+        given = params.get("chat_id")
+        chat_id = None if given is None else self.world.chat_id_of(given)
+        return Call(bot, method.name, params, chat_id or 0, at_ns)
+
+    async def answer(self, call: Call, method: Method) -> Any:
+        """Answer one call.
+
+        Raises:
+            Refused: Telegram's answer is an error.
+            Lost: There is no answer.
+        """
+        slow = self._latency(call, method)
+        if slow is not None and slow.where != "out":
+            await asyncio.sleep(slow.extra_ms / 1_000)
+            # Such a delay stands for the way here: the call arrives after it.
+            call.at_ns = time.monotonic_ns()
+        try:
+            return await self._answer(call, method)
+        finally:
+            if slow is not None and slow.where != "in":
+                await asyncio.sleep(slow.extra_ms / 1_000)
+
+    async def _answer(self, call: Call, method: Method) -> Any:
+        fault = self._failure(call, method)
+        lost = fault.kind if fault is not None and fault.kind in {"reset_before", "reset_after", "hang"} else ""
+        if fault is not None and (lost == "reset_before" or (lost == "hang" and not fault.processed)):
+            self._note(call, 0, lost)
+            raise Lost(lost)
+        try:
+            if fault is not None and not lost:
+                self._fail(fault, call)
+            result = await self._poll(call) if method.name == "getUpdates" else self._process(call, method)
+        except Refused as refused:
+            self._note(call, refused.code, lost)
+            if lost:
+                raise Lost(lost) from refused
+            raise
+        self._note(call, 200, lost)
+        if lost:
+            raise Lost(lost)
+        return result
+
+    def _process(self, call: Call, method: Method) -> Any:
+        is_inline = "inline_message_id" in call.params
+        if method.needs_chat and not is_inline:
+            self._check_chat(call)
+        checked = method.check(call.params)
+        if method.counts and call.chat_id:
+            call.cost = method.cost(checked)
+            throttle = self.windows.admit(call.bot.bot_id, call.chat_id, call.cost, now_ns=call.at_ns)
+            if throttle is not None:
+                raise self._throttled(throttle, call)
+        elif method.name == "setWebhook":
+            throttle = self.windows.admit_webhook(call.bot.bot_id, now_ns=call.at_ns)
+            if throttle is not None:
+                self.record.throttled["webhook"] += 1
+                raise too_many_requests(throttle.retry_after_s)
+        return method.answer(self.world, call, checked)
+
+    def _check_chat(self, call: Call) -> None:
+        if is_missing(call.params, "chat_id"):
+            raise bad_request("chat_id is empty")
+        if not call.chat_id:
+            raise bad_request("chat not found")
+        to_chat_id = self.world.migrations.get(call.chat_id) if self.world.migrations else None
+        if to_chat_id is not None:
+            raise _migrated(to_chat_id)
+
+    def _throttled(self, throttle: Throttle, call: Call) -> Refused:
+        self.record.throttled[throttle.cause] += 1
+        call.cost = 0
+        return too_many_requests(throttle.retry_after_s)
+
+    async def _poll(self, call: Call) -> list[Any]:
+        """Answer ``getUpdates``: at once if there are updates, otherwise when there are or time is up.
+
+        Source: https://core.telegram.org/bots/api#getupdates
+        """
+        if call.bot.webhook is not None:
+            self._process(call, METHODS["getupdates"])
+        limit = min(max(number_of(call.params, "limit") or POLL_LIMIT, 1), POLL_LIMIT)
+        timeout_s = min(max(number_of(call.params, "timeout") or 0, 0), POLL_TIMEOUT_S)
+        mailbox = call.bot.mailbox
+        offset = number_of(call.params, "offset")
+        if offset:
+            mailbox.confirm(offset)
+        poller = mailbox.open_poll()
+        try:
+            if not mailbox.updates and timeout_s:
+                await _wait(poller.woken, timeout_s)
+            if poller.replaced:
+                raise Refused(409, REPLACED)
+            return list(mailbox.first(limit))
+        finally:
+            mailbox.close_poll(poller)
+
+    def _latency(self, call: Call, method: Method) -> Fault | None:
+        return self.faults.latency(call.bot.bot_id, call.chat_id, method.name, counts=method.counts, now_ns=call.at_ns)
+
+    def _failure(self, call: Call, method: Method) -> Fault | None:
+        return self.faults.failure(call.bot.bot_id, call.chat_id, method.name, counts=method.counts, now_ns=call.at_ns)
+
+    def _fail(self, fault: Fault, call: Call) -> None:
+        """Refuse the call as the fault says."""
+        if fault.kind in {"429", "400_429"}:
+            self._hold(fault, call)
+        raise FAILURES[fault.kind](fault, call, self.world)
+
+    def _hold(self, fault: Fault, call: Call) -> None:
+        self.record.throttled["ordered"] += 1
+        chat_id = call.chat_id
+        if fault.hold == "bot":
+            chat_id = 0
+        elif fault.hold == "none" or not chat_id:
+            return
+        self.windows.hold(call.bot.bot_id, chat_id, for_s=fault.retry_after_s, now_ns=call.at_ns)
+
+    def _note(self, call: Call, code: int, lost: str) -> None:
+        params = call.params
+        text = params.get("text") or params.get("caption") or ""
+        self.record.add(
+            Arrival(
+                call.at_ns,
+                call.bot.bot_id,
+                call.chat_id,
+                call.method,
+                call.cost,
+                code,
+                lost,
+                call.message_id,
+                text if isinstance(text, str) else str(text),
+            )
+        )
+
+
+def end_polls(mailboxes: list[Mailbox]) -> None:
+    """Let every waiting poll answer with what there is, because the server closes."""
+    for mailbox in mailboxes:
+        mailbox.wake()
+
+
+async def _wait(woken: asyncio.Event, timeout_s: int) -> None:
+    try:
+        await asyncio.wait_for(woken.wait(), timeout_s)
+    except TimeoutError:
+        return
+
+
+def _migrated(to_chat_id: int) -> Refused:
+    return Refused(
+        400,
+        "Bad Request: group chat was upgraded to a supergroup chat",
+        migrate_to_chat_id=to_chat_id,
+    )
+
+
+def _hidden_429(fault: Fault, _: Call, __: World) -> Refused:
+    return bad_request(
+        f'failed to send message #1 with the error message "Too Many Requests: retry after {fault.retry_after_s}"'
+    )
+
+
+def _kicked(_: Fault, call: Call, world: World) -> Refused:
+    kind = world.chat(call.chat_id).kind if call.chat_id else "group"
+    return Refused(403, f"Forbidden: bot was kicked from the {'group' if kind == 'private' else kind} chat")
+
+
+def _moved(fault: Fault, call: Call, world: World) -> Refused:
+    return _migrated(world.migrate(call.chat_id, fault.to_chat_id))
+
+
+FAILURES: dict[str, Callable[[Fault, Call, World], Refused]] = {
+    "429": lambda fault, _, __: too_many_requests(fault.retry_after_s),
+    "400_429": _hidden_429,
+    "5xx": lambda fault, _, __: Refused(fault.status, SERVER_ERRORS[fault.status]),
+    "blocked": lambda _, __, ___: Refused(403, "Forbidden: bot was blocked by the user"),
+    "deactivated": lambda _, __, ___: Refused(403, "Forbidden: user is deactivated"),
+    "kicked": _kicked,
+    "migrated": _moved,
+    "revoked": lambda _, __, ___: Refused(401, "Unauthorized"),
+    "chat_not_found": lambda _, __, ___: bad_request("chat not found"),
+}

@@ -1,0 +1,334 @@
+"""The bots, chats and users of the simulated Telegram."""
+
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from bot.simulator.mailbox import Mailbox, Pending
+from bot.simulator.settings import SimulatorSettings
+from bot.simulator.texts import entities_of, is_command, mentions
+
+Json = dict[str, Any]
+ChatType = Literal["private", "group", "supergroup", "channel"]
+
+SUPERGROUPS_BELOW = -1_000_000_000_000  # supergroups and channels are -100 followed by their number
+ID_LIMIT = 2**52  # Telegram promises that ids fit into 52 bits
+MESSAGES_KEPT = 20_000  # of bots, for users to reply to
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Where and how a bot wants its updates."""
+
+    url: str
+    secret_token: str = ""
+    max_connections: int = 40
+    allowed_updates: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Bot:
+    """One token; ``privacy`` hides group messages that are not meant for the bot."""
+
+    bot_id: int
+    token: str
+    username: str
+    mailbox: Mailbox
+    privacy: bool = False
+    revoked: bool = False
+    webhook: Webhook | None = None
+    commands: list[Json] = field(default_factory=list)
+    last_error: str = ""
+    last_error_at_s: int = 0
+    brief: Json = field(default_factory=dict)
+    update_ids: "count[int]" = field(default_factory=lambda: count(random.randrange(100_000_000, 900_000_000)))
+    # Private chats and basic groups share one count of message ids; supergroups have their own.
+    message_ids: "count[int]" = field(default_factory=lambda: count(1))
+
+    def __post_init__(self) -> None:
+        """Write down once what stands in every message of this bot."""
+        self.brief = {
+            "id": self.bot_id,
+            "is_bot": True,
+            "first_name": self.username,
+            "username": self.username,
+        }
+
+
+@dataclass(slots=True)
+class Chat:
+    """One chat; ``bots`` are the members among the bots."""
+
+    chat_id: int
+    kind: ChatType
+    title: str
+    username: str = ""
+    bots: set[int] = field(default_factory=set)
+    brief: Json = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Write down once what stands in every message of this chat."""
+        name = {"first_name": self.title} if self.kind == "private" else {"title": self.title}
+        self.brief = {"id": self.chat_id, "type": self.kind, **name}
+        if self.username:
+            self.brief["username"] = self.username
+
+
+@dataclass(slots=True)
+class User:
+    """A person who talks because a script says so."""
+
+    user_id: int
+    first_name: str
+    username: str
+    world: "World"
+
+    def says(self, chat: "Chat | Bot", text: str, *, reply_to: int | None = None) -> int:
+        """Write into a group, or into the private chat with a bot, and return the message's id.
+
+        Args:
+            chat: A chat, or a bot for the private chat with it.
+            text: Commands and mentions in it become entities.
+            reply_to: The id of a message of this chat, best one of a bot's.
+        """
+        return self.world.say(self, chat, text, reply_to=reply_to)
+
+    @property
+    def brief(self) -> Json:
+        """What stands in every message of this user."""
+        brief = {"id": self.user_id, "is_bot": False, "first_name": self.first_name, "language_code": "en"}
+        return brief | {"username": self.username} if self.username else brief
+
+
+class Courier(Protocol):
+    """Whoever brings updates to webhooks."""
+
+    def offer(self, bot: Bot, pending: Pending) -> None:
+        """Bring one update, after those before it in the same chat."""
+
+    def restart(self, bot: Bot) -> None:
+        """Look again at where the bot wants its updates, and begin with all that wait."""
+
+
+@dataclass(slots=True)
+class World:
+    """Everything that exists, found by its id, its token or its name."""
+
+    settings: SimulatorSettings
+    courier: Courier | None = None
+    bots: dict[int, Bot] = field(default_factory=dict)
+    chats: dict[int, Chat] = field(default_factory=dict)
+    users: dict[int, User] = field(default_factory=dict)
+    migrations: dict[int, int] = field(default_factory=dict)
+    last_said: dict[tuple[int, int], int] = field(default_factory=dict)
+    _bots_by_token: dict[str, Bot] = field(default_factory=dict)
+    _chats_by_name: dict[str, int] = field(default_factory=dict)
+    _message_ids: "dict[int, count[int]]" = field(default_factory=dict)
+    _said: OrderedDict[tuple[int, int], tuple[Bot, str]] = field(default_factory=OrderedDict)
+    _free_ids: "count[int]" = field(default_factory=lambda: count(7_000_001))
+
+    def add_bot(self, token: str, username: str = "", *, privacy: bool = False) -> Bot:
+        """Register a bot, or return the one that has this token.
+
+        Raises:
+            ValueError: The token does not begin with the bot's number and a colon.
+        """
+        known = self._bots_by_token.get(token)
+        if known is not None:
+            return known
+        number, colon, secret = token.partition(":")
+        if not (number.isdecimal() and number.isascii() and len(number) <= 18 and colon and secret):
+            raise ValueError(f"a token is <number>:<secret>, not {token!r}")
+        bot_id = int(number)
+        name = username.removeprefix("@") or f"sim_{bot_id}_bot"
+        bot = Bot(bot_id, token, name, Mailbox(self.settings.updates_kept), privacy=privacy)
+        # A second token of the same number replaces the first, as when a token is made anew.
+        old = self.bots.get(bot_id)
+        if old is not None:
+            self._bots_by_token.pop(old.token, None)
+        self.bots[bot_id] = self._bots_by_token[token] = bot
+        return bot
+
+    def add_chat(
+        self,
+        kind: ChatType,
+        title: str,
+        *,
+        chat_id: int | None = None,
+        username: str = "",
+        bots: Iterable[Bot] = (),
+    ) -> Chat:
+        """Register a chat with bots as its members; without an id one is made up.
+
+        Raises:
+            ValueError: The id does not fit the kind.
+        """
+        number = next(self._free_ids) if chat_id is None else chat_id
+        if chat_id is None and kind != "private":
+            number = -number if kind == "group" else SUPERGROUPS_BELOW - number
+        if (number > 0) != (kind == "private") or abs(number) >= ID_LIMIT:
+            raise ValueError(f"{number} cannot be the id of a {kind} chat")
+        chat = Chat(number, kind, title, username.removeprefix("@"), {bot.bot_id for bot in bots})
+        self.chats[number] = chat
+        if chat.username:
+            self._chats_by_name[chat.username.lower()] = number
+        return chat
+
+    def add_user(self, first_name: str, username: str = "", *, user_id: int | None = None) -> User:
+        """Register a person."""
+        number = next(self._free_ids) if user_id is None else user_id
+        if not 0 < number < ID_LIMIT:
+            raise ValueError(f"{number} cannot be the id of a user")
+        user = self.users[number] = User(number, first_name, username.removeprefix("@"), self)
+        return user
+
+    def bot_of(self, token: str) -> Bot | None:
+        """Find the bot of a token; an unknown one is registered if any token is accepted."""
+        bot = self._bots_by_token.get(token)
+        if bot is None and self.settings.accept_any_token and int(token.partition(":")[0]) not in self.bots:
+            bot = self.add_bot(token)
+        return bot
+
+    def chat_id_of(self, given: object) -> int | None:
+        """Find the number of a chat that is given as a number, as digits or as ``@name``."""
+        if isinstance(given, str):
+            if given.startswith("@"):
+                return self._named(given)
+            try:
+                given = int(given)
+            except ValueError:
+                return None
+        if not isinstance(given, int) or not 0 < abs(given) < ID_LIMIT:
+            return None
+        if self.settings.accept_any_chat or given in self.chats or given in self.users:
+            return given
+        return None
+
+    def chat(self, chat_id: int) -> Chat:
+        """Return a chat; one that nobody registered is made up from its number."""
+        known = self.chats.get(chat_id)
+        if known is not None:
+            return known
+        if chat_id < 0:
+            kind: ChatType = "supergroup" if chat_id < SUPERGROUPS_BELOW else "group"
+            return Chat(chat_id, kind, f"Group {-chat_id}")
+        user = self.users.get(chat_id)
+        return Chat(chat_id, "private", user.first_name if user else f"User {chat_id}")
+
+    def migrate(self, chat_id: int, to_chat_id: int | None = None) -> int:
+        """Make a supergroup of a group and return its id; a second time returns the same."""
+        known = self.migrations.get(chat_id)
+        if known is not None:
+            return known
+        old = self.chat(chat_id)
+        new = self.add_chat("supergroup", old.title, chat_id=to_chat_id, username=old.username)
+        new.bots |= old.bots
+        self.migrations[chat_id] = new.chat_id
+        return new.chat_id
+
+    def next_message_id(self, bot: Bot, chat_id: int) -> int:
+        """Number a new message."""
+        if chat_id > SUPERGROUPS_BELOW:
+            return next(bot.message_ids)
+        ids = self._message_ids.get(chat_id)
+        if ids is None:
+            ids = self._message_ids[chat_id] = count(1)
+        return next(ids)
+
+    def note_said(self, bot: Bot, chat_id: int, message_id: int, text: str) -> None:
+        """Remember a bot's message for a while, so that a user can reply to it."""
+        self._said[chat_id, message_id] = bot, text
+        if len(self._said) > MESSAGES_KEPT:
+            (old_chat_id, old_message_id), (old_bot, _) = self._said.popitem(last=False)
+            if self.last_said.get((old_bot.bot_id, old_chat_id)) == old_message_id:
+                del self.last_said[old_bot.bot_id, old_chat_id]
+        self.last_said[bot.bot_id, chat_id] = message_id
+
+    def say(self, user: User, place: Chat | Bot, text: str, *, reply_to: int | None = None) -> int:
+        """See ``User.says``."""
+        if isinstance(place, Bot):
+            chat = self.chats.get(user.user_id) or Chat(user.user_id, "private", user.first_name, user.username)
+            listeners = [place]
+        else:
+            chat = place
+            listeners = [self.bots[bot_id] for bot_id in sorted(chat.bots) if bot_id in self.bots]
+        shared_id = 0
+        for bot in listeners:
+            # Of a supergroup all bots see one id; elsewhere each bot counts for itself.
+            if not shared_id or chat.chat_id > SUPERGROUPS_BELOW:
+                shared_id = self.next_message_id(bot, chat.chat_id)
+            message = self._message(user, chat, shared_id, text, reply_to)
+            if self._hears(bot, chat, message):
+                self.post_update(bot, chat.chat_id, "message", message)
+        return shared_id
+
+    def post_update(self, bot: Bot, chat_id: int, kind: str, content: Json) -> None:
+        """Give a bot an update, by its webhook or for its next poll."""
+        if bot.webhook and bot.webhook.allowed_updates and kind not in bot.webhook.allowed_updates:
+            return
+        update_id = next(bot.update_ids)
+        body = msgspec.Raw(msgspec.json.encode({"update_id": update_id, kind: content}))
+        pending = Pending(update_id, chat_id, body, time.monotonic_ns())
+        bot.mailbox.add(pending)
+        if self.courier is not None and bot.webhook is not None:
+            self.courier.offer(bot, pending)
+
+    def set_webhook(self, bot: Bot, webhook: Webhook | None, *, drop_pending: bool) -> None:
+        """Change where a bot gets its updates; what waits goes there too, unless it is dropped."""
+        if drop_pending:
+            bot.mailbox.updates.clear()
+        bot.webhook = webhook
+        if webhook is not None:
+            bot.mailbox.end_poll()
+        if self.courier is not None:
+            self.courier.restart(bot)
+
+    def _named(self, name: str) -> int | None:
+        key = name[1:].lower()
+        chat_id = self._chats_by_name.get(key)
+        if chat_id is None and self.settings.accept_any_chat and key:
+            chat_id = self.add_chat("channel", key, username=key).chat_id
+        return chat_id
+
+    def _message(self, user: User, chat: Chat, message_id: int, text: str, reply_to: int | None) -> Json:
+        message = {
+            "message_id": message_id,
+            "from": user.brief,
+            "chat": chat.brief,
+            "date": int(time.time()),
+            "text": text,
+        }
+        entities = entities_of(text)
+        if entities:
+            message["entities"] = entities
+        if reply_to is not None:
+            message["reply_to_message"] = self._replied_to(user, chat, reply_to)
+        return message
+
+    def _replied_to(self, user: User, chat: Chat, message_id: int) -> Json:
+        replied = {"message_id": message_id, "chat": chat.brief, "date": int(time.time())}
+        said = self._said.get((chat.chat_id, message_id))
+        if said is None:
+            return replied | {"from": user.brief, "text": ""}
+        bot, text = said
+        return replied | {"from": bot.brief, "text": text}
+
+    def _hears(self, bot: Bot, chat: Chat, message: Json) -> bool:
+        """Tell whether a bot sees a message; with privacy on, in groups only what is meant for it.
+
+        Source: https://core.telegram.org/bots/features#privacy-mode
+        """
+        if not bot.privacy or chat.kind == "private":
+            return True
+        replied = message.get("reply_to_message", {})
+        return (
+            is_command(message["text"])
+            or mentions(message["text"], bot.username)
+            or replied.get("from", {}).get("id") == bot.bot_id
+        )

@@ -1,0 +1,41 @@
+"""Tells Telegram where to deliver updates, each bot's with a secret of its own."""
+
+from __future__ import annotations
+
+import secrets
+
+import structlog
+from aiogram.exceptions import TelegramAPIError
+
+from bot.fleet import Fleet
+
+log = structlog.get_logger()
+
+CONNECTIONS_MAX = 40
+"""Deliveries at once for each bot. Telegram's own default: https://core.telegram.org/bots/api#setwebhook"""
+
+
+class Webhooks:
+    """Sets the webhook of every bot of the fleet."""
+
+    def __init__(self, *, fleet: Fleet, public_url: str) -> None:
+        self._fleet = fleet
+        self._public_url = public_url
+
+    async def set_all(self) -> int:
+        """Set them one after another, and return how many Telegram took. One refused holds up no other."""
+        return sum([await self._set(bot_id) for bot_id in self._fleet.bot_ids])
+
+    async def _set(self, bot_id: int) -> bool:
+        secret = self._fleet.webhook_secret(bot_id)
+        if secret is None:
+            secret = secrets.token_urlsafe(32)
+            await self._fleet.set_webhook_secret(bot_id, secret)
+        bot = self._fleet.bot(bot_id)
+        url = f"{self._public_url}/webhook/telegram/{bot.token}"
+        try:
+            await bot.set_webhook(url, secret_token=secret, max_connections=CONNECTIONS_MAX)
+        except TelegramAPIError as error:
+            log.warning("webhook not set", bot_id=bot_id, reason=type(error).__name__)
+            return False
+        return True

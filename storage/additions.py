@@ -1,0 +1,124 @@
+"""How messages enter the ledger, many at a time, and how they leave it again if nobody took them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, delete, select, text, tuple_
+from sqlalchemy.sql import ClauseElement
+
+from engine.messages import Outgoing, Status
+from engine.ports.ledger import Accepted, Known
+from storage import chat_ids
+from storage.many_rows import Binds, ManyRows
+from storage.models import messages, payloads
+from storage.upsert import Insert, insert_into
+
+ACCEPTED = Accepted()
+
+DedupKey = tuple[int, str]
+"""A bot, and its own key."""
+
+
+def add(connection: Connection, items: Sequence[Outgoing]) -> list[Accepted | Known]:
+    """Insert messages that are new, with their payloads; answer each."""
+    keyed = [message for message in items if message.dedup_key is not None]
+    if not keyed:
+        _insert(connection, items)
+        return [ACCEPTED] * len(items)
+    _insert(connection, [message for message in items if message.dedup_key is None])
+    new = _insert_once(connection, keyed)
+    known = _known(connection, (message for message in keyed if message.id not in new))
+    return [ACCEPTED if message.dedup_key is None or message.id in new else known[_key(message)] for message in items]
+
+
+def discard(connection: Connection, message_ids: Sequence[str]) -> list[None]:
+    connection.execute(delete(payloads).where(payloads.c.message_id.in_(message_ids)))
+    connection.execute(delete(messages).where(messages.c.id.in_(message_ids), messages.c.status == Status.QUEUED.value))
+    return [None] * len(message_ids)
+
+
+def _insert(connection: Connection, items: Sequence[Outgoing]) -> None:
+    INSERT_MESSAGES.run(connection, [_row(message) for message in items])
+    INSERT_PAYLOADS.run(connection, [(message.id, message.params) for message in items])
+
+
+def _insert_once(connection: Connection, items: Sequence[Outgoing]) -> set[str]:
+    # Sorted, so that two processes that bring the same keys wait for one another and do not lock each
+    # other out. Of equal keys the first comes first, as before.
+    ordered = sorted(items, key=_key)
+    new = {row.id for row in INSERT_MESSAGES_ONCE.run(connection, [_row(message) for message in ordered])}
+    INSERT_PAYLOADS.run(connection, [(message.id, message.params) for message in items if message.id in new])
+    return new
+
+
+def _known(connection: Connection, items: Iterable[Outgoing]) -> dict[DedupKey, Known]:
+    keys = {_key(message) for message in items}
+    if not keys:
+        return {}
+    columns = messages.c.bot_id, messages.c.dedup_key
+    rows = connection.execute(select(messages.c.id, messages.c.status, *columns).where(tuple_(*columns).in_(keys)))
+    return {(row.bot_id, row.dedup_key): Known(row.id, Status(row.status)) for row in rows}
+
+
+def _key(message: Outgoing) -> DedupKey:
+    return message.bot_id, message.dedup_key or ""
+
+
+def _row(message: Outgoing) -> tuple[Any, ...]:
+    return (
+        message.id,
+        message.bot_id,
+        chat_ids.to_text(message.chat_id),
+        message.method,
+        message.priority.value,
+        message.cost,
+        message.guarantee.value,
+        message.dedup_key,
+        message.attempt,
+        message.submitted_at_ms,
+        message.ready_at_ms,
+        message.expires_at_ms,
+    )
+
+
+_COLUMNS = (
+    messages.c.id,
+    messages.c.bot_id,
+    messages.c.chat_id,
+    messages.c.method,
+    messages.c.priority,
+    messages.c.cost,
+    messages.c.guarantee,
+    messages.c.dedup_key,
+    messages.c.attempt,
+    messages.c.submitted_at_ms,
+    messages.c.ready_at_ms,
+    messages.c.expires_at_ms,
+)
+
+
+def _insert_messages(dialect: str, rows: Binds) -> Insert:
+    names = [column.name for column in _COLUMNS]
+    constants = {"direction": text("'out'"), "status": text("'queued'")}
+    return insert_into(messages, dialect).values([dict(zip(names, row, strict=True)) | constants for row in rows])
+
+
+def _insert_messages_once(dialect: str, rows: Binds) -> ClauseElement:
+    return (
+        _insert_messages(dialect, rows)
+        .on_conflict_do_nothing(
+            index_elements=[messages.c.bot_id, messages.c.dedup_key], index_where=text("dedup_key IS NOT NULL")
+        )
+        .returning(messages.c.id)
+    )
+
+
+def _insert_payloads(dialect: str, rows: Binds) -> ClauseElement:
+    return insert_into(payloads, dialect).values([{"message_id": row[0], "params": row[1]} for row in rows])
+
+
+INSERT_MESSAGES = ManyRows(_COLUMNS, _insert_messages)
+INSERT_MESSAGES_ONCE = ManyRows(_COLUMNS, _insert_messages_once)
+INSERT_PAYLOADS = ManyRows((payloads.c.message_id, payloads.c.params), _insert_payloads)

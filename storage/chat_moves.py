@@ -1,0 +1,60 @@
+"""What the ledger writes about chats: that one takes nothing more, and that two ids are one chat."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, delete, select, update
+
+from engine.messages import ChatId, Hold
+from storage import chat_ids, hold_writes
+from storage.models import IS_OPEN, chats, holds, messages
+from storage.upsert import insert_by
+
+
+def mark_unreachable(connection: Connection, bot_id: int, chat_id: ChatId, reason: str) -> None:
+    write = insert_by(chats, connection).values(
+        bot_id=bot_id, chat_id=chat_ids.to_text(chat_id), reachable=False, reason=reason
+    )
+    connection.execute(
+        write.on_conflict_do_update(
+            index_elements=[chats.c.bot_id, chats.c.chat_id],
+            set_={"reachable": write.excluded.reachable, "reason": write.excluded.reason},
+        )
+    )
+
+
+def move(connection: Connection, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId) -> None:
+    """Let the first id be another name of the second; what is open and the hold go there."""
+    if from_chat_id == to_chat_id:
+        return
+    old, new = str(from_chat_id), str(to_chat_id)
+    _write_alias(connection, bot_id, old, new)
+    _move_messages(connection, bot_id, old, new)
+    _move_hold(connection, bot_id, old, to_chat_id)
+
+
+def _write_alias(connection: Connection, bot_id: int, old: str, new: str) -> None:
+    # Names of the old id become names of the new one, so that resolving is always one step.
+    of_bot = chats.c.bot_id == bot_id
+    connection.execute(update(chats).where(of_bot, chats.c.chat_id == new).values(alias_of=None))
+    connection.execute(
+        update(chats).where(of_bot, chats.c.alias_of == old, chats.c.chat_id != new).values(alias_of=new)
+    )
+    write = insert_by(chats, connection).values(bot_id=bot_id, chat_id=old, alias_of=new)
+    connection.execute(
+        write.on_conflict_do_update(
+            index_elements=[chats.c.bot_id, chats.c.chat_id], set_={"alias_of": write.excluded.alias_of}
+        )
+    )
+
+
+def _move_messages(connection: Connection, bot_id: int, old: str, new: str) -> None:
+    of_chat = messages.c.bot_id == bot_id, messages.c.chat_id == old
+    connection.execute(update(messages).where(*of_chat, IS_OPEN).values(chat_id=new))
+
+
+def _move_hold(connection: Connection, bot_id: int, old: str, new: ChatId) -> None:
+    of_old = holds.c.bot_id == bot_id, holds.c.chat_id == old
+    until_ms = connection.execute(select(holds.c.until_ms).where(*of_old)).scalar()
+    if until_ms is not None:
+        connection.execute(delete(holds).where(*of_old))
+        hold_writes.hold(connection, [Hold(bot_id, new, until_ms)])

@@ -1,0 +1,143 @@
+"""What is known of chats: who can be reached, which names mean the same, when somebody last wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, func, null, select, true
+from sqlalchemy.sql import ClauseElement
+
+from engine.messages import ChatId
+from storage import chat_ids, chat_moves
+from storage.database import Database
+from storage.many_rows import Binds, ManyRows
+from storage.models import chats
+from storage.upsert import insert_by, insert_into
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownChat:
+    """One chat of one bot. ``reason`` says why it is unreachable; ``alias_of`` is its present id."""
+
+    bot_id: int
+    chat_id: ChatId
+    reachable: bool
+    reason: str | None
+    alias_of: ChatId | None
+    last_message_in_at_ms: int | None
+    title: str | None
+    type: str | None
+    time_zone: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageIn:
+    """Somebody wrote in a chat. None: this update did not tell."""
+
+    bot_id: int
+    chat_id: ChatId
+    at_ms: int
+    title: str | None = None
+    type: str | None = None
+
+
+class Chats:
+    """The repository. That a chat cannot be reached is written by the ledger, with the record of the attempt."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def note_message_in(self, note: MessageIn) -> None:
+        """Write that somebody wrote: the chat can be reached (again)."""
+        await self._database.write(_note, [note])
+
+    async def learn_alias(self, bot_id: int, alias: ChatId, chat_id: ChatId) -> None:
+        """Let the first be another name of the second; what is open for it and its hold go there."""
+        await self._database.write_alone(lambda connection: chat_moves.move(connection, bot_id, alias, chat_id))
+
+    async def set_time_zone(self, bot_id: int, chat_id: ChatId, time_zone: str | None) -> None:
+        """Write an IANA name: ``Europe/Berlin``."""
+        await self._database.write_alone(lambda connection: _set_time_zone(connection, bot_id, str(chat_id), time_zone))
+
+    async def get(self, bot_id: int, chat_id: ChatId) -> KnownChat | None:
+        is_meant = chats.c.bot_id == bot_id, chats.c.chat_id == str(chat_id)
+        async with self._database.reading() as connection:
+            row = (await connection.execute(select(chats).where(*is_meant))).first()
+            return None if row is None else _known(row)
+
+    async def resolve(self, bot_id: int, chat_id: ChatId) -> ChatId:
+        """Return the id that a chat has now; its own if no other is known."""
+        known = await self.get(bot_id, chat_id)
+        return chat_id if known is None or known.alias_of is None else known.alias_of
+
+    async def reachable(self, bot_id: int, chat_id: ChatId) -> bool:
+        """Tell whether to send anything; a chat of which nothing is known may be tried."""
+        known = await self.get(bot_id, await self.resolve(bot_id, chat_id))
+        return known is None or known.reachable
+
+    async def unreachable(self) -> list[KnownChat]:
+        """Return all that take nothing more, for whoever keeps them in memory. Cost: reads every chat."""
+        return await self._where(chats.c.reachable.is_(False))
+
+    async def aliases(self) -> list[KnownChat]:
+        """Return all whose id is another one now, for whoever keeps them in memory. Cost: reads every chat."""
+        return await self._where(chats.c.alias_of.is_not(None))
+
+    async def _where(self, condition: ColumnElement[bool]) -> list[KnownChat]:
+        async with self._database.reading() as connection:
+            return [_known(row) for row in await connection.execute(select(chats).where(condition))]
+
+
+def _note(connection: Connection, notes: Sequence[MessageIn]) -> list[None]:
+    # One row for each chat, the latest: PostgreSQL changes no row twice in one statement.
+    latest = {(note.bot_id, str(note.chat_id)): (note.at_ms, note.title, note.type) for note in notes}
+    NOTE_CHATS.run(connection, [(*key, *rest) for key, rest in sorted(latest.items(), key=itemgetter(0))])
+    return [None] * len(notes)
+
+
+def _set_time_zone(connection: Connection, bot_id: int, chat_id: str, time_zone: str | None) -> None:
+    write = insert_by(chats, connection).values(bot_id=bot_id, chat_id=chat_id, time_zone=time_zone)
+    connection.execute(
+        write.on_conflict_do_update(
+            index_elements=[chats.c.bot_id, chats.c.chat_id], set_={"time_zone": write.excluded.time_zone}
+        )
+    )
+
+
+def _known(row: Row[Any]) -> KnownChat:
+    return KnownChat(
+        bot_id=row.bot_id,
+        chat_id=chat_ids.named(row.chat_id),
+        reachable=row.reachable,
+        reason=row.reason,
+        alias_of=chat_ids.from_text(row.alias_of),
+        last_message_in_at_ms=row.last_message_in_at_ms,
+        title=row.title,
+        type=row.type,
+        time_zone=row.time_zone,
+    )
+
+
+_NOTE = chats.c.bot_id, chats.c.chat_id, chats.c.last_message_in_at_ms, chats.c.title, chats.c.type
+
+
+def _note_chats(dialect: str, rows: Binds) -> ClauseElement:
+    write = insert_into(chats, dialect)
+    new = write.excluded
+    reachable_again = {
+        "reachable": true(),
+        "reason": null(),
+        "last_message_in_at_ms": new.last_message_in_at_ms,
+        "title": func.coalesce(new.title, chats.c.title),
+        "type": func.coalesce(new.type, chats.c.type),
+    }
+    names = [column.name for column in _NOTE]
+    return write.values([dict(zip(names, row, strict=True)) for row in rows]).on_conflict_do_update(
+        index_elements=[chats.c.bot_id, chats.c.chat_id], set_=reachable_again
+    )
+
+
+NOTE_CHATS = ManyRows(_NOTE, _note_chats)

@@ -1,0 +1,180 @@
+"""Many callers, one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+from engine.errors import LedgerError
+from storage.refusals import as_ledger_error, is_unavailable
+
+ITEMS_MAX = 500
+"""In one transaction; a call that brings more has its own. A guess: some 10 ms of SQLite's time."""
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+Verb = Callable[[Connection, Sequence[Item]], Sequence[Answer]]
+"""Writes items in a transaction that is open, and gives one answer for each, in their order."""
+
+
+class Writer(Protocol):
+    """The one connection that writes."""
+
+    async def transact(self, work: Callable[[Connection], None]) -> None:
+        """Run the work in one transaction; commit, or on any error roll back and raise it."""
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+
+
+class GroupCommit:
+    """Collects what callers write while a transaction runs, and writes it in the next one.
+
+    1.  A caller adds an entry, and starts the writing if nobody writes. There is no delay:
+        an entry that comes alone is a transaction of its own.
+    2.  The writing takes what waits, up to ``ITEMS_MAX`` items, and performs it in one
+        transaction. Entries with the same verb are performed together, in their order.
+        Different verbs in one transaction come from callers that did not wait for one another, so there
+        is no order between them to keep; an entry of ``alone`` keeps it all the same.
+    3.  After the commit every caller gets its answers.
+    4.  If the transaction fails, and the database is there, each entry is tried by itself, so only
+        the callers whose own entries are wrong get the error.
+
+    Cancelling a caller does not cancel its write.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._waiting: deque[_Entry] = deque()
+        self._writing: asyncio.Task[None] | None = None
+        self._closed = False
+        self.transactions = 0
+
+    async def write(self, verb: Verb[Item, Answer], items: Sequence[Item]) -> Sequence[Answer]:
+        """Perform a verb on items and return its answers after the commit.
+
+        Raises:
+            LedgerError: Nothing of these items was written.
+        """
+        return await self._submit(verb, items, alone=False) if items else ()
+
+    async def alone(self, work: Callable[[Connection], Answer]) -> Answer:
+        """Do work that nothing is merged with: what was submitted before it is written before it.
+
+        Raises:
+            LedgerError: Nothing was written.
+        """
+        answers = await self._submit(lambda connection, _: [work(connection)], (None,), alone=True)
+        return answers[0]
+
+    async def close(self) -> None:
+        """Write what waits, then refuse."""
+        self._closed = True
+        if self._writing is not None:
+            await self._writing
+        await self._writer.close()
+
+    def _submit(
+        self, verb: Verb[Any, Answer], items: Sequence[Any], *, alone: bool
+    ) -> asyncio.Future[Sequence[Answer]]:
+        if self._closed:
+            raise LedgerError("the database is closed")
+        loop = asyncio.get_running_loop()
+        entry = _Entry(verb, items, loop.create_future(), alone)
+        self._waiting.append(entry)
+        if self._writing is None:
+            self._writing = loop.create_task(self._write_all())
+        return entry.future
+
+    async def _write_all(self) -> None:
+        try:
+            while self._waiting:
+                await self._write_together(self._take())
+        finally:
+            self._writing = None
+            self._refuse(self._waiting, LedgerError("the writing was stopped"))
+
+    def _take(self) -> list[_Entry]:
+        entries = [self._waiting.popleft()]
+        count = len(entries[0].items)
+        while self._waiting and count + len(self._waiting[0].items) <= ITEMS_MAX:
+            entries.append(self._waiting.popleft())
+            count += len(entries[-1].items)
+        return entries
+
+    async def _write_together(self, entries: list[_Entry]) -> None:
+        try:
+            await self._commit(entries)
+        except Exception as error:  # noqa: BLE001 - whatever it is, every caller must hear of it
+            if len(entries) == 1 or is_unavailable(error):
+                self._refuse(entries, error)
+            else:
+                await self._write_one_by_one(entries)
+        except BaseException as error:
+            self._refuse(entries, error)
+            raise
+
+    async def _write_one_by_one(self, entries: list[_Entry]) -> None:
+        waiting = deque(entries)
+        while waiting:
+            entry = waiting.popleft()
+            try:
+                await self._commit([entry])
+            except Exception as error:  # noqa: BLE001 - as above
+                self._refuse([entry], error)
+                if is_unavailable(error):
+                    self._refuse(waiting, error)
+            except BaseException as error:
+                self._refuse([entry, *waiting], error)
+                raise
+
+    async def _commit(self, entries: list[_Entry]) -> None:
+        await self._writer.transact(lambda connection: perform(connection, entries))
+        self.transactions += 1
+        for entry in entries:
+            if not entry.future.done():
+                entry.future.set_result(entry.answers)
+
+    @staticmethod
+    def _refuse(entries: deque[_Entry] | list[_Entry], error: BaseException) -> None:
+        for entry in entries:
+            if not entry.future.done():
+                entry.future.set_exception(as_ledger_error(error))
+        entries.clear()
+
+
+@dataclass(slots=True)
+class _Entry:
+    verb: Verb[Any, Any]
+    items: Sequence[Any]
+    future: asyncio.Future[Any]
+    alone: bool
+    answers: Sequence[Any] = field(default=())
+
+
+def perform(connection: Connection, entries: Sequence[_Entry]) -> None:
+    """Perform each verb once over the items of all entries that have it, up to the next one that is alone."""
+    groups: dict[Verb[Any, Any], list[_Entry]] = {}
+    for entry in entries:
+        if entry.alone:
+            _perform_groups(connection, groups)
+            _perform_groups(connection, {entry.verb: [entry]})
+            groups = {}
+        else:
+            groups.setdefault(entry.verb, []).append(entry)
+    _perform_groups(connection, groups)
+
+
+def _perform_groups(connection: Connection, groups: dict[Verb[Any, Any], list[_Entry]]) -> None:
+    for verb, entries in groups.items():
+        answers = verb(connection, [item for entry in entries for item in entry.items])
+        start = 0
+        for entry in entries:
+            entry.answers = answers[start : start + len(entry.items)]
+            start += len(entry.items)

@@ -1,0 +1,287 @@
+"""What was said and what became of it, for whoever asks; and the dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, func, select, text, update
+
+from engine.messages import ChatId, Guarantee, Outgoing, Priority, Status
+from storage import chat_ids
+from storage.database import Database
+from storage.models import IS_DEAD, attempts, messages, payloads
+from storage.outgoing import outgoing, with_payloads
+from storage.upsert import insert_by
+
+PAGE = 1_000
+"""Messages that are removed or replayed in one transaction, so that nobody's write waits long behind it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptState:
+    """One call that was made. ``number`` is 1 for the first; ``attempt`` counts only those that were spent."""
+
+    number: int
+    attempt: int
+    outcome: str
+    started_at_ms: int | None
+    counted_at_ms: int | None
+    recorded_at_ms: int
+    code: int | None
+    reason: str | None
+
+
+class Direction(StrEnum):
+    """Whether we said it or heard it."""
+
+    IN = "in"
+    OUT = "out"
+
+
+RECEIVED = "received"
+"""The only status of a message that came in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """A message that somebody wrote to a bot. ``id`` is ours, made as for an outgoing one."""
+
+    id: str
+    bot_id: int
+    chat_id: ChatId
+    update_id: int
+    telegram_message_id: int
+    received_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatLine:
+    """One message of a chat, in either direction. ``status`` is ``received`` for one that came in."""
+
+    id: str
+    direction: Direction
+    method: str
+    status: str
+    submitted_at_ms: int
+    telegram_message_id: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageState:
+    """Where an outgoing message stands. What it says is not part of it."""
+
+    id: str
+    bot_id: int
+    chat_id: ChatId | None
+    method: str
+    priority: Priority
+    cost: int
+    status: Status
+    guarantee: Guarantee
+    dedup_key: str | None
+    attempt: int
+    submitted_at_ms: int
+    ready_at_ms: int
+    expires_at_ms: int | None
+    settled_at_ms: int | None
+    telegram_message_id: int | None
+    reason: str | None
+    attempts: tuple[AttemptState, ...] = ()
+
+
+class History:
+    """The repository."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def message(self, message_id: str) -> MessageState | None:
+        """Return one message with its attempts, oldest first."""
+        is_meant = messages.c.id == message_id, IS_OUTGOING
+        of_message = select(attempts).where(attempts.c.message_id == message_id).order_by(attempts.c.id)
+        async with self._database.reading() as connection:
+            row = (await connection.execute(select(messages).where(*is_meant))).first()
+            if row is None:
+                return None
+            made = await connection.execute(of_message)
+            return _state(row, tuple(_attempt(number, each) for number, each in enumerate(made, start=1)))
+
+    async def note_incoming(self, incoming: Incoming) -> None:
+        """Write that a message came in; the second time that its update comes, nothing."""
+        await self._database.write(_note_incoming, [incoming])
+
+    async def of_chat(self, bot_id: int, chat_id: ChatId, *, before_id: str | None, limit: int) -> list[ChatLine]:
+        """Return what was said in a chat, both ways, newest first; ``before_id`` is the last one of the page before."""
+        page = select(messages).where(messages.c.bot_id == bot_id, messages.c.chat_id == str(chat_id))
+        if before_id is not None:
+            page = page.where(messages.c.id < before_id)
+        async with self._database.reading() as connection:
+            rows = await connection.execute(page.order_by(messages.c.id.desc()).limit(limit))
+            return [_line(row) for row in rows]
+
+    async def counts_by_status(self) -> dict[Status, int]:
+        """Count all messages that are kept. Cost: reads every one of them; ``dead_count`` does not."""
+        counts = select(messages.c.status, func.count()).where(IS_OUTGOING).group_by(messages.c.status)
+        async with self._database.reading() as connection:
+            found: dict[str, int] = dict((await connection.execute(counts)).tuples().all())
+            return {status: found.get(status.value, 0) for status in Status}
+
+    async def dead_count(self, bot_id: int | None = None) -> int:
+        async with self._database.reading() as connection:
+            count = _dead(select(func.count()).select_from(messages), bot_id)
+            return int((await connection.execute(count)).scalar_one())
+
+    async def dead(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[MessageState]:
+        """Return dead letters in the order of their ids, ``limit`` a page; ``after_id`` is the last one or ''."""
+        page = _dead(select(messages), bot_id).where(messages.c.id > after_id).order_by(messages.c.id).limit(limit)
+        async with self._database.reading() as connection:
+            return [_state(row) for row in await connection.execute(page)]
+
+    async def replay(self, message_ids: Sequence[str]) -> list[Outgoing]:
+        """Queue dead letters again, with no attempt spent and no time at which they expire.
+
+        Returns:
+            list: What must be admitted now, in the order of their ids; without those that are not dead.
+        """
+        chosen = _dead(with_payloads(), None).where(messages.c.id.in_(message_ids))
+        return await self._database.write_alone(lambda connection: _replay(connection, chosen))
+
+    async def replay_all(self, *, bot_id: int | None = None, limit: int = PAGE) -> list[Outgoing]:
+        """Do so with the oldest dead letters, of one bot or of all; call it until it returns nothing."""
+        chosen = _dead(with_payloads(), bot_id).limit(limit)
+        return await self._database.write_alone(lambda connection: _replay(connection, chosen))
+
+    async def purge_dead(self, *, message_ids: Sequence[str] | None = None, bot_id: int | None = None) -> int:
+        """Remove dead letters, these or all of a bot or all, and return how many."""
+        chosen = _dead(select(messages.c.id), bot_id)
+        if message_ids is not None:
+            chosen = chosen.where(messages.c.id.in_(message_ids))
+        return await self._remove_all(chosen)
+
+    async def purge_settled(self, before_ms: int) -> int:
+        """Remove what ended before a time, dead letters excepted, with its attempts; return how many.
+
+        Its ``dedup_key`` is forgotten with it.
+        """
+        # Ids begin with the time of submission, so what was submitted later is not even looked at.
+        is_older = messages.c.id < f"{before_ms:012x}", messages.c.settled_at_ms < before_ms
+        settled = select(messages.c.id).where(*is_older, messages.c.status != Status.DEAD.value)
+        return await self._remove_all(settled.order_by(messages.c.id))
+
+    async def cancel(self, message_id: str, *, now_ms: int) -> bool:
+        """End a message that is queued; False if it is not (any more). Ask the broker to forget it first."""
+        return await self._database.write_alone(lambda connection: _cancel(connection, message_id, now_ms))
+
+    async def _remove_all(self, chosen: Select[Any]) -> int:
+        removed = 0
+        while count := await self._database.write_alone(lambda connection: _remove(connection, chosen.limit(PAGE))):
+            removed += count
+        return removed
+
+
+IS_OUTGOING = messages.c.direction == "out"
+
+
+def _note_incoming(connection: Connection, items: Sequence[Incoming]) -> list[None]:
+    write = insert_by(messages, connection).on_conflict_do_nothing()
+    connection.execute(write, [_incoming(each) for each in items])
+    return [None] * len(items)
+
+
+def _incoming(each: Incoming) -> dict[str, object]:
+    return {
+        "id": each.id,
+        "direction": Direction.IN.value,
+        "bot_id": each.bot_id,
+        "chat_id": chat_ids.to_text(each.chat_id),
+        "method": "message",
+        "priority": Priority.NORMAL.value,
+        "cost": 0,
+        "status": RECEIVED,
+        "guarantee": Guarantee.AT_LEAST_ONCE.value,
+        "dedup_key": f"incoming:{each.update_id}",
+        "attempt": 0,
+        "submitted_at_ms": each.received_at_ms,
+        "ready_at_ms": 0,
+        "settled_at_ms": each.received_at_ms,
+        "telegram_message_id": each.telegram_message_id,
+    }
+
+
+def _line(row: Row[Any]) -> ChatLine:
+    return ChatLine(
+        id=row.id,
+        direction=Direction(row.direction),
+        method=row.method,
+        status=row.status,
+        submitted_at_ms=row.submitted_at_ms,
+        telegram_message_id=row.telegram_message_id,
+    )
+
+
+def _dead(query: Select[Any], bot_id: int | None) -> Select[Any]:
+    query = query.where(text("messages." + IS_DEAD.text))
+    return query if bot_id is None else query.where(messages.c.bot_id == bot_id)
+
+
+def _replay(connection: Connection, chosen: Select[Any]) -> list[Outgoing]:
+    ids = [row.id for row in connection.execute(chosen.order_by(messages.c.id))]
+    again = {"status": Status.QUEUED.value, "attempt": 0, "ready_at_ms": 0}
+    ended = {"expires_at_ms": None, "settled_at_ms": None, "reason": None}
+    connection.execute(update(messages).where(messages.c.id.in_(ids)).values(again | ended))
+    replayed = with_payloads().where(messages.c.id.in_(ids)).order_by(messages.c.id)
+    return [outgoing(row) for row in connection.execute(replayed)]
+
+
+def _remove(connection: Connection, chosen: Select[Any]) -> int:
+    ids = [row.id for row in connection.execute(chosen)]
+    connection.execute(delete(attempts).where(attempts.c.message_id.in_(ids)))
+    connection.execute(delete(payloads).where(payloads.c.message_id.in_(ids)))
+    return connection.execute(delete(messages).where(messages.c.id.in_(ids))).rowcount
+
+
+def _cancel(connection: Connection, message_id: str, now_ms: int) -> bool:
+    is_queued = messages.c.id == message_id, messages.c.status == Status.QUEUED.value
+    cancelled = {"status": Status.CANCELLED.value, "settled_at_ms": now_ms}
+    if connection.execute(update(messages).where(*is_queued).values(cancelled)).rowcount == 0:
+        return False
+    connection.execute(delete(payloads).where(payloads.c.message_id == message_id))
+    return True
+
+
+def _state(row: Row[Any], made: tuple[AttemptState, ...] = ()) -> MessageState:
+    return MessageState(
+        id=row.id,
+        bot_id=row.bot_id,
+        chat_id=chat_ids.from_text(row.chat_id),
+        method=row.method,
+        priority=Priority(row.priority),
+        cost=row.cost,
+        status=Status(row.status),
+        guarantee=Guarantee(row.guarantee),
+        dedup_key=row.dedup_key,
+        attempt=row.attempt,
+        submitted_at_ms=row.submitted_at_ms,
+        ready_at_ms=row.ready_at_ms,
+        expires_at_ms=row.expires_at_ms,
+        settled_at_ms=row.settled_at_ms,
+        telegram_message_id=row.telegram_message_id,
+        reason=row.reason,
+        attempts=made,
+    )
+
+
+def _attempt(number: int, row: Row[Any]) -> AttemptState:
+    return AttemptState(
+        number=number,
+        attempt=row.attempt,
+        outcome=row.outcome,
+        started_at_ms=row.started_at_ms,
+        counted_at_ms=row.counted_at_ms,
+        recorded_at_ms=row.recorded_at_ms,
+        code=row.code,
+        reason=row.reason,
+    )

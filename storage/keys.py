@@ -1,0 +1,97 @@
+"""Secrets at rest: bot tokens and webhook secrets are sealed with a key made from ``SECRET_KEY``."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from engine.errors import SettingsError
+
+NONCE_BYTES = 12
+"""As AES-GCM wants it: https://csrc.nist.gov/pubs/sp/800/38/d/final"""
+
+SECRET_KEY_CHARACTERS_MIN = 16
+"""Below this a key can be guessed by whoever has the database file: it is stretched by nothing."""
+
+
+class Seal:
+    """Seals texts so that only the same ``SECRET_KEY``, for the same owner, opens them.
+
+    The owner (a bot's id) is bound in, so a sealed token cannot be given to another bot's row.
+
+    >>> seal = Seal("a key that nobody would guess")
+    >>> seal.open(seal.seal("42:secret", bot_id=42), bot_id=42)
+    '42:secret'
+    """
+
+    def __init__(self, secret_key: str) -> None:
+        if len(secret_key) < SECRET_KEY_CHARACTERS_MIN:
+            raise SettingsError(
+                f"SECRET_KEY has {len(secret_key)} characters; at least {SECRET_KEY_CHARACTERS_MIN}, or it is guessed"
+            )
+        derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"tempogram tokens at rest")
+        self._cipher = AESGCM(derived.derive(secret_key.encode()))
+
+    def __repr__(self) -> str:
+        return "Seal(…)"
+
+    def seal(self, text: str, *, bot_id: int) -> bytes:
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, text.encode(), _owner(bot_id))
+
+    def open(self, sealed: bytes, *, bot_id: int) -> str:
+        """Return the text.
+
+        Raises:
+            SettingsError: It was sealed under another key, or changed since.
+        """
+        nonce, text = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
+        try:
+            return self._cipher.decrypt(nonce, text, _owner(bot_id)).decode()
+        except InvalidTag:
+            raise SettingsError(
+                f"SECRET_KEY is not the one under which the secrets of bot {bot_id} were stored; "
+                "set that one again, or remove the bot and add it with its token"
+            ) from None
+
+
+def secret_key(given: str | None, *, path: Path) -> str:
+    """Return the key that was given, else the one in the file, which is made if there is none.
+
+    Raises:
+        SettingsError: The file cannot be read or written.
+    """
+    if given:
+        return given
+    try:
+        return _kept(path) or _made(path)
+    except OSError as error:
+        raise SettingsError(f"SECRET_KEY is not set, and its file {path} is no use: {error.strerror}") from error
+
+
+def _kept(path: Path) -> str:
+    return path.read_text().strip() if path.exists() else ""
+
+
+def _made(path: Path) -> str:
+    """Write a new key under a name of its own and link it into place: of two that start at once, one key stands."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    own = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_urlsafe(32) + "\n")
+    with suppress(FileExistsError):
+        path.hardlink_to(own)
+    own.unlink()
+    return _kept(path)
+
+
+def _owner(bot_id: int) -> bytes:
+    return str(bot_id).encode()

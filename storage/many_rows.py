@@ -1,0 +1,75 @@
+"""One statement for many rows, compiled once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+from sqlalchemy import BindParameter, Column, Connection, Dialect, Row, bindparam
+from sqlalchemy.sql import ClauseElement
+
+Binds = list[list[BindParameter[Any]]]
+"""A placeholder for each column of each row."""
+
+ROWS_MAX = 128
+"""A larger statement saves nothing measurable, and SQLite and PostgreSQL take 32,000 values in one at most."""
+
+
+class ManyRows:
+    """A statement with a block of rows in it, for any number of rows.
+
+    It is compiled for 1, 2, 4 … 128 rows, and a batch is cut into such pieces: 50 rows
+    are 32 + 16 + 2. So the database prepares each text once, and a batch costs a few
+    calls of the driver. (``executemany`` on SQLite gives up Python's lock for every
+    row, and waits up to 5 ms to get it back from a busy event loop.)
+
+    Args:
+        columns: Name and type of what a row holds, in its order.
+        build: Makes the statement around the placeholders; each must occur once.
+    """
+
+    def __init__(self, columns: Sequence[Column[Any]], build: Callable[[str, Binds], ClauseElement]) -> None:
+        self._columns = columns
+        self._build = build
+        self._compiled: dict[tuple[str, int], str] = {}
+
+    def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[Row[Any]]:
+        """Execute over all rows and return what ``RETURNING`` gave, in no particular order."""
+        returned: list[Row[Any]] = []
+        for piece in pieces(rows):
+            result = connection.exec_driver_sql(
+                self._text(connection.dialect, len(piece)), tuple(chain.from_iterable(piece))
+            )
+            if result.returns_rows:
+                returned += result.all()
+        return returned
+
+    def _text(self, dialect: Dialect, count: int) -> str:
+        key = dialect.name, count
+        if key not in self._compiled:
+            self._compiled[key] = self._compile(dialect, count)
+        return self._compiled[key]
+
+    def _compile(self, dialect: Dialect, count: int) -> str:
+        names = [[f"row{row}_{column.name}" for column in self._columns] for row in range(count)]
+        binds: Binds = [
+            [bindparam(name, type_=column.type) for name, column in zip(row, self._columns, strict=True)]
+            for row in names
+        ]
+        compiled = self._build(dialect.name, binds).compile(dialect=dialect)
+        assert compiled.positiontup == list(chain.from_iterable(names)), "the values would land in other columns"  # type: ignore[attr-defined]  # noqa: S101
+        return str(compiled)
+
+
+def pieces(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """Cut rows into runs whose lengths are powers of two.
+
+    >>> [len(piece) for piece in pieces([()] * 300)]
+    [128, 128, 32, 8, 4]
+    """
+    start = 0
+    while left := len(rows) - start:
+        size = min(ROWS_MAX, 1 << (left.bit_length() - 1))
+        yield rows[start : start + size]
+        start += size

@@ -1,0 +1,50 @@
+"""The tables' history, and ``migrate``, which brings a database up to date.
+
+No ``alembic.ini`` is needed: everything is found from this package. A new step is a
+file in ``versions/`` that names the one before it in ``down_revision``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+
+from storage.database import is_sqlite, parse, reading_engine, writing_engine
+from storage.refusals import DRIVER_ERRORS, as_ledger_error
+from storage.writers import PostgresWriter, SqliteWriter
+
+ADVISORY_LOCK = 7_270_837_100
+"""Any number, as long as it stays the same: two processes that start at once take turns."""
+
+
+async def migrate(url: str) -> None:
+    """Bring the tables up to date; one that is up to date is left as it is.
+
+    Several processes may do so at once: one works, the others wait and find it done.
+
+    Raises:
+        SettingsError: The URL makes no sense.
+        LedgerError: The database cannot be reached, or refused; nothing was changed.
+    """
+    parsed = parse(url)
+    engine = reading_engine(parsed)
+    writer = SqliteWriter(writing_engine(parsed)) if is_sqlite(parsed) else PostgresWriter(engine)
+    try:
+        await writer.transact(_upgrade)
+    except DRIVER_ERRORS as error:
+        raise as_ledger_error(error) from error
+    finally:
+        await writer.close()
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":  # SQLite's transaction has the whole file already
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

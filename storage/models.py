@@ -1,0 +1,185 @@
+"""The tables. Every time is integer milliseconds since the epoch.
+
+    messages   one row for each message, both directions     history, and the ledger's state
+    payloads   what an open or dead message would send       goes when its message is settled
+    attempts   one row for each call that was made           the windows are rebuilt from it
+    updates    the inbox                                     one row for each update of Telegram's
+    holds      send nothing to a chat or from a bot until    ``chat_id`` '' is the whole bot
+    bots       tokens (encrypted), names, behaviours         paused and weight are the ledger's
+    chats      reachable or why not, other names, last seen
+
+``payloads`` and ``attempts`` have no foreign key: PostgreSQL would look up and lock the message's
+row for each of theirs, which is a third of the work. Whoever removes a message removes them (``history``).
+
+What changes here needs a migration; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    false,
+    text,
+    true,
+)
+
+IS_OPEN = text("status IN ('queued', 'sending')")
+"""Spelled once: SQLite uses a partial index only where the query repeats its words."""
+
+IS_DEAD = text("status = 'dead'")
+IS_RECEIVED = text("status = 'received'")
+
+metadata = MetaData(naming_convention={"pk": "%(table_name)s_key"})
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("direction", Text, nullable=False),
+    Column("bot_id", BigInteger, nullable=False),
+    Column("chat_id", Text),
+    Column("method", Text, nullable=False),
+    Column("priority", Text, nullable=False),
+    Column("cost", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("guarantee", Text, nullable=False),
+    Column("dedup_key", Text),
+    Column("attempt", Integer, nullable=False),
+    Column("submitted_at_ms", BigInteger, nullable=False),
+    Column("ready_at_ms", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger),
+    Column("settled_at_ms", BigInteger),
+    Column("telegram_message_id", BigInteger),
+    Column("reason", Text),
+    CheckConstraint("direction IN ('in', 'out')", name="direction_is_known"),
+    CheckConstraint(
+        "status IN ('queued', 'sending', 'sent', 'dead', 'cancelled', 'expired', 'uncertain', 'received')",
+        name="status_is_known",
+    ),
+    CheckConstraint("(direction = 'in') = (status = 'received')", name="only_incoming_is_received"),
+    CheckConstraint(
+        "(status IN ('queued', 'sending')) = (settled_at_ms IS NULL)",
+        name="settled_has_time",
+    ),
+    CheckConstraint("status <> 'dead' OR reason IS NOT NULL", name="dead_has_reason"),
+    CheckConstraint("attempt >= 0", name="attempt_is_not_negative"),
+    Index(
+        "messages_once_in",
+        "bot_id",
+        "dedup_key",
+        unique=True,
+        sqlite_where=text("dedup_key IS NOT NULL"),
+        postgresql_where=text("dedup_key IS NOT NULL"),
+    ),
+    Index("messages_open", "id", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
+    Index("messages_dead", "id", sqlite_where=IS_DEAD, postgresql_where=IS_DEAD),
+    Index("messages_of_chat", "bot_id", "chat_id", "id"),
+    sqlite_with_rowid=False,  # ids rise, so the table itself is the index by id
+)
+
+payloads = Table(
+    "payloads",
+    metadata,
+    Column("message_id", Text, primary_key=True),
+    Column("params", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    # The order in which they were made; a 429 spends no attempt, so ``attempt`` does not tell.
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("message_id", Text, nullable=False),
+    Column("bot_id", BigInteger, nullable=False),
+    Column("chat_id", Text),
+    Column("cost", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("started_at_ms", BigInteger),
+    Column("counted_at_ms", BigInteger),
+    Column("recorded_at_ms", BigInteger, nullable=False),
+    Column("code", Integer),
+    Column("reason", Text),
+    Index("attempts_of_message", "message_id"),
+    Index(
+        "attempts_counted",
+        "counted_at_ms",
+        sqlite_where=text("counted_at_ms IS NOT NULL"),
+        postgresql_where=text("counted_at_ms IS NOT NULL"),
+    ),
+)
+
+updates = Table(
+    "updates",
+    metadata,
+    Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("update_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("received_at_ms", BigInteger, nullable=False),
+    Column("handled_at_ms", BigInteger),
+    Column("reason", Text),
+    CheckConstraint("status IN ('received', 'handled', 'failed')", name="update_status_is_known"),
+    CheckConstraint("(status = 'received') = (handled_at_ms IS NULL)", name="handled_has_time"),
+    CheckConstraint("status <> 'failed' OR reason IS NOT NULL", name="failed_has_reason"),
+    Index(
+        "updates_received",
+        "received_at_ms",
+        "update_id",
+        "bot_id",
+        sqlite_where=IS_RECEIVED,
+        postgresql_where=IS_RECEIVED,
+    ),
+    Index("updates_handled", "handled_at_ms"),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("chat_id", Text, primary_key=True),
+    Column("until_ms", BigInteger, nullable=False),
+)
+
+bots = Table(
+    "bots",
+    metadata,
+    Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("sealed_token", LargeBinary),  # None: paused or weighed before it was added
+    Column("sealed_webhook_secret", LargeBinary),
+    Column("username", Text, nullable=False, server_default=""),
+    Column("first_name", Text, nullable=False, server_default=""),
+    Column("behaviours", JSON, nullable=False, server_default="[]"),
+    Column("paused", Boolean, nullable=False, server_default=false()),
+    Column("weight", Integer, nullable=False, server_default="1"),
+    Column("added_at_ms", BigInteger, nullable=False, server_default="0"),
+    CheckConstraint("weight >= 1", name="weight_is_at_least_1"),
+)
+
+chats = Table(
+    "chats",
+    metadata,
+    Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("chat_id", Text, primary_key=True),
+    Column("reachable", Boolean, nullable=False, server_default=true()),
+    Column("reason", Text),
+    Column("alias_of", Text),
+    Column("last_message_in_at_ms", BigInteger),
+    Column("title", Text),
+    Column("type", Text),
+    Column("time_zone", Text),
+    CheckConstraint("reachable OR reason IS NOT NULL", name="unreachable_has_reason"),
+    CheckConstraint("alias_of <> chat_id", name="alias_is_another_chat"),
+    Index("chats_by_alias", "bot_id", "alias_of"),
+)

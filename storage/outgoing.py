@@ -1,0 +1,50 @@
+"""How messages that may still be sent are read back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, Table, and_, func, select, text
+
+from engine.messages import Guarantee, Outgoing, Priority
+from storage import chat_ids
+from storage.models import IS_OPEN, chats, messages, payloads
+
+MESSAGE_IS_OPEN = text("messages." + IS_OPEN.text)
+"""For a query over several tables; it still repeats the words of the partial index."""
+
+
+def with_payloads() -> Select[Any]:
+    """Select messages that have a payload, under the name that their chat has now."""
+    return (
+        select(messages, real_chat(messages), payloads.c.params)
+        .join(payloads, payloads.c.message_id == messages.c.id)
+        .outerjoin(chats, is_chat_of(messages))
+    )
+
+
+def outgoing(row: Row[Any]) -> Outgoing:
+    return Outgoing(
+        id=row.id,
+        bot_id=row.bot_id,
+        chat_id=chat_ids.from_text(row.real_chat_id),
+        method=row.method,
+        params=row.params,
+        priority=Priority(row.priority),
+        cost=row.cost,
+        submitted_at_ms=row.submitted_at_ms,
+        ready_at_ms=row.ready_at_ms,
+        expires_at_ms=row.expires_at_ms,
+        guarantee=Guarantee(row.guarantee),
+        dedup_key=row.dedup_key,
+        attempt=row.attempt,
+    )
+
+
+def is_chat_of(table: Table) -> ColumnElement[bool]:
+    return and_(chats.c.bot_id == table.c.bot_id, chats.c.chat_id == table.c.chat_id)
+
+
+def real_chat(table: Table) -> ColumnElement[str | None]:
+    """Return the chat's present id, where the row may bear an older name."""
+    return func.coalesce(chats.c.alias_of, table.c.chat_id).label("real_chat_id")

@@ -1,0 +1,133 @@
+"""How the ledger learns what became of messages, many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, column, delete, insert, select, text, update, values
+from sqlalchemy.sql import ClauseElement
+
+from engine.messages import OPEN, Status
+from engine.ports.ledger import Record
+from storage import chat_ids, chat_moves, hold_writes
+from storage.many_rows import Binds, ManyRows
+from storage.models import IS_OPEN, attempts, messages, payloads
+
+REPLAYABLE = (*OPEN, Status.DEAD)
+"""What keeps its payload."""
+
+
+def record(connection: Connection, records: Sequence[Record]) -> list[None]:
+    """Update messages, write their attempts, drop what will not be sent any more, and set what comes with it."""
+    for wave in _waves(records):
+        UPDATE_MESSAGES.run(connection, [_state(each) for each in wave])
+    INSERT_ATTEMPTS.run(connection, [_attempt(each) for each in records if each.outcome is not None])
+    DROP_PAYLOADS.run(connection, [(each.message_id,) for each in records if each.status not in REPLAYABLE])
+    hold_writes.hold(connection, [each.hold for each in records if each.hold is not None])
+    _learn_of_chats(connection, records)
+    return [None] * len(records)
+
+
+def mark_sending(connection: Connection, message_ids: Sequence[str]) -> list[None]:
+    is_queued = messages.c.status == Status.QUEUED.value
+    connection.execute(
+        update(messages).where(messages.c.id.in_(message_ids), is_queued).values(status=Status.SENDING.value)
+    )
+    return [None] * len(message_ids)
+
+
+def _waves(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+    """Cut so that no message is twice in one statement, which would keep either of its records."""
+    if len({each.message_id for each in records}) == len(records):
+        yield records
+    else:
+        yield from ([each] for each in records)
+
+
+def _learn_of_chats(connection: Connection, records: Iterable[Record]) -> None:
+    for each in records:
+        if each.chat_id is not None and each.unreachable:
+            reason = each.fault.reason if each.fault else "Forbidden"
+            chat_moves.mark_unreachable(connection, each.bot_id, each.chat_id, reason)
+        if each.chat_id is not None and each.migrated_to is not None:
+            chat_moves.move(connection, each.bot_id, each.chat_id, each.migrated_to)
+
+
+def _state(each: Record) -> tuple[Any, ...]:
+    return (
+        each.message_id,
+        each.status.value,
+        each.attempt,
+        each.ready_at_ms,
+        None if each.status in OPEN else each.recorded_at_ms,
+        each.telegram_message_id,
+        each.fault.reason if each.fault else None,
+    )
+
+
+def _attempt(each: Record) -> tuple[Any, ...]:
+    return (
+        each.message_id,
+        each.bot_id,
+        chat_ids.to_text(each.chat_id),
+        each.cost,
+        each.attempt,
+        each.outcome,
+        each.started_at_ms,
+        each.counted_at_ms,
+        each.recorded_at_ms,
+        each.fault.code if each.fault else None,
+        each.fault.reason if each.fault else None,
+    )
+
+
+_STATE = (
+    messages.c.id,
+    messages.c.status,
+    messages.c.attempt,
+    messages.c.ready_at_ms,
+    messages.c.settled_at_ms,
+    messages.c.telegram_message_id,
+    messages.c.reason,
+)
+
+_ATTEMPT = (
+    attempts.c.message_id,
+    attempts.c.bot_id,
+    attempts.c.chat_id,
+    attempts.c.cost,
+    attempts.c.attempt,
+    attempts.c.outcome,
+    attempts.c.started_at_ms,
+    attempts.c.counted_at_ms,
+    attempts.c.recorded_at_ms,
+    attempts.c.code,
+    attempts.c.reason,
+)
+
+
+def _update_messages(_dialect: str, rows: Binds) -> ClauseElement:
+    names = (column(each.name, each.type) for each in _STATE)
+    became = values(*names, name="became").data([tuple(row) for row in rows]).cte("became")
+    # What is final stays as it is, whoever comes late.
+    is_open = text("messages." + IS_OPEN.text)
+    changes = {each.name: became.c[each.name] for each in _STATE if each.name != "id"}
+    return update(messages).where(messages.c.id == became.c.id, is_open).values(changes)
+
+
+def _insert_attempts(_dialect: str, rows: Binds) -> ClauseElement:
+    names = [each.name for each in _ATTEMPT]
+    return insert(attempts).values([dict(zip(names, row, strict=True)) for row in rows]).inline()
+
+
+def _drop_payloads(_dialect: str, rows: Binds) -> ClauseElement:
+    # Asked of the message itself: a late record of a dead one has changed nothing, and must drop nothing.
+    kept = text("status NOT IN ('queued', 'sending', 'dead')")
+    settled = select(messages.c.id).where(messages.c.id.in_([row[0] for row in rows]), kept)
+    return delete(payloads).where(payloads.c.message_id.in_(settled))
+
+
+UPDATE_MESSAGES = ManyRows(_STATE, _update_messages)
+INSERT_ATTEMPTS = ManyRows(_ATTEMPT, _insert_attempts)
+DROP_PAYLOADS = ManyRows((messages.c.id,), _drop_payloads)

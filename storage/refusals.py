@@ -1,0 +1,26 @@
+"""How the drivers' errors become ours. Above this nobody imports them."""
+
+from __future__ import annotations
+
+import asyncpg  # type: ignore[import-untyped]
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+
+from engine.errors import LedgerError
+
+DRIVER_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+"""What a database that refuses or is away raises; asyncpg's own come only while it connects."""
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Tell whether the database is away, so that trying each entry by itself would be in vain."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(error, OperationalError | OSError | asyncpg.PostgresError | asyncpg.InterfaceError)
+
+
+def as_ledger_error(error: BaseException) -> LedgerError:
+    """Return what a caller gets: the driver's first line, without the statement and its values."""
+    words = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+    ledger_error = LedgerError(f"the database refused: {words.partition(chr(10))[0] or type(error).__name__}")
+    ledger_error.__cause__ = error
+    return ledger_error

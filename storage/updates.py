@@ -1,0 +1,126 @@
+"""The inbox: every update of Telegram's, stored before it is answered, handled once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Row, column, delete, select, text, tuple_, update, values
+from sqlalchemy.sql import ClauseElement
+
+from storage.database import Database
+from storage.many_rows import Binds, ManyRows
+from storage.models import updates
+from storage.upsert import insert_into
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedUpdate:
+    """One update as it came. ``body`` is Telegram's JSON."""
+
+    bot_id: int
+    update_id: int
+    body: bytes
+    received_at_ms: int
+
+
+class Updates:
+    """The repository. What callers write at the same time shares one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def receive(self, bot_id: int, update_id: int, body: bytes, *, now_ms: int) -> bool:
+        """Store one update; False if it was stored before, and nothing is to be done.
+
+        Raises:
+            LedgerError: It is not stored; let Telegram send it again.
+        """
+        received = ReceivedUpdate(bot_id=bot_id, update_id=update_id, body=body, received_at_ms=now_ms)
+        return (await self.receive_many([received]))[0]
+
+    async def receive_many(self, received: Sequence[ReceivedUpdate]) -> list[bool]:
+        """Store several; raises as ``receive`` does."""
+        return list(await self._database.write(_receive, received))
+
+    async def mark_handled(self, handled: Sequence[tuple[int, int]], *, now_ms: int) -> None:
+        """Write that updates, each a bot id and an update id, have had their effect."""
+        await self._database.write(_mark, [_Handled(*each, now_ms, "handled", None) for each in handled])
+
+    async def mark_failed(self, bot_id: int, update_id: int, *, reason: str, now_ms: int) -> None:
+        """Write that an update was given up on."""
+        await self._database.write(_mark, [_Handled(bot_id, update_id, now_ms, "failed", reason)])
+
+    async def unhandled(self, *, after: ReceivedUpdate | None, limit: int) -> list[ReceivedUpdate]:
+        """Return what is still to be handled in the order of arrival, ``limit`` a page; ``after`` is the last one."""
+        page = select(updates).where(text("status = 'received'")).order_by(*_ARRIVAL).limit(limit)
+        if after is not None:
+            page = page.where(tuple_(*_ARRIVAL) > (after.received_at_ms, after.update_id, after.bot_id))
+        async with self._database.reading() as connection:
+            return [_received(row) for row in await connection.execute(page)]
+
+    async def purge(self, before_ms: int) -> int:
+        """Remove what was handled before a time; an update that comes again after that is a new one.
+
+        Telegram repeats an update for up to 24 h: https://core.telegram.org/bots/api#setwebhook
+        """
+        old = delete(updates).where(updates.c.handled_at_ms < before_ms)
+        return await self._database.write_alone(lambda connection: connection.execute(old).rowcount)
+
+
+class _Handled(NamedTuple):
+    bot_id: int
+    update_id: int
+    handled_at_ms: int
+    status: str
+    reason: str | None
+
+
+_ARRIVAL = updates.c.received_at_ms, updates.c.update_id, updates.c.bot_id
+
+
+def _receive(connection: Connection, items: Sequence[ReceivedUpdate]) -> list[bool]:
+    rows = [(each.bot_id, each.update_id, each.body, each.received_at_ms) for each in items]
+    new = {(row.bot_id, row.update_id) for row in INSERT_UPDATES.run(connection, sorted(rows))}
+    answers = []
+    for each in items:
+        key = each.bot_id, each.update_id
+        answers.append(key in new)
+        new.discard(key)  # the same one twice in a batch: only the first is new
+    return answers
+
+
+def _mark(connection: Connection, items: Sequence[_Handled]) -> list[None]:
+    MARK_UPDATES.run(connection, items)
+    return [None] * len(items)
+
+
+def _received(row: Row[Any]) -> ReceivedUpdate:
+    return ReceivedUpdate(bot_id=row.bot_id, update_id=row.update_id, body=row.body, received_at_ms=row.received_at_ms)
+
+
+_HANDLED = updates.c.bot_id, updates.c.update_id, updates.c.handled_at_ms, updates.c.status, updates.c.reason
+
+
+def _mark_updates(_dialect: str, rows: Binds) -> ClauseElement:
+    names = (column(each.name, each.type) for each in _HANDLED)
+    handled = values(*names, name="handled").data([tuple(row) for row in rows]).cte("handled")
+    is_meant = updates.c.bot_id == handled.c.bot_id, updates.c.update_id == handled.c.update_id
+    changes = {name: handled.c[name] for name in ("handled_at_ms", "status", "reason")}
+    return update(updates).where(*is_meant, text("updates.status = 'received'")).values(changes)
+
+
+def _insert_updates(dialect: str, rows: Binds) -> ClauseElement:
+    received = [
+        {"bot_id": row[0], "update_id": row[1], "body": row[2], "received_at_ms": row[3], "status": text("'received'")}
+        for row in rows
+    ]
+    insert = insert_into(updates, dialect).values(received).on_conflict_do_nothing()
+    return insert.returning(updates.c.bot_id, updates.c.update_id)
+
+
+INSERT_UPDATES = ManyRows(
+    (updates.c.bot_id, updates.c.update_id, updates.c.body, updates.c.received_at_ms), _insert_updates
+)
+MARK_UPDATES = ManyRows(_HANDLED, _mark_updates)

@@ -1,0 +1,179 @@
+"""Everything that can be ordered to go wrong."""
+
+import asyncio
+from typing import Any, Literal
+
+import aiohttp
+import pytest
+
+from bot.simulator import Fault
+from bot.simulator.faults import Kind
+from tests.simulator.conftest import Client
+
+CHAT = -5
+
+
+def sent(client: Client) -> int:
+    return client.simulator.report().accepted
+
+
+async def test_a_rule_is_used_as_often_as_it_says(client: Client) -> None:
+    client.simulator.order(Fault(kind="5xx", status=502, times=2))
+
+    codes = [(await client.send(CHAT)).get("error_code") for _ in range(3)]
+
+    assert codes == [502, 502, None]
+
+
+async def test_rules_of_one_chat_are_used_in_the_order_in_which_they_came(client: Client) -> None:
+    for fault in (
+        Fault(kind="5xx", chat_id=CHAT, times=1),
+        Fault(kind="reset_before", chat_id=CHAT, times=1),
+        Fault(kind="429", chat_id=CHAT, times=1, retry_after_s=9),
+    ):
+        client.simulator.order(fault)
+
+    assert (await client.send(CHAT))["error_code"] == 500
+    with pytest.raises((aiohttp.ClientConnectionError, ConnectionResetError)):
+        await client.send(CHAT)
+    assert (await client.send(CHAT))["parameters"] == {"retry_after": 9}
+    assert (await client.send(CHAT - 1))["ok"]
+
+
+async def test_a_rule_matches_its_bot_chat_and_method_only(client: Client) -> None:
+    client.simulator.order(Fault(kind="5xx", bot_id=100, chat_id=CHAT, method="sendmessage"))
+
+    assert (await client.send(CHAT))["error_code"] == 500
+    assert (await client.send(CHAT - 1))["ok"]
+    assert (await client.call("sendDice", chat_id=CHAT))["ok"]
+    client.token = "200:abc"
+    assert (await client.send(CHAT))["ok"]
+
+
+async def test_a_rule_without_a_method_leaves_polling_alone(client: Client) -> None:
+    client.simulator.order(Fault(kind="5xx"))
+
+    assert (await client.call("getUpdates"))["ok"]
+    assert (await client.send(CHAT))["error_code"] == 500
+
+
+async def test_a_rule_for_a_time_ends_by_itself(client: Client) -> None:
+    client.simulator.order(Fault(kind="5xx", for_ms=1))
+    await asyncio.sleep(0.002)
+
+    assert (await client.send(CHAT))["ok"]
+
+
+async def test_a_429_holds_its_chat_until_the_deadline(client: Client) -> None:
+    client.simulator.order(Fault(kind="429", chat_id=CHAT, times=1, retry_after_s=60))
+
+    answers = [await client.send(chat) for chat in (CHAT, CHAT, CHAT - 1)]
+
+    assert [answer.get("error_code") for answer in answers] == [429, 429, None]
+    assert client.simulator.report().throttled == {"ordered": 2}
+    assert client.simulator.report().broke_no_window
+
+
+async def test_a_429_may_hold_the_whole_bot(client: Client) -> None:
+    client.simulator.order(Fault(kind="429", hold="bot", times=1, retry_after_s=60))
+
+    answers = [await client.send(chat) for chat in (CHAT, CHAT - 1)]
+
+    assert [answer.get("error_code") for answer in answers] == [429, 429]
+
+
+async def test_a_429_may_hide_in_a_400(client: Client) -> None:
+    client.simulator.order(Fault(kind="400_429", times=1, retry_after_s=8))
+
+    answer = await client.send(CHAT)
+
+    assert answer["error_code"] == 400
+    assert answer["description"] == (
+        'Bad Request: failed to send message #1 with the error message "Too Many Requests: retry after 8"'
+    )
+
+
+@pytest.mark.parametrize(("kind", "effects"), [("reset_before", 0), ("reset_after", 1)])
+async def test_a_reset_comes_before_or_after_the_effect(client: Client, kind: Kind, effects: int) -> None:
+    client.simulator.order(Fault(kind=kind, times=1))
+
+    with pytest.raises((aiohttp.ClientConnectionError, ConnectionResetError)):
+        await client.send(CHAT)
+
+    assert sent(client) == effects
+    assert client.simulator.report().lost == {kind: 1}
+
+
+@pytest.mark.parametrize("processed", [False, True])
+async def test_a_hanging_call_is_never_answered(client: Client, *, processed: bool) -> None:
+    client.simulator.order(Fault(kind="hang", processed=processed, times=1))
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(client.send(CHAT), 0.1)
+
+    assert sent(client) == int(processed)
+    assert client.simulator.report().lost == {"hang": 1}
+
+
+@pytest.mark.parametrize("where", ["in", "out", "both"])
+async def test_latency_delays_and_does_not_change_the_answer(
+    client: Client, where: Literal["in", "out", "both"]
+) -> None:
+    client.simulator.order(Fault(kind="latency", delay_ms=1, jitter_ms=1, where=where))
+    client.simulator.order(Fault(kind="5xx", times=1))
+
+    codes = [(await client.send(CHAT)).get("error_code") for _ in range(2)]
+
+    assert codes == [500, None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "description"),
+    [
+        ("blocked", 403, "Forbidden: bot was blocked by the user"),
+        ("kicked", 403, "Forbidden: bot was kicked from the group chat"),
+        ("deactivated", 403, "Forbidden: user is deactivated"),
+        ("chat_not_found", 400, "Bad Request: chat not found"),
+        ("revoked", 401, "Unauthorized"),
+    ],
+)
+async def test_a_lasting_refusal_has_telegrams_words(client: Client, kind: Kind, code: int, description: str) -> None:
+    client.simulator.order(Fault(kind=kind))
+
+    answer = await client.send(CHAT)
+
+    assert (answer["error_code"], answer["description"]) == (code, description)
+
+
+async def test_a_revoked_token_may_not_even_ask_who_it_is(client: Client) -> None:
+    client.simulator.order(Fault(kind="revoked", bot_id=100))
+
+    assert (await client.call("getMe"))["error_code"] == 401
+
+
+async def test_a_group_that_migrated_stays_migrated_and_its_new_id_works(client: Client) -> None:
+    client.simulator.order(Fault(kind="migrated", chat_id=CHAT, to_chat_id=-1_000_000_000_500, times=1))
+
+    first, second = await client.send(CHAT), await client.send(CHAT)
+
+    assert first["description"] == "Bad Request: group chat was upgraded to a supergroup chat"
+    assert first["parameters"] == second["parameters"] == {"migrate_to_chat_id": -1_000_000_000_500}
+    assert (await client.send(-1_000_000_000_500))["result"]["chat"]["type"] == "supergroup"
+
+
+async def test_a_fault_may_strike_by_chance(client: Client) -> None:
+    client.change(bot_limit=0, private_limit=0)
+    client.simulator.order(Fault(kind="5xx", share=0.5))
+
+    codes = {(await client.send(7)).get("error_code") for _ in range(60)}
+
+    assert codes == {500, None}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"times": 0}, {"share": 0.0}, {"delay_ms": -1}, {"for_ms": 0}, {"kind": "migrated"}],
+)
+def test_a_fault_that_could_not_work_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        Fault(**({"kind": "5xx"} | wrong))

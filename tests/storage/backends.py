@@ -1,0 +1,64 @@
+"""The two databases that every contract is run on, and messages to fill them with."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.ids import Ids
+from engine.messages import Outgoing, Status
+from engine.ports.ledger import Record
+
+BOT = 42
+CHAT = 7
+NOW_MS = 1_700_000_000_000
+
+_ids = Ids(process=1)
+_ticks = count(NOW_MS)
+
+
+class OnSqlite:
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path / 'books.db'}"
+
+
+@pytest.mark.postgres
+class OnPostgres:
+    @pytest.fixture
+    def url(self, empty_postgres: str) -> str:
+        return empty_postgres
+
+
+def message(**changes: Any) -> Outgoing:
+    """Return a message that nobody has seen before."""
+    now_ms = next(_ticks)
+    usual: dict[str, Any] = {
+        "id": _ids.new(now_ms),
+        "bot_id": BOT,
+        "chat_id": CHAT,
+        "method": "sendMessage",
+        "params": b'{"text":"hello"}',
+        "submitted_at_ms": now_ms,
+    }
+    return Outgoing(**usual | changes)
+
+
+def became(message: Outgoing, status: Status, **changes: Any) -> Record:
+    """Return the record of a message's first attempt."""
+    usual: dict[str, Any] = {
+        "message_id": message.id,
+        "bot_id": message.bot_id,
+        "chat_id": message.chat_id,
+        "cost": message.cost,
+        "status": status,
+        "attempt": 1,
+        "recorded_at_ms": NOW_MS + 200,
+        "outcome": "Sent" if status is Status.SENT else "Failed",
+        "started_at_ms": NOW_MS + 100,
+        "counted_at_ms": NOW_MS + 150,
+    }
+    return Record(**usual | changes)

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.errors import LedgerError, SettingsError
+from storage.bots import Bots
+from storage.database import Database
+from storage.keys import Seal
+from storage.ledger import SqlLedger
+from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite
+
+KEY = "the key of these tests only"
+TOKEN = "42:AAAA-this-must-never-be-seen"
+
+
+async def add(bots: Bots, token: str = TOKEN, *, behaviours: tuple[str, ...] = ("echo",)) -> None:
+    await bots.add(BOT, token, username="a_bot", first_name="A Bot", behaviours=behaviours, now_ms=NOW_MS)
+
+
+class BotsContract:
+    @pytest.fixture
+    def bots(self, database: Database) -> Bots:
+        return Bots(database, Seal(KEY))
+
+    async def test_a_bot_is_told_without_its_token(self, bots: Bots) -> None:
+        await add(bots)
+
+        bot = await bots.get(BOT)
+
+        assert bot is not None
+        assert (bot.username, bot.behaviours, bot.paused, bot.weight) == ("a_bot", ("echo",), False, 1)
+        assert TOKEN not in repr(bot)
+        assert await bots.tokens() == {BOT: TOKEN}
+
+    async def test_adding_a_bot_again_renews_its_token_and_keeps_what_it_does(self, bots: Bots) -> None:
+        await add(bots)
+        await bots.set_behaviours(BOT, ["quiz", "echo"])
+
+        await add(bots, "42:BBBB")
+
+        [bot] = await bots.all()
+        assert bot.behaviours == ("quiz", "echo")
+        assert await bots.tokens() == {BOT: "42:BBBB"}
+
+    async def test_a_bot_that_was_paused_before_it_was_added_is_still_paused(
+        self, bots: Bots, database: Database
+    ) -> None:
+        await SqlLedger(database).pause(BOT, paused=True)
+        assert await bots.all() == []
+
+        await add(bots)
+
+        [bot] = await bots.all()
+        assert (bot.paused, bot.behaviours, bot.added_at_ms) == (True, ("echo",), NOW_MS)
+
+    async def test_the_ledger_tells_the_weights_that_are_not_1(self, bots: Bots, database: Database) -> None:
+        await add(bots)
+        assert await SqlLedger(database).weights() == {}
+
+        await bots.set_weight(BOT, 3)
+
+        assert await SqlLedger(database).weights() == {BOT: 3}
+
+    async def test_a_weight_below_1_is_refused(self, bots: Bots) -> None:
+        await add(bots)
+
+        with pytest.raises(LedgerError, match="weight_is_at_least_1"):
+            await bots.set_weight(BOT, 0)
+
+    async def test_a_webhook_secret_comes_back_and_can_be_forgotten(self, bots: Bots) -> None:
+        await add(bots)
+
+        await bots.set_webhook_secret(BOT, "knock")
+        assert await bots.webhook_secrets() == {BOT: "knock"}
+
+        await bots.set_webhook_secret(BOT, None)
+        assert await bots.webhook_secrets() == {}
+
+    async def test_a_bot_that_nobody_added_cannot_be_changed(self, bots: Bots) -> None:
+        assert not await bots.set_weight(BOT, 2)
+        assert not await bots.remove(BOT)
+
+    async def test_a_removed_bot_is_gone_with_its_token(self, bots: Bots) -> None:
+        await add(bots)
+
+        assert await bots.remove(BOT)
+
+        assert await bots.get(BOT) is None
+        assert await bots.tokens() == {}
+
+    async def test_another_secret_key_is_told_in_one_sentence(self, bots: Bots, database: Database) -> None:
+        await add(bots)
+
+        with pytest.raises(SettingsError, match=r"^SECRET_KEY is not the one under which the secrets of bot 42"):
+            await Bots(database, Seal("a key that was lost and replaced")).tokens()
+
+
+class TestBotsOnSqlite(OnSqlite, BotsContract):
+    async def test_no_secret_stands_in_the_files_in_clear(self, bots: Bots, tmp_path: Path) -> None:
+        await add(bots)
+        await bots.set_webhook_secret(BOT, "knock-knock-knock")
+
+        written = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+
+        assert b"a_bot" in written
+        assert TOKEN.encode() not in written
+        assert b"knock-knock" not in written
+
+
+class TestBotsOnPostgres(OnPostgres, BotsContract):
+    pass

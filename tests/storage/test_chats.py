@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+
+from engine.messages import Status
+from engine.ports.ledger import Fault
+from storage.chats import Chats, MessageIn
+from storage.database import Database
+from storage.ledger import SqlLedger
+from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
+
+BLOCKED = Fault(code=403, reason="Forbidden: bot was blocked by the user")
+
+
+class ChatsContract:
+    @pytest.fixture
+    def chats(self, database: Database) -> Chats:
+        return Chats(database)
+
+    @pytest.fixture
+    def ledger(self, database: Database) -> SqlLedger:
+        return SqlLedger(database)
+
+    async def test_a_chat_of_which_nothing_is_known_may_be_tried(self, chats: Chats) -> None:
+        assert await chats.reachable(BOT, CHAT)
+        assert await chats.resolve(BOT, CHAT) == CHAT
+
+    async def test_a_chat_is_reachable_again_when_somebody_writes_in_it(self, chats: Chats, ledger: SqlLedger) -> None:
+        await ledger.record([became(message(), Status.DEAD, fault=BLOCKED, unreachable=True)])
+        assert not await chats.reachable(BOT, CHAT)
+        assert [each.chat_id for each in await chats.unreachable()] == [CHAT]
+
+        await chats.note_message_in(MessageIn(bot_id=BOT, chat_id=CHAT, at_ms=NOW_MS))
+
+        assert await chats.reachable(BOT, CHAT)
+
+    async def test_a_title_stays_when_the_next_message_does_not_tell_one(self, chats: Chats) -> None:
+        await chats.note_message_in(MessageIn(bot_id=BOT, chat_id=-5, at_ms=NOW_MS, title="Chess", type="group"))
+
+        await chats.note_message_in(MessageIn(bot_id=BOT, chat_id=-5, at_ms=NOW_MS + 1))
+
+        chat = await chats.get(BOT, -5)
+        assert chat is not None
+        assert (chat.title, chat.type, chat.last_message_in_at_ms) == ("Chess", "group", NOW_MS + 1)
+
+    async def test_names_of_an_old_id_are_names_of_the_new_one(self, chats: Chats) -> None:
+        await chats.learn_alias(BOT, "@chess", -5)
+        await chats.learn_alias(BOT, -5, -1005)
+
+        assert await chats.resolve(BOT, "@chess") == -1005
+        assert await chats.resolve(BOT, -5) == -1005
+        assert await chats.resolve(BOT + 1, "@chess") == "@chess"
+        assert {each.chat_id for each in await chats.aliases()} == {"@chess", -5}
+
+    async def test_two_ids_that_change_places_do_not_point_at_each_other(self, chats: Chats) -> None:
+        await chats.learn_alias(BOT, -5, -6)
+        await chats.learn_alias(BOT, -6, -5)
+
+        assert await chats.resolve(BOT, -6) == -5
+        assert await chats.resolve(BOT, -5) == -5
+
+    async def test_a_message_for_an_old_name_is_read_back_for_the_present_id(
+        self, chats: Chats, ledger: SqlLedger
+    ) -> None:
+        await chats.learn_alias(BOT, "@chess", -5)
+        await ledger.add([message(chat_id="@chess")])
+
+        [back] = await ledger.open_messages(after_id="", limit=1)
+
+        assert back.chat_id == -5
+
+    async def test_a_time_zone_is_kept(self, chats: Chats) -> None:
+        await chats.set_time_zone(BOT, CHAT, "Europe/Berlin")
+
+        chat = await chats.get(BOT, CHAT)
+
+        assert chat is not None
+        assert chat.time_zone == "Europe/Berlin"
+
+
+class TestChatsOnSqlite(OnSqlite, ChatsContract):
+    pass
+
+
+class TestChatsOnPostgres(OnPostgres, ChatsContract):
+    pass

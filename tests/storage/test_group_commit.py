@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import pytest
+from sqlalchemy import Connection
+
+from engine.errors import LedgerError
+from storage.group_commit import ITEMS_MAX, GroupCommit
+
+
+class ListWriter:
+    """A database that is a list. ``gate`` holds a transaction until it is set; ``asleep`` makes it unreachable."""
+
+    def __init__(self) -> None:
+        self.rows: list[str] = []
+        self.sizes: list[int] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.asleep = False
+
+    async def transact(self, work: Callable[[Connection], None]) -> None:
+        await self.gate.wait()
+        if self.asleep:
+            raise ConnectionRefusedError("nobody answers")
+        before = list(self.rows)
+        try:
+            work(cast("Connection", self))
+        except BaseException:
+            self.rows = before
+            raise
+        self.sizes.append(len(self.rows) - len(before))
+
+    async def close(self) -> None:
+        pass
+
+
+def write(connection: Connection, items: Sequence[str]) -> list[str]:
+    if "wrong" in items:
+        raise ValueError("a wrong item")
+    cast("ListWriter", connection).rows += items
+    return [item.upper() for item in items]
+
+
+def write_otherwise(connection: Connection, items: Sequence[str]) -> list[str]:
+    return write(connection, items)
+
+
+@pytest.fixture
+def writer() -> ListWriter:
+    return ListWriter()
+
+
+@pytest.fixture
+def commits(writer: ListWriter) -> GroupCommit:
+    return GroupCommit(writer)
+
+
+async def test_each_caller_gets_the_answers_to_its_own_items(commits: GroupCommit) -> None:
+    answers = await asyncio.gather(commits.write(write, ["a", "b"]), commits.write(write, ["c"]))
+
+    assert answers == [["A", "B"], ["C"]]
+
+
+async def test_what_comes_during_a_transaction_shares_the_next_one(commits: GroupCommit, writer: ListWriter) -> None:
+    writer.gate.clear()
+    first = asyncio.ensure_future(commits.write(write, ["a"]))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    others = [asyncio.ensure_future(commits.write(write, [item])) for item in "bcd"]
+    await asyncio.sleep(0)
+    writer.gate.set()
+    await asyncio.gather(first, *others)
+
+    assert writer.sizes == [1, 3]
+
+
+async def test_a_transaction_is_bounded(commits: GroupCommit, writer: ListWriter) -> None:
+    await asyncio.gather(*(commits.write(write, ["a"] * 200) for _ in range(5)))
+
+    assert max(writer.sizes) <= ITEMS_MAX
+
+
+async def test_nothing_to_write_is_no_transaction(commits: GroupCommit, writer: ListWriter) -> None:
+    await commits.write(write, [])
+
+    assert writer.sizes == []
+
+
+async def test_only_the_caller_whose_item_is_wrong_gets_the_error(commits: GroupCommit, writer: ListWriter) -> None:
+    answers = await asyncio.gather(
+        *(commits.write(write, [item]) for item in ("a", "wrong", "b")), return_exceptions=True
+    )
+
+    assert [type(answer) for answer in answers] == [list, LedgerError, list]
+    assert writer.rows == ["a", "b"]
+
+
+async def test_a_database_that_is_away_refuses_all_callers_at_once(commits: GroupCommit, writer: ListWriter) -> None:
+    writer.asleep = True
+
+    answers = await asyncio.gather(*(commits.write(write, [item]) for item in "abc"), return_exceptions=True)
+
+    assert [str(answer) for answer in answers] == ["the database refused: nobody answers"] * 3
+
+
+async def test_a_database_that_came_back_is_written_to_again(commits: GroupCommit, writer: ListWriter) -> None:
+    writer.asleep = True
+    await asyncio.gather(commits.write(write, ["a"]), return_exceptions=True)
+
+    writer.asleep = False
+    await commits.write(write, ["b"])
+
+    assert writer.rows == ["b"]
+
+
+async def test_what_is_written_alone_keeps_its_place(commits: GroupCommit, writer: ListWriter) -> None:
+    await asyncio.gather(
+        commits.write(write, ["a"]),
+        commits.write(write_otherwise, ["b"]),
+        commits.alone(lambda connection: write(connection, ["c"])),
+        commits.write(write, ["d"]),
+        commits.write(write_otherwise, ["e"]),
+    )
+
+    assert writer.rows == ["a", "b", "c", "d", "e"]
+
+
+async def test_after_closing_every_caller_is_refused(commits: GroupCommit) -> None:
+    await commits.close()
+
+    with pytest.raises(LedgerError, match="the database is closed"):
+        await commits.write(write, ["a"])

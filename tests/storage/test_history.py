@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import pytest
+
+from engine.messages import Status
+from engine.ports.ledger import Fault
+from storage.database import Database
+from storage.history import Direction, History, Incoming
+from storage.ledger import SqlLedger
+from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
+
+NEVER = Fault(code=400, reason="Bad Request: chat not found")
+
+
+class HistoryContract:
+    @pytest.fixture
+    def ledger(self, database: Database) -> SqlLedger:
+        return SqlLedger(database)
+
+    @pytest.fixture
+    def history(self, database: Database) -> History:
+        return History(database)
+
+    async def test_a_message_is_told_with_every_attempt_in_their_order(
+        self, ledger: SqlLedger, history: History
+    ) -> None:
+        sent = message()
+        await ledger.add([sent])
+        await ledger.record([became(sent, Status.QUEUED, fault=Fault(code=502, reason="Bad Gateway"))])
+        await ledger.record([became(sent, Status.SENT, attempt=2, telegram_message_id=99)])
+
+        state = await history.message(sent.id)
+
+        assert state is not None
+        assert (state.status, state.attempt, state.telegram_message_id) == (Status.SENT, 2, 99)
+        assert (state.settled_at_ms, state.reason) == (NOW_MS + 200, None)
+        assert [(each.number, each.outcome, each.code) for each in state.attempts] == [
+            (1, "Failed", 502),
+            (2, "Sent", None),
+        ]
+
+    async def test_a_message_that_nobody_submitted_is_unknown(self, history: History) -> None:
+        assert await history.message("nothing") is None
+
+    async def test_messages_are_counted_by_status(self, ledger: SqlLedger, history: History) -> None:
+        sent, given_up, waiting = message(), message(), message()
+        await ledger.add([sent, given_up, waiting])
+        await ledger.record([became(sent, Status.SENT), became(given_up, Status.DEAD, fault=NEVER)])
+
+        counts = await history.counts_by_status()
+
+        assert {status for status, count in counts.items() if count} == {Status.SENT, Status.DEAD, Status.QUEUED}
+        assert await history.dead_count() == 1
+        assert await history.dead_count(bot_id=BOT + 1) == 0
+
+    async def test_dead_letters_come_in_pages_with_their_reason(self, ledger: SqlLedger, history: History) -> None:
+        given_up = [message() for _ in range(3)]
+        await ledger.add(given_up)
+        await ledger.record([became(each, Status.DEAD, fault=NEVER) for each in given_up])
+
+        first = await history.dead(after_id="", limit=2)
+        second = await history.dead(after_id=first[-1].id, limit=2)
+
+        assert [each.id for each in first + second] == [each.id for each in given_up]
+        assert first[0].reason == NEVER.reason
+
+    async def test_a_replayed_dead_letter_is_queued_as_if_it_had_never_been_tried(
+        self, ledger: SqlLedger, history: History
+    ) -> None:
+        given_up, waiting = message(expires_at_ms=NOW_MS), message()
+        await ledger.add([given_up, waiting])
+        await ledger.record([became(given_up, Status.DEAD, attempt=5, fault=NEVER)])
+
+        [again] = await history.replay([given_up.id, waiting.id])
+
+        assert (again.id, again.params, again.attempt, again.expires_at_ms) == (given_up.id, given_up.params, 0, None)
+        assert await ledger.open_messages(after_id="", limit=9) == [again, waiting]
+
+    async def test_all_dead_letters_of_one_bot_are_replayed_and_no_others(
+        self, ledger: SqlLedger, history: History
+    ) -> None:
+        mine, others = message(), message(bot_id=BOT + 1)
+        await ledger.add([mine, others])
+        await ledger.record([became(each, Status.DEAD, fault=NEVER) for each in (mine, others)])
+
+        replayed = await history.replay_all(bot_id=BOT)
+
+        assert [each.id for each in replayed] == [mine.id]
+        assert await history.dead_count() == 1
+
+    async def test_purged_dead_letters_are_gone(self, ledger: SqlLedger, history: History) -> None:
+        chosen, mine, others = message(), message(), message(bot_id=BOT + 1)
+        await ledger.add([chosen, mine, others])
+        await ledger.record([became(each, Status.DEAD, fault=NEVER) for each in (chosen, mine, others)])
+
+        assert await history.purge_dead(message_ids=[chosen.id]) == 1
+        assert await history.purge_dead(bot_id=BOT) == 1
+        assert await history.purge_dead() == 1
+        assert await history.dead_count() == 0
+
+    async def test_only_what_is_queued_can_be_cancelled(self, ledger: SqlLedger, history: History) -> None:
+        waiting, sent = message(), message()
+        await ledger.add([waiting, sent])
+        await ledger.record([became(sent, Status.SENT)])
+
+        assert await history.cancel(waiting.id, now_ms=NOW_MS)
+        assert not await history.cancel(waiting.id, now_ms=NOW_MS)
+        assert not await history.cancel(sent.id, now_ms=NOW_MS)
+        assert await ledger.open_messages(after_id="", limit=1) == []
+
+    async def test_what_ended_long_ago_is_purged_and_what_is_open_or_dead_stays(
+        self, ledger: SqlLedger, history: History
+    ) -> None:
+        sent, given_up, waiting = message(dedup_key="order 1"), message(), message()
+        await ledger.add([sent, given_up, waiting])
+        await ledger.record([became(sent, Status.SENT), became(given_up, Status.DEAD, fault=NEVER)])
+
+        assert await history.purge_settled(NOW_MS + 200) == 0
+        assert await history.purge_settled(NOW_MS + 60_000) == 1
+        assert await history.message(sent.id) is None
+        assert await ledger.sends_since(0) != []  # the dead one's attempt
+
+    async def test_a_chat_shows_what_was_said_both_ways(self, ledger: SqlLedger, history: History) -> None:
+        heard, said = message(), message()
+        incoming = Incoming(
+            id=heard.id, bot_id=BOT, chat_id=CHAT, update_id=5, telegram_message_id=8, received_at_ms=NOW_MS
+        )
+        await history.note_incoming(incoming)
+        await history.note_incoming(incoming)
+        await ledger.add([said])
+
+        lines = await history.of_chat(BOT, CHAT, before_id=None, limit=10)
+
+        assert [(each.id, each.direction) for each in lines] == [(said.id, Direction.OUT), (heard.id, Direction.IN)]
+        assert await history.message(heard.id) is None
+
+
+class TestHistoryOnSqlite(OnSqlite, HistoryContract):
+    pass
+
+
+class TestHistoryOnPostgres(OnPostgres, HistoryContract):
+    pass

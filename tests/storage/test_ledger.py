@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from engine.errors import LedgerError
+from engine.messages import Guarantee, Hold, Outgoing, PastSend, Priority, Status
+from engine.ports.ledger import Accepted, Fault, Known, Ledger
+from storage.chats import Chats
+from storage.database import Database
+from storage.history import History
+from storage.ledger import SqlLedger
+from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
+
+NEVER = Fault(code=400, reason="Bad Request: message text is empty")
+
+
+async def open_ids(ledger: Ledger) -> list[str]:
+    return [each.id for each in await ledger.open_messages(after_id="", limit=1_000)]
+
+
+async def status_of(database: Database, of: Outgoing) -> Status:
+    state = await History(database).message(of.id)
+    assert state is not None
+    return state.status
+
+
+class LedgerContract:
+    @pytest.fixture
+    def ledger(self, database: Database) -> Ledger:
+        return SqlLedger(database)
+
+    async def test_what_was_added_is_read_back_as_it_was(self, ledger: Ledger) -> None:
+        everything = message(
+            chat_id="@news",
+            method="sendMediaGroup",
+            params=b'{"media":"\xf0\x9f\x8c\x8d"}',
+            priority=Priority.LOW,
+            cost=10,
+            ready_at_ms=NOW_MS + 1,
+            expires_at_ms=NOW_MS + 2,
+            guarantee=Guarantee.AT_MOST_ONCE,
+            dedup_key="spring",
+        )
+
+        answers = await ledger.add([everything])
+
+        assert answers == [Accepted()]
+        assert await ledger.open_messages(after_id="", limit=10) == [everything]
+
+    @pytest.mark.parametrize("chat_id", [7, -1001234567890123, "@news", "inline:AbC-1", None])
+    async def test_every_kind_of_chat_id_comes_back_as_itself(self, ledger: Ledger, chat_id: int | str | None) -> None:
+        await ledger.add([message(chat_id=chat_id)])
+
+        [back] = await ledger.open_messages(after_id="", limit=1)
+
+        assert back.chat_id == chat_id
+        assert type(back.chat_id) is type(chat_id)
+
+    async def test_the_same_dedup_key_is_accepted_once(self, ledger: Ledger) -> None:
+        first, second = message(dedup_key="order 1"), message(dedup_key="order 1")
+        await ledger.add([first])
+
+        answers = await ledger.add([second])
+
+        assert answers == [Known(first.id, Status.QUEUED)]
+        assert await open_ids(ledger) == [first.id]
+
+    async def test_the_same_dedup_key_twice_in_one_call_is_accepted_once(self, ledger: Ledger) -> None:
+        plain, first, second = message(), message(dedup_key="order 1"), message(dedup_key="order 1")
+
+        answers = await ledger.add([plain, first, second])
+
+        assert answers == [Accepted(), Accepted(), Known(first.id, Status.QUEUED)]
+
+    async def test_the_same_dedup_key_from_two_callers_at_once_is_accepted_once(self, ledger: Ledger) -> None:
+        twins = [message(dedup_key="order 1") for _ in range(20)]
+
+        answers = await asyncio.gather(*(ledger.add([twin]) for twin in twins))
+
+        assert answers[0] == [Accepted()]
+        assert answers[1:] == [[Known(twins[0].id, Status.QUEUED)]] * 19
+
+    async def test_the_same_dedup_key_of_another_bot_is_another_message(self, ledger: Ledger) -> None:
+        answers = await ledger.add([message(dedup_key="order 1"), message(dedup_key="order 1", bot_id=43)])
+
+        assert answers == [Accepted(), Accepted()]
+
+    async def test_a_known_message_is_answered_with_what_became_of_it(self, ledger: Ledger) -> None:
+        first = message(dedup_key="order 1")
+        await ledger.add([first])
+        await ledger.record([became(first, Status.SENT)])
+
+        answers = await ledger.add([message(dedup_key="order 1")])
+
+        assert answers == [Known(first.id, Status.SENT)]
+
+    async def test_callers_that_meet_share_a_transaction(self, ledger: Ledger, database: Database) -> None:
+        added = [message() for _ in range(100)]
+
+        await asyncio.gather(*(ledger.add([each]) for each in added))
+
+        assert await open_ids(ledger) == [each.id for each in added]
+        assert database.transactions < 100
+
+    async def test_a_failing_entry_does_not_lose_its_neighbours(self, ledger: Ledger) -> None:
+        before, there_already, after = message(), message(), message()
+        await ledger.add([there_already])
+
+        answers = await asyncio.gather(
+            ledger.add([before]), ledger.add([there_already]), ledger.add([after]), return_exceptions=True
+        )
+
+        assert [type(answer) for answer in answers] == [list, LedgerError, list]
+        assert await open_ids(ledger) == sorted([before.id, there_already.id, after.id])
+
+    async def test_cancelling_a_caller_does_not_cancel_its_write(self, ledger: Ledger, database: Database) -> None:
+        added = message()
+        caller = asyncio.ensure_future(ledger.add([added]))
+        await asyncio.sleep(0)
+
+        caller.cancel()
+        await ledger.add([message()])
+
+        assert caller.cancelled()
+        assert added.id in await open_ids(ledger)
+
+    async def test_a_closed_database_refuses_every_caller(self, ledger: Ledger, database: Database) -> None:
+        await database.close()
+
+        answers = await asyncio.gather(
+            ledger.add([message()]), ledger.record([became(message(), Status.SENT)]), return_exceptions=True
+        )
+
+        assert [str(answer) for answer in answers] == ["the database is closed"] * 2
+
+    async def test_what_waits_is_written_before_the_database_closes(self, url: str) -> None:
+        database = await Database.open(url)
+        added = [message() for _ in range(30)]
+        adding = asyncio.gather(*(SqlLedger(database).add([each]) for each in added))
+        await asyncio.sleep(0)
+
+        await database.close()
+
+        assert await adding == [[Accepted()]] * 30
+
+    async def test_what_was_discarded_was_never_there(self, ledger: Ledger) -> None:
+        unwanted = message(dedup_key="order 1")
+        await ledger.add([unwanted])
+
+        await ledger.discard([unwanted.id])
+
+        assert await open_ids(ledger) == []
+        assert await ledger.add([message(dedup_key="order 1")]) == [Accepted()]
+
+    async def test_open_messages_come_in_pages_in_the_order_of_their_ids(self, ledger: Ledger) -> None:
+        added = [message() for _ in range(5)]
+        await ledger.add(added[::-1])
+
+        first = await ledger.open_messages(after_id="", limit=3)
+        second = await ledger.open_messages(after_id=first[-1].id, limit=3)
+
+        assert first + second == added
+
+    async def test_a_message_that_is_tried_again_stays_open_with_its_attempts(self, ledger: Ledger) -> None:
+        tried = message()
+        await ledger.add([tried])
+
+        await ledger.record([became(tried, Status.QUEUED, attempt=2, ready_at_ms=NOW_MS + 9)])
+
+        [back] = await ledger.open_messages(after_id="", limit=1)
+        assert (back.attempt, back.ready_at_ms) == (2, NOW_MS + 9)
+
+    @pytest.mark.parametrize("status", [Status.SENT, Status.CANCELLED, Status.EXPIRED, Status.UNCERTAIN])
+    async def test_what_has_ended_is_not_open_any_more(self, ledger: Ledger, status: Status) -> None:
+        ended = message()
+        await ledger.add([ended])
+
+        await ledger.record([became(ended, status)])
+
+        assert await open_ids(ledger) == []
+
+    async def test_what_is_final_never_changes(self, ledger: Ledger, database: Database) -> None:
+        given_up = message()
+        await ledger.add([given_up])
+        await ledger.record([became(given_up, Status.DEAD, fault=NEVER)])
+
+        await ledger.record([became(given_up, Status.SENT)])
+
+        assert await status_of(database, given_up) is Status.DEAD
+        assert [each.id for each in await History(database).replay([given_up.id])] == [given_up.id]
+
+    async def test_two_records_of_one_message_in_one_call_take_effect_in_their_order(
+        self, ledger: Ledger, database: Database
+    ) -> None:
+        sent = message()
+        await ledger.add([sent])
+
+        await ledger.record([became(sent, Status.QUEUED), became(sent, Status.SENT), became(sent, Status.QUEUED)])
+
+        assert await status_of(database, sent) is Status.SENT
+
+    async def test_a_message_marked_sending_is_not_given_out_again(self, ledger: Ledger, database: Database) -> None:
+        at_most_once = message(guarantee=Guarantee.AT_MOST_ONCE)
+        await ledger.add([at_most_once])
+
+        await ledger.mark_sending([at_most_once.id])
+
+        assert await open_ids(ledger) == []
+        assert await status_of(database, at_most_once) is Status.SENDING
+
+    async def test_an_interrupted_at_most_once_message_is_uncertain(self, ledger: Ledger, database: Database) -> None:
+        interrupted, waiting = message(guarantee=Guarantee.AT_MOST_ONCE, cost=2), message()
+        await ledger.add([interrupted, waiting])
+        await ledger.mark_sending([interrupted.id])
+
+        assert await ledger.settle_interrupted(NOW_MS) == [PastSend(BOT, CHAT, NOW_MS, 2)]
+
+        assert await status_of(database, interrupted) is Status.UNCERTAIN
+        assert await open_ids(ledger) == [waiting.id]
+
+    async def test_past_sends_are_those_that_telegram_counted_since(self, ledger: Ledger) -> None:
+        early, late, unwritten = message(), message(chat_id=-100, cost=3), message()
+        await ledger.add([early, late, unwritten])
+        await ledger.record(
+            [
+                became(early, Status.SENT, counted_at_ms=NOW_MS - 1),
+                became(late, Status.SENT, counted_at_ms=NOW_MS),
+                became(unwritten, Status.QUEUED, counted_at_ms=None),
+            ]
+        )
+
+        assert await ledger.sends_since(NOW_MS) == [PastSend(BOT, -100, NOW_MS, 3)]
+
+    async def test_an_end_without_a_call_is_no_past_send(self, ledger: Ledger) -> None:
+        expired = message()
+        await ledger.add([expired])
+
+        await ledger.record([became(expired, Status.EXPIRED, outcome=None, started_at_ms=None, counted_at_ms=None)])
+
+        assert await ledger.sends_since(0) == []
+
+    async def test_a_later_hold_replaces_an_earlier_one_and_never_the_other_way_round(self, ledger: Ledger) -> None:
+        await ledger.record_holds([Hold(BOT, CHAT, 50), Hold(BOT, CHAT, 70), Hold(BOT, None, 40)])
+
+        await ledger.record_holds([Hold(BOT, CHAT, 60), Hold(BOT, None, 45)])
+
+        assert set(await ledger.holds(40)) == {Hold(BOT, CHAT, 70), Hold(BOT, None, 45)}
+
+    async def test_a_hold_that_is_over_is_not_told(self, ledger: Ledger) -> None:
+        await ledger.record_holds([Hold(BOT, CHAT, 50)])
+
+        assert await ledger.holds(50) == []
+
+    async def test_a_hold_comes_with_the_record_of_a_429(self, ledger: Ledger) -> None:
+        throttled = message()
+        await ledger.add([throttled])
+
+        await ledger.record(
+            [became(throttled, Status.QUEUED, attempt=0, outcome="Throttled", hold=Hold(BOT, CHAT, NOW_MS + 7_000))]
+        )
+
+        assert await ledger.holds(NOW_MS) == [Hold(BOT, CHAT, NOW_MS + 7_000)]
+
+    async def test_a_chat_that_refuses_us_is_unreachable(self, ledger: Ledger, database: Database) -> None:
+        refused = message()
+        fault = Fault(code=403, reason="Forbidden: bot was blocked by the user")
+        await ledger.add([refused])
+
+        await ledger.record([became(refused, Status.DEAD, fault=fault, unreachable=True)])
+
+        chat = await Chats(database).get(BOT, CHAT)
+        assert chat is not None
+        assert (chat.reachable, chat.reason) == (False, fault.reason)
+
+    async def test_a_group_that_migrated_takes_everything_open_with_it(self, ledger: Ledger) -> None:
+        sent, migrated, waiting, elsewhere = (message(chat_id=chat_id) for chat_id in (-5, -5, -5, -6))
+        await ledger.add([sent, migrated, waiting, elsewhere])
+        await ledger.record([became(sent, Status.SENT, hold=Hold(BOT, -5, NOW_MS + 1))])
+
+        await ledger.record([became(migrated, Status.QUEUED, migrated_to=-1005, counted_at_ms=None)])
+
+        chats = {each.id: each.chat_id for each in await ledger.open_messages(after_id="", limit=10)}
+        assert chats == {migrated.id: -1005, waiting.id: -1005, elsewhere.id: -6}
+        assert await ledger.holds(NOW_MS) == [Hold(BOT, -1005, NOW_MS + 1)]
+        assert [send.chat_id for send in await ledger.sends_since(0)] == [-1005]
+
+    async def test_a_paused_bot_is_paused_until_it_is_resumed(self, ledger: Ledger) -> None:
+        await ledger.pause(BOT, paused=True)
+        await ledger.pause(43, paused=True)
+
+        await ledger.pause(BOT, paused=False)
+
+        assert await ledger.paused_bots() == [43]
+
+    async def test_a_batch_larger_than_any_statement_is_written_whole(self, ledger: Ledger) -> None:
+        added = [message() for _ in range(1_300)]
+
+        await ledger.add(added)
+        await ledger.record([became(each, Status.SENT) for each in added[:1_299]])
+
+        assert await open_ids(ledger) == [added[-1].id]
+
+
+class TestLedgerOnSqlite(OnSqlite, LedgerContract):
+    pass
+
+
+class TestLedgerOnPostgres(OnPostgres, LedgerContract):
+    pass

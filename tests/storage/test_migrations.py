@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection
+
+from storage.database import Database
+from storage.migrations import migrate
+from storage.models import metadata
+from tests.storage.backends import OnPostgres, OnSqlite
+
+ROOT = Path(__file__).parents[2]
+
+MIGRATE = "import asyncio, sys; from storage.migrations import migrate; asyncio.run(migrate(sys.argv[1]))"
+
+
+def differences(connection: Connection) -> list[object]:
+    return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+
+async def migrating(url: str) -> int:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", MIGRATE, url, cwd=ROOT)
+    return await process.wait()
+
+
+class MigrationsContract:
+    @pytest.fixture
+    def fresh(self, url: str) -> str:
+        return url
+
+    async def test_the_migrations_make_what_the_models_say(self, fresh: str) -> None:
+        database = await Database.open(fresh)
+
+        async with database.reading() as connection:
+            found = await connection.run_sync(differences)
+
+        await database.close()
+        assert found == []
+
+    async def test_migrating_again_changes_nothing(self, fresh: str) -> None:
+        await migrate(fresh)
+
+        await migrate(fresh)
+
+    async def test_processes_that_start_at_once_migrate_once(self, fresh: str) -> None:
+        exits = await asyncio.gather(*(migrating(fresh) for _ in range(3)))
+
+        assert exits == [0, 0, 0]
+
+
+class TestMigrationsOnSqlite(OnSqlite, MigrationsContract):
+    pass
+
+
+class TestMigrationsOnPostgres(OnPostgres, MigrationsContract):
+    @pytest.fixture
+    def fresh(self, fresh_postgres: str) -> str:
+        return fresh_postgres
