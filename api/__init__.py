@@ -1,0 +1,13 @@
+"""The HTTP side: updates come in, messages are submitted, and whoever has a token looks and steers.
+
+Read in this order:
+
+    services, ports, books        what it is given
+    app                           how it is put together: ``create_app(services)``
+    webhook                       where Telegram delivers; the hot path
+    messages                      submit, look at and cancel one; ``submissions`` and ``cancellations`` do the work
+    queue, bots, metrics, health  one noun each; ``dead_letters`` does the queue's work
+    schemas                       what requests and answers look like
+    auth, bounds, errors          who may, how much, and the one form in which anything is refused
+    incidents, access_log         what is written down: never a token, never a text
+"""

@@ -7,7 +7,7 @@ import re
 import sys
 
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 _TOKEN = re.compile(r"(?<!\d)(\d{1,19}):(?=[0-9-]*[A-Za-z_])[A-Za-z0-9_-]{5,}")
 """What looks like a bot token, wherever a library may have put one into its words."""
@@ -16,7 +16,7 @@ _TOKEN = re.compile(r"(?<!\d)(\d{1,19}):(?=[0-9-]*[A-Za-z_])[A-Za-z0-9_-]{5,}")
 def configure(level: str) -> None:
     """Log to standard error: as one line of colours on a terminal, as JSON elsewhere."""
     renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
-    shared = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
@@ -37,7 +37,7 @@ def conceal(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Blot out what looks like a bot token, whoever wrote it.
 
     >>> conceal(None, "", {"event": "GET /bot42:abcDEF-123/getMe failed"})
-    {'event': 'GET /bot42:… failed'}
+    {'event': 'GET /bot42:…/getMe failed'}
     """
     return {name: _blot(value) if isinstance(value, str) else value for name, value in event.items()}
 

@@ -47,8 +47,7 @@ async def _serve(built: Program, listener: socket.socket, serving: Server, simul
 
 
 async def _set_webhooks(built: Program, serving: Server, simulator: RunningSimulator | None) -> None:
-    while not serving.started:
-        await asyncio.sleep(0.01)  # uvicorn tells nobody when it is ready
+    await serving.ready.wait()
     await built.webhooks.set_all()
     if simulator is not None:
         await simulator.talk(mean_interval_ms=TALK_EVERY_MS, users=6)

@@ -15,6 +15,14 @@ from fastapi import FastAPI
 class Server(uvicorn.Server):
     """uvicorn, but for its signals: it would raise them again and end the process before our own work is done."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()

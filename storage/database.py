@@ -27,6 +27,14 @@ CONNECT_TIMEOUT_S = 10
 COMMAND_TIMEOUT_S = 30
 """A PostgreSQL that does not answer for so long is away; without it a caller would wait for ever."""
 
+PLANNING = {"plan_cache_mode": "force_custom_plan", "enable_sort": "off", "jit": "off"}
+"""How PostgreSQL shall plan, which knows nothing of a table that has just grown:
+
+It keeps the plan of a prepared statement, and one made while the tables were small reads them whole:
+with 200,000 waiting, a message took 4.5 ms instead of 0.1. And it sorted all of them for each page, where an
+index has them in order: 440 ms instead of 3.
+"""
+
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
@@ -123,9 +131,8 @@ def reading_engine(url: URL) -> AsyncEngine:
         engine = create_async_engine(url)
         event.listen(engine.sync_engine, "connect", _prepare_reader)
         return engine
-    return create_async_engine(
-        url, pool_pre_ping=True, connect_args={"timeout": CONNECT_TIMEOUT_S, "command_timeout": COMMAND_TIMEOUT_S}
-    )
+    limits = {"timeout": CONNECT_TIMEOUT_S, "command_timeout": COMMAND_TIMEOUT_S}
+    return create_async_engine(url, pool_pre_ping=True, connect_args=limits | {"server_settings": PLANNING})
 
 
 def writing_engine(url: URL) -> Engine:

@@ -74,7 +74,9 @@ class GroupCommit:
         return answers[0]
 
     async def close(self) -> None:
-        """Write what waits, then refuse."""
+        """Write what waits, and refuse what comes after it."""
+        if self._closed:
+            return
         self._closed = True
         if self._writing is not None:
             await self._writing

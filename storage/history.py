@@ -126,7 +126,7 @@ class History:
         """Count all messages that are kept. Cost: reads every one of them; ``dead_count`` does not."""
         counts = select(messages.c.status, func.count()).where(IS_OUTGOING).group_by(messages.c.status)
         async with self._database.reading() as connection:
-            found: dict[str, int] = dict((await connection.execute(counts)).tuples().all())
+            found: dict[str, int] = dict(list(await connection.execute(counts)))
             return {status: found.get(status.value, 0) for status in Status}
 
     async def dead_count(self, bot_id: int | None = None) -> int:

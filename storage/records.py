@@ -12,7 +12,7 @@ from engine.messages import OPEN, Status
 from engine.ports.ledger import Record
 from storage import chat_ids, chat_moves, hold_writes
 from storage.many_rows import Binds, ManyRows
-from storage.models import IS_OPEN, attempts, messages, payloads
+from storage.models import attempts, messages, payloads
 
 REPLAYABLE = (*OPEN, Status.DEAD)
 """What keeps its payload."""
@@ -110,8 +110,9 @@ _ATTEMPT = (
 def _update_messages(_dialect: str, rows: Binds) -> ClauseElement:
     names = (column(each.name, each.type) for each in _STATE)
     became = values(*names, name="became").data([tuple(row) for row in rows]).cte("became")
-    # What is final stays as it is, whoever comes late.
-    is_open = text("messages." + IS_OPEN.text)
+    # What is final stays as it is, whoever comes late. Asked by the time (``settled_has_time``), not by the
+    # status: that would offer PostgreSQL the index of all open messages, which it then reads from end to end.
+    is_open = messages.c.settled_at_ms.is_(None)
     changes = {each.name: became.c[each.name] for each in _STATE if each.name != "id"}
     return update(messages).where(messages.c.id == became.c.id, is_open).values(changes)
 

@@ -108,7 +108,8 @@ def _mark_updates(_dialect: str, rows: Binds) -> ClauseElement:
     handled = values(*names, name="handled").data([tuple(row) for row in rows]).cte("handled")
     is_meant = updates.c.bot_id == handled.c.bot_id, updates.c.update_id == handled.c.update_id
     changes = {name: handled.c[name] for name in ("handled_at_ms", "status", "reason")}
-    return update(updates).where(*is_meant, text("updates.status = 'received'")).values(changes)
+    # By the time, not by the status, for the reason that ``records`` gives.
+    return update(updates).where(*is_meant, updates.c.handled_at_ms.is_(None)).values(changes)
 
 
 def _insert_updates(dialect: str, rows: Binds) -> ClauseElement:

@@ -19,6 +19,10 @@ async def add(bots: Bots, token: str = TOKEN, *, behaviours: tuple[str, ...] = (
     await bots.add(BOT, token, username="a_bot", first_name="A Bot", behaviours=behaviours, now_ms=NOW_MS)
 
 
+def bytes_in(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.iterdir())
+
+
 class BotsContract:
     @pytest.fixture
     def bots(self, database: Database) -> Bots:
@@ -102,7 +106,7 @@ class TestBotsOnSqlite(OnSqlite, BotsContract):
         await add(bots)
         await bots.set_webhook_secret(BOT, "knock-knock-knock")
 
-        written = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+        written = bytes_in(tmp_path)
 
         assert b"a_bot" in written
         assert TOKEN.encode() not in written

@@ -61,7 +61,7 @@ def commits(writer: ListWriter) -> GroupCommit:
 async def test_each_caller_gets_the_answers_to_its_own_items(commits: GroupCommit) -> None:
     answers = await asyncio.gather(commits.write(write, ["a", "b"]), commits.write(write, ["c"]))
 
-    assert answers == [["A", "B"], ["C"]]
+    assert list(answers) == [["A", "B"], ["C"]]
 
 
 async def test_what_comes_during_a_transaction_shares_the_next_one(commits: GroupCommit, writer: ListWriter) -> None:

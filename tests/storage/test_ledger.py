@@ -12,6 +12,12 @@ from storage.database import Database
 from storage.history import History
 from storage.ledger import SqlLedger
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
+from tests.storage.servers import run
+
+DISCONNECT_OTHERS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 NEVER = Fault(code=400, reason="Bad Request: message text is empty")
 
@@ -308,4 +314,28 @@ class TestLedgerOnSqlite(OnSqlite, LedgerContract):
 
 
 class TestLedgerOnPostgres(OnPostgres, LedgerContract):
-    pass
+    async def test_after_a_lost_connection_callers_are_refused_and_the_next_ones_served(
+        self, ledger: Ledger, url: str
+    ) -> None:
+        await ledger.add([message()])
+        await run(url, DISCONNECT_OTHERS)
+
+        refused = await asyncio.gather(*(ledger.add([message()]) for _ in range(3)), return_exceptions=True)
+        answers = await ledger.add([message()])
+
+        assert [type(answer) for answer in refused] == [LedgerError] * 3
+        assert answers == [Accepted()]
+        assert len(await open_ids(ledger)) == 2
+
+    async def test_two_processes_that_bring_the_same_keys_accept_each_once(self, ledger: Ledger, url: str) -> None:
+        other = await Database.open(url)
+        keys = [str(number) for number in range(50)]
+
+        here, there = await asyncio.gather(
+            ledger.add([message(dedup_key=key) for key in keys]),
+            SqlLedger(other).add([message(dedup_key=key) for key in keys[::-1]]),
+        )
+
+        await other.close()
+        assert (here + there).count(Accepted()) == 50
+        assert len(await open_ids(ledger)) == 50

@@ -1,0 +1,49 @@
+# Every target sets up what it needs: a virtual environment in .venv, from the pinned versions in constraints.txt.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format bench simulator migrate model clean
+
+help: ## Show this help
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: .venv/ready ## Install everything into .venv
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Tempogram needs Python 3.11 or newer, and this is " + sys.version.split()[0] + "; set PYTHON=python3.12, say") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+run: setup ## Run everything in one process; without BOT_TOKENS, with a simulated Telegram
+	@$(BIN)/tempogram run
+
+test: setup ## Run the whole test suite
+	$(BIN)/python -m pytest
+
+check: setup ## Format, lint, types and floors
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## Format the code and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup ## Run the benchmarks, one after another
+	$(BIN)/python -m bench
+
+model: setup ## Run 100,000 steps of the brokers against their model
+	$(BIN)/python -m tests.engine.model_command --steps 100000
+
+simulator: setup ## Run the simulated Telegram by itself
+	@$(BIN)/tempogram simulator
+
+migrate: setup ## Bring the database's tables up to date
+	@$(BIN)/tempogram migrate
+
+clean: ## Remove what was built; the data stays
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

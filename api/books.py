@@ -1,0 +1,36 @@
+"""What the HTTP side asks of the books. ``storage`` answers it; a test may, too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from engine.messages import Outgoing
+from storage.bots import RegisteredBot
+from storage.history import MessageState
+
+
+class History(Protocol):
+    """See ``storage.history.History``. Everything raises ``LedgerError`` when the ledger is away."""
+
+    async def message(self, message_id: str) -> MessageState | None: ...
+
+    async def dead_count(self, bot_id: int | None = None) -> int: ...
+
+    async def dead(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[MessageState]: ...
+
+    async def replay(self, message_ids: Sequence[str]) -> list[Outgoing]: ...
+
+    async def purge_dead(self, *, message_ids: Sequence[str] | None = None, bot_id: int | None = None) -> int: ...
+
+    async def cancel(self, message_id: str, *, now_ms: int) -> bool: ...
+
+
+class Bots(Protocol):
+    """See ``storage.bots.Bots``."""
+
+    async def all(self) -> list[RegisteredBot]: ...
+
+    async def get(self, bot_id: int) -> RegisteredBot | None: ...
+
+    async def set_weight(self, bot_id: int, weight: int) -> bool: ...

@@ -1,0 +1,55 @@
+"""How much of a body is read: never more than its path needs, whatever its headers say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import TooLarge, answer
+
+
+class BodyBounds:
+    """Refuses a body that says it is too large, and one that turns out to be, without keeping it.
+
+    Args:
+        bytes_max: For every path
+        bytes_max_of: but these.
+    """
+
+    def __init__(self, app: ASGIApp, *, bytes_max: int, bytes_max_of: Mapping[str, int]) -> None:
+        self._app = app
+        self._bytes_max = bytes_max
+        self._bytes_max_of = bytes_max_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        bytes_max = self._bytes_max_of.get(scope["path"], self._bytes_max)
+        if declared_bytes(scope) > bytes_max:
+            await answer(TooLarge(bytes_max))(scope, receive, send)
+            return
+        await self._app(scope, counting(receive, bytes_max), send)
+
+
+def declared_bytes(scope: Scope) -> int:
+    """Return what the client says; 0 where it says nothing, and then it is counted."""
+    length = Headers(scope=scope).get("content-length", "")
+    return int(length) if length.isdecimal() else 0
+
+
+def counting(receive: Receive, bytes_max: int) -> Receive:
+    """Hand a body on until it becomes too large; then raise ``TooLarge``."""
+    left = bytes_max
+
+    async def counted() -> Message:
+        nonlocal left
+        event = await receive()
+        left -= len(event.get("body", b""))
+        if left < 0:
+            raise TooLarge(bytes_max)
+        return event
+
+    return counted

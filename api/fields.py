@@ -1,0 +1,114 @@
+"""The kinds of values that a client writes in more than one way, each read into the one that we use."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, StringConstraints, WithJsonSchema
+
+TELEGRAM_ID_MAX = (1 << 52) - 1
+"""Ids have at most 52 significant bits. Source: https://core.telegram.org/bots/api#chat"""
+
+SEND_AT_S_MAX = 4_102_444_800
+"""The year 2100. What is larger is in milliseconds by mistake."""
+
+NUMBER = re.compile(r"-?[0-9]{1,16}")
+USERNAME = re.compile(r"@[A-Za-z][A-Za-z0-9_]{1,63}")
+
+
+def read_bot(value: object) -> int:
+    """Return a bot's id.
+
+    >>> read_bot("42"), read_bot(42)
+    (42, 42)
+    """
+    number = _number(value)
+    if number is None or not 0 < number <= TELEGRAM_ID_MAX:
+        raise ValueError("should be a bot's id, the number before the colon of its token")
+    return number
+
+
+def read_chat(value: object) -> int | str | None:
+    """Return a chat's id, or the name of a public one.
+
+    >>> read_chat("-100123"), read_chat("@news")
+    (-100123, '@news')
+    """
+    number = _number(value)
+    if number is not None and 0 < abs(number) <= TELEGRAM_ID_MAX:
+        return number
+    if isinstance(value, str) and USERNAME.fullmatch(value):
+        return value
+    raise ValueError("should be a chat's id or its @name")
+
+
+def read_time_ms(value: object) -> int:
+    """Return milliseconds since the epoch.
+
+    >>> read_time_ms("2026-01-01T12:00:00+01:00") == read_time_ms(1_767_265_200)
+    True
+    """
+    seconds = _seconds(value)
+    if seconds is None or not 0 <= seconds <= SEND_AT_S_MAX:
+        raise ValueError("should be ISO 8601 with a zone (2026-01-01T12:00:00Z) or seconds since the epoch")
+    return round(seconds * 1_000)
+
+
+def time_of(ms: int | None) -> datetime | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1_000, UTC)
+
+
+def _number(value: object) -> int | None:
+    if isinstance(value, str) and NUMBER.fullmatch(value):
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment.timestamp() if moment and moment.tzinfo else None
+
+
+def _either(*kinds: dict[str, Any], description: str) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": list(kinds), "description": description})
+
+
+BotId = Annotated[
+    int,
+    BeforeValidator(read_bot),
+    _either(
+        {"type": "string", "pattern": "^[0-9]{1,16}$"},
+        {"type": "integer", "minimum": 1, "maximum": TELEGRAM_ID_MAX},
+        description="A bot's id: the number before the colon of its token.",
+    ),
+]
+
+ChatField = Annotated[
+    int | str,
+    BeforeValidator(read_chat),
+    _either(
+        {"type": "integer"},
+        {"type": "string", "pattern": f"^(-?[0-9]{{1,16}}|{USERNAME.pattern})$"},
+        description="A chat's id, negative for groups and channels, or the @name of a public one.",
+    ),
+]
+
+TimeMs = Annotated[
+    int,
+    BeforeValidator(read_time_ms),
+    _either(
+        {"type": "string", "format": "date-time"},
+        {"type": "number", "minimum": 0, "maximum": SEND_AT_S_MAX},
+        description="ISO 8601 with a zone, or seconds since the epoch.",
+    ),
+]
+
+MessageId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
+"""Ours are 26 hex digits; this only keeps out what no column could hold."""

@@ -1,0 +1,327 @@
+"""What requests and answers look like. A token goes in, and none ever comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validator
+
+from api.fields import BotId, ChatField, MessageId, TimeMs, time_of
+from engine.messages import ChatId, Guarantee, Priority, Status
+from storage.bots import RegisteredBot
+from storage.history import AttemptState, MessageState
+
+BATCH_MAX = 10_000
+"""Messages in one ``POST /messages/batch``, and ids in one selection. From the design."""
+
+EXPIRES_IN_S_MAX = 366 * 86_400
+WEIGHT_MAX = 1_000
+
+EXAMPLE_ID = "018bcfe5680000000000000007"
+
+
+class Asked(BaseModel):
+    """A request. A misspelt field is refused, because it would be ignored silently otherwise."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Told(BaseModel):
+    """An answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class MessageIn(Asked):
+    """A message to send: a ``text``, or any ``method`` of the Bot API with its ``params``."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"bot": "123456", "chat_id": 7, "text": "Your parcel is here."},
+                {
+                    "bot": "123456",
+                    "chat_id": "@news",
+                    "method": "sendPhoto",
+                    "params": {"photo": "https://example.org/cat.jpg", "caption": "A cat."},
+                    "priority": "low",
+                    "send_at": "2026-12-24T18:00:00+01:00",
+                    "expires_in_s": 3600,
+                    "dedup_key": "newsletter-2026-12:@news",
+                },
+            ]
+        }
+    )
+
+    bot: BotId
+    chat_id: ChatField | None = None
+    text: str | None = Field(None, description="Short for the method sendMessage with this text.")
+    method: str | None = Field(None, pattern=r"^[A-Za-z]{1,64}$", description="As Telegram spells it.")
+    params: dict[str, Any] = Field(default_factory=dict, description="The method's parameters without chat_id.")
+    priority: Priority = Field(Priority.NORMAL, description="Shared 16 : 4 : 1, never strictly.")
+    send_at: TimeMs | None = None
+    expires_in_s: float | None = Field(
+        None, gt=0, le=EXPIRES_IN_S_MAX, description="Not sent after this many seconds, counted from send_at or now."
+    )
+    dedup_key: str | None = Field(
+        None, pattern=r"^[!-~]{1,200}$", description="The same key of the same bot is accepted once. Printable ASCII."
+    )
+    delivery: Guarantee = Field(
+        Guarantee.AT_LEAST_ONCE,
+        description="What happens if nobody knows whether it arrived: at_least_once tries again.",
+    )
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if (self.text is None) == (self.method is None):
+            raise ValueError("a message needs either a text or a method")
+        if "chat_id" in self.params:
+            raise ValueError("chat_id stands beside method, not in params")
+        if self.text is not None and "text" in self.params:
+            raise ValueError("text stands beside params, and in params too")
+        return self
+
+
+BatchIn = Annotated[list[Annotated[MessageIn, SkipValidation]], Field(json_schema_extra={"maxItems": BATCH_MAX})]
+"""Validated one by one later: a wrong entry must not refuse its neighbours."""
+
+
+class TakenOut(Told):
+    """A message that is accepted, now or, with a known ``dedup_key``, before."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"id": EXAMPLE_ID, "status": "queued"}]})
+
+    id: str
+    status: Status
+
+
+class RefusedOut(Told):
+    """One entry of a batch that was not accepted."""
+
+    error: str = Field(examples=["text is missing"])
+
+
+class AttemptOut(Told):
+    """One call that was made."""
+
+    number: int
+    outcome: str = Field(examples=["sent", "throttled", "failed"])
+    started_at: datetime | None
+    recorded_at: datetime | None
+    code: int | None
+    reason: str | None
+
+    @classmethod
+    def of(cls, state: AttemptState) -> Self:
+        return cls(
+            number=state.number,
+            outcome=state.outcome,
+            started_at=time_of(state.started_at_ms),
+            recorded_at=time_of(state.recorded_at_ms),
+            code=state.code,
+            reason=state.reason,
+        )
+
+
+class LetterOut(Told):
+    """Where a message stands. What it says is not part of it."""
+
+    id: str = Field(examples=[EXAMPLE_ID])
+    bot: str
+    chat_id: ChatId | None
+    method: str
+    priority: Priority
+    status: Status
+    attempt: int = Field(description="Attempts spent; a 429 spends none.")
+    submitted_at: datetime | None
+    send_at: datetime | None = Field(description="Not before this time.")
+    expires_at: datetime | None
+    sent_at: datetime | None
+    settled_at: datetime | None = Field(description="When its status became final.")
+    telegram_message_id: int | None
+    reason: str | None
+
+    @classmethod
+    def of(cls, state: MessageState) -> Self:
+        return cls(**_letter(state))
+
+
+class MessageOut(LetterOut):
+    """Where a message stands, and every call that was made for it, oldest first."""
+
+    attempts: list[AttemptOut]
+
+    @classmethod
+    def of(cls, state: MessageState) -> Self:
+        return cls(**_letter(state), attempts=[AttemptOut.of(each) for each in state.attempts])
+
+
+def _letter(state: MessageState) -> dict[str, Any]:
+    return {
+        "id": state.id,
+        "bot": str(state.bot_id),
+        "chat_id": state.chat_id,
+        "method": state.method,
+        "priority": state.priority,
+        "status": state.status,
+        "attempt": state.attempt,
+        "submitted_at": time_of(state.submitted_at_ms),
+        "send_at": time_of(state.ready_at_ms or None),
+        "expires_at": time_of(state.expires_at_ms),
+        "sent_at": time_of(state.settled_at_ms) if state.status is Status.SENT else None,
+        "settled_at": time_of(state.settled_at_ms),
+        "telegram_message_id": state.telegram_message_id,
+        "reason": state.reason,
+    }
+
+
+class LaneCounts(Told):
+    """A message stands in exactly one of the five."""
+
+    high: int
+    normal: int
+    low: int
+    retry: int = Field(description="Tried, and waiting to be tried again.")
+    dlq: int = Field(description="Dead letters.")
+
+
+class QueueStatsOut(Told):
+    """How many messages are open, and how many were given up on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "stats": {"high": 0, "normal": 5, "low": 2, "retry": 1, "dlq": 0},
+                    "total_queued": 8,
+                    "total_failed": 0,
+                }
+            ]
+        }
+    )
+
+    stats: LaneCounts
+    total_queued: int
+    total_failed: int
+
+
+class DeadLettersOut(Told):
+    """One page. ``next_after`` is what ``after`` must be for the next one; null: there is none."""
+
+    letters: list[LetterOut]
+    next_after: str | None
+
+
+class Selection(Asked):
+    """Which dead letters are meant: these ids, or all of one bot, or all."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"ids": [EXAMPLE_ID]}, {"bot": "123456"}, {"all": True}]}
+    )
+
+    ids: list[MessageId] | None = Field(None, min_length=1, max_length=BATCH_MAX)
+    bot: BotId | None = None
+    all: Literal[True] | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if sum(each is not None for each in (self.ids, self.bot, self.all)) != 1:
+            raise ValueError("say which dead letters are meant: one of ids, bot and all")
+        return self
+
+
+class ReplayedOut(Told):
+    """How many dead letters were queued again."""
+
+    replayed: int
+
+
+class PurgedOut(Told):
+    """How many dead letters were removed."""
+
+    purged: int
+
+
+Behaviours = Annotated[
+    dict[str, Any], Field(description="What the bot does: a behaviour's name and its settings.", examples=[{"echo": {}}])
+]
+
+
+class BotIn(Asked):
+    """A bot to run."""
+
+    token: str = Field(min_length=1, max_length=160, description="From @BotFather. Kept encrypted, and never shown.")
+    behaviours: Behaviours | None = None
+
+
+class BotChange(Asked):
+    """What to change of a bot; what is not named stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"paused": True}, {"weight": 3}]})
+
+    behaviours: Behaviours | None = None
+    paused: bool | None = Field(None, description="A paused bot sends nothing; its messages wait.")
+    weight: int | None = Field(
+        None, ge=1, le=WEIGHT_MAX, description="So many turns for one of a bot that weighs 1."
+    )
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if self.behaviours is None and self.paused is None and self.weight is None:
+            raise ValueError("say what to change: behaviours, paused or weight")
+        return self
+
+
+class BotOut(Told):
+    """One bot, without its token."""
+
+    id: str = Field(examples=["123456"])
+    username: str
+    first_name: str
+    behaviours: Behaviours
+    paused: bool
+    weight: int
+    added_at: datetime | None
+
+    @classmethod
+    def of(cls, bot: RegisteredBot) -> Self:
+        return cls(
+            id=str(bot.bot_id),
+            username=bot.username,
+            first_name=bot.first_name,
+            behaviours=dict(bot.behaviours),
+            paused=bot.paused,
+            weight=bot.weight,
+            added_at=time_of(bot.added_at_ms),
+        )
+
+
+class BotsOut(Told):
+    """Every bot, in the order of their ids."""
+
+    bots: list[BotOut]
+
+    @classmethod
+    def of(cls, bots: Sequence[RegisteredBot]) -> Self:
+        return cls(bots=[BotOut.of(each) for each in bots])
+
+
+class HealthOut(Told):
+    """Up or not, and no details: this path is open to everybody."""
+
+    status: Literal["up", "down"]
+
+
+class ErrorBody(Told):
+    """``code`` is a word for programs, ``message`` a sentence for people."""
+
+    code: str = Field(examples=["invalid"])
+    message: str = Field(examples=["priority should be 'high', 'normal' or 'low', not 'urgent'"])
+
+
+class ErrorOut(Told):
+    """The one form in which anything is refused."""
+
+    error: ErrorBody

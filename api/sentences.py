@@ -1,0 +1,68 @@
+"""What is wrong with a request, in one sentence that names the field and quotes the value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+QUOTED_MAX = 60
+
+SECRET_FIELDS = frozenset({"token"})
+"""Named, but never quoted."""
+
+SUBJECT = re.compile(r"^(?:Input|String|List|Dictionary|Value|Number) should ")
+SAYS_IT_ALL = frozenset({"too_long", "string_too_long", "string_too_short", "too_short"})
+"""Kinds of which the sentence holds what matters of the value already."""
+
+
+def sentence_of(error: Mapping[str, Any]) -> str:
+    """Return one of pydantic's errors as a sentence.
+
+    >>> loc, said = ("body", "priority"), "Input should be 'high', 'normal' or 'low'"
+    >>> sentence_of({"type": "enum", "loc": loc, "msg": said, "input": "urgent"})
+    "priority should be 'high', 'normal' or 'low', not 'urgent'"
+    >>> sentence_of({"type": "missing", "loc": ("body", "bot"), "msg": "Field required", "input": {}})
+    'bot is missing'
+    """
+    field = _field(error["loc"])
+    match error["type"]:
+        case "missing":
+            return f"{field} is missing"
+        case "extra_forbidden":
+            return f"{field} is no field of this request"
+        case "model_type" | "model_attributes_type" | "dict_type" if field == "the body":
+            return "the body should be a JSON object, sent with Content-Type: application/json"
+        case "list_type" if field == "the body":
+            return "the body should be a JSON list, sent with Content-Type: application/json"
+        case kind:
+            return _said(field, error["msg"]) + _quoted(field, kind, error["input"])
+
+
+def short(value: object) -> str:
+    """Quote a value, but not all of it.
+
+    >>> short("a" * 100) == "'" + "a" * 58 + "…"
+    True
+    """
+    text = repr(value)
+    return text if len(text) <= QUOTED_MAX else f"{text[: QUOTED_MAX - 1]}…"
+
+
+def _field(loc: Sequence[int | str]) -> str:
+    """Return the place without ``body`` or ``query`` in front, and without the names of our own types."""
+    return ".".join(str(part) for part in loc[1:]) or "the body"
+
+
+def _said(field: str, message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    if message.startswith("should "):
+        return f"{field} {message}"
+    if SUBJECT.match(message):
+        return SUBJECT.sub(f"{field} should ", message)
+    return message if field == "the body" else f"{field}: {message[:1].lower()}{message[1:]}"
+
+
+def _quoted(field: str, kind: str, value: object) -> str:
+    is_told = field == "the body" or kind in SAYS_IT_ALL or field in SECRET_FIELDS
+    return "" if is_told else f", not {short(value)}"

@@ -1,0 +1,61 @@
+"""What the HTTP side works with. ``bot/`` puts it together; a test puts fakes in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.books import Bots, History
+from api.ports import Composer, Fleet, Intake
+from engine.dispatcher import Dispatcher
+from engine.errors import SettingsError
+from engine.metrics import Metrics
+from engine.ports import Broker, Clock, Ledger, Results
+
+BODY_BYTES_MAX = 1 << 20
+"""An update is a few KB, a message at most its 4,096 characters and a keyboard."""
+
+BATCH_BYTES_MAX = 10 << 20
+"""10,000 messages of 1 KB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything that an endpoint may ask for.
+
+    Attributes:
+        healthy: Tells whether the ledger can be read and the engine's loops run.
+        admin_token: The bearer token that may do everything.
+    """
+
+    intake: Intake
+    composer: Composer
+    fleet: Fleet
+    dispatcher: Dispatcher
+    broker: Broker
+    ledger: Ledger
+    results: Results
+    history: History
+    bots: Bots
+    metrics: Metrics
+    clock: Clock
+    healthy: Callable[[], Awaitable[bool]]
+    admin_token: str = field(repr=False)
+    body_bytes_max: int = BODY_BYTES_MAX
+    batch_bytes_max: int = BATCH_BYTES_MAX
+
+    def __post_init__(self) -> None:
+        if not self.admin_token:
+            raise SettingsError("the admin token is empty; every stranger would have it")
+
+
+async def services_of(request: Request) -> Services:
+    """Return what the app was created with. A coroutine, or FastAPI would run it in a thread."""
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesOf = Annotated[Services, Depends(services_of)]

@@ -1,0 +1,183 @@
+"""Starts the simulator and the engine as processes of their own, and speaks to the engine as a user would."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import socket
+import statistics
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import uvloop
+
+ADMIN = {"Authorization": "Bearer bench-admin-token"}
+START_TIMEOUT_S = 20
+BATCH = 10_000
+
+
+def token(number: int) -> str:
+    return f"{number}:bench-token-{number}"
+
+
+@dataclass
+class Engine:
+    """``tempogram run`` in a process of its own, on books in ``data_dir`` that outlive it."""
+
+    telegram_url: str
+    data_dir: Path
+    tokens: Sequence[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    broken: bool = False
+    url: str = ""
+    process: asyncio.subprocess.Process | None = None
+    session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        environment = os.environ | {
+            "TELEGRAM_API_URL": self.telegram_url,
+            "BOT_TOKENS": ",".join(self.tokens),
+            "ADMIN_TOKEN": "bench-admin-token",
+            "SECRET_KEY": "bench-secret-key-of-32-characters",
+            "DATA_DIR": str(self.data_dir),
+            "PORT": str(port),
+            "LOG_LEVEL": "ERROR",
+        }
+        module = "bench.broken_engine" if self.broken else "bot"
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            module,
+            "run",
+            env=environment | self.environment,
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        self.session = self.session or aiohttp.ClientSession(headers=ADMIN)
+        await self._healthy()
+
+    async def _healthy(self) -> None:
+        assert self.session is not None
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while True:
+                try:
+                    async with self.session.get(f"{self.url}/health") as response:
+                        if response.status == 200:
+                            return
+                except aiohttp.ClientConnectionError:
+                    pass
+                await asyncio.sleep(0.02)
+
+    def kill(self) -> None:
+        """Kill -9, by its own process id."""
+        assert self.process is not None
+        self.process.kill()
+
+    async def end(self) -> None:
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.terminate()
+        await self.process.wait()
+
+    async def call(self, method: str, path: str, body: object = None) -> Any:
+        assert self.session is not None
+        async with self.session.request(method, self.url + path, json=body) as response:
+            answer = await response.json()
+            assert response.status < 400, f"{method} {path}: {response.status} {answer}"
+            return answer
+
+    async def submit(self, messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        answers: list[dict[str, Any]] = []
+        for start in range(0, len(messages), BATCH):
+            answers += await self.call("POST", "/messages/batch", messages[start : start + BATCH])
+        refused = [answer for answer in answers if "error" in answer]
+        assert not refused, f"{len(refused)} messages were refused, the first: {refused[0]}"
+        return answers
+
+    async def stats(self) -> dict[str, Any]:
+        stats: dict[str, Any] = await self.call("GET", "/queue/stats")
+        return stats
+
+    async def drained(self, *, within_s: float) -> None:
+        """Wait until nothing is queued."""
+        async with asyncio.timeout(within_s):
+            while (await self.stats())["total_queued"]:  # noqa: ASYNC110 - it is in another process
+                await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def engine(
+    telegram_url: str, tokens: Sequence[str], *, broken: bool = False, **environment: str
+) -> AsyncIterator[Engine]:
+    """Run an engine on new books until the block ends."""
+    with tempfile.TemporaryDirectory() as data_dir:
+        started = Engine(telegram_url, Path(data_dir), tokens, environment, broken)
+        await started.start()
+        try:
+            yield started
+        finally:
+            await started.end()
+            if started.session is not None:
+                await started.session.close()
+
+
+def accepted(calls: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the calls that the simulator accepted as messages, in the order of arrival."""
+    return [call for call in calls if call["code"] == 200 and call["method"].startswith("send")]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def machine() -> str:
+    model = platform.processor() or platform.machine()
+    return f"Python {platform.python_version()}, {platform.system()} {model}, {os.cpu_count()} cores"
+
+
+def spread(values: Sequence[float], unit: str, *, digits: int = 3) -> str:
+    """Write a median and its range.
+
+    >>> spread([1.0, 3.0, 2.0], "s", digits=1)
+    '2.0 s (median of 3, 1.0 to 3.0)'
+    """
+    middle, low, high = statistics.median(values), min(values), max(values)
+    return f"{middle:.{digits}f} {unit} (median of {len(values)}, {low:.{digits}f} to {high:.{digits}f})"
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Return the value that ``share`` of them do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+class Checks:
+    """Collects what a benchmark found wrong with its own result, so that one run shows everything."""
+
+    def __init__(self) -> None:
+        self.failed: list[str] = []
+
+    def that(self, holds: bool, sentence: str) -> None:  # noqa: FBT001 - reads as a sentence
+        sys.stdout.write(f"  {'ok  ' if holds else 'FAIL'} {sentence}\n")
+        if not holds:
+            self.failed.append(sentence)
+
+
+def main(question: str, bench: Callable[[Checks, bool], Coroutine[Any, Any, None]]) -> None:
+    """Run a benchmark; status 1 if a check failed. ``--broken`` puts a leaking limiter in place."""
+    broken = "--broken" in sys.argv[1:]
+    sys.stdout.write(f"{question}\n  {machine()}{', with a limiter broken on purpose' if broken else ''}\n")
+    checks = Checks()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(bench(checks, broken))
+    sys.exit(1 if checks.failed else 0)

@@ -1,0 +1,1047 @@
+"""What every broker promises. Read the names of the tests: they are the specification.
+
+A backend is held to it by a subclass with one fixture, ``make``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
+
+import pytest
+
+from engine.limits import Limit, Limits
+from engine.messages import (
+    Again,
+    ChatId,
+    Done,
+    Hold,
+    HoldChat,
+    Lease,
+    MoveChat,
+    Outgoing,
+    PastSend,
+    PauseBot,
+    Priority,
+    Settlement,
+    Then,
+)
+from engine.ports import Broker, Duplicate, Queued, Refused, Settled
+from engine.ports.broker import BATCH_MAX
+from tests.fakes import START_MS, Clock, outgoing
+
+NONE = Limit(0, 1)
+UNLIMITED = Limits(ceiling=NONE, bot=NONE, chat=NONE, group=NONE)
+LEASE_MS = 30_000
+MakeBroker = Callable[[Limits], Broker]
+
+HIGH, NORMAL, LOW = Priority.HIGH, Priority.NORMAL, Priority.LOW
+
+
+def many(
+    count: int, *, prefix: str = "m", bot_id: int = 1, priority: Priority = NORMAL, chat_id: ChatId | None = None
+) -> list[Outgoing]:
+    """Return messages in the order of their ids: all to one chat, or each to a chat of its own."""
+    own = {NORMAL: 1, HIGH: 10_001, LOW: 20_001}[priority]
+    return [
+        outgoing(f"{prefix}{n:04}", bot_id=bot_id, priority=priority, chat_id=n + own if chat_id is None else chat_id)
+        for n in range(count)
+    ]
+
+
+async def queue(broker: Broker, messages: Iterable[Outgoing]) -> None:
+    waiting = list(messages)
+    for start in range(0, len(waiting), BATCH_MAX):
+        batch = waiting[start : start + BATCH_MAX]
+        admission = await broker.admit(batch, worker_id="intake", slots=0)
+        assert all(isinstance(verdict, Queued) for verdict in admission.verdicts)
+
+
+async def lease(broker: Broker, slots: int = BATCH_MAX) -> list[Lease]:
+    return list((await broker.lease(worker_id="worker", slots=slots)).leases)
+
+
+async def leased_ids(broker: Broker, slots: int = BATCH_MAX) -> list[str]:
+    return [each.message.id for each in await lease(broker, slots)]
+
+
+async def wake_in_ms(broker: Broker, clock: Clock) -> int | None:
+    wake_at_ms = (await broker.lease(worker_id="worker", slots=BATCH_MAX)).wake_at_ms
+    return None if wake_at_ms is None else wake_at_ms - clock()
+
+
+async def settle(
+    broker: Broker, leases: Iterable[Lease], then: Then | None = None, age_ms: int | None = 0
+) -> list[Settled]:
+    return await broker.settle([Settlement(each, then or Done(), age_ms) for each in leases])
+
+
+async def send_all(broker: Broker, clock: Clock, *, for_ms: int) -> list[tuple[int, str]]:
+    """Lease whatever may go and settle it at once, waking when told; return when each left, and its id."""
+    sent: list[tuple[int, str]] = []
+    end_ms = clock() + for_ms
+    while True:
+        leased = await broker.lease(worker_id="worker", slots=BATCH_MAX)
+        await settle(broker, leased.leases)
+        sent += [(clock() - START_MS, each.message.id) for each in leased.leases]
+        if not leased.leases and (leased.wake_at_ms is None or leased.wake_at_ms > end_ms):
+            clock.now_ms = end_ms
+            return sent
+        clock.now_ms = clock() if leased.leases or leased.wake_at_ms is None else leased.wake_at_ms
+
+
+class BrokerContract:
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return Clock()
+
+    @pytest.fixture
+    def make(self, clock: Clock) -> MakeBroker:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def broker(self, make: MakeBroker) -> Broker:
+        return make(Limits())
+
+    @pytest.fixture
+    def unlimited(self, make: MakeBroker) -> Broker:
+        return make(UNLIMITED)
+
+    # Window
+
+    async def test_a_bot_has_thirty_places_in_a_second_and_not_one_more(self, broker: Broker, clock: Clock) -> None:
+        await queue(broker, many(31, priority=HIGH))
+        first = await lease(broker)
+        await settle(broker, first)
+
+        clock.advance(1_000)
+        too_early = await leased_ids(broker)
+        clock.advance(1)
+        in_time = await leased_ids(broker)
+
+        assert len(first) == 30
+        assert too_early == []
+        assert in_time == ["m0030"]
+
+    async def test_a_place_is_free_a_window_after_telegram_counted_it(self, make: MakeBroker, clock: Clock) -> None:
+        broker = make(replace(UNLIMITED, bot=Limit(1, 1_000)))
+        await queue(broker, many(2, priority=HIGH))
+        first = await lease(broker)
+        clock.advance(400)
+        await settle(broker, first, age_ms=100)
+
+        clock.advance(900)
+        too_early = await leased_ids(broker)
+        clock.advance(1)
+
+        assert too_early == []
+        assert await leased_ids(broker) == ["m0001"]
+
+    async def test_a_place_stays_taken_until_it_is_settled(self, make: MakeBroker, clock: Clock) -> None:
+        broker = make(replace(UNLIMITED, bot=Limit(1, 1_000)))
+        await queue(broker, many(2, priority=HIGH))
+        await lease(broker)
+
+        clock.advance(LEASE_MS * 100)
+
+        assert await leased_ids(broker) == []
+
+    async def test_a_call_that_never_left_gives_its_places_back_at_once(self, make: MakeBroker) -> None:
+        broker = make(replace(UNLIMITED, bot=Limit(1, 1_000)))
+        await queue(broker, many(2, priority=HIGH))
+
+        await settle(broker, await lease(broker), age_ms=None)
+
+        assert await leased_ids(broker) == ["m0001"]
+
+    async def test_the_ceiling_counts_all_bots_together(self, make: MakeBroker, clock: Clock) -> None:
+        broker = make(replace(UNLIMITED, ceiling=Limit(3, 1_000)))
+        for bot_id in (1, 2, 3, 4):
+            await queue(broker, many(2, prefix=f"bot{bot_id}-", bot_id=bot_id, priority=HIGH))
+
+        sent = await send_all(broker, clock, for_ms=2_500)
+
+        assert Counter(at_ms for at_ms, _ in sent) == {0: 3, 1_001: 3, 2_002: 2}
+
+    async def test_what_one_limit_refuses_takes_no_place_of_another(self, make: MakeBroker, clock: Clock) -> None:
+        broker = make(replace(UNLIMITED, ceiling=Limit(1, 100), bot=Limit(1, 60_000), group=Limit(1, 60_000)))
+        await queue(broker, [outgoing("a", bot_id=1, chat_id=-1), outgoing("b", bot_id=2, chat_id=-1)])
+        await settle(broker, await lease(broker))
+        for _ in range(5):
+            assert await leased_ids(broker) == []
+
+        clock.advance(101)
+
+        assert await leased_ids(broker) == ["b"]
+
+    async def test_a_private_chat_gets_three_at_once_and_then_one_a_second(self, broker: Broker, clock: Clock) -> None:
+        await queue(broker, many(6, chat_id=7, priority=HIGH))
+
+        sent = await send_all(broker, clock, for_ms=10_000)
+
+        assert [at_ms for at_ms, _ in sent] == [0, 0, 0, 1_001, 2_001, 3_001]
+
+    @pytest.mark.parametrize("chat_id", [-100123, "@news"])
+    async def test_a_group_gets_twenty_in_sixty_seconds(self, broker: Broker, clock: Clock, chat_id: ChatId) -> None:
+        await queue(broker, many(41, chat_id=chat_id, priority=HIGH))
+
+        sent = await send_all(broker, clock, for_ms=120_002)
+
+        assert Counter(at_ms for at_ms, _ in sent) == {0: 20, 60_001: 20, 120_002: 1}
+
+    async def test_a_call_of_no_chat_uses_only_its_bots_places(self, broker: Broker, clock: Clock) -> None:
+        await queue(broker, (outgoing(f"{n:02}", chat_id=None, priority=HIGH) for n in range(31)))
+
+        sent = await send_all(broker, clock, for_ms=1_000)
+
+        assert len(sent) == 30
+
+    async def test_an_album_takes_a_place_for_each_item(self, make: MakeBroker) -> None:
+        broker = make(replace(UNLIMITED, bot=Limit(5, 1_000)))
+        await queue(broker, [outgoing("a", chat_id=1, cost=4, priority=HIGH), *many(3, priority=HIGH)])
+
+        assert len(await lease(broker)) == 2
+
+    async def test_an_album_larger_than_its_limit_leaves_when_nothing_else_is_taken(
+        self, make: MakeBroker, clock: Clock
+    ) -> None:
+        broker = make(replace(UNLIMITED, bot=Limit(3, 1_000)))
+        await queue(broker, [outgoing("a", chat_id=1, priority=HIGH), outgoing("b", chat_id=2, cost=10, priority=HIGH)])
+
+        sent = await send_all(broker, clock, for_ms=2_000)
+
+        assert sent == [(0, "a"), (1_001, "b")]
+
+    async def test_an_album_does_not_starve_behind_single_messages(self, make: MakeBroker, clock: Clock) -> None:
+        broker = make(replace(UNLIMITED, bot=Limit(4, 1_000), saved_up=4))
+        await queue(broker, many(4, priority=HIGH))
+        singles = await lease(broker)
+        await queue(broker, [outgoing("album", chat_id=77, cost=3), *many(40, prefix="low", priority=LOW)])
+        for single in singles:
+            clock.advance(100)
+            await settle(broker, [single])
+
+        sent = await send_all(broker, clock, for_ms=1_500)
+
+        assert sent[0] == (1_301, "album")
+
+    async def test_new_limits_act_from_now_on_and_an_older_version_is_ignored(self, make: MakeBroker) -> None:
+        broker = make(replace(UNLIMITED, version=5, bot=Limit(1, 1_000)))
+        await queue(broker, many(5, priority=HIGH))
+        await settle(broker, await lease(broker))
+
+        answers = [await broker.configure(replace(UNLIMITED, version=n, bot=Limit(3, 1_000))) for n in (5, 4, 6)]
+
+        assert answers == [False, False, True]
+        assert await leased_ids(broker) == ["m0001", "m0002"]
+
+    # Busy
+
+    async def test_normal_messages_leave_five_at_once_and_then_one_a_slot(self, broker: Broker, clock: Clock) -> None:
+        await queue(broker, many(8))
+
+        sent = await send_all(broker, clock, for_ms=200)
+
+        assert [at_ms for at_ms, _ in sent] == [0, 0, 0, 0, 0, 34, 67, 100]
+
+    async def test_low_and_normal_are_spaced_together(self, broker: Broker) -> None:
+        await queue(broker, many(4))
+        await queue(broker, many(4, prefix="low", priority=LOW))
+
+        assert len(await lease(broker)) == 5
+
+    async def test_all_bots_together_are_spaced_below_the_ceiling(self, broker: Broker) -> None:
+        for bot_id in (1, 2, 3):
+            await queue(broker, many(4, prefix=f"bot{bot_id}-", bot_id=bot_id))
+
+        assert len(await lease(broker)) == 5
+
+    async def test_high_uses_every_free_place(self, broker: Broker) -> None:
+        await queue(broker, many(40, priority=HIGH))
+
+        assert len(await lease(broker)) == 30
+
+    async def test_an_urgent_message_behind_six_hundred_low_ones_waits_at_most_a_slot(
+        self, broker: Broker, clock: Clock
+    ) -> None:
+        await queue(broker, many(600, prefix="low", priority=LOW))
+        await send_all(broker, clock, for_ms=5_000)
+
+        await queue(broker, [outgoing("urgent", chat_id=-5, priority=HIGH)])
+        sent = await send_all(broker, clock, for_ms=34)
+
+        assert sent[0][1] == "urgent"
+
+    async def test_with_a_backlog_the_limit_is_used(self, broker: Broker, clock: Clock) -> None:
+        await queue(broker, many(400))
+
+        sent = await send_all(broker, clock, for_ms=10_000)
+
+        after_the_first_window = [at_ms for at_ms, _ in sent if 1_000 <= at_ms < 10_000]
+        assert len(after_the_first_window) >= 9 * 30 * 1_000 // 1_025
+
+    async def test_no_more_are_leased_than_there_are_slots(self, unlimited: Broker) -> None:
+        await queue(unlimited, many(60))
+
+        assert len(await lease(unlimited, slots=3)) == 3
+        assert len(await lease(unlimited, slots=1_000)) == BATCH_MAX
+        assert await lease(unlimited, slots=0) == []
+
+    async def test_what_is_admitted_goes_at_once_when_it_may(self, unlimited: Broker) -> None:
+        admission = await unlimited.admit(many(2), worker_id="intake", slots=1)
+
+        assert admission.verdicts == (Queued(), Queued())
+        assert [each.message.id for each in admission.leased.leases] == ["m0000"]
+
+    # No head-of-line blocking
+
+    async def test_a_chat_that_must_wait_holds_up_no_other_chat(self, unlimited: Broker, clock: Clock) -> None:
+        await unlimited.hold([Hold(1, 1, clock() + 60_000)])
+        await queue(unlimited, many(3))
+
+        assert await leased_ids(unlimited) == ["m0001", "m0002"]
+
+    async def test_a_bot_that_must_wait_holds_up_no_other_bot(self, unlimited: Broker, clock: Clock) -> None:
+        await unlimited.hold([Hold(1, None, clock() + 60_000)])
+        await unlimited.pause(2, paused=True)
+        for bot_id in (1, 2, 3):
+            await queue(unlimited, many(1, prefix=f"bot{bot_id}-", bot_id=bot_id))
+
+        assert await leased_ids(unlimited) == ["bot3-0000"]
+
+    async def test_a_bot_at_its_limit_holds_up_no_other_bot(self, make: MakeBroker) -> None:
+        broker = make(replace(UNLIMITED, bot=Limit(1, 1_000)))
+        for bot_id in (1, 2):
+            await queue(broker, many(2, prefix=f"bot{bot_id}-", bot_id=bot_id, priority=HIGH))
+
+        assert await leased_ids(broker) == ["bot1-0000", "bot2-0000"]
+
+    # Order
+
+    async def test_one_chats_messages_leave_in_the_order_of_their_ids(self, unlimited: Broker, clock: Clock) -> None:
+        await queue(unlimited, reversed(many(5, chat_id=7)))
+
+        sent = await send_all(unlimited, clock, for_ms=1)
+
+        assert [message_id for _, message_id in sent] == ["m0000", "m0001", "m0002", "m0003", "m0004"]
+
+    async def test_one_message_of_a_chat_is_in_flight_at_a_time(self, unlimited: Broker) -> None:
+        await queue(unlimited, many(2, chat_id=7))
+        await queue(unlimited, many(1, prefix="high", chat_id=7, priority=HIGH))
+
+        first = await lease(unlimited)
+        meanwhile = await lease(unlimited)
+        await settle(unlimited, first)
+
+        assert len(first) == 1
+        assert meanwhile == []
+        assert len(await lease(unlimited)) == 1
+
+    async def test_the_same_chat_of_another_bot_is_another_chat(self, unlimited: Broker) -> None:
+        await queue(unlimited, [outgoing("a", bot_id=1), outgoing("b", bot_id=2)])
+
+        assert await leased_ids(unlimited) == ["a", "b"]
+
+    async def test_a_higher_priority_overtakes_in_the_same_chat(self, unlimited: Broker, clock: Clock) -> None:
+        await queue(unlimited, [outgoing("a", priority=LOW), outgoing("b", priority=HIGH)])
+
+        sent = await send_all(unlimited, clock, for_ms=1)
+
+        assert [message_id for _, message_id in sent] == ["b", "a"]
+
+    async def test_a_message_that_is_tried_again_stays_before_those_behind_it(
+        self, unlimited: Broker, clock: Clock
+    ) -> None:
+        await queue(unlimited, many(3, chat_id=7))
+        await settle(unlimited, await lease(unlimited), Again(delay_ms=500))
+
+        clock.advance(499)
+        too_early = await leased_ids(unlimited)
+        clock.advance(1)
+        sent = await send_all(unlimited, clock, for_ms=1)
+
+        assert too_early == []
+        assert [message_id for _, message_id in sent] == ["m0000", "m0001", "m0002"]
+
+    async def test_a_backoff_holds_its_lane_and_not_the_whole_chat(self, unlimited: Broker) -> None:
+        await queue(unlimited, many(2, chat_id=7))
+        await settle(unlimited, await lease(unlimited), Again(delay_ms=500))
+
+        await queue(unlimited, [outgoing("urgent", priority=HIGH)])
+
+        assert await leased_ids(unlimited) == ["urgent"]
+
+    async def test_an_attempt_is_counted_when_it_is_spent(self, unlimited: Broker) -> None:
+        await queue(unlimited, many(1))
+        for then in (Again(0), Again(0, spent=False), Again(0)):
+            await settle(unlimited, await lease(unlimited), then)
+
+        (last,) = await lease(unlimited)
+
+        assert last.attempt == 3
+
+    async def test_a_message_read_back_goes_on_with_its_attempts_and_its_backoff(
+        self, unlimited: Broker, clock: Clock
+    ) -> None:
+        tried = outgoing("a", chat_id=7, attempt=2, ready_at_ms=clock() + 500)
+        await unlimited.admit([tried, outgoing("b", chat_id=7)], worker_id="start", slots=0, capped=False)
+
+        clock.advance(499)
+        too_early = await leased_ids(unlimited)
+        clock.advance(1)
+        (first,) = await lease(unlimited)
+
+        assert too_early == []
+        assert (first.message.id, first.attempt) == ("a", 3)
+
+    # Shares
+
+    async def test_priorities_share_sixteen_to_four_to_one(self, unlimited: Broker) -> None:
+        for priority in Priority:
+            await queue(unlimited, many(200, prefix=priority, priority=priority))
+
+        leases = [(await lease(unlimited, slots=1))[0] for _ in range(210)]
+
+        assert Counter(each.message.priority for each in leases) == {HIGH: 160, NORMAL: 40, LOW: 10}
+
+    async def test_low_goes_on_behind_an_endless_stream_of_high(self, unlimited: Broker) -> None:
+        await queue(unlimited, many(10, prefix="low", priority=LOW))
+
+        ids = []
+        for n in range(100):
+            await queue(unlimited, many(2, prefix=f"high{n:03}-", priority=HIGH))
+            leases = await lease(unlimited, slots=1)
+            await settle(unlimited, leases)
+            ids += [each.message.id for each in leases]
+
+        assert 4 <= sum(message_id.startswith("low") for message_id in ids) <= 7
+
+    async def test_bots_take_turns(self, unlimited: Broker) -> None:
+        for bot_id, count in ((1, 20), (2, 3)):
+            await queue(unlimited, many(count, prefix=f"bot{bot_id}-", bot_id=bot_id))
+
+        assert [message_id[3] for message_id in await leased_ids(unlimited, slots=8)] == [*"12121211"]
+
+    async def test_a_bot_of_weight_three_gets_three_turns_for_one(self, unlimited: Broker) -> None:
+        await unlimited.weigh(1, 3)
+        for bot_id in (1, 2):
+            await queue(unlimited, many(60, prefix=f"bot{bot_id}-", bot_id=bot_id))
+
+        leases = await lease(unlimited, slots=40)
+
+        assert Counter(each.message.bot_id for each in leases) == {1: 30, 2: 10}
+
+    async def test_a_weight_acts_while_messages_wait(self, unlimited: Broker) -> None:
+        for bot_id in (1, 2):
+            await queue(unlimited, many(60, prefix=f"bot{bot_id}-", bot_id=bot_id))
+        await lease(unlimited, slots=2)
+
+        await unlimited.weigh(1, 3)
+        leases = await lease(unlimited, slots=40)
+
+        assert abs(Counter(each.message.bot_id for each in leases)[1] - 30) <= 1
+
+    async def test_chats_of_a_bot_take_turns(self, unlimited: Broker, clock: Clock) -> None:
+        await queue(unlimited, many(4, prefix="a", chat_id=1))
+        await queue(unlimited, many(2, prefix="b", chat_id=2))
+
+        sent = await send_all(unlimited, clock, for_ms=1)
+
+        assert [message_id[0] for _, message_id in sent] == [*"ababaa"]
+
+    async def test_a_newcomer_does_not_claim_the_turns_it_missed(self, unlimited: Broker) -> None:
+        await queue(unlimited, many(60, prefix="bot1-", bot_id=1))
+        await lease(unlimited, slots=40)
+
+        await queue(unlimited, many(60, prefix="bot2-", bot_id=2))
+        leases = await lease(unlimited, slots=10)
+
+        assert abs(Counter(each.message.bot_id for each in leases)[2] - 5) <= 1
+
+    async def test_an_album_counts_as_many_turns_as_it_has_items(self, unlimited: Broker) -> None:
+        albums = [outgoing(f"a{n}", bot_id=1, chat_id=n + 1, cost=10) for n in range(5)]
+        await queue(unlimited, [*albums, *many(40, bot_id=2)])
+
+        leases = await lease(unlimited, slots=22)
+
+        assert Counter(each.message.bot_id for each in leases) == {1: 2, 2: 20}
+
+    # Hold
+
+    async def test_telegram_asking_us_to_wait_is_obeyed_to_the_millisecond(
+        self, unlimited: Broker, clock: Clock
+    ) -> None:
+        await queue(unlimited, [outgoing("a"), outgoing("b", priority=HIGH), outgoing("c", chat_id=8)])
+        leases = await lease(unlimited)
+        throttled = [each for each in leases if each.message.chat_id == 7]
+
+        (answer,) = await settle(unlimited, throttled, HoldChat(retry_after_ms=7_000))
+        clock.advance(6_999)
+        too_early = await leased_ids(unlimited)
+        clock.advance(1)
+
+        assert answer == Settled(held=True, holds=(Hold(1, 7, START_MS + 7_000),))
+        assert too_early == []
+        assert await leased_ids(unlimited) == ["b"]
+
+    async def test_being_throttled_spends_no_attempt(self, unlimited: Broker, clock: Clock) -> None:
+        await queue(unlimited, many(1))
+        for _ in range(5):
+            await settle(unlimited, await lease(unlimited), HoldChat(retry_after_ms=1_000))
+            clock.advance(1_000)
+
+        (last,) = await lease(unlimited)
+
+        assert last.attempt == 1
+
+    async def test_a_later_hold_replaces_an_earlier_one_and_never_the_other_way_round(
+        self, unlimited: Broker, clock: Clock
+    ) -> None:
+        await queue(unlimited, many(1, chat_id=7))
+        await unlimited.hold([Hold(1, 7, clock() + 2_000), Hold(1, None, clock() + 3_000)])
+        await unlimited.hold([Hold(1, 7, clock() + 1_000), Hold(1, None, clock() + 1_000)])
+
+        clock.advance(2_999)
+        too_early = await leased_ids(unlimited)
+        clock.advance(1)
+
+        assert too_early == []
+        assert await leased_ids(unlimited) == ["m0000"]
+
+    async def test_two_chats_throttled_within_two_seconds_hold_the_bot(self, unlimited: Broker, clock: Clock) -> None:
+        await queue(unlimited, many(3))
+        one, two = await lease(unlimited, slots=2)
+        await settle(unlimited, [one], HoldChat(5_000))
+        clock.advance(2_000)
+
+        (answer,) = await settle(unlimited, [two], HoldChat(9_000))
+
+        assert answer.holds == (Hold(1, 2, clock() + 9_000), Hold(1, None, clock() + 9_000))
+        assert await leased_ids(unlimited) == []
+
+    async def test_two_chats_throttled_further_apart_do_not_hold_the_bot(self, unlimited: Broker, clock: Clock) -> None:
+        await queue(unlimited, many(3))
+        one, two = await lease(unlimited, slots=2)
+        await settle(unlimited, [one], HoldChat(5_000))
+        clock.advance(2_001)
+
+        (answer,) = await settle(unlimited, [two], HoldChat(9_000))
+
+        assert answer.holds == (Hold(1, 2, clock() + 9_000),)
+        assert await leased_ids(unlimited) == ["m0002"]
+
+    async def test_one_chat_throttled_twice_does_not_hold_the_bot(self, unlimited: Broker, clock: Clock) -> None:
+        await queue(unlimited, many(2))
+        for _ in range(2):
+            (mine,) = await lease(unlimited, slots=1)
+            await settle(unlimited, [mine], HoldChat(500))
+            clock.advance(500)
+
+        assert len(await lease(unlimited)) == 2
+
+    async def test_chats_near_their_own_limit_do_not_hold_the_bot(self, make: MakeBroker) -> None:
+        broker = make(replace(UNLIMITED, group=Limit(1, 60_000)))
+        await queue(broker, [outgoing("a", chat_id=-1), outgoing("b", chat_id=-2), outgoing("c", chat_id=3)])
+        one, two = await lease(broker, slots=2)
+
+        answers = await settle(broker, [one, two], HoldChat(9_000))
+
+        assert [len(answer.holds) for answer in answers] == [1, 1]
+        assert await leased_ids(broker) == ["c"]
+
+    async def test_after_a_429_that_we_cannot_explain_places_stay_taken_longer_for_a_minute(
+        self, make: MakeBroker, clock: Clock
+    ) -> None:
+        broker = make(replace(UNLIMITED, bot=Limit(1, 1_000), guard_ms=25))
+        await queue(broker, many(3, priority=HIGH))
+        await settle(broker, await lease(broker), HoldChat(1), age_ms=None)
+        clock.advance(1)
+        await settle(broker, await lease(broker))
+
+        clock.advance(1_025)
+        too_early = await leased_ids(broker)
+        clock.advance(1)
+        in_time = await lease(broker)
+        clock.advance(60_000)
+        await settle(broker, in_time)
+        clock.advance(1_001)
+
+        assert too_early == []
+        assert len(in_time) == 1
+        assert len(await lease(broker)) == 1
+
+    async def test_a_throttled_call_of_no_chat_holds_the_bot(self, unlimited: Broker, clock: Clock) -> None:
+        await queue(unlimited, [outgoing("a", chat_id=None), outgoing("b", chat_id=2)])
+        (mine,) = await lease(unlimited, slots=1)
+
+        (answer,) = await settle(unlimited, [mine], HoldChat(1_000))
+
+        assert answer.holds == (Hold(1, None, clock() + 1_000),)
+        assert await leased_ids(unlimited) == []
+
+    # One holder
+
+    async def test_a_lease_names_its_worker_its_deadline_and_its_attempt(self, unlimited: Broker, clock: Clock) -> None:
+        await queue(unlimited, many(1))
+
+        (mine,) = await lease(unlimited)
+
+        assert (mine.worker_id, mine.expires_at_ms, mine.attempt) == ("worker", clock() + LEASE_MS, 1)
+        assert mine.incarnation == unlimited.incarnation
+
+    async def test_a_lease_is_settled_once(self, unlimited: Broker) -> None:
+        await queue(unlimited, many(1))
+        leases = await lease(unlimited)
+
+        answers = [(await settle(unlimited, leases))[0] for _ in range(2)]
+
+        assert answers == [Settled(held=True), Settled(held=False)]
+
+    async def test_a_worker_that_lost_its_lease_can_no_longer_settle_it(self, unlimited: Broker, clock: Clock) -> None:
+        await queue(unlimited, many(1))
+        (mine,) = await lease(unlimited)
+        clock.advance(LEASE_MS)
+        (recovered,) = await unlimited.recover(worker_id="recoverer", slots=1)
+
+        (of_the_old,) = await settle(unlimited, [mine])
+        (of_the_new,) = await settle(unlimited, [recovered])
+
+        assert recovered.number > mine.number
+        assert (recovered.worker_id, recovered.attempt) == ("recoverer", 1)
+        assert (of_the_old.held, of_the_new.held) == (False, True)
+
+    async def test_a_lease_of_another_incarnation_is_refused(self, unlimited: Broker) -> None:
+        await queue(unlimited, many(1))
+        (mine,) = await lease(unlimited)
+        foreign = replace(mine, incarnation=mine.incarnation + 1)
+
+        assert (await settle(unlimited, [foreign]))[0].held is False
+        assert await unlimited.extend([foreign], by_ms=1) == [False]
+
+    async def test_numbers_rise_with_every_lease(self, unlimited: Broker) -> None:
+        await queue(unlimited, many(3))
+        leases = await lease(unlimited)
+        await settle(unlimited, leases[:1], Again(0))
+
+        numbers = [each.number for each in (*leases, *await lease(unlimited))]
+
+        assert numbers == sorted(set(numbers))
+
+    async def test_a_lease_that_ran_out_can_be_settled_while_nobody_else_has_it(
+        self, unlimited: Broker, clock: Clock
+    ) -> None:
+        await queue(unlimited, many(1))
+        leases = await lease(unlimited)
+        clock.advance(LEASE_MS * 2)
+
+        (answer,) = await settle(unlimited, leases)
+
+        assert answer.held
+
+    async def test_an_extended_lease_is_not_recovered_before_its_new_deadline(
+        self, unlimited: Broker, clock: Clock
+    ) -> None:
+        await queue(unlimited, many(1))
+        leases = await lease(unlimited)
+        extended = await unlimited.extend(leases, by_ms=LEASE_MS + 1)
+
+        clock.advance(LEASE_MS)
+        too_early = await unlimited.recover(worker_id="recoverer", slots=1)
+        clock.advance(1)
+
+        assert extended == [True]
+        assert too_early == []
+        assert len(await unlimited.recover(worker_id="recoverer", slots=1)) == 1
+
+    async def test_a_lost_lease_cannot_be_extended(self, unlimited: Broker) -> None:
+        await queue(unlimited, many(1))
+        leases = await lease(unlimited)
+        await settle(unlimited, leases)
+
+        assert await unlimited.extend(leases, by_ms=1_000) == [False]
+
+    async def test_a_recovered_message_keeps_its_places_and_its_chat(self, make: MakeBroker, clock: Clock) -> None:
+        broker = make(replace(UNLIMITED, bot=Limit(1, 1_000)))
+        await queue(broker, many(2, chat_id=7))
+        await lease(broker)
+        clock.advance(LEASE_MS)
+
+        recovered = await broker.recover(worker_id="recoverer", slots=10)
+
+        assert len(recovered) == 1
+        assert await leased_ids(broker) == []
+
+    async def test_the_longest_lost_lease_is_recovered_first(self, unlimited: Broker, clock: Clock) -> None:
+        await queue(unlimited, many(3))
+        leases = await lease(unlimited)
+        await unlimited.extend(leases[:1], by_ms=LEASE_MS + 5)
+        clock.advance(LEASE_MS + 5)
+
+        recovered = await unlimited.recover(worker_id="recoverer", slots=2)
+
+        assert [each.message.id for each in recovered] == ["m0001", "m0002"]
+
+    # Nothing lost
+
+    async def test_the_same_id_is_admitted_once(self, unlimited: Broker) -> None:
+        (message,) = many(1)
+        twice = await unlimited.admit([message, message], worker_id="intake", slots=0)
+        await lease(unlimited)
+        while_leased = await unlimited.admit([message], worker_id="intake", slots=1)
+
+        assert twice.verdicts == (Queued(), Duplicate())
+        assert while_leased.verdicts == (Duplicate(),)
+        assert while_leased.leased.leases == ()
+
+    async def test_it_knows_what_waits_or_is_leased_and_forgets_what_is_done(self, unlimited: Broker) -> None:
+        await queue(unlimited, many(3))
+        leases = await lease(unlimited, slots=2)
+        await settle(unlimited, leases[:1])
+
+        assert await unlimited.knows(["m0000", "m0001", "m0002", "m0003"]) == [False, True, True, False]
+
+    async def test_every_message_counts_once(self, unlimited: Broker, clock: Clock) -> None:
+        await queue(unlimited, [*many(2), outgoing("later", priority=LOW, chat_id=50, ready_at_ms=clock() + 1)])
+        await queue(unlimited, many(1, prefix="bot2-", bot_id=2, priority=HIGH))
+        leases = await lease(unlimited)
+        await settle(unlimited, [each for each in leases if each.message.id == "m0001"], Again(1_000))
+
+        stats = await unlimited.stats()
+
+        assert dict(stats.waiting) == {HIGH: 1, NORMAL: 1, LOW: 1}
+        assert (stats.retry, stats.leased) == (1, 2)
+        assert dict(stats.bots) == {1: 3, 2: 1}
+
+    async def test_a_message_that_is_tried_again_counts_under_its_priority_while_it_is_leased(
+        self, unlimited: Broker
+    ) -> None:
+        await queue(unlimited, many(1))
+        await settle(unlimited, await lease(unlimited), Again(0))
+        waiting = await unlimited.stats()
+        await lease(unlimited)
+        leased = await unlimited.stats()
+
+        assert (waiting.retry, waiting.waiting[NORMAL]) == (1, 0)
+        assert (leased.retry, leased.waiting[NORMAL]) == (0, 1)
+
+    @pytest.mark.parametrize("verb", ["admit", "settle", "extend", "cancel"])
+    async def test_more_than_a_batch_is_refused(self, unlimited: Broker, verb: str) -> None:
+        messages = many(BATCH_MAX + 1)
+        leases = [Lease(message, 1, "worker", unlimited.incarnation, 1, 0) for message in messages]
+        calls: dict[str, Callable[[], Coroutine[None, None, object]]] = {
+            "admit": lambda: unlimited.admit(messages, worker_id="intake", slots=0),
+            "settle": lambda: settle(unlimited, leases),
+            "extend": lambda: unlimited.extend(leases, by_ms=1),
+            "cancel": lambda: unlimited.cancel([message.id for message in messages]),
+        }
+
+        with pytest.raises(ValueError, match=str(BATCH_MAX)):
+            await calls[verb]()
+
+        assert sum((await unlimited.stats()).waiting.values()) == 0
+
+    # Times
+
+    async def test_a_scheduled_message_leaves_at_its_time_and_not_before(self, unlimited: Broker, clock: Clock) -> None:
+        await queue(unlimited, [outgoing("a", ready_at_ms=clock() + 500), outgoing("b")])
+
+        now = await lease(unlimited)
+        await settle(unlimited, now)
+        clock.advance(499)
+        too_early = await leased_ids(unlimited)
+        clock.advance(1)
+
+        assert [each.message.id for each in now] == ["b"]
+        assert too_early == []
+        assert await leased_ids(unlimited) == ["a"]
+
+    async def test_an_expired_message_is_reported_once_and_never_leased(self, unlimited: Broker, clock: Clock) -> None:
+        await queue(unlimited, [outgoing("a", expires_at_ms=clock() + 500), outgoing("b")])
+        await unlimited.hold([Hold(1, 7, clock() + 500)])
+        clock.advance(500)
+
+        first = await unlimited.lease(worker_id="worker", slots=1)
+        second = await unlimited.lease(worker_id="worker", slots=1)
+
+        assert [message.id for message in first.expired] == ["a"]
+        assert [each.message.id for each in first.leases] == ["b"]
+        assert second.expired == ()
+
+    async def test_a_message_may_go_until_the_millisecond_before_it_expires(
+        self, unlimited: Broker, clock: Clock
+    ) -> None:
+        await queue(unlimited, [outgoing("a", expires_at_ms=clock() + 500)])
+        clock.advance(499)
+
+        assert await leased_ids(unlimited) == ["a"]
+
+    async def test_a_scheduled_message_can_expire(self, unlimited: Broker, clock: Clock) -> None:
+        later = outgoing("a", ready_at_ms=clock() + 900, expires_at_ms=clock() + 500)
+        admission = await unlimited.admit([later], worker_id="intake", slots=1)
+        clock.advance(500)
+
+        leased = await unlimited.lease(worker_id="worker", slots=1)
+
+        assert admission.leased.wake_at_ms == clock()
+        assert [message.id for message in leased.expired] == ["a"]
+
+    async def test_a_leased_message_does_not_expire(self, unlimited: Broker, clock: Clock) -> None:
+        await queue(unlimited, [outgoing("a", expires_at_ms=clock() + 500)])
+        leases = await lease(unlimited)
+        clock.advance(500)
+
+        while_leased = await unlimited.lease(worker_id="worker", slots=1)
+        await settle(unlimited, leases, Again(0))
+        afterwards = await unlimited.lease(worker_id="worker", slots=1)
+
+        assert while_leased.expired == ()
+        assert [message.id for message in afterwards.expired] == ["a"]
+        assert afterwards.leases == ()
+
+    async def test_when_a_whole_backlog_expires_none_of_it_is_sent(self, unlimited: Broker, clock: Clock) -> None:
+        backlog = [replace(message, expires_at_ms=clock() + 500) for message in many(BATCH_MAX + 10)]
+        await queue(unlimited, backlog)
+        clock.advance(600)
+
+        first = await unlimited.lease(worker_id="worker", slots=BATCH_MAX)
+        second = await unlimited.lease(worker_id="worker", slots=BATCH_MAX)
+
+        assert (len(first.expired), len(first.leases), first.wake_at_ms) == (BATCH_MAX, 0, clock())
+        assert (len(second.expired), len(second.leases), second.wake_at_ms) == (10, 0, None)
+
+    async def test_it_tells_to_the_millisecond_when_something_can_go(self, broker: Broker, clock: Clock) -> None:
+        await queue(broker, many(4, chat_id=-100, priority=HIGH))
+        nothing_settled = await wake_in_ms(broker, clock)
+        await broker.hold([Hold(1, -100, clock() + 700)])
+        await settle(broker, await lease(broker))
+        held = await wake_in_ms(broker, clock)
+
+        assert nothing_settled is None
+        assert held is None or held == 700
+
+    @pytest.mark.parametrize(
+        ("limits", "wake_ms"),
+        [
+            (Limits(ceiling=NONE, bot=Limit(1, 1_000), saved_up=1), 1_001),
+            (Limits(ceiling=Limit(1, 700), bot=NONE), 701),
+            (Limits(ceiling=NONE, bot=NONE, chat=Limit(1, 300, burst=1)), 301),
+            (Limits(ceiling=NONE, bot=NONE, chat=Limit(1, 60_000)), 60_001),
+        ],
+    )
+    async def test_each_limit_tells_when_its_next_place_is_free(
+        self, make: MakeBroker, clock: Clock, limits: Limits, wake_ms: int
+    ) -> None:
+        broker = make(limits)
+        await queue(broker, many(2, chat_id=7, priority=HIGH))
+        await settle(broker, await lease(broker))
+
+        assert await wake_in_ms(broker, clock) == wake_ms
+
+    async def test_a_hold_a_backoff_and_a_schedule_tell_when_they_end(self, unlimited: Broker, clock: Clock) -> None:
+        await queue(unlimited, [outgoing("a", bot_id=1), outgoing("b", bot_id=2)])
+        await settle(unlimited, await lease(unlimited), Again(900))
+        backoff = await wake_in_ms(unlimited, clock)
+        await queue(unlimited, [outgoing("c", bot_id=3)])
+        await unlimited.hold([Hold(3, None, clock() + 800)])
+        hold = await wake_in_ms(unlimited, clock)
+        await queue(unlimited, [outgoing("d", bot_id=4, ready_at_ms=clock() + 700)])
+
+        assert (backoff, hold, await wake_in_ms(unlimited, clock)) == (900, 800, 700)
+
+    async def test_when_slots_run_out_it_says_come_back_at_once(self, unlimited: Broker, clock: Clock) -> None:
+        await queue(unlimited, many(2))
+
+        leased = await unlimited.lease(worker_id="worker", slots=1)
+
+        assert leased.wake_at_ms == clock()
+
+    async def test_with_nothing_waiting_only_an_event_can_wake(self, unlimited: Broker, clock: Clock) -> None:
+        assert await wake_in_ms(unlimited, clock) is None
+
+    async def test_waiting_ends_at_its_time(self, unlimited: Broker, clock: Clock) -> None:
+        await lease(unlimited)
+
+        async with asyncio.timeout(5):
+            await unlimited.wait(until_ms=clock())
+
+    async def test_waiting_ends_when_something_may_go(self, unlimited: Broker) -> None:
+        await lease(unlimited)
+        waiting = asyncio.create_task(unlimited.wait(until_ms=None))
+        await asyncio.sleep(0)
+
+        await queue(unlimited, many(1))
+
+        async with asyncio.timeout(5):
+            await waiting
+
+    async def test_what_happened_between_the_lease_and_the_wait_is_not_missed(self, unlimited: Broker) -> None:
+        await queue(unlimited, many(2, chat_id=7))
+        leases = await lease(unlimited)
+        await settle(unlimited, leases)
+
+        async with asyncio.timeout(5):
+            await unlimited.wait(until_ms=None)
+
+    # Changes
+
+    async def test_a_waiting_message_can_be_cancelled_and_a_leased_one_cannot(
+        self, unlimited: Broker, clock: Clock
+    ) -> None:
+        await queue(unlimited, [*many(2, chat_id=7), outgoing("later", ready_at_ms=clock() + 1_000)])
+        leases = await lease(unlimited)
+
+        answers = await unlimited.cancel(["m0000", "m0001", "later", "unknown"])
+        await settle(unlimited, leases)
+        clock.advance(1_000)
+
+        assert answers == [False, True, True, False]
+        assert await leased_ids(unlimited) == []
+
+    async def test_a_paused_bot_takes_messages_and_sends_none_until_it_goes_on(self, unlimited: Broker) -> None:
+        await unlimited.pause(1, paused=True)
+        await queue(unlimited, many(2))
+        paused = await leased_ids(unlimited)
+
+        await unlimited.pause(1, paused=False)
+
+        assert paused == []
+        assert await leased_ids(unlimited) == ["m0000", "m0001"]
+
+    async def test_a_dead_token_pauses_its_bot_and_keeps_the_message(self, unlimited: Broker) -> None:
+        await queue(unlimited, many(2, chat_id=7))
+        await settle(unlimited, await lease(unlimited), PauseBot())
+        paused = await leased_ids(unlimited)
+
+        await unlimited.pause(1, paused=False)
+        (first,) = await lease(unlimited)
+
+        assert paused == []
+        assert (first.message.id, first.attempt) == ("m0000", 1)
+
+    @pytest.mark.parametrize("limits", [replace(UNLIMITED, chat_cap=2), replace(UNLIMITED, chat_cap=2, bot_cap=2)])
+    async def test_a_chat_with_too_much_waiting_refuses_more(self, make: MakeBroker, limits: Limits) -> None:
+        broker = make(limits)
+
+        admission = await broker.admit(many(3, chat_id=7), worker_id="intake", slots=0)
+
+        assert admission.verdicts == (Queued(), Queued(), Refused(1, 7, 2))
+
+    async def test_a_bot_with_too_much_waiting_refuses_more(self, make: MakeBroker, clock: Clock) -> None:
+        broker = make(replace(UNLIMITED, bot_cap=2))
+        await queue(broker, [outgoing("later", ready_at_ms=clock() + 1_000)])
+
+        admission = await broker.admit(many(2), worker_id="intake", slots=0)
+        of_another_bot = await broker.admit(many(1, prefix="bot2-", bot_id=2), worker_id="intake", slots=0)
+
+        assert admission.verdicts == (Queued(), Refused(1, None, 2))
+        assert of_another_bot.verdicts == (Queued(),)
+
+    async def test_what_was_leased_makes_room_for_more(self, make: MakeBroker) -> None:
+        broker = make(replace(UNLIMITED, chat_cap=1))
+        await queue(broker, many(1, chat_id=7))
+        await lease(broker)
+
+        admission = await broker.admit([outgoing("next")], worker_id="intake", slots=0)
+
+        assert admission.verdicts == (Queued(),)
+
+    async def test_what_was_accepted_before_is_not_refused(self, make: MakeBroker) -> None:
+        broker = make(replace(UNLIMITED, chat_cap=1, bot_cap=1))
+
+        admission = await broker.admit(many(3, chat_id=7), worker_id="start", slots=0, capped=False)
+
+        assert set(admission.verdicts) == {Queued()}
+
+    # One chat, one name
+
+    async def test_migration_moves_the_windows(self, make: MakeBroker, clock: Clock) -> None:
+        broker = make(replace(UNLIMITED, group=Limit(2, 60_000)))
+        await queue(broker, many(1, prefix="old", chat_id=-1))
+        await queue(broker, many(2, prefix="new", chat_id=-2))
+        await settle(broker, await lease(broker))
+
+        await broker.migrate(1, -1, -2)
+
+        assert await leased_ids(broker) == []
+        assert await wake_in_ms(broker, clock) == 60_001
+
+    async def test_migration_moves_what_waits_and_keeps_the_order(self, unlimited: Broker, clock: Clock) -> None:
+        await queue(unlimited, [outgoing("a", chat_id=-2), outgoing("b", chat_id=-1), outgoing("c", chat_id=-2)])
+
+        await unlimited.migrate(1, -1, -2)
+        sent = await send_all(unlimited, clock, for_ms=1)
+
+        assert [message_id for _, message_id in sent] == ["a", "b", "c"]
+
+    async def test_migration_moves_holds(self, unlimited: Broker, clock: Clock) -> None:
+        await unlimited.hold([Hold(1, -1, clock() + 1_000)])
+        await queue(unlimited, [outgoing("a", chat_id=-2)])
+
+        await unlimited.migrate(1, -1, -2)
+
+        assert await wake_in_ms(unlimited, clock) == 1_000
+
+    async def test_migration_moves_what_is_in_flight(self, make: MakeBroker, clock: Clock) -> None:
+        broker = make(replace(UNLIMITED, group=Limit(1, 60_000)))
+        await queue(broker, [outgoing("a", chat_id=-1), outgoing("b", chat_id=-2)])
+        leases = await lease(broker, slots=1)
+
+        await broker.migrate(1, -1, -2)
+        while_in_flight = await leased_ids(broker)
+        await settle(broker, leases)
+
+        assert while_in_flight == []
+        assert await wake_in_ms(broker, clock) == 60_001
+
+    async def test_what_comes_for_the_old_name_later_goes_to_the_new_one(self, unlimited: Broker) -> None:
+        await unlimited.migrate(1, "@news", -5)
+        await unlimited.migrate(1, -5, -6)
+        await queue(unlimited, [outgoing("a", chat_id=-6), outgoing("b", chat_id="@news")])
+
+        assert await leased_ids(unlimited) == ["a"]
+
+    async def test_what_waited_for_the_old_id_is_sent_to_the_new_one(self, unlimited: Broker) -> None:
+        await queue(unlimited, many(2, chat_id=-1))
+        await settle(unlimited, await lease(unlimited), MoveChat(-2))
+        await queue(unlimited, [outgoing("z", chat_id=-1)])
+
+        for _ in range(3):
+            (mine,) = await lease(unlimited)
+            assert mine.message.chat_id == -2
+            await settle(unlimited, [mine])
+
+    async def test_a_message_that_found_its_chat_moved_goes_first_and_spends_no_attempt(
+        self, unlimited: Broker
+    ) -> None:
+        await queue(unlimited, many(2, chat_id=-1))
+        await settle(unlimited, await lease(unlimited), MoveChat(-2))
+
+        (first,) = await lease(unlimited)
+
+        assert (first.message.id, first.attempt) == ("m0000", 1)
+
+    # After a restart
+
+    async def test_places_taken_before_a_restart_are_still_taken(self, broker: Broker, clock: Clock) -> None:
+        sends = [PastSend(1, -100, clock() - 59_000, cost=1)] * 20
+        await broker.restore(sends, wait_until_ms={})
+
+        await queue(broker, many(1, chat_id=-100))
+
+        assert await wake_in_ms(broker, clock) == 1_001
+
+    async def test_a_send_longer_ago_than_its_window_takes_no_place(self, broker: Broker, clock: Clock) -> None:
+        await broker.restore([PastSend(1, -100, clock() - 60_001, cost=1)] * 20, wait_until_ms={})
+
+        await queue(broker, many(1, chat_id=-100))
+
+        assert await leased_ids(broker) == ["m0000"]
+
+    async def test_after_a_restart_a_bot_waits_until_its_time(self, unlimited: Broker, clock: Clock) -> None:
+        await unlimited.restore([], wait_until_ms={1: clock() + 1_000})
+        await queue(unlimited, [outgoing("a", bot_id=1), outgoing("b", bot_id=2)])
+
+        assert await leased_ids(unlimited) == ["b"]
+        assert await wake_in_ms(unlimited, clock) == 1_000

@@ -1,0 +1,423 @@
+"""The rule of ``Broker`` once more, with plain lists that are scanned: the model the real ones are judged by."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from copy import copy
+from dataclasses import dataclass, field, replace
+
+from engine import messages as says
+from engine.gates import Gate, gate, reform, spacing
+from engine.limits import SPACING_PRIORITIES, Limits
+from engine.messages import PRIORITIES, ChatId, Hold, Lease, Outgoing, PastSend, Priority
+from engine.ports import Admission, Clock, Duplicate, Leased, Queued, QueueStats, Refused, Settled, Verdict
+from engine.ports.broker import BATCH_MAX
+from engine.turns import Turns
+
+NEVER_MS = 1 << 62
+Key = tuple[Priority | int | ChatId | None, ...]
+"""(priority,) is a group, (priority, bot) a line, (priority, bot, chat) a lane; () is all of them."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One message: standing in its lane, leased, or, if neither, scheduled for later."""
+
+    message: Outgoing
+    attempt: int  # how many are spent
+    tried: bool
+    standing: bool = False
+    lease: Lease | None = None
+
+    @property
+    def path(self) -> tuple[Key, Key, Key]:
+        lane = (self.message.priority, self.message.bot_id, self.message.chat_id)
+        return lane, lane[:2], lane[:1]
+
+
+@dataclass(slots=True)
+class Chat:
+    gate: Gate | None
+    hold_until_ms: int = 0
+
+
+@dataclass(slots=True)
+class Bot(Chat):
+    spacing: Gate | None = None
+    weight: int = 1
+    paused: bool = False
+    doubt_until_ms: int = 0
+    blames: list[tuple[int, ChatId | None]] = field(default_factory=list)
+
+
+class NaiveBroker:
+    """See ``Broker``."""
+
+    def __init__(self, limits: Limits, *, clock: Clock, lease_ms: int, incarnation: int = 1) -> None:
+        self.incarnation, self._limits, self._clock, self._lease_ms, self._number = (
+            incarnation,
+            limits,
+            clock,
+            lease_ms,
+            0,
+        )
+        self._ceiling = Bot(gate(limits.ceiling), spacing=spacing(limits.ceiling, limits.saved_up))
+        self._entries: dict[str, Entry] = {}
+        self._bots: dict[int, Bot] = {}
+        self._chats: dict[tuple[int, ChatId | None], Chat] = {}
+        self._aliases: dict[tuple[int, ChatId | None], ChatId | None] = {}
+        self._pass: defaultdict[Key, int] = defaultdict(int)
+        self._turns: defaultdict[Key, Turns] = defaultdict(Turns)
+        self._wait_until_ms: defaultdict[Key, int] = defaultdict(int)
+
+    async def admit(
+        self, messages: Sequence[Outgoing], *, worker_id: str, slots: int, capped: bool = True
+    ) -> Admission:
+        now_ms = self._tick(messages)
+        verdicts = tuple(self._admit(message, now_ms, capped=capped) for message in messages)
+        return Admission(verdicts, self._lease(worker_id, slots, now_ms))
+
+    async def lease(self, *, worker_id: str, slots: int) -> Leased:
+        return self._lease(worker_id, slots, self._tick())
+
+    async def extend(self, leases: Sequence[Lease], *, by_ms: int) -> list[bool]:
+        now_ms, entries = self._tick(leases), [self._held(lease) for lease in leases]
+        for entry in filter(None, entries):
+            entry.lease = entry.lease and replace(entry.lease, expires_at_ms=now_ms + by_ms)
+        return [entry is not None for entry in entries]
+
+    async def settle(self, settlements: Sequence[says.Settlement]) -> list[Settled]:
+        now_ms = self._tick(settlements)
+        return [self._settle(settlement, now_ms) for settlement in settlements]
+
+    async def recover(self, *, worker_id: str, slots: int) -> list[Lease]:
+        now_ms = self._tick()
+        lost = [entry for entry in self._entries.values() if entry.lease and entry.lease.expires_at_ms <= now_ms]
+        lost.sort(key=lambda entry: (entry.lease and entry.lease.expires_at_ms, entry.message.id))
+        return [self._grant(entry, worker_id, now_ms) for entry in lost[: min(slots, BATCH_MAX)]]
+
+    async def hold(self, holds: Sequence[Hold]) -> None:
+        self._tick(holds)
+        for hold in holds:
+            held = self._bot(hold.bot_id) if hold.chat_id is None else self._chat(hold.bot_id, hold.chat_id)
+            held.hold_until_ms = max(held.hold_until_ms, hold.until_ms)
+
+    async def cancel(self, message_ids: Sequence[str]) -> list[bool]:
+        self._tick(message_ids)
+        return [self._forget(self._entries.get(message_id)) for message_id in message_ids]
+
+    async def pause(self, bot_id: int, *, paused: bool) -> None:
+        self._tick()
+        self._bot(bot_id).paused = paused
+
+    async def weigh(self, bot_id: int, weight: int) -> None:
+        self._tick()
+        lines: list[Key] = [(priority, bot_id) for priority in PRIORITIES if self._waits((priority, bot_id))]
+        for line in lines:
+            self._turns[line[:1]].leave(weight=self._bot(bot_id).weight)
+            self._pass[line] = self._turns[line[:1]].enter(self._pass[line], weight=weight)
+        self._bot(bot_id).weight = weight
+
+    async def migrate(self, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId) -> None:
+        self._tick()
+        self._migrate(bot_id, from_chat_id, to_chat_id)
+
+    async def configure(self, limits: Limits) -> bool:
+        self._tick()
+        if limits.version <= self._limits.version:
+            return False
+        shares, self._limits = self._limits.shares, limits
+        for priority in filter(lambda priority: self._waits((priority,)), PRIORITIES):
+            self._turns[()].leave(weight=shares[priority])
+            self._pass[priority,] = self._turns[()].enter(self._pass[priority,], weight=limits.shares[priority])
+        for each, limit in ((self._ceiling, limits.ceiling), *((bot, limits.bot) for bot in self._bots.values())):
+            each.gate, each.spacing = reform(each.gate, limit), spacing(limit, limits.saved_up)
+        for (_, chat_id), chat in self._chats.items():
+            chat.gate = reform(chat.gate, limits.of_chat(chat_id))
+        return True
+
+    async def restore(self, sends: Sequence[PastSend], *, wait_until_ms: Mapping[int, int]) -> None:
+        self._tick()
+        for send in sends:
+            for each in self._gates(send.bot_id, send.chat_id):
+                each.take(send.counted_at_ms, send.cost)
+                each.settle(send.counted_at_ms, send.cost)
+        await self.hold([Hold(bot_id, None, until_ms) for bot_id, until_ms in wait_until_ms.items()])
+
+    async def knows(self, message_ids: Sequence[str]) -> list[bool]:
+        return [message_id in self._entries for message_id in message_ids]
+
+    async def stats(self) -> QueueStats:
+        entries = self._entries.values()
+        stands = [None if entry.tried and not entry.lease else entry.message.priority for entry in entries]
+        leased = sum(entry.lease is not None for entry in entries)
+        bots = Counter(entry.message.bot_id for entry in entries)
+        return QueueStats({each: stands.count(each) for each in PRIORITIES}, stands.count(None), leased, bots)
+
+    async def wait(self, until_ms: int | None) -> None:
+        # It has no bell, it looks again and again.
+        while not self._pick(self._clock()) and (until_ms is None or self._clock() < until_ms):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+    # What the verbs are made of
+
+    def _tick(self, batch: Sized = ()) -> int:
+        if len(batch) > BATCH_MAX:
+            raise ValueError(f"{len(batch)} are more than {BATCH_MAX}")
+        now_ms = self._clock()
+        for entry in self._entries.values():
+            if not entry.lease and not entry.standing and entry.message.ready_at_ms <= now_ms:
+                self._stand(entry)
+        return now_ms
+
+    def _admit(self, message: Outgoing, now_ms: int, *, capped: bool) -> Verdict:
+        if message.id in self._entries:
+            return Duplicate()
+        self._bot(message.bot_id)
+        message = replace(message, chat_id=self._resolve(message.bot_id, message.chat_id))
+        waiting = [entry.message for entry in self._entries.values() if not entry.lease]
+        of_bot = [other for other in waiting if other.bot_id == message.bot_id]
+        of_chat = [other for other in of_bot if other.chat_id == message.chat_id]
+        if capped and 0 < self._limits.chat_cap <= len(of_chat):
+            return Refused(message.bot_id, message.chat_id, self._limits.chat_cap)
+        if capped and 0 < self._limits.bot_cap <= len(of_bot):
+            return Refused(message.bot_id, None, self._limits.bot_cap)
+        self._entries[message.id] = entry = Entry(message, message.attempt, tried=message.attempt > 0)
+        if message.attempt and message.ready_at_ms > now_ms:
+            self._delay(entry, message.ready_at_ms)
+        if message.attempt or message.ready_at_ms <= now_ms:
+            self._stand(entry)
+        return Queued()
+
+    def _lease(self, worker_id: str, slots: int, now_ms: int) -> Leased:
+        waiting = [entry for entry in self._entries.values() if not entry.lease]
+        expired = sorted((e for e in waiting if _expiry(e) <= now_ms), key=lambda e: (_expiry(e), e.message.id))
+        for entry in expired[:BATCH_MAX]:
+            self._forget(entry)
+        leases: list[Lease] = []
+        while len(leases) < min(slots, BATCH_MAX) and (front := self._pick(now_ms)):
+            leases.append(self._serve(front, worker_id, now_ms))
+        wake_at_ms = now_ms if len(expired) > BATCH_MAX else self._wake_at_ms(now_ms)
+        return Leased(tuple(leases), tuple(entry.message for entry in expired[:BATCH_MAX]), wake_at_ms)
+
+    def _pick(self, at_ms: int) -> Entry | None:
+        """Return the message whose turn it is at a time, if nothing else happens until then."""
+        saving: set[int] = set()
+        chosen: list[Entry] = []
+        for priority in PRIORITIES:
+            offers = []
+            for bot_id, bot in self._bots.items():
+                front = self._front((priority, bot_id), at_ms)
+                if front and not bot.paused and bot.hold_until_ms <= at_ms and bot_id not in saving:
+                    if self._fits(bot, front, at_ms):
+                        offers.append(front)
+                    elif front.message.cost > 1:
+                        saving.add(bot_id)
+            front = min(offers, key=lambda e: (self._turn(e.path[1]), e.message.bot_id), default=None)
+            if front and self._fits(self._ceiling, front, at_ms):
+                chosen.append(front)
+            elif front and front.message.cost > 1:
+                break
+        return min(chosen, key=lambda entry: self._turn(entry.path[2]), default=None)
+
+    def _front(self, line: Key, at_ms: int) -> Entry | None:
+        heads: dict[Key, Entry] = {}
+        for entry in sorted(self._entries.values(), key=lambda entry: entry.message.id):
+            due = entry.standing or (not entry.lease and entry.message.ready_at_ms <= at_ms)
+            if due and entry.path[1] == line and _expiry(entry) > at_ms:
+                heads.setdefault(entry.path[0], entry)
+        heads = {lane: head for lane, head in heads.items() if self._may_go(lane, head, at_ms)}
+        return min(heads.values(), key=lambda e: (self._turn(e.path[0]), e.message.id), default=None)
+
+    def _may_go(self, lane: Key, head: Entry, at_ms: int) -> bool:
+        chat = self._chat(head.message.bot_id, head.message.chat_id)
+        busy = any(entry.lease and entry.path[0][1:] == lane[1:] for entry in self._entries.values())
+        waits = max(self._wait_until_ms[lane], chat.hold_until_ms) > at_ms
+        return not busy and not waits and self._has_room(chat.gate, head.message, at_ms)
+
+    def _fits(self, bot: Bot, front: Entry, at_ms: int) -> bool:
+        spaced = front.message.priority in SPACING_PRIORITIES
+        return self._has_room(bot.gate, front.message, at_ms) and (
+            not spaced or self._has_room(bot.spacing, front.message, at_ms)
+        )
+
+    def _wake_at_ms(self, now_ms: int) -> int | None:
+        """Look at every time at which anything changes; the first at which a message may go, or expires."""
+        if self._pick(now_ms):
+            return now_ms
+        expiries = {_expiry(entry) for entry in self._entries.values() if not entry.lease} - {NEVER_MS}
+        times = sorted({at_ms for at_ms in self._times(now_ms) if at_ms and at_ms > now_ms} | expiries)
+        return next((at_ms for at_ms in times if at_ms in expiries or self._pick(at_ms)), None)
+
+    def _times(self, now_ms: int) -> Iterable[int | None]:
+        for message in [entry.message for entry in self._entries.values() if not entry.lease]:
+            chat, bot = self._chat(message.bot_id, message.chat_id), self._bots[message.bot_id]
+            lane = (message.priority, message.bot_id, message.chat_id)
+            yield from (message.ready_at_ms, self._wait_until_ms[lane], chat.hold_until_ms, bot.hold_until_ms)
+            for each in (chat.gate, bot.gate, bot.spacing, self._ceiling.gate, self._ceiling.spacing):
+                yield each.ready_at_ms(now_ms, message.cost) if each else None
+
+    def _serve(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
+        message, bot = entry.message, self._bots[entry.message.bot_id]
+        spacings = (bot.spacing, self._ceiling.spacing) if message.priority in SPACING_PRIORITIES else ()
+        for each in (*self._gates(message.bot_id, message.chat_id), *filter(None, spacings)):
+            each.take(now_ms, message.cost)
+        for key in reversed(entry.path):
+            turns = self._turns[key[:-1]]
+            self._pass[key] = turns.serve(self._pass[key], cost=message.cost, weight=self._weight(key))
+        self._leave(entry)
+        return self._grant(entry, worker_id, now_ms)
+
+    def _grant(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
+        self._number += 1
+        until_ms = now_ms + self._lease_ms
+        entry.lease = Lease(entry.message, entry.attempt + 1, worker_id, self.incarnation, self._number, until_ms)
+        return entry.lease
+
+    def _settle(self, settlement: says.Settlement, now_ms: int) -> Settled:
+        entry, lease = self._held(settlement.lease), settlement.lease
+        if entry is None:
+            return Settled(held=False)
+        message, bot = entry.message, self._bots[entry.message.bot_id]
+        chat = self._chat(message.bot_id, message.chat_id)
+        near = chat.gate is not None and chat.gate.is_near(now_ms)
+        counted_at_ms = None if settlement.counted_age_ms is None else now_ms - settlement.counted_age_ms
+        guard_ms = self._limits.guard_ms if bot.doubt_until_ms > now_ms else 0
+        for each in self._gates(message.bot_id, message.chat_id):
+            each.settle(counted_at_ms, message.cost, guard_ms=guard_ms)
+        entry.lease = None
+        holds: tuple[Hold, ...] = ()
+        match settlement.then:
+            case says.Done():
+                del self._entries[message.id]
+                return Settled(held=True)
+            case says.Again(delay_ms, spent):
+                entry.attempt, entry.tried = lease.attempt - (not spent), entry.tried or spent
+                self._delay(entry, now_ms + delay_ms if delay_ms else 0)
+            case says.HoldChat(retry_after_ms):
+                entry.tried, holds = True, self._throttle(message, now_ms, now_ms + retry_after_ms, near=near)
+            case says.MoveChat(to_chat_id) if message.chat_id is not None:
+                entry.message = replace(message, chat_id=self._resolve(message.bot_id, to_chat_id))
+                self._migrate(message.bot_id, message.chat_id, to_chat_id)
+            case says.PauseBot():
+                bot.paused = True
+        self._stand(entry)
+        return Settled(held=True, holds=holds)
+
+    def _throttle(self, message: Outgoing, now_ms: int, until_ms: int, *, near: bool) -> tuple[Hold, ...]:
+        bot, chat = self._bot(message.bot_id), self._chat(message.bot_id, message.chat_id)
+        held = bot if message.chat_id is None else chat
+        held.hold_until_ms = max(held.hold_until_ms, until_ms)
+        holds = (Hold(message.bot_id, message.chat_id, held.hold_until_ms),)
+        if near:
+            return holds
+        bot.doubt_until_ms = now_ms + 60_000
+        bot.blames = [blame for blame in bot.blames if now_ms - blame[0] <= 2_000] + [(now_ms, message.chat_id)]
+        if len({chat_id for _, chat_id in bot.blames}) < 2:
+            return holds
+        bot.hold_until_ms = max(bot.hold_until_ms, until_ms)
+        return (*holds, Hold(message.bot_id, None, bot.hold_until_ms))
+
+    def _migrate(self, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId) -> None:
+        old_id, new_id = self._resolve(bot_id, from_chat_id), self._resolve(bot_id, to_chat_id)
+        if old_id == new_id:
+            return
+        old, new = self._chat(bot_id, old_id), self._chat(bot_id, new_id)
+        self._aliases[bot_id, old_id] = new_id
+        new.hold_until_ms = max(new.hold_until_ms, old.hold_until_ms)
+        if new.gate and old.gate:
+            new.gate.absorb(old.gate)
+        moved = [entry for entry in self._entries.values() if entry.path[0][1:] == (bot_id, old_id)]
+        moved.sort(key=lambda entry: (PRIORITIES.index(entry.message.priority), entry.message.id))
+        stood = [entry for entry in moved if entry.standing]
+        for entry in stood:
+            self._leave(entry)
+        for priority in PRIORITIES:
+            waits_ms = self._wait_until_ms.pop((priority, bot_id, old_id), 0)
+            self._wait_until_ms[priority, bot_id, new_id] = max(self._wait_until_ms[priority, bot_id, new_id], waits_ms)
+            self._pass.pop((priority, bot_id, old_id), None)
+        del self._chats[bot_id, old_id]
+        for entry in moved:
+            entry.message = replace(entry.message, chat_id=new_id)
+        for entry in stood:
+            self._stand(entry)
+
+    # The lanes
+
+    def _stand(self, entry: Entry) -> None:
+        """Put a message into its lane; lane, line and group that were empty enter their turns."""
+        for key in entry.path:
+            if self._waits(key):
+                break
+            self._pass[key] = self._turns[key[:-1]].enter(self._pass[key], weight=self._weight(key))
+        entry.standing = True
+
+    def _leave(self, entry: Entry) -> None:
+        entry.standing = False
+        for key in entry.path:
+            if self._waits(key):
+                break
+            self._turns[key[:-1]].leave(weight=self._weight(key))
+
+    def _forget(self, entry: Entry | None) -> bool:
+        if entry is None or entry.lease:
+            return False
+        del self._entries[entry.message.id]
+        if entry.standing:
+            self._leave(entry)
+        return True
+
+    def _waits(self, key: Key) -> bool:
+        return any(entry.standing and entry.path[3 - len(key)] == key for entry in self._entries.values())
+
+    def _turn(self, key: Key) -> int:
+        """Return the pass, or for one that does not wait the pass it would enter with."""
+        return self._pass[key] if self._waits(key) else copy(self._turns[key[:-1]]).enter(self._pass[key], weight=1)
+
+    def _weight(self, key: Key) -> int:
+        match key:
+            case (Priority() as priority,):
+                return self._limits.shares[priority]
+            case (_, int(bot_id)):
+                return self._bot(bot_id).weight
+            case _:
+                return 1
+
+    def _delay(self, entry: Entry, until_ms: int) -> None:
+        self._wait_until_ms[entry.path[0]] = max(self._wait_until_ms[entry.path[0]], until_ms)
+
+    # Finding things
+
+    def _bot(self, bot_id: int) -> Bot:
+        if bot_id not in self._bots:
+            limit = self._limits.bot
+            self._bots[bot_id] = Bot(gate(limit), spacing=spacing(limit, self._limits.saved_up))
+        return self._bots[bot_id]
+
+    def _chat(self, bot_id: int, chat_id: ChatId | None) -> Chat:
+        key = bot_id, self._resolve(bot_id, chat_id)
+        return self._chats.setdefault(key, Chat(gate(self._limits.of_chat(key[1]))))
+
+    def _gates(self, bot_id: int, chat_id: ChatId | None) -> list[Gate]:
+        gates = self._ceiling.gate, self._bot(bot_id).gate, self._chat(bot_id, chat_id).gate
+        return [each for each in gates if each is not None]
+
+    def _has_room(self, gate: Gate | None, message: Outgoing, at_ms: int) -> bool:
+        ready_at_ms = gate.ready_at_ms(self._clock(), message.cost) if gate else 0
+        return ready_at_ms is not None and ready_at_ms <= at_ms
+
+    def _resolve(self, bot_id: int, chat_id: ChatId | None) -> ChatId | None:
+        while (bot_id, chat_id) in self._aliases:
+            chat_id = self._aliases[bot_id, chat_id]
+        return chat_id
+
+    def _held(self, lease: Lease) -> Entry | None:
+        entry = self._entries.get(lease.message.id)
+        held = entry and entry.lease and (entry.lease.number, self.incarnation) == (lease.number, lease.incarnation)
+        return entry if held else None
+
+
+def _expiry(entry: Entry) -> int:
+    return NEVER_MS if entry.message.expires_at_ms is None else entry.message.expires_at_ms
