@@ -48,14 +48,14 @@ class GuardedRoute(APIRoute):
 class StrictRequest(Request):
     """Reads JSON as the standard says: no NaN, no half surrogates, which no column and no wire could hold."""
 
-    async def json(self) -> Any:  # noqa: ANN401 - JSON
+    async def json(self) -> Any:
         try:
             return msgspec.json.decode(await self.body())
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise JSONDecodeError(str(error), "", 0) from None
 
 
-def requires(role: Role) -> Any:  # noqa: ANN401 - as FastAPI's own Depends
+def requires(role: Role) -> Any:
     """Let a route be used only with a role that is at least this one."""
 
     async def check(

@@ -1,6 +1,6 @@
 """How anything that goes wrong is told over HTTP: one form, one table.
 
-    {"error": {"code": "not_found", "message": "there is no message 'abc'"}}
+{"error": {"code": "not_found", "message": "there is no message 'abc'"}}
 """
 
 from __future__ import annotations
@@ -115,6 +115,9 @@ ROUTING: Mapping[int, tuple[str, str]] = {
 }
 """What the framework itself refuses."""
 
+ALWAYS = (NotAuthenticated, NotAllowed)
+"""What every guarded route can answer."""
+
 INTERNAL = Form(500, "internal")
 
 TOKEN_LIKE = re.compile(r"[0-9]{1,19}:[A-Za-z0-9_-]{16,}")
@@ -142,7 +145,7 @@ def answer(error: Exception) -> JSONResponse:
 
 def declares(*kinds: type[Exception]) -> dict[int | str, dict[str, Any]]:
     """Return what a route says in its documentation about the errors that it can give."""
-    forms = [TABLE[kind] for kind in (NotAuthenticated, NotAllowed, *kinds)]
+    forms = [TABLE[kind] for kind in ALWAYS] + [TABLE[kind] for kind in kinds]
     return {
         status: {"model": ErrorOut, "description": ", ".join(form.code for form in forms if form.status == status)}
         for status in sorted({form.status for form in forms})

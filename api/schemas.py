@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -217,9 +217,7 @@ class DeadLettersOut(Told):
 class Selection(Asked):
     """Which dead letters are meant: these ids, or all of one bot, or all."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"ids": [EXAMPLE_ID]}, {"bot": "123456"}, {"all": True}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"ids": [EXAMPLE_ID]}, {"bot": "123456"}, {"all": True}]})
 
     ids: list[MessageId] | None = Field(None, min_length=1, max_length=BATCH_MAX)
     bot: BotId | None = None
@@ -245,7 +243,8 @@ class PurgedOut(Told):
 
 
 Behaviours = Annotated[
-    dict[str, Any], Field(description="What the bot does: a behaviour's name and its settings.", examples=[{"echo": {}}])
+    dict[str, Any],
+    Field(description="What the bot does: a behaviour's name and its settings.", examples=[{"echo": {}}]),
 ]
 
 
@@ -263,9 +262,7 @@ class BotChange(Asked):
 
     behaviours: Behaviours | None = None
     paused: bool | None = Field(None, description="A paused bot sends nothing; its messages wait.")
-    weight: int | None = Field(
-        None, ge=1, le=WEIGHT_MAX, description="So many turns for one of a bot that weighs 1."
-    )
+    weight: int | None = Field(None, ge=1, le=WEIGHT_MAX, description="So many turns for one of a bot that weighs 1.")
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
@@ -291,11 +288,16 @@ class BotOut(Told):
             id=str(bot.bot_id),
             username=bot.username,
             first_name=bot.first_name,
-            behaviours=dict(bot.behaviours),
+            behaviours=_by_name(bot.behaviours),
             paused=bot.paused,
             weight=bot.weight,
             added_at=time_of(bot.added_at_ms),
         )
+
+
+def _by_name(behaviours: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
+    """Return each with its settings; a mere list of names has none."""
+    return dict(behaviours) if isinstance(behaviours, Mapping) else {name: {} for name in behaviours}
 
 
 class BotsOut(Told):

@@ -59,7 +59,7 @@ class Limits:
     bot: Limit = Limit(30, 1_000)
     chat: Limit = Limit(1, 1_000, burst=3)
     group: Limit = Limit(20, 60_000)
-    saved_up: int = 2
+    saved_up: int = 5
     guard_ms: int = 25
     shares: Mapping[Priority, int] = field(
         default_factory=lambda: {Priority.HIGH: 16, Priority.NORMAL: 4, Priority.LOW: 1}

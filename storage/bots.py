@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, delete, select, update
+from sqlalchemy import Connection, Row, case, delete, func, select, update
 
 from storage.database import Database
 from storage.keys import Seal
@@ -16,12 +16,15 @@ from storage.upsert import insert_by
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredBot:
-    """One bot, without its secrets: nothing that is logged or shown can give them away."""
+    """One bot, without its secrets: nothing that is logged or shown can give them away.
+
+    ``behaviours`` has the settings of each behaviour under its name.
+    """
 
     bot_id: int
     username: str
     first_name: str
-    behaviours: tuple[str, ...]
+    behaviours: Mapping[str, Any]
     paused: bool
     weight: int
     added_at_ms: int
@@ -35,15 +38,15 @@ class Bots:
         self._seal = seal
 
     async def add(
-        self, bot_id: int, token: str, *, username: str, first_name: str, behaviours: Sequence[str], now_ms: int
+        self, bot_id: int, token: str, *, username: str, first_name: str, behaviours: Mapping[str, Any], now_ms: int
     ) -> None:
-        """Add a bot. One that is there gets the new token and names, and keeps its behaviours and its weight."""
+        """Add a bot. One that is there gets the new token and names (an empty one is none), and keeps the rest."""
         row = {
             "bot_id": bot_id,
             "sealed_token": self._seal.seal(token, bot_id=bot_id),
             "username": username,
             "first_name": first_name,
-            "behaviours": list(behaviours),
+            "behaviours": dict(behaviours),
             "added_at_ms": now_ms,
         }
         await self._database.write_alone(lambda connection: _add(connection, row))
@@ -85,9 +88,9 @@ class Bots:
         sealed = None if secret is None else self._seal.seal(secret, bot_id=bot_id)
         return await self._change(bot_id, sealed_webhook_secret=sealed)
 
-    async def set_behaviours(self, bot_id: int, behaviours: Sequence[str]) -> bool:
+    async def set_behaviours(self, bot_id: int, behaviours: Mapping[str, Any]) -> bool:
         """Let a bot have these behaviours from now on; False if there is no such bot."""
-        return await self._change(bot_id, behaviours=list(behaviours))
+        return await self._change(bot_id, behaviours=dict(behaviours))
 
     async def set_weight(self, bot_id: int, weight: int) -> bool:
         """Write how many turns it has for one of a bot that weighs 1; False if there is no such bot."""
@@ -107,7 +110,8 @@ _ALL = select(bots).where(IS_ADDED).order_by(bots.c.bot_id)
 def _add(connection: Connection, row: dict[str, Any]) -> None:
     write = insert_by(bots, connection)
     new = write.excluded
-    renewed = {"sealed_token": new.sealed_token, "username": new.username, "first_name": new.first_name}
+    names = {name: func.coalesce(func.nullif(new[name], ""), bots.c[name]) for name in ("username", "first_name")}
+    renewed = {"sealed_token": new.sealed_token} | names
     first_time = {name: case((IS_ADDED, bots.c[name]), else_=new[name]) for name in ("behaviours", "added_at_ms")}
     connection.execute(
         write.values(row).on_conflict_do_update(index_elements=[bots.c.bot_id], set_=renewed | first_time)
@@ -119,7 +123,7 @@ def _registered(row: Row[Any]) -> RegisteredBot:
         bot_id=row.bot_id,
         username=row.username,
         first_name=row.first_name,
-        behaviours=tuple(row.behaviours),
+        behaviours=row.behaviours,
         paused=row.paused,
         weight=row.weight,
         added_at_ms=row.added_at_ms,

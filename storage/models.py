@@ -141,7 +141,12 @@ updates = Table(
         sqlite_where=IS_RECEIVED,
         postgresql_where=IS_RECEIVED,
     ),
-    Index("updates_handled", "handled_at_ms"),
+    Index(
+        "updates_handled",
+        "handled_at_ms",
+        sqlite_where=text("handled_at_ms IS NOT NULL"),
+        postgresql_where=text("handled_at_ms IS NOT NULL"),
+    ),
 )
 
 holds = Table(
@@ -160,7 +165,7 @@ bots = Table(
     Column("sealed_webhook_secret", LargeBinary),
     Column("username", Text, nullable=False, server_default=""),
     Column("first_name", Text, nullable=False, server_default=""),
-    Column("behaviours", JSON, nullable=False, server_default="[]"),
+    Column("behaviours", JSON, nullable=False, server_default="{}"),
     Column("paused", Boolean, nullable=False, server_default=false()),
     Column("weight", Integer, nullable=False, server_default="1"),
     Column("added_at_ms", BigInteger, nullable=False, server_default="0"),

@@ -1,0 +1,5 @@
+"""The engine, tested."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.engine.broker_contract")

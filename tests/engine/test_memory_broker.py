@@ -30,7 +30,7 @@ class TestMemoryBroker(BrokerContract):
         await send_all(broker, clock, for_ms=1)
 
         assert len(sent) == 900
-        assert (full, broker.size()) == (1_200, empty)
+        assert (full, broker.size()) == (1_800, empty)
 
 
 class TestNaiveBroker(BrokerContract):

@@ -12,11 +12,12 @@ from storage.ledger import SqlLedger
 from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite
 
 KEY = "the key of these tests only"
+ECHO: dict[str, dict[str, object]] = {"echo": {}}
 TOKEN = "42:AAAA-this-must-never-be-seen"
 
 
-async def add(bots: Bots, token: str = TOKEN, *, behaviours: tuple[str, ...] = ("echo",)) -> None:
-    await bots.add(BOT, token, username="a_bot", first_name="A Bot", behaviours=behaviours, now_ms=NOW_MS)
+async def add(bots: Bots, token: str = TOKEN, *, username: str = "a_bot") -> None:
+    await bots.add(BOT, token, username=username, first_name="A Bot", behaviours=ECHO, now_ms=NOW_MS)
 
 
 def bytes_in(folder: Path) -> bytes:
@@ -34,18 +35,18 @@ class BotsContract:
         bot = await bots.get(BOT)
 
         assert bot is not None
-        assert (bot.username, bot.behaviours, bot.paused, bot.weight) == ("a_bot", ("echo",), False, 1)
+        assert (bot.username, bot.behaviours, bot.paused, bot.weight) == ("a_bot", ECHO, False, 1)
         assert TOKEN not in repr(bot)
         assert await bots.tokens() == {BOT: TOKEN}
 
     async def test_adding_a_bot_again_renews_its_token_and_keeps_what_it_does(self, bots: Bots) -> None:
         await add(bots)
-        await bots.set_behaviours(BOT, ["quiz", "echo"])
+        await bots.set_behaviours(BOT, {"quiz": {"rounds": 3}})
 
-        await add(bots, "42:BBBB")
+        await add(bots, "42:BBBB", username="")
 
         [bot] = await bots.all()
-        assert bot.behaviours == ("quiz", "echo")
+        assert (bot.username, bot.behaviours) == ("a_bot", {"quiz": {"rounds": 3}})
         assert await bots.tokens() == {BOT: "42:BBBB"}
 
     async def test_a_bot_that_was_paused_before_it_was_added_is_still_paused(
@@ -57,7 +58,7 @@ class BotsContract:
         await add(bots)
 
         [bot] = await bots.all()
-        assert (bot.paused, bot.behaviours, bot.added_at_ms) == (True, ("echo",), NOW_MS)
+        assert (bot.paused, bot.behaviours, bot.added_at_ms) == (True, ECHO, NOW_MS)
 
     async def test_the_ledger_tells_the_weights_that_are_not_1(self, bots: Bots, database: Database) -> None:
         await add(bots)

@@ -121,6 +121,22 @@ class LedgerContract:
         assert [type(answer) for answer in answers] == [list, LedgerError, list]
         assert await open_ids(ledger) == sorted([before.id, there_already.id, after.id])
 
+    @pytest.mark.parametrize("poison", [{"dedup_key": "\ud800"}, {"bot_id": 1 << 70}])
+    async def test_a_value_that_no_database_takes_is_refused_alone(
+        self, ledger: Ledger, poison: dict[str, object]
+    ) -> None:
+        neighbours = [message(), message()]
+
+        answers = await asyncio.gather(
+            ledger.add([neighbours[0]]),
+            ledger.add([message(**poison)]),
+            ledger.add([neighbours[1]]),
+            return_exceptions=True,
+        )
+
+        assert [type(answer) for answer in answers] == [list, LedgerError, list]
+        assert await open_ids(ledger) == [each.id for each in neighbours]
+
     async def test_cancelling_a_caller_does_not_cancel_its_write(self, ledger: Ledger, database: Database) -> None:
         added = message()
         caller = asyncio.ensure_future(ledger.add([added]))

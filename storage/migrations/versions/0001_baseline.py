@@ -112,7 +112,7 @@ def _create_updates() -> None:
         sa.CheckConstraint("status <> 'failed' OR reason IS NOT NULL", name="failed_has_reason"),
     )
     _create_index("updates_received", "updates", ["received_at_ms", "update_id", "bot_id"], "status = 'received'")
-    op.create_index("updates_handled", "updates", ["handled_at_ms"])
+    _create_index("updates_handled", "updates", ["handled_at_ms"], "handled_at_ms IS NOT NULL")
 
 
 def _create_holds() -> None:
@@ -133,7 +133,7 @@ def _create_bots() -> None:
         sa.Column("sealed_webhook_secret", sa.LargeBinary),
         sa.Column("username", sa.Text, nullable=False, server_default=""),
         sa.Column("first_name", sa.Text, nullable=False, server_default=""),
-        sa.Column("behaviours", sa.JSON, nullable=False, server_default="[]"),
+        sa.Column("behaviours", sa.JSON, nullable=False, server_default="{}"),
         sa.Column("paused", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.Column("weight", sa.Integer, nullable=False, server_default="1"),
         sa.Column("added_at_ms", sa.BigInteger, nullable=False, server_default="0"),

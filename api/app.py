@@ -1,0 +1,61 @@
+"""How the HTTP side is put together. There is no app before somebody creates one."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.middleware import Middleware
+
+from api import bots, errors, health, messages, metrics, queue
+from api.access_log import AccessLog
+from api.auth import GuardedRoute, Role, requires
+from api.bounds import BodyBounds
+from api.incidents import Incidents
+from api.services import Services
+from api.submissions import Submissions
+from api.webhook import webhook
+
+ROUTERS = (messages.router, queue.router, bots.router, metrics.router, health.router)
+
+
+def create_app(services: Services) -> FastAPI:
+    """Return an app that works with these services, and keeps nothing outside of itself."""
+    app = FastAPI(
+        title="Tempogram",
+        description="Runs many Telegram bots from one place, and never sends faster than Telegram allows.",
+        routes=[webhook(services)],
+        middleware=_middleware(services),
+        # Its spans would hold the webhook's address, and that holds a token.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+        redirect_slashes=False,  # likewise a redirect
+        openapi_url=None,  # under the bearer token, below
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.services = services
+    app.state.submissions = Submissions(services)
+    errors.install(app)
+    for router in (*ROUTERS, openapi):
+        app.include_router(router)
+    return app
+
+
+def _middleware(services: Services) -> list[Middleware]:
+    """From the outside in."""
+    return [
+        Middleware(AccessLog, clock=services.clock),
+        Middleware(Incidents),
+        Middleware(
+            BodyBounds,
+            bytes_max=services.body_bytes_max,
+            bytes_max_of={messages.BATCH_PATH: services.batch_bytes_max},
+        ),
+    ]
+
+
+openapi = APIRouter(route_class=GuardedRoute)
+
+
+@openapi.get("/openapi.json", dependencies=[requires(Role.VIEWER)], include_in_schema=False)
+async def description(request: Request) -> JSONResponse:
+    return JSONResponse(request.app.openapi())

@@ -1,0 +1,50 @@
+"""How a message is taken back before it is sent."""
+
+from __future__ import annotations
+
+from api.errors import Conflict, NotFound, NotScheduled
+from api.sentences import short
+from api.services import Services
+from engine.messages import OPEN, Status
+from engine.ports import Result
+from storage.history import MessageState
+
+
+async def cancel(services: Services, message_id: str) -> None:
+    """End a waiting message as cancelled, and tell whoever waits for it.
+
+    The broker is asked first: once it has forgotten a message, nobody can lease it, and
+    the ledger may end it. A crash in between leaves it queued, and it is scheduled again.
+
+    Raises:
+        NotFound: There is no such message.
+        Conflict: It is being sent, or has ended.
+        NotScheduled: The broker has not heard of it yet.
+    """
+    (forgotten,) = await services.broker.cancel([message_id])
+    if not forgotten:
+        raise await _why_not(services, message_id)
+    if not await services.history.cancel(message_id, now_ms=services.clock()):
+        raise _too_late(await state_of(services, message_id))
+    await services.results.publish(Result(message_id, Status.CANCELLED, None))
+
+
+async def state_of(services: Services, message_id: str) -> MessageState:
+    """Return where a message stands; raises ``NotFound``."""
+    state = await services.history.message(message_id)
+    if state is None:
+        raise NotFound(f"there is no message {short(message_id)}")
+    return state
+
+
+async def _why_not(services: Services, message_id: str) -> Conflict | NotScheduled:
+    (is_known,) = await services.broker.knows([message_id])
+    state = await state_of(services, message_id)
+    if is_known or state.status is not Status.QUEUED:
+        return _too_late(state)
+    return NotScheduled(f"message {message_id} is accepted and not scheduled yet; try again in a moment")
+
+
+def _too_late(state: MessageState) -> Conflict:
+    how = "is being sent" if state.status in OPEN else f"has ended as {state.status.value}"
+    return Conflict(f"message {state.id} {how}, so it cannot be cancelled")

@@ -1,0 +1,63 @@
+"""Dead letters: a look at them, another try, or the bin."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+import structlog
+
+from api.schemas import DeadLettersOut, LetterOut, Selection
+from api.services import Services
+from engine.batches import batches
+from engine.errors import BrokerUnavailable
+
+log = structlog.get_logger()
+
+REPLAY_PAGE = 500
+"""Dead letters that are queued again in one transaction, so that nobody's write waits long behind it. A guess."""
+
+
+async def page(services: Services, *, after: str, limit: int, bot_id: int | None) -> DeadLettersOut:
+    """Return one page, and where the next begins. One more than asked for is read, to know whether there is a next."""
+    found = await services.history.dead(after_id=after, limit=limit + 1, bot_id=bot_id)
+    letters, has_more = found[:limit], len(found) > limit
+    return DeadLettersOut(
+        letters=[LetterOut.of(state) for state in letters], next_after=letters[-1].id if has_more else None
+    )
+
+
+async def replay(services: Services, selection: Selection) -> int:
+    """Queue dead letters again, and return how many."""
+    replayed = 0
+    async for message_ids in _pages(services, selection):
+        messages = await services.history.replay(message_ids)
+        replayed += len(messages)
+        try:
+            await services.dispatcher.readmit(messages)
+        except BrokerUnavailable as error:
+            # The ledger has them as queued, and the schedule is rebuilt from it.
+            log.warning("replayed without a schedule", messages=len(messages), reason=str(error))
+    return replayed
+
+
+async def purge(services: Services, selection: Selection) -> int:
+    """Remove dead letters, and return how many."""
+    if selection.ids is None:
+        return await services.history.purge_dead(bot_id=selection.bot)
+    return await services.history.purge_dead(message_ids=selection.ids)
+
+
+async def _pages(services: Services, selection: Selection) -> AsyncIterator[Sequence[str]]:
+    """Yield what is meant, page by page, each id once.
+
+    By id and not by "the oldest that are dead": a replayed message may be dead again
+    before the next page is read, and would be replayed for ever.
+    """
+    if selection.ids is not None:
+        for message_ids in batches(sorted(set(selection.ids)), REPLAY_PAGE):
+            yield message_ids
+        return
+    after = ""
+    while found := await services.history.dead(after_id=after, limit=REPLAY_PAGE, bot_id=selection.bot):
+        yield [state.id for state in found]
+        after = found[-1].id

@@ -1,0 +1,32 @@
+"""Which bots there are, so that no message is accepted for one that is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from api.books import Bots
+from api.ports import Refusal
+
+
+class KnownBots:
+    """Asks the books once for each bot: one that is there stays there."""
+
+    def __init__(self, bots: Bots) -> None:
+        self._bots = bots
+        self._known: set[int] = set()
+
+    async def check(self, bot_id: int) -> None:
+        """Raise ``Refusal`` if there is no such bot."""
+        if await self.missing([bot_id]):
+            raise stranger(bot_id)
+
+    async def missing(self, bot_ids: Iterable[int]) -> set[int]:
+        """Return those that are not there. Cost: one read for each that was not seen before."""
+        unseen = set(bot_ids) - self._known
+        found = {bot_id for bot_id in unseen if await self._bots.get(bot_id) is not None}
+        self._known |= found
+        return unseen - found
+
+
+def stranger(bot_id: int) -> Refusal:
+    return Refusal(f"bot {bot_id} does not run here; add it with POST /bots")

@@ -1,0 +1,103 @@
+"""Messages: submit them, look at one, take one back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from api.auth import GuardedRoute, Role, requires
+from api.cancellations import cancel, state_of
+from api.errors import Conflict, Invalid, Malformed, NotFound, NotScheduled, TooLarge, TooMany, declares
+from api.fields import MessageId
+from api.ports import Refusal
+from api.schemas import BatchIn, MessageIn, MessageOut, RefusedOut, TakenOut
+from api.services import ServicesOf
+from api.submissions import Submissions, Taken
+from engine.errors import BrokerUnavailable, LedgerError, QueueFull
+from engine.messages import Status
+from storage.history import MessageState
+
+BATCH_PATH = "/messages/batch"
+WAIT_S_MAX = 30.0
+"""Shorter than the patience of the usual proxy, which is 60 s."""
+
+ENDED_IN_TIME: dict[int | str, dict[str, Any]] = {
+    200: {"model": MessageOut, "description": "It ended within the time of ``wait``."}
+}
+
+router = APIRouter(tags=["messages"], route_class=GuardedRoute)
+
+
+async def submissions_of(request: Request) -> Submissions:
+    submissions: Submissions = request.app.state.submissions
+    return submissions
+
+
+SubmissionsOf = Annotated[Submissions, Depends(submissions_of)]
+WaitS = Annotated[float, Query(ge=0, le=WAIT_S_MAX, description="Wait so many seconds for its end.")]
+
+
+@router.post(
+    "/messages",
+    status_code=202,
+    response_model=TakenOut,
+    dependencies=[requires(Role.OPERATOR)],
+    responses=ENDED_IN_TIME | declares(Malformed, Refusal, TooLarge, Invalid, QueueFull, LedgerError),
+)
+async def submit(wanted: MessageIn, submissions: SubmissionsOf, wait: WaitS = 0) -> Response:
+    """Submit a message. 202: it is accepted, and will end as exactly one of the final statuses."""
+    answer = await (submissions.take_and_wait(wanted, wait) if wait else submissions.take(wanted))
+    return _submitted(answer)
+
+
+@router.post(
+    BATCH_PATH,
+    status_code=202,
+    response_model=list[TakenOut | RefusedOut],
+    dependencies=[requires(Role.OPERATOR)],
+    responses=declares(Malformed, TooLarge, TooMany, Invalid, LedgerError),
+)
+async def submit_many(entries: BatchIn, submissions: SubmissionsOf) -> Response:
+    """Submit up to 10,000 messages; one answer each, in their order. A wrong one refuses no other."""
+    answers = await submissions.take_many(entries)
+    return _submitted_many(answers)
+
+
+@router.get(
+    "/messages/{message_id}",
+    dependencies=[requires(Role.VIEWER)],
+    responses=declares(NotFound, Invalid, LedgerError),
+)
+async def show(message_id: MessageId, services: ServicesOf) -> MessageOut:
+    """Tell where a message stands, with every attempt."""
+    return MessageOut.of(await state_of(services, message_id))
+
+
+@router.delete(
+    "/messages/{message_id}",
+    dependencies=[requires(Role.OPERATOR)],
+    responses=declares(NotFound, Conflict, Invalid, NotScheduled, LedgerError, BrokerUnavailable),
+)
+async def take_back(message_id: MessageId, services: ServicesOf) -> TakenOut:
+    """Cancel a message that waits."""
+    await cancel(services, message_id)
+    return TakenOut(id=message_id, status=Status.CANCELLED)
+
+
+def _submitted(answer: Taken | MessageState) -> Response:
+    if isinstance(answer, MessageState):
+        return Response(MessageOut.of(answer).model_dump_json(), media_type="application/json")
+    return Response(msgspec.json.encode(_entry(answer)), status_code=202, media_type="application/json")
+
+
+def _submitted_many(answers: Sequence[Taken | str]) -> Response:
+    """Encode without models: validating 10,000 answers of our own would hold everybody up."""
+    entries = [_entry(answer) if isinstance(answer, Taken) else {"error": answer} for answer in answers]
+    return Response(msgspec.json.encode(entries), status_code=202, media_type="application/json")
+
+
+def _entry(taken: Taken) -> dict[str, str]:
+    return {"id": taken.message_id, "status": taken.status.value}

@@ -1,0 +1,56 @@
+"""The numbers, as Prometheus reads them, or as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from fastapi import APIRouter, Header, Query, Response
+
+from api.auth import GuardedRoute, Role, requires
+from api.errors import Invalid, declares
+from api.services import Services, ServicesOf
+from engine.errors import EngineError
+from engine.metrics import CONTENT_TYPE, EngineCollector, as_flat, as_text
+
+GAUGES_TIMEOUT_S = 1.0
+"""The counters are wanted most when the ledger or the broker does not answer."""
+
+router = APIRouter(tags=["metrics"], route_class=GuardedRoute)
+
+Number = TypeVar("Number")
+Form = Annotated[Literal["text", "json"] | None, Query(alias="format")]
+Accept = Annotated[str, Header()]
+
+
+@router.get("/metrics", dependencies=[requires(Role.VIEWER)], response_class=Response, responses=declares(Invalid))
+async def metrics(services: ServicesOf, form: Form = None, accept: Accept = "") -> Response:
+    """Show what was counted: Prometheus' text, or JSON with ``Accept: application/json`` or ``?format=json``."""
+    collector = await _collector(services)
+    return _as_json(collector) if _wants_json(form, accept) else _as_text(collector)
+
+
+def _wants_json(form: str | None, accept: str) -> bool:
+    return "application/json" in accept.lower() if form is None else form == "json"
+
+
+def _as_json(collector: EngineCollector) -> Response:
+    return Response(msgspec.json.encode(as_flat(collector)), media_type="application/json")
+
+
+def _as_text(collector: EngineCollector) -> Response:
+    return Response(as_text(collector), headers={"Content-Type": CONTENT_TYPE})
+
+
+async def _collector(services: Services) -> EngineCollector:
+    queue, dead = await asyncio.gather(_if_there(services.broker.stats()), _if_there(services.history.dead_count()))
+    return EngineCollector(services.metrics, queue=queue, dead=dead)
+
+
+async def _if_there(number: Awaitable[Number]) -> Number | None:
+    try:
+        return await asyncio.wait_for(number, GAUGES_TIMEOUT_S)
+    except (EngineError, TimeoutError):
+        return None

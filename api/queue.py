@@ -1,0 +1,70 @@
+"""The queue: how much waits, and what was given up on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api import dead_letters
+from api.auth import GuardedRoute, Role, requires
+from api.errors import Invalid, Malformed, TooLarge, declares
+from api.fields import BotId, MessageId
+from api.schemas import (
+    DeadLettersOut,
+    LaneCounts,
+    PurgedOut,
+    QueueStatsOut,
+    ReplayedOut,
+    Selection,
+)
+from api.services import Services, ServicesOf
+from engine.errors import BrokerUnavailable, LedgerError
+from engine.messages import Priority
+
+PAGE_MAX = 1_000
+
+router = APIRouter(tags=["queue"], route_class=GuardedRoute)
+
+Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
+
+
+@router.get("/queue/stats", dependencies=[requires(Role.VIEWER)], responses=declares(LedgerError, BrokerUnavailable))
+async def stats(services: ServicesOf) -> QueueStatsOut:
+    """Count open messages, each once, and dead letters."""
+    return await _counted(services)
+
+
+@router.get("/queue/dlq", dependencies=[requires(Role.VIEWER)], responses=declares(Invalid, LedgerError))
+async def dead_letter_page(
+    services: ServicesOf, after: MessageId | None = None, limit: Limit = 100, bot: BotId | None = None
+) -> DeadLettersOut:
+    """List dead letters, oldest first; go on with ``after`` = the last page's ``next_after``."""
+    return await dead_letters.page(services, after=after or "", limit=limit, bot_id=bot)
+
+
+@router.post(
+    "/queue/dlq/replay",
+    dependencies=[requires(Role.OPERATOR)],
+    responses=declares(Malformed, TooLarge, Invalid, LedgerError),
+)
+async def replay(selection: Selection, services: ServicesOf) -> ReplayedOut:
+    """Queue dead letters again, with no attempt spent; ids that are not dead letters are left out."""
+    return ReplayedOut(replayed=await dead_letters.replay(services, selection))
+
+
+@router.delete("/queue/dlq", dependencies=[requires(Role.OPERATOR)], responses=declares(Invalid, LedgerError))
+async def purge(selection: Annotated[Selection, Query()], services: ServicesOf) -> PurgedOut:
+    """Remove dead letters for good: ``?ids=…&ids=…``, ``?bot=…`` or ``?all=true``."""
+    return PurgedOut(purged=await dead_letters.purge(services, selection))
+
+
+async def _counted(services: Services) -> QueueStatsOut:
+    counts = await services.broker.stats()
+    dead = await services.history.dead_count()
+    waiting = {priority.value: counts.waiting.get(priority, 0) for priority in Priority}
+    return QueueStatsOut(
+        stats=LaneCounts(**waiting, retry=counts.retry, dlq=dead),
+        total_queued=sum(waiting.values()) + counts.retry,
+        total_failed=dead,
+    )

@@ -1,0 +1,46 @@
+"""Where Telegram delivers updates. The hot path: no models, no dependencies, the raw bytes handed on.
+
+Source: https://core.telegram.org/bots/api#setwebhook
+"""
+
+from __future__ import annotations
+
+from fastapi import Request, Response
+from starlette.routing import Route
+
+from api.auth import is_same
+from api.errors import NOTHING_HERE, NotFound, WrongSecret
+from api.ports import Fleet
+from api.services import Services
+
+PATH = "/webhook/telegram/{bot_token}"
+SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
+
+TAKEN = b'{"ok":true}'
+
+
+def webhook(services: Services) -> Route:
+    """Return the route. Starlette's own, because FastAPI's costs more than the rest of the work here."""
+
+    async def receive(request: Request) -> Response:
+        bot_id = addressee(services.fleet, request.path_params["bot_token"], request.headers.get(SECRET_HEADER))
+        await services.intake.receive(bot_id, await request.body())
+        return Response(TAKEN, media_type="application/json")
+
+    return Route(PATH, receive, methods=["POST"])
+
+
+def addressee(fleet: Fleet, token: str, secret: str | None) -> int:
+    """Return whose update this is. Asked before the body is read.
+
+    Raises:
+        NotFound: No bot here has this token.
+        WrongSecret: Whoever calls knows the token, and not the secret that Telegram was given.
+    """
+    bot_id = fleet.authenticate(token)
+    if bot_id is None:
+        raise NotFound(NOTHING_HERE)
+    expected = fleet.webhook_secret(bot_id)
+    if expected is not None and not is_same(secret or "", expected):
+        raise WrongSecret(f"the header {SECRET_HEADER} does not bear this bot's secret")
+    return bot_id

@@ -1,0 +1,408 @@
+"""Stand-ins for what the HTTP side works with. The queue is the real one; the books are lists."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from api.app import create_app
+from api.ports import Refusal
+from api.services import Services
+from engine.dispatcher import Dispatcher
+from engine.errors import BrokerUnavailable, LedgerError
+from engine.ids import Ids
+from engine.limits import Limits
+from engine.memory_broker import MemoryBroker
+from engine.memory_results import MemoryResults
+from engine.messages import OPEN, ChatId, Hold, Lease, Outgoing, PastSend, Settlement, Status
+from engine.metrics import Metrics, ObservedBroker
+from engine.ports import Accepted, Admission, Known, QueueStats, Record, Result, Settled
+from storage.bots import RegisteredBot
+from storage.history import AttemptState, MessageState
+from tests.fakes import START_MS, Clock
+
+ADMIN_TOKEN = "correct-horse-battery-staple"
+BOT_ID = 42
+BOT_TOKEN = "42:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n"
+STRANGERS_TOKEN = "43:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n"
+SECRET = "a-webhook-secret"
+
+
+class Books:
+    """The ledger and the history of it in one. ``asleep``: the database is away."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.asleep = False
+        self.added = asyncio.Event()
+        self.outgoing: dict[str, Outgoing] = {}
+        self.states: dict[str, MessageState] = {}
+        self.paused: dict[int, bool] = {}
+
+    async def add(self, messages: Sequence[Outgoing]) -> list[Accepted | Known]:
+        self._wake()
+        answers = [self._add(message) for message in messages]
+        self.added.set()
+        return answers
+
+    async def discard(self, message_ids: Sequence[str]) -> None:
+        for message_id in message_ids:
+            del self.states[message_id]
+
+    async def mark_sending(self, message_ids: Sequence[str]) -> None:
+        for message_id in message_ids:
+            self.states[message_id] = replace(self.states[message_id], status=Status.SENDING)
+
+    async def record(self, records: Sequence[Record]) -> None:
+        for each in records:
+            self.end(each.message_id, each.status, each.fault.reason if each.fault else None)
+
+    async def record_holds(self, holds: Sequence[Hold]) -> None: ...
+
+    async def open_messages(self, *, after_id: str, limit: int) -> list[Outgoing]:
+        return [self.outgoing[each.id] for each in self._by_status(*OPEN) if each.id > after_id][:limit]
+
+    async def settle_interrupted(self, now_ms: int) -> list[PastSend]:
+        return []
+
+    async def sends_since(self, since_ms: int) -> list[PastSend]:
+        return []
+
+    async def holds(self, now_ms: int) -> list[Hold]:
+        return []
+
+    async def paused_bots(self) -> list[int]:
+        return [bot_id for bot_id, paused in self.paused.items() if paused]
+
+    async def weights(self) -> dict[int, int]:
+        return {}
+
+    async def pause(self, bot_id: int, *, paused: bool) -> None:
+        self._wake()
+        self.paused[bot_id] = paused
+
+    async def message(self, message_id: str) -> MessageState | None:
+        self._wake()
+        return self.states.get(message_id)
+
+    async def dead_count(self, bot_id: int | None = None) -> int:
+        self._wake()
+        return len(self._dead(bot_id))
+
+    async def dead(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[MessageState]:
+        self._wake()
+        return [each for each in self._dead(bot_id) if each.id > after_id][:limit]
+
+    async def replay(self, message_ids: Sequence[str]) -> list[Outgoing]:
+        chosen = [each for each in self._dead(None) if each.id in message_ids]
+        for state in chosen:
+            self.states[state.id] = replace(state, status=Status.QUEUED, settled_at_ms=None, reason=None)
+        return [self.outgoing[state.id] for state in chosen]
+
+    async def purge_dead(self, *, message_ids: Sequence[str] | None = None, bot_id: int | None = None) -> int:
+        chosen = [each for each in self._dead(bot_id) if message_ids is None or each.id in message_ids]
+        for state in chosen:
+            del self.states[state.id]
+        return len(chosen)
+
+    async def cancel(self, message_id: str, *, now_ms: int) -> bool:
+        self._wake()
+        state = self.states.get(message_id)
+        if state is None or state.status is not Status.QUEUED:
+            return False
+        self.states[message_id] = replace(state, status=Status.CANCELLED, settled_at_ms=now_ms)
+        return True
+
+    def end(self, message_id: str, status: Status, reason: str | None = None) -> None:
+        """Let a message end, as the engine would have written it."""
+        attempt = AttemptState(
+            number=1,
+            attempt=1,
+            outcome=status.value,
+            started_at_ms=self._clock(),
+            counted_at_ms=self._clock(),
+            recorded_at_ms=self._clock(),
+            code=None if reason is None else 400,
+            reason=reason,
+        )
+        self.states[message_id] = replace(
+            self.states[message_id],
+            status=status,
+            attempt=1,
+            settled_at_ms=self._clock(),
+            telegram_message_id=7 if status is Status.SENT else None,
+            reason=reason,
+            attempts=(attempt,),
+        )
+
+    def _add(self, message: Outgoing) -> Accepted | Known:
+        for known in self.states.values():
+            is_same = (known.bot_id, known.dedup_key) == (message.bot_id, message.dedup_key)
+            if message.dedup_key is not None and is_same:
+                return Known(known.id, known.status)
+        self.outgoing[message.id] = message
+        self.states[message.id] = state_of(message)
+        return Accepted()
+
+    def _dead(self, bot_id: int | None) -> list[MessageState]:
+        return [each for each in self._by_status(Status.DEAD) if bot_id in {None, each.bot_id}]
+
+    def _by_status(self, *statuses: Status) -> list[MessageState]:
+        return sorted((each for each in self.states.values() if each.status in statuses), key=lambda each: each.id)
+
+    def _wake(self) -> None:
+        if self.asleep:
+            raise LedgerError("the database refused: could not connect to 10.0.0.5")
+
+
+def state_of(message: Outgoing) -> MessageState:
+    return MessageState(
+        id=message.id,
+        bot_id=message.bot_id,
+        chat_id=message.chat_id,
+        method=message.method,
+        priority=message.priority,
+        cost=message.cost,
+        status=Status.QUEUED,
+        guarantee=message.guarantee,
+        dedup_key=message.dedup_key,
+        attempt=message.attempt,
+        submitted_at_ms=message.submitted_at_ms,
+        ready_at_ms=message.ready_at_ms,
+        expires_at_ms=message.expires_at_ms,
+        settled_at_ms=None,
+        telegram_message_id=None,
+        reason=None,
+    )
+
+
+class NotingResults(MemoryResults):
+    """Notes for whose end somebody waits, one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expected: asyncio.Queue[str] = asyncio.Queue()
+
+    def expect(self, message_id: str) -> asyncio.Future[Result]:
+        self.expected.put_nowait(message_id)
+        return super().expect(message_id)
+
+
+class SleepyBroker(MemoryBroker):
+    """A broker that cannot be reached while it is ``asleep``."""
+
+    asleep = False
+
+    async def admit(
+        self, messages: Sequence[Outgoing], *, worker_id: str, slots: int, capped: bool = True
+    ) -> Admission:
+        self._wake()
+        return await super().admit(messages, worker_id=worker_id, slots=slots, capped=capped)
+
+    async def cancel(self, message_ids: Sequence[str]) -> list[bool]:
+        self._wake()
+        return await super().cancel(message_ids)
+
+    async def stats(self) -> QueueStats:
+        self._wake()
+        return await super().stats()
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        self._wake()
+        return await super().settle(settlements)
+
+    def _wake(self) -> None:
+        if self.asleep:
+            raise BrokerUnavailable("connection refused by 10.0.0.6")
+
+
+class ListIntake:
+    """Keeps what it is given; raises ``failure`` if there is one."""
+
+    def __init__(self) -> None:
+        self.received: list[tuple[int, bytes]] = []
+        self.failure: Exception | None = None
+
+    async def receive(self, bot_id: int, body: bytes) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.received.append((bot_id, body))
+
+
+class PlainComposer:
+    """Takes every method but ``sendNonsense``."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ids = Ids(process=1)
+
+    def compose(
+        self, bot_id: int, chat_id: ChatId | None, method: str, params: Mapping[str, Any], **options: Any
+    ) -> Outgoing:
+        if method == "sendNonsense":
+            raise Refusal("Telegram has no method 'sendNonsense'")
+        return Outgoing(
+            id=self._ids.new(self._clock()),
+            bot_id=bot_id,
+            chat_id=chat_id,
+            method=method,
+            params=repr(dict(params)).encode(),
+            submitted_at_ms=self._clock(),
+            **options,
+        )
+
+
+class ListBots:
+    """The bots' repository."""
+
+    def __init__(self) -> None:
+        self.registered: dict[int, RegisteredBot] = {}
+        self.reads = 0
+
+    async def all(self) -> list[RegisteredBot]:
+        return list(self.registered.values())
+
+    async def get(self, bot_id: int) -> RegisteredBot | None:
+        self.reads += 1
+        return self.registered.get(bot_id)
+
+    async def set_weight(self, bot_id: int, weight: int) -> bool:
+        self.registered[bot_id] = replace(self.registered[bot_id], weight=weight)
+        return True
+
+    def register(self, bot_id: int, behaviours: Any) -> None:
+        self.registered[bot_id] = RegisteredBot(
+            bot_id=bot_id,
+            username=f"bot{bot_id}",
+            first_name="Bot",
+            behaviours=behaviours,
+            paused=False,
+            weight=1,
+            added_at_ms=START_MS,
+        )
+
+
+class ListFleet:
+    """Bots with their tokens and webhook secrets; raises ``failure`` if there is one."""
+
+    def __init__(self, bots: ListBots) -> None:
+        self._bots = bots
+        self.tokens = {BOT_TOKEN: BOT_ID}
+        self.secrets: dict[int, str] = {}
+        self.failure: Exception | None = None
+
+    def authenticate(self, token: str) -> int | None:
+        return self.tokens.get(token)
+
+    def webhook_secret(self, bot_id: int) -> str | None:
+        return self.secrets.get(bot_id)
+
+    async def add(self, token: str, behaviours: Mapping[str, Any] | None) -> int:
+        if self.failure is not None:
+            raise self.failure
+        bot_id = int(token.partition(":")[0])
+        self.tokens[token] = bot_id
+        self._bots.register(bot_id, behaviours or {})
+        return bot_id
+
+    async def change(self, bot_id: int, *, behaviours: Mapping[str, Any] | None) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self._bots.register(bot_id, behaviours)
+
+
+class Health:
+    """Says what the test says."""
+
+    def __init__(self) -> None:
+        self.answer: bool | Exception = True
+
+    async def __call__(self) -> bool:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@dataclass
+class World:
+    """An app with everything it works with, and a client that has the admin token."""
+
+    limits: Limits = field(default_factory=Limits)
+    clock: Clock = field(default_factory=Clock)
+    metrics: Metrics = field(default_factory=Metrics)
+    results: NotingResults = field(default_factory=NotingResults)
+    intake: ListIntake = field(default_factory=ListIntake)
+    bots: ListBots = field(default_factory=ListBots)
+    health: Health = field(default_factory=Health)
+    books: Books = field(init=False)
+    broker: SleepyBroker = field(init=False)
+    fleet: ListFleet = field(init=False)
+    services: Services = field(init=False)
+    app: FastAPI = field(init=False)
+    client: httpx.AsyncClient = field(init=False)
+    stranger: httpx.AsyncClient = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.books = Books(self.clock)
+        self.broker = SleepyBroker(self.limits, clock=self.clock, lease_ms=60_000)
+        self.fleet = ListFleet(self.bots)
+        self.bots.register(BOT_ID, {"echo": {}})
+        observed = ObservedBroker(self.broker, self.metrics)
+        self.services = Services(
+            intake=self.intake,
+            composer=PlainComposer(self.clock),
+            fleet=self.fleet,
+            dispatcher=Dispatcher(ledger=self.books, broker=observed, worker=None),
+            broker=observed,
+            ledger=self.books,
+            results=self.results,
+            history=self.books,
+            bots=self.bots,
+            metrics=self.metrics,
+            clock=self.clock,
+            healthy=self.health,
+            admin_token=ADMIN_TOKEN,
+        )
+        self.app = create_app(self.services)
+        self.client = self._client({"Authorization": f"Bearer {ADMIN_TOKEN}"})
+        self.stranger = self._client({})
+
+    async def submitted(self, **changes: Any) -> str:
+        """Submit a message and return its id."""
+        wanted = {"bot": BOT_ID, "chat_id": 7, "text": "hello"} | changes
+        response = await self.client.post("/messages", json=wanted)
+        message_id: str = response.json()["id"]
+        return message_id
+
+    async def dead(self, **changes: Any) -> str:
+        """Submit a message, and let it be given up on."""
+        message_id = await self.submitted(**changes)
+        await self.broker.cancel([message_id])
+        self.books.end(message_id, Status.DEAD, "Forbidden: bot was blocked by the user")
+        return message_id
+
+    async def leased(self, slots: int = 1) -> tuple[Lease, ...]:
+        return (await self.broker.lease(worker_id="w", slots=slots)).leases
+
+    async def send(self, message_id: str) -> None:
+        """Let a message be sent, as the engine would."""
+        self.books.end(message_id, Status.SENT)
+        await self.results.publish(Result(message_id, Status.SENT, None))
+
+    def _client(self, headers: dict[str, str]) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(app=self.app)
+        return httpx.AsyncClient(transport=transport, base_url="http://tempogram", headers=headers)
+
+
+def error_of(response: httpx.Response) -> tuple[int, str, str]:
+    """Return the status, the code and the sentence, and see that there is nothing else."""
+    body = response.json()
+    assert list(body) == ["error"]
+    assert sorted(body["error"]) == ["code", "message"]
+    assert "\n" not in body["error"]["message"]
+    return response.status_code, body["error"]["code"], body["error"]["message"]

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.api.fakes import BOT_TOKEN, World, error_of
+
+CHUNK = b" " * (1 << 16)
+JSON = {"Content-Type": "application/json"}
+
+
+class Body:
+    """Fifty megabytes that come bit by bit, and count how many bits somebody took."""
+
+    def __init__(self, size: int = 50 << 20) -> None:
+        self.chunks = size // len(CHUNK)
+        self.taken = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(self.chunks):
+            self.taken += 1
+            yield CHUNK
+
+
+@pytest.mark.parametrize(
+    ("path", "limit"),
+    [("/messages", 1 << 20), ("/messages/batch", 10 << 20), (f"/webhook/telegram/{BOT_TOKEN}", 1 << 20)],
+)
+async def test_a_body_that_does_not_say_how_large_it_is_is_read_only_up_to_the_limit(
+    world: World, path: str, limit: int
+) -> None:
+    body = Body()
+
+    response = await world.client.post(path, content=body, headers=JSON)
+
+    expected = f"the body is larger than {limit:,} bytes, which is the limit here"
+    assert error_of(response) == (413, "too_large", expected)
+    assert body.taken == limit // len(CHUNK) + 1
+
+
+@pytest.mark.parametrize("path", ["/messages", "/messages/batch", f"/webhook/telegram/{BOT_TOKEN}", "/nowhere"])
+async def test_a_body_that_says_it_is_too_large_is_not_read_at_all(world: World, path: str) -> None:
+    body = Body()
+
+    response = await world.client.post(path, content=body, headers={"Content-Length": str(50 << 20)} | JSON)
+
+    assert error_of(response)[:2] == (413, "too_large")
+    assert body.taken == 0
+
+
+async def test_a_strangers_body_is_not_read(world: World) -> None:
+    body = Body()
+
+    response = await world.stranger.post("/messages/batch", content=body, headers=JSON)
+
+    assert (response.status_code, body.taken) == (401, 0)
+
+
+async def test_an_unknown_bots_body_is_not_read(world: World) -> None:
+    body = Body()
+
+    response = await world.stranger.post("/webhook/telegram/1:nonsense", content=body)
+
+    assert (response.status_code, body.taken) == (404, 0)
+
+
+async def test_a_batch_may_be_larger_than_a_message(world: World) -> None:
+    response = await world.client.post("/messages/batch", content=b"[]" + CHUNK * 100, headers=JSON)
+
+    assert response.status_code == 202
+
+
+async def test_a_body_of_exactly_the_limit_is_read(world: World) -> None:
+    body = b'{"update_id":1}'.ljust(world.services.body_bytes_max)
+
+    assert (await world.client.post(f"/webhook/telegram/{BOT_TOKEN}", content=body)).status_code == 200

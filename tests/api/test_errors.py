@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import MutableMapping
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from api.errors import TABLE
+from tests.api.fakes import ADMIN_TOKEN, BOT_TOKEN, SECRET, World, error_of
+
+
+class Leaky(Exception):
+    """An error whose text holds the address of a call to Telegram."""
+
+    def __init__(self) -> None:
+        super().__init__(f"cannot connect to https://api.telegram.org/bot{BOT_TOKEN}/getMe")
+
+
+async def test_an_unknown_route_is_told_in_the_one_form(world: World) -> None:
+    assert error_of(await world.client.get("/nowhere")) == (404, "not_found", "there is nothing at this path")
+
+
+async def test_a_wrong_method_is_told_in_the_one_form(world: World) -> None:
+    response = await world.client.put("/messages")
+
+    assert error_of(response) == (405, "method_not_allowed", "this path does not take this method")
+
+
+async def test_a_path_with_a_slash_too_many_is_not_redirected(world: World) -> None:
+    assert error_of(await world.client.get("/bots/"))[:2] == (404, "not_found")
+
+
+async def test_what_nobody_foresaw_is_written_down_and_told_in_one_sentence(world: World) -> None:
+    world.intake.failure = Leaky()
+
+    with capture_logs() as logs:
+        response = await world.stranger.post(f"/webhook/telegram/{BOT_TOKEN}", content=b"{}")
+
+    status, code, message = error_of(response)
+    (entry,) = [each for each in logs if each["event"] == "internal error"]
+    assert (status, code) == (500, "internal")
+    assert message == f"internal error {entry['reference']}; the log has more under this reference"
+    assert "Leaky" in entry["traceback"]
+
+
+async def test_each_request_is_logged_by_its_route_and_never_by_its_address(world: World) -> None:
+    with capture_logs() as logs:
+        await world.stranger.post(f"/webhook/telegram/{BOT_TOKEN}", content=b"{}")
+        await world.client.get("/messages/abc")
+        await world.client.get("/nowhere")
+        await world.client.put("/messages")
+
+    assert [(each["method"], each["route"], each["status"]) for each in logs if each["event"] == "request"] == [
+        ("POST", "/webhook/telegram/{bot_token}", 200),
+        ("GET", "/messages/{message_id}", 404),
+        ("GET", "none", 404),
+        ("PUT", "/messages", 405),
+    ]
+
+
+async def test_no_token_stands_in_any_log_or_error(world: World) -> None:
+    world.fleet.secrets[42] = SECRET
+    path = f"/webhook/telegram/{BOT_TOKEN}"
+    told = ""
+
+    with capture_logs() as logs:
+        for failure in (None, Leaky(), *(kind.__new__(kind, BOT_TOKEN) for kind in TABLE)):
+            world.intake.failure = failure
+            for headers in ({}, {"X-Telegram-Bot-Api-Secret-Token": SECRET}):
+                told += (await world.stranger.post(path, content=b"{}", headers=headers)).text
+        told += (await world.stranger.get(path)).text
+        told += (await world.stranger.post(f"{path}/more")).text
+        told += (await world.client.post("/bots", json={"token": BOT_TOKEN})).text
+        told += (await world.client.get(f"/messages/{BOT_TOKEN}")).text
+
+    written = told + repr(logs)
+    assert BOT_TOKEN.partition(":")[2] not in written
+    assert ADMIN_TOKEN not in written
+    assert SECRET not in written
+
+
+async def test_a_client_that_goes_away_is_no_incident(world: World) -> None:
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def gone() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def send(event: MutableMapping[str, Any]) -> None:
+        sent.append(event)
+
+    path = f"/webhook/telegram/{BOT_TOKEN}"
+    scope = {"type": "http", "method": "POST", "path": path, "headers": [], "query_string": b""}
+    with capture_logs() as logs:
+        await world.app(scope, gone, send)
+
+    assert sent == []
+    assert [each["event"] for each in logs] == ["request"]
+
+
+async def test_the_description_names_every_route_and_its_errors(world: World) -> None:
+    described = (await world.client.get("/openapi.json")).json()
+
+    assert sorted(described["paths"]) == [
+        "/bots",
+        "/bots/{bot_id}",
+        "/health",
+        "/messages",
+        "/messages/batch",
+        "/messages/{message_id}",
+        "/metrics",
+        "/queue/dlq",
+        "/queue/dlq/replay",
+        "/queue/stats",
+    ]
+    submit = described["paths"]["/messages"]["post"]
+    assert sorted(submit["responses"]) == ["200", "202", "400", "401", "403", "413", "422", "429", "503"]
+    assert submit["security"] == [{"HTTPBearer": []}]
+    assert submit["responses"]["422"]["content"]["application/json"]["schema"] == {
+        "$ref": "#/components/schemas/ErrorOut"
+    }
+
+
+async def test_a_cancelled_request_forgets_its_waiter(world: World) -> None:
+    body = {"bot": 42, "chat_id": 7, "text": "hello"}
+    asked = asyncio.create_task(world.client.post("/messages?wait=30", json=body))
+    await world.books.added.wait()
+
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+
+    assert not world.results._waiting

@@ -1,0 +1,417 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from engine.limits import Limits
+from engine.messages import Again, Guarantee, Priority, Settlement, Status
+from tests.api.fakes import BOT_ID, World, error_of
+from tests.fakes import START_MS
+
+HELLO = {"bot": str(BOT_ID), "chat_id": 7, "text": "hello"}
+TIME = "should be ISO 8601 with a zone (2026-01-01T12:00:00Z) or seconds since the epoch"
+
+
+class TestSubmitting:
+    async def test_a_text_is_accepted_with_an_id_under_which_it_can_be_found(self, world: World) -> None:
+        response = await world.client.post("/messages", json=HELLO)
+
+        assert response.status_code == 202
+        assert response.json() == {"id": next(iter(world.books.states)), "status": "queued"}
+        assert (await world.broker.stats()).waiting[Priority.NORMAL] == 1
+
+    async def test_a_bot_may_be_a_number_or_text(self, world: World) -> None:
+        await world.submitted(bot=BOT_ID)
+        await world.submitted(bot=str(BOT_ID))
+
+        assert [each.bot_id for each in world.books.outgoing.values()] == [BOT_ID, BOT_ID]
+
+    async def test_any_method_is_taken_with_all_that_is_asked_of_it(self, world: World) -> None:
+        wanted = {
+            "bot": BOT_ID,
+            "chat_id": "@news",
+            "method": "sendPhoto",
+            "params": {"photo": "https://example.org/cat.jpg"},
+            "priority": "low",
+            "send_at": (START_MS + 60_000) / 1_000,
+            "expires_in_s": 10,
+            "dedup_key": "cat",
+            "delivery": "at_most_once",
+        }
+
+        await world.client.post("/messages", json=wanted)
+
+        (message,) = world.books.outgoing.values()
+        assert (message.chat_id, message.method, message.priority) == ("@news", "sendPhoto", Priority.LOW)
+        assert message.ready_at_ms == START_MS + 60_000
+        assert message.expires_at_ms == START_MS + 70_000
+        assert message.guarantee is Guarantee.AT_MOST_ONCE
+
+    async def test_the_time_to_send_at_may_be_iso_8601_with_a_zone(self, world: World) -> None:
+        moment = datetime.fromtimestamp(START_MS / 1_000, UTC).isoformat()
+
+        await world.submitted(send_at=moment)
+
+        assert next(iter(world.books.outgoing.values())).ready_at_ms == START_MS
+
+    async def test_the_same_key_is_answered_with_the_first_ones_state(self, world: World) -> None:
+        first = await world.submitted(dedup_key="once")
+        world.books.end(first, Status.SENT)
+
+        response = await world.client.post("/messages", json=HELLO | {"dedup_key": "once"})
+
+        assert response.json() == {"id": first, "status": "sent"}
+
+    async def test_a_clients_key_never_meets_one_that_intake_made(self, world: World) -> None:
+        await world.submitted(dedup_key="update:42:1:1")
+
+        assert next(iter(world.books.outgoing.values())).dedup_key == "client:update:42:1:1"
+
+    async def test_a_full_chat_is_told_to_come_back(self) -> None:
+        world = World(limits=Limits(chat_cap=1))
+        await world.submitted()
+
+        response = await world.client.post("/messages", json=HELLO)
+
+        assert error_of(response)[:2] == (429, "queue_full")
+        assert int(response.headers["retry-after"]) > 0
+        assert len(world.books.states) == 1
+
+    async def test_a_ledger_that_is_away_accepts_nothing_and_says_so(self, world: World) -> None:
+        world.books.asleep = True
+
+        response = await world.client.post("/messages", json=HELLO)
+
+        assert error_of(response)[:2] == (503, "ledger_unavailable")
+        assert response.headers["retry-after"] == "1"
+        assert "10.0.0.5" not in response.text
+
+    async def test_a_broker_that_is_away_takes_nothing_back_of_what_the_ledger_has(self, world: World) -> None:
+        world.broker.asleep = True
+
+        response = await world.client.post("/messages", json=HELLO)
+
+        assert response.status_code == 202
+        assert response.json()["id"] in world.books.states
+
+    async def test_a_bot_that_does_not_run_here_is_refused(self, world: World) -> None:
+        response = await world.client.post("/messages", json=HELLO | {"bot": 5})
+
+        assert error_of(response) == (400, "refused", "bot 5 does not run here; add it with POST /bots")
+
+    async def test_a_known_bot_is_looked_up_once(self, world: World) -> None:
+        await world.submitted()
+        await world.submitted()
+
+        assert world.bots.reads == 1
+
+    async def test_what_the_composer_refuses_is_told_in_its_words(self, world: World) -> None:
+        wanted = {"bot": BOT_ID, "chat_id": 7, "method": "sendNonsense"}
+
+        response = await world.client.post("/messages", json=wanted)
+
+        assert error_of(response) == (400, "refused", "Telegram has no method 'sendNonsense'")
+
+    @pytest.mark.parametrize(
+        ("change", "sentence"),
+        [
+            ({"priority": "urgent"}, "priority should be 'high', 'normal' or 'low', not 'urgent'"),
+            ({"bot": "me"}, "bot should be a bot's id, the number before the colon of its token, not 'me'"),
+            ({"bot": True}, "bot should be a bot's id, the number before the colon of its token, not True"),
+            ({"bot": 10**30}, "bot should be a bot's id, the number before the colon of its token, not 1" + "0" * 30),
+            ({"chat_id": "news"}, "chat_id should be a chat's id or its @name, not 'news'"),
+            ({"chat_id": 1.5}, "chat_id should be a chat's id or its @name, not 1.5"),
+            ({"send_at": "2026-01-01T12:00:00"}, f"send_at {TIME}, not '2026-01-01T12:00:00'"),
+            ({"send_at": "soon"}, f"send_at {TIME}, not 'soon'"),
+            ({"send_at": START_MS}, f"send_at {TIME}, not 1700000000000"),
+            ({"expires_in_s": 0}, "expires_in_s should be greater than 0, not 0"),
+            ({"prioritiy": "high"}, "prioritiy is no field of this request"),
+            ({"method": "sendMessage"}, "a message needs either a text or a method"),
+            ({"text": None}, "a message needs either a text or a method"),
+            ({"params": {"chat_id": 7}}, "chat_id stands beside method, not in params"),
+            ({"delivery": "maybe"}, "delivery should be 'at_least_once' or 'at_most_once', not 'maybe'"),
+            ({"text": ["a" * 100]}, f"text should be a valid string, not ['{'a' * 57}…"),
+        ],
+    )
+    async def test_a_wrong_field_is_named_and_its_value_quoted(
+        self, world: World, change: dict[str, Any], sentence: str
+    ) -> None:
+        response = await world.client.post("/messages", json=HELLO | change)
+
+        assert error_of(response) == (422, "invalid", sentence)
+
+    async def test_a_missing_field_is_named(self, world: World) -> None:
+        response = await world.client.post("/messages", json={"text": "hello"})
+
+        assert error_of(response) == (422, "invalid", "bot is missing")
+
+    @pytest.mark.parametrize(
+        "body", [b'{"bot": 42,', b"{'bot': 42}", b'{"bot": NaN}', b'"\\ud800"', b"\xff", b"[" * 100_000]
+    )
+    async def test_what_is_no_json_is_refused_as_such(self, world: World, body: bytes) -> None:
+        response = await world.client.post("/messages", content=body, headers={"Content-Type": "application/json"})
+
+        assert error_of(response)[:2] == (400, "malformed")
+
+    async def test_a_body_of_another_type_is_told_which_one_is_wanted(self, world: World) -> None:
+        response = await world.client.post("/messages", content=json.dumps(HELLO))
+
+        expected = "the body should be a JSON object, sent with Content-Type: application/json"
+        assert error_of(response) == (422, "invalid", expected)
+
+    async def test_no_body_is_told(self, world: World) -> None:
+        assert error_of(await world.client.post("/messages")) == (422, "invalid", "the body is missing")
+
+
+class TestWaiting:
+    async def test_whoever_waits_learns_the_end_as_soon_as_it_comes(self, world: World) -> None:
+        asked = asyncio.create_task(world.client.post("/messages?wait=30", json=HELLO))
+        await world.books.added.wait()
+        message_id = next(iter(world.books.states))
+
+        await world.send(message_id)
+
+        response = await asked
+        assert response.status_code == 200
+        assert response.json()["status"] == "sent"
+        assert response.json()["telegram_message_id"] == 7
+
+    async def test_whoever_waited_in_vain_learns_that_it_is_accepted(self, world: World) -> None:
+        response = await world.client.post("/messages?wait=0.001", json=HELLO)
+
+        assert response.status_code == 202
+        assert response.json()["status"] == "queued"
+
+    async def test_nobody_is_remembered_who_waits_no_more(self, world: World) -> None:
+        await world.client.post("/messages?wait=0.001", json=HELLO)
+
+        assert not world.results._waiting
+
+    async def test_nobody_is_remembered_whose_message_was_refused(self, world: World) -> None:
+        world.books.asleep = True
+
+        await world.client.post("/messages?wait=30", json=HELLO)
+
+        assert not world.results._waiting
+
+    async def test_waiting_for_a_known_key_waits_for_the_first_one(self, world: World) -> None:
+        first = await world.submitted(dedup_key="once")
+        asked = asyncio.create_task(world.client.post("/messages?wait=30", json=HELLO | {"dedup_key": "once"}))
+        while await world.results.expected.get() != first:
+            pass
+
+        await world.send(first)
+
+        assert (await asked).json()["id"] == first
+
+    async def test_waiting_for_a_known_key_that_has_ended_takes_no_time(self, world: World) -> None:
+        first = await world.submitted(dedup_key="once")
+        world.books.end(first, Status.DEAD, "Forbidden")
+
+        response = await world.client.post("/messages?wait=30", json=HELLO | {"dedup_key": "once"})
+
+        assert (response.status_code, response.json()["status"]) == (200, "dead")
+
+    async def test_a_cancelled_message_ends_the_wait(self, world: World) -> None:
+        asked = asyncio.create_task(world.client.post("/messages?wait=30", json=HELLO))
+        await world.books.added.wait()
+
+        await world.client.delete(f"/messages/{next(iter(world.books.states))}")
+
+        assert (await asked).json()["status"] == "cancelled"
+
+    async def test_a_ledger_that_goes_away_meanwhile_does_not_deny_what_was_accepted(self, world: World) -> None:
+        asked = asyncio.create_task(world.client.post("/messages?wait=30", json=HELLO))
+        await world.books.added.wait()
+        message_id = next(iter(world.books.states))
+        world.books.asleep = True
+
+        await world.send(message_id)
+
+        assert (await asked).status_code == 202
+
+    @pytest.mark.parametrize("wait", ["-1", "31", "soon"])
+    async def test_there_is_an_end_to_waiting(self, world: World, wait: str) -> None:
+        response = await world.client.post(f"/messages?wait={wait}", json=HELLO)
+
+        assert error_of(response)[:2] == (422, "invalid")
+        assert error_of(response)[2].startswith("wait should be ")
+
+
+class TestBatches:
+    async def test_each_entry_gets_its_answer_in_its_place(self, world: World) -> None:
+        first = await world.submitted(dedup_key="known")
+        entries: list[Any] = [
+            HELLO,
+            HELLO | {"priority": "urgent"},
+            HELLO | {"dedup_key": "known"},
+            {"bot": BOT_ID, "chat_id": 7, "method": "sendNonsense"},
+            HELLO | {"bot": 5},
+            "hello",
+            {"bot": BOT_ID, "chat_id": 8},
+            HELLO,
+        ]
+
+        response = await world.client.post("/messages/batch", json=entries)
+
+        answers = response.json()
+        assert response.status_code == 202
+        assert [each.get("status") for each in answers] == ["queued", None, "queued", None, None, None, None, "queued"]
+        assert answers[2]["id"] == first
+        assert [each["error"] for each in answers if "error" in each] == [
+            "priority should be 'high', 'normal' or 'low', not 'urgent'",
+            "Telegram has no method 'sendNonsense'",
+            "bot 5 does not run here; add it with POST /bots",
+            "the body should be a JSON object, sent with Content-Type: application/json",
+            "a message needs either a text or a method",
+        ]
+        assert {answers[0]["id"], answers[7]["id"], first} == set(world.books.states)
+
+    async def test_what_finds_no_room_is_told_and_its_neighbours_go_in(self) -> None:
+        world = World(limits=Limits(chat_cap=1))
+
+        response = await world.client.post("/messages/batch", json=[HELLO, HELLO, HELLO | {"chat_id": 8}])
+
+        accepted, refused, neighbour = response.json()
+        assert (accepted["status"], neighbour["status"]) == ("queued", "queued")
+        assert refused["error"].startswith("chat 7 of bot 42 has 1 messages waiting")
+
+    async def test_ten_thousand_are_taken(self, world: World) -> None:
+        entries = [{"bot": BOT_ID, "chat_id": chat_id, "text": "hello"} for chat_id in range(1, 10_001)]
+
+        response = await world.client.post("/messages/batch", json=entries)
+
+        assert response.status_code == 202
+        assert len({each["id"] for each in response.json()}) == 10_000
+
+    async def test_more_than_ten_thousand_are_not(self, world: World) -> None:
+        response = await world.client.post("/messages/batch", json=[HELLO] * 10_001)
+
+        expected = "a batch takes 10,000 messages at most, and this one has 10,001"
+        assert error_of(response) == (413, "too_many", expected)
+        assert not world.books.states
+
+    async def test_none_at_all_is_answered_with_none(self, world: World) -> None:
+        assert (await world.client.post("/messages/batch", json=[])).json() == []
+
+    async def test_one_message_is_no_batch(self, world: World) -> None:
+        response = await world.client.post("/messages/batch", json=HELLO)
+
+        assert error_of(response)[2] == "the body should be a JSON list, sent with Content-Type: application/json"
+
+    async def test_a_ledger_that_is_away_accepts_none_of_them(self, world: World) -> None:
+        world.books.asleep = True
+
+        assert error_of(await world.client.post("/messages/batch", json=[HELLO]))[:2] == (503, "ledger_unavailable")
+
+
+class TestLooking:
+    async def test_a_message_tells_where_it_stands_and_how_it_got_there(self, world: World) -> None:
+        message_id = await world.submitted()
+        world.clock.advance(1_500)
+        world.books.end(message_id, Status.SENT)
+
+        response = await world.client.get(f"/messages/{message_id}")
+
+        assert response.json() == {
+            "id": message_id,
+            "bot": "42",
+            "chat_id": 7,
+            "method": "sendMessage",
+            "priority": "normal",
+            "status": "sent",
+            "attempt": 1,
+            "submitted_at": "2023-11-14T22:13:20Z",
+            "send_at": None,
+            "expires_at": None,
+            "sent_at": "2023-11-14T22:13:21.500000Z",
+            "settled_at": "2023-11-14T22:13:21.500000Z",
+            "telegram_message_id": 7,
+            "reason": None,
+            "attempts": [
+                {
+                    "number": 1,
+                    "outcome": "sent",
+                    "started_at": "2023-11-14T22:13:21.500000Z",
+                    "recorded_at": "2023-11-14T22:13:21.500000Z",
+                    "code": None,
+                    "reason": None,
+                }
+            ],
+        }
+
+    async def test_an_unknown_id_is_told(self, world: World) -> None:
+        assert error_of(await world.client.get("/messages/nope")) == (404, "not_found", "there is no message 'nope'")
+
+    @pytest.mark.parametrize("message_id", ["%00", "a" * 65, "a%20b"])
+    async def test_what_can_be_no_id_never_reaches_the_books(self, world: World, message_id: str) -> None:
+        world.books.asleep = True
+
+        assert error_of(await world.client.get(f"/messages/{message_id}"))[:2] == (422, "invalid")
+
+
+class TestTakingBack:
+    async def test_a_message_that_waits_is_cancelled_everywhere(self, world: World) -> None:
+        message_id = await world.submitted()
+
+        response = await world.client.delete(f"/messages/{message_id}")
+
+        assert (response.status_code, response.json()) == (200, {"id": message_id, "status": "cancelled"})
+        assert world.books.states[message_id].status is Status.CANCELLED
+        assert await world.leased() == ()
+
+    async def test_a_message_that_is_being_sent_cannot_be_cancelled(self, world: World) -> None:
+        message_id = await world.submitted()
+        await world.leased()
+
+        response = await world.client.delete(f"/messages/{message_id}")
+
+        expected = f"message {message_id} is being sent, so it cannot be cancelled"
+        assert error_of(response) == (409, "conflict", expected)
+
+    async def test_a_message_that_waits_to_be_tried_again_can(self, world: World) -> None:
+        message_id = await world.submitted()
+        (lease,) = await world.leased()
+        await world.broker.settle([Settlement(lease, Again(60_000), None)])
+
+        assert (await world.client.delete(f"/messages/{message_id}")).status_code == 200
+
+    async def test_a_message_that_has_ended_cannot_be_cancelled(self, world: World) -> None:
+        message_id = await world.dead()
+
+        response = await world.client.delete(f"/messages/{message_id}")
+
+        expected = f"message {message_id} has ended as dead, so it cannot be cancelled"
+        assert error_of(response) == (409, "conflict", expected)
+
+    async def test_a_message_cannot_be_cancelled_twice(self, world: World) -> None:
+        message_id = await world.submitted()
+        await world.client.delete(f"/messages/{message_id}")
+
+        assert error_of(await world.client.delete(f"/messages/{message_id}"))[:2] == (409, "conflict")
+
+    async def test_an_unknown_message_cannot_be_cancelled(self, world: World) -> None:
+        assert error_of(await world.client.delete("/messages/nope"))[:2] == (404, "not_found")
+
+    async def test_a_message_that_is_not_scheduled_yet_may_be_cancelled_in_a_moment(self, world: World) -> None:
+        world.broker.asleep = True
+        message_id = await world.submitted()
+        world.broker.asleep = False
+
+        response = await world.client.delete(f"/messages/{message_id}")
+
+        assert error_of(response)[:2] == (503, "not_scheduled")
+        assert response.headers["retry-after"] == "1"
+
+    async def test_a_broker_that_is_away_cancels_nothing(self, world: World) -> None:
+        message_id = await world.submitted()
+        world.broker.asleep = True
+
+        response = await world.client.delete(f"/messages/{message_id}")
+
+        assert error_of(response)[:2] == (503, "broker_unavailable")
+        assert world.books.states[message_id].status is Status.QUEUED

@@ -1,0 +1,278 @@
+"""Every promise is broken on purpose once, to see that the audit or the model notices.
+
+The audit is left alone with the broken broker, without the model; only what no log of one
+broker can show (whose turn it was) is left to the comparison with the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis.stateful import run_state_machine_as_test
+
+from engine import gates, memory_broker
+from engine.gates import Bucket, Gate, Window
+from engine.lanes import BotState, Chat, Entry, Lane, Line
+from engine.limits import Limit, Limits
+from engine.memory_broker import MemoryBroker
+from engine.messages import ChatId, Hold, HoldChat, Lease, Outgoing, Settlement
+from engine.ports import Broker, Clock, Leased, QueueStats, Refused, Verdict
+from engine.turns import Turns
+from tests.engine.test_broker_model import LEASE_MS, Broken, BrokerMachine, Make, budget, naive
+
+Patch = tuple[object, str, object]
+
+
+class ForgetsWhatIsInFlight(Window):
+    def take(self, now_ms: int, cost: int) -> None:
+        super().take(now_ms, cost)
+        super().settle(now_ms, cost)
+
+    def settle(self, counted_at_ms: int | None, cost: int, *, guard_ms: int = 0) -> None:
+        pass
+
+
+class KeepsWhatNeverLeft(Window):
+    def settle(self, counted_at_ms: int | None, cost: int, *, guard_ms: int = 0) -> None:
+        if counted_at_ms is not None:
+            super().settle(counted_at_ms, cost, guard_ms=guard_ms)
+
+
+class ForgetsOnMigration(Window):
+    def absorb(self, other: Gate) -> None:
+        if isinstance(other, Window):
+            self._in_flight += other._in_flight
+
+
+class ForgetsWhenItWasCounted(Bucket):
+    def settle(self, counted_at_ms: int | None, cost: int, *, guard_ms: int = 0) -> None:
+        if counted_at_ms is None:
+            super().settle(None, cost)
+
+
+def windows(kind: type[Window]) -> Patch:
+    return (
+        memory_broker,
+        "gate",
+        lambda limit: kind(limit) if isinstance(gates.gate(limit), Window) else gates.gate(limit),
+    )
+
+
+def a_millisecond_too_early(limit: Limit | None) -> Gate | None:
+    return gates.gate(limit and replace(limit, window_ms=max(1, limit.window_ms - 1)))
+
+
+def buckets_by_the_lease(limit: Limit | None) -> Gate | None:
+    return ForgetsWhenItWasCounted(limit) if limit and limit.burst and limit.count else gates.gate(limit)
+
+
+def by(choice: Callable[[Entry], tuple[bool, str]], *, last: bool = False) -> Patch:
+    """Return a lane that chooses its head in another order than by id."""
+
+    def head(self: Lane, entries: dict[str, Entry]) -> Entry | None:
+        mine = [each for each in entries.values() if each.lane is self and each.is_due and not each.number]
+        return (max if last else min)(mine, key=choice, default=None)
+
+    return Lane, "head", head
+
+
+class TwoInFlight(MemoryBroker):
+    def _offer(self, lane: Lane, now_ms: int) -> None:
+        in_flight, lane.chat.in_flight = lane.chat.in_flight, 0
+        super()._offer(lane, now_ms)
+        lane.chat.in_flight = in_flight
+
+
+class HoldsNothing(MemoryBroker):
+    def _hold(self, bot: BotState, chat_id: ChatId | None, until_ms: int, now_ms: int) -> Hold:
+        return Hold(bot.bot_id, chat_id, until_ms)
+
+
+class SettlesForAnybody(MemoryBroker):
+    def _held(self, lease: Lease) -> Entry | None:
+        return self._leased.get(lease.message.id)
+
+
+class SpendsAnAttemptOnWaiting(MemoryBroker):
+    def _end(self, entry: Entry, settlement: Settlement, now_ms: int, *, is_near: bool) -> tuple[Hold, ...]:
+        entry.attempt += isinstance(settlement.then, HoldChat)
+        return super()._end(entry, settlement, now_ms, is_near=is_near)
+
+
+class LosesWhatIsTriedAgain(MemoryBroker):
+    def _return(self, entry: Entry, now_ms: int) -> None:
+        del self._entries[entry.message.id]
+
+
+class PausesNothing(MemoryBroker):
+    async def pause(self, bot_id: int, *, paused: bool) -> None:
+        pass
+
+
+class ExpiresNothing(MemoryBroker):
+    def _expire(self, now_ms: int) -> tuple[Outgoing, ...]:
+        return ()
+
+
+class RefusesNothing(MemoryBroker):
+    def _refusal(self, bot: BotState, chat: Chat) -> Refused | None:
+        return None
+
+
+class RefusesTooSoon(MemoryBroker):
+    def _refusal(self, bot: BotState, chat: Chat) -> Refused | None:
+        return Refused(bot.bot_id, chat.chat_id, 1) if chat.waiting else None
+
+
+class TakesTheSameTwice(MemoryBroker):
+    def _admit(self, message: Outgoing, now_ms: int, *, capped: bool) -> Verdict:
+        known = self._entries.get(message.id)
+        if known is not None and not known.number:
+            self._remove(known, now_ms)
+        return super()._admit(message, now_ms, capped=capped)
+
+
+class BacksOffFromNothing(MemoryBroker):
+    def _lane_ready_at_ms(self, lane: Lane, head: Entry, now_ms: int) -> int | None:
+        lane.wait_until_ms = 0
+        return super()._lane_ready_at_ms(lane, head, now_ms)
+
+
+class SendsBeforeItsTime(MemoryBroker):
+    def _admit(self, message: Outgoing, now_ms: int, *, capped: bool) -> Verdict:
+        return super()._admit(replace(message, ready_at_ms=0), now_ms, capped=capped)
+
+
+class WakesTooLate(MemoryBroker):
+    def _earliest(self, wake_at_ms: int | None) -> int | None:
+        earliest = super()._earliest(wake_at_ms)
+        return None if earliest is None else earliest + 5
+
+
+class KeepsOneBack(MemoryBroker):
+    def _choose(self, now_ms: int) -> tuple[Line | None, int | None]:
+        line, wake_at_ms = super()._choose(now_ms)
+        return (None, now_ms + 1) if line is not None and line.bot.bot_id == 2 else (line, wake_at_ms)
+
+
+class RecoversTooEarly(MemoryBroker):
+    def _give(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
+        lease = super()._give(entry, worker_id, now_ms)
+        entry.lease_until_ms = now_ms
+        return lease
+
+
+class CancelsWhatIsLeased(MemoryBroker):
+    async def cancel(self, message_ids: Sequence[str]) -> list[bool]:
+        return [message_id in self._entries for message_id in message_ids]
+
+
+class ForgetsTheTried(MemoryBroker):
+    async def stats(self) -> QueueStats:
+        return replace(await super().stats(), retry=0)
+
+
+class LeasesMoreThanAsked(MemoryBroker):
+    def _lease(self, worker_id: str, slots: int, now_ms: int) -> Leased:
+        return super()._lease(worker_id, slots + 1, now_ms)
+
+
+class NobodysTurn(Turns):
+    """Everybody keeps the pass with which they came, so that ties decide."""
+
+    def serve(self, its_pass: int, *, cost: int, weight: int) -> int:
+        return its_pass
+
+
+class StrictPriorities(MemoryBroker):
+    def __init__(self, limits: Limits, *, clock: Clock, lease_ms: int, incarnation: int | None = None) -> None:
+        super().__init__(limits, clock=clock, lease_ms=lease_ms, incarnation=incarnation)
+        self._turns = NobodysTurn()
+
+
+class TheLowestBotFirst(StrictPriorities):
+    def __init__(self, limits: Limits, *, clock: Clock, lease_ms: int, incarnation: int | None = None) -> None:
+        super().__init__(limits, clock=clock, lease_ms=lease_ms, incarnation=incarnation)
+        self._turns = Turns()
+        for group in self._groups.values():
+            group.turns = NobodysTurn()
+
+
+class NobodySavesUp(MemoryBroker):
+    def _saves_up_until_ms(self, line: Line, now_ms: int) -> int | None:
+        return now_ms
+
+
+class BlamesNoBot(MemoryBroker):
+    def _throttle(self, chat: Chat, until_ms: int, now_ms: int, *, is_near: bool) -> tuple[Hold, ...]:
+        return super()._throttle(chat, until_ms, now_ms, is_near=True)
+
+
+PATCHES: list[tuple[str, Patch]] = [
+    ("window", windows(ForgetsWhatIsInFlight)),
+    ("window", (memory_broker, "gate", a_millisecond_too_early)),
+    ("window", (memory_broker, "gate", buckets_by_the_lease)),
+    ("window", windows(ForgetsOnMigration)),
+    ("busy", windows(KeepsWhatNeverLeft)),
+    ("spacing", (memory_broker, "spacing", lambda limit, saved_up: None)),
+    ("order", by(lambda entry: (False, entry.message.id), last=True)),
+    ("order", by(lambda entry: (entry.tried, entry.message.id))),
+]
+CLASSES: list[tuple[str, type[MemoryBroker]]] = [
+    ("one in flight", TwoInFlight),
+    ("hold", HoldsNothing),
+    ("fencing", SettlesForAnybody),
+    ("attempts", SpendsAnAttemptOnWaiting),
+    ("stats", LosesWhatIsTriedAgain),
+    ("pause", PausesNothing),
+    ("expiry", ExpiresNothing),
+    ("caps", RefusesNothing),
+    ("caps", RefusesTooSoon),
+    ("once in", TakesTheSameTwice),
+    ("backoff", BacksOffFromNothing),
+    ("send_at", SendsBeforeItsTime),
+    ("wake", WakesTooLate),
+    ("busy", KeepsOneBack),
+    ("recover", RecoversTooEarly),
+    ("cancel", CancelsWhatIsLeased),
+    ("stats", ForgetsTheTried),
+    ("slots", LeasesMoreThanAsked),
+    ("model", StrictPriorities),
+    ("model", TheLowestBotFirst),
+    ("model", NobodySavesUp),
+    ("model", BlamesNoBot),
+]
+
+
+@pytest.mark.parametrize(("promise", "kind"), CLASSES, ids=lambda value: getattr(value, "__name__", value))
+def test_a_broker_that_breaks_a_promise_is_found_out(promise: str, kind: type[MemoryBroker]) -> None:
+    assert promise in broken_by(kind, model=promise == "model")
+
+
+@pytest.mark.parametrize(("promise", "patch"), PATCHES)
+def test_a_part_that_breaks_a_promise_is_found_out(promise: str, patch: Patch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(*patch)
+
+    assert promise in broken_by(MemoryBroker, model=False)
+
+
+def test_a_broker_that_keeps_its_promises_is_not_accused() -> None:
+    assert broken_by(MemoryBroker, model=True) == ""
+
+
+def broken_by(kind: type[MemoryBroker], *, model: bool) -> str:
+    """Run a broker until it breaks a promise, and return which one."""
+
+    def make(limits: Limits, clock: Clock) -> Broker:
+        return kind(limits, clock=clock, lease_ms=LEASE_MS, incarnation=1)
+
+    class Machine(BrokerMachine):
+        brokers: tuple[Make, Make | None] = (make, naive if model else None)
+
+    try:
+        run_state_machine_as_test(Machine, settings=budget(300, shrink=False))
+    except Broken as broken:
+        return broken.promise
+    return ""
