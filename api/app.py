@@ -15,6 +15,8 @@ from api.services import Services
 from api.submissions import Submissions
 from api.webhook import webhook
 
+App = FastAPI
+
 ROUTERS = (messages.router, queue.router, bots.router, metrics.router, health.router)
 
 

@@ -221,11 +221,11 @@ class Selection(Asked):
 
     ids: list[MessageId] | None = Field(None, min_length=1, max_length=BATCH_MAX)
     bot: BotId | None = None
-    all: Literal[True] | None = None
+    all: bool = False
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        if sum(each is not None for each in (self.ids, self.bot, self.all)) != 1:
+        if [self.ids is not None, self.bot is not None, self.all].count(True) != 1:
             raise ValueError("say which dead letters are meant: one of ids, bot and all")
         return self
 

@@ -9,7 +9,8 @@ import socket
 from collections.abc import Iterator
 
 import uvicorn
-from fastapi import FastAPI
+
+from api.app import App
 
 
 class Server(uvicorn.Server):
@@ -38,7 +39,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def server(app: FastAPI) -> Server:
+def server(app: App) -> Server:
     """Return a server without an access log: a webhook's path holds a token."""
     config = uvicorn.Config(
         app, log_config=None, access_log=False, http="httptools", ws="none", lifespan="off", server_header=False

@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 import structlog
 from aiogram import Dispatcher as AiogramDispatcher
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
-from api.app import create_app
-from api.services import Services
-from engine.metrics import Metrics, ObservedBroker, ObservedTransport
-from fastapi import FastAPI
 
+from api.app import App, create_app
 from api.ports import TelegramUnreachable
+from api.services import Services
 from bot import behaviours, session
 from bot.admin_token import admin_token
 from bot.composer import MethodComposer
@@ -38,6 +37,7 @@ from engine.expiry import Expiry
 from engine.ids import Ids
 from engine.memory_broker import MemoryBroker
 from engine.memory_results import MemoryResults
+from engine.metrics import Metrics, ObservedBroker, ObservedTransport
 from engine.ports import Broker, Clock, Ledger, SystemClock, Transport
 from engine.recoverer import Recoverer
 from engine.start import rebuild
@@ -61,6 +61,21 @@ SHUTDOWN_S = 10.0
 """How long handlers and calls under way may take to end after the signal."""
 
 
+class Loops:
+    """The loops that must run, once ``running`` has started them."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, *loops: Coroutine[Any, Any, None]) -> list[asyncio.Task[None]]:
+        self._tasks = [asyncio.create_task(loop) for loop in loops]
+        return self._tasks
+
+    @property
+    def alive(self) -> bool:
+        return bool(self._tasks) and not any(task.done() for task in self._tasks)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """Everything that runs, put together and rebuilt from the ledger; nothing is sent before ``running``."""
@@ -68,7 +83,7 @@ class Program:
     settings: Settings
     admin_token: str
     admin_token_is_new: bool
-    app: FastAPI
+    app: App
     fleet: Fleet
     intake: UpdateIntake
     webhooks: Webhooks
@@ -80,6 +95,7 @@ class Program:
     recoverer: Recoverer
     pool: Pool
     http: aiohttp.ClientSession
+    loops: Loops
 
 
 @asynccontextmanager
@@ -143,6 +159,12 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
         intake = UpdateIntake(
             updates=Updates(database), fleet=fleet, dispatcher=handlers, gateway=gateway, pool=pool, clock=clock
         )
+        loops = Loops()
+
+        async def healthy() -> bool:
+            await ledger.holds(clock())  # raises if the ledger cannot be read
+            return loops.alive
+
         await rebuild(ledger, broker, limits, clock)
         await fleet.load()
         yield Program(
@@ -163,6 +185,7 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
                     metrics=metrics,
                     clock=clock,
                     admin_token=token,
+                    healthy=healthy,
                 )
             ),
             fleet=fleet,
@@ -182,14 +205,14 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
             ),
             pool=pool,
             http=http,
+            loops=loops,
         )
 
 
 @asynccontextmanager
 async def running(built: Program) -> AsyncIterator[None]:
     """Send and handle until the block ends; then finish what is under way, at most ``SHUTDOWN_S``."""
-    worker = asyncio.create_task(built.worker.run())
-    recoverer = asyncio.create_task(built.recoverer.run())
+    worker, recoverer = built.loops.start(built.worker.run(), built.recoverer.run())
     try:
         for token in built.settings.bot_tokens:
             await add_bot(built.fleet, token.get_secret_value())

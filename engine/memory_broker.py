@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
 
@@ -301,6 +302,7 @@ class MemoryBroker:
             self._forget_later(chat, now_ms)
             return refused
         entry = Entry(message, chat.lane(message.priority))
+        move(entry, chat)
         self._entries[message.id] = entry
         self._count_open(entry, 1)
         self._count_waiting(entry, 1)
@@ -464,6 +466,8 @@ class MemoryBroker:
 
     def _lease(self, worker_id: str, slots: int, now_ms: int) -> Leased:
         expired = self._expire(now_ms)
+        if self._expiries and self._expiries[0][0] <= now_ms:
+            return Leased((), expired, now_ms)  # more than a batch: none of the rest may be leased
         leases: list[Lease] = []
         room = min(slots, BATCH_MAX)
         wake_at_ms = None
@@ -625,7 +629,7 @@ class MemoryBroker:
             case MoveChat(to_chat_id):
                 if chat.chat_id is not None:
                     self._migrate(chat.bot, chat.chat_id, to_chat_id, now_ms)
-                    entry.lane = self._chat(chat.bot, chat.bot.resolve(to_chat_id)).lane(entry.message.priority)
+                    move(entry, self._chat(chat.bot, chat.bot.resolve(to_chat_id)))
             case PauseBot():
                 chat.bot.is_paused = True
         self._return(entry, now_ms)
@@ -714,7 +718,7 @@ class MemoryBroker:
             new_lane = new.lane(lane.line.priority)
             new_lane.wait_until_ms = max(new_lane.wait_until_ms, lane.wait_until_ms)
         for entry in (*moved, *leased, *old.later.values()):
-            entry.lane = new.lane(entry.message.priority)
+            move(entry, new)
         new.later.update(old.later)
         new.waiting += old.waiting
         old.waiting = 0
@@ -750,6 +754,13 @@ class MemoryBroker:
                 chat.gate = reform(chat.gate, limits.of_chat(chat.chat_id))
                 self._reoffer_chat(chat, now_ms)
             self._reoffer(bot, now_ms)
+
+
+def move(entry: Entry, chat: Chat) -> None:
+    """Let a message belong to a chat, under the id by which Telegram knows it now."""
+    entry.lane = chat.lane(entry.message.priority)
+    if entry.message.chat_id != chat.chat_id:
+        entry.message = replace(entry.message, chat_id=chat.chat_id)
 
 
 def _bounded(batch: Sequence[object]) -> None:

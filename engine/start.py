@@ -47,7 +47,7 @@ async def rebuild(ledger: Ledger, broker: Broker, limits: Limits, clock: Clock) 
     found.interrupted = len(interrupted)
     longest_ms = max(limit.window_ms for limit in (limits.ceiling, limits.bot, limits.chat, limits.group))
     sends = await ledger.sends_since(now_ms - longest_ms)
-    await _pause_and_weigh(ledger, broker)
+    await _restore_settings(ledger, broker)
     await broker.hold(await ledger.holds(now_ms))
     await _admit_open(ledger, broker, found, now_ms)
     presumed = [*interrupted, *found.presumed.values()]
@@ -56,11 +56,13 @@ async def rebuild(ledger: Ledger, broker: Broker, limits: Limits, clock: Clock) 
     return found
 
 
-async def _pause_and_weigh(ledger: Ledger, broker: Broker) -> None:
+async def _restore_settings(ledger: Ledger, broker: Broker) -> None:
     for bot_id in await ledger.paused_bots():
         await broker.pause(bot_id, paused=True)
     for bot_id, weight in (await ledger.weights()).items():
         await broker.weigh(bot_id, weight)
+    for bot_id, alias, chat_id in await ledger.aliases():
+        await broker.migrate(bot_id, alias, chat_id)
 
 
 async def _admit_open(ledger: Ledger, broker: Broker, found: Found, now_ms: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, delete, select, update
 
-from engine.messages import Hold, Outgoing, PastSend, Status
+from engine.messages import ChatId, Hold, Outgoing, PastSend, Status
 from engine.ports.ledger import Accepted, Known, Record
 from storage import additions, chat_ids, hold_writes
 from storage import records as record_verbs
@@ -63,6 +63,11 @@ class SqlLedger:
     async def paused_bots(self) -> list[int]:
         async with self._database.reading() as connection:
             return list((await connection.execute(select(bots.c.bot_id).where(bots.c.paused))).scalars())
+
+    async def aliases(self) -> list[tuple[int, ChatId, ChatId]]:
+        async with self._database.reading() as connection:
+            rows = await connection.execute(select(chats).where(chats.c.alias_of.is_not(None)))
+            return [(row.bot_id, chat_ids.named(row.chat_id), chat_ids.named(row.alias_of)) for row in rows]
 
     async def weights(self) -> dict[int, int]:
         async with self._database.reading() as connection:

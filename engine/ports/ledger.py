@@ -105,6 +105,9 @@ class Ledger(Protocol):
     async def paused_bots(self) -> list[int]:
         """Return the bots that must send nothing."""
 
+    async def aliases(self) -> list[tuple[int, ChatId, ChatId]]:
+        """Return every bot id, other name of a chat, and id that the chat is known by."""
+
     async def weights(self) -> dict[int, int]:
         """Return the bots whose turns weigh other than 1."""
 

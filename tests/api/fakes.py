@@ -141,13 +141,16 @@ class Books:
         )
 
     def _add(self, message: Outgoing) -> Accepted | Known:
-        for known in self.states.values():
-            is_same = (known.bot_id, known.dedup_key) == (message.bot_id, message.dedup_key)
-            if message.dedup_key is not None and is_same:
-                return Known(known.id, known.status)
+        known = self._known(message) if message.dedup_key is not None else None
+        if known is not None:
+            return Known(known.id, known.status)
         self.outgoing[message.id] = message
         self.states[message.id] = state_of(message)
         return Accepted()
+
+    def _known(self, message: Outgoing) -> MessageState | None:
+        key = message.bot_id, message.dedup_key
+        return next((each for each in self.states.values() if (each.bot_id, each.dedup_key) == key), None)
 
     def _dead(self, bot_id: int | None) -> list[MessageState]:
         return [each for each in self._by_status(Status.DEAD) if bot_id in {None, each.bot_id}]

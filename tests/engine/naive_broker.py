@@ -68,6 +68,7 @@ class NaiveBroker:
         self._bots: dict[int, Bot] = {}
         self._chats: dict[tuple[int, ChatId | None], Chat] = {}
         self._aliases: dict[tuple[int, ChatId | None], ChatId | None] = {}
+        self._standing: Counter[Key] = Counter()  # messages in each lane, line and group
         self._pass: defaultdict[Key, int] = defaultdict(int)
         self._turns: defaultdict[Key, Turns] = defaultdict(Turns)
         self._wait_until_ms: defaultdict[Key, int] = defaultdict(int)
@@ -204,12 +205,20 @@ class NaiveBroker:
 
     def _pick(self, at_ms: int) -> Entry | None:
         """Return the message whose turn it is at a time, if nothing else happens until then."""
+        entries = sorted(self._entries.values(), key=lambda entry: entry.message.id)
+        due = [e for e in entries if e.standing or (not e.lease and e.message.ready_at_ms <= at_ms)]
+        busy = {entry.path[0][1:] for entry in entries if entry.lease}
+        heads: dict[Key, Entry] = {}
+        for entry in due:
+            if _expiry(entry) > at_ms:
+                heads.setdefault(entry.path[0], entry)
+        free = [head for lane, head in heads.items() if lane[1:] not in busy and self._may_go(lane, head, at_ms)]
         saving: set[int] = set()
         chosen: list[Entry] = []
         for priority in PRIORITIES:
             offers = []
             for bot_id, bot in self._bots.items():
-                front = self._front((priority, bot_id), at_ms)
+                front = self._front((priority, bot_id), free)
                 if front and not bot.paused and bot.hold_until_ms <= at_ms and bot_id not in saving:
                     if self._fits(bot, front, at_ms):
                         offers.append(front)
@@ -222,20 +231,14 @@ class NaiveBroker:
                 break
         return min(chosen, key=lambda entry: self._turn(entry.path[2]), default=None)
 
-    def _front(self, line: Key, at_ms: int) -> Entry | None:
-        heads: dict[Key, Entry] = {}
-        for entry in sorted(self._entries.values(), key=lambda entry: entry.message.id):
-            due = entry.standing or (not entry.lease and entry.message.ready_at_ms <= at_ms)
-            if due and entry.path[1] == line and _expiry(entry) > at_ms:
-                heads.setdefault(entry.path[0], entry)
-        heads = {lane: head for lane, head in heads.items() if self._may_go(lane, head, at_ms)}
-        return min(heads.values(), key=lambda e: (self._turn(e.path[0]), e.message.id), default=None)
+    def _front(self, line: Key, free: list[Entry]) -> Entry | None:
+        lanes = [head for head in free if head.path[1] == line]
+        return min(lanes, key=lambda head: (self._turn(head.path[0]), head.message.id), default=None)
 
     def _may_go(self, lane: Key, head: Entry, at_ms: int) -> bool:
         chat = self._chat(head.message.bot_id, head.message.chat_id)
-        busy = any(entry.lease and entry.path[0][1:] == lane[1:] for entry in self._entries.values())
         waits = max(self._wait_until_ms[lane], chat.hold_until_ms) > at_ms
-        return not busy and not waits and self._has_room(chat.gate, head.message, at_ms)
+        return not waits and self._has_room(chat.gate, head.message, at_ms)
 
     def _fits(self, bot: Bot, front: Entry, at_ms: int) -> bool:
         spaced = front.message.priority in SPACING_PRIORITIES
@@ -353,9 +356,11 @@ class NaiveBroker:
                 break
             self._pass[key] = self._turns[key[:-1]].enter(self._pass[key], weight=self._weight(key))
         entry.standing = True
+        self._standing.update(entry.path)
 
     def _leave(self, entry: Entry) -> None:
         entry.standing = False
+        self._standing.subtract(entry.path)
         for key in entry.path:
             if self._waits(key):
                 break
@@ -370,7 +375,7 @@ class NaiveBroker:
         return True
 
     def _waits(self, key: Key) -> bool:
-        return any(entry.standing and entry.path[3 - len(key)] == key for entry in self._entries.values())
+        return self._standing[key] > 0
 
     def _turn(self, key: Key) -> int:
         """Return the pass, or for one that does not wait the pass it would enter with."""

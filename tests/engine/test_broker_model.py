@@ -46,6 +46,7 @@ LEASE_MS = 500
 BOTS = (1, 2, 3)
 CHATS: tuple[ChatId | None, ...] = (-100, "@name", 7, None)
 OLD_GROUP = -5  # what -100 and @name are called before they migrate, and may be called afterwards
+GROUPS: tuple[ChatId, ...] = (-100, "@name", OLD_GROUP)
 LIMITS = (
     Limits(
         ceiling=Limit(5, 100), bot=Limit(3, 100), chat=Limit(1, 50, burst=3), group=Limit(4, 400),
@@ -512,7 +513,7 @@ def _plain(answer: object) -> object:
 indexes = st.integers(0, 30)
 ages = st.none() | st.integers(0, 100)
 soon = st.integers(0, 60) | st.integers(0, 3_000)
-groups = st.sampled_from((-100, "@name", OLD_GROUP))
+groups = st.sampled_from(GROUPS)
 thens = st.one_of(
     st.just(Done()),
     st.builds(Again, st.sampled_from((0, 1, 30, 400)), st.booleans()),
@@ -580,6 +581,29 @@ class BrokerMachine(RuleBasedStateMachine):
     @rule(slots=st.sampled_from((0, 1, 2, 60)))
     def lease(self, slots: int) -> None:
         self.world.lease(slots)
+
+    @rule(
+        bot_id=st.sampled_from(BOTS),
+        chat_id=st.sampled_from((*CHATS, OLD_GROUP)),
+        latency_ms=st.integers(0, 60),
+        moves_to=st.none() | groups,
+    )
+    def send_a_few(self, bot_id: int, chat_id: ChatId | None, latency_ms: int, moves_to: ChatId | None) -> None:
+        """Fill one chat's limit, and perhaps go on with it under another name."""
+        for name in (chat_id, chat_id if moves_to is None or chat_id not in GROUPS else moves_to):
+            if chat_id is not None and name is not None and name != chat_id:
+                self.world.migrate(bot_id, chat_id, name)
+            for _ in range(4):
+                draft = Draft(bot_id, name, 0, 1, 0, ready_in_ms=0, expires_in_ms=None, attempt=0)
+                self.world.admit([self._message(draft)], 2, capped=True)
+                self.world.clock.advance(latency_ms)
+                self.world.settle([(-1, Done(), 0)])
+
+    @rule(picks=st.lists(indexes, min_size=2, max_size=4), retry_after_ms=soon)
+    def be_throttled(self, picks: list[int], retry_after_ms: int) -> None:
+        """Telegram throttles several calls at once, before it counted any."""
+        self.world.lease(3)
+        self.world.settle([(pick, HoldChat(retry_after_ms), None) for pick in picks])
 
     @rule()
     def sleep_until_woken(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
@@ -142,7 +143,7 @@ class BacksOffFromNothing(MemoryBroker):
 
 class SendsBeforeItsTime(MemoryBroker):
     def _admit(self, message: Outgoing, now_ms: int, *, capped: bool) -> Verdict:
-        return super()._admit(replace(message, ready_at_ms=0), now_ms, capped=capped)
+        return super()._admit(message if message.attempt else replace(message, ready_at_ms=0), now_ms, capped=capped)
 
 
 class WakesTooLate(MemoryBroker):
@@ -216,7 +217,7 @@ PATCHES: list[tuple[str, Patch]] = [
     ("window", (memory_broker, "gate", buckets_by_the_lease)),
     ("window", windows(ForgetsOnMigration)),
     ("busy", windows(KeepsWhatNeverLeft)),
-    ("spacing", (memory_broker, "spacing", lambda limit, saved_up: None)),
+    ("spacing", (memory_broker, "spacing", lambda *_: None)),
     ("order", by(lambda entry: (False, entry.message.id), last=True)),
     ("order", by(lambda entry: (entry.tried, entry.message.id))),
 ]
@@ -269,7 +270,7 @@ def broken_by(kind: type[MemoryBroker], *, model: bool) -> str:
         return kind(limits, clock=clock, lease_ms=LEASE_MS, incarnation=1)
 
     class Machine(BrokerMachine):
-        brokers: tuple[Make, Make | None] = (make, naive if model else None)
+        brokers: ClassVar[tuple[Make, Make | None]] = (make, naive if model else None)
 
     try:
         run_state_machine_as_test(Machine, settings=budget(300, shrink=False))

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from engine.limits import Limits
+from engine.memory_broker import MemoryBroker
+from engine.messages import Lease, Outgoing, Priority
+from engine.metrics import EngineCollector, Metrics, ObservedBroker, ObservedTransport, as_flat, as_text
+from engine.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Sent, Throttled, Uncertain
+from engine.ports import Broker, Duplicate, Queued, QueueStats, Refused
+from tests.fakes import START_MS, Clock, outgoing
+
+TOOK_MS = 300
+
+
+class ScriptedTransport:
+    """Answers each call after a while, in the order of the script."""
+
+    def __init__(self, clock: Clock, *outcomes: Outcome) -> None:
+        self._clock = clock
+        self._outcomes = list(outcomes)
+
+    async def send(self, lease: Lease) -> Answer:
+        self._clock.advance(TOOK_MS)
+        return Answer(self._outcomes.pop(0), counted_at_ms=self._clock())
+
+
+async def counted(*outcomes: Outcome, message: Outgoing | None = None) -> dict[str, float]:
+    """Send one message for each outcome, and return every number there is."""
+    clock, metrics = Clock(), Metrics()
+    transport = ObservedTransport(ScriptedTransport(clock, *outcomes), metrics, clock)
+    for _ in outcomes:
+        await transport.send(lease_of(message or outgoing("a", bot_id=42, priority=Priority.HIGH)))
+    return shown(metrics)
+
+
+def shown(metrics: Metrics, queue: QueueStats | None = None, dead: int | None = None) -> dict[str, float]:
+    return as_flat(EngineCollector(metrics, queue=queue, dead=dead))
+
+
+def lease_of(message: Outgoing) -> Lease:
+    return Lease(message, attempt=1, worker_id="w", incarnation=1, number=1, expires_at_ms=START_MS + 60_000)
+
+
+async def test_a_throttled_call_counts_as_a_429() -> None:
+    numbers = await counted(Throttled(7_000), Sent(1))
+
+    assert numbers["telegram_429_count"] == 1
+    assert numbers["telegram_5xx_count"] == 0
+
+
+async def test_only_a_5xx_counts_as_one() -> None:
+    numbers = await counted(Failed("Bad Gateway", 502), Failed("no route to host"), Rejected(400, "no"), Uncertain("?"))
+
+    assert numbers["telegram_5xx_count"] == 1
+
+
+async def test_calls_are_counted_by_bot_priority_and_outcome() -> None:
+    numbers = await counted(Sent(1), Sent(2), Rejected(403, "Forbidden"))
+
+    assert numbers['telegram_messages_total{bot="42",outcome="sent",priority="high"}'] == 2
+    assert numbers['telegram_messages_total{bot="42",outcome="rejected",priority="high"}'] == 1
+
+
+async def test_a_call_is_timed_by_its_method() -> None:
+    numbers = await counted(Sent(1))
+
+    assert numbers['telegram_send_seconds_sum{method="sendMessage"}'] == pytest.approx(0.3)
+    assert numbers['telegram_send_seconds_bucket{le="0.25",method="sendMessage"}'] == 0
+    assert numbers['telegram_send_seconds_bucket{le="0.5",method="sendMessage"}'] == 1
+
+
+async def test_a_call_that_was_not_made_takes_no_time() -> None:
+    assert "telegram_send_seconds_count" not in repr(await counted(Overdue()))
+
+
+async def test_a_message_waits_from_its_submission_until_it_is_sent() -> None:
+    message = Outgoing(
+        id="a", bot_id=1, chat_id=7, method="sendMessage", params=b"{}", submitted_at_ms=START_MS - 1_000
+    )
+
+    numbers = await counted(Throttled(1_000), Sent(1), message=message)
+
+    assert numbers['telegram_wait_seconds_count{priority="normal"}'] == 1
+    assert numbers['telegram_wait_seconds_sum{priority="normal"}'] == pytest.approx(1.6)
+
+
+async def test_a_message_for_later_does_not_wait_before_its_time() -> None:
+    message = outgoing("a", ready_at_ms=START_MS)
+
+    numbers = await counted(Sent(1), message=message)
+
+    assert numbers['telegram_wait_seconds_sum{priority="normal"}'] == pytest.approx(0.3)
+
+
+async def test_what_a_cap_refuses_counts_as_dropped() -> None:
+    clock, metrics = Clock(), Metrics()
+    broker = ObservedBroker(MemoryBroker(Limits(chat_cap=1), clock=clock, lease_ms=60_000), metrics)
+
+    admission = await broker.admit([outgoing("a"), outgoing("a"), outgoing("b")], worker_id="w", slots=0)
+
+    assert [type(verdict) for verdict in admission.verdicts] == [Queued, Duplicate, Refused]
+    assert shown(metrics)["telegram_rate_limited_drops"] == 1
+
+
+async def test_an_observed_broker_hands_every_verb_on() -> None:
+    broker = MemoryBroker(Limits(), clock=Clock(), lease_ms=60_000)
+    observed: Broker = ObservedBroker(broker, Metrics())
+    verbs = [name for name, verb in inspect.getmembers(Broker, inspect.isfunction) if not name.startswith("_")]
+
+    await observed.admit([outgoing("a")], worker_id="w", slots=0)
+
+    assert all(getattr(observed, verb) == getattr(broker, verb) for verb in verbs if verb != "admit")
+    assert observed.incarnation == broker.incarnation
+    assert await observed.knows(["a"]) == [True]
+
+
+def test_the_text_has_the_names_to_the_letter() -> None:
+    lines = as_text(EngineCollector(Metrics(throttled=3, server_errors=2, drops=1), queue=None, dead=None)).splitlines()
+
+    assert {b"telegram_429_count 3.0", b"telegram_5xx_count 2.0", b"telegram_rate_limited_drops 1.0"} <= set(lines)
+
+
+def test_text_and_json_say_the_same() -> None:
+    collector = EngineCollector(Metrics(drops=5), queue=QueueStats({Priority.LOW: 2}, retry=1, leased=0), dead=4)
+
+    text = as_text(collector).decode()
+
+    lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
+    assert {name: float(value) for name, _, value in lines} == as_flat(collector)
+
+
+def test_what_nobody_could_count_is_left_out() -> None:
+    numbers = shown(Metrics(), queue=None, dead=None)
+
+    assert not [name for name in numbers if name.startswith(("telegram_waiting", "telegram_dead_letters"))]
+
+
+def test_the_gauges_show_what_the_queue_and_the_ledger_say() -> None:
+    numbers = shown(Metrics(), queue=QueueStats({Priority.LOW: 2}, retry=1, leased=3), dead=4)
+
+    assert numbers['telegram_waiting{priority="low"}'] == 2
+    assert numbers['telegram_waiting{priority="high"}'] == 0
+    assert (numbers["telegram_retry_waiting"], numbers["telegram_leased"]) == (1, 3)
+    assert numbers["telegram_dead_letters"] == 4
