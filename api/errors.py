@@ -104,8 +104,10 @@ TABLE: Mapping[type[Exception], Form] = {
     IntakeFull: Form(503, "intake_full", AGAIN_SOON),
     NotScheduled: Form(503, "not_scheduled", AGAIN_SOON),
     TelegramUnreachable: Form(503, "telegram_unreachable", AGAIN_LATER),
-    LedgerError: Form(503, "ledger_unavailable", AGAIN_SOON, "the ledger cannot be reached; nothing was done"),
-    BrokerUnavailable: Form(503, "broker_unavailable", AGAIN_SOON, "the queue cannot be reached; nothing was done"),
+    LedgerError: Form(503, "ledger_unavailable", AGAIN_SOON, "the ledger cannot be reached; try again in a moment"),
+    BrokerUnavailable: Form(
+        503, "broker_unavailable", AGAIN_SOON, "the queue cannot be reached; try again in a moment"
+    ),
 }
 
 ROUTING: Mapping[int, tuple[str, str]] = {

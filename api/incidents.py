@@ -25,6 +25,9 @@ class Incidents:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
         is_answered = False
 
         async def watched(event: Message) -> None:

@@ -49,8 +49,7 @@ WaitS = Annotated[float, Query(ge=0, le=WAIT_S_MAX, description="Wait so many se
 )
 async def submit(wanted: MessageIn, submissions: SubmissionsOf, wait: WaitS = 0) -> Response:
     """Submit a message. 202: it is accepted, and will end as exactly one of the final statuses."""
-    answer = await (submissions.take_and_wait(wanted, wait) if wait else submissions.take(wanted))
-    return _submitted(answer)
+    return _submitted(await submissions.take(wanted, wait_s=wait))
 
 
 @router.post(
@@ -62,8 +61,7 @@ async def submit(wanted: MessageIn, submissions: SubmissionsOf, wait: WaitS = 0)
 )
 async def submit_many(entries: BatchIn, submissions: SubmissionsOf) -> Response:
     """Submit up to 10,000 messages; one answer each, in their order. A wrong one refuses no other."""
-    answers = await submissions.take_many(entries)
-    return _submitted_many(answers)
+    return _submitted_many(await submissions.take_many(entries))
 
 
 @router.get(

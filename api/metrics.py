@@ -28,19 +28,16 @@ Accept = Annotated[str, Header()]
 @router.get("/metrics", dependencies=[requires(Role.VIEWER)], response_class=Response, responses=declares(Invalid))
 async def metrics(services: ServicesOf, form: Form = None, accept: Accept = "") -> Response:
     """Show what was counted: Prometheus' text, or JSON with ``Accept: application/json`` or ``?format=json``."""
-    collector = await _collector(services)
-    return _as_json(collector) if _wants_json(form, accept) else _as_text(collector)
+    return _shown(await _collector(services), as_json=_wants_json(form, accept))
 
 
 def _wants_json(form: str | None, accept: str) -> bool:
     return "application/json" in accept.lower() if form is None else form == "json"
 
 
-def _as_json(collector: EngineCollector) -> Response:
-    return Response(msgspec.json.encode(as_flat(collector)), media_type="application/json")
-
-
-def _as_text(collector: EngineCollector) -> Response:
+def _shown(collector: EngineCollector, *, as_json: bool) -> Response:
+    if as_json:
+        return Response(msgspec.json.encode(as_flat(collector)), media_type="application/json")
     return Response(as_text(collector), headers={"Content-Type": CONTENT_TYPE})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -288,16 +288,11 @@ class BotOut(Told):
             id=str(bot.bot_id),
             username=bot.username,
             first_name=bot.first_name,
-            behaviours=_by_name(bot.behaviours),
+            behaviours=dict(bot.behaviours),
             paused=bot.paused,
             weight=bot.weight,
             added_at=time_of(bot.added_at_ms),
         )
-
-
-def _by_name(behaviours: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
-    """Return each with its settings; a mere list of names has none."""
-    return dict(behaviours) if isinstance(behaviours, Mapping) else {name: {} for name in behaviours}
 
 
 class BotsOut(Told):

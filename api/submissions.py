@@ -47,25 +47,19 @@ class Submissions:
         self._services = services
         self._known_bots = KnownBots(services.bots)
 
-    async def take(self, wanted: MessageIn) -> Taken:
-        """Accept one message.
+    async def take(self, wanted: MessageIn, *, wait_s: float = 0) -> Taken | MessageState:
+        """Accept one message, and return its end if that comes within ``wait_s``.
 
         Raises:
             Refusal: It makes no sense.
             QueueFull: Too much waits already.
             LedgerError: The ledger is away. As with the others, nothing was accepted.
         """
-        return await self._submit(await self._compose(wanted))
-
-    async def take_and_wait(self, wanted: MessageIn, wait_s: float) -> Taken | MessageState:
-        """Accept one message, and return its end if that comes within ``wait_s``."""
-        message = await self._compose(wanted)
-        with _expected(self._services.results, message.id) as result:
-            taken = await self._submit(message)
-            if taken.message_id == message.id:
-                return await self._ended(taken, result, wait_s)
-        with _expected(self._services.results, taken.message_id) as result:
-            return await self._ended(taken, result, wait_s)
+        await self._known_bots.check(wanted.bot)
+        message = composed(self._services, wanted)
+        if not wait_s:
+            return await self._submit(message)
+        return await self._submit_and_wait(message, wait_s)
 
     async def take_many(self, entries: Sequence[Any]) -> list[Taken | str]:
         """Accept messages; one answer each, in their order, with a sentence for each that is refused.
@@ -80,10 +74,6 @@ class Submissions:
         messages = [message for message in composed if isinstance(message, Outgoing)]
         answers = iter(zip(messages, await self._dispatch(messages), strict=True))
         return [_told(*next(answers)) if isinstance(each, Outgoing) else each for each in composed]
-
-    async def _compose(self, wanted: MessageIn) -> Outgoing:
-        await self._known_bots.check(wanted.bot)
-        return composed(self._services, wanted)
 
     async def _compose_many(self, entries: Sequence[Any]) -> list[Outgoing | str]:
         read: list[MessageIn | str] = []
@@ -113,6 +103,15 @@ class Submissions:
                 return Taken(message_id, status)
             case QueueFull() as full:
                 raise full
+
+    async def _submit_and_wait(self, message: Outgoing, wait_s: float) -> Taken | MessageState:
+        # Expected before it is submitted: it may be sent before the submission returns.
+        with _expected(self._services.results, message.id) as result:
+            taken = await self._submit(message)
+            if taken.message_id == message.id:
+                return await self._ended(taken, result, wait_s)
+        with _expected(self._services.results, taken.message_id) as result:
+            return await self._ended(taken, result, wait_s)
 
     async def _dispatch(self, messages: Sequence[Outgoing]) -> list[Submission]:
         try:

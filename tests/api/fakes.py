@@ -79,6 +79,9 @@ class Books:
     async def paused_bots(self) -> list[int]:
         return [bot_id for bot_id, paused in self.paused.items() if paused]
 
+    async def aliases(self) -> list[tuple[int, ChatId, ChatId]]:
+        return []
+
     async def weights(self) -> dict[int, int]:
         return {}
 
@@ -278,7 +281,7 @@ class ListBots:
         self.registered[bot_id] = replace(self.registered[bot_id], weight=weight)
         return True
 
-    def register(self, bot_id: int, behaviours: Any) -> None:
+    def register(self, bot_id: int, behaviours: Mapping[str, Any]) -> None:
         self.registered[bot_id] = RegisteredBot(
             bot_id=bot_id,
             username=f"bot{bot_id}",
@@ -316,7 +319,7 @@ class ListFleet:
     async def change(self, bot_id: int, *, behaviours: Mapping[str, Any] | None) -> None:
         if self.failure is not None:
             raise self.failure
-        self._bots.register(bot_id, behaviours)
+        self._bots.register(bot_id, behaviours or {})
 
 
 class Health:

@@ -7,15 +7,14 @@ import pytest
 from fastapi import Request
 from fastapi.routing import APIRoute
 
-from api import bots, health, messages, metrics, queue
-from api.app import openapi
+from api import app, health
 from api.auth import GuardedRoute, Role, requires
 from api.errors import NotAllowed
 from api.services import Services
 from engine.errors import SettingsError
 from tests.api.fakes import ADMIN_TOKEN, BOT_TOKEN, SECRET, World, error_of
 
-ROUTERS = (messages.router, queue.router, bots.router, metrics.router, openapi)
+ROUTERS = [router for router in (*app.ROUTERS, app.openapi) if router is not health.router]
 
 
 def guarded() -> Iterator[tuple[str, str]]:

@@ -5,9 +5,11 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
+from starlette.types import Send
 from structlog.testing import capture_logs
 
 from api.errors import TABLE
+from api.incidents import Incidents
 from tests.api.fakes import ADMIN_TOKEN, BOT_TOKEN, SECRET, World, error_of
 
 
@@ -97,6 +99,34 @@ async def test_a_client_that_goes_away_is_no_incident(world: World) -> None:
 
     assert sent == []
     assert [each["event"] for each in logs] == ["request"]
+
+
+async def test_an_error_at_the_start_stops_the_start(world: World) -> None:
+    async def broken(_scope: object, _receive: object, _send: object) -> None:
+        raise Leaky
+
+    with pytest.raises(Leaky):
+        await Incidents(broken)({"type": "lifespan"}, _never, _never)
+
+
+async def test_an_answer_that_has_begun_is_not_begun_again(world: World) -> None:
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def breaks_off(_scope: object, _receive: object, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        raise Leaky
+
+    async def send(event: MutableMapping[str, Any]) -> None:
+        sent.append(event)
+
+    with capture_logs():
+        await Incidents(breaks_off)({"type": "http"}, _never, send)
+
+    assert [event.get("status") for event in sent] == [200]
+
+
+async def _never(*_: object) -> Any:
+    raise AssertionError("nobody calls this")
 
 
 async def test_the_description_names_every_route_and_its_errors(world: World) -> None:

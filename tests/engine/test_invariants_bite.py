@@ -167,7 +167,8 @@ class RecoversTooEarly(MemoryBroker):
 
 class CancelsWhatIsLeased(MemoryBroker):
     async def cancel(self, message_ids: Sequence[str]) -> list[bool]:
-        return [message_id in self._entries for message_id in message_ids]
+        cancelled = await super().cancel(message_ids)
+        return [done or message_id in self._leased for done, message_id in zip(cancelled, message_ids, strict=True)]
 
 
 class ForgetsTheTried(MemoryBroker):
