@@ -9,7 +9,9 @@ BENCHES = ("one_bot", "flooded_group", "urgent", "killed", "throttled_chat", "le
 
 
 def run() -> int:
-    failed = [name for name in BENCHES if subprocess.run([sys.executable, "-m", f"bench.{name}"], check=False).returncode]
+    failed = [
+        name for name in BENCHES if subprocess.run([sys.executable, "-m", f"bench.{name}"], check=False).returncode
+    ]
     print(f"failed: {', '.join(failed)}" if failed else "all benchmarks passed their own checks")
     return 1 if failed else 0
 

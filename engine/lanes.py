@@ -13,10 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import heappop, heappush
+from itertools import count
 
 from engine.gates import Bucket, Gate
 from engine.messages import PRIORITIES, ChatId, Outgoing, Priority
 from engine.turns import Turns
+
+
+_tick = count()
+"""Breaks ties between the keys of two owners, one of which has gone stale."""
 
 
 class Entry:
@@ -73,18 +78,18 @@ class Line:
         self.turns = Turns()
         self.turn = 0
         self.lanes = 0  # that have something waiting
-        self.ready: list[tuple[int, str, Lane]] = []
+        self.ready: list[tuple[int, str, int, Lane]] = []
         self.key: tuple[int, int] | None = None  # in ``group.ready``, while it may go
         self.wake_at_ms: int | None = None
 
     def offer(self, lane: Lane, key: tuple[int, str]) -> None:
         lane.key = key
-        heappush(self.ready, (*key, lane))
+        heappush(self.ready, (*key, next(_tick), lane))
 
     def front(self) -> Lane | None:
         ready = self.ready
         while ready:
-            turn, head_id, lane = ready[0]
+            turn, head_id, _, lane = ready[0]
             if lane.key == (turn, head_id):
                 return lane
             heappop(ready)
@@ -102,16 +107,16 @@ class Group:
         self.turns = Turns()
         self.turn = 0
         self.lines = 0  # that have something waiting
-        self.ready: list[tuple[int, int, Line]] = []
+        self.ready: list[tuple[int, int, int, Line]] = []
 
     def offer(self, line: Line) -> None:
         line.key = (line.turn, line.bot.bot_id)
-        heappush(self.ready, (*line.key, line))
+        heappush(self.ready, (*line.key, next(_tick), line))
 
     def front(self) -> Line | None:
         ready = self.ready
         while ready:
-            turn, bot_id, line = ready[0]
+            turn, bot_id, _, line = ready[0]
             if line.key == (turn, bot_id):
                 return line
             heappop(ready)

@@ -170,6 +170,7 @@ class MemoryBroker:
                 if each is not None:
                     each.take(send.counted_at_ms, send.cost)
                     each.settle(send.counted_at_ms, send.cost)
+            self._reoffer_chat(chat, now_ms)
             self._forget_later(chat, now_ms)
         for bot_id, until_ms in wait_until_ms.items():
             self._hold(self._bot(bot_id), None, until_ms, now_ms)
