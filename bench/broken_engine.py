@@ -27,5 +27,5 @@ def _bucket(limit: Limit) -> Limit:
 
 
 if __name__ == "__main__":
-    Settings.limits = _leaking  # type: ignore[method-assign]
+    Settings.limits = _leaking  # type: ignore[method-assign, assignment]
     main()

@@ -49,7 +49,7 @@ async def bench(checks: Checks, broken: bool) -> None:  # noqa: FBT001 - the har
 
 async def idle_latency_ms(telegram: RunningSimulator, tempogram: Engine) -> float:
     """Send single messages to an idle engine; the way in over HTTP, the ledger and the way out are in it."""
-    took = []
+    took: list[float] = []
     for chat in range(9_000, 9_005):
         before_ms = time.time() * 1_000
         await tempogram.submit([{"bot": "1", "chat_id": chat, "text": "idle", "priority": "high"}])

@@ -1,0 +1,195 @@
+"""What does the ledger cost?
+
+Question    How many messages a second can be written and settled, and how much later does a message leave because
+            it is in the ledger and was admitted first?
+Workload    Throughput: 20,000 messages from 200 concurrent callers, each added and then recorded as sent. Delay:
+            1,000 messages, one every 5 ms, each to its own chat, limits off, from ``Dispatcher.submit`` to the
+            moment at which the transport is called; SQLite and PostgreSQL one after the other in one run, 3 rounds.
+Measured    Wall time and CPU time of this process.
+Not measured  The database server's own CPU; a disk that must turn (SQLite: WAL, synchronous=NORMAL).
+Checked     Every message is in the ledger as sent, once. Ideal delay: 0 ms; the design allows milliseconds, not tens.
+
+    python -m bench.ledger      (PostgreSQL: TEST_POSTGRES_URL, else left out and said so)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+
+from bench.harness import Checks, main, quantile, spread
+from engine.delivery import Delivery
+from engine.dispatcher import Dispatcher
+from engine.expiry import Expiry
+from engine.ids import Ids
+from engine.limits import Limit, Limits
+from engine.memory_broker import MemoryBroker
+from engine.memory_results import MemoryResults
+from engine.messages import Lease, Outgoing, Status
+from engine.outcomes import Answer, Sent
+from engine.ports import Record, SystemClock
+from engine.retry import RetryPolicy
+from engine.worker import Worker
+from storage.database import Database
+from storage.history import History
+from storage.ledger import SqlLedger
+
+POSTGRES_URL = os.environ.get("TEST_POSTGRES_URL", "postgresql+asyncpg://postgres@127.0.0.1:5432/postgres")
+ROUNDS, MESSAGES, CALLERS = 3, 20_000, 200
+DIRECT, EVERY_S = 1_000, 0.005
+NO_LIMITS = Limits(
+    ceiling=Limit(0, 1_000), bot=Limit(0, 1_000), chat=Limit(0, 1_000), group=Limit(0, 1_000), chat_cap=0, bot_cap=0
+)
+PARAMS = b'{"text":"' + b"x" * 280 + b'"}'
+
+
+class InstantTransport:
+    """Notes when it was called, and answers at once."""
+
+    def __init__(self, clock: SystemClock) -> None:
+        self.called_s: dict[str, float] = {}
+        self._clock = clock
+
+    async def send(self, lease: Lease) -> Answer:
+        self.called_s[lease.message.id] = time.perf_counter()
+        return Answer(Sent(1), self._clock())
+
+
+async def bench(checks: Checks, broken: bool) -> None:  # noqa: ARG001, FBT001 - nothing here can leak
+    for name, opened in (("SQLite", sqlite), ("PostgreSQL", postgres)):
+        rates, cpu_us, medians, p99s = [], [], [], []
+        for _ in range(ROUNDS):
+            async with opened() as database:
+                if database is None:
+                    print(f"  {name}: no server at TEST_POSTGRES_URL; left out")
+                    break
+                rate, each_us = await throughput(database)
+                rates.append(rate)
+                cpu_us.append(each_us)
+                delays_ms = await delays(database)
+                medians.append(statistics.median(delays_ms))
+                p99s.append(quantile(delays_ms, 0.99))
+                counts = await History(database).counts_by_status()
+                checks.that(
+                    counts.get(Status.SENT) == MESSAGES + DIRECT,
+                    f"{name}: every message is in the ledger as sent, once",
+                )
+        if rates:
+            print(
+                f"  {name}: written and settled {spread(rates, '/s', digits=0)}; CPU {spread(cpu_us, 'us', digits=0)}"
+            )
+            print(
+                f"  {name}: added delay, median {spread(medians, 'ms', digits=2)}, p99 {spread(p99s, 'ms', digits=2)}"
+            )
+            checks.that(statistics.median(medians) < 10, f"{name}: the median delay is milliseconds, not tens")
+
+
+async def throughput(database: Database) -> tuple[float, float]:
+    """Return messages a second, and CPU microseconds of this process for each."""
+    ledger, ids, clock = SqlLedger(database), Ids(), SystemClock()
+
+    async def caller(number: int) -> None:
+        for turn in range(MESSAGES // CALLERS):
+            message = outgoing(ids.new(clock()), number * 1_000 + turn, clock())
+            await ledger.add([message])
+            await ledger.record([sent(message, clock())])
+
+    cpu_s, wall_s = time.process_time(), time.perf_counter()
+    await asyncio.gather(*(caller(number) for number in range(CALLERS)))
+    cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
+    return MESSAGES / wall_s, cpu_s / MESSAGES * 1e6
+
+
+async def delays(database: Database) -> list[float]:
+    """Return how much later, ms, each message left than it was submitted."""
+    clock, ids = SystemClock(), Ids()
+    ledger, results, transport = SqlLedger(database), MemoryResults(), InstantTransport(clock)
+    broker = MemoryBroker(NO_LIMITS, clock=clock, lease_ms=30_000)
+    delivery = Delivery(
+        transport=transport,
+        ledger=ledger,
+        broker=broker,
+        results=results,
+        retries=RetryPolicy(),
+        retry_after_ms_max=300_000,
+        clock=clock,
+    )
+    expiry = Expiry(ledger=ledger, results=results, clock=clock)
+    worker = Worker(
+        broker=broker, delivery=delivery, expiry=expiry, worker_id="w", slots=100, lease_ms=30_000, clock=clock
+    )
+    dispatcher = Dispatcher(ledger=ledger, broker=broker, worker=worker)
+    loop = asyncio.create_task(worker.run())
+    submitted_s: dict[str, float] = {}
+    for chat in range(1, DIRECT + 1):
+        message = outgoing(ids.new(clock()), chat, clock())
+        submitted_s[message.id] = time.perf_counter()
+        await dispatcher.submit([message])
+        await asyncio.sleep(EVERY_S)
+    await asyncio.sleep(0.1)
+    worker.stop()
+    await loop
+    return [(transport.called_s[message_id] - at_s) * 1_000 for message_id, at_s in submitted_s.items()]
+
+
+def outgoing(message_id: str, chat: int, now_ms: int) -> Outgoing:
+    return Outgoing(id=message_id, bot_id=1, chat_id=chat, method="sendMessage", params=PARAMS, submitted_at_ms=now_ms)
+
+
+def sent(message: Outgoing, now_ms: int) -> Record:
+    return Record(
+        message_id=message.id,
+        bot_id=1,
+        chat_id=message.chat_id,
+        cost=1,
+        status=Status.SENT,
+        attempt=1,
+        recorded_at_ms=now_ms,
+        outcome="sent",
+        started_at_ms=now_ms,
+        counted_at_ms=now_ms,
+        telegram_message_id=1,
+    )
+
+
+@asynccontextmanager
+async def sqlite() -> AsyncIterator[Database | None]:
+    with tempfile.TemporaryDirectory() as folder:
+        database = await Database.open(f"sqlite:///{Path(folder) / 'bench.db'}")
+        try:
+            yield database
+        finally:
+            await database.close()
+
+
+@asynccontextmanager
+async def postgres() -> AsyncIterator[Database | None]:
+    """Open a database of our own making, and drop exactly that one."""
+    plain_url = POSTGRES_URL.replace("postgresql+asyncpg", "postgresql")
+    try:
+        server = await asyncpg.connect(plain_url, timeout=5)
+    except (OSError, asyncpg.PostgresError, TimeoutError):
+        yield None
+        return
+    name = f"bench_{secrets.token_hex(6)}"
+    await server.execute(f"CREATE DATABASE {name}")
+    database = await Database.open(f"{POSTGRES_URL.rpartition('/')[0]}/{name}")
+    try:
+        yield database
+    finally:
+        await database.close()
+        await server.execute(f"DROP DATABASE {name}")
+        await server.close()
+
+
+if __name__ == "__main__":
+    main("What does the ledger cost?", bench)
