@@ -28,7 +28,7 @@ async def bench(checks: Checks, broken: bool) -> None:  # noqa: FBT001 - the har
         flood = [{"bot": "1", "chat_id": GROUP, "text": f"flood #{number}"} for number in range(FLOOD)]
         private = [{"bot": "1", "chat_id": chat, "text": f"hello {chat}"} for chat in range(1, CHATS + 1)]
         await tempogram.submit([*flood, *private])
-        await tempogram.drained(within_s=120)
+        checks.that(await tempogram.drained(within_s=120), "the queue is empty again within 120 s")
         report = await telegram.report()
         arrivals = accepted(await telegram.calls())
     last_s = (max(call["at_ms"] for call in arrivals if call["chat_id"] > 0) - arrivals[0]["at_ms"]) / 1_000

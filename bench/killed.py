@@ -48,7 +48,7 @@ async def killed_while_sending(checks: Checks, telegram: RunningSimulator, tempo
     await tempogram.process.wait()
     before = len(accepted(await telegram.calls()))
     await tempogram.start()
-    await tempogram.drained(within_s=90)
+    checks.that(await tempogram.drained(within_s=90), "the queue is empty again within 90 s")
     report = await telegram.report()
     calls = accepted(await telegram.calls())
     texts = {call["text"] for call in calls}
@@ -70,9 +70,9 @@ async def killed_before_handling(checks: Checks, telegram: RunningSimulator, tem
     await tempogram.process.wait()
     before = len(accepted(await telegram.calls()))
     await tempogram.start()
-    await tempogram.drained(within_s=60)
+    checks.that(await tempogram.drained(within_s=60), "the queue is empty again within 60 s")
     await asyncio.sleep(1)
-    await tempogram.drained(within_s=60)
+    checks.that(await tempogram.drained(within_s=60), "the queue is empty again within 60 s")
     answers = [call["text"] for call in accepted(await telegram.calls())]
     print(f"  killed after {before} answers to {UPDATES} updates")
     checks.that(before < UPDATES, "killed before everything was answered")

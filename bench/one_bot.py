@@ -28,7 +28,7 @@ async def bench(checks: Checks, broken: bool) -> None:  # noqa: FBT001 - the har
     ):
         messages = [{"bot": "1", "chat_id": chat, "text": f"hello {chat}"} for chat in range(1, CHATS + 1)]
         await tempogram.submit(messages)
-        await tempogram.drained(within_s=60)
+        checks.that(await tempogram.drained(within_s=60), "the queue is empty again within 60 s")
         report = await telegram.report()
         arrivals = [call["at_ms"] for call in accepted(await telegram.calls())]
     last_s = (arrivals[-1] - arrivals[0]) / 1_000

@@ -44,7 +44,7 @@ async def one_throttled(checks: Checks, telegram: RunningSimulator, tempogram: E
         submitted_ms[text] = time.time() * 1_000
         await tempogram.submit([message(1, chat, text)])
         await asyncio.sleep(max(0.0, EVERY_S - (time.time() - submitted_ms[text] / 1_000)))
-    await tempogram.drained(within_s=30)
+    checks.that(await tempogram.drained(within_s=30), "the queue is empty again within 30 s")
     calls = await telegram.calls()
     held = [call for call in calls if call["chat_id"] == THROTTLED]
     others = [call["wall_ms"] - submitted_ms[call["text"]] for call in accepted(calls) if call["text"] in submitted_ms]
@@ -65,7 +65,7 @@ async def three_in_order(checks: Checks, telegram: RunningSimulator, tempogram: 
         Fault(kind="429", bot_id=2, chat_id=chat, times=1, retry_after_s=1),
     )
     await tempogram.submit([message(2, chat, f"three #{number}") for number in (1, 2, 3)])
-    await tempogram.drained(within_s=60)
+    checks.that(await tempogram.drained(within_s=60), "the queue is empty again within 60 s")
     calls = [call for call in await telegram.calls() if call["chat_id"] == chat]
     texts = [call["text"] for call in accepted(calls)]
     print(f"  answers {[call['code'] for call in calls]}; arrived: {', '.join(texts)}")

@@ -88,4 +88,4 @@ def greet(built: Program, listener: socket.socket, simulator: RunningSimulator |
     given = "$ADMIN_TOKEN" if built.settings.admin_token.get_secret_value() else f"$(cat {token_file})"
     typer.echo(f'  the queue    curl -H "Authorization: Bearer {given}" {address}/queue/stats')
     typer.echo(f'  metrics      curl -H "Authorization: Bearer {given}" {address}/metrics')
-    typer.echo(f"  the API      {address}/docs")
+    typer.echo(f'  the API      curl -H "Authorization: Bearer {given}" {address}/openapi.json')

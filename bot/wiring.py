@@ -39,6 +39,7 @@ from engine.memory_broker import MemoryBroker
 from engine.memory_results import MemoryResults
 from engine.metrics import Metrics, ObservedBroker, ObservedTransport
 from engine.ports import Broker, Clock, Ledger, SystemClock, Transport
+from engine.reconciler import Reconciler
 from engine.recoverer import Recoverer
 from engine.start import rebuild
 from engine.worker import Worker
@@ -56,6 +57,9 @@ HANDLERS_MAX = 200
 
 UPDATES_WAITING_MAX = 20_000
 """Updates that may wait for a handler before the webhook asks Telegram to come again. A guess."""
+
+RECONCILE_MS = 5_000
+"""Between two pages of the slow comparison of ledger and schedule. A guess."""
 
 SHUTDOWN_S = 10.0
 """How long handlers and calls under way may take to end after the signal."""
@@ -93,6 +97,7 @@ class Program:
     composer: MethodComposer
     worker: Worker
     recoverer: Recoverer
+    reconciler: Reconciler
     pool: Pool
     http: aiohttp.ClientSession
     loops: Loops
@@ -203,6 +208,7 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
                 interval_ms=settings.lease_ms // 2,
                 clock=clock,
             ),
+            reconciler=Reconciler(ledger=ledger, broker=broker, interval_ms=RECONCILE_MS, clock=clock),
             pool=pool,
             http=http,
             loops=loops,
@@ -212,7 +218,7 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
 @asynccontextmanager
 async def running(built: Program) -> AsyncIterator[None]:
     """Send and handle until the block ends; then finish what is under way, at most ``SHUTDOWN_S``."""
-    worker, recoverer = built.loops.start(built.worker.run(), built.recoverer.run())
+    worker, *others = built.loops.start(built.worker.run(), built.recoverer.run(), built.reconciler.run())
     try:
         for token in built.settings.bot_tokens:
             await add_bot(built.fleet, token.get_secret_value())
@@ -220,7 +226,8 @@ async def running(built: Program) -> AsyncIterator[None]:
         log.info("started", bots=len(built.fleet.bot_ids), resumed_updates=resumed)
         yield
     finally:
-        recoverer.cancel()
+        for other in others:
+            other.cancel()
         try:
             async with asyncio.timeout(SHUTDOWN_S):
                 await built.pool.drain()

@@ -7,6 +7,6 @@ Read in this order:
     retry                        how long a failed message waits
     ports/                       what the engine needs of the world: broker, transport, ledger, results, clock
     dispatcher, worker           the two doors to ``delivery``, which sends one message
-    recoverer, start             lost leases; the schedule rebuilt from the ledger
+    recoverer, reconciler, start lost leases; ledger and schedule compared; the schedule rebuilt from the ledger
     memory_broker                the queue of one process, with ``lanes`` and ``timers`` beside it
 """

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
+import structlog
+
 from engine.batches import batches
-from engine.errors import QueueFull
+from engine.errors import BrokerUnavailable, QueueFull
 from engine.messages import Outgoing
-from engine.ports import Accepted, Broker, Known, Leased, Ledger, Refused
+from engine.ports import Accepted, Admission, Broker, Known, Leased, Ledger, Refused, Verdict
 from engine.ports.broker import BATCH_MAX
 from engine.worker import Worker
+
+log = structlog.get_logger()
 
 Submission = Accepted | Known | QueueFull
 
@@ -32,33 +37,42 @@ class Dispatcher:
 
         Raises:
             LedgerError: Nothing was accepted.
-            BrokerUnavailable: Accepted all the same: the ledger has them, and the schedule is rebuilt from it.
         """
         answers: list[Submission] = list(await self._ledger.add(messages))
         places = [place for place, answer in enumerate(answers) if isinstance(answer, Accepted)]
         for batch in batches(places, BATCH_MAX):
             for place, refused in await self._admit(messages, batch):
                 answers[place] = QueueFull(refused.bot_id, refused.chat_id, refused.cap)
+            if len(places) > BATCH_MAX:
+                await asyncio.sleep(0)  # 10,000 at once would keep everybody else from their turn
         return answers
 
     async def _admit(self, messages: Sequence[Outgoing], places: Sequence[int]) -> list[tuple[int, Refused]]:
         batch = [messages[place] for place in places]
-        worker_id = self._worker.worker_id if self._worker else ""
+        verdicts = await self._schedule(batch)
+        refused = [
+            (place, verdict) for place, verdict in zip(places, verdicts, strict=False) if isinstance(verdict, Refused)
+        ]
+        if refused:
+            await self._ledger.discard([messages[place].id for place, _ in refused])
+        return refused
+
+    async def _schedule(self, batch: Sequence[Outgoing]) -> Sequence[Verdict]:
+        """Admit a batch, and send at once what may go. No verdicts if the broker is away: the ledger has them all."""
         reserved = self._worker.reserve(len(batch)) if self._worker else 0
-        leased = Leased()
+        admission = Admission((), Leased())
         try:
-            admission = await self._broker.admit(batch, worker_id=worker_id, slots=reserved)
-            leased = admission.leased
+            admission = await self._broker.admit(batch, worker_id=self._worker_id, slots=reserved)
+        except BrokerUnavailable as error:
+            log.warning("accepted, to be scheduled later", messages=len(batch), error=str(error))
         finally:
             if self._worker:
-                await self._worker.accept(leased, reserved=reserved)
-        refused = [
-            (place, verdict)
-            for place, verdict in zip(places, admission.verdicts, strict=True)
-            if isinstance(verdict, Refused)
-        ]
-        await self._ledger.discard([messages[place].id for place, _ in refused])
-        return refused
+                await self._worker.accept(admission.leased, reserved=reserved)
+        return admission.verdicts
+
+    @property
+    def _worker_id(self) -> str:
+        return self._worker.worker_id if self._worker else ""
 
     async def readmit(self, messages: Sequence[Outgoing]) -> None:
         """Schedule messages that the ledger has accepted before (a replay), whatever the caps say."""

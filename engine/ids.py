@@ -27,3 +27,12 @@ class Ids:
         else:
             self._count += 1
         return f"{self._at_ms:012x}{self._count:06x}{self._process:08x}"
+
+
+def earliest(at_ms: int) -> str:
+    """Return what sorts before every id made at or after a time, and after every one made before it.
+
+    >>> earliest(1_700_000_000_000) <= Ids().new(1_700_000_000_000)
+    True
+    """
+    return f"{at_ms:012x}"

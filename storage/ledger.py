@@ -43,6 +43,20 @@ class SqlLedger:
         async with self._database.reading() as connection:
             return [outgoing(row) for row in await connection.execute(page)]
 
+    async def open_ids(self, *, after_id: str, before_id: str, limit: int) -> list[str]:
+        is_meant = messages.c.id > after_id, messages.c.id < before_id, messages.c.status == Status.QUEUED.value
+        page = select(messages.c.id).where(MESSAGE_IS_OPEN, *is_meant).order_by(messages.c.id).limit(limit)
+        async with self._database.reading() as connection:
+            return list((await connection.execute(page)).scalars())
+
+    async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
+        if not message_ids:
+            return []
+        is_meant = messages.c.id.in_(message_ids), messages.c.status == Status.QUEUED.value
+        async with self._database.reading() as connection:
+            rows = await connection.execute(with_payloads().where(MESSAGE_IS_OPEN, *is_meant).order_by(messages.c.id))
+            return [outgoing(row) for row in rows]
+
     async def settle_interrupted(self, now_ms: int) -> list[PastSend]:
         return await self._database.write_alone(lambda connection: _settle_interrupted(connection, now_ms))
 

@@ -90,6 +90,12 @@ class Ledger(Protocol):
     async def open_messages(self, *, after_id: str, limit: int) -> list[Outgoing]:
         """Return queued messages in the order of their ids, ``limit`` a page, with the attempts they spent."""
 
+    async def open_ids(self, *, after_id: str, before_id: str, limit: int) -> list[str]:
+        """Return the ids of queued messages between two ids, in order, ``limit`` a page."""
+
+    async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
+        """Return those of them that are queued, as ``open_messages`` does."""
+
     async def settle_interrupted(self, now_ms: int) -> list[PastSend]:
         """Make every ``sending`` message ``uncertain``; only at a start, when none can be.
 

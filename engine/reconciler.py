@@ -1,0 +1,64 @@
+"""Compares the ledger with the schedule, slowly and always: what one has and the other forgot goes on.
+
+A message can be in the ledger alone when a process failed between the two: after the
+ledger's commit and before the admission, or after a cancellation that the ledger
+could not record. Settling follows the ledger's commit, so what is open there after
+it was read twice was never settled, and nothing is sent twice by this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from engine.batches import batches
+from engine.ids import earliest
+from engine.ports import Broker, Clock, Ledger
+from engine.ports.broker import BATCH_MAX
+
+log = structlog.get_logger()
+
+PAGE = 1_000
+"""Ids compared at a time: a few milliseconds of work."""
+
+SETTLED_AFTER_MS = 30_000
+"""A message that is younger may still be on its way from the one to the other. From the design."""
+
+
+class Reconciler:
+    """Looks at one page every ``interval_ms``, and begins again at the oldest after the last."""
+
+    def __init__(self, *, ledger: Ledger, broker: Broker, interval_ms: int, clock: Clock) -> None:
+        self._ledger = ledger
+        self._broker = broker
+        self._interval_ms = interval_ms
+        self._clock = clock
+        self._after_id = ""
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval_ms / 1_000)
+            try:
+                await self.reconcile_page()
+            except Exception:
+                log.exception("reconciling failed")
+
+    async def reconcile_page(self) -> int:
+        """Compare the next page, and return how many messages were scheduled again."""
+        before_id = earliest(self._clock() - SETTLED_AFTER_MS)
+        ids = await self._ledger.open_ids(after_id=self._after_id, before_id=before_id, limit=PAGE)
+        self._after_id = ids[-1] if len(ids) == PAGE else ""
+        forgotten = [each for batch in batches(ids, BATCH_MAX) for each in await self._unknown(batch)]
+        # Read again: one that was settled between the two looks is open no more.
+        messages = await self._ledger.open_among(forgotten)
+        for batch in batches(messages, BATCH_MAX):
+            await self._broker.admit(batch, worker_id="", slots=0, capped=False)
+        if messages:
+            log.warning("scheduled again", messages=len(messages))
+        return len(messages)
+
+    async def _unknown(self, ids: Sequence[str]) -> list[str]:
+        known = await self._broker.knows(ids)
+        return [message_id for message_id, is_known in zip(ids, known, strict=True) if not is_known]
