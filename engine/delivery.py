@@ -8,12 +8,11 @@ Each step takes the attempt and returns it with one thing more known.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 import structlog
 
-from engine.errors import LedgerError
+from engine.insist import Sleep, insist
 from engine.messages import (
     Again,
     Done,
@@ -43,9 +42,6 @@ from engine.ports import Broker, Clock, Fault, Ledger, Record, Result, Results, 
 from engine.retry import RetryPolicy
 
 log = structlog.get_logger()
-
-RECORD_AGAIN_S = 1.0
-"""How long we wait for a ledger that refuses; meanwhile the worker's heartbeat keeps the lease. A guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +82,7 @@ class Delivery:
         retries: RetryPolicy,
         retry_after_ms_max: int,
         clock: Clock,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._transport = transport
         self._ledger = ledger
@@ -101,7 +97,7 @@ class Delivery:
         """Send one message and see it to its end, or back into its lane."""
         attempt = Attempt(lease, self._clock())
         if lease.message.guarantee is Guarantee.AT_MOST_ONCE:
-            await self._ledger.mark_sending([lease.message.id])
+            await insist(lambda: self._ledger.mark_sending([lease.message.id]), sleep=self._sleep)
         return await self.conclude(replace(attempt, answer=await self._transport.send(lease)))
 
     async def conclude(self, attempt: Attempt) -> Outcome:
@@ -144,12 +140,7 @@ class Delivery:
 
     async def _record(self, attempt: Attempt) -> None:
         record = record_of(attempt, self._clock())
-        while True:
-            try:
-                return await self._ledger.record([record])
-            except LedgerError as error:
-                log.warning("outcome not recorded yet", message_id=record.message_id, error=str(error))
-                await self._sleep(RECORD_AGAIN_S)
+        await insist(lambda: self._ledger.record([record]), sleep=self._sleep)
 
     async def _settle(self, attempt: Attempt) -> None:
         assert attempt.ruling is not None, "ruled before it is settled"  # noqa: S101
@@ -162,13 +153,13 @@ class Delivery:
             self._tell(attempt, hold)
         bot_holds = [hold for hold in settled.holds if hold.chat_id is None]
         if bot_holds:
-            await self._ledger.record_holds(bot_holds)
+            await insist(lambda: self._ledger.record_holds(bot_holds), sleep=self._sleep)
         if isinstance(attempt.ruling.then, PauseBot):
             await self._pause(attempt)
 
     async def _pause(self, attempt: Attempt) -> None:
         bot_id = attempt.lease.message.bot_id
-        await self._ledger.pause(bot_id, paused=True)
+        await insist(lambda: self._ledger.pause(bot_id, paused=True), sleep=self._sleep)
         log.error("alert", kind="token_revoked", bot_id=bot_id, way_out="give the bot a valid token, then resume it")
 
     def _tell(self, attempt: Attempt, hold: Hold) -> None:

@@ -67,7 +67,7 @@ class Dispatcher:
             log.warning("accepted, to be scheduled later", messages=len(batch), error=str(error))
         finally:
             if self._worker:
-                await self._worker.accept(admission.leased, reserved=reserved)
+                self._worker.accept(admission.leased, reserved=reserved)
         return admission.verdicts
 
     @property

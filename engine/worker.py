@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import structlog
 
@@ -44,7 +45,7 @@ class Worker:
         self._free = slots
         self._lease_ms = lease_ms
         self._clock = clock
-        self._in_hand: dict[str, Lease] = {}
+        self._in_hand: dict[int, Lease] = {}  # by its number: one message may be leased again while it hangs here
         self._tasks: set[asyncio.Task[None]] = set()
         self._slot_freed = asyncio.Event()
         self._nap: asyncio.Task[None] | None = None
@@ -56,15 +57,19 @@ class Worker:
         self._free -= reserved
         return reserved
 
-    async def accept(self, leased: Leased, *, reserved: int) -> None:
-        """Send what was leased, each in a task of its own, and record what expired."""
+    def accept(self, leased: Leased, *, reserved: int) -> None:
+        """Send what was leased, and record what expired, each in a task of its own."""
         self._give_back(reserved - len(leased.leases))
         for lease in leased.leases:
-            self._in_hand[lease.message.id] = lease
-            task = asyncio.create_task(self._deliver(lease))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        await self._expiry.record(leased.expired)
+            self._in_hand[lease.number] = lease
+            self._start(self._deliver(lease))
+        if leased.expired:
+            self._start(self._expiry.record(leased.expired))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def run(self) -> None:
         """Work until ``stop``; what is in hand then is finished."""
@@ -91,7 +96,7 @@ class Worker:
             log.exception("lease failed", worker_id=self.worker_id)
             self._give_back(reserved)
             return self._clock() + PAUSE_AFTER_ERROR_MS
-        await self.accept(leased, reserved=reserved)
+        self.accept(leased, reserved=reserved)
         return leased.wake_at_ms
 
     async def _rest(self, wake_at_ms: int | None) -> None:
@@ -101,9 +106,11 @@ class Worker:
         self._slot_freed.clear()
         waking = self._broker.wait(wake_at_ms) if self._free else self._slot()
         self._nap = asyncio.create_task(waking)
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._nap
-        self._nap = None
+        # Waited for, not awaited: ``stop`` cancels the nap, which is none of this loop's own cancellation.
+        try:
+            await asyncio.wait([self._nap])
+        finally:
+            self._nap.cancel()
 
     async def _slot(self) -> None:
         await self._slot_freed.wait()
@@ -115,7 +122,7 @@ class Worker:
             # Nothing is settled: the lease runs out, and the recoverer decides.
             log.exception("delivery failed", message_id=lease.message.id)
         finally:
-            del self._in_hand[lease.message.id]
+            del self._in_hand[lease.number]
             self._give_back(1)
 
     def _give_back(self, slots: int) -> None:
@@ -128,4 +135,10 @@ class Worker:
         while True:
             await asyncio.sleep(self._lease_ms / 3_000)
             for leases in batches(list(self._in_hand.values()), BATCH_MAX):
-                await self._broker.extend(leases, by_ms=self._lease_ms)
+                await self._extend(leases)
+
+    async def _extend(self, leases: Sequence[Lease]) -> None:
+        try:
+            await self._broker.extend(leases, by_ms=self._lease_ms)
+        except Exception:
+            log.exception("leases not extended", worker_id=self.worker_id, leases=len(leases))
