@@ -7,20 +7,25 @@ https://github.com/tdlib/telegram-bot-api
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
 import msgspec
 
 from engine.outcomes import Failed, Migrated, Outcome, Rejected, Revoked, Sent, Throttled, Uncertain
 
-_HIDDEN_429 = re.compile(r"Too Many Requests: retry after (\d+)")
+_HIDDEN_429 = re.compile(r"Too Many Requests: retry after ([0-9]{1,9})")
 """A 429 inside a 400, seen with albums: ``failed to send message #1 with the error message "Too Many …"``."""
 
 RETRY_AFTER_S = 1
 """When a 429 does not say how long."""
 
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are no JSON of the expected form."""
+
+
 class _Parameters(msgspec.Struct):
-    retry_after: int | None = None
+    retry_after: Annotated[int, msgspec.Meta(ge=0, lt=10**9)] | None = None
     migrate_to_chat_id: int | None = None
 
 
@@ -58,7 +63,7 @@ def classify(status: int, body: bytes) -> Outcome:
     """
     try:
         answer = _decode_answer(body)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return _nonsense(status)
     if answer.ok:
         return _sent(answer, body)
@@ -86,7 +91,7 @@ def _first_message(result: bytes) -> _Message:
         if result.startswith(b"["):
             return next(iter(_decode_messages(result)), _Message())
         return _decode_message(result) if result.startswith(b"{") else _Message()
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return _Message()  # a list of something else: done all the same
 
 

@@ -12,7 +12,7 @@ import structlog
 from aiogram import Bot
 from aiogram.client.default import DefaultBotProperties
 from aiogram.client.session.base import BaseSession
-from aiogram.exceptions import TelegramAPIError, TelegramNotFound, TelegramUnauthorizedError
+from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramNotFound, TelegramUnauthorizedError
 from aiogram.types import User
 
 from api.ports import Refusal, TelegramUnreachable, UnknownToken
@@ -138,7 +138,7 @@ class Fleet:
             raise UnknownToken(
                 f"Telegram does not know the token of bot {token.partition(':')[0]}; @BotFather has the valid one"
             ) from None
-        except TelegramAPIError as error:
+        except (TelegramAPIError, ClientDecodeError) as error:
             raise TelegramUnreachable(
                 f"Telegram could not be asked about bot {token.partition(':')[0]} ({type(error).__name__}); try again"
             ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from bot.addressed import priority_of
 from bot.fleet import Fleet
 from bot.methods import COUNTED, AnyMethod
 from bot.origin import Origin
-from bot.pool import Pool
+from bot.pool import Pool, is_ending
 from bot.repair import fill_in
 from bot.session import Gateway
 from engine.errors import BrokerUnavailable, LedgerError
@@ -78,6 +79,11 @@ class UpdateIntake:
             await self._updates.mark_handled([(bot_id, update_id)], now_ms=self._clock())
         except (LedgerError, BrokerUnavailable) as error:
             log.warning("update stays received", bot_id=bot_id, update_id=update_id, error=str(error))
+        except asyncio.CancelledError:
+            if is_ending():
+                raise
+            log.warning("handler was cancelled from within", bot_id=bot_id, update_id=update_id)
+            await self._give_up(bot_id, update_id, asyncio.CancelledError.__name__)
         except Exception as error:
             reason = _shape(error) if isinstance(error, ValidationError) else type(error).__name__
             log.exception("handler failed", bot_id=bot_id, update_id=update_id, reason=reason)

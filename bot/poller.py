@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from api.ports import Intake, IntakeFull, Refusal
+from bot.classify import UNREADABLE
 from engine.errors import LedgerError
 
 log = structlog.get_logger()
@@ -58,7 +59,7 @@ class Poller:
         while True:
             try:
                 await self.poll_once()
-            except (TimeoutError, aiohttp.ClientError, OSError, LedgerError, IntakeFull, msgspec.MsgspecError) as error:
+            except (TimeoutError, aiohttp.ClientError, OSError, LedgerError, IntakeFull, *UNREADABLE) as error:
                 # The text of aiohttp's errors may hold the address, and that holds the token.
                 log.warning("poll failed", bot_id=self._bot_id, reason=type(error).__name__)
                 await asyncio.sleep(REST_S)

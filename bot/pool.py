@@ -6,6 +6,10 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 
+import structlog
+
+log = structlog.get_logger()
+
 Job = Callable[[], Awaitable[None]]
 
 
@@ -48,5 +52,23 @@ class Pool:
             async with self._places:
                 job = jobs.popleft()
                 self._waiting -= 1
-                await job()
+                await self._do(job)
         del self._jobs[key]
+
+    @staticmethod
+    async def _do(job: Job) -> None:
+        """Run one job; whatever it raises, those behind it have their turn."""
+        try:
+            await job()
+        except asyncio.CancelledError:
+            if is_ending():
+                raise
+            log.warning("job was cancelled from within")
+        except Exception:
+            log.exception("job failed")
+
+
+def is_ending() -> bool:
+    """Tell whether this very task is cancelled, and not only something that it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -12,6 +12,9 @@ import uvicorn
 
 from api.app import App
 
+GRACE_S = 5
+"""How long a request that waits for its message may hold up the end."""
+
 
 class Server(uvicorn.Server):
     """uvicorn, but for its signals: it would raise them again and end the process before our own work is done."""
@@ -42,7 +45,14 @@ class Server(uvicorn.Server):
 def server(app: App) -> Server:
     """Return a server without an access log: a webhook's path holds a token."""
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, http="httptools", ws="none", lifespan="off", server_header=False
+        app,
+        log_config=None,
+        access_log=False,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
     )
     return Server(config)
 

@@ -15,7 +15,13 @@ from typing import Any, Protocol, cast
 
 from aiogram import Bot
 from aiogram.client.session.base import BaseSession
-from aiogram.exceptions import TelegramAPIError, TelegramBadRequest, TelegramForbiddenError, TelegramNotFound
+from aiogram.exceptions import (
+    TelegramAPIError,
+    TelegramBadRequest,
+    TelegramEntityTooLarge,
+    TelegramForbiddenError,
+    TelegramNotFound,
+)
 from aiogram.methods import TelegramMethod
 from aiogram.methods.base import TelegramType
 from aiogram.types import Chat, Message, MessageId
@@ -139,11 +145,14 @@ def install(gateway: Gateway) -> Callable[[], None]:
     """Put our session under every ``Bot`` from now on; returns what takes it away again."""
 
     def get(bot: Bot) -> BaseSession:
-        return cast("BaseSession", bot.__dict__["_tempogram_session"])
+        session: BaseSession = bot.__dict__["session"]
+        if not isinstance(session, EngineSession):  # built before
+            put(bot, session)
+        return cast("BaseSession", bot.__dict__["session"])
 
     def put(bot: Bot, session: BaseSession) -> None:
         wrapped = session if isinstance(session, EngineSession) else EngineSession(session, gateway)
-        bot.__dict__["_tempogram_session"] = wrapped
+        bot.__dict__["session"] = wrapped  # where aiogram has it, so that the bot works when we are gone
 
     setattr(Bot, "session", property(get, put))  # noqa: B010 - aiogram declares it on the instance only
 
@@ -170,6 +179,8 @@ def refusal(method: AnyMethod, result: Result) -> Exception:
             return TelegramForbiddenError(method, reason)
         case Rejected(404, reason):
             return TelegramNotFound(method, reason)
+        case Rejected(413, reason):
+            return TelegramEntityTooLarge(method, reason)
         case Rejected(400, reason):
             return TelegramBadRequest(method, reason)
         case outcome:

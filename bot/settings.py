@@ -17,7 +17,7 @@ class Settings(BaseSettings):
     """Every environment variable. ``.env.example`` lists the same ones, in this order."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=False
+        env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True, allow_inf_nan=False
     )
 
     telegram_api_url: str = Field("https://api.telegram.org", description="Where the Bot API is.")

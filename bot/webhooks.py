@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 import structlog
-from aiogram.exceptions import TelegramAPIError
+from aiogram.exceptions import ClientDecodeError, TelegramAPIError
 
 from bot.fleet import Fleet
 
@@ -35,7 +35,7 @@ class Webhooks:
         url = f"{self._public_url}/webhook/telegram/{bot.token}"
         try:
             await bot.set_webhook(url, secret_token=secret, max_connections=CONNECTIONS_MAX)
-        except TelegramAPIError as error:
+        except (TelegramAPIError, ClientDecodeError) as error:
             log.warning("webhook not set", bot_id=bot_id, reason=type(error).__name__)
             return False
         return True

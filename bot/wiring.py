@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -48,6 +49,7 @@ from storage.database import Database
 from storage.history import History
 from storage.keys import Seal, secret_key
 from storage.ledger import SqlLedger
+from storage.sole_use import sole_use
 from storage.updates import Updates
 
 log = structlog.get_logger()
@@ -109,10 +111,10 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
     refuse_redis(settings)
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        seal = Seal(secret_key(settings.secret_key.get_secret_value(), path=settings.data_dir / "secret_key"))
-        token, token_is_new = admin_token(
-            settings.admin_token.get_secret_value(), path=settings.data_dir / "admin_token"
-        )
+        with _usable(settings.data_dir) as data_dir:
+            seal = Seal(secret_key(settings.secret_key.get_secret_value(), path=data_dir / "secret_key"))
+            token, token_is_new = admin_token(settings.admin_token.get_secret_value(), path=data_dir / "admin_token")
+        await stack.enter_async_context(sole_use(database_url(settings)))
         database = await Database.open(database_url(settings))
         stack.push_async_callback(database.close)
         connector = aiohttp.TCPConnector(limit=settings.telegram_connections + len(settings.bot_tokens) + 16)
@@ -274,6 +276,22 @@ def telegram_transport(settings: Settings, http: aiohttp.ClientSession, fleet: F
 
 def database_url(settings: Settings) -> str:
     return settings.database_url or f"sqlite+aiosqlite:///{settings.data_dir}/tempogram.db"
+
+
+@contextmanager
+def _usable(data_dir: Path) -> Iterator[Path]:
+    """Lend the directory that holds the keys.
+
+    Raises:
+        SettingsError: It cannot be made, read or written.
+    """
+    try:
+        yield data_dir
+    except OSError as error:
+        raise SettingsError(
+            f"DATA_DIR is {str(data_dir)!r}, which cannot be used ({error.strerror or error}); set it to a directory "
+            "that this user may write"
+        ) from None
 
 
 def refuse_redis(settings: Settings) -> None:

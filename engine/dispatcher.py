@@ -26,6 +26,7 @@ class Dispatcher:
         self._ledger = ledger
         self._broker = broker
         self._worker = worker
+        self._under_way: set[asyncio.Task[list[Submission]]] = set()
 
     async def submit(self, messages: Sequence[Outgoing]) -> list[Submission]:
         """Accept messages; one answer each, in their order.
@@ -38,6 +39,13 @@ class Dispatcher:
         Raises:
             LedgerError: Nothing was accepted.
         """
+        # Shielded: a caller that goes away in between would leave in the ledger what the schedule does not know.
+        submission = asyncio.create_task(self._submit(messages))
+        self._under_way.add(submission)
+        submission.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(submission)
+
+    async def _submit(self, messages: Sequence[Outgoing]) -> list[Submission]:
         answers: list[Submission] = list(await self._ledger.add(messages))
         places = [place for place, answer in enumerate(answers) if isinstance(answer, Accepted)]
         for batch in batches(places, BATCH_MAX):
