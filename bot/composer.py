@@ -109,7 +109,7 @@ def _check_text(name: str, text: str, *, is_plain: bool) -> None:
 
 def _sentence(name: str, error: ValidationError) -> str:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if not str(part)[:1].isupper())
+    where = str(first["loc"][0])  # what follows are the names of types that it might have been
     if first["type"] == "missing":
         return f"{name} needs {where}"
     return f"{name}: {where} is {_short(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"

@@ -63,14 +63,13 @@ class Window:
             return now_ms
         return counted[missing - 1] + limit.window_ms if missing <= len(counted) else None
 
-    def take(self, now_ms: int, cost: int) -> None:  # noqa: ARG002 - a bucket needs the time
-        self._in_flight += min(cost, self._limit.count)
+    def take(self, now_ms: int, cost: int) -> None:  # noqa: ARG002 - only what is settled has a time
+        self._in_flight += cost
 
     def settle(self, counted_at_ms: int | None, cost: int, *, guard_ms: int = 0) -> None:
-        cost = min(cost, self._limit.count)
         self._in_flight = max(0, self._in_flight - cost)  # a limit may have come into force meanwhile
         if counted_at_ms is not None:
-            for _ in range(cost):
+            for _ in range(min(cost, self._limit.count)):
                 insort(self._counted, counted_at_ms + 1 + guard_ms)
 
     def is_idle(self, now_ms: int) -> bool:
@@ -87,52 +86,78 @@ class Window:
             self._counted = sorted(self._counted + other._counted)  # noqa: SLF001
 
 
-class Bucket:
-    """A token bucket: ``burst`` at once, then ``count`` in each ``window_ms``.
+class Spacing:
+    """``burst`` at once, then ``count`` in each ``window_ms``; what is spent is never given back.
 
-    Kept as the time at which it is full again, in units of 1/count ms, so that a
-    refill of 30 a second stays exact in integers.
+    Kept as the time at which all that was spent has drained, in units of 1/count ms, so
+    that 30 a second stays exact in integers.
 
-    >>> bucket = Bucket(Limit(1, 1_000, burst=3))
-    >>> for _ in range(3): bucket.take(0, 1)
-    >>> bucket.ready_at_ms(0, 1)
+    >>> apart = Spacing(Limit(1, 1_000, burst=2))
+    >>> apart.spend(0, 1); apart.spend(0, 1)
+    >>> apart.free_at_ms(0, 1)
     1000
     """
 
-    __slots__ = ("_capacity", "_full_at", "_limit")
+    __slots__ = ("_capacity", "_drained_at", "_limit")
 
     def __init__(self, limit: Limit) -> None:
         self._limit = limit
         self._capacity = limit.burst or limit.count
-        self._full_at = 0
+        self._drained_at = 0
 
-    def ready_at_ms(self, now_ms: int, cost: int) -> int:
-        # What costs more than the bucket holds leaves when it is full, and puts it in debt.
-        spare = self._capacity - min(cost, self._capacity)
-        ready_at = self._full_at - spare * self._limit.window_ms
-        return max(now_ms, -(-ready_at // self._limit.count))
+    def free_at_ms(self, now_ms: int, cost: int) -> int:
+        """Return when so many fit. What costs more than fits at all leaves when all has drained, and owes the rest."""
+        spare = max(0, self._capacity - cost)
+        free_at = self._drained_at - spare * self._limit.window_ms
+        return max(now_ms, -(-free_at // self._limit.count))
 
-    def take(self, now_ms: int, cost: int) -> None:
-        self._full_at = max(self._full_at, now_ms * self._limit.count) + cost * self._limit.window_ms
+    def spend(self, at_ms: int, cost: int) -> None:
+        """Pour at a time; of two that come in the wrong order the earlier counts as late as the later."""
+        self._drained_at = max(self._drained_at, at_ms * self._limit.count) + cost * self._limit.window_ms
+
+
+class Bucket(Spacing):
+    """A token bucket: a place in flight is taken, and drains from the time at which Telegram counted it.
+
+    >>> bucket = Bucket(Limit(1, 1_000, burst=3))
+    >>> for _ in range(3): bucket.take(0, 1)
+    >>> bucket.ready_at_ms(0, 1) is None
+    True
+    >>> bucket.settle(500, 1)
+    >>> bucket.ready_at_ms(500, 1)
+    1501
+    """
+
+    __slots__ = ("_in_flight",)
+
+    def __init__(self, limit: Limit) -> None:
+        super().__init__(limit)
+        self._in_flight = 0
+
+    def ready_at_ms(self, now_ms: int, cost: int) -> int | None:
+        taken = self._in_flight + min(cost, self._capacity)
+        return self.free_at_ms(now_ms, taken) if taken <= self._capacity else None
+
+    def take(self, now_ms: int, cost: int) -> None:  # noqa: ARG002 - only what is settled has a time
+        self._in_flight += cost
 
     def settle(self, counted_at_ms: int | None, cost: int, *, guard_ms: int = 0) -> None:
-        if counted_at_ms is None:
-            self._full_at -= cost * self._limit.window_ms
-            return
-        counted_at = (counted_at_ms + 1 + guard_ms) * self._limit.count
-        self._full_at = max(self._full_at, counted_at + cost * self._limit.window_ms)
+        self._in_flight = max(0, self._in_flight - cost)  # a limit may have come into force meanwhile
+        if counted_at_ms is not None:
+            self.spend(counted_at_ms + 1 + guard_ms, cost)
 
     def is_idle(self, now_ms: int) -> bool:
-        return self._full_at <= now_ms * self._limit.count
+        return not self._in_flight and self._drained_at <= now_ms * self._limit.count
 
     def is_near(self, now_ms: int) -> bool:
-        taken = self._full_at - now_ms * self._limit.count
-        return 4 * taken > 3 * self._capacity * self._limit.window_ms
+        settled = max(0, self._drained_at - now_ms * self._limit.count)
+        return 4 * (settled + self._in_flight * self._limit.window_ms) > 3 * self._capacity * self._limit.window_ms
 
     def absorb(self, other: Gate) -> None:
         if isinstance(other, Bucket):
-            theirs = -(-other._full_at * self._limit.count // other._limit.count)  # noqa: SLF001 - the same class
-            self._full_at = max(self._full_at, theirs)
+            self._in_flight += other._in_flight  # noqa: SLF001 - the same class
+            theirs = -(-other._drained_at * self._limit.count // other._limit.count)  # noqa: SLF001
+            self._drained_at = max(self._drained_at, theirs)
 
 
 def gate(limit: Limit | None) -> Gate | None:
@@ -150,8 +175,8 @@ def reform(old: Gate | None, limit: Limit | None) -> Gate | None:
     return new
 
 
-def spacing(limit: Limit, saved_up: int) -> Bucket | None:
+def spacing(limit: Limit, saved_up: int) -> Spacing | None:
     """Return what keeps normal and low apart: one each window / count, at most ``saved_up`` at once."""
     if limit.count == 0:
         return None
-    return Bucket(Limit(limit.count, limit.window_ms, burst=min(saved_up, limit.count)))
+    return Spacing(Limit(limit.count, limit.window_ms, burst=min(saved_up, limit.count)))

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from heapq import heappop, heappush
 from itertools import count
 
-from engine.gates import Bucket, Gate
+from engine.gates import Gate, Spacing
 from engine.messages import PRIORITIES, ChatId, Outgoing, Priority
 from engine.turns import Turns
 
@@ -175,7 +175,7 @@ class BotState:
         "weight",
     )
 
-    def __init__(self, bot_id: int, groups: dict[Priority, Group], gate: Gate | None, spacing: Bucket | None) -> None:
+    def __init__(self, bot_id: int, groups: dict[Priority, Group], gate: Gate | None, spacing: Spacing | None) -> None:
         self.bot_id = bot_id
         self.gate = gate
         self.spacing = spacing

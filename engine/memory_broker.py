@@ -444,7 +444,7 @@ class MemoryBroker:
         free_at_ms = now_ms if bot.gate is None else bot.gate.ready_at_ms(now_ms, cost)
         if free_at_ms is None or not line.is_spaced or bot.spacing is None:
             return free_at_ms
-        return max(free_at_ms, bot.spacing.ready_at_ms(now_ms, cost))
+        return max(free_at_ms, bot.spacing.free_at_ms(now_ms, cost))
 
     def _cost_of(self, front: Lane) -> int:
         head = front.head(self._entries)
@@ -530,7 +530,7 @@ class MemoryBroker:
         free_at_ms = now_ms if self._ceiling is None else self._ceiling.ready_at_ms(now_ms, cost)
         if free_at_ms is None or not is_spaced or self._ceiling_spacing is None:
             return free_at_ms
-        return max(free_at_ms, self._ceiling_spacing.ready_at_ms(now_ms, cost))
+        return max(free_at_ms, self._ceiling_spacing.free_at_ms(now_ms, cost))
 
     def _take(self, line: Line, worker_id: str, now_ms: int) -> Lease:
         """Lease the front of a line: its places, its turns, and its chat's one place in flight."""
@@ -564,7 +564,7 @@ class MemoryBroker:
         if is_spaced:
             for each in (self._ceiling_spacing, bot.spacing):
                 if each is not None:
-                    each.take(now_ms, cost)
+                    each.spend(now_ms, cost)
 
     def _give(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
         self._number += 1

@@ -9,7 +9,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 
 from engine import messages as says
-from engine.gates import Gate, gate, reform, spacing
+from engine.gates import Gate, Spacing, gate, reform, spacing
 from engine.limits import SPACING_PRIORITIES, Limits
 from engine.messages import PRIORITIES, ChatId, Hold, Lease, Outgoing, PastSend, Priority
 from engine.ports import Admission, Clock, Duplicate, Leased, Queued, QueueStats, Refused, Settled, Verdict
@@ -45,7 +45,7 @@ class Chat:
 
 @dataclass(slots=True)
 class Bot(Chat):
-    spacing: Gate | None = None
+    spacing: Spacing | None = None
     weight: int = 1
     paused: bool = False
     doubt_until_ms: int = 0
@@ -243,7 +243,7 @@ class NaiveBroker:
     def _fits(self, bot: Bot, front: Entry, at_ms: int) -> bool:
         spaced = front.message.priority in SPACING_PRIORITIES
         return self._has_room(bot.gate, front.message, at_ms) and (
-            not spaced or self._has_room(bot.spacing, front.message, at_ms)
+            not spaced or not bot.spacing or bot.spacing.free_at_ms(at_ms, front.message.cost) <= at_ms
         )
 
     def _wake_at_ms(self, now_ms: int) -> int | None:
@@ -259,14 +259,18 @@ class NaiveBroker:
             chat, bot = self._chat(message.bot_id, message.chat_id), self._bots[message.bot_id]
             lane = (message.priority, message.bot_id, message.chat_id)
             yield from (message.ready_at_ms, self._wait_until_ms[lane], chat.hold_until_ms, bot.hold_until_ms)
-            for each in (chat.gate, bot.gate, bot.spacing, self._ceiling.gate, self._ceiling.spacing):
+            for each in (chat.gate, bot.gate, self._ceiling.gate):
                 yield each.ready_at_ms(now_ms, message.cost) if each else None
+            for spaced in filter(None, (bot.spacing, self._ceiling.spacing)):
+                yield spaced.free_at_ms(now_ms, message.cost)
 
     def _serve(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
         message, bot = entry.message, self._bots[entry.message.bot_id]
         spacings = (bot.spacing, self._ceiling.spacing) if message.priority in SPACING_PRIORITIES else ()
-        for each in (*self._gates(message.bot_id, message.chat_id), *filter(None, spacings)):
+        for each in self._gates(message.bot_id, message.chat_id):
             each.take(now_ms, message.cost)
+        for spaced in filter(None, spacings):
+            spaced.spend(now_ms, message.cost)
         for key in reversed(entry.path):
             turns = self._turns[key[:-1]]
             self._pass[key] = turns.serve(self._pass[key], cost=message.cost, weight=self._weight(key))

@@ -1,0 +1,1 @@
+"""The work in ``engine/``: delivery, dispatcher, worker, recoverer, expiry, start. With fakes of ``desk``."""

@@ -1,0 +1,305 @@
+"""A real schedule between a scripted network and a ledger of lists, on a clock that a test advances."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from engine.delivery import Delivery
+from engine.dispatcher import Dispatcher
+from engine.errors import BrokerUnavailable, LedgerError
+from engine.expiry import Expiry
+from engine.limits import Limit, Limits
+from engine.memory_broker import MemoryBroker
+from engine.memory_results import MemoryResults
+from engine.messages import ChatId, Guarantee, Hold, Lease, Outgoing, PastSend, Settlement, Status
+from engine.outcomes import Answer, Outcome, Overdue, Sent
+from engine.ports import Accepted, Admission, Clock, Known, Leased, Record, Result, Settled
+from engine.recoverer import Recoverer
+from engine.retry import RetryPolicy
+from engine.worker import Worker
+from tests.fakes import Clock as FakeClock
+from tests.fakes import outgoing
+
+LEASE_MS = 30_000
+UNLIMITED = Limits(
+    ceiling=Limit(0, 1_000), bot=Limit(0, 1_000), chat=Limit(0, 1_000), group=Limit(0, 60_000), guard_ms=0
+)
+WITHIN_S = 5.0
+
+Reply = Outcome | Answer | Exception
+
+
+class ScriptedTransport:
+    """Answers with what it was given, in turn, then with ``Sent``. ``closed``: an answer waits until ``open``."""
+
+    def __init__(self, clock: Clock, journal: list[str]) -> None:
+        self._clock = clock
+        self._journal = journal
+        self.script: deque[Reply] = deque()
+        self.leases: list[Lease] = []
+        self.arrived = asyncio.Event()
+        self._open = asyncio.Event()
+        self._open.set()
+
+    @property
+    def ids(self) -> list[str]:
+        return [lease.message.id for lease in self.leases]
+
+    def answers(self, *replies: Reply) -> None:
+        self.script.extend(replies)
+
+    def close(self) -> None:
+        self._open.clear()
+
+    def open(self) -> None:
+        self._open.set()
+
+    async def send(self, lease: Lease) -> Answer:
+        self._journal.append("send")
+        self.leases.append(lease)
+        self.arrived.set()
+        reply = self.script.popleft() if self.script else Sent(len(self.leases))
+        await self._open.wait()
+        if isinstance(reply, Exception):
+            raise reply
+        if isinstance(reply, Answer):
+            return reply
+        return Answer(reply, None if isinstance(reply, Overdue) else self._clock())
+
+
+@dataclass
+class ListLedger:
+    """Keeps everything in lists. The next ``refusals`` writes are refused."""
+
+    journal: list[str] = field(default_factory=list)
+    refusals: int = 0
+    messages: dict[str, Outgoing] = field(default_factory=dict)
+    statuses: dict[str, Status] = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
+    kept_holds: list[Hold] = field(default_factory=list)
+    sends: list[PastSend] = field(default_factory=list)
+    interrupted: list[PastSend] = field(default_factory=list)
+    paused: dict[int, bool] = field(default_factory=dict)
+    names: list[tuple[int, ChatId, ChatId]] = field(default_factory=list)
+    weighed: dict[int, int] = field(default_factory=dict)
+    held_up: asyncio.Event | None = None
+    """Set by a test that wants ``add`` to wait for it."""
+
+    async def add(self, messages: Sequence[Outgoing]) -> list[Accepted | Known]:
+        self._write("add")
+        if self.held_up is not None:
+            await self.held_up.wait()
+        return [self._add(message) for message in messages]
+
+    async def discard(self, message_ids: Sequence[str]) -> None:
+        self._write("discard")
+        for message_id in message_ids:
+            del self.messages[message_id], self.statuses[message_id]
+
+    async def mark_sending(self, message_ids: Sequence[str]) -> None:
+        self._write("mark")
+        self.statuses.update(dict.fromkeys(message_ids, Status.SENDING))
+
+    async def record(self, records: Sequence[Record]) -> None:
+        self._write("record")
+        self.records.extend(records)
+        self.statuses.update({record.message_id: record.status for record in records})
+
+    async def record_holds(self, holds: Sequence[Hold]) -> None:
+        self._write("hold")
+        self.kept_holds.extend(holds)
+
+    async def open_messages(self, *, after_id: str, limit: int) -> list[Outgoing]:
+        waiting = [each for each in sorted(self.messages) if self.statuses[each] is Status.QUEUED and each > after_id]
+        return [self.messages[each] for each in waiting[:limit]]
+
+    async def open_ids(self, *, after_id: str, before_id: str, limit: int) -> list[str]:
+        page = await self.open_messages(after_id=after_id, limit=len(self.messages))
+        return [message.id for message in page if message.id < before_id][:limit]
+
+    async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
+        return [self.messages[each] for each in message_ids if self.statuses[each] is Status.QUEUED]
+
+    async def settle_interrupted(self, now_ms: int) -> list[PastSend]:
+        return self.interrupted
+
+    async def sends_since(self, since_ms: int) -> list[PastSend]:
+        return [send for send in self.sends if send.counted_at_ms >= since_ms]
+
+    async def holds(self, now_ms: int) -> list[Hold]:
+        return [hold for hold in self.kept_holds if hold.until_ms > now_ms]
+
+    async def paused_bots(self) -> list[int]:
+        return [bot_id for bot_id, paused in self.paused.items() if paused]
+
+    async def aliases(self) -> list[tuple[int, ChatId, ChatId]]:
+        return self.names
+
+    async def weights(self) -> dict[int, int]:
+        return self.weighed
+
+    async def pause(self, bot_id: int, *, paused: bool) -> None:
+        self._write("pause")
+        self.paused[bot_id] = paused
+
+    def _write(self, word: str) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            self.journal.append(f"{word} refused")
+            raise LedgerError("the database is away")
+        self.journal.append(word)
+
+    def _add(self, message: Outgoing) -> Accepted | Known:
+        if message.dedup_key is not None:
+            for known in self.messages.values():
+                if (known.bot_id, known.dedup_key) == (message.bot_id, message.dedup_key):
+                    return Known(known.id, self.statuses[known.id])
+        self.messages[message.id] = message
+        self.statuses[message.id] = Status.QUEUED
+        return Accepted()
+
+
+class WatchedBroker(MemoryBroker):
+    """The real one. Its ``wait`` notes until when, and ends only with the bell; ``asleep``: it cannot be reached."""
+
+    def __init__(self, limits: Limits, *, clock: Clock, journal: list[str]) -> None:
+        super().__init__(limits, clock=clock, lease_ms=LEASE_MS, incarnation=1)
+        self._journal = journal
+        self.asleep = False
+        self.waits: list[int | None] = []
+        self.slots_asked: list[int] = []
+        self.extended: list[Lease] = []
+        self.extending = asyncio.Event()
+        self.resting = asyncio.Event()
+
+    async def admit(
+        self, messages: Sequence[Outgoing], *, worker_id: str, slots: int, capped: bool = True
+    ) -> Admission:
+        self._wake()
+        return await super().admit(messages, worker_id=worker_id, slots=slots, capped=capped)
+
+    async def lease(self, *, worker_id: str, slots: int) -> Leased:
+        self._wake()
+        self.slots_asked.append(slots)
+        return await super().lease(worker_id=worker_id, slots=slots)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        self._journal.append("settle")
+        return await super().settle(settlements)
+
+    async def extend(self, leases: Sequence[Lease], *, by_ms: int) -> list[bool]:
+        self.extended.extend(leases)
+        self.extending.set()
+        self._wake()
+        return await super().extend(leases, by_ms=by_ms)
+
+    async def wait(self, until_ms: int | None) -> None:
+        self.waits.append(until_ms)
+        self.resting.set()
+        await super().wait(None)
+        self.resting.clear()
+
+    def ring(self) -> None:
+        """Let whoever waits go on, as the time would."""
+        self._ring()
+
+    def _wake(self) -> None:
+        if self.asleep:
+            raise BrokerUnavailable("the queue is away")
+
+
+class NotedResults(MemoryResults):
+    def __init__(self, journal: list[str]) -> None:
+        super().__init__()
+        self._journal = journal
+
+    async def publish(self, result: Result) -> None:
+        self._journal.append("publish")
+        await super().publish(result)
+
+    @property
+    def awaited(self) -> int:
+        return len(self._waiting)
+
+
+class Desk:
+    """The engine's work, put together for one test. ``journal`` has what was done, in order."""
+
+    def __init__(self, *, limits: Limits = UNLIMITED, retries: RetryPolicy | None = None, slots: int = 4) -> None:
+        self.clock = FakeClock()
+        self.limits = limits
+        self.journal: list[str] = []
+        self.slept: list[float] = []
+        self.transport = ScriptedTransport(self.clock, self.journal)
+        self.ledger = ListLedger(self.journal)
+        self.broker = WatchedBroker(limits, clock=self.clock, journal=self.journal)
+        self.results = NotedResults(self.journal)
+        self.delivery = Delivery(
+            transport=self.transport,
+            ledger=self.ledger,
+            broker=self.broker,
+            results=self.results,
+            retries=retries or RetryPolicy(),
+            retry_after_ms_max=300_000,
+            clock=self.clock,
+            sleep=self._sleep,
+        )
+        self.expiry = Expiry(ledger=self.ledger, results=self.results, clock=self.clock, sleep=self._sleep)
+        self.worker = self.new_worker(slots=slots)
+        self.dispatcher = Dispatcher(ledger=self.ledger, broker=self.broker, worker=None)
+        self.recoverer = Recoverer(
+            broker=self.broker, delivery=self.delivery, worker_id="r", interval_ms=LEASE_MS // 2, clock=self.clock
+        )
+
+    def new_worker(self, *, slots: int, lease_ms: int = LEASE_MS) -> Worker:
+        return Worker(
+            broker=self.broker,
+            delivery=self.delivery,
+            expiry=self.expiry,
+            worker_id="w",
+            slots=slots,
+            lease_ms=lease_ms,
+            clock=self.clock,
+        )
+
+    async def accept(self, *messages: Outgoing) -> None:
+        """Take messages in, as the dispatcher does; nothing is leased."""
+        await self.dispatcher.submit(messages)
+
+    async def leases(self, slots: int = 50) -> list[Lease]:
+        return list((await self.broker.lease(worker_id="w", slots=slots)).leases)
+
+    async def lease(self) -> Lease:
+        (lease,) = await self.leases(1)
+        return lease
+
+    async def leased(self, message: Outgoing) -> Lease:
+        await self.accept(message)
+        return await self.lease()
+
+    async def deliver(self, *replies: Reply, message: Outgoing | None = None) -> Outcome:
+        """Send one message once, to this answer."""
+        self.transport.answers(*replies)
+        return await self.delivery.deliver(await self.leased(message or outgoing("a")))
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.clock.advance(round(seconds * 1_000))
+
+
+def at_most_once(message: Outgoing) -> Outgoing:
+    return replace(message, guarantee=Guarantee.AT_MOST_ONCE)
+
+
+async def soon(event: asyncio.Event) -> None:
+    """Wait for an event that must come; a test that would hang fails instead."""
+    await asyncio.wait_for(event.wait(), WITHIN_S)
+
+
+async def turns(count: int = 20) -> None:
+    """Let every task that can go on go on."""
+    for _ in range(count):
+        await asyncio.sleep(0)
