@@ -8,7 +8,7 @@ Read in this order:
     transport       one HTTP call to Telegram; ``classify`` says what its answer means
     session         under every ``Bot``: no call goes round the engine
     intake          updates in; ``behaviours/`` decide what to say
-    fleet           the bots that run here
+    fleet           the bots that run here; ``feeds`` where their updates come from
     wiring          the one file that names concrete classes
     __main__        the command line
     simulator/      a Telegram that enforces its limits, for tests and for a first look

@@ -48,6 +48,7 @@ class Fleet:
         self._secrets: dict[int, str] = {}
         self._aiogram: dict[int, Bot] = {}
         self._registered: dict[int, RegisteredBot] = {}
+        self._added: Callable[[int], None] | None = None
 
     async def load(self) -> None:
         """Read the bots that were added before."""
@@ -55,6 +56,10 @@ class Fleet:
         self._secrets = await self._bots.webhook_secrets()
         self._registered = {each.bot_id: each for each in await self._bots.all()}
         self._aiogram = {bot_id: self._new_bot(token) for bot_id, token in self._tokens.items()}
+
+    def when_added(self, listener: Callable[[int], None] | None) -> None:
+        """Tell one listener about each bot that is added from now on, or gets another token."""
+        self._added = listener
 
     @property
     def bot_ids(self) -> list[int]:
@@ -93,6 +98,8 @@ class Fleet:
             self._check_behaviours(behaviours)
         me = await self._ask(token)
         await self._keep(token, username=me.username or "", first_name=me.first_name, behaviours=behaviours)
+        if self._added is not None:
+            self._added(me.id)
         return me.id
 
     async def add_unasked(self, token: str) -> int:

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from bot.serve import Server, address_of, server
 from bot.settings import Settings
 from bot.simulator.client import RunningSimulator, running_simulator
-from bot.wiring import Program, listening, polling, program, running
+from bot.wiring import Program, listening, program, running
 
 SIMULATED_TOKENS = tuple(f"{number}00:simulated-bot-{number}" for number in (1, 2, 3))
 GROUPS = ("News desk", "Support", "Chess club")
@@ -35,20 +35,18 @@ async def run(settings: Settings) -> None:
 
 
 async def _serve(built: Program, listener: socket.socket, serving: Server, simulator: RunningSimulator | None) -> None:
-    others = [asyncio.create_task(poller.run()) for poller in ([] if built.settings.public_url else polling(built))]
-    if built.settings.public_url:
-        others.append(asyncio.create_task(_set_webhooks(built, serving, simulator)))
+    feeding = asyncio.create_task(_feed(built, serving, simulator))
     try:
         await serving.serve(sockets=[listener])
     finally:
-        for other in others:
-            other.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        feeding.cancel()
+        await built.feeds.end()
 
 
-async def _set_webhooks(built: Program, serving: Server, simulator: RunningSimulator | None) -> None:
+async def _feed(built: Program, serving: Server, simulator: RunningSimulator | None) -> None:
     await serving.ready.wait()
-    await built.webhooks.set_all()
+    built.feeds.begin()
+    await built.feeds.settled()
     if simulator is not None:
         await simulator.talk(mean_interval_ms=TALK_EVERY_MS, users=6)
 

@@ -16,17 +16,14 @@ CONNECTIONS_MAX = 40
 
 
 class Webhooks:
-    """Sets the webhook of every bot of the fleet."""
+    """Sets webhooks."""
 
     def __init__(self, *, fleet: Fleet, public_url: str) -> None:
         self._fleet = fleet
         self._public_url = public_url
 
-    async def set_all(self) -> int:
-        """Set them one after another, and return how many Telegram took. One refused holds up no other."""
-        return sum([await self._set(bot_id) for bot_id in self._fleet.bot_ids])
-
-    async def _set(self, bot_id: int) -> bool:
+    async def set(self, bot_id: int) -> None:
+        """Set one bot's. A refusal is logged: the bot can still send, and the next start tries again."""
         secret = self._fleet.webhook_secret(bot_id)
         if secret is None:
             secret = secrets.token_urlsafe(32)
@@ -37,5 +34,3 @@ class Webhooks:
             await bot.set_webhook(url, secret_token=secret, max_connections=CONNECTIONS_MAX)
         except (TelegramAPIError, ClientDecodeError) as error:
             log.warning("webhook not set", bot_id=bot_id, reason=type(error).__name__)
-            return False
-        return True

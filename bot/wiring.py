@@ -23,6 +23,7 @@ from api.services import Services
 from bot import behaviours, session
 from bot.admin_token import admin_token
 from bot.composer import MethodComposer
+from bot.feeds import Feeds
 from bot.fleet import Fleet
 from bot.intake import UpdateIntake
 from bot.poller import Poller
@@ -92,7 +93,7 @@ class Program:
     app: App
     fleet: Fleet
     intake: UpdateIntake
-    webhooks: Webhooks
+    feeds: Feeds
     broker: Broker
     ledger: Ledger
     dispatcher: Dispatcher
@@ -197,7 +198,17 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
             ),
             fleet=fleet,
             intake=intake,
-            webhooks=Webhooks(fleet=fleet, public_url=settings.public_url),
+            feeds=Feeds(
+                fleet=fleet,
+                webhooks=Webhooks(fleet=fleet, public_url=settings.public_url) if settings.public_url else None,
+                poller_for=lambda bot_id: Poller(
+                    bot_id=bot_id,
+                    session=http,
+                    api_url=settings.telegram_api_url,
+                    token_of=fleet.token_of,
+                    intake=intake,
+                ),
+            ),
             broker=broker,
             ledger=ledger,
             dispatcher=dispatcher,
@@ -247,20 +258,6 @@ async def add_bot(fleet: Fleet, token: str) -> None:
     except TelegramUnreachable as error:
         log.warning("bot added unasked", reason=str(error))
         await fleet.add_unasked(token)
-
-
-def polling(built: Program) -> list[Poller]:
-    """Return a poller for each bot."""
-    return [
-        Poller(
-            bot_id=bot_id,
-            session=built.http,
-            api_url=built.settings.telegram_api_url,
-            token_of=built.fleet.token_of,
-            intake=built.intake,
-        )
-        for bot_id in built.fleet.bot_ids
-    ]
 
 
 def telegram_transport(settings: Settings, http: aiohttp.ClientSession, fleet: Fleet, clock: Clock) -> Transport:

@@ -47,10 +47,13 @@ class ForgetsOnMigration(Window):
             self._in_flight += other._in_flight
 
 
-class ForgetsWhenItWasCounted(Bucket):
+class CountsFromTheLease(Bucket):
+    def take(self, now_ms: int, cost: int) -> None:
+        self.spend(now_ms, cost)
+
     def settle(self, counted_at_ms: int | None, cost: int, *, guard_ms: int = 0) -> None:
         if counted_at_ms is None:
-            super().settle(None, cost)
+            self._drained_at -= cost * self._limit.window_ms
 
 
 def windows(kind: type[Window]) -> Patch:
@@ -66,7 +69,7 @@ def a_millisecond_too_early(limit: Limit | None) -> Gate | None:
 
 
 def buckets_by_the_lease(limit: Limit | None) -> Gate | None:
-    return ForgetsWhenItWasCounted(limit) if limit and limit.burst and limit.count else gates.gate(limit)
+    return CountsFromTheLease(limit) if limit and limit.burst and limit.count else gates.gate(limit)
 
 
 def by(choice: Callable[[Entry], tuple[bool, str]], *, last: bool = False) -> Patch:
