@@ -25,9 +25,9 @@ app = typer.Typer(
 @app.command()
 def run() -> None:
     """Run everything in one process; without BOT_TOKENS, with a simulated Telegram."""
+    settings = _settings()  # before aiogram is imported, which takes seconds
     from bot.run import run as run_all
 
-    settings = _settings()
     _until_done(run_all(settings))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,13 +15,11 @@ from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramNotF
 from aiogram.types import User
 
 from api.ports import Refusal, TelegramUnreachable, UnknownToken
+from bot.tokens import LOOKS_LIKE, bot_id_of, is_token
 from engine.ports import Clock
 from storage.bots import Bots, RegisteredBot
 
 log = structlog.get_logger()
-
-TOKEN = re.compile(r"([0-9]{1,19}):([A-Za-z0-9_-]{1,128})")
-"""A bot's id and its secret. Source: https://core.telegram.org/bots/api#authorizing-your-bot"""
 
 Check = Callable[[Mapping[str, Any]], None]
 
@@ -76,8 +73,7 @@ class Fleet:
 
     def authenticate(self, token: str) -> int | None:
         """See ``Fleet``."""
-        matched = TOKEN.fullmatch(token)
-        bot_id = int(matched[1]) if matched else 0
+        bot_id = bot_id_of(token) if is_token(token) else 0
         known = self._tokens.get(bot_id, "")
         return bot_id if hmac.compare_digest(known.encode(), token.encode()) and known else None
 
@@ -92,8 +88,8 @@ class Fleet:
 
     async def add(self, token: str, behaviours: Mapping[str, Any] | None) -> int:
         """See ``Fleet``."""
-        if not TOKEN.fullmatch(token):
-            raise Refusal("this is no bot token; one looks like 123456:ABC-DEF, and @BotFather gives it out")
+        if not is_token(token):
+            raise Refusal(f"this is no bot token; {LOOKS_LIKE}")
         if behaviours is not None:
             self._check_behaviours(behaviours)
         me = await self._ask(token)
@@ -104,14 +100,14 @@ class Fleet:
 
     async def add_unasked(self, token: str) -> int:
         """Run a bot whose token the environment names, though Telegram cannot be asked who it is."""
-        bot_id = int(token.partition(":")[0])
+        bot_id = bot_id_of(token)
         if bot_id not in self._tokens:
             await self._keep(token, username="", first_name="", behaviours=None)
         return bot_id
 
     async def learn(self, token: str) -> None:
         """See ``session.TokenBook``: a user's own ``Bot`` is known from its first call on."""
-        if int(token.partition(":")[0]) not in self._tokens:
+        if bot_id_of(token) not in self._tokens:
             await self._keep(token, username="", first_name="", behaviours={})
 
     async def change(self, bot_id: int, *, behaviours: Mapping[str, Any] | None) -> None:
@@ -122,7 +118,7 @@ class Fleet:
             self._registered[bot_id] = replace(self._registered[bot_id], behaviours=behaviours)
 
     async def _keep(self, token: str, *, username: str, first_name: str, behaviours: Mapping[str, Any] | None) -> None:
-        bot_id = int(token.partition(":")[0])
+        bot_id = bot_id_of(token)
         given = self._default_behaviours if behaviours is None else behaviours
         await self._bots.add(
             bot_id, token, username=username, first_name=first_name, behaviours=given, now_ms=self._clock()
@@ -143,9 +139,9 @@ class Fleet:
             return await self._new_bot(token).get_me()
         except (TelegramUnauthorizedError, TelegramNotFound):
             raise UnknownToken(
-                f"Telegram does not know the token of bot {token.partition(':')[0]}; @BotFather has the valid one"
+                f"Telegram does not know the token of bot {bot_id_of(token)}; @BotFather has the valid one"
             ) from None
         except (TelegramAPIError, ClientDecodeError) as error:
             raise TelegramUnreachable(
-                f"Telegram could not be asked about bot {token.partition(':')[0]} ({type(error).__name__}); try again"
+                f"Telegram could not be asked about bot {bot_id_of(token)} ({type(error).__name__}); try again"
             ) from None

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bot.tokens import LOOKS_LIKE, is_token
 from engine.errors import SettingsError
 from engine.limits import Limit, Limits
 from engine.retry import RetryPolicy
@@ -62,6 +63,14 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(token.strip() for token in value.split(",") if token.strip())
+        return value
+
+    @field_validator("bot_tokens")
+    @classmethod
+    def _are_tokens(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for number, token in enumerate(value, start=1):
+            if not is_token(token.get_secret_value()):
+                raise ValueError(f"no. {number} is no bot token; {LOOKS_LIKE}")
         return value
 
     @field_validator("log_level")

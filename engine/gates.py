@@ -32,7 +32,11 @@ class Gate(Protocol):
         """Tell whether three quarters of it are taken: a 429 would not surprise us (the share is a guess)."""
 
     def absorb(self, other: Gate) -> None:
-        """Take over the places of a gate that turned out to be this one under another name."""
+        """Take over the places of a gate that turned out to be this one under another name.
+
+        What is settled is known only to a gate of the same kind. (Nothing is lost by it:
+        what becomes another chat is a group, and groups have windows.)
+        """
 
 
 class Window:
@@ -55,13 +59,13 @@ class Window:
         self._counted: list[int] = []  # when each settled place began to count, oldest first
 
     def ready_at_ms(self, now_ms: int, cost: int) -> int | None:
-        counted, limit = self._counted, self._limit
-        while counted and counted[0] + limit.window_ms <= now_ms:
+        counted, count, window_ms = self._counted, self._limit.count, self._limit.window_ms
+        while counted and counted[0] + window_ms <= now_ms:
             del counted[0]
-        missing = self._in_flight + len(counted) + min(cost, limit.count) - limit.count
+        missing = self._in_flight + len(counted) + (cost if cost < count else count) - count
         if missing <= 0:
             return now_ms
-        return counted[missing - 1] + limit.window_ms if missing <= len(counted) else None
+        return counted[missing - 1] + window_ms if missing <= len(counted) else None
 
     def take(self, now_ms: int, cost: int) -> None:  # noqa: ARG002 - only what is settled has a time
         self._in_flight += cost
@@ -81,8 +85,9 @@ class Window:
         return 4 * taken > 3 * self._limit.count
 
     def absorb(self, other: Gate) -> None:
+        if isinstance(other, Window | Bucket):
+            self._in_flight += other._in_flight  # noqa: SLF001 - one of ours
         if isinstance(other, Window):
-            self._in_flight += other._in_flight  # noqa: SLF001 - the same class
             self._counted = sorted(self._counted + other._counted)  # noqa: SLF001
 
 
@@ -107,9 +112,10 @@ class Spacing:
 
     def free_at_ms(self, now_ms: int, cost: int) -> int:
         """Return when so many fit. What costs more than fits at all leaves when all has drained, and owes the rest."""
-        spare = max(0, self._capacity - cost)
-        free_at = self._drained_at - spare * self._limit.window_ms
-        return max(now_ms, -(-free_at // self._limit.count))
+        limit = self._limit
+        spare = self._capacity - cost if cost < self._capacity else 0
+        free_at_ms = -((spare * limit.window_ms - self._drained_at) // limit.count)
+        return free_at_ms if free_at_ms > now_ms else now_ms
 
     def spend(self, at_ms: int, cost: int) -> None:
         """Pour at a time; of two that come in the wrong order the earlier counts as late as the later."""
@@ -135,7 +141,7 @@ class Bucket(Spacing):
         self._in_flight = 0
 
     def ready_at_ms(self, now_ms: int, cost: int) -> int | None:
-        taken = self._in_flight + min(cost, self._capacity)
+        taken = self._in_flight + (cost if cost < self._capacity else self._capacity)
         return self.free_at_ms(now_ms, taken) if taken <= self._capacity else None
 
     def take(self, now_ms: int, cost: int) -> None:  # noqa: ARG002 - only what is settled has a time
@@ -154,8 +160,9 @@ class Bucket(Spacing):
         return 4 * (settled + self._in_flight * self._limit.window_ms) > 3 * self._capacity * self._limit.window_ms
 
     def absorb(self, other: Gate) -> None:
+        if isinstance(other, Window | Bucket):
+            self._in_flight += other._in_flight  # noqa: SLF001 - one of ours
         if isinstance(other, Bucket):
-            self._in_flight += other._in_flight  # noqa: SLF001 - the same class
             theirs = -(-other._drained_at * self._limit.count // other._limit.count)  # noqa: SLF001
             self._drained_at = max(self._drained_at, theirs)
 

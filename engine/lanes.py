@@ -1,7 +1,7 @@
 """What the memory broker remembers of bots, chats and their waiting messages.
 
     Group    a priority          lines of its bots, by pass
-    Line     a bot's priority    lanes of its chats, by pass; offers its front
+    Line     a bot's priority    lanes of its chats, by pass; offers its front message
     Lane     a chat's priority   ids of its messages, oldest first
     Entry    a message           waiting, or leased under a number
 
@@ -11,17 +11,16 @@ its owner still bears that very key. So nothing is ever searched for in a heap.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from heapq import heappop, heappush
 from itertools import count
 
 from engine.gates import Gate, Spacing
+from engine.limits import SPACING_PRIORITIES
 from engine.messages import PRIORITIES, ChatId, Outgoing, Priority
-from engine.turns import Turns
-
+from engine.turns import STRIDE, Turns
 
 _tick = count()
-"""Breaks ties between the keys of two owners, one of which has gone stale."""
+"""Breaks ties between two keys, one of which has gone stale."""
 
 
 class Entry:
@@ -43,7 +42,7 @@ class Entry:
 class Lane:
     """One chat's waiting messages of one priority."""
 
-    __slots__ = ("chat", "ids", "key", "line", "size", "turn", "wait_until_ms", "wake_at_ms")
+    __slots__ = ("chat", "ids", "key", "line", "offered", "size", "turn", "wait_until_ms", "wake_at_ms")
 
     def __init__(self, chat: Chat, line: Line) -> None:
         self.chat = chat
@@ -52,7 +51,8 @@ class Lane:
         self.size = 0  # of those that are not
         self.turn = 0
         self.wait_until_ms = 0  # a retry's backoff
-        self.key: tuple[int, str] | None = None  # in ``line.ready``, while it may go
+        self.key: tuple[int, str, int, Lane] | None = None  # in ``line.ready``, while it may go
+        self.offered: Entry | None = None  # its head, while it may go
         self.wake_at_ms: int | None = None
 
     def head(self, entries: dict[str, Entry]) -> Entry | None:
@@ -68,41 +68,63 @@ class Lane:
 class Line:
     """One bot's lanes of one priority."""
 
-    __slots__ = ("bot", "group", "is_spaced", "key", "lanes", "priority", "ready", "turn", "turns", "wake_at_ms")
+    __slots__ = (
+        "bot",
+        "group",
+        "is_spaced",
+        "key",
+        "lanes",
+        "place",
+        "priority",
+        "ready",
+        "turn",
+        "turn_in_bot",
+        "turns",
+        "wake_at_ms",
+    )
 
     def __init__(self, bot: BotState, group: Group, priority: Priority) -> None:
         self.bot = bot
         self.group = group
         self.priority = priority
-        self.is_spaced = priority is not Priority.HIGH
-        self.turns = Turns()
-        self.turn = 0
+        self.place = PRIORITIES.index(priority)
+        self.is_spaced = priority in SPACING_PRIORITIES
+        self.turns = Turns(entry=STRIDE)
+        self.turn = 0  # among the bots of its priority
+        self.turn_in_bot = 0  # among the priorities of its bot
         self.lanes = 0  # that have something waiting
         self.ready: list[tuple[int, str, int, Lane]] = []
-        self.key: tuple[int, int] | None = None  # in ``group.ready``, while it may go
+        self.key: tuple[int, int, int, Line] | None = None  # in ``group.ready``, while it may go
         self.wake_at_ms: int | None = None
 
-    def offer(self, lane: Lane, key: tuple[int, str]) -> None:
-        lane.key = key
-        heappush(self.ready, (*key, next(_tick), lane))
+    def offer(self, lane: Lane, head: Entry) -> None:
+        lane.offered = head
+        if lane.key is None or lane.key[:2] != (lane.turn, head.message.id):
+            lane.key = (lane.turn, head.message.id, next(_tick), lane)
+            heappush(self.ready, lane.key)
 
-    def front(self) -> Lane | None:
+    def front(self) -> Entry | None:
         ready = self.ready
         while ready:
-            turn, head_id, _, lane = ready[0]
-            if lane.key == (turn, head_id):
-                return lane
+            key = ready[0]
+            if key[3].key is key:
+                return key[3].offered
             heappop(ready)
         return None
+
+    def rank(self) -> tuple[int, int]:
+        """Return its place among the lines of its bot, the first to save up first."""
+        return self.bot.turns.rank(self.turn_in_bot), self.place
 
 
 class Group:
     """All lines of one priority."""
 
-    __slots__ = ("lines", "priority", "ready", "share", "turn", "turns")
+    __slots__ = ("lines", "place", "priority", "ready", "share", "turn", "turns")
 
     def __init__(self, priority: Priority, share: int) -> None:
         self.priority = priority
+        self.place = PRIORITIES.index(priority)
         self.share = share
         self.turns = Turns()
         self.turn = 0
@@ -110,15 +132,16 @@ class Group:
         self.ready: list[tuple[int, int, int, Line]] = []
 
     def offer(self, line: Line) -> None:
-        line.key = (line.turn, line.bot.bot_id)
-        heappush(self.ready, (*line.key, next(_tick), line))
+        if line.key is None or line.key[0] != line.turn:
+            line.key = (line.turn, line.bot.bot_id, next(_tick), line)
+            heappush(self.ready, line.key)
 
     def front(self) -> Line | None:
         ready = self.ready
         while ready:
-            turn, bot_id, _, line = ready[0]
-            if line.key == (turn, bot_id):
-                return line
+            key = ready[0]
+            if key[3].key is key:
+                return key[3]
             heappop(ready)
         return None
 
@@ -171,7 +194,9 @@ class BotState:
         "lines",
         "open",
         "spacing",
+        "turns",
         "waiting",
+        "waiting_lines",
         "weight",
     )
 
@@ -180,6 +205,8 @@ class BotState:
         self.gate = gate
         self.spacing = spacing
         self.lines = {priority: Line(self, groups[priority], priority) for priority in PRIORITIES}
+        self.waiting_lines: list[Line] = []
+        self.turns = Turns()
         self.chats: dict[ChatId | None, Chat] = {}
         self.aliases: dict[ChatId, ChatId] = {}
         self.weight = 1
@@ -194,10 +221,3 @@ class BotState:
         while chat_id is not None and chat_id in self.aliases:
             chat_id = self.aliases[chat_id]
         return chat_id
-
-    def above(self, line: Line) -> Iterator[Line]:
-        """Yield the bot's lines of higher priority."""
-        for priority, other in self.lines.items():
-            if priority is line.priority:
-                return
-            yield other

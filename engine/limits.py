@@ -46,7 +46,9 @@ class Limits:
         chat: One private chat: about 1 a second, short bursts are tolerated.
         group: One group, supergroup or channel: a true sliding window.
         saved_up: Normal and low leave a bot (and the ceiling) spaced by window / count; this many
-            may leave at once after a pause, and the rest of the places is left for high.
+            may leave at once after a pause, and the rest of the places is left for high. What leaves
+            at once is free again at once, with a gap of as many slots behind it in which all places are
+            taken: with 5, an urgent message could wait for 160 ms, with 2 for one slot.
         guard_ms: How much longer a place stays taken while our own count is in doubt: after a
             restart, and for a minute after a 429 that it does not explain.
         shares: How priorities share, by stride scheduling.
@@ -59,7 +61,7 @@ class Limits:
     bot: Limit = Limit(30, 1_000)
     chat: Limit = Limit(1, 1_000, burst=3)
     group: Limit = Limit(20, 60_000)
-    saved_up: int = 5
+    saved_up: int = 2
     guard_ms: int = 25
     shares: Mapping[Priority, int] = field(
         default_factory=lambda: {Priority.HIGH: 16, Priority.NORMAL: 4, Priority.LOW: 1}

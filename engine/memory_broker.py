@@ -10,7 +10,7 @@ from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
 
-from engine.gates import gate, reform, spacing
+from engine.gates import Gate, Spacing, gate, reform, spacing
 from engine.lanes import BotState, Chat, Entry, Group, Lane, Line
 from engine.limits import Limits
 from engine.messages import (
@@ -138,14 +138,7 @@ class MemoryBroker:
 
     async def weigh(self, bot_id: int, weight: int) -> None:
         self._pass_time()
-        bot = self._bot(bot_id)
-        for line in bot.lines.values():
-            if line.lanes:
-                line.group.turns.leave(weight=bot.weight)
-                line.turn = line.group.turns.enter(line.turn, weight=weight)
-                if line.key is not None:
-                    line.group.offer(line)
-        bot.weight = weight
+        self._bot(bot_id).weight = weight
 
     async def configure(self, limits: Limits) -> bool:
         now_ms = self._pass_time()
@@ -176,6 +169,7 @@ class MemoryBroker:
             self._hold(self._bot(bot_id), None, until_ms, now_ms)
 
     async def knows(self, message_ids: Sequence[str]) -> list[bool]:
+        _bounded(message_ids)
         return [message_id in self._entries for message_id in message_ids]
 
     async def stats(self) -> QueueStats:
@@ -302,8 +296,9 @@ class MemoryBroker:
         if capped and (refused := self._refusal(bot, chat)):
             self._forget_later(chat, now_ms)
             return refused
+        if message.chat_id != chat.chat_id:
+            message = replace(message, chat_id=chat.chat_id)
         entry = Entry(message, chat.lane(message.priority))
-        move(entry, chat)
         self._entries[message.id] = entry
         self._count_open(entry, 1)
         self._count_waiting(entry, 1)
@@ -321,9 +316,9 @@ class MemoryBroker:
 
     def _refusal(self, bot: BotState, chat: Chat) -> Refused | None:
         limits = self._limits
-        if limits.chat_cap and chat.waiting >= limits.chat_cap:
+        if chat.chat_id is not None and 0 < limits.chat_cap <= chat.waiting:
             return Refused(bot.bot_id, chat.chat_id, limits.chat_cap)
-        if limits.bot_cap and bot.waiting >= limits.bot_cap:
+        if 0 < limits.bot_cap <= bot.waiting:
             return Refused(bot.bot_id, None, limits.bot_cap)
         return None
 
@@ -339,13 +334,15 @@ class MemoryBroker:
 
     def _begin_to_wait(self, lane: Lane) -> None:
         line, group = lane.line, lane.line.group
-        lane.turn = line.turns.enter(lane.turn, weight=1)
+        lane.turn = line.turns.enter(lane.turn)
         line.lanes += 1
         if line.lanes == 1:
-            line.turn = group.turns.enter(line.turn, weight=line.bot.weight)
+            line.turn = group.turns.enter(line.turn)
+            line.turn_in_bot = line.bot.turns.enter(line.turn_in_bot)
+            line.bot.waiting_lines.append(line)
             group.lines += 1
             if group.lines == 1:
-                group.turn = self._turns.enter(group.turn, weight=group.share)
+                group.turn = self._turns.enter(group.turn)
 
     def _leave(self, lane: Lane) -> None:
         """One message less in its lane."""
@@ -354,13 +351,16 @@ class MemoryBroker:
         if lane.size:
             return
         lane.ids.clear()
-        line.turns.leave(weight=1)
+        line.turns.leave()
         line.lanes -= 1
         if not line.lanes:
-            group.turns.leave(weight=line.bot.weight)
+            line.key = None
+            line.bot.waiting_lines.remove(line)
+            line.bot.turns.leave()
+            group.turns.leave()
             group.lines -= 1
             if not group.lines:
-                self._turns.leave(weight=group.share)
+                self._turns.leave()
 
     def _count_open(self, entry: Entry, by: int) -> None:
         entry.lane.chat.bot.open += by
@@ -377,18 +377,22 @@ class MemoryBroker:
     # Who may go
 
     def _offer(self, lane: Lane, now_ms: int) -> None:
-        """Put a lane among those of its line that may go, or set its timer; then look at the line again."""
+        """Look at one lane again, and at its bot if what its line offers is another message now."""
+        before = lane.line.front()
+        self._offer_lane(lane, now_ms)
+        if lane.line.front() is not before:
+            self._reoffer(lane.line.bot, now_ms)
+
+    def _offer_lane(self, lane: Lane, now_ms: int) -> None:
+        """Put a lane among those of its line that may go, or set its timer."""
         head = None if lane.chat.in_flight else lane.head(self._entries)
         ready_at_ms = None if head is None else self._lane_ready_at_ms(lane, head, now_ms)
-        if head is not None and ready_at_ms is not None and ready_at_ms <= now_ms:
-            key = (lane.turn, head.message.id)
-            if lane.key != key:
-                lane.line.offer(lane, key)
-        else:
-            lane.key = None
-            if ready_at_ms is not None:
-                self._set_timer(lane, ready_at_ms)
-        self._offer_line(lane.line, now_ms)
+        if head is not None and ready_at_ms == now_ms:
+            lane.line.offer(lane, head)
+            return
+        lane.key = None
+        if ready_at_ms is not None:
+            self._set_timer(lane, ready_at_ms)
 
     def _lane_ready_at_ms(self, lane: Lane, head: Entry, now_ms: int) -> int | None:
         chat = lane.chat
@@ -399,25 +403,14 @@ class MemoryBroker:
         return None if free_at_ms is None else max(ready_at_ms, free_at_ms)
 
     def _offer_line(self, line: Line, now_ms: int) -> None:
-        """Put a line among those of its priority that may go, or set its timer; likewise those below it."""
-        self._offer_one_line(line, now_ms)
-        if line.priority is not Priority.LOW:
-            # What this line offers may have begun or ceased to save up.
-            below = False
-            for other in line.bot.lines.values():
-                if below and other.lanes:
-                    self._offer_one_line(other, now_ms)
-                below = below or other is line
-
-    def _offer_one_line(self, line: Line, now_ms: int) -> None:
+        """Put a line among those of its priority that may go, or set its timer."""
         ready_at_ms = self._line_ready_at_ms(line, now_ms)
-        if ready_at_ms is not None and ready_at_ms <= now_ms:
-            if line.key != (line.turn, line.bot.bot_id):
-                line.group.offer(line)
-        else:
-            line.key = None
-            if ready_at_ms is not None:
-                self._set_timer(line, ready_at_ms)
+        if ready_at_ms == now_ms:
+            line.group.offer(line)
+            return
+        line.key = None
+        if ready_at_ms is not None:
+            self._set_timer(line, ready_at_ms)
 
     def _line_ready_at_ms(self, line: Line, now_ms: int) -> int | None:
         """Return when its front may leave the bot; None if only an event can tell."""
@@ -426,42 +419,29 @@ class MemoryBroker:
             return None
         if bot.hold_until_ms > now_ms:
             return bot.hold_until_ms
-        for higher in bot.above(line):
-            saves_until_ms = self._saves_up_until_ms(higher, now_ms)
-            if saves_until_ms != now_ms:
-                return saves_until_ms
-        return self._bot_ready_at_ms(line, self._cost_of(front), now_ms)
+        if len(bot.waiting_lines) > 1:
+            for other in bot.waiting_lines:
+                saves_until_ms = self._saves_up_until_ms(other, now_ms)
+                if saves_until_ms != now_ms and other.rank() < line.rank():
+                    return saves_until_ms
+        return _free_at_ms(bot.gate, bot.spacing if line.is_spaced else None, front.message.cost, now_ms)
 
     def _saves_up_until_ms(self, line: Line, now_ms: int) -> int | None:
         """Return when a front of more than one place has its places; ``now_ms`` if there is no such front."""
-        front = line.front() if line.lanes else None
-        if front is None or self._cost_of(front) == 1:
+        front = line.front()
+        if front is None or front.message.cost == 1:
             return now_ms
-        return self._bot_ready_at_ms(line, self._cost_of(front), now_ms)
-
-    def _bot_ready_at_ms(self, line: Line, cost: int, now_ms: int) -> int | None:
         bot = line.bot
-        free_at_ms = now_ms if bot.gate is None else bot.gate.ready_at_ms(now_ms, cost)
-        if free_at_ms is None or not line.is_spaced or bot.spacing is None:
-            return free_at_ms
-        return max(free_at_ms, bot.spacing.free_at_ms(now_ms, cost))
-
-    def _cost_of(self, front: Lane) -> int:
-        head = front.head(self._entries)
-        assert head is not None, "a lane that may go has a head"  # noqa: S101 - an invariant
-        return head.message.cost
+        return _free_at_ms(bot.gate, bot.spacing if line.is_spaced else None, front.message.cost, now_ms)
 
     def _reoffer(self, bot: BotState, now_ms: int) -> None:
-        for line in bot.lines.values():
-            if line.lanes:
-                self._offer_one_line(line, now_ms)
+        for line in bot.waiting_lines:
+            self._offer_line(line, now_ms)
 
     def _reoffer_chat(self, chat: Chat, now_ms: int) -> None:
         for lane in chat.lanes.values():
-            if lane.size:
-                self._offer(lane, now_ms)
-            else:
-                lane.key = None
+            self._offer_lane(lane, now_ms)
+        self._reoffer(chat.bot, now_ms)
 
     # Out
 
@@ -473,11 +453,11 @@ class MemoryBroker:
         room = min(slots, BATCH_MAX)
         wake_at_ms = None
         while True:
-            line, wake_at_ms = self._choose(now_ms)
-            if line is None or len(leases) >= room:
+            entry, wake_at_ms = self._choose(now_ms)
+            if entry is None or len(leases) >= room:
                 break
-            leases.append(self._take(line, worker_id, now_ms))
-        if line is not None:
+            leases.append(self._take(entry, worker_id, now_ms))
+        if entry is not None:
             wake_at_ms = now_ms
         return Leased(tuple(leases), expired, self._earliest(wake_at_ms))
 
@@ -492,64 +472,49 @@ class MemoryBroker:
             times.append(wake_at_ms)
         return min(times, default=None)
 
-    def _choose(self, now_ms: int) -> tuple[Line | None, int | None]:
-        """Return the line whose turn it is; or None, and when the ceiling lets one go that it now keeps back."""
-        chosen: Group | None = None
-        line: Line | None = None
+    def _choose(self, now_ms: int) -> tuple[Entry | None, int | None]:
+        """Return the message whose turn it is; or None, and when the ceiling lets one go that it now keeps back."""
         wake_at_ms: int | None = None
-        for group in self._groups.values():
-            candidate = self._ready_line(group, now_ms)
-            if candidate is None:
+        for group in self._in_turn():
+            line = group.front()
+            front = None if line is None else line.front()
+            if line is None or front is None:
                 continue
-            front = candidate.front()
-            assert front is not None, "a line that may go has a front"  # noqa: S101 - an invariant
-            cost = self._cost_of(front)
-            free_at_ms = self._ceiling_ready_at_ms(cost, now_ms, is_spaced=candidate.is_spaced)
-            if free_at_ms != now_ms:
-                if free_at_ms is not None:
-                    wake_at_ms = free_at_ms if wake_at_ms is None else min(wake_at_ms, free_at_ms)
-                if cost > 1:
-                    break  # it saves up: no lower priority takes what comes free meanwhile
-                continue
-            if chosen is None or group.turn < chosen.turn:
-                chosen, line = group, candidate
-        return line, wake_at_ms
+            apart = self._ceiling_spacing if line.is_spaced else None
+            free_at_ms = _free_at_ms(self._ceiling, apart, front.message.cost, now_ms)
+            if free_at_ms == now_ms:
+                return front, None
+            if free_at_ms is not None:
+                wake_at_ms = free_at_ms if wake_at_ms is None else min(wake_at_ms, free_at_ms)
+            if front.message.cost > 1:
+                break  # it saves up: nobody behind it takes what comes free meanwhile
+        return None, wake_at_ms
 
-    def _ready_line(self, group: Group, now_ms: int) -> Line | None:
-        """Return the line of a priority whose turn it is. Its bot's gate may have filled since it was offered."""
-        while (line := group.front()) is not None:
-            ready_at_ms = self._line_ready_at_ms(line, now_ms)
-            if ready_at_ms == now_ms:
-                return line
-            line.key = None
-            if ready_at_ms is not None:
-                self._set_timer(line, ready_at_ms)
-        return None
+    def _in_turn(self) -> list[Group]:
+        """Return the priorities of which something may go, the one whose turn it is first."""
+        groups = [group for group in self._groups.values() if group.ready]
+        if len(groups) > 1:
+            groups.sort(key=lambda group: (self._turns.rank(group.turn), group.place))
+        return groups
 
-    def _ceiling_ready_at_ms(self, cost: int, now_ms: int, *, is_spaced: bool) -> int | None:
-        free_at_ms = now_ms if self._ceiling is None else self._ceiling.ready_at_ms(now_ms, cost)
-        if free_at_ms is None or not is_spaced or self._ceiling_spacing is None:
-            return free_at_ms
-        return max(free_at_ms, self._ceiling_spacing.free_at_ms(now_ms, cost))
-
-    def _take(self, line: Line, worker_id: str, now_ms: int) -> Lease:
+    def _take(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
         """Lease the front of a line: its places, its turns, and its chat's one place in flight."""
-        lane = line.front()
-        entry = None if lane is None else lane.head(self._entries)
-        assert lane is not None, "a line that may go has a front"  # noqa: S101 - an invariant
-        assert entry is not None, "a lane that may go has a head"  # noqa: S101 - an invariant
-        bot, chat, cost = line.bot, lane.chat, entry.message.cost
+        lane, cost = entry.lane, entry.message.cost
+        line, chat = lane.line, lane.chat
+        bot, group = line.bot, line.group
         self._take_places(bot, chat, cost, now_ms, is_spaced=line.is_spaced)
-        group = line.group
         group.turn = self._turns.serve(group.turn, cost=cost, weight=group.share)
         line.turn = group.turns.serve(line.turn, cost=cost, weight=bot.weight)
+        line.turn_in_bot = bot.turns.serve(line.turn_in_bot, cost=cost, weight=group.share)
         lane.turn = line.turns.serve(lane.turn, cost=cost, weight=1)
-        self._count_open(entry, -1)
+        if entry.tried:  # while it is leased it counts under its priority
+            self._retry -= 1
+            self._open[line.priority] += 1
         self._count_waiting(entry, -1)
         chat.in_flight += 1
         lease = self._give(entry, worker_id, now_ms)
-        self._count_open(entry, 1)
         self._leased[entry.message.id] = entry
+        heappop(lane.ids)
         self._leave(lane)
         for other in chat.lanes.values():
             other.key = None
@@ -600,7 +565,6 @@ class MemoryBroker:
         chat.in_flight -= 1
         holds = self._end(entry, settlement, now_ms, is_near=is_near)
         self._reoffer_chat(entry.lane.chat, now_ms)
-        self._reoffer(chat.bot, now_ms)
         self._forget_later(chat, now_ms)
         return Settled(held=True, holds=holds)
 
@@ -656,7 +620,7 @@ class MemoryBroker:
         bot.doubt_until_ms = now_ms + DOUBT_MS
         bot.blames = [(at_ms, who) for at_ms, who in bot.blames if at_ms >= now_ms - BLAME_MS]
         bot.blames.append((now_ms, chat.chat_id))
-        if len({who for _, who in bot.blames}) > 1:
+        if len({bot.resolve(who) for _, who in bot.blames}) > 1:
             holds.append(self._hold(bot, None, until_ms, now_ms))
         return tuple(holds)
 
@@ -708,13 +672,12 @@ class MemoryBroker:
             new.gate.absorb(old.gate)
         self._move_messages(old, new, now_ms)
         self._reoffer_chat(new, now_ms)
-        self._reoffer(bot, now_ms)
         self._forget_later(new, now_ms)
 
     def _move_messages(self, old: Chat, new: Chat, now_ms: int) -> None:
         leased = [entry for entry in self._leased.values() if entry.lane.chat is old]
         lanes = [old.lanes[priority] for priority in PRIORITIES if priority in old.lanes]
-        moved = [entry for lane in lanes for entry in self._empty(lane, now_ms)]
+        moved = [entry for lane in lanes for entry in self._empty(lane)]
         for lane in lanes:
             new_lane = new.lane(lane.line.priority)
             new_lane.wait_until_ms = max(new_lane.wait_until_ms, lane.wait_until_ms)
@@ -726,7 +689,7 @@ class MemoryBroker:
         for entry in moved:
             self._enter(entry, now_ms)
 
-    def _empty(self, lane: Lane, now_ms: int) -> list[Entry]:
+    def _empty(self, lane: Lane) -> list[Entry]:
         """Take every due message out of a lane."""
         taken = []
         while (entry := lane.head(self._entries)) is not None:
@@ -736,7 +699,6 @@ class MemoryBroker:
         for _ in taken:
             self._leave(lane)
         lane.key = None
-        self._offer_line(lane.line, now_ms)
         return taken
 
     def _configure(self, limits: Limits, now_ms: int) -> None:
@@ -744,16 +706,14 @@ class MemoryBroker:
         self._ceiling = reform(self._ceiling, limits.ceiling)
         self._ceiling_spacing = spacing(limits.ceiling, limits.saved_up)
         for group in self._groups.values():
-            if group.lines:
-                self._turns.leave(weight=group.share)
-                group.turn = self._turns.enter(group.turn, weight=limits.shares[group.priority])
             group.share = limits.shares[group.priority]
         for bot in self._bots.values():
             bot.gate = reform(bot.gate, limits.bot)
             bot.spacing = spacing(limits.bot, limits.saved_up)
             for chat in bot.chats.values():
                 chat.gate = reform(chat.gate, limits.of_chat(chat.chat_id))
-                self._reoffer_chat(chat, now_ms)
+                for lane in chat.lanes.values():
+                    self._offer_lane(lane, now_ms)
             self._reoffer(bot, now_ms)
 
 
@@ -762,6 +722,15 @@ def move(entry: Entry, chat: Chat) -> None:
     entry.lane = chat.lane(entry.message.priority)
     if entry.message.chat_id != chat.chat_id:
         entry.message = replace(entry.message, chat_id=chat.chat_id)
+
+
+def _free_at_ms(gate: Gate | None, spacing: Spacing | None, cost: int, now_ms: int) -> int | None:
+    """Return when both let so many through: ``now_ms`` or later, None until something is settled."""
+    free_at_ms = now_ms if gate is None else gate.ready_at_ms(now_ms, cost)
+    if free_at_ms is None or spacing is None:
+        return free_at_ms
+    spaced_at_ms = spacing.free_at_ms(now_ms, cost)
+    return spaced_at_ms if spaced_at_ms > free_at_ms else free_at_ms
 
 
 def _bounded(batch: Sequence[object]) -> None:

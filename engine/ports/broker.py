@@ -25,7 +25,10 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Too much waits already: for the bot, or with ``chat_id`` for one chat of it; nothing was done."""
+    """Too much waits already: for one chat, or with ``chat_id`` None for the whole bot; nothing was done.
+
+    (Calls of no chat are under the bot's cap only.)
+    """
 
     bot_id: int
     chat_id: ChatId | None
@@ -90,22 +93,33 @@ class Broker(Protocol):
     2.  no other message of its chat (of this bot) is in flight; the chat is not held;
         the chat's gate has room for its cost;
     3.  the bot is not paused and not held; the bot's gate has room; for normal and
-        low the bot's spacing too; and no higher priority of this bot *saves up*;
+        low the bot's spacing too; and no line of this bot that ranks before *saves up*;
     4.  the ceiling's gate has room; for normal and low the ceiling's spacing too;
-        and no higher priority saves up for the ceiling.
+        and no priority that ranks before saves up for the ceiling.
 
-    Among the lanes for which 1 and 2 hold, the turn is chosen in three steps, each time by
-    the lowest pass (see ``turns``): the priority; within it the bot (ties: the lower
-    bot id); within that the chat (ties: the older head). A bot's line for a priority always
-    offers only that one front message: if it costs more than one place and does not
-    fit, the line *saves up* and no lower priority of the same bot goes meanwhile;
-    likewise for the ceiling. (So an album cannot starve behind single messages.)
+    Turns go round four times over, each time by the lowest pass (see ``turns``): the chats of
+    a *line* (a bot's priority; ties: the older head), the lines of a bot, by the shares of the
+    priorities, the bots of a priority (ties: the lower bot id), and the priorities (ties: the
+    higher). A lease is a turn of its lane, its line in both rounds, and its priority.
+
+    From the lanes for which 1 and 2 hold, each line offers one, its *front*. In each bot the
+    lines are asked by rank (see ``Turns.rank``): a front that fits stays in the running, one
+    that does not and costs 1 is passed over, and one that does not and costs more *saves up*: no
+    line behind it stays in. Of the bots left, each priority offers the one whose turn it is,
+    and of these the ceiling asks by rank in the same way: the first that fits goes.
+
+    So an album starves behind nobody: when its line ranks first, everybody waits until there
+    is room for it, at most a window. And an urgent message that meets no other urgent one is not
+    kept waiting by it, because its line enters at the virtual time, before which none ranks.
 
     A place is taken at the lease and stays taken until it is settled; then it is free again at
-    the time at which Telegram counted it + window (+ guard while our count is in doubt).
+    the time at which Telegram counted it + window (+ guard while our count is in doubt). In
+    a bucket it drains from that time.
 
-    Every verb takes at most ``BATCH_MAX`` messages and raises ``BrokerUnavailable`` when the
-    broker cannot be reached, and then has done nothing.
+    A verb takes at most ``BATCH_MAX`` messages, leases or ids, and raises ``BrokerUnavailable``
+    when the broker cannot be reached, and then has done nothing. Only ``hold`` and ``restore``
+    take any number, because a start gives all there are; half of either does no harm, as it
+    can be given again.
     """
 
     @property
@@ -158,7 +172,7 @@ class Broker(Protocol):
     async def restore(self, sends: Sequence[PastSend], *, wait_until_ms: Mapping[int, int]) -> None:
         """Take the places that past sends still occupy, and hold each bot until its time.
 
-        Only before the first lease. A send of which nobody knows its time is
+        Only before the first lease; what was admitted before waits for these places too. A send of which nobody knows its time is
         given as sent now.
         """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from copy import copy
 from dataclasses import dataclass, field, replace
 
@@ -14,11 +14,12 @@ from engine.limits import SPACING_PRIORITIES, Limits
 from engine.messages import PRIORITIES, ChatId, Hold, Lease, Outgoing, PastSend, Priority
 from engine.ports import Admission, Clock, Duplicate, Leased, Queued, QueueStats, Refused, Settled, Verdict
 from engine.ports.broker import BATCH_MAX
-from engine.turns import Turns
+from engine.turns import STRIDE, Turns
 
 NEVER_MS = 1 << 62
 Key = tuple[Priority | int | ChatId | None, ...]
-"""(priority,) is a group, (priority, bot) a line, (priority, bot, chat) a lane; () is all of them."""
+"""(priority, bot, chat) is a lane, (priority, bot) a line among bots, (bot, priority) one within its bot,
+(priority,) a group. Without its last part it is those among whom the turns go round."""
 
 
 @dataclass(slots=True)
@@ -32,20 +33,22 @@ class Entry:
     lease: Lease | None = None
 
     @property
-    def path(self) -> tuple[Key, Key, Key]:
-        lane = (self.message.priority, self.message.bot_id, self.message.chat_id)
-        return lane, lane[:2], lane[:1]
+    def path(self) -> tuple[Key, Key, Key, Key]:
+        priority, bot_id = self.message.priority, self.message.bot_id
+        return (priority, bot_id, self.message.chat_id), (priority, bot_id), (bot_id, priority), (priority,)
+
+    @property
+    def expires_at_ms(self) -> int:
+        return NEVER_MS if self.message.expires_at_ms is None else self.message.expires_at_ms
 
 
 @dataclass(slots=True)
-class Chat:
+class Scope:
+    """Whatever has a limit: the ceiling, a bot, a chat."""
+
     gate: Gate | None
-    hold_until_ms: int = 0
-
-
-@dataclass(slots=True)
-class Bot(Chat):
     spacing: Spacing | None = None
+    hold_until_ms: int = 0
     weight: int = 1
     paused: bool = False
     doubt_until_ms: int = 0
@@ -56,21 +59,16 @@ class NaiveBroker:
     """See ``Broker``."""
 
     def __init__(self, limits: Limits, *, clock: Clock, lease_ms: int, incarnation: int = 1) -> None:
-        self.incarnation, self._limits, self._clock, self._lease_ms, self._number = (
-            incarnation,
-            limits,
-            clock,
-            lease_ms,
-            0,
-        )
-        self._ceiling = Bot(gate(limits.ceiling), spacing=spacing(limits.ceiling, limits.saved_up))
+        self.incarnation, self._limits, self._clock, self._lease_ms = incarnation, limits, clock, lease_ms
+        self._number = 0
         self._entries: dict[str, Entry] = {}
-        self._bots: dict[int, Bot] = {}
-        self._chats: dict[tuple[int, ChatId | None], Chat] = {}
+        self._ceiling = Scope(gate(limits.ceiling), spacing(limits.ceiling, limits.saved_up))
+        self._bots: dict[int, Scope] = {}
+        self._chats: dict[tuple[int, ChatId | None], Scope] = {}
         self._aliases: dict[tuple[int, ChatId | None], ChatId | None] = {}
-        self._standing: Counter[Key] = Counter()  # messages in each lane, line and group
+        self._standing: Counter[Key] = Counter()  # messages below each key
         self._pass: defaultdict[Key, int] = defaultdict(int)
-        self._turns: defaultdict[Key, Turns] = defaultdict(Turns)
+        self._turns: dict[Key, Turns] = {}
         self._wait_until_ms: defaultdict[Key, int] = defaultdict(int)
 
     async def admit(
@@ -84,9 +82,9 @@ class NaiveBroker:
         return self._lease(worker_id, slots, self._tick())
 
     async def extend(self, leases: Sequence[Lease], *, by_ms: int) -> list[bool]:
-        now_ms, entries = self._tick(leases), [self._held(lease) for lease in leases]
+        until_ms, entries = self._tick(leases) + by_ms, [self._held(lease) for lease in leases]
         for entry in filter(None, entries):
-            entry.lease = entry.lease and replace(entry.lease, expires_at_ms=now_ms + by_ms)
+            entry.lease = entry.lease and replace(entry.lease, expires_at_ms=until_ms)
         return [entry is not None for entry in entries]
 
     async def settle(self, settlements: Sequence[says.Settlement]) -> list[Settled]:
@@ -100,10 +98,9 @@ class NaiveBroker:
         return [self._grant(entry, worker_id, now_ms) for entry in lost[: min(slots, BATCH_MAX)]]
 
     async def hold(self, holds: Sequence[Hold]) -> None:
-        self._tick(holds)
+        self._tick()
         for hold in holds:
-            held = self._bot(hold.bot_id) if hold.chat_id is None else self._chat(hold.bot_id, hold.chat_id)
-            held.hold_until_ms = max(held.hold_until_ms, hold.until_ms)
+            self._hold(hold)
 
     async def cancel(self, message_ids: Sequence[str]) -> list[bool]:
         self._tick(message_ids)
@@ -115,10 +112,6 @@ class NaiveBroker:
 
     async def weigh(self, bot_id: int, weight: int) -> None:
         self._tick()
-        lines: list[Key] = [(priority, bot_id) for priority in PRIORITIES if self._waits((priority, bot_id))]
-        for line in lines:
-            self._turns[line[:1]].leave(weight=self._bot(bot_id).weight)
-            self._pass[line] = self._turns[line[:1]].enter(self._pass[line], weight=weight)
         self._bot(bot_id).weight = weight
 
     async def migrate(self, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId) -> None:
@@ -129,12 +122,9 @@ class NaiveBroker:
         self._tick()
         if limits.version <= self._limits.version:
             return False
-        shares, self._limits = self._limits.shares, limits
-        for priority in filter(lambda priority: self._waits((priority,)), PRIORITIES):
-            self._turns[()].leave(weight=shares[priority])
-            self._pass[priority,] = self._turns[()].enter(self._pass[priority,], weight=limits.shares[priority])
-        for each, limit in ((self._ceiling, limits.ceiling), *((bot, limits.bot) for bot in self._bots.values())):
-            each.gate, each.spacing = reform(each.gate, limit), spacing(limit, limits.saved_up)
+        self._limits = limits
+        for scope, limit in ((self._ceiling, limits.ceiling), *((bot, limits.bot) for bot in self._bots.values())):
+            scope.gate, scope.spacing = reform(scope.gate, limit), spacing(limit, limits.saved_up)
         for (_, chat_id), chat in self._chats.items():
             chat.gate = reform(chat.gate, limits.of_chat(chat_id))
         return True
@@ -145,9 +135,11 @@ class NaiveBroker:
             for each in self._gates(send.bot_id, send.chat_id):
                 each.take(send.counted_at_ms, send.cost)
                 each.settle(send.counted_at_ms, send.cost)
-        await self.hold([Hold(bot_id, None, until_ms) for bot_id, until_ms in wait_until_ms.items()])
+        for bot_id, until_ms in wait_until_ms.items():
+            self._hold(Hold(bot_id, None, until_ms))
 
     async def knows(self, message_ids: Sequence[str]) -> list[bool]:
+        self._tick(message_ids)
         return [message_id in self._entries for message_id in message_ids]
 
     async def stats(self) -> QueueStats:
@@ -162,7 +154,72 @@ class NaiveBroker:
         while not self._pick(self._clock()) and (until_ms is None or self._clock() < until_ms):  # noqa: ASYNC110
             await asyncio.sleep(0)
 
-    # What the verbs are made of
+    # Who may go
+
+    def _pick(self, at_ms: int) -> Entry | None:
+        """Return the message whose turn it is at a time, if nothing else happens until then."""
+        fronts: dict[Key, Entry] = {}
+        for head in sorted(self._free_heads(at_ms), key=lambda head: (self._turn(head.path[0]), head.message.id)):
+            fronts.setdefault(head.path[1], head)
+        offers: list[Entry] = []
+        for bot_id, bot in self._bots.items():
+            if not bot.paused and bot.hold_until_ms <= at_ms:
+                mine = [front for front in fronts.values() if front.message.bot_id == bot_id]
+                offers += self._fitting(bot, mine, 2, at_ms)
+        offers.sort(key=lambda front: (self._turn(front.path[1]), front.message.bot_id))
+        candidates = {front.message.priority: front for front in reversed(offers)}
+        return next(self._fitting(self._ceiling, candidates.values(), 3, at_ms), None)
+
+    def _free_heads(self, at_ms: int) -> Iterator[Entry]:
+        """Yield the head of each lane, where lane and chat let it go."""
+        entries = sorted(self._entries.values(), key=lambda entry: entry.message.id)
+        seen = {(priority, *entry.path[0][1:]) for entry in entries if entry.lease for priority in PRIORITIES}
+        for entry in entries:
+            due = entry.standing or (not entry.lease and entry.message.ready_at_ms <= at_ms)
+            if due and entry.expires_at_ms > at_ms and (lane := entry.path[0]) not in seen:
+                seen.add(lane)
+                chat = self._chat(entry.message.bot_id, entry.message.chat_id)
+                waits = max(self._wait_until_ms[lane], chat.hold_until_ms) > at_ms
+                if not waits and self._has_room(chat, entry.message, at_ms):
+                    yield entry
+
+    def _fitting(self, scope: Scope, fronts: Iterable[Entry], level: int, at_ms: int) -> Iterator[Entry]:
+        """Yield the fronts that fit into a bot or under the ceiling, until one saves up."""
+
+        def rank(front: Entry) -> tuple[int, int]:
+            key = front.path[level]
+            return self._among(key).rank(self._turn(key)), PRIORITIES.index(front.message.priority)
+
+        for front in sorted(fronts, key=rank):
+            if self._has_room(scope, front.message, at_ms):
+                yield front
+            elif front.message.cost > 1:
+                return
+
+    def _has_room(self, scope: Scope, message: Outgoing, at_ms: int) -> bool:
+        ready_at_ms = scope.gate.ready_at_ms(self._clock(), message.cost) if scope.gate else 0
+        apart = scope.spacing if message.priority in SPACING_PRIORITIES else None
+        spaced_at_ms = apart.free_at_ms(at_ms, message.cost) if apart else 0
+        return ready_at_ms is not None and max(ready_at_ms, spaced_at_ms) <= at_ms
+
+    def _wake_at_ms(self, now_ms: int) -> int | None:
+        """Look at every time at which anything changes; the first at which a message may go, or expires."""
+        if self._pick(now_ms):
+            return now_ms
+        waiting = [entry for entry in self._entries.values() if not entry.lease]
+        expiries = {entry.expires_at_ms for entry in waiting} - {NEVER_MS}
+        times = {at_ms for entry in waiting for at_ms in self._times(entry, now_ms) if at_ms and at_ms > now_ms}
+        return next((at_ms for at_ms in sorted(times | expiries) if at_ms in expiries or self._pick(at_ms)), None)
+
+    def _times(self, entry: Entry, now_ms: int) -> Iterator[int | None]:
+        message, bot = entry.message, self._bot(entry.message.bot_id)
+        chat = self._chat(message.bot_id, message.chat_id)
+        yield from (message.ready_at_ms, self._wait_until_ms[entry.path[0]], chat.hold_until_ms, bot.hold_until_ms)
+        for scope in (chat, bot, self._ceiling):
+            yield scope.gate.ready_at_ms(now_ms, message.cost) if scope.gate else None
+            yield scope.spacing.free_at_ms(now_ms, message.cost) if scope.spacing else None
+
+    # In and out
 
     def _tick(self, batch: Sized = ()) -> int:
         if len(batch) > BATCH_MAX:
@@ -181,7 +238,7 @@ class NaiveBroker:
         waiting = [entry.message for entry in self._entries.values() if not entry.lease]
         of_bot = [other for other in waiting if other.bot_id == message.bot_id]
         of_chat = [other for other in of_bot if other.chat_id == message.chat_id]
-        if capped and 0 < self._limits.chat_cap <= len(of_chat):
+        if capped and message.chat_id is not None and 0 < self._limits.chat_cap <= len(of_chat):
             return Refused(message.bot_id, message.chat_id, self._limits.chat_cap)
         if capped and 0 < self._limits.bot_cap <= len(of_bot):
             return Refused(message.bot_id, None, self._limits.bot_cap)
@@ -193,87 +250,26 @@ class NaiveBroker:
         return Queued()
 
     def _lease(self, worker_id: str, slots: int, now_ms: int) -> Leased:
-        waiting = [entry for entry in self._entries.values() if not entry.lease]
-        expired = sorted((e for e in waiting if _expiry(e) <= now_ms), key=lambda e: (_expiry(e), e.message.id))
-        for entry in expired[:BATCH_MAX]:
+        late = [entry for entry in self._entries.values() if not entry.lease and entry.expires_at_ms <= now_ms]
+        expired = sorted(late, key=lambda entry: (entry.expires_at_ms, entry.message.id))[:BATCH_MAX]
+        for entry in expired:
             self._forget(entry)
         leases: list[Lease] = []
         while len(leases) < min(slots, BATCH_MAX) and (front := self._pick(now_ms)):
             leases.append(self._serve(front, worker_id, now_ms))
-        wake_at_ms = now_ms if len(expired) > BATCH_MAX else self._wake_at_ms(now_ms)
-        return Leased(tuple(leases), tuple(entry.message for entry in expired[:BATCH_MAX]), wake_at_ms)
-
-    def _pick(self, at_ms: int) -> Entry | None:
-        """Return the message whose turn it is at a time, if nothing else happens until then."""
-        entries = sorted(self._entries.values(), key=lambda entry: entry.message.id)
-        due = [e for e in entries if e.standing or (not e.lease and e.message.ready_at_ms <= at_ms)]
-        busy = {entry.path[0][1:] for entry in entries if entry.lease}
-        heads: dict[Key, Entry] = {}
-        for entry in due:
-            if _expiry(entry) > at_ms:
-                heads.setdefault(entry.path[0], entry)
-        free = [head for lane, head in heads.items() if lane[1:] not in busy and self._may_go(lane, head, at_ms)]
-        saving: set[int] = set()
-        chosen: list[Entry] = []
-        for priority in PRIORITIES:
-            offers = []
-            for bot_id, bot in self._bots.items():
-                front = self._front((priority, bot_id), free)
-                if front and not bot.paused and bot.hold_until_ms <= at_ms and bot_id not in saving:
-                    if self._fits(bot, front, at_ms):
-                        offers.append(front)
-                    elif front.message.cost > 1:
-                        saving.add(bot_id)
-            front = min(offers, key=lambda e: (self._turn(e.path[1]), e.message.bot_id), default=None)
-            if front and self._fits(self._ceiling, front, at_ms):
-                chosen.append(front)
-            elif front and front.message.cost > 1:
-                break
-        return min(chosen, key=lambda entry: self._turn(entry.path[2]), default=None)
-
-    def _front(self, line: Key, free: list[Entry]) -> Entry | None:
-        lanes = [head for head in free if head.path[1] == line]
-        return min(lanes, key=lambda head: (self._turn(head.path[0]), head.message.id), default=None)
-
-    def _may_go(self, lane: Key, head: Entry, at_ms: int) -> bool:
-        chat = self._chat(head.message.bot_id, head.message.chat_id)
-        waits = max(self._wait_until_ms[lane], chat.hold_until_ms) > at_ms
-        return not waits and self._has_room(chat.gate, head.message, at_ms)
-
-    def _fits(self, bot: Bot, front: Entry, at_ms: int) -> bool:
-        spaced = front.message.priority in SPACING_PRIORITIES
-        return self._has_room(bot.gate, front.message, at_ms) and (
-            not spaced or not bot.spacing or bot.spacing.free_at_ms(at_ms, front.message.cost) <= at_ms
-        )
-
-    def _wake_at_ms(self, now_ms: int) -> int | None:
-        """Look at every time at which anything changes; the first at which a message may go, or expires."""
-        if self._pick(now_ms):
-            return now_ms
-        expiries = {_expiry(entry) for entry in self._entries.values() if not entry.lease} - {NEVER_MS}
-        times = sorted({at_ms for at_ms in self._times(now_ms) if at_ms and at_ms > now_ms} | expiries)
-        return next((at_ms for at_ms in times if at_ms in expiries or self._pick(at_ms)), None)
-
-    def _times(self, now_ms: int) -> Iterable[int | None]:
-        for message in [entry.message for entry in self._entries.values() if not entry.lease]:
-            chat, bot = self._chat(message.bot_id, message.chat_id), self._bots[message.bot_id]
-            lane = (message.priority, message.bot_id, message.chat_id)
-            yield from (message.ready_at_ms, self._wait_until_ms[lane], chat.hold_until_ms, bot.hold_until_ms)
-            for each in (chat.gate, bot.gate, self._ceiling.gate):
-                yield each.ready_at_ms(now_ms, message.cost) if each else None
-            for spaced in filter(None, (bot.spacing, self._ceiling.spacing)):
-                yield spaced.free_at_ms(now_ms, message.cost)
+        wake_at_ms = now_ms if len(late) > BATCH_MAX else self._wake_at_ms(now_ms)
+        return Leased(tuple(leases), tuple(entry.message for entry in expired), wake_at_ms)
 
     def _serve(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
-        message, bot = entry.message, self._bots[entry.message.bot_id]
-        spacings = (bot.spacing, self._ceiling.spacing) if message.priority in SPACING_PRIORITIES else ()
+        message = entry.message
         for each in self._gates(message.bot_id, message.chat_id):
             each.take(now_ms, message.cost)
-        for spaced in filter(None, spacings):
-            spaced.spend(now_ms, message.cost)
-        for key in reversed(entry.path):
-            turns = self._turns[key[:-1]]
-            self._pass[key] = turns.serve(self._pass[key], cost=message.cost, weight=self._weight(key))
+        for scope in (self._ceiling, self._bot(message.bot_id)):
+            if scope.spacing and message.priority in SPACING_PRIORITIES:
+                scope.spacing.spend(now_ms, message.cost)
+        weights = (1, self._bot(message.bot_id).weight, *[self._limits.shares[message.priority]] * 2)
+        for key, weight in zip(entry.path, weights, strict=True):
+            self._pass[key] = self._among(key).serve(self._pass[key], cost=message.cost, weight=weight)
         self._leave(entry)
         return self._grant(entry, worker_id, now_ms)
 
@@ -287,7 +283,7 @@ class NaiveBroker:
         entry, lease = self._held(settlement.lease), settlement.lease
         if entry is None:
             return Settled(held=False)
-        message, bot = entry.message, self._bots[entry.message.bot_id]
+        message, bot = entry.message, self._bot(entry.message.bot_id)
         chat = self._chat(message.bot_id, message.chat_id)
         near = chat.gate is not None and chat.gate.is_near(now_ms)
         counted_at_ms = None if settlement.counted_age_ms is None else now_ms - settlement.counted_age_ms
@@ -314,18 +310,22 @@ class NaiveBroker:
         return Settled(held=True, holds=holds)
 
     def _throttle(self, message: Outgoing, now_ms: int, until_ms: int, *, near: bool) -> tuple[Hold, ...]:
-        bot, chat = self._bot(message.bot_id), self._chat(message.bot_id, message.chat_id)
-        held = bot if message.chat_id is None else chat
-        held.hold_until_ms = max(held.hold_until_ms, until_ms)
-        holds = (Hold(message.bot_id, message.chat_id, held.hold_until_ms),)
+        bot, hold = self._bot(message.bot_id), self._hold(Hold(message.bot_id, message.chat_id, until_ms))
         if near:
-            return holds
+            return (hold,)
         bot.doubt_until_ms = now_ms + 60_000
         bot.blames = [blame for blame in bot.blames if now_ms - blame[0] <= 2_000] + [(now_ms, message.chat_id)]
-        if len({chat_id for _, chat_id in bot.blames}) < 2:
-            return holds
-        bot.hold_until_ms = max(bot.hold_until_ms, until_ms)
-        return (*holds, Hold(message.bot_id, None, bot.hold_until_ms))
+        if len({self._resolve(message.bot_id, chat_id) for _, chat_id in bot.blames}) < 2:
+            return (hold,)
+        return hold, self._hold(Hold(message.bot_id, None, until_ms))
+
+    def _hold(self, hold: Hold) -> Hold:
+        held = self._bot(hold.bot_id) if hold.chat_id is None else self._chat(hold.bot_id, hold.chat_id)
+        held.hold_until_ms = max(held.hold_until_ms, hold.until_ms)
+        return replace(hold, until_ms=held.hold_until_ms)
+
+    def _delay(self, entry: Entry, until_ms: int) -> None:
+        self._wait_until_ms[entry.path[0]] = max(self._wait_until_ms[entry.path[0]], until_ms)
 
     def _migrate(self, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId) -> None:
         old_id, new_id = self._resolve(bot_id, from_chat_id), self._resolve(bot_id, to_chat_id)
@@ -354,11 +354,10 @@ class NaiveBroker:
     # The lanes
 
     def _stand(self, entry: Entry) -> None:
-        """Put a message into its lane; lane, line and group that were empty enter their turns."""
+        """Put a message into its lane; whoever above it had nothing waiting enters its turns."""
         for key in entry.path:
-            if self._waits(key):
-                break
-            self._pass[key] = self._turns[key[:-1]].enter(self._pass[key], weight=self._weight(key))
+            if not self._standing[key]:
+                self._pass[key] = self._among(key).enter(self._pass[key])
         entry.standing = True
         self._standing.update(entry.path)
 
@@ -366,9 +365,8 @@ class NaiveBroker:
         entry.standing = False
         self._standing.subtract(entry.path)
         for key in entry.path:
-            if self._waits(key):
-                break
-            self._turns[key[:-1]].leave(weight=self._weight(key))
+            if not self._standing[key]:
+                self._among(key).leave()
 
     def _forget(self, entry: Entry | None) -> bool:
         if entry is None or entry.lease:
@@ -378,44 +376,27 @@ class NaiveBroker:
             self._leave(entry)
         return True
 
-    def _waits(self, key: Key) -> bool:
-        return self._standing[key] > 0
-
     def _turn(self, key: Key) -> int:
         """Return the pass, or for one that does not wait the pass it would enter with."""
-        return self._pass[key] if self._waits(key) else copy(self._turns[key[:-1]]).enter(self._pass[key], weight=1)
+        return self._pass[key] if self._standing[key] else copy(self._among(key)).enter(self._pass[key])
 
-    def _weight(self, key: Key) -> int:
-        match key:
-            case (Priority() as priority,):
-                return self._limits.shares[priority]
-            case (_, int(bot_id)):
-                return self._bot(bot_id).weight
-            case _:
-                return 1
-
-    def _delay(self, entry: Entry, until_ms: int) -> None:
-        self._wait_until_ms[entry.path[0]] = max(self._wait_until_ms[entry.path[0]], until_ms)
+    def _among(self, key: Key) -> Turns:
+        is_lane = len(key) == len(("priority", "bot", "chat"))
+        return self._turns.setdefault(key[:-1], Turns(entry=STRIDE if is_lane else 0))
 
     # Finding things
 
-    def _bot(self, bot_id: int) -> Bot:
-        if bot_id not in self._bots:
-            limit = self._limits.bot
-            self._bots[bot_id] = Bot(gate(limit), spacing=spacing(limit, self._limits.saved_up))
-        return self._bots[bot_id]
+    def _bot(self, bot_id: int) -> Scope:
+        fresh = Scope(gate(self._limits.bot), spacing(self._limits.bot, self._limits.saved_up))
+        return self._bots.setdefault(bot_id, fresh)
 
-    def _chat(self, bot_id: int, chat_id: ChatId | None) -> Chat:
+    def _chat(self, bot_id: int, chat_id: ChatId | None) -> Scope:
         key = bot_id, self._resolve(bot_id, chat_id)
-        return self._chats.setdefault(key, Chat(gate(self._limits.of_chat(key[1]))))
+        return self._chats.setdefault(key, Scope(gate(self._limits.of_chat(key[1]))))
 
     def _gates(self, bot_id: int, chat_id: ChatId | None) -> list[Gate]:
-        gates = self._ceiling.gate, self._bot(bot_id).gate, self._chat(bot_id, chat_id).gate
-        return [each for each in gates if each is not None]
-
-    def _has_room(self, gate: Gate | None, message: Outgoing, at_ms: int) -> bool:
-        ready_at_ms = gate.ready_at_ms(self._clock(), message.cost) if gate else 0
-        return ready_at_ms is not None and ready_at_ms <= at_ms
+        scopes = self._ceiling, self._bot(bot_id), self._chat(bot_id, chat_id)
+        return [scope.gate for scope in scopes if scope.gate is not None]
 
     def _resolve(self, bot_id: int, chat_id: ChatId | None) -> ChatId | None:
         while (bot_id, chat_id) in self._aliases:
@@ -426,7 +407,3 @@ class NaiveBroker:
         entry = self._entries.get(lease.message.id)
         held = entry and entry.lease and (entry.lease.number, self.incarnation) == (lease.number, lease.incarnation)
         return entry if held else None
-
-
-def _expiry(entry: Entry) -> int:
-    return NEVER_MS if entry.message.expires_at_ms is None else entry.message.expires_at_ms

@@ -60,6 +60,10 @@ LIMITS = (
         ceiling=Limit(4, 300), bot=Limit(8, 100), chat=Limit(0, 1), group=Limit(3, 50),
         saved_up=1, guard_ms=3, chat_cap=9, bot_cap=0,
     ),
+    Limits(
+        ceiling=Limit(6, 100, burst=5), bot=Limit(5, 100, burst=4), chat=Limit(3, 100), group=Limit(2, 60),
+        saved_up=3, guard_ms=5, chat_cap=6, bot_cap=20,
+    ),
 )  # fmt: skip
 
 
@@ -94,8 +98,8 @@ class Level:
     empty_at: int = 0
 
     def has_room(self, limit: Limit, cost: int, now_ms: int) -> bool:
-        capacity = limit.burst or limit.count
-        return self.empty_at - now_ms * limit.count <= (capacity - min(cost, capacity)) * limit.window_ms
+        spare = (limit.burst or limit.count) - cost
+        return spare >= 0 and self.empty_at - now_ms * limit.count <= spare * limit.window_ms
 
     def pour(self, limit: Limit, cost: int, at_ms: int) -> None:
         self.empty_at = max(self.empty_at, at_ms * limit.count) + cost * limit.window_ms
@@ -223,7 +227,8 @@ class Audit:
         if old == new or old is None or new is None:
             return
         self.names[bot_id, old] = new
-        self.counted[bot_id, new] += self.counted.pop((bot_id, old), [])
+        if self.limits.of_chat(old) == self.limits.of_chat(new):  # no private chat becomes a group
+            self.counted[bot_id, new] += self.counted.pop((bot_id, old), [])
         for ends in (self.holds, self.waits):
             for scope in [scope for scope in ends if scope[:2] == (bot_id, old)]:
                 moved = (bot_id, new, *scope[2:])
@@ -280,20 +285,27 @@ class Audit:
     def _has_room(self, message: Outgoing, now_ms: int, *, guard_ms: int) -> bool:
         scope = self._scope(message)
         return all(
-            (self.guarded if guard_ms else self.levels)[part].has_room(limit, message.cost, now_ms)
+            (self.guarded if guard_ms else self.levels)[part].has_room(
+                limit, self._in_flight(part) + min(message.cost, limit.burst), now_ms
+            )
             if limit.burst
-            else self._taken(part, limit, now_ms - guard_ms) + min(message.cost, limit.count) <= limit.count
+            else self._in_flight(part) + self._counted(part, limit, now_ms - guard_ms) + min(message.cost, limit.count)
+            <= limit.count
             for part, limit in self._limits_of(scope)
         )
 
-    def _taken(self, part: Scope, limit: Limit, now_ms: int) -> int:
+    def _in_flight(self, part: Scope) -> int:
         flying = [book.message for book in self.books.values() if book.lease]
-        in_flight = [other.cost for other in flying if self._scope(other)[: len(part)] == part]
-        counted = [cost for at_ms, cost in self.counted[part] if at_ms + limit.window_ms > now_ms]
-        return sum(min(cost, limit.count) for cost in in_flight + counted)
+        return sum(other.cost for other in flying if self._scope(other)[: len(part)] == part)
+
+    def _counted(self, part: Scope, limit: Limit, now_ms: int) -> int:
+        return sum(min(cost, limit.count) for at_ms, cost in self.counted[part] if at_ms + limit.window_ms > now_ms)
 
     def _is_spaced(self, message: Outgoing, now_ms: int) -> bool:
-        return all(self.spaced[part].has_room(limit, message.cost, now_ms) for part, limit in self._spacings(message))
+        return all(
+            self.spaced[part].has_room(limit, min(message.cost, limit.burst or 1), now_ms)
+            for part, limit in self._spacings(message)
+        )
 
     def _spacings(self, message: Outgoing) -> list[tuple[Scope, Limit]]:
         if message.priority not in SPACING_PRIORITIES:
@@ -325,7 +337,7 @@ class Audit:
     def _is_full(self, message: Outgoing) -> bool:
         scope = self._scope(message)
         waiting = [self._scope(book.message) for book in self.books.values() if not book.lease]
-        caps = ((scope, self.limits.chat_cap), (scope[:1], self.limits.bot_cap))
+        caps = ((scope, 0 if scope[1] is None else self.limits.chat_cap), (scope[:1], self.limits.bot_cap))
         return any(0 < cap <= sum(other[: len(part)] == part for other in waiting) for part, cap in caps)
 
     def _late(self, now_ms: int) -> list[Outgoing]:

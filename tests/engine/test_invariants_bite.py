@@ -156,9 +156,9 @@ class WakesTooLate(MemoryBroker):
 
 
 class KeepsOneBack(MemoryBroker):
-    def _choose(self, now_ms: int) -> tuple[Line | None, int | None]:
-        line, wake_at_ms = super()._choose(now_ms)
-        return (None, now_ms + 1) if line is not None and line.bot.bot_id == 2 else (line, wake_at_ms)
+    def _choose(self, now_ms: int) -> tuple[Entry | None, int | None]:
+        entry, wake_at_ms = super()._choose(now_ms)
+        return (None, now_ms + 1) if entry is not None and entry.message.bot_id == 2 else (entry, wake_at_ms)
 
 
 class RecoversTooEarly(MemoryBroker):

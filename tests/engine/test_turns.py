@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from itertools import pairwise
 
 import pytest
 
-from engine.turns import STRIDE, Turns
+from engine.turns import LAG, STRIDE, Turns
 
 
 class Round:
     """Competitors who all wait, by weight."""
 
-    def __init__(self, weights: dict[str, int]) -> None:
-        self.turns = Turns()
+    def __init__(self, weights: dict[str, int], *, entry: int = 0) -> None:
+        self.turns = Turns(entry=entry)
         self.weights = dict(weights)
-        self.passes = {name: self.turns.enter(0, weight=weight) for name, weight in weights.items()}
+        self.passes = {name: self.turns.enter(0) for name in weights}
 
     def join(self, name: str, weight: int, last_pass: int = 0) -> None:
         self.weights[name] = weight
-        self.passes[name] = self.turns.enter(last_pass, weight=weight)
+        self.passes[name] = self.turns.enter(last_pass)
 
     def leave(self, name: str) -> int:
-        self.turns.leave(weight=self.weights.pop(name))
+        self.turns.leave()
+        del self.weights[name]
         return self.passes.pop(name)
 
-    def serve(self, count: int, *, cost: int = 1) -> list[str]:
+    def serve(self, count: int, *, costs: Mapping[str, int] | None = None, blocked: str = "") -> list[str]:
         served = []
         for _ in range(count):
-            name = min(self.passes, key=lambda name: (self.passes[name], name))
+            name = min(self.passes.keys() - {blocked}, key=lambda name: (self.passes[name], name))
+            cost = (costs or {}).get(name, 1)
             self.passes[name] = self.turns.serve(self.passes[name], cost=cost, weight=self.weights[name])
             served.append(name)
         return served
@@ -42,9 +45,18 @@ def test_equals_take_turns() -> None:
 def test_turns_are_shared_by_weight() -> None:
     counts = Counter(Round({"high": 16, "normal": 4, "low": 1}).serve(2_100))
 
-    assert counts["high"] == pytest.approx(1_600, rel=0.02)
-    assert counts["normal"] == pytest.approx(400, rel=0.04)
-    assert counts["low"] == pytest.approx(100, rel=0.1)
+    assert counts == {"high": 1_600, "normal": 400, "low": 100}
+
+
+@pytest.mark.parametrize("costs", [{"a": 10}, {"b": 10}, {"a": 10, "b": 3}, {"c": 7}])
+def test_whatever_messages_cost_the_places_are_shared_by_weight(costs: dict[str, int]) -> None:
+    weights = {"a": 1, "b": 1, "c": 3}
+
+    served = Round(weights).serve(3_000, costs=costs)
+
+    places = {name: served.count(name) * costs.get(name, 1) for name in weights}
+    fair = sum(places.values()) / 5
+    assert places == pytest.approx({name: fair * weight for name, weight in weights.items()}, abs=20)
 
 
 def test_the_lightest_is_served_within_a_round() -> None:
@@ -90,3 +102,49 @@ def test_a_pass_that_a_newcomer_would_get_too_can_be_forgotten() -> None:
 
     assert two.turns.is_past(0)
     assert not two.turns.is_past(two.passes["a"] + STRIDE)
+
+
+def test_one_that_could_not_go_makes_good_for_a_short_while_and_not_for_a_long_one() -> None:
+    short, long = Round({"a": 1, "b": 1}), Round({"a": 1, "b": 1})
+    short.serve(11, blocked="b")
+    long.serve(1_000, blocked="b")
+
+    assert short.serve(12) == [*"bbbbbbbbbbba"]
+    assert long.serve(20).count("b") <= LAG // STRIDE + 2
+
+
+def test_one_that_owes_an_album_is_not_overtaken_by_newcomers_for_ever() -> None:
+    chats = Round({"album": 1}, entry=STRIDE)
+    chats.serve(1, costs={"album": 10})
+    turns = 0
+    for n in range(100):
+        chats.join(f"z{n}", 1)
+        (name,) = chats.serve(1)
+        turns += 1
+        if name == "album":
+            break
+        chats.leave(name)
+
+    assert turns <= 11
+
+
+def test_a_newcomer_stands_behind_those_who_wait_for_their_turn_where_newcomers_never_end() -> None:
+    chats = Round({"b": 1, "c": 1}, entry=STRIDE)
+    chats.serve(1)
+
+    chats.join("a", 1)
+
+    assert chats.serve(3) == ["c", "a", "b"]
+
+
+def test_one_that_comes_back_after_a_while_goes_before_those_who_had_turns_meanwhile() -> None:
+    """However often it did so: a high message that meets no other waits for nobody."""
+    both = Round({"normal": 4, "low": 1})
+    high_pass, waited = 0, []
+    for _ in range(1_000):
+        both.serve(30)
+        both.join("high", 16, high_pass)
+        waited.append(both.serve(3).index("high"))
+        high_pass = both.leave("high")
+
+    assert set(waited) == {0}

@@ -72,10 +72,10 @@ class ScriptedTransport:
 
 @dataclass
 class ListLedger:
-    """Keeps everything in lists. The next ``refusals`` writes are refused."""
+    """Keeps everything in lists. Each of ``refused_words`` refuses one write of its kind."""
 
     journal: list[str] = field(default_factory=list)
-    refusals: int = 0
+    refused_words: list[str] = field(default_factory=list)
     messages: dict[str, Outgoing] = field(default_factory=dict)
     statuses: dict[str, Status] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
@@ -146,8 +146,8 @@ class ListLedger:
         self.paused[bot_id] = paused
 
     def _write(self, word: str) -> None:
-        if self.refusals:
-            self.refusals -= 1
+        if word in self.refused_words:
+            self.refused_words.remove(word)
             self.journal.append(f"{word} refused")
             raise LedgerError("the database is away")
         self.journal.append(word)
@@ -288,6 +288,7 @@ class Desk:
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.clock.advance(round(seconds * 1_000))
+        await asyncio.sleep(0)
 
 
 def at_most_once(message: Outgoing) -> Outgoing:

@@ -1,0 +1,1 @@
+"""Telegram's side: calls out, updates in, settings. The simulator has a folder of its own."""

@@ -1,0 +1,222 @@
+"""Stand-ins for what stands on both sides of ``bot/``: aiogram's network, the books, minimal methods."""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from aiogram import Bot
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.session.base import BaseSession
+from aiogram.methods import TelegramMethod
+from aiogram.types import BufferedInputFile, InputFile
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from bot.methods import AnyMethod
+from engine.dispatcher import Submission
+from engine.errors import LedgerError
+from engine.messages import Outgoing
+from engine.ports import Accepted
+from storage.bots import RegisteredBot
+from storage.updates import ReceivedUpdate
+from tests.fakes import START_MS
+
+TOKEN = "42:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n"
+BOT_ID = 42
+USERNAME = "the_bot"
+
+
+class DirectSession(BaseSession):
+    """The network that calls reach which do not count: it notes them, and answers True."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: list[str] = []
+        self.closed = False
+
+    async def make_request(self, bot: Bot, method: TelegramMethod[Any], timeout: int | None = None) -> Any:  # noqa: ASYNC109
+        self.called.append(method.__api_method__)
+        return True
+
+    async def close(self) -> None:
+        self.closed = True
+
+    async def stream_content(self, *_: Any, **__: Any) -> AsyncGenerator[bytes, None]:  # type: ignore[override]
+        yield b"a file"
+
+
+class DirectAiohttpSession(AiohttpSession):
+    """aiogram's own session, as a user would subclass it, without a network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: list[str] = []
+
+    async def make_request(self, bot: Bot, method: TelegramMethod[Any], timeout: int | None = None) -> Any:  # noqa: ASYNC109
+        self.called.append(method.__api_method__)
+        return True
+
+
+class AcceptingDispatcher:
+    """Notes what is submitted and accepts it; nothing is ever sent."""
+
+    def __init__(self) -> None:
+        self.messages: list[Outgoing] = []
+
+    async def submit(self, messages: Sequence[Outgoing]) -> list[Submission]:
+        self.messages.extend(messages)
+        return [Accepted() for _ in messages]
+
+    @property
+    def methods(self) -> list[str]:
+        return [message.method for message in self.messages]
+
+
+class TokenList:
+    """See ``session.TokenBook``."""
+
+    def __init__(self) -> None:
+        self.learned: list[str] = []
+
+    async def learn(self, token: str) -> None:
+        self.learned.append(token)
+
+
+@dataclass
+class ListUpdates:
+    """The inbox. ``asleep``: the database is away."""
+
+    asleep: bool = False
+    stored: dict[tuple[int, int], ReceivedUpdate] = field(default_factory=dict)
+    ends: dict[tuple[int, int], str] = field(default_factory=dict)
+
+    async def receive(self, bot_id: int, update_id: int, body: bytes, *, now_ms: int) -> bool:
+        self._wake()
+        key = (bot_id, update_id)
+        is_new = key not in self.stored
+        self.stored.setdefault(
+            key, ReceivedUpdate(bot_id=bot_id, update_id=update_id, body=body, received_at_ms=now_ms)
+        )
+        return is_new
+
+    async def mark_handled(self, handled: Sequence[tuple[int, int]], *, now_ms: int) -> None:
+        self._wake()
+        for key in handled:
+            self.ends.setdefault(key, "handled")
+
+    async def mark_failed(self, bot_id: int, update_id: int, *, reason: str, now_ms: int) -> None:
+        self._wake()
+        self.ends.setdefault((bot_id, update_id), f"failed: {reason}")
+
+    async def unhandled(self, *, after: ReceivedUpdate | None, limit: int) -> list[ReceivedUpdate]:
+        waiting = [update for key, update in self.stored.items() if key not in self.ends]
+        start = 0 if after is None else waiting.index(after) + 1
+        return waiting[start : start + limit]
+
+    def _wake(self) -> None:
+        if self.asleep:
+            raise LedgerError("the database is away")
+
+
+class OneBot:
+    """A fleet of one."""
+
+    def __init__(self, *, behaviours: Mapping[str, Any] | None = None) -> None:
+        self._bot = Bot(TOKEN, session=DirectSession())
+        self._registered = registered(behaviours or {})
+
+    @property
+    def direct(self) -> DirectSession:
+        session = self._bot.session
+        direct = getattr(session, "direct", session)
+        assert isinstance(direct, DirectSession)
+        return direct
+
+    def bot(self, bot_id: int) -> Bot:
+        assert bot_id == BOT_ID
+        return self._bot
+
+    def registered(self, bot_id: int) -> RegisteredBot:
+        assert bot_id == BOT_ID
+        return self._registered
+
+
+def registered(behaviours: Mapping[str, Any]) -> RegisteredBot:
+    return RegisteredBot(
+        bot_id=BOT_ID,
+        username=USERNAME,
+        first_name="The bot",
+        behaviours=behaviours,
+        paused=False,
+        weight=1,
+        added_at_ms=START_MS,
+    )
+
+
+# Minimal methods
+
+
+def minimal_fields(model: type[BaseModel]) -> dict[str, Any]:
+    """Return a value for each field that a method or type demands, and for nothing else."""
+    return {
+        name: minimal(each.annotation, name) for name, each in model.model_fields.items() if each.is_required()
+    }
+
+
+def minimal(annotation: Any, name: str = "") -> Any:
+    """Return some value that this annotation takes; a file's id rather than a file."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return minimal(get_args(annotation)[0], name)
+    if origin in {Union, types.UnionType}:
+        return minimal(_simplest(get_args(annotation)), name)
+    if origin is list:
+        return [minimal(get_args(annotation)[0])]
+    if origin is Literal:
+        return get_args(annotation)[0]
+    if isinstance(annotation, type):
+        return _minimal_of(annotation, name)
+    raise TypeError(f"no idea what {annotation!r} takes")
+
+
+def shortcut(method: type[AnyMethod]) -> str:
+    """Return the name of the method of ``Bot`` that calls this one.
+
+    >>> from aiogram.methods import SendMessage
+    >>> shortcut(SendMessage)
+    'send_message'
+    """
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", method.__api_method__).lower()
+
+
+SIMPLE: dict[type, Any] = {
+    bool: True,
+    int: 5,
+    float: 1.5,
+    str: "text",
+    datetime: datetime(2026, 1, 1, tzinfo=UTC),
+    timedelta: timedelta(seconds=5),
+}
+
+
+def _simplest(options: Sequence[Any]) -> Any:
+    for preferred in (str, int):
+        if preferred in options:
+            return preferred
+    return next(option for option in options if option is not type(None) and not isinstance(option, FieldInfo))
+
+
+def _minimal_of(kind: type, name: str) -> Any:
+    if kind is str and name == "chat_id":
+        return "-1005"
+    if kind in SIMPLE:
+        return SIMPLE[kind]
+    if issubclass(kind, InputFile):
+        return BufferedInputFile(b"bytes", "file.txt")
+    assert issubclass(kind, BaseModel), kind
+    return kind(**minimal_fields(kind))

@@ -1,0 +1,156 @@
+"""What each of Telegram's answers means. The table is ``telegram.md``'s, the nonsense is ours."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bot.classify import classify
+from engine.outcomes import Failed, Migrated, Outcome, Rejected, Revoked, Sent, Throttled, Uncertain
+
+
+def ok(result: object) -> bytes:
+    return msgspec.json.encode({"ok": True, "result": result})
+
+
+def refused(code: int, description: str, **parameters: int) -> tuple[int, bytes]:
+    answer: dict[str, Any] = {"ok": False, "error_code": code, "description": description}
+    return code, msgspec.json.encode(answer | ({"parameters": parameters} if parameters else {}))
+
+
+HIDDEN = 'Bad Request: failed to send message #1 with the error message "Too Many Requests: retry after 8"'
+UPGRADED = "Bad Request: group chat was upgraded to a supergroup chat"
+UNREACHABLE = [
+    "Forbidden: bot was blocked by the user",
+    "Forbidden: user is deactivated",
+    "Forbidden: bot was kicked from the supergroup chat",
+    "Forbidden: bot is not a member of the channel chat",
+    "Forbidden: bot can't initiate conversation with a user",
+]
+
+TABLE: list[tuple[tuple[int, bytes], Outcome]] = [
+    (
+        refused(429, "Too Many Requests: retry after 37", retry_after=37),
+        Throttled(37_000, "Too Many Requests: retry after 37"),
+    ),
+    (refused(429, "Too Many Requests", retry_after=10_000), Throttled(10_000_000, "Too Many Requests")),
+    (refused(429, "Too Many Requests"), Throttled(1_000, "Too Many Requests")),
+    (refused(400, HIDDEN), Throttled(8_000, HIDDEN)),
+    (refused(400, UPGRADED, migrate_to_chat_id=-100123), Migrated(-100123)),
+    (refused(400, "Bad Request: chat not found"), Rejected(400, "Bad Request: chat not found")),
+    (refused(400, "Bad Request: message is too long"), Rejected(400, "Bad Request: message is too long")),
+    (refused(401, "Unauthorized"), Revoked("Unauthorized")),
+    *[(refused(403, reason), Rejected(403, reason, unreachable=True)) for reason in UNREACHABLE],
+    (refused(404, "Not Found: method not found"), Rejected(404, "Not Found: method not found")),
+    (refused(413, "Request Entity Too Large"), Rejected(413, "Request Entity Too Large")),
+    (refused(500, "Internal Server Error"), Failed("Internal Server Error", 500)),
+    (refused(502, "Bad Gateway"), Failed("Bad Gateway", 502)),
+    (refused(503, "Service Unavailable"), Failed("Service Unavailable", 503)),
+    (refused(504, "Gateway Timeout"), Failed("Gateway Timeout", 504)),
+]
+
+NONSENSE: list[tuple[int, bytes, Outcome]] = [
+    (502, b"<html>Bad Gateway</html>", Failed("HTTP 502", 502)),
+    (500, b"", Failed("HTTP 500", 500)),
+    (429, b"<html>slow down</html>", Throttled(1_000)),
+    (200, b"<html>hello</html>", Uncertain("HTTP 200 with an answer that is not Telegram's")),
+    (302, b"", Uncertain("HTTP 302 with an answer that is not Telegram's")),
+    (403, b"<html>forbidden by a proxy</html>", Rejected(403, "HTTP 403")),
+    (400, b"[]", Rejected(400, "HTTP 400")),
+    (400, b"null", Rejected(400, "HTTP 400")),
+    (400, b'{"ok":"perhaps"}', Rejected(400, "HTTP 400")),
+    (400, b"{}", Rejected(400, "")),
+    (500, b"{}", Failed("", 500)),
+    (400, b'{"ok":false,"description":"\xff"}', Rejected(400, "HTTP 400")),
+    (400, b'{"result":' + b"[" * 100_000, Rejected(400, "HTTP 400")),
+    (429, b'{"ok":false,"error_code":429,"parameters":{"retry_after":-5}}', Throttled(1_000)),
+    (429, b'{"ok":false,"error_code":429,"parameters":{"retry_after":1e30}}', Throttled(1_000)),
+    (429, b'{"ok":false,"error_code":429,"parameters":{"retry_after":' + b"9" * 40 + b"}}", Throttled(1_000)),
+]
+
+
+@pytest.mark.parametrize(("answer", "outcome"), TABLE, ids=lambda value: repr(value)[:60])
+def test_each_answer_of_telegram_means_what_the_table_says(answer: tuple[int, bytes], outcome: Outcome) -> None:
+    assert classify(*answer) == outcome
+
+
+@pytest.mark.parametrize(("status", "body", "outcome"), NONSENSE, ids=lambda value: repr(value)[:40])
+def test_an_answer_that_is_not_telegrams_is_judged_by_its_status(status: int, body: bytes, outcome: Outcome) -> None:
+    assert classify(status, body) == outcome
+
+
+@pytest.mark.parametrize(
+    ("result", "number", "chat_id"),
+    [
+        ({"message_id": 7, "chat": {"id": -5}, "text": "a"}, 7, -5),
+        ([{"message_id": 7, "chat": {"id": -5}}, {"message_id": 8, "chat": {"id": -5}}], 7, -5),
+        ({"message_id": 9}, 9, None),
+        ([], None, None),
+        (True, None, None),
+        ("a link", None, None),
+        ([1, 2], None, None),
+        ({"message_id": "no number"}, None, None),
+        ({"id": "a poll"}, None, None),
+        (None, None, None),
+    ],
+    ids=repr,
+)
+def test_a_success_is_a_success_whatever_it_returns(result: object, number: int | None, chat_id: int | None) -> None:
+    body = ok(result)
+
+    assert classify(200, body) == Sent(number, body, chat_id)
+
+
+def test_a_number_that_no_computer_reads_hides_no_429() -> None:
+    description = "Too Many Requests: retry after " + "9" * 5_000
+
+    outcome = classify(*refused(400, description))
+
+    assert isinstance(outcome, Throttled)
+    assert 0 < outcome.retry_after_ms < 2**63
+
+
+KINDS = get_args(Outcome)
+ANSWERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "ok": st.booleans() | st.none() | st.text(max_size=3),
+        "error_code": st.integers(-1, 700) | st.none() | st.text(max_size=3),
+        "description": st.text(st.characters(exclude_categories=["Cs"])) | st.just(HIDDEN) | st.none(),
+        "parameters": st.none()
+        | st.dictionaries(
+            st.sampled_from(["retry_after", "migrate_to_chat_id"]), st.integers(-(2**63), 2**63 - 1) | st.none()
+        ),
+        "result": st.none() | st.booleans() | st.lists(st.integers(0, 3)) | st.just({"message_id": 7}),
+    },
+)
+
+
+@given(status=st.integers(100, 599), body=st.binary())
+@example(status=200, body=b'{"ok":true,"result":' + b"[" * 5_000)
+@example(status=200, body=b'{"ok":true,"result":{"message_id":5,"chat":{"id":"\xff"}}}')
+def test_no_bytes_whatever_make_it_raise(status: int, body: bytes) -> None:
+    assert isinstance(classify(status, body), KINDS)
+
+
+@given(status=st.integers(100, 599), answer=ANSWERS)
+def test_no_object_of_nearly_the_right_form_makes_it_raise(status: int, answer: dict[str, Any]) -> None:
+    outcome = classify(status, msgspec.json.encode(answer))
+
+    assert isinstance(outcome, KINDS)
+    assert isinstance(outcome, Sent) == (answer.get("ok") is True and is_readable(answer))
+    if isinstance(outcome, Throttled):
+        assert 0 < outcome.retry_after_ms < 2**53
+
+
+def is_readable(answer: dict[str, Any]) -> bool:
+    retry_after = (answer.get("parameters") or {}).get("retry_after")
+    return (
+        not isinstance(answer.get("error_code"), str)
+        and isinstance(answer.get("description", ""), str)
+        and (retry_after is None or 0 <= retry_after < 10**9)
+    )

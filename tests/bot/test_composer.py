@@ -1,0 +1,282 @@
+"""From a call to a message of the engine, and from there to the bytes that are sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aiogram import Bot
+from aiogram.client.default import DefaultBotProperties
+from aiogram.enums import ParseMode
+from aiogram.methods import (
+    CopyMessages,
+    EditMessageText,
+    ForwardMessages,
+    SendDocument,
+    SendMediaGroup,
+    SendMessage,
+    SendPhoto,
+    SendPoll,
+)
+from aiogram.types import (
+    BufferedInputFile,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    InputMediaPhoto,
+    InputPollOption,
+    LinkPreviewOptions,
+    ReplyParameters,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.ports import Refusal
+from bot.composer import MethodComposer, UploadRefused, body_of
+from bot.methods import COUNTED, AnyMethod
+from engine.ids import Ids
+from engine.messages import ChatId, Guarantee, Outgoing, Priority
+from tests.bot.fakes import BOT_ID, TOKEN, DirectSession
+from tests.fakes import START_MS, Clock
+
+Compose = Callable[..., Outgoing]
+
+
+@pytest.fixture
+def bot() -> Bot:
+    return Bot(TOKEN, session=DirectSession())
+
+
+@pytest.fixture
+def made(composer: MethodComposer, bot: Bot) -> Compose:
+    """Make a message from one of aiogram's methods."""
+
+    def make(method: AnyMethod, **options: Any) -> Outgoing:
+        return composer.from_method(bot, method, COUNTED[method.__api_method__], **options)
+
+    return make
+
+
+@pytest.fixture
+def wanted(composer: MethodComposer) -> Compose:
+    """Make a message from what a client of the API wrote."""
+
+    def make(method: str = "sendMessage", chat_id: ChatId | None = 5, **params: Any) -> Outgoing:
+        return composer.compose(BOT_ID, chat_id, method, params)
+
+    return make
+
+
+def sentence(call: Callable[[], object]) -> str:
+    with pytest.raises(Refusal) as refused:
+        call()
+    text = str(refused.value)
+    assert "\n" not in text
+    assert len(text) < 200
+    return text
+
+
+# Parameters
+
+
+def test_parameters_are_json_and_the_chat_stands_apart(made: Compose) -> None:
+    keyboard = InlineKeyboardMarkup(inline_keyboard=[[InlineKeyboardButton(text="Yes", callback_data="y")]])
+
+    message = made(SendMessage(chat_id=5, text="hello", reply_markup=keyboard, disable_notification=True))
+
+    assert (message.bot_id, message.chat_id, message.method) == (BOT_ID, 5, "sendMessage")
+    assert json.loads(message.params) == {
+        "text": "hello",
+        "disable_notification": True,
+        "reply_markup": {"inline_keyboard": [[{"text": "Yes", "callback_data": "y"}]]},
+    }
+
+
+def test_a_bots_defaults_are_filled_in_when_the_call_is_made(composer: MethodComposer) -> None:
+    defaults = DefaultBotProperties(parse_mode=ParseMode.HTML, protect_content=True, link_preview_is_disabled=True)
+    bot = Bot(TOKEN, session=DirectSession(), default=defaults)
+
+    message = composer.from_method(bot, SendMessage(chat_id=5, text="hello"), COUNTED["sendMessage"])
+
+    assert json.loads(message.params) == {
+        "text": "hello",
+        "parse_mode": "HTML",
+        "protect_content": True,
+        "link_preview_options": {"is_disabled": True},
+    }
+
+
+def test_what_a_call_says_itself_stands_before_the_defaults(composer: MethodComposer) -> None:
+    bot = Bot(TOKEN, session=DirectSession(), default=DefaultBotProperties(parse_mode=ParseMode.HTML))
+    method = SendMessage(chat_id=5, text="*hello*", parse_mode="MarkdownV2")
+
+    message = composer.from_method(bot, method, COUNTED["sendMessage"])
+
+    assert json.loads(message.params)["parse_mode"] == "MarkdownV2"
+
+
+def test_objects_within_parameters_and_times_are_json_too(made: Compose) -> None:
+    closes_at = datetime(2026, 1, 1, tzinfo=UTC)
+    poll = SendPoll(
+        chat_id=5,
+        question="?",
+        options=[InputPollOption(text="a"), "b"],
+        close_date=closes_at,
+        reply_parameters=ReplyParameters(message_id=3),
+    )
+
+    params = json.loads(made(poll).params)
+
+    assert [option if isinstance(option, str) else option["text"] for option in params["options"]] == ["a", "b"]
+    assert int(params["close_date"]) == int(closes_at.timestamp())
+    assert params["reply_parameters"]["message_id"] == 3
+
+
+def test_what_was_not_said_is_not_sent(made: Compose) -> None:
+    method = SendMessage(chat_id=5, text="hello", link_preview_options=LinkPreviewOptions(url=None, is_disabled=False))
+
+    assert json.loads(made(method).params) == {"text": "hello", "link_preview_options": {"is_disabled": False}}
+
+
+def test_a_message_is_normal_and_goes_at_least_once_unless_told_otherwise(made: Compose) -> None:
+    usual = made(SendMessage(chat_id=5, text="a"))
+    told = made(
+        SendMessage(chat_id=5, text="a"), priority=Priority.HIGH, guarantee=Guarantee.AT_MOST_ONCE, dedup_key="k"
+    )
+
+    assert (usual.priority, usual.guarantee, usual.dedup_key) == (Priority.NORMAL, Guarantee.AT_LEAST_ONCE, None)
+    assert (told.priority, told.guarantee, told.dedup_key) == (Priority.HIGH, Guarantee.AT_MOST_ONCE, "k")
+    assert usual.submitted_at_ms == START_MS
+
+
+# Whose budget, and how much of it
+
+
+@pytest.mark.parametrize(
+    ("method", "cost"),
+    [
+        (SendMessage(chat_id=5, text="a"), 1),
+        (SendMediaGroup(chat_id=5, media=[InputMediaPhoto(media="id")] * 3), 3),
+        (ForwardMessages(chat_id=5, from_chat_id=6, message_ids=[1, 2, 3, 4]), 4),
+        (CopyMessages(chat_id=5, from_chat_id=6, message_ids=[1, 2]), 2),
+        (EditMessageText(chat_id=5, message_id=3, text="b"), 1),
+    ],
+    ids=lambda value: getattr(value, "__api_method__", str(value)),
+)
+def test_a_message_costs_as_many_places_as_telegram_counts(made: Compose, method: AnyMethod, cost: int) -> None:
+    assert made(method).cost == cost
+
+
+def test_the_edit_of_an_inline_message_uses_no_chats_budget_and_names_no_chat(made: Compose) -> None:
+    message = made(EditMessageText(inline_message_id="AbC", text="b"))
+
+    assert message.chat_id == "inline:AbC"
+    assert json.loads(body_of(message)) == {"inline_message_id": "AbC", "text": "b"}
+
+
+@pytest.mark.parametrize(
+    ("given_id", "kept"), [("-100123", -100123), ("5", 5), (-7, -7), ("@News", "@news"), ("@NEWS", "@news")]
+)
+def test_one_chat_has_one_name(made: Compose, wanted: Compose, given_id: ChatId, kept: ChatId) -> None:
+    assert made(SendMessage(chat_id=given_id, text="a")).chat_id == kept
+    assert wanted(chat_id=given_id, text="a").chat_id == kept
+
+
+# What a client writes
+
+
+@pytest.mark.parametrize("name", ["sendmessage", "SENDMESSAGE", "sendMessage"])
+def test_a_methods_name_may_be_written_in_any_case(wanted: Compose, name: str) -> None:
+    assert wanted(name, text="a").method == "sendMessage"
+
+
+def test_an_upload_is_refused_with_the_way_out(made: Compose) -> None:
+    method = SendDocument(chat_id=5, document=BufferedInputFile(b"bytes", "a.txt"))
+
+    with pytest.raises(UploadRefused, match=r"^sendDocument carries a file to upload.*pass a file_id or a URL$"):
+        made(method)
+
+
+def test_a_file_that_telegram_has_already_is_no_upload(made: Compose) -> None:
+    assert json.loads(made(SendPhoto(chat_id=5, photo="AgACAgIAAx")).params) == {"photo": "AgACAgIAAx"}
+
+
+@pytest.mark.parametrize("text", ["a" * 4096, "😀" * 2048])
+def test_a_text_of_4096_utf_16_units_is_taken(wanted: Compose, text: str) -> None:
+    assert json.loads(wanted(text=text).params)["text"] == text
+
+
+@pytest.mark.parametrize("text", ["a" * 4097, "😀" * 2048 + "a", "a" * 4095 + "😀"])
+def test_a_text_of_4097_utf_16_units_is_refused(wanted: Compose, text: str) -> None:
+    assert sentence(lambda: wanted(text=text)) == (
+        "text has 4097 characters, and Telegram takes 4096; send it in parts"
+    )
+
+
+def test_a_long_text_with_markup_is_left_to_telegram_which_alone_can_count_it(wanted: Compose) -> None:
+    text = "<b>" * 2_000 + "a" + "</b>" * 2_000
+
+    assert json.loads(wanted(text=text, parse_mode="HTML").params)["text"] == text
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "expected"),
+    [
+        ("sendMesage", {"text": "a"}, "'sendMesage' is no method of Telegram; for a plain text it is sendMessage"),
+        ("x" * 5_000, {}, "is no method of Telegram"),
+        ("getMe", {}, "getMe is not sent through the queue; call it with the bot itself"),
+        ("sendMessage", {}, "sendMessage needs text"),
+        ("sendMessage", {"text": ""}, "sendMessage needs a text that is not empty"),
+        ("sendMessage", {"text": " \n "}, "sendMessage needs a text that is not empty"),
+        ("sendMessage", {"text": 5}, "sendMessage: text is 5: input should be a valid string"),
+        ("sendMessage", {"text": None}, "sendMessage: text is None: input should be a valid string"),
+        ("sendMessage", {"text": ["x" * 5_000]}, "sendMessage: text is ['xxx"),
+        ("sendLocation", {"latitude": "north", "longitude": 1}, "sendLocation: latitude is 'north': input should be"),
+        ("sendPhoto", {}, "sendPhoto needs photo"),
+        ("sendPoll", {"question": "?", "options": "no list"}, "sendPoll: options is 'no list': input should be"),
+        ("sendMediaGroup", {"media": [{"type": "nonsense", "media": "x"}]}, "sendMediaGroup: media.0"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_what_telegram_would_refuse_is_refused_in_one_sentence(
+    wanted: Compose, method: str, params: dict[str, Any], expected: str
+) -> None:
+    assert expected in sentence(lambda: wanted(method, **params))
+
+
+def test_a_method_that_needs_a_chat_is_refused_without_one(wanted: Compose) -> None:
+    assert sentence(lambda: wanted(chat_id=None, text="a")) == "sendMessage needs chat_id"
+
+
+# The body
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = st.text("abcdefghijklmnop_", min_size=1, max_size=12).filter(lambda name: name != "chat_id")
+
+
+@given(
+    params=st.dictionaries(NAMES, ANY_JSON, max_size=6),
+    chat_id=st.integers(-(2**52), 2**52) | st.sampled_from(["@news", "@x_1"]) | st.none(),
+)
+def test_the_body_is_the_parameters_and_the_chat(params: dict[str, Any], chat_id: ChatId | None) -> None:
+    encoded = json.dumps(params, separators=(",", ":")).encode()
+    message = Outgoing(id="a", bot_id=1, chat_id=chat_id, method="sendMessage", params=encoded)
+
+    body = json.loads(body_of(message))
+
+    assert body == (params if chat_id is None else {"chat_id": chat_id} | params)
+
+
+@given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50).filter(str.strip))
+def test_any_text_arrives_as_it_was_written(text: str) -> None:
+    composer = MethodComposer(clock=Clock(), ids=Ids())
+
+    message = composer.compose(BOT_ID, 5, "sendMessage", {"text": text})
+
+    assert json.loads(body_of(message)) == {"chat_id": 5, "text": text}

@@ -1,0 +1,246 @@
+"""Every method of aiogram: it counts and passes the engine, or it is exempt by the table. There is no way round."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytest
+from aiogram import Bot
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.exceptions import TelegramAPIError
+from aiogram.methods import SendMessage
+from aiogram.types import Chat, Message
+
+from bot import session
+from bot.methods import BY_NAME, COUNTED, EXEMPT, AnyMethod, every_method
+from bot.session import EngineSession, Gateway
+from engine.errors import StillQueued
+from tests.bot.fakes import (
+    TOKEN,
+    AcceptingDispatcher,
+    DirectAiohttpSession,
+    DirectSession,
+    TokenList,
+    minimal_fields,
+    shortcut,
+)
+from tests.fakes import START_MS
+
+EVERY = sorted(every_method().values(), key=lambda method: method.__api_method__)
+
+
+def the(method: type[AnyMethod]) -> AnyMethod:
+    return method(**minimal_fields(method))
+
+
+async def by_shortcut(bot: Bot, method: type[AnyMethod]) -> Any:
+    return await getattr(bot, shortcut(method))(**minimal_fields(method))
+
+
+async def by_call(bot: Bot, method: type[AnyMethod]) -> Any:
+    return await bot(the(method))
+
+
+async def by_awaiting(bot: Bot, method: type[AnyMethod]) -> Any:
+    return await the(method).as_(bot)
+
+
+WAYS = [by_shortcut, by_call, by_awaiting]
+
+
+def test_every_method_of_aiogram_stands_in_exactly_one_table() -> None:
+    names = set(every_method())
+
+    assert COUNTED.keys() | EXEMPT.keys() == names
+    assert COUNTED.keys() & EXEMPT.keys() == set()
+    assert {name.lower() for name in names} == set(BY_NAME)
+
+
+def test_every_exemption_has_a_reason() -> None:
+    assert all(reason.strip() for reason in EXEMPT.values())
+
+
+def test_whatever_sends_forwards_copies_or_edits_a_message_counts() -> None:
+    names = [name for name in every_method() if name.startswith(("send", "forward", "copy", "editMessage"))]
+
+    exempt = [name for name in names if name in EXEMPT]
+
+    assert exempt == ["sendChatAction", "sendChatJoinRequestWebApp"]
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", EVERY, ids=lambda method: method.__api_method__)
+async def test_each_method_passes_the_engine_or_is_exempt(
+    method: type[AnyMethod], way: Any, direct: DirectSession, accepting: AcceptingDispatcher
+) -> None:
+    bot = Bot(TOKEN, session=direct)
+    name = method.__api_method__
+
+    with contextlib.suppress(StillQueued):
+        await way(bot, method)
+
+    assert accepting.methods == ([name] if name in COUNTED else [])
+    assert direct.called == ([name] if name in EXEMPT else [])
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("name", ["answer", "reply", "edit_text", "edit_caption", "answer_photo", "forward", "copy_to"])
+async def test_a_messages_shortcut_passes_the_engine(
+    name: str, direct: DirectSession, accepting: AcceptingDispatcher
+) -> None:
+    message = received().as_(Bot(TOKEN, session=direct))
+    argument: dict[str, Any] = {
+        "edit_caption": {"caption": "new"},
+        "answer_photo": {"photo": "file-id"},
+        "forward": {"chat_id": 8},
+        "copy_to": {"chat_id": 8},
+    }.get(name, {"text": "hello"})
+
+    with contextlib.suppress(StillQueued):
+        await getattr(message, name)(**argument)
+
+    assert len(accepting.messages) == 1
+    assert direct.called == []
+
+
+@pytest.mark.usefixtures("installed")
+async def test_a_bot_with_a_session_of_its_own_passes_the_engine(accepting: AcceptingDispatcher) -> None:
+    own = DirectAiohttpSession()
+    bot = Bot(TOKEN, session=own)
+
+    await bot.send_message(5, "hello")
+    await bot.get_me()
+
+    assert accepting.methods == ["sendMessage"]
+    assert own.called == ["getMe"]
+
+
+@pytest.mark.usefixtures("installed")
+async def test_a_bot_with_aiograms_default_session_passes_the_engine(accepting: AcceptingDispatcher) -> None:
+    bot = Bot(TOKEN)
+
+    await bot.send_message(5, "hello")
+
+    assert isinstance(bot.session, EngineSession)
+    assert isinstance(bot.session.direct, AiohttpSession)
+    assert accepting.methods == ["sendMessage"]
+
+
+@pytest.mark.usefixtures("installed")
+async def test_a_bot_whose_session_is_replaced_later_passes_the_engine(accepting: AcceptingDispatcher) -> None:
+    bot, later = Bot(TOKEN, session=DirectSession()), DirectSession()
+
+    bot.session = later
+    await bot.send_message(5, "hello")
+    await bot.get_me()
+
+    assert accepting.methods == ["sendMessage"]
+    assert later.called == ["getMe"]
+
+
+async def test_a_bot_that_was_built_before_passes_the_engine(gateway: Gateway, accepting: AcceptingDispatcher) -> None:
+    """A user's module may build its bot while it is imported, which is before the program is put together."""
+    bot = Bot(TOKEN, session=DirectSession())
+    remove = session.install(gateway)
+
+    await bot.send_message(5, "hello")
+    remove()
+
+    assert accepting.methods == ["sendMessage"]
+
+
+@pytest.mark.usefixtures("installed")
+async def test_a_subclass_of_bot_passes_the_engine(direct: DirectSession, accepting: AcceptingDispatcher) -> None:
+    class MyBot(Bot):
+        pass
+
+    await MyBot(TOKEN, session=direct).send_message(5, "hello")
+
+    assert accepting.methods == ["sendMessage"]
+    assert direct.called == []
+
+
+@pytest.mark.usefixtures("installed")
+async def test_a_users_own_bot_is_known_from_its_first_call_on(direct: DirectSession, tokens: TokenList) -> None:
+    bot = Bot("77:a-users-own-token", session=direct)
+
+    await bot.get_me()
+    before = list(tokens.learned)
+    await bot.send_message(5, "hello")
+
+    assert before == []
+    assert tokens.learned == ["77:a-users-own-token"]
+
+
+@pytest.mark.usefixtures("installed")
+async def test_a_middleware_on_a_users_session_still_runs_once(
+    direct: DirectSession, accepting: AcceptingDispatcher
+) -> None:
+    seen: list[str] = []
+
+    async def note(make_request: Any, bot: Bot, method: AnyMethod) -> Any:
+        seen.append(method.__api_method__)
+        return await make_request(bot, method)
+
+    bot = Bot(TOKEN, session=direct)
+    direct.middleware(note)
+    await bot.send_message(5, "hello")
+    await bot.get_me()
+
+    assert seen == ["sendMessage", "getMe"]
+    assert accepting.methods == ["sendMessage"]
+
+
+@pytest.mark.usefixtures("installed")
+async def test_a_middleware_that_refuses_a_call_keeps_it_out_of_the_engine(
+    direct: DirectSession, accepting: AcceptingDispatcher
+) -> None:
+    async def refuse(_: Any, __: Bot, method: AnyMethod) -> Any:
+        raise TelegramAPIError(method, "not today")
+
+    direct.middleware(refuse)
+
+    with pytest.raises(TelegramAPIError, match="not today"):
+        await Bot(TOKEN, session=direct).send_message(5, "hello")
+    assert accepting.methods == []
+
+
+@pytest.mark.usefixtures("installed")
+async def test_closing_a_bot_and_reading_a_file_reach_the_session_it_was_given(direct: DirectSession) -> None:
+    bot = Bot(TOKEN, session=direct)
+
+    content = [chunk async for chunk in bot.session.stream_content("https://example.org/file")]
+    async with bot.context():
+        pass
+
+    assert content == [b"a file"]
+    assert direct.closed
+
+
+async def test_taking_it_away_restores_aiogram_as_it_was(gateway: Gateway, accepting: AcceptingDispatcher) -> None:
+    assert not hasattr(Bot, "session")
+    session.install(gateway)()
+
+    direct = DirectSession()
+    bot = Bot(TOKEN, session=direct)
+    await bot(SendMessage(chat_id=5, text="hello"))
+
+    assert not hasattr(Bot, "session")
+    assert bot.session is direct
+    assert (direct.called, accepting.methods) == (["sendMessage"], [])
+
+
+async def test_a_bot_that_was_built_meanwhile_still_has_a_session_afterwards(gateway: Gateway) -> None:
+    remove = session.install(gateway)
+    bot = Bot(TOKEN, session=DirectSession())
+
+    remove()
+
+    assert await bot.get_me() is True  # type: ignore[comparison-overlap] - the fake answers so to everything
+
+
+def received() -> Message:
+    chat = Chat(id=7, type="private")
+    return Message(message_id=3, date=START_MS // 1_000, chat=chat, text="hi")

@@ -1,0 +1,126 @@
+"""The real program in a process of its own, as a user starts it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+START_TIMEOUT_S = 60
+"""aiogram alone takes seconds to import on a busy machine."""
+
+ADMIN_TOKEN = "an-admin-token-for-tests"
+TOKEN = "42:token-of-the-test-bot"
+
+
+class Program:
+    """``tempogram run``: started, killed and started again on the same books."""
+
+    def __init__(self, directory: Path, **environment: str) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.output = directory / "output"
+        self._environment = environment
+        self._process: asyncio.subprocess.Process | None = None
+        self.session = aiohttp.ClientSession(headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
+
+    async def start(self) -> None:
+        self._process = await self.spawn()
+        await self.until(self._answers, within_s=START_TIMEOUT_S)
+
+    async def spawn(self) -> asyncio.subprocess.Process:
+        inherited = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "CI"}}
+        environment = inherited | {
+            "BOT_TOKENS": TOKEN,
+            "ADMIN_TOKEN": ADMIN_TOKEN,
+            "SECRET_KEY": "a-secret-key-for-tests",
+            "DATA_DIR": str(self.directory / "data"),
+            "PORT": str(self.port),
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        }
+        with self.output.open("ab") as output:
+            return await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "bot", "run"),
+                env=environment | self._environment,
+                cwd=self.directory,  # where no .env lies
+                stdout=output,
+                stderr=output,
+            )
+
+    async def _answers(self) -> bool:
+        assert self.process.returncode is None, self.output.read_text()
+        try:
+            async with self.session.get(f"{self.url}/health") as response:
+                return bool(response.status == 200)
+        except aiohttp.ClientConnectionError:
+            return False
+
+    @property
+    def process(self) -> asyncio.subprocess.Process:
+        assert self._process is not None
+        return self._process
+
+    async def kill(self) -> None:
+        """Kill -9, by its own process id."""
+        self.process.kill()
+        await self.process.wait()
+
+    async def end(self) -> int:
+        """Ask it to end, and return its status."""
+        if self.process.returncode is None:
+            self.process.terminate()
+        return await self.process.wait()
+
+    async def call(self, method: str, path: str, **request: Any) -> tuple[int, Any]:
+        async with self.session.request(method, self.url + path, **request) as response:
+            return response.status, await response.json(content_type=None)
+
+    async def stats(self) -> dict[str, Any]:
+        _, stats = await self.call("GET", "/queue/stats")
+        return dict(stats)
+
+    async def is_empty(self) -> bool:
+        return (await self.stats())["total_queued"] == 0
+
+    @staticmethod
+    async def until(holds: Any, *, within_s: float) -> None:
+        """Ask again and again; it happens in another process, where no event of ours reaches."""
+        until_s = time.monotonic() + within_s
+        while not await holds():
+            assert time.monotonic() < until_s, f"{holds} still does not hold after {within_s} s"
+            await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def program(directory: Path, telegram_url: str, **environment: str) -> AsyncIterator[Program]:
+    """Run it until the block ends."""
+    running = Program(directory, TELEGRAM_API_URL=telegram_url, **environment)
+    try:
+        await running.start()
+        yield running
+    finally:
+        await running.end()
+        await running.session.close()
+
+
+def update(number: int, text: str, *, chat_id: int = 77) -> dict[str, Any]:
+    return {
+        "update_id": number,
+        "message": {"message_id": number, "chat": {"id": chat_id}, "from": {"id": 456}, "text": text},
+    }
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port

@@ -1,0 +1,108 @@
+"""kill -9 and SIGTERM: what was accepted is sent, and no window breaks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.simulator.client import running_simulator
+from tests.end_to_end.program import TOKEN, program, update
+from tests.storage.servers import own_postgres
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def books(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    if request.param == "sqlite":
+        yield {}
+    else:
+        with own_postgres() as url:
+            yield {"DATABASE_URL": url}
+
+
+async def test_a_kill_in_the_middle_of_sending_loses_nothing_and_breaks_no_window(
+    tmp_path: Path, books: dict[str, str]
+) -> None:
+    batch = [{"bot": "42", "chat_id": chat, "text": f"hello {chat}"} for chat in range(1, 91)]
+
+    async with running_simulator(total_limit=30) as telegram, program(tmp_path, telegram.url, **books) as tempogram:
+        await tempogram.call("POST", "/messages/batch", json=batch)
+        await asyncio.sleep(1)  # in the middle of the second window
+        await tempogram.kill()
+        before = (await telegram.report()).accepted
+        await tempogram.start()
+        await tempogram.until(tempogram.is_empty, within_s=30)
+        report = await telegram.report()
+        texts = {call["text"] for call in await telegram.calls() if call["code"] == 200 and call["cost"]}
+
+    assert 0 < before < 90
+    assert texts == {message["text"] for message in batch}
+    assert report.broke_no_window
+    assert report.duplicates <= 5
+
+
+async def test_a_kill_between_the_200_and_the_handler_answers_once_after_the_restart(
+    tmp_path: Path, books: dict[str, str]
+) -> None:
+    async with running_simulator() as telegram, program(tmp_path, telegram.url, **books) as tempogram:
+        posts = [
+            tempogram.call("POST", f"/webhook/telegram/{TOKEN}", json=update(number, f"question {number}"))
+            for number in range(1, 11)
+        ]
+        statuses = [status for status, _ in await asyncio.gather(*posts)]
+        await tempogram.kill()
+        before = (await telegram.report()).accepted
+        await tempogram.start()
+        await tempogram.until(lambda: answered(telegram, 10), within_s=30)
+        report = await telegram.report()
+
+    assert statuses == [200] * 10
+    assert before < 10
+    assert report.accepted - report.duplicates == 10
+    assert report.duplicates <= 1  # what was on its way when it was killed
+
+
+async def test_an_end_by_signal_is_clean_and_the_next_start_goes_on(tmp_path: Path) -> None:
+    batch = [{"bot": "42", "chat_id": chat, "text": f"hello {chat}"} for chat in range(1, 61)]
+
+    async with running_simulator() as telegram, program(tmp_path, telegram.url) as tempogram:
+        await tempogram.call("POST", "/messages/batch", json=batch)
+        status = await tempogram.end()
+        before = (await telegram.report()).accepted
+        await tempogram.start()
+        await tempogram.until(tempogram.is_empty, within_s=30)
+        report = await telegram.report()
+
+    assert status == 0
+    assert before < 60
+    assert report.accepted == 60
+    assert report.duplicates == 0
+
+
+async def test_a_second_program_on_the_same_books_is_refused(tmp_path: Path, books: dict[str, str]) -> None:
+    async with running_simulator() as telegram, program(tmp_path, telegram.url, **books) as tempogram:
+        second = await program_of(tmp_path, telegram.url, tempogram.directory, books)
+
+    assert second[0] == 2
+    assert "another tempogram runs on the books" in second[1]
+    assert "Traceback" not in second[1]
+
+
+async def program_of(tmp_path: Path, telegram_url: str, directory: Path, books: dict[str, str]) -> tuple[int, str]:
+    """Start another one on the books in ``directory``, and return its status and what it said."""
+    from tests.end_to_end.program import Program
+
+    own = tmp_path / "second"
+    own.mkdir()
+    second = Program(own, TELEGRAM_API_URL=telegram_url, **books | {"DATA_DIR": str(directory / "data")})
+    process = await second.spawn()
+    status = await process.wait()
+    await second.session.close()
+    return status, second.output.read_text()
+
+
+async def answered(telegram: object, answers: int) -> bool:
+    report = await telegram.report()  # type: ignore[attr-defined]
+    return bool(report.accepted - report.duplicates >= answers)

@@ -1,0 +1,177 @@
+"""The way in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+
+import pytest
+
+from engine.dispatcher import Dispatcher, Submission
+from engine.errors import LedgerError, QueueFull
+from engine.limits import Limits
+from engine.messages import Outgoing, Priority, Status
+from engine.ports import Accepted, Known
+from engine.ports.broker import BATCH_MAX
+from tests.engine_work.desk import UNLIMITED, Desk, soon, turns
+from tests.fakes import outgoing
+
+
+def with_worker(desk: Desk) -> Dispatcher:
+    return Dispatcher(ledger=desk.ledger, broker=desk.broker, worker=desk.worker)
+
+
+def each_to_its_chat(count: int) -> list[Outgoing]:
+    return [outgoing(f"{number:04}", chat_id=number + 1) for number in range(count)]
+
+
+async def told(desk: Desk, *messages: Outgoing) -> list[Submission]:
+    return await desk.dispatcher.submit(messages)
+
+
+async def test_a_message_is_in_the_ledger_before_it_is_scheduled(desk: Desk) -> None:
+    desk.broker.asleep = True
+
+    answers = await told(desk, outgoing("a"))
+
+    assert answers == [Accepted()]
+    assert desk.ledger.statuses == {"a": Status.QUEUED}
+    assert await desk.broker.knows(["a"]) == [False]
+
+
+async def test_a_key_that_was_accepted_before_is_answered_with_the_first_ones_state(desk: Desk) -> None:
+    first = replace(outgoing("a"), dedup_key="order-7")
+    await told(desk, first)
+
+    answers = await told(desk, outgoing("b"), replace(first, id="c"), outgoing("d"))
+
+    assert answers == [Accepted(), Known("a", Status.QUEUED), Accepted()]
+    assert await desk.broker.knows(["b", "c", "d"]) == [True, False, True]
+
+
+async def test_one_message_too_many_is_refused_and_its_neighbours_go_in() -> None:
+    desk = Desk(limits=replace(UNLIMITED, chat_cap=1))
+
+    answers = await told(desk, outgoing("a", chat_id=7), outgoing("b", chat_id=7), outgoing("c", chat_id=8))
+
+    full = answers[1]
+    assert [answers[0], answers[2]] == [Accepted(), Accepted()]
+    assert isinstance(full, QueueFull)
+    assert (full.bot_id, full.chat_id, full.cap) == (1, 7, 1)
+
+
+async def test_what_was_refused_is_not_in_the_ledger_any_more() -> None:
+    desk = Desk(limits=replace(UNLIMITED, bot_cap=1))
+
+    await told(desk, outgoing("a", chat_id=7), outgoing("b", chat_id=8))
+
+    assert list(desk.ledger.messages) == ["a"]
+
+
+async def test_the_ledger_is_not_asked_to_discard_nothing(desk: Desk) -> None:
+    await told(desk, outgoing("a"))
+
+    assert desk.journal == ["add"]
+
+
+async def test_more_than_a_batch_goes_in_as_several(desk: Desk) -> None:
+    messages = each_to_its_chat(2 * BATCH_MAX + 1)
+
+    answers = await told(desk, *messages)
+
+    assert answers == [Accepted()] * len(messages)
+    assert (await desk.broker.stats()).waiting[Priority.NORMAL] == len(messages)
+
+
+async def test_the_answers_of_a_large_batch_stand_in_the_order_of_its_messages() -> None:
+    desk = Desk(limits=replace(UNLIMITED, chat_cap=1))
+    messages = each_to_its_chat(BATCH_MAX + 10)
+    messages[3] = replace(messages[3], chat_id=messages[2].chat_id)
+    messages[BATCH_MAX + 5] = replace(messages[BATCH_MAX + 5], chat_id=messages[BATCH_MAX + 4].chat_id)
+
+    answers = await told(desk, *messages)
+
+    refused = [place for place, answer in enumerate(answers) if isinstance(answer, QueueFull)]
+    assert refused == [3, BATCH_MAX + 5]
+
+
+async def test_a_ledger_that_refuses_has_accepted_nothing(desk: Desk) -> None:
+    desk.ledger.refused_words = ["add"]
+
+    with pytest.raises(LedgerError):
+        await told(desk, outgoing("a"))
+
+    assert await desk.broker.knows(["a"]) == [False]
+
+
+async def test_what_may_go_now_goes_at_once(desk: Desk) -> None:
+    dispatcher = with_worker(desk)
+
+    await dispatcher.submit([outgoing("a")])
+    await soon(desk.transport.arrived)
+
+    assert desk.transport.ids == ["a"]
+
+
+async def test_a_worker_without_a_free_connection_leaves_it_queued() -> None:
+    desk = Desk(slots=1)
+    dispatcher = with_worker(desk)
+    desk.transport.close()
+
+    await dispatcher.submit([outgoing("a", chat_id=7), outgoing("b", chat_id=8)])
+    await soon(desk.transport.arrived)
+    await turns()
+
+    assert desk.transport.ids == ["a"]
+    assert (await desk.broker.stats()).leased == 1
+
+
+@pytest.mark.parametrize("asleep", [True, False])
+async def test_connections_set_aside_are_given_back(desk: Desk, *, asleep: bool) -> None:
+    dispatcher = with_worker(desk)
+    desk.broker.asleep = asleep
+    await desk.broker.pause(1, paused=True)
+
+    await dispatcher.submit([outgoing("a")])
+
+    assert desk.worker.reserve(99) == 4
+
+
+async def test_connections_are_given_back_when_the_admission_breaks(desk: Desk) -> None:
+    dispatcher = Dispatcher(ledger=desk.ledger, broker=BrokenBroker(), worker=desk.worker)  # type: ignore[arg-type]
+
+    with pytest.raises(ZeroDivisionError):
+        await dispatcher.submit([outgoing("a")])
+
+    assert desk.worker.reserve(99) == 4
+
+
+async def test_a_caller_that_goes_away_does_not_take_its_message_with_it(desk: Desk) -> None:
+    desk.ledger.held_up = asyncio.Event()
+    caller = asyncio.create_task(desk.dispatcher.submit([outgoing("a")]))
+    await turns()
+
+    caller.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await caller
+    desk.ledger.held_up.set()
+    await turns()
+
+    assert desk.ledger.statuses == {"a": Status.QUEUED}
+    assert await desk.broker.knows(["a"]) == [True]
+
+
+async def test_a_replay_goes_in_whatever_the_caps_say() -> None:
+    desk = Desk(limits=Limits(bot_cap=1))
+    messages = each_to_its_chat(BATCH_MAX + 1)
+
+    await desk.dispatcher.readmit(messages)
+
+    assert all(await desk.broker.knows([message.id for message in messages[:BATCH_MAX]]))
+    assert desk.journal == []
+
+
+class BrokenBroker:
+    async def admit(self, *_: object, **__: object) -> None:
+        raise ZeroDivisionError
