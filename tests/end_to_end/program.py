@@ -90,7 +90,7 @@ class Program:
         return dict(stats)
 
     async def is_empty(self) -> bool:
-        return (await self.stats())["total_queued"] == 0
+        return bool((await self.stats())["total_queued"] == 0)
 
     @staticmethod
     async def until(holds: Any, *, within_s: float) -> None:
