@@ -39,7 +39,18 @@ def conceal(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     >>> conceal(None, "", {"event": "GET /bot42:abcDEF-123/getMe failed"})
     {'event': 'GET /bot42:…/getMe failed'}
     """
-    return {name: _blot(value) if isinstance(value, str) else value for name, value in event.items()}
+    return {name: _concealed(value) for name, value in event.items()}
+
+
+def _concealed(value: object) -> object:
+    """Return a value that a renderer may write; one with a token inside is written here, and blotted."""
+    if isinstance(value, str):
+        return _blot(value)
+    if value is None or isinstance(value, int | float):
+        return value
+    written = repr(value)
+    blotted = _blot(written)
+    return value if blotted == written else blotted
 
 
 def _blot(text: str) -> str:

@@ -62,7 +62,7 @@ class Window:
         counted, count, window_ms = self._counted, self._limit.count, self._limit.window_ms
         while counted and counted[0] + window_ms <= now_ms:
             del counted[0]
-        missing = self._in_flight + len(counted) + (cost if cost < count else count) - count
+        missing = self._in_flight + len(counted) + min(cost, count) - count
         if missing <= 0:
             return now_ms
         return counted[missing - 1] + window_ms if missing <= len(counted) else None
@@ -115,7 +115,7 @@ class Spacing:
         limit = self._limit
         spare = self._capacity - cost if cost < self._capacity else 0
         free_at_ms = -((spare * limit.window_ms - self._drained_at) // limit.count)
-        return free_at_ms if free_at_ms > now_ms else now_ms
+        return max(now_ms, free_at_ms)
 
     def spend(self, at_ms: int, cost: int) -> None:
         """Pour at a time; of two that come in the wrong order the earlier counts as late as the later."""
@@ -141,7 +141,7 @@ class Bucket(Spacing):
         self._in_flight = 0
 
     def ready_at_ms(self, now_ms: int, cost: int) -> int | None:
-        taken = self._in_flight + (cost if cost < self._capacity else self._capacity)
+        taken = self._in_flight + min(cost, self._capacity)
         return self.free_at_ms(now_ms, taken) if taken <= self._capacity else None
 
     def take(self, now_ms: int, cost: int) -> None:  # noqa: ARG002 - only what is settled has a time

@@ -64,6 +64,9 @@ class Lane:
             heappop(ids)
         return None
 
+    def is_forgettable(self, now_ms: int) -> bool:
+        return self.wait_until_ms <= now_ms and self.line.turns.is_past(self.turn)
+
 
 class Line:
     """One bot's lanes of one priority."""
@@ -174,8 +177,7 @@ class Chat:
             and not self.in_flight
             and self.hold_until_ms <= now_ms
             and (self.gate is None or self.gate.is_idle(now_ms))
-            and all(lane.line.turns.is_past(lane.turn) for lane in self.lanes.values())
-            and all(lane.wait_until_ms <= now_ms for lane in self.lanes.values())
+            and all(lane.is_forgettable(now_ms) for lane in self.lanes.values())
         )
 
 

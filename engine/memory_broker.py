@@ -25,7 +25,6 @@ from engine.messages import (
     Outgoing,
     PastSend,
     PauseBot,
-    Priority,
     Settlement,
 )
 from engine.ports.broker import (
@@ -440,7 +439,8 @@ class MemoryBroker:
 
     def _reoffer_chat(self, chat: Chat, now_ms: int) -> None:
         for lane in chat.lanes.values():
-            self._offer_lane(lane, now_ms)
+            if lane.size:
+                self._offer_lane(lane, now_ms)
         self._reoffer(chat.bot, now_ms)
 
     # Out
@@ -527,9 +527,9 @@ class MemoryBroker:
             if each is not None:
                 each.take(now_ms, cost)
         if is_spaced:
-            for each in (self._ceiling_spacing, bot.spacing):
-                if each is not None:
-                    each.spend(now_ms, cost)
+            for apart in (self._ceiling_spacing, bot.spacing):
+                if apart is not None:
+                    apart.spend(now_ms, cost)
 
     def _give(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
         self._number += 1
@@ -729,8 +729,7 @@ def _free_at_ms(gate: Gate | None, spacing: Spacing | None, cost: int, now_ms: i
     free_at_ms = now_ms if gate is None else gate.ready_at_ms(now_ms, cost)
     if free_at_ms is None or spacing is None:
         return free_at_ms
-    spaced_at_ms = spacing.free_at_ms(now_ms, cost)
-    return spaced_at_ms if spaced_at_ms > free_at_ms else free_at_ms
+    return max(free_at_ms, spacing.free_at_ms(now_ms, cost))
 
 
 def _bounded(batch: Sequence[object]) -> None:

@@ -64,10 +64,8 @@ class Turns:
         """Return the pass of one that has just had a turn, which is still counted as waiting."""
         start = max(its_pass, self._now - LAG)
         after = start + STRIDE * cost // weight
-        if start > self._now:
-            self._now = start
-        if after > self._last:
-            self._last = after
+        self._now = max(self._now, start)
+        self._last = max(self._last, after)
         return after
 
     def rank(self, its_pass: int) -> int:

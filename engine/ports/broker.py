@@ -109,8 +109,9 @@ class Broker(Protocol):
     and of these the ceiling asks by rank in the same way: the first that fits goes.
 
     So an album starves behind nobody: when its line ranks first, everybody waits until there
-    is room for it, at most a window. And an urgent message that meets no other urgent one is not
-    kept waiting by it, because its line enters at the virtual time, before which none ranks.
+    is room for it, at most a window. And an urgent message that comes meanwhile is not kept
+    waiting by it, because its line enters at the virtual time, before which none ranks; only a
+    second one is, which comes before the album has left.
 
     A place is taken at the lease and stays taken until it is settled; then it is free again at
     the time at which Telegram counted it + window (+ guard while our count is in doubt). In
@@ -172,8 +173,8 @@ class Broker(Protocol):
     async def restore(self, sends: Sequence[PastSend], *, wait_until_ms: Mapping[int, int]) -> None:
         """Take the places that past sends still occupy, and hold each bot until its time.
 
-        Only before the first lease; what was admitted before waits for these places too. A send of which nobody knows its time is
-        given as sent now.
+        Only before the first lease; what was admitted before waits for these places too. A send
+        of which nobody knows its time is given as sent now.
         """
 
     async def knows(self, message_ids: Sequence[str]) -> list[bool]:

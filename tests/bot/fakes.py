@@ -46,7 +46,7 @@ class DirectSession(BaseSession):
     async def close(self) -> None:
         self.closed = True
 
-    async def stream_content(self, *_: Any, **__: Any) -> AsyncGenerator[bytes, None]:  # type: ignore[override]
+    async def stream_content(self, *_: Any, **__: Any) -> AsyncGenerator[bytes, None]:
         yield b"a file"
 
 
@@ -163,9 +163,7 @@ def registered(behaviours: Mapping[str, Any]) -> RegisteredBot:
 
 def minimal_fields(model: type[BaseModel]) -> dict[str, Any]:
     """Return a value for each field that a method or type demands, and for nothing else."""
-    return {
-        name: minimal(each.annotation, name) for name, each in model.model_fields.items() if each.is_required()
-    }
+    return {name: minimal(each.annotation, name) for name, each in model.model_fields.items() if each.is_required()}
 
 
 def minimal(annotation: Any, name: str = "") -> Any:

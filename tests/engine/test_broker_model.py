@@ -227,7 +227,8 @@ class Audit:
         if old == new or old is None or new is None:
             return
         self.names[bot_id, old] = new
-        if self.limits.of_chat(old) == self.limits.of_chat(new):  # no private chat becomes a group
+        limit = self.limits.of_chat(old)
+        if limit is None or limit.burst is None:  # a bucket does not know when each was counted
             self.counted[bot_id, new] += self.counted.pop((bot_id, old), [])
         for ends in (self.holds, self.waits):
             for scope in [scope for scope in ends if scope[:2] == (bot_id, old)]:

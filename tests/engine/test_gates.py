@@ -154,3 +154,25 @@ def test_spacing_lets_so_many_leave_at_once_and_then_one_a_slot() -> None:
         left_at_ms.append(now_ms - 1_000)
 
     assert left_at_ms == [0, 0, 0, 0, 0, 34, 67, 100]
+
+
+def test_a_bucket_tells_when_what_is_settled_has_drained_enough_beside_what_is_in_flight() -> None:
+    bucket = Bucket(Limit(1, 1_000, burst=3))
+    for _ in range(2):
+        bucket.take(0, 1)
+    bucket.settle(0, 1)
+
+    assert bucket.ready_at_ms(10, 1) == 10
+    assert bucket.ready_at_ms(10, 2) == 1_001
+    assert bucket.ready_at_ms(10, 3) is None
+
+
+def test_a_bucket_under_another_name_adds_what_is_in_flight() -> None:
+    one, other = Bucket(Limit(1, 1_000, burst=3)), Bucket(Limit(1, 1_000, burst=3))
+    for bucket in (one, other):
+        bucket.take(0, 1)
+
+    one.absorb(other)
+
+    assert one.ready_at_ms(0, 1) == 0
+    assert one.ready_at_ms(0, 2) is None

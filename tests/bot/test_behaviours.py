@@ -1,0 +1,129 @@
+"""What bots say. A behaviour returns methods, so it is tested by calling it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aiogram import Bot, Dispatcher
+from aiogram.methods import SendMessage
+from aiogram.types import Chat, Message, Update, User
+
+from api.ports import Refusal
+from bot import behaviours
+from bot.behaviours import commands, echo
+from tests.bot.fakes import TOKEN, USERNAME, DirectSession, registered
+
+ANNA = User(id=4, is_bot=False, first_name="Anna", username="anna")
+
+
+def message(text: str, *, sender: User | None = ANNA, title: str | None = None) -> Message:
+    chat = Chat(id=-5, type="supergroup", title=title) if title else Chat(id=4, type="private")
+    return Message(message_id=1, date=datetime(2026, 1, 1, tzinfo=UTC), chat=chat, from_user=sender, text=text)
+
+
+async def said(text: str, **config: Any) -> str | None:
+    """Return what a bot with these behaviours answers."""
+    handlers = Dispatcher()
+    handlers.include_router(behaviours.router())
+    bot = Bot(TOKEN, session=DirectSession())
+    update = Update(update_id=1, message=message(text))
+    returned = await handlers.feed_update(bot, update, registered=registered(config))
+    return returned.text if isinstance(returned, SendMessage) else None
+
+
+async def test_echo_says_everything_again_in_the_same_chat() -> None:
+    method = await echo.echo(message("hello"))
+
+    assert (method.chat_id, method.text) == (4, "hello")
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("Hello, {first_name}!", "Hello, Anna!"),
+        ("@{username} in {chat_title}", "@anna in Chess"),
+        ("You said: {args}", "You said: one two"),
+        ("I am {bot}", f"I am {USERNAME}"),
+        ("{unknown} {{first_name}} { first_name }", "{unknown} {Anna} { first_name }"),
+        ("{first_name.__class__} {0} {}", "{first_name.__class__} {0} {}"),
+        ("no braces", "no braces"),
+    ],
+)
+async def test_a_template_names_fields_and_nothing_else(template: str, text: str) -> None:
+    asked = message("/start  one two ", title="Chess")
+
+    method = await commands.answer(asked, registered({}), template)
+
+    assert method.text == text
+
+
+async def test_where_there_is_nothing_to_name_nothing_stands() -> None:
+    method = await commands.answer(
+        message("/start", sender=None), registered({}), "[{first_name}|{username}|{chat_title}|{args}]"
+    )
+
+    assert method.text == "[|||]"
+
+
+async def test_what_a_user_is_called_is_no_template() -> None:
+    rascal = User(id=4, is_bot=False, first_name="{bot}")
+
+    method = await commands.answer(message("/start", sender=rascal), registered({}), "Hello, {first_name}!")
+
+    assert method.text == "Hello, {bot}!"
+
+
+START = {"start": "Hello!"}
+
+
+@pytest.mark.parametrize("text", ["/start", "/START", f"/start@{USERNAME}", f"/start@{USERNAME.upper()} x", "/start\nx"])
+async def test_a_command_is_answered(text: str) -> None:
+    assert await said(text, commands=START) == "Hello!"
+
+
+@pytest.mark.parametrize("text", ["/stop", "/start@another_bot", "start", "/", "/startx", " /start", "hello /start"])
+async def test_what_is_no_command_of_this_bot_is_not_answered(text: str) -> None:
+    assert await said(text, commands=START) is None
+
+
+async def test_commands_come_before_the_echo() -> None:
+    assert await said("/start", commands=START, echo={}) == "Hello!"
+    assert await said("hello", commands=START, echo={}) == "hello"
+
+
+async def test_a_bot_without_behaviours_says_nothing() -> None:
+    assert await said("/start") is None
+
+
+async def test_a_new_bot_knows_start_and_help_and_says_the_rest_again() -> None:
+    greeting, helping, rest = [await said(text, **behaviours.DEFAULT) for text in ("/start", "/help", "Test 1")]
+
+    assert (greeting or "").startswith("Hello, Anna!")
+    assert "/start" in (helping or "")
+    assert rest == "Test 1"
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ({"ecko": {}}, "'ecko' is no behaviour; there are commands, echo"),
+        ({"echo": {"loud": True}}, "echo has no settings; 'loud' is none"),
+        ({"echo": None}, "the settings of echo are None; they must be an object, {} for none"),
+        ({"commands": ["start"]}, "the settings of commands are ['start']; they must be an object, {} for none"),
+        ({"commands": {"/start": "hi"}}, "'/start' is no command; one has up to 32 of a-z, 0-9 and _"),
+        ({"commands": {"start": " "}}, "the template of /start is ' '; it must be a text that is not empty"),
+        ({"commands": {"start": 5}}, "the template of /start is 5; it must be a text that is not empty"),
+    ],
+    ids=str,
+)
+def test_settings_that_make_no_sense_are_refused_in_one_sentence(config: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        behaviours.check(config)
+
+    assert str(refused.value).startswith(sentence)
+
+
+def test_what_comes_with_the_program_makes_sense() -> None:
+    behaviours.check(behaviours.DEFAULT)

@@ -1,0 +1,280 @@
+"""What an awaited call returns, and what it raises. The engine is the real one, the network is scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+from aiogram import Bot
+from aiogram.exceptions import (
+    TelegramAPIError,
+    TelegramBadRequest,
+    TelegramEntityTooLarge,
+    TelegramForbiddenError,
+    TelegramNotFound,
+)
+from aiogram.methods import CopyMessage, CopyMessages, EditMessageText, SendMediaGroup, SendMessage, StopPoll
+from aiogram.types import BufferedInputFile, InputMediaPhoto, Message
+
+from bot import origin, session
+from bot.composer import MethodComposer, UploadRefused
+from bot.methods import COUNTED
+from bot.origin import Origin
+from bot.session import Gateway
+from engine.dispatcher import Dispatcher
+from engine.errors import LedgerError, QueueFull, StillQueued
+from engine.ids import Ids
+from engine.limits import Limits
+from engine.messages import Priority, Status
+from engine.outcomes import Failed, Outcome, Rejected, Sent, Throttled, Uncertain
+from engine.retry import RetryPolicy
+from tests.bot.fakes import BOT_ID, TOKEN, DirectSession, TokenList
+from tests.engine_work.desk import UNLIMITED, Desk, soon, turns
+from tests.fakes import START_MS
+
+AWAITED_S = 5.0
+
+
+@dataclass
+class Caller:
+    """A bot, and the engine under it."""
+
+    bot: Bot
+    desk: Desk
+    gateway: Gateway
+
+    async def send(self, text: str = "hello", chat_id: int = 7) -> Message:
+        return await self.bot.send_message(chat_id, text)
+
+    @property
+    def ids(self) -> list[str]:
+        return list(self.desk.ledger.messages)
+
+
+@contextlib.asynccontextmanager
+async def calling(*, wait_s: float = AWAITED_S, limits: Limits = UNLIMITED) -> AsyncIterator[Caller]:
+    desk = Desk(limits=limits, retries=RetryPolicy(retries_max=0))
+    gateway = Gateway(
+        dispatcher=Dispatcher(ledger=desk.ledger, broker=desk.broker, worker=desk.worker),
+        composer=MethodComposer(clock=desk.clock, ids=Ids(process=1)),
+        results=desk.results,
+        tokens=TokenList(),
+        wait_s=wait_s,
+    )
+    remove = session.install(gateway)
+    try:
+        yield Caller(Bot(TOKEN, session=DirectSession()), desk, gateway)
+    finally:
+        remove()
+
+
+@pytest.fixture
+async def caller() -> AsyncIterator[Caller]:
+    async with calling() as caller:
+        yield caller
+
+
+@pytest.fixture
+async def hurried() -> AsyncIterator[Caller]:
+    """Who waits for nothing, while Telegram does not answer."""
+    async with calling(wait_s=0) as caller:
+        caller.desk.transport.close()
+        yield caller
+        caller.desk.transport.open()
+        await turns()
+
+
+def answered(**message: Any) -> Sent:
+    result = {"message_id": 99, "date": START_MS // 1_000, "chat": {"id": 7, "type": "private"}} | message
+    return Sent(99, msgspec.json.encode({"ok": True, "result": result}))
+
+
+async def test_a_call_that_is_answered_returns_what_aiogram_would(caller: Caller) -> None:
+    caller.desk.transport.answers(answered(text="hello"))
+
+    message = await caller.send()
+
+    assert (message.message_id, message.chat.id, message.text) == (99, 7, "hello")
+    assert message.bot is caller.bot
+
+
+async def test_a_call_that_returns_something_else_than_a_message_does_so(caller: Caller) -> None:
+    caller.desk.transport.answers(Sent(None, b'{"ok":true,"result":true}'))
+
+    edited = await caller.bot(EditMessageText(inline_message_id="AbC", text="b"))
+
+    assert edited is True
+
+
+async def test_a_call_that_still_waits_returns_message_0_with_our_id(hurried: Caller) -> None:
+    message = await hurried.send(chat_id=-1005)
+
+    assert message.message_id == 0
+    assert (message.chat.id, message.chat.type) == (-1005, "supergroup")
+    assert message.tempogram_id == hurried.ids[0]  # type: ignore[attr-defined]
+
+
+async def test_what_a_call_left_waiting_is_sent_all_the_same(hurried: Caller) -> None:
+    await hurried.send()
+
+    await soon(hurried.desk.transport.arrived)
+    hurried.desk.transport.open()
+    await turns()
+
+    assert list(hurried.desk.ledger.statuses.values()) == [Status.SENT]
+    assert hurried.desk.results.awaited == 0
+
+
+async def test_an_album_that_waits_and_a_copy_that_waits_say_so_too(hurried: Caller) -> None:
+    album = await hurried.bot(SendMediaGroup(chat_id=7, media=[InputMediaPhoto(media="id")] * 2))
+    copy = await hurried.bot(CopyMessage(chat_id=8, from_chat_id=7, message_id=3))
+    copies = await hurried.bot(CopyMessages(chat_id=9, from_chat_id=7, message_ids=[3, 4]))
+
+    said: list[Any] = [album[0], copy, copies[0]]
+    assert [each.message_id for each in said] == [0, 0, 0]
+    assert [each.tempogram_id for each in said] == hurried.ids
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        EditMessageText(inline_message_id="AbC", text="b"),
+        EditMessageText(chat_id=7, message_id=3, text="b"),
+        StopPoll(chat_id=7, message_id=3),
+    ],
+    ids=lambda method: method.__api_method__,
+)
+async def test_a_method_that_cannot_say_so_raises_still_queued_with_our_id(hurried: Caller, method: Any) -> None:
+    with pytest.raises(StillQueued) as queued:
+        await hurried.bot(method)
+
+    assert queued.value.message_id == hurried.ids[0]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected", "words"),
+    [
+        (Rejected(400, "Bad Request: chat not found"), TelegramBadRequest, "Bad Request: chat not found"),
+        (
+            Rejected(403, "Forbidden: bot was blocked by the user", unreachable=True),
+            TelegramForbiddenError,
+            "Forbidden: bot was blocked by the user",
+        ),
+        (Rejected(404, "Not Found: method not found"), TelegramNotFound, "Not Found: method not found"),
+        (Rejected(413, "Request Entity Too Large"), TelegramEntityTooLarge, "Request Entity Too Large"),
+        (Failed("HTTP 502", 502), TelegramAPIError, "the message is dead: HTTP 502"),
+        (Uncertain("ServerDisconnectedError"), TelegramAPIError, "the message is dead: ServerDisconnectedError"),
+    ],
+    ids=repr,
+)
+async def test_a_refusal_raises_aiograms_own_exception(
+    caller: Caller, outcome: Outcome, expected: type[Exception], words: str
+) -> None:
+    caller.desk.transport.answers(outcome)
+
+    with pytest.raises(expected) as refused:
+        await caller.send()
+
+    assert type(refused.value) is expected
+    assert words in str(refused.value)
+
+
+async def test_a_429_is_not_the_callers_business(caller: Caller) -> None:
+    caller.desk.transport.answers(Throttled(7_000), answered(text="hello"))
+    sending = asyncio.create_task(caller.send())
+    await soon(caller.desk.transport.arrived)
+    await turns()
+
+    caller.desk.clock.advance(7_000)
+    caller.desk.worker.accept(await caller.desk.broker.lease(worker_id="w", slots=1), reserved=1)
+
+    assert (await sending).message_id == 99
+
+
+async def test_cancelling_the_caller_does_not_cancel_the_message(caller: Caller) -> None:
+    caller.desk.transport.close()
+    sending = asyncio.create_task(caller.send())
+    await soon(caller.desk.transport.arrived)
+
+    sending.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await sending
+    caller.desk.transport.open()
+    await turns()
+
+    assert list(caller.desk.ledger.statuses.values()) == [Status.SENT]
+    assert caller.desk.results.awaited == 0
+
+
+async def test_cancelling_the_caller_while_the_ledger_writes_does_not_cancel_the_message(caller: Caller) -> None:
+    caller.desk.ledger.held_up = asyncio.Event()
+    sending = asyncio.create_task(caller.send())
+    await turns()
+
+    sending.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await sending
+    caller.desk.ledger.held_up.set()
+    await soon(caller.desk.transport.arrived)
+    await turns()
+
+    assert list(caller.desk.ledger.statuses.values()) == [Status.SENT]
+
+
+async def test_a_full_queue_is_told_at_once() -> None:
+    async with calling(limits=Limits(chat_cap=1, guard_ms=0)) as caller:
+        await caller.desk.broker.pause(BOT_ID, paused=True)
+        waiting = asyncio.create_task(caller.send())
+        await turns()
+
+        with pytest.raises(QueueFull, match="chat 7 of bot 42 has 1 messages waiting"):
+            await caller.send()
+        waiting.cancel()
+
+
+async def test_a_ledger_that_refuses_is_an_error_and_no_placeholder(caller: Caller) -> None:
+    caller.desk.ledger.refused_words = ["add"]
+
+    with pytest.raises(LedgerError):
+        await caller.send()
+
+    assert caller.desk.results.awaited == 0
+
+
+async def test_an_upload_is_refused_before_anything_is_accepted(caller: Caller) -> None:
+    with pytest.raises(UploadRefused):
+        await caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt"))
+
+    assert caller.ids == []
+
+
+async def test_outside_of_a_handler_a_call_is_normal_and_has_no_key(caller: Caller) -> None:
+    await caller.gateway.submit(caller.bot, SendMessage(chat_id=7, text="a"), COUNTED["sendMessage"])
+
+    (message,) = caller.desk.ledger.messages.values()
+    assert (message.priority, message.dedup_key) == (Priority.NORMAL, None)
+
+
+async def test_a_call_repeated_for_the_same_update_is_submitted_once(hurried: Caller) -> None:
+    for _ in range(2):
+        with origin.of(Origin(BOT_ID, 11, Priority.HIGH)):
+            await hurried.send("first")
+            await hurried.send("second", chat_id=8)
+
+    kept = list(hurried.desk.ledger.messages.values())
+    assert [message.dedup_key for message in kept] == [f"update:{BOT_ID}:11:1", f"update:{BOT_ID}:11:2"]
+    assert {message.priority for message in kept} == {Priority.HIGH}
+
+
+async def test_a_repeated_call_returns_message_0_with_the_first_ones_id(hurried: Caller) -> None:
+    with origin.of(Origin(BOT_ID, 11, Priority.HIGH)):
+        await hurried.send()
+    with origin.of(Origin(BOT_ID, 11, Priority.HIGH)):
+        again = await hurried.send()
+
+    assert (again.message_id, again.tempogram_id) == (0, hurried.ids[0])  # type: ignore[attr-defined]

@@ -1,0 +1,253 @@
+"""One HTTP call, against a simulated Telegram and against servers that are none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+
+from bot.simulator import Fault, Simulator
+from bot.transport import Floor, TelegramTransport
+from engine.messages import ChatId, Lease
+from engine.outcomes import Answer, Failed, Migrated, Overdue, Rejected, Revoked, Sent, Throttled, Uncertain
+from engine.ports import SystemClock
+from tests.bot.fakes import BOT_ID, TOKEN
+from tests.fakes import outgoing
+
+CHAT = -5
+LEASE_MS = 30_000
+clock = SystemClock()
+
+
+def lease(*, chat_id: ChatId = CHAT, bot_id: int = BOT_ID, for_ms: int = LEASE_MS) -> Lease:
+    message = outgoing("a", bot_id=bot_id, chat_id=chat_id)
+    return Lease(message, 1, "w", incarnation=1, number=1, expires_at_ms=clock() + for_ms)
+
+
+@asynccontextmanager
+async def transport_to(url: str, *, timeout_ms: int = 5_000) -> AsyncIterator[TelegramTransport]:
+    async with aiohttp.ClientSession() as session:
+        yield TelegramTransport(
+            session=session,
+            api_url=url,
+            token_of={BOT_ID: TOKEN}.get,
+            timeout_ms=timeout_ms,
+            guard_ms=0,
+            clock=clock,
+        )
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[tuple[Simulator, str]]:
+    simulator = Simulator()
+    simulator.add_bot(TOKEN, "the_bot")
+    async with simulator.serve() as served:
+        yield simulator, served.url
+
+
+@pytest.fixture
+async def transport(served: tuple[Simulator, str]) -> AsyncIterator[TelegramTransport]:
+    async with transport_to(served[1]) as transport:
+        yield transport
+
+
+def no_token_in(answer: Answer) -> bool:
+    return TOKEN.partition(":")[2] not in repr(answer)
+
+
+async def test_a_message_that_telegram_takes_is_sent(
+    served: tuple[Simulator, str], transport: TelegramTransport
+) -> None:
+    answer = await transport.send(lease())
+
+    assert isinstance(answer.outcome, Sent)
+    assert answer.outcome.telegram_message_id is not None
+    assert served[0].report().accepted == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (Fault(kind="429", retry_after_s=9), Throttled(9_000, "Too Many Requests: retry after 9")),
+        (Fault(kind="5xx", status=502), Failed("Bad Gateway", 502)),
+        (Fault(kind="migrated", chat_id=CHAT, to_chat_id=-100_123), Migrated(-100_123)),
+        (Fault(kind="chat_not_found"), Rejected(400, "Bad Request: chat not found")),
+        (Fault(kind="revoked"), Revoked("Unauthorized")),
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+async def test_an_answer_of_telegrams_is_a_value_and_a_place_taken(
+    served: tuple[Simulator, str], transport: TelegramTransport, fault: Fault, expected: object
+) -> None:
+    served[0].order(fault)
+
+    answer = await transport.send(lease())
+
+    assert answer.outcome == expected
+    assert answer.counted_at_ms is not None
+    assert no_token_in(answer)
+
+
+async def test_a_user_who_blocked_the_bot_is_unreachable(
+    served: tuple[Simulator, str], transport: TelegramTransport
+) -> None:
+    served[0].order(Fault(kind="blocked"))
+
+    answer = await transport.send(lease(chat_id=7))
+
+    assert answer.outcome == Rejected(403, "Forbidden: bot was blocked by the user", unreachable=True)
+
+
+@pytest.mark.parametrize("kind", ["reset_before", "reset_after"])
+async def test_a_connection_that_breaks_after_the_call_left_is_uncertain(
+    served: tuple[Simulator, str], transport: TelegramTransport, kind: str
+) -> None:
+    served[0].order(Fault(kind=kind))  # type: ignore[arg-type]
+
+    answer = await transport.send(lease())
+
+    assert isinstance(answer.outcome, Uncertain)
+    assert answer.counted_at_ms is not None
+    assert no_token_in(answer)
+
+
+async def test_no_answer_in_time_is_uncertain_and_counts_from_when_we_gave_up(served: tuple[Simulator, str]) -> None:
+    served[0].order(Fault(kind="hang"))
+    started_at_ms = clock()
+
+    async with transport_to(served[1], timeout_ms=100) as transport:
+        answer = await transport.send(lease())
+
+    assert isinstance(answer.outcome, Uncertain)
+    assert answer.counted_at_ms is not None
+    assert answer.counted_at_ms >= started_at_ms + 100
+    assert no_token_in(answer)
+
+
+async def test_a_refused_connection_has_failed_and_took_no_place() -> None:
+    async with served_by(lambda _, writer: writer.close()) as url:
+        pass
+
+    async with transport_to(url) as transport:
+        answer = await transport.send(lease())
+
+    assert isinstance(answer.outcome, Failed)
+    assert answer.counted_at_ms is None
+    assert no_token_in(answer)
+
+
+@pytest.mark.parametrize("url", ["http://", "http://[", "http://no.such.host.invalid"])
+async def test_an_address_that_is_none_has_failed(url: str) -> None:
+    async with transport_to(url) as transport:
+        answer = await transport.send(lease())
+
+    assert isinstance(answer.outcome, Failed)
+    assert no_token_in(answer)
+
+
+async def test_an_overdue_lease_writes_not_one_byte() -> None:
+    arrived: list[bytes] = []
+    ended = asyncio.Event()
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        arrived.append(await reader.read())
+        writer.close()
+        ended.set()
+
+    async with served_by(note) as url:
+        async with transport_to(url) as transport:
+            answer = await transport.send(lease(for_ms=0))
+        await asyncio.wait_for(ended.wait(), 5)
+
+    assert answer == Answer(Overdue(), counted_at_ms=None)
+    assert arrived == [b""]
+
+
+async def test_a_bot_without_a_token_sends_nothing(served: tuple[Simulator, str], transport: TelegramTransport) -> None:
+    answer = await transport.send(lease(bot_id=99))
+
+    assert answer == Answer(Revoked("the bot has no token here"), counted_at_ms=None)
+    assert served[0].report().calls == 0
+
+
+@pytest.mark.parametrize("where", ["in", "out"])
+async def test_a_call_is_counted_between_its_writing_and_its_answer(
+    served: tuple[Simulator, str], transport: TelegramTransport, where: str
+) -> None:
+    served[0].order(Fault(kind="latency", delay_ms=60, where=where))  # type: ignore[arg-type]
+
+    before_ms = clock()
+    answer = await transport.send(lease())
+    after_ms = clock()
+
+    assert answer.counted_at_ms is not None
+    assert before_ms <= answer.counted_at_ms <= after_ms
+
+
+async def test_a_call_that_took_longer_than_the_shortest_is_counted_later_by_the_difference(
+    served: tuple[Simulator, str], transport: TelegramTransport
+) -> None:
+    await transport.send(lease())
+    served[0].order(Fault(kind="latency", delay_ms=150))
+
+    before_ms = clock()
+    answer = await transport.send(lease())
+
+    assert answer.counted_at_ms is not None
+    assert answer.counted_at_ms >= before_ms + 100
+
+
+async def test_a_web_page_instead_of_an_answer_is_judged_by_its_status() -> None:
+    async def page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b'"hello"}')
+        writer.write(b"HTTP/1.1 503 No\r\nContent-Length: 6\r\n\r\n<html>")
+        await writer.drain()
+        writer.close()
+
+    async with served_by(page) as url, transport_to(url) as transport:
+        answer = await transport.send(lease())
+
+    assert answer.outcome == Failed("HTTP 503", 503)
+
+
+async def test_an_answer_that_breaks_off_is_uncertain() -> None:
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b'"hello"}')
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 600\r\n\r\n{"ok":true')
+        await writer.drain()
+        writer.close()
+
+    async with served_by(half) as url, transport_to(url) as transport:
+        answer = await transport.send(lease())
+
+    assert isinstance(answer.outcome, Uncertain)
+    assert answer.counted_at_ms is not None
+
+
+def test_the_floor_is_the_shortest_of_this_minute_and_the_one_before() -> None:
+    floor = Floor()
+
+    noted = [floor.note(s, at_s) for s, at_s in [(0.05, 0), (0.03, 10), (0.09, 70), (0.08, 119), (0.07, 131)]]
+
+    assert noted == [0.05, 0.03, 0.03, 0.03, 0.07]
+
+
+def test_the_floor_of_long_ago_is_forgotten() -> None:
+    floor = Floor()
+    floor.note(0.01, 0)
+
+    assert floor.note(0.09, 500) == 0.09
+
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]
+
+
+@asynccontextmanager
+async def served_by(handler: Handler) -> AsyncIterator[str]:
+    """Serve raw bytes on a free port, and lend the address."""
+    server = await asyncio.start_server(handler, "127.0.0.1", 0)  # type: ignore[arg-type]
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
