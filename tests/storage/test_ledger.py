@@ -308,6 +308,32 @@ class LedgerContract:
         assert await ledger.holds(NOW_MS) == [Hold(BOT, -1005, NOW_MS + 1)]
         assert [send.chat_id for send in await ledger.sends_since(0)] == [-1005]
 
+    async def test_the_old_id_of_a_group_is_told_as_another_name_of_the_new_one(self, ledger: Ledger) -> None:
+        migrated = message(chat_id=-5)
+        await ledger.add([migrated])
+
+        await ledger.record([became(migrated, Status.QUEUED, migrated_to=-1005, counted_at_ms=None)])
+
+        assert await ledger.aliases() == [(BOT, -5, -1005)]
+
+    async def test_ids_of_open_messages_come_in_pages_up_to_an_id(self, ledger: Ledger) -> None:
+        first, second, third, ended, young = (message() for _ in range(5))
+        await ledger.add([first, second, third, ended, young])
+        await ledger.record([became(ended, Status.SENT)])
+
+        page = await ledger.open_ids(after_id="", before_id=young.id, limit=2)
+        rest = await ledger.open_ids(after_id=page[-1], before_id=young.id, limit=2)
+
+        assert (page, rest) == ([first.id, second.id], [third.id])
+
+    async def test_those_that_are_still_open_among_some_are_read_again(self, ledger: Ledger) -> None:
+        waiting, ended = message(), message()
+        await ledger.add([waiting, ended])
+        await ledger.record([became(ended, Status.SENT)])
+
+        assert await ledger.open_among([ended.id, waiting.id, "unknown"]) == [waiting]
+        assert await ledger.open_among([]) == []
+
     async def test_a_paused_bot_is_paused_until_it_is_resumed(self, ledger: Ledger) -> None:
         await ledger.pause(BOT, paused=True)
         await ledger.pause(43, paused=True)
