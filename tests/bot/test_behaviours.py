@@ -78,7 +78,9 @@ async def test_what_a_user_is_called_is_no_template() -> None:
 START = {"start": "Hello!"}
 
 
-@pytest.mark.parametrize("text", ["/start", "/START", f"/start@{USERNAME}", f"/start@{USERNAME.upper()} x", "/start\nx"])
+@pytest.mark.parametrize(
+    "text", ["/start", "/START", f"/start@{USERNAME}", f"/start@{USERNAME.upper()} x", "/start\nx"]
+)
 async def test_a_command_is_answered(text: str) -> None:
     assert await said(text, commands=START) == "Hello!"
 

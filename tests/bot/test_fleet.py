@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from aiogram.client.session.aiohttp import AiohttpSession
@@ -24,7 +25,7 @@ from tests.bot.fakes import BOT_ID, TOKEN
 from tests.fakes import Clock
 
 OTHER = "43:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n"
-ECHO = {"echo": {}}
+ECHO: dict[str, Any] = {"echo": {}}
 
 
 @dataclass
@@ -213,9 +214,7 @@ async def test_one_webhook_that_is_refused_holds_up_no_other(world: World, fleet
     world.simulator.add_bot(OTHER, "other_bot")
     await fleet.add(OTHER, None)
     world.simulator.order(Fault(kind="5xx", method="setWebhook", bot_id=BOT_ID))
-    feeds = Feeds(
-        fleet=fleet, webhooks=Webhooks(fleet=fleet, public_url="http://127.0.0.1:1"), poller_for=no_poller
-    )
+    feeds = Feeds(fleet=fleet, webhooks=Webhooks(fleet=fleet, public_url="http://127.0.0.1:1"), poller_for=no_poller)
 
     feeds.begin()
     await feeds.settled()
@@ -227,9 +226,7 @@ async def test_one_webhook_that_is_refused_holds_up_no_other(world: World, fleet
 
 async def test_a_bot_that_is_added_later_gets_its_webhook_at_once(world: World, fleet: Fleet) -> None:
     world.simulator.add_bot(OTHER, "other_bot")
-    feeds = Feeds(
-        fleet=fleet, webhooks=Webhooks(fleet=fleet, public_url="http://127.0.0.1:1"), poller_for=no_poller
-    )
+    feeds = Feeds(fleet=fleet, webhooks=Webhooks(fleet=fleet, public_url="http://127.0.0.1:1"), poller_for=no_poller)
     feeds.begin()
 
     await fleet.add(OTHER, None)

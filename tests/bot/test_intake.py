@@ -346,11 +346,17 @@ async def test_an_update_that_no_handler_wants_is_handled() -> None:
 
 # How urgent it is
 
-MENTION = {"text": f"hey @{USERNAME}", "entities": [{"type": "mention", "offset": 4, "length": 8}]}
-ANOTHER = {"text": "hey @another", "entities": [{"type": "mention", "offset": 4, "length": 8}]}
-COMMAND = {"text": f"/start@{USERNAME}", "entities": [{"type": "bot_command", "offset": 0, "length": 14}]}
-AFTER_EMOJI = {"text": f"😀 @{USERNAME.upper()}", "entities": [{"type": "mention", "offset": 3, "length": 8}]}
-TEXT_MENTION = {
+MENTION: dict[str, Any] = {"text": f"hey @{USERNAME}", "entities": [{"type": "mention", "offset": 4, "length": 8}]}
+ANOTHER: dict[str, Any] = {"text": "hey @another", "entities": [{"type": "mention", "offset": 4, "length": 8}]}
+COMMAND: dict[str, Any] = {
+    "text": f"/start@{USERNAME}",
+    "entities": [{"type": "bot_command", "offset": 0, "length": 14}],
+}
+AFTER_EMOJI: dict[str, Any] = {
+    "text": f"😀 @{USERNAME.upper()}",
+    "entities": [{"type": "mention", "offset": 3, "length": 8}],
+}
+TEXT_MENTION: dict[str, Any] = {
     "text": "hey you",
     "entities": [
         {

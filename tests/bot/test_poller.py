@@ -54,9 +54,7 @@ async def world() -> AsyncIterator[World]:
     simulator, inbox = Simulator(), Inbox()
     simulator.add_bot(TOKEN, "the_bot")
     async with simulator.serve() as served, aiohttp.ClientSession() as session:
-        poller = Poller(
-            bot_id=BOT_ID, session=session, api_url=served.url, token_of={BOT_ID: TOKEN}.get, intake=inbox
-        )
+        poller = Poller(bot_id=BOT_ID, session=session, api_url=served.url, token_of={BOT_ID: TOKEN}.get, intake=inbox)
         yield World(simulator, inbox, poller)
 
 
@@ -139,9 +137,7 @@ async def test_an_answer_that_is_not_telegrams_does_not_end_the_polling(world: W
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server, aiohttp.ClientSession() as session:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        poller = Poller(
-            bot_id=BOT_ID, session=session, api_url=url, token_of={BOT_ID: TOKEN}.get, intake=world.inbox
-        )
+        poller = Poller(bot_id=BOT_ID, session=session, api_url=url, token_of={BOT_ID: TOKEN}.get, intake=world.inbox)
         async with running(poller) as task:
             await soon(asked_again)
             is_alive = not task.done()
