@@ -71,8 +71,8 @@ def classify(status: int, body: bytes) -> Outcome:
 
 
 def _nonsense(status: int) -> Outcome:
-    if status >= 500:
-        return Failed(f"HTTP {status}", status)
+    if status >= 500 or 300 <= status < 400:
+        return Failed(f"HTTP {status}", status)  # a redirect leads away from Telegram, and is not followed
     if status == 429:
         return Throttled(RETRY_AFTER_S * 1_000)
     if status < 400:

@@ -59,7 +59,7 @@ class TelegramTransport:
 
     async def _post(self, url: str, body: TimedBody) -> Outcome:
         try:
-            async with self._session.post(url, data=body, timeout=self._timeout) as response:
+            async with self._session.post(url, data=body, timeout=self._timeout, allow_redirects=False) as response:
                 return classify(response.status, await response.read())
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             # The text of aiohttp's errors may hold the address, and that holds the token.

@@ -14,10 +14,13 @@ from bot.behaviours.enabled import Enabled
 
 NAME = "echo"
 
+COMMAND_FOR_ANOTHER = r"/\w+@"
+"""Commands that name their bot; one for this bot with an answer was taken by ``commands`` before."""
+
 
 def router() -> Router:
     made = Router(name=NAME)
-    made.message.register(echo, F.text, Enabled(NAME))
+    made.message.register(echo, F.text, ~F.text.regexp(COMMAND_FOR_ANOTHER), Enabled(NAME))
     return made
 
 

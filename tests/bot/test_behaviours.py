@@ -90,6 +90,10 @@ async def test_what_is_no_command_of_this_bot_is_not_answered(text: str) -> None
     assert await said(text, commands=START) is None
 
 
+async def test_a_command_for_another_bot_is_not_said_again() -> None:
+    assert await said("/start@other_bot", commands=START, echo={}) is None
+
+
 async def test_commands_come_before_the_echo() -> None:
     assert await said("/start", commands=START, echo={}) == "Hello!"
     assert await said("hello", commands=START, echo={}) == "hello"

@@ -58,7 +58,7 @@ NONSENSE: list[tuple[int, bytes, Outcome]] = [
     (500, b"", Failed("HTTP 500", 500)),
     (429, b"<html>slow down</html>", Throttled(1_000)),
     (200, b"<html>hello</html>", Uncertain("HTTP 200 with an answer that is not Telegram's")),
-    (302, b"", Uncertain("HTTP 302 with an answer that is not Telegram's")),
+    (302, b"", Failed("HTTP 302", 302)),
     (403, b"<html>forbidden by a proxy</html>", Rejected(403, "HTTP 403")),
     (400, b"[]", Rejected(400, "HTTP 400")),
     (400, b"null", Rejected(400, "HTTP 400")),

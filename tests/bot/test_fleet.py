@@ -69,12 +69,11 @@ async def test_a_bot_that_was_added_is_known_by_exactly_its_token(fleet: Fleet) 
     assert fleet.bot(BOT_ID).token == TOKEN
 
 
-@pytest.mark.parametrize(
-    "token",
-    [OTHER, TOKEN[:-1], TOKEN + "x", f"{BOT_ID}:wrong", f"0{TOKEN}", f" {TOKEN}", f"{BOT_ID}:", "42", "", ":", "42:é"],
-)
-async def test_any_other_token_is_nobodys(fleet: Fleet, token: str) -> None:
-    assert fleet.authenticate(token) is None
+async def test_any_other_token_is_nobodys(fleet: Fleet) -> None:
+    near = [OTHER, TOKEN[:-1], f"{TOKEN}x", f"{BOT_ID}:wrong", f"0{TOKEN}", f" {TOKEN}", f"{BOT_ID}:"]
+    nonsense = ["42", "", ":", "42:é", "9" * 5_000 + ":abcdef"]
+
+    assert {fleet.authenticate(token) for token in (*near, *nonsense)} == {None}
 
 
 async def test_tokens_are_compared_in_constant_time_also_that_of_a_bot_we_do_not_have(
@@ -105,10 +104,10 @@ async def test_bots_are_there_again_after_a_restart_with_their_secrets(world: Wo
     assert again.registered(BOT_ID).behaviours == ECHO
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "42", "42:", ":abc", "42:with space", "42:ü", "x42:abc"])
-async def test_what_is_no_token_is_refused_without_asking(world: World, text: str) -> None:
-    with pytest.raises(Refusal, match="this is no bot token; one looks like 123456:ABC-DEF"):
-        await world.new_fleet().add(text, None)
+async def test_what_is_no_token_is_refused_without_asking(world: World) -> None:
+    for text in ("", "nonsense", "42", "42:", ":abc", "42:with space", "42:ü", "x42:abc"):
+        with pytest.raises(Refusal, match="this is no bot token; one looks like 123456:ABC-DEF"):
+            await world.new_fleet().add(text, None)
 
     assert world.simulator.report().calls == 0
 
