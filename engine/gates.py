@@ -187,3 +187,11 @@ def spacing(limit: Limit, saved_up: int) -> Spacing | None:
     if limit.count == 0:
         return None
     return Spacing(Limit(limit.count, limit.window_ms, burst=min(saved_up, limit.count)))
+
+
+def both_free_at_ms(limited: Gate | None, apart: Spacing | None, cost: int, now_ms: int) -> int | None:
+    """Return when both let so many through: ``now_ms`` or later, None until something is settled."""
+    free_at_ms = now_ms if limited is None else limited.ready_at_ms(now_ms, cost)
+    if free_at_ms is None or apart is None:
+        return free_at_ms
+    return max(free_at_ms, apart.free_at_ms(now_ms, cost))
