@@ -8,6 +8,7 @@ from dataclasses import replace
 from heapq import heappush
 
 from engine.doorbell import Doorbell
+from engine.explanations import Inquiry
 from engine.gates import reform, spacing
 from engine.lanes import BotState, Chat, Entry
 from engine.leases import Leases
@@ -25,6 +26,7 @@ from engine.ports.broker import (
     Verdict,
 )
 from engine.ports.clock import Clock
+from engine.ports.explanation import Explanation
 
 
 class MemoryBroker(Leases):
@@ -128,6 +130,13 @@ class MemoryBroker(Leases):
     async def knows(self, message_ids: Sequence[str]) -> list[bool]:
         _bounded(message_ids)
         return [message_id in self._entries for message_id in message_ids]
+
+    async def explain(self, message_id: str) -> Explanation | None:
+        now_ms = self._pass_time()
+        entry = self._entries.get(message_id)
+        if entry is None or entry.number:
+            return None
+        return Inquiry(entry, self._entries, self._ceiling, self._ceiling_spacing, now_ms).answer()
 
     async def stats(self) -> QueueStats:
         return QueueStats(
