@@ -6,7 +6,7 @@ Read in this order:
     app                           how it is put together: ``create_app(services)``
     webhook                       where Telegram delivers; the hot path
     messages                      submit, look at and cancel one; ``submissions`` (which asks ``known_bots``)
-                                  and ``cancellations`` do the work
+                                  and ``waiting`` do the work
     queue, bots, metrics, health  one noun each; ``dead_letters`` does the queue's work
     schemas, fields, sentences    what requests and answers look like, and how a wrong one is told
     auth, bounds, errors          who may, how much, and the one form in which anything is refused

@@ -9,13 +9,13 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from api.auth import GuardedRoute, Role, requires
-from api.cancellations import cancel, state_of
 from api.errors import Conflict, Invalid, Malformed, NotFound, NotScheduled, TooLarge, TooMany, declares
 from api.fields import MessageId
 from api.ports import Refusal
-from api.schemas import BatchIn, MessageIn, MessageOut, RefusedOut, TakenOut
+from api.schemas import BatchIn, ExplanationOut, MessageIn, MessageOut, RefusedOut, TakenOut
 from api.services import ServicesOf
 from api.submissions import Submissions, Taken
+from api.waiting import cancel, explain, state_of
 from engine.errors import BrokerUnavailable, LedgerError, QueueFull
 from engine.messages import Status
 from storage.history import MessageState
@@ -72,6 +72,16 @@ async def submit_many(entries: BatchIn, submissions: SubmissionsOf) -> Response:
 async def show(message_id: MessageId, services: ServicesOf) -> MessageOut:
     """Tell where a message stands, with every attempt."""
     return MessageOut.of(await state_of(services, message_id))
+
+
+@router.get(
+    "/messages/{message_id}/explain",
+    dependencies=[requires(Role.VIEWER)],
+    responses=declares(NotFound, Conflict, Invalid, NotScheduled, LedgerError, BrokerUnavailable),
+)
+async def why_it_waits(message_id: MessageId, services: ServicesOf) -> ExplanationOut:
+    """Tell at which gate a message waits, how many are before it, and when it goes at the earliest."""
+    return ExplanationOut.of(await explain(services, message_id))
 
 
 @router.delete(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validat
 
 from api.fields import BotId, ChatField, MessageId, TimeMs, time_of
 from engine.messages import ChatId, Guarantee, Priority, Status
+from engine.ports import Explanation, WaitsAt
 from storage.bots import RegisteredBot
 from storage.history import AttemptState, MessageState
 
@@ -156,6 +157,28 @@ class MessageOut(LetterOut):
     @classmethod
     def of(cls, state: MessageState) -> Self:
         return cls(**_letter(state), attempts=[AttemptOut.of(each) for each in state.attempts])
+
+
+class ExplanationOut(Told):
+    """Why a message still waits."""
+
+    id: str = Field(examples=[EXAMPLE_ID])
+    waits_at: WaitsAt = Field(description="The first gate that keeps back the messages of its chat and priority.")
+    before_in_lane: int = Field(description="Messages that its chat gets before it.")
+    before_in_line: int = Field(
+        description="Messages of its bot and priority that go before it, if every chat's may go; its chat's included."
+    )
+    earliest_at: datetime | None = Field(description="Not before this time. null: its bot is paused.")
+
+    @classmethod
+    def of(cls, told: Explanation) -> Self:
+        return cls(
+            id=told.message_id,
+            waits_at=told.waits_at,
+            before_in_lane=told.before_in_lane,
+            before_in_line=told.before_in_line,
+            earliest_at=time_of(told.earliest_at_ms),
+        )
 
 
 def _letter(state: MessageState) -> dict[str, Any]:

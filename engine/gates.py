@@ -8,6 +8,8 @@ from its end, so rounding never frees a place too early.
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Sequence
+from copy import copy
 from typing import Protocol
 
 from engine.limits import Limit
@@ -30,6 +32,9 @@ class Gate(Protocol):
 
     def is_near(self, now_ms: int) -> bool:
         """Tell whether three quarters of it are taken: a 429 would not surprise us (the share is a guess)."""
+
+    def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
+        """Return when the last of so many may go one after another, if what is in flight counts from now."""
 
     def absorb(self, other: Gate) -> None:
         """Take over the places of a gate that turned out to be this one under another name.
@@ -84,6 +89,15 @@ class Window:
         taken = self._in_flight + sum(counted_ms > since_ms for counted_ms in self._counted)
         return 4 * taken > 3 * self._limit.count
 
+    def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
+        count, window_ms = self._limit.count, self._limit.window_ms
+        places = sum(min(cost, count) for cost in costs)
+        rounds, rest = divmod(places - 1, count)  # each place comes a window after the one ``count`` before it
+        taken = [*self._counted, *[now_ms] * self._in_flight]
+        missing = len(taken) + rest + 1 - count
+        first_ms = now_ms if missing <= 0 else max(now_ms, taken[missing - 1] + window_ms)
+        return first_ms + rounds * window_ms
+
     def absorb(self, other: Gate) -> None:
         if isinstance(other, Window | Bucket):
             self._in_flight += other._in_flight  # noqa: SLF001 - one of ours
@@ -116,6 +130,13 @@ class Spacing:
         spare = self._capacity - cost if cost < self._capacity else 0
         free_at_ms = -((spare * limit.window_ms - self._drained_at) // limit.count)
         return max(now_ms, free_at_ms)
+
+    def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
+        """Return when the last of so many may go one after another."""
+        later = copy(self)
+        for cost in costs[:-1]:
+            later.spend(now_ms, cost)
+        return later.free_at_ms(now_ms, costs[-1])
 
     def spend(self, at_ms: int, cost: int) -> None:
         """Pour at a time; of two that come in the wrong order the earlier counts as late as the later."""
@@ -159,6 +180,10 @@ class Bucket(Spacing):
         settled = max(0, self._drained_at - now_ms * self._limit.count)
         return 4 * (settled + self._in_flight * self._limit.window_ms) > 3 * self._capacity * self._limit.window_ms
 
+    def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
+        costs = [min(cost, self._capacity) for cost in costs]
+        return super().earliest_ms(now_ms, [self._in_flight, *costs] if self._in_flight else costs)
+
     def absorb(self, other: Gate) -> None:
         if isinstance(other, Window | Bucket):
             self._in_flight += other._in_flight  # noqa: SLF001 - one of ours
@@ -187,3 +212,11 @@ def spacing(limit: Limit, saved_up: int) -> Spacing | None:
     if limit.count == 0:
         return None
     return Spacing(Limit(limit.count, limit.window_ms, burst=min(saved_up, limit.count)))
+
+
+def both_free_at_ms(limited: Gate | None, apart: Spacing | None, cost: int, now_ms: int) -> int | None:
+    """Return when both let so many through: ``now_ms`` or later, None until something is settled."""
+    free_at_ms = now_ms if limited is None else limited.ready_at_ms(now_ms, cost)
+    if free_at_ms is None or apart is None:
+        return free_at_ms
+    return max(free_at_ms, apart.free_at_ms(now_ms, cost))

@@ -139,6 +139,7 @@ class ObservedBroker:
         self.migrate = broker.migrate
         self.restore = broker.restore
         self.knows = broker.knows
+        self.explain = broker.explain
         self.stats = broker.stats
         self.wait = broker.wait
 

@@ -19,6 +19,7 @@ from engine.ports.broker import (
     Verdict,
 )
 from engine.ports.clock import Clock, SystemClock
+from engine.ports.explanation import Explanation, WaitsAt
 from engine.ports.ledger import Accepted, Fault, Known, Ledger, Record
 from engine.ports.results import Result, Results
 from engine.ports.transport import Transport
@@ -29,6 +30,7 @@ __all__ = [
     "Broker",
     "Clock",
     "Duplicate",
+    "Explanation",
     "Fault",
     "Known",
     "Leased",
@@ -43,4 +45,5 @@ __all__ = [
     "SystemClock",
     "Transport",
     "Verdict",
+    "WaitsAt",
 ]

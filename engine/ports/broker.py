@@ -8,6 +8,7 @@ from typing import Protocol
 
 from engine.limits import Limits
 from engine.messages import ChatId, Hold, Lease, Outgoing, PastSend, Priority, Settlement
+from engine.ports.explanation import Explanation
 
 BATCH_MAX = 50
 """Messages in one call of any verb; a caller with more calls again."""
@@ -179,6 +180,12 @@ class Broker(Protocol):
 
     async def knows(self, message_ids: Sequence[str]) -> list[bool]:
         """Tell which messages wait here or are leased."""
+
+    async def explain(self, message_id: str) -> Explanation | None:
+        """Tell why a message still waits; None if it does not wait here (it is leased, or unknown).
+
+        Cost: O(messages of its lane + chats of its bot).
+        """
 
     async def stats(self) -> QueueStats:
         """Count. Cost: O(number of bots)."""

@@ -21,7 +21,7 @@ from engine.memory_broker import MemoryBroker
 from engine.memory_results import MemoryResults
 from engine.messages import OPEN, ChatId, Hold, Lease, Outgoing, PastSend, Settlement, Status
 from engine.metrics import Metrics, ObservedBroker
-from engine.ports import Accepted, Admission, Known, QueueStats, Record, Result, Settled
+from engine.ports import Accepted, Admission, Explanation, Known, QueueStats, Record, Result, Settled
 from storage.bots import RegisteredBot
 from storage.history import AttemptState, MessageState
 from tests.fakes import START_MS, Clock
@@ -219,6 +219,10 @@ class SleepyBroker(MemoryBroker):
     async def cancel(self, message_ids: Sequence[str]) -> list[bool]:
         self._wake()
         return await super().cancel(message_ids)
+
+    async def explain(self, message_id: str) -> Explanation | None:
+        self._wake()
+        return await super().explain(message_id)
 
     async def stats(self) -> QueueStats:
         self._wake()

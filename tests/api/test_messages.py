@@ -415,3 +415,46 @@ class TestTakingBack:
 
         assert error_of(response)[:2] == (503, "broker_unavailable")
         assert world.books.states[message_id].status is Status.QUEUED
+
+
+class TestExplaining:
+    async def test_a_message_that_waits_tells_what_for(self, world: World) -> None:
+        message_id = await world.submitted(send_at=(START_MS + 60_000) / 1_000)
+
+        response = await world.client.get(f"/messages/{message_id}/explain")
+
+        assert response.status_code == 200
+        assert response.json() == {
+            "id": message_id,
+            "waits_at": "scheduled",
+            "before_in_lane": 0,
+            "before_in_line": 0,
+            "earliest_at": datetime.fromtimestamp(START_MS / 1_000 + 60, UTC).isoformat().replace("+00:00", "Z"),
+        }
+
+    async def test_a_message_in_a_full_lane_tells_how_many_are_before_it(self, world: World) -> None:
+        ids = [await world.submitted() for _ in range(3)]
+
+        response = await world.client.get(f"/messages/{ids[2]}/explain")
+
+        assert (response.json()["waits_at"], response.json()["before_in_lane"]) == ("turn", 2)
+
+    async def test_a_message_that_has_ended_waits_for_nothing(self, world: World) -> None:
+        message_id = await world.submitted()
+        await world.broker.cancel([message_id])
+        world.books.end(message_id, Status.SENT)
+
+        response = await world.client.get(f"/messages/{message_id}/explain")
+
+        assert error_of(response)[:2] == (409, "conflict")
+
+    async def test_an_unknown_message_waits_for_nothing(self, world: World) -> None:
+        assert error_of(await world.client.get("/messages/nope/explain"))[:2] == (404, "not_found")
+
+    async def test_a_broker_that_is_away_explains_nothing(self, world: World) -> None:
+        message_id = await world.submitted()
+        world.broker.asleep = True
+
+        response = await world.client.get(f"/messages/{message_id}/explain")
+
+        assert error_of(response)[:2] == (503, "broker_unavailable")

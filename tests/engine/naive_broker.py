@@ -12,7 +12,19 @@ from engine import messages as says
 from engine.gates import Gate, Spacing, gate, reform, spacing
 from engine.limits import SPACING_PRIORITIES, Limits
 from engine.messages import PRIORITIES, ChatId, Hold, Lease, Outgoing, PastSend, Priority
-from engine.ports import Admission, Clock, Duplicate, Leased, Queued, QueueStats, Refused, Settled, Verdict
+from engine.ports import (
+    Admission,
+    Clock,
+    Duplicate,
+    Explanation,
+    Leased,
+    Queued,
+    QueueStats,
+    Refused,
+    Settled,
+    Verdict,
+    WaitsAt,
+)
 from engine.ports.broker import BATCH_MAX
 from engine.turns import STRIDE, Turns
 
@@ -142,6 +154,10 @@ class NaiveBroker:
         self._tick(message_ids)
         return [message_id in self._entries for message_id in message_ids]
 
+    async def explain(self, message_id: str) -> Explanation | None:
+        now_ms, entry = self._tick(), self._entries.get(message_id)
+        return None if entry is None or entry.lease else self._explain(entry, now_ms)
+
     async def stats(self) -> QueueStats:
         entries = self._entries.values()
         stands = [None if entry.tried and not entry.lease else entry.message.priority for entry in entries]
@@ -218,6 +234,56 @@ class NaiveBroker:
         for scope in (chat, bot, self._ceiling):
             yield scope.gate.ready_at_ms(now_ms, message.cost) if scope.gate else None
             yield scope.spacing.free_at_ms(now_ms, message.cost) if scope.spacing else None
+
+    def _explain(self, entry: Entry, now_ms: int) -> Explanation:
+        lanes: defaultdict[Key, list[Entry]] = defaultdict(list)
+        for each in sorted(self._entries.values(), key=lambda each: each.message.id):
+            if each.standing and each.path[1] == entry.path[1]:
+                lanes[each.path[0]].append(each)
+        lane = lanes.pop(entry.path[0], [])
+        before = [each for each in lane if each.message.id < entry.message.id]
+        first = self._turn(entry.path[0]), min(each.message.id for each in (entry, *lane))
+        others = [
+            min(len(ids), len(before) + ((self._turn(key), ids[0].message.id) < first)) for key, ids in lanes.items()
+        ]
+        shut = (gate for gate, until_ms in self._shut(lane[0], now_ms) if until_ms > now_ms) if entry.standing else ()
+        waits_at = next(iter(shut), WaitsAt.TURN) if entry.standing else WaitsAt.SCHEDULED
+        return Explanation(
+            message_id=entry.message.id,
+            waits_at=waits_at,
+            before_in_lane=len(before),
+            before_in_line=len(before) + sum(others),
+            earliest_at_ms=self._earliest(entry, [each.message.cost for each in (*before, entry)], now_ms),
+        )
+
+    def _shut(self, head: Entry, now_ms: int) -> Iterator[tuple[WaitsAt, int]]:
+        """Yield every gate with the time until which it keeps a message back."""
+        message, lane = head.message, head.path[0]
+        bot, chat = self._bot(message.bot_id), self._chat(message.bot_id, message.chat_id)
+        flying = any(each.lease and each.path[0][1:] == lane[1:] for each in self._entries.values())
+
+        def full(scope: Scope) -> int:
+            ready_at_ms = scope.gate.ready_at_ms(now_ms, message.cost) if scope.gate else 0
+            return NEVER_MS if ready_at_ms is None else ready_at_ms
+
+        def apart(scope: Scope) -> int:
+            is_spaced = scope.spacing and message.priority in SPACING_PRIORITIES
+            return scope.spacing.free_at_ms(now_ms, message.cost) if scope.spacing and is_spaced else 0
+
+        yield from ((WaitsAt.BACKOFF, self._wait_until_ms[lane]), (WaitsAt.CHAT_IN_FLIGHT, flying * NEVER_MS))
+        yield from ((WaitsAt.CHAT_HELD, chat.hold_until_ms), (WaitsAt.CHAT_WINDOW, full(chat)))
+        yield from ((WaitsAt.BOT_PAUSED, bot.paused * NEVER_MS), (WaitsAt.BOT_HELD, bot.hold_until_ms))
+        yield from ((WaitsAt.BOT_WINDOW, full(bot)), (WaitsAt.SPACING, apart(bot)))
+        yield from ((WaitsAt.CEILING, full(self._ceiling)), (WaitsAt.SPACING, apart(self._ceiling)))
+
+    def _earliest(self, entry: Entry, costs: list[int], now_ms: int) -> int | None:
+        message, bot = entry.message, self._bot(entry.message.bot_id)
+        chat = self._chat(message.bot_id, message.chat_id)
+        spacings = [bot.spacing, self._ceiling.spacing] if message.priority in SPACING_PRIORITIES else []
+        limits = [each for each in (chat.gate, bot.gate, self._ceiling.gate, *spacings) if each is not None]
+        own_ms = 0 if entry.standing else message.ready_at_ms
+        waits_ms = own_ms, self._wait_until_ms[entry.path[0]], chat.hold_until_ms, bot.hold_until_ms
+        return None if bot.paused else max(now_ms, *waits_ms, *(each.earliest_ms(now_ms, costs) for each in limits))
 
     # In and out
 

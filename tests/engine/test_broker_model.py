@@ -35,7 +35,7 @@ from engine.messages import (
     Settlement,
     Then,
 )
-from engine.ports import Admission, Broker, Duplicate, Leased, Queued, QueueStats, Refused, Settled
+from engine.ports import Admission, Broker, Duplicate, Explanation, Leased, Queued, QueueStats, Refused, Settled
 from engine.ports import Clock as Ticks
 from engine.ports.broker import BATCH_MAX
 from tests.engine.naive_broker import NaiveBroker
@@ -474,6 +474,17 @@ class World:
         ids = [message.id for message in self.seen]
         known = self._both(lambda broker: broker.knows(ids))
         must("nothing lost", known == [message_id in self.audit.books for message_id in ids], ids)
+        self.explained()
+
+    def explained(self) -> None:
+        """Ask about a few: who waits has an explanation, and nobody else."""
+        for message in self.seen[-3:]:
+            told = self._explained(message.id)
+            book = self.audit.books.get(message.id)
+            must("explain", (told is None) == (book is None or book.lease is not None), told)
+
+    def _explained(self, message_id: str) -> Explanation | None:
+        return self._both(lambda broker: broker.explain(message_id))
 
     def _settlement(self, pick: int, then: Then, age: int | None) -> Settlement:
         """Telegram counted it between its lease and now; ``age`` of 100 is all of that time ago."""

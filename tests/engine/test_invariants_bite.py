@@ -13,7 +13,7 @@ from typing import ClassVar
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
-from engine import gates, memory_broker
+from engine import gates, schedule
 from engine.gates import Bucket, Gate, Window
 from engine.lanes import BotState, Chat, Entry, Lane, Line
 from engine.limits import Limit, Limits
@@ -58,7 +58,7 @@ class CountsFromTheLease(Bucket):
 
 def windows(kind: type[Window]) -> Patch:
     return (
-        memory_broker,
+        schedule,
         "gate",
         lambda limit: kind(limit) if isinstance(gates.gate(limit), Window) else gates.gate(limit),
     )
@@ -217,11 +217,11 @@ class BlamesNoBot(MemoryBroker):
 
 PATCHES: list[tuple[str, Patch]] = [
     ("window", windows(ForgetsWhatIsInFlight)),
-    ("window", (memory_broker, "gate", a_millisecond_too_early)),
-    ("window", (memory_broker, "gate", buckets_by_the_lease)),
+    ("window", (schedule, "gate", a_millisecond_too_early)),
+    ("window", (schedule, "gate", buckets_by_the_lease)),
     ("window", windows(ForgetsOnMigration)),
     ("busy", windows(KeepsWhatNeverLeft)),
-    ("spacing", (memory_broker, "spacing", lambda *_: None)),
+    ("spacing", (schedule, "spacing", lambda *_: None)),
     ("order", by(lambda entry: (False, entry.message.id), last=True)),
     ("order", by(lambda entry: (entry.tried, entry.message.id))),
 ]

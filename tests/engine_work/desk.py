@@ -204,7 +204,7 @@ class WatchedBroker(MemoryBroker):
 
     def ring(self) -> None:
         """Let whoever waits go on, as the time would."""
-        self._ring()
+        self._bell.ring()
 
     def _wake(self) -> None:
         if self.asleep:

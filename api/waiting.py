@@ -1,4 +1,4 @@
-"""How a message is taken back before it is sent."""
+"""A message that waits: why it does, and how it is taken back before it is sent."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from api.errors import Conflict, NotFound, NotScheduled
 from api.sentences import short
 from api.services import Services
 from engine.messages import OPEN, Status
-from engine.ports import Result
+from engine.ports import Explanation, Result
 from storage.history import MessageState
+
+CANCELLED_NO_MORE = "it cannot be cancelled"
 
 
 async def cancel(services: Services, message_id: str) -> None:
@@ -23,10 +25,24 @@ async def cancel(services: Services, message_id: str) -> None:
     """
     (forgotten,) = await services.broker.cancel([message_id])
     if not forgotten:
-        raise await _why_not(services, message_id)
+        raise await _why_not(services, message_id, CANCELLED_NO_MORE)
     if not await services.history.cancel(message_id, now_ms=services.clock()):
-        raise _too_late(await state_of(services, message_id))
+        raise _too_late(await state_of(services, message_id), CANCELLED_NO_MORE)
     await services.results.publish(Result(message_id, Status.CANCELLED, None))
+
+
+async def explain(services: Services, message_id: str) -> Explanation:
+    """Tell why a message still waits.
+
+    Raises:
+        NotFound: There is no such message.
+        Conflict: It is being sent, or has ended.
+        NotScheduled: The broker has not heard of it yet.
+    """
+    told = await services.broker.explain(message_id)
+    if told is None:
+        raise await _why_not(services, message_id, "there is nothing to explain")
+    return told
 
 
 async def state_of(services: Services, message_id: str) -> MessageState:
@@ -37,14 +53,14 @@ async def state_of(services: Services, message_id: str) -> MessageState:
     return state
 
 
-async def _why_not(services: Services, message_id: str) -> Conflict | NotScheduled:
+async def _why_not(services: Services, message_id: str, so: str) -> Conflict | NotScheduled:
     (is_known,) = await services.broker.knows([message_id])
     state = await state_of(services, message_id)
     if is_known or state.status is not Status.QUEUED:
-        return _too_late(state)
+        return _too_late(state, so)
     return NotScheduled(f"message {message_id} is accepted and not scheduled yet; try again in a moment")
 
 
-def _too_late(state: MessageState) -> Conflict:
+def _too_late(state: MessageState, so: str) -> Conflict:
     how = "is being sent" if state.status in OPEN else f"has ended as {state.status.value}"
-    return Conflict(f"message {state.id} {how}, so it cannot be cancelled")
+    return Conflict(f"message {state.id} {how}, so {so}")

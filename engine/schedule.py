@@ -1,0 +1,277 @@
+"""What waits, until when, and which of it may go: the lowest layer of the memory broker.
+
+    Schedule       what waits, and which of it may go
+    Leases         whose turn it is; from a lease to its end, and what follows from it
+    MemoryBroker   the verbs
+
+They are one object, layer upon layer, because every message passes all three many times.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from itertools import count
+
+from engine.gates import both_free_at_ms, gate, spacing
+from engine.lanes import BotState, Chat, Entry, Group, Lane, Line
+from engine.limits import Limits
+from engine.messages import PRIORITIES, ChatId, Outgoing
+from engine.ports.broker import BATCH_MAX
+from engine.ports.clock import Clock
+from engine.turns import Turns
+
+
+class Schedule:
+    """Bots, chats, lanes and timers.
+
+    A lane whose head may go stands in its line, a line whose front may go in its group. What
+    may not go yet has a timer, or waits for an event. Whoever changes anything on which
+    that depends offers the lane, the line or the bot again.
+    """
+
+    def __init__(self, limits: Limits, *, clock: Clock) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._turns = Turns()
+        self._groups = {priority: Group(priority, limits.shares[priority]) for priority in PRIORITIES}
+        self._bots: dict[int, BotState] = {}
+        self._entries: dict[str, Entry] = {}
+        self._open = dict.fromkeys(PRIORITIES, 0)
+        self._retry = 0
+        self._ceiling = gate(limits.ceiling)
+        self._ceiling_spacing = spacing(limits.ceiling, limits.saved_up)
+        self._timers: list[tuple[int, int, Lane | Line | Entry]] = []
+        self._expiries: list[tuple[int, str]] = []
+        self._forgets: list[tuple[int, int, Chat]] = []
+        self._tick = count()
+
+    def size(self) -> int:
+        """Count the messages and chats that are remembered; for tests of what is forgotten."""
+        return len(self._entries) + sum(len(bot.chats) for bot in self._bots.values())
+
+    # Bots and chats
+
+    def _bot(self, bot_id: int) -> BotState:
+        bot = self._bots.get(bot_id)
+        if bot is None:
+            limit = self._limits.bot
+            bot = BotState(bot_id, self._groups, gate(limit), spacing(limit, self._limits.saved_up))
+            self._bots[bot_id] = bot
+        return bot
+
+    def _chat(self, bot: BotState, chat_id: ChatId | None) -> Chat:
+        chat = bot.chats.get(chat_id)
+        if chat is None:
+            chat = bot.chats[chat_id] = Chat(bot, chat_id, gate(self._limits.of_chat(chat_id)))
+        return chat
+
+    # What waits
+
+    def _enter(self, entry: Entry, now_ms: int) -> None:
+        """Put a due message into its lane."""
+        lane = entry.lane
+        entry.is_due = True
+        heappush(lane.ids, entry.message.id)
+        lane.size += 1
+        if lane.size == 1:
+            self._begin_to_wait(lane)
+        self._offer(lane, now_ms)
+
+    def _begin_to_wait(self, lane: Lane) -> None:
+        line, group = lane.line, lane.line.group
+        lane.turn = line.turns.enter(lane.turn)
+        line.lanes += 1
+        if line.lanes == 1:
+            line.turn = group.turns.enter(line.turn)
+            line.turn_in_bot = line.bot.turns.enter(line.turn_in_bot)
+            line.bot.waiting_lines.append(line)
+            group.lines += 1
+            if group.lines == 1:
+                group.turn = self._turns.enter(group.turn)
+
+    def _leave(self, lane: Lane) -> None:
+        """One message less in its lane."""
+        line, group = lane.line, lane.line.group
+        lane.size -= 1
+        if lane.size:
+            return
+        lane.ids.clear()
+        line.turns.leave()
+        line.lanes -= 1
+        if not line.lanes:
+            line.key = None
+            line.bot.waiting_lines.remove(line)
+            line.bot.turns.leave()
+            group.turns.leave()
+            group.lines -= 1
+            if not group.lines:
+                self._turns.leave()
+
+    def _count_open(self, entry: Entry, by: int) -> None:
+        entry.lane.chat.bot.open += by
+        if entry.tried and not entry.number:
+            self._retry += by
+        else:
+            self._open[entry.message.priority] += by
+
+    def _count_waiting(self, entry: Entry, by: int) -> None:
+        chat = entry.lane.chat
+        chat.waiting += by
+        chat.bot.waiting += by
+
+    def _remove(self, entry: Entry, now_ms: int) -> None:
+        """Forget a waiting message."""
+        lane = entry.lane
+        del self._entries[entry.message.id]
+        self._count_open(entry, -1)
+        self._count_waiting(entry, -1)
+        if entry.is_due:
+            self._leave(lane)
+            self._offer(lane, now_ms)
+        else:
+            lane.chat.later.pop(entry.message.id, None)
+        self._forget_later(lane.chat, now_ms)
+
+    # Which of it may go
+
+    def _offer(self, lane: Lane, now_ms: int) -> None:
+        """Look at one lane again, and at its bot if what its line offers is another message now."""
+        before = lane.line.front()
+        self._offer_lane(lane, now_ms)
+        if lane.line.front() is not before:
+            self._reoffer(lane.line.bot, now_ms)
+
+    def _offer_lane(self, lane: Lane, now_ms: int) -> None:
+        """Put a lane among those of its line that may go, or set its timer."""
+        head = None if lane.chat.in_flight else lane.head(self._entries)
+        ready_at_ms = None if head is None else self._lane_ready_at_ms(lane, head, now_ms)
+        if head is not None and ready_at_ms == now_ms:
+            lane.line.offer(lane, head)
+            return
+        lane.key = None
+        if ready_at_ms is not None:
+            self._set_timer(lane, ready_at_ms)
+
+    def _lane_ready_at_ms(self, lane: Lane, head: Entry, now_ms: int) -> int | None:
+        chat = lane.chat
+        ready_at_ms = max(lane.wait_until_ms, chat.hold_until_ms, now_ms)
+        if chat.gate is None:
+            return ready_at_ms
+        free_at_ms = chat.gate.ready_at_ms(now_ms, head.message.cost)
+        return None if free_at_ms is None else max(ready_at_ms, free_at_ms)
+
+    def _offer_line(self, line: Line, now_ms: int) -> None:
+        """Put a line among those of its priority that may go, or set its timer."""
+        ready_at_ms = self._line_ready_at_ms(line, now_ms)
+        if ready_at_ms == now_ms:
+            line.group.offer(line)
+            return
+        line.key = None
+        if ready_at_ms is not None:
+            self._set_timer(line, ready_at_ms)
+
+    def _line_ready_at_ms(self, line: Line, now_ms: int) -> int | None:
+        """Return when its front may leave the bot; None if only an event can tell."""
+        bot, front = line.bot, line.front()
+        if front is None or bot.is_paused:
+            return None
+        if bot.hold_until_ms > now_ms:
+            return bot.hold_until_ms
+        if len(bot.waiting_lines) > 1:
+            for other in bot.waiting_lines:
+                saves_until_ms = self._saves_up_until_ms(other, now_ms)
+                if saves_until_ms != now_ms and other.rank() < line.rank():
+                    return saves_until_ms
+        return both_free_at_ms(bot.gate, bot.spacing if line.is_spaced else None, front.message.cost, now_ms)
+
+    def _saves_up_until_ms(self, line: Line, now_ms: int) -> int | None:
+        """Return when a front of more than one place has its places; ``now_ms`` if there is no such front."""
+        front = line.front()
+        if front is None or front.message.cost == 1:
+            return now_ms
+        bot = line.bot
+        return both_free_at_ms(bot.gate, bot.spacing if line.is_spaced else None, front.message.cost, now_ms)
+
+    def _reoffer(self, bot: BotState, now_ms: int) -> None:
+        for line in bot.waiting_lines:
+            self._offer_line(line, now_ms)
+
+    def _reoffer_chat(self, chat: Chat, now_ms: int) -> None:
+        for lane in chat.lanes.values():
+            if lane.size:
+                self._offer_lane(lane, now_ms)
+        self._reoffer(chat.bot, now_ms)
+
+    # Time
+
+    def _pass_time(self) -> int:
+        """Let everything happen that is due by now, and return the time."""
+        now_ms = self._clock()
+        timers = self._timers
+        while timers and timers[0][0] <= now_ms:
+            at_ms, _, owner = heappop(timers)
+            if self._is_stale(owner, at_ms):
+                continue
+            match owner:
+                case Entry():
+                    self._become_due(owner, now_ms)
+                case Lane():
+                    owner.wake_at_ms = None
+                    self._offer(owner, now_ms)
+                case Line():
+                    owner.wake_at_ms = None
+                    self._offer_line(owner, now_ms)
+        while self._forgets and self._forgets[0][0] <= now_ms:
+            self._forget(heappop(self._forgets)[2], now_ms)
+        return now_ms
+
+    def _set_timer(self, owner: Lane | Line, at_ms: int) -> None:
+        if owner.wake_at_ms != at_ms:
+            owner.wake_at_ms = at_ms
+            heappush(self._timers, (at_ms, next(self._tick), owner))
+
+    def _become_due(self, entry: Entry, now_ms: int) -> None:
+        entry.lane.chat.later.pop(entry.message.id, None)
+        self._enter(entry, now_ms)
+
+    def _is_stale(self, owner: Lane | Line | Entry, at_ms: int) -> bool:
+        if isinstance(owner, Entry):
+            return self._entries.get(owner.message.id) is not owner or owner.is_due
+        return owner.wake_at_ms != at_ms
+
+    def _expire(self, now_ms: int) -> tuple[Outgoing, ...]:
+        expired: list[Outgoing] = []
+        while self._expiries and self._expiries[0][0] <= now_ms and len(expired) < BATCH_MAX:
+            _, message_id = heappop(self._expiries)
+            entry = self._entries.get(message_id)
+            if entry is not None and not entry.number:
+                self._remove(entry, now_ms)
+                expired.append(entry.message)
+        return tuple(expired)
+
+    def _forget_later(self, chat: Chat, now_ms: int) -> None:
+        """Look again in a while at a chat with nothing to do, so that memory returns after a backlog."""
+        if chat.forget_at_ms is None and not chat.waiting and not chat.in_flight:
+            limit = self._limits.of_chat(chat.chat_id)
+            at_ms = max(chat.hold_until_ms, now_ms + (limit.window_ms if limit is not None else 1_000)) + 1
+            chat.forget_at_ms = at_ms
+            heappush(self._forgets, (at_ms, next(self._tick), chat))
+
+    def _forget(self, chat: Chat, now_ms: int) -> None:
+        chat.forget_at_ms = None
+        if chat.is_forgettable(now_ms):
+            if chat.bot.chats.get(chat.chat_id) is chat:
+                del chat.bot.chats[chat.chat_id]
+        else:
+            self._forget_later(chat, now_ms)
+
+    def _earliest(self, wake_at_ms: int | None) -> int | None:
+        timers, expiries = self._timers, self._expiries
+        while timers and self._is_stale(timers[0][2], timers[0][0]):
+            heappop(timers)
+        while expiries and expiries[0][1] not in self._entries:
+            heappop(expiries)
+        times = [heap[0][0] for heap in (timers, expiries) if heap]
+        if wake_at_ms is not None:
+            times.append(wake_at_ms)
+        return min(times, default=None)
