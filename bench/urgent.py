@@ -13,6 +13,7 @@ Checked     The k-th within k + 1 slots (1/30 s each) + latency + 50 ms, where l
 from __future__ import annotations
 
 import asyncio
+import math
 import statistics
 import time
 
@@ -60,7 +61,7 @@ async def idle_latency_ms(telegram: RunningSimulator, tempogram: Engine) -> floa
 
 
 async def waits(telegram: RunningSimulator, tempogram: Engine, at_s: float) -> list[float]:
-    """Return how long each urgent message waited, ms, the first to arrive first."""
+    """Return how long each urgent message waited, ms, the first to arrive first; inf: it is not there after 1.5 s."""
     seen = len(await telegram.calls())
     start = time.monotonic()
     await tempogram.submit(
@@ -73,7 +74,8 @@ async def waits(telegram: RunningSimulator, tempogram: Engine, at_s: float) -> l
     )
     await asyncio.sleep(1.5)
     calls = accepted(await telegram.calls(since=seen))
-    return sorted(call["wall_ms"] - before_ms for call in calls if call["text"].startswith("urgent"))
+    waited_ms = sorted(call["wall_ms"] - before_ms for call in calls if call["text"].startswith("urgent"))
+    return waited_ms + [math.inf] * (URGENT - len(waited_ms))
 
 
 if __name__ == "__main__":
