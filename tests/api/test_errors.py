@@ -56,7 +56,7 @@ async def test_each_request_is_logged_by_its_route_and_never_by_its_address(worl
 
     assert [(each["method"], each["route"], each["status"]) for each in logs if each["event"] == "request"] == [
         ("POST", "/webhook/telegram/{bot_token}", 200),
-        ("GET", "/messages/{message_id}", "/messages/{message_id}/explain", 404),
+        ("GET", "/messages/{message_id}", 404),
         ("GET", "none", 404),
         ("PUT", "/messages", 405),
     ]
