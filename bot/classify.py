@@ -77,7 +77,9 @@ def _nonsense(status: int) -> Outcome:
         return Throttled(RETRY_AFTER_S * 1_000)
     if status < 400:
         return Uncertain(f"HTTP {status} with an answer that is not Telegram's")
-    return Rejected(status, f"HTTP {status}")
+    if status == 413:
+        return Rejected(status, f"HTTP {status}")
+    return Failed(f"HTTP {status}", status)  # Telegram itself would have answered in JSON: something stands in between
 
 
 def _sent(answer: _Answer, body: bytes) -> Sent:

@@ -22,13 +22,14 @@ class Feeds:
     def begin(self) -> None:
         """Begin with the bots that are there; from now on an added one is fed at once."""
         for bot_id in self._fleet.bot_ids:
-            self._feed(bot_id)
+            if not self._fleet.is_learned(bot_id):
+                self._feed(bot_id)
         self._fleet.when_added(self._feed)
 
     async def settled(self) -> None:
         """Wait until Telegram has been told about every webhook."""
         if self._webhooks is not None:
-            await asyncio.gather(*self._tasks.values())
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def end(self) -> None:
         self._fleet.when_added(None)
@@ -38,6 +39,8 @@ class Feeds:
 
     def _feed(self, bot_id: int) -> None:
         if self._webhooks is not None:
+            if bot_id in self._tasks:
+                self._tasks[bot_id].cancel()
             self._tasks[bot_id] = asyncio.create_task(self._webhooks.set(bot_id))
         elif bot_id not in self._tasks:
             # A poller asks for the token before each poll, so it goes on with a new one.

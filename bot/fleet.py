@@ -65,6 +65,11 @@ class Fleet:
     def bot(self, bot_id: int) -> Bot:
         return self._aiogram[bot_id]
 
+    def is_learned(self, bot_id: int) -> bool:
+        """Tell whether only a user's own ``Bot`` brought it here, who gets its updates in his own way."""
+        registered = self._registered[bot_id]
+        return not registered.username and not registered.behaviours
+
     def registered(self, bot_id: int) -> RegisteredBot:
         return self._registered[bot_id]
 

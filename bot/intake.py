@@ -21,7 +21,7 @@ from bot.origin import Origin
 from bot.pool import Pool, is_ending
 from bot.repair import fill_in
 from bot.session import Gateway
-from engine.errors import BrokerUnavailable, LedgerError
+from engine.insist import Sleep, insist
 from engine.ports import Clock
 from storage.updates import ReceivedUpdate, Updates
 
@@ -35,11 +35,19 @@ class UpdateIntake:
     """See ``api.ports.Intake``.
 
     An update whose handler raises is given up on, with its reason; one whose handler could not
-    reach the ledger stays ``received``, and is handled again at the next start.
+    reach the ledger is handled again until it can, and holds up its chat until then.
     """
 
     def __init__(
-        self, *, updates: Updates, fleet: Fleet, dispatcher: Dispatcher, gateway: Gateway, pool: Pool, clock: Clock
+        self,
+        *,
+        updates: Updates,
+        fleet: Fleet,
+        dispatcher: Dispatcher,
+        gateway: Gateway,
+        pool: Pool,
+        clock: Clock,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._updates = updates
         self._fleet = fleet
@@ -47,6 +55,7 @@ class UpdateIntake:
         self._gateway = gateway
         self._pool = pool
         self._clock = clock
+        self._sleep = sleep
 
     async def receive(self, bot_id: int, body: bytes) -> None:
         """See ``Intake``."""
@@ -75,25 +84,25 @@ class UpdateIntake:
 
     async def _handle(self, bot_id: int, update_id: int, content: dict[str, Any]) -> None:
         try:
-            await self._run_handlers(self._fleet.bot(bot_id), content)
-            await self._updates.mark_handled([(bot_id, update_id)], now_ms=self._clock())
-        except (LedgerError, BrokerUnavailable) as error:
-            log.warning("update stays received", bot_id=bot_id, update_id=update_id, error=str(error))
+            # Again until the ledger is back: what was submitted before bears the same keys, and is accepted once.
+            await insist(lambda: self._handle_once(bot_id, update_id, content), sleep=self._sleep)
         except asyncio.CancelledError:
             if is_ending():
                 raise
             log.warning("handler was cancelled from within", bot_id=bot_id, update_id=update_id)
             await self._give_up(bot_id, update_id, asyncio.CancelledError.__name__)
-        except Exception as error:
-            reason = _shape(error) if isinstance(error, ValidationError) else type(error).__name__
-            log.exception("handler failed", bot_id=bot_id, update_id=update_id, reason=reason)
-            await self._give_up(bot_id, update_id, reason)
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is told below
+            await self._give_up(bot_id, update_id, _told(error, bot_id, update_id))
+
+    async def _handle_once(self, bot_id: int, update_id: int, content: dict[str, Any]) -> None:
+        await self._run_handlers(self._fleet.bot(bot_id), content)
+        await self._updates.mark_handled([(bot_id, update_id)], now_ms=self._clock())
 
     async def _give_up(self, bot_id: int, update_id: int, reason: str) -> None:
-        try:
+        async def write() -> None:
             await self._updates.mark_failed(bot_id, update_id, reason=reason, now_ms=self._clock())
-        except LedgerError as error:
-            log.warning("update stays received", bot_id=bot_id, update_id=update_id, error=str(error))
+
+        await insist(write, sleep=self._sleep)
 
     async def _run_handlers(self, bot: Bot, content: dict[str, Any]) -> None:
         update = Update.model_validate(fill_in(content, self._clock() // 1_000), context={"bot": bot})
@@ -157,6 +166,17 @@ def methods_in(returned: object) -> list[AnyMethod]:
     """Return the methods among what a handler returned: one, or a list or tuple of them."""
     each = returned if isinstance(returned, list | tuple) else [returned]
     return [method for method in each if isinstance(method, TelegramMethod)]
+
+
+def _told(error: Exception, bot_id: int, update_id: int) -> str:
+    """Log why a handler failed, and return it in short. A validation error quotes the user's words: never those."""
+    if isinstance(error, ValidationError):
+        reason = _shape(error)
+        log.error("handler failed", bot_id=bot_id, update_id=update_id, reason=reason)
+    else:
+        reason = type(error).__name__
+        log.error("handler failed", bot_id=bot_id, update_id=update_id, reason=reason, exc_info=error)
+    return reason
 
 
 def _shape(error: ValidationError) -> str:

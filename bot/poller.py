@@ -9,9 +9,7 @@ import aiohttp
 import msgspec
 import structlog
 
-from api.ports import Intake, IntakeFull, Refusal
-from bot.classify import UNREADABLE
-from engine.errors import LedgerError
+from api.ports import Intake, Refusal
 
 log = structlog.get_logger()
 
@@ -59,7 +57,7 @@ class Poller:
         while True:
             try:
                 await self.poll_once()
-            except (TimeoutError, aiohttp.ClientError, OSError, LedgerError, IntakeFull, *UNREADABLE) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was, Telegram keeps what we have not
                 # The text of aiohttp's errors may hold the address, and that holds the token.
                 log.warning("poll failed", bot_id=self._bot_id, reason=type(error).__name__)
                 await asyncio.sleep(REST_S)
@@ -73,10 +71,18 @@ class Poller:
             polled = _decode(await response.read())
         if not polled.ok:
             log.warning("poll refused", bot_id=self._bot_id, status=response.status, reason=polled.description)
+            if response.status == 409 and "webhook" in polled.description:
+                await self._delete_webhook()
             await asyncio.sleep(REST_S)
         for raw in polled.result:
             await self._receive(bytes(raw))
         return len(polled.result)
+
+    async def _delete_webhook(self) -> None:
+        """Take away a webhook that was set before: while it stands, Telegram gives nothing to a poller."""
+        url = f"{self._api_url}/bot{self._token_of(self._bot_id)}/deleteWebhook"
+        async with self._session.post(url, timeout=aiohttp.ClientTimeout(total=POLL_S)) as response:
+            log.info("webhook deleted", bot_id=self._bot_id, status=response.status)
 
     async def _receive(self, body: bytes) -> None:
         try:

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from bot.serve import Server, address_of, server
 from bot.settings import Settings
 from bot.simulator.client import RunningSimulator, running_simulator
-from bot.wiring import Program, listening, program, running
+from bot.wiring import Program, has_bots, listening, program, running
 
 SIMULATED_TOKENS = tuple(f"{number}00:simulated-bot-{number}" for number in (1, 2, 3))
 GROUPS = ("News desk", "Support", "Chess club")
@@ -25,7 +25,7 @@ async def run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listening(settings.host, settings.port))
         simulator = None
-        if not settings.bot_tokens:
+        if not settings.bot_tokens and not await has_bots(settings):
             simulator = await stack.enter_async_context(simulated_telegram())
             settings = simulated(settings, simulator, listener)
         built = await stack.enter_async_context(program(settings))
@@ -69,6 +69,7 @@ def simulated(settings: Settings, simulator: RunningSimulator, listener: socket.
             "bot_tokens": tuple(SecretStr(token) for token in SIMULATED_TOKENS),
             "public_url": address_of(listener),
             "data_dir": settings.data_dir / "simulated",
+            "database_url": "",  # never the real books: their messages would be booked as sent
         }
     )
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 
 import structlog
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError
 
 from bot.fleet import Fleet
+from engine.errors import LedgerError
 
 log = structlog.get_logger()
 
 CONNECTIONS_MAX = 40
 """Deliveries at once for each bot. Telegram's own default: https://core.telegram.org/bots/api#setwebhook"""
+
+
+PAUSE_S_MIN, PAUSE_S_MAX = 1.0, 60.0
+"""Telegram takes one setWebhook a second from each bot, and answers 429 to a second one."""
 
 
 class Webhooks:
@@ -23,14 +29,25 @@ class Webhooks:
         self._public_url = public_url
 
     async def set(self, bot_id: int) -> None:
-        """Set one bot's. A refusal is logged: the bot can still send, and the next start tries again."""
+        """Set one bot's, and try again until Telegram takes it: without it the bot hears nothing."""
+        pause_s = PAUSE_S_MIN
+        while not await self._set_once(bot_id):
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, PAUSE_S_MAX)
+
+    async def _set_once(self, bot_id: int) -> bool:
+        try:
+            await self._tell_telegram(bot_id)
+        except (TelegramAPIError, ClientDecodeError, LedgerError) as error:
+            log.warning("webhook not set", bot_id=bot_id, reason=type(error).__name__)
+            return False
+        return True
+
+    async def _tell_telegram(self, bot_id: int) -> None:
         secret = self._fleet.webhook_secret(bot_id)
         if secret is None:
             secret = secrets.token_urlsafe(32)
             await self._fleet.set_webhook_secret(bot_id, secret)
         bot = self._fleet.bot(bot_id)
         url = f"{self._public_url}/webhook/telegram/{bot.token}"
-        try:
-            await bot.set_webhook(url, secret_token=secret, max_connections=CONNECTIONS_MAX)
-        except (TelegramAPIError, ClientDecodeError) as error:
-            log.warning("webhook not set", bot_id=bot_id, reason=type(error).__name__)
+        await bot.set_webhook(url, secret_token=secret, max_connections=CONNECTIONS_MAX)

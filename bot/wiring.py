@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 
 from api.app import App, create_app
-from api.ports import TelegramUnreachable
+from api.ports import TelegramUnreachable, UnknownToken
 from api.services import Services
 from bot import behaviours, session
 from bot.admin_token import admin_token
@@ -65,7 +65,10 @@ RECONCILE_MS = 5_000
 """Between two pages of the slow comparison of ledger and schedule. A guess."""
 
 SHUTDOWN_S = 10.0
-"""How long handlers and calls under way may take to end after the signal."""
+"""How long handlers may take to end after the signal."""
+
+SETTLE_S = 5.0
+"""How long a call's outcome may take to be written, after the call."""
 
 
 class Loops:
@@ -118,8 +121,8 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
         await stack.enter_async_context(sole_use(database_url(settings)))
         database = await Database.open(database_url(settings))
         stack.push_async_callback(database.close)
-        connector = aiohttp.TCPConnector(limit=settings.telegram_connections + len(settings.bot_tokens) + 16)
-        http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        http = await stack.enter_async_context(connections(settings.telegram_connections))
+        polls = await stack.enter_async_context(connections(0))  # they stand open; senders must not wait for them
         ledger, limits, metrics = SqlLedger(database), settings.limits(), Metrics()
         broker = ObservedBroker(MemoryBroker(limits, clock=clock, lease_ms=settings.lease_ms), metrics)
         results, composer = MemoryResults(), MethodComposer(clock=clock, ids=Ids())
@@ -170,7 +173,7 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
         loops = Loops()
 
         async def healthy() -> bool:
-            await ledger.holds(clock())  # raises if the ledger cannot be read
+            await ledger.open_ids(after_id="", before_id="", limit=1)  # raises if the ledger cannot be read
             return loops.alive
 
         await rebuild(ledger, broker, limits, clock)
@@ -203,7 +206,7 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
                 webhooks=Webhooks(fleet=fleet, public_url=settings.public_url) if settings.public_url else None,
                 poller_for=lambda bot_id: Poller(
                     bot_id=bot_id,
-                    session=http,
+                    session=polls,
                     api_url=settings.telegram_api_url,
                     token_of=fleet.token_of,
                     intake=intake,
@@ -233,31 +236,54 @@ async def running(built: Program) -> AsyncIterator[None]:
     """Send and handle until the block ends; then finish what is under way, at most ``SHUTDOWN_S``."""
     worker, *others = built.loops.start(built.worker.run(), built.recoverer.run(), built.reconciler.run())
     try:
-        for token in built.settings.bot_tokens:
-            await add_bot(built.fleet, token.get_secret_value())
+        await asyncio.gather(*(add_bot(built.fleet, token.get_secret_value()) for token in built.settings.bot_tokens))
         resumed = await built.intake.resume()
         log.info("started", bots=len(built.fleet.bot_ids), resumed_updates=resumed)
         yield
     finally:
         for other in others:
             other.cancel()
-        try:
-            async with asyncio.timeout(SHUTDOWN_S):
-                await built.pool.drain()
-                built.worker.stop()
-                await worker
-        except TimeoutError:
-            log.warning("stopped with work under way; the next start takes it up", seconds=SHUTDOWN_S)
-            worker.cancel()
+        await _finish("handlers", built.pool.drain(), within_s=SHUTDOWN_S)
+        built.worker.stop()
+        # A call that is cut off is sent again by the next start; so each may take as long as a call takes.
+        await _finish("calls", worker, within_s=built.settings.telegram_timeout + SETTLE_S)
+
+
+async def _finish(what: str, work: Awaitable[None], *, within_s: float) -> None:
+    try:
+        async with asyncio.timeout(within_s):
+            await work
+    except TimeoutError:
+        log.warning("stopped with work under way; the next start takes it up", what=what, seconds=within_s)
 
 
 async def add_bot(fleet: Fleet, token: str) -> None:
     """Run a bot that the environment names, even while Telegram cannot be asked who it is."""
     try:
         await fleet.add(token, None)
+    except UnknownToken as error:
+        # The others run on. Its messages are kept, and it is paused by the first call that Telegram refuses.
+        log.error("alert", kind="token_revoked", reason=str(error))  # noqa: TRY400 - one sentence, no traceback
+        await fleet.add_unasked(token)
     except TelegramUnreachable as error:
         log.warning("bot added unasked", reason=str(error))
         await fleet.add_unasked(token)
+
+
+def connections(limit: int) -> aiohttp.ClientSession:
+    """Return a pool of at most so many connections; 0 is no limit."""
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=limit))
+
+
+async def has_bots(settings: Settings) -> bool:
+    """Tell whether bots were added to the books before, by the environment or by ``POST /bots``."""
+    with _usable(settings.data_dir) as data_dir:
+        seal = Seal(secret_key(settings.secret_key.get_secret_value(), path=data_dir / "secret_key"))
+    database = await Database.open(database_url(settings))
+    try:
+        return bool(await Bots(database, seal).all())
+    finally:
+        await database.close()
 
 
 def telegram_transport(settings: Settings, http: aiohttp.ClientSession, fleet: Fleet, clock: Clock) -> Transport:
@@ -283,6 +309,7 @@ def _usable(data_dir: Path) -> Iterator[Path]:
         SettingsError: It cannot be made, read or written.
     """
     try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # texts lie in there
         yield data_dir
     except OSError as error:
         raise SettingsError(

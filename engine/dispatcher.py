@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from engine.batches import batches
-from engine.errors import BrokerUnavailable, QueueFull
+from engine.errors import BrokerUnavailable, LedgerError, QueueFull
 from engine.messages import Outgoing
 from engine.ports import Accepted, Admission, Broker, Known, Leased, Ledger, Refused, Verdict
 from engine.ports.broker import BATCH_MAX
@@ -61,9 +61,18 @@ class Dispatcher:
         refused = [
             (place, verdict) for place, verdict in zip(places, verdicts, strict=False) if isinstance(verdict, Refused)
         ]
-        if refused:
-            await self._ledger.discard([messages[place].id for place, _ in refused])
+        if refused and not await self._discard([messages[place].id for place, _ in refused]):
+            return []
         return refused
+
+    async def _discard(self, message_ids: Sequence[str]) -> bool:
+        """Take refused messages out of the ledger; False if it kept them, so that they are accepted after all."""
+        try:
+            await self._ledger.discard(message_ids)
+        except LedgerError as error:
+            log.warning("accepted beyond the cap", messages=len(message_ids), error=str(error))
+            return False
+        return True
 
     async def _schedule(self, batch: Sequence[Outgoing]) -> Sequence[Verdict]:
         """Admit a batch, and send at once what may go. No verdicts if the broker is away: the ledger has them all."""

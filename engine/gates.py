@@ -7,7 +7,7 @@ from its end, so rounding never frees a place too early.
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_right, insort
 from collections.abc import Sequence
 from copy import copy
 from typing import Protocol
@@ -65,8 +65,8 @@ class Window:
 
     def ready_at_ms(self, now_ms: int, cost: int) -> int | None:
         counted, count, window_ms = self._counted, self._limit.count, self._limit.window_ms
-        while counted and counted[0] + window_ms <= now_ms:
-            del counted[0]
+        if counted and counted[0] + window_ms <= now_ms:
+            del counted[: bisect_right(counted, now_ms - window_ms)]
         missing = self._in_flight + len(counted) + min(cost, count) - count
         if missing <= 0:
             return now_ms

@@ -44,8 +44,10 @@ class Leases(Schedule):
     # Out
 
     def _lease(self, worker_id: str, slots: int, now_ms: int) -> Leased:
-        expired = self._expire(now_ms)
-        if self._expiries and self._expiries[0][0] <= now_ms:
+        # Without slots nothing is looked at, and so nothing expires: the next who leases records it.
+        expired = self._expire(now_ms) if slots > 0 else ()
+        next_expiry_ms = self._next_expiry_ms()
+        if next_expiry_ms is not None and next_expiry_ms <= now_ms:
             return Leased((), expired, now_ms)  # more than a batch: none of the rest may be leased
         leases: list[Lease] = []
         room = min(slots, BATCH_MAX)

@@ -9,6 +9,7 @@ They are one object, layer upon layer, because every message passes all three ma
 
 from __future__ import annotations
 
+from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
 
@@ -246,7 +247,7 @@ class Schedule:
             entry = self._entries.get(message_id)
             if entry is not None and not entry.number:
                 self._remove(entry, now_ms)
-                expired.append(entry.message)
+                expired.append(replace(entry.message, attempt=entry.attempt))
         return tuple(expired)
 
     def _forget_later(self, chat: Chat, now_ms: int) -> None:
@@ -266,12 +267,15 @@ class Schedule:
             self._forget_later(chat, now_ms)
 
     def _earliest(self, wake_at_ms: int | None) -> int | None:
-        timers, expiries = self._timers, self._expiries
+        timers = self._timers
         while timers and self._is_stale(timers[0][2], timers[0][0]):
             heappop(timers)
-        while expiries and expiries[0][1] not in self._entries:
+        times = (wake_at_ms, timers[0][0] if timers else None, self._next_expiry_ms())
+        return min((at_ms for at_ms in times if at_ms is not None), default=None)
+
+    def _next_expiry_ms(self) -> int | None:
+        """Return when the next of the waiting messages expires. A leased one comes back here if it is returned."""
+        expiries = self._expiries
+        while expiries and ((entry := self._entries.get(expiries[0][1])) is None or entry.number):
             heappop(expiries)
-        times = [heap[0][0] for heap in (timers, expiries) if heap]
-        if wake_at_ms is not None:
-            times.append(wake_at_ms)
-        return min(times, default=None)
+        return expiries[0][0] if expiries else None

@@ -128,17 +128,21 @@ def is_sqlite(url: URL) -> bool:
 def reading_engine(url: URL) -> AsyncEngine:
     """Return the pool that reads; on PostgreSQL the writer takes its connection from it too."""
     if is_sqlite(url):
-        engine = create_async_engine(url)
+        engine = create_async_engine(url, hide_parameters=True)
         event.listen(engine.sync_engine, "connect", _prepare_reader)
         return engine
     limits = {"timeout": CONNECT_TIMEOUT_S, "command_timeout": COMMAND_TIMEOUT_S}
-    return create_async_engine(url, pool_pre_ping=True, connect_args=limits | {"server_settings": PLANNING})
+    return create_async_engine(
+        url, hide_parameters=True, pool_pre_ping=True, connect_args=limits | {"server_settings": PLANNING}
+    )
 
 
 def writing_engine(url: URL) -> Engine:
     """Return SQLite's own, without asyncio: it lives in one thread. See ``writers``."""
     Path(url.database or "").absolute().parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url.set(drivername="sqlite"), connect_args={"check_same_thread": False})
+    engine = create_engine(
+        url.set(drivername="sqlite"), hide_parameters=True, connect_args={"check_same_thread": False}
+    )
     event.listen(engine, "connect", _prepare_writer)
     event.listen(engine, "begin", _begin_immediate)
     return engine

@@ -62,7 +62,7 @@ class Seal:
             ) from None
 
 
-def secret_key(given: str | None, *, path: Path) -> str:
+def secret_key(given: str | None, *, path: Path, name: str = "SECRET_KEY") -> str:
     """Return the key that was given, else the one in the file, which is made if there is none.
 
     Raises:
@@ -73,7 +73,7 @@ def secret_key(given: str | None, *, path: Path) -> str:
     try:
         return _kept(path) or _made(path)
     except OSError as error:
-        raise SettingsError(f"SECRET_KEY is not set, and its file {path} is no use: {error.strerror}") from error
+        raise SettingsError(f"{name} is not set, and its file {path} is no use: {error.strerror}") from error
 
 
 def _kept(path: Path) -> str:

@@ -133,8 +133,8 @@ class Broker(Protocol):
     ) -> Admission:
         """Queue messages, then lease up to ``slots`` of whatever may go now.
 
-        ``slots`` 0 only queues. ``capped`` False is for messages that were accepted
-        before (a restart, a replay) and cannot be refused any more.
+        ``slots`` 0 only queues: then nothing is found expired either. ``capped`` False is for
+        messages that were accepted before (a restart, a replay) and cannot be refused any more.
         """
 
     async def lease(self, *, worker_id: str, slots: int) -> Leased:

@@ -317,14 +317,16 @@ class NaiveBroker:
 
     def _lease(self, worker_id: str, slots: int, now_ms: int) -> Leased:
         late = [entry for entry in self._entries.values() if not entry.lease and entry.expires_at_ms <= now_ms]
-        expired = sorted(late, key=lambda entry: (entry.expires_at_ms, entry.message.id))[:BATCH_MAX]
+        expired = sorted(late, key=lambda entry: (entry.expires_at_ms, entry.message.id))[: BATCH_MAX * (slots > 0)]
         for entry in expired:
             self._forget(entry)
         leases: list[Lease] = []
         while len(leases) < min(slots, BATCH_MAX) and (front := self._pick(now_ms)):
             leases.append(self._serve(front, worker_id, now_ms))
-        wake_at_ms = now_ms if len(late) > BATCH_MAX else self._wake_at_ms(now_ms)
-        return Leased(tuple(leases), tuple(entry.message for entry in expired), wake_at_ms)
+        wake_at_ms = now_ms if len(late) > len(expired) else self._wake_at_ms(now_ms)
+        return Leased(
+            tuple(leases), tuple(replace(entry.message, attempt=entry.attempt) for entry in expired), wake_at_ms
+        )
 
     def _serve(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
         message = entry.message

@@ -160,7 +160,8 @@ class Audit:
             self._end(message.id)
         for lease in answer.leases:
             self._given(lease, now_ms)
-        must("expiry", len(answer.expired) == BATCH_MAX or not self._late(now_ms), self._late(now_ms))
+        must("expiry", slots > 0 or not answer.expired, answer)
+        must("expiry", not slots or len(answer.expired) == BATCH_MAX or not self._late(now_ms), self._late(now_ms))
         if len(answer.leases) < min(slots, BATCH_MAX):
             self._nothing_is_kept_back(now_ms)
             must("wake", answer.wake_at_ms is None or answer.wake_at_ms > now_ms, answer)
