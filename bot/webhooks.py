@@ -10,6 +10,7 @@ from aiogram.exceptions import ClientDecodeError, TelegramAPIError
 
 from bot.fleet import Fleet
 from engine.errors import LedgerError
+from engine.insist import Sleep
 
 log = structlog.get_logger()
 
@@ -24,15 +25,16 @@ PAUSE_S_MIN, PAUSE_S_MAX = 1.0, 60.0
 class Webhooks:
     """Sets webhooks."""
 
-    def __init__(self, *, fleet: Fleet, public_url: str) -> None:
+    def __init__(self, *, fleet: Fleet, public_url: str, sleep: Sleep = asyncio.sleep) -> None:
         self._fleet = fleet
+        self._sleep = sleep
         self._public_url = public_url
 
     async def set(self, bot_id: int) -> None:
         """Set one bot's, and try again until Telegram takes it: without it the bot hears nothing."""
         pause_s = PAUSE_S_MIN
         while not await self._set_once(bot_id):
-            await asyncio.sleep(pause_s)
+            await self._sleep(pause_s)
             pause_s = min(2 * pause_s, PAUSE_S_MAX)
 
     async def _set_once(self, bot_id: int) -> bool:

@@ -33,7 +33,8 @@ class Inquiry:
 
     def _before(self) -> list[Entry]:
         lane, mine = self.entry.lane, self.entry.message.id
-        found = (self.entries.get(each) for each in lane.ids if each < mine)
+        # A set: a message that was cancelled and admitted again stands there twice.
+        found = (self.entries.get(each) for each in {each for each in lane.ids if each < mine})
         return [each for each in found if each is not None and each.lane is lane and each.is_due and not each.number]
 
     def _overtaking(self, rounds: int) -> Iterator[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -209,18 +210,27 @@ async def test_a_webhooks_secret_is_kept_over_restarts(world: World, fleet: Flee
     assert again.webhook_secret(BOT_ID) == first
 
 
-async def test_one_webhook_that_is_refused_holds_up_no_other(world: World, fleet: Fleet) -> None:
+async def test_a_webhook_that_is_refused_is_set_again_until_telegram_takes_it(world: World, fleet: Fleet) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await asyncio.sleep(0)
+
     world.simulator.add_bot(OTHER, "other_bot")
     await fleet.add(OTHER, None)
-    world.simulator.order(Fault(kind="5xx", method="setWebhook", bot_id=BOT_ID))
-    feeds = Feeds(fleet=fleet, webhooks=Webhooks(fleet=fleet, public_url="http://127.0.0.1:1"), poller_for=no_poller)
+    world.simulator.order(Fault(kind="5xx", method="setWebhook", bot_id=BOT_ID, times=3))
+    webhooks = Webhooks(fleet=fleet, public_url="http://127.0.0.1:1", sleep=sleep)
+    feeds = Feeds(fleet=fleet, webhooks=webhooks, poller_for=no_poller)
 
     feeds.begin()
     await feeds.settled()
     await feeds.end()
 
     bots = world.simulator.telegram.world.bots
-    assert (bots[BOT_ID].webhook, bots[43].webhook is not None) == (None, True)
+    assert bots[BOT_ID].webhook is not None
+    assert bots[43].webhook is not None
+    assert slept[:3] == [1.0, 2.0, 4.0]
 
 
 async def test_a_bot_that_is_added_later_gets_its_webhook_at_once(world: World, fleet: Fleet) -> None:

@@ -44,6 +44,7 @@ class House:
     desk: Desk = field(default_factory=Desk)
     pool: Pool = field(default_factory=lambda: Pool(size=4, waiting_max=100))
     fleet: OneBot = field(default_factory=OneBot)
+    slept: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.gateway = Gateway(
@@ -66,7 +67,11 @@ class House:
             gateway=self.gateway,
             pool=self.pool,
             clock=self.desk.clock,
+            sleep=self._sleep,
         )
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
 
     async def get(self, *updates: dict[str, Any]) -> None:
         """Receive updates, and let their handlers end."""
@@ -245,20 +250,20 @@ async def test_an_update_of_wrong_types_is_given_up_on_with_the_place(broken: di
     assert house.updates.ends[BOT_ID, 1].startswith("failed: aiogram cannot read it: message.")
 
 
-async def test_a_ledger_that_is_away_keeps_the_update_received() -> None:
+async def test_an_update_is_handled_again_until_the_ledger_is_back() -> None:
     house = House(echo)
-    house.desk.ledger.refused_words = ["add"]
+    house.desk.ledger.refused_words = ["add", "add"]
 
-    await house.get(update(1))
+    await house.get(update(1, "hello"), update(2, "world"))
 
-    assert house.updates.ends == {}
-    assert [each.update_id for each in await house.updates.unhandled(after=None, limit=9)] == [1]
+    assert house.slept == [1.0, 1.0]
+    assert house.texts == ["hello", "world"]
+    assert house.updates.ends == {(BOT_ID, 1): "handled", (BOT_ID, 2): "handled"}
 
 
 async def test_what_was_received_and_not_handled_is_handled_at_the_next_start() -> None:
     house = House(echo)
-    house.desk.ledger.refused_words = ["add"]
-    await house.get(update(1, "hello"))
+    await house.updates.receive(BOT_ID, 1, json.dumps(update(1, "hello")).encode(), now_ms=house.desk.clock())
 
     resumed = await house.new_intake(echo).resume()
     await house.pool.drain()

@@ -944,6 +944,26 @@ class BrokerContract:
         assert [message.id for message in afterwards.expired] == ["a"]
         assert afterwards.leases == ()
 
+    async def test_who_only_queues_finds_nothing_expired_and_leaves_it_to_the_next_who_leases(
+        self, unlimited: Broker, clock: Clock
+    ) -> None:
+        await queue(unlimited, [outgoing("a", expires_at_ms=clock() - 1)])
+        queued = await unlimited.admit([outgoing("b", chat_id=8)], worker_id="", slots=0)
+
+        leased = await unlimited.lease(worker_id="worker", slots=1)
+
+        assert (queued.leased.expired, queued.leased.wake_at_ms) == ((), clock())
+        assert [message.id for message in leased.expired] == ["a"]
+
+    async def test_an_expired_message_tells_how_many_attempts_it_spent(self, unlimited: Broker, clock: Clock) -> None:
+        await queue(unlimited, [outgoing("a", expires_at_ms=clock() + 500)])
+        await settle(unlimited, await lease(unlimited), Again(0))
+        clock.advance(500)
+
+        leased = await unlimited.lease(worker_id="worker", slots=1)
+
+        assert [(message.id, message.attempt) for message in leased.expired] == [("a", 1)]
+
     async def test_when_a_whole_backlog_expires_none_of_it_is_sent(self, unlimited: Broker, clock: Clock) -> None:
         backlog = [replace(message, expires_at_ms=clock() + 500) for message in many(BATCH_MAX + 10)]
         await queue(unlimited, backlog)

@@ -241,3 +241,15 @@ async def test_a_failed_message_survives_a_restart_with_its_guarantee(desk: Desk
 
     assert desk.ledger.messages["a"].guarantee is Guarantee.AT_LEAST_ONCE
     assert desk.ledger.statuses["a"] is Status.QUEUED
+
+
+async def test_what_expired_while_the_process_was_down_is_recorded_by_the_first_who_leases(desk: Desk) -> None:
+    late = outgoing("a", expires_at_ms=desk.clock() - 1)
+    desk.ledger.messages["a"], desk.ledger.statuses["a"] = late, Status.QUEUED
+
+    await rebuild(desk.ledger, desk.broker, desk.limits, desk.clock)
+    desk.clock.advance(2_000)
+    leased = await desk.broker.lease(worker_id="w", slots=1)
+    await desk.expiry.record(leased.expired)
+
+    assert desk.ledger.statuses["a"] is Status.EXPIRED
