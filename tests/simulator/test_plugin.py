@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from bot.simulator.faults import Kind
+
 ROOT = Path(__file__).parents[2]
+ASYNCIO = (
+    *("-p", "pytest_asyncio.plugin"),
+    *("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"),
+)
 
 # Any client will do; urllib is the one that nobody can say knows the simulator.
 ASK = """
@@ -156,3 +165,44 @@ def test_the_entry_point_names_the_plugin() -> None:
 
     assert hasattr(EntryPoint(name, value, "pytest11").load(), "telegram_process")
     assert others == []
+
+
+def test_the_example_of_the_page_works(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "simulator.md").read_text()
+    example = re.findall(r"```python\n(async def .*?)```", page, re.DOTALL)[0]
+    own = """
+import asyncio
+from aiogram import Bot, Dispatcher
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+
+def my_dispatcher():
+    dispatcher = Dispatcher()
+
+    @dispatcher.message()
+    async def greet(message):
+        await message.answer(f"hello {message.from_user.first_name}")
+
+    return dispatcher
+
+"""
+
+    run = run_pytest(tmp_path, own + example, *ASYNCIO)
+
+    assert passed(run, 1)
+
+
+def test_the_page_names_every_fault() -> None:
+    page = (ROOT / "docs" / "simulator.md").read_text()
+
+    assert [kind for kind in get_args(Kind) if f"`{kind}`" not in page] == []
+
+
+def test_other_frameworks_are_pinned_and_no_address_is_recorded() -> None:
+    clients = ROOT / "bench" / "clients"
+    packages = json.loads((clients / "package.json").read_text())["dependencies"].values()
+    requirements = (clients / "requirements.txt").read_text().split()
+
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in packages)
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9.]+", line) for line in requirements)
+    assert not list(clients.glob("*lock*"))
