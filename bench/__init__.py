@@ -3,4 +3,6 @@
 python -m bench               all of them, one after another
 python -m bench.one_bot       one of them
 python -m bench.one_bot --broken   the same with a limiter that leaks: it must fail
+python -m bench.other_clients      other frameworks' clients against the simulator; needs npm
+python -m bench.peers              other senders and ours, a table in markdown; needs npm
 """

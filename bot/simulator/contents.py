@@ -208,15 +208,18 @@ def rich(params: Params) -> Json:
 
 
 def forwarded(params: Params) -> Json:
-    """Contain what another message contained, which nobody here remembers."""
-    require(params, "from_chat_id")
-    message_id = number_of(params, "message_id")
-    if message_id is None:
-        raise bad_request("message identifier is not specified")
-    return {
-        "text": f"message {message_id}",
+    """Contain that a message was forwarded; what it contained is found in its chat."""
+    return copied(params) | {
         "forward_origin": {"type": "hidden_user", "sender_user_name": "somebody", "date": 1},
     }
+
+
+def copied(params: Params) -> Json:
+    """Contain nothing of one's own: what is copied is found in its chat."""
+    require(params, "from_chat_id")
+    if number_of(params, "message_id") is None:
+        raise bad_request("message identifier is not specified")
+    return {}
 
 
 def nothing(_: Params) -> Json:
@@ -245,7 +248,6 @@ CONTENTS: dict[str, Content] = {
     "sendGame": game,
     "sendChecklist": checklist,
     "sendRichMessage": rich,
-    "forwardMessage": forwarded,
 }
 
 EDITS: dict[str, Content] = {

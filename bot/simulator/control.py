@@ -4,6 +4,7 @@
     GET    /_sim/report                 see ``report.Report``
     GET    /_sim/calls?since=&limit=    what arrived, oldest first
     POST   /_sim/reset                  forget windows, faults and the record
+    GET    /_sim/bots                   each bot's name, webhook, commands and waiting updates
     GET    /_sim/faults                 the rules in force
     POST   /_sim/faults                 one ``faults.Fault`` or a list of them
     DELETE /_sim/faults?id=             one rule, or all
@@ -11,6 +12,12 @@
     POST   /_sim/chats                  {"kind", "title", "chat_id"?, "username"?, "bots"? (ids)} or a list
     POST   /_sim/users                  {"first_name", "username"?, "user_id"?} or a list
     POST   /_sim/say                    {"user", "text", "chat" or "bot", "reply_to"?} or a list
+    POST   /_sim/edit                   {"user", "message_id", "text", "chat" or "bot"}
+    POST   /_sim/press                  {"user", "message_id", "button" (data or text), "chat" or "bot"}
+    POST   /_sim/members                {"user", "bot", "chat"? (left out: the private chat), "member"}: block, add …
+    POST   /_sim/migrate                {"chat", "to"?}: a group becomes a supergroup
+    GET    /_sim/messages?chat=&bot=    what a chat shows now, oldest first; ``bot`` as that bot sees it
+    GET    /_sim/queries?id=            what was answered to a pressed button, null if nothing yet
     POST   /_sim/talkers                {"mean_interval_ms", "users"?}; 0 falls silent
     GET    /_sim/settings               see ``settings.SimulatorSettings``
     PATCH  /_sim/settings               some of them
@@ -32,7 +39,7 @@ from aiohttp.web_request import BaseRequest
 from bot.simulator.faults import Fault
 from bot.simulator.settings import settings_with
 from bot.simulator.wire import JSON_TYPE, encode
-from bot.simulator.world import ChatType
+from bot.simulator.world import Bot, Chat, ChatType
 
 if TYPE_CHECKING:
     from bot.simulator.server import Simulator
@@ -81,6 +88,42 @@ class Said(msgspec.Struct, forbid_unknown_fields=True):
     chat: int | str | None = None
     bot: int | None = None
     reply_to: int | None = None
+
+
+class Edited(msgspec.Struct, forbid_unknown_fields=True):
+    """See ``User.edits``."""
+
+    user: int
+    message_id: int
+    text: str
+    chat: int | str | None = None
+    bot: int | None = None
+
+
+class Pressed(msgspec.Struct, forbid_unknown_fields=True):
+    """See ``User.presses``."""
+
+    user: int
+    message_id: int
+    button: str
+    chat: int | str | None = None
+    bot: int | None = None
+
+
+class Membership(msgspec.Struct, forbid_unknown_fields=True):
+    """See ``User.blocks``, ``unblocks``, ``adds`` and ``removes``."""
+
+    user: int
+    bot: int
+    member: bool
+    chat: int | str | None = None
+
+
+class Migration(msgspec.Struct, forbid_unknown_fields=True):
+    """See ``Telegram.migrate``."""
+
+    chat: int | str
+    to: int | None = None
 
 
 class Talking(msgspec.Struct, forbid_unknown_fields=True):
@@ -183,6 +226,20 @@ async def _end_faults(simulator: "Simulator", query: Query, _: bytes) -> object:
     return {"ok": True}
 
 
+async def _list_bots(simulator: "Simulator", _: Query, __: bytes) -> object:
+    return [
+        {
+            "bot_id": bot.bot_id,
+            "username": bot.username,
+            "webhook_url": bot.webhook.url if bot.webhook else "",
+            "allowed_updates": bot.allowed_updates,
+            "commands": bot.commands,
+            "updates_pending": len(bot.mailbox.updates),
+        }
+        for bot in simulator.telegram.world.bots.values()
+    ]
+
+
 async def _bots(simulator: "Simulator", _: Query, body: bytes) -> object:
     added = [simulator.add_bot(bot.token, bot.username, privacy=bot.privacy) for bot in _items(body, NewBot)]
     return {"ok": True, "ids": [bot.bot_id for bot in added]}
@@ -213,12 +270,64 @@ async def _say(simulator: "Simulator", _: Query, body: bytes) -> object:
 
 
 def _say_one(simulator: "Simulator", said: Said) -> int:
+    user = _known(simulator.telegram.world.users, "user", said.user)
+    return user.says(_place(simulator, said), said.text, reply_to=said.reply_to)
+
+
+async def _edit(simulator: "Simulator", _: Query, body: bytes) -> object:
+    edited = msgspec.json.decode(body, type=Edited)
+    user = _known(simulator.telegram.world.users, "user", edited.user)
+    user.edits(_place(simulator, edited), edited.message_id, edited.text)
+    return {"ok": True}
+
+
+async def _press(simulator: "Simulator", _: Query, body: bytes) -> object:
+    pressed = msgspec.json.decode(body, type=Pressed)
+    user = _known(simulator.telegram.world.users, "user", pressed.user)
+    return {"ok": True, "id": user.presses(_place(simulator, pressed), pressed.message_id, pressed.button)}
+
+
+def _place(simulator: "Simulator", given: Said | Edited | Pressed) -> Bot | Chat:
     world = simulator.telegram.world
-    user = _known(world.users, "user", said.user)
-    if said.bot is not None:
-        return user.says(_known(world.bots, "bot", said.bot), said.text, reply_to=said.reply_to)
-    chat_id = world.chat_id_of(said.chat)
-    return user.says(_known(world.chats, "chat", chat_id), said.text, reply_to=said.reply_to)
+    if given.bot is not None:
+        return _known(world.bots, "bot", given.bot)
+    return _known(world.chats, "chat", world.chat_id_of(given.chat))
+
+
+async def _members(simulator: "Simulator", _: Query, body: bytes) -> object:
+    given = msgspec.json.decode(body, type=Membership)
+    world = simulator.telegram.world
+    user, bot = _known(world.users, "user", given.user), _known(world.bots, "bot", given.bot)
+    chat = None if given.chat is None else _known(world.chats, "chat", world.chat_id_of(given.chat))
+    if given.member:
+        world.let_in(user, bot, chat)
+    else:
+        world.shut_out_bot(user, bot, chat)
+    return {"ok": True}
+
+
+async def _migrate(simulator: "Simulator", _: Query, body: bytes) -> object:
+    given = msgspec.json.decode(body, type=Migration)
+    chat_id = simulator.telegram.world.chat_id_of(given.chat)
+    if chat_id is None:
+        raise ValueError(f"there is no chat {given.chat}")
+    return {"ok": True, "id": simulator.migrate(chat_id, given.to)}
+
+
+async def _messages(simulator: "Simulator", query: Query, _: bytes) -> object:
+    world = simulator.telegram.world
+    chat_id = world.chat_id_of(query.get("chat", ""))
+    if chat_id is None:
+        raise ValueError(f"there is no chat {query.get('chat', '')!r}")
+    bot_id = _number(query, "bot", 0) or None
+    return list(world.messages.of_chat(chat_id, bot_id=bot_id))
+
+
+async def _queries(simulator: "Simulator", query: Query, _: bytes) -> object:
+    known = simulator.telegram.world.queries.get(query.get("id", ""))
+    if known is None:
+        raise ValueError(f"there is no query {query.get('id', '')!r}")
+    return {"ok": True, "answer": known.answer}
 
 
 def _known(things: dict[int, Item], kind: str, number: int | None) -> Item:
@@ -252,10 +361,16 @@ ENDPOINTS: dict[str, dict[str, Endpoint]] = {
     "calls": {"GET": _calls},
     "reset": {"POST": _reset},
     "faults": {"GET": _faults, "POST": _order, "DELETE": _end_faults},
-    "bots": {"POST": _bots},
+    "bots": {"GET": _list_bots, "POST": _bots},
     "chats": {"POST": _chats},
     "users": {"POST": _users},
     "say": {"POST": _say},
+    "edit": {"POST": _edit},
+    "press": {"POST": _press},
+    "members": {"POST": _members},
+    "migrate": {"POST": _migrate},
+    "messages": {"GET": _messages},
+    "queries": {"GET": _queries},
     "talkers": {"POST": _talkers},
     "settings": {"GET": _settings, "PATCH": _change},
 }

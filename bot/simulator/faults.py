@@ -42,6 +42,7 @@ class Fault:
     for_ms: int | None = None
     share: float = 1.0  # of the matching calls, by chance
     retry_after_s: int = 5  # "429", "400_429"
+    delivered: int = 0  # "400_429" on an album: so many of its items arrive nevertheless
     hold: Literal["chat", "bot", "none"] = "chat"  # "429", "400_429": who is refused until then
     status: Literal[500, 502, 503, 504] = 500  # "5xx"
     processed: bool = False  # "hang": whether the call has its effect
@@ -56,6 +57,8 @@ class Fault:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
+        if self.delivered < 0:
+            raise ValueError(f"delivered cannot be negative: {self.delivered}")
         if self.delay_ms < 0 or self.jitter_ms < 0:
             raise ValueError(f"delay_ms and jitter_ms cannot be negative: {self.delay_ms}, {self.jitter_ms}")
         if not 0 < self.share <= 1:

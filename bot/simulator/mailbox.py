@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+REPLACED_BY_POLL = "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"
+REPLACED_BY_WEBHOOK = "Conflict: terminated by setWebhook request"
+
 
 @dataclass(frozen=True, slots=True)
 class Pending:
@@ -22,7 +25,7 @@ class Poller:
     """A ``getUpdates`` that waits; woken by an update, by a newer poller, or by the end of the server."""
 
     woken: asyncio.Event = field(default_factory=asyncio.Event)
-    replaced: bool = False
+    replaced: str = ""  # in Telegram's words
 
 
 @dataclass(slots=True)
@@ -66,7 +69,7 @@ class Mailbox:
 
     def open_poll(self) -> Poller:
         """Begin a poll; the one before it, if it still waits, ends with a conflict."""
-        self.end_poll()
+        self.end_poll(REPLACED_BY_POLL)
         self._poller = Poller()
         return self._poller
 
@@ -75,10 +78,10 @@ class Mailbox:
         if self._poller is poller:
             self._poller = None
 
-    def end_poll(self) -> None:
+    def end_poll(self, reason: str) -> None:
         """Let the waiting poll, if any, end with a conflict."""
         if self._poller is not None:
-            self._poller.replaced = True
+            self._poller.replaced = reason
             self._poller.woken.set()
             self._poller = None
 

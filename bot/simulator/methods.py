@@ -1,7 +1,7 @@
 """What each Bot API method checks, costs and answers: a table.
 
-A method is checked before the windows are asked, and has its effect after they agreed. Not
-simulated: markup is not taken out of texts, and an edit does not ask whether the message exists.
+A method is checked, and what it refers to looked for, before the windows are asked; it has its effect
+after they agreed. Not simulated: markup is not taken out of texts.
 """
 
 import re
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from bot.simulator import contents
+from bot.simulator import contents, looks
 from bot.simulator.calls import Call, Params, Refused, bad_request
 from bot.simulator.contents import CONTENTS, EDITS, Json
-from bot.simulator.params import flag_of, ids_of, json_of, list_of, number_of, require
+from bot.simulator.looks import Edit, Look
+from bot.simulator.params import flag_of, ids_of, is_missing, json_of, list_of, number_of, require
 from bot.simulator.reads import READS, TRUE_METHODS
 from bot.simulator.world import Webhook, World
 
@@ -23,6 +24,7 @@ Answer = Callable[[World, Call, Any], Any]
 
 SECRET_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,256}")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+THREAD = ("reply_to_message", "message_thread_id", "is_topic_message")  # left out of a message that is replied to
 CONFLICT_WEBHOOK = (
     "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
 )
@@ -30,7 +32,7 @@ CONFLICT_WEBHOOK = (
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One method; ``check`` returns what ``answer`` builds on.
+    """One method; ``check``, and ``look`` after it, return what ``answer`` builds on.
 
     ``counts`` says whether it takes places in the windows, ``cost`` how many, given what was checked.
     """
@@ -41,14 +43,14 @@ class Method:
     counts: bool = False
     needs_chat: bool = False
     cost: Callable[[Any], int] = lambda _: 1
+    look: Look | None = None
 
 
 def _send(world: World, call: Call, content: Json) -> Json:
     """Answer with a new message."""
     message = _message(world, call, content)
-    message_id = call.message_id = message["message_id"]
-    chat_id = message["chat"]["id"]
-    world.note_said(call.bot, chat_id, message_id, content.get("text") or content.get("caption", ""))
+    call.message_id = message["message_id"]
+    world.messages.keep_own(call.bot.bot_id, message)
     return message
 
 
@@ -69,35 +71,23 @@ def _message(world: World, call: Call, content: Json) -> Json:
         message["from"] = call.bot.brief
     message |= content
     if len(call.params) > 2:
-        message |= _decorations(call.params, message)
+        message |= _decorations(world, call, message)
     return message
 
 
-def _decorations(params: Params, message: Json) -> Json:
+def _decorations(world: World, call: Call, message: Json) -> Json:
     """Repeat what a message shows besides its content: keyboard, topic, the message it replies to."""
-    shown: Json = {}
-    if params.get("reply_markup"):
-        markup = json_of(params, "reply_markup")
-        if isinstance(markup, dict) and "inline_keyboard" in markup:
-            shown["reply_markup"] = markup
+    params = call.params
+    shown = looks.keyboard(params)
     thread_id = number_of(params, "message_thread_id")
     if thread_id:
         shown |= {"message_thread_id": thread_id, "is_topic_message": True}
-    replied_id = _replied_id(params)
+    replied_id, _ = looks.replied_to(params)
     if replied_id:
-        shown["reply_to_message"] = {
-            "message_id": replied_id,
-            "date": message["date"],
-            "chat": message["chat"],
-        }
+        replied = world.messages.find(call.bot.bot_id, call.chat_id, replied_id)
+        brief = {"message_id": replied_id, "date": message["date"], "chat": message["chat"]}
+        shown["reply_to_message"] = {name: value for name, value in (replied or brief).items() if name not in THREAD}
     return shown
-
-
-def _replied_id(params: Params) -> int | None:
-    if "reply_parameters" not in params:
-        return number_of(params, "reply_to_message_id")
-    given = json_of(params, "reply_parameters")
-    return number_of(given, "message_id") if isinstance(given, dict) else None
 
 
 def _checked(content: Callable[[Params], Any]) -> Check:
@@ -121,24 +111,38 @@ def _check_edit(content: Callable[[Params], Json]) -> Check:
     return check
 
 
-def _edit(world: World, call: Call, content: Json) -> Json | bool:
+def _edit(world: World, call: Call, edit: Edit) -> Json | bool:
     """Answer with the message as it is now; nobody sees the chat of an inline message."""
     if call.params.get("inline_message_id"):
         return True
     now_s = int(time.time())
     call.message_id = number_of(call.params, "message_id") or 0
-    message = {
+    unknown = {
         "message_id": call.message_id,
         "date": now_s,
-        "edit_date": now_s,
         "chat": world.chat(call.chat_id).brief,
         "from": call.bot.brief,
     }
-    return message | content | _decorations(call.params, message)
+    message = ({} if edit.old else unknown) | looks.changed(edit, call) | {"edit_date": now_s}
+    if edit.old:
+        world.messages.keep(call.bot.bot_id, message)
+    return message
 
 
-def _copy(world: World, call: Call, _: Json) -> Json:
-    return {"message_id": _take_id(world, call)}
+def _delete(world: World, call: Call, message_id: int) -> bool:
+    world.messages.delete(call.bot.bot_id, call.chat_id, message_id)
+    return True
+
+
+def _delete_many(world: World, call: Call, ids: list[int]) -> bool:
+    for message_id in ids:
+        world.messages.delete(call.bot.bot_id, call.chat_id, message_id)
+    return True
+
+
+def _copy(world: World, call: Call, content: Json) -> Json:
+    caption = {} if is_missing(call.params, "caption") else contents.caption(call.params)
+    return {"message_id": _send(world, call, content | caption)["message_id"]}
 
 
 def _check_many(params: Params) -> list[int]:
@@ -146,8 +150,8 @@ def _check_many(params: Params) -> list[int]:
     return ids_of(params)
 
 
-def _copy_many(world: World, call: Call, ids: list[int]) -> list[Json]:
-    return [{"message_id": _take_id(world, call)} for _ in ids]
+def _copy_many(world: World, call: Call, originals: list[Json]) -> list[Json]:
+    return [{"message_id": _send(world, call, original)["message_id"]} for original in originals]
 
 
 def _take_id(world: World, call: Call) -> int:
@@ -171,8 +175,12 @@ def _check_message_id(params: Params) -> int:
     return message_id
 
 
-def _stop_poll(_: World, __: Call, ___: object) -> Json:
-    return contents.open_poll("closed", []) | {"is_closed": True}
+def _stop_poll(world: World, call: Call, message_id: int) -> Json:
+    message = world.messages.find(call.bot.bot_id, call.chat_id, message_id) or {}
+    poll: Json = message.get("poll", contents.open_poll("closed", [])) | {"is_closed": True}
+    if message:
+        world.messages.keep(call.bot.bot_id, message | {"poll": poll})
+    return poll
 
 
 def _check_webhook(params: Params) -> Webhook | None:
@@ -188,8 +196,17 @@ def _check_webhook(params: Params) -> Webhook | None:
         raise bad_request("secret token contains unallowed characters")
     # Telegram takes a missing one as 40 and keeps others within 1 to 100.
     max_connections = min(max(number_of(params, "max_connections") or 40, 1), 100)
-    allowed = tuple(str(kind) for kind in list_of(params, "allowed_updates"))
-    return Webhook(url, secret_token, max_connections, allowed)
+    list_of(params, "allowed_updates")
+    return Webhook(url, secret_token, max_connections)
+
+
+def allow_updates(call: Call) -> None:
+    """Choose which updates a bot gets from now on; left out, the choice stays.
+
+    Source: https://core.telegram.org/bots/api#getupdates
+    """
+    if not is_missing(call.params, "allowed_updates"):
+        call.bot.allowed_updates = tuple(str(kind) for kind in list_of(call.params, "allowed_updates"))
 
 
 def _check_address(url: str) -> None:
@@ -209,6 +226,7 @@ def _check_address(url: str) -> None:
 def _set_webhook(world: World, call: Call, webhook: Webhook | None) -> bool:
     if webhook is not None and not world.settings.any_webhook_url:
         _check_address(webhook.url)
+    allow_updates(call)
     world.set_webhook(call.bot, webhook, drop_pending=flag_of(call.params, "drop_pending_updates"))
     return True
 
@@ -222,11 +240,23 @@ def _webhook_info(_: World, call: Call, __: object) -> Json:
     }
     if webhook:
         info["max_connections"] = webhook.max_connections
-        if webhook.allowed_updates:
-            info["allowed_updates"] = list(webhook.allowed_updates)
+    if bot.allowed_updates:
+        info["allowed_updates"] = list(bot.allowed_updates)
     if bot.last_error:
         info |= {"last_error_date": bot.last_error_at_s, "last_error_message": bot.last_error}
     return info
+
+
+def _answer_query(world: World, call: Call, _: object) -> bool:
+    query = world.queries.get(str(call.params.get("callback_query_id", "")))
+    if query is not None:
+        query.answer = {name: value for name, value in call.params.items() if name != "callback_query_id"}
+    return True
+
+
+def _leave(world: World, call: Call, _: object) -> bool:
+    world.leave(call.bot, call.chat_id)
+    return True
 
 
 def _check_chat_action(params: Params) -> None:
@@ -266,26 +296,52 @@ def _refuse_poll(_: World, __: Call, ___: object) -> None:
     raise Refused(409, CONFLICT_WEBHOOK)
 
 
+def _several(name: str, check: Check, answer: Answer, look: Look) -> Method:
+    """Build a method that sends several messages and costs as many."""
+    return Method(name, check, answer, counts=True, needs_chat=True, cost=len, look=look)
+
+
 def _table() -> dict[str, Method]:
     """Build the table; names in lower case, since clients may spell them in any."""
     methods = [Method(name, _nothing_to_check, _true) for name in TRUE_METHODS]
     methods += [Method(name, _nothing_to_check, _read(value)) for name, value in READS.items()]
     methods += [
-        Method(name, _checked(content), _send, counts=True, needs_chat=True) for name, content in CONTENTS.items()
+        Method(name, _checked(content), _send, counts=True, needs_chat=True, look=looks.answerable)
+        for name, content in CONTENTS.items()
     ]
     methods += [
-        Method(name, _check_edit(content), _edit, counts=True, needs_chat=True) for name, content in EDITS.items()
+        Method(name, _check_edit(content), _edit, counts=True, needs_chat=True, look=looks.editable)
+        for name, content in EDITS.items()
     ]
     methods += [
-        Method("sendMediaGroup", contents.album, _send_album, counts=True, needs_chat=True, cost=len),
-        Method("copyMessage", contents.forwarded, _copy, counts=True, needs_chat=True),
-        Method("copyMessages", _check_many, _copy_many, counts=True, needs_chat=True, cost=len),
-        Method("forwardMessages", _check_many, _copy_many, counts=True, needs_chat=True, cost=len),
+        _several("sendMediaGroup", contents.album, _send_album, looks.answerable),
+        _several("copyMessages", _check_many, _copy_many, looks.sources("copy")),
+        _several("forwardMessages", _check_many, _copy_many, looks.sources("forward")),
         Method("createForumTopic", _check_topic, _create_topic, counts=True, needs_chat=True),
+        Method(
+            "forwardMessage",
+            contents.forwarded,
+            _send,
+            counts=True,
+            needs_chat=True,
+            look=looks.source("forward"),
+        ),
+        Method("copyMessage", contents.copied, _copy, counts=True, needs_chat=True, look=looks.source("copy")),
         # To Telegram it is an edit, though it is not called one.
-        Method("stopPoll", _check_message_id, _stop_poll, counts=True, needs_chat=True),
-        Method("deleteMessage", _check_message_id, _true, needs_chat=True),
-        Method("deleteMessages", ids_of, _true, needs_chat=True),
+        Method(
+            "stopPoll",
+            _check_message_id,
+            _stop_poll,
+            counts=True,
+            needs_chat=True,
+            look=looks.exists("stop", refusal="message with poll to stop not found"),
+        ),
+        Method("deleteMessage", _check_message_id, _delete, needs_chat=True, look=looks.exists("delete")),
+        Method("deleteMessages", ids_of, _delete_many, needs_chat=True),
+        Method("pinChatMessage", _check_message_id, _true, needs_chat=True, look=looks.exists("pin")),
+        Method("setMessageReaction", _check_message_id, _true, needs_chat=True, look=looks.exists("react")),
+        Method("answerCallbackQuery", _nothing_to_check, _answer_query, look=looks.pressed),
+        Method("leaveChat", _nothing_to_check, _leave, needs_chat=True),
         Method("sendChatAction", _check_chat_action, _true, needs_chat=True),
         Method("setWebhook", _check_webhook, _set_webhook),
         Method("deleteWebhook", _nothing_to_check, _set_webhook),

@@ -190,7 +190,6 @@ READS: dict[str, Read] = {
 TRUE_METHODS = frozenset(
     [
         "addStickerToSet",
-        "answerCallbackQuery",
         "answerChatJoinRequestQuery",
         "answerInlineQuery",
         "answerPreCheckoutQuery",
@@ -225,9 +224,7 @@ TRUE_METHODS = frozenset(
         "editUserStarSubscription",
         "giftPremiumSubscription",
         "hideGeneralForumTopic",
-        "leaveChat",
         "logOut",
-        "pinChatMessage",
         "promoteChatMember",
         "readBusinessMessage",
         "refundStarPayment",
@@ -258,7 +255,6 @@ TRUE_METHODS = frozenset(
         "setChatTitle",
         "setCustomEmojiStickerSetThumbnail",
         "setManagedBotAccessSettings",
-        "setMessageReaction",
         "setMyDefaultAdministratorRights",
         "setMyDescription",
         "setMyName",

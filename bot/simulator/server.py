@@ -100,6 +100,10 @@ class Simulator:
         """See ``World.add_user``."""
         return self.telegram.world.add_user(first_name, username, user_id=user_id)
 
+    def migrate(self, chat_id: int, to_chat_id: int | None = None) -> int:
+        """Make a supergroup of a group, tell its bots, and return its id."""
+        return self.telegram.migrate(chat_id, to_chat_id)
+
     def order(self, fault: Fault) -> int:
         """Put a fault in force and return its number; rules are used in the order in which they came."""
         return self.telegram.order(fault)

@@ -47,11 +47,13 @@ class SimulatorSettings:
 
     accept_any_token: bool = True
     accept_any_chat: bool = True
+    accept_any_message: bool = False  # edits, deletes, forwards, replies and answers to what nobody sent
     any_webhook_url: bool = False  # also http:// and any port, as between containers
     control_from_anywhere: bool = False
 
     body_limit_bytes: int = 50_000_000
     calls_kept: int = 1_000_000
+    messages_kept: int = 20_000  # an older one counts as there, with its content forgotten
     updates_kept: int = 100_000  # for each bot
     unique_prefix: str = ""  # texts that begin so must not be accepted twice; "" means all texts
 

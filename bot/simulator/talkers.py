@@ -63,7 +63,7 @@ class Talkers:
         if bot is None:
             return
         chat_id = user.user_id if isinstance(place, Bot) else place.chat_id
-        last_said = self.world.last_said.get((bot.bot_id, chat_id))
+        last_said = self.world.messages.last_of_bot.get((bot.bot_id, chat_id))
         match self.chance.choice(("text", "text", "command", "mention", "reply")):
             case "command":
                 user.says(place, self.chance.choice(COMMANDS))

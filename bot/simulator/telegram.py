@@ -9,14 +9,13 @@ from typing import Any
 from bot.simulator.calls import Call, Params, Refused, bad_request, too_many_requests
 from bot.simulator.faults import Fault, Faults
 from bot.simulator.mailbox import Mailbox
-from bot.simulator.methods import METHODS, Method
+from bot.simulator.methods import METHODS, Method, allow_updates
 from bot.simulator.params import is_missing, number_of
 from bot.simulator.record import Arrival, Record
 from bot.simulator.settings import SimulatorSettings
 from bot.simulator.windows import Throttle, Windows
 from bot.simulator.world import Bot, World
 
-REPLACED = "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"
 SERVER_ERRORS = {
     500: "Internal Server Error",
     502: "Bad Gateway",
@@ -73,6 +72,12 @@ class Telegram:
             if chat_id is None:
                 raise ValueError(f"there is no chat {fault.chat_id!r}")
         return self.faults.add(fault, chat_id=chat_id, now_ns=time.monotonic_ns())
+
+    def migrate(self, chat_id: int, to_chat_id: int | None = None) -> int:
+        """Make a supergroup of a group and return its id; what was taken of its windows stays taken."""
+        new_chat_id = self.world.migrate(chat_id, to_chat_id)
+        self.windows.move(chat_id, new_chat_id)
+        return new_chat_id
 
     def refuse_stranger(self, refused: Refused, bot_id: int, method: str) -> None:
         """Record a call that got no further than its address."""
@@ -133,6 +138,8 @@ class Telegram:
         if method.needs_chat and not is_inline:
             self._check_chat(call)
         checked = method.check(call.params)
+        if method.look is not None:
+            checked = method.look(self.world, call, checked)
         if method.counts and call.chat_id:
             call.cost = method.cost(checked)
             throttle = self.windows.admit(call.bot.bot_id, call.chat_id, call.cost, now_ns=call.at_ns)
@@ -153,6 +160,9 @@ class Telegram:
         to_chat_id = self.world.migrations.get(call.chat_id) if self.world.migrations else None
         if to_chat_id is not None:
             raise _migrated(to_chat_id)
+        shut_out = self.world.shut_out.get((call.bot.bot_id, call.chat_id)) if self.world.shut_out else None
+        if shut_out is not None:
+            raise Refused(403, f"Forbidden: {shut_out}")
 
     def _throttled(self, throttle: Throttle, call: Call) -> Refused:
         self.record.throttled[throttle.cause] += 1
@@ -170,6 +180,7 @@ class Telegram:
         timeout_s = min(max(number_of(call.params, "timeout") or 0, 0), POLL_TIMEOUT_S)
         mailbox = call.bot.mailbox
         offset = number_of(call.params, "offset")
+        allow_updates(call)
         if offset:
             mailbox.confirm(offset)
         poller = mailbox.open_poll()
@@ -177,7 +188,7 @@ class Telegram:
             if not mailbox.updates and timeout_s:
                 await _wait(poller.woken, timeout_s)
             if poller.replaced:
-                raise Refused(409, REPLACED)
+                raise Refused(409, poller.replaced)
             return list(mailbox.first(limit))
         finally:
             mailbox.close_poll(poller)
@@ -192,7 +203,18 @@ class Telegram:
         """Refuse the call as the fault says."""
         if fault.kind in {"429", "400_429"}:
             self._hold(fault, call)
+        if fault.delivered and call.method == "sendMediaGroup":
+            self._send_some(fault, call)
+        if fault.kind == "migrated":
+            self.migrate(call.chat_id, fault.to_chat_id)
         raise FAILURES[fault.kind](fault, call, self.world)
+
+    def _send_some(self, fault: Fault, call: Call) -> None:
+        """Let the first items of an album arrive, though the call is refused."""
+        method = METHODS["sendmediagroup"]
+        items = method.check(call.params)[: fault.delivered]
+        self.windows.take(call.bot.bot_id, call.chat_id, len(items), now_ns=call.at_ns)
+        method.answer(self.world, call, items)
 
     def _hold(self, fault: Fault, call: Call) -> None:
         self.record.throttled["ordered"] += 1
@@ -243,9 +265,8 @@ def _migrated(to_chat_id: int) -> Refused:
 
 
 def _hidden_429(fault: Fault, _: Call, __: World) -> Refused:
-    return bad_request(
-        f'failed to send message #1 with the error message "Too Many Requests: retry after {fault.retry_after_s}"'
-    )
+    number, error = fault.delivered + 1, f"Too Many Requests: retry after {fault.retry_after_s}"
+    return bad_request(f'failed to send message #{number} with the error message "{error}"')
 
 
 def _kicked(_: Fault, call: Call, world: World) -> Refused:
@@ -253,8 +274,8 @@ def _kicked(_: Fault, call: Call, world: World) -> Refused:
     return Refused(403, f"Forbidden: bot was kicked from the {'group' if kind == 'private' else kind} chat")
 
 
-def _moved(fault: Fault, call: Call, world: World) -> Refused:
-    return _migrated(world.migrate(call.chat_id, fault.to_chat_id))
+def _moved(_: Fault, call: Call, world: World) -> Refused:
+    return _migrated(world.migrations[call.chat_id])
 
 
 FAILURES: dict[str, Callable[[Fault, Call, World], Refused]] = {

@@ -88,6 +88,15 @@ class SlidingWindow:
         else:
             self._taken_ns.extend([now_ns] * cost)
 
+    def absorb(self, other: "SlidingWindow") -> None:
+        """Take also what another window holds."""
+        self._taken_ns = sorted([*self._taken_ns, *other.taken_ns])
+
+    @property
+    def taken_ns(self) -> tuple[int, ...]:
+        """When each place was taken, oldest first."""
+        return tuple(self._taken_ns)
+
 
 @dataclass(slots=True)
 class Windows:
@@ -143,6 +152,18 @@ class Windows:
         """Refuse everything to one chat of a bot (chat 0: to all of them) until a time, as ordered."""
         length_ns = for_s * SECOND
         self._penalties[bot_id, chat_id] = Penalty(now_ns + length_ns, length_ns, ordered=True)
+
+    def take(self, bot_id: int, chat_id: int, cost: int, *, now_ns: int) -> None:
+        """Take places without asking whether they are free."""
+        self._take(bot_id, chat_id, cost, now_ns)
+
+    def move(self, chat_id: int, to_chat_id: int) -> None:
+        """Move what all bots took of one group, and their waits there, to the supergroup that it became."""
+        for place in [place for place in self._groups if place[1] == chat_id]:
+            new_place = (place[0], to_chat_id)
+            self._groups.setdefault(new_place, SlidingWindow()).absorb(self._groups.pop(place))
+        for place in [place for place in self._penalties if place[1] == chat_id]:
+            self._penalties[place[0], to_chat_id] = self._penalties.pop(place)
 
     def _standing_penalty(self, bot_id: int, chat_id: int, now_ns: int) -> Throttle | None:
         standing = [

@@ -10,16 +10,16 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from bot.simulator.mailbox import Mailbox, Pending
+from bot.simulator.mailbox import REPLACED_BY_WEBHOOK, Mailbox, Pending
+from bot.simulator.messages import SUPERGROUPS_BELOW, Messages
 from bot.simulator.settings import SimulatorSettings
 from bot.simulator.texts import entities_of, is_command, mentions
 
 Json = dict[str, Any]
 ChatType = Literal["private", "group", "supergroup", "channel"]
 
-SUPERGROUPS_BELOW = -1_000_000_000_000  # supergroups and channels are -100 followed by their number
 ID_LIMIT = 2**52  # Telegram promises that ids fit into 52 bits
-MESSAGES_KEPT = 20_000  # of bots, for users to reply to
+QUERIES_KEPT = 10_000  # pressed buttons that may still be answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,6 @@ class Webhook:
     url: str
     secret_token: str = ""
     max_connections: int = 40
-    allowed_updates: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -43,6 +42,7 @@ class Bot:
     privacy: bool = False
     revoked: bool = False
     webhook: Webhook | None = None
+    allowed_updates: tuple[str, ...] = ()  # () means all
     commands: list[Json] = field(default_factory=list)
     last_error: str = ""
     last_error_at_s: int = 0
@@ -99,6 +99,38 @@ class User:
         """
         return self.world.say(self, chat, text, reply_to=reply_to)
 
+    def edits(self, chat: "Chat | Bot", message_id: int, text: str) -> None:
+        """Change a message of one's own.
+
+        Raises:
+            ValueError: There is no such message of this user's.
+        """
+        self.world.edit(self, chat, message_id, text)
+
+    def presses(self, chat: "Chat | Bot", message_id: int, button: str) -> str:
+        """Press an inline button, named by its data or its text, and return the callback query's id.
+
+        Raises:
+            ValueError: There is no such message or no such button.
+        """
+        return self.world.press(self, chat, message_id, button)
+
+    def blocks(self, bot: "Bot") -> None:
+        """Block a bot, which hears of it and can write no more."""
+        self.world.shut_out_bot(self, bot, None)
+
+    def unblocks(self, bot: "Bot") -> None:
+        """Let a bot write again; whoever writes to a blocked bot does that too."""
+        self.world.let_in(self, bot, None)
+
+    def adds(self, bot: "Bot", chat: "Chat") -> None:
+        """Make a bot a member of a group, which it hears of."""
+        self.world.let_in(self, bot, chat)
+
+    def removes(self, bot: "Bot", chat: "Chat") -> None:
+        """Remove a bot from a group, which it hears of."""
+        self.world.shut_out_bot(self, bot, chat)
+
     @property
     def brief(self) -> Json:
         """What stands in every message of this user."""
@@ -117,6 +149,14 @@ class Courier(Protocol):
 
 
 @dataclass(slots=True)
+class Query:
+    """A pressed button; ``answer`` is what the bot gave to ``answerCallbackQuery``."""
+
+    bot_id: int
+    answer: Json | None = None
+
+
+@dataclass(slots=True)
 class World:
     """Everything that exists, found by its id, its token or its name."""
 
@@ -126,12 +166,18 @@ class World:
     chats: dict[int, Chat] = field(default_factory=dict)
     users: dict[int, User] = field(default_factory=dict)
     migrations: dict[int, int] = field(default_factory=dict)
-    last_said: dict[tuple[int, int], int] = field(default_factory=dict)
+    messages: Messages = field(init=False)
+    queries: OrderedDict[str, Query] = field(default_factory=OrderedDict)
+    # Who may not write where: by bot and chat, in Telegram's words for it.
+    shut_out: dict[tuple[int, int], str] = field(default_factory=dict)
     _bots_by_token: dict[str, Bot] = field(default_factory=dict)
     _chats_by_name: dict[str, int] = field(default_factory=dict)
     _message_ids: "dict[int, count[int]]" = field(default_factory=dict)
-    _said: OrderedDict[tuple[int, int], tuple[Bot, str]] = field(default_factory=OrderedDict)
     _free_ids: "count[int]" = field(default_factory=lambda: count(7_000_001))
+
+    def __post_init__(self) -> None:
+        """Begin with empty chats."""
+        self.messages = Messages(self.settings.messages_kept)
 
     def add_bot(self, token: str, username: str = "", *, privacy: bool = False) -> Bot:
         """Register a bot, or return the one that has this token.
@@ -222,7 +268,10 @@ class World:
         return Chat(chat_id, "private", user.first_name if user else f"User {chat_id}")
 
     def migrate(self, chat_id: int, to_chat_id: int | None = None) -> int:
-        """Make a supergroup of a group and return its id; a second time returns the same."""
+        """Make a supergroup of a group, tell its bots, and return its id; a second time returns the same.
+
+        Source: https://core.telegram.org/bots/api#message (``migrate_to_chat_id``)
+        """
         known = self.migrations.get(chat_id)
         if known is not None:
             return known
@@ -230,6 +279,9 @@ class World:
         new = self.add_chat("supergroup", old.title, chat_id=to_chat_id, username=old.username)
         new.bots |= old.bots
         self.migrations[chat_id] = new.chat_id
+        for bot in self._members(old):
+            self._tell(bot, old, {"migrate_to_chat_id": new.chat_id})
+            self._tell(bot, new, {"migrate_from_chat_id": chat_id})
         return new.chat_id
 
     def next_message_id(self, bot: Bot, chat_id: int) -> int:
@@ -241,36 +293,78 @@ class World:
             ids = self._message_ids[chat_id] = count(1)
         return next(ids)
 
-    def note_said(self, bot: Bot, chat_id: int, message_id: int, text: str) -> None:
-        """Remember a bot's message for a while, so that a user can reply to it."""
-        self._said[chat_id, message_id] = bot, text
-        if len(self._said) > MESSAGES_KEPT:
-            (old_chat_id, old_message_id), (old_bot, _) = self._said.popitem(last=False)
-            if self.last_said.get((old_bot.bot_id, old_chat_id)) == old_message_id:
-                del self.last_said[old_bot.bot_id, old_chat_id]
-        self.last_said[bot.bot_id, chat_id] = message_id
-
     def say(self, user: User, place: Chat | Bot, text: str, *, reply_to: int | None = None) -> int:
         """See ``User.says``."""
-        if isinstance(place, Bot):
-            chat = self.chats.get(user.user_id) or Chat(user.user_id, "private", user.first_name, user.username)
-            listeners = [place]
-        else:
-            chat = place
-            listeners = [self.bots[bot_id] for bot_id in sorted(chat.bots) if bot_id in self.bots]
+        chat, listeners = self._place(user, place)
+        if isinstance(place, Bot) and (place.bot_id, chat.chat_id) in self.shut_out:
+            self.let_in(user, place, None)
         shared_id = 0
         for bot in listeners:
             # Of a supergroup all bots see one id; elsewhere each bot counts for itself.
             if not shared_id or chat.chat_id > SUPERGROUPS_BELOW:
                 shared_id = self.next_message_id(bot, chat.chat_id)
-            message = self._message(user, chat, shared_id, text, reply_to)
+            message = self._message(user, chat, shared_id, text)
+            if reply_to is not None:
+                message["reply_to_message"] = self._replied_to(user, bot, chat, reply_to)
+            self.messages.keep(bot.bot_id, message)
             if self._hears(bot, chat, message):
-                self.post_update(bot, chat.chat_id, "message", message)
+                self.post_update(bot, chat.chat_id, "channel_post" if chat.kind == "channel" else "message", message)
         return shared_id
+
+    def edit(self, user: User, place: Chat | Bot, message_id: int, text: str) -> None:
+        """See ``User.edits``."""
+        chat, listeners = self._place(user, place)
+        kind = "edited_channel_post" if chat.kind == "channel" else "edited_message"
+        changed = False
+        for bot in listeners:
+            message = self.messages.find(bot.bot_id, chat.chat_id, message_id)
+            if message and _author(message) in {user.user_id, chat.chat_id}:
+                edited = message | self._message(user, chat, message_id, text)
+                edited |= {"date": message["date"], "edit_date": int(time.time())}
+                self.messages.keep(bot.bot_id, edited)
+                changed = True
+                if self._hears(bot, chat, edited):
+                    self.post_update(bot, chat.chat_id, kind, edited)
+        if not changed:
+            raise ValueError(f"{user.first_name} has written no message {message_id} there")
+
+    def press(self, user: User, place: Chat | Bot, message_id: int, button: str) -> str:
+        """See ``User.presses``."""
+        chat, listeners = self._place(user, place)
+        for bot in listeners:
+            message = self.messages.find(bot.bot_id, chat.chat_id, message_id)
+            if message and _author(message) in {bot.bot_id, chat.chat_id}:
+                return self._query(user, bot, message, _data_of(message, button))
+        raise ValueError(f"no bot has written a message {message_id} there")
+
+    def shut_out_bot(self, user: User, bot: Bot, chat: Chat | None) -> None:
+        """See ``User.blocks`` and, with a chat, ``User.removes``."""
+        place = chat or self._private_chat(user)
+        place.bots.discard(bot.bot_id)
+        if (bot.bot_id, place.chat_id) not in self.shut_out:
+            blocked = "bot was blocked by the user" if chat is None else f"bot was kicked from the {place.kind} chat"
+            self.shut_out[bot.bot_id, place.chat_id] = blocked
+            self._tell_membership(user, bot, place, "member", "kicked")
+
+    def let_in(self, user: User, bot: Bot, chat: Chat | None) -> None:
+        """See ``User.unblocks`` and, with a chat, ``User.adds``."""
+        place = chat or self._private_chat(user)
+        was_shut_out = self.shut_out.pop((bot.bot_id, place.chat_id), None) is not None
+        is_new = chat is not None and bot.bot_id not in chat.bots
+        if chat is not None:
+            chat.bots.add(bot.bot_id)
+        if was_shut_out or is_new:
+            self._tell_membership(user, bot, place, "kicked" if was_shut_out else "left", "member")
+
+    def leave(self, bot: Bot, chat_id: int) -> None:
+        """Let a bot leave a group of its own will."""
+        chat = self.chat(chat_id)
+        chat.bots.discard(bot.bot_id)
+        self.shut_out[bot.bot_id, chat_id] = f"bot is not a member of the {chat.kind} chat"
 
     def post_update(self, bot: Bot, chat_id: int, kind: str, content: Json) -> None:
         """Give a bot an update, by its webhook or for its next poll."""
-        if bot.webhook and bot.webhook.allowed_updates and kind not in bot.webhook.allowed_updates:
+        if bot.allowed_updates and kind not in bot.allowed_updates:
             return
         update_id = next(bot.update_ids)
         body = msgspec.Raw(msgspec.json.encode({"update_id": update_id, kind: content}))
@@ -285,7 +379,7 @@ class World:
             bot.mailbox.updates.clear()
         bot.webhook = webhook
         if webhook is not None:
-            bot.mailbox.end_poll()
+            bot.mailbox.end_poll(REPLACED_BY_WEBHOOK)
         if self.courier is not None:
             self.courier.restart(bot)
 
@@ -296,28 +390,67 @@ class World:
             chat_id = self.add_chat("channel", key, username=key).chat_id
         return chat_id
 
-    def _message(self, user: User, chat: Chat, message_id: int, text: str, reply_to: int | None) -> Json:
-        message = {
-            "message_id": message_id,
-            "from": user.brief,
-            "chat": chat.brief,
-            "date": int(time.time()),
-            "text": text,
-        }
+    def _place(self, user: User, place: Chat | Bot) -> tuple[Chat, list[Bot]]:
+        """Return the chat that is meant, and the bots in it."""
+        if isinstance(place, Bot):
+            return self._private_chat(user), [place]
+        return place, self._members(place)
+
+    def _private_chat(self, user: User) -> Chat:
+        return self.chats.get(user.user_id) or Chat(user.user_id, "private", user.first_name, user.username)
+
+    def _members(self, chat: Chat) -> list[Bot]:
+        return [self.bots[bot_id] for bot_id in sorted(chat.bots) if bot_id in self.bots]
+
+    def _message(self, user: User, chat: Chat, message_id: int, text: str) -> Json:
+        author = {"sender_chat": chat.brief} if chat.kind == "channel" else {"from": user.brief}
+        message = {"message_id": message_id, **author, "chat": chat.brief, "date": int(time.time()), "text": text}
         entities = entities_of(text)
         if entities:
             message["entities"] = entities
-        if reply_to is not None:
-            message["reply_to_message"] = self._replied_to(user, chat, reply_to)
         return message
 
-    def _replied_to(self, user: User, chat: Chat, message_id: int) -> Json:
-        replied = {"message_id": message_id, "chat": chat.brief, "date": int(time.time())}
-        said = self._said.get((chat.chat_id, message_id))
-        if said is None:
-            return replied | {"from": user.brief, "text": ""}
-        bot, text = said
-        return replied | {"from": bot.brief, "text": text}
+    def _replied_to(self, user: User, bot: Bot, chat: Chat, message_id: int) -> Json:
+        said = self.messages.find(bot.bot_id, chat.chat_id, message_id)
+        if said:
+            return {name: value for name, value in said.items() if name != "reply_to_message"}
+        return {
+            "message_id": message_id,
+            "chat": chat.brief,
+            "date": int(time.time()),
+            "from": user.brief,
+            "text": "",
+        }
+
+    def _tell(self, bot: Bot, chat: Chat, content: Json) -> None:
+        """Give a bot a service message."""
+        message_id = self.next_message_id(bot, chat.chat_id)
+        message = {"message_id": message_id, "chat": chat.brief, "date": int(time.time())}
+        self.post_update(bot, chat.chat_id, "message", message | content)
+
+    def _tell_membership(self, user: User, bot: Bot, chat: Chat, old: str, new: str) -> None:
+        """Tell a bot what became of its own membership.
+
+        Source: https://core.telegram.org/bots/api#chatmemberupdated
+        """
+        changed = {
+            "chat": chat.brief,
+            "from": user.brief,
+            "date": int(time.time()),
+            "old_chat_member": _membership(bot, old),
+            "new_chat_member": _membership(bot, new),
+        }
+        self.post_update(bot, chat.chat_id, "my_chat_member", changed)
+
+    def _query(self, user: User, bot: Bot, message: Json, data: str) -> str:
+        query_id = str(random.getrandbits(62))
+        self.queries[query_id] = Query(bot.bot_id)
+        if len(self.queries) > QUERIES_KEPT:
+            self.queries.popitem(last=False)
+        chat_id = message["chat"]["id"]
+        query = {"id": query_id, "from": user.brief, "message": message, "chat_instance": str(chat_id), "data": data}
+        self.post_update(bot, chat_id, "callback_query", query)
+        return query_id
 
     def _hears(self, bot: Bot, chat: Chat, message: Json) -> bool:
         """Tell whether a bot sees a message; with privacy on, in groups only what is meant for it.
@@ -332,3 +465,25 @@ class World:
             or mentions(message["text"], bot.username)
             or replied.get("from", {}).get("id") == bot.bot_id
         )
+
+
+def _author(message: Json) -> int:
+    """Return who wrote a message: a user, a bot, or the channel itself."""
+    author: int = (message.get("from") or message.get("sender_chat") or {}).get("id", 0)
+    return author
+
+
+def _data_of(message: Json, button: str) -> str:
+    """Return the data of the inline button that is named by its data or its text."""
+    rows = message.get("reply_markup", {}).get("inline_keyboard", [])
+    buttons = [given for row in rows if isinstance(row, list) for given in row if isinstance(given, dict)]
+    for name in ("callback_data", "text"):
+        for given in buttons:
+            if given.get(name) == button and "callback_data" in given:
+                return str(given["callback_data"])
+    raise ValueError(f"message {message['message_id']} has no button {button!r} with callback data")
+
+
+def _membership(bot: Bot, status: str) -> Json:
+    member: Json = {"status": status, "user": bot.brief}
+    return member | {"until_date": 0} if status == "kicked" else member

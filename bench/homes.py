@@ -1,0 +1,75 @@
+"""Places for other frameworks: a virtual environment and a folder from npm, made anew and thrown away.
+
+The pinned versions stand in ``clients/requirements.txt`` and ``clients/package.json``; where packages come
+from is the machine's own choice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+CLIENTS = Path(__file__).parent / "clients"
+
+
+@dataclass(frozen=True, slots=True)
+class Homes:
+    """How to start a script of ``clients/``: in a fresh virtual environment, in node, or in ours."""
+
+    python: Path
+    node: Path
+    npm_folder: Path
+
+    def command(self, script: str) -> list[str]:
+        """Return the command that runs a script; those of node lie in the folder that npm made."""
+        if script.endswith(".mjs"):
+            return [str(self.node), str(self.npm_folder / script)]
+        python = self.python if script.startswith("ptb") else Path(sys.executable)
+        return [str(python), str(CLIENTS / script)]
+
+
+@asynccontextmanager
+async def homes() -> AsyncIterator[Homes]:
+    """Make both places, until the block ends.
+
+    Raises:
+        RuntimeError: npm is missing, or something could not be installed.
+    """
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm is None or node is None:
+        raise RuntimeError("node and npm are needed for grammY, and were not found")
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        shutil.copytree(CLIENTS, root / "npm", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+        await asyncio.gather(
+            _npm(npm, root / "npm"),
+            _venv(root / "venv"),
+        )
+        yield Homes(root / "venv" / "bin" / "python", Path(node), root / "npm")
+
+
+async def _venv(folder: Path) -> None:
+    await _run(sys.executable, "-m", "venv", str(folder))
+    requirements = str(CLIENTS / "requirements.txt")
+    pip = (str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    await _run(*pip, "--no-deps", "--requirement", requirements)
+
+
+async def _npm(npm: str, folder: Path) -> None:
+    # No lock: it would record the addresses that this machine was given.
+    await _run(npm, "install", "--prefix", str(folder), "--no-package-lock", "--no-audit", "--no-fund", "--silent")
+
+
+async def _run(*command: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{Path(command[0]).name} failed:\n{output.decode()[-2_000:]}")

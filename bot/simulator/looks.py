@@ -1,0 +1,187 @@
+"""What a call may refer to: messages that exist, buttons that were pressed, in Telegram's words when they do not.
+
+A look comes after a call's own parameters were checked and before the windows are asked; it returns what
+the answer is built on.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from bot.simulator.calls import Call, Params, bad_request
+from bot.simulator.contents import Json
+from bot.simulator.params import flag_of, json_of, number_of
+from bot.simulator.world import World
+
+Look = Callable[[World, Call, Any], Any]
+
+NOT_MODIFIED = (
+    "message is not modified: specified new message content and reply markup are exactly the same "
+    "as a current content and reply markup of the message"
+)
+MEDIA = ("photo", "video", "document", "audio", "animation", "voice", "video_note", "live_photo")
+# What belongs to one message and is no content of it.
+OWN = frozenset(
+    (
+        *("message_id", "date", "edit_date", "chat", "from", "sender_chat", "reply_to_message", "reply_markup"),
+        *("message_thread_id", "is_topic_message", "media_group_id", "forward_origin"),
+    )
+)
+# What an edit takes out of a message before it puts its own content in; a keyboard goes with every edit.
+REPLACED = {
+    "editmessagetext": ("text", "rich_message"),
+    "editmessagecaption": ("caption",),
+    "editmessagemedia": (*MEDIA, "caption"),
+    "editmessagereplymarkup": (),
+    "editmessagelivelocation": ("location",),
+    "editmessagechecklist": ("checklist",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """The message as it was, ``{}`` if nobody remembers, and what is put into it."""
+
+    old: Json
+    content: Json
+
+
+def exists(what: str, *, refusal: str = "") -> Look:
+    """Refuse a ``message_id`` that names no message; one that was left out is somebody else's to refuse."""
+
+    def look(world: World, call: Call, checked: Any) -> Any:
+        message_id = number_of(call.params, "message_id")
+        if message_id is not None and _found(world, call, call.chat_id, message_id) is None:
+            raise bad_request(refusal or f"message to {what} not found")
+        return checked
+
+    return look
+
+
+def editable(world: World, call: Call, content: Json) -> Edit:
+    """Find the message to edit.
+
+    Raises:
+        Refused: There is none, it is not the bot's, it has nothing of the kind, or it would stay as it is.
+    """
+    if call.params.get("inline_message_id"):
+        return Edit({}, content)
+    old = _found(world, call, call.chat_id, number_of(call.params, "message_id") or 0)
+    if old is None:
+        raise bad_request("message to edit not found")
+    edit = Edit(old, content)
+    if old:
+        _check_edit(edit, call)
+    return edit
+
+
+def changed(edit: Edit, call: Call) -> Json:
+    """Return the message as it is after an edit, without its time."""
+    name = call.method.lower()
+    if name not in REPLACED:
+        return edit.old | edit.content
+    gone = {*REPLACED[name], "reply_markup", "edit_date"}
+    kept = {field: value for field, value in edit.old.items() if field not in gone}
+    return kept | edit.content | keyboard(call.params)
+
+
+def keyboard(params: Params) -> Json:
+    """Return the inline keyboard of a message; other keyboards are not shown in it."""
+    if not params.get("reply_markup"):
+        return {}
+    markup = json_of(params, "reply_markup")
+    return {"reply_markup": markup} if isinstance(markup, dict) and markup.get("inline_keyboard") else {}
+
+
+def replied_to(params: Params) -> tuple[int | None, bool]:
+    """Return the message that is replied to, and whether the reply goes also without it."""
+    if "reply_parameters" not in params:
+        return number_of(params, "reply_to_message_id"), flag_of(params, "allow_sending_without_reply")
+    given = json_of(params, "reply_parameters")
+    if not isinstance(given, dict):
+        return None, True
+    # A message of another chat is shown in another form, and not looked for.
+    elsewhere = given.get("chat_id") not in {None, params.get("chat_id"), str(params.get("chat_id"))}
+    return number_of(given, "message_id"), elsewhere or flag_of(given, "allow_sending_without_reply")
+
+
+def answerable(world: World, call: Call, checked: Any) -> Any:
+    """Refuse a reply to a message that is not there."""
+    if "reply_parameters" not in call.params and "reply_to_message_id" not in call.params:
+        return checked
+    message_id, goes_without = replied_to(call.params)
+    if message_id is not None and not goes_without and _found(world, call, call.chat_id, message_id) is None:
+        raise bad_request("message to be replied not found")
+    return checked
+
+
+def source(what: str) -> Look:
+    """Find the message that is forwarded or copied; its content is what the new one contains."""
+
+    def look(world: World, call: Call, content: Json) -> Json:
+        from_chat_id = _source_chat_id(world, call)
+        original = _found(world, call, from_chat_id, number_of(call.params, "message_id") or 0)
+        if original is None:
+            raise bad_request(f"message to {what} not found")
+        return content | content_of(original)
+
+    return look
+
+
+def sources(what: str) -> Look:
+    """Find the messages that are forwarded or copied together; those that are not there are skipped."""
+
+    def look(world: World, call: Call, ids: list[int]) -> list[Json]:
+        from_chat_id = _source_chat_id(world, call)
+        found = [_found(world, call, from_chat_id, message_id) for message_id in ids]
+        originals = [content_of(original) for original in found if original is not None]
+        if not originals:
+            raise bad_request(f"there are no messages to {what}")
+        return originals
+
+    return look
+
+
+def pressed(world: World, call: Call, checked: Any) -> Any:
+    """Refuse an answer to a button that nobody pressed."""
+    query = world.queries.get(str(call.params.get("callback_query_id", "")))
+    if not world.settings.accept_any_message and (query is None or query.bot_id != call.bot.bot_id):
+        raise bad_request("query is too old and response timeout expired or query ID is invalid")
+    return checked
+
+
+def content_of(message: Json) -> Json:
+    """Return what a message contains; of a forgotten one, a text that says so."""
+    content = {name: value for name, value in message.items() if name not in OWN}
+    return content or {"text": "a message that is not kept any more"}
+
+
+def has_any(message: Json, names: Iterable[str]) -> bool:
+    """Tell whether a message has one of these fields."""
+    return any(name in message for name in names)
+
+
+def _found(world: World, call: Call, chat_id: int, message_id: int) -> Json | None:
+    found = world.messages.find(call.bot.bot_id, chat_id, message_id)
+    return {} if found is None and world.settings.accept_any_message else found
+
+
+def _source_chat_id(world: World, call: Call) -> int:
+    chat_id = world.chat_id_of(call.params.get("from_chat_id"))
+    if chat_id is None:
+        raise bad_request("chat not found")
+    return chat_id
+
+
+def _check_edit(edit: Edit, call: Call) -> None:
+    author = edit.old.get("from")
+    if author is not None and author["id"] != call.bot.bot_id:
+        raise bad_request("message can't be edited")
+    name = call.method.lower()
+    if name == "editmessagetext" and not has_any(edit.old, ("text", "rich_message")):
+        raise bad_request("there is no text in the message to edit")
+    if name == "editmessagecaption" and not has_any(edit.old, (*MEDIA, "paid_media")):
+        raise bad_request("there is no caption in the message to edit")
+    unchanged = {field: value for field, value in edit.old.items() if field != "edit_date"}
+    if name in REPLACED and changed(edit, call) == unchanged:
+        raise bad_request(NOT_MODIFIED)
