@@ -17,6 +17,7 @@ from bot import origin
 from bot.addressed import priority_of
 from bot.fleet import Fleet
 from bot.methods import COUNTED, AnyMethod
+from bot.notes import Notes
 from bot.origin import Origin
 from bot.pool import Pool, is_ending
 from bot.repair import fill_in
@@ -39,7 +40,15 @@ class UpdateIntake:
     """
 
     def __init__(
-        self, *, updates: Updates, fleet: Fleet, dispatcher: Dispatcher, gateway: Gateway, pool: Pool, clock: Clock
+        self,
+        *,
+        updates: Updates,
+        fleet: Fleet,
+        dispatcher: Dispatcher,
+        gateway: Gateway,
+        pool: Pool,
+        clock: Clock,
+        notes: Notes | None = None,
     ) -> None:
         self._updates = updates
         self._fleet = fleet
@@ -47,15 +56,16 @@ class UpdateIntake:
         self._gateway = gateway
         self._pool = pool
         self._clock = clock
+        self._notes = notes
 
     async def receive(self, bot_id: int, body: bytes) -> None:
         """See ``Intake``."""
         content = decode(body)
         if self._pool.is_full:
             raise IntakeFull("too many updates wait for their handlers; deliver this one again later")
-        update_id = content["update_id"]
-        if await self._updates.receive(bot_id, update_id, body, now_ms=self._clock()):
-            self._handle_later(bot_id, update_id, content)
+        update_id, now_ms = content["update_id"], self._clock()
+        if await self._updates.receive(bot_id, update_id, body, now_ms=now_ms):
+            self._handle_later(bot_id, update_id, content, now_ms)
 
     async def resume(self) -> int:
         """Handle what was received and not handled when the last process ended; returns how many."""
@@ -68,14 +78,14 @@ class UpdateIntake:
         return resumed
 
     def _resume(self, received: ReceivedUpdate) -> None:
-        self._handle_later(received.bot_id, received.update_id, decode(received.body))
+        self._handle_later(received.bot_id, received.update_id, decode(received.body), received.received_at_ms)
 
-    def _handle_later(self, bot_id: int, update_id: int, content: dict[str, Any]) -> None:
-        self._pool.submit((bot_id, chat_of(content)), lambda: self._handle(bot_id, update_id, content))
+    def _handle_later(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
+        self._pool.submit((bot_id, chat_of(content)), lambda: self._handle(bot_id, update_id, content, received_at_ms))
 
-    async def _handle(self, bot_id: int, update_id: int, content: dict[str, Any]) -> None:
+    async def _handle(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
         try:
-            await self._run_handlers(self._fleet.bot(bot_id), content)
+            await self._run_handlers(self._fleet.bot(bot_id), content, received_at_ms)
             await self._updates.mark_handled([(bot_id, update_id)], now_ms=self._clock())
         except (LedgerError, BrokerUnavailable) as error:
             log.warning("update stays received", bot_id=bot_id, update_id=update_id, error=str(error))
@@ -95,9 +105,11 @@ class UpdateIntake:
         except LedgerError as error:
             log.warning("update stays received", bot_id=bot_id, update_id=update_id, error=str(error))
 
-    async def _run_handlers(self, bot: Bot, content: dict[str, Any]) -> None:
+    async def _run_handlers(self, bot: Bot, content: dict[str, Any], received_at_ms: int) -> None:
         update = Update.model_validate(fill_in(content, self._clock() // 1_000), context={"bot": bot})
         registered = self._fleet.registered(bot.id)
+        if self._notes is not None:
+            await self._notes.note(update, registered, received_at_ms=received_at_ms)
         source = Origin(bot.id, update.update_id, priority_of(update, bot.id, registered.username))
         with origin.of(source):
             returned = await self._dispatcher.feed_update(bot, update, registered=registered)

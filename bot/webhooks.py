@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
 import structlog
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError
@@ -18,9 +19,10 @@ CONNECTIONS_MAX = 40
 class Webhooks:
     """Sets webhooks."""
 
-    def __init__(self, *, fleet: Fleet, public_url: str) -> None:
+    def __init__(self, *, fleet: Fleet, public_url: str, allowed_updates: Sequence[str] = ()) -> None:
         self._fleet = fleet
         self._public_url = public_url
+        self._allowed_updates = list(allowed_updates)
 
     async def set(self, bot_id: int) -> None:
         """Set one bot's. A refusal is logged: the bot can still send, and the next start tries again."""
@@ -31,6 +33,8 @@ class Webhooks:
         bot = self._fleet.bot(bot_id)
         url = f"{self._public_url}/webhook/telegram/{bot.token}"
         try:
-            await bot.set_webhook(url, secret_token=secret, max_connections=CONNECTIONS_MAX)
+            await bot.set_webhook(
+                url, secret_token=secret, max_connections=CONNECTIONS_MAX, allowed_updates=self._allowed_updates
+            )
         except (TelegramAPIError, ClientDecodeError) as error:
             log.warning("webhook not set", bot_id=bot_id, reason=type(error).__name__)

@@ -228,7 +228,7 @@ _OF_EVERY_INCOMING = {
 
 def _insert_incoming(dialect: str, rows: Binds) -> ClauseElement:
     names = [column.name for column in _INCOMING]
-    constants = {name: literal_column(repr(value)) for name, value in _OF_EVERY_INCOMING.items()}
+    constants: dict[str, Any] = {name: literal_column(repr(value)) for name, value in _OF_EVERY_INCOMING.items()}
     every = [dict(zip(names, row, strict=True)) | constants for row in rows]
     return insert_into(messages, dialect).values(every).on_conflict_do_nothing()
 
