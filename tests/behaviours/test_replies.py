@@ -82,7 +82,7 @@ async def test_an_answer_in_a_group_is_urgent_and_quotes_even_a_question_that_is
 async def test_people_see_that_the_bot_is_typing_and_no_limit_is_touched(database: Database, clock: Clock) -> None:
     class SlowGenerator(ScriptedGenerator):
         async def generate(self, conversation: Any) -> Any:
-            while not talking.direct.called:
+            for _ in range(10):  # turns of the loop, in which the action is sent
                 await asyncio.sleep(0)
             return await super().generate(conversation)
 
