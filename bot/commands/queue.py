@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -65,7 +66,7 @@ def purge(
     """Remove dead letters for good: these, or all of a bot, or all."""
     chosen, made = _chosen(ids, bot, every=every), _client(url)
     if not yes:
-        typer.confirm(f"Remove {_named(ids, bot)} for good?", abort=True, err=True)
+        _ask(f"Remove {_named(ids, bot)} for good?")
     purged = sum(made.delete("/queue/dlq", _query(each))["purged"] for each in chosen)
     _print({"purged": purged}, as_json, lambda told: f"{told['purged']} removed")
 
@@ -117,6 +118,13 @@ def _query(selection: dict[str, Any]) -> Params:
             return [("bot", bot)]
         case _:
             return [("all", "true")]
+
+
+def _ask(question: str) -> None:
+    """Go on if somebody says yes. On standard error: what is printed may be read by a program."""
+    typer.echo(f"{question} [y/N] ", nl=False, err=True)
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise typer.Abort
 
 
 def _named(ids: Sequence[str] | None, bot: int | None) -> str:

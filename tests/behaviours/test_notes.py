@@ -118,6 +118,15 @@ async def test_notes_and_the_end_of_an_update_cost_no_transaction_each(database:
     assert database.transactions - before == 3  # received; noted in history, chat and texts; handled
 
 
+async def test_telegram_waits_for_the_inbox_only(database: Database, clock: Clock) -> None:
+    async with talk(database, clock) as talking:
+        await talking.intake.receive(BOT_ID, json.dumps(update("hello")).encode())
+        before_the_200 = database.transactions
+        await talking.pool.drain()
+
+    assert before_the_200 == 1
+
+
 async def test_without_the_behaviour_that_answers_no_text_is_kept(database: Database, clock: Clock) -> None:
     async with talk(database, clock, Router(), settings={"echo": {}}) as talking:
         await talking.hears(update("my secret"))
