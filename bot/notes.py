@@ -7,11 +7,14 @@ import asyncio
 from aiogram.types import Chat, Message, Update
 
 from bot.behaviours import replies
-from bot.generator.author import Author
+from bot.generator.author import Author, without_nul
 from engine.ids import Ids
 from storage.bots import RegisteredBot
 from storage.chats import Chats, MessageIn
 from storage.history import History, Incoming
+
+MESSAGE_ID_MAX = (1 << 63) - 1
+"""What a column holds. Telegram's are far below; a larger one would fail again at every start."""
 
 
 class Notes:
@@ -30,7 +33,7 @@ class Notes:
             LedgerError: Perhaps not all of it was written; noting it again does no harm.
         """
         message = update.message or update.channel_post
-        if message is None:
+        if message is None or message.message_id > MESSAGE_ID_MAX:
             return
         incoming = Incoming(
             id=self._ids.new(received_at_ms),
@@ -59,6 +62,6 @@ def _seen(message: Message, bot_id: int, at_ms: int) -> MessageIn:
 
 def _title(chat: Chat) -> str | None:
     """Return what a person would call the chat."""
-    if chat.type != "private":
-        return chat.title
-    return " ".join(name for name in (chat.first_name, chat.last_name) if name) or chat.username
+    names = [chat.title] if chat.type != "private" else [chat.first_name, chat.last_name]
+    title = " ".join(name for name in names if name) or chat.username
+    return None if title is None else without_nul(title)

@@ -276,12 +276,20 @@ async def running(built: Program) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(SHUTDOWN_S):
                 await built.pool.drain()
-                await built.handlers.emit_shutdown(**_told(built))
+                await _tell_end(built)
                 built.worker.stop()
                 await worker
         except TimeoutError:
             log.warning("stopped with work under way; the next start takes it up", seconds=SHUTDOWN_S)
             worker.cancel()
+
+
+async def _tell_end(built: Program) -> None:
+    """Tell a router's own handlers; one that fails must not keep ours from ending."""
+    try:
+        await built.handlers.emit_shutdown(**_told(built))
+    except Exception as error:
+        log.exception("a shutdown handler failed", reason=type(error).__name__)
 
 
 def _told(built: Program) -> dict[str, Any]:

@@ -38,7 +38,8 @@ class SpokenTo(Filter):
     """Lets a message through that the bot is meant by; never one of another bot's, or two of them talk for ever."""
 
     async def __call__(self, message: Message, registered: RegisteredBot, config: Mapping[str, Any]) -> bool:
-        if message.from_user is not None and message.from_user.is_bot:
+        # An anonymous admin, too, is shown as a bot, with the chat in whose name he writes.
+        if message.from_user is not None and message.from_user.is_bot and message.sender_chat is None:
             return False
         is_private = message.chat.type == "private" and bool(config.get("private"))
         return is_private or is_addressed(message, registered.bot_id, registered.username)

@@ -89,14 +89,19 @@ class Author:
                     by_bot=True,
                     chat_id=message.chat.id,
                     speaker="",
-                    text=text,
+                    text=without_nul(text),
                     said_at_ms=self._clock(),
                 )
             )
 
 
 def text_of(message: Message) -> str:
-    return message.text or message.caption or ""
+    return without_nul(message.text or message.caption or "")
+
+
+def without_nul(text: str) -> str:
+    """Return a text that every database takes; Telegram sends no NUL, and a hand-written update may."""
+    return text.replace("\0", "")
 
 
 def speaker_of(message: Message) -> str:
@@ -104,8 +109,8 @@ def speaker_of(message: Message) -> str:
     if message.chat.type == "private":
         return ""
     if message.sender_chat is not None:
-        return message.sender_chat.title or ""
-    return message.from_user.first_name if message.from_user else ""
+        return without_nul(message.sender_chat.title or "")
+    return without_nul(message.from_user.first_name) if message.from_user else ""
 
 
 def turn_of(spoken: Spoken) -> Turn:

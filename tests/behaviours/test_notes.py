@@ -133,3 +133,16 @@ async def test_without_the_behaviour_that_answers_no_text_is_kept(database: Data
 
     async with database.reading() as connection:
         assert (await connection.execute(texts.select())).all() == []
+
+
+async def test_an_update_that_no_column_could_hold_is_handled_all_the_same(database: Database, clock: Clock) -> None:
+    odd = {"id": PRIVATE, "type": "private", "first_name": "An\0na"}
+
+    async with talk(database, clock, settings={"echo": {}, "replies": {}}) as talking:
+        await talking.hears(update("one", message_id=1 << 70), update("t\0wo", chat=odd))
+        left = await talking.updates.unhandled(after=None, limit=10)
+        chat = await talking.chats.get(BOT_ID, PRIVATE)
+
+    assert left == []
+    assert chat is not None
+    assert chat.title == "Anna"

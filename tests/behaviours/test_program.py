@@ -21,6 +21,7 @@ async def start(bots, dispatcher):
 @router.shutdown()
 async def end(bot):
     Path("ended").write_text(str(bot.id))
+    raise ValueError("it does not matter")
 """
 
 

@@ -18,6 +18,7 @@ from tests.bot.fakes import BOT_ID, USERNAME
 from tests.fakes import Clock
 
 OF_THE_BOT = {"message_id": 9, "date": 1, "chat": {"id": GROUP, "type": "supergroup"}}
+ANONYMOUSLY = {"sender_chat": {"id": GROUP, "type": "supergroup", "title": "Chess club"}}
 MENTION = f"@{USERNAME} how much?"
 
 
@@ -31,6 +32,7 @@ def replying_to(text: str, *, user_id: int = BOT_ID) -> dict[str, Any]:
         update(MENTION, chat_id=GROUP, **mention(MENTION)),
         update("how much?", chat_id=GROUP, **replying_to("Pizza!")),
         update(None, chat_id=GROUP, caption="this one?", photo=[], **replying_to("Pizza!")),
+        update(MENTION, chat_id=GROUP, **mention(MENTION) | {"from": person("Group", is_bot=True)} | ANONYMOUSLY),
     ],
 )
 async def test_mentions_and_replies_are_answered(database: Database, clock: Clock, heard: dict[str, Any]) -> None:
