@@ -176,10 +176,18 @@ async def _tell_invalid(_request: Request, error: Exception) -> JSONResponse:
     return answer(Invalid(sentence_of(first)))
 
 
-async def _tell_routing(_request: Request, error: Exception) -> JSONResponse:
+async def _tell_routing(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException), "it is installed for nothing else"  # noqa: S101
     code, message = ROUTING.get(error.status_code, ("refused", "the request was refused"))
-    return _response(error.status_code, code, message, error.headers or {})
+    headers = dict(error.headers or {}) | (_allow(request) if error.status_code == 405 else {})
+    return _response(error.status_code, code, message, headers)
+
+
+def _allow(request: Request) -> dict[str, str]:
+    """Return every method of a path: the framework knows each by a route of its own, and names the first one's."""
+    path = getattr(request.scope.get("route"), "path", None)
+    methods = request.app.openapi()["paths"].get(path, {})
+    return {"Allow": ", ".join(sorted(method.upper() for method in methods))} if methods else {}
 
 
 def _response(status: int, code: str, message: str, headers: Mapping[str, str]) -> JSONResponse:

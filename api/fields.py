@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, StringConstraints, WithJsonSchema
+from pydantic import BeforeValidator, Strict, StringConstraints, WithJsonSchema
 
 TELEGRAM_ID_MAX = (1 << 52) - 1
 """Ids have at most 52 significant bits. Source: https://core.telegram.org/bots/api#chat"""
@@ -14,7 +14,10 @@ TELEGRAM_ID_MAX = (1 << 52) - 1
 SEND_AT_S_MAX = 4_102_444_800
 """The year 2100. What is larger is in milliseconds by mistake."""
 
-NUMBER = re.compile(r"-?[0-9]{1,16}")
+DIGITS = "([1-9][0-9]{0,14}|[1-3][0-9]{15}|4[0-4][0-9]{14})"
+"""A positive number up to that, or as near to it as a pattern comes."""
+
+NUMBER = re.compile(f"-?{DIGITS}")
 USERNAME = re.compile(r"@[A-Za-z][A-Za-z0-9_]{1,63}")
 
 
@@ -60,9 +63,28 @@ def time_of(ms: int | None) -> datetime | None:
     return None if ms is None else datetime.fromtimestamp(ms / 1_000, UTC)
 
 
+def read_flag(value: object) -> object:
+    """Return what a query says with a word; pydantic would take ``on``, ``1`` and others, too.
+
+    >>> read_flag("true"), read_flag("on")
+    (True, 'on')
+    """
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
+def _whole(value: object) -> object:
+    """Return a number without a fraction as what it is: JSON knows one kind of number only.
+
+    >>> _whole(3.0), _whole(3.5)
+    (3, 3.5)
+    """
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _number(value: object) -> int | None:
     if isinstance(value, str) and NUMBER.fullmatch(value):
         return int(value)
+    value = _whole(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
@@ -84,7 +106,7 @@ BotId = Annotated[
     int,
     BeforeValidator(read_bot),
     _either(
-        {"type": "string", "pattern": "^[0-9]{1,16}$"},
+        {"type": "string", "pattern": f"^{DIGITS}$"},
         {"type": "integer", "minimum": 1, "maximum": TELEGRAM_ID_MAX},
         description="A bot's id: the number before the colon of its token.",
     ),
@@ -94,8 +116,9 @@ ChatField = Annotated[
     int | str,
     BeforeValidator(read_chat),
     _either(
-        {"type": "integer"},
-        {"type": "string", "pattern": f"^(-?[0-9]{{1,16}}|{USERNAME.pattern})$"},
+        {"type": "integer", "minimum": 1, "maximum": TELEGRAM_ID_MAX},
+        {"type": "integer", "minimum": -TELEGRAM_ID_MAX, "maximum": -1},
+        {"type": "string", "pattern": f"^({NUMBER.pattern}|{USERNAME.pattern})$"},
         description="A chat's id, negative for groups and channels, or the @name of a public one.",
     ),
 ]
@@ -109,6 +132,12 @@ TimeMs = Annotated[
         description="ISO 8601 with a zone, or seconds since the epoch.",
     ),
 ]
+
+Flag = Annotated[bool, Strict()]
+
+QueryFlag = Annotated[bool, Strict(), BeforeValidator(read_flag)]
+
+Whole = Annotated[int, Strict(), BeforeValidator(_whole)]
 
 MessageId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
 """Ours are 26 hex digits; this only keeps out what no column could hold."""

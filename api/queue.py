@@ -17,6 +17,7 @@ from api.schemas import (
     QueueStatsOut,
     ReplayedOut,
     Selection,
+    SelectionQuery,
 )
 from api.services import Services, ServicesOf
 from engine.errors import BrokerUnavailable, LedgerError
@@ -54,7 +55,7 @@ async def replay(selection: Selection, services: ServicesOf) -> ReplayedOut:
 
 
 @router.delete("/queue/dlq", dependencies=[requires(Role.OPERATOR)], responses=declares(Invalid, LedgerError))
-async def purge(selection: Annotated[Selection, Query()], services: ServicesOf) -> PurgedOut:
+async def purge(selection: Annotated[SelectionQuery, Query()], services: ServicesOf) -> PurgedOut:
     """Remove dead letters for good: ``?ids=…&ids=…``, ``?bot=…`` or ``?all=true``."""
     return PurgedOut(purged=await dead_letters.purge(services, selection))
 

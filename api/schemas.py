@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validator
 
-from api.fields import BotId, ChatField, MessageId, TimeMs, time_of
+from api.fields import BotId, ChatField, Flag, MessageId, QueryFlag, TimeMs, Whole, time_of
 from engine.messages import ChatId, Guarantee, Priority, Status
 from engine.ports import Explanation, WaitsAt
 from storage.bots import RegisteredBot
@@ -16,6 +16,9 @@ from storage.history import AttemptState, MessageState
 
 BATCH_MAX = 10_000
 """Messages in one ``POST /messages/batch``, and ids in one selection. From the design."""
+
+QUERY_IDS_MAX = 500
+"""Ids in one address: of 64 characters each they have 35 KB, and a server reads 64."""
 
 EXPIRES_IN_S_MAX = 366 * 86_400
 WEIGHT_MAX = 1_000
@@ -35,6 +38,11 @@ class Told(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+def _given(name: str, **value: Any) -> dict[str, Any]:
+    """Return a schema for «this field stands there, and is not null», to be one of several."""
+    return {"required": [name], "properties": {name: value}}
+
+
 class MessageIn(Asked):
     """A message to send: a ``text``, or any ``method`` of the Bot API with its ``params``."""
 
@@ -52,7 +60,8 @@ class MessageIn(Asked):
                     "expires_in_s": 3600,
                     "dedup_key": "newsletter-2026-12:@news",
                 },
-            ]
+            ],
+            "oneOf": [_given("text", type="string"), _given("method", type="string")],
         }
     )
 
@@ -240,17 +249,33 @@ class DeadLettersOut(Told):
 class Selection(Asked):
     """Which dead letters are meant: these ids, or all of one bot, or all."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"ids": [EXAMPLE_ID]}, {"bot": "123456"}, {"all": True}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"ids": [EXAMPLE_ID]}, {"bot": "123456"}, {"all": True}],
+            "oneOf": [
+                _given("ids", type="array"),
+                _given("bot", type=["string", "integer"]),
+                _given("all", const=True),
+            ],
+        }
+    )
 
     ids: list[MessageId] | None = Field(None, min_length=1, max_length=BATCH_MAX)
     bot: BotId | None = None
-    all: bool = False
+    all: Flag = False
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
         if [self.ids is not None, self.bot is not None, self.all].count(True) != 1:
             raise ValueError("say which dead letters are meant: one of ids, bot and all")
         return self
+
+
+class SelectionQuery(Selection):
+    """The same in an address."""
+
+    ids: list[MessageId] | None = Field(None, min_length=1, max_length=QUERY_IDS_MAX)
+    all: QueryFlag = False
 
 
 class ReplayedOut(Told):
@@ -274,18 +299,32 @@ Behaviours = Annotated[
 class BotIn(Asked):
     """A bot to run."""
 
-    token: str = Field(min_length=1, max_length=160, description="From @BotFather. Kept encrypted, and never shown.")
+    token: str = Field(
+        min_length=1,
+        max_length=160,
+        description="From @BotFather. Kept encrypted, and never shown.",
+        json_schema_extra={"pattern": "^[0-9]{1,18}:[A-Za-z0-9_-]{1,128}$"},  # the fleet says what is wrong with it
+    )
     behaviours: Behaviours | None = None
 
 
 class BotChange(Asked):
     """What to change of a bot; what is not named stays."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"paused": True}, {"weight": 3}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"paused": True}, {"weight": 3}],
+            "anyOf": [
+                _given("behaviours", type="object"),
+                _given("paused", type="boolean"),
+                _given("weight", type="integer"),
+            ],
+        }
+    )
 
     behaviours: Behaviours | None = None
-    paused: bool | None = Field(None, description="A paused bot sends nothing; its messages wait.")
-    weight: int | None = Field(None, ge=1, le=WEIGHT_MAX, description="So many turns for one of a bot that weighs 1.")
+    paused: Flag | None = Field(None, description="A paused bot sends nothing; its messages wait.")
+    weight: Whole | None = Field(None, ge=1, le=WEIGHT_MAX, description="So many turns for one of a bot that weighs 1.")
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:

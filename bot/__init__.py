@@ -7,9 +7,10 @@ Read in this order:
     composer        from a call to a message of the engine
     transport       one HTTP call to Telegram; ``classify`` says what its answer means
     session         under every ``Bot``: no call goes round the engine
-    intake          updates in; ``behaviours/`` decide what to say
+    intake          updates in; ``notes`` feeds the books, ``behaviours/`` decide what to say
+    generator/      who writes what a bot answers: templates, or a server
     fleet           the bots that run here; ``feeds`` where their updates come from
     wiring          the one file that names concrete classes
-    __main__        the command line
+    __main__        the command line; its larger parts are in ``commands/``
     simulator/      a Telegram that enforces its limits, for tests and for a first look
 """

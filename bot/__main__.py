@@ -10,6 +10,7 @@ import typer
 import uvloop
 
 from bot import logging
+from bot.commands import queue
 from bot.settings import Settings, load
 from engine.errors import EngineError, SettingsError
 
@@ -20,6 +21,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+app.add_typer(queue.app, name="queue")
 
 
 @app.command()
@@ -38,6 +42,14 @@ def migrate() -> None:
     from storage.migrations import migrate as migrate_tables
 
     _until_done(migrate_tables(database_url(_settings())))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what a production start lacks, each with the way out; status 1 if it lacks something."""
+    from bot.commands.doctor import diagnose
+
+    raise typer.Exit(diagnose())
 
 
 @app.command()

@@ -11,9 +11,12 @@ from engine.messages import Priority
 def priority_of(update: Update, bot_id: int, username: str) -> Priority:
     """Return high for a mention of the bot and for a reply to one of its messages, normal for the rest."""
     message = update.message or update.channel_post
-    if message is not None and (_replies_to(message, bot_id) or _mentions(message, bot_id, username)):
-        return Priority.HIGH
-    return Priority.NORMAL
+    return Priority.HIGH if message is not None and is_addressed(message, bot_id, username) else Priority.NORMAL
+
+
+def is_addressed(message: Message, bot_id: int, username: str) -> bool:
+    """Tell whether a message mentions the bot or replies to one of its messages."""
+    return _replies_to(message, bot_id) or _mentions(message, bot_id, username)
 
 
 def _replies_to(message: Message, bot_id: int) -> bool:

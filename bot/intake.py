@@ -17,6 +17,7 @@ from bot import origin
 from bot.addressed import priority_of
 from bot.fleet import Fleet
 from bot.methods import COUNTED, AnyMethod
+from bot.notes import Notes
 from bot.origin import Origin
 from bot.pool import Pool, is_ending
 from bot.repair import fill_in
@@ -48,6 +49,7 @@ class UpdateIntake:
         pool: Pool,
         clock: Clock,
         sleep: Sleep = asyncio.sleep,
+        notes: Notes | None = None,
     ) -> None:
         self._updates = updates
         self._fleet = fleet
@@ -56,15 +58,16 @@ class UpdateIntake:
         self._pool = pool
         self._clock = clock
         self._sleep = sleep
+        self._notes = notes
 
     async def receive(self, bot_id: int, body: bytes) -> None:
         """See ``Intake``."""
         content = decode(body)
         if self._pool.is_full:
             raise IntakeFull("too many updates wait for their handlers; deliver this one again later")
-        update_id = content["update_id"]
-        if await self._updates.receive(bot_id, update_id, body, now_ms=self._clock()):
-            self._handle_later(bot_id, update_id, content)
+        update_id, now_ms = content["update_id"], self._clock()
+        if await self._updates.receive(bot_id, update_id, body, now_ms=now_ms):
+            self._handle_later(bot_id, update_id, content, now_ms)
 
     async def resume(self) -> int:
         """Handle what was received and not handled when the last process ended; returns how many."""
@@ -77,15 +80,15 @@ class UpdateIntake:
         return resumed
 
     def _resume(self, received: ReceivedUpdate) -> None:
-        self._handle_later(received.bot_id, received.update_id, decode(received.body))
+        self._handle_later(received.bot_id, received.update_id, decode(received.body), received.received_at_ms)
 
-    def _handle_later(self, bot_id: int, update_id: int, content: dict[str, Any]) -> None:
-        self._pool.submit((bot_id, chat_of(content)), lambda: self._handle(bot_id, update_id, content))
+    def _handle_later(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
+        self._pool.submit((bot_id, chat_of(content)), lambda: self._handle(bot_id, update_id, content, received_at_ms))
 
-    async def _handle(self, bot_id: int, update_id: int, content: dict[str, Any]) -> None:
+    async def _handle(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
         try:
             # Again until the ledger is back: what was submitted before bears the same keys, and is accepted once.
-            await insist(lambda: self._handle_once(bot_id, update_id, content), sleep=self._sleep)
+            await insist(lambda: self._handle_once(bot_id, update_id, content, received_at_ms), sleep=self._sleep)
         except asyncio.CancelledError:
             if is_ending():
                 raise
@@ -94,8 +97,8 @@ class UpdateIntake:
         except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is told below
             await self._give_up(bot_id, update_id, _told(error, bot_id, update_id))
 
-    async def _handle_once(self, bot_id: int, update_id: int, content: dict[str, Any]) -> None:
-        await self._run_handlers(self._fleet.bot(bot_id), content)
+    async def _handle_once(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
+        await self._run_handlers(self._fleet.bot(bot_id), content, received_at_ms)
         await self._updates.mark_handled([(bot_id, update_id)], now_ms=self._clock())
 
     async def _give_up(self, bot_id: int, update_id: int, reason: str) -> None:
@@ -104,9 +107,11 @@ class UpdateIntake:
 
         await insist(write, sleep=self._sleep)
 
-    async def _run_handlers(self, bot: Bot, content: dict[str, Any]) -> None:
+    async def _run_handlers(self, bot: Bot, content: dict[str, Any], received_at_ms: int) -> None:
         update = Update.model_validate(fill_in(content, self._clock() // 1_000), context={"bot": bot})
         registered = self._fleet.registered(bot.id)
+        if self._notes is not None:
+            await self._notes.note(update, registered, received_at_ms=received_at_ms)
         source = Origin(bot.id, update.update_id, priority_of(update, bot.id, registered.username))
         with origin.of(source):
             returned = await self._dispatcher.feed_update(bot, update, registered=registered)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import aiohttp
 import msgspec
@@ -45,12 +45,14 @@ class Poller:
         api_url: str,
         token_of: Callable[[int], str | None],
         intake: Intake,
+        allowed_updates: Sequence[str] = (),
     ) -> None:
         self._bot_id = bot_id
         self._session = session
         self._api_url = api_url
         self._token_of = token_of
         self._intake = intake
+        self._allowed_updates = list(allowed_updates)
         self._offset = 0
 
     async def run(self) -> None:
@@ -65,7 +67,9 @@ class Poller:
     async def poll_once(self) -> int:
         """Ask once, store what came, and return how many there were."""
         url = f"{self._api_url}/bot{self._token_of(self._bot_id)}/getUpdates"
-        asked = {"offset": self._offset, "timeout": POLL_S, "limit": 100}
+        # Named even if there are none: Telegram would keep to what an earlier program asked for.
+        kinds = self._allowed_updates
+        asked = {"offset": self._offset, "timeout": POLL_S, "limit": 100, "allowed_updates": kinds}
         timeout = aiohttp.ClientTimeout(total=POLL_S + 10)
         async with self._session.post(url, json=asked, timeout=timeout) as response:
             polled = _decode(await response.read())

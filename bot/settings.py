@@ -36,6 +36,18 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    behaviours: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Modules of one's own with a router, comma-separated; they are asked before the bundled ones."
+    )
+    llm_api_url: str = Field(
+        "", description="OpenAI-compatible, up to /v1; none: bots with the behaviour replies answer from templates."
+    )
+    llm_api_key: SecretStr = Field(SecretStr(""), description="Sent to LLM_API_URL as a bearer token; none: no token.")
+    llm_model: str = Field("", description="The model's name there; needed with LLM_API_URL.")
+    llm_timeout: float = Field(20, gt=0, le=600, description="Seconds to write one answer; then a template is said.")
+    llm_keep_texts: float = Field(
+        24, ge=0, le=8_760, description="Hours for which conversations are kept for LLM_API_URL; 0 = none is kept."
+    )
     telegram_rate_limit_wait: float = Field(2.0, ge=0, le=60, description="Seconds an awaited call waits to be sent.")
     telegram_max_retries: int = Field(5, ge=0, le=100, description="Tries after the first, then a dead letter.")
     telegram_base_delay: float = Field(1.0, ge=0, description="Seconds before the first retry at the most.")
@@ -58,11 +70,11 @@ class Settings(BaseSettings):
     queue_chat_cap: int = Field(10_000, ge=0, description="Messages that may wait for one chat; 0 = no cap.")
     queue_bot_cap: int = Field(1_000_000, ge=0, description="Messages that may wait for one bot; 0 = no cap.")
 
-    @field_validator("bot_tokens", mode="before")
+    @field_validator("bot_tokens", "behaviours", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(token.strip() for token in value.split(",") if token.strip())
+            return tuple(each.strip() for each in value.split(",") if each.strip())
         return value
 
     @field_validator("bot_tokens")
@@ -80,12 +92,18 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is none of DEBUG, INFO, WARNING, ERROR")
         return value.upper()
 
-    @field_validator("telegram_api_url", "public_url")
+    @field_validator("telegram_api_url", "public_url", "llm_api_url")
     @classmethod
     def _is_url(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
             raise ValueError(f"{value!r} is no http:// or https:// address")
         return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _names_a_model(self) -> Self:
+        if self.llm_api_url and not self.llm_model:
+            raise ValueError("LLM_API_URL is set, and LLM_MODEL is not; name the model that shall answer there")
+        return self
 
     @model_validator(mode="after")
     def _delays_in_order(self) -> Self:
@@ -113,6 +131,11 @@ class Settings(BaseSettings):
             delay_ms_min=_ms(self.telegram_base_delay),
             delay_ms_max=_ms(self.telegram_max_delay),
         )
+
+    @property
+    def keep_texts_ms(self) -> int:
+        """For how long texts are kept; 0 where no generator would read them."""
+        return _ms(self.llm_keep_texts * 3_600) if self.llm_api_url else 0
 
     @property
     def timeout_ms(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 
 import structlog
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError
@@ -25,10 +26,18 @@ PAUSE_S_MIN, PAUSE_S_MAX = 1.0, 60.0
 class Webhooks:
     """Sets webhooks."""
 
-    def __init__(self, *, fleet: Fleet, public_url: str, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        *,
+        fleet: Fleet,
+        public_url: str,
+        allowed_updates: Sequence[str] = (),
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
         self._fleet = fleet
         self._sleep = sleep
         self._public_url = public_url
+        self._allowed_updates = list(allowed_updates)
 
     async def set(self, bot_id: int) -> None:
         """Set one bot's, and try again until Telegram takes it: without it the bot hears nothing."""
@@ -52,4 +61,6 @@ class Webhooks:
             await self._fleet.set_webhook_secret(bot_id, secret)
         bot = self._fleet.bot(bot_id)
         url = f"{self._public_url}/webhook/telegram/{bot.token}"
-        await bot.set_webhook(url, secret_token=secret, max_connections=CONNECTIONS_MAX)
+        await bot.set_webhook(
+            url, secret_token=secret, max_connections=CONNECTIONS_MAX, allowed_updates=self._allowed_updates
+        )

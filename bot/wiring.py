@@ -22,10 +22,17 @@ from api.ports import TelegramUnreachable, UnknownToken
 from api.services import Services
 from bot import behaviours, session
 from bot.admin_token import admin_token
+from bot.allowed_updates import allowed_updates
 from bot.composer import MethodComposer
 from bot.feeds import Feeds
 from bot.fleet import Fleet
+from bot.generator import TextGenerator
+from bot.generator.author import Author
+from bot.generator.chat_completions import ChatCompletions
+from bot.generator.fallback import Fallback
+from bot.generator.templates import Templates
 from bot.intake import UpdateIntake
+from bot.notes import Notes
 from bot.poller import Poller
 from bot.pool import Pool
 from bot.session import Gateway
@@ -46,11 +53,13 @@ from engine.recoverer import Recoverer
 from engine.start import rebuild
 from engine.worker import Worker
 from storage.bots import Bots
+from storage.chats import Chats
 from storage.database import Database
 from storage.history import History
 from storage.keys import Seal, secret_key
 from storage.ledger import SqlLedger
 from storage.sole_use import sole_use
+from storage.texts import Texts
 from storage.updates import Updates
 
 log = structlog.get_logger()
@@ -97,6 +106,7 @@ class Program:
     fleet: Fleet
     intake: UpdateIntake
     feeds: Feeds
+    handlers: AiogramDispatcher
     broker: Broker
     ledger: Ledger
     dispatcher: Dispatcher
@@ -113,6 +123,7 @@ class Program:
 async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Program]:
     """Build the program in one process: a memory broker, the database, one pool of connections."""
     refuse_redis(settings)
+    own_routers = behaviours.own.routers(settings.behaviours)
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         with _usable(settings.data_dir) as data_dir:
@@ -125,7 +136,8 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
         polls = await stack.enter_async_context(connections(0))  # they stand open; senders must not wait for them
         ledger, limits, metrics = SqlLedger(database), settings.limits(), Metrics()
         broker = ObservedBroker(MemoryBroker(limits, clock=clock, lease_ms=settings.lease_ms), metrics)
-        results, composer = MemoryResults(), MethodComposer(clock=clock, ids=Ids())
+        results, ids = MemoryResults(), Ids()
+        composer = MethodComposer(clock=clock, ids=ids)
         direct = AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_url))
         stack.push_async_callback(direct.close)
         bots = Bots(database, seal)
@@ -164,11 +176,26 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
             wait_s=settings.telegram_rate_limit_wait,
         )
         stack.callback(session.install(gateway))
-        handlers = AiogramDispatcher()
-        handlers.include_router(behaviours.router())
+        history, texts = History(database), Texts(database, keep_ms=settings.keep_texts_ms)
+        await texts.purge(clock() - settings.keep_texts_ms)
+        author = Author(
+            await stack.enter_async_context(text_generator(settings)),
+            texts=texts if settings.keep_texts_ms else None,
+            keep_ms=settings.keep_texts_ms,
+            clock=clock,
+        )
+        handlers = AiogramDispatcher(author=author)
+        handlers.include_routers(*own_routers, behaviours.router())
+        kinds = allowed_updates(handlers)
         pool = Pool(size=HANDLERS_MAX, waiting_max=UPDATES_WAITING_MAX)
         intake = UpdateIntake(
-            updates=Updates(database), fleet=fleet, dispatcher=handlers, gateway=gateway, pool=pool, clock=clock
+            updates=Updates(database),
+            fleet=fleet,
+            dispatcher=handlers,
+            gateway=gateway,
+            pool=pool,
+            clock=clock,
+            notes=Notes(history=history, chats=Chats(database), author=author, ids=ids),
         )
         loops = Loops()
 
@@ -191,7 +218,7 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
                     broker=broker,
                     ledger=ledger,
                     results=results,
-                    history=History(database),
+                    history=history,
                     bots=bots,
                     metrics=metrics,
                     clock=clock,
@@ -203,15 +230,19 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
             intake=intake,
             feeds=Feeds(
                 fleet=fleet,
-                webhooks=Webhooks(fleet=fleet, public_url=settings.public_url) if settings.public_url else None,
+                webhooks=Webhooks(fleet=fleet, public_url=settings.public_url, allowed_updates=kinds)
+                if settings.public_url
+                else None,
                 poller_for=lambda bot_id: Poller(
                     bot_id=bot_id,
                     session=polls,
                     api_url=settings.telegram_api_url,
                     token_of=fleet.token_of,
                     intake=intake,
+                    allowed_updates=kinds,
                 ),
             ),
+            handlers=handlers,
             broker=broker,
             ledger=ledger,
             dispatcher=dispatcher,
@@ -237,6 +268,7 @@ async def running(built: Program) -> AsyncIterator[None]:
     worker, *others = built.loops.start(built.worker.run(), built.recoverer.run(), built.reconciler.run())
     try:
         await asyncio.gather(*(add_bot(built.fleet, token.get_secret_value()) for token in built.settings.bot_tokens))
+        await built.handlers.emit_startup(**_told(built))
         resumed = await built.intake.resume()
         log.info("started", bots=len(built.fleet.bot_ids), resumed_updates=resumed)
         yield
@@ -244,6 +276,7 @@ async def running(built: Program) -> AsyncIterator[None]:
         for other in others:
             other.cancel()
         await _finish("handlers", built.pool.drain(), within_s=SHUTDOWN_S)
+        await _finish("shutdown handlers", _tell_end(built), within_s=SHUTDOWN_S)
         built.worker.stop()
         # A call that is cut off is sent again by the next start; so each may take as long as a call takes.
         await _finish("calls", worker, within_s=built.settings.telegram_timeout + SETTLE_S)
@@ -255,6 +288,41 @@ async def _finish(what: str, work: Awaitable[None], *, within_s: float) -> None:
             await work
     except TimeoutError:
         log.warning("stopped with work under way; the next start takes it up", what=what, seconds=within_s)
+
+
+async def _tell_end(built: Program) -> None:
+    """Tell a router's own handlers; one that fails must not keep ours from ending."""
+    try:
+        await built.handlers.emit_shutdown(**_told(built))
+    except Exception as error:
+        log.exception("a shutdown handler failed", reason=type(error).__name__)
+
+
+def _told(built: Program) -> dict[str, Any]:
+    """Return what aiogram tells a router's own handlers of start and end."""
+    bots = [built.fleet.bot(bot_id) for bot_id in built.fleet.bot_ids]
+    last = {"bot": bots[-1]} if bots else {}
+    return {"dispatcher": built.handlers, "bots": bots, **built.handlers.workflow_data, **last}
+
+
+@asynccontextmanager
+async def text_generator(settings: Settings) -> AsyncIterator[TextGenerator]:
+    """Lend the one that the settings name: templates, or a server, and templates for when it fails."""
+    if not settings.llm_api_url:
+        yield Templates()
+        return
+    # Connections of its own: a slow server must not take those to Telegram.
+    async with aiohttp.ClientSession() as session:
+        yield Fallback(
+            ChatCompletions(
+                session=session,
+                api_url=settings.llm_api_url,
+                api_key=settings.llm_api_key,
+                model=settings.llm_model,
+                timeout_s=settings.llm_timeout,
+            ),
+            Templates(),
+        )
 
 
 async def add_bot(fleet: Fleet, token: str) -> None:

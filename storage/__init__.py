@@ -11,6 +11,7 @@ Read in this order:
     outgoing, chat_ids            how messages and chats are read back
     refusals                      how the drivers' errors become ours
     updates, chats, bots          the repositories of intake
+    texts                         what was said lately, for text generators
     history                       the repository of whoever asks, and the dead letters
     keys                          ``SECRET_KEY``, and what is sealed with it
     migrations/                   the tables' history

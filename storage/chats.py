@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, null, select, true
+from sqlalchemy import ColumnElement, Connection, Row, case, func, null, select, true
 from sqlalchemy.sql import ClauseElement
 
 from engine.messages import ChatId
@@ -130,7 +130,11 @@ def _note_chats(dialect: str, rows: Binds) -> ClauseElement:
     reachable_again = {
         "reachable": true(),
         "reason": null(),
-        "last_message_in_at_ms": new.last_message_in_at_ms,
+        # An update that is handled again after a crash is older than what came since.
+        "last_message_in_at_ms": case(
+            (chats.c.last_message_in_at_ms > new.last_message_in_at_ms, chats.c.last_message_in_at_ms),
+            else_=new.last_message_in_at_ms,
+        ),
         "title": func.coalesce(new.title, chats.c.title),
         "type": func.coalesce(new.type, chats.c.type),
     }

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from engine.errors import SettingsError
 from storage.group_commit import GroupCommit, Verb
 from storage.refusals import DRIVER_ERRORS, as_ledger_error
-from storage.writers import PostgresWriter, SqliteWriter
+from storage.writers import NoWriter, PostgresWriter, SqliteWriter
 
 SQLITE_NAMES = ("sqlite", "sqlite+aiosqlite")
 POSTGRES_NAMES = ("postgres", "postgresql", "postgresql+asyncpg")
@@ -66,6 +66,15 @@ class Database:
             return cls(readers, GroupCommit(SqliteWriter(writing_engine(parsed))))
         return cls(readers, GroupCommit(PostgresWriter(readers)))
 
+    @classmethod
+    def look(cls, url: str) -> Self:
+        """Connect to read, and leave everything as it is; whatever is written raises ``LedgerError``.
+
+        Raises:
+            SettingsError: The URL makes no sense.
+        """
+        return cls(reading_engine(parse(url)), GroupCommit(NoWriter()))
+
     @property
     def transactions(self) -> int:
         """How many were committed; divided by what was written, it tells how well callers are grouped."""
@@ -96,6 +105,12 @@ class Database:
         """Write what waits, then disconnect."""
         await self._commits.close()
         await self._readers.dispose()
+
+
+def is_there(url: str) -> bool:
+    """Tell whether there is anything to connect to: reading would make an SQLite file that is not."""
+    parsed = parse(url)
+    return not is_sqlite(parsed) or Path(parsed.database or "").exists()
 
 
 def parse(url: str) -> URL:

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, select, text, update
+from sqlalchemy import Connection, Row, Select, delete, func, literal_column, select, text, update
+from sqlalchemy.sql import ClauseElement
 
 from engine.messages import ChatId, Guarantee, Outgoing, Priority, Status
 from storage import chat_ids
 from storage.database import Database
+from storage.many_rows import Binds, ManyRows
 from storage.models import IS_DEAD, attempts, messages, payloads
 from storage.outgoing import outgoing, with_payloads
-from storage.upsert import insert_by
+from storage.upsert import insert_into
 
 PAGE = 1_000
 """Messages that are removed or replayed in one transaction, so that nobody's write waits long behind it."""
@@ -186,29 +188,52 @@ IS_OUTGOING = messages.c.direction == "out"
 
 
 def _note_incoming(connection: Connection, items: Sequence[Incoming]) -> list[None]:
-    write = insert_by(messages, connection).on_conflict_do_nothing()
-    connection.execute(write, [_incoming(each) for each in items])
+    INSERT_INCOMING.run(connection, [_incoming(each) for each in items])
     return [None] * len(items)
 
 
-def _incoming(each: Incoming) -> dict[str, object]:
-    return {
-        "id": each.id,
-        "direction": Direction.IN.value,
-        "bot_id": each.bot_id,
-        "chat_id": chat_ids.to_text(each.chat_id),
-        "method": "message",
-        "priority": Priority.NORMAL.value,
-        "cost": 0,
-        "status": RECEIVED,
-        "guarantee": Guarantee.AT_LEAST_ONCE.value,
-        "dedup_key": f"incoming:{each.update_id}",
-        "attempt": 0,
-        "submitted_at_ms": each.received_at_ms,
-        "ready_at_ms": 0,
-        "settled_at_ms": each.received_at_ms,
-        "telegram_message_id": each.telegram_message_id,
-    }
+def _incoming(each: Incoming) -> tuple[Any, ...]:
+    return (
+        each.id,
+        each.bot_id,
+        chat_ids.to_text(each.chat_id),
+        f"incoming:{each.update_id}",
+        each.received_at_ms,
+        each.received_at_ms,
+        each.telegram_message_id,
+    )
+
+
+_INCOMING = (
+    messages.c.id,
+    messages.c.bot_id,
+    messages.c.chat_id,
+    messages.c.dedup_key,
+    messages.c.submitted_at_ms,
+    messages.c.settled_at_ms,
+    messages.c.telegram_message_id,
+)
+
+_OF_EVERY_INCOMING = {
+    "direction": Direction.IN.value,
+    "method": "message",
+    "priority": Priority.NORMAL.value,
+    "cost": 0,
+    "status": RECEIVED,
+    "guarantee": Guarantee.AT_LEAST_ONCE.value,
+    "attempt": 0,
+    "ready_at_ms": 0,
+}
+
+
+def _insert_incoming(dialect: str, rows: Binds) -> ClauseElement:
+    names = [column.name for column in _INCOMING]
+    constants: dict[str, Any] = {name: literal_column(repr(value)) for name, value in _OF_EVERY_INCOMING.items()}
+    every = [dict(zip(names, row, strict=True)) | constants for row in rows]
+    return insert_into(messages, dialect).values(every).on_conflict_do_nothing()
+
+
+INSERT_INCOMING = ManyRows(_INCOMING, _insert_incoming)
 
 
 def _line(row: Row[Any]) -> ChatLine:

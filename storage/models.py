@@ -7,6 +7,7 @@
     holds      send nothing to a chat or from a bot until    ``chat_id`` '' is the whole bot
     bots       tokens (encrypted), names, behaviours         paused and weight are the ledger's
     chats      reachable or why not, other names, last seen
+    texts      what was said lately, for text generators     bounded by time and by chat
 
 ``payloads`` and ``attempts`` have no foreign key: PostgreSQL would look up and lock the message's
 row for each of theirs, which is a third of the work. Whoever removes a message removes them (``history``).
@@ -187,4 +188,18 @@ chats = Table(
     CheckConstraint("reachable OR reason IS NOT NULL", name="unreachable_has_reason"),
     CheckConstraint("alias_of <> chat_id", name="alias_is_another_chat"),
     Index("chats_by_alias", "bot_id", "alias_of"),
+)
+
+texts = Table(
+    "texts",
+    metadata,
+    Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("update_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("by_bot", Boolean, primary_key=True),
+    Column("chat_id", Text, nullable=False),
+    Column("speaker", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("said_at_ms", BigInteger, nullable=False),
+    Index("texts_of_chat", "bot_id", "chat_id", "said_at_ms"),
+    Index("texts_said", "said_at_ms"),
 )

@@ -10,6 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from engine.errors import LedgerError
+
 
 class SqliteWriter:
     """See ``Writer``. A whole transaction is one hop to the thread, whatever number of statements it has."""
@@ -57,6 +59,18 @@ class PostgresWriter:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+
+class NoWriter:
+    """See ``Writer``. For whoever only looks."""
+
+    @staticmethod
+    async def transact(work: Callable[[Connection], None]) -> None:  # noqa: ARG004 - it is not done
+        raise LedgerError("the database was opened to be looked at")
+
+    @staticmethod
+    async def close() -> None:
+        """Have nothing to let go of."""
 
 
 def _in_transaction(connection: Connection, work: Callable[[Connection], Any]) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 from aiogram import Router
 
 from api.ports import Refusal
-from bot.behaviours import commands, echo
+from bot.behaviours import commands, echo, replies
 
-BEHAVIOURS = {module.NAME: module for module in (commands, echo)}
+BEHAVIOURS = {module.NAME: module for module in (commands, replies, echo)}
 
 DEFAULT: Mapping[str, Any] = {
     commands.NAME: {

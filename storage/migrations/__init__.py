@@ -10,9 +10,11 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from storage.database import is_sqlite, parse, reading_engine, writing_engine
+from storage.database import Database, is_sqlite, parse, reading_engine, writing_engine
 from storage.refusals import DRIVER_ERRORS, as_ledger_error
 from storage.writers import PostgresWriter, SqliteWriter
 
@@ -41,10 +43,26 @@ async def migrate(url: str) -> None:
         await engine.dispose()
 
 
+async def versions(database: Database) -> tuple[str | None, str | None]:
+    """Return which step the tables are at, None before the first one, and which they should be at.
+
+    Raises:
+        LedgerError: The database cannot be reached.
+    """
+    async with database.reading() as connection:
+        found = await connection.run_sync(lambda each: MigrationContext.configure(each).get_current_revision())
+    return found, ScriptDirectory.from_config(_config()).get_current_head()
+
+
 def _upgrade(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":  # SQLite's transaction has the whole file already
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    return config

@@ -68,10 +68,10 @@ class Books:
         return [self.outgoing[each.id] for each in self._by_status(*OPEN) if each.id > after_id][:limit]
 
     async def open_ids(self, *, after_id: str, before_id: str, limit: int) -> list[str]:
-        return [each.id for each in self._by_status(*OPEN) if after_id < each.id < before_id][:limit]
+        return [each.id for each in self._by_status(Status.QUEUED) if after_id < each.id < before_id][:limit]
 
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
-        return [self.outgoing[each.id] for each in self._by_status(*OPEN) if each.id in message_ids]
+        return [self.outgoing[each.id] for each in self._by_status(Status.QUEUED) if each.id in message_ids]
 
     async def settle_interrupted(self, now_ms: int) -> list[PastSend]:
         return []

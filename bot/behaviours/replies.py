@@ -1,0 +1,124 @@
+"""Answers whoever speaks to the bot: mentions, replies to it and, if its settings say so, any text in private.
+
+    {"replies": {"system": "You run a chess club.", "templates": ["One moment, {first_name}."], "private": true}}
+
+A text generator writes; ``templates`` are what it says without one, and while that one is out of order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+from aiogram import Bot, F, Router
+from aiogram.filters import Filter
+from aiogram.methods import SendMessage
+from aiogram.types import Message, Update
+
+from api.ports import Refusal
+from bot.addressed import is_addressed
+from bot.behaviours.commands import fill
+from bot.behaviours.enabled import Enabled
+from bot.composer import TEXT_UNITS_MAX
+from bot.generator.author import Author
+from bot.generator.chat_action import typing
+from storage.bots import RegisteredBot
+
+NAME = "replies"
+
+TEMPLATES = ("I am a bot, {first_name}, and I heard you.",)
+"""What it says if nobody has written templates for it."""
+
+TEMPLATES_MAX = 100
+SYSTEM_CHARACTERS_MAX = 8_000
+
+
+class SpokenTo(Filter):
+    """Lets a message through that the bot is meant by; never one of another bot's, or two of them talk for ever."""
+
+    async def __call__(self, message: Message, registered: RegisteredBot, config: Mapping[str, Any]) -> bool:
+        # An anonymous admin, too, is shown as a bot, with the chat in whose name he writes.
+        if message.from_user is not None and message.from_user.is_bot and message.sender_chat is None:
+            return False
+        is_private = message.chat.type == "private" and bool(config.get("private"))
+        return is_private or is_addressed(message, registered.bot_id, registered.username)
+
+
+def router() -> Router:
+    made = Router(name=NAME)
+    made.message.register(reply, F.text | F.caption, Enabled(NAME), SpokenTo())
+    return made
+
+
+async def reply(
+    message: Message,
+    bot: Bot,
+    event_update: Update,
+    registered: RegisteredBot,
+    config: Mapping[str, Any],
+    author: Author,
+) -> SendMessage | None:
+    async with AsyncExitStack() as stack:
+        if author.takes_time:
+            await stack.enter_async_context(typing(bot, message))
+        text = await author.answer(
+            message,
+            bot_id=registered.bot_id,
+            update_id=event_update.update_id,
+            system=config.get("system", ""),
+            templates=_ready(config.get("templates", TEMPLATES), message, registered),
+        )
+    return None if text is None else _addressed_back(message, cut(text))
+
+
+def _ready(templates: Sequence[str], message: Message, registered: RegisteredBot) -> tuple[str, ...]:
+    """Return the templates filled in; a text has to stand somewhere, even where a name is all that they say."""
+    filled = tuple(fill(each, message, registered) for each in templates)
+    return tuple(text for text in filled if text.strip()) or ("…",)
+
+
+def _addressed_back(message: Message, text: str) -> SendMessage:
+    # Plain: what was generated is nobody's markup, and a stray sign in it would be a 400.
+    if message.chat.type == "private":
+        return message.answer(text, parse_mode=None)
+    quote = message.as_reply_parameters(allow_sending_without_reply=True, quote_parse_mode=None)
+    return message.answer(text, parse_mode=None, reply_parameters=quote)
+
+
+def cut(text: str, units_max: int = TEXT_UNITS_MAX) -> str:
+    """Return as much of a text as one message takes. Telegram counts UTF-16 units.
+
+    >>> cut("♞" * 9, units_max=5), cut("🐎" * 9, units_max=5), cut("horse", units_max=5)
+    ('♞♞♞♞…', '🐎🐎…', 'horse')
+    """
+    units = text.encode("utf-16-le")
+    if len(units) <= 2 * units_max:
+        return text
+    return units[: 2 * (units_max - 1)].decode("utf-16-le", errors="ignore") + "…"
+
+
+def check(config: Mapping[str, Any]) -> None:
+    known = {"templates": _check_templates, "system": _check_system, "private": _check_private}
+    for name, value in config.items():
+        if name not in known:
+            raise Refusal(f"{name!r} is no setting of replies; there are {', '.join(known)}")
+        known[name](value)
+
+
+def _check_templates(value: object) -> None:
+    if not isinstance(value, list) or not 0 < len(value) <= TEMPLATES_MAX:
+        raise Refusal(f"templates of replies must be a list of 1 to {TEMPLATES_MAX} texts")
+    for template in value:
+        if not isinstance(template, str) or not template.strip():
+            raise Refusal(f"a template of replies is {template!r}; it must be a text that is not empty")
+
+
+def _check_system(value: object) -> None:
+    if not isinstance(value, str) or len(value) > SYSTEM_CHARACTERS_MAX:
+        raise Refusal(f"system of replies must be a text of at most {SYSTEM_CHARACTERS_MAX:,} characters")
+
+
+def _check_private(value: object) -> None:
+    if not isinstance(value, bool):
+        raise Refusal(f"private of replies is {value!r}; it must be true or false")

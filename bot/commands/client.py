@@ -1,0 +1,105 @@
+"""The API, as the command line speaks to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from bot.settings import Settings
+from engine.errors import EngineError, SettingsError
+
+TIMEOUT_S = 60
+"""A replay of many dead letters takes its time."""
+
+IDS_PER_CALL = 200
+"""Some 6 KB of an address, where a server reads 64."""
+
+Params = Sequence[tuple[str, str]]
+
+
+class CallFailed(EngineError):
+    """The API could not be reached, or refused."""
+
+
+class Client:
+    """Makes calls, one after the other."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    def get(self, path: str, params: Params = ()) -> Any:
+        return asyncio.run(self._call("GET", path, params=list(params)))
+
+    def post(self, path: str, body: object) -> Any:
+        return asyncio.run(self._call("POST", path, json=body))
+
+    def delete(self, path: str, params: Params = ()) -> Any:
+        return asyncio.run(self._call("DELETE", path, params=list(params)))
+
+    async def _call(self, method: str, path: str, **request: Any) -> Any:
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+        try:
+            async with (
+                aiohttp.ClientSession(headers=self._headers, timeout=timeout) as session,
+                session.request(method, self._url + path, allow_redirects=False, **request) as response,
+            ):
+                return self._answer(response.status, await response.read())
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            raise CallFailed(
+                f"nothing answers at {self._url} ({type(error).__name__}); start tempogram run, "
+                "or say with --url where it runs"
+            ) from error
+
+    def _answer(self, status: int, body: bytes) -> Any:
+        try:
+            answer = msgspec.json.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            answer = None
+        if status == 401:
+            raise CallFailed(
+                f"{self._url} does not take this token; set ADMIN_TOKEN to the one that it was started with"
+            )
+        if answer is None or status >= 300:
+            raise CallFailed(f"{self._url} refused: {_sentence(answer) or f'HTTP {status}'}")
+        return answer
+
+
+def client(url: str | None, settings: Settings) -> Client:
+    """Return one for the address and the token of the program that these settings start, unless told otherwise.
+
+    Raises:
+        SettingsError: There is no token.
+    """
+    host = settings.host if settings.host not in {"0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104 - it is where not to call
+    return Client(url or f"http://{f'[{host}]' if ':' in host else host}:{settings.port}", _token(settings))
+
+
+def _token(settings: Settings) -> str:
+    if given := settings.admin_token.get_secret_value():
+        return given
+    # As ``run`` does: without a bot, everything lies beside the real books.
+    directory = settings.data_dir if settings.bot_tokens else settings.data_dir / "simulated"
+    return _read(directory / "admin_token")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise SettingsError(
+            f"ADMIN_TOKEN is not set, and {path} cannot be read ({error.strerror}); set it to the token of the API"
+        ) from None
+
+
+def _sentence(answer: object) -> str:
+    match answer:
+        case {"error": {"message": str(message)}}:
+            return message
+        case _:
+            return ""

@@ -1,0 +1,182 @@
+"""``tempogram queue``: a look at the queue, and what to do with dead letters."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from bot.commands.client import Client, Params
+
+app = typer.Typer(help="Look at the queue and its dead letters, over the API.", no_args_is_help=True)
+letters = typer.Typer(help="Dead letters: messages that were given up on.", no_args_is_help=True)
+app.add_typer(letters, name="dlq")
+
+PAGE = 1_000
+"""Dead letters that the API tells at once."""
+
+Url = Annotated[str | None, typer.Option(help="Where the API is; else at HOST and PORT.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print what the API said, and nothing else.")]
+Bot = Annotated[int | None, typer.Option(min=1, help="Only those of this bot.")]
+Ids = Annotated[list[str] | None, typer.Argument(help="Their ids.", show_default=False)]
+All = Annotated[bool, typer.Option("--all", help="Every one there is.")]
+
+
+@app.command()
+def stats(url: Url = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - typer's way to say a flag
+    """Count what waits, by priority, and what was given up on."""
+    _print(_client(url).get("/queue/stats"), as_json, _stats_table)
+
+
+@letters.command("list")
+def list_letters(
+    url: Url = None,
+    bot: Bot = None,
+    limit: Annotated[int, typer.Option(min=1, help="So many, oldest first.")] = 50,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """List dead letters with their reasons."""
+    _print(_letters(_client(url), bot, limit), as_json, _letters_table)
+
+
+@letters.command()
+def replay(url: Url = None, ids: Ids = None, bot: Bot = None, every: All = False, as_json: AsJson = False) -> None:  # noqa: FBT002
+    """Queue dead letters again: these, or all of a bot, or all."""
+    chosen, made = _chosen(ids, bot, every=every), _client(url)
+    replayed = sum(made.post("/queue/dlq/replay", each)["replayed"] for each in chosen)
+    _print({"replayed": replayed}, as_json, lambda told: f"{told['replayed']} queued again")
+
+
+@letters.command()
+def purge(
+    url: Url = None,
+    ids: Ids = None,
+    bot: Bot = None,
+    every: All = False,  # noqa: FBT002
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,  # noqa: FBT002
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Remove dead letters for good: these, or all of a bot, or all."""
+    chosen, made = _chosen(ids, bot, every=every), _client(url)
+    if not yes:
+        _ask(f"Remove {_named(ids, bot)} for good?")
+    purged = sum(made.delete("/queue/dlq", _query(each))["purged"] for each in chosen)
+    _print({"purged": purged}, as_json, lambda told: f"{told['purged']} removed")
+
+
+def _client(url: str | None) -> Client:
+    from bot.commands.client import client
+    from bot.settings import load
+
+    return client(url, load())
+
+
+def _letters(made: Client, bot: int | None, limit: int) -> dict[str, Any]:
+    """Read pages until there are enough."""
+    found: list[dict[str, Any]] = []
+    after: str | None = None
+    while len(found) < limit:
+        asked = [("limit", str(min(PAGE, limit - len(found))))]
+        asked += [("after", after)] if after else []
+        asked += [("bot", str(bot))] if bot else []
+        page = made.get("/queue/dlq", asked)
+        found += page["letters"]
+        after = page["next_after"]
+        if after is None:
+            break
+    return {"letters": found, "next_after": after}
+
+
+def _chosen(ids: Sequence[str] | None, bot: int | None, *, every: bool) -> list[dict[str, Any]]:
+    """Return the API's selections that say the same; many ids are several."""
+    if [bool(ids), bot is not None, every].count(True) != 1:
+        raise typer.BadParameter("say which dead letters are meant: their ids, or --bot, or --all")
+    if ids:
+        return list(_cut(ids))
+    return [{"all": True}] if bot is None else [{"bot": str(bot)}]
+
+
+def _cut(ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+    from bot.commands.client import IDS_PER_CALL
+    from engine.batches import batches
+
+    return ({"ids": list(each)} for each in batches(ids, IDS_PER_CALL))
+
+
+def _query(selection: dict[str, Any]) -> Params:
+    match selection:
+        case {"ids": ids}:
+            return [("ids", each) for each in ids]
+        case {"bot": bot}:
+            return [("bot", bot)]
+        case _:
+            return [("all", "true")]
+
+
+def _ask(question: str) -> None:
+    """Go on if somebody says yes. On standard error: what is printed may be read by a program."""
+    typer.echo(f"{question} [y/N] ", nl=False, err=True)
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise typer.Abort
+
+
+def _named(ids: Sequence[str] | None, bot: int | None) -> str:
+    if ids:
+        return f"{len(ids)} dead letter{'s'[: len(ids) > 1]}"
+    return "all dead letters" if bot is None else f"all dead letters of bot {bot}"
+
+
+def _print(told: Any, as_json: bool, shown: Callable[[Any], Table | str]) -> None:  # noqa: FBT001
+    if as_json:
+        typer.echo(json.dumps(told))
+        return
+    from rich.console import Console
+
+    Console(highlight=False).print(shown(told))
+
+
+def _stats_table(told: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    named = {"high": "high", "normal": "normal", "low": "low", "retry": "to be tried again", "dlq": "dead letters"}
+    table = Table("", "messages")
+    table.columns[1].justify = "right"
+    for name, count in told["stats"].items():
+        table.add_row(named.get(name, name), f"{count:,}", end_section=name == "retry")
+    table.add_row("queued in all", f"{told['total_queued']:,}", style="bold")
+    return table
+
+
+def _letters_table(told: dict[str, Any]) -> Table | str:
+    from rich.table import Table
+    from rich.text import Text
+
+    if not told["letters"]:
+        return "There are no dead letters."
+    table = Table(caption="There are more; --limit shows them." if told["next_after"] else None)
+    for heading in ("id", "bot", "chat", "method", "tries", "given up", "reason"):
+        table.add_column(heading, no_wrap=heading == "id", overflow="fold")
+    for each in told["letters"]:
+        cells = (each["id"], each["bot"], each["chat_id"], each["method"], each["attempt"])
+        table.add_row(*(Text(_plain(cell)) for cell in (*cells, _when(each["settled_at"]), each["reason"])))
+    return table
+
+
+def _plain(cell: object) -> str:
+    r"""Return what is safe on a terminal: a reason is what somebody's server said.
+
+    >>> _plain("chat not found\x1b[2J"), _plain(None)
+    ('chat not found�[2J', '')
+    """
+    return "" if cell is None else "".join(sign if sign.isprintable() else "�" for sign in str(cell))
+
+
+def _when(moment: str | None) -> str:
+    return "" if moment is None else datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")

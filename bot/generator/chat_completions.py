@@ -1,0 +1,117 @@
+"""A generator over HTTP: OpenAI's chat completions, as many servers speak them.
+
+Source: https://platform.openai.com/docs/api-reference/chat/create
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+import msgspec
+from pydantic import SecretStr
+
+from bot.classify import UNREADABLE
+from bot.generator.port import Conversation, NotWritten, Turn, Written
+
+PATH = "/chat/completions"
+
+BODY_BYTES_MAX = 1 << 20
+"""An answer of 4,096 characters with all that stands around it has some 30 KB."""
+
+CALLS_MAX = 32
+"""Under way at once; the others wait, and their time runs. A guess: a server has few places, too."""
+
+
+class _Answered(msgspec.Struct):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Answered
+
+
+class _Completion(msgspec.Struct):
+    choices: list[_Choice] = []
+
+
+_decode = msgspec.json.Decoder(_Completion).decode
+
+
+class ChatCompletions:
+    """See ``TextGenerator``."""
+
+    takes_time = True
+
+    def __init__(
+        self, *, session: aiohttp.ClientSession, api_url: str, api_key: SecretStr, model: str, timeout_s: float
+    ) -> None:
+        self._session = session
+        self._url = api_url if api_url.endswith(PATH) else api_url + PATH
+        self._api_key = api_key
+        self._model = model
+        self._timeout_s = timeout_s
+        self._places = asyncio.Semaphore(CALLS_MAX)
+
+    async def generate(self, conversation: Conversation) -> Written | NotWritten:
+        body = msgspec.json.encode({"model": self._model, "messages": messages_of(conversation)})
+        try:
+            async with asyncio.timeout(self._timeout_s), self._places:
+                return await self._ask(body)
+        except TimeoutError:
+            return NotWritten(f"no answer within {self._timeout_s:g} s")
+        except (aiohttp.ClientError, OSError) as error:
+            return NotWritten(type(error).__name__)
+
+    async def _ask(self, body: bytes) -> Written | NotWritten:
+        headers = {"Content-Type": "application/json"}
+        if key := self._api_key.get_secret_value():
+            headers["Authorization"] = f"Bearer {key}"
+        # A redirect would carry the conversation to a place that nobody has named.
+        async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
+            if response.status != 200:
+                return NotWritten(f"HTTP {response.status}")  # its body may quote the key
+            return read(await _bounded(response))
+
+
+def messages_of(conversation: Conversation) -> list[dict[str, str]]:
+    """Return a conversation as the server wants it; in a group each text bears its speaker's name.
+
+    >>> talk = (Turn("hi", speaker="Anna"), Turn("hello", by_bot=True), Turn("how are you?"))
+    >>> said = messages_of(Conversation(bot_id=1, update_id=1, system="Be brief.", templates=("…",), turns=talk))
+    >>> [(each["role"], each["content"]) for each in said]
+    [('system', 'Be brief.'), ('user', 'Anna: hi'), ('assistant', 'hello'), ('user', 'how are you?')]
+    """
+    system = [{"role": "system", "content": conversation.system}] if conversation.system else []
+    return system + [_message(turn) for turn in conversation.turns]
+
+
+def read(body: bytes) -> Written | NotWritten:
+    """Return the text of the first choice.
+
+    >>> read(b'{"choices": [{"message": {"role": "assistant", "content": " Hello! "}}]}')
+    Written(text='Hello!')
+    >>> read(b'{"choices": []}')
+    NotWritten(reason='the answer has no text')
+    """
+    try:
+        completion = _decode(body)
+    except UNREADABLE:
+        return NotWritten("the answer is no chat completion")
+    text = (completion.choices[0].message.content or "").strip() if completion.choices else ""
+    return Written(text) if text else NotWritten("the answer has no text")
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    body = b""
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > BODY_BYTES_MAX:
+            return b""
+    return body
+
+
+def _message(turn: Turn) -> dict[str, str]:
+    if turn.by_bot:
+        return {"role": "assistant", "content": turn.text}
+    return {"role": "user", "content": f"{turn.speaker}: {turn.text}" if turn.speaker else turn.text}

@@ -1,0 +1,131 @@
+"""What was said lately where a text generator answers; of everything else no text is kept. See decision 0008."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy.sql import ClauseElement
+
+from engine.messages import ChatId
+from storage import chat_ids
+from storage.database import Database
+from storage.many_rows import Binds, ManyRows
+from storage.models import texts
+from storage.upsert import insert_into
+
+TEXTS_OF_CHAT_MAX = 50
+"""Kept of one chat. A guess: more than a generator is given."""
+
+CHARACTERS_MAX = 4_096
+"""Kept of one text; Telegram's longest: https://core.telegram.org/bots/api#message"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoken:
+    """One text: what an update brought, or what the bot answered to it. ``speaker`` is '' where nobody is named."""
+
+    bot_id: int
+    update_id: int
+    by_bot: bool
+    chat_id: ChatId
+    speaker: str
+    text: str
+    said_at_ms: int
+
+
+class Texts:
+    """The repository. A text goes when ``keep_ms`` are over and another one is written, or by ``purge``."""
+
+    def __init__(self, database: Database, *, keep_ms: int) -> None:
+        self._database = database
+        self._keep_ms = keep_ms
+
+    async def note(self, spoken: Spoken) -> None:
+        """Keep a text; the second time that its update comes, the first one stands."""
+        await self._database.write(self._note, [spoken])
+
+    async def lately(self, bot_id: int, chat_id: ChatId, *, since_ms: int, limit: int) -> list[Spoken]:
+        """Return the last texts of a chat, oldest first."""
+        is_meant = texts.c.bot_id == bot_id, texts.c.chat_id == str(chat_id), texts.c.said_at_ms >= since_ms
+        page = select(texts).where(*is_meant).order_by(*(column.desc() for column in _ORDER)).limit(limit)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(page)).all()
+        return [
+            Spoken(
+                bot_id=row.bot_id,
+                update_id=row.update_id,
+                by_bot=row.by_bot,
+                chat_id=chat_ids.named(row.chat_id),
+                speaker=row.speaker,
+                text=row.text,
+                said_at_ms=row.said_at_ms,
+            )
+            for row in reversed(rows)
+        ]
+
+    async def answer_to(self, bot_id: int, update_id: int) -> str | None:
+        """Return what the bot answered to an update that is handled a second time."""
+        is_meant = texts.c.bot_id == bot_id, texts.c.update_id == update_id, texts.c.by_bot
+        async with self._database.reading() as connection:
+            found: str | None = (await connection.execute(select(texts.c.text).where(*is_meant))).scalar()
+            return found
+
+    async def purge(self, before_ms: int) -> int:
+        """Remove what was said before a time, and return how many texts that were."""
+        old = delete(texts).where(texts.c.said_at_ms < before_ms)
+        return await self._database.write_alone(lambda connection: connection.execute(old).rowcount)
+
+    def _note(self, connection: Connection, items: Sequence[Spoken]) -> list[None]:
+        INSERT_TEXTS.run(connection, [_row(each) for each in items])
+        for bot_id, chat_id in sorted({(each.bot_id, str(each.chat_id)) for each in items}):
+            connection.execute(_FORGET, {"of_bot": bot_id, "of_chat": chat_id})
+        oldest_ms = max(each.said_at_ms for each in items) - self._keep_ms
+        connection.execute(delete(texts).where(texts.c.said_at_ms < oldest_ms))
+        return [None] * len(items)
+
+
+_ORDER = texts.c.said_at_ms, texts.c.update_id, texts.c.by_bot
+
+_OF_CHAT = texts.c.bot_id == bindparam("of_bot"), texts.c.chat_id == bindparam("of_chat")
+
+_FIRST_KEPT = (
+    select(texts.c.said_at_ms)
+    .where(*_OF_CHAT)
+    .order_by(texts.c.said_at_ms.desc())
+    .offset(TEXTS_OF_CHAT_MAX - 1)
+    .limit(1)
+    .scalar_subquery()
+)
+
+_FORGET = delete(texts).where(*_OF_CHAT, texts.c.said_at_ms < _FIRST_KEPT)
+"""Nothing, as long as the chat has fewer: then there is no first one to keep."""
+
+_ROW = (
+    texts.c.bot_id,
+    texts.c.update_id,
+    texts.c.by_bot,
+    texts.c.chat_id,
+    texts.c.speaker,
+    texts.c.text,
+    texts.c.said_at_ms,
+)
+
+
+def _row(each: Spoken) -> tuple[object, ...]:
+    chat_id = chat_ids.to_text(each.chat_id)
+    text = each.text[:CHARACTERS_MAX]
+    return each.bot_id, each.update_id, each.by_bot, chat_id, each.speaker, text, each.said_at_ms
+
+
+def _insert_texts(dialect: str, rows: Binds) -> ClauseElement:
+    names = [column.name for column in _ROW]
+    return (
+        insert_into(texts, dialect)
+        .values([dict(zip(names, row, strict=True)) for row in rows])
+        .on_conflict_do_nothing()
+    )
+
+
+INSERT_TEXTS = ManyRows(_ROW, _insert_texts)

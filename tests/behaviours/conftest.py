@@ -1,0 +1,75 @@
+"""A server that speaks chat completions, and books to write into."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from pydantic import SecretStr
+
+from bot.generator.chat_completions import ChatCompletions
+from storage.database import Database
+from tests.fakes import Clock
+
+KEY = "sk-nobody-may-see-this"
+
+
+def completion(text: str | None) -> str:
+    return json.dumps({"id": "x", "choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]})
+
+
+@dataclass
+class Model:
+    """Answers what the test says; None: never."""
+
+    url: str = ""
+    status: int = 200
+    body: str | None = completion("Seven euros.")
+    headers: dict[str, str] = field(default_factory=dict)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    bearers: list[str | None] = field(default_factory=list)
+
+    async def take(self, request: web.BaseRequest) -> web.Response:
+        self.bearers.append(request.headers.get("Authorization"))
+        self.asked.append(await request.json())
+        if self.body is None:
+            await asyncio.Event().wait()
+        return web.Response(status=self.status, text=self.body, headers=self.headers)
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[Model]:
+    model = Model()
+    runner = web.ServerRunner(web.Server(model.take), shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        model.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+        yield model
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def completions(model: Model) -> AsyncIterator[ChatCompletions]:
+    async with aiohttp.ClientSession() as session:
+        yield ChatCompletions(session=session, api_url=model.url, api_key=SecretStr(KEY), model="small", timeout_s=0.5)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    database = await Database.open(f"sqlite:///{tmp_path / 'books.db'}")
+    yield database
+    await database.close()

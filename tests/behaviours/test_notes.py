@@ -1,0 +1,148 @@
+"""The inbox feeds the books."""
+
+from __future__ import annotations
+
+import json
+
+from aiogram import Router
+
+from engine.messages import Status
+from engine.ports.ledger import Fault, Record
+from storage.database import Database
+from storage.history import Direction
+from storage.ledger import SqlLedger
+from storage.models import texts
+from tests.behaviours.talk import GROUP, PRIVATE, talk, update
+from tests.bot.fakes import BOT_ID
+from tests.fakes import START_MS, Clock
+
+
+async def test_a_message_that_is_handled_stands_in_the_history_and_its_chat_is_known(
+    database: Database, clock: Clock
+) -> None:
+    async with talk(database, clock) as talking:
+        await talking.hears(update("hello", chat_id=GROUP, message_id=77))
+
+        lines = await talking.history.of_chat(BOT_ID, GROUP, before_id=None, limit=10)
+        chat = await talking.chats.get(BOT_ID, GROUP)
+
+    assert [(each.direction, each.status, each.telegram_message_id) for each in lines] == [
+        (Direction.IN, "received", 77)
+    ]
+    assert chat is not None
+    assert (chat.title, chat.type, chat.last_message_in_at_ms) == ("Chess club", "supergroup", START_MS + 1_000)
+
+
+async def test_a_person_is_known_by_the_name(database: Database, clock: Clock) -> None:
+    async with talk(database, clock) as talking:
+        await talking.hears(update("hello"))
+
+        chat = await talking.chats.get(BOT_ID, PRIVATE)
+
+    assert chat is not None
+    assert (chat.title, chat.type) == ("Anna A.", "private")
+
+
+async def test_a_post_in_a_channel_is_noted_and_an_edit_or_a_button_is_not(database: Database, clock: Clock) -> None:
+    message = update("news", chat_id=GROUP)["message"]
+    button = {"id": "1", "from": message["from"], "chat_instance": "x", "data": "y", "message": message}
+
+    async with talk(database, clock) as talking:
+        await talking.hears(
+            {"update_id": 1001, "channel_post": message},
+            {"update_id": 1002, "edited_channel_post": message | {"edit_date": 2}},
+            {"update_id": 1003, "callback_query": button},
+        )
+        lines = await talking.history.of_chat(BOT_ID, GROUP, before_id=None, limit=10)
+
+    assert len(lines) == 1
+
+
+async def test_an_update_that_is_handled_again_after_a_crash_is_noted_once_with_its_own_time(
+    database: Database, clock: Clock
+) -> None:
+    received_at_ms = clock()
+
+    async with talk(database, clock) as talking:
+        await talking.updates.receive(BOT_ID, 5, json.dumps(update("hello", update_id=5)).encode(), now_ms=clock())
+        clock.advance(60_000)
+        for _ in range(2):  # the first process ended before it could mark the update as handled
+            await talking.intake.resume()
+            await talking.pool.drain()
+            async with database.reading() as connection:
+                assert (await connection.exec_driver_sql("SELECT count(*) FROM updates")).scalar() == 1
+        lines = await talking.history.of_chat(BOT_ID, PRIVATE, before_id=None, limit=10)
+        chat = await talking.chats.get(BOT_ID, PRIVATE)
+
+    assert [each.submitted_at_ms for each in lines] == [received_at_ms]
+    assert chat is not None
+    assert chat.last_message_in_at_ms == received_at_ms
+
+
+async def test_whoever_blocked_the_bot_can_be_reached_again_once_he_writes(database: Database, clock: Clock) -> None:
+    blocked = Record(
+        message_id="0" * 26,
+        bot_id=BOT_ID,
+        chat_id=PRIVATE,
+        cost=1,
+        status=Status.DEAD,
+        attempt=1,
+        recorded_at_ms=clock(),
+        fault=Fault(code=403, reason="Forbidden: bot was blocked by the user"),
+        unreachable=True,
+    )
+
+    async with talk(database, clock) as talking:
+        await SqlLedger(database).record([blocked])
+        assert not await talking.chats.reachable(BOT_ID, PRIVATE)
+        await talking.hears(update("I am back"))
+
+        assert await talking.chats.reachable(BOT_ID, PRIVATE)
+
+
+async def test_the_answer_stands_after_the_question_in_the_history(database: Database, clock: Clock) -> None:
+    """Ids sort by time, and both are made by one maker of ids."""
+    async with talk(database, clock, settings={"echo": {}}) as talking:
+        await talking.hears(update("hello"))
+        (answer,) = talking.submitted
+        (question,) = await talking.history.of_chat(BOT_ID, PRIVATE, before_id=None, limit=10)
+
+    assert question.id < answer.id
+
+
+async def test_notes_and_the_end_of_an_update_cost_no_transaction_each(database: Database, clock: Clock) -> None:
+    async with talk(database, clock, settings={"replies": {}}) as talking:
+        before = database.transactions
+        await talking.hears(update("hello", chat_id=GROUP))
+
+    assert database.transactions - before == 3  # received; noted in history, chat and texts; handled
+
+
+async def test_telegram_waits_for_the_inbox_only(database: Database, clock: Clock) -> None:
+    async with talk(database, clock) as talking:
+        await talking.intake.receive(BOT_ID, json.dumps(update("hello")).encode())
+        before_the_200 = database.transactions
+        await talking.pool.drain()
+
+    assert before_the_200 == 1
+
+
+async def test_without_the_behaviour_that_answers_no_text_is_kept(database: Database, clock: Clock) -> None:
+    async with talk(database, clock, Router(), settings={"echo": {}}) as talking:
+        await talking.hears(update("my secret"))
+
+    async with database.reading() as connection:
+        assert (await connection.execute(texts.select())).all() == []
+
+
+async def test_an_update_that_no_column_could_hold_is_handled_all_the_same(database: Database, clock: Clock) -> None:
+    odd = {"id": PRIVATE, "type": "private", "first_name": "An\0na"}
+
+    async with talk(database, clock, settings={"echo": {}, "replies": {}}) as talking:
+        await talking.hears(update("one", message_id=1 << 70), update("t\0wo", chat=odd))
+        left = await talking.updates.unhandled(after=None, limit=10)
+        chat = await talking.chats.get(BOT_ID, PRIVATE)
+
+    assert left == []
+    assert chat is not None
+    assert chat.title == "Anna"
