@@ -32,20 +32,20 @@ class Inquiry:
         )
 
     def _before(self) -> list[Entry]:
-        lane, mine = self.entry.lane, self.entry.message.id
-        found = (self.entries.get(each) for each in lane.ids if each < mine)
-        return [each for each in found if each is not None and each.lane is lane and each.is_due and not each.number]
+        lane = self.entry.lane
+        places = {place for place in lane.places if place < self.entry.place}
+        return [entry for place in places if (entry := lane.at(place, self.entries)) is not None]
 
     def _overtaking(self, rounds: int) -> Iterator[int]:
         """Yield how many messages each other lane of its line sends first."""
         lane = self.entry.lane
         first = lane.head(self.entries) or self.entry
-        mine = _turn(lane), min(first.message.id, self.entry.message.id)
+        mine = _turn(lane), min(first.place, self.entry.place)
         for chat in lane.line.bot.chats.values():
             other = chat.lanes.get(lane.line.priority)
             head = None if other is None or other is lane else other.head(self.entries)
             if other is not None and head is not None:
-                yield min(other.size, rounds + ((other.turn, head.message.id) < mine))
+                yield min(other.size, rounds + ((other.turn, head.place) < mine))
 
     def _waits_at(self) -> WaitsAt:
         if not self.entry.is_due:

@@ -98,11 +98,12 @@ class Leases(Schedule):
             self._retry -= 1
             self._open[line.priority] += 1
         self._count_waiting(entry, -1)
+        chat.forget_edit(entry)
         chat.in_flight += 1
         lease = self._give(entry, worker_id, now_ms)
         self._leased[entry.message.id] = entry
-        heappop(lane.ids)
-        self._leave(lane)
+        heappop(lane.places)
+        self._leave(entry)
         for other in chat.lanes.values():
             other.key = None
         line.key = None
@@ -191,6 +192,7 @@ class Leases(Schedule):
         """Put a message back at the head of its lane: its id is older than any behind it."""
         self._count_open(entry, 1)
         self._count_waiting(entry, 1)
+        entry.lane.chat.note_edit(entry)
         self._enter(entry, now_ms)
         if entry.message.expires_at_ms is not None:
             heappush(self._expiries, (entry.message.expires_at_ms, entry.message.id))
@@ -251,6 +253,10 @@ class Leases(Schedule):
         for entry in (*moved, *leased, *old.later.values()):
             move(entry, new)
         new.later.update(old.later)
+        for edits in old.edits.values():
+            for entry in edits:
+                new.note_edit(entry)
+        old.edits.clear()
         new.waiting += old.waiting
         old.waiting = 0
         for entry in moved:
@@ -260,11 +266,11 @@ class Leases(Schedule):
         """Take every due message out of a lane."""
         taken = []
         while (entry := lane.head(self._entries)) is not None:
-            heappop(lane.ids)
+            heappop(lane.places)
             entry.is_due = False
             taken.append(entry)
-        for _ in taken:
-            self._leave(lane)
+        for entry in taken:
+            self._leave(entry)
         lane.key = None
         return taken
 

@@ -13,7 +13,7 @@ from engine.gates import reform, spacing
 from engine.lanes import BotState, Chat, Entry
 from engine.leases import Leases
 from engine.limits import Limits
-from engine.messages import ChatId, Hold, Lease, Outgoing, PastSend, Settlement
+from engine.messages import PRIORITIES, ChatId, Hold, Lease, Outgoing, PastSend, Settlement
 from engine.ports.broker import (
     BATCH_MAX,
     Admission,
@@ -22,6 +22,7 @@ from engine.ports.broker import (
     Queued,
     QueueStats,
     Refused,
+    Replaced,
     Settled,
     Verdict,
 )
@@ -87,6 +88,16 @@ class MemoryBroker(Leases):
         cancelled = [self._cancel(message_id, now_ms) for message_id in message_ids]
         self._bell.ring()
         return cancelled
+
+    async def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> list[Outgoing]:
+        now_ms = self._pass_time()
+        bot = self._bot(bot_id)
+        chat = bot.chats.get(bot.resolve(chat_id))
+        dropped = [] if chat is None else list(chat.edits.get(replaces, ()))
+        for entry in dropped:
+            self._remove(entry, now_ms)
+        self._bell.ring()
+        return [entry.message for entry in dropped]
 
     async def pause(self, bot_id: int, *, paused: bool) -> None:
         now_ms = self._pass_time()
@@ -154,26 +165,65 @@ class MemoryBroker(Leases):
             return Duplicate()
         bot = self._bot(message.bot_id)
         chat = self._chat(bot, bot.resolve(message.chat_id))
+        older = chat.replaced_by(message)
+        if older is not None:
+            return self._admit_instead(message, older, now_ms)
         if capped and (refused := self._refusal(bot, chat)):
             self._forget_later(chat, now_ms)
             return refused
-        if message.chat_id != chat.chat_id:
-            message = replace(message, chat_id=chat.chat_id)
-        entry = Entry(message, chat.lane(message.priority))
+        self._add(message, chat, message.id, now_ms)
+        return Queued()
+
+    def _admit_instead(self, message: Outgoing, older: Entry, now_ms: int) -> Verdict:
+        """Let a message take the place of one that waits, unless that one is the newer of the two."""
+        replaced, lane = older.message, older.lane
+        if replaced.id > message.id:
+            return Replaced(by=replaced.id)
+        place = older.place
+        if PRIORITIES.index(message.priority) < lane.line.place:
+            place = message.id
+        else:
+            message = replace(message, priority=lane.line.priority)
+        if place == older.place and older.is_due and _is_due(message, now_ms):
+            self._swap(older, message, now_ms)
+        else:
+            self._remove(older, now_ms)
+            self._add(message, lane.chat, place, now_ms)
+        return Queued(instead_of=replaced)
+
+    def _swap(self, entry: Entry, message: Outgoing, now_ms: int) -> None:
+        """Put another message into a place: its lane goes on waiting, and keeps its turn."""
+        lane = entry.lane
+        self._count_open(entry, -1)
+        del self._entries[entry.message.id]
+        entry.message = _named(message, lane.chat)
+        entry.attempt, entry.tried = message.attempt, message.attempt > 0
+        self._entries[message.id] = lane.stand_ins[entry.place] = entry
+        self._count_open(entry, 1)
+        self._heed_times(entry, now_ms)
+        self._offer_lane(lane, now_ms)
+        self._reoffer(lane.line.bot, now_ms)  # it may cost more or less
+
+    def _add(self, message: Outgoing, chat: Chat, place: str, now_ms: int) -> None:
+        message = _named(message, chat)
+        entry = Entry(message, chat.lane(message.priority), place)
         self._entries[message.id] = entry
         self._count_open(entry, 1)
         self._count_waiting(entry, 1)
-        if message.expires_at_ms is not None:
-            heappush(self._expiries, (message.expires_at_ms, message.id))
-        if message.ready_at_ms <= now_ms:
-            self._enter(entry, now_ms)
-        elif message.attempt:
-            entry.lane.wait_until_ms = max(entry.lane.wait_until_ms, message.ready_at_ms)
+        chat.note_edit(entry)
+        self._heed_times(entry, now_ms)
+        if _is_due(message, now_ms):
             self._enter(entry, now_ms)
         else:
             chat.later[message.id] = entry
             heappush(self._timers, (message.ready_at_ms, next(self._tick), entry))
-        return Queued()
+
+    def _heed_times(self, entry: Entry, now_ms: int) -> None:
+        message = entry.message
+        if message.expires_at_ms is not None:
+            heappush(self._expiries, (message.expires_at_ms, message.id))
+        if message.attempt and message.ready_at_ms > now_ms:
+            entry.lane.wait_until_ms = max(entry.lane.wait_until_ms, message.ready_at_ms)
 
     def _refusal(self, bot: BotState, chat: Chat) -> Refused | None:
         limits = self._limits
@@ -204,6 +254,16 @@ class MemoryBroker(Leases):
                 for lane in chat.lanes.values():
                     self._offer_lane(lane, now_ms)
             self._reoffer(bot, now_ms)
+
+
+def _is_due(message: Outgoing, now_ms: int) -> bool:
+    """Tell whether it stands in its lane: one that was tried does, and its lane waits with it."""
+    return message.ready_at_ms <= now_ms or message.attempt > 0
+
+
+def _named(message: Outgoing, chat: Chat) -> Outgoing:
+    """Return it under the id by which Telegram knows its chat now."""
+    return message if message.chat_id == chat.chat_id else replace(message, chat_id=chat.chat_id)
 
 
 def _bounded(batch: Sequence[object]) -> None:

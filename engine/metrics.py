@@ -133,6 +133,7 @@ class ObservedBroker:
         self.recover = broker.recover
         self.hold = broker.hold
         self.cancel = broker.cancel
+        self.drop = broker.drop
         self.pause = broker.pause
         self.weigh = broker.weigh
         self.configure = broker.configure

@@ -71,7 +71,9 @@ class Schedule:
         """Put a due message into its lane."""
         lane = entry.lane
         entry.is_due = True
-        heappush(lane.ids, entry.message.id)
+        heappush(lane.places, entry.place)
+        if entry.place != entry.message.id:
+            lane.stand_ins[entry.place] = entry
         lane.size += 1
         if lane.size == 1:
             self._begin_to_wait(lane)
@@ -89,13 +91,15 @@ class Schedule:
             if group.lines == 1:
                 group.turn = self._turns.enter(group.turn)
 
-    def _leave(self, lane: Lane) -> None:
-        """One message less in its lane."""
+    def _leave(self, entry: Entry) -> None:
+        """Take a message out of its lane."""
+        lane = entry.lane
         line, group = lane.line, lane.line.group
+        lane.stand_ins.pop(entry.place, None)
         lane.size -= 1
         if lane.size:
             return
-        lane.ids.clear()
+        lane.places.clear()
         line.turns.leave()
         line.lanes -= 1
         if not line.lanes:
@@ -125,8 +129,9 @@ class Schedule:
         del self._entries[entry.message.id]
         self._count_open(entry, -1)
         self._count_waiting(entry, -1)
+        lane.chat.forget_edit(entry)
         if entry.is_due:
-            self._leave(lane)
+            self._leave(entry)
             self._offer(lane, now_ms)
         else:
             lane.chat.later.pop(entry.message.id, None)

@@ -16,7 +16,20 @@ BATCH_MAX = 50
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """It waits in its lane, or is among the leases of the same admission."""
+    """It waits in its lane, or is among the leases of the same admission.
+
+    Attributes:
+        instead_of: The older message whose place it has taken; the broker has forgotten that one, record it.
+    """
+
+    instead_of: Outgoing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """A newer message that waits here makes it needless: it comes late, from the ledger; record it."""
+
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +49,7 @@ class Refused:
     cap: int
 
 
-Verdict = Queued | Duplicate | Refused
+Verdict = Queued | Replaced | Duplicate | Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +127,11 @@ class Broker(Protocol):
     waiting by it, because its line enters at the virtual time, before which none ranks; only a
     second one is, which comes before the album has left.
 
+    **What is replaced.** Of the messages of a chat with the same ``replaces`` that wait, the newest
+    gives way to a newer one of the same method, which takes its place (or, with a higher priority,
+    a place of its own there); no cap refuses that. What is leased is not replaced, and no
+    longer the newest when it comes back to one that is newer.
+
     A place is taken at the lease and stays taken until it is settled; then it is free again at
     the time at which Telegram counted it + window (+ guard while our count is in doubt). In
     a bucket it drains from that time.
@@ -158,6 +176,9 @@ class Broker(Protocol):
 
     async def cancel(self, message_ids: Sequence[str]) -> list[bool]:
         """Forget waiting messages. False for one that is leased or unknown: too late."""
+
+    async def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> list[Outgoing]:
+        """Forget what waits with this ``replaces``, and return it, oldest first; what it changes is gone."""
 
     async def pause(self, bot_id: int, *, paused: bool) -> None:
         """Lease nothing of a bot, or again. What is in flight goes on; messages are still admitted."""

@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ from engine.messages import (
     Settlement,
     Then,
 )
-from engine.ports import Broker, Duplicate, Queued, Refused, Settled, WaitsAt
+from engine.ports import Broker, Duplicate, Queued, Refused, Replaced, Settled, WaitsAt
 from engine.ports.broker import BATCH_MAX
 from tests.fakes import START_MS, Clock, outgoing
 
@@ -90,6 +91,26 @@ async def send_all(broker: Broker, clock: Clock, *, for_ms: int) -> list[tuple[i
             clock.now_ms = end_ms
             return sent
         clock.now_ms = clock() if leased.leases or leased.wake_at_ms is None else leased.wake_at_ms
+
+
+def edit(
+    message_id: str,
+    *,
+    chat_id: ChatId = 7,
+    method: str = "editMessageText",
+    replaces: str = "edit:1",
+    priority: Priority = NORMAL,
+) -> Outgoing:
+    return outgoing(message_id, chat_id=chat_id, method=method, replaces=replaces, priority=priority)
+
+
+async def one_by_one(broker: Broker) -> list[str]:
+    """Send everything that may go now, and return the ids in the order in which they left."""
+    sent: list[str] = []
+    while leases := await lease(broker, 1):
+        await settle(broker, leases)
+        sent += [each.message.id for each in leases]
+    return sent
 
 
 async def waits_at(broker: Broker, message_id: str) -> WaitsAt:
@@ -1273,3 +1294,111 @@ class BrokerContract:
 
         assert await unlimited.explain("a") is None
         assert await unlimited.explain("b") is None
+
+    # Edits
+
+    async def test_the_newest_edit_takes_the_place_of_the_one_that_waits(self, unlimited: Broker) -> None:
+        await queue(unlimited, [edit("a"), outgoing("b")])
+
+        admission = await unlimited.admit([edit("c")], worker_id="intake", slots=0)
+
+        assert admission.verdicts == (Queued(instead_of=edit("a")),)
+        assert await unlimited.knows(["a", "c"]) == [False, True]
+        assert await one_by_one(unlimited) == ["c", "b"]
+        assert sum((await unlimited.stats()).waiting.values()) == 0
+
+    async def test_of_a_hundred_edits_at_once_one_is_left(self, unlimited: Broker) -> None:
+        edits = [edit(f"e{number:02}") for number in range(BATCH_MAX)]
+
+        admission = await unlimited.admit(edits, worker_id="intake", slots=0)
+
+        replaced = [verdict.instead_of for verdict in admission.verdicts if isinstance(verdict, Queued)]
+        assert replaced == [None, *edits[:-1]]
+        assert await one_by_one(unlimited) == [edits[-1].id]
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"bot_id": 2},
+            {"chat_id": 8},
+            {"replaces": "edit:2"},
+            {"replaces": None},
+            {"method": "editMessageReplyMarkup"},
+        ],
+        ids=lambda other: next(iter(other)),
+    )
+    async def test_an_edit_of_something_else_replaces_nothing(self, unlimited: Broker, other: dict[str, Any]) -> None:
+        await queue(unlimited, [edit("a"), replace(edit("b"), **other)])
+
+        assert await unlimited.knows(["a", "b"]) == [True, True]
+
+    async def test_what_stands_between_two_edits_keeps_both(self, unlimited: Broker) -> None:
+        """Replaced, the first text would bring the second one before the buttons, which it takes away."""
+        await queue(unlimited, [edit("a"), edit("b", method="editMessageReplyMarkup"), edit("c")])
+
+        assert await one_by_one(unlimited) == ["a", "b", "c"]
+
+    async def test_an_edit_that_is_being_sent_is_not_replaced(self, unlimited: Broker) -> None:
+        await queue(unlimited, [edit("a")])
+        leases = await lease(unlimited)
+        await queue(unlimited, [edit("b"), edit("c")])
+        await settle(unlimited, leases, Again(0))
+
+        assert await one_by_one(unlimited) == ["a", "c"]
+
+    async def test_an_edit_that_waits_to_be_tried_again_is_replaced_and_its_lane_goes_on_waiting(
+        self, unlimited: Broker, clock: Clock
+    ) -> None:
+        await queue(unlimited, [edit("a")])
+        await settle(unlimited, await lease(unlimited), Again(500))
+
+        await queue(unlimited, [edit("b")])
+
+        assert (await unlimited.stats()).retry == 0
+        assert await send_all(unlimited, clock, for_ms=1_000) == [(500, "b")]
+
+    async def test_a_replaced_edit_leaves_room_under_the_cap(self, make: MakeBroker) -> None:
+        broker = make(replace(UNLIMITED, chat_cap=1))
+        await queue(broker, [edit("a"), edit("b")])
+
+        admission = await broker.admit([outgoing("c")], worker_id="intake", slots=0)
+
+        assert admission.verdicts == (Refused(1, 7, 1),)
+
+    async def test_an_edit_keeps_the_higher_of_both_priorities(self, unlimited: Broker) -> None:
+        await queue(unlimited, [edit("a", priority=HIGH), edit("b", priority=LOW)])
+        await queue(unlimited, [edit("c", chat_id=8, priority=LOW), edit("d", chat_id=8, priority=HIGH)])
+
+        assert {each.message.id: each.message.priority for each in await lease(unlimited)} == {"b": HIGH, "d": HIGH}
+
+    async def test_an_older_edit_that_comes_late_is_told_that_it_is_replaced(self, unlimited: Broker) -> None:
+        await queue(unlimited, [edit("b")])
+
+        admission = await unlimited.admit([edit("a")], worker_id="intake", slots=0, capped=False)
+
+        assert admission.verdicts == (Replaced(by="b"),)
+        assert await one_by_one(unlimited) == ["b"]
+
+    async def test_the_edits_of_what_was_deleted_are_dropped(self, unlimited: Broker) -> None:
+        markup = edit("b", method="editMessageReplyMarkup")
+        await queue(unlimited, [edit("a"), markup, edit("c", replaces="edit:2"), edit("d", chat_id=8)])
+
+        dropped = await unlimited.drop(1, 7, "edit:1")
+
+        assert dropped == [edit("a"), markup]
+        assert sorted(await one_by_one(unlimited)) == ["c", "d"]
+        assert await unlimited.drop(1, 7, "edit:1") == []
+
+    async def test_an_edit_that_is_being_sent_is_not_dropped(self, unlimited: Broker) -> None:
+        await queue(unlimited, [edit("a")])
+        await lease(unlimited)
+
+        assert await unlimited.drop(1, 7, "edit:1") == []
+
+    async def test_a_migrated_chat_keeps_its_edits(self, unlimited: Broker) -> None:
+        await queue(unlimited, [edit("a", chat_id=-5)])
+        await unlimited.migrate(1, -5, -100)
+
+        await queue(unlimited, [edit("b", chat_id=-5)])
+
+        assert await one_by_one(unlimited) == ["b"]

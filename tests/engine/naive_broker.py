@@ -21,6 +21,7 @@ from engine.ports import (
     Queued,
     QueueStats,
     Refused,
+    Replaced,
     Settled,
     Verdict,
     WaitsAt,
@@ -41,6 +42,7 @@ class Entry:
     message: Outgoing
     attempt: int  # how many are spent
     tried: bool
+    place: str  # in its lane: its id, or that of the first that it replaced
     standing: bool = False
     lease: Lease | None = None
 
@@ -118,6 +120,11 @@ class NaiveBroker:
         self._tick(message_ids)
         return [self._forget(self._entries.get(message_id)) for message_id in message_ids]
 
+    async def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> list[Outgoing]:
+        self._tick()
+        dropped = self._waiting_edits(bot_id, chat_id, replaces)
+        return [entry.message for entry in dropped if self._forget(entry)]
+
     async def pause(self, bot_id: int, *, paused: bool) -> None:
         self._tick()
         self._bot(bot_id).paused = paused
@@ -175,7 +182,7 @@ class NaiveBroker:
     def _pick(self, at_ms: int) -> Entry | None:
         """Return the message whose turn it is at a time, if nothing else happens until then."""
         fronts: dict[Key, Entry] = {}
-        for head in sorted(self._free_heads(at_ms), key=lambda head: (self._turn(head.path[0]), head.message.id)):
+        for head in sorted(self._free_heads(at_ms), key=lambda head: (self._turn(head.path[0]), head.place)):
             fronts.setdefault(head.path[1], head)
         offers: list[Entry] = []
         for bot_id, bot in self._bots.items():
@@ -188,7 +195,7 @@ class NaiveBroker:
 
     def _free_heads(self, at_ms: int) -> Iterator[Entry]:
         """Yield the head of each lane, where lane and chat let it go."""
-        entries = sorted(self._entries.values(), key=lambda entry: entry.message.id)
+        entries = sorted(self._entries.values(), key=lambda entry: entry.place)
         seen = {(priority, *entry.path[0][1:]) for entry in entries if entry.lease for priority in PRIORITIES}
         for entry in entries:
             due = entry.standing or (not entry.lease and entry.message.ready_at_ms <= at_ms)
@@ -237,15 +244,13 @@ class NaiveBroker:
 
     def _explain(self, entry: Entry, now_ms: int) -> Explanation:
         lanes: defaultdict[Key, list[Entry]] = defaultdict(list)
-        for each in sorted(self._entries.values(), key=lambda each: each.message.id):
+        for each in sorted(self._entries.values(), key=lambda each: each.place):
             if each.standing and each.path[1] == entry.path[1]:
                 lanes[each.path[0]].append(each)
         lane = lanes.pop(entry.path[0], [])
-        before = [each for each in lane if each.message.id < entry.message.id]
-        first = self._turn(entry.path[0]), min(each.message.id for each in (entry, *lane))
-        others = [
-            min(len(ids), len(before) + ((self._turn(key), ids[0].message.id) < first)) for key, ids in lanes.items()
-        ]
+        before = [each for each in lane if each.place < entry.place]
+        first = self._turn(entry.path[0]), min(each.place for each in (entry, *lane))
+        others = [min(len(ids), len(before) + ((self._turn(key), ids[0].place) < first)) for key, ids in lanes.items()]
         shut = (gate for gate, until_ms in self._shut(lane[0], now_ms) if until_ms > now_ms) if entry.standing else ()
         waits_at = next(iter(shut), WaitsAt.TURN) if entry.standing else WaitsAt.SCHEDULED
         return Explanation(
@@ -301,6 +306,9 @@ class NaiveBroker:
             return Duplicate()
         self._bot(message.bot_id)
         message = replace(message, chat_id=self._resolve(message.bot_id, message.chat_id))
+        waits = self._waiting_edits(message.bot_id, message.chat_id, message.replaces)
+        if waits and waits[-1].message.method == message.method:
+            return self._instead(message, waits[-1], now_ms)
         waiting = [entry.message for entry in self._entries.values() if not entry.lease]
         of_bot = [other for other in waiting if other.bot_id == message.bot_id]
         of_chat = [other for other in of_bot if other.chat_id == message.chat_id]
@@ -308,12 +316,39 @@ class NaiveBroker:
             return Refused(message.bot_id, message.chat_id, self._limits.chat_cap)
         if capped and 0 < self._limits.bot_cap <= len(of_bot):
             return Refused(message.bot_id, None, self._limits.bot_cap)
-        self._entries[message.id] = entry = Entry(message, message.attempt, tried=message.attempt > 0)
+        self._add(Entry(message, message.attempt, tried=message.attempt > 0, place=message.id), now_ms)
+        return Queued()
+
+    def _add(self, entry: Entry, now_ms: int) -> None:
+        message = entry.message
+        self._entries[message.id] = entry
         if message.attempt and message.ready_at_ms > now_ms:
             self._delay(entry, message.ready_at_ms)
-        if message.attempt or message.ready_at_ms <= now_ms:
+        if not entry.standing and (message.attempt or message.ready_at_ms <= now_ms):
             self._stand(entry)
-        return Queued()
+
+    def _instead(self, message: Outgoing, older: Entry, now_ms: int) -> Verdict:
+        replaced, place = older.message, older.place
+        if replaced.id > message.id:
+            return Replaced(by=replaced.id)
+        if PRIORITIES.index(message.priority) < PRIORITIES.index(replaced.priority):
+            place = message.id
+        else:
+            message = replace(message, priority=replaced.priority)
+        stays = older.standing and place == older.place and (message.attempt or message.ready_at_ms <= now_ms)
+        entry = Entry(message, message.attempt, message.attempt > 0, place, standing=bool(stays))
+        if stays:  # its lane goes on waiting, and keeps its turn
+            del self._entries[replaced.id]
+        else:
+            self._forget(older)
+        self._add(entry, now_ms)
+        return Queued(instead_of=replaced)
+
+    def _waiting_edits(self, bot_id: int, chat_id: ChatId | None, replaces: str | None) -> list[Entry]:
+        """Return what waits with the same ``replaces``, oldest first."""
+        mine = [each for each in self._entries.values() if not each.lease and each.message.replaces == replaces]
+        mine = [each for each in mine if each.path[0][1:] == (bot_id, self._resolve(bot_id, chat_id))]
+        return sorted(mine, key=lambda each: each.message.id) if replaces else []
 
     def _lease(self, worker_id: str, slots: int, now_ms: int) -> Leased:
         late = [entry for entry in self._entries.values() if not entry.lease and entry.expires_at_ms <= now_ms]
@@ -403,7 +438,7 @@ class NaiveBroker:
         if new.gate and old.gate:
             new.gate.absorb(old.gate)
         moved = [entry for entry in self._entries.values() if entry.path[0][1:] == (bot_id, old_id)]
-        moved.sort(key=lambda entry: (PRIORITIES.index(entry.message.priority), entry.message.id))
+        moved.sort(key=lambda entry: (PRIORITIES.index(entry.message.priority), entry.place))
         stood = [entry for entry in moved if entry.standing]
         for entry in stood:
             self._leave(entry)

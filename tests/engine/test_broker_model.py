@@ -35,7 +35,18 @@ from engine.messages import (
     Settlement,
     Then,
 )
-from engine.ports import Admission, Broker, Duplicate, Explanation, Leased, Queued, QueueStats, Refused, Settled
+from engine.ports import (
+    Admission,
+    Broker,
+    Duplicate,
+    Explanation,
+    Leased,
+    Queued,
+    QueueStats,
+    Refused,
+    Replaced,
+    Settled,
+)
 from engine.ports import Clock as Ticks
 from engine.ports.broker import BATCH_MAX
 from tests.engine.naive_broker import NaiveBroker
@@ -87,6 +98,7 @@ class Book:
     message: Outgoing
     attempt: int
     tried: bool
+    place: str = ""
     lease: Lease | None = None
     leased_at_ms: int = 0
 
@@ -141,13 +153,16 @@ class Audit:
                     must("once in", message.id in self.books, message)
                 case Refused():
                     must("caps", capped and self._is_full(message), message)
-                case Queued():
-                    must("once in", message.id not in self.books, message)
-                    must("caps", not (capped and self._is_full(message)), message)
+                case Replaced(by):
+                    must("edits", self._replaceable(message) == by > message.id, message)
                     self.accepted += 1
-                    self.books[message.id] = Book(message, message.attempt, tried=message.attempt > 0)
-                    if message.attempt:
-                        self._wait(message, message.ready_at_ms)
+                    self.ended += 1
+                case Queued(instead_of):
+                    must("once in", message.id not in self.books, message)
+                    must("caps", bool(instead_of) or not (capped and self._is_full(message)), message)
+                    must("edits", self._replaceable(message) == (instead_of.id if instead_of else None), message)
+                    self.accepted += 1
+                    self._keep(message, self.books[instead_of.id] if instead_of else None)
         self.leased(answer.leased, now_ms, slots)
 
     def leased(self, answer: Leased, now_ms: int, slots: int) -> None:
@@ -213,6 +228,37 @@ class Audit:
         self.quiet_until = None
         scope = (hold.bot_id,) if hold.chat_id is None else (hold.bot_id, self._name(hold.bot_id, hold.chat_id))
         self.holds[scope] = max(self.holds[scope], hold.until_ms)
+
+    def _keep(self, message: Outgoing, older: Book | None) -> None:
+        place = message.id
+        if older is not None:
+            must("edits", older.message.id < message.id, message)
+            self._end(older.message.id)
+            if PRIORITIES.index(older.message.priority) <= PRIORITIES.index(message.priority):
+                message, place = replace(message, priority=older.message.priority), older.place
+        self.books[message.id] = Book(message, message.attempt, tried=message.attempt > 0, place=place)
+        if message.attempt:
+            self._wait(message, message.ready_at_ms)
+
+    def _replaceable(self, message: Outgoing) -> str | None:
+        """Return the one to which a message and its like come down: the newest that waits, if of its method."""
+        waiting = [book.message for book in self.books.values() if not book.lease and message.replaces is not None]
+        edits = [each for each in waiting if (self._scope(each), each.replaces) == self._edit_of(message)]
+        newest = max(edits, key=lambda each: each.id, default=None)
+        return newest.id if newest is not None and newest.method == message.method else None
+
+    def _edit_of(self, message: Outgoing) -> tuple[Scope, str | None]:
+        return self._scope(message), message.replaces
+
+    def dropped(self, bot_id: int, chat_id: ChatId, replaces: str, answer: Sequence[Outgoing]) -> None:
+        self.quiet_until = None
+        for message in answer:
+            book = self.books[message.id]
+            must("edits", not book.lease and self._edit_of(book.message) == self._edit_of(message), message)
+            self._end(message.id)
+        left = [book.message for book in self.books.values() if not book.lease]
+        gone = ((bot_id, self._name(bot_id, chat_id)), replaces)
+        must("edits", not any(self._edit_of(each) == gone for each in left), left)
 
     def cancelled(self, message_id: str, *, answer: bool) -> None:
         self.quiet_until = None
@@ -326,7 +372,7 @@ class Audit:
         return not any(
             (self._scope(other.message), other.message.priority) == lane
             for other in self.books.values()
-            if not other.lease and self._is_due(other, now_ms) and other.message.id < book.message.id
+            if not other.lease and self._is_due(other, now_ms) and other.place < book.place
         )
 
     def _is_due(self, book: Book, now_ms: int) -> bool:
@@ -450,6 +496,10 @@ class World:
         for message_id, answer in zip(ids, answers, strict=True):
             self.audit.cancelled(message_id, answer=answer)
 
+    def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> None:
+        answer = self._both(lambda broker: broker.drop(bot_id, chat_id, replaces))
+        self.audit.dropped(bot_id, chat_id, replaces, answer)
+
     def pause(self, bot_id: int, *, paused: bool) -> None:
         self._both(lambda broker: broker.pause(bot_id, paused=paused))
         self.audit.quiet_until = None
@@ -525,6 +575,7 @@ class World:
         self.wakes_early += ours != model
 
 
+EDITS = (("edit:1", "editMessageText"), ("edit:1", "editMessageText"), ("edit:1", "editMessageReplyMarkup"))
 indexes = st.integers(0, 30)
 ages = st.none() | st.integers(0, 100)
 soon = st.integers(0, 60) | st.integers(0, 3_000)
@@ -550,6 +601,7 @@ class Draft:
     ready_in_ms: int
     expires_in_ms: int | None
     attempt: int
+    edit: tuple[str, str] | None = None  # what it changes, and by which method
 
 
 drafts = st.builds(
@@ -562,6 +614,7 @@ drafts = st.builds(
     ready_in_ms=st.just(0) | st.integers(-5, 400),
     expires_in_ms=st.none() | st.integers(0, 800),
     attempt=st.sampled_from((0, 0, 0, 2)),
+    edit=st.sampled_from((None, None, None, *EDITS)),
 )
 
 
@@ -660,6 +713,10 @@ class BrokerMachine(RuleBasedStateMachine):
     def cancel(self, picks: list[int]) -> None:
         self.world.cancel(picks)
 
+    @rule(bot_id=st.sampled_from(BOTS), chat_id=st.sampled_from((-100, 7)))
+    def drop(self, bot_id: int, chat_id: ChatId) -> None:
+        self.world.drop(bot_id, chat_id, EDITS[0][0])
+
     @rule(bot_id=st.sampled_from(BOTS), paused=st.sampled_from((False, False, True)))
     def pause(self, bot_id: int, paused: bool) -> None:  # noqa: FBT001 - hypothesis names it
         self.world.pause(bot_id, paused=paused)
@@ -700,6 +757,8 @@ class BrokerMachine(RuleBasedStateMachine):
             ready_at_ms=now_ms + draft.ready_in_ms if draft.ready_in_ms else 0,
             expires_at_ms=None if draft.expires_in_ms is None else now_ms + draft.expires_in_ms,
             attempt=draft.attempt,
+            replaces=draft.edit[0] if draft.edit else None,
+            method=draft.edit[1] if draft.edit else "sendMessage",
         )
 
 

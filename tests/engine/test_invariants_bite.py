@@ -222,6 +222,7 @@ PATCHES: list[tuple[str, Patch]] = [
     ("window", windows(ForgetsOnMigration)),
     ("busy", windows(KeepsWhatNeverLeft)),
     ("spacing", (schedule, "spacing", lambda *_: None)),
+    ("edits", (Chat, "replaced_by", lambda *_: None)),
     ("order", by(lambda entry: (False, entry.message.id), last=True)),
     ("order", by(lambda entry: (entry.tried, entry.message.id))),
 ]
