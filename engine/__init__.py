@@ -8,5 +8,6 @@ Read in this order:
     ports/                       what the engine needs of the world: broker, transport, ledger, results, clock
     dispatcher, worker           the two doors to ``delivery``, which sends one message
     recoverer, reconciler, start lost leases; ledger and schedule compared; the schedule rebuilt from the ledger
+    expiry, replacements         what ends without being sent: too late, or made needless by a newer one
     memory_broker                the queue of one process, on ``leases``, ``schedule``, ``lanes`` and ``doorbell``
 """

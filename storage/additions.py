@@ -80,6 +80,7 @@ def _row(message: Outgoing) -> tuple[Any, ...]:
         message.submitted_at_ms,
         message.ready_at_ms,
         message.expires_at_ms,
+        message.replaces,
     )
 
 
@@ -96,6 +97,7 @@ _COLUMNS = (
     messages.c.submitted_at_ms,
     messages.c.ready_at_ms,
     messages.c.expires_at_ms,
+    messages.c.replaces,
 )
 
 

@@ -61,6 +61,7 @@ messages = Table(
     Column("settled_at_ms", BigInteger),
     Column("telegram_message_id", BigInteger),
     Column("reason", Text),
+    Column("replaces", Text),
     CheckConstraint("direction IN ('in', 'out')", name="direction_is_known"),
     CheckConstraint(
         "status IN ('queued', 'sending', 'sent', 'dead', 'cancelled', 'expired', 'uncertain', 'received')",

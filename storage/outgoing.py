@@ -38,6 +38,7 @@ def outgoing(row: Row[Any]) -> Outgoing:
         guarantee=Guarantee(row.guarantee),
         dedup_key=row.dedup_key,
         attempt=row.attempt,
+        replaces=row.replaces,
     )
 
 

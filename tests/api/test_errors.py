@@ -139,6 +139,7 @@ async def test_the_description_names_every_route_and_its_errors(world: World) ->
         "/messages",
         "/messages/batch",
         "/messages/{message_id}",
+        "/messages/{message_id}/explain",
         "/metrics",
         "/queue/dlq",
         "/queue/dlq/replay",

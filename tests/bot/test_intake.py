@@ -47,7 +47,12 @@ class House:
 
     def __post_init__(self) -> None:
         self.gateway = Gateway(
-            dispatcher=EngineDispatcher(ledger=self.desk.ledger, broker=self.desk.broker, worker=None),
+            dispatcher=EngineDispatcher(
+                ledger=self.desk.ledger,
+                broker=self.desk.broker,
+                replacements=self.desk.replacements,
+                worker=None,
+            ),
             composer=MethodComposer(clock=self.desk.clock, ids=Ids(process=1)),
             results=self.desk.results,
             tokens=TokenList(),
