@@ -15,6 +15,7 @@ from bisect import insort
 from heapq import heappop, heappush
 from itertools import count
 
+from engine.adaptive import Adapted
 from engine.gates import Gate, Spacing
 from engine.limits import SPACING_PRIORITIES
 from engine.messages import PRIORITIES, ChatId, Outgoing, Priority
@@ -163,6 +164,7 @@ class Chat:
     """What a bot knows of one chat; forgotten when nothing distinguishes it from a new one."""
 
     __slots__ = (
+        "adapted",
         "bot",
         "chat_id",
         "edits",
@@ -179,6 +181,7 @@ class Chat:
         self.bot = bot
         self.chat_id = chat_id
         self.gate = gate
+        self.adapted: Adapted | None = None  # while its limit is lowered
         self.hold_until_ms = 0
         self.in_flight = 0
         self.waiting = 0
@@ -212,6 +215,7 @@ class Chat:
     def is_forgettable(self, now_ms: int) -> bool:
         return (
             not self.waiting
+            and self.adapted is None
             and not self.in_flight
             and self.hold_until_ms <= now_ms
             and (self.gate is None or self.gate.is_idle(now_ms))
@@ -223,6 +227,7 @@ class BotState:
     """One bot's gates, holds, lines and chats."""
 
     __slots__ = (
+        "adapted",
         "aliases",
         "blames",
         "bot_id",
@@ -244,6 +249,7 @@ class BotState:
         self.bot_id = bot_id
         self.gate = gate
         self.spacing = spacing
+        self.adapted: Adapted | None = None  # while its limit is lowered
         self.lines = {priority: Line(self, groups[priority], priority) for priority in PRIORITIES}
         self.waiting_lines: list[Line] = []
         self.turns = Turns()

@@ -209,7 +209,11 @@ class Leases(Schedule):
         bot.doubt_until_ms = now_ms + DOUBT_MS
         bot.blames = [(at_ms, who) for at_ms, who in bot.blames if at_ms >= now_ms - BLAME_MS]
         bot.blames.append((now_ms, chat.chat_id))
-        if len({bot.resolve(who) for _, who in bot.blames}) > 1:
+        is_bot_meant = len({bot.resolve(who) for _, who in bot.blames}) > 1
+        if bot.gate is None or not bot.gate.is_near(now_ms):
+            scope, limit = (bot, self._limits.bot) if is_bot_meant else (chat, self._limits.of_chat(chat.chat_id))
+            self._lower_limit(scope, limit, now_ms)
+        if is_bot_meant:
             holds.append(self._hold(bot, None, until_ms, now_ms))
         return tuple(holds)
 

@@ -150,11 +150,13 @@ class MemoryBroker(Leases):
         return Inquiry(entry, self._entries, self._ceiling, self._ceiling_spacing, now_ms).answer()
 
     async def stats(self) -> QueueStats:
+        self._pass_time()
         return QueueStats(
             waiting=dict(self._open),
             retry=self._retry,
             leased=len(self._leased),
             bots={bot.bot_id: bot.open for bot in self._bots.values() if bot.open},
+            adapted={bot.bot_id: bot.adapted.places for bot in self._bots.values() if bot.adapted is not None},
         )
 
     async def wait(self, until_ms: int | None) -> None:
@@ -247,10 +249,10 @@ class MemoryBroker(Leases):
         for group in self._groups.values():
             group.share = limits.shares[group.priority]
         for bot in self._bots.values():
-            bot.gate = reform(bot.gate, limits.bot)
+            bot.gate, bot.adapted = reform(bot.gate, limits.bot), None
             bot.spacing = spacing(limits.bot, limits.saved_up)
             for chat in bot.chats.values():
-                chat.gate = reform(chat.gate, limits.of_chat(chat.chat_id))
+                chat.gate, chat.adapted = reform(chat.gate, limits.of_chat(chat.chat_id)), None
                 for lane in chat.lanes.values():
                     self._offer_lane(lane, now_ms)
             self._reoffer(bot, now_ms)

@@ -9,16 +9,26 @@ They are one object, layer upon layer, because every message passes all three ma
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
 
-from engine.gates import both_free_at_ms, gate, spacing
+from engine.adaptive import Adapted
+from engine.gates import both_free_at_ms, gate, narrow, spacing
 from engine.lanes import BotState, Chat, Entry, Group, Lane, Line
-from engine.limits import Limits
+from engine.limits import Limit, Limits
 from engine.messages import PRIORITIES, ChatId, Outgoing
 from engine.ports.broker import BATCH_MAX
 from engine.ports.clock import Clock
 from engine.turns import Turns
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """A lowered limit that rises again; stale once its chat or bot has another."""
+
+    scope: Chat | BotState
+    adapted: Adapted
 
 
 class Schedule:
@@ -40,7 +50,7 @@ class Schedule:
         self._retry = 0
         self._ceiling = gate(limits.ceiling)
         self._ceiling_spacing = spacing(limits.ceiling, limits.saved_up)
-        self._timers: list[tuple[int, int, Lane | Line | Entry]] = []
+        self._timers: list[tuple[int, int, Lane | Line | Entry | Recovery]] = []
         self._expiries: list[tuple[int, str]] = []
         self._forgets: list[tuple[int, int, Chat]] = []
         self._tick = count()
@@ -220,6 +230,8 @@ class Schedule:
             match owner:
                 case Entry():
                     self._become_due(owner, now_ms)
+                case Recovery():
+                    self._recover_limit(owner, now_ms)
                 case Lane():
                     owner.wake_at_ms = None
                     self._offer(owner, now_ms)
@@ -235,11 +247,40 @@ class Schedule:
             owner.wake_at_ms = at_ms
             heappush(self._timers, (at_ms, next(self._tick), owner))
 
+    def _lower_limit(self, scope: Chat | BotState, limit: Limit | None, now_ms: int) -> None:
+        """Let a chat or a bot use less of its limit, and more again as time passes."""
+        if scope.gate is None or limit is None:
+            return
+        adapted = scope.adapted or Adapted(limit, least=self._limits.adapt_least)
+        adapted.lower(now_ms)
+        if adapted.is_lower:
+            scope.adapted = adapted
+            self._adapt(Recovery(scope, adapted))
+
+    def _recover_limit(self, recovery: Recovery, now_ms: int) -> None:
+        scope, adapted = recovery.scope, recovery.adapted
+        adapted.rise(now_ms)
+        self._adapt(recovery)
+        if isinstance(scope, Chat):
+            self._reoffer_chat(scope, now_ms)
+        else:
+            self._reoffer(scope, now_ms)
+
+    def _adapt(self, recovery: Recovery) -> None:
+        scope, adapted = recovery.scope, recovery.adapted
+        narrow(scope.gate, scope.spacing if isinstance(scope, BotState) else None, adapted.places)
+        if adapted.is_lower:
+            heappush(self._timers, (adapted.rises_at_ms, next(self._tick), recovery))
+        else:
+            scope.adapted = None
+
     def _become_due(self, entry: Entry, now_ms: int) -> None:
         entry.lane.chat.later.pop(entry.message.id, None)
         self._enter(entry, now_ms)
 
-    def _is_stale(self, owner: Lane | Line | Entry, at_ms: int) -> bool:
+    def _is_stale(self, owner: Lane | Line | Entry | Recovery, at_ms: int) -> bool:
+        if isinstance(owner, Recovery):
+            return owner.scope.adapted is not owner.adapted or owner.adapted.rises_at_ms != at_ms
         if isinstance(owner, Entry):
             return self._entries.get(owner.message.id) is not owner or owner.is_due
         return owner.wake_at_ms != at_ms

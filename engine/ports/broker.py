@@ -88,13 +88,15 @@ class Settled:
 class QueueStats:
     """How many are open: each counts once. ``retry`` = tried, and waiting to be tried again.
 
-    Leased ones and ones with a later ``ready_at_ms`` count under their priority.
+    Leased ones and ones with a later ``ready_at_ms`` count under their priority. ``adapted``: bots
+    whose limit a 429 has lowered, and what it is now.
     """
 
     waiting: Mapping[Priority, int]
     retry: int
     leased: int
     bots: Mapping[int, int] = field(default_factory=dict)
+    adapted: Mapping[int, int] = field(default_factory=dict)
 
 
 class Broker(Protocol):
@@ -135,6 +137,11 @@ class Broker(Protocol):
     A place is taken at the lease and stays taken until it is settled; then it is free again at
     the time at which Telegram counted it + window (+ guard while our count is in doubt). In
     a bucket it drains from that time.
+
+    **What a 429 lowers.** One that neither the chat's own count explains nor the bot's lowers the
+    limit of the chat, or of the bot if a second chat is hit meanwhile: to 70 % of what it was,
+    once a window, not below ``adapt_least`` of it. It rises by one place for each window without
+    another. New limits forget it, and so does a restart.
 
     A verb takes at most ``BATCH_MAX`` messages, leases or ids, and raises ``BrokerUnavailable``
     when the broker cannot be reached, and then has done nothing. Only ``hold`` and ``restore``

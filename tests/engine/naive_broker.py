@@ -9,8 +9,9 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 
 from engine import messages as says
-from engine.gates import Gate, Spacing, gate, reform, spacing
-from engine.limits import SPACING_PRIORITIES, Limits
+from engine.adaptive import Adapted
+from engine.gates import Gate, Spacing, gate, narrow, reform, spacing
+from engine.limits import SPACING_PRIORITIES, Limit, Limits
 from engine.messages import PRIORITIES, ChatId, Hold, Lease, Outgoing, PastSend, Priority
 from engine.ports import (
     Admission,
@@ -67,6 +68,7 @@ class Scope:
     paused: bool = False
     doubt_until_ms: int = 0
     blames: list[tuple[int, ChatId | None]] = field(default_factory=list)
+    adapted: Adapted | None = None
 
 
 class NaiveBroker:
@@ -144,8 +146,9 @@ class NaiveBroker:
         self._limits = limits
         for scope, limit in ((self._ceiling, limits.ceiling), *((bot, limits.bot) for bot in self._bots.values())):
             scope.gate, scope.spacing = reform(scope.gate, limit), spacing(limit, limits.saved_up)
+            scope.adapted = None
         for (_, chat_id), chat in self._chats.items():
-            chat.gate = reform(chat.gate, limits.of_chat(chat_id))
+            chat.gate, chat.adapted = reform(chat.gate, limits.of_chat(chat_id)), None
         return True
 
     async def restore(self, sends: Sequence[PastSend], *, wait_until_ms: Mapping[int, int]) -> None:
@@ -166,11 +169,16 @@ class NaiveBroker:
         return None if entry is None or entry.lease else self._explain(entry, now_ms)
 
     async def stats(self) -> QueueStats:
+        self._tick()
         entries = self._entries.values()
         stands = [None if entry.tried and not entry.lease else entry.message.priority for entry in entries]
         leased = sum(entry.lease is not None for entry in entries)
         bots = Counter(entry.message.bot_id for entry in entries)
-        return QueueStats({each: stands.count(each) for each in PRIORITIES}, stands.count(None), leased, bots)
+        adapted = {
+            bot_id: bot.adapted.places for bot_id, bot in self._bots.items() if bot.adapted and bot.adapted.is_lower
+        }
+        waiting = {each: stands.count(each) for each in PRIORITIES}
+        return QueueStats(waiting, stands.count(None), leased, bots, adapted)
 
     async def wait(self, until_ms: int | None) -> None:
         # It has no bell, it looks again and again.
@@ -296,6 +304,10 @@ class NaiveBroker:
         if len(batch) > BATCH_MAX:
             raise ValueError(f"{len(batch)} are more than {BATCH_MAX}")
         now_ms = self._clock()
+        for scope in (*self._bots.values(), *self._chats.values()):
+            if scope.adapted and scope.adapted.is_lower and scope.adapted.rises_at_ms <= now_ms:
+                scope.adapted.rise(now_ms)
+                narrow(scope.gate, scope.spacing, scope.adapted.places)
         for entry in self._entries.values():
             if not entry.lease and not entry.standing and entry.message.ready_at_ms <= now_ms:
                 self._stand(entry)
@@ -416,9 +428,19 @@ class NaiveBroker:
             return (hold,)
         bot.doubt_until_ms = now_ms + 60_000
         bot.blames = [blame for blame in bot.blames if now_ms - blame[0] <= 2_000] + [(now_ms, message.chat_id)]
-        if len({self._resolve(message.bot_id, chat_id) for _, chat_id in bot.blames}) < 2:
+        bot_is_meant = len({self._resolve(message.bot_id, chat_id) for _, chat_id in bot.blames}) > 1
+        if bot.gate is None or not bot.gate.is_near(now_ms):
+            limit = self._limits.bot if bot_is_meant else self._limits.of_chat(message.chat_id)
+            self._lower(bot if bot_is_meant else self._chat(message.bot_id, message.chat_id), limit, now_ms)
+        if not bot_is_meant:
             return (hold,)
         return hold, self._hold(Hold(message.bot_id, None, until_ms))
+
+    def _lower(self, scope: Scope, limit: Limit | None, now_ms: int) -> None:
+        if limit is not None and scope.gate is not None:
+            scope.adapted = scope.adapted or Adapted(limit, least=self._limits.adapt_least)
+            scope.adapted.lower(now_ms)
+            narrow(scope.gate, scope.spacing, scope.adapted.places)
 
     def _hold(self, hold: Hold) -> Hold:
         held = self._bot(hold.bot_id) if hold.chat_id is None else self._chat(hold.bot_id, hold.chat_id)

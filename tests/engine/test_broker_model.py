@@ -138,6 +138,8 @@ class Audit:
     holds: defaultdict[Scope, int] = field(default_factory=lambda: defaultdict(int))
     waits: defaultdict[Scope, int] = field(default_factory=lambda: defaultdict(int))
     paused: set[int] = field(default_factory=set)
+    lowered: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+    """Until when a bot or one of its chats may use less than its limit, after a 429."""
     names: dict[Scope, ChatId] = field(default_factory=dict)
     quiet_until: tuple[int | None] | None = None  # what the last lease said, while nothing else happened
 
@@ -218,6 +220,7 @@ class Audit:
                 self._wait(message, now_ms + delay_ms)
             case HoldChat(retry_after_ms):
                 book.tried = True
+                self.lowered[message.bot_id] = now_ms + 10 * 400  # ten places a limit at most, 400 ms a window
                 must("hold", self.holds[scope[: 1 + (scope[1] is not None)]] >= now_ms + retry_after_ms, answer)
             case MoveChat(to_chat_id):
                 self.migrated(message.bot_id, message.chat_id, to_chat_id)
@@ -323,6 +326,7 @@ class Audit:
                 self._is_head(book, now_ms)
                 and not self._is_busy(scope)
                 and message.bot_id not in self.paused
+                and self.lowered[message.bot_id] <= now_ms
                 and max(self.holds[scope], self.holds[scope[:1]], self.waits[(*scope, message.priority)]) <= now_ms
                 and self._has_room(message, now_ms, guard_ms=self.limits.guard_ms)
                 and self._is_spaced(message, now_ms)

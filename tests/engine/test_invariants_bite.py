@@ -215,6 +215,11 @@ class BlamesNoBot(MemoryBroker):
         return super()._throttle(chat, until_ms, now_ms, is_near=True)
 
 
+class LowersNothing(MemoryBroker):
+    def _lower_limit(self, scope: Chat | BotState, limit: Limit | None, now_ms: int) -> None:
+        pass
+
+
 PATCHES: list[tuple[str, Patch]] = [
     ("window", windows(ForgetsWhatIsInFlight)),
     ("window", (schedule, "gate", a_millisecond_too_early)),
@@ -249,6 +254,7 @@ CLASSES: list[tuple[str, type[MemoryBroker]]] = [
     ("model", TheLowestBotFirst),
     ("model", NobodySavesUp),
     ("model", BlamesNoBot),
+    ("model", LowersNothing),
 ]
 
 
