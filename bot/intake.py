@@ -98,7 +98,8 @@ class UpdateIntake:
     async def _run_handlers(self, bot: Bot, content: dict[str, Any]) -> None:
         update = Update.model_validate(fill_in(content, self._clock() // 1_000), context={"bot": bot})
         registered = self._fleet.registered(bot.id)
-        source = Origin(bot.id, update.update_id, priority_of(update, bot.id, registered.username))
+        priority = priority_of(update, bot.id, registered.username)
+        source = Origin(bot.id, update.update_id, priority, origin.user_of(update))
         with origin.of(source):
             returned = await self._dispatcher.feed_update(bot, update, registered=registered)
             for method in methods_in(returned):

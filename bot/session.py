@@ -104,7 +104,9 @@ class Gateway:
         source = origin.current()
         if source is None:
             return self._composer.from_method(bot, method, rule)
-        return self._composer.from_method(bot, method, rule, dedup_key=source.next_key(), priority=source.priority)
+        return self._composer.from_method(
+            bot, method, rule, dedup_key=source.next_key(), priority=source.priority, user_id=source.user_id
+        )
 
     async def _submit(self, message: Outgoing) -> Known | None:
         (submission,) = await self._dispatcher.submit([message])

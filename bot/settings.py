@@ -50,6 +50,10 @@ class Settings(BaseSettings):
     telegram_chat_limit_window_s: float = Field(1, gt=0, description="Seconds.")
     telegram_group_limit: int = Field(20, ge=0, description="Messages to one group in its window; 0 = no limit.")
     telegram_group_limit_window_s: float = Field(60, gt=0, description="Seconds.")
+    telegram_user_limit: int = Field(
+        0, ge=0, description="Messages that one user may make one bot say in its window; 0 = no limit."
+    )
+    telegram_user_limit_window_s: float = Field(60, gt=0, description="Seconds.")
     telegram_chat_burst: int = Field(3, ge=1, description="Messages to one private chat at once, after a pause.")
     telegram_window_guard_ms: int = Field(
         25, ge=0, le=10_000, description="Milliseconds a place may stay taken beyond its window; see decision 0001."
@@ -108,6 +112,7 @@ class Settings(BaseSettings):
             bot=_limit(self.telegram_bot_limit, self.telegram_bot_limit_window_s),
             chat=_limit(self.telegram_chat_limit, self.telegram_chat_limit_window_s, self.telegram_chat_burst),
             group=_limit(self.telegram_group_limit, self.telegram_group_limit_window_s),
+            user=_limit(self.telegram_user_limit, self.telegram_user_limit_window_s),
             guard_ms=self.telegram_window_guard_ms,
             adapt_least=self.telegram_adapt_least,
             chat_cap=self.queue_chat_cap,

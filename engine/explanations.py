@@ -60,6 +60,7 @@ class Inquiry:
         yield WaitsAt.CHAT_IN_FLIGHT, chat.in_flight > 0
         yield WaitsAt.CHAT_HELD, chat.hold_until_ms > now_ms
         yield WaitsAt.CHAT_WINDOW, _is_full(chat.gate, cost, now_ms)
+        yield WaitsAt.USER_WINDOW, _is_full(None if head.user is None else head.user.gate, cost, now_ms)
         yield WaitsAt.BOT_PAUSED, bot.is_paused
         yield WaitsAt.BOT_HELD, bot.hold_until_ms > now_ms
         yield WaitsAt.BOT_WINDOW, _is_full(bot.gate, cost, now_ms)
@@ -78,7 +79,12 @@ class Inquiry:
         limits: list[Gate | Spacing | None] = [chat.gate, bot.gate, self.ceiling]
         if lane.line.is_spaced:
             limits += [bot.spacing, self.ceiling_spacing]
-        free = (limit.earliest_ms(self.now_ms, costs) for limit in limits if limit is not None)
+        free = [limit.earliest_ms(self.now_ms, costs) for limit in limits if limit is not None]
+        user = self.entry.user
+        if user is not None:
+            free.append(
+                user.gate.earliest_ms(self.now_ms, [each.message.cost for each in entries if each.user is user])
+            )
         return max(self.now_ms, own_ms, lane.wait_until_ms, chat.hold_until_ms, bot.hold_until_ms, *free)
 
 

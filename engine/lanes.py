@@ -28,11 +28,23 @@ _tick = count()
 class Entry:
     """A message that waits or is leased; leased while ``number`` is not 0."""
 
-    __slots__ = ("attempt", "is_due", "lane", "lease_until_ms", "message", "number", "place", "tried", "worker_id")
+    __slots__ = (
+        "attempt",
+        "is_due",
+        "lane",
+        "lease_until_ms",
+        "message",
+        "number",
+        "place",
+        "tried",
+        "user",
+        "worker_id",
+    )
 
-    def __init__(self, message: Outgoing, lane: Lane, place: str) -> None:
+    def __init__(self, message: Outgoing, lane: Lane, place: str, user: User | None) -> None:
         self.message = message
         self.lane = lane
+        self.user = user  # if users have a limit
         self.place = place  # in its lane: its id, or that of the first message that it replaced
         self.attempt = message.attempt  # spent ones
         self.tried = message.attempt > 0
@@ -223,6 +235,23 @@ class Chat:
         )
 
 
+class User:
+    """What one user makes one bot say; known only while users have a limit."""
+
+    __slots__ = ("bot", "forget_at_ms", "gate", "lanes", "open", "user_id")
+
+    def __init__(self, bot: BotState, user_id: int, gate: Gate) -> None:
+        self.bot = bot
+        self.user_id = user_id
+        self.gate = gate
+        self.lanes: dict[Lane, None] = {}  # whose head was its when they were last looked at
+        self.open = 0
+        self.forget_at_ms: int | None = None
+
+    def is_forgettable(self, now_ms: int) -> bool:
+        return not self.open and self.gate.is_idle(now_ms)
+
+
 class BotState:
     """One bot's gates, holds, lines and chats."""
 
@@ -240,6 +269,7 @@ class BotState:
         "open",
         "spacing",
         "turns",
+        "users",
         "waiting",
         "waiting_lines",
         "weight",
@@ -254,6 +284,7 @@ class BotState:
         self.waiting_lines: list[Line] = []
         self.turns = Turns()
         self.chats: dict[ChatId | None, Chat] = {}
+        self.users: dict[int, User] = {}
         self.aliases: dict[ChatId, ChatId] = {}
         self.weight = 1
         self.is_paused = False

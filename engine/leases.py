@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from heapq import heappop, heappush
 
-from engine.gates import both_free_at_ms
+from engine.gates import Gate, both_free_at_ms
 from engine.lanes import BotState, Chat, Entry, Group, Lane
 from engine.limits import Limits
 from engine.messages import (
@@ -89,7 +89,7 @@ class Leases(Schedule):
         lane, cost = entry.lane, entry.message.cost
         line, chat = lane.line, lane.chat
         bot, group = line.bot, line.group
-        self._take_places(bot, chat, cost, now_ms, is_spaced=line.is_spaced)
+        self._take_places(entry, now_ms)
         group.turn = self._turns.serve(group.turn, cost=cost, weight=group.share)
         line.turn = group.turns.serve(line.turn, cost=cost, weight=bot.weight)
         line.turn_in_bot = bot.turns.serve(line.turn_in_bot, cost=cost, weight=group.share)
@@ -107,17 +107,23 @@ class Leases(Schedule):
         for other in chat.lanes.values():
             other.key = None
         line.key = None
+        self._reoffer_user(entry.user, now_ms)
         self._reoffer(bot, now_ms)
         return lease
 
-    def _take_places(self, bot: BotState, chat: Chat, cost: int, now_ms: int, *, is_spaced: bool) -> None:
-        for each in (self._ceiling, bot.gate, chat.gate):
+    def _take_places(self, entry: Entry, now_ms: int) -> None:
+        cost = entry.message.cost
+        for each in self._gates(entry):
             if each is not None:
                 each.take(now_ms, cost)
-        if is_spaced:
-            for apart in (self._ceiling_spacing, bot.spacing):
+        if entry.lane.line.is_spaced:
+            for apart in (self._ceiling_spacing, entry.lane.chat.bot.spacing):
                 if apart is not None:
                     apart.spend(now_ms, cost)
+
+    def _gates(self, entry: Entry) -> tuple[Gate | None, ...]:
+        chat = entry.lane.chat
+        return self._ceiling, chat.bot.gate, chat.gate, None if entry.user is None else entry.user.gate
 
     def _give(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
         self._number += 1
@@ -152,6 +158,7 @@ class Leases(Schedule):
         entry.number = 0
         chat.in_flight -= 1
         holds = self._end(entry, settlement, now_ms, is_near=is_near)
+        self._reoffer_user(entry.user, now_ms)
         self._reoffer_chat(entry.lane.chat, now_ms)
         self._forget_later(chat, now_ms)
         return Settled(held=True, holds=holds)
@@ -160,7 +167,7 @@ class Leases(Schedule):
         chat = entry.lane.chat
         counted_at_ms = None if counted_age_ms is None else now_ms - counted_age_ms
         guard_ms = self._limits.guard_ms if chat.bot.doubt_until_ms > now_ms else 0
-        for each in (self._ceiling, chat.bot.gate, chat.gate):
+        for each in self._gates(entry):
             if each is not None:
                 each.settle(counted_at_ms, entry.message.cost, guard_ms=guard_ms)
 

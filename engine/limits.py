@@ -45,6 +45,7 @@ class Limits:
         bot: One bot over all its chats.
         chat: One private chat: about 1 a second, short bursts are tolerated.
         group: One group, supergroup or channel: a true sliding window.
+        user: What one user may make one bot say, in all chats. No rule of Telegram's; our own.
         saved_up: Normal and low leave a bot (and the ceiling) spaced by window / count; this many
             may leave at once after a pause, and the rest of the places is left for high. What leaves
             at once is free again at once, with a gap of as many slots behind it in which all places are
@@ -63,6 +64,7 @@ class Limits:
     bot: Limit = Limit(30, 1_000)
     chat: Limit = Limit(1, 1_000, burst=3)
     group: Limit = Limit(20, 60_000)
+    user: Limit = Limit(0, 60_000)
     saved_up: int = 2
     guard_ms: int = 25
     adapt_least: float = 0.3

@@ -199,6 +199,7 @@ class MemoryBroker(Leases):
         self._count_open(entry, -1)
         del self._entries[entry.message.id]
         entry.message = _named(message, lane.chat)
+        entry.user = self._user(lane.chat.bot, message.user_id)
         entry.attempt, entry.tried = message.attempt, message.attempt > 0
         self._entries[message.id] = lane.stand_ins[entry.place] = entry
         self._count_open(entry, 1)
@@ -208,7 +209,7 @@ class MemoryBroker(Leases):
 
     def _add(self, message: Outgoing, chat: Chat, place: str, now_ms: int) -> None:
         message = _named(message, chat)
-        entry = Entry(message, chat.lane(message.priority), place)
+        entry = Entry(message, chat.lane(message.priority), place, self._user(chat.bot, message.user_id))
         self._entries[message.id] = entry
         self._count_open(entry, 1)
         self._count_waiting(entry, 1)
@@ -248,6 +249,7 @@ class MemoryBroker(Leases):
         self._ceiling_spacing = spacing(limits.ceiling, limits.saved_up)
         for group in self._groups.values():
             group.share = limits.shares[group.priority]
+        self._configure_users(limits)
         for bot in self._bots.values():
             bot.gate, bot.adapted = reform(bot.gate, limits.bot), None
             bot.spacing = spacing(limits.bot, limits.saved_up)
@@ -256,6 +258,22 @@ class MemoryBroker(Leases):
                 for lane in chat.lanes.values():
                     self._offer_lane(lane, now_ms)
             self._reoffer(bot, now_ms)
+
+    def _configure_users(self, limits: Limits) -> None:
+        """Know the users if they have a limit from now on, and do not if they have none any more."""
+        for bot in self._bots.values():
+            known, bot.users = bot.users, {}
+            for user_id, user in known.items():
+                limited = reform(user.gate, limits.user)
+                if limited is not None:
+                    bot.users[user_id], user.gate, user.open = user, limited, 0
+        for entry in self._entries.values():
+            entry.user = self._user(entry.lane.chat.bot, entry.message.user_id)
+            if entry.user is not None:
+                entry.user.open += 1
+        for bot in self._bots.values():
+            for user in bot.users.values():
+                self._forget_user_later(user)
 
 
 def _is_due(message: Outgoing, now_ms: int) -> bool:

@@ -61,6 +61,7 @@ class Outgoing:
         attempt: Attempts already spent; not 0 only for a message read back from the ledger.
         replaces: What it changes (``edit:7``), if a newer message with the same chat, method and ``replaces``
             makes it needless. None: nothing does.
+        user_id: Who made the bot say it; None: nobody did.
     """
 
     id: str
@@ -77,6 +78,7 @@ class Outgoing:
     dedup_key: str | None = None
     attempt: int = 0
     replaces: str | None = None
+    user_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from itertools import count
 
 from engine.adaptive import Adapted
 from engine.gates import both_free_at_ms, gate, narrow, spacing
-from engine.lanes import BotState, Chat, Entry, Group, Lane, Line
+from engine.lanes import BotState, Chat, Entry, Group, Lane, Line, User
 from engine.limits import Limit, Limits
 from engine.messages import PRIORITIES, ChatId, Outgoing
 from engine.ports.broker import BATCH_MAX
@@ -52,12 +52,12 @@ class Schedule:
         self._ceiling_spacing = spacing(limits.ceiling, limits.saved_up)
         self._timers: list[tuple[int, int, Lane | Line | Entry | Recovery]] = []
         self._expiries: list[tuple[int, str]] = []
-        self._forgets: list[tuple[int, int, Chat]] = []
+        self._forgets: list[tuple[int, int, Chat | User]] = []
         self._tick = count()
 
     def size(self) -> int:
         """Count the messages and chats that are remembered; for tests of what is forgotten."""
-        return len(self._entries) + sum(len(bot.chats) for bot in self._bots.values())
+        return len(self._entries) + sum(len(bot.chats) + len(bot.users) for bot in self._bots.values())
 
     # Bots and chats
 
@@ -74,6 +74,15 @@ class Schedule:
         if chat is None:
             chat = bot.chats[chat_id] = Chat(bot, chat_id, gate(self._limits.of_chat(chat_id)))
         return chat
+
+    def _user(self, bot: BotState, user_id: int | None) -> User | None:
+        limited = None if user_id is None else gate(self._limits.user)
+        if user_id is None or limited is None:
+            return None
+        user = bot.users.get(user_id)
+        if user is None:
+            user = bot.users[user_id] = User(bot, user_id, limited)
+        return user
 
     # What waits
 
@@ -123,6 +132,9 @@ class Schedule:
 
     def _count_open(self, entry: Entry, by: int) -> None:
         entry.lane.chat.bot.open += by
+        if entry.user is not None:
+            entry.user.open += by
+            self._forget_user_later(entry.user)
         if entry.tried and not entry.number:
             self._retry += by
         else:
@@ -159,6 +171,8 @@ class Schedule:
     def _offer_lane(self, lane: Lane, now_ms: int) -> None:
         """Put a lane among those of its line that may go, or set its timer."""
         head = None if lane.chat.in_flight else lane.head(self._entries)
+        if head is not None and head.user is not None:
+            head.user.lanes[lane] = None
         ready_at_ms = None if head is None else self._lane_ready_at_ms(lane, head, now_ms)
         if head is not None and ready_at_ms == now_ms:
             lane.line.offer(lane, head)
@@ -170,10 +184,12 @@ class Schedule:
     def _lane_ready_at_ms(self, lane: Lane, head: Entry, now_ms: int) -> int | None:
         chat = lane.chat
         ready_at_ms = max(lane.wait_until_ms, chat.hold_until_ms, now_ms)
-        if chat.gate is None:
-            return ready_at_ms
-        free_at_ms = chat.gate.ready_at_ms(now_ms, head.message.cost)
-        return None if free_at_ms is None else max(ready_at_ms, free_at_ms)
+        for each in (chat.gate, None if head.user is None else head.user.gate):
+            free_at_ms = now_ms if each is None else each.ready_at_ms(now_ms, head.message.cost)
+            if free_at_ms is None:
+                return None
+            ready_at_ms = max(ready_at_ms, free_at_ms)
+        return ready_at_ms
 
     def _offer_line(self, line: Line, now_ms: int) -> None:
         """Put a line among those of its priority that may go, or set its timer."""
@@ -216,6 +232,17 @@ class Schedule:
             if lane.size:
                 self._offer_lane(lane, now_ms)
         self._reoffer(chat.bot, now_ms)
+
+    def _reoffer_user(self, user: User | None, now_ms: int) -> None:
+        """Look again at the lanes that wait for a user's places, in whatever chats; then the bot is looked at."""
+        if user is None:
+            return
+        for lane in list(user.lanes):
+            head = lane.head(self._entries)
+            if head is None or head.user is not user:
+                del user.lanes[lane]
+            else:
+                self._offer_lane(lane, now_ms)
 
     # Time
 
@@ -303,7 +330,25 @@ class Schedule:
             chat.forget_at_ms = at_ms
             heappush(self._forgets, (at_ms, next(self._tick), chat))
 
-    def _forget(self, chat: Chat, now_ms: int) -> None:
+    def _forget_user_later(self, user: User) -> None:
+        if user.forget_at_ms is None and not user.open:
+            user.forget_at_ms = self._clock() + self._limits.user.window_ms + 1
+            heappush(self._forgets, (user.forget_at_ms, next(self._tick), user))
+
+    def _forget_user(self, user: User, now_ms: int) -> None:
+        user.forget_at_ms = None
+        if user.is_forgettable(now_ms):
+            user.bot.users.pop(user.user_id, None)
+        else:
+            self._forget_user_later(user)
+
+    def _forget(self, owner: Chat | User, now_ms: int) -> None:
+        if isinstance(owner, User):
+            self._forget_user(owner, now_ms)
+        else:
+            self._forget_chat(owner, now_ms)
+
+    def _forget_chat(self, chat: Chat, now_ms: int) -> None:
         chat.forget_at_ms = None
         if chat.is_forgettable(now_ms):
             if chat.bot.chats.get(chat.chat_id) is chat:

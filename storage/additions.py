@@ -81,6 +81,7 @@ def _row(message: Outgoing) -> tuple[Any, ...]:
         message.ready_at_ms,
         message.expires_at_ms,
         message.replaces,
+        message.user_id,
     )
 
 
@@ -98,6 +99,7 @@ _COLUMNS = (
     messages.c.ready_at_ms,
     messages.c.expires_at_ms,
     messages.c.replaces,
+    messages.c.user_id,
 )
 
 

@@ -62,6 +62,7 @@ messages = Table(
     Column("telegram_message_id", BigInteger),
     Column("reason", Text),
     Column("replaces", Text),
+    Column("user_id", BigInteger),
     CheckConstraint("direction IN ('in', 'out')", name="direction_is_known"),
     CheckConstraint(
         "status IN ('queued', 'sending', 'sent', 'dead', 'cancelled', 'expired', 'uncertain', 'received')",

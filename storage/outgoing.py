@@ -39,6 +39,7 @@ def outgoing(row: Row[Any]) -> Outgoing:
         dedup_key=row.dedup_key,
         attempt=row.attempt,
         replaces=row.replaces,
+        user_id=row.user_id,
     )
 
 

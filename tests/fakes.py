@@ -38,6 +38,7 @@ def outgoing(
     attempt: int = 0,
     replaces: str | None = None,
     method: str = "sendMessage",
+    user_id: int | None = None,
 ) -> Outgoing:
     """Return a message of which only what matters to the test is said."""
     return Outgoing(
@@ -52,4 +53,5 @@ def outgoing(
         expires_at_ms=expires_at_ms,
         attempt=attempt,
         replaces=replaces,
+        user_id=user_id,
     )

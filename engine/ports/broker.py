@@ -107,7 +107,8 @@ class Broker(Protocol):
 
     1.  its ``ready_at_ms`` has come, and its lane waits for no retry;
     2.  no other message of its chat (of this bot) is in flight; the chat is not held;
-        the chat's gate has room for its cost;
+        the chat's gate has room for its cost, and so has the gate of the user who made the
+        bot say it, if users have a limit (it keeps back what is behind it in its lane, too);
     3.  the bot is not paused and not held; the bot's gate has room; for normal and
         low the bot's spacing too; and no line of this bot that ranks before *saves up*;
     4.  the ceiling's gate has room; for normal and low the ceiling's spacing too;
@@ -141,7 +142,7 @@ class Broker(Protocol):
     **What a 429 lowers.** One that neither the chat's own count explains nor the bot's lowers the
     limit of the chat, or of the bot if a second chat is hit meanwhile: to 70 % of what it was,
     once a window, not below ``adapt_least`` of it. It rises by one place for each window without
-    another. New limits forget it, and so does a restart.
+    another. New limits forget it, and so does a restart. (A user's window is empty after one, too.)
 
     A verb takes at most ``BATCH_MAX`` messages, leases or ids, and raises ``BrokerUnavailable``
     when the broker cannot be reached, and then has done nothing. Only ``hold`` and ``restore``

@@ -81,6 +81,7 @@ class NaiveBroker:
         self._ceiling = Scope(gate(limits.ceiling), spacing(limits.ceiling, limits.saved_up))
         self._bots: dict[int, Scope] = {}
         self._chats: dict[tuple[int, ChatId | None], Scope] = {}
+        self._users: dict[tuple[int, int | None], Scope] = {}
         self._aliases: dict[tuple[int, ChatId | None], ChatId | None] = {}
         self._standing: Counter[Key] = Counter()  # messages below each key
         self._pass: defaultdict[Key, int] = defaultdict(int)
@@ -147,6 +148,8 @@ class NaiveBroker:
         for scope, limit in ((self._ceiling, limits.ceiling), *((bot, limits.bot) for bot in self._bots.values())):
             scope.gate, scope.spacing = reform(scope.gate, limit), spacing(limit, limits.saved_up)
             scope.adapted = None
+        for user in self._users.values():
+            user.gate = reform(user.gate, limits.user)
         for (_, chat_id), chat in self._chats.items():
             chat.gate, chat.adapted = reform(chat.gate, limits.of_chat(chat_id)), None
         return True
@@ -211,7 +214,8 @@ class NaiveBroker:
                 seen.add(lane)
                 chat = self._chat(entry.message.bot_id, entry.message.chat_id)
                 waits = max(self._wait_until_ms[lane], chat.hold_until_ms) > at_ms
-                if not waits and self._has_room(chat, entry.message, at_ms):
+                scopes = chat, self._user(entry.message)
+                if not waits and all(self._has_room(scope, entry.message, at_ms) for scope in scopes):
                     yield entry
 
     def _fitting(self, scope: Scope, fronts: Iterable[Entry], level: int, at_ms: int) -> Iterator[Entry]:
@@ -246,7 +250,7 @@ class NaiveBroker:
         message, bot = entry.message, self._bot(entry.message.bot_id)
         chat = self._chat(message.bot_id, message.chat_id)
         yield from (message.ready_at_ms, self._wait_until_ms[entry.path[0]], chat.hold_until_ms, bot.hold_until_ms)
-        for scope in (chat, bot, self._ceiling):
+        for scope in (chat, bot, self._ceiling, self._user(message)):
             yield scope.gate.ready_at_ms(now_ms, message.cost) if scope.gate else None
             yield scope.spacing.free_at_ms(now_ms, message.cost) if scope.spacing else None
 
@@ -266,7 +270,7 @@ class NaiveBroker:
             waits_at=waits_at,
             before_in_lane=len(before),
             before_in_line=len(before) + sum(others),
-            earliest_at_ms=self._earliest(entry, [each.message.cost for each in (*before, entry)], now_ms),
+            earliest_at_ms=self._earliest(entry, [*before, entry], now_ms),
         )
 
     def _shut(self, head: Entry, now_ms: int) -> Iterator[tuple[WaitsAt, int]]:
@@ -285,18 +289,24 @@ class NaiveBroker:
 
         yield from ((WaitsAt.BACKOFF, self._wait_until_ms[lane]), (WaitsAt.CHAT_IN_FLIGHT, flying * NEVER_MS))
         yield from ((WaitsAt.CHAT_HELD, chat.hold_until_ms), (WaitsAt.CHAT_WINDOW, full(chat)))
+        yield WaitsAt.USER_WINDOW, full(self._user(message))
         yield from ((WaitsAt.BOT_PAUSED, bot.paused * NEVER_MS), (WaitsAt.BOT_HELD, bot.hold_until_ms))
         yield from ((WaitsAt.BOT_WINDOW, full(bot)), (WaitsAt.SPACING, apart(bot)))
         yield from ((WaitsAt.CEILING, full(self._ceiling)), (WaitsAt.SPACING, apart(self._ceiling)))
 
-    def _earliest(self, entry: Entry, costs: list[int], now_ms: int) -> int | None:
+    def _earliest(self, entry: Entry, until: list[Entry], now_ms: int) -> int | None:
+        costs = [each.message.cost for each in until]
         message, bot = entry.message, self._bot(entry.message.bot_id)
         chat = self._chat(message.bot_id, message.chat_id)
         spacings = [bot.spacing, self._ceiling.spacing] if message.priority in SPACING_PRIORITIES else []
         limits = [each for each in (chat.gate, bot.gate, self._ceiling.gate, *spacings) if each is not None]
         own_ms = 0 if entry.standing else message.ready_at_ms
         waits_ms = own_ms, self._wait_until_ms[entry.path[0]], chat.hold_until_ms, bot.hold_until_ms
-        return None if bot.paused else max(now_ms, *waits_ms, *(each.earliest_ms(now_ms, costs) for each in limits))
+        free_ms = [each.earliest_ms(now_ms, costs) for each in limits]
+        if message.user_id is not None and (limited := self._user(message).gate):
+            same = [each.message.cost for each in until if each.message.user_id == message.user_id]
+            free_ms.append(limited.earliest_ms(now_ms, same))
+        return None if bot.paused else max(now_ms, *waits_ms, *free_ms)
 
     # In and out
 
@@ -375,7 +385,7 @@ class NaiveBroker:
 
     def _serve(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
         message = entry.message
-        for each in self._gates(message.bot_id, message.chat_id):
+        for each in self._gates(message.bot_id, message.chat_id, self._user(message)):
             each.take(now_ms, message.cost)
         for scope in (self._ceiling, self._bot(message.bot_id)):
             if scope.spacing and message.priority in SPACING_PRIORITIES:
@@ -401,7 +411,7 @@ class NaiveBroker:
         near = chat.gate is not None and chat.gate.is_near(now_ms)
         counted_at_ms = None if settlement.counted_age_ms is None else now_ms - settlement.counted_age_ms
         guard_ms = self._limits.guard_ms if bot.doubt_until_ms > now_ms else 0
-        for each in self._gates(message.bot_id, message.chat_id):
+        for each in self._gates(message.bot_id, message.chat_id, self._user(message)):
             each.settle(counted_at_ms, message.cost, guard_ms=guard_ms)
         entry.lease = None
         holds: tuple[Hold, ...] = ()
@@ -517,8 +527,12 @@ class NaiveBroker:
         key = bot_id, self._resolve(bot_id, chat_id)
         return self._chats.setdefault(key, Scope(gate(self._limits.of_chat(key[1]))))
 
-    def _gates(self, bot_id: int, chat_id: ChatId | None) -> list[Gate]:
-        scopes = self._ceiling, self._bot(bot_id), self._chat(bot_id, chat_id)
+    def _user(self, message: Outgoing) -> Scope:
+        limit = None if message.user_id is None else self._limits.user
+        return self._users.setdefault((message.bot_id, message.user_id), Scope(gate(limit)))
+
+    def _gates(self, bot_id: int, chat_id: ChatId | None, *more: Scope) -> list[Gate]:
+        scopes = self._ceiling, self._bot(bot_id), self._chat(bot_id, chat_id), *more
         return [scope.gate for scope in scopes if scope.gate is not None]
 
     def _resolve(self, bot_id: int, chat_id: ChatId | None) -> ChatId | None:

@@ -61,7 +61,7 @@ GROUPS: tuple[ChatId, ...] = (-100, "@name", OLD_GROUP)
 LIMITS = (
     Limits(
         ceiling=Limit(5, 100), bot=Limit(3, 100), chat=Limit(1, 50, burst=3), group=Limit(4, 400),
-        saved_up=2, guard_ms=7, chat_cap=5, bot_cap=12,
+        user=Limit(3, 200), saved_up=2, guard_ms=7, chat_cap=5, bot_cap=12,
     ),
     Limits(
         ceiling=Limit(0, 1), bot=Limit(6, 300), chat=Limit(2, 70, burst=2), group=Limit(2, 100),
@@ -69,7 +69,7 @@ LIMITS = (
     ),
     Limits(
         ceiling=Limit(4, 300), bot=Limit(8, 100), chat=Limit(0, 1), group=Limit(3, 50),
-        saved_up=1, guard_ms=3, chat_cap=9, bot_cap=0,
+        user=Limit(2, 90), saved_up=1, guard_ms=3, chat_cap=9, bot_cap=0,
     ),
     Limits(
         ceiling=Limit(6, 100, burst=5), bot=Limit(5, 100, burst=4), chat=Limit(3, 100), group=Limit(2, 60),
@@ -137,6 +137,8 @@ class Audit:
     spaced: defaultdict[Scope, Level] = field(default_factory=lambda: defaultdict(Level))
     holds: defaultdict[Scope, int] = field(default_factory=lambda: defaultdict(int))
     waits: defaultdict[Scope, int] = field(default_factory=lambda: defaultdict(int))
+    said: defaultdict[tuple[int, int | None], list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
+    """When each user made a bot say something, and what that cost."""
     paused: set[int] = field(default_factory=set)
     lowered: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
     """Until when a bot or one of its chats may use less than its limit, after a 429."""
@@ -209,6 +211,8 @@ class Audit:
         message, scope = book.message, self._scope(book.message)
         if settlement.counted_age_ms is not None:
             self._count(message, now_ms - settlement.counted_age_ms + 1)
+            who = message.bot_id, message.user_id
+            self.said[who].append((now_ms - settlement.counted_age_ms + 1, message.cost))
         for hold in answer.holds:
             self.held(hold)
         match settlement.then:
@@ -312,6 +316,7 @@ class Audit:
         must("pause", message.bot_id not in self.paused, lease)
         must("hold", self.holds[scope] <= now_ms and self.holds[scope[:1]] <= now_ms, lease)
         must("window", self._has_room(message, now_ms, guard_ms=0), lease)
+        must("user window", self._user_has_room(message, now_ms, guard_ms=0), lease)
         must("spacing", self._is_spaced(message, now_ms), lease)
         for part, limit in self._spacings(message):
             self.spaced[part].pour(limit, message.cost, now_ms)
@@ -329,6 +334,7 @@ class Audit:
                 and self.lowered[message.bot_id] <= now_ms
                 and max(self.holds[scope], self.holds[scope[:1]], self.waits[(*scope, message.priority)]) <= now_ms
                 and self._has_room(message, now_ms, guard_ms=self.limits.guard_ms)
+                and self._user_has_room(message, now_ms, guard_ms=self.limits.guard_ms)
                 and self._is_spaced(message, now_ms)
             )
             must("busy", not free or somebody_may_save_up, message)
@@ -344,6 +350,17 @@ class Audit:
             <= limit.count
             for part, limit in self._limits_of(scope)
         )
+
+    def _user_has_room(self, message: Outgoing, now_ms: int, *, guard_ms: int) -> bool:
+        limit, who = self.limits.user, (message.bot_id, message.user_id)
+        if message.user_id is None or not limit.count:
+            return True
+        flying = [book.message for book in self.books.values() if book.lease]
+        in_flight = sum(other.cost for other in flying if (other.bot_id, other.user_id) == who)
+        counted = [
+            min(cost, limit.count) for at_ms, cost in self.said[who] if at_ms + limit.window_ms > now_ms - guard_ms
+        ]
+        return in_flight + sum(counted) + min(message.cost, limit.count) <= limit.count
 
     def _in_flight(self, part: Scope) -> int:
         flying = [book.message for book in self.books.values() if book.lease]
@@ -606,6 +623,7 @@ class Draft:
     expires_in_ms: int | None
     attempt: int
     edit: tuple[str, str] | None = None  # what it changes, and by which method
+    user_id: int | None = None
 
 
 drafts = st.builds(
@@ -619,6 +637,7 @@ drafts = st.builds(
     expires_in_ms=st.none() | st.integers(0, 800),
     attempt=st.sampled_from((0, 0, 0, 2)),
     edit=st.sampled_from((None, None, None, *EDITS)),
+    user_id=st.sampled_from((None, 501, 502)),
 )
 
 
@@ -763,6 +782,7 @@ class BrokerMachine(RuleBasedStateMachine):
             attempt=draft.attempt,
             replaces=draft.edit[0] if draft.edit else None,
             method=draft.edit[1] if draft.edit else "sendMessage",
+            user_id=draft.user_id,
         )
 
 

@@ -1,4 +1,4 @@
-"""What an edit changes, so that after a restart the newest one still replaces those before it."""
+"""What an edit changes, and who made a bot say something: after a restart both count as before."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ down_revision = "0001"
 
 def upgrade() -> None:
     op.add_column("messages", sa.Column("replaces", sa.Text))
+    op.add_column("messages", sa.Column("user_id", sa.BigInteger))
 
 
 def downgrade() -> None:
+    op.drop_column("messages", "user_id")
     op.drop_column("messages", "replaces")
