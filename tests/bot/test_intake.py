@@ -118,6 +118,14 @@ async def test_an_update_is_stored_before_it_is_handled() -> None:
     assert house.updates.ends == {(BOT_ID, 1): "handled"}
 
 
+async def test_what_a_handler_says_bears_the_user_who_caused_it() -> None:
+    house = House(echo)
+
+    await house.get(update(1))
+
+    assert [message.user_id for message in house.submitted] == [456]
+
+
 async def test_an_update_that_comes_twice_is_handled_once() -> None:
     house = House(echo)
 

@@ -15,7 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from engine import gates, schedule
 from engine.gates import Bucket, Gate, Window
-from engine.lanes import BotState, Chat, Entry, Lane, Line
+from engine.lanes import BotState, Chat, Entry, Lane, Line, User
 from engine.limits import Limit, Limits
 from engine.memory_broker import MemoryBroker
 from engine.messages import ChatId, Hold, HoldChat, Lease, Outgoing, Settlement
@@ -220,6 +220,11 @@ class LowersNothing(MemoryBroker):
         pass
 
 
+class KnowsNoUsers(MemoryBroker):
+    def _user(self, bot: BotState, user_id: int | None) -> User | None:
+        return None
+
+
 PATCHES: list[tuple[str, Patch]] = [
     ("window", windows(ForgetsWhatIsInFlight)),
     ("window", (schedule, "gate", a_millisecond_too_early)),
@@ -233,6 +238,7 @@ PATCHES: list[tuple[str, Patch]] = [
 ]
 CLASSES: list[tuple[str, type[MemoryBroker]]] = [
     ("one in flight", TwoInFlight),
+    ("user window", KnowsNoUsers),
     ("hold", HoldsNothing),
     ("fencing", SettlesForAnybody),
     ("attempts", SpendsAnAttemptOnWaiting),
