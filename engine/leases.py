@@ -277,8 +277,7 @@ class Leases(Schedule):
         """Take every due message out of a lane."""
         taken = []
         while (entry := lane.head(self._entries)) is not None:
-            heappop(lane.places)
-            entry.is_due = False
+            entry.is_due = False  # so it is the head no more
             taken.append(entry)
         for entry in taken:
             self._leave(entry)

@@ -69,7 +69,7 @@ LIMITS = (
     ),
     Limits(
         ceiling=Limit(4, 300), bot=Limit(8, 100), chat=Limit(0, 1), group=Limit(3, 50),
-        user=Limit(2, 90), saved_up=1, guard_ms=3, chat_cap=9, bot_cap=0,
+        user=Limit(1, 300), saved_up=1, guard_ms=3, chat_cap=9, bot_cap=0,
     ),
     Limits(
         ceiling=Limit(6, 100, burst=5), bot=Limit(5, 100, burst=4), chat=Limit(3, 100), group=Limit(2, 60),
@@ -685,7 +685,8 @@ class BrokerMachine(RuleBasedStateMachine):
             if chat_id is not None and name is not None and name != chat_id:
                 self.world.migrate(bot_id, chat_id, name)
             for _ in range(4):
-                draft = Draft(bot_id, name, 0, 1, 0, ready_in_ms=0, expires_in_ms=None, attempt=0)
+                who = 501 if bot_id == BOTS[-1] else None
+                draft = Draft(bot_id, name, 0, 1, 0, ready_in_ms=0, expires_in_ms=None, attempt=0, user_id=who)
                 self.world.admit([self._message(draft)], 2, capped=True)
                 self.world.clock.advance(latency_ms)
                 self.world.settle([(-1, Done(), 0)])
