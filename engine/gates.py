@@ -37,7 +37,7 @@ class Gate(Protocol):
     def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
         """Return when the last of so many may go one after another, if what is in flight counts from now."""
 
-    def narrow(self, places: int) -> None:
+    def narrow(self, places: int, now_ms: int) -> None:
         """Let only so many of its places be taken; all of them again if it is as many as the limit has.
 
         Of a bucket this is the burst; its rate stays.
@@ -106,7 +106,7 @@ class Window:
         first_ms = now_ms if missing <= 0 else max(now_ms, taken[missing - 1] + window_ms)
         return first_ms + rounds * window_ms
 
-    def narrow(self, places: int) -> None:
+    def narrow(self, places: int, now_ms: int) -> None:  # noqa: ARG002 - only a spacing needs the time
         self._count = places
 
     def absorb(self, other: Gate) -> None:
@@ -149,11 +149,13 @@ class Spacing:
             later.spend(now_ms, cost)
         return later.free_at_ms(now_ms, costs[-1])
 
-    def narrow(self, places: int) -> None:
+    def narrow(self, places: int, now_ms: int) -> None:
         """Go on with another count a window; what is spent drains at the new rate."""
         old, self._limit = self._limit, replace(self._limit, count=places)
         self._capacity = min(self._limit.burst or places, places)
-        self._drained_at = -(-self._drained_at * places // old.count)
+        # No sooner than before in time, and no less than before in messages.
+        owed = max(0, self._drained_at - now_ms * old.count)
+        self._drained_at = max(-(-self._drained_at * places // old.count), now_ms * places + owed)
 
     def spend(self, at_ms: int, cost: int) -> None:
         """Pour at a time; of two that come in the wrong order the earlier counts as late as the later."""
@@ -202,7 +204,7 @@ class Bucket(Spacing):
         costs = [min(cost, self._capacity) for cost in costs]
         return super().earliest_ms(now_ms, [self._in_flight, *costs] if self._in_flight else costs)
 
-    def narrow(self, places: int) -> None:
+    def narrow(self, places: int, now_ms: int) -> None:  # noqa: ARG002 - only a spacing needs the time
         self._capacity = places
 
     def absorb(self, other: Gate) -> None:
@@ -243,8 +245,8 @@ def both_free_at_ms(limited: Gate | None, apart: Spacing | None, cost: int, now_
     return max(free_at_ms, apart.free_at_ms(now_ms, cost))
 
 
-def narrow(limited: Gate | None, apart: Spacing | None, places: int) -> None:
+def narrow(limited: Gate | None, apart: Spacing | None, places: int, now_ms: int) -> None:
     """Let only so many places of a limit be taken, and spaced accordingly."""
     for each in (limited, apart):
         if each is not None:
-            each.narrow(places)
+            each.narrow(places, now_ms)

@@ -282,20 +282,20 @@ class Schedule:
         adapted.lower(now_ms)
         if adapted.is_lower:
             scope.adapted = adapted
-            self._adapt(Recovery(scope, adapted))
+            self._adapt(Recovery(scope, adapted), now_ms)
 
     def _recover_limit(self, recovery: Recovery, now_ms: int) -> None:
         scope, adapted = recovery.scope, recovery.adapted
         adapted.rise(now_ms)
-        self._adapt(recovery)
+        self._adapt(recovery, now_ms)
         if isinstance(scope, Chat):
             self._reoffer_chat(scope, now_ms)
         else:
             self._reoffer(scope, now_ms)
 
-    def _adapt(self, recovery: Recovery) -> None:
+    def _adapt(self, recovery: Recovery, now_ms: int) -> None:
         scope, adapted = recovery.scope, recovery.adapted
-        narrow(scope.gate, scope.spacing if isinstance(scope, BotState) else None, adapted.places)
+        narrow(scope.gate, scope.spacing if isinstance(scope, BotState) else None, adapted.places, now_ms)
         if adapted.is_lower:
             heappush(self._timers, (adapted.rises_at_ms, next(self._tick), recovery))
         else:

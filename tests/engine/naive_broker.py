@@ -317,7 +317,7 @@ class NaiveBroker:
         for scope in (*self._bots.values(), *self._chats.values()):
             if scope.adapted and scope.adapted.is_lower and scope.adapted.rises_at_ms <= now_ms:
                 scope.adapted.rise(now_ms)
-                narrow(scope.gate, scope.spacing, scope.adapted.places)
+                narrow(scope.gate, scope.spacing, scope.adapted.places, now_ms)
         for entry in self._entries.values():
             if not entry.lease and not entry.standing and entry.message.ready_at_ms <= now_ms:
                 self._stand(entry)
@@ -450,7 +450,7 @@ class NaiveBroker:
         if limit is not None and scope.gate is not None:
             scope.adapted = scope.adapted or Adapted(limit, least=self._limits.adapt_least)
             scope.adapted.lower(now_ms)
-            narrow(scope.gate, scope.spacing, scope.adapted.places)
+            narrow(scope.gate, scope.spacing, scope.adapted.places, now_ms)
 
     def _hold(self, hold: Hold) -> Hold:
         held = self._bot(hold.bot_id) if hold.chat_id is None else self._chat(hold.bot_id, hold.chat_id)
