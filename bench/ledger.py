@@ -37,6 +37,7 @@ from engine.memory_results import MemoryResults
 from engine.messages import Lease, Outgoing, Status
 from engine.outcomes import Answer, Sent
 from engine.ports import Record, SystemClock
+from engine.replacements import Replacements
 from engine.retry import RetryPolicy
 from engine.worker import Worker
 from storage.database import Database
@@ -127,7 +128,8 @@ async def delays(database: Database) -> list[float]:
     worker = Worker(
         broker=broker, delivery=delivery, expiry=expiry, worker_id="w", slots=100, lease_ms=30_000, clock=clock
     )
-    dispatcher = Dispatcher(ledger=ledger, broker=broker, worker=worker)
+    replacements = Replacements(ledger=ledger, results=results, clock=clock)
+    dispatcher = Dispatcher(ledger=ledger, broker=broker, replacements=replacements, worker=worker)
     loop = asyncio.create_task(worker.run())
     submitted_s: dict[str, float] = {}
     for chat in range(1, DIRECT + 1):

@@ -11,6 +11,7 @@ from aiogram.types import InputFile
 from pydantic import ValidationError
 
 from api.ports import Refusal
+from bot import edits
 from bot.methods import BY_NAME, COUNTED, AnyMethod, Counted
 from engine.ids import Ids
 from engine.messages import ChatId, Guarantee, Outgoing, Priority
@@ -79,6 +80,7 @@ class MethodComposer:
             guarantee=options.pop("guarantee", None) or Guarantee.AT_LEAST_ONCE,
             cost=rule.cost(params),
             submitted_at_ms=now_ms,
+            replaces=None if chat_id is None or options.get("ready_at_ms") else edits.replaces(name, params),
             **options,
         )
 

@@ -112,7 +112,8 @@ class UpdateIntake:
         registered = self._fleet.registered(bot.id)
         if self._notes is not None:
             await self._notes.note(update, registered, received_at_ms=received_at_ms)
-        source = Origin(bot.id, update.update_id, priority_of(update, bot.id, registered.username))
+        priority = priority_of(update, bot.id, registered.username)
+        source = Origin(bot.id, update.update_id, priority, origin.user_of(update))
         with origin.of(source):
             returned = await self._dispatcher.feed_update(bot, update, registered=registered)
             for method in methods_in(returned):

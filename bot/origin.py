@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from aiogram.types import Update
+from aiogram.types.update import UpdateTypeLookupError
+
 from engine.messages import Priority
 
 
@@ -21,11 +24,22 @@ class Origin:
     bot_id: int
     update_id: int
     priority: Priority
+    user_id: int | None = None
     submitted: int = 0
 
     def next_key(self) -> str:
         self.submitted += 1
         return f"update:{self.bot_id}:{self.update_id}:{self.submitted}"
+
+
+def user_of(update: Update) -> int | None:
+    """Return who caused an update; None for a channel's post, and for a kind of update that we do not know."""
+    try:
+        event = update.event
+    except UpdateTypeLookupError:
+        return None
+    user = getattr(event, "from_user", None) or getattr(event, "user", None)
+    return None if user is None else user.id
 
 
 _origin: ContextVar[Origin | None] = ContextVar("origin", default=None)

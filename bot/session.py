@@ -26,9 +26,9 @@ from aiogram.methods import TelegramMethod
 from aiogram.methods.base import TelegramType
 from aiogram.types import Chat, Message, MessageId
 
-from bot import origin
+from bot import edits, origin
 from bot.composer import MethodComposer
-from bot.methods import COUNTED, AnyMethod, Counted
+from bot.methods import COUNTED, AnyMethod, Counted, numbered
 from engine.dispatcher import Dispatcher
 from engine.errors import QueueFull, StillQueued
 from engine.messages import Outgoing, Status
@@ -88,6 +88,13 @@ class Gateway:
             self._results.forget(message.id, future)
         return answer(bot, method, result)
 
+    async def delete(self, bot: Bot, method: AnyMethod) -> None:
+        """Drop the edits that wait for messages which a call has just deleted."""
+        gone = edits.deleted(method.__api_method__, dict(method))
+        if gone is not None:
+            chat_id, message_ids = gone
+            await self._dispatcher.drop(bot.id, numbered(chat_id), [edits.key(each) for each in message_ids])
+
     async def submit(self, bot: Bot, method: AnyMethod, rule: Counted) -> None:
         """Submit a call that a handler returned; nobody waits for it."""
         await self._submit(await self._compose(bot, method, rule))
@@ -97,7 +104,9 @@ class Gateway:
         source = origin.current()
         if source is None:
             return self._composer.from_method(bot, method, rule)
-        return self._composer.from_method(bot, method, rule, dedup_key=source.next_key(), priority=source.priority)
+        return self._composer.from_method(
+            bot, method, rule, dedup_key=source.next_key(), priority=source.priority, user_id=source.user_id
+        )
 
     async def _submit(self, message: Outgoing) -> Known | None:
         (submission,) = await self._dispatcher.submit([message])
@@ -123,7 +132,9 @@ class EngineSession(BaseSession):
     ) -> TelegramType:
         rule = COUNTED.get(method.__api_method__)
         if rule is None:
-            return await self.direct.make_request(bot, method, timeout)
+            answered = await self.direct.make_request(bot, method, timeout)
+            await self._gateway.delete(bot, method)
+            return answered
         return cast("TelegramType", await self._gateway.call(bot, method, rule))
 
     async def close(self) -> None:
@@ -168,6 +179,8 @@ def answer(bot: Bot, method: AnyMethod, result: Result) -> Any:
         case Sent(body=body):
             response = bot.session.check_response(bot, method, 200, body.decode())
             return response.result
+        case None if result.replaced_by is not None:
+            return True  # as Telegram answers an edit whose message it does not show
         case _:
             raise refusal(method, result)
 

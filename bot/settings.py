@@ -62,9 +62,19 @@ class Settings(BaseSettings):
     telegram_chat_limit_window_s: float = Field(1, gt=0, description="Seconds.")
     telegram_group_limit: int = Field(20, ge=0, description="Messages to one group in its window; 0 = no limit.")
     telegram_group_limit_window_s: float = Field(60, gt=0, description="Seconds.")
+    telegram_user_limit: int = Field(
+        0, ge=0, description="Messages that one user may make one bot say in its window; 0 = no limit."
+    )
+    telegram_user_limit_window_s: float = Field(60, gt=0, description="Seconds.")
     telegram_chat_burst: int = Field(3, ge=1, description="Messages to one private chat at once, after a pause.")
     telegram_window_guard_ms: int = Field(
         25, ge=0, le=10_000, description="Milliseconds a place may stay taken beyond its window; see decision 0001."
+    )
+    telegram_adapt_least: float = Field(
+        0.3,
+        gt=0,
+        le=1,
+        description="Share of a limit that a 429 leaves at least, for a while; 1 = all of it.",
     )
     telegram_max_retry_after: float = Field(300, ge=0, description="Seconds; a longer wait raises an alert.")
     queue_chat_cap: int = Field(10_000, ge=0, description="Messages that may wait for one chat; 0 = no cap.")
@@ -120,7 +130,9 @@ class Settings(BaseSettings):
             bot=_limit(self.telegram_bot_limit, self.telegram_bot_limit_window_s),
             chat=_limit(self.telegram_chat_limit, self.telegram_chat_limit_window_s, self.telegram_chat_burst),
             group=_limit(self.telegram_group_limit, self.telegram_group_limit_window_s),
+            user=_limit(self.telegram_user_limit, self.telegram_user_limit_window_s),
             guard_ms=self.telegram_window_guard_ms,
+            adapt_least=self.telegram_adapt_least,
             chat_cap=self.queue_chat_cap,
             bot_cap=self.queue_bot_cap,
         )

@@ -50,6 +50,7 @@ from engine.metrics import Metrics, ObservedBroker, ObservedTransport
 from engine.ports import Broker, Clock, Ledger, SystemClock, Transport
 from engine.reconciler import Reconciler
 from engine.recoverer import Recoverer
+from engine.replacements import Replacements
 from engine.start import rebuild
 from engine.worker import Worker
 from storage.bots import Bots
@@ -167,7 +168,8 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
             lease_ms=settings.lease_ms,
             clock=clock,
         )
-        dispatcher = Dispatcher(ledger=ledger, broker=broker, worker=worker)
+        replacements = Replacements(ledger=ledger, results=results, clock=clock)
+        dispatcher = Dispatcher(ledger=ledger, broker=broker, replacements=replacements, worker=worker)
         gateway = Gateway(
             dispatcher=dispatcher,
             composer=composer,
@@ -203,7 +205,7 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
             await ledger.open_ids(after_id="", before_id="", limit=1)  # raises if the ledger cannot be read
             return loops.alive
 
-        await rebuild(ledger, broker, limits, clock)
+        await rebuild(ledger, broker, replacements, limits, clock)
         await fleet.load()
         yield Program(
             settings=settings,
@@ -255,7 +257,9 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
                 interval_ms=settings.lease_ms // 2,
                 clock=clock,
             ),
-            reconciler=Reconciler(ledger=ledger, broker=broker, interval_ms=RECONCILE_MS, clock=clock),
+            reconciler=Reconciler(
+                ledger=ledger, broker=broker, replacements=replacements, interval_ms=RECONCILE_MS, clock=clock
+            ),
             pool=pool,
             http=http,
             loops=loops,

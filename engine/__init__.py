@@ -4,9 +4,11 @@ Read in this order:
 
     messages, outcomes, errors   the values that travel
     limits, gates, turns         the rules: how many in how long, whose turn it is
+    adaptive                     a limit that a 429 lowers for a while
     retry                        how long a failed message waits
     ports/                       what the engine needs of the world: broker, transport, ledger, results, clock
     dispatcher, worker           the two doors to ``delivery``, which sends one message
     recoverer, reconciler, start lost leases; ledger and schedule compared; the schedule rebuilt from the ledger
+    expiry, replacements         what ends without being sent: too late, or made needless by a newer one
     memory_broker                the queue of one process, on ``leases``, ``schedule``, ``lanes`` and ``doorbell``
 """

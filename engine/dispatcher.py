@@ -9,9 +9,10 @@ import structlog
 
 from engine.batches import batches
 from engine.errors import BrokerUnavailable, LedgerError, QueueFull
-from engine.messages import Outgoing
+from engine.messages import ChatId, Outgoing
 from engine.ports import Accepted, Admission, Broker, Known, Leased, Ledger, Refused, Verdict
 from engine.ports.broker import BATCH_MAX
+from engine.replacements import Replacements
 from engine.worker import Worker
 
 log = structlog.get_logger()
@@ -22,9 +23,10 @@ Submission = Accepted | Known | QueueFull
 class Dispatcher:
     """Takes messages in. With a worker in the same process, what may go now goes now."""
 
-    def __init__(self, *, ledger: Ledger, broker: Broker, worker: Worker | None) -> None:
+    def __init__(self, *, ledger: Ledger, broker: Broker, replacements: Replacements, worker: Worker | None) -> None:
         self._ledger = ledger
         self._broker = broker
+        self._replacements = replacements
         self._worker = worker
         self._under_way: set[asyncio.Task[list[Submission]]] = set()
 
@@ -58,6 +60,7 @@ class Dispatcher:
     async def _admit(self, messages: Sequence[Outgoing], places: Sequence[int]) -> list[tuple[int, Refused]]:
         batch = [messages[place] for place in places]
         verdicts = await self._schedule(batch)
+        await self._replacements.record(batch, verdicts)
         refused = [
             (place, verdict) for place, verdict in zip(places, verdicts, strict=False) if isinstance(verdict, Refused)
         ]
@@ -94,4 +97,15 @@ class Dispatcher:
     async def readmit(self, messages: Sequence[Outgoing]) -> None:
         """Schedule messages that the ledger has accepted before (a replay), whatever the caps say."""
         for batch in batches(messages, BATCH_MAX):
-            await self._broker.admit(batch, worker_id="", slots=0, capped=False)
+            admission = await self._broker.admit(batch, worker_id="", slots=0, capped=False)
+            await self._replacements.record(batch, admission.verdicts)
+
+    async def drop(self, bot_id: int, chat_id: ChatId, replaces: Sequence[str]) -> None:
+        """End what waits to change messages that were deleted; without a schedule it is tried, and refused."""
+        for each in replaces:
+            try:
+                dropped = await self._broker.drop(bot_id, chat_id, each)
+            except BrokerUnavailable as error:
+                log.warning("not dropped", bot_id=bot_id, error=str(error))
+                return
+            await self._replacements.record_dropped(dropped)

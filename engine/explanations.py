@@ -32,21 +32,20 @@ class Inquiry:
         )
 
     def _before(self) -> list[Entry]:
-        lane, mine = self.entry.lane, self.entry.message.id
-        # A set: a message that was cancelled and admitted again stands there twice.
-        found = (self.entries.get(each) for each in {each for each in lane.ids if each < mine})
-        return [each for each in found if each is not None and each.lane is lane and each.is_due and not each.number]
+        lane = self.entry.lane
+        places = {place for place in lane.places if place < self.entry.place}
+        return [entry for place in places if (entry := lane.at(place, self.entries)) is not None]
 
     def _overtaking(self, rounds: int) -> Iterator[int]:
         """Yield how many messages each other lane of its line sends first."""
         lane = self.entry.lane
         first = lane.head(self.entries) or self.entry
-        mine = _turn(lane), min(first.message.id, self.entry.message.id)
+        mine = _turn(lane), min(first.place, self.entry.place)
         for chat in lane.line.bot.chats.values():
             other = chat.lanes.get(lane.line.priority)
             head = None if other is None or other is lane else other.head(self.entries)
             if other is not None and head is not None:
-                yield min(other.size, rounds + ((other.turn, head.message.id) < mine))
+                yield min(other.size, rounds + ((other.turn, head.place) < mine))
 
     def _waits_at(self) -> WaitsAt:
         if not self.entry.is_due:
@@ -61,6 +60,7 @@ class Inquiry:
         yield WaitsAt.CHAT_IN_FLIGHT, chat.in_flight > 0
         yield WaitsAt.CHAT_HELD, chat.hold_until_ms > now_ms
         yield WaitsAt.CHAT_WINDOW, _is_full(chat.gate, cost, now_ms)
+        yield WaitsAt.USER_WINDOW, _is_full(None if head.user is None else head.user.gate, cost, now_ms)
         yield WaitsAt.BOT_PAUSED, bot.is_paused
         yield WaitsAt.BOT_HELD, bot.hold_until_ms > now_ms
         yield WaitsAt.BOT_WINDOW, _is_full(bot.gate, cost, now_ms)
@@ -79,7 +79,12 @@ class Inquiry:
         limits: list[Gate | Spacing | None] = [chat.gate, bot.gate, self.ceiling]
         if lane.line.is_spaced:
             limits += [bot.spacing, self.ceiling_spacing]
-        free = (limit.earliest_ms(self.now_ms, costs) for limit in limits if limit is not None)
+        free = [limit.earliest_ms(self.now_ms, costs) for limit in limits if limit is not None]
+        user = self.entry.user
+        if user is not None:
+            free.append(
+                user.gate.earliest_ms(self.now_ms, [each.message.cost for each in entries if each.user is user])
+            )
         return max(self.now_ms, own_ms, lane.wait_until_ms, chat.hold_until_ms, bot.hold_until_ms, *free)
 
 

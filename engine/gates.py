@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import replace
 from typing import Protocol
 
 from engine.limits import Limit
@@ -36,6 +37,12 @@ class Gate(Protocol):
     def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
         """Return when the last of so many may go one after another, if what is in flight counts from now."""
 
+    def narrow(self, places: int, now_ms: int) -> None:
+        """Let only so many of its places be taken; all of them again if it is as many as the limit has.
+
+        Of a bucket this is the burst; its rate stays.
+        """
+
     def absorb(self, other: Gate) -> None:
         """Take over the places of a gate that turned out to be this one under another name.
 
@@ -56,15 +63,16 @@ class Window:
     1041
     """
 
-    __slots__ = ("_counted", "_in_flight", "_limit")
+    __slots__ = ("_count", "_counted", "_in_flight", "_limit")
 
     def __init__(self, limit: Limit) -> None:
         self._limit = limit
+        self._count = limit.count  # or fewer, while it is narrow
         self._in_flight = 0
         self._counted: list[int] = []  # when each settled place began to count, oldest first
 
     def ready_at_ms(self, now_ms: int, cost: int) -> int | None:
-        counted, count, window_ms = self._counted, self._limit.count, self._limit.window_ms
+        counted, count, window_ms = self._counted, self._count, self._limit.window_ms
         if counted and counted[0] + window_ms <= now_ms:
             del counted[: bisect_right(counted, now_ms - window_ms)]
         missing = self._in_flight + len(counted) + min(cost, count) - count
@@ -90,13 +98,16 @@ class Window:
         return 4 * taken > 3 * self._limit.count
 
     def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
-        count, window_ms = self._limit.count, self._limit.window_ms
+        count, window_ms = self._count, self._limit.window_ms
         places = sum(min(cost, count) for cost in costs)
         rounds, rest = divmod(places - 1, count)  # each place comes a window after the one ``count`` before it
         taken = [*self._counted, *[now_ms] * self._in_flight]
         missing = len(taken) + rest + 1 - count
         first_ms = now_ms if missing <= 0 else max(now_ms, taken[missing - 1] + window_ms)
         return first_ms + rounds * window_ms
+
+    def narrow(self, places: int, now_ms: int) -> None:  # noqa: ARG002 - only a spacing needs the time
+        self._count = places
 
     def absorb(self, other: Gate) -> None:
         if isinstance(other, Window | Bucket):
@@ -138,6 +149,14 @@ class Spacing:
             later.spend(now_ms, cost)
         return later.free_at_ms(now_ms, costs[-1])
 
+    def narrow(self, places: int, now_ms: int) -> None:
+        """Go on with another count a window; what is spent drains at the new rate."""
+        old, self._limit = self._limit, replace(self._limit, count=places)
+        self._capacity = min(self._limit.burst or places, places)
+        # No sooner than before in time, and no less than before in messages.
+        owed = max(0, self._drained_at - now_ms * old.count)
+        self._drained_at = max(-(-self._drained_at * places // old.count), now_ms * places + owed)
+
     def spend(self, at_ms: int, cost: int) -> None:
         """Pour at a time; of two that come in the wrong order the earlier counts as late as the later."""
         self._drained_at = max(self._drained_at, at_ms * self._limit.count) + cost * self._limit.window_ms
@@ -178,11 +197,15 @@ class Bucket(Spacing):
 
     def is_near(self, now_ms: int) -> bool:
         settled = max(0, self._drained_at - now_ms * self._limit.count)
-        return 4 * (settled + self._in_flight * self._limit.window_ms) > 3 * self._capacity * self._limit.window_ms
+        capacity = self._limit.burst or self._limit.count
+        return 4 * (settled + self._in_flight * self._limit.window_ms) > 3 * capacity * self._limit.window_ms
 
     def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
         costs = [min(cost, self._capacity) for cost in costs]
         return super().earliest_ms(now_ms, [self._in_flight, *costs] if self._in_flight else costs)
+
+    def narrow(self, places: int, now_ms: int) -> None:  # noqa: ARG002 - only a spacing needs the time
+        self._capacity = places
 
     def absorb(self, other: Gate) -> None:
         if isinstance(other, Window | Bucket):
@@ -220,3 +243,10 @@ def both_free_at_ms(limited: Gate | None, apart: Spacing | None, cost: int, now_
     if free_at_ms is None or apart is None:
         return free_at_ms
     return max(free_at_ms, apart.free_at_ms(now_ms, cost))
+
+
+def narrow(limited: Gate | None, apart: Spacing | None, places: int, now_ms: int) -> None:
+    """Let only so many places of a limit be taken, and spaced accordingly."""
+    for each in (limited, apart):
+        if each is not None:
+            each.narrow(places, now_ms)

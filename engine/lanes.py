@@ -11,9 +11,11 @@ its owner still bears that very key. So nothing is ever searched for in a heap.
 
 from __future__ import annotations
 
+from bisect import insort
 from heapq import heappop, heappush
 from itertools import count
 
+from engine.adaptive import Adapted
 from engine.gates import Gate, Spacing
 from engine.limits import SPACING_PRIORITIES
 from engine.messages import PRIORITIES, ChatId, Outgoing, Priority
@@ -26,11 +28,24 @@ _tick = count()
 class Entry:
     """A message that waits or is leased; leased while ``number`` is not 0."""
 
-    __slots__ = ("attempt", "is_due", "lane", "lease_until_ms", "message", "number", "tried", "worker_id")
+    __slots__ = (
+        "attempt",
+        "is_due",
+        "lane",
+        "lease_until_ms",
+        "message",
+        "number",
+        "place",
+        "tried",
+        "user",
+        "worker_id",
+    )
 
-    def __init__(self, message: Outgoing, lane: Lane) -> None:
+    def __init__(self, message: Outgoing, lane: Lane, place: str, user: User | None) -> None:
         self.message = message
         self.lane = lane
+        self.user = user  # if users have a limit
+        self.place = place  # in its lane: its id, or that of the first message that it replaced
         self.attempt = message.attempt  # spent ones
         self.tried = message.attempt > 0
         self.is_due = False
@@ -42,12 +57,13 @@ class Entry:
 class Lane:
     """One chat's waiting messages of one priority."""
 
-    __slots__ = ("chat", "ids", "key", "line", "offered", "size", "turn", "wait_until_ms", "wake_at_ms")
+    __slots__ = ("chat", "key", "line", "offered", "places", "size", "stand_ins", "turn", "wait_until_ms", "wake_at_ms")
 
     def __init__(self, chat: Chat, line: Line) -> None:
         self.chat = chat
         self.line = line
-        self.ids: list[str] = []  # a heap; may name messages that are gone
+        self.places: list[str] = []  # a heap; may name messages that are gone
+        self.stand_ins: dict[str, Entry] = {}  # by place, those whose id is another
         self.size = 0  # of those that are not
         self.turn = 0
         self.wait_until_ms = 0  # a retry's backoff
@@ -56,12 +72,19 @@ class Lane:
         self.wake_at_ms: int | None = None
 
     def head(self, entries: dict[str, Entry]) -> Entry | None:
-        ids = self.ids
-        while ids:
-            entry = entries.get(ids[0])
-            if entry is not None and entry.lane is self and entry.is_due and not entry.number:
+        places = self.places
+        while places:
+            entry = self.at(places[0], entries)
+            if entry is not None:
                 return entry
-            heappop(ids)
+            heappop(places)
+        return None
+
+    def at(self, place: str, entries: dict[str, Entry]) -> Entry | None:
+        """Return the message that waits in a place; None if none does."""
+        entry = self.stand_ins.get(place) or entries.get(place)
+        if entry is not None and entry.lane is self and entry.is_due and not entry.number:
+            return entry
         return None
 
     def is_forgettable(self, now_ms: int) -> bool:
@@ -102,8 +125,8 @@ class Line:
 
     def offer(self, lane: Lane, head: Entry) -> None:
         lane.offered = head
-        if lane.key is None or lane.key[:2] != (lane.turn, head.message.id):
-            lane.key = (lane.turn, head.message.id, next(_tick), lane)
+        if lane.key is None or lane.key[:2] != (lane.turn, head.place):
+            lane.key = (lane.turn, head.place, next(_tick), lane)
             heappush(self.ready, lane.key)
 
     def front(self) -> Entry | None:
@@ -152,17 +175,31 @@ class Group:
 class Chat:
     """What a bot knows of one chat; forgotten when nothing distinguishes it from a new one."""
 
-    __slots__ = ("bot", "chat_id", "forget_at_ms", "gate", "hold_until_ms", "in_flight", "lanes", "later", "waiting")
+    __slots__ = (
+        "adapted",
+        "bot",
+        "chat_id",
+        "edits",
+        "forget_at_ms",
+        "gate",
+        "hold_until_ms",
+        "in_flight",
+        "lanes",
+        "later",
+        "waiting",
+    )
 
     def __init__(self, bot: BotState, chat_id: ChatId | None, gate: Gate | None) -> None:
         self.bot = bot
         self.chat_id = chat_id
         self.gate = gate
+        self.adapted: Adapted | None = None  # while its limit is lowered
         self.hold_until_ms = 0
         self.in_flight = 0
         self.waiting = 0
         self.lanes: dict[Priority, Lane] = {}
         self.later: dict[str, Entry] = {}  # messages that are not due yet
+        self.edits: dict[str, list[Entry]] = {}  # what waits by its ``replaces``, oldest first
         self.forget_at_ms: int | None = None
 
     def lane(self, priority: Priority) -> Lane:
@@ -171,9 +208,26 @@ class Chat:
             lane = self.lanes[priority] = Lane(self, self.bot.lines[priority])
         return lane
 
+    def note_edit(self, entry: Entry) -> None:
+        if entry.message.replaces is not None:
+            insort(self.edits.setdefault(entry.message.replaces, []), entry, key=lambda each: each.message.id)
+
+    def forget_edit(self, entry: Entry) -> None:
+        key = entry.message.replaces
+        if key is not None:
+            self.edits[key].remove(entry)
+            if not self.edits[key]:
+                del self.edits[key]
+
+    def replaced_by(self, message: Outgoing) -> Entry | None:
+        """Return the newest that waits with its ``replaces``, if it is of the same method."""
+        edits = None if message.replaces is None else self.edits.get(message.replaces)
+        return edits[-1] if edits and edits[-1].message.method == message.method else None
+
     def is_forgettable(self, now_ms: int) -> bool:
         return (
             not self.waiting
+            and self.adapted is None
             and not self.in_flight
             and self.hold_until_ms <= now_ms
             and (self.gate is None or self.gate.is_idle(now_ms))
@@ -181,10 +235,28 @@ class Chat:
         )
 
 
+class User:
+    """What one user makes one bot say; known only while users have a limit."""
+
+    __slots__ = ("bot", "forget_at_ms", "gate", "lanes", "open", "user_id")
+
+    def __init__(self, bot: BotState, user_id: int, gate: Gate) -> None:
+        self.bot = bot
+        self.user_id = user_id
+        self.gate = gate
+        self.lanes: dict[Lane, None] = {}  # whose head was its when they were last looked at
+        self.open = 0
+        self.forget_at_ms: int | None = None
+
+    def is_forgettable(self, now_ms: int) -> bool:
+        return not self.open and self.gate.is_idle(now_ms)
+
+
 class BotState:
     """One bot's gates, holds, lines and chats."""
 
     __slots__ = (
+        "adapted",
         "aliases",
         "blames",
         "bot_id",
@@ -197,6 +269,7 @@ class BotState:
         "open",
         "spacing",
         "turns",
+        "users",
         "waiting",
         "waiting_lines",
         "weight",
@@ -206,10 +279,12 @@ class BotState:
         self.bot_id = bot_id
         self.gate = gate
         self.spacing = spacing
+        self.adapted: Adapted | None = None  # while its limit is lowered
         self.lines = {priority: Line(self, groups[priority], priority) for priority in PRIORITIES}
         self.waiting_lines: list[Line] = []
         self.turns = Turns()
         self.chats: dict[ChatId | None, Chat] = {}
+        self.users: dict[int, User] = {}
         self.aliases: dict[ChatId, ChatId] = {}
         self.weight = 1
         self.is_paused = False

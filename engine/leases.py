@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from heapq import heappop, heappush
 
-from engine.gates import both_free_at_ms
+from engine.gates import Gate, both_free_at_ms
 from engine.lanes import BotState, Chat, Entry, Group, Lane
 from engine.limits import Limits
 from engine.messages import (
@@ -91,7 +91,7 @@ class Leases(Schedule):
         lane, cost = entry.lane, entry.message.cost
         line, chat = lane.line, lane.chat
         bot, group = line.bot, line.group
-        self._take_places(bot, chat, cost, now_ms, is_spaced=line.is_spaced)
+        self._take_places(entry, now_ms)
         group.turn = self._turns.serve(group.turn, cost=cost, weight=group.share)
         line.turn = group.turns.serve(line.turn, cost=cost, weight=bot.weight)
         line.turn_in_bot = bot.turns.serve(line.turn_in_bot, cost=cost, weight=group.share)
@@ -100,25 +100,32 @@ class Leases(Schedule):
             self._retry -= 1
             self._open[line.priority] += 1
         self._count_waiting(entry, -1)
+        chat.forget_edit(entry)
         chat.in_flight += 1
         lease = self._give(entry, worker_id, now_ms)
         self._leased[entry.message.id] = entry
-        heappop(lane.ids)
-        self._leave(lane)
+        heappop(lane.places)
+        self._leave(entry)
         for other in chat.lanes.values():
             other.key = None
         line.key = None
+        self._reoffer_user(entry.user, now_ms)
         self._reoffer(bot, now_ms)
         return lease
 
-    def _take_places(self, bot: BotState, chat: Chat, cost: int, now_ms: int, *, is_spaced: bool) -> None:
-        for each in (self._ceiling, bot.gate, chat.gate):
+    def _take_places(self, entry: Entry, now_ms: int) -> None:
+        cost = entry.message.cost
+        for each in self._gates(entry):
             if each is not None:
                 each.take(now_ms, cost)
-        if is_spaced:
-            for apart in (self._ceiling_spacing, bot.spacing):
+        if entry.lane.line.is_spaced:
+            for apart in (self._ceiling_spacing, entry.lane.chat.bot.spacing):
                 if apart is not None:
                     apart.spend(now_ms, cost)
+
+    def _gates(self, entry: Entry) -> tuple[Gate | None, ...]:
+        chat = entry.lane.chat
+        return self._ceiling, chat.bot.gate, chat.gate, None if entry.user is None else entry.user.gate
 
     def _give(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
         self._number += 1
@@ -153,6 +160,7 @@ class Leases(Schedule):
         entry.number = 0
         chat.in_flight -= 1
         holds = self._end(entry, settlement, now_ms, is_near=is_near)
+        self._reoffer_user(entry.user, now_ms)
         self._reoffer_chat(entry.lane.chat, now_ms)
         self._forget_later(chat, now_ms)
         return Settled(held=True, holds=holds)
@@ -161,7 +169,7 @@ class Leases(Schedule):
         chat = entry.lane.chat
         counted_at_ms = None if counted_age_ms is None else now_ms - counted_age_ms
         guard_ms = self._limits.guard_ms if chat.bot.doubt_until_ms > now_ms else 0
-        for each in (self._ceiling, chat.bot.gate, chat.gate):
+        for each in self._gates(entry):
             if each is not None:
                 each.settle(counted_at_ms, entry.message.cost, guard_ms=guard_ms)
 
@@ -193,6 +201,7 @@ class Leases(Schedule):
         """Put a message back at the head of its lane: its id is older than any behind it."""
         self._count_open(entry, 1)
         self._count_waiting(entry, 1)
+        entry.lane.chat.note_edit(entry)
         self._enter(entry, now_ms)
         if entry.message.expires_at_ms is not None:
             heappush(self._expiries, (entry.message.expires_at_ms, entry.message.id))
@@ -209,7 +218,11 @@ class Leases(Schedule):
         bot.doubt_until_ms = now_ms + DOUBT_MS
         bot.blames = [(at_ms, who) for at_ms, who in bot.blames if at_ms >= now_ms - BLAME_MS]
         bot.blames.append((now_ms, chat.chat_id))
-        if len({bot.resolve(who) for _, who in bot.blames}) > 1:
+        is_bot_meant = len({bot.resolve(who) for _, who in bot.blames}) > 1
+        if bot.gate is None or not bot.gate.is_near(now_ms):
+            scope, limit = (bot, self._limits.bot) if is_bot_meant else (chat, self._limits.of_chat(chat.chat_id))
+            self._lower_limit(scope, limit, now_ms)
+        if is_bot_meant:
             holds.append(self._hold(bot, None, until_ms, now_ms))
         return tuple(holds)
 
@@ -253,6 +266,10 @@ class Leases(Schedule):
         for entry in (*moved, *leased, *old.later.values()):
             move(entry, new)
         new.later.update(old.later)
+        for edits in old.edits.values():
+            for entry in edits:
+                new.note_edit(entry)
+        old.edits.clear()
         new.waiting += old.waiting
         old.waiting = 0
         for entry in moved:
@@ -262,11 +279,10 @@ class Leases(Schedule):
         """Take every due message out of a lane."""
         taken = []
         while (entry := lane.head(self._entries)) is not None:
-            heappop(lane.ids)
-            entry.is_due = False
+            entry.is_due = False  # so it is the head no more
             taken.append(entry)
-        for _ in taken:
-            self._leave(lane)
+        for entry in taken:
+            self._leave(entry)
         lane.key = None
         return taken
 

@@ -45,12 +45,15 @@ class Limits:
         bot: One bot over all its chats.
         chat: One private chat: about 1 a second, short bursts are tolerated.
         group: One group, supergroup or channel: a true sliding window.
+        user: What one user may make one bot say, in all chats. No rule of Telegram's; our own.
         saved_up: Normal and low leave a bot (and the ceiling) spaced by window / count; this many
             may leave at once after a pause, and the rest of the places is left for high. What leaves
             at once is free again at once, with a gap of as many slots behind it in which all places are
             taken: with 5, an urgent message could wait for 160 ms, with 2 for one slot.
         guard_ms: How much longer a place stays taken while our own count is in doubt: after a
             restart, and for a minute after a 429 that it does not explain.
+        adapt_least: A 429 that our count does not explain lowers the limit of its chat or bot, at most to this
+            share of it; it recovers by one place in each window without another. 1 is never.
         shares: How priorities share, by stride scheduling.
         chat_cap: How many may wait for one chat of one bot; 0 is no cap.
         bot_cap: The same for one bot.
@@ -61,8 +64,10 @@ class Limits:
     bot: Limit = Limit(30, 1_000)
     chat: Limit = Limit(1, 1_000, burst=3)
     group: Limit = Limit(20, 60_000)
+    user: Limit = Limit(0, 60_000)
     saved_up: int = 2
     guard_ms: int = 25
+    adapt_least: float = 0.3
     shares: Mapping[Priority, int] = field(
         default_factory=lambda: {Priority.HIGH: 16, Priority.NORMAL: 4, Priority.LOW: 1}
     )
@@ -73,6 +78,8 @@ class Limits:
         for priority in Priority:
             if self.shares.get(priority, 0) < 1:
                 raise SettingsError(f"the share of {priority} is {self.shares.get(priority)}; at least 1")
+        if not 0 < self.adapt_least <= 1:
+            raise SettingsError(f"adapt_least is {self.adapt_least}; it is a share, above 0 and at most 1")
         if self.saved_up < 1:
             raise SettingsError(f"saved_up is {self.saved_up}; at least 1, or nothing would ever leave")
 

@@ -13,7 +13,7 @@ from engine.gates import reform, spacing
 from engine.lanes import BotState, Chat, Entry
 from engine.leases import Leases
 from engine.limits import Limits
-from engine.messages import ChatId, Hold, Lease, Outgoing, PastSend, Settlement
+from engine.messages import PRIORITIES, ChatId, Hold, Lease, Outgoing, PastSend, Settlement
 from engine.ports.broker import (
     BATCH_MAX,
     Admission,
@@ -22,6 +22,7 @@ from engine.ports.broker import (
     Queued,
     QueueStats,
     Refused,
+    Replaced,
     Settled,
     Verdict,
 )
@@ -88,6 +89,16 @@ class MemoryBroker(Leases):
         self._bell.ring()
         return cancelled
 
+    async def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> list[Outgoing]:
+        now_ms = self._pass_time()
+        bot = self._bot(bot_id)
+        chat = bot.chats.get(bot.resolve(chat_id))
+        dropped = [] if chat is None else list(chat.edits.get(replaces, ()))
+        for entry in dropped:
+            self._remove(entry, now_ms)
+        self._bell.ring()
+        return [entry.message for entry in dropped]
+
     async def pause(self, bot_id: int, *, paused: bool) -> None:
         now_ms = self._pass_time()
         bot = self._bot(bot_id)
@@ -139,11 +150,13 @@ class MemoryBroker(Leases):
         return Inquiry(entry, self._entries, self._ceiling, self._ceiling_spacing, now_ms).answer()
 
     async def stats(self) -> QueueStats:
+        self._pass_time()
         return QueueStats(
             waiting=dict(self._open),
             retry=self._retry,
             leased=len(self._leased),
             bots={bot.bot_id: bot.open for bot in self._bots.values() if bot.open},
+            adapted={bot.bot_id: bot.adapted.places for bot in self._bots.values() if bot.adapted is not None},
         )
 
     async def wait(self, until_ms: int | None) -> None:
@@ -154,26 +167,66 @@ class MemoryBroker(Leases):
             return Duplicate()
         bot = self._bot(message.bot_id)
         chat = self._chat(bot, bot.resolve(message.chat_id))
+        older = chat.replaced_by(message)
+        if older is not None:
+            return self._admit_instead(message, older, now_ms)
         if capped and (refused := self._refusal(bot, chat)):
             self._forget_later(chat, now_ms)
             return refused
-        if message.chat_id != chat.chat_id:
-            message = replace(message, chat_id=chat.chat_id)
-        entry = Entry(message, chat.lane(message.priority))
+        self._add(message, chat, message.id, now_ms)
+        return Queued()
+
+    def _admit_instead(self, message: Outgoing, older: Entry, now_ms: int) -> Verdict:
+        """Let a message take the place of one that waits, unless that one is the newer of the two."""
+        replaced, lane = older.message, older.lane
+        if replaced.id > message.id:
+            return Replaced(by=replaced.id)
+        place = older.place
+        if PRIORITIES.index(message.priority) < lane.line.place:
+            place = message.id
+        else:
+            message = replace(message, priority=lane.line.priority)
+        if place == older.place and older.is_due and _is_due(message, now_ms):
+            self._swap(older, message, now_ms)
+        else:
+            self._remove(older, now_ms)
+            self._add(message, lane.chat, place, now_ms)
+        return Queued(instead_of=replaced)
+
+    def _swap(self, entry: Entry, message: Outgoing, now_ms: int) -> None:
+        """Put another message into a place: its lane goes on waiting, and keeps its turn."""
+        lane = entry.lane
+        self._count_open(entry, -1)
+        del self._entries[entry.message.id]
+        entry.message = _named(message, lane.chat)
+        entry.user = self._user(lane.chat.bot, message.user_id)
+        entry.attempt, entry.tried = message.attempt, message.attempt > 0
+        self._entries[message.id] = lane.stand_ins[entry.place] = entry
+        self._count_open(entry, 1)
+        self._heed_times(entry, now_ms)
+        self._offer_lane(lane, now_ms)
+        self._reoffer(lane.line.bot, now_ms)  # it may cost more or less
+
+    def _add(self, message: Outgoing, chat: Chat, place: str, now_ms: int) -> None:
+        message = _named(message, chat)
+        entry = Entry(message, chat.lane(message.priority), place, self._user(chat.bot, message.user_id))
         self._entries[message.id] = entry
         self._count_open(entry, 1)
         self._count_waiting(entry, 1)
-        if message.expires_at_ms is not None:
-            heappush(self._expiries, (message.expires_at_ms, message.id))
-        if message.ready_at_ms <= now_ms:
-            self._enter(entry, now_ms)
-        elif message.attempt:
-            entry.lane.wait_until_ms = max(entry.lane.wait_until_ms, message.ready_at_ms)
+        chat.note_edit(entry)
+        self._heed_times(entry, now_ms)
+        if _is_due(message, now_ms):
             self._enter(entry, now_ms)
         else:
             chat.later[message.id] = entry
             heappush(self._timers, (message.ready_at_ms, next(self._tick), entry))
-        return Queued()
+
+    def _heed_times(self, entry: Entry, now_ms: int) -> None:
+        message = entry.message
+        if message.expires_at_ms is not None:
+            heappush(self._expiries, (message.expires_at_ms, message.id))
+        if message.attempt and message.ready_at_ms > now_ms:
+            entry.lane.wait_until_ms = max(entry.lane.wait_until_ms, message.ready_at_ms)
 
     def _refusal(self, bot: BotState, chat: Chat) -> Refused | None:
         limits = self._limits
@@ -196,14 +249,41 @@ class MemoryBroker(Leases):
         self._ceiling_spacing = spacing(limits.ceiling, limits.saved_up)
         for group in self._groups.values():
             group.share = limits.shares[group.priority]
+        self._configure_users(limits)
         for bot in self._bots.values():
-            bot.gate = reform(bot.gate, limits.bot)
+            bot.gate, bot.adapted = reform(bot.gate, limits.bot), None
             bot.spacing = spacing(limits.bot, limits.saved_up)
             for chat in bot.chats.values():
-                chat.gate = reform(chat.gate, limits.of_chat(chat.chat_id))
+                chat.gate, chat.adapted = reform(chat.gate, limits.of_chat(chat.chat_id)), None
                 for lane in chat.lanes.values():
                     self._offer_lane(lane, now_ms)
             self._reoffer(bot, now_ms)
+
+    def _configure_users(self, limits: Limits) -> None:
+        """Know the users if they have a limit from now on, and do not if they have none any more."""
+        for bot in self._bots.values():
+            known, bot.users = bot.users, {}
+            for user_id, user in known.items():
+                limited = reform(user.gate, limits.user)
+                if limited is not None:
+                    bot.users[user_id], user.gate, user.open = user, limited, 0
+        for entry in self._entries.values():
+            entry.user = self._user(entry.lane.chat.bot, entry.message.user_id)
+            if entry.user is not None:
+                entry.user.open += 1
+        for bot in self._bots.values():
+            for user in bot.users.values():
+                self._forget_user_later(user)
+
+
+def _is_due(message: Outgoing, now_ms: int) -> bool:
+    """Tell whether it stands in its lane: one that was tried does, and its lane waits with it."""
+    return message.ready_at_ms <= now_ms or message.attempt > 0
+
+
+def _named(message: Outgoing, chat: Chat) -> Outgoing:
+    """Return it under the id by which Telegram knows its chat now."""
+    return message if message.chat_id == chat.chat_id else replace(message, chat_id=chat.chat_id)
 
 
 def _bounded(batch: Sequence[object]) -> None:

@@ -59,6 +59,9 @@ class Outgoing:
         expires_at_ms: Not at or after this time; None is never.
         dedup_key: The same key of the same bot is accepted once.
         attempt: Attempts already spent; not 0 only for a message read back from the ledger.
+        replaces: What it changes (``edit:7``), if a newer message with the same chat, method and ``replaces``
+            makes it needless. None: nothing does.
+        user_id: Who made the bot say it; None: nobody did.
     """
 
     id: str
@@ -74,6 +77,8 @@ class Outgoing:
     guarantee: Guarantee = Guarantee.AT_LEAST_ONCE
     dedup_key: str | None = None
     attempt: int = 0
+    replaces: str | None = None
+    user_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

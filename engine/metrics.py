@@ -9,6 +9,7 @@
     telegram_waiting{priority}                            open messages that were not tried yet, or are leased
     telegram_retry_waiting                                tried, and waiting to be tried again
     telegram_leased                                       in flight
+    telegram_adapted_limit{bot}                           places a window, while a 429 has lowered a bot's limit
     telegram_dead_letters                                 given up on, kept for a look and a replay
 
 Every name is an interface: dashboards and alerts hang on it. No label ever names a chat.
@@ -133,6 +134,7 @@ class ObservedBroker:
         self.recover = broker.recover
         self.hold = broker.hold
         self.cancel = broker.cancel
+        self.drop = broker.drop
         self.pause = broker.pause
         self.weigh = broker.weigh
         self.configure = broker.configure
@@ -213,6 +215,12 @@ class EngineCollector:
                 "telegram_retry_waiting", "Tried, and waiting to be tried again.", self._queue.retry
             )
             yield GaugeMetricFamily("telegram_leased", "In flight.", self._queue.leased)
+            adapted = GaugeMetricFamily(
+                "telegram_adapted_limit", "Places a window, while a 429 has lowered a bot's limit.", labels=("bot",)
+            )
+            for bot_id, places in self._queue.adapted.items():
+                adapted.add_metric((str(bot_id),), places)
+            yield adapted
         if self._dead is not None:
             yield GaugeMetricFamily("telegram_dead_letters", "Given up on, and kept.", self._dead)
 

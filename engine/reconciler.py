@@ -17,6 +17,7 @@ from engine.batches import batches
 from engine.ids import earliest
 from engine.ports import Broker, Clock, Ledger
 from engine.ports.broker import BATCH_MAX
+from engine.replacements import Replacements
 
 log = structlog.get_logger()
 
@@ -30,9 +31,12 @@ SETTLED_AFTER_MS = 30_000
 class Reconciler:
     """Looks at one page every ``interval_ms``, and begins again at the oldest after the last."""
 
-    def __init__(self, *, ledger: Ledger, broker: Broker, interval_ms: int, clock: Clock) -> None:
+    def __init__(
+        self, *, ledger: Ledger, broker: Broker, replacements: Replacements, interval_ms: int, clock: Clock
+    ) -> None:
         self._ledger = ledger
         self._broker = broker
+        self._replacements = replacements
         self._interval_ms = interval_ms
         self._clock = clock
         self._after_id = ""
@@ -54,7 +58,8 @@ class Reconciler:
         # Read again: one that was settled between the two looks is open no more.
         messages = await self._ledger.open_among(forgotten)
         for batch in batches(messages, BATCH_MAX):
-            await self._broker.admit(batch, worker_id="", slots=0, capped=False)
+            admission = await self._broker.admit(batch, worker_id="", slots=0, capped=False)
+            await self._replacements.record(batch, admission.verdicts)
         if messages:
             log.warning("scheduled again", messages=len(messages))
         return len(messages)

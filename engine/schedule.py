@@ -9,17 +9,26 @@ They are one object, layer upon layer, because every message passes all three ma
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from itertools import count
 
-from engine.gates import both_free_at_ms, gate, spacing
-from engine.lanes import BotState, Chat, Entry, Group, Lane, Line
-from engine.limits import Limits
+from engine.adaptive import Adapted
+from engine.gates import both_free_at_ms, gate, narrow, spacing
+from engine.lanes import BotState, Chat, Entry, Group, Lane, Line, User
+from engine.limits import Limit, Limits
 from engine.messages import PRIORITIES, ChatId, Outgoing
 from engine.ports.broker import BATCH_MAX
 from engine.ports.clock import Clock
 from engine.turns import Turns
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """A lowered limit that rises again; stale once its chat or bot has another."""
+
+    scope: Chat | BotState
+    adapted: Adapted
 
 
 class Schedule:
@@ -41,14 +50,14 @@ class Schedule:
         self._retry = 0
         self._ceiling = gate(limits.ceiling)
         self._ceiling_spacing = spacing(limits.ceiling, limits.saved_up)
-        self._timers: list[tuple[int, int, Lane | Line | Entry]] = []
+        self._timers: list[tuple[int, int, Lane | Line | Entry | Recovery]] = []
         self._expiries: list[tuple[int, str]] = []
-        self._forgets: list[tuple[int, int, Chat]] = []
+        self._forgets: list[tuple[int, int, Chat | User]] = []
         self._tick = count()
 
     def size(self) -> int:
         """Count the messages and chats that are remembered; for tests of what is forgotten."""
-        return len(self._entries) + sum(len(bot.chats) for bot in self._bots.values())
+        return len(self._entries) + sum(len(bot.chats) + len(bot.users) for bot in self._bots.values())
 
     # Bots and chats
 
@@ -66,13 +75,24 @@ class Schedule:
             chat = bot.chats[chat_id] = Chat(bot, chat_id, gate(self._limits.of_chat(chat_id)))
         return chat
 
+    def _user(self, bot: BotState, user_id: int | None) -> User | None:
+        limited = None if user_id is None else gate(self._limits.user)
+        if user_id is None or limited is None:
+            return None
+        user = bot.users.get(user_id)
+        if user is None:
+            user = bot.users[user_id] = User(bot, user_id, limited)
+        return user
+
     # What waits
 
     def _enter(self, entry: Entry, now_ms: int) -> None:
         """Put a due message into its lane."""
         lane = entry.lane
         entry.is_due = True
-        heappush(lane.ids, entry.message.id)
+        heappush(lane.places, entry.place)
+        if entry.place != entry.message.id:
+            lane.stand_ins[entry.place] = entry
         lane.size += 1
         if lane.size == 1:
             self._begin_to_wait(lane)
@@ -90,13 +110,15 @@ class Schedule:
             if group.lines == 1:
                 group.turn = self._turns.enter(group.turn)
 
-    def _leave(self, lane: Lane) -> None:
-        """One message less in its lane."""
+    def _leave(self, entry: Entry) -> None:
+        """Take a message out of its lane."""
+        lane = entry.lane
         line, group = lane.line, lane.line.group
+        lane.stand_ins.pop(entry.place, None)
         lane.size -= 1
         if lane.size:
             return
-        lane.ids.clear()
+        lane.places.clear()
         line.turns.leave()
         line.lanes -= 1
         if not line.lanes:
@@ -110,6 +132,9 @@ class Schedule:
 
     def _count_open(self, entry: Entry, by: int) -> None:
         entry.lane.chat.bot.open += by
+        if entry.user is not None:
+            entry.user.open += by
+            self._forget_user_later(entry.user)
         if entry.tried and not entry.number:
             self._retry += by
         else:
@@ -126,8 +151,9 @@ class Schedule:
         del self._entries[entry.message.id]
         self._count_open(entry, -1)
         self._count_waiting(entry, -1)
+        lane.chat.forget_edit(entry)
         if entry.is_due:
-            self._leave(lane)
+            self._leave(entry)
             self._offer(lane, now_ms)
         else:
             lane.chat.later.pop(entry.message.id, None)
@@ -145,6 +171,8 @@ class Schedule:
     def _offer_lane(self, lane: Lane, now_ms: int) -> None:
         """Put a lane among those of its line that may go, or set its timer."""
         head = None if lane.chat.in_flight else lane.head(self._entries)
+        if head is not None and head.user is not None:
+            head.user.lanes[lane] = None
         ready_at_ms = None if head is None else self._lane_ready_at_ms(lane, head, now_ms)
         if head is not None and ready_at_ms == now_ms:
             lane.line.offer(lane, head)
@@ -156,10 +184,12 @@ class Schedule:
     def _lane_ready_at_ms(self, lane: Lane, head: Entry, now_ms: int) -> int | None:
         chat = lane.chat
         ready_at_ms = max(lane.wait_until_ms, chat.hold_until_ms, now_ms)
-        if chat.gate is None:
-            return ready_at_ms
-        free_at_ms = chat.gate.ready_at_ms(now_ms, head.message.cost)
-        return None if free_at_ms is None else max(ready_at_ms, free_at_ms)
+        for each in (chat.gate, None if head.user is None else head.user.gate):
+            free_at_ms = now_ms if each is None else each.ready_at_ms(now_ms, head.message.cost)
+            if free_at_ms is None:
+                return None
+            ready_at_ms = max(ready_at_ms, free_at_ms)
+        return ready_at_ms
 
     def _offer_line(self, line: Line, now_ms: int) -> None:
         """Put a line among those of its priority that may go, or set its timer."""
@@ -203,6 +233,17 @@ class Schedule:
                 self._offer_lane(lane, now_ms)
         self._reoffer(chat.bot, now_ms)
 
+    def _reoffer_user(self, user: User | None, now_ms: int) -> None:
+        """Look again at the lanes that wait for a user's places, in whatever chats; then the bot is looked at."""
+        if user is None:
+            return
+        for lane in list(user.lanes):
+            head = lane.head(self._entries)
+            if head is None or head.user is not user:
+                del user.lanes[lane]
+            else:
+                self._offer_lane(lane, now_ms)
+
     # Time
 
     def _pass_time(self) -> int:
@@ -216,6 +257,8 @@ class Schedule:
             match owner:
                 case Entry():
                     self._become_due(owner, now_ms)
+                case Recovery():
+                    self._recover_limit(owner, now_ms)
                 case Lane():
                     owner.wake_at_ms = None
                     self._offer(owner, now_ms)
@@ -231,11 +274,40 @@ class Schedule:
             owner.wake_at_ms = at_ms
             heappush(self._timers, (at_ms, next(self._tick), owner))
 
+    def _lower_limit(self, scope: Chat | BotState, limit: Limit | None, now_ms: int) -> None:
+        """Let a chat or a bot use less of its limit, and more again as time passes."""
+        if scope.gate is None or limit is None:
+            return
+        adapted = scope.adapted or Adapted(limit, least=self._limits.adapt_least)
+        adapted.lower(now_ms)
+        if adapted.is_lower:
+            scope.adapted = adapted
+            self._adapt(Recovery(scope, adapted), now_ms)
+
+    def _recover_limit(self, recovery: Recovery, now_ms: int) -> None:
+        scope, adapted = recovery.scope, recovery.adapted
+        adapted.rise(now_ms)
+        self._adapt(recovery, now_ms)
+        if isinstance(scope, Chat):
+            self._reoffer_chat(scope, now_ms)
+        else:
+            self._reoffer(scope, now_ms)
+
+    def _adapt(self, recovery: Recovery, now_ms: int) -> None:
+        scope, adapted = recovery.scope, recovery.adapted
+        narrow(scope.gate, scope.spacing if isinstance(scope, BotState) else None, adapted.places, now_ms)
+        if adapted.is_lower:
+            heappush(self._timers, (adapted.rises_at_ms, next(self._tick), recovery))
+        else:
+            scope.adapted = None
+
     def _become_due(self, entry: Entry, now_ms: int) -> None:
         entry.lane.chat.later.pop(entry.message.id, None)
         self._enter(entry, now_ms)
 
-    def _is_stale(self, owner: Lane | Line | Entry, at_ms: int) -> bool:
+    def _is_stale(self, owner: Lane | Line | Entry | Recovery, at_ms: int) -> bool:
+        if isinstance(owner, Recovery):
+            return owner.scope.adapted is not owner.adapted or owner.adapted.rises_at_ms != at_ms
         if isinstance(owner, Entry):
             return self._entries.get(owner.message.id) is not owner or owner.is_due
         return owner.wake_at_ms != at_ms
@@ -258,7 +330,25 @@ class Schedule:
             chat.forget_at_ms = at_ms
             heappush(self._forgets, (at_ms, next(self._tick), chat))
 
-    def _forget(self, chat: Chat, now_ms: int) -> None:
+    def _forget_user_later(self, user: User) -> None:
+        if user.forget_at_ms is None and not user.open:
+            user.forget_at_ms = self._clock() + self._limits.user.window_ms + 1
+            heappush(self._forgets, (user.forget_at_ms, next(self._tick), user))
+
+    def _forget_user(self, user: User, now_ms: int) -> None:
+        user.forget_at_ms = None
+        if user.is_forgettable(now_ms):
+            user.bot.users.pop(user.user_id, None)
+        else:
+            self._forget_user_later(user)
+
+    def _forget(self, owner: Chat | User, now_ms: int) -> None:
+        if isinstance(owner, User):
+            self._forget_user(owner, now_ms)
+        else:
+            self._forget_chat(owner, now_ms)
+
+    def _forget_chat(self, chat: Chat, now_ms: int) -> None:
         chat.forget_at_ms = None
         if chat.is_forgettable(now_ms):
             if chat.bot.chats.get(chat.chat_id) is chat:

@@ -16,6 +16,7 @@ from engine.limits import Limits
 from engine.messages import ChatId, Outgoing, PastSend
 from engine.ports import Broker, Clock, Ledger
 from engine.ports.broker import BATCH_MAX
+from engine.replacements import Replacements
 
 log = structlog.get_logger()
 
@@ -39,7 +40,7 @@ class Found:
         self.presumed[key] = PastSend(*key, now_ms, cost)
 
 
-async def rebuild(ledger: Ledger, broker: Broker, limits: Limits, clock: Clock) -> Found:
+async def rebuild(ledger: Ledger, broker: Broker, replacements: Replacements, limits: Limits, clock: Clock) -> Found:
     """Bring an empty broker to where the ledger says it was. Nothing may be leased before it returns."""
     now_ms = clock()
     found = Found()
@@ -49,7 +50,7 @@ async def rebuild(ledger: Ledger, broker: Broker, limits: Limits, clock: Clock) 
     sends = await ledger.sends_since(now_ms - longest_ms)
     await _restore_settings(ledger, broker)
     await broker.hold(await ledger.holds(now_ms))
-    await _admit_open(ledger, broker, found, now_ms)
+    await _admit_open(ledger, broker, replacements, found, now_ms)
     presumed = [*interrupted, *found.presumed.values()]
     await broker.restore([*sends, *presumed], wait_until_ms=_waits([*sends, *presumed], limits, now_ms))
     log.info("schedule rebuilt", messages=found.messages, interrupted=found.interrupted, sends=len(sends))
@@ -65,14 +66,15 @@ async def _restore_settings(ledger: Ledger, broker: Broker) -> None:
         await broker.migrate(bot_id, alias, chat_id)
 
 
-async def _admit_open(ledger: Ledger, broker: Broker, found: Found, now_ms: int) -> None:
+async def _admit_open(ledger: Ledger, broker: Broker, replacements: Replacements, found: Found, now_ms: int) -> None:
     after_id = ""
     while page := await ledger.open_messages(after_id=after_id, limit=PAGE):
         after_id = page[-1].id
         for message in page:
             found.note(message, now_ms)
         for batch in batches(page, BATCH_MAX):
-            await broker.admit(batch, worker_id="", slots=0, capped=False)
+            admission = await broker.admit(batch, worker_id="", slots=0, capped=False)
+            await replacements.record(batch, admission.verdicts)
 
 
 def _waits(sends: list[PastSend], limits: Limits, now_ms: int) -> dict[int, int]:

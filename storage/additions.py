@@ -80,6 +80,8 @@ def _row(message: Outgoing) -> tuple[Any, ...]:
         message.submitted_at_ms,
         message.ready_at_ms,
         message.expires_at_ms,
+        message.replaces,
+        message.user_id,
     )
 
 
@@ -96,6 +98,8 @@ _COLUMNS = (
     messages.c.submitted_at_ms,
     messages.c.ready_at_ms,
     messages.c.expires_at_ms,
+    messages.c.replaces,
+    messages.c.user_id,
 )
 
 

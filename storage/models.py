@@ -62,6 +62,8 @@ messages = Table(
     Column("settled_at_ms", BigInteger),
     Column("telegram_message_id", BigInteger),
     Column("reason", Text),
+    Column("replaces", Text),
+    Column("user_id", BigInteger),
     CheckConstraint("direction IN ('in', 'out')", name="direction_is_known"),
     CheckConstraint(
         "status IN ('queued', 'sending', 'sent', 'dead', 'cancelled', 'expired', 'uncertain', 'received')",

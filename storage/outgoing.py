@@ -38,6 +38,8 @@ def outgoing(row: Row[Any]) -> Outgoing:
         guarantee=Guarantee(row.guarantee),
         dedup_key=row.dedup_key,
         attempt=row.attempt,
+        replaces=row.replaces,
+        user_id=row.user_id,
     )
 
 

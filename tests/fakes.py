@@ -36,17 +36,22 @@ def outgoing(
     ready_at_ms: int = 0,
     expires_at_ms: int | None = None,
     attempt: int = 0,
+    replaces: str | None = None,
+    method: str = "sendMessage",
+    user_id: int | None = None,
 ) -> Outgoing:
     """Return a message of which only what matters to the test is said."""
     return Outgoing(
         id=message_id,
         bot_id=bot_id,
         chat_id=chat_id,
-        method="sendMessage",
+        method=method,
         params=b'{"text":"hello"}',
         priority=priority,
         cost=cost,
         ready_at_ms=ready_at_ms,
         expires_at_ms=expires_at_ms,
         attempt=attempt,
+        replaces=replaces,
+        user_id=user_id,
     )

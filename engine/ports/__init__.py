@@ -15,6 +15,7 @@ from engine.ports.broker import (
     Queued,
     QueueStats,
     Refused,
+    Replaced,
     Settled,
     Verdict,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "Queued",
     "Record",
     "Refused",
+    "Replaced",
     "Result",
     "Results",
     "Settled",

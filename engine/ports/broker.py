@@ -16,7 +16,20 @@ BATCH_MAX = 50
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """It waits in its lane, or is among the leases of the same admission."""
+    """It waits in its lane, or is among the leases of the same admission.
+
+    Attributes:
+        instead_of: The older message whose place it has taken; the broker has forgotten that one, record it.
+    """
+
+    instead_of: Outgoing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """A newer message that waits here makes it needless: it comes late, from the ledger; record it."""
+
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +49,7 @@ class Refused:
     cap: int
 
 
-Verdict = Queued | Duplicate | Refused
+Verdict = Queued | Replaced | Duplicate | Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +88,15 @@ class Settled:
 class QueueStats:
     """How many are open: each counts once. ``retry`` = tried, and waiting to be tried again.
 
-    Leased ones and ones with a later ``ready_at_ms`` count under their priority.
+    Leased ones and ones with a later ``ready_at_ms`` count under their priority. ``adapted``: bots
+    whose limit a 429 has lowered, and what it is now.
     """
 
     waiting: Mapping[Priority, int]
     retry: int
     leased: int
     bots: Mapping[int, int] = field(default_factory=dict)
+    adapted: Mapping[int, int] = field(default_factory=dict)
 
 
 class Broker(Protocol):
@@ -92,7 +107,8 @@ class Broker(Protocol):
 
     1.  its ``ready_at_ms`` has come, and its lane waits for no retry;
     2.  no other message of its chat (of this bot) is in flight; the chat is not held;
-        the chat's gate has room for its cost;
+        the chat's gate has room for its cost, and so has the gate of the user who made the
+        bot say it, if users have a limit (it keeps back what is behind it in its lane, too);
     3.  the bot is not paused and not held; the bot's gate has room; for normal and
         low the bot's spacing too; and no line of this bot that ranks before *saves up*;
     4.  the ceiling's gate has room; for normal and low the ceiling's spacing too;
@@ -114,9 +130,19 @@ class Broker(Protocol):
     waiting by it, because its line enters at the virtual time, before which none ranks; only a
     second one is, which comes before the album has left.
 
+    **What is replaced.** Of the messages of a chat with the same ``replaces`` that wait, the newest
+    gives way to a newer one of the same method, which takes its place (or, with a higher priority,
+    a place of its own there); no cap refuses that. What is leased is not replaced, and no
+    longer the newest when it comes back to one that is newer.
+
     A place is taken at the lease and stays taken until it is settled; then it is free again at
     the time at which Telegram counted it + window (+ guard while our count is in doubt). In
     a bucket it drains from that time.
+
+    **What a 429 lowers.** One that neither the chat's own count explains nor the bot's lowers the
+    limit of the chat, or of the bot if a second chat is hit meanwhile: to 70 % of what it was,
+    once a window, not below ``adapt_least`` of it. It rises by one place for each window without
+    another. New limits forget it, and so does a restart. (A user's window is empty after one, too.)
 
     A verb takes at most ``BATCH_MAX`` messages, leases or ids, and raises ``BrokerUnavailable``
     when the broker cannot be reached, and then has done nothing. Only ``hold`` and ``restore``
@@ -158,6 +184,9 @@ class Broker(Protocol):
 
     async def cancel(self, message_ids: Sequence[str]) -> list[bool]:
         """Forget waiting messages. False for one that is leased or unknown: too late."""
+
+    async def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> list[Outgoing]:
+        """Forget what waits with this ``replaces``, and return it, oldest first; what it changes is gone."""
 
     async def pause(self, bot_id: int, *, paused: bool) -> None:
         """Lease nothing of a bot, or again. What is in flight goes on; messages are still admitted."""

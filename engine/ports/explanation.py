@@ -14,6 +14,7 @@ class WaitsAt(StrEnum):
     CHAT_IN_FLIGHT = "chat_in_flight"  # another message of its chat is being sent
     CHAT_HELD = "chat_held"  # Telegram asked us to wait
     CHAT_WINDOW = "chat_window"
+    USER_WINDOW = "user_window"  # whoever made the bot say it has made it say enough
     BOT_PAUSED = "bot_paused"
     BOT_HELD = "bot_held"
     BOT_WINDOW = "bot_window"

@@ -12,11 +12,16 @@ from engine.outcomes import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The final status of a message, and what Telegram answered last (None if it was never asked)."""
+    """The final status of a message, and what Telegram answered last (None if it was never asked).
+
+    Attributes:
+        replaced_by: The id of a newer message that made it needless; that one has a result of its own.
+    """
 
     message_id: str
     status: Status
     outcome: Outcome | None
+    replaced_by: str | None = None
 
 
 class Results(Protocol):

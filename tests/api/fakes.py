@@ -22,6 +22,7 @@ from engine.memory_results import MemoryResults
 from engine.messages import OPEN, ChatId, Hold, Lease, Outgoing, PastSend, Settlement, Status
 from engine.metrics import Metrics, ObservedBroker
 from engine.ports import Accepted, Admission, Explanation, Known, QueueStats, Record, Result, Settled
+from engine.replacements import Replacements
 from storage.bots import RegisteredBot
 from storage.history import AttemptState, MessageState
 from tests.fakes import START_MS, Clock
@@ -373,7 +374,12 @@ class World:
             intake=self.intake,
             composer=PlainComposer(self.clock),
             fleet=self.fleet,
-            dispatcher=Dispatcher(ledger=self.books, broker=observed, worker=None),
+            dispatcher=Dispatcher(
+                ledger=self.books,
+                broker=observed,
+                replacements=Replacements(ledger=self.books, results=self.results, clock=self.clock),
+                worker=None,
+            ),
             broker=observed,
             ledger=self.books,
             results=self.results,

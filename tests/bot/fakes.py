@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 from bot.methods import AnyMethod
 from engine.dispatcher import Submission
 from engine.errors import LedgerError
-from engine.messages import Outgoing
+from engine.messages import ChatId, Outgoing
 from engine.ports import Accepted
 from storage.bots import RegisteredBot
 from storage.updates import ReceivedUpdate
@@ -67,10 +67,14 @@ class AcceptingDispatcher:
 
     def __init__(self) -> None:
         self.messages: list[Outgoing] = []
+        self.dropped: list[tuple[int, ChatId, tuple[str, ...]]] = []
 
     async def submit(self, messages: Sequence[Outgoing]) -> list[Submission]:
         self.messages.extend(messages)
         return [Accepted() for _ in messages]
+
+    async def drop(self, bot_id: int, chat_id: ChatId, replaces: Sequence[str]) -> None:
+        self.dropped.append((bot_id, chat_id, tuple(replaces)))
 
     @property
     def methods(self) -> list[str]:

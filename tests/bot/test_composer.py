@@ -281,3 +281,23 @@ def test_any_text_arrives_as_it_was_written(text: str) -> None:
     message = composer.compose(BOT_ID, 5, "sendMessage", {"text": text})
 
     assert json.loads(body_of(message)) == {"chat_id": 5, "text": text}
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "options", "replaces"),
+    [
+        ("editMessageText", {"message_id": 7, "text": "a"}, {}, "edit:7"),
+        ("editMessageReplyMarkup", {"message_id": "7"}, {}, "edit:7"),
+        ("editMessageText", {"inline_message_id": "AbC", "text": "a"}, {}, "edit:AbC"),
+        ("editMessageText", {"message_id": 7, "text": "a", "business_connection_id": "x"}, {}, "edit:x:7"),
+        ("editMessageText", {"message_id": 7, "text": "a"}, {"ready_at_ms": 99}, None),
+        ("stopMessageLiveLocation", {"message_id": 7}, {}, None),
+        ("sendMessage", {"text": "a"}, {}, None),
+    ],
+)
+def test_an_edit_says_what_it_replaces_unless_it_has_a_time_of_its_own(
+    composer: MethodComposer, method: str, params: dict[str, Any], options: dict[str, Any], replaces: str | None
+) -> None:
+    chat_id = None if "inline_message_id" in params else 5
+
+    assert composer.compose(BOT_ID, chat_id, method, params, **options).replaces == replaces

@@ -48,7 +48,12 @@ class House:
 
     def __post_init__(self) -> None:
         self.gateway = Gateway(
-            dispatcher=EngineDispatcher(ledger=self.desk.ledger, broker=self.desk.broker, worker=None),
+            dispatcher=EngineDispatcher(
+                ledger=self.desk.ledger,
+                broker=self.desk.broker,
+                replacements=self.desk.replacements,
+                worker=None,
+            ),
             composer=MethodComposer(clock=self.desk.clock, ids=Ids(process=1)),
             results=self.desk.results,
             tokens=TokenList(),
@@ -116,6 +121,14 @@ async def test_an_update_is_stored_before_it_is_handled() -> None:
     assert ends_when_answered == {}
     assert list(stored[0]) == [(BOT_ID, 1)]
     assert house.updates.ends == {(BOT_ID, 1): "handled"}
+
+
+async def test_what_a_handler_says_bears_the_user_who_caused_it() -> None:
+    house = House(echo)
+
+    await house.get(update(1))
+
+    assert [message.user_id for message in house.submitted] == [456]
 
 
 async def test_an_update_that_comes_twice_is_handled_once() -> None:

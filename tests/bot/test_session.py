@@ -60,7 +60,9 @@ class Caller:
 async def calling(*, wait_s: float = AWAITED_S, limits: Limits = UNLIMITED) -> AsyncIterator[Caller]:
     desk = Desk(limits=limits, retries=RetryPolicy(retries_max=0))
     gateway = Gateway(
-        dispatcher=Dispatcher(ledger=desk.ledger, broker=desk.broker, worker=desk.worker),
+        dispatcher=Dispatcher(
+            ledger=desk.ledger, broker=desk.broker, replacements=desk.replacements, worker=desk.worker
+        ),
         composer=MethodComposer(clock=desk.clock, ids=Ids(process=1)),
         results=desk.results,
         tokens=TokenList(),
@@ -278,3 +280,27 @@ async def test_a_repeated_call_returns_message_0_with_the_first_ones_id(hurried:
         again = await hurried.send()
 
     assert (again.message_id, again.tempogram_id) == (0, hurried.ids[0])  # type: ignore[attr-defined]
+
+
+async def test_an_edit_that_a_newer_one_replaced_returns_true(hurried: Caller) -> None:
+    """As Telegram answers an edit of a message that it does not show."""
+    await hurried.send()  # its chat is busy now
+    hurried.gateway._wait_s = AWAITED_S
+    edits = [
+        asyncio.create_task(hurried.bot(EditMessageText(chat_id=7, message_id=1, text=text))) for text in ("a", "b")
+    ]
+
+    answered_first = await asyncio.wait_for(edits[0], AWAITED_S)
+
+    assert answered_first is True
+    edits[1].cancel()
+
+
+async def test_a_delete_drops_the_edits_that_wait(hurried: Caller) -> None:
+    await hurried.send()
+    with pytest.raises(StillQueued):
+        await hurried.bot(EditMessageText(chat_id=7, message_id=1, text="a"))
+
+    await hurried.bot.delete_messages(7, [1, 2])
+
+    assert hurried.desk.ledger.statuses[hurried.ids[1]] is Status.CANCELLED

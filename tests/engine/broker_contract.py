@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ from engine.messages import (
     Settlement,
     Then,
 )
-from engine.ports import Broker, Duplicate, Queued, Refused, Settled, WaitsAt
+from engine.ports import Broker, Duplicate, Queued, Refused, Replaced, Settled, WaitsAt
 from engine.ports.broker import BATCH_MAX
 from tests.fakes import START_MS, Clock, outgoing
 
@@ -90,6 +91,30 @@ async def send_all(broker: Broker, clock: Clock, *, for_ms: int) -> list[tuple[i
             clock.now_ms = end_ms
             return sent
         clock.now_ms = clock() if leased.leases or leased.wake_at_ms is None else leased.wake_at_ms
+
+
+def edit(
+    message_id: str,
+    *,
+    chat_id: ChatId = 7,
+    method: str = "editMessageText",
+    replaces: str = "edit:1",
+    priority: Priority = NORMAL,
+) -> Outgoing:
+    return outgoing(message_id, chat_id=chat_id, method=method, replaces=replaces, priority=priority)
+
+
+async def one_by_one(broker: Broker) -> list[str]:
+    """Send everything that may go now, and return the ids in the order in which they left."""
+    sent: list[str] = []
+    while leases := await lease(broker, 1):
+        await settle(broker, leases)
+        sent += [each.message.id for each in leases]
+    return sent
+
+
+def busiest(sent: Iterable[tuple[int, str]], *, from_ms: int, to_ms: int) -> int:
+    return sum(from_ms <= at_ms < to_ms for at_ms, _ in sent)
 
 
 async def waits_at(broker: Broker, message_id: str) -> WaitsAt:
@@ -1293,3 +1318,238 @@ class BrokerContract:
 
         assert await unlimited.explain("a") is None
         assert await unlimited.explain("b") is None
+
+    # Edits
+
+    async def test_the_newest_edit_takes_the_place_of_the_one_that_waits(self, unlimited: Broker) -> None:
+        await queue(unlimited, [edit("a"), outgoing("b")])
+
+        admission = await unlimited.admit([edit("c")], worker_id="intake", slots=0)
+
+        assert admission.verdicts == (Queued(instead_of=edit("a")),)
+        assert await unlimited.knows(["a", "c"]) == [False, True]
+        assert await one_by_one(unlimited) == ["c", "b"]
+        assert sum((await unlimited.stats()).waiting.values()) == 0
+
+    async def test_of_a_hundred_edits_at_once_one_is_left(self, unlimited: Broker) -> None:
+        edits = [edit(f"e{number:02}") for number in range(BATCH_MAX)]
+
+        admission = await unlimited.admit(edits, worker_id="intake", slots=0)
+
+        replaced = [verdict.instead_of for verdict in admission.verdicts if isinstance(verdict, Queued)]
+        assert replaced == [None, *edits[:-1]]
+        assert await one_by_one(unlimited) == [edits[-1].id]
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"bot_id": 2},
+            {"chat_id": 8},
+            {"replaces": "edit:2"},
+            {"replaces": None},
+            {"method": "editMessageReplyMarkup"},
+        ],
+        ids=lambda other: next(iter(other)),
+    )
+    async def test_an_edit_of_something_else_replaces_nothing(self, unlimited: Broker, other: dict[str, Any]) -> None:
+        await queue(unlimited, [edit("a"), replace(edit("b"), **other)])
+
+        assert await unlimited.knows(["a", "b"]) == [True, True]
+
+    async def test_what_stands_between_two_edits_keeps_both(self, unlimited: Broker) -> None:
+        """Replaced, the first text would bring the second one before the buttons, which it takes away."""
+        await queue(unlimited, [edit("a"), edit("b", method="editMessageReplyMarkup"), edit("c")])
+
+        assert await one_by_one(unlimited) == ["a", "b", "c"]
+
+    async def test_an_edit_that_is_being_sent_is_not_replaced(self, unlimited: Broker) -> None:
+        await queue(unlimited, [edit("a")])
+        leases = await lease(unlimited)
+        await queue(unlimited, [edit("b"), edit("c")])
+        await settle(unlimited, leases, Again(0))
+
+        assert await one_by_one(unlimited) == ["a", "c"]
+
+    async def test_an_edit_that_waits_to_be_tried_again_is_replaced_and_its_lane_goes_on_waiting(
+        self, unlimited: Broker, clock: Clock
+    ) -> None:
+        await queue(unlimited, [edit("a")])
+        await settle(unlimited, await lease(unlimited), Again(500))
+
+        await queue(unlimited, [edit("b")])
+
+        assert (await unlimited.stats()).retry == 0
+        assert await send_all(unlimited, clock, for_ms=1_000) == [(500, "b")]
+
+    async def test_a_replaced_edit_leaves_room_under_the_cap(self, make: MakeBroker) -> None:
+        broker = make(replace(UNLIMITED, chat_cap=1))
+        await queue(broker, [edit("a"), edit("b")])
+
+        admission = await broker.admit([outgoing("c")], worker_id="intake", slots=0)
+
+        assert admission.verdicts == (Refused(1, 7, 1),)
+
+    async def test_an_edit_keeps_the_higher_of_both_priorities(self, unlimited: Broker) -> None:
+        await queue(unlimited, [edit("a", priority=HIGH), edit("b", priority=LOW)])
+        await queue(unlimited, [edit("c", chat_id=8, priority=LOW), edit("d", chat_id=8, priority=HIGH)])
+
+        assert {each.message.id: each.message.priority for each in await lease(unlimited)} == {"b": HIGH, "d": HIGH}
+
+    async def test_an_older_edit_that_comes_late_is_told_that_it_is_replaced(self, unlimited: Broker) -> None:
+        await queue(unlimited, [edit("b")])
+
+        admission = await unlimited.admit([edit("a")], worker_id="intake", slots=0, capped=False)
+
+        assert admission.verdicts == (Replaced(by="b"),)
+        assert await one_by_one(unlimited) == ["b"]
+
+    async def test_the_edits_of_what_was_deleted_are_dropped(self, unlimited: Broker) -> None:
+        markup = edit("b", method="editMessageReplyMarkup")
+        await queue(unlimited, [edit("a"), markup, edit("c", replaces="edit:2"), edit("d", chat_id=8)])
+
+        dropped = await unlimited.drop(1, 7, "edit:1")
+
+        assert dropped == [edit("a"), markup]
+        assert sorted(await one_by_one(unlimited)) == ["c", "d"]
+        assert await unlimited.drop(1, 7, "edit:1") == []
+
+    async def test_an_edit_that_is_being_sent_is_not_dropped(self, unlimited: Broker) -> None:
+        await queue(unlimited, [edit("a")])
+        await lease(unlimited)
+
+        assert await unlimited.drop(1, 7, "edit:1") == []
+
+    async def test_a_migrated_chat_keeps_its_edits(self, unlimited: Broker) -> None:
+        await queue(unlimited, [edit("a", chat_id=-5)])
+        await unlimited.migrate(1, -5, -100)
+
+        await queue(unlimited, [edit("b", chat_id=-5)])
+
+        assert await one_by_one(unlimited) == ["b"]
+
+    # Adaptive limits
+
+    async def test_a_429_that_our_count_does_not_explain_lowers_its_chats_limit_until_it_has_recovered(
+        self, make: MakeBroker, clock: Clock
+    ) -> None:
+        broker = make(replace(UNLIMITED, group=Limit(10, 1_000), guard_ms=0))
+        await queue(broker, many(60, chat_id=-1, priority=HIGH))
+
+        await settle(broker, await lease(broker), HoldChat(500), age_ms=None)
+        sent = await send_all(broker, clock, for_ms=5_000)
+
+        # 7 of 10 while it is held; then one more for each window since the 429.
+        assert busiest(sent, from_ms=500, to_ms=1_000) == 7
+        assert busiest(sent, from_ms=2_000, to_ms=3_000) == 9
+        assert busiest(sent, from_ms=4_000, to_ms=5_000) == 10
+
+    async def test_a_second_chat_lowers_the_bots_limit_which_the_stats_show(
+        self, make: MakeBroker, clock: Clock
+    ) -> None:
+        broker = make(replace(UNLIMITED, bot=Limit(10, 1_000)))
+        await queue(broker, many(2, priority=HIGH))
+        two = await lease(broker)
+
+        await settle(broker, two, HoldChat(100))
+        lowered = (await broker.stats()).adapted
+        clock.advance(1_000)
+        risen = (await broker.stats()).adapted
+        clock.advance(2_000)
+
+        assert (lowered, risen, (await broker.stats()).adapted) == ({1: 7}, {1: 8}, {})
+
+    async def test_calls_that_were_under_way_together_lower_a_limit_once(self, make: MakeBroker) -> None:
+        broker = make(replace(UNLIMITED, bot=Limit(40, 1_000)))
+        await queue(broker, many(5, priority=HIGH))
+
+        await settle(broker, await lease(broker), HoldChat(100))
+
+        assert (await broker.stats()).adapted == {1: 28}
+
+    async def test_a_limit_is_not_lowered_below_its_least(self, make: MakeBroker, clock: Clock) -> None:
+        broker = make(replace(UNLIMITED, bot=Limit(10, 1_000), adapt_least=0.5))
+        await queue(broker, many(8, priority=HIGH))
+        for _ in range(3):
+            await settle(broker, await lease(broker, 2), HoldChat(999))
+            clock.advance(999)
+            await settle(broker, await lease(broker, 2), HoldChat(1))
+            clock.advance(1)
+
+        assert (await broker.stats()).adapted == {1: 5}
+
+    async def test_a_429_that_our_count_explains_lowers_nothing(self, make: MakeBroker, clock: Clock) -> None:
+        broker = make(replace(UNLIMITED, group=Limit(4, 60_000)))
+        await queue(broker, many(8, chat_id=-1, priority=HIGH))
+        for _ in range(3):
+            await settle(broker, await lease(broker))
+
+        await settle(broker, await lease(broker), HoldChat(100), age_ms=None)
+        clock.advance(100)
+
+        assert len(await one_by_one(broker)) == 1
+
+    async def test_new_limits_forget_what_was_lowered(self, make: MakeBroker) -> None:
+        limits = replace(UNLIMITED, bot=Limit(10, 1_000))
+        broker = make(limits)
+        await queue(broker, many(2, priority=HIGH))
+        await settle(broker, await lease(broker), HoldChat(100))
+
+        await broker.configure(replace(limits, version=2))
+
+        assert (await broker.stats()).adapted == {}
+
+    # Users
+
+    async def test_a_user_makes_a_bot_say_so_much_and_no_more_in_all_chats(
+        self, make: MakeBroker, clock: Clock
+    ) -> None:
+        broker = make(replace(UNLIMITED, user=Limit(2, 60_000)))
+        await queue(broker, [outgoing(f"m{n}", chat_id=n + 1, user_id=501, priority=HIGH) for n in range(3)])
+
+        sent = await send_all(broker, clock, for_ms=70_000)
+
+        assert sent == [(0, "m0"), (0, "m1"), (60_001, "m2")]
+
+    async def test_one_user_keeps_back_neither_another_nor_another_bot_nor_what_nobody_asked_for(
+        self, make: MakeBroker
+    ) -> None:
+        broker = make(replace(UNLIMITED, user=Limit(1, 60_000)))
+        await queue(broker, [outgoing(f"a{n}", chat_id=n + 1, user_id=501) for n in range(2)])
+        await queue(broker, [outgoing("b", chat_id=3, user_id=502), outgoing("c", chat_id=4, bot_id=2, user_id=501)])
+        await queue(broker, [outgoing("d", chat_id=5)])
+
+        assert sorted(await one_by_one(broker)) == ["a0", "b", "c", "d"]
+
+    async def test_what_a_users_limit_refuses_takes_no_place_of_another(self, make: MakeBroker) -> None:
+        broker = make(replace(UNLIMITED, bot=Limit(2, 1_000), user=Limit(1, 60_000)))
+        await queue(broker, [outgoing(f"a{n}", chat_id=n + 1, user_id=501, priority=HIGH) for n in range(3)])
+        await one_by_one(broker)
+        await queue(broker, [outgoing("b", chat_id=9, priority=HIGH)])
+
+        assert await one_by_one(broker) == ["b"]
+
+    async def test_a_call_that_never_left_gives_a_users_place_back(self, make: MakeBroker) -> None:
+        broker = make(replace(UNLIMITED, user=Limit(1, 60_000)))
+        await queue(broker, [outgoing(f"a{n}", chat_id=n + 1, user_id=501) for n in range(2)])
+
+        await settle(broker, await lease(broker), age_ms=None)
+
+        assert await leased_ids(broker) == ["a1"]
+
+    async def test_a_message_says_that_its_user_has_said_enough(self, make: MakeBroker, clock: Clock) -> None:
+        broker = make(replace(UNLIMITED, user=Limit(1, 60_000)))
+        await queue(broker, [outgoing(f"a{n}", chat_id=n + 1, user_id=501) for n in range(2)])
+        await one_by_one(broker)
+
+        assert await explained(broker, clock, "a1") == (WaitsAt.USER_WINDOW, 0, 0, 60_001)
+
+    async def test_a_limit_for_users_may_come_and_go_while_messages_wait(self, make: MakeBroker) -> None:
+        broker = make(UNLIMITED)
+        await queue(broker, [outgoing(f"a{n}", chat_id=n + 1, user_id=501) for n in range(3)])
+
+        await broker.configure(replace(UNLIMITED, version=2, user=Limit(1, 60_000)))
+        limited = await one_by_one(broker)
+        await broker.configure(replace(UNLIMITED, version=3))
+
+        assert limited == ["a0"]
+        assert await one_by_one(broker) == ["a1", "a2"]

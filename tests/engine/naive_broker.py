@@ -9,8 +9,9 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 
 from engine import messages as says
-from engine.gates import Gate, Spacing, gate, reform, spacing
-from engine.limits import SPACING_PRIORITIES, Limits
+from engine.adaptive import Adapted
+from engine.gates import Gate, Spacing, gate, narrow, reform, spacing
+from engine.limits import SPACING_PRIORITIES, Limit, Limits
 from engine.messages import PRIORITIES, ChatId, Hold, Lease, Outgoing, PastSend, Priority
 from engine.ports import (
     Admission,
@@ -21,6 +22,7 @@ from engine.ports import (
     Queued,
     QueueStats,
     Refused,
+    Replaced,
     Settled,
     Verdict,
     WaitsAt,
@@ -41,6 +43,7 @@ class Entry:
     message: Outgoing
     attempt: int  # how many are spent
     tried: bool
+    place: str  # in its lane: its id, or that of the first that it replaced
     standing: bool = False
     lease: Lease | None = None
 
@@ -65,6 +68,7 @@ class Scope:
     paused: bool = False
     doubt_until_ms: int = 0
     blames: list[tuple[int, ChatId | None]] = field(default_factory=list)
+    adapted: Adapted | None = None
 
 
 class NaiveBroker:
@@ -77,6 +81,7 @@ class NaiveBroker:
         self._ceiling = Scope(gate(limits.ceiling), spacing(limits.ceiling, limits.saved_up))
         self._bots: dict[int, Scope] = {}
         self._chats: dict[tuple[int, ChatId | None], Scope] = {}
+        self._users: dict[tuple[int, int | None], Scope] = {}
         self._aliases: dict[tuple[int, ChatId | None], ChatId | None] = {}
         self._standing: Counter[Key] = Counter()  # messages below each key
         self._pass: defaultdict[Key, int] = defaultdict(int)
@@ -118,6 +123,11 @@ class NaiveBroker:
         self._tick(message_ids)
         return [self._forget(self._entries.get(message_id)) for message_id in message_ids]
 
+    async def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> list[Outgoing]:
+        self._tick()
+        dropped = self._waiting_edits(bot_id, chat_id, replaces)
+        return [entry.message for entry in dropped if self._forget(entry)]
+
     async def pause(self, bot_id: int, *, paused: bool) -> None:
         self._tick()
         self._bot(bot_id).paused = paused
@@ -137,8 +147,11 @@ class NaiveBroker:
         self._limits = limits
         for scope, limit in ((self._ceiling, limits.ceiling), *((bot, limits.bot) for bot in self._bots.values())):
             scope.gate, scope.spacing = reform(scope.gate, limit), spacing(limit, limits.saved_up)
+            scope.adapted = None
+        for user in self._users.values():
+            user.gate = reform(user.gate, limits.user)
         for (_, chat_id), chat in self._chats.items():
-            chat.gate = reform(chat.gate, limits.of_chat(chat_id))
+            chat.gate, chat.adapted = reform(chat.gate, limits.of_chat(chat_id)), None
         return True
 
     async def restore(self, sends: Sequence[PastSend], *, wait_until_ms: Mapping[int, int]) -> None:
@@ -159,11 +172,16 @@ class NaiveBroker:
         return None if entry is None or entry.lease else self._explain(entry, now_ms)
 
     async def stats(self) -> QueueStats:
+        self._tick()
         entries = self._entries.values()
         stands = [None if entry.tried and not entry.lease else entry.message.priority for entry in entries]
         leased = sum(entry.lease is not None for entry in entries)
         bots = Counter(entry.message.bot_id for entry in entries)
-        return QueueStats({each: stands.count(each) for each in PRIORITIES}, stands.count(None), leased, bots)
+        adapted = {
+            bot_id: bot.adapted.places for bot_id, bot in self._bots.items() if bot.adapted and bot.adapted.is_lower
+        }
+        waiting = {each: stands.count(each) for each in PRIORITIES}
+        return QueueStats(waiting, stands.count(None), leased, bots, adapted)
 
     async def wait(self, until_ms: int | None) -> None:
         # It has no bell, it looks again and again.
@@ -175,7 +193,7 @@ class NaiveBroker:
     def _pick(self, at_ms: int) -> Entry | None:
         """Return the message whose turn it is at a time, if nothing else happens until then."""
         fronts: dict[Key, Entry] = {}
-        for head in sorted(self._free_heads(at_ms), key=lambda head: (self._turn(head.path[0]), head.message.id)):
+        for head in sorted(self._free_heads(at_ms), key=lambda head: (self._turn(head.path[0]), head.place)):
             fronts.setdefault(head.path[1], head)
         offers: list[Entry] = []
         for bot_id, bot in self._bots.items():
@@ -188,7 +206,7 @@ class NaiveBroker:
 
     def _free_heads(self, at_ms: int) -> Iterator[Entry]:
         """Yield the head of each lane, where lane and chat let it go."""
-        entries = sorted(self._entries.values(), key=lambda entry: entry.message.id)
+        entries = sorted(self._entries.values(), key=lambda entry: entry.place)
         seen = {(priority, *entry.path[0][1:]) for entry in entries if entry.lease for priority in PRIORITIES}
         for entry in entries:
             due = entry.standing or (not entry.lease and entry.message.ready_at_ms <= at_ms)
@@ -196,7 +214,8 @@ class NaiveBroker:
                 seen.add(lane)
                 chat = self._chat(entry.message.bot_id, entry.message.chat_id)
                 waits = max(self._wait_until_ms[lane], chat.hold_until_ms) > at_ms
-                if not waits and self._has_room(chat, entry.message, at_ms):
+                scopes = chat, self._user(entry.message)
+                if not waits and all(self._has_room(scope, entry.message, at_ms) for scope in scopes):
                     yield entry
 
     def _fitting(self, scope: Scope, fronts: Iterable[Entry], level: int, at_ms: int) -> Iterator[Entry]:
@@ -231,21 +250,19 @@ class NaiveBroker:
         message, bot = entry.message, self._bot(entry.message.bot_id)
         chat = self._chat(message.bot_id, message.chat_id)
         yield from (message.ready_at_ms, self._wait_until_ms[entry.path[0]], chat.hold_until_ms, bot.hold_until_ms)
-        for scope in (chat, bot, self._ceiling):
+        for scope in (chat, bot, self._ceiling, self._user(message)):
             yield scope.gate.ready_at_ms(now_ms, message.cost) if scope.gate else None
             yield scope.spacing.free_at_ms(now_ms, message.cost) if scope.spacing else None
 
     def _explain(self, entry: Entry, now_ms: int) -> Explanation:
         lanes: defaultdict[Key, list[Entry]] = defaultdict(list)
-        for each in sorted(self._entries.values(), key=lambda each: each.message.id):
+        for each in sorted(self._entries.values(), key=lambda each: each.place):
             if each.standing and each.path[1] == entry.path[1]:
                 lanes[each.path[0]].append(each)
         lane = lanes.pop(entry.path[0], [])
-        before = [each for each in lane if each.message.id < entry.message.id]
-        first = self._turn(entry.path[0]), min(each.message.id for each in (entry, *lane))
-        others = [
-            min(len(ids), len(before) + ((self._turn(key), ids[0].message.id) < first)) for key, ids in lanes.items()
-        ]
+        before = [each for each in lane if each.place < entry.place]
+        first = self._turn(entry.path[0]), min(each.place for each in (entry, *lane))
+        others = [min(len(ids), len(before) + ((self._turn(key), ids[0].place) < first)) for key, ids in lanes.items()]
         shut = (gate for gate, until_ms in self._shut(lane[0], now_ms) if until_ms > now_ms) if entry.standing else ()
         waits_at = next(iter(shut), WaitsAt.TURN) if entry.standing else WaitsAt.SCHEDULED
         return Explanation(
@@ -253,7 +270,7 @@ class NaiveBroker:
             waits_at=waits_at,
             before_in_lane=len(before),
             before_in_line=len(before) + sum(others),
-            earliest_at_ms=self._earliest(entry, [each.message.cost for each in (*before, entry)], now_ms),
+            earliest_at_ms=self._earliest(entry, [*before, entry], now_ms),
         )
 
     def _shut(self, head: Entry, now_ms: int) -> Iterator[tuple[WaitsAt, int]]:
@@ -272,18 +289,24 @@ class NaiveBroker:
 
         yield from ((WaitsAt.BACKOFF, self._wait_until_ms[lane]), (WaitsAt.CHAT_IN_FLIGHT, flying * NEVER_MS))
         yield from ((WaitsAt.CHAT_HELD, chat.hold_until_ms), (WaitsAt.CHAT_WINDOW, full(chat)))
+        yield WaitsAt.USER_WINDOW, full(self._user(message))
         yield from ((WaitsAt.BOT_PAUSED, bot.paused * NEVER_MS), (WaitsAt.BOT_HELD, bot.hold_until_ms))
         yield from ((WaitsAt.BOT_WINDOW, full(bot)), (WaitsAt.SPACING, apart(bot)))
         yield from ((WaitsAt.CEILING, full(self._ceiling)), (WaitsAt.SPACING, apart(self._ceiling)))
 
-    def _earliest(self, entry: Entry, costs: list[int], now_ms: int) -> int | None:
+    def _earliest(self, entry: Entry, until: list[Entry], now_ms: int) -> int | None:
+        costs = [each.message.cost for each in until]
         message, bot = entry.message, self._bot(entry.message.bot_id)
         chat = self._chat(message.bot_id, message.chat_id)
         spacings = [bot.spacing, self._ceiling.spacing] if message.priority in SPACING_PRIORITIES else []
         limits = [each for each in (chat.gate, bot.gate, self._ceiling.gate, *spacings) if each is not None]
         own_ms = 0 if entry.standing else message.ready_at_ms
         waits_ms = own_ms, self._wait_until_ms[entry.path[0]], chat.hold_until_ms, bot.hold_until_ms
-        return None if bot.paused else max(now_ms, *waits_ms, *(each.earliest_ms(now_ms, costs) for each in limits))
+        free_ms = [each.earliest_ms(now_ms, costs) for each in limits]
+        if message.user_id is not None and (limited := self._user(message).gate):
+            same = [each.message.cost for each in until if each.message.user_id == message.user_id]
+            free_ms.append(limited.earliest_ms(now_ms, same))
+        return None if bot.paused else max(now_ms, *waits_ms, *free_ms)
 
     # In and out
 
@@ -291,6 +314,10 @@ class NaiveBroker:
         if len(batch) > BATCH_MAX:
             raise ValueError(f"{len(batch)} are more than {BATCH_MAX}")
         now_ms = self._clock()
+        for scope in (*self._bots.values(), *self._chats.values()):
+            if scope.adapted and scope.adapted.is_lower and scope.adapted.rises_at_ms <= now_ms:
+                scope.adapted.rise(now_ms)
+                narrow(scope.gate, scope.spacing, scope.adapted.places, now_ms)
         for entry in self._entries.values():
             if not entry.lease and not entry.standing and entry.message.ready_at_ms <= now_ms:
                 self._stand(entry)
@@ -301,6 +328,9 @@ class NaiveBroker:
             return Duplicate()
         self._bot(message.bot_id)
         message = replace(message, chat_id=self._resolve(message.bot_id, message.chat_id))
+        waits = self._waiting_edits(message.bot_id, message.chat_id, message.replaces)
+        if waits and waits[-1].message.method == message.method:
+            return self._instead(message, waits[-1], now_ms)
         waiting = [entry.message for entry in self._entries.values() if not entry.lease]
         of_bot = [other for other in waiting if other.bot_id == message.bot_id]
         of_chat = [other for other in of_bot if other.chat_id == message.chat_id]
@@ -308,12 +338,39 @@ class NaiveBroker:
             return Refused(message.bot_id, message.chat_id, self._limits.chat_cap)
         if capped and 0 < self._limits.bot_cap <= len(of_bot):
             return Refused(message.bot_id, None, self._limits.bot_cap)
-        self._entries[message.id] = entry = Entry(message, message.attempt, tried=message.attempt > 0)
+        self._add(Entry(message, message.attempt, tried=message.attempt > 0, place=message.id), now_ms)
+        return Queued()
+
+    def _add(self, entry: Entry, now_ms: int) -> None:
+        message = entry.message
+        self._entries[message.id] = entry
         if message.attempt and message.ready_at_ms > now_ms:
             self._delay(entry, message.ready_at_ms)
-        if message.attempt or message.ready_at_ms <= now_ms:
+        if not entry.standing and (message.attempt or message.ready_at_ms <= now_ms):
             self._stand(entry)
-        return Queued()
+
+    def _instead(self, message: Outgoing, older: Entry, now_ms: int) -> Verdict:
+        replaced, place = older.message, older.place
+        if replaced.id > message.id:
+            return Replaced(by=replaced.id)
+        if PRIORITIES.index(message.priority) < PRIORITIES.index(replaced.priority):
+            place = message.id
+        else:
+            message = replace(message, priority=replaced.priority)
+        stays = older.standing and place == older.place and (message.attempt or message.ready_at_ms <= now_ms)
+        entry = Entry(message, message.attempt, message.attempt > 0, place, standing=bool(stays))
+        if stays:  # its lane goes on waiting, and keeps its turn
+            del self._entries[replaced.id]
+        else:
+            self._forget(older)
+        self._add(entry, now_ms)
+        return Queued(instead_of=replaced)
+
+    def _waiting_edits(self, bot_id: int, chat_id: ChatId | None, replaces: str | None) -> list[Entry]:
+        """Return what waits with the same ``replaces``, oldest first."""
+        mine = [each for each in self._entries.values() if not each.lease and each.message.replaces == replaces]
+        mine = [each for each in mine if each.path[0][1:] == (bot_id, self._resolve(bot_id, chat_id))]
+        return sorted(mine, key=lambda each: each.message.id) if replaces else []
 
     def _lease(self, worker_id: str, slots: int, now_ms: int) -> Leased:
         late = [entry for entry in self._entries.values() if not entry.lease and entry.expires_at_ms <= now_ms]
@@ -330,7 +387,7 @@ class NaiveBroker:
 
     def _serve(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
         message = entry.message
-        for each in self._gates(message.bot_id, message.chat_id):
+        for each in self._gates(message.bot_id, message.chat_id, self._user(message)):
             each.take(now_ms, message.cost)
         for scope in (self._ceiling, self._bot(message.bot_id)):
             if scope.spacing and message.priority in SPACING_PRIORITIES:
@@ -356,7 +413,7 @@ class NaiveBroker:
         near = chat.gate is not None and chat.gate.is_near(now_ms)
         counted_at_ms = None if settlement.counted_age_ms is None else now_ms - settlement.counted_age_ms
         guard_ms = self._limits.guard_ms if bot.doubt_until_ms > now_ms else 0
-        for each in self._gates(message.bot_id, message.chat_id):
+        for each in self._gates(message.bot_id, message.chat_id, self._user(message)):
             each.settle(counted_at_ms, message.cost, guard_ms=guard_ms)
         entry.lease = None
         holds: tuple[Hold, ...] = ()
@@ -383,9 +440,19 @@ class NaiveBroker:
             return (hold,)
         bot.doubt_until_ms = now_ms + 60_000
         bot.blames = [blame for blame in bot.blames if now_ms - blame[0] <= 2_000] + [(now_ms, message.chat_id)]
-        if len({self._resolve(message.bot_id, chat_id) for _, chat_id in bot.blames}) < 2:
+        bot_is_meant = len({self._resolve(message.bot_id, chat_id) for _, chat_id in bot.blames}) > 1
+        if bot.gate is None or not bot.gate.is_near(now_ms):
+            limit = self._limits.bot if bot_is_meant else self._limits.of_chat(message.chat_id)
+            self._lower(bot if bot_is_meant else self._chat(message.bot_id, message.chat_id), limit, now_ms)
+        if not bot_is_meant:
             return (hold,)
         return hold, self._hold(Hold(message.bot_id, None, until_ms))
+
+    def _lower(self, scope: Scope, limit: Limit | None, now_ms: int) -> None:
+        if limit is not None and scope.gate is not None:
+            scope.adapted = scope.adapted or Adapted(limit, least=self._limits.adapt_least)
+            scope.adapted.lower(now_ms)
+            narrow(scope.gate, scope.spacing, scope.adapted.places, now_ms)
 
     def _hold(self, hold: Hold) -> Hold:
         held = self._bot(hold.bot_id) if hold.chat_id is None else self._chat(hold.bot_id, hold.chat_id)
@@ -405,7 +472,7 @@ class NaiveBroker:
         if new.gate and old.gate:
             new.gate.absorb(old.gate)
         moved = [entry for entry in self._entries.values() if entry.path[0][1:] == (bot_id, old_id)]
-        moved.sort(key=lambda entry: (PRIORITIES.index(entry.message.priority), entry.message.id))
+        moved.sort(key=lambda entry: (PRIORITIES.index(entry.message.priority), entry.place))
         stood = [entry for entry in moved if entry.standing]
         for entry in stood:
             self._leave(entry)
@@ -462,8 +529,12 @@ class NaiveBroker:
         key = bot_id, self._resolve(bot_id, chat_id)
         return self._chats.setdefault(key, Scope(gate(self._limits.of_chat(key[1]))))
 
-    def _gates(self, bot_id: int, chat_id: ChatId | None) -> list[Gate]:
-        scopes = self._ceiling, self._bot(bot_id), self._chat(bot_id, chat_id)
+    def _user(self, message: Outgoing) -> Scope:
+        limit = None if message.user_id is None else self._limits.user
+        return self._users.setdefault((message.bot_id, message.user_id), Scope(gate(limit)))
+
+    def _gates(self, bot_id: int, chat_id: ChatId | None, *more: Scope) -> list[Gate]:
+        scopes = self._ceiling, self._bot(bot_id), self._chat(bot_id, chat_id), *more
         return [scope.gate for scope in scopes if scope.gate is not None]
 
     def _resolve(self, bot_id: int, chat_id: ChatId | None) -> ChatId | None:

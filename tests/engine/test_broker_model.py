@@ -35,7 +35,18 @@ from engine.messages import (
     Settlement,
     Then,
 )
-from engine.ports import Admission, Broker, Duplicate, Explanation, Leased, Queued, QueueStats, Refused, Settled
+from engine.ports import (
+    Admission,
+    Broker,
+    Duplicate,
+    Explanation,
+    Leased,
+    Queued,
+    QueueStats,
+    Refused,
+    Replaced,
+    Settled,
+)
 from engine.ports import Clock as Ticks
 from engine.ports.broker import BATCH_MAX
 from tests.engine.naive_broker import NaiveBroker
@@ -50,7 +61,7 @@ GROUPS: tuple[ChatId, ...] = (-100, "@name", OLD_GROUP)
 LIMITS = (
     Limits(
         ceiling=Limit(5, 100), bot=Limit(3, 100), chat=Limit(1, 50, burst=3), group=Limit(4, 400),
-        saved_up=2, guard_ms=7, chat_cap=5, bot_cap=12,
+        user=Limit(3, 200), saved_up=2, guard_ms=7, chat_cap=5, bot_cap=12,
     ),
     Limits(
         ceiling=Limit(0, 1), bot=Limit(6, 300), chat=Limit(2, 70, burst=2), group=Limit(2, 100),
@@ -58,7 +69,7 @@ LIMITS = (
     ),
     Limits(
         ceiling=Limit(4, 300), bot=Limit(8, 100), chat=Limit(0, 1), group=Limit(3, 50),
-        saved_up=1, guard_ms=3, chat_cap=9, bot_cap=0,
+        user=Limit(1, 300), saved_up=1, guard_ms=3, chat_cap=9, bot_cap=0,
     ),
     Limits(
         ceiling=Limit(6, 100, burst=5), bot=Limit(5, 100, burst=4), chat=Limit(3, 100), group=Limit(2, 60),
@@ -87,6 +98,7 @@ class Book:
     message: Outgoing
     attempt: int
     tried: bool
+    place: str = ""
     lease: Lease | None = None
     leased_at_ms: int = 0
 
@@ -125,7 +137,11 @@ class Audit:
     spaced: defaultdict[Scope, Level] = field(default_factory=lambda: defaultdict(Level))
     holds: defaultdict[Scope, int] = field(default_factory=lambda: defaultdict(int))
     waits: defaultdict[Scope, int] = field(default_factory=lambda: defaultdict(int))
+    said: defaultdict[tuple[int, int | None], list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
+    """When each user made a bot say something, and what that cost."""
     paused: set[int] = field(default_factory=set)
+    lowered: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+    """Until when a bot or one of its chats may use less than its limit, after a 429."""
     names: dict[Scope, ChatId] = field(default_factory=dict)
     quiet_until: tuple[int | None] | None = None  # what the last lease said, while nothing else happened
 
@@ -141,13 +157,16 @@ class Audit:
                     must("once in", message.id in self.books, message)
                 case Refused():
                     must("caps", capped and self._is_full(message), message)
-                case Queued():
-                    must("once in", message.id not in self.books, message)
-                    must("caps", not (capped and self._is_full(message)), message)
+                case Replaced(by):
+                    must("edits", self._replaceable(message) == by > message.id, message)
                     self.accepted += 1
-                    self.books[message.id] = Book(message, message.attempt, tried=message.attempt > 0)
-                    if message.attempt:
-                        self._wait(message, message.ready_at_ms)
+                    self.ended += 1
+                case Queued(instead_of):
+                    must("once in", message.id not in self.books, message)
+                    must("caps", bool(instead_of) or not (capped and self._is_full(message)), message)
+                    must("edits", self._replaceable(message) == (instead_of.id if instead_of else None), message)
+                    self.accepted += 1
+                    self._keep(message, self.books[instead_of.id] if instead_of else None)
         self.leased(answer.leased, now_ms, slots)
 
     def leased(self, answer: Leased, now_ms: int, slots: int) -> None:
@@ -193,6 +212,8 @@ class Audit:
         message, scope = book.message, self._scope(book.message)
         if settlement.counted_age_ms is not None:
             self._count(message, now_ms - settlement.counted_age_ms + 1)
+            who = message.bot_id, message.user_id
+            self.said[who].append((now_ms - settlement.counted_age_ms + 1, message.cost))
         for hold in answer.holds:
             self.held(hold)
         match settlement.then:
@@ -204,6 +225,7 @@ class Audit:
                 self._wait(message, now_ms + delay_ms)
             case HoldChat(retry_after_ms):
                 book.tried = True
+                self.lowered[message.bot_id] = now_ms + 10 * 400  # ten places a limit at most, 400 ms a window
                 must("hold", self.holds[scope[: 1 + (scope[1] is not None)]] >= now_ms + retry_after_ms, answer)
             case MoveChat(to_chat_id):
                 self.migrated(message.bot_id, message.chat_id, to_chat_id)
@@ -214,6 +236,37 @@ class Audit:
         self.quiet_until = None
         scope = (hold.bot_id,) if hold.chat_id is None else (hold.bot_id, self._name(hold.bot_id, hold.chat_id))
         self.holds[scope] = max(self.holds[scope], hold.until_ms)
+
+    def _keep(self, message: Outgoing, older: Book | None) -> None:
+        place = message.id
+        if older is not None:
+            must("edits", older.message.id < message.id, message)
+            self._end(older.message.id)
+            if PRIORITIES.index(older.message.priority) <= PRIORITIES.index(message.priority):
+                message, place = replace(message, priority=older.message.priority), older.place
+        self.books[message.id] = Book(message, message.attempt, tried=message.attempt > 0, place=place)
+        if message.attempt:
+            self._wait(message, message.ready_at_ms)
+
+    def _replaceable(self, message: Outgoing) -> str | None:
+        """Return the one to which a message and its like come down: the newest that waits, if of its method."""
+        waiting = [book.message for book in self.books.values() if not book.lease and message.replaces is not None]
+        edits = [each for each in waiting if (self._scope(each), each.replaces) == self._edit_of(message)]
+        newest = max(edits, key=lambda each: each.id, default=None)
+        return newest.id if newest is not None and newest.method == message.method else None
+
+    def _edit_of(self, message: Outgoing) -> tuple[Scope, str | None]:
+        return self._scope(message), message.replaces
+
+    def dropped(self, bot_id: int, chat_id: ChatId, replaces: str, answer: Sequence[Outgoing]) -> None:
+        self.quiet_until = None
+        for message in answer:
+            book = self.books[message.id]
+            must("edits", not book.lease and self._edit_of(book.message) == self._edit_of(message), message)
+            self._end(message.id)
+        left = [book.message for book in self.books.values() if not book.lease]
+        gone = ((bot_id, self._name(bot_id, chat_id)), replaces)
+        must("edits", not any(self._edit_of(each) == gone for each in left), left)
 
     def cancelled(self, message_id: str, *, answer: bool) -> None:
         self.quiet_until = None
@@ -264,6 +317,7 @@ class Audit:
         must("pause", message.bot_id not in self.paused, lease)
         must("hold", self.holds[scope] <= now_ms and self.holds[scope[:1]] <= now_ms, lease)
         must("window", self._has_room(message, now_ms, guard_ms=0), lease)
+        must("user window", self._user_has_room(message, now_ms, guard_ms=0), lease)
         must("spacing", self._is_spaced(message, now_ms), lease)
         for part, limit in self._spacings(message):
             self.spaced[part].pour(limit, message.cost, now_ms)
@@ -278,8 +332,10 @@ class Audit:
                 self._is_head(book, now_ms)
                 and not self._is_busy(scope)
                 and message.bot_id not in self.paused
+                and self.lowered[message.bot_id] <= now_ms
                 and max(self.holds[scope], self.holds[scope[:1]], self.waits[(*scope, message.priority)]) <= now_ms
                 and self._has_room(message, now_ms, guard_ms=self.limits.guard_ms)
+                and self._user_has_room(message, now_ms, guard_ms=self.limits.guard_ms)
                 and self._is_spaced(message, now_ms)
             )
             must("busy", not free or somebody_may_save_up, message)
@@ -295,6 +351,17 @@ class Audit:
             <= limit.count
             for part, limit in self._limits_of(scope)
         )
+
+    def _user_has_room(self, message: Outgoing, now_ms: int, *, guard_ms: int) -> bool:
+        limit, who = self.limits.user, (message.bot_id, message.user_id)
+        if message.user_id is None or not limit.count:
+            return True
+        flying = [book.message for book in self.books.values() if book.lease]
+        in_flight = sum(other.cost for other in flying if (other.bot_id, other.user_id) == who)
+        counted = [
+            min(cost, limit.count) for at_ms, cost in self.said[who] if at_ms + limit.window_ms > now_ms - guard_ms
+        ]
+        return in_flight + sum(counted) + min(message.cost, limit.count) <= limit.count
 
     def _in_flight(self, part: Scope) -> int:
         flying = [book.message for book in self.books.values() if book.lease]
@@ -327,7 +394,7 @@ class Audit:
         return not any(
             (self._scope(other.message), other.message.priority) == lane
             for other in self.books.values()
-            if not other.lease and self._is_due(other, now_ms) and other.message.id < book.message.id
+            if not other.lease and self._is_due(other, now_ms) and other.place < book.place
         )
 
     def _is_due(self, book: Book, now_ms: int) -> bool:
@@ -451,6 +518,10 @@ class World:
         for message_id, answer in zip(ids, answers, strict=True):
             self.audit.cancelled(message_id, answer=answer)
 
+    def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> None:
+        answer = self._both(lambda broker: broker.drop(bot_id, chat_id, replaces))
+        self.audit.dropped(bot_id, chat_id, replaces, answer)
+
     def pause(self, bot_id: int, *, paused: bool) -> None:
         self._both(lambda broker: broker.pause(bot_id, paused=paused))
         self.audit.quiet_until = None
@@ -526,6 +597,7 @@ class World:
         self.wakes_early += ours != model
 
 
+EDITS = (("edit:1", "editMessageText"), ("edit:1", "editMessageText"), ("edit:1", "editMessageReplyMarkup"))
 indexes = st.integers(0, 30)
 ages = st.none() | st.integers(0, 100)
 soon = st.integers(0, 60) | st.integers(0, 3_000)
@@ -551,6 +623,8 @@ class Draft:
     ready_in_ms: int
     expires_in_ms: int | None
     attempt: int
+    edit: tuple[str, str] | None = None  # what it changes, and by which method
+    user_id: int | None = None
 
 
 drafts = st.builds(
@@ -563,6 +637,8 @@ drafts = st.builds(
     ready_in_ms=st.just(0) | st.integers(-5, 400),
     expires_in_ms=st.none() | st.integers(0, 800),
     attempt=st.sampled_from((0, 0, 0, 2)),
+    edit=st.sampled_from((None, None, None, *EDITS)),
+    user_id=st.sampled_from((None, 501, 502)),
 )
 
 
@@ -610,7 +686,8 @@ class BrokerMachine(RuleBasedStateMachine):
             if chat_id is not None and name is not None and name != chat_id:
                 self.world.migrate(bot_id, chat_id, name)
             for _ in range(4):
-                draft = Draft(bot_id, name, 0, 1, 0, ready_in_ms=0, expires_in_ms=None, attempt=0)
+                who = 501 if bot_id == BOTS[-1] else None
+                draft = Draft(bot_id, name, 0, 1, 0, ready_in_ms=0, expires_in_ms=None, attempt=0, user_id=who)
                 self.world.admit([self._message(draft)], 2, capped=True)
                 self.world.clock.advance(latency_ms)
                 self.world.settle([(-1, Done(), 0)])
@@ -661,6 +738,10 @@ class BrokerMachine(RuleBasedStateMachine):
     def cancel(self, picks: list[int]) -> None:
         self.world.cancel(picks)
 
+    @rule(bot_id=st.sampled_from(BOTS), chat_id=st.sampled_from((-100, 7)))
+    def drop(self, bot_id: int, chat_id: ChatId) -> None:
+        self.world.drop(bot_id, chat_id, EDITS[0][0])
+
     @rule(bot_id=st.sampled_from(BOTS), paused=st.sampled_from((False, False, True)))
     def pause(self, bot_id: int, paused: bool) -> None:  # noqa: FBT001 - hypothesis names it
         self.world.pause(bot_id, paused=paused)
@@ -701,6 +782,9 @@ class BrokerMachine(RuleBasedStateMachine):
             ready_at_ms=now_ms + draft.ready_in_ms if draft.ready_in_ms else 0,
             expires_at_ms=None if draft.expires_in_ms is None else now_ms + draft.expires_in_ms,
             attempt=draft.attempt,
+            replaces=draft.edit[0] if draft.edit else None,
+            method=draft.edit[1] if draft.edit else "sendMessage",
+            user_id=draft.user_id,
         )
 
 

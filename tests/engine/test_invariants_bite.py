@@ -15,7 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from engine import gates, schedule
 from engine.gates import Bucket, Gate, Window
-from engine.lanes import BotState, Chat, Entry, Lane, Line
+from engine.lanes import BotState, Chat, Entry, Lane, Line, User
 from engine.limits import Limit, Limits
 from engine.memory_broker import MemoryBroker
 from engine.messages import ChatId, Hold, HoldChat, Lease, Outgoing, Settlement
@@ -215,6 +215,16 @@ class BlamesNoBot(MemoryBroker):
         return super()._throttle(chat, until_ms, now_ms, is_near=True)
 
 
+class LowersNothing(MemoryBroker):
+    def _lower_limit(self, scope: Chat | BotState, limit: Limit | None, now_ms: int) -> None:
+        pass
+
+
+class KnowsNoUsers(MemoryBroker):
+    def _user(self, bot: BotState, user_id: int | None) -> User | None:
+        return None
+
+
 PATCHES: list[tuple[str, Patch]] = [
     ("window", windows(ForgetsWhatIsInFlight)),
     ("window", (schedule, "gate", a_millisecond_too_early)),
@@ -222,11 +232,13 @@ PATCHES: list[tuple[str, Patch]] = [
     ("window", windows(ForgetsOnMigration)),
     ("busy", windows(KeepsWhatNeverLeft)),
     ("spacing", (schedule, "spacing", lambda *_: None)),
+    ("edits", (Chat, "replaced_by", lambda *_: None)),
     ("order", by(lambda entry: (False, entry.message.id), last=True)),
     ("order", by(lambda entry: (entry.tried, entry.message.id))),
 ]
 CLASSES: list[tuple[str, type[MemoryBroker]]] = [
     ("one in flight", TwoInFlight),
+    ("user window", KnowsNoUsers),
     ("hold", HoldsNothing),
     ("fencing", SettlesForAnybody),
     ("attempts", SpendsAnAttemptOnWaiting),
@@ -248,6 +260,7 @@ CLASSES: list[tuple[str, type[MemoryBroker]]] = [
     ("model", TheLowestBotFirst),
     ("model", NobodySavesUp),
     ("model", BlamesNoBot),
+    ("model", LowersNothing),
 ]
 
 

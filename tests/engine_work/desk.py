@@ -18,6 +18,7 @@ from engine.messages import ChatId, Guarantee, Hold, Lease, Outgoing, PastSend, 
 from engine.outcomes import Answer, Outcome, Overdue, Sent
 from engine.ports import Accepted, Admission, Clock, Known, Leased, Record, Result, Settled
 from engine.recoverer import Recoverer
+from engine.replacements import Replacements
 from engine.retry import RetryPolicy
 from engine.worker import Worker
 from tests.fakes import Clock as FakeClock
@@ -190,6 +191,10 @@ class WatchedBroker(MemoryBroker):
         self._journal.append("settle")
         return await super().settle(settlements)
 
+    async def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> list[Outgoing]:
+        self._wake()
+        return await super().drop(bot_id, chat_id, replaces)
+
     async def extend(self, leases: Sequence[Lease], *, by_ms: int) -> list[bool]:
         self.extended.extend(leases)
         self.extending.set()
@@ -249,7 +254,10 @@ class Desk:
         )
         self.expiry = Expiry(ledger=self.ledger, results=self.results, clock=self.clock, sleep=self._sleep)
         self.worker = self.new_worker(slots=slots)
-        self.dispatcher = Dispatcher(ledger=self.ledger, broker=self.broker, worker=None)
+        self.replacements = Replacements(ledger=self.ledger, results=self.results, clock=self.clock, sleep=self._sleep)
+        self.dispatcher = Dispatcher(
+            ledger=self.ledger, broker=self.broker, replacements=self.replacements, worker=None
+        )
         self.recoverer = Recoverer(
             broker=self.broker, delivery=self.delivery, worker_id="r", interval_ms=LEASE_MS // 2, clock=self.clock
         )

@@ -12,14 +12,14 @@ from engine.dispatcher import Dispatcher, Submission
 from engine.errors import LedgerError, QueueFull
 from engine.limits import Limits
 from engine.messages import Outgoing, Priority, Status
-from engine.ports import Accepted, Known
+from engine.ports import Accepted, Fault, Known, Result
 from engine.ports.broker import BATCH_MAX
 from tests.engine_work.desk import UNLIMITED, Desk, soon, turns
 from tests.fakes import outgoing
 
 
 def with_worker(desk: Desk) -> Dispatcher:
-    return Dispatcher(ledger=desk.ledger, broker=desk.broker, worker=desk.worker)
+    return Dispatcher(ledger=desk.ledger, broker=desk.broker, replacements=desk.replacements, worker=desk.worker)
 
 
 def each_to_its_chat(count: int) -> list[Outgoing]:
@@ -139,7 +139,12 @@ async def test_connections_set_aside_are_given_back(desk: Desk, *, asleep: bool)
 
 
 async def test_connections_are_given_back_when_the_admission_breaks(desk: Desk) -> None:
-    dispatcher = Dispatcher(ledger=desk.ledger, broker=BrokenBroker(), worker=desk.worker)  # type: ignore[arg-type]
+    dispatcher = Dispatcher(
+        ledger=desk.ledger,
+        broker=BrokenBroker(),  # type: ignore[arg-type]
+        replacements=desk.replacements,
+        worker=desk.worker,
+    )
 
     with pytest.raises(ZeroDivisionError):
         await dispatcher.submit([outgoing("a")])
@@ -175,3 +180,45 @@ async def test_a_replay_goes_in_whatever_the_caps_say() -> None:
 class BrokenBroker:
     async def admit(self, *_: object, **__: object) -> None:
         raise ZeroDivisionError
+
+
+def edit(message_id: str, *, method: str = "editMessageText") -> Outgoing:
+    return outgoing(message_id, method=method, replaces="edit:1")
+
+
+async def test_a_replaced_edit_is_cancelled_with_the_one_that_replaced_it_as_the_reason(desk: Desk) -> None:
+    waiting = desk.results.expect("a")
+
+    answers = await told(desk, edit("a"), edit("b"))
+
+    assert answers == [Accepted(), Accepted()]
+    assert desk.ledger.statuses == {"a": Status.CANCELLED, "b": Status.QUEUED}
+    assert [record.fault for record in desk.ledger.records] == [Fault(code=None, reason="replaced by b")]
+    assert waiting.result() == Result("a", Status.CANCELLED, None, replaced_by="b")
+
+
+async def test_an_edit_is_recorded_as_replaced_even_if_the_ledger_refuses_at_first(desk: Desk) -> None:
+    desk.ledger.refused_words = ["record"]
+
+    await told(desk, edit("a"), edit("b"))
+
+    assert desk.ledger.statuses["a"] is Status.CANCELLED
+
+
+async def test_the_edits_of_what_was_deleted_are_cancelled(desk: Desk) -> None:
+    await told(desk, edit("a"), edit("b", method="editMessageReplyMarkup"), outgoing("c"))
+
+    await desk.dispatcher.drop(1, 7, ["edit:1", "edit:2"])
+
+    assert desk.ledger.statuses == {"a": Status.CANCELLED, "b": Status.CANCELLED, "c": Status.QUEUED}
+    assert {record.fault.reason for record in desk.ledger.records if record.fault} == {
+        "the message it would change was deleted"
+    }
+
+
+async def test_a_broker_that_is_away_drops_nothing(desk: Desk) -> None:
+    desk.broker.asleep = True
+
+    await desk.dispatcher.drop(1, 7, ["edit:1"])
+
+    assert desk.ledger.records == []

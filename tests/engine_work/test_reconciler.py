@@ -17,7 +17,9 @@ IDS = Ids()
 
 @pytest.fixture
 def reconciler(desk: Desk) -> Reconciler:
-    return Reconciler(ledger=desk.ledger, broker=desk.broker, interval_ms=1_000, clock=desk.clock)
+    return Reconciler(
+        ledger=desk.ledger, broker=desk.broker, replacements=desk.replacements, interval_ms=1_000, clock=desk.clock
+    )
 
 
 def written(desk: Desk) -> Outgoing:

@@ -103,7 +103,9 @@ class OnceBroken:
 
 
 def reconciler(desk: Desk) -> Reconciler:
-    return Reconciler(ledger=desk.ledger, broker=desk.broker, interval_ms=1, clock=desk.clock)
+    return Reconciler(
+        ledger=desk.ledger, broker=desk.broker, replacements=desk.replacements, interval_ms=1, clock=desk.clock
+    )
 
 
 async def test_what_only_the_ledger_knows_is_scheduled_again(desk: Desk) -> None:

@@ -32,7 +32,7 @@ def keep(desk: Desk, *messages: Outgoing) -> None:
 
 
 async def restart(desk: Desk) -> Found:
-    return await rebuild(desk.ledger, desk.broker, desk.limits, desk.clock)
+    return await rebuild(desk.ledger, desk.broker, desk.replacements, desk.limits, desk.clock)
 
 
 async def ids_leased(desk: Desk) -> list[str]:
@@ -224,7 +224,7 @@ async def test_nothing_is_leased_before_the_rebuilding_is_done(desk: Desk) -> No
     ledger: Ledger = Spied()
     keep(desk, outgoing("a"))
 
-    await rebuild(ledger, desk.broker, desk.limits, desk.clock)
+    await rebuild(ledger, desk.broker, desk.replacements, desk.limits, desk.clock)
 
     assert leased
     assert set(leased) == {0}
@@ -247,9 +247,18 @@ async def test_what_expired_while_the_process_was_down_is_recorded_by_the_first_
     late = outgoing("a", expires_at_ms=desk.clock() - 1)
     desk.ledger.messages["a"], desk.ledger.statuses["a"] = late, Status.QUEUED
 
-    await rebuild(desk.ledger, desk.broker, desk.limits, desk.clock)
+    await restart(desk)
     desk.clock.advance(2_000)
     leased = await desk.broker.lease(worker_id="w", slots=1)
     await desk.expiry.record(leased.expired)
 
     assert desk.ledger.statuses["a"] is Status.EXPIRED
+
+
+async def test_of_the_edits_of_a_message_only_the_newest_is_scheduled_again(desk: Desk) -> None:
+    keep(desk, *(outgoing(each, method="editMessageText", replaces="edit:1") for each in "abc"))
+
+    await restart(desk)
+
+    assert await desk.broker.knows(["a", "b", "c"]) == [False, False, True]
+    assert desk.ledger.statuses == {"a": Status.CANCELLED, "b": Status.CANCELLED, "c": Status.QUEUED}

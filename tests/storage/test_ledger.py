@@ -48,6 +48,8 @@ class LedgerContract:
             expires_at_ms=NOW_MS + 2,
             guarantee=Guarantee.AT_MOST_ONCE,
             dedup_key="spring",
+            replaces="edit:7",
+            user_id=501,
         )
 
         answers = await ledger.add([everything])

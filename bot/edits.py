@@ -1,0 +1,47 @@
+"""Which message a call changes, so that a newer edit can replace one that waits, and a delete can drop it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.messages import ChatId
+
+REPLACEABLE = frozenset(
+    """
+    editMessageCaption editMessageLiveLocation editMessageMedia editMessageReplyMarkup editMessageText
+    """.split()
+)
+"""Each of them sets all that it touches, so of two alike only the later counts. All answer with a message or True."""
+
+
+def replaces(name: str, params: Mapping[str, Any]) -> str | None:
+    """Return what an edit changes, within its chat; None for any other call, and for one that is sent at its own time.
+
+    >>> replaces("editMessageText", {"message_id": 7, "text": "b"}), replaces("sendMessage", {"text": "b"})
+    ('edit:7', None)
+    """
+    if name not in REPLACEABLE:
+        return None
+    message_id = params.get("message_id") or params.get("inline_message_id")
+    return None if message_id is None else key(message_id, params.get("business_connection_id"))
+
+
+def key(message_id: object, connection_id: object = None) -> str:
+    return f"edit:{message_id}" if connection_id is None else f"edit:{connection_id}:{message_id}"
+
+
+def deleted(name: str, params: Mapping[str, Any]) -> tuple[ChatId, Sequence[int]] | None:
+    """Return the chat and the messages that a call deletes; None for any other call.
+
+    >>> deleted("deleteMessage", {"chat_id": 5, "message_id": 7})
+    (5, [7])
+    """
+    chat_id = params.get("chat_id")
+    match name:
+        case "deleteMessage" if chat_id is not None:
+            return chat_id, [params["message_id"]]
+        case "deleteMessages" if chat_id is not None:
+            return chat_id, list(params["message_ids"])
+        case _:
+            return None
