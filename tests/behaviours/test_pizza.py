@@ -14,7 +14,7 @@ CHAT = {"id": 77, "type": "private", "first_name": "Anna"}
 
 async def test_an_ordinary_aiogram_bot_runs_without_a_change(tmp_path: Path) -> None:
     async with (
-        running_simulator() as telegram,
+        running_simulator(accept_any_message=True) as telegram,  # the pressed button is ours, not the simulator's
         program(tmp_path, telegram.url, BEHAVIOURS="examples.pizza") as tempogram,
     ):
         await deliver(tempogram, 1, message={"text": "/pizza", "entities": [command("/pizza")]})

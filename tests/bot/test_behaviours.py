@@ -114,7 +114,7 @@ async def test_a_new_bot_knows_start_and_help_and_says_the_rest_again() -> None:
 @pytest.mark.parametrize(
     ("config", "sentence"),
     [
-        ({"ecko": {}}, "'ecko' is no behaviour; there are commands, echo"),
+        ({"ecko": {}}, "'ecko' is no behaviour; there are commands, replies, echo"),
         ({"echo": {"loud": True}}, "echo has no settings; 'loud' is none"),
         ({"echo": None}, "the settings of echo are None; they must be an object, {} for none"),
         ({"commands": ["start"]}, "the settings of commands are ['start']; they must be an object, {} for none"),
