@@ -3,8 +3,7 @@
     EngineError
     ├── SettingsError          a value in the settings makes no sense
     ├── BrokerError
-    │   ├── BrokerUnavailable  it cannot be reached; try again later
-    │   └── LeaseLost          another worker owns the message now
+    │   └── BrokerUnavailable  it cannot be reached; try again later
     ├── LedgerError            the ledger could not be read or written
     ├── QueueFull              a chat or a bot has too much waiting; nothing was accepted
     └── StillQueued            accepted, not sent within the time its caller would wait
@@ -31,14 +30,6 @@ class BrokerError(EngineError):
 
 class BrokerUnavailable(BrokerError):
     """The queue cannot be reached. Nothing was done."""
-
-
-class LeaseLost(BrokerError):
-    """Another worker owns the message now. Nothing was settled."""
-
-    def __init__(self, message_id: str) -> None:
-        super().__init__(f"lease on message {message_id} was lost")
-        self.message_id = message_id
 
 
 class LedgerError(EngineError):
