@@ -33,7 +33,7 @@ async def test_an_unknown_token_looks_like_an_unknown_route(world: World, token:
 
 
 async def test_the_secret_that_telegram_was_given_is_demanded(world: World) -> None:
-    world.fleet.secrets[BOT_ID] = SECRET
+    world.fleet.secrets[BOT_ID] = [SECRET]
 
     right = await world.stranger.post(PATH, content=b"{}", headers={SECRET_HEADER: SECRET})
     wrong = await world.stranger.post(PATH, content=b"{}", headers={SECRET_HEADER: SECRET + "x"})
