@@ -78,6 +78,10 @@ class Departures:
             if removal is Removal.CANCEL:
                 self._begin(self._clear(self._departure(bot_id)))
 
+    async def over(self) -> None:
+        """Wait until nobody is leaving any more."""
+        await asyncio.gather(*self._tasks)
+
     async def end(self) -> None:
         """Leave off; the next start goes on."""
         for task in self._tasks:

@@ -109,12 +109,13 @@ class Webhooks:
         free_at_ms = self._called_at_ms.get(bot_id, 0) + PACE_MS
         if (early_ms := free_at_ms - self._clock()) > 0:
             await self._sleep(early_ms / 1_000)
-        self._called_at_ms[bot_id] = self._clock()
         try:
             await call()
         except FAILURES as error:
             log.warning("webhook not changed", bot_id=bot_id, reason=type(error).__name__)
             return float(error.retry_after) if isinstance(error, TelegramRetryAfter) else 0.0
+        finally:
+            self._called_at_ms[bot_id] = self._clock()  # when it was answered: not earlier than Telegram counted it
         return None
 
     async def _tell(self, bot_id: int) -> None:

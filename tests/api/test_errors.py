@@ -135,6 +135,7 @@ async def test_the_description_names_every_route_and_its_errors(world: World) ->
     assert sorted(described["paths"]) == [
         "/bots",
         "/bots/{bot_id}",
+        "/bots/{bot_id}/webhook-secret",
         "/health",
         "/messages",
         "/messages/batch",

@@ -72,7 +72,7 @@ async def test_a_webhook_that_is_refused_is_set_again_until_telegram_takes_it(wo
 
 
 async def test_telegram_asking_us_to_wait_is_obeyed(world: World, fleet: Fleet) -> None:
-    world.simulator.order(Fault(kind="429", method="setWebhook", retry_after_s=37, hold="none"))
+    world.simulator.order(Fault(kind="429", method="setWebhook", retry_after_s=37, hold="none", times=1))
 
     await world.webhooks(fleet).set(BOT_ID)
 
