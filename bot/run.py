@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,6 +32,9 @@ async def run(settings: Settings) -> None:
             settings = simulated(settings, simulator, listener)
             kept = await stack.enter_async_context(books(settings))
         built = await stack.enter_async_context(program(settings, opened=kept))
+        # What lives by now lives to the end; to look through all of it for garbage would stop everything for 0.3 s.
+        gc.freeze()
+        gc.enable()
         await stack.enter_async_context(running(built))
         greet(built, listener, simulator)
         await _serve(built, listener, server(built.app), simulator)
