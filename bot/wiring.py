@@ -62,6 +62,7 @@ from storage.database import Database
 from storage.history import History
 from storage.keys import Seal
 from storage.ledger import SqlLedger
+from storage.retention import Keep, Retention
 from storage.sole_use import sole_use
 from storage.texts import Texts
 from storage.updates import Updates
@@ -86,6 +87,7 @@ class Books:
     history: History
     texts: Texts
     updates: Updates
+    retention: Retention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,13 +146,12 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
     own_routers = behaviours.own.routers(settings.behaviours)
     clock, at_home = clock or SystemClock(), home(settings)
     async with AsyncExitStack() as stack:
-        kept = await stack.enter_async_context(books(settings, at_home.seal))
+        kept = await stack.enter_async_context(books(settings, at_home.seal, clock))
         line = await stack.enter_async_context(line_to_telegram(settings, kept, clock))
         generator = await stack.enter_async_context(text_generator(settings))
         engine = engine_of(settings, kept, line, clock)
         talk = stack.enter_context(talk_of(settings, kept, line, engine, generator, own_routers, clock))
         loops = Loops()
-        await kept.texts.purge(clock() - settings.keep_texts_ms)
         await rebuild(engine.ledger, engine.broker, engine.replacements, settings.limits(), clock)
         await line.fleet.load()
         yield Program(
@@ -166,8 +167,9 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
 
 
 @asynccontextmanager
-async def books(settings: Settings, seal: Seal) -> AsyncIterator[Books]:
+async def books(settings: Settings, seal: Seal, clock: Clock) -> AsyncIterator[Books]:
     """Open the books, for this process alone."""
+    keep = Keep(messages_ms=settings.keep_messages_ms, dead_ms=settings.keep_dead_ms, texts_ms=settings.keep_texts_ms)
     async with sole_use(database_url(settings)):
         database = await Database.open(database_url(settings))
         try:
@@ -178,6 +180,7 @@ async def books(settings: Settings, seal: Seal) -> AsyncIterator[Books]:
                 history=History(database),
                 texts=Texts(database, keep_ms=settings.keep_texts_ms),
                 updates=Updates(database),
+                retention=Retention(database, keep=keep, clock=clock),
             )
         finally:
             await database.close()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, column, delete, select, text, tuple_, update, values
+from sqlalchemy import Connection, Row, column, select, text, tuple_, update, values
 from sqlalchemy.sql import ClauseElement
 
 from storage.database import Database
@@ -59,14 +59,6 @@ class Updates:
             page = page.where(tuple_(*_ARRIVAL) > (after.received_at_ms, after.update_id, after.bot_id))
         async with self._database.reading() as connection:
             return [_received(row) for row in await connection.execute(page)]
-
-    async def purge(self, before_ms: int) -> int:
-        """Remove what was handled before a time; an update that comes again after that is a new one.
-
-        Telegram repeats an update for up to 24 h: https://core.telegram.org/bots/api#setwebhook
-        """
-        old = delete(updates).where(updates.c.handled_at_ms < before_ms)
-        return await self._database.write_alone(lambda connection: connection.execute(old).rowcount)
 
 
 class _Handled(NamedTuple):
