@@ -96,14 +96,17 @@ class Ledger(Protocol):
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
         """Return those of them that are queued, as ``open_messages`` does."""
 
-    async def settle_interrupted(self, now_ms: int) -> list[PastSend]:
-        """Make every ``sending`` message ``uncertain``; only at a start, when none can be.
+    async def settle_interrupted(self, now_ms: int) -> int:
+        """Make every ``sending`` message ``uncertain``, and return how many; only at a start, when none can be.
 
-        Returns the places that they may have taken, as taken at ``now_ms``.
+        The places that they may have taken count as taken at ``now_ms``.
         """
 
+    async def presume(self, sends: Sequence[PastSend]) -> None:
+        """Write places that may be taken, by calls of which nobody knows whether they were made."""
+
     async def sends_since(self, since_ms: int) -> list[PastSend]:
-        """Return what Telegram counted at or after a time."""
+        """Return what Telegram counted, or may have counted, at or after a time."""
 
     async def holds(self, now_ms: int) -> list[Hold]:
         """Return the holds that still stand."""

@@ -74,8 +74,10 @@ class Books:
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
         return [self.outgoing[each.id] for each in self._by_status(Status.QUEUED) if each.id in message_ids]
 
-    async def settle_interrupted(self, now_ms: int) -> list[PastSend]:
-        return []
+    async def settle_interrupted(self, now_ms: int) -> int:
+        return 0
+
+    async def presume(self, sends: Sequence[PastSend]) -> None: ...
 
     async def sends_since(self, since_ms: int) -> list[PastSend]:
         return []

@@ -239,8 +239,9 @@ class LedgerContract:
         await ledger.add([interrupted, waiting])
         await ledger.mark_sending([interrupted.id])
 
-        assert await ledger.settle_interrupted(NOW_MS) == [PastSend(BOT, CHAT, NOW_MS, 2)]
+        assert await ledger.settle_interrupted(NOW_MS) == 1
 
+        assert await ledger.sends_since(NOW_MS) == [PastSend(BOT, CHAT, NOW_MS, 2)]
         assert await status_of(database, interrupted) is Status.UNCERTAIN
         assert await open_ids(ledger) == [waiting.id]
 
@@ -256,6 +257,13 @@ class LedgerContract:
         )
 
         assert await ledger.sends_since(NOW_MS) == [PastSend(BOT, -100, NOW_MS, 3)]
+
+    async def test_what_is_presumed_is_told_as_a_past_send(self, ledger: Ledger) -> None:
+        presumed = [PastSend(BOT, -100, NOW_MS, 3), PastSend(BOT, None, NOW_MS, 1)]
+
+        await ledger.presume(presumed)
+
+        assert await ledger.sends_since(NOW_MS) == presumed
 
     async def test_an_end_without_a_call_is_no_past_send(self, ledger: Ledger) -> None:
         expired = message()

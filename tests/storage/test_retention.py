@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Connection, func, select, text
 
-from engine.messages import Hold, Outgoing, Status
+from engine.messages import Hold, Outgoing, PastSend, Status
 from engine.ports.ledger import Accepted, Fault
 from storage.database import Database
 from storage.history import History, Incoming
@@ -16,6 +16,7 @@ from storage.models import attempts, holds, messages, payloads, texts, updates
 from storage.retention import (
     MESSAGES_MAX,
     PAUSE_S,
+    PRESUMED_MS,
     ROWS_MAX,
     UPDATES_MS,
     Keep,
@@ -172,6 +173,17 @@ class RetentionContract:
 
         assert await ledger.holds(0) == [standing]
         assert (await self.rows(database))["texts"] == 0
+
+    async def test_places_that_were_only_presumed_go_after_every_window(
+        self, retention: Retention, ledger: SqlLedger, clock: Clock
+    ) -> None:
+        await ledger.presume([PastSend(BOT, CHAT, clock(), 1)])
+
+        clock.advance(PRESUMED_MS)
+        assert (await retention.purge())["presumed"] == 0
+        clock.advance(1)
+
+        assert (await retention.purge())["presumed"] == 1
 
     async def test_no_commit_is_large_and_between_two_there_is_a_pause(
         self, retention: Retention, ledger: SqlLedger, database: Database, clock: Clock, pauses: list[float]
