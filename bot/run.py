@@ -37,11 +37,25 @@ async def run(settings: Settings) -> None:
 
 async def _serve(built: Program, listener: socket.socket, serving: Server, simulator: RunningSimulator | None) -> None:
     feeding = asyncio.create_task(_feed(built, serving, simulator))
+    watching = asyncio.create_task(_keep_books(built, serving))
     try:
         await serving.serve(sockets=[listener])
+        if watching.done():
+            await watching
     finally:
+        watching.cancel()
         feeding.cancel()
         await built.talk.feeds.end()
+
+
+async def _keep_books(built: Program, serving: Server) -> None:
+    """End the program once another one has its books: from then on that one sends."""
+    try:
+        await built.books.sole_use.watch()
+    except Exception:
+        built.engine.worker.stop()
+        serving.end()
+        raise
 
 
 async def _feed(built: Program, serving: Server, simulator: RunningSimulator | None) -> None:

@@ -63,7 +63,7 @@ from storage.history import History
 from storage.keys import Seal
 from storage.ledger import SqlLedger
 from storage.retention import Keep, Retention
-from storage.sole_use import sole_use
+from storage.sole_use import SoleUse, sole_use
 from storage.texts import Texts
 from storage.updates import Updates
 
@@ -81,6 +81,7 @@ RECONCILE_MS = 5_000
 class Books:
     """What is kept, in one database."""
 
+    sole_use: SoleUse
     ledger: SqlLedger
     bots: Bots
     chats: Chats
@@ -170,10 +171,11 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
 async def books(settings: Settings, seal: Seal, clock: Clock) -> AsyncIterator[Books]:
     """Open the books, for this process alone."""
     keep = Keep(messages_ms=settings.keep_messages_ms, dead_ms=settings.keep_dead_ms, texts_ms=settings.keep_texts_ms)
-    async with sole_use(database_url(settings)):
+    async with sole_use(database_url(settings)) as use:
         database = await Database.open(database_url(settings))
         try:
             yield Books(
+                sole_use=use,
                 ledger=SqlLedger(database),
                 bots=Bots(database, seal),
                 chats=Chats(database),

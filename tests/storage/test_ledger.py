@@ -12,12 +12,7 @@ from storage.database import Database
 from storage.history import History
 from storage.ledger import SqlLedger
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
-from tests.storage.servers import run
-
-DISCONNECT_OTHERS = """
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()
-"""
+from tests.storage.servers import DISCONNECT_OTHERS, run
 
 NEVER = Fault(code=400, reason="Bad Request: message text is empty")
 
