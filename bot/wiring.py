@@ -151,7 +151,8 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
         line = await stack.enter_async_context(line_to_telegram(settings, kept, clock))
         generator = await stack.enter_async_context(text_generator(settings))
         engine = engine_of(settings, kept, line, clock)
-        talk = stack.enter_context(talk_of(settings, kept, line, engine, generator, own_routers, clock))
+        ids = Ids(await kept.ledger.last_id())
+        talk = stack.enter_context(talk_of(settings, kept, line, engine, generator, own_routers, ids, clock))
         loops = Loops()
         await rebuild(engine.ledger, engine.broker, engine.replacements, settings.limits(), clock)
         await line.fleet.load()
@@ -265,10 +266,10 @@ def talk_of(
     engine: Engine,
     generator: TextGenerator,
     own_routers: Sequence[Router],
+    ids: Ids,
     clock: Clock,
 ) -> Iterator[Talk]:
     """Put the behaviours together; until the block ends, every ``Bot`` that is built speaks through the engine."""
-    ids = Ids()
     composer = MethodComposer(clock=clock, ids=ids)
     gateway = Gateway(
         dispatcher=engine.dispatcher,

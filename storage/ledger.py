@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 
 from engine.messages import ChatId, Hold, Outgoing, PastSend, Status
 from engine.ports.ledger import Accepted, Fault, Known, Record
@@ -49,6 +49,10 @@ class SqlLedger:
         page = select(messages.c.id).where(MESSAGE_IS_OPEN, *is_meant).order_by(messages.c.id).limit(limit)
         async with self._database.reading() as connection:
             return list((await connection.execute(page)).scalars())
+
+    async def last_id(self) -> str:
+        async with self._database.reading() as connection:
+            return (await connection.execute(select(func.max(messages.c.id)))).scalar() or ""
 
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
         if not message_ids:

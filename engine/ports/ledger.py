@@ -93,6 +93,9 @@ class Ledger(Protocol):
     async def open_ids(self, *, after_id: str, before_id: str, limit: int) -> list[str]:
         """Return the ids of queued messages between two ids, in order, ``limit`` a page."""
 
+    async def last_id(self) -> str:
+        """Return the highest id of all messages that are kept, and '' if there is none."""
+
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
         """Return those of them that are queued, as ``open_messages`` does."""
 

@@ -120,6 +120,9 @@ class ListLedger:
         page = await self.open_messages(after_id=after_id, limit=len(self.messages))
         return [message.id for message in page if message.id < before_id][:limit]
 
+    async def last_id(self) -> str:
+        return max(self.messages, default="")
+
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
         return [self.messages[each] for each in message_ids if self.statuses[each] is Status.QUEUED]
 

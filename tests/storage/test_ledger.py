@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from engine.errors import LedgerError
+from engine.ids import Ids
 from engine.messages import Guarantee, Hold, Outgoing, PastSend, Priority, Status
 from engine.ports.ledger import Accepted, Fault, Known, Ledger
 from storage.chats import Chats
@@ -172,6 +173,16 @@ class LedgerContract:
 
         assert await open_ids(ledger) == []
         assert await ledger.add([message(dedup_key="order 1")]) == [Accepted()]
+
+    async def test_ids_go_on_after_the_last_one_though_the_clock_stepped_back(self, ledger: Ledger) -> None:
+        assert await ledger.last_id() == ""
+        before, last = message(), message()
+        await ledger.add([last, before])
+        await ledger.record([became(last, Status.SENT)])
+
+        ids = Ids(await ledger.last_id())
+
+        assert last.id < ids.new(NOW_MS - 3_600_000) < ids.new(NOW_MS - 3_600_000)
 
     async def test_open_messages_come_in_pages_in_the_order_of_their_ids(self, ledger: Ledger) -> None:
         added = [message() for _ in range(5)]
