@@ -66,7 +66,7 @@ class Submissions:
 
         Raises:
             TooMany: Nothing was accepted.
-            LedgerError: Nothing was accepted.
+            LedgerError: Nothing was accepted, as far as anybody knows.
         """
         if len(entries) > BATCH_MAX:
             raise TooMany(f"a batch takes {BATCH_MAX:,} messages at most, and this one has {len(entries):,}")

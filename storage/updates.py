@@ -35,7 +35,7 @@ class Updates:
         """Store one update; False if it was stored before, and nothing is to be done.
 
         Raises:
-            LedgerError: It is not stored; let Telegram send it again.
+            LedgerError: It is not known to be stored; let Telegram send it again.
         """
         received = ReceivedUpdate(bot_id=bot_id, update_id=update_id, body=body, received_at_ms=now_ms)
         return (await self.receive_many([received]))[0]

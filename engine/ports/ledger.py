@@ -69,11 +69,13 @@ class Record:
 class Ledger(Protocol):
     """The truth. Every method returns after its commit; calls that meet share one (group commit).
 
-    All raise ``LedgerError`` when the database refuses or cannot be reached; then nothing was written.
+    All raise ``LedgerError`` when the database refuses or cannot be reached. Then nothing was written, or all of it
+    and only the answer was lost; each may be called again with the same. (``record`` and ``presume`` then may write an
+    attempt twice: a place counts twice for one window after a restart, which errs to the safe side.)
     """
 
     async def add(self, messages: Sequence[Outgoing]) -> list[Accepted | Known]:
-        """Write messages as ``queued``; one answer each, in their order."""
+        """Write messages as ``queued``; one answer each, in their order. Added again, it is ``Accepted`` again."""
 
     async def discard(self, message_ids: Sequence[str]) -> None:
         """Remove messages that were added and then not admitted; their callers got an error."""

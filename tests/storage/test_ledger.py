@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
+from engine.dispatcher import Dispatcher
 from engine.errors import LedgerError
 from engine.ids import Ids
 from engine.messages import Guarantee, Hold, Outgoing, PastSend, Priority, Status
@@ -12,6 +14,7 @@ from storage.chats import Chats
 from storage.database import Database
 from storage.history import History
 from storage.ledger import SqlLedger
+from tests.engine_work.desk import Desk
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
 from tests.storage.servers import DISCONNECT_OTHERS, run
 
@@ -26,6 +29,21 @@ async def status_of(database: Database, of: Outgoing) -> Status:
     state = await History(database).message(of.id)
     assert state is not None
     return state.status
+
+
+class LosesAnAnswer(SqlLedger):
+    """Commits its first ``add``, and then loses the connection."""
+
+    def __init__(self, ledger: SqlLedger) -> None:
+        super().__init__(ledger._database)
+        self._lost = False
+
+    async def add(self, messages: Sequence[Outgoing]) -> list[Accepted | Known]:
+        answers = await super().add(messages)
+        if not self._lost:
+            self._lost = True
+            raise LedgerError("the connection broke")
+        return answers
 
 
 class LedgerContract:
@@ -108,16 +126,29 @@ class LedgerContract:
         assert await open_ids(ledger) == [each.id for each in added]
         assert database.transactions < 100
 
-    async def test_a_failing_entry_does_not_lose_its_neighbours(self, ledger: Ledger) -> None:
-        before, there_already, after = message(), message(), message()
-        await ledger.add([there_already])
+    async def test_what_is_added_again_is_accepted_again_and_once(self, ledger: Ledger) -> None:
+        plain, keyed, stranger = message(), message(dedup_key="order 1"), message(dedup_key="order 1")
+        await ledger.add([plain, keyed])
 
-        answers = await asyncio.gather(
-            ledger.add([before]), ledger.add([there_already]), ledger.add([after]), return_exceptions=True
-        )
+        answers = await ledger.add([plain, keyed, stranger])
 
-        assert [type(answer) for answer in answers] == [list, LedgerError, list]
-        assert await open_ids(ledger) == sorted([before.id, there_already.id, after.id])
+        assert answers == [Accepted(), Accepted(), Known(keyed.id, Status.QUEUED)]
+        assert await open_ids(ledger) == [plain.id, keyed.id]
+
+    @pytest.mark.parametrize("key", [None, "order 1"])
+    async def test_a_submission_whose_commit_was_not_answered_is_accepted_and_scheduled(
+        self, database: Database, key: str | None
+    ) -> None:
+        desk = Desk()
+        lossy = LosesAnAnswer(SqlLedger(database))
+        dispatcher = Dispatcher(ledger=lossy, broker=desk.broker, replacements=desk.replacements, worker=None)
+        submitted = message(dedup_key=key)
+
+        answers = await dispatcher.submit([submitted])
+
+        assert answers == [Accepted()]
+        assert await open_ids(lossy) == [submitted.id]
+        assert await desk.broker.knows([submitted.id]) == [True]
 
     @pytest.mark.parametrize("poison", [{"dedup_key": "\ud800"}, {"bot_id": 1 << 70}])
     async def test_a_value_that_no_database_takes_is_refused_alone(
