@@ -68,10 +68,6 @@ class TooLarge(ApiError):
         self.bytes_max = bytes_max
 
 
-class TooMany(ApiError):
-    """A batch has more entries than are taken at once."""
-
-
 @dataclass(frozen=True, slots=True)
 class Form:
     """How one kind of error is told. ``message`` replaces the error's own words where those are for the log."""
@@ -97,7 +93,6 @@ TABLE: Mapping[type[Exception], Form] = {
     NotFound: Form(404, "not_found"),
     Conflict: Form(409, "conflict"),
     TooLarge: Form(413, "too_large"),
-    TooMany: Form(413, "too_many"),
     Invalid: Form(422, "invalid"),
     UnknownToken: Form(422, "unknown_token"),
     QueueFull: Form(429, "queue_full", AGAIN_LATER),

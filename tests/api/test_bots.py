@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from api.fields import TELEGRAM_ID_MAX
 from api.ports import Refusal, TelegramUnreachable, UnknownToken
 from tests.api.fakes import BOT_ID, STRANGERS_TOKEN, World, error_of
 
@@ -129,3 +130,10 @@ async def test_a_change_that_makes_no_sense_is_refused(world: World, body: dict[
     response = await world.client.patch(f"/bots/{BOT_ID}", json=body)
 
     assert error_of(response) == (422, "invalid", sentence)
+
+
+async def test_every_id_that_telegram_may_give_out_is_one(world: World) -> None:
+    largest = await world.client.get(f"/bots/{TELEGRAM_ID_MAX}")
+    larger = await world.client.get(f"/bots/{TELEGRAM_ID_MAX + 1}")
+
+    assert (largest.status_code, larger.status_code) == (404, 422)
