@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from storage.history import History, Incoming
 from storage.ledger import SqlLedger
 from storage.models import attempts, holds, messages, payloads, texts, updates
 from storage.retention import (
+    EVERY_S,
     MESSAGES_MAX,
     PAUSE_S,
     PRESUMED_MS,
@@ -220,6 +222,20 @@ class RetentionContract:
         clock.advance(10_000 * DAY_MS)
 
         assert (await retention.purge())["messages"] == 0
+
+
+async def test_books_that_cannot_be_reached_are_tried_again_an_hour_later() -> None:
+    away, slept = Database.look("postgresql://me@127.0.0.1:1/books"), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await Retention(away, keep=KEEP, clock=Clock(), sleep=sleep).run()
+
+    assert slept == [EVERY_S, EVERY_S]
 
 
 LITERALLY = {"literal_binds": True}
