@@ -11,6 +11,7 @@ from aiogram.types import InputFile
 from pydantic import ValidationError
 
 from api.ports import Refusal
+from api.quoting import short
 from bot import edits
 from bot.methods import BY_NAME, COUNTED, AnyMethod, Counted
 from bot.plain import is_plain
@@ -42,7 +43,7 @@ class MethodComposer:
         """See ``Composer``."""
         known = BY_NAME.get(method.lower())
         if known is None:
-            raise Refusal(f"{_short(method)} is no method of Telegram; for a plain text it is sendMessage")
+            raise Refusal(f"{short(method)} is no method of Telegram; for a plain text it is sendMessage")
         name = known.__api_method__
         rule = COUNTED.get(name)
         if rule is None:
@@ -116,12 +117,7 @@ def _sentence(name: str, error: ValidationError) -> str:
     where = str(first["loc"][0])  # what follows are the names of types that it might have been
     if first["type"] == "missing":
         return f"{name} needs {where}"
-    return f"{name}: {where} is {_short(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return f"{name}: {where} is {short(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
 
 
 def body_of(message: Outgoing) -> bytes:
