@@ -119,8 +119,8 @@ class Judgement:
         return [
             Promise(f"nothing is lost: {self.arrived} of {due} messages arrived", not self.lost),
             Promise(
-                "nothing arrives twice but what was on its way at the kill -9: "
-                f"{self.in_flight_twice + self.other_twice} did, {self.in_flight_twice} of them were",
+                "nothing arrives twice but what was under way at the kill -9: "
+                f"{self.in_flight_twice} of {self.in_flight_twice + self.other_twice}",
                 self.other_twice == 0,
             ),
             Promise(f"nothing arrives that nobody asked for: {self.strangers}", self.strangers == 0),
@@ -134,13 +134,13 @@ class Judgement:
                 self.urgent_ms is not None and self.urgent_ms <= self.evidence.urgent_within_ms,
             ),
             Promise(
-                f"only what cannot arrive is a dead letter: {stats['dlq']}, to somebody who blocked the bot",
+                f"only what cannot arrive is a dead letter: {stats['dlq']}, to one who blocked his bot",
                 stats["dlq"] == self.refused,
             ),
             Promise(f"nothing waits in the end: {waiting(stats)}", waiting(stats) == 0),
             Promise(
-                f"all of it under trouble: {self.before_kill} messages before the kill -9, "
-                f"{report.faults_ordered} faults, {self.refused} blocked",
+                f"all of it under trouble: {self.before_kill} sent before the kill -9, "
+                f"{report.faults_ordered} faults, {self.refused} block",
                 0 < self.before_kill < self.arrived
                 and report.faults_ordered == self.evidence.faults
                 and self.refused == 1,

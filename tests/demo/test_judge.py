@@ -37,7 +37,7 @@ def test_a_second_copy_is_excused_only_if_the_first_was_on_its_way_at_the_kill()
 
     assert judge(evidence()).in_flight_twice == 1
     assert judge(evidence(calls=long_before)).other_twice == 1
-    assert broken(evidence(calls=long_before)) == ["nothing arrives twice but what was on its way at the kill -9"]
+    assert broken(evidence(calls=long_before)) == ["nothing arrives twice but what was under way at the kill -9"]
 
 
 def test_waits_that_the_outage_fell_into_are_told_apart() -> None:
