@@ -33,7 +33,7 @@ class Screen:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = Live(console=console, refresh_per_second=8, transient=True) if console.is_terminal else None
+        self._live = Live(console=console, refresh_per_second=8, transient=True) if console.is_interactive else None
         self._line_at_s = 0.0
 
     def __enter__(self) -> Self:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from bot.demo.chart import Sample, axis, bars, by_second, waiting_by_second
 from bot.demo.judge import Judgement, accepted, seconds
+from bot.demo.script import GROUP_LIMIT
 
 ROWS = (("high", "magenta"), ("normal", "cyan"), ("low", "blue"), ("retry", "yellow"))
 
@@ -60,7 +61,7 @@ def _numbers(judgement: Judgement, group_window_s: int) -> Iterator[tuple[str, s
     found, answers = judgement.evidence.report, judgement.evidence.report.by_code
     failed = sum(count for code, count in answers.items() if code.startswith("5"))
     yield "busiest second", f"{found.busiest_total.places} of {judgement.evidence.ceiling} over all bots"
-    yield f"busiest {group_window_s} s of a group", f"{found.busiest_group.places} of 20"
+    yield f"busiest {group_window_s} s of a group", f"{found.busiest_group.places} of {GROUP_LIMIT}"
     yield "use of the limit", f"{judgement.use:.1%} until the bulk was done, the outage left out"
     yield "engine away", seconds(judgement.evidence.outage.took_ms)
     yield "slowest urgent message", _wait(judgement.urgent_ms, judgement.urgent_over_outage_ms)

@@ -10,6 +10,12 @@ BOTS = 5
 POLLED = 2
 """So many of the bots, the last ones, fetch their updates; to the others Telegram brings them."""
 
+CEILING = 30
+"""Messages a second over all bots."""
+
+GROUP_LIMIT = 20
+"""Messages to a group in ``Script.group_window_s``."""
+
 BULK_CHAT = 10_000
 URGENT_CHAT = 20_000
 

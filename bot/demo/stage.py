@@ -9,15 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.demo.process import EngineProcess
-from bot.demo.script import BOTS, Script
+from bot.demo.script import BOTS, CEILING, GROUP_LIMIT, Script
 from bot.simulator.client import RunningSimulator, running_simulator
 from bot.tokens import bot_id_of
 
 TOKENS = tuple(f"{number}00:demo-bot-{number}" for number in range(1, BOTS + 1))
 BOT_IDS = tuple(bot_id_of(token) for token in TOKENS)
-
-CEILING = 30
-GROUP_LIMIT = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

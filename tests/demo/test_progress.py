@@ -30,7 +30,7 @@ def test_elsewhere_than_in_a_terminal_a_plain_line_comes_now_and_then() -> None:
 
 def test_in_a_terminal_it_is_drawn_anew_and_gone_in_the_end() -> None:
     written = io.StringIO()
-    with Screen(Console(file=written, width=80, force_terminal=True)) as screen:
+    with Screen(Console(file=written, width=80, force_terminal=True, force_interactive=True)) as screen:
         screen.show(moment(1))
         screen.say("something happened")
 
