@@ -20,7 +20,7 @@ setup: .venv/ready ## Install everything into .venv
 run: setup ## Run everything in one process; without BOT_TOKENS, with a simulated Telegram
 	@$(BIN)/tempogram run
 
-demo: setup ## Show it at work against a simulated Telegram: load, faults, a kill -9; a report in less than 40 s
+demo: setup ## Show it at work against a simulated Telegram: load, faults, a kill -9; a report after some 35 s
 	@$(BIN)/tempogram demo
 
 test: setup ## Run the whole test suite

@@ -56,7 +56,7 @@ def doctor() -> None:
 
 @app.command()
 def demo() -> None:
-    """Show it at work: load, faults and a kill -9 before a simulated Telegram; a report after less than 40 s."""
+    """Show it at work: load, faults and a kill -9 before a simulated Telegram; a report after some 35 s."""
     from bot.demo.script import Script
     from bot.demo.show import demo as show
 
