@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import aiohttp
 import pytest
 
+from bot.connections import Connections
 from bot.simulator import Fault, Simulator
 from bot.transport import Floor, TelegramTransport
 from engine.messages import ChatId, Lease
@@ -29,10 +29,9 @@ def lease(*, chat_id: ChatId = CHAT, bot_id: int = BOT_ID, for_ms: int = LEASE_M
 
 @asynccontextmanager
 async def transport_to(url: str, *, timeout_ms: int = 5_000) -> AsyncIterator[TelegramTransport]:
-    async with aiohttp.ClientSession() as session:
+    async with Connections(url) as connections:
         yield TelegramTransport(
-            session=session,
-            api_url=url,
+            connections=connections,
             token_of={BOT_ID: TOKEN}.get,
             timeout_ms=timeout_ms,
             guard_ms=0,
@@ -139,8 +138,8 @@ async def test_a_refused_connection_has_failed_and_took_no_place() -> None:
     assert no_token_in(answer)
 
 
-@pytest.mark.parametrize("url", ["http://", "http://[", "http://no.such.host.invalid"])
-async def test_an_address_that_is_none_has_failed(url: str) -> None:
+@pytest.mark.parametrize("url", ["http://no.such.host.invalid", f"http://{'a' * 70}.example"])
+async def test_a_host_that_is_none_has_failed(url: str) -> None:
     async with transport_to(url) as transport:
         answer = await transport.send(lease())
 
