@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -114,7 +114,7 @@ class Judgement:
     @property
     def promises(self) -> list[Promise]:
         report, stats, due = self.evidence.report, self.evidence.stats, self.expected - self.refused
-        own = sum(report.throttled.values()) - report.throttled.get("ordered", 0)
+        own = {cause: count for cause, count in report.throttled.items() if cause != "ordered"}
         within_s = self.evidence.urgent_within_ms / 1_000
         return [
             Promise(f"nothing is lost: {self.arrived} of {due} messages arrived", not self.lost),
@@ -124,10 +124,8 @@ class Judgement:
                 self.other_twice == 0,
             ),
             Promise(f"nothing arrives that nobody asked for: {self.strangers}", self.strangers == 0),
-            Promise(
-                f"no window is broken, the restart included: {sum(report.violations.values())}", report.broke_no_window
-            ),
-            Promise(f"no 429 but those that were ordered: {own}", own == 0),
+            Promise(f"no window is broken, the restart included: {counted(report.violations)}", report.broke_no_window),
+            Promise(f"no 429 but those that were ordered: {counted(own)}", not own),
             Promise(f"what a chat gets, it gets in order: {report.out_of_order} came late", report.out_of_order == 0),
             Promise(
                 f"nothing urgent waits longer than {within_s:g} s behind the bulk: {seconds(self.urgent_ms)}",
@@ -246,6 +244,15 @@ def use(arrivals: dict[Key, list[float]], evidence: Evidence) -> float:
 
 def waiting(stats: dict[str, int]) -> int:
     return sum(count for name, count in stats.items() if name != "dlq")
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Write how many there are of each.
+
+    >>> counted({"bot": 2, "group": 1}), counted({})
+    ('bot 2, group 1', 'none')
+    """
+    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
 
 
 def seconds(wait_ms: float | None) -> str:
