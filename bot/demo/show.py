@@ -15,7 +15,7 @@ from bot.demo.judge import judge
 from bot.demo.play import Play
 from bot.demo.progress import Screen
 from bot.demo.report import report
-from bot.demo.script import BOTS, Script
+from bot.demo.script import BOTS, POLLED, Script
 from bot.demo.stage import stage
 from engine.errors import EngineError
 
@@ -48,7 +48,8 @@ async def demo(script: Script) -> int:
 async def _shown(script: Script, console: Console) -> int:
     began_s = time.monotonic()
     with Screen(console) as screen:
-        screen.say(f"a simulated Telegram and an engine with {BOTS} bots start, on books of their own")
+        ways = f"{POLLED} by polling and {BOTS - POLLED} by webhook"
+        screen.say(f"a simulated Telegram starts, and an engine with {BOTS} bots, {ways}, on books of its own")
         async with stage(script) as ready:
             screen.say(f"ready after {time.monotonic() - began_s:.1f} s")
             play = Play(ready, script, say=screen.say, show=screen.show)

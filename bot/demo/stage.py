@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.demo.process import EngineProcess
-from bot.demo.script import BOTS, CEILING, GROUP_LIMIT, Script
+from bot.demo.script import BOTS, CEILING, GROUP_LIMIT, POLLED, Script
 from bot.simulator.client import RunningSimulator, running_simulator
 from bot.tokens import bot_id_of
 
@@ -44,7 +44,7 @@ async def stage(script: Script) -> AsyncIterator[Stage]:
             engine = engine_in(Path(name), telegram.url, script)
             try:
                 await engine.start()
-                await give_behaviours(engine)
+                await set_up_bots(engine)
                 yield Stage(
                     telegram=telegram,
                     engine=engine,
@@ -66,12 +66,12 @@ def engine_in(directory: Path, telegram_url: str, script: Script) -> EngineProce
     return engine
 
 
-async def give_behaviours(engine: EngineProcess) -> None:
+async def set_up_bots(engine: EngineProcess) -> None:
     """Let every bot answer whoever speaks to it, each by his name: so no two answers are the same."""
-    for bot_id in BOT_IDS:
-        await engine.call(
-            "PATCH", f"/bots/{bot_id}", {"behaviours": {"replies": {"templates": [answer_to("{first_name}")]}}}
-        )
+    answers = {"replies": {"templates": [answer_to("{first_name}")]}}
+    for number, bot_id in enumerate(BOT_IDS):
+        polled = {"updates": "polling"} if number < POLLED else {}
+        await engine.call("PATCH", f"/bots/{bot_id}", {"behaviours": answers} | polled)
 
 
 def answer_to(first_name: str) -> str:
