@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bot.simulator.faults import Fault
 
 BOTS = 5
-POLLED = 0
+POLLED = 2
 """So many of the bots, the first ones, fetch their updates; to the others Telegram brings them."""
 
 CEILING = 30
