@@ -22,13 +22,13 @@ URGENT_CHAT = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """The whole of it takes some 35 s: 680 messages at 30 a second, two starts of an engine, one of them from a kill.
+    """The whole of it takes some 35 s: 690 messages at 30 a second, two starts of an engine, one of them from a kill.
 
     Telegram's 20 to a group in 60 s are 20 in ``group_window_s`` here, on both sides, or a demo would take minutes.
     """
 
     bulk: int = 600
-    flood: int = 50
+    flood: int = 60
     urgent: int = 16
     questions: int = 12
     every_s: float = 1.5
