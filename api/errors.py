@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from api.ports import IntakeFull, Refusal, TelegramUnreachable, UnknownToken
 from api.schemas import ErrorOut
 from api.sentences import sentence_of
-from engine.errors import BrokerUnavailable, LedgerError, QueueFull
+from engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
 
 log = structlog.get_logger()
 
@@ -95,6 +95,7 @@ TABLE: Mapping[type[Exception], Form] = {
     NotAllowed: Form(403, "not_allowed"),
     WrongSecret: Form(403, "wrong_secret"),
     NotFound: Form(404, "not_found"),
+    ChatUnreachable: Form(409, "chat_unreachable"),
     Conflict: Form(409, "conflict"),
     TooLarge: Form(413, "too_large"),
     TooMany: Form(413, "too_many"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -46,6 +46,7 @@ class Fleet:
         self._aiogram: dict[int, Bot] = {}
         self._registered: dict[int, RegisteredBot] = {}
         self._added: Callable[[int], None] | None = None
+        self._proved: Callable[[int], Awaitable[None]] | None = None
 
     async def load(self) -> None:
         """Read the bots that were added before."""
@@ -57,6 +58,10 @@ class Fleet:
     def when_added(self, listener: Callable[[int], None] | None) -> None:
         """Tell one listener about each bot that is added from now on, or gets another token."""
         self._added = listener
+
+    def when_proved(self, listener: Callable[[int], Awaitable[None]]) -> None:
+        """Tell one listener about each bot whose token Telegram knows, once it is kept."""
+        self._proved = listener
 
     @property
     def bot_ids(self) -> list[int]:
@@ -99,6 +104,8 @@ class Fleet:
             self._check_behaviours(behaviours)
         me = await self._ask(token)
         await self._keep(token, username=me.username or "", first_name=me.first_name, behaviours=behaviours)
+        if self._proved is not None:
+            await self._proved(me.id)
         if self._added is not None:
             self._added(me.id)
         return me.id

@@ -9,6 +9,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
 
+from bot.albums import heed_parts
 from bot.classify import classify
 from bot.composer import body_of
 from engine.messages import Lease
@@ -55,7 +56,9 @@ class TelegramTransport:
         outcome = await self._post(f"{self._api_url}/bot{token}/{message.method}", body)
         if body.written_s is None:
             return Answer(Overdue() if body.is_overdue else outcome, counted_at_ms=None)
-        return Answer(outcome, self._counted_at_ms(outcome, body.written_s))
+        if isinstance(outcome, Revoked) and self._token_of(message.bot_id) != token:
+            outcome = Failed("the bot got another token while this was sent", code=401)
+        return Answer(heed_parts(message, outcome), self._counted_at_ms(outcome, body.written_s))
 
     async def _post(self, url: str, body: TimedBody) -> Outcome:
         try:

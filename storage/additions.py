@@ -29,8 +29,10 @@ def add(connection: Connection, items: Sequence[Outgoing]) -> list[Accepted | Kn
         return [ACCEPTED] * len(items)
     _insert(connection, [message for message in items if message.dedup_key is None])
     new = _insert_once(connection, keyed)
-    known = _known(connection, (message for message in keyed if message.id not in new))
-    return [ACCEPTED if message.dedup_key is None or message.id in new else known[_key(message)] for message in items]
+    before = known(connection, (message for message in keyed if message.id not in new))
+    return [
+        ACCEPTED if message.dedup_key is None or message.id in new else before[key_of(message)] for message in items
+    ]
 
 
 def discard(connection: Connection, message_ids: Sequence[str]) -> list[None]:
@@ -47,22 +49,24 @@ def _insert(connection: Connection, items: Sequence[Outgoing]) -> None:
 def _insert_once(connection: Connection, items: Sequence[Outgoing]) -> set[str]:
     # Sorted, so that two processes that bring the same keys wait for one another and do not lock each
     # other out. Of equal keys the first comes first, as before.
-    ordered = sorted(items, key=_key)
+    ordered = sorted(items, key=key_of)
     new = {row.id for row in INSERT_MESSAGES_ONCE.run(connection, [_row(message) for message in ordered])}
     INSERT_PAYLOADS.run(connection, [(message.id, message.params) for message in items if message.id in new])
     return new
 
 
-def _known(connection: Connection, items: Iterable[Outgoing]) -> dict[DedupKey, Known]:
-    keys = {_key(message) for message in items}
+def known(connection: Connection, items: Iterable[Outgoing]) -> dict[DedupKey, Known]:
+    """Return what was accepted before, by its key."""
+    keys = {key_of(message) for message in items if message.dedup_key is not None}
     if not keys:
         return {}
     columns = messages.c.bot_id, messages.c.dedup_key
-    rows = connection.execute(select(messages.c.id, messages.c.status, *columns).where(tuple_(*columns).in_(keys)))
-    return {(row.bot_id, row.dedup_key): Known(row.id, Status(row.status)) for row in rows}
+    state = messages.c.id, messages.c.status, messages.c.telegram_message_id
+    rows = connection.execute(select(*state, *columns).where(tuple_(*columns).in_(keys)))
+    return {(row.bot_id, row.dedup_key): Known(row.id, Status(row.status), row.telegram_message_id) for row in rows}
 
 
-def _key(message: Outgoing) -> DedupKey:
+def key_of(message: Outgoing) -> DedupKey:
     return message.bot_id, message.dedup_key or ""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, case, delete, func, select, update
 
+from engine.messages import PausedBy
 from storage.database import Database
 from storage.keys import Seal
 from storage.models import bots
@@ -18,7 +19,7 @@ from storage.upsert import insert_by
 class RegisteredBot:
     """One bot, without its secrets: nothing that is logged or shown can give them away.
 
-    ``behaviours`` has the settings of each behaviour under its name.
+    ``behaviours`` has the settings of each behaviour under its name. ``paused_by`` says why it sends nothing.
     """
 
     bot_id: int
@@ -28,6 +29,7 @@ class RegisteredBot:
     paused: bool
     weight: int
     added_at_ms: int
+    paused_by: PausedBy | None = None
 
 
 class Bots:
@@ -127,4 +129,5 @@ def _registered(row: Row[Any]) -> RegisteredBot:
         paused=row.paused,
         weight=row.weight,
         added_at_ms=row.added_at_ms,
+        paused_by=PausedBy(row.paused_by or PausedBy.OPERATOR) if row.paused else None,
     )

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, column, delete, insert, select, text, update, values
 from sqlalchemy.sql import ClauseElement
 
-from engine.messages import OPEN, Status
+from engine.messages import OPEN, Rest, Status
 from engine.ports.ledger import Record
 from storage import chat_ids, chat_moves, hold_writes
 from storage.many_rows import Binds, ManyRows
@@ -20,6 +20,9 @@ REPLAYABLE = (*OPEN, Status.DEAD)
 
 def record(connection: Connection, records: Sequence[Record]) -> list[None]:
     """Update messages, write their attempts, drop what will not be sent any more, and set what comes with it."""
+    for each in records:
+        if each.rest is not None:
+            _keep_rest(connection, each.message_id, each.rest)
     for wave in _waves(records):
         UPDATE_MESSAGES.run(connection, [_state(each) for each in wave])
     INSERT_ATTEMPTS.run(connection, [_attempt(each) for each in records if each.outcome is not None])
@@ -35,6 +38,14 @@ def mark_sending(connection: Connection, message_ids: Sequence[str]) -> list[Non
         update(messages).where(messages.c.id.in_(message_ids), is_queued).values(status=Status.SENDING.value)
     )
     return [None] * len(message_ids)
+
+
+def _keep_rest(connection: Connection, message_id: str, rest: Rest) -> None:
+    """Let an open message be what is left of it; what is final stays as it is."""
+    is_open = messages.c.id == message_id, messages.c.settled_at_ms.is_(None)
+    change = update(messages).where(*is_open).values(method=rest.method, cost=rest.cost)
+    if connection.execute(change).rowcount:
+        connection.execute(update(payloads).where(payloads.c.message_id == message_id).values(params=rest.params))
 
 
 def _waves(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
@@ -79,6 +90,7 @@ def _attempt(each: Record) -> tuple[Any, ...]:
         each.recorded_at_ms,
         each.fault.code if each.fault else None,
         each.fault.reason if each.fault else None,
+        each.delivered_items,
     )
 
 
@@ -104,6 +116,7 @@ _ATTEMPT = (
     attempts.c.recorded_at_ms,
     attempts.c.code,
     attempts.c.reason,
+    attempts.c.delivered_items,
 )
 
 

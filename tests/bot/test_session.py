@@ -16,7 +16,9 @@ from aiogram.exceptions import (
     TelegramBadRequest,
     TelegramEntityTooLarge,
     TelegramForbiddenError,
+    TelegramNetworkError,
     TelegramNotFound,
+    TelegramServerError,
 )
 from aiogram.methods import CopyMessage, CopyMessages, EditMessageText, SendMediaGroup, SendMessage, StopPoll
 from aiogram.types import BufferedInputFile, InputMediaPhoto, Message
@@ -30,14 +32,15 @@ from engine.dispatcher import Dispatcher
 from engine.errors import LedgerError, QueueFull, StillQueued
 from engine.ids import Ids
 from engine.limits import Limits
-from engine.messages import Priority, Status
-from engine.outcomes import Failed, Outcome, Rejected, Sent, Throttled, Uncertain
+from engine.messages import Priority, Rest, Status
+from engine.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled, Uncertain
 from engine.retry import RetryPolicy
 from tests.bot.fakes import BOT_ID, TOKEN, DirectSession, TokenList
 from tests.engine_work.desk import UNLIMITED, Desk, soon, turns
 from tests.fakes import START_MS
 
 AWAITED_S = 5.0
+HALF_SENT = HalfSent(2, Rest("sendPhoto", b"{}", 1), Rejected(400, "Bad Request: WEBPAGE_CURL_FAILED"))
 
 
 @dataclass
@@ -61,7 +64,11 @@ async def calling(*, wait_s: float = AWAITED_S, limits: Limits = UNLIMITED) -> A
     desk = Desk(limits=limits, retries=RetryPolicy(retries_max=0))
     gateway = Gateway(
         dispatcher=Dispatcher(
-            ledger=desk.ledger, broker=desk.broker, replacements=desk.replacements, worker=desk.worker
+            ledger=desk.ledger,
+            broker=desk.broker,
+            reach=desk.reach,
+            replacements=desk.replacements,
+            worker=desk.worker,
         ),
         composer=MethodComposer(clock=desk.clock, ids=Ids(process=1)),
         results=desk.results,
@@ -169,8 +176,11 @@ async def test_a_method_that_cannot_say_so_raises_still_queued_with_our_id(hurri
         ),
         (Rejected(404, "Not Found: method not found"), TelegramNotFound, "Not Found: method not found"),
         (Rejected(413, "Request Entity Too Large"), TelegramEntityTooLarge, "Request Entity Too Large"),
-        (Failed("HTTP 502", 502), TelegramAPIError, "the message is dead: HTTP 502"),
-        (Uncertain("ServerDisconnectedError"), TelegramAPIError, "the message is dead: ServerDisconnectedError"),
+        (Failed("HTTP 502", 502), TelegramServerError, "the message is dead: HTTP 502"),
+        (Failed("ClientOSError"), TelegramNetworkError, "the message is dead: ClientOSError"),
+        (Failed("HTTP 403", 403), TelegramAPIError, "the message is dead: HTTP 403"),
+        (HALF_SENT, TelegramBadRequest, HALF_SENT.reason),
+        (Uncertain("ServerDisconnectedError"), TelegramNetworkError, "the message is dead: ServerDisconnectedError"),
     ],
     ids=repr,
 )
