@@ -8,7 +8,7 @@ from aiogram.types import Chat, Message, Update
 
 from bot.behaviours import replies
 from bot.generator.author import Author, without_nul
-from bot.presence import Presence
+from bot.presence import Presence, is_farewell
 from engine.ids import Ids
 from storage.bots import RegisteredBot
 from storage.chats import Chats, MessageIn
@@ -49,9 +49,13 @@ class Notes:
         # Submitted together, so they stand in one transaction.
         await asyncio.gather(
             self._history.note_incoming(incoming),
-            self._chats.note_message_in(_seen(message, registered.bot_id, received_at_ms)),
+            self._see(message, registered.bot_id, received_at_ms),
             self._hear(message, update, registered, received_at_ms),
         )
+
+    async def _see(self, message: Message, bot_id: int, at_ms: int) -> None:
+        if not is_farewell(message, bot_id):
+            await self._chats.note_message_in(_seen(message, bot_id, at_ms))
 
     async def _hear(self, message: Message, update: Update, registered: RegisteredBot, at_ms: int) -> None:
         if replies.NAME in registered.behaviours:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aiogram.types import Chat, Update
+from aiogram.types import Chat, Message, Update
 
 from engine.messages import ChatId
 from engine.reach import Reach
@@ -46,12 +46,16 @@ class Presence:
             self._reach.regain(bot_id, chat_id)
 
 
+def is_farewell(message: Message, bot_id: int) -> bool:
+    """Tell whether it says that the bot itself left: the last thing that a bot is told of a group."""
+    return message.left_chat_member is not None and message.left_chat_member.id == bot_id
+
+
 def _spoken_in(update: Update, bot_id: int) -> Chat | None:
     """Return the chat in which somebody did what only a bot that is there is told."""
     message = update.message or update.edited_message or update.channel_post or update.edited_channel_post
     if message is not None:
-        gone = message.left_chat_member
-        return None if gone is not None and gone.id == bot_id else message.chat
+        return None if is_farewell(message, bot_id) else message.chat
     if update.my_chat_member is not None:
         return update.my_chat_member.chat
     pressed = update.callback_query.message if update.callback_query is not None else None

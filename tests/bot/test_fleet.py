@@ -247,3 +247,18 @@ async def test_a_bot_that_is_added_later_gets_its_webhook_at_once(world: World, 
 
 def no_poller(bot_id: int) -> Poller:
     raise AssertionError(f"bot {bot_id} has a webhook")
+
+
+async def test_whoever_wants_to_know_is_told_of_each_token_that_telegram_knows(world: World) -> None:
+    fleet, proved = world.new_fleet(), []
+
+    async def prove(bot_id: int) -> None:
+        proved.append((bot_id, fleet.token_of(bot_id)))
+
+    fleet.when_proved(prove)
+    with pytest.raises(UnknownToken):
+        await fleet.add(OTHER, None)
+    await fleet.add_unasked(OTHER)
+    await fleet.add(TOKEN, None)
+
+    assert proved == [(BOT_ID, TOKEN)]

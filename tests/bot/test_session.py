@@ -314,3 +314,44 @@ async def test_a_delete_drops_the_edits_that_wait(hurried: Caller) -> None:
     await hurried.bot.delete_messages(7, [1, 2])
 
     assert hurried.desk.ledger.statuses[hurried.ids[1]] is Status.CANCELLED
+
+
+async def test_a_call_repeated_after_it_was_sent_returns_telegrams_number(caller: Caller) -> None:
+    caller.desk.transport.answers(answered(text="hello"))
+    with origin.of(Origin(BOT_ID, 11, Priority.HIGH)):
+        await caller.send()
+    with origin.of(Origin(BOT_ID, 11, Priority.HIGH)):
+        again = await caller.send()
+
+    assert (again.message_id, again.tempogram_id) == (99, caller.ids[0])  # type: ignore[attr-defined]
+    assert len(caller.desk.transport.leases) == 1
+
+
+BLOCKED = "Forbidden: bot was blocked by the user"
+
+
+async def test_a_call_to_a_chat_that_takes_nothing_is_forbidden_without_asking(caller: Caller) -> None:
+    await caller.desk.reach.lose(BOT_ID, 7, BLOCKED)
+
+    with pytest.raises(TelegramForbiddenError, match=BLOCKED):
+        await caller.send()
+
+    assert caller.ids == []
+    assert caller.desk.results.awaited == 0
+
+
+async def test_a_returned_call_to_such_a_chat_keeps_back_no_other(caller: Caller) -> None:
+    await caller.desk.reach.lose(BOT_ID, 7, BLOCKED)
+
+    for chat_id in (7, 8):
+        await caller.gateway.submit(caller.bot, SendMessage(chat_id=chat_id, text="a"), COUNTED["sendMessage"])
+
+    assert [message.chat_id for message in caller.desk.ledger.messages.values()] == [8]
+
+
+async def test_an_album_whose_last_item_went_as_a_message_returns_a_list_of_it(caller: Caller) -> None:
+    caller.desk.transport.answers(answered(caption="the last"))
+
+    messages = await caller.bot.send_media_group(7, [InputMediaPhoto(media="a"), InputMediaPhoto(media="b")])
+
+    assert [(message.message_id, message.caption) for message in messages] == [(99, "the last")]
