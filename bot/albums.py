@@ -25,8 +25,8 @@ def heed_parts(message: Outgoing, outcome: Outcome) -> Outcome:
         return outcome
     failed = _FIRST_FAILED.search(outcome.reason)
     delivered = int(failed[1]) - 1 if failed else 0
-    rest = rest_of(message.params, delivered)
-    return outcome if rest is None or delivered < 1 else HalfSent(delivered, rest, outcome)
+    rest = rest_of(message.params, delivered) if delivered > 0 else None
+    return outcome if rest is None else HalfSent(delivered, rest, outcome)
 
 
 def rest_of(params: bytes, delivered: int) -> Rest | None:
