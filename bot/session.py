@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, get_args
 
 import msgspec
 import structlog
@@ -243,6 +243,8 @@ def placeholder(method: AnyMethod, message_id: str, *, telegram_message_id: int 
         return [_message(method, message_id, telegram_message_id)]
     if method.__returning__ == list[MessageId]:
         return [MessageId(message_id=telegram_message_id, tempogram_id=message_id)]
+    if telegram_message_id and bool in get_args(method.__returning__):
+        return True  # as Telegram answers an edit whose message it does not show
     raise StillQueued(message_id)
 
 

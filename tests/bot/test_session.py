@@ -327,6 +327,16 @@ async def test_a_call_repeated_after_it_was_sent_returns_telegrams_number(caller
     assert len(caller.desk.transport.leases) == 1
 
 
+async def test_an_edit_repeated_after_it_was_sent_does_not_say_that_it_waits(caller: Caller) -> None:
+    caller.desk.transport.answers(answered(text="b"))
+    for _ in range(2):
+        with origin.of(Origin(BOT_ID, 11, Priority.HIGH)):
+            edited = await caller.bot(EditMessageText(chat_id=7, message_id=99, text="b"))
+
+    assert edited is True
+    assert len(caller.desk.transport.leases) == 1
+
+
 BLOCKED = "Forbidden: bot was blocked by the user"
 
 
