@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aiogram.types import Chat, Message, Update
+from aiogram.types import Chat, ChatMemberUpdated, Message, Update
 
 from engine.messages import ChatId
 from engine.reach import Reach
 from storage.chats import Chats
-
-GONE = {"kicked": "Forbidden: the bot was blocked or removed", "left": "Forbidden: the bot is not in the chat any more"}
-"""A bot's own status in a chat that it cannot write to. Source: https://core.telegram.org/bots/api#chatmember"""
 
 
 class Presence:
@@ -28,8 +25,7 @@ class Presence:
             LedgerError: Nothing was written; noting it again does no harm.
         """
         changed = update.my_chat_member
-        reason = None if changed is None else GONE.get(changed.new_chat_member.status)
-        if changed is not None and reason is not None:
+        if changed is not None and (reason := _why_lost(changed)) is not None:
             await self._lose(bot_id, changed.chat.id, reason)
         elif (chat := _spoken_in(update, bot_id)) is not None:
             for name in _names(chat):
@@ -44,6 +40,22 @@ class Presence:
         if self._reach.is_lost(bot_id, chat_id):
             await self._chats.regain(bot_id, chat_id)
             self._reach.regain(bot_id, chat_id)
+
+
+def _why_lost(changed: ChatMemberUpdated) -> str | None:
+    """Return what Telegram would answer to a message to this chat from now on; None if it would take one.
+
+    Source: https://core.telegram.org/bots/api#chatmember
+    """
+    match changed.new_chat_member.status, changed.chat.type:
+        case "kicked", "private":
+            return "Forbidden: bot was blocked by the user"
+        case "kicked", kind:
+            return f"Forbidden: bot was kicked from the {kind} chat"
+        case "left", kind:
+            return f"Forbidden: bot is not a member of the {kind} chat"
+        case _:
+            return None
 
 
 def is_farewell(message: Message, bot_id: int) -> bool:

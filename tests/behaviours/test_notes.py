@@ -165,9 +165,15 @@ def membership(status: str, *, chat_id: int = PRIVATE) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("status", ["kicked", "left"])
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        ("kicked", "Forbidden: bot was kicked from the supergroup chat"),
+        ("left", "Forbidden: bot is not a member of the supergroup chat"),
+    ],
+)
 async def test_a_chat_that_removes_the_bot_is_lost_at_once_and_regained_when_it_lets_it_in(
-    database: Database, clock: Clock, status: str
+    database: Database, clock: Clock, status: str, reason: str
 ) -> None:
     async with talk(database, clock) as talking:
         await talking.hears({"update_id": 1} | membership(status, chat_id=GROUP))
@@ -175,7 +181,7 @@ async def test_a_chat_that_removes_the_bot_is_lost_at_once_and_regained_when_it_
         await talking.hears({"update_id": 2} | membership("member", chat_id=GROUP))
 
         assert lost[0]
-        assert [each[:2] for each in lost[1]] == [(BOT_ID, GROUP)]
+        assert lost[1] == [(BOT_ID, GROUP, reason)]
         assert not talking.reach.is_lost(BOT_ID, GROUP)
         assert await talking.chats.reachable(BOT_ID, GROUP)
 

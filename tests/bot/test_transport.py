@@ -92,6 +92,19 @@ async def test_an_answer_of_telegrams_is_a_value_and_a_place_taken(
     assert no_token_in(answer)
 
 
+async def test_a_403_for_a_copy_tells_nothing_of_the_chat_that_would_get_it(
+    served: tuple[Simulator, str], transport: TelegramTransport
+) -> None:
+    served[0].order(Fault(kind="kicked"))
+    copy = replace(
+        lease().message, method="copyMessage", params=msgspec.json.encode({"from_chat_id": -9, "message_id": 1})
+    )
+
+    answer = await transport.send(replace(lease(), message=copy))
+
+    assert answer.outcome == Rejected(403, "Forbidden: bot was kicked from the group chat", unreachable=False)
+
+
 async def test_an_album_of_which_some_items_arrived_is_half_sent(
     served: tuple[Simulator, str], transport: TelegramTransport
 ) -> None:
