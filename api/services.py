@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.books import Bots, History
-from api.ports import Composer, Fleet, Intake
+from api.ports import Composer, Departures, Fleet, Intake
 from engine.dispatcher import Dispatcher
 from engine.errors import SettingsError
 from engine.metrics import Metrics
@@ -40,6 +40,7 @@ class Services:
     results: Results
     history: History
     bots: Bots
+    departures: Departures
     metrics: Metrics
     clock: Clock
     healthy: Callable[[], Awaitable[bool]]

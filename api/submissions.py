@@ -45,7 +45,7 @@ class Submissions:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._known_bots = KnownBots(services.bots)
+        self.known_bots = KnownBots(services.bots)
 
     async def take(self, wanted: MessageIn, *, wait_s: float = 0) -> Taken | MessageState:
         """Accept one message, and return its end if that comes within ``wait_s``.
@@ -56,7 +56,7 @@ class Submissions:
             ChatUnreachable: Telegram said that the chat takes nothing.
             LedgerError: The ledger is away. As with the others, nothing was accepted.
         """
-        await self._known_bots.check(wanted.bot)
+        await self.known_bots.check(wanted.bot)
         message = composed(self._services, wanted)
         if not wait_s:
             return await self._submit(message)
@@ -81,7 +81,7 @@ class Submissions:
         for place, entry in enumerate(entries):
             read.append(_read(entry))
             await _breathe(place)
-        missing = await self._known_bots.missing(each.bot for each in read if isinstance(each, MessageIn))
+        missing = await self.known_bots.missing(each.bot for each in read if isinstance(each, MessageIn))
         messages: list[Outgoing | str] = []
         for place, each in enumerate(read):
             messages.append(self._composed_or_why_not(each, missing) if isinstance(each, MessageIn) else each)
