@@ -19,7 +19,7 @@ from api.ports import IntakeFull, Refusal, TelegramUnreachable, UnknownToken
 from api.quoting import without_tokens
 from api.schemas import ErrorOut
 from api.sentences import sentence_of
-from engine.errors import BrokerUnavailable, LedgerError, QueueFull
+from engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
 
 log = structlog.get_logger()
 
@@ -91,6 +91,7 @@ TABLE: Mapping[type[Exception], Form] = {
     NotAllowed: Form(403, "not_allowed"),
     WrongSecret: Form(403, "wrong_secret"),
     NotFound: Form(404, "not_found"),
+    ChatUnreachable: Form(409, "chat_unreachable"),
     Conflict: Form(409, "conflict"),
     TooLarge: Form(413, "too_large"),
     Invalid: Form(422, "invalid"),

@@ -16,7 +16,7 @@ from api.schemas import BatchIn, ExplanationOut, MessageIn, MessageOut, RefusedO
 from api.services import ServicesOf
 from api.submissions import Submissions, Taken
 from api.waiting import cancel, explain, state_of
-from engine.errors import BrokerUnavailable, LedgerError, QueueFull
+from engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
 from engine.messages import Status
 from storage.history import MessageState
 
@@ -45,7 +45,7 @@ WaitS = Annotated[float, Query(ge=0, le=WAIT_S_MAX, description="Wait so many se
     status_code=202,
     response_model=TakenOut,
     dependencies=[requires(Role.OPERATOR)],
-    responses=ENDED_IN_TIME | declares(Malformed, Refusal, TooLarge, Invalid, QueueFull, LedgerError),
+    responses=ENDED_IN_TIME | declares(Malformed, Refusal, ChatUnreachable, TooLarge, Invalid, QueueFull, LedgerError),
 )
 async def submit(wanted: MessageIn, submissions: SubmissionsOf, wait: WaitS = 0) -> Response:
     """Submit a message. 202: it is accepted, and will end as exactly one of the final statuses."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validator
 
 from api.fields import BotId, ChatField, Flag, MessageId, QueryFlag, TimeMs, Whole, time_of
-from engine.messages import ChatId, Guarantee, Priority, Status
+from engine.messages import ChatId, Guarantee, PausedBy, Priority, Status
 from engine.ports import Explanation, WaitsAt
 from storage.bots import RegisteredBot, Source
 from storage.history import AttemptState, MessageState
@@ -123,6 +123,7 @@ class AttemptOut(Told):
     recorded_at: datetime | None
     code: int | None
     reason: str | None
+    delivered_items: int | None = Field(description="How many items arrived of an album that did not as a whole.")
 
     @classmethod
     def of(cls, state: AttemptState) -> Self:
@@ -133,6 +134,7 @@ class AttemptOut(Told):
             recorded_at=time_of(state.recorded_at_ms),
             code=state.code,
             reason=state.reason,
+            delivered_items=state.delivered_items,
         )
 
 
@@ -162,11 +164,16 @@ class LetterOut(Told):
 class MessageOut(LetterOut):
     """Where a message stands, and every call that was made for it, oldest first."""
 
+    delivered_items: int = Field(description="Items of an album that arrived before the rest; method is the rest's.")
     attempts: list[AttemptOut]
 
     @classmethod
     def of(cls, state: MessageState) -> Self:
-        return cls(**_letter(state), attempts=[AttemptOut.of(each) for each in state.attempts])
+        return cls(
+            **_letter(state),
+            delivered_items=sum(each.delivered_items or 0 for each in state.attempts),
+            attempts=[AttemptOut.of(each) for each in state.attempts],
+        )
 
 
 class ExplanationOut(Told):
@@ -354,6 +361,7 @@ class BotOut(Told):
     first_name: str
     behaviours: Behaviours
     paused: bool
+    paused_by: PausedBy | None = Field(description="token_revoked ends with a valid token. null: it is not paused.")
     weight: int
     updates: Source
     added_at: datetime | None
@@ -366,6 +374,7 @@ class BotOut(Told):
             first_name=bot.first_name,
             behaviours=dict(bot.behaviours),
             paused=bot.paused,
+            paused_by=bot.paused_by,
             weight=bot.weight,
             updates=source,
             added_at=time_of(bot.added_at_ms),

@@ -19,7 +19,7 @@ from api.schemas import BATCH_MAX, MessageIn
 from api.sentences import sentence_of
 from api.services import Services
 from engine.dispatcher import Submission
-from engine.errors import BrokerUnavailable, LedgerError, QueueFull
+from engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
 from engine.messages import OPEN, Outgoing, Status
 from engine.ports import Accepted, Known, Result, Results
 from storage.history import MessageState
@@ -53,6 +53,7 @@ class Submissions:
         Raises:
             Refusal: It makes no sense.
             QueueFull: Too much waits already.
+            ChatUnreachable: Telegram said that the chat takes nothing.
             LedgerError: The ledger is away. As with the others, nothing was accepted.
         """
         await self.known_bots.check(wanted.bot)
@@ -101,8 +102,8 @@ class Submissions:
                 return Taken(message.id, Status.QUEUED)
             case Known(message_id, status):
                 return Taken(message_id, status)
-            case QueueFull() as full:
-                raise full
+            case QueueFull() | ChatUnreachable() as refused:
+                raise refused
 
     async def _submit_and_wait(self, message: Outgoing, wait_s: float) -> Taken | MessageState:
         # Expected before it is submitted: it may be sent before the submission returns.
@@ -173,8 +174,8 @@ def _told(message: Outgoing, answer: Submission) -> Taken | str:
             return Taken(message.id, Status.QUEUED)
         case Known(message_id, status):
             return Taken(message_id, status)
-        case QueueFull() as full:
-            return str(full)
+        case QueueFull() | ChatUnreachable() as refused:
+            return str(refused)
 
 
 async def _state(history: History, message_id: str) -> MessageState | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,6 +67,7 @@ class Fleet:
         self._parting: dict[int, Parting] = {}
         self._changed: Callable[[int], None] | None = None
         self._writing = asyncio.Lock()
+        self._proved: Callable[[int], Awaitable[None]] | None = None
 
     async def load(self) -> None:
         """Read the bots that were added before."""
@@ -79,6 +80,10 @@ class Fleet:
     def when_changed(self, listener: Callable[[int], None] | None) -> None:
         """Tell one listener about each bot that from now on is added or removed, or shall be fed otherwise."""
         self._changed = listener
+
+    def when_proved(self, listener: Callable[[int], Awaitable[None]]) -> None:
+        """Tell one listener about each bot whose token Telegram knows, once it is kept."""
+        self._proved = listener
 
     @property
     def bot_ids(self) -> list[int]:
@@ -185,6 +190,7 @@ class Fleet:
             )
         me = await self._ask(token)
         await self._keep(token, username=me.username or "", first_name=me.first_name, behaviours=behaviours)
+        await self._prove(me.id)
         if updates is not None:
             await self._set_updates(me.id, updates)
         self._tell(me.id)
@@ -196,6 +202,10 @@ class Fleet:
         if bot_id not in self._tokens:
             await self._keep(token, username="", first_name="", behaviours=None)
         return bot_id
+
+    async def _prove(self, bot_id: int) -> None:
+        if self._proved is not None:
+            await self._proved(bot_id)
 
     async def introduce(self, bot_id: int) -> None:
         """Ask once about a bot that was added unasked, when its turn has come."""
@@ -210,6 +220,7 @@ class Fleet:
         else:
             if self._tokens.get(bot_id) == token:  # and not another, or none, by now
                 await self._keep(token, username=me.username or "", first_name=me.first_name, behaviours=None)
+                await self._prove(bot_id)
 
     async def learn(self, token: str) -> None:
         """See ``session.TokenBook``: a user's own ``Bot`` is known from its first call on.

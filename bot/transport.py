@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
+from bot.albums import heed_parts
 from bot.classify import classify
 from bot.composer import body_of
 from bot.connections import Connections
 from engine.messages import Lease
-from engine.outcomes import Answer, Failed, Outcome, Overdue, Revoked, Uncertain
+from engine.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Revoked, Uncertain
 from engine.ports import Clock
 
 JSON = "application/json"
+
+FROM_ELSEWHERE = frozenset({"copyMessage", "copyMessages", "forwardMessage", "forwardMessages"})
+"""Methods that name two chats, either of which may have removed the bot."""
 
 FLOOR_KEPT_S = 60.0
 """How long the shortest round trip is believed: routes change. A guess."""
@@ -57,13 +62,25 @@ class TelegramTransport:
                     return Answer(Overdue(), counted_at_ms=None)
                 written_s = time.monotonic()
                 response = await connection.post(f"/bot{token}/{message.method}", JSON, body_of(message))
-            outcome = classify(response.status, response.body)
+            outcome = self._meaning(lease, token, classify(response.status, response.body))
         except (OSError, UnicodeError) as error:  # TimeoutError is one; UnicodeError: a host's name that is none
             reason = type(error).__name__  # what else it says may hold the address, and that holds the token
             if written_s is None:
                 return Answer(Failed(reason), counted_at_ms=None)
             outcome = Uncertain(reason)
         return Answer(outcome, self._counted_at_ms(outcome, written_s))
+
+    def _meaning(self, lease: Lease, token: str, outcome: Outcome) -> Outcome:
+        """Return what an answer means for this call.
+
+        A token may be an old one, a 403 may mean the chat from which a message comes, and of an album a part
+        may have arrived.
+        """
+        if isinstance(outcome, Rejected) and lease.message.method in FROM_ELSEWHERE:
+            return replace(outcome, unreachable=False)
+        if isinstance(outcome, Revoked) and self._token_of(lease.message.bot_id) != token:
+            return Failed("the bot got another token while this was sent", code=401)
+        return heed_parts(lease.message, outcome)
 
     def _counted_at_ms(self, outcome: Outcome, written_s: float) -> int:
         now_ms = self._clock()

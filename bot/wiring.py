@@ -13,6 +13,7 @@ import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -41,6 +42,7 @@ from bot.newcomers import NEW_TOKENS, Newcomers
 from bot.notes import Notes
 from bot.poller import Poller
 from bot.pool import Pool
+from bot.presence import Presence
 from bot.running import Loops
 from bot.session import Gateway
 from bot.settings import Settings
@@ -55,7 +57,9 @@ from engine.ids import Ids
 from engine.memory_broker import MemoryBroker
 from engine.memory_results import MemoryResults
 from engine.metrics import Metrics, ObservedBroker, ObservedTransport
+from engine.pauses import end_of_token
 from engine.ports import Broker, Clock, Ledger, Results, SystemClock
+from engine.reach import Reach
 from engine.reconciler import Reconciler
 from engine.recoverer import Recoverer
 from engine.replacements import Replacements
@@ -112,6 +116,7 @@ class Engine:
     ledger: Ledger
     results: Results
     metrics: Metrics
+    reach: Reach
     replacements: Replacements
     dispatcher: Dispatcher
     worker: Worker
@@ -165,7 +170,9 @@ async def program(
         talk = stack.enter_context(talk_of(settings, kept, line, engine, generator, own_routers, ids, clock))
         departures, loops = departures_of(settings, kept, line, engine, clock), Loops()
         await rebuild(engine.ledger, engine.broker, engine.replacements, settings.limits(), clock)
+        await engine.reach.load()
         await line.fleet.load()
+        line.fleet.when_proved(partial(end_of_token, engine.ledger, engine.broker))
         yield Program(
             settings=settings,
             home=at_home,
@@ -232,11 +239,13 @@ def engine_of(settings: Settings, kept: Books, line: Line, clock: Clock) -> Engi
         guard_ms=settings.telegram_window_guard_ms,
         clock=clock,
     )
+    reach = Reach(ledger=ledger, broker=broker, results=results, clock=clock)
     delivery = Delivery(
         transport=ObservedTransport(transport, metrics, clock),
         ledger=ledger,
         broker=broker,
         results=results,
+        reach=reach,
         retries=settings.retries(),
         retry_after_ms_max=round(settings.telegram_max_retry_after * 1_000),
         clock=clock,
@@ -256,8 +265,9 @@ def engine_of(settings: Settings, kept: Books, line: Line, clock: Clock) -> Engi
         ledger=ledger,
         results=results,
         metrics=metrics,
+        reach=reach,
         replacements=replacements,
-        dispatcher=Dispatcher(ledger=ledger, broker=broker, replacements=replacements, worker=worker),
+        dispatcher=Dispatcher(ledger=ledger, broker=broker, reach=reach, replacements=replacements, worker=worker),
         worker=worker,
         recoverer=Recoverer(
             broker=broker,
@@ -308,7 +318,13 @@ def talk_of(
         gateway=gateway,
         pool=pool,
         clock=clock,
-        notes=Notes(history=kept.history, chats=kept.chats, author=author, ids=ids),
+        notes=Notes(
+            history=kept.history,
+            chats=kept.chats,
+            presence=Presence(chats=kept.chats, reach=engine.reach),
+            author=author,
+            ids=ids,
+        ),
     )
     remove = session.install(gateway)
     try:

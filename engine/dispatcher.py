@@ -8,24 +8,28 @@ from collections.abc import Sequence
 import structlog
 
 from engine.batches import batches
-from engine.errors import BrokerUnavailable, LedgerError, QueueFull
+from engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
 from engine.messages import ChatId, Outgoing
 from engine.ports import Accepted, Admission, Broker, Known, Leased, Ledger, Refused, Verdict
 from engine.ports.broker import BATCH_MAX
+from engine.reach import Reach
 from engine.replacements import Replacements
 from engine.worker import Worker
 
 log = structlog.get_logger()
 
-Submission = Accepted | Known | QueueFull
+Submission = Accepted | Known | QueueFull | ChatUnreachable
 
 
 class Dispatcher:
     """Takes messages in. With a worker in the same process, what may go now goes now."""
 
-    def __init__(self, *, ledger: Ledger, broker: Broker, replacements: Replacements, worker: Worker | None) -> None:
+    def __init__(
+        self, *, ledger: Ledger, broker: Broker, reach: Reach, replacements: Replacements, worker: Worker | None
+    ) -> None:
         self._ledger = ledger
         self._broker = broker
+        self._reach = reach
         self._replacements = replacements
         self._worker = worker
         self._under_way: set[asyncio.Task[list[Submission]]] = set()
@@ -37,6 +41,7 @@ class Dispatcher:
             Accepted: It is in the ledger, and ends as exactly one of the final statuses.
             Known: The same ``dedup_key`` was accepted before; nothing was done.
             QueueFull: Too much waits already; nothing was accepted. (A value here: its neighbours went in.)
+            ChatUnreachable: The chat takes nothing; nothing was accepted. (A value, for the same reason.)
 
         Raises:
             LedgerError: Nothing was accepted, as far as anybody knows; see ``LedgerError``.
@@ -48,6 +53,17 @@ class Dispatcher:
         return await asyncio.shield(submission)
 
     async def _submit(self, messages: Sequence[Outgoing]) -> list[Submission]:
+        refusals = [self._reach.refusal(message) for message in messages]
+        if not any(refusals):
+            return await self._accept(messages)
+        lost = [message for message, refusal in zip(messages, refusals, strict=True) if refusal]
+        known = iter(await self._ledger.known(lost))  # what was accepted while the chat could be reached stays so
+        accepted = iter(
+            await self._accept([message for message, refusal in zip(messages, refusals, strict=True) if not refusal])
+        )
+        return [(next(known) or refusal) if refusal else next(accepted) for refusal in refusals]
+
+    async def _accept(self, messages: Sequence[Outgoing]) -> list[Submission]:
         answers: list[Submission] = list(await self._add(messages))
         places = [place for place, answer in enumerate(answers) if isinstance(answer, Accepted)]
         for batch in batches(places, BATCH_MAX):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 ChatId = int | str
@@ -26,6 +26,13 @@ class Guarantee(StrEnum):
 
     AT_LEAST_ONCE = "at_least_once"
     AT_MOST_ONCE = "at_most_once"
+
+
+class PausedBy(StrEnum):
+    """Why a bot sends nothing."""
+
+    OPERATOR = "operator"
+    TOKEN = "token_revoked"  # noqa: S105 - a reason, no secret
 
 
 class Status(StrEnum):
@@ -118,6 +125,18 @@ class PastSend:
     cost: int
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What is left of a message of which a part arrived: another call under the same id."""
+
+    method: str
+    params: bytes
+    cost: int
+
+    def of(self, message: Outgoing) -> Outgoing:
+        return replace(message, method=self.method, params=self.params, cost=self.cost)
+
+
 # How a lease ends. A settlement names one of these.
 
 
@@ -163,8 +182,15 @@ class Settlement:
     Attributes:
         counted_age_ms: How long ago Telegram counted it at the latest, rounded down. An age, because
             no two clocks agree. None: the bytes never left, and its places are free at once.
+        rest: What the message is from now on, because a part of it arrived. Telegram counted that part;
+            the places of the rest are free at once.
     """
 
     lease: Lease
     then: Then
     counted_age_ms: int | None
+    rest: Rest | None = None
+
+    @property
+    def counted_cost(self) -> int:
+        return self.lease.message.cost - (self.rest.cost if self.rest else 0)

@@ -28,15 +28,15 @@ def add(connection: Connection, items: Sequence[Outgoing]) -> list[Accepted | Kn
     """
     # Sorted, so that two processes that bring the same keys wait for one another and do not lock each
     # other out. Of equal keys the first comes first, as before.
-    ordered = sorted(items, key=_key)
+    ordered = sorted(items, key=key_of)
     new = {row.id for row in INSERT_MESSAGES.run(connection, [_row(message) for message in ordered])}
     INSERT_PAYLOADS.run(connection, [(message.id, message.params) for message in items if message.id in new])
-    known = _known(connection, (each for each in items if each.dedup_key is not None and each.id not in new))
-    return [ACCEPTED if message.id in new else _answer(message, known.get(_key(message))) for message in items]
+    before = known(connection, (each for each in items if each.dedup_key is not None and each.id not in new))
+    return [ACCEPTED if message.id in new else _answer(message, before.get(key_of(message))) for message in items]
 
 
-def _answer(message: Outgoing, known: Known | None) -> Accepted | Known:
-    return ACCEPTED if known is None or known.message_id == message.id else known
+def _answer(message: Outgoing, before: Known | None) -> Accepted | Known:
+    return ACCEPTED if before is None or before.message_id == message.id else before
 
 
 def discard(connection: Connection, message_ids: Sequence[str]) -> list[None]:
@@ -45,16 +45,18 @@ def discard(connection: Connection, message_ids: Sequence[str]) -> list[None]:
     return [None] * len(message_ids)
 
 
-def _known(connection: Connection, items: Iterable[Outgoing]) -> dict[DedupKey, Known]:
-    keys = {_key(message) for message in items}
+def known(connection: Connection, items: Iterable[Outgoing]) -> dict[DedupKey, Known]:
+    """Return what was accepted before, by its key."""
+    keys = {key_of(message) for message in items if message.dedup_key is not None}
     if not keys:
         return {}
     columns = messages.c.bot_id, messages.c.dedup_key
-    rows = connection.execute(select(messages.c.id, messages.c.status, *columns).where(tuple_(*columns).in_(keys)))
-    return {(row.bot_id, row.dedup_key): Known(row.id, Status(row.status)) for row in rows}
+    state = messages.c.id, messages.c.status, messages.c.telegram_message_id
+    rows = connection.execute(select(*state, *columns).where(tuple_(*columns).in_(keys)))
+    return {(row.bot_id, row.dedup_key): Known(row.id, Status(row.status), row.telegram_message_id) for row in rows}
 
 
-def _key(message: Outgoing) -> DedupKey:
+def key_of(message: Outgoing) -> DedupKey:
     return message.bot_id, message.dedup_key or ""
 
 

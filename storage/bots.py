@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, case, false, func, null, select, update
 
+from engine.messages import PausedBy
 from storage.database import Database
 from storage.keys import Seal
 from storage.models import bots
@@ -36,6 +37,7 @@ class RegisteredBot:
     """One bot, without its secrets: nothing that is logged or shown can give them away.
 
     ``behaviours`` has the settings of each behaviour under its name; ``updates`` is None for the settings' default.
+    ``paused_by`` says why it sends nothing.
     """
 
     bot_id: int
@@ -45,6 +47,7 @@ class RegisteredBot:
     paused: bool
     weight: int
     added_at_ms: int
+    paused_by: PausedBy | None = None
     updates: Source | None = None
 
 
@@ -212,5 +215,6 @@ def _registered(row: Row[Any]) -> RegisteredBot:
         paused=row.paused,
         weight=row.weight,
         added_at_ms=row.added_at_ms,
+        paused_by=PausedBy(row.paused_by or PausedBy.OPERATOR) if row.paused else None,
         updates=row.updates and Source(row.updates),
     )

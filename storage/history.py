@@ -34,6 +34,7 @@ class AttemptState:
     recorded_at_ms: int
     code: int | None
     reason: str | None
+    delivered_items: int | None = None
 
 
 class Direction(StrEnum):
@@ -299,4 +300,5 @@ def _attempt(number: int, row: Row[Any]) -> AttemptState:
         recorded_at_ms=row.recorded_at_ms,
         code=row.code,
         reason=row.reason,
+        delivered_items=row.delivered_items,
     )

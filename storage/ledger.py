@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, func, select, true
 
-from engine.messages import ChatId, Hold, Outgoing, PastSend, Status
+from engine.messages import ChatId, Hold, Outgoing, PastSend, PausedBy, Status
 from engine.ports.ledger import Accepted, Fault, Known, Record
 from storage import additions, chat_ids, hold_writes
 from storage import records as record_verbs
@@ -25,6 +25,13 @@ class SqlLedger:
 
     async def add(self, messages: Sequence[Outgoing]) -> list[Accepted | Known]:
         return list(await self._database.write(additions.add, messages))
+
+    async def known(self, messages: Sequence[Outgoing]) -> list[Known | None]:
+        if all(message.dedup_key is None for message in messages):
+            return [None] * len(messages)
+        async with self._database.reading() as connection:
+            before = await connection.run_sync(additions.known, messages)
+        return [before.get(additions.key_of(message)) for message in messages]
 
     async def discard(self, message_ids: Sequence[str]) -> None:
         await self._database.write(additions.discard, message_ids)
@@ -94,13 +101,27 @@ class SqlLedger:
             rows = await connection.execute(select(chats).where(chats.c.alias_of.is_not(None)))
             return [(row.bot_id, chat_ids.named(row.chat_id), chat_ids.named(row.alias_of)) for row in rows]
 
+    async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
+        is_lost = chats.c.reachable.is_(False), chats.c.alias_of.is_(None)
+        async with self._database.reading() as connection:
+            rows = await connection.execute(select(chats).where(*is_lost).limit(limit))
+            return [(row.bot_id, chat_ids.named(row.chat_id), row.reason) for row in rows]
+
+    async def open_of_chat(self, bot_id: int, chat_id: ChatId, *, after_id: str, limit: int) -> list[Outgoing]:
+        of_bot = messages.c.bot_id == bot_id, messages.c.id > after_id, messages.c.status == Status.QUEUED.value
+        async with self._database.reading() as connection:
+            other_names = select(chats.c.chat_id).where(chats.c.bot_id == bot_id, chats.c.alias_of == str(chat_id))
+            names = [str(chat_id), *(await connection.execute(other_names)).scalars()]
+            page = with_payloads().where(MESSAGE_IS_OPEN, *of_bot, messages.c.chat_id.in_(names))
+            return [outgoing(row) for row in await connection.execute(page.order_by(messages.c.id).limit(limit))]
+
     async def weights(self) -> dict[int, int]:
         async with self._database.reading() as connection:
             rows = await connection.execute(select(bots.c.bot_id, bots.c.weight).where(bots.c.weight != 1))
             return {row.bot_id: row.weight for row in rows}
 
-    async def pause(self, bot_id: int, *, paused: bool) -> None:
-        await self._database.write_alone(lambda connection: _pause(connection, bot_id, paused=paused))
+    async def pause(self, bot_id: int, *, paused: bool, by: PausedBy = PausedBy.OPERATOR) -> bool:
+        return await self._database.write_alone(lambda connection: _pause(connection, bot_id, paused=paused, by=by))
 
 
 def _settle_interrupted(connection: Connection, now_ms: int) -> int:
@@ -125,6 +146,12 @@ def _interrupted(row: Row[Any], now_ms: int) -> Record:
     )
 
 
-def _pause(connection: Connection, bot_id: int, *, paused: bool) -> None:
-    write = insert_by(bots, connection).values(bot_id=bot_id, paused=paused)
-    connection.execute(write.on_conflict_do_update(index_elements=[bots.c.bot_id], set_={"paused": paused}))
+def _pause(connection: Connection, bot_id: int, *, paused: bool, by: PausedBy) -> bool:
+    may_change = {
+        PausedBy.OPERATOR: true(),
+        PausedBy.TOKEN: bots.c.paused.is_(False) if paused else bots.c.paused_by == PausedBy.TOKEN.value,
+    }
+    state = {"paused": paused, "paused_by": by.value if paused else None}
+    write = insert_by(bots, connection).values(bot_id=bot_id, **state)
+    change = write.on_conflict_do_update(index_elements=[bots.c.bot_id], set_=state, where=may_change[by])
+    return connection.execute(change).rowcount == 1

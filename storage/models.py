@@ -118,6 +118,7 @@ attempts = Table(
     Column("recorded_at_ms", BigInteger, nullable=False),
     Column("code", Integer),
     Column("reason", Text),
+    Column("delivered_items", Integer),  # of an album that did not arrive as a whole
     Index("attempts_of_message", "message_id"),
     Index(
         "attempts_counted",
@@ -181,6 +182,7 @@ bots = Table(
     Column("paused", Boolean, nullable=False, server_default=false()),
     Column("weight", Integer, nullable=False, server_default="1"),
     Column("added_at_ms", BigInteger, nullable=False, server_default="0"),
+    Column("paused_by", Text),  # None: not paused, or by an operator before this was written down
     CheckConstraint("weight >= 1", name="weight_is_at_least_1"),
     CheckConstraint("updates IN ('webhook', 'polling', 'none')", name="source_is_known"),
     CheckConstraint("removal IN ('keep', 'cancel', 'done')", name="removal_is_known"),

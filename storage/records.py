@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, column, delete, insert, select, text, update, values
 from sqlalchemy.sql import ClauseElement
 
-from engine.messages import OPEN, PastSend, Status
+from engine.messages import OPEN, PastSend, Rest, Status
 from engine.ports.ledger import Record
 from storage import chat_ids, chat_moves, hold_writes
 from storage.many_rows import Binds, ManyRows
@@ -20,6 +20,9 @@ REPLAYABLE = (*OPEN, Status.DEAD)
 
 def record(connection: Connection, records: Sequence[Record]) -> list[None]:
     """Update messages, write their attempts, drop what will not be sent any more, and set what comes with it."""
+    for each in records:
+        if each.rest is not None:
+            _keep_rest(connection, each.message_id, each.rest)
     for wave in _waves(records):
         UPDATE_MESSAGES.run(connection, [_state(each) for each in wave])
     INSERT_ATTEMPTS.run(connection, [_attempt(each) for each in records if each.outcome is not None])
@@ -41,6 +44,14 @@ def presume(connection: Connection, sends: Sequence[PastSend]) -> list[None]:
     """Write places that may be taken as attempts of no message."""
     INSERT_ATTEMPTS.run(connection, [_presumed(each) for each in sends])
     return [None] * len(sends)
+
+
+def _keep_rest(connection: Connection, message_id: str, rest: Rest) -> None:
+    """Let an open message be what is left of it; what is final stays as it is."""
+    is_open = messages.c.id == message_id, messages.c.settled_at_ms.is_(None)
+    change = update(messages).where(*is_open).values(method=rest.method, cost=rest.cost)
+    if connection.execute(change).rowcount:
+        connection.execute(update(payloads).where(payloads.c.message_id == message_id).values(params=rest.params))
 
 
 def _waves(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
@@ -85,12 +96,13 @@ def _attempt(each: Record) -> tuple[Any, ...]:
         each.recorded_at_ms,
         each.fault.code if each.fault else None,
         each.fault.reason if each.fault else None,
+        each.delivered_items,
     )
 
 
 def _presumed(each: PastSend) -> tuple[Any, ...]:
     chat_id, at_ms = chat_ids.to_text(each.chat_id), each.counted_at_ms
-    return PRESUMED, each.bot_id, chat_id, each.cost, 0, "presumed", None, at_ms, at_ms, None, None
+    return PRESUMED, each.bot_id, chat_id, each.cost, 0, "presumed", None, at_ms, at_ms, None, None, None
 
 
 _STATE = (
@@ -115,6 +127,7 @@ _ATTEMPT = (
     attempts.c.recorded_at_ms,
     attempts.c.code,
     attempts.c.reason,
+    attempts.c.delivered_items,
 )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.messages import ChatId, Hold, Outgoing, PastSend, Status
+from engine.messages import ChatId, Hold, Outgoing, PastSend, PausedBy, Rest, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class Known:
 
     message_id: str
     status: Status
+    telegram_message_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,8 @@ class Record:
         hold: Sets in with it, in the same commit.
         unreachable: The chat takes nothing more until it writes again.
         migrated_to: The chat's new id; its open messages move, in the same commit.
+        delivered_items: How many items arrived of an album that did not arrive as a whole.
+        rest: What is still to be sent of it, in place of the message, in the same commit.
     """
 
     message_id: str
@@ -64,6 +67,8 @@ class Record:
     hold: Hold | None = None
     unreachable: bool = False
     migrated_to: ChatId | None = None
+    delivered_items: int | None = None
+    rest: Rest | None = None
 
 
 class Ledger(Protocol):
@@ -76,6 +81,9 @@ class Ledger(Protocol):
 
     async def add(self, messages: Sequence[Outgoing]) -> list[Accepted | Known]:
         """Write messages as ``queued``; one answer each, in their order. Added again, it is ``Accepted`` again."""
+
+    async def known(self, messages: Sequence[Outgoing]) -> list[Known | None]:
+        """Tell of each message whether its ``dedup_key`` was accepted before; nothing is written."""
 
     async def discard(self, message_ids: Sequence[str]) -> None:
         """Remove messages that were added and then not admitted; their callers got an error."""
@@ -125,8 +133,18 @@ class Ledger(Protocol):
     async def aliases(self) -> list[tuple[int, ChatId, ChatId]]:
         """Return every bot id, other name of a chat, and id that the chat is known by."""
 
+    async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
+        """Return every bot id and chat that takes nothing more, and why."""
+
+    async def open_of_chat(self, bot_id: int, chat_id: ChatId, *, after_id: str, limit: int) -> list[Outgoing]:
+        """Return a chat's queued messages as ``open_messages`` does, those under its other names too."""
+
     async def weights(self) -> dict[int, int]:
         """Return the bots whose turns weigh other than 1."""
 
-    async def pause(self, bot_id: int, *, paused: bool) -> None:
-        """Write that a bot sends nothing, or does again."""
+    async def pause(self, bot_id: int, *, paused: bool, by: PausedBy = PausedBy.OPERATOR) -> bool:
+        """Write that a bot sends nothing, or does again; False if that changed nothing.
+
+        An operator decides in any case. A token neither pauses a bot that is paused, nor lets one
+        send again that an operator has paused.
+        """

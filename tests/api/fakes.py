@@ -20,9 +20,10 @@ from engine.ids import Ids
 from engine.limits import Limits
 from engine.memory_broker import MemoryBroker
 from engine.memory_results import MemoryResults
-from engine.messages import OPEN, ChatId, Hold, Lease, Outgoing, PastSend, Settlement, Status
+from engine.messages import OPEN, ChatId, Hold, Lease, Outgoing, PastSend, PausedBy, Settlement, Status
 from engine.metrics import Metrics, ObservedBroker
 from engine.ports import Accepted, Admission, Broker, Explanation, Known, QueueStats, Record, Result, Settled
+from engine.reach import Reach
 from engine.replacements import Replacements
 from storage.bots import RegisteredBot, Source
 from storage.history import AttemptState, MessageState
@@ -51,6 +52,10 @@ class Books:
         answers = [self._add(message) for message in messages]
         self.added.set()
         return answers
+
+    async def known(self, messages: Sequence[Outgoing]) -> list[Known | None]:
+        found = [None if message.dedup_key is None else self._known(message) for message in messages]
+        return [None if each is None else Known(each.id, each.status) for each in found]
 
     async def discard(self, message_ids: Sequence[str]) -> None:
         for message_id in message_ids:
@@ -96,12 +101,20 @@ class Books:
     async def aliases(self) -> list[tuple[int, ChatId, ChatId]]:
         return []
 
+    async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
+        return []
+
+    async def open_of_chat(self, bot_id: int, chat_id: ChatId, *, after_id: str, limit: int) -> list[Outgoing]:
+        page = await self.open_messages(after_id=after_id, limit=len(self.outgoing))
+        return [each for each in page if (each.bot_id, each.chat_id) == (bot_id, chat_id)][:limit]
+
     async def weights(self) -> dict[int, int]:
         return {}
 
-    async def pause(self, bot_id: int, *, paused: bool) -> None:
+    async def pause(self, bot_id: int, *, paused: bool, by: PausedBy = PausedBy.OPERATOR) -> bool:
         self._wake()
         self.paused[bot_id] = paused
+        return by is PausedBy.OPERATOR
 
     async def message(self, message_id: str) -> MessageState | None:
         self._wake()
@@ -397,6 +410,7 @@ class World:
     health: Health = field(default_factory=Health)
     books: Books = field(init=False)
     broker: SleepyBroker = field(init=False)
+    reach: Reach = field(init=False)
     fleet: ListFleet = field(init=False)
     services: Services = field(init=False)
     app: FastAPI = field(init=False)
@@ -409,6 +423,7 @@ class World:
         self.fleet = ListFleet(self.bots)
         self.bots.register(BOT_ID, {"echo": {}})
         observed = ObservedBroker(self.broker, self.metrics)
+        self.reach = Reach(ledger=self.books, broker=observed, results=self.results, clock=self.clock)
         self.services = Services(
             intake=self.intake,
             composer=PlainComposer(self.clock),
@@ -416,6 +431,7 @@ class World:
             dispatcher=Dispatcher(
                 ledger=self.books,
                 broker=observed,
+                reach=self.reach,
                 replacements=Replacements(ledger=self.books, results=self.results, clock=self.clock),
                 worker=None,
             ),

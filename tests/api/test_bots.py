@@ -19,6 +19,7 @@ async def test_bots_are_listed_without_their_tokens(world: World) -> None:
                 "first_name": "Bot",
                 "behaviours": {"echo": {}},
                 "paused": False,
+                "paused_by": None,
                 "weight": 1,
                 "updates": "polling",
                 "added_at": "2023-11-14T22:13:20Z",

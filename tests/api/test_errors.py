@@ -147,7 +147,7 @@ async def test_the_description_names_every_route_and_its_errors(world: World) ->
         "/queue/stats",
     ]
     submit = described["paths"]["/messages"]["post"]
-    assert sorted(submit["responses"]) == ["200", "202", "400", "401", "403", "413", "422", "429", "503"]
+    assert sorted(submit["responses"]) == ["200", "202", "400", "401", "403", "409", "413", "422", "429", "503"]
     assert submit["security"] == [{"HTTPBearer": []}]
     assert submit["responses"]["422"]["content"]["application/json"]["schema"] == {
         "$ref": "#/components/schemas/ErrorOut"

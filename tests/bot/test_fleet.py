@@ -230,3 +230,18 @@ async def test_learning_a_bot_that_is_known_changes_nothing(fleet: Fleet) -> Non
 
     assert fleet.token_of(BOT_ID) == TOKEN
     assert fleet.registered(BOT_ID).behaviours == ECHO
+
+
+async def test_whoever_wants_to_know_is_told_of_each_token_that_telegram_knows(world: World) -> None:
+    fleet, proved = world.new_fleet(), []
+
+    async def prove(bot_id: int) -> None:
+        proved.append((bot_id, fleet.token_of(bot_id)))
+
+    fleet.when_proved(prove)
+    with pytest.raises(UnknownToken):
+        await fleet.add(OTHER, None)
+    await fleet.add_unasked(OTHER)
+    await fleet.add(TOKEN, None)
+
+    assert proved == [(BOT_ID, TOKEN)]

@@ -51,6 +51,7 @@ class House:
             dispatcher=EngineDispatcher(
                 ledger=self.desk.ledger,
                 broker=self.desk.broker,
+                reach=self.desk.reach,
                 replacements=self.desk.replacements,
                 worker=None,
             ),

@@ -16,7 +16,9 @@ from aiogram.exceptions import (
     TelegramBadRequest,
     TelegramEntityTooLarge,
     TelegramForbiddenError,
+    TelegramNetworkError,
     TelegramNotFound,
+    TelegramServerError,
 )
 from aiogram.methods import CopyMessage, CopyMessages, EditMessageText, SendMediaGroup, SendMessage, StopPoll
 from aiogram.types import BufferedInputFile, InputMediaPhoto, Message
@@ -30,14 +32,15 @@ from engine.dispatcher import Dispatcher
 from engine.errors import LedgerError, QueueFull, StillQueued
 from engine.ids import Ids
 from engine.limits import Limits
-from engine.messages import Priority, Status
-from engine.outcomes import Failed, Outcome, Rejected, Sent, Throttled, Uncertain
+from engine.messages import Priority, Rest, Status
+from engine.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled, Uncertain
 from engine.retry import RetryPolicy
 from tests.bot.fakes import BOT_ID, TOKEN, DirectSession, TokenList
 from tests.engine_work.desk import UNLIMITED, Desk, soon, turns
 from tests.fakes import START_MS
 
 AWAITED_S = 5.0
+HALF_SENT = HalfSent(2, Rest("sendPhoto", b"{}", 1), Rejected(400, "Bad Request: WEBPAGE_CURL_FAILED"))
 
 
 @dataclass
@@ -61,7 +64,11 @@ async def calling(*, wait_s: float = AWAITED_S, limits: Limits = UNLIMITED) -> A
     desk = Desk(limits=limits, retries=RetryPolicy(retries_max=0))
     gateway = Gateway(
         dispatcher=Dispatcher(
-            ledger=desk.ledger, broker=desk.broker, replacements=desk.replacements, worker=desk.worker
+            ledger=desk.ledger,
+            broker=desk.broker,
+            reach=desk.reach,
+            replacements=desk.replacements,
+            worker=desk.worker,
         ),
         composer=MethodComposer(clock=desk.clock, ids=Ids(process=1)),
         results=desk.results,
@@ -169,8 +176,11 @@ async def test_a_method_that_cannot_say_so_raises_still_queued_with_our_id(hurri
         ),
         (Rejected(404, "Not Found: method not found"), TelegramNotFound, "Not Found: method not found"),
         (Rejected(413, "Request Entity Too Large"), TelegramEntityTooLarge, "Request Entity Too Large"),
-        (Failed("HTTP 502", 502), TelegramAPIError, "the message is dead: HTTP 502"),
-        (Uncertain("ServerDisconnectedError"), TelegramAPIError, "the message is dead: ServerDisconnectedError"),
+        (Failed("HTTP 502", 502), TelegramServerError, "the message is dead: HTTP 502"),
+        (Failed("ClientOSError"), TelegramNetworkError, "the message is dead: ClientOSError"),
+        (Failed("HTTP 403", 403), TelegramAPIError, "the message is dead: HTTP 403"),
+        (HALF_SENT, TelegramBadRequest, HALF_SENT.reason),
+        (Uncertain("ServerDisconnectedError"), TelegramNetworkError, "the message is dead: ServerDisconnectedError"),
     ],
     ids=repr,
 )
@@ -304,3 +314,54 @@ async def test_a_delete_drops_the_edits_that_wait(hurried: Caller) -> None:
     await hurried.bot.delete_messages(7, [1, 2])
 
     assert hurried.desk.ledger.statuses[hurried.ids[1]] is Status.CANCELLED
+
+
+async def test_a_call_repeated_after_it_was_sent_returns_telegrams_number(caller: Caller) -> None:
+    caller.desk.transport.answers(answered(text="hello"))
+    with origin.of(Origin(BOT_ID, 11, Priority.HIGH)):
+        await caller.send()
+    with origin.of(Origin(BOT_ID, 11, Priority.HIGH)):
+        again = await caller.send()
+
+    assert (again.message_id, again.tempogram_id) == (99, caller.ids[0])  # type: ignore[attr-defined]
+    assert len(caller.desk.transport.leases) == 1
+
+
+async def test_an_edit_repeated_after_it_was_sent_does_not_say_that_it_waits(caller: Caller) -> None:
+    caller.desk.transport.answers(answered(text="b"))
+    for _ in range(2):
+        with origin.of(Origin(BOT_ID, 11, Priority.HIGH)):
+            edited = await caller.bot(EditMessageText(chat_id=7, message_id=99, text="b"))
+
+    assert edited is True
+    assert len(caller.desk.transport.leases) == 1
+
+
+BLOCKED = "Forbidden: bot was blocked by the user"
+
+
+async def test_a_call_to_a_chat_that_takes_nothing_is_forbidden_without_asking(caller: Caller) -> None:
+    await caller.desk.reach.lose(BOT_ID, 7, BLOCKED)
+
+    with pytest.raises(TelegramForbiddenError, match=BLOCKED):
+        await caller.send()
+
+    assert caller.ids == []
+    assert caller.desk.results.awaited == 0
+
+
+async def test_a_returned_call_to_such_a_chat_keeps_back_no_other(caller: Caller) -> None:
+    await caller.desk.reach.lose(BOT_ID, 7, BLOCKED)
+
+    for chat_id in (7, 8):
+        await caller.gateway.submit(caller.bot, SendMessage(chat_id=chat_id, text="a"), COUNTED["sendMessage"])
+
+    assert [message.chat_id for message in caller.desk.ledger.messages.values()] == [8]
+
+
+async def test_an_album_whose_last_item_went_as_a_message_returns_a_list_of_it(caller: Caller) -> None:
+    caller.desk.transport.answers(answered(caption="the last"))
+
+    messages = await caller.bot.send_media_group(7, [InputMediaPhoto(media="a"), InputMediaPhoto(media="b")])
+
+    assert [(message.message_id, message.caption) for message in messages] == [(99, "the last")]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
+import msgspec
 import pytest
 
 from bot.connections import Connections
 from bot.simulator import Fault, Simulator
 from bot.transport import Floor, TelegramTransport
 from engine.messages import ChatId, Lease
-from engine.outcomes import Answer, Failed, Migrated, Overdue, Rejected, Revoked, Sent, Throttled, Uncertain
+from engine.outcomes import Answer, Failed, HalfSent, Migrated, Overdue, Rejected, Revoked, Sent, Throttled, Uncertain
 from engine.ports import SystemClock
 from tests.bot.fakes import BOT_ID, TOKEN
 from tests.fakes import outgoing
@@ -88,6 +90,55 @@ async def test_an_answer_of_telegrams_is_a_value_and_a_place_taken(
     assert answer.outcome == expected
     assert answer.counted_at_ms is not None
     assert no_token_in(answer)
+
+
+async def test_a_403_for_a_copy_tells_nothing_of_the_chat_that_would_get_it(
+    served: tuple[Simulator, str], transport: TelegramTransport
+) -> None:
+    served[0].order(Fault(kind="kicked"))
+    copy = replace(
+        lease().message, method="copyMessage", params=msgspec.json.encode({"from_chat_id": -9, "message_id": 1})
+    )
+
+    answer = await transport.send(replace(lease(), message=copy))
+
+    assert answer.outcome == Rejected(403, "Forbidden: bot was kicked from the group chat", unreachable=False)
+
+
+async def test_an_album_of_which_some_items_arrived_is_half_sent(
+    served: tuple[Simulator, str], transport: TelegramTransport
+) -> None:
+    served[0].order(Fault(kind="400_429", delivered=1, retry_after_s=8))
+    media = [{"type": "photo", "media": name} for name in "abc"]
+    album = replace(
+        lease().message, method="sendMediaGroup", params=msgspec.json.encode({"media": media}), cost=len(media)
+    )
+
+    answer = await transport.send(replace(lease(), message=album))
+
+    assert isinstance(answer.outcome, HalfSent)
+    assert (answer.outcome.delivered, answer.outcome.rest.cost) == (1, 2)
+    assert isinstance(answer.outcome.cause, Throttled)
+    assert answer.counted_at_ms is not None
+
+
+async def test_a_token_that_was_replaced_while_a_call_was_under_way_is_no_revoked_one(
+    served: tuple[Simulator, str],
+) -> None:
+    served[0].order(Fault(kind="revoked"))
+    tokens = [TOKEN, f"{TOKEN}x"]
+
+    async with Connections(served[1]) as connections:
+        transport = TelegramTransport(
+            connections=connections,
+            token_of=lambda _: tokens.pop(0),
+            timeout_ms=5_000,
+            guard_ms=0,
+            clock=clock,
+        )
+        answer = await transport.send(lease())
+
+    assert isinstance(answer.outcome, Failed)
 
 
 async def test_a_user_who_blocked_the_bot_is_unreachable(

@@ -19,7 +19,13 @@ from tests.fakes import outgoing
 
 
 def with_worker(desk: Desk) -> Dispatcher:
-    return Dispatcher(ledger=desk.ledger, broker=desk.broker, replacements=desk.replacements, worker=desk.worker)
+    return Dispatcher(
+        ledger=desk.ledger,
+        broker=desk.broker,
+        reach=desk.reach,
+        replacements=desk.replacements,
+        worker=desk.worker,
+    )
 
 
 def each_to_its_chat(count: int) -> list[Outgoing]:
@@ -142,6 +148,7 @@ async def test_connections_are_given_back_when_the_admission_breaks(desk: Desk) 
     dispatcher = Dispatcher(
         ledger=desk.ledger,
         broker=BrokenBroker(),  # type: ignore[arg-type]
+        reach=desk.reach,
         replacements=desk.replacements,
         worker=desk.worker,
     )

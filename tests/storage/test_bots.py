@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from engine.errors import LedgerError, SettingsError
+from engine.messages import PausedBy
 from storage.bots import Bots, KeptWebhook, Removal, Source
 from storage.database import Database
 from storage.keys import Seal
@@ -60,6 +61,15 @@ class BotsContract:
 
         [bot] = await bots.all()
         assert (bot.paused, bot.behaviours, bot.added_at_ms) == (True, ECHO, NOW_MS)
+
+    async def test_a_bot_tells_why_it_is_paused(self, bots: Bots, database: Database) -> None:
+        await add(bots)
+        ledger, told = SqlLedger(database), []
+        for paused, by in ((True, PausedBy.TOKEN), (True, PausedBy.OPERATOR), (False, PausedBy.OPERATOR)):
+            await ledger.pause(BOT, paused=paused, by=by)
+            told += [each.paused_by for each in await bots.all()]
+
+        assert told == [PausedBy.TOKEN, PausedBy.OPERATOR, None]
 
     async def test_the_ledger_tells_the_weights_that_are_not_1(self, bots: Bots, database: Database) -> None:
         await add(bots)

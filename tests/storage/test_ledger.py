@@ -8,7 +8,7 @@ import pytest
 from engine.dispatcher import Dispatcher
 from engine.errors import LedgerError
 from engine.ids import Ids
-from engine.messages import Guarantee, Hold, Outgoing, PastSend, Priority, Status
+from engine.messages import Guarantee, Hold, Outgoing, PastSend, PausedBy, Priority, Rest, Status
 from engine.ports.ledger import Accepted, Fault, Known, Ledger
 from storage.chats import Chats
 from storage.database import Database
@@ -118,6 +118,16 @@ class LedgerContract:
 
         assert answers == [Known(first.id, Status.SENT)]
 
+    async def test_a_message_that_was_sent_is_known_by_telegrams_number(self, ledger: Ledger) -> None:
+        first, other = message(dedup_key="order 1"), message(dedup_key="order 2")
+        await ledger.add([first])
+        await ledger.record([became(first, Status.SENT, telegram_message_id=99)])
+
+        known = await ledger.known([message(dedup_key="order 1"), message(), other])
+
+        assert known == [Known(first.id, Status.SENT, 99), None, None]
+        assert await ledger.add([message(dedup_key="order 1")]) == [Known(first.id, Status.SENT, 99)]
+
     async def test_callers_that_meet_share_a_transaction(self, ledger: Ledger, database: Database) -> None:
         added = [message() for _ in range(100)]
 
@@ -141,7 +151,9 @@ class LedgerContract:
     ) -> None:
         desk = Desk()
         lossy = LosesAnAnswer(SqlLedger(database))
-        dispatcher = Dispatcher(ledger=lossy, broker=desk.broker, replacements=desk.replacements, worker=None)
+        dispatcher = Dispatcher(
+            ledger=lossy, broker=desk.broker, replacements=desk.replacements, reach=desk.reach, worker=None
+        )
         submitted = message(dedup_key=key)
 
         answers = await dispatcher.submit([submitted])
@@ -343,6 +355,67 @@ class LedgerContract:
         assert chat is not None
         assert (chat.reachable, chat.reason) == (False, fault.reason)
 
+    async def test_a_lost_chat_is_told_under_its_present_id_only(self, ledger: Ledger) -> None:
+        fault = Fault(code=403, reason="Forbidden: bot was kicked from the group chat")
+        for chat_id in (-5, -6):
+            await ledger.record([became(message(chat_id=chat_id), Status.DEAD, fault=fault, unreachable=True)])
+
+        await ledger.record([became(message(chat_id=-5), Status.QUEUED, migrated_to=-1005)])
+
+        assert await ledger.unreachable_chats(limit=9) == [(BOT, -6, fault.reason)]
+        assert await ledger.unreachable_chats(limit=0) == []
+
+    async def test_what_waits_for_a_chat_is_told_page_by_page_under_all_its_names(self, ledger: Ledger) -> None:
+        first, sent, other, foreign = message(chat_id="@chess"), message(chat_id=-5), message(), message(bot_id=43)
+        await ledger.add([first, sent, other, foreign])
+        await ledger.record([became(sent, Status.SENT)])
+        await ledger.record([became(message(chat_id="@chess"), Status.SENT, migrated_to=-5)])
+        late = message(chat_id="@chess")
+        await ledger.add([late])
+
+        page = await ledger.open_of_chat(BOT, -5, after_id="", limit=1)
+        rest = await ledger.open_of_chat(BOT, -5, after_id=page[-1].id, limit=9)
+
+        assert [(each.id, each.chat_id) for each in (*page, *rest)] == [(first.id, -5), (late.id, -5)]
+
+    async def test_what_is_left_of_an_album_replaces_it_and_only_what_arrived_counts(
+        self, ledger: Ledger, database: Database
+    ) -> None:
+        album = message(method="sendMediaGroup", params=b'{"media":[1,2,3]}', cost=3)
+        rest = Rest("sendPhoto", b'{"photo":3}', cost=1)
+        await ledger.add([album])
+
+        half = became(album, Status.QUEUED, attempt=0, outcome="halfsent", cost=2, delivered_items=2, rest=rest)
+        await ledger.record([half])
+
+        [back] = await ledger.open_messages(after_id="", limit=1)
+        state = await History(database).message(album.id)
+        assert back == rest.of(album)
+        assert [send.cost for send in await ledger.sends_since(0)] == [2]
+        assert state is not None
+        assert [each.delivered_items for each in state.attempts] == [2]
+
+    async def test_a_dead_album_is_replayed_without_what_arrived(self, ledger: Ledger, database: Database) -> None:
+        album = message(method="sendMediaGroup", params=b'{"media":[1,2,3]}', cost=3)
+        rest = Rest("sendPhoto", b'{"photo":3}', cost=1)
+        await ledger.add([album])
+        await ledger.record([became(album, Status.DEAD, fault=Fault(code=400, reason="no"), rest=rest)])
+
+        [replayed] = await History(database).replay([album.id])
+
+        assert (replayed.method, replayed.params, replayed.cost) == (rest.method, rest.params, rest.cost)
+
+    async def test_a_late_record_of_half_an_album_changes_nothing(self, ledger: Ledger, database: Database) -> None:
+        album = message(method="sendMediaGroup", cost=3)
+        await ledger.add([album])
+        await ledger.record([became(album, Status.SENT)])
+
+        await ledger.record([became(album, Status.QUEUED, rest=Rest("sendPhoto", b"{}", cost=1))])
+
+        state = await History(database).message(album.id)
+        assert state is not None
+        assert (state.status, state.method, state.cost) == (Status.SENT, "sendMediaGroup", 3)
+
     async def test_a_group_that_migrated_takes_everything_open_with_it(self, ledger: Ledger) -> None:
         sent, migrated, waiting, elsewhere = (message(chat_id=chat_id) for chat_id in (-5, -5, -5, -6))
         await ledger.add([sent, migrated, waiting, elsewhere])
@@ -394,6 +467,23 @@ class LedgerContract:
         await ledger.pause(BOT, paused=False)
 
         assert await ledger.paused_bots() == [43]
+
+    async def test_only_the_first_of_several_refusals_of_a_token_pauses_its_bot(self, ledger: Ledger) -> None:
+        answers = [await ledger.pause(BOT, paused=True, by=PausedBy.TOKEN) for _ in range(3)]
+
+        assert answers == [True, False, False]
+        assert await ledger.paused_bots() == [BOT]
+
+    async def test_a_valid_token_ends_only_the_pause_that_a_revoked_one_began(self, ledger: Ledger) -> None:
+        await ledger.pause(BOT, paused=True, by=PausedBy.TOKEN)
+        assert await ledger.pause(BOT, paused=False, by=PausedBy.TOKEN)
+        assert await ledger.paused_bots() == []
+
+        await ledger.pause(BOT, paused=True, by=PausedBy.TOKEN)
+        await ledger.pause(BOT, paused=True)
+        assert not await ledger.pause(BOT, paused=True, by=PausedBy.TOKEN)
+        assert not await ledger.pause(BOT, paused=False, by=PausedBy.TOKEN)
+        assert await ledger.paused_bots() == [BOT]
 
     async def test_a_batch_larger_than_any_statement_is_written_whole(self, ledger: Ledger) -> None:
         added = [message() for _ in range(1_300)]
