@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -21,11 +22,14 @@ TEXT_UNITS_MAX = 4096
 """UTF-16 units of a text without markup. Source: https://core.telegram.org/bots/api#sendmessage"""
 
 
-class UploadRefused(Refusal):
-    """A file's bytes cannot be kept in the queue yet; a ``file_id`` or a URL can."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A method as it will be stored, and the files that its parameters name by ``attach://``."""
 
-    def __init__(self, method: str) -> None:
-        super().__init__(f"{method} carries a file to upload, which cannot be queued yet; pass a file_id or a URL")
+    bot_id: int
+    name: str
+    params: dict[str, Any]
+    files: dict[str, InputFile]
 
 
 class MethodComposer:
@@ -49,22 +53,9 @@ class MethodComposer:
         check(known, params if chat_id is None else {**params, "chat_id": chat_id})
         return self._outgoing(bot_id, name, rule, {**params, "chat_id": chat_id}, **options)
 
-    def from_method(self, bot: Bot, method: AnyMethod, rule: Counted, **options: Any) -> Outgoing:
-        """Make a message from an aiogram method, with the bot's defaults filled in.
-
-        Raises:
-            UploadRefused: It carries the bytes of a file.
-        """
-        files: dict[str, InputFile] = {}
-        prepare = bot.session.prepare_value
-        params = {
-            name: prepared
-            for name, value in method.model_dump(warnings=False).items()
-            if (prepared := prepare(value, bot=bot, files=files, _dumps_json=False)) is not None
-        }
-        if files:
-            raise UploadRefused(method.__api_method__)
-        return self._outgoing(bot.id, method.__api_method__, rule, params, **options)
+    def from_method(self, prepared: Prepared, rule: Counted, **options: Any) -> Outgoing:
+        """Make a message from an aiogram method."""
+        return self._outgoing(prepared.bot_id, prepared.name, rule, prepared.params, **options)
 
     def _outgoing(self, bot_id: int, name: str, rule: Counted, params: dict[str, Any], **options: Any) -> Outgoing:
         now_ms = self._clock()
@@ -83,6 +74,17 @@ class MethodComposer:
             replaces=None if chat_id is None or options.get("ready_at_ms") else edits.replaces(name, params),
             **options,
         )
+
+
+def prepare(bot: Bot, method: AnyMethod) -> Prepared:
+    """Return what a method says, with the bot's defaults filled in."""
+    files: dict[str, InputFile] = {}
+    params = {
+        name: prepared
+        for name, value in method.model_dump(warnings=False).items()
+        if (prepared := bot.session.prepare_value(value, bot=bot, files=files, _dumps_json=False)) is not None
+    }
+    return Prepared(bot.id, method.__api_method__, params, files)
 
 
 def check(method: type[AnyMethod], params: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""One HTTP call to Telegram: stored parameters out as they are, the answer as a value."""
+"""One HTTP call to Telegram: stored parameters and files out as they are, the answer as a value."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable
 
 import aiohttp
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.payload import BytesPayload
+from aiohttp.payload import Payload
 
+from bot.attachments import carries
 from bot.classify import classify
 from bot.composer import body_of
-from engine.messages import Lease
-from engine.outcomes import Answer, Failed, Outcome, Overdue, Revoked, Uncertain
+from bot.forms import Departure, JsonBody
+from bot.luggage import Luggage
+from engine.errors import LedgerError
+from engine.messages import Lease, Outgoing
+from engine.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Revoked, Uncertain
 from engine.ports import Clock
 
 FLOOR_KEPT_S = 60.0
@@ -35,6 +38,7 @@ class TelegramTransport:
         token_of: Callable[[int], str | None],
         timeout_ms: int,
         guard_ms: int,
+        luggage: Luggage,
         clock: Clock,
     ) -> None:
         self._session = session
@@ -42,6 +46,7 @@ class TelegramTransport:
         self._token_of = token_of
         self._timeout = aiohttp.ClientTimeout(total=timeout_ms / 1_000)
         self._guard_ms = guard_ms
+        self._luggage = luggage
         self._clock = clock
         self._floor = Floor()
 
@@ -51,20 +56,37 @@ class TelegramTransport:
         token = self._token_of(message.bot_id)
         if token is None:
             return Answer(Revoked("the bot has no token here"), counted_at_ms=None)
-        body = TimedBody(body_of(message), until_ms=lease.expires_at_ms, clock=self._clock)
-        outcome = await self._post(f"{self._api_url}/bot{token}/{message.method}", body)
-        if body.written_s is None:
-            return Answer(Overdue() if body.is_overdue else outcome, counted_at_ms=None)
-        return Answer(outcome, self._counted_at_ms(outcome, body.written_s))
+        url = f"{self._api_url}/bot{token}/{message.method}"
+        departure = Departure(until_ms=lease.expires_at_ms, clock=self._clock)
+        if carries(message):
+            return await self._send_files(url, message, departure)
+        outcome = await self._post(url, JsonBody(body_of(message), departure), departure)
+        if departure.written_s is None:
+            return Answer(outcome, counted_at_ms=None)
+        return Answer(outcome, self._counted_at_ms(outcome, departure.written_s))
 
-    async def _post(self, url: str, body: TimedBody) -> Outcome:
+    async def _send_files(self, url: str, message: Outgoing, departure: Departure) -> Answer:
+        try:
+            packed = await self._luggage.pack(message, departure)
+        except LedgerError:
+            return Answer(Failed("the books could not be read"), counted_at_ms=None)
+        if isinstance(packed, Rejected):
+            return Answer(packed, counted_at_ms=None)
+        outcome = await self._post(url, packed.body, departure)
+        # How long it took says nothing of the way: Telegram counts once it has the whole file.
+        counted_at_ms = None if departure.written_s is None else self._clock()
+        return Answer(await self._luggage.unpack(packed, outcome), counted_at_ms)
+
+    async def _post(self, url: str, body: Payload, departure: Departure) -> Outcome:
         try:
             async with self._session.post(url, data=body, timeout=self._timeout, allow_redirects=False) as response:
                 return classify(response.status, await response.read())
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            if departure.is_overdue:
+                return Overdue()
             # The text of aiohttp's errors may hold the address, and that holds the token.
             reason = type(error).__name__
-            return Failed(reason) if body.written_s is None else Uncertain(reason)
+            return Failed(reason) if departure.written_s is None else Uncertain(reason)
 
     def _counted_at_ms(self, outcome: Outcome, written_s: float) -> int:
         now_ms = self._clock()
@@ -73,25 +95,6 @@ class TelegramTransport:
         now_s = time.monotonic()
         floor_ms = int(self._floor.note(now_s - written_s, now_s) * 1_000)
         return now_ms - max(0, floor_ms - self._guard_ms)
-
-
-class TimedBody(BytesPayload):
-    """A JSON body that looks at its lease just before it is written, and notes when that was."""
-
-    def __init__(self, value: bytes, *, until_ms: int, clock: Clock) -> None:
-        super().__init__(value, content_type="application/json")
-        self.written_s: float | None = None
-        self.is_overdue = False
-        self._until_ms = until_ms
-        self._clock = clock
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        # aiohttp keeps the headers back until the first byte of the body: nothing has left so far.
-        if self._clock() >= self._until_ms:
-            self.is_overdue = True
-            raise TimeoutError("the lease ran out before the call was written")
-        self.written_s = time.monotonic()
-        await super().write_with_length(writer, content_length)
 
 
 class Floor:

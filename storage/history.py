@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, delete, func, literal_column, se
 from sqlalchemy.sql import ClauseElement
 
 from engine.messages import ChatId, Guarantee, Outgoing, Priority, Status
-from storage import chat_ids
+from storage import chat_ids, upload_writes
 from storage.database import Database
 from storage.many_rows import Binds, ManyRows
 from storage.models import IS_DEAD, attempts, messages, payloads
@@ -265,6 +265,7 @@ def _remove(connection: Connection, chosen: Select[Any]) -> int:
     ids = [row.id for row in connection.execute(chosen)]
     connection.execute(delete(attempts).where(attempts.c.message_id.in_(ids)))
     connection.execute(delete(payloads).where(payloads.c.message_id.in_(ids)))
+    upload_writes.forget(connection, ids)
     return connection.execute(delete(messages).where(messages.c.id.in_(ids))).rowcount
 
 
@@ -274,6 +275,7 @@ def _cancel(connection: Connection, message_id: str, now_ms: int) -> bool:
     if connection.execute(update(messages).where(*is_queued).values(cancelled)).rowcount == 0:
         return False
     connection.execute(delete(payloads).where(payloads.c.message_id == message_id))
+    upload_writes.let_go(connection, [message_id])
     return True
 
 

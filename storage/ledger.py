@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from engine.messages import ChatId, Hold, Outgoing, PastSend, Status
 from engine.ports.ledger import Accepted, Known, Record
-from storage import additions, chat_ids, hold_writes
+from storage import additions, chat_ids, hold_writes, upload_writes
 from storage import records as record_verbs
 from storage.database import Database
 from storage.models import attempts, bots, chats, holds, messages, payloads
@@ -99,6 +99,7 @@ def _settle_interrupted(connection: Connection, now_ms: int) -> list[PastSend]:
     connection.execute(delete(payloads).where(payloads.c.message_id.in_(ids)))
     uncertain = {"status": Status.UNCERTAIN.value, "settled_at_ms": now_ms, "reason": "interrupted while it was sent"}
     connection.execute(update(messages).where(*is_sending).values(uncertain))
+    upload_writes.let_go(connection, [row.id for row in interrupted])
     return [PastSend(row.bot_id, chat_ids.from_text(row.chat_id), now_ms, row.cost) for row in interrupted]
 
 

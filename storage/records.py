@@ -10,12 +10,12 @@ from sqlalchemy.sql import ClauseElement
 
 from engine.messages import OPEN, Status
 from engine.ports.ledger import Record
-from storage import chat_ids, chat_moves, hold_writes
+from storage import chat_ids, chat_moves, hold_writes, upload_writes
 from storage.many_rows import Binds, ManyRows
 from storage.models import attempts, messages, payloads
 
 REPLAYABLE = (*OPEN, Status.DEAD)
-"""What keeps its payload."""
+"""What keeps its payload, and its files."""
 
 
 def record(connection: Connection, records: Sequence[Record]) -> list[None]:
@@ -23,9 +23,11 @@ def record(connection: Connection, records: Sequence[Record]) -> list[None]:
     for wave in _waves(records):
         UPDATE_MESSAGES.run(connection, [_state(each) for each in wave])
     INSERT_ATTEMPTS.run(connection, [_attempt(each) for each in records if each.outcome is not None])
-    DROP_PAYLOADS.run(connection, [(each.message_id,) for each in records if each.status not in REPLAYABLE])
+    ended = [each.message_id for each in records if each.status not in REPLAYABLE]
+    DROP_PAYLOADS.run(connection, [(message_id,) for message_id in ended])
     hold_writes.hold(connection, [each.hold for each in records if each.hold is not None])
     _learn_of_chats(connection, records)
+    upload_writes.let_go(connection, ended)
     return [None] * len(records)
 
 
