@@ -38,7 +38,7 @@ def run() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database's tables up to date."""
-    from bot.wiring import database_url
+    from bot.home import database_url
     from storage.migrations import migrate as migrate_tables
 
     _until_done(migrate_tables(database_url(_settings())))

@@ -10,10 +10,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import typer
 from pydantic import SecretStr
 
-from bot.serve import Server, address_of, server
+from bot.running import running
+from bot.serve import Server, address_of, listening, server
 from bot.settings import Settings
 from bot.simulator.client import RunningSimulator, running_simulator
-from bot.wiring import Program, has_bots, listening, program, running
+from bot.wiring import Program, has_bots, program
 
 SIMULATED_TOKENS = tuple(f"{number}00:simulated-bot-{number}" for number in (1, 2, 3))
 GROUPS = ("News desk", "Support", "Chess club")
@@ -40,13 +41,13 @@ async def _serve(built: Program, listener: socket.socket, serving: Server, simul
         await serving.serve(sockets=[listener])
     finally:
         feeding.cancel()
-        await built.feeds.end()
+        await built.talk.feeds.end()
 
 
 async def _feed(built: Program, serving: Server, simulator: RunningSimulator | None) -> None:
     await serving.ready.wait()
-    built.feeds.begin()
-    await built.feeds.settled()
+    built.talk.feeds.begin()
+    await built.talk.feeds.settled()
     if simulator is not None:
         await simulator.talk(mean_interval_ms=TALK_EVERY_MS, users=6)
 
@@ -78,12 +79,12 @@ def greet(built: Program, listener: socket.socket, simulator: RunningSimulator |
     """Say in a few lines where to look."""
     address = address_of(listener)
     token_file = built.settings.data_dir / "admin_token"
-    typer.echo(f"Tempogram runs {len(built.fleet.bot_ids)} bots at {address}. Ctrl-C ends it.")
+    typer.echo(f"Tempogram runs {len(built.line.fleet.bot_ids)} bots at {address}. Ctrl-C ends it.")
     if simulator is not None:
         typer.echo(f"  No BOT_TOKENS is set: a simulated Telegram runs at {simulator.url}, with users who talk.")
         typer.echo(f"  what it saw  curl {simulator.url}/_sim/report")
-    if built.admin_token_is_new:
-        typer.echo(f"  admin token  {built.admin_token}  (shown once, kept in {token_file})")
+    if built.home.admin_token_is_new:
+        typer.echo(f"  admin token  {built.home.admin_token}  (shown once, kept in {token_file})")
     given = "$ADMIN_TOKEN" if built.settings.admin_token.get_secret_value() else f"$(cat {token_file})"
     typer.echo(f'  the queue    curl -H "Authorization: Bearer {given}" {address}/queue/stats')
     typer.echo(f'  metrics      curl -H "Authorization: Bearer {given}" {address}/metrics')

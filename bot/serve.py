@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import uvicorn
 
 from api.app import App
+from engine.errors import SettingsError
 
 GRACE_S = 5
 """How long a request that waits for its message may hold up the end."""
@@ -55,6 +56,20 @@ def server(app: App) -> Server:
         timeout_graceful_shutdown=GRACE_S,
     )
     return Server(config)
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Take an address to serve on.
+
+    Raises:
+        SettingsError: It is taken, or is none of this machine's.
+    """
+    try:
+        return socket.create_server((host, port), backlog=2_048)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on {host}:{port} ({error.strerror or error}); set HOST and PORT to a free address"
+        ) from None
 
 
 def address_of(listener: socket.socket) -> str:
