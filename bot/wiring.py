@@ -24,6 +24,7 @@ from api.app import App, create_app
 from api.services import Services
 from bot import behaviours, session
 from bot.allowed_updates import allowed_updates
+from bot.attachments import Attachments
 from bot.composer import MethodComposer
 from bot.feeds import Feeds
 from bot.fleet import Fleet
@@ -34,6 +35,7 @@ from bot.generator.fallback import Fallback
 from bot.generator.templates import Templates
 from bot.home import Home, database_url, home, seal
 from bot.intake import UpdateIntake
+from bot.luggage import Luggage
 from bot.notes import Notes
 from bot.poller import Poller
 from bot.pool import Pool
@@ -63,8 +65,10 @@ from storage.history import History
 from storage.keys import Seal
 from storage.ledger import SqlLedger
 from storage.sole_use import sole_use
+from storage.spool import Spool
 from storage.texts import Texts
 from storage.updates import Updates
+from storage.uploads import Uploads
 
 HANDLERS_MAX = 200
 """Handlers that run at once. A guess; most of them wait for an answer."""
@@ -86,6 +90,7 @@ class Books:
     history: History
     texts: Texts
     updates: Updates
+    uploads: Uploads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +122,7 @@ class Talk:
     """What comes in, and who answers it."""
 
     composer: MethodComposer
+    attachments: Attachments
     handlers: AiogramDispatcher
     intake: UpdateIntake
     pool: Pool
@@ -150,6 +156,7 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
         engine = engine_of(settings, kept, line, clock)
         talk = stack.enter_context(talk_of(settings, kept, line, engine, generator, own_routers, clock))
         loops = Loops()
+        await kept.uploads.purge_orphans()
         await kept.texts.purge(clock() - settings.keep_texts_ms)
         await rebuild(engine.ledger, engine.broker, engine.replacements, settings.limits(), clock)
         await line.fleet.load()
@@ -178,6 +185,7 @@ async def books(settings: Settings, seal: Seal) -> AsyncIterator[Books]:
                 history=History(database),
                 texts=Texts(database, keep_ms=settings.keep_texts_ms),
                 updates=Updates(database),
+                uploads=Uploads(database),
             )
         finally:
             await database.close()
@@ -210,6 +218,7 @@ def engine_of(settings: Settings, kept: Books, line: Line, clock: Clock) -> Engi
         token_of=line.fleet.token_of,
         timeout_ms=settings.timeout_ms,
         guard_ms=settings.telegram_window_guard_ms,
+        luggage=Luggage(kept.uploads),
         clock=clock,
     )
     delivery = Delivery(
@@ -265,9 +274,11 @@ def talk_of(
     """Put the behaviours together; until the block ends, every ``Bot`` that is built speaks through the engine."""
     ids = Ids()
     composer = MethodComposer(clock=clock, ids=ids)
+    attachments = Attachments(kept.uploads, Spool(settings.data_dir, settings.upload_bytes_max))
     gateway = Gateway(
         dispatcher=engine.dispatcher,
         composer=composer,
+        attachments=attachments,
         results=engine.results,
         tokens=line.fleet,
         wait_s=settings.telegram_rate_limit_wait,
@@ -294,6 +305,7 @@ def talk_of(
     try:
         yield Talk(
             composer=composer,
+            attachments=attachments,
             handlers=handlers,
             intake=intake,
             pool=pool,

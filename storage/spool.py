@@ -24,8 +24,8 @@ class FileTooLarge(EngineError):
     def __init__(self, name: str, bytes_max: int, size_bytes: int | None = None) -> None:
         size = "more than that" if size_bytes is None else f"{size_bytes:,} bytes"
         super().__init__(
-            f"the file {name!r} is too large to upload: Telegram takes {bytes_max:,} bytes from a bot, and it has {size}; "
-            "make it smaller, or send a URL or a file_id"
+            f"the file {name!r} is too large to upload: Telegram takes {bytes_max:,} bytes from a bot, and it has "
+            f"{size}; make it smaller, or send a URL or a file_id"
         )
 
 
@@ -74,7 +74,7 @@ class Spool:
         if size_bytes is not None and size_bytes > self.bytes_max:
             raise FileTooLarge(file_name, self.bytes_max, size_bytes)
         file_name = shown(file_name)
-        file = SpooledTemporaryFile(max_size=PART_BYTES, dir=self.directory)  # noqa: SIM115 - lent to who called
+        file = SpooledTemporaryFile(max_size=PART_BYTES, dir=str(self.directory))  # noqa: SIM115 - lent to who called
         try:
             return await self._fill(file, file_name, chunks)
         except BaseException:

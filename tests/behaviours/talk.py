@@ -26,7 +26,7 @@ from storage.database import Database
 from storage.history import History
 from storage.texts import Texts
 from storage.updates import Updates
-from tests.bot.fakes import BOT_ID, AcceptingDispatcher, DirectSession, OneBot, TokenList
+from tests.bot.fakes import BOT_ID, AcceptingDispatcher, DictUploads, DirectSession, OneBot, TokenList, attaching
 from tests.fakes import Clock
 
 KEEP_MS = 3_600_000
@@ -90,6 +90,7 @@ class Talk:
         self.gateway = Gateway(
             dispatcher=self.accepting,  # type: ignore[arg-type]
             composer=MethodComposer(clock=clock, ids=ids),
+            attachments=attaching(DictUploads()),
             results=MemoryResults(),
             tokens=TokenList(),
             wait_s=0,

@@ -9,12 +9,14 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
+from bot.luggage import Luggage
 from bot.simulator import Fault, Simulator
 from bot.transport import Floor, TelegramTransport
 from engine.messages import ChatId, Lease
 from engine.outcomes import Answer, Failed, Migrated, Overdue, Rejected, Revoked, Sent, Throttled, Uncertain
 from engine.ports import SystemClock
-from tests.bot.fakes import BOT_ID, TOKEN
+from storage.uploads import Uploads
+from tests.bot.fakes import BOT_ID, TOKEN, DictUploads
 from tests.fakes import outgoing
 
 CHAT = -5
@@ -28,7 +30,9 @@ def lease(*, chat_id: ChatId = CHAT, bot_id: int = BOT_ID, for_ms: int = LEASE_M
 
 
 @asynccontextmanager
-async def transport_to(url: str, *, timeout_ms: int = 5_000) -> AsyncIterator[TelegramTransport]:
+async def transport_to(
+    url: str, *, uploads: DictUploads | Uploads | None = None, timeout_ms: int = 5_000
+) -> AsyncIterator[TelegramTransport]:
     async with aiohttp.ClientSession() as session:
         yield TelegramTransport(
             session=session,
@@ -36,6 +40,7 @@ async def transport_to(url: str, *, timeout_ms: int = 5_000) -> AsyncIterator[Te
             token_of={BOT_ID: TOKEN}.get,
             timeout_ms=timeout_ms,
             guard_ms=0,
+            luggage=Luggage(uploads or DictUploads()),  # type: ignore[arg-type]
             clock=clock,
         )
 
