@@ -13,6 +13,7 @@ from engine.messages import ChatId, Guarantee, Priority, Status
 from engine.ports import Explanation, WaitsAt
 from storage.bots import RegisteredBot
 from storage.history import AttemptState, MessageState
+from storage.uploads import KeptFile
 
 BATCH_MAX = 10_000
 """Messages in one ``POST /messages/batch``, and ids in one selection. From the design."""
@@ -135,6 +136,22 @@ class AttemptOut(Told):
         )
 
 
+class FileOut(Told):
+    """A file that was uploaded with a message."""
+
+    name: str = Field(examples=["photo"])
+    file_name: str = Field(examples=["cat.jpg"])
+    bytes: int
+    sha256: str
+    file_id: str | None = Field(description="Telegram's name for it, once it is known; it can be sent again by it.")
+
+    @classmethod
+    def of(cls, file: KeptFile) -> Self:
+        return cls(
+            name=file.name, file_name=file.file_name, bytes=file.size_bytes, sha256=file.sha256, file_id=file.file_id
+        )
+
+
 class LetterOut(Told):
     """Where a message stands. What it says is not part of it."""
 
@@ -159,13 +176,18 @@ class LetterOut(Told):
 
 
 class MessageOut(LetterOut):
-    """Where a message stands, and every call that was made for it, oldest first."""
+    """Where a message stands, its files, and every call that was made for it, oldest first."""
 
     attempts: list[AttemptOut]
+    files: list[FileOut]
 
     @classmethod
     def of(cls, state: MessageState) -> Self:
-        return cls(**_letter(state), attempts=[AttemptOut.of(each) for each in state.attempts])
+        return cls(
+            **_letter(state),
+            attempts=[AttemptOut.of(each) for each in state.attempts],
+            files=[FileOut.of(each) for each in state.files],
+        )
 
 
 class ExplanationOut(Told):

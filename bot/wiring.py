@@ -123,6 +123,7 @@ class Talk:
 
     composer: MethodComposer
     attachments: Attachments
+    spool: Spool
     handlers: AiogramDispatcher
     intake: UpdateIntake
     pool: Pool
@@ -274,7 +275,8 @@ def talk_of(
     """Put the behaviours together; until the block ends, every ``Bot`` that is built speaks through the engine."""
     ids = Ids()
     composer = MethodComposer(clock=clock, ids=ids)
-    attachments = Attachments(kept.uploads, Spool(settings.data_dir, settings.upload_bytes_max))
+    spool = Spool(settings.data_dir, settings.upload_bytes_max)
+    attachments = Attachments(kept.uploads, spool)
     gateway = Gateway(
         dispatcher=engine.dispatcher,
         composer=composer,
@@ -306,6 +308,7 @@ def talk_of(
         yield Talk(
             composer=composer,
             attachments=attachments,
+            spool=spool,
             handlers=handlers,
             intake=intake,
             pool=pool,
@@ -341,6 +344,8 @@ def services(
     return Services(
         intake=talk.intake,
         composer=talk.composer,
+        attachments=talk.attachments,
+        spool=talk.spool,
         fleet=line.fleet,
         dispatcher=engine.dispatcher,
         broker=engine.broker,

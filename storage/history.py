@@ -16,6 +16,7 @@ from storage.database import Database
 from storage.many_rows import Binds, ManyRows
 from storage.models import IS_DEAD, attempts, messages, payloads
 from storage.outgoing import outgoing, with_payloads
+from storage.uploads import KeptFile, files_of
 from storage.upsert import insert_into
 
 PAGE = 1_000
@@ -92,6 +93,7 @@ class MessageState:
     telegram_message_id: int | None
     reason: str | None
     attempts: tuple[AttemptState, ...] = ()
+    files: tuple[KeptFile, ...] = ()
 
 
 class History:
@@ -101,7 +103,7 @@ class History:
         self._database = database
 
     async def message(self, message_id: str) -> MessageState | None:
-        """Return one message with its attempts, oldest first."""
+        """Return one message with its attempts, oldest first, and its files."""
         is_meant = messages.c.id == message_id, IS_OUTGOING
         of_message = select(attempts).where(attempts.c.message_id == message_id).order_by(attempts.c.id)
         async with self._database.reading() as connection:
@@ -109,7 +111,8 @@ class History:
             if row is None:
                 return None
             made = await connection.execute(of_message)
-            return _state(row, tuple(_attempt(number, each) for number, each in enumerate(made, start=1)))
+            attempts_made = tuple(_attempt(number, each) for number, each in enumerate(made, start=1))
+            return _state(row, attempts_made, tuple(await files_of(connection, message_id, row.bot_id)))
 
     async def note_incoming(self, incoming: Incoming) -> None:
         """Write that a message came in; the second time that its update comes, nothing."""
@@ -279,7 +282,7 @@ def _cancel(connection: Connection, message_id: str, now_ms: int) -> bool:
     return True
 
 
-def _state(row: Row[Any], made: tuple[AttemptState, ...] = ()) -> MessageState:
+def _state(row: Row[Any], made: tuple[AttemptState, ...] = (), files: tuple[KeptFile, ...] = ()) -> MessageState:
     return MessageState(
         id=row.id,
         bot_id=row.bot_id,
@@ -298,6 +301,7 @@ def _state(row: Row[Any], made: tuple[AttemptState, ...] = ()) -> MessageState:
         telegram_message_id=row.telegram_message_id,
         reason=row.reason,
         attempts=made,
+        files=files,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from sqlalchemy import and_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage import upload_writes
 from storage.database import Database
@@ -74,31 +75,8 @@ class Uploads:
 
     async def of_message(self, message_id: str, bot_id: int) -> list[KeptFile]:
         """Return what a message carries, in the order of the names."""
-        is_known = and_(
-            file_ids.c.bot_id == bot_id,
-            file_ids.c.sha256 == attachments.c.sha256,
-            file_ids.c.kind == attachments.c.kind,
-        )
-        found = (
-            select(attachments, file_ids.c.file_id, uploads.c.sha256.is_not(None).label("is_here"))
-            .outerjoin(file_ids, is_known)
-            .outerjoin(uploads, uploads.c.sha256 == attachments.c.sha256)
-            .where(attachments.c.message_id == message_id)
-            .order_by(attachments.c.name)
-        )
         async with self._database.reading() as connection:
-            return [
-                KeptFile(
-                    name=row.name,
-                    kind=row.kind,
-                    file_name=row.file_name,
-                    sha256=row.sha256,
-                    size_bytes=row.size_bytes,
-                    file_id=row.file_id,
-                    is_here=bool(row.is_here),
-                )
-                for row in await connection.execute(found)
-            ]
+            return await files_of(connection, message_id, bot_id)
 
     async def parts(self, sha256: str) -> AsyncIterator[bytes]:
         """Read a file, one row after the other; whoever sends it slowly keeps no connection meanwhile."""
@@ -135,3 +113,31 @@ class Uploads:
         async with self._database.reading() as connection:
             part: bytes | None = (await connection.execute(select(upload_parts.c.content).where(*is_meant))).scalar()
             return part
+
+
+async def files_of(connection: AsyncConnection, message_id: str, bot_id: int) -> list[KeptFile]:
+    """Return what a message carries, in the order of the names."""
+    is_known = and_(
+        file_ids.c.bot_id == bot_id,
+        file_ids.c.sha256 == attachments.c.sha256,
+        file_ids.c.kind == attachments.c.kind,
+    )
+    found = (
+        select(attachments, file_ids.c.file_id, uploads.c.sha256.is_not(None).label("is_here"))
+        .outerjoin(file_ids, is_known)
+        .outerjoin(uploads, uploads.c.sha256 == attachments.c.sha256)
+        .where(attachments.c.message_id == message_id)
+        .order_by(attachments.c.name)
+    )
+    return [
+        KeptFile(
+            name=row.name,
+            kind=row.kind,
+            file_name=row.file_name,
+            sha256=row.sha256,
+            size_bytes=row.size_bytes,
+            file_id=row.file_id,
+            is_here=bool(row.is_here),
+        )
+        for row in await connection.execute(found)
+    ]

@@ -342,6 +342,7 @@ class TestLooking:
                     "reason": None,
                 }
             ],
+            "files": [],
         }
 
     async def test_an_unknown_id_is_told(self, world: World) -> None:

@@ -88,9 +88,10 @@ class AcceptingDispatcher:
 
 
 class DictUploads:
-    """See ``storage.uploads``: what messages carry, in memory."""
+    """See ``storage.uploads``: what messages carry, in memory. ``asleep``: the database is away."""
 
     def __init__(self) -> None:
+        self.asleep = False
         self.contents: dict[str, bytes] = {}
         self.carried: dict[str, list[Attachment]] = {}
         self.file_ids: dict[tuple[int, str, str | None], str] = {}
@@ -108,6 +109,8 @@ class DictUploads:
             self.contents.pop(each.sha256, None)
 
     async def of_message(self, message_id: str, bot_id: int) -> list[KeptFile]:
+        if self.asleep:
+            raise LedgerError("the database refused")
         return [
             KeptFile(
                 **asdict(each),

@@ -199,6 +199,49 @@ def test_a_file_is_named_in_the_parameters_and_stands_beside_them(bot: Bot) -> N
     assert carried is file
 
 
+def test_a_file_of_a_client_is_the_parameter_of_its_name(composer: MethodComposer) -> None:
+    params = {"caption": "attach://thumbnail"}
+
+    message = composer.compose(BOT_ID, 5, "sendVideo", params, files=["video", "thumbnail"])
+
+    assert json.loads(message.params) == {
+        "caption": "attach://thumbnail",
+        "video": "attach://video",
+        "thumbnail": "attach://thumbnail",
+    }
+
+
+def test_a_file_of_a_client_may_be_named_within_a_parameter_that_is_json(composer: MethodComposer) -> None:
+    media = [
+        {"type": "photo", "media": "attach://a"},
+        {"type": "video", "media": "attach://b", "thumbnail": "attach://c"},
+    ]
+
+    message = composer.compose(BOT_ID, 5, "sendMediaGroup", {"media": json.dumps(media)}, files=["a", "b", "c"])
+
+    assert json.loads(message.params) == {"media": media}
+    assert message.cost == 2
+
+
+@pytest.mark.parametrize(("method", "params"), [("sendMessage", {"text": "a"}), ("sendPhoto", {"photo": "AgAC"})])
+def test_a_file_that_belongs_nowhere_is_refused(composer: MethodComposer, method: str, params: dict[str, str]) -> None:
+    assert sentence(lambda: composer.compose(BOT_ID, 5, method, params, files=["cat"])) == (
+        f"{method} takes no file 'cat', and no parameter says attach://cat"
+    )
+
+
+def test_what_a_form_can_only_say_as_text_is_read_as_what_it_is(composer: MethodComposer) -> None:
+    params = {"text": "[1]", "disable_notification": "true", "reply_markup": '{"remove_keyboard": true}'}
+
+    message = composer.compose(BOT_ID, 5, "sendMessage", params)
+
+    assert json.loads(message.params) == {
+        "text": "[1]",
+        "disable_notification": True,
+        "reply_markup": {"remove_keyboard": True},
+    }
+
+
 def test_a_file_that_telegram_has_already_is_no_upload(made: Compose) -> None:
     assert json.loads(made(SendPhoto(chat_id=5, photo="AgACAgIAAx")).params) == {"photo": "AgACAgIAAx"}
 
