@@ -6,7 +6,7 @@ Source: https://core.telegram.org/bots/api#sending-files
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import msgspec
 from aiogram import Bot
 from aiogram.types import BufferedInputFile, FSInputFile, InputFile
 
+from engine.errors import LedgerError
 from engine.messages import Outgoing
 from storage.spool import Spool, Spooled
 from storage.upload_writes import Attachment
@@ -107,7 +108,13 @@ class Attachments:
             if place.name in files
         }
         bytes_of = {file.sha256: file for file in files.values()}
-        await self._uploads.keep(message.id, message.bot_id, list(carried.values()), bytes_of)
+        try:
+            await self._uploads.keep(message.id, message.bot_id, list(carried.values()), bytes_of)
+        except BaseException:
+            # Whoever waited has gone, or the books are away; what is left then goes at the next start.
+            with suppress(LedgerError):
+                await self._uploads.forget(message.id)
+            raise
 
     async def forget(self, message: Outgoing) -> None:
         """See ``api.ports.Attachments``."""

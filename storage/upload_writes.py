@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, false, not_, select, text, tuple_, update
 from sqlalchemy.sql import ClauseElement
@@ -102,7 +101,7 @@ def unlearn(connection: Connection, wrong: Sequence[tuple[int, str]]) -> list[No
 
 
 def let_go(connection: Connection, message_ids: Sequence[str]) -> None:
-    """Hold nothing any more for those of these messages that will not be sent."""
+    """Hold nothing any more for messages that will not be sent (again)."""
     freed = LET_GO.run(connection, [(message_id,) for message_id in message_ids])
     _drop_unheld(connection, {row.sha256 for row in freed})
 
@@ -127,9 +126,8 @@ def _drop_unheld(connection: Connection, sha256s: set[str]) -> None:
     if not sha256s:
         return
     _lock(connection)
-    is_meant = uploads.c.sha256.in_(sha256s), not_(_is_held(uploads.c.sha256))
-    gone = list(connection.execute(delete(uploads).where(*is_meant).returning(uploads.c.sha256)).scalars())
-    connection.execute(delete(upload_parts).where(upload_parts.c.sha256.in_(gone)))
+    for table in (uploads, upload_parts):  # there are parts, and no file, if it never became whole
+        connection.execute(delete(table).where(table.c.sha256.in_(sha256s), not_(_is_held(table.c.sha256))))
 
 
 def _is_held(sha256: ColumnElement[str]) -> ColumnElement[bool]:
@@ -150,12 +148,8 @@ def _known_to_telegram(connection: Connection, items: Iterable[Carried]) -> set[
 
 
 def _let_go(_dialect: str, rows: Binds) -> ClauseElement:
-    # Asked of the message itself, as for its payload: a late record has changed nothing, and must drop nothing.
-    kept = text("status NOT IN ('queued', 'sending', 'dead')")
-    settled = select(messages.c.id).where(messages.c.id.in_([row[0] for row in rows]), kept)
-    is_held: Any = text("held")
-    of_settled = update(attachments).where(attachments.c.message_id.in_(settled), is_held)
-    return of_settled.values(held=false()).returning(attachments.c.sha256)
+    of_these = update(attachments).where(attachments.c.message_id.in_([row[0] for row in rows]), IS_HELD)
+    return of_these.values(held=false()).returning(attachments.c.sha256)
 
 
-LET_GO = ManyRows((messages.c.id,), _let_go)
+LET_GO = ManyRows((attachments.c.message_id,), _let_go)

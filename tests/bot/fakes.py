@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import types
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -92,6 +93,7 @@ class DictUploads:
 
     def __init__(self) -> None:
         self.asleep = False
+        self.held_up: asyncio.Event | None = None
         self.contents: dict[str, bytes] = {}
         self.carried: dict[str, list[Attachment]] = {}
         self.file_ids: dict[tuple[int, str, str | None], str] = {}
@@ -100,6 +102,8 @@ class DictUploads:
         self, message_id: str, bot_id: int, carried: Sequence[Attachment], files: Mapping[str, Spooled]
     ) -> None:
         self.carried[message_id] = list(carried)
+        if self.held_up is not None:
+            await self.held_up.wait()
         for each in carried:
             if (bot_id, each.sha256, each.kind) not in self.file_ids:
                 self.contents[each.sha256] = b"".join(files[each.sha256].parts())
@@ -121,6 +125,8 @@ class DictUploads:
         ]
 
     async def parts(self, sha256: str) -> AsyncGenerator[bytes, None]:
+        if self.asleep:
+            raise LedgerError("the database refused")
         yield self.contents[sha256]
 
     async def learn(self, bot_id: int, sha256: str, kind: str, file_id: str) -> None:

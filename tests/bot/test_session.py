@@ -319,6 +319,18 @@ async def test_a_file_that_is_too_large_is_refused_as_telegram_would_before_anyt
     assert (caller.ids, caller.uploads.carried) == ([], {})
 
 
+async def test_whoever_goes_away_while_his_file_is_kept_leaves_nothing(caller: Caller) -> None:
+    caller.uploads.held_up = asyncio.Event()
+    sending = asyncio.create_task(caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt")))
+    await turns()
+    carried = len(caller.uploads.carried)
+
+    sending.cancel()
+    await asyncio.wait([sending])
+
+    assert (carried, caller.uploads.carried, caller.ids) == (1, {}, [])
+
+
 async def test_a_file_that_is_not_there_is_the_callers_error(caller: Caller) -> None:
     with pytest.raises(FileNotFoundError):
         await caller.bot.send_document(7, FSInputFile("nowhere/a.txt"))

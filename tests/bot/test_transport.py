@@ -329,6 +329,24 @@ async def test_a_connection_that_breaks_in_the_middle_of_a_file_is_uncertain(upl
     assert answer.counted_at_ms is not None
 
 
+async def test_books_that_go_away_in_the_middle_of_a_file_leave_the_call_uncertain(
+    served: tuple[Simulator, str], uploads: DictUploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = await carrying(uploads, {"photo": "attach://a"}, a=b"cat")
+    packed = await uploads.of_message(sent.message.id, BOT_ID)
+
+    async def of_message(*_: object) -> object:
+        return packed
+
+    monkeypatch.setattr(uploads, "of_message", of_message)
+    uploads.asleep = True
+    async with transport_to(served[1], uploads=uploads) as transport:
+        answer = await transport.send(sent)
+
+    assert isinstance(answer.outcome, Uncertain)
+    assert no_token_in(answer)
+
+
 async def test_books_that_cannot_be_read_are_a_failure_that_took_no_place(
     served: tuple[Simulator, str], uploads: DictUploads
 ) -> None:

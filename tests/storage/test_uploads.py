@@ -10,16 +10,18 @@ from sqlalchemy import func, select
 
 from engine.messages import Outgoing, Status
 from engine.ports.ledger import Fault
+from storage import upload_writes
 from storage.database import Database
 from storage.history import History
 from storage.ledger import SqlLedger
 from storage.models import upload_parts, uploads
 from storage.spool import PART_BYTES, FileTooLarge, Spool, Spooled
-from storage.upload_writes import Attachment
+from storage.upload_writes import Attachment, Carried
 from storage.uploads import Uploads
 from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite, became, message
 
 LARGE = bytes(range(256)) * (PART_BYTES // 256) * 2 + b"the end"
+CARRYING = b'{"photo":"attach://file0"}'
 NEVER = Fault(code=400, reason="Bad Request")
 
 
@@ -69,7 +71,7 @@ class UploadsContract:
     async def test_a_file_is_read_back_as_it_was_in_rows_that_are_never_large(
         self, books: Uploads, tmp_path: Path
     ) -> None:
-        sent = message()
+        sent = message(params=CARRYING)
         file = await spooled(tmp_path, LARGE, "large.bin")
         await self.keep(books, sent, file)
 
@@ -82,7 +84,7 @@ class UploadsContract:
         assert (kept.file_name, kept.size_bytes, kept.is_here, kept.file_id) == ("large.bin", len(LARGE), True, None)
 
     async def test_an_empty_file_is_a_file(self, books: Uploads, tmp_path: Path) -> None:
-        sent = message()
+        sent = message(params=CARRYING)
         await self.keep(books, sent, await spooled(tmp_path, b""))
 
         (kept,) = await books.of_message(sent.id, BOT)
@@ -92,7 +94,7 @@ class UploadsContract:
     async def test_the_same_bytes_of_many_messages_are_kept_once_and_go_with_the_last_of_them(
         self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
     ) -> None:
-        sent = [message() for _ in range(3)]
+        sent = [message(params=CARRYING) for _ in range(3)]
         for each in sent:
             await self.keep(books, each, await spooled(tmp_path))
         await ledger.add(sent)
@@ -108,7 +110,7 @@ class UploadsContract:
     async def test_the_bytes_go_when_their_message_is_settled(
         self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path, status: Status
     ) -> None:
-        sent = message()
+        sent = message(params=CARRYING)
         await self.keep(books, sent, await spooled(tmp_path))
         await ledger.add([sent])
 
@@ -117,10 +119,35 @@ class UploadsContract:
         assert await self.rows(database) == (0, 0)
         assert len(await books.of_message(sent.id, BOT)) == 1  # what it was is still told
 
+    async def test_a_late_record_of_a_dead_message_leaves_its_bytes(
+        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
+    ) -> None:
+        sent = message(params=CARRYING)
+        await self.keep(books, sent, await spooled(tmp_path))
+        await ledger.add([sent])
+
+        await ledger.record([became(sent, Status.DEAD, fault=NEVER)])
+        await ledger.record([became(sent, Status.SENT)])
+
+        assert await self.rows(database) == (1, 1)
+
+    async def test_a_file_that_never_became_whole_goes_with_who_brought_it(
+        self, books: Uploads, database: Database, tmp_path: Path
+    ) -> None:
+        sent = message(params=CARRYING)
+        with await spooled(tmp_path, LARGE) as file:
+            await database.write(upload_writes.hold, [Carried(sent.id, BOT, [attachment(file)])])
+            await database.write(upload_writes.put_parts, [(file.sha256, 0, next(file.parts()))])
+        brought = await self.rows(database)
+
+        await books.forget(sent.id)
+
+        assert (brought, await self.rows(database)) == ((0, 1), (0, 0))
+
     async def test_a_message_that_waits_or_is_dead_keeps_its_bytes_for_another_try(
         self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
     ) -> None:
-        sent = message()
+        sent = message(params=CARRYING)
         file = await spooled(tmp_path)
         await self.keep(books, sent, file)
         await ledger.add([sent])
@@ -135,7 +162,7 @@ class UploadsContract:
     async def test_the_bytes_go_with_a_message_that_is_purged_cancelled_or_not_admitted(
         self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
     ) -> None:
-        purged, cancelled, discarded = sent = [message() for _ in range(3)]
+        purged, cancelled, discarded = sent = [message(params=CARRYING) for _ in range(3)]
         for number, each in enumerate(sent):
             await self.keep(books, each, await spooled(tmp_path, bytes([number])))
         await ledger.add(sent)
@@ -150,7 +177,7 @@ class UploadsContract:
     async def test_the_bytes_of_an_interrupted_call_go_with_it(
         self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
     ) -> None:
-        sent = message()
+        sent = message(params=CARRYING)
         await self.keep(books, sent, await spooled(tmp_path))
         await ledger.add([sent])
         await ledger.mark_sending([sent.id])
@@ -162,7 +189,7 @@ class UploadsContract:
     async def test_what_was_brought_for_a_message_that_never_came_goes_at_the_next_start(
         self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
     ) -> None:
-        accepted, lost = message(), message()
+        accepted, lost = message(params=CARRYING), message(params=CARRYING)
         await self.keep(books, accepted, await spooled(tmp_path, b"accepted"))
         await self.keep(books, lost, await spooled(tmp_path, b"lost"))
         await ledger.add([accepted])
@@ -176,7 +203,7 @@ class UploadsContract:
     async def test_what_was_brought_for_a_message_that_was_not_accepted_can_be_forgotten(
         self, books: Uploads, database: Database, tmp_path: Path
     ) -> None:
-        sent = message()
+        sent = message(params=CARRYING)
         await self.keep(books, sent, await spooled(tmp_path))
 
         await books.forget(sent.id)
@@ -189,7 +216,7 @@ class UploadsContract:
         file = await spooled(tmp_path)
         await books.learn(BOT, file.sha256, "photo", "AgAC-old")
         await books.learn(BOT, file.sha256, "photo", "AgAC")
-        sent = message()
+        sent = message(params=CARRYING)
         await self.keep(books, sent, file)
 
         (kept,) = await books.of_message(sent.id, BOT)
@@ -203,7 +230,7 @@ class UploadsContract:
     ) -> None:
         file = await spooled(tmp_path)
         await books.learn(bot_id, file.sha256, kind, "AgAC")
-        sent = message()
+        sent = message(params=CARRYING)
         await self.keep(books, sent, file)
 
         (kept,) = await books.of_message(sent.id, BOT)
@@ -216,7 +243,7 @@ class UploadsContract:
 
         await books.unlearn(BOT, "AgAC")
 
-        sent = message()
+        sent = message(params=CARRYING)
         await self.keep(books, sent, file)
         (kept,) = await books.of_message(sent.id, BOT)
         assert (kept.file_id, kept.is_here) == (None, True)
