@@ -144,6 +144,17 @@ def free_port() -> int:
         return port
 
 
+def cpu_seconds(pid: int) -> float | None:
+    """Read how much of a processor a process has used; None where there is no /proc."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except OSError:
+        return None
+    # The name may hold blanks, and stands in brackets before everything else that is read here.
+    fields = stat.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def machine() -> str:
     model = platform.processor() or platform.machine()
     return f"Python {platform.python_version()}, {platform.system()} {model}, {os.cpu_count()} cores"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Coroutine
 from typing import Annotated, Any, NoReturn
 
@@ -30,6 +31,7 @@ app.add_typer(queue.app, name="queue")
 def run() -> None:
     """Run everything in one process; without BOT_TOKENS, with a simulated Telegram."""
     settings = _settings()  # before aiogram is imported, which takes seconds
+    gc.disable()  # there is next to no garbage before ``run_all`` enables it, and much to look through
     from bot.run import run as run_all
 
     _until_done(run_all(settings))

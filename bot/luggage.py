@@ -9,11 +9,10 @@ from typing import Any
 
 import msgspec
 import structlog
-from aiohttp.payload import Payload
 
 from bot.attachments import Place, places
 from bot.composer import body_of
-from bot.forms import Departure, FormBody, JsonBody
+from bot.forms import Form
 from engine.errors import LedgerError
 from engine.messages import Outgoing
 from engine.outcomes import Failed, Outcome, Rejected, Sent
@@ -34,12 +33,13 @@ class Packed:
     """A call that is ready to be made.
 
     Attributes:
+        body: JSON, if Telegram knows every file.
         places: Where each of its files was named.
         files: What lies there, by name.
     """
 
     message: Outgoing
-    body: Payload
+    body: bytes | Form
     places: list[Place]
     files: Mapping[str, KeptFile]
 
@@ -54,17 +54,18 @@ class Luggage:
     def __init__(self, uploads: Uploads) -> None:
         self._uploads = uploads
 
-    async def pack(self, message: Outgoing, departure: Departure) -> Packed | Rejected:
+    async def pack(self, message: Outgoing) -> Packed | Rejected | Failed:
         """Put together what is sent.
 
         Returns:
             Rejected: A file is nowhere any more.
-
-        Raises:
-            LedgerError: The books cannot be read.
+            Failed: The books cannot be read.
         """
         params = msgspec.json.decode(body_of(message))
-        files = {file.name: file for file in await self._uploads.of_message(message.id, message.bot_id)}
+        try:
+            files = {file.name: file for file in await self._uploads.of_message(message.id, message.bot_id)}
+        except LedgerError:
+            return Failed("the books could not be read")
         named = [place for place in places(params) if place.name in files]
         for place in named:
             file = files[place.name]
@@ -73,11 +74,7 @@ class Luggage:
             elif not file.is_here:
                 return Rejected(400, GONE.format(name=file.file_name))
         brought = {name: file for name, file in files.items() if file.file_id is None}
-        body = (
-            FormBody(params, brought, self._uploads.parts, departure)
-            if brought
-            else JsonBody(msgspec.json.encode(params), departure)
-        )
+        body = Form(params, brought, self._uploads.parts) if brought else msgspec.json.encode(params)
         return Packed(message, body, named, files)
 
     async def unpack(self, packed: Packed, outcome: Outcome) -> Outcome:

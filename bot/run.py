@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -30,6 +31,9 @@ async def run(settings: Settings) -> None:
             simulator = await stack.enter_async_context(simulated_telegram())
             settings = simulated(settings, simulator, listener)
         built = await stack.enter_async_context(program(settings))
+        # What lives by now lives to the end; to look through all of it for garbage would stop everything for 0.3 s.
+        gc.freeze()
+        gc.enable()
         await stack.enter_async_context(running(built))
         greet(built, listener, simulator)
         await _serve(built, listener, server(built.app), simulator)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
-
-import aiohttp
-from aiohttp.payload import Payload
 
 from bot.attachments import carries
 from bot.classify import classify
 from bot.composer import body_of
-from bot.forms import Departure, JsonBody
+from bot.connections import Connections
+from bot.forms import Form
 from bot.luggage import Luggage
 from engine.errors import LedgerError
-from engine.messages import Lease, Outgoing
+from engine.messages import Lease
 from engine.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Revoked, Uncertain
 from engine.ports import Clock
+
+JSON = "application/json"
 
 FLOOR_KEPT_S = 60.0
 """How long the shortest round trip is believed: routes change. A guess."""
@@ -33,18 +34,16 @@ class TelegramTransport:
     def __init__(
         self,
         *,
-        session: aiohttp.ClientSession,
-        api_url: str,
+        connections: Connections,
         token_of: Callable[[int], str | None],
         timeout_ms: int,
         guard_ms: int,
         luggage: Luggage,
         clock: Clock,
     ) -> None:
-        self._session = session
-        self._api_url = api_url
+        self._connections = connections
         self._token_of = token_of
-        self._timeout = aiohttp.ClientTimeout(total=timeout_ms / 1_000)
+        self._timeout_s = timeout_ms / 1_000
         self._guard_ms = guard_ms
         self._luggage = luggage
         self._clock = clock
@@ -56,37 +55,33 @@ class TelegramTransport:
         token = self._token_of(message.bot_id)
         if token is None:
             return Answer(Revoked("the bot has no token here"), counted_at_ms=None)
-        url = f"{self._api_url}/bot{token}/{message.method}"
-        departure = Departure(until_ms=lease.expires_at_ms, clock=self._clock)
-        if carries(message):
-            return await self._send_files(url, message, departure)
-        outcome = await self._post(url, JsonBody(body_of(message), departure), departure)
-        if departure.written_s is None:
-            return Answer(outcome, counted_at_ms=None)
-        return Answer(outcome, self._counted_at_ms(outcome, departure.written_s))
-
-    async def _send_files(self, url: str, message: Outgoing, departure: Departure) -> Answer:
-        try:
-            packed = await self._luggage.pack(message, departure)
-        except LedgerError:
-            return Answer(Failed("the books could not be read"), counted_at_ms=None)
-        if isinstance(packed, Rejected):
+        packed = await self._luggage.pack(message) if carries(message) else None
+        if isinstance(packed, Rejected | Failed):
             return Answer(packed, counted_at_ms=None)
-        outcome = await self._post(url, packed.body, departure)
-        # How long it took says nothing of the way: Telegram counts once it has the whole file.
-        counted_at_ms = None if departure.written_s is None else self._clock()
-        return Answer(await self._luggage.unpack(packed, outcome), counted_at_ms)
-
-    async def _post(self, url: str, body: Payload, departure: Departure) -> Outcome:
+        path, body = f"/bot{token}/{message.method}", packed.body if packed else body_of(message)
+        written_s: float | None = None
         try:
-            async with self._session.post(url, data=body, timeout=self._timeout, allow_redirects=False) as response:
-                return classify(response.status, await response.read())
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            if departure.is_overdue:
-                return Overdue()
-            # The text of aiohttp's errors may hold the address, and that holds the token.
-            reason = type(error).__name__
-            return Failed(reason) if departure.written_s is None else Uncertain(reason)
+            async with asyncio.timeout(self._timeout_s), self._connections.lend() as connection:
+                # Between this look at the lease and the first byte nobody else has a turn.
+                if self._clock() >= lease.expires_at_ms:
+                    return Answer(Overdue(), counted_at_ms=None)
+                written_s = time.monotonic()
+                if isinstance(body, Form):
+                    response = await connection.post_form(path, body)
+                else:
+                    response = await connection.post(path, JSON, body)
+            outcome = classify(response.status, response.body)
+        except (OSError, UnicodeError, LedgerError) as error:
+            # TimeoutError is an OSError; UnicodeError: a host's name that is none; LedgerError: a file broke off.
+            reason = type(error).__name__  # what else it says may hold the address, and that holds the token
+            if written_s is None:
+                return Answer(Failed(reason), counted_at_ms=None)
+            outcome = Uncertain(reason)
+        if packed is not None:
+            # How long it took says nothing of the way: Telegram counts once it has the whole file.
+            counted_at_ms = self._clock()
+            return Answer(await self._luggage.unpack(packed, outcome), counted_at_ms)
+        return Answer(outcome, self._counted_at_ms(outcome, written_s))
 
     def _counted_at_ms(self, outcome: Outcome, written_s: float) -> int:
         now_ms = self._clock()

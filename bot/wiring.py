@@ -26,6 +26,7 @@ from bot import behaviours, session
 from bot.allowed_updates import allowed_updates
 from bot.attachments import Attachments
 from bot.composer import MethodComposer
+from bot.connections import Connections
 from bot.feeds import Feeds
 from bot.fleet import Fleet
 from bot.generator import TextGenerator
@@ -98,7 +99,7 @@ class Line:
     """The bots, and the connections to Telegram."""
 
     fleet: Fleet
-    sends: aiohttp.ClientSession
+    sends: Connections
     polls: aiohttp.ClientSession
 
 
@@ -204,7 +205,8 @@ async def line_to_telegram(settings: Settings, kept: Books, clock: Clock) -> Asy
         clock=clock,
     )
     try:
-        async with connections(settings.telegram_connections) as sends, connections(0) as polls:
+        no_limit = aiohttp.TCPConnector(limit=0)
+        async with Connections(settings.telegram_api_url) as sends, aiohttp.ClientSession(connector=no_limit) as polls:
             yield Line(fleet=fleet, sends=sends, polls=polls)
     finally:
         await direct.close()
@@ -214,8 +216,7 @@ def engine_of(settings: Settings, kept: Books, line: Line, clock: Clock) -> Engi
     metrics, results, ledger = Metrics(), MemoryResults(), kept.ledger
     broker = ObservedBroker(MemoryBroker(settings.limits(), clock=clock, lease_ms=settings.lease_ms), metrics)
     transport = TelegramTransport(
-        session=line.sends,
-        api_url=settings.telegram_api_url,
+        connections=line.sends,
         token_of=line.fleet.token_of,
         timeout_ms=settings.timeout_ms,
         guard_ms=settings.telegram_window_guard_ms,
@@ -378,11 +379,6 @@ async def text_generator(settings: Settings) -> AsyncIterator[TextGenerator]:
             ),
             Templates(),
         )
-
-
-def connections(limit: int) -> aiohttp.ClientSession:
-    """Return a pool of at most so many connections; 0 is no limit."""
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=limit))
 
 
 async def has_bots(settings: Settings) -> bool:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
-import aiohttp
 import pytest
 
 from bot.attachments import Attachments
+from bot.connections import Connections
 from bot.luggage import Luggage
 from bot.simulator import Fault, Simulator
 from bot.transport import Floor, TelegramTransport
@@ -41,10 +41,9 @@ def lease(*, chat_id: ChatId = CHAT, bot_id: int = BOT_ID, for_ms: int = LEASE_M
 async def transport_to(
     url: str, *, uploads: DictUploads | Uploads | None = None, timeout_ms: int = 5_000
 ) -> AsyncIterator[TelegramTransport]:
-    async with aiohttp.ClientSession() as session:
+    async with Connections(url) as connections:
         yield TelegramTransport(
-            session=session,
-            api_url=url,
+            connections=connections,
             token_of={BOT_ID: TOKEN}.get,
             timeout_ms=timeout_ms,
             guard_ms=0,
@@ -152,8 +151,8 @@ async def test_a_refused_connection_has_failed_and_took_no_place() -> None:
     assert no_token_in(answer)
 
 
-@pytest.mark.parametrize("url", ["http://", "http://[", "http://no.such.host.invalid"])
-async def test_an_address_that_is_none_has_failed(url: str) -> None:
+@pytest.mark.parametrize("url", ["http://no.such.host.invalid", f"http://{'a' * 70}.example"])
+async def test_a_host_that_is_none_has_failed(url: str) -> None:
     async with transport_to(url) as transport:
         answer = await transport.send(lease())
 
@@ -327,6 +326,28 @@ async def test_a_connection_that_breaks_in_the_middle_of_a_file_is_uncertain(upl
 
     assert isinstance(answer.outcome, Uncertain)
     assert answer.counted_at_ms is not None
+
+
+async def test_a_form_that_is_refused_before_it_was_read_is_answered_all_the_same(uploads: DictUploads) -> None:
+    sent = await carrying(uploads, {"photo": "attach://a"}, a=b"cat")
+    uploads.contents[sha256(b"cat").hexdigest()] = b"x" * (16 << 20)  # more than any buffer in between holds
+
+    ended = asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        ended.set()
+
+    async with served_by(refuse) as url, transport_to(url, uploads=uploads) as transport:
+        answer = await transport.send(sent)
+        await asyncio.wait_for(ended.wait(), 5)
+
+    assert answer.outcome == Rejected(413, "HTTP 413")
 
 
 async def test_books_that_go_away_in_the_middle_of_a_file_leave_the_call_uncertain(
