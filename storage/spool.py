@@ -25,7 +25,8 @@ class FileTooLarge(EngineError):
         size = "more than that" if size_bytes is None else f"{size_bytes:,} bytes"
         super().__init__(
             f"the file {name!r} is too large to upload: Telegram takes {bytes_max:,} bytes from a bot, and it has "
-            f"{size}; make it smaller, or send a URL or a file_id"
+            f"{size}; make it smaller, send it by a file_id, "
+            "or raise TELEGRAM_UPLOAD_MB if your Bot API server takes more"
         )
 
 
