@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -11,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validat
 from api.fields import BotId, ChatField, Flag, MessageId, QueryFlag, TimeMs, Whole, time_of
 from engine.messages import ChatId, Guarantee, Priority, Status
 from engine.ports import Explanation, WaitsAt
-from storage.bots import RegisteredBot
+from storage.bots import RegisteredBot, Source
 from storage.history import AttemptState, MessageState
 from storage.uploads import KeptFile
 
@@ -318,6 +317,15 @@ Behaviours = Annotated[
 ]
 
 
+UPDATES: Any = Field(
+    None,
+    description=(
+        "Where its updates come from; webhook if PUBLIC_URL is set, else polling. "
+        "none: its owner gets them in his own way."
+    ),
+)
+
+
 class BotIn(Asked):
     """A bot to run."""
 
@@ -328,6 +336,7 @@ class BotIn(Asked):
         json_schema_extra={"pattern": "^[0-9]{1,18}:[A-Za-z0-9_-]{1,128}$"},  # the fleet says what is wrong with it
     )
     behaviours: Behaviours | None = None
+    updates: Source | None = UPDATES
 
 
 class BotChange(Asked):
@@ -340,6 +349,7 @@ class BotChange(Asked):
                 _given("behaviours", type="object"),
                 _given("paused", type="boolean"),
                 _given("weight", type="integer"),
+                _given("updates", type="string"),
             ],
         }
     )
@@ -347,11 +357,12 @@ class BotChange(Asked):
     behaviours: Behaviours | None = None
     paused: Flag | None = Field(None, description="A paused bot sends nothing; its messages wait.")
     weight: Whole | None = Field(None, ge=1, le=WEIGHT_MAX, description="So many turns for one of a bot that weighs 1.")
+    updates: Source | None = UPDATES
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
-        if self.behaviours is None and self.paused is None and self.weight is None:
-            raise ValueError("say what to change: behaviours, paused or weight")
+        if (self.behaviours, self.paused, self.weight, self.updates) == (None, None, None, None):
+            raise ValueError("say what to change: behaviours, paused, weight or updates")
         return self
 
 
@@ -364,10 +375,11 @@ class BotOut(Told):
     behaviours: Behaviours
     paused: bool
     weight: int
+    updates: Source
     added_at: datetime | None
 
     @classmethod
-    def of(cls, bot: RegisteredBot) -> Self:
+    def of(cls, bot: RegisteredBot, source: Source) -> Self:
         return cls(
             id=str(bot.bot_id),
             username=bot.username,
@@ -375,6 +387,7 @@ class BotOut(Told):
             behaviours=dict(bot.behaviours),
             paused=bot.paused,
             weight=bot.weight,
+            updates=source,
             added_at=time_of(bot.added_at_ms),
         )
 
@@ -384,9 +397,11 @@ class BotsOut(Told):
 
     bots: list[BotOut]
 
-    @classmethod
-    def of(cls, bots: Sequence[RegisteredBot]) -> Self:
-        return cls(bots=[BotOut.of(each) for each in bots])
+
+class RemovedOut(Told):
+    """How many messages were cancelled with a bot."""
+
+    cancelled: int
 
 
 class HealthOut(Told):

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.books import Bots, History
-from api.ports import Attachments, Composer, Fleet, Intake
+from api.ports import Attachments, Composer, Departures, Fleet, Intake
 from engine.dispatcher import Dispatcher
 from engine.errors import SettingsError
 from engine.metrics import Metrics
@@ -46,6 +46,7 @@ class Services:
     results: Results
     history: History
     bots: Bots
+    departures: Departures
     metrics: Metrics
     clock: Clock
     healthy: Callable[[], Awaitable[bool]]

@@ -46,7 +46,7 @@ class Submissions:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._known_bots = KnownBots(services.bots)
+        self.known_bots = KnownBots(services.bots)
 
     async def take(
         self, wanted: MessageIn, files: Mapping[str, Spooled] | None = None, *, wait_s: float = 0
@@ -58,7 +58,7 @@ class Submissions:
             QueueFull: Too much waits already.
             LedgerError: The ledger is away. As with the others, nothing was accepted.
         """
-        await self._known_bots.check(wanted.bot)
+        await self.known_bots.check(wanted.bot)
         message = composed(self._services, wanted, files or {})
         if files:
             await self._services.attachments.keep(message, files)
@@ -85,7 +85,7 @@ class Submissions:
         for place, entry in enumerate(entries):
             read.append(_read(entry))
             await _breathe(place)
-        missing = await self._known_bots.missing(each.bot for each in read if isinstance(each, MessageIn))
+        missing = await self.known_bots.missing(each.bot for each in read if isinstance(each, MessageIn))
         messages: list[Outgoing | str] = []
         for place, each in enumerate(read):
             messages.append(self._composed_or_why_not(each, missing) if isinstance(each, MessageIn) else each)

@@ -19,6 +19,7 @@ from bot import edits
 from bot.attachments import ATTACHED, places
 from bot.classify import UNREADABLE
 from bot.methods import BY_NAME, COUNTED, AnyMethod, Counted
+from bot.plain import is_plain
 from engine.ids import Ids
 from engine.messages import ChatId, Guarantee, Outgoing, Priority
 from engine.ports import Clock
@@ -169,10 +170,11 @@ def check(method: type[AnyMethod], params: Mapping[str, Any]) -> None:
     Raises:
         Refusal: One sentence that names the parameter.
     """
-    try:
-        method.model_validate(dict(params))
-    except ValidationError as error:
-        raise Refusal(_sentence(method.__api_method__, error)) from None
+    if not is_plain(method, params):
+        try:
+            method.model_validate(dict(params))
+        except ValidationError as error:
+            raise Refusal(_sentence(method.__api_method__, error)) from None
     text = params.get("text")
     if isinstance(text, str):
         _check_text(method.__api_method__, text, is_plain=not params.get("parse_mode"))

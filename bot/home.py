@@ -15,36 +15,31 @@ from storage.keys import Seal, secret_key
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Home:
-    """What lies in it, read or made."""
+    """What lies in it beside the books, read or made."""
 
-    seal: Seal
     admin_token: str
     admin_token_is_new: bool
 
 
 def home(settings: Settings) -> Home:
-    """Read the keys, and make those that are not there.
+    """Read the admin token, or make it.
 
     Raises:
         SettingsError: ``DATA_DIR`` cannot be used.
     """
     with _usable(settings.data_dir) as data_dir:
         token, is_new = admin_token(settings.admin_token.get_secret_value(), path=data_dir / "admin_token")
-        return Home(seal=_seal(settings, data_dir), admin_token=token, admin_token_is_new=is_new)
+        return Home(admin_token=token, admin_token_is_new=is_new)
 
 
 def seal(settings: Settings) -> Seal:
     """Read the key that the tokens are kept under, or make it; raises as ``home`` does."""
     with _usable(settings.data_dir) as data_dir:
-        return _seal(settings, data_dir)
+        return Seal(secret_key(settings.secret_key.get_secret_value(), path=data_dir / "secret_key"))
 
 
 def database_url(settings: Settings) -> str:
     return settings.database_url or f"sqlite+aiosqlite:///{settings.data_dir}/tempogram.db"
-
-
-def _seal(settings: Settings, data_dir: Path) -> Seal:
-    return Seal(secret_key(settings.secret_key.get_secret_value(), path=data_dir / "secret_key"))
 
 
 @contextmanager

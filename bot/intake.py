@@ -98,8 +98,11 @@ class UpdateIntake:
             await self._give_up(bot_id, update_id, _told(error, bot_id, update_id))
 
     async def _handle_once(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
+        if not self._fleet.has(bot_id):
+            reason, now_ms = "its bot was removed", self._clock()
+            return await self._updates.mark_failed(bot_id, update_id, reason=reason, now_ms=now_ms)
         await self._run_handlers(self._fleet.bot(bot_id), content, received_at_ms)
-        await self._updates.mark_handled([(bot_id, update_id)], now_ms=self._clock())
+        return await self._updates.mark_handled([(bot_id, update_id)], now_ms=self._clock())
 
     async def _give_up(self, bot_id: int, update_id: int, reason: str) -> None:
         async def write() -> None:

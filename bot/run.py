@@ -15,7 +15,7 @@ from bot.running import running
 from bot.serve import Server, address_of, listening, server
 from bot.settings import Settings
 from bot.simulator.client import RunningSimulator, running_simulator
-from bot.wiring import Program, has_bots, program
+from bot.wiring import Program, books, program
 
 SIMULATED_TOKENS = tuple(f"{number}00:simulated-bot-{number}" for number in (1, 2, 3))
 GROUPS = ("News desk", "Support", "Chess club")
@@ -26,11 +26,12 @@ async def run(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; what is under way then is finished."""
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listening(settings.host, settings.port))
-        simulator = None
-        if not settings.bot_tokens and not await has_bots(settings):
+        kept, simulator = await stack.enter_async_context(books(settings)), None
+        if not settings.bot_tokens and not await kept.bots.all():
             simulator = await stack.enter_async_context(simulated_telegram())
             settings = simulated(settings, simulator, listener)
-        built = await stack.enter_async_context(program(settings))
+            kept = await stack.enter_async_context(books(settings))
+        built = await stack.enter_async_context(program(settings, opened=kept))
         # What lives by now lives to the end; to look through all of it for garbage would stop everything for 0.3 s.
         gc.freeze()
         gc.enable()

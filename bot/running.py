@@ -11,6 +11,7 @@ import structlog
 
 from api.ports import TelegramUnreachable, UnknownToken
 from bot.fleet import Fleet
+from bot.tokens import bot_id_of
 
 if TYPE_CHECKING:
     from bot.wiring import Program
@@ -46,9 +47,8 @@ async def running(built: Program) -> AsyncIterator[None]:
         built.engine.worker.run(), built.engine.recoverer.run(), built.engine.reconciler.run()
     )
     try:
-        await asyncio.gather(
-            *(add_bot(built.line.fleet, token.get_secret_value()) for token in built.settings.bot_tokens)
-        )
+        await built.departures.resume()
+        await asyncio.gather(*(add_bot(built, token.get_secret_value()) for token in built.settings.bot_tokens))
         await built.talk.handlers.emit_startup(**_told(built))
         resumed = await built.talk.intake.resume()
         log.info("started", bots=len(built.line.fleet.bot_ids), resumed_updates=resumed)
@@ -56,6 +56,7 @@ async def running(built: Program) -> AsyncIterator[None]:
     finally:
         for other in others:
             other.cancel()
+        await built.departures.end()
         await _finish("handlers", built.talk.pool.drain(), within_s=SHUTDOWN_S)
         await _finish("shutdown handlers", _tell_end(built), within_s=SHUTDOWN_S)
         built.engine.worker.stop()
@@ -86,10 +87,20 @@ def _told(built: Program) -> dict[str, Any]:
     return {"dispatcher": built.talk.handlers, "bots": bots, **built.talk.handlers.workflow_data, **last}
 
 
-async def add_bot(fleet: Fleet, token: str) -> None:
+async def add_bot(built: Program, token: str) -> None:
     """Run a bot that the environment names, even while Telegram cannot be asked who it is."""
+    fleet, bot_id = built.line.fleet, bot_id_of(token)
+    if fleet.is_introduced(token):
+        return
+    was_removed = fleet.is_removed(bot_id)
+    await _add(fleet, token)
+    if was_removed:
+        await built.engine.broker.pause(bot_id, paused=False)
+
+
+async def _add(fleet: Fleet, token: str) -> None:
     try:
-        await fleet.add(token, None)
+        await fleet.add(token, None, patience_s=0)
     except UnknownToken as error:
         # The others run on. Its messages are kept, and it is paused by the first call that Telegram refuses.
         log.error("alert", kind="token_revoked", reason=str(error))  # noqa: TRY400 - one sentence, no traceback

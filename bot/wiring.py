@@ -13,6 +13,7 @@ import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiogram import Dispatcher as AiogramDispatcher
@@ -27,6 +28,7 @@ from bot.allowed_updates import allowed_updates
 from bot.attachments import Attachments
 from bot.composer import MethodComposer
 from bot.connections import Connections
+from bot.departures import Departures
 from bot.feeds import Feeds
 from bot.fleet import Fleet
 from bot.generator import TextGenerator
@@ -37,6 +39,7 @@ from bot.generator.templates import Templates
 from bot.home import Home, database_url, home, seal
 from bot.intake import UpdateIntake
 from bot.luggage import Luggage
+from bot.newcomers import NEW_TOKENS, Newcomers
 from bot.notes import Notes
 from bot.poller import Poller
 from bot.pool import Pool
@@ -45,6 +48,7 @@ from bot.session import Gateway
 from bot.settings import Settings
 from bot.transport import TelegramTransport
 from bot.webhooks import Webhooks
+from engine.clearance import Clearance
 from engine.delivery import Delivery
 from engine.dispatcher import Dispatcher
 from engine.errors import SettingsError
@@ -59,11 +63,10 @@ from engine.recoverer import Recoverer
 from engine.replacements import Replacements
 from engine.start import rebuild
 from engine.worker import Worker
-from storage.bots import Bots
+from storage.bots import Bots, Source
 from storage.chats import Chats
 from storage.database import Database
 from storage.history import History
-from storage.keys import Seal
 from storage.ledger import SqlLedger
 from storage.sole_use import sole_use
 from storage.spool import Spool
@@ -141,24 +144,30 @@ class Program:
     line: Line
     engine: Engine
     talk: Talk
+    departures: Departures
     app: App
     loops: Loops
 
 
 @asynccontextmanager
-async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Program]:
-    """Build the program in one process: a memory broker, the database, one pool of connections."""
+async def program(
+    settings: Settings, *, opened: Books | None = None, clock: Clock | None = None
+) -> AsyncIterator[Program]:
+    """Build the program in one process: a memory broker, the database, one pool of connections.
+
+    Without ``opened`` it opens the books itself.
+    """
     refuse_redis(settings)
     own_routers = behaviours.own.routers(settings.behaviours)
     clock, at_home = clock or SystemClock(), home(settings)
     async with AsyncExitStack() as stack:
-        kept = await stack.enter_async_context(books(settings, at_home.seal))
+        kept = opened if opened is not None else await stack.enter_async_context(books(settings))
         line = await stack.enter_async_context(line_to_telegram(settings, kept, clock))
         generator = await stack.enter_async_context(text_generator(settings))
         engine = engine_of(settings, kept, line, clock)
         talk = stack.enter_context(talk_of(settings, kept, line, engine, generator, own_routers, clock))
-        loops = Loops()
         await kept.uploads.purge_orphans()
+        departures, loops = departures_of(settings, kept, line, engine, clock), Loops()
         await kept.texts.purge(clock() - settings.keep_texts_ms)
         await rebuild(engine.ledger, engine.broker, engine.replacements, settings.limits(), clock)
         await line.fleet.load()
@@ -169,20 +178,22 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
             line=line,
             engine=engine,
             talk=talk,
-            app=create_app(services(kept, line, engine, talk, loops, at_home.admin_token, clock)),
+            departures=departures,
+            app=create_app(services(kept, line, engine, talk, departures, loops, at_home.admin_token, clock)),
             loops=loops,
         )
 
 
 @asynccontextmanager
-async def books(settings: Settings, seal: Seal) -> AsyncIterator[Books]:
+async def books(settings: Settings) -> AsyncIterator[Books]:
     """Open the books, for this process alone."""
+    key = seal(settings)
     async with sole_use(database_url(settings)):
         database = await Database.open(database_url(settings))
         try:
             yield Books(
                 ledger=SqlLedger(database),
-                bots=Bots(database, seal),
+                bots=Bots(database, key),
                 chats=Chats(database),
                 history=History(database),
                 texts=Texts(database, keep_ms=settings.keep_texts_ms),
@@ -202,6 +213,8 @@ async def line_to_telegram(settings: Settings, kept: Books, clock: Clock) -> Asy
         session=direct,
         check_behaviours=behaviours.check,
         default_behaviours=behaviours.DEFAULT,
+        default_source=Source.WEBHOOK if settings.public_url else Source.POLLING,
+        newcomers=Newcomers(clock=clock, windows=NEW_TOKENS if is_telegram(settings) else ()),
         clock=clock,
     )
     try:
@@ -313,17 +326,16 @@ def talk_of(
             handlers=handlers,
             intake=intake,
             pool=pool,
-            feeds=feeds_of(settings, line, intake, allowed_updates(handlers)),
+            feeds=feeds_of(settings, line, intake, allowed_updates(handlers), clock),
         )
     finally:
         remove()
 
 
-def feeds_of(settings: Settings, line: Line, intake: UpdateIntake, kinds: Sequence[str]) -> Feeds:
-    webhooks = Webhooks(fleet=line.fleet, public_url=settings.public_url, allowed_updates=kinds)
+def feeds_of(settings: Settings, line: Line, intake: UpdateIntake, kinds: Sequence[str], clock: Clock) -> Feeds:
     return Feeds(
         fleet=line.fleet,
-        webhooks=webhooks if settings.public_url else None,
+        webhooks=Webhooks(fleet=line.fleet, public_url=settings.public_url, allowed_updates=kinds, clock=clock),
         poller_for=lambda bot_id: Poller(
             bot_id=bot_id,
             session=line.polls,
@@ -335,8 +347,26 @@ def feeds_of(settings: Settings, line: Line, intake: UpdateIntake, kinds: Sequen
     )
 
 
+def departures_of(settings: Settings, kept: Books, line: Line, engine: Engine, clock: Clock) -> Departures:
+    return Departures(
+        fleet=line.fleet,
+        bots=kept.bots,
+        broker=engine.broker,
+        clearance=Clearance(ledger=engine.ledger, broker=engine.broker, results=engine.results, clock=clock),
+        calls_end_within_s=settings.lease_ms / 1_000,
+        clock=clock,
+    )
+
+
 def services(
-    kept: Books, line: Line, engine: Engine, talk: Talk, loops: Loops, admin_token: str, clock: Clock
+    kept: Books,
+    line: Line,
+    engine: Engine,
+    talk: Talk,
+    departures: Departures,
+    loops: Loops,
+    admin_token: str,
+    clock: Clock,
 ) -> Services:
     async def healthy() -> bool:
         await engine.ledger.open_ids(after_id="", before_id="", limit=1)  # raises if the ledger cannot be read
@@ -354,6 +384,7 @@ def services(
         results=engine.results,
         history=kept.history,
         bots=kept.bots,
+        departures=departures,
         metrics=engine.metrics,
         clock=clock,
         admin_token=admin_token,
@@ -381,13 +412,9 @@ async def text_generator(settings: Settings) -> AsyncIterator[TextGenerator]:
         )
 
 
-async def has_bots(settings: Settings) -> bool:
-    """Tell whether bots were added to the books before, by the environment or by ``POST /bots``."""
-    database = await Database.open(database_url(settings))
-    try:
-        return bool(await Bots(database, seal(settings)).all())
-    finally:
-        await database.close()
+def is_telegram(settings: Settings) -> bool:
+    """Tell whether Telegram itself answers, and not a server of one's own or a simulated one."""
+    return urlsplit(settings.telegram_api_url).hostname == "api.telegram.org"
 
 
 def refuse_redis(settings: Settings) -> None:

@@ -37,9 +37,11 @@ class SqlLedger:
     async def record_holds(self, holds: Sequence[Hold]) -> None:
         await self._database.write(hold_writes.hold, holds)
 
-    async def open_messages(self, *, after_id: str, limit: int) -> list[Outgoing]:
+    async def open_messages(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[Outgoing]:
         is_next = messages.c.id > after_id, messages.c.status == Status.QUEUED.value
         page = with_payloads().where(MESSAGE_IS_OPEN, *is_next).order_by(messages.c.id).limit(limit)
+        if bot_id is not None:
+            page = page.where(messages.c.bot_id == bot_id)
         async with self._database.reading() as connection:
             return [outgoing(row) for row in await connection.execute(page)]
 
@@ -75,8 +77,9 @@ class SqlLedger:
             return [Hold(row.bot_id, chat_ids.from_text(row.chat_id or None), row.until_ms) for row in rows]
 
     async def paused_bots(self) -> list[int]:
+        silent = select(bots.c.bot_id).where(bots.c.paused | bots.c.removal.is_not(None))
         async with self._database.reading() as connection:
-            return list((await connection.execute(select(bots.c.bot_id).where(bots.c.paused))).scalars())
+            return list((await connection.execute(silent)).scalars())
 
     async def aliases(self) -> list[tuple[int, ChatId, ChatId]]:
         async with self._database.reading() as connection:

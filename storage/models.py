@@ -171,6 +171,10 @@ bots = Table(
     Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
     Column("sealed_token", LargeBinary),  # None: paused or weighed before it was added
     Column("sealed_webhook_secret", LargeBinary),
+    Column("sealed_next_webhook_secret", LargeBinary),  # while the secret changes both are taken
+    Column("webhook_told", Text),  # what Telegram took last, as a fingerprint; None: we set none
+    Column("updates", Text),  # None: as the settings have it
+    Column("removal", Text),  # None: it runs, or nobody added it
     Column("username", Text, nullable=False, server_default=""),
     Column("first_name", Text, nullable=False, server_default=""),
     Column("behaviours", JSON, nullable=False, server_default="{}"),
@@ -178,6 +182,9 @@ bots = Table(
     Column("weight", Integer, nullable=False, server_default="1"),
     Column("added_at_ms", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("weight >= 1", name="weight_is_at_least_1"),
+    CheckConstraint("updates IN ('webhook', 'polling', 'none')", name="source_is_known"),
+    CheckConstraint("removal IN ('keep', 'cancel', 'done')", name="removal_is_known"),
+    CheckConstraint("removal IS NULL OR sealed_token IS NULL", name="removed_has_no_token"),
 )
 
 chats = Table(

@@ -87,8 +87,11 @@ class Ledger(Protocol):
     async def record_holds(self, holds: Sequence[Hold]) -> None:
         """Write holds that did not come with a record; a later deadline replaces an earlier one."""
 
-    async def open_messages(self, *, after_id: str, limit: int) -> list[Outgoing]:
-        """Return queued messages in the order of their ids, ``limit`` a page, with the attempts they spent."""
+    async def open_messages(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[Outgoing]:
+        """Return queued messages, of one bot or of all, in the order of their ids, ``limit`` a page.
+
+        They bear the attempts that they spent.
+        """
 
     async def open_ids(self, *, after_id: str, before_id: str, limit: int) -> list[str]:
         """Return the ids of queued messages between two ids, in order, ``limit`` a page."""
@@ -109,7 +112,7 @@ class Ledger(Protocol):
         """Return the holds that still stand."""
 
     async def paused_bots(self) -> list[int]:
-        """Return the bots that must send nothing."""
+        """Return the bots that must send nothing: paused, or removed."""
 
     async def aliases(self) -> list[tuple[int, ChatId, ChatId]]:
         """Return every bot id, other name of a chat, and id that the chat is known by."""

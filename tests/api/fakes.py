@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.ports import Refusal
 from api.services import Services
+from engine.clearance import Clearance
 from engine.dispatcher import Dispatcher
 from engine.errors import BrokerUnavailable, LedgerError
 from engine.ids import Ids
@@ -23,9 +24,9 @@ from engine.memory_broker import MemoryBroker
 from engine.memory_results import MemoryResults
 from engine.messages import OPEN, ChatId, Hold, Lease, Outgoing, PastSend, Settlement, Status
 from engine.metrics import Metrics, ObservedBroker
-from engine.ports import Accepted, Admission, Explanation, Known, QueueStats, Record, Result, Settled
+from engine.ports import Accepted, Admission, Broker, Explanation, Known, QueueStats, Record, Result, Settled
 from engine.replacements import Replacements
-from storage.bots import RegisteredBot
+from storage.bots import RegisteredBot, Source
 from storage.history import AttemptState, MessageState
 from storage.spool import Spool, Spooled
 from tests.fakes import START_MS, Clock
@@ -69,8 +70,9 @@ class Books:
 
     async def record_holds(self, holds: Sequence[Hold]) -> None: ...
 
-    async def open_messages(self, *, after_id: str, limit: int) -> list[Outgoing]:
-        return [self.outgoing[each.id] for each in self._by_status(*OPEN) if each.id > after_id][:limit]
+    async def open_messages(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[Outgoing]:
+        waiting = [self.outgoing[each.id] for each in self._by_status(*OPEN) if each.id > after_id]
+        return [each for each in waiting if bot_id in {None, each.bot_id}][:limit]
 
     async def open_ids(self, *, after_id: str, before_id: str, limit: int) -> list[str]:
         return [each.id for each in self._by_status(Status.QUEUED) if after_id < each.id < before_id][:limit]
@@ -315,11 +317,15 @@ class ListBots:
         self.reads += 1
         return self.registered.get(bot_id)
 
+    async def among(self, bot_ids: Collection[int]) -> set[int]:
+        self.reads += 1
+        return set(bot_ids) & self.registered.keys()
+
     async def set_weight(self, bot_id: int, weight: int) -> bool:
         self.registered[bot_id] = replace(self.registered[bot_id], weight=weight)
         return True
 
-    def register(self, bot_id: int, behaviours: Mapping[str, Any]) -> None:
+    def register(self, bot_id: int, behaviours: Mapping[str, Any], updates: Source | None = None) -> None:
         self.registered[bot_id] = RegisteredBot(
             bot_id=bot_id,
             username=f"bot{bot_id}",
@@ -328,6 +334,7 @@ class ListBots:
             paused=False,
             weight=1,
             added_at_ms=START_MS,
+            updates=updates,
         )
 
 
@@ -337,27 +344,54 @@ class ListFleet:
     def __init__(self, bots: ListBots) -> None:
         self._bots = bots
         self.tokens = {BOT_TOKEN: BOT_ID}
-        self.secrets: dict[int, str] = {}
+        self.secrets: dict[int, Sequence[str]] = {}
+        self.rotated: list[int] = []
         self.failure: Exception | None = None
 
     def authenticate(self, token: str) -> int | None:
         return self.tokens.get(token)
 
-    def webhook_secret(self, bot_id: int) -> str | None:
-        return self.secrets.get(bot_id)
+    def webhook_secrets(self, bot_id: int) -> Sequence[str]:
+        return self.secrets.get(bot_id, ())
 
-    async def add(self, token: str, behaviours: Mapping[str, Any] | None) -> int:
+    def source_of(self, bot: RegisteredBot) -> Source:
+        return bot.updates or Source.POLLING
+
+    async def add(self, token: str, behaviours: Mapping[str, Any] | None, *, updates: Source | None = None) -> int:
         if self.failure is not None:
             raise self.failure
         bot_id = int(token.partition(":")[0])
         self.tokens[token] = bot_id
-        self._bots.register(bot_id, behaviours or {})
+        self._bots.register(bot_id, behaviours or {}, updates)
         return bot_id
 
-    async def change(self, bot_id: int, *, behaviours: Mapping[str, Any] | None) -> None:
+    async def change(
+        self, bot_id: int, *, behaviours: Mapping[str, Any] | None = None, updates: Source | None = None
+    ) -> None:
         if self.failure is not None:
             raise self.failure
-        self._bots.register(bot_id, behaviours or {})
+        self._bots.register(bot_id, behaviours or {}, updates)
+
+    async def remove(self, bot_id: int, *, keep_messages: bool) -> bool:
+        self.tokens = {token: each for token, each in self.tokens.items() if each != bot_id}
+        return self._bots.registered.pop(bot_id, None) is not None
+
+    async def rotate_secret(self, bot_id: int) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.rotated.append(bot_id)
+
+
+class PlainDepartures:
+    """Pauses a bot, and clears what waits once."""
+
+    def __init__(self, broker: Broker, clearance: Clearance) -> None:
+        self._broker = broker
+        self._clearance = clearance
+
+    async def see_off(self, bot_id: int, *, keep_messages: bool) -> int:
+        await self._broker.pause(bot_id, paused=True)
+        return 0 if keep_messages else (await self._clearance.clear(bot_id, before_id="g")).cancelled
 
 
 class Health:
@@ -415,6 +449,9 @@ class World:
             results=self.results,
             history=self.books,
             bots=self.bots,
+            departures=PlainDepartures(
+                observed, Clearance(ledger=self.books, broker=observed, results=self.results, clock=self.clock)
+            ),
             metrics=self.metrics,
             clock=self.clock,
             healthy=self.health,

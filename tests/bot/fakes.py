@@ -196,6 +196,7 @@ class OneBot:
     def __init__(self, *, behaviours: Mapping[str, Any] | None = None) -> None:
         self._bot = Bot(TOKEN, session=DirectSession())
         self._registered = registered(behaviours or {})
+        self.removed: set[int] = set()
 
     @property
     def direct(self) -> DirectSession:
@@ -203,6 +204,9 @@ class OneBot:
         direct = getattr(session, "direct", session)
         assert isinstance(direct, DirectSession)
         return direct
+
+    def has(self, bot_id: int) -> bool:
+        return bot_id not in self.removed
 
     def bot(self, bot_id: int) -> Bot:
         assert bot_id == BOT_ID

@@ -474,3 +474,23 @@ def test_a_handwritten_update_is_understood() -> None:
     assert (understood.message.chat.type, understood.message.text) == ("group", "Test 1")
     assert understood.message.from_user is not None
     assert not understood.message.from_user.is_bot
+
+
+async def test_an_update_of_a_bot_that_was_removed_meanwhile_is_dropped_with_a_reason() -> None:
+    handled: list[str] = []
+
+    async def handler(message: Message) -> None:
+        handled.append(message.text or "")
+
+    house = House(handler)
+    await house.updates.receive(BOT_ID, 1, json.dumps(REMOVED).encode(), now_ms=START_MS)
+    house.fleet.removed.add(BOT_ID)
+
+    await house.intake.resume()
+    await house.pool.drain()
+
+    assert handled == []
+    assert house.updates.ends == {(BOT_ID, 1): "failed: its bot was removed"}
+
+
+REMOVED = {"update_id": 1, "message": {"message_id": 1, "chat": {"id": CHAT}, "from": {"id": 4}, "text": "hello"}}

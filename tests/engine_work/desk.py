@@ -113,9 +113,10 @@ class ListLedger:
         self._write("hold")
         self.kept_holds.extend(holds)
 
-    async def open_messages(self, *, after_id: str, limit: int) -> list[Outgoing]:
+    async def open_messages(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[Outgoing]:
         waiting = [each for each in sorted(self.messages) if self.statuses[each] is Status.QUEUED and each > after_id]
-        return [self.messages[each] for each in waiting[:limit]]
+        chosen = [self.messages[each] for each in waiting if bot_id in {None, self.messages[each].bot_id}]
+        return chosen[:limit]
 
     async def open_ids(self, *, after_id: str, before_id: str, limit: int) -> list[str]:
         page = await self.open_messages(after_id=after_id, limit=len(self.messages))

@@ -318,6 +318,12 @@ class LedgerContract:
 
         assert await ledger.aliases() == [(BOT, -5, -1005)]
 
+    async def test_open_messages_of_one_bot_come_without_those_of_others(self, ledger: Ledger) -> None:
+        one, other, another = message(), message(bot_id=43), message()
+        await ledger.add([one, other, another])
+
+        assert await ledger.open_messages(after_id="", limit=10, bot_id=BOT) == [one, another]
+
     async def test_ids_of_open_messages_come_in_pages_up_to_an_id(self, ledger: Ledger) -> None:
         first, second, third, ended, young = (message() for _ in range(5))
         await ledger.add([first, second, third, ended, young])
