@@ -15,8 +15,8 @@ from api.auth import GuardedRoute, StrictRequest
 from api.bounds import is_form
 from api.errors import Invalid, Malformed, TooLarge
 from api.multipart import Multipart, Part
+from api.quoting import short
 from api.schemas import MessageIn
-from api.sentences import short
 from api.services import FILES_MAX, Services
 from storage.spool import Spooled
 

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from api.auth import GuardedRoute, Role, requires
-from api.errors import Conflict, Invalid, Malformed, NotFound, NotScheduled, TooLarge, TooMany, declares
+from api.errors import Conflict, Invalid, Malformed, NotFound, NotScheduled, TooLarge, declares
 from api.fields import MessageId
 from api.forms import FORM_SCHEMA, FilesOf, FormRoute
 from api.ports import Refusal
@@ -68,7 +68,7 @@ async def submit(wanted: MessageIn, files: FilesOf, submissions: SubmissionsOf, 
     status_code=202,
     response_model=list[TakenOut | RefusedOut],
     dependencies=[requires(Role.OPERATOR)],
-    responses=declares(Malformed, TooLarge, TooMany, Invalid, LedgerError),
+    responses=declares(Malformed, TooLarge, Invalid, LedgerError),
 )
 async def submit_many(entries: BatchIn, submissions: SubmissionsOf) -> Response:
     """Submit up to 10,000 messages; one answer each, in their order. A wrong one refuses no other."""

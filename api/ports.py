@@ -36,7 +36,7 @@ class Intake(Protocol):
         Raises:
             Refusal: The body is no update; nothing was stored.
             IntakeFull: Nothing was stored.
-            LedgerError: Nothing was stored.
+            LedgerError: It is not known to be stored; it must be delivered again.
         """
 
 

@@ -76,7 +76,9 @@ class MessageIn(Asked):
         None, gt=0, le=EXPIRES_IN_S_MAX, description="Not sent after this many seconds, counted from send_at or now."
     )
     dedup_key: str | None = Field(
-        None, pattern=r"^[!-~]{1,200}$", description="The same key of the same bot is accepted once. Printable ASCII."
+        None,
+        pattern=r"^[!-~]{1,200}$",
+        description="The same key of the same bot is accepted once within RETENTION_DAYS. Printable ASCII.",
     )
     delivery: Guarantee = Field(
         Guarantee.AT_LEAST_ONCE,

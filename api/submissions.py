@@ -12,7 +12,7 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from api.books import History
-from api.errors import TooMany
+from api.errors import Invalid
 from api.known_bots import KnownBots, stranger
 from api.ports import Refusal
 from api.schemas import BATCH_MAX, MessageIn
@@ -70,11 +70,11 @@ class Submissions:
         """Accept messages; one answer each, in their order, with a sentence for each that is refused.
 
         Raises:
-            TooMany: Nothing was accepted.
-            LedgerError: Nothing was accepted.
+            Invalid: There are too many. Nothing was accepted.
+            LedgerError: Nothing was accepted, as far as anybody knows.
         """
         if len(entries) > BATCH_MAX:
-            raise TooMany(f"a batch takes {BATCH_MAX:,} messages at most, and this one has {len(entries):,}")
+            raise Invalid(f"a batch takes {BATCH_MAX:,} messages at most, and this one has {len(entries):,}")
         composed = await self._compose_many(entries)
         messages = [message for message in composed if isinstance(message, Outgoing)]
         answers = iter(zip(messages, await self._dispatch(messages), strict=True))

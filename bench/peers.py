@@ -111,9 +111,7 @@ class Ours:
 
     async def kill(self) -> None:
         await self.submitting
-        self.engine.kill()
-        assert self.engine.process is not None
-        await self.engine.process.wait()
+        await self.engine.kill()
         await self.engine.start()
 
 

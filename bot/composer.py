@@ -15,6 +15,7 @@ from aiogram.types import BufferedInputFile, InputFile
 from pydantic import ValidationError
 
 from api.ports import Refusal
+from api.quoting import short
 from bot import edits
 from bot.attachments import ATTACHED, places
 from bot.classify import UNREADABLE
@@ -61,7 +62,7 @@ class MethodComposer:
         """See ``Composer``."""
         known = BY_NAME.get(method.lower())
         if known is None:
-            raise Refusal(f"{_short(method)} is no method of Telegram; for a plain text it is sendMessage")
+            raise Refusal(f"{short(method)} is no method of Telegram; for a plain text it is sendMessage")
         name = known.__api_method__
         rule = COUNTED.get(name)
         if rule is None:
@@ -130,7 +131,7 @@ def name_files(method: type[AnyMethod], params: dict[str, Any], files: Collectio
             continue
         if not _takes(method, name, InputFile):
             raise Refusal(
-                f"{method.__api_method__} takes no file {_short(name)}, and no parameter says {ATTACHED}{name}"
+                f"{method.__api_method__} takes no file {short(name)}, and no parameter says {ATTACHED}{name}"
             )
         params[name] = ATTACHED + name
 
@@ -194,12 +195,7 @@ def _sentence(name: str, error: ValidationError) -> str:
     where = str(first["loc"][0])  # what follows are the names of types that it might have been
     if first["type"] == "missing":
         return f"{name} needs {where}"
-    return f"{name}: {where} is {_short(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return f"{name}: {where} is {short(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
 
 
 def body_of(message: Outgoing) -> bytes:

@@ -16,6 +16,7 @@ from bot.serve import Server, address_of, listening, server
 from bot.settings import Settings
 from bot.simulator.client import RunningSimulator, running_simulator
 from bot.wiring import Program, books, program
+from engine.ports import SystemClock
 
 SIMULATED_TOKENS = tuple(f"{number}00:simulated-bot-{number}" for number in (1, 2, 3))
 GROUPS = ("News desk", "Support", "Chess club")
@@ -26,12 +27,13 @@ async def run(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; what is under way then is finished."""
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listening(settings.host, settings.port))
-        kept, simulator = await stack.enter_async_context(books(settings)), None
+        clock, simulator = SystemClock(), None
+        kept = await stack.enter_async_context(books(settings, clock))
         if not settings.bot_tokens and not await kept.bots.all():
             simulator = await stack.enter_async_context(simulated_telegram())
             settings = simulated(settings, simulator, listener)
-            kept = await stack.enter_async_context(books(settings))
-        built = await stack.enter_async_context(program(settings, opened=kept))
+            kept = await stack.enter_async_context(books(settings, clock))
+        built = await stack.enter_async_context(program(settings, opened=kept, clock=clock))
         # What lives by now lives to the end; to look through all of it for garbage would stop everything for 0.3 s.
         gc.freeze()
         gc.enable()
@@ -42,11 +44,25 @@ async def run(settings: Settings) -> None:
 
 async def _serve(built: Program, listener: socket.socket, serving: Server, simulator: RunningSimulator | None) -> None:
     feeding = asyncio.create_task(_feed(built, serving, simulator))
+    watching = asyncio.create_task(_keep_books(built, serving))
     try:
         await serving.serve(sockets=[listener])
+        if watching.done():
+            await watching
     finally:
+        watching.cancel()
         feeding.cancel()
         await built.talk.feeds.end()
+
+
+async def _keep_books(built: Program, serving: Server) -> None:
+    """End the program once another one has its books: from then on that one sends."""
+    try:
+        await built.books.sole_use.watch()
+    except Exception:
+        built.engine.worker.stop()
+        serving.end()
+        raise
 
 
 async def _feed(built: Program, serving: Server, simulator: RunningSimulator | None) -> None:

@@ -44,7 +44,10 @@ class Loops:
 async def running(built: Program) -> AsyncIterator[None]:
     """Send and handle until the block ends; then finish what is under way, at most ``SHUTDOWN_S``."""
     worker, *others = built.loops.start(
-        built.engine.worker.run(), built.engine.recoverer.run(), built.engine.reconciler.run()
+        built.engine.worker.run(),
+        built.engine.recoverer.run(),
+        built.engine.reconciler.run(),
+        built.books.retention.run(),
     )
     try:
         await built.departures.resume()

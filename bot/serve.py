@@ -16,6 +16,8 @@ from engine.errors import SettingsError
 GRACE_S = 5
 """How long a request that waits for its message may hold up the end."""
 
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - it is recognised here, not listened on
+
 
 class Server(uvicorn.Server):
     """uvicorn, but for its signals: it would raise them again and end the process before our own work is done."""
@@ -73,5 +75,6 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def address_of(listener: socket.socket) -> str:
+    """Return where it can be reached from this machine; one that listens on every address listens on this one, too."""
     host, port = listener.getsockname()[:2]
-    return f"http://{host}:{port}"
+    return f"http://{'127.0.0.1' if host == EVERY_ADDRESS else host}:{port}"

@@ -82,6 +82,12 @@ class Settings(BaseSettings):
     telegram_max_retry_after: float = Field(300, ge=0, description="Seconds; a longer wait raises an alert.")
     queue_chat_cap: int = Field(10_000, ge=0, description="Messages that may wait for one chat; 0 = no cap.")
     queue_bot_cap: int = Field(1_000_000, ge=0, description="Messages that may wait for one bot; 0 = no cap.")
+    retention_days: int = Field(
+        30, ge=0, le=36_500, description="Days for which ended messages and their dedup keys are kept; 0 = for ever."
+    )
+    retention_dead_days: int = Field(
+        90, ge=0, le=36_500, description="Days for which dead letters are kept; 0 = for ever."
+    )
 
     @field_validator("bot_tokens", "behaviours", mode="before")
     @classmethod
@@ -146,6 +152,14 @@ class Settings(BaseSettings):
             delay_ms_min=_ms(self.telegram_base_delay),
             delay_ms_max=_ms(self.telegram_max_delay),
         )
+
+    @property
+    def keep_messages_ms(self) -> int | None:
+        return _ms(self.retention_days * 86_400) or None
+
+    @property
+    def keep_dead_ms(self) -> int | None:
+        return _ms(self.retention_dead_days * 86_400) or None
 
     @property
     def keep_texts_ms(self) -> int:

@@ -68,7 +68,8 @@ from storage.chats import Chats
 from storage.database import Database
 from storage.history import History
 from storage.ledger import SqlLedger
-from storage.sole_use import sole_use
+from storage.retention import Keep, Retention
+from storage.sole_use import SoleUse, sole_use
 from storage.spool import Spool
 from storage.texts import Texts
 from storage.updates import Updates
@@ -88,6 +89,7 @@ RECONCILE_MS = 5_000
 class Books:
     """What is kept, in one database."""
 
+    sole_use: SoleUse
     ledger: SqlLedger
     bots: Bots
     chats: Chats
@@ -95,6 +97,7 @@ class Books:
     texts: Texts
     updates: Updates
     uploads: Uploads
+    retention: Retention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,14 +164,14 @@ async def program(
     own_routers = behaviours.own.routers(settings.behaviours)
     clock, at_home = clock or SystemClock(), home(settings)
     async with AsyncExitStack() as stack:
-        kept = opened if opened is not None else await stack.enter_async_context(books(settings))
+        kept = opened if opened is not None else await stack.enter_async_context(books(settings, clock))
         line = await stack.enter_async_context(line_to_telegram(settings, kept, clock))
         generator = await stack.enter_async_context(text_generator(settings))
         engine = engine_of(settings, kept, line, clock)
-        talk = stack.enter_context(talk_of(settings, kept, line, engine, generator, own_routers, clock))
         await kept.uploads.purge_orphans()
+        ids = Ids(await kept.ledger.last_id())
+        talk = stack.enter_context(talk_of(settings, kept, line, engine, generator, own_routers, ids, clock))
         departures, loops = departures_of(settings, kept, line, engine, clock), Loops()
-        await kept.texts.purge(clock() - settings.keep_texts_ms)
         await rebuild(engine.ledger, engine.broker, engine.replacements, settings.limits(), clock)
         await line.fleet.load()
         yield Program(
@@ -185,13 +188,15 @@ async def program(
 
 
 @asynccontextmanager
-async def books(settings: Settings) -> AsyncIterator[Books]:
+async def books(settings: Settings, clock: Clock) -> AsyncIterator[Books]:
     """Open the books, for this process alone."""
     key = seal(settings)
-    async with sole_use(database_url(settings)):
+    keep = Keep(messages_ms=settings.keep_messages_ms, dead_ms=settings.keep_dead_ms, texts_ms=settings.keep_texts_ms)
+    async with sole_use(database_url(settings)) as use:
         database = await Database.open(database_url(settings))
         try:
             yield Books(
+                sole_use=use,
                 ledger=SqlLedger(database),
                 bots=Bots(database, key),
                 chats=Chats(database),
@@ -199,6 +204,7 @@ async def books(settings: Settings) -> AsyncIterator[Books]:
                 texts=Texts(database, keep_ms=settings.keep_texts_ms),
                 updates=Updates(database),
                 uploads=Uploads(database),
+                retention=Retention(database, keep=keep, clock=clock),
             )
         finally:
             await database.close()
@@ -284,10 +290,10 @@ def talk_of(
     engine: Engine,
     generator: TextGenerator,
     own_routers: Sequence[Router],
+    ids: Ids,
     clock: Clock,
 ) -> Iterator[Talk]:
     """Put the behaviours together; until the block ends, every ``Bot`` that is built speaks through the engine."""
-    ids = Ids()
     composer = MethodComposer(clock=clock, ids=ids)
     spool = Spool(settings.data_dir, settings.upload_bytes_max)
     attachments = Attachments(kept.uploads, spool)

@@ -39,7 +39,7 @@ class Dispatcher:
             QueueFull: Too much waits already; nothing was accepted. (A value here: its neighbours went in.)
 
         Raises:
-            LedgerError: Nothing was accepted.
+            LedgerError: Nothing was accepted, as far as anybody knows; see ``LedgerError``.
         """
         # Shielded: a caller that goes away in between would leave in the ledger what the schedule does not know.
         submission = asyncio.create_task(self._submit(messages))
@@ -48,7 +48,7 @@ class Dispatcher:
         return await asyncio.shield(submission)
 
     async def _submit(self, messages: Sequence[Outgoing]) -> list[Submission]:
-        answers: list[Submission] = list(await self._ledger.add(messages))
+        answers: list[Submission] = list(await self._add(messages))
         places = [place for place, answer in enumerate(answers) if isinstance(answer, Accepted)]
         for batch in batches(places, BATCH_MAX):
             for place, refused in await self._admit(messages, batch):
@@ -56,6 +56,14 @@ class Dispatcher:
             if len(places) > BATCH_MAX:
                 await asyncio.sleep(0)  # 10,000 at once would keep everybody else from their turn
         return answers
+
+    async def _add(self, messages: Sequence[Outgoing]) -> Sequence[Submission]:
+        try:
+            return await self._ledger.add(messages)
+        except LedgerError as error:
+            # If only the commit's answer was lost, they are there, and nobody would schedule them for a minute.
+            log.warning("adding once more", messages=len(messages), error=str(error))
+            return await self._ledger.add(messages)
 
     async def _admit(self, messages: Sequence[Outgoing], places: Sequence[int]) -> list[tuple[int, Refused]]:
         batch = [messages[place] for place in places]

@@ -33,7 +33,11 @@ class BrokerUnavailable(BrokerError):
 
 
 class LedgerError(EngineError):
-    """The ledger could not be read or written. Nothing was recorded."""
+    """The ledger could not be read or written.
+
+    What was to be written is not there, or, if the connection broke before the answer to the commit came, is there
+    whole. So whoever writes again must write something that may be written twice.
+    """
 
 
 class QueueFull(EngineError):

@@ -57,7 +57,7 @@ class Outgoing:
         submitted_at_ms: Milliseconds since the epoch, as are all times here.
         ready_at_ms: Not before this time; 0 is at once.
         expires_at_ms: Not at or after this time; None is never.
-        dedup_key: The same key of the same bot is accepted once.
+        dedup_key: The same key of the same bot is accepted once, for as long as the ledger keeps the first one.
         attempt: Attempts already spent; not 0 only for a message read back from the ledger.
         replaces: What it changes (``edit:7``), if a newer message with the same chat, method and ``replaces``
             makes it needless. None: nothing does.

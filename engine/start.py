@@ -2,7 +2,8 @@
 
 Nobody can know which of the open messages were on their way when the last process died. At
 most one of each chat was: so one place of each chat that has open messages counts as
-taken now, and every bot that was at work first waits for one window.
+taken now, and every bot that was at work first waits for one window. What is presumed is written
+down before anything is leased: the next start, if it comes within the same window, counts it too.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from engine.replacements import Replacements
 log = structlog.get_logger()
 
 PAGE = 1_000
-"""Messages read from the ledger at a time."""
+"""Messages read from the ledger, or places written into it, at a time."""
 
 
 @dataclass
@@ -44,15 +45,15 @@ async def rebuild(ledger: Ledger, broker: Broker, replacements: Replacements, li
     """Bring an empty broker to where the ledger says it was. Nothing may be leased before it returns."""
     now_ms = clock()
     found = Found()
-    interrupted = await ledger.settle_interrupted(now_ms)
-    found.interrupted = len(interrupted)
-    longest_ms = max(limit.window_ms for limit in (limits.ceiling, limits.bot, limits.chat, limits.group))
-    sends = await ledger.sends_since(now_ms - longest_ms)
+    found.interrupted = await ledger.settle_interrupted(now_ms)
     await _restore_settings(ledger, broker)
     await broker.hold(await ledger.holds(now_ms))
     await _admit_open(ledger, broker, replacements, found, now_ms)
-    presumed = [*interrupted, *found.presumed.values()]
-    await broker.restore([*sends, *presumed], wait_until_ms=_waits([*sends, *presumed], limits, now_ms))
+    for batch in batches(list(found.presumed.values()), PAGE):
+        await ledger.presume(batch)
+    longest_ms = max(limit.window_ms for limit in (limits.ceiling, limits.bot, limits.chat, limits.group))
+    sends = await ledger.sends_since(now_ms - longest_ms)
+    await broker.restore(sends, wait_until_ms=_waits(sends, limits, now_ms))
     log.info("schedule rebuilt", messages=found.messages, interrupted=found.interrupted, sends=len(sends))
     return found
 

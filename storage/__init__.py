@@ -15,6 +15,7 @@ Read in this order:
                                   is in ``upload_writes``
     texts                         what was said lately, for text generators
     history                       the repository of whoever asks, and the dead letters
+    retention                     how what is old goes
     keys                          ``SECRET_KEY``, and what is sealed with it
     migrations/                   the tables' history
 """

@@ -13,7 +13,7 @@ from engine.ports.ledger import Accepted, Known
 from storage import chat_ids, upload_writes
 from storage.many_rows import Binds, ManyRows
 from storage.models import messages, payloads
-from storage.upsert import Insert, insert_into
+from storage.upsert import insert_into
 
 ACCEPTED = Accepted()
 
@@ -22,15 +22,21 @@ DedupKey = tuple[int, str]
 
 
 def add(connection: Connection, items: Sequence[Outgoing]) -> list[Accepted | Known]:
-    """Insert messages that are new, with their payloads; answer each."""
-    keyed = [message for message in items if message.dedup_key is not None]
-    if not keyed:
-        _insert(connection, items)
-        return [ACCEPTED] * len(items)
-    _insert(connection, [message for message in items if message.dedup_key is None])
-    new = _insert_once(connection, keyed)
-    known = _known(connection, (message for message in keyed if message.id not in new))
-    return [ACCEPTED if message.dedup_key is None or message.id in new else known[_key(message)] for message in items]
+    """Insert messages that are new, with their payloads; answer each.
+
+    One that is there under its own id was added by a commit whose answer was lost: it is accepted.
+    """
+    # Sorted, so that two processes that bring the same keys wait for one another and do not lock each
+    # other out. Of equal keys the first comes first, as before.
+    ordered = sorted(items, key=_key)
+    new = {row.id for row in INSERT_MESSAGES.run(connection, [_row(message) for message in ordered])}
+    INSERT_PAYLOADS.run(connection, [(message.id, message.params) for message in items if message.id in new])
+    known = _known(connection, (each for each in items if each.dedup_key is not None and each.id not in new))
+    return [ACCEPTED if message.id in new else _answer(message, known.get(_key(message))) for message in items]
+
+
+def _answer(message: Outgoing, known: Known | None) -> Accepted | Known:
+    return ACCEPTED if known is None or known.message_id == message.id else known
 
 
 def discard(connection: Connection, message_ids: Sequence[str]) -> list[None]:
@@ -38,20 +44,6 @@ def discard(connection: Connection, message_ids: Sequence[str]) -> list[None]:
     upload_writes.forget(connection, message_ids)
     connection.execute(delete(messages).where(messages.c.id.in_(message_ids), messages.c.status == Status.QUEUED.value))
     return [None] * len(message_ids)
-
-
-def _insert(connection: Connection, items: Sequence[Outgoing]) -> None:
-    INSERT_MESSAGES.run(connection, [_row(message) for message in items])
-    INSERT_PAYLOADS.run(connection, [(message.id, message.params) for message in items])
-
-
-def _insert_once(connection: Connection, items: Sequence[Outgoing]) -> set[str]:
-    # Sorted, so that two processes that bring the same keys wait for one another and do not lock each
-    # other out. Of equal keys the first comes first, as before.
-    ordered = sorted(items, key=_key)
-    new = {row.id for row in INSERT_MESSAGES_ONCE.run(connection, [_row(message) for message in ordered])}
-    INSERT_PAYLOADS.run(connection, [(message.id, message.params) for message in items if message.id in new])
-    return new
 
 
 def _known(connection: Connection, items: Iterable[Outgoing]) -> dict[DedupKey, Known]:
@@ -104,20 +96,11 @@ _COLUMNS = (
 )
 
 
-def _insert_messages(dialect: str, rows: Binds) -> Insert:
+def _insert_messages(dialect: str, rows: Binds) -> ClauseElement:
     names = [column.name for column in _COLUMNS]
     constants = {"direction": text("'out'"), "status": text("'queued'")}
-    return insert_into(messages, dialect).values([dict(zip(names, row, strict=True)) | constants for row in rows])
-
-
-def _insert_messages_once(dialect: str, rows: Binds) -> ClauseElement:
-    return (
-        _insert_messages(dialect, rows)
-        .on_conflict_do_nothing(
-            index_elements=[messages.c.bot_id, messages.c.dedup_key], index_where=text("dedup_key IS NOT NULL")
-        )
-        .returning(messages.c.id)
-    )
+    every = [dict(zip(names, row, strict=True)) | constants for row in rows]
+    return insert_into(messages, dialect).values(every).on_conflict_do_nothing().returning(messages.c.id)
 
 
 def _insert_payloads(dialect: str, rows: Binds) -> ClauseElement:
@@ -125,5 +108,4 @@ def _insert_payloads(dialect: str, rows: Binds) -> ClauseElement:
 
 
 INSERT_MESSAGES = ManyRows(_COLUMNS, _insert_messages)
-INSERT_MESSAGES_ONCE = ManyRows(_COLUMNS, _insert_messages_once)
 INSERT_PAYLOADS = ManyRows((payloads.c.message_id, payloads.c.params), _insert_payloads)

@@ -166,16 +166,6 @@ class History:
             chosen = chosen.where(messages.c.id.in_(message_ids))
         return await self._remove_all(chosen)
 
-    async def purge_settled(self, before_ms: int) -> int:
-        """Remove what ended before a time, dead letters excepted, with its attempts; return how many.
-
-        Its ``dedup_key`` is forgotten with it.
-        """
-        # Ids begin with the time of submission, so what was submitted later is not even looked at.
-        is_older = messages.c.id < f"{before_ms:012x}", messages.c.settled_at_ms < before_ms
-        settled = select(messages.c.id).where(*is_older, messages.c.status != Status.DEAD.value)
-        return await self._remove_all(settled.order_by(messages.c.id))
-
     async def cancel(self, message_id: str, *, now_ms: int) -> bool:
         """End a message that is queued; False if it is not (any more). Ask the broker to forget it first."""
         return await self._database.write_alone(lambda connection: _cancel(connection, message_id, now_ms))

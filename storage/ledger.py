@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, Row, func, select
 
 from engine.messages import ChatId, Hold, Outgoing, PastSend, Status
-from engine.ports.ledger import Accepted, Known, Record
-from storage import additions, chat_ids, hold_writes, upload_writes
+from engine.ports.ledger import Accepted, Fault, Known, Record
+from storage import additions, chat_ids, hold_writes
 from storage import records as record_verbs
 from storage.database import Database
-from storage.models import attempts, bots, chats, holds, messages, payloads
+from storage.models import attempts, bots, chats, holds, messages
 from storage.outgoing import MESSAGE_IS_OPEN, is_chat_of, outgoing, real_chat, with_payloads
 from storage.upsert import insert_by
 
@@ -51,6 +52,10 @@ class SqlLedger:
         async with self._database.reading() as connection:
             return list((await connection.execute(page)).scalars())
 
+    async def last_id(self) -> str:
+        async with self._database.reading() as connection:
+            return (await connection.execute(select(func.max(messages.c.id)))).scalar() or ""
+
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
         if not message_ids:
             return []
@@ -59,8 +64,11 @@ class SqlLedger:
             rows = await connection.execute(with_payloads().where(MESSAGE_IS_OPEN, *is_meant).order_by(messages.c.id))
             return [outgoing(row) for row in rows]
 
-    async def settle_interrupted(self, now_ms: int) -> list[PastSend]:
+    async def settle_interrupted(self, now_ms: int) -> int:
         return await self._database.write_alone(lambda connection: _settle_interrupted(connection, now_ms))
+
+    async def presume(self, sends: Sequence[PastSend]) -> None:
+        await self._database.write(record_verbs.presume, sends)
 
     async def sends_since(self, since_ms: int) -> list[PastSend]:
         columns = attempts.c.bot_id, real_chat(attempts), attempts.c.counted_at_ms, attempts.c.cost
@@ -95,15 +103,26 @@ class SqlLedger:
         await self._database.write_alone(lambda connection: _pause(connection, bot_id, paused=paused))
 
 
-def _settle_interrupted(connection: Connection, now_ms: int) -> list[PastSend]:
+def _settle_interrupted(connection: Connection, now_ms: int) -> int:
     is_sending = MESSAGE_IS_OPEN, messages.c.status == Status.SENDING.value
     interrupted = connection.execute(select(messages).where(*is_sending)).all()
-    ids = select(messages.c.id).where(*is_sending)
-    connection.execute(delete(payloads).where(payloads.c.message_id.in_(ids)))
-    uncertain = {"status": Status.UNCERTAIN.value, "settled_at_ms": now_ms, "reason": "interrupted while it was sent"}
-    connection.execute(update(messages).where(*is_sending).values(uncertain))
-    upload_writes.let_go(connection, [row.id for row in interrupted])
-    return [PastSend(row.bot_id, chat_ids.from_text(row.chat_id), now_ms, row.cost) for row in interrupted]
+    record_verbs.record(connection, [_interrupted(row, now_ms) for row in interrupted])
+    return len(interrupted)
+
+
+def _interrupted(row: Row[Any], now_ms: int) -> Record:
+    return Record(
+        message_id=row.id,
+        bot_id=row.bot_id,
+        chat_id=chat_ids.from_text(row.chat_id),
+        cost=row.cost,
+        status=Status.UNCERTAIN,
+        attempt=row.attempt + 1,
+        recorded_at_ms=now_ms,
+        outcome="uncertain",
+        counted_at_ms=now_ms,
+        fault=Fault(code=None, reason="interrupted while it was sent"),
+    )
 
 
 def _pause(connection: Connection, bot_id: int, *, paused: bool) -> None:

@@ -2,7 +2,7 @@
 
     messages   one row for each message, both directions     history, and the ledger's state
     payloads   what an open or dead message would send       goes when its message is settled
-    attempts   one row for each call that was made           the windows are rebuilt from it
+    attempts   one row for each call that was made           the windows are rebuilt from it; see ``PRESUMED``
     updates    the inbox                                     one row for each update of Telegram's
     holds      send nothing to a chat or from a bot until    ``chat_id`` '' is the whole bot
     bots       tokens (encrypted), names, behaviours         paused and weight are the ledger's
@@ -13,8 +13,9 @@
     upload_parts  its bytes, in rows of 1 MiB
     file_ids   Telegram's names for files                    one for each bot and kind
 
-``payloads``, ``attempts`` and ``attachments`` have no foreign key: PostgreSQL would look up and lock the message's
-row for each of theirs, which is a third of the work. Whoever removes a message removes them (``history``).
+``payloads``, ``attempts`` and ``attachments`` have no foreign key: PostgreSQL would look up and lock the
+message's row for each of theirs, which is a third of the work. Whoever removes a message removes them
+(``history``, ``retention``).
 
 What changes here needs a migration; a test compares the two.
 """
@@ -44,6 +45,9 @@ IS_OPEN = text("status IN ('queued', 'sending')")
 IS_DEAD = text("status = 'dead'")
 IS_RECEIVED = text("status = 'received'")
 IS_HELD = text("held")
+
+PRESUMED = ""
+"""Stands in ``attempts.message_id`` for a call that nobody knows of, and that may have been made."""
 
 metadata = MetaData(naming_convention={"pk": "%(table_name)s_key"})
 
@@ -163,6 +167,7 @@ holds = Table(
     Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
     Column("chat_id", Text, primary_key=True),
     Column("until_ms", BigInteger, nullable=False),
+    Index("holds_until", "until_ms"),
 )
 
 bots = Table(

@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import Boolean, Connection, column, delete, insert, literal_column, select, text, update, values
 from sqlalchemy.sql import ClauseElement
 
-from engine.messages import OPEN, Status
+from engine.messages import OPEN, PastSend, Status
 from engine.ports.ledger import Record
 from storage import chat_ids, chat_moves, hold_writes, upload_writes
 from storage.many_rows import Binds, ManyRows
-from storage.models import attempts, messages, payloads
+from storage.models import PRESUMED, attempts, messages, payloads
 
 REPLAYABLE = (*OPEN, Status.DEAD)
 """What keeps its payload, and its files."""
@@ -37,6 +37,12 @@ def mark_sending(connection: Connection, message_ids: Sequence[str]) -> list[Non
         update(messages).where(messages.c.id.in_(message_ids), is_queued).values(status=Status.SENDING.value)
     )
     return [None] * len(message_ids)
+
+
+def presume(connection: Connection, sends: Sequence[PastSend]) -> list[None]:
+    """Write places that may be taken as attempts of no message."""
+    INSERT_ATTEMPTS.run(connection, [_presumed(each) for each in sends])
+    return [None] * len(sends)
 
 
 def _waves(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
@@ -82,6 +88,11 @@ def _attempt(each: Record) -> tuple[Any, ...]:
         each.fault.code if each.fault else None,
         each.fault.reason if each.fault else None,
     )
+
+
+def _presumed(each: PastSend) -> tuple[Any, ...]:
+    chat_id, at_ms = chat_ids.to_text(each.chat_id), each.counted_at_ms
+    return PRESUMED, each.bot_id, chat_id, each.cost, 0, "presumed", None, at_ms, at_ms, None, None
 
 
 _STATE = (

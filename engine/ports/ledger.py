@@ -69,11 +69,13 @@ class Record:
 class Ledger(Protocol):
     """The truth. Every method returns after its commit; calls that meet share one (group commit).
 
-    All raise ``LedgerError`` when the database refuses or cannot be reached; then nothing was written.
+    All raise ``LedgerError`` when the database refuses or cannot be reached. Then nothing was written, or all of it
+    and only the answer was lost; each may be called again with the same. (``record`` and ``presume`` then may write an
+    attempt twice: a place counts twice for one window after a restart, which errs to the safe side.)
     """
 
     async def add(self, messages: Sequence[Outgoing]) -> list[Accepted | Known]:
-        """Write messages as ``queued``; one answer each, in their order."""
+        """Write messages as ``queued``; one answer each, in their order. Added again, it is ``Accepted`` again."""
 
     async def discard(self, message_ids: Sequence[str]) -> None:
         """Remove messages that were added and then not admitted; their callers got an error."""
@@ -96,17 +98,23 @@ class Ledger(Protocol):
     async def open_ids(self, *, after_id: str, before_id: str, limit: int) -> list[str]:
         """Return the ids of queued messages between two ids, in order, ``limit`` a page."""
 
+    async def last_id(self) -> str:
+        """Return the highest id of all messages that are kept, and '' if there is none."""
+
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
         """Return those of them that are queued, as ``open_messages`` does."""
 
-    async def settle_interrupted(self, now_ms: int) -> list[PastSend]:
-        """Make every ``sending`` message ``uncertain``; only at a start, when none can be.
+    async def settle_interrupted(self, now_ms: int) -> int:
+        """Make every ``sending`` message ``uncertain``, and return how many; only at a start, when none can be.
 
-        Returns the places that they may have taken, as taken at ``now_ms``.
+        The places that they may have taken count as taken at ``now_ms``.
         """
 
+    async def presume(self, sends: Sequence[PastSend]) -> None:
+        """Write places that may be taken, by calls of which nobody knows whether they were made."""
+
     async def sends_since(self, since_ms: int) -> list[PastSend]:
-        """Return what Telegram counted at or after a time."""
+        """Return what Telegram counted, or may have counted, at or after a time."""
 
     async def holds(self, now_ms: int) -> list[Hold]:
         """Return the holds that still stand."""

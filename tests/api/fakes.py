@@ -77,11 +77,16 @@ class Books:
     async def open_ids(self, *, after_id: str, before_id: str, limit: int) -> list[str]:
         return [each.id for each in self._by_status(Status.QUEUED) if after_id < each.id < before_id][:limit]
 
+    async def last_id(self) -> str:
+        return max(self.states, default="")
+
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
         return [self.outgoing[each.id] for each in self._by_status(Status.QUEUED) if each.id in message_ids]
 
-    async def settle_interrupted(self, now_ms: int) -> list[PastSend]:
-        return []
+    async def settle_interrupted(self, now_ms: int) -> int:
+        return 0
+
+    async def presume(self, sends: Sequence[PastSend]) -> None: ...
 
     async def sends_since(self, since_ms: int) -> list[PastSend]:
         return []

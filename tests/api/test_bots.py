@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from api.fields import TELEGRAM_ID_MAX
 from api.ports import Refusal, TelegramUnreachable, UnknownToken
 from engine.messages import Status
 from tests.api.fakes import BOT_ID, BOT_TOKEN, STRANGERS_TOKEN, World, error_of
@@ -225,3 +226,10 @@ async def test_a_bot_without_a_webhook_has_no_secret_to_change(world: World) -> 
     response = await world.client.post(f"/bots/{BOT_ID}/webhook-secret")
 
     assert error_of(response)[:2] == (400, "refused")
+
+
+async def test_every_id_that_telegram_may_give_out_is_one(world: World) -> None:
+    largest = await world.client.get(f"/bots/{TELEGRAM_ID_MAX}")
+    larger = await world.client.get(f"/bots/{TELEGRAM_ID_MAX + 1}")
+
+    assert (largest.status_code, larger.status_code) == (404, 422)

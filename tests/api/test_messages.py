@@ -292,7 +292,7 @@ class TestBatches:
         response = await world.client.post("/messages/batch", json=[HELLO] * 10_001)
 
         expected = "a batch takes 10,000 messages at most, and this one has 10,001"
-        assert error_of(response) == (413, "too_many", expected)
+        assert error_of(response) == (422, "invalid", expected)
         assert not world.books.states
 
     async def test_none_at_all_is_answered_with_none(self, world: World) -> None:

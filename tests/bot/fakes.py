@@ -156,9 +156,10 @@ class TokenList:
 
 @dataclass
 class ListUpdates:
-    """The inbox. ``asleep``: the database is away."""
+    """The inbox. ``asleep``: the database is away; ``loses_answer``: it goes away after the commit."""
 
     asleep: bool = False
+    loses_answer: bool = False
     stored: dict[tuple[int, int], ReceivedUpdate] = field(default_factory=dict)
     ends: dict[tuple[int, int], str] = field(default_factory=dict)
 
@@ -169,6 +170,8 @@ class ListUpdates:
         self.stored.setdefault(
             key, ReceivedUpdate(bot_id=bot_id, update_id=update_id, body=body, received_at_ms=now_ms)
         )
+        if self.loses_answer:
+            raise LedgerError("the connection broke")
         return is_new
 
     async def mark_handled(self, handled: Sequence[tuple[int, int]], *, now_ms: int) -> None:

@@ -276,13 +276,25 @@ async def test_an_update_of_wrong_types_is_given_up_on_with_the_place(broken: di
 
 async def test_an_update_is_handled_again_until_the_ledger_is_back() -> None:
     house = House(echo)
-    house.desk.ledger.refused_words = ["add", "add"]
+    house.desk.ledger.refused_words = ["add"] * 4
 
     await house.get(update(1, "hello"), update(2, "world"))
 
     assert house.slept == [1.0, 1.0]
     assert house.texts == ["hello", "world"]
     assert house.updates.ends == {(BOT_ID, 1): "handled", (BOT_ID, 2): "handled"}
+
+
+async def test_an_update_whose_storing_was_not_answered_is_handled_when_it_comes_again() -> None:
+    house = House(echo)
+    house.updates.loses_answer = True
+    with pytest.raises(LedgerError):
+        await house.get(update(1, "hello"))
+
+    house.updates.loses_answer = False
+    await house.get(update(1, "hello"), update(1, "hello"))
+
+    assert house.texts == ["hello"]
 
 
 async def test_what_was_received_and_not_handled_is_handled_at_the_next_start() -> None:

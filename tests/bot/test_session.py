@@ -252,7 +252,7 @@ async def test_a_full_queue_is_told_at_once() -> None:
 
 
 async def test_a_ledger_that_refuses_is_an_error_and_no_placeholder(caller: Caller) -> None:
-    caller.desk.ledger.refused_words = ["add"]
+    caller.desk.ledger.refused_words = ["add", "add"]
 
     with pytest.raises(LedgerError):
         await caller.send()

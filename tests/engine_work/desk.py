@@ -82,7 +82,6 @@ class ListLedger:
     records: list[Record] = field(default_factory=list)
     kept_holds: list[Hold] = field(default_factory=list)
     sends: list[PastSend] = field(default_factory=list)
-    interrupted: list[PastSend] = field(default_factory=list)
     paused: dict[int, bool] = field(default_factory=dict)
     names: list[tuple[int, ChatId, ChatId]] = field(default_factory=list)
     weighed: dict[int, int] = field(default_factory=dict)
@@ -122,11 +121,20 @@ class ListLedger:
         page = await self.open_messages(after_id=after_id, limit=len(self.messages))
         return [message.id for message in page if message.id < before_id][:limit]
 
+    async def last_id(self) -> str:
+        return max(self.messages, default="")
+
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
         return [self.messages[each] for each in message_ids if self.statuses[each] is Status.QUEUED]
 
-    async def settle_interrupted(self, now_ms: int) -> list[PastSend]:
-        return self.interrupted
+    async def settle_interrupted(self, now_ms: int) -> int:
+        interrupted = [self.messages[each] for each, status in self.statuses.items() if status is Status.SENDING]
+        self.statuses.update({each.id: Status.UNCERTAIN for each in interrupted})
+        await self.presume([PastSend(each.bot_id, each.chat_id, now_ms, each.cost) for each in interrupted])
+        return len(interrupted)
+
+    async def presume(self, sends: Sequence[PastSend]) -> None:
+        self.sends.extend(sends)
 
     async def sends_since(self, since_ms: int) -> list[PastSend]:
         return [send for send in self.sends if send.counted_at_ms >= since_ms]

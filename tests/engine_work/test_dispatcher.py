@@ -97,7 +97,7 @@ async def test_the_answers_of_a_large_batch_stand_in_the_order_of_its_messages()
 
 
 async def test_a_ledger_that_refuses_has_accepted_nothing(desk: Desk) -> None:
-    desk.ledger.refused_words = ["add"]
+    desk.ledger.refused_words = ["add", "add"]
 
     with pytest.raises(LedgerError):
         await told(desk, outgoing("a"))

@@ -1,23 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
+from engine.dispatcher import Dispatcher
 from engine.errors import LedgerError
+from engine.ids import Ids
 from engine.messages import Guarantee, Hold, Outgoing, PastSend, Priority, Status
 from engine.ports.ledger import Accepted, Fault, Known, Ledger
 from storage.chats import Chats
 from storage.database import Database
 from storage.history import History
 from storage.ledger import SqlLedger
+from tests.engine_work.desk import Desk
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
-from tests.storage.servers import run
-
-DISCONNECT_OTHERS = """
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()
-"""
+from tests.storage.servers import DISCONNECT_OTHERS, run
 
 NEVER = Fault(code=400, reason="Bad Request: message text is empty")
 
@@ -30,6 +29,21 @@ async def status_of(database: Database, of: Outgoing) -> Status:
     state = await History(database).message(of.id)
     assert state is not None
     return state.status
+
+
+class LosesAnAnswer(SqlLedger):
+    """Commits its first ``add``, and then loses the connection."""
+
+    def __init__(self, ledger: SqlLedger) -> None:
+        super().__init__(ledger._database)
+        self._lost = False
+
+    async def add(self, messages: Sequence[Outgoing]) -> list[Accepted | Known]:
+        answers = await super().add(messages)
+        if not self._lost:
+            self._lost = True
+            raise LedgerError("the connection broke")
+        return answers
 
 
 class LedgerContract:
@@ -112,16 +126,29 @@ class LedgerContract:
         assert await open_ids(ledger) == [each.id for each in added]
         assert database.transactions < 100
 
-    async def test_a_failing_entry_does_not_lose_its_neighbours(self, ledger: Ledger) -> None:
-        before, there_already, after = message(), message(), message()
-        await ledger.add([there_already])
+    async def test_what_is_added_again_is_accepted_again_and_once(self, ledger: Ledger) -> None:
+        plain, keyed, stranger = message(), message(dedup_key="order 1"), message(dedup_key="order 1")
+        await ledger.add([plain, keyed])
 
-        answers = await asyncio.gather(
-            ledger.add([before]), ledger.add([there_already]), ledger.add([after]), return_exceptions=True
-        )
+        answers = await ledger.add([plain, keyed, stranger])
 
-        assert [type(answer) for answer in answers] == [list, LedgerError, list]
-        assert await open_ids(ledger) == sorted([before.id, there_already.id, after.id])
+        assert answers == [Accepted(), Accepted(), Known(keyed.id, Status.QUEUED)]
+        assert await open_ids(ledger) == [plain.id, keyed.id]
+
+    @pytest.mark.parametrize("key", [None, "order 1"])
+    async def test_a_submission_whose_commit_was_not_answered_is_accepted_and_scheduled(
+        self, database: Database, key: str | None
+    ) -> None:
+        desk = Desk()
+        lossy = LosesAnAnswer(SqlLedger(database))
+        dispatcher = Dispatcher(ledger=lossy, broker=desk.broker, replacements=desk.replacements, worker=None)
+        submitted = message(dedup_key=key)
+
+        answers = await dispatcher.submit([submitted])
+
+        assert answers == [Accepted()]
+        assert await open_ids(lossy) == [submitted.id]
+        assert await desk.broker.knows([submitted.id]) == [True]
 
     @pytest.mark.parametrize("poison", [{"dedup_key": "\ud800"}, {"bot_id": 1 << 70}])
     async def test_a_value_that_no_database_takes_is_refused_alone(
@@ -177,6 +204,16 @@ class LedgerContract:
 
         assert await open_ids(ledger) == []
         assert await ledger.add([message(dedup_key="order 1")]) == [Accepted()]
+
+    async def test_ids_go_on_after_the_last_one_though_the_clock_stepped_back(self, ledger: Ledger) -> None:
+        assert await ledger.last_id() == ""
+        before, last = message(), message()
+        await ledger.add([last, before])
+        await ledger.record([became(last, Status.SENT)])
+
+        ids = Ids(await ledger.last_id())
+
+        assert last.id < ids.new(NOW_MS - 3_600_000) < ids.new(NOW_MS - 3_600_000)
 
     async def test_open_messages_come_in_pages_in_the_order_of_their_ids(self, ledger: Ledger) -> None:
         added = [message() for _ in range(5)]
@@ -239,8 +276,9 @@ class LedgerContract:
         await ledger.add([interrupted, waiting])
         await ledger.mark_sending([interrupted.id])
 
-        assert await ledger.settle_interrupted(NOW_MS) == [PastSend(BOT, CHAT, NOW_MS, 2)]
+        assert await ledger.settle_interrupted(NOW_MS) == 1
 
+        assert await ledger.sends_since(NOW_MS) == [PastSend(BOT, CHAT, NOW_MS, 2)]
         assert await status_of(database, interrupted) is Status.UNCERTAIN
         assert await open_ids(ledger) == [waiting.id]
 
@@ -256,6 +294,13 @@ class LedgerContract:
         )
 
         assert await ledger.sends_since(NOW_MS) == [PastSend(BOT, -100, NOW_MS, 3)]
+
+    async def test_what_is_presumed_is_told_as_a_past_send(self, ledger: Ledger) -> None:
+        presumed = [PastSend(BOT, -100, NOW_MS, 3), PastSend(BOT, None, NOW_MS, 1)]
+
+        await ledger.presume(presumed)
+
+        assert await ledger.sends_since(NOW_MS) == presumed
 
     async def test_an_end_without_a_call_is_no_past_send(self, ledger: Ledger) -> None:
         expired = message()

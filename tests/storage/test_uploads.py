@@ -15,6 +15,7 @@ from storage.database import Database
 from storage.history import History
 from storage.ledger import SqlLedger
 from storage.models import upload_parts, uploads
+from storage.retention import Keep, Retention
 from storage.spool import PART_BYTES, FileTooLarge, Spool, Spooled
 from storage.upload_writes import Attachment, Carried
 from storage.uploads import Uploads
@@ -173,6 +174,19 @@ class UploadsContract:
         await ledger.discard([discarded.id])
 
         assert await self.rows(database) == (0, 0)
+
+    async def test_what_a_message_carried_is_forgotten_with_it(
+        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
+    ) -> None:
+        sent = message(params=CARRYING)
+        await self.keep(books, sent, await spooled(tmp_path))
+        await ledger.add([sent])
+        await ledger.record([became(sent, Status.SENT)])
+        far_ms = NOW_MS + 10**10
+
+        await Retention(database, keep=Keep(messages_ms=0, dead_ms=0, texts_ms=0), clock=lambda: far_ms).purge()
+
+        assert await books.of_message(sent.id, BOT) == []
 
     async def test_the_bytes_of_an_interrupted_call_go_with_it(
         self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
