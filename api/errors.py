@@ -20,6 +20,7 @@ from api.quoting import without_tokens
 from api.schemas import ErrorOut
 from api.sentences import sentence_of
 from engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
+from storage.spool import FileTooLarge
 
 log = structlog.get_logger()
 
@@ -29,7 +30,7 @@ class ApiError(Exception):
 
 
 class Malformed(ApiError):
-    """The body is no JSON."""
+    """The body is no JSON, or no form."""
 
 
 class Invalid(ApiError):
@@ -94,6 +95,7 @@ TABLE: Mapping[type[Exception], Form] = {
     ChatUnreachable: Form(409, "chat_unreachable"),
     Conflict: Form(409, "conflict"),
     TooLarge: Form(413, "too_large"),
+    FileTooLarge: Form(413, "file_too_large"),
     Invalid: Form(422, "invalid"),
     UnknownToken: Form(422, "unknown_token"),
     QueueFull: Form(429, "queue_full", AGAIN_LATER),

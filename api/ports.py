@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from engine.errors import EngineError
 from engine.messages import ChatId, Outgoing
 from storage.bots import RegisteredBot, Source
+from storage.spool import Spooled
 
 
 class Refusal(EngineError):
@@ -39,11 +40,32 @@ class Intake(Protocol):
         """
 
 
+class Attachments(Protocol):
+    """Keeps the files that messages carry."""
+
+    async def keep(self, message: Outgoing, files: Mapping[str, Spooled]) -> None:
+        """Keep the files that a message names, before it is submitted.
+
+        Raises:
+            LedgerError: The message must not be submitted.
+        """
+
+    async def forget(self, message: Outgoing) -> None:
+        """Let go of the files of a message that was not accepted."""
+
+
 class Composer(Protocol):
     """Knows Telegram's methods."""
 
     def compose(
-        self, bot_id: int, chat_id: ChatId | None, method: str, params: Mapping[str, Any], **options: Any
+        self,
+        bot_id: int,
+        chat_id: ChatId | None,
+        method: str,
+        params: Mapping[str, Any],
+        *,
+        files: Collection[str] = (),
+        **options: Any,
     ) -> Outgoing:
         """Make a message from what a client wrote.
 
@@ -52,10 +74,11 @@ class Composer(Protocol):
             chat_id: As the client gave it.
             method: As Telegram spells it, in any case.
             params: The method's other parameters.
+            files: Names of the files that come with it: a parameter's, or what ``attach://`` names in one.
             **options: Any of ``priority``, ``ready_at_ms``, ``expires_at_ms``, ``guarantee``, ``dedup_key``.
 
         Raises:
-            Refusal: No such method, one that is not sent through the queue, or wrong parameters.
+            Refusal: No such method, one that is not sent through the queue, wrong parameters, or a file too many.
         """
 
 

@@ -12,6 +12,7 @@ from engine.messages import ChatId, Guarantee, PausedBy, Priority, Status
 from engine.ports import Explanation, WaitsAt
 from storage.bots import RegisteredBot, Source
 from storage.history import AttemptState, MessageState
+from storage.uploads import KeptFile
 
 BATCH_MAX = 10_000
 """Messages in one ``POST /messages/batch``, and ids in one selection. From the design."""
@@ -138,6 +139,22 @@ class AttemptOut(Told):
         )
 
 
+class FileOut(Told):
+    """A file that was uploaded with a message."""
+
+    name: str = Field(examples=["photo"])
+    file_name: str = Field(examples=["cat.jpg"])
+    bytes: int
+    sha256: str
+    file_id: str | None = Field(description="Telegram's name for it, once it is known; it can be sent again by it.")
+
+    @classmethod
+    def of(cls, file: KeptFile) -> Self:
+        return cls(
+            name=file.name, file_name=file.file_name, bytes=file.size_bytes, sha256=file.sha256, file_id=file.file_id
+        )
+
+
 class LetterOut(Told):
     """Where a message stands. What it says is not part of it."""
 
@@ -162,10 +179,11 @@ class LetterOut(Told):
 
 
 class MessageOut(LetterOut):
-    """Where a message stands, and every call that was made for it, oldest first."""
+    """Where a message stands, its files, and every call that was made for it, oldest first."""
 
     delivered_items: int = Field(description="Items of an album that arrived before the rest; method is the rest's.")
     attempts: list[AttemptOut]
+    files: list[FileOut]
 
     @classmethod
     def of(cls, state: MessageState) -> Self:
@@ -173,6 +191,7 @@ class MessageOut(LetterOut):
             **_letter(state),
             delivered_items=sum(each.delivered_items or 0 for each in state.attempts),
             attempts=[AttemptOut.of(each) for each in state.attempts],
+            files=[FileOut.of(each) for each in state.files],
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, Queue
 from engine.messages import OPEN, Outgoing, Status
 from engine.ports import Accepted, Known, Result, Results
 from storage.history import MessageState
+from storage.spool import Spooled
 
 log = structlog.get_logger()
 
@@ -47,8 +48,10 @@ class Submissions:
         self._services = services
         self.known_bots = KnownBots(services.bots)
 
-    async def take(self, wanted: MessageIn, *, wait_s: float = 0) -> Taken | MessageState:
-        """Accept one message, and return its end if that comes within ``wait_s``.
+    async def take(
+        self, wanted: MessageIn, files: Mapping[str, Spooled] | None = None, *, wait_s: float = 0
+    ) -> Taken | MessageState:
+        """Accept one message with its files, and return its end if that comes within ``wait_s``.
 
         Raises:
             Refusal: It makes no sense.
@@ -57,7 +60,9 @@ class Submissions:
             LedgerError: The ledger is away. As with the others, nothing was accepted.
         """
         await self.known_bots.check(wanted.bot)
-        message = composed(self._services, wanted)
+        message = composed(self._services, wanted, files or {})
+        if files:
+            await self._services.attachments.keep(message, files)
         if not wait_s:
             return await self._submit(message)
         return await self._submit_and_wait(message, wait_s)
@@ -101,6 +106,7 @@ class Submissions:
             case Accepted():
                 return Taken(message.id, Status.QUEUED)
             case Known(message_id, status):
+                await self._services.attachments.forget(message)
                 return Taken(message_id, status)
             case QueueFull() | ChatUnreachable() as refused:
                 raise refused
@@ -135,7 +141,7 @@ class Submissions:
         return taken if state is None or state.status in OPEN else state
 
 
-def composed(services: Services, wanted: MessageIn) -> Outgoing:
+def composed(services: Services, wanted: MessageIn, files: Collection[str] = ()) -> Outgoing:
     """Make the engine's message.
 
     Raises:
@@ -147,6 +153,7 @@ def composed(services: Services, wanted: MessageIn) -> Outgoing:
         wanted.chat_id,
         wanted.method or "sendMessage",
         wanted.params if wanted.text is None else {**wanted.params, "text": wanted.text},
+        files=files,
         priority=wanted.priority,
         ready_at_ms=ready_at_ms,
         expires_at_ms=_expires_at_ms(wanted, max(ready_at_ms, services.clock())),

@@ -5,6 +5,7 @@ Read in this order:
     settings        every environment variable
     methods         which calls count, what they cost, whose budget they use
     composer        from a call to a message of the engine
+    attachments     the files that a message carries, into the books; ``luggage`` and ``forms``: out again
     transport       one HTTP call to Telegram; ``classify`` says what its answer means
     session         under every ``Bot``: no call goes round the engine
     intake          updates in; ``notes`` feeds the books, ``behaviours/`` decide what to say

@@ -15,11 +15,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self, cast
 from urllib.parse import SplitResult, urlsplit
 
 from httptools import HttpParserError, HttpResponseParser
 
+from bot.forms import Form
 from engine.errors import SettingsError
 
 IDLE_S_MAX = 15.0
@@ -131,6 +132,7 @@ class Connection(asyncio.Protocol):
         self._after_path = after_path
         self._parser = HttpResponseParser(self)
         self._answer: asyncio.Future[Response] | None = None
+        self._room: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # to write more
         self._body = bytearray()
         self._has_length = False
         self._is_framed = True  # else it ends with the connection
@@ -146,12 +148,49 @@ class Connection(asyncio.Protocol):
         self._transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         return await self._answer
 
+    async def post_form(self, path: str, form: Form) -> Response:
+        """Make one call with files, each written while it is read. Its first byte has left when this gives way.
+
+        Raises:
+            OSError: No answer came, or only a part of one.
+            LedgerError: The files could not be read to their end.
+        """
+        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._answer = answer
+        head = f"{self._before_path}{path} {self._after_path}Content-Type: {form.content_type}\r\n"
+        self._transport.write(f"{head}Content-Length: {form.length}\r\n\r\n".encode())
+        try:
+            async for chunk in form.chunks():
+                self._transport.write(chunk)
+                either: set[asyncio.Future[Any]] = {self._room, answer}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                if answer.done():  # refused before it was read, or broken
+                    self._break_off()
+                    break
+        except BaseException:
+            answer.cancel()
+            self._break_off()
+            raise
+        return await answer
+
     def close(self) -> None:
         self.is_reusable = False
         self._transport.close()
 
+    def _break_off(self) -> None:
+        """Let nothing of what is half written leave any more."""
+        self.is_reusable = False
+        self._transport.abort()
+
+    def pause_writing(self) -> None:
+        self._room = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        self._room.set_result(None)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._room.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         try:

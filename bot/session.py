@@ -31,13 +31,15 @@ from aiogram.methods.base import TelegramType
 from aiogram.types import Chat, Message, MessageId
 
 from bot import edits, origin
-from bot.composer import MethodComposer
+from bot.attachments import Attachments
+from bot.composer import MethodComposer, prepare
 from bot.methods import COUNTED, AnyMethod, Counted, numbered
 from engine.dispatcher import Dispatcher
 from engine.errors import ChatUnreachable, QueueFull, StillQueued
 from engine.messages import Outgoing, Status
 from engine.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Uncertain
 from engine.ports import Known, Result, Results
+from storage.spool import FileTooLarge
 
 log = structlog.get_logger()
 
@@ -57,12 +59,14 @@ class Gateway:
         *,
         dispatcher: Dispatcher,
         composer: MethodComposer,
+        attachments: Attachments,
         results: Results,
         tokens: TokenBook,
         wait_s: float,
     ) -> None:
         self._dispatcher = dispatcher
         self._composer = composer
+        self._attachments = attachments
         self._results = results
         self._tokens = tokens
         self._wait_s = wait_s
@@ -78,6 +82,7 @@ class Gateway:
             TelegramAPIError: Telegram refused, now or earlier for the whole chat; aiogram's own exception for it.
             StillQueued: It waits its turn, and the method has no form that could say so.
             QueueFull: It was not accepted.
+            TelegramEntityTooLarge: It was not accepted; a file is larger than Telegram takes.
         """
         message = await self._compose(bot, method, rule)
         future = self._results.expect(message.id)
@@ -112,18 +117,29 @@ class Gateway:
 
     async def _compose(self, bot: Bot, method: AnyMethod, rule: Counted) -> Outgoing:
         await self._tokens.learn(bot.token)
-        source = origin.current()
-        if source is None:
-            return self._composer.from_method(bot, method, rule)
-        return self._composer.from_method(
-            bot, method, rule, dedup_key=source.next_key(), priority=source.priority, user_id=source.user_id
-        )
+        source, options = origin.current(), dict[str, Any]()
+        if source is not None:
+            options = {"dedup_key": source.next_key(), "priority": source.priority, "user_id": source.user_id}
+        prepared = prepare(bot, method)
+        if not prepared.files:
+            return self._composer.from_method(prepared, rule, **options)
+        try:
+            # Read before the message is made: its id says when it was submitted.
+            async with self._attachments.spooled(bot, prepared.files) as files:
+                message = self._composer.from_method(prepared, rule, **options)
+                await self._attachments.keep(message, files)
+                return message
+        except FileTooLarge as error:
+            raise TelegramEntityTooLarge(method, str(error)) from error
 
     async def _submit(self, message: Outgoing) -> Known | None:
         (submission,) = await self._dispatcher.submit([message])
         if isinstance(submission, QueueFull | ChatUnreachable):
             raise submission
-        return submission if isinstance(submission, Known) else None
+        if isinstance(submission, Known):
+            await self._attachments.forget(message)
+            return submission
+        return None
 
 
 class EngineSession(BaseSession):

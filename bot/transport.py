@@ -1,4 +1,4 @@
-"""One HTTP call to Telegram: stored parameters out as they are, the answer as a value."""
+"""One HTTP call to Telegram: stored parameters and files out as they are, the answer as a value."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bot.albums import heed_parts
+from bot.attachments import carries
 from bot.classify import classify
 from bot.composer import body_of
 from bot.connections import Connections
+from bot.forms import Form
+from bot.luggage import Luggage
+from engine.errors import LedgerError
 from engine.messages import Lease
 from engine.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Revoked, Uncertain
 from engine.ports import Clock
 
 JSON = "application/json"
+
+UPLOAD_BYTES_A_S_MIN = 512 << 10
+"""Files may take so much longer than other calls: 4 Mbit/s, 50 MB in under two minutes. A guess."""
 
 FROM_ELSEWHERE = frozenset({"copyMessage", "copyMessages", "forwardMessage", "forwardMessages"})
 """Methods that name two chats, either of which may have removed the bot."""
@@ -39,12 +46,14 @@ class TelegramTransport:
         token_of: Callable[[int], str | None],
         timeout_ms: int,
         guard_ms: int,
+        luggage: Luggage,
         clock: Clock,
     ) -> None:
         self._connections = connections
         self._token_of = token_of
         self._timeout_s = timeout_ms / 1_000
         self._guard_ms = guard_ms
+        self._luggage = luggage
         self._clock = clock
         self._floor = Floor()
 
@@ -54,20 +63,33 @@ class TelegramTransport:
         token = self._token_of(message.bot_id)
         if token is None:
             return Answer(Revoked("the bot has no token here"), counted_at_ms=None)
+        packed = await self._luggage.pack(message) if carries(message) else None
+        if isinstance(packed, Rejected | Failed):
+            return Answer(packed, counted_at_ms=None)
+        path, body = f"/bot{token}/{message.method}", packed.body if packed else body_of(message)
+        timeout_s = self._timeout_s + (body.length / UPLOAD_BYTES_A_S_MIN if isinstance(body, Form) else 0)
         written_s: float | None = None
         try:
-            async with asyncio.timeout(self._timeout_s), self._connections.lend() as connection:
+            async with asyncio.timeout(timeout_s), self._connections.lend() as connection:
                 # Between this look at the lease and the first byte nobody else has a turn.
                 if self._clock() >= lease.expires_at_ms:
                     return Answer(Overdue(), counted_at_ms=None)
                 written_s = time.monotonic()
-                response = await connection.post(f"/bot{token}/{message.method}", JSON, body_of(message))
+                if isinstance(body, Form):
+                    response = await connection.post_form(path, body)
+                else:
+                    response = await connection.post(path, JSON, body)
             outcome = self._meaning(lease, token, classify(response.status, response.body))
-        except (OSError, UnicodeError) as error:  # TimeoutError is one; UnicodeError: a host's name that is none
+        except (OSError, UnicodeError, LedgerError) as error:
+            # TimeoutError is an OSError; UnicodeError: a host's name that is none; LedgerError: a file broke off.
             reason = type(error).__name__  # what else it says may hold the address, and that holds the token
             if written_s is None:
                 return Answer(Failed(reason), counted_at_ms=None)
             outcome = Uncertain(reason)
+        if packed is not None:
+            # How long it took says nothing of the way: Telegram counts once it has the whole file.
+            counted_at_ms = self._clock()
+            return Answer(await self._luggage.unpack(packed, outcome), counted_at_ms)
         return Answer(outcome, self._counted_at_ms(outcome, written_s))
 
     def _meaning(self, lease: Lease, token: str, outcome: Outcome) -> Outcome:

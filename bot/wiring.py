@@ -26,6 +26,7 @@ from api.app import App, create_app
 from api.services import Services
 from bot import behaviours, session
 from bot.allowed_updates import allowed_updates
+from bot.attachments import Attachments
 from bot.composer import MethodComposer
 from bot.connections import Connections
 from bot.departures import Departures
@@ -38,6 +39,7 @@ from bot.generator.fallback import Fallback
 from bot.generator.templates import Templates
 from bot.home import Home, database_url, home, seal
 from bot.intake import UpdateIntake
+from bot.luggage import Luggage
 from bot.newcomers import NEW_TOKENS, Newcomers
 from bot.notes import Notes
 from bot.poller import Poller
@@ -72,8 +74,10 @@ from storage.history import History
 from storage.ledger import SqlLedger
 from storage.retention import Keep, Retention
 from storage.sole_use import SoleUse, sole_use
+from storage.spool import Spool
 from storage.texts import Texts
 from storage.updates import Updates
+from storage.uploads import Uploads
 
 HANDLERS_MAX = 200
 """Handlers that run at once. A guess; most of them wait for an answer."""
@@ -96,6 +100,7 @@ class Books:
     history: History
     texts: Texts
     updates: Updates
+    uploads: Uploads
     retention: Retention
 
 
@@ -129,6 +134,8 @@ class Talk:
     """What comes in, and who answers it."""
 
     composer: MethodComposer
+    attachments: Attachments
+    spool: Spool
     handlers: AiogramDispatcher
     intake: UpdateIntake
     pool: Pool
@@ -166,6 +173,7 @@ async def program(
         line = await stack.enter_async_context(line_to_telegram(settings, kept, clock))
         generator = await stack.enter_async_context(text_generator(settings))
         engine = engine_of(settings, kept, line, clock)
+        await kept.uploads.purge_orphans()
         ids = Ids(await kept.ledger.last_id())
         talk = stack.enter_context(talk_of(settings, kept, line, engine, generator, own_routers, ids, clock))
         departures, loops = departures_of(settings, kept, line, engine, clock), Loops()
@@ -202,6 +210,7 @@ async def books(settings: Settings, clock: Clock) -> AsyncIterator[Books]:
                 history=History(database),
                 texts=Texts(database, keep_ms=settings.keep_texts_ms),
                 updates=Updates(database),
+                uploads=Uploads(database),
                 retention=Retention(database, keep=keep, clock=clock),
             )
         finally:
@@ -237,6 +246,7 @@ def engine_of(settings: Settings, kept: Books, line: Line, clock: Clock) -> Engi
         token_of=line.fleet.token_of,
         timeout_ms=settings.timeout_ms,
         guard_ms=settings.telegram_window_guard_ms,
+        luggage=Luggage(kept.uploads),
         clock=clock,
     )
     reach = Reach(ledger=ledger, broker=broker, results=results, clock=clock)
@@ -295,9 +305,12 @@ def talk_of(
 ) -> Iterator[Talk]:
     """Put the behaviours together; until the block ends, every ``Bot`` that is built speaks through the engine."""
     composer = MethodComposer(clock=clock, ids=ids)
+    spool = Spool(settings.data_dir, settings.upload_bytes_max)
+    attachments = Attachments(kept.uploads, spool)
     gateway = Gateway(
         dispatcher=engine.dispatcher,
         composer=composer,
+        attachments=attachments,
         results=engine.results,
         tokens=line.fleet,
         wait_s=settings.telegram_rate_limit_wait,
@@ -330,6 +343,8 @@ def talk_of(
     try:
         yield Talk(
             composer=composer,
+            attachments=attachments,
+            spool=spool,
             handlers=handlers,
             intake=intake,
             pool=pool,
@@ -382,6 +397,8 @@ def services(
     return Services(
         intake=talk.intake,
         composer=talk.composer,
+        attachments=talk.attachments,
+        spool=talk.spool,
         fleet=line.fleet,
         dispatcher=engine.dispatcher,
         broker=engine.broker,

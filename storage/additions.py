@@ -10,7 +10,7 @@ from sqlalchemy.sql import ClauseElement
 
 from engine.messages import Outgoing, Status
 from engine.ports.ledger import Accepted, Known
-from storage import chat_ids
+from storage import chat_ids, upload_writes
 from storage.many_rows import Binds, ManyRows
 from storage.models import messages, payloads
 from storage.upsert import insert_into
@@ -41,6 +41,7 @@ def _answer(message: Outgoing, before: Known | None) -> Accepted | Known:
 
 def discard(connection: Connection, message_ids: Sequence[str]) -> list[None]:
     connection.execute(delete(payloads).where(payloads.c.message_id.in_(message_ids)))
+    upload_writes.forget(connection, message_ids)
     connection.execute(delete(messages).where(messages.c.id.in_(message_ids), messages.c.status == Status.QUEUED.value))
     return [None] * len(message_ids)
 

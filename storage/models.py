@@ -8,10 +8,14 @@
     bots       tokens (encrypted), names, behaviours         paused and weight are the ledger's
     chats      reachable or why not, other names, last seen
     texts      what was said lately, for text generators     bounded by time and by chat
+    attachments  which files a message carries               ``held``: it still needs the bytes
+    uploads    a file whose bytes are all here               goes when nobody holds it
+    upload_parts  its bytes, in rows of 1 MiB
+    file_ids   Telegram's names for files                    one for each bot and kind
 
-``payloads`` and ``attempts`` have no foreign key: PostgreSQL would look up and lock the message's
-row for each of theirs, which is a third of the work. Whoever removes a message removes them (``history``,
-``retention``).
+``payloads``, ``attempts`` and ``attachments`` have no foreign key: PostgreSQL would look up and lock the
+message's row for each of theirs, which is a third of the work. Whoever removes a message removes them
+(``history``, ``retention``).
 
 What changes here needs a migration; a test compares the two.
 """
@@ -40,6 +44,7 @@ IS_OPEN = text("status IN ('queued', 'sending')")
 
 IS_DEAD = text("status = 'dead'")
 IS_RECEIVED = text("status = 'received'")
+IS_HELD = text("held")
 
 PRESUMED = ""
 """Stands in ``attempts.message_id`` for a call that nobody knows of, and that may have been made."""
@@ -218,4 +223,41 @@ texts = Table(
     Column("said_at_ms", BigInteger, nullable=False),
     Index("texts_of_chat", "bot_id", "chat_id", "said_at_ms"),
     Index("texts_said", "said_at_ms"),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+)
+
+upload_parts = Table(
+    "upload_parts",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
+attachments = Table(
+    "attachments",
+    metadata,
+    Column("message_id", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("sha256", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("file_name", Text, nullable=False),
+    Column("kind", Text),
+    Column("held", Boolean, nullable=False),
+    Index("attachments_held", "sha256", sqlite_where=IS_HELD, postgresql_where=IS_HELD),
+)
+
+file_ids = Table(
+    "file_ids",
+    metadata,
+    Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("sha256", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("file_id", Text, nullable=False),
 )

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, column, delete, insert, select, text, update, values
+from sqlalchemy import Boolean, Connection, column, delete, insert, literal_column, select, text, update, values
 from sqlalchemy.sql import ClauseElement
 
 from engine.messages import OPEN, PastSend, Rest, Status
 from engine.ports.ledger import Record
-from storage import chat_ids, chat_moves, hold_writes
+from storage import chat_ids, chat_moves, hold_writes, upload_writes
 from storage.many_rows import Binds, ManyRows
 from storage.models import PRESUMED, attempts, messages, payloads
 
 REPLAYABLE = (*OPEN, Status.DEAD)
-"""What keeps its payload."""
+"""What keeps its payload, and its files."""
 
 
 def record(connection: Connection, records: Sequence[Record]) -> list[None]:
@@ -26,9 +26,11 @@ def record(connection: Connection, records: Sequence[Record]) -> list[None]:
     for wave in _waves(records):
         UPDATE_MESSAGES.run(connection, [_state(each) for each in wave])
     INSERT_ATTEMPTS.run(connection, [_attempt(each) for each in records if each.outcome is not None])
-    DROP_PAYLOADS.run(connection, [(each.message_id,) for each in records if each.status not in REPLAYABLE])
+    ended = [each.message_id for each in records if each.status not in REPLAYABLE]
+    dropped = DROP_PAYLOADS.run(connection, [(message_id,) for message_id in ended])
     hold_writes.hold(connection, [each.hold for each in records if each.hold is not None])
     _learn_of_chats(connection, records)
+    upload_writes.let_go(connection, [row.message_id for row in dropped if row.may_carry])
     return [None] * len(records)
 
 
@@ -146,11 +148,19 @@ def _insert_attempts(_dialect: str, rows: Binds) -> ClauseElement:
     return insert(attempts).values([dict(zip(names, row, strict=True)) for row in rows]).inline()
 
 
-def _drop_payloads(_dialect: str, rows: Binds) -> ClauseElement:
+MAY_CARRY = {
+    "sqlite": literal_column("instr(params, CAST('attach://' AS BLOB)) > 0", Boolean),
+    "postgresql": literal_column("position('attach://'::bytea IN params) > 0", Boolean),
+}
+"""Whether a message may have files; asked of what is read anyway, since nearly none has."""
+
+
+def _drop_payloads(dialect: str, rows: Binds) -> ClauseElement:
     # Asked of the message itself: a late record of a dead one has changed nothing, and must drop nothing.
     kept = text("status NOT IN ('queued', 'sending', 'dead')")
     settled = select(messages.c.id).where(messages.c.id.in_([row[0] for row in rows]), kept)
-    return delete(payloads).where(payloads.c.message_id.in_(settled))
+    dropped = delete(payloads).where(payloads.c.message_id.in_(settled))
+    return dropped.returning(payloads.c.message_id, MAY_CARRY[dialect].label("may_carry"))
 
 
 UPDATE_MESSAGES = ManyRows(_STATE, _update_messages)

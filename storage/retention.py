@@ -1,6 +1,6 @@
 """Removes what is older than its time: a little at a time, so that nobody's write waits long behind it.
 
-    messages    with their attempts      ``RETENTION_DAYS`` after they ended, dead letters ``RETENTION_DEAD_DAYS``
+    messages    with attempts and files  ``RETENTION_DAYS`` after they ended, dead letters ``RETENTION_DEAD_DAYS``
     updates     once they are handled    after ``UPDATES_MS``
     holds       that are over            at once
     texts                                after the time of ``LLM_KEEP_TEXTS``
@@ -22,6 +22,7 @@ from sqlalchemy import ColumnElement, Connection, Delete, Select, Table, and_, d
 from engine.ids import earliest
 from engine.messages import Status
 from engine.ports import Clock
+from storage import upload_writes
 from storage.database import Database
 from storage.models import PRESUMED, attempts, holds, messages, payloads, texts, updates
 
@@ -152,4 +153,5 @@ def _remove_messages(connection: Connection, ids: Sequence[str], is_old: ColumnE
     removed = [row.id for row in connection.execute(gone)]
     connection.execute(delete(attempts).where(attempts.c.message_id.in_(removed)))
     connection.execute(delete(payloads).where(payloads.c.message_id.in_(removed)))
+    upload_writes.forget(connection, removed)
     return len(removed)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import httpx
@@ -27,6 +29,7 @@ from engine.reach import Reach
 from engine.replacements import Replacements
 from storage.bots import RegisteredBot, Source
 from storage.history import AttemptState, MessageState
+from storage.spool import Spool, Spooled
 from tests.fakes import START_MS, Clock
 
 ADMIN_TOKEN = "correct-horse-battery-staple"
@@ -34,6 +37,7 @@ BOT_ID = 42
 BOT_TOKEN = "42:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n"
 STRANGERS_TOKEN = "43:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n"
 SECRET = "a-webhook-secret"
+UPLOAD_BYTES_MAX = 200_000
 
 
 class Books:
@@ -279,7 +283,14 @@ class PlainComposer:
         self._ids = Ids(process=1)
 
     def compose(
-        self, bot_id: int, chat_id: ChatId | None, method: str, params: Mapping[str, Any], **options: Any
+        self,
+        bot_id: int,
+        chat_id: ChatId | None,
+        method: str,
+        params: Mapping[str, Any],
+        *,
+        files: Collection[str] = (),
+        **options: Any,
     ) -> Outgoing:
         if method == "sendNonsense":
             raise Refusal("Telegram has no method 'sendNonsense'")
@@ -292,6 +303,22 @@ class PlainComposer:
             submitted_at_ms=self._clock(),
             **options,
         )
+
+
+class FileList:
+    """See ``api.ports.Attachments``: what was kept for each message. ``asleep``: the database is away."""
+
+    def __init__(self) -> None:
+        self.asleep = False
+        self.kept: dict[str, dict[str, tuple[str, bytes]]] = {}
+
+    async def keep(self, message: Outgoing, files: Mapping[str, Spooled]) -> None:
+        if self.asleep:
+            raise LedgerError("the database refused: could not connect to 10.0.0.5")
+        self.kept[message.id] = {name: (file.file_name, b"".join(file.parts())) for name, file in files.items()}
+
+    async def forget(self, message: Outgoing) -> None:
+        self.kept.pop(message.id, None)
 
 
 class ListBots:
@@ -408,6 +435,7 @@ class World:
     intake: ListIntake = field(default_factory=ListIntake)
     bots: ListBots = field(default_factory=ListBots)
     health: Health = field(default_factory=Health)
+    files: FileList = field(default_factory=FileList)
     books: Books = field(init=False)
     broker: SleepyBroker = field(init=False)
     reach: Reach = field(init=False)
@@ -427,6 +455,8 @@ class World:
         self.services = Services(
             intake=self.intake,
             composer=PlainComposer(self.clock),
+            attachments=self.files,
+            spool=Spool(Path(gettempdir()), UPLOAD_BYTES_MAX),
             fleet=self.fleet,
             dispatcher=Dispatcher(
                 ledger=self.books,

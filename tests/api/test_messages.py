@@ -366,6 +366,7 @@ class TestLooking:
                     "delivered_items": None,
                 }
             ],
+            "files": [],
         }
 
     async def test_items_of_an_album_that_arrived_before_the_rest_are_counted(self, world: World) -> None:

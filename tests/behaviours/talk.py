@@ -27,7 +27,7 @@ from storage.database import Database
 from storage.history import History
 from storage.texts import Texts
 from storage.updates import Updates
-from tests.bot.fakes import BOT_ID, AcceptingDispatcher, DirectSession, OneBot, TokenList
+from tests.bot.fakes import BOT_ID, AcceptingDispatcher, DictUploads, DirectSession, OneBot, TokenList, attaching
 from tests.engine_work.desk import Desk
 from tests.fakes import Clock
 
@@ -93,6 +93,7 @@ class Talk:
         self.gateway = Gateway(
             dispatcher=self.accepting,  # type: ignore[arg-type]
             composer=MethodComposer(clock=clock, ids=ids),
+            attachments=attaching(DictUploads()),
             results=MemoryResults(),
             tokens=TokenList(),
             wait_s=0,

@@ -27,7 +27,17 @@ from engine.ids import Ids
 from engine.messages import Outgoing, Priority
 from storage.database import Database
 from storage.updates import Updates
-from tests.bot.fakes import BOT_ID, TOKEN, USERNAME, DirectSession, ListUpdates, OneBot, TokenList
+from tests.bot.fakes import (
+    BOT_ID,
+    TOKEN,
+    USERNAME,
+    DictUploads,
+    DirectSession,
+    ListUpdates,
+    OneBot,
+    TokenList,
+    attaching,
+)
 from tests.engine_work.desk import Desk, soon, turns
 from tests.fakes import START_MS
 
@@ -56,6 +66,7 @@ class House:
                 worker=None,
             ),
             composer=MethodComposer(clock=self.desk.clock, ids=Ids(process=1)),
+            attachments=attaching(DictUploads()),
             results=self.desk.results,
             tokens=TokenList(),
             wait_s=0,

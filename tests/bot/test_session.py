@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,10 +22,18 @@ from aiogram.exceptions import (
     TelegramServerError,
 )
 from aiogram.methods import CopyMessage, CopyMessages, EditMessageText, SendMediaGroup, SendMessage, StopPoll
-from aiogram.types import BufferedInputFile, InputMediaPhoto, Message
+from aiogram.types import (
+    BufferedInputFile,
+    FSInputFile,
+    InputFile,
+    InputMediaPhoto,
+    InputMediaVideo,
+    Message,
+    URLInputFile,
+)
 
 from bot import origin, session
-from bot.composer import MethodComposer, UploadRefused
+from bot.composer import MethodComposer
 from bot.methods import COUNTED
 from bot.origin import Origin
 from bot.session import Gateway
@@ -35,7 +44,7 @@ from engine.limits import Limits
 from engine.messages import Priority, Rest, Status
 from engine.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled, Uncertain
 from engine.retry import RetryPolicy
-from tests.bot.fakes import BOT_ID, TOKEN, DirectSession, TokenList
+from tests.bot.fakes import BOT_ID, TOKEN, UPLOAD_BYTES_MAX, DictUploads, DirectSession, TokenList, attaching
 from tests.engine_work.desk import UNLIMITED, Desk, soon, turns
 from tests.fakes import START_MS
 
@@ -50,6 +59,7 @@ class Caller:
     bot: Bot
     desk: Desk
     gateway: Gateway
+    uploads: DictUploads
 
     async def send(self, text: str = "hello", chat_id: int = 7) -> Message:
         return await self.bot.send_message(chat_id, text)
@@ -61,6 +71,7 @@ class Caller:
 
 @contextlib.asynccontextmanager
 async def calling(*, wait_s: float = AWAITED_S, limits: Limits = UNLIMITED) -> AsyncIterator[Caller]:
+    uploads = DictUploads()
     desk = Desk(limits=limits, retries=RetryPolicy(retries_max=0))
     gateway = Gateway(
         dispatcher=Dispatcher(
@@ -71,13 +82,14 @@ async def calling(*, wait_s: float = AWAITED_S, limits: Limits = UNLIMITED) -> A
             worker=desk.worker,
         ),
         composer=MethodComposer(clock=desk.clock, ids=Ids(process=1)),
+        attachments=attaching(uploads),
         results=desk.results,
         tokens=TokenList(),
         wait_s=wait_s,
     )
     remove = session.install(gateway)
     try:
-        yield Caller(Bot(TOKEN, session=DirectSession()), desk, gateway)
+        yield Caller(Bot(TOKEN, session=DirectSession()), desk, gateway, uploads)
     finally:
         remove()
 
@@ -258,11 +270,90 @@ async def test_a_ledger_that_refuses_is_an_error_and_no_placeholder(caller: Call
     assert caller.desk.results.awaited == 0
 
 
-async def test_an_upload_is_refused_before_anything_is_accepted(caller: Caller) -> None:
-    with pytest.raises(UploadRefused):
-        await caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt"))
+class OwnFile(InputFile):
+    """A kind of file that a user made."""
+
+    async def read(self, bot: Bot) -> AsyncGenerator[bytes, None]:
+        yield b"by"
+        yield b"tes"
+
+
+@pytest.fixture(params=["buffered", "file system", "url", "own"])
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> InputFile:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"bytes")
+    files = {
+        "buffered": BufferedInputFile(b"bytes", "a.txt"),
+        "file system": FSInputFile(path),
+        "url": URLInputFile("http://example.org/a.txt", filename="a.txt"),
+        "own": OwnFile("a.txt"),
+    }
+    return files[request.param]
+
+
+async def test_each_kind_of_file_is_kept_before_its_message_is_accepted(caller: Caller, file: InputFile) -> None:
+    caller.desk.ledger.refused_words = ["add", "add"]
+
+    with pytest.raises(LedgerError):
+        await caller.bot.send_document(7, file)
+
+    (carried,) = next(iter(caller.uploads.carried.values()))
+    content = b"a file" if isinstance(file, URLInputFile) else b"bytes"
+    assert caller.uploads.contents == {carried.sha256: content}
+    assert (carried.file_name, carried.kind, carried.size_bytes) == ("a.txt", "document", len(content))
+    assert caller.ids == []
+
+
+async def test_a_message_is_accepted_under_the_id_that_its_file_was_kept_for(hurried: Caller) -> None:
+    await hurried.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt"))
+
+    assert hurried.ids == list(hurried.uploads.carried)
+
+
+async def test_an_album_carries_its_files_and_their_thumbnails_and_costs_its_items(hurried: Caller) -> None:
+    file, thumbnail = BufferedInputFile(b"bytes", "a.mp4"), BufferedInputFile(b"small", "a.jpg")
+
+    await hurried.bot.send_media_group(7, [InputMediaVideo(media=file, thumbnail=thumbnail)] * 3)
+
+    (message,) = hurried.desk.ledger.messages.values()
+    assert sorted(str(each.kind) for each in hurried.uploads.carried[message.id]) == ["None"] * 3 + ["video"] * 3
+    assert message.cost == 3
+
+
+async def test_a_file_that_is_too_large_is_refused_as_telegram_would_before_anything_is_accepted(
+    caller: Caller,
+) -> None:
+    with pytest.raises(TelegramEntityTooLarge, match=r"takes 1,000 bytes from a bot, and it has 1,001 bytes"):
+        await caller.bot.send_document(7, BufferedInputFile(b"x" * (UPLOAD_BYTES_MAX + 1), "a.txt"))
+
+    assert (caller.ids, caller.uploads.carried) == ([], {})
+
+
+async def test_whoever_goes_away_while_his_file_is_kept_leaves_nothing(caller: Caller) -> None:
+    caller.uploads.held_up = asyncio.Event()
+    sending = asyncio.create_task(caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt")))
+    await turns()
+    carried = len(caller.uploads.carried)
+
+    sending.cancel()
+    await asyncio.wait([sending])
+
+    assert (carried, caller.uploads.carried, caller.ids) == (1, {}, [])
+
+
+async def test_a_file_that_is_not_there_is_the_callers_error(caller: Caller) -> None:
+    with pytest.raises(FileNotFoundError):
+        await caller.bot.send_document(7, FSInputFile("nowhere/a.txt"))
 
     assert caller.ids == []
+
+
+async def test_a_call_repeated_for_the_same_update_keeps_its_file_once(hurried: Caller) -> None:
+    for _ in range(2):
+        with origin.of(Origin(BOT_ID, 11, Priority.HIGH)):
+            await hurried.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt"))
+
+    assert hurried.ids == list(hurried.uploads.carried)
 
 
 async def test_outside_of_a_handler_a_call_is_normal_and_has_no_key(caller: Caller) -> None:
