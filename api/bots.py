@@ -10,7 +10,7 @@ from api.auth import GuardedRoute, Role, requires
 from api.errors import Invalid, Malformed, NotFound, TooLarge, declares
 from api.fields import BotId, QueryFlag
 from api.messages import SubmissionsOf
-from api.ports import Refusal, TelegramUnreachable, UnknownToken
+from api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
 from api.schemas import BotChange, BotIn, BotOut, BotsOut, RemovedOut
 from api.services import Services, ServicesOf
 from api.submissions import Submissions
@@ -91,7 +91,7 @@ async def remove(
     "/bots/{bot_id}/webhook-secret",
     status_code=202,
     dependencies=[requires(Role.ADMIN)],
-    responses=declares(Refusal, NotFound, Invalid, LedgerError),
+    responses=declares(NoWebhook, NotFound, Invalid, LedgerError),
 )
 async def change_webhook_secret(bot_id: BotPath, services: ServicesOf) -> BotOut:
     """Give a bot's webhook another secret; nobody is ever shown it.

@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from api.ports import IntakeFull, Refusal, TelegramUnreachable, UnknownToken
+from api.ports import IntakeFull, NoWebhook, Refusal, TelegramUnreachable, UnknownToken
 from api.quoting import without_tokens
 from api.schemas import ErrorOut
 from api.sentences import sentence_of
@@ -94,6 +94,7 @@ TABLE: Mapping[type[Exception], Form] = {
     NotFound: Form(404, "not_found"),
     ChatUnreachable: Form(409, "chat_unreachable"),
     Conflict: Form(409, "conflict"),
+    NoWebhook: Form(409, "no_webhook"),
     TooLarge: Form(413, "too_large"),
     FileTooLarge: Form(413, "file_too_large"),
     Invalid: Form(422, "invalid"),

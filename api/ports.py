@@ -15,6 +15,10 @@ class Refusal(EngineError):
     """What a client asked makes no sense; its sentence says why and names the way out."""
 
 
+class NoWebhook(EngineError):
+    """A bot gets its updates in another way, so its webhook has nothing to change."""
+
+
 class UnknownToken(EngineError):
     """Telegram does not know this token."""
 
@@ -124,7 +128,7 @@ class Fleet(Protocol):
         """Give a bot's webhook another secret; the old one is taken too until nothing can come with it any more.
 
         Raises:
-            Refusal: It has no webhook.
+            NoWebhook: It has none.
         """
 
 

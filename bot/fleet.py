@@ -16,7 +16,7 @@ from aiogram.client.session.base import BaseSession
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramNotFound, TelegramUnauthorizedError
 from aiogram.types import User
 
-from api.ports import Refusal, TelegramUnreachable, UnknownToken
+from api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
 from bot.newcomers import Newcomers
 from bot.tokens import LOOKS_LIKE, bot_id_of, is_token
 from engine.ports import Clock
@@ -157,7 +157,7 @@ class Fleet:
         bears a secret that we know, wherever a crash comes in between.
         """
         if self.source_of(self._registered[bot_id]) is not Source.WEBHOOK:
-            raise Refusal(f'bot {bot_id} has no webhook, so there is no secret; PATCH it with "updates": "webhook"')
+            raise NoWebhook(f'bot {bot_id} has no webhook, so there is no secret; PATCH it with "updates": "webhook"')
         kept = self.webhook(bot_id)
         if kept.next_secret is not None:
             return  # one that is as new is on its way

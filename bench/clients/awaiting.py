@@ -40,3 +40,8 @@ async def flood(message: Message) -> None:
         async with asyncio.timeout(IMPATIENT_S if "impatient" in str(message.text) else None):
             told = (await message.bot.send_message(GROUP, f"flood #{number}")).message_id
     notes().write(json.dumps({"ended": number, "message_id": told, "waited_s": time.monotonic() - started_s}) + "\n")
+
+
+@router.message()
+async def nothing(_: Message) -> None:
+    """Say nothing to anything else; the bundled behaviours would."""

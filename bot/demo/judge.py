@@ -15,7 +15,6 @@ IN_FLIGHT_MS = 1_000
 demo takes 120 ms, and a machine may be busy."""
 
 BOT_WINDOW_MS = 1_000
-FORBIDDEN = 403
 
 
 class Kind(StrEnum):
@@ -192,10 +191,8 @@ def accepted(calls: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def is_refused(message: Expected, evidence: Evidence) -> bool:
-    """Tell whether Telegram said that its chat has blocked the bot; only one was told to."""
-    return (message.bot_id, message.chat_id) == evidence.blocked and any(
-        call["code"] == FORBIDDEN and (call["bot_id"], call["chat_id"]) == evidence.blocked for call in evidence.calls
-    )
+    """Tell whether it is the one to him who blocked his bot, and was given up on: after a 403, or before any call."""
+    return (message.bot_id, message.chat_id) == evidence.blocked and evidence.stats["dlq"] > 0
 
 
 def was_in_flight(times_ms: Sequence[float], outage: Outage) -> bool:

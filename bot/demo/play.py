@@ -54,7 +54,6 @@ class Play:
         telegram, script = self._stage.telegram, self._script
         await telegram.order(script.latency(), *script.failures())
         await telegram.add_user("Zoe", user_id=script.blocked_chat)
-        await telegram.call("POST", "members", {"user": script.blocked_chat, "bot": self._blocked_bot, "member": False})
 
     async def _submit(self) -> None:
         """Submit the bulk and the flood at once."""
@@ -67,6 +66,8 @@ class Play:
         await self._send(Kind.BULK, bulk, priority="low")
         await self._send(Kind.FLOOD, flood, priority="normal")
         self._say(f"{script.bulk} low messages and {script.flood} to one group are submitted")
+        blocking = {"user": script.blocked_chat, "bot": self._blocked_bot, "member": False}
+        await self._stage.telegram.call("POST", "members", blocking)
 
     async def _hurry(self) -> None:
         """Submit something urgent now and then; while the engine is down, wait for it as a client would."""

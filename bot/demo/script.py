@@ -45,8 +45,8 @@ class Script:
 
     @property
     def blocked_chat(self) -> int:
-        """Who blocked the bot that writes to it."""
-        return self.bulk_chat(self.bulk // 12)
+        """Who blocks the bot that is going to write to it."""
+        return self.bulk_chat(self.bulk * 7 // 10)
 
     def bulk_chat(self, number: int) -> int:
         return BULK_CHAT + number

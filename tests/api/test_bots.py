@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from api.fields import TELEGRAM_ID_MAX
-from api.ports import Refusal, TelegramUnreachable, UnknownToken
+from api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
 from engine.messages import Status
 from tests.api.fakes import BOT_ID, BOT_TOKEN, STRANGERS_TOKEN, World, error_of
 
@@ -222,11 +222,11 @@ async def test_a_webhook_gets_another_secret_and_nobody_is_shown_it(world: World
 
 
 async def test_a_bot_without_a_webhook_has_no_secret_to_change(world: World) -> None:
-    world.fleet.failure = Refusal("bot 42 has no webhook")
+    world.fleet.failure = NoWebhook("bot 42 has no webhook")
 
     response = await world.client.post(f"/bots/{BOT_ID}/webhook-secret")
 
-    assert error_of(response)[:2] == (400, "refused")
+    assert error_of(response)[:2] == (409, "no_webhook")
 
 
 async def test_every_id_that_telegram_may_give_out_is_one(world: World) -> None:

@@ -20,7 +20,7 @@ from tests.end_to_end.program import ADMIN_TOKEN, Program, free_port, program
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-BLOCKED = "Forbidden: bot was blocked by the user"
+NOT_FOUND = "Bad Request: chat not found"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -61,7 +61,7 @@ async def queue(tempogram: Program, *words: str, answer: str = "") -> tuple[int,
 
 async def given_up(telegram: RunningSimulator, tempogram: Program, count: int) -> list[str]:
     """Let messages end as dead letters, and return their ids, oldest first."""
-    await telegram.order(*(Fault(kind="blocked", chat_id=chat) for chat in range(1, count + 1)))
+    await telegram.order(*(Fault(kind="chat_not_found", chat_id=chat) for chat in range(1, count + 1)))
     batch = [{"bot": "42", "chat_id": chat, "text": "hello"} for chat in range(1, count + 1)]
     _, taken = await tempogram.call("POST", "/messages/batch", json=batch)
     await tempogram.until(tempogram.is_empty, within_s=20)
@@ -90,7 +90,7 @@ async def test_dead_letters_are_listed_replayed_and_purged(telegram: RunningSimu
     _, empty, _ = await queue(tempogram, "dlq", "list")
 
     assert first in table
-    assert BLOCKED in table
+    assert NOT_FOUND in table
     assert third not in table
     assert "There are more" in table
     assert [each["id"] for each in json.loads(told)["letters"]] == [first, second, third]
