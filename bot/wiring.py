@@ -138,7 +138,7 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
         ledger, limits, metrics = SqlLedger(database), settings.limits(), Metrics()
         broker = ObservedBroker(MemoryBroker(limits, clock=clock, lease_ms=settings.lease_ms), metrics)
         results, ids = MemoryResults(), Ids()
-        composer = MethodComposer(clock=clock, ids=ids)
+        composer = MethodComposer(clock=clock, ids=ids, may_pay=settings.telegram_paid_stars_cap > 0)
         direct = AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_url))
         stack.push_async_callback(direct.close)
         bots = Bots(database, seal)
@@ -205,7 +205,7 @@ async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
             await ledger.open_ids(after_id="", before_id="", limit=1)  # raises if the ledger cannot be read
             return loops.alive
 
-        await rebuild(ledger, broker, replacements, limits, clock)
+        await rebuild(ledger, broker, replacements, limits, clock, calls_max=settings.telegram_connections)
         await fleet.load()
         yield Program(
             settings=settings,

@@ -201,4 +201,5 @@ def record_of(attempt: Attempt, now_ms: int) -> Record:
         else None,
         unreachable=ruling.unreachable,
         migrated_to=then.to_chat_id if isinstance(then, MoveChat) else None,
+        is_paid=message.is_paid,
     )

@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 from itertools import count
 
 from engine.adaptive import Adapted
-from engine.gates import Gate, Spacing
+from engine.gates import Gate, Purse, Spacing
 from engine.limits import SPACING_PRIORITIES
 from engine.messages import PRIORITIES, ChatId, Outgoing, Priority
 from engine.turns import STRIDE, Turns
@@ -35,6 +35,7 @@ class Entry:
         "lease_until_ms",
         "message",
         "number",
+        "pays",
         "place",
         "tried",
         "user",
@@ -49,6 +50,7 @@ class Entry:
         self.attempt = message.attempt  # spent ones
         self.tried = message.attempt > 0
         self.is_due = False
+        self.pays = False  # while it is leased: it went as a paid one
         self.number = 0
         self.worker_id = ""
         self.lease_until_ms = 0
@@ -67,7 +69,7 @@ class Lane:
         self.size = 0  # of those that are not
         self.turn = 0
         self.wait_until_ms = 0  # a retry's backoff
-        self.key: tuple[int, str, int, Lane] | None = None  # in ``line.ready``, while it may go
+        self.key: tuple[int, str, int, Lane] | None = None  # in ``line.ready`` or ``line.paid``, while it may go
         self.offered: Entry | None = None  # its head, while it may go
         self.wake_at_ms: int | None = None
 
@@ -100,6 +102,8 @@ class Line:
         "is_spaced",
         "key",
         "lanes",
+        "offered",
+        "paid",
         "place",
         "priority",
         "ready",
@@ -120,27 +124,38 @@ class Line:
         self.turn_in_bot = 0  # among the priorities of its bot
         self.lanes = 0  # that have something waiting
         self.ready: list[tuple[int, str, int, Lane]] = []
+        self.paid: list[tuple[int, str, int, Lane]] = []  # those that may go with a message that is to be paid for
         self.key: tuple[int, int, int, Line] | None = None  # in ``group.ready``, while it may go
+        self.offered: Entry | None = None  # one of its fronts, while it may go
         self.wake_at_ms: int | None = None
 
     def offer(self, lane: Lane, head: Entry) -> None:
         lane.offered = head
         if lane.key is None or lane.key[:2] != (lane.turn, head.place):
             lane.key = (lane.turn, head.place, next(_tick), lane)
-            heappush(self.ready, lane.key)
+            heappush(self.paid if head.message.is_paid else self.ready, lane.key)
 
-    def front(self) -> Entry | None:
-        ready = self.ready
-        while ready:
-            key = ready[0]
-            if key[3].key is key:
-                return key[3].offered
-            heappop(ready)
-        return None
+    def fronts(self) -> tuple[Entry, ...]:
+        """Return the free and the paid message whose turn it is, if there are both: the first of the two first."""
+        free = _first(self.ready)
+        if not self.paid:
+            return () if free is None or free.offered is None else (free.offered,)
+        lanes = [lane for lane in (free, _first(self.paid)) if lane is not None]
+        lanes.sort(key=lambda lane: lane.key or ())
+        return tuple(lane.offered for lane in lanes if lane.offered is not None)
 
     def rank(self) -> tuple[int, int]:
         """Return its place among the lines of its bot, the first to save up first."""
         return self.bot.turns.rank(self.turn_in_bot), self.place
+
+
+def _first(ready: list[tuple[int, str, int, Lane]]) -> Lane | None:
+    while ready:
+        key = ready[0]
+        if key[3].key is key:
+            return key[3]
+        heappop(ready)
+    return None
 
 
 class Group:
@@ -267,6 +282,8 @@ class BotState:
         "is_paused",
         "lines",
         "open",
+        "paid_gate",
+        "purse",
         "spacing",
         "turns",
         "users",
@@ -275,10 +292,21 @@ class BotState:
         "weight",
     )
 
-    def __init__(self, bot_id: int, groups: dict[Priority, Group], gate: Gate | None, spacing: Spacing | None) -> None:
+    def __init__(
+        self,
+        bot_id: int,
+        groups: dict[Priority, Group],
+        *,
+        gate: Gate | None,
+        spacing: Spacing | None,
+        paid_gate: Gate | None,
+        purse: Purse,
+    ) -> None:
         self.bot_id = bot_id
         self.gate = gate
         self.spacing = spacing
+        self.paid_gate = paid_gate
+        self.purse = purse
         self.adapted: Adapted | None = None  # while its limit is lowered
         self.lines = {priority: Line(self, groups[priority], priority) for priority in PRIORITIES}
         self.waiting_lines: list[Line] = []
@@ -293,6 +321,10 @@ class BotState:
         self.blames: list[tuple[int, ChatId | None]] = []  # when, and which chat, of those
         self.waiting = 0
         self.open = 0
+
+    def pays(self, message: Outgoing, now_ms: int) -> bool:
+        """Tell whether a message would go as a paid one now."""
+        return message.is_paid and self.purse.free_at_ms(now_ms, message.cost) == now_ms
 
     def resolve(self, chat_id: ChatId | None) -> ChatId | None:
         while chat_id is not None and chat_id in self.aliases:

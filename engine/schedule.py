@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from itertools import count
 
 from engine.adaptive import Adapted
-from engine.gates import both_free_at_ms, gate, narrow, spacing
+from engine.gates import Purse, both_free_at_ms, gate, narrow, spacing
 from engine.lanes import BotState, Chat, Entry, Group, Lane, Line, User
 from engine.limits import Limit, Limits
 from engine.messages import PRIORITIES, ChatId, Outgoing
@@ -64,9 +64,15 @@ class Schedule:
     def _bot(self, bot_id: int) -> BotState:
         bot = self._bots.get(bot_id)
         if bot is None:
-            limit = self._limits.bot
-            bot = BotState(bot_id, self._groups, gate(limit), spacing(limit, self._limits.saved_up))
-            self._bots[bot_id] = bot
+            limits = self._limits
+            bot = self._bots[bot_id] = BotState(
+                bot_id,
+                self._groups,
+                gate=gate(limits.bot),
+                spacing=spacing(limits.bot, limits.saved_up),
+                paid_gate=gate(limits.paid),
+                purse=Purse(limits.purse),
+            )
         return bot
 
     def _chat(self, bot: BotState, chat_id: ChatId | None) -> Chat:
@@ -163,9 +169,9 @@ class Schedule:
 
     def _offer(self, lane: Lane, now_ms: int) -> None:
         """Look at one lane again, and at its bot if what its line offers is another message now."""
-        before = lane.line.front()
+        before = lane.line.fronts()
         self._offer_lane(lane, now_ms)
-        if lane.line.front() is not before:
+        if lane.line.fronts() != before:
             self._reoffer(lane.line.bot, now_ms)
 
     def _offer_lane(self, lane: Lane, now_ms: int) -> None:
@@ -193,35 +199,65 @@ class Schedule:
 
     def _offer_line(self, line: Line, now_ms: int) -> None:
         """Put a line among those of its priority that may go, or set its timer."""
-        ready_at_ms = self._line_ready_at_ms(line, now_ms)
-        if ready_at_ms == now_ms:
+        line.offered = wake_at_ms = None
+        for front in line.fronts():
+            ready_at_ms = self._front_ready_at_ms(front, now_ms)
+            if ready_at_ms == now_ms:
+                line.offered = line.offered or front
+                ready_at_ms = self._pays_later_at_ms(front, now_ms)
+            wake_at_ms = sooner(wake_at_ms, ready_at_ms)
+        if line.offered is None:
+            line.key = None
+        else:
             line.group.offer(line)
-            return
-        line.key = None
-        if ready_at_ms is not None:
-            self._set_timer(line, ready_at_ms)
+        if wake_at_ms is not None:
+            self._set_timer(line, wake_at_ms)
 
-    def _line_ready_at_ms(self, line: Line, now_ms: int) -> int | None:
-        """Return when its front may leave the bot; None if only an event can tell."""
-        bot, front = line.bot, line.front()
-        if front is None or bot.is_paused:
+    def _front_ready_at_ms(self, front: Entry, now_ms: int) -> int | None:
+        """Return when a front of a line may leave the bot; None if only an event can tell."""
+        line = front.lane.line
+        bot = line.bot
+        if bot.is_paused:
             return None
         if bot.hold_until_ms > now_ms:
             return bot.hold_until_ms
-        if len(bot.waiting_lines) > 1:
-            for other in bot.waiting_lines:
-                saves_until_ms = self._saves_up_until_ms(other, now_ms)
-                if saves_until_ms != now_ms and other.rank() < line.rank():
-                    return saves_until_ms
-        return both_free_at_ms(bot.gate, bot.spacing if line.is_spaced else None, front.message.cost, now_ms)
+        if len(bot.waiting_lines) > 1 or line.paid:
+            saves_until_ms = self._saved_up_until_ms(front, now_ms)
+            if saves_until_ms != now_ms:
+                return sooner(saves_until_ms, self._pays_later_at_ms(front, now_ms))
+        return self._fits_at_ms(front, now_ms)
 
-    def _saves_up_until_ms(self, line: Line, now_ms: int) -> int | None:
-        """Return when a front of more than one place has its places; ``now_ms`` if there is no such front."""
-        front = line.front()
-        if front is None or front.message.cost == 1:
-            return now_ms
+    def _saved_up_until_ms(self, front: Entry, now_ms: int) -> int | None:
+        """Return until when a front of more than one place that ranks before saves up; ``now_ms`` if none does."""
+        line = front.lane.line
         bot = line.bot
-        return both_free_at_ms(bot.gate, bot.spacing if line.is_spaced else None, front.message.cost, now_ms)
+        pays = bot.pays(front.message, now_ms)
+        for other_line in bot.waiting_lines:
+            ranks_before = other_line is line or other_line.rank() < line.rank()
+            for other in other_line.fronts() if ranks_before else ():
+                if other is front:
+                    break
+                if other.message.cost > 1 and bot.pays(other.message, now_ms) == pays:
+                    fits_at_ms = self._fits_at_ms(other, now_ms)
+                    if fits_at_ms != now_ms:
+                        return fits_at_ms
+        return now_ms
+
+    def _fits_at_ms(self, front: Entry, now_ms: int) -> int | None:
+        """Return when its bot has places for a message: paid ones, or free ones while the purse does not suffice."""
+        line, cost = front.lane.line, front.message.cost
+        bot = line.bot
+        if bot.pays(front.message, now_ms):
+            return both_free_at_ms(bot.paid_gate, None, cost, now_ms)
+        free_at_ms = both_free_at_ms(bot.gate, bot.spacing if line.is_spaced else None, cost, now_ms)
+        return sooner(free_at_ms, self._pays_later_at_ms(front, now_ms))
+
+    def _pays_later_at_ms(self, front: Entry, now_ms: int) -> int | None:
+        """Return when its purse will suffice for a message that goes as a free one until then."""
+        if not front.message.is_paid:
+            return None
+        pays_at_ms = front.lane.line.bot.purse.free_at_ms(now_ms, front.message.cost)
+        return None if pays_at_ms == now_ms else pays_at_ms
 
     def _reoffer(self, bot: BotState, now_ms: int) -> None:
         for line in bot.waiting_lines:
@@ -264,7 +300,10 @@ class Schedule:
                     self._offer(owner, now_ms)
                 case Line():
                     owner.wake_at_ms = None
-                    self._offer_line(owner, now_ms)
+                    if owner.paid:  # what pays from now on may keep others of its bot back
+                        self._reoffer(owner.bot, now_ms)
+                    else:
+                        self._offer_line(owner, now_ms)
         while self._forgets and self._forgets[0][0] <= now_ms:
             self._forget(heappop(self._forgets)[2], now_ms)
         return now_ms
@@ -369,3 +408,10 @@ class Schedule:
         while expiries and ((entry := self._entries.get(expiries[0][1])) is None or entry.number):
             heappop(expiries)
         return expiries[0][0] if expiries else None
+
+
+def sooner(at_ms: int | None, other_ms: int | None) -> int | None:
+    """Return the earlier of two times; None is never."""
+    if at_ms is None or other_ms is None:
+        return other_ms if at_ms is None else at_ms
+    return min(at_ms, other_ms)

@@ -7,13 +7,15 @@ taken now, and every bot that was at work first waits for one window.
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from dataclasses import dataclass, field
 
 import structlog
 
 from engine.batches import batches
 from engine.limits import Limits
-from engine.messages import ChatId, Outgoing, PastSend
+from engine.messages import ChatId, Outgoing, PastSend, Spent
 from engine.ports import Broker, Clock, Ledger
 from engine.ports.broker import BATCH_MAX
 from engine.replacements import Replacements
@@ -36,23 +38,37 @@ class Found:
         """Presume that the chat's costliest open message was on its way."""
         self.messages += 1
         key = (message.bot_id, message.chat_id)
-        cost = max(message.cost, self.presumed[key].cost if key in self.presumed else 0)
-        self.presumed[key] = PastSend(*key, now_ms, cost)
+        before = self.presumed.get(key, PastSend(*key, now_ms, 0))
+        cost, is_paid = max(message.cost, before.cost), message.is_paid or before.is_paid
+        self.presumed[key] = PastSend(*key, now_ms, cost, is_paid)
 
 
-async def rebuild(ledger: Ledger, broker: Broker, replacements: Replacements, limits: Limits, clock: Clock) -> Found:
-    """Bring an empty broker to where the ledger says it was. Nothing may be leased before it returns."""
+async def rebuild(
+    ledger: Ledger,
+    broker: Broker,
+    replacements: Replacements,
+    limits: Limits,
+    clock: Clock,
+    *,
+    calls_max: int = sys.maxsize,
+) -> Found:
+    """Bring an empty broker to where the ledger says it was. Nothing may be leased before it returns.
+
+    ``calls_max`` is how many calls may have been under way: no more of a purse is presumed to be spent.
+    """
     now_ms = clock()
     found = Found()
     interrupted = await ledger.settle_interrupted(now_ms)
     found.interrupted = len(interrupted)
-    longest_ms = max(limit.window_ms for limit in (limits.ceiling, limits.bot, limits.chat, limits.group))
+    longest_ms = max(each.window_ms for each in (limits.ceiling, limits.bot, limits.paid, limits.chat, limits.group))
     sends = await ledger.sends_since(now_ms - longest_ms)
     await _restore_settings(ledger, broker)
     await broker.hold(await ledger.holds(now_ms))
     await _admit_open(ledger, broker, replacements, found, now_ms)
     presumed = [*interrupted, *found.presumed.values()]
-    await broker.restore([*sends, *presumed], wait_until_ms=_waits([*sends, *presumed], limits, now_ms))
+    spent = [*await ledger.spent_since(now_ms - limits.purse.window_ms), *_presumed_spent(presumed, calls_max)]
+    waits = _waits([*sends, *presumed], limits, now_ms)
+    await broker.restore([*sends, *presumed], wait_until_ms=waits, spent=spent)
     log.info("schedule rebuilt", messages=found.messages, interrupted=found.interrupted, sends=len(sends))
     return found
 
@@ -79,7 +95,19 @@ async def _admit_open(ledger: Ledger, broker: Broker, replacements: Replacements
 
 def _waits(sends: list[PastSend], limits: Limits, now_ms: int) -> dict[int, int]:
     """Return until when each bot waits that may have had something on its way."""
-    window_ms = limits.bot.window_ms
+    window_ms = max(limits.bot.window_ms, limits.paid.window_ms)
     return {
         send.bot_id: now_ms + window_ms + limits.guard_ms for send in sends if send.counted_at_ms > now_ms - window_ms
     }
+
+
+def _presumed_spent(presumed: list[PastSend], calls_max: int) -> list[Spent]:
+    """Return what was paid for, at most, if so many of a bot's calls may have been on their way."""
+    paid = sorted((send for send in presumed if send.is_paid), key=lambda send: -send.cost)
+    calls = Counter[int]()
+    spent = []
+    for send in paid:
+        calls[send.bot_id] += 1
+        if calls[send.bot_id] <= calls_max:
+            spent.append(Spent(send.bot_id, send.counted_at_ms, send.cost))
+    return spent

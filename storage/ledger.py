@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
-from engine.messages import ChatId, Hold, Outgoing, PastSend, Status
+from engine.messages import ChatId, Hold, Outgoing, PastSend, Spent, Status
 from engine.ports.ledger import Accepted, Known, Record
 from storage import additions, chat_ids, hold_writes
 from storage import records as record_verbs
 from storage.database import Database
-from storage.models import attempts, bots, chats, holds, messages, payloads
+from storage.models import IS_PAID, attempts, bots, chats, holds, messages, payloads
 from storage.outgoing import MESSAGE_IS_OPEN, is_chat_of, outgoing, real_chat, with_payloads
 from storage.upsert import insert_by
 
@@ -61,13 +61,23 @@ class SqlLedger:
         return await self._database.write_alone(lambda connection: _settle_interrupted(connection, now_ms))
 
     async def sends_since(self, since_ms: int) -> list[PastSend]:
-        columns = attempts.c.bot_id, real_chat(attempts), attempts.c.counted_at_ms, attempts.c.cost
+        columns = attempts.c.bot_id, real_chat(attempts), attempts.c.counted_at_ms, attempts.c.cost, attempts.c.is_paid
         sends = select(*columns).select_from(attempts.outerjoin(chats, is_chat_of(attempts)))
         async with self._database.reading() as connection:
             rows = await connection.execute(sends.where(attempts.c.counted_at_ms >= since_ms))
             return [
-                PastSend(row.bot_id, chat_ids.from_text(row.real_chat_id), row.counted_at_ms, row.cost) for row in rows
+                PastSend(row.bot_id, chat_ids.from_text(row.real_chat_id), row.counted_at_ms, row.cost, row.is_paid)
+                for row in rows
             ]
+
+    async def spent_since(self, since_ms: int) -> list[Spent]:
+        minute, at_ms = attempts.c.counted_at_ms // 60_000, func.max(attempts.c.counted_at_ms)
+        paid = select(attempts.c.bot_id, at_ms.label("at_ms"), func.sum(attempts.c.cost).label("cost")).where(
+            IS_PAID, attempts.c.counted_at_ms >= since_ms
+        )
+        async with self._database.reading() as connection:
+            rows = await connection.execute(paid.group_by(attempts.c.bot_id, minute))
+            return [Spent(row.bot_id, row.at_ms, row.cost) for row in rows]
 
     async def holds(self, now_ms: int) -> list[Hold]:
         async with self._database.reading() as connection:
@@ -99,7 +109,7 @@ def _settle_interrupted(connection: Connection, now_ms: int) -> list[PastSend]:
     connection.execute(delete(payloads).where(payloads.c.message_id.in_(ids)))
     uncertain = {"status": Status.UNCERTAIN.value, "settled_at_ms": now_ms, "reason": "interrupted while it was sent"}
     connection.execute(update(messages).where(*is_sending).values(uncertain))
-    return [PastSend(row.bot_id, chat_ids.from_text(row.chat_id), now_ms, row.cost) for row in interrupted]
+    return [PastSend(row.bot_id, chat_ids.from_text(row.chat_id), now_ms, row.cost, row.is_paid) for row in interrupted]
 
 
 def _pause(connection: Connection, bot_id: int, *, paused: bool) -> None:

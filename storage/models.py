@@ -38,6 +38,7 @@ IS_OPEN = text("status IN ('queued', 'sending')")
 """Spelled once: SQLite uses a partial index only where the query repeats its words."""
 
 IS_DEAD = text("status = 'dead'")
+IS_PAID = text("is_paid")
 IS_RECEIVED = text("status = 'received'")
 
 metadata = MetaData(naming_convention={"pk": "%(table_name)s_key"})
@@ -64,6 +65,7 @@ messages = Table(
     Column("reason", Text),
     Column("replaces", Text),
     Column("user_id", BigInteger),
+    Column("is_paid", Boolean, nullable=False, server_default=false()),
     CheckConstraint("direction IN ('in', 'out')", name="direction_is_known"),
     CheckConstraint(
         "status IN ('queued', 'sending', 'sent', 'dead', 'cancelled', 'expired', 'uncertain', 'received')",
@@ -114,12 +116,19 @@ attempts = Table(
     Column("recorded_at_ms", BigInteger, nullable=False),
     Column("code", Integer),
     Column("reason", Text),
+    Column("is_paid", Boolean, nullable=False, server_default=false()),
     Index("attempts_of_message", "message_id"),
     Index(
         "attempts_counted",
         "counted_at_ms",
         sqlite_where=text("counted_at_ms IS NOT NULL"),
         postgresql_where=text("counted_at_ms IS NOT NULL"),
+    ),
+    Index(
+        "attempts_paid",
+        "counted_at_ms",
+        sqlite_where=IS_PAID,
+        postgresql_where=IS_PAID,
     ),
 )
 

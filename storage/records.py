@@ -79,6 +79,7 @@ def _attempt(each: Record) -> tuple[Any, ...]:
         each.recorded_at_ms,
         each.fault.code if each.fault else None,
         each.fault.reason if each.fault else None,
+        each.is_paid,
     )
 
 
@@ -104,6 +105,7 @@ _ATTEMPT = (
     attempts.c.recorded_at_ms,
     attempts.c.code,
     attempts.c.reason,
+    attempts.c.is_paid,
 )
 
 

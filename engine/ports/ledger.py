@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.messages import ChatId, Hold, Outgoing, PastSend, Status
+from engine.messages import ChatId, Hold, Outgoing, PastSend, Spent, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ class Record:
         hold: Sets in with it, in the same commit.
         unreachable: The chat takes nothing more until it writes again.
         migrated_to: The chat's new id; its open messages move, in the same commit.
+        is_paid: The call was made as a paid one.
     """
 
     message_id: str
@@ -64,6 +65,7 @@ class Record:
     hold: Hold | None = None
     unreachable: bool = False
     migrated_to: ChatId | None = None
+    is_paid: bool = False
 
 
 class Ledger(Protocol):
@@ -104,6 +106,9 @@ class Ledger(Protocol):
 
     async def sends_since(self, since_ms: int) -> list[PastSend]:
         """Return what Telegram counted at or after a time."""
+
+    async def spent_since(self, since_ms: int) -> list[Spent]:
+        """Sum up, by bot and by minutes at most, what went as paid at or after a time."""
 
     async def holds(self, now_ms: int) -> list[Hold]:
         """Return the holds that still stand."""

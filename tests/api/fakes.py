@@ -19,7 +19,7 @@ from engine.ids import Ids
 from engine.limits import Limits
 from engine.memory_broker import MemoryBroker
 from engine.memory_results import MemoryResults
-from engine.messages import OPEN, ChatId, Hold, Lease, Outgoing, PastSend, Settlement, Status
+from engine.messages import OPEN, ChatId, Hold, Lease, Outgoing, PastSend, Settlement, Spent, Status
 from engine.metrics import Metrics, ObservedBroker
 from engine.ports import Accepted, Admission, Explanation, Known, QueueStats, Record, Result, Settled
 from engine.replacements import Replacements
@@ -78,6 +78,9 @@ class Books:
         return []
 
     async def sends_since(self, since_ms: int) -> list[PastSend]:
+        return []
+
+    async def spent_since(self, since_ms: int) -> list[Spent]:
         return []
 
     async def holds(self, now_ms: int) -> list[Hold]:

@@ -14,7 +14,7 @@ from engine.expiry import Expiry
 from engine.limits import Limit, Limits
 from engine.memory_broker import MemoryBroker
 from engine.memory_results import MemoryResults
-from engine.messages import ChatId, Guarantee, Hold, Lease, Outgoing, PastSend, Settlement, Status
+from engine.messages import ChatId, Guarantee, Hold, Lease, Outgoing, PastSend, Settlement, Spent, Status
 from engine.outcomes import Answer, Outcome, Overdue, Sent
 from engine.ports import Accepted, Admission, Clock, Known, Leased, Record, Result, Settled
 from engine.recoverer import Recoverer
@@ -83,6 +83,7 @@ class ListLedger:
     kept_holds: list[Hold] = field(default_factory=list)
     sends: list[PastSend] = field(default_factory=list)
     interrupted: list[PastSend] = field(default_factory=list)
+    spent: list[Spent] = field(default_factory=list)
     paused: dict[int, bool] = field(default_factory=dict)
     names: list[tuple[int, ChatId, ChatId]] = field(default_factory=list)
     weighed: dict[int, int] = field(default_factory=dict)
@@ -129,6 +130,9 @@ class ListLedger:
 
     async def sends_since(self, since_ms: int) -> list[PastSend]:
         return [send for send in self.sends if send.counted_at_ms >= since_ms]
+
+    async def spent_since(self, since_ms: int) -> list[Spent]:
+        return [spent for spent in self.spent if spent.at_ms >= since_ms]
 
     async def holds(self, now_ms: int) -> list[Hold]:
         return [hold for hold in self.kept_holds if hold.until_ms > now_ms]
