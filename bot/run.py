@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import typer
 from pydantic import SecretStr
 
+from bot import collector
 from bot.serve import Server, address_of, server
 from bot.settings import Settings
 from bot.simulator.client import RunningSimulator, running_simulator
@@ -22,6 +23,7 @@ TALK_EVERY_MS = 700
 
 async def run(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; what is under way then is finished."""
+    collector.install()
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listening(settings.host, settings.port))
         simulator = None

@@ -30,6 +30,8 @@ DOUBT_MS = 60_000
 BLAME_MS = 2_000
 """Two chats throttled within this time, neither near its limit: the bot is meant. From the design."""
 
+SETTLED = Settled(held=True)
+
 
 class Leases(Schedule):
     """Gives messages to workers, and takes them back."""
@@ -160,7 +162,7 @@ class Leases(Schedule):
         if entry is None:
             return Settled(held=False)
         chat = entry.lane.chat
-        is_near = chat.gate is not None and chat.gate.is_near(now_ms)
+        is_near = isinstance(settlement.then, HoldChat) and chat.gate is not None and chat.gate.is_near(now_ms)
         self._settle_places(entry, settlement.counted_age_ms, now_ms)
         self._count_open(entry, -1)
         del self._leased[entry.message.id]
@@ -170,7 +172,7 @@ class Leases(Schedule):
         self._reoffer_user(entry.user, now_ms)
         self._reoffer_chat(entry.lane.chat, now_ms)
         self._forget_later(chat, now_ms)
-        return Settled(held=True, holds=holds)
+        return Settled(held=True, holds=holds) if holds else SETTLED
 
     def _settle_places(self, entry: Entry, counted_age_ms: int | None, now_ms: int) -> None:
         chat = entry.lane.chat
