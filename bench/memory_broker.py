@@ -29,7 +29,7 @@ from statistics import median
 from typing import TypeVar
 
 from bench.harness import Checks, main, spread
-from bot import collector
+from bot.collector import Collector
 from engine.limits import Limit, Limits
 from engine.memory_broker import MemoryBroker
 from engine.messages import PRIORITIES, Done, Lease, Outgoing, Settlement
@@ -111,7 +111,7 @@ class Traffic:
 
 
 async def bench(checks: Checks, broken: bool) -> None:  # noqa: ARG001, FBT001 - nothing here can leak
-    collector.install()
+    Collector().install()
     each_us = {size: await measured(checks, size) for size in SIZES}
     flat = each_us[SIZES[-1]] / each_us[SIZES[0]]
     checks.that(flat <= 1.5, f"{SIZES[-1]:,} waiting cost {flat:.2f} times as much as {SIZES[0]:,}")
@@ -151,12 +151,13 @@ def broken_limit(counted_ms: Iterable[tuple[int, Outgoing]]) -> str:
     for at_ms, message in counted_ms:
         bot_id, chat_id = message.bot_id, message.chat_id
         of_chat = LIMITS.of_chat(chat_id) or LIMITS.group
-        for key, limit in (((), LIMITS.ceiling), ((bot_id,), LIMITS.bot), ((bot_id, chat_id), of_chat)):
+        mine: tuple[tuple[object, ...], ...] = ((), (bot_id,), (bot_id, chat_id))
+        for key, limit in zip(mine, (LIMITS.ceiling, LIMITS.bot, of_chat), strict=True):
             times[key].append(at_ms)
             limits[key] = limit
     for key, limit in limits.items():
-        later = times[key][limit.burst or limit.count :]
-        if any(at_ms - since_ms < limit.window_ms for since_ms, at_ms in zip(times[key], later, strict=False)):
+        after = times[key][limit.burst or limit.count :]
+        if any(at_ms - since_ms < limit.window_ms for since_ms, at_ms in zip(times[key], after, strict=False)):
             return f"of {key}"
     return ""
 

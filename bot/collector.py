@@ -18,22 +18,28 @@ BLOCKS_LOOKED_AT_MAX = 1_200_000
 OLDEST = 2
 
 
-def install() -> None:
-    """Set it for the whole process."""
-    if _at_each_collection not in gc.callbacks:
-        gc.callbacks.append(_at_each_collection)
+class Collector:
+    """Freezes what was looked at while there is much, and looks at all of it once when there is less again."""
 
+    def __init__(self) -> None:
+        self._has_frozen = False
 
-def remove() -> None:
-    """Leave it as Python sets it."""
-    gc.callbacks.remove(_at_each_collection)
-    gc.unfreeze()
+    def install(self) -> None:
+        """Set it for the whole process."""
+        gc.callbacks.append(self._at_a_collection)
 
-
-def _at_each_collection(phase: str, info: dict[str, int]) -> None:
-    if info["generation"] != OLDEST:
-        return
-    if phase == "stop":
-        gc.freeze()
-    elif sys.getallocatedblocks() <= BLOCKS_LOOKED_AT_MAX:
+    def remove(self) -> None:
+        """Leave it as Python sets it."""
+        gc.callbacks.remove(self._at_a_collection)
         gc.unfreeze()
+
+    def _at_a_collection(self, phase: str, info: dict[str, int]) -> None:
+        if info["generation"] != OLDEST:
+            return
+        is_much = sys.getallocatedblocks() > BLOCKS_LOOKED_AT_MAX
+        if phase == "stop" and is_much:
+            gc.freeze()
+            self._has_frozen = True
+        elif phase == "start" and self._has_frozen and not is_much:
+            gc.unfreeze()
+            self._has_frozen = False

@@ -20,9 +20,10 @@ class Ring:
 
 @pytest.fixture(autouse=True)
 def installed() -> Iterator[None]:
-    collector.install()
+    installed = collector.Collector()
+    installed.install()
     yield
-    collector.remove()
+    installed.remove()
 
 
 def test_what_was_looked_at_once_is_left_alone_while_there_is_much(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ from engine.messages import (
     Outgoing,
     PastSend,
     PauseBot,
+    Rest,
     Settlement,
     Spent,
     Then,
@@ -214,10 +215,13 @@ class Audit:
         book.lease = None
         message, scope = book.message, self._scope(book.message)
         if settlement.counted_age_ms is not None:
-            as_sent = replace(message, is_paid=settlement.lease.message.is_paid)
-            self._count(as_sent, now_ms - settlement.counted_age_ms + 1)
+            paid = settlement.lease.message.is_paid
+            counted = replace(message, cost=settlement.counted_cost, is_paid=paid)
+            self._count(counted, now_ms - settlement.counted_age_ms + 1)
             who = message.bot_id, message.user_id
-            self.said[who].append((now_ms - settlement.counted_age_ms + 1, message.cost))
+            self.said[who].append((now_ms - settlement.counted_age_ms + 1, counted.cost))
+        if settlement.rest is not None:
+            message = book.message = settlement.rest.of(message)
         for hold in answer.holds:
             self.held(hold)
         match settlement.then:
@@ -591,7 +595,9 @@ class World:
         lease = self.leases.pop(pick % len(self.leases))
         book = self.audit.books.get(lease.message.id)
         since_ms = self.clock() - book.leased_at_ms if book else 0
-        return Settlement(lease, then, None if age is None else since_ms * age // 100)
+        is_half = lease.message.cost > 2 and isinstance(then, Done | HoldChat) and age is not None
+        rest = Rest("sendMediaGroup", b"{}", lease.message.cost - 2) if is_half else None
+        return Settlement(lease, then, None if age is None else since_ms * age // 100, rest)
 
     def _both(self, verb: Callable[[Broker], Coroutine[Any, Any, T]]) -> T:
         answer = run(verb(self.broker))
