@@ -63,7 +63,7 @@ GROUPS: tuple[ChatId, ...] = (-100, "@name", OLD_GROUP)
 LIMITS = (
     Limits(
         ceiling=Limit(5, 100), bot=Limit(3, 100), chat=Limit(1, 50, burst=3), group=Limit(4, 400),
-        user=Limit(3, 200), paid=Limit(4, 100), purse=Limit(12, 2_000), saved_up=2, guard_ms=7, chat_cap=5, bot_cap=12,
+        user=Limit(3, 200), paid=Limit(2, 100), purse=Limit(20, 2_000), saved_up=2, guard_ms=7, chat_cap=5, bot_cap=12,
     ),
     Limits(
         ceiling=Limit(0, 1), bot=Limit(6, 300), chat=Limit(2, 70, burst=2), group=Limit(2, 100),
@@ -727,7 +727,10 @@ class BrokerMachine(RuleBasedStateMachine):
                 self.world.migrate(bot_id, chat_id, name)
             for _ in range(4):
                 who = 501 if bot_id == BOTS[-1] else None
-                draft = Draft(bot_id, name, 0, 1, 0, ready_in_ms=0, expires_in_ms=None, attempt=0, user_id=who)
+                is_paid = bot_id == BOTS[1]
+                draft = Draft(
+                    bot_id, name, 0, 1, 0, ready_in_ms=0, expires_in_ms=None, attempt=0, user_id=who, is_paid=is_paid
+                )
                 self.world.admit([self._message(draft)], 2, capped=True)
                 self.world.clock.advance(latency_ms)
                 self.world.settle([(-1, Done(), 0)])
