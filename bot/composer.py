@@ -12,7 +12,7 @@ from typing import Any, Union, get_args, get_origin
 import msgspec
 from aiogram import Bot
 from aiogram.types import BufferedInputFile, InputFile
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from api.ports import Refusal
 from api.quoting import short
@@ -27,6 +27,12 @@ from engine.ports import Clock
 
 TEXT_UNITS_MAX = 4096
 """UTF-16 units of a text without markup. Source: https://core.telegram.org/bots/api#sendmessage"""
+
+
+PAID = "allow_paid_broadcast"
+"""Up to 1000 messages a second for 0.1 Star each. Source: https://core.telegram.org/bots/api#sendmessage"""
+
+_BOOL = TypeAdapter(bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +51,10 @@ UNIONS = (Union, UnionType)
 class MethodComposer:
     """See ``api.ports.Composer``; takes aiogram's methods too."""
 
-    def __init__(self, *, clock: Clock, ids: Ids) -> None:
+    def __init__(self, *, clock: Clock, ids: Ids, may_pay: bool = False) -> None:
         self._clock = clock
         self._ids = ids
+        self._may_pay = may_pay
 
     def compose(
         self,
@@ -81,6 +88,11 @@ class MethodComposer:
         now_ms = self._clock()
         chat_id = rule.chat_id(params)
         params.pop("chat_id", None)
+        is_paid = _take_paid(name, params)
+        if is_paid and not self._may_pay:
+            raise Refusal(
+                f"{name} with {PAID} costs Stars, and none may be spent; set TELEGRAM_PAID_STARS_CAP to how many a day"
+            )
         return Outgoing(
             id=self._ids.new(now_ms),
             bot_id=bot_id,
@@ -91,9 +103,17 @@ class MethodComposer:
             guarantee=options.pop("guarantee", None) or Guarantee.AT_LEAST_ONCE,
             cost=rule.cost(params),
             submitted_at_ms=now_ms,
+            is_paid=is_paid,
             replaces=None if chat_id is None or options.get("ready_at_ms") else edits.replaces(name, params),
             **options,
         )
+
+
+def _take_paid(name: str, params: dict[str, Any]) -> bool:
+    """Take out of the parameters whether a call is to be paid for; it is put back when it is sent as such."""
+    if PAID not in BY_NAME[name.lower()].model_fields:
+        return False
+    return _BOOL.validate_python(params.pop(PAID, None) or False)
 
 
 def prepare(bot: Bot, method: AnyMethod) -> Prepared:
@@ -201,13 +221,17 @@ def _sentence(name: str, error: ValidationError) -> str:
 def body_of(message: Outgoing) -> bytes:
     """Return the JSON body of a message's call: the stored parameters, and the chat in front of them.
 
-    The chat stands apart, so that a migration need not touch what is stored.
+    The chat stands apart, so that a migration need not touch what is stored; and so does whether it is
+    paid for, which is known when it is leased.
 
-    >>> body_of(Outgoing(id="", bot_id=1, chat_id=-5, method="sendMessage", params=b'{"text":"a"}'))
-    b'{"chat_id":-5,"text":"a"}'
+    >>> body_of(Outgoing(id="", bot_id=1, chat_id=-5, method="sendMessage", params=b'{"text":"a"}', is_paid=True))
+    b'{"chat_id":-5,"allow_paid_broadcast":true,"text":"a"}'
     """
-    chat_id = message.chat_id
-    if chat_id is None or (isinstance(chat_id, str) and chat_id.startswith("inline:")):
-        return message.params
-    chat = b'{"chat_id":' + msgspec.json.encode(chat_id)
-    return chat + b"}" if message.params == b"{}" else chat + b"," + message.params[1:]
+    chat_id, first = message.chat_id, []
+    if chat_id is not None and not (isinstance(chat_id, str) and chat_id.startswith("inline:")):
+        first.append(b'"chat_id":' + msgspec.json.encode(chat_id))
+    if message.is_paid:
+        first.append(b'"allow_paid_broadcast":true')
+    if message.params != b"{}":
+        first.append(message.params[1:-1])
+    return b"{" + b",".join(first) + b"}"

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import typer
 from pydantic import SecretStr
 
+from bot.collector import Collector
 from bot.running import running
 from bot.serve import Server, address_of, listening, server
 from bot.settings import Settings
@@ -37,6 +38,7 @@ async def run(settings: Settings) -> None:
         # What lives by now lives to the end; to look through all of it for garbage would stop everything for 0.3 s.
         gc.freeze()
         gc.enable()
+        Collector().install()
         await stack.enter_async_context(running(built))
         greet(built, listener, simulator)
         await _serve(built, listener, server(built.app), simulator)

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.tokens import LOOKS_LIKE, is_token
 from engine.errors import SettingsError
-from engine.limits import Limit, Limits
+from engine.limits import DAY_MS, PLACES_A_STAR, Limit, Limits
 from engine.retry import RetryPolicy
 
 
@@ -61,6 +61,13 @@ class Settings(BaseSettings):
     telegram_global_limit_window_s: float = Field(1, gt=0, description="Seconds.")
     telegram_bot_limit: int = Field(30, ge=0, description="Messages of one bot in its window; 0 = no limit.")
     telegram_bot_limit_window_s: float = Field(1, gt=0, description="Seconds.")
+    telegram_paid_limit: int = Field(
+        1_000, ge=0, description="Messages of one bot with allow_paid_broadcast in its window; 0 = no limit."
+    )
+    telegram_paid_limit_window_s: float = Field(1, gt=0, description="Seconds.")
+    telegram_paid_stars_cap: int = Field(
+        0, ge=0, description="Stars that one bot may spend on them in 24 h, then they go as free ones; 0 = refused."
+    )
     telegram_chat_limit: int = Field(1, ge=0, description="Messages to one private chat a window; 0 = no limit.")
     telegram_chat_limit_window_s: float = Field(1, gt=0, description="Seconds.")
     telegram_group_limit: int = Field(20, ge=0, description="Messages to one group in its window; 0 = no limit.")
@@ -137,6 +144,8 @@ class Settings(BaseSettings):
         return Limits(
             ceiling=_limit(self.telegram_global_limit, self.telegram_global_limit_window_s),
             bot=_limit(self.telegram_bot_limit, self.telegram_bot_limit_window_s),
+            paid=_limit(self.telegram_paid_limit, self.telegram_paid_limit_window_s),
+            purse=Limit(self.telegram_paid_stars_cap * PLACES_A_STAR, DAY_MS),
             chat=_limit(self.telegram_chat_limit, self.telegram_chat_limit_window_s, self.telegram_chat_burst),
             group=_limit(self.telegram_group_limit, self.telegram_group_limit_window_s),
             user=_limit(self.telegram_user_limit, self.telegram_user_limit_window_s),

@@ -177,7 +177,14 @@ async def program(
         ids = Ids(await kept.ledger.last_id())
         talk = stack.enter_context(talk_of(settings, kept, line, engine, generator, own_routers, ids, clock))
         departures, loops = departures_of(settings, kept, line, engine, clock), Loops()
-        await rebuild(engine.ledger, engine.broker, engine.replacements, settings.limits(), clock)
+        await rebuild(
+            engine.ledger,
+            engine.broker,
+            engine.replacements,
+            settings.limits(),
+            clock,
+            calls_max=settings.telegram_connections,
+        )
         await engine.reach.load()
         await line.fleet.load()
         line.fleet.when_proved(partial(end_of_token, engine.ledger, engine.broker))
@@ -304,7 +311,7 @@ def talk_of(
     clock: Clock,
 ) -> Iterator[Talk]:
     """Put the behaviours together; until the block ends, every ``Bot`` that is built speaks through the engine."""
-    composer = MethodComposer(clock=clock, ids=ids)
+    composer = MethodComposer(clock=clock, ids=ids, may_pay=settings.telegram_paid_stars_cap > 0)
     spool = Spool(settings.data_dir, settings.upload_bytes_max)
     attachments = Attachments(kept.uploads, spool)
     gateway = Gateway(

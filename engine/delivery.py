@@ -242,6 +242,7 @@ def record_of(attempt: Attempt, now_ms: int) -> Record:
         if isinstance(then, HoldChat)
         else None,
         unreachable=ruling.unreachable,
+        is_paid=message.is_paid,
         migrated_to=ruling.chat_id,
         delivered_items=attempt.outcome.delivered if isinstance(attempt.outcome, HalfSent) else None,
         rest=ruling.rest,

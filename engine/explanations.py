@@ -63,8 +63,9 @@ class Inquiry:
         yield WaitsAt.USER_WINDOW, _is_full(None if head.user is None else head.user.gate, cost, now_ms)
         yield WaitsAt.BOT_PAUSED, bot.is_paused
         yield WaitsAt.BOT_HELD, bot.hold_until_ms > now_ms
-        yield WaitsAt.BOT_WINDOW, _is_full(bot.gate, cost, now_ms)
-        yield WaitsAt.SPACING, lane.line.is_spaced and _is_too_soon(bot.spacing, cost, now_ms)
+        pays = bot.pays(head.message, now_ms)
+        yield WaitsAt.BOT_WINDOW, _is_full(bot.paid_gate if pays else bot.gate, cost, now_ms)
+        yield WaitsAt.SPACING, lane.line.is_spaced and not pays and _is_too_soon(bot.spacing, cost, now_ms)
         yield WaitsAt.CEILING, _is_full(self.ceiling, cost, now_ms)
         yield WaitsAt.SPACING, lane.line.is_spaced and _is_too_soon(self.ceiling_spacing, cost, now_ms)
 
@@ -76,10 +77,15 @@ class Inquiry:
             return None
         costs = [each.message.cost for each in entries]
         own_ms = 0 if self.entry.is_due else self.entry.message.ready_at_ms
-        limits: list[Gate | Spacing | None] = [chat.gate, bot.gate, self.ceiling]
+        limits: list[Gate | Spacing | None] = [chat.gate, self.ceiling]
+        of_bot: list[Gate | Spacing | None] = [bot.gate]
         if lane.line.is_spaced:
-            limits += [bot.spacing, self.ceiling_spacing]
+            limits.append(self.ceiling_spacing)
+            of_bot.append(bot.spacing)
         free = [limit.earliest_ms(self.now_ms, costs) for limit in limits if limit is not None]
+        unpaid = [each.message.cost for each in entries if not each.message.is_paid]
+        if unpaid:
+            free += [limit.earliest_ms(self.now_ms, unpaid) for limit in of_bot if limit is not None]
         user = self.entry.user
         if user is not None:
             free.append(

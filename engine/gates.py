@@ -15,6 +15,9 @@ from typing import Protocol
 
 from engine.limits import Limit
 
+LATE_MS = 20
+"""How late a worker may come without leaving slots unused: a busy event loop's turn. A guess."""
+
 
 class Gate(Protocol):
     """What one limit knows."""
@@ -215,6 +218,67 @@ class Bucket(Spacing):
             self._drained_at = max(self._drained_at, theirs)
 
 
+class Purse:
+    """What one bot may still pay for; in whole grains of its window, a minute of a day.
+
+    No gate: a message waits for none of its places, but goes as a free one, and one that costs
+    more than all of it never pays.
+
+    >>> purse = Purse(Limit(3, 1_440))
+    >>> purse.take(2); purse.settle(10, 2)
+    >>> purse.free_at_ms(10, 1), purse.free_at_ms(10, 2), purse.free_at_ms(10, 4)
+    (10, 1451, None)
+    """
+
+    __slots__ = ("_limit", "_spent", "_taken")
+
+    def __init__(self, limit: Limit) -> None:
+        self._limit = limit
+        self._spent: list[tuple[int, int]] = []  # until when it counts as spent just now, and how much; oldest first
+        self._taken = 0
+
+    def taken(self, now_ms: int) -> int:
+        """Return how much is spent, or in flight."""
+        spent, window_ms = self._spent, self._limit.window_ms
+        while spent and spent[0][0] + window_ms <= now_ms:
+            self._taken -= spent.pop(0)[1]
+        return self._taken
+
+    def free_at_ms(self, now_ms: int, cost: int) -> int | None:
+        """Return when it suffices: ``now_ms`` or later, None if it never will by itself."""
+        missing = self.taken(now_ms) + cost - self._limit.count
+        if missing <= 0:
+            return now_ms
+        for at_ms, places in self._spent:
+            missing -= places
+            if missing <= 0:
+                return at_ms + self._limit.window_ms
+        return None
+
+    def take(self, cost: int) -> None:
+        self._taken += cost
+
+    def settle(self, counted_at_ms: int | None, cost: int) -> None:
+        """Say when it was spent at the latest; None gives it back."""
+        self._taken -= cost
+        if counted_at_ms is not None:
+            self.spend(counted_at_ms, cost)
+
+    def spend(self, at_ms: int, cost: int) -> None:
+        grain_ms = max(1, self._limit.window_ms // 1_440)
+        until_ms = (at_ms // grain_ms + 1) * grain_ms
+        if self._spent and self._spent[-1][0] >= until_ms:
+            until_ms, places = self._spent.pop()
+            self._spent.append((until_ms, places + cost))
+        else:
+            self._spent.append((until_ms, cost))
+        self._taken += cost
+
+    def reform(self, limit: Limit) -> None:
+        """Go on under another limit; what is spent stays spent."""
+        self._limit = limit
+
+
 def gate(limit: Limit | None) -> Gate | None:
     """Return the fresh state of a limit, or None where there is none."""
     if limit is None or limit.count == 0:
@@ -231,10 +295,14 @@ def reform(old: Gate | None, limit: Limit | None) -> Gate | None:
 
 
 def spacing(limit: Limit, saved_up: int) -> Spacing | None:
-    """Return what keeps normal and low apart: one each window / count, at most ``saved_up`` at once."""
+    """Return what keeps normal and low apart: one each window / count, at most ``saved_up`` at once.
+
+    Or as many as fall into ``LATE_MS``, where a slot is shorter than a worker is late.
+    """
     if limit.count == 0:
         return None
-    return Spacing(Limit(limit.count, limit.window_ms, burst=min(saved_up, limit.count)))
+    at_once = max(saved_up, limit.count * LATE_MS // limit.window_ms)
+    return Spacing(Limit(limit.count, limit.window_ms, burst=min(at_once, limit.count)))
 
 
 def both_free_at_ms(limited: Gate | None, apart: Spacing | None, cost: int, now_ms: int) -> int | None:

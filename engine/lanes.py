@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 from itertools import count
 
 from engine.adaptive import Adapted
-from engine.gates import Gate, Spacing
+from engine.gates import Gate, Purse, Spacing
 from engine.limits import SPACING_PRIORITIES
 from engine.messages import PRIORITIES, ChatId, Outgoing, Priority
 from engine.turns import STRIDE, Turns
@@ -35,6 +35,7 @@ class Entry:
         "lease_until_ms",
         "message",
         "number",
+        "pays",
         "place",
         "tried",
         "user",
@@ -49,9 +50,15 @@ class Entry:
         self.attempt = message.attempt  # spent ones
         self.tried = message.attempt > 0
         self.is_due = False
+        self.pays = False  # while it is leased: it went as a paid one
         self.number = 0
         self.worker_id = ""
         self.lease_until_ms = 0
+
+    @property
+    def is_special(self) -> bool:
+        """Tell whether it takes anything but one free place of its bot."""
+        return self.message.cost != 1 or self.message.is_paid
 
 
 class Lane:
@@ -67,7 +74,7 @@ class Lane:
         self.size = 0  # of those that are not
         self.turn = 0
         self.wait_until_ms = 0  # a retry's backoff
-        self.key: tuple[int, str, int, Lane] | None = None  # in ``line.ready``, while it may go
+        self.key: tuple[int, str, int, Lane] | None = None  # in ``line.ready`` or ``line.paid``, while it may go
         self.offered: Entry | None = None  # its head, while it may go
         self.wake_at_ms: int | None = None
 
@@ -100,13 +107,14 @@ class Line:
         "is_spaced",
         "key",
         "lanes",
+        "offered",
+        "paid",
         "place",
         "priority",
         "ready",
         "turn",
         "turn_in_bot",
         "turns",
-        "wake_at_ms",
     )
 
     def __init__(self, bot: BotState, group: Group, priority: Priority) -> None:
@@ -120,23 +128,30 @@ class Line:
         self.turn_in_bot = 0  # among the priorities of its bot
         self.lanes = 0  # that have something waiting
         self.ready: list[tuple[int, str, int, Lane]] = []
+        self.paid: list[tuple[int, str, int, Lane]] = []  # those that may go with a message that is to be paid for
         self.key: tuple[int, int, int, Line] | None = None  # in ``group.ready``, while it may go
-        self.wake_at_ms: int | None = None
+        self.offered: Entry | None = None  # one of its fronts, while it may go
 
     def offer(self, lane: Lane, head: Entry) -> None:
         lane.offered = head
         if lane.key is None or lane.key[:2] != (lane.turn, head.place):
             lane.key = (lane.turn, head.place, next(_tick), lane)
-            heappush(self.ready, lane.key)
+            heappush(self.paid if head.message.is_paid else self.ready, lane.key)
 
-    def front(self) -> Entry | None:
-        ready = self.ready
+    def front(self, *, paid: bool = False) -> Entry | None:
+        """Return the message whose turn it is, of the free or of the paid ones."""
+        ready = self.paid if paid else self.ready
         while ready:
             key = ready[0]
             if key[3].key is key:
                 return key[3].offered
             heappop(ready)
         return None
+
+    def fronts(self) -> list[Entry]:
+        """Return both, the one whose turn it is first."""
+        fronts = [front for paid in (False, True) if (front := self.front(paid=paid)) is not None]
+        return sorted(fronts, key=lambda front: (front.lane.turn, front.place))
 
     def rank(self) -> tuple[int, int]:
         """Return its place among the lines of its bot, the first to save up first."""
@@ -176,6 +191,7 @@ class Chat:
     """What a bot knows of one chat; forgotten when nothing distinguishes it from a new one."""
 
     __slots__ = (
+        "__weakref__",
         "adapted",
         "bot",
         "chat_id",
@@ -224,6 +240,12 @@ class Chat:
         edits = None if message.replaces is None else self.edits.get(message.replaces)
         return edits[-1] if edits and edits[-1].message.method == message.method else None
 
+    def let_go(self) -> None:
+        """Cut what points to one another, so that a forgotten chat needs no garbage collector."""
+        for lane in self.lanes.values():
+            lane.key = lane.offered = None
+        self.lanes.clear()
+
     def is_forgettable(self, now_ms: int) -> bool:
         return (
             not self.waiting
@@ -267,21 +289,38 @@ class BotState:
         "is_paused",
         "lines",
         "open",
+        "paid_gate",
+        "purse",
         "spacing",
+        "special",
         "turns",
         "users",
         "waiting",
         "waiting_lines",
+        "wake_at_ms",
         "weight",
     )
 
-    def __init__(self, bot_id: int, groups: dict[Priority, Group], gate: Gate | None, spacing: Spacing | None) -> None:
+    def __init__(
+        self,
+        bot_id: int,
+        groups: dict[Priority, Group],
+        *,
+        gate: Gate | None,
+        spacing: Spacing | None,
+        paid_gate: Gate | None,
+        purse: Purse,
+    ) -> None:
         self.bot_id = bot_id
         self.gate = gate
         self.spacing = spacing
+        self.paid_gate = paid_gate
+        self.purse = purse
         self.adapted: Adapted | None = None  # while its limit is lowered
         self.lines = {priority: Line(self, groups[priority], priority) for priority in PRIORITIES}
         self.waiting_lines: list[Line] = []
+        self.special = 0  # messages in its lanes that take several places or are to be paid for
+        self.wake_at_ms: int | None = None
         self.turns = Turns()
         self.chats: dict[ChatId | None, Chat] = {}
         self.users: dict[int, User] = {}
@@ -293,6 +332,16 @@ class BotState:
         self.blames: list[tuple[int, ChatId | None]] = []  # when, and which chat, of those
         self.waiting = 0
         self.open = 0
+
+    def pays(self, message: Outgoing, now_ms: int) -> bool:
+        """Tell whether a message would go as a paid one now."""
+        return message.is_paid and self.purse.free_at_ms(now_ms, message.cost) == now_ms
+
+    def note_special(self, by: int) -> None:
+        self.special += by
+        if not self.special:
+            for line in self.lines.values():
+                line.paid.clear()
 
     def resolve(self, chat_id: ChatId | None) -> ChatId | None:
         while chat_id is not None and chat_id in self.aliases:

@@ -30,6 +30,8 @@ DOUBT_MS = 60_000
 BLAME_MS = 2_000
 """Two chats throttled within this time, neither near its limit: the bot is meant. From the design."""
 
+SETTLED = Settled(held=True)
+
 
 class Leases(Schedule):
     """Gives messages to workers, and takes them back."""
@@ -66,7 +68,7 @@ class Leases(Schedule):
         wake_at_ms: int | None = None
         for group in self._in_turn():
             line = group.front()
-            front = None if line is None else line.front()
+            front = None if line is None else line.offered
             if line is None or front is None:
                 continue
             apart = self._ceiling_spacing if line.is_spaced else None
@@ -114,25 +116,32 @@ class Leases(Schedule):
         return lease
 
     def _take_places(self, entry: Entry, now_ms: int) -> None:
-        cost = entry.message.cost
+        cost, bot = entry.message.cost, entry.lane.chat.bot
+        entry.pays = bot.pays(entry.message, now_ms)
         for each in self._gates(entry):
             if each is not None:
                 each.take(now_ms, cost)
+        if entry.pays:
+            bot.purse.take(cost)
         if entry.lane.line.is_spaced:
-            for apart in (self._ceiling_spacing, entry.lane.chat.bot.spacing):
+            for apart in (self._ceiling_spacing, None if entry.pays else bot.spacing):
                 if apart is not None:
                     apart.spend(now_ms, cost)
 
     def _gates(self, entry: Entry) -> tuple[Gate | None, ...]:
         chat = entry.lane.chat
-        return self._ceiling, chat.bot.gate, chat.gate, None if entry.user is None else entry.user.gate
+        of_bot = chat.bot.paid_gate if entry.pays else chat.bot.gate
+        return self._ceiling, of_bot, chat.gate, None if entry.user is None else entry.user.gate
 
     def _give(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
         self._number += 1
         entry.number = self._number
         entry.worker_id = worker_id
         entry.lease_until_ms = now_ms + self._lease_ms
-        return Lease(entry.message, entry.attempt + 1, worker_id, self._incarnation, entry.number, entry.lease_until_ms)
+        message = entry.message
+        if message.is_paid and not entry.pays:
+            message = replace(message, is_paid=False)
+        return Lease(message, entry.attempt + 1, worker_id, self._incarnation, entry.number, entry.lease_until_ms)
 
     def _held(self, lease: Lease) -> Entry | None:
         entry = self._leased.get(lease.message.id)
@@ -153,7 +162,7 @@ class Leases(Schedule):
         if entry is None:
             return Settled(held=False)
         chat = entry.lane.chat
-        is_near = chat.gate is not None and chat.gate.is_near(now_ms)
+        is_near = isinstance(settlement.then, HoldChat) and chat.gate is not None and chat.gate.is_near(now_ms)
         self._settle_places(entry, settlement, now_ms)
         self._count_open(entry, -1)
         if settlement.rest is not None:
@@ -165,7 +174,7 @@ class Leases(Schedule):
         self._reoffer_user(entry.user, now_ms)
         self._reoffer_chat(entry.lane.chat, now_ms)
         self._forget_later(chat, now_ms)
-        return Settled(held=True, holds=holds)
+        return Settled(held=True, holds=holds) if holds else SETTLED
 
     def _settle_places(self, entry: Entry, settlement: Settlement, now_ms: int) -> None:
         chat, age_ms = entry.lane.chat, settlement.counted_age_ms
@@ -175,7 +184,11 @@ class Leases(Schedule):
         for each in self._gates(entry):
             if each is not None:
                 each.settle(counted_at_ms, cost, guard_ms=guard_ms)
-                each.settle(None, entry.message.cost - cost)
+                if cost != entry.message.cost:
+                    each.settle(None, entry.message.cost - cost)
+        if entry.pays:
+            chat.bot.purse.settle(counted_at_ms, cost)
+            chat.bot.purse.settle(None, entry.message.cost - cost)
 
     def _end(self, entry: Entry, settlement: Settlement, now_ms: int, *, is_near: bool) -> tuple[Hold, ...]:
         chat, attempt = entry.lane.chat, settlement.lease.attempt
@@ -191,7 +204,7 @@ class Leases(Schedule):
                     entry.lane.wait_until_ms = max(entry.lane.wait_until_ms, now_ms + delay_ms)
             case HoldChat(retry_after_ms):
                 entry.tried = True
-                holds = self._throttle(chat, now_ms + retry_after_ms, now_ms, is_near=is_near)
+                holds = self._throttle(entry, now_ms + retry_after_ms, now_ms, is_near=is_near)
             case MoveChat(to_chat_id):
                 if chat.chat_id is not None:
                     self._migrate(chat.bot, chat.chat_id, to_chat_id, now_ms)
@@ -210,11 +223,12 @@ class Leases(Schedule):
         if entry.message.expires_at_ms is not None:
             heappush(self._expiries, (entry.message.expires_at_ms, entry.message.id))
 
-    def _throttle(self, chat: Chat, until_ms: int, now_ms: int, *, is_near: bool) -> tuple[Hold, ...]:
+    def _throttle(self, entry: Entry, until_ms: int, now_ms: int, *, is_near: bool) -> tuple[Hold, ...]:
         """Hold a chat, and its bot too when a second chat gives evidence that the bot is meant.
 
         Source: Telegram does not say which of the two it is; see the design, Hold.
         """
+        chat = entry.lane.chat
         bot = chat.bot
         holds = [self._hold(bot, chat.chat_id, until_ms, now_ms)]
         if is_near:
@@ -223,9 +237,12 @@ class Leases(Schedule):
         bot.blames = [(at_ms, who) for at_ms, who in bot.blames if at_ms >= now_ms - BLAME_MS]
         bot.blames.append((now_ms, chat.chat_id))
         is_bot_meant = len({bot.resolve(who) for _, who in bot.blames}) > 1
-        if bot.gate is None or not bot.gate.is_near(now_ms):
-            scope, limit = (bot, self._limits.bot) if is_bot_meant else (chat, self._limits.of_chat(chat.chat_id))
-            self._lower_limit(scope, limit, now_ms)
+        of_bot = bot.paid_gate if entry.pays else bot.gate
+        if of_bot is None or not of_bot.is_near(now_ms):
+            if not is_bot_meant:
+                self._lower_limit(chat, self._limits.of_chat(chat.chat_id), now_ms)
+            elif not entry.pays:
+                self._lower_limit(bot, self._limits.bot, now_ms)
         if is_bot_meant:
             holds.append(self._hold(bot, None, until_ms, now_ms))
         return tuple(holds)

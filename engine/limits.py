@@ -11,6 +11,14 @@ from dataclasses import dataclass, field
 from engine.errors import SettingsError
 from engine.messages import ChatId, Priority
 
+DAY_MS = 86_400_000
+
+PLACES_A_STAR = 10
+"""What a bot may pay for with one Star, if none of it were free.
+
+Source: https://core.telegram.org/bots/faq#how-can-i-message-all-of-my-bot-39s-subscribers-at-once
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -43,6 +51,8 @@ class Limits:
     Attributes:
         ceiling: Over all bots. No rule of Telegram's; our own.
         bot: One bot over all its chats.
+        paid: One bot's paid messages, which take no place of ``bot``.
+        purse: How many places one bot may pay for, 0.1 Star each at most; 0 is none at all.
         chat: One private chat: about 1 a second, short bursts are tolerated.
         group: One group, supergroup or channel: a true sliding window.
         user: What one user may make one bot say, in all chats. No rule of Telegram's; our own.
@@ -62,6 +72,8 @@ class Limits:
     version: int = 1
     ceiling: Limit = Limit(30, 1_000)
     bot: Limit = Limit(30, 1_000)
+    paid: Limit = Limit(1_000, 1_000)
+    purse: Limit = Limit(0, DAY_MS)
     chat: Limit = Limit(1, 1_000, burst=3)
     group: Limit = Limit(20, 60_000)
     user: Limit = Limit(0, 60_000)

@@ -13,7 +13,7 @@ from engine.gates import reform, spacing
 from engine.lanes import BotState, Chat, Entry
 from engine.leases import Leases
 from engine.limits import Limits
-from engine.messages import PRIORITIES, ChatId, Hold, Lease, Outgoing, PastSend, Settlement
+from engine.messages import PRIORITIES, ChatId, Hold, Lease, Outgoing, PastSend, Settlement, Spent
 from engine.ports.broker import (
     BATCH_MAX,
     Admission,
@@ -28,6 +28,8 @@ from engine.ports.broker import (
 )
 from engine.ports.clock import Clock
 from engine.ports.explanation import Explanation
+
+QUEUED = Queued()
 
 
 class MemoryBroker(Leases):
@@ -124,15 +126,20 @@ class MemoryBroker(Leases):
         self._migrate(self._bot(bot_id), from_chat_id, to_chat_id, now_ms)
         self._bell.ring()
 
-    async def restore(self, sends: Sequence[PastSend], *, wait_until_ms: Mapping[int, int]) -> None:
+    async def restore(
+        self, sends: Sequence[PastSend], *, wait_until_ms: Mapping[int, int], spent: Sequence[Spent] = ()
+    ) -> None:
         now_ms = self._pass_time()
+        for each in sorted(spent, key=lambda each: each.at_ms):
+            self._bot(each.bot_id).purse.spend(each.at_ms, each.cost)
+            self._reoffer(self._bot(each.bot_id), now_ms)
         for send in sends:
             bot = self._bot(send.bot_id)
             chat = self._chat(bot, bot.resolve(send.chat_id))
-            for each in (self._ceiling, bot.gate, chat.gate):
-                if each is not None:
-                    each.take(send.counted_at_ms, send.cost)
-                    each.settle(send.counted_at_ms, send.cost)
+            for gate in (self._ceiling, bot.paid_gate if send.is_paid else bot.gate, chat.gate):
+                if gate is not None:
+                    gate.take(send.counted_at_ms, send.cost)
+                    gate.settle(send.counted_at_ms, send.cost)
             self._reoffer_chat(chat, now_ms)
             self._forget_later(chat, now_ms)
         for bot_id, until_ms in wait_until_ms.items():
@@ -150,13 +157,14 @@ class MemoryBroker(Leases):
         return Inquiry(entry, self._entries, self._ceiling, self._ceiling_spacing, now_ms).answer()
 
     async def stats(self) -> QueueStats:
-        self._pass_time()
+        now_ms = self._pass_time()
         return QueueStats(
             waiting=dict(self._open),
             retry=self._retry,
             leased=len(self._leased),
             bots={bot.bot_id: bot.open for bot in self._bots.values() if bot.open},
             adapted={bot.bot_id: bot.adapted.places for bot in self._bots.values() if bot.adapted is not None},
+            paid={bot.bot_id: places for bot in self._bots.values() if (places := bot.purse.taken(now_ms))},
         )
 
     async def wait(self, until_ms: int | None) -> None:
@@ -174,7 +182,7 @@ class MemoryBroker(Leases):
             self._forget_later(chat, now_ms)
             return refused
         self._add(message, chat, message.id, now_ms)
-        return Queued()
+        return QUEUED
 
     def _admit_instead(self, message: Outgoing, older: Entry, now_ms: int) -> Verdict:
         """Let a message take the place of one that waits, unless that one is the newer of the two."""
@@ -196,9 +204,13 @@ class MemoryBroker(Leases):
     def _swap(self, entry: Entry, message: Outgoing, now_ms: int) -> None:
         """Put another message into a place: its lane goes on waiting, and keeps its turn."""
         lane = entry.lane
+        if entry.message.is_paid != message.is_paid:
+            lane.key = None  # it stands among the others from now on
         self._count_open(entry, -1)
         del self._entries[entry.message.id]
+        was_special = entry.is_special
         entry.message = _named(message, lane.chat)
+        lane.line.bot.note_special(entry.is_special - was_special)
         entry.user = self._user(lane.chat.bot, message.user_id)
         entry.attempt, entry.tried = message.attempt, message.attempt > 0
         self._entries[message.id] = lane.stand_ins[entry.place] = entry
@@ -253,6 +265,8 @@ class MemoryBroker(Leases):
         for bot in self._bots.values():
             bot.gate, bot.adapted = reform(bot.gate, limits.bot), None
             bot.spacing = spacing(limits.bot, limits.saved_up)
+            bot.paid_gate = reform(bot.paid_gate, limits.paid)
+            bot.purse.reform(limits.purse)
             for chat in bot.chats.values():
                 chat.gate, chat.adapted = reform(chat.gate, limits.of_chat(chat.chat_id)), None
                 for lane in chat.lanes.values():

@@ -69,6 +69,7 @@ class Outgoing:
         replaces: What it changes (``edit:7``), if a newer message with the same chat, method and ``replaces``
             makes it needless. None: nothing does.
         user_id: Who made the bot say it; None: nobody did.
+        is_paid: Whoever submitted it pays for its speed; in a lease: it goes as a paid one.
     """
 
     id: str
@@ -86,6 +87,7 @@ class Outgoing:
     attempt: int = 0
     replaces: str | None = None
     user_id: int | None = None
+    is_paid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,16 @@ class PastSend:
     bot_id: int
     chat_id: ChatId | None
     counted_at_ms: int
+    cost: int
+    is_paid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Places that a bot has paid for, the last of them at a time."""
+
+    bot_id: int
+    at_ms: int
     cost: int
 
 

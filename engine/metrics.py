@@ -10,6 +10,8 @@
     telegram_retry_waiting                                tried, and waiting to be tried again
     telegram_leased                                       in flight
     telegram_adapted_limit{bot}                           places a window, while a 429 has lowered a bot's limit
+    telegram_paid_messages_total{bot}                     messages that Telegram counted as paid ones
+    telegram_paid_stars{bot}                              Stars spent on them in the last 24 h, at most
     telegram_dead_letters                                 given up on, kept for a look and a replay
 
 Every name is an interface: dashboards and alerts hang on it. No label ever names a chat.
@@ -33,6 +35,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from engine.limits import PLACES_A_STAR
 from engine.messages import PRIORITIES, Lease, Outgoing, Priority
 from engine.outcomes import Answer, Failed, HalfSent, Outcome, Overdue, Sent, Throttled
 from engine.ports import Admission, Broker, Clock, QueueStats, Refused, Transport
@@ -89,6 +92,7 @@ class Metrics:
     waits: dict[Priority, Histogram] = field(
         default_factory=lambda: {priority: Histogram(WAIT_S) for priority in PRIORITIES}
     )
+    paid: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     sends: dict[str, Histogram] = field(default_factory=lambda: defaultdict(lambda: Histogram(SEND_S)))
 
     def count_call(self, message: Outgoing, outcome: Outcome, *, took_ms: int, now_ms: int) -> None:
@@ -119,6 +123,8 @@ class ObservedTransport:
         answer = await self._transport.send(lease)
         now_ms = self._clock()
         self._metrics.count_call(lease.message, answer.outcome, took_ms=now_ms - started_at_ms, now_ms=now_ms)
+        if lease.message.is_paid and answer.counted_at_ms is not None:
+            self._metrics.paid[lease.message.bot_id] += lease.message.cost
         return answer
 
 
@@ -193,6 +199,10 @@ class EngineCollector:
         for (bot_id, priority, outcome), count in metrics.calls.items():
             calls.add_metric((str(bot_id), priority.value, outcome), count)
         yield calls
+        paid = CounterMetricFamily("telegram_paid_messages", "Messages counted as paid ones.", labels=("bot",))
+        for bot_id, count in metrics.paid.items():
+            paid.add_metric((str(bot_id),), count)
+        yield paid
 
     def _histograms(self) -> Iterator[Metric]:
         waits = HistogramMetricFamily(
@@ -222,6 +232,12 @@ class EngineCollector:
             for bot_id, places in self._queue.adapted.items():
                 adapted.add_metric((str(bot_id),), places)
             yield adapted
+            stars = GaugeMetricFamily(
+                "telegram_paid_stars", "Stars spent on paid messages in the last 24 h, at most.", labels=("bot",)
+            )
+            for bot_id, places in self._queue.paid.items():
+                stars.add_metric((str(bot_id),), places / PLACES_A_STAR)
+            yield stars
         if self._dead is not None:
             yield GaugeMetricFamily("telegram_dead_letters", "Given up on, and kept.", self._dead)
 

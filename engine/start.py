@@ -8,7 +8,9 @@ down before anything is leased: the next start, if it comes within the same wind
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import sys
+from collections import Counter
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -37,23 +39,36 @@ class Found:
         """Presume that the chat's costliest open message was on its way."""
         self.messages += 1
         key = (message.bot_id, message.chat_id)
-        cost = max(message.cost, self.presumed[key].cost if key in self.presumed else 0)
-        self.presumed[key] = PastSend(*key, now_ms, cost)
+        before = self.presumed.get(key, PastSend(*key, now_ms, 0))
+        cost, is_paid = max(message.cost, before.cost), message.is_paid or before.is_paid
+        self.presumed[key] = PastSend(*key, now_ms, cost, is_paid)
 
 
-async def rebuild(ledger: Ledger, broker: Broker, replacements: Replacements, limits: Limits, clock: Clock) -> Found:
-    """Bring an empty broker to where the ledger says it was. Nothing may be leased before it returns."""
+async def rebuild(
+    ledger: Ledger,
+    broker: Broker,
+    replacements: Replacements,
+    limits: Limits,
+    clock: Clock,
+    *,
+    calls_max: int = sys.maxsize,
+) -> Found:
+    """Bring an empty broker to where the ledger says it was. Nothing may be leased before it returns.
+
+    ``calls_max`` is how many calls may have been under way: no more of a purse is presumed to be spent.
+    """
     now_ms = clock()
     found = Found()
     found.interrupted = await ledger.settle_interrupted(now_ms)
     await _restore_settings(ledger, broker)
     await broker.hold(await ledger.holds(now_ms))
     await _admit_open(ledger, broker, replacements, found, now_ms)
-    for batch in batches(list(found.presumed.values()), PAGE):
+    for batch in batches(_presumed(found, calls_max), PAGE):
         await ledger.presume(batch)
-    longest_ms = max(limit.window_ms for limit in (limits.ceiling, limits.bot, limits.chat, limits.group))
+    longest_ms = max(each.window_ms for each in (limits.ceiling, limits.bot, limits.paid, limits.chat, limits.group))
     sends = await ledger.sends_since(now_ms - longest_ms)
-    await broker.restore(sends, wait_until_ms=_waits(sends, limits, now_ms))
+    spent = await ledger.spent_since(now_ms - limits.purse.window_ms)
+    await broker.restore(sends, wait_until_ms=_waits(sends, limits, now_ms), spent=spent)
     log.info("schedule rebuilt", messages=found.messages, interrupted=found.interrupted, sends=len(sends))
     return found
 
@@ -80,7 +95,17 @@ async def _admit_open(ledger: Ledger, broker: Broker, replacements: Replacements
 
 def _waits(sends: list[PastSend], limits: Limits, now_ms: int) -> dict[int, int]:
     """Return until when each bot waits that may have had something on its way."""
-    window_ms = limits.bot.window_ms
+    window_ms = max(limits.bot.window_ms, limits.paid.window_ms)
     return {
         send.bot_id: now_ms + window_ms + limits.guard_ms for send in sends if send.counted_at_ms > now_ms - window_ms
     }
+
+
+def _presumed(found: Found, calls_max: int) -> list[PastSend]:
+    """Return what may have been on its way; of a bot's calls no more count as paid than there can have been."""
+    calls = Counter[int]()
+    presumed = []
+    for send in sorted(found.presumed.values(), key=lambda send: (not send.is_paid, -send.cost)):
+        calls[send.bot_id] += 1
+        presumed.append(replace(send, is_paid=send.is_paid and calls[send.bot_id] <= calls_max))
+    return presumed

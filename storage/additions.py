@@ -77,6 +77,7 @@ def _row(message: Outgoing) -> tuple[Any, ...]:
         message.expires_at_ms,
         message.replaces,
         message.user_id,
+        message.is_paid,
     )
 
 
@@ -95,6 +96,7 @@ _COLUMNS = (
     messages.c.expires_at_ms,
     messages.c.replaces,
     messages.c.user_id,
+    messages.c.is_paid,
 )
 
 

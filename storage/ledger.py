@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, true
 
-from engine.messages import ChatId, Hold, Outgoing, PastSend, PausedBy, Status
+from engine.messages import ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
 from engine.ports.ledger import Accepted, Fault, Known, Record
 from storage import additions, chat_ids, hold_writes
 from storage import records as record_verbs
 from storage.database import Database
-from storage.models import attempts, bots, chats, holds, messages
+from storage.models import IS_PAID, attempts, bots, chats, holds, messages
 from storage.outgoing import MESSAGE_IS_OPEN, is_chat_of, outgoing, real_chat, with_payloads
 from storage.upsert import insert_by
 
@@ -78,13 +78,23 @@ class SqlLedger:
         await self._database.write(record_verbs.presume, sends)
 
     async def sends_since(self, since_ms: int) -> list[PastSend]:
-        columns = attempts.c.bot_id, real_chat(attempts), attempts.c.counted_at_ms, attempts.c.cost
+        columns = attempts.c.bot_id, real_chat(attempts), attempts.c.counted_at_ms, attempts.c.cost, attempts.c.is_paid
         sends = select(*columns).select_from(attempts.outerjoin(chats, is_chat_of(attempts)))
         async with self._database.reading() as connection:
             rows = await connection.execute(sends.where(attempts.c.counted_at_ms >= since_ms))
             return [
-                PastSend(row.bot_id, chat_ids.from_text(row.real_chat_id), row.counted_at_ms, row.cost) for row in rows
+                PastSend(row.bot_id, chat_ids.from_text(row.real_chat_id), row.counted_at_ms, row.cost, row.is_paid)
+                for row in rows
             ]
+
+    async def spent_since(self, since_ms: int) -> list[Spent]:
+        minute, at_ms = attempts.c.counted_at_ms // 60_000, func.max(attempts.c.counted_at_ms)
+        paid = select(attempts.c.bot_id, at_ms.label("at_ms"), func.sum(attempts.c.cost).label("cost")).where(
+            IS_PAID, attempts.c.counted_at_ms >= since_ms
+        )
+        async with self._database.reading() as connection:
+            rows = await connection.execute(paid.group_by(attempts.c.bot_id, minute))
+            return [Spent(row.bot_id, row.at_ms, row.cost) for row in rows]
 
     async def holds(self, now_ms: int) -> list[Hold]:
         async with self._database.reading() as connection:
@@ -143,6 +153,7 @@ def _interrupted(row: Row[Any], now_ms: int) -> Record:
         outcome="uncertain",
         counted_at_ms=now_ms,
         fault=Fault(code=None, reason="interrupted while it was sent"),
+        is_paid=row.is_paid,
     )
 
 

@@ -43,6 +43,7 @@ IS_OPEN = text("status IN ('queued', 'sending')")
 """Spelled once: SQLite uses a partial index only where the query repeats its words."""
 
 IS_DEAD = text("status = 'dead'")
+IS_PAID = text("is_paid")
 IS_RECEIVED = text("status = 'received'")
 IS_HELD = text("held")
 
@@ -73,6 +74,7 @@ messages = Table(
     Column("reason", Text),
     Column("replaces", Text),
     Column("user_id", BigInteger),
+    Column("is_paid", Boolean, nullable=False, server_default=false()),
     CheckConstraint("direction IN ('in', 'out')", name="direction_is_known"),
     CheckConstraint(
         "status IN ('queued', 'sending', 'sent', 'dead', 'cancelled', 'expired', 'uncertain', 'received')",
@@ -124,12 +126,19 @@ attempts = Table(
     Column("code", Integer),
     Column("reason", Text),
     Column("delivered_items", Integer),  # of an album that did not arrive as a whole
+    Column("is_paid", Boolean, nullable=False, server_default=false()),
     Index("attempts_of_message", "message_id"),
     Index(
         "attempts_counted",
         "counted_at_ms",
         sqlite_where=text("counted_at_ms IS NOT NULL"),
         postgresql_where=text("counted_at_ms IS NOT NULL"),
+    ),
+    Index(
+        "attempts_paid",
+        "counted_at_ms",
+        sqlite_where=IS_PAID,
+        postgresql_where=IS_PAID,
     ),
 )
 

@@ -40,6 +40,7 @@ def outgoing(row: Row[Any]) -> Outgoing:
         attempt=row.attempt,
         replaces=row.replaces,
         user_id=row.user_id,
+        is_paid=row.is_paid,
     )
 
 

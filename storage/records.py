@@ -99,12 +99,13 @@ def _attempt(each: Record) -> tuple[Any, ...]:
         each.fault.code if each.fault else None,
         each.fault.reason if each.fault else None,
         each.delivered_items,
+        each.is_paid,
     )
 
 
 def _presumed(each: PastSend) -> tuple[Any, ...]:
     chat_id, at_ms = chat_ids.to_text(each.chat_id), each.counted_at_ms
-    return PRESUMED, each.bot_id, chat_id, each.cost, 0, "presumed", None, at_ms, at_ms, None, None, None
+    return PRESUMED, each.bot_id, chat_id, each.cost, 0, "presumed", None, at_ms, at_ms, None, None, None, each.is_paid
 
 
 _STATE = (
@@ -130,6 +131,7 @@ _ATTEMPT = (
     attempts.c.code,
     attempts.c.reason,
     attempts.c.delivered_items,
+    attempts.c.is_paid,
 )
 
 

@@ -39,6 +39,7 @@ def outgoing(
     replaces: str | None = None,
     method: str = "sendMessage",
     user_id: int | None = None,
+    is_paid: bool = False,
 ) -> Outgoing:
     """Return a message of which only what matters to the test is said."""
     return Outgoing(
@@ -54,4 +55,5 @@ def outgoing(
         attempt=attempt,
         replaces=replaces,
         user_id=user_id,
+        is_paid=is_paid,
     )

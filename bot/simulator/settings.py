@@ -8,6 +8,7 @@ import msgspec
 MAY_BE_ZERO = frozenset(
     {
         "bot_limit",
+        "paid_limit",
         "group_limit",
         "private_limit",
         "total_limit",
@@ -26,6 +27,9 @@ class SimulatorSettings:
 
     bot_limit: int = 30
     bot_window_ms: int = 1_000
+    # What a bot pays for (``allow_paid_broadcast``) has a window of its own.
+    paid_limit: int = 1_000
+    paid_window_ms: int = 1_000
     group_limit: int = 20
     group_window_ms: int = 60_000
     # Not an exact rule of Telegram's: "about one a second", and short bursts pass.

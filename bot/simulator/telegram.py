@@ -10,7 +10,7 @@ from bot.simulator.calls import Call, Params, Refused, bad_request, too_many_req
 from bot.simulator.faults import Fault, Faults
 from bot.simulator.mailbox import Mailbox
 from bot.simulator.methods import METHODS, Method, allow_updates
-from bot.simulator.params import is_missing, number_of
+from bot.simulator.params import flag_of, is_missing, number_of
 from bot.simulator.record import Arrival, Record
 from bot.simulator.settings import SimulatorSettings
 from bot.simulator.windows import Throttle, Windows
@@ -142,7 +142,8 @@ class Telegram:
             checked = method.look(self.world, call, checked)
         if method.counts and call.chat_id:
             call.cost = method.cost(checked)
-            throttle = self.windows.admit(call.bot.bot_id, call.chat_id, call.cost, now_ns=call.at_ns)
+            is_paid = flag_of(call.params, "allow_paid_broadcast")
+            throttle = self.windows.admit(call.bot.bot_id, call.chat_id, call.cost, now_ns=call.at_ns, is_paid=is_paid)
             if throttle is not None:
                 raise self._throttled(throttle, call)
         elif method.name == "setWebhook":

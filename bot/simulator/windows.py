@@ -15,7 +15,7 @@ SECOND = 1_000 * MS
 VIOLATIONS_KEPT = 1_000
 IDLE_KEPT = 10_000  # below this many chats it is not worth looking for idle ones
 
-Scope = Literal["bot", "group", "private", "total", "webhook"]
+Scope = Literal["bot", "paid", "group", "private", "total", "webhook"]
 Cause = Literal["window", "penalty", "ordered"]
 Place = tuple[int, int]  # bot id and chat id; chat 0 stands for the bot as a whole
 
@@ -108,6 +108,7 @@ class Windows:
     busiest: dict[str, Busiest] = field(default_factory=dict)
     _total: SlidingWindow = field(default_factory=SlidingWindow)
     _bots: dict[int, SlidingWindow] = field(default_factory=dict)
+    _paid: dict[int, SlidingWindow] = field(default_factory=dict)
     _groups: dict[Place, SlidingWindow] = field(default_factory=dict)
     _webhooks: dict[int, SlidingWindow] = field(default_factory=dict)
     # When a private chat's bucket is full again; GCRA calls it the theoretical arrival time.
@@ -115,7 +116,7 @@ class Windows:
     _penalties: dict[Place, Penalty] = field(default_factory=dict)
     _look_for_idle_at: int = IDLE_KEPT
 
-    def admit(self, bot_id: int, chat_id: int, cost: int, *, now_ns: int) -> Throttle | None:
+    def admit(self, bot_id: int, chat_id: int, cost: int, *, now_ns: int, is_paid: bool = False) -> Throttle | None:
         """Take ``cost`` places in every window of this chat, or none and say how long to wait.
 
         Args:
@@ -123,18 +124,19 @@ class Windows:
             chat_id: Negative for groups, supergroups and channels.
             cost: Messages in this call: the items of an album, the messages of a forward.
             now_ns: When the request had fully arrived.
+            is_paid: It uses the bot's paid window instead of its free one.
         """
         if self._penalties:
             waiting = self._standing_penalty(bot_id, chat_id, now_ns)
             if waiting is not None:
                 return waiting
-        broken = self._broken(bot_id, chat_id, cost, now_ns)
+        broken = self._broken(bot_id, chat_id, cost, now_ns, is_paid=is_paid)
         if broken:
             self._note_violations(broken, bot_id, chat_id, now_ns)
             refusing = {scope: at for scope, at in broken.items() if scope != "total" or self.settings.total_enforced}
             if refusing:
                 return self._punish(refusing, bot_id, chat_id, now_ns)
-        self._take(bot_id, chat_id, cost, now_ns)
+        self._take(bot_id, chat_id, cost, now_ns, is_paid=is_paid)
         return None
 
     def admit_webhook(self, bot_id: int, *, now_ns: int) -> Throttle | None:
@@ -192,16 +194,15 @@ class Windows:
         penalty.length_ns = min(round(penalty.length_ns * self.settings.penalty_growth), cap_ns)
         penalty.until_ns = max(penalty.until_ns, now_ns + penalty.length_ns)
 
-    def _broken(self, bot_id: int, chat_id: int, cost: int, now_ns: int) -> dict[Scope, int]:
+    def _broken(self, bot_id: int, chat_id: int, cost: int, now_ns: int, *, is_paid: bool) -> dict[Scope, int]:
         """Return the windows without room, each with the time at which it has room."""
         settings = self.settings
         broken: dict[Scope, int] = {}
-        if settings.bot_limit and (bot := self._bots.get(bot_id)):
-            free_at_ns = bot.free_at_ns(
-                cost, limit=settings.bot_limit, now_ns=now_ns, span_ns=settings.bot_window_ms * MS
-            )
+        scope, limit, window_ms, windows = self._of_bot(is_paid=is_paid)
+        if limit and (bot := windows.get(bot_id)):
+            free_at_ns = bot.free_at_ns(cost, limit=limit, now_ns=now_ns, span_ns=window_ms * MS)
             if free_at_ns > now_ns:
-                broken["bot"] = free_at_ns
+                broken[scope] = free_at_ns
         chat_free_at_ns = self._chat_free_at_ns(bot_id, chat_id, cost, now_ns)
         if chat_free_at_ns > now_ns:
             broken["group" if chat_id < 0 else "private"] = chat_free_at_ns
@@ -212,6 +213,11 @@ class Windows:
             if free_at_ns > now_ns:
                 broken["total"] = free_at_ns
         return broken
+
+    def _of_bot(self, *, is_paid: bool) -> tuple[Scope, int, int, dict[int, SlidingWindow]]:
+        if is_paid:
+            return "paid", self.settings.paid_limit, self.settings.paid_window_ms, self._paid
+        return "bot", self.settings.bot_limit, self.settings.bot_window_ms, self._bots
 
     def _chat_free_at_ns(self, bot_id: int, chat_id: int, cost: int, now_ns: int) -> int:
         settings = self.settings
@@ -233,12 +239,13 @@ class Windows:
     def _private_refill_ns(self) -> int:
         return self.settings.private_window_ms * MS // self.settings.private_limit
 
-    def _take(self, bot_id: int, chat_id: int, cost: int, now_ns: int) -> None:
+    def _take(self, bot_id: int, chat_id: int, cost: int, now_ns: int, *, is_paid: bool = False) -> None:
         settings = self.settings
-        bot = self._bots.get(bot_id)
+        scope, _, window_ms, windows = self._of_bot(is_paid=is_paid)
+        bot = windows.get(bot_id)
         if bot is None:
-            bot = self._bots[bot_id] = SlidingWindow()
-        self._take_window("bot", bot, settings.bot_window_ms, (bot_id, 0), cost, now_ns)
+            bot = windows[bot_id] = SlidingWindow()
+        self._take_window(scope, bot, window_ms, (bot_id, 0), cost, now_ns)
         self._take_window("total", self._total, settings.total_window_ms, (0, 0), cost, now_ns)
         place = (bot_id, chat_id)
         if chat_id < 0:
@@ -288,11 +295,12 @@ class Windows:
     def _punish(self, broken: dict[Scope, int], bot_id: int, chat_id: int, now_ns: int) -> Throttle:
         waits_s = []
         for scope, free_at_ns in broken.items():
-            wait_s = self.settings.bot_penalty_s if scope == "bot" else _seconds_until(free_at_ns, now_ns)
+            is_of_bot = scope in {"bot", "paid"}
+            wait_s = self.settings.bot_penalty_s if is_of_bot else _seconds_until(free_at_ns, now_ns)
             waits_s.append(wait_s)
             # The ceiling over all bots is nobody's own fault: it refuses, and holds nobody.
             if scope != "total":
-                place = (bot_id, 0 if scope == "bot" else chat_id)
+                place = (bot_id, 0 if is_of_bot else chat_id)
                 length_ns = wait_s * SECOND
                 self._penalties[place] = Penalty(now_ns + length_ns, length_ns, ordered=False)
         return Throttle(max(waits_s), "window")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from engine.limits import Limits
-from engine.messages import ChatId, Hold, Lease, Outgoing, PastSend, Priority, Settlement
+from engine.messages import ChatId, Hold, Lease, Outgoing, PastSend, Priority, Settlement, Spent
 from engine.ports.explanation import Explanation
 
 BATCH_MAX = 50
@@ -89,7 +89,8 @@ class QueueStats:
     """How many are open: each counts once. ``retry`` = tried, and waiting to be tried again.
 
     Leased ones and ones with a later ``ready_at_ms`` count under their priority. ``adapted``: bots
-    whose limit a 429 has lowered, and what it is now.
+    whose limit a 429 has lowered, and what it is now. ``paid``: places that each bot has paid for in
+    the window of its purse, or may have to for what is in flight.
     """
 
     waiting: Mapping[Priority, int]
@@ -97,6 +98,7 @@ class QueueStats:
     leased: int
     bots: Mapping[int, int] = field(default_factory=dict)
     adapted: Mapping[int, int] = field(default_factory=dict)
+    paid: Mapping[int, int] = field(default_factory=dict)
 
 
 class Broker(Protocol):
@@ -124,6 +126,11 @@ class Broker(Protocol):
     that does not and costs 1 is passed over, and one that does not and costs more *saves up*: no
     line behind it stays in. Of the bots left, each priority offers the one whose turn it is,
     and of these the ceiling asks by rank in the same way: the first that fits goes.
+
+    **What is paid for.** A message with ``is_paid`` *pays* while its bot's purse has its whole cost left:
+    then 3 asks the bot's paid gate instead of its gate and its spacing, and nothing saves up
+    but what pays. While the purse has not, it goes like any other, and its lease says so. A line has
+    two fronts, one of those with ``is_paid`` and one of the others; the one whose turn it is comes first.
 
     So an album starves behind nobody: when its line ranks first, everybody waits until there
     is room for it, at most a window. And an urgent message that comes meanwhile is not kept
@@ -200,8 +207,10 @@ class Broker(Protocol):
     async def migrate(self, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId) -> None:
         """Let two ids be one chat: windows, holds and what waits (and comes) for the first go to the second."""
 
-    async def restore(self, sends: Sequence[PastSend], *, wait_until_ms: Mapping[int, int]) -> None:
-        """Take the places that past sends still occupy, and hold each bot until its time.
+    async def restore(
+        self, sends: Sequence[PastSend], *, wait_until_ms: Mapping[int, int], spent: Sequence[Spent] = ()
+    ) -> None:
+        """Take the places that past sends still occupy and what was spent out of purses; hold each bot until its time.
 
         Only before the first lease; what was admitted before waits for these places too. A send
         of which nobody knows its time is given as sent now.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.messages import ChatId, Hold, Outgoing, PastSend, PausedBy, Rest, Status
+from engine.messages import ChatId, Hold, Outgoing, PastSend, PausedBy, Rest, Spent, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class Record:
         hold: Sets in with it, in the same commit.
         unreachable: The chat takes nothing more until it writes again.
         migrated_to: The chat's new id; its open messages move, in the same commit.
+        is_paid: The call was made as a paid one.
         delivered_items: How many items arrived of an album that did not arrive as a whole.
         rest: What is still to be sent of it, in place of the message, in the same commit.
     """
@@ -67,6 +68,7 @@ class Record:
     hold: Hold | None = None
     unreachable: bool = False
     migrated_to: ChatId | None = None
+    is_paid: bool = False
     delivered_items: int | None = None
     rest: Rest | None = None
 
@@ -123,6 +125,9 @@ class Ledger(Protocol):
 
     async def sends_since(self, since_ms: int) -> list[PastSend]:
         """Return what Telegram counted, or may have counted, at or after a time."""
+
+    async def spent_since(self, since_ms: int) -> list[Spent]:
+        """Sum up, by bot and by minutes at most, what went as paid at or after a time."""
 
     async def holds(self, now_ms: int) -> list[Hold]:
         """Return the holds that still stand."""

@@ -22,7 +22,7 @@ from engine.ids import Ids
 from engine.limits import Limits
 from engine.memory_broker import MemoryBroker
 from engine.memory_results import MemoryResults
-from engine.messages import OPEN, ChatId, Hold, Lease, Outgoing, PastSend, PausedBy, Settlement, Status
+from engine.messages import OPEN, ChatId, Hold, Lease, Outgoing, PastSend, PausedBy, Settlement, Spent, Status
 from engine.metrics import Metrics, ObservedBroker
 from engine.ports import Accepted, Admission, Broker, Explanation, Known, QueueStats, Record, Result, Settled
 from engine.reach import Reach
@@ -94,6 +94,9 @@ class Books:
     async def presume(self, sends: Sequence[PastSend]) -> None: ...
 
     async def sends_since(self, since_ms: int) -> list[PastSend]:
+        return []
+
+    async def spent_since(self, since_ms: int) -> list[Spent]:
         return []
 
     async def holds(self, now_ms: int) -> list[Hold]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,8 +35,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.ports import Refusal
-from bot.composer import MethodComposer, body_of, prepare
-from bot.methods import COUNTED, AnyMethod
+from bot.composer import PAID, MethodComposer, body_of, prepare
+from bot.methods import BY_NAME, COUNTED, AnyMethod
 from engine.ids import Ids
 from engine.messages import ChatId, Guarantee, Outgoing, Priority
 from tests.bot.fakes import BOT_ID, TOKEN, DirectSession
@@ -347,3 +348,44 @@ def test_an_edit_says_what_it_replaces_unless_it_has_a_time_of_its_own(
     chat_id = None if "inline_message_id" in params else 5
 
     assert composer.compose(BOT_ID, chat_id, method, params, **options).replaces == replaces
+
+
+@pytest.mark.parametrize("value", [True, "true", 1])
+def test_a_paid_call_says_so_apart_from_its_parameters(clock: Clock, value: object) -> None:
+    paying = MethodComposer(clock=clock, ids=Ids(), may_pay=True)
+
+    message = paying.compose(BOT_ID, 5, "sendMessage", {"text": "a", "allow_paid_broadcast": value})
+
+    assert (message.is_paid, message.params) == (True, b'{"text":"a"}')
+    assert json.loads(body_of(message)) == {"chat_id": 5, "text": "a", "allow_paid_broadcast": True}
+    assert json.loads(body_of(replace(message, is_paid=False))) == {"chat_id": 5, "text": "a"}
+
+
+def test_a_paid_method_of_aiogram_is_one_too(clock: Clock, bot: Bot) -> None:
+    paying = MethodComposer(clock=clock, ids=Ids(), may_pay=True)
+    method = SendMessage(chat_id=5, text="a", allow_paid_broadcast=True)
+
+    assert paying.from_method(prepare(bot, method), COUNTED["sendMessage"]).is_paid
+
+
+def test_a_paid_call_is_refused_where_no_stars_may_be_spent(wanted: Compose) -> None:
+    said = sentence(lambda: wanted(text="a", allow_paid_broadcast=True))
+
+    assert said == (
+        "sendMessage with allow_paid_broadcast costs Stars, and none may be spent; "
+        "set TELEGRAM_PAID_STARS_CAP to how many a day"
+    )
+
+
+@pytest.mark.parametrize("value", [False, None, "false", 0])
+def test_a_call_that_is_not_paid_for_is_like_any_other(wanted: Compose, value: object) -> None:
+    message = wanted(text="a", allow_paid_broadcast=value)
+
+    assert (message.is_paid, message.params) == (False, b'{"text":"a"}')
+
+
+def test_every_method_that_can_be_paid_for_passes_the_queue() -> None:
+    payable = {method.__api_method__ for method in BY_NAME.values() if PAID in method.model_fields}
+
+    assert payable
+    assert payable <= set(COUNTED)

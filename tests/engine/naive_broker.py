@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from engine import messages as says
 from engine.adaptive import Adapted
-from engine.gates import Gate, Spacing, gate, narrow, reform, spacing
+from engine.gates import Gate, Purse, Spacing, gate, narrow, reform, spacing
 from engine.limits import SPACING_PRIORITIES, Limit, Limits
 from engine.messages import PRIORITIES, ChatId, Hold, Lease, Outgoing, PastSend, Priority
 from engine.ports import (
@@ -45,6 +45,7 @@ class Entry:
     tried: bool
     place: str  # in its lane: its id, or that of the first that it replaced
     standing: bool = False
+    pays: bool = False  # while it is leased
     lease: Lease | None = None
 
     @property
@@ -59,7 +60,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Scope:
-    """Whatever has a limit: the ceiling, a bot, a chat."""
+    """Whatever has a limit: the ceiling, a bot, what a bot pays for, a chat."""
 
     gate: Gate | None
     spacing: Spacing | None = None
@@ -80,6 +81,8 @@ class NaiveBroker:
         self._entries: dict[str, Entry] = {}
         self._ceiling = Scope(gate(limits.ceiling), spacing(limits.ceiling, limits.saved_up))
         self._bots: dict[int, Scope] = {}
+        self._paid: dict[int, Scope] = {}
+        self._purses: dict[int, Purse] = {}
         self._chats: dict[tuple[int, ChatId | None], Scope] = {}
         self._users: dict[tuple[int, int | None], Scope] = {}
         self._aliases: dict[tuple[int, ChatId | None], ChatId | None] = {}
@@ -148,16 +151,23 @@ class NaiveBroker:
         for scope, limit in ((self._ceiling, limits.ceiling), *((bot, limits.bot) for bot in self._bots.values())):
             scope.gate, scope.spacing = reform(scope.gate, limit), spacing(limit, limits.saved_up)
             scope.adapted = None
+        for bot_id, purse in self._purses.items():
+            self._paid[bot_id].gate = reform(self._paid[bot_id].gate, limits.paid)
+            purse.reform(limits.purse)
         for user in self._users.values():
             user.gate = reform(user.gate, limits.user)
         for (_, chat_id), chat in self._chats.items():
             chat.gate, chat.adapted = reform(chat.gate, limits.of_chat(chat_id)), None
         return True
 
-    async def restore(self, sends: Sequence[PastSend], *, wait_until_ms: Mapping[int, int]) -> None:
+    async def restore(
+        self, sends: Sequence[PastSend], *, wait_until_ms: Mapping[int, int], spent: Sequence[says.Spent] = ()
+    ) -> None:
         self._tick()
+        for past in sorted(spent, key=lambda past: past.at_ms):
+            self._purse(past.bot_id).spend(past.at_ms, past.cost)
         for send in sends:
-            for each in self._gates(send.bot_id, send.chat_id):
+            for each in self._gates(send.bot_id, send.chat_id, pays=send.is_paid):
                 each.take(send.counted_at_ms, send.cost)
                 each.settle(send.counted_at_ms, send.cost)
         for bot_id, until_ms in wait_until_ms.items():
@@ -181,7 +191,8 @@ class NaiveBroker:
             bot_id: bot.adapted.places for bot_id, bot in self._bots.items() if bot.adapted and bot.adapted.is_lower
         }
         waiting = {each: stands.count(each) for each in PRIORITIES}
-        return QueueStats(waiting, stands.count(None), leased, bots, adapted)
+        paid = {bot_id: taken for bot_id, purse in self._purses.items() if (taken := purse.taken(self._clock()))}
+        return QueueStats(waiting, stands.count(None), leased, bots, adapted, paid)
 
     async def wait(self, until_ms: int | None) -> None:
         # It has no bell, it looks again and again.
@@ -194,13 +205,17 @@ class NaiveBroker:
         """Return the message whose turn it is at a time, if nothing else happens until then."""
         fronts: dict[Key, Entry] = {}
         for head in sorted(self._free_heads(at_ms), key=lambda head: (self._turn(head.path[0]), head.place)):
-            fronts.setdefault(head.path[1], head)
+            fronts.setdefault((*head.path[1], head.message.is_paid), head)
         offers: list[Entry] = []
         for bot_id, bot in self._bots.items():
             if not bot.paused and bot.hold_until_ms <= at_ms:
                 mine = [front for front in fronts.values() if front.message.bot_id == bot_id]
-                offers += self._fitting(bot, mine, 2, at_ms)
-        offers.sort(key=lambda front: (self._turn(front.path[1]), front.message.bot_id))
+                paying = [front for front in mine if self._pays(front.message, at_ms)]
+                offers += self._fitting(self._paid_of(bot_id), paying, 2, at_ms)
+                offers += self._fitting(bot, [front for front in mine if front not in paying], 2, at_ms)
+        offers.sort(
+            key=lambda front: (self._turn(front.path[1]), front.message.bot_id, self._turn(front.path[0]), front.place)
+        )
         candidates = {front.message.priority: front for front in reversed(offers)}
         return next(self._fitting(self._ceiling, candidates.values(), 3, at_ms), None)
 
@@ -221,9 +236,10 @@ class NaiveBroker:
     def _fitting(self, scope: Scope, fronts: Iterable[Entry], level: int, at_ms: int) -> Iterator[Entry]:
         """Yield the fronts that fit into a bot or under the ceiling, until one saves up."""
 
-        def rank(front: Entry) -> tuple[int, int]:
+        def rank(front: Entry) -> tuple[int, int, int, str]:
             key = front.path[level]
-            return self._among(key).rank(self._turn(key)), PRIORITIES.index(front.message.priority)
+            of_lane = self._turn(front.path[0]), front.place
+            return self._among(key).rank(self._turn(key)), PRIORITIES.index(front.message.priority), *of_lane
 
         for front in sorted(fronts, key=rank):
             if self._has_room(scope, front.message, at_ms):
@@ -253,6 +269,10 @@ class NaiveBroker:
         for scope in (chat, bot, self._ceiling, self._user(message)):
             yield scope.gate.ready_at_ms(now_ms, message.cost) if scope.gate else None
             yield scope.spacing.free_at_ms(now_ms, message.cost) if scope.spacing else None
+        if message.is_paid:
+            paid_gate = self._paid_of(message.bot_id).gate
+            yield paid_gate.ready_at_ms(now_ms, message.cost) if paid_gate else None
+            yield self._purse(message.bot_id).free_at_ms(now_ms, message.cost)
 
     def _explain(self, entry: Entry, now_ms: int) -> Explanation:
         lanes: defaultdict[Key, list[Entry]] = defaultdict(list)
@@ -277,6 +297,7 @@ class NaiveBroker:
         """Yield every gate with the time until which it keeps a message back."""
         message, lane = head.message, head.path[0]
         bot, chat = self._bot(message.bot_id), self._chat(message.bot_id, message.chat_id)
+        side = self._paid_of(message.bot_id) if self._pays(message, now_ms) else bot
         flying = any(each.lease and each.path[0][1:] == lane[1:] for each in self._entries.values())
 
         def full(scope: Scope) -> int:
@@ -291,18 +312,23 @@ class NaiveBroker:
         yield from ((WaitsAt.CHAT_HELD, chat.hold_until_ms), (WaitsAt.CHAT_WINDOW, full(chat)))
         yield WaitsAt.USER_WINDOW, full(self._user(message))
         yield from ((WaitsAt.BOT_PAUSED, bot.paused * NEVER_MS), (WaitsAt.BOT_HELD, bot.hold_until_ms))
-        yield from ((WaitsAt.BOT_WINDOW, full(bot)), (WaitsAt.SPACING, apart(bot)))
+        yield from ((WaitsAt.BOT_WINDOW, full(side)), (WaitsAt.SPACING, apart(side)))
         yield from ((WaitsAt.CEILING, full(self._ceiling)), (WaitsAt.SPACING, apart(self._ceiling)))
 
     def _earliest(self, entry: Entry, until: list[Entry], now_ms: int) -> int | None:
         costs = [each.message.cost for each in until]
         message, bot = entry.message, self._bot(entry.message.bot_id)
         chat = self._chat(message.bot_id, message.chat_id)
-        spacings = [bot.spacing, self._ceiling.spacing] if message.priority in SPACING_PRIORITIES else []
-        limits = [each for each in (chat.gate, bot.gate, self._ceiling.gate, *spacings) if each is not None]
+        unpaid = [each.message.cost for each in until if not each.message.is_paid]
+        is_spaced = message.priority in SPACING_PRIORITIES
         own_ms = 0 if entry.standing else message.ready_at_ms
         waits_ms = own_ms, self._wait_until_ms[entry.path[0]], chat.hold_until_ms, bot.hold_until_ms
-        free_ms = [each.earliest_ms(now_ms, costs) for each in limits]
+        free_ms = [
+            limit.earliest_ms(now_ms, of)
+            for scope, of in ((chat, costs), (bot, unpaid), (self._ceiling, costs))
+            for limit in (scope.gate, scope.spacing if is_spaced else None)
+            if limit is not None and of
+        ]
         if message.user_id is not None and (limited := self._user(message).gate):
             same = [each.message.cost for each in until if each.message.user_id == message.user_id]
             free_ms.append(limited.earliest_ms(now_ms, same))
@@ -387,9 +413,12 @@ class NaiveBroker:
 
     def _serve(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
         message = entry.message
-        for each in self._gates(message.bot_id, message.chat_id, self._user(message)):
+        entry.pays = self._pays(message, now_ms)
+        for each in self._gates(message.bot_id, message.chat_id, self._user(message), pays=entry.pays):
             each.take(now_ms, message.cost)
-        for scope in (self._ceiling, self._bot(message.bot_id)):
+        if entry.pays:
+            self._purse(message.bot_id).take(message.cost)
+        for scope in (self._ceiling, *([] if entry.pays else [self._bot(message.bot_id)])):
             if scope.spacing and message.priority in SPACING_PRIORITIES:
                 scope.spacing.spend(now_ms, message.cost)
         weights = (1, self._bot(message.bot_id).weight, *[self._limits.shares[message.priority]] * 2)
@@ -401,7 +430,8 @@ class NaiveBroker:
     def _grant(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
         self._number += 1
         until_ms = now_ms + self._lease_ms
-        entry.lease = Lease(entry.message, entry.attempt + 1, worker_id, self.incarnation, self._number, until_ms)
+        message = replace(entry.message, is_paid=entry.pays)
+        entry.lease = Lease(message, entry.attempt + 1, worker_id, self.incarnation, self._number, until_ms)
         return entry.lease
 
     def _settle(self, settlement: says.Settlement, now_ms: int) -> Settled:
@@ -413,9 +443,12 @@ class NaiveBroker:
         near = chat.gate is not None and chat.gate.is_near(now_ms)
         counted_at_ms = None if settlement.counted_age_ms is None else now_ms - settlement.counted_age_ms
         guard_ms = self._limits.guard_ms if bot.doubt_until_ms > now_ms else 0
-        for each in self._gates(message.bot_id, message.chat_id, self._user(message)):
+        for each in self._gates(message.bot_id, message.chat_id, self._user(message), pays=entry.pays):
             each.settle(counted_at_ms, settlement.counted_cost, guard_ms=guard_ms)
             each.settle(None, message.cost - settlement.counted_cost)
+        if entry.pays:
+            self._purse(message.bot_id).settle(counted_at_ms, settlement.counted_cost)
+            self._purse(message.bot_id).settle(None, message.cost - settlement.counted_cost)
         message = entry.message = settlement.rest.of(message) if settlement.rest else message
         entry.lease = None
         holds: tuple[Hold, ...] = ()
@@ -427,7 +460,7 @@ class NaiveBroker:
                 entry.attempt, entry.tried = lease.attempt - (not spent), entry.tried or spent
                 self._delay(entry, now_ms + delay_ms if delay_ms else 0)
             case says.HoldChat(retry_after_ms):
-                entry.tried, holds = True, self._throttle(message, now_ms, now_ms + retry_after_ms, near=near)
+                entry.tried, holds = True, self._throttle(entry, now_ms, now_ms + retry_after_ms, near=near)
             case says.MoveChat(to_chat_id) if message.chat_id is not None:
                 entry.message = replace(message, chat_id=self._resolve(message.bot_id, to_chat_id))
                 self._migrate(message.bot_id, message.chat_id, to_chat_id)
@@ -436,14 +469,16 @@ class NaiveBroker:
         self._stand(entry)
         return Settled(held=True, holds=holds)
 
-    def _throttle(self, message: Outgoing, now_ms: int, until_ms: int, *, near: bool) -> tuple[Hold, ...]:
+    def _throttle(self, entry: Entry, now_ms: int, until_ms: int, *, near: bool) -> tuple[Hold, ...]:
+        message = entry.message
         bot, hold = self._bot(message.bot_id), self._hold(Hold(message.bot_id, message.chat_id, until_ms))
         if near:
             return (hold,)
         bot.doubt_until_ms = now_ms + 60_000
         bot.blames = [blame for blame in bot.blames if now_ms - blame[0] <= 2_000] + [(now_ms, message.chat_id)]
         bot_is_meant = len({self._resolve(message.bot_id, chat_id) for _, chat_id in bot.blames}) > 1
-        if bot.gate is None or not bot.gate.is_near(now_ms):
+        side = self._paid_of(message.bot_id) if entry.pays else bot
+        if (side.gate is None or not side.gate.is_near(now_ms)) and not (entry.pays and bot_is_meant):
             limit = self._limits.bot if bot_is_meant else self._limits.of_chat(message.chat_id)
             self._lower(bot if bot_is_meant else self._chat(message.bot_id, message.chat_id), limit, now_ms)
         if not bot_is_meant:
@@ -527,6 +562,17 @@ class NaiveBroker:
         fresh = Scope(gate(self._limits.bot), spacing(self._limits.bot, self._limits.saved_up))
         return self._bots.setdefault(bot_id, fresh)
 
+    def _paid_of(self, bot_id: int) -> Scope:
+        return self._paid.setdefault(bot_id, Scope(gate(self._limits.paid)))
+
+    def _purse(self, bot_id: int) -> Purse:
+        self._paid_of(bot_id)
+        return self._purses.setdefault(bot_id, Purse(self._limits.purse))
+
+    def _pays(self, message: Outgoing, at_ms: int) -> bool:
+        pays_at_ms = self._purse(message.bot_id).free_at_ms(self._clock(), message.cost) if message.is_paid else None
+        return pays_at_ms is not None and pays_at_ms <= at_ms
+
     def _chat(self, bot_id: int, chat_id: ChatId | None) -> Scope:
         key = bot_id, self._resolve(bot_id, chat_id)
         return self._chats.setdefault(key, Scope(gate(self._limits.of_chat(key[1]))))
@@ -535,8 +581,8 @@ class NaiveBroker:
         limit = None if message.user_id is None else self._limits.user
         return self._users.setdefault((message.bot_id, message.user_id), Scope(gate(limit)))
 
-    def _gates(self, bot_id: int, chat_id: ChatId | None, *more: Scope) -> list[Gate]:
-        scopes = self._ceiling, self._bot(bot_id), self._chat(bot_id, chat_id), *more
+    def _gates(self, bot_id: int, chat_id: ChatId | None, *more: Scope, pays: bool = False) -> list[Gate]:
+        scopes = self._ceiling, self._paid_of(bot_id) if pays else self._bot(bot_id), self._chat(bot_id, chat_id), *more
         return [scope.gate for scope in scopes if scope.gate is not None]
 
     def _resolve(self, bot_id: int, chat_id: ChatId | None) -> ChatId | None:

@@ -34,6 +34,7 @@ from engine.messages import (
     PauseBot,
     Rest,
     Settlement,
+    Spent,
     Then,
 )
 from engine.ports import (
@@ -62,10 +63,11 @@ GROUPS: tuple[ChatId, ...] = (-100, "@name", OLD_GROUP)
 LIMITS = (
     Limits(
         ceiling=Limit(5, 100), bot=Limit(3, 100), chat=Limit(1, 50, burst=3), group=Limit(4, 400),
-        user=Limit(3, 200), saved_up=2, guard_ms=7, chat_cap=5, bot_cap=12,
+        user=Limit(3, 200), paid=Limit(2, 100), purse=Limit(20, 2_000), saved_up=2, guard_ms=7, chat_cap=5, bot_cap=12,
     ),
     Limits(
         ceiling=Limit(0, 1), bot=Limit(6, 300), chat=Limit(2, 70, burst=2), group=Limit(2, 100),
+        paid=Limit(5, 50), purse=Limit(3, 700),
         saved_up=5, guard_ms=25, chat_cap=0, bot_cap=8,
     ),
     Limits(
@@ -74,7 +76,7 @@ LIMITS = (
     ),
     Limits(
         ceiling=Limit(6, 100, burst=5), bot=Limit(5, 100, burst=4), chat=Limit(3, 100), group=Limit(2, 60),
-        saved_up=3, guard_ms=5, chat_cap=6, bot_cap=20,
+        paid=Limit(0, 1), purse=Limit(9, 5_000), saved_up=3, guard_ms=5, chat_cap=6, bot_cap=20,
     ),
 )  # fmt: skip
 
@@ -120,7 +122,7 @@ class Level:
 
 Place = tuple[int, ...]
 Scope = tuple[int | ChatId | None, ...]
-"""() is the ceiling, (bot,) a bot, (bot, chat) a chat."""
+"""() is the ceiling, (bot,) a bot, (bot, chat) a chat, ("paid", bot) what a bot pays for."""
 
 
 @dataclass(slots=True)
@@ -132,6 +134,7 @@ class Audit:
     accepted: int = 0
     ended: int = 0
     number: int = 0
+    spent: defaultdict[int, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
     counted: defaultdict[Scope, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
     levels: defaultdict[Scope, Level] = field(default_factory=lambda: defaultdict(Level))
     guarded: defaultdict[Scope, Level] = field(default_factory=lambda: defaultdict(Level))
@@ -212,7 +215,8 @@ class Audit:
         book.lease = None
         message, scope = book.message, self._scope(book.message)
         if settlement.counted_age_ms is not None:
-            counted = replace(message, cost=settlement.counted_cost)
+            paid = settlement.lease.message.is_paid
+            counted = replace(message, cost=settlement.counted_cost, is_paid=paid)
             self._count(counted, now_ms - settlement.counted_age_ms + 1)
             who = message.bot_id, message.user_id
             self.said[who].append((now_ms - settlement.counted_age_ms + 1, counted.cost))
@@ -293,9 +297,12 @@ class Audit:
                 moved = (bot_id, new, *scope[2:])
                 ends[moved] = max(ends[moved], ends.pop(scope))
 
-    def restored(self, sends: Sequence[PastSend]) -> None:
+    def restored(self, sends: Sequence[PastSend], spent: Sequence[Spent]) -> None:
+        for each in spent:
+            self.spent[each.bot_id].append((each.at_ms + 1, each.cost))
         for send in sends:
-            self._count(outgoing("", bot_id=send.bot_id, chat_id=send.chat_id, cost=send.cost), send.counted_at_ms + 1)
+            sent = outgoing("", bot_id=send.bot_id, chat_id=send.chat_id, cost=send.cost, is_paid=send.is_paid)
+            self._count(sent, send.counted_at_ms + 1, is_spent=False)
 
     def stood(self, stats: QueueStats) -> None:
         retry = [book for book in self.books.values() if book.tried and not book.lease]
@@ -320,6 +327,10 @@ class Audit:
         must("attempts", lease.attempt == book.attempt + 1, lease)
         must("pause", message.bot_id not in self.paused, lease)
         must("hold", self.holds[scope] <= now_ms and self.holds[scope[:1]] <= now_ms, lease)
+        paid = lease.message.is_paid
+        must("stars", not paid or (message.is_paid and self._stars_left(message, now_ms)), lease)
+        must("stars", paid or not message.is_paid or not self._stars_left(message, now_ms - 5), lease)
+        message = replace(message, is_paid=paid)
         must("window", self._has_room(message, now_ms, guard_ms=0), lease)
         must("user window", self._user_has_room(message, now_ms, guard_ms=0), lease)
         must("spacing", self._is_spaced(message, now_ms), lease)
@@ -331,6 +342,7 @@ class Audit:
         waiting = [book for book in self.books.values() if not book.lease and self._is_due(book, now_ms)]
         for book in waiting:
             message, scope = book.message, self._scope(book.message)
+            message = replace(message, is_paid=message.is_paid and self._stars_left(message, now_ms - 5))
             somebody_may_save_up = any(other.message.cost > 1 for other in waiting if other is not book)
             free = (
                 self._is_head(book, now_ms)
@@ -353,7 +365,7 @@ class Audit:
             if limit.burst
             else self._in_flight(part) + self._counted(part, limit, now_ms - guard_ms) + min(message.cost, limit.count)
             <= limit.count
-            for part, limit in self._limits_of(scope)
+            for part, limit in self._limits_of(scope, paid=message.is_paid)
         )
 
     def _user_has_room(self, message: Outgoing, now_ms: int, *, guard_ms: int) -> bool:
@@ -367,9 +379,21 @@ class Audit:
         ]
         return in_flight + sum(counted) + min(message.cost, limit.count) <= limit.count
 
+    def _stars_left(self, message: Outgoing, now_ms: int) -> bool:
+        """Tell whether a bot may still pay for a message; what it spent counts for its window at least."""
+        part, limit = ("paid", message.bot_id), self.limits.purse
+        spent = [cost for at_ms, cost in self.spent[message.bot_id] if at_ms + limit.window_ms > now_ms]
+        return sum(spent) + self._in_flight(part) + message.cost <= limit.count
+
     def _in_flight(self, part: Scope) -> int:
-        flying = [book.message for book in self.books.values() if book.lease]
-        return sum(other.cost for other in flying if self._scope(other)[: len(part)] == part)
+        leases = [book.lease for book in self.books.values() if book.lease]
+        if part[:1] == ("paid",):
+            return sum(
+                each.message.cost for each in leases if ("paid", each.message.bot_id) == part and each.message.is_paid
+            )
+        free = [each for each in leases if len(part) != 1 or not each.message.is_paid]
+        scopes = [(self._scope(self.books[each.message.id].message), each.message.cost) for each in free]
+        return sum(cost for scope, cost in scopes if scope[: len(part)] == part)
 
     def _counted(self, part: Scope, limit: Limit, now_ms: int) -> int:
         return sum(min(cost, limit.count) for at_ms, cost in self.counted[part] if at_ms + limit.window_ms > now_ms)
@@ -385,12 +409,14 @@ class Audit:
             return []
         return [
             (part, replace(limit, burst=min(self.limits.saved_up, limit.count)))
-            for part, limit in self._limits_of((message.bot_id,))
+            for part, limit in self._limits_of((message.bot_id,), paid=message.is_paid)
+            if part[:1] != ("paid",)
         ]
 
-    def _limits_of(self, scope: Scope) -> list[tuple[Scope, Limit]]:
+    def _limits_of(self, scope: Scope, *, paid: bool) -> list[tuple[Scope, Limit]]:
         of_chat = self.limits.of_chat(scope[1]) if len(scope) > 1 else None
-        limits = [(scope[:0], self.limits.ceiling), (scope[:1], self.limits.bot), (scope, of_chat)]
+        of_bot = (("paid", scope[0]), self.limits.paid) if paid else (scope[:1], self.limits.bot)
+        limits = [(scope[:0], self.limits.ceiling), of_bot, (scope, of_chat)]
         return [(part, limit) for part, limit in limits if limit is not None and limit.count]
 
     def _is_head(self, book: Book, now_ms: int) -> bool:
@@ -423,8 +449,10 @@ class Audit:
         book = self.books.get(lease.message.id)
         return book if book and book.lease and book.lease.number == lease.number else None
 
-    def _count(self, message: Outgoing, at_ms: int) -> None:
-        for part, limit in self._limits_of(self._scope(message)):
+    def _count(self, message: Outgoing, at_ms: int, *, is_spent: bool = True) -> None:
+        if message.is_paid and is_spent:
+            self.spent[message.bot_id].append((at_ms, message.cost))
+        for part, limit in self._limits_of(self._scope(message), paid=message.is_paid):
             self.counted[part] = [place for place in self.counted[part] if place[0] > at_ms - 100_000]
             self.counted[part].append((at_ms, message.cost))
             self.levels[part].pour(limit, message.cost, at_ms)
@@ -539,9 +567,9 @@ class World:
         self._both(lambda broker: broker.migrate(bot_id, old, new))
         self.audit.migrated(bot_id, old, new)
 
-    def restore(self, sends: Sequence[PastSend], wait_until_ms: dict[int, int]) -> None:
-        self._both(lambda broker: broker.restore(sends, wait_until_ms=wait_until_ms))
-        self.audit.restored(sends)
+    def restore(self, sends: Sequence[PastSend], wait_until_ms: dict[int, int], spent: Sequence[Spent]) -> None:
+        self._both(lambda broker: broker.restore(sends, wait_until_ms=wait_until_ms, spent=spent))
+        self.audit.restored(sends, spent)
         for bot_id, until_ms in wait_until_ms.items():
             self.audit.held(Hold(bot_id, None, until_ms))
 
@@ -631,6 +659,7 @@ class Draft:
     attempt: int
     edit: tuple[str, str] | None = None  # what it changes, and by which method
     user_id: int | None = None
+    is_paid: bool = False
 
 
 drafts = st.builds(
@@ -645,6 +674,7 @@ drafts = st.builds(
     attempt=st.sampled_from((0, 0, 0, 2)),
     edit=st.sampled_from((None, None, None, *EDITS)),
     user_id=st.sampled_from((None, 501, 502)),
+    is_paid=st.booleans(),
 )
 
 
@@ -663,8 +693,12 @@ class BrokerMachine(RuleBasedStateMachine):
     @initialize(limits=st.sampled_from(LIMITS), sent_ago_ms=st.lists(st.integers(0, 300), max_size=4), wait_ms=soon)
     def begin(self, limits: Limits, sent_ago_ms: list[int], wait_ms: int) -> None:
         self.world = World(limits, *self.brokers)
-        sends = [PastSend(1, (-100, 7)[ago_ms % 2], self.world.clock() - ago_ms, 1) for ago_ms in sent_ago_ms]
-        self.world.restore(sends, {2: self.world.clock() + wait_ms} if sends else {})
+        sends = [
+            PastSend(1, (-100, 7)[ago_ms % 2], self.world.clock() - ago_ms, 1, is_paid=ago_ms % 3 == 0)
+            for ago_ms in sent_ago_ms
+        ]
+        spent = [Spent(1, send.counted_at_ms, 1) for send in sends]
+        self.world.restore(sends, {2: self.world.clock() + wait_ms} if sends else {}, spent)
 
     @rule(batch=st.lists(drafts, min_size=1, max_size=6), slots=st.sampled_from((0, 0, 1, 3, 60)), capped=st.booleans())
     def admit(self, batch: list[Draft], slots: int, capped: bool) -> None:  # noqa: FBT001 - hypothesis names it
@@ -693,7 +727,10 @@ class BrokerMachine(RuleBasedStateMachine):
                 self.world.migrate(bot_id, chat_id, name)
             for _ in range(4):
                 who = 501 if bot_id == BOTS[-1] else None
-                draft = Draft(bot_id, name, 0, 1, 0, ready_in_ms=0, expires_in_ms=None, attempt=0, user_id=who)
+                is_paid = bot_id == BOTS[1]
+                draft = Draft(
+                    bot_id, name, 0, 1, 0, ready_in_ms=0, expires_in_ms=None, attempt=0, user_id=who, is_paid=is_paid
+                )
                 self.world.admit([self._message(draft)], 2, capped=True)
                 self.world.clock.advance(latency_ms)
                 self.world.settle([(-1, Done(), 0)])
@@ -791,6 +828,7 @@ class BrokerMachine(RuleBasedStateMachine):
             replaces=draft.edit[0] if draft.edit else None,
             method=draft.edit[1] if draft.edit else "sendMessage",
             user_id=draft.user_id,
+            is_paid=draft.is_paid,
         )
 
 

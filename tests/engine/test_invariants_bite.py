@@ -14,8 +14,8 @@ import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
 from engine import gates, schedule
-from engine.gates import Bucket, Gate, Window
-from engine.lanes import BotState, Chat, Entry, Lane, Line, User
+from engine.gates import Bucket, Gate, Purse, Window
+from engine.lanes import BotState, Chat, Entry, Lane, User
 from engine.limits import Limit, Limits
 from engine.memory_broker import MemoryBroker
 from engine.messages import ChatId, Hold, HoldChat, Lease, Outgoing, Settlement
@@ -206,13 +206,13 @@ class TheLowestBotFirst(StrictPriorities):
 
 
 class NobodySavesUp(MemoryBroker):
-    def _saves_up_until_ms(self, line: Line, now_ms: int) -> int | None:
+    def _saved_up_until_ms(self, front: Entry, now_ms: int) -> int | None:
         return now_ms
 
 
 class BlamesNoBot(MemoryBroker):
-    def _throttle(self, chat: Chat, until_ms: int, now_ms: int, *, is_near: bool) -> tuple[Hold, ...]:
-        return super()._throttle(chat, until_ms, now_ms, is_near=True)
+    def _throttle(self, entry: Entry, until_ms: int, now_ms: int, *, is_near: bool) -> tuple[Hold, ...]:
+        return super()._throttle(entry, until_ms, now_ms, is_near=True)
 
 
 class LowersNothing(MemoryBroker):
@@ -225,6 +225,23 @@ class KnowsNoUsers(MemoryBroker):
         return None
 
 
+class PaysLater(Purse):
+    def settle(self, counted_at_ms: int | None, cost: int) -> None:
+        super().settle(None, cost)
+
+
+class PaysWithoutEnd(MemoryBroker):
+    def _give(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
+        lease = super()._give(entry, worker_id, now_ms)
+        return replace(lease, message=replace(lease.message, is_paid=entry.message.is_paid))
+
+
+class FillsNoPaidWindow(MemoryBroker):
+    def _gates(self, entry: Entry) -> tuple[Gate | None, ...]:
+        gates = super()._gates(entry)
+        return (gates[0], None, *gates[2:]) if entry.pays else gates
+
+
 PATCHES: list[tuple[str, Patch]] = [
     ("window", windows(ForgetsWhatIsInFlight)),
     ("window", (schedule, "gate", a_millisecond_too_early)),
@@ -233,12 +250,15 @@ PATCHES: list[tuple[str, Patch]] = [
     ("busy", windows(KeepsWhatNeverLeft)),
     ("spacing", (schedule, "spacing", lambda *_: None)),
     ("edits", (Chat, "replaced_by", lambda *_: None)),
+    ("stars", (schedule, "Purse", PaysLater)),
     ("order", by(lambda entry: (False, entry.message.id), last=True)),
     ("order", by(lambda entry: (entry.tried, entry.message.id))),
 ]
 CLASSES: list[tuple[str, type[MemoryBroker]]] = [
     ("one in flight", TwoInFlight),
     ("user window", KnowsNoUsers),
+    ("stars", PaysWithoutEnd),
+    ("window", FillsNoPaidWindow),
     ("hold", HoldsNothing),
     ("fencing", SettlesForAnybody),
     ("attempts", SpendsAnAttemptOnWaiting),

@@ -145,3 +145,13 @@ def test_the_gauges_show_what_the_queue_and_the_ledger_say() -> None:
     assert numbers['telegram_waiting{priority="high"}'] == 0
     assert (numbers["telegram_retry_waiting"], numbers["telegram_leased"]) == (1, 3)
     assert numbers["telegram_dead_letters"] == 4
+
+
+async def test_paid_messages_are_counted_by_bot_and_their_stars_shown_as_the_broker_counts_them() -> None:
+    message = outgoing("a", bot_id=42, cost=3, is_paid=True)
+
+    numbers = await counted(Sent(1), Sent(2), message=message)
+    queue = QueueStats(waiting={}, retry=0, leased=0, paid={42: 15})
+
+    assert numbers['telegram_paid_messages_total{bot="42"}'] == 6
+    assert shown(Metrics(), queue)['telegram_paid_stars{bot="42"}'] == pytest.approx(1.5)

@@ -14,7 +14,7 @@ from engine.expiry import Expiry
 from engine.limits import Limit, Limits
 from engine.memory_broker import MemoryBroker
 from engine.memory_results import MemoryResults
-from engine.messages import ChatId, Guarantee, Hold, Lease, Outgoing, PastSend, PausedBy, Settlement, Status
+from engine.messages import ChatId, Guarantee, Hold, Lease, Outgoing, PastSend, PausedBy, Settlement, Spent, Status
 from engine.outcomes import Answer, Outcome, Overdue, Sent
 from engine.ports import Accepted, Admission, Clock, Known, Leased, Record, Result, Settled
 from engine.reach import Reach
@@ -83,6 +83,7 @@ class ListLedger:
     records: list[Record] = field(default_factory=list)
     kept_holds: list[Hold] = field(default_factory=list)
     sends: list[PastSend] = field(default_factory=list)
+    spent: list[Spent] = field(default_factory=list)
     paused: dict[int, bool] = field(default_factory=dict)
     paused_by: dict[int, PausedBy | None] = field(default_factory=dict)
     unreachable: list[tuple[int, ChatId, str]] = field(default_factory=list)
@@ -147,6 +148,10 @@ class ListLedger:
 
     async def sends_since(self, since_ms: int) -> list[PastSend]:
         return [send for send in self.sends if send.counted_at_ms >= since_ms]
+
+    async def spent_since(self, since_ms: int) -> list[Spent]:
+        paid = [Spent(send.bot_id, send.counted_at_ms, send.cost) for send in self.sends if send.is_paid]
+        return [spent for spent in (*self.spent, *paid) if spent.at_ms >= since_ms]
 
     async def holds(self, now_ms: int) -> list[Hold]:
         return [hold for hold in self.kept_holds if hold.until_ms > now_ms]

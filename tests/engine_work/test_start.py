@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from engine.limits import Limit, Limits
-from engine.messages import Guarantee, Hold, Outgoing, PastSend, Status
+from engine.limits import DAY_MS, Limit, Limits
+from engine.messages import Guarantee, Hold, Outgoing, PastSend, Spent, Status
 from engine.outcomes import Failed
 from engine.ports import Ledger
 from engine.start import PAGE, Found, rebuild
@@ -18,6 +19,7 @@ GROUP = -100_5
 GUARD_MS = 25
 WINDOW_MS = 1_000
 ONE_BOT = Limits(ceiling=Limit(0, 1_000), guard_ms=GUARD_MS)
+PAYING = replace(ONE_BOT, purse=Limit(10, DAY_MS))
 
 
 @pytest.fixture
@@ -287,3 +289,22 @@ async def test_of_the_edits_of_a_message_only_the_newest_is_scheduled_again(desk
 
     assert await desk.broker.knows(["a", "b", "c"]) == [False, False, True]
     assert desk.ledger.statuses == {"a": Status.CANCELLED, "b": Status.CANCELLED, "c": Status.QUEUED}
+
+
+async def test_what_a_bot_has_spent_is_spent_after_a_restart() -> None:
+    desk = Desk(limits=PAYING)
+    desk.ledger.spent = [Spent(1, START_MS - 3_600_000, 9), Spent(1, START_MS - DAY_MS - 60_000, 1)]
+    await restart(desk)
+
+    await desk.accept(outgoing("a", chat_id=1, is_paid=True), outgoing("b", chat_id=2, is_paid=True))
+
+    assert [each.message.is_paid for each in await desk.leases()] == [True, False]
+
+
+async def test_no_more_is_presumed_to_be_spent_than_calls_may_have_been_under_way() -> None:
+    desk = Desk(limits=PAYING)
+    keep(desk, *(outgoing(f"{number:02}", chat_id=number + 1, is_paid=True) for number in range(20)))
+
+    await rebuild(desk.ledger, desk.broker, desk.replacements, desk.limits, desk.clock, calls_max=4)
+
+    assert (await desk.broker.stats()).paid == {1: 4}

@@ -290,3 +290,11 @@ async def test_half_of_an_album_may_arrive(client: Client, kind: Kind, error: st
     assert answer["description"] == f'Bad Request: failed to send message #3 with the error message "{error}"'
     _, messages = await client.control("GET", "messages?chat=-5")
     assert len(messages) == 2
+
+
+async def test_a_bot_that_pays_may_send_more_than_thirty_in_a_second(client: Client) -> None:
+    paid = [await client.call("sendMessage", chat_id=n, text="a", allow_paid_broadcast=True) for n in range(1, 41)]
+    free = [await client.call("sendMessage", chat_id=n, text="a") for n in range(41, 81)]
+
+    assert all(each["ok"] for each in paid)
+    assert not all(each["ok"] for each in free)

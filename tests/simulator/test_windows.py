@@ -190,3 +190,14 @@ def test_idle_chats_are_forgotten() -> None:
         windows.admit(1, chat if chat % 2 else -chat, 1, now_ns=chat * SECOND)
 
     assert len(windows._groups) + len(windows._privates_full_at_ns) <= 10_000
+
+
+def test_what_a_bot_pays_for_has_a_window_of_its_own() -> None:
+    windows = Windows(SimulatorSettings(bot_limit=2, paid_limit=3))
+
+    free = [windows.admit(1, chat, 1, now_ns=0) for chat in (1, 2)]
+    paid = [windows.admit(1, chat, 1, now_ns=0, is_paid=True) for chat in (3, 4, 5)]
+
+    assert (free, paid) == ([None] * 2, [None] * 3)
+    assert windows.admit(1, 6, 1, now_ns=0, is_paid=True) == Throttle(5, "window")
+    assert windows.violations_by_window == {"paid": 1}

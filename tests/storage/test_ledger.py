@@ -8,7 +8,7 @@ import pytest
 from engine.dispatcher import Dispatcher
 from engine.errors import LedgerError
 from engine.ids import Ids
-from engine.messages import Guarantee, Hold, Outgoing, PastSend, PausedBy, Priority, Rest, Status
+from engine.messages import Guarantee, Hold, Outgoing, PastSend, PausedBy, Priority, Rest, Spent, Status
 from engine.ports.ledger import Accepted, Fault, Known, Ledger
 from storage.chats import Chats
 from storage.database import Database
@@ -64,6 +64,7 @@ class LedgerContract:
             dedup_key="spring",
             replaces="edit:7",
             user_id=501,
+            is_paid=True,
         )
 
         answers = await ledger.add([everything])
@@ -306,6 +307,23 @@ class LedgerContract:
         )
 
         assert await ledger.sends_since(NOW_MS) == [PastSend(BOT, -100, NOW_MS, 3)]
+
+    async def test_what_was_spent_is_summed_up_by_minutes_and_comes_with_the_last_of_each(self, ledger: Ledger) -> None:
+        minute_ms = NOW_MS // 60_000 * 60_000
+        at_ms = (minute_ms - 1, minute_ms, minute_ms + 59_999, minute_ms + 60_000)
+        sends = [message(cost=cost) for cost in (1, 2, 3, 4)]
+        free = message()
+        await ledger.add([*sends, free])
+        paid = [
+            became(each, Status.SENT, counted_at_ms=ms, is_paid=True) for each, ms in zip(sends, at_ms, strict=True)
+        ]
+        await ledger.record([*paid, became(free, Status.SENT, counted_at_ms=minute_ms)])
+        await ledger.presume([PastSend(BOT, 5, minute_ms, 7, is_paid=True)])
+
+        spent = sorted(await ledger.spent_since(minute_ms), key=lambda each: each.at_ms)
+
+        assert spent == [Spent(BOT, minute_ms + 59_999, 12), Spent(BOT, minute_ms + 60_000, 4)]
+        assert {each.is_paid for each in await ledger.sends_since(minute_ms)} == {True, False}
 
     async def test_what_is_presumed_is_told_as_a_past_send(self, ledger: Ledger) -> None:
         presumed = [PastSend(BOT, -100, NOW_MS, 3), PastSend(BOT, None, NOW_MS, 1)]
