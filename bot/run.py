@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -35,9 +34,6 @@ async def run(settings: Settings) -> None:
             settings = simulated(settings, simulator, listener)
             kept = await stack.enter_async_context(books(settings, clock))
         built = await stack.enter_async_context(program(settings, opened=kept, clock=clock))
-        # What lives by now lives to the end; to look through all of it for garbage would stop everything for 0.3 s.
-        gc.freeze()
-        gc.enable()
         Collector().install()
         await stack.enter_async_context(running(built))
         greet(built, listener, simulator)

@@ -49,3 +49,15 @@ def test_all_is_looked_at_again_when_there_is_less(monkeypatch: pytest.MonkeyPat
     gc.collect()
 
     assert gone() is None
+
+
+def test_what_lives_then_is_left_alone_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "BLOCKS_LOOKED_AT_MAX", 0)
+    gc.collect()
+    monkeypatch.setattr(collector, "BLOCKS_LOOKED_AT_MAX", 1 << 62)
+    gc.collect()
+
+    frozen = gc.get_freeze_count()
+    gc.collect()
+
+    assert gc.get_freeze_count() == frozen > 0
