@@ -154,6 +154,19 @@ async def test_a_strangers_form_is_not_read(world: World) -> None:
             "the form breaks off before its end",
         ),
         ("multipart/form-data; boundary=x", b"--x??", "the form has something between its parts"),
+        ("multipart/form-data; boundary*0=x; boundary*=y", b"", "the form names no boundary in its Content-Type"),
+        *(
+            (
+                "multipart/form-data; boundary=x",
+                b"--x\r\nContent-Disposition: form-data; " + parameters + b"\r\n\r\na\r\n--x--",
+                "the form has a part whose head cannot be read",
+            )
+            for parameters in (
+                b"name*0=a; name*=b''c",
+                b"name=a; filename*0=a; filename*=b",
+                b"name=a; filename*00*=\0*1''\0",
+            )
+        ),
         (
             "multipart/form-data; boundary=x",
             b"--x\r\n" + b"A: b\r\n" * 5_000,
