@@ -34,7 +34,7 @@ class Packed:
 
     Attributes:
         body: JSON, if Telegram knows every file.
-        places: Where each of its files was named.
+        places: Where each of its files was named. What is left of an album names fewer than the message carries.
         files: What lies there, by name.
     """
 
@@ -63,10 +63,11 @@ class Luggage:
         """
         params = msgspec.json.decode(body_of(message))
         try:
-            files = {file.name: file for file in await self._uploads.of_message(message.id, message.bot_id)}
+            carried = {file.name: file for file in await self._uploads.of_message(message.id, message.bot_id)}
         except LedgerError:
             return Failed("the books could not be read")
-        named = [place for place in places(params) if place.name in files]
+        named = [place for place in places(params) if place.name in carried]
+        files = {place.name: carried[place.name] for place in named}
         for place in named:
             file = files[place.name]
             if file.file_id is not None:

@@ -300,6 +300,22 @@ async def test_an_album_arrives_with_all_its_files_and_is_learned_item_by_item(
     assert [photo["photo"][0]["file_id"], video["video"]["file_id"]] == list(uploads.file_ids.values())
 
 
+async def test_what_is_left_of_an_album_goes_without_the_files_that_arrived(
+    served: tuple[Simulator, str], uploads: DictUploads
+) -> None:
+    served[0].order(Fault(kind="400_429", delivered=1, times=1, hold="none"))
+    media = [{"type": "photo", "media": "attach://a"}, {"type": "photo", "media": "attach://b"}]
+    sent = await carrying(uploads, {"media": media}, a=b"one", b=b"two")
+
+    async with transport_to(served[1], uploads=uploads) as transport:
+        half = (await transport.send(sent)).outcome
+        assert isinstance(half, HalfSent)
+        del uploads.contents[sha256(b"one").hexdigest()]  # whoever reads it now has no answer
+        answer = await transport.send(replace(sent, message=half.rest.of(sent.message)))
+
+    assert shown(answer)["photo"][0]["file_unique_id"] == sha256(b"two").hexdigest()
+
+
 async def test_a_file_that_telegram_knows_is_sent_by_its_name(
     served: tuple[Simulator, str], uploads: DictUploads
 ) -> None:
