@@ -107,19 +107,23 @@ def let_go(connection: Connection, message_ids: Sequence[str]) -> None:
 
 
 def forget(connection: Connection, message_ids: Sequence[str]) -> list[None]:
-    """Know nothing any more of what messages carried; there are no such messages."""
-    gone = delete(attachments).where(attachments.c.message_id.in_(message_ids)).returning(attachments.c.sha256)
+    """Know nothing any more of what messages carried that are not (any more) in the books."""
+    of_these = attachments.c.message_id.in_(message_ids), not_(_has_message())
+    gone = delete(attachments).where(*of_these).returning(attachments.c.sha256)
     _drop_unheld(connection, set(connection.execute(gone).scalars()))
     return [None] * len(message_ids)
 
 
 def purge_orphans(connection: Connection) -> int:
     """Remove what was brought for messages that never came, and parts of files that never became whole."""
-    has_message = exists().where(messages.c.id == attachments.c.message_id)
-    connection.execute(delete(attachments).where(not_(has_message)))
+    connection.execute(delete(attachments).where(not_(_has_message())))
     removed = connection.execute(delete(uploads).where(not_(_is_held(uploads.c.sha256)))).rowcount
     connection.execute(delete(upload_parts).where(upload_parts.c.sha256.not_in(select(uploads.c.sha256))))
     return removed
+
+
+def _has_message() -> ColumnElement[bool]:
+    return exists().where(messages.c.id == attachments.c.message_id)
 
 
 def _drop_unheld(connection: Connection, sha256s: set[str]) -> None:

@@ -66,7 +66,7 @@ class Uploads:
             await self._bring(files[sha256])
 
     async def forget(self, message_id: str) -> None:
-        """Let go of what was kept for a message that was not accepted."""
+        """Let go of what was kept for a message that was not accepted; if the ledger has it after all, it stays."""
         await self._database.write(upload_writes.forget, [message_id])
 
     async def purge_orphans(self) -> int:

@@ -76,6 +76,8 @@ class AcceptingDispatcher:
         self.messages: list[Outgoing] = []
         self.dropped: list[tuple[int, ChatId, tuple[str, ...]]] = []
 
+    async def refusal(self, message: Outgoing) -> None: ...
+
     async def submit(self, messages: Sequence[Outgoing]) -> list[Submission]:
         self.messages.extend(messages)
         return [Accepted() for _ in messages]

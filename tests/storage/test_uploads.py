@@ -224,6 +224,19 @@ class UploadsContract:
 
         assert await self.rows(database) == (0, 0)
 
+    async def test_what_the_ledger_has_after_all_is_not_forgotten(
+        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
+    ) -> None:
+        """Of a submission whose commit was not answered nobody can tell."""
+        sent = message(params=CARRYING)
+        await self.keep(books, sent, await spooled(tmp_path))
+        await ledger.add([sent])
+
+        await books.forget(sent.id)
+
+        assert await self.rows(database) == (1, 1)
+        assert len(await books.of_message(sent.id, BOT)) == 1
+
     async def test_a_file_that_telegram_knows_is_not_kept_again(
         self, books: Uploads, database: Database, tmp_path: Path
     ) -> None:
