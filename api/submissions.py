@@ -117,6 +117,7 @@ class Submissions:
         return taken
 
     async def _taken(self, message: Outgoing) -> Taken:
+        await self.known_bots.check(message.bot_id)  # it may have been removed while a file was kept
         match (await self._dispatch([message]))[0]:
             case Accepted():
                 return Taken(message.id, Status.QUEUED)

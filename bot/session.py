@@ -93,7 +93,7 @@ class Gateway:
     async def _answered(self, bot: Bot, method: AnyMethod, message: Outgoing) -> Any:
         future = self._results.expect(message.id)
         try:
-            known = await self._submit(message)
+            known = await self._submit(bot, message)
             if known is not None:
                 return placeholder(method, known.message_id, telegram_message_id=known.telegram_message_id or 0)
             async with asyncio.timeout(self._wait_s):
@@ -115,7 +115,7 @@ class Gateway:
     async def submit(self, bot: Bot, method: AnyMethod, rule: Counted) -> None:
         """Submit a call that a handler returned; nobody waits for it, and one to a lost chat keeps back no other."""
         try:
-            await self._submit(await self._compose(bot, method, rule))
+            await self._submit(bot, await self._compose(bot, method, rule))
         except ChatUnreachable as lost:
             log.warning("not submitted", bot_id=lost.bot_id, chat_id=lost.chat_id, reason=lost.reason)
 
@@ -138,8 +138,9 @@ class Gateway:
         except FileTooLarge as error:
             raise TelegramEntityTooLarge(method, str(error)) from error
 
-    async def _submit(self, message: Outgoing) -> Known | None:
+    async def _submit(self, bot: Bot, message: Outgoing) -> Known | None:
         try:
+            await self._tokens.learn(bot.token)  # it may have been removed while a file was read and kept
             (submission,) = await self._dispatcher.submit([message])
             if isinstance(submission, QueueFull | ChatUnreachable):
                 raise submission

@@ -116,6 +116,15 @@ async def test_a_chat_that_is_lost_while_a_file_is_kept_leaves_none(world: World
     assert (world.files.times_kept, world.files.kept) == (1, {})
 
 
+async def test_a_bot_that_is_removed_while_a_file_is_kept_submits_nothing(world: World) -> None:
+    world.files.meanwhile = lambda: world.client.delete(f"/bots/{BOT_ID}")
+
+    response = await post(world, CAT)
+
+    assert error_of(response) == (400, "refused", "bot 42 does not run here; add it with POST /bots")
+    assert (world.books.outgoing, world.files.times_kept, world.files.kept) == ({}, 1, {})
+
+
 async def test_a_message_that_was_accepted_before_its_chat_was_lost_is_known_still(world: World) -> None:
     first = await post(world, CAT | {"dedup_key": "cat"})
     await world.reach.lose(BOT_ID, 7, BLOCKED)

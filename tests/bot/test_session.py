@@ -32,6 +32,7 @@ from aiogram.types import (
     URLInputFile,
 )
 
+from api.ports import Refusal
 from bot import origin, session
 from bot.composer import MethodComposer
 from bot.methods import COUNTED
@@ -60,6 +61,7 @@ class Caller:
     desk: Desk
     gateway: Gateway
     uploads: DictUploads
+    tokens: TokenList
 
     async def send(self, text: str = "hello", chat_id: int = 7) -> Message:
         return await self.bot.send_message(chat_id, text)
@@ -71,7 +73,7 @@ class Caller:
 
 @contextlib.asynccontextmanager
 async def calling(*, wait_s: float = AWAITED_S, limits: Limits = UNLIMITED) -> AsyncIterator[Caller]:
-    uploads = DictUploads()
+    uploads, tokens = DictUploads(), TokenList()
     desk = Desk(limits=limits, retries=RetryPolicy(retries_max=0))
     gateway = Gateway(
         dispatcher=Dispatcher(
@@ -84,12 +86,12 @@ async def calling(*, wait_s: float = AWAITED_S, limits: Limits = UNLIMITED) -> A
         composer=MethodComposer(clock=desk.clock, ids=Ids(process=1)),
         attachments=attaching(uploads),
         results=desk.results,
-        tokens=TokenList(),
+        tokens=tokens,
         wait_s=wait_s,
     )
     remove = session.install(gateway)
     try:
-        yield Caller(Bot(TOKEN, session=DirectSession()), desk, gateway, uploads)
+        yield Caller(Bot(TOKEN, session=DirectSession()), desk, gateway, uploads, tokens)
     finally:
         remove()
 
@@ -342,6 +344,19 @@ async def test_a_chat_that_is_lost_while_a_file_is_kept_leaves_none(caller: Call
     with pytest.raises(TelegramForbiddenError, match=BLOCKED):
         await sending
     assert (caller.uploads.carried, caller.uploads.contents) == ({}, {})
+
+
+async def test_a_bot_that_is_removed_while_its_file_is_kept_submits_nothing(caller: Caller) -> None:
+    caller.uploads.held_up = asyncio.Event()
+    sending = asyncio.create_task(caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt")))
+    await until(lambda: bool(caller.uploads.carried))
+
+    caller.tokens.removed = True
+    caller.uploads.held_up.set()
+
+    with pytest.raises(Refusal):
+        await sending
+    assert (caller.ids, caller.uploads.carried) == ([], {})
 
 
 async def test_a_message_is_accepted_under_the_id_that_its_file_was_kept_for(hurried: Caller) -> None:
