@@ -52,7 +52,7 @@ class Uploads:
         """Keep what a message carries, before it is submitted.
 
         Args:
-            message_id: The message's; nothing is held by it if it never comes, see ``forget``.
+            message_id: The message's; if it never comes, see ``forget``.
             bot_id: Whose message it is.
             carried: What it carries.
             files: The bytes, by their sha256.
@@ -61,7 +61,7 @@ class Uploads:
             LedgerError: Something may be kept; ``forget`` or the next start removes it.
         """
         carrying = Carried(message_id, bot_id, carried)
-        (missing,) = await self._database.write(upload_writes.hold, [carrying])
+        (missing,) = await self._database.write(upload_writes.attach, [carrying])
         for sha256 in sorted(missing):
             await self._bring(files[sha256])
 

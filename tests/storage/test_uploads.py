@@ -137,7 +137,7 @@ class UploadsContract:
     ) -> None:
         sent = message(params=CARRYING)
         with await spooled(tmp_path, LARGE) as file:
-            await database.write(upload_writes.hold, [Carried(sent.id, BOT, [attachment(file)])])
+            await database.write(upload_writes.attach, [Carried(sent.id, BOT, [attachment(file)])])
             await database.write(upload_writes.put_parts, [(file.sha256, 0, next(file.parts()))])
         brought = await self.rows(database)
 

@@ -31,11 +31,11 @@ def upgrade() -> None:
         sa.Column("size_bytes", sa.BigInteger, nullable=False),
         sa.Column("file_name", sa.Text, nullable=False),
         sa.Column("kind", sa.Text),
-        sa.Column("held", sa.Boolean, nullable=False),
+        sa.Column("needs_bytes", sa.Boolean, nullable=False),
         sa.PrimaryKeyConstraint("message_id", "name", name="attachments_key"),
     )
-    held = sa.text("held")
-    op.create_index("attachments_held", "attachments", ["sha256"], sqlite_where=held, postgresql_where=held)
+    needed = sa.text("needs_bytes")
+    op.create_index("attachments_needed", "attachments", ["sha256"], sqlite_where=needed, postgresql_where=needed)
     op.create_table(
         "file_ids",
         sa.Column("bot_id", sa.BigInteger, nullable=False, autoincrement=False),
