@@ -11,7 +11,7 @@
     attachments  which files a message carries               ``needs_bytes``: they are kept for it
     uploads    a file whose bytes are all here               goes when nobody needs it
     upload_parts  its bytes, in rows of 1 MiB
-    file_ids   Telegram's names for files                    one for each bot and kind
+    file_ids   Telegram's names for files                    go with the last message that carries the file
 
 ``payloads``, ``attempts`` and ``attachments`` have no foreign key: PostgreSQL would look up and lock the
 message's row for each of theirs, which is a third of the work. Whoever removes a message removes them
@@ -45,7 +45,6 @@ IS_OPEN = text("status IN ('queued', 'sending')")
 IS_DEAD = text("status = 'dead'")
 IS_PAID = text("is_paid")
 IS_RECEIVED = text("status = 'received'")
-NEEDS_BYTES = text("needs_bytes")
 
 PRESUMED = ""
 """Stands in ``attempts.message_id`` for a call that nobody knows of, and that may have been made."""
@@ -259,7 +258,7 @@ attachments = Table(
     Column("file_name", Text, nullable=False),
     Column("kind", Text),
     Column("needs_bytes", Boolean, nullable=False),
-    Index("attachments_needed", "sha256", sqlite_where=NEEDS_BYTES, postgresql_where=NEEDS_BYTES),
+    Index("attachments_of_file", "sha256", "needs_bytes"),
 )
 
 file_ids = Table(
@@ -269,4 +268,5 @@ file_ids = Table(
     Column("sha256", Text, primary_key=True),
     Column("kind", Text, primary_key=True),
     Column("file_id", Text, nullable=False),
+    Index("file_ids_of_file", "sha256"),
 )

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, false, not_, select, text, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Delete,
+    delete,
+    exists,
+    false,
+    not_,
+    select,
+    text,
+    true,
+    tuple_,
+    update,
+)
 from sqlalchemy.sql import ClauseElement
 
 from storage.many_rows import Binds, ManyRows
-from storage.models import NEEDS_BYTES, attachments, file_ids, messages, upload_parts, uploads
+from storage.models import attachments, file_ids, messages, upload_parts, uploads
 from storage.upsert import insert_by
 
 ADVISORY_LOCK = 7_270_837_101
 """On PostgreSQL: nobody attaches a file anew while another process looks whether anybody needs it."""
+
+NEEDS_BYTES = attachments.c.needs_bytes == true()
+"""With the value, or SQLite would not look it up in the index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +123,22 @@ def let_go(connection: Connection, message_ids: Sequence[str]) -> None:
 
 
 def forget(connection: Connection, message_ids: Sequence[str]) -> list[None]:
-    """Know nothing any more of what messages carried that are not (any more) in the books."""
+    """Know nothing any more of what messages carried that are not (any more) in the books.
+
+    Nor by which names Telegram knows it, unless another message carries it: so these do not become ever more.
+    """
     of_these = attachments.c.message_id.in_(message_ids), not_(_has_message())
     gone = delete(attachments).where(*of_these).returning(attachments.c.sha256)
-    _drop_unneeded(connection, set(connection.execute(gone).scalars()))
+    sha256s = set(connection.execute(gone).scalars())
+    _drop_unneeded(connection, sha256s)
+    if sha256s:
+        connection.execute(names_of_uncarried(sha256s))
     return [None] * len(message_ids)
+
+
+def forget_bot(connection: Connection, bot_id: int) -> None:
+    """Know no file by the name that Telegram gave it for a bot."""
+    connection.execute(delete(file_ids).where(file_ids.c.bot_id == bot_id))
 
 
 def purge_orphans(connection: Connection) -> int:
@@ -119,7 +146,16 @@ def purge_orphans(connection: Connection) -> int:
     connection.execute(delete(attachments).where(not_(_has_message())))
     removed = connection.execute(delete(uploads).where(not_(_is_needed(uploads.c.sha256)))).rowcount
     connection.execute(delete(upload_parts).where(upload_parts.c.sha256.not_in(select(uploads.c.sha256))))
+    connection.execute(delete(file_ids).where(not_(_is_carried())))
     return removed
+
+
+def names_of_uncarried(sha256s: Collection[str]) -> Delete:
+    return delete(file_ids).where(file_ids.c.sha256.in_(sha256s), not_(_is_carried()))
+
+
+def _is_carried() -> ColumnElement[bool]:
+    return exists().where(attachments.c.sha256 == file_ids.c.sha256)
 
 
 def _has_message() -> ColumnElement[bool]:
@@ -135,7 +171,7 @@ def _drop_unneeded(connection: Connection, sha256s: set[str]) -> None:
 
 
 def _is_needed(sha256: ColumnElement[str]) -> ColumnElement[bool]:
-    return exists().where(attachments.c.sha256 == sha256, text("attachments." + NEEDS_BYTES.text))
+    return exists().where(attachments.c.sha256 == sha256, NEEDS_BYTES)
 
 
 def _lock(connection: Connection) -> None:

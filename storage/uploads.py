@@ -86,7 +86,7 @@ class Uploads:
             number += 1
 
     async def learn(self, bot_id: int, sha256: str, kind: str, file_id: str) -> None:
-        """Note that Telegram knows a file, so that its bytes need not be sent again."""
+        """Note that Telegram knows a file, so that its bytes need not be sent again while any message carries it."""
         await self._database.write(upload_writes.learn, [(bot_id, sha256, kind, file_id)])
 
     async def unlearn(self, bot_id: int, file_id: str) -> None:

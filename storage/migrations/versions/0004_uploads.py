@@ -34,8 +34,7 @@ def upgrade() -> None:
         sa.Column("needs_bytes", sa.Boolean, nullable=False),
         sa.PrimaryKeyConstraint("message_id", "name", name="attachments_key"),
     )
-    needed = sa.text("needs_bytes")
-    op.create_index("attachments_needed", "attachments", ["sha256"], sqlite_where=needed, postgresql_where=needed)
+    op.create_index("attachments_of_file", "attachments", ["sha256", "needs_bytes"])
     op.create_table(
         "file_ids",
         sa.Column("bot_id", sa.BigInteger, nullable=False, autoincrement=False),
@@ -44,6 +43,7 @@ def upgrade() -> None:
         sa.Column("file_id", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("bot_id", "sha256", "kind", name="file_ids_key"),
     )
+    op.create_index("file_ids_of_file", "file_ids", ["sha256"])
 
 
 def downgrade() -> None:
