@@ -55,7 +55,7 @@ class Attachments(Protocol):
         """
 
     async def forget(self, message: Outgoing) -> None:
-        """Let go of the files of a message that was not accepted."""
+        """Let go of the files of a message that was not accepted; if the ledger has it after all, they stay."""
 
 
 class Composer(Protocol):

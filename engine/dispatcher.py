@@ -52,6 +52,13 @@ class Dispatcher:
         submission.add_done_callback(self._under_way.discard)
         return await asyncio.shield(submission)
 
+    async def refusal(self, message: Outgoing) -> ChatUnreachable | None:
+        """Return why ``submit`` would refuse a message now: for whoever would bring much with it first."""
+        refusal = self._reach.refusal(message)
+        if refusal is None or (await self._ledger.known([message]))[0] is not None:
+            return None
+        return refusal
+
     async def _submit(self, messages: Sequence[Outgoing]) -> list[Submission]:
         refusals = [self._reach.refusal(message) for message in messages]
         if not any(refusals):

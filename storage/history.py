@@ -259,8 +259,9 @@ def _remove(connection: Connection, chosen: Select[Any]) -> int:
     ids = [row.id for row in connection.execute(chosen)]
     connection.execute(delete(attempts).where(attempts.c.message_id.in_(ids)))
     connection.execute(delete(payloads).where(payloads.c.message_id.in_(ids)))
+    removed = connection.execute(delete(messages).where(messages.c.id.in_(ids))).rowcount
     upload_writes.forget(connection, ids)
-    return connection.execute(delete(messages).where(messages.c.id.in_(ids))).rowcount
+    return removed
 
 
 def _cancel(connection: Connection, message_id: str, now_ms: int) -> bool:

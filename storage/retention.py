@@ -7,7 +7,8 @@
     attempts    that were only presumed  after ``PRESUMED_MS``; see ``engine.start``
 
 What is open stays, however old, and so do bots and chats. With a message its ``dedup_key`` is
-forgotten: the same key is accepted once within retention, and later it is a new message.
+forgotten: the same key is accepted once within retention, and later it is a new message. With the
+last message that carried a file goes its ``file_id``: it is uploaded once within retention.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import gettempdir
@@ -309,15 +309,23 @@ class PlainComposer:
 
 
 class FileList:
-    """See ``api.ports.Attachments``: what was kept for each message. ``asleep``: the database is away."""
+    """See ``api.ports.Attachments``: what was kept for each message. ``asleep``: the database is away.
+
+    ``meanwhile`` happens while a file is kept; ``times_kept`` counts what was forgotten too.
+    """
 
     def __init__(self) -> None:
         self.asleep = False
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+        self.times_kept = 0
         self.kept: dict[str, dict[str, tuple[str, bytes]]] = {}
 
     async def keep(self, message: Outgoing, files: Mapping[str, Spooled]) -> None:
         if self.asleep:
             raise LedgerError("the database refused: could not connect to 10.0.0.5")
+        self.times_kept += 1
+        if self.meanwhile is not None:
+            await self.meanwhile()
         self.kept[message.id] = {name: (file.file_name, b"".join(file.parts())) for name, file in files.items()}
 
     async def forget(self, message: Outgoing) -> None:

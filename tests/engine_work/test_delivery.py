@@ -427,6 +427,16 @@ async def test_the_rest_is_written_with_the_record_and_only_what_arrived_was_cou
     assert desk.journal.index("record") < desk.journal.index("settle")
 
 
+async def test_the_rest_of_an_album_is_tried_again_where_a_whole_one_would_be(desk: Desk) -> None:
+    album = outgoing("a", method="sendMediaGroup", cost=5)
+
+    await desk.deliver(HalfSent(2, REST, Failed("Bad Request: wrong file identifier", 400)), message=album)
+    desk.clock.advance(60_000)
+
+    assert desk.ledger.statuses["a"] is Status.QUEUED
+    assert (await desk.lease()).message == REST.of(album)
+
+
 async def test_an_album_of_which_an_item_can_never_be_sent_is_dead_and_says_what_arrived(desk: Desk) -> None:
     cause = Rejected(400, "Bad Request: WEBPAGE_CURL_FAILED")
 

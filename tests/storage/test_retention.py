@@ -29,6 +29,7 @@ from storage.retention import (
 )
 from storage.texts import Spoken, Texts
 from storage.updates import ReceivedUpdate, Updates
+from storage.upload_writes import names_of_uncarried
 from tests.fakes import Clock
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
 
@@ -210,7 +211,7 @@ class RetentionContract:
         async with database.reading() as connection:
             plans = [
                 await connection.run_sync(plan_of, str(each.compile(connection.sync_engine, compile_kwargs=LITERALLY)))
-                for each in (page, *purges(NOW_MS, texts_ms=1).values())
+                for each in (page, names_of_uncarried(["a"]), *purges(NOW_MS, texts_ms=1).values())
             ]
 
         assert [plan for plan in plans if "Seq Scan" in plan or "SCAN " in plan] == []
