@@ -107,6 +107,10 @@ class Fleet:
             return self._default_source  # polling, if ``PUBLIC_URL`` was taken away since
         return bot.updates or self._default_source
 
+    def hears(self, bot_id: int) -> bool:
+        """Tell whether a bot's updates come here."""
+        return bot_id in self._registered and self.source_of(self._registered[bot_id]) is not Source.NONE
+
     def registered(self, bot_id: int) -> RegisteredBot:
         return self._registered[bot_id]
 

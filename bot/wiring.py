@@ -256,7 +256,7 @@ def engine_of(settings: Settings, kept: Books, line: Line, clock: Clock) -> Engi
         luggage=Luggage(kept.uploads),
         clock=clock,
     )
-    reach = Reach(ledger=ledger, broker=broker, results=results, clock=clock)
+    reach = Reach(ledger=ledger, broker=broker, results=results, clock=clock, hears=line.fleet.hears)
     delivery = Delivery(
         transport=ObservedTransport(transport, metrics, clock),
         ledger=ledger,

@@ -6,7 +6,7 @@ Telegram counts tries to send to people who blocked a bot; so nobody tries twice
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -32,6 +32,10 @@ class Reach:
 
     Beyond ``chats_max`` the chat that has been unreachable for longest is forgotten. It is tried
     once more then, and Telegram says the same again.
+
+    Args:
+        hears: Tells whether a bot's updates come here. Where they do not, nobody would know who came back:
+            what waits for a chat that refused is given up, and what is submitted later is tried.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class Reach:
         broker: Broker,
         results: Results,
         clock: Clock,
+        hears: Callable[[int], bool],
         chats_max: int = CHATS_MAX,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -48,6 +53,7 @@ class Reach:
         self._broker = broker
         self._results = results
         self._clock = clock
+        self._hears = hears
         self._chats_max = chats_max
         self._sleep = sleep
         self._reasons: dict[tuple[int, ChatId], str] = {}
@@ -65,7 +71,9 @@ class Reach:
         if message.chat_id is None or not self._reasons:
             return None
         reason = self._reasons.get(self._key(message.bot_id, message.chat_id))
-        return None if reason is None else ChatUnreachable(message.bot_id, message.chat_id, reason)
+        if reason is None or not self._hears(message.bot_id):
+            return None
+        return ChatUnreachable(message.bot_id, message.chat_id, reason)
 
     def is_lost(self, bot_id: int, chat_id: ChatId) -> bool:
         return self._key(bot_id, chat_id) in self._reasons

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, case, func, null, select, true, update
+from sqlalchemy import ColumnElement, Connection, Row, case, func, null, select, true
 from sqlalchemy.sql import ClauseElement
 
 from engine.messages import ChatId
@@ -56,9 +56,7 @@ class Chats:
 
     async def regain(self, bot_id: int, chat_id: ChatId) -> None:
         """Write that a chat that was lost can be reached again."""
-        is_lost = chats.c.bot_id == bot_id, chats.c.chat_id == str(chat_id), chats.c.reachable.is_(False)
-        again = update(chats).where(*is_lost).values(reachable=True, reason=None)
-        await self._database.write_alone(lambda connection: connection.execute(again))
+        await self._database.write_alone(lambda connection: chat_moves.regain(connection, [(bot_id, str(chat_id))]))
 
     async def lose(self, bot_id: int, chat_id: ChatId, reason: str) -> None:
         """Write that a chat takes nothing more, as the ledger does with the record of an attempt."""

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, delete, func, literal_column, se
 from sqlalchemy.sql import ClauseElement
 
 from engine.messages import ChatId, Guarantee, Outgoing, Priority, Status
-from storage import chat_ids, upload_writes
+from storage import chat_ids, chat_moves, upload_writes
 from storage.database import Database
 from storage.many_rows import Binds, ManyRows
 from storage.models import IS_DEAD, attempts, messages, payloads
@@ -147,7 +147,7 @@ class History:
             return [_state(row) for row in await connection.execute(page)]
 
     async def replay(self, message_ids: Sequence[str]) -> list[Outgoing]:
-        """Queue dead letters again, with no attempt spent and no time at which they expire.
+        """Queue dead letters again, with no attempt spent and no time at which they expire; lost chats may be tried.
 
         Returns:
             list: What must be admitted now, in the order of their ids; without those that are not dead.
@@ -251,8 +251,9 @@ def _replay(connection: Connection, chosen: Select[Any]) -> list[Outgoing]:
     again = {"status": Status.QUEUED.value, "attempt": 0, "ready_at_ms": 0}
     ended = {"expires_at_ms": None, "settled_at_ms": None, "reason": None}
     connection.execute(update(messages).where(messages.c.id.in_(ids)).values(again | ended))
-    replayed = with_payloads().where(messages.c.id.in_(ids)).order_by(messages.c.id)
-    return [outgoing(row) for row in connection.execute(replayed)]
+    replayed = connection.execute(with_payloads().where(messages.c.id.in_(ids)).order_by(messages.c.id)).all()
+    chat_moves.regain(connection, {(row.bot_id, name) for row in replayed for name in (row.chat_id, row.real_chat_id)})
+    return [outgoing(row) for row in replayed]
 
 
 def _remove(connection: Connection, chosen: Select[Any]) -> int:

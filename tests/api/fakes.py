@@ -454,7 +454,9 @@ class World:
         self.fleet = ListFleet(self.bots)
         self.bots.register(BOT_ID, {"echo": {}})
         observed = ObservedBroker(self.broker, self.metrics)
-        self.reach = Reach(ledger=self.books, broker=observed, results=self.results, clock=self.clock)
+        self.reach = Reach(
+            ledger=self.books, broker=observed, results=self.results, clock=self.clock, hears=lambda _: True
+        )
         self.services = Services(
             intake=self.intake,
             composer=PlainComposer(self.clock),

@@ -232,6 +232,16 @@ async def test_learning_a_bot_that_is_known_changes_nothing(fleet: Fleet) -> Non
     assert fleet.registered(BOT_ID).behaviours == ECHO
 
 
+async def test_a_bot_is_heard_unless_its_updates_go_elsewhere(fleet: Fleet) -> None:
+    await fleet.learn(OTHER)  # a user's own
+    heard = fleet.hears(BOT_ID), fleet.hears(43), fleet.hears(44)
+
+    await fleet.change(BOT_ID, updates=Source.NONE)
+
+    assert heard == (True, False, False)
+    assert not fleet.hears(BOT_ID)
+
+
 async def test_whoever_wants_to_know_is_told_of_each_token_that_telegram_knows(world: World) -> None:
     fleet, proved = world.new_fleet(), []
 

@@ -285,8 +285,14 @@ class Desk:
         self.ledger = ListLedger(self.journal)
         self.broker = WatchedBroker(limits, clock=self.clock, journal=self.journal)
         self.results = NotedResults(self.journal)
+        self.deaf: set[int] = set()  # bots whose updates do not come here
         self.reach = Reach(
-            ledger=self.ledger, broker=self.broker, results=self.results, clock=self.clock, sleep=self._sleep
+            ledger=self.ledger,
+            broker=self.broker,
+            results=self.results,
+            clock=self.clock,
+            hears=lambda bot_id: bot_id not in self.deaf,
+            sleep=self._sleep,
         )
         self.delivery = Delivery(
             transport=self.transport,

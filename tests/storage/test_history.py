@@ -76,6 +76,18 @@ class HistoryContract:
         assert (again.id, again.params, again.attempt, again.expires_at_ms) == (given_up.id, given_up.params, 0, None)
         assert await ledger.open_messages(after_id="", limit=9) == [again, waiting]
 
+    async def test_a_replay_lets_lost_chats_be_tried_and_no_others(self, ledger: SqlLedger, history: History) -> None:
+        blocked, other, renamed = message(), message(chat_id=8), message(chat_id=-5)
+        await ledger.add([blocked, other, renamed])
+        lost = [became(each, Status.DEAD, fault=NEVER, unreachable=True) for each in (blocked, other, renamed)]
+        moved = became(message(chat_id=-5), Status.DEAD, fault=NEVER, migrated_to=-1005)
+        again = became(message(chat_id=-1005), Status.DEAD, fault=NEVER, unreachable=True)
+        await ledger.record([*lost, moved, again])
+
+        await history.replay([blocked.id, renamed.id])
+
+        assert await ledger.unreachable_chats(limit=9) == [(BOT, 8, NEVER.reason)]
+
     async def test_all_dead_letters_of_one_bot_are_replayed_and_no_others(
         self, ledger: SqlLedger, history: History
     ) -> None:
