@@ -105,8 +105,8 @@ class Ledger(Protocol):
         They bear the attempts that they spent.
         """
 
-    async def open_ids(self, *, after_id: str, before_id: str, limit: int) -> list[str]:
-        """Return the ids of queued messages between two ids, in order, ``limit`` a page."""
+    async def open_ids(self, *, after_id: str, limit: int) -> list[str]:
+        """Return the ids of queued messages, in order, ``limit`` a page."""
 
     async def last_id(self) -> str:
         """Return the highest id of all messages that are kept, and '' if there is none."""

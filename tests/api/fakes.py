@@ -79,8 +79,8 @@ class Books:
         waiting = [self.outgoing[each.id] for each in self._by_status(*OPEN) if each.id > after_id]
         return [each for each in waiting if bot_id in {None, each.bot_id}][:limit]
 
-    async def open_ids(self, *, after_id: str, before_id: str, limit: int) -> list[str]:
-        return [each.id for each in self._by_status(Status.QUEUED) if after_id < each.id < before_id][:limit]
+    async def open_ids(self, *, after_id: str, limit: int) -> list[str]:
+        return [each.id for each in self._by_status(Status.QUEUED) if after_id < each.id][:limit]
 
     async def last_id(self) -> str:
         return max(self.states, default="")

@@ -127,9 +127,8 @@ class ListLedger:
         chosen = [self.messages[each] for each in waiting if bot_id in {None, self.messages[each].bot_id}]
         return chosen[:limit]
 
-    async def open_ids(self, *, after_id: str, before_id: str, limit: int) -> list[str]:
-        page = await self.open_messages(after_id=after_id, limit=len(self.messages))
-        return [message.id for message in page if message.id < before_id][:limit]
+    async def open_ids(self, *, after_id: str, limit: int) -> list[str]:
+        return [message.id for message in await self.open_messages(after_id=after_id, limit=limit)]
 
     async def last_id(self) -> str:
         return max(self.messages, default="")

@@ -460,13 +460,13 @@ class LedgerContract:
 
         assert await ledger.open_messages(after_id="", limit=10, bot_id=BOT) == [one, another]
 
-    async def test_ids_of_open_messages_come_in_pages_up_to_an_id(self, ledger: Ledger) -> None:
-        first, second, third, ended, young = (message() for _ in range(5))
-        await ledger.add([first, second, third, ended, young])
+    async def test_ids_of_open_messages_come_in_pages(self, ledger: Ledger) -> None:
+        first, second, third, ended = (message() for _ in range(4))
+        await ledger.add([first, second, third, ended])
         await ledger.record([became(ended, Status.SENT)])
 
-        page = await ledger.open_ids(after_id="", before_id=young.id, limit=2)
-        rest = await ledger.open_ids(after_id=page[-1], before_id=young.id, limit=2)
+        page = await ledger.open_ids(after_id="", limit=2)
+        rest = await ledger.open_ids(after_id=page[-1], limit=2)
 
         assert (page, rest) == ([first.id, second.id], [third.id])
 
