@@ -19,6 +19,7 @@ from aiogram.types import User
 from api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
 from bot.newcomers import Newcomers
 from bot.tokens import LOOKS_LIKE, bot_id_of, is_token
+from engine.insist import Sleep, insist
 from engine.ports import Clock
 from storage.bots import Bots, KeptWebhook, RegisteredBot, Source
 
@@ -51,6 +52,7 @@ class Fleet:
         default_source: Source,
         newcomers: Newcomers,
         clock: Clock,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._bots = bots
         self._session = session
@@ -59,6 +61,7 @@ class Fleet:
         self._default_source = default_source
         self._newcomers = newcomers
         self._clock = clock
+        self._sleep = sleep
         self._tokens: dict[int, str] = {}
         self._webhooks: dict[int, KeptWebhook] = {}
         self._aiogram: dict[int, Bot] = {}
@@ -222,9 +225,15 @@ class Fleet:
         except (UnknownToken, TelegramUnreachable) as error:
             log.warning("bot not introduced", bot_id=bot_id, reason=str(error))
         else:
-            if self._tokens.get(bot_id) == token:  # and not another, or none, by now
-                await self._keep(token, username=me.username or "", first_name=me.first_name, behaviours=None)
-                await self._prove(bot_id)
+            await insist(lambda: self._name(token, me), sleep=self._sleep)
+
+    async def _name(self, token: str, me: User) -> None:
+        """Write what Telegram calls a bot, unless it has another token, or none, by now."""
+        async with self._writing:
+            if self._tokens.get(me.id) != token:
+                return
+            await self._write(token, username=me.username or "", first_name=me.first_name, behaviours=None)
+        await self._prove(me.id)
 
     async def learn(self, token: str) -> None:
         """See ``session.TokenBook``: a user's own ``Bot`` is known from its first call on.
