@@ -91,7 +91,7 @@ async def test_whoever_blocked_the_bot_can_be_reached_again_once_he_writes(datab
         attempt=1,
         recorded_at_ms=clock(),
         fault=Fault(code=403, reason="Forbidden: bot was blocked by the user"),
-        unreachable=True,
+        unreachable="Forbidden: bot was blocked by the user",
     )
 
     async with talk(database, clock) as talking:

@@ -164,7 +164,7 @@ async def test_a_chat_that_blocked_the_bot_is_recorded_as_unreachable(desk: Desk
 
     await desk.deliver(reply)
 
-    assert desk.ledger.records[0].unreachable
+    assert desk.ledger.records[0].unreachable == reply.reason
 
 
 async def test_whoever_waits_hears_the_refusal(desk: Desk) -> None:
@@ -436,6 +436,17 @@ async def test_an_album_of_which_an_item_can_never_be_sent_is_dead_and_says_what
     words = "the first 2 of 5 items were delivered, the others were not: Bad Request: WEBPAGE_CURL_FAILED"
     assert (record.status, record.fault) == (Status.DEAD, Fault(code=400, reason=words))
     assert record.rest == REST  # so a replay sends nothing twice
+
+
+async def test_a_chat_that_is_lost_in_the_middle_of_an_album_is_lost_for_telegrams_reason(desk: Desk) -> None:
+    cause = Rejected(403, BLOCKED, unreachable=True)
+
+    await desk.deliver(HalfSent(2, REST, cause), message=outgoing("a", method="sendMediaGroup", cost=5))
+
+    refused = desk.reach.refusal(outgoing("b"))
+    assert desk.ledger.records[0].unreachable == BLOCKED
+    assert refused is not None
+    assert refused.reason == BLOCKED
 
 
 # What is learned of chats

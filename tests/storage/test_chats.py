@@ -26,7 +26,7 @@ class ChatsContract:
         assert await chats.resolve(BOT, CHAT) == CHAT
 
     async def test_a_chat_is_reachable_again_when_somebody_writes_in_it(self, chats: Chats, ledger: SqlLedger) -> None:
-        await ledger.record([became(message(), Status.DEAD, fault=BLOCKED, unreachable=True)])
+        await ledger.record([became(message(), Status.DEAD, fault=BLOCKED, unreachable=BLOCKED.reason)])
         assert not await chats.reachable(BOT, CHAT)
         assert await ledger.unreachable_chats(limit=9) == [(BOT, CHAT, BLOCKED.reason)]
 

@@ -79,9 +79,9 @@ class HistoryContract:
     async def test_a_replay_lets_lost_chats_be_tried_and_no_others(self, ledger: SqlLedger, history: History) -> None:
         blocked, other, renamed = message(), message(chat_id=8), message(chat_id=-5)
         await ledger.add([blocked, other, renamed])
-        lost = [became(each, Status.DEAD, fault=NEVER, unreachable=True) for each in (blocked, other, renamed)]
+        lost = [became(each, Status.DEAD, fault=NEVER, unreachable=NEVER.reason) for each in (blocked, other, renamed)]
         moved = became(message(chat_id=-5), Status.DEAD, fault=NEVER, migrated_to=-1005)
-        again = became(message(chat_id=-1005), Status.DEAD, fault=NEVER, unreachable=True)
+        again = became(message(chat_id=-1005), Status.DEAD, fault=NEVER, unreachable=NEVER.reason)
         await ledger.record([*lost, moved, again])
 
         await history.replay([blocked.id, renamed.id])

@@ -18,6 +18,7 @@ from tests.engine_work.desk import Desk
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
 from tests.storage.servers import DISCONNECT_OTHERS, run
 
+BLOCKED = "Forbidden: bot was blocked by the user"
 NEVER = Fault(code=400, reason="Bad Request: message text is empty")
 
 
@@ -364,19 +365,18 @@ class LedgerContract:
 
     async def test_a_chat_that_refuses_us_is_unreachable(self, ledger: Ledger, database: Database) -> None:
         refused = message()
-        fault = Fault(code=403, reason="Forbidden: bot was blocked by the user")
         await ledger.add([refused])
 
-        await ledger.record([became(refused, Status.DEAD, fault=fault, unreachable=True)])
+        await ledger.record([became(refused, Status.DEAD, fault=NEVER, unreachable=BLOCKED)])
 
         chat = await Chats(database).get(BOT, CHAT)
         assert chat is not None
-        assert (chat.reachable, chat.reason) == (False, fault.reason)
+        assert (chat.reachable, chat.reason) == (False, BLOCKED)
 
     async def test_a_lost_chat_is_told_under_its_present_id_only(self, ledger: Ledger) -> None:
         fault = Fault(code=403, reason="Forbidden: bot was kicked from the group chat")
         for chat_id in (-5, -6):
-            await ledger.record([became(message(chat_id=chat_id), Status.DEAD, fault=fault, unreachable=True)])
+            await ledger.record([became(message(chat_id=chat_id), Status.DEAD, fault=fault, unreachable=fault.reason)])
 
         await ledger.record([became(message(chat_id=-5), Status.QUEUED, migrated_to=-1005)])
 
