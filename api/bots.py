@@ -99,9 +99,9 @@ async def change_webhook_secret(bot_id: BotPath, services: ServicesOf) -> BotOut
     202: it is written down, and Telegram is told in the background. The old one is taken too until Telegram has
     the new one, and for a minute more; asking again in that time changes nothing.
     """
-    bot = await _bot(services, bot_id)
-    await services.fleet.rotate_secret(bot_id)
-    return _shown(services, bot)
+    if not await services.fleet.rotate_secret(bot_id):
+        raise _no_bot(bot_id)
+    return _shown(services, await _bot(services, bot_id))
 
 
 def _shown(services: Services, bot: RegisteredBot) -> BotOut:
@@ -111,8 +111,12 @@ def _shown(services: Services, bot: RegisteredBot) -> BotOut:
 async def _bot(services: Services, bot_id: int) -> RegisteredBot:
     bot = await services.bots.get(bot_id)
     if bot is None:
-        raise NotFound(f"there is no bot {bot_id}")
+        raise _no_bot(bot_id)
     return bot
+
+
+def _no_bot(bot_id: int) -> NotFound:
+    return NotFound(f"there is no bot {bot_id}")
 
 
 async def _change(services: Services, bot_id: int, wanted: BotChange) -> None:
@@ -131,6 +135,6 @@ async def _change(services: Services, bot_id: int, wanted: BotChange) -> None:
 async def _remove(services: Services, submissions: Submissions, bot_id: int, *, keep_messages: bool) -> int:
     """Refuse what comes first; then see to what is there."""
     if not await services.fleet.remove(bot_id, keep_messages=keep_messages):
-        raise NotFound(f"there is no bot {bot_id}")
+        raise _no_bot(bot_id)
     submissions.known_bots.forget(bot_id)
     return await services.departures.see_off(bot_id, keep_messages=keep_messages)

@@ -153,25 +153,29 @@ class Fleet:
         secret = kept.next_secret or kept.secret
         if secret is None:
             secret = secrets.token_urlsafe(32)
-            await self._bots.set_webhook_secret(bot_id, secret)
-            self._webhooks[bot_id] = replace(kept, secret=secret)
+            if await self._bots.set_webhook_secret(bot_id, secret):
+                self._webhooks[bot_id] = replace(kept, secret=secret)
         return secret
 
-    async def rotate_secret(self, bot_id: int) -> None:
+    async def rotate_secret(self, bot_id: int) -> bool:
         """See ``Fleet``.
 
         The order is: written here, told to Telegram, and only then the old one forgotten. So whatever Telegram sends
         bears a secret that we know, wherever a crash comes in between.
         """
+        if not self.has(bot_id):
+            return False
         if self.source_of(self._registered[bot_id]) is not Source.WEBHOOK:
             raise NoWebhook(f'bot {bot_id} has no webhook, so there is no secret; PATCH it with "updates": "webhook"')
         kept = self.webhook(bot_id)
         if kept.next_secret is not None:
-            return  # one that is as new is on its way
+            return True  # one that is as new is on its way
         secret = secrets.token_urlsafe(32)
-        await self._bots.set_next_webhook_secret(bot_id, secret)
+        if not await self._bots.set_next_webhook_secret(bot_id, secret):
+            return False
         self._webhooks[bot_id] = replace(self.webhook(bot_id), next_secret=secret)
         self._tell(bot_id)
+        return True
 
     async def retire_secret(self, bot_id: int) -> None:
         """Forget the old secret; Telegram has taken the new one."""
@@ -257,7 +261,7 @@ class Fleet:
         self._check(behaviours, updates)
         if behaviours is not None:
             await self._bots.set_behaviours(bot_id, behaviours)
-            self._registered[bot_id] = replace(self._registered[bot_id], behaviours=behaviours)
+            self._note(bot_id, behaviours=behaviours)
         if updates is not None:
             await self._set_updates(bot_id, updates)
             self._tell(bot_id)
@@ -295,12 +299,17 @@ class Fleet:
             )
 
     def _tell(self, bot_id: int) -> None:
-        if self._changed is not None:
+        if self._changed is not None and (self.has(bot_id) or bot_id in self._parting):
             self._changed(bot_id)
 
     async def _set_updates(self, bot_id: int, source: Source) -> None:
         await self._bots.set_updates(bot_id, source)
-        self._registered[bot_id] = replace(self._registered[bot_id], updates=source)
+        self._note(bot_id, updates=source)
+
+    def _note(self, bot_id: int, **changes: Any) -> None:
+        """Let the fleet know what was written, unless the bot was removed meanwhile."""
+        if bot_id in self._registered:
+            self._registered[bot_id] = replace(self._registered[bot_id], **changes)
 
     async def _keep(self, token: str, *, username: str, first_name: str, behaviours: Mapping[str, Any] | None) -> None:
         async with self._writing:

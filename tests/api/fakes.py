@@ -397,10 +397,13 @@ class ListFleet:
         self.tokens = {token: each for token, each in self.tokens.items() if each != bot_id}
         return self._bots.registered.pop(bot_id, None) is not None
 
-    async def rotate_secret(self, bot_id: int) -> None:
+    async def rotate_secret(self, bot_id: int) -> bool:
         if self.failure is not None:
             raise self.failure
+        if bot_id not in self._bots.registered:
+            return False
         self.rotated.append(bot_id)
+        return True
 
 
 class PlainDepartures:

@@ -221,6 +221,12 @@ async def test_a_webhook_gets_another_secret_and_nobody_is_shown_it(world: World
     assert "secret" not in response.text
 
 
+async def test_a_bot_that_is_not_there_has_no_secret_to_change(world: World) -> None:
+    response = await world.client.post("/bots/999/webhook-secret")
+
+    assert error_of(response)[:2] == (404, "not_found")
+
+
 async def test_a_bot_without_a_webhook_has_no_secret_to_change(world: World) -> None:
     world.fleet.failure = NoWebhook("bot 42 has no webhook")
 
