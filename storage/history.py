@@ -128,13 +128,6 @@ class History:
             rows = await connection.execute(page.order_by(messages.c.id.desc()).limit(limit))
             return [_line(row) for row in rows]
 
-    async def counts_by_status(self) -> dict[Status, int]:
-        """Count all messages that are kept. Cost: reads every one of them; ``dead_count`` does not."""
-        counts = select(messages.c.status, func.count()).where(IS_OUTGOING).group_by(messages.c.status)
-        async with self._database.reading() as connection:
-            found: dict[str, int] = dict(list(await connection.execute(counts)))
-            return {status: found.get(status.value, 0) for status in Status}
-
     async def dead_count(self, bot_id: int | None = None) -> int:
         async with self._database.reading() as connection:
             count = _dead(select(func.count()).select_from(messages), bot_id)
@@ -153,11 +146,6 @@ class History:
             list: What must be admitted now, in the order of their ids; without those that are not dead.
         """
         chosen = _dead(with_payloads(), None).where(messages.c.id.in_(message_ids))
-        return await self._database.write_alone(lambda connection: _replay(connection, chosen))
-
-    async def replay_all(self, *, bot_id: int | None = None, limit: int = PAGE) -> list[Outgoing]:
-        """Do so with the oldest dead letters, of one bot or of all; call it until it returns nothing."""
-        chosen = _dead(with_payloads(), bot_id).limit(limit)
         return await self._database.write_alone(lambda connection: _replay(connection, chosen))
 
     async def purge_dead(self, *, message_ids: Sequence[str] | None = None, bot_id: int | None = None) -> int:
