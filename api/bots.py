@@ -43,9 +43,7 @@ async def add(wanted: BotIn, services: ServicesOf) -> BotOut:
     600 an hour from one address: beyond that this waits up to half a minute, then answers 503.
     """
     bot_id = await services.fleet.add(wanted.token, wanted.behaviours, updates=wanted.updates)
-    bot = await _bot(services, bot_id)
-    await services.broker.pause(bot_id, paused=bot.paused)
-    return _shown(services, bot)
+    return _shown(services, await _bot(services, bot_id))
 
 
 @router.get("/bots/{bot_id}", dependencies=[requires(Role.VIEWER)], responses=declares(NotFound, Invalid, LedgerError))

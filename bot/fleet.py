@@ -85,7 +85,7 @@ class Fleet:
         self._changed = listener
 
     def when_proved(self, listener: Callable[[int], Awaitable[None]]) -> None:
-        """Tell one listener about each bot whose token Telegram knows, once it is kept."""
+        """Tell one listener about each bot that is new here, or whose token Telegram knows, once it is kept."""
         self._proved = listener
 
     @property
@@ -212,6 +212,7 @@ class Fleet:
         bot_id = bot_id_of(token)
         if bot_id not in self._tokens:
             await self._keep(token, username="", first_name="", behaviours=None)
+            await self._prove(bot_id)
         return bot_id
 
     async def _prove(self, bot_id: int) -> None:

@@ -59,7 +59,7 @@ from engine.ids import Ids
 from engine.memory_broker import MemoryBroker
 from engine.memory_results import MemoryResults
 from engine.metrics import Metrics, ObservedBroker, ObservedTransport
-from engine.pauses import end_of_token
+from engine.pauses import end_of_pause
 from engine.ports import Broker, Clock, Ledger, Results, SystemClock
 from engine.reach import Reach
 from engine.reconciler import Reconciler
@@ -187,7 +187,7 @@ async def program(
         )
         await engine.reach.load()
         await line.fleet.load()
-        line.fleet.when_proved(partial(end_of_token, engine.ledger, engine.broker))
+        line.fleet.when_proved(partial(end_of_pause, engine.ledger, engine.broker))
         yield Program(
             settings=settings,
             home=at_home,

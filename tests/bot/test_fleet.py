@@ -273,7 +273,9 @@ async def test_a_bot_is_heard_unless_its_updates_go_elsewhere(fleet: Fleet) -> N
     assert not fleet.hears(BOT_ID)
 
 
-async def test_whoever_wants_to_know_is_told_of_each_token_that_telegram_knows(world: World) -> None:
+async def test_whoever_wants_to_know_is_told_of_each_bot_that_is_new_or_whose_token_telegram_knows(
+    world: World,
+) -> None:
     fleet, proved = world.new_fleet(), []
 
     async def prove(bot_id: int) -> None:
@@ -285,4 +287,6 @@ async def test_whoever_wants_to_know_is_told_of_each_token_that_telegram_knows(w
     await fleet.add_unasked(OTHER)
     await fleet.add(TOKEN, None)
 
-    assert proved == [(BOT_ID, TOKEN)]
+    await fleet.add_unasked(TOKEN)
+
+    assert proved == [(43, OTHER), (BOT_ID, TOKEN)]

@@ -22,7 +22,7 @@ from engine.outcomes import (
     Throttled,
     Uncertain,
 )
-from engine.pauses import end_of_token
+from engine.pauses import end_of_pause
 from engine.ports import Fault, Result
 from engine.retry import RetryPolicy
 from tests.engine_work.desk import LEASE_MS, Desk, at_most_once, soon, turns
@@ -521,13 +521,13 @@ async def test_the_alert_for_a_revoked_token_is_logged_once_for_what_is_in_fligh
 
 async def test_a_valid_token_ends_the_pause_of_a_revoked_one_and_not_an_operators(desk: Desk) -> None:
     await desk.deliver(Revoked("Unauthorized"), message=outgoing("a"))
-    await end_of_token(desk.ledger, desk.broker, 1)
+    await end_of_pause(desk.ledger, desk.broker, 1)
     resumed = await desk.leases()
 
     await desk.ledger.pause(1, paused=True)
     await desk.broker.pause(1, paused=True)
     await desk.accept(outgoing("b", chat_id=8))
-    await end_of_token(desk.ledger, desk.broker, 1)
+    await end_of_pause(desk.ledger, desk.broker, 1)
 
     assert [lease.message.id for lease in resumed] == ["a"]
     assert await desk.leases() == []
