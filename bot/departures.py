@@ -127,7 +127,7 @@ class Departures:
         except (LedgerError, BrokerUnavailable) as error:
             log.warning("not cleared yet", bot_id=departure.bot_id, error=str(error))
             return False
-        departure.cancelled += cleared.cancelled
+        departure.cancelled += cleared.ended
         return cleared.left == 0
 
     def _is_gone(self, departure: Departure) -> bool:

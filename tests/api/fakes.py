@@ -415,7 +415,7 @@ class PlainDepartures:
 
     async def see_off(self, bot_id: int, *, keep_messages: bool) -> int:
         await self._broker.pause(bot_id, paused=True)
-        return 0 if keep_messages else (await self._clearance.clear(bot_id, before_id="g")).cancelled
+        return 0 if keep_messages else (await self._clearance.clear(bot_id, before_id="g")).ended
 
 
 class Health:
