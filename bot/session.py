@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, cast, get_args
 
@@ -232,8 +233,10 @@ def refusal(method: AnyMethod, result: Result) -> Exception:
             return TelegramNotFound(method, reason)
         case Rejected(413, reason):
             return TelegramEntityTooLarge(method, reason)
-        case Rejected(400, reason) | HalfSent(cause=Rejected(400), reason=reason):
+        case Rejected(400, reason):
             return TelegramBadRequest(method, reason)
+        case HalfSent(cause=cause, reason=reason):
+            return refusal(method, replace(result, outcome=replace(cause, reason=reason)))
         case Failed(code=int(code)) as outcome if code >= 500:
             return TelegramServerError(method, _reason(result.status, outcome))
         case Failed(code=None) | Uncertain() as outcome:

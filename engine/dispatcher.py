@@ -126,7 +126,13 @@ class Dispatcher:
         return self._worker.worker_id if self._worker else ""
 
     async def readmit(self, messages: Sequence[Outgoing]) -> None:
-        """Schedule messages that the ledger has accepted before (a replay), whatever the caps say."""
+        """Schedule messages that the ledger has accepted before (a replay), whatever the caps say.
+
+        Their chats may be tried once more, though they were lost: whoever replays knows why.
+        """
+        for message in messages:
+            if message.chat_id is not None:
+                self._reach.regain(message.bot_id, message.chat_id)
         for batch in batches(messages, BATCH_MAX):
             admission = await self._broker.admit(batch, worker_id="", slots=0, capped=False)
             await self._replacements.record(batch, admission.verdicts)

@@ -79,8 +79,8 @@ class Books:
         waiting = [self.outgoing[each.id] for each in self._by_status(*OPEN) if each.id > after_id]
         return [each for each in waiting if bot_id in {None, each.bot_id}][:limit]
 
-    async def open_ids(self, *, after_id: str, before_id: str, limit: int) -> list[str]:
-        return [each.id for each in self._by_status(Status.QUEUED) if after_id < each.id < before_id][:limit]
+    async def open_ids(self, *, after_id: str, limit: int) -> list[str]:
+        return [each.id for each in self._by_status(Status.QUEUED) if after_id < each.id][:limit]
 
     async def last_id(self) -> str:
         return max(self.states, default="")
@@ -405,10 +405,13 @@ class ListFleet:
         self.tokens = {token: each for token, each in self.tokens.items() if each != bot_id}
         return self._bots.registered.pop(bot_id, None) is not None
 
-    async def rotate_secret(self, bot_id: int) -> None:
+    async def rotate_secret(self, bot_id: int) -> bool:
         if self.failure is not None:
             raise self.failure
+        if bot_id not in self._bots.registered:
+            return False
         self.rotated.append(bot_id)
+        return True
 
 
 class PlainDepartures:
@@ -420,7 +423,7 @@ class PlainDepartures:
 
     async def see_off(self, bot_id: int, *, keep_messages: bool) -> int:
         await self._broker.pause(bot_id, paused=True)
-        return 0 if keep_messages else (await self._clearance.clear(bot_id, before_id="g")).cancelled
+        return 0 if keep_messages else (await self._clearance.clear(bot_id, before_id="g")).ended
 
 
 class Health:
@@ -462,7 +465,9 @@ class World:
         self.fleet = ListFleet(self.bots)
         self.bots.register(BOT_ID, {"echo": {}})
         observed = ObservedBroker(self.broker, self.metrics)
-        self.reach = Reach(ledger=self.books, broker=observed, results=self.results, clock=self.clock)
+        self.reach = Reach(
+            ledger=self.books, broker=observed, results=self.results, clock=self.clock, hears=lambda _: True
+        )
         self.services = Services(
             intake=self.intake,
             composer=PlainComposer(self.clock),

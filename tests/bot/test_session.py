@@ -50,6 +50,7 @@ from tests.engine_work.desk import UNLIMITED, Desk, soon, turns
 from tests.fakes import START_MS
 
 AWAITED_S = 5.0
+HALF_BLOCKED = HalfSent(2, Rest("sendPhoto", b"{}", 1), Rejected(403, "Forbidden: bot was blocked", unreachable=True))
 HALF_SENT = HalfSent(2, Rest("sendPhoto", b"{}", 1), Rejected(400, "Bad Request: WEBPAGE_CURL_FAILED"))
 
 
@@ -200,6 +201,7 @@ async def test_a_method_that_cannot_say_so_raises_still_queued_with_our_id(hurri
         (Failed("ClientOSError"), TelegramNetworkError, "the message is dead: ClientOSError"),
         (Failed("HTTP 403", 403), TelegramAPIError, "the message is dead: HTTP 403"),
         (HALF_SENT, TelegramBadRequest, HALF_SENT.reason),
+        (HALF_BLOCKED, TelegramForbiddenError, HALF_BLOCKED.reason),
         (Uncertain("ServerDisconnectedError"), TelegramNetworkError, "the message is dead: ServerDisconnectedError"),
     ],
     ids=repr,

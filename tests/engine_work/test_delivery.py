@@ -22,7 +22,7 @@ from engine.outcomes import (
     Throttled,
     Uncertain,
 )
-from engine.pauses import end_of_token
+from engine.pauses import end_of_pause
 from engine.ports import Fault, Result
 from engine.retry import RetryPolicy
 from tests.engine_work.desk import LEASE_MS, Desk, at_most_once, soon, turns
@@ -164,7 +164,7 @@ async def test_a_chat_that_blocked_the_bot_is_recorded_as_unreachable(desk: Desk
 
     await desk.deliver(reply)
 
-    assert desk.ledger.records[0].unreachable
+    assert desk.ledger.records[0].unreachable == reply.reason
 
 
 async def test_whoever_waits_hears_the_refusal(desk: Desk) -> None:
@@ -448,6 +448,17 @@ async def test_an_album_of_which_an_item_can_never_be_sent_is_dead_and_says_what
     assert record.rest == REST  # so a replay sends nothing twice
 
 
+async def test_a_chat_that_is_lost_in_the_middle_of_an_album_is_lost_for_telegrams_reason(desk: Desk) -> None:
+    cause = Rejected(403, BLOCKED, unreachable=True)
+
+    await desk.deliver(HalfSent(2, REST, cause), message=outgoing("a", method="sendMediaGroup", cost=5))
+
+    refused = desk.reach.refusal(outgoing("b"))
+    assert desk.ledger.records[0].unreachable == BLOCKED
+    assert refused is not None
+    assert refused.reason == BLOCKED
+
+
 # What is learned of chats
 
 
@@ -520,13 +531,13 @@ async def test_the_alert_for_a_revoked_token_is_logged_once_for_what_is_in_fligh
 
 async def test_a_valid_token_ends_the_pause_of_a_revoked_one_and_not_an_operators(desk: Desk) -> None:
     await desk.deliver(Revoked("Unauthorized"), message=outgoing("a"))
-    await end_of_token(desk.ledger, desk.broker, 1)
+    await end_of_pause(desk.ledger, desk.broker, 1)
     resumed = await desk.leases()
 
     await desk.ledger.pause(1, paused=True)
     await desk.broker.pause(1, paused=True)
     await desk.accept(outgoing("b", chat_id=8))
-    await end_of_token(desk.ledger, desk.broker, 1)
+    await end_of_pause(desk.ledger, desk.broker, 1)
 
     assert [lease.message.id for lease in resumed] == ["a"]
     assert await desk.leases() == []
