@@ -118,3 +118,21 @@ async def test_a_pool_that_is_ended_ends() -> None:
     await asyncio.wait(tasks, timeout=5)
 
     assert all(task.cancelled() for task in tasks)
+
+
+async def test_a_crowd_of_jobs_starts_one_after_another_so_that_others_have_their_turn_in_between() -> None:
+    pool = Pool(size=10, waiting_max=10)
+    started: list[int] = []
+
+    async def job(number: int) -> None:
+        started.append(number)
+
+    for number in range(3):
+        pool.submit(number, lambda number=number: job(number))  # type: ignore[misc]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    at_once = list(started)
+    await pool.drain()
+
+    assert at_once == [0]
+    assert started == [0, 1, 2]
