@@ -23,9 +23,10 @@ class Pool:
     chats at rest cost nothing.
     """
 
-    def __init__(self, *, size: int, waiting_max: int) -> None:
+    def __init__(self, *, size: int, waiting_max: int, apart_s: float = APART_S) -> None:
         self._places = asyncio.Semaphore(size)
         self._starting = asyncio.Lock()
+        self._apart_s = apart_s
         self._waiting_max = waiting_max
         self._waiting = 0
         self._jobs: dict[Hashable, deque[Job]] = {}
@@ -63,7 +64,7 @@ class Pool:
     async def _turn(self) -> None:
         """Start jobs a little apart: a crowd of them must not keep a webhook from its answer."""
         await self._starting.acquire()
-        asyncio.get_running_loop().call_later(APART_S, self._starting.release)
+        asyncio.get_running_loop().call_later(self._apart_s, self._starting.release)
 
     @staticmethod
     async def _do(job: Job) -> None:

@@ -37,7 +37,7 @@ class Jobs:
 
 
 async def test_never_more_jobs_run_than_there_are_places() -> None:
-    pool, jobs = Pool(size=3, waiting_max=100), Jobs()
+    pool, jobs = Pool(size=3, waiting_max=100, apart_s=0), Jobs()
     names = [f"job {number}" for number in range(10)]
     for name in names:
         pool.submit(name, jobs.job(name))
@@ -51,7 +51,7 @@ async def test_never_more_jobs_run_than_there_are_places() -> None:
 
 
 async def test_jobs_of_one_key_run_one_after_another_in_their_order() -> None:
-    pool, jobs = Pool(size=3, waiting_max=100), Jobs()
+    pool, jobs = Pool(size=3, waiting_max=100, apart_s=0), Jobs()
     for name in ("a1", "a2", "b1"):
         pool.submit(name[0], jobs.job(name))
     await turns()
@@ -67,7 +67,7 @@ async def test_jobs_of_one_key_run_one_after_another_in_their_order() -> None:
 
 
 async def test_a_key_that_came_to_rest_can_begin_again() -> None:
-    pool, jobs = Pool(size=1, waiting_max=100), Jobs()
+    pool, jobs = Pool(size=1, waiting_max=100, apart_s=0), Jobs()
     for name in ("first", "second"):
         pool.submit("a", jobs.job(name))
         await jobs.end(name)
@@ -77,7 +77,7 @@ async def test_a_key_that_came_to_rest_can_begin_again() -> None:
 
 
 async def test_a_pool_is_full_when_so_many_wait_and_running_ones_do_not_count() -> None:
-    pool, jobs = Pool(size=1, waiting_max=1), Jobs()
+    pool, jobs = Pool(size=1, waiting_max=1, apart_s=0), Jobs()
     pool.submit("a", jobs.job("a"))
     await turns()
     before = pool.is_full
@@ -92,7 +92,7 @@ async def test_a_pool_is_full_when_so_many_wait_and_running_ones_do_not_count() 
 
 
 async def test_a_job_that_raises_holds_up_none_behind_it() -> None:
-    pool, jobs = Pool(size=1, waiting_max=9), Jobs()
+    pool, jobs = Pool(size=1, waiting_max=9, apart_s=0), Jobs()
 
     async def fail() -> None:
         raise ZeroDivisionError
@@ -107,7 +107,7 @@ async def test_a_job_that_raises_holds_up_none_behind_it() -> None:
 
 
 async def test_a_pool_that_is_ended_ends() -> None:
-    pool, jobs = Pool(size=1, waiting_max=9), Jobs()
+    pool, jobs = Pool(size=1, waiting_max=9, apart_s=0), Jobs()
     before = asyncio.all_tasks()
     pool.submit("a", jobs.job("a"))
     await turns()
