@@ -17,6 +17,8 @@ from storage.upsert import insert_into
 
 ACCEPTED = Accepted()
 
+IS_QUEUED = messages.c.status == Status.QUEUED.value
+
 DedupKey = tuple[int, str]
 """A bot, and its own key."""
 
@@ -29,10 +31,19 @@ def add(connection: Connection, items: Sequence[Outgoing]) -> list[Accepted | Kn
     # Sorted, so that two processes that bring the same keys wait for one another and do not lock each
     # other out. Of equal keys the first comes first, as before.
     ordered = sorted(items, key=key_of)
-    new = {row.id for row in INSERT_MESSAGES.run(connection, [_row(message) for message in ordered])}
-    INSERT_PAYLOADS.run(connection, [(message.id, message.params) for message in items if message.id in new])
-    before = known(connection, (each for each in items if each.dedup_key is not None and each.id not in new))
-    return [ACCEPTED if message.id in new else _answer(message, before.get(key_of(message))) for message in items]
+    inserted = INSERT_MESSAGES.count(connection, [_row(message) for message in ordered])
+    if inserted == len(items):
+        INSERT_PAYLOADS.run(connection, [(message.id, message.params) for message in items])
+        return [ACCEPTED] * len(items)
+    there = _open_ids(connection, items)
+    INSERT_PAYLOADS.run(connection, [(message.id, message.params) for message in items if message.id in there])
+    before = known(connection, (each for each in items if each.dedup_key is not None and each.id not in there))
+    return [ACCEPTED if message.id in there else _answer(message, before.get(key_of(message))) for message in items]
+
+
+def _open_ids(connection: Connection, items: Iterable[Outgoing]) -> set[str]:
+    ids = [message.id for message in items]
+    return set(connection.execute(select(messages.c.id).where(messages.c.id.in_(ids), IS_QUEUED)).scalars())
 
 
 def _answer(message: Outgoing, before: Known | None) -> Accepted | Known:
@@ -104,11 +115,12 @@ def _insert_messages(dialect: str, rows: Binds) -> ClauseElement:
     names = [column.name for column in _COLUMNS]
     constants = {"direction": text("'out'"), "status": text("'queued'")}
     every = [dict(zip(names, row, strict=True)) | constants for row in rows]
-    return insert_into(messages, dialect).values(every).on_conflict_do_nothing().returning(messages.c.id)
+    return insert_into(messages, dialect).values(every).on_conflict_do_nothing()
 
 
 def _insert_payloads(dialect: str, rows: Binds) -> ClauseElement:
-    return insert_into(payloads, dialect).values([{"message_id": row[0], "params": row[1]} for row in rows])
+    every = [{"message_id": row[0], "params": row[1]} for row in rows]
+    return insert_into(payloads, dialect).values(every).on_conflict_do_nothing()
 
 
 INSERT_MESSAGES = ManyRows(_COLUMNS, _insert_messages)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import BindParameter, Column, Connection, Dialect, Row, bindparam
+from sqlalchemy import BindParameter, Column, Connection, CursorResult, Dialect, Row, bindparam
 from sqlalchemy.sql import ClauseElement
 
 Binds = list[list[BindParameter[Any]]]
@@ -37,13 +37,23 @@ class ManyRows:
     def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[Row[Any]]:
         """Execute over all rows and return what ``RETURNING`` gave, in no particular order."""
         returned: list[Row[Any]] = []
-        for piece in pieces(rows):
-            result = connection.exec_driver_sql(
-                self._text(connection.dialect, len(piece)), tuple(chain.from_iterable(piece))
-            )
+        for result in self._results(connection, rows):
             if result.returns_rows:
                 returned += result.all()
         return returned
+
+    def count(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Execute over all rows and return how many were inserted or changed.
+
+        A row that is returned is a step of the driver in which Python's lock is given up: count where it will do.
+        """
+        return sum(result.rowcount for result in self._results(connection, rows))
+
+    def _results(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Iterator[CursorResult[Any]]:
+        for piece in pieces(rows):
+            yield connection.exec_driver_sql(
+                self._text(connection.dialect, len(piece)), tuple(chain.from_iterable(piece))
+            )
 
     def _text(self, dialect: Dialect, count: int) -> str:
         key = dialect.name, count

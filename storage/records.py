@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, Connection, column, delete, insert, literal_column, select, text, update, values
+from sqlalchemy import Connection, column, delete, insert, select, text, update, values
 from sqlalchemy.sql import ClauseElement
 
 from engine.messages import OPEN, PastSend, Rest, Status
@@ -27,10 +27,10 @@ def record(connection: Connection, records: Sequence[Record]) -> list[None]:
         UPDATE_MESSAGES.run(connection, [_state(each) for each in wave])
     INSERT_ATTEMPTS.run(connection, [_attempt(each) for each in records if each.outcome is not None])
     ended = [each.message_id for each in records if each.status not in REPLAYABLE]
-    dropped = DROP_PAYLOADS.run(connection, [(message_id,) for message_id in ended])
+    DROP_PAYLOADS.run(connection, [(message_id,) for message_id in ended])
     hold_writes.hold(connection, [each.hold for each in records if each.hold is not None])
     _learn_of_chats(connection, records)
-    upload_writes.let_go(connection, [row.message_id for row in dropped if row.may_carry])
+    upload_writes.let_go(connection, ended)
     return [None] * len(records)
 
 
@@ -149,19 +149,11 @@ def _insert_attempts(_dialect: str, rows: Binds) -> ClauseElement:
     return insert(attempts).values([dict(zip(names, row, strict=True)) for row in rows]).inline()
 
 
-MAY_CARRY = {
-    "sqlite": literal_column("instr(params, CAST('attach://' AS BLOB)) > 0", Boolean),
-    "postgresql": literal_column("position('attach://'::bytea IN params) > 0", Boolean),
-}
-"""Whether a message may have files; asked of what is read anyway, since nearly none has."""
-
-
-def _drop_payloads(dialect: str, rows: Binds) -> ClauseElement:
+def _drop_payloads(_dialect: str, rows: Binds) -> ClauseElement:
     # Asked of the message itself: a late record of a dead one has changed nothing, and must drop nothing.
     kept = text("status NOT IN ('queued', 'sending', 'dead')")
     settled = select(messages.c.id).where(messages.c.id.in_([row[0] for row in rows]), kept)
-    dropped = delete(payloads).where(payloads.c.message_id.in_(settled))
-    return dropped.returning(payloads.c.message_id, MAY_CARRY[dialect].label("may_carry"))
+    return delete(payloads).where(payloads.c.message_id.in_(settled))
 
 
 UPDATE_MESSAGES = ManyRows(_STATE, _update_messages)

@@ -117,7 +117,7 @@ def unlearn(connection: Connection, wrong: Sequence[tuple[int, str]]) -> list[No
 
 
 def let_go(connection: Connection, message_ids: Sequence[str]) -> None:
-    """Keep no bytes any more for messages that will not be sent (again)."""
+    """Keep no bytes any more for those messages that will not be sent (again): nearly none has any."""
     freed = LET_GO.run(connection, [(message_id,) for message_id in message_ids])
     _drop_unneeded(connection, {row.sha256 for row in freed})
 
@@ -188,7 +188,10 @@ def _known_to_telegram(connection: Connection, items: Iterable[Carried]) -> set[
 
 
 def _let_go(_dialect: str, rows: Binds) -> ClauseElement:
-    of_these = update(attachments).where(attachments.c.message_id.in_([row[0] for row in rows]), NEEDS_BYTES)
+    # Asked of the message itself, as when its payload is dropped: see ``records``.
+    kept = text("status NOT IN ('queued', 'sending', 'dead')")
+    ended = exists().where(messages.c.id == attachments.c.message_id, kept)
+    of_these = update(attachments).where(attachments.c.message_id.in_([row[0] for row in rows]), NEEDS_BYTES, ended)
     return of_these.values(needs_bytes=false()).returning(attachments.c.sha256)
 
 
