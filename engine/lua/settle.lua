@@ -1,0 +1,28 @@
+-- End leases.
+--
+-- One script, because what a 429 holds must be held before anybody else leases from it.
+--
+-- KEYS
+--   1 state  string  the schedule as a whole
+-- ARGV
+--   1 now_ms ("": the time of Redis)
+--   2 settlements, in msgpack: {message_id, number, incarnation, attempt, counted_age_ms or false, then...}; then is one of
+--     "done" | "again", delay_ms, is_spent | "hold", retry_after_ms | "move", to_chat_id | "pause"
+-- RETURNS
+--   {"done", {{held, holds}...}}  a hold is {bot_id, chat_id, until_ms}
+--   {"gone"}                      nothing was done
+-- COST  O(log n) for each
+
+local state_key = unpack(KEYS)
+local given_ms, settlements = unpack(ARGV)
+
+local refused = open(state_key, given_ms)
+if refused then return refused end
+
+pass_time()
+local settled = {}
+for place, settlement in ipairs(cmsgpack.unpack(settlements)) do
+  settled[place] = settle(unpack(settlement))
+end
+ring()
+return answer(state_key, settled)

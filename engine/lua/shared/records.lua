@@ -1,0 +1,338 @@
+-- What is loaded in one call, and written back at its end.
+--
+-- Every record is one string of msgpack, read once, changed as a table, and written at the end
+-- if it has become another string. So whatever a call finds wrong with its arguments, and most
+-- of what may go wrong with our code, happens before the first record is written. Only the
+-- sorted sets change at once, because the next step of the same call asks them.
+
+local BATCH_MAX = 50
+local TIMERS_MAX = 1000 -- in one call; if more are due, whoever leases is told to come again at once
+local FORGETS_MAX = 100 -- in one call; the next goes on
+local NOT_SPACED = 1 -- the place of high among the priorities
+
+local state, limits, now_ms -- the schedule as a whole, its limits, and the time of this call
+local state_raw
+local more_is_due = false
+local bots, chats, users, entries = {}, {}, {}, {}
+local log = {} -- what rings, and what was counted
+
+local function get(record_key)
+  local raw = redis.call("GET", record_key)
+  return raw and cmsgpack.unpack(raw), raw
+end
+
+local function put(record_key, raw, value)
+  local packed = cmsgpack.pack(value)
+  if packed ~= raw then redis.call("SET", record_key, packed) end
+end
+
+local function time_ms()
+  local time = redis.call("TIME")
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Load the schedule. ``given_ms`` "" takes the time of Redis; a test gives its own.
+-- Return why nothing can be done, if that is so.
+local function open(state_key, given_ms, leases)
+  prefix = string.sub(state_key, 1, -6)
+  state, state_raw = get(state_key)
+  if not state then return {"gone"} end
+  if leases and state.is_barred then return {"barred"} end
+  limits = get(key.limits())
+  now_ms = math.max(state.clock_ms, given_ms == "" and time_ms() or tonumber(given_ms))
+  state.clock_ms = now_ms
+  state.ceiling = gates.unpacked(state.ceiling, limits.ceiling)
+  state.ceiling_spacing = spacings.unpacked(state.ceiling_spacing, limits.ceiling, limits.saved_up)
+  return nil
+end
+
+-- Bots
+
+local function fresh_bot()
+  local bot = {
+    weight = 1, is_paused = false, is_aliased = false, hold_until_ms = 0, doubt_until_ms = 0,
+    waiting = 0, open = 0, blames = {}, turns = turns.fresh(), lines = {}, version = limits.version,
+  }
+  for place = 1, 3 do
+    bot.lines[place] = {turn = 0, turn_in_bot = 0, lanes = 0, turns = turns.fresh()}
+  end
+  return bot
+end
+
+-- Give a bot the limits of now: what is taken stays taken, what was lowered is forgotten.
+local function reform_bot(bot)
+  bot.adapted, bot.version, bot.spacing = nil, limits.version, nil
+end
+
+local function bot_of(bot_id)
+  local bot = bots[bot_id]
+  if bot then return bot end
+  local kept, raw = get(key.bot(bot_id))
+  bot = kept or fresh_bot()
+  bot.raw, bot.bot_id = raw, bot_id
+  if not kept then redis.call("SADD", key.bots(), bot_id) end
+  if bot.version ~= limits.version then reform_bot(bot) end
+  bot.gate = gates.unpacked(bot.gate, limits.bot)
+  bot.spacing = spacings.unpacked(bot.spacing, limits.bot, limits.saved_up)
+  if bot.adapted and bot.gate then bot.gate.places = bot.adapted.places end
+  for place, line in ipairs(bot.lines) do
+    line.bot, line.place, line.is_spaced = bot, place, place ~= NOT_SPACED
+  end
+  bots[bot_id] = bot
+  return bot
+end
+
+local function save_bot(bot)
+  local lines = {}
+  for place, line in ipairs(bot.lines) do
+    lines[place] = {
+      turn = line.turn, turn_in_bot = line.turn_in_bot, lanes = line.lanes, turns = line.turns,
+      offered = line.offered, in_group = line.in_group,
+    }
+  end
+  put(key.bot(bot.bot_id), bot.raw, {
+    weight = bot.weight, is_paused = bot.is_paused, is_aliased = bot.is_aliased,
+    hold_until_ms = bot.hold_until_ms, doubt_until_ms = bot.doubt_until_ms,
+    waiting = bot.waiting, open = bot.open, blames = bot.blames, turns = bot.turns, lines = lines,
+    version = bot.version, adapted = bot.adapted, has_purse = bot.has_purse,
+    gate = gates.packed(bot.gate), spacing = spacings.packed(bot.spacing),
+  })
+end
+
+-- Load what a bot pays for; most pay for nothing. Whoever changes it says so in ``has_purse``.
+local function purse_of(bot)
+  if bot.purse then return bot.purse end
+  local kept
+  if bot.has_purse then kept, bot.purse_raw = get(key.purse(bot.bot_id)) end
+  kept = kept or {gate = false, taken = 0, spent = {}}
+  bot.paid_gate = gates.unpacked(kept.gate, limits.paid)
+  bot.purse = {limit = limits.purse, taken = kept.taken, spent = kept.spent}
+  return bot.purse
+end
+
+local function paid_gate_of(bot)
+  purse_of(bot)
+  return bot.paid_gate
+end
+
+local function save_purse(bot)
+  local purse = bot.purse
+  put(key.purse(bot.bot_id), bot.purse_raw, {
+    gate = gates.packed(bot.paid_gate), taken = purse.taken, spent = purse.spent,
+  })
+end
+
+-- Tell whether a message of this cost would go as a paid one now.
+local function pays(bot, is_paid, cost)
+  return is_paid and purses.free_at_ms(purse_of(bot), now_ms, cost) == now_ms
+end
+
+-- Return by which name a chat is known now.
+local function resolve(bot, chat_id)
+  if not bot.is_aliased then return chat_id end
+  bot.aliases = bot.aliases or {}
+  while chat_id ~= "" do
+    local other = bot.aliases[chat_id]
+    if other == nil then
+      other = redis.call("HGET", key.aliases(bot.bot_id), chat_id)
+      bot.aliases[chat_id] = other
+    end
+    if not other then return chat_id end
+    chat_id = other
+  end
+  return chat_id
+end
+
+-- Chats: {waiting, hold, forget, flying, gate, adapted, version, lane, lane, lane}, as they are many.
+-- Lanes: {size, turn, wait, offered, offered as paid, user}.
+
+local function limit_of_chat(chat_id)
+  local first = string.sub(chat_id, 1, 1)
+  if first == "-" or first == "@" then return limits.group end
+  if first == "" or first == "'" then return nil end
+  return limits.chat
+end
+
+local function lane_in(chat, place)
+  local lane = chat.lanes[place]
+  if not lane then
+    lane = {chat = chat, line = chat.bot.lines[place], size = 0, turn = 0, wait_until_ms = 0}
+    chat.lanes[place] = lane
+  end
+  return lane
+end
+
+local function unpack_chat(chat, kept)
+  chat.waiting, chat.hold_until_ms, chat.forget_at_ms, chat.flying = kept[1], kept[2], kept[3], kept[4]
+  chat.version = kept[7]
+  chat.adapted = chat.version == limits.version and kept[6]
+  chat.gate = gates.unpacked(kept[5], limit_of_chat(chat.chat_id))
+  if chat.adapted and chat.gate then chat.gate.places = chat.adapted.places end
+  for place = 1, 3 do
+    local packed = kept[7 + place]
+    if packed then
+      local lane = lane_in(chat, place)
+      lane.size, lane.turn, lane.wait_until_ms = packed[1], packed[2], packed[3]
+      lane.offered, lane.offered_as_paid, lane.user_id = packed[4], packed[5], packed[6]
+    end
+  end
+end
+
+-- Return a chat that is remembered, or nil.
+local function known_chat(bot, chat_id)
+  local chat_key = key.chat(bot.bot_id, chat_id)
+  local chat = chats[chat_key]
+  if chat then return not chat.is_gone and chat or nil end
+  local kept, raw = get(chat_key)
+  if not kept then return nil end
+  chat = {bot = bot, chat_id = chat_id, key = chat_key, raw = raw, lanes = {}}
+  unpack_chat(chat, kept)
+  chats[chat_key] = chat
+  return chat
+end
+
+local function chat_of(bot, chat_id)
+  local chat = known_chat(bot, chat_id)
+  if chat then return chat end
+  local chat_key = key.chat(bot.bot_id, chat_id)
+  local raw = chats[chat_key] and chats[chat_key].raw
+  chat = {
+    bot = bot, chat_id = chat_id, key = chat_key, raw = raw, lanes = {}, waiting = 0, hold_until_ms = 0,
+    forget_at_ms = false, flying = {}, adapted = false, version = limits.version,
+    gate = gates.fresh(limit_of_chat(chat_id)),
+  }
+  chats[chat_key] = chat
+  return chat
+end
+
+local function packed_lane(lane)
+  if not lane or (lane.size == 0 and lane.turn == 0 and lane.wait_until_ms == 0) then return false end
+  return {
+    lane.size, lane.turn, lane.wait_until_ms, lane.offered or false, lane.offered_as_paid or false,
+    lane.user_id or false,
+  }
+end
+
+local function save_chat(chat)
+  if chat.is_gone then
+    redis.call("DEL", chat.key)
+    return
+  end
+  local lanes = chat.lanes
+  put(chat.key, chat.raw, {
+    chat.waiting, chat.hold_until_ms, chat.forget_at_ms, chat.flying, gates.packed(chat.gate), chat.adapted,
+    chat.version, packed_lane(lanes[1]), packed_lane(lanes[2]), packed_lane(lanes[3]),
+  })
+end
+
+-- Users
+
+local function user_of(bot, user_id)
+  if not user_id or limits.user.count == 0 then return nil end
+  local user_key = key.user(bot.bot_id, user_id)
+  local user = users[user_key]
+  if not user then
+    local kept, raw = get(user_key)
+    user = {bot = bot, user_id = user_id, key = user_key, raw = raw, gate = gates.unpacked(kept, limits.user)}
+    users[user_key] = user
+  end
+  return user
+end
+
+-- A user is forgotten by Redis itself: nothing of it waits for time but its gate.
+local function save_user(user)
+  local packed = cmsgpack.pack(gates.packed(user.gate))
+  if packed == user.raw then return end
+  if user.gate.in_flight > 0 then
+    redis.call("SET", user.key, packed)
+  else
+    redis.call("SET", user.key, packed, "PX", 2 * user.gate.limit.window_ms + 1000)
+  end
+end
+
+-- Messages: one that waits, or is leased under a number.
+
+local MESSAGE = {
+  "bot_id", "chat_id", "place", "cost", "ready_at_ms", "expires_at_ms", "first_attempt", "replaces", "user_id",
+  "is_paid", "method", "position", "attempt", "tried", "is_due", "pays", "number", "worker_id", "lease_until_ms",
+  "body",
+}
+
+local function entry_of(message_id)
+  local entry = entries[message_id]
+  if entry ~= nil then return entry and not entry.is_gone and entry or nil end
+  local raw = redis.call("HGET", key.messages(), message_id)
+  if not raw then
+    entries[message_id] = false
+    return nil
+  end
+  local kept = cmsgpack.unpack(raw)
+  entry = {id = message_id, raw = raw}
+  for place, name in ipairs(MESSAGE) do entry[name] = kept[place] end
+  entry.position = entry.position or message_id
+  entries[message_id] = entry
+  return entry
+end
+
+local function save_entry(entry)
+  if entry.is_gone then
+    if entry.raw then redis.call("HDEL", key.messages(), entry.id) end
+    return
+  end
+  local kept = {}
+  for place, name in ipairs(MESSAGE) do kept[place] = entry[name] or false end
+  if entry.position == entry.id then kept[12] = false end
+  local packed = cmsgpack.pack(kept)
+  if packed ~= entry.raw then redis.call("HSET", key.messages(), entry.id, packed) end
+end
+
+local function lane_of(entry)
+  local bot = bot_of(entry.bot_id)
+  return lane_in(chat_of(bot, resolve(bot, entry.chat_id)), entry.place)
+end
+
+-- What the caller is told of a message; its body follows in the answer.
+local function told(bodies, entry, attempt)
+  bodies[#bodies + 1] = entry.body
+  return {
+    entry.id, entry.bot_id, resolve(bot_of(entry.bot_id), entry.chat_id), entry.place, entry.cost, entry.ready_at_ms,
+    entry.expires_at_ms or false, attempt or entry.first_attempt, entry.replaces or false, entry.user_id or false,
+    entry.is_paid, entry.method,
+  }
+end
+
+-- The end of a call
+
+-- Wake whoever sleeps; once, until somebody has looked again.
+local function ring()
+  if state.rings > state.answered then return end
+  state.rings = state.rings + 1
+  redis.call("XADD", key.bell(), "MAXLEN", 1, string.format("%d-0", state.rings), "rings", "")
+end
+
+local function save_counts()
+  local counts = table.concat(state.open, " ") .. " " .. state.retry
+  if counts == state.counts then return end
+  state.counts = counts
+  redis.call(
+    "HSET", key.counts(), "high", state.open[1], "normal", state.open[2], "low", state.open[3], "retry", state.retry
+  )
+end
+
+-- Write what has changed, and return the answer of the verb: a word, what it says, and bodies.
+local function answer(state_key, value, bodies)
+  for _, entry in pairs(entries) do
+    if entry then save_entry(entry) end
+  end
+  for _, chat in pairs(chats) do save_chat(chat) end
+  for _, user in pairs(users) do save_user(user) end
+  for _, bot in pairs(bots) do
+    if bot.purse and bot.has_purse then save_purse(bot) end
+    save_bot(bot)
+  end
+  save_counts()
+  state.ceiling = gates.packed(state.ceiling)
+  state.ceiling_spacing = spacings.packed(state.ceiling_spacing)
+  put(state_key, state_raw, state)
+  return {"done", cmsgpack.pack(value), unpack(bodies or {})}
+end
