@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -86,7 +86,7 @@ class RedisBroker:
     async def begin(self) -> None:
         """Throw away whatever schedule there is, and begin an empty one: it queues, and leases after ``restore``."""
         self._incarnation = _fresh()
-        async for keys in _pages(self._redis):
+        async for keys in self._scan("SCAN", match=f"{PREFIX}*"):
             await self._command("UNLINK", *keys)
         await self._meet("barred")
 
@@ -215,13 +215,8 @@ class RedisBroker:
     async def _reoffer(self, bot_id: str) -> None:
         """Have every lane of a bot that waits looked at again, page by page."""
         for place in range(3):
-            cursor = b"0"
-            while True:
-                cursor, chats = await self._command("SSCAN", lanes(bot_id, place), cursor, "COUNT", PAGE)
-                if chats:
-                    await self._call("reoffer", bot_id, *chats)
-                if cursor == b"0":
-                    break
+            async for chats in self._scan("SSCAN", lanes(bot_id, place)):
+                await self._call("reoffer", bot_id, *chats)
 
     # Calls
 
@@ -250,6 +245,14 @@ class RedisBroker:
         (self._incarnation,) = wire.unpack(said)
         self._is_met = True
 
+    async def _scan(self, *words: str, match: str = "*") -> AsyncIterator[list[bytes]]:
+        """Yield pages of what a command of the family of SCAN finds."""
+        cursor = None
+        while cursor != 0:
+            cursor, found = await self._command(*words, cursor or 0, "MATCH", match, "COUNT", PAGE)
+            if found:
+                yield found
+
     async def _command(self, *words: str | float | bytes, waits_s: float = 0) -> Any:
         """Say something to Redis. Its exceptions end here, but for one that only we understand."""
         try:
@@ -259,17 +262,6 @@ class RedisBroker:
             raise
         except (RedisError, OSError, TimeoutError) as error:
             raise BrokerUnavailable(f"Redis cannot be reached, or refused: {error or type(error).__name__}") from error
-
-
-async def _pages(redis: Redis) -> Any:
-    """Yield the keys of the schedule, a page at a time."""
-    cursor = b"0"
-    while True:
-        cursor, keys = await redis.execute_command("SCAN", cursor, "MATCH", f"{PREFIX}*", "COUNT", PAGE)
-        if keys:
-            yield keys
-        if cursor in {0, b"0"}:
-            return
 
 
 def _said(reply: list[bytes]) -> list[bytes]:
