@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench simulator migrate model clean
+.PHONY: help setup run demo test check format bench simulator migrate model clean
 
 help: ## Show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -19,6 +19,9 @@ setup: .venv/ready ## Install everything into .venv
 
 run: setup ## Run everything in one process; without BOT_TOKENS, with a simulated Telegram
 	@$(BIN)/tempogram run
+
+demo: setup ## Show it at work against a simulated Telegram: load, faults, a kill -9; a report after some 35 s
+	@$(BIN)/tempogram demo
 
 test: setup ## Run the whole test suite
 	$(BIN)/python -m pytest

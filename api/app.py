@@ -17,7 +17,7 @@ from api.webhook import webhook
 
 App = FastAPI
 
-ROUTERS = (messages.router, queue.router, bots.router, metrics.router, health.router)
+ROUTERS = (messages.forms, messages.router, queue.router, bots.router, metrics.router, health.router)
 
 
 def create_app(services: Services) -> FastAPI:
@@ -51,6 +51,7 @@ def _middleware(services: Services) -> list[Middleware]:
             BodyBounds,
             bytes_max=services.body_bytes_max,
             bytes_max_of={messages.BATCH_PATH: services.batch_bytes_max},
+            bytes_max_of_forms={messages.PATH: services.form_bytes_max},
         ),
     ]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from enum import IntEnum
 from json import JSONDecodeError
 from typing import Annotated, Any
@@ -37,12 +38,17 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             request.state.role = role_of(request.headers.get("authorization"), request.app.state.services)
-            # Read here, because FastAPI would turn what ``bounds`` raises into a 400.
-            strict = StrictRequest(request.scope, request.receive)
-            await strict.body()
-            return await handle(strict)
+            async with self.read(request) as strict:
+                return await handle(strict)
 
         return guarded
+
+    @asynccontextmanager
+    async def read(self, request: Request) -> AsyncIterator[Request]:
+        """Lend the request with its body, which is read here: FastAPI would turn what ``bounds`` raises into a 400."""
+        strict = StrictRequest(request.scope, request.receive)
+        await strict.body()
+        yield strict
 
 
 class StrictRequest(Request):

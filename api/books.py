@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from engine.messages import Outgoing
@@ -32,5 +32,7 @@ class Bots(Protocol):
     async def all(self) -> list[RegisteredBot]: ...
 
     async def get(self, bot_id: int) -> RegisteredBot | None: ...
+
+    async def among(self, bot_ids: Collection[int]) -> set[int]: ...
 
     async def set_weight(self, bot_id: int, weight: int) -> bool: ...

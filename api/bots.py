@@ -8,10 +8,12 @@ from fastapi import APIRouter, Path
 
 from api.auth import GuardedRoute, Role, requires
 from api.errors import Invalid, Malformed, NotFound, TooLarge, declares
-from api.fields import BotId
-from api.ports import Refusal, TelegramUnreachable, UnknownToken
-from api.schemas import BotChange, BotIn, BotOut, BotsOut
+from api.fields import BotId, QueryFlag
+from api.messages import SubmissionsOf
+from api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
+from api.schemas import BotChange, BotIn, BotOut, BotsOut, RemovedOut
 from api.services import Services, ServicesOf
+from api.submissions import Submissions
 from engine.errors import BrokerUnavailable, LedgerError
 from storage.bots import RegisteredBot
 
@@ -23,25 +25,33 @@ BotPath = Annotated[BotId, Path()]
 @router.get("/bots", dependencies=[requires(Role.VIEWER)], responses=declares(LedgerError))
 async def show_all(services: ServicesOf) -> BotsOut:
     """List every bot, in the order of their ids."""
-    return BotsOut.of(await services.bots.all())
+    return BotsOut(bots=[_shown(services, each) for each in await services.bots.all()])
 
 
 @router.post(
     "/bots",
     status_code=201,
     dependencies=[requires(Role.ADMIN)],
-    responses=declares(Malformed, Refusal, TooLarge, Invalid, UnknownToken, TelegramUnreachable, LedgerError),
+    responses=declares(
+        Malformed, Refusal, TooLarge, Invalid, UnknownToken, TelegramUnreachable, LedgerError, BrokerUnavailable
+    ),
 )
 async def add(wanted: BotIn, services: ServicesOf) -> BotOut:
-    """Run a bot from now on. Adding it again replaces its token and, if given, its behaviours."""
-    bot_id = await services.fleet.add(wanted.token, wanted.behaviours)
-    return BotOut.of(await _bot(services, bot_id))
+    """Run a bot from now on. Adding it again replaces its token and whatever else is given.
+
+    One that was removed and whose messages were kept sends them now. Telegram takes 20 new bots a minute and
+    600 an hour from one address: beyond that this waits up to half a minute, then answers 503.
+    """
+    bot_id = await services.fleet.add(wanted.token, wanted.behaviours, updates=wanted.updates)
+    bot = await _bot(services, bot_id)
+    await services.broker.pause(bot_id, paused=bot.paused)
+    return _shown(services, bot)
 
 
 @router.get("/bots/{bot_id}", dependencies=[requires(Role.VIEWER)], responses=declares(NotFound, Invalid, LedgerError))
 async def show(bot_id: BotPath, services: ServicesOf) -> BotOut:
     """Show one bot, without its token."""
-    return BotOut.of(await _bot(services, bot_id))
+    return _shown(services, await _bot(services, bot_id))
 
 
 @router.patch(
@@ -50,9 +60,52 @@ async def show(bot_id: BotPath, services: ServicesOf) -> BotOut:
     responses=declares(Malformed, Refusal, NotFound, TooLarge, Invalid, LedgerError, BrokerUnavailable),
 )
 async def change(bot_id: BotPath, wanted: BotChange, services: ServicesOf) -> BotOut:
-    """Change what a bot does, pause or resume it, or give it more turns."""
+    """Change what a bot does, pause or resume it, give it more turns, or get its updates in another way.
+
+    A switch of ``updates`` loses none and handles none twice.
+    """
     await _change(services, bot_id, wanted)
-    return BotOut.of(await _bot(services, bot_id))
+    return _shown(services, await _bot(services, bot_id))
+
+
+@router.delete(
+    "/bots/{bot_id}",
+    dependencies=[requires(Role.ADMIN)],
+    responses=declares(NotFound, Invalid, LedgerError),
+)
+async def remove(
+    bot_id: BotPath, services: ServicesOf, submissions: SubmissionsOf, *, keep_messages: QueryFlag = False
+) -> RemovedOut:
+    """Remove a bot: its token and its secrets are forgotten, its updates and its messages refused from now on.
+
+    What waits for it is cancelled, and counted in the answer if that takes less than 20 s; what is just being sent
+    is finished. With ``keep_messages=true`` it waits instead, until the bot is added again, and is sent then.
+    Its webhook is taken away in the background. Updates that are stored and not handled yet are dropped. Messages
+    that have ended stay in the history. A second time there is no such bot: 404. One that ``BOT_TOKENS`` names comes
+    back with the next start.
+    """
+    return RemovedOut(cancelled=await _remove(services, submissions, bot_id, keep_messages=keep_messages))
+
+
+@router.post(
+    "/bots/{bot_id}/webhook-secret",
+    status_code=202,
+    dependencies=[requires(Role.ADMIN)],
+    responses=declares(NoWebhook, NotFound, Invalid, LedgerError),
+)
+async def change_webhook_secret(bot_id: BotPath, services: ServicesOf) -> BotOut:
+    """Give a bot's webhook another secret; nobody is ever shown it.
+
+    202: it is written down, and Telegram is told in the background. The old one is taken too until Telegram has
+    the new one, and for a minute more; asking again in that time changes nothing.
+    """
+    bot = await _bot(services, bot_id)
+    await services.fleet.rotate_secret(bot_id)
+    return _shown(services, bot)
+
+
+def _shown(services: Services, bot: RegisteredBot) -> BotOut:
+    return BotOut.of(bot, services.fleet.source_of(bot))
 
 
 async def _bot(services: Services, bot_id: int) -> RegisteredBot:
@@ -65,11 +118,19 @@ async def _bot(services: Services, bot_id: int) -> RegisteredBot:
 async def _change(services: Services, bot_id: int, wanted: BotChange) -> None:
     """Do first what may be refused; then the books before the broker, which is rebuilt from them."""
     await _bot(services, bot_id)
-    if wanted.behaviours is not None:
-        await services.fleet.change(bot_id, behaviours=wanted.behaviours)
+    if wanted.behaviours is not None or wanted.updates is not None:
+        await services.fleet.change(bot_id, behaviours=wanted.behaviours, updates=wanted.updates)
     if wanted.weight is not None:
         await services.bots.set_weight(bot_id, wanted.weight)
         await services.broker.weigh(bot_id, wanted.weight)
     if wanted.paused is not None:
         await services.ledger.pause(bot_id, paused=wanted.paused)
         await services.broker.pause(bot_id, paused=wanted.paused)
+
+
+async def _remove(services: Services, submissions: Submissions, bot_id: int, *, keep_messages: bool) -> int:
+    """Refuse what comes first; then see to what is there."""
+    if not await services.fleet.remove(bot_id, keep_messages=keep_messages):
+        raise NotFound(f"there is no bot {bot_id}")
+    submissions.known_bots.forget(bot_id)
+    return await services.departures.see_off(bot_id, keep_messages=keep_messages)

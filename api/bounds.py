@@ -16,22 +16,42 @@ class BodyBounds:
     Args:
         bytes_max: For every path
         bytes_max_of: but these.
+        bytes_max_of_forms: Of a form with files, for the paths that take one.
     """
 
-    def __init__(self, app: ASGIApp, *, bytes_max: int, bytes_max_of: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        bytes_max: int,
+        bytes_max_of: Mapping[str, int],
+        bytes_max_of_forms: Mapping[str, int],
+    ) -> None:
         self._app = app
         self._bytes_max = bytes_max
         self._bytes_max_of = bytes_max_of
+        self._bytes_max_of_forms = bytes_max_of_forms
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        bytes_max = self._bytes_max_of.get(scope["path"], self._bytes_max)
+        bytes_max = self._bytes_max_for(scope)
         if declared_bytes(scope) > bytes_max:
             await answer(TooLarge(bytes_max))(scope, receive, send)
             return
         await self._app(scope, counting(receive, bytes_max), send)
+
+    def _bytes_max_for(self, scope: Scope) -> int:
+        path = scope["path"]
+        if path in self._bytes_max_of_forms and is_form(Headers(scope=scope)):
+            return self._bytes_max_of_forms[path]
+        return self._bytes_max_of.get(path, self._bytes_max)
+
+
+def is_form(headers: Headers) -> bool:
+    """Tell whether a body says that it is a form which may have files."""
+    return headers.get("content-type", "").lower().startswith("multipart/form-data")
 
 
 def declared_bytes(scope: Scope) -> int:

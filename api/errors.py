@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,10 +15,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from api.ports import IntakeFull, Refusal, TelegramUnreachable, UnknownToken
+from api.ports import IntakeFull, NoWebhook, Refusal, TelegramUnreachable, UnknownToken
+from api.quoting import without_tokens
 from api.schemas import ErrorOut
 from api.sentences import sentence_of
-from engine.errors import BrokerUnavailable, LedgerError, QueueFull
+from engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
+from storage.spool import FileTooLarge
 
 log = structlog.get_logger()
 
@@ -29,7 +30,7 @@ class ApiError(Exception):
 
 
 class Malformed(ApiError):
-    """The body is no JSON."""
+    """The body is no JSON, or no form."""
 
 
 class Invalid(ApiError):
@@ -68,10 +69,6 @@ class TooLarge(ApiError):
         self.bytes_max = bytes_max
 
 
-class TooMany(ApiError):
-    """A batch has more entries than are taken at once."""
-
-
 @dataclass(frozen=True, slots=True)
 class Form:
     """How one kind of error is told. ``message`` replaces the error's own words where those are for the log."""
@@ -95,9 +92,11 @@ TABLE: Mapping[type[Exception], Form] = {
     NotAllowed: Form(403, "not_allowed"),
     WrongSecret: Form(403, "wrong_secret"),
     NotFound: Form(404, "not_found"),
+    ChatUnreachable: Form(409, "chat_unreachable"),
     Conflict: Form(409, "conflict"),
+    NoWebhook: Form(409, "no_webhook"),
     TooLarge: Form(413, "too_large"),
-    TooMany: Form(413, "too_many"),
+    FileTooLarge: Form(413, "file_too_large"),
     Invalid: Form(422, "invalid"),
     UnknownToken: Form(422, "unknown_token"),
     QueueFull: Form(429, "queue_full", AGAIN_LATER),
@@ -121,18 +120,6 @@ ALWAYS = (NotAuthenticated, NotAllowed)
 """What every guarded route can answer."""
 
 INTERNAL = Form(500, "internal")
-
-TOKEN_LIKE = re.compile(r"[0-9]{1,19}:[A-Za-z0-9_-]{16,}")
-"""A bot token, wherever it turns up. Source: https://core.telegram.org/bots/api#authorizing-your-bot"""
-
-
-def without_tokens(text: str) -> str:
-    """Blot out whatever looks like a bot token.
-
-    >>> without_tokens("no such bot: 123456:ABC-DEF1234ghIkl-zyx57W2v1u123ew11")
-    'no such bot: <token>'
-    """
-    return TOKEN_LIKE.sub("<token>", text)
 
 
 def form_of(error: Exception) -> Form:

@@ -14,8 +14,28 @@ TELEGRAM_ID_MAX = (1 << 52) - 1
 SEND_AT_S_MAX = 4_102_444_800
 """The year 2100. What is larger is in milliseconds by mistake."""
 
-DIGITS = "([1-9][0-9]{0,14}|[1-3][0-9]{15}|4[0-4][0-9]{14})"
-"""A positive number up to that, or as near to it as a pattern comes."""
+
+def digits_up_to(largest: int) -> str:
+    """Return the pattern of a positive number that is not larger.
+
+    >>> digits_up_to(4305)
+    '([1-9][0-9]{0,2}|[1-3][0-9]{3}|4[0-2][0-9]{2}|430[0-5])'
+    """
+    digits = str(largest)
+    shorter = f"[1-9][0-9]{{0,{len(digits) - 2}}}"
+    as_long = (_smaller(digits, place) for place in range(len(digits)))
+    return f"({'|'.join([shorter, *filter(None, as_long)])})"
+
+
+def _smaller(digits: str, place: int) -> str:
+    """Return the pattern of what is the same before a place and smaller in it; at the last place, or equal."""
+    is_last = place == len(digits) - 1
+    least, most = int(place == 0), int(digits[place]) - (not is_last)
+    rest = "" if is_last else f"[0-9]{{{len(digits) - place - 1}}}"
+    return "" if most < least else f"{digits[:place]}[{least}-{most}]{rest}"
+
+
+DIGITS = digits_up_to(TELEGRAM_ID_MAX)
 
 NUMBER = re.compile(f"-?{DIGITS}")
 USERNAME = re.compile(r"@[A-Za-z][A-Za-z0-9_]{1,63}")

@@ -9,17 +9,20 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from api.auth import GuardedRoute, Role, requires
-from api.errors import Conflict, Invalid, Malformed, NotFound, NotScheduled, TooLarge, TooMany, declares
+from api.errors import Conflict, Invalid, Malformed, NotFound, NotScheduled, TooLarge, declares
 from api.fields import MessageId
+from api.forms import FORM_SCHEMA, FilesOf, FormRoute
 from api.ports import Refusal
 from api.schemas import BatchIn, ExplanationOut, MessageIn, MessageOut, RefusedOut, TakenOut
 from api.services import ServicesOf
 from api.submissions import Submissions, Taken
 from api.waiting import cancel, explain, state_of
-from engine.errors import BrokerUnavailable, LedgerError, QueueFull
+from engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
 from engine.messages import Status
 from storage.history import MessageState
+from storage.spool import FileTooLarge
 
+PATH = "/messages"
 BATCH_PATH = "/messages/batch"
 WAIT_S_MAX = 30.0
 """Shorter than the patience of the usual proxy, which is 60 s."""
@@ -29,6 +32,8 @@ ENDED_IN_TIME: dict[int | str, dict[str, Any]] = {
 }
 
 router = APIRouter(tags=["messages"], route_class=GuardedRoute)
+forms = APIRouter(tags=["messages"], route_class=FormRoute)
+"""What takes files too."""
 
 
 async def submissions_of(request: Request) -> Submissions:
@@ -40,16 +45,23 @@ SubmissionsOf = Annotated[Submissions, Depends(submissions_of)]
 WaitS = Annotated[float, Query(ge=0, le=WAIT_S_MAX, description="Wait so many seconds for its end.")]
 
 
-@router.post(
-    "/messages",
+@forms.post(
+    PATH,
     status_code=202,
     response_model=TakenOut,
     dependencies=[requires(Role.OPERATOR)],
-    responses=ENDED_IN_TIME | declares(Malformed, Refusal, TooLarge, Invalid, QueueFull, LedgerError),
+    responses=ENDED_IN_TIME
+    | declares(Malformed, Refusal, ChatUnreachable, TooLarge, FileTooLarge, Invalid, QueueFull, LedgerError),
+    openapi_extra={"requestBody": {"content": {"multipart/form-data": {"schema": FORM_SCHEMA}}}},
 )
-async def submit(wanted: MessageIn, submissions: SubmissionsOf, wait: WaitS = 0) -> Response:
-    """Submit a message. 202: it is accepted, and will end as exactly one of the final statuses."""
-    return _submitted(await submissions.take(wanted, wait_s=wait))
+async def submit(wanted: MessageIn, files: FilesOf, submissions: SubmissionsOf, wait: WaitS = 0) -> Response:
+    """Submit a message, as JSON or, with files, as a form. 202: it is accepted, and will end as exactly one
+    of the final statuses.
+
+    In a form `params` may stay away: each further field is a parameter of the method, and each file is the
+    parameter of its name, or what `attach://<name>` means in another one.
+    """  # noqa: D205 - the description shows it as one paragraph
+    return _submitted(await submissions.take(wanted, files, wait_s=wait))
 
 
 @router.post(
@@ -57,7 +69,7 @@ async def submit(wanted: MessageIn, submissions: SubmissionsOf, wait: WaitS = 0)
     status_code=202,
     response_model=list[TakenOut | RefusedOut],
     dependencies=[requires(Role.OPERATOR)],
-    responses=declares(Malformed, TooLarge, TooMany, Invalid, LedgerError),
+    responses=declares(Malformed, TooLarge, Invalid, LedgerError),
 )
 async def submit_many(entries: BatchIn, submissions: SubmissionsOf) -> Response:
     """Submit up to 10,000 messages; one answer each, in their order. A wrong one refuses no other."""

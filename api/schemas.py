@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validator
 
 from api.fields import BotId, ChatField, Flag, MessageId, QueryFlag, TimeMs, Whole, time_of
-from engine.messages import ChatId, Guarantee, Priority, Status
+from engine.messages import ChatId, Guarantee, PausedBy, Priority, Status
 from engine.ports import Explanation, WaitsAt
-from storage.bots import RegisteredBot
+from storage.bots import RegisteredBot, Source
 from storage.history import AttemptState, MessageState
+from storage.uploads import KeptFile
 
 BATCH_MAX = 10_000
 """Messages in one ``POST /messages/batch``, and ids in one selection. From the design."""
@@ -76,7 +76,9 @@ class MessageIn(Asked):
         None, gt=0, le=EXPIRES_IN_S_MAX, description="Not sent after this many seconds, counted from send_at or now."
     )
     dedup_key: str | None = Field(
-        None, pattern=r"^[!-~]{1,200}$", description="The same key of the same bot is accepted once. Printable ASCII."
+        None,
+        pattern=r"^[!-~]{1,200}$",
+        description="The same key of the same bot is accepted once within RETENTION_DAYS. Printable ASCII.",
     )
     delivery: Guarantee = Field(
         Guarantee.AT_LEAST_ONCE,
@@ -122,6 +124,7 @@ class AttemptOut(Told):
     recorded_at: datetime | None
     code: int | None
     reason: str | None
+    delivered_items: int | None = Field(description="How many items arrived of an album that did not as a whole.")
 
     @classmethod
     def of(cls, state: AttemptState) -> Self:
@@ -132,6 +135,23 @@ class AttemptOut(Told):
             recorded_at=time_of(state.recorded_at_ms),
             code=state.code,
             reason=state.reason,
+            delivered_items=state.delivered_items,
+        )
+
+
+class FileOut(Told):
+    """A file that was uploaded with a message."""
+
+    name: str = Field(examples=["photo"])
+    file_name: str = Field(examples=["cat.jpg"])
+    bytes: int
+    sha256: str
+    file_id: str | None = Field(description="Telegram's name for it, once it is known; it can be sent again by it.")
+
+    @classmethod
+    def of(cls, file: KeptFile) -> Self:
+        return cls(
+            name=file.name, file_name=file.file_name, bytes=file.size_bytes, sha256=file.sha256, file_id=file.file_id
         )
 
 
@@ -159,13 +179,20 @@ class LetterOut(Told):
 
 
 class MessageOut(LetterOut):
-    """Where a message stands, and every call that was made for it, oldest first."""
+    """Where a message stands, its files, and every call that was made for it, oldest first."""
 
+    delivered_items: int = Field(description="Items of an album that arrived before the rest; method is the rest's.")
     attempts: list[AttemptOut]
+    files: list[FileOut]
 
     @classmethod
     def of(cls, state: MessageState) -> Self:
-        return cls(**_letter(state), attempts=[AttemptOut.of(each) for each in state.attempts])
+        return cls(
+            **_letter(state),
+            delivered_items=sum(each.delivered_items or 0 for each in state.attempts),
+            attempts=[AttemptOut.of(each) for each in state.attempts],
+            files=[FileOut.of(each) for each in state.files],
+        )
 
 
 class ExplanationOut(Told):
@@ -296,6 +323,15 @@ Behaviours = Annotated[
 ]
 
 
+UPDATES: Any = Field(
+    None,
+    description=(
+        "Where its updates come from; webhook if PUBLIC_URL is set, else polling. "
+        "none: its owner gets them in his own way."
+    ),
+)
+
+
 class BotIn(Asked):
     """A bot to run."""
 
@@ -306,6 +342,7 @@ class BotIn(Asked):
         json_schema_extra={"pattern": "^[0-9]{1,18}:[A-Za-z0-9_-]{1,128}$"},  # the fleet says what is wrong with it
     )
     behaviours: Behaviours | None = None
+    updates: Source | None = UPDATES
 
 
 class BotChange(Asked):
@@ -318,6 +355,7 @@ class BotChange(Asked):
                 _given("behaviours", type="object"),
                 _given("paused", type="boolean"),
                 _given("weight", type="integer"),
+                _given("updates", type="string"),
             ],
         }
     )
@@ -325,11 +363,12 @@ class BotChange(Asked):
     behaviours: Behaviours | None = None
     paused: Flag | None = Field(None, description="A paused bot sends nothing; its messages wait.")
     weight: Whole | None = Field(None, ge=1, le=WEIGHT_MAX, description="So many turns for one of a bot that weighs 1.")
+    updates: Source | None = UPDATES
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
-        if self.behaviours is None and self.paused is None and self.weight is None:
-            raise ValueError("say what to change: behaviours, paused or weight")
+        if (self.behaviours, self.paused, self.weight, self.updates) == (None, None, None, None):
+            raise ValueError("say what to change: behaviours, paused, weight or updates")
         return self
 
 
@@ -341,18 +380,22 @@ class BotOut(Told):
     first_name: str
     behaviours: Behaviours
     paused: bool
+    paused_by: PausedBy | None = Field(description="token_revoked ends with a valid token. null: it is not paused.")
     weight: int
+    updates: Source
     added_at: datetime | None
 
     @classmethod
-    def of(cls, bot: RegisteredBot) -> Self:
+    def of(cls, bot: RegisteredBot, source: Source) -> Self:
         return cls(
             id=str(bot.bot_id),
             username=bot.username,
             first_name=bot.first_name,
             behaviours=dict(bot.behaviours),
             paused=bot.paused,
+            paused_by=bot.paused_by,
             weight=bot.weight,
+            updates=source,
             added_at=time_of(bot.added_at_ms),
         )
 
@@ -362,9 +405,11 @@ class BotsOut(Told):
 
     bots: list[BotOut]
 
-    @classmethod
-    def of(cls, bots: Sequence[RegisteredBot]) -> Self:
-        return cls(bots=[BotOut.of(each) for each in bots])
+
+class RemovedOut(Told):
+    """How many messages were cancelled with a bot."""
+
+    cancelled: int
 
 
 class HealthOut(Told):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-QUOTED_MAX = 60
+from api.quoting import short
 
 SECRET_FIELDS = frozenset({"token"})
 """Named, but never quoted."""
@@ -37,16 +37,6 @@ def sentence_of(error: Mapping[str, Any]) -> str:
             return "the body should be a JSON list, sent with Content-Type: application/json"
         case kind:
             return _said(field, error["msg"]) + _quoted(field, kind, error["input"])
-
-
-def short(value: object) -> str:
-    """Quote a value, but not all of it.
-
-    >>> short("a" * 100) == "'" + "a" * 58 + "…"
-    True
-    """
-    text = repr(value)
-    return text if len(text) <= QUOTED_MAX else f"{text[: QUOTED_MAX - 1]}…"
 
 
 def _field(loc: Sequence[int | str]) -> str:

@@ -9,17 +9,21 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.books import Bots, History
-from api.ports import Composer, Fleet, Intake
+from api.ports import Attachments, Composer, Departures, Fleet, Intake
 from engine.dispatcher import Dispatcher
 from engine.errors import SettingsError
 from engine.metrics import Metrics
 from engine.ports import Broker, Clock, Ledger, Results
+from storage.spool import Spool
 
 BODY_BYTES_MAX = 1 << 20
 """An update is a few KB, a message at most its 4,096 characters and a keyboard."""
 
 BATCH_BYTES_MAX = 10 << 20
 """10,000 messages of 1 KB."""
+
+FILES_MAX = 10
+"""Of one form. Source: https://core.telegram.org/bots/api#sendmediagroup"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,8 @@ class Services:
 
     intake: Intake
     composer: Composer
+    attachments: Attachments
+    spool: Spool
     fleet: Fleet
     dispatcher: Dispatcher
     broker: Broker
@@ -40,12 +46,18 @@ class Services:
     results: Results
     history: History
     bots: Bots
+    departures: Departures
     metrics: Metrics
     clock: Clock
     healthy: Callable[[], Awaitable[bool]]
     admin_token: str = field(repr=False)
     body_bytes_max: int = BODY_BYTES_MAX
     batch_bytes_max: int = BATCH_BYTES_MAX
+
+    @property
+    def form_bytes_max(self) -> int:
+        """Of one form with files: an album's."""
+        return self.body_bytes_max + FILES_MAX * self.spool.bytes_max
 
     def __post_init__(self) -> None:
         if not self.admin_token:

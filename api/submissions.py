@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +12,18 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from api.books import History
-from api.errors import TooMany
+from api.errors import Invalid
 from api.known_bots import KnownBots, stranger
 from api.ports import Refusal
 from api.schemas import BATCH_MAX, MessageIn
 from api.sentences import sentence_of
 from api.services import Services
 from engine.dispatcher import Submission
-from engine.errors import BrokerUnavailable, LedgerError, QueueFull
+from engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
 from engine.messages import OPEN, Outgoing, Status
 from engine.ports import Accepted, Known, Result, Results
 from storage.history import MessageState
+from storage.spool import Spooled
 
 log = structlog.get_logger()
 
@@ -45,18 +46,23 @@ class Submissions:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._known_bots = KnownBots(services.bots)
+        self.known_bots = KnownBots(services.bots)
 
-    async def take(self, wanted: MessageIn, *, wait_s: float = 0) -> Taken | MessageState:
-        """Accept one message, and return its end if that comes within ``wait_s``.
+    async def take(
+        self, wanted: MessageIn, files: Mapping[str, Spooled] | None = None, *, wait_s: float = 0
+    ) -> Taken | MessageState:
+        """Accept one message with its files, and return its end if that comes within ``wait_s``.
 
         Raises:
             Refusal: It makes no sense.
             QueueFull: Too much waits already.
+            ChatUnreachable: Telegram said that the chat takes nothing.
             LedgerError: The ledger is away. As with the others, nothing was accepted.
         """
-        await self._known_bots.check(wanted.bot)
-        message = composed(self._services, wanted)
+        await self.known_bots.check(wanted.bot)
+        message = composed(self._services, wanted, files or {})
+        if files:
+            await self._services.attachments.keep(message, files)
         if not wait_s:
             return await self._submit(message)
         return await self._submit_and_wait(message, wait_s)
@@ -65,11 +71,11 @@ class Submissions:
         """Accept messages; one answer each, in their order, with a sentence for each that is refused.
 
         Raises:
-            TooMany: Nothing was accepted.
-            LedgerError: Nothing was accepted.
+            Invalid: There are too many. Nothing was accepted.
+            LedgerError: Nothing was accepted, as far as anybody knows.
         """
         if len(entries) > BATCH_MAX:
-            raise TooMany(f"a batch takes {BATCH_MAX:,} messages at most, and this one has {len(entries):,}")
+            raise Invalid(f"a batch takes {BATCH_MAX:,} messages at most, and this one has {len(entries):,}")
         composed = await self._compose_many(entries)
         messages = [message for message in composed if isinstance(message, Outgoing)]
         answers = iter(zip(messages, await self._dispatch(messages), strict=True))
@@ -80,7 +86,7 @@ class Submissions:
         for place, entry in enumerate(entries):
             read.append(_read(entry))
             await _breathe(place)
-        missing = await self._known_bots.missing(each.bot for each in read if isinstance(each, MessageIn))
+        missing = await self.known_bots.missing(each.bot for each in read if isinstance(each, MessageIn))
         messages: list[Outgoing | str] = []
         for place, each in enumerate(read):
             messages.append(self._composed_or_why_not(each, missing) if isinstance(each, MessageIn) else each)
@@ -100,9 +106,10 @@ class Submissions:
             case Accepted():
                 return Taken(message.id, Status.QUEUED)
             case Known(message_id, status):
+                await self._services.attachments.forget(message)
                 return Taken(message_id, status)
-            case QueueFull() as full:
-                raise full
+            case QueueFull() | ChatUnreachable() as refused:
+                raise refused
 
     async def _submit_and_wait(self, message: Outgoing, wait_s: float) -> Taken | MessageState:
         # Expected before it is submitted: it may be sent before the submission returns.
@@ -134,7 +141,7 @@ class Submissions:
         return taken if state is None or state.status in OPEN else state
 
 
-def composed(services: Services, wanted: MessageIn) -> Outgoing:
+def composed(services: Services, wanted: MessageIn, files: Collection[str] = ()) -> Outgoing:
     """Make the engine's message.
 
     Raises:
@@ -146,6 +153,7 @@ def composed(services: Services, wanted: MessageIn) -> Outgoing:
         wanted.chat_id,
         wanted.method or "sendMessage",
         wanted.params if wanted.text is None else {**wanted.params, "text": wanted.text},
+        files=files,
         priority=wanted.priority,
         ready_at_ms=ready_at_ms,
         expires_at_ms=_expires_at_ms(wanted, max(ready_at_ms, services.clock())),
@@ -173,8 +181,8 @@ def _told(message: Outgoing, answer: Submission) -> Taken | str:
             return Taken(message.id, Status.QUEUED)
         case Known(message_id, status):
             return Taken(message_id, status)
-        case QueueFull() as full:
-            return str(full)
+        case QueueFull() | ChatUnreachable() as refused:
+            return str(refused)
 
 
 async def _state(history: History, message_id: str) -> MessageState | None:

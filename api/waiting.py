@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from api.errors import Conflict, NotFound, NotScheduled
-from api.sentences import short
+from api.quoting import short
 from api.services import Services
 from engine.messages import OPEN, Status
 from engine.ports import Explanation, Result

@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-import socket
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import uvloop
 
-ADMIN = {"Authorization": "Bearer bench-admin-token"}
-START_TIMEOUT_S = 20
+from bot.demo.process import EngineProcess
+
 BATCH = 10_000
 
 
@@ -28,72 +25,8 @@ def token(number: int) -> str:
     return f"{number}:bench-token-{number}"
 
 
-@dataclass
-class Engine:
-    """``tempogram run`` in a process of its own, on books in ``data_dir`` that outlive it."""
-
-    telegram_url: str
-    data_dir: Path
-    tokens: Sequence[str]
-    environment: dict[str, str] = field(default_factory=dict)
-    broken: bool = False
-    url: str = ""
-    process: asyncio.subprocess.Process | None = None
-    session: aiohttp.ClientSession | None = None
-
-    async def start(self) -> None:
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        environment = os.environ | {
-            "TELEGRAM_API_URL": self.telegram_url,
-            "BOT_TOKENS": ",".join(self.tokens),
-            "ADMIN_TOKEN": "bench-admin-token",
-            "SECRET_KEY": "bench-secret-key-of-32-characters",
-            "DATA_DIR": str(self.data_dir),
-            "PORT": str(port),
-            "LOG_LEVEL": "ERROR",
-        }
-        module = "bench.broken_engine" if self.broken else "bot"
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            module,
-            "run",
-            env=environment | self.environment,
-            stdout=asyncio.subprocess.DEVNULL,
-        )
-        self.session = self.session or aiohttp.ClientSession(headers=ADMIN)
-        await self._healthy()
-
-    async def _healthy(self) -> None:
-        assert self.session is not None
-        async with asyncio.timeout(START_TIMEOUT_S):
-            while True:
-                try:
-                    async with self.session.get(f"{self.url}/health") as response:
-                        if response.status == 200:
-                            return
-                except aiohttp.ClientConnectionError:
-                    pass
-                await asyncio.sleep(0.02)
-
-    def kill(self) -> None:
-        """Kill -9, by its own process id."""
-        assert self.process is not None
-        self.process.kill()
-
-    async def end(self) -> None:
-        assert self.process is not None
-        if self.process.returncode is None:
-            self.process.terminate()
-        await self.process.wait()
-
-    async def call(self, method: str, path: str, body: object = None) -> Any:
-        assert self.session is not None
-        async with self.session.request(method, self.url + path, json=body) as response:
-            answer = await response.json()
-            assert response.status < 400, f"{method} {path}: {response.status} {answer}"
-            return answer
+class Engine(EngineProcess):
+    """An engine under load."""
 
     async def submit(self, messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         answers: list[dict[str, Any]] = []
@@ -102,10 +35,6 @@ class Engine:
         refused = [answer for answer in answers if "error" in answer]
         assert not refused, f"{len(refused)} messages were refused, the first: {refused[0]}"
         return answers
-
-    async def stats(self) -> dict[str, Any]:
-        stats: dict[str, Any] = await self.call("GET", "/queue/stats")
-        return stats
 
     async def drained(self, *, within_s: float) -> bool:
         """Wait until nothing is queued; False if that takes longer."""
@@ -122,15 +51,15 @@ async def engine(
     telegram_url: str, tokens: Sequence[str], *, broken: bool = False, **environment: str
 ) -> AsyncIterator[Engine]:
     """Run an engine on new books until the block ends."""
-    with tempfile.TemporaryDirectory() as data_dir:
-        started = Engine(telegram_url, Path(data_dir), tokens, environment, broken)
-        await started.start()
+    with tempfile.TemporaryDirectory() as directory:
+        module = "bench.broken_engine" if broken else "bot"
+        started = Engine(telegram_url, Path(directory), tokens, environment, module)
         try:
+            await started.start()
             yield started
         finally:
             await started.end()
-            if started.session is not None:
-                await started.session.close()
+            await started.close()
 
 
 def accepted(calls: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -138,10 +67,15 @@ def accepted(calls: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [call for call in calls if call["code"] == 200 and call["method"].startswith("send")]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+def cpu_seconds(pid: int) -> float | None:
+    """Read how much of a processor a process has used; None where there is no /proc."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except OSError:
+        return None
+    # The name may hold blanks, and stands in brackets before everything else that is read here.
+    fields = stat.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def machine() -> str:

@@ -37,6 +37,7 @@ from engine.memory_results import MemoryResults
 from engine.messages import Lease, Outgoing, Status
 from engine.outcomes import Answer, Sent
 from engine.ports import Record, SystemClock
+from engine.reach import Reach
 from engine.replacements import Replacements
 from engine.retry import RetryPolicy
 from engine.worker import Worker
@@ -115,11 +116,13 @@ async def delays(database: Database) -> list[float]:
     clock, ids = SystemClock(), Ids()
     ledger, results, transport = SqlLedger(database), MemoryResults(), InstantTransport(clock)
     broker = MemoryBroker(NO_LIMITS, clock=clock, lease_ms=30_000)
+    reach = Reach(ledger=ledger, broker=broker, results=results, clock=clock)
     delivery = Delivery(
         transport=transport,
         ledger=ledger,
         broker=broker,
         results=results,
+        reach=reach,
         retries=RetryPolicy(),
         retry_after_ms_max=300_000,
         clock=clock,
@@ -129,7 +132,7 @@ async def delays(database: Database) -> list[float]:
         broker=broker, delivery=delivery, expiry=expiry, worker_id="w", slots=100, lease_ms=30_000, clock=clock
     )
     replacements = Replacements(ledger=ledger, results=results, clock=clock)
-    dispatcher = Dispatcher(ledger=ledger, broker=broker, replacements=replacements, worker=worker)
+    dispatcher = Dispatcher(ledger=ledger, broker=broker, reach=reach, replacements=replacements, worker=worker)
     loop = asyncio.create_task(worker.run())
     submitted_s: dict[str, float] = {}
     for chat in range(1, DIRECT + 1):

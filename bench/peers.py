@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -32,7 +31,7 @@ from typing import Protocol
 
 import uvloop
 
-from bench.harness import Engine, engine, machine, token
+from bench.harness import Engine, cpu_seconds, engine, machine, token
 from bench.homes import Homes, homes
 from bench.peer_workloads import WORKLOADS, Run, Workload
 from bot.simulator.client import RunningSimulator, running_simulator
@@ -112,9 +111,7 @@ class Ours:
 
     async def kill(self) -> None:
         await self.submitting
-        self.engine.kill()
-        assert self.engine.process is not None
-        await self.engine.process.wait()
+        await self.engine.kill()
         await self.engine.start()
 
 
@@ -206,17 +203,6 @@ async def measure(sending: Sending, telegram: RunningSimulator, workload: Worklo
         claimed=claimed,
         cpu_s=None if used_s is None or cpu_s is None else used_s - cpu_s,
     )
-
-
-def cpu_seconds(pid: int) -> float | None:
-    """Read how much of a processor a process has used; None where there is no /proc."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
-    except OSError:
-        return None
-    # The name may hold blanks, and stands in brackets before everything else that is read here.
-    fields = stat.rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def bench(options: argparse.Namespace) -> list[str]:

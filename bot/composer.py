@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cache
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import msgspec
 from aiogram import Bot
-from aiogram.types import InputFile
+from aiogram.types import BufferedInputFile, InputFile
 from pydantic import TypeAdapter, ValidationError
 
 from api.ports import Refusal
+from api.quoting import short
 from bot import edits
+from bot.attachments import ATTACHED, places
+from bot.classify import UNREADABLE
 from bot.methods import BY_NAME, COUNTED, AnyMethod, Counted
+from bot.plain import is_plain
 from engine.ids import Ids
 from engine.messages import ChatId, Guarantee, Outgoing, Priority
 from engine.ports import Clock
@@ -27,11 +35,17 @@ PAID = "allow_paid_broadcast"
 _BOOL = TypeAdapter(bool)
 
 
-class UploadRefused(Refusal):
-    """A file's bytes cannot be kept in the queue yet; a ``file_id`` or a URL can."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A method as it will be stored, and the files that its parameters name by ``attach://``."""
 
-    def __init__(self, method: str) -> None:
-        super().__init__(f"{method} carries a file to upload, which cannot be queued yet; pass a file_id or a URL")
+    bot_id: int
+    name: str
+    params: dict[str, Any]
+    files: dict[str, InputFile]
+
+
+UNIONS = (Union, UnionType)
 
 
 class MethodComposer:
@@ -43,36 +57,32 @@ class MethodComposer:
         self._may_pay = may_pay
 
     def compose(
-        self, bot_id: int, chat_id: ChatId | None, method: str, params: Mapping[str, Any], **options: Any
+        self,
+        bot_id: int,
+        chat_id: ChatId | None,
+        method: str,
+        params: Mapping[str, Any],
+        *,
+        files: Collection[str] = (),
+        **options: Any,
     ) -> Outgoing:
         """See ``Composer``."""
         known = BY_NAME.get(method.lower())
         if known is None:
-            raise Refusal(f"{_short(method)} is no method of Telegram; for a plain text it is sendMessage")
+            raise Refusal(f"{short(method)} is no method of Telegram; for a plain text it is sendMessage")
         name = known.__api_method__
         rule = COUNTED.get(name)
         if rule is None:
             raise Refusal(f"{name} is not sent through the queue; call it with the bot itself")
-        check(known, params if chat_id is None else {**params, "chat_id": chat_id})
-        return self._outgoing(bot_id, name, rule, {**params, "chat_id": chat_id}, **options)
+        given = read(known, params)
+        name_files(known, given, files)
+        checked = with_files(given, files)
+        check(known, checked if chat_id is None else {**checked, "chat_id": chat_id})
+        return self._outgoing(bot_id, name, rule, {**given, "chat_id": chat_id}, **options)
 
-    def from_method(self, bot: Bot, method: AnyMethod, rule: Counted, **options: Any) -> Outgoing:
-        """Make a message from an aiogram method, with the bot's defaults filled in.
-
-        Raises:
-            UploadRefused: It carries the bytes of a file.
-            Refusal: It would cost Stars, and none may be spent.
-        """
-        files: dict[str, InputFile] = {}
-        prepare = bot.session.prepare_value
-        params = {
-            name: prepared
-            for name, value in method.model_dump(warnings=False).items()
-            if (prepared := prepare(value, bot=bot, files=files, _dumps_json=False)) is not None
-        }
-        if files:
-            raise UploadRefused(method.__api_method__)
-        return self._outgoing(bot.id, method.__api_method__, rule, params, **options)
+    def from_method(self, prepared: Prepared, rule: Counted, **options: Any) -> Outgoing:
+        """Make a message from an aiogram method."""
+        return self._outgoing(prepared.bot_id, prepared.name, rule, prepared.params, **options)
 
     def _outgoing(self, bot_id: int, name: str, rule: Counted, params: dict[str, Any], **options: Any) -> Outgoing:
         now_ms = self._clock()
@@ -106,16 +116,86 @@ def _take_paid(name: str, params: dict[str, Any]) -> bool:
     return _BOOL.validate_python(params.pop(PAID, None) or False)
 
 
+def prepare(bot: Bot, method: AnyMethod) -> Prepared:
+    """Return what a method says, with the bot's defaults filled in."""
+    files: dict[str, InputFile] = {}
+    params = {
+        name: prepared
+        for name, value in method.model_dump(warnings=False).items()
+        if (prepared := bot.session.prepare_value(value, bot=bot, files=files, _dumps_json=False)) is not None
+    }
+    return Prepared(bot.id, method.__api_method__, params, files)
+
+
+def read(method: type[AnyMethod], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters as JSON; like Telegram we take as text what a form cannot say otherwise.
+
+    >>> read(BY_NAME["sendpoll"], {"options": '["a","b"]', "is_anonymous": "true", "question": "[1]?"})
+    {'options': ['a', 'b'], 'is_anonymous': True, 'question': '[1]?'}
+    """
+    return {
+        name: _decoded(value) if isinstance(value, str) and not _takes(method, name, str) else value
+        for name, value in params.items()
+    }
+
+
+def name_files(method: type[AnyMethod], params: dict[str, Any], files: Collection[str]) -> None:
+    """Put each file where it belongs, unless a parameter says so already by ``attach://``.
+
+    Raises:
+        Refusal: It belongs nowhere.
+    """
+    named = {place.name for place in places(params)}
+    for name in files:
+        if name in named:
+            continue
+        if not _takes(method, name, InputFile):
+            raise Refusal(
+                f"{method.__api_method__} takes no file {short(name)}, and no parameter says {ATTACHED}{name}"
+            )
+        params[name] = ATTACHED + name
+
+
+def with_files(params: dict[str, Any], files: Collection[str]) -> dict[str, Any]:
+    """Return parameters as aiogram has them, to be checked: with files, and not their names."""
+    if not files:
+        return params
+    copied = deepcopy(params)
+    for place in list(places(copied)):
+        if place.name in files:
+            place.put(BufferedInputFile(b"", place.name))
+    return copied
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except UNREADABLE:
+        return text  # the check says what is wrong with it
+
+
+@cache
+def _takes(method: type[AnyMethod], name: str, kind: type) -> bool:
+    """Tell whether a parameter may be of a kind; an unknown one is left as it is, and has no files."""
+    field = method.model_fields.get(name)
+    return kind is str if field is None else kind in _kinds(field.annotation)
+
+
+def _kinds(annotation: object) -> set[object]:
+    return {annotation}.union(*(_kinds(each) for each in get_args(annotation) if get_origin(annotation) in UNIONS))
+
+
 def check(method: type[AnyMethod], params: Mapping[str, Any]) -> None:
     """Refuse what Telegram would refuse for certain, before it is accepted.
 
     Raises:
         Refusal: One sentence that names the parameter.
     """
-    try:
-        method.model_validate(dict(params))
-    except ValidationError as error:
-        raise Refusal(_sentence(method.__api_method__, error)) from None
+    if not is_plain(method, params):
+        try:
+            method.model_validate(dict(params))
+        except ValidationError as error:
+            raise Refusal(_sentence(method.__api_method__, error)) from None
     text = params.get("text")
     if isinstance(text, str):
         _check_text(method.__api_method__, text, is_plain=not params.get("parse_mode"))
@@ -135,12 +215,7 @@ def _sentence(name: str, error: ValidationError) -> str:
     where = str(first["loc"][0])  # what follows are the names of types that it might have been
     if first["type"] == "missing":
         return f"{name} needs {where}"
-    return f"{name}: {where} is {_short(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return f"{name}: {where} is {short(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
 
 
 def body_of(message: Outgoing) -> bytes:

@@ -1,47 +1,90 @@
-"""Where each bot's updates come from: a webhook if Telegram can reach us, else a poller of its own."""
+"""Where each bot's updates come from: a webhook, a poller of its own, or neither."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-from bot.fleet import Fleet
+from bot.fleet import Fleet, Parting
 from bot.poller import Poller
 from bot.webhooks import Webhooks
+from storage.bots import Source
 
 
 class Feeds:
-    """Lets updates come for every bot of the fleet, also for one that is added later."""
+    """Lets updates come for every bot of the fleet, as each is wanted at any time.
 
-    def __init__(self, *, fleet: Fleet, webhooks: Webhooks | None, poller_for: Callable[[int], Poller]) -> None:
+    What is stored before a switch and not confirmed comes again after it, and is stored once.
+    """
+
+    def __init__(self, *, fleet: Fleet, webhooks: Webhooks, poller_for: Callable[[int], Poller]) -> None:
         self._fleet = fleet
         self._webhooks = webhooks
         self._poller_for = poller_for
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._latest: dict[int, asyncio.Task[None]] = {}
+        self._begun: dict[int, asyncio.Event] = {}
+        self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def begin(self) -> None:
-        """Begin with the bots that are there; from now on an added one is fed at once."""
+        """Begin with the bots that are there; from now on what changes in the fleet is heeded at once."""
         for bot_id in self._fleet.bot_ids:
-            if not self._fleet.is_learned(bot_id):
-                self._feed(bot_id)
-        self._fleet.when_added(self._feed)
+            self._feed(bot_id)
+        self._fleet.when_changed(self._feed)
 
     async def settled(self) -> None:
-        """Wait until Telegram has been told about every webhook."""
-        if self._webhooks is not None:
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        """Wait until Telegram knows for each bot where its updates shall go."""
+        for begun in list(self._begun.values()):
+            await begun.wait()
 
     async def end(self) -> None:
-        self._fleet.when_added(None)
-        for task in self._tasks.values():
+        self._fleet.when_changed(None)
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _feed(self, bot_id: int) -> None:
-        if self._webhooks is not None:
-            if bot_id in self._tasks:
-                self._tasks[bot_id].cancel()
-            self._tasks[bot_id] = asyncio.create_task(self._webhooks.set(bot_id))
-        elif bot_id not in self._tasks:
-            # A poller asks for the token before each poll, so it goes on with a new one.
-            self._tasks[bot_id] = asyncio.create_task(self._poller_for(bot_id).run())
+        """Let a bot be fed as it is wanted now; what fed it before ends first."""
+        if bot_id in self._latest:
+            self._latest[bot_id].cancel()
+        begun = self._begun[bot_id] = asyncio.Event()
+        task = self._latest[bot_id] = asyncio.create_task(self._in_turn(bot_id, self._way(bot_id, begun), begun))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _in_turn(self, bot_id: int, way: Callable[[], Coroutine[Any, Any, None]], begun: asyncio.Event) -> None:
+        try:
+            async with self._turns[bot_id]:
+                await way()
+        finally:
+            begun.set()
+
+    def _way(self, bot_id: int, begun: asyncio.Event) -> Callable[[], Coroutine[Any, Any, None]]:
+        leaving = self._fleet.parting(bot_id)
+        if leaving is not None:
+            return lambda: self._after(leaving)
+        match self._fleet.source_of(self._fleet.registered(bot_id)):
+            case Source.WEBHOOK:
+                return lambda: self._by_webhook(bot_id, begun)
+            case Source.POLLING:
+                return lambda: self._by_polling(bot_id, begun)
+            case Source.NONE:
+                return lambda: self._webhooks.unset(bot_id)
+
+    async def _after(self, leaving: Parting) -> None:
+        if leaving.is_hooked:
+            await self._webhooks.delete(leaving.bot)
+
+    async def _by_webhook(self, bot_id: int, begun: asyncio.Event) -> None:
+        await self._fleet.introduce(bot_id)
+        await self._webhooks.set(bot_id)
+        begun.set()
+        await self._webhooks.retire_secret(bot_id)
+
+    async def _by_polling(self, bot_id: int, begun: asyncio.Event) -> None:
+        begun.set()
+        await self._fleet.introduce(bot_id)
+        await self._webhooks.unset(bot_id)
+        await self._poller_for(bot_id).run()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -14,14 +16,26 @@ from aiogram.client.session.base import BaseSession
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramNotFound, TelegramUnauthorizedError
 from aiogram.types import User
 
-from api.ports import Refusal, TelegramUnreachable, UnknownToken
+from api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
+from bot.newcomers import Newcomers
 from bot.tokens import LOOKS_LIKE, bot_id_of, is_token
 from engine.ports import Clock
-from storage.bots import Bots, RegisteredBot
+from storage.bots import Bots, KeptWebhook, RegisteredBot, Source
 
 log = structlog.get_logger()
 
 Check = Callable[[Mapping[str, Any]], None]
+
+PATIENCE_S = 30.0
+"""How long adding a bot may wait for its turn at Telegram: shorter than the patience of the usual proxy, 60 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """A bot that was removed, and whether Telegram may still deliver its updates to us."""
+
+    bot: Bot
+    is_hooked: bool
 
 
 class Fleet:
@@ -34,47 +48,78 @@ class Fleet:
         session: BaseSession,
         check_behaviours: Check,
         default_behaviours: Mapping[str, Any],
+        default_source: Source,
+        newcomers: Newcomers,
         clock: Clock,
     ) -> None:
         self._bots = bots
         self._session = session
         self._check_behaviours = check_behaviours
         self._default_behaviours = default_behaviours
+        self._default_source = default_source
+        self._newcomers = newcomers
         self._clock = clock
         self._tokens: dict[int, str] = {}
-        self._secrets: dict[int, str] = {}
+        self._webhooks: dict[int, KeptWebhook] = {}
         self._aiogram: dict[int, Bot] = {}
         self._registered: dict[int, RegisteredBot] = {}
-        self._added: Callable[[int], None] | None = None
+        self._removed: set[int] = set()
+        self._parting: dict[int, Parting] = {}
+        self._changed: Callable[[int], None] | None = None
+        self._writing = asyncio.Lock()
+        self._proved: Callable[[int], Awaitable[None]] | None = None
 
     async def load(self) -> None:
         """Read the bots that were added before."""
         self._tokens = await self._bots.tokens()
-        self._secrets = await self._bots.webhook_secrets()
+        self._webhooks = await self._bots.webhooks()
+        self._removed = set(await self._bots.removed())
         self._registered = {each.bot_id: each for each in await self._bots.all()}
         self._aiogram = {bot_id: self._new_bot(token) for bot_id, token in self._tokens.items()}
 
-    def when_added(self, listener: Callable[[int], None] | None) -> None:
-        """Tell one listener about each bot that is added from now on, or gets another token."""
-        self._added = listener
+    def when_changed(self, listener: Callable[[int], None] | None) -> None:
+        """Tell one listener about each bot that from now on is added or removed, or shall be fed otherwise."""
+        self._changed = listener
+
+    def when_proved(self, listener: Callable[[int], Awaitable[None]]) -> None:
+        """Tell one listener about each bot whose token Telegram knows, once it is kept."""
+        self._proved = listener
 
     @property
     def bot_ids(self) -> list[int]:
         return list(self._tokens)
 
+    def has(self, bot_id: int) -> bool:
+        return bot_id in self._tokens
+
     def bot(self, bot_id: int) -> Bot:
         return self._aiogram[bot_id]
 
-    def is_learned(self, bot_id: int) -> bool:
-        """Tell whether only a user's own ``Bot`` brought it here, who gets its updates in his own way."""
-        registered = self._registered[bot_id]
-        return not registered.username and not registered.behaviours
+    def parting(self, bot_id: int) -> Parting | None:
+        """Return a bot that was removed, while its last calls are under way."""
+        return self._parting.get(bot_id)
+
+    def source_of(self, bot: RegisteredBot) -> Source:
+        """See ``Fleet``. One that only a user's own ``Bot`` brought here gets its updates in his own way."""
+        if bot.updates is None and not bot.username and not bot.behaviours:
+            return Source.NONE
+        if bot.updates is Source.WEBHOOK:
+            return self._default_source  # polling, if ``PUBLIC_URL`` was taken away since
+        return bot.updates or self._default_source
 
     def registered(self, bot_id: int) -> RegisteredBot:
         return self._registered[bot_id]
 
     def token_of(self, bot_id: int) -> str | None:
+        """Return a bot's token; also of one that was removed, while its last calls are under way."""
+        if bot_id in self._parting:
+            return self._parting[bot_id].bot.token
         return self._tokens.get(bot_id)
+
+    def is_introduced(self, token: str) -> bool:
+        """Tell whether Telegram has been asked about exactly this token before."""
+        bot_id = bot_id_of(token)
+        return self._tokens.get(bot_id) == token and bool(self._registered[bot_id].username)
 
     def authenticate(self, token: str) -> int | None:
         """See ``Fleet``."""
@@ -82,25 +127,73 @@ class Fleet:
         known = self._tokens.get(bot_id, "")
         return bot_id if hmac.compare_digest(known.encode(), token.encode()) and known else None
 
-    def webhook_secret(self, bot_id: int) -> str | None:
+    def webhook_secrets(self, bot_id: int) -> Sequence[str]:
         """See ``Fleet``."""
-        return self._secrets.get(bot_id)
+        kept = self.webhook(bot_id)
+        return [secret for secret in (kept.secret, kept.next_secret) if secret is not None]
 
-    async def set_webhook_secret(self, bot_id: int, secret: str) -> None:
-        """Demand this secret of every webhook call from now on."""
-        await self._bots.set_webhook_secret(bot_id, secret)
-        self._secrets[bot_id] = secret
+    def webhook(self, bot_id: int) -> KeptWebhook:
+        return self._webhooks.get(bot_id, KeptWebhook())
 
-    async def add(self, token: str, behaviours: Mapping[str, Any] | None) -> int:
-        """See ``Fleet``."""
+    async def note_webhook(self, bot_id: int, told: str | None) -> None:
+        """Note what Telegram took last, as a fingerprint; None: that there shall be no webhook."""
+        if await self._bots.set_webhook_told(bot_id, told):
+            self._webhooks[bot_id] = replace(self.webhook(bot_id), told=told)
+
+    async def secret_to_tell(self, bot_id: int) -> str:
+        """Return the secret that Telegram shall send from now on; a bot's first one is made here."""
+        kept = self.webhook(bot_id)
+        secret = kept.next_secret or kept.secret
+        if secret is None:
+            secret = secrets.token_urlsafe(32)
+            await self._bots.set_webhook_secret(bot_id, secret)
+            self._webhooks[bot_id] = replace(kept, secret=secret)
+        return secret
+
+    async def rotate_secret(self, bot_id: int) -> None:
+        """See ``Fleet``.
+
+        The order is: written here, told to Telegram, and only then the old one forgotten. So whatever Telegram sends
+        bears a secret that we know, wherever a crash comes in between.
+        """
+        if self.source_of(self._registered[bot_id]) is not Source.WEBHOOK:
+            raise NoWebhook(f'bot {bot_id} has no webhook, so there is no secret; PATCH it with "updates": "webhook"')
+        kept = self.webhook(bot_id)
+        if kept.next_secret is not None:
+            return  # one that is as new is on its way
+        secret = secrets.token_urlsafe(32)
+        await self._bots.set_next_webhook_secret(bot_id, secret)
+        self._webhooks[bot_id] = replace(self.webhook(bot_id), next_secret=secret)
+        self._tell(bot_id)
+
+    async def retire_secret(self, bot_id: int) -> None:
+        """Forget the old secret; Telegram has taken the new one."""
+        kept = self.webhook(bot_id)
+        if kept.next_secret is not None and await self._bots.set_webhook_secret(bot_id, kept.next_secret):
+            self._webhooks[bot_id] = replace(self.webhook(bot_id), secret=kept.next_secret, next_secret=None)
+
+    async def add(
+        self,
+        token: str,
+        behaviours: Mapping[str, Any] | None,
+        *,
+        updates: Source | None = None,
+        patience_s: float = PATIENCE_S,
+    ) -> int:
+        """See ``Fleet``. ``patience_s`` is how long it may wait until Telegram takes another new token."""
         if not is_token(token):
             raise Refusal(f"this is no bot token; {LOOKS_LIKE}")
-        if behaviours is not None:
-            self._check_behaviours(behaviours)
+        self._check(behaviours, updates)
+        if not self.is_introduced(token) and not await self._newcomers.turn(token, within_s=patience_s):
+            raise TelegramUnreachable(
+                f"Telegram takes only so many new bots at a time from one address; add bot {bot_id_of(token)} later"
+            )
         me = await self._ask(token)
         await self._keep(token, username=me.username or "", first_name=me.first_name, behaviours=behaviours)
-        if self._added is not None:
-            self._added(me.id)
+        await self._prove(me.id)
+        if updates is not None:
+            await self._set_updates(me.id, updates)
+        self._tell(me.id)
         return me.id
 
     async def add_unasked(self, token: str) -> int:
@@ -110,19 +203,97 @@ class Fleet:
             await self._keep(token, username="", first_name="", behaviours=None)
         return bot_id
 
-    async def learn(self, token: str) -> None:
-        """See ``session.TokenBook``: a user's own ``Bot`` is known from its first call on."""
-        if bot_id_of(token) not in self._tokens:
-            await self._keep(token, username="", first_name="", behaviours={})
+    async def _prove(self, bot_id: int) -> None:
+        if self._proved is not None:
+            await self._proved(bot_id)
 
-    async def change(self, bot_id: int, *, behaviours: Mapping[str, Any] | None) -> None:
+    async def introduce(self, bot_id: int) -> None:
+        """Ask once about a bot that was added unasked, when its turn has come."""
+        token = self._tokens[bot_id]
+        if self.is_introduced(token):
+            return
+        await self._newcomers.turn(token)
+        try:
+            me = await self._ask(token)
+        except (UnknownToken, TelegramUnreachable) as error:
+            log.warning("bot not introduced", bot_id=bot_id, reason=str(error))
+        else:
+            if self._tokens.get(bot_id) == token:  # and not another, or none, by now
+                await self._keep(token, username=me.username or "", first_name=me.first_name, behaviours=None)
+                await self._prove(bot_id)
+
+    async def learn(self, token: str) -> None:
+        """See ``session.TokenBook``: a user's own ``Bot`` is known from its first call on.
+
+        Raises:
+            Refusal: The bot was removed. A handler that still runs must not bring it back.
+        """
+        bot_id = bot_id_of(token)
+        if bot_id in self._tokens:
+            return
+        async with self._writing:
+            if bot_id in self._removed:
+                raise Refusal(f"bot {bot_id} was removed; add it again with POST /bots")
+            if bot_id not in self._tokens:
+                await self._write(token, username="", first_name="", behaviours={})
+
+    async def change(
+        self, bot_id: int, *, behaviours: Mapping[str, Any] | None = None, updates: Source | None = None
+    ) -> None:
         """See ``Fleet``."""
+        self._check(behaviours, updates)
         if behaviours is not None:
-            self._check_behaviours(behaviours)
             await self._bots.set_behaviours(bot_id, behaviours)
             self._registered[bot_id] = replace(self._registered[bot_id], behaviours=behaviours)
+        if updates is not None:
+            await self._set_updates(bot_id, updates)
+            self._tell(bot_id)
+
+    async def remove(self, bot_id: int, *, keep_messages: bool) -> bool:
+        """See ``Fleet``."""
+        async with self._writing:
+            if not self.has(bot_id) or not await self._bots.remove(bot_id, keep_messages=keep_messages):
+                return False
+            self._part_with(bot_id)
+        self._tell(bot_id)
+        return True
+
+    def _part_with(self, bot_id: int) -> None:
+        is_hooked = self.source_of(self._registered[bot_id]) is Source.WEBHOOK or self.webhook(bot_id).told is not None
+        self._parting[bot_id] = Parting(self._aiogram[bot_id], is_hooked=is_hooked)
+        self._removed.add(bot_id)
+        for known in (self._tokens, self._webhooks, self._aiogram, self._registered):
+            known.pop(bot_id, None)
+
+    def forget(self, bot_id: int) -> None:
+        """Forget the token of a bot that was removed: its last calls have ended."""
+        self._parting.pop(bot_id, None)
+
+    def is_removed(self, bot_id: int) -> bool:
+        return bot_id in self._removed
+
+    def _check(self, behaviours: Mapping[str, Any] | None, updates: Source | None) -> None:
+        if behaviours is not None:
+            self._check_behaviours(behaviours)
+        if updates is Source.WEBHOOK and self._default_source is not Source.WEBHOOK:
+            raise Refusal(
+                "updates by webhook need PUBLIC_URL, the address at which Telegram reaches this server; "
+                'set it and start again, or say "polling"'
+            )
+
+    def _tell(self, bot_id: int) -> None:
+        if self._changed is not None:
+            self._changed(bot_id)
+
+    async def _set_updates(self, bot_id: int, source: Source) -> None:
+        await self._bots.set_updates(bot_id, source)
+        self._registered[bot_id] = replace(self._registered[bot_id], updates=source)
 
     async def _keep(self, token: str, *, username: str, first_name: str, behaviours: Mapping[str, Any] | None) -> None:
+        async with self._writing:
+            await self._write(token, username=username, first_name=first_name, behaviours=behaviours)
+
+    async def _write(self, token: str, *, username: str, first_name: str, behaviours: Mapping[str, Any] | None) -> None:
         bot_id = bot_id_of(token)
         given = self._default_behaviours if behaviours is None else behaviours
         await self._bots.add(
@@ -135,6 +306,8 @@ class Fleet:
         self._registered[bot_id] = registered
         self._tokens[bot_id] = token
         self._aiogram[bot_id] = self._new_bot(token)
+        self._removed.discard(bot_id)
+        self._parting.pop(bot_id, None)
 
     def _new_bot(self, token: str) -> Bot:
         return Bot(token, session=self._session, default=DefaultBotProperties())

@@ -22,6 +22,7 @@ from bot.origin import Origin
 from bot.pool import Pool, is_ending
 from bot.repair import fill_in
 from bot.session import Gateway
+from engine.errors import LedgerError
 from engine.insist import Sleep, insist
 from engine.ports import Clock
 from storage.updates import ReceivedUpdate, Updates
@@ -59,6 +60,7 @@ class UpdateIntake:
         self._clock = clock
         self._sleep = sleep
         self._notes = notes
+        self._in_doubt: set[tuple[int, int]] = set()
 
     async def receive(self, bot_id: int, body: bytes) -> None:
         """See ``Intake``."""
@@ -66,8 +68,20 @@ class UpdateIntake:
         if self._pool.is_full:
             raise IntakeFull("too many updates wait for their handlers; deliver this one again later")
         update_id, now_ms = content["update_id"], self._clock()
-        if await self._updates.receive(bot_id, update_id, body, now_ms=now_ms):
+        if await self._store(bot_id, update_id, body, now_ms):
             self._handle_later(bot_id, update_id, content, now_ms)
+
+    async def _store(self, bot_id: int, update_id: int, body: bytes, now_ms: int) -> bool:
+        """Tell whether it is to be handled: it is new, or it was stored and we were not told."""
+        key = bot_id, update_id
+        try:
+            is_new = await self._updates.receive(bot_id, update_id, body, now_ms=now_ms)
+        except LedgerError:
+            self._in_doubt.add(key)
+            raise
+        was_in_doubt = key in self._in_doubt
+        self._in_doubt.discard(key)
+        return is_new or was_in_doubt
 
     async def resume(self) -> int:
         """Handle what was received and not handled when the last process ended; returns how many."""
@@ -98,8 +112,11 @@ class UpdateIntake:
             await self._give_up(bot_id, update_id, _told(error, bot_id, update_id))
 
     async def _handle_once(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
+        if not self._fleet.has(bot_id):
+            reason, now_ms = "its bot was removed", self._clock()
+            return await self._updates.mark_failed(bot_id, update_id, reason=reason, now_ms=now_ms)
         await self._run_handlers(self._fleet.bot(bot_id), content, received_at_ms)
-        await self._updates.mark_handled([(bot_id, update_id)], now_ms=self._clock())
+        return await self._updates.mark_handled([(bot_id, update_id)], now_ms=self._clock())
 
     async def _give_up(self, bot_id: int, update_id: int, reason: str) -> None:
         async def write() -> None:

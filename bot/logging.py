@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-_TOKEN = re.compile(r"(?<!\d)(\d{1,19}):(?=[0-9-]*[A-Za-z_])[A-Za-z0-9_-]{5,}")
-"""What looks like a bot token, wherever a library may have put one into its words."""
+from api.quoting import without_tokens
 
 
 def configure(level: str) -> None:
@@ -45,13 +43,9 @@ def conceal(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 def _concealed(value: object) -> object:
     """Return a value that a renderer may write; one with a token inside is written here, and blotted."""
     if isinstance(value, str):
-        return _blot(value)
+        return without_tokens(value)
     if value is None or isinstance(value, int | float):
         return value
     written = repr(value)
-    blotted = _blot(written)
+    blotted = without_tokens(written)
     return value if blotted == written else blotted
-
-
-def _blot(text: str) -> str:
-    return _TOKEN.sub(lambda matched: f"{matched[1]}:…", text)

@@ -8,6 +8,7 @@ from aiogram.types import Chat, Message, Update
 
 from bot.behaviours import replies
 from bot.generator.author import Author, without_nul
+from bot.presence import Presence, is_farewell
 from engine.ids import Ids
 from storage.bots import RegisteredBot
 from storage.chats import Chats, MessageIn
@@ -20,18 +21,20 @@ MESSAGE_ID_MAX = (1 << 63) - 1
 class Notes:
     """Notes messages. Handlers that run at the same time share a transaction, and a second run changes nothing."""
 
-    def __init__(self, *, history: History, chats: Chats, author: Author, ids: Ids) -> None:
+    def __init__(self, *, history: History, chats: Chats, presence: Presence, author: Author, ids: Ids) -> None:
         self._history = history
         self._chats = chats
+        self._presence = presence
         self._author = author
         self._ids = ids
 
     async def note(self, update: Update, registered: RegisteredBot, *, received_at_ms: int) -> None:
-        """Note the message that an update brings, if it brings a new one.
+        """Note whether the chat can be sent to, and the message that an update brings, if it brings a new one.
 
         Raises:
             LedgerError: Perhaps not all of it was written; noting it again does no harm.
         """
+        await self._presence.note(update, registered.bot_id)
         message = update.message or update.channel_post
         if message is None or message.message_id > MESSAGE_ID_MAX:
             return
@@ -46,9 +49,13 @@ class Notes:
         # Submitted together, so they stand in one transaction.
         await asyncio.gather(
             self._history.note_incoming(incoming),
-            self._chats.note_message_in(_seen(message, registered.bot_id, received_at_ms)),
+            self._see(message, registered.bot_id, received_at_ms),
             self._hear(message, update, registered, received_at_ms),
         )
+
+    async def _see(self, message: Message, bot_id: int, at_ms: int) -> None:
+        if not is_farewell(message, bot_id):
+            await self._chats.note_message_in(_seen(message, bot_id, at_ms))
 
     async def _hear(self, message: Message, update: Update, registered: RegisteredBot, at_ms: int) -> None:
         if replies.NAME in registered.behaviours:

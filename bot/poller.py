@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -90,7 +91,20 @@ class Poller:
 
     async def _receive(self, body: bytes) -> None:
         try:
-            await self._intake.receive(self._bot_id, body)
+            await _to_the_end(self._intake.receive(self._bot_id, body))
         except Refusal as error:
             log.warning("update refused", bot_id=self._bot_id, reason=str(error))
         self._offset = _decode_number(body).update_id + 1
+
+
+async def _to_the_end(receiving: Coroutine[Any, Any, None]) -> None:
+    """Finish the update in hand, even when the poller is ended.
+
+    Stored and not given to its handlers, it would wait for the next start: when it comes again, it is known.
+    """
+    task = asyncio.create_task(receiving)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise

@@ -10,10 +10,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import typer
 from pydantic import SecretStr
 
-from bot.serve import Server, address_of, server
+from bot.collector import Collector
+from bot.running import running
+from bot.serve import Server, address_of, listening, server
 from bot.settings import Settings
 from bot.simulator.client import RunningSimulator, running_simulator
-from bot.wiring import Program, has_bots, listening, program, running
+from bot.wiring import Program, books, program
+from engine.ports import SystemClock
 
 SIMULATED_TOKENS = tuple(f"{number}00:simulated-bot-{number}" for number in (1, 2, 3))
 GROUPS = ("News desk", "Support", "Chess club")
@@ -24,11 +27,14 @@ async def run(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; what is under way then is finished."""
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listening(settings.host, settings.port))
-        simulator = None
-        if not settings.bot_tokens and not await has_bots(settings):
+        clock, simulator = SystemClock(), None
+        kept = await stack.enter_async_context(books(settings, clock))
+        if not settings.bot_tokens and not await kept.bots.all():
             simulator = await stack.enter_async_context(simulated_telegram())
             settings = simulated(settings, simulator, listener)
-        built = await stack.enter_async_context(program(settings))
+            kept = await stack.enter_async_context(books(settings, clock))
+        built = await stack.enter_async_context(program(settings, opened=kept, clock=clock))
+        Collector().install()
         await stack.enter_async_context(running(built))
         greet(built, listener, simulator)
         await _serve(built, listener, server(built.app), simulator)
@@ -36,17 +42,31 @@ async def run(settings: Settings) -> None:
 
 async def _serve(built: Program, listener: socket.socket, serving: Server, simulator: RunningSimulator | None) -> None:
     feeding = asyncio.create_task(_feed(built, serving, simulator))
+    watching = asyncio.create_task(_keep_books(built, serving))
     try:
         await serving.serve(sockets=[listener])
+        if watching.done():
+            await watching
     finally:
+        watching.cancel()
         feeding.cancel()
-        await built.feeds.end()
+        await built.talk.feeds.end()
+
+
+async def _keep_books(built: Program, serving: Server) -> None:
+    """End the program once another one has its books: from then on that one sends."""
+    try:
+        await built.books.sole_use.watch()
+    except Exception:
+        built.engine.worker.stop()
+        serving.end()
+        raise
 
 
 async def _feed(built: Program, serving: Server, simulator: RunningSimulator | None) -> None:
     await serving.ready.wait()
-    built.feeds.begin()
-    await built.feeds.settled()
+    built.talk.feeds.begin()
+    await built.talk.feeds.settled()
     if simulator is not None:
         await simulator.talk(mean_interval_ms=TALK_EVERY_MS, users=6)
 
@@ -78,12 +98,12 @@ def greet(built: Program, listener: socket.socket, simulator: RunningSimulator |
     """Say in a few lines where to look."""
     address = address_of(listener)
     token_file = built.settings.data_dir / "admin_token"
-    typer.echo(f"Tempogram runs {len(built.fleet.bot_ids)} bots at {address}. Ctrl-C ends it.")
+    typer.echo(f"Tempogram runs {len(built.line.fleet.bot_ids)} bots at {address}. Ctrl-C ends it.")
     if simulator is not None:
         typer.echo(f"  No BOT_TOKENS is set: a simulated Telegram runs at {simulator.url}, with users who talk.")
         typer.echo(f"  what it saw  curl {simulator.url}/_sim/report")
-    if built.admin_token_is_new:
-        typer.echo(f"  admin token  {built.admin_token}  (shown once, kept in {token_file})")
+    if built.home.admin_token_is_new:
+        typer.echo(f"  admin token  {built.home.admin_token}  (shown once, kept in {token_file})")
     given = "$ADMIN_TOKEN" if built.settings.admin_token.get_secret_value() else f"$(cat {token_file})"
     typer.echo(f'  the queue    curl -H "Authorization: Bearer {given}" {address}/queue/stats')
     typer.echo(f'  metrics      curl -H "Authorization: Bearer {given}" {address}/metrics')

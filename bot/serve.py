@@ -11,9 +11,12 @@ from collections.abc import Iterator
 import uvicorn
 
 from api.app import App
+from engine.errors import SettingsError
 
 GRACE_S = 5
 """How long a request that waits for its message may hold up the end."""
+
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - it is recognised here, not listened on
 
 
 class Server(uvicorn.Server):
@@ -57,6 +60,21 @@ def server(app: App) -> Server:
     return Server(config)
 
 
+def listening(host: str, port: int) -> socket.socket:
+    """Take an address to serve on.
+
+    Raises:
+        SettingsError: It is taken, or is none of this machine's.
+    """
+    try:
+        return socket.create_server((host, port), backlog=2_048)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on {host}:{port} ({error.strerror or error}); set HOST and PORT to a free address"
+        ) from None
+
+
 def address_of(listener: socket.socket) -> str:
+    """Return where it can be reached from this machine; one that listens on every address listens on this one, too."""
     host, port = listener.getsockname()[:2]
-    return f"http://{host}:{port}"
+    return f"http://{'127.0.0.1' if host == EVERY_ADDRESS else host}:{port}"

@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, get_args
 
+import msgspec
+import structlog
 from aiogram import Bot
 from aiogram.client.session.base import BaseSession
 from aiogram.exceptions import (
@@ -20,20 +22,26 @@ from aiogram.exceptions import (
     TelegramBadRequest,
     TelegramEntityTooLarge,
     TelegramForbiddenError,
+    TelegramNetworkError,
     TelegramNotFound,
+    TelegramServerError,
 )
 from aiogram.methods import TelegramMethod
 from aiogram.methods.base import TelegramType
 from aiogram.types import Chat, Message, MessageId
 
 from bot import edits, origin
-from bot.composer import MethodComposer
+from bot.attachments import Attachments
+from bot.composer import MethodComposer, prepare
 from bot.methods import COUNTED, AnyMethod, Counted, numbered
 from engine.dispatcher import Dispatcher
-from engine.errors import QueueFull, StillQueued
+from engine.errors import ChatUnreachable, QueueFull, StillQueued
 from engine.messages import Outgoing, Status
-from engine.outcomes import Outcome, Rejected, Sent
+from engine.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Uncertain
 from engine.ports import Known, Result, Results
+from storage.spool import FileTooLarge
+
+log = structlog.get_logger()
 
 
 class TokenBook(Protocol):
@@ -51,12 +59,14 @@ class Gateway:
         *,
         dispatcher: Dispatcher,
         composer: MethodComposer,
+        attachments: Attachments,
         results: Results,
         tokens: TokenBook,
         wait_s: float,
     ) -> None:
         self._dispatcher = dispatcher
         self._composer = composer
+        self._attachments = attachments
         self._results = results
         self._tokens = tokens
         self._wait_s = wait_s
@@ -69,19 +79,22 @@ class Gateway:
             them) whose ``message_id`` is 0 and which bears our id as ``tempogram_id``.
 
         Raises:
-            TelegramAPIError: Telegram refused; aiogram's own exception for it.
+            TelegramAPIError: Telegram refused, now or earlier for the whole chat; aiogram's own exception for it.
             StillQueued: It waits its turn, and the method has no form that could say so.
             QueueFull: It was not accepted.
+            TelegramEntityTooLarge: It was not accepted; a file is larger than Telegram takes.
         """
         message = await self._compose(bot, method, rule)
         future = self._results.expect(message.id)
         try:
             known = await self._submit(message)
             if known is not None:
-                return placeholder(method, known.message_id)
+                return placeholder(method, known.message_id, telegram_message_id=known.telegram_message_id or 0)
             async with asyncio.timeout(self._wait_s):
                 # Shielded by the future itself: a caller that goes away takes nothing with it.
                 result = await future
+        except ChatUnreachable as lost:
+            raise TelegramForbiddenError(method, lost.reason) from None
         except TimeoutError:
             return placeholder(method, message.id)
         finally:
@@ -96,23 +109,37 @@ class Gateway:
             await self._dispatcher.drop(bot.id, numbered(chat_id), [edits.key(each) for each in message_ids])
 
     async def submit(self, bot: Bot, method: AnyMethod, rule: Counted) -> None:
-        """Submit a call that a handler returned; nobody waits for it."""
-        await self._submit(await self._compose(bot, method, rule))
+        """Submit a call that a handler returned; nobody waits for it, and one to a lost chat keeps back no other."""
+        try:
+            await self._submit(await self._compose(bot, method, rule))
+        except ChatUnreachable as lost:
+            log.warning("not submitted", bot_id=lost.bot_id, chat_id=lost.chat_id, reason=lost.reason)
 
     async def _compose(self, bot: Bot, method: AnyMethod, rule: Counted) -> Outgoing:
         await self._tokens.learn(bot.token)
-        source = origin.current()
-        if source is None:
-            return self._composer.from_method(bot, method, rule)
-        return self._composer.from_method(
-            bot, method, rule, dedup_key=source.next_key(), priority=source.priority, user_id=source.user_id
-        )
+        source, options = origin.current(), dict[str, Any]()
+        if source is not None:
+            options = {"dedup_key": source.next_key(), "priority": source.priority, "user_id": source.user_id}
+        prepared = prepare(bot, method)
+        if not prepared.files:
+            return self._composer.from_method(prepared, rule, **options)
+        try:
+            # Read before the message is made: its id says when it was submitted.
+            async with self._attachments.spooled(bot, prepared.files) as files:
+                message = self._composer.from_method(prepared, rule, **options)
+                await self._attachments.keep(message, files)
+                return message
+        except FileTooLarge as error:
+            raise TelegramEntityTooLarge(method, str(error)) from error
 
     async def _submit(self, message: Outgoing) -> Known | None:
         (submission,) = await self._dispatcher.submit([message])
-        if isinstance(submission, QueueFull):
+        if isinstance(submission, QueueFull | ChatUnreachable):
             raise submission
-        return submission if isinstance(submission, Known) else None
+        if isinstance(submission, Known):
+            await self._attachments.forget(message)
+            return submission
+        return None
 
 
 class EngineSession(BaseSession):
@@ -177,7 +204,7 @@ def answer(bot: Bot, method: AnyMethod, result: Result) -> Any:
     """Return what aiogram would, or raise what it would."""
     match result.outcome:
         case Sent(body=body):
-            response = bot.session.check_response(bot, method, 200, body.decode())
+            response = bot.session.check_response(bot, method, 200, as_returned(method, body).decode())
             return response.result
         case None if result.replaced_by is not None:
             return True  # as Telegram answers an edit whose message it does not show
@@ -194,8 +221,12 @@ def refusal(method: AnyMethod, result: Result) -> Exception:
             return TelegramNotFound(method, reason)
         case Rejected(413, reason):
             return TelegramEntityTooLarge(method, reason)
-        case Rejected(400, reason):
+        case Rejected(400, reason) | HalfSent(cause=Rejected(400), reason=reason):
             return TelegramBadRequest(method, reason)
+        case Failed(code=int(code)) as outcome if code >= 500:
+            return TelegramServerError(method, _reason(result.status, outcome))
+        case Failed(code=None) | Uncertain() as outcome:
+            return TelegramNetworkError(method, _reason(result.status, outcome))
         case outcome:
             return TelegramAPIError(method, _reason(result.status, outcome))
 
@@ -205,28 +236,40 @@ def _reason(status: Status, outcome: Outcome | None) -> str:
     return f"the message is {status}" + (f": {reason}" if reason else "")
 
 
-def placeholder(method: AnyMethod, message_id: str) -> Any:
+def as_returned(method: AnyMethod, body: bytes) -> bytes:
+    """Return an answer in the form that a method returns: the last item of an album may have gone as a message."""
+    if method.__returning__ != list[Message]:
+        return body
+    result = msgspec.json.decode(body)["result"]
+    return body if isinstance(result, list) else msgspec.json.encode({"ok": True, "result": [result]})
+
+
+def placeholder(method: AnyMethod, message_id: str, *, telegram_message_id: int = 0) -> Any:
     """Return the form for «not sent yet»: message 0, as the Bot API itself marks a message that is still scheduled.
+
+    One that was sent before, by a process that ended then, has its number, and nothing else is known of it.
 
     Source: https://core.telegram.org/bots/api#message (``message_id`` may be 0)
     """
     if method.__returning__ is Message:
-        return _message_0(method, message_id)
+        return _message(method, message_id, telegram_message_id)
     if method.__returning__ is MessageId:
-        return MessageId(message_id=0, tempogram_id=message_id)
+        return MessageId(message_id=telegram_message_id, tempogram_id=message_id)
     if method.__returning__ == list[Message]:
-        return [_message_0(method, message_id)]
+        return [_message(method, message_id, telegram_message_id)]
     if method.__returning__ == list[MessageId]:
-        return [MessageId(message_id=0, tempogram_id=message_id)]
+        return [MessageId(message_id=telegram_message_id, tempogram_id=message_id)]
+    if telegram_message_id and bool in get_args(method.__returning__):
+        return True  # as Telegram answers an edit whose message it does not show
     raise StillQueued(message_id)
 
 
-def _message_0(method: AnyMethod, message_id: str) -> Message:
+def _message(method: AnyMethod, message_id: str, telegram_message_id: int) -> Message:
     chat_id = getattr(method, "chat_id", 0)
     number = chat_id if isinstance(chat_id, int) else 0
     kind = "private" if number > 0 else "supergroup"
     return Message(
-        message_id=0,
+        message_id=telegram_message_id,
         date=datetime.now(UTC),
         chat=Chat(id=number, type=kind),
         tempogram_id=message_id,

@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     telegram_base_delay: float = Field(1.0, ge=0, description="Seconds before the first retry at the most.")
     telegram_max_delay: float = Field(60.0, ge=0, description="Seconds before any retry at the most.")
     telegram_timeout: float = Field(20, gt=0, le=600, description="Seconds one call to Telegram may take.")
+    telegram_upload_mb: int = Field(
+        50, ge=1, le=2_000, description="MiB that one uploaded file may have; more needs a Bot API server of one's own."
+    )
     telegram_connections: int = Field(100, ge=1, le=10_000, description="Calls to Telegram under way at once.")
     telegram_global_limit: int = Field(30, ge=0, description="Messages over all bots in its window; 0 = no limit.")
     telegram_global_limit_window_s: float = Field(1, gt=0, description="Seconds.")
@@ -86,6 +89,12 @@ class Settings(BaseSettings):
     telegram_max_retry_after: float = Field(300, ge=0, description="Seconds; a longer wait raises an alert.")
     queue_chat_cap: int = Field(10_000, ge=0, description="Messages that may wait for one chat; 0 = no cap.")
     queue_bot_cap: int = Field(1_000_000, ge=0, description="Messages that may wait for one bot; 0 = no cap.")
+    retention_days: int = Field(
+        30, ge=0, le=36_500, description="Days for which ended messages and their dedup keys are kept; 0 = for ever."
+    )
+    retention_dead_days: int = Field(
+        90, ge=0, le=36_500, description="Days for which dead letters are kept; 0 = for ever."
+    )
 
     @field_validator("bot_tokens", "behaviours", mode="before")
     @classmethod
@@ -154,9 +163,22 @@ class Settings(BaseSettings):
         )
 
     @property
+    def keep_messages_ms(self) -> int | None:
+        return _ms(self.retention_days * 86_400) or None
+
+    @property
+    def keep_dead_ms(self) -> int | None:
+        return _ms(self.retention_dead_days * 86_400) or None
+
+    @property
     def keep_texts_ms(self) -> int:
         """For how long texts are kept; 0 where no generator would read them."""
         return _ms(self.llm_keep_texts * 3_600) if self.llm_api_url else 0
+
+    @property
+    def upload_bytes_max(self) -> int:
+        """Telegram's own limit is the default. Source: https://core.telegram.org/bots/api#sending-files."""
+        return self.telegram_upload_mb << 20
 
     @property
     def timeout_ms(self) -> int:

@@ -1,19 +1,31 @@
-"""One HTTP call to Telegram: stored parameters out as they are, the answer as a value."""
+"""One HTTP call to Telegram: stored parameters and files out as they are, the answer as a value."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
-import aiohttp
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.payload import BytesPayload
-
+from bot.albums import heed_parts
+from bot.attachments import carries
 from bot.classify import classify
 from bot.composer import body_of
+from bot.connections import Connections
+from bot.forms import Form
+from bot.luggage import Luggage
+from engine.errors import LedgerError
 from engine.messages import Lease
-from engine.outcomes import Answer, Failed, Outcome, Overdue, Revoked, Uncertain
+from engine.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Revoked, Uncertain
 from engine.ports import Clock
+
+JSON = "application/json"
+
+UPLOAD_BYTES_A_S_MIN = 512 << 10
+"""Files may take so much longer than other calls: 4 Mbit/s, 50 MB in under two minutes. A guess."""
+
+FROM_ELSEWHERE = frozenset({"copyMessage", "copyMessages", "forwardMessage", "forwardMessages"})
+"""Methods that name two chats, either of which may have removed the bot."""
 
 FLOOR_KEPT_S = 60.0
 """How long the shortest round trip is believed: routes change. A guess."""
@@ -30,18 +42,18 @@ class TelegramTransport:
     def __init__(
         self,
         *,
-        session: aiohttp.ClientSession,
-        api_url: str,
+        connections: Connections,
         token_of: Callable[[int], str | None],
         timeout_ms: int,
         guard_ms: int,
+        luggage: Luggage,
         clock: Clock,
     ) -> None:
-        self._session = session
-        self._api_url = api_url
+        self._connections = connections
         self._token_of = token_of
-        self._timeout = aiohttp.ClientTimeout(total=timeout_ms / 1_000)
+        self._timeout_s = timeout_ms / 1_000
         self._guard_ms = guard_ms
+        self._luggage = luggage
         self._clock = clock
         self._floor = Floor()
 
@@ -51,20 +63,46 @@ class TelegramTransport:
         token = self._token_of(message.bot_id)
         if token is None:
             return Answer(Revoked("the bot has no token here"), counted_at_ms=None)
-        body = TimedBody(body_of(message), until_ms=lease.expires_at_ms, clock=self._clock)
-        outcome = await self._post(f"{self._api_url}/bot{token}/{message.method}", body)
-        if body.written_s is None:
-            return Answer(Overdue() if body.is_overdue else outcome, counted_at_ms=None)
-        return Answer(outcome, self._counted_at_ms(outcome, body.written_s))
-
-    async def _post(self, url: str, body: TimedBody) -> Outcome:
+        packed = await self._luggage.pack(message) if carries(message) else None
+        if isinstance(packed, Rejected | Failed):
+            return Answer(packed, counted_at_ms=None)
+        path, body = f"/bot{token}/{message.method}", packed.body if packed else body_of(message)
+        timeout_s = self._timeout_s + (body.length / UPLOAD_BYTES_A_S_MIN if isinstance(body, Form) else 0)
+        written_s: float | None = None
         try:
-            async with self._session.post(url, data=body, timeout=self._timeout, allow_redirects=False) as response:
-                return classify(response.status, await response.read())
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            # The text of aiohttp's errors may hold the address, and that holds the token.
-            reason = type(error).__name__
-            return Failed(reason) if body.written_s is None else Uncertain(reason)
+            async with asyncio.timeout(timeout_s), self._connections.lend() as connection:
+                # Between this look at the lease and the first byte nobody else has a turn.
+                if self._clock() >= lease.expires_at_ms:
+                    return Answer(Overdue(), counted_at_ms=None)
+                written_s = time.monotonic()
+                if isinstance(body, Form):
+                    response = await connection.post_form(path, body)
+                else:
+                    response = await connection.post(path, JSON, body)
+            outcome = self._meaning(lease, token, classify(response.status, response.body))
+        except (OSError, UnicodeError, LedgerError) as error:
+            # TimeoutError is an OSError; UnicodeError: a host's name that is none; LedgerError: a file broke off.
+            reason = type(error).__name__  # what else it says may hold the address, and that holds the token
+            if written_s is None:
+                return Answer(Failed(reason), counted_at_ms=None)
+            outcome = Uncertain(reason)
+        if packed is not None:
+            # How long it took says nothing of the way: Telegram counts once it has the whole file.
+            counted_at_ms = self._clock()
+            return Answer(await self._luggage.unpack(packed, outcome), counted_at_ms)
+        return Answer(outcome, self._counted_at_ms(outcome, written_s))
+
+    def _meaning(self, lease: Lease, token: str, outcome: Outcome) -> Outcome:
+        """Return what an answer means for this call.
+
+        A token may be an old one, a 403 may mean the chat from which a message comes, and of an album a part
+        may have arrived.
+        """
+        if isinstance(outcome, Rejected) and lease.message.method in FROM_ELSEWHERE:
+            return replace(outcome, unreachable=False)
+        if isinstance(outcome, Revoked) and self._token_of(lease.message.bot_id) != token:
+            return Failed("the bot got another token while this was sent", code=401)
+        return heed_parts(lease.message, outcome)
 
     def _counted_at_ms(self, outcome: Outcome, written_s: float) -> int:
         now_ms = self._clock()
@@ -73,25 +111,6 @@ class TelegramTransport:
         now_s = time.monotonic()
         floor_ms = int(self._floor.note(now_s - written_s, now_s) * 1_000)
         return now_ms - max(0, floor_ms - self._guard_ms)
-
-
-class TimedBody(BytesPayload):
-    """A JSON body that looks at its lease just before it is written, and notes when that was."""
-
-    def __init__(self, value: bytes, *, until_ms: int, clock: Clock) -> None:
-        super().__init__(value, content_type="application/json")
-        self.written_s: float | None = None
-        self.is_overdue = False
-        self._until_ms = until_ms
-        self._clock = clock
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        # aiohttp keeps the headers back until the first byte of the body: nothing has left so far.
-        if self._clock() >= self._until_ms:
-            self.is_overdue = True
-            raise TimeoutError("the lease ran out before the call was written")
-        self.written_s = time.monotonic()
-        await super().write_with_length(writer, content_length)
 
 
 class Floor:

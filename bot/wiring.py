@@ -1,29 +1,35 @@
-"""Puts the program together. The one file that names concrete classes."""
+"""Puts the program together. The one file that names concrete classes.
+
+Books     what is kept
+Line      the bots, and the connections to Telegram
+Engine    what decides when a message goes, and sends it
+Talk      what comes in, and who answers it
+Program   all of them, and the HTTP side
+"""
 
 from __future__ import annotations
 
-import asyncio
 import os
-import socket
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import partial
+from urllib.parse import urlsplit
 
 import aiohttp
-import structlog
 from aiogram import Dispatcher as AiogramDispatcher
+from aiogram import Router
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 
 from api.app import App, create_app
-from api.ports import TelegramUnreachable, UnknownToken
 from api.services import Services
 from bot import behaviours, session
-from bot.admin_token import admin_token
 from bot.allowed_updates import allowed_updates
+from bot.attachments import Attachments
 from bot.composer import MethodComposer
+from bot.connections import Connections
+from bot.departures import Departures
 from bot.feeds import Feeds
 from bot.fleet import Fleet
 from bot.generator import TextGenerator
@@ -31,14 +37,20 @@ from bot.generator.author import Author
 from bot.generator.chat_completions import ChatCompletions
 from bot.generator.fallback import Fallback
 from bot.generator.templates import Templates
+from bot.home import Home, database_url, home, seal
 from bot.intake import UpdateIntake
+from bot.luggage import Luggage
+from bot.newcomers import NEW_TOKENS, Newcomers
 from bot.notes import Notes
 from bot.poller import Poller
 from bot.pool import Pool
+from bot.presence import Presence
+from bot.running import Loops
 from bot.session import Gateway
 from bot.settings import Settings
 from bot.transport import TelegramTransport
 from bot.webhooks import Webhooks
+from engine.clearance import Clearance
 from engine.delivery import Delivery
 from engine.dispatcher import Dispatcher
 from engine.errors import SettingsError
@@ -47,23 +59,25 @@ from engine.ids import Ids
 from engine.memory_broker import MemoryBroker
 from engine.memory_results import MemoryResults
 from engine.metrics import Metrics, ObservedBroker, ObservedTransport
-from engine.ports import Broker, Clock, Ledger, SystemClock, Transport
+from engine.pauses import end_of_token
+from engine.ports import Broker, Clock, Ledger, Results, SystemClock
+from engine.reach import Reach
 from engine.reconciler import Reconciler
 from engine.recoverer import Recoverer
 from engine.replacements import Replacements
 from engine.start import rebuild
 from engine.worker import Worker
-from storage.bots import Bots
+from storage.bots import Bots, Source
 from storage.chats import Chats
 from storage.database import Database
 from storage.history import History
-from storage.keys import Seal, secret_key
 from storage.ledger import SqlLedger
-from storage.sole_use import sole_use
+from storage.retention import Keep, Retention
+from storage.sole_use import SoleUse, sole_use
+from storage.spool import Spool
 from storage.texts import Texts
 from storage.updates import Updates
-
-log = structlog.get_logger()
+from storage.uploads import Uploads
 
 HANDLERS_MAX = 200
 """Handlers that run at once. A guess; most of them wait for an answer."""
@@ -74,26 +88,58 @@ UPDATES_WAITING_MAX = 20_000
 RECONCILE_MS = 5_000
 """Between two pages of the slow comparison of ledger and schedule. A guess."""
 
-SHUTDOWN_S = 10.0
-"""How long handlers may take to end after the signal."""
 
-SETTLE_S = 5.0
-"""How long a call's outcome may take to be written, after the call."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """What is kept, in one database."""
+
+    sole_use: SoleUse
+    ledger: SqlLedger
+    bots: Bots
+    chats: Chats
+    history: History
+    texts: Texts
+    updates: Updates
+    uploads: Uploads
+    retention: Retention
 
 
-class Loops:
-    """The loops that must run, once ``running`` has started them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """The bots, and the connections to Telegram."""
 
-    def __init__(self) -> None:
-        self._tasks: list[asyncio.Task[None]] = []
+    fleet: Fleet
+    sends: Connections
+    polls: aiohttp.ClientSession
 
-    def start(self, *loops: Coroutine[Any, Any, None]) -> list[asyncio.Task[None]]:
-        self._tasks = [asyncio.create_task(loop) for loop in loops]
-        return self._tasks
 
-    @property
-    def alive(self) -> bool:
-        return bool(self._tasks) and not any(task.done() for task in self._tasks)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """What decides when a message goes, and sends it."""
+
+    broker: Broker
+    ledger: Ledger
+    results: Results
+    metrics: Metrics
+    reach: Reach
+    replacements: Replacements
+    dispatcher: Dispatcher
+    worker: Worker
+    recoverer: Recoverer
+    reconciler: Reconciler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Talk:
+    """What comes in, and who answers it."""
+
+    composer: MethodComposer
+    attachments: Attachments
+    spool: Spool
+    handlers: AiogramDispatcher
+    intake: UpdateIntake
+    pool: Pool
+    feeds: Feeds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,212 +147,278 @@ class Program:
     """Everything that runs, put together and rebuilt from the ledger; nothing is sent before ``running``."""
 
     settings: Settings
-    admin_token: str
-    admin_token_is_new: bool
+    home: Home
+    books: Books
+    line: Line
+    engine: Engine
+    talk: Talk
+    departures: Departures
     app: App
-    fleet: Fleet
-    intake: UpdateIntake
-    feeds: Feeds
-    handlers: AiogramDispatcher
-    broker: Broker
-    ledger: Ledger
-    dispatcher: Dispatcher
-    composer: MethodComposer
-    worker: Worker
-    recoverer: Recoverer
-    reconciler: Reconciler
-    pool: Pool
-    http: aiohttp.ClientSession
     loops: Loops
 
 
 @asynccontextmanager
-async def program(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Program]:
-    """Build the program in one process: a memory broker, the database, one pool of connections."""
+async def program(
+    settings: Settings, *, opened: Books | None = None, clock: Clock | None = None
+) -> AsyncIterator[Program]:
+    """Build the program in one process: a memory broker, the database, one pool of connections.
+
+    Without ``opened`` it opens the books itself.
+    """
     refuse_redis(settings)
     own_routers = behaviours.own.routers(settings.behaviours)
-    clock = clock or SystemClock()
+    clock, at_home = clock or SystemClock(), home(settings)
     async with AsyncExitStack() as stack:
-        with _usable(settings.data_dir) as data_dir:
-            seal = Seal(secret_key(settings.secret_key.get_secret_value(), path=data_dir / "secret_key"))
-            token, token_is_new = admin_token(settings.admin_token.get_secret_value(), path=data_dir / "admin_token")
-        await stack.enter_async_context(sole_use(database_url(settings)))
-        database = await Database.open(database_url(settings))
-        stack.push_async_callback(database.close)
-        http = await stack.enter_async_context(connections(settings.telegram_connections))
-        polls = await stack.enter_async_context(connections(0))  # they stand open; senders must not wait for them
-        ledger, limits, metrics = SqlLedger(database), settings.limits(), Metrics()
-        broker = ObservedBroker(MemoryBroker(limits, clock=clock, lease_ms=settings.lease_ms), metrics)
-        results, ids = MemoryResults(), Ids()
-        composer = MethodComposer(clock=clock, ids=ids, may_pay=settings.telegram_paid_stars_cap > 0)
-        direct = AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_url))
-        stack.push_async_callback(direct.close)
-        bots = Bots(database, seal)
-        fleet = Fleet(
-            bots=bots,
-            session=direct,
-            check_behaviours=behaviours.check,
-            default_behaviours=behaviours.DEFAULT,
-            clock=clock,
+        kept = opened if opened is not None else await stack.enter_async_context(books(settings, clock))
+        line = await stack.enter_async_context(line_to_telegram(settings, kept, clock))
+        generator = await stack.enter_async_context(text_generator(settings))
+        engine = engine_of(settings, kept, line, clock)
+        await kept.uploads.purge_orphans()
+        ids = Ids(await kept.ledger.last_id())
+        talk = stack.enter_context(talk_of(settings, kept, line, engine, generator, own_routers, ids, clock))
+        departures, loops = departures_of(settings, kept, line, engine, clock), Loops()
+        await rebuild(
+            engine.ledger,
+            engine.broker,
+            engine.replacements,
+            settings.limits(),
+            clock,
+            calls_max=settings.telegram_connections,
         )
-        transport = ObservedTransport(telegram_transport(settings, http, fleet, clock), metrics, clock)
-        delivery = Delivery(
-            transport=transport,
-            ledger=ledger,
-            broker=broker,
-            results=results,
-            retries=settings.retries(),
-            retry_after_ms_max=round(settings.telegram_max_retry_after * 1_000),
-            clock=clock,
-        )
-        worker = Worker(
-            broker=broker,
-            delivery=delivery,
-            expiry=Expiry(ledger=ledger, results=results, clock=clock),
-            worker_id=f"worker-{os.getpid()}",
-            slots=settings.telegram_connections,
-            lease_ms=settings.lease_ms,
-            clock=clock,
-        )
-        replacements = Replacements(ledger=ledger, results=results, clock=clock)
-        dispatcher = Dispatcher(ledger=ledger, broker=broker, replacements=replacements, worker=worker)
-        gateway = Gateway(
-            dispatcher=dispatcher,
-            composer=composer,
-            results=results,
-            tokens=fleet,
-            wait_s=settings.telegram_rate_limit_wait,
-        )
-        stack.callback(session.install(gateway))
-        history, texts = History(database), Texts(database, keep_ms=settings.keep_texts_ms)
-        await texts.purge(clock() - settings.keep_texts_ms)
-        author = Author(
-            await stack.enter_async_context(text_generator(settings)),
-            texts=texts if settings.keep_texts_ms else None,
-            keep_ms=settings.keep_texts_ms,
-            clock=clock,
-        )
-        handlers = AiogramDispatcher(author=author)
-        handlers.include_routers(*own_routers, behaviours.router())
-        kinds = allowed_updates(handlers)
-        pool = Pool(size=HANDLERS_MAX, waiting_max=UPDATES_WAITING_MAX)
-        intake = UpdateIntake(
-            updates=Updates(database),
-            fleet=fleet,
-            dispatcher=handlers,
-            gateway=gateway,
-            pool=pool,
-            clock=clock,
-            notes=Notes(history=history, chats=Chats(database), author=author, ids=ids),
-        )
-        loops = Loops()
-
-        async def healthy() -> bool:
-            await ledger.open_ids(after_id="", before_id="", limit=1)  # raises if the ledger cannot be read
-            return loops.alive
-
-        await rebuild(ledger, broker, replacements, limits, clock, calls_max=settings.telegram_connections)
-        await fleet.load()
+        await engine.reach.load()
+        await line.fleet.load()
+        line.fleet.when_proved(partial(end_of_token, engine.ledger, engine.broker))
         yield Program(
             settings=settings,
-            admin_token=token,
-            admin_token_is_new=token_is_new,
-            app=create_app(
-                Services(
-                    intake=intake,
-                    composer=composer,
-                    fleet=fleet,
-                    dispatcher=dispatcher,
-                    broker=broker,
-                    ledger=ledger,
-                    results=results,
-                    history=history,
-                    bots=bots,
-                    metrics=metrics,
-                    clock=clock,
-                    admin_token=token,
-                    healthy=healthy,
-                )
-            ),
-            fleet=fleet,
-            intake=intake,
-            feeds=Feeds(
-                fleet=fleet,
-                webhooks=Webhooks(fleet=fleet, public_url=settings.public_url, allowed_updates=kinds)
-                if settings.public_url
-                else None,
-                poller_for=lambda bot_id: Poller(
-                    bot_id=bot_id,
-                    session=polls,
-                    api_url=settings.telegram_api_url,
-                    token_of=fleet.token_of,
-                    intake=intake,
-                    allowed_updates=kinds,
-                ),
-            ),
-            handlers=handlers,
-            broker=broker,
-            ledger=ledger,
-            dispatcher=dispatcher,
-            composer=composer,
-            worker=worker,
-            recoverer=Recoverer(
-                broker=broker,
-                delivery=delivery,
-                worker_id=f"recoverer-{os.getpid()}",
-                interval_ms=settings.lease_ms // 2,
-                clock=clock,
-            ),
-            reconciler=Reconciler(
-                ledger=ledger, broker=broker, replacements=replacements, interval_ms=RECONCILE_MS, clock=clock
-            ),
-            pool=pool,
-            http=http,
+            home=at_home,
+            books=kept,
+            line=line,
+            engine=engine,
+            talk=talk,
+            departures=departures,
+            app=create_app(services(kept, line, engine, talk, departures, loops, at_home.admin_token, clock)),
             loops=loops,
         )
 
 
 @asynccontextmanager
-async def running(built: Program) -> AsyncIterator[None]:
-    """Send and handle until the block ends; then finish what is under way, at most ``SHUTDOWN_S``."""
-    worker, *others = built.loops.start(built.worker.run(), built.recoverer.run(), built.reconciler.run())
+async def books(settings: Settings, clock: Clock) -> AsyncIterator[Books]:
+    """Open the books, for this process alone."""
+    key = seal(settings)
+    keep = Keep(messages_ms=settings.keep_messages_ms, dead_ms=settings.keep_dead_ms, texts_ms=settings.keep_texts_ms)
+    async with sole_use(database_url(settings)) as use:
+        database = await Database.open(database_url(settings))
+        try:
+            yield Books(
+                sole_use=use,
+                ledger=SqlLedger(database),
+                bots=Bots(database, key),
+                chats=Chats(database),
+                history=History(database),
+                texts=Texts(database, keep_ms=settings.keep_texts_ms),
+                updates=Updates(database),
+                uploads=Uploads(database),
+                retention=Retention(database, keep=keep, clock=clock),
+            )
+        finally:
+            await database.close()
+
+
+@asynccontextmanager
+async def line_to_telegram(settings: Settings, kept: Books, clock: Clock) -> AsyncIterator[Line]:
+    """Open the connections: polls stand open, and senders must not wait for them."""
+    direct = AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_url))
+    fleet = Fleet(
+        bots=kept.bots,
+        session=direct,
+        check_behaviours=behaviours.check,
+        default_behaviours=behaviours.DEFAULT,
+        default_source=Source.WEBHOOK if settings.public_url else Source.POLLING,
+        newcomers=Newcomers(clock=clock, windows=NEW_TOKENS if is_telegram(settings) else ()),
+        clock=clock,
+    )
     try:
-        await asyncio.gather(*(add_bot(built.fleet, token.get_secret_value()) for token in built.settings.bot_tokens))
-        await built.handlers.emit_startup(**_told(built))
-        resumed = await built.intake.resume()
-        log.info("started", bots=len(built.fleet.bot_ids), resumed_updates=resumed)
-        yield
+        no_limit = aiohttp.TCPConnector(limit=0)
+        async with Connections(settings.telegram_api_url) as sends, aiohttp.ClientSession(connector=no_limit) as polls:
+            yield Line(fleet=fleet, sends=sends, polls=polls)
     finally:
-        for other in others:
-            other.cancel()
-        await _finish("handlers", built.pool.drain(), within_s=SHUTDOWN_S)
-        await _finish("shutdown handlers", _tell_end(built), within_s=SHUTDOWN_S)
-        built.worker.stop()
-        # A call that is cut off is sent again by the next start; so each may take as long as a call takes.
-        await _finish("calls", worker, within_s=built.settings.telegram_timeout + SETTLE_S)
+        await direct.close()
 
 
-async def _finish(what: str, work: Awaitable[None], *, within_s: float) -> None:
+def engine_of(settings: Settings, kept: Books, line: Line, clock: Clock) -> Engine:
+    metrics, results, ledger = Metrics(), MemoryResults(), kept.ledger
+    broker = ObservedBroker(MemoryBroker(settings.limits(), clock=clock, lease_ms=settings.lease_ms), metrics)
+    transport = TelegramTransport(
+        connections=line.sends,
+        token_of=line.fleet.token_of,
+        timeout_ms=settings.timeout_ms,
+        guard_ms=settings.telegram_window_guard_ms,
+        luggage=Luggage(kept.uploads),
+        clock=clock,
+    )
+    reach = Reach(ledger=ledger, broker=broker, results=results, clock=clock)
+    delivery = Delivery(
+        transport=ObservedTransport(transport, metrics, clock),
+        ledger=ledger,
+        broker=broker,
+        results=results,
+        reach=reach,
+        retries=settings.retries(),
+        retry_after_ms_max=round(settings.telegram_max_retry_after * 1_000),
+        clock=clock,
+    )
+    worker = Worker(
+        broker=broker,
+        delivery=delivery,
+        expiry=Expiry(ledger=ledger, results=results, clock=clock),
+        worker_id=f"worker-{os.getpid()}",
+        slots=settings.telegram_connections,
+        lease_ms=settings.lease_ms,
+        clock=clock,
+    )
+    replacements = Replacements(ledger=ledger, results=results, clock=clock)
+    return Engine(
+        broker=broker,
+        ledger=ledger,
+        results=results,
+        metrics=metrics,
+        reach=reach,
+        replacements=replacements,
+        dispatcher=Dispatcher(ledger=ledger, broker=broker, reach=reach, replacements=replacements, worker=worker),
+        worker=worker,
+        recoverer=Recoverer(
+            broker=broker,
+            delivery=delivery,
+            worker_id=f"recoverer-{os.getpid()}",
+            interval_ms=settings.lease_ms // 2,
+            clock=clock,
+        ),
+        reconciler=Reconciler(
+            ledger=ledger, broker=broker, replacements=replacements, interval_ms=RECONCILE_MS, clock=clock
+        ),
+    )
+
+
+@contextmanager
+def talk_of(
+    settings: Settings,
+    kept: Books,
+    line: Line,
+    engine: Engine,
+    generator: TextGenerator,
+    own_routers: Sequence[Router],
+    ids: Ids,
+    clock: Clock,
+) -> Iterator[Talk]:
+    """Put the behaviours together; until the block ends, every ``Bot`` that is built speaks through the engine."""
+    composer = MethodComposer(clock=clock, ids=ids, may_pay=settings.telegram_paid_stars_cap > 0)
+    spool = Spool(settings.data_dir, settings.upload_bytes_max)
+    attachments = Attachments(kept.uploads, spool)
+    gateway = Gateway(
+        dispatcher=engine.dispatcher,
+        composer=composer,
+        attachments=attachments,
+        results=engine.results,
+        tokens=line.fleet,
+        wait_s=settings.telegram_rate_limit_wait,
+    )
+    author = Author(
+        generator,
+        texts=kept.texts if settings.keep_texts_ms else None,
+        keep_ms=settings.keep_texts_ms,
+        clock=clock,
+    )
+    handlers = AiogramDispatcher(author=author)
+    handlers.include_routers(*own_routers, behaviours.router())
+    pool = Pool(size=HANDLERS_MAX, waiting_max=UPDATES_WAITING_MAX)
+    intake = UpdateIntake(
+        updates=kept.updates,
+        fleet=line.fleet,
+        dispatcher=handlers,
+        gateway=gateway,
+        pool=pool,
+        clock=clock,
+        notes=Notes(
+            history=kept.history,
+            chats=kept.chats,
+            presence=Presence(chats=kept.chats, reach=engine.reach),
+            author=author,
+            ids=ids,
+        ),
+    )
+    remove = session.install(gateway)
     try:
-        async with asyncio.timeout(within_s):
-            await work
-    except TimeoutError:
-        log.warning("stopped with work under way; the next start takes it up", what=what, seconds=within_s)
+        yield Talk(
+            composer=composer,
+            attachments=attachments,
+            spool=spool,
+            handlers=handlers,
+            intake=intake,
+            pool=pool,
+            feeds=feeds_of(settings, line, intake, allowed_updates(handlers), clock),
+        )
+    finally:
+        remove()
 
 
-async def _tell_end(built: Program) -> None:
-    """Tell a router's own handlers; one that fails must not keep ours from ending."""
-    try:
-        await built.handlers.emit_shutdown(**_told(built))
-    except Exception as error:
-        log.exception("a shutdown handler failed", reason=type(error).__name__)
+def feeds_of(settings: Settings, line: Line, intake: UpdateIntake, kinds: Sequence[str], clock: Clock) -> Feeds:
+    return Feeds(
+        fleet=line.fleet,
+        webhooks=Webhooks(fleet=line.fleet, public_url=settings.public_url, allowed_updates=kinds, clock=clock),
+        poller_for=lambda bot_id: Poller(
+            bot_id=bot_id,
+            session=line.polls,
+            api_url=settings.telegram_api_url,
+            token_of=line.fleet.token_of,
+            intake=intake,
+            allowed_updates=kinds,
+        ),
+    )
 
 
-def _told(built: Program) -> dict[str, Any]:
-    """Return what aiogram tells a router's own handlers of start and end."""
-    bots = [built.fleet.bot(bot_id) for bot_id in built.fleet.bot_ids]
-    last = {"bot": bots[-1]} if bots else {}
-    return {"dispatcher": built.handlers, "bots": bots, **built.handlers.workflow_data, **last}
+def departures_of(settings: Settings, kept: Books, line: Line, engine: Engine, clock: Clock) -> Departures:
+    return Departures(
+        fleet=line.fleet,
+        bots=kept.bots,
+        broker=engine.broker,
+        clearance=Clearance(ledger=engine.ledger, broker=engine.broker, results=engine.results, clock=clock),
+        calls_end_within_s=settings.lease_ms / 1_000,
+        clock=clock,
+    )
+
+
+def services(
+    kept: Books,
+    line: Line,
+    engine: Engine,
+    talk: Talk,
+    departures: Departures,
+    loops: Loops,
+    admin_token: str,
+    clock: Clock,
+) -> Services:
+    async def healthy() -> bool:
+        await engine.ledger.open_ids(after_id="", before_id="", limit=1)  # raises if the ledger cannot be read
+        return loops.alive
+
+    return Services(
+        intake=talk.intake,
+        composer=talk.composer,
+        attachments=talk.attachments,
+        spool=talk.spool,
+        fleet=line.fleet,
+        dispatcher=engine.dispatcher,
+        broker=engine.broker,
+        ledger=engine.ledger,
+        results=engine.results,
+        history=kept.history,
+        bots=kept.bots,
+        departures=departures,
+        metrics=engine.metrics,
+        clock=clock,
+        admin_token=admin_token,
+        healthy=healthy,
+    )
 
 
 @asynccontextmanager
@@ -329,65 +441,9 @@ async def text_generator(settings: Settings) -> AsyncIterator[TextGenerator]:
         )
 
 
-async def add_bot(fleet: Fleet, token: str) -> None:
-    """Run a bot that the environment names, even while Telegram cannot be asked who it is."""
-    try:
-        await fleet.add(token, None)
-    except UnknownToken as error:
-        # The others run on. Its messages are kept, and it is paused by the first call that Telegram refuses.
-        log.error("alert", kind="token_revoked", reason=str(error))  # noqa: TRY400 - one sentence, no traceback
-        await fleet.add_unasked(token)
-    except TelegramUnreachable as error:
-        log.warning("bot added unasked", reason=str(error))
-        await fleet.add_unasked(token)
-
-
-def connections(limit: int) -> aiohttp.ClientSession:
-    """Return a pool of at most so many connections; 0 is no limit."""
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=limit))
-
-
-async def has_bots(settings: Settings) -> bool:
-    """Tell whether bots were added to the books before, by the environment or by ``POST /bots``."""
-    with _usable(settings.data_dir) as data_dir:
-        seal = Seal(secret_key(settings.secret_key.get_secret_value(), path=data_dir / "secret_key"))
-    database = await Database.open(database_url(settings))
-    try:
-        return bool(await Bots(database, seal).all())
-    finally:
-        await database.close()
-
-
-def telegram_transport(settings: Settings, http: aiohttp.ClientSession, fleet: Fleet, clock: Clock) -> Transport:
-    return TelegramTransport(
-        session=http,
-        api_url=settings.telegram_api_url,
-        token_of=fleet.token_of,
-        timeout_ms=settings.timeout_ms,
-        guard_ms=settings.telegram_window_guard_ms,
-        clock=clock,
-    )
-
-
-def database_url(settings: Settings) -> str:
-    return settings.database_url or f"sqlite+aiosqlite:///{settings.data_dir}/tempogram.db"
-
-
-@contextmanager
-def _usable(data_dir: Path) -> Iterator[Path]:
-    """Lend the directory that holds the keys.
-
-    Raises:
-        SettingsError: It cannot be made, read or written.
-    """
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # texts lie in there
-        yield data_dir
-    except OSError as error:
-        raise SettingsError(
-            f"DATA_DIR is {str(data_dir)!r}, which cannot be used ({error.strerror or error}); set it to a directory "
-            "that this user may write"
-        ) from None
+def is_telegram(settings: Settings) -> bool:
+    """Tell whether Telegram itself answers, and not a server of one's own or a simulated one."""
+    return urlsplit(settings.telegram_api_url).hostname == "api.telegram.org"
 
 
 def refuse_redis(settings: Settings) -> None:
@@ -398,17 +454,3 @@ def refuse_redis(settings: Settings) -> None:
     """
     if settings.redis_url:
         raise SettingsError("REDIS_URL is set, and this version has no Redis broker yet; unset it")
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """Take an address to serve on.
-
-    Raises:
-        SettingsError: It is taken, or is none of this machine's.
-    """
-    try:
-        return socket.create_server((host, port), backlog=2_048)
-    except OSError as error:
-        raise SettingsError(
-            f"cannot listen on {host}:{port} ({error.strerror or error}); set HOST and PORT to a free address"
-        ) from None

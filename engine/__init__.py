@@ -10,5 +10,6 @@ Read in this order:
     dispatcher, worker           the two doors to ``delivery``, which sends one message
     recoverer, reconciler, start lost leases; ledger and schedule compared; the schedule rebuilt from the ledger
     expiry, replacements         what ends without being sent: too late, or made needless by a newer one
+    clearance                    what waits for a bot that was removed
     memory_broker                the queue of one process, on ``leases``, ``schedule``, ``lanes`` and ``doorbell``
 """

@@ -8,24 +8,28 @@ from collections.abc import Sequence
 import structlog
 
 from engine.batches import batches
-from engine.errors import BrokerUnavailable, LedgerError, QueueFull
+from engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
 from engine.messages import ChatId, Outgoing
 from engine.ports import Accepted, Admission, Broker, Known, Leased, Ledger, Refused, Verdict
 from engine.ports.broker import BATCH_MAX
+from engine.reach import Reach
 from engine.replacements import Replacements
 from engine.worker import Worker
 
 log = structlog.get_logger()
 
-Submission = Accepted | Known | QueueFull
+Submission = Accepted | Known | QueueFull | ChatUnreachable
 
 
 class Dispatcher:
     """Takes messages in. With a worker in the same process, what may go now goes now."""
 
-    def __init__(self, *, ledger: Ledger, broker: Broker, replacements: Replacements, worker: Worker | None) -> None:
+    def __init__(
+        self, *, ledger: Ledger, broker: Broker, reach: Reach, replacements: Replacements, worker: Worker | None
+    ) -> None:
         self._ledger = ledger
         self._broker = broker
+        self._reach = reach
         self._replacements = replacements
         self._worker = worker
         self._under_way: set[asyncio.Task[list[Submission]]] = set()
@@ -37,9 +41,10 @@ class Dispatcher:
             Accepted: It is in the ledger, and ends as exactly one of the final statuses.
             Known: The same ``dedup_key`` was accepted before; nothing was done.
             QueueFull: Too much waits already; nothing was accepted. (A value here: its neighbours went in.)
+            ChatUnreachable: The chat takes nothing; nothing was accepted. (A value, for the same reason.)
 
         Raises:
-            LedgerError: Nothing was accepted.
+            LedgerError: Nothing was accepted, as far as anybody knows; see ``LedgerError``.
         """
         # Shielded: a caller that goes away in between would leave in the ledger what the schedule does not know.
         submission = asyncio.create_task(self._submit(messages))
@@ -48,7 +53,18 @@ class Dispatcher:
         return await asyncio.shield(submission)
 
     async def _submit(self, messages: Sequence[Outgoing]) -> list[Submission]:
-        answers: list[Submission] = list(await self._ledger.add(messages))
+        refusals = [self._reach.refusal(message) for message in messages]
+        if not any(refusals):
+            return await self._accept(messages)
+        lost = [message for message, refusal in zip(messages, refusals, strict=True) if refusal]
+        known = iter(await self._ledger.known(lost))  # what was accepted while the chat could be reached stays so
+        accepted = iter(
+            await self._accept([message for message, refusal in zip(messages, refusals, strict=True) if not refusal])
+        )
+        return [(next(known) or refusal) if refusal else next(accepted) for refusal in refusals]
+
+    async def _accept(self, messages: Sequence[Outgoing]) -> list[Submission]:
+        answers: list[Submission] = list(await self._add(messages))
         places = [place for place, answer in enumerate(answers) if isinstance(answer, Accepted)]
         for batch in batches(places, BATCH_MAX):
             for place, refused in await self._admit(messages, batch):
@@ -56,6 +72,14 @@ class Dispatcher:
             if len(places) > BATCH_MAX:
                 await asyncio.sleep(0)  # 10,000 at once would keep everybody else from their turn
         return answers
+
+    async def _add(self, messages: Sequence[Outgoing]) -> Sequence[Submission]:
+        try:
+            return await self._ledger.add(messages)
+        except LedgerError as error:
+            # If only the commit's answer was lost, they are there, and nobody would schedule them for a minute.
+            log.warning("adding once more", messages=len(messages), error=str(error))
+            return await self._ledger.add(messages)
 
     async def _admit(self, messages: Sequence[Outgoing], places: Sequence[int]) -> list[tuple[int, Refused]]:
         batch = [messages[place] for place in places]

@@ -6,6 +6,7 @@
     │   └── BrokerUnavailable  it cannot be reached; try again later
     ├── LedgerError            the ledger could not be read or written
     ├── QueueFull              a chat or a bot has too much waiting; nothing was accepted
+    ├── ChatUnreachable        the chat takes nothing until it writes again; nothing was accepted
     └── StillQueued            accepted, not sent within the time its caller would wait
 
 What Telegram answers is not an error: see ``outcomes``.
@@ -33,7 +34,11 @@ class BrokerUnavailable(BrokerError):
 
 
 class LedgerError(EngineError):
-    """The ledger could not be read or written. Nothing was recorded."""
+    """The ledger could not be read or written.
+
+    What was to be written is not there, or, if the connection broke before the answer to the commit came, is there
+    whole. So whoever writes again must write something that may be written twice.
+    """
 
 
 class QueueFull(EngineError):
@@ -43,6 +48,14 @@ class QueueFull(EngineError):
         whose = f"bot {bot_id}" if chat_id is None else f"chat {chat_id} of bot {bot_id}"
         super().__init__(f"{whose} has {cap} messages waiting, which is its cap; submit it again later")
         self.bot_id, self.chat_id, self.cap = bot_id, chat_id, cap
+
+
+class ChatUnreachable(EngineError):
+    """Telegram has said that a chat takes nothing from a bot, and nobody has written there since."""
+
+    def __init__(self, bot_id: int, chat_id: ChatId, reason: str) -> None:
+        super().__init__(f"chat {chat_id} takes nothing from bot {bot_id} until somebody writes there: {reason}")
+        self.bot_id, self.chat_id, self.reason = bot_id, chat_id, reason
 
 
 class StillQueued(EngineError):

@@ -15,6 +15,9 @@ from typing import Protocol
 
 from engine.limits import Limit
 
+LATE_MS = 20
+"""How late a worker may come without leaving slots unused: a busy event loop's turn. A guess."""
+
 
 class Gate(Protocol):
     """What one limit knows."""
@@ -292,10 +295,14 @@ def reform(old: Gate | None, limit: Limit | None) -> Gate | None:
 
 
 def spacing(limit: Limit, saved_up: int) -> Spacing | None:
-    """Return what keeps normal and low apart: one each window / count, at most ``saved_up`` at once."""
+    """Return what keeps normal and low apart: one each window / count, at most ``saved_up`` at once.
+
+    Or as many as fall into ``LATE_MS``, where a slot is shorter than a worker is late.
+    """
     if limit.count == 0:
         return None
-    return Spacing(Limit(limit.count, limit.window_ms, burst=min(saved_up, limit.count)))
+    at_once = max(saved_up, limit.count * LATE_MS // limit.window_ms)
+    return Spacing(Limit(limit.count, limit.window_ms, burst=min(at_once, limit.count)))
 
 
 def both_free_at_ms(limited: Gate | None, apart: Spacing | None, cost: int, now_ms: int) -> int | None:

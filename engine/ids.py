@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import secrets
 
+COUNT_MAX = 0xFFFFFF
+
 
 class Ids:
     """Makes ids: 12 digits of milliseconds, 6 of a counter, 8 of the process that made them.
 
     Ties in the order of a lane are broken by id, so two ids of one process never
-    sort against the order in which they were made, even if the clock steps back.
+    sort against the order in which they were made, even if the clock steps back; and none
+    sorts before ``after``, the last one of the processes before, if it stepped back in between.
 
     >>> ids = Ids(process=7)
     >>> ids.new(1_700_000_000_000), ids.new(1_600_000_000_000)
     ('018bcfe5680000000000000007', '018bcfe5680000000100000007')
+    >>> Ids("018bcfe5680000000100000007", process=3).new(1_600_000_000_000)
+    '018bcfe5680000000200000003'
     """
 
-    def __init__(self, process: int | None = None) -> None:
+    def __init__(self, after: str = "", *, process: int | None = None) -> None:
         self._process = secrets.randbits(32) if process is None else process
-        self._at_ms = 0
-        self._count = 0
+        self._at_ms = int(after[:12] or "0", 16)
+        self._count = int(after[12:18] or "0", 16)
 
     def new(self, now_ms: int) -> str:
         if now_ms > self._at_ms:
             self._at_ms, self._count = now_ms, 0
+        elif self._count == COUNT_MAX:
+            self._at_ms, self._count = self._at_ms + 1, 0
         else:
             self._count += 1
         return f"{self._at_ms:012x}{self._count:06x}{self._process:08x}"

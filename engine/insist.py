@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import structlog
 
@@ -15,9 +16,10 @@ AGAIN_S = 1.0
 """How long we wait for a ledger that refuses; meanwhile the worker's heartbeat keeps the lease. A guess."""
 
 Sleep = Callable[[float], Awaitable[None]]
+Answer = TypeVar("Answer")
 
 
-async def insist(write: Callable[[], Awaitable[None]], *, sleep: Sleep = asyncio.sleep) -> None:
+async def insist(write: Callable[[], Awaitable[Answer]], *, sleep: Sleep = asyncio.sleep) -> Answer:
     """Return once the ledger has taken it."""
     while True:
         try:

@@ -55,6 +55,11 @@ class Entry:
         self.worker_id = ""
         self.lease_until_ms = 0
 
+    @property
+    def is_special(self) -> bool:
+        """Tell whether it takes anything but one free place of its bot."""
+        return self.message.cost != 1 or self.message.is_paid
+
 
 class Lane:
     """One chat's waiting messages of one priority."""
@@ -110,7 +115,6 @@ class Line:
         "turn",
         "turn_in_bot",
         "turns",
-        "wake_at_ms",
     )
 
     def __init__(self, bot: BotState, group: Group, priority: Priority) -> None:
@@ -127,7 +131,6 @@ class Line:
         self.paid: list[tuple[int, str, int, Lane]] = []  # those that may go with a message that is to be paid for
         self.key: tuple[int, int, int, Line] | None = None  # in ``group.ready``, while it may go
         self.offered: Entry | None = None  # one of its fronts, while it may go
-        self.wake_at_ms: int | None = None
 
     def offer(self, lane: Lane, head: Entry) -> None:
         lane.offered = head
@@ -135,27 +138,24 @@ class Line:
             lane.key = (lane.turn, head.place, next(_tick), lane)
             heappush(self.paid if head.message.is_paid else self.ready, lane.key)
 
-    def fronts(self) -> tuple[Entry, ...]:
-        """Return the free and the paid message whose turn it is, if there are both: the first of the two first."""
-        free = _first(self.ready)
-        if not self.paid:
-            return () if free is None or free.offered is None else (free.offered,)
-        lanes = [lane for lane in (free, _first(self.paid)) if lane is not None]
-        lanes.sort(key=lambda lane: lane.key or ())
-        return tuple(lane.offered for lane in lanes if lane.offered is not None)
+    def front(self, *, paid: bool = False) -> Entry | None:
+        """Return the message whose turn it is, of the free or of the paid ones."""
+        ready = self.paid if paid else self.ready
+        while ready:
+            key = ready[0]
+            if key[3].key is key:
+                return key[3].offered
+            heappop(ready)
+        return None
+
+    def fronts(self) -> list[Entry]:
+        """Return both, the one whose turn it is first."""
+        fronts = [front for paid in (False, True) if (front := self.front(paid=paid)) is not None]
+        return sorted(fronts, key=lambda front: (front.lane.turn, front.place))
 
     def rank(self) -> tuple[int, int]:
         """Return its place among the lines of its bot, the first to save up first."""
         return self.bot.turns.rank(self.turn_in_bot), self.place
-
-
-def _first(ready: list[tuple[int, str, int, Lane]]) -> Lane | None:
-    while ready:
-        key = ready[0]
-        if key[3].key is key:
-            return key[3]
-        heappop(ready)
-    return None
 
 
 class Group:
@@ -191,6 +191,7 @@ class Chat:
     """What a bot knows of one chat; forgotten when nothing distinguishes it from a new one."""
 
     __slots__ = (
+        "__weakref__",
         "adapted",
         "bot",
         "chat_id",
@@ -239,6 +240,12 @@ class Chat:
         edits = None if message.replaces is None else self.edits.get(message.replaces)
         return edits[-1] if edits and edits[-1].message.method == message.method else None
 
+    def let_go(self) -> None:
+        """Cut what points to one another, so that a forgotten chat needs no garbage collector."""
+        for lane in self.lanes.values():
+            lane.key = lane.offered = None
+        self.lanes.clear()
+
     def is_forgettable(self, now_ms: int) -> bool:
         return (
             not self.waiting
@@ -285,10 +292,12 @@ class BotState:
         "paid_gate",
         "purse",
         "spacing",
+        "special",
         "turns",
         "users",
         "waiting",
         "waiting_lines",
+        "wake_at_ms",
         "weight",
     )
 
@@ -310,6 +319,8 @@ class BotState:
         self.adapted: Adapted | None = None  # while its limit is lowered
         self.lines = {priority: Line(self, groups[priority], priority) for priority in PRIORITIES}
         self.waiting_lines: list[Line] = []
+        self.special = 0  # messages in its lanes that take several places or are to be paid for
+        self.wake_at_ms: int | None = None
         self.turns = Turns()
         self.chats: dict[ChatId | None, Chat] = {}
         self.users: dict[int, User] = {}
@@ -325,6 +336,12 @@ class BotState:
     def pays(self, message: Outgoing, now_ms: int) -> bool:
         """Tell whether a message would go as a paid one now."""
         return message.is_paid and self.purse.free_at_ms(now_ms, message.cost) == now_ms
+
+    def note_special(self, by: int) -> None:
+        self.special += by
+        if not self.special:
+            for line in self.lines.values():
+                line.paid.clear()
 
     def resolve(self, chat_id: ChatId | None) -> ChatId | None:
         while chat_id is not None and chat_id in self.aliases:

@@ -30,6 +30,8 @@ DOUBT_MS = 60_000
 BLAME_MS = 2_000
 """Two chats throttled within this time, neither near its limit: the bot is meant. From the design."""
 
+SETTLED = Settled(held=True)
+
 
 class Leases(Schedule):
     """Gives messages to workers, and takes them back."""
@@ -160,9 +162,11 @@ class Leases(Schedule):
         if entry is None:
             return Settled(held=False)
         chat = entry.lane.chat
-        is_near = chat.gate is not None and chat.gate.is_near(now_ms)
-        self._settle_places(entry, settlement.counted_age_ms, now_ms)
+        is_near = isinstance(settlement.then, HoldChat) and chat.gate is not None and chat.gate.is_near(now_ms)
+        self._settle_places(entry, settlement, now_ms)
         self._count_open(entry, -1)
+        if settlement.rest is not None:
+            entry.message = settlement.rest.of(entry.message)
         del self._leased[entry.message.id]
         entry.number = 0
         chat.in_flight -= 1
@@ -170,17 +174,21 @@ class Leases(Schedule):
         self._reoffer_user(entry.user, now_ms)
         self._reoffer_chat(entry.lane.chat, now_ms)
         self._forget_later(chat, now_ms)
-        return Settled(held=True, holds=holds)
+        return Settled(held=True, holds=holds) if holds else SETTLED
 
-    def _settle_places(self, entry: Entry, counted_age_ms: int | None, now_ms: int) -> None:
-        chat = entry.lane.chat
-        counted_at_ms = None if counted_age_ms is None else now_ms - counted_age_ms
+    def _settle_places(self, entry: Entry, settlement: Settlement, now_ms: int) -> None:
+        chat, age_ms = entry.lane.chat, settlement.counted_age_ms
+        counted_at_ms = None if age_ms is None else now_ms - age_ms
+        cost = settlement.counted_cost
         guard_ms = self._limits.guard_ms if chat.bot.doubt_until_ms > now_ms else 0
         for each in self._gates(entry):
             if each is not None:
-                each.settle(counted_at_ms, entry.message.cost, guard_ms=guard_ms)
+                each.settle(counted_at_ms, cost, guard_ms=guard_ms)
+                if cost != entry.message.cost:
+                    each.settle(None, entry.message.cost - cost)
         if entry.pays:
-            chat.bot.purse.settle(counted_at_ms, entry.message.cost)
+            chat.bot.purse.settle(counted_at_ms, cost)
+            chat.bot.purse.settle(None, entry.message.cost - cost)
 
     def _end(self, entry: Entry, settlement: Settlement, now_ms: int, *, is_near: bool) -> tuple[Hold, ...]:
         chat, attempt = entry.lane.chat, settlement.lease.attempt

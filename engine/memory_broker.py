@@ -29,6 +29,8 @@ from engine.ports.broker import (
 from engine.ports.clock import Clock
 from engine.ports.explanation import Explanation
 
+QUEUED = Queued()
+
 
 class MemoryBroker(Leases):
     """See ``Broker``."""
@@ -180,7 +182,7 @@ class MemoryBroker(Leases):
             self._forget_later(chat, now_ms)
             return refused
         self._add(message, chat, message.id, now_ms)
-        return Queued()
+        return QUEUED
 
     def _admit_instead(self, message: Outgoing, older: Entry, now_ms: int) -> Verdict:
         """Let a message take the place of one that waits, unless that one is the newer of the two."""
@@ -202,10 +204,13 @@ class MemoryBroker(Leases):
     def _swap(self, entry: Entry, message: Outgoing, now_ms: int) -> None:
         """Put another message into a place: its lane goes on waiting, and keeps its turn."""
         lane = entry.lane
-        lane.key = None
+        if entry.message.is_paid != message.is_paid:
+            lane.key = None  # it stands among the others from now on
         self._count_open(entry, -1)
         del self._entries[entry.message.id]
+        was_special = entry.is_special
         entry.message = _named(message, lane.chat)
+        lane.line.bot.note_special(entry.is_special - was_special)
         entry.user = self._user(lane.chat.bot, message.user_id)
         entry.attempt, entry.tried = message.attempt, message.attempt > 0
         self._entries[message.id] = lane.stand_ins[entry.place] = entry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 ChatId = int | str
@@ -26,6 +26,13 @@ class Guarantee(StrEnum):
 
     AT_LEAST_ONCE = "at_least_once"
     AT_MOST_ONCE = "at_most_once"
+
+
+class PausedBy(StrEnum):
+    """Why a bot sends nothing."""
+
+    OPERATOR = "operator"
+    TOKEN = "token_revoked"  # noqa: S105 - a reason, no secret
 
 
 class Status(StrEnum):
@@ -57,7 +64,7 @@ class Outgoing:
         submitted_at_ms: Milliseconds since the epoch, as are all times here.
         ready_at_ms: Not before this time; 0 is at once.
         expires_at_ms: Not at or after this time; None is never.
-        dedup_key: The same key of the same bot is accepted once.
+        dedup_key: The same key of the same bot is accepted once, for as long as the ledger keeps the first one.
         attempt: Attempts already spent; not 0 only for a message read back from the ledger.
         replaces: What it changes (``edit:7``), if a newer message with the same chat, method and ``replaces``
             makes it needless. None: nothing does.
@@ -130,6 +137,18 @@ class Spent:
     cost: int
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What is left of a message of which a part arrived: another call under the same id."""
+
+    method: str
+    params: bytes
+    cost: int
+
+    def of(self, message: Outgoing) -> Outgoing:
+        return replace(message, method=self.method, params=self.params, cost=self.cost)
+
+
 # How a lease ends. A settlement names one of these.
 
 
@@ -175,8 +194,15 @@ class Settlement:
     Attributes:
         counted_age_ms: How long ago Telegram counted it at the latest, rounded down. An age, because
             no two clocks agree. None: the bytes never left, and its places are free at once.
+        rest: What the message is from now on, because a part of it arrived. Telegram counted that part;
+            the places of the rest are free at once.
     """
 
     lease: Lease
     then: Then
     counted_age_ms: int | None
+    rest: Rest | None = None
+
+    @property
+    def counted_cost(self) -> int:
+        return self.lease.message.cost - (self.rest.cost if self.rest else 0)

@@ -37,7 +37,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from engine.limits import PLACES_A_STAR
 from engine.messages import PRIORITIES, Lease, Outgoing, Priority
-from engine.outcomes import Answer, Failed, Outcome, Overdue, Sent, Throttled
+from engine.outcomes import Answer, Failed, HalfSent, Outcome, Overdue, Sent, Throttled
 from engine.ports import Admission, Broker, Clock, QueueStats, Refused, Transport
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -100,10 +100,11 @@ class Metrics:
         if isinstance(outcome, Overdue):
             return
         self.sends[message.method].observe(took_ms / 1_000)
+        why = outcome.cause if isinstance(outcome, HalfSent) else outcome
         if isinstance(outcome, Sent):
             waited_ms = now_ms - max(message.submitted_at_ms, message.ready_at_ms)
             self.waits[message.priority].observe(max(0, waited_ms) / 1_000)
-        elif isinstance(outcome, Throttled):
+        elif isinstance(why, Throttled):
             self.throttled += 1
         elif isinstance(outcome, Failed) and outcome.code is not None and outcome.code >= 500:
             self.server_errors += 1

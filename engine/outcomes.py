@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.messages import Rest
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -24,6 +26,10 @@ class Throttled:
     retry_after_ms: int
     reason: str = "Too Many Requests"
 
+    @property
+    def code(self) -> int:
+        return 429
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
@@ -32,6 +38,20 @@ class Rejected:
     code: int
     reason: str
     unreachable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HalfSent:
+    """The first ``delivered`` items of an album arrived. The rest did not, and ``cause`` says why."""
+
+    delivered: int
+    rest: Rest
+    cause: Throttled | Rejected
+
+    @property
+    def reason(self) -> str:
+        count = self.delivered + self.rest.cost
+        return f"the first {self.delivered} of {count} items were delivered, the others were not: {self.cause.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +88,7 @@ class Overdue:
     """The lease had run out before the bytes left; nothing was sent."""
 
 
-Outcome = Sent | Throttled | Rejected | Migrated | Revoked | Failed | Uncertain | Overdue
+Outcome = Sent | Throttled | Rejected | HalfSent | Migrated | Revoked | Failed | Uncertain | Overdue
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,11 @@
 
 A message can be in the ledger alone when a process failed between the two: after the
 ledger's commit and before the admission, or after a cancellation that the ledger
-could not record. Settling follows the ledger's commit, so what is open there after
-it was read twice was never settled, and nothing is sent twice by this.
+could not record. It is in the ledger alone for a moment whenever it is cancelled (the
+schedule forgets it first) or replayed (the ledger has it first); so only what the schedule
+does not know at any look for ``MISSING_MS`` is scheduled again. Settling follows the
+ledger's commit, so what is still open there after that was never settled, and nothing is
+sent twice by this.
 """
 
 from __future__ import annotations
@@ -27,6 +30,10 @@ PAGE = 1_000
 SETTLED_AFTER_MS = 30_000
 """A message that is younger may still be on its way from the one to the other. From the design."""
 
+MISSING_MS = 30_000
+"""A cancellation or a replay is over by then, or has failed: no write waits longer for its database.
+A crash between the two steps of one costs the message this delay."""
+
 
 class Reconciler:
     """Looks at one page every ``interval_ms``, and begins again at the oldest after the last."""
@@ -40,6 +47,7 @@ class Reconciler:
         self._interval_ms = interval_ms
         self._clock = clock
         self._after_id = ""
+        self._missing: dict[str, int] = {}  # what the schedule does not know, and since when
 
     async def run(self) -> None:
         while True:
@@ -50,12 +58,24 @@ class Reconciler:
                 log.exception("reconciling failed")
 
     async def reconcile_page(self) -> int:
-        """Compare the next page, and return how many messages were scheduled again."""
-        before_id = earliest(self._clock() - SETTLED_AFTER_MS)
+        """Compare the next page, and what was missing before; return how many messages were scheduled again."""
+        now_ms = self._clock()
+        page = await self._page(before_id=earliest(now_ms - SETTLED_AFTER_MS))
+        looked_at = list(dict.fromkeys([*self._missing, *page]))
+        unknown = [each for batch in batches(looked_at, BATCH_MAX) for each in await self._unknown(batch)]
+        self._missing = {each: self._missing.get(each, now_ms) for each in unknown}
+        forgotten = [each for each, since_ms in self._missing.items() if now_ms - since_ms >= MISSING_MS]
+        for each in forgotten:
+            del self._missing[each]
+        return await self._schedule(forgotten)
+
+    async def _page(self, *, before_id: str) -> list[str]:
         ids = await self._ledger.open_ids(after_id=self._after_id, before_id=before_id, limit=PAGE)
         self._after_id = ids[-1] if len(ids) == PAGE else ""
-        forgotten = [each for batch in batches(ids, BATCH_MAX) for each in await self._unknown(batch)]
-        # Read again: one that was settled between the two looks is open no more.
+        return ids
+
+    async def _schedule(self, forgotten: Sequence[str]) -> int:
+        # Read again: one that ended meanwhile is open no more.
         messages = await self._ledger.open_among(forgotten)
         for batch in batches(messages, BATCH_MAX):
             admission = await self._broker.admit(batch, worker_id="", slots=0, capped=False)

@@ -10,7 +10,7 @@ They are one object, layer upon layer, because every message passes all three ma
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 
 from engine.adaptive import Adapted
@@ -21,6 +21,9 @@ from engine.messages import PRIORITIES, ChatId, Outgoing
 from engine.ports.broker import BATCH_MAX
 from engine.ports.clock import Clock
 from engine.turns import Turns
+
+STALE_KEPT = 1_000
+"""Below so many it is not worth looking for what is stale. A guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +53,16 @@ class Schedule:
         self._retry = 0
         self._ceiling = gate(limits.ceiling)
         self._ceiling_spacing = spacing(limits.ceiling, limits.saved_up)
-        self._timers: list[tuple[int, int, Lane | Line | Entry | Recovery]] = []
+        self._timers: list[tuple[int, int, Lane | BotState | Entry]] = []
+        self._recoveries: list[tuple[int, int, Recovery]] = []
         self._expiries: list[tuple[int, str]] = []
         self._forgets: list[tuple[int, int, Chat | User]] = []
         self._tick = count()
 
     def size(self) -> int:
-        """Count the messages and chats that are remembered; for tests of what is forgotten."""
-        return len(self._entries) + sum(len(bot.chats) + len(bot.users) for bot in self._bots.values())
+        """Count what is remembered of messages, chats and users; for tests of what is forgotten."""
+        heaps = len(self._timers) + len(self._expiries) + len(self._forgets)
+        return heaps + len(self._entries) + sum(len(bot.chats) + len(bot.users) for bot in self._bots.values())
 
     # Bots and chats
 
@@ -100,9 +105,12 @@ class Schedule:
         if entry.place != entry.message.id:
             lane.stand_ins[entry.place] = entry
         lane.size += 1
+        if entry.is_special:
+            lane.line.bot.note_special(1)
         if lane.size == 1:
             self._begin_to_wait(lane)
-        self._offer(lane, now_ms)
+        if lane.wait_until_ms > now_ms or lane.head(self._entries) is entry:
+            self._offer(lane, now_ms)
 
     def _begin_to_wait(self, lane: Lane) -> None:
         line, group = lane.line, lane.line.group
@@ -122,13 +130,17 @@ class Schedule:
         line, group = lane.line, lane.line.group
         lane.stand_ins.pop(entry.place, None)
         lane.size -= 1
+        if entry.is_special:
+            line.bot.note_special(-1)
         if lane.size:
             return
         lane.places.clear()
         line.turns.leave()
         line.lanes -= 1
         if not line.lanes:
-            line.key = None
+            line.key = line.offered = None
+            line.ready.clear()
+            line.paid.clear()
             line.bot.waiting_lines.remove(line)
             line.bot.turns.leave()
             group.turns.leave()
@@ -161,6 +173,8 @@ class Schedule:
         if entry.is_due:
             self._leave(entry)
             self._offer(lane, now_ms)
+            if entry.is_special:  # its line may have offered it beside a free one
+                self._reoffer(lane.line.bot, now_ms)
         else:
             lane.chat.later.pop(entry.message.id, None)
         self._forget_later(lane.chat, now_ms)
@@ -169,10 +183,11 @@ class Schedule:
 
     def _offer(self, lane: Lane, now_ms: int) -> None:
         """Look at one lane again, and at its bot if what its line offers is another message now."""
-        before = lane.line.fronts()
+        line = lane.line
+        before = line.front()
         self._offer_lane(lane, now_ms)
-        if lane.line.fronts() != before:
-            self._reoffer(lane.line.bot, now_ms)
+        if line.bot.special or line.front() is not before:
+            self._reoffer(line.bot, now_ms)
 
     def _offer_lane(self, lane: Lane, now_ms: int) -> None:
         """Put a lane among those of its line that may go, or set its timer."""
@@ -184,8 +199,7 @@ class Schedule:
             lane.line.offer(lane, head)
             return
         lane.key = None
-        if ready_at_ms is not None:
-            self._set_timer(lane, ready_at_ms)
+        self._set_timer(lane, ready_at_ms)
 
     def _lane_ready_at_ms(self, lane: Lane, head: Entry, now_ms: int) -> int | None:
         chat = lane.chat
@@ -197,8 +211,36 @@ class Schedule:
             ready_at_ms = max(ready_at_ms, free_at_ms)
         return ready_at_ms
 
-    def _offer_line(self, line: Line, now_ms: int) -> None:
-        """Put a line among those of its priority that may go, or set its timer."""
+    def _reoffer(self, bot: BotState, now_ms: int) -> None:
+        """Put the lines of a bot among those of their priorities that may go, and set its timer for the others."""
+        wake_at_ms = None
+        if bot.special:
+            for line in bot.waiting_lines:
+                wake_at_ms = sooner(wake_at_ms, self._offer_line(line, now_ms))
+        else:  # each front takes one place of the same window, so these are the times of all
+            high_at_ms = spaced_at_ms = self._one_place_at_ms(bot, now_ms)
+            if high_at_ms is not None and bot.spacing is not None:
+                spaced_at_ms = max(high_at_ms, bot.spacing.free_at_ms(now_ms, 1))
+            for line in bot.waiting_lines:
+                at_ms = spaced_at_ms if line.is_spaced else high_at_ms
+                line.offered = line.front()
+                if line.offered is not None and at_ms == now_ms:
+                    line.group.offer(line)
+                    continue
+                line.key = None
+                if line.offered is not None:
+                    wake_at_ms = sooner(wake_at_ms, at_ms)
+        self._set_timer(bot, wake_at_ms)
+
+    def _one_place_at_ms(self, bot: BotState, now_ms: int) -> int | None:
+        if bot.is_paused:
+            return None
+        if bot.hold_until_ms > now_ms:
+            return bot.hold_until_ms
+        return now_ms if bot.gate is None else bot.gate.ready_at_ms(now_ms, 1)
+
+    def _offer_line(self, line: Line, now_ms: int) -> int | None:
+        """Put a line among those of its priority that may go, and return when it is to be looked at again."""
         line.offered = wake_at_ms = None
         for front in line.fronts():
             ready_at_ms = self._front_ready_at_ms(front, now_ms)
@@ -210,8 +252,7 @@ class Schedule:
             line.key = None
         else:
             line.group.offer(line)
-        if wake_at_ms is not None:
-            self._set_timer(line, wake_at_ms)
+        return wake_at_ms
 
     def _front_ready_at_ms(self, front: Entry, now_ms: int) -> int | None:
         """Return when a front of a line may leave the bot; None if only an event can tell."""
@@ -259,10 +300,6 @@ class Schedule:
         pays_at_ms = front.lane.line.bot.purse.free_at_ms(now_ms, front.message.cost)
         return None if pays_at_ms == now_ms else pays_at_ms
 
-    def _reoffer(self, bot: BotState, now_ms: int) -> None:
-        for line in bot.waiting_lines:
-            self._offer_line(line, now_ms)
-
     def _reoffer_chat(self, chat: Chat, now_ms: int) -> None:
         for lane in chat.lanes.values():
             if lane.size:
@@ -285,33 +322,47 @@ class Schedule:
     def _pass_time(self) -> int:
         """Let everything happen that is due by now, and return the time."""
         now_ms = self._clock()
+        while self._recoveries and self._recoveries[0][0] <= now_ms:
+            at_ms, _, recovery = heappop(self._recoveries)
+            if recovery.scope.adapted is recovery.adapted and recovery.adapted.rises_at_ms == at_ms:
+                self._recover_limit(recovery, now_ms)
         timers = self._timers
         while timers and timers[0][0] <= now_ms:
             at_ms, _, owner = heappop(timers)
             if self._is_stale(owner, at_ms):
                 continue
             match owner:
+                case BotState():
+                    owner.wake_at_ms = None
+                    self._reoffer(owner, now_ms)
                 case Entry():
                     self._become_due(owner, now_ms)
-                case Recovery():
-                    self._recover_limit(owner, now_ms)
                 case Lane():
                     owner.wake_at_ms = None
                     self._offer(owner, now_ms)
-                case Line():
-                    owner.wake_at_ms = None
-                    if owner.paid:  # what pays from now on may keep others of its bot back
-                        self._reoffer(owner.bot, now_ms)
-                    else:
-                        self._offer_line(owner, now_ms)
         while self._forgets and self._forgets[0][0] <= now_ms:
             self._forget(heappop(self._forgets)[2], now_ms)
+        self._sweep()
         return now_ms
 
-    def _set_timer(self, owner: Lane | Line, at_ms: int) -> None:
+    def _sweep(self) -> None:
+        """Drop what is stale in the heaps once it is more than half of them, so that memory returns after a backlog.
+
+        What lives is at most a timer for each message, for its lane and for each bot, and an expiry for each message.
+        """
+        waiting = len(self._entries)
+        if len(self._timers) > 4 * waiting + 2 * len(self._bots) + STALE_KEPT:
+            self._timers = [timer for timer in self._timers if not self._is_stale(timer[2], timer[0])]
+            heapify(self._timers)
+        if len(self._expiries) > 2 * waiting + STALE_KEPT:
+            self._expiries = list({expiry for expiry in self._expiries if expiry[1] in self._entries})
+            heapify(self._expiries)
+
+    def _set_timer(self, owner: Lane | BotState, at_ms: int | None) -> None:
         if owner.wake_at_ms != at_ms:
             owner.wake_at_ms = at_ms
-            heappush(self._timers, (at_ms, next(self._tick), owner))
+            if at_ms is not None:
+                heappush(self._timers, (at_ms, next(self._tick), owner))
 
     def _lower_limit(self, scope: Chat | BotState, limit: Limit | None, now_ms: int) -> None:
         """Let a chat or a bot use less of its limit, and more again as time passes."""
@@ -336,7 +387,7 @@ class Schedule:
         scope, adapted = recovery.scope, recovery.adapted
         narrow(scope.gate, scope.spacing if isinstance(scope, BotState) else None, adapted.places, now_ms)
         if adapted.is_lower:
-            heappush(self._timers, (adapted.rises_at_ms, next(self._tick), recovery))
+            heappush(self._recoveries, (adapted.rises_at_ms, next(self._tick), recovery))
         else:
             scope.adapted = None
 
@@ -344,9 +395,7 @@ class Schedule:
         entry.lane.chat.later.pop(entry.message.id, None)
         self._enter(entry, now_ms)
 
-    def _is_stale(self, owner: Lane | Line | Entry | Recovery, at_ms: int) -> bool:
-        if isinstance(owner, Recovery):
-            return owner.scope.adapted is not owner.adapted or owner.adapted.rises_at_ms != at_ms
+    def _is_stale(self, owner: Lane | BotState | Entry, at_ms: int) -> bool:
         if isinstance(owner, Entry):
             return self._entries.get(owner.message.id) is not owner or owner.is_due
         return owner.wake_at_ms != at_ms
@@ -392,6 +441,7 @@ class Schedule:
         if chat.is_forgettable(now_ms):
             if chat.bot.chats.get(chat.chat_id) is chat:
                 del chat.bot.chats[chat.chat_id]
+            chat.let_go()
         else:
             self._forget_later(chat, now_ms)
 
@@ -399,7 +449,8 @@ class Schedule:
         timers = self._timers
         while timers and self._is_stale(timers[0][2], timers[0][0]):
             heappop(timers)
-        times = (wake_at_ms, timers[0][0] if timers else None, self._next_expiry_ms())
+        recovers_at_ms = self._recoveries[0][0] if self._recoveries else None
+        times = (wake_at_ms, timers[0][0] if timers else None, recovers_at_ms, self._next_expiry_ms())
         return min((at_ms for at_ms in times if at_ms is not None), default=None)
 
     def _next_expiry_ms(self) -> int | None:

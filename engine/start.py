@@ -2,20 +2,21 @@
 
 Nobody can know which of the open messages were on their way when the last process died. At
 most one of each chat was: so one place of each chat that has open messages counts as
-taken now, and every bot that was at work first waits for one window.
+taken now, and every bot that was at work first waits for one window. What is presumed is written
+down before anything is leased: the next start, if it comes within the same window, counts it too.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from engine.batches import batches
 from engine.limits import Limits
-from engine.messages import ChatId, Outgoing, PastSend, Spent
+from engine.messages import ChatId, Outgoing, PastSend
 from engine.ports import Broker, Clock, Ledger
 from engine.ports.broker import BATCH_MAX
 from engine.replacements import Replacements
@@ -23,7 +24,7 @@ from engine.replacements import Replacements
 log = structlog.get_logger()
 
 PAGE = 1_000
-"""Messages read from the ledger at a time."""
+"""Messages read from the ledger, or places written into it, at a time."""
 
 
 @dataclass
@@ -58,17 +59,16 @@ async def rebuild(
     """
     now_ms = clock()
     found = Found()
-    interrupted = await ledger.settle_interrupted(now_ms)
-    found.interrupted = len(interrupted)
-    longest_ms = max(each.window_ms for each in (limits.ceiling, limits.bot, limits.paid, limits.chat, limits.group))
-    sends = await ledger.sends_since(now_ms - longest_ms)
+    found.interrupted = await ledger.settle_interrupted(now_ms)
     await _restore_settings(ledger, broker)
     await broker.hold(await ledger.holds(now_ms))
     await _admit_open(ledger, broker, replacements, found, now_ms)
-    presumed = [*interrupted, *found.presumed.values()]
-    spent = [*await ledger.spent_since(now_ms - limits.purse.window_ms), *_presumed_spent(presumed, calls_max)]
-    waits = _waits([*sends, *presumed], limits, now_ms)
-    await broker.restore([*sends, *presumed], wait_until_ms=waits, spent=spent)
+    for batch in batches(_presumed(found, calls_max), PAGE):
+        await ledger.presume(batch)
+    longest_ms = max(each.window_ms for each in (limits.ceiling, limits.bot, limits.paid, limits.chat, limits.group))
+    sends = await ledger.sends_since(now_ms - longest_ms)
+    spent = await ledger.spent_since(now_ms - limits.purse.window_ms)
+    await broker.restore(sends, wait_until_ms=_waits(sends, limits, now_ms), spent=spent)
     log.info("schedule rebuilt", messages=found.messages, interrupted=found.interrupted, sends=len(sends))
     return found
 
@@ -101,13 +101,11 @@ def _waits(sends: list[PastSend], limits: Limits, now_ms: int) -> dict[int, int]
     }
 
 
-def _presumed_spent(presumed: list[PastSend], calls_max: int) -> list[Spent]:
-    """Return what was paid for, at most, if so many of a bot's calls may have been on their way."""
-    paid = sorted((send for send in presumed if send.is_paid), key=lambda send: -send.cost)
+def _presumed(found: Found, calls_max: int) -> list[PastSend]:
+    """Return what may have been on its way; of a bot's calls no more count as paid than there can have been."""
     calls = Counter[int]()
-    spent = []
-    for send in paid:
+    presumed = []
+    for send in sorted(found.presumed.values(), key=lambda send: (not send.is_paid, -send.cost)):
         calls[send.bot_id] += 1
-        if calls[send.bot_id] <= calls_max:
-            spent.append(Spent(send.bot_id, send.counted_at_ms, send.cost))
-    return spent
+        presumed.append(replace(send, is_paid=send.is_paid and calls[send.bot_id] <= calls_max))
+    return presumed

@@ -11,8 +11,11 @@ Read in this order:
     outgoing, chat_ids            how messages and chats are read back
     refusals                      how the drivers' errors become ours
     updates, chats, bots          the repositories of intake
+    spool, uploads                files come in, and are kept for the messages that carry them; their writing
+                                  is in ``upload_writes``
     texts                         what was said lately, for text generators
     history                       the repository of whoever asks, and the dead letters
+    retention                     how what is old goes
     keys                          ``SECRET_KEY``, and what is sealed with it
     migrations/                   the tables' history
 """

@@ -10,10 +10,10 @@ from sqlalchemy.sql import ClauseElement
 
 from engine.messages import Outgoing, Status
 from engine.ports.ledger import Accepted, Known
-from storage import chat_ids
+from storage import chat_ids, upload_writes
 from storage.many_rows import Binds, ManyRows
 from storage.models import messages, payloads
-from storage.upsert import Insert, insert_into
+from storage.upsert import insert_into
 
 ACCEPTED = Accepted()
 
@@ -22,47 +22,42 @@ DedupKey = tuple[int, str]
 
 
 def add(connection: Connection, items: Sequence[Outgoing]) -> list[Accepted | Known]:
-    """Insert messages that are new, with their payloads; answer each."""
-    keyed = [message for message in items if message.dedup_key is not None]
-    if not keyed:
-        _insert(connection, items)
-        return [ACCEPTED] * len(items)
-    _insert(connection, [message for message in items if message.dedup_key is None])
-    new = _insert_once(connection, keyed)
-    known = _known(connection, (message for message in keyed if message.id not in new))
-    return [ACCEPTED if message.dedup_key is None or message.id in new else known[_key(message)] for message in items]
+    """Insert messages that are new, with their payloads; answer each.
+
+    One that is there under its own id was added by a commit whose answer was lost: it is accepted.
+    """
+    # Sorted, so that two processes that bring the same keys wait for one another and do not lock each
+    # other out. Of equal keys the first comes first, as before.
+    ordered = sorted(items, key=key_of)
+    new = {row.id for row in INSERT_MESSAGES.run(connection, [_row(message) for message in ordered])}
+    INSERT_PAYLOADS.run(connection, [(message.id, message.params) for message in items if message.id in new])
+    before = known(connection, (each for each in items if each.dedup_key is not None and each.id not in new))
+    return [ACCEPTED if message.id in new else _answer(message, before.get(key_of(message))) for message in items]
+
+
+def _answer(message: Outgoing, before: Known | None) -> Accepted | Known:
+    return ACCEPTED if before is None or before.message_id == message.id else before
 
 
 def discard(connection: Connection, message_ids: Sequence[str]) -> list[None]:
     connection.execute(delete(payloads).where(payloads.c.message_id.in_(message_ids)))
+    upload_writes.forget(connection, message_ids)
     connection.execute(delete(messages).where(messages.c.id.in_(message_ids), messages.c.status == Status.QUEUED.value))
     return [None] * len(message_ids)
 
 
-def _insert(connection: Connection, items: Sequence[Outgoing]) -> None:
-    INSERT_MESSAGES.run(connection, [_row(message) for message in items])
-    INSERT_PAYLOADS.run(connection, [(message.id, message.params) for message in items])
-
-
-def _insert_once(connection: Connection, items: Sequence[Outgoing]) -> set[str]:
-    # Sorted, so that two processes that bring the same keys wait for one another and do not lock each
-    # other out. Of equal keys the first comes first, as before.
-    ordered = sorted(items, key=_key)
-    new = {row.id for row in INSERT_MESSAGES_ONCE.run(connection, [_row(message) for message in ordered])}
-    INSERT_PAYLOADS.run(connection, [(message.id, message.params) for message in items if message.id in new])
-    return new
-
-
-def _known(connection: Connection, items: Iterable[Outgoing]) -> dict[DedupKey, Known]:
-    keys = {_key(message) for message in items}
+def known(connection: Connection, items: Iterable[Outgoing]) -> dict[DedupKey, Known]:
+    """Return what was accepted before, by its key."""
+    keys = {key_of(message) for message in items if message.dedup_key is not None}
     if not keys:
         return {}
     columns = messages.c.bot_id, messages.c.dedup_key
-    rows = connection.execute(select(messages.c.id, messages.c.status, *columns).where(tuple_(*columns).in_(keys)))
-    return {(row.bot_id, row.dedup_key): Known(row.id, Status(row.status)) for row in rows}
+    state = messages.c.id, messages.c.status, messages.c.telegram_message_id
+    rows = connection.execute(select(*state, *columns).where(tuple_(*columns).in_(keys)))
+    return {(row.bot_id, row.dedup_key): Known(row.id, Status(row.status), row.telegram_message_id) for row in rows}
 
 
-def _key(message: Outgoing) -> DedupKey:
+def key_of(message: Outgoing) -> DedupKey:
     return message.bot_id, message.dedup_key or ""
 
 
@@ -105,20 +100,11 @@ _COLUMNS = (
 )
 
 
-def _insert_messages(dialect: str, rows: Binds) -> Insert:
+def _insert_messages(dialect: str, rows: Binds) -> ClauseElement:
     names = [column.name for column in _COLUMNS]
     constants = {"direction": text("'out'"), "status": text("'queued'")}
-    return insert_into(messages, dialect).values([dict(zip(names, row, strict=True)) | constants for row in rows])
-
-
-def _insert_messages_once(dialect: str, rows: Binds) -> ClauseElement:
-    return (
-        _insert_messages(dialect, rows)
-        .on_conflict_do_nothing(
-            index_elements=[messages.c.bot_id, messages.c.dedup_key], index_where=text("dedup_key IS NOT NULL")
-        )
-        .returning(messages.c.id)
-    )
+    every = [dict(zip(names, row, strict=True)) | constants for row in rows]
+    return insert_into(messages, dialect).values(every).on_conflict_do_nothing().returning(messages.c.id)
 
 
 def _insert_payloads(dialect: str, rows: Binds) -> ClauseElement:
@@ -126,5 +112,4 @@ def _insert_payloads(dialect: str, rows: Binds) -> ClauseElement:
 
 
 INSERT_MESSAGES = ManyRows(_COLUMNS, _insert_messages)
-INSERT_MESSAGES_ONCE = ManyRows(_COLUMNS, _insert_messages_once)
 INSERT_PAYLOADS = ManyRows((payloads.c.message_id, payloads.c.params), _insert_payloads)

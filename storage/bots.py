@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, delete, func, select, update
+from sqlalchemy import Connection, Row, case, false, func, null, select, update
 
+from engine.messages import PausedBy
 from storage.database import Database
 from storage.keys import Seal
 from storage.models import bots
 from storage.upsert import insert_by
 
 
+class Source(StrEnum):
+    """Where a bot's updates come from. ``none``: its owner gets them in his own way."""
+
+    WEBHOOK = "webhook"
+    POLLING = "polling"
+    NONE = "none"
+
+
+class Removal(StrEnum):
+    """What became of the messages of a bot that was removed: they wait, or are to be cancelled, or none is left."""
+
+    KEEP = "keep"
+    CANCEL = "cancel"
+    DONE = "done"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredBot:
     """One bot, without its secrets: nothing that is logged or shown can give them away.
 
-    ``behaviours`` has the settings of each behaviour under its name.
+    ``behaviours`` has the settings of each behaviour under its name; ``updates`` is None for the settings' default.
+    ``paused_by`` says why it sends nothing.
     """
 
     bot_id: int
@@ -28,6 +47,21 @@ class RegisteredBot:
     paused: bool
     weight: int
     added_at_ms: int
+    paused_by: PausedBy | None = None
+    updates: Source | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptWebhook:
+    """What is known of one bot's webhook.
+
+    ``next_secret`` will take the place of ``secret``; until then Telegram may send either. ``told`` is the
+    fingerprint of what Telegram took last.
+    """
+
+    secret: str | None = field(default=None, repr=False)
+    next_secret: str | None = field(default=None, repr=False)
+    told: str | None = None
 
 
 class Bots:
@@ -51,11 +85,26 @@ class Bots:
         }
         await self._database.write_alone(lambda connection: _add(connection, row))
 
-    async def remove(self, bot_id: int) -> bool:
-        """Forget a bot and its token; False if there was none. Its messages stay."""
-        return await self._database.write_alone(
-            lambda connection: connection.execute(delete(bots).where(bots.c.bot_id == bot_id)).rowcount == 1
-        )
+    async def remove(self, bot_id: int, *, keep_messages: bool) -> bool:
+        """Forget a bot, its token and its secrets; False if there was none.
+
+        What stays is its number, so that its messages do not go before it is added again, and a start knows
+        whose are still to be cancelled.
+        """
+        removal = Removal.KEEP if keep_messages else Removal.CANCEL
+        return await self._change(bot_id, removal=removal.value, **_FORGOTTEN)
+
+    async def removed(self) -> dict[int, Removal]:
+        """Return the bots that were removed and not added again."""
+        gone = select(bots.c.bot_id, bots.c.removal).where(bots.c.removal.is_not(None))
+        async with self._database.reading() as connection:
+            return {row.bot_id: Removal(row.removal) for row in await connection.execute(gone)}
+
+    async def mark_cleared(self, bot_id: int) -> None:
+        """Write that no message of a removed bot is left to be cancelled."""
+        is_meant = bots.c.bot_id == bot_id, bots.c.removal == Removal.CANCEL.value
+        done = update(bots).where(*is_meant).values(removal=Removal.DONE.value)
+        await self._database.write_alone(lambda connection: connection.execute(done))
 
     async def get(self, bot_id: int) -> RegisteredBot | None:
         async with self._database.reading() as connection:
@@ -77,16 +126,34 @@ class Bots:
             rows = (await connection.execute(_ALL)).all()
         return {row.bot_id: self._seal.open(row.sealed_token, bot_id=row.bot_id) for row in rows}
 
-    async def webhook_secrets(self) -> dict[int, str]:
-        """Return the secret of every bot that has one; raises as ``tokens`` does."""
+    async def among(self, bot_ids: Collection[int]) -> set[int]:
+        """Return those of them that were added."""
+        chosen = select(bots.c.bot_id).where(IS_ADDED, bots.c.bot_id.in_(bot_ids))
         async with self._database.reading() as connection:
-            rows = (await connection.execute(_ALL.where(bots.c.sealed_webhook_secret.is_not(None)))).all()
-        return {row.bot_id: self._seal.open(row.sealed_webhook_secret, bot_id=row.bot_id) for row in rows}
+            return set((await connection.execute(chosen)).scalars())
 
-    async def set_webhook_secret(self, bot_id: int, secret: str | None) -> bool:
-        """Store what Telegram shall send with every update; None forgets it. False if there is no such bot."""
-        sealed = None if secret is None else self._seal.seal(secret, bot_id=bot_id)
-        return await self._change(bot_id, sealed_webhook_secret=sealed)
+    async def webhooks(self) -> dict[int, KeptWebhook]:
+        """Return what is known of every bot's webhook; raises as ``tokens`` does."""
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(_ALL)).all()
+        return {row.bot_id: self._webhook(row) for row in rows}
+
+    async def set_webhook_secret(self, bot_id: int, secret: str) -> bool:
+        """Store what Telegram shall send with every update, in place of all before; False if there is no such bot."""
+        sealed = self._seal.seal(secret, bot_id=bot_id)
+        return await self._change(bot_id, sealed_webhook_secret=sealed, sealed_next_webhook_secret=None)
+
+    async def set_next_webhook_secret(self, bot_id: int, secret: str) -> bool:
+        """Store what Telegram shall send soon, beside what it sends now; False if there is no such bot."""
+        return await self._change(bot_id, sealed_next_webhook_secret=self._seal.seal(secret, bot_id=bot_id))
+
+    async def set_webhook_told(self, bot_id: int, told: str | None) -> bool:
+        """Store the fingerprint of what Telegram took; None: it was told to forget. False if there is no such bot."""
+        return await self._change(bot_id, webhook_told=told)
+
+    async def set_updates(self, bot_id: int, source: Source) -> bool:
+        """Store where a bot's updates come from; False if there is no such bot."""
+        return await self._change(bot_id, updates=source.value)
 
     async def set_behaviours(self, bot_id: int, behaviours: Mapping[str, Any]) -> bool:
         """Let a bot have these behaviours from now on; False if there is no such bot."""
@@ -95,6 +162,11 @@ class Bots:
     async def set_weight(self, bot_id: int, weight: int) -> bool:
         """Write how many turns it has for one of a bot that weighs 1; False if there is no such bot."""
         return await self._change(bot_id, weight=weight)
+
+    def _webhook(self, row: Row[Any]) -> KeptWebhook:
+        sealed = row.sealed_webhook_secret, row.sealed_next_webhook_secret
+        secret, following = (each and self._seal.open(each, bot_id=row.bot_id) for each in sealed)
+        return KeptWebhook(secret=secret, next_secret=following, told=row.webhook_told)
 
     async def _change(self, bot_id: int, **values: object) -> bool:
         change = update(bots).where(IS_ADDED, bots.c.bot_id == bot_id).values(**values)
@@ -107,11 +179,27 @@ IS_ADDED = bots.c.sealed_token.is_not(None)
 _ALL = select(bots).where(IS_ADDED).order_by(bots.c.bot_id)
 
 
+_FORGOTTEN: dict[str, Any] = {
+    "sealed_token": None,
+    "sealed_webhook_secret": None,
+    "sealed_next_webhook_secret": None,
+    "webhook_told": None,
+    "username": "",
+    "first_name": "",
+    "behaviours": {},
+    "updates": None,
+    "paused": False,
+    "weight": 1,
+}
+
+
 def _add(connection: Connection, row: dict[str, Any]) -> None:
     write = insert_by(bots, connection)
     new = write.excluded
     names = {name: func.coalesce(func.nullif(new[name], ""), bots.c[name]) for name in ("username", "first_name")}
-    renewed = {"sealed_token": new.sealed_token} | names
+    # Paused since it was removed: a call under way then may have met a token that was revoked.
+    paused = case((bots.c.removal.is_not(None), false()), else_=bots.c.paused)
+    renewed = {"sealed_token": new.sealed_token, "removal": null(), "paused": paused} | names
     first_time = {name: case((IS_ADDED, bots.c[name]), else_=new[name]) for name in ("behaviours", "added_at_ms")}
     connection.execute(
         write.values(row).on_conflict_do_update(index_elements=[bots.c.bot_id], set_=renewed | first_time)
@@ -127,4 +215,6 @@ def _registered(row: Row[Any]) -> RegisteredBot:
         paused=row.paused,
         weight=row.weight,
         added_at_ms=row.added_at_ms,
+        paused_by=PausedBy(row.paused_by or PausedBy.OPERATOR) if row.paused else None,
+        updates=row.updates and Source(row.updates),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, case, func, null, select, true
+from sqlalchemy import ColumnElement, Connection, Row, case, func, null, select, true, update
 from sqlalchemy.sql import ClauseElement
 
 from engine.messages import ChatId
@@ -45,7 +45,7 @@ class MessageIn:
 
 
 class Chats:
-    """The repository. That a chat cannot be reached is written by the ledger, with the record of the attempt."""
+    """The repository. What the engine finds out about a chat the ledger writes, with the record of the attempt."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -53,6 +53,18 @@ class Chats:
     async def note_message_in(self, note: MessageIn) -> None:
         """Write that somebody wrote: the chat can be reached (again)."""
         await self._database.write(_note, [note])
+
+    async def regain(self, bot_id: int, chat_id: ChatId) -> None:
+        """Write that a chat that was lost can be reached again."""
+        is_lost = chats.c.bot_id == bot_id, chats.c.chat_id == str(chat_id), chats.c.reachable.is_(False)
+        again = update(chats).where(*is_lost).values(reachable=True, reason=None)
+        await self._database.write_alone(lambda connection: connection.execute(again))
+
+    async def lose(self, bot_id: int, chat_id: ChatId, reason: str) -> None:
+        """Write that a chat takes nothing more, as the ledger does with the record of an attempt."""
+        await self._database.write_alone(
+            lambda connection: chat_moves.mark_unreachable(connection, bot_id, chat_id, reason)
+        )
 
     async def learn_alias(self, bot_id: int, alias: ChatId, chat_id: ChatId) -> None:
         """Let the first be another name of the second; what is open for it and its hold go there."""
@@ -77,10 +89,6 @@ class Chats:
         """Tell whether to send anything; a chat of which nothing is known may be tried."""
         known = await self.get(bot_id, await self.resolve(bot_id, chat_id))
         return known is None or known.reachable
-
-    async def unreachable(self) -> list[KnownChat]:
-        """Return all that take nothing more, for whoever keeps them in memory. Cost: reads every chat."""
-        return await self._where(chats.c.reachable.is_(False))
 
     async def aliases(self) -> list[KnownChat]:
         """Return all whose id is another one now, for whoever keeps them in memory. Cost: reads every chat."""

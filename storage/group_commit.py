@@ -27,7 +27,10 @@ class Writer(Protocol):
     """The one connection that writes."""
 
     async def transact(self, work: Callable[[Connection], None]) -> None:
-        """Run the work in one transaction; commit, or on any error roll back and raise it."""
+        """Run the work in one transaction and commit; on any error roll back and raise it.
+
+        An error after the work was done leaves in doubt whether it was committed.
+        """
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -43,8 +46,9 @@ class GroupCommit:
         Different verbs in one transaction come from callers that did not wait for one another, so there
         is no order between them to keep; an entry of ``alone`` keeps it all the same.
     3.  After the commit every caller gets its answers.
-    4.  If the transaction fails, and the database is there, each entry is tried by itself, so only
-        the callers whose own entries are wrong get the error.
+    4.  If the work of a transaction fails, and the database is there, each entry is tried by itself,
+        so only the callers whose own entries are wrong get the error. If its commit fails, all get
+        the error: the answer may have been lost on the way, and trying again would be doing it twice.
 
     Cancelling a caller does not cancel its write.
     """
@@ -60,7 +64,7 @@ class GroupCommit:
         """Perform a verb on items and return its answers after the commit.
 
         Raises:
-            LedgerError: Nothing of these items was written.
+            LedgerError: Nothing of these items was written, or, if only the commit's answer was lost, all.
         """
         return await self._submit(verb, items, alone=False) if items else ()
 
@@ -68,7 +72,7 @@ class GroupCommit:
         """Do work that nothing is merged with: what was submitted before it is written before it.
 
         Raises:
-            LedgerError: Nothing was written.
+            LedgerError: Nothing was written, or, if only the commit's answer was lost, everything.
         """
         answers = await self._submit(lambda connection, _: [work(connection)], (None,), alone=True)
         return answers[0]
@@ -114,7 +118,7 @@ class GroupCommit:
         try:
             await self._commit(entries)
         except Exception as error:  # noqa: BLE001 - whatever it is, every caller must hear of it
-            if len(entries) == 1 or is_unavailable(error):
+            if len(entries) == 1 or entries[-1].performed or is_unavailable(error):
                 self._refuse(entries, error)
             else:
                 await self._write_one_by_one(entries)
@@ -158,6 +162,7 @@ class _Entry:
     future: asyncio.Future[Any]
     alone: bool
     answers: Sequence[Any] = field(default=())
+    performed: bool = False
 
 
 def perform(connection: Connection, entries: Sequence[_Entry]) -> None:
@@ -171,6 +176,8 @@ def perform(connection: Connection, entries: Sequence[_Entry]) -> None:
         else:
             groups.setdefault(entry.verb, []).append(entry)
     _perform_groups(connection, groups)
+    for entry in entries:
+        entry.performed = True
 
 
 def _perform_groups(connection: Connection, groups: dict[Verb[Any, Any], list[_Entry]]) -> None:

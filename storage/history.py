@@ -11,11 +11,12 @@ from sqlalchemy import Connection, Row, Select, delete, func, literal_column, se
 from sqlalchemy.sql import ClauseElement
 
 from engine.messages import ChatId, Guarantee, Outgoing, Priority, Status
-from storage import chat_ids
+from storage import chat_ids, upload_writes
 from storage.database import Database
 from storage.many_rows import Binds, ManyRows
 from storage.models import IS_DEAD, attempts, messages, payloads
 from storage.outgoing import outgoing, with_payloads
+from storage.uploads import KeptFile, files_of
 from storage.upsert import insert_into
 
 PAGE = 1_000
@@ -34,6 +35,7 @@ class AttemptState:
     recorded_at_ms: int
     code: int | None
     reason: str | None
+    delivered_items: int | None = None
 
 
 class Direction(StrEnum):
@@ -92,6 +94,7 @@ class MessageState:
     telegram_message_id: int | None
     reason: str | None
     attempts: tuple[AttemptState, ...] = ()
+    files: tuple[KeptFile, ...] = ()
 
 
 class History:
@@ -101,7 +104,7 @@ class History:
         self._database = database
 
     async def message(self, message_id: str) -> MessageState | None:
-        """Return one message with its attempts, oldest first."""
+        """Return one message with its attempts, oldest first, and its files."""
         is_meant = messages.c.id == message_id, IS_OUTGOING
         of_message = select(attempts).where(attempts.c.message_id == message_id).order_by(attempts.c.id)
         async with self._database.reading() as connection:
@@ -109,7 +112,8 @@ class History:
             if row is None:
                 return None
             made = await connection.execute(of_message)
-            return _state(row, tuple(_attempt(number, each) for number, each in enumerate(made, start=1)))
+            attempts_made = tuple(_attempt(number, each) for number, each in enumerate(made, start=1))
+            return _state(row, attempts_made, tuple(await files_of(connection, message_id, row.bot_id)))
 
     async def note_incoming(self, incoming: Incoming) -> None:
         """Write that a message came in; the second time that its update comes, nothing."""
@@ -162,16 +166,6 @@ class History:
         if message_ids is not None:
             chosen = chosen.where(messages.c.id.in_(message_ids))
         return await self._remove_all(chosen)
-
-    async def purge_settled(self, before_ms: int) -> int:
-        """Remove what ended before a time, dead letters excepted, with its attempts; return how many.
-
-        Its ``dedup_key`` is forgotten with it.
-        """
-        # Ids begin with the time of submission, so what was submitted later is not even looked at.
-        is_older = messages.c.id < f"{before_ms:012x}", messages.c.settled_at_ms < before_ms
-        settled = select(messages.c.id).where(*is_older, messages.c.status != Status.DEAD.value)
-        return await self._remove_all(settled.order_by(messages.c.id))
 
     async def cancel(self, message_id: str, *, now_ms: int) -> bool:
         """End a message that is queued; False if it is not (any more). Ask the broker to forget it first."""
@@ -265,6 +259,7 @@ def _remove(connection: Connection, chosen: Select[Any]) -> int:
     ids = [row.id for row in connection.execute(chosen)]
     connection.execute(delete(attempts).where(attempts.c.message_id.in_(ids)))
     connection.execute(delete(payloads).where(payloads.c.message_id.in_(ids)))
+    upload_writes.forget(connection, ids)
     return connection.execute(delete(messages).where(messages.c.id.in_(ids))).rowcount
 
 
@@ -274,10 +269,11 @@ def _cancel(connection: Connection, message_id: str, now_ms: int) -> bool:
     if connection.execute(update(messages).where(*is_queued).values(cancelled)).rowcount == 0:
         return False
     connection.execute(delete(payloads).where(payloads.c.message_id == message_id))
+    upload_writes.let_go(connection, [message_id])
     return True
 
 
-def _state(row: Row[Any], made: tuple[AttemptState, ...] = ()) -> MessageState:
+def _state(row: Row[Any], made: tuple[AttemptState, ...] = (), files: tuple[KeptFile, ...] = ()) -> MessageState:
     return MessageState(
         id=row.id,
         bot_id=row.bot_id,
@@ -296,6 +292,7 @@ def _state(row: Row[Any], made: tuple[AttemptState, ...] = ()) -> MessageState:
         telegram_message_id=row.telegram_message_id,
         reason=row.reason,
         attempts=made,
+        files=files,
     )
 
 
@@ -309,4 +306,5 @@ def _attempt(number: int, row: Row[Any]) -> AttemptState:
         recorded_at_ms=row.recorded_at_ms,
         code=row.code,
         reason=row.reason,
+        delivered_items=row.delivered_items,
     )

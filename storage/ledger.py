@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, Row, func, select, true
 
-from engine.messages import ChatId, Hold, Outgoing, PastSend, Spent, Status
-from engine.ports.ledger import Accepted, Known, Record
+from engine.messages import ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
+from engine.ports.ledger import Accepted, Fault, Known, Record
 from storage import additions, chat_ids, hold_writes
 from storage import records as record_verbs
 from storage.database import Database
-from storage.models import IS_PAID, attempts, bots, chats, holds, messages, payloads
+from storage.models import IS_PAID, attempts, bots, chats, holds, messages
 from storage.outgoing import MESSAGE_IS_OPEN, is_chat_of, outgoing, real_chat, with_payloads
 from storage.upsert import insert_by
 
@@ -25,6 +26,13 @@ class SqlLedger:
     async def add(self, messages: Sequence[Outgoing]) -> list[Accepted | Known]:
         return list(await self._database.write(additions.add, messages))
 
+    async def known(self, messages: Sequence[Outgoing]) -> list[Known | None]:
+        if all(message.dedup_key is None for message in messages):
+            return [None] * len(messages)
+        async with self._database.reading() as connection:
+            before = await connection.run_sync(additions.known, messages)
+        return [before.get(additions.key_of(message)) for message in messages]
+
     async def discard(self, message_ids: Sequence[str]) -> None:
         await self._database.write(additions.discard, message_ids)
 
@@ -37,9 +45,11 @@ class SqlLedger:
     async def record_holds(self, holds: Sequence[Hold]) -> None:
         await self._database.write(hold_writes.hold, holds)
 
-    async def open_messages(self, *, after_id: str, limit: int) -> list[Outgoing]:
+    async def open_messages(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[Outgoing]:
         is_next = messages.c.id > after_id, messages.c.status == Status.QUEUED.value
         page = with_payloads().where(MESSAGE_IS_OPEN, *is_next).order_by(messages.c.id).limit(limit)
+        if bot_id is not None:
+            page = page.where(messages.c.bot_id == bot_id)
         async with self._database.reading() as connection:
             return [outgoing(row) for row in await connection.execute(page)]
 
@@ -49,6 +59,10 @@ class SqlLedger:
         async with self._database.reading() as connection:
             return list((await connection.execute(page)).scalars())
 
+    async def last_id(self) -> str:
+        async with self._database.reading() as connection:
+            return (await connection.execute(select(func.max(messages.c.id)))).scalar() or ""
+
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
         if not message_ids:
             return []
@@ -57,8 +71,11 @@ class SqlLedger:
             rows = await connection.execute(with_payloads().where(MESSAGE_IS_OPEN, *is_meant).order_by(messages.c.id))
             return [outgoing(row) for row in rows]
 
-    async def settle_interrupted(self, now_ms: int) -> list[PastSend]:
+    async def settle_interrupted(self, now_ms: int) -> int:
         return await self._database.write_alone(lambda connection: _settle_interrupted(connection, now_ms))
+
+    async def presume(self, sends: Sequence[PastSend]) -> None:
+        await self._database.write(record_verbs.presume, sends)
 
     async def sends_since(self, since_ms: int) -> list[PastSend]:
         columns = attempts.c.bot_id, real_chat(attempts), attempts.c.counted_at_ms, attempts.c.cost, attempts.c.is_paid
@@ -85,33 +102,67 @@ class SqlLedger:
             return [Hold(row.bot_id, chat_ids.from_text(row.chat_id or None), row.until_ms) for row in rows]
 
     async def paused_bots(self) -> list[int]:
+        silent = select(bots.c.bot_id).where(bots.c.paused | bots.c.removal.is_not(None))
         async with self._database.reading() as connection:
-            return list((await connection.execute(select(bots.c.bot_id).where(bots.c.paused))).scalars())
+            return list((await connection.execute(silent)).scalars())
 
     async def aliases(self) -> list[tuple[int, ChatId, ChatId]]:
         async with self._database.reading() as connection:
             rows = await connection.execute(select(chats).where(chats.c.alias_of.is_not(None)))
             return [(row.bot_id, chat_ids.named(row.chat_id), chat_ids.named(row.alias_of)) for row in rows]
 
+    async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
+        is_lost = chats.c.reachable.is_(False), chats.c.alias_of.is_(None)
+        async with self._database.reading() as connection:
+            rows = await connection.execute(select(chats).where(*is_lost).limit(limit))
+            return [(row.bot_id, chat_ids.named(row.chat_id), row.reason) for row in rows]
+
+    async def open_of_chat(self, bot_id: int, chat_id: ChatId, *, after_id: str, limit: int) -> list[Outgoing]:
+        of_bot = messages.c.bot_id == bot_id, messages.c.id > after_id, messages.c.status == Status.QUEUED.value
+        async with self._database.reading() as connection:
+            other_names = select(chats.c.chat_id).where(chats.c.bot_id == bot_id, chats.c.alias_of == str(chat_id))
+            names = [str(chat_id), *(await connection.execute(other_names)).scalars()]
+            page = with_payloads().where(MESSAGE_IS_OPEN, *of_bot, messages.c.chat_id.in_(names))
+            return [outgoing(row) for row in await connection.execute(page.order_by(messages.c.id).limit(limit))]
+
     async def weights(self) -> dict[int, int]:
         async with self._database.reading() as connection:
             rows = await connection.execute(select(bots.c.bot_id, bots.c.weight).where(bots.c.weight != 1))
             return {row.bot_id: row.weight for row in rows}
 
-    async def pause(self, bot_id: int, *, paused: bool) -> None:
-        await self._database.write_alone(lambda connection: _pause(connection, bot_id, paused=paused))
+    async def pause(self, bot_id: int, *, paused: bool, by: PausedBy = PausedBy.OPERATOR) -> bool:
+        return await self._database.write_alone(lambda connection: _pause(connection, bot_id, paused=paused, by=by))
 
 
-def _settle_interrupted(connection: Connection, now_ms: int) -> list[PastSend]:
+def _settle_interrupted(connection: Connection, now_ms: int) -> int:
     is_sending = MESSAGE_IS_OPEN, messages.c.status == Status.SENDING.value
     interrupted = connection.execute(select(messages).where(*is_sending)).all()
-    ids = select(messages.c.id).where(*is_sending)
-    connection.execute(delete(payloads).where(payloads.c.message_id.in_(ids)))
-    uncertain = {"status": Status.UNCERTAIN.value, "settled_at_ms": now_ms, "reason": "interrupted while it was sent"}
-    connection.execute(update(messages).where(*is_sending).values(uncertain))
-    return [PastSend(row.bot_id, chat_ids.from_text(row.chat_id), now_ms, row.cost, row.is_paid) for row in interrupted]
+    record_verbs.record(connection, [_interrupted(row, now_ms) for row in interrupted])
+    return len(interrupted)
 
 
-def _pause(connection: Connection, bot_id: int, *, paused: bool) -> None:
-    write = insert_by(bots, connection).values(bot_id=bot_id, paused=paused)
-    connection.execute(write.on_conflict_do_update(index_elements=[bots.c.bot_id], set_={"paused": paused}))
+def _interrupted(row: Row[Any], now_ms: int) -> Record:
+    return Record(
+        message_id=row.id,
+        bot_id=row.bot_id,
+        chat_id=chat_ids.from_text(row.chat_id),
+        cost=row.cost,
+        status=Status.UNCERTAIN,
+        attempt=row.attempt + 1,
+        recorded_at_ms=now_ms,
+        outcome="uncertain",
+        counted_at_ms=now_ms,
+        fault=Fault(code=None, reason="interrupted while it was sent"),
+        is_paid=row.is_paid,
+    )
+
+
+def _pause(connection: Connection, bot_id: int, *, paused: bool, by: PausedBy) -> bool:
+    may_change = {
+        PausedBy.OPERATOR: true(),
+        PausedBy.TOKEN: bots.c.paused.is_(False) if paused else bots.c.paused_by == PausedBy.TOKEN.value,
+    }
+    state = {"paused": paused, "paused_by": by.value if paused else None}
+    write = insert_by(bots, connection).values(bot_id=bot_id, **state)
+    change = write.on_conflict_do_update(index_elements=[bots.c.bot_id], set_=state, where=may_change[by])
+    return connection.execute(change).rowcount == 1

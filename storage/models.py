@@ -2,15 +2,20 @@
 
     messages   one row for each message, both directions     history, and the ledger's state
     payloads   what an open or dead message would send       goes when its message is settled
-    attempts   one row for each call that was made           the windows are rebuilt from it
+    attempts   one row for each call that was made           the windows are rebuilt from it; see ``PRESUMED``
     updates    the inbox                                     one row for each update of Telegram's
     holds      send nothing to a chat or from a bot until    ``chat_id`` '' is the whole bot
     bots       tokens (encrypted), names, behaviours         paused and weight are the ledger's
     chats      reachable or why not, other names, last seen
     texts      what was said lately, for text generators     bounded by time and by chat
+    attachments  which files a message carries               ``held``: it still needs the bytes
+    uploads    a file whose bytes are all here               goes when nobody holds it
+    upload_parts  its bytes, in rows of 1 MiB
+    file_ids   Telegram's names for files                    one for each bot and kind
 
-``payloads`` and ``attempts`` have no foreign key: PostgreSQL would look up and lock the message's
-row for each of theirs, which is a third of the work. Whoever removes a message removes them (``history``).
+``payloads``, ``attempts`` and ``attachments`` have no foreign key: PostgreSQL would look up and lock the
+message's row for each of theirs, which is a third of the work. Whoever removes a message removes them
+(``history``, ``retention``).
 
 What changes here needs a migration; a test compares the two.
 """
@@ -40,6 +45,10 @@ IS_OPEN = text("status IN ('queued', 'sending')")
 IS_DEAD = text("status = 'dead'")
 IS_PAID = text("is_paid")
 IS_RECEIVED = text("status = 'received'")
+IS_HELD = text("held")
+
+PRESUMED = ""
+"""Stands in ``attempts.message_id`` for a call that nobody knows of, and that may have been made."""
 
 metadata = MetaData(naming_convention={"pk": "%(table_name)s_key"})
 
@@ -116,6 +125,7 @@ attempts = Table(
     Column("recorded_at_ms", BigInteger, nullable=False),
     Column("code", Integer),
     Column("reason", Text),
+    Column("delivered_items", Integer),  # of an album that did not arrive as a whole
     Column("is_paid", Boolean, nullable=False, server_default=false()),
     Index("attempts_of_message", "message_id"),
     Index(
@@ -167,6 +177,7 @@ holds = Table(
     Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
     Column("chat_id", Text, primary_key=True),
     Column("until_ms", BigInteger, nullable=False),
+    Index("holds_until", "until_ms"),
 )
 
 bots = Table(
@@ -175,13 +186,21 @@ bots = Table(
     Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
     Column("sealed_token", LargeBinary),  # None: paused or weighed before it was added
     Column("sealed_webhook_secret", LargeBinary),
+    Column("sealed_next_webhook_secret", LargeBinary),  # while the secret changes both are taken
+    Column("webhook_told", Text),  # what Telegram took last, as a fingerprint; None: we set none
+    Column("updates", Text),  # None: as the settings have it
+    Column("removal", Text),  # None: it runs, or nobody added it
     Column("username", Text, nullable=False, server_default=""),
     Column("first_name", Text, nullable=False, server_default=""),
     Column("behaviours", JSON, nullable=False, server_default="{}"),
     Column("paused", Boolean, nullable=False, server_default=false()),
     Column("weight", Integer, nullable=False, server_default="1"),
     Column("added_at_ms", BigInteger, nullable=False, server_default="0"),
+    Column("paused_by", Text),  # None: not paused, or by an operator before this was written down
     CheckConstraint("weight >= 1", name="weight_is_at_least_1"),
+    CheckConstraint("updates IN ('webhook', 'polling', 'none')", name="source_is_known"),
+    CheckConstraint("removal IN ('keep', 'cancel', 'done')", name="removal_is_known"),
+    CheckConstraint("removal IS NULL OR sealed_token IS NULL", name="removed_has_no_token"),
 )
 
 chats = Table(
@@ -213,4 +232,41 @@ texts = Table(
     Column("said_at_ms", BigInteger, nullable=False),
     Index("texts_of_chat", "bot_id", "chat_id", "said_at_ms"),
     Index("texts_said", "said_at_ms"),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+)
+
+upload_parts = Table(
+    "upload_parts",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
+attachments = Table(
+    "attachments",
+    metadata,
+    Column("message_id", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("sha256", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("file_name", Text, nullable=False),
+    Column("kind", Text),
+    Column("held", Boolean, nullable=False),
+    Index("attachments_held", "sha256", sqlite_where=IS_HELD, postgresql_where=IS_HELD),
+)
+
+file_ids = Table(
+    "file_ids",
+    metadata,
+    Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("sha256", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("file_id", Text, nullable=False),
 )

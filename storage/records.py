@@ -5,27 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, column, delete, insert, select, text, update, values
+from sqlalchemy import Boolean, Connection, column, delete, insert, literal_column, select, text, update, values
 from sqlalchemy.sql import ClauseElement
 
-from engine.messages import OPEN, Status
+from engine.messages import OPEN, PastSend, Rest, Status
 from engine.ports.ledger import Record
-from storage import chat_ids, chat_moves, hold_writes
+from storage import chat_ids, chat_moves, hold_writes, upload_writes
 from storage.many_rows import Binds, ManyRows
-from storage.models import attempts, messages, payloads
+from storage.models import PRESUMED, attempts, messages, payloads
 
 REPLAYABLE = (*OPEN, Status.DEAD)
-"""What keeps its payload."""
+"""What keeps its payload, and its files."""
 
 
 def record(connection: Connection, records: Sequence[Record]) -> list[None]:
     """Update messages, write their attempts, drop what will not be sent any more, and set what comes with it."""
+    for each in records:
+        if each.rest is not None:
+            _keep_rest(connection, each.message_id, each.rest)
     for wave in _waves(records):
         UPDATE_MESSAGES.run(connection, [_state(each) for each in wave])
     INSERT_ATTEMPTS.run(connection, [_attempt(each) for each in records if each.outcome is not None])
-    DROP_PAYLOADS.run(connection, [(each.message_id,) for each in records if each.status not in REPLAYABLE])
+    ended = [each.message_id for each in records if each.status not in REPLAYABLE]
+    dropped = DROP_PAYLOADS.run(connection, [(message_id,) for message_id in ended])
     hold_writes.hold(connection, [each.hold for each in records if each.hold is not None])
     _learn_of_chats(connection, records)
+    upload_writes.let_go(connection, [row.message_id for row in dropped if row.may_carry])
     return [None] * len(records)
 
 
@@ -35,6 +40,20 @@ def mark_sending(connection: Connection, message_ids: Sequence[str]) -> list[Non
         update(messages).where(messages.c.id.in_(message_ids), is_queued).values(status=Status.SENDING.value)
     )
     return [None] * len(message_ids)
+
+
+def presume(connection: Connection, sends: Sequence[PastSend]) -> list[None]:
+    """Write places that may be taken as attempts of no message."""
+    INSERT_ATTEMPTS.run(connection, [_presumed(each) for each in sends])
+    return [None] * len(sends)
+
+
+def _keep_rest(connection: Connection, message_id: str, rest: Rest) -> None:
+    """Let an open message be what is left of it; what is final stays as it is."""
+    is_open = messages.c.id == message_id, messages.c.settled_at_ms.is_(None)
+    change = update(messages).where(*is_open).values(method=rest.method, cost=rest.cost)
+    if connection.execute(change).rowcount:
+        connection.execute(update(payloads).where(payloads.c.message_id == message_id).values(params=rest.params))
 
 
 def _waves(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
@@ -79,8 +98,14 @@ def _attempt(each: Record) -> tuple[Any, ...]:
         each.recorded_at_ms,
         each.fault.code if each.fault else None,
         each.fault.reason if each.fault else None,
+        each.delivered_items,
         each.is_paid,
     )
+
+
+def _presumed(each: PastSend) -> tuple[Any, ...]:
+    chat_id, at_ms = chat_ids.to_text(each.chat_id), each.counted_at_ms
+    return PRESUMED, each.bot_id, chat_id, each.cost, 0, "presumed", None, at_ms, at_ms, None, None, None, each.is_paid
 
 
 _STATE = (
@@ -105,6 +130,7 @@ _ATTEMPT = (
     attempts.c.recorded_at_ms,
     attempts.c.code,
     attempts.c.reason,
+    attempts.c.delivered_items,
     attempts.c.is_paid,
 )
 
@@ -124,11 +150,19 @@ def _insert_attempts(_dialect: str, rows: Binds) -> ClauseElement:
     return insert(attempts).values([dict(zip(names, row, strict=True)) for row in rows]).inline()
 
 
-def _drop_payloads(_dialect: str, rows: Binds) -> ClauseElement:
+MAY_CARRY = {
+    "sqlite": literal_column("instr(params, CAST('attach://' AS BLOB)) > 0", Boolean),
+    "postgresql": literal_column("position('attach://'::bytea IN params) > 0", Boolean),
+}
+"""Whether a message may have files; asked of what is read anyway, since nearly none has."""
+
+
+def _drop_payloads(dialect: str, rows: Binds) -> ClauseElement:
     # Asked of the message itself: a late record of a dead one has changed nothing, and must drop nothing.
     kept = text("status NOT IN ('queued', 'sending', 'dead')")
     settled = select(messages.c.id).where(messages.c.id.in_([row[0] for row in rows]), kept)
-    return delete(payloads).where(payloads.c.message_id.in_(settled))
+    dropped = delete(payloads).where(payloads.c.message_id.in_(settled))
+    return dropped.returning(payloads.c.message_id, MAY_CARRY[dialect].label("may_carry"))
 
 
 UPDATE_MESSAGES = ManyRows(_STATE, _update_messages)

@@ -36,7 +36,7 @@ class Spoken:
 
 
 class Texts:
-    """The repository. A text goes when ``keep_ms`` are over and another one is written, or by ``purge``."""
+    """The repository. A text goes when ``keep_ms`` are over and another one is written, or by ``retention``."""
 
     def __init__(self, database: Database, *, keep_ms: int) -> None:
         self._database = database
@@ -71,11 +71,6 @@ class Texts:
         async with self._database.reading() as connection:
             found: str | None = (await connection.execute(select(texts.c.text).where(*is_meant))).scalar()
             return found
-
-    async def purge(self, before_ms: int) -> int:
-        """Remove what was said before a time, and return how many texts that were."""
-        old = delete(texts).where(texts.c.said_at_ms < before_ms)
-        return await self._database.write_alone(lambda connection: connection.execute(old).rowcount)
 
     def _note(self, connection: Connection, items: Sequence[Spoken]) -> list[None]:
         INSERT_TEXTS.run(connection, [_row(each) for each in items])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, column, delete, select, text, tuple_, update, values
+from sqlalchemy import Connection, Row, column, select, text, tuple_, update, values
 from sqlalchemy.sql import ClauseElement
 
 from storage.database import Database
@@ -35,7 +35,7 @@ class Updates:
         """Store one update; False if it was stored before, and nothing is to be done.
 
         Raises:
-            LedgerError: It is not stored; let Telegram send it again.
+            LedgerError: It is not known to be stored; let Telegram send it again.
         """
         received = ReceivedUpdate(bot_id=bot_id, update_id=update_id, body=body, received_at_ms=now_ms)
         return (await self.receive_many([received]))[0]
@@ -59,14 +59,6 @@ class Updates:
             page = page.where(tuple_(*_ARRIVAL) > (after.received_at_ms, after.update_id, after.bot_id))
         async with self._database.reading() as connection:
             return [_received(row) for row in await connection.execute(page)]
-
-    async def purge(self, before_ms: int) -> int:
-        """Remove what was handled before a time; an update that comes again after that is a new one.
-
-        Telegram repeats an update for up to 24 h: https://core.telegram.org/bots/api#setwebhook
-        """
-        old = delete(updates).where(updates.c.handled_at_ms < before_ms)
-        return await self._database.write_alone(lambda connection: connection.execute(old).rowcount)
 
 
 class _Handled(NamedTuple):

@@ -12,6 +12,7 @@ from aiogram.methods import SendMessage
 from aiogram.types import Message
 
 from api.ports import Refusal
+from api.quoting import short
 from bot.behaviours.enabled import Enabled
 from storage.bots import RegisteredBot
 
@@ -67,6 +68,8 @@ def fill(template: str, message: Message, registered: RegisteredBot) -> str:
 def check(config: Mapping[str, Any]) -> None:
     for name, template in config.items():
         if not _NAME.fullmatch(name):
-            raise Refusal(f"{name!r} is no command; one has up to 32 of a-z, 0-9 and _, and stands without its slash")
+            raise Refusal(
+                f"{short(name)} is no command; one has up to 32 of a-z, 0-9 and _, and stands without its slash"
+            )
         if not isinstance(template, str) or not template.strip():
-            raise Refusal(f"the template of /{name} is {template!r}; it must be a text that is not empty")
+            raise Refusal(f"the template of /{name} is {short(template)}; it must be a text that is not empty")

@@ -10,6 +10,7 @@ from aiogram.methods import SendMessage
 from aiogram.types import Message
 
 from api.ports import Refusal
+from api.quoting import short
 from bot.behaviours.enabled import Enabled
 
 NAME = "echo"
@@ -30,4 +31,4 @@ async def echo(message: Message) -> SendMessage:
 
 def check(config: Mapping[str, Any]) -> None:
     if config:
-        raise Refusal(f"echo has no settings; {next(iter(config))!r} is none")
+        raise Refusal(f"echo has no settings; {short(next(iter(config)))} is none")

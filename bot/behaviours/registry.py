@@ -8,6 +8,7 @@ from typing import Any
 from aiogram import Router
 
 from api.ports import Refusal
+from api.quoting import short
 from bot.behaviours import commands, echo, replies
 
 BEHAVIOURS = {module.NAME: module for module in (commands, replies, echo)}
@@ -39,7 +40,7 @@ def check(behaviours: Mapping[str, Any]) -> None:
     for name, config in behaviours.items():
         module = BEHAVIOURS.get(name)
         if module is None:
-            raise Refusal(f"{name!r} is no behaviour; there are {', '.join(BEHAVIOURS)}")
+            raise Refusal(f"{short(name)} is no behaviour; there are {', '.join(BEHAVIOURS)}")
         if not isinstance(config, Mapping):
-            raise Refusal(f"the settings of {name} are {config!r}; they must be an object, {{}} for none")
+            raise Refusal(f"the settings of {name} are {short(config)}; they must be an object, {{}} for none")
         module.check(config)

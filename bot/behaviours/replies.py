@@ -17,6 +17,7 @@ from aiogram.methods import SendMessage
 from aiogram.types import Message, Update
 
 from api.ports import Refusal
+from api.quoting import short
 from bot.addressed import is_addressed
 from bot.behaviours.commands import fill
 from bot.behaviours.enabled import Enabled
@@ -102,7 +103,7 @@ def check(config: Mapping[str, Any]) -> None:
     known = {"templates": _check_templates, "system": _check_system, "private": _check_private}
     for name, value in config.items():
         if name not in known:
-            raise Refusal(f"{name!r} is no setting of replies; there are {', '.join(known)}")
+            raise Refusal(f"{short(name)} is no setting of replies; there are {', '.join(known)}")
         known[name](value)
 
 
@@ -111,7 +112,7 @@ def _check_templates(value: object) -> None:
         raise Refusal(f"templates of replies must be a list of 1 to {TEMPLATES_MAX} texts")
     for template in value:
         if not isinstance(template, str) or not template.strip():
-            raise Refusal(f"a template of replies is {template!r}; it must be a text that is not empty")
+            raise Refusal(f"a template of replies is {short(template)}; it must be a text that is not empty")
 
 
 def _check_system(value: object) -> None:
@@ -121,4 +122,4 @@ def _check_system(value: object) -> None:
 
 def _check_private(value: object) -> None:
     if not isinstance(value, bool):
-        raise Refusal(f"private of replies is {value!r}; it must be true or false")
+        raise Refusal(f"private of replies is {short(value)}; it must be true or false")

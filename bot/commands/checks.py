@@ -18,9 +18,10 @@ import msgspec
 
 from bot.behaviours import own
 from bot.classify import UNREADABLE
+from bot.home import database_url
 from bot.settings import Settings, load
 from bot.tokens import bot_id_of
-from bot.wiring import database_url, refuse_redis
+from bot.wiring import refuse_redis
 from engine.errors import LedgerError, SettingsError
 from storage.bots import Bots
 from storage.database import Database, is_there

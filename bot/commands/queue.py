@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -33,6 +34,19 @@ All = Annotated[bool, typer.Option("--all", help="Every one there is.")]
 def stats(url: Url = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - typer's way to say a flag
     """Count what waits, by priority, and what was given up on."""
     _print(_client(url).get("/queue/stats"), as_json, _stats_table)
+
+
+@app.command()
+def explain(
+    message_id: Annotated[str, typer.Argument(metavar="ID", help="A message's id.", show_default=False)],
+    url: Url = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Say why a message still waits: at which gate, behind how many, and until when at least."""
+    from bot.commands.explanation import in_words
+
+    told = _client(url).get(f"/messages/{quote(message_id, safe='')}/explain")
+    _print(told, as_json, lambda told: in_words(told, datetime.now(UTC)))
 
 
 @letters.command("list")

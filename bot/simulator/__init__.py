@@ -3,13 +3,14 @@
 It serves any Bot API client, keeps true sliding windows, answers 429 as Telegram does, fails on
 demand, lets scripted users talk, and records every call. It knows nothing of the rest of the program.
 
-Read in this order: ``settings`` (what can be chosen), ``windows`` (who may send when), ``faults``
-(what goes wrong on demand), ``calls`` and ``wire`` (requests in, answers out), ``world`` (bots,
-chats, users), ``messages`` (what the chats show), ``mailbox`` and ``delivery`` (updates on their way to
-a bot), ``contents``, ``looks`` and ``methods`` (what each method answers), ``record`` and ``report``
-(what happened), ``telegram`` (one call from arrival to answer), ``server`` (HTTP), ``control`` (the
-``/_sim/`` API), ``talkers`` (users who talk by themselves), ``process`` and ``client`` (the simulator as
-a process of its own), ``remote`` and ``pytest_plugin`` (the simulator in anybody's tests).
+Read in this order: ``settings`` (what can be chosen), ``windows`` (who may send when), ``faults`` (what
+goes wrong on demand), ``calls`` and ``wire`` (requests in, answers out), ``world`` (bots, chats,
+users), ``messages`` (what the chats show), ``files`` (what bots uploaded), ``mailbox`` and ``delivery``
+(updates on their way to a bot), ``contents``, ``looks`` and ``methods`` (what each method answers),
+``record`` and ``report`` (what happened), ``telegram`` (one call from arrival to answer), ``server``
+(HTTP), ``control`` (the ``/_sim/`` API), ``talkers`` (users who talk by themselves), ``process`` and
+``client`` (the simulator as a process of its own), ``remote`` and ``pytest_plugin`` (the simulator in
+anybody's tests).
 """
 
 from typing import TYPE_CHECKING

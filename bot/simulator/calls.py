@@ -47,8 +47,8 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that came with a call: its bytes were counted and dropped."""
+    """A file that came with a call: its bytes were counted, hashed and dropped."""
 
     file_id: str
     size_bytes: int
-    file_name: str
+    sha256: str

@@ -34,7 +34,7 @@ def media(kind: str) -> Content:
         caption = caption_of(params)
         shaped = shape(kind, params[kind], params)
         if kind == "animation":
-            shaped["document"] = _file(params[kind])
+            shaped["document"] = shaped["animation"]  # for clients that know no animations
         return shaped | ({"caption": caption} if caption else {})
 
     return content
@@ -250,6 +250,12 @@ CONTENTS: dict[str, Content] = {
     "sendRichMessage": rich,
 }
 
+SEND_FILES = frozenset(
+    """
+    sendPhoto sendAudio sendDocument sendVideo sendAnimation sendVoice sendVideoNote sendSticker sendLivePhoto
+    """.split()
+)
+
 EDITS: dict[str, Content] = {
     "editMessageText": text,
     "editMessageCaption": caption,
@@ -267,7 +273,7 @@ def _file(given: object) -> Json:
     if isinstance(given, Upload):
         return {
             "file_id": given.file_id,
-            "file_unique_id": given.file_id[-16:],
+            "file_unique_id": given.sha256,  # as at Telegram, the same file has the same one
             "file_size": given.size_bytes,
         }
     file_id = str(given)

@@ -10,6 +10,7 @@ from bot.simulator.windows import MS
 Kind = Literal[
     "429",
     "400_429",
+    "400_item",
     "5xx",
     "reset_before",
     "reset_after",
@@ -42,7 +43,7 @@ class Fault:
     for_ms: int | None = None
     share: float = 1.0  # of the matching calls, by chance
     retry_after_s: int = 5  # "429", "400_429"
-    delivered: int = 0  # "400_429" on an album: so many of its items arrive nevertheless
+    delivered: int = 0  # "400_429", "400_item" on an album: so many of its items arrive nevertheless
     hold: Literal["chat", "bot", "none"] = "chat"  # "429", "400_429": who is refused until then
     status: Literal[500, 502, 503, 504] = 500  # "5xx"
     processed: bool = False  # "hang": whether the call has its effect

@@ -19,7 +19,9 @@ NOT_MODIFIED = (
     "message is not modified: specified new message content and reply markup are exactly the same "
     "as a current content and reply markup of the message"
 )
-MEDIA = ("photo", "video", "document", "audio", "animation", "voice", "video_note", "live_photo")
+# An animation is shown as a document, too; so that stands last.
+MEDIA = ("photo", "video", "audio", "animation", "voice", "video_note", "live_photo", "document")
+FILES = ("sticker", *MEDIA)  # a sticker has no caption
 # What belongs to one message and is no content of it.
 OWN = frozenset(
     (
@@ -113,6 +115,22 @@ def answerable(world: World, call: Call, checked: Any) -> Any:
     if message_id is not None and not goes_without and _found(world, call, call.chat_id, message_id) is None:
         raise bad_request("message to be replied not found")
     return checked
+
+
+def with_files(look: Look) -> Look:
+    """Find the files that contents name among those that were uploaded, and remember new ones."""
+
+    def found(world: World, call: Call, checked: Any) -> Any:
+        for content in checked if isinstance(checked, list) else (checked,):
+            kind = next((kind for kind in FILES if kind in content), "")
+            shown = content.get(kind, [])
+            for file in shown if isinstance(shown, list) else [shown]:
+                reason = world.files.resolve(call.bot.bot_id, kind, file)
+                if reason:
+                    raise bad_request(reason)
+        return look(world, call, checked)
+
+    return found
 
 
 def source(what: str) -> Look:

@@ -296,6 +296,10 @@ def _refuse_poll(_: World, __: Call, ___: object) -> None:
     raise Refused(409, CONFLICT_WEBHOOK)
 
 
+def _look(name: str) -> Look:
+    return looks.with_files(looks.answerable) if name in contents.SEND_FILES else looks.answerable
+
+
 def _several(name: str, check: Check, answer: Answer, look: Look) -> Method:
     """Build a method that sends several messages and costs as many."""
     return Method(name, check, answer, counts=True, needs_chat=True, cost=len, look=look)
@@ -306,15 +310,15 @@ def _table() -> dict[str, Method]:
     methods = [Method(name, _nothing_to_check, _true) for name in TRUE_METHODS]
     methods += [Method(name, _nothing_to_check, _read(value)) for name, value in READS.items()]
     methods += [
-        Method(name, _checked(content), _send, counts=True, needs_chat=True, look=looks.answerable)
+        Method(name, _checked(content), _send, counts=True, needs_chat=True, look=_look(name))
         for name, content in CONTENTS.items()
     ]
     methods += [
-        Method(name, _check_edit(content), _edit, counts=True, needs_chat=True, look=looks.editable)
+        Method(name, _check_edit(content), _edit, counts=True, needs_chat=True, look=looks.with_files(looks.editable))
         for name, content in EDITS.items()
     ]
     methods += [
-        _several("sendMediaGroup", contents.album, _send_album, looks.answerable),
+        _several("sendMediaGroup", contents.album, _send_album, looks.with_files(looks.answerable)),
         _several("copyMessages", _check_many, _copy_many, looks.sources("copy")),
         _several("forwardMessages", _check_many, _copy_many, looks.sources("forward")),
         Method("createForumTopic", _check_topic, _create_topic, counts=True, needs_chat=True),

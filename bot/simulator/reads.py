@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bot.simulator.calls import Call, bad_request
+from bot.simulator.files import OURS
 from bot.simulator.params import is_missing, number_of, require
 from bot.simulator.world import World
 
@@ -57,11 +58,20 @@ def member_count(world: World, call: Call) -> int:
     return len(world.chat(_chat_id(call)).bots) + 1
 
 
-def file(_: World, call: Call) -> Json:
+def file(world: World, call: Call) -> Json:
     """Answer ``getFile``."""
     require(call.params, "file_id")
     file_id = str(call.params["file_id"])
-    return {"file_id": file_id, "file_unique_id": file_id[-16:], "file_size": 1, "file_path": f"files/{file_id}"}
+    known = world.files.find(call.bot.bot_id, file_id)
+    if known is None and OURS.fullmatch(file_id):
+        raise bad_request("wrong file_id or the file is temporarily unavailable")
+    kept = {"file_unique_id": file_id[-16:], "file_size": 1} if known is None else known
+    return {
+        "file_id": file_id,
+        "file_unique_id": kept["file_unique_id"],
+        "file_size": kept["file_size"],
+        "file_path": f"files/{file_id}",
+    }
 
 
 def invite_link(_: World, call: Call) -> Json:

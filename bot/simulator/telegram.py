@@ -266,8 +266,11 @@ def _migrated(to_chat_id: int) -> Refused:
 
 
 def _hidden_429(fault: Fault, _: Call, __: World) -> Refused:
-    number, error = fault.delivered + 1, f"Too Many Requests: retry after {fault.retry_after_s}"
-    return bad_request(f'failed to send message #{number} with the error message "{error}"')
+    return _failed_item(fault, f"Too Many Requests: retry after {fault.retry_after_s}")
+
+
+def _failed_item(fault: Fault, error: str) -> Refused:
+    return bad_request(f'failed to send message #{fault.delivered + 1} with the error message "{error}"')
 
 
 def _kicked(_: Fault, call: Call, world: World) -> Refused:
@@ -282,6 +285,7 @@ def _moved(_: Fault, call: Call, world: World) -> Refused:
 FAILURES: dict[str, Callable[[Fault, Call, World], Refused]] = {
     "429": lambda fault, _, __: too_many_requests(fault.retry_after_s),
     "400_429": _hidden_429,
+    "400_item": lambda fault, _, __: _failed_item(fault, "WEBPAGE_CURL_FAILED"),
     "5xx": lambda fault, _, __: Refused(fault.status, SERVER_ERRORS[fault.status]),
     "blocked": lambda _, __, ___: Refused(403, "Forbidden: bot was blocked by the user"),
     "deactivated": lambda _, __, ___: Refused(403, "Forbidden: user is deactivated"),

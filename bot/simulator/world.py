@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from bot.simulator.files import Files
 from bot.simulator.mailbox import REPLACED_BY_WEBHOOK, Mailbox, Pending
 from bot.simulator.messages import SUPERGROUPS_BELOW, Messages
 from bot.simulator.settings import SimulatorSettings
@@ -167,6 +168,7 @@ class World:
     users: dict[int, User] = field(default_factory=dict)
     migrations: dict[int, int] = field(default_factory=dict)
     messages: Messages = field(init=False)
+    files: Files = field(default_factory=Files)
     queries: OrderedDict[str, Query] = field(default_factory=OrderedDict)
     # Who may not write where: by bot and chat, in Telegram's words for it.
     shut_out: dict[tuple[int, int], str] = field(default_factory=dict)

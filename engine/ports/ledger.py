@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.messages import ChatId, Hold, Outgoing, PastSend, Spent, Status
+from engine.messages import ChatId, Hold, Outgoing, PastSend, PausedBy, Rest, Spent, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class Known:
 
     message_id: str
     status: Status
+    telegram_message_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,8 @@ class Record:
         unreachable: The chat takes nothing more until it writes again.
         migrated_to: The chat's new id; its open messages move, in the same commit.
         is_paid: The call was made as a paid one.
+        delivered_items: How many items arrived of an album that did not arrive as a whole.
+        rest: What is still to be sent of it, in place of the message, in the same commit.
     """
 
     message_id: str
@@ -66,16 +69,23 @@ class Record:
     unreachable: bool = False
     migrated_to: ChatId | None = None
     is_paid: bool = False
+    delivered_items: int | None = None
+    rest: Rest | None = None
 
 
 class Ledger(Protocol):
     """The truth. Every method returns after its commit; calls that meet share one (group commit).
 
-    All raise ``LedgerError`` when the database refuses or cannot be reached; then nothing was written.
+    All raise ``LedgerError`` when the database refuses or cannot be reached. Then nothing was written, or all of it
+    and only the answer was lost; each may be called again with the same. (``record`` and ``presume`` then may write an
+    attempt twice: a place counts twice for one window after a restart, which errs to the safe side.)
     """
 
     async def add(self, messages: Sequence[Outgoing]) -> list[Accepted | Known]:
-        """Write messages as ``queued``; one answer each, in their order."""
+        """Write messages as ``queued``; one answer each, in their order. Added again, it is ``Accepted`` again."""
+
+    async def known(self, messages: Sequence[Outgoing]) -> list[Known | None]:
+        """Tell of each message whether its ``dedup_key`` was accepted before; nothing is written."""
 
     async def discard(self, message_ids: Sequence[str]) -> None:
         """Remove messages that were added and then not admitted; their callers got an error."""
@@ -89,23 +99,32 @@ class Ledger(Protocol):
     async def record_holds(self, holds: Sequence[Hold]) -> None:
         """Write holds that did not come with a record; a later deadline replaces an earlier one."""
 
-    async def open_messages(self, *, after_id: str, limit: int) -> list[Outgoing]:
-        """Return queued messages in the order of their ids, ``limit`` a page, with the attempts they spent."""
+    async def open_messages(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[Outgoing]:
+        """Return queued messages, of one bot or of all, in the order of their ids, ``limit`` a page.
+
+        They bear the attempts that they spent.
+        """
 
     async def open_ids(self, *, after_id: str, before_id: str, limit: int) -> list[str]:
         """Return the ids of queued messages between two ids, in order, ``limit`` a page."""
 
+    async def last_id(self) -> str:
+        """Return the highest id of all messages that are kept, and '' if there is none."""
+
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
         """Return those of them that are queued, as ``open_messages`` does."""
 
-    async def settle_interrupted(self, now_ms: int) -> list[PastSend]:
-        """Make every ``sending`` message ``uncertain``; only at a start, when none can be.
+    async def settle_interrupted(self, now_ms: int) -> int:
+        """Make every ``sending`` message ``uncertain``, and return how many; only at a start, when none can be.
 
-        Returns the places that they may have taken, as taken at ``now_ms``.
+        The places that they may have taken count as taken at ``now_ms``.
         """
 
+    async def presume(self, sends: Sequence[PastSend]) -> None:
+        """Write places that may be taken, by calls of which nobody knows whether they were made."""
+
     async def sends_since(self, since_ms: int) -> list[PastSend]:
-        """Return what Telegram counted at or after a time."""
+        """Return what Telegram counted, or may have counted, at or after a time."""
 
     async def spent_since(self, since_ms: int) -> list[Spent]:
         """Sum up, by bot and by minutes at most, what went as paid at or after a time."""
@@ -114,13 +133,23 @@ class Ledger(Protocol):
         """Return the holds that still stand."""
 
     async def paused_bots(self) -> list[int]:
-        """Return the bots that must send nothing."""
+        """Return the bots that must send nothing: paused, or removed."""
 
     async def aliases(self) -> list[tuple[int, ChatId, ChatId]]:
         """Return every bot id, other name of a chat, and id that the chat is known by."""
 
+    async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
+        """Return every bot id and chat that takes nothing more, and why."""
+
+    async def open_of_chat(self, bot_id: int, chat_id: ChatId, *, after_id: str, limit: int) -> list[Outgoing]:
+        """Return a chat's queued messages as ``open_messages`` does, those under its other names too."""
+
     async def weights(self) -> dict[int, int]:
         """Return the bots whose turns weigh other than 1."""
 
-    async def pause(self, bot_id: int, *, paused: bool) -> None:
-        """Write that a bot sends nothing, or does again."""
+    async def pause(self, bot_id: int, *, paused: bool, by: PausedBy = PausedBy.OPERATOR) -> bool:
+        """Write that a bot sends nothing, or does again; False if that changed nothing.
+
+        An operator decides in any case. A token neither pauses a bot that is paused, nor lets one
+        send again that an operator has paused.
+        """

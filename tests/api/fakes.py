@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import httpx
@@ -13,18 +15,21 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.ports import Refusal
 from api.services import Services
+from engine.clearance import Clearance
 from engine.dispatcher import Dispatcher
 from engine.errors import BrokerUnavailable, LedgerError
 from engine.ids import Ids
 from engine.limits import Limits
 from engine.memory_broker import MemoryBroker
 from engine.memory_results import MemoryResults
-from engine.messages import OPEN, ChatId, Hold, Lease, Outgoing, PastSend, Settlement, Spent, Status
+from engine.messages import OPEN, ChatId, Hold, Lease, Outgoing, PastSend, PausedBy, Settlement, Spent, Status
 from engine.metrics import Metrics, ObservedBroker
-from engine.ports import Accepted, Admission, Explanation, Known, QueueStats, Record, Result, Settled
+from engine.ports import Accepted, Admission, Broker, Explanation, Known, QueueStats, Record, Result, Settled
+from engine.reach import Reach
 from engine.replacements import Replacements
-from storage.bots import RegisteredBot
+from storage.bots import RegisteredBot, Source
 from storage.history import AttemptState, MessageState
+from storage.spool import Spool, Spooled
 from tests.fakes import START_MS, Clock
 
 ADMIN_TOKEN = "correct-horse-battery-staple"
@@ -32,6 +37,7 @@ BOT_ID = 42
 BOT_TOKEN = "42:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n"
 STRANGERS_TOKEN = "43:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n"
 SECRET = "a-webhook-secret"
+UPLOAD_BYTES_MAX = 200_000
 
 
 class Books:
@@ -51,6 +57,10 @@ class Books:
         self.added.set()
         return answers
 
+    async def known(self, messages: Sequence[Outgoing]) -> list[Known | None]:
+        found = [None if message.dedup_key is None else self._known(message) for message in messages]
+        return [None if each is None else Known(each.id, each.status) for each in found]
+
     async def discard(self, message_ids: Sequence[str]) -> None:
         for message_id in message_ids:
             del self.states[message_id]
@@ -65,17 +75,23 @@ class Books:
 
     async def record_holds(self, holds: Sequence[Hold]) -> None: ...
 
-    async def open_messages(self, *, after_id: str, limit: int) -> list[Outgoing]:
-        return [self.outgoing[each.id] for each in self._by_status(*OPEN) if each.id > after_id][:limit]
+    async def open_messages(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[Outgoing]:
+        waiting = [self.outgoing[each.id] for each in self._by_status(*OPEN) if each.id > after_id]
+        return [each for each in waiting if bot_id in {None, each.bot_id}][:limit]
 
     async def open_ids(self, *, after_id: str, before_id: str, limit: int) -> list[str]:
         return [each.id for each in self._by_status(Status.QUEUED) if after_id < each.id < before_id][:limit]
 
+    async def last_id(self) -> str:
+        return max(self.states, default="")
+
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
         return [self.outgoing[each.id] for each in self._by_status(Status.QUEUED) if each.id in message_ids]
 
-    async def settle_interrupted(self, now_ms: int) -> list[PastSend]:
-        return []
+    async def settle_interrupted(self, now_ms: int) -> int:
+        return 0
+
+    async def presume(self, sends: Sequence[PastSend]) -> None: ...
 
     async def sends_since(self, since_ms: int) -> list[PastSend]:
         return []
@@ -92,12 +108,20 @@ class Books:
     async def aliases(self) -> list[tuple[int, ChatId, ChatId]]:
         return []
 
+    async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
+        return []
+
+    async def open_of_chat(self, bot_id: int, chat_id: ChatId, *, after_id: str, limit: int) -> list[Outgoing]:
+        page = await self.open_messages(after_id=after_id, limit=len(self.outgoing))
+        return [each for each in page if (each.bot_id, each.chat_id) == (bot_id, chat_id)][:limit]
+
     async def weights(self) -> dict[int, int]:
         return {}
 
-    async def pause(self, bot_id: int, *, paused: bool) -> None:
+    async def pause(self, bot_id: int, *, paused: bool, by: PausedBy = PausedBy.OPERATOR) -> bool:
         self._wake()
         self.paused[bot_id] = paused
+        return by is PausedBy.OPERATOR
 
     async def message(self, message_id: str) -> MessageState | None:
         self._wake()
@@ -262,7 +286,14 @@ class PlainComposer:
         self._ids = Ids(process=1)
 
     def compose(
-        self, bot_id: int, chat_id: ChatId | None, method: str, params: Mapping[str, Any], **options: Any
+        self,
+        bot_id: int,
+        chat_id: ChatId | None,
+        method: str,
+        params: Mapping[str, Any],
+        *,
+        files: Collection[str] = (),
+        **options: Any,
     ) -> Outgoing:
         if method == "sendNonsense":
             raise Refusal("Telegram has no method 'sendNonsense'")
@@ -275,6 +306,22 @@ class PlainComposer:
             submitted_at_ms=self._clock(),
             **options,
         )
+
+
+class FileList:
+    """See ``api.ports.Attachments``: what was kept for each message. ``asleep``: the database is away."""
+
+    def __init__(self) -> None:
+        self.asleep = False
+        self.kept: dict[str, dict[str, tuple[str, bytes]]] = {}
+
+    async def keep(self, message: Outgoing, files: Mapping[str, Spooled]) -> None:
+        if self.asleep:
+            raise LedgerError("the database refused: could not connect to 10.0.0.5")
+        self.kept[message.id] = {name: (file.file_name, b"".join(file.parts())) for name, file in files.items()}
+
+    async def forget(self, message: Outgoing) -> None:
+        self.kept.pop(message.id, None)
 
 
 class ListBots:
@@ -291,11 +338,15 @@ class ListBots:
         self.reads += 1
         return self.registered.get(bot_id)
 
+    async def among(self, bot_ids: Collection[int]) -> set[int]:
+        self.reads += 1
+        return set(bot_ids) & self.registered.keys()
+
     async def set_weight(self, bot_id: int, weight: int) -> bool:
         self.registered[bot_id] = replace(self.registered[bot_id], weight=weight)
         return True
 
-    def register(self, bot_id: int, behaviours: Mapping[str, Any]) -> None:
+    def register(self, bot_id: int, behaviours: Mapping[str, Any], updates: Source | None = None) -> None:
         self.registered[bot_id] = RegisteredBot(
             bot_id=bot_id,
             username=f"bot{bot_id}",
@@ -304,6 +355,7 @@ class ListBots:
             paused=False,
             weight=1,
             added_at_ms=START_MS,
+            updates=updates,
         )
 
 
@@ -313,27 +365,54 @@ class ListFleet:
     def __init__(self, bots: ListBots) -> None:
         self._bots = bots
         self.tokens = {BOT_TOKEN: BOT_ID}
-        self.secrets: dict[int, str] = {}
+        self.secrets: dict[int, Sequence[str]] = {}
+        self.rotated: list[int] = []
         self.failure: Exception | None = None
 
     def authenticate(self, token: str) -> int | None:
         return self.tokens.get(token)
 
-    def webhook_secret(self, bot_id: int) -> str | None:
-        return self.secrets.get(bot_id)
+    def webhook_secrets(self, bot_id: int) -> Sequence[str]:
+        return self.secrets.get(bot_id, ())
 
-    async def add(self, token: str, behaviours: Mapping[str, Any] | None) -> int:
+    def source_of(self, bot: RegisteredBot) -> Source:
+        return bot.updates or Source.POLLING
+
+    async def add(self, token: str, behaviours: Mapping[str, Any] | None, *, updates: Source | None = None) -> int:
         if self.failure is not None:
             raise self.failure
         bot_id = int(token.partition(":")[0])
         self.tokens[token] = bot_id
-        self._bots.register(bot_id, behaviours or {})
+        self._bots.register(bot_id, behaviours or {}, updates)
         return bot_id
 
-    async def change(self, bot_id: int, *, behaviours: Mapping[str, Any] | None) -> None:
+    async def change(
+        self, bot_id: int, *, behaviours: Mapping[str, Any] | None = None, updates: Source | None = None
+    ) -> None:
         if self.failure is not None:
             raise self.failure
-        self._bots.register(bot_id, behaviours or {})
+        self._bots.register(bot_id, behaviours or {}, updates)
+
+    async def remove(self, bot_id: int, *, keep_messages: bool) -> bool:
+        self.tokens = {token: each for token, each in self.tokens.items() if each != bot_id}
+        return self._bots.registered.pop(bot_id, None) is not None
+
+    async def rotate_secret(self, bot_id: int) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.rotated.append(bot_id)
+
+
+class PlainDepartures:
+    """Pauses a bot, and clears what waits once."""
+
+    def __init__(self, broker: Broker, clearance: Clearance) -> None:
+        self._broker = broker
+        self._clearance = clearance
+
+    async def see_off(self, bot_id: int, *, keep_messages: bool) -> int:
+        await self._broker.pause(bot_id, paused=True)
+        return 0 if keep_messages else (await self._clearance.clear(bot_id, before_id="g")).cancelled
 
 
 class Health:
@@ -359,8 +438,10 @@ class World:
     intake: ListIntake = field(default_factory=ListIntake)
     bots: ListBots = field(default_factory=ListBots)
     health: Health = field(default_factory=Health)
+    files: FileList = field(default_factory=FileList)
     books: Books = field(init=False)
     broker: SleepyBroker = field(init=False)
+    reach: Reach = field(init=False)
     fleet: ListFleet = field(init=False)
     services: Services = field(init=False)
     app: FastAPI = field(init=False)
@@ -373,13 +454,17 @@ class World:
         self.fleet = ListFleet(self.bots)
         self.bots.register(BOT_ID, {"echo": {}})
         observed = ObservedBroker(self.broker, self.metrics)
+        self.reach = Reach(ledger=self.books, broker=observed, results=self.results, clock=self.clock)
         self.services = Services(
             intake=self.intake,
             composer=PlainComposer(self.clock),
+            attachments=self.files,
+            spool=Spool(Path(gettempdir()), UPLOAD_BYTES_MAX),
             fleet=self.fleet,
             dispatcher=Dispatcher(
                 ledger=self.books,
                 broker=observed,
+                reach=self.reach,
                 replacements=Replacements(ledger=self.books, results=self.results, clock=self.clock),
                 worker=None,
             ),
@@ -388,6 +473,9 @@ class World:
             results=self.results,
             history=self.books,
             bots=self.bots,
+            departures=PlainDepartures(
+                observed, Clearance(ledger=self.books, broker=observed, results=self.results, clock=self.clock)
+            ),
             metrics=self.metrics,
             clock=self.clock,
             healthy=self.health,

@@ -67,7 +67,7 @@ async def test_secrets_are_compared_in_constant_time(world: World, monkeypatch: 
         return given == secret
 
     monkeypatch.setattr(hmac, "compare_digest", watched)
-    world.fleet.secrets[42] = SECRET
+    world.fleet.secrets[42] = [SECRET]
 
     await world.stranger.get("/bots", headers={"Authorization": "Bearer guess"})
     await world.stranger.post(f"/webhook/telegram/{BOT_TOKEN}")

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from api.ports import Refusal, TelegramUnreachable, UnknownToken
-from tests.api.fakes import BOT_ID, STRANGERS_TOKEN, World, error_of
+from api.fields import TELEGRAM_ID_MAX
+from api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
+from engine.messages import Status
+from tests.api.fakes import BOT_ID, BOT_TOKEN, STRANGERS_TOKEN, World, error_of
 
 
 async def test_bots_are_listed_without_their_tokens(world: World) -> None:
@@ -17,7 +19,9 @@ async def test_bots_are_listed_without_their_tokens(world: World) -> None:
                 "first_name": "Bot",
                 "behaviours": {"echo": {}},
                 "paused": False,
+                "paused_by": None,
                 "weight": 1,
+                "updates": "polling",
                 "added_at": "2023-11-14T22:13:20Z",
             }
         ]
@@ -70,9 +74,9 @@ async def test_one_bot_is_shown(world: World) -> None:
     assert (await world.client.get(f"/bots/{BOT_ID}")).json()["id"] == "42"
 
 
-@pytest.mark.parametrize("method", ["GET", "PATCH"])
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 async def test_an_unknown_bot_is_told(world: World, method: str) -> None:
-    response = await world.client.request(method, "/bots/5", json={"paused": True})
+    response = await world.client.request(method, "/bots/5", json={"paused": True} if method == "PATCH" else None)
 
     assert error_of(response) == (404, "not_found", "there is no bot 5")
 
@@ -119,7 +123,7 @@ async def test_a_refused_behaviour_changes_nothing_else(world: World) -> None:
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        ({}, "say what to change: behaviours, paused or weight"),
+        ({}, "say what to change: behaviours, paused, weight or updates"),
         ({"weight": 0}, "weight should be greater than or equal to 1, not 0"),
         ({"weight": 10**30}, "weight should be less than or equal to 1000, not 1" + "0" * 30),
         ({"pause": True}, "pause is no field of this request"),
@@ -129,3 +133,104 @@ async def test_a_change_that_makes_no_sense_is_refused(world: World, body: dict[
     response = await world.client.patch(f"/bots/{BOT_ID}", json=body)
 
     assert error_of(response) == (422, "invalid", sentence)
+
+
+async def test_a_removed_bot_is_gone_and_what_waits_for_it_is_cancelled_and_counted(world: World) -> None:
+    waiting = [await world.submitted(chat_id=chat) for chat in (7, 8)]
+    world.bots.register(43, {})
+    others = await world.submitted(bot=43)
+
+    removed = await world.client.delete(f"/bots/{BOT_ID}")
+    again = await world.client.delete(f"/bots/{BOT_ID}")
+
+    assert (removed.status_code, removed.json()) == (200, {"cancelled": 2})
+    assert error_of(again) == (404, "not_found", "there is no bot 42")
+    assert [world.books.states[each].status for each in waiting] == [Status.CANCELLED] * 2
+    assert [lease.message.id for lease in await world.leased(9)] == [others]
+    assert (await world.client.get("/queue/stats")).json()["total_queued"] == 1
+
+
+async def test_what_is_being_sent_when_a_bot_is_removed_is_finished(world: World) -> None:
+    sending, waiting = [await world.submitted() for _ in range(2)]
+    await world.leased()
+
+    removed = await world.client.delete(f"/bots/{BOT_ID}")
+
+    assert removed.json() == {"cancelled": 1}
+    assert world.books.states[sending].status is Status.QUEUED
+    assert world.books.states[waiting].status is Status.CANCELLED
+
+
+async def test_a_message_for_a_removed_bot_is_refused_though_one_was_taken_before(world: World) -> None:
+    await world.submitted()
+
+    await world.client.delete(f"/bots/{BOT_ID}")
+
+    response = await world.client.post("/messages", json={"bot": BOT_ID, "chat_id": 7, "text": "hello"})
+    assert error_of(response) == (400, "refused", "bot 42 does not run here; add it with POST /bots")
+
+
+async def test_an_update_for_a_removed_bot_is_refused(world: World) -> None:
+    await world.client.delete(f"/bots/{BOT_ID}")
+
+    response = await world.client.post(f"/webhook/telegram/{BOT_TOKEN}", content=b'{"update_id": 1}')
+
+    assert response.status_code == 404
+    assert world.intake.received == []
+
+
+async def test_messages_that_are_kept_are_sent_when_the_bot_is_added_again(world: World) -> None:
+    kept = await world.submitted()
+
+    removed = await world.client.delete(f"/bots/{BOT_ID}?keep_messages=true")
+    meanwhile = await world.leased()
+    await world.client.post("/bots", json={"token": BOT_TOKEN})
+
+    assert removed.json() == {"cancelled": 0}
+    assert meanwhile == ()
+    assert [lease.message.id for lease in await world.leased()] == [kept]
+
+
+async def test_many_bots_of_one_batch_are_looked_up_in_one_read(world: World) -> None:
+    world.bots.register(43, {})
+    before = world.bots.reads
+
+    await world.client.post("/messages/batch", json=[{"bot": bot, "chat_id": 7, "text": "x"} for bot in (42, 43, 44)])
+
+    assert world.bots.reads == before + 1
+
+
+async def test_where_updates_come_from_is_chosen_and_shown(world: World) -> None:
+    added = await world.client.post("/bots", json={"token": STRANGERS_TOKEN, "updates": "none"})
+    changed = await world.client.patch("/bots/43", json={"updates": "webhook"})
+
+    assert (added.json()["updates"], changed.json()["updates"]) == ("none", "webhook")
+
+
+async def test_updates_that_come_by_nothing_we_know_are_refused(world: World) -> None:
+    response = await world.client.patch(f"/bots/{BOT_ID}", json={"updates": "pigeon"})
+
+    sentence = "updates should be 'webhook', 'polling' or 'none', not 'pigeon'"
+    assert error_of(response) == (422, "invalid", sentence)
+
+
+async def test_a_webhook_gets_another_secret_and_nobody_is_shown_it(world: World) -> None:
+    response = await world.client.post(f"/bots/{BOT_ID}/webhook-secret")
+
+    assert (response.status_code, world.fleet.rotated) == (202, [BOT_ID])
+    assert "secret" not in response.text
+
+
+async def test_a_bot_without_a_webhook_has_no_secret_to_change(world: World) -> None:
+    world.fleet.failure = NoWebhook("bot 42 has no webhook")
+
+    response = await world.client.post(f"/bots/{BOT_ID}/webhook-secret")
+
+    assert error_of(response)[:2] == (409, "no_webhook")
+
+
+async def test_every_id_that_telegram_may_give_out_is_one(world: World) -> None:
+    largest = await world.client.get(f"/bots/{TELEGRAM_ID_MAX}")
+    larger = await world.client.get(f"/bots/{TELEGRAM_ID_MAX + 1}")
+
+    assert (largest.status_code, larger.status_code) == (404, 422)

@@ -63,7 +63,7 @@ async def test_each_request_is_logged_by_its_route_and_never_by_its_address(worl
 
 
 async def test_no_token_stands_in_any_log_or_error(world: World) -> None:
-    world.fleet.secrets[42] = SECRET
+    world.fleet.secrets[42] = [SECRET]
     path = f"/webhook/telegram/{BOT_TOKEN}"
     told = ""
 
@@ -135,6 +135,7 @@ async def test_the_description_names_every_route_and_its_errors(world: World) ->
     assert sorted(described["paths"]) == [
         "/bots",
         "/bots/{bot_id}",
+        "/bots/{bot_id}/webhook-secret",
         "/health",
         "/messages",
         "/messages/batch",
@@ -146,7 +147,7 @@ async def test_the_description_names_every_route_and_its_errors(world: World) ->
         "/queue/stats",
     ]
     submit = described["paths"]["/messages"]["post"]
-    assert sorted(submit["responses"]) == ["200", "202", "400", "401", "403", "413", "422", "429", "503"]
+    assert sorted(submit["responses"]) == ["200", "202", "400", "401", "403", "409", "413", "422", "429", "503"]
     assert submit["security"] == [{"HTTPBearer": []}]
     assert submit["responses"]["422"]["content"]["application/json"]["schema"] == {
         "$ref": "#/components/schemas/ErrorOut"

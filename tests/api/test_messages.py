@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -166,6 +167,27 @@ class TestSubmitting:
     async def test_no_body_is_told(self, world: World) -> None:
         assert error_of(await world.client.post("/messages")) == (422, "invalid", "the body is missing")
 
+    async def test_a_message_to_a_chat_that_takes_nothing_is_refused_before_it_is_accepted(self, world: World) -> None:
+        await world.reach.lose(42, 7, "Forbidden: bot was blocked by the user")
+
+        refused = await world.client.post("/messages", json=HELLO)
+        batch = await world.client.post("/messages/batch", json=[HELLO, HELLO | {"chat_id": 8}])
+
+        words = "chat 7 takes nothing from bot 42 until somebody writes there: Forbidden: bot was blocked by the user"
+        assert error_of(refused) == (409, "chat_unreachable", words)
+        assert [list(each) for each in batch.json()] == [["error"], ["id", "status"]]
+        assert batch.json()[0] == {"error": words}
+        assert [each.chat_id for each in world.books.states.values()] == [8]
+
+    async def test_what_was_accepted_while_the_chat_could_be_reached_is_still_known(self, world: World) -> None:
+        keyed = HELLO | {"dedup_key": "order-7"}
+        first = (await world.client.post("/messages", json=keyed)).json()
+        await world.reach.lose(42, 7, "Forbidden: bot was blocked by the user")
+
+        again = await world.client.post("/messages", json=keyed)
+
+        assert (again.status_code, again.json()) == (202, {"id": first["id"], "status": "dead"})
+
 
 class TestWaiting:
     async def test_whoever_waits_learns_the_end_as_soon_as_it_comes(self, world: World) -> None:
@@ -292,7 +314,7 @@ class TestBatches:
         response = await world.client.post("/messages/batch", json=[HELLO] * 10_001)
 
         expected = "a batch takes 10,000 messages at most, and this one has 10,001"
-        assert error_of(response) == (413, "too_many", expected)
+        assert error_of(response) == (422, "invalid", expected)
         assert not world.books.states
 
     async def test_none_at_all_is_answered_with_none(self, world: World) -> None:
@@ -332,6 +354,7 @@ class TestLooking:
             "settled_at": "2023-11-14T22:13:21.500000Z",
             "telegram_message_id": 7,
             "reason": None,
+            "delivered_items": 0,
             "attempts": [
                 {
                     "number": 1,
@@ -340,9 +363,23 @@ class TestLooking:
                     "recorded_at": "2023-11-14T22:13:21.500000Z",
                     "code": None,
                     "reason": None,
+                    "delivered_items": None,
                 }
             ],
+            "files": [],
         }
+
+    async def test_items_of_an_album_that_arrived_before_the_rest_are_counted(self, world: World) -> None:
+        message_id = await world.submitted()
+        world.books.end(message_id, Status.SENT)
+        state = world.books.states[message_id]
+        halves = tuple(replace(state.attempts[0], delivered_items=count) for count in (3, 2, None))
+        world.books.states[message_id] = replace(state, attempts=halves)
+
+        told = (await world.client.get(f"/messages/{message_id}")).json()
+
+        assert told["delivered_items"] == 5
+        assert [each["delivered_items"] for each in told["attempts"]] == [3, 2, None]
 
     async def test_an_unknown_id_is_told(self, world: World) -> None:
         assert error_of(await world.client.get("/messages/nope")) == (404, "not_found", "there is no message 'nope'")

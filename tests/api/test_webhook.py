@@ -33,7 +33,7 @@ async def test_an_unknown_token_looks_like_an_unknown_route(world: World, token:
 
 
 async def test_the_secret_that_telegram_was_given_is_demanded(world: World) -> None:
-    world.fleet.secrets[BOT_ID] = SECRET
+    world.fleet.secrets[BOT_ID] = [SECRET]
 
     right = await world.stranger.post(PATH, content=b"{}", headers={SECRET_HEADER: SECRET})
     wrong = await world.stranger.post(PATH, content=b"{}", headers={SECRET_HEADER: SECRET + "x"})
@@ -69,3 +69,19 @@ async def test_only_posts_are_taken(world: World) -> None:
 
     assert error_of(response)[:2] == (405, "method_not_allowed")
     assert response.headers["allow"] == "POST"
+
+
+async def test_while_the_secret_changes_the_old_and_the_new_one_are_taken_and_no_other(world: World) -> None:
+    world.fleet.secrets[BOT_ID] = ["the-old-one", "the-new-one"]
+
+    bearing = ("the-old-one", "the-new-one", "another", "")
+    posts = [
+        await world.stranger.post(
+            f"/webhook/telegram/{BOT_TOKEN}",
+            content=b'{"update_id": 1}',
+            headers={"X-Telegram-Bot-Api-Secret-Token": secret},
+        )
+        for secret in bearing
+    ]
+
+    assert [post.status_code for post in posts] == [200, 200, 403, 403]

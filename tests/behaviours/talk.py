@@ -17,6 +17,7 @@ from bot.generator.author import Author
 from bot.intake import UpdateIntake
 from bot.notes import Notes
 from bot.pool import Pool
+from bot.presence import Presence
 from bot.session import Gateway
 from engine.ids import Ids
 from engine.memory_results import MemoryResults
@@ -26,7 +27,8 @@ from storage.database import Database
 from storage.history import History
 from storage.texts import Texts
 from storage.updates import Updates
-from tests.bot.fakes import BOT_ID, AcceptingDispatcher, DirectSession, OneBot, TokenList
+from tests.bot.fakes import BOT_ID, AcceptingDispatcher, DictUploads, DirectSession, OneBot, TokenList, attaching
+from tests.engine_work.desk import Desk
 from tests.fakes import Clock
 
 KEEP_MS = 3_600_000
@@ -86,10 +88,12 @@ class Talk:
         handlers = Dispatcher(author=author)
         handlers.include_routers(*own, behaviours.router())
         self.pool = Pool(size=10, waiting_max=1_000)
-        ids = Ids(process=1)
+        ids, desk = Ids(process=1), Desk()
+        self.reach = desk.reach
         self.gateway = Gateway(
             dispatcher=self.accepting,  # type: ignore[arg-type]
             composer=MethodComposer(clock=clock, ids=ids),
+            attachments=attaching(DictUploads()),
             results=MemoryResults(),
             tokens=TokenList(),
             wait_s=0,
@@ -101,7 +105,13 @@ class Talk:
             gateway=self.gateway,
             pool=self.pool,
             clock=clock,
-            notes=Notes(history=self.history, chats=self.chats, author=author, ids=ids),
+            notes=Notes(
+                history=self.history,
+                chats=self.chats,
+                presence=Presence(chats=self.chats, reach=self.reach),
+                author=author,
+                ids=ids,
+            ),
         )
 
     async def hears(self, *updates: dict[str, Any]) -> None:

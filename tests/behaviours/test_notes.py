@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import pytest
 from aiogram import Router
 
 from engine.messages import Status
@@ -146,3 +148,82 @@ async def test_an_update_that_no_column_could_hold_is_handled_all_the_same(datab
     assert left == []
     assert chat is not None
     assert chat.title == "Anna"
+
+
+def membership(status: str, *, chat_id: int = PRIVATE) -> dict[str, Any]:
+    bot = {"id": BOT_ID, "is_bot": True, "first_name": "The bot"}
+    member = {"user": bot, "status": status} | ({"until_date": 0} if status == "kicked" else {})
+    chat = {"id": chat_id, "type": "private" if chat_id > 0 else "supergroup"}
+    return {
+        "my_chat_member": {
+            "chat": chat,
+            "from": {"id": 456, "is_bot": False, "first_name": "Anna"},
+            "date": 1,
+            "old_chat_member": {"user": bot, "status": "member"},
+            "new_chat_member": member,
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        ("kicked", "Forbidden: bot was kicked from the supergroup chat"),
+        ("left", "Forbidden: bot is not a member of the supergroup chat"),
+    ],
+)
+async def test_a_chat_that_removes_the_bot_is_lost_at_once_and_regained_when_it_lets_it_in(
+    database: Database, clock: Clock, status: str, reason: str
+) -> None:
+    async with talk(database, clock) as talking:
+        await talking.hears({"update_id": 1} | membership(status, chat_id=GROUP))
+        lost = talking.reach.is_lost(BOT_ID, GROUP), await SqlLedger(database).unreachable_chats(limit=9)
+        await talking.hears({"update_id": 2} | membership("member", chat_id=GROUP))
+
+        assert lost[0]
+        assert lost[1] == [(BOT_ID, GROUP, reason)]
+        assert not talking.reach.is_lost(BOT_ID, GROUP)
+        assert await talking.chats.reachable(BOT_ID, GROUP)
+
+
+@pytest.mark.parametrize("kind", ["message", "edited_message", "callback_query"])
+async def test_whatever_somebody_does_in_a_lost_chat_regains_it(database: Database, clock: Clock, kind: str) -> None:
+    message = update("hello")["message"]
+    pressed = {"id": "1", "from": message["from"], "chat_instance": "x", "data": "y", "message": message}
+    event = {"message": message, "edited_message": message | {"edit_date": 2}, "callback_query": pressed}[kind]
+
+    async with talk(database, clock) as talking:
+        await talking.hears({"update_id": 1} | membership("kicked"))
+        assert talking.reach.is_lost(BOT_ID, PRIVATE)
+        await talking.hears({"update_id": 2, kind: event})
+
+        assert not talking.reach.is_lost(BOT_ID, PRIVATE)
+        assert await talking.chats.reachable(BOT_ID, PRIVATE)
+
+
+async def test_a_group_that_was_lost_by_its_name_is_regained_by_what_is_said_in_it(
+    database: Database, clock: Clock
+) -> None:
+    message = update("hello", chat_id=GROUP)["message"]
+    message["chat"] |= {"username": "ChessClub"}
+
+    async with talk(database, clock) as talking:
+        await talking.chats.lose(BOT_ID, "@chessclub", "Forbidden: bot was kicked from the supergroup chat")
+        await talking.reach.lose(BOT_ID, "@chessclub", "Forbidden: bot was kicked from the supergroup chat")
+        await talking.hears({"update_id": 1, "message": message})
+
+        assert not talking.reach.is_lost(BOT_ID, "@chessclub")
+        assert await SqlLedger(database).unreachable_chats(limit=9) == []
+
+
+async def test_the_message_that_the_bot_itself_was_removed_does_not_regain_the_group(
+    database: Database, clock: Clock
+) -> None:
+    message = update("", chat_id=GROUP)["message"]
+    gone = message | {"left_chat_member": {"id": BOT_ID, "is_bot": True, "first_name": "The bot"}}
+
+    async with talk(database, clock) as talking:
+        await talking.hears({"update_id": 1} | membership("kicked", chat_id=GROUP), {"update_id": 2, "message": gone})
+
+        assert talking.reach.is_lost(BOT_ID, GROUP)
+        assert not await talking.chats.reachable(BOT_ID, GROUP)

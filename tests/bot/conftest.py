@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from bot import session
+from bot.attachments import Attachments
 from bot.composer import MethodComposer
 from bot.session import Gateway
 from engine.ids import Ids
 from engine.memory_results import MemoryResults
 from storage.database import Database
-from tests.bot.fakes import AcceptingDispatcher, DirectSession, TokenList
+from tests.bot.fakes import AcceptingDispatcher, DictUploads, DirectSession, TokenList, attaching
 from tests.fakes import Clock
 
 
@@ -25,6 +26,11 @@ def clock() -> Clock:
 @pytest.fixture
 def composer(clock: Clock) -> MethodComposer:
     return MethodComposer(clock=clock, ids=Ids(process=1))
+
+
+@pytest.fixture
+def attachments(tmp_path: Path) -> Attachments:
+    return attaching(DictUploads(), tmp_path)
 
 
 @pytest.fixture
@@ -43,11 +49,14 @@ def accepting() -> AcceptingDispatcher:
 
 
 @pytest.fixture
-def gateway(composer: MethodComposer, accepting: AcceptingDispatcher, tokens: TokenList) -> Gateway:
+def gateway(
+    composer: MethodComposer, attachments: Attachments, accepting: AcceptingDispatcher, tokens: TokenList
+) -> Gateway:
     """Whose engine accepts everything and sends nothing; whoever awaits a call waits for nothing."""
     return Gateway(
         dispatcher=accepting,  # type: ignore[arg-type]
         composer=composer,
+        attachments=attachments,
         results=MemoryResults(),
         tokens=tokens,
         wait_s=0,

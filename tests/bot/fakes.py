@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import types
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from aiogram import Bot
@@ -17,13 +20,17 @@ from aiogram.types import BufferedInputFile, InputFile
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from bot.attachments import Attachments
 from bot.methods import AnyMethod
 from engine.dispatcher import Submission
 from engine.errors import LedgerError
 from engine.messages import ChatId, Outgoing
 from engine.ports import Accepted
 from storage.bots import RegisteredBot
+from storage.spool import Spool, Spooled
 from storage.updates import ReceivedUpdate
+from storage.upload_writes import Attachment
+from storage.uploads import KeptFile
 from tests.fakes import START_MS
 
 TOKEN = "42:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n"
@@ -81,6 +88,62 @@ class AcceptingDispatcher:
         return [message.method for message in self.messages]
 
 
+class DictUploads:
+    """See ``storage.uploads``: what messages carry, in memory. ``asleep``: the database is away."""
+
+    def __init__(self) -> None:
+        self.asleep = False
+        self.held_up: asyncio.Event | None = None
+        self.contents: dict[str, bytes] = {}
+        self.carried: dict[str, list[Attachment]] = {}
+        self.file_ids: dict[tuple[int, str, str | None], str] = {}
+
+    async def keep(
+        self, message_id: str, bot_id: int, carried: Sequence[Attachment], files: Mapping[str, Spooled]
+    ) -> None:
+        self.carried[message_id] = list(carried)
+        if self.held_up is not None:
+            await self.held_up.wait()
+        for each in carried:
+            if (bot_id, each.sha256, each.kind) not in self.file_ids:
+                self.contents[each.sha256] = b"".join(files[each.sha256].parts())
+
+    async def forget(self, message_id: str) -> None:
+        for each in self.carried.pop(message_id, ()):
+            self.contents.pop(each.sha256, None)
+
+    async def of_message(self, message_id: str, bot_id: int) -> list[KeptFile]:
+        if self.asleep:
+            raise LedgerError("the database refused")
+        return [
+            KeptFile(
+                **asdict(each),
+                file_id=self.file_ids.get((bot_id, each.sha256, each.kind)),
+                is_here=each.sha256 in self.contents,
+            )
+            for each in self.carried.get(message_id, ())
+        ]
+
+    async def parts(self, sha256: str) -> AsyncGenerator[bytes, None]:
+        if self.asleep:
+            raise LedgerError("the database refused")
+        yield self.contents[sha256]
+
+    async def learn(self, bot_id: int, sha256: str, kind: str, file_id: str) -> None:
+        self.file_ids[bot_id, sha256, kind] = file_id
+
+    async def unlearn(self, bot_id: int, file_id: str) -> None:
+        self.file_ids = {key: known for key, known in self.file_ids.items() if (key[0], known) != (bot_id, file_id)}
+
+
+UPLOAD_BYTES_MAX = 1_000
+
+
+def attaching(uploads: DictUploads, directory: Path | None = None) -> Attachments:
+    spool = Spool(directory or Path(gettempdir()), UPLOAD_BYTES_MAX)
+    return Attachments(uploads, spool)  # type: ignore[arg-type]
+
+
 class TokenList:
     """See ``session.TokenBook``."""
 
@@ -93,9 +156,10 @@ class TokenList:
 
 @dataclass
 class ListUpdates:
-    """The inbox. ``asleep``: the database is away."""
+    """The inbox. ``asleep``: the database is away; ``loses_answer``: it goes away after the commit."""
 
     asleep: bool = False
+    loses_answer: bool = False
     stored: dict[tuple[int, int], ReceivedUpdate] = field(default_factory=dict)
     ends: dict[tuple[int, int], str] = field(default_factory=dict)
 
@@ -106,6 +170,8 @@ class ListUpdates:
         self.stored.setdefault(
             key, ReceivedUpdate(bot_id=bot_id, update_id=update_id, body=body, received_at_ms=now_ms)
         )
+        if self.loses_answer:
+            raise LedgerError("the connection broke")
         return is_new
 
     async def mark_handled(self, handled: Sequence[tuple[int, int]], *, now_ms: int) -> None:
@@ -133,6 +199,7 @@ class OneBot:
     def __init__(self, *, behaviours: Mapping[str, Any] | None = None) -> None:
         self._bot = Bot(TOKEN, session=DirectSession())
         self._registered = registered(behaviours or {})
+        self.removed: set[int] = set()
 
     @property
     def direct(self) -> DirectSession:
@@ -140,6 +207,9 @@ class OneBot:
         direct = getattr(session, "direct", session)
         assert isinstance(direct, DirectSession)
         return direct
+
+    def has(self, bot_id: int) -> bool:
+        return bot_id not in self.removed
 
     def bot(self, bot_id: int) -> Bot:
         assert bot_id == BOT_ID

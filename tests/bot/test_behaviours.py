@@ -133,3 +133,11 @@ def test_settings_that_make_no_sense_are_refused_in_one_sentence(config: dict[st
 
 def test_what_comes_with_the_program_makes_sense() -> None:
     behaviours.check(behaviours.DEFAULT)
+
+
+@pytest.mark.parametrize("config", [{"x" * 9_000: {}}, {"echo": ["x"] * 9_000}, {"commands": {"start": ["x"] * 9_000}}])
+def test_a_refusal_quotes_no_more_than_the_beginning_of_a_value(config: dict[str, Any]) -> None:
+    with pytest.raises(Refusal) as refused:
+        behaviours.check(config)
+
+    assert len(str(refused.value)) < 200

@@ -35,7 +35,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.ports import Refusal
-from bot.composer import PAID, MethodComposer, UploadRefused, body_of
+from bot.composer import PAID, MethodComposer, body_of, prepare
 from bot.methods import BY_NAME, COUNTED, AnyMethod
 from engine.ids import Ids
 from engine.messages import ChatId, Guarantee, Outgoing, Priority
@@ -55,7 +55,7 @@ def made(composer: MethodComposer, bot: Bot) -> Compose:
     """Make a message from one of aiogram's methods."""
 
     def make(method: AnyMethod, **options: Any) -> Outgoing:
-        return composer.from_method(bot, method, COUNTED[method.__api_method__], **options)
+        return composer.from_method(prepare(bot, method), COUNTED[method.__api_method__], **options)
 
     return make
 
@@ -99,7 +99,7 @@ def test_a_bots_defaults_are_filled_in_when_the_call_is_made(composer: MethodCom
     defaults = DefaultBotProperties(parse_mode=ParseMode.HTML, protect_content=True, link_preview_is_disabled=True)
     bot = Bot(TOKEN, session=DirectSession(), default=defaults)
 
-    message = composer.from_method(bot, SendMessage(chat_id=5, text="hello"), COUNTED["sendMessage"])
+    message = composer.from_method(prepare(bot, SendMessage(chat_id=5, text="hello")), COUNTED["sendMessage"])
 
     params = json.loads(message.params)
     assert (params["parse_mode"], params["protect_content"]) == ("HTML", True)
@@ -110,7 +110,7 @@ def test_what_a_call_says_itself_stands_before_the_defaults(composer: MethodComp
     bot = Bot(TOKEN, session=DirectSession(), default=DefaultBotProperties(parse_mode=ParseMode.HTML))
     method = SendMessage(chat_id=5, text="*hello*", parse_mode="MarkdownV2")
 
-    message = composer.from_method(bot, method, COUNTED["sendMessage"])
+    message = composer.from_method(prepare(bot, method), COUNTED["sendMessage"])
 
     assert json.loads(message.params)["parse_mode"] == "MarkdownV2"
 
@@ -190,11 +190,57 @@ def test_a_methods_name_may_be_written_in_any_case(wanted: Compose, name: str) -
     assert wanted(name, text="a").method == "sendMessage"
 
 
-def test_an_upload_is_refused_with_the_way_out(made: Compose) -> None:
-    method = SendDocument(chat_id=5, document=BufferedInputFile(b"bytes", "a.txt"))
+def test_a_file_is_named_in_the_parameters_and_stands_beside_them(bot: Bot) -> None:
+    file = BufferedInputFile(b"bytes", "a.txt")
 
-    with pytest.raises(UploadRefused, match=r"^sendDocument carries a file to upload.*pass a file_id or a URL$"):
-        made(method)
+    prepared = prepare(bot, SendDocument(chat_id=5, document=file))
+
+    ((name, carried),) = prepared.files.items()
+    assert prepared.params["document"] == f"attach://{name}"
+    assert carried is file
+
+
+def test_a_file_of_a_client_is_the_parameter_of_its_name(composer: MethodComposer) -> None:
+    params = {"caption": "attach://thumbnail"}
+
+    message = composer.compose(BOT_ID, 5, "sendVideo", params, files=["video", "thumbnail"])
+
+    assert json.loads(message.params) == {
+        "caption": "attach://thumbnail",
+        "video": "attach://video",
+        "thumbnail": "attach://thumbnail",
+    }
+
+
+def test_a_file_of_a_client_may_be_named_within_a_parameter_that_is_json(composer: MethodComposer) -> None:
+    media = [
+        {"type": "photo", "media": "attach://a"},
+        {"type": "video", "media": "attach://b", "thumbnail": "attach://c"},
+    ]
+
+    message = composer.compose(BOT_ID, 5, "sendMediaGroup", {"media": json.dumps(media)}, files=["a", "b", "c"])
+
+    assert json.loads(message.params) == {"media": media}
+    assert message.cost == 2
+
+
+@pytest.mark.parametrize(("method", "params"), [("sendMessage", {"text": "a"}), ("sendPhoto", {"photo": "AgAC"})])
+def test_a_file_that_belongs_nowhere_is_refused(composer: MethodComposer, method: str, params: dict[str, str]) -> None:
+    assert sentence(lambda: composer.compose(BOT_ID, 5, method, params, files=["cat"])) == (
+        f"{method} takes no file 'cat', and no parameter says attach://cat"
+    )
+
+
+def test_what_a_form_can_only_say_as_text_is_read_as_what_it_is(composer: MethodComposer) -> None:
+    params = {"text": "[1]", "disable_notification": "true", "reply_markup": '{"remove_keyboard": true}'}
+
+    message = composer.compose(BOT_ID, 5, "sendMessage", params)
+
+    assert json.loads(message.params) == {
+        "text": "[1]",
+        "disable_notification": True,
+        "reply_markup": {"remove_keyboard": True},
+    }
 
 
 def test_a_file_that_telegram_has_already_is_no_upload(made: Compose) -> None:
@@ -319,7 +365,7 @@ def test_a_paid_method_of_aiogram_is_one_too(clock: Clock, bot: Bot) -> None:
     paying = MethodComposer(clock=clock, ids=Ids(), may_pay=True)
     method = SendMessage(chat_id=5, text="a", allow_paid_broadcast=True)
 
-    assert paying.from_method(bot, method, COUNTED["sendMessage"]).is_paid
+    assert paying.from_method(prepare(bot, method), COUNTED["sendMessage"]).is_paid
 
 
 def test_a_paid_call_is_refused_where_no_stars_may_be_spent(wanted: Compose) -> None:

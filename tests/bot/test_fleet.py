@@ -2,59 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
-from aiogram.client.session.aiohttp import AiohttpSession
-from aiogram.client.telegram import TelegramAPIServer
 
 from api.ports import Refusal, TelegramUnreachable, UnknownToken
-from bot import behaviours
-from bot.feeds import Feeds
 from bot.fleet import Fleet
-from bot.poller import Poller
-from bot.simulator import Fault, Simulator, SimulatorSettings
-from bot.webhooks import Webhooks
-from storage.bots import Bots
+from bot.simulator import Fault
+from storage.bots import Source
 from storage.database import Database
-from storage.keys import Seal
 from tests.bot.fakes import BOT_ID, TOKEN
+from tests.bot.fleet_world import ECHO, OTHER, World, fleet_world
 from tests.fakes import Clock
-
-OTHER = "43:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n"
-ECHO: dict[str, Any] = {"echo": {}}
-
-
-@dataclass
-class World:
-    simulator: Simulator
-    bots: Bots
-    new_fleet: Callable[[], Fleet]
 
 
 @pytest.fixture
 async def world(database: Database, clock: Clock) -> AsyncIterator[World]:
-    simulator = Simulator(SimulatorSettings(accept_any_token=False, any_webhook_url=True))
-    simulator.add_bot(TOKEN, "the_bot")
-    bots = Bots(database, Seal("a-key-of-at-least-32-characters!"))
-    async with simulator.serve() as served:
-        direct = AiohttpSession(api=TelegramAPIServer.from_base(served.url))
-
-        def new_fleet() -> Fleet:
-            return Fleet(
-                bots=bots,
-                session=direct,
-                check_behaviours=behaviours.check,
-                default_behaviours=ECHO,
-                clock=clock,
-            )
-
-        yield World(simulator, bots, new_fleet)
-        await direct.close()
+    async with fleet_world(database, clock) as world:
+        yield world
 
 
 @pytest.fixture
@@ -95,13 +61,13 @@ async def test_tokens_are_compared_in_constant_time_also_that_of_a_bot_we_do_not
 
 
 async def test_bots_are_there_again_after_a_restart_with_their_secrets(world: World, fleet: Fleet) -> None:
-    await fleet.set_webhook_secret(BOT_ID, "s3cret")
+    secret = await fleet.secret_to_tell(BOT_ID)
 
     again = world.new_fleet()
     await again.load()
 
     assert again.authenticate(TOKEN) == BOT_ID
-    assert again.webhook_secret(BOT_ID) == "s3cret"
+    assert again.webhook_secrets(BOT_ID) == [secret]
     assert again.registered(BOT_ID).behaviours == ECHO
 
 
@@ -164,6 +130,92 @@ async def test_a_bot_of_the_environment_runs_though_nobody_can_be_asked(world: W
     assert fleet.registered(43).behaviours == ECHO
 
 
+async def test_a_bot_is_introduced_later_if_nobody_could_be_asked_at_first(world: World) -> None:
+    fleet = world.new_fleet()
+    await fleet.add_unasked(TOKEN)
+    assert not fleet.is_introduced(TOKEN)
+
+    await fleet.introduce(BOT_ID)
+    await fleet.introduce(BOT_ID)
+
+    assert fleet.is_introduced(TOKEN)
+    assert (fleet.registered(BOT_ID).username, fleet.registered(BOT_ID).behaviours) == ("the_bot", ECHO)
+    assert world.calls("getMe") == 1
+
+
+async def test_a_removed_bot_is_nobodys_and_its_secrets_are_forgotten(world: World, fleet: Fleet) -> None:
+    await fleet.secret_to_tell(BOT_ID)
+
+    assert await fleet.remove(BOT_ID, keep_messages=False)
+
+    assert not await fleet.remove(BOT_ID, keep_messages=False)
+    assert (fleet.authenticate(TOKEN), fleet.has(BOT_ID), fleet.bot_ids) == (None, False, [])
+    assert fleet.webhook_secrets(BOT_ID) == []
+    assert await world.bots.tokens() == {}
+
+
+async def test_the_last_calls_of_a_removed_bot_have_its_token_until_they_end(fleet: Fleet) -> None:
+    await fleet.remove(BOT_ID, keep_messages=False)
+    during = fleet.token_of(BOT_ID)
+
+    fleet.forget(BOT_ID)
+
+    assert (during, fleet.token_of(BOT_ID)) == (TOKEN, None)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_a_handler_that_still_runs_does_not_bring_a_removed_bot_back(
+    world: World, fleet: Fleet, *, restart: bool
+) -> None:
+    await fleet.remove(BOT_ID, keep_messages=False)
+    later = await world.restarted() if restart else fleet
+
+    with pytest.raises(Refusal, match="bot 42 was removed; add it again with POST /bots"):
+        await later.learn(TOKEN)
+
+    assert later.authenticate(TOKEN) is None
+
+
+async def test_a_removed_bot_that_is_added_again_is_there_as_if_for_the_first_time(world: World, fleet: Fleet) -> None:
+    await fleet.change(BOT_ID, behaviours={}, updates=Source.NONE)
+    await fleet.remove(BOT_ID, keep_messages=True)
+
+    await fleet.add(TOKEN, None)
+
+    registered = fleet.registered(BOT_ID)
+    assert (registered.behaviours, registered.updates) == (ECHO, None)
+    assert fleet.authenticate(TOKEN) == BOT_ID
+    assert await world.bots.removed() == {}
+
+
+async def test_updates_come_as_the_settings_have_it_unless_a_bot_wants_it_otherwise(world: World, fleet: Fleet) -> None:
+    polled = await world.restarted(Source.POLLING)
+    by_default = fleet.source_of(fleet.registered(BOT_ID)), polled.source_of(polled.registered(BOT_ID))
+
+    await fleet.change(BOT_ID, updates=Source.POLLING)
+
+    again = await world.restarted()
+    assert by_default == (Source.WEBHOOK, Source.POLLING)
+    assert again.source_of(again.registered(BOT_ID)) is Source.POLLING
+
+
+async def test_a_webhook_is_refused_where_telegram_cannot_reach_us(world: World) -> None:
+    fleet = world.new_fleet(Source.POLLING)
+
+    with pytest.raises(Refusal, match=r"need PUBLIC_URL, .*; set it and start again, or say .polling"):
+        await fleet.add(TOKEN, None, updates=Source.WEBHOOK)
+
+    assert world.simulator.report().calls == 0
+
+
+async def test_a_bot_that_wants_a_webhook_is_polled_once_the_public_url_is_gone(world: World, fleet: Fleet) -> None:
+    await fleet.change(BOT_ID, updates=Source.WEBHOOK)
+
+    polled = await world.restarted(Source.POLLING)
+
+    assert polled.source_of(polled.registered(BOT_ID)) is Source.POLLING
+
+
 async def test_a_users_own_bot_is_learned_once_and_says_nothing_by_itself(world: World, fleet: Fleet) -> None:
     await fleet.learn(OTHER)
     await fleet.learn(OTHER)
@@ -180,70 +232,16 @@ async def test_learning_a_bot_that_is_known_changes_nothing(fleet: Fleet) -> Non
     assert fleet.registered(BOT_ID).behaviours == ECHO
 
 
-async def test_webhooks_are_set_with_a_secret_of_each_bots_own(world: World, fleet: Fleet) -> None:
-    world.simulator.add_bot(OTHER, "other_bot")
-    await fleet.add(OTHER, None)
+async def test_whoever_wants_to_know_is_told_of_each_token_that_telegram_knows(world: World) -> None:
+    fleet, proved = world.new_fleet(), []
 
-    webhooks = Webhooks(fleet=fleet, public_url="http://127.0.0.1:1")
-    for bot_id in fleet.bot_ids:
-        await webhooks.set(bot_id)
+    async def prove(bot_id: int) -> None:
+        proved.append((bot_id, fleet.token_of(bot_id)))
 
-    hooks = [world.simulator.telegram.world.bots[bot_id].webhook for bot_id in (42, 43)]
-    assert [hook and hook.url for hook in hooks] == [
-        f"http://127.0.0.1:1/webhook/telegram/{TOKEN}",
-        f"http://127.0.0.1:1/webhook/telegram/{OTHER}",
-    ]
-    secrets = [fleet.webhook_secret(bot_id) for bot_id in (42, 43)]
-    assert [hook and hook.secret_token for hook in hooks] == secrets
-    assert all(secrets)
-    assert len(set(secrets)) == 2
+    fleet.when_proved(prove)
+    with pytest.raises(UnknownToken):
+        await fleet.add(OTHER, None)
+    await fleet.add_unasked(OTHER)
+    await fleet.add(TOKEN, None)
 
-
-async def test_a_webhooks_secret_is_kept_over_restarts(world: World, fleet: Fleet) -> None:
-    await Webhooks(fleet=fleet, public_url="http://127.0.0.1:1").set(BOT_ID)
-    first = fleet.webhook_secret(BOT_ID)
-    again = world.new_fleet()
-    await again.load()
-
-    await Webhooks(fleet=again, public_url="http://127.0.0.1:1").set(BOT_ID)
-
-    assert again.webhook_secret(BOT_ID) == first
-
-
-async def test_a_webhook_that_is_refused_is_set_again_until_telegram_takes_it(world: World, fleet: Fleet) -> None:
-    slept: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        await asyncio.sleep(0)
-
-    world.simulator.add_bot(OTHER, "other_bot")
-    await fleet.add(OTHER, None)
-    world.simulator.order(Fault(kind="5xx", method="setWebhook", bot_id=BOT_ID, times=3))
-    webhooks = Webhooks(fleet=fleet, public_url="http://127.0.0.1:1", sleep=sleep)
-    feeds = Feeds(fleet=fleet, webhooks=webhooks, poller_for=no_poller)
-
-    feeds.begin()
-    await feeds.settled()
-    await feeds.end()
-
-    bots = world.simulator.telegram.world.bots
-    assert bots[BOT_ID].webhook is not None
-    assert bots[43].webhook is not None
-    assert slept[:3] == [1.0, 2.0, 4.0]
-
-
-async def test_a_bot_that_is_added_later_gets_its_webhook_at_once(world: World, fleet: Fleet) -> None:
-    world.simulator.add_bot(OTHER, "other_bot")
-    feeds = Feeds(fleet=fleet, webhooks=Webhooks(fleet=fleet, public_url="http://127.0.0.1:1"), poller_for=no_poller)
-    feeds.begin()
-
-    await fleet.add(OTHER, None)
-    await feeds.settled()
-    await feeds.end()
-
-    assert world.simulator.telegram.world.bots[43].webhook is not None
-
-
-def no_poller(bot_id: int) -> Poller:
-    raise AssertionError(f"bot {bot_id} has a webhook")
+    assert proved == [(BOT_ID, TOKEN)]

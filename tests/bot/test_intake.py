@@ -27,7 +27,17 @@ from engine.ids import Ids
 from engine.messages import Outgoing, Priority
 from storage.database import Database
 from storage.updates import Updates
-from tests.bot.fakes import BOT_ID, TOKEN, USERNAME, DirectSession, ListUpdates, OneBot, TokenList
+from tests.bot.fakes import (
+    BOT_ID,
+    TOKEN,
+    USERNAME,
+    DictUploads,
+    DirectSession,
+    ListUpdates,
+    OneBot,
+    TokenList,
+    attaching,
+)
 from tests.engine_work.desk import Desk, soon, turns
 from tests.fakes import START_MS
 
@@ -51,10 +61,12 @@ class House:
             dispatcher=EngineDispatcher(
                 ledger=self.desk.ledger,
                 broker=self.desk.broker,
+                reach=self.desk.reach,
                 replacements=self.desk.replacements,
                 worker=None,
             ),
             composer=MethodComposer(clock=self.desk.clock, ids=Ids(process=1)),
+            attachments=attaching(DictUploads()),
             results=self.desk.results,
             tokens=TokenList(),
             wait_s=0,
@@ -265,13 +277,25 @@ async def test_an_update_of_wrong_types_is_given_up_on_with_the_place(broken: di
 
 async def test_an_update_is_handled_again_until_the_ledger_is_back() -> None:
     house = House(echo)
-    house.desk.ledger.refused_words = ["add", "add"]
+    house.desk.ledger.refused_words = ["add"] * 4
 
     await house.get(update(1, "hello"), update(2, "world"))
 
     assert house.slept == [1.0, 1.0]
     assert house.texts == ["hello", "world"]
     assert house.updates.ends == {(BOT_ID, 1): "handled", (BOT_ID, 2): "handled"}
+
+
+async def test_an_update_whose_storing_was_not_answered_is_handled_when_it_comes_again() -> None:
+    house = House(echo)
+    house.updates.loses_answer = True
+    with pytest.raises(LedgerError):
+        await house.get(update(1, "hello"))
+
+    house.updates.loses_answer = False
+    await house.get(update(1, "hello"), update(1, "hello"))
+
+    assert house.texts == ["hello"]
 
 
 async def test_what_was_received_and_not_handled_is_handled_at_the_next_start() -> None:
@@ -463,3 +487,23 @@ def test_a_handwritten_update_is_understood() -> None:
     assert (understood.message.chat.type, understood.message.text) == ("group", "Test 1")
     assert understood.message.from_user is not None
     assert not understood.message.from_user.is_bot
+
+
+async def test_an_update_of_a_bot_that_was_removed_meanwhile_is_dropped_with_a_reason() -> None:
+    handled: list[str] = []
+
+    async def handler(message: Message) -> None:
+        handled.append(message.text or "")
+
+    house = House(handler)
+    await house.updates.receive(BOT_ID, 1, json.dumps(REMOVED).encode(), now_ms=START_MS)
+    house.fleet.removed.add(BOT_ID)
+
+    await house.intake.resume()
+    await house.pool.drain()
+
+    assert handled == []
+    assert house.updates.ends == {(BOT_ID, 1): "failed: its bot was removed"}
+
+
+REMOVED = {"update_id": 1, "message": {"message_id": 1, "chat": {"id": CHAT}, "from": {"id": 4}, "text": "hello"}}

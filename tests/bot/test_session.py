@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,13 +17,23 @@ from aiogram.exceptions import (
     TelegramBadRequest,
     TelegramEntityTooLarge,
     TelegramForbiddenError,
+    TelegramNetworkError,
     TelegramNotFound,
+    TelegramServerError,
 )
 from aiogram.methods import CopyMessage, CopyMessages, EditMessageText, SendMediaGroup, SendMessage, StopPoll
-from aiogram.types import BufferedInputFile, InputMediaPhoto, Message
+from aiogram.types import (
+    BufferedInputFile,
+    FSInputFile,
+    InputFile,
+    InputMediaPhoto,
+    InputMediaVideo,
+    Message,
+    URLInputFile,
+)
 
 from bot import origin, session
-from bot.composer import MethodComposer, UploadRefused
+from bot.composer import MethodComposer
 from bot.methods import COUNTED
 from bot.origin import Origin
 from bot.session import Gateway
@@ -30,14 +41,15 @@ from engine.dispatcher import Dispatcher
 from engine.errors import LedgerError, QueueFull, StillQueued
 from engine.ids import Ids
 from engine.limits import Limits
-from engine.messages import Priority, Status
-from engine.outcomes import Failed, Outcome, Rejected, Sent, Throttled, Uncertain
+from engine.messages import Priority, Rest, Status
+from engine.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled, Uncertain
 from engine.retry import RetryPolicy
-from tests.bot.fakes import BOT_ID, TOKEN, DirectSession, TokenList
+from tests.bot.fakes import BOT_ID, TOKEN, UPLOAD_BYTES_MAX, DictUploads, DirectSession, TokenList, attaching
 from tests.engine_work.desk import UNLIMITED, Desk, soon, turns
 from tests.fakes import START_MS
 
 AWAITED_S = 5.0
+HALF_SENT = HalfSent(2, Rest("sendPhoto", b"{}", 1), Rejected(400, "Bad Request: WEBPAGE_CURL_FAILED"))
 
 
 @dataclass
@@ -47,6 +59,7 @@ class Caller:
     bot: Bot
     desk: Desk
     gateway: Gateway
+    uploads: DictUploads
 
     async def send(self, text: str = "hello", chat_id: int = 7) -> Message:
         return await self.bot.send_message(chat_id, text)
@@ -58,19 +71,25 @@ class Caller:
 
 @contextlib.asynccontextmanager
 async def calling(*, wait_s: float = AWAITED_S, limits: Limits = UNLIMITED) -> AsyncIterator[Caller]:
+    uploads = DictUploads()
     desk = Desk(limits=limits, retries=RetryPolicy(retries_max=0))
     gateway = Gateway(
         dispatcher=Dispatcher(
-            ledger=desk.ledger, broker=desk.broker, replacements=desk.replacements, worker=desk.worker
+            ledger=desk.ledger,
+            broker=desk.broker,
+            reach=desk.reach,
+            replacements=desk.replacements,
+            worker=desk.worker,
         ),
         composer=MethodComposer(clock=desk.clock, ids=Ids(process=1)),
+        attachments=attaching(uploads),
         results=desk.results,
         tokens=TokenList(),
         wait_s=wait_s,
     )
     remove = session.install(gateway)
     try:
-        yield Caller(Bot(TOKEN, session=DirectSession()), desk, gateway)
+        yield Caller(Bot(TOKEN, session=DirectSession()), desk, gateway, uploads)
     finally:
         remove()
 
@@ -169,8 +188,11 @@ async def test_a_method_that_cannot_say_so_raises_still_queued_with_our_id(hurri
         ),
         (Rejected(404, "Not Found: method not found"), TelegramNotFound, "Not Found: method not found"),
         (Rejected(413, "Request Entity Too Large"), TelegramEntityTooLarge, "Request Entity Too Large"),
-        (Failed("HTTP 502", 502), TelegramAPIError, "the message is dead: HTTP 502"),
-        (Uncertain("ServerDisconnectedError"), TelegramAPIError, "the message is dead: ServerDisconnectedError"),
+        (Failed("HTTP 502", 502), TelegramServerError, "the message is dead: HTTP 502"),
+        (Failed("ClientOSError"), TelegramNetworkError, "the message is dead: ClientOSError"),
+        (Failed("HTTP 403", 403), TelegramAPIError, "the message is dead: HTTP 403"),
+        (HALF_SENT, TelegramBadRequest, HALF_SENT.reason),
+        (Uncertain("ServerDisconnectedError"), TelegramNetworkError, "the message is dead: ServerDisconnectedError"),
     ],
     ids=repr,
 )
@@ -240,7 +262,7 @@ async def test_a_full_queue_is_told_at_once() -> None:
 
 
 async def test_a_ledger_that_refuses_is_an_error_and_no_placeholder(caller: Caller) -> None:
-    caller.desk.ledger.refused_words = ["add"]
+    caller.desk.ledger.refused_words = ["add", "add"]
 
     with pytest.raises(LedgerError):
         await caller.send()
@@ -248,11 +270,90 @@ async def test_a_ledger_that_refuses_is_an_error_and_no_placeholder(caller: Call
     assert caller.desk.results.awaited == 0
 
 
-async def test_an_upload_is_refused_before_anything_is_accepted(caller: Caller) -> None:
-    with pytest.raises(UploadRefused):
-        await caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt"))
+class OwnFile(InputFile):
+    """A kind of file that a user made."""
+
+    async def read(self, bot: Bot) -> AsyncGenerator[bytes, None]:
+        yield b"by"
+        yield b"tes"
+
+
+@pytest.fixture(params=["buffered", "file system", "url", "own"])
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> InputFile:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"bytes")
+    files = {
+        "buffered": BufferedInputFile(b"bytes", "a.txt"),
+        "file system": FSInputFile(path),
+        "url": URLInputFile("http://example.org/a.txt", filename="a.txt"),
+        "own": OwnFile("a.txt"),
+    }
+    return files[request.param]
+
+
+async def test_each_kind_of_file_is_kept_before_its_message_is_accepted(caller: Caller, file: InputFile) -> None:
+    caller.desk.ledger.refused_words = ["add", "add"]
+
+    with pytest.raises(LedgerError):
+        await caller.bot.send_document(7, file)
+
+    (carried,) = next(iter(caller.uploads.carried.values()))
+    content = b"a file" if isinstance(file, URLInputFile) else b"bytes"
+    assert caller.uploads.contents == {carried.sha256: content}
+    assert (carried.file_name, carried.kind, carried.size_bytes) == ("a.txt", "document", len(content))
+    assert caller.ids == []
+
+
+async def test_a_message_is_accepted_under_the_id_that_its_file_was_kept_for(hurried: Caller) -> None:
+    await hurried.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt"))
+
+    assert hurried.ids == list(hurried.uploads.carried)
+
+
+async def test_an_album_carries_its_files_and_their_thumbnails_and_costs_its_items(hurried: Caller) -> None:
+    file, thumbnail = BufferedInputFile(b"bytes", "a.mp4"), BufferedInputFile(b"small", "a.jpg")
+
+    await hurried.bot.send_media_group(7, [InputMediaVideo(media=file, thumbnail=thumbnail)] * 3)
+
+    (message,) = hurried.desk.ledger.messages.values()
+    assert sorted(str(each.kind) for each in hurried.uploads.carried[message.id]) == ["None"] * 3 + ["video"] * 3
+    assert message.cost == 3
+
+
+async def test_a_file_that_is_too_large_is_refused_as_telegram_would_before_anything_is_accepted(
+    caller: Caller,
+) -> None:
+    with pytest.raises(TelegramEntityTooLarge, match=r"takes 1,000 bytes from a bot, and it has 1,001 bytes"):
+        await caller.bot.send_document(7, BufferedInputFile(b"x" * (UPLOAD_BYTES_MAX + 1), "a.txt"))
+
+    assert (caller.ids, caller.uploads.carried) == ([], {})
+
+
+async def test_whoever_goes_away_while_his_file_is_kept_leaves_nothing(caller: Caller) -> None:
+    caller.uploads.held_up = asyncio.Event()
+    sending = asyncio.create_task(caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt")))
+    await turns()
+    carried = len(caller.uploads.carried)
+
+    sending.cancel()
+    await asyncio.wait([sending])
+
+    assert (carried, caller.uploads.carried, caller.ids) == (1, {}, [])
+
+
+async def test_a_file_that_is_not_there_is_the_callers_error(caller: Caller) -> None:
+    with pytest.raises(FileNotFoundError):
+        await caller.bot.send_document(7, FSInputFile("nowhere/a.txt"))
 
     assert caller.ids == []
+
+
+async def test_a_call_repeated_for_the_same_update_keeps_its_file_once(hurried: Caller) -> None:
+    for _ in range(2):
+        with origin.of(Origin(BOT_ID, 11, Priority.HIGH)):
+            await hurried.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt"))
+
+    assert hurried.ids == list(hurried.uploads.carried)
 
 
 async def test_outside_of_a_handler_a_call_is_normal_and_has_no_key(caller: Caller) -> None:
@@ -304,3 +405,54 @@ async def test_a_delete_drops_the_edits_that_wait(hurried: Caller) -> None:
     await hurried.bot.delete_messages(7, [1, 2])
 
     assert hurried.desk.ledger.statuses[hurried.ids[1]] is Status.CANCELLED
+
+
+async def test_a_call_repeated_after_it_was_sent_returns_telegrams_number(caller: Caller) -> None:
+    caller.desk.transport.answers(answered(text="hello"))
+    with origin.of(Origin(BOT_ID, 11, Priority.HIGH)):
+        await caller.send()
+    with origin.of(Origin(BOT_ID, 11, Priority.HIGH)):
+        again = await caller.send()
+
+    assert (again.message_id, again.tempogram_id) == (99, caller.ids[0])  # type: ignore[attr-defined]
+    assert len(caller.desk.transport.leases) == 1
+
+
+async def test_an_edit_repeated_after_it_was_sent_does_not_say_that_it_waits(caller: Caller) -> None:
+    caller.desk.transport.answers(answered(text="b"))
+    for _ in range(2):
+        with origin.of(Origin(BOT_ID, 11, Priority.HIGH)):
+            edited = await caller.bot(EditMessageText(chat_id=7, message_id=99, text="b"))
+
+    assert edited is True
+    assert len(caller.desk.transport.leases) == 1
+
+
+BLOCKED = "Forbidden: bot was blocked by the user"
+
+
+async def test_a_call_to_a_chat_that_takes_nothing_is_forbidden_without_asking(caller: Caller) -> None:
+    await caller.desk.reach.lose(BOT_ID, 7, BLOCKED)
+
+    with pytest.raises(TelegramForbiddenError, match=BLOCKED):
+        await caller.send()
+
+    assert caller.ids == []
+    assert caller.desk.results.awaited == 0
+
+
+async def test_a_returned_call_to_such_a_chat_keeps_back_no_other(caller: Caller) -> None:
+    await caller.desk.reach.lose(BOT_ID, 7, BLOCKED)
+
+    for chat_id in (7, 8):
+        await caller.gateway.submit(caller.bot, SendMessage(chat_id=chat_id, text="a"), COUNTED["sendMessage"])
+
+    assert [message.chat_id for message in caller.desk.ledger.messages.values()] == [8]
+
+
+async def test_an_album_whose_last_item_went_as_a_message_returns_a_list_of_it(caller: Caller) -> None:
+    caller.desk.transport.answers(answered(caption="the last"))
+
+    messages = await caller.bot.send_media_group(7, [InputMediaPhoto(media="a"), InputMediaPhoto(media="b")])
+
+    assert [(message.message_id, message.caption) for message in messages] == [(99, "the last")]

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
 
-import aiohttp
+import msgspec
 import pytest
 
+from bot.attachments import Attachments
+from bot.connections import Connections
+from bot.luggage import Luggage
 from bot.simulator import Fault, Simulator
 from bot.transport import Floor, TelegramTransport
 from engine.messages import ChatId, Lease
-from engine.outcomes import Answer, Failed, Migrated, Overdue, Rejected, Revoked, Sent, Throttled, Uncertain
+from engine.outcomes import Answer, Failed, HalfSent, Migrated, Overdue, Rejected, Revoked, Sent, Throttled, Uncertain
 from engine.ports import SystemClock
-from tests.bot.fakes import BOT_ID, TOKEN
+from storage.spool import Spool
+from storage.uploads import Uploads
+from tests.bot.fakes import BOT_ID, TOKEN, DictUploads
 from tests.fakes import outgoing
 
 CHAT = -5
@@ -28,14 +39,16 @@ def lease(*, chat_id: ChatId = CHAT, bot_id: int = BOT_ID, for_ms: int = LEASE_M
 
 
 @asynccontextmanager
-async def transport_to(url: str, *, timeout_ms: int = 5_000) -> AsyncIterator[TelegramTransport]:
-    async with aiohttp.ClientSession() as session:
+async def transport_to(
+    url: str, *, uploads: DictUploads | Uploads | None = None, timeout_ms: int = 5_000
+) -> AsyncIterator[TelegramTransport]:
+    async with Connections(url) as connections:
         yield TelegramTransport(
-            session=session,
-            api_url=url,
+            connections=connections,
             token_of={BOT_ID: TOKEN}.get,
             timeout_ms=timeout_ms,
             guard_ms=0,
+            luggage=Luggage(uploads or DictUploads()),  # type: ignore[arg-type]
             clock=clock,
         )
 
@@ -91,6 +104,56 @@ async def test_an_answer_of_telegrams_is_a_value_and_a_place_taken(
     assert no_token_in(answer)
 
 
+async def test_a_403_for_a_copy_tells_nothing_of_the_chat_that_would_get_it(
+    served: tuple[Simulator, str], transport: TelegramTransport
+) -> None:
+    served[0].order(Fault(kind="kicked"))
+    copy = replace(
+        lease().message, method="copyMessage", params=msgspec.json.encode({"from_chat_id": -9, "message_id": 1})
+    )
+
+    answer = await transport.send(replace(lease(), message=copy))
+
+    assert answer.outcome == Rejected(403, "Forbidden: bot was kicked from the group chat", unreachable=False)
+
+
+async def test_an_album_of_which_some_items_arrived_is_half_sent(
+    served: tuple[Simulator, str], transport: TelegramTransport
+) -> None:
+    served[0].order(Fault(kind="400_429", delivered=1, retry_after_s=8))
+    media = [{"type": "photo", "media": name} for name in "abc"]
+    album = replace(
+        lease().message, method="sendMediaGroup", params=msgspec.json.encode({"media": media}), cost=len(media)
+    )
+
+    answer = await transport.send(replace(lease(), message=album))
+
+    assert isinstance(answer.outcome, HalfSent)
+    assert (answer.outcome.delivered, answer.outcome.rest.cost) == (1, 2)
+    assert isinstance(answer.outcome.cause, Throttled)
+    assert answer.counted_at_ms is not None
+
+
+async def test_a_token_that_was_replaced_while_a_call_was_under_way_is_no_revoked_one(
+    served: tuple[Simulator, str],
+) -> None:
+    served[0].order(Fault(kind="revoked"))
+    tokens = [TOKEN, f"{TOKEN}x"]
+
+    async with Connections(served[1]) as connections:
+        transport = TelegramTransport(
+            connections=connections,
+            token_of=lambda _: tokens.pop(0),
+            timeout_ms=5_000,
+            guard_ms=0,
+            luggage=Luggage(DictUploads()),  # type: ignore[arg-type]
+            clock=clock,
+        )
+        answer = await transport.send(lease())
+
+    assert isinstance(answer.outcome, Failed)
+
+
 async def test_a_user_who_blocked_the_bot_is_unreachable(
     served: tuple[Simulator, str], transport: TelegramTransport
 ) -> None:
@@ -139,8 +202,8 @@ async def test_a_refused_connection_has_failed_and_took_no_place() -> None:
     assert no_token_in(answer)
 
 
-@pytest.mark.parametrize("url", ["http://", "http://[", "http://no.such.host.invalid"])
-async def test_an_address_that_is_none_has_failed(url: str) -> None:
+@pytest.mark.parametrize("url", ["http://no.such.host.invalid", f"http://{'a' * 70}.example"])
+async def test_a_host_that_is_none_has_failed(url: str) -> None:
     async with transport_to(url) as transport:
         answer = await transport.send(lease())
 
@@ -171,6 +234,201 @@ async def test_a_bot_without_a_token_sends_nothing(served: tuple[Simulator, str]
 
     assert answer == Answer(Revoked("the bot has no token here"), counted_at_ms=None)
     assert served[0].report().calls == 0
+
+
+async def carrying(uploads: DictUploads, params: dict[str, object], **files: bytes) -> Lease:
+    """Lease a message, and keep its files as if it had been submitted with them."""
+    album = "sendMediaGroup" if "media" in params else "sendPhoto"
+    message = replace(outgoing("a", bot_id=BOT_ID, chat_id=CHAT), method=album, params=json.dumps(params).encode())
+
+    async def chunks(content: bytes) -> AsyncIterator[bytes]:
+        yield content
+
+    spool = Spool(Path(gettempdir()), 1_000)
+    with ExitStack() as stack:
+        spooled = {
+            name: stack.enter_context(await spool.take(f"{name}.jpg", chunks(content)))
+            for name, content in files.items()
+        }
+        await Attachments(uploads, spool).keep(message, spooled)  # type: ignore[arg-type]
+    return Lease(message, 1, "w", incarnation=1, number=1, expires_at_ms=clock() + LEASE_MS)
+
+
+@pytest.fixture
+def uploads() -> DictUploads:
+    return DictUploads()
+
+
+def shown(answer: Answer) -> Any:
+    assert isinstance(answer.outcome, Sent)
+    return json.loads(answer.outcome.body)["result"]
+
+
+async def test_a_file_arrives_with_the_parameters_beside_it(
+    served: tuple[Simulator, str], uploads: DictUploads
+) -> None:
+    sent = await carrying(
+        uploads, {"photo": "attach://кот", "caption": "attach://кот", "has_spoiler": True}, кот=b"cat"
+    )
+
+    before_ms = clock()
+    async with transport_to(served[1], uploads=uploads) as transport:
+        answer = await transport.send(sent)
+
+    message = shown(answer)
+    assert message["caption"] == "attach://кот"
+    assert message["photo"][0]["file_unique_id"] == sha256(b"cat").hexdigest()
+    assert answer.counted_at_ms is not None
+    assert answer.counted_at_ms >= before_ms
+
+
+async def test_an_album_arrives_with_all_its_files_and_is_learned_item_by_item(
+    served: tuple[Simulator, str], uploads: DictUploads
+) -> None:
+    media = [
+        {"type": "photo", "media": "attach://a"},
+        {"type": "video", "media": "attach://b", "thumbnail": "attach://c"},
+    ]
+    sent = await carrying(uploads, {"media": media}, a=b"one", b=b"two", c=b"small")
+
+    async with transport_to(served[1], uploads=uploads) as transport:
+        await transport.send(sent)
+        again = await transport.send(sent)
+
+    assert sorted(str(kind) for _, _, kind in uploads.file_ids) == ["photo", "video"]
+    photo, video = shown(again)
+    assert [photo["photo"][0]["file_id"], video["video"]["file_id"]] == list(uploads.file_ids.values())
+
+
+async def test_a_file_that_telegram_knows_is_sent_by_its_name(
+    served: tuple[Simulator, str], uploads: DictUploads
+) -> None:
+    sent = await carrying(uploads, {"photo": "attach://a"}, a=b"cat")
+
+    async with transport_to(served[1], uploads=uploads) as transport:
+        first = await transport.send(sent)
+        uploads.contents.clear()
+        second = await transport.send(sent)
+
+    assert shown(first)["photo"] == shown(second)["photo"]
+
+
+async def test_a_name_that_telegram_does_not_know_is_forgotten_and_the_bytes_are_tried_next(
+    served: tuple[Simulator, str], uploads: DictUploads
+) -> None:
+    sent = await carrying(uploads, {"photo": "attach://a"}, a=b"cat")
+    await uploads.learn(BOT_ID, sha256(b"cat").hexdigest(), "photo", "sim-" + "0" * 32)
+
+    async with transport_to(served[1], uploads=uploads) as transport:
+        first = await transport.send(sent)
+        second = await transport.send(sent)
+
+    assert first.outcome == Failed("Bad Request: wrong file identifier/HTTP URL specified", 400)
+    assert shown(second)["photo"][0]["file_unique_id"] == sha256(b"cat").hexdigest()
+
+
+async def test_a_file_that_is_nowhere_any_more_is_rejected_without_a_call(
+    served: tuple[Simulator, str], uploads: DictUploads
+) -> None:
+    sent = await carrying(uploads, {"photo": "attach://a"}, a=b"cat")
+    await uploads.learn(BOT_ID, sha256(b"cat").hexdigest(), "photo", "sim-" + "0" * 32)
+    uploads.contents.clear()
+
+    async with transport_to(served[1], uploads=uploads) as transport:
+        first = await transport.send(sent)
+        second = await transport.send(sent)
+
+    assert isinstance(first.outcome, Rejected)
+    assert isinstance(second.outcome, Rejected)
+    assert second.outcome.reason.startswith("Telegram no longer knows the file 'a.jpg', and its bytes are not kept")
+    assert second.counted_at_ms is None
+    assert served[0].report().calls == 1
+
+
+async def test_a_text_that_says_attach_is_a_text(served: tuple[Simulator, str], transport: TelegramTransport) -> None:
+    message = replace(outgoing("a", bot_id=BOT_ID, chat_id=7), params=b'{"text":"attach://a"}')
+
+    answer = await transport.send(Lease(message, 1, "w", 1, 1, expires_at_ms=clock() + LEASE_MS))
+
+    assert shown(answer)["text"] == "attach://a"
+
+
+async def test_an_overdue_lease_writes_not_one_byte_of_a_file(
+    served: tuple[Simulator, str], uploads: DictUploads
+) -> None:
+    sent = await carrying(uploads, {"photo": "attach://a"}, a=b"cat")
+
+    async with transport_to(served[1], uploads=uploads) as transport:
+        answer = await transport.send(replace(sent, expires_at_ms=clock()))
+
+    assert answer == Answer(Overdue(), counted_at_ms=None)
+    assert served[0].report().calls == 0
+
+
+async def test_a_connection_that_breaks_in_the_middle_of_a_file_is_uncertain(uploads: DictUploads) -> None:
+    sent = await carrying(uploads, {"photo": "attach://a"}, a=b"cat" * 300)
+
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"catcat")
+        writer.transport.abort()
+
+    async with served_by(cut) as url, transport_to(url, uploads=uploads) as transport:
+        answer = await transport.send(sent)
+
+    assert isinstance(answer.outcome, Uncertain)
+    assert answer.counted_at_ms is not None
+
+
+async def test_a_form_that_is_refused_before_it_was_read_is_answered_all_the_same(uploads: DictUploads) -> None:
+    sent = await carrying(uploads, {"photo": "attach://a"}, a=b"cat")
+    uploads.contents[sha256(b"cat").hexdigest()] = b"x" * (16 << 20)  # more than any buffer in between holds
+
+    ended = asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        ended.set()
+
+    async with served_by(refuse) as url, transport_to(url, uploads=uploads) as transport:
+        answer = await transport.send(sent)
+        await asyncio.wait_for(ended.wait(), 5)
+
+    assert answer.outcome == Rejected(413, "HTTP 413")
+
+
+async def test_books_that_go_away_in_the_middle_of_a_file_leave_the_call_uncertain(
+    served: tuple[Simulator, str], uploads: DictUploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = await carrying(uploads, {"photo": "attach://a"}, a=b"cat")
+    packed = await uploads.of_message(sent.message.id, BOT_ID)
+
+    async def of_message(*_: object) -> object:
+        return packed
+
+    monkeypatch.setattr(uploads, "of_message", of_message)
+    uploads.asleep = True
+    async with transport_to(served[1], uploads=uploads) as transport:
+        answer = await transport.send(sent)
+
+    assert isinstance(answer.outcome, Uncertain)
+    assert no_token_in(answer)
+
+
+async def test_books_that_cannot_be_read_are_a_failure_that_took_no_place(
+    served: tuple[Simulator, str], uploads: DictUploads
+) -> None:
+    sent = await carrying(uploads, {"photo": "attach://a"}, a=b"cat")
+    uploads.asleep = True
+
+    async with transport_to(served[1], uploads=uploads) as transport:
+        answer = await transport.send(sent)
+
+    assert answer == Answer(Failed("the books could not be read"), counted_at_ms=None)
 
 
 @pytest.mark.parametrize("where", ["in", "out"])

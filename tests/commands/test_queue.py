@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from bot.commands.explanation import REASONS
 from bot.simulator import Fault
 from bot.simulator.client import RunningSimulator, running_simulator
+from engine.ports import WaitsAt
 from tests.end_to_end.program import ADMIN_TOKEN, Program, free_port, program
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-BLOCKED = "Forbidden: bot was blocked by the user"
+NOT_FOUND = "Bad Request: chat not found"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -59,7 +61,7 @@ async def queue(tempogram: Program, *words: str, answer: str = "") -> tuple[int,
 
 async def given_up(telegram: RunningSimulator, tempogram: Program, count: int) -> list[str]:
     """Let messages end as dead letters, and return their ids, oldest first."""
-    await telegram.order(*(Fault(kind="blocked", chat_id=chat) for chat in range(1, count + 1)))
+    await telegram.order(*(Fault(kind="chat_not_found", chat_id=chat) for chat in range(1, count + 1)))
     batch = [{"bot": "42", "chat_id": chat, "text": "hello"} for chat in range(1, count + 1)]
     _, taken = await tempogram.call("POST", "/messages/batch", json=batch)
     await tempogram.until(tempogram.is_empty, within_s=20)
@@ -88,7 +90,7 @@ async def test_dead_letters_are_listed_replayed_and_purged(telegram: RunningSimu
     _, empty, _ = await queue(tempogram, "dlq", "list")
 
     assert first in table
-    assert BLOCKED in table
+    assert NOT_FOUND in table
     assert third not in table
     assert "There are more" in table
     assert [each["id"] for each in json.loads(told)["letters"]] == [first, second, third]
@@ -108,6 +110,48 @@ async def test_a_command_that_does_not_say_which_letters_are_meant_is_refused(
 
     assert status == 2
     assert "say which dead letters are meant" in errors
+
+
+async def test_why_a_message_waits_is_said_in_words_or_as_the_api_says_it(tempogram: Program) -> None:
+    message = {"bot": "42", "chat_id": 77, "text": "later", "send_at": "2099-01-01T12:00:00Z"}
+    _, taken = await tempogram.call("POST", "/messages", json=message)
+
+    status, said, _ = await queue(tempogram, "explain", taken["id"])
+    _, told, _ = await queue(tempogram, "explain", taken["id"], "--json")
+    await tempogram.call("PATCH", "/bots/42", json={"paused": True})
+    _, paused, _ = await queue(tempogram, "explain", taken["id"])
+    await tempogram.call("PATCH", "/bots/42", json={"paused": False})
+    await tempogram.call("DELETE", f"/messages/{taken['id']}")
+
+    assert status == 0
+    assert said.splitlines()[:2] == [
+        "It waits because the time for which it is scheduled is still to come (scheduled).",
+        "Nothing of its bot and priority goes before it.",
+    ]
+    assert "It goes at 2099-01-0" in said
+    assert json.loads(told)["id"] == taken["id"]
+    assert json.loads(told)["earliest_at"].startswith("2099-01-01T12:00:00")
+    assert "nobody can say before its bot is resumed" in paused
+
+
+async def test_a_message_that_does_not_wait_is_told_in_one_sentence(tempogram: Program) -> None:
+    _, sent = await tempogram.call("POST", "/messages", json={"bot": "42", "chat_id": 78, "text": "now"})
+    await tempogram.until(tempogram.is_empty, within_s=20)
+
+    settled = await queue(tempogram, "explain", sent["id"])
+    unknown = await queue(tempogram, "explain", "0" * len(sent["id"]))
+    nonsense = await queue(tempogram, "explain", "no such id!")
+    elsewhere = await queue(tempogram, "explain", "../bots?x#")
+
+    assert f"refused: message {sent['id']} has ended as sent, so there is nothing to explain" in settled[2]
+    assert "refused: there is no message '000" in unknown[2]
+    assert "refused: message_id " in nonsense[2]
+    for status, said, errors in (settled, unknown, nonsense, elsewhere):
+        assert (status, said, len(errors.splitlines())) == (2, "", 1)
+
+
+async def test_every_gate_has_its_words() -> None:
+    assert set(REASONS) == set(WaitsAt)
 
 
 async def test_what_the_api_refuses_is_told_in_its_own_words(tempogram: Program) -> None:

@@ -10,6 +10,7 @@ from aiogram.types import Message
 from pydantic import SecretStr
 
 from bot import wiring
+from bot.running import running
 from bot.settings import Settings
 from bot.simulator import Simulator, SimulatorSettings
 from tests.end_to_end.program import ADMIN_TOKEN, TOKEN
@@ -29,7 +30,7 @@ async def test_a_hundred_edits_of_one_message_are_few_calls_and_the_last_one_win
             data_dir=tmp_path,
             telegram_rate_limit_wait=20,
         )
-        async with wiring.program(settings) as program, wiring.running(program):
+        async with wiring.program(settings) as program, running(program):
             bot = Bot(TOKEN)
             message = await bot.send_message(CHAT_ID, "0")
             edits = (

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from bot.simulator.client import running_simulator
+from storage.database import parse
+from storage.sole_use import LOCK_ID
 from tests.end_to_end.program import TOKEN, program, update
-from tests.storage.servers import own_postgres
+from tests.storage.servers import own_postgres, run
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -20,6 +25,12 @@ def books(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     else:
         with own_postgres() as url:
             yield {"DATABASE_URL": url}
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    with own_postgres() as url:
+        yield url
 
 
 async def test_a_kill_in_the_middle_of_sending_loses_nothing_and_breaks_no_window(
@@ -88,6 +99,44 @@ async def test_a_second_program_on_the_same_books_is_refused(tmp_path: Path, boo
     assert second[0] == 2
     assert "another tempogram runs on the books" in second[1]
     assert "Traceback" not in second[1]
+
+
+@pytest.mark.postgres
+async def test_a_program_that_loses_its_books_to_another_one_ends_with_one_sentence(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    async with (
+        running_simulator() as telegram,
+        program(tmp_path, telegram.url, DATABASE_URL=postgres_url) as tempogram,
+        took_over(postgres_url),
+    ):
+        status = await asyncio.wait_for(tempogram.process.wait(), 30)
+
+    said = tempogram.output.read_text()
+    assert status == 2
+    assert said.count("tempogram: another tempogram runs on the books") == 1
+    assert "Traceback" not in said
+
+
+@asynccontextmanager
+async def took_over(url: str) -> AsyncIterator[None]:
+    """Wait for the lock on the books, break the connection that has it, and keep it until the block ends."""
+    engine = create_async_engine(parse(url), isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        waiting = asyncio.create_task(connection.execute(text(f"SELECT pg_advisory_lock({LOCK_ID})")))
+        async with asyncio.timeout(30):
+            while not waiting.done():
+                await run(url, BREAK_ITS_HOLDER)
+                await asyncio.sleep(0.05)
+        yield
+    await engine.dispose()
+
+
+BREAK_ITS_HOLDER = """
+    SELECT pg_terminate_backend(held.pid) FROM pg_locks AS held JOIN pg_locks AS wanted USING (database, objid)
+    WHERE held.locktype = 'advisory' AND held.granted AND NOT wanted.granted AND database =
+        (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 async def program_of(tmp_path: Path, telegram_url: str, directory: Path, books: dict[str, str]) -> tuple[int, str]:

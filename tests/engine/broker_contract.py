@@ -26,6 +26,7 @@ from engine.messages import (
     PastSend,
     PauseBot,
     Priority,
+    Rest,
     Settlement,
     Spent,
     Then,
@@ -248,6 +249,27 @@ class BrokerContract:
         await queue(broker, [outgoing("a", chat_id=1, cost=4, priority=HIGH), *many(3, priority=HIGH)])
 
         assert len(await lease(broker)) == 2
+
+    async def test_only_the_items_that_arrived_of_an_album_take_places(self, make: MakeBroker, clock: Clock) -> None:
+        broker = make(replace(UNLIMITED, bot=Limit(5, 60_000)))
+        await queue(broker, [outgoing("album", chat_id=1, cost=5, priority=HIGH), *many(9, priority=HIGH)])
+        (album,) = await lease(broker, 1)
+
+        rest = Rest("sendMediaGroup", b"{}", cost=3)
+        await broker.settle([Settlement(album, HoldChat(8_000), 0, rest)])
+
+        assert len(await leased_ids(broker)) == 3
+
+    async def test_what_is_left_of_an_album_is_what_is_leased_next(self, unlimited: Broker, clock: Clock) -> None:
+        await queue(unlimited, [outgoing("album", chat_id=1, cost=5), outgoing("b", chat_id=1)])
+        (album,) = await lease(unlimited)
+
+        rest = Rest("sendPhoto", b'{"photo":"x"}', cost=1)
+        await unlimited.settle([Settlement(album, HoldChat(8_000), 0, rest)])
+        clock.advance(8_000)
+        (again,) = await lease(unlimited)
+
+        assert again.message == rest.of(album.message)
 
     async def test_an_album_larger_than_its_limit_leaves_when_nothing_else_is_taken(
         self, make: MakeBroker, clock: Clock

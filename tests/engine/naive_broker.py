@@ -444,9 +444,12 @@ class NaiveBroker:
         counted_at_ms = None if settlement.counted_age_ms is None else now_ms - settlement.counted_age_ms
         guard_ms = self._limits.guard_ms if bot.doubt_until_ms > now_ms else 0
         for each in self._gates(message.bot_id, message.chat_id, self._user(message), pays=entry.pays):
-            each.settle(counted_at_ms, message.cost, guard_ms=guard_ms)
+            each.settle(counted_at_ms, settlement.counted_cost, guard_ms=guard_ms)
+            each.settle(None, message.cost - settlement.counted_cost)
         if entry.pays:
-            self._purse(message.bot_id).settle(counted_at_ms, message.cost)
+            self._purse(message.bot_id).settle(counted_at_ms, settlement.counted_cost)
+            self._purse(message.bot_id).settle(None, message.cost - settlement.counted_cost)
+        message = entry.message = settlement.rest.of(message) if settlement.rest else message
         entry.lease = None
         holds: tuple[Hold, ...] = ()
         match settlement.then:

@@ -32,6 +32,7 @@ from engine.messages import (
     Outgoing,
     PastSend,
     PauseBot,
+    Rest,
     Settlement,
     Spent,
     Then,
@@ -62,7 +63,7 @@ GROUPS: tuple[ChatId, ...] = (-100, "@name", OLD_GROUP)
 LIMITS = (
     Limits(
         ceiling=Limit(5, 100), bot=Limit(3, 100), chat=Limit(1, 50, burst=3), group=Limit(4, 400),
-        user=Limit(3, 200), paid=Limit(4, 100), purse=Limit(12, 2_000), saved_up=2, guard_ms=7, chat_cap=5, bot_cap=12,
+        user=Limit(3, 200), paid=Limit(2, 100), purse=Limit(20, 2_000), saved_up=2, guard_ms=7, chat_cap=5, bot_cap=12,
     ),
     Limits(
         ceiling=Limit(0, 1), bot=Limit(6, 300), chat=Limit(2, 70, burst=2), group=Limit(2, 100),
@@ -214,10 +215,13 @@ class Audit:
         book.lease = None
         message, scope = book.message, self._scope(book.message)
         if settlement.counted_age_ms is not None:
-            as_sent = replace(message, is_paid=settlement.lease.message.is_paid)
-            self._count(as_sent, now_ms - settlement.counted_age_ms + 1)
+            paid = settlement.lease.message.is_paid
+            counted = replace(message, cost=settlement.counted_cost, is_paid=paid)
+            self._count(counted, now_ms - settlement.counted_age_ms + 1)
             who = message.bot_id, message.user_id
-            self.said[who].append((now_ms - settlement.counted_age_ms + 1, message.cost))
+            self.said[who].append((now_ms - settlement.counted_age_ms + 1, counted.cost))
+        if settlement.rest is not None:
+            message = book.message = settlement.rest.of(message)
         for hold in answer.holds:
             self.held(hold)
         match settlement.then:
@@ -591,7 +595,9 @@ class World:
         lease = self.leases.pop(pick % len(self.leases))
         book = self.audit.books.get(lease.message.id)
         since_ms = self.clock() - book.leased_at_ms if book else 0
-        return Settlement(lease, then, None if age is None else since_ms * age // 100)
+        is_half = lease.message.cost > 2 and isinstance(then, Done | HoldChat) and age is not None
+        rest = Rest("sendMediaGroup", b"{}", lease.message.cost - 2) if is_half else None
+        return Settlement(lease, then, None if age is None else since_ms * age // 100, rest)
 
     def _both(self, verb: Callable[[Broker], Coroutine[Any, Any, T]]) -> T:
         answer = run(verb(self.broker))
@@ -721,7 +727,10 @@ class BrokerMachine(RuleBasedStateMachine):
                 self.world.migrate(bot_id, chat_id, name)
             for _ in range(4):
                 who = 501 if bot_id == BOTS[-1] else None
-                draft = Draft(bot_id, name, 0, 1, 0, ready_in_ms=0, expires_in_ms=None, attempt=0, user_id=who)
+                is_paid = bot_id == BOTS[1]
+                draft = Draft(
+                    bot_id, name, 0, 1, 0, ready_in_ms=0, expires_in_ms=None, attempt=0, user_id=who, is_paid=is_paid
+                )
                 self.world.admit([self._message(draft)], 2, capped=True)
                 self.world.clock.advance(latency_ms)
                 self.world.settle([(-1, Done(), 0)])

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
 
+from engine.batches import batches
 from engine.limits import Limit, Limits
 from engine.memory_broker import MemoryBroker
 from engine.messages import Priority
+from engine.ports.broker import BATCH_MAX
+from engine.schedule import STALE_KEPT
 from tests.engine.broker_contract import LEASE_MS, BrokerContract, MakeBroker, many, queue, send_all
 from tests.engine.naive_broker import NaiveBroker
-from tests.fakes import Clock
+from tests.fakes import START_MS, Clock
+
+FAR_MS = START_MS + 86_400_000
 
 
 class TestMemoryBroker(BrokerContract):
@@ -33,6 +40,39 @@ class TestMemoryBroker(BrokerContract):
 
         assert len(sent) == 900
         assert (full, broker.size()) == (1_800, empty)
+
+    @pytest.mark.parametrize("times", [{"ready_at_ms": FAR_MS}, {"expires_at_ms": FAR_MS}])
+    async def test_memory_returns_though_what_was_cancelled_had_a_far_time(
+        self, clock: Clock, make: MakeBroker, times: dict[str, int]
+    ) -> None:
+        broker = make(Limits())
+        assert isinstance(broker, MemoryBroker)
+        messages = [replace(each, **times) for each in many(5_000)]  # type: ignore[arg-type]
+        await queue(broker, messages)
+        full = broker.size()
+
+        for batch in batches([each.id for each in messages], BATCH_MAX):
+            assert all(await broker.cancel(batch))
+        clock.advance(120_000)
+        await broker.lease(worker_id="w", slots=0)
+
+        assert full > 10_000
+        assert broker.size() <= 2 * STALE_KEPT
+
+    async def test_chats_that_are_forgotten_need_no_garbage_collector(self, clock: Clock, make: MakeBroker) -> None:
+        broker = make(Limits())
+        assert isinstance(broker, MemoryBroker)
+        await queue(broker, many(1, chat_id=7))
+        chat = weakref.ref(broker._bots[1].chats[7])
+        gc.disable()
+        try:
+            await send_all(broker, clock, for_ms=1_000)
+            clock.advance(120_000)
+            await send_all(broker, clock, for_ms=1)
+
+            assert chat() is None
+        finally:
+            gc.enable()
 
     async def test_users_are_forgotten_when_their_window_has_passed(self, clock: Clock, make: MakeBroker) -> None:
         broker = make(Limits(user=Limit(5, 60_000)))

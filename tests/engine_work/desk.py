@@ -14,9 +14,10 @@ from engine.expiry import Expiry
 from engine.limits import Limit, Limits
 from engine.memory_broker import MemoryBroker
 from engine.memory_results import MemoryResults
-from engine.messages import ChatId, Guarantee, Hold, Lease, Outgoing, PastSend, Settlement, Spent, Status
+from engine.messages import ChatId, Guarantee, Hold, Lease, Outgoing, PastSend, PausedBy, Settlement, Spent, Status
 from engine.outcomes import Answer, Outcome, Overdue, Sent
 from engine.ports import Accepted, Admission, Clock, Known, Leased, Record, Result, Settled
+from engine.reach import Reach
 from engine.recoverer import Recoverer
 from engine.replacements import Replacements
 from engine.retry import RetryPolicy
@@ -82,9 +83,10 @@ class ListLedger:
     records: list[Record] = field(default_factory=list)
     kept_holds: list[Hold] = field(default_factory=list)
     sends: list[PastSend] = field(default_factory=list)
-    interrupted: list[PastSend] = field(default_factory=list)
     spent: list[Spent] = field(default_factory=list)
     paused: dict[int, bool] = field(default_factory=dict)
+    paused_by: dict[int, PausedBy | None] = field(default_factory=dict)
+    unreachable: list[tuple[int, ChatId, str]] = field(default_factory=list)
     names: list[tuple[int, ChatId, ChatId]] = field(default_factory=list)
     weighed: dict[int, int] = field(default_factory=dict)
     held_up: asyncio.Event | None = None
@@ -95,6 +97,9 @@ class ListLedger:
         if self.held_up is not None:
             await self.held_up.wait()
         return [self._add(message) for message in messages]
+
+    async def known(self, messages: Sequence[Outgoing]) -> list[Known | None]:
+        return [self._known(message) for message in messages]
 
     async def discard(self, message_ids: Sequence[str]) -> None:
         self._write("discard")
@@ -109,30 +114,44 @@ class ListLedger:
         self._write("record")
         self.records.extend(records)
         self.statuses.update({record.message_id: record.status for record in records})
+        for record in records:
+            if record.rest is not None:
+                self.messages[record.message_id] = record.rest.of(self.messages[record.message_id])
 
     async def record_holds(self, holds: Sequence[Hold]) -> None:
         self._write("hold")
         self.kept_holds.extend(holds)
 
-    async def open_messages(self, *, after_id: str, limit: int) -> list[Outgoing]:
+    async def open_messages(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[Outgoing]:
         waiting = [each for each in sorted(self.messages) if self.statuses[each] is Status.QUEUED and each > after_id]
-        return [self.messages[each] for each in waiting[:limit]]
+        chosen = [self.messages[each] for each in waiting if bot_id in {None, self.messages[each].bot_id}]
+        return chosen[:limit]
 
     async def open_ids(self, *, after_id: str, before_id: str, limit: int) -> list[str]:
         page = await self.open_messages(after_id=after_id, limit=len(self.messages))
         return [message.id for message in page if message.id < before_id][:limit]
 
+    async def last_id(self) -> str:
+        return max(self.messages, default="")
+
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
         return [self.messages[each] for each in message_ids if self.statuses[each] is Status.QUEUED]
 
-    async def settle_interrupted(self, now_ms: int) -> list[PastSend]:
-        return self.interrupted
+    async def settle_interrupted(self, now_ms: int) -> int:
+        interrupted = [self.messages[each] for each, status in self.statuses.items() if status is Status.SENDING]
+        self.statuses.update({each.id: Status.UNCERTAIN for each in interrupted})
+        await self.presume([PastSend(each.bot_id, each.chat_id, now_ms, each.cost) for each in interrupted])
+        return len(interrupted)
+
+    async def presume(self, sends: Sequence[PastSend]) -> None:
+        self.sends.extend(sends)
 
     async def sends_since(self, since_ms: int) -> list[PastSend]:
         return [send for send in self.sends if send.counted_at_ms >= since_ms]
 
     async def spent_since(self, since_ms: int) -> list[Spent]:
-        return [spent for spent in self.spent if spent.at_ms >= since_ms]
+        paid = [Spent(send.bot_id, send.counted_at_ms, send.cost) for send in self.sends if send.is_paid]
+        return [spent for spent in (*self.spent, *paid) if spent.at_ms >= since_ms]
 
     async def holds(self, now_ms: int) -> list[Hold]:
         return [hold for hold in self.kept_holds if hold.until_ms > now_ms]
@@ -143,12 +162,22 @@ class ListLedger:
     async def aliases(self) -> list[tuple[int, ChatId, ChatId]]:
         return self.names
 
+    async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
+        return self.unreachable[:limit]
+
+    async def open_of_chat(self, bot_id: int, chat_id: ChatId, *, after_id: str, limit: int) -> list[Outgoing]:
+        page = await self.open_messages(after_id=after_id, limit=len(self.messages))
+        return [each for each in page if (each.bot_id, each.chat_id) == (bot_id, chat_id)][:limit]
+
     async def weights(self) -> dict[int, int]:
         return self.weighed
 
-    async def pause(self, bot_id: int, *, paused: bool) -> None:
+    async def pause(self, bot_id: int, *, paused: bool, by: PausedBy = PausedBy.OPERATOR) -> bool:
         self._write("pause")
-        self.paused[bot_id] = paused
+        if by is PausedBy.TOKEN and self.paused_by.get(bot_id) is not (None if paused else by):
+            return False
+        self.paused[bot_id], self.paused_by[bot_id] = paused, by if paused else None
+        return True
 
     def _write(self, word: str) -> None:
         if word in self.refused_words:
@@ -158,13 +187,23 @@ class ListLedger:
         self.journal.append(word)
 
     def _add(self, message: Outgoing) -> Accepted | Known:
-        if message.dedup_key is not None:
-            for known in self.messages.values():
-                if (known.bot_id, known.dedup_key) == (message.bot_id, message.dedup_key):
-                    return Known(known.id, self.statuses[known.id])
+        known = self._known(message)
+        if known is not None:
+            return known
         self.messages[message.id] = message
         self.statuses[message.id] = Status.QUEUED
         return Accepted()
+
+    def _known(self, message: Outgoing) -> Known | None:
+        if message.dedup_key is None:
+            return None
+        for known in self.messages.values():
+            if (known.bot_id, known.dedup_key) == (message.bot_id, message.dedup_key):
+                return Known(known.id, self.statuses[known.id], self._telegram_message_id(known.id))
+        return None
+
+    def _telegram_message_id(self, message_id: str) -> int | None:
+        return next((each.telegram_message_id for each in self.records if each.message_id == message_id), None)
 
 
 class WatchedBroker(MemoryBroker):
@@ -246,11 +285,15 @@ class Desk:
         self.ledger = ListLedger(self.journal)
         self.broker = WatchedBroker(limits, clock=self.clock, journal=self.journal)
         self.results = NotedResults(self.journal)
+        self.reach = Reach(
+            ledger=self.ledger, broker=self.broker, results=self.results, clock=self.clock, sleep=self._sleep
+        )
         self.delivery = Delivery(
             transport=self.transport,
             ledger=self.ledger,
             broker=self.broker,
             results=self.results,
+            reach=self.reach,
             retries=retries or RetryPolicy(),
             retry_after_ms_max=300_000,
             clock=self.clock,
@@ -260,7 +303,7 @@ class Desk:
         self.worker = self.new_worker(slots=slots)
         self.replacements = Replacements(ledger=self.ledger, results=self.results, clock=self.clock, sleep=self._sleep)
         self.dispatcher = Dispatcher(
-            ledger=self.ledger, broker=self.broker, replacements=self.replacements, worker=None
+            ledger=self.ledger, broker=self.broker, reach=self.reach, replacements=self.replacements, worker=None
         )
         self.recoverer = Recoverer(
             broker=self.broker, delivery=self.delivery, worker_id="r", interval_ms=LEASE_MS // 2, clock=self.clock

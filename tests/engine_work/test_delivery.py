@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from engine.limits import Limit, Limits
-from engine.messages import Hold, Status
+from engine.messages import Hold, Rest, Status
 from engine.outcomes import (
     Answer,
     Failed,
+    HalfSent,
     Migrated,
     Outcome,
     Overdue,
@@ -20,6 +22,7 @@ from engine.outcomes import (
     Throttled,
     Uncertain,
 )
+from engine.pauses import end_of_token
 from engine.ports import Fault, Result
 from engine.retry import RetryPolicy
 from tests.engine_work.desk import LEASE_MS, Desk, at_most_once, soon, turns
@@ -391,3 +394,129 @@ async def test_a_lease_that_was_lost_meanwhile_settles_nothing(desk: Desk) -> No
 
     assert await desk.broker.knows(["a"]) == [True]
     assert desk.ledger.statuses["a"] is Status.SENT
+
+
+# Half sent
+
+
+REST = Rest("sendMediaGroup", b'{"media":[3,4,5]}', cost=3)
+
+
+async def test_only_the_rest_of_a_half_sent_album_is_sent_after_the_hold(desk: Desk) -> None:
+    album = outgoing("a", method="sendMediaGroup", cost=5)
+
+    await desk.deliver(HalfSent(2, REST, Throttled(8_000)), message=album)
+    held = await desk.leases()
+    desk.clock.advance(8_000)
+    again = await desk.lease()
+
+    assert held == []
+    assert again.message == REST.of(album)
+    assert again.attempt == 1
+
+
+async def test_the_rest_is_written_with_the_record_and_only_what_arrived_was_counted(desk: Desk) -> None:
+    album = outgoing("a", method="sendMediaGroup", cost=5)
+
+    await desk.deliver(HalfSent(2, REST, Throttled(8_000)), message=album)
+
+    (record,) = desk.ledger.records
+    assert (record.status, record.outcome, record.delivered_items) == (Status.QUEUED, "halfsent", 2)
+    assert (record.rest, record.cost) == (REST, 2)
+    assert record.hold is not None
+    assert desk.journal.index("record") < desk.journal.index("settle")
+
+
+async def test_an_album_of_which_an_item_can_never_be_sent_is_dead_and_says_what_arrived(desk: Desk) -> None:
+    cause = Rejected(400, "Bad Request: WEBPAGE_CURL_FAILED")
+
+    await desk.deliver(HalfSent(2, REST, cause), message=outgoing("a", method="sendMediaGroup", cost=5))
+
+    (record,) = desk.ledger.records
+    words = "the first 2 of 5 items were delivered, the others were not: Bad Request: WEBPAGE_CURL_FAILED"
+    assert (record.status, record.fault) == (Status.DEAD, Fault(code=400, reason=words))
+    assert record.rest == REST  # so a replay sends nothing twice
+
+
+# What is learned of chats
+
+
+async def test_the_first_answer_for_a_name_tells_its_id_and_both_are_one_chat_from_then_on(desk: Desk) -> None:
+    await desk.accept(*(outgoing(each, chat_id="@news") for each in "abc"))
+    desk.transport.answers(Sent(1, chat_id=-1_001))
+
+    await desk.delivery.deliver(await desk.lease())
+    second = await desk.lease()
+    beside_it = await desk.leased(outgoing("d", chat_id=8))
+
+    assert desk.ledger.records[0].migrated_to == -1_001
+    assert (second.message.id, second.message.chat_id) == ("b", -1_001)
+    assert beside_it.message.id == "d"
+
+
+async def test_the_id_of_a_chat_that_has_one_is_no_news(desk: Desk) -> None:
+    await desk.deliver(Sent(1, chat_id=-1_001), message=outgoing("a", chat_id=-5))
+
+    assert desk.ledger.records[0].migrated_to is None
+
+
+# A chat that takes nothing
+
+
+BLOCKED = "Forbidden: bot was blocked by the user"
+
+
+async def test_what_waits_for_a_chat_that_blocked_the_bot_is_dead_with_the_same_reason_and_not_sent(
+    desk: Desk,
+) -> None:
+    await desk.accept(*(outgoing(each, chat_id=7) for each in "bcd"), outgoing("e", chat_id=8))
+    await desk.accept(outgoing("later", chat_id=7, ready_at_ms=START_MS + 60_000))
+    waiting = desk.results.expect("d")
+
+    desk.transport.answers(Rejected(403, BLOCKED, unreachable=True))
+    await desk.delivery.deliver(await desk.lease())
+
+    dead = {record.message_id: record.fault for record in desk.ledger.records}
+    assert dead == dict.fromkeys(("b", "c", "d", "later"), Fault(code=403, reason=BLOCKED))
+    assert [record.outcome for record in desk.ledger.records] == ["rejected", None, None, None]
+    assert waiting.result().outcome == Rejected(403, BLOCKED, unreachable=True)
+    assert [lease.message.id for lease in await desk.leases()] == ["e"]
+    assert desk.transport.ids == ["b"]
+
+
+async def test_what_is_leased_for_a_lost_chat_all_the_same_is_dead_without_a_call(desk: Desk) -> None:
+    lease = await desk.leased(outgoing("a", chat_id=7))
+    await desk.reach.lose(1, 7, BLOCKED)
+
+    outcome = await desk.delivery.deliver(lease)
+
+    (record,) = desk.ledger.records
+    assert outcome == Rejected(403, BLOCKED)
+    assert (record.status, record.outcome, record.attempt) == (Status.DEAD, None, 0)
+    assert desk.transport.ids == []
+
+
+async def test_the_alert_for_a_revoked_token_is_logged_once_for_what_is_in_flight(desk: Desk) -> None:
+    await desk.accept(*(outgoing(f"m{chat}", chat_id=chat) for chat in range(1, 5)))
+    desk.transport.answers(*[Revoked("Unauthorized")] * 4)
+    leases = await desk.leases()
+
+    with capture_logs() as logs:
+        for lease in leases:
+            await desk.delivery.deliver(lease)
+
+    assert [each["kind"] for each in logs if each["event"] == "alert"] == ["token_revoked"]
+
+
+async def test_a_valid_token_ends_the_pause_of_a_revoked_one_and_not_an_operators(desk: Desk) -> None:
+    await desk.deliver(Revoked("Unauthorized"), message=outgoing("a"))
+    await end_of_token(desk.ledger, desk.broker, 1)
+    resumed = await desk.leases()
+
+    await desk.ledger.pause(1, paused=True)
+    await desk.broker.pause(1, paused=True)
+    await desk.accept(outgoing("b", chat_id=8))
+    await end_of_token(desk.ledger, desk.broker, 1)
+
+    assert [lease.message.id for lease in resumed] == ["a"]
+    assert await desk.leases() == []

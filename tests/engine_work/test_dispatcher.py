@@ -19,7 +19,13 @@ from tests.fakes import outgoing
 
 
 def with_worker(desk: Desk) -> Dispatcher:
-    return Dispatcher(ledger=desk.ledger, broker=desk.broker, replacements=desk.replacements, worker=desk.worker)
+    return Dispatcher(
+        ledger=desk.ledger,
+        broker=desk.broker,
+        reach=desk.reach,
+        replacements=desk.replacements,
+        worker=desk.worker,
+    )
 
 
 def each_to_its_chat(count: int) -> list[Outgoing]:
@@ -97,7 +103,7 @@ async def test_the_answers_of_a_large_batch_stand_in_the_order_of_its_messages()
 
 
 async def test_a_ledger_that_refuses_has_accepted_nothing(desk: Desk) -> None:
-    desk.ledger.refused_words = ["add"]
+    desk.ledger.refused_words = ["add", "add"]
 
     with pytest.raises(LedgerError):
         await told(desk, outgoing("a"))
@@ -142,6 +148,7 @@ async def test_connections_are_given_back_when_the_admission_breaks(desk: Desk) 
     dispatcher = Dispatcher(
         ledger=desk.ledger,
         broker=BrokenBroker(),  # type: ignore[arg-type]
+        reach=desk.reach,
         replacements=desk.replacements,
         worker=desk.worker,
     )

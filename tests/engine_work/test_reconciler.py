@@ -8,11 +8,12 @@ import pytest
 
 from engine.ids import Ids
 from engine.messages import Outgoing, Status
-from engine.reconciler import SETTLED_AFTER_MS, Reconciler
+from engine.reconciler import MISSING_MS, SETTLED_AFTER_MS, Reconciler
 from tests.engine_work.desk import Desk
 from tests.fakes import outgoing
 
 IDS = Ids()
+EVERY_MS = 5_000
 
 
 @pytest.fixture
@@ -30,14 +31,27 @@ def written(desk: Desk) -> Outgoing:
     return message
 
 
+async def looks(desk: Desk, reconciler: Reconciler, *, for_ms: int) -> int:
+    """Let the reconciler look every five seconds, and return how many messages it scheduled."""
+    found = await reconciler.reconcile_page()
+    for _ in range(0, for_ms, EVERY_MS):
+        desk.clock.advance(EVERY_MS)
+        found += await reconciler.reconcile_page()
+    return found
+
+
 async def test_what_only_the_ledger_knows_is_scheduled_again(desk: Desk, reconciler: Reconciler) -> None:
-    forgotten = written(desk)
+    message = replace(outgoing(IDS.new(desk.clock())), submitted_at_ms=desk.clock())
+    desk.broker.asleep = True
+    await desk.accept(message)
+    desk.broker.asleep = False
     desk.clock.advance(SETTLED_AFTER_MS + 1)
 
-    found = await reconciler.reconcile_page()
+    too_early = await looks(desk, reconciler, for_ms=MISSING_MS - EVERY_MS)
+    found = await looks(desk, reconciler, for_ms=EVERY_MS)
 
-    assert found == 1
-    assert await desk.broker.knows([forgotten.id]) == [True]
+    assert (too_early, found) == (0, 1)
+    assert (await desk.lease()).message == message
 
 
 async def test_what_both_know_is_left_alone(desk: Desk, reconciler: Reconciler) -> None:
@@ -45,15 +59,13 @@ async def test_what_both_know_is_left_alone(desk: Desk, reconciler: Reconciler) 
     await desk.dispatcher.submit([message])
     desk.clock.advance(SETTLED_AFTER_MS + 1)
 
-    assert await reconciler.reconcile_page() == 0
+    assert await looks(desk, reconciler, for_ms=2 * MISSING_MS) == 0
 
 
 async def test_a_message_that_may_still_be_on_its_way_is_left_alone(desk: Desk, reconciler: Reconciler) -> None:
-    young = written(desk)
-    desk.clock.advance(SETTLED_AFTER_MS - 1)
+    written(desk)
 
-    assert await reconciler.reconcile_page() == 0
-    assert await desk.broker.knows([young.id]) == [False]
+    assert await looks(desk, reconciler, for_ms=MISSING_MS) == 0
 
 
 async def test_a_message_that_ended_between_the_two_looks_is_not_sent_again(
@@ -61,6 +73,7 @@ async def test_a_message_that_ended_between_the_two_looks_is_not_sent_again(
 ) -> None:
     ended = written(desk)
     desk.clock.advance(SETTLED_AFTER_MS + 1)
+    await looks(desk, reconciler, for_ms=MISSING_MS - EVERY_MS)
     look = desk.broker.knows
 
     async def knows(message_ids: list[str]) -> list[bool]:
@@ -69,5 +82,53 @@ async def test_a_message_that_ended_between_the_two_looks_is_not_sent_again(
 
     monkeypatch.setattr(desk.broker, "knows", knows)
 
-    assert await reconciler.reconcile_page() == 0
+    assert await looks(desk, reconciler, for_ms=EVERY_MS) == 0
     assert await look([ended.id]) == [False]
+
+
+async def test_a_cancellation_that_the_ledger_takes_long_to_write_is_not_undone(
+    desk: Desk, reconciler: Reconciler
+) -> None:
+    message = replace(outgoing(IDS.new(desk.clock())), submitted_at_ms=desk.clock())
+    await desk.dispatcher.submit([message])
+    desk.clock.advance(SETTLED_AFTER_MS + 1)
+
+    assert await desk.broker.cancel([message.id]) == [True]
+    found = await looks(desk, reconciler, for_ms=MISSING_MS - EVERY_MS)  # in the ledger it is still queued
+    desk.ledger.statuses[message.id] = Status.CANCELLED
+    found += await looks(desk, reconciler, for_ms=2 * MISSING_MS)
+
+    assert found == 0
+    assert await desk.leases() == []
+
+
+async def test_a_replay_is_scheduled_once_though_the_reconciler_sees_it_first(
+    desk: Desk, reconciler: Reconciler
+) -> None:
+    replayed = written(desk)
+    desk.clock.advance(SETTLED_AFTER_MS + 1)
+
+    found = await looks(desk, reconciler, for_ms=EVERY_MS)  # between the ledger's commit and the admission
+    for lease in await desk.leases():
+        await desk.delivery.deliver(lease)
+    await desk.dispatcher.readmit([replayed])
+    for lease in await desk.leases():
+        await desk.delivery.deliver(lease)
+    found += await looks(desk, reconciler, for_ms=2 * MISSING_MS)
+
+    assert found == 0
+    assert desk.transport.ids == [replayed.id]
+
+
+async def test_what_was_missing_twice_for_a_moment_was_not_missing_all_the_time(
+    desk: Desk, reconciler: Reconciler
+) -> None:
+    replayed = written(desk)
+    desk.clock.advance(SETTLED_AFTER_MS + 1)
+
+    await looks(desk, reconciler, for_ms=EVERY_MS)
+    await desk.dispatcher.readmit([replayed])
+    await looks(desk, reconciler, for_ms=MISSING_MS)
+    await desk.broker.cancel([replayed.id])
+
+    assert await looks(desk, reconciler, for_ms=EVERY_MS) == 0

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from engine.ids import Ids
 from engine.messages import Status
-from engine.outcomes import Sent
 from engine.ports.broker import BATCH_MAX
-from engine.reconciler import SETTLED_AFTER_MS, Reconciler
 from engine.recoverer import Recoverer
 from engine.retry import RetryPolicy
-from tests.engine_work.desk import LEASE_MS, Desk, at_most_once, soon, turns
+from tests.engine_work.desk import LEASE_MS, Desk, at_most_once, soon
 from tests.fakes import outgoing
 
 
@@ -100,43 +97,3 @@ class OnceBroken:
         self.asked_again.set()
         await asyncio.Event().wait()
         return []
-
-
-def reconciler(desk: Desk) -> Reconciler:
-    return Reconciler(
-        ledger=desk.ledger, broker=desk.broker, replacements=desk.replacements, interval_ms=1, clock=desk.clock
-    )
-
-
-async def test_what_only_the_ledger_knows_is_scheduled_again(desk: Desk) -> None:
-    message = outgoing(Ids(process=1).new(desk.clock()))
-    desk.broker.asleep = True
-    await desk.accept(message)
-    desk.broker.asleep = False
-    desk.clock.advance(SETTLED_AFTER_MS + 1)
-
-    scheduled = await reconciler(desk).reconcile_page()
-
-    assert scheduled == 1
-    assert (await desk.lease()).message == message
-
-
-async def test_what_is_younger_may_still_be_on_its_way_and_is_left_alone(desk: Desk) -> None:
-    desk.broker.asleep = True
-    await desk.accept(outgoing(Ids(process=1).new(desk.clock())))
-    desk.broker.asleep = False
-
-    assert await reconciler(desk).reconcile_page() == 0
-
-
-async def test_what_the_schedule_knows_or_has_settled_is_not_scheduled_twice(desk: Desk) -> None:
-    ids = Ids(process=1)
-    await desk.deliver(Sent(1), message=outgoing(ids.new(desk.clock()), chat_id=8))
-    await desk.accept(outgoing(ids.new(desk.clock())))
-    desk.clock.advance(SETTLED_AFTER_MS + 1)
-
-    scheduled = await reconciler(desk).reconcile_page()
-
-    assert scheduled == 0
-    assert len(await desk.leases()) == 1
-    await turns()

@@ -140,7 +140,8 @@ async def test_the_costliest_message_of_a_chat_is_the_one_presumed(desk: Desk) -
 
 
 async def test_what_was_being_sent_at_most_once_takes_its_place_and_is_not_sent_again(desk: Desk) -> None:
-    desk.ledger.interrupted = [PastSend(1, GROUP, START_MS, 1)]
+    keep(desk, outgoing("a", chat_id=GROUP))
+    await desk.ledger.mark_sending(["a"])
     desk.ledger.sends = [PastSend(1, GROUP, START_MS - 30_000, 1)] * 19
 
     found = await restart(desk)
@@ -149,6 +150,30 @@ async def test_what_was_being_sent_at_most_once_takes_its_place_and_is_not_sent_
 
     assert found.interrupted == 1
     assert await ids_leased(desk) == []
+
+
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.SENDING])
+async def test_what_may_have_been_on_its_way_counts_over_a_second_crash_within_the_window(
+    desk: Desk, status: Status
+) -> None:
+    keep(desk, outgoing("a", chat_id=GROUP))
+    desk.ledger.statuses["a"] = status
+    desk.ledger.sends = [PastSend(1, GROUP, START_MS - 30_000, 1)] * 19
+    await restart(desk)
+    desk.ledger.statuses["a"] = Status.CANCELLED  # so that the second start finds nothing open
+
+    desk.clock.advance(10_000)
+    again = Desk(limits=ONE_BOT)
+    again.clock.advance(10_000)
+    again.ledger = desk.ledger
+    await restart(again)
+    await again.broker.admit([outgoing("b", chat_id=GROUP)], worker_id="", slots=0)
+    again.clock.advance(19_999)
+    too_early = await ids_leased(again)
+    again.clock.advance(GUARD_MS + 2)
+
+    assert too_early == []
+    assert await ids_leased(again) == ["b"]
 
 
 async def test_holds_survive_a_restart(desk: Desk) -> None:

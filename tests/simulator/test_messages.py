@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from bot.simulator import Fault
+from bot.simulator.faults import Kind
 from bot.simulator.messages import Messages
 from bot.simulator.world import User
 from tests.simulator.conftest import Client
@@ -277,15 +278,16 @@ async def test_what_is_written_in_a_channel_is_a_channel_post(client: Client) ->
     assert update["channel_post"]["sender_chat"]["id"] == channel.chat_id
 
 
-async def test_half_of_an_album_may_arrive(client: Client) -> None:
-    client.simulator.order(Fault(kind="400_429", delivered=2, times=1, retry_after_s=8))
+@pytest.mark.parametrize(
+    ("kind", "error"), [("400_429", "Too Many Requests: retry after 8"), ("400_item", "WEBPAGE_CURL_FAILED")]
+)
+async def test_half_of_an_album_may_arrive(client: Client, kind: Kind, error: str) -> None:
+    client.simulator.order(Fault(kind=kind, delivered=2, times=1, retry_after_s=8))
     media = [{"type": "photo", "media": str(number)} for number in range(3)]
 
     answer = await client.call("sendMediaGroup", chat_id=-5, media=media)
 
-    assert answer["description"] == (
-        'Bad Request: failed to send message #3 with the error message "Too Many Requests: retry after 8"'
-    )
+    assert answer["description"] == f'Bad Request: failed to send message #3 with the error message "{error}"'
     _, messages = await client.control("GET", "messages?chat=-5")
     assert len(messages) == 2
 

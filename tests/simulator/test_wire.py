@@ -1,6 +1,7 @@
 """Requests in every form that the Bot API takes, and answers in the one that it gives."""
 
 import json
+from hashlib import sha256
 from typing import Any
 
 import aiohttp
@@ -52,6 +53,53 @@ async def test_an_album_in_a_form_is_json_in_a_field(client: Client) -> None:
     assert first["media_group_id"] == second["media_group_id"]
     assert second["message_id"] == first["message_id"] + 1
     assert client.simulator.report().places == 2
+
+
+async def uploaded(client: Client, method: str = "sendDocument", name: str = "document", **fields: str) -> Any:
+    form = aiohttp.FormData(QUERY | fields)
+    form.add_field(name, b"a file", filename="x.bin")
+    async with client.session.post(f"{client.url}/bot{client.token}/{method}", data=form) as response:
+        return (await response.json())["result"]
+
+
+async def test_a_file_is_shown_by_its_size_and_its_sha256_however_it_was_sent(client: Client) -> None:
+    document = (await uploaded(client))["document"]
+
+    again = (await client.call("sendDocument", chat_id=7, document=document["file_id"]))["result"]["document"]
+    file = (await client.call("getFile", file_id=document["file_id"]))["result"]
+
+    assert (document["file_size"], document["file_unique_id"]) == (6, sha256(b"a file").hexdigest())
+    assert again == document
+    assert (file["file_size"], file["file_unique_id"]) == (6, document["file_unique_id"])
+
+
+async def test_a_file_id_that_was_never_given_is_refused(client: Client) -> None:
+    unknown = "sim-" + "0" * 32
+
+    sent = await client.call("sendDocument", chat_id=7, document=unknown)
+    album = await client.call("sendMediaGroup", chat_id=7, media=[{"type": "photo", "media": unknown}])
+    file = await client.call("getFile", file_id=unknown)
+
+    assert sent["description"] == "Bad Request: wrong file identifier/HTTP URL specified"
+    assert album["description"] == sent["description"]
+    assert file["description"] == "Bad Request: wrong file_id or the file is temporarily unavailable"
+
+
+async def test_a_file_id_is_of_one_bot_and_one_kind(client: Client) -> None:
+    file_id = (await uploaded(client))["document"]["file_id"]
+
+    as_photo = await client.call("sendPhoto", chat_id=7, photo=file_id)
+    client.token = "101:other"
+    by_another = await client.call("sendDocument", chat_id=7, document=file_id)
+
+    assert as_photo["description"] == "Bad Request: can't use file of type Document as Photo"
+    assert by_another["description"] == "Bad Request: wrong file identifier/HTTP URL specified"
+
+
+async def test_an_animation_can_be_sent_again(client: Client) -> None:
+    file_id = (await uploaded(client, "sendAnimation", "animation"))["animation"]["file_id"]
+
+    assert (await client.call("sendAnimation", chat_id=7, animation=file_id))["ok"]
 
 
 @pytest.mark.parametrize("body", [b"{", b"[1]", b"\xff", b'"text"', b"[" * 9_000])

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from engine.errors import LedgerError, SettingsError
-from storage.bots import Bots
+from engine.messages import PausedBy
+from storage.bots import Bots, KeptWebhook, Removal, Source
 from storage.database import Database
 from storage.keys import Seal
 from storage.ledger import SqlLedger
@@ -60,6 +62,15 @@ class BotsContract:
         [bot] = await bots.all()
         assert (bot.paused, bot.behaviours, bot.added_at_ms) == (True, ECHO, NOW_MS)
 
+    async def test_a_bot_tells_why_it_is_paused(self, bots: Bots, database: Database) -> None:
+        await add(bots)
+        ledger, told = SqlLedger(database), []
+        for paused, by in ((True, PausedBy.TOKEN), (True, PausedBy.OPERATOR), (False, PausedBy.OPERATOR)):
+            await ledger.pause(BOT, paused=paused, by=by)
+            told += [each.paused_by for each in await bots.all()]
+
+        assert told == [PausedBy.TOKEN, PausedBy.OPERATOR, None]
+
     async def test_the_ledger_tells_the_weights_that_are_not_1(self, bots: Bots, database: Database) -> None:
         await add(bots)
         assert await SqlLedger(database).weights() == {}
@@ -74,26 +85,84 @@ class BotsContract:
         with pytest.raises(LedgerError, match="weight_is_at_least_1"):
             await bots.set_weight(BOT, 0)
 
-    async def test_a_webhook_secret_comes_back_and_can_be_forgotten(self, bots: Bots) -> None:
+    async def test_a_new_webhook_secret_stands_beside_the_old_one_until_it_takes_its_place(self, bots: Bots) -> None:
         await add(bots)
 
         await bots.set_webhook_secret(BOT, "knock")
-        assert await bots.webhook_secrets() == {BOT: "knock"}
+        await bots.set_next_webhook_secret(BOT, "ring")
+        await bots.set_webhook_told(BOT, "a fingerprint")
+        both = await bots.webhooks()
+        await bots.set_webhook_secret(BOT, "ring")
 
-        await bots.set_webhook_secret(BOT, None)
-        assert await bots.webhook_secrets() == {}
+        assert both == {BOT: KeptWebhook(secret="knock", next_secret="ring", told="a fingerprint")}
+        assert "knock" not in repr(both)
+        assert await bots.webhooks() == {BOT: KeptWebhook(secret="ring", told="a fingerprint")}
+
+    async def test_it_is_kept_where_a_bots_updates_come_from(self, bots: Bots) -> None:
+        await add(bots)
+        before = await bots.get(BOT)
+
+        await bots.set_updates(BOT, Source.POLLING)
+
+        after = await bots.get(BOT)
+        assert before is not None
+        assert after is not None
+        assert (before.updates, after.updates) == (None, Source.POLLING)
+
+    async def test_a_source_that_is_none_is_refused(self, bots: Bots) -> None:
+        await add(bots)
+
+        with pytest.raises(LedgerError, match="source_is_known"):
+            await bots.set_updates(BOT, SimpleNamespace(value="pigeon"))  # type: ignore[arg-type]
+
+    async def test_the_bots_that_were_added_are_told_apart_in_one_read(self, bots: Bots) -> None:
+        await add(bots)
+
+        assert await bots.among([BOT, 43]) == {BOT}
 
     async def test_a_bot_that_nobody_added_cannot_be_changed(self, bots: Bots) -> None:
         assert not await bots.set_weight(BOT, 2)
-        assert not await bots.remove(BOT)
+        assert not await bots.remove(BOT, keep_messages=False)
 
-    async def test_a_removed_bot_is_gone_with_its_token(self, bots: Bots) -> None:
+    @pytest.mark.parametrize("keep_messages", [True, False])
+    async def test_a_removed_bot_is_gone_with_its_secrets_and_silent_until_it_is_added_again(
+        self, bots: Bots, database: Database, *, keep_messages: bool
+    ) -> None:
+        ledger = SqlLedger(database)
         await add(bots)
+        await bots.set_webhook_secret(BOT, "knock")
+        await bots.set_updates(BOT, Source.POLLING)
+        await bots.set_weight(BOT, 3)
+        await ledger.pause(BOT, paused=True)
 
-        assert await bots.remove(BOT)
+        assert await bots.remove(BOT, keep_messages=keep_messages)
 
-        assert await bots.get(BOT) is None
-        assert await bots.tokens() == {}
+        assert not await bots.remove(BOT, keep_messages=keep_messages)
+        assert (await bots.get(BOT), await bots.tokens(), await bots.webhooks()) == (None, {}, {})
+        assert await bots.removed() == {BOT: Removal.KEEP if keep_messages else Removal.CANCEL}
+        assert await ledger.paused_bots() == [BOT]
+        await ledger.pause(BOT, paused=True)  # a last call met a token that was revoked
+        await add(bots, "42:BBBB")
+        [again] = await bots.all()
+        assert (again.paused, again.weight, again.updates, await bots.removed()) == (False, 1, None, {})
+        assert await ledger.paused_bots() == []
+
+    async def test_what_was_cancelled_with_a_bot_is_not_looked_for_again(self, bots: Bots, database: Database) -> None:
+        await add(bots)
+        await bots.remove(BOT, keep_messages=False)
+
+        await bots.mark_cleared(BOT)
+
+        assert await bots.removed() == {BOT: Removal.DONE}
+        assert await SqlLedger(database).paused_bots() == [BOT]
+
+    async def test_messages_that_are_kept_are_not_marked_cleared(self, bots: Bots) -> None:
+        await add(bots)
+        await bots.remove(BOT, keep_messages=True)
+
+        await bots.mark_cleared(BOT)
+
+        assert await bots.removed() == {BOT: Removal.KEEP}
 
     async def test_another_secret_key_is_told_in_one_sentence(self, bots: Bots, database: Database) -> None:
         await add(bots)

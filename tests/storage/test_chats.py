@@ -28,11 +28,23 @@ class ChatsContract:
     async def test_a_chat_is_reachable_again_when_somebody_writes_in_it(self, chats: Chats, ledger: SqlLedger) -> None:
         await ledger.record([became(message(), Status.DEAD, fault=BLOCKED, unreachable=True)])
         assert not await chats.reachable(BOT, CHAT)
-        assert [each.chat_id for each in await chats.unreachable()] == [CHAT]
+        assert await ledger.unreachable_chats(limit=9) == [(BOT, CHAT, BLOCKED.reason)]
 
         await chats.note_message_in(MessageIn(bot_id=BOT, chat_id=CHAT, at_ms=NOW_MS))
 
         assert await chats.reachable(BOT, CHAT)
+
+    async def test_a_chat_that_was_left_is_lost_until_it_is_joined_again(self, chats: Chats, ledger: SqlLedger) -> None:
+        await chats.note_message_in(MessageIn(bot_id=BOT, chat_id=-5, at_ms=NOW_MS, title="Chess"))
+
+        await chats.lose(BOT, -5, "Forbidden: gone")
+        lost = await ledger.unreachable_chats(limit=9)
+        await chats.regain(BOT, -5)
+
+        chat = await chats.get(BOT, -5)
+        assert lost == [(BOT, -5, "Forbidden: gone")]
+        assert chat is not None
+        assert (chat.reachable, chat.reason, chat.title) == (True, None, "Chess")
 
     async def test_a_title_stays_when_the_next_message_does_not_tell_one(self, chats: Chats) -> None:
         await chats.note_message_in(MessageIn(bot_id=BOT, chat_id=-5, at_ms=NOW_MS, title="Chess", type="group"))

@@ -20,6 +20,7 @@ class ListWriter:
         self.gate = asyncio.Event()
         self.gate.set()
         self.asleep = False
+        self.loses_answer = False
 
     async def transact(self, work: Callable[[Connection], None]) -> None:
         await self.gate.wait()
@@ -32,6 +33,8 @@ class ListWriter:
             self.rows = before
             raise
         self.sizes.append(len(self.rows) - len(before))
+        if self.loses_answer:
+            raise RuntimeError("the commit's answer was lost")
 
     async def close(self) -> None:
         pass
@@ -96,6 +99,15 @@ async def test_only_the_caller_whose_item_is_wrong_gets_the_error(commits: Group
 
     assert [type(answer) for answer in answers] == [list, LedgerError, list]
     assert writer.rows == ["a", "b"]
+
+
+async def test_what_may_have_been_committed_is_not_done_twice(commits: GroupCommit, writer: ListWriter) -> None:
+    writer.loses_answer = True
+
+    answers = await asyncio.gather(*(commits.write(write, [item]) for item in "abc"), return_exceptions=True)
+
+    assert [type(answer) for answer in answers] == [LedgerError] * 3
+    assert writer.rows == ["a", "b", "c"]
 
 
 async def test_a_database_that_is_away_refuses_all_callers_at_once(commits: GroupCommit, writer: ListWriter) -> None:

@@ -108,18 +108,6 @@ class HistoryContract:
         assert not await history.cancel(sent.id, now_ms=NOW_MS)
         assert await ledger.open_messages(after_id="", limit=1) == []
 
-    async def test_what_ended_long_ago_is_purged_and_what_is_open_or_dead_stays(
-        self, ledger: SqlLedger, history: History
-    ) -> None:
-        sent, given_up, waiting = message(dedup_key="order 1"), message(), message()
-        await ledger.add([sent, given_up, waiting])
-        await ledger.record([became(sent, Status.SENT), became(given_up, Status.DEAD, fault=NEVER)])
-
-        assert await history.purge_settled(NOW_MS + 200) == 0
-        assert await history.purge_settled(NOW_MS + 60_000) == 1
-        assert await history.message(sent.id) is None
-        assert await ledger.sends_since(0) != []  # the dead one's attempt
-
     async def test_a_chat_shows_what_was_said_both_ways(self, ledger: SqlLedger, history: History) -> None:
         heard, said = message(), message()
         incoming = Incoming(

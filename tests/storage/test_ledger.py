@@ -1,23 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
+from engine.dispatcher import Dispatcher
 from engine.errors import LedgerError
-from engine.messages import Guarantee, Hold, Outgoing, PastSend, Priority, Spent, Status
+from engine.ids import Ids
+from engine.messages import Guarantee, Hold, Outgoing, PastSend, PausedBy, Priority, Rest, Spent, Status
 from engine.ports.ledger import Accepted, Fault, Known, Ledger
 from storage.chats import Chats
 from storage.database import Database
 from storage.history import History
 from storage.ledger import SqlLedger
+from tests.engine_work.desk import Desk
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
-from tests.storage.servers import run
-
-DISCONNECT_OTHERS = """
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()
-"""
+from tests.storage.servers import DISCONNECT_OTHERS, run
 
 NEVER = Fault(code=400, reason="Bad Request: message text is empty")
 
@@ -30,6 +29,21 @@ async def status_of(database: Database, of: Outgoing) -> Status:
     state = await History(database).message(of.id)
     assert state is not None
     return state.status
+
+
+class LosesAnAnswer(SqlLedger):
+    """Commits its first ``add``, and then loses the connection."""
+
+    def __init__(self, ledger: SqlLedger) -> None:
+        super().__init__(ledger._database)
+        self._lost = False
+
+    async def add(self, messages: Sequence[Outgoing]) -> list[Accepted | Known]:
+        answers = await super().add(messages)
+        if not self._lost:
+            self._lost = True
+            raise LedgerError("the connection broke")
+        return answers
 
 
 class LedgerContract:
@@ -105,6 +119,16 @@ class LedgerContract:
 
         assert answers == [Known(first.id, Status.SENT)]
 
+    async def test_a_message_that_was_sent_is_known_by_telegrams_number(self, ledger: Ledger) -> None:
+        first, other = message(dedup_key="order 1"), message(dedup_key="order 2")
+        await ledger.add([first])
+        await ledger.record([became(first, Status.SENT, telegram_message_id=99)])
+
+        known = await ledger.known([message(dedup_key="order 1"), message(), other])
+
+        assert known == [Known(first.id, Status.SENT, 99), None, None]
+        assert await ledger.add([message(dedup_key="order 1")]) == [Known(first.id, Status.SENT, 99)]
+
     async def test_callers_that_meet_share_a_transaction(self, ledger: Ledger, database: Database) -> None:
         added = [message() for _ in range(100)]
 
@@ -113,16 +137,31 @@ class LedgerContract:
         assert await open_ids(ledger) == [each.id for each in added]
         assert database.transactions < 100
 
-    async def test_a_failing_entry_does_not_lose_its_neighbours(self, ledger: Ledger) -> None:
-        before, there_already, after = message(), message(), message()
-        await ledger.add([there_already])
+    async def test_what_is_added_again_is_accepted_again_and_once(self, ledger: Ledger) -> None:
+        plain, keyed, stranger = message(), message(dedup_key="order 1"), message(dedup_key="order 1")
+        await ledger.add([plain, keyed])
 
-        answers = await asyncio.gather(
-            ledger.add([before]), ledger.add([there_already]), ledger.add([after]), return_exceptions=True
+        answers = await ledger.add([plain, keyed, stranger])
+
+        assert answers == [Accepted(), Accepted(), Known(keyed.id, Status.QUEUED)]
+        assert await open_ids(ledger) == [plain.id, keyed.id]
+
+    @pytest.mark.parametrize("key", [None, "order 1"])
+    async def test_a_submission_whose_commit_was_not_answered_is_accepted_and_scheduled(
+        self, database: Database, key: str | None
+    ) -> None:
+        desk = Desk()
+        lossy = LosesAnAnswer(SqlLedger(database))
+        dispatcher = Dispatcher(
+            ledger=lossy, broker=desk.broker, replacements=desk.replacements, reach=desk.reach, worker=None
         )
+        submitted = message(dedup_key=key)
 
-        assert [type(answer) for answer in answers] == [list, LedgerError, list]
-        assert await open_ids(ledger) == sorted([before.id, there_already.id, after.id])
+        answers = await dispatcher.submit([submitted])
+
+        assert answers == [Accepted()]
+        assert await open_ids(lossy) == [submitted.id]
+        assert await desk.broker.knows([submitted.id]) == [True]
 
     @pytest.mark.parametrize("poison", [{"dedup_key": "\ud800"}, {"bot_id": 1 << 70}])
     async def test_a_value_that_no_database_takes_is_refused_alone(
@@ -178,6 +217,16 @@ class LedgerContract:
 
         assert await open_ids(ledger) == []
         assert await ledger.add([message(dedup_key="order 1")]) == [Accepted()]
+
+    async def test_ids_go_on_after_the_last_one_though_the_clock_stepped_back(self, ledger: Ledger) -> None:
+        assert await ledger.last_id() == ""
+        before, last = message(), message()
+        await ledger.add([last, before])
+        await ledger.record([became(last, Status.SENT)])
+
+        ids = Ids(await ledger.last_id())
+
+        assert last.id < ids.new(NOW_MS - 3_600_000) < ids.new(NOW_MS - 3_600_000)
 
     async def test_open_messages_come_in_pages_in_the_order_of_their_ids(self, ledger: Ledger) -> None:
         added = [message() for _ in range(5)]
@@ -240,8 +289,9 @@ class LedgerContract:
         await ledger.add([interrupted, waiting])
         await ledger.mark_sending([interrupted.id])
 
-        assert await ledger.settle_interrupted(NOW_MS) == [PastSend(BOT, CHAT, NOW_MS, 2)]
+        assert await ledger.settle_interrupted(NOW_MS) == 1
 
+        assert await ledger.sends_since(NOW_MS) == [PastSend(BOT, CHAT, NOW_MS, 2)]
         assert await status_of(database, interrupted) is Status.UNCERTAIN
         assert await open_ids(ledger) == [waiting.id]
 
@@ -264,20 +314,23 @@ class LedgerContract:
         sends = [message(cost=cost) for cost in (1, 2, 3, 4)]
         free = message()
         await ledger.add([*sends, free])
-        await ledger.record(
-            [
-                *(
-                    became(each, Status.SENT, counted_at_ms=ms, is_paid=True)
-                    for each, ms in zip(sends, at_ms, strict=True)
-                ),
-                became(free, Status.SENT, counted_at_ms=minute_ms),
-            ]
-        )
+        paid = [
+            became(each, Status.SENT, counted_at_ms=ms, is_paid=True) for each, ms in zip(sends, at_ms, strict=True)
+        ]
+        await ledger.record([*paid, became(free, Status.SENT, counted_at_ms=minute_ms)])
+        await ledger.presume([PastSend(BOT, 5, minute_ms, 7, is_paid=True)])
 
         spent = sorted(await ledger.spent_since(minute_ms), key=lambda each: each.at_ms)
 
-        assert spent == [Spent(BOT, minute_ms + 59_999, 5), Spent(BOT, minute_ms + 60_000, 4)]
+        assert spent == [Spent(BOT, minute_ms + 59_999, 12), Spent(BOT, minute_ms + 60_000, 4)]
         assert {each.is_paid for each in await ledger.sends_since(minute_ms)} == {True, False}
+
+    async def test_what_is_presumed_is_told_as_a_past_send(self, ledger: Ledger) -> None:
+        presumed = [PastSend(BOT, -100, NOW_MS, 3), PastSend(BOT, None, NOW_MS, 1)]
+
+        await ledger.presume(presumed)
+
+        assert await ledger.sends_since(NOW_MS) == presumed
 
     async def test_an_end_without_a_call_is_no_past_send(self, ledger: Ledger) -> None:
         expired = message()
@@ -320,6 +373,67 @@ class LedgerContract:
         assert chat is not None
         assert (chat.reachable, chat.reason) == (False, fault.reason)
 
+    async def test_a_lost_chat_is_told_under_its_present_id_only(self, ledger: Ledger) -> None:
+        fault = Fault(code=403, reason="Forbidden: bot was kicked from the group chat")
+        for chat_id in (-5, -6):
+            await ledger.record([became(message(chat_id=chat_id), Status.DEAD, fault=fault, unreachable=True)])
+
+        await ledger.record([became(message(chat_id=-5), Status.QUEUED, migrated_to=-1005)])
+
+        assert await ledger.unreachable_chats(limit=9) == [(BOT, -6, fault.reason)]
+        assert await ledger.unreachable_chats(limit=0) == []
+
+    async def test_what_waits_for_a_chat_is_told_page_by_page_under_all_its_names(self, ledger: Ledger) -> None:
+        first, sent, other, foreign = message(chat_id="@chess"), message(chat_id=-5), message(), message(bot_id=43)
+        await ledger.add([first, sent, other, foreign])
+        await ledger.record([became(sent, Status.SENT)])
+        await ledger.record([became(message(chat_id="@chess"), Status.SENT, migrated_to=-5)])
+        late = message(chat_id="@chess")
+        await ledger.add([late])
+
+        page = await ledger.open_of_chat(BOT, -5, after_id="", limit=1)
+        rest = await ledger.open_of_chat(BOT, -5, after_id=page[-1].id, limit=9)
+
+        assert [(each.id, each.chat_id) for each in (*page, *rest)] == [(first.id, -5), (late.id, -5)]
+
+    async def test_what_is_left_of_an_album_replaces_it_and_only_what_arrived_counts(
+        self, ledger: Ledger, database: Database
+    ) -> None:
+        album = message(method="sendMediaGroup", params=b'{"media":[1,2,3]}', cost=3)
+        rest = Rest("sendPhoto", b'{"photo":3}', cost=1)
+        await ledger.add([album])
+
+        half = became(album, Status.QUEUED, attempt=0, outcome="halfsent", cost=2, delivered_items=2, rest=rest)
+        await ledger.record([half])
+
+        [back] = await ledger.open_messages(after_id="", limit=1)
+        state = await History(database).message(album.id)
+        assert back == rest.of(album)
+        assert [send.cost for send in await ledger.sends_since(0)] == [2]
+        assert state is not None
+        assert [each.delivered_items for each in state.attempts] == [2]
+
+    async def test_a_dead_album_is_replayed_without_what_arrived(self, ledger: Ledger, database: Database) -> None:
+        album = message(method="sendMediaGroup", params=b'{"media":[1,2,3]}', cost=3)
+        rest = Rest("sendPhoto", b'{"photo":3}', cost=1)
+        await ledger.add([album])
+        await ledger.record([became(album, Status.DEAD, fault=Fault(code=400, reason="no"), rest=rest)])
+
+        [replayed] = await History(database).replay([album.id])
+
+        assert (replayed.method, replayed.params, replayed.cost) == (rest.method, rest.params, rest.cost)
+
+    async def test_a_late_record_of_half_an_album_changes_nothing(self, ledger: Ledger, database: Database) -> None:
+        album = message(method="sendMediaGroup", cost=3)
+        await ledger.add([album])
+        await ledger.record([became(album, Status.SENT)])
+
+        await ledger.record([became(album, Status.QUEUED, rest=Rest("sendPhoto", b"{}", cost=1))])
+
+        state = await History(database).message(album.id)
+        assert state is not None
+        assert (state.status, state.method, state.cost) == (Status.SENT, "sendMediaGroup", 3)
+
     async def test_a_group_that_migrated_takes_everything_open_with_it(self, ledger: Ledger) -> None:
         sent, migrated, waiting, elsewhere = (message(chat_id=chat_id) for chat_id in (-5, -5, -5, -6))
         await ledger.add([sent, migrated, waiting, elsewhere])
@@ -339,6 +453,12 @@ class LedgerContract:
         await ledger.record([became(migrated, Status.QUEUED, migrated_to=-1005, counted_at_ms=None)])
 
         assert await ledger.aliases() == [(BOT, -5, -1005)]
+
+    async def test_open_messages_of_one_bot_come_without_those_of_others(self, ledger: Ledger) -> None:
+        one, other, another = message(), message(bot_id=43), message()
+        await ledger.add([one, other, another])
+
+        assert await ledger.open_messages(after_id="", limit=10, bot_id=BOT) == [one, another]
 
     async def test_ids_of_open_messages_come_in_pages_up_to_an_id(self, ledger: Ledger) -> None:
         first, second, third, ended, young = (message() for _ in range(5))
@@ -365,6 +485,23 @@ class LedgerContract:
         await ledger.pause(BOT, paused=False)
 
         assert await ledger.paused_bots() == [43]
+
+    async def test_only_the_first_of_several_refusals_of_a_token_pauses_its_bot(self, ledger: Ledger) -> None:
+        answers = [await ledger.pause(BOT, paused=True, by=PausedBy.TOKEN) for _ in range(3)]
+
+        assert answers == [True, False, False]
+        assert await ledger.paused_bots() == [BOT]
+
+    async def test_a_valid_token_ends_only_the_pause_that_a_revoked_one_began(self, ledger: Ledger) -> None:
+        await ledger.pause(BOT, paused=True, by=PausedBy.TOKEN)
+        assert await ledger.pause(BOT, paused=False, by=PausedBy.TOKEN)
+        assert await ledger.paused_bots() == []
+
+        await ledger.pause(BOT, paused=True, by=PausedBy.TOKEN)
+        await ledger.pause(BOT, paused=True)
+        assert not await ledger.pause(BOT, paused=True, by=PausedBy.TOKEN)
+        assert not await ledger.pause(BOT, paused=False, by=PausedBy.TOKEN)
+        assert await ledger.paused_bots() == [BOT]
 
     async def test_a_batch_larger_than_any_statement_is_written_whole(self, ledger: Ledger) -> None:
         added = [message() for _ in range(1_300)]

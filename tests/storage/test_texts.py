@@ -69,7 +69,6 @@ class TextsContract:
         await texts.note(replace(spoken(2, "elsewhere"), chat_id=CHAT + 1, said_at_ms=NOW_MS + 2 * DAY_MS))
 
         assert await self.lately(texts) == []
-        assert await texts.purge(NOW_MS + 3 * DAY_MS) == 1
 
     async def test_what_is_too_old_is_not_told_even_if_it_is_there(self, texts: Texts) -> None:
         await texts.note(spoken(1, "old"))

@@ -51,14 +51,6 @@ class UpdatesContract:
         assert await updates.unhandled(after=None, limit=9) == [received(3)]
         assert not await updates.receive(BOT, 1, b"{}", now_ms=NOW_MS)
 
-    async def test_purging_removes_what_was_handled_before_a_time(self, updates: Updates) -> None:
-        await updates.receive_many([received(1), received(2), received(3)])
-        await updates.mark_handled([(BOT, 1)], now_ms=NOW_MS)
-        await updates.mark_handled([(BOT, 2)], now_ms=NOW_MS + 5)
-
-        assert await updates.purge(NOW_MS + 5) == 1
-        assert await updates.unhandled(after=None, limit=9) == [received(3)]
-
 
 class TestUpdatesOnSqlite(OnSqlite, UpdatesContract):
     pass

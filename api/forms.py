@@ -1,0 +1,168 @@
+"""A message as a form with files: what a client writes who has ``curl -F photo=@cat.jpg``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from email.message import Message
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Depends, Request
+
+from api.auth import GuardedRoute, StrictRequest
+from api.bounds import is_form
+from api.errors import Invalid, Malformed, TooLarge
+from api.multipart import Multipart, Part
+from api.quoting import short
+from api.schemas import MessageIn
+from api.services import FILES_MAX, Services
+from storage.spool import Spooled
+
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+"""Of a field or a file; it becomes a parameter, or stands behind ``attach://``."""
+
+PARTS_MAX = 100
+"""More than any method has parameters."""
+
+NUMBER = re.compile(r"[0-9]{1,10}(\.[0-9]{1,3})?")
+
+_TEXT = {"type": "string"}
+
+FORM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["bot"],
+    "properties": {
+        **dict.fromkeys(MessageIn.model_fields, _TEXT),
+        "params": {"type": "string", "description": "A JSON object."},
+    },
+    "additionalProperties": {"anyOf": [_TEXT, {"type": "string", "format": "binary"}]},
+    "description": "The fields of the JSON body; each further field is a parameter, and each file is the parameter "
+    "of its name or what attach://<name> means in another one.",
+    "examples": [{"bot": "123456", "chat_id": "5", "method": "sendPhoto", "photo": "<bytes>", "caption": "A cat."}],
+}
+
+
+class FormRoute(GuardedRoute):
+    """Reads a form as it comes, files into the spool; what follows sees the JSON that says the same."""
+
+    @asynccontextmanager
+    async def read(self, request: Request) -> AsyncIterator[Request]:
+        """Lend the request with its body."""
+        request.state.files = {}
+        if not is_form(request.headers):
+            async with super().read(request) as strict:
+                yield strict
+            return
+        async with AsyncExitStack() as stack:
+            form = Form(request.app.state.services, stack)
+            await form.read(request)
+            request.state.files = form.files
+            yield as_json(request, form.message())
+
+
+async def files_of(request: Request) -> Mapping[str, Spooled]:
+    files: Mapping[str, Spooled] = request.state.files
+    return files
+
+
+FilesOf = Annotated[Mapping[str, Spooled], Depends(files_of)]
+
+
+class Form:
+    """A form's fields and files; the files go with ``stack``."""
+
+    def __init__(self, services: Services, stack: AsyncExitStack) -> None:
+        self.files: dict[str, Spooled] = {}
+        self._fields: dict[str, str] = {}
+        self._services = services
+        self._stack = stack
+        self._bytes_left = services.body_bytes_max
+
+    async def read(self, request: Request) -> None:
+        """Read it whole.
+
+        Raises:
+            Malformed: It is no form.
+            Invalid: It has too many parts, or one twice.
+            TooLarge: Its fields are larger than a JSON body may be.
+            FileTooLarge: A file is larger than Telegram takes.
+        """
+        form = Multipart(request.stream(), _boundary(request.headers["content-type"]))
+        async for part in form.parts():
+            self._check(part)
+            if part.file_name is None:
+                self._fields[part.name] = await self._text(part)
+            else:
+                file = await self._services.spool.take(part.file_name or part.name, part.chunks)
+                self.files[part.name] = self._stack.enter_context(file)
+
+    def message(self) -> dict[str, Any]:
+        """Return the message as JSON has it.
+
+        Raises:
+            Invalid: ``params`` is no JSON object.
+        """
+        own = {name: value for name, value in self._fields.items() if self._is_own(name)}
+        params = {name: value for name, value in self._fields.items() if name not in own}
+        message: dict[str, Any] = own | {"params": _object(own.get("params", "{}")) | params}
+        if NUMBER.fullmatch(own.get("send_at", "")):
+            message["send_at"] = float(own["send_at"])
+        return message
+
+    def _is_own(self, name: str) -> bool:
+        """Tell whether a field is the message's and not its method's: a ``text`` may be either's."""
+        return name in MessageIn.model_fields and (name != "text" or "method" not in self._fields)
+
+    def _check(self, part: Part) -> None:
+        if not NAME.fullmatch(part.name):
+            raise Invalid(
+                f"a form's field should have a name of letters, digits, '_', '-' and '.', not {short(part.name)}"
+            )
+        if part.name in self._fields or part.name in self.files:
+            raise Invalid(f"{part.name} stands in the form twice")
+        if len(self._fields) >= PARTS_MAX:
+            raise Invalid(f"a form has {PARTS_MAX} fields at most")
+        if part.file_name is not None and len(self.files) >= 2 * FILES_MAX:  # each with a thumbnail
+            raise Invalid(f"a form has {2 * FILES_MAX} files at most")
+
+    async def _text(self, part: Part) -> str:
+        text = bytearray()
+        async for chunk in part.chunks:
+            text += chunk
+            self._bytes_left -= len(chunk)
+            if self._bytes_left < 0:
+                raise TooLarge(self._services.body_bytes_max)
+        try:
+            return text.decode()
+        except UnicodeDecodeError:
+            raise Invalid(f"{part.name} should be text in UTF-8; a file needs a file name") from None
+
+
+def as_json(request: Request, message: Mapping[str, Any]) -> Request:
+    """Return a request that says the same in JSON, and is read already."""
+    headers = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]
+    scope = {**request.scope, "headers": [*headers, (b"content-type", b"application/json")]}
+    strict = StrictRequest(scope, request.receive)
+    strict._body = msgspec.json.encode(message)  # noqa: SLF001 - where starlette keeps a body that was read
+    return strict
+
+
+def _boundary(content_type: str) -> str:
+    header = Message()
+    header["content-type"] = content_type
+    boundary = header.get_boundary()
+    if not boundary:
+        raise Malformed("the form names no boundary in its Content-Type")
+    return boundary
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        params = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        params = None
+    if not isinstance(params, dict):
+        raise Invalid(f"params should be a JSON object, not {short(text)}")
+    return params

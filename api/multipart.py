@@ -1,0 +1,91 @@
+"""The parts of a form, one after the other, read while they come.
+
+Source: https://datatracker.ietf.org/doc/html/rfc7578
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from email.message import Message
+from email.parser import HeaderParser
+
+from api.errors import Malformed
+
+HEAD_BYTES_MAX = 8 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part. Its bytes must be read before the next part is asked for.
+
+    Attributes:
+        name: '' if it has none.
+        file_name: None: it is a field and no file.
+    """
+
+    name: str
+    file_name: str | None
+    chunks: AsyncIterator[bytes]
+
+
+class Multipart:
+    """Cuts a stream at its boundary; in memory is never more than one of its chunks.
+
+    Raises, from each of its methods:
+        Malformed: It is no form, or it ends too early.
+    """
+
+    def __init__(self, chunks: AsyncIterator[bytes], boundary: str) -> None:
+        self._chunks = chunks
+        self._delimiter = b"\r\n--" + boundary.encode("latin-1", "replace")
+        self._buffer = bytearray(b"\r\n")  # so that the first delimiter is found as the others are
+
+    async def parts(self) -> AsyncIterator[Part]:
+        """Read to the end."""
+        await self._skip(self._until(self._delimiter))
+        while (mark := await self._take(2)) != b"--":
+            if mark != b"\r\n":
+                raise Malformed("the form has something between its parts")
+            head = await self._head()
+            chunks = self._until(self._delimiter)
+            name = head.get_param("name", "", header="content-disposition")
+            yield Part(name if isinstance(name, str) else "", head.get_filename(), chunks)
+            await self._skip(chunks)
+
+    async def _head(self) -> Message:
+        head = bytearray()
+        async for chunk in self._until(b"\r\n\r\n"):
+            head += chunk
+            if len(head) > HEAD_BYTES_MAX:
+                raise Malformed("the form has a part whose head has no end")
+        return HeaderParser().parsestr(head.decode(errors="replace"))
+
+    async def _until(self, end: bytes) -> AsyncIterator[bytes]:
+        """Yield what stands before ``end``, and remove that too."""
+        while (place := self._buffer.find(end)) < 0:
+            safe = len(self._buffer) - len(end) + 1
+            if safe > 0:
+                yield bytes(self._buffer[:safe])
+                del self._buffer[:safe]
+            await self._more()
+        yield bytes(self._buffer[:place])
+        del self._buffer[: place + len(end)]
+
+    async def _take(self, count: int) -> bytes:
+        while len(self._buffer) < count:
+            await self._more()
+        taken = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        return taken
+
+    async def _more(self) -> None:
+        async for chunk in self._chunks:
+            self._buffer += chunk
+            return
+        raise Malformed("the form breaks off before its end")
+
+    @staticmethod
+    async def _skip(chunks: AsyncIterator[bytes]) -> None:
+        async for _ in chunks:
+            pass

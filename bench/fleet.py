@@ -1,0 +1,106 @@
+"""50 bots, 60 private chats each: how fast does a fleet speak, and what does a message cost?
+
+Question    Do 3,000 messages of 50 bots leave in the two seconds that 30 a second for each bot allow? Does a message
+            cost more CPU with limits, books and a queue than with nothing but aiogram?
+Workload    One message to each of 50 x 60 private chats, submitted at once over HTTP, no ceiling over all bots. Beside
+            it, in turns: 50 loops of a bare ``await bot.send_message(…)`` to a simulator that limits nothing.
+Measured    At the simulator: the last arrival after the submission began. CPU seconds, user and system, from the
+            operating system: of the whole engine (HTTP, ledger, dispatch, sending, settling, polling for 50 bots, and
+            being asked for its stats), and of the bare loops from the first call to the last answer.
+Not measured  Starting up. The way to the real Telegram.
+Checked     No 429, no window broken, nothing lost; at most 3.5 s; at most the CPU of the bare loops (medians).
+            Ideal: 1 s and what the first message takes, as 30 may go at once and 30 a second later.
+
+    python -m bench.fleet [--rounds 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+from bench.harness import Checks, accepted, cpu_seconds, engine, main, spread, token
+from bot.simulator.client import RunningSimulator, running_simulator
+
+BOTS, CHATS = 50, 60
+MESSAGES = BOTS * CHATS
+AT_MOST_S = 3.5
+NEVER_LIMITS = {"private_limit": 0, "bot_limit": 0, "group_limit": 0}
+
+
+async def bench(checks: Checks, broken: bool) -> None:  # noqa: FBT001 - the harness hands it on
+    took_s: list[float] = []
+    ours_us: list[float] = []
+    bare_us: list[float] = []
+    async with running_simulator() as telegram, running_simulator(**NEVER_LIMITS) as limitless:
+        for _ in range(rounds()):
+            seconds, cpu_us = await ours(checks, telegram, broken=broken)
+            took_s.append(seconds)
+            ours_us.append(cpu_us)
+            bare_us.append(await bare(limitless))
+    print(f"  last message after {spread(took_s, 's', digits=2)}")
+    print(f"  CPU a message, whole engine: {spread(ours_us, 'us', digits=0)}")
+    print(f"  CPU a message, bare aiogram: {spread(bare_us, 'us', digits=0)}")
+    checks.that(statistics.median(took_s) <= AT_MOST_S, f"at most {AT_MOST_S} s")
+    share = statistics.median(ours_us) / statistics.median(bare_us)
+    checks.that(share <= 1, f"{share:.2f} of bare aiogram's CPU a message")
+
+
+async def ours(checks: Checks, telegram: RunningSimulator, *, broken: bool) -> tuple[float, float]:
+    """Return the seconds until the last arrival, and the microseconds of CPU a message."""
+    tokens = [token(number) for number in range(1, BOTS + 1)]
+    messages = [
+        {"bot": str(bot), "chat_id": 1_000 * bot + chat, "text": f"hello {chat}"}
+        for bot in range(1, BOTS + 1)
+        for chat in range(CHATS)
+    ]
+    async with engine(telegram.url, tokens, broken=broken, TELEGRAM_GLOBAL_LIMIT="0") as tempogram:
+        await telegram.reset()
+        assert tempogram.process is not None
+        cpu_s, started_ms = cpu_seconds(tempogram.process.pid), time.time() * 1_000
+        await tempogram.submit(messages)
+        checks.that(await tempogram.drained(within_s=60), "the queue is empty again within 60 s")
+        used_s = cpu_seconds(tempogram.process.pid)
+        calls, report = accepted(await telegram.calls()), await telegram.report()
+    assert cpu_s is not None, "CPU seconds are read from /proc"
+    assert used_s is not None
+    checks.that(len(calls) == MESSAGES, f"{len(calls)} of {MESSAGES} delivered")
+    checks.that(not report.by_code.get("429"), f"{report.by_code.get('429', 0)} x 429")
+    checks.that(report.broke_no_window, f"no window broken: {report.violations}")
+    return (calls[-1]["wall_ms"] - started_ms) / 1_000, (used_s - cpu_s) / MESSAGES * 1e6
+
+
+async def bare(telegram: RunningSimulator) -> float:
+    """Return the microseconds of CPU that a bare call costs."""
+    await telegram.reset()
+    plan = {
+        "url": telegram.url,
+        "tokens": {str(number): token(number) for number in range(1, BOTS + 1)},
+        "messages": {
+            str(number): [(1_000 * number + chat, f"hello {chat}") for chat in range(CHATS)]
+            for number in range(1, BOTS + 1)
+        },
+    }
+    script = Path(__file__).parent / "clients" / "bare_aiogram.py"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(script), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    answer, _ = await process.communicate(json.dumps(plan).encode() + b"\n")
+    arrived = len(accepted(await telegram.calls()))
+    assert arrived == MESSAGES, f"the bare loops delivered {arrived} of {MESSAGES}"
+    return float(json.loads(answer)["cpu_s"]) / MESSAGES * 1e6
+
+
+def rounds() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=5)
+    return int(parser.parse_known_args()[0].rounds)
+
+
+if __name__ == "__main__":
+    main("50 bots, 60 private chats each: how fast does a fleet speak, and what does a message cost?", bench)

@@ -1,0 +1,261 @@
+"""What was promised and what Telegram's own record says, compared. Nothing here asks the engine whether it sent."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from bot.simulator.report import Report
+
+IN_FLIGHT_MS = 1_000
+"""How long before the kill a call can have reached Telegram that was not written down: the longest answer of the
+demo takes 120 ms, and a machine may be busy."""
+
+BOT_WINDOW_MS = 1_000
+
+
+class Kind(StrEnum):
+    """What a message is part of."""
+
+    BULK = "bulk"
+    FLOOD = "flood"
+    URGENT = "urgent"
+    ANSWER = "answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A message that was accepted, or an answer that somebody waits for; from then on it must arrive."""
+
+    kind: Kind
+    bot_id: int
+    chat_id: int
+    text: str
+    asked_at_ms: float
+
+    @property
+    def key(self) -> Key:
+        return self.bot_id, self.chat_id, self.text
+
+
+Key = tuple[int, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """From the kill -9 until the engine, started again, answered. Milliseconds since the epoch, as all times here."""
+
+    killed_at_ms: float
+    back_at_ms: float
+
+    @property
+    def took_ms(self) -> float:
+        return self.back_at_ms - self.killed_at_ms
+
+    @property
+    def over_at_ms(self) -> float:
+        """When it sends again: a bot waits one window, because it cannot know what has just arrived."""
+        return self.back_at_ms + BOT_WINDOW_MS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What is known when it is over.
+
+    Attributes:
+        calls: Every call that reached Telegram, oldest first, as the simulator lists them.
+        report: The simulator's own sums.
+        stats: The engine's ``/queue/stats``: only it knows what it gave up on.
+        blocked: The bot and the chat that blocked it.
+    """
+
+    expected: Sequence[Expected]
+    calls: Sequence[dict[str, Any]]
+    report: Report
+    stats: dict[str, int]
+    outage: Outage
+    blocked: tuple[int, int]
+    urgent_within_ms: float
+    ceiling: int
+    faults: int
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A sentence with the numbers that were found, and whether it holds."""
+
+    said: str
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What came of it. A wait is None where nobody waited."""
+
+    expected: int
+    arrived: int
+    refused: int
+    lost: Sequence[Expected]
+    strangers: int
+    in_flight_twice: int
+    other_twice: int
+    before_kill: int
+    use: float
+    urgent_ms: float | None
+    urgent_over_outage_ms: float | None
+    answer_ms: float | None
+    answer_over_outage_ms: float | None
+    evidence: Evidence = field(repr=False)
+
+    @property
+    def promises(self) -> list[Promise]:
+        report, stats, due = self.evidence.report, self.evidence.stats, self.expected - self.refused
+        own = {cause: count for cause, count in report.throttled.items() if cause != "ordered"}
+        within_s = self.evidence.urgent_within_ms / 1_000
+        return [
+            Promise(f"nothing is lost: {self.arrived} of {due} messages arrived", not self.lost),
+            Promise(
+                "nothing arrives twice but what was under way at the kill -9: "
+                f"{self.in_flight_twice} of {self.in_flight_twice + self.other_twice}",
+                self.other_twice == 0,
+            ),
+            Promise(f"nothing arrives that nobody asked for: {self.strangers}", self.strangers == 0),
+            Promise(f"no window is broken, the restart included: {counted(report.violations)}", report.broke_no_window),
+            Promise(f"no 429 but those that were ordered: {counted(own)}", not own),
+            Promise(f"what a chat gets, it gets in order: {report.out_of_order} came late", report.out_of_order == 0),
+            Promise(
+                f"nothing urgent waits longer than {within_s:g} s behind the bulk: {seconds(self.urgent_ms)}",
+                self.urgent_ms is not None and self.urgent_ms <= self.evidence.urgent_within_ms,
+            ),
+            Promise(
+                f"only what cannot arrive is a dead letter: {stats['dlq']}, to one who blocked his bot",
+                stats["dlq"] == self.refused,
+            ),
+            Promise(f"nothing waits in the end: {waiting(stats)}", waiting(stats) == 0),
+            Promise(
+                f"all of it under trouble: {self.before_kill} sent before the kill -9, "
+                f"{report.faults_ordered} faults, {self.refused} block",
+                0 < self.before_kill < self.arrived
+                and report.faults_ordered == self.evidence.faults
+                and self.refused == 1,
+            ),
+        ]
+
+    @property
+    def holds(self) -> bool:
+        return all(promise.holds for promise in self.promises)
+
+
+def judge(evidence: Evidence) -> Judgement:
+    arrivals = arrivals_by_key(evidence.calls)
+    missing = [each for each in evidence.expected if each.key not in arrivals]
+    lost = [each for each in missing if not is_refused(each, evidence)]
+    known = {each.key for each in evidence.expected}
+    twice = [times_ms for key, times_ms in arrivals.items() if key in known and len(times_ms) > 1]
+    explained = sum(was_in_flight(times_ms, evidence.outage) for times_ms in twice)
+    at_ms = sorted(time_ms for times_ms in arrivals.values() for time_ms in times_ms)
+    urgent = [each for each in evidence.expected if each.kind is Kind.URGENT]
+    answers = [each for each in evidence.expected if each.kind is Kind.ANSWER]
+    return Judgement(
+        expected=len(evidence.expected),
+        arrived=len(known & arrivals.keys()),
+        refused=len(missing) - len(lost),
+        lost=lost,
+        strangers=sum(len(times_ms) for key, times_ms in arrivals.items() if key not in known),
+        in_flight_twice=explained,
+        other_twice=sum(len(times_ms) - 1 for times_ms in twice) - explained,
+        before_kill=sum(time_ms <= evidence.outage.killed_at_ms for time_ms in at_ms),
+        use=use(arrivals, evidence),
+        urgent_ms=slowest_ms(urgent, arrivals, evidence.outage, over=False),
+        urgent_over_outage_ms=slowest_ms(urgent, arrivals, evidence.outage, over=True),
+        answer_ms=slowest_ms(answers, arrivals, evidence.outage, over=False),
+        answer_over_outage_ms=slowest_ms(answers, arrivals, evidence.outage, over=True),
+        evidence=evidence,
+    )
+
+
+def arrivals_by_key(calls: Iterable[dict[str, Any]]) -> dict[Key, list[float]]:
+    """Return when each message arrived: more than once, if it was sent twice."""
+    arrivals: dict[Key, list[float]] = defaultdict(list)
+    for call in accepted(calls):
+        arrivals[call["bot_id"], call["chat_id"], call["text"]].append(call["wall_ms"])
+    return dict(arrivals)
+
+
+def accepted(calls: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the calls that Telegram took as messages."""
+    return [call for call in calls if call["code"] == 200 and call["cost"]]
+
+
+def is_refused(message: Expected, evidence: Evidence) -> bool:
+    """Tell whether it is the one to him who blocked his bot, and was given up on: after a 403, or before any call."""
+    return (message.bot_id, message.chat_id) == evidence.blocked and evidence.stats["dlq"] > 0
+
+
+def was_in_flight(times_ms: Sequence[float], outage: Outage) -> bool:
+    """Tell whether the first copy came just before the kill and the second after it.
+
+    >>> outage = Outage(killed_at_ms=10_000, back_at_ms=14_000)
+    >>> was_in_flight([9_950, 15_000], outage), was_in_flight([8_000, 15_000], outage)
+    (True, False)
+    >>> was_in_flight([9_900, 9_950], outage), was_in_flight([9_950, 15_000, 16_000], outage)
+    (False, False)
+    """
+    if len(times_ms) != 2:
+        return False
+    first_ms, second_ms = times_ms
+    return -IN_FLIGHT_MS <= first_ms - outage.killed_at_ms < outage.took_ms and second_ms > outage.killed_at_ms
+
+
+def slowest_ms(
+    messages: Iterable[Expected], arrivals: dict[Key, list[float]], outage: Outage, *, over: bool
+) -> float | None:
+    """Return the longest wait of those that the outage fell into, or of the others."""
+    waits_ms = [
+        arrivals[each.key][0] - each.asked_at_ms
+        for each in messages
+        if each.key in arrivals
+        and over is (each.asked_at_ms < outage.over_at_ms and arrivals[each.key][0] > outage.killed_at_ms)
+    ]
+    return max(waits_ms, default=None)
+
+
+def use(arrivals: dict[Key, list[float]], evidence: Evidence) -> float:
+    """Return what share of the ceiling was used, from the first message until the bulk was done, the outage left out.
+
+    The second that the restarted engine waits is no part of the outage.
+    """
+    bulk = {each.key for each in evidence.expected if each.kind is Kind.BULK}
+    every_ms = sorted(time_ms for times_ms in arrivals.values() for time_ms in times_ms)
+    last_ms = max((arrivals[key][-1] for key in bulk if key in arrivals), default=0.0)
+    outage = evidence.outage
+    span_ms = last_ms - every_ms[0] - outage.took_ms if every_ms else 0.0
+    if span_ms <= 0:
+        return 0.0
+    counted = sum(time_ms <= last_ms for time_ms in every_ms)
+    return counted / (evidence.ceiling * span_ms / 1_000)
+
+
+def waiting(stats: dict[str, int]) -> int:
+    return sum(count for name, count in stats.items() if name != "dlq")
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Write how many there are of each.
+
+    >>> counted({"bot": 2, "group": 1}), counted({})
+    ('bot 2, group 1', 'none')
+    """
+    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
+
+
+def seconds(wait_ms: float | None) -> str:
+    """Write a wait.
+
+    >>> seconds(1_234), seconds(None)
+    ('1.23 s', 'none')
+    """
+    return "none" if wait_ms is None else f"{wait_ms / 1_000:.2f} s"

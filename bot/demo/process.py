@@ -1,0 +1,167 @@
+"""``tempogram run`` in a process of its own, spoken to over its API as a user would."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from bot.settings import Settings
+from engine.errors import EngineError
+
+ADMIN_TOKEN = "admin-token-of-a-throw-away-engine"  # noqa: S105 - it guards nothing that lasts
+START_TIMEOUT_S = 60
+"""aiogram alone takes seconds to import on a busy machine."""
+
+END_TIMEOUT_S = 30
+"""Longer than a call to Telegram may take, which is finished first."""
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class ProcessFailed(EngineError):
+    """It did not start, or ended by itself, or refused a call that ought to be taken."""
+
+
+@dataclass
+class EngineProcess:
+    """Started, killed and started again on the same books, which lie in ``directory``.
+
+    ``words`` is the file that gets what it says on standard error; None: it is said on ours.
+    """
+
+    telegram_url: str
+    directory: Path
+    tokens: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    module: str = "bot"
+    words: Path | None = None
+    port: int = field(default_factory=free_port)
+    process: asyncio.subprocess.Process | None = None
+    session: aiohttp.ClientSession | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.returncode is None
+
+    async def start(self) -> None:
+        """Start it, and wait until it answers.
+
+        Raises:
+            ProcessFailed: It ended instead, or took too long.
+        """
+        if self.words is None:
+            self.process = await self._spawn(None)
+        else:
+            with self.words.open("ab") as words:
+                self.process = await self._spawn(words.fileno())
+        self.session = self.session or aiohttp.ClientSession(headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
+        until_s = time.monotonic() + START_TIMEOUT_S
+        while not await self._answers():
+            self.must_run()
+            if time.monotonic() > until_s:
+                raise ProcessFailed(f"the engine did not answer within {START_TIMEOUT_S} s")
+            await asyncio.sleep(0.02)
+
+    async def kill(self) -> None:
+        """Kill -9, by its own process id."""
+        if self.process is not None and self.is_running:
+            self.process.kill()
+            await self.process.wait()
+
+    async def end(self) -> None:
+        """Ask it to end, and see that it does."""
+        if self.process is not None and self.is_running:
+            self.process.terminate()
+            try:
+                await asyncio.wait_for(self.process.wait(), END_TIMEOUT_S)
+            except TimeoutError:
+                await self.kill()
+
+    async def close(self) -> None:
+        """See that nothing of it is left. What it has under way is not finished: that would take a second or two."""
+        await self.kill()
+        if self.session is not None:
+            await self.session.close()
+
+    def must_run(self) -> None:
+        """Raise ``ProcessFailed``, with its last words, if it ended by itself."""
+        if self.process is not None and not self.is_running:
+            said = self.words.read_text(errors="replace").strip() if self.words is not None else ""
+            last = f": {said.splitlines()[-1]}" if said else ""
+            raise ProcessFailed(f"the engine ended by itself, with status {self.process.returncode}{last}")
+
+    async def call(self, method: str, path: str, body: object = None) -> Any:
+        """Make one call of the API.
+
+        Raises:
+            ProcessFailed: It was refused, or nobody answered.
+        """
+        assert self.session is not None, "it is started first"  # noqa: S101 - an invariant
+        try:
+            async with self.session.request(method, self.url + path, json=body) as response:
+                status, answer = response.status, await response.json()
+        except aiohttp.ClientError as error:
+            self.must_run()
+            raise ProcessFailed(f"the engine does not answer: {type(error).__name__}") from error
+        if status >= 400:
+            raise ProcessFailed(f"{method} {path}: {status} {answer}")
+        return answer
+
+    async def stats(self) -> dict[str, Any]:
+        stats: dict[str, Any] = await self.call("GET", "/queue/stats")
+        return stats
+
+    async def _spawn(self, errors: int | None) -> asyncio.subprocess.Process:
+        own = {
+            "TELEGRAM_API_URL": self.telegram_url,
+            "BOT_TOKENS": ",".join(self.tokens),
+            "ADMIN_TOKEN": ADMIN_TOKEN,
+            "SECRET_KEY": "secret-key-of-a-throw-away-engine",
+            "DATA_DIR": str(self.directory / "data"),
+            "PORT": str(self.port),
+            "LOG_LEVEL": "ERROR",
+            "PYTHONPATH": str(ROOT),
+        }
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", self.module, "run"),
+            env=without_settings(os.environ) | own | dict(self.environment),
+            cwd=self.directory,  # where no .env lies
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=errors,
+        )
+
+    async def _answers(self) -> bool:
+        assert self.session is not None, "it is made before"  # noqa: S101 - an invariant
+        try:
+            async with self.session.get(f"{self.url}/health") as response:
+                return response.status == 200
+        except aiohttp.ClientConnectionError:
+            return False
+
+
+def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return it without any setting of ours, so that a user's bots and books are out of reach.
+
+    >>> without_settings({"BOT_TOKENS": "42:secret", "port": "80", "PATH": "/bin"})
+    {'PATH': '/bin'}
+    """
+    return {name: value for name, value in environment.items() if name.lower() not in Settings.model_fields}

@@ -1,0 +1,136 @@
+"""Sees bots off that were removed: nothing goes out for them any more, and what waits is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from bot.fleet import Fleet
+from engine.clearance import Clearance
+from engine.errors import BrokerUnavailable, LedgerError
+from engine.ids import earliest
+from engine.insist import Sleep, insist
+from engine.ports import Broker, Clock
+from storage.bots import Bots, Removal
+
+log = structlog.get_logger()
+
+AGAIN_S = 1.0
+"""Between two looks for what was being sent, or on its way into the schedule, at the time before. A guess."""
+
+ANSWER_WITHIN_S = 20.0
+"""How long whoever removes a bot waits for the count; what is cancelled later is not in it."""
+
+
+@dataclass(slots=True)
+class Departure:
+    """One bot that leaves, with all messages below an id.
+
+    Messages of a bot that is added again meanwhile have higher ids.
+    """
+
+    bot_id: int
+    before_id: str
+    cancelled: int = 0
+    is_silent: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Departures:
+    """See ``api.ports.Departures``. A removal is in the books first, so a crash leaves nothing half done."""
+
+    def __init__(
+        self,
+        *,
+        fleet: Fleet,
+        bots: Bots,
+        broker: Broker,
+        clearance: Clearance,
+        calls_end_within_s: float,
+        clock: Clock,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._fleet = fleet
+        self._bots = bots
+        self._broker = broker
+        self._clearance = clearance
+        self._calls_end_within_s = calls_end_within_s
+        self._clock = clock
+        self._sleep = sleep
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def see_off(self, bot_id: int, *, keep_messages: bool) -> int:
+        """See ``Departures``."""
+        departure = self._departure(bot_id)
+        self._begin(self._keep(departure) if keep_messages else self._clear(departure))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                await departure.is_silent.wait()
+        return departure.cancelled
+
+    async def resume(self) -> None:
+        """Go on with what a start finds unfinished."""
+        for bot_id, removal in (await self._bots.removed()).items():
+            if removal is Removal.CANCEL:
+                self._begin(self._clear(self._departure(bot_id)))
+
+    async def over(self) -> None:
+        """Wait until nobody is leaving any more."""
+        await asyncio.gather(*self._tasks)
+
+    async def end(self) -> None:
+        """Leave off; the next start goes on."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _departure(self, bot_id: int) -> Departure:
+        return Departure(bot_id, before_id=earliest(self._clock() + 1))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _keep(self, departure: Departure) -> None:
+        while self._is_gone(departure) and not await self._try(departure, cancel=False):
+            await self._sleep(AGAIN_S)
+        departure.is_silent.set()
+        await self._sleep(self._calls_end_within_s)
+        self._end(departure)
+
+    async def _clear(self, departure: Departure) -> None:
+        """Clear until nothing is left, and at least twice: a submission may have been under way the first time."""
+        while self._is_gone(departure):
+            is_clear = await self._try(departure, cancel=True)
+            if is_clear and departure.is_silent.is_set():
+                await insist(lambda: self._bots.mark_cleared(departure.bot_id), sleep=self._sleep)
+                break
+            departure.is_silent.set()
+            await self._sleep(AGAIN_S)
+        departure.is_silent.set()
+        self._end(departure)
+
+    async def _try(self, departure: Departure, *, cancel: bool) -> bool:
+        """Pause the bot and, if its messages are to go, cancel what waits; tell whether nothing is left to do."""
+        try:
+            await self._broker.pause(departure.bot_id, paused=True)
+            if not cancel:
+                return True
+            cleared = await self._clearance.clear(departure.bot_id, before_id=departure.before_id)
+        except (LedgerError, BrokerUnavailable) as error:
+            log.warning("not cleared yet", bot_id=departure.bot_id, error=str(error))
+            return False
+        departure.cancelled += cleared.cancelled
+        return cleared.left == 0
+
+    def _is_gone(self, departure: Departure) -> bool:
+        return self._fleet.is_removed(departure.bot_id)
+
+    def _end(self, departure: Departure) -> None:
+        if self._is_gone(departure):
+            self._fleet.forget(departure.bot_id)

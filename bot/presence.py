@@ -1,0 +1,80 @@
+"""Whether a chat can still be sent to, as its updates tell: who blocked the bot, and who came back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aiogram.types import Chat, ChatMemberUpdated, Message, Update
+
+from engine.messages import ChatId
+from engine.reach import Reach
+from storage.chats import Chats
+
+
+class Presence:
+    """Keeps the books and the engine's memory up to date; what changes nothing costs nothing."""
+
+    def __init__(self, *, chats: Chats, reach: Reach) -> None:
+        self._chats = chats
+        self._reach = reach
+
+    async def note(self, update: Update, bot_id: int) -> None:
+        """Note what an update tells of its chat.
+
+        Raises:
+            LedgerError: Nothing was written; noting it again does no harm.
+        """
+        changed = update.my_chat_member
+        if changed is not None and (reason := _why_lost(changed)) is not None:
+            await self._lose(bot_id, changed.chat.id, reason)
+        elif (chat := _spoken_in(update, bot_id)) is not None:
+            for name in _names(chat):
+                await self._regain(bot_id, name)
+
+    async def _lose(self, bot_id: int, chat_id: int, reason: str) -> None:
+        if not self._reach.is_lost(bot_id, chat_id):
+            await self._chats.lose(bot_id, chat_id, reason)
+            await self._reach.lose(bot_id, chat_id, reason)
+
+    async def _regain(self, bot_id: int, chat_id: ChatId) -> None:
+        if self._reach.is_lost(bot_id, chat_id):
+            await self._chats.regain(bot_id, chat_id)
+            self._reach.regain(bot_id, chat_id)
+
+
+def _why_lost(changed: ChatMemberUpdated) -> str | None:
+    """Return what Telegram would answer to a message to this chat from now on; None if it would take one.
+
+    Source: https://core.telegram.org/bots/api#chatmember
+    """
+    match changed.new_chat_member.status, changed.chat.type:
+        case "kicked", "private":
+            return "Forbidden: bot was blocked by the user"
+        case "kicked", kind:
+            return f"Forbidden: bot was kicked from the {kind} chat"
+        case "left", kind:
+            return f"Forbidden: bot is not a member of the {kind} chat"
+        case _:
+            return None
+
+
+def is_farewell(message: Message, bot_id: int) -> bool:
+    """Tell whether it says that the bot itself left: the last thing that a bot is told of a group."""
+    return message.left_chat_member is not None and message.left_chat_member.id == bot_id
+
+
+def _spoken_in(update: Update, bot_id: int) -> Chat | None:
+    """Return the chat in which somebody did what only a bot that is there is told."""
+    message = update.message or update.edited_message or update.channel_post or update.edited_channel_post
+    if message is not None:
+        return None if is_farewell(message, bot_id) else message.chat
+    if update.my_chat_member is not None:
+        return update.my_chat_member.chat
+    pressed = update.callback_query.message if update.callback_query is not None else None
+    return None if pressed is None else pressed.chat
+
+
+def _names(chat: Chat) -> Iterator[ChatId]:
+    yield chat.id
+    if chat.username and chat.type != "private":
+        yield f"@{chat.username.lower()}"

@@ -1,0 +1,113 @@
+"""What runs while the program runs, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Coroutine
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from api.ports import TelegramUnreachable, UnknownToken
+from bot.fleet import Fleet
+from bot.tokens import bot_id_of
+
+if TYPE_CHECKING:
+    from bot.wiring import Program
+
+log = structlog.get_logger()
+
+SHUTDOWN_S = 10.0
+"""How long handlers may take to end after the signal."""
+
+SETTLE_S = 5.0
+"""How long a call's outcome may take to be written, after the call."""
+
+
+class Loops:
+    """The loops that must run, once ``running`` has started them."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, *loops: Coroutine[Any, Any, None]) -> list[asyncio.Task[None]]:
+        self._tasks = [asyncio.create_task(loop) for loop in loops]
+        return self._tasks
+
+    @property
+    def alive(self) -> bool:
+        return bool(self._tasks) and not any(task.done() for task in self._tasks)
+
+
+@asynccontextmanager
+async def running(built: Program) -> AsyncIterator[None]:
+    """Send and handle until the block ends; then finish what is under way, at most ``SHUTDOWN_S``."""
+    worker, *others = built.loops.start(
+        built.engine.worker.run(),
+        built.engine.recoverer.run(),
+        built.engine.reconciler.run(),
+        built.books.retention.run(),
+    )
+    try:
+        await built.departures.resume()
+        await asyncio.gather(*(add_bot(built, token.get_secret_value()) for token in built.settings.bot_tokens))
+        await built.talk.handlers.emit_startup(**_told(built))
+        resumed = await built.talk.intake.resume()
+        log.info("started", bots=len(built.line.fleet.bot_ids), resumed_updates=resumed)
+        yield
+    finally:
+        for other in others:
+            other.cancel()
+        await built.departures.end()
+        await _finish("handlers", built.talk.pool.drain(), within_s=SHUTDOWN_S)
+        await _finish("shutdown handlers", _tell_end(built), within_s=SHUTDOWN_S)
+        built.engine.worker.stop()
+        # A call that is cut off is sent again by the next start; so each may take as long as a call takes.
+        await _finish("calls", worker, within_s=built.settings.telegram_timeout + SETTLE_S)
+
+
+async def _finish(what: str, work: Awaitable[None], *, within_s: float) -> None:
+    try:
+        async with asyncio.timeout(within_s):
+            await work
+    except TimeoutError:
+        log.warning("stopped with work under way; the next start takes it up", what=what, seconds=within_s)
+
+
+async def _tell_end(built: Program) -> None:
+    """Tell a router's own handlers; one that fails must not keep ours from ending."""
+    try:
+        await built.talk.handlers.emit_shutdown(**_told(built))
+    except Exception as error:
+        log.exception("a shutdown handler failed", reason=type(error).__name__)
+
+
+def _told(built: Program) -> dict[str, Any]:
+    """Return what aiogram tells a router's own handlers of start and end."""
+    bots = [built.line.fleet.bot(bot_id) for bot_id in built.line.fleet.bot_ids]
+    last = {"bot": bots[-1]} if bots else {}
+    return {"dispatcher": built.talk.handlers, "bots": bots, **built.talk.handlers.workflow_data, **last}
+
+
+async def add_bot(built: Program, token: str) -> None:
+    """Run a bot that the environment names, even while Telegram cannot be asked who it is."""
+    fleet, bot_id = built.line.fleet, bot_id_of(token)
+    if fleet.is_introduced(token):
+        return
+    was_removed = fleet.is_removed(bot_id)
+    await _add(fleet, token)
+    if was_removed:
+        await built.engine.broker.pause(bot_id, paused=False)
+
+
+async def _add(fleet: Fleet, token: str) -> None:
+    try:
+        await fleet.add(token, None, patience_s=0)
+    except UnknownToken as error:
+        # The others run on. Its messages are kept, and it is paused by the first call that Telegram refuses.
+        log.error("alert", kind="token_revoked", reason=str(error))  # noqa: TRY400 - one sentence, no traceback
+        await fleet.add_unasked(token)
+    except TelegramUnreachable as error:
+        log.warning("bot added unasked", reason=str(error))
+        await fleet.add_unasked(token)

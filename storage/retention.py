@@ -1,0 +1,157 @@
+"""Removes what is older than its time: a little at a time, so that nobody's write waits long behind it.
+
+    messages    with attempts and files  ``RETENTION_DAYS`` after they ended, dead letters ``RETENTION_DEAD_DAYS``
+    updates     once they are handled    after ``UPDATES_MS``
+    holds       that are over            at once
+    texts                                after the time of ``LLM_KEEP_TEXTS``
+    attempts    that were only presumed  after ``PRESUMED_MS``; see ``engine.start``
+
+What is open stays, however old, and so do bots and chats. With a message its ``dedup_key`` is
+forgotten: the same key is accepted once within retention, and later it is a new message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import ColumnElement, Connection, Delete, Select, Table, and_, delete, or_, select, tuple_
+
+from engine.ids import earliest
+from engine.messages import Status
+from engine.ports import Clock
+from storage import upload_writes
+from storage.database import Database
+from storage.models import PRESUMED, attempts, holds, messages, payloads, texts, updates
+
+log = structlog.get_logger()
+
+HOUR_MS = 3_600_000
+
+UPDATES_MS = 48 * HOUR_MS
+"""Telegram repeats an update for up to 24 h: https://core.telegram.org/bots/api#setwebhook"""
+
+PRESUMED_MS = 24 * HOUR_MS
+"""Longer than any window."""
+
+EVERY_S = 3_600.0
+PAUSE_S = 0.1
+"""Between two commits. A guess: it leaves nine tenths of the time to those who send."""
+
+ROWS_MAX = 1_000
+"""Removed in one commit."""
+
+MESSAGES_MAX = 300
+"""Looked at in one page: with payloads and attempts about ``ROWS_MAX`` rows."""
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """For how long; None is for ever."""
+
+    messages_ms: int | None
+    dead_ms: int | None
+    texts_ms: int
+
+
+class Retention:
+    """Goes through the books once an hour."""
+
+    def __init__(self, database: Database, *, keep: Keep, clock: Clock, sleep: Sleep = asyncio.sleep) -> None:
+        self._database = database
+        self._keep = keep
+        self._clock = clock
+        self._sleep = sleep
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self.purge()
+            except Exception:
+                log.exception("retention failed")
+            await self._sleep(EVERY_S)
+
+    async def purge(self) -> dict[str, int]:
+        """Remove everything that is older than its time, and return how many rows of each table that were."""
+        now_ms = self._clock()
+        removed = {"messages": await self._purge_messages(now_ms)}
+        for name, statement in purges(now_ms, texts_ms=self._keep.texts_ms).items():
+            removed[name] = await self._repeat(statement)
+        if any(removed.values()):
+            log.info("old books removed", **removed)
+        return removed
+
+    async def _purge_messages(self, now_ms: int) -> int:
+        settled_before_ms = _before(now_ms, self._keep.messages_ms)
+        dead_before_ms = _before(now_ms, self._keep.dead_ms)
+        before_id = earliest(max(settled_before_ms, dead_before_ms))  # what was submitted later is not even looked at
+        is_old = old_messages(settled_before_ms, dead_before_ms)
+        after_id, removed = "", 0
+        while page := await self._page(message_page(after_id, before_id, is_old)):
+            after_id = page[-1][0]
+            if ids := [message_id for message_id, is_due in page if is_due]:
+                removed += await self._database.write_alone(
+                    lambda connection, ids=ids: _remove_messages(connection, ids, is_old)  # type: ignore[misc]
+                )
+                await self._sleep(PAUSE_S)
+        return removed
+
+    async def _page(self, page: Select[str, bool]) -> Sequence[tuple[str, bool]]:
+        async with self._database.reading() as connection:
+            return [(row[0], row[1]) for row in await connection.execute(page)]
+
+    async def _repeat(self, statement: Delete) -> int:
+        removed = 0
+        while count := await self._database.write_alone(lambda connection: connection.execute(statement).rowcount):
+            removed += count
+            await self._sleep(PAUSE_S)
+        return removed
+
+
+def purges(now_ms: int, *, texts_ms: int) -> dict[str, Delete]:
+    """Return what removes from every other table, up to ``ROWS_MAX`` rows each time."""
+    is_presumed = attempts.c.message_id == PRESUMED
+    return {
+        "updates": _purge(updates, updates.c.handled_at_ms < now_ms - UPDATES_MS),
+        "holds": _purge(holds, holds.c.until_ms < now_ms),
+        "texts": _purge(texts, texts.c.said_at_ms < now_ms - texts_ms),
+        "presumed": _purge(attempts, and_(is_presumed, attempts.c.counted_at_ms < now_ms - PRESUMED_MS)),
+    }
+
+
+def message_page(after_id: str, before_id: str, is_old: ColumnElement[bool]) -> Select[str, bool]:
+    """Select the next messages, and whether each is to go: by id, which is by the time of submission."""
+    of_time = messages.c.id > after_id, messages.c.id < before_id
+    return select(messages.c.id, is_old.label("is_old")).where(*of_time).order_by(messages.c.id).limit(MESSAGES_MAX)
+
+
+def old_messages(settled_before_ms: int, dead_before_ms: int) -> ColumnElement[bool]:
+    is_dead, settled = messages.c.status == Status.DEAD.value, messages.c.settled_at_ms
+    return and_(
+        settled.is_not(None),
+        or_(and_(is_dead, settled < dead_before_ms), and_(~is_dead, settled < settled_before_ms)),
+    )
+
+
+def _before(now_ms: int, keep_ms: int | None) -> int:
+    return 0 if keep_ms is None else now_ms - keep_ms
+
+
+def _purge(table: Table, is_old: ColumnElement[bool]) -> Delete:
+    key = table.primary_key.columns
+    # Asked twice: a row that another process changes meanwhile is looked at again, and may stay.
+    return delete(table).where(tuple_(*key).in_(select(*key).where(is_old).limit(ROWS_MAX)), is_old)
+
+
+def _remove_messages(connection: Connection, ids: Sequence[str], is_old: ColumnElement[bool]) -> int:
+    # Asked again: a dead letter may have been replayed since the page was read.
+    gone = delete(messages).where(messages.c.id.in_(ids), is_old).returning(messages.c.id)
+    removed = [row.id for row in connection.execute(gone)]
+    connection.execute(delete(attempts).where(attempts.c.message_id.in_(removed)))
+    connection.execute(delete(payloads).where(payloads.c.message_id.in_(removed)))
+    upload_writes.forget(connection, removed)
+    return len(removed)

@@ -1,0 +1,143 @@
+"""The files that messages carry. Each is kept once, whoever sends it, until the last message with it is settled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+from sqlalchemy import and_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage import upload_writes
+from storage.database import Database
+from storage.models import attachments, file_ids, upload_parts, uploads
+from storage.spool import Spooled
+from storage.upload_writes import Attachment, Carried
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptFile:
+    """A file of a message, as it can be sent now.
+
+    Attributes:
+        file_id: Telegram's name for it; None: it is not known, or cannot be used again.
+        is_here: Its bytes are kept.
+    """
+
+    name: str
+    kind: str | None
+    file_name: str
+    sha256: str
+    size_bytes: int
+    file_id: str | None
+    is_here: bool
+
+
+class Uploads:
+    """The repository.
+
+    Who brings a file says first which message will carry it, then brings the bytes, then submits the
+    message: so no message is ever without them. What a crash left in between is removed at the next start.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._bringing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def keep(
+        self, message_id: str, bot_id: int, carried: Sequence[Attachment], files: Mapping[str, Spooled]
+    ) -> None:
+        """Keep what a message carries, before it is submitted.
+
+        Args:
+            message_id: The message's; nothing is held by it if it never comes, see ``forget``.
+            bot_id: Whose message it is.
+            carried: What it carries.
+            files: The bytes, by their sha256.
+
+        Raises:
+            LedgerError: Something may be kept; ``forget`` or the next start removes it.
+        """
+        carrying = Carried(message_id, bot_id, carried)
+        (missing,) = await self._database.write(upload_writes.hold, [carrying])
+        for sha256 in sorted(missing):
+            await self._bring(files[sha256])
+
+    async def forget(self, message_id: str) -> None:
+        """Let go of what was kept for a message that was not accepted."""
+        await self._database.write(upload_writes.forget, [message_id])
+
+    async def purge_orphans(self) -> int:
+        """Remove what a crash left behind; only at a start, when nobody brings anything. Return how many files."""
+        return await self._database.write_alone(upload_writes.purge_orphans)
+
+    async def of_message(self, message_id: str, bot_id: int) -> list[KeptFile]:
+        """Return what a message carries, in the order of the names."""
+        async with self._database.reading() as connection:
+            return await files_of(connection, message_id, bot_id)
+
+    async def parts(self, sha256: str) -> AsyncIterator[bytes]:
+        """Read a file, one row after the other; whoever sends it slowly keeps no connection meanwhile."""
+        number = 0
+        while (part := await self._part(sha256, number)) is not None:
+            yield part
+            number += 1
+
+    async def learn(self, bot_id: int, sha256: str, kind: str, file_id: str) -> None:
+        """Note that Telegram knows a file, so that its bytes need not be sent again."""
+        await self._database.write(upload_writes.learn, [(bot_id, sha256, kind, file_id)])
+
+    async def unlearn(self, bot_id: int, file_id: str) -> None:
+        """Forget a ``file_id`` that Telegram does not know any more."""
+        await self._database.write(upload_writes.unlearn, [(bot_id, file_id)])
+
+    async def _bring(self, file: Spooled) -> None:
+        # One at a time: of a thousand messages with one new file only the first brings it.
+        lock = self._bringing.setdefault(file.sha256, asyncio.Lock())
+        async with lock:
+            if await self._is_here(file.sha256):
+                return
+            for number, part in enumerate(file.parts()):
+                await self._database.write(upload_writes.put_parts, [(file.sha256, number, part)])
+            await self._database.write(upload_writes.complete, [(file.sha256, file.size_bytes)])
+
+    async def _is_here(self, sha256: str) -> bool:
+        async with self._database.reading() as connection:
+            found = await connection.execute(select(uploads.c.sha256).where(uploads.c.sha256 == sha256))
+            return found.first() is not None
+
+    async def _part(self, sha256: str, number: int) -> bytes | None:
+        is_meant = upload_parts.c.sha256 == sha256, upload_parts.c.number == number
+        async with self._database.reading() as connection:
+            part: bytes | None = (await connection.execute(select(upload_parts.c.content).where(*is_meant))).scalar()
+            return part
+
+
+async def files_of(connection: AsyncConnection, message_id: str, bot_id: int) -> list[KeptFile]:
+    """Return what a message carries, in the order of the names."""
+    is_known = and_(
+        file_ids.c.bot_id == bot_id,
+        file_ids.c.sha256 == attachments.c.sha256,
+        file_ids.c.kind == attachments.c.kind,
+    )
+    found = (
+        select(attachments, file_ids.c.file_id, uploads.c.sha256.is_not(None).label("is_here"))
+        .outerjoin(file_ids, is_known)
+        .outerjoin(uploads, uploads.c.sha256 == attachments.c.sha256)
+        .where(attachments.c.message_id == message_id)
+        .order_by(attachments.c.name)
+    )
+    return [
+        KeptFile(
+            name=row.name,
+            kind=row.kind,
+            file_name=row.file_name,
+            sha256=row.sha256,
+            size_bytes=row.size_bytes,
+            file_id=row.file_id,
+            is_here=bool(row.is_here),
+        )
+        for row in await connection.execute(found)
+    ]

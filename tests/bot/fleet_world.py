@@ -1,0 +1,82 @@
+"""Bots that a simulated Telegram knows, and a real database that keeps them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+
+from bot import behaviours
+from bot.fleet import Fleet
+from bot.newcomers import Newcomers
+from bot.simulator import Simulator, SimulatorSettings
+from bot.simulator.world import Webhook
+from bot.webhooks import Webhooks
+from storage.bots import Bots, Source
+from storage.database import Database
+from storage.keys import Seal
+from tests.bot.fakes import TOKEN
+from tests.fakes import Clock
+
+HERE = "http://127.0.0.1:1"
+OTHER = "43:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n"
+ECHO: dict[str, Any] = {"echo": {}}
+
+
+@dataclass
+class World:
+    """``slept``: every sleep, in seconds; each lets the clock advance instead of taking time."""
+
+    simulator: Simulator
+    bots: Bots
+    new_fleet: Callable[..., Fleet]
+    clock: Clock
+    slept: list[float] = field(default_factory=list)
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.clock.advance(round(seconds * 1_000))
+        await asyncio.sleep(0)
+
+    def webhooks(self, fleet: Fleet) -> Webhooks:
+        return Webhooks(fleet=fleet, public_url=HERE, clock=self.clock, sleep=self.sleep)
+
+    def hook(self, bot_id: int) -> Webhook | None:
+        """Return what Telegram has."""
+        return self.simulator.telegram.world.bots[bot_id].webhook
+
+    def calls(self, method: str) -> int:
+        return self.simulator.report().by_method.get(method, 0)
+
+    async def restarted(self, default: Source = Source.WEBHOOK) -> Fleet:
+        fleet = self.new_fleet(default)
+        await fleet.load()
+        return fleet
+
+
+@asynccontextmanager
+async def fleet_world(database: Database, clock: Clock) -> AsyncIterator[World]:
+    simulator = Simulator(SimulatorSettings(accept_any_token=False, any_webhook_url=True, webhook_limit=0))
+    simulator.add_bot(TOKEN, "the_bot")
+    bots = Bots(database, Seal("a-key-of-at-least-32-characters!"))
+    async with simulator.serve() as served:
+        direct = AiohttpSession(api=TelegramAPIServer.from_base(served.url))
+
+        def new_fleet(default: Source = Source.WEBHOOK) -> Fleet:
+            return Fleet(
+                bots=bots,
+                session=direct,
+                check_behaviours=behaviours.check,
+                default_behaviours=ECHO,
+                default_source=default,
+                newcomers=Newcomers(clock=clock, windows=()),
+                clock=clock,
+            )
+
+        yield World(simulator, bots, new_fleet, clock)
+        await direct.close()

@@ -1,0 +1,87 @@
+"""What is left of an album that arrived in part."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from bot.albums import heed_parts
+from bot.composer import check
+from bot.methods import BY_NAME
+from engine.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled
+from tests.fakes import outgoing
+
+PHOTOS = [{"type": "photo", "media": f"https://example.org/{number}.jpg"} for number in range(5)]
+SHARED = {"message_thread_id": 9, "disable_notification": True, "reply_parameters": {"message_id": 3}}
+
+
+def failed(number: int, error: str = "WEBPAGE_CURL_FAILED") -> str:
+    return f'Bad Request: failed to send message #{number} with the error message "{error}"'
+
+
+def heed(outcome: Outcome, media: list[dict[str, Any]] = PHOTOS, method: str = "sendMediaGroup") -> Outcome:
+    message = outgoing("a", method=method, cost=len(media))
+    return heed_parts(replace(message, params=msgspec.json.encode(SHARED | {"media": media})), outcome)
+
+
+def test_the_items_before_the_first_that_failed_have_arrived_and_the_others_are_an_album_again() -> None:
+    cause = Throttled(8_000, failed(3, "Too Many Requests: retry after 8"))
+
+    half = heed(cause)
+
+    assert isinstance(half, HalfSent)
+    assert (half.delivered, half.cause) == (2, cause)
+    assert (half.rest.method, half.rest.cost) == ("sendMediaGroup", 3)
+    assert msgspec.json.decode(half.rest.params) == SHARED | {"media": PHOTOS[2:]}
+
+
+@pytest.mark.parametrize(
+    ("item", "method"),
+    [
+        (
+            {"type": "photo", "media": "a", "caption": "c", "parse_mode": "HTML", "has_spoiler": True},
+            "sendPhoto",
+        ),
+        ({"type": "video", "media": "a", "width": 3, "duration": 4, "supports_streaming": True}, "sendVideo"),
+        ({"type": "audio", "media": "a", "performer": "b", "title": "c"}, "sendAudio"),
+        ({"type": "document", "media": "a", "disable_content_type_detection": True}, "sendDocument"),
+        ({"type": "live_photo", "media": "a", "photo": "b", "caption": "c"}, "sendLivePhoto"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_last_item_goes_as_a_message_of_its_kind_with_all_that_it_says(item: dict[str, Any], method: str) -> None:
+    half = heed(Rejected(400, failed(2)), media=[PHOTOS[0], item])
+
+    assert isinstance(half, HalfSent)
+    assert (half.rest.method, half.rest.cost) == (method, 1)
+    params = msgspec.json.decode(half.rest.params)
+    file = {str(item["type"]): item["media"]}
+    assert params == SHARED | file | {name: value for name, value in item.items() if name not in {"type", "media"}}
+    check(BY_NAME[method.lower()], params | {"chat_id": 7})
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Rejected(400, failed(1)),
+        Throttled(8_000, failed(1, "Too Many Requests: retry after 8")),
+        Rejected(400, failed(6)),
+        Rejected(400, failed(99)),
+        Rejected(400, failed(0)),
+        Rejected(400, "Bad Request: group send failed"),
+        Failed("HTTP 502", 502),
+        Sent(7),
+    ],
+    ids=repr,
+)
+def test_where_nothing_arrived_the_whole_album_is_meant(outcome: Outcome) -> None:
+    assert heed(outcome) == outcome
+
+
+def test_only_an_album_has_parts() -> None:
+    outcome = Rejected(400, failed(3))
+
+    assert heed(outcome, method="copyMessages") == outcome

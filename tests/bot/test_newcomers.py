@@ -1,0 +1,83 @@
+"""Telegram takes only so many new tokens at a time from one address."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.newcomers import Newcomers
+from bot.settings import Settings
+from bot.wiring import is_telegram
+from tests.fakes import START_MS, Clock
+
+
+class Introductions:
+    """Notes after how many seconds each token had its turn; nobody waits for it."""
+
+    def __init__(self, **options: object) -> None:
+        self.slept: list[float] = []
+        self.clock = Clock()
+        self.newcomers = Newcomers(clock=self.clock, sleep=self._sleep, **options)  # type: ignore[arg-type]
+
+    async def after_s(self, token: str) -> float:
+        self.slept.clear()
+        await self.newcomers.turn(token)
+        return (self.clock() - START_MS) / 1_000 + sum(self.slept)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
+async def test_twenty_new_tokens_go_at_once_and_no_minute_has_more() -> None:
+    introductions = Introductions()
+
+    turns = [await introductions.after_s(f"{number}:token") for number in range(60)]
+
+    assert turns == [0.0] * 20 + [60.0] * 20 + [120.0] * 20
+
+
+async def test_no_hour_has_more_than_six_hundred() -> None:
+    introductions = Introductions()
+
+    turns = [await introductions.after_s(f"{number}:token") for number in range(601)]
+
+    assert turns[599] == 29 * 60
+    assert turns[600] == 3_600
+
+
+async def test_a_token_that_had_its_turn_needs_no_other() -> None:
+    introductions = Introductions()
+    for number in range(20):
+        await introductions.after_s(f"{number}:token")
+
+    assert await introductions.after_s("7:token") == 0
+
+
+async def test_a_turn_that_is_too_far_off_is_not_taken() -> None:
+    introductions = Introductions()
+    for number in range(20):
+        await introductions.after_s(f"{number}:token")
+
+    assert not await introductions.newcomers.turn("20:token", within_s=59)
+
+    introductions.clock.advance(60_000)
+    assert await introductions.newcomers.turn("20:token", within_s=0)
+
+
+async def test_a_server_of_ones_own_takes_any_number() -> None:
+    introductions = Introductions(windows=())
+
+    turns = [await introductions.after_s(f"{number}:token") for number in range(1_000)]
+
+    assert set(turns) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("url", "is_it"),
+    [
+        ("https://api.telegram.org", True),
+        ("http://127.0.0.1:8081", False),
+        ("https://api.telegram.org.example.com", False),
+    ],
+)
+def test_only_telegram_itself_counts_new_tokens(url: str, *, is_it: bool) -> None:
+    assert is_telegram(Settings(telegram_api_url=url)) is is_it

@@ -1,0 +1,228 @@
+"""What Telegram is told of webhooks, when and how often."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiogram import Bot
+
+from bot.fleet import Fleet
+from bot.simulator import Fault
+from bot.webhooks import GRACE_S, Webhooks
+from storage.database import Database
+from tests.bot.fakes import BOT_ID, TOKEN
+from tests.bot.fleet_world import HERE, OTHER, World, fleet_world
+from tests.fakes import Clock
+
+
+@pytest.fixture
+async def world(database: Database, clock: Clock) -> AsyncIterator[World]:
+    async with fleet_world(database, clock) as world:
+        yield world
+
+
+@pytest.fixture
+async def fleet(world: World) -> Fleet:
+    fleet = world.new_fleet()
+    await fleet.add(TOKEN, None)
+    return fleet
+
+
+class Crash(Exception):
+    """The process is killed here."""
+
+
+async def test_webhooks_are_set_with_a_secret_of_each_bots_own(world: World, fleet: Fleet) -> None:
+    world.simulator.add_bot(OTHER, "other_bot")
+    await fleet.add(OTHER, None)
+
+    webhooks = world.webhooks(fleet)
+    for bot_id in fleet.bot_ids:
+        await webhooks.set(bot_id)
+
+    hooks = [world.hook(bot_id) for bot_id in (42, 43)]
+    assert [hook and hook.url for hook in hooks] == [
+        f"{HERE}/webhook/telegram/{TOKEN}",
+        f"{HERE}/webhook/telegram/{OTHER}",
+    ]
+    secrets = [fleet.webhook(bot_id).secret for bot_id in (42, 43)]
+    assert [hook and hook.secret_token for hook in hooks] == secrets
+    assert all(secrets)
+    assert len(set(secrets)) == 2
+
+
+async def test_a_webhooks_secret_is_kept_over_restarts(world: World, fleet: Fleet) -> None:
+    await world.webhooks(fleet).set(BOT_ID)
+    first = fleet.webhook_secrets(BOT_ID)
+    again = await world.restarted()
+
+    await world.webhooks(again).set(BOT_ID)
+
+    assert again.webhook_secrets(BOT_ID) == first
+
+
+async def test_a_webhook_that_is_refused_is_set_again_until_telegram_takes_it(world: World, fleet: Fleet) -> None:
+    world.simulator.order(Fault(kind="5xx", method="setWebhook", times=3))
+
+    await world.webhooks(fleet).set(BOT_ID)
+
+    assert world.hook(BOT_ID) is not None
+    assert world.slept == [1.0, 2.0, 4.0]
+
+
+async def test_telegram_asking_us_to_wait_is_obeyed(world: World, fleet: Fleet) -> None:
+    world.simulator.order(Fault(kind="429", method="setWebhook", retry_after_s=37, hold="none", times=1))
+
+    await world.webhooks(fleet).set(BOT_ID)
+
+    assert world.hook(BOT_ID) is not None
+    assert world.slept == [37.0]
+
+
+async def test_a_bots_webhook_is_changed_once_a_second_and_another_bots_meanwhile(world: World, fleet: Fleet) -> None:
+    world.simulator.add_bot(OTHER, "other_bot")
+    await fleet.add(OTHER, None)
+    webhooks = world.webhooks(fleet)
+    await webhooks.set(BOT_ID)
+    world.clock.advance(300)
+
+    await webhooks.set(43)
+    assert world.slept == []
+    await webhooks.unset(BOT_ID)
+
+    assert world.slept == [0.7]
+
+
+async def test_a_restart_sets_no_webhook_that_stands_as_it_is_wanted(world: World, fleet: Fleet) -> None:
+    await world.webhooks(fleet).set(BOT_ID)
+    again = await world.restarted()
+
+    await world.webhooks(again).set(BOT_ID)
+
+    assert (world.calls("setWebhook"), world.calls("getMe")) == (1, 1)
+
+
+@pytest.mark.parametrize("changed", ["token", "public_url", "allowed_updates"])
+async def test_a_webhook_is_set_again_when_something_about_it_has_changed(
+    world: World, fleet: Fleet, changed: str
+) -> None:
+    await world.webhooks(fleet).set(BOT_ID)
+    if changed == "token":
+        world.simulator.add_bot("42:a-new-token", "the_bot")
+        await fleet.add("42:a-new-token", None)
+    webhooks = Webhooks(
+        fleet=fleet,
+        public_url="http://127.0.0.1:2" if changed == "public_url" else HERE,
+        allowed_updates=["message"] if changed == "allowed_updates" else [],
+        clock=world.clock,
+        sleep=world.sleep,
+    )
+
+    await webhooks.set(BOT_ID)
+
+    assert world.calls("setWebhook") == 2
+
+
+async def test_a_webhook_that_somebody_else_took_away_is_set_again(world: World, fleet: Fleet) -> None:
+    await world.webhooks(fleet).set(BOT_ID)
+    await fleet.bot(BOT_ID).delete_webhook()
+    again = await world.restarted()
+
+    await world.webhooks(again).set(BOT_ID)
+
+    assert world.hook(BOT_ID) is not None
+
+
+async def test_the_old_secret_is_taken_until_telegram_has_the_new_one_and_a_while_more(
+    world: World, fleet: Fleet
+) -> None:
+    webhooks = world.webhooks(fleet)
+    await webhooks.set(BOT_ID)
+    [old] = fleet.webhook_secrets(BOT_ID)
+
+    await fleet.rotate_secret(BOT_ID)
+    before_telling = fleet.webhook_secrets(BOT_ID)
+    await webhooks.set(BOT_ID)
+    told, in_grace = world.hook(BOT_ID), fleet.webhook_secrets(BOT_ID)
+    await webhooks.retire_secret(BOT_ID)
+
+    [new] = fleet.webhook_secrets(BOT_ID)
+    assert old != new
+    assert before_telling == in_grace == [old, new]
+    assert told is not None
+    assert told.secret_token == new
+    assert world.slept[-1] == GRACE_S
+
+
+async def test_asking_for_a_new_secret_twice_makes_one(fleet: Fleet) -> None:
+    await fleet.secret_to_tell(BOT_ID)
+
+    await fleet.rotate_secret(BOT_ID)
+    both = fleet.webhook_secrets(BOT_ID)
+    await fleet.rotate_secret(BOT_ID)
+
+    assert fleet.webhook_secrets(BOT_ID) == both
+
+
+@pytest.mark.parametrize("crash_at", ["after it was written", "after Telegram took it", "after that was noted"])
+async def test_after_a_crash_while_the_secret_changes_whatever_telegram_sends_is_known(
+    world: World, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, crash_at: str
+) -> None:
+    """Written, told, noted, forgotten: in this order, or a crash in between has Telegram send what we refuse."""
+    webhooks = world.webhooks(fleet)
+    await webhooks.set(BOT_ID)
+    await fleet.rotate_secret(BOT_ID)
+    if crash_at == "after Telegram took it":
+        monkeypatch.setattr(fleet, "note_webhook", crash)
+    if crash_at == "after it was written":
+        monkeypatch.setattr(Bot, "set_webhook", crash)
+    if crash_at != "after that was noted":
+        with pytest.raises(Crash):
+            await webhooks.set(BOT_ID)
+    else:
+        await webhooks.set(BOT_ID)
+    monkeypatch.undo()
+
+    again = await world.restarted()
+    sent_meanwhile, known = world.hook(BOT_ID), again.webhook_secrets(BOT_ID)
+    await world.webhooks(again).set(BOT_ID)
+    await world.webhooks(again).retire_secret(BOT_ID)
+
+    sent_at_last = world.hook(BOT_ID)
+    assert sent_meanwhile is not None
+    assert sent_at_last is not None
+    assert len(known) == 2
+    assert sent_meanwhile.secret_token in known
+    assert again.webhook_secrets(BOT_ID) == [sent_at_last.secret_token] == [known[1]]
+    assert (await world.bots.webhooks())[BOT_ID].next_secret is None
+
+
+async def crash(*_: object, **__: object) -> None:
+    raise Crash
+
+
+async def test_a_webhook_of_the_owners_own_is_left_alone(world: World, fleet: Fleet) -> None:
+    await fleet.bot(BOT_ID).set_webhook("http://127.0.0.1:3/own")
+
+    await world.webhooks(fleet).unset(BOT_ID)
+
+    assert world.hook(BOT_ID) is not None
+
+
+async def test_a_webhook_is_taken_away_again_until_telegram_has_heard_it(world: World, fleet: Fleet) -> None:
+    await world.webhooks(fleet).set(BOT_ID)
+    world.simulator.order(Fault(kind="5xx", method="deleteWebhook", times=2))
+
+    await world.webhooks(fleet).unset(BOT_ID)
+
+    assert world.hook(BOT_ID) is None
+    assert (await world.bots.webhooks())[BOT_ID].told is None
+
+
+async def test_the_webhook_of_a_token_that_is_revoked_is_left_to_itself(world: World, fleet: Fleet) -> None:
+    world.simulator.order(Fault(kind="revoked", method="deleteWebhook"))
+
+    await world.webhooks(fleet).delete(fleet.bot(BOT_ID))
+
+    assert world.calls("deleteWebhook") == 1

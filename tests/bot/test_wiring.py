@@ -1,0 +1,34 @@
+"""The program, put together in this process; nothing of it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bot.settings import Settings, load
+from bot.wiring import program
+from tests.fakes import Clock
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+    return load(data_dir=tmp_path / "data")
+
+
+async def test_what_is_submitted_after_a_start_sorts_after_what_waits_though_the_clock_stepped_back(
+    settings: Settings,
+) -> None:
+    clock = Clock()
+    async with program(settings, clock=clock) as built:
+        before = built.talk.composer.compose(42, 7, "sendMessage", {"text": "first"})
+        await built.books.ledger.add([before])
+
+    clock.advance(-3_600_000)
+    async with program(settings, clock=clock) as built:
+        after = built.talk.composer.compose(42, 7, "sendMessage", {"text": "second"})
+
+    assert before.id < after.id

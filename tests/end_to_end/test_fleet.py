@@ -1,0 +1,119 @@
+"""A bot's life while the program runs: added, heard, its secret changed, polled, removed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from bot import webhooks, wiring
+from bot.running import running
+from bot.serve import address_of, listening, server
+from bot.settings import Settings
+from bot.simulator import Simulator, SimulatorSettings
+from bot.wiring import Program
+from tests.end_to_end.program import ADMIN_TOKEN, TOKEN
+
+BOT_ID = 42
+GRACE_S = 0.5
+EVERY_S = 0.01
+
+
+@asynccontextmanager
+async def served(simulator: Simulator, telegram_url: str, directory: Path) -> AsyncIterator[tuple[Program, str]]:
+    """Run the program without a bot, where Telegram reaches it."""
+    with listening("127.0.0.1", 0) as listener:
+        settings = Settings(
+            telegram_api_url=telegram_url,
+            public_url=address_of(listener),
+            admin_token=SecretStr(ADMIN_TOKEN),
+            data_dir=directory,
+            telegram_global_limit=0,
+            telegram_bot_limit=0,
+        )
+        async with wiring.program(settings) as program, running(program):
+            serving = server(program.app)
+            task = asyncio.create_task(serving.serve(sockets=[listener]))
+            await serving.ready.wait()
+            program.talk.feeds.begin()
+            yield program, address_of(listener)
+            serving.end()
+            await task
+            await program.talk.feeds.end()
+
+
+@pytest.fixture
+def simulator() -> Simulator:
+    # It knows no limit for messages, so that every update is answered soon.
+    simulator = Simulator(SimulatorSettings(any_webhook_url=True, bot_limit=0, private_limit=0, group_limit=0))
+    simulator.add_bot(TOKEN, "the_bot")
+    return simulator
+
+
+async def test_a_bot_is_added_heard_given_another_secret_polled_and_removed_and_no_update_is_lost(
+    tmp_path: Path, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "GRACE_S", GRACE_S)
+    bot = simulator.telegram.world.bots[BOT_ID]
+    said: list[str] = []
+
+    async def talk() -> None:
+        users = [simulator.add_user(f"Anna {number}") for number in range(200)]
+        while True:
+            said.append(f"word {len(said)}")
+            users[len(said) % 200].says(bot, said[-1])
+            await asyncio.sleep(EVERY_S)
+
+    async with simulator.serve() as telegram, served(simulator, telegram.url, tmp_path) as (program, url):
+        headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+        async with httpx.AsyncClient(base_url=url, headers=headers) as client:
+            fleet = program.line.fleet
+            added = await client.post("/bots", json={"token": TOKEN, "behaviours": {"echo": {}}})
+            await until(lambda: bot.webhook is not None)
+            talking = asyncio.create_task(talk())
+            await until(lambda: len(said) > 20)
+
+            first = bot.webhook.secret_token if bot.webhook else ""
+            rotated = await client.post(f"/bots/{BOT_ID}/webhook-secret")
+            await until(lambda: len(fleet.webhook_secrets(BOT_ID)) == 1)
+            second = bot.webhook.secret_token if bot.webhook else ""
+
+            polled = await client.patch(f"/bots/{BOT_ID}", json={"updates": "polling"})
+            await until(lambda: bot.webhook is None and "getUpdates" in simulator.report().by_method)
+            await until(lambda: len(bot.mailbox.updates) < 20)
+            talking.cancel()
+            await until(lambda: set(said) <= answered(simulator))
+
+            removed = await client.delete(f"/bots/{BOT_ID}")
+            refused = await client.post("/messages", json={"bot": str(BOT_ID), "chat_id": 5, "text": "x"})
+            gone = await client.get(f"/bots/{BOT_ID}")
+
+    assert [each.status_code for each in (added, rotated, polled, removed)] == [201, 202, 200, 200]
+    assert (added.json()["updates"], polled.json()["updates"]) == ("webhook", "polling")
+    assert first != second
+    assert bot.last_error == ""
+    assert sorted(texts(simulator)) == sorted(said)
+    assert (refused.status_code, gone.status_code) == (400, 404)
+
+
+def texts(simulator: Simulator) -> list[str]:
+    calls = simulator.telegram.record.calls(since=0, limit=100_000)
+    return [call["text"] for call in calls if call["method"] == "sendMessage" and call["code"] == 200]
+
+
+def answered(simulator: Simulator) -> set[str]:
+    return set(texts(simulator))
+
+
+async def until(holds: Callable[[], bool], *, within_s: float = 20) -> None:
+    """Ask again and again: what changes is Telegram's, or the program's own."""
+    until_s = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < until_s
+        await asyncio.sleep(0.01)

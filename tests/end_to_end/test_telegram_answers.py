@@ -1,0 +1,335 @@
+"""What Telegram answers has its full consequence: the whole program, and a simulated Telegram that answers so."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from aiogram import Bot
+from aiogram.exceptions import TelegramForbiddenError
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from bot import wiring
+from bot.running import running
+from bot.settings import Settings
+from bot.simulator import Fault, Simulator, SimulatorSettings
+from bot.simulator.server import Served
+from tests.end_to_end.program import ADMIN_TOKEN, TOKEN
+
+NEW_TOKEN = "42:another-token-of-the-test-bot"
+GROUP, OLD_GROUP = -1_001_000_000_005, -5
+WINDOW_S = 2
+"""Of a group, here and there: a minute takes too long."""
+BLOCKED = "Forbidden: bot was blocked by the user"
+WITHIN_S = 20.0
+
+
+@dataclass
+class Tempogram:
+    """The program in this process, its API, and Telegram."""
+
+    telegram: Simulator
+    api: httpx.AsyncClient
+
+    async def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        response = await self.api.request(method, path, json=body)
+        return response.status_code, response.json()
+
+    async def submit(self, chat_id: int | str, text: str = "hello", **more: Any) -> str:
+        status, told = await self.call("POST", "/messages", {"bot": 42, "chat_id": chat_id, "text": text} | more)
+        assert status == 202, told
+        return str(told["id"])
+
+    async def submit_album(self, items: int) -> str:
+        media = [{"type": "photo", "media": f"p{number}", "caption": str(number)} for number in range(items)]
+        album = {"bot": 42, "chat_id": GROUP, "method": "sendMediaGroup", "params": {"media": media}}
+        return str((await self.call("POST", "/messages", album))[1]["id"])
+
+    async def message(self, message_id: str) -> dict[str, Any]:
+        return dict((await self.call("GET", f"/messages/{message_id}"))[1])
+
+    async def status(self, message_id: str) -> str:
+        return str((await self.message(message_id))["status"])
+
+    async def becomes(self, message_id: str, status: str) -> dict[str, Any]:
+        async def is_so() -> bool:
+            return await self.status(message_id) == status
+
+        await until(is_so)
+        return await self.message(message_id)
+
+    async def is_empty(self) -> bool:
+        return bool((await self.call("GET", "/queue/stats"))[1]["total_queued"] == 0)
+
+    def shown(self, chat_id: int, what: str = "text") -> list[str]:
+        return [each.get(what, "") for each in self.telegram.telegram.world.messages.of_chat(chat_id, bot_id=None)]
+
+    def calls(self, method: str = "") -> list[dict[str, Any]]:
+        kept = self.telegram.telegram.record.calls(since=0, limit=100_000)
+        return [each for each in kept if each["method"] == method or not method]
+
+
+async def until(holds: Callable[[], Any]) -> None:
+    """Ask again and again; a poller and a worker that nobody can wait for bring it about."""
+    until_s = time.monotonic() + WITHIN_S
+    while not await holds():
+        assert time.monotonic() < until_s, f"{holds} still does not hold after {WITHIN_S} s"
+        await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def telegram() -> AsyncIterator[Served]:
+    simulator = Simulator(SimulatorSettings(accept_any_token=False, group_window_ms=WINDOW_S * 1_000))
+    simulator.add_bot(TOKEN, "test_bot")
+    async with simulator.serve() as served:
+        yield served
+
+
+@asynccontextmanager
+async def tempogram(telegram: Served, directory: Path) -> AsyncIterator[Tempogram]:
+    settings = Settings(
+        telegram_api_url=telegram.url,
+        bot_tokens=(SecretStr(TOKEN),),
+        admin_token=SecretStr(ADMIN_TOKEN),
+        data_dir=directory,
+        telegram_group_limit_window_s=WINDOW_S,
+    )
+    async with wiring.program(settings) as program, running(program):
+        program.talk.feeds.begin()
+        transport = httpx.ASGITransport(app=program.app)
+        bearer = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+        try:
+            async with httpx.AsyncClient(transport=transport, base_url="http://tempogram", headers=bearer) as api:
+                yield Tempogram(telegram.simulator, api)
+        finally:
+            await program.talk.feeds.end()
+
+
+# An album of which some items arrive
+
+
+@pytest.mark.parametrize(("delivered", "method"), [(3, "sendMediaGroup"), (4, "sendPhoto")])
+async def test_of_a_half_delivered_album_only_the_rest_is_sent_after_the_hold(
+    telegram: Served, tmp_path: Path, delivered: int, method: str
+) -> None:
+    telegram.simulator.order(
+        Fault(kind="400_429", method="sendMediaGroup", delivered=delivered, times=1, retry_after_s=1)
+    )
+
+    async with tempogram(telegram, tmp_path) as running_program:
+        sent = await running_program.becomes(await running_program.submit_album(5), "sent")
+
+        assert running_program.shown(GROUP, "caption") == ["0", "1", "2", "3", "4"]
+        assert (sent["delivered_items"], sent["method"]) == (delivered, method)
+        assert [(each["outcome"], each["delivered_items"]) for each in sent["attempts"]] == [
+            ("halfsent", delivered),
+            ("sent", None),
+        ]
+    assert telegram.simulator.report().broke_no_window
+
+
+async def test_a_restart_during_the_hold_sends_no_item_twice(telegram: Served, tmp_path: Path) -> None:
+    telegram.simulator.order(Fault(kind="400_429", method="sendMediaGroup", delivered=3, times=1, retry_after_s=2))
+
+    async with tempogram(telegram, tmp_path) as first:
+        message_id = await first.submit_album(5)
+
+        async def is_half_sent() -> bool:
+            return bool((await first.message(message_id))["delivered_items"] == 3)
+
+        await until(is_half_sent)
+    async with tempogram(telegram, tmp_path) as second:
+        await second.becomes(message_id, "sent")
+
+        assert second.shown(GROUP, "caption") == ["0", "1", "2", "3", "4"]
+
+
+async def test_an_album_with_an_item_that_cannot_be_sent_says_what_arrived_and_a_replay_sends_the_rest(
+    telegram: Served, tmp_path: Path
+) -> None:
+    telegram.simulator.order(Fault(kind="400_item", delivered=2, times=1))
+
+    async with tempogram(telegram, tmp_path) as running_program:
+        message_id = await running_program.submit_album(5)
+        dead = await running_program.becomes(message_id, "dead")
+        shown = running_program.shown(GROUP, "caption")
+        await running_program.call("POST", "/queue/dlq/replay", {"ids": [message_id]})
+        await running_program.becomes(message_id, "sent")
+
+        assert dead["reason"].startswith("the first 2 of 5 items were delivered, the others were not: Bad Request")
+        assert shown == ["0", "1"]
+        assert running_program.shown(GROUP, "caption") == ["0", "1", "2", "3", "4"]
+
+
+# A group that migrates, and a channel that has a name
+
+
+async def test_fifty_that_wait_for_a_group_arrive_at_its_new_id_in_order(telegram: Served, tmp_path: Path) -> None:
+    texts = [f"no. {number}" for number in range(50)]
+
+    async with tempogram(telegram, tmp_path) as running_program:
+        await running_program.call("PATCH", "/bots/42", {"paused": True})
+        for text in texts:
+            await running_program.submit(OLD_GROUP, text)
+        new_id = telegram.simulator.migrate(OLD_GROUP)
+        await running_program.call("PATCH", "/bots/42", {"paused": False})
+        await until(running_program.is_empty)
+
+        assert running_program.shown(new_id) == texts
+        assert running_program.shown(OLD_GROUP) == []
+    report = telegram.simulator.report()
+    assert report.by_code["400"] == 1
+    assert report.broke_no_window
+    assert report.throttled == {}
+
+
+async def test_a_channel_has_one_window_whether_it_is_called_by_its_name_or_its_id(
+    telegram: Served, tmp_path: Path
+) -> None:
+    telegram.simulator.add_chat("channel", "News", chat_id=GROUP, username="News")
+
+    async with tempogram(telegram, tmp_path) as running_program:
+        await running_program.becomes(await running_program.submit("@News"), "sent")
+        for _ in range(15):
+            for chat_id in ("@news", "@NEWS", GROUP):
+                await running_program.submit(chat_id)
+        await until(running_program.is_empty)
+
+        assert len(running_program.shown(GROUP)) == 46
+    report = telegram.simulator.report()
+    assert report.broke_no_window
+    assert report.throttled == {}
+
+
+# A person who blocks the bot and comes back
+
+
+async def test_a_block_ends_what_waits_and_refuses_what_comes_until_the_person_writes(
+    telegram: Served, tmp_path: Path
+) -> None:
+    anna, bot = telegram.simulator.add_user("Anna"), telegram.simulator.telegram.world.bots[42]
+
+    async with tempogram(telegram, tmp_path) as running_program:
+        await running_program.call("PATCH", "/bots/42", {"paused": True})
+        waiting = [await running_program.submit(anna.user_id, text) for text in "abc"]
+        telegram.simulator.order(Fault(kind="blocked", chat_id=anna.user_id, times=1))
+        await running_program.call("PATCH", "/bots/42", {"paused": False})
+        ends = [await running_program.becomes(each, "dead") for each in waiting]
+        refused = await running_program.call("POST", "/messages", {"bot": 42, "chat_id": anna.user_id, "text": "d"})
+        with pytest.raises(TelegramForbiddenError, match=BLOCKED):
+            await Bot(TOKEN).send_message(anna.user_id, "e")
+        anna.says(bot, "I am back")
+
+        async def is_accepted() -> bool:
+            body = {"bot": 42, "chat_id": anna.user_id, "text": "f"}
+            return (await running_program.call("POST", "/messages", body))[0] == 202
+
+        await until(is_accepted)
+        await until(running_program.is_empty)
+
+        assert {each["reason"] for each in ends} == {BLOCKED}
+        assert (refused[0], refused[1]["error"]["code"]) == (409, "chat_unreachable")
+        assert BLOCKED in refused[1]["error"]["message"]
+        assert set(running_program.shown(anna.user_id)) == {"I am back", "f"}  # what she says is echoed
+        assert [call["code"] for call in running_program.calls("sendMessage")].count(403) == 1
+
+
+async def test_a_block_that_telegram_tells_of_costs_no_call_at_all_also_after_a_restart(
+    telegram: Served, tmp_path: Path
+) -> None:
+    anna, bot = telegram.simulator.add_user("Anna"), telegram.simulator.telegram.world.bots[42]
+    body = {"bot": 42, "chat_id": anna.user_id, "text": "hello"}
+
+    async with tempogram(telegram, tmp_path) as first:
+        await first.becomes(await first.submit(anna.user_id), "sent")
+        later = await first.submit(anna.user_id, "later", send_at=int(time.time()) + 3_600)
+        anna.blocks(bot)
+        await first.becomes(later, "dead")
+    async with tempogram(telegram, tmp_path) as second:
+        status, told = await second.call("POST", "/messages", body)
+        anna.unblocks(bot)
+
+        async def is_accepted() -> bool:
+            return (await second.call("POST", "/messages", body))[0] == 202
+
+        await until(is_accepted)
+        await until(second.is_empty)
+
+        assert (status, told["error"]["code"]) == (409, "chat_unreachable")
+        assert second.shown(anna.user_id) == ["hello", "hello"]
+    assert "403" not in telegram.simulator.report().by_code
+
+
+# A token that is revoked
+
+
+async def test_a_revoked_token_keeps_its_messages_and_a_new_one_sends_them(telegram: Served, tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        async with tempogram(telegram, tmp_path) as running_program:
+            telegram.simulator.add_bot(NEW_TOKEN, "test_bot")
+            waiting = [await running_program.submit(chat_id) for chat_id in range(1, 21)]
+
+            async def is_paused() -> bool:
+                return bool((await running_program.call("GET", "/bots"))[1]["bots"][0]["paused"])
+
+            await until(is_paused)
+            paused_by = (await running_program.call("GET", "/bots/42"))[1]["paused_by"]
+            kept = {await running_program.status(each) for each in waiting}
+            added = await running_program.call("POST", "/bots", {"token": NEW_TOKEN})
+            await until(running_program.is_empty)
+
+            assert paused_by == "token_revoked"
+            assert kept == {"queued"}
+            assert (added[0], added[1]["paused"], added[1]["paused_by"]) == (201, False, None)
+            assert {await running_program.status(each) for each in waiting} == {"sent"}
+    assert [each["kind"] for each in logs if each["event"] == "alert"] == ["token_revoked"]
+
+
+async def test_a_new_token_does_not_end_the_pause_of_an_operator(telegram: Served, tmp_path: Path) -> None:
+    async with tempogram(telegram, tmp_path) as running_program:
+        await running_program.call("PATCH", "/bots/42", {"paused": True})
+        telegram.simulator.add_bot(NEW_TOKEN, "test_bot")
+
+        _, told = await running_program.call("POST", "/bots", {"token": NEW_TOKEN})
+
+        assert (told["paused"], told["paused_by"]) == (True, "operator")
+
+
+# A wait of hours
+
+
+async def test_a_retry_after_of_hours_holds_its_chat_alone_burns_nothing_and_survives_a_restart(
+    telegram: Served, tmp_path: Path
+) -> None:
+    telegram.simulator.order(Fault(kind="429", chat_id=77, times=1, retry_after_s=10_000))
+
+    with capture_logs() as logs:
+        async with tempogram(telegram, tmp_path) as first:
+            held = await first.submit(77)
+            expiring = await first.submit(77, "too late", expires_in_s=1)
+
+            async def is_held() -> bool:
+                status, told = await first.call("GET", f"/messages/{held}/explain")
+                return status == 200 and told["waits_at"] == "chat_held"
+
+            await until(is_held)
+            for chat_id in (78, 79):
+                await first.becomes(await first.submit(chat_id), "sent")
+            await first.becomes(expiring, "expired")
+    async with tempogram(telegram, tmp_path) as second:
+        await second.becomes(await second.submit(80), "sent")
+        message = await second.message(held)
+        _, told = await second.call("GET", f"/messages/{held}/explain")
+
+    assert (message["status"], message["attempt"]) == ("queued", 0)
+    assert told["waits_at"] == "chat_held"
+    assert [each["chat_id"] for each in logs if each["event"] == "alert"] == [77]
+    assert telegram.simulator.report().by_code["429"] == 1

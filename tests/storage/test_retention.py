@@ -1,0 +1,257 @@
+"""What is older than its time goes, in small pieces; what is open stays."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import Connection, func, select, text
+
+from engine.messages import Hold, Outgoing, PastSend, Status
+from engine.ports.ledger import Accepted, Fault
+from storage.database import Database
+from storage.history import History, Incoming
+from storage.ledger import SqlLedger
+from storage.models import attempts, holds, messages, payloads, texts, updates
+from storage.retention import (
+    EVERY_S,
+    MESSAGES_MAX,
+    PAUSE_S,
+    PRESUMED_MS,
+    ROWS_MAX,
+    UPDATES_MS,
+    Keep,
+    Retention,
+    message_page,
+    old_messages,
+    purges,
+)
+from storage.texts import Spoken, Texts
+from storage.updates import ReceivedUpdate, Updates
+from tests.fakes import Clock
+from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
+
+DAY_MS = 86_400_000
+KEEP = Keep(messages_ms=30 * DAY_MS, dead_ms=90 * DAY_MS, texts_ms=DAY_MS)
+NEVER = Fault(code=400, reason="Bad Request: chat not found")
+
+
+class RetentionContract:
+    @pytest.fixture
+    def ledger(self, database: Database) -> SqlLedger:
+        return SqlLedger(database)
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return Clock(NOW_MS + 60_000)
+
+    @pytest.fixture
+    def pauses(self) -> list[float]:
+        return []
+
+    @pytest.fixture
+    def retention(self, database: Database, clock: Clock, pauses: list[float]) -> Retention:
+        async def sleep(seconds: float) -> None:
+            pauses.append(seconds)
+
+        return Retention(database, keep=KEEP, clock=clock, sleep=sleep)
+
+    @staticmethod
+    async def rows(database: Database) -> dict[str, int]:
+        async with database.reading() as connection:
+            return {
+                table.name: (await connection.execute(select(func.count()).select_from(table))).scalar_one()
+                for table in (messages, payloads, attempts, updates, holds, texts)
+            }
+
+    @staticmethod
+    async def keep(ledger: SqlLedger, *statuses: Status) -> list[Outgoing]:
+        kept = [message(dedup_key=f"order {number}") for number, _ in enumerate(statuses)]
+        await ledger.add(kept)
+        await ledger.record(
+            [
+                became(each, status, fault=NEVER if status is Status.DEAD else None)
+                for each, status in zip(kept, statuses, strict=True)
+            ]
+        )
+        return kept
+
+    async def test_what_ended_goes_after_its_time_with_its_attempts_and_its_key(
+        self, retention: Retention, ledger: SqlLedger, database: Database, clock: Clock
+    ) -> None:
+        await self.keep(ledger, Status.SENT, Status.CANCELLED, Status.EXPIRED, Status.UNCERTAIN)
+
+        clock.advance(29 * DAY_MS)
+        too_early = await retention.purge()
+        clock.advance(DAY_MS)
+        removed = await retention.purge()
+
+        assert (too_early["messages"], removed["messages"]) == (0, 4)
+        assert set((await self.rows(database)).values()) == {0}
+        assert await ledger.add([message(dedup_key="order 0")]) == [Accepted()]
+
+    async def test_dead_letters_are_kept_longer(
+        self, retention: Retention, ledger: SqlLedger, database: Database, clock: Clock
+    ) -> None:
+        await self.keep(ledger, Status.DEAD, Status.SENT)
+
+        clock.advance(89 * DAY_MS)
+        await retention.purge()
+        assert await History(database).dead_count() == 1
+        clock.advance(DAY_MS)
+        await retention.purge()
+
+        assert set((await self.rows(database)).values()) == {0}
+
+    async def test_what_is_open_stays_however_old(self, retention: Retention, ledger: SqlLedger, clock: Clock) -> None:
+        [waiting] = await self.keep(ledger, Status.QUEUED)
+
+        clock.advance(1_000 * DAY_MS)
+        await retention.purge()
+
+        [back] = await ledger.open_messages(after_id="", limit=9)
+        assert back.id == waiting.id
+
+    async def test_a_dead_letter_that_was_replayed_meanwhile_stays(
+        self, retention: Retention, ledger: SqlLedger, database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        [given_up] = await self.keep(ledger, Status.DEAD)
+        read = retention._page
+
+        async def page(selection: object) -> object:
+            found = await read(selection)  # type: ignore[arg-type]
+            await History(database).replay([given_up.id])
+            return found
+
+        monkeypatch.setattr(retention, "_page", page)
+        clock.advance(1_000 * DAY_MS)
+        await retention.purge()
+
+        [back] = await ledger.open_messages(after_id="", limit=9)
+        assert back.id == given_up.id
+
+    async def test_what_came_in_goes_like_what_was_said(
+        self, retention: Retention, database: Database, clock: Clock
+    ) -> None:
+        history = History(database)
+        await history.note_incoming(
+            Incoming(
+                id=message().id, bot_id=BOT, chat_id=CHAT, update_id=5, telegram_message_id=8, received_at_ms=NOW_MS
+            )
+        )
+
+        clock.advance(30 * DAY_MS)
+        await retention.purge()
+
+        assert await history.of_chat(BOT, CHAT, before_id=None, limit=9) == []
+
+    async def test_handled_updates_outlive_telegrams_repeating_and_unhandled_ones_everything(
+        self, retention: Retention, database: Database, clock: Clock
+    ) -> None:
+        inbox = Updates(database)
+        unhandled = ReceivedUpdate(bot_id=BOT, update_id=3, body=b"{}", received_at_ms=NOW_MS)
+        await inbox.receive_many([replace(unhandled, update_id=number) for number in (1, 2, 3)])
+        await inbox.mark_handled([(BOT, 1)], now_ms=clock())
+        await inbox.mark_failed(BOT, 2, reason="ValueError", now_ms=clock())
+
+        clock.advance(UPDATES_MS)
+        assert (await retention.purge())["updates"] == 0
+        clock.advance(1)
+
+        assert (await retention.purge())["updates"] == 2
+        assert await inbox.unhandled(after=None, limit=9) == [unhandled]
+
+    async def test_holds_that_are_over_and_texts_that_are_old_go(
+        self, retention: Retention, ledger: SqlLedger, database: Database, clock: Clock
+    ) -> None:
+        standing = Hold(BOT, None, clock() + 2 * DAY_MS)
+        await ledger.record_holds([Hold(BOT, CHAT, clock() + 1), standing])
+        said = Spoken(bot_id=BOT, update_id=1, by_bot=False, chat_id=CHAT, speaker="", text="hello", said_at_ms=clock())
+        await Texts(database, keep_ms=DAY_MS).note(said)
+
+        clock.advance(DAY_MS + 1)
+        await retention.purge()
+
+        assert await ledger.holds(0) == [standing]
+        assert (await self.rows(database))["texts"] == 0
+
+    async def test_places_that_were_only_presumed_go_after_every_window(
+        self, retention: Retention, ledger: SqlLedger, clock: Clock
+    ) -> None:
+        await ledger.presume([PastSend(BOT, CHAT, clock(), 1)])
+
+        clock.advance(PRESUMED_MS)
+        assert (await retention.purge())["presumed"] == 0
+        clock.advance(1)
+
+        assert (await retention.purge())["presumed"] == 1
+
+    async def test_no_commit_is_large_and_between_two_there_is_a_pause(
+        self, retention: Retention, ledger: SqlLedger, database: Database, clock: Clock, pauses: list[float]
+    ) -> None:
+        await self.keep(ledger, *[Status.SENT] * (2 * MESSAGES_MAX + 1))
+        handled = range(ROWS_MAX + 1)
+        inbox = Updates(database)
+        await inbox.receive_many(
+            [ReceivedUpdate(bot_id=BOT, update_id=each, body=b"{}", received_at_ms=NOW_MS) for each in handled]
+        )
+        await inbox.mark_handled([(BOT, each) for each in handled], now_ms=NOW_MS)
+
+        clock.advance(30 * DAY_MS)
+        removed = await retention.purge()
+
+        assert (removed["messages"], removed["updates"]) == (2 * MESSAGES_MAX + 1, ROWS_MAX + 1)
+        assert pauses == [PAUSE_S] * 5  # three pages of messages, two of updates
+
+    async def test_nothing_is_found_by_reading_a_whole_table(self, database: Database) -> None:
+        page = message_page("", "018", old_messages(NOW_MS, NOW_MS))
+
+        async with database.reading() as connection:
+            plans = [
+                await connection.run_sync(plan_of, str(each.compile(connection.sync_engine, compile_kwargs=LITERALLY)))
+                for each in (page, *purges(NOW_MS, texts_ms=1).values())
+            ]
+
+        assert [plan for plan in plans if "Seq Scan" in plan or "SCAN " in plan] == []
+
+    async def test_for_ever_is_for_ever(self, database: Database, ledger: SqlLedger, clock: Clock) -> None:
+        await self.keep(ledger, Status.SENT, Status.DEAD)
+        retention = Retention(database, keep=Keep(messages_ms=None, dead_ms=None, texts_ms=0), clock=clock)
+
+        clock.advance(10_000 * DAY_MS)
+
+        assert (await retention.purge())["messages"] == 0
+
+
+async def test_books_that_cannot_be_reached_are_tried_again_an_hour_later() -> None:
+    away, slept = Database.look("postgresql://me@127.0.0.1:1/books"), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await Retention(away, keep=KEEP, clock=Clock(), sleep=sleep).run()
+
+    assert slept == [EVERY_S, EVERY_S]
+
+
+LITERALLY = {"literal_binds": True}
+
+
+def plan_of(connection: Connection, statement: str) -> str:
+    if connection.dialect.name == "sqlite":
+        rows = connection.execute(text(f"EXPLAIN QUERY PLAN {statement}"))
+        return "\n".join(row.detail for row in rows)
+    connection.execute(text("SET LOCAL enable_seqscan = off"))  # these tables are empty: reading them would be best
+    return "\n".join(row[0] for row in connection.execute(text(f"EXPLAIN {statement}")))
+
+
+class TestRetentionOnSqlite(OnSqlite, RetentionContract):
+    pass
+
+
+class TestRetentionOnPostgres(OnPostgres, RetentionContract):
+    pass

@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from engine.messages import Outgoing, Status
+from engine.ports.ledger import Fault
+from storage import upload_writes
+from storage.database import Database
+from storage.history import History
+from storage.ledger import SqlLedger
+from storage.models import upload_parts, uploads
+from storage.retention import Keep, Retention
+from storage.spool import PART_BYTES, FileTooLarge, Spool, Spooled
+from storage.upload_writes import Attachment, Carried
+from storage.uploads import Uploads
+from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite, became, message
+
+LARGE = bytes(range(256)) * (PART_BYTES // 256) * 2 + b"the end"
+CARRYING = b'{"photo":"attach://file0"}'
+NEVER = Fault(code=400, reason="Bad Request")
+
+
+async def chunks(content: bytes, size: int = 60_000) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), size):
+        yield content[start : start + size]
+
+
+async def spooled(tmp_path: Path, content: bytes = b"bytes", file_name: str = "a.jpg") -> Spooled:
+    return await Spool(tmp_path, 3 * PART_BYTES).take(file_name, chunks(content))
+
+
+def attachment(file: Spooled, **changes: str) -> Attachment:
+    usual = {"name": "photo", "kind": "photo", "file_name": file.file_name, "sha256": file.sha256}
+    return Attachment(**usual | changes, size_bytes=file.size_bytes)
+
+
+class UploadsContract:
+    @pytest.fixture
+    def books(self, database: Database) -> Uploads:
+        return Uploads(database)
+
+    @pytest.fixture
+    def ledger(self, database: Database) -> SqlLedger:
+        return SqlLedger(database)
+
+    @staticmethod
+    async def keep(books: Uploads, sent: Outgoing, *files: Spooled) -> None:
+        carried = [attachment(file, name=f"file{number}") for number, file in enumerate(files)]
+        await books.keep(sent.id, BOT, carried, {file.sha256: file for file in files})
+        for file in files:
+            file.close()
+
+    @staticmethod
+    async def content(books: Uploads, file: Spooled) -> bytes:
+        return b"".join([part async for part in books.parts(file.sha256)])
+
+    @staticmethod
+    async def rows(database: Database) -> tuple[int, int]:
+        """Return how many files, and how many of their rows, are in the books."""
+        async with database.reading() as connection:
+            counts = [
+                await connection.execute(select(func.count()).select_from(each)) for each in (uploads, upload_parts)
+            ]
+            return counts[0].scalar_one(), counts[1].scalar_one()
+
+    async def test_a_file_is_read_back_as_it_was_in_rows_that_are_never_large(
+        self, books: Uploads, tmp_path: Path
+    ) -> None:
+        sent = message(params=CARRYING)
+        file = await spooled(tmp_path, LARGE, "large.bin")
+        await self.keep(books, sent, file)
+
+        parts = [part async for part in books.parts(file.sha256)]
+        (kept,) = await books.of_message(sent.id, BOT)
+
+        assert b"".join(parts) == LARGE
+        assert [len(part) for part in parts] == [PART_BYTES, PART_BYTES, 7]
+        assert file.sha256 == hashlib.sha256(LARGE).hexdigest()
+        assert (kept.file_name, kept.size_bytes, kept.is_here, kept.file_id) == ("large.bin", len(LARGE), True, None)
+
+    async def test_an_empty_file_is_a_file(self, books: Uploads, tmp_path: Path) -> None:
+        sent = message(params=CARRYING)
+        await self.keep(books, sent, await spooled(tmp_path, b""))
+
+        (kept,) = await books.of_message(sent.id, BOT)
+
+        assert kept.is_here
+
+    async def test_the_same_bytes_of_many_messages_are_kept_once_and_go_with_the_last_of_them(
+        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
+    ) -> None:
+        sent = [message(params=CARRYING) for _ in range(3)]
+        for each in sent:
+            await self.keep(books, each, await spooled(tmp_path))
+        await ledger.add(sent)
+
+        kept = [await self.rows(database)]
+        for each in sent:
+            await ledger.record([became(each, Status.SENT)])
+            kept.append(await self.rows(database))
+
+        assert kept == [(1, 1), (1, 1), (1, 1), (0, 0)]
+
+    @pytest.mark.parametrize("status", [Status.SENT, Status.EXPIRED, Status.UNCERTAIN])
+    async def test_the_bytes_go_when_their_message_is_settled(
+        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path, status: Status
+    ) -> None:
+        sent = message(params=CARRYING)
+        await self.keep(books, sent, await spooled(tmp_path))
+        await ledger.add([sent])
+
+        await ledger.record([became(sent, status)])
+
+        assert await self.rows(database) == (0, 0)
+        assert len(await books.of_message(sent.id, BOT)) == 1  # what it was is still told
+
+    async def test_a_late_record_of_a_dead_message_leaves_its_bytes(
+        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
+    ) -> None:
+        sent = message(params=CARRYING)
+        await self.keep(books, sent, await spooled(tmp_path))
+        await ledger.add([sent])
+
+        await ledger.record([became(sent, Status.DEAD, fault=NEVER)])
+        await ledger.record([became(sent, Status.SENT)])
+
+        assert await self.rows(database) == (1, 1)
+
+    async def test_a_file_that_never_became_whole_goes_with_who_brought_it(
+        self, books: Uploads, database: Database, tmp_path: Path
+    ) -> None:
+        sent = message(params=CARRYING)
+        with await spooled(tmp_path, LARGE) as file:
+            await database.write(upload_writes.hold, [Carried(sent.id, BOT, [attachment(file)])])
+            await database.write(upload_writes.put_parts, [(file.sha256, 0, next(file.parts()))])
+        brought = await self.rows(database)
+
+        await books.forget(sent.id)
+
+        assert (brought, await self.rows(database)) == ((0, 1), (0, 0))
+
+    async def test_a_message_that_waits_or_is_dead_keeps_its_bytes_for_another_try(
+        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
+    ) -> None:
+        sent = message(params=CARRYING)
+        file = await spooled(tmp_path)
+        await self.keep(books, sent, file)
+        await ledger.add([sent])
+
+        await ledger.record([became(sent, Status.QUEUED, ready_at_ms=NOW_MS + 1)])
+        await ledger.record([became(sent, Status.DEAD, fault=NEVER)])
+        (replayed,) = await History(database).replay([sent.id])
+
+        assert replayed.id == sent.id
+        assert await self.content(books, file) == b"bytes"
+
+    async def test_the_bytes_go_with_a_message_that_is_purged_cancelled_or_not_admitted(
+        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
+    ) -> None:
+        purged, cancelled, discarded = sent = [message(params=CARRYING) for _ in range(3)]
+        for number, each in enumerate(sent):
+            await self.keep(books, each, await spooled(tmp_path, bytes([number])))
+        await ledger.add(sent)
+        await ledger.record([became(purged, Status.DEAD, fault=NEVER)])
+
+        await History(database).purge_dead()
+        await History(database).cancel(cancelled.id, now_ms=NOW_MS)
+        await ledger.discard([discarded.id])
+
+        assert await self.rows(database) == (0, 0)
+
+    async def test_what_a_message_carried_is_forgotten_with_it(
+        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
+    ) -> None:
+        sent = message(params=CARRYING)
+        await self.keep(books, sent, await spooled(tmp_path))
+        await ledger.add([sent])
+        await ledger.record([became(sent, Status.SENT)])
+        far_ms = NOW_MS + 10**10
+
+        await Retention(database, keep=Keep(messages_ms=0, dead_ms=0, texts_ms=0), clock=lambda: far_ms).purge()
+
+        assert await books.of_message(sent.id, BOT) == []
+
+    async def test_the_bytes_of_an_interrupted_call_go_with_it(
+        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
+    ) -> None:
+        sent = message(params=CARRYING)
+        await self.keep(books, sent, await spooled(tmp_path))
+        await ledger.add([sent])
+        await ledger.mark_sending([sent.id])
+
+        await ledger.settle_interrupted(NOW_MS)
+
+        assert await self.rows(database) == (0, 0)
+
+    async def test_what_was_brought_for_a_message_that_never_came_goes_at_the_next_start(
+        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
+    ) -> None:
+        accepted, lost = message(params=CARRYING), message(params=CARRYING)
+        await self.keep(books, accepted, await spooled(tmp_path, b"accepted"))
+        await self.keep(books, lost, await spooled(tmp_path, b"lost"))
+        await ledger.add([accepted])
+
+        purged = await books.purge_orphans()
+
+        assert purged == 1
+        assert await self.rows(database) == (1, 1)
+        assert await books.of_message(lost.id, BOT) == []
+
+    async def test_what_was_brought_for_a_message_that_was_not_accepted_can_be_forgotten(
+        self, books: Uploads, database: Database, tmp_path: Path
+    ) -> None:
+        sent = message(params=CARRYING)
+        await self.keep(books, sent, await spooled(tmp_path))
+
+        await books.forget(sent.id)
+
+        assert await self.rows(database) == (0, 0)
+
+    async def test_a_file_that_telegram_knows_is_not_kept_again(
+        self, books: Uploads, database: Database, tmp_path: Path
+    ) -> None:
+        file = await spooled(tmp_path)
+        await books.learn(BOT, file.sha256, "photo", "AgAC-old")
+        await books.learn(BOT, file.sha256, "photo", "AgAC")
+        sent = message(params=CARRYING)
+        await self.keep(books, sent, file)
+
+        (kept,) = await books.of_message(sent.id, BOT)
+
+        assert (kept.file_id, kept.is_here) == ("AgAC", False)
+        assert await self.rows(database) == (0, 0)
+
+    @pytest.mark.parametrize(("bot_id", "kind"), [(BOT + 1, "photo"), (BOT, "document")])
+    async def test_a_file_id_is_of_one_bot_and_one_kind(
+        self, books: Uploads, tmp_path: Path, bot_id: int, kind: str
+    ) -> None:
+        file = await spooled(tmp_path)
+        await books.learn(bot_id, file.sha256, kind, "AgAC")
+        sent = message(params=CARRYING)
+        await self.keep(books, sent, file)
+
+        (kept,) = await books.of_message(sent.id, BOT)
+
+        assert (kept.file_id, kept.is_here) == (None, True)
+
+    async def test_a_file_id_that_is_wrong_is_forgotten(self, books: Uploads, tmp_path: Path) -> None:
+        file = await spooled(tmp_path)
+        await books.learn(BOT, file.sha256, "photo", "AgAC")
+
+        await books.unlearn(BOT, "AgAC")
+
+        sent = message(params=CARRYING)
+        await self.keep(books, sent, file)
+        (kept,) = await books.of_message(sent.id, BOT)
+        assert (kept.file_id, kept.is_here) == (None, True)
+
+
+class TestUploadsOnSqlite(OnSqlite, UploadsContract):
+    pass
+
+
+class TestUploadsOnPostgres(OnPostgres, UploadsContract):
+    pass
+
+
+async def test_a_file_that_turns_out_to_be_too_large_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(FileTooLarge, match=r"'a.bin' is too large to upload: Telegram takes 10 bytes .* a file_id"):
+        await Spool(tmp_path, 10).take("a.bin", chunks(b"x" * 11))
+
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - a coroutine asks no path
+
+
+async def test_a_file_that_says_that_it_is_too_large_is_not_read(tmp_path: Path) -> None:
+    reading = chunks(b"x" * 11)
+
+    with pytest.raises(FileTooLarge, match="it has 11 bytes"):
+        await Spool(tmp_path, 10).take("a.bin", reading, size_bytes=11)
+
+    assert await anext(reading) == b"x" * 11
