@@ -117,7 +117,9 @@ class RedisBroker:
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
         _bounded(settlements)
-        settled, _ = await self._call("settle", wire.pack([wire.settlement_row(each) for each in settlements]))
+        bodies: list[bytes] = []
+        rows = wire.pack([wire.settlement_row(each, bodies) for each in settlements])
+        settled, _ = await self._call("settle", rows, *bodies)
         return [wire.settled_of(row) for row in settled]
 
     async def recover(self, *, worker_id: str, slots: int) -> list[Lease]:

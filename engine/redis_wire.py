@@ -81,9 +81,19 @@ def lease_row(lease: Lease) -> Row:
     return lease.message.id, lease.number, lease.incarnation
 
 
-def settlement_row(settlement: Settlement) -> Row:
-    lease = settlement.lease
-    return *lease_row(lease), lease.attempt, _or_false(settlement.counted_age_ms), *_then_row(settlement.then)
+def settlement_row(settlement: Settlement, bodies: list[bytes]) -> Row:
+    """Return its row, with the body of its rest among ``bodies``."""
+    lease, rest = settlement.lease, settlement.rest
+    if rest is not None:
+        bodies.append(body(rest.of(lease.message)))
+    return (
+        *lease_row(lease),
+        lease.attempt,
+        _or_false(settlement.counted_age_ms),
+        settlement.counted_cost,
+        rest is not None and (rest.method, rest.cost, len(bodies)),
+        *_then_row(settlement.then),
+    )
 
 
 def _then_row(then: Then) -> Row:

@@ -58,6 +58,8 @@ local function swap(older, entry)
   redis.call("ZREM", lane_key(lane), member_of(older))
   withdraw(lane)
   count_open(older, -1)
+  note_special(older, -1)
+  note_special(entry, 1)
   forget_edit(lane.chat, older)
   if older.expires_at_ms then redis.call("ZREM", key.expiries(), older.id) end
   older.is_gone = true

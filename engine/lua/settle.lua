@@ -6,8 +6,10 @@
 --   1 state  string  the schedule as a whole
 -- ARGV
 --   1 now_ms ("": the time of Redis)
---   2 settlements, in msgpack: {message_id, number, incarnation, attempt, counted_age_ms or false, then...}; then is one of
+--   2 settlements, in msgpack: {message_id, number, incarnation, attempt, counted_age_ms or false, counted_cost,
+--     rest, then...}; rest is false or {method, cost, which of the bodies is its own}; then is one of
 --     "done" | "again", delay_ms, is_spent | "hold", retry_after_ms | "move", to_chat_id | "pause"
+--   3... bodies of rests
 -- RETURNS
 --   {"done", {{held, holds}...}}  a hold is {bot_id, chat_id, until_ms}
 --   {"gone"}                      nothing was done
@@ -22,6 +24,8 @@ if refused then return refused end
 pass_time()
 local settled = {}
 for place, settlement in ipairs(cmsgpack.unpack(settlements)) do
+  local rest = settlement[7]
+  if rest then rest[3] = ARGV[2 + rest[3]] end
   settled[place] = settle(unpack(settlement))
 end
 ring()

@@ -5,6 +5,7 @@
 -- two doubles is not.
 
 local DAY_GRAINS = 1440
+local LATE_MS = 20 -- how late a worker may come without leaving slots unused
 
 local function floor_div(a, b)
   local rest = math.fmod(a, b)
@@ -176,7 +177,8 @@ local spacings = {}
 
 function spacings.unpacked(packed, limit, saved_up)
   if limit.count == 0 then return nil end
-  local burst = math.min(saved_up, limit.count)
+  local at_once = math.max(saved_up, floor_div(limit.count * LATE_MS, limit.window_ms))
+  local burst = math.min(at_once, limit.count)
   local kept = packed or {0, limit.count}
   return {drained_at = kept[1], count = kept[2], window_ms = limit.window_ms, burst = burst}
 end

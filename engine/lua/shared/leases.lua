@@ -142,12 +142,18 @@ local function hold(bot, chat_id, until_ms)
   return {bot.bot_id, chat.chat_id, chat.hold_until_ms}
 end
 
-local function settle_places(entry, chat, counted_at_ms)
+-- Telegram counted ``cost`` places; those of the rest, of which nothing arrived, are free at once.
+local function settle_places(entry, chat, counted_at_ms, cost)
+  local rest = entry.cost - cost
   local guard_ms = chat.bot.doubt_until_ms > now_ms and limits.guard_ms or 0
-  for _, gate in ipairs(gates_of(entry, chat)) do gates.settle(gate, counted_at_ms, entry.cost, guard_ms) end
+  for _, gate in ipairs(gates_of(entry, chat)) do
+    gates.settle(gate, counted_at_ms, cost, guard_ms)
+    if rest > 0 then gates.settle(gate, nil, rest, 0) end
+  end
   if entry.pays then
     chat.bot.has_purse = true
-    purses.settle(purse_of(chat.bot), counted_at_ms, entry.cost)
+    purses.settle(purse_of(chat.bot), counted_at_ms, cost)
+    purses.settle(purse_of(chat.bot), nil, rest)
   end
 end
 
@@ -274,14 +280,15 @@ function ending.pause(entry)
   return {}
 end
 
--- End a lease: {held, holds}.
-local function settle(message_id, number, incarnation, attempt, counted_age_ms, kind, ...)
+-- End a lease: {held, holds}. ``rest`` is what the message is from now on, {method, cost, body}, if a part arrived.
+local function settle(message_id, number, incarnation, attempt, counted_age_ms, counted_cost, rest, kind, ...)
   local entry = held(message_id, number, incarnation)
   if not entry then return {false, {}} end
   local chat = lane_of(entry).chat
   local is_near = chat.gate and gates.is_near(chat.gate, now_ms) or false
-  settle_places(entry, chat, counted_age_ms and now_ms - counted_age_ms)
+  settle_places(entry, chat, counted_age_ms and now_ms - counted_age_ms, counted_cost)
   count_open(entry, -1)
+  if rest then entry.method, entry.cost, entry.body = unpack(rest) end
   redis.call("ZREM", key.leases(), entry.id)
   entry.number = 0
   for place, flying in ipairs(chat.flying) do

@@ -51,7 +51,7 @@ end
 local function fresh_bot()
   local bot = {
     weight = 1, is_paused = false, is_aliased = false, hold_until_ms = 0, doubt_until_ms = 0,
-    waiting = 0, open = 0, blames = {}, turns = turns.fresh(), lines = {}, version = limits.version,
+    waiting = 0, open = 0, special = 0, blames = {}, turns = turns.fresh(), lines = {}, version = limits.version,
   }
   for place = 1, 3 do
     bot.lines[place] = {turn = 0, turn_in_bot = 0, lanes = 0, turns = turns.fresh()}
@@ -93,7 +93,7 @@ local function save_bot(bot)
   put(key.bot(bot.bot_id), bot.raw, {
     weight = bot.weight, is_paused = bot.is_paused, is_aliased = bot.is_aliased,
     hold_until_ms = bot.hold_until_ms, doubt_until_ms = bot.doubt_until_ms,
-    waiting = bot.waiting, open = bot.open, blames = bot.blames, turns = bot.turns, lines = lines,
+    waiting = bot.waiting, open = bot.open, special = bot.special, wake_at_ms = bot.wake_at_ms, blames = bot.blames, turns = bot.turns, lines = lines,
     version = bot.version, adapted = bot.adapted, has_purse = bot.has_purse,
     gate = gates.packed(bot.gate), spacing = spacings.packed(bot.spacing),
   })

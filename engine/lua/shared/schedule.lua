@@ -29,6 +29,18 @@ local function head_of(lane)
   return entry_of(string.match(member, " (.+)$") or member)
 end
 
+-- Tell whether it takes anything but one free place of its bot; ``special`` counts those in its lanes.
+local function is_special(entry)
+  return entry.cost ~= 1 or entry.is_paid
+end
+
+local function note_special(entry, by)
+  if is_special(entry) then
+    local bot = bot_of(entry.bot_id)
+    bot.special = bot.special + by
+  end
+end
+
 local function begin_to_wait(lane)
   local line, bot = lane.line, lane.chat.bot
   local group = state.groups[line.place]
@@ -68,6 +80,7 @@ local function leave(entry)
   local lane = lane_of(entry)
   redis.call("ZREM", lane_key(lane), member_of(entry))
   lane.size = lane.size - 1
+  note_special(entry, -1)
   if lane.size == 0 then end_to_wait(lane) end
 end
 
@@ -108,7 +121,7 @@ end
 local function fronts_of(line)
   if line.fronts then return line.fronts end
   local fronts = {first_of(line, false)}
-  fronts[#fronts + 1] = first_of(line, true)
+  if line.bot.special > 0 then fronts[#fronts + 1] = first_of(line, true) end
   local free, paid = fronts[1], fronts[2]
   if paid and (paid.turn < free.turn or (paid.turn == free.turn and paid.position < free.position)) then
     fronts[1], fronts[2] = paid, free
@@ -218,33 +231,80 @@ local function front_ready_at_ms(line, front)
   return fits_at_ms(line, front)
 end
 
--- Put a line among those of its priority that may go, or set its timer.
+local function join_group(line)
+  if line.in_group ~= line.turn then
+    redis.call("ZADD", key.group(line.place), line.turn, by_number(line.bot.bot_id))
+    line.in_group = line.turn
+  end
+end
+
+local function offered_by(front)
+  return {front.member, front.cost, front.is_paid}
+end
+
+-- Put a line among those of its priority that may go, and return when it is to be looked at again.
 local function offer_line(line)
-  local offered, wake_at_ms
+  local wake_at_ms
+  line.offered = nil
   for _, front in ipairs(fronts_of(line)) do
     local ready_at_ms = front_ready_at_ms(line, front)
     if ready_at_ms == now_ms then
-      offered = offered or front
+      line.offered = line.offered or offered_by(front)
       ready_at_ms = pays_later_at_ms(line, front)
     end
     wake_at_ms = sooner(wake_at_ms, ready_at_ms)
   end
-  if offered then
-    line.offered = {offered.member, offered.cost, offered.is_paid}
-    if line.in_group ~= line.turn then
-      redis.call("ZADD", key.group(line.place), line.turn, by_number(line.bot.bot_id))
-      line.in_group = line.turn
-    end
-  else
-    line.offered = nil
-    leave_group(line)
-  end
-  if wake_at_ms then set_timer("line " .. line.bot.bot_id .. " " .. line.place, wake_at_ms) end
+  if line.offered then join_group(line) else leave_group(line) end
+  return wake_at_ms
 end
 
-local function reoffer(bot)
+-- Return when a bot has one free place; nil if only an event can tell.
+local function one_place_at_ms(bot)
+  if bot.is_paused then return nil end
+  if bot.hold_until_ms > now_ms then return bot.hold_until_ms end
+  return bot.gate and gates.ready_at_ms(bot.gate, now_ms, 1) or not bot.gate and now_ms or nil
+end
+
+-- Each front takes one place of the same window, so the times of one are the times of all.
+local function reoffer_singles(bot)
+  local high_at_ms = one_place_at_ms(bot)
+  local spaced_at_ms, wake_at_ms = high_at_ms, nil
+  if high_at_ms and bot.spacing then
+    spaced_at_ms = math.max(high_at_ms, spacings.free_at_ms(bot.spacing, now_ms, 1))
+  end
   for _, line in ipairs(bot.lines) do
-    if line.lanes > 0 then offer_line(line) end
+    local front = line.lanes > 0 and fronts_of(line)[1]
+    local at_ms = high_at_ms
+    if line.is_spaced then at_ms = spaced_at_ms end
+    line.offered = nil
+    if front and at_ms == now_ms then
+      line.offered = offered_by(front)
+      join_group(line)
+    else
+      leave_group(line)
+      if front then wake_at_ms = sooner(wake_at_ms, at_ms) end
+    end
+  end
+  return wake_at_ms
+end
+
+-- Put the lines of a bot among those of their priorities that may go, and set its timer for the others.
+local function reoffer(bot)
+  local wake_at_ms
+  if bot.special > 0 then
+    for _, line in ipairs(bot.lines) do
+      if line.lanes > 0 then wake_at_ms = sooner(wake_at_ms, offer_line(line)) end
+    end
+  else
+    wake_at_ms = reoffer_singles(bot)
+  end
+  if bot.wake_at_ms ~= wake_at_ms then
+    bot.wake_at_ms = wake_at_ms
+    if wake_at_ms then
+      set_timer("bot " .. bot.bot_id, wake_at_ms)
+    else
+      redis.call("ZREM", key.timers(), "bot " .. bot.bot_id)
+    end
   end
 end
 
@@ -338,6 +398,7 @@ local function enter(entry)
   entry.is_due = true
   redis.call("ZADD", lane_key(lane), 0, member_of(entry))
   lane.size = lane.size + 1
+  note_special(entry, 1)
   if lane.size == 1 then begin_to_wait(lane) end
   offer(lane)
 end
@@ -354,6 +415,7 @@ local function remove(entry)
   if entry.is_due then
     leave(entry)
     offer(lane)
+    if is_special(entry) then reoffer(lane.line.bot) end -- its line may have offered it beside a free one
   else
     redis.call("SREM", key.later(chat.bot.bot_id, chat.chat_id), entry.id)
     redis.call("ZREM", key.timers(), "message " .. entry.id)
@@ -413,14 +475,10 @@ function on_time.limit(bot_id, chat_id)
   end
 end
 
-function on_time.line(bot_id, place)
+function on_time.bot(bot_id)
   local bot = bot_of(bot_id)
-  local line = bot.lines[tonumber(place)]
-  if redis.call("EXISTS", line_key(line, true)) == 1 then
-    reoffer(bot) -- what pays from now on may keep others of its bot back
-  elseif line.lanes > 0 then
-    offer_line(line)
-  end
+  bot.wake_at_ms = nil
+  reoffer(bot)
 end
 
 function on_time.lane(bot_id, place_and_chat)
