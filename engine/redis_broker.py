@@ -259,7 +259,7 @@ class RedisBroker:
         """Say something to Redis. Its exceptions end here, but for one that only we understand."""
         try:
             async with asyncio.timeout(REPLY_S + waits_s):
-                return await self._redis.execute_command(*words)
+                return await self._redis.execute_command(*words)  # type: ignore[no-untyped-call]
         except NoScriptError:
             raise
         except (RedisError, OSError, TimeoutError) as error:
