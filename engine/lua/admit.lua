@@ -73,7 +73,7 @@ end
 
 -- Let a message take the place of one that waits, unless that one is the newer of the two.
 local function admit_instead(entry, older)
-  if older.id > entry.id then return {"replaced", older.id} end
+  if is_before(entry.id, older.id) then return {"replaced", older.id} end
   local position, replaced = older.position, told(bodies, older)
   if entry.place < older.place then position = entry.id else entry.place = older.place end
   if position == older.position and older.is_due and is_due(entry) then
@@ -98,7 +98,7 @@ local function admit(row, body)
     id = row[1], bot_id = row[2], chat_id = row[3], place = row[4], cost = row[5], ready_at_ms = row[6],
     expires_at_ms = row[7], first_attempt = row[8], replaces = row[9], user_id = row[10], is_paid = row[11],
     method = row[12], attempt = row[8], tried = row[8] > 0, is_due = false, pays = false, number = 0, worker_id = "",
-    lease_until_ms = 0, body = body,
+    lease_until_ms = 0, body = body, is_changed = true,
   }
   if entry_of(entry.id) then return {"duplicate"} end
   local bot = bot_of(entry.bot_id)

@@ -29,7 +29,7 @@ state.ceiling_spacing = spacings.unpacked(nil, limits.ceiling, limits.saved_up)
 for _, bot in pairs(bots) do -- those that time has just passed for
   bot.gate = gates.unpacked(gates.packed(bot.gate), limits.bot)
   bot.spacing = spacings.unpacked(nil, limits.bot, limits.saved_up)
-  bot.adapted, bot.version = nil, limits.version
+  bot.adapted = nil
   if bot.purse then
     bot.purse.limit = limits.purse
     bot.paid_gate = gates.unpacked(gates.packed(bot.paid_gate), limits.paid)

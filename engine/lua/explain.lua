@@ -41,14 +41,14 @@ end
 
 -- Count what the other lanes of its line send before it, as turns go round.
 local function overtaking(rounds)
-  local first = head and head.position < entry.position and head.position or entry.position
+  local first = head and is_before(head.position, entry.position) and head.position or entry.position
   local turn, sum = turn_of(lane), 0
   for _, chat_id in ipairs(redis.call("SMEMBERS", key.lanes(bot.bot_id, line.place))) do
     if chat_id ~= chat.chat_id then
       local other = known_chat(bot, chat_id).lanes[line.place]
       local position = head_of(other).position
-      local is_before = other.turn < turn or (other.turn == turn and position < first)
-      sum = sum + math.min(other.size, rounds + (is_before and 1 or 0))
+      local overtakes = other.turn < turn or (other.turn == turn and is_before(position, first))
+      sum = sum + math.min(other.size, rounds + (overtakes and 1 or 0))
     end
   end
   return sum

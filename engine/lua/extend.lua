@@ -20,7 +20,7 @@ local extended = {}
 for place, lease in ipairs(cmsgpack.unpack(leases)) do
   local entry = held(unpack(lease))
   if entry then
-    entry.lease_until_ms = now_ms + tonumber(by_ms)
+    entry.lease_until_ms, entry.is_changed = now_ms + tonumber(by_ms), true
     redis.call("ZADD", key.leases(), entry.lease_until_ms, entry.id)
   end
   extended[place] = entry ~= nil

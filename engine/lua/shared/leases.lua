@@ -9,7 +9,11 @@ local BLAME_MS = 2000
 local function choose()
   local candidates = {}
   for place, group in ipairs(state.groups) do
-    local first = redis.call("ZRANGE", key.group(place), 0, 0)[1]
+    local first = group.first -- as long as nobody has joined or left
+    if first == nil then
+      first = redis.call("ZRANGE", key.group(place), 0, 0)[1] or false
+      group.first = first
+    end
     if first then
       local line = bot_of(string.match(first, "^0*(%d+)$")).lines[place]
       candidates[#candidates + 1] = {line = line, rank = turns.rank(state.turns, group.turn), place = place}
@@ -61,6 +65,7 @@ end
 local function give(entry, worker_id, lease_ms, bodies)
   state.number = state.number + 1
   entry.number, entry.worker_id, entry.lease_until_ms = state.number, worker_id, now_ms + lease_ms
+  entry.is_changed = true
   redis.call("ZADD", key.leases(), entry.lease_until_ms, entry.id)
   local row = told(bodies, entry)
   row[11] = entry.is_paid and entry.pays
@@ -96,7 +101,6 @@ local function take(line, worker_id, lease_ms, bodies)
   for place = 1, 3 do
     if chat.lanes[place] then withdraw(chat.lanes[place]) end
   end
-  leave_group(line)
   reoffer_user(bot, entry.user_id)
   reoffer(bot)
   return lease

@@ -14,7 +14,6 @@ local state, limits, now_ms -- the schedule as a whole, its limits, and the time
 local state_raw
 local more_is_due = false
 local bots, chats, users, entries = {}, {}, {}, {}
-local log = {} -- what rings, and what was counted
 
 local function get(record_key)
   local raw = redis.call("GET", record_key)
@@ -46,56 +45,62 @@ local function open(state_key, given_ms, leases)
   return nil
 end
 
--- Bots
+-- Bots: lists, as all of a bot is read and written for each message, and names would cost more than numbers.
 
-local function fresh_bot()
-  local bot = {
-    weight = 1, is_paused = false, is_aliased = false, hold_until_ms = 0, doubt_until_ms = 0,
-    waiting = 0, open = 0, special = 0, blames = {}, turns = turns.fresh(), lines = {}, version = limits.version,
+local function unpack_line(bot, place, kept)
+  local turn, turn_in_bot, lanes, now, last, waiting, in_group, offered, first, first_turn = unpack(kept)
+  bot.lines[place] = {
+    bot = bot, place = place, is_spaced = place ~= NOT_SPACED, turn = turn, turn_in_bot = turn_in_bot, lanes = lanes,
+    turns = {now = now, last = last, waiting = waiting}, in_group = in_group or nil, offered = offered or nil,
+    first = first, first_turn = first_turn,
   }
-  for place = 1, 3 do
-    bot.lines[place] = {turn = 0, turn_in_bot = 0, lanes = 0, turns = turns.fresh()}
-  end
-  return bot
 end
 
--- Give a bot the limits of now: what is taken stays taken, what was lowered is forgotten.
-local function reform_bot(bot)
-  bot.adapted, bot.version, bot.spacing = nil, limits.version, nil
+local function packed_line(line)
+  local turns = line.turns
+  return {
+    line.turn, line.turn_in_bot, line.lanes, turns.now, turns.last, turns.waiting, line.in_group or false,
+    line.offered or false, line.first, line.first_turn,
+  }
 end
+
+local FRESH_LINE = {0, 0, 0, 0, 0, 0, false, false, false, 0}
+local FRESH_BOT = {
+  1, false, false, 0, 0, 0, 0, 0, false, {}, 0, 0, 0, false, false, false, false, false,
+  FRESH_LINE, FRESH_LINE, FRESH_LINE,
+}
 
 local function bot_of(bot_id)
   local bot = bots[bot_id]
   if bot then return bot end
   local kept, raw = get(key.bot(bot_id))
-  bot = kept or fresh_bot()
-  bot.raw, bot.bot_id = raw, bot_id
   if not kept then redis.call("SADD", key.bots(), bot_id) end
-  if bot.version ~= limits.version then reform_bot(bot) end
-  bot.gate = gates.unpacked(bot.gate, limits.bot)
-  bot.spacing = spacings.unpacked(bot.spacing, limits.bot, limits.saved_up)
+  local weight, is_paused, is_aliased, hold_until_ms, doubt_until_ms, waiting, open_count, special, wake_at_ms, blames,
+    now, last, among, version, adapted, has_purse, gate, spacing, high, normal, low = unpack(kept or FRESH_BOT)
+  local is_current = version == limits.version -- what was lowered under other limits is forgotten
+  bot = {
+    bot_id = bot_id, raw = raw, weight = weight, is_paused = is_paused, is_aliased = is_aliased,
+    hold_until_ms = hold_until_ms, doubt_until_ms = doubt_until_ms, waiting = waiting, open = open_count,
+    special = special, wake_at_ms = wake_at_ms or nil, blames = blames,
+    turns = {now = now, last = last, waiting = among}, adapted = is_current and adapted or nil,
+    has_purse = has_purse, gate = gates.unpacked(gate, limits.bot),
+    spacing = spacings.unpacked(is_current and spacing, limits.bot, limits.saved_up), lines = {},
+  }
   if bot.adapted and bot.gate then bot.gate.places = bot.adapted.places end
-  for place, line in ipairs(bot.lines) do
-    line.bot, line.place, line.is_spaced = bot, place, place ~= NOT_SPACED
-  end
+  unpack_line(bot, 1, high)
+  unpack_line(bot, 2, normal)
+  unpack_line(bot, 3, low)
   bots[bot_id] = bot
   return bot
 end
 
 local function save_bot(bot)
-  local lines = {}
-  for place, line in ipairs(bot.lines) do
-    lines[place] = {
-      turn = line.turn, turn_in_bot = line.turn_in_bot, lanes = line.lanes, turns = line.turns,
-      offered = line.offered, in_group = line.in_group,
-    }
-  end
+  local lines, among = bot.lines, bot.turns
   put(key.bot(bot.bot_id), bot.raw, {
-    weight = bot.weight, is_paused = bot.is_paused, is_aliased = bot.is_aliased,
-    hold_until_ms = bot.hold_until_ms, doubt_until_ms = bot.doubt_until_ms,
-    waiting = bot.waiting, open = bot.open, special = bot.special, wake_at_ms = bot.wake_at_ms, blames = bot.blames, turns = bot.turns, lines = lines,
-    version = bot.version, adapted = bot.adapted, has_purse = bot.has_purse,
-    gate = gates.packed(bot.gate), spacing = spacings.packed(bot.spacing),
+    bot.weight, bot.is_paused, bot.is_aliased, bot.hold_until_ms, bot.doubt_until_ms, bot.waiting, bot.open,
+    bot.special, bot.wake_at_ms or false, bot.blames, among.now, among.last, among.waiting, limits.version,
+    bot.adapted or false, bot.has_purse, gates.packed(bot.gate), spacings.packed(bot.spacing),
+    packed_line(lines[1]), packed_line(lines[2]), packed_line(lines[3]),
   })
 end
 
@@ -250,7 +255,8 @@ local function save_user(user)
   end
 end
 
--- Messages: one that waits, or is leased under a number.
+-- Messages: one that waits, or is leased under a number. Whoever changes one says so in ``is_changed``,
+-- because most are only looked at.
 
 local MESSAGE = {
   "bot_id", "chat_id", "place", "cost", "ready_at_ms", "expires_at_ms", "first_attempt", "replaces", "user_id",
@@ -267,7 +273,7 @@ local function entry_of(message_id)
     return nil
   end
   local kept = cmsgpack.unpack(raw)
-  entry = {id = message_id, raw = raw}
+  entry = {id = message_id}
   for place, name in ipairs(MESSAGE) do entry[name] = kept[place] end
   entry.position = entry.position or message_id
   entries[message_id] = entry
@@ -276,14 +282,13 @@ end
 
 local function save_entry(entry)
   if entry.is_gone then
-    if entry.raw then redis.call("HDEL", key.messages(), entry.id) end
+    redis.call("HDEL", key.messages(), entry.id)
     return
   end
   local kept = {}
   for place, name in ipairs(MESSAGE) do kept[place] = entry[name] or false end
   if entry.position == entry.id then kept[12] = false end
-  local packed = cmsgpack.pack(kept)
-  if packed ~= entry.raw then redis.call("HSET", key.messages(), entry.id, packed) end
+  redis.call("HSET", key.messages(), entry.id, cmsgpack.pack(kept))
 end
 
 local function lane_of(entry)
@@ -322,7 +327,7 @@ end
 -- Write what has changed, and return the answer of the verb: a word, what it says, and bodies.
 local function answer(state_key, value, bodies)
   for _, entry in pairs(entries) do
-    if entry then save_entry(entry) end
+    if entry and (entry.is_changed or entry.is_gone) then save_entry(entry) end
   end
   for _, chat in pairs(chats) do save_chat(chat) end
   for _, user in pairs(users) do save_user(user) end

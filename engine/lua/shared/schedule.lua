@@ -56,6 +56,7 @@ end
 
 local function leave_group(line)
   if line.in_group then
+    state.groups[line.place].first = nil
     redis.call("ZREM", key.group(line.place), by_number(line.bot.bot_id))
     line.in_group = nil
   end
@@ -90,40 +91,72 @@ local function line_key(line, as_paid)
   return (as_paid and key.paid or key.ready)(line.bot.bot_id, line.place)
 end
 
-local function withdraw(lane)
-  if lane.offered then
-    redis.call("ZREM", line_key(lane.line, lane.offered_as_paid), lane.offered)
-    lane.offered, lane.line.fronts = nil, nil
+-- Of the ready lanes a line remembers which is the first (false: there is none), as long as it is sure; nil is not.
+
+local function note_first(line, turn, member)
+  if line.first == false or (line.first and turn < line.first_turn) then
+    line.first, line.first_turn = member, turn
+  elseif line.first and turn == line.first_turn then
+    line.first = nil -- Lua would compare the members by the words of some language
   end
+end
+
+local function withdraw(lane)
+  if not lane.offered then return end
+  local line = lane.line
+  redis.call("ZREM", line_key(line, lane.offered_as_paid), lane.offered)
+  if line.first == lane.offered then line.first = nil end
+  lane.offered, line.fronts = nil, nil
 end
 
 -- A member tells all that is asked of a front before its turn: its position (which breaks ties), its cost, its chat.
 local function offer_in_line(lane, head)
+  local line, is_paid = lane.line, head.is_paid
   local member = head.position .. " " .. head.cost .. " " .. lane.chat.chat_id
-  if lane.offered == member and lane.offered_as_paid == head.is_paid then return end
+  if lane.offered == member and lane.offered_as_paid == is_paid then return end
   withdraw(lane)
-  redis.call("ZADD", line_key(lane.line, head.is_paid), lane.turn, member)
-  lane.offered, lane.offered_as_paid, lane.line.fronts = member, head.is_paid, nil
+  redis.call("ZADD", line_key(line, is_paid), lane.turn, member)
+  if not is_paid then note_first(line, lane.turn, member) end
+  lane.offered, lane.offered_as_paid, line.fronts = member, is_paid, nil
 end
 
-local function first_of(line, as_paid)
-  local found = redis.call("ZRANGE", line_key(line, as_paid), 0, 0, "WITHSCORES")
-  local member = found[1]
-  if not member then return nil end
-  local position, cost, chat_id = string.match(member, "^(%S+) (%d+) (.*)$")
-  return {
-    member = member, turn = tonumber(found[2]), position = position, cost = tonumber(cost), chat_id = chat_id,
-    is_paid = as_paid,
-  }
+-- Return the member of the ready lane whose turn it is.
+local function first_ready(line)
+  if line.first == nil then
+    local found = redis.call("ZRANGE", line_key(line, false), 0, 0, "WITHSCORES")
+    line.first, line.first_turn = found[1] or false, tonumber(found[2] or 0)
+  end
+  return line.first
+end
+
+local function front_of(member, turn, is_paid)
+  local position, cost = string.match(member, "^(%S+) (%d+) ")
+  return {member = member, turn = turn, position = position, cost = tonumber(cost), is_paid = is_paid}
+end
+
+local function first_paid(line)
+  if line.bot.special == 0 then return nil end
+  local found = redis.call("ZRANGE", line_key(line, true), 0, 0, "WITHSCORES")
+  return found[1] and front_of(found[1], tonumber(found[2]), true)
+end
+
+-- Tell whether one id is before another, byte by byte as in Python and in a sorted set.
+local function is_before(one, other)
+  for place = 1, math.min(#one, #other) do
+    local mine, yours = string.byte(one, place), string.byte(other, place)
+    if mine ~= yours then return mine < yours end
+  end
+  return #one < #other
 end
 
 -- Return the free and the paid front of a line, the one whose turn it is first.
 local function fronts_of(line)
   if line.fronts then return line.fronts end
-  local fronts = {first_of(line, false)}
-  if line.bot.special > 0 then fronts[#fronts + 1] = first_of(line, true) end
+  local member = first_ready(line)
+  local fronts = {member and front_of(member, line.first_turn, false) or nil}
+  fronts[#fronts + 1] = first_paid(line)
   local free, paid = fronts[1], fronts[2]
-  if paid and (paid.turn < free.turn or (paid.turn == free.turn and paid.position < free.position)) then
+  if paid and (paid.turn < free.turn or (paid.turn == free.turn and is_before(paid.position, free.position))) then
     fronts[1], fronts[2] = paid, free
   end
   line.fronts = fronts
@@ -233,13 +266,10 @@ end
 
 local function join_group(line)
   if line.in_group ~= line.turn then
+    state.groups[line.place].first = nil
     redis.call("ZADD", key.group(line.place), line.turn, by_number(line.bot.bot_id))
     line.in_group = line.turn
   end
-end
-
-local function offered_by(front)
-  return {front.member, front.cost, front.is_paid}
 end
 
 -- Put a line among those of its priority that may go, and return when it is to be looked at again.
@@ -249,7 +279,7 @@ local function offer_line(line)
   for _, front in ipairs(fronts_of(line)) do
     local ready_at_ms = front_ready_at_ms(line, front)
     if ready_at_ms == now_ms then
-      line.offered = line.offered or offered_by(front)
+      line.offered = line.offered or {front.member, front.cost, front.is_paid}
       ready_at_ms = pays_later_at_ms(line, front)
     end
     wake_at_ms = sooner(wake_at_ms, ready_at_ms)
@@ -273,12 +303,12 @@ local function reoffer_singles(bot)
     spaced_at_ms = math.max(high_at_ms, spacings.free_at_ms(bot.spacing, now_ms, 1))
   end
   for _, line in ipairs(bot.lines) do
-    local front = line.lanes > 0 and fronts_of(line)[1]
+    local front = line.lanes > 0 and first_ready(line)
     local at_ms = high_at_ms
     if line.is_spaced then at_ms = spaced_at_ms end
     line.offered = nil
     if front and at_ms == now_ms then
-      line.offered = offered_by(front)
+      line.offered = {front, 1, false}
       join_group(line)
     else
       leave_group(line)
@@ -328,19 +358,12 @@ local function reoffer_user(bot, user_id)
   end
 end
 
-local function is_same(fronts, others)
-  if #fronts ~= #others then return false end
-  for place, front in ipairs(fronts) do
-    if front.member ~= others[place].member then return false end
-  end
-  return true
-end
-
 -- Look at one lane again, and at its bot if what its line offers is another message now.
 local function offer(lane)
-  local before = fronts_of(lane.line)
+  local line = lane.line
+  local before = first_ready(line)
   offer_lane(lane)
-  if not is_same(before, fronts_of(lane.line)) then reoffer(lane.line.bot) end
+  if line.bot.special > 0 or first_ready(line) ~= before then reoffer(line.bot) end
 end
 
 -- What is counted
@@ -395,7 +418,7 @@ end
 -- Put a due message into its lane.
 local function enter(entry)
   local lane = lane_of(entry)
-  entry.is_due = true
+  entry.is_due, entry.is_changed = true, true
   redis.call("ZADD", lane_key(lane), 0, member_of(entry))
   lane.size = lane.size + 1
   note_special(entry, 1)
