@@ -1,10 +1,11 @@
 """What does the schedule of many processes cost, with little and with much that waits?
 
-Question    How many messages a second can one client admit to one Redis, and lease and settle, with a thousand waiting
-            and with a hundred thousand? What does one that waits take up, and what does a lease cost that finds nothing?
-Workload    A hundred bots x a thousand chats, limits off but for one message of a chat in flight, 300 bytes of
-            parameters. A backlog of 1,000 or of 100,000 messages (10 a chat, then 1 a chat); then in batches of 50:
-            lease and settle as many as wait or 10,000, 5 rounds. Last, 20,000 chats that are held, and leases of nothing.
+Question    How many messages a second can one client admit to one Redis, and lease and settle, with a thousand
+            waiting and with a hundred thousand? What does one that waits take up, and what does a lease cost that
+            finds nothing?
+Workload    A hundred bots, limits off but for one message of a chat in flight, 300 bytes of parameters. A backlog of
+            1,000 or of 100,000 messages (10 a chat, then 1 a chat); then in batches of 50: lease and settle as many
+            as wait or 10,000, in 5 rounds. Last, 20,000 chats that are held, and leases of nothing.
 Measured    Wall time of the calls from one client, one after another, on the same machine; CPU time of the server
             inside the scripts (INFO commandstats); memory of the server over the size of the backlog.
 Not measured  The ledger, HTTP, a network between; several clients at once (Redis runs one script at a time).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -27,7 +28,7 @@ from engine.redis_scripts import scripts
 REPLY_S = 5.0
 """How long an answer may take before Redis counts as away. A guess; a script takes milliseconds."""
 
-HEARTBEAT_MS = 30_000
+HEARTBEAT_S = 30.0
 """How long a sleeper waits before it asks again whether Redis is there. A guess."""
 
 PAGE = 500
@@ -40,8 +41,11 @@ REFUSALS = {
 
 
 def connect(url: str) -> Redis:
-    """Return a client that tries nothing twice: a call whose answer was lost may have been obeyed."""
-    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_connect_timeout=REPLY_S)
+    """Return a client that tries nothing twice: a call whose answer was lost may have been obeyed.
+
+    It has no time limit of its own either, because a sleeper waits for long.
+    """
+    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_connect_timeout=REPLY_S, socket_timeout=None)
 
 
 class RedisBroker:
@@ -54,8 +58,8 @@ class RedisBroker:
         redis: See ``connect``; it needs a connection for each verb at once, and one for each sleeper.
         clock: For tests. Without one the time is that of Redis, which no two processes disagree about.
         incarnation: Of the schedule, if it is this broker that begins one.
-        begins: Begin an empty schedule where there is none, and lease from it at once: for who has no ledger.
-            Without, whoever finds none is told so, until somebody has called ``begin`` and ``restore``.
+        begins: If there is no schedule at the first call, begin an empty one and lease from it at once: for who has
+            no ledger. Otherwise whoever finds none is told so, until somebody has called ``begin`` and ``restore``.
     """
 
     def __init__(
@@ -187,14 +191,14 @@ class RedisBroker:
 
     async def wait(self, until_ms: int | None) -> None:
         """Sleep on the bell: a stream whose last entry is newer than the last lease, or will be."""
-        while until_ms is None or self._now_ms() < until_ms:
-            left_ms = HEARTBEAT_MS if until_ms is None else min(HEARTBEAT_MS, until_ms - self._now_ms())
-            if await self._rang(max(1, left_ms)) or self._clock is not None:
+        left_s = math.inf if until_ms is None else (until_ms - self._now_ms()) / 1_000
+        end_s = time.monotonic() + left_s
+        while (left_s := end_s - time.monotonic()) > 0:
+            if await self._rings_within(min(left_s, HEARTBEAT_S)):
                 return
 
-    async def _rang(self, within_ms: int) -> bool:
-        since = f"{self._rings}-0"
-        waits_s = within_ms / 1_000
+    async def _rings_within(self, waits_s: float) -> bool:
+        within_ms, since = math.ceil(waits_s * 1_000), f"{self._rings}-0"
         return bool(await self._command("XREAD", "BLOCK", within_ms, "STREAMS", BELL, since, waits_s=waits_s))
 
     def _now_ms(self) -> int:

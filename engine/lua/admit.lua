@@ -9,7 +9,8 @@
 --   6 messages, in msgpack  7... their bodies
 -- RETURNS
 --   {"done", {verdicts, leased}, bodies}  leased as by lease.lua; the bodies of the replaced, expired and leased
---     verdicts: {"queued"} | {"queued", what it replaced} | {"replaced", by} | {"duplicate"} | {"refused", chat_id or false, cap}
+--     verdicts: {"queued"} | {"queued", what it replaced} | {"replaced", by} | {"duplicate"}
+--     | {"refused", chat_id or false, cap}
 --   {"gone"}, {"barred"}                  nothing was done (without slots a barred one queues)
 -- COST  O(log n) for each message, and as lease.lua
 

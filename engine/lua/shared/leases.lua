@@ -111,8 +111,8 @@ local function lease_some(worker_id, slots, lease_ms, bodies)
   local leases, expired = {}, {}
   if slots > 0 then expired = expire(bodies) end
   local next_expiry_ms = first_at_ms(key.expiries())
-  if next_expiry_ms and next_expiry_ms <= now_ms then
-    return {leases, expired, now_ms, state.rings, state.incarnation, now_ms} -- more than a batch: none of the rest may be leased
+  if next_expiry_ms and next_expiry_ms <= now_ms then -- more than a batch: none of the rest may be leased
+    return {leases, expired, now_ms, state.rings, state.incarnation, now_ms}
   end
   local room = math.min(slots, BATCH_MAX)
   local line, wake_at_ms = choose()
