@@ -235,7 +235,7 @@ class RedisBroker:
             reply = await self._command("EVALSHA", script.sha, 1, STATE, now, *arguments)
         except NoScriptError:
             # Redis was started anew, or nobody has called this verb yet. The first who finds out bars it.
-            await self._meet(self._begins)
+            await self._meet("")
             reply = await self._command("EVAL", script.text, 1, STATE, now, *arguments)
         said, *bodies = _said(reply)
         return wire.unpack(said), iter(bodies)
