@@ -80,8 +80,8 @@ class RedisBroker:
         self._begins = "open" if begins else ""
         self._is_met = False
         self._rings = 0
-        self._leased_at = (0, 0.0)
-        """When the last lease was, by the clock of Redis in ms and by ours in s."""
+        self._leased_at = round(time.time() * 1_000), time.monotonic()
+        """When the last lease was, by the clock of Redis in ms (before the first: by ours) and by ours in s."""
 
     @property
     def incarnation(self) -> int:

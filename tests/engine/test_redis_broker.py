@@ -12,6 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from engine import redis_keys
+from engine import redis_wire as wire
 from engine.errors import BrokerUnavailable
 from engine.limits import Limit, Limits
 from engine.messages import PRIORITIES, Again, Done, Lease, Settlement
@@ -174,6 +175,19 @@ async def test_who_sleeps_asks_nothing(redis: Redis) -> None:
     asked = {name: each["calls"] for name, each in (await redis.info("commandstats")).items()}
     assert {name: calls for name, calls in asked.items() if "config" not in name} == {"cmdstat_xread": 1}
     assert await leased_ids(broker) == ["a"]
+
+
+async def test_no_chat_is_leased_by_its_old_limit_before_its_page_is_turned(make: MakeBroker) -> None:
+    broker = make(replace(UNLIMITED, chat=Limit(3, 1_000)))
+    assert isinstance(broker, RedisBroker)
+    await queue(broker, many(3, chat_id=7))
+    await settle(broker, await lease(broker))
+    await queue(broker, many(1, prefix="other", chat_id=8))
+
+    narrower = replace(UNLIMITED, version=2, chat=Limit(1, 1_000))
+    await broker._call("configure", narrower.version, wire.pack(wire.limits_row(narrower)))
+
+    assert await leased_ids(broker) == ["other0000"]
 
 
 # Time
