@@ -138,6 +138,20 @@ async def test_a_redis_that_forgot_the_scripts_is_taught_them_again(redis: Redis
     assert await leased_ids(broker) == ["m0000"]
 
 
+async def test_a_redis_without_memory_left_refuses_a_verb_and_has_done_nothing(redis: Redis, make: MakeBroker) -> None:
+    broker = make(UNLIMITED)
+    await queue(broker, many(1))
+    before = await broker.stats()
+
+    await redis.config_set("maxmemory", 1)
+    with pytest.raises(BrokerUnavailable):
+        await queue(broker, many(10, prefix="more"))
+    await redis.config_set("maxmemory", 0)
+
+    assert await broker.stats() == before
+    assert await leased_ids(broker) == ["m0000"]
+
+
 # Several processes
 
 
