@@ -90,6 +90,7 @@ class RedisBroker:
     async def begin(self) -> None:
         """Throw away whatever schedule there is, and begin an empty one: it queues, and leases after ``restore``."""
         self._incarnation = _fresh()
+        await self._command("UNLINK", STATE)  # first, so that nobody writes meanwhile
         async for keys in self._scan("SCAN", match=f"{PREFIX}*"):
             await self._command("UNLINK", *keys)
         await self._meet("barred")

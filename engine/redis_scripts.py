@@ -1,6 +1,7 @@
 """The verbs of the schedule as Redis runs them: one file for each in ``lua/``, and what they share before it.
 
-Shared files are prepended, so any Redis since 6.2 runs them: libraries came with 7.0.
+Shared files are prepended, so any Redis since 6.2 runs them: libraries came with 7.0. (But one of 6.2 may bring scripts
+back from a snapshot, and then nobody notices that it was started anew; see docs/decisions/0012.)
 """
 
 from __future__ import annotations

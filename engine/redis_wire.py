@@ -36,7 +36,8 @@ Bodies = Iterator[bytes]
 
 pack = msgspec.msgpack.encode
 unpack = msgspec.msgpack.decode
-_body = msgspec.msgpack.Decoder(tuple[int, Guarantee, str | None, bytes])
+_body = msgspec.msgpack.Decoder(tuple[int, int, str | None, bytes])
+_guarantees = tuple(Guarantee)
 
 
 # There
@@ -74,7 +75,8 @@ def message_row(message: Outgoing) -> Row:
 
 
 def body(message: Outgoing) -> bytes:
-    return pack((message.submitted_at_ms, message.guarantee, message.dedup_key, message.params))
+    guarantee = _guarantees.index(message.guarantee)
+    return pack((message.submitted_at_ms, guarantee, message.dedup_key, message.params))
 
 
 def lease_row(lease: Lease) -> Row:
@@ -143,7 +145,7 @@ def message_of(row: Row, bodies: Bodies) -> Outgoing:
         submitted_at_ms=submitted_at_ms,
         ready_at_ms=ready_at_ms,
         expires_at_ms=_or_none(expires_at_ms),
-        guarantee=guarantee,
+        guarantee=_guarantees[guarantee],
         dedup_key=dedup_key,
         attempt=attempt,
         replaces=_or_none(replaces),

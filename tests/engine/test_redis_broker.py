@@ -15,7 +15,7 @@ from engine import redis_keys
 from engine import redis_wire as wire
 from engine.errors import BrokerUnavailable
 from engine.limits import Limit, Limits
-from engine.messages import PRIORITIES, Again, Done, Lease, Settlement
+from engine.messages import PRIORITIES, Again, ChatId, Done, Guarantee, Lease, Outgoing, Settlement
 from engine.redis_broker import RedisBroker, connect
 from tests.engine.broker_contract import (
     LEASE_MS,
@@ -150,6 +150,33 @@ async def test_a_redis_without_memory_left_refuses_a_verb_and_has_done_nothing(r
 
     assert await broker.stats() == before
     assert await leased_ids(broker) == ["m0000"]
+
+
+@pytest.mark.parametrize("chat_id", [7, -1001234567890, "@news", "inline:a b", "7", None])
+async def test_a_message_comes_back_as_it_went_in(make: MakeBroker, clock: Clock, chat_id: ChatId | None) -> None:
+    broker = make(replace(UNLIMITED, user=Limit(3, 1_000), purse=Limit(5, 1_000)))
+    message = Outgoing(
+        id="018bcfe5680000000000000007",
+        bot_id=7_123_456_789,
+        chat_id=chat_id,
+        method="sendPhoto",
+        params=b"\x00\xff no text",
+        priority=PRIORITIES[2],
+        cost=2,
+        submitted_at_ms=clock(),
+        ready_at_ms=clock() - 1,
+        expires_at_ms=clock() + 1,
+        guarantee=Guarantee.AT_MOST_ONCE,
+        dedup_key="ключ",
+        attempt=3,
+        replaces="edit:ü",
+        user_id=1 << 52,
+        is_paid=True,
+    )
+
+    await queue(broker, [message])
+
+    assert [each.message for each in await lease(broker)] == [message]
 
 
 # Several processes
