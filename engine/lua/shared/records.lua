@@ -47,20 +47,24 @@ end
 
 -- Bots: lists, as all of a bot is read and written for each message, and names would cost more than numbers.
 
+local UNSURE = true -- which lane is the first of a line
+
 local function unpack_line(bot, place, kept)
   local turn, turn_in_bot, lanes, now, last, waiting, in_group, offered, first, first_turn = unpack(kept)
   bot.lines[place] = {
     bot = bot, place = place, is_spaced = place ~= NOT_SPACED, turn = turn, turn_in_bot = turn_in_bot, lanes = lanes,
     turns = {now = now, last = last, waiting = waiting}, in_group = in_group or nil, offered = offered or nil,
-    first = first, first_turn = first_turn,
+    first_turn = first_turn,
   }
+  if first ~= UNSURE then bot.lines[place].first = first end
 end
 
 local function packed_line(line)
-  local turns = line.turns
+  local turns, first = line.turns, line.first
+  if first == nil then first = UNSURE end
   return {
     line.turn, line.turn_in_bot, line.lanes, turns.now, turns.last, turns.waiting, line.in_group or false,
-    line.offered or false, line.first, line.first_turn,
+    line.offered or false, first, line.first_turn,
   }
 end
 
