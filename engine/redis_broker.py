@@ -89,7 +89,7 @@ class RedisBroker:
 
     async def begin(self) -> None:
         """Throw away whatever schedule there is, and begin an empty one: it queues, and leases after ``restore``."""
-        self._incarnation = _fresh()
+        self._incarnation, self._is_met = _fresh(), False
         await self._command("UNLINK", STATE)  # first, so that nobody writes meanwhile
         async for keys in self._scan("SCAN", match=f"{PREFIX}*"):
             await self._command("UNLINK", *keys)
@@ -242,11 +242,13 @@ class RedisBroker:
         return wire.unpack(said), iter(bodies)
 
     async def _meet(self, begins: str) -> None:
+        """Find the schedule, or begin one; bar it if Redis was started anew since somebody met it last."""
         info = await self._command("INFO", "server")
         now = "" if self._clock is None else self._clock()
         limits = wire.pack(wire.limits_row(self._limits))
+        incarnation = _fresh() if self._is_met else self._incarnation  # if this schedule turns out to be another
         reply = await self._command(
-            "EVAL", scripts()["meet"].text, 1, STATE, now, self._incarnation, info["run_id"], limits, begins
+            "EVAL", scripts()["meet"].text, 1, STATE, now, incarnation, info["run_id"], limits, begins
         )
         said, *_ = _said(reply)
         (self._incarnation,) = wire.unpack(said)

@@ -17,6 +17,7 @@ from engine.errors import BrokerUnavailable
 from engine.limits import Limit, Limits
 from engine.messages import PRIORITIES, Again, ChatId, Done, Guarantee, Lease, Outgoing, Settlement
 from engine.redis_broker import RedisBroker, connect
+from engine.redis_keys import STATE
 from tests.engine.broker_contract import (
     LEASE_MS,
     UNLIMITED,
@@ -117,6 +118,21 @@ async def test_a_redis_that_was_started_anew_is_barred_and_knows_no_lease_from_b
                 await lease(broker)
             assert [each.held for each in await settle(broker, [old])] == [False]
             assert await broker.knows(["m0000", "m0001"]) == [True, True]
+
+
+async def test_who_stays_connected_over_a_new_start_gets_another_incarnation(redis: Redis, make: MakeBroker) -> None:
+    broker = make(UNLIMITED)
+    await queue(broker, many(2))
+    (old,) = await lease(broker, 1)
+
+    state = wire.unpack(await redis.get(STATE) or b"")
+    await redis.set(STATE, wire.pack(state | {"run_id": "of a server before"}))  # as it would come back
+    await redis.script_flush()
+
+    with pytest.raises(BrokerUnavailable, match="may be older"):
+        await lease(broker)
+    assert broker.incarnation != old.incarnation
+    assert [each.held for each in await settle(broker, [old])] == [False]
 
 
 async def test_whoever_begins_leaves_nothing_of_what_was(redis: Redis, make: MakeBroker, clock: Clock) -> None:
