@@ -2,6 +2,7 @@
 
 local DOUBT_MS = 60000
 local BLAME_MS = 2000
+local LOOKS_MAX = 500 -- in one call; right after new limits most of them may find a chat that must wait now
 
 -- Out
 
@@ -115,8 +116,9 @@ local function lease_some(worker_id, slots, lease_ms, bodies)
     return {leases, expired, now_ms, state.rings, state.incarnation, now_ms}
   end
   local room = math.min(slots, BATCH_MAX)
-  local line, wake_at_ms = choose()
-  while line and #leases < room do
+  local looks, line, wake_at_ms = 0, choose()
+  while line and #leases < room and looks < LOOKS_MAX do
+    looks = looks + 1
     leases[#leases + 1] = take(line, worker_id, lease_ms, bodies)
     line, wake_at_ms = choose()
   end

@@ -6,7 +6,7 @@
 -- sorted sets change at once, because the next step of the same call asks them.
 
 local BATCH_MAX = 50
-local TIMERS_MAX = 500 -- in one call, as everybody waits for it; if more are due, whoever leases is told to come again at once
+local TIMERS_MAX = 500 -- in one call, as everybody waits for it; if more are due, whoever leases comes again at once
 local FORGETS_MAX = 100 -- in one call; the next goes on
 local NOT_SPACED = 1 -- the place of high among the priorities
 
