@@ -6,6 +6,11 @@ local LOOKS_MAX = 500 -- in one call; right after new limits most of them may fi
 
 -- Out
 
+local function ranks_first(one, other)
+  if one.rank ~= other.rank then return one.rank < other.rank end
+  return one.place < other.place
+end
+
 -- Return the line whose turn it is; or nil, and when the ceiling lets one go that it now keeps back.
 local function choose()
   local candidates = {}
@@ -20,10 +25,7 @@ local function choose()
       candidates[#candidates + 1] = {line = line, rank = turns.rank(state.turns, group.turn), place = place}
     end
   end
-  table.sort(candidates, function(one, other)
-    if one.rank ~= other.rank then return one.rank < other.rank end
-    return one.place < other.place
-  end)
+  table.sort(candidates, ranks_first)
   local wake_at_ms
   for _, candidate in ipairs(candidates) do
     local line = candidate.line

@@ -88,7 +88,7 @@ local function bot_of(bot_id)
     special = special, wake_at_ms = wake_at_ms or nil, blames = blames,
     turns = {now = now, last = last, waiting = among}, adapted = is_current and adapted or nil,
     has_purse = has_purse, gate = gates.unpacked(gate, limits.bot),
-    spacing = spacings.unpacked(is_current and spacing, limits.bot, limits.saved_up), lines = {},
+    spacing = spacings.unpacked(is_current and spacing, limits.bot, limits.saved_up), lines = {}, chats = {},
   }
   if bot.adapted and bot.gate then bot.gate.places = bot.adapted.places end
   unpack_line(bot, 1, high)
@@ -171,46 +171,50 @@ local function lane_in(chat, place)
   return lane
 end
 
-local function unpack_chat(chat, kept)
-  chat.waiting, chat.hold_until_ms, chat.forget_at_ms, chat.flying = kept[1], kept[2], kept[3], kept[4]
-  chat.version = kept[7]
-  chat.adapted = chat.version == limits.version and kept[6]
-  chat.gate = gates.unpacked(kept[5], limit_of_chat(chat.chat_id))
+local function remember(chat)
+  chat.bot.chats[chat.chat_id], chats[#chats + 1] = chat, chat
+end
+
+local function unpack_chat(bot, chat_id, raw, kept)
+  local waiting, hold_until_ms, forget_at_ms, flying, gate, adapted, version = unpack(kept)
+  local chat = {
+    bot = bot, chat_id = chat_id, raw = raw, lanes = {}, waiting = waiting, hold_until_ms = hold_until_ms,
+    forget_at_ms = forget_at_ms, flying = flying, version = version,
+    adapted = version == limits.version and adapted, -- what was lowered under other limits is forgotten
+    gate = gates.unpacked(gate, limit_of_chat(chat_id)),
+  }
   if chat.adapted and chat.gate then chat.gate.places = chat.adapted.places end
   for place = 1, 3 do
     local packed = kept[7 + place]
     if packed then
-      local lane = lane_in(chat, place)
-      lane.size, lane.turn, lane.wait_until_ms = packed[1], packed[2], packed[3]
-      lane.offered, lane.offered_as_paid, lane.user_id = packed[4], packed[5], packed[6]
+      chat.lanes[place] = {
+        chat = chat, line = bot.lines[place], size = packed[1], turn = packed[2], wait_until_ms = packed[3],
+        offered = packed[4], offered_as_paid = packed[5], user_id = packed[6],
+      }
     end
   end
+  return chat
 end
 
 -- Return a chat that is remembered, or nil.
 local function known_chat(bot, chat_id)
-  local chat_key = key.chat(bot.bot_id, chat_id)
-  local chat = chats[chat_key]
+  local chat = bot.chats[chat_id]
   if chat then return not chat.is_gone and chat or nil end
-  local kept, raw = get(chat_key)
+  local kept, raw = get(key.chat(bot.bot_id, chat_id))
   if not kept then return nil end
-  chat = {bot = bot, chat_id = chat_id, key = chat_key, raw = raw, lanes = {}}
-  unpack_chat(chat, kept)
-  chats[chat_key] = chat
+  chat = unpack_chat(bot, chat_id, raw, kept)
+  remember(chat)
   return chat
 end
 
 local function chat_of(bot, chat_id)
   local chat = known_chat(bot, chat_id)
   if chat then return chat end
-  local chat_key = key.chat(bot.bot_id, chat_id)
-  local raw = chats[chat_key] and chats[chat_key].raw
   chat = {
-    bot = bot, chat_id = chat_id, key = chat_key, raw = raw, lanes = {}, waiting = 0, hold_until_ms = 0,
-    forget_at_ms = false, flying = {}, adapted = false, version = limits.version,
-    gate = gates.fresh(limit_of_chat(chat_id)),
+    bot = bot, chat_id = chat_id, lanes = {}, waiting = 0, hold_until_ms = 0, forget_at_ms = false, flying = {},
+    version = limits.version, adapted = false, gate = gates.fresh(limit_of_chat(chat_id)),
   }
-  chats[chat_key] = chat
+  remember(chat)
   return chat
 end
 
@@ -223,12 +227,13 @@ local function packed_lane(lane)
 end
 
 local function save_chat(chat)
+  local chat_key = key.chat(chat.bot.bot_id, chat.chat_id)
   if chat.is_gone then
-    redis.call("DEL", chat.key)
+    redis.call("DEL", chat_key)
     return
   end
   local lanes = chat.lanes
-  put(chat.key, chat.raw, {
+  put(chat_key, chat.raw, {
     chat.waiting, chat.hold_until_ms, chat.forget_at_ms, chat.flying, gates.packed(chat.gate), chat.adapted,
     chat.version, packed_lane(lanes[1]), packed_lane(lanes[2]), packed_lane(lanes[3]),
   })
@@ -262,12 +267,6 @@ end
 -- Messages: one that waits, or is leased under a number. Whoever changes one says so in ``is_changed``,
 -- because most are only looked at.
 
-local MESSAGE = {
-  "bot_id", "chat_id", "place", "cost", "ready_at_ms", "expires_at_ms", "first_attempt", "replaces", "user_id",
-  "is_paid", "method", "position", "attempt", "tried", "is_due", "pays", "number", "worker_id", "lease_until_ms",
-  "body",
-}
-
 local function entry_of(message_id)
   local entry = entries[message_id]
   if entry ~= nil then return entry and not entry.is_gone and entry or nil end
@@ -276,10 +275,15 @@ local function entry_of(message_id)
     entries[message_id] = false
     return nil
   end
-  local kept = cmsgpack.unpack(raw)
-  entry = {id = message_id}
-  for place, name in ipairs(MESSAGE) do entry[name] = kept[place] end
-  entry.position = entry.position or message_id
+  local bot_id, chat_id, place, cost, ready_at_ms, expires_at_ms, first_attempt, replaces, user_id, is_paid, method,
+    position, attempt, tried, is_due, it_pays, number, worker_id, lease_until_ms, body = unpack(cmsgpack.unpack(raw))
+  entry = {
+    id = message_id, bot_id = bot_id, chat_id = chat_id, place = place, cost = cost, ready_at_ms = ready_at_ms,
+    expires_at_ms = expires_at_ms, first_attempt = first_attempt, replaces = replaces, user_id = user_id,
+    is_paid = is_paid, method = method, position = position or message_id, attempt = attempt, tried = tried,
+    is_due = is_due, pays = it_pays, number = number, worker_id = worker_id, lease_until_ms = lease_until_ms,
+    body = body, is_changed = false,
+  }
   entries[message_id] = entry
   return entry
 end
@@ -289,10 +293,12 @@ local function save_entry(entry)
     redis.call("HDEL", key.messages(), entry.id)
     return
   end
-  local kept = {}
-  for place, name in ipairs(MESSAGE) do kept[place] = entry[name] or false end
-  if entry.position == entry.id then kept[12] = false end
-  redis.call("HSET", key.messages(), entry.id, cmsgpack.pack(kept))
+  redis.call("HSET", key.messages(), entry.id, cmsgpack.pack({
+    entry.bot_id, entry.chat_id, entry.place, entry.cost, entry.ready_at_ms, entry.expires_at_ms, entry.first_attempt,
+    entry.replaces, entry.user_id, entry.is_paid, entry.method, entry.position ~= entry.id and entry.position,
+    entry.attempt, entry.tried, entry.is_due, entry.pays, entry.number, entry.worker_id, entry.lease_until_ms,
+    entry.body,
+  }))
 end
 
 local function lane_of(entry)
@@ -333,7 +339,7 @@ local function answer(state_key, value, bodies)
   for _, entry in pairs(entries) do
     if entry and (entry.is_changed or entry.is_gone) then save_entry(entry) end
   end
-  for _, chat in pairs(chats) do save_chat(chat) end
+  for _, chat in ipairs(chats) do save_chat(chat) end -- in order: one may have been forgotten and met again
   for _, user in pairs(users) do save_user(user) end
   for _, bot in pairs(bots) do
     if bot.purse and bot.has_purse then save_purse(bot) end
