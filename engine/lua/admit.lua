@@ -116,8 +116,13 @@ local function admit(row, body)
 end
 
 pass_time()
+local rows, ids, whose = cmsgpack.unpack(packed), {}, {}
+for place, row in ipairs(rows) do ids[place], whose[place] = row[1], {row[2], row[3]} end
+fetch_entries(ids)
+fetch_whose(whose)
+
 local verdicts = {}
-for place, row in ipairs(cmsgpack.unpack(packed)) do
+for place, row in ipairs(rows) do
   verdicts[place] = admit(row, ARGV[first_body + place - 1])
 end
 local leased = lease_some(worker_id, slots_count, tonumber(lease_ms), bodies)

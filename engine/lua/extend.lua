@@ -21,7 +21,7 @@ for place, lease in ipairs(cmsgpack.unpack(leases)) do
   local entry = held(unpack(lease))
   if entry then
     entry.lease_until_ms, entry.is_changed = now_ms + tonumber(by_ms), true
-    redis.call("ZADD", key.leases(), entry.lease_until_ms, entry.id)
+    lease_ends[entry.id] = entry.lease_until_ms
   end
   extended[place] = entry ~= nil
 end

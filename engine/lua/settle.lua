@@ -22,8 +22,17 @@ local refused = open(state_key, given_ms)
 if refused then return refused end
 
 pass_time()
+local rows, ids, whose = cmsgpack.unpack(settlements), {}, {}
+for place, settlement in ipairs(rows) do ids[place] = settlement[1] end
+fetch_entries(ids)
+for _, message_id in ipairs(ids) do
+  local entry = entry_of(message_id)
+  if entry then whose[#whose + 1] = {entry.bot_id, entry.chat_id} end
+end
+fetch_whose(whose)
+
 local settled = {}
-for place, settlement in ipairs(cmsgpack.unpack(settlements)) do
+for place, settlement in ipairs(rows) do
   local rest = settlement[7]
   if rest then rest[3] = ARGV[2 + rest[3]] end
   settled[place] = settle(unpack(settlement))

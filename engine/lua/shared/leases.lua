@@ -69,7 +69,7 @@ local function give(entry, worker_id, lease_ms, bodies)
   state.number = state.number + 1
   entry.number, entry.worker_id, entry.lease_until_ms = state.number, worker_id, now_ms + lease_ms
   entry.is_changed = true
-  redis.call("ZADD", key.leases(), entry.lease_until_ms, entry.id)
+  lease_ends[entry.id] = entry.lease_until_ms
   local row = told(bodies, entry)
   row[11] = entry.is_paid and entry.pays
   return {row, entry.attempt + 1, entry.number, entry.lease_until_ms}
@@ -297,7 +297,7 @@ local function settle(message_id, number, incarnation, attempt, counted_age_ms, 
   settle_places(entry, chat, counted_age_ms and now_ms - counted_age_ms, counted_cost)
   count_open(entry, -1)
   if rest then entry.method, entry.cost, entry.body = unpack(rest) end
-  redis.call("ZREM", key.leases(), entry.id)
+  lease_ends[entry.id] = false
   entry.number = 0
   for place, flying in ipairs(chat.flying) do
     if flying == entry.id then

@@ -15,14 +15,35 @@ local state_raw
 local more_is_due = false
 local bots, chats, users, entries = {}, {}, {}, {}
 
+-- A command costs more than what it does, so what can be read ahead is read together, and what is written waits.
+
+local ARGUMENTS_MAX = 2000 -- of one command; Lua's stack bears some thousands
+local fetched = {} -- records that were read ahead, false where there is none
+local to_set, to_keep, to_forget = {}, {}, {} -- records, messages, ids of messages
+local lease_ends = {} -- of message ids, false for those that are settled
+
+local function in_runs(command, words, ...)
+  for start = 1, #words, ARGUMENTS_MAX do
+    local run, last = {...}, math.min(#words, start + ARGUMENTS_MAX - 1)
+    for place = start, last do run[#run + 1] = words[place] end
+    redis.call(command, unpack(run))
+  end
+end
+
+local function fetch(record_keys)
+  if #record_keys == 0 then return end
+  for place, raw in ipairs(redis.call("MGET", unpack(record_keys))) do fetched[record_keys[place]] = raw end
+end
+
 local function get(record_key)
-  local raw = redis.call("GET", record_key)
+  local raw = fetched[record_key]
+  if raw == nil then raw = redis.call("GET", record_key) end
   return raw and cmsgpack.unpack(raw), raw
 end
 
 local function put(record_key, raw, value)
   local packed = cmsgpack.pack(value)
-  if packed ~= raw then redis.call("SET", record_key, packed) end
+  if packed ~= raw then to_set[#to_set + 1], to_set[#to_set + 2] = record_key, packed end
 end
 
 local function time_ms()
@@ -267,17 +288,14 @@ end
 -- Messages: one that waits, or is leased under a number. Whoever changes one says so in ``is_changed``,
 -- because most are only looked at.
 
-local function entry_of(message_id)
-  local entry = entries[message_id]
-  if entry ~= nil then return entry and not entry.is_gone and entry or nil end
-  local raw = redis.call("HGET", key.messages(), message_id)
+local function load_entry(message_id, raw)
   if not raw then
     entries[message_id] = false
     return nil
   end
   local bot_id, chat_id, place, cost, ready_at_ms, expires_at_ms, first_attempt, replaces, user_id, is_paid, method,
     position, attempt, tried, is_due, it_pays, number, worker_id, lease_until_ms, body = unpack(cmsgpack.unpack(raw))
-  entry = {
+  local entry = {
     id = message_id, bot_id = bot_id, chat_id = chat_id, place = place, cost = cost, ready_at_ms = ready_at_ms,
     expires_at_ms = expires_at_ms, first_attempt = first_attempt, replaces = replaces, user_id = user_id,
     is_paid = is_paid, method = method, position = position or message_id, attempt = attempt, tried = tried,
@@ -288,17 +306,60 @@ local function entry_of(message_id)
   return entry
 end
 
+local function entry_of(message_id)
+  local entry = entries[message_id]
+  if entry ~= nil then return entry and not entry.is_gone and entry or nil end
+  return load_entry(message_id, redis.call("HGET", key.messages(), message_id))
+end
+
+-- Read ahead what a batch will ask for: messages, and the bots and chats of {bot_id, chat_id}.
+
+local function fetch_entries(message_ids)
+  if #message_ids == 0 then return end
+  for place, raw in ipairs(redis.call("HMGET", key.messages(), unpack(message_ids))) do
+    if entries[message_ids[place]] == nil then load_entry(message_ids[place], raw) end
+  end
+end
+
+local function fetch_whose(pairs_of_ids)
+  local of_bots, of_chats, seen = {}, {}, {}
+  for _, each in ipairs(pairs_of_ids) do
+    if not bots[each[1]] and not seen[each[1]] then
+      of_bots[#of_bots + 1], seen[each[1]] = key.bot(each[1]), true
+    end
+  end
+  fetch(of_bots)
+  for place, each in ipairs(pairs_of_ids) do
+    of_chats[place] = key.chat(each[1], resolve(bot_of(each[1]), each[2]))
+  end
+  fetch(of_chats)
+end
+
 local function save_entry(entry)
   if entry.is_gone then
-    redis.call("HDEL", key.messages(), entry.id)
+    to_forget[#to_forget + 1] = entry.id
     return
   end
-  redis.call("HSET", key.messages(), entry.id, cmsgpack.pack({
+  local packed = cmsgpack.pack({
     entry.bot_id, entry.chat_id, entry.place, entry.cost, entry.ready_at_ms, entry.expires_at_ms, entry.first_attempt,
     entry.replaces, entry.user_id, entry.is_paid, entry.method, entry.position ~= entry.id and entry.position,
     entry.attempt, entry.tried, entry.is_due, entry.pays, entry.number, entry.worker_id, entry.lease_until_ms,
     entry.body,
-  }))
+  })
+  to_keep[#to_keep + 1], to_keep[#to_keep + 2] = entry.id, packed
+end
+
+local function save_leases()
+  local ends, settled = {}, {}
+  for message_id, until_ms in pairs(lease_ends) do
+    if until_ms then
+      ends[#ends + 1], ends[#ends + 2] = until_ms, message_id
+    else
+      settled[#settled + 1] = message_id
+    end
+  end
+  in_runs("ZADD", ends, key.leases())
+  in_runs("ZREM", settled, key.leases())
 end
 
 local function lane_of(entry)
@@ -349,5 +410,9 @@ local function answer(state_key, value, bodies)
   state.ceiling = gates.packed(state.ceiling)
   state.ceiling_spacing = spacings.packed(state.ceiling_spacing)
   put(state_key, state_raw, state)
+  save_leases()
+  in_runs("HSET", to_keep, key.messages())
+  in_runs("HDEL", to_forget, key.messages())
+  in_runs("MSET", to_set)
   return {"done", cmsgpack.pack(value), unpack(bodies or {})}
 end
