@@ -43,9 +43,7 @@ async def add(wanted: BotIn, services: ServicesOf) -> BotOut:
     600 an hour from one address: beyond that this waits up to half a minute, then answers 503.
     """
     bot_id = await services.fleet.add(wanted.token, wanted.behaviours, updates=wanted.updates)
-    bot = await _bot(services, bot_id)
-    await services.broker.pause(bot_id, paused=bot.paused)
-    return _shown(services, bot)
+    return _shown(services, await _bot(services, bot_id))
 
 
 @router.get("/bots/{bot_id}", dependencies=[requires(Role.VIEWER)], responses=declares(NotFound, Invalid, LedgerError))
@@ -99,9 +97,9 @@ async def change_webhook_secret(bot_id: BotPath, services: ServicesOf) -> BotOut
     202: it is written down, and Telegram is told in the background. The old one is taken too until Telegram has
     the new one, and for a minute more; asking again in that time changes nothing.
     """
-    bot = await _bot(services, bot_id)
-    await services.fleet.rotate_secret(bot_id)
-    return _shown(services, bot)
+    if not await services.fleet.rotate_secret(bot_id):
+        raise _no_bot(bot_id)
+    return _shown(services, await _bot(services, bot_id))
 
 
 def _shown(services: Services, bot: RegisteredBot) -> BotOut:
@@ -111,8 +109,12 @@ def _shown(services: Services, bot: RegisteredBot) -> BotOut:
 async def _bot(services: Services, bot_id: int) -> RegisteredBot:
     bot = await services.bots.get(bot_id)
     if bot is None:
-        raise NotFound(f"there is no bot {bot_id}")
+        raise _no_bot(bot_id)
     return bot
+
+
+def _no_bot(bot_id: int) -> NotFound:
+    return NotFound(f"there is no bot {bot_id}")
 
 
 async def _change(services: Services, bot_id: int, wanted: BotChange) -> None:
@@ -131,6 +133,6 @@ async def _change(services: Services, bot_id: int, wanted: BotChange) -> None:
 async def _remove(services: Services, submissions: Submissions, bot_id: int, *, keep_messages: bool) -> int:
     """Refuse what comes first; then see to what is there."""
     if not await services.fleet.remove(bot_id, keep_messages=keep_messages):
-        raise NotFound(f"there is no bot {bot_id}")
+        raise _no_bot(bot_id)
     submissions.known_bots.forget(bot_id)
     return await services.departures.see_off(bot_id, keep_messages=keep_messages)

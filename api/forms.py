@@ -14,7 +14,7 @@ from fastapi import Depends, Request
 from api.auth import GuardedRoute, StrictRequest
 from api.bounds import is_form
 from api.errors import Invalid, Malformed, TooLarge
-from api.multipart import Multipart, Part
+from api.multipart import Multipart, Part, malformed
 from api.quoting import short
 from api.schemas import MessageIn
 from api.services import FILES_MAX, Services
@@ -27,6 +27,8 @@ PARTS_MAX = 100
 """More than any method has parameters."""
 
 NUMBER = re.compile(r"[0-9]{1,10}(\.[0-9]{1,3})?")
+
+NO_BOUNDARY = "the form names no boundary in its Content-Type"
 
 _TEXT = {"type": "string"}
 
@@ -152,10 +154,10 @@ def as_json(request: Request, message: Mapping[str, Any]) -> Request:
 def _boundary(content_type: str) -> str:
     header = Message()
     header["content-type"] = content_type
-    boundary = header.get_boundary()
-    if not boundary:
-        raise Malformed("the form names no boundary in its Content-Type")
-    return boundary
+    with malformed(NO_BOUNDARY):
+        if boundary := header.get_boundary():
+            return boundary
+    raise Malformed(NO_BOUNDARY)
 
 
 def _object(text: str) -> dict[str, Any]:

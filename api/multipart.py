@@ -5,7 +5,8 @@ Source: https://datatracker.ietf.org/doc/html/rfc7578
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import HeaderParser
@@ -13,6 +14,9 @@ from email.parser import HeaderParser
 from api.errors import Malformed
 
 HEAD_BYTES_MAX = 8 << 10
+
+UNREADABLE = (TypeError, ValueError, LookupError, AttributeError)
+"""What Python's own parser raises for parameters of a header that make no sense, such as ``name*0=a; name*=b``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +52,10 @@ class Multipart:
             if mark != b"\r\n":
                 raise Malformed("the form has something between its parts")
             head = await self._head()
+            with malformed("the form has a part whose head cannot be read"):
+                name, file_name = head.get_param("name", "", header="content-disposition"), head.get_filename()
             chunks = self._until(self._delimiter)
-            name = head.get_param("name", "", header="content-disposition")
-            yield Part(name if isinstance(name, str) else "", head.get_filename(), chunks)
+            yield Part(name if isinstance(name, str) else "", file_name, chunks)
             await self._skip(chunks)
 
     async def _head(self) -> Message:
@@ -89,3 +94,12 @@ class Multipart:
     async def _skip(chunks: AsyncIterator[bytes]) -> None:
         async for _ in chunks:
             pass
+
+
+@contextmanager
+def malformed(sentence: str) -> Iterator[None]:
+    """Say in one sentence that a header's parameters cannot be read."""
+    try:
+        yield
+    except UNREADABLE:
+        raise Malformed(sentence) from None

@@ -55,7 +55,7 @@ class Attachments(Protocol):
         """
 
     async def forget(self, message: Outgoing) -> None:
-        """Let go of the files of a message that was not accepted."""
+        """Let go of the files of a message that was not accepted; if the ledger has it after all, they stay."""
 
 
 class Composer(Protocol):
@@ -124,8 +124,10 @@ class Fleet(Protocol):
         ``keep_messages`` is put down in the books; heeding it is for ``Departures``.
         """
 
-    async def rotate_secret(self, bot_id: int) -> None:
-        """Give a bot's webhook another secret; the old one is taken too until nothing can come with it any more.
+    async def rotate_secret(self, bot_id: int) -> bool:
+        """Give a bot's webhook another secret; False if there is no such bot.
+
+        The old one is taken too until nothing can come with it any more.
 
         Raises:
             NoWebhook: It has none.

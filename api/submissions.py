@@ -19,7 +19,7 @@ from api.schemas import BATCH_MAX, MessageIn
 from api.sentences import sentence_of
 from api.services import Services
 from engine.dispatcher import Submission
-from engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
+from engine.errors import BrokerUnavailable, ChatUnreachable, EngineError, LedgerError, QueueFull
 from engine.messages import OPEN, Outgoing, Status
 from engine.ports import Accepted, Known, Result, Results
 from storage.history import MessageState
@@ -62,7 +62,7 @@ class Submissions:
         await self.known_bots.check(wanted.bot)
         message = composed(self._services, wanted, files or {})
         if files:
-            await self._services.attachments.keep(message, files)
+            await self._keep(message, files)
         if not wait_s:
             return await self._submit(message)
         return await self._submit_and_wait(message, wait_s)
@@ -101,12 +101,27 @@ class Submissions:
         except Refusal as refusal:
             return str(refusal)
 
+    async def _keep(self, message: Outgoing, files: Mapping[str, Spooled]) -> None:
+        if (lost := await self._services.dispatcher.refusal(message)) is not None:
+            raise lost
+        await self._services.attachments.keep(message, files)
+
     async def _submit(self, message: Outgoing) -> Taken:
+        try:
+            taken = await self._taken(message)
+        except EngineError:
+            await self._services.attachments.forget(message)
+            raise
+        if taken.message_id != message.id:
+            await self._services.attachments.forget(message)
+        return taken
+
+    async def _taken(self, message: Outgoing) -> Taken:
+        await self.known_bots.check(message.bot_id)  # it may have been removed while a file was kept
         match (await self._dispatch([message]))[0]:
             case Accepted():
                 return Taken(message.id, Status.QUEUED)
             case Known(message_id, status):
-                await self._services.attachments.forget(message)
                 return Taken(message_id, status)
             case QueueFull() | ChatUnreachable() as refused:
                 raise refused

@@ -6,12 +6,13 @@ Source: https://core.telegram.org/bots/api#sending-files
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 from aiogram import Bot
 from aiogram.types import BufferedInputFile, FSInputFile, InputFile
 
@@ -20,6 +21,8 @@ from engine.messages import Outgoing
 from storage.spool import Spool, Spooled
 from storage.upload_writes import Attachment
 from storage.uploads import Uploads
+
+log = structlog.get_logger()
 
 ATTACHED = "attach://"
 
@@ -110,16 +113,18 @@ class Attachments:
         bytes_of = {file.sha256: file for file in files.values()}
         try:
             await self._uploads.keep(message.id, message.bot_id, list(carried.values()), bytes_of)
-        except BaseException:
-            # Whoever waited has gone, or the books are away; what is left then goes at the next start.
-            with suppress(LedgerError):
-                await self._uploads.forget(message.id)
+        except BaseException:  # whoever waited has gone, or the books are away
+            await self.forget(message)
             raise
 
     async def forget(self, message: Outgoing) -> None:
         """See ``api.ports.Attachments``."""
-        if carries(message):
+        if not carries(message):
+            return
+        try:
             await self._uploads.forget(message.id)
+        except LedgerError as error:
+            log.warning("kept until the next start", message_id=message.id, reason=str(error))
 
 
 def carries(message: Outgoing) -> bool:

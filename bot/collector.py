@@ -15,6 +15,9 @@ import sys
 BLOCKS_LOOKED_AT_MAX = 1_200_000
 """Pieces of memory up to which all is looked at as ever: about 0.15 s, and half more than an idle program. A guess."""
 
+YOUNG_MAX = 5_000
+"""New objects before the young ones are looked at; Python's own 700 are some thirty messages. A guess."""
+
 OLDEST = 2
 
 
@@ -23,16 +26,19 @@ class Collector:
 
     def __init__(self) -> None:
         self._is_much = False
+        self._thresholds = gc.get_threshold()
 
     def install(self) -> None:
         """Set it for the whole process. What lives by now lives to the end: it is not looked at, which took 0.3 s."""
         gc.callbacks.append(self._at_a_collection)
+        gc.set_threshold(YOUNG_MAX, *self._thresholds[1:])
         gc.freeze()
         gc.enable()
 
     def remove(self) -> None:
         """Leave it as Python sets it."""
         gc.callbacks.remove(self._at_a_collection)
+        gc.set_threshold(*self._thresholds)
         gc.unfreeze()
 
     def _at_a_collection(self, phase: str, info: dict[str, int]) -> None:

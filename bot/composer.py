@@ -163,8 +163,15 @@ def with_files(params: dict[str, Any], files: Collection[str]) -> dict[str, Any]
     copied = deepcopy(params)
     for place in list(places(copied)):
         if place.name in files:
-            place.put(BufferedInputFile(b"", place.name))
+            place.put(_StandIn(b"", place.name))
     return copied
+
+
+class _StandIn(BufferedInputFile):
+    """A file as the check has it; a refusal may quote it."""
+
+    def __repr__(self) -> str:
+        return f"the file {self.filename!r}"
 
 
 def _decoded(text: str) -> Any:

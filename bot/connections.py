@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import ssl
 import time
 from collections import deque
@@ -18,6 +19,7 @@ from types import TracebackType
 from typing import Any, Self, cast
 from urllib.parse import SplitResult, urlsplit
 
+from aiohappyeyeballs import start_connection
 from httptools import HttpParserError, HttpResponseParser
 
 from bot.forms import Form
@@ -25,6 +27,9 @@ from engine.errors import SettingsError
 
 IDLE_S_MAX = 15.0
 """How long an unused connection is kept. Whoever stands in between may close it sooner than we know. A guess."""
+
+NEXT_ADDRESS_S = 0.25
+"""How long one address of a host may take before the next is tried beside it: https://www.rfc-editor.org/rfc/rfc8305"""
 
 BODY_BYTES_MAX = 10 << 20
 """Of an answer. The largest that Telegram gives are a few KB."""
@@ -107,8 +112,14 @@ class Connections:
         return None
 
     async def _new(self) -> Connection:
-        _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(*self._head), self._host, self._port, ssl=self._tls
+        loop = asyncio.get_running_loop()
+        addresses = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        open_socket = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_S)
+        _, connection = await loop.create_connection(
+            lambda: Connection(*self._head),
+            sock=open_socket,
+            ssl=self._tls,
+            server_hostname=self._host if self._tls else None,
         )
         return connection
 

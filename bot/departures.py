@@ -13,7 +13,7 @@ import structlog
 from bot.fleet import Fleet
 from engine.clearance import Clearance
 from engine.errors import BrokerUnavailable, LedgerError
-from engine.ids import earliest
+from engine.ids import Ids
 from engine.insist import Sleep, insist
 from engine.ports import Broker, Clock
 from storage.bots import Bots, Removal
@@ -51,6 +51,7 @@ class Departures:
         broker: Broker,
         clearance: Clearance,
         calls_end_within_s: float,
+        ids: Ids,
         clock: Clock,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -59,6 +60,7 @@ class Departures:
         self._broker = broker
         self._clearance = clearance
         self._calls_end_within_s = calls_end_within_s
+        self._ids = ids
         self._clock = clock
         self._sleep = sleep
         self._tasks: set[asyncio.Task[None]] = set()
@@ -89,7 +91,7 @@ class Departures:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _departure(self, bot_id: int) -> Departure:
-        return Departure(bot_id, before_id=earliest(self._clock() + 1))
+        return Departure(bot_id, before_id=self._ids.new(self._clock()))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -125,7 +127,7 @@ class Departures:
         except (LedgerError, BrokerUnavailable) as error:
             log.warning("not cleared yet", bot_id=departure.bot_id, error=str(error))
             return False
-        departure.cancelled += cleared.cancelled
+        departure.cancelled += cleared.ended
         return cleared.left == 0
 
     def _is_gone(self, departure: Departure) -> bool:

@@ -7,10 +7,14 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import structlog
+
 from bot.fleet import Fleet, Parting
 from bot.poller import Poller
 from bot.webhooks import Webhooks
 from storage.bots import Source
+
+log = structlog.get_logger()
 
 
 class Feeds:
@@ -58,6 +62,8 @@ class Feeds:
         try:
             async with self._turns[bot_id]:
                 await way()
+        except Exception:
+            log.exception("no updates come for a bot", bot_id=bot_id)
         finally:
             begun.set()
 

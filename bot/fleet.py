@@ -19,6 +19,7 @@ from aiogram.types import User
 from api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
 from bot.newcomers import Newcomers
 from bot.tokens import LOOKS_LIKE, bot_id_of, is_token
+from engine.insist import Sleep, insist
 from engine.ports import Clock
 from storage.bots import Bots, KeptWebhook, RegisteredBot, Source
 
@@ -51,6 +52,7 @@ class Fleet:
         default_source: Source,
         newcomers: Newcomers,
         clock: Clock,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._bots = bots
         self._session = session
@@ -59,6 +61,7 @@ class Fleet:
         self._default_source = default_source
         self._newcomers = newcomers
         self._clock = clock
+        self._sleep = sleep
         self._tokens: dict[int, str] = {}
         self._webhooks: dict[int, KeptWebhook] = {}
         self._aiogram: dict[int, Bot] = {}
@@ -82,7 +85,7 @@ class Fleet:
         self._changed = listener
 
     def when_proved(self, listener: Callable[[int], Awaitable[None]]) -> None:
-        """Tell one listener about each bot whose token Telegram knows, once it is kept."""
+        """Tell one listener about each bot that is new here, or whose token Telegram knows, once it is kept."""
         self._proved = listener
 
     @property
@@ -106,6 +109,10 @@ class Fleet:
         if bot.updates is Source.WEBHOOK:
             return self._default_source  # polling, if ``PUBLIC_URL`` was taken away since
         return bot.updates or self._default_source
+
+    def hears(self, bot_id: int) -> bool:
+        """Tell whether a bot's updates come here."""
+        return bot_id in self._registered and self.source_of(self._registered[bot_id]) is not Source.NONE
 
     def registered(self, bot_id: int) -> RegisteredBot:
         return self._registered[bot_id]
@@ -146,25 +153,29 @@ class Fleet:
         secret = kept.next_secret or kept.secret
         if secret is None:
             secret = secrets.token_urlsafe(32)
-            await self._bots.set_webhook_secret(bot_id, secret)
-            self._webhooks[bot_id] = replace(kept, secret=secret)
+            if await self._bots.set_webhook_secret(bot_id, secret):
+                self._webhooks[bot_id] = replace(kept, secret=secret)
         return secret
 
-    async def rotate_secret(self, bot_id: int) -> None:
+    async def rotate_secret(self, bot_id: int) -> bool:
         """See ``Fleet``.
 
         The order is: written here, told to Telegram, and only then the old one forgotten. So whatever Telegram sends
         bears a secret that we know, wherever a crash comes in between.
         """
+        if not self.has(bot_id):
+            return False
         if self.source_of(self._registered[bot_id]) is not Source.WEBHOOK:
             raise NoWebhook(f'bot {bot_id} has no webhook, so there is no secret; PATCH it with "updates": "webhook"')
         kept = self.webhook(bot_id)
         if kept.next_secret is not None:
-            return  # one that is as new is on its way
+            return True  # one that is as new is on its way
         secret = secrets.token_urlsafe(32)
-        await self._bots.set_next_webhook_secret(bot_id, secret)
+        if not await self._bots.set_next_webhook_secret(bot_id, secret):
+            return False
         self._webhooks[bot_id] = replace(self.webhook(bot_id), next_secret=secret)
         self._tell(bot_id)
+        return True
 
     async def retire_secret(self, bot_id: int) -> None:
         """Forget the old secret; Telegram has taken the new one."""
@@ -201,6 +212,7 @@ class Fleet:
         bot_id = bot_id_of(token)
         if bot_id not in self._tokens:
             await self._keep(token, username="", first_name="", behaviours=None)
+            await self._prove(bot_id)
         return bot_id
 
     async def _prove(self, bot_id: int) -> None:
@@ -218,9 +230,15 @@ class Fleet:
         except (UnknownToken, TelegramUnreachable) as error:
             log.warning("bot not introduced", bot_id=bot_id, reason=str(error))
         else:
-            if self._tokens.get(bot_id) == token:  # and not another, or none, by now
-                await self._keep(token, username=me.username or "", first_name=me.first_name, behaviours=None)
-                await self._prove(bot_id)
+            await insist(lambda: self._name(token, me), sleep=self._sleep)
+
+    async def _name(self, token: str, me: User) -> None:
+        """Write what Telegram calls a bot, unless it has another token, or none, by now."""
+        async with self._writing:
+            if self._tokens.get(me.id) != token:
+                return
+            await self._write(token, username=me.username or "", first_name=me.first_name, behaviours=None)
+        await self._prove(me.id)
 
     async def learn(self, token: str) -> None:
         """See ``session.TokenBook``: a user's own ``Bot`` is known from its first call on.
@@ -244,7 +262,7 @@ class Fleet:
         self._check(behaviours, updates)
         if behaviours is not None:
             await self._bots.set_behaviours(bot_id, behaviours)
-            self._registered[bot_id] = replace(self._registered[bot_id], behaviours=behaviours)
+            self._note(bot_id, behaviours=behaviours)
         if updates is not None:
             await self._set_updates(bot_id, updates)
             self._tell(bot_id)
@@ -282,12 +300,17 @@ class Fleet:
             )
 
     def _tell(self, bot_id: int) -> None:
-        if self._changed is not None:
+        if self._changed is not None and (self.has(bot_id) or bot_id in self._parting):
             self._changed(bot_id)
 
     async def _set_updates(self, bot_id: int, source: Source) -> None:
         await self._bots.set_updates(bot_id, source)
-        self._registered[bot_id] = replace(self._registered[bot_id], updates=source)
+        self._note(bot_id, updates=source)
+
+    def _note(self, bot_id: int, **changes: Any) -> None:
+        """Let the fleet know what was written, unless the bot was removed meanwhile."""
+        if bot_id in self._registered:
+            self._registered[bot_id] = replace(self._registered[bot_id], **changes)
 
     async def _keep(self, token: str, *, username: str, first_name: str, behaviours: Mapping[str, Any] | None) -> None:
         async with self._writing:

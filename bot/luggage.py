@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from bot.composer import body_of
 from bot.forms import Form
 from engine.errors import LedgerError
 from engine.messages import Outgoing
-from engine.outcomes import Failed, Outcome, Rejected, Sent
+from engine.outcomes import Failed, HalfSent, Outcome, Rejected, Sent
 from storage.uploads import KeptFile, Uploads
 
 log = structlog.get_logger()
@@ -34,7 +34,7 @@ class Packed:
 
     Attributes:
         body: JSON, if Telegram knows every file.
-        places: Where each of its files was named.
+        places: Where each of its files was named. What is left of an album names fewer than the message carries.
         files: What lies there, by name.
     """
 
@@ -43,9 +43,10 @@ class Packed:
     places: list[Place]
     files: Mapping[str, KeptFile]
 
-    @property
-    def known(self) -> list[KeptFile]:
-        return [file for file in self.files.values() if file.file_id is not None]
+    def known(self, item: int | None = None) -> list[KeptFile]:
+        """Return what goes by the name that Telegram gave it; of an album's ``item`` only, if it is named."""
+        there = {place.name for place in self.places if item in {None, place.item}}
+        return [self.files[name] for name in sorted(there) if self.files[name].file_id is not None]
 
 
 class Luggage:
@@ -63,10 +64,11 @@ class Luggage:
         """
         params = msgspec.json.decode(body_of(message))
         try:
-            files = {file.name: file for file in await self._uploads.of_message(message.id, message.bot_id)}
+            carried = {file.name: file for file in await self._uploads.of_message(message.id, message.bot_id)}
         except LedgerError:
             return Failed("the books could not be read")
-        named = [place for place in places(params) if place.name in files]
+        named = [place for place in places(params) if place.name in carried]
+        files = {place.name: carried[place.name] for place in named}
         for place in named:
             file = files[place.name]
             if file.file_id is not None:
@@ -83,14 +85,21 @@ class Luggage:
             match outcome:
                 case Sent(body=body):
                     await self._learn(packed, body)
-                case Rejected(400, reason) if packed.known and WRONG_FILE_ID.search(reason):
-                    for file in packed.known:
-                        await self._uploads.unlearn(packed.message.bot_id, file.file_id or "")
-                    if all(file.is_here for file in packed.known):
-                        return Failed(reason, 400)
+                case Rejected(400) as refused:
+                    return await self._heed(packed, packed.known(), refused)
+                case HalfSent(delivered=item, cause=Rejected(400) as refused):
+                    return replace(outcome, cause=await self._heed(packed, packed.known(item), refused))
         except LedgerError as error:
             log.warning("not learned", message_id=packed.message.id, reason=str(error))
         return outcome
+
+    async def _heed(self, packed: Packed, known: Sequence[KeptFile], refused: Rejected) -> Rejected | Failed:
+        """Forget names that were wrong; where the bytes can go instead, the call may be made again."""
+        if not known or not WRONG_FILE_ID.search(refused.reason):
+            return refused
+        for file in known:
+            await self._uploads.unlearn(packed.message.bot_id, file.file_id or "")
+        return Failed(refused.reason, 400) if all(file.is_here for file in known) else refused
 
     async def _learn(self, packed: Packed, answer: bytes) -> None:
         result = msgspec.json.decode(answer)["result"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from types import NoneType
-from typing import Any, get_args
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 from bot.methods import AnyMethod
 
@@ -40,4 +40,4 @@ def _kinds(method: type[AnyMethod]) -> tuple[Kinds, frozenset[str]]:
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:
-    return get_args(annotation) or (annotation,)
+    return get_args(annotation) if get_origin(annotation) in {Union, UnionType} else (annotation,)

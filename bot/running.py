@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from api.ports import TelegramUnreachable, UnknownToken
-from bot.fleet import Fleet
-from bot.tokens import bot_id_of
 
 if TYPE_CHECKING:
     from bot.wiring import Program
@@ -92,16 +90,9 @@ def _told(built: Program) -> dict[str, Any]:
 
 async def add_bot(built: Program, token: str) -> None:
     """Run a bot that the environment names, even while Telegram cannot be asked who it is."""
-    fleet, bot_id = built.line.fleet, bot_id_of(token)
+    fleet = built.line.fleet
     if fleet.is_introduced(token):
         return
-    was_removed = fleet.is_removed(bot_id)
-    await _add(fleet, token)
-    if was_removed:
-        await built.engine.broker.pause(bot_id, paused=False)
-
-
-async def _add(fleet: Fleet, token: str) -> None:
     try:
         await fleet.add(token, None, patience_s=0)
     except UnknownToken as error:

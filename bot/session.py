@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, cast, get_args
 
@@ -35,7 +36,7 @@ from bot.attachments import Attachments
 from bot.composer import MethodComposer, prepare
 from bot.methods import COUNTED, AnyMethod, Counted, numbered
 from engine.dispatcher import Dispatcher
-from engine.errors import ChatUnreachable, QueueFull, StillQueued
+from engine.errors import ChatUnreachable, EngineError, QueueFull, StillQueued
 from engine.messages import Outgoing, Status
 from engine.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Uncertain
 from engine.ports import Known, Result, Results
@@ -84,17 +85,21 @@ class Gateway:
             QueueFull: It was not accepted.
             TelegramEntityTooLarge: It was not accepted; a file is larger than Telegram takes.
         """
-        message = await self._compose(bot, method, rule)
+        try:
+            message = await self._compose(bot, method, rule)
+            return await self._answered(bot, method, message)
+        except ChatUnreachable as lost:
+            raise TelegramForbiddenError(method, lost.reason) from None
+
+    async def _answered(self, bot: Bot, method: AnyMethod, message: Outgoing) -> Any:
         future = self._results.expect(message.id)
         try:
-            known = await self._submit(message)
+            known = await self._submit(bot, message)
             if known is not None:
                 return placeholder(method, known.message_id, telegram_message_id=known.telegram_message_id or 0)
             async with asyncio.timeout(self._wait_s):
                 # Shielded by the future itself: a caller that goes away takes nothing with it.
                 result = await future
-        except ChatUnreachable as lost:
-            raise TelegramForbiddenError(method, lost.reason) from None
         except TimeoutError:
             return placeholder(method, message.id)
         finally:
@@ -111,7 +116,7 @@ class Gateway:
     async def submit(self, bot: Bot, method: AnyMethod, rule: Counted) -> None:
         """Submit a call that a handler returned; nobody waits for it, and one to a lost chat keeps back no other."""
         try:
-            await self._submit(await self._compose(bot, method, rule))
+            await self._submit(bot, await self._compose(bot, method, rule))
         except ChatUnreachable as lost:
             log.warning("not submitted", bot_id=lost.bot_id, chat_id=lost.chat_id, reason=lost.reason)
 
@@ -127,15 +132,22 @@ class Gateway:
             # Read before the message is made: its id says when it was submitted.
             async with self._attachments.spooled(bot, prepared.files) as files:
                 message = self._composer.from_method(prepared, rule, **options)
+                if (lost := await self._dispatcher.refusal(message)) is not None:
+                    raise lost
                 await self._attachments.keep(message, files)
                 return message
         except FileTooLarge as error:
             raise TelegramEntityTooLarge(method, str(error)) from error
 
-    async def _submit(self, message: Outgoing) -> Known | None:
-        (submission,) = await self._dispatcher.submit([message])
-        if isinstance(submission, QueueFull | ChatUnreachable):
-            raise submission
+    async def _submit(self, bot: Bot, message: Outgoing) -> Known | None:
+        try:
+            await self._tokens.learn(bot.token)  # it may have been removed while a file was read and kept
+            (submission,) = await self._dispatcher.submit([message])
+            if isinstance(submission, QueueFull | ChatUnreachable):
+                raise submission
+        except EngineError:
+            await self._attachments.forget(message)
+            raise
         if isinstance(submission, Known):
             await self._attachments.forget(message)
             return submission
@@ -221,8 +233,10 @@ def refusal(method: AnyMethod, result: Result) -> Exception:
             return TelegramNotFound(method, reason)
         case Rejected(413, reason):
             return TelegramEntityTooLarge(method, reason)
-        case Rejected(400, reason) | HalfSent(cause=Rejected(400), reason=reason):
+        case Rejected(400, reason):
             return TelegramBadRequest(method, reason)
+        case HalfSent(cause=cause, reason=reason):
+            return refusal(method, replace(result, outcome=replace(cause, reason=reason)))
         case Failed(code=int(code)) as outcome if code >= 500:
             return TelegramServerError(method, _reason(result.status, outcome))
         case Failed(code=None) | Uncertain() as outcome:

@@ -66,31 +66,35 @@ class TelegramTransport:
         packed = await self._luggage.pack(message) if carries(message) else None
         if isinstance(packed, Rejected | Failed):
             return Answer(packed, counted_at_ms=None)
-        path, body = f"/bot{token}/{message.method}", packed.body if packed else body_of(message)
+        outcome, written_s = await self._call(lease, token, packed.body if packed else body_of(message))
+        if written_s is None:
+            return Answer(outcome, counted_at_ms=None)
+        if packed is not None:
+            # How long it took says nothing of the way: Telegram counts once it has the whole file.
+            counted_at_ms = self._clock()
+            return Answer(await self._luggage.unpack(packed, outcome), counted_at_ms)
+        return Answer(outcome, self._counted_at_ms(outcome, written_s))
+
+    async def _call(self, lease: Lease, token: str, body: bytes | Form) -> tuple[Outcome, float | None]:
+        """Make the call; return what came of it, and when its first byte was written, None if none was."""
+        path = f"/bot{token}/{lease.message.method}"
         timeout_s = self._timeout_s + (body.length / UPLOAD_BYTES_A_S_MIN if isinstance(body, Form) else 0)
         written_s: float | None = None
         try:
             async with asyncio.timeout(timeout_s), self._connections.lend() as connection:
                 # Between this look at the lease and the first byte nobody else has a turn.
                 if self._clock() >= lease.expires_at_ms:
-                    return Answer(Overdue(), counted_at_ms=None)
+                    return Overdue(), None
                 written_s = time.monotonic()
                 if isinstance(body, Form):
                     response = await connection.post_form(path, body)
                 else:
                     response = await connection.post(path, JSON, body)
-            outcome = self._meaning(lease, token, classify(response.status, response.body))
+            return self._meaning(lease, token, classify(response.status, response.body)), written_s
         except (OSError, UnicodeError, LedgerError) as error:
             # TimeoutError is an OSError; UnicodeError: a host's name that is none; LedgerError: a file broke off.
             reason = type(error).__name__  # what else it says may hold the address, and that holds the token
-            if written_s is None:
-                return Answer(Failed(reason), counted_at_ms=None)
-            outcome = Uncertain(reason)
-        if packed is not None:
-            # How long it took says nothing of the way: Telegram counts once it has the whole file.
-            counted_at_ms = self._clock()
-            return Answer(await self._luggage.unpack(packed, outcome), counted_at_ms)
-        return Answer(outcome, self._counted_at_ms(outcome, written_s))
+            return (Failed(reason) if written_s is None else Uncertain(reason)), written_s
 
     def _meaning(self, lease: Lease, token: str, outcome: Outcome) -> Outcome:
         """Return what an answer means for this call.

@@ -59,7 +59,7 @@ from engine.ids import Ids
 from engine.memory_broker import MemoryBroker
 from engine.memory_results import MemoryResults
 from engine.metrics import Metrics, ObservedBroker, ObservedTransport
-from engine.pauses import end_of_token
+from engine.pauses import end_of_pause
 from engine.ports import Broker, Clock, Ledger, Results, SystemClock
 from engine.reach import Reach
 from engine.reconciler import Reconciler
@@ -176,7 +176,7 @@ async def program(
         await kept.uploads.purge_orphans()
         ids = Ids(await kept.ledger.last_id())
         talk = stack.enter_context(talk_of(settings, kept, line, engine, generator, own_routers, ids, clock))
-        departures, loops = departures_of(settings, kept, line, engine, clock), Loops()
+        departures, loops = departures_of(settings, kept, line, engine, ids, clock), Loops()
         await rebuild(
             engine.ledger,
             engine.broker,
@@ -187,7 +187,7 @@ async def program(
         )
         await engine.reach.load()
         await line.fleet.load()
-        line.fleet.when_proved(partial(end_of_token, engine.ledger, engine.broker))
+        line.fleet.when_proved(partial(end_of_pause, engine.ledger, engine.broker))
         yield Program(
             settings=settings,
             home=at_home,
@@ -256,7 +256,7 @@ def engine_of(settings: Settings, kept: Books, line: Line, clock: Clock) -> Engi
         luggage=Luggage(kept.uploads),
         clock=clock,
     )
-    reach = Reach(ledger=ledger, broker=broker, results=results, clock=clock)
+    reach = Reach(ledger=ledger, broker=broker, results=results, clock=clock, hears=line.fleet.hears)
     delivery = Delivery(
         transport=ObservedTransport(transport, metrics, clock),
         ledger=ledger,
@@ -376,13 +376,14 @@ def feeds_of(settings: Settings, line: Line, intake: UpdateIntake, kinds: Sequen
     )
 
 
-def departures_of(settings: Settings, kept: Books, line: Line, engine: Engine, clock: Clock) -> Departures:
+def departures_of(settings: Settings, kept: Books, line: Line, engine: Engine, ids: Ids, clock: Clock) -> Departures:
     return Departures(
         fleet=line.fleet,
         bots=kept.bots,
         broker=engine.broker,
         clearance=Clearance(ledger=engine.ledger, broker=engine.broker, results=engine.results, clock=clock),
         calls_end_within_s=settings.lease_ms / 1_000,
+        ids=ids,
         clock=clock,
     )
 
@@ -398,7 +399,7 @@ def services(
     clock: Clock,
 ) -> Services:
     async def healthy() -> bool:
-        await engine.ledger.open_ids(after_id="", before_id="", limit=1)  # raises if the ledger cannot be read
+        await engine.ledger.open_ids(after_id="", limit=1)  # raises if the ledger cannot be read
         return loops.alive
 
     return Services(

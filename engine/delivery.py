@@ -55,7 +55,7 @@ class Ruling:
     """What follows from an outcome: the message's status, what the broker does, and what is to be kept.
 
     Attributes:
-        unreachable: Its chat takes nothing more.
+        unreachable: Why its chat takes nothing more, in Telegram's words; None if it may.
         chat_id: The id by which Telegram knows its chat, if it is another one.
         rest: What is left of the message.
     """
@@ -63,7 +63,7 @@ class Ruling:
     status: Status
     then: Then
     fault: Fault | None = None
-    unreachable: bool = False
+    unreachable: str | None = None
     chat_id: ChatId | None = None
     rest: Rest | None = None
 
@@ -135,7 +135,7 @@ class Delivery:
             case Throttled(retry_after_ms, reason):
                 return Ruling(Status.QUEUED, HoldChat(retry_after_ms), Fault(code=429, reason=reason))
             case Rejected(code, reason, unreachable):
-                return Ruling(Status.DEAD, Done(), Fault(code=code, reason=reason), unreachable)
+                return Ruling(Status.DEAD, Done(), Fault(code=code, reason=reason), reason if unreachable else None)
             case HalfSent() as half:
                 ruling = self._judge(replace(attempt, answer=Answer(half.cause, counted_at_ms=None)))
                 return replace(ruling, fault=Fault(code=half.cause.code, reason=half.reason), rest=half.rest)
@@ -205,8 +205,8 @@ class Delivery:
         assert ruling is not None, "ruled before anything is learned from it"  # noqa: S101
         if message.chat_id is None:
             return
-        if ruling.unreachable:
-            await self._reach.lose(message.bot_id, message.chat_id, getattr(attempt.outcome, "reason", ""))
+        if ruling.unreachable is not None:
+            await self._reach.lose(message.bot_id, message.chat_id, ruling.unreachable)
         if ruling.chat_id is not None:
             self._reach.rename(message.bot_id, message.chat_id, ruling.chat_id)
             await self._broker.migrate(message.bot_id, message.chat_id, ruling.chat_id)

@@ -52,6 +52,13 @@ class Dispatcher:
         submission.add_done_callback(self._under_way.discard)
         return await asyncio.shield(submission)
 
+    async def refusal(self, message: Outgoing) -> ChatUnreachable | None:
+        """Return why ``submit`` would refuse a message now: for whoever would bring much with it first."""
+        refusal = self._reach.refusal(message)
+        if refusal is None or (await self._ledger.known([message]))[0] is not None:
+            return None
+        return refusal
+
     async def _submit(self, messages: Sequence[Outgoing]) -> list[Submission]:
         refusals = [self._reach.refusal(message) for message in messages]
         if not any(refusals):
@@ -119,7 +126,13 @@ class Dispatcher:
         return self._worker.worker_id if self._worker else ""
 
     async def readmit(self, messages: Sequence[Outgoing]) -> None:
-        """Schedule messages that the ledger has accepted before (a replay), whatever the caps say."""
+        """Schedule messages that the ledger has accepted before (a replay), whatever the caps say.
+
+        Their chats may be tried once more, though they were lost: whoever replays knows why.
+        """
+        for message in messages:
+            if message.chat_id is not None:
+                self._reach.regain(message.bot_id, message.chat_id)
         for batch in batches(messages, BATCH_MAX):
             admission = await self._broker.admit(batch, worker_id="", slots=0, capped=False)
             await self._replacements.record(batch, admission.verdicts)

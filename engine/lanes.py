@@ -287,6 +287,7 @@ class BotState:
         "gate",
         "hold_until_ms",
         "is_paused",
+        "is_short",
         "lines",
         "open",
         "paid_gate",
@@ -319,6 +320,7 @@ class BotState:
         self.adapted: Adapted | None = None  # while its limit is lowered
         self.lines = {priority: Line(self, groups[priority], priority) for priority in PRIORITIES}
         self.waiting_lines: list[Line] = []
+        self.is_short = False  # something waited for its places when it was last looked at
         self.special = 0  # messages in its lanes that take several places or are to be paid for
         self.wake_at_ms: int | None = None
         self.turns = Turns()

@@ -171,8 +171,9 @@ class Leases(Schedule):
         entry.number = 0
         chat.in_flight -= 1
         holds = self._end(entry, settlement, now_ms, is_near=is_near)
-        self._reoffer_user(entry.user, now_ms)
-        self._reoffer_chat(entry.lane.chat, now_ms)
+        if may_let_others_go(entry, settlement):
+            self._reoffer_user(entry.user, now_ms)
+            self._reoffer_chat(entry.lane.chat, now_ms)
         self._forget_later(chat, now_ms)
         return Settled(held=True, holds=holds) if holds else SETTLED
 
@@ -306,6 +307,22 @@ class Leases(Schedule):
             self._leave(entry)
         lane.key = None
         return taken
+
+
+def may_let_others_go(entry: Entry, settlement: Settlement) -> bool:
+    """Tell whether anything may go by an end that did not before.
+
+    A place that begins to count stays taken: that matters only to whoever waits for the chat, or for places.
+    """
+    chat = entry.lane.chat
+    return (
+        chat.waiting > 0
+        or chat.bot.is_short
+        or entry.user is not None
+        or settlement.counted_age_ms is None
+        or settlement.counted_cost != entry.message.cost
+        or not isinstance(settlement.then, Done)
+    )
 
 
 def move(entry: Entry, chat: Chat) -> None:

@@ -46,7 +46,7 @@ class HalfSent:
 
     delivered: int
     rest: Rest
-    cause: Throttled | Rejected
+    cause: Throttled | Rejected | Failed
 
     @property
     def reason(self) -> str:

@@ -1,4 +1,4 @@
-"""A bot that was paused because its token was revoked goes on with a valid one."""
+"""A bot that was added sends again: one that was removed, or paused because its token was revoked."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from engine.ports import Broker, Ledger
 log = structlog.get_logger()
 
 
-async def end_of_token(ledger: Ledger, broker: Broker, bot_id: int) -> None:
-    """Let a bot send again, unless an operator has paused it: its token is valid."""
+async def end_of_pause(ledger: Ledger, broker: Broker, bot_id: int) -> None:
+    """Let a bot send again, unless an operator has paused it: its token is a new one, or was found valid."""
     if await ledger.pause(bot_id, paused=False, by=PausedBy.TOKEN):
-        await broker.pause(bot_id, paused=False)
         log.info("resumed with a valid token", bot_id=bot_id)
+    await broker.pause(bot_id, paused=bot_id in await ledger.paused_bots())

@@ -6,17 +6,16 @@ Telegram counts tries to send to people who blocked a bot; so nobody tries twice
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable
 
 import structlog
 
-from engine.batches import batches
 from engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError
-from engine.insist import Sleep, insist
+from engine.insist import Sleep
 from engine.messages import ChatId, Outgoing, Status
 from engine.outcomes import Rejected
-from engine.ports import Broker, Clock, Fault, Ledger, Record, Result, Results
-from engine.ports.broker import BATCH_MAX
+from engine.ports import Broker, Clock, Fault, Ledger, Results
+from engine.withdrawal import End, Withdrawal
 
 log = structlog.get_logger()
 
@@ -32,6 +31,10 @@ class Reach:
 
     Beyond ``chats_max`` the chat that has been unreachable for longest is forgotten. It is tried
     once more then, and Telegram says the same again.
+
+    Args:
+        hears: Tells whether a bot's updates come here. Where they do not, nobody would know who came back:
+            what waits for a chat that refused is given up, and what is submitted later is tried.
     """
 
     def __init__(
@@ -41,15 +44,14 @@ class Reach:
         broker: Broker,
         results: Results,
         clock: Clock,
+        hears: Callable[[int], bool],
         chats_max: int = CHATS_MAX,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._ledger = ledger
-        self._broker = broker
-        self._results = results
-        self._clock = clock
+        self._hears = hears
         self._chats_max = chats_max
-        self._sleep = sleep
+        self._withdrawal = Withdrawal(ledger=ledger, broker=broker, results=results, clock=clock, sleep=sleep)
         self._reasons: dict[tuple[int, ChatId], str] = {}
         self._names: dict[tuple[int, ChatId], ChatId] = {}
 
@@ -65,7 +67,9 @@ class Reach:
         if message.chat_id is None or not self._reasons:
             return None
         reason = self._reasons.get(self._key(message.bot_id, message.chat_id))
-        return None if reason is None else ChatUnreachable(message.bot_id, message.chat_id, reason)
+        if reason is None or not self._hears(message.bot_id):
+            return None
+        return ChatUnreachable(message.bot_id, message.chat_id, reason)
 
     def is_lost(self, bot_id: int, chat_id: ChatId) -> bool:
         return self._key(bot_id, chat_id) in self._reasons
@@ -97,34 +101,16 @@ class Reach:
 
     async def _give_up(self, bot_id: int, chat_id: ChatId, reason: str) -> None:
         """End what waits for a chat. What a crash leaves, or a broker that is away, is refused when its turn comes."""
-        after_id, count = "", 0
+        end = End(Status.DEAD, Fault(code=403, reason=reason), Rejected(403, reason, unreachable=True))
+        ended = None
         try:
-            while page := await self._ledger.open_of_chat(bot_id, chat_id, after_id=after_id, limit=PAGE):
-                after_id = page[-1].id
-                for batch in batches(page, BATCH_MAX):
-                    count += await self._end(batch, reason)
+            ended = (await self._withdrawal.withdraw(self._pages(bot_id, chat_id), end)).ended
         except (BrokerUnavailable, LedgerError) as error:
             log.warning("not given up yet", bot_id=bot_id, chat_id=chat_id, error=str(error))
-        log.info("chat is unreachable", bot_id=bot_id, chat_id=chat_id, reason=reason, given_up=count)
+        log.info("chat is unreachable", bot_id=bot_id, chat_id=chat_id, reason=reason, given_up=ended)
 
-    async def _end(self, batch: Sequence[Outgoing], reason: str) -> int:
-        forgotten = await self._broker.cancel([message.id for message in batch])
-        ended = [message for message, is_ours in zip(batch, forgotten, strict=True) if is_ours]
-        records = [self._record_of(message, reason) for message in ended]
-        if records:
-            await insist(lambda: self._ledger.record(records), sleep=self._sleep)
-        for message in ended:
-            await self._results.publish(Result(message.id, Status.DEAD, Rejected(403, reason, unreachable=True)))
-        return len(ended)
-
-    def _record_of(self, message: Outgoing, reason: str) -> Record:
-        return Record(
-            message_id=message.id,
-            bot_id=message.bot_id,
-            chat_id=message.chat_id,
-            cost=message.cost,
-            status=Status.DEAD,
-            attempt=message.attempt,
-            recorded_at_ms=self._clock(),
-            fault=Fault(code=403, reason=reason),
-        )
+    async def _pages(self, bot_id: int, chat_id: ChatId) -> AsyncIterator[list[Outgoing]]:
+        after_id = ""
+        while page := await self._ledger.open_of_chat(bot_id, chat_id, after_id=after_id, limit=PAGE):
+            after_id = page[-1].id
+            yield page

@@ -2,9 +2,9 @@
 
 A message can be in the ledger alone when a process failed between the two: after the
 ledger's commit and before the admission, or after a cancellation that the ledger
-could not record. It is in the ledger alone for a moment whenever it is cancelled (the
-schedule forgets it first) or replayed (the ledger has it first); so only what the schedule
-does not know at any look for ``MISSING_MS`` is scheduled again. Settling follows the
+could not record. It is in the ledger alone for a moment whenever it is submitted or
+replayed (the ledger has it first) or cancelled (the schedule forgets it first); so only what
+the schedule does not know at any look for ``MISSING_MS`` is scheduled again. Settling follows the
 ledger's commit, so what is still open there after that was never settled, and nothing is
 sent twice by this.
 """
@@ -17,7 +17,6 @@ from collections.abc import Sequence
 import structlog
 
 from engine.batches import batches
-from engine.ids import earliest
 from engine.ports import Broker, Clock, Ledger
 from engine.ports.broker import BATCH_MAX
 from engine.replacements import Replacements
@@ -27,11 +26,8 @@ log = structlog.get_logger()
 PAGE = 1_000
 """Ids compared at a time: a few milliseconds of work."""
 
-SETTLED_AFTER_MS = 30_000
-"""A message that is younger may still be on its way from the one to the other. From the design."""
-
 MISSING_MS = 30_000
-"""A cancellation or a replay is over by then, or has failed: no write waits longer for its database.
+"""A submission, a cancellation or a replay is over by then, or has failed: no write waits longer for its database.
 A crash between the two steps of one costs the message this delay."""
 
 
@@ -60,7 +56,7 @@ class Reconciler:
     async def reconcile_page(self) -> int:
         """Compare the next page, and what was missing before; return how many messages were scheduled again."""
         now_ms = self._clock()
-        page = await self._page(before_id=earliest(now_ms - SETTLED_AFTER_MS))
+        page = await self._page()
         looked_at = list(dict.fromkeys([*self._missing, *page]))
         unknown = [each for batch in batches(looked_at, BATCH_MAX) for each in await self._unknown(batch)]
         self._missing = {each: self._missing.get(each, now_ms) for each in unknown}
@@ -69,8 +65,8 @@ class Reconciler:
             del self._missing[each]
         return await self._schedule(forgotten)
 
-    async def _page(self, *, before_id: str) -> list[str]:
-        ids = await self._ledger.open_ids(after_id=self._after_id, before_id=before_id, limit=PAGE)
+    async def _page(self) -> list[str]:
+        ids = await self._ledger.open_ids(after_id=self._after_id, limit=PAGE)
         self._after_id = ids[-1] if len(ids) == PAGE else ""
         return ids
 

@@ -214,11 +214,13 @@ class Schedule:
     def _reoffer(self, bot: BotState, now_ms: int) -> None:
         """Put the lines of a bot among those of their priorities that may go, and set its timer for the others."""
         wake_at_ms = None
+        bot.is_short = bool(bot.waiting_lines)
         if bot.special:
             for line in bot.waiting_lines:
                 wake_at_ms = sooner(wake_at_ms, self._offer_line(line, now_ms))
         else:  # each front takes one place of the same window, so these are the times of all
             high_at_ms = spaced_at_ms = self._one_place_at_ms(bot, now_ms)
+            bot.is_short = bot.is_short and high_at_ms != now_ms
             if high_at_ms is not None and bot.spacing is not None:
                 spaced_at_ms = max(high_at_ms, bot.spacing.free_at_ms(now_ms, 1))
             for line in bot.waiting_lines:

@@ -41,8 +41,8 @@ def _answer(message: Outgoing, before: Known | None) -> Accepted | Known:
 
 def discard(connection: Connection, message_ids: Sequence[str]) -> list[None]:
     connection.execute(delete(payloads).where(payloads.c.message_id.in_(message_ids)))
-    upload_writes.forget(connection, message_ids)
     connection.execute(delete(messages).where(messages.c.id.in_(message_ids), messages.c.status == Status.QUEUED.value))
+    upload_writes.forget(connection, message_ids)
     return [None] * len(message_ids)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, case, false, func, null, select, update
 
 from engine.messages import PausedBy
+from storage import upload_writes
 from storage.database import Database
 from storage.keys import Seal
 from storage.models import bots
@@ -101,10 +102,8 @@ class Bots:
             return {row.bot_id: Removal(row.removal) for row in await connection.execute(gone)}
 
     async def mark_cleared(self, bot_id: int) -> None:
-        """Write that no message of a removed bot is left to be cancelled."""
-        is_meant = bots.c.bot_id == bot_id, bots.c.removal == Removal.CANCEL.value
-        done = update(bots).where(*is_meant).values(removal=Removal.DONE.value)
-        await self._database.write_alone(lambda connection: connection.execute(done))
+        """Write that no message of a removed bot is left to be cancelled, and forget what Telegram calls its files."""
+        await self._database.write_alone(lambda connection: _mark_cleared(connection, bot_id))
 
     async def get(self, bot_id: int) -> RegisteredBot | None:
         async with self._database.reading() as connection:
@@ -204,6 +203,12 @@ def _add(connection: Connection, row: dict[str, Any]) -> None:
     connection.execute(
         write.values(row).on_conflict_do_update(index_elements=[bots.c.bot_id], set_=renewed | first_time)
     )
+
+
+def _mark_cleared(connection: Connection, bot_id: int) -> None:
+    is_meant = bots.c.bot_id == bot_id, bots.c.removal == Removal.CANCEL.value
+    if connection.execute(update(bots).where(*is_meant).values(removal=Removal.DONE.value)).rowcount:
+        upload_writes.forget_bot(connection, bot_id)
 
 
 def _registered(row: Row[Any]) -> RegisteredBot:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, select, update
+from collections.abc import Collection
+
+from sqlalchemy import Connection, delete, select, tuple_, update
 
 from engine.messages import ChatId, Hold
 from storage import chat_ids, hold_writes
@@ -20,6 +22,12 @@ def mark_unreachable(connection: Connection, bot_id: int, chat_id: ChatId, reaso
             set_={"reachable": write.excluded.reachable, "reason": write.excluded.reason},
         )
     )
+
+
+def regain(connection: Connection, names: Collection[tuple[int, str | None]]) -> None:
+    """Let lost chats of these bots be sent to again."""
+    is_lost = tuple_(chats.c.bot_id, chats.c.chat_id).in_(names), chats.c.reachable.is_(False)
+    connection.execute(update(chats).where(*is_lost).values(reachable=True, reason=None))
 
 
 def move(connection: Connection, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, case, func, null, select, true, update
+from sqlalchemy import Connection, Row, case, func, null, select, true
 from sqlalchemy.sql import ClauseElement
 
 from engine.messages import ChatId
@@ -56,19 +56,13 @@ class Chats:
 
     async def regain(self, bot_id: int, chat_id: ChatId) -> None:
         """Write that a chat that was lost can be reached again."""
-        is_lost = chats.c.bot_id == bot_id, chats.c.chat_id == str(chat_id), chats.c.reachable.is_(False)
-        again = update(chats).where(*is_lost).values(reachable=True, reason=None)
-        await self._database.write_alone(lambda connection: connection.execute(again))
+        await self._database.write_alone(lambda connection: chat_moves.regain(connection, [(bot_id, str(chat_id))]))
 
     async def lose(self, bot_id: int, chat_id: ChatId, reason: str) -> None:
         """Write that a chat takes nothing more, as the ledger does with the record of an attempt."""
         await self._database.write_alone(
             lambda connection: chat_moves.mark_unreachable(connection, bot_id, chat_id, reason)
         )
-
-    async def learn_alias(self, bot_id: int, alias: ChatId, chat_id: ChatId) -> None:
-        """Let the first be another name of the second; what is open for it and its hold go there."""
-        await self._database.write_alone(lambda connection: chat_moves.move(connection, bot_id, alias, chat_id))
 
     async def set_time_zone(self, bot_id: int, chat_id: ChatId, time_zone: str | None) -> None:
         """Write an IANA name: ``Europe/Berlin``."""
@@ -79,24 +73,6 @@ class Chats:
         async with self._database.reading() as connection:
             row = (await connection.execute(select(chats).where(*is_meant))).first()
             return None if row is None else _known(row)
-
-    async def resolve(self, bot_id: int, chat_id: ChatId) -> ChatId:
-        """Return the id that a chat has now; its own if no other is known."""
-        known = await self.get(bot_id, chat_id)
-        return chat_id if known is None or known.alias_of is None else known.alias_of
-
-    async def reachable(self, bot_id: int, chat_id: ChatId) -> bool:
-        """Tell whether to send anything; a chat of which nothing is known may be tried."""
-        known = await self.get(bot_id, await self.resolve(bot_id, chat_id))
-        return known is None or known.reachable
-
-    async def aliases(self) -> list[KnownChat]:
-        """Return all whose id is another one now, for whoever keeps them in memory. Cost: reads every chat."""
-        return await self._where(chats.c.alias_of.is_not(None))
-
-    async def _where(self, condition: ColumnElement[bool]) -> list[KnownChat]:
-        async with self._database.reading() as connection:
-            return [_known(row) for row in await connection.execute(select(chats).where(condition))]
 
 
 def _note(connection: Connection, notes: Sequence[MessageIn]) -> list[None]:

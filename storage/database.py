@@ -140,13 +140,13 @@ def is_sqlite(url: URL) -> bool:
     return url.get_backend_name() == "sqlite"
 
 
-def reading_engine(url: URL) -> AsyncEngine:
+def reading_engine(url: URL, *, answer_within_s: float = COMMAND_TIMEOUT_S) -> AsyncEngine:
     """Return the pool that reads; on PostgreSQL the writer takes its connection from it too."""
     if is_sqlite(url):
         engine = create_async_engine(url, hide_parameters=True)
         event.listen(engine.sync_engine, "connect", _prepare_reader)
         return engine
-    limits = {"timeout": CONNECT_TIMEOUT_S, "command_timeout": COMMAND_TIMEOUT_S}
+    limits = {"timeout": CONNECT_TIMEOUT_S, "command_timeout": answer_within_s}
     return create_async_engine(
         url, hide_parameters=True, pool_pre_ping=True, connect_args=limits | {"server_settings": PLANNING}
     )

@@ -11,10 +11,16 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Connection
 
 from engine.errors import LedgerError
+from engine.insist import Sleep
 from storage.refusals import as_ledger_error, is_unavailable
 
 ITEMS_MAX = 500
 """In one transaction; a call that brings more has its own. A guess: some 10 ms of SQLite's time."""
+
+CROWD = 4
+GATHER_S = 0.005
+"""After a transaction of so many callers the next one waits so long for more: what a transaction costs besides its
+items is shared by more of them. A slot that has sent its message waits for this too, so it is short. Guesses."""
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -40,7 +46,7 @@ class GroupCommit:
     """Collects what callers write while a transaction runs, and writes it in the next one.
 
     1.  A caller adds an entry, and starts the writing if nobody writes. There is no delay:
-        an entry that comes alone is a transaction of its own.
+        an entry that comes alone is a transaction of its own. Only in a crowd there is one, ``GATHER_S``.
     2.  The writing takes what waits, up to ``ITEMS_MAX`` items, and performs it in one
         transaction. Entries with the same verb are performed together, in their order.
         Different verbs in one transaction come from callers that did not wait for one another, so there
@@ -53,8 +59,9 @@ class GroupCommit:
     Cancelling a caller does not cancel its write.
     """
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, *, sleep: Sleep = asyncio.sleep) -> None:
         self._writer = writer
+        self._sleep = sleep
         self._waiting: deque[_Entry] = deque()
         self._writing: asyncio.Task[None] | None = None
         self._closed = False
@@ -101,7 +108,11 @@ class GroupCommit:
     async def _write_all(self) -> None:
         try:
             while self._waiting:
-                await self._write_together(self._take())
+                entries = self._take()
+                is_crowded = len(entries) >= CROWD
+                await self._write_together(entries)
+                if is_crowded:
+                    await self._sleep(GATHER_S)
         finally:
             self._writing = None
             self._refuse(self._waiting, LedgerError("the writing was stopped"))

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, delete, func, literal_column, se
 from sqlalchemy.sql import ClauseElement
 
 from engine.messages import ChatId, Guarantee, Outgoing, Priority, Status
-from storage import chat_ids, upload_writes
+from storage import chat_ids, chat_moves, upload_writes
 from storage.database import Database
 from storage.many_rows import Binds, ManyRows
 from storage.models import IS_DEAD, attempts, messages, payloads
@@ -128,13 +128,6 @@ class History:
             rows = await connection.execute(page.order_by(messages.c.id.desc()).limit(limit))
             return [_line(row) for row in rows]
 
-    async def counts_by_status(self) -> dict[Status, int]:
-        """Count all messages that are kept. Cost: reads every one of them; ``dead_count`` does not."""
-        counts = select(messages.c.status, func.count()).where(IS_OUTGOING).group_by(messages.c.status)
-        async with self._database.reading() as connection:
-            found: dict[str, int] = dict(list(await connection.execute(counts)))
-            return {status: found.get(status.value, 0) for status in Status}
-
     async def dead_count(self, bot_id: int | None = None) -> int:
         async with self._database.reading() as connection:
             count = _dead(select(func.count()).select_from(messages), bot_id)
@@ -147,17 +140,12 @@ class History:
             return [_state(row) for row in await connection.execute(page)]
 
     async def replay(self, message_ids: Sequence[str]) -> list[Outgoing]:
-        """Queue dead letters again, with no attempt spent and no time at which they expire.
+        """Queue dead letters again, with no attempt spent and no time at which they expire; lost chats may be tried.
 
         Returns:
             list: What must be admitted now, in the order of their ids; without those that are not dead.
         """
         chosen = _dead(with_payloads(), None).where(messages.c.id.in_(message_ids))
-        return await self._database.write_alone(lambda connection: _replay(connection, chosen))
-
-    async def replay_all(self, *, bot_id: int | None = None, limit: int = PAGE) -> list[Outgoing]:
-        """Do so with the oldest dead letters, of one bot or of all; call it until it returns nothing."""
-        chosen = _dead(with_payloads(), bot_id).limit(limit)
         return await self._database.write_alone(lambda connection: _replay(connection, chosen))
 
     async def purge_dead(self, *, message_ids: Sequence[str] | None = None, bot_id: int | None = None) -> int:
@@ -251,16 +239,18 @@ def _replay(connection: Connection, chosen: Select[Any]) -> list[Outgoing]:
     again = {"status": Status.QUEUED.value, "attempt": 0, "ready_at_ms": 0}
     ended = {"expires_at_ms": None, "settled_at_ms": None, "reason": None}
     connection.execute(update(messages).where(messages.c.id.in_(ids)).values(again | ended))
-    replayed = with_payloads().where(messages.c.id.in_(ids)).order_by(messages.c.id)
-    return [outgoing(row) for row in connection.execute(replayed)]
+    replayed = connection.execute(with_payloads().where(messages.c.id.in_(ids)).order_by(messages.c.id)).all()
+    chat_moves.regain(connection, {(row.bot_id, name) for row in replayed for name in (row.chat_id, row.real_chat_id)})
+    return [outgoing(row) for row in replayed]
 
 
 def _remove(connection: Connection, chosen: Select[Any]) -> int:
     ids = [row.id for row in connection.execute(chosen)]
     connection.execute(delete(attempts).where(attempts.c.message_id.in_(ids)))
     connection.execute(delete(payloads).where(payloads.c.message_id.in_(ids)))
+    removed = connection.execute(delete(messages).where(messages.c.id.in_(ids))).rowcount
     upload_writes.forget(connection, ids)
-    return connection.execute(delete(messages).where(messages.c.id.in_(ids))).rowcount
+    return removed
 
 
 def _cancel(connection: Connection, message_id: str, now_ms: int) -> bool:

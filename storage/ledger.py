@@ -53,9 +53,9 @@ class SqlLedger:
         async with self._database.reading() as connection:
             return [outgoing(row) for row in await connection.execute(page)]
 
-    async def open_ids(self, *, after_id: str, before_id: str, limit: int) -> list[str]:
-        is_meant = messages.c.id > after_id, messages.c.id < before_id, messages.c.status == Status.QUEUED.value
-        page = select(messages.c.id).where(MESSAGE_IS_OPEN, *is_meant).order_by(messages.c.id).limit(limit)
+    async def open_ids(self, *, after_id: str, limit: int) -> list[str]:
+        is_next = messages.c.id > after_id, messages.c.status == Status.QUEUED.value
+        page = select(messages.c.id).where(MESSAGE_IS_OPEN, *is_next).order_by(messages.c.id).limit(limit)
         async with self._database.reading() as connection:
             return list((await connection.execute(page)).scalars())
 

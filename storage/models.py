@@ -8,10 +8,10 @@
     bots       tokens (encrypted), names, behaviours         paused and weight are the ledger's
     chats      reachable or why not, other names, last seen
     texts      what was said lately, for text generators     bounded by time and by chat
-    attachments  which files a message carries               ``held``: it still needs the bytes
-    uploads    a file whose bytes are all here               goes when nobody holds it
+    attachments  which files a message carries               ``needs_bytes``: they are kept for it
+    uploads    a file whose bytes are all here               goes when nobody needs it
     upload_parts  its bytes, in rows of 1 MiB
-    file_ids   Telegram's names for files                    one for each bot and kind
+    file_ids   Telegram's names for files                    go with the last message that carries the file
 
 ``payloads``, ``attempts`` and ``attachments`` have no foreign key: PostgreSQL would look up and lock the
 message's row for each of theirs, which is a third of the work. Whoever removes a message removes them
@@ -45,7 +45,6 @@ IS_OPEN = text("status IN ('queued', 'sending')")
 IS_DEAD = text("status = 'dead'")
 IS_PAID = text("is_paid")
 IS_RECEIVED = text("status = 'received'")
-IS_HELD = text("held")
 
 PRESUMED = ""
 """Stands in ``attempts.message_id`` for a call that nobody knows of, and that may have been made."""
@@ -258,8 +257,8 @@ attachments = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("file_name", Text, nullable=False),
     Column("kind", Text),
-    Column("held", Boolean, nullable=False),
-    Index("attachments_held", "sha256", sqlite_where=IS_HELD, postgresql_where=IS_HELD),
+    Column("needs_bytes", Boolean, nullable=False),
+    Index("attachments_of_file", "sha256", "needs_bytes"),
 )
 
 file_ids = Table(
@@ -269,4 +268,5 @@ file_ids = Table(
     Column("sha256", Text, primary_key=True),
     Column("kind", Text, primary_key=True),
     Column("file_id", Text, nullable=False),
+    Index("file_ids_of_file", "sha256"),
 )

@@ -7,7 +7,8 @@
     attempts    that were only presumed  after ``PRESUMED_MS``; see ``engine.start``
 
 What is open stays, however old, and so do bots and chats. With a message its ``dedup_key`` is
-forgotten: the same key is accepted once within retention, and later it is a new message.
+forgotten: the same key is accepted once within retention, and later it is a new message. With the
+last message that carried a file goes its ``file_id``: it is uploaded once within retention.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, Delete, Select, Table, and_, delete, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Delete, Select, Table, and_, delete, func, or_, select, tuple_
 
 from engine.ids import earliest
 from engine.messages import Status
@@ -88,7 +89,7 @@ class Retention:
     async def _purge_messages(self, now_ms: int) -> int:
         settled_before_ms = _before(now_ms, self._keep.messages_ms)
         dead_before_ms = _before(now_ms, self._keep.dead_ms)
-        before_id = earliest(max(settled_before_ms, dead_before_ms))  # what was submitted later is not even looked at
+        before_id = await self._before_id(now_ms, max(settled_before_ms, dead_before_ms))
         is_old = old_messages(settled_before_ms, dead_before_ms)
         after_id, removed = "", 0
         while page := await self._page(message_page(after_id, before_id, is_old)):
@@ -99,6 +100,16 @@ class Retention:
                 )
                 await self._sleep(PAUSE_S)
         return removed
+
+    async def _before_id(self, now_ms: int, before_ms: int) -> str:
+        """Return up to where to look: what was submitted later cannot be old.
+
+        Ids go on after the highest one. While that is ahead of the clock, because the clock was once ahead itself, no
+        id tells when its message was submitted, and all of them are looked at.
+        """
+        async with self._database.reading() as connection:
+            last_id = (await connection.execute(select(func.max(messages.c.id)))).scalar() or ""
+        return earliest(before_ms) if last_id < earliest(now_ms + 1) else f"{last_id}f"
 
     async def _page(self, page: Select[str, bool]) -> Sequence[tuple[str, bool]]:
         async with self._database.reading() as connection:

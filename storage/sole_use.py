@@ -28,6 +28,10 @@ PATIENCE_S = 5.0
 
 ASK_AGAIN_S = 0.1
 
+ANSWER_WITHIN_S = 3.0
+"""How long a look may take: over a connection that is half open no answer ever comes, and meanwhile another process
+may have the books. A guess."""
+
 LOOK_EVERY_S = 1.0
 """A process that takes lost books first waits for one window; the shortest is as long. A guess."""
 
@@ -123,7 +127,7 @@ async def sole_use(url: str, *, patience_s: float = PATIENCE_S) -> AsyncIterator
         with _locked_file(str(parsed.database)):
             yield SoleUse()
         return
-    use = PostgresSoleUse(reading_engine(parsed), str(parsed.database), patience_s)
+    use = PostgresSoleUse(reading_engine(parsed, answer_within_s=ANSWER_WITHIN_S), str(parsed.database), patience_s)
     try:
         await use.take()
         yield use

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, false, not_, select, text, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Delete,
+    delete,
+    exists,
+    false,
+    not_,
+    select,
+    text,
+    true,
+    tuple_,
+    update,
+)
 from sqlalchemy.sql import ClauseElement
 
 from storage.many_rows import Binds, ManyRows
-from storage.models import IS_HELD, attachments, file_ids, messages, upload_parts, uploads
+from storage.models import attachments, file_ids, messages, upload_parts, uploads
 from storage.upsert import insert_by
 
 ADVISORY_LOCK = 7_270_837_101
-"""On PostgreSQL: nobody holds a file anew while another process looks whether anybody holds it."""
+"""On PostgreSQL: nobody attaches a file anew while another process looks whether anybody needs it."""
+
+NEEDS_BYTES = attachments.c.needs_bytes == true()
+"""With the value, or SQLite would not look it up in the index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +57,10 @@ class Carried:
     attachments: Sequence[Attachment]
 
 
-def hold(connection: Connection, items: Sequence[Carried]) -> list[set[str]]:
+def attach(connection: Connection, items: Sequence[Carried]) -> list[set[str]]:
     """Note what messages carry, and answer each with the files whose bytes must be brought.
 
-    What Telegram knows already is not held: it is sent by its ``file_id``.
+    The bytes of what Telegram knows already are not needed: it is sent by its ``file_id``.
     """
     _lock(connection)
     known = _known_to_telegram(connection, items)
@@ -56,15 +72,15 @@ def hold(connection: Connection, items: Sequence[Carried]) -> list[set[str]]:
             "size_bytes": each.size_bytes,
             "file_name": each.file_name,
             "kind": each.kind,
-            "held": (item.bot_id, each.sha256, each.kind) not in known,
+            "needs_bytes": (item.bot_id, each.sha256, each.kind) not in known,
         }
         for item in items
         for each in item.attachments
     ]
     connection.execute(insert_by(attachments, connection), rows)
-    held = {row["sha256"] for row in rows if row["held"]}
-    here = set(connection.execute(select(uploads.c.sha256).where(uploads.c.sha256.in_(held))).scalars())
-    missing = held - here
+    needed = {row["sha256"] for row in rows if row["needs_bytes"]}
+    here = set(connection.execute(select(uploads.c.sha256).where(uploads.c.sha256.in_(needed))).scalars())
+    missing = needed - here
     return [
         {
             each.sha256
@@ -101,37 +117,61 @@ def unlearn(connection: Connection, wrong: Sequence[tuple[int, str]]) -> list[No
 
 
 def let_go(connection: Connection, message_ids: Sequence[str]) -> None:
-    """Hold nothing any more for messages that will not be sent (again)."""
+    """Keep no bytes any more for messages that will not be sent (again)."""
     freed = LET_GO.run(connection, [(message_id,) for message_id in message_ids])
-    _drop_unheld(connection, {row.sha256 for row in freed})
+    _drop_unneeded(connection, {row.sha256 for row in freed})
 
 
 def forget(connection: Connection, message_ids: Sequence[str]) -> list[None]:
-    """Know nothing any more of what messages carried; there are no such messages."""
-    gone = delete(attachments).where(attachments.c.message_id.in_(message_ids)).returning(attachments.c.sha256)
-    _drop_unheld(connection, set(connection.execute(gone).scalars()))
+    """Know nothing any more of what messages carried that are not (any more) in the books.
+
+    Nor by which names Telegram knows it, unless another message carries it: so these do not become ever more.
+    """
+    of_these = attachments.c.message_id.in_(message_ids), not_(_has_message())
+    gone = delete(attachments).where(*of_these).returning(attachments.c.sha256)
+    sha256s = set(connection.execute(gone).scalars())
+    _drop_unneeded(connection, sha256s)
+    if sha256s:
+        connection.execute(names_of_uncarried(sha256s))
     return [None] * len(message_ids)
+
+
+def forget_bot(connection: Connection, bot_id: int) -> None:
+    """Know no file by the name that Telegram gave it for a bot."""
+    connection.execute(delete(file_ids).where(file_ids.c.bot_id == bot_id))
 
 
 def purge_orphans(connection: Connection) -> int:
     """Remove what was brought for messages that never came, and parts of files that never became whole."""
-    has_message = exists().where(messages.c.id == attachments.c.message_id)
-    connection.execute(delete(attachments).where(not_(has_message)))
-    removed = connection.execute(delete(uploads).where(not_(_is_held(uploads.c.sha256)))).rowcount
+    connection.execute(delete(attachments).where(not_(_has_message())))
+    removed = connection.execute(delete(uploads).where(not_(_is_needed(uploads.c.sha256)))).rowcount
     connection.execute(delete(upload_parts).where(upload_parts.c.sha256.not_in(select(uploads.c.sha256))))
+    connection.execute(delete(file_ids).where(not_(_is_carried())))
     return removed
 
 
-def _drop_unheld(connection: Connection, sha256s: set[str]) -> None:
+def names_of_uncarried(sha256s: Collection[str]) -> Delete:
+    return delete(file_ids).where(file_ids.c.sha256.in_(sha256s), not_(_is_carried()))
+
+
+def _is_carried() -> ColumnElement[bool]:
+    return exists().where(attachments.c.sha256 == file_ids.c.sha256)
+
+
+def _has_message() -> ColumnElement[bool]:
+    return exists().where(messages.c.id == attachments.c.message_id)
+
+
+def _drop_unneeded(connection: Connection, sha256s: set[str]) -> None:
     if not sha256s:
         return
     _lock(connection)
     for table in (uploads, upload_parts):  # there are parts, and no file, if it never became whole
-        connection.execute(delete(table).where(table.c.sha256.in_(sha256s), not_(_is_held(table.c.sha256))))
+        connection.execute(delete(table).where(table.c.sha256.in_(sha256s), not_(_is_needed(table.c.sha256))))
 
 
-def _is_held(sha256: ColumnElement[str]) -> ColumnElement[bool]:
-    return exists().where(attachments.c.sha256 == sha256, text("attachments." + IS_HELD.text))
+def _is_needed(sha256: ColumnElement[str]) -> ColumnElement[bool]:
+    return exists().where(attachments.c.sha256 == sha256, NEEDS_BYTES)
 
 
 def _lock(connection: Connection) -> None:
@@ -148,8 +188,8 @@ def _known_to_telegram(connection: Connection, items: Iterable[Carried]) -> set[
 
 
 def _let_go(_dialect: str, rows: Binds) -> ClauseElement:
-    of_these = update(attachments).where(attachments.c.message_id.in_([row[0] for row in rows]), IS_HELD)
-    return of_these.values(held=false()).returning(attachments.c.sha256)
+    of_these = update(attachments).where(attachments.c.message_id.in_([row[0] for row in rows]), NEEDS_BYTES)
+    return of_these.values(needs_bytes=false()).returning(attachments.c.sha256)
 
 
 LET_GO = ManyRows((attachments.c.message_id,), _let_go)

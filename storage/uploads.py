@@ -52,7 +52,7 @@ class Uploads:
         """Keep what a message carries, before it is submitted.
 
         Args:
-            message_id: The message's; nothing is held by it if it never comes, see ``forget``.
+            message_id: The message's; if it never comes, see ``forget``.
             bot_id: Whose message it is.
             carried: What it carries.
             files: The bytes, by their sha256.
@@ -61,12 +61,12 @@ class Uploads:
             LedgerError: Something may be kept; ``forget`` or the next start removes it.
         """
         carrying = Carried(message_id, bot_id, carried)
-        (missing,) = await self._database.write(upload_writes.hold, [carrying])
+        (missing,) = await self._database.write(upload_writes.attach, [carrying])
         for sha256 in sorted(missing):
             await self._bring(files[sha256])
 
     async def forget(self, message_id: str) -> None:
-        """Let go of what was kept for a message that was not accepted."""
+        """Let go of what was kept for a message that was not accepted; if the ledger has it after all, it stays."""
         await self._database.write(upload_writes.forget, [message_id])
 
     async def purge_orphans(self) -> int:
@@ -86,7 +86,7 @@ class Uploads:
             number += 1
 
     async def learn(self, bot_id: int, sha256: str, kind: str, file_id: str) -> None:
-        """Note that Telegram knows a file, so that its bytes need not be sent again."""
+        """Note that Telegram knows a file, so that its bytes need not be sent again while any message carries it."""
         await self._database.write(upload_writes.learn, [(bot_id, sha256, kind, file_id)])
 
     async def unlearn(self, bot_id: int, file_id: str) -> None:

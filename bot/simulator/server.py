@@ -152,6 +152,8 @@ class Simulator:
             return wire.refusal(refused)
         except Lost as lost:
             return await self._withhold(request, lost)
+        except ConnectionError:
+            return web.Response(status=400)  # gone in the middle of its call: nobody reads this, and nothing arrived
 
     async def _answer_call(self, request: BaseRequest, path: str, query: str) -> web.StreamResponse:
         address = self._addresses.get(path)

@@ -45,7 +45,7 @@ class Record:
         telegram_message_id: Of the sent message.
         fault: For everything but a success.
         hold: Sets in with it, in the same commit.
-        unreachable: The chat takes nothing more until it writes again.
+        unreachable: Why the chat takes nothing more until it writes again, in Telegram's words; None if it may.
         migrated_to: The chat's new id; its open messages move, in the same commit.
         is_paid: The call was made as a paid one.
         delivered_items: How many items arrived of an album that did not arrive as a whole.
@@ -66,7 +66,7 @@ class Record:
     telegram_message_id: int | None = None
     fault: Fault | None = None
     hold: Hold | None = None
-    unreachable: bool = False
+    unreachable: str | None = None
     migrated_to: ChatId | None = None
     is_paid: bool = False
     delivered_items: int | None = None
@@ -105,8 +105,8 @@ class Ledger(Protocol):
         They bear the attempts that they spent.
         """
 
-    async def open_ids(self, *, after_id: str, before_id: str, limit: int) -> list[str]:
-        """Return the ids of queued messages between two ids, in order, ``limit`` a page."""
+    async def open_ids(self, *, after_id: str, limit: int) -> list[str]:
+        """Return the ids of queued messages, in order, ``limit`` a page."""
 
     async def last_id(self) -> str:
         """Return the highest id of all messages that are kept, and '' if there is none."""

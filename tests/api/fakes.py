@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import gettempdir
@@ -79,8 +79,8 @@ class Books:
         waiting = [self.outgoing[each.id] for each in self._by_status(*OPEN) if each.id > after_id]
         return [each for each in waiting if bot_id in {None, each.bot_id}][:limit]
 
-    async def open_ids(self, *, after_id: str, before_id: str, limit: int) -> list[str]:
-        return [each.id for each in self._by_status(Status.QUEUED) if after_id < each.id < before_id][:limit]
+    async def open_ids(self, *, after_id: str, limit: int) -> list[str]:
+        return [each.id for each in self._by_status(Status.QUEUED) if after_id < each.id][:limit]
 
     async def last_id(self) -> str:
         return max(self.states, default="")
@@ -309,15 +309,23 @@ class PlainComposer:
 
 
 class FileList:
-    """See ``api.ports.Attachments``: what was kept for each message. ``asleep``: the database is away."""
+    """See ``api.ports.Attachments``: what was kept for each message. ``asleep``: the database is away.
+
+    ``meanwhile`` happens while a file is kept; ``times_kept`` counts what was forgotten too.
+    """
 
     def __init__(self) -> None:
         self.asleep = False
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+        self.times_kept = 0
         self.kept: dict[str, dict[str, tuple[str, bytes]]] = {}
 
     async def keep(self, message: Outgoing, files: Mapping[str, Spooled]) -> None:
         if self.asleep:
             raise LedgerError("the database refused: could not connect to 10.0.0.5")
+        self.times_kept += 1
+        if self.meanwhile is not None:
+            await self.meanwhile()
         self.kept[message.id] = {name: (file.file_name, b"".join(file.parts())) for name, file in files.items()}
 
     async def forget(self, message: Outgoing) -> None:
@@ -397,10 +405,13 @@ class ListFleet:
         self.tokens = {token: each for token, each in self.tokens.items() if each != bot_id}
         return self._bots.registered.pop(bot_id, None) is not None
 
-    async def rotate_secret(self, bot_id: int) -> None:
+    async def rotate_secret(self, bot_id: int) -> bool:
         if self.failure is not None:
             raise self.failure
+        if bot_id not in self._bots.registered:
+            return False
         self.rotated.append(bot_id)
+        return True
 
 
 class PlainDepartures:
@@ -412,7 +423,7 @@ class PlainDepartures:
 
     async def see_off(self, bot_id: int, *, keep_messages: bool) -> int:
         await self._broker.pause(bot_id, paused=True)
-        return 0 if keep_messages else (await self._clearance.clear(bot_id, before_id="g")).cancelled
+        return 0 if keep_messages else (await self._clearance.clear(bot_id, before_id="g")).ended
 
 
 class Health:
@@ -454,7 +465,9 @@ class World:
         self.fleet = ListFleet(self.bots)
         self.bots.register(BOT_ID, {"echo": {}})
         observed = ObservedBroker(self.broker, self.metrics)
-        self.reach = Reach(ledger=self.books, broker=observed, results=self.results, clock=self.clock)
+        self.reach = Reach(
+            ledger=self.books, broker=observed, results=self.results, clock=self.clock, hears=lambda _: True
+        )
         self.services = Services(
             intake=self.intake,
             composer=PlainComposer(self.clock),

@@ -179,16 +179,14 @@ async def test_an_update_for_a_removed_bot_is_refused(world: World) -> None:
     assert world.intake.received == []
 
 
-async def test_messages_that_are_kept_are_sent_when_the_bot_is_added_again(world: World) -> None:
+async def test_messages_that_are_kept_stay_queued_and_are_not_sent(world: World) -> None:
     kept = await world.submitted()
 
     removed = await world.client.delete(f"/bots/{BOT_ID}?keep_messages=true")
-    meanwhile = await world.leased()
-    await world.client.post("/bots", json={"token": BOT_TOKEN})
 
     assert removed.json() == {"cancelled": 0}
-    assert meanwhile == ()
-    assert [lease.message.id for lease in await world.leased()] == [kept]
+    assert await world.leased() == ()
+    assert await world.broker.knows([kept]) == [True]
 
 
 async def test_many_bots_of_one_batch_are_looked_up_in_one_read(world: World) -> None:
@@ -219,6 +217,12 @@ async def test_a_webhook_gets_another_secret_and_nobody_is_shown_it(world: World
 
     assert (response.status_code, world.fleet.rotated) == (202, [BOT_ID])
     assert "secret" not in response.text
+
+
+async def test_a_bot_that_is_not_there_has_no_secret_to_change(world: World) -> None:
+    response = await world.client.post("/bots/999/webhook-secret")
+
+    assert error_of(response)[:2] == (404, "not_found")
 
 
 async def test_a_bot_without_a_webhook_has_no_secret_to_change(world: World) -> None:

@@ -18,6 +18,7 @@ from tests.api.fakes import BOT_ID, UPLOAD_BYTES_MAX, World, error_of
 from tests.fakes import START_MS
 
 CAT = {"bot": str(BOT_ID), "chat_id": "7", "method": "sendPhoto", "caption": "hi"}
+BLOCKED = "Forbidden: bot was blocked by the user"
 PHOTO = {"photo": ("cat.jpg", b"a cat")}
 
 
@@ -88,6 +89,52 @@ async def test_a_message_whose_file_cannot_be_kept_is_not_accepted(world: World)
     assert world.books.outgoing == {}
 
 
+async def test_a_message_that_the_ledger_does_not_take_leaves_no_file(world: World) -> None:
+    world.books.asleep = True
+
+    response = await post(world, CAT)
+
+    assert response.status_code == 503
+    assert (world.files.times_kept, world.files.kept) == (1, {})
+
+
+async def test_no_file_is_kept_for_a_chat_that_takes_nothing(world: World) -> None:
+    await world.reach.lose(BOT_ID, 7, BLOCKED)
+
+    response = await post(world, CAT)
+
+    assert error_of(response)[:2] == (409, "chat_unreachable")
+    assert world.files.times_kept == 0
+
+
+async def test_a_chat_that_is_lost_while_a_file_is_kept_leaves_none(world: World) -> None:
+    world.files.meanwhile = lambda: world.reach.lose(BOT_ID, 7, BLOCKED)
+
+    response = await post(world, CAT)
+
+    assert error_of(response)[:2] == (409, "chat_unreachable")
+    assert (world.files.times_kept, world.files.kept) == (1, {})
+
+
+async def test_a_bot_that_is_removed_while_a_file_is_kept_submits_nothing(world: World) -> None:
+    world.files.meanwhile = lambda: world.client.delete(f"/bots/{BOT_ID}")
+
+    response = await post(world, CAT)
+
+    assert error_of(response) == (400, "refused", "bot 42 does not run here; add it with POST /bots")
+    assert (world.books.outgoing, world.files.times_kept, world.files.kept) == ({}, 1, {})
+
+
+async def test_a_message_that_was_accepted_before_its_chat_was_lost_is_known_still(world: World) -> None:
+    first = await post(world, CAT | {"dedup_key": "cat"})
+    await world.reach.lose(BOT_ID, 7, BLOCKED)
+
+    again = await post(world, CAT | {"dedup_key": "cat"})
+
+    assert again.json()["id"] == first.json()["id"]
+    assert list(world.files.kept) == [first.json()["id"]]
+
+
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
@@ -154,6 +201,19 @@ async def test_a_strangers_form_is_not_read(world: World) -> None:
             "the form breaks off before its end",
         ),
         ("multipart/form-data; boundary=x", b"--x??", "the form has something between its parts"),
+        ("multipart/form-data; boundary*0=x; boundary*=y", b"", "the form names no boundary in its Content-Type"),
+        *(
+            (
+                "multipart/form-data; boundary=x",
+                b"--x\r\nContent-Disposition: form-data; " + parameters + b"\r\n\r\na\r\n--x--",
+                "the form has a part whose head cannot be read",
+            )
+            for parameters in (
+                b"name*0=a; name*=b''c",
+                b"name=a; filename*0=a; filename*=b",
+                b"name=a; filename*00*=\0*1''\0",
+            )
+        ),
         (
             "multipart/form-data; boundary=x",
             b"--x\r\n" + b"A: b\r\n" * 5_000,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiogram import Router
 
-from engine.messages import Status
+from engine.messages import ChatId, Status
 from engine.ports.ledger import Fault, Record
 from storage.database import Database
 from storage.history import Direction
@@ -91,15 +91,15 @@ async def test_whoever_blocked_the_bot_can_be_reached_again_once_he_writes(datab
         attempt=1,
         recorded_at_ms=clock(),
         fault=Fault(code=403, reason="Forbidden: bot was blocked by the user"),
-        unreachable=True,
+        unreachable="Forbidden: bot was blocked by the user",
     )
 
     async with talk(database, clock) as talking:
         await SqlLedger(database).record([blocked])
-        assert not await talking.chats.reachable(BOT_ID, PRIVATE)
+        assert await lost_chats(database) == [PRIVATE]
         await talking.hears(update("I am back"))
 
-        assert await talking.chats.reachable(BOT_ID, PRIVATE)
+        assert await lost_chats(database) == []
 
 
 async def test_the_answer_stands_after_the_question_in_the_history(database: Database, clock: Clock) -> None:
@@ -183,7 +183,7 @@ async def test_a_chat_that_removes_the_bot_is_lost_at_once_and_regained_when_it_
         assert lost[0]
         assert lost[1] == [(BOT_ID, GROUP, reason)]
         assert not talking.reach.is_lost(BOT_ID, GROUP)
-        assert await talking.chats.reachable(BOT_ID, GROUP)
+        assert await lost_chats(database) == []
 
 
 @pytest.mark.parametrize("kind", ["message", "edited_message", "callback_query"])
@@ -198,7 +198,7 @@ async def test_whatever_somebody_does_in_a_lost_chat_regains_it(database: Databa
         await talking.hears({"update_id": 2, kind: event})
 
         assert not talking.reach.is_lost(BOT_ID, PRIVATE)
-        assert await talking.chats.reachable(BOT_ID, PRIVATE)
+        assert await lost_chats(database) == []
 
 
 async def test_a_group_that_was_lost_by_its_name_is_regained_by_what_is_said_in_it(
@@ -226,4 +226,8 @@ async def test_the_message_that_the_bot_itself_was_removed_does_not_regain_the_g
         await talking.hears({"update_id": 1} | membership("kicked", chat_id=GROUP), {"update_id": 2, "message": gone})
 
         assert talking.reach.is_lost(BOT_ID, GROUP)
-        assert not await talking.chats.reachable(BOT_ID, GROUP)
+        assert await lost_chats(database) == [GROUP]
+
+
+async def lost_chats(database: Database) -> list[ChatId]:
+    return [chat_id for _, chat_id, _ in await SqlLedger(database).unreachable_chats(limit=9)]

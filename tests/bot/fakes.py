@@ -20,6 +20,7 @@ from aiogram.types import BufferedInputFile, InputFile
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from api.ports import Refusal
 from bot.attachments import Attachments
 from bot.methods import AnyMethod
 from engine.dispatcher import Submission
@@ -75,6 +76,8 @@ class AcceptingDispatcher:
     def __init__(self) -> None:
         self.messages: list[Outgoing] = []
         self.dropped: list[tuple[int, ChatId, tuple[str, ...]]] = []
+
+    async def refusal(self, message: Outgoing) -> None: ...
 
     async def submit(self, messages: Sequence[Outgoing]) -> list[Submission]:
         self.messages.extend(messages)
@@ -149,9 +152,13 @@ class TokenList:
 
     def __init__(self) -> None:
         self.learned: list[str] = []
+        self.removed = False
 
     async def learn(self, token: str) -> None:
-        self.learned.append(token)
+        if self.removed:
+            raise Refusal("the bot was removed")
+        if token not in self.learned:
+            self.learned.append(token)
 
 
 @dataclass

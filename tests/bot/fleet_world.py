@@ -76,7 +76,9 @@ async def fleet_world(database: Database, clock: Clock) -> AsyncIterator[World]:
                 default_source=default,
                 newcomers=Newcomers(clock=clock, windows=()),
                 clock=clock,
+                sleep=world.sleep,
             )
 
-        yield World(simulator, bots, new_fleet, clock)
+        world = World(simulator, bots, new_fleet, clock)
+        yield world
         await direct.close()

@@ -231,6 +231,16 @@ def test_a_file_that_belongs_nowhere_is_refused(composer: MethodComposer, method
     )
 
 
+@pytest.mark.parametrize("media", ["attach://cat", '{"type": "photo", "media": {"a": "attach://cat"}}'])
+def test_a_refusal_quotes_a_file_by_its_name(composer: MethodComposer, media: str) -> None:
+    params = {"message_id": 3, "media": media}
+
+    refusal = sentence(lambda: composer.compose(BOT_ID, 5, "editMessageMedia", params, files=["cat"]))
+
+    assert "the file 'cat'" in refusal
+    assert "object at 0x" not in refusal
+
+
 def test_what_a_form_can_only_say_as_text_is_read_as_what_it_is(composer: MethodComposer) -> None:
     params = {"text": "[1]", "disable_notification": "true", "reply_markup": '{"remove_keyboard": true}'}
 

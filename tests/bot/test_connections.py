@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,6 +23,8 @@ from bot import connections as module
 from bot.connections import BrokenAnswer, Connections, Response
 from engine.errors import SettingsError
 
+NAME = "telegram.test"
+NAMES = x509.DNSName(NAME), x509.IPAddress(ip_address("127.0.0.1"))
 FRAMED = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
 
@@ -230,6 +235,45 @@ async def test_nothing_is_said_to_a_host_whose_certificate_nobody_vouches_for(tm
     assert server.heads == []
 
 
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_an_address_that_swallows_everything_does_not_keep_a_call_from_the_next_one(
+    new_loop: Callable[[], asyncio.AbstractEventLoop], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a host has two whose IPv6 is broken on the way."""
+    certificate = self_signed(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+    async def reached() -> Response:
+        server, loop = Server(FRAMED), asyncio.get_running_loop()
+        with black_hole() as nowhere:
+            async with server.serve(tls_with(certificate)) as url:
+                resolve = loop.getaddrinfo
+
+                async def both(host: str, port: int, **options: Any) -> list[Any]:
+                    if host != NAME:
+                        return await resolve(host, port, **options)
+                    return [*await resolve(*nowhere, **options), *await resolve("127.0.0.1", port, **options)]
+
+                monkeypatch.setattr(loop, "getaddrinfo", both)
+                async with Connections(url.replace("127.0.0.1", NAME)) as connections, asyncio.timeout(5):
+                    return await call(connections)
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        assert runner.run(reached()) == Response(200, b"hi")
+
+
+@contextmanager
+def black_hole() -> Iterator[tuple[str, int]]:
+    """Lend an address at which no connection is ever accepted or refused: its queue is full."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()
+
+
 @pytest.mark.parametrize("url", ["", "http://", "http://[", "https://host:port", "http://host/a b", "http://h\r\n.x"])
 def test_an_address_that_is_none_is_refused_in_a_sentence(url: str) -> None:
     with pytest.raises(SettingsError, match="which is no address"):
@@ -237,7 +281,7 @@ def test_an_address_that_is_none_is_refused_in_a_sentence(url: str) -> None:
 
 
 def self_signed(folder: Path) -> Path:
-    """Write a certificate for 127.0.0.1 and its key into one file."""
+    """Write a certificate for 127.0.0.1 under both its names, and its key, into one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = dt.datetime.now(dt.UTC)
@@ -249,7 +293,7 @@ def self_signed(folder: Path) -> Path:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(days=1))
         .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(NAMES), critical=False)
         .sign(key, hashes.SHA256())
     )
     path = folder / "certificate.pem"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -16,6 +17,7 @@ from engine.ids import Ids
 from engine.memory_broker import MemoryBroker
 from engine.memory_results import MemoryResults
 from engine.messages import Again, Lease, Settlement, Status
+from engine.pauses import end_of_pause
 from engine.replacements import Replacements
 from engine.start import rebuild
 from storage.bots import Removal
@@ -99,9 +101,11 @@ async def houses(database: Database, clock: Clock) -> AsyncIterator[list[House]]
                 broker=broker,
                 clearance=Clearance(ledger=ledger, broker=broker, results=results, clock=clock),
                 calls_end_within_s=30,
+                ids=IDS,
                 clock=clock,
                 sleep=pauses.sleep,
             )
+            fleet.when_proved(partial(end_of_pause, ledger, broker))
             stack.push_async_callback(departures.end)
             houses.append(House(world, fleet, ledger, History(database), broker, results, pauses, departures))
         await houses[0].fleet.load()
@@ -153,6 +157,16 @@ async def test_a_call_under_way_keeps_its_token_and_is_cancelled_when_it_comes_b
     assert await house.world.bots.removed() == {BOT_ID: Removal.DONE}
 
 
+async def test_what_waits_is_cancelled_though_its_id_is_ahead_of_the_clock(house: House) -> None:
+    """Ids go on after the highest one, also when the clock of one run was ahead."""
+    house.world.clock.advance(60_000)
+    await house.submit()
+    house.world.clock.advance(-60_000)
+    await house.submit()
+
+    assert await house.remove() == 2
+
+
 async def test_what_was_on_its_way_into_the_schedule_is_cancelled_in_the_next_round(house: House) -> None:
     message = outgoing(IDS.new(house.world.clock()), bot_id=BOT_ID)
     await house.ledger.add([message])
@@ -179,15 +193,21 @@ async def test_a_crash_after_the_removal_leaves_nothing_that_is_sent(houses: lis
     assert await later.world.bots.removed() == {BOT_ID: Removal.DONE}
 
 
-async def test_messages_that_are_kept_wait_also_over_a_restart(houses: list[House], clock: Clock) -> None:
+@pytest.mark.parametrize(
+    "add",
+    [lambda fleet: fleet.add(TOKEN, None), lambda fleet: fleet.add_unasked(TOKEN)],
+    ids=["while Telegram can be asked", "while it cannot"],
+)
+async def test_messages_that_are_kept_wait_also_over_a_restart_until_their_bot_is_added_again(
+    houses: list[House], clock: Clock, add: Callable[[Fleet], Awaitable[int]]
+) -> None:
     kept = await houses[0].submit()
     cancelled = await houses[0].remove(keep_messages=True)
     before = await houses[0].leased()
 
     later = await started(houses[1], clock)
     after = await later.leased()
-    await later.fleet.add(TOKEN, None)
-    await later.broker.pause(BOT_ID, paused=False)
+    await add(later.fleet)
 
     assert (cancelled, before, after) == (0, (), ())
     assert [lease.message.id for lease in await later.leased()] == [kept]
@@ -196,10 +216,8 @@ async def test_messages_that_are_kept_wait_also_over_a_restart(houses: list[Hous
 async def test_a_bot_that_is_added_again_at_once_keeps_its_new_messages(house: House) -> None:
     old = await house.submit()
     await house.remove()
-    house.world.clock.advance(1)
 
     await house.fleet.add(TOKEN, None)
-    await house.broker.pause(BOT_ID, paused=False)
     new = await house.submit()
     await house.pauses.end()
     await house.departures.over()

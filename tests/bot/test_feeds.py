@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from bot.feeds import Feeds
 from bot.fleet import Fleet
 from bot.poller import Poller
 from bot.simulator import Fault
+from engine.errors import LedgerError
 from storage.bots import Source
 from storage.database import Database
 from tests.bot.fakes import BOT_ID, TOKEN
 from tests.bot.fleet_world import OTHER, World, fleet_world
-from tests.engine_work.desk import soon
+from tests.engine_work.desk import soon, turns
 from tests.fakes import Clock
 
 
@@ -93,6 +97,54 @@ async def test_a_bot_that_is_added_while_others_run_is_fed_at_once(fed: Fed, sou
     if source is Source.POLLING:
         assert await fed.heard() == "43: hello"
     assert (fed.world.hook(43) is not None) is (source is Source.WEBHOOK)
+
+
+async def test_a_bot_is_fed_though_the_books_refuse_its_name_at_first_and_then_that_it_may_send(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet, add, refusals = world.new_fleet(), world.bots.add, [LedgerError("away"), LedgerError("away again")]
+    await fleet.add_unasked(TOKEN)
+    proved = []
+
+    async def write(*of: Any, **names: Any) -> None:
+        if len(refusals) == 2:
+            raise refusals.pop()
+        await add(*of, **names)
+
+    async def prove(bot_id: int) -> None:
+        if refusals:
+            raise refusals.pop()
+        proved.append(bot_id)
+
+    monkeypatch.setattr(world.bots, "add", write)
+    fleet.when_proved(prove)
+    async with feeding(world, fleet):
+        pass
+
+    assert world.hook(BOT_ID) is not None
+    assert proved == [BOT_ID]
+
+
+async def test_what_ends_the_feeding_of_a_bot_is_told(world: World) -> None:
+    fleet = world.new_fleet(Source.POLLING)
+    await fleet.add(TOKEN, None)
+
+    with capture_logs() as logs:
+        async with feeding(world, fleet):
+            await turns()
+
+    assert [(each["event"], each["bot_id"]) for each in logs] == [("no updates come for a bot", BOT_ID)]
+
+
+@asynccontextmanager
+async def feeding(world: World, fleet: Fleet) -> AsyncIterator[None]:
+    """Feed bots that need no poller; there is none."""
+    pollers: dict[int, Poller] = {}
+    feeds = Feeds(fleet=fleet, webhooks=world.webhooks(fleet), poller_for=pollers.__getitem__)
+    feeds.begin()
+    await feeds.settled()
+    yield
+    await feeds.end()
 
 
 async def test_what_is_said_around_a_switch_to_polling_is_heard(fed: Fed) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -176,6 +176,37 @@ async def test_a_handler_that_still_runs_does_not_bring_a_removed_bot_back(
     assert later.authenticate(TOKEN) is None
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda fleet: fleet.change(BOT_ID, behaviours={}, updates=Source.POLLING),
+        lambda fleet: fleet.rotate_secret(BOT_ID),
+        lambda fleet: fleet.secret_to_tell(BOT_ID),
+    ],
+    ids=["its behaviours and updates", "its secret", "its first secret"],
+)
+async def test_a_bot_that_is_removed_while_it_is_changed_stays_removed(
+    world: World, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, change: Callable[[Fleet], Awaitable[object]]
+) -> None:
+    write, told = world.bots._change, list[int]()
+
+    async def write_after_the_removal(bot_id: int, **values: object) -> bool:
+        if fleet.has(bot_id):
+            monkeypatch.undo()
+            await fleet.remove(bot_id, keep_messages=False)
+            fleet.forget(bot_id)
+            told.clear()
+        return await write(bot_id, **values)
+
+    fleet.when_changed(told.append)
+    monkeypatch.setattr(world.bots, "_change", write_after_the_removal)
+    await change(fleet)
+
+    assert not fleet.has(BOT_ID)
+    assert fleet.webhook_secrets(BOT_ID) == []
+    assert told == []
+
+
 async def test_a_removed_bot_that_is_added_again_is_there_as_if_for_the_first_time(world: World, fleet: Fleet) -> None:
     await fleet.change(BOT_ID, behaviours={}, updates=Source.NONE)
     await fleet.remove(BOT_ID, keep_messages=True)
@@ -232,7 +263,19 @@ async def test_learning_a_bot_that_is_known_changes_nothing(fleet: Fleet) -> Non
     assert fleet.registered(BOT_ID).behaviours == ECHO
 
 
-async def test_whoever_wants_to_know_is_told_of_each_token_that_telegram_knows(world: World) -> None:
+async def test_a_bot_is_heard_unless_its_updates_go_elsewhere(fleet: Fleet) -> None:
+    await fleet.learn(OTHER)  # a user's own
+    heard = fleet.hears(BOT_ID), fleet.hears(43), fleet.hears(44)
+
+    await fleet.change(BOT_ID, updates=Source.NONE)
+
+    assert heard == (True, False, False)
+    assert not fleet.hears(BOT_ID)
+
+
+async def test_whoever_wants_to_know_is_told_of_each_bot_that_is_new_or_whose_token_telegram_knows(
+    world: World,
+) -> None:
     fleet, proved = world.new_fleet(), []
 
     async def prove(bot_id: int) -> None:
@@ -244,4 +287,6 @@ async def test_whoever_wants_to_know_is_told_of_each_token_that_telegram_knows(w
     await fleet.add_unasked(OTHER)
     await fleet.add(TOKEN, None)
 
-    assert proved == [(BOT_ID, TOKEN)]
+    await fleet.add_unasked(TOKEN)
+
+    assert proved == [(43, OTHER), (BOT_ID, TOKEN)]

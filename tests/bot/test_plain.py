@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import pytest
@@ -14,7 +16,26 @@ from bot.methods import BY_NAME, COUNTED, AnyMethod
 from bot.plain import is_plain
 
 METHODS = [BY_NAME[name.lower()] for name in COUNTED]
+SIMPLE_VALUES = (None, True, 7, 1.5, "7")
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+
+
+def simple_calls(method: type[AnyMethod]) -> Iterator[dict[str, Any]]:
+    """Yield every choice of simple values for what must be there, then each other parameter with each of them."""
+    required = [name for name, field in method.model_fields.items() if field.is_required()]
+    plain: dict[str, Any] = {}
+    for values in product(SIMPLE_VALUES, repeat=len(required)):
+        yield (params := dict(zip(required, values, strict=True)))
+        plain = params if is_plain(method, params) else plain
+    for name, value in product(method.model_fields, SIMPLE_VALUES):
+        yield plain | {name: value}
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.__api_method__)
+def test_every_call_with_simple_values_that_is_plain_is_valid(method: type[AnyMethod]) -> None:
+    for params in simple_calls(method):
+        if is_plain(method, params):
+            method.model_validate(params)
 
 
 @st.composite

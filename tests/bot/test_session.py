@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from aiogram.types import (
     URLInputFile,
 )
 
+from api.ports import Refusal
 from bot import origin, session
 from bot.composer import MethodComposer
 from bot.methods import COUNTED
@@ -49,6 +50,7 @@ from tests.engine_work.desk import UNLIMITED, Desk, soon, turns
 from tests.fakes import START_MS
 
 AWAITED_S = 5.0
+HALF_BLOCKED = HalfSent(2, Rest("sendPhoto", b"{}", 1), Rejected(403, "Forbidden: bot was blocked", unreachable=True))
 HALF_SENT = HalfSent(2, Rest("sendPhoto", b"{}", 1), Rejected(400, "Bad Request: WEBPAGE_CURL_FAILED"))
 
 
@@ -60,6 +62,7 @@ class Caller:
     desk: Desk
     gateway: Gateway
     uploads: DictUploads
+    tokens: TokenList
 
     async def send(self, text: str = "hello", chat_id: int = 7) -> Message:
         return await self.bot.send_message(chat_id, text)
@@ -71,7 +74,7 @@ class Caller:
 
 @contextlib.asynccontextmanager
 async def calling(*, wait_s: float = AWAITED_S, limits: Limits = UNLIMITED) -> AsyncIterator[Caller]:
-    uploads = DictUploads()
+    uploads, tokens = DictUploads(), TokenList()
     desk = Desk(limits=limits, retries=RetryPolicy(retries_max=0))
     gateway = Gateway(
         dispatcher=Dispatcher(
@@ -84,12 +87,12 @@ async def calling(*, wait_s: float = AWAITED_S, limits: Limits = UNLIMITED) -> A
         composer=MethodComposer(clock=desk.clock, ids=Ids(process=1)),
         attachments=attaching(uploads),
         results=desk.results,
-        tokens=TokenList(),
+        tokens=tokens,
         wait_s=wait_s,
     )
     remove = session.install(gateway)
     try:
-        yield Caller(Bot(TOKEN, session=DirectSession()), desk, gateway, uploads)
+        yield Caller(Bot(TOKEN, session=DirectSession()), desk, gateway, uploads, tokens)
     finally:
         remove()
 
@@ -108,6 +111,12 @@ async def hurried() -> AsyncIterator[Caller]:
         yield caller
         caller.desk.transport.open()
         await turns()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(AWAITED_S):
+        while not condition():  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0)
 
 
 def answered(**message: Any) -> Sent:
@@ -192,6 +201,7 @@ async def test_a_method_that_cannot_say_so_raises_still_queued_with_our_id(hurri
         (Failed("ClientOSError"), TelegramNetworkError, "the message is dead: ClientOSError"),
         (Failed("HTTP 403", 403), TelegramAPIError, "the message is dead: HTTP 403"),
         (HALF_SENT, TelegramBadRequest, HALF_SENT.reason),
+        (HALF_BLOCKED, TelegramForbiddenError, HALF_BLOCKED.reason),
         (Uncertain("ServerDisconnectedError"), TelegramNetworkError, "the message is dead: ServerDisconnectedError"),
     ],
     ids=repr,
@@ -291,17 +301,64 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> InputFile:
     return files[request.param]
 
 
-async def test_each_kind_of_file_is_kept_before_its_message_is_accepted(caller: Caller, file: InputFile) -> None:
+async def test_each_kind_of_file_is_kept_before_its_message_is_accepted(hurried: Caller, file: InputFile) -> None:
+    hurried.desk.ledger.held_up = asyncio.Event()
+    sending = asyncio.create_task(hurried.bot.send_document(7, file))
+    await until(lambda: "add" in hurried.desk.journal)
+
+    (carried,) = next(iter(hurried.uploads.carried.values()))
+    content = b"a file" if isinstance(file, URLInputFile) else b"bytes"
+    assert hurried.uploads.contents == {carried.sha256: content}
+    assert (carried.file_name, carried.kind, carried.size_bytes) == ("a.txt", "document", len(content))
+    assert hurried.ids == []
+
+    hurried.desk.ledger.held_up.set()
+    await sending
+
+
+async def test_a_message_that_the_ledger_does_not_take_leaves_no_file(caller: Caller) -> None:
     caller.desk.ledger.refused_words = ["add", "add"]
 
     with pytest.raises(LedgerError):
-        await caller.bot.send_document(7, file)
+        await caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt"))
 
-    (carried,) = next(iter(caller.uploads.carried.values()))
-    content = b"a file" if isinstance(file, URLInputFile) else b"bytes"
-    assert caller.uploads.contents == {carried.sha256: content}
-    assert (carried.file_name, carried.kind, carried.size_bytes) == ("a.txt", "document", len(content))
-    assert caller.ids == []
+    assert (caller.uploads.carried, caller.uploads.contents) == ({}, {})
+
+
+async def test_no_file_is_kept_for_a_chat_that_takes_nothing(caller: Caller) -> None:
+    await caller.desk.reach.lose(BOT_ID, 7, BLOCKED)
+    caller.uploads.held_up = asyncio.Event()  # nobody comes here
+
+    with pytest.raises(TelegramForbiddenError, match=BLOCKED):
+        await caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt"))
+
+    assert caller.uploads.carried == {}
+
+
+async def test_a_chat_that_is_lost_while_a_file_is_kept_leaves_none(caller: Caller) -> None:
+    caller.uploads.held_up = asyncio.Event()
+    sending = asyncio.create_task(caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt")))
+    await until(lambda: bool(caller.uploads.carried))
+
+    await caller.desk.reach.lose(BOT_ID, 7, BLOCKED)
+    caller.uploads.held_up.set()
+
+    with pytest.raises(TelegramForbiddenError, match=BLOCKED):
+        await sending
+    assert (caller.uploads.carried, caller.uploads.contents) == ({}, {})
+
+
+async def test_a_bot_that_is_removed_while_its_file_is_kept_submits_nothing(caller: Caller) -> None:
+    caller.uploads.held_up = asyncio.Event()
+    sending = asyncio.create_task(caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt")))
+    await until(lambda: bool(caller.uploads.carried))
+
+    caller.tokens.removed = True
+    caller.uploads.held_up.set()
+
+    with pytest.raises(Refusal):
+        await sending
+    assert (caller.ids, caller.uploads.carried) == ([], {})
 
 
 async def test_a_message_is_accepted_under_the_id_that_its_file_was_kept_for(hurried: Caller) -> None:

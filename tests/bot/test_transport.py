@@ -300,6 +300,22 @@ async def test_an_album_arrives_with_all_its_files_and_is_learned_item_by_item(
     assert [photo["photo"][0]["file_id"], video["video"]["file_id"]] == list(uploads.file_ids.values())
 
 
+async def test_what_is_left_of_an_album_goes_without_the_files_that_arrived(
+    served: tuple[Simulator, str], uploads: DictUploads
+) -> None:
+    served[0].order(Fault(kind="400_429", delivered=1, times=1, hold="none"))
+    media = [{"type": "photo", "media": "attach://a"}, {"type": "photo", "media": "attach://b"}]
+    sent = await carrying(uploads, {"media": media}, a=b"one", b=b"two")
+
+    async with transport_to(served[1], uploads=uploads) as transport:
+        half = (await transport.send(sent)).outcome
+        assert isinstance(half, HalfSent)
+        del uploads.contents[sha256(b"one").hexdigest()]  # whoever reads it now has no answer
+        answer = await transport.send(replace(sent, message=half.rest.of(sent.message)))
+
+    assert shown(answer)["photo"][0]["file_unique_id"] == sha256(b"two").hexdigest()
+
+
 async def test_a_file_that_telegram_knows_is_sent_by_its_name(
     served: tuple[Simulator, str], uploads: DictUploads
 ) -> None:
@@ -325,6 +341,51 @@ async def test_a_name_that_telegram_does_not_know_is_forgotten_and_the_bytes_are
 
     assert first.outcome == Failed("Bad Request: wrong file identifier/HTTP URL specified", 400)
     assert shown(second)["photo"][0]["file_unique_id"] == sha256(b"cat").hexdigest()
+
+
+ALBUM_OF_THREE: dict[str, object] = {"media": [{"type": "photo", "media": f"attach://{name}"} for name in "abc"]}
+WRONG_SECOND = b"""{"ok":false,"error_code":400,"description":"Bad Request: failed to send message #2 with the error \
+message \\"Wrong file identifier/HTTP URL specified\\""}"""
+
+
+async def refuse_second(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"]}")
+    writer.write(b"HTTP/1.1 400 No\r\nContent-Length: %d\r\n\r\n%s" % (len(WRONG_SECOND), WRONG_SECOND))
+    await writer.drain()
+    writer.close()
+
+
+async def album_that_telegram_knows(uploads: DictUploads) -> Lease:
+    sent = await carrying(uploads, ALBUM_OF_THREE, a=b"a", b=b"b", c=b"c")
+    for name in "abc":
+        await uploads.learn(BOT_ID, sha256(name.encode()).hexdigest(), "photo", f"AgAC-{name}")
+    return sent
+
+
+async def test_a_name_that_telegram_does_not_know_within_an_album_is_forgotten_and_the_rest_is_tried_again(
+    uploads: DictUploads,
+) -> None:
+    sent = await album_that_telegram_knows(uploads)
+
+    async with served_by(refuse_second) as url, transport_to(url, uploads=uploads) as transport:
+        answer = await transport.send(sent)
+
+    assert isinstance(answer.outcome, HalfSent)
+    assert (answer.outcome.delivered, answer.outcome.rest.cost) == (1, 2)
+    assert isinstance(answer.outcome.cause, Failed)
+    assert sorted(uploads.file_ids.values()) == ["AgAC-a", "AgAC-c"]
+
+
+async def test_such_a_name_whose_bytes_are_nowhere_any_more_ends_the_album(uploads: DictUploads) -> None:
+    sent = await album_that_telegram_knows(uploads)
+    uploads.contents.clear()
+
+    async with served_by(refuse_second) as url, transport_to(url, uploads=uploads) as transport:
+        answer = await transport.send(sent)
+
+    assert isinstance(answer.outcome, HalfSent)
+    assert isinstance(answer.outcome.cause, Rejected)
+    assert sorted(uploads.file_ids.values()) == ["AgAC-a", "AgAC-c"]
 
 
 async def test_a_file_that_is_nowhere_any_more_is_rejected_without_a_call(

@@ -268,6 +268,25 @@ async def test_a_block_that_telegram_tells_of_costs_no_call_at_all_also_after_a_
     assert "403" not in telegram.simulator.report().by_code
 
 
+async def test_a_bot_whose_updates_go_elsewhere_sends_to_whoever_came_back_and_so_does_a_replay(
+    telegram: Served, tmp_path: Path
+) -> None:
+    anna, bot = telegram.simulator.add_user("Anna"), telegram.simulator.telegram.world.bots[42]
+
+    async with tempogram(telegram, tmp_path) as first:
+        await first.call("PATCH", "/bots/42", {"updates": "none"})
+        anna.blocks(bot)
+        lost = await first.submit(anna.user_id, "lost")
+        await first.becomes(lost, "dead")
+        anna.unblocks(bot)
+        await first.becomes(await first.submit(anna.user_id, "welcome back"), "sent")
+    async with tempogram(telegram, tmp_path) as second:
+        await second.call("POST", "/queue/dlq/replay", {"ids": [lost]})
+        await second.becomes(lost, "sent")
+
+        assert second.shown(anna.user_id) == ["welcome back", "lost"]
+
+
 # A token that is revoked
 
 

@@ -133,7 +133,7 @@ class RefusesTooSoon(MemoryBroker):
 class TakesTheSameTwice(MemoryBroker):
     def _admit(self, message: Outgoing, now_ms: int, *, capped: bool) -> Verdict:
         known = self._entries.get(message.id)
-        if known is not None and not known.number:
+        if known is not None and not known.number and not known.tried:  # of a tried one the stats would tell
             self._remove(known, now_ms)
         return super()._admit(message, now_ms, capped=capped)
 

@@ -127,9 +127,8 @@ class ListLedger:
         chosen = [self.messages[each] for each in waiting if bot_id in {None, self.messages[each].bot_id}]
         return chosen[:limit]
 
-    async def open_ids(self, *, after_id: str, before_id: str, limit: int) -> list[str]:
-        page = await self.open_messages(after_id=after_id, limit=len(self.messages))
-        return [message.id for message in page if message.id < before_id][:limit]
+    async def open_ids(self, *, after_id: str, limit: int) -> list[str]:
+        return [message.id for message in await self.open_messages(after_id=after_id, limit=limit)]
 
     async def last_id(self) -> str:
         return max(self.messages, default="")
@@ -285,8 +284,14 @@ class Desk:
         self.ledger = ListLedger(self.journal)
         self.broker = WatchedBroker(limits, clock=self.clock, journal=self.journal)
         self.results = NotedResults(self.journal)
+        self.deaf: set[int] = set()  # bots whose updates do not come here
         self.reach = Reach(
-            ledger=self.ledger, broker=self.broker, results=self.results, clock=self.clock, sleep=self._sleep
+            ledger=self.ledger,
+            broker=self.broker,
+            results=self.results,
+            clock=self.clock,
+            hears=lambda bot_id: bot_id not in self.deaf,
+            sleep=self._sleep,
         )
         self.delivery = Delivery(
             transport=self.transport,

@@ -22,7 +22,7 @@ from engine.outcomes import (
     Throttled,
     Uncertain,
 )
-from engine.pauses import end_of_token
+from engine.pauses import end_of_pause
 from engine.ports import Fault, Result
 from engine.retry import RetryPolicy
 from tests.engine_work.desk import LEASE_MS, Desk, at_most_once, soon, turns
@@ -164,7 +164,7 @@ async def test_a_chat_that_blocked_the_bot_is_recorded_as_unreachable(desk: Desk
 
     await desk.deliver(reply)
 
-    assert desk.ledger.records[0].unreachable
+    assert desk.ledger.records[0].unreachable == reply.reason
 
 
 async def test_whoever_waits_hears_the_refusal(desk: Desk) -> None:
@@ -427,6 +427,16 @@ async def test_the_rest_is_written_with_the_record_and_only_what_arrived_was_cou
     assert desk.journal.index("record") < desk.journal.index("settle")
 
 
+async def test_the_rest_of_an_album_is_tried_again_where_a_whole_one_would_be(desk: Desk) -> None:
+    album = outgoing("a", method="sendMediaGroup", cost=5)
+
+    await desk.deliver(HalfSent(2, REST, Failed("Bad Request: wrong file identifier", 400)), message=album)
+    desk.clock.advance(60_000)
+
+    assert desk.ledger.statuses["a"] is Status.QUEUED
+    assert (await desk.lease()).message == REST.of(album)
+
+
 async def test_an_album_of_which_an_item_can_never_be_sent_is_dead_and_says_what_arrived(desk: Desk) -> None:
     cause = Rejected(400, "Bad Request: WEBPAGE_CURL_FAILED")
 
@@ -436,6 +446,17 @@ async def test_an_album_of_which_an_item_can_never_be_sent_is_dead_and_says_what
     words = "the first 2 of 5 items were delivered, the others were not: Bad Request: WEBPAGE_CURL_FAILED"
     assert (record.status, record.fault) == (Status.DEAD, Fault(code=400, reason=words))
     assert record.rest == REST  # so a replay sends nothing twice
+
+
+async def test_a_chat_that_is_lost_in_the_middle_of_an_album_is_lost_for_telegrams_reason(desk: Desk) -> None:
+    cause = Rejected(403, BLOCKED, unreachable=True)
+
+    await desk.deliver(HalfSent(2, REST, cause), message=outgoing("a", method="sendMediaGroup", cost=5))
+
+    refused = desk.reach.refusal(outgoing("b"))
+    assert desk.ledger.records[0].unreachable == BLOCKED
+    assert refused is not None
+    assert refused.reason == BLOCKED
 
 
 # What is learned of chats
@@ -510,13 +531,13 @@ async def test_the_alert_for_a_revoked_token_is_logged_once_for_what_is_in_fligh
 
 async def test_a_valid_token_ends_the_pause_of_a_revoked_one_and_not_an_operators(desk: Desk) -> None:
     await desk.deliver(Revoked("Unauthorized"), message=outgoing("a"))
-    await end_of_token(desk.ledger, desk.broker, 1)
+    await end_of_pause(desk.ledger, desk.broker, 1)
     resumed = await desk.leases()
 
     await desk.ledger.pause(1, paused=True)
     await desk.broker.pause(1, paused=True)
     await desk.accept(outgoing("b", chat_id=8))
-    await end_of_token(desk.ledger, desk.broker, 1)
+    await end_of_pause(desk.ledger, desk.broker, 1)
 
     assert [lease.message.id for lease in resumed] == ["a"]
     assert await desk.leases() == []

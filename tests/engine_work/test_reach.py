@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.messages import Status
+from engine.outcomes import Rejected
 from engine.ports import Accepted
 from engine.reach import Reach
 from tests.engine_work.desk import Desk
@@ -12,7 +13,14 @@ BLOCKED = "Forbidden: bot was blocked by the user"
 
 
 def reach_of(desk: Desk, *, chats_max: int = 100) -> Reach:
-    return Reach(ledger=desk.ledger, broker=desk.broker, results=desk.results, clock=desk.clock, chats_max=chats_max)
+    return Reach(
+        ledger=desk.ledger,
+        broker=desk.broker,
+        results=desk.results,
+        clock=desk.clock,
+        hears=lambda _: True,
+        chats_max=chats_max,
+    )
 
 
 async def test_a_lost_chat_is_refused_with_telegrams_words_until_somebody_writes(desk: Desk) -> None:
@@ -25,6 +33,30 @@ async def test_a_lost_chat_is_refused_with_telegrams_words_until_somebody_writes
     assert getattr(refused, "reason", None) == BLOCKED
     assert (other, again) == (Accepted(), Accepted())
     assert list(desk.ledger.statuses) == ["b", "c"]
+
+
+async def test_a_bot_that_hears_nothing_tries_every_message_that_comes_after_a_refusal(desk: Desk) -> None:
+    desk.deaf.add(1)
+    desk.transport.answers(Rejected(403, BLOCKED, unreachable=True))
+    await desk.accept(outgoing("a", chat_id=7), outgoing("b", chat_id=7))
+
+    await desk.delivery.deliver(await desk.lease())
+    await desk.delivery.deliver(await desk.leased(outgoing("c", chat_id=7)))
+
+    assert desk.ledger.statuses == {"a": Status.DEAD, "b": Status.DEAD, "c": Status.SENT}
+
+
+async def test_a_replay_tries_a_lost_chat_once_more(desk: Desk) -> None:
+    await desk.accept(outgoing("a", chat_id=7))
+    await desk.reach.lose(1, 7, BLOCKED)
+    desk.ledger.statuses["a"] = Status.QUEUED
+    desk.transport.answers(Rejected(403, BLOCKED, unreachable=True))
+
+    await desk.dispatcher.readmit([outgoing("a", chat_id=7)])
+    await desk.delivery.deliver(await desk.lease())
+
+    assert desk.transport.ids == ["a"]
+    assert desk.reach.is_lost(1, 7)
 
 
 async def test_another_bots_messages_to_the_chat_go(desk: Desk) -> None:

@@ -1,5 +1,6 @@
 """Requests in every form that the Bot API takes, and answers in the one that it gives."""
 
+import asyncio
 import json
 from hashlib import sha256
 from typing import Any
@@ -288,3 +289,20 @@ async def test_requests_over_one_connection_are_answered_in_turn(client: Client)
             url = f"{client.url}/bot{client.token}/sendMessage"
             async with session.post(url, json={"chat_id": -5, "text": str(number)}) as response:
                 assert response.status == web.HTTPOk.status_code
+
+
+async def test_a_client_that_is_gone_in_the_middle_of_its_call_has_called_nothing(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, port = client.url.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST /bot{client.token}/sendMessage HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100\r\n"
+    writer.write(f'{head}Content-Type: application/json\r\n\r\n{{"chat_id": 7,'.encode())
+    await writer.drain()
+    await client.call("getMe")  # by now the other call has begun
+
+    writer.transport.abort()
+    await client.call("getMe")
+
+    assert client.simulator.report().places == 0
+    assert caplog.records == []

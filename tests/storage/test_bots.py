@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import select
 
 from engine.errors import LedgerError, SettingsError
 from engine.messages import PausedBy
@@ -11,6 +12,8 @@ from storage.bots import Bots, KeptWebhook, Removal, Source
 from storage.database import Database
 from storage.keys import Seal
 from storage.ledger import SqlLedger
+from storage.models import file_ids
+from storage.uploads import Uploads
 from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite
 
 KEY = "the key of these tests only"
@@ -169,6 +172,23 @@ class BotsContract:
 
         with pytest.raises(SettingsError, match=r"^SECRET_KEY is not the one under which the secrets of bot 42"):
             await Bots(database, Seal("a key that was lost and replaced")).tokens()
+
+    async def test_what_telegram_calls_its_files_goes_with_a_removed_bot_once_its_messages_are_cancelled(
+        self, bots: Bots, database: Database
+    ) -> None:
+        uploads = Uploads(database)
+        for bot_id in (BOT, BOT + 1, BOT + 2):
+            await bots.add(bot_id, f"{bot_id}:x", username="", first_name="", behaviours={}, now_ms=NOW_MS)
+            await uploads.learn(bot_id, "a" * 64, "photo", f"AgAC-{bot_id}")
+        await bots.remove(BOT, keep_messages=False)
+        await bots.remove(BOT + 1, keep_messages=True)
+
+        for bot_id in (BOT, BOT + 1, BOT + 2):
+            await bots.mark_cleared(bot_id)
+
+        async with database.reading() as connection:
+            left = list((await connection.execute(select(file_ids.c.bot_id).order_by(file_ids.c.bot_id))).scalars())
+        assert left == [BOT + 1, BOT + 2]
 
 
 class TestBotsOnSqlite(OnSqlite, BotsContract):

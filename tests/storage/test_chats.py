@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import pytest
 
-from engine.messages import Status
-from engine.ports.ledger import Fault
+from engine.messages import ChatId, Status
+from engine.ports.ledger import Fault, Record
 from storage.chats import Chats, MessageIn
 from storage.database import Database
 from storage.ledger import SqlLedger
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
 
 BLOCKED = Fault(code=403, reason="Forbidden: bot was blocked by the user")
+
+
+def moved(chat_id: ChatId, to_chat_id: ChatId) -> Record:
+    """Return the record of an attempt that taught another id of a chat."""
+    return became(message(chat_id=chat_id), Status.QUEUED, migrated_to=to_chat_id)
 
 
 class ChatsContract:
@@ -21,18 +26,18 @@ class ChatsContract:
     def ledger(self, database: Database) -> SqlLedger:
         return SqlLedger(database)
 
-    async def test_a_chat_of_which_nothing_is_known_may_be_tried(self, chats: Chats) -> None:
-        assert await chats.reachable(BOT, CHAT)
-        assert await chats.resolve(BOT, CHAT) == CHAT
+    async def test_a_chat_of_which_nothing_is_known_may_be_tried(self, chats: Chats, ledger: SqlLedger) -> None:
+        assert await chats.get(BOT, CHAT) is None
+        assert await ledger.unreachable_chats(limit=9) == []
 
     async def test_a_chat_is_reachable_again_when_somebody_writes_in_it(self, chats: Chats, ledger: SqlLedger) -> None:
-        await ledger.record([became(message(), Status.DEAD, fault=BLOCKED, unreachable=True)])
-        assert not await chats.reachable(BOT, CHAT)
-        assert await ledger.unreachable_chats(limit=9) == [(BOT, CHAT, BLOCKED.reason)]
+        await ledger.record([became(message(), Status.DEAD, fault=BLOCKED, unreachable=BLOCKED.reason)])
+        lost = await ledger.unreachable_chats(limit=9)
 
         await chats.note_message_in(MessageIn(bot_id=BOT, chat_id=CHAT, at_ms=NOW_MS))
 
-        assert await chats.reachable(BOT, CHAT)
+        assert lost == [(BOT, CHAT, BLOCKED.reason)]
+        assert await ledger.unreachable_chats(limit=9) == []
 
     async def test_a_chat_that_was_left_is_lost_until_it_is_joined_again(self, chats: Chats, ledger: SqlLedger) -> None:
         await chats.note_message_in(MessageIn(bot_id=BOT, chat_id=-5, at_ms=NOW_MS, title="Chess"))
@@ -55,26 +60,20 @@ class ChatsContract:
         assert chat is not None
         assert (chat.title, chat.type, chat.last_message_in_at_ms) == ("Chess", "group", NOW_MS + 1)
 
-    async def test_names_of_an_old_id_are_names_of_the_new_one(self, chats: Chats) -> None:
-        await chats.learn_alias(BOT, "@chess", -5)
-        await chats.learn_alias(BOT, -5, -1005)
+    async def test_names_of_an_old_id_are_names_of_the_new_one(self, ledger: SqlLedger) -> None:
+        await ledger.record([moved("@chess", -5)])
+        await ledger.record([moved(-5, -1005)])
 
-        assert await chats.resolve(BOT, "@chess") == -1005
-        assert await chats.resolve(BOT, -5) == -1005
-        assert await chats.resolve(BOT + 1, "@chess") == "@chess"
-        assert {each.chat_id for each in await chats.aliases()} == {"@chess", -5}
+        assert sorted(await ledger.aliases(), key=repr) == [(BOT, "@chess", -1005), (BOT, -5, -1005)]
 
-    async def test_two_ids_that_change_places_do_not_point_at_each_other(self, chats: Chats) -> None:
-        await chats.learn_alias(BOT, -5, -6)
-        await chats.learn_alias(BOT, -6, -5)
+    async def test_two_ids_that_change_places_do_not_point_at_each_other(self, ledger: SqlLedger) -> None:
+        await ledger.record([moved(-5, -6)])
+        await ledger.record([moved(-6, -5)])
 
-        assert await chats.resolve(BOT, -6) == -5
-        assert await chats.resolve(BOT, -5) == -5
+        assert await ledger.aliases() == [(BOT, -6, -5)]
 
-    async def test_a_message_for_an_old_name_is_read_back_for_the_present_id(
-        self, chats: Chats, ledger: SqlLedger
-    ) -> None:
-        await chats.learn_alias(BOT, "@chess", -5)
+    async def test_a_message_for_an_old_name_is_read_back_for_the_present_id(self, ledger: SqlLedger) -> None:
+        await ledger.record([moved("@chess", -5)])
         await ledger.add([message(chat_id="@chess")])
 
         [back] = await ledger.open_messages(after_id="", limit=1)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from engine.errors import LedgerError
-from storage.group_commit import ITEMS_MAX, GroupCommit
+from storage.group_commit import CROWD, GATHER_S, ITEMS_MAX, GroupCommit
 
 
 class ListWriter:
@@ -145,3 +145,27 @@ async def test_after_closing_every_caller_is_refused(commits: GroupCommit) -> No
 
     with pytest.raises(LedgerError, match="the database is closed"):
         await commits.write(write, ["a"])
+
+
+async def test_in_a_crowd_a_transaction_waits_a_moment_for_more_and_alone_it_does_not(writer: ListWriter) -> None:
+    naps: list[float] = []
+    gathering = asyncio.Event()
+
+    async def nap(seconds: float) -> None:
+        naps.append(seconds)
+        await gathering.wait()
+
+    commits = GroupCommit(writer, sleep=nap)
+    await commits.write(write, ["alone"])
+    naps_of_one = list(naps)
+    await asyncio.gather(*(commits.write(write, [str(number)]) for number in range(CROWD)))
+    later = [asyncio.create_task(commits.write(write, [name])) for name in ("b", "c")]
+    await asyncio.sleep(0)
+    written_meanwhile = list(writer.sizes)
+    gathering.set()
+    await asyncio.gather(*later)
+
+    assert naps_of_one == []
+    assert naps == [GATHER_S]
+    assert written_meanwhile == [1, CROWD]
+    assert writer.sizes == [1, CROWD, 2]

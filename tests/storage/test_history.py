@@ -42,14 +42,11 @@ class HistoryContract:
     async def test_a_message_that_nobody_submitted_is_unknown(self, history: History) -> None:
         assert await history.message("nothing") is None
 
-    async def test_messages_are_counted_by_status(self, ledger: SqlLedger, history: History) -> None:
+    async def test_dead_letters_are_counted(self, ledger: SqlLedger, history: History) -> None:
         sent, given_up, waiting = message(), message(), message()
         await ledger.add([sent, given_up, waiting])
         await ledger.record([became(sent, Status.SENT), became(given_up, Status.DEAD, fault=NEVER)])
 
-        counts = await history.counts_by_status()
-
-        assert {status for status, count in counts.items() if count} == {Status.SENT, Status.DEAD, Status.QUEUED}
         assert await history.dead_count() == 1
         assert await history.dead_count(bot_id=BOT + 1) == 0
 
@@ -76,17 +73,17 @@ class HistoryContract:
         assert (again.id, again.params, again.attempt, again.expires_at_ms) == (given_up.id, given_up.params, 0, None)
         assert await ledger.open_messages(after_id="", limit=9) == [again, waiting]
 
-    async def test_all_dead_letters_of_one_bot_are_replayed_and_no_others(
-        self, ledger: SqlLedger, history: History
-    ) -> None:
-        mine, others = message(), message(bot_id=BOT + 1)
-        await ledger.add([mine, others])
-        await ledger.record([became(each, Status.DEAD, fault=NEVER) for each in (mine, others)])
+    async def test_a_replay_lets_lost_chats_be_tried_and_no_others(self, ledger: SqlLedger, history: History) -> None:
+        blocked, other, renamed = message(), message(chat_id=8), message(chat_id=-5)
+        await ledger.add([blocked, other, renamed])
+        lost = [became(each, Status.DEAD, fault=NEVER, unreachable=NEVER.reason) for each in (blocked, other, renamed)]
+        moved = became(message(chat_id=-5), Status.DEAD, fault=NEVER, migrated_to=-1005)
+        again = became(message(chat_id=-1005), Status.DEAD, fault=NEVER, unreachable=NEVER.reason)
+        await ledger.record([*lost, moved, again])
 
-        replayed = await history.replay_all(bot_id=BOT)
+        await history.replay([blocked.id, renamed.id])
 
-        assert [each.id for each in replayed] == [mine.id]
-        assert await history.dead_count() == 1
+        assert await ledger.unreachable_chats(limit=9) == [(BOT, 8, NEVER.reason)]
 
     async def test_purged_dead_letters_are_gone(self, ledger: SqlLedger, history: History) -> None:
         chosen, mine, others = message(), message(), message(bot_id=BOT + 1)

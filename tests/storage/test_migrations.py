@@ -5,12 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 
 from storage.database import Database
-from storage.migrations import migrate
+from storage.migrations import config_of, migrate
 from storage.models import metadata
 from tests.storage.backends import OnPostgres, OnSqlite
 
@@ -51,6 +52,19 @@ class MigrationsContract:
         exits = await asyncio.gather(*(migrating(fresh) for _ in range(3)))
 
         assert exits == [0, 0, 0]
+
+    async def test_every_migration_can_be_taken_back_and_made_again(self, fresh: str) -> None:
+        database = await Database.open(fresh)
+
+        await database.write_alone(lambda connection: command.downgrade(config_of(connection), "base"))
+        async with database.reading() as connection:
+            left = await connection.run_sync(lambda each: inspect(each).get_table_names())
+        await database.write_alone(lambda connection: command.upgrade(config_of(connection), "head"))
+        async with database.reading() as connection:
+            found = await connection.run_sync(differences)
+
+        await database.close()
+        assert (left, found) == (["alembic_version"], [])
 
 
 class TestMigrationsOnSqlite(OnSqlite, MigrationsContract):

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Connection, func, select, text
 
+from engine.ids import Ids, earliest
 from engine.messages import Hold, Outgoing, PastSend, Status
 from engine.ports.ledger import Accepted, Fault
 from storage.database import Database
@@ -29,6 +30,7 @@ from storage.retention import (
 )
 from storage.texts import Spoken, Texts
 from storage.updates import ReceivedUpdate, Updates
+from storage.upload_writes import names_of_uncarried
 from tests.fakes import Clock
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
 
@@ -90,6 +92,22 @@ class RetentionContract:
         assert (too_early["messages"], removed["messages"]) == (0, 4)
         assert set((await self.rows(database)).values()) == {0}
         assert await ledger.add([message(dedup_key="order 0")]) == [Accepted()]
+
+    async def test_what_ended_goes_after_its_time_though_its_id_is_ahead_of_the_clock(
+        self, retention: Retention, ledger: SqlLedger, clock: Clock
+    ) -> None:
+        """Ids go on after the highest one, also when the clock of one run was ahead."""
+        ids = Ids(earliest(NOW_MS + 1_000 * DAY_MS))
+        ended = message(id=ids.new(NOW_MS))
+        await ledger.add([ended, message(id=ids.new(NOW_MS))])
+        await ledger.record([became(ended, Status.SENT)])
+
+        clock.advance(29 * DAY_MS)
+        too_early = await retention.purge()
+        clock.advance(DAY_MS)
+        removed = await retention.purge()
+
+        assert (too_early["messages"], removed["messages"]) == (0, 1)
 
     async def test_dead_letters_are_kept_longer(
         self, retention: Retention, ledger: SqlLedger, database: Database, clock: Clock
@@ -210,7 +228,7 @@ class RetentionContract:
         async with database.reading() as connection:
             plans = [
                 await connection.run_sync(plan_of, str(each.compile(connection.sync_engine, compile_kwargs=LITERALLY)))
-                for each in (page, *purges(NOW_MS, texts_ms=1).values())
+                for each in (page, names_of_uncarried(["a"]), *purges(NOW_MS, texts_ms=1).values())
             ]
 
         assert [plan for plan in plans if "Seq Scan" in plan or "SCAN " in plan] == []

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
 import pytest
+from sqlalchemy import make_url
 from structlog.testing import capture_logs
 
 from engine.errors import SettingsError
+from storage import sole_use as module
 from storage.sole_use import PostgresSoleUse, SoleUse, sole_use
 from tests.storage.backends import OnPostgres, OnSqlite
 from tests.storage.servers import DISCONNECT_OTHERS, run
@@ -46,6 +53,20 @@ class TestSoleUseOnPostgres(OnPostgres, SoleUseContract):
                 with pytest.raises(SettingsError, match="another tempogram runs on the books"):
                     await looked(use)
 
+    async def test_a_lock_whose_connection_is_half_open_is_taken_again_soon(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As after a firewall that forgot it: the server has ended its side, and no word of that came through."""
+        monkeypatch.setattr(module, "ANSWER_WITHIN_S", 1.0)
+        async with wire(url) as (by_wire, cut), sole_use(by_wire) as use:
+            cut()
+            async with asyncio.timeout(10):
+                await looked(use)
+
+            with pytest.raises(SettingsError, match="another tempogram runs on the books"):
+                async with sole_use(url, patience_s=0.01):
+                    pass
+
     async def test_a_lock_that_stands_is_left_alone(self, url: str) -> None:
         async with sole_use(url) as use:
             with capture_logs() as logged:
@@ -53,6 +74,42 @@ class TestSoleUseOnPostgres(OnPostgres, SoleUseContract):
                 await looked(use)
 
         assert logged == []
+
+
+@asynccontextmanager
+async def wire(url: str) -> AsyncIterator[tuple[str, Callable[[], None]]]:
+    """Lend an address by which the database is reached, and what cuts the connections that stand, at the far end."""
+    far_ends: list[asyncio.StreamWriter] = []
+    talks: list[asyncio.Task[None]] = []
+    parsed = make_url(url)
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while said := await reader.read(65_536):
+                writer.write(said)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(parsed.host, parsed.port)
+        far_ends.append(far_writer)
+        try:
+            await asyncio.gather(carry(reader, far_writer), carry(far_reader, writer))
+        finally:
+            far_writer.transport.abort()
+            writer.transport.abort()
+
+    def cut() -> None:
+        while far_ends:
+            far_ends.pop().transport.abort()
+
+    server = await asyncio.start_server(lambda *ends: talks.append(asyncio.create_task(talk(*ends))), "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    try:
+        yield parsed.set(host=host, port=port).render_as_string(hide_password=False), cut
+    finally:
+        server.close()
+        for each in talks:
+            each.cancel()
+        await asyncio.gather(*talks, return_exceptions=True)
 
 
 async def looked(use: SoleUse) -> None:

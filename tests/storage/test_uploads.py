@@ -14,7 +14,7 @@ from storage import upload_writes
 from storage.database import Database
 from storage.history import History
 from storage.ledger import SqlLedger
-from storage.models import upload_parts, uploads
+from storage.models import file_ids, upload_parts, uploads
 from storage.retention import Keep, Retention
 from storage.spool import PART_BYTES, FileTooLarge, Spool, Spooled
 from storage.upload_writes import Attachment, Carried
@@ -23,6 +23,7 @@ from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite, became, me
 
 LARGE = bytes(range(256)) * (PART_BYTES // 256) * 2 + b"the end"
 CARRYING = b'{"photo":"attach://file0"}'
+FAR_MS = NOW_MS + 10**10
 NEVER = Fault(code=400, reason="Bad Request")
 
 
@@ -68,6 +69,11 @@ class UploadsContract:
                 await connection.execute(select(func.count()).select_from(each)) for each in (uploads, upload_parts)
             ]
             return counts[0].scalar_one(), counts[1].scalar_one()
+
+    @staticmethod
+    async def names(database: Database) -> list[str]:
+        async with database.reading() as connection:
+            return list((await connection.execute(select(file_ids.c.file_id))).scalars())
 
     async def test_a_file_is_read_back_as_it_was_in_rows_that_are_never_large(
         self, books: Uploads, tmp_path: Path
@@ -137,7 +143,7 @@ class UploadsContract:
     ) -> None:
         sent = message(params=CARRYING)
         with await spooled(tmp_path, LARGE) as file:
-            await database.write(upload_writes.hold, [Carried(sent.id, BOT, [attachment(file)])])
+            await database.write(upload_writes.attach, [Carried(sent.id, BOT, [attachment(file)])])
             await database.write(upload_writes.put_parts, [(file.sha256, 0, next(file.parts()))])
         brought = await self.rows(database)
 
@@ -182,11 +188,40 @@ class UploadsContract:
         await self.keep(books, sent, await spooled(tmp_path))
         await ledger.add([sent])
         await ledger.record([became(sent, Status.SENT)])
-        far_ms = NOW_MS + 10**10
 
-        await Retention(database, keep=Keep(messages_ms=0, dead_ms=0, texts_ms=0), clock=lambda: far_ms).purge()
+        await Retention(database, keep=Keep(messages_ms=0, dead_ms=0, texts_ms=0), clock=lambda: FAR_MS).purge()
 
         assert await books.of_message(sent.id, BOT) == []
+
+    async def test_what_telegram_calls_a_file_is_forgotten_with_the_last_message_that_carried_it(
+        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
+    ) -> None:
+        sent, refused = message(params=CARRYING), message(params=CARRYING)
+        with await spooled(tmp_path) as file:
+            await books.keep(sent.id, BOT, [attachment(file)], {file.sha256: file})
+        await ledger.add([sent])
+        await books.learn(BOT, file.sha256, "photo", "AgAC")
+        await ledger.record([became(sent, Status.SENT)])
+        await books.keep(refused.id, BOT, [attachment(file)], {})
+
+        await books.forget(refused.id)
+        (known,) = await books.of_message(sent.id, BOT)
+        await Retention(database, keep=Keep(messages_ms=0, dead_ms=0, texts_ms=0), clock=lambda: FAR_MS).purge()
+
+        assert known.file_id == "AgAC"
+        assert await self.names(database) == []
+
+    async def test_what_telegram_calls_a_file_that_nothing_carries_is_forgotten_at_the_next_start(
+        self, books: Uploads, database: Database, tmp_path: Path
+    ) -> None:
+        lost = message(params=CARRYING)
+        with await spooled(tmp_path) as file:
+            await books.learn(BOT, file.sha256, "photo", "AgAC")
+            await books.keep(lost.id, BOT, [attachment(file)], {})
+
+        await books.purge_orphans()
+
+        assert await self.names(database) == []
 
     async def test_the_bytes_of_an_interrupted_call_go_with_it(
         self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
@@ -223,6 +258,19 @@ class UploadsContract:
         await books.forget(sent.id)
 
         assert await self.rows(database) == (0, 0)
+
+    async def test_what_the_ledger_has_after_all_is_not_forgotten(
+        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
+    ) -> None:
+        """Of a submission whose commit was not answered nobody can tell."""
+        sent = message(params=CARRYING)
+        await self.keep(books, sent, await spooled(tmp_path))
+        await ledger.add([sent])
+
+        await books.forget(sent.id)
+
+        assert await self.rows(database) == (1, 1)
+        assert len(await books.of_message(sent.id, BOT)) == 1
 
     async def test_a_file_that_telegram_knows_is_not_kept_again(
         self, books: Uploads, database: Database, tmp_path: Path

@@ -31,11 +31,10 @@ def upgrade() -> None:
         sa.Column("size_bytes", sa.BigInteger, nullable=False),
         sa.Column("file_name", sa.Text, nullable=False),
         sa.Column("kind", sa.Text),
-        sa.Column("held", sa.Boolean, nullable=False),
+        sa.Column("needs_bytes", sa.Boolean, nullable=False),
         sa.PrimaryKeyConstraint("message_id", "name", name="attachments_key"),
     )
-    held = sa.text("held")
-    op.create_index("attachments_held", "attachments", ["sha256"], sqlite_where=held, postgresql_where=held)
+    op.create_index("attachments_of_file", "attachments", ["sha256", "needs_bytes"])
     op.create_table(
         "file_ids",
         sa.Column("bot_id", sa.BigInteger, nullable=False, autoincrement=False),
@@ -44,6 +43,7 @@ def upgrade() -> None:
         sa.Column("file_id", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("bot_id", "sha256", "kind", name="file_ids_key"),
     )
+    op.create_index("file_ids_of_file", "file_ids", ["sha256"])
 
 
 def downgrade() -> None:

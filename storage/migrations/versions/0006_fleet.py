@@ -27,6 +27,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("bots") as bots:
-        for name in ADDED:
-            bots.drop_column(name)
+    for name in ADDED:  # each goes with its constraints
+        op.drop_column("bots", name)
