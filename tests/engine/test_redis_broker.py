@@ -125,8 +125,9 @@ async def test_who_stays_connected_over_a_new_start_gets_another_incarnation(red
     await queue(broker, many(2))
     (old,) = await lease(broker, 1)
 
-    state = wire.unpack(await redis.get(STATE) or b"")
-    await redis.set(STATE, wire.pack(state | {"run_id": "of a server before"}))  # as it would come back
+    kept = await redis.get(STATE)
+    assert isinstance(kept, bytes)
+    await redis.set(STATE, wire.pack(wire.unpack(kept) | {"run_id": "of a server before"}))  # as it would come back
     await redis.script_flush()
 
     with pytest.raises(BrokerUnavailable, match="may be older"):
