@@ -292,7 +292,7 @@ end
 local function settle(message_id, number, incarnation, attempt, counted_age_ms, counted_cost, rest, kind, ...)
   local entry = held(message_id, number, incarnation)
   if not entry then return {false, {}} end
-  local chat = lane_of(entry).chat
+  local chat, cost = lane_of(entry).chat, entry.cost
   local is_near = chat.gate and gates.is_near(chat.gate, now_ms) or false
   settle_places(entry, chat, counted_age_ms and now_ms - counted_age_ms, counted_cost)
   count_open(entry, -1)
@@ -312,9 +312,13 @@ local function settle(message_id, number, incarnation, attempt, counted_age_ms, 
     holds = ending[kind](entry, attempt, is_near, ...)
     give_back(entry)
   end
-  reoffer_user(chat.bot, entry.user_id)
   chat = lane_of(entry).chat
-  reoffer_chat(chat)
+  -- A place that begins to count stays taken: that matters only to whoever waits for the chat, or for places.
+  local counted_all = counted_age_ms and counted_cost == cost and kind == "done"
+  if chat.waiting > 0 or chat.bot.is_short or user_of(chat.bot, entry.user_id) or not counted_all then
+    reoffer_user(chat.bot, entry.user_id)
+    reoffer_chat(chat)
+  end
   forget_later(chat)
   return {true, holds}
 end

@@ -92,7 +92,7 @@ end
 local FRESH_LINE = {0, 0, 0, 0, 0, 0, false, false, false, 0}
 local FRESH_BOT = {
   1, false, false, 0, 0, 0, 0, 0, false, {}, 0, 0, 0, false, false, false, false, false,
-  FRESH_LINE, FRESH_LINE, FRESH_LINE,
+  FRESH_LINE, FRESH_LINE, FRESH_LINE, false,
 }
 
 local function bot_of(bot_id)
@@ -101,14 +101,15 @@ local function bot_of(bot_id)
   local kept, raw = get(key.bot(bot_id))
   if not kept then redis.call("SADD", key.bots(), bot_id) end
   local weight, is_paused, is_aliased, hold_until_ms, doubt_until_ms, waiting, open_count, special, wake_at_ms, blames,
-    now, last, among, version, adapted, has_purse, gate, spacing, high, normal, low = unpack(kept or FRESH_BOT)
+    now, last, among, version, adapted, has_purse, gate, spacing, high, normal, low,
+    is_short = unpack(kept or FRESH_BOT)
   local is_current = version == limits.version -- what was lowered under other limits is forgotten
   bot = {
     bot_id = bot_id, raw = raw, weight = weight, is_paused = is_paused, is_aliased = is_aliased,
     hold_until_ms = hold_until_ms, doubt_until_ms = doubt_until_ms, waiting = waiting, open = open_count,
     special = special, wake_at_ms = wake_at_ms or nil, blames = blames,
     turns = {now = now, last = last, waiting = among}, adapted = is_current and adapted or nil,
-    has_purse = has_purse, gate = gates.unpacked(gate, limits.bot),
+    has_purse = has_purse, is_short = is_short, gate = gates.unpacked(gate, limits.bot),
     spacing = spacings.unpacked(is_current and spacing, limits.bot, limits.saved_up), lines = {}, chats = {},
   }
   if bot.adapted and bot.gate then bot.gate.places = bot.adapted.places end
@@ -125,7 +126,7 @@ local function save_bot(bot)
     bot.weight, bot.is_paused, bot.is_aliased, bot.hold_until_ms, bot.doubt_until_ms, bot.waiting, bot.open,
     bot.special, bot.wake_at_ms or false, bot.blames, among.now, among.last, among.waiting, limits.version,
     bot.adapted or false, bot.has_purse, gates.packed(bot.gate), spacings.packed(bot.spacing),
-    packed_line(lines[1]), packed_line(lines[2]), packed_line(lines[3]),
+    packed_line(lines[1]), packed_line(lines[2]), packed_line(lines[3]), bot.is_short,
   })
 end
 

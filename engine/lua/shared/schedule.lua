@@ -298,6 +298,7 @@ end
 -- Each front takes one place of the same window, so the times of one are the times of all.
 local function reoffer_singles(bot)
   local high_at_ms = one_place_at_ms(bot)
+  bot.is_short = bot.is_short and high_at_ms ~= now_ms
   local spaced_at_ms, wake_at_ms = high_at_ms, nil
   if high_at_ms and bot.spacing then
     spaced_at_ms = math.max(high_at_ms, spacings.free_at_ms(bot.spacing, now_ms, 1))
@@ -321,6 +322,7 @@ end
 -- Put the lines of a bot among those of their priorities that may go, and set its timer for the others.
 local function reoffer(bot)
   local wake_at_ms
+  bot.is_short = bot.lines[1].lanes + bot.lines[2].lanes + bot.lines[3].lanes > 0 -- something waits for its places
   if bot.special > 0 then
     for _, line in ipairs(bot.lines) do
       if line.lanes > 0 then wake_at_ms = sooner(wake_at_ms, offer_line(line)) end
