@@ -12,4 +12,5 @@ Read in this order:
     expiry, replacements         what ends without being sent: too late, or made needless by a newer one
     clearance                    what waits for a bot that was removed
     memory_broker                the queue of one process, on ``leases``, ``schedule``, ``lanes`` and ``doorbell``
+    redis_broker                 the queue of many: the same in ``lua/``, by ``redis_scripts``, ``_wire`` and ``_keys``
 """

@@ -1207,6 +1207,14 @@ class BrokerContract:
 
         assert await wake_in_ms(unlimited, clock) == 1_000
 
+    async def test_migration_moves_a_backoff(self, unlimited: Broker, clock: Clock) -> None:
+        await queue(unlimited, many(1, chat_id=-1))
+        await settle(unlimited, await lease(unlimited), Again(700))
+
+        await unlimited.migrate(1, -1, -2)
+
+        assert await wake_in_ms(unlimited, clock) == 700
+
     async def test_migration_moves_what_is_in_flight(self, make: MakeBroker, clock: Clock) -> None:
         broker = make(replace(UNLIMITED, group=Limit(1, 60_000)))
         await queue(broker, [outgoing("a", chat_id=-1), outgoing("b", chat_id=-2)])
@@ -1654,6 +1662,15 @@ class BrokerContract:
 
         pays = [each.message.is_paid for each in (*first, *too_early, *await lease(broker, 1))]
         assert pays == [True, False, True]
+
+    async def test_a_paid_message_that_is_cancelled_leaves_its_turn_to_a_free_one(self, make: MakeBroker) -> None:
+        broker = make(Limits(ceiling=NONE, purse=Limit(1, DAY_MS)))
+        await queue(broker, [*paid(1), *many(1, prefix="q", chat_id=500)])
+
+        cancelled = await broker.cancel(["paid0000"])
+
+        assert cancelled == [True]
+        assert await leased_ids(broker) == ["q0000"]
 
     async def test_a_paid_call_that_never_left_costs_nothing(self, make: MakeBroker) -> None:
         broker = make(Limits(ceiling=NONE, purse=Limit(1, DAY_MS)))

@@ -1,6 +1,6 @@
-"""Drive the memory broker and its model for as many steps as one likes.
+"""Drive a broker and its model for as many steps as one likes.
 
-    python -m tests.engine.model_command --steps 100000 [--seed 1]
+    python -m tests.engine.model_command --steps 100000 [--seed 1] [--broker redis]
 
 Prints how far it is, and in the end either "no finding" or the shortest failing sequence it could make.
 """
@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from hypothesis import seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.engine.test_broker_model import BrokerMachine, budget
+from tests.engine.blocking import on_redis
+from tests.engine.redis_server import own_redis
+from tests.engine.test_broker_model import LEASE_MS, BrokerMachine, Make, budget, memory, naive
 
 EXAMPLES = 100
 """Runs between two lines of progress."""
@@ -24,8 +30,27 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1, help="the same seed takes the same steps")
+    parser.add_argument("--broker", choices=("memory", "redis"), default="memory")
     asked = parser.parse_args(arguments)
+    with _broker(asked.broker) as make:
+        BrokerMachine.brokers = (make, naive)
+        return _drive(asked)
 
+
+@contextmanager
+def _broker(name: str) -> Iterator[Make]:
+    if name == "memory":
+        yield memory
+        return
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        own_redis(Path(folder)) as url,
+        on_redis(url, lease_ms=LEASE_MS) as make,
+    ):
+        yield make
+
+
+def _drive(asked: argparse.Namespace) -> int:
     BrokerMachine.steps = BrokerMachine.early = 0
     begun_s, round_seed = time.monotonic(), asked.seed * 1_000_000
     while BrokerMachine.steps < asked.steps:

@@ -1,0 +1,130 @@
+-- Queue messages, then lease what may go now.
+--
+-- One script, because a message that may go at once is leased before anybody else is asked.
+--
+-- KEYS
+--   1 state  string  the schedule as a whole
+-- ARGV
+--   1 now_ms ("": the time of Redis)  2 worker_id  3 slots  4 lease_ms  5 capped ("1" or "")
+--   6 messages, in msgpack  7... their bodies
+-- RETURNS
+--   {"done", {verdicts, leased}, bodies}  leased as by lease.lua; the bodies of the replaced, expired and leased
+--     verdicts: {"queued"} | {"queued", what it replaced} | {"replaced", by} | {"duplicate"}
+--     | {"refused", chat_id or false, cap}
+--   {"gone"}, {"barred"}                  nothing was done (without slots a barred one queues)
+-- COST  O(log n) for each message, and as lease.lua
+
+local state_key = unpack(KEYS)
+local given_ms, worker_id, slots, lease_ms, capped, packed = unpack(ARGV)
+local slots_count, first_body = tonumber(slots), 7
+
+local refused = open(state_key, given_ms, slots_count > 0)
+if refused then return refused end
+
+local bodies = {}
+
+local function is_due(entry)
+  return entry.ready_at_ms <= now_ms or entry.first_attempt > 0
+end
+
+local function heed_times(entry, lane)
+  if entry.expires_at_ms then redis.call("ZADD", key.expiries(), entry.expires_at_ms, entry.id) end
+  if entry.first_attempt > 0 and entry.ready_at_ms > now_ms then
+    lane.wait_until_ms = math.max(lane.wait_until_ms, entry.ready_at_ms)
+  end
+end
+
+local function add(entry, position)
+  local lane = lane_of(entry)
+  local chat = lane.chat
+  entry.position = position
+  entries[entry.id] = entry
+  count_open(entry, 1)
+  count_waiting(chat, 1)
+  note_edit(chat, entry)
+  heed_times(entry, lane)
+  if is_due(entry) then
+    enter(entry)
+  else
+    redis.call("SADD", key.later(entry.bot_id, chat.chat_id), entry.id)
+    set_timer("message " .. entry.id, entry.ready_at_ms)
+  end
+end
+
+-- Put another message into a place: its lane goes on waiting, and keeps its turn.
+local function swap(older, entry)
+  local lane = lane_of(older)
+  entry.position, entry.is_due = older.position, true
+  redis.call("ZADD", lane_key(lane), 0, member_of(entry))
+  redis.call("ZREM", lane_key(lane), member_of(older))
+  withdraw(lane)
+  count_open(older, -1)
+  note_special(older, -1)
+  note_special(entry, 1)
+  forget_edit(lane.chat, older)
+  if older.expires_at_ms then redis.call("ZREM", key.expiries(), older.id) end
+  older.is_gone = true
+  entries[entry.id] = entry
+  note_edit(lane.chat, entry)
+  count_open(entry, 1)
+  heed_times(entry, lane)
+  offer_lane(lane)
+  reoffer(lane.line.bot) -- it may cost more or less
+end
+
+-- Let a message take the place of one that waits, unless that one is the newer of the two.
+local function admit_instead(entry, older)
+  if is_before(entry.id, older.id) then return {"replaced", older.id} end
+  local position, replaced = older.position, told(bodies, older)
+  if entry.place < older.place then position = entry.id else entry.place = older.place end
+  if position == older.position and older.is_due and is_due(entry) then
+    swap(older, entry)
+  else
+    remove(older)
+    add(entry, position)
+  end
+  return {"queued", replaced}
+end
+
+local function refusal(bot, chat)
+  if chat.chat_id ~= "" and limits.chat_cap > 0 and chat.waiting >= limits.chat_cap then
+    return {"refused", chat.chat_id, limits.chat_cap}
+  end
+  if limits.bot_cap > 0 and bot.waiting >= limits.bot_cap then return {"refused", false, limits.bot_cap} end
+  return nil
+end
+
+local function admit(row, body)
+  local entry = {
+    id = row[1], bot_id = row[2], chat_id = row[3], place = row[4], cost = row[5], ready_at_ms = row[6],
+    expires_at_ms = row[7], first_attempt = row[8], replaces = row[9], user_id = row[10], is_paid = row[11],
+    method = row[12], attempt = row[8], tried = row[8] > 0, is_due = false, pays = false, number = 0, worker_id = "",
+    lease_until_ms = 0, body = body, is_changed = true,
+  }
+  if entry_of(entry.id) then return {"duplicate"} end
+  local bot = bot_of(entry.bot_id)
+  local chat = chat_of(bot, resolve(bot, entry.chat_id))
+  local older = entry.replaces and newest_edit(chat, entry.replaces)
+  if older and older.method == entry.method then return admit_instead(entry, older) end
+  local refused_by = capped == "1" and refusal(bot, chat)
+  if refused_by then
+    forget_later(chat)
+    return refused_by
+  end
+  add(entry, entry.id)
+  return {"queued"}
+end
+
+pass_time()
+local rows, ids, whose = cmsgpack.unpack(packed), {}, {}
+for place, row in ipairs(rows) do ids[place], whose[place] = row[1], {row[2], row[3]} end
+fetch_entries(ids)
+fetch_whose(whose)
+
+local verdicts = {}
+for place, row in ipairs(rows) do
+  verdicts[place] = admit(row, ARGV[first_body + place - 1])
+end
+local leased = lease_some(worker_id, slots_count, tonumber(lease_ms), bodies)
+if leased[3] and (not state.told_wake_ms or leased[3] < state.told_wake_ms) then ring() end
+return answer(state_key, {verdicts, leased}, bodies)

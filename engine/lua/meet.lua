@@ -1,0 +1,36 @@
+-- Find the schedule, or begin an empty one; and bar it if Redis is another than it was.
+--
+-- One script, because of two processes that find none only one may begin it. A Redis that was
+-- started anew may have come back with an older state, in which what was sent since still
+-- waits: so nothing is leased until it is rebuilt, and no lease given before is good any more.
+--
+-- KEYS
+--   1 state  string  the schedule as a whole
+-- ARGV
+--   1 now_ms ("": the time of Redis)  2 incarnation, if it begins now  3 run_id of Redis  4 limits, if it begins now
+--   5 how it begins: "open" (it may lease at once), "barred" (until it is restored), "" (not at all)
+-- RETURNS
+--   {"done", {incarnation}}  go on
+--   {"gone"}                 there is none, and it was not begun: rebuild it from the ledger
+-- COST  O(1)
+
+local state_key = unpack(KEYS)
+local given_ms, incarnation, run_id, limits_packed, begins = unpack(ARGV)
+
+if open(state_key, given_ms) then
+  if begins == "" then return {"gone"} end
+  redis.call("SET", string.sub(state_key, 1, -6) .. "limits", limits_packed)
+  local groups = {}
+  for place = 1, 3 do groups[place] = {turn = 0, lines = 0, turns = turns.fresh()} end
+  redis.call("SET", state_key, cmsgpack.pack({
+    incarnation = tonumber(incarnation), run_id = run_id, is_barred = begins == "barred", clock_ms = 0, number = 0,
+    rings = 1, answered = 1, open = {0, 0, 0}, retry = 0, turns = turns.fresh(), groups = groups,
+    ceiling = false, ceiling_spacing = false,
+  }))
+  open(state_key, given_ms)
+end
+
+if state.run_id ~= run_id then
+  state.run_id, state.is_barred, state.incarnation = run_id, true, tonumber(incarnation)
+end
+return answer(state_key, {state.incarnation})

@@ -1,0 +1,41 @@
+-- End leases.
+--
+-- One script, because what a 429 holds must be held before anybody else leases from it.
+--
+-- KEYS
+--   1 state  string  the schedule as a whole
+-- ARGV
+--   1 now_ms ("": the time of Redis)
+--   2 settlements, in msgpack: {message_id, number, incarnation, attempt, counted_age_ms or false, counted_cost,
+--     rest, then...}; rest is false or {method, cost, which of the bodies is its own}; then is one of
+--     "done" | "again", delay_ms, is_spent | "hold", retry_after_ms | "move", to_chat_id | "pause"
+--   3... bodies of rests
+-- RETURNS
+--   {"done", {{held, holds}...}}  a hold is {bot_id, chat_id, until_ms}
+--   {"gone"}                      nothing was done
+-- COST  O(log n) for each
+
+local state_key = unpack(KEYS)
+local given_ms, settlements = unpack(ARGV)
+
+local refused = open(state_key, given_ms)
+if refused then return refused end
+
+pass_time()
+local rows, ids, whose = cmsgpack.unpack(settlements), {}, {}
+for place, settlement in ipairs(rows) do ids[place] = settlement[1] end
+fetch_entries(ids)
+for _, message_id in ipairs(ids) do
+  local entry = entry_of(message_id)
+  if entry then whose[#whose + 1] = {entry.bot_id, entry.chat_id} end
+end
+fetch_whose(whose)
+
+local settled = {}
+for place, settlement in ipairs(rows) do
+  local rest = settlement[7]
+  if rest then rest[3] = ARGV[2 + rest[3]] end
+  settled[place] = settle(unpack(settlement))
+end
+ring()
+return answer(state_key, settled)

@@ -1,0 +1,568 @@
+-- What waits, until when, and which of it may go: see engine/schedule.py, step for step.
+
+local schedule = {}
+
+-- Bot ids in a sorted set, so that of two with the same pass the lower comes first.
+local function by_number(bot_id)
+  return string.rep("0", 20 - #bot_id) .. bot_id
+end
+
+local function set_timer(owner, at_ms)
+  redis.call("ZADD", key.timers(), at_ms, owner)
+end
+
+-- Lanes
+
+-- In its lane a message stands under its position, and if that is another's id, with its own behind it.
+local function member_of(entry)
+  if entry.position == entry.id then return entry.id end
+  return entry.position .. " " .. entry.id
+end
+
+local function lane_key(lane)
+  return key.lane(lane.chat.bot.bot_id, lane.line.place, lane.chat.chat_id)
+end
+
+local function head_of(lane)
+  if lane.size == 0 then return nil end
+  local member = redis.call("ZRANGE", lane_key(lane), 0, 0)[1]
+  return entry_of(string.match(member, " (.+)$") or member)
+end
+
+-- Tell whether it takes anything but one free place of its bot; ``special`` counts those in its lanes.
+local function is_special(entry)
+  return entry.cost ~= 1 or entry.is_paid
+end
+
+local function note_special(entry, by)
+  if is_special(entry) then
+    local bot = bot_of(entry.bot_id)
+    bot.special = bot.special + by
+  end
+end
+
+local function begin_to_wait(lane)
+  local line, bot = lane.line, lane.chat.bot
+  local group = state.groups[line.place]
+  redis.call("SADD", key.lanes(bot.bot_id, line.place), lane.chat.chat_id)
+  lane.turn = turns.enter(line.turns, lane.turn, STRIDE)
+  line.lanes = line.lanes + 1
+  if line.lanes > 1 then return end
+  line.turn = turns.enter(group.turns, line.turn, 0)
+  line.turn_in_bot = turns.enter(bot.turns, line.turn_in_bot, 0)
+  group.lines = group.lines + 1
+  if group.lines == 1 then group.turn = turns.enter(state.turns, group.turn, 0) end
+end
+
+local function leave_group(line)
+  if line.in_group then
+    state.groups[line.place].first = nil
+    redis.call("ZREM", key.group(line.place), by_number(line.bot.bot_id))
+    line.in_group = nil
+  end
+end
+
+local function end_to_wait(lane)
+  local line, bot = lane.line, lane.chat.bot
+  local group = state.groups[line.place]
+  redis.call("SREM", key.lanes(bot.bot_id, line.place), lane.chat.chat_id)
+  turns.leave(line.turns)
+  line.lanes = line.lanes - 1
+  if line.lanes > 0 then return end
+  leave_group(line)
+  turns.leave(bot.turns)
+  turns.leave(group.turns)
+  group.lines = group.lines - 1
+  if group.lines == 0 then turns.leave(state.turns) end
+end
+
+-- Take a message out of its lane.
+local function leave(entry)
+  local lane = lane_of(entry)
+  redis.call("ZREM", lane_key(lane), member_of(entry))
+  lane.size = lane.size - 1
+  note_special(entry, -1)
+  if lane.size == 0 then end_to_wait(lane) end
+end
+
+-- Which lanes may go
+
+local function line_key(line, as_paid)
+  return (as_paid and key.paid or key.ready)(line.bot.bot_id, line.place)
+end
+
+-- Of the ready lanes a line remembers which is the first (false: there is none), as long as it is sure; nil is not.
+
+local function note_first(line, turn, member)
+  if line.first == false or (line.first and turn < line.first_turn) then
+    line.first, line.first_turn = member, turn
+  elseif line.first and turn == line.first_turn then
+    line.first = nil -- Lua would compare the members by the words of some language
+  end
+end
+
+local function withdraw(lane)
+  if not lane.offered then return end
+  local line = lane.line
+  redis.call("ZREM", line_key(line, lane.offered_as_paid), lane.offered)
+  if line.first == lane.offered then line.first = nil end
+  lane.offered, line.fronts = nil, nil
+end
+
+-- A member tells all that is asked of a front before its turn: its position (which breaks ties), its cost, its chat.
+local function offer_in_line(lane, head)
+  local line, is_paid = lane.line, head.is_paid
+  local member = head.position .. " " .. head.cost .. " " .. lane.chat.chat_id
+  if lane.offered == member and lane.offered_as_paid == is_paid then return end
+  withdraw(lane)
+  redis.call("ZADD", line_key(line, is_paid), lane.turn, member)
+  if not is_paid then note_first(line, lane.turn, member) end
+  lane.offered, lane.offered_as_paid, line.fronts = member, is_paid, nil
+end
+
+-- Return the member of the ready lane whose turn it is.
+local function first_ready(line)
+  if line.first == nil then
+    local found = redis.call("ZRANGE", line_key(line, false), 0, 0, "WITHSCORES")
+    line.first, line.first_turn = found[1] or false, tonumber(found[2] or 0)
+  end
+  return line.first
+end
+
+local function front_of(member, turn, is_paid)
+  local position, cost = string.match(member, "^(%S+) (%d+) ")
+  return {member = member, turn = turn, position = position, cost = tonumber(cost), is_paid = is_paid}
+end
+
+local function first_paid(line)
+  if line.bot.special == 0 then return nil end
+  local found = redis.call("ZRANGE", line_key(line, true), 0, 0, "WITHSCORES")
+  return found[1] and front_of(found[1], tonumber(found[2]), true)
+end
+
+-- Tell whether one id is before another, byte by byte as in Python and in a sorted set.
+local function is_before(one, other)
+  for place = 1, math.min(#one, #other) do
+    local mine, yours = string.byte(one, place), string.byte(other, place)
+    if mine ~= yours then return mine < yours end
+  end
+  return #one < #other
+end
+
+-- Return the free and the paid front of a line, the one whose turn it is first.
+local function fronts_of(line)
+  if line.fronts then return line.fronts end
+  local member = first_ready(line)
+  local fronts = {member and front_of(member, line.first_turn, false) or nil}
+  fronts[#fronts + 1] = first_paid(line)
+  local free, paid = fronts[1], fronts[2]
+  if paid and (paid.turn < free.turn or (paid.turn == free.turn and is_before(paid.position, free.position))) then
+    fronts[1], fronts[2] = paid, free
+  end
+  line.fronts = fronts
+  return fronts
+end
+
+local function lane_ready_at_ms(lane, head, user)
+  local ready_at_ms = math.max(lane.wait_until_ms, lane.chat.hold_until_ms, now_ms)
+  for _, gate in ipairs({lane.chat.gate or false, user and user.gate or false}) do
+    if gate then
+      local free_at_ms = gates.ready_at_ms(gate, now_ms, head.cost)
+      if not free_at_ms then return nil end
+      ready_at_ms = math.max(ready_at_ms, free_at_ms)
+    end
+  end
+  return ready_at_ms
+end
+
+local function member_of_user(lane)
+  return lane.line.place .. " " .. lane.chat.chat_id
+end
+
+-- Let a user know of the lanes whose head is its own: what becomes free of its limit is offered to them.
+local function note_user(lane, user)
+  local user_id = user and user.user_id or nil
+  if (lane.user_id or nil) == user_id then return end
+  local bot_id = lane.chat.bot.bot_id
+  if lane.user_id then redis.call("SREM", key.user_lanes(bot_id, lane.user_id), member_of_user(lane)) end
+  if user_id then redis.call("SADD", key.user_lanes(bot_id, user_id), member_of_user(lane)) end
+  lane.user_id = user_id
+end
+
+-- Put a lane among those of its line that may go, or set its timer.
+local function offer_lane(lane)
+  if #lane.chat.flying > 0 then
+    withdraw(lane)
+    return
+  end
+  local head = head_of(lane)
+  local user = head and user_of(lane.chat.bot, head.user_id)
+  note_user(lane, user)
+  local ready_at_ms = head and lane_ready_at_ms(lane, head, user)
+  if head and ready_at_ms == now_ms then
+    offer_in_line(lane, head)
+    return
+  end
+  withdraw(lane)
+  if ready_at_ms then
+    set_timer("lane " .. lane.line.bot.bot_id .. " " .. lane.line.place .. " " .. lane.chat.chat_id, ready_at_ms)
+  end
+end
+
+-- Which lines may go
+
+-- Return when a purse will suffice for what goes as a free one until then.
+local function pays_later_at_ms(line, front)
+  if not front.is_paid then return nil end
+  local pays_at_ms = purses.free_at_ms(purse_of(line.bot), now_ms, front.cost)
+  return pays_at_ms ~= now_ms and pays_at_ms or nil
+end
+
+-- Return when its bot has places for a front.
+local function fits_at_ms(line, front)
+  local bot = line.bot
+  if pays(bot, front.is_paid, front.cost) then
+    return both_free_at_ms(paid_gate_of(bot), nil, front.cost, now_ms)
+  end
+  local free_at_ms = both_free_at_ms(bot.gate, line.is_spaced and bot.spacing or nil, front.cost, now_ms)
+  return sooner(free_at_ms, pays_later_at_ms(line, front))
+end
+
+local function ranks_before(line, other)
+  local among = line.bot.turns
+  local mine, yours = turns.rank(among, line.turn_in_bot), turns.rank(among, other.turn_in_bot)
+  return mine < yours or (mine == yours and line.place < other.place)
+end
+
+-- Return until when a front of more than one place that ranks before saves up; ``now_ms`` if none does.
+local function saved_up_until_ms(line, front)
+  local bot = line.bot
+  local it_pays = pays(bot, front.is_paid, front.cost)
+  for _, other_line in ipairs(bot.lines) do
+    if other_line.lanes > 0 and (other_line == line or ranks_before(other_line, line)) then
+      for _, other in ipairs(fronts_of(other_line)) do
+        if other_line == line and other.member == front.member then break end
+        if other.cost > 1 and pays(bot, other.is_paid, other.cost) == it_pays then
+          local other_fits_at_ms = fits_at_ms(other_line, other)
+          if other_fits_at_ms ~= now_ms then return other_fits_at_ms end
+        end
+      end
+    end
+  end
+  return now_ms
+end
+
+-- Return when a front may leave its bot; nil if only an event can tell.
+local function front_ready_at_ms(line, front)
+  local bot = line.bot
+  if bot.is_paused then return nil end
+  if bot.hold_until_ms > now_ms then return bot.hold_until_ms end
+  local saves_until_ms = saved_up_until_ms(line, front)
+  if saves_until_ms ~= now_ms then
+    return sooner(saves_until_ms, pays_later_at_ms(line, front))
+  end
+  return fits_at_ms(line, front)
+end
+
+local function join_group(line)
+  if line.in_group ~= line.turn then
+    state.groups[line.place].first = nil
+    redis.call("ZADD", key.group(line.place), line.turn, by_number(line.bot.bot_id))
+    line.in_group = line.turn
+  end
+end
+
+-- Put a line among those of its priority that may go, and return when it is to be looked at again.
+local function offer_line(line)
+  local wake_at_ms
+  line.offered = nil
+  for _, front in ipairs(fronts_of(line)) do
+    local ready_at_ms = front_ready_at_ms(line, front)
+    if ready_at_ms == now_ms then
+      line.offered = line.offered or {front.member, front.cost, front.is_paid}
+      ready_at_ms = pays_later_at_ms(line, front)
+    end
+    wake_at_ms = sooner(wake_at_ms, ready_at_ms)
+  end
+  if line.offered then join_group(line) else leave_group(line) end
+  return wake_at_ms
+end
+
+-- Return when a bot has one free place; nil if only an event can tell.
+local function one_place_at_ms(bot)
+  if bot.is_paused then return nil end
+  if bot.hold_until_ms > now_ms then return bot.hold_until_ms end
+  return bot.gate and gates.ready_at_ms(bot.gate, now_ms, 1) or not bot.gate and now_ms or nil
+end
+
+-- Each front takes one place of the same window, so the times of one are the times of all.
+local function reoffer_singles(bot)
+  local high_at_ms = one_place_at_ms(bot)
+  bot.is_short = bot.is_short and high_at_ms ~= now_ms
+  local spaced_at_ms, wake_at_ms = high_at_ms, nil
+  if high_at_ms and bot.spacing then
+    spaced_at_ms = math.max(high_at_ms, spacings.free_at_ms(bot.spacing, now_ms, 1))
+  end
+  for _, line in ipairs(bot.lines) do
+    local front = line.lanes > 0 and first_ready(line)
+    local at_ms = high_at_ms
+    if line.is_spaced then at_ms = spaced_at_ms end
+    line.offered = nil
+    if front and at_ms == now_ms then
+      line.offered = {front, 1, false}
+      join_group(line)
+    else
+      leave_group(line)
+      if front then wake_at_ms = sooner(wake_at_ms, at_ms) end
+    end
+  end
+  return wake_at_ms
+end
+
+-- Put the lines of a bot among those of their priorities that may go, and set its timer for the others.
+local function reoffer(bot)
+  local wake_at_ms
+  bot.is_short = bot.lines[1].lanes + bot.lines[2].lanes + bot.lines[3].lanes > 0 -- something waits for its places
+  if bot.special > 0 then
+    for _, line in ipairs(bot.lines) do
+      if line.lanes > 0 then wake_at_ms = sooner(wake_at_ms, offer_line(line)) end
+    end
+  else
+    wake_at_ms = reoffer_singles(bot)
+  end
+  if bot.wake_at_ms ~= wake_at_ms then
+    bot.wake_at_ms = wake_at_ms
+    if wake_at_ms then
+      set_timer("bot " .. bot.bot_id, wake_at_ms)
+    else
+      redis.call("ZREM", key.timers(), "bot " .. bot.bot_id)
+    end
+  end
+end
+
+local function reoffer_chat(chat)
+  chat.version = limits.version
+  for place = 1, 3 do
+    local lane = chat.lanes[place]
+    if lane and lane.size > 0 then offer_lane(lane) end
+  end
+  reoffer(chat.bot)
+end
+
+-- Look again at the lanes that wait for a user's places, in whatever chats; then the bot is looked at.
+local function reoffer_user(bot, user_id)
+  if not user_of(bot, user_id) then return end
+  for _, member in ipairs(redis.call("SMEMBERS", key.user_lanes(bot.bot_id, user_id))) do
+    local place, chat_id = string.match(member, "^(%d) (.*)$")
+    local chat = known_chat(bot, chat_id)
+    local lane = chat and chat.lanes[tonumber(place)]
+    if lane then offer_lane(lane) end
+  end
+end
+
+-- Look at one lane again, and at its bot if what its line offers is another message now.
+local function offer(lane)
+  local line = lane.line
+  local before = first_ready(line)
+  offer_lane(lane)
+  if line.bot.special > 0 or first_ready(line) ~= before then reoffer(line.bot) end
+end
+
+-- What is counted
+
+local function count_open(entry, by)
+  local bot = bot_of(entry.bot_id)
+  bot.open = bot.open + by
+  if entry.tried and entry.number == 0 then
+    state.retry = state.retry + by
+  else
+    state.open[entry.place] = state.open[entry.place] + by
+  end
+end
+
+local function count_waiting(chat, by)
+  chat.waiting = chat.waiting + by
+  chat.bot.waiting = chat.bot.waiting + by
+end
+
+local function forget_later(chat)
+  if not chat.forget_at_ms and chat.waiting == 0 and #chat.flying == 0 then
+    local limit = limit_of_chat(chat.chat_id)
+    chat.forget_at_ms = math.max(chat.hold_until_ms, now_ms + (limit and limit.window_ms or 1000)) + 1
+    redis.call("ZADD", key.forgets(), chat.forget_at_ms, chat.bot.bot_id .. " " .. chat.chat_id)
+  end
+end
+
+-- Edits: what waits with the same ``replaces``, oldest first.
+
+local function note_edit(chat, entry)
+  if entry.replaces then
+    redis.call("ZADD", key.edits(chat.bot.bot_id, chat.chat_id), 0, entry.replaces .. "\0" .. entry.id)
+  end
+end
+
+local function forget_edit(chat, entry)
+  if entry.replaces then
+    redis.call("ZREM", key.edits(chat.bot.bot_id, chat.chat_id), entry.replaces .. "\0" .. entry.id)
+  end
+end
+
+local function newest_edit(chat, replaces)
+  local found = redis.call(
+    "ZREVRANGEBYLEX", key.edits(chat.bot.bot_id, chat.chat_id),
+    "(" .. replaces .. "\1", "[" .. replaces .. "\0", "LIMIT", 0, 1
+  )
+  return found[1] and entry_of(string.sub(found[1], #replaces + 2))
+end
+
+-- In and out of the lanes
+
+-- Put a due message into its lane.
+local function enter(entry)
+  local lane = lane_of(entry)
+  entry.is_due, entry.is_changed = true, true
+  redis.call("ZADD", lane_key(lane), 0, member_of(entry))
+  lane.size = lane.size + 1
+  note_special(entry, 1)
+  if lane.size == 1 then begin_to_wait(lane) end
+  offer(lane)
+end
+
+-- Forget a waiting message.
+local function remove(entry)
+  local lane = lane_of(entry)
+  local chat = lane.chat
+  entry.is_gone = true
+  count_open(entry, -1)
+  count_waiting(chat, -1)
+  forget_edit(chat, entry)
+  if entry.expires_at_ms then redis.call("ZREM", key.expiries(), entry.id) end
+  if entry.is_due then
+    leave(entry)
+    offer(lane)
+    if is_special(entry) then reoffer(lane.line.bot) end -- its line may have offered it beside a free one
+  else
+    redis.call("SREM", key.later(chat.bot.bot_id, chat.chat_id), entry.id)
+    redis.call("ZREM", key.timers(), "message " .. entry.id)
+  end
+  forget_later(chat)
+end
+
+-- Limits that a 429 has lowered
+
+local function narrow(scope)
+  local adapted = scope.adapted
+  scope.gate.places = adapted.places
+  if scope.lines and scope.spacing then spacings.narrow(scope.spacing, adapted.places, now_ms) end
+  if adapted.places < adapted.full then
+    local whose = scope.lines and scope.bot_id or scope.bot.bot_id .. " " .. scope.chat_id
+    set_timer("limit " .. whose, adapted.rises_at_ms)
+  else
+    scope.adapted = scope.lines and nil or false
+  end
+end
+
+local function lower_limit(scope, limit)
+  if not scope.gate or not limit then return end
+  local adapted = scope.adapted or adaptive.fresh(limit, limits.adapt_least)
+  adaptive.lower(adapted, now_ms)
+  if adapted.places < adapted.full then
+    scope.adapted = adapted
+    narrow(scope)
+  end
+end
+
+local function recover_limit(scope)
+  if not scope or not scope.adapted or not scope.gate or scope.adapted.rises_at_ms > now_ms then return end
+  adaptive.rise(scope.adapted, now_ms)
+  narrow(scope)
+  if scope.lines then reoffer(scope) else reoffer_chat(scope) end
+end
+
+-- Time
+
+local on_time = {}
+
+function on_time.message(message_id)
+  local entry = entry_of(message_id)
+  if not entry or entry.is_due or entry.number > 0 then return end
+  local lane = lane_of(entry)
+  redis.call("SREM", key.later(lane.chat.bot.bot_id, lane.chat.chat_id), entry.id)
+  enter(entry)
+end
+
+function on_time.limit(bot_id, chat_id)
+  local bot = bot_of(bot_id)
+  if chat_id == "" then
+    recover_limit(bot)
+  else
+    recover_limit(known_chat(bot, chat_id))
+  end
+end
+
+function on_time.bot(bot_id)
+  local bot = bot_of(bot_id)
+  bot.wake_at_ms = nil
+  reoffer(bot)
+end
+
+function on_time.lane(bot_id, place_and_chat)
+  local place, chat_id = string.match(place_and_chat, "^(%d) (.*)$")
+  local chat = known_chat(bot_of(bot_id), chat_id)
+  local lane = chat and chat.lanes[tonumber(place)]
+  if lane and lane.size > 0 then offer(lane) end
+end
+
+local function is_forgettable(chat)
+  if chat.waiting > 0 or #chat.flying > 0 or chat.adapted or chat.hold_until_ms > now_ms then return false end
+  if chat.gate and not gates.is_idle(chat.gate, now_ms) then return false end
+  for place = 1, 3 do
+    local lane = chat.lanes[place]
+    if lane and (lane.wait_until_ms > now_ms or lane.turn > lane.line.turns.now + STRIDE) then return false end
+  end
+  return true
+end
+
+local function forget(member)
+  local bot_id, chat_id = string.match(member, "^(%S+) (.*)$")
+  local chat = known_chat(bot_of(bot_id), chat_id)
+  if not chat then return end
+  chat.forget_at_ms = false
+  if is_forgettable(chat) then
+    chat.is_gone = true
+  else
+    forget_later(chat)
+  end
+end
+
+-- Let everything happen that is due by now.
+local function pass_time()
+  local due = redis.call("ZRANGEBYSCORE", key.timers(), "-inf", now_ms, "LIMIT", 0, TIMERS_MAX)
+  more_is_due = #due == TIMERS_MAX
+  for _, member in ipairs(due) do redis.call("ZREM", key.timers(), member) end
+  for _, member in ipairs(due) do
+    local kind, whose, rest = string.match(member, "^(%l+) (%S+) ?(.*)$")
+    on_time[kind](whose, rest)
+  end
+  local idle = redis.call("ZRANGEBYSCORE", key.forgets(), "-inf", now_ms, "LIMIT", 0, FORGETS_MAX)
+  for _, member in ipairs(idle) do
+    redis.call("ZREM", key.forgets(), member)
+    forget(member)
+  end
+end
+
+local function first_at_ms(sorted_key)
+  return tonumber(redis.call("ZRANGE", sorted_key, 0, 0, "WITHSCORES")[2])
+end
+
+-- Forget what has expired, a batch at most, and return it.
+local function expire(bodies)
+  local gone = redis.call("ZRANGEBYSCORE", key.expiries(), "-inf", now_ms, "LIMIT", 0, BATCH_MAX)
+  local expired = {}
+  for place, message_id in ipairs(gone) do
+    local entry = entry_of(message_id)
+    expired[place] = told(bodies, entry, entry.attempt)
+    remove(entry)
+  end
+  return expired
+end

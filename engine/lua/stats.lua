@@ -1,0 +1,29 @@
+-- Count.
+--
+-- KEYS
+--   1 state  string  the schedule as a whole
+-- ARGV
+--   1 now_ms ("": the time of Redis)
+-- RETURNS
+--   {"done", {open by priority, retry, leased, open by bot, adapted by bot, paid by bot}}  by bot: {bot_id, count}
+--   {"gone"}  nothing was done
+-- COST  O(bots)
+
+local state_key = unpack(KEYS)
+local given_ms = unpack(ARGV)
+
+local refused = open(state_key, given_ms)
+if refused then return refused end
+
+pass_time()
+local of_bots, adapted, paid = {}, {}, {}
+for _, bot_id in ipairs(redis.call("SMEMBERS", key.bots())) do
+  local is_due = bots[bot_id] ~= nil
+  local bot = bot_of(bot_id)
+  if bot.open > 0 then of_bots[#of_bots + 1] = {bot_id, bot.open} end
+  if bot.adapted then adapted[#adapted + 1] = {bot_id, bot.adapted.places} end
+  local taken = bot.has_purse and purses.taken(purse_of(bot), now_ms) or 0
+  if taken > 0 then paid[#paid + 1] = {bot_id, taken} end
+  if not is_due then bots[bot_id] = nil end -- it was only looked at, so there is nothing to write
+end
+return answer(state_key, {state.open, state.retry, redis.call("ZCARD", key.leases()), of_bots, adapted, paid})

@@ -1,0 +1,48 @@
+"""The Redis broker for whoever has no event loop: the state machine drives its brokers step by step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from redis import Redis
+
+from engine.limits import Limits
+from engine.ports import Broker
+from engine.ports import Clock as Ticks
+from engine.redis_broker import RedisBroker, connect
+
+
+class Blocking:
+    """A broker each of whose verbs ends before it first lets anybody else run."""
+
+    def __init__(self, broker: Broker, loop: asyncio.AbstractEventLoop) -> None:
+        self._broker = broker
+        self._loop = loop
+
+    def __getattr__(self, verb: str) -> Callable[..., Awaitable[Any]]:
+        async def at_once(*arguments: Any, **named: Any) -> Any:
+            return self._loop.run_until_complete(getattr(self._broker, verb)(*arguments, **named))
+
+        return at_once
+
+
+@contextmanager
+def on_redis(url: str, *, lease_ms: int) -> Iterator[Callable[[Limits, Ticks], Broker]]:
+    """Lend what makes brokers, each in a Redis that was emptied for it."""
+    loop = asyncio.new_event_loop()
+    client = connect(url)
+
+    def make(limits: Limits, clock: Ticks) -> Broker:
+        with Redis.from_url(url) as redis:
+            redis.flushall()
+        broker = RedisBroker(client, limits, lease_ms=lease_ms, clock=clock, incarnation=1, begins=True)
+        return cast("Broker", Blocking(broker, loop))
+
+    try:
+        yield make
+    finally:
+        loop.run_until_complete(client.aclose())
+        loop.close()

@@ -1,0 +1,23 @@
+"""One Redis for all tests of the engine, empty for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+
+from tests.engine.redis_server import own_redis
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with own_redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_redis(redis_url: str) -> str:
+    with Redis.from_url(redis_url) as redis:
+        redis.flushall()
+    return redis_url

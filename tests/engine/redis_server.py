@@ -1,0 +1,60 @@
+"""A Redis that the tests start for themselves, and stop again: never one that they did not make."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+START_S = 10.0
+
+
+@contextmanager
+def own_redis(folder: Path) -> Iterator[str]:
+    """Start a server on a free port that keeps nothing, lend its URL, and end exactly that one."""
+    program = shutil.which("redis-server")
+    if program is None:
+        _do_without()
+    port = _free_port()
+    words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
+    server = subprocess.Popen([str(program), *words], stdout=subprocess.DEVNULL)
+    try:
+        _wait_for(port)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_for(port: int) -> None:
+    end_s = time.monotonic() + START_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if time.monotonic() > end_s:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _do_without() -> None:
+    reason = "NO redis-server on the path: the schedule of many processes is not tested"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -1,0 +1,346 @@
+"""The Redis broker keeps the contract; and what is to be said only of one in another process."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from engine import redis_keys
+from engine import redis_wire as wire
+from engine.errors import BrokerUnavailable
+from engine.limits import Limit, Limits
+from engine.messages import PRIORITIES, Again, ChatId, Done, Guarantee, Lease, Outgoing, Settlement
+from engine.redis_broker import RedisBroker, connect
+from engine.redis_keys import STATE
+from tests.engine.broker_contract import (
+    LEASE_MS,
+    UNLIMITED,
+    BrokerContract,
+    MakeBroker,
+    edit,
+    lease,
+    leased_ids,
+    many,
+    queue,
+    send_all,
+    settle,
+)
+from tests.engine.redis_server import own_redis
+from tests.fakes import Clock, outgoing
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def redis(empty_redis: str) -> AsyncIterator[Redis]:
+    async with connect(empty_redis) as redis:
+        yield redis
+
+
+@pytest.fixture
+def make(clock: Clock, redis: Redis) -> MakeBroker:
+    return lambda limits: RedisBroker(redis, limits, lease_ms=LEASE_MS, clock=clock, begins=True)
+
+
+class TestRedisBroker(BrokerContract):
+    @pytest.fixture
+    def make(self, clock: Clock, redis: Redis) -> MakeBroker:
+        return lambda limits: RedisBroker(redis, limits, lease_ms=LEASE_MS, clock=clock, begins=True)
+
+
+# A schedule that is gone, or old
+
+
+async def test_a_redis_that_is_away_is_said_to_be_unavailable() -> None:
+    async with connect("redis://127.0.0.1:1/0") as nobody:
+        broker = RedisBroker(nobody, Limits(), lease_ms=LEASE_MS)
+
+        with pytest.raises(BrokerUnavailable, match="cannot be reached"):
+            await broker.stats()
+
+
+async def test_a_redis_without_a_schedule_leases_nothing_until_it_is_rebuilt(redis: Redis, clock: Clock) -> None:
+    broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock)
+    with pytest.raises(BrokerUnavailable, match="rebuilt from the ledger"):
+        await lease(broker)
+
+    await broker.begin()
+    await queue(broker, many(2))
+    with pytest.raises(BrokerUnavailable, match="nothing is leased"):
+        await lease(broker)
+    await broker.restore([], wait_until_ms={})
+
+    assert await leased_ids(broker) == ["m0000", "m0001"]
+
+
+async def test_a_lease_of_a_schedule_that_was_emptied_is_refused_by_the_next(redis: Redis, make: MakeBroker) -> None:
+    broker = make(UNLIMITED)
+    assert isinstance(broker, RedisBroker)
+    await queue(broker, many(1))
+    (old,) = await lease(broker)
+
+    await redis.flushall()
+    with pytest.raises(BrokerUnavailable, match="rebuilt from the ledger"):
+        await settle(broker, [old])
+    await broker.begin()
+    await queue(broker, many(1))
+    await broker.restore([], wait_until_ms={})
+    (new,) = await lease(broker)
+
+    assert (old.number, old.message) == (new.number, new.message)
+    assert await broker.extend([old, new], by_ms=1) == [False, True]
+
+
+async def test_a_redis_that_was_started_anew_is_barred_and_knows_no_lease_from_before(
+    tmp_path: Path, clock: Clock
+) -> None:
+    with own_redis(tmp_path) as url:
+        async with connect(url) as redis:
+            broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock, begins=True)
+            await queue(broker, many(2))
+            (old,) = await lease(broker, 1)
+            await redis.save()
+
+    with own_redis(tmp_path) as url:
+        async with connect(url) as redis:
+            broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock, begins=True)
+
+            with pytest.raises(BrokerUnavailable, match="may be older"):
+                await lease(broker)
+            assert [each.held for each in await settle(broker, [old])] == [False]
+            assert await broker.knows(["m0000", "m0001"]) == [True, True]
+
+
+async def test_who_stays_connected_over_a_new_start_gets_another_incarnation(redis: Redis, make: MakeBroker) -> None:
+    broker = make(UNLIMITED)
+    await queue(broker, many(2))
+    (old,) = await lease(broker, 1)
+
+    kept = await redis.get(STATE)
+    assert isinstance(kept, bytes)
+    await redis.set(STATE, wire.pack(wire.unpack(kept) | {"run_id": "of a server before"}))  # as it would come back
+    await redis.script_flush()
+
+    with pytest.raises(BrokerUnavailable, match="may be older"):
+        await lease(broker)
+    assert broker.incarnation != old.incarnation
+    assert [each.held for each in await settle(broker, [old])] == [False]
+
+
+async def test_whoever_begins_leaves_nothing_of_what_was(redis: Redis, make: MakeBroker, clock: Clock) -> None:
+    await queue(make(Limits()), many(600))
+    broker = RedisBroker(redis, Limits(), lease_ms=LEASE_MS, clock=clock)
+
+    await broker.begin()
+
+    assert await redis.dbsize() == len(["state", "limits", "counts"])
+    assert await broker.knows(["m0000"]) == [False]
+
+
+async def test_a_redis_that_forgot_the_scripts_is_taught_them_again(redis: Redis, make: MakeBroker) -> None:
+    broker = make(UNLIMITED)
+    await queue(broker, many(1))
+
+    await redis.script_flush()
+
+    assert await leased_ids(broker) == ["m0000"]
+
+
+async def test_a_redis_without_memory_left_refuses_a_verb_and_has_done_nothing(redis: Redis, make: MakeBroker) -> None:
+    broker = make(UNLIMITED)
+    await queue(broker, many(1))
+    before = await broker.stats()
+
+    await redis.config_set("maxmemory", 1)
+    with pytest.raises(BrokerUnavailable):
+        await queue(broker, many(10, prefix="more"))
+    await redis.config_set("maxmemory", 0)
+
+    assert await broker.stats() == before
+    assert await leased_ids(broker) == ["m0000"]
+
+
+@pytest.mark.parametrize("chat_id", [7, -1001234567890, "@news", "inline:a b", "7", None])
+async def test_a_message_comes_back_as_it_went_in(make: MakeBroker, clock: Clock, chat_id: ChatId | None) -> None:
+    broker = make(replace(UNLIMITED, user=Limit(3, 1_000), purse=Limit(5, 1_000)))
+    message = Outgoing(
+        id="018bcfe5680000000000000007",
+        bot_id=7_123_456_789,
+        chat_id=chat_id,
+        method="sendPhoto",
+        params=b"\x00\xff no text",
+        priority=PRIORITIES[2],
+        cost=2,
+        submitted_at_ms=clock(),
+        ready_at_ms=clock() - 1,
+        expires_at_ms=clock() + 1,
+        guarantee=Guarantee.AT_MOST_ONCE,
+        dedup_key="ключ",
+        attempt=3,
+        replaces="edit:ü",
+        user_id=1 << 52,
+        is_paid=True,
+    )
+
+    await queue(broker, [message])
+
+    assert [each.message for each in await lease(broker)] == [message]
+
+
+# Several processes
+
+
+async def test_several_brokers_share_one_schedule(redis: Redis, clock: Clock, make: MakeBroker) -> None:
+    brokers = [make(UNLIMITED) for _ in range(4)]
+    await queue(brokers[0], many(100))
+
+    found = await asyncio.gather(*(lease(brokers[n % 4], 10) for n in range(10)))
+
+    leases: list[Lease] = [each for some in found for each in some]
+    assert len({each.message.id for each in leases}) == len({each.number for each in leases}) == 100
+    assert all(each.held for each in await settle(brokers[3], leases[:50]))
+
+
+async def test_a_broker_sleeps_until_another_process_rings(make: MakeBroker) -> None:
+    mine, other = make(UNLIMITED), make(UNLIMITED)
+    assert await leased_ids(mine) == []
+    waiting = asyncio.create_task(mine.wait(until_ms=None))
+
+    await queue(other, many(1))
+
+    async with asyncio.timeout(5):
+        await waiting
+    assert await leased_ids(mine) == ["m0000"]
+
+
+async def test_who_sleeps_asks_nothing(redis: Redis) -> None:
+    broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, begins=True)
+    await queue(broker, [outgoing("a", ready_at_ms=await now_ms(redis) + 300)])
+    wake_at_ms = (await broker.lease(worker_id="w", slots=1)).wake_at_ms
+    await redis.config_resetstat()
+
+    await broker.wait(wake_at_ms)
+
+    asked = {name: each["calls"] for name, each in (await redis.info("commandstats")).items()}
+    assert {name: calls for name, calls in asked.items() if "config" not in name} == {"cmdstat_xread": 1}
+    assert await leased_ids(broker) == ["a"]
+
+
+async def test_no_chat_is_leased_by_its_old_limit_before_its_page_is_turned(make: MakeBroker) -> None:
+    broker = make(replace(UNLIMITED, chat=Limit(3, 1_000)))
+    assert isinstance(broker, RedisBroker)
+    await queue(broker, many(3, chat_id=7))
+    await settle(broker, await lease(broker))
+    await queue(broker, many(1, prefix="other", chat_id=8))
+
+    narrower = replace(UNLIMITED, version=2, chat=Limit(1, 1_000))
+    await broker._call("configure", narrower.version, wire.pack(wire.limits_row(narrower)))
+
+    assert await leased_ids(broker) == ["other0000"]
+
+
+# Time
+
+
+async def now_ms(redis: Redis) -> int:
+    seconds, microseconds = await redis.time()
+    return int(seconds) * 1_000 + int(microseconds) // 1_000
+
+
+async def test_without_a_clock_the_time_is_that_of_redis(redis: Redis) -> None:
+    broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, begins=True)
+    since_ms = await now_ms(redis)
+    await queue(broker, many(1))
+
+    (leased,) = await lease(broker)
+
+    assert since_ms + LEASE_MS <= leased.expires_at_ms <= await now_ms(redis) + LEASE_MS
+
+
+async def test_time_does_not_run_backwards(make: MakeBroker, clock: Clock) -> None:
+    broker = make(UNLIMITED)
+    await queue(broker, many(2))
+    (first,) = await lease(broker, 1)
+
+    clock.now_ms -= 5_000
+    (second,) = await lease(broker, 1)
+
+    assert second.expires_at_ms == first.expires_at_ms
+
+
+async def test_when_more_is_due_than_one_call_looks_at_the_next_calls_go_on(make: MakeBroker, clock: Clock) -> None:
+    broker = make(UNLIMITED)
+    await queue(broker, [replace(each, ready_at_ms=clock() + 10) for each in many(1_200)])
+    clock.advance(10)
+
+    first = await broker.lease(worker_id="w", slots=1)
+    sent = await send_all(broker, clock, for_ms=1)
+
+    assert first.wake_at_ms == clock() - 1
+    assert len(sent) == 1_199
+
+
+# Keys
+
+
+async def test_memory_returns_after_the_backlog_is_gone(redis: Redis, clock: Clock, make: MakeBroker) -> None:
+    broker = make(Limits(user=Limit(5, 1_000)))
+    for priority in PRIORITIES:
+        await queue(broker, [replace(each, user_id=500) for each in many(100, prefix=priority, priority=priority)])
+    full = await redis.dbsize()
+
+    sent = await send_all(broker, clock, for_ms=90_000)
+    for _ in range(10):  # a few are forgotten in each call
+        clock.advance(120_000)
+        await send_all(broker, clock, for_ms=1)
+
+    assert len(sent) == 300
+    left = sorted(name for name in await names(redis) if ":user:" not in name)  # Redis forgets these itself
+    assert full > 600
+    assert left == [f"{{q0}}:{name}" for name in ("bell", "bot:1", "bots", "counts", "limits", "state")]
+
+
+async def test_every_key_stands_in_the_table_with_its_type(redis: Redis, clock: Clock, make: MakeBroker) -> None:
+    await make_every_key(make, clock)
+    table = {
+        re.sub(r"<\w+>", "*", pattern): kind
+        for pattern, kind in re.findall(r"^    (\{q0\}:\S+) .*  +(string|hash|set|zset|stream)\b", TABLE, re.MULTILINE)
+    }
+
+    kinds: dict[str, set[str]] = {}
+    for name in await names(redis):
+        (pattern,) = [each for each in table if re.fullmatch(re.escape(each).replace(r"\*", ".*"), name)]
+        kinds.setdefault(pattern, set()).add(text(await redis.type(name)))
+
+    assert kinds == {pattern: {kind} for pattern, kind in table.items()}
+
+
+async def names(redis: Redis) -> list[str]:
+    return [text(name) for name in await redis.keys()]
+
+
+def text(word: bytes | str) -> str:
+    return word if isinstance(word, str) else word.decode()
+
+
+TABLE = redis_keys.__doc__ or ""
+
+
+async def make_every_key(make: MakeBroker, clock: Clock) -> None:
+    broker = make(Limits(user=Limit(5, 60_000), purse=Limit(9, 60_000)))
+    await broker.migrate(1, -5, -6)
+    await queue(broker, [replace(each, user_id=500) for each in many(3, prefix="low", priority=PRIORITIES[2])])
+    await queue(broker, [replace(each, is_paid=True) for each in many(3, prefix="paid", priority=PRIORITIES[0])])
+    await queue(broker, [edit("e1"), edit("e2", chat_id=8), outgoing("later", ready_at_ms=clock() + 10)])
+    await queue(broker, [outgoing("soon", chat_id=9, expires_at_ms=clock() + 10_000)])
+    first, second, *_ = await lease(broker, 4)
+    await broker.settle([Settlement(first, Done(), 0), Settlement(second, Again(500), 0)])
