@@ -113,7 +113,7 @@ def _settings() -> Settings:
 def _refuse_role(role: str) -> None:
     if not _settings().redis_url:
         raise SettingsError(f"tempogram {role} shares its queue over Redis; set REDIS_URL, or use tempogram run")
-    raise SettingsError(f"tempogram {role} is not in this version, which has no Redis broker yet; use tempogram run")
+    raise SettingsError(f"tempogram {role} is not in this version, which does not run on Redis yet; use tempogram run")
 
 
 def _until_done(work: Coroutine[Any, Any, Result]) -> Result:

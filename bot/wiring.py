@@ -454,4 +454,4 @@ def refuse_redis(settings: Settings) -> None:
         SettingsError: ``REDIS_URL`` is set.
     """
     if settings.redis_url:
-        raise SettingsError("REDIS_URL is set, and this version has no Redis broker yet; unset it")
+        raise SettingsError("REDIS_URL is set, and this version does not run on Redis yet; unset it")
