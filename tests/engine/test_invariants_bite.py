@@ -133,7 +133,7 @@ class RefusesTooSoon(MemoryBroker):
 class TakesTheSameTwice(MemoryBroker):
     def _admit(self, message: Outgoing, now_ms: int, *, capped: bool) -> Verdict:
         known = self._entries.get(message.id)
-        if known is not None and not known.number and not known.tried:  # of a tried one the stats would tell
+        if known is not None and not known.number:  # of one that was tried the stats may tell first
             self._remove(known, now_ms)
         return super()._admit(message, now_ms, capped=capped)
 
@@ -267,7 +267,7 @@ CLASSES: list[tuple[str, type[MemoryBroker]]] = [
     ("expiry", ExpiresNothing),
     ("caps", RefusesNothing),
     ("caps", RefusesTooSoon),
-    ("once in", TakesTheSameTwice),
+    ("once in or stats", TakesTheSameTwice),
     ("backoff", BacksOffFromNothing),
     ("send_at", SendsBeforeItsTime),
     ("wake", WakesTooLate),
@@ -286,7 +286,9 @@ CLASSES: list[tuple[str, type[MemoryBroker]]] = [
 
 @pytest.mark.parametrize(("promise", "kind"), CLASSES, ids=lambda value: getattr(value, "__name__", value))
 def test_a_broker_that_breaks_a_promise_is_found_out(promise: str, kind: type[MemoryBroker]) -> None:
-    assert promise in broken_by(kind, model=promise == "model")
+    broken = broken_by(kind, model=promise == "model")
+
+    assert any(each in broken for each in promise.split(" or "))
 
 
 @pytest.mark.parametrize(("promise", "patch"), PATCHES)
