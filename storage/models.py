@@ -42,6 +42,9 @@ from sqlalchemy import (
 IS_OPEN = text("status IN ('queued', 'sending')")
 """Spelled once: SQLite uses a partial index only where the query repeats its words."""
 
+IS_PAST_REPLAY = text("status NOT IN ('queued', 'sending', 'dead')")
+"""It will never be sent (again), so nothing is kept that only a call needs."""
+
 IS_DEAD = text("status = 'dead'")
 IS_PAID = text("is_paid")
 IS_RECEIVED = text("status = 'received'")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, column, delete, insert, select, text, update, values
+from sqlalchemy import Connection, column, delete, insert, select, update, values
 from sqlalchemy.sql import ClauseElement
 
 from engine.messages import OPEN, PastSend, Rest, Status
 from engine.ports.ledger import Record
 from storage import chat_ids, chat_moves, hold_writes, upload_writes
 from storage.many_rows import Binds, ManyRows
-from storage.models import PRESUMED, attempts, messages, payloads
+from storage.models import IS_PAST_REPLAY, PRESUMED, attempts, messages, payloads
 
 REPLAYABLE = (*OPEN, Status.DEAD)
 """What keeps its payload, and its files."""
@@ -151,8 +151,7 @@ def _insert_attempts(_dialect: str, rows: Binds) -> ClauseElement:
 
 def _drop_payloads(_dialect: str, rows: Binds) -> ClauseElement:
     # Asked of the message itself: a late record of a dead one has changed nothing, and must drop nothing.
-    kept = text("status NOT IN ('queued', 'sending', 'dead')")
-    settled = select(messages.c.id).where(messages.c.id.in_([row[0] for row in rows]), kept)
+    settled = select(messages.c.id).where(messages.c.id.in_([row[0] for row in rows]), IS_PAST_REPLAY)
     return delete(payloads).where(payloads.c.message_id.in_(settled))
 
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import ClauseElement
 
 from storage.many_rows import Binds, ManyRows
-from storage.models import attachments, file_ids, messages, upload_parts, uploads
+from storage.models import IS_PAST_REPLAY, attachments, file_ids, messages, upload_parts, uploads
 from storage.upsert import insert_by
 
 ADVISORY_LOCK = 7_270_837_101
@@ -189,8 +189,7 @@ def _known_to_telegram(connection: Connection, items: Iterable[Carried]) -> set[
 
 def _let_go(_dialect: str, rows: Binds) -> ClauseElement:
     # Asked of the message itself, as when its payload is dropped: see ``records``.
-    kept = text("status NOT IN ('queued', 'sending', 'dead')")
-    ended = exists().where(messages.c.id == attachments.c.message_id, kept)
+    ended = exists().where(messages.c.id == attachments.c.message_id, IS_PAST_REPLAY)
     of_these = update(attachments).where(attachments.c.message_id.in_([row[0] for row in rows]), NEEDS_BYTES, ended)
     return of_these.values(needs_bytes=false()).returning(attachments.c.sha256)
 

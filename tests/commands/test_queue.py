@@ -13,10 +13,11 @@ import pytest
 import pytest_asyncio
 
 from bot.commands.explanation import REASONS
+from bot.demo.process import free_port
 from bot.simulator import Fault
 from bot.simulator.client import RunningSimulator, running_simulator
 from engine.ports import WaitsAt
-from tests.end_to_end.program import ADMIN_TOKEN, Program, free_port, program
+from tests.end_to_end.program import ADMIN_TOKEN, Program, program
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+
+from bot.demo.process import free_port
 
 START_TIMEOUT_S = 60
 """aiogram alone takes seconds to import on a busy machine."""
@@ -118,9 +119,3 @@ def update(number: int, text: str, *, chat_id: int = 77) -> dict[str, Any]:
         "update_id": number,
         "message": {"message_id": number, "chat": {"id": chat_id}, "from": {"id": 456}, "text": text},
     }
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

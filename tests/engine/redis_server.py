@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from bot.demo.process import free_port
+
 START_S = 10.0
 
 
@@ -22,7 +24,7 @@ def own_redis(folder: Path) -> Iterator[str]:
     program = shutil.which("redis-server")
     if program is None:
         _do_without()
-    port = _free_port()
+    port = free_port()
     words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
     server = subprocess.Popen([str(program), *words], stdout=subprocess.DEVNULL)
     try:
@@ -31,13 +33,6 @@ def own_redis(folder: Path) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_for(port: int) -> None:
