@@ -4,6 +4,8 @@
     ├── SettingsError          a value in the settings makes no sense
     ├── BrokerError
     │   └── BrokerUnavailable  it cannot be reached; try again later
+    │       ├── ScheduleLost   it is there and has no schedule that can be trusted; rebuild it from the ledger
+    │       └── BrokerFull     it is there and takes nothing more in
     ├── LedgerError            the ledger could not be read or written
     ├── QueueFull              a chat or a bot has too much waiting; nothing was accepted
     ├── ChatUnreachable        the chat takes nothing until it writes again; nothing was accepted
@@ -31,6 +33,14 @@ class BrokerError(EngineError):
 
 class BrokerUnavailable(BrokerError):
     """The queue cannot be reached. Nothing was done."""
+
+
+class ScheduleLost(BrokerUnavailable):
+    """The queue can be reached, and its schedule is gone or may be older than the ledger. Nothing was done."""
+
+
+class BrokerFull(BrokerUnavailable):
+    """The queue can be reached, and has no memory left. Nothing was done."""
 
 
 class LedgerError(EngineError):

@@ -12,11 +12,11 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
 
 from engine import redis_wire as wire
 from engine.batches import batches
-from engine.errors import BrokerUnavailable
+from engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost
 from engine.limits import Limits
 from engine.messages import ChatId, Hold, Lease, Outgoing, PastSend, Settlement, Spent
 from engine.ports.broker import BATCH_MAX, Admission, Leased, QueueStats, Settled
@@ -269,6 +269,8 @@ class RedisBroker:
                 return await self._redis.execute_command(*words)  # type: ignore[no-untyped-call]
         except NoScriptError:
             raise
+        except OutOfMemoryError as error:
+            raise BrokerFull("Redis has reached its maxmemory; give it more, or let the queue drain") from error
         except (RedisError, OSError, TimeoutError) as error:
             raise BrokerUnavailable(f"Redis cannot be reached, or refused: {error or type(error).__name__}") from error
 
@@ -276,7 +278,7 @@ class RedisBroker:
 def _said(reply: list[bytes]) -> list[bytes]:
     word, *rest = reply
     if (refusal := REFUSALS.get(word.decode())) is not None:
-        raise BrokerUnavailable(refusal)
+        raise ScheduleLost(refusal)
     return rest
 
 

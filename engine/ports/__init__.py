@@ -5,6 +5,8 @@ ledger      the lasting record, from which the schedule can be rebuilt
 transport   one call to Telegram
 results     how an answer finds the caller who waits for it
 clock       what time it is
+epochs      where leases come from, as all processes agreed
+news        what one process changed that others keep in memory
 """
 
 from engine.ports.broker import (
