@@ -17,15 +17,21 @@ from api.webhook import webhook
 
 App = FastAPI
 
-ROUTERS = (messages.forms, messages.router, queue.router, bots.router, metrics.router, health.router)
+ROUTERS = (messages.forms, messages.router, queue.router, bots.router)
+NUMBERS = (metrics.router, health.router)
 
 
-def create_app(services: Services) -> FastAPI:
-    """Return an app that works with these services, and keeps nothing outside of itself."""
+def create_app(services: Services, *, takes_in: bool = True) -> FastAPI:
+    """Return an app that works with these services, and keeps nothing outside of itself.
+
+    Args:
+        services: See there.
+        takes_in: Without it the app tells only how the process is and what it counted.
+    """
     app = FastAPI(
         title="Tempogram",
         description="Runs many Telegram bots from one place, and never sends faster than Telegram allows.",
-        routes=[webhook(services)],
+        routes=[webhook(services)] if takes_in else [],
         middleware=_middleware(services),
         # Its spans would hold the webhook's address, and that holds a token.
         telemetry={"tracing": False, "metrics": False, "logs": False},
@@ -37,7 +43,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.submissions = Submissions(services)
     errors.install(app)
-    for router in (*ROUTERS, openapi):
+    for router in (*(ROUTERS if takes_in else ()), *NUMBERS, openapi):
         app.include_router(router)
     return app
 

@@ -13,7 +13,7 @@ import uvloop
 from bot import logging
 from bot.commands import queue
 from bot.settings import Settings, load
-from engine.errors import EngineError, SettingsError
+from engine.errors import EngineError
 
 Result = TypeVar("Result")
 
@@ -32,11 +32,7 @@ app.add_typer(queue.app, name="queue")
 @app.command()
 def run() -> None:
     """Run everything in one process; without BOT_TOKENS, with a simulated Telegram."""
-    settings = _settings()  # before aiogram is imported, which takes seconds
-    gc.disable()  # there is next to no garbage before ``run_all`` enables it, and much to look through
-    from bot.run import run as run_all
-
-    _until_done(run_all(settings))
+    _play("RUN")
 
 
 @app.command()
@@ -80,20 +76,20 @@ def simulator(
 
 @app.command()
 def api() -> None:
-    """Serve the API alone, beside workers (needs REDIS_URL)."""
-    _refuse_role("api")
+    """Serve the API and the webhooks, beside workers (needs REDIS_URL)."""
+    _play("API")
 
 
 @app.command()
 def worker() -> None:
-    """Send alone, beside other workers (needs REDIS_URL)."""
-    _refuse_role("worker")
+    """Send, beside other workers (needs REDIS_URL)."""
+    _play("WORKER")
 
 
 @app.command()
 def scheduler() -> None:
-    """Watch the time alone (needs REDIS_URL)."""
-    _refuse_role("scheduler")
+    """Poll, set webhooks and keep the books tidy, beside others (needs REDIS_URL)."""
+    _play("SCHEDULER")
 
 
 def main() -> None:
@@ -110,10 +106,16 @@ def _settings() -> Settings:
     return settings
 
 
-def _refuse_role(role: str) -> None:
-    if not _settings().redis_url:
-        raise SettingsError(f"tempogram {role} shares its queue over Redis; set REDIS_URL, or use tempogram run")
-    raise SettingsError(f"tempogram {role} is not in this version, which does not run on Redis yet; use tempogram run")
+def _play(role: str) -> None:
+    """Run one role by its name; what it is made of takes seconds to import, and must not delay an error."""
+    settings = _settings()
+    gc.disable()  # there is next to no garbage before the start enables it, and much to look through
+    from bot.roles import Role, check
+
+    check(Role[role], settings)
+    from bot.run import run as run_role
+
+    _until_done(run_role(settings, Role[role]))
 
 
 def _until_done(work: Coroutine[Any, Any, Result]) -> Result:

@@ -1,4 +1,4 @@
-"""``tempogram run``: all roles in one process; without a bot token, with a simulated Telegram to talk to."""
+"""``tempogram run | api | worker | scheduler``; without a bot token, ``run`` has a simulated Telegram to talk to."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from pydantic import SecretStr
 
 from bot.collector import Collector
+from bot.roles import Role
 from bot.running import running
 from bot.serve import Server, address_of, listening, server
 from bot.settings import Settings
@@ -23,17 +24,18 @@ GROUPS = ("News desk", "Support", "Chess club")
 TALK_EVERY_MS = 700
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: Settings, role: Role = Role.RUN) -> None:
     """Serve until SIGINT or SIGTERM; what is under way then is finished."""
     async with AsyncExitStack() as stack:
-        listener = stack.enter_context(listening(settings.host, settings.port))
+        port = settings.port if role.takes_in else settings.metrics_port
+        listener = stack.enter_context(listening(settings.host, port))
         clock, simulator = SystemClock(), None
         kept = await stack.enter_async_context(books(settings, clock))
-        if not settings.bot_tokens and not await kept.bots.all():
+        if role is Role.RUN and not settings.bot_tokens and not await kept.bots.all():
             simulator = await stack.enter_async_context(simulated_telegram())
             settings = simulated(settings, simulator, listener)
             kept = await stack.enter_async_context(books(settings, clock))
-        built = await stack.enter_async_context(program(settings, opened=kept, clock=clock))
+        built = await stack.enter_async_context(program(settings, role, opened=kept, clock=clock))
         Collector().install()
         await stack.enter_async_context(running(built))
         greet(built, listener, simulator)
@@ -65,6 +67,8 @@ async def _keep_books(built: Program, serving: Server) -> None:
 
 async def _feed(built: Program, serving: Server, simulator: RunningSimulator | None) -> None:
     await serving.ready.wait()
+    if not built.role.feeds:
+        return
     built.talk.feeds.begin()
     await built.talk.feeds.settled()
     if simulator is not None:
@@ -89,6 +93,7 @@ def simulated(settings: Settings, simulator: RunningSimulator, listener: socket.
             "bot_tokens": tuple(SecretStr(token) for token in SIMULATED_TOKENS),
             "public_url": address_of(listener),
             "data_dir": settings.data_dir / "simulated",
+            "redis_url": "",
             "database_url": "",  # never the real books: their messages would be booked as sent
         }
     )
@@ -98,6 +103,9 @@ def greet(built: Program, listener: socket.socket, simulator: RunningSimulator |
     """Say in a few lines where to look."""
     address = address_of(listener)
     token_file = built.settings.data_dir / "admin_token"
+    if built.role is not Role.RUN:
+        typer.echo(f"Tempogram's {built.role.command} is at {address}. Ctrl-C ends it.")
+        return
     typer.echo(f"Tempogram runs {len(built.line.fleet.bot_ids)} bots at {address}. Ctrl-C ends it.")
     if simulator is not None:
         typer.echo(f"  No BOT_TOKENS is set: a simulated Telegram runs at {simulator.url}, with users who talk.")

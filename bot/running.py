@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -30,39 +30,51 @@ class Loops:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, *loops: Coroutine[Any, Any, None]) -> list[asyncio.Task[None]]:
-        self._tasks = [asyncio.create_task(loop) for loop in loops]
-        return self._tasks
+        tasks = [asyncio.create_task(loop) for loop in loops]
+        self._tasks += tasks
+        return tasks
 
     @property
     def alive(self) -> bool:
-        return bool(self._tasks) and not any(task.done() for task in self._tasks)
+        return not any(task.done() for task in self._tasks)
 
 
 @asynccontextmanager
 async def running(built: Program) -> AsyncIterator[None]:
     """Send and handle until the block ends; then finish what is under way, at most ``SHUTDOWN_S``."""
-    worker, *others = built.loops.start(
-        built.engine.worker.run(),
-        built.engine.recoverer.run(),
-        built.engine.reconciler.run(),
-        built.books.retention.run(),
-    )
+    role = built.role
+    tasks = built.loops.start(*_loops(built))
+    sending = built.loops.start(built.engine.worker.run()) if role.sends else []
     try:
-        await built.departures.resume()
+        if role.feeds:
+            await built.departures.resume()
         await asyncio.gather(*(add_bot(built, token.get_secret_value()) for token in built.settings.bot_tokens))
         await built.talk.handlers.emit_startup(**_told(built))
-        resumed = await built.talk.intake.resume()
-        log.info("started", bots=len(built.line.fleet.bot_ids), resumed_updates=resumed)
+        resumed = await built.talk.intake.resume() if role.takes_in or role.feeds else 0
+        log.info("started", role=role.command, bots=len(built.line.fleet.bot_ids), resumed_updates=resumed)
         yield
     finally:
-        for other in others:
-            other.cancel()
+        for task in tasks:
+            task.cancel()
         await built.departures.end()
         await _finish("handlers", built.talk.pool.drain(), within_s=SHUTDOWN_S)
         await _finish("shutdown handlers", _tell_end(built), within_s=SHUTDOWN_S)
         built.engine.worker.stop()
         # A call that is cut off is sent again by the next start; so each may take as long as a call takes.
-        await _finish("calls", worker, within_s=built.settings.telegram_timeout + SETTLE_S)
+        await _finish("calls", _all(sending), within_s=built.settings.telegram_timeout + SETTLE_S)
+
+
+def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
+    """Return what runs beside the sending, by the process's role."""
+    if built.role.sends:
+        yield built.engine.recoverer.run()
+        yield built.engine.reconciler.run()
+    if built.role.feeds:
+        yield built.books.retention.run()
+
+
+async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:
+    await asyncio.gather(*tasks)
 
 
 async def _finish(what: str, work: Awaitable[None], *, within_s: float) -> None:

@@ -29,12 +29,20 @@ class Settings(BaseSettings):
         "", description="sqlite+aiosqlite:///… or postgresql+asyncpg://…; none: a file in DATA_DIR."
     )
     data_dir: Path = Field(Path("data"), description="Where the SQLite file and the generated keys lie.")
-    redis_url: str = Field("", description="None: the queue is in this process (the only one in this version).")
+    redis_url: str = Field(
+        "", description="redis://…: the queue is there, for any number of processes; none: in this one."
+    )
     admin_token: SecretStr = Field(SecretStr(""), description="Bearer token of the API; none: one is made and kept.")
     secret_key: SecretStr = Field(SecretStr(""), description="Encrypts bot tokens; none: one is made and kept.")
     public_url: str = Field("", description="Where Telegram reaches us; none: updates are fetched by polling.")
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port at which a worker or scheduler tells its health and metrics; 0: a free one.",
+    )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     behaviours: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Modules of one's own with a router, comma-separated; they are asked before the bundled ones."

@@ -19,9 +19,9 @@ import msgspec
 from bot.behaviours import own
 from bot.classify import UNREADABLE
 from bot.home import database_url
+from bot.roles import Role, check
 from bot.settings import Settings, load
 from bot.tokens import bot_id_of
-from bot.wiring import refuse_redis
 from engine.errors import LedgerError, SettingsError
 from storage.bots import Bots
 from storage.database import Database, is_there
@@ -73,7 +73,7 @@ def settings_or_why_not() -> tuple[Settings | None, Finding]:
     """Read the settings as a start would."""
     try:
         settings = load()
-        refuse_redis(settings)
+        check(Role.RUN, settings)
         own.routers(settings.behaviours)
     except SettingsError as error:
         return None, Finding(

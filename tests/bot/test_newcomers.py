@@ -6,7 +6,7 @@ import pytest
 
 from bot.newcomers import Newcomers
 from bot.settings import Settings
-from bot.wiring import is_telegram
+from bot.wiring.line import is_telegram
 from tests.fakes import START_MS, Clock
 
 

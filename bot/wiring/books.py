@@ -1,0 +1,77 @@
+"""What is kept, in one database."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
+
+from bot.home import database_url, seal
+from bot.settings import Settings
+from engine.ports import Clock
+from storage.bots import Bots
+from storage.chats import Chats
+from storage.database import Database, is_sqlite, parse
+from storage.history import History
+from storage.ledger import SqlLedger
+from storage.retention import Keep, Retention
+from storage.sole_use import SoleUse, sole_use
+from storage.texts import Texts
+from storage.updates import Updates
+from storage.uploads import Uploads
+
+PROCESS_BITS = 31
+"""PostgreSQL's locks take a signed number of 32 bits. Two of a hundred processes meet once in 400,000 starts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """What is kept, in one database.
+
+    Attributes:
+        process: The number of this process among those that share it.
+    """
+
+    process: int
+    sole_use: SoleUse
+    ledger: SqlLedger
+    bots: Bots
+    chats: Chats
+    history: History
+    texts: Texts
+    updates: Updates
+    uploads: Uploads
+    retention: Retention
+
+
+@asynccontextmanager
+async def books(settings: Settings, clock: Clock) -> AsyncIterator[Books]:
+    """Open the books: with a queue in memory for this process alone, else beside others."""
+    key = seal(settings)
+    keep = Keep(messages_ms=settings.keep_messages_ms, dead_ms=settings.keep_dead_ms, texts_ms=settings.keep_texts_ms)
+    async with shared_or_sole_use(settings) as use:
+        database = await Database.open(database_url(settings))
+        try:
+            yield Books(
+                process=secrets.randbits(PROCESS_BITS),
+                sole_use=use,
+                ledger=SqlLedger(database),
+                bots=Bots(database, key),
+                chats=Chats(database),
+                history=History(database),
+                texts=Texts(database, keep_ms=settings.keep_texts_ms),
+                updates=Updates(database),
+                uploads=Uploads(database),
+                retention=Retention(database, keep=keep, clock=clock),
+            )
+        finally:
+            await database.close()
+
+
+def shared_or_sole_use(settings: Settings) -> AbstractAsyncContextManager[SoleUse]:
+    """Keep others from the books, unless the queue is one that can be shared."""
+    url = database_url(settings)
+    if settings.redis_url and not is_sqlite(parse(url)):
+        return nullcontext(SoleUse())
+    return sole_use(url)

@@ -1,0 +1,105 @@
+"""What sends messages when their time has come."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+
+from bot.luggage import Luggage
+from bot.roles import Role
+from bot.settings import Settings
+from bot.transport import TelegramTransport
+from bot.wiring.books import Books
+from bot.wiring.line import Line
+from bot.wiring.schedule import Schedule
+from engine.delivery import Delivery
+from engine.dispatcher import Dispatcher
+from engine.expiry import Expiry
+from engine.metrics import Metrics, ObservedBroker, ObservedTransport
+from engine.ports import Broker, Clock, Ledger, Results
+from engine.reach import Reach
+from engine.reconciler import Reconciler
+from engine.recoverer import Recoverer
+from engine.replacements import Replacements
+from engine.worker import Worker
+
+RECONCILE_MS = 5_000
+"""Between two pages of the slow comparison of ledger and schedule. A guess."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """What decides when a message goes, and sends it."""
+
+    broker: Broker
+    ledger: Ledger
+    results: Results
+    metrics: Metrics
+    reach: Reach
+    replacements: Replacements
+    dispatcher: Dispatcher
+    worker: Worker
+    recoverer: Recoverer
+    reconciler: Reconciler
+
+
+def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule: Schedule, clock: Clock) -> Engine:
+    metrics, results, ledger = Metrics(), schedule.results, kept.ledger
+    broker = ObservedBroker(schedule.broker, metrics)
+    name = f"{socket.gethostname()}-{os.getpid()}-{kept.process:08x}"
+    transport = TelegramTransport(
+        connections=line.sends,
+        token_of=line.fleet.token_of,
+        timeout_ms=settings.timeout_ms,
+        guard_ms=settings.telegram_window_guard_ms,
+        luggage=Luggage(kept.uploads),
+        clock=clock,
+    )
+    reach = Reach(ledger=ledger, broker=broker, results=results, clock=clock, hears=line.fleet.hears)
+    delivery = Delivery(
+        transport=ObservedTransport(transport, metrics, clock),
+        ledger=ledger,
+        broker=broker,
+        results=results,
+        reach=reach,
+        retries=settings.retries(),
+        retry_after_ms_max=round(settings.telegram_max_retry_after * 1_000),
+        clock=clock,
+    )
+    worker = Worker(
+        broker=broker,
+        delivery=delivery,
+        expiry=Expiry(ledger=ledger, results=results, clock=clock),
+        worker_id=name,
+        slots=settings.telegram_connections,
+        lease_ms=settings.lease_ms,
+        clock=clock,
+    )
+    replacements = Replacements(ledger=ledger, results=results, clock=clock)
+    return Engine(
+        broker=broker,
+        ledger=ledger,
+        results=results,
+        metrics=metrics,
+        reach=reach,
+        replacements=replacements,
+        dispatcher=Dispatcher(
+            ledger=ledger,
+            broker=broker,
+            reach=reach,
+            replacements=replacements,
+            worker=worker if role.sends else None,
+        ),
+        worker=worker,
+        recoverer=Recoverer(
+            broker=broker,
+            delivery=delivery,
+            worker_id=f"recoverer-{name}",
+            interval_ms=settings.lease_ms // 2,
+            clock=clock,
+        ),
+        reconciler=Reconciler(
+            ledger=ledger, broker=broker, replacements=replacements, interval_ms=RECONCILE_MS, clock=clock
+        ),
+    )

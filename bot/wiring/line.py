@@ -1,0 +1,56 @@
+"""The bots, and the connections to Telegram."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+
+from bot import behaviours
+from bot.connections import Connections
+from bot.fleet import Fleet
+from bot.newcomers import NEW_TOKENS, Newcomers
+from bot.settings import Settings
+from bot.wiring.books import Books
+from engine.ports import Clock
+from storage.bots import Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """The bots, and the connections to Telegram."""
+
+    fleet: Fleet
+    sends: Connections
+    polls: aiohttp.ClientSession
+
+
+@asynccontextmanager
+async def line_to_telegram(settings: Settings, kept: Books, clock: Clock) -> AsyncIterator[Line]:
+    """Open the connections: polls stand open, and senders must not wait for them."""
+    direct = AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_url))
+    fleet = Fleet(
+        bots=kept.bots,
+        session=direct,
+        check_behaviours=behaviours.check,
+        default_behaviours=behaviours.DEFAULT,
+        default_source=Source.WEBHOOK if settings.public_url else Source.POLLING,
+        newcomers=Newcomers(clock=clock, windows=NEW_TOKENS if is_telegram(settings) else ()),
+        clock=clock,
+    )
+    try:
+        no_limit = aiohttp.TCPConnector(limit=0)
+        async with Connections(settings.telegram_api_url) as sends, aiohttp.ClientSession(connector=no_limit) as polls:
+            yield Line(fleet=fleet, sends=sends, polls=polls)
+    finally:
+        await direct.close()
+
+
+def is_telegram(settings: Settings) -> bool:
+    """Tell whether Telegram itself answers, and not a server of one's own or a simulated one."""
+    return urlsplit(settings.telegram_api_url).hostname == "api.telegram.org"

@@ -1,0 +1,130 @@
+"""All parts together, and the HTTP side."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from api.app import App, create_app
+from api.services import Services
+from bot import behaviours
+from bot.departures import Departures
+from bot.home import Home, home
+from bot.roles import Role, check
+from bot.running import Loops
+from bot.settings import Settings
+from bot.wiring.books import Books, books
+from bot.wiring.engine import Engine, engine_of
+from bot.wiring.line import Line, line_to_telegram
+from bot.wiring.schedule import begin, schedule_of
+from bot.wiring.talk import Talk, talk_of, text_generator
+from engine.clearance import Clearance
+from engine.ids import Ids
+from engine.pauses import end_of_pause
+from engine.ports import Clock, SystemClock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """Everything that runs, put together and rebuilt from the ledger; nothing is sent before ``running``."""
+
+    settings: Settings
+    role: Role
+    home: Home
+    books: Books
+    line: Line
+    engine: Engine
+    talk: Talk
+    departures: Departures
+    app: App
+    loops: Loops
+
+
+@asynccontextmanager
+async def program(
+    settings: Settings, role: Role = Role.RUN, *, opened: Books | None = None, clock: Clock | None = None
+) -> AsyncIterator[Program]:
+    """Build the program: a queue, the database, one pool of connections.
+
+    Without ``opened`` it opens the books itself.
+    """
+    check(role, settings)
+    own_routers = behaviours.own.routers(settings.behaviours)
+    clock, at_home = clock or SystemClock(), home(settings)
+    async with AsyncExitStack() as stack:
+        kept = opened if opened is not None else await stack.enter_async_context(books(settings, clock))
+        line = await stack.enter_async_context(line_to_telegram(settings, kept, clock))
+        generator = await stack.enter_async_context(text_generator(settings))
+        schedule = await stack.enter_async_context(schedule_of(settings, clock))
+        engine = engine_of(settings, role, kept, line, schedule, clock)
+        await kept.uploads.purge_orphans()
+        ids = Ids(await kept.ledger.last_id(), process=kept.process)
+        talk = stack.enter_context(talk_of(settings, kept, line, engine, generator, own_routers, ids, clock))
+        departures, loops = departures_of(settings, kept, line, engine, ids, clock), Loops()
+        await begin(settings, schedule, engine.ledger, engine.replacements, clock)
+        await engine.reach.load()
+        await line.fleet.load()
+        line.fleet.when_proved(partial(end_of_pause, engine.ledger, engine.broker))
+        yield Program(
+            settings=settings,
+            role=role,
+            home=at_home,
+            books=kept,
+            line=line,
+            engine=engine,
+            talk=talk,
+            departures=departures,
+            app=create_app(
+                services(kept, line, engine, talk, departures, loops, at_home.admin_token, clock),
+                takes_in=role.takes_in,
+            ),
+            loops=loops,
+        )
+
+
+def departures_of(settings: Settings, kept: Books, line: Line, engine: Engine, ids: Ids, clock: Clock) -> Departures:
+    return Departures(
+        fleet=line.fleet,
+        bots=kept.bots,
+        broker=engine.broker,
+        clearance=Clearance(ledger=engine.ledger, broker=engine.broker, results=engine.results, clock=clock),
+        calls_end_within_s=settings.lease_ms / 1_000,
+        ids=ids,
+        clock=clock,
+    )
+
+
+def services(
+    kept: Books,
+    line: Line,
+    engine: Engine,
+    talk: Talk,
+    departures: Departures,
+    loops: Loops,
+    admin_token: str,
+    clock: Clock,
+) -> Services:
+    async def healthy() -> bool:
+        await engine.ledger.open_ids(after_id="", limit=1)  # raises if the ledger cannot be read
+        return loops.alive
+
+    return Services(
+        intake=talk.intake,
+        composer=talk.composer,
+        attachments=talk.attachments,
+        spool=talk.spool,
+        fleet=line.fleet,
+        dispatcher=engine.dispatcher,
+        broker=engine.broker,
+        ledger=engine.ledger,
+        results=engine.results,
+        history=kept.history,
+        bots=kept.bots,
+        departures=departures,
+        metrics=engine.metrics,
+        clock=clock,
+        admin_token=admin_token,
+        healthy=healthy,
+    )

@@ -1,0 +1,152 @@
+"""What comes in, and who answers it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import aiohttp
+from aiogram import Dispatcher as AiogramDispatcher
+from aiogram import Router
+
+from bot import behaviours, session
+from bot.allowed_updates import allowed_updates
+from bot.attachments import Attachments
+from bot.composer import MethodComposer
+from bot.feeds import Feeds
+from bot.generator import TextGenerator
+from bot.generator.author import Author
+from bot.generator.chat_completions import ChatCompletions
+from bot.generator.fallback import Fallback
+from bot.generator.templates import Templates
+from bot.intake import UpdateIntake
+from bot.notes import Notes
+from bot.poller import Poller
+from bot.pool import Pool
+from bot.presence import Presence
+from bot.session import Gateway
+from bot.settings import Settings
+from bot.webhooks import Webhooks
+from bot.wiring.books import Books
+from bot.wiring.engine import Engine
+from bot.wiring.line import Line
+from engine.ids import Ids
+from engine.ports import Clock
+from storage.spool import Spool
+
+HANDLERS_MAX = 200
+"""Handlers that run at once. A guess; most of them wait for an answer."""
+
+UPDATES_WAITING_MAX = 20_000
+"""Updates that may wait for a handler before the webhook asks Telegram to come again. A guess."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Talk:
+    """What comes in, and who answers it."""
+
+    composer: MethodComposer
+    attachments: Attachments
+    spool: Spool
+    handlers: AiogramDispatcher
+    intake: UpdateIntake
+    pool: Pool
+    feeds: Feeds
+
+
+@contextmanager
+def talk_of(
+    settings: Settings,
+    kept: Books,
+    line: Line,
+    engine: Engine,
+    generator: TextGenerator,
+    own_routers: Sequence[Router],
+    ids: Ids,
+    clock: Clock,
+) -> Iterator[Talk]:
+    """Put the behaviours together; until the block ends, every ``Bot`` that is built speaks through the engine."""
+    composer = MethodComposer(clock=clock, ids=ids, may_pay=settings.telegram_paid_stars_cap > 0)
+    spool = Spool(settings.data_dir, settings.upload_bytes_max)
+    attachments = Attachments(kept.uploads, spool)
+    gateway = Gateway(
+        dispatcher=engine.dispatcher,
+        composer=composer,
+        attachments=attachments,
+        results=engine.results,
+        tokens=line.fleet,
+        wait_s=settings.telegram_rate_limit_wait,
+    )
+    author = Author(
+        generator,
+        texts=kept.texts if settings.keep_texts_ms else None,
+        keep_ms=settings.keep_texts_ms,
+        clock=clock,
+    )
+    handlers = AiogramDispatcher(author=author)
+    handlers.include_routers(*own_routers, behaviours.router())
+    pool = Pool(size=HANDLERS_MAX, waiting_max=UPDATES_WAITING_MAX)
+    intake = UpdateIntake(
+        updates=kept.updates,
+        fleet=line.fleet,
+        dispatcher=handlers,
+        gateway=gateway,
+        pool=pool,
+        clock=clock,
+        notes=Notes(
+            history=kept.history,
+            chats=kept.chats,
+            presence=Presence(chats=kept.chats, reach=engine.reach),
+            author=author,
+            ids=ids,
+        ),
+    )
+    remove = session.install(gateway)
+    try:
+        yield Talk(
+            composer=composer,
+            attachments=attachments,
+            spool=spool,
+            handlers=handlers,
+            intake=intake,
+            pool=pool,
+            feeds=feeds_of(settings, line, intake, allowed_updates(handlers), clock),
+        )
+    finally:
+        remove()
+
+
+def feeds_of(settings: Settings, line: Line, intake: UpdateIntake, kinds: Sequence[str], clock: Clock) -> Feeds:
+    return Feeds(
+        fleet=line.fleet,
+        webhooks=Webhooks(fleet=line.fleet, public_url=settings.public_url, allowed_updates=kinds, clock=clock),
+        poller_for=lambda bot_id: Poller(
+            bot_id=bot_id,
+            session=line.polls,
+            api_url=settings.telegram_api_url,
+            token_of=line.fleet.token_of,
+            intake=intake,
+            allowed_updates=kinds,
+        ),
+    )
+
+
+@asynccontextmanager
+async def text_generator(settings: Settings) -> AsyncIterator[TextGenerator]:
+    """Lend the one that the settings name: templates, or a server, and templates for when it fails."""
+    if not settings.llm_api_url:
+        yield Templates()
+        return
+    # Connections of its own: a slow server must not take those to Telegram.
+    async with aiohttp.ClientSession() as session:
+        yield Fallback(
+            ChatCompletions(
+                session=session,
+                api_url=settings.llm_api_url,
+                api_key=settings.llm_api_key,
+                model=settings.llm_model,
+                timeout_s=settings.llm_timeout,
+            ),
+            Templates(),
+        )
