@@ -161,13 +161,11 @@ class OwnPostgres:
         await self._run("pg_ctl", "-D", self._data, "-l", str(self.folder / "words"), "-w", *words)
 
     async def _run(self, program: str, *words: str) -> None:
-        as_root: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            as_root = {"user": CLUSTER_USER, "group": CLUSTER_USER, "extra_groups": []}
+        as_user = ("runuser", "-u", CLUSTER_USER, "--") if os.geteuid() == 0 else ()
         output = self.folder / f"{program}.out"
         with output.open("ab") as file:  # a pipe would be held open by the server that pg_ctl leaves behind
             process = await asyncio.create_subprocess_exec(
-                postgres_program(program), *words, stdout=file, stderr=file, cwd=self.folder, **as_root
+                *as_user, postgres_program(program), *words, stdout=file, stderr=file, cwd=self.folder
             )
         if await process.wait():
             raise RuntimeError(f"{program} failed: {output.read_text()[-2_000:]}")
