@@ -1,16 +1,19 @@
-"""Whether this process does its work, for whoever restarts it. Open to everybody, so it says no more than that."""
+"""Whether this process does its work, for whoever restarts it; open to everybody."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Header, Response
 from fastapi.responses import JSONResponse
 
+from api.auth import role_of
+from api.errors import NotAuthenticated
 from api.schemas import HealthOut
-from api.services import ServicesOf
+from api.services import Services, ServicesOf
 
 log = structlog.get_logger()
 
@@ -21,10 +24,22 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/health", response_model=HealthOut, responses={503: {"model": HealthOut, "description": "It is down."}})
-async def health(services: ServicesOf) -> Response:
-    """Say whether the ledger can be read and the engine's loops run."""
+async def health(services: ServicesOf, authorization: Annotated[str | None, Header()] = None) -> Response:
+    """Say whether the ledger can be read and the engine's loops run; with a bearer token, what is wrong meanwhile."""
     is_up = await _is_up(services.healthy)
-    return JSONResponse({"status": "up" if is_up else "down"}, status_code=200 if is_up else 503)
+    told: dict[str, object] = {"status": "up" if is_up else "down"}
+    if _may_see(authorization, services):
+        told["conditions"] = services.conditions.current
+    return JSONResponse(told, status_code=200 if is_up else 503)
+
+
+def _may_see(authorization: str | None, services: Services) -> bool:
+    """Tell whether a token is one of ours; nobody is turned away here, because a balancer asks without."""
+    try:
+        role_of(authorization, services)
+    except NotAuthenticated:
+        return False
+    return True
 
 
 async def _is_up(healthy: Callable[[], Awaitable[bool]]) -> bool:

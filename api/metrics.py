@@ -43,7 +43,7 @@ def _shown(collector: EngineCollector, *, as_json: bool) -> Response:
 
 async def _collector(services: Services) -> EngineCollector:
     queue, dead = await asyncio.gather(_if_there(services.broker.stats()), _if_there(services.history.dead_count()))
-    return EngineCollector(services.metrics, queue=queue, dead=dead)
+    return EngineCollector(services.metrics, queue=queue, dead=dead, conditions=services.conditions.current)
 
 
 async def _if_there(number: Awaitable[Number]) -> Number | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validator
 
 from api.fields import BotId, ChatField, Flag, MessageId, QueryFlag, TimeMs, Whole, time_of
+from engine.conditions import Condition
 from engine.messages import ChatId, Guarantee, PausedBy, Priority, Status
 from engine.ports import Explanation, WaitsAt
 from storage.bots import RegisteredBot, Source
@@ -413,9 +414,10 @@ class RemovedOut(Told):
 
 
 class HealthOut(Told):
-    """Up or not, and no details: this path is open to everybody."""
+    """Up or not: this path is open to everybody. What is wrong meanwhile is for those who bring a bearer token."""
 
     status: Literal["up", "down"]
+    conditions: list[Condition] | None = None
 
 
 class ErrorBody(Told):

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from api.books import Bots, History
 from api.ports import Attachments, Composer, Departures, Fleet, Intake
+from engine.conditions import Conditions
 from engine.dispatcher import Dispatcher
 from engine.errors import SettingsError
 from engine.metrics import Metrics
@@ -48,6 +49,7 @@ class Services:
     bots: Bots
     departures: Departures
     metrics: Metrics
+    conditions: Conditions
     clock: Clock
     healthy: Callable[[], Awaitable[bool]]
     admin_token: str = field(repr=False)

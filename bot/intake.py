@@ -30,7 +30,10 @@ from storage.updates import ReceivedUpdate, Updates
 log = structlog.get_logger()
 
 PAGE = 500
-"""Updates read from the inbox at a time when a start looks for unhandled ones."""
+"""Updates taken over at a time from a process that has ended."""
+
+ADOPT_EVERY_S = 10.0
+"""Between two looks for what a process left that has ended since. A guess."""
 
 
 class UpdateIntake:
@@ -84,14 +87,25 @@ class UpdateIntake:
         return is_new or was_in_doubt
 
     async def resume(self) -> int:
-        """Handle what was received and not handled when the last process ended; returns how many."""
-        resumed, last = 0, None
-        while page := await self._updates.unhandled(after=last, limit=PAGE):
-            last = page[-1]
+        """Handle what processes that have ended received and did not handle; returns how many."""
+        resumed = 0
+        while page := await self._updates.adopt(limit=PAGE):
             for received in page:
                 self._resume(received)
             resumed += len(page)
         return resumed
+
+    async def adopt(self) -> None:
+        """Go on looking for what others leave, until cancelled."""
+        while True:
+            await self._sleep(ADOPT_EVERY_S)
+            try:
+                resumed = await self.resume()
+            except LedgerError as error:
+                log.warning("not looked for what others left", error=str(error))
+            else:
+                if resumed:
+                    log.warning("took over updates of a process that has ended", updates=resumed)
 
     def _resume(self, received: ReceivedUpdate) -> None:
         self._handle_later(received.bot_id, received.update_id, decode(received.body), received.received_at_ms)

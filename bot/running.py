@@ -71,6 +71,8 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
         yield built.engine.reconciler.run()
     if built.role.feeds:
         yield built.books.retention.run()
+    if built.role.takes_in or built.role.feeds:
+        yield built.talk.intake.adopt()
 
 
 async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -13,6 +13,7 @@
     telegram_paid_messages_total{bot}                     messages that Telegram counted as paid ones
     telegram_paid_stars{bot}                              Stars spent on them in the last 24 h, at most
     telegram_dead_letters                                 given up on, kept for a look and a replay
+    telegram_condition{condition}                         1 while it holds; see ``conditions``
 
 Every name is an interface: dashboards and alerts hang on it. No label ever names a chat.
 """
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -35,6 +36,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from engine.conditions import Condition
 from engine.limits import PLACES_A_STAR
 from engine.messages import PRIORITIES, Lease, Outgoing, Priority
 from engine.outcomes import Answer, Failed, HalfSent, Outcome, Overdue, Sent, Throttled
@@ -171,15 +173,25 @@ class EngineCollector:
         metrics: Of this process.
         queue: What the broker says; None leaves its gauges out, because a wrong 0 is worse than a gap.
         dead: What the ledger says; None likewise.
+        conditions: What is wrong just now in this process.
     """
 
-    def __init__(self, metrics: Metrics, *, queue: QueueStats | None, dead: int | None) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        queue: QueueStats | None,
+        dead: int | None,
+        conditions: Collection[Condition] = (),
+    ) -> None:
         self._metrics = metrics
         self._queue = queue
         self._dead = dead
+        self._conditions = conditions
 
     def collect(self) -> Iterator[Metric]:
         yield from self._counters()
+        yield self._shown_conditions()
         yield from self._histograms()
         yield from self._gauges()
 
@@ -203,6 +215,12 @@ class EngineCollector:
         for bot_id, count in metrics.paid.items():
             paid.add_metric((str(bot_id),), count)
         yield paid
+
+    def _shown_conditions(self) -> Metric:
+        shown = GaugeMetricFamily("telegram_condition", "1 while it holds; see /health.", labels=("condition",))
+        for condition in Condition:
+            shown.add_metric((condition.value,), condition in self._conditions)
+        return shown
 
     def _histograms(self) -> Iterator[Metric]:
         waits = HistogramMetricFamily(

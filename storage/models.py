@@ -152,6 +152,7 @@ updates = Table(
     Column("body", LargeBinary, nullable=False),
     Column("status", Text, nullable=False),
     Column("received_at_ms", BigInteger, nullable=False),
+    Column("owner", BigInteger, nullable=False, server_default="0"),  # the process that handles it
     Column("handled_at_ms", BigInteger),
     Column("reason", Text),
     CheckConstraint("status IN ('received', 'handled', 'failed')", name="update_status_is_known"),

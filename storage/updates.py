@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, column, select, text, tuple_, update, values
+from sqlalchemy import Connection, Row, column, text, update, values
 from sqlalchemy.sql import ClauseElement
 
+from storage.adoption import adopt
 from storage.database import Database
 from storage.many_rows import Binds, ManyRows
 from storage.models import updates
@@ -28,8 +29,9 @@ class ReceivedUpdate:
 class Updates:
     """The repository. What callers write at the same time shares one transaction."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, process: int) -> None:
         self._database = database
+        self._process = process
 
     async def receive(self, bot_id: int, update_id: int, body: bytes, *, now_ms: int) -> bool:
         """Store one update; False if it was stored before, and nothing is to be done.
@@ -42,7 +44,7 @@ class Updates:
 
     async def receive_many(self, received: Sequence[ReceivedUpdate]) -> list[bool]:
         """Store several; raises as ``receive`` does."""
-        return list(await self._database.write(_receive, received))
+        return list(await self._database.write(_receive, [(each, self._process) for each in received]))
 
     async def mark_handled(self, handled: Sequence[tuple[int, int]], *, now_ms: int) -> None:
         """Write that updates, each a bot id and an update id, have had their effect."""
@@ -52,13 +54,10 @@ class Updates:
         """Write that an update was given up on."""
         await self._database.write(_mark, [_Handled(bot_id, update_id, now_ms, "failed", reason)])
 
-    async def unhandled(self, *, after: ReceivedUpdate | None, limit: int) -> list[ReceivedUpdate]:
-        """Return what is still to be handled in the order of arrival, ``limit`` a page; ``after`` is the last one."""
-        page = select(updates).where(text("status = 'received'")).order_by(*_ARRIVAL).limit(limit)
-        if after is not None:
-            page = page.where(tuple_(*_ARRIVAL) > (after.received_at_ms, after.update_id, after.bot_id))
-        async with self._database.reading() as connection:
-            return [_received(row) for row in await connection.execute(page)]
+    async def adopt(self, *, limit: int) -> list[ReceivedUpdate]:
+        """Take over what processes that have ended left unhandled, in the order of arrival, ``limit`` at a time."""
+        rows = await self._database.write_alone(lambda connection: adopt(connection, self._process, limit))
+        return [_received(row) for row in rows]
 
 
 class _Handled(NamedTuple):
@@ -69,14 +68,11 @@ class _Handled(NamedTuple):
     reason: str | None
 
 
-_ARRIVAL = updates.c.received_at_ms, updates.c.update_id, updates.c.bot_id
-
-
-def _receive(connection: Connection, items: Sequence[ReceivedUpdate]) -> list[bool]:
-    rows = [(each.bot_id, each.update_id, each.body, each.received_at_ms) for each in items]
+def _receive(connection: Connection, items: Sequence[tuple[ReceivedUpdate, int]]) -> list[bool]:
+    rows = [(each.bot_id, each.update_id, each.body, each.received_at_ms, process) for each, process in items]
     new = {(row.bot_id, row.update_id) for row in INSERT_UPDATES.run(connection, sorted(rows))}
     answers = []
-    for each in items:
+    for each, _ in items:
         key = each.bot_id, each.update_id
         answers.append(key in new)
         new.discard(key)  # the same one twice in a batch: only the first is new
@@ -105,15 +101,13 @@ def _mark_updates(_dialect: str, rows: Binds) -> ClauseElement:
 
 
 def _insert_updates(dialect: str, rows: Binds) -> ClauseElement:
-    received = [
-        {"bot_id": row[0], "update_id": row[1], "body": row[2], "received_at_ms": row[3], "status": text("'received'")}
-        for row in rows
-    ]
+    received = [dict(zip(_RECEIVED_NAMES, row, strict=True)) | {"status": text("'received'")} for row in rows]
     insert = insert_into(updates, dialect).values(received).on_conflict_do_nothing()
     return insert.returning(updates.c.bot_id, updates.c.update_id)
 
 
-INSERT_UPDATES = ManyRows(
-    (updates.c.bot_id, updates.c.update_id, updates.c.body, updates.c.received_at_ms), _insert_updates
-)
+_RECEIVED = updates.c.bot_id, updates.c.update_id, updates.c.body, updates.c.received_at_ms, updates.c.owner
+_RECEIVED_NAMES = tuple(each.name for each in _RECEIVED)
+
+INSERT_UPDATES = ManyRows(_RECEIVED, _insert_updates)
 MARK_UPDATES = ManyRows(_HANDLED, _mark_updates)

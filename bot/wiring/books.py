@@ -48,20 +48,20 @@ class Books:
 @asynccontextmanager
 async def books(settings: Settings, clock: Clock) -> AsyncIterator[Books]:
     """Open the books: with a queue in memory for this process alone, else beside others."""
-    key = seal(settings)
+    key, process = seal(settings), secrets.randbits(PROCESS_BITS)
     keep = Keep(messages_ms=settings.keep_messages_ms, dead_ms=settings.keep_dead_ms, texts_ms=settings.keep_texts_ms)
     async with shared_or_sole_use(settings) as use:
         database = await Database.open(database_url(settings))
         try:
             yield Books(
-                process=secrets.randbits(PROCESS_BITS),
+                process=process,
                 sole_use=use,
                 ledger=SqlLedger(database),
                 bots=Bots(database, key),
                 chats=Chats(database),
                 history=History(database),
                 texts=Texts(database, keep_ms=settings.keep_texts_ms),
-                updates=Updates(database),
+                updates=Updates(database, process=process),
                 uploads=Uploads(database),
                 retention=Retention(database, keep=keep, clock=clock),
             )

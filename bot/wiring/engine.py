@@ -13,6 +13,7 @@ from bot.transport import TelegramTransport
 from bot.wiring.books import Books
 from bot.wiring.line import Line
 from bot.wiring.schedule import Schedule
+from engine.conditions import Conditions
 from engine.delivery import Delivery
 from engine.dispatcher import Dispatcher
 from engine.expiry import Expiry
@@ -36,6 +37,7 @@ class Engine:
     ledger: Ledger
     results: Results
     metrics: Metrics
+    conditions: Conditions
     reach: Reach
     replacements: Replacements
     dispatcher: Dispatcher
@@ -82,6 +84,7 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
         ledger=ledger,
         results=results,
         metrics=metrics,
+        conditions=schedule.conditions,
         reach=reach,
         replacements=replacements,
         dispatcher=Dispatcher(

@@ -124,6 +124,7 @@ def services(
         bots=kept.bots,
         departures=departures,
         metrics=engine.metrics,
+        conditions=engine.conditions,
         clock=clock,
         admin_token=admin_token,
         healthy=healthy,

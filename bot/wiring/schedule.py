@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from bot.settings import Settings
+from engine.conditions import Conditions
 from engine.errors import ScheduleLost
 from engine.memory_broker import MemoryBroker
 from engine.memory_results import MemoryResults
@@ -22,18 +23,21 @@ class Schedule:
 
     broker: Broker
     results: Results
+    conditions: Conditions
 
 
 @asynccontextmanager
 async def schedule_of(settings: Settings, clock: Clock) -> AsyncIterator[Schedule]:
     if not settings.redis_url:
         broker = MemoryBroker(settings.limits(), clock=clock, lease_ms=settings.lease_ms)
-        yield Schedule(broker=broker, results=MemoryResults())
+        yield Schedule(broker=broker, results=MemoryResults(), conditions=Conditions(clock))
         return
     redis = connect(settings.redis_url)
     try:
         yield Schedule(
-            broker=RedisBroker(redis, settings.limits(), lease_ms=settings.lease_ms), results=MemoryResults()
+            broker=RedisBroker(redis, settings.limits(), lease_ms=settings.lease_ms),
+            results=MemoryResults(),
+            conditions=Conditions(clock),
         )
     finally:
         await redis.aclose()

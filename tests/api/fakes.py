@@ -16,6 +16,7 @@ from api.app import create_app
 from api.ports import Refusal
 from api.services import Services
 from engine.clearance import Clearance
+from engine.conditions import Conditions
 from engine.dispatcher import Dispatcher
 from engine.errors import BrokerUnavailable, LedgerError
 from engine.ids import Ids
@@ -454,6 +455,7 @@ class World:
     broker: SleepyBroker = field(init=False)
     reach: Reach = field(init=False)
     fleet: ListFleet = field(init=False)
+    conditions: Conditions = field(init=False)
     services: Services = field(init=False)
     app: FastAPI = field(init=False)
     client: httpx.AsyncClient = field(init=False)
@@ -461,6 +463,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.books = Books(self.clock)
+        self.conditions = Conditions(self.clock)
         self.broker = SleepyBroker(self.limits, clock=self.clock, lease_ms=60_000)
         self.fleet = ListFleet(self.bots)
         self.bots.register(BOT_ID, {"echo": {}})
@@ -490,6 +493,7 @@ class World:
                 observed, Clearance(ledger=self.books, broker=observed, results=self.results, clock=self.clock)
             ),
             metrics=self.metrics,
+            conditions=self.conditions,
             clock=self.clock,
             healthy=self.health,
             admin_token=ADMIN_TOKEN,

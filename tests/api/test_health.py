@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from api import health
+from engine.conditions import Condition
 from tests.api.fakes import World
 
 
@@ -28,3 +29,23 @@ async def test_no_answer_in_time_is_down(world: World, monkeypatch: pytest.Monke
     world.health.__class__ = type("Hanging", (type(world.health),), {"__call__": lambda _self: asyncio.Event().wait()})
 
     assert (await world.stranger.get("/health")).status_code == 503
+
+
+async def test_what_is_wrong_is_told_to_who_brings_the_token_alone(world: World) -> None:
+    world.conditions.begin(Condition.REDIS_AWAY, "connection refused")
+
+    told = (await world.client.get("/health")).json()
+    strangers = (await world.stranger.get("/health")).json()
+    guessed = (await world.stranger.get("/health", headers={"Authorization": "Bearer guess"})).json()
+
+    assert told == {"status": "up", "conditions": ["redis_away"]}
+    assert strangers == guessed == {"status": "up"}
+
+
+async def test_each_condition_is_a_number_too(world: World) -> None:
+    world.conditions.begin(Condition.LEDGER_AWAY, "connection refused")
+
+    numbers = (await world.client.get("/metrics?format=json")).json()
+
+    assert numbers['telegram_condition{condition="ledger_away"}'] == 1
+    assert numbers['telegram_condition{condition="redis_away"}'] == 0

@@ -83,7 +83,7 @@ class Talk:
         self.fleet = OneBot(behaviours=settings)
         self.history, self.chats = History(database), Chats(database)
         self.texts = Texts(database, keep_ms=KEEP_MS)
-        self.updates = Updates(database)
+        self.updates = Updates(database, process=1)
         author = Author(generator, texts=self.texts, keep_ms=KEEP_MS, clock=clock)
         handlers = Dispatcher(author=author)
         handlers.include_routers(*own, behaviours.router())

@@ -14,6 +14,7 @@ from storage.database import Database
 from storage.history import Direction
 from storage.ledger import SqlLedger
 from storage.models import texts
+from storage.updates import Updates
 from tests.behaviours.talk import GROUP, PRIVATE, talk, update
 from tests.bot.fakes import BOT_ID
 from tests.fakes import START_MS, Clock
@@ -66,7 +67,9 @@ async def test_an_update_that_is_handled_again_after_a_crash_is_noted_once_with_
     received_at_ms = clock()
 
     async with talk(database, clock) as talking:
-        await talking.updates.receive(BOT_ID, 5, json.dumps(update("hello", update_id=5)).encode(), now_ms=clock())
+        await Updates(database, process=2).receive(
+            BOT_ID, 5, json.dumps(update("hello", update_id=5)).encode(), now_ms=clock()
+        )
         clock.advance(60_000)
         for _ in range(2):  # the first process ended before it could mark the update as handled
             await talking.intake.resume()
@@ -142,7 +145,7 @@ async def test_an_update_that_no_column_could_hold_is_handled_all_the_same(datab
 
     async with talk(database, clock, settings={"echo": {}, "replies": {}}) as talking:
         await talking.hears(update("one", message_id=1 << 70), update("t\0wo", chat=odd))
-        left = await talking.updates.unhandled(after=None, limit=10)
+        left = await Updates(database, process=2).adopt(limit=10)
         chat = await talking.chats.get(BOT_ID, PRIVATE)
 
     assert left == []

@@ -169,6 +169,7 @@ class ListUpdates:
     loses_answer: bool = False
     stored: dict[tuple[int, int], ReceivedUpdate] = field(default_factory=dict)
     ends: dict[tuple[int, int], str] = field(default_factory=dict)
+    adopted: set[tuple[int, int]] = field(default_factory=set)
 
     async def receive(self, bot_id: int, update_id: int, body: bytes, *, now_ms: int) -> bool:
         self._wake()
@@ -190,10 +191,11 @@ class ListUpdates:
         self._wake()
         self.ends.setdefault((bot_id, update_id), f"failed: {reason}")
 
-    async def unhandled(self, *, after: ReceivedUpdate | None, limit: int) -> list[ReceivedUpdate]:
-        waiting = [update for key, update in self.stored.items() if key not in self.ends]
-        start = 0 if after is None else waiting.index(after) + 1
-        return waiting[start : start + limit]
+    async def adopt(self, *, limit: int) -> list[ReceivedUpdate]:
+        """Take over each once: whoever stored it has ended by then."""
+        left = [key for key in self.stored if key not in self.ends and key not in self.adopted][:limit]
+        self.adopted.update(left)
+        return [self.stored[key] for key in left]
 
     def _wake(self) -> None:
         if self.asleep:

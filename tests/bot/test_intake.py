@@ -331,7 +331,7 @@ async def test_a_second_run_after_a_crash_submits_nothing_twice() -> None:
 
 async def test_the_real_inbox_keeps_the_promise_too(database: Database) -> None:
     house = House(echo)
-    house.updates = Updates(database)  # type: ignore[assignment]
+    house.updates = Updates(database, process=1)  # type: ignore[assignment]
     house.intake = house.new_intake(echo)
 
     await house.get(update(1, "hello"), update(1, "hello"))

@@ -167,7 +167,7 @@ class RetentionContract:
     async def test_handled_updates_outlive_telegrams_repeating_and_unhandled_ones_everything(
         self, retention: Retention, database: Database, clock: Clock
     ) -> None:
-        inbox = Updates(database)
+        inbox = Updates(database, process=1)
         unhandled = ReceivedUpdate(bot_id=BOT, update_id=3, body=b"{}", received_at_ms=NOW_MS)
         await inbox.receive_many([replace(unhandled, update_id=number) for number in (1, 2, 3)])
         await inbox.mark_handled([(BOT, 1)], now_ms=clock())
@@ -178,7 +178,7 @@ class RetentionContract:
         clock.advance(1)
 
         assert (await retention.purge())["updates"] == 2
-        assert await inbox.unhandled(after=None, limit=9) == [unhandled]
+        assert await Updates(database, process=2).adopt(limit=9) == [unhandled]
 
     async def test_holds_that_are_over_and_texts_that_are_old_go(
         self, retention: Retention, ledger: SqlLedger, database: Database, clock: Clock
@@ -210,7 +210,7 @@ class RetentionContract:
     ) -> None:
         await self.keep(ledger, *[Status.SENT] * (2 * MESSAGES_MAX + 1))
         handled = range(ROWS_MAX + 1)
-        inbox = Updates(database)
+        inbox = Updates(database, process=1)
         await inbox.receive_many(
             [ReceivedUpdate(bot_id=BOT, update_id=each, body=b"{}", received_at_ms=NOW_MS) for each in handled]
         )

@@ -16,7 +16,11 @@ def received(update_id: int, at_ms: int = NOW_MS) -> ReceivedUpdate:
 class UpdatesContract:
     @pytest.fixture
     def updates(self, database: Database) -> Updates:
-        return Updates(database)
+        return Updates(database, process=1)
+
+    @pytest.fixture
+    def next_updates(self, database: Database) -> Updates:
+        return Updates(database, process=2)
 
     async def test_an_update_that_comes_again_is_stored_once(self, updates: Updates) -> None:
         assert await updates.receive(BOT, 1, b"{}", now_ms=NOW_MS)
@@ -33,22 +37,32 @@ class UpdatesContract:
 
         assert database.transactions < 100
 
-    async def test_unhandled_updates_come_in_pages_in_the_order_of_arrival(self, updates: Updates) -> None:
+    async def test_what_a_process_left_is_taken_over_in_pages_in_the_order_of_arrival(
+        self, updates: Updates, next_updates: Updates
+    ) -> None:
         arrived = [received(9, NOW_MS), received(3, NOW_MS + 1), received(4, NOW_MS + 1)]
         await updates.receive_many(arrived[::-1])
 
-        first = await updates.unhandled(after=None, limit=2)
-        second = await updates.unhandled(after=first[-1], limit=2)
+        first = await next_updates.adopt(limit=2)
+        second = await next_updates.adopt(limit=2)
 
         assert first + second == arrived
+        assert await next_updates.adopt(limit=2) == []
 
-    async def test_a_handled_or_failed_update_is_not_handled_again(self, updates: Updates) -> None:
+    async def test_nobody_takes_over_his_own(self, updates: Updates) -> None:
+        await updates.receive_many([received(1)])
+
+        assert await updates.adopt(limit=9) == []
+
+    async def test_a_handled_or_failed_update_is_not_handled_again(
+        self, updates: Updates, next_updates: Updates
+    ) -> None:
         await updates.receive_many([received(1), received(2), received(3)])
 
         await updates.mark_handled([(BOT, 1)], now_ms=NOW_MS)
         await updates.mark_failed(BOT, 2, reason="ValueError", now_ms=NOW_MS)
 
-        assert await updates.unhandled(after=None, limit=9) == [received(3)]
+        assert await next_updates.adopt(limit=9) == [received(3)]
         assert not await updates.receive(BOT, 1, b"{}", now_ms=NOW_MS)
 
 
