@@ -13,6 +13,8 @@ import uvloop
 
 from bench.harness import machine
 from tests.chaos.copies import Copy
+from tests.chaos.evidence import Act
+from tests.chaos.judge import told
 from tests.chaos.plan import ROLES, Plan
 from tests.chaos.run import Outcome, chaos, say
 
@@ -23,7 +25,13 @@ def main() -> int:
     asked = _asked()
     folder = asked.keep or Path(tempfile.mkdtemp(prefix="tempogram-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
-    plan = Plan(seconds=asked.minutes * 60, seed=asked.seed, rate=asked.rate, roles=tuple(asked.roles.split(",")))
+    plan = Plan(
+        seconds=asked.minutes * 60,
+        seed=asked.seed,
+        rate=asked.rate,
+        roles=tuple(asked.roles.split(",")),
+        acts=tuple(Act[name.upper()] for name in asked.acts.split(",")),
+    )
     say(f"chaos for {asked.minutes:g} minutes, --seed {asked.seed}; the words of all processes: {folder}")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         outcome = runner.run(chaos(plan, folder=folder, say=say))
@@ -41,7 +49,7 @@ def tell(outcome: Outcome) -> int:
     for violation in judgement.standing:
         say(f"  broken: {violation}")
     for late, before in judgement.out_of_order:
-        say(f"  late: {late} after {before}")
+        say(f"  late: {told([late])}, {late.at_ms - before.at_ms:.0f} ms after {before.text}")
     for promise in judgement.promises:
         say(f"  {'ok  ' if promise.holds else 'FAIL'} {promise.said}")
     return 0 if all(promise.holds for promise in judgement.promises) else 1
@@ -68,6 +76,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--rate", type=float, default=Plan(seconds=0, seed=0).rate, help="messages a second")
     parser.add_argument("--roles", default=",".join(ROLES), help="a process each, comma-separated")
+    parser.add_argument("--acts", default=",".join(act.name.lower() for act in Act), help="what may be done")
     parser.add_argument("--keep", type=Path, help="a folder for the words of all processes")
     return parser.parse_args()
 

@@ -97,5 +97,3 @@ def too_many(found: Sequence[Copy], terms: Terms) -> Mapping[Disturbance, int]:
 def in_flight_max(disturbance: Disturbance, terms: Terms) -> int:
     concerned = 1 if disturbance.act in OF_ONE else terms.senders
     return terms.in_flight_max * concerned
-
-

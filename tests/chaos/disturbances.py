@@ -48,9 +48,7 @@ class Conductor:
 
     def _draw(self) -> Act:
         if not self._deck:
-            self._deck = [act for act in Act if self.redis is not None or "REDIS" not in act.name]
-            # Twice: these are the most frequent at a real place, too.
-            self._deck += [Act.KILLED, Act.FROZEN]
+            self._deck = [act for act in self.plan.acts if self.redis is not None or "REDIS" not in act.name]
             self.chance.shuffle(self._deck)
         return self._deck.pop()
 

@@ -46,7 +46,7 @@ class Judgement:
     repeated_once: Sequence[Promised]
     standing: Sequence[Violation]
     explained: Sequence[Violation]
-    out_of_order: Sequence[tuple[str, str]]
+    out_of_order: Sequence[tuple[Arrival, Arrival]]
     after_cancel: Sequence[Promised]
     after_expiry: Sequence[Promised]
     healed_ms: Sequence[float]
@@ -154,21 +154,21 @@ def is_unsaid(message: Promised, evidence: Evidence, accepted: Accepted) -> bool
     return any(cause_of(arrival, message, evidence) is None for arrival in arrived)
 
 
-def out_of_order(promised: Iterable[Promised], accepted: Accepted) -> list[tuple[str, str]]:
-    """Return each text of a lane whose first copy came after that of a later one, with that later one."""
-    lanes: dict[tuple[int, int, str], list[tuple[float, int, str]]] = defaultdict(list)
+def out_of_order(promised: Iterable[Promised], accepted: Accepted) -> list[tuple[Arrival, Arrival]]:
+    """Return each message of a lane whose first copy came after that of a later one, with that later one."""
+    lanes: dict[tuple[int, int, str], list[tuple[float, int, Arrival]]] = defaultdict(list)
     for message in promised:
         if message.lane and message.key in accepted:
             first = accepted[message.key][0]
-            lanes[message.bot_id, message.chat_id, message.lane].append((first.at_ms, message.number, message.text))
+            lanes[message.bot_id, message.chat_id, message.lane].append((first.at_ms, message.number, first))
     late = []
     for arrived in lanes.values():
-        highest, highest_text = -1, ""
-        for _, number, text in sorted(arrived):
+        highest, before = -1, arrived[0][2]
+        for _, number, first in sorted(arrived, key=lambda each: each[:2]):
             if number < highest:
-                late.append((text, highest_text))
+                late.append((first, before))
             else:
-                highest, highest_text = number, text
+                highest, before = number, first
     return late
 
 
@@ -195,6 +195,16 @@ def healed_ms(arrivals: Iterable[Arrival], emptied_at_ms: float) -> float:
     times = [emptied_at_ms, *at_ms]
     silences = [(after - before, after) for before, after in zip(times, times[1:], strict=False)]
     return max(silences)[1] - emptied_at_ms if silences else HEALING_WATCHED_MS
+
+
+def silences(arrivals: Iterable[Arrival], at_least_ms: float) -> list[tuple[float, float]]:
+    """Return from when until when nothing arrived, where that was longer than usual.
+
+    >>> silences([Arrival(at_ms=at, bot_id=1, chat_id=7, text="", code=200) for at in (0, 10, 900, 910)], 500)
+    [(10, 900)]
+    """
+    at_ms = [each.at_ms for each in arrivals if each.is_accepted]
+    return [(before, after) for before, after in zip(at_ms, at_ms[1:], strict=False) if after - before >= at_least_ms]
 
 
 def told(things: Iterable[Promised | Arrival]) -> str:

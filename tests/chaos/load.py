@@ -18,7 +18,7 @@ import aiohttp
 from aiohttp import ClientError
 
 from bot.demo.process import ADMIN_TOKEN, EngineProcess
-from engine.messages import PRIORITIES
+from engine.messages import OPEN, PRIORITIES
 from tests.chaos.evidence import Ended, Promised
 from tests.chaos.plan import Plan
 
@@ -27,6 +27,7 @@ BURST_MAX = 6
 AGAIN_S = (0.2, 1.0)
 BUSY = {429, 503}
 ASKED_AT_ONCE = 20
+ASKED_EVERY_S = 0.5
 
 SHARES = {"later": 0.05, "expires": 0.05, "once": 0.1, "cancelled": 0.04}
 LATER_S = (2.0, 8.0)
@@ -46,7 +47,12 @@ class Wish:
 
 @dataclass(slots=True)
 class Load:
-    """Submits until it is told to stop. ``refused`` counts, by its reason, what the API would not have."""
+    """Submits until it is told to stop.
+
+    Attributes:
+        refused: Counts, by its reason, what the API would not have.
+        books: What the API says of each message in the end.
+    """
 
     plan: Plan
     apis: Sequence[EngineProcess]
@@ -55,6 +61,7 @@ class Load:
     promised: list[Promised] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
     tried_again: int = 0
+    books: dict[str, Any] = field(default_factory=dict)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _numbers: Counter[tuple[int, int, str]] = field(default_factory=Counter)
 
@@ -68,24 +75,29 @@ class Load:
     def stop(self) -> None:
         self._stopping.set()
 
-    async def ended(self) -> dict[str, Ended]:
-        """Ask what became of every message."""
+    async def ended(self, *, within_s: float) -> dict[str, Ended]:
+        """Ask what became of every message, and of those that are open again and again until they are not."""
+        until_s = time.monotonic() + within_s
+        ended = await self._ask_for([message.message_id for message in self.promised])
+        while still_open := [message_id for message_id, each in ended.items() if each.status in OPEN]:
+            if time.monotonic() > until_s:
+                break
+            await asyncio.sleep(ASKED_EVERY_S)
+            ended |= await self._ask_for(still_open)
+        return ended
+
+    async def _ask_for(self, message_ids: Sequence[str]) -> dict[str, Ended]:
         gate = asyncio.Semaphore(ASKED_AT_ONCE)
 
-        async def ask(message: Promised) -> tuple[str, Ended]:
+        async def ask(message_id: str) -> tuple[str, Ended]:
             async with gate:
-                answer = await self._until_clear("GET", f"/messages/{message.message_id}")
+                answer = await self._until_clear("GET", f"/messages/{message_id}")
             if "error" in answer:
-                return message.message_id, Ended("unknown")
-            outcomes = tuple(attempt["outcome"] for attempt in answer["attempts"])
-            return message.message_id, Ended(answer["status"], outcomes)
+                return message_id, Ended("unknown")
+            self.books[message_id] = answer
+            return message_id, Ended(answer["status"], tuple(each["outcome"] for each in answer["attempts"]))
 
-        return dict(await asyncio.gather(*(ask(message) for message in self.promised)))
-
-    async def waiting(self) -> bool:
-        """Tell whether anything is queued, as far as anybody says."""
-        status, answer = await self._call("GET", "/queue/stats")
-        return status != 200 or answer["total_queued"] > 0
+        return dict(await asyncio.gather(*(ask(message_id) for message_id in message_ids)))
 
     async def _talk_to(self, bot_id: int, chat_id: int) -> None:
         mean_s = self.plan.bots * self.plan.chats_a_bot * (1 + BURST_MAX) / 2 / self.plan.rate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.chaos.evidence import Terms
+from tests.chaos.evidence import Act, Terms
 
 ROLES = ("api", "worker", "worker", "scheduler")
 
@@ -33,7 +33,7 @@ class Plan:
     Attributes:
         rate: Messages a second over all chats, on an average.
         pause_s: Between one act and the next, on an average.
-        drains_within_s: What still waits when nothing is done to anybody any more.
+        drains_within_s: What still waits, when nothing is done to anybody any more, ends within this time.
     """
 
     seconds: float
@@ -44,6 +44,7 @@ class Plan:
     pause_s: float = 4.0
     drains_within_s: float = 120.0
     roles: tuple[str, ...] = ROLES
+    acts: tuple[Act, ...] = tuple(Act)
     terms: Terms = TERMS
 
     @property

@@ -7,26 +7,30 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from bot.demo.process import ROOT, EngineProcess
+import msgspec
+
+from bot.demo.process import EngineProcess
 from bot.simulator.client import RunningSimulator, running_simulator
+from engine.messages import OPEN
 from engine.redis_scripts import scripts
 from tests.chaos.disturbances import Conductor
-from tests.chaos.evidence import Arrival, Evidence, Violation
+from tests.chaos.evidence import Arrival, Ended, Evidence, Violation
 from tests.chaos.fleet import Fleet, fleet
-from tests.chaos.judge import Judgement, judge
-from tests.chaos.load import Load, session
+from tests.chaos.judge import Judgement, judge, silences
+from tests.chaos.load import Load, now_ms, session
 from tests.chaos.plan import Plan
 from tests.chaos.servers import OwnPostgres, OwnRedis, SlowCommand, own_postgres, own_redis
 from tests.chaos.weather import Weather
 
 CALLS_A_PAGE = 100_000
 SLOW_ASKED_EVERY_S = 1.0
-EMPTY_FOR_S = 2.0
+SILENCE_MS = 2_000
+"""Longer than any wait of this load when all is well."""
 
 
 @dataclass(slots=True)
@@ -71,11 +75,13 @@ async def chaos(plan: Plan, *, folder: Path, say: Callable[[str], None]) -> Outc
         load.stop()
         await submitting
         tell(f"{len(load.promised)} messages were accepted")
-        drained_s = await drained(load, built, within_s=plan.drains_within_s)
-        tell("the queue is empty" if drained_s is not None else "the queue does not become empty")
-        evidence = await gathered(built, load, conductor)
+        ended = await load.ended(within_s=plan.drains_within_s)
+        tell(f"{sum(each.status in OPEN for each in ended.values())} of them are open")
+        evidence = await gathered(built, load, conductor, ended)
+        keep(folder, evidence, load)
         for task in (supervising, watching):
             task.cancel()
+        await asyncio.gather(supervising, watching, return_exceptions=True)
         for member in built.fleet.members:
             member.note_cpu()
         notes = [
@@ -83,7 +89,11 @@ async def chaos(plan: Plan, *, folder: Path, say: Callable[[str], None]) -> Outc
             for member in built.fleet.members
         ]
         notes.append(f"submitted again for want of an answer: {load.tried_again}; refused: {dict(load.refused)}")
-        notes.append(f"drained after {drained_s if drained_s is None else round(drained_s, 1)} s")
+        started_ms = now_ms() - (time.monotonic() - started_s) * 1_000
+        notes += [
+            f"nothing arrived from {(from_ms - started_ms) / 1_000:.1f} s to {(until_ms - started_ms) / 1_000:.1f} s"
+            for from_ms, until_ms in silences(evidence.arrivals, SILENCE_MS)
+        ]
         return Outcome(judge(evidence), notes)
 
 
@@ -128,19 +138,7 @@ async def watch_slow(built: Stage) -> None:
         await asyncio.sleep(SLOW_ASKED_EVERY_S)
 
 
-async def drained(load: Load, built: Stage, *, within_s: float) -> float | None:
-    """Return how long it took until nothing was queued for a while, None if it still is."""
-    started_s = empty_since_s = time.monotonic()
-    while time.monotonic() < started_s + within_s:
-        if await load.waiting():
-            empty_since_s = time.monotonic()
-        elif time.monotonic() >= empty_since_s + EMPTY_FOR_S:
-            return empty_since_s - started_s
-        await asyncio.sleep(0.2)
-    return None
-
-
-async def gathered(built: Stage, load: Load, conductor: Conductor) -> Evidence:
+async def gathered(built: Stage, load: Load, conductor: Conductor, ended: Mapping[str, Ended]) -> Evidence:
     """Collect what Telegram saw, what the API says, and what was done."""
     calls: list[dict[str, object]] = []
     while page := await built.telegram.calls(since=len(calls)):
@@ -153,7 +151,7 @@ async def gathered(built: Stage, load: Load, conductor: Conductor) -> Evidence:
     ]
     return Evidence(
         promised=load.promised,
-        ended=await load.ended(),
+        ended=ended,
         arrivals=[_arrival(call) for call in calls if call["method"] == "sendMessage"],
         violations=listed,
         violations_unlisted=sum(report.violations.values()) - len(listed),
@@ -162,6 +160,12 @@ async def gathered(built: Stage, load: Load, conductor: Conductor) -> Evidence:
         slow_scripts=[told(slow) for slow in built.slow.values() if slow.words.startswith("EVAL")],
         own_ends=[member.name for member in built.fleet.members for _ in range(member.own_ends)],
     )
+
+
+def keep(folder: Path, evidence: Evidence, load: Load) -> None:
+    """Write down everything that was heard, for whoever looks into a broken promise."""
+    heard = asdict(evidence) | {"ended": None, "books": load.books}
+    (folder / "evidence.json").write_bytes(msgspec.json.encode(heard))
 
 
 def told(slow: SlowCommand) -> str:

@@ -228,7 +228,7 @@ def test_a_message_that_comes_before_an_earlier_one_of_its_lane_is_found() -> No
 
     judgement = judge(evidence(messages, [arrival(1, 100_000), arrival(0, 100_500)]))
 
-    assert judgement.out_of_order == [("low 0", "low 1")]
+    assert [(late.text, before.text) for late, before in judgement.out_of_order] == [("low 0", "low 1")]
     assert len(broken(judgement)) == 1
 
 
