@@ -52,7 +52,7 @@ async def _serve(built: Program, listener: socket.socket, serving: Server, simul
     finally:
         watching.cancel()
         feeding.cancel()
-        await built.talk.feeds.end()
+        await asyncio.wait([feeding])
 
 
 async def _keep_books(built: Program, serving: Server) -> None:
@@ -67,12 +67,22 @@ async def _keep_books(built: Program, serving: Server) -> None:
 
 async def _feed(built: Program, serving: Server, simulator: RunningSimulator | None) -> None:
     await serving.ready.wait()
-    if not built.role.feeds:
-        return
+    if built.role.feeds:
+        await while_leading(built.lead, partial(_lead, built, simulator))
+
+
+async def _lead(built: Program, simulator: RunningSimulator | None) -> None:
+    """Do what one process does for all: let updates come, finish what others began, keep the books tidy."""
     built.talk.feeds.begin()
-    await built.talk.feeds.settled()
-    if simulator is not None:
-        await simulator.talk(mean_interval_ms=TALK_EVERY_MS, users=6)
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(built.departures.keep_resuming())
+            group.create_task(built.books.retention.run())
+            await built.talk.feeds.settled()
+            if simulator is not None:
+                await simulator.talk(mean_interval_ms=TALK_EVERY_MS, users=6)
+    finally:
+        await built.talk.feeds.end()
 
 
 @asynccontextmanager

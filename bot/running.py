@@ -46,8 +46,6 @@ async def running(built: Program) -> AsyncIterator[None]:
     tasks = built.loops.start(*_loops(built))
     sending = built.loops.start(built.engine.worker.run()) if role.sends else []
     try:
-        if role.feeds:
-            await built.departures.resume()
         await asyncio.gather(*(add_bot(built, token.get_secret_value()) for token in built.settings.bot_tokens))
         await built.talk.handlers.emit_startup(**_told(built))
         resumed = await built.talk.intake.resume() if role.takes_in or role.feeds else 0
@@ -69,8 +67,6 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
     if built.role.sends:
         yield built.engine.recoverer.run()
         yield built.engine.reconciler.run()
-    if built.role.feeds:
-        yield built.books.retention.run()
     if built.role.takes_in or built.role.feeds:
         yield built.talk.intake.adopt()
 

@@ -40,12 +40,13 @@ REFUSALS = {
 }
 
 
-def connect(url: str) -> Redis:
+def connect(url: str, *, socket_timeout: float | None = None) -> Redis:
     """Return a client that tries nothing twice: a call whose answer was lost may have been obeyed.
 
-    It has no time limit of its own either, because a sleeper waits for long.
+    By itself it has no time limit either, because a sleeper waits for long.
     """
-    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_connect_timeout=REPLY_S, socket_timeout=None)
+    retry = Retry(NoBackoff(), 0)
+    return Redis.from_url(url, retry=retry, socket_connect_timeout=REPLY_S, socket_timeout=socket_timeout)
 
 
 class RedisBroker:
