@@ -7,6 +7,7 @@ import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from redis.asyncio import Redis
@@ -22,7 +23,7 @@ from engine.messages import ChatId, Hold, Lease, Outgoing, PastSend, Settlement,
 from engine.ports.broker import BATCH_MAX, Admission, Leased, QueueStats, Settled
 from engine.ports.clock import Clock
 from engine.ports.explanation import Explanation
-from engine.redis_keys import BELL, PREFIX, STATE, chat_name, lanes
+from engine.redis_keys import BELL, LIMITS, PREFIX, STATE, chat_name, lanes
 from engine.redis_scripts import scripts
 
 REPLY_S = 5.0
@@ -95,6 +96,16 @@ class RedisBroker:
         async for keys in self._scan("SCAN", match=f"{PREFIX}*"):
             await self._command("UNLINK", *keys)
         await self._meet("barred")
+
+    async def enforce(self, limits: Limits) -> bool:
+        """Have the schedule act by these limits, as the next version of them; False if it does already."""
+        kept = await self._command("GET", LIMITS)
+        if kept is None:
+            raise ScheduleLost(REFUSALS["gone"])
+        version = wire.unpack(kept)["version"]
+        if wire.unpack(kept) == wire.limits_row(replace(limits, version=version)):
+            return False
+        return await self.configure(replace(limits, version=version + 1))
 
     async def admit(
         self, messages: Sequence[Outgoing], *, worker_id: str, slots: int, capped: bool = True

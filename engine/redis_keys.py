@@ -37,6 +37,7 @@ from engine.messages import PRIORITIES, ChatId
 
 PREFIX = "{q0}:"
 STATE = f"{PREFIX}state"
+LIMITS = f"{PREFIX}limits"
 BELL = f"{PREFIX}bell"
 
 

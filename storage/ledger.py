@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, func, select, true
 
 from engine.messages import ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
 from engine.ports.ledger import Accepted, Fault, Known, Record
-from storage import additions, chat_ids, hold_writes
+from storage import additions, chat_ids, database_time, hold_writes
 from storage import records as record_verbs
 from storage.database import Database
 from storage.models import IS_PAID, attempts, bots, chats, holds, messages
@@ -71,8 +71,10 @@ class SqlLedger:
             rows = await connection.execute(with_payloads().where(MESSAGE_IS_OPEN, *is_meant).order_by(messages.c.id))
             return [outgoing(row) for row in rows]
 
-    async def settle_interrupted(self, now_ms: int) -> int:
-        return await self._database.write_alone(lambda connection: _settle_interrupted(connection, now_ms))
+    async def settle_interrupted(self, now_ms: int, *, longer_than_ms: int = 0) -> int:
+        return await self._database.write_alone(
+            lambda connection: _settle_interrupted(connection, now_ms, longer_than_ms)
+        )
 
     async def presume(self, sends: Sequence[PastSend]) -> None:
         await self._database.write(record_verbs.presume, sends)
@@ -134,9 +136,11 @@ class SqlLedger:
         return await self._database.write_alone(lambda connection: _pause(connection, bot_id, paused=paused, by=by))
 
 
-def _settle_interrupted(connection: Connection, now_ms: int) -> int:
+def _settle_interrupted(connection: Connection, now_ms: int, longer_than_ms: int) -> int:
     is_sending = MESSAGE_IS_OPEN, messages.c.status == Status.SENDING.value
-    interrupted = connection.execute(select(messages).where(*is_sending)).all()
+    since_ms = func.coalesce(messages.c.sending_since_ms, 0)
+    is_long_ago = since_ms <= database_time.now_ms(connection) - longer_than_ms if longer_than_ms else true()
+    interrupted = connection.execute(select(messages).where(*is_sending, is_long_ago)).all()
     record_verbs.record(connection, [_interrupted(row, now_ms) for row in interrupted])
     return len(interrupted)
 

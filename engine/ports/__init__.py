@@ -22,6 +22,7 @@ from engine.ports.broker import (
     Verdict,
 )
 from engine.ports.clock import Clock, SystemClock
+from engine.ports.epochs import Epoch, Epochs, Leadership, Source
 from engine.ports.explanation import Explanation, WaitsAt
 from engine.ports.ledger import Accepted, Fault, Known, Ledger, Record
 from engine.ports.results import Result, Results
@@ -33,9 +34,12 @@ __all__ = [
     "Broker",
     "Clock",
     "Duplicate",
+    "Epoch",
+    "Epochs",
     "Explanation",
     "Fault",
     "Known",
+    "Leadership",
     "Leased",
     "Ledger",
     "QueueStats",
@@ -46,6 +50,7 @@ __all__ = [
     "Result",
     "Results",
     "Settled",
+    "Source",
     "SystemClock",
     "Transport",
     "Verdict",

@@ -114,10 +114,11 @@ class Ledger(Protocol):
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
         """Return those of them that are queued, as ``open_messages`` does."""
 
-    async def settle_interrupted(self, now_ms: int) -> int:
-        """Make every ``sending`` message ``uncertain``, and return how many; only at a start, when none can be.
+    async def settle_interrupted(self, now_ms: int, *, longer_than_ms: int = 0) -> int:
+        """Make ``sending`` messages ``uncertain``, and return how many: all of them only when none can be sending.
 
-        The places that they may have taken count as taken at ``now_ms``.
+        Where others may be at work, only those marked longer ago than a call and its lease can last. The places
+        that they may have taken count as taken at ``now_ms``.
         """
 
     async def presume(self, sends: Sequence[PastSend]) -> None:

@@ -136,7 +136,9 @@ class ListLedger:
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
         return [self.messages[each] for each in message_ids if self.statuses[each] is Status.QUEUED]
 
-    async def settle_interrupted(self, now_ms: int) -> int:
+    async def settle_interrupted(self, now_ms: int, *, longer_than_ms: int = 0) -> int:
+        if longer_than_ms:
+            return 0  # it has no clock of its own to tell how long
         interrupted = [self.messages[each] for each, status in self.statuses.items() if status is Status.SENDING]
         self.statuses.update({each.id: Status.UNCERTAIN for each in interrupted})
         await self.presume([PastSend(each.bot_id, each.chat_id, now_ms, each.cost) for each in interrupted])

@@ -296,6 +296,19 @@ class LedgerContract:
         assert await status_of(database, interrupted) is Status.UNCERTAIN
         assert await open_ids(ledger) == [waiting.id]
 
+    async def test_beside_others_at_work_only_what_was_begun_long_ago_is_interrupted(
+        self, ledger: Ledger, database: Database
+    ) -> None:
+        begun = message(guarantee=Guarantee.AT_MOST_ONCE)
+        await ledger.add([begun])
+        await ledger.mark_sending([begun.id])
+
+        assert await ledger.settle_interrupted(NOW_MS, longer_than_ms=60_000) == 0
+        assert await status_of(database, begun) is Status.SENDING
+        await asyncio.sleep(0.01)  # the clock is the database's
+        assert await ledger.settle_interrupted(NOW_MS, longer_than_ms=1) == 1
+        assert await status_of(database, begun) is Status.UNCERTAIN
+
     async def test_past_sends_are_those_that_telegram_counted_since(self, ledger: Ledger) -> None:
         early, late, unwritten = message(), message(chat_id=-100, cost=3), message()
         await ledger.add([early, late, unwritten])
