@@ -17,7 +17,7 @@ from engine.insist import Sleep
 from engine.memory_results import MemoryResults
 from engine.outbox import Outbox
 from engine.ports.results import Result
-from engine.redis_outage import AWAY, HEARTBEAT_S, REPLY_S, Outage
+from engine.redis_outage import AWAY, HEARTBEAT_S, REPLY_S, Outage, hang_up
 
 log = structlog.get_logger()
 
@@ -83,6 +83,7 @@ class RedisResults:
                 await self._listen()
             except AWAY as error:
                 self._hearing.begin(error)
+                await hang_up(self._redis)
                 await self._hearing.pause()
 
     async def _send(self, results: Sequence[Result]) -> None:
