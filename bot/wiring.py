@@ -57,6 +57,7 @@ from engine.errors import SettingsError
 from engine.expiry import Expiry
 from engine.ids import Ids
 from engine.memory_broker import MemoryBroker
+from engine.memory_news import SilentNews
 from engine.memory_results import MemoryResults
 from engine.metrics import Metrics, ObservedBroker, ObservedTransport
 from engine.pauses import end_of_pause
@@ -256,7 +257,7 @@ def engine_of(settings: Settings, kept: Books, line: Line, clock: Clock) -> Engi
         luggage=Luggage(kept.uploads),
         clock=clock,
     )
-    reach = Reach(ledger=ledger, broker=broker, results=results, clock=clock, hears=line.fleet.hears)
+    reach = Reach(ledger=ledger, broker=broker, results=results, news=SilentNews(), clock=clock, hears=line.fleet.hears)
     delivery = Delivery(
         transport=ObservedTransport(transport, metrics, clock),
         ledger=ledger,
