@@ -34,6 +34,7 @@ from engine.expiry import Expiry
 from engine.ids import Ids
 from engine.limits import Limit, Limits
 from engine.memory_broker import MemoryBroker
+from engine.memory_news import SilentNews
 from engine.memory_results import MemoryResults
 from engine.messages import Lease, Outgoing, Status
 from engine.outcomes import Answer, Sent
@@ -122,7 +123,7 @@ async def delays(database: Database) -> list[float]:
     clock, ids = SystemClock(), Ids()
     ledger, results, transport = SqlLedger(database), MemoryResults(), InstantTransport(clock)
     broker = MemoryBroker(NO_LIMITS, clock=clock, lease_ms=30_000)
-    reach = Reach(ledger=ledger, broker=broker, results=results, clock=clock, hears=lambda _: True)
+    reach = Reach(ledger=ledger, broker=broker, results=results, news=SilentNews(), clock=clock, hears=lambda _: True)
     delivery = Delivery(
         transport=transport,
         ledger=ledger,

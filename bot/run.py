@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import typer
 from pydantic import SecretStr
@@ -17,6 +18,7 @@ from bot.serve import Server, address_of, listening, server
 from bot.settings import Settings
 from bot.simulator.client import RunningSimulator, running_simulator
 from bot.wiring import Program, books, program
+from engine.lead import while_leading
 from engine.ports import SystemClock
 
 SIMULATED_TOKENS = tuple(f"{number}00:simulated-bot-{number}" for number in (1, 2, 3))

@@ -64,9 +64,9 @@ async def running(built: Program) -> AsyncIterator[None]:
 
 def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
     """Return what runs beside the sending, by the process's role."""
+    yield from (loop() for loop in built.schedule.loops)
     if built.role.sends:
         yield built.engine.recoverer.run()
-        yield built.engine.reconciler.run()
     if built.role.takes_in or built.role.feeds:
         yield built.talk.intake.adopt()
 

@@ -13,7 +13,8 @@ from storage.refusals import DRIVER_ERRORS
 from storage.session_lock import SessionLock
 from storage.sole_use import ANSWER_WITHIN_S
 
-LOCK_ID = 0x7E3907  # any number, the same in every version, and not that of ``sole_use``
+KEEPERS = 0x7E3907  # any numbers, the same in every version, and not that of ``sole_use``
+FEEDERS = 0x7E3909
 
 
 class SoleLeadership:
@@ -29,8 +30,8 @@ class SoleLeadership:
 class PostgresLeadership:
     """See ``Leadership``."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._lock = SessionLock(engine, LOCK_ID)
+    def __init__(self, engine: AsyncEngine, lock_id: int) -> None:
+        self._lock = SessionLock(engine, lock_id)
         self._leads = False
 
     async def leads(self) -> bool:
@@ -50,14 +51,14 @@ class PostgresLeadership:
 
 
 @asynccontextmanager
-async def leadership(url: str) -> AsyncIterator[Leadership]:
+async def leadership(url: str, lock_id: int) -> AsyncIterator[Leadership]:
     """Lend what tells whether this process leads on these books; it leads no more when the block ends."""
     parsed = parse(url)
     if is_sqlite(parsed):
         yield SoleLeadership()
         return
     engine = reading_engine(parsed, answer_within_s=ANSWER_WITHIN_S)
-    leads = PostgresLeadership(engine)
+    leads = PostgresLeadership(engine, lock_id)
     try:
         yield leads
     finally:

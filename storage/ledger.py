@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, true
+from sqlalchemy import Connection, Row, func, select, true, tuple_
 
 from engine.messages import ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
 from engine.ports.ledger import Accepted, Fault, Known, Record
@@ -118,6 +118,19 @@ class SqlLedger:
         async with self._database.reading() as connection:
             rows = await connection.execute(select(chats).where(*is_lost).limit(limit))
             return [(row.bot_id, chat_ids.named(row.chat_id), row.reason) for row in rows]
+
+    async def reach_of(
+        self, places: Collection[tuple[int, ChatId]]
+    ) -> dict[tuple[int, ChatId], tuple[ChatId | None, str | None]]:
+        keys = [(bot_id, str(chat_id)) for bot_id, chat_id in places]
+        told = select(chats).where(tuple_(chats.c.bot_id, chats.c.chat_id).in_(keys))
+        async with self._database.reading() as connection:
+            rows = await connection.execute(told)
+            return {
+                (row.bot_id, chat_ids.named(row.chat_id)): (chat_ids.from_text(row.alias_of), row.reason)
+                for row in rows
+                if row.alias_of is not None or not row.reachable
+            }
 
     async def open_of_chat(self, bot_id: int, chat_id: ChatId, *, after_id: str, limit: int) -> list[Outgoing]:
         of_bot = messages.c.bot_id == bot_id, messages.c.id > after_id, messages.c.status == Status.QUEUED.value

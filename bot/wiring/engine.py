@@ -20,13 +20,9 @@ from engine.expiry import Expiry
 from engine.metrics import Metrics, ObservedBroker, ObservedTransport
 from engine.ports import Broker, Clock, Ledger, Results
 from engine.reach import Reach
-from engine.reconciler import Reconciler
 from engine.recoverer import Recoverer
 from engine.replacements import Replacements
 from engine.worker import Worker
-
-RECONCILE_MS = 5_000
-"""Between two pages of the slow comparison of ledger and schedule. A guess."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +39,6 @@ class Engine:
     dispatcher: Dispatcher
     worker: Worker
     recoverer: Recoverer
-    reconciler: Reconciler
 
 
 def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule: Schedule, clock: Clock) -> Engine:
@@ -58,7 +53,9 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
         luggage=Luggage(kept.uploads),
         clock=clock,
     )
-    reach = Reach(ledger=ledger, broker=broker, results=results, clock=clock, hears=line.fleet.hears)
+    reach = Reach(
+        ledger=ledger, broker=broker, results=results, news=schedule.news, clock=clock, hears=line.fleet.hears
+    )
     delivery = Delivery(
         transport=ObservedTransport(transport, metrics, clock),
         ledger=ledger,
@@ -78,7 +75,7 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
         lease_ms=settings.lease_ms,
         clock=clock,
     )
-    replacements = Replacements(ledger=ledger, results=results, clock=clock)
+    replacements = schedule.replacements
     return Engine(
         broker=broker,
         ledger=ledger,
@@ -101,8 +98,5 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
             worker_id=f"recoverer-{name}",
             interval_ms=settings.lease_ms // 2,
             clock=clock,
-        ),
-        reconciler=Reconciler(
-            ledger=ledger, broker=broker, replacements=replacements, interval_ms=RECONCILE_MS, clock=clock
         ),
     )

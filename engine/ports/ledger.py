@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -73,6 +73,10 @@ class Record:
     rest: Rest | None = None
 
 
+PLACES_MAX = 500
+"""Chats in one ``reach_of``."""
+
+
 class Ledger(Protocol):
     """The truth. Every method returns after its commit; calls that meet share one (group commit).
 
@@ -141,6 +145,15 @@ class Ledger(Protocol):
 
     async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
         """Return every bot id and chat that takes nothing more, and why."""
+
+    async def reach_of(
+        self, places: Collection[tuple[int, ChatId]]
+    ) -> dict[tuple[int, ChatId], tuple[ChatId | None, str | None]]:
+        """Return the id that each of these chats has now, if it is another, and why it takes nothing more.
+
+        A place is a bot's id and a chat's; what is missing from the answer is a chat that may be tried. At most
+        ``PLACES_MAX`` of them.
+        """
 
     async def open_of_chat(self, bot_id: int, chat_id: ChatId, *, after_id: str, limit: int) -> list[Outgoing]:
         """Return a chat's queued messages as ``open_messages`` does, those under its other names too."""

@@ -22,6 +22,7 @@ from engine.errors import BrokerUnavailable, LedgerError
 from engine.ids import Ids
 from engine.limits import Limits
 from engine.memory_broker import MemoryBroker
+from engine.memory_news import SilentNews
 from engine.memory_results import MemoryResults
 from engine.messages import OPEN, ChatId, Hold, Lease, Outgoing, PastSend, PausedBy, Settlement, Spent, Status
 from engine.metrics import Metrics, ObservedBroker
@@ -111,6 +112,11 @@ class Books:
 
     async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
         return []
+
+    async def reach_of(
+        self, places: Collection[tuple[int, ChatId]]
+    ) -> dict[tuple[int, ChatId], tuple[ChatId | None, str | None]]:
+        return {}
 
     async def open_of_chat(self, bot_id: int, chat_id: ChatId, *, after_id: str, limit: int) -> list[Outgoing]:
         page = await self.open_messages(after_id=after_id, limit=len(self.outgoing))
@@ -469,7 +475,12 @@ class World:
         self.bots.register(BOT_ID, {"echo": {}})
         observed = ObservedBroker(self.broker, self.metrics)
         self.reach = Reach(
-            ledger=self.books, broker=observed, results=self.results, clock=self.clock, hears=lambda _: True
+            ledger=self.books,
+            broker=observed,
+            results=self.results,
+            news=SilentNews(),
+            clock=self.clock,
+            hears=lambda _: True,
         )
         self.services = Services(
             intake=self.intake,

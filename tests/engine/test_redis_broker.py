@@ -18,6 +18,7 @@ from engine.limits import Limit, Limits
 from engine.messages import PRIORITIES, Again, ChatId, Done, Guarantee, Lease, Outgoing, Settlement
 from engine.redis_broker import RedisBroker, connect
 from engine.redis_keys import STATE
+from engine.redis_news import RedisNews
 from tests.engine.broker_contract import (
     LEASE_MS,
     UNLIMITED,
@@ -311,6 +312,7 @@ async def test_memory_returns_after_the_backlog_is_gone(redis: Redis, clock: Clo
 
 async def test_every_key_stands_in_the_table_with_its_type(redis: Redis, clock: Clock, make: MakeBroker) -> None:
     await make_every_key(make, clock)
+    await RedisNews(redis, process=1).begin()
     table = {
         re.sub(r"<\w+>", "*", pattern): kind
         for pattern, kind in re.findall(r"^    (\{q0\}:\S+) .*  +(string|hash|set|zset|stream)\b", TABLE, re.MULTILINE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from engine.delivery import Delivery
@@ -13,10 +13,12 @@ from engine.errors import BrokerUnavailable, LedgerError
 from engine.expiry import Expiry
 from engine.limits import Limit, Limits
 from engine.memory_broker import MemoryBroker
+from engine.memory_news import SilentNews
 from engine.memory_results import MemoryResults
 from engine.messages import ChatId, Guarantee, Hold, Lease, Outgoing, PastSend, PausedBy, Settlement, Spent, Status
 from engine.outcomes import Answer, Outcome, Overdue, Sent
 from engine.ports import Accepted, Admission, Clock, Known, Leased, Record, Result, Settled
+from engine.ports.news import Item
 from engine.reach import Reach
 from engine.recoverer import Recoverer
 from engine.replacements import Replacements
@@ -88,6 +90,8 @@ class ListLedger:
     paused_by: dict[int, PausedBy | None] = field(default_factory=dict)
     unreachable: list[tuple[int, ChatId, str]] = field(default_factory=list)
     names: list[tuple[int, ChatId, ChatId]] = field(default_factory=list)
+    reads: list[int] = field(default_factory=list)
+    """Of how many chats each ``reach_of`` was asked."""
     weighed: dict[int, int] = field(default_factory=dict)
     held_up: asyncio.Event | None = None
     """Set by a test that wants ``add`` to wait for it."""
@@ -165,6 +169,18 @@ class ListLedger:
 
     async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
         return self.unreachable[:limit]
+
+    async def reach_of(
+        self, places: Collection[tuple[int, ChatId]]
+    ) -> dict[tuple[int, ChatId], tuple[ChatId | None, str | None]]:
+        self.reads.append(len(places))
+        lost: dict[tuple[int, ChatId], tuple[ChatId | None, str | None]] = {
+            (bot_id, chat_id): (None, reason) for bot_id, chat_id, reason in self.unreachable
+        }
+        renamed: dict[tuple[int, ChatId], tuple[ChatId | None, str | None]] = {
+            (bot_id, alias): (chat_id, None) for bot_id, alias, chat_id in self.names
+        }
+        return {place: known for place, known in (lost | renamed).items() if place in places}
 
     async def open_of_chat(self, bot_id: int, chat_id: ChatId, *, after_id: str, limit: int) -> list[Outgoing]:
         page = await self.open_messages(after_id=after_id, limit=len(self.messages))
@@ -260,6 +276,16 @@ class WatchedBroker(MemoryBroker):
             raise BrokerUnavailable("the queue is away")
 
 
+class ListNews(SilentNews):
+    """Keeps what was announced."""
+
+    def __init__(self) -> None:
+        self.announced: list[Item] = []
+
+    async def announce(self, item: Item) -> None:
+        self.announced.append(item)
+
+
 class NotedResults(MemoryResults):
     def __init__(self, journal: list[str]) -> None:
         super().__init__()
@@ -287,10 +313,12 @@ class Desk:
         self.broker = WatchedBroker(limits, clock=self.clock, journal=self.journal)
         self.results = NotedResults(self.journal)
         self.deaf: set[int] = set()  # bots whose updates do not come here
+        self.news = ListNews()
         self.reach = Reach(
             ledger=self.ledger,
             broker=self.broker,
             results=self.results,
+            news=self.news,
             clock=self.clock,
             hears=lambda bot_id: bot_id not in self.deaf,
             sleep=self._sleep,
