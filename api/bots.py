@@ -14,6 +14,7 @@ from api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
 from api.schemas import BotChange, BotIn, BotOut, BotsOut, RemovedOut
 from api.services import Services, ServicesOf
 from api.submissions import Submissions
+from engine import heed
 from engine.errors import BrokerUnavailable, LedgerError
 from storage.bots import RegisteredBot
 
@@ -124,10 +125,10 @@ async def _change(services: Services, bot_id: int, wanted: BotChange) -> None:
         await services.fleet.change(bot_id, behaviours=wanted.behaviours, updates=wanted.updates)
     if wanted.weight is not None:
         await services.bots.set_weight(bot_id, wanted.weight)
-        await services.broker.weigh(bot_id, wanted.weight)
+        await heed.weigh(services.broker, bot_id, wanted.weight)
     if wanted.paused is not None:
         await services.ledger.pause(bot_id, paused=wanted.paused)
-        await services.broker.pause(bot_id, paused=wanted.paused)
+        await heed.pause(services.broker, bot_id, paused=wanted.paused)
 
 
 async def _remove(services: Services, submissions: Submissions, bot_id: int, *, keep_messages: bool) -> int:
