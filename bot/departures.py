@@ -20,8 +20,11 @@ from storage.bots import Bots, Removal
 
 log = structlog.get_logger()
 
-AGAIN_S = 1.0
-"""Between two looks for what was being sent, or on its way into the schedule, at the time before. A guess."""
+AGAIN_S = 3.0
+"""Between two looks for what was being sent, or on its way into the schedule, at the time before.
+
+Longer than it takes until all other processes know of the removal, and accept nothing more.
+"""
 
 ANSWER_WITHIN_S = 20.0
 """How long whoever removes a bot waits for the count; what is cancelled later is not in it."""

@@ -236,6 +236,8 @@ async def line_to_telegram(settings: Settings, kept: Books, clock: Clock) -> Asy
         default_behaviours=behaviours.DEFAULT,
         default_source=Source.WEBHOOK if settings.public_url else Source.POLLING,
         newcomers=Newcomers(clock=clock, windows=NEW_TOKENS if is_telegram(settings) else ()),
+        news=SilentNews(),
+        calls_end_within_ms=settings.lease_ms,
         clock=clock,
     )
     try:
