@@ -20,8 +20,11 @@ from storage.bots import Bots, Removal
 
 log = structlog.get_logger()
 
-AGAIN_S = 1.0
-"""Between two looks for what was being sent, or on its way into the schedule, at the time before. A guess."""
+AGAIN_S = 3.0
+"""Between two looks for what was being sent, or on its way into the schedule, at the time before.
+
+Longer than it takes until all other processes know of the removal, and accept nothing more.
+"""
 
 RESUME_EVERY_S = 60.0
 """Between two looks for bots that left while the process that saw them off ended. A guess."""

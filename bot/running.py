@@ -65,6 +65,7 @@ async def running(built: Program) -> AsyncIterator[None]:
 def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
     """Return what runs beside the sending, by the process's role."""
     yield from (loop() for loop in built.schedule.loops)
+    yield built.follower.run()
     if built.role.sends:
         yield built.engine.recoverer.run()
     if built.role.takes_in or built.role.feeds:

@@ -11,6 +11,7 @@ from api.app import App, create_app
 from api.services import Services
 from bot import behaviours
 from bot.departures import Departures
+from bot.follower import Follower
 from bot.home import Home, database_url, home
 from bot.roles import Role, check
 from bot.running import Loops
@@ -40,6 +41,7 @@ class Program:
     engine: Engine
     talk: Talk
     departures: Departures
+    follower: Follower
     lead: Leadership
     app: App
     loops: Loops
@@ -58,9 +60,9 @@ async def program(
     clock, at_home = clock or SystemClock(), home(settings)
     async with AsyncExitStack() as stack:
         kept = opened if opened is not None else await stack.enter_async_context(books(settings, clock))
-        line = await stack.enter_async_context(line_to_telegram(settings, kept, clock))
-        generator = await stack.enter_async_context(text_generator(settings))
         schedule = await stack.enter_async_context(schedule_of(settings, role, kept, clock))
+        line = await stack.enter_async_context(line_to_telegram(settings, kept, schedule.news, clock))
+        generator = await stack.enter_async_context(text_generator(settings))
         engine = engine_of(settings, role, kept, line, schedule, clock)
         await kept.uploads.purge_orphans()
         ids = Ids(await kept.ledger.last_id(), process=kept.process)
@@ -80,6 +82,7 @@ async def program(
             engine=engine,
             talk=talk,
             departures=departures,
+            follower=Follower(news=schedule.news, fleet=line.fleet, reach=engine.reach),
             lead=await stack.enter_async_context(leadership(database_url(settings), FEEDERS)),
             app=create_app(
                 services(kept, line, engine, talk, departures, loops, at_home.admin_token, clock),

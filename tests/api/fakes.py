@@ -382,6 +382,7 @@ class ListFleet:
         self.tokens = {BOT_TOKEN: BOT_ID}
         self.secrets: dict[int, Sequence[str]] = {}
         self.rotated: list[int] = []
+        self._forgetful: list[Callable[[int], None]] = []
         self.failure: Exception | None = None
 
     def authenticate(self, token: str) -> int | None:
@@ -408,7 +409,12 @@ class ListFleet:
             raise self.failure
         self._bots.register(bot_id, behaviours or {}, updates)
 
+    def when_removed(self, listener: Callable[[int], None]) -> None:
+        self._forgetful.append(listener)
+
     async def remove(self, bot_id: int, *, keep_messages: bool) -> bool:
+        for listener in self._forgetful:
+            listener(bot_id)
         self.tokens = {token: each for token, each in self.tokens.items() if each != bot_id}
         return self._bots.registered.pop(bot_id, None) is not None
 
