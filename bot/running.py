@@ -60,9 +60,9 @@ async def running(built: Program) -> AsyncIterator[None]:
         await built.departures.end()
         await _finish("handlers", built.talk.pool.drain(), within_s=SHUTDOWN_S)
         await _finish("shutdown handlers", _tell_end(built), within_s=SHUTDOWN_S)
-        built.engine.worker.stop()
         # A call that is cut off is sent again by the next start; so each may take as long as a call takes.
-        await _finish("calls", worker, within_s=built.settings.telegram_timeout + SETTLE_S)
+        await built.engine.worker.finish(within_s=built.settings.telegram_timeout, conclude_s=SETTLE_S)
+        await _finish("worker", worker, within_s=SETTLE_S)
 
 
 async def _finish(what: str, work: Awaitable[None], *, within_s: float) -> None:

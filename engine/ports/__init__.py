@@ -25,7 +25,7 @@ from engine.ports.clock import Clock, SystemClock
 from engine.ports.explanation import Explanation, WaitsAt
 from engine.ports.ledger import Accepted, Fault, Known, Ledger, Record
 from engine.ports.results import Result, Results
-from engine.ports.transport import Transport
+from engine.ports.transport import MayWrite, Transport
 
 __all__ = [
     "Accepted",
@@ -38,6 +38,7 @@ __all__ = [
     "Known",
     "Leased",
     "Ledger",
+    "MayWrite",
     "QueueStats",
     "Queued",
     "Record",

@@ -114,6 +114,9 @@ class Ledger(Protocol):
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
         """Return those of them that are queued, as ``open_messages`` does."""
 
+    async def times_lost(self, message_ids: Sequence[str]) -> list[int]:
+        """Count for each how often its lease was lost, as its attempts say (``Lost``)."""
+
     async def settle_interrupted(self, now_ms: int) -> int:
         """Make every ``sending`` message ``uncertain``, and return how many; only at a start, when none can be.
 

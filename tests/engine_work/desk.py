@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from engine.breaker import Breaker
+from engine.conditions import Conditions
 from engine.delivery import Delivery
 from engine.dispatcher import Dispatcher
 from engine.errors import BrokerUnavailable, LedgerError
 from engine.expiry import Expiry
+from engine.held import Held
 from engine.limits import Limit, Limits
 from engine.memory_broker import MemoryBroker
 from engine.memory_results import MemoryResults
 from engine.messages import ChatId, Guarantee, Hold, Lease, Outgoing, PastSend, PausedBy, Settlement, Spent, Status
 from engine.outcomes import Answer, Outcome, Overdue, Sent
-from engine.ports import Accepted, Admission, Clock, Known, Leased, Record, Result, Settled
+from engine.ports import Accepted, Admission, Clock, Known, Leased, MayWrite, Record, Result, Settled
 from engine.reach import Reach
 from engine.recoverer import Recoverer
 from engine.replacements import Replacements
@@ -35,7 +38,10 @@ Reply = Outcome | Answer | Exception
 
 
 class ScriptedTransport:
-    """Answers with what it was given, in turn, then with ``Sent``. ``closed``: an answer waits until ``open``."""
+    """Answers with what it was given, in turn, then with ``Sent``.
+
+    After ``close`` an answer waits until ``open``; after ``unpack`` no byte is written before ``pack``.
+    """
 
     def __init__(self, clock: Clock, journal: list[str]) -> None:
         self._clock = clock
@@ -45,6 +51,8 @@ class ScriptedTransport:
         self.arrived = asyncio.Event()
         self._open = asyncio.Event()
         self._open.set()
+        self._packed = asyncio.Event()
+        self._packed.set()
 
     @property
     def ids(self) -> list[str]:
@@ -59,8 +67,17 @@ class ScriptedTransport:
     def open(self) -> None:
         self._open.set()
 
-    async def send(self, lease: Lease) -> Answer:
+    def unpack(self) -> None:
+        self._packed.clear()
+
+    def pack(self) -> None:
+        self._packed.set()
+
+    async def send(self, lease: Lease, may_write: MayWrite) -> Answer:
         self._journal.append("send")
+        await self._packed.wait()
+        if not may_write():
+            return Answer(Overdue(), counted_at_ms=None)
         self.leases.append(lease)
         self.arrived.set()
         reply = self.script.popleft() if self.script else Sent(len(self.leases))
@@ -74,7 +91,7 @@ class ScriptedTransport:
 
 @dataclass
 class ListLedger:
-    """Keeps everything in lists. Each of ``refused_words`` refuses one write of its kind."""
+    """Keeps everything in lists. Each of ``refused_words`` refuses one write of its kind; ``asleep``: all of them."""
 
     journal: list[str] = field(default_factory=list)
     refused_words: list[str] = field(default_factory=list)
@@ -89,6 +106,7 @@ class ListLedger:
     unreachable: list[tuple[int, ChatId, str]] = field(default_factory=list)
     names: list[tuple[int, ChatId, ChatId]] = field(default_factory=list)
     weighed: dict[int, int] = field(default_factory=dict)
+    asleep: bool = False
     held_up: asyncio.Event | None = None
     """Set by a test that wants ``add`` to wait for it."""
 
@@ -134,7 +152,13 @@ class ListLedger:
         return max(self.messages, default="")
 
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
+        if self.asleep:
+            raise LedgerError("the database is away")
         return [self.messages[each] for each in message_ids if self.statuses[each] is Status.QUEUED]
+
+    async def times_lost(self, message_ids: Sequence[str]) -> list[int]:
+        lost = Counter(record.message_id for record in self.records if record.outcome == "lost")
+        return [lost[each] for each in message_ids]
 
     async def settle_interrupted(self, now_ms: int) -> int:
         interrupted = [self.messages[each] for each, status in self.statuses.items() if status is Status.SENDING]
@@ -179,6 +203,8 @@ class ListLedger:
         return True
 
     def _write(self, word: str) -> None:
+        if self.asleep:
+            raise LedgerError("the database is away")
         if word in self.refused_words:
             self.refused_words.remove(word)
             self.journal.append(f"{word} refused")
@@ -206,12 +232,17 @@ class ListLedger:
 
 
 class WatchedBroker(MemoryBroker):
-    """The real one. Its ``wait`` notes until when, and ends only with the bell; ``asleep``: it cannot be reached."""
+    """The real one. Its ``wait`` notes until when, and ends only with the bell.
+
+    ``asleep``: it cannot be reached; ``is_deaf``: its bell cannot.
+    """
 
     def __init__(self, limits: Limits, *, clock: Clock, journal: list[str]) -> None:
         super().__init__(limits, clock=clock, lease_ms=LEASE_MS, incarnation=1)
         self._journal = journal
         self.asleep = False
+        self.is_deaf = False
+        self.asked = 0
         self.waits: list[int | None] = []
         self.slots_asked: list[int] = []
         self.extended: list[Lease] = []
@@ -225,11 +256,13 @@ class WatchedBroker(MemoryBroker):
         return await super().admit(messages, worker_id=worker_id, slots=slots, capped=capped)
 
     async def lease(self, *, worker_id: str, slots: int) -> Leased:
+        self.asked += 1
         self._wake()
         self.slots_asked.append(slots)
         return await super().lease(worker_id=worker_id, slots=slots)
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        self._wake()
         self._journal.append("settle")
         return await super().settle(settlements)
 
@@ -244,6 +277,9 @@ class WatchedBroker(MemoryBroker):
         return await super().extend(leases, by_ms=by_ms)
 
     async def wait(self, until_ms: int | None) -> None:
+        self._wake()
+        if self.is_deaf:
+            raise BrokerUnavailable("the bell is away")
         self.waits.append(until_ms)
         self.resting.set()
         await super().wait(None)
@@ -293,6 +329,8 @@ class Desk:
             hears=lambda bot_id: bot_id not in self.deaf,
             sleep=self._sleep,
         )
+        self.conditions = Conditions(self.clock)
+        self.breaker = Breaker("api.test", clock=self.clock, conditions=self.conditions)
         self.delivery = Delivery(
             transport=self.transport,
             ledger=self.ledger,
@@ -302,9 +340,17 @@ class Desk:
             retries=retries or RetryPolicy(),
             retry_after_ms_max=300_000,
             clock=self.clock,
+            conditions=self.conditions,
+            breaker=self.breaker,
             sleep=self._sleep,
         )
-        self.expiry = Expiry(ledger=self.ledger, results=self.results, clock=self.clock, sleep=self._sleep)
+        self.expiry = Expiry(
+            ledger=self.ledger,
+            results=self.results,
+            clock=self.clock,
+            conditions=self.conditions,
+            sleep=self._sleep,
+        )
         self.worker = self.new_worker(slots=slots)
         self.replacements = Replacements(ledger=self.ledger, results=self.results, clock=self.clock, sleep=self._sleep)
         self.dispatcher = Dispatcher(
@@ -323,6 +369,7 @@ class Desk:
             slots=slots,
             lease_ms=lease_ms,
             clock=self.clock,
+            sleep=self._sleep_by_the_clock,
         )
 
     async def accept(self, *messages: Outgoing) -> None:
@@ -343,12 +390,25 @@ class Desk:
     async def deliver(self, *replies: Reply, message: Outgoing | None = None) -> Outcome:
         """Send one message once, to this answer."""
         self.transport.answers(*replies)
-        return await self.delivery.deliver(await self.leased(message or outgoing("a")))
+        return await self.send(await self.leased(message or outgoing("a")))
+
+    def held(self, lease: Lease) -> Held:
+        return Held(lease, lease.expires_at_ms, self.clock)
+
+    async def send(self, lease: Lease) -> Outcome:
+        """Make a lease's call and conclude it, as the worker does."""
+        return await self.delivery.conclude(await self.delivery.call(self.held(lease)))
 
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.clock.advance(round(seconds * 1_000))
         await asyncio.sleep(0)
+
+    async def _sleep_by_the_clock(self, seconds: float) -> None:
+        """Sleep until a test has advanced the clock so far."""
+        until_ms = self.clock() + round(seconds * 1_000)
+        while self.clock() < until_ms:  # noqa: ASYNC110 - the clock tells nobody that it was advanced
+            await asyncio.sleep(0)
 
 
 def at_most_once(message: Outgoing) -> Outgoing:
