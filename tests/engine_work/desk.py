@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from engine.breaker import Breaker
@@ -239,6 +240,7 @@ class WatchedBroker(MemoryBroker):
 
     def __init__(self, limits: Limits, *, clock: Clock, journal: list[str]) -> None:
         super().__init__(limits, clock=clock, lease_ms=LEASE_MS, incarnation=1)
+        self._refusals = 0
         self._journal = journal
         self.asleep = False
         self.is_deaf = False
@@ -285,12 +287,21 @@ class WatchedBroker(MemoryBroker):
         await super().wait(None)
         self.resting.clear()
 
+    def begin_anew(self) -> None:
+        """Forget everything, as a schedule that is rebuilt does, and refuse all leases from before."""
+        super().__init__(self._limits, clock=self._clock, lease_ms=LEASE_MS, incarnation=self.incarnation + 1)
+
+    def away_for(self, calls: int) -> None:
+        """Refuse so many calls from now on."""
+        self._refusals = calls
+
     def ring(self) -> None:
         """Let whoever waits go on, as the time would."""
         self._bell.ring()
 
     def _wake(self) -> None:
-        if self.asleep:
+        if self.asleep or self._refusals:
+            self._refusals = max(0, self._refusals - 1)
             raise BrokerUnavailable("the queue is away")
 
 
@@ -316,6 +327,8 @@ class Desk:
         self.limits = limits
         self.journal: list[str] = []
         self.slept: list[float] = []
+        self._awake = asyncio.Event()
+        self._awake.set()
         self.transport = ScriptedTransport(self.clock, self.journal)
         self.ledger = ListLedger(self.journal)
         self.broker = WatchedBroker(limits, clock=self.clock, journal=self.journal)
@@ -376,6 +389,21 @@ class Desk:
         """Take messages in, as the dispatcher does; nothing is leased."""
         await self.dispatcher.submit(messages)
 
+    async def admit(self, *messages: Outgoing) -> None:
+        """Schedule messages that were accepted while the ledger was there."""
+        self.ledger.messages.update({message.id: message for message in messages})
+        self.ledger.statuses.update(dict.fromkeys((message.id for message in messages), Status.QUEUED))
+        await self.broker.admit(messages, worker_id="", slots=0)
+
+    def ledger_falls_asleep(self) -> None:
+        """Let every write be refused, and whoever insists wait for ``ledger_wakes_up``."""
+        self.ledger.asleep = True
+        self._awake.clear()
+
+    def ledger_wakes_up(self) -> None:
+        self.ledger.asleep = False
+        self._awake.set()
+
     async def leases(self, slots: int = 50) -> list[Lease]:
         return list((await self.broker.lease(worker_id="w", slots=slots)).leases)
 
@@ -400,6 +428,7 @@ class Desk:
         return await self.delivery.conclude(await self.delivery.call(self.held(lease)))
 
     async def _sleep(self, seconds: float) -> None:
+        await self._awake.wait()
         self.slept.append(seconds)
         self.clock.advance(round(seconds * 1_000))
         await asyncio.sleep(0)
@@ -424,3 +453,16 @@ async def turns(count: int = 20) -> None:
     """Let every task that can go on go on."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def working(worker: Worker) -> AsyncIterator[asyncio.Task[None]]:
+    """Let a worker run, and end it."""
+    task = asyncio.create_task(worker.run())
+    await turns()
+    try:
+        yield task
+    finally:
+        worker.stop()
+        task.cancel()
+        await asyncio.wait([task], timeout=WITHIN_S)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from structlog.testing import capture_logs
 
@@ -12,21 +10,9 @@ from engine.limits import Limit, Limits
 from engine.messages import Priority, Status
 from engine.outcomes import Failed, Throttled
 from engine.retry import RetryPolicy
-from engine.worker import PAUSE_AFTER_ERROR_MS, Worker
-from tests.engine_work.desk import LEASE_MS, WITHIN_S, Desk, soon, turns
+from engine.worker import PAUSE_AFTER_ERROR_MS
+from tests.engine_work.desk import LEASE_MS, WITHIN_S, Desk, soon, turns, working
 from tests.fakes import START_MS, outgoing
-
-
-@asynccontextmanager
-async def working(worker: Worker) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(worker.run())
-    await turns()
-    try:
-        yield task
-    finally:
-        worker.stop()
-        task.cancel()
-        await asyncio.wait([task], timeout=WITHIN_S)
 
 
 async def pass_time(desk: Desk, ms: int) -> None:
