@@ -37,8 +37,8 @@ from engine.memory_broker import MemoryBroker
 from engine.memory_news import SilentNews
 from engine.memory_results import MemoryResults
 from engine.messages import Lease, Outgoing, Status
-from engine.outcomes import Answer, Sent
-from engine.ports import Record, SystemClock
+from engine.outcomes import Answer, Overdue, Sent
+from engine.ports import MayWrite, Record, SystemClock
 from engine.reach import Reach
 from engine.replacements import Replacements
 from engine.retry import RetryPolicy
@@ -63,7 +63,9 @@ class InstantTransport:
         self.called_s: dict[str, float] = {}
         self._clock = clock
 
-    async def send(self, lease: Lease) -> Answer:
+    async def send(self, lease: Lease, may_write: MayWrite) -> Answer:
+        if not may_write():
+            return Answer(Overdue(), None)
         self.called_s[lease.message.id] = time.perf_counter()
         return Answer(Sent(1), self._clock())
 

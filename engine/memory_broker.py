@@ -129,6 +129,12 @@ class MemoryBroker(Leases):
     async def restore(
         self, sends: Sequence[PastSend], *, wait_until_ms: Mapping[int, int], spent: Sequence[Spent] = ()
     ) -> None:
+        await self.note(sends, spent=spent)
+        now_ms = self._pass_time()
+        for bot_id, until_ms in wait_until_ms.items():
+            self._hold(self._bot(bot_id), None, until_ms, now_ms)
+
+    async def note(self, sends: Sequence[PastSend], *, spent: Sequence[Spent] = ()) -> None:
         now_ms = self._pass_time()
         for each in sorted(spent, key=lambda each: each.at_ms):
             self._bot(each.bot_id).purse.spend(each.at_ms, each.cost)
@@ -142,8 +148,6 @@ class MemoryBroker(Leases):
                     gate.settle(send.counted_at_ms, send.cost)
             self._reoffer_chat(chat, now_ms)
             self._forget_later(chat, now_ms)
-        for bot_id, until_ms in wait_until_ms.items():
-            self._hold(self._bot(bot_id), None, until_ms, now_ms)
 
     async def knows(self, message_ids: Sequence[str]) -> list[bool]:
         _bounded(message_ids)

@@ -180,14 +180,17 @@ class RedisBroker:
     async def restore(
         self, sends: Sequence[PastSend], *, wait_until_ms: Mapping[int, int], spent: Sequence[Spent] = ()
     ) -> None:
+        await self.note(sends, spent=spent)
+        for some_holds in batches([(str(bot_id), at_ms) for bot_id, at_ms in wait_until_ms.items()], PAGE):
+            await self._restore(holds=some_holds)
+        await self._restore(is_last=True)
+
+    async def note(self, sends: Sequence[PastSend], *, spent: Sequence[Spent] = ()) -> None:
         oldest_first = sorted(spent, key=lambda each: each.at_ms)
         for some_spent in batches([wire.spent_row(each) for each in oldest_first], PAGE):
             await self._restore(spent=some_spent)
         for some_sends in batches([wire.send_row(send) for send in sends], PAGE):
             await self._restore(sends=some_sends)
-        for some_holds in batches([(str(bot_id), at_ms) for bot_id, at_ms in wait_until_ms.items()], PAGE):
-            await self._restore(holds=some_holds)
-        await self._restore(is_last=True)
 
     async def knows(self, message_ids: Sequence[str]) -> list[bool]:
         _bounded(message_ids)

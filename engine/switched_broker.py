@@ -192,6 +192,9 @@ class SwitchedBroker:
     ) -> None:
         await self._ask(self._source(), lambda broker: broker.restore(sends, wait_until_ms=wait_until_ms, spent=spent))
 
+    async def note(self, sends: Sequence[PastSend], *, spent: Sequence[Spent] = ()) -> None:
+        await self._ask(self._source(), lambda broker: broker.note(sends, spent=spent))
+
     async def knows(self, message_ids: Sequence[str]) -> list[bool]:
         return await self._ask(self._source(), lambda broker: broker.knows(message_ids))
 

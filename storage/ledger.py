@@ -12,7 +12,7 @@ from engine.ports.ledger import Accepted, Fault, Known, Record
 from storage import additions, chat_ids, database_time, hold_writes
 from storage import records as record_verbs
 from storage.database import Database
-from storage.models import IS_PAID, attempts, bots, chats, holds, messages
+from storage.models import IS_PAID, LOST, attempts, bots, chats, holds, messages
 from storage.outgoing import MESSAGE_IS_OPEN, is_chat_of, outgoing, real_chat, with_payloads
 from storage.upsert import insert_by
 
@@ -70,6 +70,13 @@ class SqlLedger:
         async with self._database.reading() as connection:
             rows = await connection.execute(with_payloads().where(MESSAGE_IS_OPEN, *is_meant).order_by(messages.c.id))
             return [outgoing(row) for row in rows]
+
+    async def times_lost(self, message_ids: Sequence[str]) -> list[int]:
+        is_meant = attempts.c.message_id.in_(message_ids), attempts.c.outcome == LOST
+        counts = select(attempts.c.message_id, func.count()).where(*is_meant).group_by(attempts.c.message_id)
+        async with self._database.reading() as connection:
+            times = {row[0]: row[1] for row in await connection.execute(counts)}
+        return [times.get(message_id, 0) for message_id in message_ids]
 
     async def settle_interrupted(self, now_ms: int, *, longer_than_ms: int = 0) -> int:
         return await self._database.write_alone(

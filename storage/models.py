@@ -53,6 +53,9 @@ IS_RECEIVED = text("status = 'received'")
 PRESUMED = ""
 """Stands in ``attempts.message_id`` for a call that nobody knows of, and that may have been made."""
 
+LOST = "lost"
+"""Stands in ``attempts.outcome`` for a call whose worker lost its lease."""
+
 metadata = MetaData(naming_convention={"pk": "%(table_name)s_key"})
 
 messages = Table(

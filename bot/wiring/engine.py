@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from bot.luggage import Luggage
 from bot.roles import Role
@@ -13,6 +14,7 @@ from bot.transport import TelegramTransport
 from bot.wiring.books import Books
 from bot.wiring.line import Line
 from bot.wiring.schedule import Schedule
+from engine.breaker import Breaker
 from engine.conditions import Conditions
 from engine.delivery import Delivery
 from engine.dispatcher import Dispatcher
@@ -43,6 +45,7 @@ class Engine:
 
 def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule: Schedule, clock: Clock) -> Engine:
     metrics, results, ledger = Metrics(), schedule.results, kept.ledger
+    conditions = schedule.conditions
     broker = ObservedBroker(schedule.broker, metrics)
     name = f"{socket.gethostname()}-{os.getpid()}-{kept.process:08x}"
     transport = TelegramTransport(
@@ -64,12 +67,14 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
         reach=reach,
         retries=settings.retries(),
         retry_after_ms_max=round(settings.telegram_max_retry_after * 1_000),
+        conditions=conditions,
+        breaker=Breaker(urlsplit(settings.telegram_api_url).netloc, clock=clock, conditions=conditions),
         clock=clock,
     )
     worker = Worker(
         broker=broker,
         delivery=delivery,
-        expiry=Expiry(ledger=ledger, results=results, clock=clock),
+        expiry=Expiry(ledger=ledger, results=results, conditions=conditions, clock=clock),
         worker_id=name,
         slots=settings.telegram_connections,
         lease_ms=settings.lease_ms,
@@ -81,7 +86,7 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
         ledger=ledger,
         results=results,
         metrics=metrics,
-        conditions=schedule.conditions,
+        conditions=conditions,
         reach=reach,
         replacements=replacements,
         dispatcher=Dispatcher(

@@ -26,7 +26,7 @@ from engine.ports.epochs import Epoch, Epochs, Leadership, Source
 from engine.ports.explanation import Explanation, WaitsAt
 from engine.ports.ledger import Accepted, Fault, Known, Ledger, Record
 from engine.ports.results import Result, Results
-from engine.ports.transport import Transport
+from engine.ports.transport import MayWrite, Transport
 
 __all__ = [
     "Accepted",
@@ -42,6 +42,7 @@ __all__ = [
     "Leadership",
     "Leased",
     "Ledger",
+    "MayWrite",
     "QueueStats",
     "Queued",
     "Record",

@@ -118,6 +118,9 @@ class Ledger(Protocol):
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
         """Return those of them that are queued, as ``open_messages`` does."""
 
+    async def times_lost(self, message_ids: Sequence[str]) -> list[int]:
+        """Count for each how often its lease was lost, as its attempts say (``Lost``)."""
+
     async def settle_interrupted(self, now_ms: int, *, longer_than_ms: int = 0) -> int:
         """Make ``sending`` messages ``uncertain``, and return how many: all of them only when none can be sending.
 

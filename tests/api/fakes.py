@@ -90,6 +90,9 @@ class Books:
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
         return [self.outgoing[each.id] for each in self._by_status(Status.QUEUED) if each.id in message_ids]
 
+    async def times_lost(self, message_ids: Sequence[str]) -> list[int]:
+        return [0] * len(message_ids)
+
     async def settle_interrupted(self, now_ms: int, *, longer_than_ms: int = 0) -> int:
         return 0
 

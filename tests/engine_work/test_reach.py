@@ -44,8 +44,8 @@ async def test_a_bot_that_hears_nothing_tries_every_message_that_comes_after_a_r
     desk.transport.answers(Rejected(403, BLOCKED, unreachable=True))
     await desk.accept(outgoing("a", chat_id=7), outgoing("b", chat_id=7))
 
-    await desk.delivery.deliver(await desk.lease())
-    await desk.delivery.deliver(await desk.leased(outgoing("c", chat_id=7)))
+    await desk.send(await desk.lease())
+    await desk.send(await desk.leased(outgoing("c", chat_id=7)))
 
     assert desk.ledger.statuses == {"a": Status.DEAD, "b": Status.DEAD, "c": Status.SENT}
 
@@ -57,7 +57,7 @@ async def test_a_replay_tries_a_lost_chat_once_more(desk: Desk) -> None:
     desk.transport.answers(Rejected(403, BLOCKED, unreachable=True))
 
     await desk.dispatcher.readmit([outgoing("a", chat_id=7)])
-    await desk.delivery.deliver(await desk.lease())
+    await desk.send(await desk.lease())
 
     assert desk.transport.ids == ["a"]
     assert desk.reach.is_lost(1, 7)

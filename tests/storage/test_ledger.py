@@ -285,6 +285,14 @@ class LedgerContract:
         assert await open_ids(ledger) == []
         assert await status_of(database, at_most_once) is Status.SENDING
 
+    async def test_it_counts_how_often_the_lease_of_each_message_was_lost(self, ledger: Ledger) -> None:
+        often, never = message(), message()
+        await ledger.add([often, never])
+        await ledger.record([became(each, Status.QUEUED, outcome="lost") for each in (often, often)])
+        await ledger.record([became(each, Status.QUEUED, outcome="uncertain") for each in (often, never)])
+
+        assert await ledger.times_lost([never.id, often.id, "unknown"]) == [0, 2, 0]
+
     async def test_an_interrupted_at_most_once_message_is_uncertain(self, ledger: Ledger, database: Database) -> None:
         interrupted, waiting = message(guarantee=Guarantee.AT_MOST_ONCE, cost=2), message()
         await ledger.add([interrupted, waiting])
