@@ -178,8 +178,8 @@ class MemoryBroker(Leases):
         if message.id in self._entries:
             return Duplicate()
         bot = self._bot(message.bot_id)
-        chat = self._chat(bot, bot.resolve(message.chat_id))
-        older = chat.replaced_by(message)
+        chat = self._chat(bot, bot.resolve(message.chat_id) if bot.aliases else message.chat_id)
+        older = None if message.replaces is None else chat.replaced_by(message)
         if older is not None:
             return self._admit_instead(message, older, now_ms)
         if capped and (refused := self._refusal(bot, chat)):
@@ -213,7 +213,7 @@ class MemoryBroker(Leases):
         self._count_open(entry, -1)
         del self._entries[entry.message.id]
         was_special = entry.is_special
-        entry.message = _named(message, lane.chat)
+        entry.become(_named(message, lane.chat))
         lane.line.bot.note_special(entry.is_special - was_special)
         entry.user = self._user(lane.chat.bot, message.user_id)
         entry.attempt, entry.tried = message.attempt, message.attempt > 0

@@ -40,7 +40,7 @@ class SqlLedger:
         await self._database.write(record_verbs.mark_sending, message_ids)
 
     async def record(self, records: Sequence[Record]) -> None:
-        await self._database.write(record_verbs.record, records)
+        await self._database.write(record_verbs.record, records, patient=True)
 
     async def record_holds(self, holds: Sequence[Hold]) -> None:
         await self._database.write(hold_writes.hold, holds)
