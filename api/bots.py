@@ -9,11 +9,10 @@ from fastapi import APIRouter, Path
 from api.auth import GuardedRoute, Role, requires
 from api.errors import Invalid, Malformed, NotFound, TooLarge, declares
 from api.fields import BotId, QueryFlag
-from api.messages import SubmissionsOf
 from api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
 from api.schemas import BotChange, BotIn, BotOut, BotsOut, RemovedOut
 from api.services import Services, ServicesOf
-from api.submissions import Submissions
+from engine import heed
 from engine.errors import BrokerUnavailable, LedgerError
 from storage.bots import RegisteredBot
 
@@ -71,9 +70,7 @@ async def change(bot_id: BotPath, wanted: BotChange, services: ServicesOf) -> Bo
     dependencies=[requires(Role.ADMIN)],
     responses=declares(NotFound, Invalid, LedgerError),
 )
-async def remove(
-    bot_id: BotPath, services: ServicesOf, submissions: SubmissionsOf, *, keep_messages: QueryFlag = False
-) -> RemovedOut:
+async def remove(bot_id: BotPath, services: ServicesOf, *, keep_messages: QueryFlag = False) -> RemovedOut:
     """Remove a bot: its token and its secrets are forgotten, its updates and its messages refused from now on.
 
     What waits for it is cancelled, and counted in the answer if that takes less than 20 s; what is just being sent
@@ -82,7 +79,7 @@ async def remove(
     that have ended stay in the history. A second time there is no such bot: 404. One that ``BOT_TOKENS`` names comes
     back with the next start.
     """
-    return RemovedOut(cancelled=await _remove(services, submissions, bot_id, keep_messages=keep_messages))
+    return RemovedOut(cancelled=await _remove(services, bot_id, keep_messages=keep_messages))
 
 
 @router.post(
@@ -124,15 +121,14 @@ async def _change(services: Services, bot_id: int, wanted: BotChange) -> None:
         await services.fleet.change(bot_id, behaviours=wanted.behaviours, updates=wanted.updates)
     if wanted.weight is not None:
         await services.bots.set_weight(bot_id, wanted.weight)
-        await services.broker.weigh(bot_id, wanted.weight)
+        await heed.weigh(services.broker, bot_id, wanted.weight)
     if wanted.paused is not None:
         await services.ledger.pause(bot_id, paused=wanted.paused)
-        await services.broker.pause(bot_id, paused=wanted.paused)
+        await heed.pause(services.broker, bot_id, paused=wanted.paused)
 
 
-async def _remove(services: Services, submissions: Submissions, bot_id: int, *, keep_messages: bool) -> int:
+async def _remove(services: Services, bot_id: int, *, keep_messages: bool) -> int:
     """Refuse what comes first; then see to what is there."""
     if not await services.fleet.remove(bot_id, keep_messages=keep_messages):
         raise _no_bot(bot_id)
-    submissions.known_bots.forget(bot_id)
     return await services.departures.see_off(bot_id, keep_messages=keep_messages)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from engine.errors import EngineError
@@ -94,6 +94,9 @@ class Fleet(Protocol):
 
     def webhook_secrets(self, bot_id: int) -> Sequence[str]:
         """Return the secrets of which each webhook call for this bot must bear one; none if it was set without."""
+
+    def when_removed(self, listener: Callable[[int], None]) -> None:
+        """Tell one more listener about each bot that was removed, here or by another process; some more than once."""
 
     def source_of(self, bot: RegisteredBot) -> Source:
         """Return where a bot's updates come from: as it was wanted, or else as the settings have it."""

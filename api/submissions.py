@@ -47,6 +47,7 @@ class Submissions:
     def __init__(self, services: Services) -> None:
         self._services = services
         self.known_bots = KnownBots(services.bots)
+        services.fleet.when_removed(self.known_bots.forget)
 
     async def take(
         self, wanted: MessageIn, files: Mapping[str, Spooled] | None = None, *, wait_s: float = 0

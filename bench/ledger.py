@@ -34,10 +34,11 @@ from engine.expiry import Expiry
 from engine.ids import Ids
 from engine.limits import Limit, Limits
 from engine.memory_broker import MemoryBroker
+from engine.memory_news import SilentNews
 from engine.memory_results import MemoryResults
 from engine.messages import Lease, Outgoing, Status
-from engine.outcomes import Answer, Sent
-from engine.ports import Record, SystemClock
+from engine.outcomes import Answer, Overdue, Sent
+from engine.ports import MayWrite, Record, SystemClock
 from engine.reach import Reach
 from engine.replacements import Replacements
 from engine.retry import RetryPolicy
@@ -62,7 +63,9 @@ class InstantTransport:
         self.called_s: dict[str, float] = {}
         self._clock = clock
 
-    async def send(self, lease: Lease) -> Answer:
+    async def send(self, lease: Lease, may_write: MayWrite) -> Answer:
+        if not may_write():
+            return Answer(Overdue(), None)
         self.called_s[lease.message.id] = time.perf_counter()
         return Answer(Sent(1), self._clock())
 
@@ -122,7 +125,7 @@ async def delays(database: Database) -> list[float]:
     clock, ids = SystemClock(), Ids()
     ledger, results, transport = SqlLedger(database), MemoryResults(), InstantTransport(clock)
     broker = MemoryBroker(NO_LIMITS, clock=clock, lease_ms=30_000)
-    reach = Reach(ledger=ledger, broker=broker, results=results, clock=clock, hears=lambda _: True)
+    reach = Reach(ledger=ledger, broker=broker, results=results, news=SilentNews(), clock=clock, hears=lambda _: True)
     delivery = Delivery(
         transport=transport,
         ledger=ledger,

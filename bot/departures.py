@@ -20,8 +20,14 @@ from storage.bots import Bots, Removal
 
 log = structlog.get_logger()
 
-AGAIN_S = 1.0
-"""Between two looks for what was being sent, or on its way into the schedule, at the time before. A guess."""
+AGAIN_S = 3.0
+"""Between two looks for what was being sent, or on its way into the schedule, at the time before.
+
+Longer than it takes until all other processes know of the removal, and accept nothing more.
+"""
+
+RESUME_EVERY_S = 60.0
+"""Between two looks for bots that left while the process that saw them off ended. A guess."""
 
 ANSWER_WITHIN_S = 20.0
 """How long whoever removes a bot waits for the count; what is cancelled later is not in it."""
@@ -64,6 +70,7 @@ class Departures:
         self._clock = clock
         self._sleep = sleep
         self._tasks: set[asyncio.Task[None]] = set()
+        self._leaving: set[int] = set()
 
     async def see_off(self, bot_id: int, *, keep_messages: bool) -> int:
         """See ``Departures``."""
@@ -75,10 +82,19 @@ class Departures:
         return departure.cancelled
 
     async def resume(self) -> None:
-        """Go on with what a start finds unfinished."""
+        """Go on with what a process that has ended left unfinished."""
         for bot_id, removal in (await self._bots.removed()).items():
-            if removal is Removal.CANCEL:
+            if removal is Removal.CANCEL and bot_id not in self._leaving:
                 self._begin(self._clear(self._departure(bot_id)))
+
+    async def keep_resuming(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            try:
+                await self.resume()
+            except LedgerError as error:
+                log.warning("not looked for bots that leave", error=str(error))
+            await self._sleep(RESUME_EVERY_S)
 
     async def over(self) -> None:
         """Wait until nobody is leaving any more."""
@@ -91,6 +107,7 @@ class Departures:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _departure(self, bot_id: int) -> Departure:
+        self._leaving.add(bot_id)
         return Departure(bot_id, before_id=self._ids.new(self._clock()))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
@@ -134,5 +151,6 @@ class Departures:
         return self._fleet.is_removed(departure.bot_id)
 
     def _end(self, departure: Departure) -> None:
+        self._leaving.discard(departure.bot_id)
         if self._is_gone(departure):
             self._fleet.forget(departure.bot_id)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +22,8 @@ from bot.newcomers import Newcomers
 from bot.tokens import LOOKS_LIKE, bot_id_of, is_token
 from engine.insist import Sleep, insist
 from engine.ports import Clock
-from storage.bots import Bots, KeptWebhook, RegisteredBot, Source
+from engine.ports.news import BotChanged, News
+from storage.bots import Bots, KeptBot, KeptWebhook, RegisteredBot, Source
 
 log = structlog.get_logger()
 
@@ -33,14 +35,25 @@ PATIENCE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Parting:
-    """A bot that was removed, and whether Telegram may still deliver its updates to us."""
+    """A bot that was removed, and whether Telegram may still deliver its updates to us.
+
+    ``until_ms``: when its last call here has ended at the latest, if another process sees it off.
+    """
 
     bot: Bot
     is_hooked: bool
+    until_ms: int | None = None
 
 
 class Fleet:
-    """See ``api.ports.Fleet``. Keeps every token in memory: a worker needs it for each call."""
+    """See ``api.ports.Fleet``. Keeps every token in memory: a worker needs it for each call.
+
+    What is in memory is what the books said at one moment, or later: whoever reads them or writes to them here keeps
+    everybody else out until it is in memory, too. What was written is announced, so that the other processes read it.
+
+    Args:
+        calls_end_within_ms: How long a call may be under way with a token that another process has removed.
+    """
 
     def __init__(
         self,
@@ -51,6 +64,8 @@ class Fleet:
         default_behaviours: Mapping[str, Any],
         default_source: Source,
         newcomers: Newcomers,
+        news: News,
+        calls_end_within_ms: int,
         clock: Clock,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -60,6 +75,8 @@ class Fleet:
         self._default_behaviours = default_behaviours
         self._default_source = default_source
         self._newcomers = newcomers
+        self._news = news
+        self._calls_end_within_ms = calls_end_within_ms
         self._clock = clock
         self._sleep = sleep
         self._tokens: dict[int, str] = {}
@@ -69,20 +86,35 @@ class Fleet:
         self._removed: set[int] = set()
         self._parting: dict[int, Parting] = {}
         self._changed: Callable[[int], None] | None = None
-        self._writing = asyncio.Lock()
+        self._forgetful: list[Callable[[int], None]] = []
+        self._turn = asyncio.Lock()
         self._proved: Callable[[int], Awaitable[None]] | None = None
 
     async def load(self) -> None:
-        """Read the bots that were added before."""
-        self._tokens = await self._bots.tokens()
-        self._webhooks = await self._bots.webhooks()
-        self._removed = set(await self._bots.removed())
-        self._registered = {each.bot_id: each for each in await self._bots.all()}
-        self._aiogram = {bot_id: self._new_bot(token) for bot_id, token in self._tokens.items()}
+        """Read every bot, as it is now; whoever wants to know is told what that changed.
+
+        Raises:
+            LedgerError: Nothing was read.
+            SettingsError: They were stored under another ``SECRET_KEY``.
+        """
+        async with self._turn:
+            kept = await self._bots.kept()
+            fed_otherwise = self._take({*self._tokens, *kept}, kept)
+        self._tell(*fed_otherwise)
+
+    async def reload(self, bot_ids: Collection[int]) -> None:
+        """Read some bots again, which another process changed; as ``load`` does."""
+        async with self._turn:
+            fed_otherwise = self._take(bot_ids, await self._bots.kept(bot_ids))
+        self._tell(*fed_otherwise)
 
     def when_changed(self, listener: Callable[[int], None] | None) -> None:
         """Tell one listener about each bot that from now on is added or removed, or shall be fed otherwise."""
         self._changed = listener
+
+    def when_removed(self, listener: Callable[[int], None]) -> None:
+        """See ``Fleet``."""
+        self._forgetful.append(listener)
 
     def when_proved(self, listener: Callable[[int], Awaitable[None]]) -> None:
         """Tell one listener about each bot that is new here, or whose token Telegram knows, once it is kept."""
@@ -100,7 +132,11 @@ class Fleet:
 
     def parting(self, bot_id: int) -> Parting | None:
         """Return a bot that was removed, while its last calls are under way."""
-        return self._parting.get(bot_id)
+        leaving = self._parting.get(bot_id)
+        if leaving is not None and leaving.until_ms is not None and leaving.until_ms <= self._clock():
+            self.forget(bot_id)
+            return None
+        return leaving
 
     def source_of(self, bot: RegisteredBot) -> Source:
         """See ``Fleet``. One that only a user's own ``Bot`` brought here gets its updates in his own way."""
@@ -119,9 +155,8 @@ class Fleet:
 
     def token_of(self, bot_id: int) -> str | None:
         """Return a bot's token; also of one that was removed, while its last calls are under way."""
-        if bot_id in self._parting:
-            return self._parting[bot_id].bot.token
-        return self._tokens.get(bot_id)
+        leaving = self.parting(bot_id)
+        return self._tokens.get(bot_id) if leaving is None else leaving.bot.token
 
     def is_introduced(self, token: str) -> bool:
         """Tell whether Telegram has been asked about exactly this token before."""
@@ -144,17 +179,21 @@ class Fleet:
 
     async def note_webhook(self, bot_id: int, told: str | None) -> None:
         """Note what Telegram took last, as a fingerprint; None: that there shall be no webhook."""
-        if await self._bots.set_webhook_told(bot_id, told):
-            self._webhooks[bot_id] = replace(self.webhook(bot_id), told=told)
+        async with self._changing(bot_id):
+            if await self._bots.set_webhook_told(bot_id, told):
+                self._webhooks[bot_id] = replace(self.webhook(bot_id), told=told)
 
     async def secret_to_tell(self, bot_id: int) -> str:
         """Return the secret that Telegram shall send from now on; a bot's first one is made here."""
         kept = self.webhook(bot_id)
         secret = kept.next_secret or kept.secret
-        if secret is None:
-            secret = secrets.token_urlsafe(32)
+        return await self._first_secret(bot_id) if secret is None else secret
+
+    async def _first_secret(self, bot_id: int) -> str:
+        secret = secrets.token_urlsafe(32)
+        async with self._changing(bot_id):
             if await self._bots.set_webhook_secret(bot_id, secret):
-                self._webhooks[bot_id] = replace(kept, secret=secret)
+                self._webhooks[bot_id] = replace(self.webhook(bot_id), secret=secret)
         return secret
 
     async def rotate_secret(self, bot_id: int) -> bool:
@@ -167,21 +206,22 @@ class Fleet:
             return False
         if self.source_of(self._registered[bot_id]) is not Source.WEBHOOK:
             raise NoWebhook(f'bot {bot_id} has no webhook, so there is no secret; PATCH it with "updates": "webhook"')
-        kept = self.webhook(bot_id)
-        if kept.next_secret is not None:
+        if self.webhook(bot_id).next_secret is not None:
             return True  # one that is as new is on its way
         secret = secrets.token_urlsafe(32)
-        if not await self._bots.set_next_webhook_secret(bot_id, secret):
-            return False
-        self._webhooks[bot_id] = replace(self.webhook(bot_id), next_secret=secret)
+        async with self._changing(bot_id):
+            if not await self._bots.set_next_webhook_secret(bot_id, secret):
+                return False
+            self._webhooks[bot_id] = replace(self.webhook(bot_id), next_secret=secret)
         self._tell(bot_id)
         return True
 
     async def retire_secret(self, bot_id: int) -> None:
         """Forget the old secret; Telegram has taken the new one."""
-        kept = self.webhook(bot_id)
-        if kept.next_secret is not None and await self._bots.set_webhook_secret(bot_id, kept.next_secret):
-            self._webhooks[bot_id] = replace(self.webhook(bot_id), secret=kept.next_secret, next_secret=None)
+        async with self._changing(bot_id):
+            secret = self.webhook(bot_id).next_secret
+            if secret is not None and await self._bots.set_webhook_secret(bot_id, secret):
+                self._webhooks[bot_id] = replace(self.webhook(bot_id), secret=secret, next_secret=None)
 
     async def add(
         self,
@@ -234,7 +274,7 @@ class Fleet:
 
     async def _name(self, token: str, me: User) -> None:
         """Write what Telegram calls a bot, unless it has another token, or none, by now."""
-        async with self._writing:
+        async with self._turn:
             if self._tokens.get(me.id) != token:
                 return
             await self._write(token, username=me.username or "", first_name=me.first_name, behaviours=None)
@@ -249,7 +289,8 @@ class Fleet:
         bot_id = bot_id_of(token)
         if bot_id in self._tokens:
             return
-        async with self._writing:
+        async with self._turn:
+            self._take([bot_id], await self._bots.kept([bot_id]))  # somebody may have removed it since we read
             if bot_id in self._removed:
                 raise Refusal(f"bot {bot_id} was removed; add it again with POST /bots")
             if bot_id not in self._tokens:
@@ -261,25 +302,74 @@ class Fleet:
         """See ``Fleet``."""
         self._check(behaviours, updates)
         if behaviours is not None:
-            await self._bots.set_behaviours(bot_id, behaviours)
-            self._note(bot_id, behaviours=behaviours)
+            async with self._changing(bot_id):
+                await self._bots.set_behaviours(bot_id, behaviours)
+                self._note(bot_id, behaviours=behaviours)
         if updates is not None:
             await self._set_updates(bot_id, updates)
             self._tell(bot_id)
 
     async def remove(self, bot_id: int, *, keep_messages: bool) -> bool:
         """See ``Fleet``."""
-        async with self._writing:
+        async with self._changing(bot_id):
             if not self.has(bot_id) or not await self._bots.remove(bot_id, keep_messages=keep_messages):
                 return False
             self._part_with(bot_id)
+            self._note_removed(bot_id)
         self._tell(bot_id)
         return True
 
-    def _part_with(self, bot_id: int) -> None:
-        is_hooked = self.source_of(self._registered[bot_id]) is Source.WEBHOOK or self.webhook(bot_id).told is not None
-        self._parting[bot_id] = Parting(self._aiogram[bot_id], is_hooked=is_hooked)
+    def _take(self, bot_ids: Collection[int], kept: Mapping[int, KeptBot | None]) -> list[int]:
+        """Let bots be what the books say; return those that are to be fed otherwise."""
+        return [bot_id for bot_id in bot_ids if bot_id in kept and self._take_one(bot_id, kept[bot_id])]
+
+    def _take_one(self, bot_id: int, kept: KeptBot | None) -> bool:
+        if kept is None:
+            return self._leave(bot_id)
+        before, token, told = self._registered.get(bot_id), self._tokens.get(bot_id), self.webhook(bot_id)
+        self._put(kept.registered, kept.token)
+        self._webhooks[bot_id] = kept.webhook
+        was_fed_so = before is not None and self.source_of(before) is self.source_of(kept.registered)
+        is_new_secret = kept.webhook.next_secret not in {None, told.next_secret}
+        return not was_fed_so or token != kept.token or is_new_secret
+
+    def _leave(self, bot_id: int) -> bool:
+        """Part with a bot that another process removed, if it is known here."""
+        is_known = self.has(bot_id)
+        if is_known:
+            self._part_with(bot_id, until_ms=self._clock() + self._calls_end_within_ms)
+        self._note_removed(bot_id)
+        return is_known
+
+    def _note_removed(self, bot_id: int) -> None:
         self._removed.add(bot_id)
+        for listener in self._forgetful:
+            listener(bot_id)
+
+    def _put(self, registered: RegisteredBot, token: str) -> None:
+        bot_id = registered.bot_id
+        if self._tokens.get(bot_id) != token:
+            self._aiogram[bot_id] = self._new_bot(token)
+        self._registered[bot_id] = registered
+        self._tokens[bot_id] = token
+        self._removed.discard(bot_id)
+        self._parting.pop(bot_id, None)
+
+    @asynccontextmanager
+    async def _changing(self, bot_id: int) -> AsyncIterator[None]:
+        """Let the books and what is here of a bot change together; then the others hear of it.
+
+        Also if the books refused: perhaps only their answer was lost.
+        """
+        async with self._turn:
+            try:
+                yield
+            finally:
+                await self._news.announce(BotChanged(bot_id))
+
+    def _part_with(self, bot_id: int, *, until_ms: int | None = None) -> None:
+        is_hooked = self.source_of(self._registered[bot_id]) is Source.WEBHOOK or self.webhook(bot_id).told is not None
+        self._parting[bot_id] = Parting(self._aiogram[bot_id], is_hooked, until_ms)
         for known in (self._tokens, self._webhooks, self._aiogram, self._registered):
             known.pop(bot_id, None)
 
@@ -299,13 +389,15 @@ class Fleet:
                 'set it and start again, or say "polling"'
             )
 
-    def _tell(self, bot_id: int) -> None:
-        if self._changed is not None and (self.has(bot_id) or bot_id in self._parting):
-            self._changed(bot_id)
+    def _tell(self, *bot_ids: int) -> None:
+        for bot_id in bot_ids:
+            if self._changed is not None and (self.has(bot_id) or bot_id in self._parting):
+                self._changed(bot_id)
 
     async def _set_updates(self, bot_id: int, source: Source) -> None:
-        await self._bots.set_updates(bot_id, source)
-        self._note(bot_id, updates=source)
+        async with self._changing(bot_id):
+            await self._bots.set_updates(bot_id, source)
+            self._note(bot_id, updates=source)
 
     def _note(self, bot_id: int, **changes: Any) -> None:
         """Let the fleet know what was written, unless the bot was removed meanwhile."""
@@ -313,24 +405,21 @@ class Fleet:
             self._registered[bot_id] = replace(self._registered[bot_id], **changes)
 
     async def _keep(self, token: str, *, username: str, first_name: str, behaviours: Mapping[str, Any] | None) -> None:
-        async with self._writing:
+        async with self._turn:
             await self._write(token, username=username, first_name=first_name, behaviours=behaviours)
 
     async def _write(self, token: str, *, username: str, first_name: str, behaviours: Mapping[str, Any] | None) -> None:
         bot_id = bot_id_of(token)
         given = self._default_behaviours if behaviours is None else behaviours
-        await self._bots.add(
-            bot_id, token, username=username, first_name=first_name, behaviours=given, now_ms=self._clock()
-        )
-        if behaviours is not None:
-            await self._bots.set_behaviours(bot_id, behaviours)
-        registered = await self._bots.get(bot_id)
-        assert registered is not None, "it was added just now"  # noqa: S101 - an invariant
-        self._registered[bot_id] = registered
-        self._tokens[bot_id] = token
-        self._aiogram[bot_id] = self._new_bot(token)
-        self._removed.discard(bot_id)
-        self._parting.pop(bot_id, None)
+        try:
+            await self._bots.add(
+                bot_id, token, username=username, first_name=first_name, behaviours=given, now_ms=self._clock()
+            )
+            if behaviours is not None:
+                await self._bots.set_behaviours(bot_id, behaviours)
+            self._take([bot_id], await self._bots.kept([bot_id]))
+        finally:
+            await self._news.announce(BotChanged(bot_id))
 
     def _new_bot(self, token: str) -> Bot:
         return Bot(token, session=self._session, default=DefaultBotProperties())

@@ -66,7 +66,7 @@ class Luggage:
         try:
             carried = {file.name: file for file in await self._uploads.of_message(message.id, message.bot_id)}
         except LedgerError:
-            return Failed("the books could not be read")
+            return Failed("the books could not be read", is_ours=True)
         named = [place for place in places(params) if place.name in carried]
         files = {place.name: carried[place.name] for place in named}
         for place in named:

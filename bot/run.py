@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import typer
 from pydantic import SecretStr
@@ -17,6 +18,7 @@ from bot.serve import Server, address_of, listening, server
 from bot.settings import Settings
 from bot.simulator.client import RunningSimulator, running_simulator
 from bot.wiring import Program, books, program
+from engine.lead import while_leading
 from engine.ports import SystemClock
 
 SIMULATED_TOKENS = tuple(f"{number}00:simulated-bot-{number}" for number in (1, 2, 3))
@@ -52,7 +54,7 @@ async def _serve(built: Program, listener: socket.socket, serving: Server, simul
     finally:
         watching.cancel()
         feeding.cancel()
-        await built.talk.feeds.end()
+        await asyncio.wait([feeding])
 
 
 async def _keep_books(built: Program, serving: Server) -> None:
@@ -67,12 +69,22 @@ async def _keep_books(built: Program, serving: Server) -> None:
 
 async def _feed(built: Program, serving: Server, simulator: RunningSimulator | None) -> None:
     await serving.ready.wait()
-    if not built.role.feeds:
-        return
+    if built.role.feeds:
+        await while_leading(built.lead, partial(_lead, built, simulator))
+
+
+async def _lead(built: Program, simulator: RunningSimulator | None) -> None:
+    """Do what one process does for all: let updates come, finish what others began, keep the books tidy."""
     built.talk.feeds.begin()
-    await built.talk.feeds.settled()
-    if simulator is not None:
-        await simulator.talk(mean_interval_ms=TALK_EVERY_MS, users=6)
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(built.departures.keep_resuming())
+            group.create_task(built.books.retention.run())
+            await built.talk.feeds.settled()
+            if simulator is not None:
+                await simulator.talk(mean_interval_ms=TALK_EVERY_MS, users=6)
+    finally:
+        await built.talk.feeds.end()
 
 
 @asynccontextmanager

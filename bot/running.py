@@ -43,11 +43,10 @@ class Loops:
 async def running(built: Program) -> AsyncIterator[None]:
     """Send and handle until the block ends; then finish what is under way, at most ``SHUTDOWN_S``."""
     role = built.role
+    keeping = built.loops.start(*(loop() for loop in built.schedule.loops))
     tasks = built.loops.start(*_loops(built))
     sending = built.loops.start(built.engine.worker.run()) if role.sends else []
     try:
-        if role.feeds:
-            await built.departures.resume()
         await asyncio.gather(*(add_bot(built, token.get_secret_value()) for token in built.settings.bot_tokens))
         await built.talk.handlers.emit_startup(**_told(built))
         resumed = await built.talk.intake.resume() if role.takes_in or role.feeds else 0
@@ -59,18 +58,20 @@ async def running(built: Program) -> AsyncIterator[None]:
         await built.departures.end()
         await _finish("handlers", built.talk.pool.drain(), within_s=SHUTDOWN_S)
         await _finish("shutdown handlers", _tell_end(built), within_s=SHUTDOWN_S)
-        built.engine.worker.stop()
         # A call that is cut off is sent again by the next start; so each may take as long as a call takes.
-        await _finish("calls", _all(sending), within_s=built.settings.telegram_timeout + SETTLE_S)
+        if role.sends:
+            await built.engine.worker.finish(within_s=built.settings.telegram_timeout, conclude_s=SETTLE_S)
+            await _finish("worker", _all(sending), within_s=SETTLE_S)
+        for task in keeping:  # until now: what was under way is settled there
+            task.cancel()
+        await asyncio.wait(keeping)
 
 
 def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
     """Return what runs beside the sending, by the process's role."""
+    yield built.follower.run()
     if built.role.sends:
         yield built.engine.recoverer.run()
-        yield built.engine.reconciler.run()
-    if built.role.feeds:
-        yield built.books.retention.run()
     if built.role.takes_in or built.role.feeds:
         yield built.talk.intake.adopt()
 

@@ -38,7 +38,7 @@ from bot.methods import COUNTED, AnyMethod, Counted, numbered
 from engine.dispatcher import Dispatcher
 from engine.errors import ChatUnreachable, EngineError, QueueFull, StillQueued
 from engine.messages import Outgoing, Status
-from engine.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Uncertain
+from engine.outcomes import Failed, HalfSent, Lost, Outcome, Rejected, Sent, Uncertain
 from engine.ports import Known, Result, Results
 from storage.spool import FileTooLarge
 
@@ -239,7 +239,7 @@ def refusal(method: AnyMethod, result: Result) -> Exception:
             return refusal(method, replace(result, outcome=replace(cause, reason=reason)))
         case Failed(code=int(code)) as outcome if code >= 500:
             return TelegramServerError(method, _reason(result.status, outcome))
-        case Failed(code=None) | Uncertain() as outcome:
+        case Failed(code=None) | Uncertain() | Lost() as outcome:
             return TelegramNetworkError(method, _reason(result.status, outcome))
         case outcome:
             return TelegramAPIError(method, _reason(result.status, outcome))

@@ -136,6 +136,13 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is no http:// or https:// address")
         return value.rstrip("/")
 
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: str) -> str:
+        if value and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("it begins with redis://, rediss:// or unix://, as in redis://localhost:6379/0")
+        return value
+
     @model_validator(mode="after")
     def _names_a_model(self) -> Self:
         if self.llm_api_url and not self.llm_model:
@@ -219,7 +226,7 @@ def _sentence(error: ValidationError) -> str:
     if not first["loc"]:
         return reason
     name = str(first["loc"][0]).upper()
-    if "token" in name.lower() or "key" in name.lower():
+    if any(word in name for word in ("TOKEN", "KEY", "REDIS")):  # its value is secret, or may hold a password
         return f"{name} makes no sense: {reason}"
     return f"{name} is {first['input']!r}: {reason[0].lower()}{reason[1:]}"
 

@@ -17,7 +17,7 @@ from bot.luggage import Luggage
 from engine.errors import LedgerError
 from engine.messages import Lease
 from engine.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Revoked, Uncertain
-from engine.ports import Clock
+from engine.ports import Clock, MayWrite
 
 JSON = "application/json"
 
@@ -57,7 +57,7 @@ class TelegramTransport:
         self._clock = clock
         self._floor = Floor()
 
-    async def send(self, lease: Lease) -> Answer:
+    async def send(self, lease: Lease, may_write: MayWrite) -> Answer:
         """See ``Transport``."""
         message = lease.message
         token = self._token_of(message.bot_id)
@@ -66,7 +66,7 @@ class TelegramTransport:
         packed = await self._luggage.pack(message) if carries(message) else None
         if isinstance(packed, Rejected | Failed):
             return Answer(packed, counted_at_ms=None)
-        outcome, written_s = await self._call(lease, token, packed.body if packed else body_of(message))
+        outcome, written_s = await self._call(lease, may_write, token, packed.body if packed else body_of(message))
         if written_s is None:
             return Answer(outcome, counted_at_ms=None)
         if packed is not None:
@@ -75,7 +75,9 @@ class TelegramTransport:
             return Answer(await self._luggage.unpack(packed, outcome), counted_at_ms)
         return Answer(outcome, self._counted_at_ms(outcome, written_s))
 
-    async def _call(self, lease: Lease, token: str, body: bytes | Form) -> tuple[Outcome, float | None]:
+    async def _call(
+        self, lease: Lease, may_write: MayWrite, token: str, body: bytes | Form
+    ) -> tuple[Outcome, float | None]:
         """Make the call; return what came of it, and when its first byte was written, None if none was."""
         path = f"/bot{token}/{lease.message.method}"
         timeout_s = self._timeout_s + (body.length / UPLOAD_BYTES_A_S_MIN if isinstance(body, Form) else 0)
@@ -83,7 +85,7 @@ class TelegramTransport:
         try:
             async with asyncio.timeout(timeout_s), self._connections.lend() as connection:
                 # Between this look at the lease and the first byte nobody else has a turn.
-                if self._clock() >= lease.expires_at_ms:
+                if not may_write():
                     return Overdue(), None
                 written_s = time.monotonic()
                 if isinstance(body, Form):

@@ -9,6 +9,8 @@ Read in this order:
     ports/                       what the engine needs of the world: broker, transport, ledger, results, clock
     dispatcher, worker           the two doors to ``delivery``, which sends one message
     recoverer, reconciler, start lost leases; ledger and schedule compared; the schedule rebuilt from the ledger
+    conditions                   what is wrong just now
+    switched_broker, keeper      many processes: one schedule, and who stands in for it while Redis is away
     expiry, replacements         what ends without being sent: too late, or made needless by a newer one
     clearance                    what waits for a bot that was removed
     memory_broker                the queue of one process, on ``leases``, ``schedule``, ``lanes`` and ``doorbell``

@@ -2,89 +2,57 @@
 
     lease -> mark -> send -> judge -> record -> settle -> publish
 
-Each step takes the attempt and returns it with one thing more known.
+Each step takes the attempt and returns it with one thing more known. ``call`` needs a connection, ``conclude`` none.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 import structlog
 
-from engine.insist import Sleep, insist
+from engine.breaker import Breaker
+from engine.conditions import Conditions
+from engine.errors import BrokerUnavailable, LedgerError
+from engine.held import Held
+from engine.insist import AGAIN_S, Sleep, heeded, insist
 from engine.messages import (
-    Again,
-    ChatId,
     Done,
     Guarantee,
     Hold,
     HoldChat,
     Lease,
-    MoveChat,
-    Outgoing,
+    PastSend,
     PauseBot,
     PausedBy,
-    Rest,
     Settlement,
-    Status,
-    Then,
+    Spent,
 )
-from engine.outcomes import (
-    Answer,
-    Failed,
-    HalfSent,
-    Migrated,
-    Outcome,
-    Overdue,
-    Rejected,
-    Revoked,
-    Sent,
-    Throttled,
-    Uncertain,
-)
-from engine.ports import Broker, Clock, Fault, Ledger, Record, Result, Results, Transport
+from engine.outcomes import Answer, Lost, Outcome, Overdue, Rejected, Uncertain
+from engine.ports import Broker, Clock, Ledger, Result, Results, Settled, Transport
 from engine.reach import Reach
 from engine.retry import RetryPolicy
+from engine.rulings import Attempt, Judge, Ruling, record_of
+from engine.settlements import Settlements
 
 log = structlog.get_logger()
 
+SURELY_MS = 10_000
+"""So long after its deadline a lease that cannot be settled is left to others; no two clocks agree. A guess."""
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """What follows from an outcome: the message's status, what the broker does, and what is to be kept.
-
-    Attributes:
-        unreachable: Why its chat takes nothing more, in Telegram's words; None if it may.
-        chat_id: The id by which Telegram knows its chat, if it is another one.
-        rest: What is left of the message.
-    """
-
-    status: Status
-    then: Then
-    fault: Fault | None = None
-    unreachable: str | None = None
-    chat_id: ChatId | None = None
-    rest: Rest | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One try to send one message, as far as it has come. ``started_at_ms`` None: no call was made."""
-
-    lease: Lease
-    started_at_ms: int | None
-    answer: Answer | None = None
-    ruling: Ruling | None = None
-
-    @property
-    def outcome(self) -> Outcome:
-        assert self.answer is not None, "an attempt has an outcome once it was sent"  # noqa: S101
-        return self.answer.outcome
+Said = TypeVar("Said")
 
 
 class Delivery:
-    """Sends leased messages and writes down what became of them."""
+    """Sends leased messages and writes down what became of them.
+
+    Args:
+        conditions: Where it is told once that the ledger is away; its own if nobody else looks at them.
+        breaker: Of the API's host. Whoever leases asks it.
+    """
 
     def __init__(
         self,
@@ -97,6 +65,8 @@ class Delivery:
         retries: RetryPolicy,
         retry_after_ms_max: int,
         clock: Clock,
+        conditions: Conditions | None = None,
+        breaker: Breaker | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._transport = transport
@@ -104,87 +74,132 @@ class Delivery:
         self._broker = broker
         self._results = results
         self._reach = reach
-        self._retries = retries
         self._retry_after_ms_max = retry_after_ms_max
         self._clock = clock
+        self._conditions = conditions or Conditions(clock)
+        self.breaker = breaker or Breaker("Telegram", clock=clock, conditions=self._conditions)
+        self._judge = Judge(retries, self.breaker)
+        self._settlements = Settlements(broker)
         self._sleep = sleep
 
-    async def deliver(self, lease: Lease) -> Outcome:
-        """Send one message and see it to its end, or back into its lane."""
-        lost = self._reach.refusal(lease.message)
+    async def call(self, held: Held) -> Attempt:
+        """Make a lease's call, once. What comes of it is to be concluded."""
+        lost = self._reach.refusal(held.lease.message)
         if lost is not None:
-            return await self.conclude(Attempt(lease, None, Answer(Rejected(403, lost.reason), counted_at_ms=None)))
-        attempt = Attempt(lease, self._clock())
-        if lease.message.guarantee is Guarantee.AT_MOST_ONCE:
-            await insist(lambda: self._ledger.mark_sending([lease.message.id]), sleep=self._sleep)
-        return await self.conclude(replace(attempt, answer=await self._transport.send(lease)))
+            return Attempt(held, None, Answer(Rejected(403, lost.reason), counted_at_ms=None))
+        started_at_ms = self._clock()
+        if held.lease.message.guarantee is Guarantee.AT_MOST_ONCE and not await self._mark(held.lease):
+            return _uncalled(held)
+        return Attempt(held, started_at_ms, await self._transport.send(held.lease, held.may_write))
+
+    def cut_off(self, held: Held) -> Attempt:
+        """Return what is to be concluded of a call that was ended from outside: perhaps it arrived."""
+        if held.written_at_ms is None:
+            return _uncalled(held)
+        answer = Answer(Uncertain("the program ended before its answer came"), counted_at_ms=self._clock())
+        return Attempt(held, held.written_at_ms, answer)
 
     async def conclude(self, attempt: Attempt) -> Outcome:
         """Do what follows from an answer. Recorded before settling: a crash in between loses nothing."""
-        ruled = replace(attempt, ruling=self._judge(attempt))
+        ruled = replace(attempt, ruling=self._judge.rule(attempt))
         await self._record(ruled)
         await self._settle(ruled)
         await self._publish(ruled)
         await self._learn_of_chat(ruled)
         return ruled.outcome
 
-    def _judge(self, attempt: Attempt) -> Ruling:
-        match attempt.outcome:
-            case Sent(chat_id=chat_id):
-                return Ruling(Status.SENT, Done(), chat_id=chat_id if _is_named(attempt.lease.message) else None)
-            case Throttled(retry_after_ms, reason):
-                return Ruling(Status.QUEUED, HoldChat(retry_after_ms), Fault(code=429, reason=reason))
-            case Rejected(code, reason, unreachable):
-                return Ruling(Status.DEAD, Done(), Fault(code=code, reason=reason), reason if unreachable else None)
-            case HalfSent() as half:
-                ruling = self._judge(replace(attempt, answer=Answer(half.cause, counted_at_ms=None)))
-                return replace(ruling, fault=Fault(code=half.cause.code, reason=half.reason), rest=half.rest)
-            case Migrated(to_chat_id):
-                fault = Fault(code=400, reason="the chat has a new id")
-                return Ruling(Status.QUEUED, MoveChat(to_chat_id), fault, chat_id=to_chat_id)
-            case Revoked(reason):
-                return Ruling(Status.QUEUED, PauseBot(), Fault(code=401, reason=reason))
-            case Failed(reason, code):
-                return self._try_again(attempt, Fault(code=code, reason=reason))
-            case Uncertain(reason):
-                return self._doubt(attempt, Fault(code=None, reason=reason))
-            case Overdue():
-                return Ruling(Status.QUEUED, Again(0, spent=False))
+    async def conclude_lost(self, lost: Sequence[Held]) -> None:
+        """Conclude calls whose workers lost their leases.
 
-    def _try_again(self, attempt: Attempt, fault: Fault) -> Ruling:
-        delay_ms = self._retries.delay_ms(attempt.lease.attempt)
-        if delay_ms is None:
-            return Ruling(Status.DEAD, Done(), fault)
-        return Ruling(Status.QUEUED, Again(delay_ms), fault)
+        Raises:
+            LedgerError: It cannot be read, and nothing is concluded: these leases run out, too.
+        """
+        message_ids = [held.lease.message.id for held in lost]
+        waiting = {message.id for message in await self._ledger.open_among(message_ids)}
+        times_lost = await self._ledger.times_lost(message_ids)
+        await asyncio.gather(
+            *(
+                self._conclude_lost(held, times=times + 1, is_open=held.lease.message.id in waiting)
+                for held, times in zip(lost, times_lost, strict=True)
+            )
+        )
 
-    def _doubt(self, attempt: Attempt, fault: Fault) -> Ruling:
-        if attempt.lease.message.guarantee is Guarantee.AT_MOST_ONCE:
-            return Ruling(Status.UNCERTAIN, Done(), fault)
-        return self._try_again(attempt, fault)
+    async def _conclude_lost(self, held: Held, *, times: int, is_open: bool) -> None:
+        lease, now_ms = held.lease, self._clock()
+        attempt = Attempt(held, now_ms, Answer(Lost(times), counted_at_ms=now_ms))
+        if is_open or lease.message.guarantee is Guarantee.AT_MOST_ONCE:
+            await self.conclude(attempt)
+            return
+        # The ledger has its end, and only the settling was missed: to try it again would be to send it twice.
+        await self._ask_broker(held, lambda: self._settlements.settle(Settlement(lease, Done(), counted_age_ms=0)))
+
+    async def _mark(self, lease: Lease) -> bool:
+        """Write that an at_most_once call begins; False if the ledger is away, and it must not."""
+        try:
+            with heeded(self._conditions):
+                await self._ledger.mark_sending([lease.message.id])
+        except LedgerError:
+            return False
+        return True
 
     async def _record(self, attempt: Attempt) -> None:
         record = record_of(attempt, self._clock())
-        await insist(lambda: self._ledger.record([record]), sleep=self._sleep)
+        await self._insist(lambda: self._ledger.record([record]))
 
     async def _settle(self, attempt: Attempt) -> None:
-        assert attempt.ruling is not None, "ruled before it is settled"  # noqa: S101
-        counted_at_ms = attempt.answer.counted_at_ms if attempt.answer else None
-        age_ms = None if counted_at_ms is None else max(0, self._clock() - counted_at_ms)
-        settlement = Settlement(attempt.lease, attempt.ruling.then, age_ms, attempt.ruling.rest)
-        (settled,) = await self._broker.settle([settlement])
-        if not settled.held:
-            log.warning("lease was lost", message_id=attempt.lease.message.id)
-        for hold in settled.holds:
-            self._tell(attempt, hold)
-        bot_holds = [hold for hold in settled.holds if hold.chat_id is None]
-        if bot_holds:
-            await insist(lambda: self._ledger.record_holds(bot_holds), sleep=self._sleep)
-        if isinstance(attempt.ruling.then, PauseBot):
+        settled = await self._ask_broker(attempt.held, lambda: self._settlements.settle(self._settlement(attempt)))
+        if settled is not None and not settled.held:
+            await self._follow_up(attempt)
+        await self._heed_holds(attempt, settled)
+        if isinstance(_ruling(attempt).then, PauseBot):
             await self._pause(attempt)
+
+    def _settlement(self, attempt: Attempt) -> Settlement:
+        ruling, counted_at_ms = _ruling(attempt), attempt.answer.counted_at_ms if attempt.answer else None
+        age_ms = None if counted_at_ms is None else max(0, self._clock() - counted_at_ms)
+        return Settlement(attempt.lease, ruling.then, age_ms, ruling.rest)
+
+    async def _ask_broker(self, held: Held, ask: Callable[[], Awaitable[Said]]) -> Said | None:
+        """Return what the broker says once it is there; None if the lease has run out for sure before.
+
+        Then the recoverer decides, or whoever rebuilds the schedule; the ledger knows the outcome.
+        """
+        while True:
+            try:
+                return await ask()
+            except BrokerUnavailable as error:
+                if self._clock() > held.until_ms + SURELY_MS:
+                    log.warning("left unsettled", message_id=held.lease.message.id, error=str(error))
+                    return None
+                await self._sleep(AGAIN_S)
+
+    async def _follow_up(self, attempt: Attempt) -> None:
+        """Tell a schedule that has a copy of the message, because the lease was lost, what it cannot know of it."""
+        message, then, held = attempt.lease.message, _ruling(attempt).then, attempt.held
+        log.warning("lease was lost", message_id=message.id)
+        if isinstance(then, Done):
+            await self._ask_broker(held, lambda: self._broker.cancel([message.id]))  # False: it is sent twice
+        if isinstance(then, HoldChat):
+            hold = Hold(message.bot_id, message.chat_id, self._clock() + then.retry_after_ms)
+            await self._ask_broker(held, lambda: self._broker.hold([hold]))
+        counted_at_ms = attempt.answer.counted_at_ms if attempt.answer else None
+        if counted_at_ms is not None:
+            cost = self._settlement(attempt).counted_cost
+            send = PastSend(message.bot_id, message.chat_id, counted_at_ms, cost, message.is_paid)
+            spent = [Spent(message.bot_id, counted_at_ms, cost)] if message.is_paid else []
+            await self._ask_broker(held, lambda: self._broker.note([send], spent=spent))
+
+    async def _heed_holds(self, attempt: Attempt, settled: Settled | None) -> None:
+        holds = settled.holds if settled is not None else ()
+        for hold in holds:
+            self._tell(attempt, hold)
+        bot_holds = [hold for hold in holds if hold.chat_id is None]
+        if bot_holds:
+            await self._insist(lambda: self._ledger.record_holds(bot_holds))
 
     async def _pause(self, attempt: Attempt) -> None:
         bot_id = attempt.lease.message.bot_id
-        is_first = await insist(lambda: self._ledger.pause(bot_id, paused=True, by=PausedBy.TOKEN), sleep=self._sleep)
+        is_first = await self._insist(lambda: self._ledger.pause(bot_id, paused=True, by=PausedBy.TOKEN))
         if is_first:
             log.error("alert", kind="token_revoked", bot_id=bot_id, way_out="give the bot a valid token")
 
@@ -196,54 +211,30 @@ class Delivery:
             log.error("alert", kind="long_hold", bot_id=message.bot_id, chat_id=hold.chat_id, hold_ms=hold_ms)
 
     async def _publish(self, attempt: Attempt) -> None:
-        assert attempt.ruling is not None, "ruled before it is published"  # noqa: S101
-        if isinstance(attempt.ruling.then, Done):
-            await self._results.publish(Result(attempt.lease.message.id, attempt.ruling.status, attempt.outcome))
+        ruling = _ruling(attempt)
+        if isinstance(ruling.then, Done):
+            await self._results.publish(Result(attempt.lease.message.id, ruling.status, attempt.outcome))
 
     async def _learn_of_chat(self, attempt: Attempt) -> None:
-        message, ruling = attempt.lease.message, attempt.ruling
-        assert ruling is not None, "ruled before anything is learned from it"  # noqa: S101
+        message, ruling = attempt.lease.message, _ruling(attempt)
         if message.chat_id is None:
             return
         if ruling.unreachable is not None:
             await self._reach.lose(message.bot_id, message.chat_id, ruling.unreachable)
         if ruling.chat_id is not None:
             self._reach.rename(message.bot_id, message.chat_id, ruling.chat_id)
-            await self._broker.migrate(message.bot_id, message.chat_id, ruling.chat_id)
+            old, new = message.chat_id, ruling.chat_id
+            await self._ask_broker(attempt.held, lambda: self._broker.migrate(message.bot_id, old, new))
+
+    async def _insist(self, write: Callable[[], Awaitable[Said]]) -> Said:
+        return await insist(write, sleep=self._sleep, conditions=self._conditions)
 
 
-def _is_named(message: Outgoing) -> bool:
-    return isinstance(message.chat_id, str) and message.chat_id.startswith("@")
+def _uncalled(held: Held) -> Attempt:
+    """Return the attempt that was none: the message goes back as it was."""
+    return Attempt(held, None, Answer(Overdue(), counted_at_ms=None))
 
 
-def record_of(attempt: Attempt, now_ms: int) -> Record:
-    """Return what the ledger is to know of an attempt that was ruled."""
-    lease, answer, ruling = attempt.lease, attempt.answer, attempt.ruling
-    assert answer is not None, "sent before it is recorded"  # noqa: S101
-    assert ruling is not None, "ruled before it is recorded"  # noqa: S101
-    message, then = lease.message, ruling.then
-    is_made = attempt.started_at_ms is not None
-    is_spent = is_made and (isinstance(then, Done) or (isinstance(then, Again) and then.spent))
-    return Record(
-        message_id=message.id,
-        bot_id=message.bot_id,
-        chat_id=message.chat_id,
-        cost=message.cost - (ruling.rest.cost if ruling.rest else 0),
-        status=ruling.status,
-        attempt=lease.attempt if is_spent else lease.attempt - 1,
-        recorded_at_ms=now_ms,
-        ready_at_ms=now_ms + then.delay_ms if isinstance(then, Again) and then.spent else message.ready_at_ms,
-        outcome=type(attempt.outcome).__name__.lower() if is_made else None,
-        started_at_ms=attempt.started_at_ms,
-        counted_at_ms=answer.counted_at_ms,
-        telegram_message_id=attempt.outcome.telegram_message_id if isinstance(attempt.outcome, Sent) else None,
-        fault=ruling.fault,
-        hold=Hold(message.bot_id, message.chat_id, now_ms + then.retry_after_ms)
-        if isinstance(then, HoldChat)
-        else None,
-        unreachable=ruling.unreachable,
-        is_paid=message.is_paid,
-        migrated_to=ruling.chat_id,
-        delivered_items=attempt.outcome.delivered if isinstance(attempt.outcome, HalfSent) else None,
-        rest=ruling.rest,
-    )
+def _ruling(attempt: Attempt) -> Ruling:
+    assert attempt.ruling is not None, "ruled before anything follows from it"  # noqa: S101
+    return attempt.ruling

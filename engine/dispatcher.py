@@ -110,14 +110,15 @@ class Dispatcher:
 
     async def _schedule(self, batch: Sequence[Outgoing]) -> Sequence[Verdict]:
         """Admit a batch, and send at once what may go. No verdicts if the broker is away: the ledger has them all."""
-        reserved = self._worker.reserve(len(batch)) if self._worker else 0
+        reserved = self._worker.reserve(len(batch)) if self._worker else None
+        slots = reserved.slots if reserved else 0
         admission = Admission((), Leased())
         try:
-            admission = await self._broker.admit(batch, worker_id=self._worker_id, slots=reserved)
+            admission = await self._broker.admit(batch, worker_id=self._worker_id, slots=slots)
         except BrokerUnavailable as error:
             log.warning("accepted, to be scheduled later", messages=len(batch), error=str(error))
         finally:
-            if self._worker:
+            if self._worker and reserved:
                 self._worker.accept(admission.leased, reserved=reserved)
         return admission.verdicts
 

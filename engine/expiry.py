@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from engine.conditions import Conditions
 from engine.insist import Sleep, insist
 from engine.messages import Outgoing, Status
 from engine.ports import Clock, Fault, Ledger, Record, Result, Results
@@ -13,16 +14,25 @@ from engine.ports import Clock, Fault, Ledger, Record, Result, Results
 class Expiry:
     """Records what the broker found expired, and tells whoever waits for it."""
 
-    def __init__(self, *, ledger: Ledger, results: Results, clock: Clock, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        results: Results,
+        clock: Clock,
+        conditions: Conditions | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
         self._ledger = ledger
         self._results = results
         self._clock = clock
+        self._conditions = conditions
         self._sleep = sleep
 
     async def record(self, expired: Sequence[Outgoing]) -> None:
         """A crash before this loses nothing: the broker, rebuilt, finds them expired again."""
         records = [self._record_of(message) for message in expired]
-        await insist(lambda: self._ledger.record(records), sleep=self._sleep)
+        await insist(lambda: self._ledger.record(records), sleep=self._sleep, conditions=self._conditions)
         for message in expired:
             await self._results.publish(Result(message.id, Status.EXPIRED, None))
 

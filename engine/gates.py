@@ -66,47 +66,52 @@ class Window:
     1041
     """
 
-    __slots__ = ("_count", "_counted", "_in_flight", "_limit")
+    __slots__ = ("_count", "_frees_ms", "_in_flight", "_limit")
 
     def __init__(self, limit: Limit) -> None:
         self._limit = limit
         self._count = limit.count  # or fewer, while it is narrow
         self._in_flight = 0
-        self._counted: list[int] = []  # when each settled place began to count, oldest first
+        self._frees_ms: list[int] = []  # when each settled place is free again, the next first
 
     def ready_at_ms(self, now_ms: int, cost: int) -> int | None:
-        counted, count, window_ms = self._counted, self._count, self._limit.window_ms
-        if counted and counted[0] + window_ms <= now_ms:
-            del counted[: bisect_right(counted, now_ms - window_ms)]
-        missing = self._in_flight + len(counted) + min(cost, count) - count
+        frees_ms, count = self._frees_ms, self._count
+        if frees_ms and frees_ms[0] <= now_ms:
+            del frees_ms[: bisect_right(frees_ms, now_ms)]
+        taken = self._in_flight + len(frees_ms)
+        missing = taken + cost - count if cost < count else taken
         if missing <= 0:
             return now_ms
-        return counted[missing - 1] + window_ms if missing <= len(counted) else None
+        return frees_ms[missing - 1] if missing <= len(frees_ms) else None
 
     def take(self, now_ms: int, cost: int) -> None:  # noqa: ARG002 - only what is settled has a time
         self._in_flight += cost
 
     def settle(self, counted_at_ms: int | None, cost: int, *, guard_ms: int = 0) -> None:
-        self._in_flight = max(0, self._in_flight - cost)  # a limit may have come into force meanwhile
-        if counted_at_ms is not None:
-            for _ in range(min(cost, self._limit.count)):
-                insort(self._counted, counted_at_ms + 1 + guard_ms)
+        self._in_flight -= cost if cost < self._in_flight else self._in_flight  # the limit may be new meanwhile
+        if counted_at_ms is None:
+            return
+        frees_ms, free_at_ms = self._frees_ms, counted_at_ms + 1 + guard_ms + self._limit.window_ms
+        for _ in range(cost if cost < self._limit.count else self._limit.count):
+            if frees_ms and free_at_ms < frees_ms[-1]:
+                insort(frees_ms, free_at_ms)
+            else:
+                frees_ms.append(free_at_ms)
 
     def is_idle(self, now_ms: int) -> bool:
-        return not self._in_flight and (not self._counted or self._counted[-1] + self._limit.window_ms <= now_ms)
+        return not self._in_flight and (not self._frees_ms or self._frees_ms[-1] <= now_ms)
 
     def is_near(self, now_ms: int) -> bool:
-        since_ms = now_ms - self._limit.window_ms
-        taken = self._in_flight + sum(counted_ms > since_ms for counted_ms in self._counted)
+        taken = self._in_flight + sum(free_at_ms > now_ms for free_at_ms in self._frees_ms)
         return 4 * taken > 3 * self._limit.count
 
     def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
         count, window_ms = self._count, self._limit.window_ms
         places = sum(min(cost, count) for cost in costs)
         rounds, rest = divmod(places - 1, count)  # each place comes a window after the one ``count`` before it
-        taken = [*self._counted, *[now_ms] * self._in_flight]
-        missing = len(taken) + rest + 1 - count
-        first_ms = now_ms if missing <= 0 else max(now_ms, taken[missing - 1] + window_ms)
+        frees_ms = [*self._frees_ms, *[now_ms + window_ms] * self._in_flight]
+        missing = len(frees_ms) + rest + 1 - count
+        first_ms = now_ms if missing <= 0 else max(now_ms, frees_ms[missing - 1])
         return first_ms + rounds * window_ms
 
     def narrow(self, places: int, now_ms: int) -> None:  # noqa: ARG002 - only a spacing needs the time
@@ -116,7 +121,9 @@ class Window:
         if isinstance(other, Window | Bucket):
             self._in_flight += other._in_flight  # noqa: SLF001 - one of ours
         if isinstance(other, Window):
-            self._counted = sorted(self._counted + other._counted)  # noqa: SLF001
+            longer_ms = self._limit.window_ms - other._limit.window_ms  # noqa: SLF001
+            theirs_ms = [free_at_ms + longer_ms for free_at_ms in other._frees_ms]  # noqa: SLF001
+            self._frees_ms = sorted(self._frees_ms + theirs_ms)
 
 
 class Spacing:
@@ -140,10 +147,10 @@ class Spacing:
 
     def free_at_ms(self, now_ms: int, cost: int) -> int:
         """Return when so many fit. What costs more than fits at all leaves when all has drained, and owes the rest."""
-        limit = self._limit
-        spare = self._capacity - cost if cost < self._capacity else 0
-        free_at_ms = -((spare * limit.window_ms - self._drained_at) // limit.count)
-        return max(now_ms, free_at_ms)
+        limit, spare = self._limit, self._capacity - cost
+        drained_at = self._drained_at - spare * limit.window_ms if spare > 0 else self._drained_at
+        free_at_ms = -(-drained_at // limit.count)
+        return free_at_ms if free_at_ms > now_ms else now_ms
 
     def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
         """Return when the last of so many may go one after another."""
@@ -162,7 +169,10 @@ class Spacing:
 
     def spend(self, at_ms: int, cost: int) -> None:
         """Pour at a time; of two that come in the wrong order the earlier counts as late as the later."""
-        self._drained_at = max(self._drained_at, at_ms * self._limit.count) + cost * self._limit.window_ms
+        limit, drained_at = self._limit, at_ms * self._limit.count
+        if drained_at < self._drained_at:
+            drained_at = self._drained_at
+        self._drained_at = drained_at + cost * limit.window_ms
 
 
 class Bucket(Spacing):
@@ -184,14 +194,15 @@ class Bucket(Spacing):
         self._in_flight = 0
 
     def ready_at_ms(self, now_ms: int, cost: int) -> int | None:
-        taken = self._in_flight + min(cost, self._capacity)
-        return self.free_at_ms(now_ms, taken) if taken <= self._capacity else None
+        capacity = self._capacity
+        taken = self._in_flight + (cost if cost < capacity else capacity)
+        return self.free_at_ms(now_ms, taken) if taken <= capacity else None
 
     def take(self, now_ms: int, cost: int) -> None:  # noqa: ARG002 - only what is settled has a time
         self._in_flight += cost
 
     def settle(self, counted_at_ms: int | None, cost: int, *, guard_ms: int = 0) -> None:
-        self._in_flight = max(0, self._in_flight - cost)  # a limit may have come into force meanwhile
+        self._in_flight -= cost if cost < self._in_flight else self._in_flight  # the limit may be new meanwhile
         if counted_at_ms is not None:
             self.spend(counted_at_ms + 1 + guard_ms, cost)
 
@@ -310,7 +321,8 @@ def both_free_at_ms(limited: Gate | None, apart: Spacing | None, cost: int, now_
     free_at_ms = now_ms if limited is None else limited.ready_at_ms(now_ms, cost)
     if free_at_ms is None or apart is None:
         return free_at_ms
-    return max(free_at_ms, apart.free_at_ms(now_ms, cost))
+    spaced_at_ms = apart.free_at_ms(now_ms, cost)
+    return spaced_at_ms if spaced_at_ms > free_at_ms else free_at_ms
 
 
 def narrow(limited: Gate | None, apart: Spacing | None, places: int, now_ms: int) -> None:

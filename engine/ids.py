@@ -6,6 +6,8 @@ import secrets
 
 COUNT_MAX = 0xFFFFFF
 
+LENGTH = 26
+
 
 class Ids:
     """Makes ids: 12 digits of milliseconds, 6 of a counter, 8 of the process that made them.
@@ -33,7 +35,25 @@ class Ids:
             self._at_ms, self._count = self._at_ms + 1, 0
         else:
             self._count += 1
-        return f"{self._at_ms:012x}{self._count:06x}{self._process:08x}"
+        return f"{self._at_ms:012x}{self._count:06x}{number_of(self._process)}"
+
+
+def number_of(process: int) -> str:
+    """Return how a process is written in the ids that it makes.
+
+    >>> number_of(7)
+    '00000007'
+    """
+    return f"{process:08x}"
+
+
+def maker_of(message_id: str) -> str:
+    """Return which process made an id; "" if it is none of ours.
+
+    >>> maker_of(Ids(process=7).new(1_700_000_000_000)), maker_of("a")
+    ('00000007', '')
+    """
+    return message_id[18:] if len(message_id) == LENGTH else ""
 
 
 def earliest(at_ms: int) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import structlog
 
+from engine.conditions import Condition, Conditions
 from engine.errors import LedgerError
 
 log = structlog.get_logger()
@@ -19,11 +21,30 @@ Sleep = Callable[[float], Awaitable[None]]
 Answer = TypeVar("Answer")
 
 
-async def insist(write: Callable[[], Awaitable[Answer]], *, sleep: Sleep = asyncio.sleep) -> Answer:
-    """Return once the ledger has taken it."""
+async def insist(
+    write: Callable[[], Awaitable[Answer]], *, sleep: Sleep = asyncio.sleep, conditions: Conditions | None = None
+) -> Answer:
+    """Return once the ledger has taken it. That it refuses is told once: by the conditions, if there are any."""
+    refused = False
     while True:
         try:
-            return await write()
+            if conditions is None:
+                return await write()
+            with heeded(conditions):
+                return await write()
         except LedgerError as error:
-            log.warning("not recorded yet", error=str(error))
+            if conditions is None and not refused:
+                log.warning("not recorded yet", error=str(error))
+            refused = True
             await sleep(AGAIN_S)
+
+
+@contextmanager
+def heeded(conditions: Conditions) -> Iterator[None]:
+    """Learn from one write whether the ledger is there."""
+    try:
+        yield
+    except LedgerError as error:
+        conditions.begin(Condition.LEDGER_AWAY, str(error))
+        raise
+    conditions.end(Condition.LEDGER_AWAY)

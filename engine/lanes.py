@@ -31,6 +31,7 @@ class Entry:
     __slots__ = (
         "attempt",
         "is_due",
+        "is_special",
         "lane",
         "lease_until_ms",
         "message",
@@ -43,7 +44,7 @@ class Entry:
     )
 
     def __init__(self, message: Outgoing, lane: Lane, place: str, user: User | None) -> None:
-        self.message = message
+        self.become(message)
         self.lane = lane
         self.user = user  # if users have a limit
         self.place = place  # in its lane: its id, or that of the first message that it replaced
@@ -55,10 +56,10 @@ class Entry:
         self.worker_id = ""
         self.lease_until_ms = 0
 
-    @property
-    def is_special(self) -> bool:
-        """Tell whether it takes anything but one free place of its bot."""
-        return self.message.cost != 1 or self.message.is_paid
+    def become(self, message: Outgoing) -> None:
+        """Stand for a message; ``is_special`` if it takes anything but one free place of its bot."""
+        self.message = message
+        self.is_special = message.is_paid or message.cost != 1
 
 
 class Lane:
@@ -134,7 +135,8 @@ class Line:
 
     def offer(self, lane: Lane, head: Entry) -> None:
         lane.offered = head
-        if lane.key is None or lane.key[:2] != (lane.turn, head.place):
+        key = lane.key
+        if key is None or key[0] != lane.turn or key[1] != head.place:
             lane.key = (lane.turn, head.place, next(_tick), lane)
             heappush(self.paid if head.message.is_paid else self.ready, lane.key)
 
@@ -143,8 +145,9 @@ class Line:
         ready = self.paid if paid else self.ready
         while ready:
             key = ready[0]
-            if key[3].key is key:
-                return key[3].offered
+            lane = key[3]
+            if lane.key is key:
+                return lane.offered
             heappop(ready)
         return None
 
@@ -181,8 +184,9 @@ class Group:
         ready = self.ready
         while ready:
             key = ready[0]
-            if key[3].key is key:
-                return key[3]
+            line = key[3]
+            if line.key is key:
+                return line
             heappop(ready)
         return None
 
@@ -225,8 +229,9 @@ class Chat:
         return lane
 
     def note_edit(self, entry: Entry) -> None:
-        if entry.message.replaces is not None:
-            insort(self.edits.setdefault(entry.message.replaces, []), entry, key=lambda each: each.message.id)
+        key = entry.message.replaces
+        if key is not None:
+            insort(self.edits.setdefault(key, []), entry, key=lambda each: each.message.id)
 
     def forget_edit(self, entry: Entry) -> None:
         key = entry.message.replaces

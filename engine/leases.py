@@ -22,7 +22,7 @@ from engine.messages import (
 )
 from engine.ports.broker import BATCH_MAX, Leased, Settled
 from engine.ports.clock import Clock
-from engine.schedule import Schedule
+from engine.schedule import Schedule, sooner
 
 DOUBT_MS = 60_000
 """How long a 429 that our count does not explain makes us keep the guard: one group window. A guess."""
@@ -75,17 +75,17 @@ class Leases(Schedule):
             free_at_ms = both_free_at_ms(self._ceiling, apart, front.message.cost, now_ms)
             if free_at_ms == now_ms:
                 return front, None
-            if free_at_ms is not None:
-                wake_at_ms = free_at_ms if wake_at_ms is None else min(wake_at_ms, free_at_ms)
+            wake_at_ms = sooner(wake_at_ms, free_at_ms)
             if front.message.cost > 1:
                 break  # it saves up: nobody behind it takes what comes free meanwhile
         return None, wake_at_ms
 
     def _in_turn(self) -> list[Group]:
         """Return the priorities of which something may go, the one whose turn it is first."""
-        groups = [group for group in self._groups.values() if group.ready]
+        groups = [group for group in self._groups.values() if group.ready]  # by their places, which break ties
         if len(groups) > 1:
-            groups.sort(key=lambda group: (self._turns.rank(group.turn), group.place))
+            rank = self._turns.rank
+            groups.sort(key=lambda group: rank(group.turn))
         return groups
 
     def _take(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
@@ -93,10 +93,11 @@ class Leases(Schedule):
         lane, cost = entry.lane, entry.message.cost
         line, chat = lane.line, lane.chat
         bot, group = line.bot, line.group
+        share = group.share
         self._take_places(entry, now_ms)
-        group.turn = self._turns.serve(group.turn, cost=cost, weight=group.share)
+        group.turn = self._turns.serve(group.turn, cost=cost, weight=share)
         line.turn = group.turns.serve(line.turn, cost=cost, weight=bot.weight)
-        line.turn_in_bot = bot.turns.serve(line.turn_in_bot, cost=cost, weight=group.share)
+        line.turn_in_bot = bot.turns.serve(line.turn_in_bot, cost=cost, weight=share)
         lane.turn = line.turns.serve(lane.turn, cost=cost, weight=1)
         if entry.tried:  # while it is leased it counts under its priority
             self._retry -= 1
@@ -111,19 +112,21 @@ class Leases(Schedule):
         for other in chat.lanes.values():
             other.key = None
         line.key = None
-        self._reoffer_user(entry.user, now_ms)
+        if entry.user is not None:
+            self._reoffer_user(entry.user, now_ms)
         self._reoffer(bot, now_ms)
         return lease
 
     def _take_places(self, entry: Entry, now_ms: int) -> None:
-        cost, bot = entry.message.cost, entry.lane.chat.bot
-        entry.pays = bot.pays(entry.message, now_ms)
+        message, line = entry.message, entry.lane.line
+        cost, bot = message.cost, line.bot
+        entry.pays = message.is_paid and bot.pays(message, now_ms)
         for each in self._gates(entry):
             if each is not None:
                 each.take(now_ms, cost)
         if entry.pays:
             bot.purse.take(cost)
-        if entry.lane.line.is_spaced:
+        if line.is_spaced:
             for apart in (self._ceiling_spacing, None if entry.pays else bot.spacing):
                 if apart is not None:
                     apart.spend(now_ms, cost)
@@ -166,13 +169,14 @@ class Leases(Schedule):
         self._settle_places(entry, settlement, now_ms)
         self._count_open(entry, -1)
         if settlement.rest is not None:
-            entry.message = settlement.rest.of(entry.message)
+            entry.become(settlement.rest.of(entry.message))
         del self._leased[entry.message.id]
         entry.number = 0
         chat.in_flight -= 1
         holds = self._end(entry, settlement, now_ms, is_near=is_near)
         if may_let_others_go(entry, settlement):
-            self._reoffer_user(entry.user, now_ms)
+            if entry.user is not None:
+                self._reoffer_user(entry.user, now_ms)
             self._reoffer_chat(entry.lane.chat, now_ms)
         self._forget_later(chat, now_ms)
         return Settled(held=True, holds=holds) if holds else SETTLED
@@ -181,15 +185,16 @@ class Leases(Schedule):
         chat, age_ms = entry.lane.chat, settlement.counted_age_ms
         counted_at_ms = None if age_ms is None else now_ms - age_ms
         cost = settlement.counted_cost
+        free = entry.message.cost - cost
         guard_ms = self._limits.guard_ms if chat.bot.doubt_until_ms > now_ms else 0
         for each in self._gates(entry):
             if each is not None:
                 each.settle(counted_at_ms, cost, guard_ms=guard_ms)
-                if cost != entry.message.cost:
-                    each.settle(None, entry.message.cost - cost)
+                if free:
+                    each.settle(None, free)
         if entry.pays:
             chat.bot.purse.settle(counted_at_ms, cost)
-            chat.bot.purse.settle(None, entry.message.cost - cost)
+            chat.bot.purse.settle(None, free)
 
     def _end(self, entry: Entry, settlement: Settlement, now_ms: int, *, is_near: bool) -> tuple[Hold, ...]:
         chat, attempt = entry.lane.chat, settlement.lease.attempt
@@ -320,7 +325,7 @@ def may_let_others_go(entry: Entry, settlement: Settlement) -> bool:
         or chat.bot.is_short
         or entry.user is not None
         or settlement.counted_age_ms is None
-        or settlement.counted_cost != entry.message.cost
+        or settlement.rest is not None
         or not isinstance(settlement.then, Done)
     )
 
@@ -329,4 +334,4 @@ def move(entry: Entry, chat: Chat) -> None:
     """Let a message belong to a chat, under the id by which Telegram knows it now."""
     entry.lane = chat.lane(entry.message.priority)
     if entry.message.chat_id != chat.chat_id:
-        entry.message = replace(entry.message, chat_id=chat.chat_id)
+        entry.become(replace(entry.message, chat_id=chat.chat_id))

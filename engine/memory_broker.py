@@ -129,6 +129,12 @@ class MemoryBroker(Leases):
     async def restore(
         self, sends: Sequence[PastSend], *, wait_until_ms: Mapping[int, int], spent: Sequence[Spent] = ()
     ) -> None:
+        await self.note(sends, spent=spent)
+        now_ms = self._pass_time()
+        for bot_id, until_ms in wait_until_ms.items():
+            self._hold(self._bot(bot_id), None, until_ms, now_ms)
+
+    async def note(self, sends: Sequence[PastSend], *, spent: Sequence[Spent] = ()) -> None:
         now_ms = self._pass_time()
         for each in sorted(spent, key=lambda each: each.at_ms):
             self._bot(each.bot_id).purse.spend(each.at_ms, each.cost)
@@ -142,8 +148,6 @@ class MemoryBroker(Leases):
                     gate.settle(send.counted_at_ms, send.cost)
             self._reoffer_chat(chat, now_ms)
             self._forget_later(chat, now_ms)
-        for bot_id, until_ms in wait_until_ms.items():
-            self._hold(self._bot(bot_id), None, until_ms, now_ms)
 
     async def knows(self, message_ids: Sequence[str]) -> list[bool]:
         _bounded(message_ids)
@@ -174,8 +178,8 @@ class MemoryBroker(Leases):
         if message.id in self._entries:
             return Duplicate()
         bot = self._bot(message.bot_id)
-        chat = self._chat(bot, bot.resolve(message.chat_id))
-        older = chat.replaced_by(message)
+        chat = self._chat(bot, bot.resolve(message.chat_id) if bot.aliases else message.chat_id)
+        older = None if message.replaces is None else chat.replaced_by(message)
         if older is not None:
             return self._admit_instead(message, older, now_ms)
         if capped and (refused := self._refusal(bot, chat)):
@@ -209,7 +213,7 @@ class MemoryBroker(Leases):
         self._count_open(entry, -1)
         del self._entries[entry.message.id]
         was_special = entry.is_special
-        entry.message = _named(message, lane.chat)
+        entry.become(_named(message, lane.chat))
         lane.line.bot.note_special(entry.is_special - was_special)
         entry.user = self._user(lane.chat.bot, message.user_id)
         entry.attempt, entry.tried = message.attempt, message.attempt > 0

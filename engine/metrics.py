@@ -40,7 +40,7 @@ from engine.conditions import Condition
 from engine.limits import PLACES_A_STAR
 from engine.messages import PRIORITIES, Lease, Outgoing, Priority
 from engine.outcomes import Answer, Failed, HalfSent, Outcome, Overdue, Sent, Throttled
-from engine.ports import Admission, Broker, Clock, QueueStats, Refused, Transport
+from engine.ports import Admission, Broker, Clock, MayWrite, QueueStats, Refused, Transport
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -120,9 +120,9 @@ class ObservedTransport:
         self._metrics = metrics
         self._clock = clock
 
-    async def send(self, lease: Lease) -> Answer:
+    async def send(self, lease: Lease, may_write: MayWrite) -> Answer:
         started_at_ms = self._clock()
-        answer = await self._transport.send(lease)
+        answer = await self._transport.send(lease, may_write)
         now_ms = self._clock()
         self._metrics.count_call(lease.message, answer.outcome, took_ms=now_ms - started_at_ms, now_ms=now_ms)
         if lease.message.is_paid and answer.counted_at_ms is not None:
@@ -149,6 +149,7 @@ class ObservedBroker:
         self.configure = broker.configure
         self.migrate = broker.migrate
         self.restore = broker.restore
+        self.note = broker.note
         self.knows = broker.knows
         self.explain = broker.explain
         self.stats = broker.stats

@@ -70,10 +70,11 @@ class Revoked:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Not done: a 5xx, or the connection never stood. Try again."""
+    """Not done: a 5xx, or the connection never stood. Try again. ``is_ours``: Telegram had no part in it."""
 
     reason: str
     code: int | None = None
+    is_ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +85,22 @@ class Uncertain:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """Whoever held its lease was killed, froze or was cut off: perhaps delivered. ``times``: this one counted."""
+
+    times: int
+
+    @property
+    def reason(self) -> str:
+        return "its worker lost the lease"
+
+
+@dataclass(frozen=True, slots=True)
 class Overdue:
-    """The lease had run out before the bytes left; nothing was sent."""
+    """The lease had run out, or the call was given up, before the bytes left; nothing was sent."""
 
 
-Outcome = Sent | Throttled | Rejected | HalfSent | Migrated | Revoked | Failed | Uncertain | Overdue
+Outcome = Sent | Throttled | Rejected | HalfSent | Migrated | Revoked | Failed | Uncertain | Lost | Overdue
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from engine import heed
 from engine.messages import PausedBy
 from engine.ports import Broker, Ledger
 
@@ -14,4 +15,4 @@ async def end_of_pause(ledger: Ledger, broker: Broker, bot_id: int) -> None:
     """Let a bot send again, unless an operator has paused it: its token is a new one, or was found valid."""
     if await ledger.pause(bot_id, paused=False, by=PausedBy.TOKEN):
         log.info("resumed with a valid token", bot_id=bot_id)
-    await broker.pause(bot_id, paused=bot_id in await ledger.paused_bots())
+    await heed.pause(broker, bot_id, paused=bot_id in await ledger.paused_bots())

@@ -1,20 +1,25 @@
 """Which chats take nothing more until they write again, and what becomes of the messages that wait for one.
 
-Telegram counts tries to send to people who blocked a bot; so nobody tries twice.
+Telegram counts tries to send to people who blocked a bot; so nobody tries twice. What one process finds out the
+others read in the books, when they hear of it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import contextmanager
 
 import structlog
 
+from engine.batches import batches
 from engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError
 from engine.insist import Sleep
 from engine.messages import ChatId, Outgoing, Status
 from engine.outcomes import Rejected
 from engine.ports import Broker, Clock, Fault, Ledger, Results
+from engine.ports.ledger import PLACES_MAX
+from engine.ports.news import ChatChanged, News
 from engine.withdrawal import End, Withdrawal
 
 log = structlog.get_logger()
@@ -24,6 +29,9 @@ CHATS_MAX = 1_000_000
 
 PAGE = 500
 """Messages of one chat that are read from the ledger at a time."""
+
+Place = tuple[int, ChatId]
+"""A bot's id and a chat's."""
 
 
 class Reach:
@@ -43,24 +51,47 @@ class Reach:
         ledger: Ledger,
         broker: Broker,
         results: Results,
+        news: News,
         clock: Clock,
         hears: Callable[[int], bool],
         chats_max: int = CHATS_MAX,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._ledger = ledger
+        self._news = news
         self._hears = hears
         self._chats_max = chats_max
         self._withdrawal = Withdrawal(ledger=ledger, broker=broker, results=results, clock=clock, sleep=sleep)
-        self._reasons: dict[tuple[int, ChatId], str] = {}
-        self._names: dict[tuple[int, ChatId], ChatId] = {}
+        self._reasons: dict[Place, str] = {}
+        self._names: dict[Place, ChatId] = {}
+        self._touched: set[Place] | None = None  # while the books are read: what changes here meanwhile
+        self._telling: set[asyncio.Task[None]] = set()
 
     async def load(self) -> None:
         """Read what the books know."""
-        for bot_id, alias, chat_id in await self._ledger.aliases():
-            self._names[bot_id, alias] = chat_id
-        for bot_id, chat_id, reason in await self._ledger.unreachable_chats(limit=self._chats_max):
-            self._reasons[bot_id, chat_id] = reason
+        with self._reading() as touched:
+            names = await self._ledger.aliases()
+            lost = await self._ledger.unreachable_chats(limit=self._chats_max)
+            self._names = {(bot_id, alias): chat_id for bot_id, alias, chat_id in names}
+            self._reasons = {(bot_id, chat_id): reason for bot_id, chat_id, reason in lost}
+        await self.reload(touched)
+
+    async def reload(self, places: Collection[Place]) -> None:
+        """Read again what the books know of some chats, which another process changed.
+
+        What waits for them is given up, or not, by whoever found it out. One reader at a time.
+
+        Raises:
+            LedgerError: Some were not read; all may be read again.
+        """
+        left = set(places)
+        while left:
+            with self._reading() as touched:
+                for page in batches(list(left), PLACES_MAX):
+                    known = await self._ledger.reach_of(page)
+                    for place in page:
+                        self._take(place, *known.get(place, (None, None)))
+            left = touched
 
     def refusal(self, message: Outgoing) -> ChatUnreachable | None:
         """Return why a message cannot be sent, in Telegram's words; None if it may be tried."""
@@ -77,24 +108,72 @@ class Reach:
     async def lose(self, bot_id: int, chat_id: ChatId, reason: str) -> None:
         """Refuse what comes for a chat from now on, and give up what waits for it. The books know it already."""
         key = self._key(bot_id, chat_id)
-        self._reasons[key] = reason
-        if len(self._reasons) > self._chats_max:
-            del self._reasons[next(iter(self._reasons))]
+        self._refuse(key, reason)
+        self._tell((bot_id, chat_id), key)
         await self._give_up(*key, reason)
 
     def regain(self, bot_id: int, chat_id: ChatId) -> None:
-        """Let a chat be sent to again."""
-        self._reasons.pop(self._key(bot_id, chat_id), None)
+        """Let a chat be sent to again. The books know it already."""
+        key = self._key(bot_id, chat_id)
+        self._reasons.pop(key, None)
+        self._tell((bot_id, chat_id), key)
 
     def rename(self, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId) -> None:
-        """Let the first id be another name of the second, and be sent to: Telegram has just answered for it."""
+        """Let the first id be another name of the second, and be sent to: Telegram has just answered for it.
+
+        The books know it already.
+        """
         old = self._key(bot_id, from_chat_id)
         self._reasons.pop(old, None)
-        self._names.pop((bot_id, to_chat_id), None)
-        if old[1] != to_chat_id:
-            self._names[old] = to_chat_id
+        self._point(old, to_chat_id)
+        self._tell((bot_id, from_chat_id), old, (bot_id, to_chat_id))
 
-    def _key(self, bot_id: int, chat_id: ChatId) -> tuple[int, ChatId]:
+    def _take(self, place: Place, name: ChatId | None, reason: str | None) -> None:
+        """Let a chat be what the books say."""
+        if name is not None:
+            self._reasons.pop(place, None)
+            self._point(place, name)
+            return
+        self._names.pop(place, None)
+        if reason is None:
+            self._reasons.pop(place, None)
+        else:
+            self._refuse(place, reason)
+
+    def _refuse(self, place: Place, reason: str) -> None:
+        self._reasons[place] = reason
+        if len(self._reasons) > self._chats_max:
+            del self._reasons[next(iter(self._reasons))]
+
+    def _point(self, place: Place, name: ChatId) -> None:
+        """Let a chat be known by another id, which itself is known by no other: so names never go in a circle."""
+        bot_id, chat_id = place
+        self._names.pop((bot_id, name), None)
+        if chat_id != name:
+            self._names[place] = name
+
+    @contextmanager
+    def _reading(self) -> Iterator[set[Place]]:
+        """Note what changes here while the books are read: what was read of it may be of the time before."""
+        touched = self._touched = set[Place]()
+        try:
+            yield touched
+        finally:
+            self._touched = None
+
+    def _tell(self, *places: Place) -> None:
+        """Let the other processes know, behind the caller's back."""
+        if self._touched is not None:
+            self._touched.update(places)
+        task = asyncio.create_task(self._announce(set(places)))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _announce(self, places: Collection[Place]) -> None:
+        for place in places:
+            await self._news.announce(ChatChanged(*place))
+
+    def _key(self, bot_id: int, chat_id: ChatId) -> Place:
         while (bot_id, chat_id) in self._names:
             chat_id = self._names[bot_id, chat_id]
         return bot_id, chat_id

@@ -7,6 +7,9 @@ replayed (the ledger has it first) or cancelled (the schedule forgets it first);
 the schedule does not know at any look for ``MISSING_MS`` is scheduled again. Settling follows the
 ledger's commit, so what is still open there after that was never settled, and nothing is
 sent twice by this.
+
+After the schedule was away, or where others write to the ledger alone, the whole ledger is
+looked at soon, and what is unknown at two looks some seconds apart is scheduled (see ``Keeper``).
 """
 
 from __future__ import annotations
@@ -29,6 +32,10 @@ PAGE = 1_000
 MISSING_MS = 30_000
 """A submission, a cancellation or a replay is over by then, or has failed: no write waits longer for its database.
 A crash between the two steps of one costs the message this delay."""
+
+CATCH_UP_MS = 2_000
+"""The same where much is known to be missing: the two steps of one take milliseconds. A cancellation that the
+database takes longer to write is undone by it. A guess."""
 
 
 class Reconciler:
@@ -55,20 +62,47 @@ class Reconciler:
 
     async def reconcile_page(self) -> int:
         """Compare the next page, and what was missing before; return how many messages were scheduled again."""
-        now_ms = self._clock()
         page = await self._page()
-        looked_at = list(dict.fromkeys([*self._missing, *page]))
-        unknown = [each for batch in batches(looked_at, BATCH_MAX) for each in await self._unknown(batch)]
-        self._missing = {each: self._missing.get(each, now_ms) for each in unknown}
-        forgotten = [each for each, since_ms in self._missing.items() if now_ms - since_ms >= MISSING_MS]
-        for each in forgotten:
-            del self._missing[each]
-        return await self._schedule(forgotten)
+        await self._note(list(dict.fromkeys([*self._missing, *page])))
+        return await self._schedule_missing_since(self._clock() - MISSING_MS)
+
+    async def look_at_all(self, *, after_id: str = "") -> None:
+        """Find what is missing of all that is open, after an id if one is given."""
+        while ids := await self._ledger.open_ids(after_id=after_id, limit=PAGE):
+            await self._note([each for each in ids if each not in self._missing])
+            after_id = ids[-1]
+
+    async def schedule_missing(self, missing_ms: int) -> int:
+        """Schedule what was found missing so long ago, and still is; return how many messages that were."""
+        await self._note(list(self._missing))
+        return await self._schedule_missing_since(self._clock() - missing_ms)
 
     async def _page(self) -> list[str]:
         ids = await self._ledger.open_ids(after_id=self._after_id, limit=PAGE)
         self._after_id = ids[-1] if len(ids) == PAGE else ""
         return ids
+
+    async def _note(self, ids: Sequence[str]) -> None:
+        """Note which of these the schedule does not know; since when, it is asked before."""
+        for batch in batches(ids, BATCH_MAX):
+            now_ms = self._clock()
+            for message_id, is_known in zip(batch, await self._broker.knows(batch), strict=True):
+                if is_known:
+                    self._missing.pop(message_id, None)
+                else:
+                    self._missing.setdefault(message_id, now_ms)
+
+    async def _schedule_missing_since(self, since_ms: int) -> int:
+        """Schedule what is missing since then or longer."""
+        forgotten = [each for each, missing_since_ms in self._missing.items() if missing_since_ms <= since_ms]
+        scheduled = 0
+        for page in batches(forgotten, PAGE):
+            scheduled += await self._schedule(page)
+            for each in page:
+                del self._missing[each]
+        if scheduled:
+            log.warning("scheduled again", messages=scheduled)
+        return scheduled
 
     async def _schedule(self, forgotten: Sequence[str]) -> int:
         # Read again: one that ended meanwhile is open no more.
@@ -76,10 +110,4 @@ class Reconciler:
         for batch in batches(messages, BATCH_MAX):
             admission = await self._broker.admit(batch, worker_id="", slots=0, capped=False)
             await self._replacements.record(batch, admission.verdicts)
-        if messages:
-            log.warning("scheduled again", messages=len(messages))
         return len(messages)
-
-    async def _unknown(self, ids: Sequence[str]) -> list[str]:
-        known = await self._broker.knows(ids)
-        return [message_id for message_id, is_known in zip(ids, known, strict=True) if not is_known]

@@ -1,4 +1,4 @@
-"""Finds messages whose worker lost its lease, and decides what becomes of them."""
+"""Finds messages whose worker lost its lease, and has decided what becomes of them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import asyncio
 
 import structlog
 
-from engine.delivery import Attempt, Delivery
-from engine.outcomes import Answer, Uncertain
+from engine.absence import Absence
+from engine.delivery import Delivery
+from engine.errors import BrokerUnavailable, LedgerError
+from engine.held import Held
 from engine.ports import Broker, Clock
 from engine.ports.broker import BATCH_MAX
 
@@ -15,7 +17,7 @@ log = structlog.get_logger()
 
 
 class Recoverer:
-    """Looks every ``interval_ms``. Nobody knows whether such a message was sent: it is uncertain."""
+    """Looks every ``interval_ms``. Nobody knows whether such a message was sent: it is lost, or was recorded before."""
 
     def __init__(self, *, broker: Broker, delivery: Delivery, worker_id: str, interval_ms: int, clock: Clock) -> None:
         self._broker = broker
@@ -23,21 +25,26 @@ class Recoverer:
         self._worker_id = worker_id
         self._interval_ms = interval_ms
         self._clock = clock
+        self._absence = Absence(worker_id)
 
     async def run(self) -> None:
         while True:
             await asyncio.sleep(self._interval_ms / 1_000)
             try:
                 await self.recover_once()
+            except BrokerUnavailable as error:
+                self._absence.begin(error)
+            except LedgerError as error:
+                log.warning("recovered later", worker_id=self._worker_id, error=str(error))
             except Exception:
                 log.exception("recovery failed", worker_id=self._worker_id)
 
     async def recover_once(self) -> int:
         """Conclude every attempt whose lease ran out, and return how many there were."""
         leases = await self._broker.recover(worker_id=self._worker_id, slots=BATCH_MAX)
+        self._absence.end()
         for lease in leases:
-            now_ms = self._clock()
-            lost = Answer(Uncertain("its worker lost the lease"), counted_at_ms=now_ms)
             log.warning("lease ran out", message_id=lease.message.id, attempt=lease.attempt)
-            await self._delivery.conclude(Attempt(lease, now_ms, lost))
+        if leases:
+            await self._delivery.conclude_lost([Held(lease, lease.expires_at_ms, self._clock) for lease in leases])
         return len(leases)

@@ -7,6 +7,7 @@ import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from redis.asyncio import Redis
@@ -22,7 +23,7 @@ from engine.messages import ChatId, Hold, Lease, Outgoing, PastSend, Settlement,
 from engine.ports.broker import BATCH_MAX, Admission, Leased, QueueStats, Settled
 from engine.ports.clock import Clock
 from engine.ports.explanation import Explanation
-from engine.redis_keys import BELL, PREFIX, STATE, chat_name, lanes
+from engine.redis_keys import BELL, LIMITS, PREFIX, STATE, chat_name, lanes
 from engine.redis_scripts import scripts
 
 REPLY_S = 5.0
@@ -40,12 +41,13 @@ REFUSALS = {
 }
 
 
-def connect(url: str) -> Redis:
+def connect(url: str, *, socket_timeout: float | None = None) -> Redis:
     """Return a client that tries nothing twice: a call whose answer was lost may have been obeyed.
 
-    It has no time limit of its own either, because a sleeper waits for long.
+    By itself it has no time limit either, because a sleeper waits for long.
     """
-    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_connect_timeout=REPLY_S, socket_timeout=None)
+    retry = Retry(NoBackoff(), 0)
+    return Redis.from_url(url, retry=retry, socket_connect_timeout=REPLY_S, socket_timeout=socket_timeout)
 
 
 class RedisBroker:
@@ -94,6 +96,16 @@ class RedisBroker:
         async for keys in self._scan("SCAN", match=f"{PREFIX}*"):
             await self._command("UNLINK", *keys)
         await self._meet("barred")
+
+    async def enforce(self, limits: Limits) -> bool:
+        """Have the schedule act by these limits, as the next version of them; False if it does already."""
+        kept = await self._command("GET", LIMITS)
+        if kept is None:
+            raise ScheduleLost(REFUSALS["gone"])
+        version = wire.unpack(kept)["version"]
+        if wire.unpack(kept) == wire.limits_row(replace(limits, version=version)):
+            return False
+        return await self.configure(replace(limits, version=version + 1))
 
     async def admit(
         self, messages: Sequence[Outgoing], *, worker_id: str, slots: int, capped: bool = True
@@ -168,14 +180,17 @@ class RedisBroker:
     async def restore(
         self, sends: Sequence[PastSend], *, wait_until_ms: Mapping[int, int], spent: Sequence[Spent] = ()
     ) -> None:
+        await self.note(sends, spent=spent)
+        for some_holds in batches([(str(bot_id), at_ms) for bot_id, at_ms in wait_until_ms.items()], PAGE):
+            await self._restore(holds=some_holds)
+        await self._restore(is_last=True)
+
+    async def note(self, sends: Sequence[PastSend], *, spent: Sequence[Spent] = ()) -> None:
         oldest_first = sorted(spent, key=lambda each: each.at_ms)
         for some_spent in batches([wire.spent_row(each) for each in oldest_first], PAGE):
             await self._restore(spent=some_spent)
         for some_sends in batches([wire.send_row(send) for send in sends], PAGE):
             await self._restore(sends=some_sends)
-        for some_holds in batches([(str(bot_id), at_ms) for bot_id, at_ms in wait_until_ms.items()], PAGE):
-            await self._restore(holds=some_holds)
-        await self._restore(is_last=True)
 
     async def knows(self, message_ids: Sequence[str]) -> list[bool]:
         _bounded(message_ids)

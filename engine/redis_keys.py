@@ -1,4 +1,4 @@
-"""Every Redis key of the schedule, for whoever opens ``redis-cli``.
+"""Every Redis key and channel, for whoever opens ``redis-cli``.
 
     {q0}:state                           the schedule as a whole: incarnation, time, turns, ceiling   string, msgpack
     {q0}:limits                          what it acts by                                              string, msgpack
@@ -23,6 +23,9 @@
     {q0}:edits:<bot>:<chat>              waiting edits by what they change                            zset
     {q0}:user:<bot>:<user>               one user's limit; expires by itself                          string, msgpack
     {q0}:user_lanes:<bot>:<user>         lanes whose heads it made the bot say                        set
+    {q0}:news                            what processes changed that others keep in memory            stream
+
+    {q0}:results:<process>               answers for calls that this process awaits                   channel
 
 What ``LLEN queue:high`` would be elsewhere is ``HGET {q0}:counts high`` here, and
 ``ZCARD {q0}:leases`` is what is in flight. ``{q0}`` is a hash tag: all keys live in one slot of a
@@ -37,7 +40,14 @@ from engine.messages import PRIORITIES, ChatId
 
 PREFIX = "{q0}:"
 STATE = f"{PREFIX}state"
+LIMITS = f"{PREFIX}limits"
 BELL = f"{PREFIX}bell"
+NEWS = f"{PREFIX}news"
+
+
+def results(process: str) -> str:
+    """Return the channel of a process, whose number is written as in the ids that it makes: 8 hex digits."""
+    return f"{PREFIX}results:{process}"
 
 
 def lanes(bot_id: str, place: int) -> str:

@@ -87,8 +87,10 @@ class Schedule:
         return chat
 
     def _user(self, bot: BotState, user_id: int | None) -> User | None:
-        limited = None if user_id is None else gate(self._limits.user)
-        if user_id is None or limited is None:
+        if user_id is None:
+            return None
+        limited = gate(self._limits.user)
+        if limited is None:
             return None
         user = bot.users.get(user_id)
         if user is None:
@@ -109,7 +111,8 @@ class Schedule:
             lane.line.bot.note_special(1)
         if lane.size == 1:
             self._begin_to_wait(lane)
-        if lane.wait_until_ms > now_ms or lane.head(self._entries) is entry:
+            self._offer(lane, now_ms)
+        elif lane.wait_until_ms > now_ms or lane.head(self._entries) is entry:
             self._offer(lane, now_ms)
 
     def _begin_to_wait(self, lane: Lane) -> None:
@@ -127,22 +130,26 @@ class Schedule:
     def _leave(self, entry: Entry) -> None:
         """Take a message out of its lane."""
         lane = entry.lane
-        line, group = lane.line, lane.line.group
-        lane.stand_ins.pop(entry.place, None)
+        if lane.stand_ins:
+            lane.stand_ins.pop(entry.place, None)
         lane.size -= 1
         if entry.is_special:
-            line.bot.note_special(-1)
-        if lane.size:
-            return
+            lane.line.bot.note_special(-1)
+        if not lane.size:
+            self._end_to_wait(lane)
+
+    def _end_to_wait(self, lane: Lane) -> None:
+        line = lane.line
         lane.places.clear()
         line.turns.leave()
         line.lanes -= 1
         if not line.lanes:
+            bot, group = line.bot, line.group
             line.key = line.offered = None
             line.ready.clear()
             line.paid.clear()
-            line.bot.waiting_lines.remove(line)
-            line.bot.turns.leave()
+            bot.waiting_lines.remove(line)
+            bot.turns.leave()
             group.turns.leave()
             group.lines -= 1
             if not group.lines:
@@ -184,9 +191,8 @@ class Schedule:
     def _offer(self, lane: Lane, now_ms: int) -> None:
         """Look at one lane again, and at its bot if what its line offers is another message now."""
         line = lane.line
-        before = line.front()
         self._offer_lane(lane, now_ms)
-        if line.bot.special or line.front() is not before:
+        if line.bot.special or line.front() is not line.offered:
             self._reoffer(line.bot, now_ms)
 
     def _offer_lane(self, lane: Lane, now_ms: int) -> None:
@@ -202,14 +208,16 @@ class Schedule:
         self._set_timer(lane, ready_at_ms)
 
     def _lane_ready_at_ms(self, lane: Lane, head: Entry, now_ms: int) -> int | None:
-        chat = lane.chat
-        ready_at_ms = max(lane.wait_until_ms, chat.hold_until_ms, now_ms)
-        for each in (chat.gate, None if head.user is None else head.user.gate):
-            free_at_ms = now_ms if each is None else each.ready_at_ms(now_ms, head.message.cost)
-            if free_at_ms is None:
-                return None
-            ready_at_ms = max(ready_at_ms, free_at_ms)
-        return ready_at_ms
+        chat, cost = lane.chat, head.message.cost
+        ready_at_ms = now_ms if chat.gate is None else chat.gate.ready_at_ms(now_ms, cost)
+        if head.user is not None and ready_at_ms is not None:
+            users_at_ms = head.user.gate.ready_at_ms(now_ms, cost)
+            ready_at_ms = None if users_at_ms is None else max(ready_at_ms, users_at_ms)
+        if ready_at_ms is None:
+            return None
+        if chat.hold_until_ms > ready_at_ms:
+            ready_at_ms = chat.hold_until_ms
+        return lane.wait_until_ms if lane.wait_until_ms > ready_at_ms else ready_at_ms
 
     def _reoffer(self, bot: BotState, now_ms: int) -> None:
         """Put the lines of a bot among those of their priorities that may go, and set its timer for the others."""
@@ -308,10 +316,8 @@ class Schedule:
                 self._offer_lane(lane, now_ms)
         self._reoffer(chat.bot, now_ms)
 
-    def _reoffer_user(self, user: User | None, now_ms: int) -> None:
+    def _reoffer_user(self, user: User, now_ms: int) -> None:
         """Look again at the lanes that wait for a user's places, in whatever chats; then the bot is looked at."""
-        if user is None:
-            return
         for lane in list(user.lanes):
             head = lane.head(self._entries)
             if head is None or head.user is not user:
@@ -416,9 +422,9 @@ class Schedule:
         """Look again in a while at a chat with nothing to do, so that memory returns after a backlog."""
         if chat.forget_at_ms is None and not chat.waiting and not chat.in_flight:
             limit = self._limits.of_chat(chat.chat_id)
-            at_ms = max(chat.hold_until_ms, now_ms + (limit.window_ms if limit is not None else 1_000)) + 1
-            chat.forget_at_ms = at_ms
-            heappush(self._forgets, (at_ms, next(self._tick), chat))
+            at_ms = now_ms + (1_000 if limit is None else limit.window_ms)
+            chat.forget_at_ms = 1 + (at_ms if at_ms > chat.hold_until_ms else chat.hold_until_ms)
+            heappush(self._forgets, (chat.forget_at_ms, next(self._tick), chat))
 
     def _forget_user_later(self, user: User) -> None:
         if user.forget_at_ms is None and not user.open:

@@ -4,12 +4,18 @@ Nobody can know which of the open messages were on their way when the last proce
 most one of each chat was: so one place of each chat that has open messages counts as
 taken now, and every bot that was at work first waits for one window. What is presumed is written
 down before anything is leased: the next start, if it comes within the same window, counts it too.
+
+In a fleet only the schedule died, and the processes go on with what is in their hands. What they end is
+recorded before it is settled: so each page is looked at again after it was admitted, and what has ended by then is
+taken out. What ends later is settled later, and whoever is told then that his lease is not held takes
+it out himself (see ``SwitchedBroker.settle``).
 """
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -35,13 +41,36 @@ class Found:
     interrupted: int = 0
     presumed: dict[tuple[int, ChatId | None], PastSend] = field(default_factory=dict)
 
-    def note(self, message: Outgoing, now_ms: int) -> None:
-        """Presume that the chat's costliest open message was on its way."""
+    def note(self, message: Outgoing) -> None:
+        """Presume that the chat's costliest open message was on its way; when, is said at the end."""
         self.messages += 1
         key = (message.bot_id, message.chat_id)
-        before = self.presumed.get(key, PastSend(*key, now_ms, 0))
+        before = self.presumed.get(key, PastSend(*key, 0, 0))
         cost, is_paid = max(message.cost, before.cost), message.is_paid or before.is_paid
-        self.presumed[key] = PastSend(*key, now_ms, cost, is_paid)
+        self.presumed[key] = PastSend(*key, 0, cost, is_paid)
+
+
+async def nothing() -> None:
+    """Go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Other processes are at work on the same ledger, while the schedule is rebuilt.
+
+    Attributes:
+        lease_ms: What is marked as ``sending`` for longer than two of these is nobody's any more.
+        go_on: Awaited before each batch; whoever may not go on, as another does it now, raises.
+        before_opening: Awaited when all but the opening is done.
+    """
+
+    lease_ms: int
+    go_on: Callable[[], Awaitable[None]] = nothing
+    before_opening: Callable[[], Awaitable[None]] = nothing
+
+
+ALONE = Fleet(lease_ms=0)
+"""No other process is at work."""
 
 
 async def rebuild(
@@ -52,22 +81,24 @@ async def rebuild(
     clock: Clock,
     *,
     calls_max: int = sys.maxsize,
+    fleet: Fleet = ALONE,
 ) -> Found:
     """Bring an empty broker to where the ledger says it was. Nothing may be leased before it returns.
 
     ``calls_max`` is how many calls may have been under way: no more of a purse is presumed to be spent.
     """
-    now_ms = clock()
     found = Found()
-    found.interrupted = await ledger.settle_interrupted(now_ms)
+    found.interrupted = await ledger.settle_interrupted(clock(), longer_than_ms=2 * fleet.lease_ms)
     await _restore_settings(ledger, broker)
-    await broker.hold(await ledger.holds(now_ms))
-    await _admit_open(ledger, broker, replacements, found, now_ms)
-    for batch in batches(_presumed(found, calls_max), PAGE):
+    await broker.hold(await ledger.holds(clock()))
+    await _admit_open(ledger, broker, replacements, found, fleet)
+    now_ms = clock()
+    for batch in batches(_presumed(found, calls_max, now_ms), PAGE):
         await ledger.presume(batch)
     longest_ms = max(each.window_ms for each in (limits.ceiling, limits.bot, limits.paid, limits.chat, limits.group))
     sends = await ledger.sends_since(now_ms - longest_ms)
     spent = await ledger.spent_since(now_ms - limits.purse.window_ms)
+    await fleet.before_opening()
     await broker.restore(sends, wait_until_ms=_waits(sends, limits, now_ms), spent=spent)
     log.info("schedule rebuilt", messages=found.messages, interrupted=found.interrupted, sends=len(sends))
     return found
@@ -82,15 +113,26 @@ async def _restore_settings(ledger: Ledger, broker: Broker) -> None:
         await broker.migrate(bot_id, alias, chat_id)
 
 
-async def _admit_open(ledger: Ledger, broker: Broker, replacements: Replacements, found: Found, now_ms: int) -> None:
+async def _admit_open(ledger: Ledger, broker: Broker, replacements: Replacements, found: Found, fleet: Fleet) -> None:
     after_id = ""
     while page := await ledger.open_messages(after_id=after_id, limit=PAGE):
-        after_id = page[-1].id
         for message in page:
-            found.note(message, now_ms)
+            found.note(message)
         for batch in batches(page, BATCH_MAX):
+            await fleet.go_on()
             admission = await broker.admit(batch, worker_id="", slots=0, capped=False)
             await replacements.record(batch, admission.verdicts)
+        if fleet is not ALONE:
+            await _take_out_ended(ledger, broker, page, after_id)
+        after_id = page[-1].id
+
+
+async def _take_out_ended(ledger: Ledger, broker: Broker, page: Sequence[Outgoing], after_id: str) -> None:
+    """Take out what has ended while it was admitted; some more are asked for, as others may have come in between."""
+    still_open = set(await ledger.open_ids(after_id=after_id, limit=2 * PAGE))
+    ended = [message.id for message in page if message.id not in still_open]
+    for batch in batches(ended, BATCH_MAX):
+        await broker.cancel(batch)
 
 
 def _waits(sends: list[PastSend], limits: Limits, now_ms: int) -> dict[int, int]:
@@ -101,11 +143,12 @@ def _waits(sends: list[PastSend], limits: Limits, now_ms: int) -> dict[int, int]
     }
 
 
-def _presumed(found: Found, calls_max: int) -> list[PastSend]:
+def _presumed(found: Found, calls_max: int, now_ms: int) -> list[PastSend]:
     """Return what may have been on its way; of a bot's calls no more count as paid than there can have been."""
     calls = Counter[int]()
     presumed = []
     for send in sorted(found.presumed.values(), key=lambda send: (not send.is_paid, -send.cost)):
         calls[send.bot_id] += 1
-        presumed.append(replace(send, is_paid=send.is_paid and calls[send.bot_id] <= calls_max))
+        is_paid = send.is_paid and calls[send.bot_id] <= calls_max
+        presumed.append(replace(send, counted_at_ms=now_ms, is_paid=is_paid))
     return presumed

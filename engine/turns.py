@@ -52,7 +52,8 @@ class Turns:
     def enter(self, last_pass: int) -> int:
         """Return the pass of one who begins to wait, given its last one (0 if it never had one)."""
         self._waiting += 1
-        return max(last_pass, self._now + self._entry)
+        newcomers = self._now + self._entry
+        return last_pass if last_pass > newcomers else newcomers
 
     def leave(self) -> None:
         """One of them has nothing waiting any more; when nobody has, all debts are forgotten."""
@@ -62,15 +63,19 @@ class Turns:
 
     def serve(self, its_pass: int, *, cost: int, weight: int) -> int:
         """Return the pass of one that has just had a turn, which is still counted as waiting."""
-        start = max(its_pass, self._now - LAG)
+        start = its_pass
+        if start > self._now:
+            self._now = start
+        elif start < self._now - LAG:
+            start = self._now - LAG
         after = start + STRIDE * cost // weight
-        self._now = max(self._now, start)
-        self._last = max(self._last, after)
+        if after > self._last:
+            self._last = after
         return after
 
     def rank(self, its_pass: int) -> int:
         """Return by which pass it saves up: a lag gives no right to keep back one that has just come."""
-        return max(its_pass, self._now)
+        return its_pass if its_pass > self._now else self._now
 
     def is_past(self, its_pass: int) -> bool:
         """Tell whether a newcomer would get this pass or a higher one, so that it can be forgotten."""

@@ -9,6 +9,8 @@ Read in this order:
                                   ``hold_writes`` and ``chat_moves``, each a batch at a time
     many_rows, upsert             how a statement takes many rows, and rows that are there already
     outgoing, chat_ids            how messages and chats are read back
+    session_lock                  a lock of PostgreSQL's; on it ``sole_use`` of the books, and ``leadership``
+    epochs                        which schedule leases come from
     refusals                      how the drivers' errors become ours
     updates, chats, bots          the repositories of intake
     spool, uploads                files come in, and are kept for the messages that carry them; their writing

@@ -65,6 +65,15 @@ class KeptWebhook:
     told: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptBot:
+    """Everything that is kept of one bot."""
+
+    registered: RegisteredBot
+    token: str = field(repr=False)
+    webhook: KeptWebhook
+
+
 class Bots:
     """The repository. Pausing is the ledger's; see ``SqlLedger.pause``."""
 
@@ -125,6 +134,18 @@ class Bots:
             rows = (await connection.execute(_ALL)).all()
         return {row.bot_id: self._seal.open(row.sealed_token, bot_id=row.bot_id) for row in rows}
 
+    async def kept(self, bot_ids: Collection[int] | None = None) -> dict[int, KeptBot | None]:
+        """Return these bots, or all, as they were at one moment; None for each that was removed; raises as ``tokens``.
+
+        A bot that nobody ever added is not in it.
+        """
+        chosen = select(bots).where(IS_ADDED | bots.c.removal.is_not(None))
+        if bot_ids is not None:
+            chosen = chosen.where(bots.c.bot_id.in_(bot_ids))
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(chosen)).all()
+        return {row.bot_id: None if row.sealed_token is None else self._kept(row) for row in rows}
+
     async def among(self, bot_ids: Collection[int]) -> set[int]:
         """Return those of them that were added."""
         chosen = select(bots.c.bot_id).where(IS_ADDED, bots.c.bot_id.in_(bot_ids))
@@ -161,6 +182,10 @@ class Bots:
     async def set_weight(self, bot_id: int, weight: int) -> bool:
         """Write how many turns it has for one of a bot that weighs 1; False if there is no such bot."""
         return await self._change(bot_id, weight=weight)
+
+    def _kept(self, row: Row[Any]) -> KeptBot:
+        token = self._seal.open(row.sealed_token, bot_id=row.bot_id)
+        return KeptBot(registered=_registered(row), token=token, webhook=self._webhook(row))
 
     def _webhook(self, row: Row[Any]) -> KeptWebhook:
         sealed = row.sealed_webhook_secret, row.sealed_next_webhook_secret

@@ -80,9 +80,11 @@ class Database:
         """How many were committed; divided by what was written, it tells how well callers are grouped."""
         return self._commits.transactions
 
-    async def write(self, verb: Verb[Item, Answer], items: Sequence[Item]) -> Sequence[Answer]:
+    async def write(
+        self, verb: Verb[Item, Answer], items: Sequence[Item], *, patient: bool = False
+    ) -> Sequence[Answer]:
         """See ``GroupCommit.write``."""
-        return await self._commits.write(verb, items)
+        return await self._commits.write(verb, items, patient=patient)
 
     async def write_alone(self, work: Callable[[Connection], Answer]) -> Answer:
         """See ``GroupCommit.alone``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,11 @@ from storage.refusals import as_ledger_error, is_unavailable
 
 ITEMS_MAX = 500
 """In one transaction; a call that brings more has its own. A guess: some 10 ms of SQLite's time."""
+
+ENOUGH = 64
+GATHER_S = 0.005
+"""In a crowd what is patient waits so long, or until there is enough of it. What a transaction costs besides its items
+is shared by more of them, and a slot that has sent its message waits for it, so it is short. Guesses."""
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -40,7 +46,8 @@ class GroupCommit:
     """Collects what callers write while a transaction runs, and writes it in the next one.
 
     1.  A caller adds an entry, and starts the writing if nobody writes. There is no delay:
-        an entry that comes alone is a transaction of its own.
+        an entry that comes alone is a transaction of its own. Only what is patient waits, up to ``GATHER_S``
+        after a transaction in which several met, and takes the next that is not as its opportunity.
     2.  The writing takes what waits, up to ``ITEMS_MAX`` items, and performs it in one
         transaction. Entries with the same verb are performed together, in their order.
         Different verbs in one transaction come from callers that did not wait for one another, so there
@@ -53,20 +60,29 @@ class GroupCommit:
     Cancelling a caller does not cancel its write.
     """
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, *, gather_s: float = GATHER_S) -> None:
         self._writer = writer
+        self._gather_s = gather_s
         self._waiting: deque[_Entry] = deque()
+        self._hurry = asyncio.Event()  # something waits that is not patient, or enough
         self._writing: asyncio.Task[None] | None = None
         self._closed = False
         self.transactions = 0
 
-    async def write(self, verb: Verb[Item, Answer], items: Sequence[Item]) -> Sequence[Answer]:
+    async def write(
+        self, verb: Verb[Item, Answer], items: Sequence[Item], *, patient: bool = False
+    ) -> Sequence[Answer]:
         """Perform a verb on items and return its answers after the commit.
+
+        Args:
+            verb: What writes them.
+            items: What is written; nothing is done if there are none.
+            patient: Nobody is kept waiting if it is written a moment later, in a crowd.
 
         Raises:
             LedgerError: Nothing of these items was written, or, if only the commit's answer was lost, all.
         """
-        return await self._submit(verb, items, alone=False) if items else ()
+        return await self._submit(verb, items, alone=False, patient=patient) if items else ()
 
     async def alone(self, work: Callable[[Connection], Answer]) -> Answer:
         """Do work that nothing is merged with: what was submitted before it is written before it.
@@ -74,7 +90,7 @@ class GroupCommit:
         Raises:
             LedgerError: Nothing was written, or, if only the commit's answer was lost, everything.
         """
-        answers = await self._submit(lambda connection, _: [work(connection)], (None,), alone=True)
+        answers = await self._submit(lambda connection, _: [work(connection)], (None,), alone=True, patient=False)
         return answers[0]
 
     async def close(self) -> None:
@@ -82,18 +98,21 @@ class GroupCommit:
         if self._closed:
             return
         self._closed = True
+        self._hurry.set()
         if self._writing is not None:
             await self._writing
         await self._writer.close()
 
     def _submit(
-        self, verb: Verb[Any, Answer], items: Sequence[Any], *, alone: bool
+        self, verb: Verb[Any, Answer], items: Sequence[Any], *, alone: bool, patient: bool
     ) -> asyncio.Future[Sequence[Answer]]:
         if self._closed:
             raise LedgerError("the database is closed")
         loop = asyncio.get_running_loop()
         entry = _Entry(verb, items, loop.create_future(), alone)
         self._waiting.append(entry)
+        if not patient or len(self._waiting) >= ENOUGH:
+            self._hurry.set()
         if self._writing is None:
             self._writing = loop.create_task(self._write_all())
         return entry.future
@@ -101,10 +120,19 @@ class GroupCommit:
     async def _write_all(self) -> None:
         try:
             while self._waiting:
-                await self._write_together(self._take())
+                entries = self._take()
+                is_crowded = len(entries) > 1
+                await self._write_together(entries)
+                if is_crowded:
+                    await self._gather()
         finally:
             self._writing = None
             self._refuse(self._waiting, LedgerError("the writing was stopped"))
+
+    async def _gather(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._gather_s):
+                await self._hurry.wait()
 
     def _take(self) -> list[_Entry]:
         entries = [self._waiting.popleft()]
@@ -112,6 +140,8 @@ class GroupCommit:
         while self._waiting and count + len(self._waiting[0].items) <= ITEMS_MAX:
             entries.append(self._waiting.popleft())
             count += len(entries[-1].items)
+        if not self._waiting and not self._closed:
+            self._hurry.clear()
         return entries
 
     async def _write_together(self, entries: list[_Entry]) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, true
+from sqlalchemy import Connection, Row, func, select, true, tuple_
 
 from engine.messages import ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
 from engine.ports.ledger import Accepted, Fault, Known, Record
-from storage import additions, chat_ids, hold_writes
+from storage import additions, chat_ids, database_time, hold_writes
 from storage import records as record_verbs
 from storage.database import Database
-from storage.models import IS_PAID, attempts, bots, chats, holds, messages
+from storage.models import IS_PAID, LOST, attempts, bots, chats, holds, messages
 from storage.outgoing import MESSAGE_IS_OPEN, is_chat_of, outgoing, real_chat, with_payloads
 from storage.upsert import insert_by
 
@@ -40,7 +40,7 @@ class SqlLedger:
         await self._database.write(record_verbs.mark_sending, message_ids)
 
     async def record(self, records: Sequence[Record]) -> None:
-        await self._database.write(record_verbs.record, records)
+        await self._database.write(record_verbs.record, records, patient=True)
 
     async def record_holds(self, holds: Sequence[Hold]) -> None:
         await self._database.write(hold_writes.hold, holds)
@@ -71,8 +71,17 @@ class SqlLedger:
             rows = await connection.execute(with_payloads().where(MESSAGE_IS_OPEN, *is_meant).order_by(messages.c.id))
             return [outgoing(row) for row in rows]
 
-    async def settle_interrupted(self, now_ms: int) -> int:
-        return await self._database.write_alone(lambda connection: _settle_interrupted(connection, now_ms))
+    async def times_lost(self, message_ids: Sequence[str]) -> list[int]:
+        is_meant = attempts.c.message_id.in_(message_ids), attempts.c.outcome == LOST
+        counts = select(attempts.c.message_id, func.count()).where(*is_meant).group_by(attempts.c.message_id)
+        async with self._database.reading() as connection:
+            times = {row[0]: row[1] for row in await connection.execute(counts)}
+        return [times.get(message_id, 0) for message_id in message_ids]
+
+    async def settle_interrupted(self, now_ms: int, *, longer_than_ms: int = 0) -> int:
+        return await self._database.write_alone(
+            lambda connection: _settle_interrupted(connection, now_ms, longer_than_ms)
+        )
 
     async def presume(self, sends: Sequence[PastSend]) -> None:
         await self._database.write(record_verbs.presume, sends)
@@ -117,6 +126,19 @@ class SqlLedger:
             rows = await connection.execute(select(chats).where(*is_lost).limit(limit))
             return [(row.bot_id, chat_ids.named(row.chat_id), row.reason) for row in rows]
 
+    async def reach_of(
+        self, places: Collection[tuple[int, ChatId]]
+    ) -> dict[tuple[int, ChatId], tuple[ChatId | None, str | None]]:
+        keys = [(bot_id, str(chat_id)) for bot_id, chat_id in places]
+        told = select(chats).where(tuple_(chats.c.bot_id, chats.c.chat_id).in_(keys))
+        async with self._database.reading() as connection:
+            rows = await connection.execute(told)
+            return {
+                (row.bot_id, chat_ids.named(row.chat_id)): (chat_ids.from_text(row.alias_of), row.reason)
+                for row in rows
+                if row.alias_of is not None or not row.reachable
+            }
+
     async def open_of_chat(self, bot_id: int, chat_id: ChatId, *, after_id: str, limit: int) -> list[Outgoing]:
         of_bot = messages.c.bot_id == bot_id, messages.c.id > after_id, messages.c.status == Status.QUEUED.value
         async with self._database.reading() as connection:
@@ -134,9 +156,11 @@ class SqlLedger:
         return await self._database.write_alone(lambda connection: _pause(connection, bot_id, paused=paused, by=by))
 
 
-def _settle_interrupted(connection: Connection, now_ms: int) -> int:
+def _settle_interrupted(connection: Connection, now_ms: int, longer_than_ms: int) -> int:
     is_sending = MESSAGE_IS_OPEN, messages.c.status == Status.SENDING.value
-    interrupted = connection.execute(select(messages).where(*is_sending)).all()
+    since_ms = func.coalesce(messages.c.sending_since_ms, 0)
+    is_long_ago = since_ms <= database_time.now_ms(connection) - longer_than_ms if longer_than_ms else true()
+    interrupted = connection.execute(select(messages).where(*is_sending, is_long_ago)).all()
     record_verbs.record(connection, [_interrupted(row, now_ms) for row in interrupted])
     return len(interrupted)
 

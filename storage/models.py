@@ -12,6 +12,7 @@
     uploads    a file whose bytes are all here               goes when nobody needs it
     upload_parts  its bytes, in rows of 1 MiB
     file_ids   Telegram's names for files                    go with the last message that carries the file
+    epochs     which schedule leases come from               one row; none is epoch 0, of Redis
 
 ``payloads``, ``attempts`` and ``attachments`` have no foreign key: PostgreSQL would look up and lock the
 message's row for each of theirs, which is a third of the work. Whoever removes a message removes them
@@ -52,6 +53,9 @@ IS_RECEIVED = text("status = 'received'")
 PRESUMED = ""
 """Stands in ``attempts.message_id`` for a call that nobody knows of, and that may have been made."""
 
+LOST = "lost"
+"""Stands in ``attempts.outcome`` for a call whose worker lost its lease."""
+
 metadata = MetaData(naming_convention={"pk": "%(table_name)s_key"})
 
 messages = Table(
@@ -77,6 +81,7 @@ messages = Table(
     Column("replaces", Text),
     Column("user_id", BigInteger),
     Column("is_paid", Boolean, nullable=False, server_default=false()),
+    Column("sending_since_ms", BigInteger),  # by the clock of the database; means something while it is ``sending``
     CheckConstraint("direction IN ('in', 'out')", name="direction_is_known"),
     CheckConstraint(
         "status IN ('queued', 'sending', 'sent', 'dead', 'cancelled', 'expired', 'uncertain', 'received')",
@@ -273,4 +278,15 @@ file_ids = Table(
     Column("kind", Text, primary_key=True),
     Column("file_id", Text, nullable=False),
     Index("file_ids_of_file", "sha256"),
+)
+
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("begun_by", Text, nullable=False),
+    CheckConstraint("id = 1", name="there_is_one_epoch"),
+    CheckConstraint("source IN ('redis', 'keeper')", name="epoch_source_is_known"),
 )

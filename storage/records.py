@@ -10,7 +10,7 @@ from sqlalchemy.sql import ClauseElement
 
 from engine.messages import OPEN, PastSend, Rest, Status
 from engine.ports.ledger import Record
-from storage import chat_ids, chat_moves, hold_writes, upload_writes
+from storage import chat_ids, chat_moves, database_time, hold_writes, upload_writes
 from storage.many_rows import Binds, ManyRows
 from storage.models import IS_PAST_REPLAY, PRESUMED, attempts, messages, payloads
 
@@ -36,9 +36,8 @@ def record(connection: Connection, records: Sequence[Record]) -> list[None]:
 
 def mark_sending(connection: Connection, message_ids: Sequence[str]) -> list[None]:
     is_queued = messages.c.status == Status.QUEUED.value
-    connection.execute(
-        update(messages).where(messages.c.id.in_(message_ids), is_queued).values(status=Status.SENDING.value)
-    )
+    state = {"status": Status.SENDING.value, "sending_since_ms": database_time.now_ms(connection)}
+    connection.execute(update(messages).where(messages.c.id.in_(message_ids), is_queued).values(state))
     return [None] * len(message_ids)
 
 

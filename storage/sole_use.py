@@ -1,9 +1,11 @@
-"""Lets one process at a time keep its queue in memory: two would each think that the limits are theirs alone."""
+"""Lets one process at a time keep its queue in memory: two would each think that the limits are theirs alone.
+
+Processes whose queue is in Redis share the books among themselves, and with nobody whose queue is in its memory.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -11,12 +13,12 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import structlog
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.errors import LedgerError, SettingsError
 from storage.database import is_sqlite, parse, reading_engine
 from storage.refusals import DRIVER_ERRORS, as_ledger_error
+from storage.session_lock import SessionLock
 
 log = structlog.get_logger()
 
@@ -51,11 +53,12 @@ class SoleUse:
 class PostgresSoleUse(SoleUse):
     """The lock is a connection's, and breaks with it; then it is taken again at once, if nobody else has it."""
 
-    def __init__(self, engine: AsyncEngine, name: str, patience_s: float) -> None:
+    def __init__(self, engine: AsyncEngine, name: str, patience_s: float, *, shared: bool) -> None:
         self._engine = engine
+        self._lock = SessionLock(engine, LOCK_ID, shared=shared)
         self._name = name
         self._patience_s = patience_s
-        self._connection: AsyncConnection | None = None
+        self._taken = _has_memory_queue if shared else _taken
 
     async def watch(self) -> None:
         while True:
@@ -64,7 +67,7 @@ class PostgresSoleUse(SoleUse):
 
     async def look(self) -> None:
         """Make sure of the lock; raises as ``watch`` does. While the database is away, nobody can take it."""
-        while not await self._stands():
+        while not await self._lock.stands():
             log.warning("the lock on the books is lost", books=self._name)
             try:
                 await self.take()
@@ -73,50 +76,30 @@ class PostgresSoleUse(SoleUse):
                 await asyncio.sleep(LOOK_EVERY_S)
 
     async def take(self) -> None:
+        until_s = time.monotonic() + self._patience_s
         try:
-            self._connection = await self._engine.connect()
-            await self._lock(self._connection)
+            while not await self._lock.take():
+                if time.monotonic() > until_s:
+                    raise self._taken(self._name)
+                await asyncio.sleep(ASK_AGAIN_S)
         except DRIVER_ERRORS as error:
+            await self._lock.drop()
             raise as_ledger_error(error) from error
 
     async def close(self) -> None:
-        await _drop(self._connection)
+        await self._lock.drop()
         await self._engine.dispose()
-
-    async def _stands(self) -> bool:
-        assert self._connection is not None, "it is taken before it is watched"  # noqa: S101
-        try:
-            stands = (await self._connection.execute(HAS_LOCK, {"id": LOCK_ID})).scalar()
-            await self._connection.commit()
-        except DRIVER_ERRORS:
-            stands = False
-        if not stands:
-            await _drop(self._connection)
-        return bool(stands)
-
-    async def _lock(self, connection: AsyncConnection) -> None:
-        until_s = time.monotonic() + self._patience_s
-        while not (await connection.execute(TRY_LOCK, {"id": LOCK_ID})).scalar():
-            if time.monotonic() > until_s:
-                raise _taken(self._name)
-            await asyncio.sleep(ASK_AGAIN_S)
-        await connection.commit()  # the lock is the session's; an open transaction would hold up vacuuming
-
-
-TRY_LOCK = text("SELECT pg_try_advisory_lock(:id)")
-
-HAS_LOCK = text("""
-    SELECT EXISTS (
-        SELECT FROM pg_locks
-        WHERE locktype = 'advisory' AND classid = 0 AND objid = :id AND objsubid = 1
-          AND pid = pg_backend_pid() AND granted
-    )
-""")
 
 
 @asynccontextmanager
-async def sole_use(url: str, *, patience_s: float = PATIENCE_S) -> AsyncIterator[SoleUse]:
+async def sole_use(url: str, *, shared: bool = False, patience_s: float = PATIENCE_S) -> AsyncIterator[SoleUse]:
     """Keep other processes from these books until the block ends, or this process does.
+
+    Args:
+        url: Of the books.
+        shared: The queue is in Redis: only those with a queue in their memory are kept from them. An SQLite file
+            is one process's all the same.
+        patience_s: How long to wait for another that has them.
 
     Raises:
         SettingsError: Another process has them.
@@ -127,7 +110,8 @@ async def sole_use(url: str, *, patience_s: float = PATIENCE_S) -> AsyncIterator
         with _locked_file(str(parsed.database)):
             yield SoleUse()
         return
-    use = PostgresSoleUse(reading_engine(parsed, answer_within_s=ANSWER_WITHIN_S), str(parsed.database), patience_s)
+    engine = reading_engine(parsed, answer_within_s=ANSWER_WITHIN_S)
+    use = PostgresSoleUse(engine, str(parsed.database), patience_s, shared=shared)
     try:
         await use.take()
         yield use
@@ -147,16 +131,15 @@ def _locked_file(name: str) -> Iterator[None]:
         yield
 
 
-async def _drop(connection: AsyncConnection | None) -> None:
-    """Let go of a connection, and with it of its lock; one that is broken cannot be closed in order."""
-    if connection is not None:
-        with contextlib.suppress(*DRIVER_ERRORS):
-            await connection.invalidate()
-            await connection.close()
-
-
 def _taken(name: str) -> SettingsError:
     return SettingsError(
-        f"another tempogram runs on the books {name}, and two queues in memory would send twice as fast as allowed; "
-        "end it first, or set DATABASE_URL or DATA_DIR to other books"
+        f"another tempogram runs on the books {name}, and beside a queue in memory it would send twice as fast as "
+        "allowed; end it first, or set DATABASE_URL or DATA_DIR to other books"
+    )
+
+
+def _has_memory_queue(name: str) -> SettingsError:
+    return SettingsError(
+        f"a tempogram with a queue in its memory runs on the books {name}, and beside the queue in Redis it would "
+        "send twice as fast as allowed; end it first, or start it again with this REDIS_URL"
     )

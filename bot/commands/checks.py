@@ -22,7 +22,8 @@ from bot.home import database_url
 from bot.roles import Role, check
 from bot.settings import Settings, load
 from bot.tokens import bot_id_of
-from engine.errors import LedgerError, SettingsError
+from engine.errors import BrokerUnavailable, LedgerError, SettingsError
+from engine.redis_survey import survey
 from storage.bots import Bots
 from storage.database import Database, is_there
 from storage.keys import Seal
@@ -89,6 +90,7 @@ async def every(settings: Settings) -> list[Finding]:
     introduced = await introduce(settings, tokens | given)
     return [
         *books,
+        *await look_at_redis(settings),
         *look_at_tokens(settings, introduced),
         look_at_clock(introduced),
         look_at_public_url(settings),
@@ -142,6 +144,27 @@ async def look_at_key(settings: Settings, database: Database) -> tuple[Finding, 
         way_out = f"set the one that was used before, or bring back {path}"
         return Finding("SECRET_KEY", Verdict.LACKS, str(error), way_out), {}
     return Finding("SECRET_KEY", Verdict.FINE, f"opens the tokens of {len(tokens)} bots"), tokens
+
+
+async def look_at_redis(settings: Settings) -> list[Finding]:
+    """Look at the server that shall hold the queue, if one shall."""
+    if not settings.redis_url:
+        return []
+    try:
+        found = await survey(settings.redis_url)
+    except BrokerUnavailable as error:
+        way_out = "see that it runs, and that REDIS_URL names it as redis://user:password@host:6379/0"
+        return [Finding("Redis", Verdict.LACKS, f"REDIS_URL cannot be used: {error}", way_out)]
+    if found.is_old:
+        return [Finding("Redis", Verdict.LACKS, f"it is {found.version}", "6.2 is the oldest that will do; take 7")]
+    advice = []
+    if found.eviction not in {None, "noeviction"}:
+        said = f"when it is full it throws keys away ({found.eviction}), and the schedule is rebuilt each time"
+        advice.append(Finding("Redis", Verdict.LACKS, said, "set maxmemory-policy noeviction"))
+    if found.keeps_log is False:
+        said = "it keeps nothing over a restart, and the schedule is rebuilt from the books each time"
+        advice.append(Finding("Redis", Verdict.ADVICE, said, "set appendonly yes"))
+    return advice or [Finding("Redis", Verdict.FINE, f"{found.version}, reachable")]
 
 
 async def introduce(settings: Settings, tokens: dict[int, str]) -> list[Introduced]:

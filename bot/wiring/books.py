@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from bot.home import database_url, seal
@@ -12,7 +12,8 @@ from bot.settings import Settings
 from engine.ports import Clock
 from storage.bots import Bots
 from storage.chats import Chats
-from storage.database import Database, is_sqlite, parse
+from storage.database import Database
+from storage.epochs import SqlEpochs
 from storage.history import History
 from storage.ledger import SqlLedger
 from storage.retention import Keep, Retention
@@ -36,6 +37,7 @@ class Books:
     process: int
     sole_use: SoleUse
     ledger: SqlLedger
+    epochs: SqlEpochs
     bots: Bots
     chats: Chats
     history: History
@@ -50,13 +52,14 @@ async def books(settings: Settings, clock: Clock) -> AsyncIterator[Books]:
     """Open the books: with a queue in memory for this process alone, else beside others."""
     key, process = seal(settings), secrets.randbits(PROCESS_BITS)
     keep = Keep(messages_ms=settings.keep_messages_ms, dead_ms=settings.keep_dead_ms, texts_ms=settings.keep_texts_ms)
-    async with shared_or_sole_use(settings) as use:
+    async with sole_use(database_url(settings), shared=bool(settings.redis_url)) as use:
         database = await Database.open(database_url(settings))
         try:
             yield Books(
                 process=process,
                 sole_use=use,
                 ledger=SqlLedger(database),
+                epochs=SqlEpochs(database),
                 bots=Bots(database, key),
                 chats=Chats(database),
                 history=History(database),
@@ -67,11 +70,3 @@ async def books(settings: Settings, clock: Clock) -> AsyncIterator[Books]:
             )
         finally:
             await database.close()
-
-
-def shared_or_sole_use(settings: Settings) -> AbstractAsyncContextManager[SoleUse]:
-    """Keep others from the books, unless the queue is one that can be shared."""
-    url = database_url(settings)
-    if settings.redis_url and not is_sqlite(parse(url)):
-        return nullcontext(SoleUse())
-    return sole_use(url)

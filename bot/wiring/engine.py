@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from bot.luggage import Luggage
 from bot.roles import Role
@@ -13,6 +14,7 @@ from bot.transport import TelegramTransport
 from bot.wiring.books import Books
 from bot.wiring.line import Line
 from bot.wiring.schedule import Schedule
+from engine.breaker import Breaker
 from engine.conditions import Conditions
 from engine.delivery import Delivery
 from engine.dispatcher import Dispatcher
@@ -20,13 +22,9 @@ from engine.expiry import Expiry
 from engine.metrics import Metrics, ObservedBroker, ObservedTransport
 from engine.ports import Broker, Clock, Ledger, Results
 from engine.reach import Reach
-from engine.reconciler import Reconciler
 from engine.recoverer import Recoverer
 from engine.replacements import Replacements
 from engine.worker import Worker
-
-RECONCILE_MS = 5_000
-"""Between two pages of the slow comparison of ledger and schedule. A guess."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +41,11 @@ class Engine:
     dispatcher: Dispatcher
     worker: Worker
     recoverer: Recoverer
-    reconciler: Reconciler
 
 
 def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule: Schedule, clock: Clock) -> Engine:
     metrics, results, ledger = Metrics(), schedule.results, kept.ledger
+    conditions = schedule.conditions
     broker = ObservedBroker(schedule.broker, metrics)
     name = f"{socket.gethostname()}-{os.getpid()}-{kept.process:08x}"
     transport = TelegramTransport(
@@ -58,7 +56,9 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
         luggage=Luggage(kept.uploads),
         clock=clock,
     )
-    reach = Reach(ledger=ledger, broker=broker, results=results, clock=clock, hears=line.fleet.hears)
+    reach = Reach(
+        ledger=ledger, broker=broker, results=results, news=schedule.news, clock=clock, hears=line.fleet.hears
+    )
     delivery = Delivery(
         transport=ObservedTransport(transport, metrics, clock),
         ledger=ledger,
@@ -67,24 +67,26 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
         reach=reach,
         retries=settings.retries(),
         retry_after_ms_max=round(settings.telegram_max_retry_after * 1_000),
+        conditions=conditions,
+        breaker=Breaker(urlsplit(settings.telegram_api_url).netloc, clock=clock, conditions=conditions),
         clock=clock,
     )
     worker = Worker(
         broker=broker,
         delivery=delivery,
-        expiry=Expiry(ledger=ledger, results=results, clock=clock),
+        expiry=Expiry(ledger=ledger, results=results, conditions=conditions, clock=clock),
         worker_id=name,
         slots=settings.telegram_connections,
         lease_ms=settings.lease_ms,
         clock=clock,
     )
-    replacements = Replacements(ledger=ledger, results=results, clock=clock)
+    replacements = schedule.replacements
     return Engine(
         broker=broker,
         ledger=ledger,
         results=results,
         metrics=metrics,
-        conditions=schedule.conditions,
+        conditions=conditions,
         reach=reach,
         replacements=replacements,
         dispatcher=Dispatcher(
@@ -101,8 +103,5 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
             worker_id=f"recoverer-{name}",
             interval_ms=settings.lease_ms // 2,
             clock=clock,
-        ),
-        reconciler=Reconciler(
-            ledger=ledger, broker=broker, replacements=replacements, interval_ms=RECONCILE_MS, clock=clock
         ),
     )

@@ -18,6 +18,7 @@ from bot.newcomers import NEW_TOKENS, Newcomers
 from bot.settings import Settings
 from bot.wiring.books import Books
 from engine.ports import Clock
+from engine.ports.news import News
 from storage.bots import Source
 
 
@@ -31,7 +32,7 @@ class Line:
 
 
 @asynccontextmanager
-async def line_to_telegram(settings: Settings, kept: Books, clock: Clock) -> AsyncIterator[Line]:
+async def line_to_telegram(settings: Settings, kept: Books, news: News, clock: Clock) -> AsyncIterator[Line]:
     """Open the connections: polls stand open, and senders must not wait for them."""
     direct = AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_url))
     fleet = Fleet(
@@ -41,6 +42,8 @@ async def line_to_telegram(settings: Settings, kept: Books, clock: Clock) -> Asy
         default_behaviours=behaviours.DEFAULT,
         default_source=Source.WEBHOOK if settings.public_url else Source.POLLING,
         newcomers=Newcomers(clock=clock, windows=NEW_TOKENS if is_telegram(settings) else ()),
+        news=news,
+        calls_end_within_ms=settings.lease_ms,
         clock=clock,
     )
     try:

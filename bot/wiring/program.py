@@ -11,19 +11,21 @@ from api.app import App, create_app
 from api.services import Services
 from bot import behaviours
 from bot.departures import Departures
-from bot.home import Home, home
+from bot.follower import Follower
+from bot.home import Home, database_url, home
 from bot.roles import Role, check
 from bot.running import Loops
 from bot.settings import Settings
 from bot.wiring.books import Books, books
 from bot.wiring.engine import Engine, engine_of
 from bot.wiring.line import Line, line_to_telegram
-from bot.wiring.schedule import begin, schedule_of
+from bot.wiring.schedule import Schedule, schedule_of
 from bot.wiring.talk import Talk, talk_of, text_generator
 from engine.clearance import Clearance
 from engine.ids import Ids
 from engine.pauses import end_of_pause
-from engine.ports import Clock, SystemClock
+from engine.ports import Clock, Leadership, SystemClock
+from storage.leadership import FEEDERS, leadership
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +37,12 @@ class Program:
     home: Home
     books: Books
     line: Line
+    schedule: Schedule
     engine: Engine
     talk: Talk
     departures: Departures
+    follower: Follower
+    lead: Leadership
     app: App
     loops: Loops
 
@@ -55,15 +60,15 @@ async def program(
     clock, at_home = clock or SystemClock(), home(settings)
     async with AsyncExitStack() as stack:
         kept = opened if opened is not None else await stack.enter_async_context(books(settings, clock))
-        line = await stack.enter_async_context(line_to_telegram(settings, kept, clock))
+        schedule = await stack.enter_async_context(schedule_of(settings, role, kept, clock))
+        line = await stack.enter_async_context(line_to_telegram(settings, kept, schedule.news, clock))
         generator = await stack.enter_async_context(text_generator(settings))
-        schedule = await stack.enter_async_context(schedule_of(settings, clock))
         engine = engine_of(settings, role, kept, line, schedule, clock)
         await kept.uploads.purge_orphans()
         ids = Ids(await kept.ledger.last_id(), process=kept.process)
         talk = stack.enter_context(talk_of(settings, kept, line, engine, generator, own_routers, ids, clock))
         departures, loops = departures_of(settings, kept, line, engine, ids, clock), Loops()
-        await begin(settings, schedule, engine.ledger, engine.replacements, clock)
+        await schedule.begin()
         await engine.reach.load()
         await line.fleet.load()
         line.fleet.when_proved(partial(end_of_pause, engine.ledger, engine.broker))
@@ -73,9 +78,12 @@ async def program(
             home=at_home,
             books=kept,
             line=line,
+            schedule=schedule,
             engine=engine,
             talk=talk,
             departures=departures,
+            follower=Follower(news=schedule.news, fleet=line.fleet, reach=engine.reach),
+            lead=await stack.enter_async_context(leadership(database_url(settings), FEEDERS)),
             app=create_app(
                 services(kept, line, engine, talk, departures, loops, at_home.admin_token, clock),
                 takes_in=role.takes_in,

@@ -2,57 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
+from bot.home import database_url
+from bot.roles import Role
 from bot.settings import Settings
+from bot.wiring.books import Books
 from engine.conditions import Conditions
-from engine.errors import ScheduleLost
+from engine.keeper import Keeper
 from engine.memory_broker import MemoryBroker
+from engine.memory_news import SilentNews
 from engine.memory_results import MemoryResults
-from engine.ports import Broker, Clock, Ledger, Results
+from engine.ports import Broker, Clock, Results
+from engine.ports.news import News
+from engine.reconciler import Reconciler
 from engine.redis_broker import RedisBroker, connect
+from engine.redis_news import RedisNews
+from engine.redis_results import RedisResults
 from engine.replacements import Replacements
 from engine.start import rebuild
+from engine.switched_broker import SwitchedBroker
+from storage.database import is_sqlite, parse
+from storage.leadership import KEEPERS, leadership
+
+RECONCILE_MS = 5_000
+"""Between two pages of the slow comparison of ledger and schedule. A guess."""
+
+Loop = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """The queue, and how an answer finds who waits for it."""
+    """The queue, and how processes tell one another what they must know.
+
+    Attributes:
+        begin: Bring it to where the ledger says that it was, before anything is asked of it.
+        loops: What must run as long as the process does.
+    """
 
     broker: Broker
     results: Results
+    news: News
+    replacements: Replacements
     conditions: Conditions
+    begin: Callable[[], Awaitable[Any]]
+    loops: tuple[Loop, ...]
 
 
 @asynccontextmanager
-async def schedule_of(settings: Settings, clock: Clock) -> AsyncIterator[Schedule]:
-    if not settings.redis_url:
-        broker = MemoryBroker(settings.limits(), clock=clock, lease_ms=settings.lease_ms)
-        yield Schedule(broker=broker, results=MemoryResults(), conditions=Conditions(clock))
-        return
+async def schedule_of(settings: Settings, role: Role, kept: Books, clock: Clock) -> AsyncIterator[Schedule]:
+    if settings.redis_url:
+        async with in_redis(settings, role, kept, clock) as schedule:
+            yield schedule
+    else:
+        yield in_memory(settings, kept, clock)
+
+
+def in_memory(settings: Settings, kept: Books, clock: Clock) -> Schedule:
+    """Return the queue of one process; it is rebuilt from the ledger at each start."""
+    limits, results = settings.limits(), MemoryResults()
+    broker = MemoryBroker(limits, clock=clock, lease_ms=settings.lease_ms)
+    replacements = Replacements(ledger=kept.ledger, results=results, clock=clock)
+    reconciler = Reconciler(
+        ledger=kept.ledger, broker=broker, replacements=replacements, interval_ms=RECONCILE_MS, clock=clock
+    )
+    calls_max = settings.telegram_connections
+    return Schedule(
+        broker=broker,
+        results=results,
+        news=SilentNews(),
+        replacements=replacements,
+        conditions=Conditions(clock),
+        begin=partial(rebuild, kept.ledger, broker, replacements, limits, clock, calls_max=calls_max),
+        loops=(reconciler.run,),
+    )
+
+
+@asynccontextmanager
+async def in_redis(settings: Settings, role: Role, kept: Books, clock: Clock) -> AsyncIterator[Schedule]:
+    """Lend the queue of many processes; one of those that send keeps it, and stands in for it while Redis is away."""
+    limits, conditions = settings.limits(), Conditions(clock)
     redis = connect(settings.redis_url)
+    results, news = RedisResults(redis, process=kept.process), RedisNews(redis, process=kept.process)
+    replacements = Replacements(ledger=kept.ledger, results=results, clock=clock)
+    shared = RedisBroker(redis, limits, lease_ms=settings.lease_ms)
+    broker = SwitchedBroker(shared, conditions, lease_ms=settings.lease_ms, clock=clock)
     try:
-        yield Schedule(
-            broker=RedisBroker(redis, settings.limits(), lease_ms=settings.lease_ms),
-            results=MemoryResults(),
-            conditions=Conditions(clock),
-        )
+        async with leadership(database_url(settings), KEEPERS) as leads:
+            keeper = Keeper(
+                switch=broker,
+                redis=shared,
+                memory=lambda: MemoryBroker(limits, clock=clock, lease_ms=settings.lease_ms),
+                epochs=kept.epochs,
+                leadership=leads,
+                ledger=kept.ledger,
+                replacements=replacements,
+                reconciler=Reconciler(
+                    ledger=kept.ledger,
+                    broker=broker,
+                    replacements=replacements,
+                    interval_ms=RECONCILE_MS,
+                    clock=clock,
+                ),
+                limits=limits,
+                lease_ms=settings.lease_ms,
+                clock=clock,
+                may_lead=role.sends,
+                shares_books=not is_sqlite(parse(database_url(settings))),
+            )
+            await news.begin()  # before the books are read: what changes meanwhile is heard later
+            yield Schedule(
+                broker=broker,
+                results=results,
+                news=news,
+                replacements=replacements,
+                conditions=conditions,
+                begin=keeper.look,
+                loops=(keeper.run, results.run),
+            )
     finally:
         await redis.aclose()
-
-
-async def begin(
-    settings: Settings, schedule: Schedule, ledger: Ledger, replacements: Replacements, clock: Clock
-) -> None:
-    """Bring the schedule to where the ledger says that it was, unless others keep it."""
-    if isinstance(schedule.broker, RedisBroker):
-        try:
-            await schedule.broker.knows([])
-        except ScheduleLost:
-            await schedule.broker.begin()
-        else:
-            return
-    calls_max = settings.telegram_connections
-    await rebuild(ledger, schedule.broker, replacements, settings.limits(), clock, calls_max=calls_max)

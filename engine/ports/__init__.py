@@ -22,10 +22,11 @@ from engine.ports.broker import (
     Verdict,
 )
 from engine.ports.clock import Clock, SystemClock
+from engine.ports.epochs import Epoch, Epochs, Leadership, Source
 from engine.ports.explanation import Explanation, WaitsAt
 from engine.ports.ledger import Accepted, Fault, Known, Ledger, Record
 from engine.ports.results import Result, Results
-from engine.ports.transport import Transport
+from engine.ports.transport import MayWrite, Transport
 
 __all__ = [
     "Accepted",
@@ -33,11 +34,15 @@ __all__ = [
     "Broker",
     "Clock",
     "Duplicate",
+    "Epoch",
+    "Epochs",
     "Explanation",
     "Fault",
     "Known",
+    "Leadership",
     "Leased",
     "Ledger",
+    "MayWrite",
     "QueueStats",
     "Queued",
     "Record",
@@ -46,6 +51,7 @@ __all__ = [
     "Result",
     "Results",
     "Settled",
+    "Source",
     "SystemClock",
     "Transport",
     "Verdict",

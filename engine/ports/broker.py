@@ -152,8 +152,8 @@ class Broker(Protocol):
     another. New limits forget it, and so does a restart. (A user's window is empty after one, too.)
 
     A verb takes at most ``BATCH_MAX`` messages, leases or ids, and raises ``BrokerUnavailable``
-    when the broker cannot be reached, and then has done nothing. Only ``hold`` and ``restore``
-    take any number, because a start gives all there are; half of either does no harm, as it
+    when the broker cannot be reached, and then has done nothing. Only ``hold``, ``note`` and ``restore``
+    take any number, because a start gives all there are; half of any does no harm, as it
     can be given again.
     """
 
@@ -214,6 +214,12 @@ class Broker(Protocol):
 
         Only before the first lease; what was admitted before waits for these places too. A send
         of which nobody knows its time is given as sent now.
+        """
+
+    async def note(self, sends: Sequence[PastSend], *, spent: Sequence[Spent] = ()) -> None:
+        """Take the places of past sends, and what was spent, at any time: of calls that a rebuilt schedule has missed.
+
+        It opens nothing that waits for ``restore``.
         """
 
     async def knows(self, message_ids: Sequence[str]) -> list[bool]:

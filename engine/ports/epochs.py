@@ -16,10 +16,17 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """A span of time in which all leases come from one source. ``number`` grows with each."""
+    """A span of time in which all leases come from one source.
+
+    Attributes:
+        number: Grows with each.
+        source: Where leases come from.
+        is_own: It was this process that began it: only then is the memory of ``KEEPER`` its own.
+    """
 
     number: int
     source: Source
+    is_own: bool = False
 
 
 class Epochs(Protocol):
@@ -36,7 +43,10 @@ class Leadership(Protocol):
     """At most one process has it at a time; it ends with the process, or with its connection."""
 
     async def leads(self) -> bool:
-        """Tell whether this process leads, and take the lead if nobody has it. False while nobody can be asked."""
+        """Tell whether this process leads, and take the lead if nobody has it. False while nobody can be asked.
+
+        A lead that was lost is told as False once, though it could be taken again: another may have had it meanwhile.
+        """
 
     async def resign(self) -> None:
         """Leave it to another."""

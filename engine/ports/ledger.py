@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -73,6 +73,10 @@ class Record:
     rest: Rest | None = None
 
 
+PLACES_MAX = 500
+"""Chats in one ``reach_of``."""
+
+
 class Ledger(Protocol):
     """The truth. Every method returns after its commit; calls that meet share one (group commit).
 
@@ -114,10 +118,14 @@ class Ledger(Protocol):
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
         """Return those of them that are queued, as ``open_messages`` does."""
 
-    async def settle_interrupted(self, now_ms: int) -> int:
-        """Make every ``sending`` message ``uncertain``, and return how many; only at a start, when none can be.
+    async def times_lost(self, message_ids: Sequence[str]) -> list[int]:
+        """Count for each how often its lease was lost, as its attempts say (``Lost``)."""
 
-        The places that they may have taken count as taken at ``now_ms``.
+    async def settle_interrupted(self, now_ms: int, *, longer_than_ms: int = 0) -> int:
+        """Make ``sending`` messages ``uncertain``, and return how many: all of them only when none can be sending.
+
+        Where others may be at work, only those marked longer ago than a call and its lease can last. The places
+        that they may have taken count as taken at ``now_ms``.
         """
 
     async def presume(self, sends: Sequence[PastSend]) -> None:
@@ -140,6 +148,15 @@ class Ledger(Protocol):
 
     async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
         """Return every bot id and chat that takes nothing more, and why."""
+
+    async def reach_of(
+        self, places: Collection[tuple[int, ChatId]]
+    ) -> dict[tuple[int, ChatId], tuple[ChatId | None, str | None]]:
+        """Return the id that each of these chats has now, if it is another, and why it takes nothing more.
+
+        A place is a bot's id and a chat's; what is missing from the answer is a chat that may be tried. At most
+        ``PLACES_MAX`` of them.
+        """
 
     async def open_of_chat(self, bot_id: int, chat_id: ChatId, *, after_id: str, limit: int) -> list[Outgoing]:
         """Return a chat's queued messages as ``open_messages`` does, those under its other names too."""

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from engine.messages import Lease
 from engine.outcomes import Answer
 
+MayWrite = Callable[[], bool]
+"""Tells whether the lease is still held; who hears yes writes before anybody else has a turn."""
+
 
 class Transport(Protocol):
     """The network. Every answer is a value; an exception means that something of ours broke."""
 
-    async def send(self, lease: Lease) -> Answer:
+    async def send(self, lease: Lease, may_write: MayWrite) -> Answer:
         """Make the lease's call, once.
 
-        The lease's deadline is looked at just before the bytes are written; past
-        it nothing is sent, and the outcome is ``Overdue``.
+        ``may_write`` is asked just before the bytes are written, and only then; if it says
+        no, nothing is sent, and the outcome is ``Overdue``.
 
         Returns:
             Answer: ``counted_at_ms`` is a time at which Telegram had certainly

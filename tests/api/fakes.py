@@ -22,6 +22,7 @@ from engine.errors import BrokerUnavailable, LedgerError
 from engine.ids import Ids
 from engine.limits import Limits
 from engine.memory_broker import MemoryBroker
+from engine.memory_news import SilentNews
 from engine.memory_results import MemoryResults
 from engine.messages import OPEN, ChatId, Hold, Lease, Outgoing, PastSend, PausedBy, Settlement, Spent, Status
 from engine.metrics import Metrics, ObservedBroker
@@ -89,7 +90,10 @@ class Books:
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
         return [self.outgoing[each.id] for each in self._by_status(Status.QUEUED) if each.id in message_ids]
 
-    async def settle_interrupted(self, now_ms: int) -> int:
+    async def times_lost(self, message_ids: Sequence[str]) -> list[int]:
+        return [0] * len(message_ids)
+
+    async def settle_interrupted(self, now_ms: int, *, longer_than_ms: int = 0) -> int:
         return 0
 
     async def presume(self, sends: Sequence[PastSend]) -> None: ...
@@ -111,6 +115,11 @@ class Books:
 
     async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
         return []
+
+    async def reach_of(
+        self, places: Collection[tuple[int, ChatId]]
+    ) -> dict[tuple[int, ChatId], tuple[ChatId | None, str | None]]:
+        return {}
 
     async def open_of_chat(self, bot_id: int, chat_id: ChatId, *, after_id: str, limit: int) -> list[Outgoing]:
         page = await self.open_messages(after_id=after_id, limit=len(self.outgoing))
@@ -376,6 +385,7 @@ class ListFleet:
         self.tokens = {BOT_TOKEN: BOT_ID}
         self.secrets: dict[int, Sequence[str]] = {}
         self.rotated: list[int] = []
+        self._forgetful: list[Callable[[int], None]] = []
         self.failure: Exception | None = None
 
     def authenticate(self, token: str) -> int | None:
@@ -402,7 +412,12 @@ class ListFleet:
             raise self.failure
         self._bots.register(bot_id, behaviours or {}, updates)
 
+    def when_removed(self, listener: Callable[[int], None]) -> None:
+        self._forgetful.append(listener)
+
     async def remove(self, bot_id: int, *, keep_messages: bool) -> bool:
+        for listener in self._forgetful:
+            listener(bot_id)
         self.tokens = {token: each for token, each in self.tokens.items() if each != bot_id}
         return self._bots.registered.pop(bot_id, None) is not None
 
@@ -469,7 +484,12 @@ class World:
         self.bots.register(BOT_ID, {"echo": {}})
         observed = ObservedBroker(self.broker, self.metrics)
         self.reach = Reach(
-            ledger=self.books, broker=observed, results=self.results, clock=self.clock, hears=lambda _: True
+            ledger=self.books,
+            broker=observed,
+            results=self.results,
+            news=SilentNews(),
+            clock=self.clock,
+            hears=lambda _: True,
         )
         self.services = Services(
             intake=self.intake,

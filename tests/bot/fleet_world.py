@@ -17,12 +17,15 @@ from bot.newcomers import Newcomers
 from bot.simulator import Simulator, SimulatorSettings
 from bot.simulator.world import Webhook
 from bot.webhooks import Webhooks
+from engine.memory_news import SilentNews
+from engine.ports.news import News
 from storage.bots import Bots, Source
 from storage.database import Database
 from storage.keys import Seal
 from tests.bot.fakes import TOKEN
 from tests.fakes import Clock
 
+CALLS_END_WITHIN_MS = 30_000
 HERE = "http://127.0.0.1:1"
 OTHER = "43:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n"
 ECHO: dict[str, Any] = {"echo": {}}
@@ -67,7 +70,7 @@ async def fleet_world(database: Database, clock: Clock) -> AsyncIterator[World]:
     async with simulator.serve() as served:
         direct = AiohttpSession(api=TelegramAPIServer.from_base(served.url))
 
-        def new_fleet(default: Source = Source.WEBHOOK) -> Fleet:
+        def new_fleet(default: Source = Source.WEBHOOK, *, news: News | None = None) -> Fleet:
             return Fleet(
                 bots=bots,
                 session=direct,
@@ -75,6 +78,8 @@ async def fleet_world(database: Database, clock: Clock) -> AsyncIterator[World]:
                 default_behaviours=ECHO,
                 default_source=default,
                 newcomers=Newcomers(clock=clock, windows=()),
+                news=news or SilentNews(),
+                calls_end_within_ms=CALLS_END_WITHIN_MS,
                 clock=clock,
                 sleep=world.sleep,
             )

@@ -188,23 +188,20 @@ async def test_a_handler_that_still_runs_does_not_bring_a_removed_bot_back(
 async def test_a_bot_that_is_removed_while_it_is_changed_stays_removed(
     world: World, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, change: Callable[[Fleet], Awaitable[object]]
 ) -> None:
-    write, told = world.bots._change, list[int]()
+    write, other = world.bots._change, await world.restarted()
 
     async def write_after_the_removal(bot_id: int, **values: object) -> bool:
-        if fleet.has(bot_id):
-            monkeypatch.undo()
-            await fleet.remove(bot_id, keep_messages=False)
-            fleet.forget(bot_id)
-            told.clear()
+        monkeypatch.undo()
+        await other.remove(bot_id, keep_messages=False)
         return await write(bot_id, **values)
 
-    fleet.when_changed(told.append)
     monkeypatch.setattr(world.bots, "_change", write_after_the_removal)
     await change(fleet)
+    await fleet.reload([BOT_ID])
 
+    assert await world.bots.get(BOT_ID) is None
     assert not fleet.has(BOT_ID)
     assert fleet.webhook_secrets(BOT_ID) == []
-    assert told == []
 
 
 async def test_a_removed_bot_that_is_added_again_is_there_as_if_for_the_first_time(world: World, fleet: Fleet) -> None:

@@ -20,6 +20,7 @@ from bot.connections import Connections
 from bot.luggage import Luggage
 from bot.simulator import Fault, Simulator
 from bot.transport import Floor, TelegramTransport
+from engine.held import Held
 from engine.messages import ChatId, Lease
 from engine.outcomes import Answer, Failed, HalfSent, Migrated, Overdue, Rejected, Revoked, Sent, Throttled, Uncertain
 from engine.ports import SystemClock
@@ -36,6 +37,10 @@ clock = SystemClock()
 def lease(*, chat_id: ChatId = CHAT, bot_id: int = BOT_ID, for_ms: int = LEASE_MS) -> Lease:
     message = outgoing("a", bot_id=bot_id, chat_id=chat_id)
     return Lease(message, 1, "w", incarnation=1, number=1, expires_at_ms=clock() + for_ms)
+
+
+async def send(transport: TelegramTransport, leased: Lease) -> Answer:
+    return await transport.send(leased, Held(leased, leased.expires_at_ms, clock).may_write)
 
 
 @asynccontextmanager
@@ -74,7 +79,7 @@ def no_token_in(answer: Answer) -> bool:
 async def test_a_message_that_telegram_takes_is_sent(
     served: tuple[Simulator, str], transport: TelegramTransport
 ) -> None:
-    answer = await transport.send(lease())
+    answer = await send(transport, lease())
 
     assert isinstance(answer.outcome, Sent)
     assert answer.outcome.telegram_message_id is not None
@@ -97,7 +102,7 @@ async def test_an_answer_of_telegrams_is_a_value_and_a_place_taken(
 ) -> None:
     served[0].order(fault)
 
-    answer = await transport.send(lease())
+    answer = await send(transport, lease())
 
     assert answer.outcome == expected
     assert answer.counted_at_ms is not None
@@ -112,7 +117,7 @@ async def test_a_403_for_a_copy_tells_nothing_of_the_chat_that_would_get_it(
         lease().message, method="copyMessage", params=msgspec.json.encode({"from_chat_id": -9, "message_id": 1})
     )
 
-    answer = await transport.send(replace(lease(), message=copy))
+    answer = await send(transport, replace(lease(), message=copy))
 
     assert answer.outcome == Rejected(403, "Forbidden: bot was kicked from the group chat", unreachable=False)
 
@@ -126,7 +131,7 @@ async def test_an_album_of_which_some_items_arrived_is_half_sent(
         lease().message, method="sendMediaGroup", params=msgspec.json.encode({"media": media}), cost=len(media)
     )
 
-    answer = await transport.send(replace(lease(), message=album))
+    answer = await send(transport, replace(lease(), message=album))
 
     assert isinstance(answer.outcome, HalfSent)
     assert (answer.outcome.delivered, answer.outcome.rest.cost) == (1, 2)
@@ -149,7 +154,7 @@ async def test_a_token_that_was_replaced_while_a_call_was_under_way_is_no_revoke
             luggage=Luggage(DictUploads()),  # type: ignore[arg-type]
             clock=clock,
         )
-        answer = await transport.send(lease())
+        answer = await send(transport, lease())
 
     assert isinstance(answer.outcome, Failed)
 
@@ -159,7 +164,7 @@ async def test_a_user_who_blocked_the_bot_is_unreachable(
 ) -> None:
     served[0].order(Fault(kind="blocked"))
 
-    answer = await transport.send(lease(chat_id=7))
+    answer = await send(transport, lease(chat_id=7))
 
     assert answer.outcome == Rejected(403, "Forbidden: bot was blocked by the user", unreachable=True)
 
@@ -170,7 +175,7 @@ async def test_a_connection_that_breaks_after_the_call_left_is_uncertain(
 ) -> None:
     served[0].order(Fault(kind=kind))  # type: ignore[arg-type]
 
-    answer = await transport.send(lease())
+    answer = await send(transport, lease())
 
     assert isinstance(answer.outcome, Uncertain)
     assert answer.counted_at_ms is not None
@@ -182,7 +187,7 @@ async def test_no_answer_in_time_is_uncertain_and_counts_from_when_we_gave_up(se
     started_at_ms = clock()
 
     async with transport_to(served[1], timeout_ms=100) as transport:
-        answer = await transport.send(lease())
+        answer = await send(transport, lease())
 
     assert isinstance(answer.outcome, Uncertain)
     assert answer.counted_at_ms is not None
@@ -195,7 +200,7 @@ async def test_a_refused_connection_has_failed_and_took_no_place() -> None:
         pass
 
     async with transport_to(url) as transport:
-        answer = await transport.send(lease())
+        answer = await send(transport, lease())
 
     assert isinstance(answer.outcome, Failed)
     assert answer.counted_at_ms is None
@@ -205,7 +210,7 @@ async def test_a_refused_connection_has_failed_and_took_no_place() -> None:
 @pytest.mark.parametrize("url", ["http://no.such.host.invalid", f"http://{'a' * 70}.example"])
 async def test_a_host_that_is_none_has_failed(url: str) -> None:
     async with transport_to(url) as transport:
-        answer = await transport.send(lease())
+        answer = await send(transport, lease())
 
     assert isinstance(answer.outcome, Failed)
     assert no_token_in(answer)
@@ -222,7 +227,7 @@ async def test_an_overdue_lease_writes_not_one_byte() -> None:
 
     async with served_by(note) as url:
         async with transport_to(url) as transport:
-            answer = await transport.send(lease(for_ms=0))
+            answer = await send(transport, lease(for_ms=0))
         await asyncio.wait_for(ended.wait(), 5)
 
     assert answer == Answer(Overdue(), counted_at_ms=None)
@@ -230,7 +235,7 @@ async def test_an_overdue_lease_writes_not_one_byte() -> None:
 
 
 async def test_a_bot_without_a_token_sends_nothing(served: tuple[Simulator, str], transport: TelegramTransport) -> None:
-    answer = await transport.send(lease(bot_id=99))
+    answer = await send(transport, lease(bot_id=99))
 
     assert answer == Answer(Revoked("the bot has no token here"), counted_at_ms=None)
     assert served[0].report().calls == 0
@@ -273,7 +278,7 @@ async def test_a_file_arrives_with_the_parameters_beside_it(
 
     before_ms = clock()
     async with transport_to(served[1], uploads=uploads) as transport:
-        answer = await transport.send(sent)
+        answer = await send(transport, sent)
 
     message = shown(answer)
     assert message["caption"] == "attach://кот"
@@ -292,8 +297,8 @@ async def test_an_album_arrives_with_all_its_files_and_is_learned_item_by_item(
     sent = await carrying(uploads, {"media": media}, a=b"one", b=b"two", c=b"small")
 
     async with transport_to(served[1], uploads=uploads) as transport:
-        await transport.send(sent)
-        again = await transport.send(sent)
+        await send(transport, sent)
+        again = await send(transport, sent)
 
     assert sorted(str(kind) for _, _, kind in uploads.file_ids) == ["photo", "video"]
     photo, video = shown(again)
@@ -308,10 +313,10 @@ async def test_what_is_left_of_an_album_goes_without_the_files_that_arrived(
     sent = await carrying(uploads, {"media": media}, a=b"one", b=b"two")
 
     async with transport_to(served[1], uploads=uploads) as transport:
-        half = (await transport.send(sent)).outcome
+        half = (await send(transport, sent)).outcome
         assert isinstance(half, HalfSent)
         del uploads.contents[sha256(b"one").hexdigest()]  # whoever reads it now has no answer
-        answer = await transport.send(replace(sent, message=half.rest.of(sent.message)))
+        answer = await send(transport, replace(sent, message=half.rest.of(sent.message)))
 
     assert shown(answer)["photo"][0]["file_unique_id"] == sha256(b"two").hexdigest()
 
@@ -322,9 +327,9 @@ async def test_a_file_that_telegram_knows_is_sent_by_its_name(
     sent = await carrying(uploads, {"photo": "attach://a"}, a=b"cat")
 
     async with transport_to(served[1], uploads=uploads) as transport:
-        first = await transport.send(sent)
+        first = await send(transport, sent)
         uploads.contents.clear()
-        second = await transport.send(sent)
+        second = await send(transport, sent)
 
     assert shown(first)["photo"] == shown(second)["photo"]
 
@@ -336,8 +341,8 @@ async def test_a_name_that_telegram_does_not_know_is_forgotten_and_the_bytes_are
     await uploads.learn(BOT_ID, sha256(b"cat").hexdigest(), "photo", "sim-" + "0" * 32)
 
     async with transport_to(served[1], uploads=uploads) as transport:
-        first = await transport.send(sent)
-        second = await transport.send(sent)
+        first = await send(transport, sent)
+        second = await send(transport, sent)
 
     assert first.outcome == Failed("Bad Request: wrong file identifier/HTTP URL specified", 400)
     assert shown(second)["photo"][0]["file_unique_id"] == sha256(b"cat").hexdigest()
@@ -368,7 +373,7 @@ async def test_a_name_that_telegram_does_not_know_within_an_album_is_forgotten_a
     sent = await album_that_telegram_knows(uploads)
 
     async with served_by(refuse_second) as url, transport_to(url, uploads=uploads) as transport:
-        answer = await transport.send(sent)
+        answer = await send(transport, sent)
 
     assert isinstance(answer.outcome, HalfSent)
     assert (answer.outcome.delivered, answer.outcome.rest.cost) == (1, 2)
@@ -381,7 +386,7 @@ async def test_such_a_name_whose_bytes_are_nowhere_any_more_ends_the_album(uploa
     uploads.contents.clear()
 
     async with served_by(refuse_second) as url, transport_to(url, uploads=uploads) as transport:
-        answer = await transport.send(sent)
+        answer = await send(transport, sent)
 
     assert isinstance(answer.outcome, HalfSent)
     assert isinstance(answer.outcome.cause, Rejected)
@@ -396,8 +401,8 @@ async def test_a_file_that_is_nowhere_any_more_is_rejected_without_a_call(
     uploads.contents.clear()
 
     async with transport_to(served[1], uploads=uploads) as transport:
-        first = await transport.send(sent)
-        second = await transport.send(sent)
+        first = await send(transport, sent)
+        second = await send(transport, sent)
 
     assert isinstance(first.outcome, Rejected)
     assert isinstance(second.outcome, Rejected)
@@ -409,7 +414,7 @@ async def test_a_file_that_is_nowhere_any_more_is_rejected_without_a_call(
 async def test_a_text_that_says_attach_is_a_text(served: tuple[Simulator, str], transport: TelegramTransport) -> None:
     message = replace(outgoing("a", bot_id=BOT_ID, chat_id=7), params=b'{"text":"attach://a"}')
 
-    answer = await transport.send(Lease(message, 1, "w", 1, 1, expires_at_ms=clock() + LEASE_MS))
+    answer = await send(transport, Lease(message, 1, "w", 1, 1, expires_at_ms=clock() + LEASE_MS))
 
     assert shown(answer)["text"] == "attach://a"
 
@@ -420,7 +425,7 @@ async def test_an_overdue_lease_writes_not_one_byte_of_a_file(
     sent = await carrying(uploads, {"photo": "attach://a"}, a=b"cat")
 
     async with transport_to(served[1], uploads=uploads) as transport:
-        answer = await transport.send(replace(sent, expires_at_ms=clock()))
+        answer = await send(transport, replace(sent, expires_at_ms=clock()))
 
     assert answer == Answer(Overdue(), counted_at_ms=None)
     assert served[0].report().calls == 0
@@ -434,7 +439,7 @@ async def test_a_connection_that_breaks_in_the_middle_of_a_file_is_uncertain(upl
         writer.transport.abort()
 
     async with served_by(cut) as url, transport_to(url, uploads=uploads) as transport:
-        answer = await transport.send(sent)
+        answer = await send(transport, sent)
 
     assert isinstance(answer.outcome, Uncertain)
     assert answer.counted_at_ms is not None
@@ -456,7 +461,7 @@ async def test_a_form_that_is_refused_before_it_was_read_is_answered_all_the_sam
         ended.set()
 
     async with served_by(refuse) as url, transport_to(url, uploads=uploads) as transport:
-        answer = await transport.send(sent)
+        answer = await send(transport, sent)
         await asyncio.wait_for(ended.wait(), 5)
 
     assert answer.outcome == Rejected(413, "HTTP 413")
@@ -474,7 +479,7 @@ async def test_books_that_go_away_in_the_middle_of_a_file_leave_the_call_uncerta
     monkeypatch.setattr(uploads, "of_message", of_message)
     uploads.asleep = True
     async with transport_to(served[1], uploads=uploads) as transport:
-        answer = await transport.send(sent)
+        answer = await send(transport, sent)
 
     assert isinstance(answer.outcome, Uncertain)
     assert no_token_in(answer)
@@ -487,9 +492,9 @@ async def test_books_that_cannot_be_read_are_a_failure_that_took_no_place(
     uploads.asleep = True
 
     async with transport_to(served[1], uploads=uploads) as transport:
-        answer = await transport.send(sent)
+        answer = await send(transport, sent)
 
-    assert answer == Answer(Failed("the books could not be read"), counted_at_ms=None)
+    assert answer == Answer(Failed("the books could not be read", is_ours=True), counted_at_ms=None)
 
 
 @pytest.mark.parametrize("where", ["in", "out"])
@@ -499,7 +504,7 @@ async def test_a_call_is_counted_between_its_writing_and_its_answer(
     served[0].order(Fault(kind="latency", delay_ms=60, where=where))  # type: ignore[arg-type]
 
     before_ms = clock()
-    answer = await transport.send(lease())
+    answer = await send(transport, lease())
     after_ms = clock()
 
     assert answer.counted_at_ms is not None
@@ -509,11 +514,11 @@ async def test_a_call_is_counted_between_its_writing_and_its_answer(
 async def test_a_call_that_took_longer_than_the_shortest_is_counted_later_by_the_difference(
     served: tuple[Simulator, str], transport: TelegramTransport
 ) -> None:
-    await transport.send(lease())
+    await send(transport, lease())
     served[0].order(Fault(kind="latency", delay_ms=150))
 
     before_ms = clock()
-    answer = await transport.send(lease())
+    answer = await send(transport, lease())
 
     assert answer.counted_at_ms is not None
     assert answer.counted_at_ms >= before_ms + 100
@@ -527,7 +532,7 @@ async def test_a_web_page_instead_of_an_answer_is_judged_by_its_status() -> None
         writer.close()
 
     async with served_by(page) as url, transport_to(url) as transport:
-        answer = await transport.send(lease())
+        answer = await send(transport, lease())
 
     assert answer.outcome == Failed("HTTP 503", 503)
 
@@ -540,7 +545,7 @@ async def test_an_answer_that_breaks_off_is_uncertain() -> None:
         writer.close()
 
     async with served_by(half) as url, transport_to(url) as transport:
-        answer = await transport.send(lease())
+        answer = await send(transport, lease())
 
     assert isinstance(answer.outcome, Uncertain)
     assert answer.counted_at_ms is not None

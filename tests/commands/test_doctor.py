@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from bot.commands import checks
 from bot.commands.checks import Finding, Introduced, Verdict
 from bot.settings import Settings, load
 from bot.simulator.client import RunningSimulator, running_simulator
+from engine.redis_broker import connect
 from storage.bots import Bots
 from storage.database import Database
 from storage.keys import Seal
+from tests.engine.redis_server import own_redis
 from tests.fakes import START_MS
 
 TOKEN = "42:token-of-the-test-bot"
@@ -200,7 +202,7 @@ def test_a_ceiling_that_caps_the_bots_is_advised_about(tmp_path: Path, limit: in
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("REDIS_URL", "redis://here", "REDIS_URL is set"),
+        ("REDIS_URL", "localhost:6379", "REDIS_URL makes no sense"),
         ("BEHAVIOURS", "bot", "BEHAVIOURS names 'bot'"),
         ("PORT", "many", "PORT is 'many'"),
         ("LLM_API_URL", "http://here/v1", "LLM_API_URL is set, and LLM_MODEL is not"),
@@ -222,7 +224,7 @@ def test_settings_with_which_no_start_would_work_are_told(
     ("changes", "said"),
     [
         ({}, "✗ database"),
-        ({"REDIS_URL": "redis://here"}, "✗ settings    REDIS_URL is set"),
+        ({"REDIS_URL": "redis://127.0.0.1:9"}, "✗ Redis       REDIS_URL cannot be used"),
     ],
 )
 async def test_the_status_is_1_as_long_as_something_lacks(tmp_path: Path, changes: dict[str, str], said: str) -> None:
@@ -240,3 +242,38 @@ async def test_the_status_is_1_as_long_as_something_lacks(tmp_path: Path, change
     assert (process.returncode, errors) == (1, b"")
     assert said in output.decode()
     assert TOKEN not in output.decode()
+
+
+@pytest.fixture
+def redis_url(tmp_path: Path) -> Iterator[str]:
+    with own_redis(tmp_path) as url:
+        yield url
+
+
+async def test_a_redis_that_keeps_nothing_is_worth_an_advice(redis_url: str, tmp_path: Path) -> None:
+    (finding,) = await checks.look_at_redis(settings(tmp_path, redis_url=redis_url))
+
+    assert (finding.verdict, finding.way_out) == (Verdict.ADVICE, "set appendonly yes")
+
+
+async def test_a_redis_that_throws_keys_away_will_not_do(redis_url: str, tmp_path: Path) -> None:
+    redis = connect(redis_url)
+    await redis.config_set("maxmemory-policy", "allkeys-lru")
+    await redis.aclose()
+
+    findings = await checks.look_at_redis(settings(tmp_path, redis_url=redis_url))
+
+    assert lacking(findings) == ["Redis"]
+    assert "allkeys-lru" in findings[0].said
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "http://127.0.0.1"])
+async def test_a_redis_that_cannot_be_used_is_one_sentence(url: str, tmp_path: Path) -> None:
+    (finding,) = await checks.look_at_redis(settings(tmp_path, redis_url=url))
+
+    assert finding.verdict is Verdict.LACKS
+    assert finding.said.startswith("REDIS_URL cannot be used: ")
+
+
+async def test_without_redis_url_nothing_is_said_of_redis(tmp_path: Path) -> None:
+    assert await checks.look_at_redis(settings(tmp_path)) == []

@@ -1287,6 +1287,40 @@ class BrokerContract:
         assert await leased_ids(unlimited) == ["b"]
         assert await wake_in_ms(unlimited, clock) == 1_000
 
+    # A call that a rebuilt schedule has missed
+
+    async def test_a_place_that_is_noted_late_is_taken_from_the_time_at_which_it_was_counted(
+        self, broker: Broker, clock: Clock
+    ) -> None:
+        await queue(broker, [outgoing("before", chat_id=-5)])
+        await settle(broker, await lease(broker))
+        await queue(broker, many(3, chat_id=-100))
+
+        await broker.note([PastSend(1, -100, clock() - 59_000, cost=1)] * 20)
+
+        assert await leased_ids(broker) == []
+        assert await wake_in_ms(broker, clock) == 1_001
+
+    async def test_a_place_that_is_noted_while_its_chat_has_one_in_flight_frees_nothing(
+        self, make: MakeBroker, clock: Clock
+    ) -> None:
+        broker = make(Limits(ceiling=NONE, bot=NONE, chat=Limit(2, 1_000), guard_ms=0))
+        await queue(broker, many(3, chat_id=7))
+        (first,) = await lease(broker, 1)
+
+        await broker.note([PastSend(1, 7, clock(), cost=1)])
+        await settle(broker, [first])
+
+        assert await leased_ids(broker) == []
+        assert await wake_in_ms(broker, clock) == 1_001
+
+    async def test_what_a_late_note_says_was_paid_for_is_spent(self, make: MakeBroker, clock: Clock) -> None:
+        broker = make(Limits(ceiling=NONE, purse=Limit(5, DAY_MS)))
+
+        await broker.note([], spent=[Spent(1, clock() - 3_600_000, 4)])
+
+        assert (await broker.stats()).paid == {1: 4}
+
     # Explain
 
     async def test_a_message_that_is_scheduled_says_until_when(self, unlimited: Broker, clock: Clock) -> None:

@@ -163,6 +163,11 @@ class NaiveBroker:
     async def restore(
         self, sends: Sequence[PastSend], *, wait_until_ms: Mapping[int, int], spent: Sequence[says.Spent] = ()
     ) -> None:
+        await self.note(sends, spent=spent)
+        for bot_id, until_ms in wait_until_ms.items():
+            self._hold(Hold(bot_id, None, until_ms))
+
+    async def note(self, sends: Sequence[PastSend], *, spent: Sequence[says.Spent] = ()) -> None:
         self._tick()
         for past in sorted(spent, key=lambda past: past.at_ms):
             self._purse(past.bot_id).spend(past.at_ms, past.cost)
@@ -170,8 +175,6 @@ class NaiveBroker:
             for each in self._gates(send.bot_id, send.chat_id, pays=send.is_paid):
                 each.take(send.counted_at_ms, send.cost)
                 each.settle(send.counted_at_ms, send.cost)
-        for bot_id, until_ms in wait_until_ms.items():
-            self._hold(Hold(bot_id, None, until_ms))
 
     async def knows(self, message_ids: Sequence[str]) -> list[bool]:
         self._tick(message_ids)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,12 +20,12 @@ START_S = 10.0
 
 
 @contextmanager
-def own_redis(folder: Path) -> Iterator[str]:
-    """Start a server on a free port that keeps nothing, lend its URL, and end exactly that one."""
+def own_redis(folder: Path, *, port: int | None = None) -> Iterator[str]:
+    """Start a server that keeps nothing by itself, on a free port or a given one; end exactly that one."""
     program = shutil.which("redis-server")
     if program is None:
         _do_without()
-    port = free_port()
+    port = port or free_port()
     words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
     server = subprocess.Popen([str(program), *words], stdout=subprocess.DEVNULL)
     try:
@@ -33,6 +34,10 @@ def own_redis(folder: Path) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait()
+
+
+def port_of(url: str) -> int:
+    return urlsplit(url).port or 0
 
 
 def _wait_for(port: int) -> None:

@@ -9,7 +9,7 @@ from engine.memory_broker import MemoryBroker
 from engine.messages import Lease, Outgoing, Priority
 from engine.metrics import EngineCollector, Metrics, ObservedBroker, ObservedTransport, as_flat, as_text
 from engine.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Sent, Throttled, Uncertain
-from engine.ports import Broker, Duplicate, Queued, QueueStats, Refused
+from engine.ports import Broker, Duplicate, MayWrite, Queued, QueueStats, Refused
 from tests.fakes import START_MS, Clock, outgoing
 
 TOOK_MS = 300
@@ -22,7 +22,8 @@ class ScriptedTransport:
         self._clock = clock
         self._outcomes = list(outcomes)
 
-    async def send(self, lease: Lease) -> Answer:
+    async def send(self, lease: Lease, may_write: MayWrite) -> Answer:
+        assert may_write()
         self._clock.advance(TOOK_MS)
         return Answer(self._outcomes.pop(0), counted_at_ms=self._clock())
 
@@ -32,7 +33,7 @@ async def counted(*outcomes: Outcome, message: Outgoing | None = None) -> dict[s
     clock, metrics = Clock(), Metrics()
     transport = ObservedTransport(ScriptedTransport(clock, *outcomes), metrics, clock)
     for _ in outcomes:
-        await transport.send(lease_of(message or outgoing("a", bot_id=42, priority=Priority.HIGH)))
+        await transport.send(lease_of(message or outgoing("a", bot_id=42, priority=Priority.HIGH)), lambda: True)
     return shown(metrics)
 
 

@@ -15,9 +15,10 @@ from engine import redis_keys
 from engine import redis_wire as wire
 from engine.errors import BrokerUnavailable
 from engine.limits import Limit, Limits
-from engine.messages import PRIORITIES, Again, ChatId, Done, Guarantee, Lease, Outgoing, Settlement
+from engine.messages import PRIORITIES, Again, ChatId, Done, Guarantee, Lease, Outgoing, PastSend, Settlement
 from engine.redis_broker import RedisBroker, connect
 from engine.redis_keys import STATE
+from engine.redis_news import RedisNews
 from tests.engine.broker_contract import (
     LEASE_MS,
     UNLIMITED,
@@ -80,6 +81,16 @@ async def test_a_redis_without_a_schedule_leases_nothing_until_it_is_rebuilt(red
     await broker.restore([], wait_until_ms={})
 
     assert await leased_ids(broker) == ["m0000", "m0001"]
+
+
+async def test_a_late_note_does_not_open_a_schedule_that_is_being_rebuilt(redis: Redis, clock: Clock) -> None:
+    broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock)
+    await broker.begin()
+
+    await broker.note([PastSend(1, 7, clock(), cost=1)])
+
+    with pytest.raises(BrokerUnavailable, match="nothing is leased"):
+        await lease(broker)
 
 
 async def test_a_lease_of_a_schedule_that_was_emptied_is_refused_by_the_next(redis: Redis, make: MakeBroker) -> None:
@@ -311,6 +322,7 @@ async def test_memory_returns_after_the_backlog_is_gone(redis: Redis, clock: Clo
 
 async def test_every_key_stands_in_the_table_with_its_type(redis: Redis, clock: Clock, make: MakeBroker) -> None:
     await make_every_key(make, clock)
+    await RedisNews(redis, process=1).begin()
     table = {
         re.sub(r"<\w+>", "*", pattern): kind
         for pattern, kind in re.findall(r"^    (\{q0\}:\S+) .*  +(string|hash|set|zset|stream)\b", TABLE, re.MULTILINE)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
+from engine.breaker import Breaker
+from engine.conditions import Conditions
 from engine.delivery import Delivery
 from engine.dispatcher import Dispatcher
 from engine.errors import BrokerUnavailable, LedgerError
 from engine.expiry import Expiry
+from engine.held import Held
 from engine.limits import Limit, Limits
 from engine.memory_broker import MemoryBroker
+from engine.memory_news import SilentNews
 from engine.memory_results import MemoryResults
 from engine.messages import ChatId, Guarantee, Hold, Lease, Outgoing, PastSend, PausedBy, Settlement, Spent, Status
 from engine.outcomes import Answer, Outcome, Overdue, Sent
-from engine.ports import Accepted, Admission, Clock, Known, Leased, Record, Result, Settled
+from engine.ports import Accepted, Admission, Clock, Known, Leased, MayWrite, Record, Result, Settled
+from engine.ports.news import Item
 from engine.reach import Reach
 from engine.recoverer import Recoverer
 from engine.replacements import Replacements
@@ -35,7 +41,10 @@ Reply = Outcome | Answer | Exception
 
 
 class ScriptedTransport:
-    """Answers with what it was given, in turn, then with ``Sent``. ``closed``: an answer waits until ``open``."""
+    """Answers with what it was given, in turn, then with ``Sent``.
+
+    After ``close`` an answer waits until ``open``; after ``unpack`` no byte is written before ``pack``.
+    """
 
     def __init__(self, clock: Clock, journal: list[str]) -> None:
         self._clock = clock
@@ -45,6 +54,8 @@ class ScriptedTransport:
         self.arrived = asyncio.Event()
         self._open = asyncio.Event()
         self._open.set()
+        self._packed = asyncio.Event()
+        self._packed.set()
 
     @property
     def ids(self) -> list[str]:
@@ -59,8 +70,17 @@ class ScriptedTransport:
     def open(self) -> None:
         self._open.set()
 
-    async def send(self, lease: Lease) -> Answer:
+    def unpack(self) -> None:
+        self._packed.clear()
+
+    def pack(self) -> None:
+        self._packed.set()
+
+    async def send(self, lease: Lease, may_write: MayWrite) -> Answer:
         self._journal.append("send")
+        await self._packed.wait()
+        if not may_write():
+            return Answer(Overdue(), counted_at_ms=None)
         self.leases.append(lease)
         self.arrived.set()
         reply = self.script.popleft() if self.script else Sent(len(self.leases))
@@ -74,7 +94,7 @@ class ScriptedTransport:
 
 @dataclass
 class ListLedger:
-    """Keeps everything in lists. Each of ``refused_words`` refuses one write of its kind."""
+    """Keeps everything in lists. Each of ``refused_words`` refuses one write of its kind; ``asleep``: all of them."""
 
     journal: list[str] = field(default_factory=list)
     refused_words: list[str] = field(default_factory=list)
@@ -88,7 +108,10 @@ class ListLedger:
     paused_by: dict[int, PausedBy | None] = field(default_factory=dict)
     unreachable: list[tuple[int, ChatId, str]] = field(default_factory=list)
     names: list[tuple[int, ChatId, ChatId]] = field(default_factory=list)
+    reads: list[int] = field(default_factory=list)
+    """Of how many chats each ``reach_of`` was asked."""
     weighed: dict[int, int] = field(default_factory=dict)
+    asleep: bool = False
     held_up: asyncio.Event | None = None
     """Set by a test that wants ``add`` to wait for it."""
 
@@ -134,9 +157,17 @@ class ListLedger:
         return max(self.messages, default="")
 
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
+        if self.asleep:
+            raise LedgerError("the database is away")
         return [self.messages[each] for each in message_ids if self.statuses[each] is Status.QUEUED]
 
-    async def settle_interrupted(self, now_ms: int) -> int:
+    async def times_lost(self, message_ids: Sequence[str]) -> list[int]:
+        lost = Counter(record.message_id for record in self.records if record.outcome == "lost")
+        return [lost[each] for each in message_ids]
+
+    async def settle_interrupted(self, now_ms: int, *, longer_than_ms: int = 0) -> int:
+        if longer_than_ms:
+            return 0  # it has no clock of its own to tell how long
         interrupted = [self.messages[each] for each, status in self.statuses.items() if status is Status.SENDING]
         self.statuses.update({each.id: Status.UNCERTAIN for each in interrupted})
         await self.presume([PastSend(each.bot_id, each.chat_id, now_ms, each.cost) for each in interrupted])
@@ -164,6 +195,18 @@ class ListLedger:
     async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
         return self.unreachable[:limit]
 
+    async def reach_of(
+        self, places: Collection[tuple[int, ChatId]]
+    ) -> dict[tuple[int, ChatId], tuple[ChatId | None, str | None]]:
+        self.reads.append(len(places))
+        lost: dict[tuple[int, ChatId], tuple[ChatId | None, str | None]] = {
+            (bot_id, chat_id): (None, reason) for bot_id, chat_id, reason in self.unreachable
+        }
+        renamed: dict[tuple[int, ChatId], tuple[ChatId | None, str | None]] = {
+            (bot_id, alias): (chat_id, None) for bot_id, alias, chat_id in self.names
+        }
+        return {place: known for place, known in (lost | renamed).items() if place in places}
+
     async def open_of_chat(self, bot_id: int, chat_id: ChatId, *, after_id: str, limit: int) -> list[Outgoing]:
         page = await self.open_messages(after_id=after_id, limit=len(self.messages))
         return [each for each in page if (each.bot_id, each.chat_id) == (bot_id, chat_id)][:limit]
@@ -179,6 +222,8 @@ class ListLedger:
         return True
 
     def _write(self, word: str) -> None:
+        if self.asleep:
+            raise LedgerError("the database is away")
         if word in self.refused_words:
             self.refused_words.remove(word)
             self.journal.append(f"{word} refused")
@@ -206,12 +251,18 @@ class ListLedger:
 
 
 class WatchedBroker(MemoryBroker):
-    """The real one. Its ``wait`` notes until when, and ends only with the bell; ``asleep``: it cannot be reached."""
+    """The real one. Its ``wait`` notes until when, and ends only with the bell.
+
+    ``asleep``: it cannot be reached; ``is_deaf``: its bell cannot.
+    """
 
     def __init__(self, limits: Limits, *, clock: Clock, journal: list[str]) -> None:
         super().__init__(limits, clock=clock, lease_ms=LEASE_MS, incarnation=1)
+        self._refusals = 0
         self._journal = journal
         self.asleep = False
+        self.is_deaf = False
+        self.asked = 0
         self.waits: list[int | None] = []
         self.slots_asked: list[int] = []
         self.extended: list[Lease] = []
@@ -225,11 +276,13 @@ class WatchedBroker(MemoryBroker):
         return await super().admit(messages, worker_id=worker_id, slots=slots, capped=capped)
 
     async def lease(self, *, worker_id: str, slots: int) -> Leased:
+        self.asked += 1
         self._wake()
         self.slots_asked.append(slots)
         return await super().lease(worker_id=worker_id, slots=slots)
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        self._wake()
         self._journal.append("settle")
         return await super().settle(settlements)
 
@@ -244,18 +297,40 @@ class WatchedBroker(MemoryBroker):
         return await super().extend(leases, by_ms=by_ms)
 
     async def wait(self, until_ms: int | None) -> None:
+        self._wake()
+        if self.is_deaf:
+            raise BrokerUnavailable("the bell is away")
         self.waits.append(until_ms)
         self.resting.set()
         await super().wait(None)
         self.resting.clear()
+
+    def begin_anew(self) -> None:
+        """Forget everything, as a schedule that is rebuilt does, and refuse all leases from before."""
+        super().__init__(self._limits, clock=self._clock, lease_ms=LEASE_MS, incarnation=self.incarnation + 1)
+
+    def away_for(self, calls: int) -> None:
+        """Refuse so many calls from now on."""
+        self._refusals = calls
 
     def ring(self) -> None:
         """Let whoever waits go on, as the time would."""
         self._bell.ring()
 
     def _wake(self) -> None:
-        if self.asleep:
+        if self.asleep or self._refusals:
+            self._refusals = max(0, self._refusals - 1)
             raise BrokerUnavailable("the queue is away")
+
+
+class ListNews(SilentNews):
+    """Keeps what was announced."""
+
+    def __init__(self) -> None:
+        self.announced: list[Item] = []
+
+    async def announce(self, item: Item) -> None:
+        self.announced.append(item)
 
 
 class NotedResults(MemoryResults):
@@ -280,19 +355,25 @@ class Desk:
         self.limits = limits
         self.journal: list[str] = []
         self.slept: list[float] = []
+        self._awake = asyncio.Event()
+        self._awake.set()
         self.transport = ScriptedTransport(self.clock, self.journal)
         self.ledger = ListLedger(self.journal)
         self.broker = WatchedBroker(limits, clock=self.clock, journal=self.journal)
         self.results = NotedResults(self.journal)
         self.deaf: set[int] = set()  # bots whose updates do not come here
+        self.news = ListNews()
         self.reach = Reach(
             ledger=self.ledger,
             broker=self.broker,
             results=self.results,
+            news=self.news,
             clock=self.clock,
             hears=lambda bot_id: bot_id not in self.deaf,
             sleep=self._sleep,
         )
+        self.conditions = Conditions(self.clock)
+        self.breaker = Breaker("api.test", clock=self.clock, conditions=self.conditions)
         self.delivery = Delivery(
             transport=self.transport,
             ledger=self.ledger,
@@ -302,9 +383,17 @@ class Desk:
             retries=retries or RetryPolicy(),
             retry_after_ms_max=300_000,
             clock=self.clock,
+            conditions=self.conditions,
+            breaker=self.breaker,
             sleep=self._sleep,
         )
-        self.expiry = Expiry(ledger=self.ledger, results=self.results, clock=self.clock, sleep=self._sleep)
+        self.expiry = Expiry(
+            ledger=self.ledger,
+            results=self.results,
+            clock=self.clock,
+            conditions=self.conditions,
+            sleep=self._sleep,
+        )
         self.worker = self.new_worker(slots=slots)
         self.replacements = Replacements(ledger=self.ledger, results=self.results, clock=self.clock, sleep=self._sleep)
         self.dispatcher = Dispatcher(
@@ -323,11 +412,27 @@ class Desk:
             slots=slots,
             lease_ms=lease_ms,
             clock=self.clock,
+            sleep=self._sleep_by_the_clock,
         )
 
     async def accept(self, *messages: Outgoing) -> None:
         """Take messages in, as the dispatcher does; nothing is leased."""
         await self.dispatcher.submit(messages)
+
+    async def admit(self, *messages: Outgoing) -> None:
+        """Schedule messages that were accepted while the ledger was there."""
+        self.ledger.messages.update({message.id: message for message in messages})
+        self.ledger.statuses.update(dict.fromkeys((message.id for message in messages), Status.QUEUED))
+        await self.broker.admit(messages, worker_id="", slots=0)
+
+    def ledger_falls_asleep(self) -> None:
+        """Let every write be refused, and whoever insists wait for ``ledger_wakes_up``."""
+        self.ledger.asleep = True
+        self._awake.clear()
+
+    def ledger_wakes_up(self) -> None:
+        self.ledger.asleep = False
+        self._awake.set()
 
     async def leases(self, slots: int = 50) -> list[Lease]:
         return list((await self.broker.lease(worker_id="w", slots=slots)).leases)
@@ -343,12 +448,26 @@ class Desk:
     async def deliver(self, *replies: Reply, message: Outgoing | None = None) -> Outcome:
         """Send one message once, to this answer."""
         self.transport.answers(*replies)
-        return await self.delivery.deliver(await self.leased(message or outgoing("a")))
+        return await self.send(await self.leased(message or outgoing("a")))
+
+    def held(self, lease: Lease) -> Held:
+        return Held(lease, lease.expires_at_ms, self.clock)
+
+    async def send(self, lease: Lease) -> Outcome:
+        """Make a lease's call and conclude it, as the worker does."""
+        return await self.delivery.conclude(await self.delivery.call(self.held(lease)))
 
     async def _sleep(self, seconds: float) -> None:
+        await self._awake.wait()
         self.slept.append(seconds)
         self.clock.advance(round(seconds * 1_000))
         await asyncio.sleep(0)
+
+    async def _sleep_by_the_clock(self, seconds: float) -> None:
+        """Sleep until a test has advanced the clock so far."""
+        until_ms = self.clock() + round(seconds * 1_000)
+        while self.clock() < until_ms:  # noqa: ASYNC110 - the clock tells nobody that it was advanced
+            await asyncio.sleep(0)
 
 
 def at_most_once(message: Outgoing) -> Outgoing:
@@ -364,3 +483,16 @@ async def turns(count: int = 20) -> None:
     """Let every task that can go on go on."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def working(worker: Worker) -> AsyncIterator[asyncio.Task[None]]:
+    """Let a worker run, and end it."""
+    task = asyncio.create_task(worker.run())
+    await turns()
+    try:
+        yield task
+    finally:
+        worker.stop()
+        task.cancel()
+        await asyncio.wait([task], timeout=WITHIN_S)

@@ -182,9 +182,9 @@ async def test_a_migrated_group_gets_its_message_under_its_new_id_and_what_waite
     await desk.accept(outgoing("a", chat_id=-5), outgoing("b", chat_id=-5))
     desk.transport.answers(Migrated(-1_001))
 
-    await desk.delivery.deliver(await desk.lease())
+    await desk.send(await desk.lease())
     first = await desk.lease()
-    await desk.delivery.deliver(first)
+    await desk.send(first)
     second = await desk.lease()
 
     assert desk.ledger.records[0].migrated_to == -1_001
@@ -194,7 +194,7 @@ async def test_a_migrated_group_gets_its_message_under_its_new_id_and_what_waite
 
 async def test_what_is_submitted_for_the_old_id_later_goes_to_the_new_one(desk: Desk) -> None:
     await desk.deliver(Migrated(-1_001), message=outgoing("a", chat_id=-5))
-    await desk.delivery.deliver(await desk.lease())
+    await desk.send(await desk.lease())
 
     lease = await desk.leased(outgoing("b", chat_id=-5))
 
@@ -257,7 +257,7 @@ async def test_a_message_that_failed_once_more_than_the_retries_is_dead() -> Non
     await desk.accept(outgoing("a"))
 
     for _ in range(3):
-        await desk.delivery.deliver(await desk.lease())
+        await desk.send(await desk.lease())
 
     assert [record.status for record in desk.ledger.records] == [Status.QUEUED, Status.QUEUED, Status.DEAD]
     assert [record.attempt for record in desk.ledger.records] == [1, 2, 3]
@@ -269,7 +269,7 @@ async def test_a_failed_message_keeps_its_place_before_those_behind_it() -> None
     await desk.accept(outgoing("a"), outgoing("b"))
     desk.transport.answers(Failed("HTTP 502", 502))
 
-    await desk.delivery.deliver(await desk.lease())
+    await desk.send(await desk.lease())
     again = await desk.lease()
 
     assert again.message.id == "a"
@@ -306,14 +306,20 @@ async def test_an_at_most_once_message_is_marked_before_it_is_sent(desk: Desk) -
     assert desk.journal == ["add", "mark", "send", "record", "settle", "publish"]
 
 
-async def test_an_at_most_once_message_that_cannot_be_marked_is_not_sent_before_it_is(desk: Desk) -> None:
+async def test_an_at_most_once_message_that_cannot_be_marked_goes_back_unsent_and_is_sent_once_it_can(
+    desk: Desk,
+) -> None:
     lease = await desk.leased(at_most_once(outgoing("a")))
-    desk.ledger.refused_words = ["mark", "mark"]
+    desk.ledger.refused_words = ["mark"]
 
-    await desk.delivery.deliver(lease)
+    await desk.send(lease)
+    not_yet = list(desk.journal)
+    await desk.send(await desk.lease())
 
-    assert desk.journal == ["add", "mark refused", "mark refused", "mark", "send", "record", "settle", "publish"]
+    assert not_yet == ["add", "mark refused", "record", "settle"]
+    assert desk.journal[4:] == ["mark", "send", "record", "settle", "publish"]
     assert desk.ledger.statuses["a"] is Status.SENT
+    assert [(record.outcome, record.attempt) for record in desk.ledger.records] == [(None, 0), ("sent", 1)]
 
 
 async def test_an_at_most_once_message_that_certainly_failed_is_tried_again() -> None:
@@ -347,7 +353,7 @@ async def test_a_place_is_free_a_window_after_the_millisecond_in_which_telegram_
     desk.clock.advance(300)
     desk.transport.answers(Answer(Sent(1), counted_at_ms=START_MS + 200))
 
-    await desk.delivery.deliver(lease)
+    await desk.send(lease)
     desk.clock.advance(900)
     too_early = await desk.leases()
     desk.clock.advance(1)
@@ -364,7 +370,7 @@ async def test_an_outcome_that_the_ledger_refuses_is_written_again_and_settled_o
     lease = await desk.leased(outgoing("a"))
     desk.ledger.refused_words = ["record"] * 3
 
-    await desk.delivery.deliver(lease)
+    await desk.send(lease)
 
     assert desk.journal == ["add", "send", *["record refused"] * 3, "record", "settle", "publish"]
     assert desk.slept == [1.0, 1.0, 1.0]
@@ -375,7 +381,7 @@ async def test_while_the_ledger_refuses_the_message_stays_in_flight(desk: Desk) 
     lease = await desk.leased(outgoing("a"))
     await desk.accept(outgoing("b"))
     desk.ledger.refused_words = ["record"] * 1_000
-    delivering = asyncio.create_task(desk.delivery.deliver(lease))
+    delivering = asyncio.create_task(desk.send(lease))
 
     await soon(desk.transport.arrived)
     await turns()
@@ -386,11 +392,11 @@ async def test_while_the_ledger_refuses_the_message_stays_in_flight(desk: Desk) 
 
 
 async def test_a_lease_that_was_lost_meanwhile_settles_nothing(desk: Desk) -> None:
-    lease = await desk.leased(outgoing("a"))
+    attempt = await desk.delivery.call(desk.held(await desk.leased(outgoing("a"))))
     desk.clock.advance(LEASE_MS)
     await desk.broker.recover(worker_id="r", slots=1)
 
-    await desk.delivery.deliver(lease)
+    await desk.delivery.conclude(attempt)
 
     assert await desk.broker.knows(["a"]) == [True]
     assert desk.ledger.statuses["a"] is Status.SENT
@@ -466,7 +472,7 @@ async def test_the_first_answer_for_a_name_tells_its_id_and_both_are_one_chat_fr
     await desk.accept(*(outgoing(each, chat_id="@news") for each in "abc"))
     desk.transport.answers(Sent(1, chat_id=-1_001))
 
-    await desk.delivery.deliver(await desk.lease())
+    await desk.send(await desk.lease())
     second = await desk.lease()
     beside_it = await desk.leased(outgoing("d", chat_id=8))
 
@@ -495,7 +501,7 @@ async def test_what_waits_for_a_chat_that_blocked_the_bot_is_dead_with_the_same_
     waiting = desk.results.expect("d")
 
     desk.transport.answers(Rejected(403, BLOCKED, unreachable=True))
-    await desk.delivery.deliver(await desk.lease())
+    await desk.send(await desk.lease())
 
     dead = {record.message_id: record.fault for record in desk.ledger.records}
     assert dead == dict.fromkeys(("b", "c", "d", "later"), Fault(code=403, reason=BLOCKED))
@@ -509,7 +515,7 @@ async def test_what_is_leased_for_a_lost_chat_all_the_same_is_dead_without_a_cal
     lease = await desk.leased(outgoing("a", chat_id=7))
     await desk.reach.lose(1, 7, BLOCKED)
 
-    outcome = await desk.delivery.deliver(lease)
+    outcome = await desk.send(lease)
 
     (record,) = desk.ledger.records
     assert outcome == Rejected(403, BLOCKED)
@@ -524,7 +530,7 @@ async def test_the_alert_for_a_revoked_token_is_logged_once_for_what_is_in_fligh
 
     with capture_logs() as logs:
         for lease in leases:
-            await desk.delivery.deliver(lease)
+            await desk.send(lease)
 
     assert [each["kind"] for each in logs if each["event"] == "alert"] == ["token_revoked"]
 

@@ -141,7 +141,7 @@ async def test_connections_set_aside_are_given_back(desk: Desk, *, asleep: bool)
 
     await dispatcher.submit([outgoing("a")])
 
-    assert desk.worker.reserve(99) == 4
+    assert desk.worker.reserve(99).slots == 4
 
 
 async def test_connections_are_given_back_when_the_admission_breaks(desk: Desk) -> None:
@@ -156,7 +156,7 @@ async def test_connections_are_given_back_when_the_admission_breaks(desk: Desk) 
     with pytest.raises(ZeroDivisionError):
         await dispatcher.submit([outgoing("a")])
 
-    assert desk.worker.reserve(99) == 4
+    assert desk.worker.reserve(99).slots == 4
 
 
 async def test_a_caller_that_goes_away_does_not_take_its_message_with_it(desk: Desk) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from engine.messages import Status
 from engine.outcomes import Rejected
 from engine.ports import Accepted
+from engine.ports.news import ChatChanged, Item
 from engine.reach import Reach
-from tests.engine_work.desk import Desk
+from tests.engine_work.desk import Desk, turns
 from tests.fakes import outgoing
 
 BLOCKED = "Forbidden: bot was blocked by the user"
@@ -17,6 +20,7 @@ def reach_of(desk: Desk, *, chats_max: int = 100) -> Reach:
         ledger=desk.ledger,
         broker=desk.broker,
         results=desk.results,
+        news=desk.news,
         clock=desk.clock,
         hears=lambda _: True,
         chats_max=chats_max,
@@ -40,8 +44,8 @@ async def test_a_bot_that_hears_nothing_tries_every_message_that_comes_after_a_r
     desk.transport.answers(Rejected(403, BLOCKED, unreachable=True))
     await desk.accept(outgoing("a", chat_id=7), outgoing("b", chat_id=7))
 
-    await desk.delivery.deliver(await desk.lease())
-    await desk.delivery.deliver(await desk.leased(outgoing("c", chat_id=7)))
+    await desk.send(await desk.lease())
+    await desk.send(await desk.leased(outgoing("c", chat_id=7)))
 
     assert desk.ledger.statuses == {"a": Status.DEAD, "b": Status.DEAD, "c": Status.SENT}
 
@@ -53,7 +57,7 @@ async def test_a_replay_tries_a_lost_chat_once_more(desk: Desk) -> None:
     desk.transport.answers(Rejected(403, BLOCKED, unreachable=True))
 
     await desk.dispatcher.readmit([outgoing("a", chat_id=7)])
-    await desk.delivery.deliver(await desk.lease())
+    await desk.send(await desk.lease())
 
     assert desk.transport.ids == ["a"]
     assert desk.reach.is_lost(1, 7)
@@ -117,3 +121,87 @@ async def test_what_waits_is_given_up_page_by_page(desk: Desk) -> None:
 
     assert set(desk.ledger.statuses.values()) == {Status.DEAD}
     assert (await desk.broker.stats()).waiting == dict.fromkeys((await desk.broker.stats()).waiting, 0)
+
+
+# What another process found out
+
+
+async def test_each_change_is_announced_under_every_name_that_it_concerns(desk: Desk) -> None:
+    desk.reach.rename(1, -5, -1_001)
+    await turns()
+    renamed = news_of(desk)
+    await desk.reach.lose(1, -5, BLOCKED)
+    await turns()
+    lost = news_of(desk)
+    desk.reach.regain(1, -1_001)
+    await turns()
+
+    assert renamed == lost == {ChatChanged(1, -5), ChatChanged(1, -1_001)}
+    assert news_of(desk) == {ChatChanged(1, -1_001)}
+
+
+async def test_what_another_process_found_out_is_read_in_the_books_and_nothing_given_up_again(desk: Desk) -> None:
+    await desk.accept(outgoing("a", chat_id=7))
+    desk.ledger.unreachable, desk.ledger.names = [(1, 7, BLOCKED)], [(1, -5, 7)]
+
+    await desk.reach.reload([(1, 7), (1, -5), (1, 8)])
+    lost = [desk.reach.is_lost(1, chat_id) for chat_id in (7, -5, 8)]
+    desk.ledger.unreachable, desk.ledger.names = [], []
+    await desk.reach.reload([(1, 7), (1, -5)])
+
+    assert lost == [True, True, False]
+    assert [desk.reach.is_lost(1, chat_id) for chat_id in (7, -5)] == [False, False]
+    assert desk.ledger.statuses == {"a": Status.QUEUED}
+    assert desk.news.announced == []
+
+
+async def test_after_a_gap_everything_is_read_and_what_is_over_forgotten(desk: Desk) -> None:
+    await desk.reach.lose(1, 7, BLOCKED)
+    desk.ledger.unreachable = [(1, 8, BLOCKED)]
+
+    await desk.reach.load()
+
+    assert [desk.reach.is_lost(1, chat_id) for chat_id in (7, 8)] == [False, True]
+
+
+async def test_a_crowd_of_chats_is_read_in_pages(desk: Desk) -> None:
+    await desk.reach.reload([(1, chat_id) for chat_id in range(1_201)])
+
+    assert desk.ledger.reads == [500, 500, 201]
+
+
+@pytest.mark.parametrize("everything", [True, False])
+async def test_what_changes_here_while_the_books_are_read_is_read_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, *, everything: bool
+) -> None:
+    verb = "unreachable_chats" if everything else "reach_of"
+    read = getattr(desk.ledger, verb)
+
+    async def read_before_the_change(*places: object, **options: object) -> object:
+        known = await read(*places, **options)
+        monkeypatch.undo()
+        desk.ledger.unreachable = [(1, 7, BLOCKED)]
+        await desk.reach.lose(1, 7, BLOCKED)
+        return known
+
+    monkeypatch.setattr(desk.ledger, verb, read_before_the_change)
+    await (desk.reach.load() if everything else desk.reach.reload([(1, 7)]))
+
+    assert desk.reach.is_lost(1, 7)
+
+
+async def test_names_that_change_places_never_go_in_a_circle_however_they_are_read(desk: Desk) -> None:
+    desk.ledger.names = [(1, -5, -6)]
+    await desk.reach.reload([(1, -5)])
+    desk.ledger.names = [(1, -6, -5)]
+
+    await desk.reach.reload([(1, -6)])
+
+    assert not desk.reach.is_lost(1, -5)
+    assert not desk.reach.is_lost(1, -6)
+
+
+def news_of(desk: Desk) -> set[Item]:
+    announced = set(desk.news.announced)
+    desk.news.announced.clear()
+    return announced

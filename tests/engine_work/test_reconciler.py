@@ -119,10 +119,10 @@ async def test_a_replay_is_scheduled_once_though_the_reconciler_sees_it_first(
 
     found = await looks(desk, reconciler, for_ms=EVERY_MS)  # between the ledger's commit and the admission
     for lease in await desk.leases():
-        await desk.delivery.deliver(lease)
+        await desk.send(lease)
     await desk.dispatcher.readmit([replayed])
     for lease in await desk.leases():
-        await desk.delivery.deliver(lease)
+        await desk.send(lease)
     found += await looks(desk, reconciler, for_ms=2 * MISSING_MS)
 
     assert found == 0

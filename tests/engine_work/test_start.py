@@ -58,7 +58,7 @@ async def test_messages_of_a_chat_keep_their_order(desk: Desk) -> None:
     order = []
     while leases := await desk.leases():
         order.append(leases[0].message.id)
-        await desk.delivery.deliver(leases[0])
+        await desk.send(leases[0])
         desk.clock.advance(60_000)
 
     assert order == ["a", "b", "c"]
@@ -264,7 +264,7 @@ async def test_a_failed_message_survives_a_restart_with_its_guarantee(desk: Desk
     desk.clock.advance(90_000)
     desk.transport.answers(Failed("HTTP 502", 502))
 
-    await desk.delivery.deliver(await desk.lease())
+    await desk.send(await desk.lease())
 
     assert desk.ledger.messages["a"].guarantee is Guarantee.AT_LEAST_ONCE
     assert desk.ledger.statuses["a"] is Status.QUEUED

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+
+from structlog.testing import capture_logs
 
 from engine.limits import Limit, Limits
 from engine.messages import Priority, Status
 from engine.outcomes import Failed, Throttled
 from engine.retry import RetryPolicy
-from engine.worker import PAUSE_AFTER_ERROR_MS, Worker
-from tests.engine_work.desk import LEASE_MS, WITHIN_S, Desk, soon, turns
+from engine.worker import PAUSE_AFTER_ERROR_MS
+from tests.engine_work.desk import LEASE_MS, WITHIN_S, Desk, soon, turns, working
 from tests.fakes import START_MS, outgoing
-
-
-@asynccontextmanager
-async def working(worker: Worker) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(worker.run())
-    await turns()
-    try:
-        yield task
-    finally:
-        worker.stop()
-        task.cancel()
-        await asyncio.wait([task], timeout=WITHIN_S)
 
 
 async def pass_time(desk: Desk, ms: int) -> None:
@@ -113,7 +101,7 @@ async def test_stopping_leases_nothing_more_and_finishes_what_is_in_hand(desk: D
 
     assert was_running
     assert desk.ledger.statuses == {"a": Status.SENT, "b": Status.QUEUED}
-    assert desk.worker.reserve(1) == 0
+    assert desk.worker.reserve(1).slots == 0
 
 
 async def test_stopping_ends_a_sleep_at_once(desk: Desk) -> None:
@@ -149,8 +137,8 @@ async def test_an_exception_in_a_delivery_leaves_its_lease_to_the_recoverer(desk
 
     assert leased == 1
     assert recovered == 1
-    assert desk.worker.reserve(99) == 0  # it has stopped
-    assert [record.outcome for record in desk.ledger.records] == ["uncertain"]
+    assert desk.worker.reserve(99).slots == 0  # it has stopped
+    assert [record.outcome for record in desk.ledger.records] == ["lost"]
 
 
 async def test_an_exception_in_a_delivery_gives_its_connection_back() -> None:
@@ -165,45 +153,77 @@ async def test_an_exception_in_a_delivery_gives_its_connection_back() -> None:
 
 
 async def test_a_heartbeat_extends_what_is_in_hand(desk: Desk) -> None:
-    worker = desk.new_worker(slots=4, lease_ms=30)
     desk.transport.close()
     await desk.accept(outgoing("a"))
 
-    async with working(worker):
+    async with working(desk.worker):
+        await soon(desk.transport.arrived)
+        desk.clock.advance(LEASE_MS // 3)
         await soon(desk.broker.extending)
+        desk.clock.advance(LEASE_MS - 1)
+        lost = await desk.broker.recover(worker_id="r", slots=1)
         desk.transport.open()
 
     assert {lease.message.id for lease in desk.broker.extended} == {"a"}
+    assert lost == []
 
 
-async def test_a_heartbeat_survives_a_broker_that_is_away(desk: Desk) -> None:
-    worker = desk.new_worker(slots=4, lease_ms=30)
+async def test_a_heartbeat_asks_each_second_while_the_broker_is_away_and_says_so_once(desk: Desk) -> None:
     desk.transport.close()
     await desk.accept(outgoing("a"))
 
-    async with working(worker):
-        await soon(desk.transport.arrived)
-        desk.broker.asleep = True
-        await soon(desk.broker.extending)
-        desk.broker.extending.clear()
-        await soon(desk.broker.extending)
-        desk.transport.open()
+    with capture_logs() as logs:
+        async with working(desk.worker):
+            await soon(desk.transport.arrived)
+            desk.broker.asleep = True
+            desk.broker.ring()
+            desk.clock.advance(LEASE_MS // 3)
+            await turns()
+            for _ in range(3):
+                desk.clock.advance(1_000)
+                await turns()
+            asked = len(desk.broker.extended)
+            desk.broker.asleep = False
+            desk.clock.advance(1_000)
+            await turns()
+            desk.transport.open()
 
-    assert len(desk.broker.extended) >= 2
+    assert asked == 4
+    assert [each["event"] for each in logs] == ["broker is away", "broker is back"]
 
 
-async def test_a_broker_that_is_away_is_asked_again_after_a_rest(desk: Desk) -> None:
+async def test_a_broker_that_is_away_is_asked_each_second_and_no_traceback_is_logged(desk: Desk) -> None:
     await desk.accept(outgoing("a"))
     desk.broker.asleep = True
 
-    async with working(desk.worker):
-        await soon(desk.broker.resting)
-        rested_until_ms = desk.broker.waits[-1]
-        desk.broker.asleep = False
-        await pass_time(desk, PAUSE_AFTER_ERROR_MS)
+    with capture_logs() as logs:
+        async with working(desk.worker):
+            await turns(50)
+            for _ in range(3):
+                desk.clock.advance(PAUSE_AFTER_ERROR_MS)
+                await turns(50)
+            asked = desk.broker.asked
+            desk.broker.asleep = False
+            desk.clock.advance(PAUSE_AFTER_ERROR_MS)
+            await turns(50)
 
-    assert rested_until_ms == START_MS + PAUSE_AFTER_ERROR_MS
+    assert asked == 4
     assert desk.transport.ids == ["a"]
+    assert [each["event"] for each in logs] == ["broker is away", "broker is back"]
+
+
+async def test_a_bell_that_cannot_be_heard_is_not_asked_again_at_once(desk: Desk) -> None:
+    """The wait raised, nobody saw it, and the loop went round as fast as it could."""
+    desk.broker.is_deaf = True
+
+    async with working(desk.worker):
+        await turns(200)
+        asked = len(desk.broker.slots_asked)
+        desk.clock.advance(PAUSE_AFTER_ERROR_MS)
+        await turns(50)
+        asked_later = len(desk.broker.slots_asked)
+
+    assert (asked, asked_later) == (1, 2)
 
 
 async def test_a_message_leased_again_while_its_first_delivery_hangs_costs_no_connection() -> None:
@@ -220,7 +240,7 @@ async def test_a_message_leased_again_while_its_first_delivery_hangs_costs_no_co
         desk.transport.open()
         await soon(desk.broker.resting)
         await turns()
-        free = desk.worker.reserve(99)
+        free = desk.worker.reserve(99).slots
 
     assert desk.transport.ids == ["a", "a"]
     assert free == 2

@@ -66,6 +66,18 @@ class ChatsContract:
 
         assert sorted(await ledger.aliases(), key=repr) == [(BOT, "@chess", -1005), (BOT, -5, -1005)]
 
+    async def test_of_some_chats_is_told_what_they_are_called_now_and_why_they_take_nothing(
+        self, ledger: SqlLedger, chats: Chats
+    ) -> None:
+        await ledger.record([moved("@chess", -5)])
+        await chats.lose(BOT, 7, "Forbidden: gone")
+        await chats.lose(BOT, 8, "Forbidden: not asked for")
+        await chats.note_message_in(MessageIn(bot_id=BOT, chat_id=9, at_ms=NOW_MS))
+
+        known = await ledger.reach_of([(BOT, "@chess"), (BOT, 7), (BOT, 9), (BOT, 10), (BOT + 1, 7)])
+
+        assert known == {(BOT, "@chess"): (-5, None), (BOT, 7): (None, "Forbidden: gone")}
+
     async def test_two_ids_that_change_places_do_not_point_at_each_other(self, ledger: SqlLedger) -> None:
         await ledger.record([moved(-5, -6)])
         await ledger.record([moved(-6, -5)])

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from engine.errors import LedgerError
-from storage.group_commit import ITEMS_MAX, GroupCommit
+from storage.group_commit import ENOUGH, ITEMS_MAX, GroupCommit
 
 
 class ListWriter:
@@ -51,6 +51,13 @@ def write_otherwise(connection: Connection, items: Sequence[str]) -> list[str]:
     return write(connection, items)
 
 
+async def crowded(writer: ListWriter, *, gather_s: float) -> GroupCommit:
+    """Return one in whose last transaction several met."""
+    commits = GroupCommit(writer, gather_s=gather_s)
+    await asyncio.gather(commits.write(write, ["x"]), commits.write(write, ["y"]))
+    return commits
+
+
 @pytest.fixture
 def writer() -> ListWriter:
     return ListWriter()
@@ -78,6 +85,53 @@ async def test_what_comes_during_a_transaction_shares_the_next_one(commits: Grou
     await asyncio.gather(first, *others)
 
     assert writer.sizes == [1, 3]
+
+
+async def test_alone_what_is_patient_does_not_wait(writer: ListWriter) -> None:
+    commits = GroupCommit(writer, gather_s=3_600)
+
+    for item in "ab":
+        await commits.write(write, [item], patient=True)
+
+    assert writer.sizes == [1, 1]
+
+
+async def test_in_a_crowd_what_is_patient_leaves_with_the_next_that_is_not(writer: ListWriter) -> None:
+    commits = await crowded(writer, gather_s=3_600)
+
+    patient = [asyncio.ensure_future(commits.write(write, [item], patient=True)) for item in "ab"]
+    await asyncio.sleep(0)
+    await commits.write(write, ["c"])
+
+    assert writer.rows[-3:] == ["a", "b", "c"]
+    assert writer.sizes == [2, 3]
+    assert all(each.done() for each in patient)
+
+
+async def test_in_a_crowd_what_is_patient_waits_for_enough_of_it(writer: ListWriter) -> None:
+    commits = await crowded(writer, gather_s=3_600)
+
+    await asyncio.gather(*(commits.write(write, ["a"], patient=True) for _ in range(ENOUGH)))
+
+    assert writer.sizes == [2, ENOUGH]
+
+
+async def test_what_is_patient_waits_for_nobody_longer_than_a_moment(writer: ListWriter) -> None:
+    commits = await crowded(writer, gather_s=0)
+
+    await commits.write(write, ["a"], patient=True)
+
+    assert writer.sizes == [2, 1]
+
+
+async def test_closing_writes_what_is_patient_at_once(writer: ListWriter) -> None:
+    commits = await crowded(writer, gather_s=3_600)
+
+    patient = asyncio.ensure_future(commits.write(write, ["a"], patient=True))
+    await asyncio.sleep(0)
+    await commits.close()
+
+    assert await patient == ["A"]
 
 
 async def test_a_transaction_is_bounded(commits: GroupCommit, writer: ListWriter) -> None:

@@ -285,6 +285,14 @@ class LedgerContract:
         assert await open_ids(ledger) == []
         assert await status_of(database, at_most_once) is Status.SENDING
 
+    async def test_it_counts_how_often_the_lease_of_each_message_was_lost(self, ledger: Ledger) -> None:
+        often, never = message(), message()
+        await ledger.add([often, never])
+        await ledger.record([became(each, Status.QUEUED, outcome="lost") for each in (often, often)])
+        await ledger.record([became(each, Status.QUEUED, outcome="uncertain") for each in (often, never)])
+
+        assert await ledger.times_lost([never.id, often.id, "unknown"]) == [0, 2, 0]
+
     async def test_an_interrupted_at_most_once_message_is_uncertain(self, ledger: Ledger, database: Database) -> None:
         interrupted, waiting = message(guarantee=Guarantee.AT_MOST_ONCE, cost=2), message()
         await ledger.add([interrupted, waiting])
@@ -295,6 +303,19 @@ class LedgerContract:
         assert await ledger.sends_since(NOW_MS) == [PastSend(BOT, CHAT, NOW_MS, 2)]
         assert await status_of(database, interrupted) is Status.UNCERTAIN
         assert await open_ids(ledger) == [waiting.id]
+
+    async def test_beside_others_at_work_only_what_was_begun_long_ago_is_interrupted(
+        self, ledger: Ledger, database: Database
+    ) -> None:
+        begun = message(guarantee=Guarantee.AT_MOST_ONCE)
+        await ledger.add([begun])
+        await ledger.mark_sending([begun.id])
+
+        assert await ledger.settle_interrupted(NOW_MS, longer_than_ms=60_000) == 0
+        assert await status_of(database, begun) is Status.SENDING
+        await asyncio.sleep(0.01)  # the clock is the database's
+        assert await ledger.settle_interrupted(NOW_MS, longer_than_ms=1) == 1
+        assert await status_of(database, begun) is Status.UNCERTAIN
 
     async def test_past_sends_are_those_that_telegram_counted_since(self, ledger: Ledger) -> None:
         early, late, unwritten = message(), message(chat_id=-100, cost=3), message()

@@ -33,7 +33,11 @@ class SoleUseContract:
 
 
 class TestSoleUseOnSqlite(OnSqlite, SoleUseContract):
-    pass
+    async def test_a_file_is_one_process_s_wherever_the_queue_is(self, url: str) -> None:
+        async with sole_use(url, shared=True):
+            with pytest.raises(SettingsError, match="another tempogram runs on the books"):
+                async with sole_use(url, shared=True):
+                    pass
 
 
 class TestSoleUseOnPostgres(OnPostgres, SoleUseContract):
@@ -65,6 +69,23 @@ class TestSoleUseOnPostgres(OnPostgres, SoleUseContract):
 
             with pytest.raises(SettingsError, match="another tempogram runs on the books"):
                 async with sole_use(url, patience_s=0.01):
+                    pass
+
+    async def test_processes_whose_queue_is_in_redis_share_the_books(self, url: str) -> None:
+        async with sole_use(url, shared=True) as first, sole_use(url, shared=True) as second:
+            await looked(first)
+            await looked(second)
+
+    async def test_a_queue_in_memory_has_no_place_beside_one_in_redis(self, url: str) -> None:
+        async with sole_use(url, shared=True):
+            with pytest.raises(SettingsError, match="another tempogram runs on the books"):
+                async with sole_use(url, patience_s=0.01):
+                    pass
+
+    async def test_a_queue_in_redis_has_no_place_beside_one_in_memory(self, url: str) -> None:
+        async with sole_use(url):
+            with pytest.raises(SettingsError, match="a tempogram with a queue in its memory runs on the books"):
+                async with sole_use(url, shared=True, patience_s=0.01):
                     pass
 
     async def test_a_lock_that_stands_is_left_alone(self, url: str) -> None:

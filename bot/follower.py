@@ -1,0 +1,97 @@
+"""Follows what other processes change: reads again in the books what is kept here in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from engine.errors import SettingsError
+from engine.insist import Sleep, insist
+from engine.messages import ChatId
+from engine.ports.news import BotChanged, ChatChanged, Item, Missed, News
+
+log = structlog.get_logger()
+
+
+class FollowsBots(Protocol):
+    """See ``bot.fleet.Fleet``."""
+
+    async def load(self) -> None: ...
+
+    async def reload(self, bot_ids: Collection[int]) -> None: ...
+
+
+class FollowsChats(Protocol):
+    """See ``engine.reach.Reach``."""
+
+    async def load(self) -> None: ...
+
+    async def reload(self, places: Collection[tuple[int, ChatId]]) -> None: ...
+
+
+@dataclass(slots=True)
+class Stale:
+    """What is to be read again."""
+
+    everything: bool = False
+    bots: set[int] = field(default_factory=set)
+    chats: set[tuple[int, ChatId]] = field(default_factory=set)
+
+    def add(self, item: Item) -> None:
+        match item:
+            case BotChanged(bot_id):
+                self.bots.add(bot_id)
+            case ChatChanged(bot_id, chat_id):
+                self.chats.add((bot_id, chat_id))
+            case Missed():
+                self.everything = True
+
+
+class Follower:
+    """What is announced while the books are read is gathered, and read all at once after that."""
+
+    def __init__(self, *, news: News, fleet: FollowsBots, reach: FollowsChats, sleep: Sleep = asyncio.sleep) -> None:
+        self._news = news
+        self._fleet = fleet
+        self._reach = reach
+        self._sleep = sleep
+        self._stale = Stale()
+        self._heard = asyncio.Event()
+
+    async def run(self) -> None:
+        """Follow until cancelled; while the ledger is away, it is asked again."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._news.run(self._hear))
+            both.create_task(self._follow())
+
+    async def _hear(self, item: Item) -> None:
+        self._stale.add(item)
+        self._heard.set()
+
+    async def _follow(self) -> None:
+        while True:
+            await self._heard.wait()
+            self._heard.clear()
+            stale, self._stale = self._stale, Stale()
+            await self._read_bots(stale)
+            await self._read_chats(stale)
+
+    async def _read_bots(self, stale: Stale) -> None:
+        try:
+            if stale.everything:
+                await insist(self._fleet.load, sleep=self._sleep)
+            elif stale.bots:
+                await insist(lambda: self._fleet.reload(stale.bots), sleep=self._sleep)
+        except SettingsError as error:
+            log.error("alert", kind="secret_key_differs", reason=str(error))  # noqa: TRY400 - one sentence, no traceback
+
+    async def _read_chats(self, stale: Stale) -> None:
+        if stale.everything:
+            log.info("news may have been missed; everything is read again")
+            await insist(self._reach.load, sleep=self._sleep)
+        elif stale.chats:
+            await insist(lambda: self._reach.reload(stale.chats), sleep=self._sleep)

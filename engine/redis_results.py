@@ -1,0 +1,133 @@
+"""The result channel of many processes: each hears its own, whose number the ids that it made bear."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import ConnectionError as NotConnected
+
+from engine import redis_keys, results_wire
+from engine.ids import maker_of, number_of
+from engine.insist import Sleep
+from engine.memory_results import MemoryResults
+from engine.outbox import Outbox
+from engine.ports.results import Result
+from engine.redis_outage import AWAY, HEARTBEAT_S, REPLY_S, Outage, hang_up
+
+log = structlog.get_logger()
+
+BATCH_MAX = 200
+WAITING_MAX = 10_000
+"""Answers that may wait for Redis; what comes beyond is dropped. A guess: some seconds of a large fleet."""
+
+BYTES_MAX = 1 << 20
+"""Of one answer. Telegram's have some KB, that to an album ten times as much."""
+
+
+class RedisResults:
+    """See ``Results``.
+
+    Who waits and is not told, because Redis is away or lost the answer, waits until his patience ends, and looks
+    into the ledger: so nothing is repeated here, and nobody is held up.
+
+    Args:
+        redis: See ``redis_broker.connect``; the listener takes a connection of its own from it.
+        process: The number in the ids that this process makes.
+        heartbeat_s: Of silence, after which the listener asks whether Redis is still there.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        process: int,
+        heartbeat_s: float = HEARTBEAT_S,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._redis = redis
+        self._process = number_of(process)
+        self._heartbeat_s = heartbeat_s
+        self._here = MemoryResults()
+        self._outbox = Outbox(self._send, batch_max=BATCH_MAX, waiting_max=WAITING_MAX)
+        self._telling = Outage("answers to other processes", sleep=sleep)
+        self._hearing = Outage("answers from other processes", sleep=sleep)
+        self.listening = asyncio.Event()
+        """Set while answers can be heard."""
+
+    def expect(self, message_id: str) -> asyncio.Future[Result]:
+        return self._here.expect(message_id)
+
+    def forget(self, message_id: str, future: asyncio.Future[Result]) -> None:
+        self._here.forget(message_id, future)
+
+    async def publish(self, result: Result) -> None:
+        """See ``Results``. What is for another process goes behind the caller's back."""
+        if maker_of(result.message_id) in {self._process, ""}:
+            await self._here.publish(result)
+        elif not self._outbox.put(result):
+            self._telling.begin("too many answers wait for it")
+
+    async def sent(self) -> None:
+        """Wait until what was published has gone; for the end of a process."""
+        await self._outbox.emptied()
+
+    async def run(self) -> None:
+        """Hear answers until cancelled."""
+        while True:
+            try:
+                await self._listen()
+            except AWAY as error:
+                self._hearing.begin(error)
+                await hang_up(self._redis)
+                await self._hearing.pause()
+
+    async def _send(self, results: Sequence[Result]) -> None:
+        try:
+            async with asyncio.timeout(REPLY_S), self._redis.pipeline(transaction=False) as pipe:
+                for result in results:
+                    packed = results_wire.pack(result)
+                    if len(packed) <= BYTES_MAX:
+                        pipe.publish(redis_keys.results(maker_of(result.message_id)), packed)
+                    else:
+                        log.warning("answer not told, it is too large", message_id=result.message_id, size=len(packed))
+                await pipe.execute()
+        except AWAY as error:
+            self._telling.begin(error)
+        else:
+            self._telling.end()
+
+    async def _listen(self) -> None:
+        async with aclosing(self._redis.pubsub(ignore_subscribe_messages=True)) as channel:
+            async with asyncio.timeout(REPLY_S):
+                await channel.subscribe(redis_keys.results(self._process))
+                await channel.get_message(timeout=REPLY_S)  # that it is subscribed
+            self._hearing.end()
+            self.listening.set()
+            try:
+                while True:
+                    await self._hear(channel)
+            finally:
+                self.listening.clear()
+
+    async def _hear(self, channel: PubSub) -> None:
+        message = await channel.get_message(timeout=self._heartbeat_s)
+        if message is None:
+            await channel.ping()
+            message = await channel.get_message(timeout=REPLY_S)
+            if message is None:
+                raise NotConnected("it does not answer")
+        if message["type"] == "message":
+            await self._take(message["data"])
+
+    async def _take(self, data: bytes) -> None:
+        try:
+            result = results_wire.unpack(data)
+        except results_wire.Unknown as error:
+            log.warning("answer not understood; does another version run beside this one?", reason=str(error))
+        else:
+            await self._here.publish(result)
