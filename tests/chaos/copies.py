@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tests.chaos.evidence import Act, Arrival, Disturbance, Evidence, Key, Promised, Terms
 
@@ -64,7 +65,7 @@ def copies(evidence: Evidence) -> list[Copy]:
     promised = {message.key: message for message in evidence.promised}
     found = []
     for key, arrived in accepted_by_key(evidence.arrivals).items():
-        for first, again in zip(arrived, arrived[1:], strict=False):
+        for first, again in pairwise(arrived):
             found.append(Copy(first, again, cause_of(first, promised.get(key), evidence)))
     return found
 

@@ -1,10 +1,11 @@
-"""What was promised, and what Telegram's own record says of it. The engine is believed only where it says "not sent"."""
+"""What was promised, and what Telegram's own record says of it. The engine is believed where it says «not sent»."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from tests.chaos.copies import Copy, accepted_by_key, cause_of, copies, too_many
 from tests.chaos.evidence import Act, Arrival, Disturbance, Evidence, Promised, Violation
@@ -58,7 +59,7 @@ class Judgement:
         sums = " + ".join(f"{count} {status}" for status, count in sorted(self.balance.items()))
         without_cause = [copy for copy in self.copies if copy.cause is None]
         standing = len(self.standing) + self.evidence.violations_unlisted
-        slow, healed = self.evidence.slow_scripts, [f"{each:.0f} ms" for each in self.healed_ms]
+        slow, healed = self.evidence.slow_scripts, ", ".join(f"{each:.0f} ms" for each in self.healed_ms)
         return [
             Promise(
                 f"every message that was accepted has one end: {self.promised} = {sums}",
@@ -84,7 +85,7 @@ class Judgement:
             Promise(f"nothing arrived after it expired: {told(self.after_expiry)}", not self.after_expiry),
             Promise(f"no process ended by itself: {len(self.evidence.own_ends)} did", not self.evidence.own_ends),
             Promise(
-                f"an emptied Redis is healed within {terms.heals_within_ms / 1_000:g} s: {', '.join(healed) or 'never'}",
+                f"an emptied Redis is healed within {terms.heals_within_ms / 1_000:g} s: {healed or 'never'}",
                 all(each <= terms.heals_within_ms for each in self.healed_ms),
                 of_speed=True,
             ),
@@ -193,7 +194,7 @@ def healed_ms(arrivals: Iterable[Arrival], emptied_at_ms: float) -> float:
     until_ms = emptied_at_ms + HEALING_WATCHED_MS
     at_ms = [each.at_ms for each in arrivals if each.is_accepted and emptied_at_ms < each.at_ms < until_ms]
     times = [emptied_at_ms, *at_ms]
-    silences = [(after - before, after) for before, after in zip(times, times[1:], strict=False)]
+    silences = [(after - before, after) for before, after in pairwise(times)]
     return max(silences)[1] - emptied_at_ms if silences else HEALING_WATCHED_MS
 
 
@@ -204,7 +205,7 @@ def silences(arrivals: Iterable[Arrival], at_least_ms: float) -> list[tuple[floa
     [(10, 900)]
     """
     at_ms = [each.at_ms for each in arrivals if each.is_accepted]
-    return [(before, after) for before, after in zip(at_ms, at_ms[1:], strict=False) if after - before >= at_least_ms]
+    return [(before, after) for before, after in pairwise(at_ms) if after - before >= at_least_ms]
 
 
 def told(things: Iterable[Promised | Arrival]) -> str:

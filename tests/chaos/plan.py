@@ -65,7 +65,7 @@ class Plan:
         return set(self.roles) != {"run"}
 
     @property
-    def simulator(self) -> Mapping[str, object]:
+    def simulator(self) -> Mapping[str, int]:
         """Return the limits of the simulated Telegram."""
         terms = self.terms
         return {

@@ -7,10 +7,11 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -27,7 +28,6 @@ from tests.chaos.plan import Plan
 from tests.chaos.servers import OwnPostgres, OwnRedis, SlowCommand, own_postgres, own_redis
 from tests.chaos.weather import Weather
 
-CALLS_A_PAGE = 100_000
 SLOW_ASKED_EVERY_S = 1.0
 SILENCE_MS = 2_000
 """Longer than any wait of this load when all is well."""
@@ -140,11 +140,11 @@ async def watch_slow(built: Stage) -> None:
 
 async def gathered(built: Stage, load: Load, conductor: Conductor, ended: Mapping[str, Ended]) -> Evidence:
     """Collect what Telegram saw, what the API says, and what was done."""
-    calls: list[dict[str, object]] = []
+    calls: list[dict[str, Any]] = []
     while page := await built.telegram.calls(since=len(calls)):
         calls += page
     report = await built.telegram.report()
-    ahead_ms = float(calls[0]["wall_ms"]) - float(calls[0]["at_ms"]) if calls else 0.0  # type: ignore[arg-type]
+    ahead_ms = calls[0]["wall_ms"] - calls[0]["at_ms"] if calls else 0.0
     listed = [
         Violation(window=each.window, at_ms=each.at_ns / 1e6 + ahead_ms, bot_id=each.bot_id, chat_id=each.chat_id)
         for each in report.violations_listed
@@ -175,17 +175,15 @@ def told(slow: SlowCommand) -> str:
     return f"{verbs.get(sha, sha)} {slow.took_us / 1_000:.0f} ms"
 
 
-def _arrival(call: dict[str, object]) -> Arrival:
-    return Arrival(
-        at_ms=float(call["wall_ms"]),  # type: ignore[arg-type]
-        **{name: call[name] for name in ("bot_id", "chat_id", "text", "code", "cost", "lost")},  # type: ignore[arg-type]
-    )
+def _arrival(call: dict[str, Any]) -> Arrival:
+    same = {name: call[name] for name in ("bot_id", "chat_id", "text", "code", "cost", "lost")}
+    return Arrival(at_ms=call["wall_ms"], **same)
 
 
-async def _for_a_while(works: Sequence[object], seconds: float) -> None:
+async def _for_a_while(works: Sequence[Coroutine[Any, Any, None]], seconds: float) -> None:
     """Let them work, and cancel them; whoever fails ends the run."""
-    tasks = [asyncio.ensure_future(work) for work in works]  # type: ignore[call-overload]
-    done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+    tasks = [asyncio.create_task(work) for work in works]
+    await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
     for task in tasks:
         task.cancel()
     for task in tasks:

@@ -61,7 +61,7 @@ class OwnRedis:
         with (self.folder / "words").open("ab") as words_said:
             self._process = await asyncio.create_subprocess_exec("redis-server", *words, stdout=words_said)
         async with asyncio.timeout(START_S):
-            while not await self._answers():
+            while not await self._answers():  # noqa: ASYNC110 - it is another process, and has no event for us
                 await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
@@ -116,7 +116,7 @@ class OwnRedis:
 
     async def _ask(self, *words: str) -> Any:
         async with Redis.from_url(self.url, socket_timeout=5) as redis:
-            return await redis.execute_command(*words)
+            return await redis.execute_command(*words)  # type: ignore[no-untyped-call]
 
 
 @dataclass(slots=True)

@@ -17,7 +17,8 @@ def broken_without_copies(
     seconds = second_copies(arrivals)
     firsts = [arrival for place, arrival in enumerate(arrivals) if place not in seconds and arrival.is_accepted]
     repeated = [arrivals[place] for place in seconds]
-    standing, explained = [], []
+    standing: list[Violation] = []
+    explained: list[Violation] = []
     for violation in violations:
         is_of_copy = any(_is_of(violation, arrival) for arrival in repeated)
         has_room = _has_room(violation, firsts, terms)
