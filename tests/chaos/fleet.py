@@ -117,6 +117,5 @@ async def fleet(
             )
             stack.push_async_callback(process.close)
             members.append(Member(name, process, to_redis, to_postgres))
-        for member in members:
-            await member.process.start()
+        await asyncio.gather(*(member.process.start() for member in members))
         yield Fleet(members)

@@ -182,11 +182,11 @@ def is_after_cancel(message: Promised, evidence: Evidence, accepted: Accepted) -
 
 
 def is_after_expiry(message: Promised, evidence: Evidence, accepted: Accepted) -> bool:
-    """A call that was begun in time may take as long as calls may."""
+    """A message that was leased in time may be sent until its lease ends."""
     arrived = accepted.get(message.key)
     if message.expires_at_ms is None or not arrived:
         return False
-    return arrived[0].at_ms > message.expires_at_ms + evidence.terms.timeout_ms
+    return arrived[0].at_ms > message.expires_at_ms + evidence.terms.lease_ms
 
 
 def healed_ms(arrivals: Iterable[Arrival], emptied_at_ms: float) -> float:

@@ -247,8 +247,8 @@ def test_order_is_that_of_first_copies_and_of_one_lane() -> None:
 def test_what_arrives_long_after_it_was_cancelled_or_expired_is_found() -> None:
     cancelled, expired = promised(0, cancelled_at_ms=100_000.0), promised(1, expires_at_ms=100_000.0)
 
-    late = judge(evidence([cancelled, expired], [arrival(0, 102_001), arrival(1, 102_001)]))
-    in_the_air = judge(evidence([cancelled, expired], [arrival(0, 101_999), arrival(1, 101_999)]))
+    late = judge(evidence([cancelled, expired], [arrival(0, 102_001), arrival(1, 104_001)]))
+    in_the_air = judge(evidence([cancelled, expired], [arrival(0, 101_999), arrival(1, 103_999)]))
 
     assert (late.after_cancel, late.after_expiry) == ([cancelled], [expired])
     assert broken(in_the_air) == []
