@@ -17,6 +17,7 @@ from tests.chaos.servers import OwnPostgres, OwnRedis
 CALM_BEFORE_S, CALM_AFTER_S = 4.0, 7.0
 """Around an emptied Redis, so that its healing can be seen."""
 
+SERVERS = "servers"
 AWAY_S = (0.2, 2.0)
 LINE_S = (0.5, 6.0)
 
@@ -61,12 +62,14 @@ class Conductor:
             await asyncio.sleep(CALM_AFTER_S)
             return
         free = [member for member in self.fleet.members if member.name not in self._under_way.values()]
-        if act in ON_LINES or act in {Act.KILLED, Act.FROZEN}:
-            if free:
-                member = self.chance.choice(free)
-                self._start(member.name, self._perform(act, member.name, lambda: self._to_member(act, member)))
-        elif "server" not in self._under_way.values():
-            self._start("server", self._perform(act, "", lambda: self._to_server(act)))
+        is_of_member = act in ON_LINES or act in {Act.KILLED, Act.FROZEN}
+        if is_of_member and free:
+            member = self.chance.choice(free)
+            self._start(member.name, self._perform(act, member.name, lambda: self._to_member(act, member)))
+        elif not is_of_member and SERVERS not in self._under_way.values():
+            self._start(SERVERS, self._perform(act, "", lambda: self._to_server(act)))
+        else:
+            self._deck.insert(0, act)
 
     def _start(self, name: str, performance: Awaitable[None]) -> None:
         task = asyncio.ensure_future(performance)

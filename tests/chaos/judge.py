@@ -13,7 +13,8 @@ from tests.chaos.windows import broken_without_copies
 
 NOT_SENT = ("dead", "cancelled", "expired", "uncertain")
 LISTED = 5
-HEALING_WATCHED_MS = 15_000
+HEALING_WATCHED_MS = 7_000
+"""No longer than nothing else is done; see ``disturbances``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,7 +261,7 @@ def test_an_emptied_redis_is_healed_when_the_silence_after_it_is_over() -> None:
 
     assert judge(evidence([], soon, disturbances=flushed)).healed_ms == [3_000]
     assert judge(evidence([], late, disturbances=flushed)).healed_ms == [5_500]
-    assert judge(evidence([], [], disturbances=flushed)).healed_ms == [15_000]
+    assert judge(evidence([], [], disturbances=flushed)).healed_ms == [7_000]
     assert any("healed" in said for said in broken(judge(evidence([], late, disturbances=flushed))))
 
 
