@@ -169,10 +169,11 @@ def keep(folder: Path, evidence: Evidence, load: Load) -> None:
 
 
 def told(slow: SlowCommand) -> str:
-    """Name a script by its verb."""
+    """Name a script by its verb; a server that does not know it yet is sent all of it, and reads it first."""
     verbs = {script.sha: verb for verb, script in scripts().items()}
-    sha = slow.words.split()[1]
-    return f"{verbs.get(sha, sha)} {slow.took_us / 1_000:.0f} ms"
+    command, sha = slow.words.split()[:2]
+    name = verbs.get(sha, sha) if command == "EVALSHA" else "a script's first call"
+    return f"{name} {slow.took_us / 1_000:.0f} ms"
 
 
 def _arrival(call: dict[str, Any]) -> Arrival:
