@@ -56,6 +56,7 @@ from engine.dispatcher import Dispatcher
 from engine.errors import SettingsError
 from engine.expiry import Expiry
 from engine.ids import Ids
+from engine.limits import Limits
 from engine.memory_broker import MemoryBroker
 from engine.memory_news import SilentNews
 from engine.memory_results import MemoryResults
@@ -73,6 +74,7 @@ from storage.chats import Chats
 from storage.database import Database
 from storage.history import History
 from storage.ledger import SqlLedger
+from storage.limits import KeptLimits
 from storage.retention import Keep, Retention
 from storage.sole_use import SoleUse, sole_use
 from storage.spool import Spool
@@ -99,6 +101,7 @@ class Books:
     bots: Bots
     chats: Chats
     history: History
+    limits: KeptLimits
     texts: Texts
     updates: Updates
     uploads: Uploads
@@ -173,7 +176,8 @@ async def program(
         kept = opened if opened is not None else await stack.enter_async_context(books(settings, clock))
         line = await stack.enter_async_context(line_to_telegram(settings, kept, clock))
         generator = await stack.enter_async_context(text_generator(settings))
-        engine = engine_of(settings, kept, line, clock)
+        limits = await kept.limits.current()
+        engine = engine_of(settings, limits, kept, line, clock)
         await kept.uploads.purge_orphans()
         ids = Ids(await kept.ledger.last_id())
         talk = stack.enter_context(talk_of(settings, kept, line, engine, generator, own_routers, ids, clock))
@@ -182,7 +186,7 @@ async def program(
             engine.ledger,
             engine.broker,
             engine.replacements,
-            settings.limits(),
+            limits,
             clock,
             calls_max=settings.telegram_connections,
         )
@@ -216,6 +220,7 @@ async def books(settings: Settings, clock: Clock) -> AsyncIterator[Books]:
                 bots=Bots(database, key),
                 chats=Chats(database),
                 history=History(database),
+                limits=KeptLimits(database, settings.limits()),
                 texts=Texts(database, keep_ms=settings.keep_texts_ms),
                 updates=Updates(database),
                 uploads=Uploads(database),
@@ -248,9 +253,9 @@ async def line_to_telegram(settings: Settings, kept: Books, clock: Clock) -> Asy
         await direct.close()
 
 
-def engine_of(settings: Settings, kept: Books, line: Line, clock: Clock) -> Engine:
+def engine_of(settings: Settings, limits: Limits, kept: Books, line: Line, clock: Clock) -> Engine:
     metrics, results, ledger = Metrics(), MemoryResults(), kept.ledger
-    broker = ObservedBroker(MemoryBroker(settings.limits(), clock=clock, lease_ms=settings.lease_ms), metrics)
+    broker = ObservedBroker(MemoryBroker(limits, clock=clock, lease_ms=settings.lease_ms), metrics)
     transport = TelegramTransport(
         connections=line.sends,
         token_of=line.fleet.token_of,
@@ -417,6 +422,7 @@ def services(
         results=engine.results,
         history=kept.history,
         bots=kept.bots,
+        limits=kept.limits,
         departures=departures,
         metrics=engine.metrics,
         clock=clock,
