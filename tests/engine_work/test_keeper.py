@@ -334,6 +334,27 @@ async def test_the_next_leader_waits_until_the_memory_of_the_last_leases_no_more
     assert await other.ids()
 
 
+async def test_the_next_leader_gives_nothing_to_redis_while_the_memory_of_the_last_may_lease(
+    one: FakeProcess, other: FakeProcess
+) -> None:
+    await sends_alone(one, other)
+    for number in range(30):
+        await one.accept(outgoing(f"{number:02}", chat_id=number + 1))
+    one.world.leader = ""
+    one.world.cut_from_database, one.world.cut_from_redis = {"one"}, set()
+
+    last_until_ms = 0
+    while not (leased := await other.lease(1)):
+        await other.look()
+        await other.step()
+        last_until_ms = max([last_until_ms, *(each.expires_at_ms for each in await one.lease(1))])
+        one.world.clock.advance(STEP_MS)
+
+    assert leased
+    assert one.world.source == "redis"
+    assert 0 < last_until_ms <= one.world.clock()
+
+
 async def test_a_moment_without_the_database_does_not_end_what_one_sends_for_all(one: FakeProcess) -> None:
     await sends_alone(one)
     memory, number = one.switch.memory, one.world.number

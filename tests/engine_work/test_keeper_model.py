@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from structlog.testing import capture_logs
 
+from engine.errors import BrokerUnavailable
 from engine.messages import Done, Lease, Settlement, Status
 from engine.ports import Source
 from tests.engine_work.several import LEASE_MS, Died, FakeProcess, World
@@ -71,7 +73,7 @@ class Processes(RuleBasedStateMachine):
     def step(self, who: str) -> None:
         self.run(who, self.processes[who].step())
 
-    @rule(ms=st.sampled_from([3_000, 9_000]))
+    @rule(ms=st.sampled_from([1_000, 4_000, 12_000]))
     def all_go_on(self, ms: int) -> None:
         for _ in range(0, ms, 1_000):
             for who in NAMES:
@@ -80,7 +82,7 @@ class Processes(RuleBasedStateMachine):
                 self.lease(who)
             self.world.clock.advance(1_000)
 
-    @rule(calls=st.integers(0, 12))
+    @rule(calls=st.integers(0, 30))
     def light_the_fuse(self, calls: int) -> None:
         self.world.fuse = calls
 
@@ -111,12 +113,27 @@ class Processes(RuleBasedStateMachine):
         self.world.cut_from_redis = {each.name for each in self.processes.values()}
 
     @rule(who=WHO)
+    def split(self, who: str) -> None:
+        """Leave one with Redis alone, and the others with the database alone."""
+        name = self.processes[who].name
+        self.world.cut_from_database = {name}
+        self.world.cut_from_redis = {each.name for each in self.processes.values()} - {name}
+        if self.world.leader == name:
+            self.world.leader = ""
+
+    @rule()
+    def all_find_everything(self) -> None:
+        self.world.cut_from_database.clear()
+        self.world.cut_from_redis.clear()
+
+    @rule(who=WHO)
     def accept(self, who: str) -> None:
         self.count += 1
         self.run(who, self.processes[who].accept(outgoing(f"{self.count:05}", chat_id=self.count)))
 
     @rule(who=WHO)
     def lease(self, who: str) -> None:
+        self.accept(who)
         process = self.processes[who]
         source = "redis" if self.of_redis(process) else process.name
         leases = self.run(who, process.lease(2)) or []
@@ -143,7 +160,8 @@ class Processes(RuleBasedStateMachine):
             self.run(place, self.settled(each))
 
     async def settled(self, given: Given) -> None:
-        await given.to.switch.settle([Settlement(given.lease, Done(), 0)])
+        with suppress(BrokerUnavailable):  # the ledger knows
+            await given.to.switch.settle([Settlement(given.lease, Done(), 0)])
 
     def teardown(self) -> None:
         """Give everything back, and see that all that was accepted is scheduled somewhere."""
@@ -169,5 +187,5 @@ class Processes(RuleBasedStateMachine):
 
 TestProcesses = pytest.mark.filterwarnings("default")(Processes.TestCase)
 Processes.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
