@@ -133,9 +133,8 @@ async def test_after_a_gap_everything_is_read_once(office: Office) -> None:
 
 
 async def test_the_bots_are_read_now_and_then_though_nobody_announced_anything(office: Office) -> None:
-    async with office.follows():
-        office.minute.set()
-        await turns()
+    office.minute.set()
+    await turns()
 
     assert (office.fleet.read, office.reach.read) == (["everything"], [])
 
