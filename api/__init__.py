@@ -8,7 +8,8 @@ Read in this order:
     messages                      submit, look at and cancel one; ``submissions`` (which asks ``known_bots``)
                                   and ``waiting`` do the work
     forms, multipart              a message as a form with files
-    queue, bots, metrics, health  one noun each; ``dead_letters`` does the queue's work
+    queue, bots, limits           one noun each, and so ``metrics`` and ``health``; ``dead_letters`` does the
+                                  queue's work
     schemas, fields, sentences    what requests and answers look like, and how a wrong one is told; ``quoting``
     auth, bounds, errors          who may, how much, and the one form in which anything is refused
     incidents, access_log         what is written down: never a token, never a text

@@ -6,7 +6,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.middleware import Middleware
 
-from api import bots, errors, health, messages, metrics, queue
+from api import bots, errors, health, limits, messages, metrics, queue
 from api.access_log import AccessLog
 from api.auth import GuardedRoute, Role, requires
 from api.bounds import BodyBounds
@@ -17,7 +17,7 @@ from api.webhook import webhook
 
 App = FastAPI
 
-ROUTERS = (messages.forms, messages.router, queue.router, bots.router)
+ROUTERS = (messages.forms, messages.router, queue.router, bots.router, limits.router)
 NUMBERS = (metrics.router, health.router)
 
 

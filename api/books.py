@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Protocol
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol
 
+from engine.limits import Limits
 from engine.messages import Outgoing
 from storage.bots import RegisteredBot
 from storage.history import MessageState
@@ -24,6 +25,16 @@ class History(Protocol):
     async def purge_dead(self, *, message_ids: Sequence[str] | None = None, bot_id: int | None = None) -> int: ...
 
     async def cancel(self, message_id: str, *, now_ms: int) -> bool: ...
+
+
+class KeptLimits(Protocol):
+    """See ``storage.limits.KeptLimits``."""
+
+    async def current(self) -> Limits: ...
+
+    async def change(self, changes: Mapping[str, Any]) -> Limits: ...
+
+    async def reset(self) -> Limits: ...
 
 
 class Bots(Protocol):

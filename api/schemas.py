@@ -39,7 +39,7 @@ class Told(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-def _given(name: str, **value: Any) -> dict[str, Any]:
+def given(name: str, **value: Any) -> dict[str, Any]:
     """Return a schema for «this field stands there, and is not null», to be one of several."""
     return {"required": [name], "properties": {name: value}}
 
@@ -62,7 +62,7 @@ class MessageIn(Asked):
                     "dedup_key": "newsletter-2026-12:@news",
                 },
             ],
-            "oneOf": [_given("text", type="string"), _given("method", type="string")],
+            "oneOf": [given("text", type="string"), given("method", type="string")],
         }
     )
 
@@ -281,9 +281,9 @@ class Selection(Asked):
         json_schema_extra={
             "examples": [{"ids": [EXAMPLE_ID]}, {"bot": "123456"}, {"all": True}],
             "oneOf": [
-                _given("ids", type="array"),
-                _given("bot", type=["string", "integer"]),
-                _given("all", const=True),
+                given("ids", type="array"),
+                given("bot", type=["string", "integer"]),
+                given("all", const=True),
             ],
         }
     )
@@ -353,10 +353,10 @@ class BotChange(Asked):
         json_schema_extra={
             "examples": [{"paused": True}, {"weight": 3}],
             "anyOf": [
-                _given("behaviours", type="object"),
-                _given("paused", type="boolean"),
-                _given("weight", type="integer"),
-                _given("updates", type="string"),
+                given("behaviours", type="object"),
+                given("paused", type="boolean"),
+                given("weight", type="integer"),
+                given("updates", type="string"),
             ],
         }
     )

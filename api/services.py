@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from api.books import Bots, History
+from api.books import Bots, History, KeptLimits
 from api.ports import Attachments, Composer, Departures, Fleet, Intake
 from engine.conditions import Conditions
 from engine.dispatcher import Dispatcher
@@ -47,6 +47,7 @@ class Services:
     results: Results
     history: History
     bots: Bots
+    limits: KeptLimits
     departures: Departures
     metrics: Metrics
     conditions: Conditions

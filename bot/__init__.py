@@ -10,7 +10,8 @@ Read in this order:
     session         under every ``Bot``: no call goes round the engine
     intake          updates in; ``notes`` feeds the books, ``behaviours/`` decide what to say
     generator/      who writes what a bot answers: templates, or a server
-    fleet           the bots that run here; ``feeds`` where their updates come from
+    fleet           the bots that run here; ``feeds`` where their updates come from; ``follower`` what other
+                    processes change of them
     wiring          the one file that names concrete classes; ``running`` what runs then
     home            the directory of the keys
     __main__        the command line; its larger parts are in ``commands/``

@@ -17,6 +17,10 @@ from engine.ports.news import BotChanged, ChatChanged, Item, Missed, News
 log = structlog.get_logger()
 
 
+READ_EVERY_S = 60.0
+"""Between two readings of all bots, which are some thousands of rows at most. A guess."""
+
+
 class FollowsBots(Protocol):
     """See ``bot.fleet.Fleet``."""
 
@@ -38,6 +42,7 @@ class Stale:
     """What is to be read again."""
 
     everything: bool = False
+    every_bot: bool = False
     bots: set[int] = field(default_factory=set)
     chats: set[tuple[int, ChatId]] = field(default_factory=set)
 
@@ -64,13 +69,21 @@ class Follower:
 
     async def run(self) -> None:
         """Follow until cancelled; while the ledger is away, it is asked again."""
-        async with asyncio.TaskGroup() as both:
-            both.create_task(self._news.run(self._hear))
-            both.create_task(self._follow())
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._news.run(self._hear))
+            loops.create_task(self._follow())
+            loops.create_task(self._read_now_and_then())
 
     async def _hear(self, item: Item) -> None:
         self._stale.add(item)
         self._heard.set()
+
+    async def _read_now_and_then(self) -> None:
+        """Read the bots again even if nothing was heard: a process may end between a change and its announcement."""
+        while True:
+            await self._sleep(READ_EVERY_S)
+            self._stale.every_bot = True
+            self._heard.set()
 
     async def _follow(self) -> None:
         while True:
@@ -82,7 +95,7 @@ class Follower:
 
     async def _read_bots(self, stale: Stale) -> None:
         try:
-            if stale.everything:
+            if stale.everything or stale.every_bot:
                 await insist(self._fleet.load, sleep=self._sleep)
             elif stale.bots:
                 await insist(lambda: self._fleet.reload(stale.bots), sleep=self._sleep)

@@ -20,7 +20,7 @@ SHUTDOWN_S = 10.0
 """How long handlers may take to end after the signal."""
 
 SETTLE_S = 5.0
-"""How long a call's outcome may take to be written, after the call."""
+"""How long the outcomes of the last calls may take to be written, after these calls."""
 
 
 class Loops:
@@ -58,7 +58,7 @@ async def running(built: Program) -> AsyncIterator[None]:
         await built.departures.end()
         await _finish("handlers", built.talk.pool.drain(), within_s=SHUTDOWN_S)
         await _finish("shutdown handlers", _tell_end(built), within_s=SHUTDOWN_S)
-        # A call that is cut off is sent again by the next start; so each may take as long as a call takes.
+        # A call that is cut off is uncertain, and may be sent twice; so each may take as long as a call takes.
         if role.sends:
             await built.engine.worker.finish(within_s=built.settings.telegram_timeout, conclude_s=SETTLE_S)
             await _finish("worker", _all(sending), within_s=SETTLE_S)

@@ -15,4 +15,6 @@ Read in this order:
     clearance                    what waits for a bot that was removed
     memory_broker                the queue of one process, on ``leases``, ``schedule``, ``lanes`` and ``doorbell``
     redis_broker                 the queue of many: the same in ``lua/``, by ``redis_scripts``, ``_wire`` and ``_keys``
+    redis_results, redis_news    what processes tell one another; ``memory_results``, ``memory_news``: of one
+    outbox, redis_outage         how they tell it without waiting, and go on while Redis is away
 """

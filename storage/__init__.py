@@ -15,6 +15,7 @@ Read in this order:
     updates, chats, bots          the repositories of intake
     spool, uploads                files come in, and are kept for the messages that carry them; their writing
                                   is in ``upload_writes``
+    limits                        what was changed of the environment's
     texts                         what was said lately, for text generators
     history                       the repository of whoever asks, and the dead letters
     retention                     how what is old goes

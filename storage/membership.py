@@ -1,6 +1,24 @@
-"""Whether a process lives: as long as it does, it holds the lock of its number."""
+"""Whether a process lives: as long as it does, it holds the lock of its number.
+
+A process whose connection broke counts as dead until it has the lock again, a second later. If another takes over its
+updates meanwhile, they are handled twice; what their handlers submit bears the same keys, and is accepted once.
+"""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+
+from engine.errors import SettingsError
+from storage.database import is_sqlite, parse, reading_engine
+from storage.refusals import DRIVER_ERRORS, as_ledger_error
+from storage.session_lock import SessionLock
+from storage.sole_use import ANSWER_WITHIN_S, LOOK_EVERY_S
+
+log = structlog.get_logger()
 
 MEMBERS = 0x7E3908
 """The first half of every such lock; any number, the same in every version."""
@@ -13,3 +31,43 @@ def lock_id(process: str) -> str:
     '(8272136::bigint << 32) | owner'
     """
     return f"({MEMBERS}::bigint << 32) | {process}"
+
+
+@asynccontextmanager
+async def membership(url: str, process: int) -> AsyncIterator[None]:
+    """Be known as alive until the block ends; with SQLite there is nobody to know it.
+
+    Raises:
+        SettingsError: Another process has the number.
+        LedgerError: The database cannot be reached.
+    """
+    parsed = parse(url)
+    if is_sqlite(parsed):
+        yield
+        return
+    engine = reading_engine(parsed, answer_within_s=ANSWER_WITHIN_S)
+    lock = SessionLock(engine, (MEMBERS << 32) | process)
+    try:
+        is_ours = await lock.take()
+    except DRIVER_ERRORS as error:
+        raise as_ledger_error(error) from error
+    if not is_ours:
+        raise SettingsError(f"another process has the number {process}, which was drawn by lot; start again")
+    keeping = asyncio.create_task(_keep(lock))
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await lock.drop()
+        await engine.dispose()
+
+
+async def _keep(lock: SessionLock) -> None:
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        try:
+            if not await lock.stands():
+                await lock.take()
+        except DRIVER_ERRORS as error:
+            await lock.drop()
+            log.warning("not known as alive just now", error=type(error).__name__)

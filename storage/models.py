@@ -7,6 +7,7 @@
     holds      send nothing to a chat or from a bot until    ``chat_id`` '' is the whole bot
     bots       tokens (encrypted), names, behaviours         paused and weight are the ledger's
     chats      reachable or why not, other names, last seen
+    limits     what was changed of the environment's         one row; the version rises with each change
     texts      what was said lately, for text generators     bounded by time and by chat
     attachments  which files a message carries               ``needs_bytes``: they are kept for it
     uploads    a file whose bytes are all here               goes when nobody needs it
@@ -226,6 +227,15 @@ chats = Table(
     CheckConstraint("reachable OR reason IS NOT NULL", name="unreachable_has_reason"),
     CheckConstraint("alias_of <> chat_id", name="alias_is_another_chat"),
     Index("chats_by_alias", "bot_id", "alias_of"),
+)
+
+limits = Table(
+    "limits",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default=true()),
+    Column("version", BigInteger, nullable=False),
+    Column("changes", JSON, nullable=False),
+    CheckConstraint("one", name="limits_are_one_row"),
 )
 
 texts = Table(

@@ -61,7 +61,7 @@ TRY_LOCK_SHARED = text("SELECT pg_try_advisory_lock_shared(:id)")
 HAS_LOCK = text("""
     SELECT EXISTS (
         SELECT FROM pg_locks
-        WHERE locktype = 'advisory' AND classid = 0 AND objid = :id AND objsubid = 1
+        WHERE locktype = 'advisory' AND (classid::bigint << 32) | objid::bigint = :id AND objsubid = 1
           AND pid = pg_backend_pid() AND granted
     )
 """)

@@ -16,6 +16,8 @@ from storage.database import Database
 from storage.epochs import SqlEpochs
 from storage.history import History
 from storage.ledger import SqlLedger
+from storage.limits import KeptLimits
+from storage.membership import membership
 from storage.retention import Keep, Retention
 from storage.sole_use import SoleUse, sole_use
 from storage.texts import Texts
@@ -41,6 +43,7 @@ class Books:
     bots: Bots
     chats: Chats
     history: History
+    limits: KeptLimits
     texts: Texts
     updates: Updates
     uploads: Uploads
@@ -52,8 +55,9 @@ async def books(settings: Settings, clock: Clock) -> AsyncIterator[Books]:
     """Open the books: with a queue in memory for this process alone, else beside others."""
     key, process = seal(settings), secrets.randbits(PROCESS_BITS)
     keep = Keep(messages_ms=settings.keep_messages_ms, dead_ms=settings.keep_dead_ms, texts_ms=settings.keep_texts_ms)
-    async with sole_use(database_url(settings), shared=bool(settings.redis_url)) as use:
-        database = await Database.open(database_url(settings))
+    url = database_url(settings)
+    async with sole_use(url, shared=bool(settings.redis_url)) as use, membership(url, process):
+        database = await Database.open(url)
         try:
             yield Books(
                 process=process,
@@ -63,6 +67,7 @@ async def books(settings: Settings, clock: Clock) -> AsyncIterator[Books]:
                 bots=Bots(database, key),
                 chats=Chats(database),
                 history=History(database),
+                limits=KeptLimits(database, settings.limits()),
                 texts=Texts(database, keep_ms=settings.keep_texts_ms),
                 updates=Updates(database, process=process),
                 uploads=Uploads(database),

@@ -130,6 +130,7 @@ def services(
         results=engine.results,
         history=kept.history,
         bots=kept.bots,
+        limits=kept.limits,
         departures=departures,
         metrics=engine.metrics,
         conditions=engine.conditions,

@@ -14,6 +14,7 @@ from bot.settings import Settings
 from bot.wiring.books import Books
 from engine.conditions import Conditions
 from engine.keeper import Keeper
+from engine.limits import Limits
 from engine.memory_broker import MemoryBroker
 from engine.memory_news import SilentNews
 from engine.memory_results import MemoryResults
@@ -59,12 +60,12 @@ async def schedule_of(settings: Settings, role: Role, kept: Books, clock: Clock)
         async with in_redis(settings, role, kept, clock) as schedule:
             yield schedule
     else:
-        yield in_memory(settings, kept, clock)
+        yield in_memory(settings, await kept.limits.current(), kept, clock)
 
 
-def in_memory(settings: Settings, kept: Books, clock: Clock) -> Schedule:
+def in_memory(settings: Settings, limits: Limits, kept: Books, clock: Clock) -> Schedule:
     """Return the queue of one process; it is rebuilt from the ledger at each start."""
-    limits, results = settings.limits(), MemoryResults()
+    results = MemoryResults()
     broker = MemoryBroker(limits, clock=clock, lease_ms=settings.lease_ms)
     replacements = Replacements(ledger=kept.ledger, results=results, clock=clock)
     reconciler = Reconciler(
@@ -85,7 +86,7 @@ def in_memory(settings: Settings, kept: Books, clock: Clock) -> Schedule:
 @asynccontextmanager
 async def in_redis(settings: Settings, role: Role, kept: Books, clock: Clock) -> AsyncIterator[Schedule]:
     """Lend the queue of many processes; one of those that send keeps it, and stands in for it while Redis is away."""
-    limits, conditions = settings.limits(), Conditions(clock)
+    limits, conditions = await kept.limits.current(), Conditions(clock)
     redis = connect(settings.redis_url)
     results, news = RedisResults(redis, process=kept.process), RedisNews(redis, process=kept.process)
     replacements = Replacements(ledger=kept.ledger, results=results, clock=clock)

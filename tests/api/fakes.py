@@ -31,6 +31,7 @@ from engine.reach import Reach
 from engine.replacements import Replacements
 from storage.bots import RegisteredBot, Source
 from storage.history import AttemptState, MessageState
+from storage.limits import changed, merged
 from storage.spool import Spool, Spooled
 from tests.fakes import START_MS, Clock
 
@@ -254,6 +255,10 @@ class SleepyBroker(MemoryBroker):
         self._wake()
         return await super().admit(messages, worker_id=worker_id, slots=slots, capped=capped)
 
+    async def configure(self, limits: Limits) -> bool:
+        self._wake()
+        return await super().configure(limits)
+
     async def cancel(self, message_ids: Sequence[str]) -> list[bool]:
         self._wake()
         return await super().cancel(message_ids)
@@ -340,6 +345,32 @@ class FileList:
 
     async def forget(self, message: Outgoing) -> None:
         self.kept.pop(message.id, None)
+
+
+class ListedLimits:
+    """What was changed, in memory. ``asleep``: the database is away."""
+
+    def __init__(self, given: Limits) -> None:
+        self._given = given
+        self._now = given
+        self._changes: dict[str, Any] = {}
+        self.asleep = False
+
+    async def current(self) -> Limits:
+        if self.asleep:
+            raise LedgerError("the database refused: could not connect to 10.0.0.5")
+        return self._now
+
+    async def change(self, changes: Mapping[str, Any]) -> Limits:
+        return self._be(merged(self._changes, changes))
+
+    async def reset(self) -> Limits:
+        return self._be({})
+
+    def _be(self, changes: dict[str, Any]) -> Limits:
+        self._now = changed(self._given, changes, self._now.version + 1)
+        self._changes = changes
+        return self._now
 
 
 class ListBots:
@@ -468,6 +499,7 @@ class World:
     files: FileList = field(default_factory=FileList)
     books: Books = field(init=False)
     broker: SleepyBroker = field(init=False)
+    kept_limits: ListedLimits = field(init=False)
     reach: Reach = field(init=False)
     fleet: ListFleet = field(init=False)
     conditions: Conditions = field(init=False)
@@ -480,6 +512,7 @@ class World:
         self.books = Books(self.clock)
         self.conditions = Conditions(self.clock)
         self.broker = SleepyBroker(self.limits, clock=self.clock, lease_ms=60_000)
+        self.kept_limits = ListedLimits(self.limits)
         self.fleet = ListFleet(self.bots)
         self.bots.register(BOT_ID, {"echo": {}})
         observed = ObservedBroker(self.broker, self.metrics)
@@ -509,6 +542,7 @@ class World:
             results=self.results,
             history=self.books,
             bots=self.bots,
+            limits=self.kept_limits,
             departures=PlainDepartures(
                 observed, Clearance(ledger=self.books, broker=observed, results=self.results, clock=self.clock)
             ),

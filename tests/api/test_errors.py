@@ -137,6 +137,7 @@ async def test_the_description_names_every_route_and_its_errors(world: World) ->
         "/bots/{bot_id}",
         "/bots/{bot_id}/webhook-secret",
         "/health",
+        "/limits",
         "/messages",
         "/messages/batch",
         "/messages/{message_id}",

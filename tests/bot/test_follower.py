@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from api.ports import NoWebhook, Refusal
 from bot.fleet import Fleet
-from bot.follower import Follower
+from bot.follower import READ_EVERY_S, Follower
 from engine.errors import LedgerError, SettingsError
 from engine.messages import ChatId
 from engine.ports.news import BotChanged, ChatChanged, Item, Listener, Missed
@@ -77,9 +77,14 @@ class Office:
     fleet: Reader = field(default_factory=Reader)
     reach: Reader = field(default_factory=Reader)
     slept: list[float] = field(default_factory=list)
+    minute: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
+        if seconds == READ_EVERY_S:
+            await self.minute.wait()
+            self.minute.clear()
+        else:
+            self.slept.append(seconds)
 
     @asynccontextmanager
     async def follows(self) -> AsyncIterator[None]:
@@ -125,6 +130,13 @@ async def test_after_a_gap_everything_is_read_once(office: Office) -> None:
     await turns()
 
     assert (office.fleet.read, office.reach.read) == (["everything"], ["everything"])
+
+
+async def test_the_bots_are_read_now_and_then_though_nobody_announced_anything(office: Office) -> None:
+    office.minute.set()
+    await turns()
+
+    assert (office.fleet.read, office.reach.read) == (["everything"], [])
 
 
 async def test_a_ledger_that_is_away_is_asked_until_it_answers(office: Office) -> None:

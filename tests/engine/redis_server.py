@@ -20,14 +20,17 @@ START_S = 10.0
 
 
 @contextmanager
-def own_redis(folder: Path, *, port: int | None = None) -> Iterator[str]:
-    """Start a server that keeps nothing by itself, on a free port or a given one; end exactly that one."""
+def own_redis(folder: Path, *more_words: str, port: int | None = None) -> Iterator[str]:
+    """Start a server on a free port that keeps nothing, lend its URL, and end exactly that one.
+
+    ``more_words`` overrule: with ``--appendonly yes`` it keeps everything in its folder.
+    """
     program = shutil.which("redis-server")
     if program is None:
         _do_without()
     port = port or free_port()
     words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
-    server = subprocess.Popen([str(program), *words], stdout=subprocess.DEVNULL)
+    server = subprocess.Popen([str(program), *words, *more_words], stdout=subprocess.DEVNULL)
     try:
         _wait_for(port)
         yield f"redis://127.0.0.1:{port}/0"

@@ -19,6 +19,7 @@ from engine.messages import PRIORITIES, Again, ChatId, Done, Guarantee, Lease, O
 from engine.redis_broker import RedisBroker, connect
 from engine.redis_keys import STATE
 from engine.redis_news import RedisNews
+from engine.settlements import Settlements
 from tests.engine.broker_contract import (
     LEASE_MS,
     UNLIMITED,
@@ -81,6 +82,24 @@ async def test_a_redis_without_a_schedule_leases_nothing_until_it_is_rebuilt(red
     await broker.restore([], wait_until_ms={})
 
     assert await leased_ids(broker) == ["m0000", "m0001"]
+
+
+async def test_settlements_that_meet_share_their_round_trips(redis: Redis, make: MakeBroker) -> None:
+    broker = make(UNLIMITED)
+    await queue(broker, [outgoing(f"{number:03}", chat_id=number) for number in range(1, 52)])
+    first, *others = [*await lease(broker, 50), *await lease(broker, 1)]
+    await settle(broker, [first])
+    settlements, before = Settlements(broker), await calls_of_scripts(redis)
+
+    settled = await asyncio.gather(*(settlements.settle(Settlement(each, Done(), 0)) for each in others))
+
+    assert all(each.held for each in settled)
+    assert await calls_of_scripts(redis) - before == 2
+    assert (await broker.stats()).leased == 0
+
+
+async def calls_of_scripts(redis: Redis) -> int:
+    return int((await redis.info("commandstats"))["cmdstat_evalsha"]["calls"])
 
 
 async def test_a_late_note_does_not_open_a_schedule_that_is_being_rebuilt(redis: Redis, clock: Clock) -> None:

@@ -246,6 +246,20 @@ async def test_a_message_leased_again_while_its_first_delivery_hangs_costs_no_co
     assert free == 2
 
 
+async def test_a_lease_whose_answer_came_after_its_end_is_not_sent(desk: Desk) -> None:
+    """A frozen process would take it for fresh: its deadline counts from the question, not from the answer."""
+    await desk.accept(outgoing("a"))
+    reserved = desk.worker.reserve(1)
+    leased = await desk.broker.lease(worker_id="w", slots=1)
+    desk.clock.advance(LEASE_MS)
+
+    desk.worker.accept(leased, reserved=reserved)
+    await turns()
+
+    assert desk.transport.ids == []
+    assert [record.outcome for record in desk.ledger.records] == ["overdue"]
+
+
 async def test_what_expired_while_it_waited_is_recorded_and_not_sent(desk: Desk) -> None:
     waiting = desk.results.expect("a")
     await desk.accept(outgoing("a", expires_at_ms=START_MS + 500, ready_at_ms=START_MS + 900))

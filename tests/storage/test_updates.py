@@ -1,12 +1,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import pytest
 
+from engine.errors import LedgerError
+from storage import membership as membership_of
 from storage.database import Database
+from storage.membership import membership
 from storage.updates import ReceivedUpdate, Updates
 from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite
+from tests.storage.servers import DISCONNECT_OTHERS, run
+
+Answer = TypeVar("Answer")
 
 
 def received(update_id: int, at_ms: int = NOW_MS) -> ReceivedUpdate:
@@ -71,4 +80,42 @@ class TestUpdatesOnSqlite(OnSqlite, UpdatesContract):
 
 
 class TestUpdatesOnPostgres(OnPostgres, UpdatesContract):
-    pass
+    async def test_what_a_living_process_has_not_handled_yet_is_left_to_it(
+        self, url: str, updates: Updates, next_updates: Updates
+    ) -> None:
+        await updates.receive_many([received(1)])
+
+        async with membership(url, 1):
+            left_alone = await next_updates.adopt(limit=9)
+        taken_over = await next_updates.adopt(limit=9)
+
+        assert (left_alone, taken_over) == ([], [received(1)])
+
+    async def test_two_that_look_at_once_do_not_both_take_over(
+        self, url: str, updates: Updates, next_updates: Updates, database: Database
+    ) -> None:
+        await updates.receive_many([received(number) for number in range(50)])
+        others = [next_updates, Updates(database, process=3)]
+
+        async with membership(url, 2), membership(url, 3):
+            taken = await asyncio.gather(*(each.adopt(limit=99) for each in others))
+
+        assert sorted(map(len, taken)) == [0, 50]
+
+    async def test_a_process_that_lost_its_connection_is_known_as_alive_again(
+        self, url: str, updates: Updates, next_updates: Updates, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(membership_of, "LOOK_EVERY_S", 0.05)
+        async with membership(url, 1):
+            await run(url, DISCONNECT_OTHERS)
+            await asyncio.sleep(0.5)
+            await _again(lambda: updates.receive_many([received(1)]))
+
+            assert await _again(lambda: next_updates.adopt(limit=9)) == []
+
+
+async def _again(work: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Try until the pool has noticed that its connections are gone."""
+    while True:
+        with contextlib.suppress(LedgerError):
+            return await work()

@@ -1,0 +1,133 @@
+"""What is said of limits, in requests and in answers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import ConfigDict, Field, Strict, model_validator
+
+from api.fields import Whole
+from api.schemas import Asked, Told, given
+from engine.limits import Limit, Limits
+
+COUNT_MAX = 100_000
+WINDOW_S_MAX = 86_400
+BURST_MAX = 1_000
+CAP_MAX = 1_000_000_000
+
+Count = Annotated[Whole | None, Field(ge=0, le=COUNT_MAX, description="Messages in any window; 0 = no limit.")]
+Window = Annotated[float | None, Strict(), Field(ge=0.001, le=WINDOW_S_MAX, description="Seconds.")]
+Burst = Annotated[Whole | None, Field(ge=1, le=BURST_MAX, description="Messages at once, after a pause.")]
+Cap = Annotated[Whole | None, Field(ge=0, le=CAP_MAX, description="Messages that may wait; 0 = no cap.")]
+
+
+class Change(Asked):
+    """What to change; what is not named stays, and there must be something."""
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.named():
+            *names, last = type(self).model_fields
+            raise ValueError(f"say what to change: {', '.join(names)} or {last}")
+        return self
+
+    def named(self) -> dict[str, Any]:
+        return {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
+
+
+class LimitChange(Change):
+    """What to change of one limit."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [given("count", type="integer"), given("window_s", type="number")]}
+    )
+
+    count: Count = None
+    window_s: Window = None
+
+    def changes(self) -> dict[str, int]:
+        """Return the fields of a ``Limit``."""
+        named = self.named()
+        if "window_s" in named:
+            named["window_ms"] = round(named.pop("window_s") * 1_000)
+        return named
+
+
+class ChatLimitChange(LimitChange):
+    """What to change of the limit of a private chat."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                given("count", type="integer"),
+                given("window_s", type="number"),
+                given("burst", type="integer"),
+            ]
+        }
+    )
+
+    burst: Burst = None
+
+
+class LimitsChange(Change):
+    """What to change of the limits; what is not named stays."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"bot": {"count": 20}}, {"chat_cap": 500}],
+            "anyOf": [
+                *(given(name, type="object") for name in ("ceiling", "bot", "paid", "chat", "group", "user")),
+                *(given(name, type="integer") for name in ("chat_cap", "bot_cap")),
+            ],
+        }
+    )
+
+    ceiling: LimitChange | None = Field(None, description="Of all bots together.")
+    bot: LimitChange | None = Field(None, description="Of one bot.")
+    paid: LimitChange | None = Field(None, description="Of one bot, of what it pays for.")
+    chat: ChatLimitChange | None = Field(None, description="Of one private chat.")
+    group: LimitChange | None = Field(None, description="Of one group or channel.")
+    user: LimitChange | None = Field(None, description="Of what one user makes one bot say.")
+    chat_cap: Cap = None
+    bot_cap: Cap = None
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields of ``Limits``."""
+        named = self.named()
+        return {name: each.changes() if isinstance(each, LimitChange) else each for name, each in named.items()}
+
+
+class LimitOut(Told):
+    """So many messages in any window; with a burst, a rate that saves up so many."""
+
+    count: int
+    window_s: float
+    burst: int | None
+
+    @classmethod
+    def of(cls, limit: Limit) -> Self:
+        return cls(count=limit.count, window_s=limit.window_ms / 1_000, burst=limit.burst)
+
+
+class LimitsOut(Told):
+    """The limits in force. Each change has a higher version."""
+
+    version: int
+    ceiling: LimitOut
+    bot: LimitOut
+    paid: LimitOut
+    chat: LimitOut
+    group: LimitOut
+    user: LimitOut
+    chat_cap: int
+    bot_cap: int
+
+    @classmethod
+    def of(cls, limits: Limits) -> Self:
+        names = ("ceiling", "bot", "paid", "chat", "group", "user")
+        return cls(
+            version=limits.version,
+            **{name: LimitOut.of(getattr(limits, name)) for name in names},
+            chat_cap=limits.chat_cap,
+            bot_cap=limits.bot_cap,
+        )

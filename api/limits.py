@@ -1,0 +1,51 @@
+"""The limits: look at them, change them while everything runs, go back to the environment's."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.auth import GuardedRoute, Role, requires
+from api.errors import Invalid, Malformed, TooLarge, declares
+from api.limit_schemas import LimitsChange, LimitsOut
+from api.ports import Refusal
+from api.services import Services, ServicesOf
+from engine.errors import BrokerUnavailable, LedgerError, SettingsError
+from engine.limits import Limits
+
+router = APIRouter(tags=["limits"], route_class=GuardedRoute)
+
+
+@router.get("/limits", dependencies=[requires(Role.VIEWER)], responses=declares(LedgerError))
+async def show(services: ServicesOf) -> LimitsOut:
+    """Show the limits by which everything goes."""
+    return LimitsOut.of(await services.limits.current())
+
+
+@router.patch(
+    "/limits",
+    dependencies=[requires(Role.ADMIN)],
+    responses=declares(Malformed, Refusal, TooLarge, Invalid, LedgerError, BrokerUnavailable),
+)
+async def change(wanted: LimitsChange, services: ServicesOf) -> LimitsOut:
+    """Change limits, at once and for all processes. What is not named stays.
+
+    They outlive a restart: what is changed here goes before the environment, until ``DELETE /limits``. What a 429 had
+    lowered begins anew. After a 503 it may be written down and not in force; ask for it once more.
+    """
+    try:
+        limits = await services.limits.change(wanted.changes())
+    except SettingsError as error:
+        raise Refusal(str(error)) from None
+    return await _put_in_force(services, limits)
+
+
+@router.delete("/limits", dependencies=[requires(Role.ADMIN)], responses=declares(LedgerError, BrokerUnavailable))
+async def reset(services: ServicesOf) -> LimitsOut:
+    """Go back to the limits of the environment, at once and for all processes."""
+    return await _put_in_force(services, await services.limits.reset())
+
+
+async def _put_in_force(services: Services, limits: Limits) -> LimitsOut:
+    """The books have them before the broker, which is rebuilt from them."""
+    await services.broker.configure(limits)
+    return LimitsOut.of(limits)

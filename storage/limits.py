@@ -1,0 +1,84 @@
+"""The limits by which everything goes: the environment's, and what was changed of them since."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, select, true, update
+
+from engine.limits import Limit, Limits
+from storage.database import Database
+from storage.models import limits
+from storage.upsert import insert_by
+
+Changes = dict[str, Any]
+"""Fields of ``Limits``: a number, or those of a ``Limit`` that were changed."""
+
+
+class KeptLimits:
+    """The repository. Each change makes a higher version, so that every schedule knows which is newer.
+
+    Args:
+        given: The environment's; what was changed goes before them, after a restart, too.
+    """
+
+    def __init__(self, database: Database, given: Limits) -> None:
+        self._database = database
+        self._given = given
+
+    async def current(self) -> Limits:
+        async with self._database.reading() as connection:
+            row = (await connection.execute(select(limits))).first()
+        return self._given if row is None else changed(self._given, row.changes, row.version)
+
+    async def change(self, changes: Mapping[str, Any]) -> Limits:
+        """Change what is named, and return all of them.
+
+        Raises:
+            SettingsError: Together with the rest they make no sense; nothing was written.
+        """
+        return await self._write(lambda before: merged(before, changes))
+
+    async def reset(self) -> Limits:
+        """Go back to the environment's."""
+        return await self._write(lambda _: {})
+
+    async def _write(self, change: Callable[[Changes], Changes]) -> Limits:
+        def write(connection: Connection) -> Limits:
+            # The row is there before it is locked: of two processes that change something the second sees the first.
+            first = insert_by(limits, connection).values(one=True, version=self._given.version, changes={})
+            connection.execute(first.on_conflict_do_nothing())
+            row = connection.execute(select(limits).with_for_update()).one()
+            changes, version = change(row.changes), row.version + 1
+            result = changed(self._given, changes, version)
+            connection.execute(update(limits).where(limits.c.one == true()).values(version=version, changes=changes))
+            return result
+
+        return await self._database.write_alone(write)
+
+
+def merged(before: Changes, changes: Mapping[str, Any]) -> Changes:
+    """Return both, the later before the earlier.
+
+    >>> merged({"bot": {"count": 20}, "chat_cap": 5}, {"bot": {"window_ms": 500}, "chat_cap": 6})
+    {'bot': {'count': 20, 'window_ms': 500}, 'chat_cap': 6}
+    """
+    both = dict(before)
+    for name, value in changes.items():
+        both[name] = {**before.get(name, {}), **value} if isinstance(value, Mapping) else value
+    return both
+
+
+def changed(given: Limits, changes: Mapping[str, Any], version: int) -> Limits:
+    """Return limits with changes.
+
+    >>> changed(Limits(), {"bot": {"count": 20}, "chat_cap": 5}, version=2).bot
+    Limit(count=20, window_ms=1000, burst=None)
+    """
+    new: dict[str, Any] = {}
+    for name, value in changes.items():
+        old = getattr(given, name)
+        new[name] = replace(old, **value) if isinstance(old, Limit) else value
+    return replace(given, version=version, **new)

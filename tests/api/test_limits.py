@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.api.fakes import World, error_of
+
+
+async def test_the_limits_are_shown(world: World) -> None:
+    shown = (await world.client.get("/limits")).json()
+
+    assert shown["chat"] == {"count": 1, "window_s": 1.0, "burst": 3}
+    assert (shown["version"], shown["chat_cap"]) == (1, 10_000)
+
+
+async def test_what_is_changed_acts_at_once_and_the_rest_stays(world: World) -> None:
+    await world.client.patch("/limits", json={"group": {"count": 5}, "chat_cap": 2})
+    response = await world.client.patch("/limits", json={"group": {"window_s": 30}})
+    third = [await world.client.post("/messages", json={"bot": 42, "chat_id": 7, "text": "x"}) for _ in range(3)][-1]
+
+    assert response.json()["group"] == {"count": 5, "window_s": 30.0, "burst": None}
+    assert response.json()["version"] == 3
+    assert response.json()["bot"] == {"count": 30, "window_s": 1.0, "burst": None}
+    assert third.status_code == 429
+
+
+async def test_the_environments_come_back(world: World) -> None:
+    before = (await world.client.get("/limits")).json()
+    await world.client.patch("/limits", json={"bot": {"count": 5}})
+
+    after = (await world.client.delete("/limits")).json()
+
+    assert after == before | {"version": 3}
+    assert (await world.client.get("/limits")).json() == after
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({}, "say what to change: ceiling, bot, paid, chat, group, user, chat_cap or bot_cap"),
+        ({"bot": {}}, "bot: say what to change: count or window_s, not {}"),
+        ({"bot": None}, "say what to change: ceiling, bot, paid, chat, group, user, chat_cap or bot_cap"),
+        ({"bot": {"count": -1}}, "bot.count should be greater than or equal to 0, not -1"),
+        ({"bot": {"count": True}}, "bot.count should be a valid integer, not True"),
+        ({"bot": {"window_s": 0}}, "bot.window_s should be greater than or equal to 0.001, not 0"),
+        ({"bot": {"burst": 3}}, "bot.burst is no field of this request"),
+        ({"chat": {"burst": 0}}, "chat.burst should be greater than or equal to 1, not 0"),
+        ({"purse": {"count": 3}}, "purse is no field of this request"),
+    ],
+)
+async def test_what_makes_no_sense_is_refused_in_one_sentence(world: World, body: Any, sentence: str) -> None:
+    response = await world.client.patch("/limits", json=body)
+
+    assert error_of(response) == (422, "invalid", sentence)
+    assert (await world.client.get("/limits")).json()["version"] == 1
+
+
+async def test_while_the_queue_is_away_they_are_written_down_and_it_is_said(world: World) -> None:
+    world.broker.asleep = True
+
+    refused = await world.client.patch("/limits", json={"bot": {"count": 5}})
+    world.broker.asleep = False
+    again = await world.client.patch("/limits", json={"bot": {"count": 5}})
+
+    assert error_of(refused)[:2] == (503, "broker_unavailable")
+    assert (again.status_code, again.json()["version"]) == (200, 3)
+
+
+async def test_while_the_books_are_away_nobody_knows_them(world: World) -> None:
+    world.kept_limits.asleep = True
+
+    assert error_of(await world.client.get("/limits"))[:2] == (503, "ledger_unavailable")

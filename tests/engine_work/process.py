@@ -1,0 +1,184 @@
+"""Processes that share one ledger and one Redis, put together as the program does it, and sending to one Telegram."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import pytest
+
+from engine import keeper as keeper_module
+from engine.conditions import Conditions
+from engine.delivery import Delivery
+from engine.dispatcher import Dispatcher
+from engine.expiry import Expiry
+from engine.ids import Ids
+from engine.keeper import Keeper
+from engine.limits import Limits
+from engine.memory_broker import MemoryBroker
+from engine.memory_results import MemoryResults
+from engine.messages import Lease
+from engine.outcomes import Answer, Sent
+from engine.ports import Clock, SystemClock
+from engine.reach import Reach
+from engine.reconciler import Reconciler
+from engine.recoverer import Recoverer
+from engine.redis_broker import RedisBroker, connect
+from engine.replacements import Replacements
+from engine.retry import RetryPolicy
+from engine.switched_broker import SwitchedBroker
+from engine.worker import Worker
+from storage.database import Database
+from storage.epochs import SqlEpochs
+from storage.leadership import leadership
+from storage.ledger import SqlLedger
+from tests.engine_work.desk import UNLIMITED
+from tests.fakes import outgoing
+
+LEASE_MS = 1_000
+
+
+@dataclass
+class Telegram:
+    """Takes ``takes_s`` for a call, and remembers who made it."""
+
+    clock: Clock
+    takes_s: float = 0.005
+    sent: list[tuple[str, str]] = field(default_factory=list)
+    """The worker's id, and the message's."""
+
+    async def send(self, lease: Lease) -> Answer:
+        if self.clock() >= lease.expires_at_ms:
+            raise AssertionError(f"{lease.message.id} came to its connection after its lease")
+        self.sent.append((lease.worker_id, lease.message.id))
+        await asyncio.sleep(self.takes_s)
+        return Answer(Sent(len(self.sent)), self.clock())
+
+    @property
+    def ids(self) -> list[str]:
+        return [message_id for _, message_id in self.sent]
+
+
+@dataclass
+class Process:
+    name: str
+    ledger: SqlLedger
+    keeper: Keeper
+    switch: SwitchedBroker
+    conditions: Conditions
+    dispatcher: Dispatcher
+    worker: Worker
+    recoverer: Recoverer
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    count: int = 0
+
+    async def submit(self, ids: Ids, count: int, *, chats: int = 50) -> list[str]:
+        """Accept messages to chats in turn, and return their ids."""
+        submitted = []
+        for _ in range(count):
+            self.count += 1
+            message_id = ids.new(1_700_000_000_000)
+            submitted.append(outgoing(message_id, chat_id=1 + self.count % chats))
+        for start in range(0, count, 200):
+            await self.dispatcher.submit(submitted[start : start + 200])
+        return [each.id for each in submitted]
+
+    def start(self) -> None:
+        self.tasks = [
+            asyncio.create_task(each) for each in (self.keeper.run(), self.worker.run(), self.recoverer.run())
+        ]
+
+    async def kill(self) -> None:
+        """End at once, with whatever is in hand."""
+        doomed = [*self.tasks, *self.worker._tasks]
+        for each in doomed:
+            each.cancel()
+        await asyncio.gather(*doomed, return_exceptions=True)
+        self.tasks = []
+
+
+@asynccontextmanager
+async def process(
+    name: str, redis_url: str, database_url: str, telegram: Telegram, *, limits: Limits = UNLIMITED, slots: int = 8
+) -> AsyncIterator[Process]:
+    """Put a process together, and start it; it is killed when the block ends."""
+    async with AsyncExitStack() as stack:
+        database = await Database.open(database_url)
+        stack.push_async_callback(database.close)
+        leads = await stack.enter_async_context(leadership(database_url))
+        connection = await stack.enter_async_context(connect(redis_url))
+        clock, ledger, results = SystemClock(), SqlLedger(database), MemoryResults()
+        conditions = Conditions(clock)
+        redis = RedisBroker(connection, limits, lease_ms=LEASE_MS)
+        switch = SwitchedBroker(redis, conditions, lease_ms=LEASE_MS, clock=clock)
+        replacements = Replacements(ledger=ledger, results=results, clock=clock)
+        reconciler = Reconciler(ledger=ledger, broker=switch, replacements=replacements, interval_ms=1_000, clock=clock)
+        keeper = Keeper(
+            switch=switch,
+            redis=redis,
+            memory=lambda: MemoryBroker(limits, clock=clock, lease_ms=LEASE_MS),
+            epochs=SqlEpochs(database),
+            leadership=leads,
+            ledger=ledger,
+            replacements=replacements,
+            reconciler=reconciler,
+            limits=limits,
+            lease_ms=LEASE_MS,
+            clock=clock,
+            shares_books=database_url.startswith("postgresql"),
+        )
+        reach = Reach(ledger=ledger, broker=switch, results=results, clock=clock, hears=lambda _: True)
+        delivery = Delivery(
+            transport=telegram,
+            ledger=ledger,
+            broker=switch,
+            results=results,
+            reach=reach,
+            retries=RetryPolicy(),
+            retry_after_ms_max=300_000,
+            clock=clock,
+        )
+        worker = Worker(
+            broker=switch,
+            delivery=delivery,
+            expiry=Expiry(ledger=ledger, results=results, clock=clock),
+            worker_id=name,
+            slots=slots,
+            lease_ms=LEASE_MS,
+            clock=clock,
+        )
+        built = Process(
+            name=name,
+            ledger=ledger,
+            keeper=keeper,
+            switch=switch,
+            conditions=conditions,
+            dispatcher=Dispatcher(ledger=ledger, broker=switch, reach=reach, replacements=replacements, worker=worker),
+            worker=worker,
+            recoverer=Recoverer(
+                broker=switch, delivery=delivery, worker_id=f"{name}-r", interval_ms=LEASE_MS // 2, clock=clock
+            ),
+        )
+        built.start()
+        try:
+            yield built
+        finally:
+            with suppress(asyncio.CancelledError):
+                await built.kill()
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have keepers wait for a tenth of what they usually do."""
+    monkeypatch.setattr(keeper_module, "WATCH_S", 0.1)
+    monkeypatch.setattr(keeper_module, "PROBE_S", 0.2)
+    for name, ms in {"AWAY_MS": 300, "BACK_MS": 200, "MARGIN_MS": 100, "CATCH_UP_MS": 300, "TAKE_IN_MS": 100}.items():
+        monkeypatch.setattr(keeper_module, name, ms)
+
+
+async def until(holds: Callable[[], object], *, within_s: float = 20.0) -> None:
+    """Wait until something holds; a test that would wait for ever fails instead."""
+    async with asyncio.timeout(within_s):
+        while not holds():  # noqa: ASYNC110 - what it waits for has no event
+            await asyncio.sleep(0.01)

@@ -1,0 +1,220 @@
+"""Where a verb goes, when nothing may be leased, and what is noted of Redis on the way."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from engine.conditions import Condition
+from engine.errors import BrokerUnavailable, ScheduleLost
+from engine.messages import Done, HoldChat, Settlement
+from engine.ports import Epoch, Source
+from tests.engine_work.desk import soon
+from tests.engine_work.several import LEASE_MS, FakeProcess, World
+from tests.fakes import outgoing
+
+REDIS = Epoch(0, Source.REDIS)
+MINE = Epoch(1, Source.KEEPER, is_own=True)
+ANOTHERS = Epoch(1, Source.KEEPER)
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.redis, world.redis_is_barred = world.memory(), False
+    return world
+
+
+@pytest.fixture
+def one(world: World) -> FakeProcess:
+    one = FakeProcess(world, "one")
+    one.switch.read(REDIS, at_ms=world.clock())
+    return one
+
+
+async def test_nothing_is_done_before_the_epoch_was_read(world: World) -> None:
+    with pytest.raises(BrokerUnavailable, match="was not read"):
+        await FakeProcess(world, "one").switch.stats()
+
+
+async def test_a_lease_ends_no_later_than_the_epoch_is_known(world: World, one: FakeProcess) -> None:
+    await one.accept(outgoing("a"))
+    world.clock.advance(1_000)
+
+    (lease,) = await one.lease()
+
+    assert lease.expires_at_ms == world.clock() + LEASE_MS - 1_000
+
+
+async def test_who_has_not_read_the_epoch_for_as_long_as_a_lease_leases_nothing_and_asks_soon_again(
+    world: World, one: FakeProcess
+) -> None:
+    world.clock.advance(LEASE_MS)
+    admission = await one.switch.admit([outgoing("a")], worker_id="w", slots=5)
+    leased = await one.switch.lease(worker_id="w", slots=5)
+
+    assert (admission.leased.leases, leased.leases) == ((), ())
+    assert leased.wake_at_ms is not None
+    assert await one.switch.recover(worker_id="w", slots=5) == []
+
+    one.switch.read(REDIS, at_ms=world.clock())
+    assert await one.ids() == ["a"]
+
+
+async def test_while_another_sends_for_all_every_verb_is_refused(one: FakeProcess, world: World) -> None:
+    one.switch.read(ANOTHERS, at_ms=world.clock())
+
+    with pytest.raises(BrokerUnavailable, match="one process sends for all"):
+        await one.switch.admit([outgoing("a")], worker_id="w", slots=1)
+    with pytest.raises(BrokerUnavailable, match="one process sends for all"):
+        await one.switch.lease(worker_id="w", slots=1)
+    assert one.conditions.current == [Condition.ONE_SENDER]
+
+
+async def test_the_one_who_sends_for_all_leases_from_memory(one: FakeProcess, world: World) -> None:
+    one.switch.read(MINE, at_ms=world.clock())
+    one.switch.open_memory(world.memory(), MINE)
+    await one.accept(outgoing("a"))
+
+    assert await one.ids() == ["a"]
+    assert world.redis is not None
+    assert await world.redis.knows(["a"]) == [False]
+
+
+async def test_an_epoch_that_is_over_is_not_heeded_and_its_memory_is_gone(one: FakeProcess, world: World) -> None:
+    one.switch.read(MINE, at_ms=world.clock())
+    one.switch.open_memory(world.memory(), MINE)
+    one.switch.read(Epoch(2, Source.REDIS), at_ms=world.clock())
+
+    one.switch.read(MINE, at_ms=world.clock() + 1)
+    one.switch.open_memory(world.memory(), MINE)
+
+    assert one.switch.memory is None
+    assert one.conditions.current == []
+
+
+async def test_a_redis_that_is_away_is_noted_until_a_verb_succeeds(one: FakeProcess, world: World) -> None:
+    world.cut_from_redis.add("one")
+    with pytest.raises(BrokerUnavailable):
+        await one.switch.stats()
+    assert one.conditions.current == [Condition.REDIS_AWAY]
+    assert one.switch.trouble.is_set()
+
+    world.cut_from_redis.clear()
+    await one.switch.stats()
+    assert one.conditions.current == []
+
+
+async def test_a_full_redis_is_full_until_it_takes_something_in(one: FakeProcess, world: World) -> None:
+    world.redis_is_full = True
+    await one.accept(outgoing("a"))
+    await one.lease()
+    assert one.conditions.current == [Condition.REDIS_FULL]
+
+    world.redis_is_full = False
+    await one.accept(outgoing("b"))
+    assert one.conditions.current == []
+
+
+async def test_a_schedule_that_leases_nothing_is_lost_until_it_leases_and_takes_messages_in(
+    one: FakeProcess, world: World
+) -> None:
+    world.redis_is_barred = True
+    await one.switch.admit([outgoing("a")], worker_id="w", slots=1)
+    await one.switch.stats()
+    assert one.conditions.current == [Condition.SCHEDULE_LOST]
+
+    world.redis_is_barred = False
+    assert await one.ids() == ["a"]
+    assert one.conditions.current == []
+
+
+async def test_who_only_submits_finds_the_schedule_again_by_submitting(one: FakeProcess, world: World) -> None:
+    kept, world.redis = world.redis, None
+    with pytest.raises(ScheduleLost):
+        await one.switch.admit([outgoing("a")], worker_id="", slots=0)
+    assert one.conditions.current == [Condition.SCHEDULE_LOST]
+
+    world.redis = kept
+    await one.accept(outgoing("b"))
+    assert one.conditions.current == []
+
+
+async def test_a_message_that_ended_under_a_lost_lease_is_taken_out_of_the_schedule_that_has_it(
+    one: FakeProcess, world: World
+) -> None:
+    await one.accept(outgoing("a"))
+    (lease,) = await one.lease()
+    world.redis = world.memory()
+    await world.redis.admit([outgoing("a")], worker_id="", slots=0)
+
+    (settled,) = await one.switch.settle([Settlement(lease, Done(), 0)])
+
+    assert not settled.held
+    assert await one.switch.knows(["a"]) == [False]
+
+
+async def test_a_message_that_ended_while_nobody_could_be_told_is_taken_out_later(
+    one: FakeProcess, world: World
+) -> None:
+    await one.accept(outgoing("a"))
+    (lease,) = await one.lease()
+    world.redis = None
+    with pytest.raises(ScheduleLost):
+        await one.switch.settle([Settlement(lease, Done(), 0)])
+    world.redis = world.memory()
+    await world.redis.admit([outgoing("a")], worker_id="", slots=0)
+
+    await one.switch.take_out_ended()
+
+    assert await one.switch.knows(["a"]) == [False]
+
+
+async def test_a_chat_that_was_throttled_under_a_lost_lease_is_held_all_the_same(
+    one: FakeProcess, world: World
+) -> None:
+    await one.accept(outgoing("a"))
+    (lease,) = await one.lease()
+    world.redis = world.memory()
+    await world.redis.admit([outgoing("a")], worker_id="", slots=0)
+
+    await one.switch.settle([Settlement(lease, HoldChat(1_000), 0)])
+    too_early = await one.ids()
+    world.clock.advance(1_000)
+
+    assert (too_early, await one.ids()) == ([], ["a"])
+
+
+async def test_a_sleeper_wakes_when_leases_come_from_elsewhere(one: FakeProcess, world: World) -> None:
+    await one.lease()
+    sleeper = asyncio.create_task(one.switch.wait(None))
+    await asyncio.sleep(0)
+
+    one.switch.read(ANOTHERS, at_ms=world.clock())
+
+    async with asyncio.timeout(0.5):
+        await sleeper
+
+
+async def test_who_would_sleep_by_the_answer_of_another_source_does_not(one: FakeProcess, world: World) -> None:
+    await one.lease()
+    one.switch.read(MINE, at_ms=world.clock())
+    one.switch.open_memory(world.memory(), MINE)
+
+    async with asyncio.timeout(0.5):
+        await one.switch.wait(None)
+
+
+async def test_a_sleeper_of_a_redis_that_is_away_is_not_told_so(
+    one: FakeProcess, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.switched_broker.PAUSE_MS", 1)
+    world.cut_from_redis.add("one")
+    await one.lease()
+
+    sleeper = asyncio.create_task(one.switch.wait(None))
+    done = asyncio.Event()
+    sleeper.add_done_callback(lambda _: done.set())
+    await soon(done)
+    assert sleeper.exception() is None

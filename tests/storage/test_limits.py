@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from engine.limits import Limit, Limits
+from storage.database import Database
+from storage.limits import KeptLimits
+from tests.storage.backends import OnPostgres, OnSqlite
+
+GIVEN = Limits(bot=Limit(25, 1_000), chat_cap=7)
+
+
+class LimitsContract:
+    @pytest.fixture
+    def kept(self, database: Database) -> KeptLimits:
+        return KeptLimits(database, GIVEN)
+
+    async def test_before_any_change_they_are_the_environments(self, kept: KeptLimits) -> None:
+        assert await kept.current() == GIVEN
+
+    async def test_what_was_changed_goes_before_the_environment_of_the_next_start(
+        self, kept: KeptLimits, database: Database
+    ) -> None:
+        await kept.change({"bot": {"count": 20}})
+        told = await kept.change({"bot": {"window_ms": 2_000}, "bot_cap": 5})
+
+        later = await KeptLimits(database, replace(GIVEN, chat_cap=8)).current()
+
+        assert told == replace(GIVEN, version=3, bot=Limit(20, 2_000), bot_cap=5)
+        assert later == replace(told, chat_cap=8)
+
+    async def test_the_environments_come_back_with_a_higher_version(self, kept: KeptLimits) -> None:
+        await kept.change({"chat_cap": 9})
+
+        told = await kept.reset()
+
+        assert told == await kept.current() == replace(GIVEN, version=3)
+
+    async def test_of_changes_at_once_none_is_lost(self, kept: KeptLimits, database: Database, url: str) -> None:
+        other = await Database.open(url)
+        elsewhere = KeptLimits(other, GIVEN)
+
+        told = await asyncio.gather(
+            *(kept.change({"bot": {"count": 10 + number}}) for number in range(5)),
+            *(elsewhere.change({"chat_cap": number}) for number in range(5)),
+        )
+        now = await kept.current()
+        await other.close()
+
+        assert sorted(each.version for each in told) == list(range(2, 12))
+        assert now == max(told, key=lambda each: each.version)
+        assert (now.bot.count != GIVEN.bot.count, now.chat_cap != GIVEN.chat_cap) == (True, True)
+
+
+class TestLimitsOnSqlite(OnSqlite, LimitsContract):
+    pass
+
+
+class TestLimitsOnPostgres(OnPostgres, LimitsContract):
+    pass
