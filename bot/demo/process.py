@@ -71,7 +71,7 @@ class EngineProcess:
         """
         await self.spawn()
         until_s = time.monotonic() + START_TIMEOUT_S
-        while not await self._answers():
+        while not await self.answers():
             self.must_run()
             if time.monotonic() > until_s:
                 raise ProcessFailed(f"the engine did not answer within {START_TIMEOUT_S} s")
@@ -155,7 +155,8 @@ class EngineProcess:
             stderr=errors,
         )
 
-    async def _answers(self) -> bool:
+    async def answers(self) -> bool:
+        """Tell whether it is up."""
         assert self.session is not None, "it is made before"  # noqa: S101 - an invariant
         try:
             async with self.session.get(f"{self.url}/health") as response:

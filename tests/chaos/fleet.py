@@ -17,11 +17,18 @@ from tests.chaos.servers import OwnPostgres, OwnRedis
 
 LOOKS_EVERY_S = 0.2
 RESTARTS_AFTER_S = 0.5
+ANSWERS_IN_S = 0.5
 
 
 @dataclass(slots=True)
 class Member:
-    """One process and its lines to the servers. ``name`` is its role and a number."""
+    """One process and its lines to the servers.
+
+    Attributes:
+        name: Its role and a number.
+        own_ends: How often it ended though nobody killed it, after it was up. (One that cannot reach its servers
+            at its start may say so and end.)
+    """
 
     name: str
     process: EngineProcess
@@ -30,11 +37,11 @@ class Member:
     restarts: int = 0
     own_ends: int = 0
     cpu_s: float = 0.0
-    _is_meant_to_end: bool = False
+    _was_up: bool = True
 
     async def kill(self) -> None:
         """Kill -9; the supervisor starts it again."""
-        self._is_meant_to_end = True
+        self._was_up = False
         self.note_cpu()
         await self.process.kill()
 
@@ -51,12 +58,20 @@ class Member:
 
     async def see_to_it(self) -> None:
         """Start it again if it has ended."""
-        if not self.process.is_running:
-            self.own_ends += not self._is_meant_to_end
-            self._is_meant_to_end = False
-            self.restarts += 1
-            await asyncio.sleep(RESTARTS_AFTER_S)
-            await self.process.spawn()
+        if self.process.is_running:
+            self._was_up = self._was_up or await self._is_up()
+            return
+        self.own_ends += self._was_up
+        self._was_up = False
+        self.restarts += 1
+        await asyncio.sleep(RESTARTS_AFTER_S)
+        await self.process.spawn()
+
+    async def _is_up(self) -> bool:
+        try:
+            return await asyncio.wait_for(self.process.answers(), ANSWERS_IN_S)
+        except TimeoutError:
+            return False
 
     def note_cpu(self) -> None:
         """Add what it has used, before its number is forgotten."""
@@ -81,8 +96,7 @@ class Fleet:
     async def supervise(self) -> None:
         """Start again whatever ends, until cancelled."""
         while True:
-            for member in self.members:
-                await member.see_to_it()
+            await asyncio.gather(*(member.see_to_it() for member in self.members))
             await asyncio.sleep(LOOKS_EVERY_S)
 
 
