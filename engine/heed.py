@@ -59,7 +59,7 @@ class Heeded:
             LedgerError: Nothing was told.
             BrokerUnavailable: Some was not told; it is the next time.
         """
-        paused, weights = set(await self._ledger.paused_bots()), await self._ledger.weights()
+        paused, weights = set(await self._ledger.paused_bots()), dict(await self._ledger.weights())
         limits = await self._read_limits()
         for bot_id in paused ^ self._paused:
             await schedule.pause(bot_id, paused=bot_id in paused)
