@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check format bench simulator migrate model clean
+.PHONY: help setup run demo test check format bench model chaos simulator migrate clean
 
 help: ## Show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ bench: setup ## Run the benchmarks, one after another
 
 model: setup ## Run 100,000 steps of the brokers against their model
 	$(BIN)/python -m tests.engine.model_command --steps 100000
+
+chaos: setup ## Kill, freeze and cut off processes and servers for ten minutes, and judge what arrived
+	$(BIN)/python -m tests.chaos --minutes 10
 
 simulator: setup ## Run the simulated Telegram by itself
 	@$(BIN)/tempogram simulator

@@ -7,7 +7,7 @@ Measured    At the simulator: from the first arrival to the last private one.
 Checked     At most 10.8 s (ideal: 320 messages at 30 a second, 10.5 s), no 429, no window broken, all delivered,
             the group's in order.
 
-    python -m bench.flooded_group [--broken]
+    python -m bench.flooded_group [--broken] [--roles]
 """
 
 from __future__ import annotations

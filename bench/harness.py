@@ -1,4 +1,7 @@
-"""Starts the simulator and the engine as processes of their own, and speaks to the engine as a user would."""
+"""Starts the simulator and the engine as processes of their own, and speaks to the engine as a user would.
+
+With ``--roles`` the engine is an API, two workers and a scheduler, on a Redis and a PostgreSQL of their own.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,51 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
 from bot.demo.process import EngineProcess
+from tests.chaos.servers import own_postgres, own_redis
 
 BATCH = 10_000
+ROLES = ("api", "worker", "worker", "scheduler")
 
 
 def token(number: int) -> str:
     return f"{number}:bench-token-{number}"
 
 
+@dataclass
 class Engine(EngineProcess):
-    """An engine under load."""
+    """An engine under load: one process, or the API with others beside it that live and die with it."""
+
+    beside: Sequence[EngineProcess] = ()
+
+    async def start(self) -> None:
+        await asyncio.gather(super().start(), *(each.start() for each in self.beside))
+
+    async def kill(self) -> None:
+        await asyncio.gather(super().kill(), *(each.kill() for each in self.beside))
+
+    async def end(self) -> None:
+        await asyncio.gather(super().end(), *(each.end() for each in self.beside))
+
+    async def close(self) -> None:
+        await asyncio.gather(super().close(), *(each.close() for each in self.beside))
+
+    def cpu_s(self) -> dict[str, float]:
+        """Tell how much of a processor each process has used."""
+        used = {}
+        for number, each in enumerate((self, *self.beside), start=1):
+            assert each.process is not None
+            seconds = cpu_seconds(each.process.pid)
+            assert seconds is not None, "CPU seconds are read from /proc"
+            used[f"{each.role} {number}"] = seconds
+        return used
 
     async def submit(self, messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         answers: list[dict[str, Any]] = []
@@ -51,15 +82,37 @@ async def engine(
     telegram_url: str, tokens: Sequence[str], *, broken: bool = False, **environment: str
 ) -> AsyncIterator[Engine]:
     """Run an engine on new books until the block ends."""
-    with tempfile.TemporaryDirectory() as directory:
-        module = "bench.broken_engine" if broken else "bot"
-        started = Engine(telegram_url, Path(directory), tokens, environment, module)
+    module = "bench.broken_engine" if broken else "bot"
+    async with AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if has_roles():
+            environment |= await _servers(stack)
+        started, *beside = [
+            Engine(telegram_url, _made(directory / f"{role}-{number}"), tokens, environment, module, role)
+            for number, role in enumerate(ROLES if has_roles() else ("run",))
+        ]
+        started.beside = beside
         try:
             await started.start()
             yield started
         finally:
             await started.end()
             await started.close()
+
+
+async def _servers(stack: AsyncExitStack) -> dict[str, str]:
+    redis, postgres = await stack.enter_async_context(own_redis()), await stack.enter_async_context(own_postgres())
+    return {"REDIS_URL": redis.url, "DATABASE_URL": postgres.url}
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir()
+    return directory
+
+
+def has_roles() -> bool:
+    """Tell whether many processes are to be measured, by ``--roles``."""
+    return "--roles" in sys.argv[1:]
 
 
 def accepted(calls: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -111,10 +164,15 @@ class Checks:
             self.failed.append(sentence)
 
 
+def _variant(*, broken: bool) -> str:
+    words = [", as roles" if has_roles() else "", ", with a limiter broken on purpose" if broken else ""]
+    return "".join(words)
+
+
 def main(question: str, bench: Callable[[Checks, bool], Coroutine[Any, Any, None]]) -> None:
     """Run a benchmark; status 1 if a check failed. ``--broken`` puts a leaking limiter in place."""
     broken = "--broken" in sys.argv[1:]
-    sys.stdout.write(f"{question}\n  {machine()}{', with a limiter broken on purpose' if broken else ''}\n")
+    sys.stdout.write(f"{question}\n  {machine()}{_variant(broken=broken)}\n")
     checks = Checks()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(bench(checks, broken))

@@ -8,7 +8,7 @@ Measured    At the simulator.
 Checked     0 lost; sent twice at most what was in flight (the engine's 100 connections; in fact a few); no window
             broken, over the restart either; every update answered, once.
 
-    python -m bench.killed [--broken]
+    python -m bench.killed [--broken] [--roles]
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ Not measured  The way to the real Telegram.
 Checked     No 429, no window broken, nothing lost or sent twice; use of the limit at least
             window / (window + guard) = 97.6 %. Ideal: 100 %, the last message after 19.8 s.
 
-    python -m bench.one_bot [--broken]
+    python -m bench.one_bot [--broken] [--roles]
 """
 
 from __future__ import annotations

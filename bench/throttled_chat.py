@@ -8,7 +8,7 @@ Measured    At the simulator: from the submission over HTTP to the arrival.
 Checked     The throttled chat: nothing for 5 s, then all, in order. The others: mean delay under 0.1 s.
             The three: 1, 2, 3, each once.
 
-    python -m bench.throttled_chat
+    python -m bench.throttled_chat [--roles]
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ Measured    From the moment before the HTTP request that submits the ten to the 
 Checked     The k-th within k + 1 slots (1/30 s each) + latency + 50 ms, where latency is what such a message
             takes on an idle engine; the slowest within 0.5 s; no 429, no window broken. Ideal: k slots.
 
-    python -m bench.urgent [--broken]
+    python -m bench.urgent [--broken] [--roles]
 """
 
 from __future__ import annotations

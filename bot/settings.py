@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     telegram_base_delay: float = Field(1.0, ge=0, description="Seconds before the first retry at the most.")
     telegram_max_delay: float = Field(60.0, ge=0, description="Seconds before any retry at the most.")
     telegram_timeout: float = Field(20, gt=0, le=600, description="Seconds one call to Telegram may take.")
+    telegram_lease_margin: float = Field(
+        10, ge=1, le=600, description="Seconds for which a message stays with its worker beyond TELEGRAM_TIMEOUT."
+    )
     telegram_upload_mb: int = Field(
         50, ge=1, le=2_000, description="MiB that one uploaded file may have; more needs a Bot API server of one's own."
     )
@@ -202,7 +205,7 @@ class Settings(BaseSettings):
     @property
     def lease_ms(self) -> int:
         """A worker extends its leases three times in this time; a call must fit into one without."""
-        return self.timeout_ms + 10_000
+        return self.timeout_ms + _ms(self.telegram_lease_margin)
 
 
 def load(**values: object) -> Settings:

@@ -9,11 +9,12 @@ import structlog
 
 from engine.batches import batches
 from engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
-from engine.messages import ChatId, Outgoing
+from engine.messages import ChatId, Outgoing, Status
 from engine.ports import Accepted, Admission, Broker, Known, Leased, Ledger, Refused, Verdict
 from engine.ports.broker import BATCH_MAX
 from engine.reach import Reach
 from engine.replacements import Replacements
+from engine.unscheduled import Unscheduled
 from engine.worker import Worker
 
 log = structlog.get_logger()
@@ -32,6 +33,7 @@ class Dispatcher:
         self._reach = reach
         self._replacements = replacements
         self._worker = worker
+        self._unscheduled = Unscheduled(ledger=ledger, broker=broker, replacements=replacements)
         self._under_way: set[asyncio.Task[list[Submission]]] = set()
 
     async def submit(self, messages: Sequence[Outgoing]) -> list[Submission]:
@@ -72,6 +74,8 @@ class Dispatcher:
 
     async def _accept(self, messages: Sequence[Outgoing]) -> list[Submission]:
         answers: list[Submission] = list(await self._add(messages))
+        known = [answer for answer in answers if isinstance(answer, Known)]
+        await self._see_scheduled([each.message_id for each in known if each.status is Status.QUEUED])
         places = [place for place, answer in enumerate(answers) if isinstance(answer, Accepted)]
         for batch in batches(places, BATCH_MAX):
             for place, refused in await self._admit(messages, batch):
@@ -79,6 +83,16 @@ class Dispatcher:
             if len(places) > BATCH_MAX:
                 await asyncio.sleep(0)  # 10,000 at once would keep everybody else from their turn
         return answers
+
+    async def _see_scheduled(self, message_ids: Sequence[str]) -> None:
+        """Schedule what was accepted before, if it is not: who repeats himself had no answer, as something failed."""
+        if not message_ids:
+            return
+        self._unscheduled.note(message_ids)
+        try:
+            await self._unscheduled.schedule()
+        except (BrokerUnavailable, LedgerError) as error:
+            log.warning("accepted before, to be scheduled later", messages=len(message_ids), error=str(error))
 
     async def _add(self, messages: Sequence[Outgoing]) -> Sequence[Submission]:
         try:
@@ -110,13 +124,20 @@ class Dispatcher:
 
     async def _schedule(self, batch: Sequence[Outgoing]) -> Sequence[Verdict]:
         """Admit a batch, and send at once what may go. No verdicts if the broker is away: the ledger has them all."""
+        try:
+            await self._unscheduled.schedule()
+            return await self._admit_and_send(batch)
+        except (BrokerUnavailable, LedgerError) as error:
+            log.warning("accepted, to be scheduled later", messages=len(batch), error=str(error))
+            self._unscheduled.note(message.id for message in batch)
+            return ()
+
+    async def _admit_and_send(self, batch: Sequence[Outgoing]) -> Sequence[Verdict]:
         reserved = self._worker.reserve(len(batch)) if self._worker else None
         slots = reserved.slots if reserved else 0
         admission = Admission((), Leased())
         try:
             admission = await self._broker.admit(batch, worker_id=self._worker_id, slots=slots)
-        except BrokerUnavailable as error:
-            log.warning("accepted, to be scheduled later", messages=len(batch), error=str(error))
         finally:
             if self._worker and reserved:
                 self._worker.accept(admission.leased, reserved=reserved)

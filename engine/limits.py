@@ -43,6 +43,15 @@ class Limit:
         if self.burst is not None and self.burst < 1:
             raise SettingsError(f"a burst of {self.burst} lets nothing through; it must be at least 1")
 
+    @property
+    def drains_in_ms(self) -> int:
+        """How long what was sent before may weigh on a bucket, beyond its window.
+
+        >>> Limit(1, 1_000, burst=3).drains_in_ms, Limit(20, 60_000).drains_in_ms
+        (3000, 0)
+        """
+        return -(-self.window_ms * self.burst // self.count) if self.burst and self.count else 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:

@@ -95,8 +95,8 @@ async def rebuild(
     now_ms = clock()
     for batch in batches(_presumed(found, calls_max, now_ms), PAGE):
         await ledger.presume(batch)
-    longest_ms = max(each.window_ms for each in (limits.ceiling, limits.bot, limits.paid, limits.chat, limits.group))
-    sends = await ledger.sends_since(now_ms - longest_ms)
+    known_since_ms = now_ms - _longest_ms(limits)
+    sends = _with_bursts(await ledger.sends_since(known_since_ms), limits, known_since_ms)
     spent = await ledger.spent_since(now_ms - limits.purse.window_ms)
     await fleet.before_opening()
     await broker.restore(sends, wait_until_ms=_waits(sends, limits, now_ms), spent=spent)
@@ -135,7 +135,32 @@ async def _take_out_ended(ledger: Ledger, broker: Broker, page: Sequence[Outgoin
         await broker.cancel(batch)
 
 
-def _waits(sends: list[PastSend], limits: Limits, now_ms: int) -> dict[int, int]:
+def _longest_ms(limits: Limits) -> int:
+    """Return for how long a send may take a place, and in a bucket keep one that came before it from draining."""
+    windows = (limits.ceiling, limits.bot, limits.paid, limits.chat, limits.group)
+    return max(each.window_ms for each in windows) + max(each.drains_in_ms for each in windows)
+
+
+def _with_bursts(sends: Sequence[PastSend], limits: Limits, known_since_ms: int) -> list[PastSend]:
+    """Let a chat's first known send stand for a full bucket, if an unknown one may have come just before it.
+
+    A chat that gets a message a second, all the time, has its burst spent by those of long ago.
+    """
+    found: list[PastSend] = []
+    known: set[tuple[int, ChatId]] = set()
+    for send in sorted(sends, key=lambda send: send.counted_at_ms):
+        limit = limits.of_chat(send.chat_id)
+        is_first = send.chat_id is not None and (send.bot_id, send.chat_id) not in known
+        if send.chat_id is not None:
+            known.add((send.bot_id, send.chat_id))
+        if is_first and limit and limit.burst and send.counted_at_ms < known_since_ms + limit.drains_in_ms:
+            found.append(replace(send, cost=max(send.cost, limit.burst)))
+        else:
+            found.append(send)
+    return found
+
+
+def _waits(sends: Sequence[PastSend], limits: Limits, now_ms: int) -> dict[int, int]:
     """Return until when each bot waits that may have had something on its way."""
     window_ms = max(limits.bot.window_ms, limits.paid.window_ms)
     return {

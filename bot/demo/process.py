@@ -1,4 +1,4 @@
-"""``tempogram run`` in a process of its own, spoken to over its API as a user would."""
+"""``tempogram run``, or another role, in a process of its own, spoken to over its API as a user would."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ class EngineProcess:
     tokens: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     module: str = "bot"
+    role: str = "run"
     words: Path | None = None
     port: int = field(default_factory=free_port)
     process: asyncio.subprocess.Process | None = None
@@ -68,18 +69,22 @@ class EngineProcess:
         Raises:
             ProcessFailed: It ended instead, or took too long.
         """
+        await self.spawn()
+        until_s = time.monotonic() + START_TIMEOUT_S
+        while not await self.answers():
+            self.must_run()
+            if time.monotonic() > until_s:
+                raise ProcessFailed(f"the engine did not answer within {START_TIMEOUT_S} s")
+            await asyncio.sleep(0.02)
+
+    async def spawn(self) -> None:
+        """Start it, and wait for nothing."""
         if self.words is None:
             self.process = await self._spawn(None)
         else:
             with self.words.open("ab") as words:
                 self.process = await self._spawn(words.fileno())
         self.session = self.session or aiohttp.ClientSession(headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
-        until_s = time.monotonic() + START_TIMEOUT_S
-        while not await self._answers():
-            self.must_run()
-            if time.monotonic() > until_s:
-                raise ProcessFailed(f"the engine did not answer within {START_TIMEOUT_S} s")
-            await asyncio.sleep(0.02)
 
     async def kill(self) -> None:
         """Kill -9, by its own process id."""
@@ -138,18 +143,20 @@ class EngineProcess:
             "SECRET_KEY": "secret-key-of-a-throw-away-engine",
             "DATA_DIR": str(self.directory / "data"),
             "PORT": str(self.port),
+            "METRICS_PORT": str(self.port),  # of a role without an API
             "LOG_LEVEL": "ERROR",
             "PYTHONPATH": str(ROOT),
         }
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", self.module, "run"),
+            *(sys.executable, "-m", self.module, self.role),
             env=without_settings(os.environ) | own | dict(self.environment),
             cwd=self.directory,  # where no .env lies
             stdout=asyncio.subprocess.DEVNULL,
             stderr=errors,
         )
 
-    async def _answers(self) -> bool:
+    async def answers(self) -> bool:
+        """Tell whether it is up."""
         assert self.session is not None, "it is made before"  # noqa: S101 - an invariant
         try:
             async with self.session.get(f"{self.url}/health") as response:

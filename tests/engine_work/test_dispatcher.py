@@ -229,3 +229,62 @@ async def test_a_broker_that_is_away_drops_nothing(desk: Desk) -> None:
     await desk.dispatcher.drop(1, 7, ["edit:1"])
 
     assert desk.ledger.records == []
+
+
+async def test_what_could_not_be_scheduled_goes_before_what_comes_later(desk: Desk) -> None:
+    """Otherwise the second message of a chat overtook the first, when one process alone had lost sight of Redis."""
+    desk.broker.asleep = True
+    await told(desk, outgoing("a"), outgoing("b"))
+    desk.broker.asleep = False
+
+    await told(desk, outgoing("c"))
+
+    sent = []
+    while leases := await desk.leases():
+        sent += [lease.message.id for lease in leases]
+        for lease in leases:
+            await desk.send(lease)
+    assert sent == ["a", "b", "c"]
+
+
+async def test_what_could_not_be_scheduled_and_has_ended_meanwhile_is_not_scheduled(desk: Desk) -> None:
+    desk.broker.asleep = True
+    await told(desk, outgoing("a"))
+    desk.broker.asleep = False
+    desk.ledger.statuses["a"] = Status.SENT  # another process had found it
+
+    await told(desk, outgoing("b"))
+
+    assert await desk.broker.knows(["a", "b"]) == [False, True]
+
+
+async def test_while_the_broker_is_away_everything_waits_in_the_ledger(desk: Desk) -> None:
+    desk.broker.asleep = True
+    await told(desk, outgoing("a"))
+    await told(desk, outgoing("b"))
+    desk.broker.asleep = False
+
+    await told(desk, outgoing("c"))
+
+    assert await desk.broker.knows(["a", "b", "c"]) == [True, True, True]
+
+
+async def test_who_repeats_himself_has_his_message_scheduled_if_it_was_not(desk: Desk) -> None:
+    """His first answer may have been an error: the ledger had the message, and its own answer was lost."""
+    first = replace(outgoing("a"), dedup_key="order-7")
+    await desk.ledger.add([first])
+
+    answers = await told(desk, replace(first, id="b"))
+
+    assert answers == [Known("a", Status.QUEUED)]
+    assert await desk.broker.knows(["a", "b"]) == [True, False]
+
+
+async def test_who_repeats_himself_is_answered_while_the_broker_is_away(desk: Desk) -> None:
+    first = replace(outgoing("a"), dedup_key="order-7")
+    desk.broker.asleep = True
+    await told(desk, first)
+
+    answers = await told(desk, replace(first, id="b"))
+
+    assert answers == [Known("a", Status.QUEUED)]

@@ -116,6 +116,33 @@ async def test_places_that_were_taken_before_the_restart_stay_taken(desk: Desk) 
     assert await ids_leased(desk) == ["a"]
 
 
+async def test_a_private_chat_that_got_a_message_each_second_has_its_burst_spent_after_a_restart(desk: Desk) -> None:
+    """Rebuilt from the last sends alone, its bucket looked nearly empty, and two messages left at once."""
+    first_ms = START_MS - 100_000
+    burst = [PastSend(1, 7, first_ms, 1)] * 3
+    steady = [PastSend(1, 7, first_ms + second * 1_000, 1) for second in range(1, 101)]
+    desk.ledger.sends += burst + steady
+    keep(desk, *(outgoing(each, chat_id=7) for each in "ab"))
+
+    await restart(desk)
+
+    # The last took the third place at once; the one that is presumed comes a second after it, and then the next.
+    desk.clock.advance(2_000 - 1)
+    assert await ids_leased(desk) == []
+    desk.clock.advance(2 + GUARD_MS)
+    assert await ids_leased(desk) == ["a"]
+
+
+async def test_a_private_chat_that_was_at_rest_has_its_burst_after_a_restart(desk: Desk) -> None:
+    desk.ledger.sends.append(PastSend(1, 7, START_MS - 2_000, 1))
+    keep(desk, *(outgoing(each, chat_id=7) for each in "ab"))
+
+    await restart(desk)
+    desk.clock.advance(WINDOW_MS + GUARD_MS)
+
+    assert await ids_leased(desk) == ["a"]
+
+
 async def test_one_message_of_each_chat_is_presumed_to_have_been_on_its_way(desk: Desk) -> None:
     desk.ledger.sends = [PastSend(1, GROUP, START_MS - 30_000, 1)] * 19
     keep(desk, outgoing("a", chat_id=GROUP))

@@ -1,0 +1,61 @@
+"""What this process accepted and could not schedule: it goes into the schedule before whatever comes later.
+
+Otherwise the next message of the same chat would overtake it, as nobody else looks for it for half a minute
+(see ``Reconciler``, and ``Keeper``, which rebuild a schedule that is lost for everybody).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import structlog
+
+from engine.batches import batches
+from engine.ports import Broker, Ledger
+from engine.ports.broker import BATCH_MAX
+from engine.replacements import Replacements
+
+log = structlog.get_logger()
+
+NOTED_MAX = 100_000
+"""Ids that are remembered, some 10 MB; what comes then is left to the reconciler, in no order. A guess."""
+
+
+class Unscheduled:
+    """Ids of messages that may be in the ledger alone; those that are, are scheduled in the order of their ids."""
+
+    def __init__(self, *, ledger: Ledger, broker: Broker, replacements: Replacements) -> None:
+        self._ledger = ledger
+        self._broker = broker
+        self._replacements = replacements
+        self._ids: set[str] = set()
+        self._scheduling: asyncio.Task[None] | None = None
+
+    def note(self, message_ids: Iterable[str]) -> None:
+        if len(self._ids) < NOTED_MAX:
+            self._ids.update(message_ids)
+
+    async def schedule(self) -> None:
+        """Schedule what was noted; whoever comes meanwhile waits for the same.
+
+        Raises:
+            BrokerUnavailable: Some of it still is not scheduled, and stays noted.
+            LedgerError: The same.
+        """
+        while self._ids:
+            if self._scheduling is None or self._scheduling.done():
+                self._scheduling = asyncio.create_task(self._schedule())
+            await asyncio.shield(self._scheduling)
+
+    async def _schedule(self) -> None:
+        for batch in batches(sorted(self._ids), BATCH_MAX):
+            known = await self._broker.knows(batch)
+            missing = [each for each, is_known in zip(batch, known, strict=True) if not is_known]
+            # Settling follows the ledger's commit: what is unknown and was sent is open there no more.
+            messages = await self._ledger.open_among(missing) if missing else []
+            if messages:
+                admission = await self._broker.admit(messages, worker_id="", slots=0, capped=False)
+                await self._replacements.record(messages, admission.verdicts)
+                log.warning("scheduled late", messages=len(messages))
+            self._ids.difference_update(batch)

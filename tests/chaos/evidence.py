@@ -1,0 +1,157 @@
+"""What is known when a run is over. Times are milliseconds since the epoch, by the clock of this one machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+Key = tuple[int, int, str]
+"""Bot, chat and text: no two messages of a run have the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promised:
+    """A message that the API accepted.
+
+    Attributes:
+        lane: What shares an order with it; '' for one that is sent at a time of its own.
+        number: Its place in that order.
+        cancelled_at_ms: When the API answered that it is cancelled; None if it did not.
+        ids: Every id that the API gave for its dedup key: one, or the same was accepted twice.
+    """
+
+    ids: frozenset[str]
+    bot_id: int
+    chat_id: int
+    text: str
+    lane: str
+    number: int
+    is_once: bool = False
+    expires_at_ms: float | None = None
+    cancelled_at_ms: float | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.bot_id, self.chat_id, self.text
+
+    @property
+    def message_id(self) -> str:
+        return min(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What the API says of a message in the end. ``outcomes`` are those of its attempts, by our own record."""
+
+    status: str
+    outcomes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A call that reached Telegram. ``lost`` names the fault that withheld its answer."""
+
+    at_ms: float
+    bot_id: int
+    chat_id: int
+    text: str
+    code: int
+    cost: int = 1
+    lost: str = ""
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.code == 200 and self.cost > 0
+
+    @property
+    def key(self) -> Key:
+        return self.bot_id, self.chat_id, self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """A window that Telegram saw broken: ``bot``, ``group``, ``private`` or ``total``."""
+
+    window: str
+    at_ms: float
+    bot_id: int
+    chat_id: int
+
+
+class Act(StrEnum):
+    """What was done to a process or a server."""
+
+    KILLED = "killed"
+    FROZEN = "frozen"
+    REDIS_CUT = "its connections to Redis were cut"
+    REDIS_UNREACHABLE = "it could not reach Redis"
+    REDIS_SILENT = "Redis did not answer it"
+    POSTGRES_CUT = "its connections to PostgreSQL were cut"
+    POSTGRES_UNREACHABLE = "it could not reach PostgreSQL"
+    POSTGRES_SILENT = "PostgreSQL did not answer it"
+    REDIS_RESTARTED = "Redis was killed and started from its file"
+    REDIS_REWOUND = "Redis was killed and started from an older file"
+    REDIS_EMPTIED = "Redis was killed and started empty"
+    REDIS_AWAY = "Redis was away for longer than a lease"
+    REDIS_FLUSHED = "Redis was emptied while it ran"
+    POSTGRES_RESTARTED = "PostgreSQL was restarted"
+    POSTGRES_CRASHED = "PostgreSQL crashed and was started again"
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """An act, and how long it lasted; ``target`` is a process's name, or '' for what concerns all of them."""
+
+    act: Act
+    target: str
+    from_ms: float
+    until_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What was agreed before: the limits, and how long things may take.
+
+    Attributes:
+        in_flight_max: Calls that one process may have under way.
+        senders: How many processes send.
+        timeout_ms, lease_ms: The engine's.
+        heals_within_ms: After Redis was emptied while it ran.
+    """
+
+    bot_limit: int
+    bot_window_ms: float
+    group_limit: int
+    group_window_ms: float
+    private_window_ms: float
+    private_burst: int
+    total_limit: int
+    total_window_ms: float
+    in_flight_max: int
+    senders: int
+    timeout_ms: float
+    lease_ms: float
+    heals_within_ms: float = 5_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Everything that the judge hears.
+
+    Attributes:
+        arrivals: Every call that counts against a limit, oldest first.
+        violations: Those that the simulator listed; ``violations_unlisted`` more are only counted.
+        slow_scripts: Scripts over 10 ms in the log of Redis.
+        own_ends: Processes that ended though nobody killed them.
+    """
+
+    promised: Sequence[Promised]
+    ended: Mapping[str, Ended]
+    arrivals: Sequence[Arrival]
+    violations: Sequence[Violation]
+    disturbances: Sequence[Disturbance]
+    terms: Terms
+    violations_unlisted: int = 0
+    slow_scripts: Sequence[str] = field(default_factory=tuple)
+    own_ends: Sequence[str] = field(default_factory=tuple)

@@ -1,0 +1,220 @@
+"""Everybody who submits: each chat's messages one after another, so that their order is known.
+
+Whatever has no clear answer is submitted again under the same key, until it has one: then what was accepted is known
+to the message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import aiohttp
+from aiohttp import ClientError
+
+from bot.demo.process import ADMIN_TOKEN, EngineProcess
+from engine.messages import OPEN, PRIORITIES
+from tests.chaos.evidence import Ended, Promised
+from tests.chaos.plan import Plan
+
+ANSWER_S = 5.0
+BURST_MAX = 6
+AGAIN_S = (0.2, 1.0)
+BUSY = {429, 503}
+ASKED_AT_ONCE = 20
+ASKED_EVERY_S = 0.5
+
+SHARES = {"later": 0.05, "expires": 0.05, "once": 0.1, "cancelled": 0.04}
+LATER_S = (2.0, 8.0)
+EXPIRES_S = (0.5, 6.0)
+
+
+@dataclass(slots=True)
+class Wish:
+    """A message before it is accepted, and the ids under which it is."""
+
+    body: dict[str, Any]
+    lane: str
+    number: int
+    shall_be_cancelled: bool
+    ids: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Load:
+    """Submits until it is told to stop.
+
+    Attributes:
+        refused: Counts, by its reason, what the API would not have.
+        books: What the API says of each message in the end.
+    """
+
+    plan: Plan
+    apis: Sequence[EngineProcess]
+    session: aiohttp.ClientSession
+    chance: random.Random
+    promised: list[Promised] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
+    tried_again: int = 0
+    books: dict[str, Any] = field(default_factory=dict)
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _numbers: Counter[tuple[int, int, str]] = field(default_factory=Counter)
+
+    async def run(self) -> None:
+        """Talk to every chat until ``stop``; returns when all that was submitted has its answer."""
+        async with asyncio.TaskGroup() as everybody:
+            for bot_id in self.plan.bot_ids:
+                for chat_id in self.plan.chats(bot_id):
+                    everybody.create_task(self._talk_to(bot_id, chat_id))
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def ended(self, *, within_s: float) -> dict[str, Ended]:
+        """Ask what became of every message, and of those that are open again and again until they are not."""
+        until_s = time.monotonic() + within_s
+        ended = await self._ask_for([message.message_id for message in self.promised])
+        while still_open := [message_id for message_id, each in ended.items() if each.status in OPEN]:
+            if time.monotonic() > until_s:
+                break
+            await asyncio.sleep(ASKED_EVERY_S)
+            ended |= await self._ask_for(still_open)
+        return ended
+
+    async def _ask_for(self, message_ids: Sequence[str]) -> dict[str, Ended]:
+        gate = asyncio.Semaphore(ASKED_AT_ONCE)
+
+        async def ask(message_id: str) -> tuple[str, Ended]:
+            async with gate:
+                answer = await self._until_clear("GET", f"/messages/{message_id}")
+            if "error" in answer:
+                return message_id, Ended("unknown")
+            self.books[message_id] = answer
+            return message_id, Ended(answer["status"], tuple(each["outcome"] for each in answer["attempts"]))
+
+        return dict(await asyncio.gather(*(ask(message_id) for message_id in message_ids)))
+
+    async def _talk_to(self, bot_id: int, chat_id: int) -> None:
+        mean_s = self.plan.bots * self.plan.chats_a_bot * (1 + BURST_MAX) / 2 / self.plan.rate
+        while not await self._stops_within(self.chance.expovariate(1 / mean_s)):
+            wishes = [self._wish(bot_id, chat_id) for _ in range(self.chance.randint(1, BURST_MAX))]
+            if self.chance.random() < 0.5:
+                await self._submit_batch(wishes)
+            else:
+                for wish in wishes:
+                    await self._submit(wish)
+
+    async def _stops_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def _wish(self, bot_id: int, chat_id: int) -> Wish:
+        drawn = {kind: self.chance.random() < share for kind, share in SHARES.items()}
+        priority = self.chance.choice(PRIORITIES).value
+        kind = "later" if drawn["later"] else priority
+        number = self._numbers[bot_id, chat_id, kind]
+        self._numbers[bot_id, chat_id, kind] += 1
+        text = f"{kind} {number}"
+        body = {
+            "bot": str(bot_id),
+            "chat_id": chat_id,
+            "text": text,
+            "priority": priority,
+            "dedup_key": f"{bot_id}:{chat_id}:{text.replace(' ', '-')}",
+        }
+        if drawn["later"]:
+            body["send_at"] = round(now_ms() / 1_000 + self.chance.uniform(*LATER_S), 3)
+        elif drawn["expires"]:
+            body["expires_in_s"] = self.chance.uniform(*EXPIRES_S)
+        if drawn["once"]:
+            body["delivery"] = "at_most_once"
+        return Wish(body, "" if drawn["later"] else priority, number, drawn["cancelled"])
+
+    async def _submit(self, wish: Wish) -> None:
+        while True:
+            status, answer = await self._call("POST", "/messages", wish.body)
+            if status in {200, 202}:
+                wish.ids.add(answer["id"])
+                await self._accepted(wish)
+                return
+            if self._is_clear(status):
+                self.refused[str(answer["error"]["code"])] += 1
+                return
+            await self._pause()
+
+    async def _submit_batch(self, wishes: Sequence[Wish]) -> None:
+        """Submit them together; if no answer comes, all of them again."""
+        while True:
+            status, answers = await self._call("POST", "/messages/batch", [wish.body for wish in wishes])
+            if self._is_clear(status):
+                break
+            await self._pause()
+        for wish, answer in zip(wishes, answers, strict=True):
+            if "error" in answer:
+                self.refused[answer["error"]] += 1
+            else:
+                wish.ids.add(answer["id"])
+                await self._accepted(wish)
+
+    async def _accepted(self, wish: Wish) -> None:
+        body, expires_in_s = wish.body, wish.body.get("expires_in_s")
+        message = Promised(
+            ids=frozenset(wish.ids),
+            bot_id=int(body["bot"]),
+            chat_id=body["chat_id"],
+            text=body["text"],
+            lane=wish.lane,
+            number=wish.number,
+            is_once="delivery" in body,
+            expires_at_ms=None if expires_in_s is None else now_ms() + expires_in_s * 1_000,
+        )
+        if wish.shall_be_cancelled:
+            status, _ = await self._call("DELETE", f"/messages/{message.message_id}")
+            if status == 200:
+                message = replace(message, cancelled_at_ms=now_ms())
+        self.promised.append(message)
+
+    async def _until_clear(self, method: str, path: str) -> Any:
+        while True:
+            status, answer = await self._call(method, path)
+            if self._is_clear(status):
+                return answer
+            await self._pause()
+
+    async def _pause(self) -> None:
+        self.tried_again += 1
+        await asyncio.sleep(self.chance.uniform(*AGAIN_S))
+
+    @staticmethod
+    def _is_clear(status: int) -> bool:
+        """Tell whether an answer leaves no doubt; 0 stands for none."""
+        return bool(status) and status < 500 and status not in BUSY
+
+    async def _call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Make one call to one of those who serve; 0 if no answer came."""
+        url = self.chance.choice(self.apis).url + path
+        try:
+            async with self.session.request(method, url, json=body) as response:
+                return response.status, await response.json()
+        except (ClientError, TimeoutError, OSError):
+            return 0, None
+
+
+def session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        headers={"Authorization": f"Bearer {ADMIN_TOKEN}"},
+        timeout=aiohttp.ClientTimeout(total=ANSWER_S),
+        connector=aiohttp.TCPConnector(limit=ASKED_AT_ONCE),
+    )
+
+
+def now_ms() -> float:
+    return time.time() * 1_000

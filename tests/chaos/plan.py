@@ -1,0 +1,96 @@
+"""How large a run is, and on what terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tests.chaos.evidence import Act, Terms
+
+ROLES = ("api", "worker", "worker", "scheduler")
+
+TERMS = Terms(
+    bot_limit=30,
+    bot_window_ms=1_000,
+    group_limit=5,
+    group_window_ms=5_000,
+    private_window_ms=1_000,
+    private_burst=3,
+    total_limit=150,
+    total_window_ms=1_000,
+    in_flight_max=30,
+    senders=2,
+    timeout_ms=2_000,
+    lease_ms=4_000,
+)
+"""Telegram's limits, those of groups and the ceiling scaled to what a short run can fill."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A run; the same seed draws the same acts, and the machine does the rest.
+
+    Attributes:
+        rate: Messages a second over all chats, on an average.
+        pause_s: Between one act and the next, on an average.
+        drains_within_s: What still waits, when nothing is done to anybody any more, ends within this time.
+    """
+
+    seconds: float
+    seed: int
+    bots: int = 20
+    chats_a_bot: int = 25
+    rate: float = 60.0
+    pause_s: float = 4.0
+    drains_within_s: float = 120.0
+    roles: tuple[str, ...] = ROLES
+    acts: tuple[Act, ...] = tuple(Act)
+    terms: Terms = TERMS
+
+    @property
+    def tokens(self) -> list[str]:
+        return [f"{bot_id}:chaos-bot-{bot_id}" for bot_id in self.bot_ids]
+
+    @property
+    def bot_ids(self) -> range:
+        return range(1, self.bots + 1)
+
+    def chats(self, bot_id: int) -> list[int]:
+        """Return private chats and groups, about as many of each."""
+        numbers = range(bot_id * 1_000, bot_id * 1_000 + self.chats_a_bot)
+        return [number if number % 2 else -1_000_000 - number for number in numbers]
+
+    @property
+    def has_redis(self) -> bool:
+        return set(self.roles) != {"run"}
+
+    @property
+    def simulator(self) -> Mapping[str, int]:
+        """Return the limits of the simulated Telegram."""
+        terms = self.terms
+        return {
+            "bot_limit": terms.bot_limit,
+            "group_limit": terms.group_limit,
+            "group_window_ms": round(terms.group_window_ms),
+            "private_burst": terms.private_burst,
+            "total_limit": terms.total_limit,
+            "bot_penalty_s": 2,
+        }
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Return the same limits as settings of the engine, and a lease that a short run can outlive."""
+        terms = self.terms
+        return {
+            "LOG_LEVEL": "WARNING",
+            "TELEGRAM_GROUP_LIMIT": str(terms.group_limit),
+            "TELEGRAM_GROUP_LIMIT_WINDOW_S": str(terms.group_window_ms / 1_000),
+            "TELEGRAM_GLOBAL_LIMIT": str(terms.total_limit),
+            "TELEGRAM_CHAT_BURST": str(terms.private_burst),
+            "TELEGRAM_CONNECTIONS": str(terms.in_flight_max),
+            "TELEGRAM_TIMEOUT": str(terms.timeout_ms / 1_000),
+            "TELEGRAM_LEASE_MARGIN": str((terms.lease_ms - terms.timeout_ms) / 1_000),
+            "TELEGRAM_MAX_RETRIES": "10",
+            "TELEGRAM_BASE_DELAY": "0.1",
+            "TELEGRAM_MAX_DELAY": "1",
+        }

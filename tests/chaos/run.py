@@ -1,0 +1,197 @@
+"""A run from the first process to the judgement."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bot.demo.process import EngineProcess
+from bot.simulator.client import RunningSimulator, running_simulator
+from engine.messages import OPEN
+from engine.redis_scripts import scripts
+from tests.chaos.disturbances import Conductor
+from tests.chaos.evidence import Arrival, Ended, Evidence, Violation
+from tests.chaos.fleet import Fleet, fleet
+from tests.chaos.judge import Judgement, judge, silences
+from tests.chaos.load import Load, now_ms, session
+from tests.chaos.plan import Plan
+from tests.chaos.servers import OwnPostgres, OwnRedis, SlowCommand, own_postgres, own_redis
+from tests.chaos.weather import Weather
+
+SLOW_ASKED_EVERY_S = 1.0
+SILENCE_MS = 2_000
+"""Longer than any wait of this load when all is well."""
+
+
+@dataclass(slots=True)
+class Stage:
+    """Everything that runs."""
+
+    plan: Plan
+    telegram: RunningSimulator
+    fleet: Fleet
+    redis: OwnRedis | None
+    postgres: OwnPostgres
+    slow: dict[tuple[int, int], SlowCommand] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A judgement, and what else a reader wants to know."""
+
+    judgement: Judgement
+    notes: Sequence[str]
+
+
+async def chaos(plan: Plan, *, folder: Path, say: Callable[[str], None]) -> Outcome:
+    """Run it; the words of all processes lie in ``folder`` then."""
+    started_s = time.monotonic()
+
+    def tell(words: str) -> None:
+        say(f"{time.monotonic() - started_s:6.1f} s  {words}")
+
+    async with stage(plan, folder) as built, session() as client:
+        tell(f"{len(built.fleet.members)} processes, {plan.bots} bots, {plan.bots * plan.chats_a_bot} chats")
+        load = Load(plan, built.fleet.apis, client, random.Random(plan.seed))
+        conductor = Conductor(plan, built.fleet, built.redis, built.postgres, random.Random(plan.seed + 1), tell)
+        supervising = asyncio.create_task(built.fleet.supervise())
+        watching = asyncio.create_task(watch_slow(built))
+        submitting = asyncio.create_task(load.run())
+        await _for_a_while(
+            [conductor.run(), Weather(built.telegram, plan.bots, random.Random(plan.seed + 2)).run()], plan.seconds
+        )
+        tell("nothing more is done to anybody")
+        await built.telegram.end_faults()
+        load.stop()
+        await submitting
+        tell(f"{len(load.promised)} messages were accepted")
+        ended = await load.ended(within_s=plan.drains_within_s)
+        tell(f"{sum(each.status in OPEN for each in ended.values())} of them are open")
+        evidence = await gathered(built, load, conductor, ended)
+        keep(folder, evidence, load)
+        for task in (supervising, watching):
+            task.cancel()
+        await asyncio.gather(supervising, watching, return_exceptions=True)
+        for member in built.fleet.members:
+            member.note_cpu()
+        notes = [
+            f"{member.name}: {member.cpu_s:.1f} s of CPU, started {member.restarts} times again"
+            for member in built.fleet.members
+        ]
+        notes.append(f"submitted again for want of an answer: {load.tried_again}; refused: {dict(load.refused)}")
+        started_ms = now_ms() - (time.monotonic() - started_s) * 1_000
+        notes += [
+            f"nothing arrived from {(from_ms - started_ms) / 1_000:.1f} s to {(until_ms - started_ms) / 1_000:.1f} s"
+            for from_ms, until_ms in silences(evidence.arrivals, SILENCE_MS)
+        ]
+        return Outcome(judge(evidence), notes)
+
+
+@asynccontextmanager
+async def stage(plan: Plan, folder: Path) -> AsyncIterator[Stage]:
+    """Set up servers, the simulator, the tables and the processes."""
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(own_redis()) if plan.has_redis else None
+        postgres = await stack.enter_async_context(own_postgres())
+        telegram = await stack.enter_async_context(running_simulator(**plan.simulator))
+        await migrated(postgres, telegram.url)
+        built = await stack.enter_async_context(
+            fleet(
+                folder,
+                plan.roles,
+                telegram_url=telegram.url,
+                tokens=plan.tokens,
+                redis=redis,
+                postgres=postgres,
+                environment=plan.environment,
+            )
+        )
+        yield Stage(plan, telegram, built, redis, postgres)
+
+
+async def migrated(postgres: OwnPostgres, telegram_url: str) -> None:
+    """Make the tables, as the one who deploys would."""
+    with tempfile.TemporaryDirectory() as folder:
+        process = EngineProcess(telegram_url, Path(folder), (), {"DATABASE_URL": postgres.url}, role="migrate")
+        await process.spawn()
+        assert process.process is not None
+        status = await process.process.wait()
+        await process.close()
+    assert status == 0, "the tables could not be made"
+
+
+async def watch_slow(built: Stage) -> None:
+    """Note what the log of a Redis says before that Redis is killed."""
+    while built.redis is not None:
+        for slow in await built.redis.slow():
+            built.slow[built.redis.pid, slow.number] = slow
+        await asyncio.sleep(SLOW_ASKED_EVERY_S)
+
+
+async def gathered(built: Stage, load: Load, conductor: Conductor, ended: Mapping[str, Ended]) -> Evidence:
+    """Collect what Telegram saw, what the API says, and what was done."""
+    calls: list[dict[str, Any]] = []
+    while page := await built.telegram.calls(since=len(calls)):
+        calls += page
+    report = await built.telegram.report()
+    ahead_ms = calls[0]["wall_ms"] - calls[0]["at_ms"] if calls else 0.0
+    listed = [
+        Violation(window=each.window, at_ms=each.at_ns / 1e6 + ahead_ms, bot_id=each.bot_id, chat_id=each.chat_id)
+        for each in report.violations_listed
+    ]
+    return Evidence(
+        promised=load.promised,
+        ended=ended,
+        arrivals=[_arrival(call) for call in calls if call["method"] == "sendMessage"],
+        violations=listed,
+        violations_unlisted=sum(report.violations.values()) - len(listed),
+        disturbances=conductor.performed,
+        terms=built.plan.terms,
+        slow_scripts=[told(slow) for slow in built.slow.values() if slow.words.startswith("EVAL")],
+        own_ends=[member.name for member in built.fleet.members for _ in range(member.own_ends)],
+    )
+
+
+def keep(folder: Path, evidence: Evidence, load: Load) -> None:
+    """Write down everything that was heard, for whoever looks into a broken promise."""
+    heard = asdict(evidence) | {"ended": None, "books": load.books}
+    (folder / "evidence.json").write_bytes(msgspec.json.encode(heard))
+
+
+def told(slow: SlowCommand) -> str:
+    """Name a script by its verb; a server that does not know it yet is sent all of it, and reads it first."""
+    verbs = {script.sha: verb for verb, script in scripts().items()}
+    command, sha = slow.words.split()[:2]
+    name = verbs.get(sha, sha) if command == "EVALSHA" else "a script's first call"
+    return f"{name} {slow.took_us / 1_000:.0f} ms"
+
+
+def _arrival(call: dict[str, Any]) -> Arrival:
+    same = {name: call[name] for name in ("bot_id", "chat_id", "text", "code", "cost", "lost")}
+    return Arrival(at_ms=call["wall_ms"], **same)
+
+
+async def _for_a_while(works: Sequence[Coroutine[Any, Any, None]], seconds: float) -> None:
+    """Let them work, and cancel them; whoever fails ends the run."""
+    tasks = [asyncio.create_task(work) for work in works]
+    await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def say(words: str) -> None:
+    sys.stdout.write(words + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,45 @@
+"""Telegram's bad days: faults in all forms, ordered at the simulator one after another."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from bot.simulator.client import RunningSimulator
+from bot.simulator.faults import Fault
+
+PAUSE_S = 0.4
+FOR_MS = 3_000
+STATUSES: tuple[Literal[500, 502, 503, 504], ...] = (500, 502, 503, 504)
+
+
+@dataclass(slots=True)
+class Weather:
+    """Orders until it is cancelled."""
+
+    telegram: RunningSimulator
+    bots: int
+    chance: random.Random
+
+    async def run(self) -> None:
+        while True:
+            await self.telegram.order(self._fault())
+            await asyncio.sleep(self.chance.expovariate(1 / PAUSE_S))
+
+    def _fault(self) -> Fault:
+        """Draw one; it strikes the next few calls of one bot, and is over after some seconds."""
+        drawn = self.chance.choice(
+            (
+                Fault(kind="429", retry_after_s=1, hold="chat"),
+                Fault(kind="429", retry_after_s=2, hold="bot"),
+                Fault(kind="5xx", status=self.chance.choice(STATUSES)),
+                Fault(kind="reset_before"),
+                Fault(kind="reset_after"),
+                Fault(kind="hang", processed=self.chance.random() < 0.5),
+                Fault(kind="latency", delay_ms=100, jitter_ms=400, where="both"),
+            )
+        )
+        bot_id, times = self.chance.randint(1, self.bots), self.chance.randint(1, 3)
+        return replace(drawn, bot_id=bot_id, times=times, for_ms=FOR_MS)
