@@ -9,7 +9,8 @@ from api.errors import Invalid, Malformed, TooLarge, declares
 from api.limit_schemas import LimitsChange, LimitsOut
 from api.ports import Refusal
 from api.services import Services, ServicesOf
-from engine.errors import BrokerUnavailable, LedgerError, SettingsError
+from engine import heed
+from engine.errors import LedgerError, SettingsError
 from engine.limits import Limits
 
 router = APIRouter(tags=["limits"], route_class=GuardedRoute)
@@ -24,13 +25,13 @@ async def show(services: ServicesOf) -> LimitsOut:
 @router.patch(
     "/limits",
     dependencies=[requires(Role.ADMIN)],
-    responses=declares(Malformed, Refusal, TooLarge, Invalid, LedgerError, BrokerUnavailable),
+    responses=declares(Malformed, Refusal, TooLarge, Invalid, LedgerError),
 )
 async def change(wanted: LimitsChange, services: ServicesOf) -> LimitsOut:
     """Change limits, at once and for all processes. What is not named stays.
 
     They outlive a restart: what is changed here goes before the environment, until ``DELETE /limits``. What a 429 had
-    lowered begins anew. After a 503 it may be written down and not in force; ask for it once more.
+    lowered begins anew.
     """
     try:
         limits = await services.limits.change(wanted.changes())
@@ -39,7 +40,7 @@ async def change(wanted: LimitsChange, services: ServicesOf) -> LimitsOut:
     return await _put_in_force(services, limits)
 
 
-@router.delete("/limits", dependencies=[requires(Role.ADMIN)], responses=declares(LedgerError, BrokerUnavailable))
+@router.delete("/limits", dependencies=[requires(Role.ADMIN)], responses=declares(LedgerError))
 async def reset(services: ServicesOf) -> LimitsOut:
     """Go back to the limits of the environment, at once and for all processes."""
     return await _put_in_force(services, await services.limits.reset())
@@ -47,5 +48,5 @@ async def reset(services: ServicesOf) -> LimitsOut:
 
 async def _put_in_force(services: Services, limits: Limits) -> LimitsOut:
     """The books have them before the broker, which is rebuilt from them."""
-    await services.broker.configure(limits)
+    await heed.configure(services.broker, limits)
     return LimitsOut.of(limits)

@@ -62,6 +62,7 @@ async def running(built: Program) -> AsyncIterator[None]:
         if role.sends:
             await built.engine.worker.finish(within_s=built.settings.telegram_timeout, conclude_s=SETTLE_S)
             await _finish("worker", _all(sending), within_s=SETTLE_S)
+        await _finish("answers and news", built.schedule.say_the_rest(), within_s=SETTLE_S)
         for task in keeping:  # until now: what was under way is settled there
             task.cancel()
         await asyncio.wait(keeping)

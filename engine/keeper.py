@@ -32,11 +32,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from engine.errors import BrokerFull, BrokerUnavailable, LedgerError, ScheduleLost
+from engine.heed import Heeded
 from engine.ids import earliest
 from engine.insist import Sleep
 from engine.limits import Limits
@@ -91,13 +92,13 @@ class Keeper:
         *,
         switch: SwitchedBroker,
         redis: SharedSchedule,
-        memory: Callable[[], Broker],
+        memory: Callable[[Limits], Broker],
         epochs: Epochs,
         leadership: Leadership,
         ledger: Ledger,
         replacements: Replacements,
         reconciler: Reconciler,
-        limits: Limits,
+        limits: Callable[[], Awaitable[Limits]],
         lease_ms: int,
         clock: Clock,
         may_lead: bool = True,
@@ -121,14 +122,13 @@ class Keeper:
         self._calls_max = calls_max
         self._sleep = sleep
         self._is_leading = False
-        self._limits_hold = False
         self._is_behind = True  # the ledger may have what the schedule has not
         self._away_since_ms: int | None = None
         self._back_since_ms: int | None = None
         self._memory_from_ms: tuple[int, int] | None = None  # an epoch's number, and when its first lease may be
         self._redis_from_ms = 0
         self._taken_in_at_ms = 0
-        self._paused: set[int] = set()
+        self._heeded = Heeded(ledger, limits)
         self._reconciled_at_ms = self._interrupted_at_ms = clock()
 
     @property
@@ -168,6 +168,7 @@ class Keeper:
             try:
                 await self.look()
                 await self._switch.take_out_ended()
+                await self._switch.look_again()
             except LedgerError as error:
                 log.warning("epoch not read", error=str(error))
             except BrokerUnavailable:
@@ -196,7 +197,8 @@ class Keeper:
         leads = await self._leadership.leads()
         if leads and not self._is_leading:
             log.info("this process leads")
-            self._is_behind, self._limits_hold = True, False
+            self._is_behind = True
+            self._heeded.forget()
         self._is_leading = leads
         return leads
 
@@ -232,6 +234,8 @@ class Keeper:
 
         await self._insist_on_lead()
         await self._redis.begin()
+        self._heeded.forget()
+        await self._heeded.tell(self._redis, self._redis.enforce)
         fleet = Fleet(self._lease_ms, go_on=self._insist_on_lead, before_opening=before_opening)
         await self._rebuild(self._redis, fleet)
         self._is_behind = True
@@ -247,10 +251,7 @@ class Keeper:
     async def _compare(self) -> None:
         """Look for what only the ledger has: all of it after something was missed, else page by page."""
         now_ms = self._clock()
-        if not self._limits_hold:
-            self._limits_hold = True
-            if await self._redis.enforce(self._limits):
-                log.info("other limits are in force", limits=self._limits)
+        await self._heeded.tell(self._redis, self._redis.enforce)
         if self._is_behind:
             await self._catch_up()
         elif now_ms - self._reconciled_at_ms >= RECONCILE_MS:
@@ -315,20 +316,17 @@ class Keeper:
         return now_ms - self._back_since_ms >= BACK_MS and now_ms >= self._redis_from_ms
 
     async def _open_memory(self, epoch: Epoch) -> None:
-        memory, began_at_ms = self._new_memory(), self._clock()
-        self._paused = set(await self._ledger.paused_bots())
+        memory, began_at_ms = self._new_memory(await self._limits()), self._clock()
+        self._heeded.forget()
         await self._rebuild(memory, Fleet(self._lease_ms, go_on=self._insist_on_lead))
         self._taken_in_at_ms = began_at_ms
         await self.look()
         self._switch.open_memory(memory, epoch)
 
     async def _take_in(self, memory: Broker) -> None:
-        """Schedule what other processes only wrote to the ledger, and heed what was paused there."""
+        """Schedule what other processes only wrote to the ledger, and heed what they changed there."""
         now_ms = self._clock()
-        paused = set(await self._ledger.paused_bots())
-        for bot_id in paused ^ self._paused:
-            await memory.pause(bot_id, paused=bot_id in paused)
-        self._paused = paused
+        await self._heeded.tell(memory, memory.configure)
         after_id = earliest(max(0, self._taken_in_at_ms - OVERLAP_MS))
         await self._reconciler.schedule_missing(TAKE_IN_MS)
         await self._reconciler.look_at_all(after_id=after_id)
@@ -363,7 +361,7 @@ class Keeper:
             self._ledger,
             broker,
             self._replacements,
-            self._limits,
+            await self._limits(),
             self._clock,
             calls_max=self._calls_max,
             fleet=fleet,

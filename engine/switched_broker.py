@@ -104,6 +104,11 @@ class SwitchedBroker:
         await self._ask(self._redis, lambda redis: redis.recover(worker_id="", slots=0), leases=True)
         await self._ask(self._redis, lambda redis: redis.admit((), worker_id="", slots=0), takes_in=True)
 
+    async def look_again(self) -> None:
+        """Ask whether Redis is still missed, if it is: in a process that asks nothing of it, nobody else would."""
+        if self._is_failing and self._epoch is not None and self._epoch.source is Source.REDIS:
+            await self.probe()
+
     async def take_out_ended(self) -> None:
         """Tell the schedule of messages that ended while it could not be told."""
         for batch in batches(list(self._ended), BATCH_MAX):
@@ -182,7 +187,11 @@ class SwitchedBroker:
         await self._ask(self._source(), lambda broker: broker.weigh(bot_id, weight))
 
     async def configure(self, limits: Limits) -> bool:
-        return await self._ask(self._source(), lambda broker: broker.configure(limits))
+        """See ``Broker``. In Redis its keeper counts the versions, as each process has an environment of its own."""
+        source = self._source()
+        if source is self._redis:
+            return await self._ask(source, lambda _: self._redis.enforce(limits))
+        return await self._ask(source, lambda broker: broker.configure(limits))
 
     async def migrate(self, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId) -> None:
         await self._ask(self._source(), lambda broker: broker.migrate(bot_id, from_chat_id, to_chat_id))

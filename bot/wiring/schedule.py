@@ -18,14 +18,14 @@ from engine.limits import Limits
 from engine.memory_broker import MemoryBroker
 from engine.memory_news import SilentNews
 from engine.memory_results import MemoryResults
-from engine.ports import Broker, Clock, Results
+from engine.ports import Broker, Clock, Results, Source
 from engine.ports.news import News
 from engine.reconciler import Reconciler
 from engine.redis_broker import RedisBroker, connect
 from engine.redis_news import RedisNews
 from engine.redis_results import RedisResults
 from engine.replacements import Replacements
-from engine.start import rebuild
+from engine.start import nothing, rebuild
 from engine.switched_broker import SwitchedBroker
 from storage.database import is_sqlite, parse
 from storage.leadership import KEEPERS, leadership
@@ -43,6 +43,7 @@ class Schedule:
     Attributes:
         begin: Bring it to where the ledger says that it was, before anything is asked of it.
         loops: What must run as long as the process does.
+        say_the_rest: Wait until others were told what they must know; for the end of the process.
     """
 
     broker: Broker
@@ -52,6 +53,7 @@ class Schedule:
     conditions: Conditions
     begin: Callable[[], Awaitable[Any]]
     loops: tuple[Loop, ...]
+    say_the_rest: Callable[[], Awaitable[None]]
 
 
 @asynccontextmanager
@@ -72,14 +74,21 @@ def in_memory(settings: Settings, limits: Limits, kept: Books, clock: Clock) -> 
         ledger=kept.ledger, broker=broker, replacements=replacements, interval_ms=RECONCILE_MS, clock=clock
     )
     calls_max = settings.telegram_connections
+
+    async def begin() -> None:
+        # A schedule in Redis, if there ever was one, is older than what is sent from now on: nobody may trust it again.
+        await kept.epochs.advance(await kept.epochs.current(), Source.KEEPER)
+        await rebuild(kept.ledger, broker, replacements, limits, clock, calls_max=calls_max)
+
     return Schedule(
         broker=broker,
         results=results,
         news=SilentNews(),
         replacements=replacements,
         conditions=Conditions(clock),
-        begin=partial(rebuild, kept.ledger, broker, replacements, limits, clock, calls_max=calls_max),
+        begin=begin,
         loops=(reconciler.run,),
+        say_the_rest=nothing,
     )
 
 
@@ -92,12 +101,17 @@ async def in_redis(settings: Settings, role: Role, kept: Books, clock: Clock) ->
     replacements = Replacements(ledger=kept.ledger, results=results, clock=clock)
     shared = RedisBroker(redis, limits, lease_ms=settings.lease_ms)
     broker = SwitchedBroker(shared, conditions, lease_ms=settings.lease_ms, clock=clock)
+
+    async def say_the_rest() -> None:
+        await results.sent()
+        await news.announced()
+
     try:
         async with leadership(database_url(settings), KEEPERS) as leads:
             keeper = Keeper(
                 switch=broker,
                 redis=shared,
-                memory=lambda: MemoryBroker(limits, clock=clock, lease_ms=settings.lease_ms),
+                memory=partial(MemoryBroker, clock=clock, lease_ms=settings.lease_ms),
                 epochs=kept.epochs,
                 leadership=leads,
                 ledger=kept.ledger,
@@ -109,7 +123,7 @@ async def in_redis(settings: Settings, role: Role, kept: Books, clock: Clock) ->
                     interval_ms=RECONCILE_MS,
                     clock=clock,
                 ),
-                limits=limits,
+                limits=kept.limits.current,
                 lease_ms=settings.lease_ms,
                 clock=clock,
                 may_lead=role.sends,
@@ -124,6 +138,7 @@ async def in_redis(settings: Settings, role: Role, kept: Books, clock: Clock) ->
                 conditions=conditions,
                 begin=keeper.look,
                 loops=(keeper.run, results.run),
+                say_the_rest=say_the_rest,
             )
     finally:
         await redis.aclose()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
@@ -18,10 +19,11 @@ from engine.ids import Ids
 from engine.keeper import Keeper
 from engine.limits import Limits
 from engine.memory_broker import MemoryBroker
+from engine.memory_news import SilentNews
 from engine.memory_results import MemoryResults
 from engine.messages import Lease
 from engine.outcomes import Answer, Sent
-from engine.ports import Clock, SystemClock
+from engine.ports import Clock, MayWrite, SystemClock
 from engine.reach import Reach
 from engine.reconciler import Reconciler
 from engine.recoverer import Recoverer
@@ -32,9 +34,10 @@ from engine.switched_broker import SwitchedBroker
 from engine.worker import Worker
 from storage.database import Database
 from storage.epochs import SqlEpochs
-from storage.leadership import leadership
+from storage.leadership import KEEPERS, leadership
 from storage.ledger import SqlLedger
 from tests.engine_work.desk import UNLIMITED
+from tests.engine_work.several import given
 from tests.fakes import outgoing
 
 LEASE_MS = 1_000
@@ -49,8 +52,8 @@ class Telegram:
     sent: list[tuple[str, str]] = field(default_factory=list)
     """The worker's id, and the message's."""
 
-    async def send(self, lease: Lease) -> Answer:
-        if self.clock() >= lease.expires_at_ms:
+    async def send(self, lease: Lease, may_write: MayWrite) -> Answer:
+        if not may_write():
             raise AssertionError(f"{lease.message.id} came to its connection after its lease")
         self.sent.append((lease.worker_id, lease.message.id))
         await asyncio.sleep(self.takes_s)
@@ -107,7 +110,7 @@ async def process(
     async with AsyncExitStack() as stack:
         database = await Database.open(database_url)
         stack.push_async_callback(database.close)
-        leads = await stack.enter_async_context(leadership(database_url))
+        leads = await stack.enter_async_context(leadership(database_url, KEEPERS))
         connection = await stack.enter_async_context(connect(redis_url))
         clock, ledger, results = SystemClock(), SqlLedger(database), MemoryResults()
         conditions = Conditions(clock)
@@ -118,18 +121,20 @@ async def process(
         keeper = Keeper(
             switch=switch,
             redis=redis,
-            memory=lambda: MemoryBroker(limits, clock=clock, lease_ms=LEASE_MS),
+            memory=partial(MemoryBroker, clock=clock, lease_ms=LEASE_MS),
             epochs=SqlEpochs(database),
             leadership=leads,
             ledger=ledger,
             replacements=replacements,
             reconciler=reconciler,
-            limits=limits,
+            limits=partial(given, limits),
             lease_ms=LEASE_MS,
             clock=clock,
             shares_books=database_url.startswith("postgresql"),
         )
-        reach = Reach(ledger=ledger, broker=switch, results=results, clock=clock, hears=lambda _: True)
+        reach = Reach(
+            ledger=ledger, broker=switch, results=results, news=SilentNews(), clock=clock, hears=lambda _: True
+        )
         delivery = Delivery(
             transport=telegram,
             ledger=ledger,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from engine.conditions import Conditions
@@ -62,6 +63,11 @@ class World:
     async def sleep(self, seconds: float) -> None:
         self.clock.advance(round(seconds * 1_000))
         await asyncio.sleep(0)
+
+
+async def given(limits: Limits) -> Limits:
+    """Return what the books say."""
+    return limits
 
 
 @dataclass
@@ -180,7 +186,7 @@ class FakeProcess:
         self.keeper = Keeper(
             switch=self.switch,
             redis=self.redis,
-            memory=world.memory,
+            memory=lambda _: world.memory(),
             epochs=FakeEpochs(world, name),
             leadership=self.leadership,
             ledger=world.ledger,
@@ -192,7 +198,7 @@ class FakeProcess:
                 interval_ms=1_000,
                 clock=world.clock,
             ),
-            limits=limits or world.limits,
+            limits=partial(given, limits or world.limits),
             lease_ms=LEASE_MS,
             clock=world.clock,
             shares_books=shares_books,
