@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec import structs
 
 from engine.delivery import Delivery
 from engine.dispatcher import Dispatcher
@@ -352,7 +354,7 @@ class Desk:
 
 
 def at_most_once(message: Outgoing) -> Outgoing:
-    return replace(message, guarantee=Guarantee.AT_MOST_ONCE)
+    return structs.replace(message, guarantee=Guarantee.AT_MOST_ONCE)
 
 
 async def soon(event: asyncio.Event) -> None:
