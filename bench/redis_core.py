@@ -1,8 +1,8 @@
 """What does the schedule of many processes cost, with little and with much that waits?
 
 Question    How many messages a second do one client and four admit to one Redis, and lease and settle, with a
-            thousand, a hundred thousand and (--million) a million waiting? What does one that waits take up, what does a lease
-            cost that finds nothing, and what does a worker ask that has nothing to do?
+            thousand, a hundred thousand and (--million) a million waiting? What does one that waits take up, what does
+            a lease cost that finds nothing, and what does a worker ask that has nothing to do?
 Workload    100,000 chats of 1,000 bots in three priorities, 300 bytes of parameters, limits off but for one message of
             a chat in flight. To a backlog of each size 5 times: admit 4,000 more (at the smallest 800) in batches of
             50; lease and settle as many. A client is a process; it settles a batch while it leases the next. Last:
