@@ -22,10 +22,11 @@ from engine.delivery import Delivery
 from engine.expiry import Expiry
 from engine.ids import Ids
 from engine.limits import Limit, Limits
+from engine.memory_news import SilentNews
 from engine.memory_results import MemoryResults
 from engine.messages import Lease, Outgoing
 from engine.outcomes import Answer, Sent
-from engine.ports import Ledger, Record, SystemClock
+from engine.ports import Ledger, MayWrite, Record, SystemClock
 from engine.ports.broker import BATCH_MAX
 from engine.reach import Reach
 from engine.redis_broker import RedisBroker, connect
@@ -47,7 +48,7 @@ class Tally:
         self._clock = clock
         self.since: tuple[float, float] | None = None
 
-    async def send(self, lease: Lease) -> Answer:  # noqa: ARG002 - to do nothing is the work
+    async def send(self, lease: Lease, may_write: MayWrite) -> Answer:  # noqa: ARG002 - to do nothing is the work
         if self.since is None:
             self.since = time.perf_counter(), time.process_time()
         return Answer(Sent(1), self._clock())
@@ -100,7 +101,9 @@ async def work(broker: RedisBroker, ledger: Ledger, concurrency: int) -> None:
         ledger=ledger,
         broker=broker,
         results=results,
-        reach=Reach(ledger=ledger, broker=broker, results=results, clock=clock, hears=lambda _: True),
+        reach=Reach(
+            ledger=ledger, broker=broker, results=results, news=SilentNews(), clock=clock, hears=lambda _: True
+        ),
         retries=RetryPolicy(),
         retry_after_ms_max=300_000,
         clock=clock,

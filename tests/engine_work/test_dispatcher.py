@@ -272,20 +272,20 @@ async def test_while_the_broker_is_away_everything_waits_in_the_ledger(desk: Des
 
 async def test_who_repeats_himself_has_his_message_scheduled_if_it_was_not(desk: Desk) -> None:
     """His first answer may have been an error: the ledger had the message, and its own answer was lost."""
-    first = replace(outgoing("a"), dedup_key="order-7")
+    first = structs.replace(outgoing("a"), dedup_key="order-7")
     await desk.ledger.add([first])
 
-    answers = await told(desk, replace(first, id="b"))
+    answers = await told(desk, structs.replace(first, id="b"))
 
     assert answers == [Known("a", Status.QUEUED)]
     assert await desk.broker.knows(["a", "b"]) == [True, False]
 
 
 async def test_who_repeats_himself_is_answered_while_the_broker_is_away(desk: Desk) -> None:
-    first = replace(outgoing("a"), dedup_key="order-7")
+    first = structs.replace(outgoing("a"), dedup_key="order-7")
     desk.broker.asleep = True
     await told(desk, first)
 
-    answers = await told(desk, replace(first, id="b"))
+    answers = await told(desk, structs.replace(first, id="b"))
 
     assert answers == [Known("a", Status.QUEUED)]
