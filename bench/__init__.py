@@ -5,4 +5,5 @@ python -m bench.one_bot       one of them
 python -m bench.one_bot --broken   the same with a limiter that leaks: it must fail
 python -m bench.other_clients      other frameworks' clients against the simulator; needs npm
 python -m bench.peers              other senders and ours, a table in markdown; needs npm
+python -m bench.queues             four task queues and ours on one Redis, a table in markdown
 """

@@ -49,16 +49,18 @@ async def homes() -> AsyncIterator[Homes]:
         shutil.copytree(CLIENTS, root / "npm", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
         await asyncio.gather(
             _npm(npm, root / "npm"),
-            _venv(root / "venv"),
+            virtual_environment(root / "venv", "--requirement", str(CLIENTS / "requirements.txt")),
         )
         yield Homes(root / "venv" / "bin" / "python", Path(node), root / "npm")
 
 
-async def _venv(folder: Path) -> None:
+async def virtual_environment(folder: Path, *requirements: str) -> Path:
+    """Make one with exactly these packages, and return its Python."""
     await _run(sys.executable, "-m", "venv", str(folder))
-    requirements = str(CLIENTS / "requirements.txt")
-    pip = (str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    await _run(*pip, "--no-deps", "--requirement", requirements)
+    python = folder / "bin" / "python"
+    pip = (str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps")
+    await _run(*pip, *requirements)
+    return python
 
 
 async def _npm(npm: str, folder: Path) -> None:

@@ -187,7 +187,20 @@ async def sqlite() -> AsyncIterator[Database | None]:
 
 @asynccontextmanager
 async def postgres() -> AsyncIterator[Database | None]:
-    """Open a database of our own making, and drop exactly that one."""
+    async with postgres_url() as url:
+        if url is None:
+            yield None
+            return
+        database = await Database.open(url)
+        try:
+            yield database
+        finally:
+            await database.close()
+
+
+@asynccontextmanager
+async def postgres_url() -> AsyncIterator[str | None]:
+    """Make a database of our own, and drop exactly that one; None without a server."""
     plain_url = POSTGRES_URL.replace("postgresql+asyncpg", "postgresql")
     try:
         server = await asyncpg.connect(plain_url, timeout=5)
@@ -196,11 +209,9 @@ async def postgres() -> AsyncIterator[Database | None]:
         return
     name = f"bench_{secrets.token_hex(6)}"
     await server.execute(f"CREATE DATABASE {name}")
-    database = await Database.open(f"{POSTGRES_URL.rpartition('/')[0]}/{name}")
     try:
-        yield database
+        yield f"{POSTGRES_URL.rpartition('/')[0]}/{name}"
     finally:
-        await database.close()
         await server.execute(f"DROP DATABASE {name}")
         await server.close()
 

@@ -1,28 +1,35 @@
 """What does the schedule of many processes cost, with little and with much that waits?
 
-Question    How many messages a second can one client admit to one Redis, and lease and settle, with a thousand
-            waiting and with a hundred thousand? What does one that waits take up, and what does a lease cost that
-            finds nothing?
-Workload    A hundred bots, limits off but for one message of a chat in flight, 300 bytes of parameters. A backlog of
-            1,000 or of 100,000 messages (10 a chat, then 1 a chat); then in batches of 50: lease and settle as many
-            as wait or 10,000, in 5 rounds. Last, 20,000 chats that are held, and leases of nothing.
-Measured    Wall time of the calls from one client, one after another, on the same machine; CPU time of the server
-            inside the scripts (INFO commandstats); memory of the server over the size of the backlog.
-Not measured  The ledger, HTTP, a network between; several clients at once (Redis runs one script at a time).
-Checked     What went in came out or waits; 100,000 waiting cost at most 1.5 times as much CPU as 1,000; an empty lease
-            with 20,000 held chats costs at most a millisecond. Aimed at: 700 bytes a message, 10 of them to a chat.
+Question    How many messages a second do one client and four admit to one Redis, and lease and settle, with a
+            thousand, a hundred thousand and (--million) a million waiting? What does one that waits take up, what does
+            a lease cost that finds nothing, and what does a worker ask that has nothing to do?
+Workload    100,000 chats of 1,000 bots in three priorities, 300 bytes of parameters, limits off but for one message of
+            a chat in flight. To a backlog of each size 5 times: admit 4,000 more (at the smallest 800) in batches of
+            50; lease and settle as many. A client is a process; it settles a batch while it leases the next. Last:
+            200,000 chats that are held, and leases of nothing; and a worker who waits for the bell.
+Measured    Wall time of the calls; CPU time of the server and of the clients; memory of the server over the size of the
+            backlog; every command that Redis saw of the idle worker (MONITOR); its slowest scripts (SLOWLOG).
+Not measured  The ledger, HTTP, a network between.
+Checked     What went in came out or waits; the most that waits costs Redis at most 1.5 times as much CPU as a thousand;
+            700 bytes a message where ten wait for a chat; an empty lease takes half a millisecond; no script takes
+            10 ms (judged only where nothing else kept the machine busy before). Aimed at, and told: 10,000 a second
+            leased and settled by one client.
 
-    python -m bench.redis_core      (starts a redis-server of its own; without one it is left out and said so)
+    python -m bench.redis_core [--million] [--minute]
+
+A million takes two minutes more; --minute watches the idle worker for a minute, not for half of one. It starts a
+redis-server of its own; without one it is left out and said so.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
-import tempfile
+import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -30,142 +37,161 @@ from typing import Any
 from redis.asyncio import Redis
 
 from bench.harness import Checks, main, spread
-from bot.demo.process import free_port
-from engine.limits import Limit, Limits
-from engine.messages import PRIORITIES, Done, Hold, Outgoing, Settlement
+from bench.redis_clients import BATCH, BOTS, CHATS, Client, Traffic, broker, clients, own_redis, together
+from engine.messages import Hold
 from engine.ports import SystemClock
-from engine.redis_broker import RedisBroker, connect
 
-BOTS, BATCH, ROUNDS = 100, 50, 5
-NONE = Limit(0, 1_000)
-LIMITS = Limits(ceiling=NONE, bot=NONE, chat=NONE, group=NONE, chat_cap=0, bot_cap=0)
-PARAMS = b'{"text":"' + b"x" * 289 + b'"}'
-SIZES = ((1_000, 10), (100_000, 10), (100_000, 1))
-MESSAGES, HELD, EMPTY = 10_000, 20_000, 200
+QUESTION = "What does the schedule of many processes cost, with little and with much that waits?"
+SIZES = (1_000, 100_000, 1_000_000)
+ROUNDS, A_ROUND = 5, 4_000
+HELD, EMPTY = 200_000, 200
+SLOW_MS = 10
 
 
 @dataclass
-class Traffic:
-    """A broker on an empty Redis, and how many were made and settled."""
+class Server:
+    """What Redis says of itself."""
 
     redis: Redis
-    a_chat: int = 1
-    made: int = 0
-    sent: int = 0
 
-    def __post_init__(self) -> None:
-        self.broker = RedisBroker(self.redis, LIMITS, lease_ms=30_000, begins=True)
-
-    async def admit(self, count: int) -> float:
-        """Return how many a second."""
-        since_s, end = time.perf_counter(), self.made + count
-        while self.made < end:
-            messages = [self._message() for _ in range(min(BATCH, end - self.made))]
-            await self.broker.admit(messages, worker_id="w", slots=0)
-        return count / (time.perf_counter() - since_s)
-
-    async def drain(self, count: int) -> float:
-        """Lease and settle so many; return how many a second."""
-        since_s, end = time.perf_counter(), self.sent + count
-        while self.sent < end:
-            leased = await self.broker.lease(worker_id="w", slots=min(BATCH, end - self.sent))
-            assert leased.leases
-            await self.broker.settle([Settlement(lease, Done(), 0) for lease in leased.leases])
-            self.sent += len(leased.leases)
-        return count / (time.perf_counter() - since_s)
-
-    async def script_us(self) -> float:
-        stats = await self.redis.info("commandstats")
-        return float(sum(stats[name]["usec"] for name in ("cmdstat_evalsha", "cmdstat_eval") if name in stats))
+    async def cpu_s(self) -> float:
+        cpu = await self.redis.info("cpu")
+        return float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"])
 
     async def used_bytes(self) -> int:
         memory: dict[str, Any] = await self.redis.info("memory")
         return int(memory["used_memory"])
 
-    def _message(self) -> Outgoing:
-        number = self.made
-        self.made += 1
-        chat = number // self.a_chat
-        return Outgoing(
-            id=f"{number:026x}",
-            bot_id=7_000_000_000 + chat % BOTS,
-            chat_id=5_000_000_000 + chat,
-            method="sendMessage",
-            params=PARAMS,
-            priority=PRIORITIES[chat % len(PRIORITIES)],
-            submitted_at_ms=1_700_000_000_000,
-        )
+    async def watch_for_slow(self) -> None:
+        await self.redis.config_set("slowlog-log-slower-than", SLOW_MS * 1_000)
+        await self.redis.slowlog_reset()
+
+    async def slow_ms(self) -> list[float]:
+        """Return how long each script took that took too long."""
+        entries = await self.redis.slowlog_get(1_000)
+        return [entry["duration"] / 1_000 for entry in entries if entry["command"].upper().startswith(b"EVAL")]
 
 
 async def bench(checks: Checks, broken: bool) -> None:  # noqa: ARG001, FBT001 - nothing here can leak
     if shutil.which("redis-server") is None:
         print("  no redis-server on the path; left out")
         return
-    async with own_redis() as redis:
-        each_us = [await measured(checks, redis, size, a_chat) for size, a_chat in SIZES]
-        flat = each_us[1] / each_us[0]
-        checks.that(flat <= 1.5, f"{SIZES[1][0]:,} waiting cost {flat:.2f} times as much as {SIZES[0][0]:,}")
-        await empty(checks, redis)
+    others, *_ = os.getloadavg()
+    async with own_redis() as (redis, url):
+        server = Server(redis)
+        await server.watch_for_slow()
+        await grown(checks, server, url, SIZES if "--million" in sys.argv else SIZES[:2])
+        await quick(checks, server, others)
+        await redis.flushall()
+        await server.watch_for_slow()
+        await empty(checks, server)
+        await quick(checks, server, others)
+        await idle(redis, 60 if "--minute" in sys.argv else 30)
 
 
-async def measured(checks: Checks, redis: Redis, size: int, a_chat: int) -> float:
-    """Print what a size costs, and return the microseconds of a message in the scripts of lease and settle."""
-    await redis.flushall()
-    traffic = Traffic(redis, a_chat)
-    await traffic.broker.stats()
-    before, script_us = await traffic.used_bytes(), await traffic.script_us()
-    admitted = [await traffic.admit(size // ROUNDS) for _ in range(ROUNDS)]
-    taken, admit_us = await traffic.used_bytes() - before, (await traffic.script_us() - script_us) / size
-    rates, cpu_us, count = [], [], min(size, MESSAGES) // ROUNDS
-    for _ in range(ROUNDS):
-        script_us = await traffic.script_us()
-        rates.append(await traffic.drain(count))
-        cpu_us.append((await traffic.script_us() - script_us) / count)
-    print(f"  {size:,} waiting, {a_chat} a chat: {taken / size:.0f} bytes a message")
-    print(f"    admitted {spread(admitted, '/s', digits=0)}; {admit_us:.0f} us each in the script")
-    print(f"    leased and settled {spread(rates, '/s', digits=0)}; {spread(cpu_us, 'us', digits=0)} in the scripts")
-    waiting = sum((await traffic.broker.stats()).waiting.values())
-    checks.that(traffic.made == traffic.sent + waiting, f"{traffic.made:,} in, {traffic.sent:,} out, {waiting:,} open")
-    return median(cpu_us)
+async def grown(checks: Checks, server: Server, url: str, sizes: Sequence[int]) -> None:
+    """Let a backlog grow, and measure at each size."""
+    before, waiting, each_us = await server.used_bytes(), 0, []
+    queue = broker(server.redis)
+    await queue.stats()
+    async with clients(url, 4) as all_clients:
+        for size in sizes:
+            await together(all_clients, "admit", size - waiting)
+            waiting = size
+            taken = (await server.used_bytes() - before) / size
+            a_chat = max(1, size // CHATS)
+            print(f"  {size:,} waiting, {a_chat} a chat: {taken:.0f} bytes a message")
+            each_us.append(await at_size(server, all_clients, min(A_ROUND, size * 4 // 5)))
+            found = sum((await queue.stats()).waiting.values())
+            checks.that(found == size, f"what was taken out and put in leaves {found:,} waiting")
+            if a_chat == SIZES[-1] // CHATS:
+                checks.that(taken <= 700, f"a message takes {taken:.0f} bytes, of 700")
+    flat = each_us[-1] / each_us[0]
+    checks.that(flat <= 1.5, f"{sizes[-1]:,} waiting cost {flat:.2f} times as much as {sizes[0]:,}")
 
 
-async def empty(checks: Checks, redis: Redis) -> None:
+async def at_size(server: Server, all_clients: Sequence[Client], count: int) -> float:
+    """Print what a size costs; return the microseconds of Redis that one client's lease and settle take."""
+    costs = []
+    for some in (all_clients[:1], all_clients):
+        rates: dict[str, list[float]] = {"admit": [], "drain": []}
+        redis_us: dict[str, list[float]] = {"admit": [], "drain": []}
+        client_us: dict[str, list[float]] = {"admit": [], "drain": []}
+        for _ in range(ROUNDS):
+            for verb in ("admit", "drain"):
+                redis_s, client_s = await server.cpu_s(), sum(client.cpu_s for client in some)
+                rates[verb].append(await together(some, verb, count))
+                redis_us[verb].append((await server.cpu_s() - redis_s) / count * 1e6)
+                client_us[verb].append((sum(client.cpu_s for client in some) - client_s) / count * 1e6)
+        costs.append(median(redis_us["drain"]))
+        print(f"    {len(some)} client{'s' if len(some) > 1 else ''}")
+        for verb, said in (("admit", "admitted"), ("drain", "leased and settled")):
+            print(
+                f"      {said} {spread(rates[verb], '/s', digits=0)}; CPU of Redis {median(redis_us[verb]):.0f} us,"
+                f" of a client {median(client_us[verb]):.0f} us"
+            )
+    return costs[0]
+
+
+async def quick(checks: Checks, server: Server, others: float) -> None:
+    """Tell which scripts took too long; with others at work, whoever is interrupted takes long."""
+    slow = await server.slow_ms()
+    worst = f", the slowest {max(slow):.1f} ms" if slow else ""
+    sentence = f"{len(slow)} scripts took more than {SLOW_MS} ms{worst}"
+    if others < 1:
+        checks.that(not slow, sentence)
+    else:
+        print(f"  not judged, as other work kept {others:.1f} processors busy before: {sentence}")
+
+
+async def empty(checks: Checks, server: Server) -> None:
     """Print what a lease costs that finds nothing, though much waits."""
-    await redis.flushall()
-    traffic = Traffic(redis)
-    await traffic.admit(HELD)
+    traffic = Traffic(broker(server.redis))
     until_ms = SystemClock()() + 3_600_000
-    await traffic.broker.hold(
-        [Hold(7_000_000_000 + chat % BOTS, 5_000_000_000 + chat, until_ms) for chat in range(HELD)]
-    )
-    took_ms, script_us = [], await traffic.script_us()
+    holds = [Hold(7_000_000_000 + chat % BOTS, 5_000_000_000 + chat, until_ms) for chat in range(HELD)]
+    await traffic.admit(HELD, chats=HELD)
+    await traffic.broker.hold(holds)
+    took_ms, cpu_s = [], await server.cpu_s()
     for _ in range(EMPTY):
         since_s = time.perf_counter()
         leased = await traffic.broker.lease(worker_id="w", slots=BATCH)
         took_ms.append((time.perf_counter() - since_s) * 1_000)
         assert not leased.leases
-    print(
-        f"  {HELD:,} held chats: a lease of nothing {spread(took_ms, 'ms', digits=2)},"
-        f" {(await traffic.script_us() - script_us) / EMPTY:.0f} us in the script"
-    )
-    checks.that(median(took_ms) < 1, "a lease of nothing costs less than a millisecond")
+    cpu_us = (await server.cpu_s() - cpu_s) / EMPTY * 1e6
+    print(f"  {HELD:,} held chats: a lease of nothing {spread(took_ms, 'ms', digits=2)}; CPU of Redis {cpu_us:.0f} us")
+    checks.that(median(took_ms) <= 0.5, "a lease of nothing takes half a millisecond at most")
 
 
-@asynccontextmanager
-async def own_redis() -> AsyncIterator[Redis]:
-    """Start a server of our own that keeps nothing on disk, and end exactly that one."""
-    with tempfile.TemporaryDirectory() as folder:
-        port = free_port()
-        words = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder)
-        server = await asyncio.create_subprocess_exec("redis-server", *words, stdout=asyncio.subprocess.DEVNULL)
-        try:
-            await asyncio.sleep(0.5)
-            async with connect(f"redis://127.0.0.1:{port}/0") as redis:
-                yield redis
-        finally:
-            server.terminate()
-            await server.wait()
+async def idle(redis: Redis, watched_s: int) -> None:
+    """Print what a worker asks of Redis who has nothing to do."""
+    await redis.flushall()
+    worker = asyncio.create_task(wait_for_work(redis))
+    await asyncio.sleep(1)
+    seen = await commands(redis, watched_s)
+    worker.cancel()
+    with suppress(asyncio.CancelledError):
+        await worker
+    print(f"  an idle worker: {len(seen) * 60 // watched_s} commands a minute ({len(seen)} in {watched_s} s)")
+
+
+async def wait_for_work(redis: Redis) -> None:
+    queue = broker(redis)
+    while True:
+        leased = await queue.lease(worker_id="w", slots=BATCH)
+        await queue.wait(leased.wake_at_ms)
+
+
+async def commands(redis: Redis, watched_s: int) -> list[str]:
+    """Return every command that Redis is told meanwhile, but for those of scripts."""
+    seen: list[str] = []
+    async with redis.monitor() as monitor:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(watched_s):
+                async for said in monitor.listen():
+                    if said["client_type"] != "lua":
+                        seen.append(said["command"])  # noqa: PERF401 - what was seen until the time is over counts
+    return seen
 
 
 if __name__ == "__main__":
-    main("What does the schedule of many processes cost, with little and with much that waits?", bench)
+    main(QUESTION, bench)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from heapq import heappop, heappush
+
+from msgspec import structs
 
 from engine.gates import Gate, both_free_at_ms
 from engine.lanes import BotState, Chat, Entry, Group, Lane
@@ -143,7 +144,7 @@ class Leases(Schedule):
         entry.lease_until_ms = now_ms + self._lease_ms
         message = entry.message
         if message.is_paid and not entry.pays:
-            message = replace(message, is_paid=False)
+            message = structs.replace(message, is_paid=False)
         return Lease(message, entry.attempt + 1, worker_id, self._incarnation, entry.number, entry.lease_until_ms)
 
     def _held(self, lease: Lease) -> Entry | None:
@@ -334,4 +335,4 @@ def move(entry: Entry, chat: Chat) -> None:
     """Let a message belong to a chat, under the id by which Telegram knows it now."""
     entry.lane = chat.lane(entry.message.priority)
     if entry.message.chat_id != chat.chat_id:
-        entry.become(replace(entry.message, chat_id=chat.chat_id))
+        entry.become(structs.replace(entry.message, chat_id=chat.chat_id))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from heapq import heappush
+
+from msgspec import structs
 
 from engine.doorbell import Doorbell
 from engine.explanations import Inquiry
@@ -197,7 +198,7 @@ class MemoryBroker(Leases):
         if PRIORITIES.index(message.priority) < lane.line.place:
             place = message.id
         else:
-            message = replace(message, priority=lane.line.priority)
+            message = structs.replace(message, priority=lane.line.priority)
         if place == older.place and older.is_due and _is_due(message, now_ms):
             self._swap(older, message, now_ms)
         else:
@@ -301,7 +302,7 @@ def _is_due(message: Outgoing, now_ms: int) -> bool:
 
 def _named(message: Outgoing, chat: Chat) -> Outgoing:
     """Return it under the id by which Telegram knows its chat now."""
-    return message if message.chat_id == chat.chat_id else replace(message, chat_id=chat.chat_id)
+    return message if message.chat_id == chat.chat_id else structs.replace(message, chat_id=chat.chat_id)
 
 
 def _bounded(batch: Sequence[object]) -> None:

@@ -24,6 +24,7 @@ from engine.ports.broker import BATCH_MAX, Admission, Leased, QueueStats, Settle
 from engine.ports.clock import Clock
 from engine.ports.explanation import Explanation
 from engine.redis_keys import BELL, LIMITS, PREFIX, STATE, chat_name, lanes
+from engine.redis_records import message_of, record
 from engine.redis_scripts import scripts
 
 REPLY_S = 5.0
@@ -111,10 +112,9 @@ class RedisBroker:
         self, messages: Sequence[Outgoing], *, worker_id: str, slots: int, capped: bool = True
     ) -> Admission:
         _bounded(messages)
-        rows = wire.pack([wire.message_row(message) for message in messages])
-        bodies = [wire.body(message) for message in messages]
+        ids, records = wire.pack([message.id for message in messages]), [record(message) for message in messages]
         (verdicts, leased), told = await self._call(
-            "admit", worker_id, slots, self._lease_ms, _flag(capped), rows, *bodies
+            "admit", worker_id, slots, self._lease_ms, _flag(capped), ids, *records
         )
         return Admission(
             tuple(wire.verdict_of(row, message, told) for row, message in zip(verdicts, messages, strict=True)),
@@ -122,10 +122,10 @@ class RedisBroker:
         )
 
     async def lease(self, *, worker_id: str, slots: int) -> Leased:
-        leased, bodies = await self._call("lease", worker_id, slots, self._lease_ms)
+        leased, records = await self._call("lease", worker_id, slots, self._lease_ms)
         *_, self._rings, self._incarnation, now_ms = leased
         self._leased_at = now_ms, time.monotonic()
-        return wire.leased_of(leased, bodies, worker_id=worker_id)
+        return wire.leased_of(leased, records, worker_id=worker_id)
 
     async def extend(self, leases: Sequence[Lease], *, by_ms: int) -> list[bool]:
         _bounded(leases)
@@ -140,8 +140,8 @@ class RedisBroker:
         return [wire.settled_of(row) for row in settled]
 
     async def recover(self, *, worker_id: str, slots: int) -> list[Lease]:
-        (leases, incarnation), bodies = await self._call("recover", worker_id, slots, self._lease_ms)
-        return wire.leases_of(leases, bodies, worker_id=worker_id, incarnation=incarnation)
+        (leases, incarnation), records = await self._call("recover", worker_id, slots, self._lease_ms)
+        return wire.leases_of(leases, records, worker_id=worker_id, incarnation=incarnation)
 
     async def hold(self, holds: Sequence[Hold]) -> None:
         for page in batches(holds, PAGE):
@@ -155,9 +155,9 @@ class RedisBroker:
     async def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> list[Outgoing]:
         dropped: list[Outgoing] = []
         while True:
-            rows, bodies = await self._call("drop", bot_id, chat_name(chat_id), replaces)
-            dropped += wire.messages_of(rows, bodies)
-            if len(rows) < BATCH_MAX:
+            ids, records = await self._call("drop", bot_id, chat_name(chat_id), replaces)
+            dropped += [message_of(message_id, next(records)) for message_id in ids]
+            if len(ids) < BATCH_MAX:
                 return dropped
 
     async def pause(self, bot_id: int, *, paused: bool) -> None:
@@ -242,8 +242,8 @@ class RedisBroker:
 
     # Calls
 
-    async def _call(self, verb: str, *arguments: str | float | bytes) -> tuple[Any, wire.Bodies]:
-        """Run a verb, and return what it says and the bodies behind it."""
+    async def _call(self, verb: str, *arguments: str | float | bytes) -> tuple[Any, wire.Records]:
+        """Run a verb, and return what it says and the messages of which it tells."""
         if not self._is_met:
             await self._meet(self._begins)
         script, now = scripts()[verb], "" if self._clock is None else self._clock()
@@ -253,8 +253,8 @@ class RedisBroker:
             # Redis was started anew, or nobody has called this verb yet. The first who finds out bars it.
             await self._meet("")
             reply = await self._command("EVAL", script.text, 1, STATE, now, *arguments)
-        said, *bodies = _said(reply)
-        return wire.unpack(said), iter(bodies)
+        said, *records = _said(reply)
+        return wire.unpack(said), iter(records)
 
     async def _meet(self, begins: str) -> None:
         """Find the schedule, or begin one; bar it if Redis was started anew since somebody met it last."""

@@ -3,7 +3,7 @@
     {q0}:state                           the schedule as a whole: incarnation, time, turns, ceiling   string, msgpack
     {q0}:limits                          what it acts by                                              string, msgpack
     {q0}:counts                          open messages: high, normal, low, retry                      hash
-    {q0}:messages                        every open message by its id                                 hash of msgpack
+    {q0}:messages                        every open message by its id                                 hash of records
     {q0}:bots                            ids of the bots it ever met                                  set
     {q0}:timers                          what is looked at again, by when                             zset, ms
     {q0}:expiries                        waiting ids by the time at which they expire                 zset, ms
@@ -11,17 +11,17 @@
     {q0}:forgets                         idle chats, by when to look whether to forget them           zset, ms
     {q0}:bell                            its last entry wakes whoever sleeps                          stream
     {q0}:group:<priority>                bots of which something may go, by pass                      zset
-    {q0}:bot:<bot>                       one bot: limit, holds, turns                                 string, msgpack
+    {q0}:bot:<bot>                       one bot: limit, holds, turns                                 string, record
     {q0}:purse:<bot>                     what it pays for                                             string, msgpack
     {q0}:aliases:<bot>                   ids of chats that have another id now                        hash
     {q0}:ready:<priority>:<bot>          lanes that may go, by pass                                   zset
     {q0}:paid:<priority>:<bot>           the same, whose heads are to be paid for                     zset
     {q0}:lanes:<priority>:<bot>          chats for which something waits                              set
-    {q0}:chat:<bot>:<chat>               one chat: limit, holds, what is in flight, lanes             string, msgpack
+    {q0}:chat:<bot>:<chat>               one chat: limit, holds, what is in flight, lanes             string, record
     {q0}:lane:<priority>:<bot>:<chat>    waiting ids in order                                         zset
     {q0}:later:<bot>:<chat>              ids of what is scheduled                                     set
     {q0}:edits:<bot>:<chat>              waiting edits by what they change                            zset
-    {q0}:user:<bot>:<user>               one user's limit; expires by itself                          string, msgpack
+    {q0}:user:<bot>:<user>               one user's limit; expires by itself                          string, record
     {q0}:user_lanes:<bot>:<user>         lanes whose heads it made the bot say                        set
     {q0}:news                            what processes changed that others keep in memory            stream
 
@@ -30,6 +30,8 @@
 What ``LLEN queue:high`` would be elsewhere is ``HGET {q0}:counts high`` here, and
 ``ZCARD {q0}:leases`` is what is in flight. ``{q0}`` is a hash tag: all keys live in one slot of a
 cluster, because one script takes the places of a bot, a chat and the ceiling together.
+
+A record is numbers and words at fixed places, in ``engine/lua/shared/records.lua``.
 
 A chat is written as its id, ``@name``, ``'`` and any other name, or nothing where no chat is meant.
 """

@@ -1,4 +1,4 @@
-"""Values on their way to the scripts and back: rows of msgpack, and bodies that no script looks into.
+"""Values on their way to the scripts and back: rows of msgpack, and messages as records (see ``redis_records``).
 
 What is None here is false there, because a list in Lua ends at the first nil.
 """
@@ -15,7 +15,6 @@ from engine.messages import (
     PRIORITIES,
     Again,
     Done,
-    Guarantee,
     Hold,
     HoldChat,
     Lease,
@@ -30,14 +29,13 @@ from engine.messages import (
 from engine.ports.broker import Duplicate, Leased, Queued, QueueStats, Refused, Replaced, Settled, Verdict
 from engine.ports.explanation import Explanation, WaitsAt
 from engine.redis_keys import chat_id_of, chat_name
+from engine.redis_records import body, lease_of, message_of
 
 Row = Sequence[Any]
-Bodies = Iterator[bytes]
+Records = Iterator[bytes]
 
 pack = msgspec.msgpack.encode
 unpack = msgspec.msgpack.decode
-_body = msgspec.msgpack.Decoder(tuple[int, int, str | None, bytes])
-_guarantees = tuple(Guarantee)
 
 
 # There
@@ -55,28 +53,6 @@ def limits_row(limits: Limits) -> dict[str, Any]:
 
 def _limit(limit: Limit) -> dict[str, int | bool]:
     return {"count": limit.count, "window_ms": limit.window_ms, "burst": limit.burst or False}
-
-
-def message_row(message: Outgoing) -> Row:
-    return (
-        message.id,
-        str(message.bot_id),
-        chat_name(message.chat_id),
-        PRIORITIES.index(message.priority) + 1,
-        message.cost,
-        message.ready_at_ms,
-        _or_false(message.expires_at_ms),
-        message.attempt,
-        _or_false(message.replaces),
-        False if message.user_id is None else str(message.user_id),
-        message.is_paid,
-        message.method,
-    )
-
-
-def body(message: Outgoing) -> bytes:
-    guarantee = _guarantees.index(message.guarantee)
-    return pack((message.submitted_at_ms, guarantee, message.dedup_key, message.params))
 
 
 def lease_row(lease: Lease) -> Row:
@@ -131,53 +107,23 @@ def _or_false(value: int | str | None) -> int | str | bool:
 # And back
 
 
-def message_of(row: Row, bodies: Bodies) -> Outgoing:
-    message_id, bot_id, chat, place, cost, ready_at_ms, expires_at_ms, attempt, replaces, user_id, is_paid, method = row
-    submitted_at_ms, guarantee, dedup_key, params = _body.decode(next(bodies))
-    return Outgoing(
-        id=message_id,
-        bot_id=int(bot_id),
-        chat_id=chat_id_of(chat),
-        method=method,
-        params=params,
-        priority=PRIORITIES[place - 1],
-        cost=cost,
-        submitted_at_ms=submitted_at_ms,
-        ready_at_ms=ready_at_ms,
-        expires_at_ms=_or_none(expires_at_ms),
-        guarantee=_guarantees[guarantee],
-        dedup_key=dedup_key,
-        attempt=attempt,
-        replaces=_or_none(replaces),
-        user_id=None if user_id is False else int(user_id),
-        is_paid=is_paid,
-    )
+def leases_of(message_ids: Sequence[str], records: Records, *, worker_id: str, incarnation: int) -> list[Lease]:
+    return [lease_of(each, next(records), worker_id=worker_id, incarnation=incarnation) for each in message_ids]
 
 
-def messages_of(rows: Sequence[Row], bodies: Bodies) -> list[Outgoing]:
-    return [message_of(row, bodies) for row in rows]
-
-
-def leases_of(rows: Sequence[Row], bodies: Bodies, *, worker_id: str, incarnation: int) -> list[Lease]:
-    return [
-        Lease(message_of(row, bodies), attempt, worker_id, incarnation, number, until_ms)
-        for row, attempt, number, until_ms in rows
-    ]
-
-
-def leased_of(row: Row, bodies: Bodies, *, worker_id: str) -> Leased:
+def leased_of(row: Row, records: Records, *, worker_id: str) -> Leased:
     leases, expired, wake_at_ms, _, incarnation, _ = row
-    gone = tuple(messages_of(expired, bodies))
-    given = leases_of(leases, bodies, worker_id=worker_id, incarnation=incarnation)
+    gone = tuple([message_of(each, next(records), with_spent=True) for each in expired])
+    given = leases_of(leases, records, worker_id=worker_id, incarnation=incarnation)
     return Leased(tuple(given), gone, _or_none(wake_at_ms))
 
 
-def verdict_of(row: Row, message: Outgoing, bodies: Bodies) -> Verdict:
+def verdict_of(row: Row, message: Outgoing, records: Records) -> Verdict:
     match row:
         case ["queued"]:
             return Queued()
         case ["queued", older]:
-            return Queued(instead_of=message_of(older, bodies))
+            return Queued(instead_of=message_of(older, next(records)))
         case ["replaced", by]:
             return Replaced(by=by)
         case ["refused", chat, cap]:

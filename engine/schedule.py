@@ -9,9 +9,11 @@ They are one object, layer upon layer, because every message passes all three ma
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import count
+
+from msgspec import structs
 
 from engine.adaptive import Adapted
 from engine.gates import Purse, both_free_at_ms, gate, narrow, spacing
@@ -415,7 +417,7 @@ class Schedule:
             entry = self._entries.get(message_id)
             if entry is not None and not entry.number:
                 self._remove(entry, now_ms)
-                expired.append(replace(entry.message, attempt=entry.attempt))
+                expired.append(structs.replace(entry.message, attempt=entry.attempt))
         return tuple(expired)
 
     def _forget_later(self, chat: Chat, now_ms: int) -> None:

@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
+from msgspec import structs
+
 from engine.batches import batches
 from engine.conditions import Condition, Conditions
 from engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost
@@ -340,4 +342,4 @@ def _until(leased: Leased, until_ms: int) -> Leased:
 
 
 def _shortened(lease: Lease, until_ms: int) -> Lease:
-    return lease if lease.expires_at_ms <= until_ms else replace(lease, expires_at_ms=until_ms)
+    return lease if lease.expires_at_ms <= until_ms else structs.replace(lease, expires_at_ms=until_ms)

@@ -6,29 +6,29 @@
 --   1 state  string  the schedule as a whole
 -- ARGV
 --   1 now_ms ("": the time of Redis)  2 worker_id  3 slots  4 lease_ms  5 capped ("1" or "")
---   6 messages, in msgpack  7... their bodies
+--   6 message ids, in msgpack  7... their records
 -- RETURNS
---   {"done", {verdicts, leased}, bodies}  leased as by lease.lua; the bodies of the replaced, expired and leased
---     verdicts: {"queued"} | {"queued", what it replaced} | {"replaced", by} | {"duplicate"}
+--   {"done", {verdicts, leased}, records}  leased as by lease.lua; records of the replaced, expired and leased
+--     verdicts: {"queued"} | {"queued", the id it replaced} | {"replaced", by} | {"duplicate"}
 --     | {"refused", chat_id or false, cap}
 --   {"gone"}, {"barred"}                  nothing was done (without slots a barred one queues)
 -- COST  O(log n) for each message, and as lease.lua
 
 local state_key = unpack(KEYS)
-local given_ms, worker_id, slots, lease_ms, capped, packed = unpack(ARGV)
-local slots_count, first_body = tonumber(slots), 7
+local given_ms, worker_id, slots, lease_ms, capped, packed_ids = unpack(ARGV)
+local slots_count, first_record = tonumber(slots), 7
 
 local refused = open(state_key, given_ms, slots_count > 0)
 if refused then return refused end
 
-local bodies = {}
+local records = {}
 
 local function is_due(entry)
   return entry.ready_at_ms <= now_ms or entry.first_attempt > 0
 end
 
 local function heed_times(entry, lane)
-  if entry.expires_at_ms then redis.call("ZADD", key.expiries(), entry.expires_at_ms, entry.id) end
+  if entry.expires_at_ms then call("ZADD", key.expiries(), entry.expires_at_ms, entry.id) end
   if entry.first_attempt > 0 and entry.ready_at_ms > now_ms then
     lane.wait_until_ms = math.max(lane.wait_until_ms, entry.ready_at_ms)
   end
@@ -46,7 +46,7 @@ local function add(entry, position)
   if is_due(entry) then
     enter(entry)
   else
-    redis.call("SADD", key.later(entry.bot_id, chat.chat_id), entry.id)
+    call("SADD", key.later(entry.bot_id, chat.chat_id), entry.id)
     set_timer("message " .. entry.id, entry.ready_at_ms)
   end
 end
@@ -55,14 +55,14 @@ end
 local function swap(older, entry)
   local lane = lane_of(older)
   entry.position, entry.is_due = older.position, true
-  redis.call("ZADD", lane_key(lane), 0, member_of(entry))
-  redis.call("ZREM", lane_key(lane), member_of(older))
+  call("ZADD", lane_key(lane), 0, member_of(entry))
+  call("ZREM", lane_key(lane), member_of(older))
   withdraw(lane)
   count_open(older, -1)
   note_special(older, -1)
   note_special(entry, 1)
   forget_edit(lane.chat, older)
-  if older.expires_at_ms then redis.call("ZREM", key.expiries(), older.id) end
+  if older.expires_at_ms then call("ZREM", key.expiries(), older.id) end
   older.is_gone = true
   entries[entry.id] = entry
   note_edit(lane.chat, entry)
@@ -75,7 +75,7 @@ end
 -- Let a message take the place of one that waits, unless that one is the newer of the two.
 local function admit_instead(entry, older)
   if is_before(entry.id, older.id) then return {"replaced", older.id} end
-  local position, replaced = older.position, told(bodies, older)
+  local position, replaced = older.position, told(records, older)
   if entry.place < older.place then position = entry.id else entry.place = older.place end
   if position == older.position and older.is_due and is_due(entry) then
     swap(older, entry)
@@ -94,13 +94,8 @@ local function refusal(bot, chat)
   return nil
 end
 
-local function admit(row, body)
-  local entry = {
-    id = row[1], bot_id = row[2], chat_id = row[3], place = row[4], cost = row[5], ready_at_ms = row[6],
-    expires_at_ms = row[7], first_attempt = row[8], replaces = row[9], user_id = row[10], is_paid = row[11],
-    method = row[12], attempt = row[8], tried = row[8] > 0, is_due = false, pays = false, number = 0, worker_id = "",
-    lease_until_ms = 0, body = body, is_changed = true,
-  }
+local function admit(entry)
+  entry.is_changed = true
   if entry_of(entry.id) then return {"duplicate"} end
   local bot = bot_of(entry.bot_id)
   local chat = chat_of(bot, resolve(bot, entry.chat_id))
@@ -116,15 +111,16 @@ local function admit(row, body)
 end
 
 pass_time()
-local rows, ids, whose = cmsgpack.unpack(packed), {}, {}
-for place, row in ipairs(rows) do ids[place], whose[place] = row[1], {row[2], row[3]} end
+local ids, coming, whose = cmsgpack.unpack(packed_ids), {}, {}
+for place, message_id in ipairs(ids) do
+  local entry = unpack_entry(message_id, ARGV[first_record + place - 1])
+  coming[place], whose[place] = entry, {entry.bot_id, entry.chat_id}
+end
 fetch_entries(ids)
 fetch_whose(whose)
 
 local verdicts = {}
-for place, row in ipairs(rows) do
-  verdicts[place] = admit(row, ARGV[first_body + place - 1])
-end
-local leased = lease_some(worker_id, slots_count, tonumber(lease_ms), bodies)
+for place, entry in ipairs(coming) do verdicts[place] = admit(entry) end
+local leased = lease_some(worker_id, slots_count, tonumber(lease_ms), records)
 if leased[3] and (not state.told_wake_ms or leased[3] < state.told_wake_ms) then ring() end
-return answer(state_key, {verdicts, leased}, bodies)
+return answer(state_key, {verdicts, leased}, records)

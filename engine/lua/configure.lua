@@ -23,7 +23,7 @@ pass_time()
 if tonumber(version) <= limits.version then return answer(state_key, {false}) end
 
 limits = cmsgpack.unpack(packed)
-redis.call("SET", key.limits(), packed)
+call("SET", key.limits(), packed)
 state.ceiling = gates.unpacked(gates.packed(state.ceiling), limits.ceiling)
 state.ceiling_spacing = spacings.unpacked(nil, limits.ceiling, limits.saved_up)
 for _, bot in pairs(bots) do -- those that time has just passed for
@@ -39,7 +39,7 @@ for _, chat in pairs(chats) do
   chat.gate, chat.adapted = gates.unpacked(gates.packed(chat.gate), limit_of_chat(chat.chat_id)), false
 end
 users = {}
-local bot_ids = redis.call("SMEMBERS", key.bots())
+local bot_ids = call("SMEMBERS", key.bots())
 for _, bot_id in ipairs(bot_ids) do reoffer(bot_of(bot_id)) end
 ring()
 return answer(state_key, {bot_ids})

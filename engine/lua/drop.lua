@@ -5,7 +5,7 @@
 -- ARGV
 --   1 now_ms ("": the time of Redis)  2 bot_id  3 chat_id  4 replaces
 -- RETURNS
---   {"done", {messages}, bodies}  oldest first, a batch at most: ask again until there is none
+--   {"done", {messages}, records}  oldest first, a batch at most: ask again until there is none
 --   {"gone"}                      nothing was done
 -- COST  O(log n) for each that it forgets
 
@@ -17,15 +17,15 @@ if refused then return refused end
 
 pass_time()
 local bot = bot_of(bot_id)
-local dropped, bodies = {}, {}
-local members = redis.call(
+local dropped, records = {}, {}
+local members = call(
   "ZRANGEBYLEX", key.edits(bot_id, resolve(bot, chat_id)), "[" .. replaces .. "\0", "(" .. replaces .. "\1",
   "LIMIT", 0, BATCH_MAX
 )
 for place, member in ipairs(members) do
   local entry = entry_of(string.sub(member, #replaces + 2))
-  dropped[place] = told(bodies, entry)
+  dropped[place] = told(records, entry)
   remove(entry)
 end
 ring()
-return answer(state_key, dropped, bodies)
+return answer(state_key, dropped, records)

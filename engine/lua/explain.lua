@@ -28,22 +28,22 @@ local head = head_of(lane)
 -- The messages of its lane that go before it, and itself.
 local function until_it()
   local found = {}
-  for _, member in ipairs(redis.call("ZRANGEBYLEX", lane_key(lane), "-", "(" .. entry.position)) do
-    found[#found + 1] = entry_of(string.match(member, " (.+)$") or member)
+  for _, member in ipairs(call("ZRANGEBYLEX", lane_key(lane), "-", "(" .. entry.position)) do
+    found[#found + 1] = entry_of(front_in(member).id)
   end
   found[#found + 1] = entry
   return found
 end
 
 local function turn_of(each)
-  return each.size > 0 and each.turn or math.max(each.turn, line.turns.now + STRIDE)
+  return each.size > 0 and each.turn or math.max(each.turn, line.now + STRIDE)
 end
 
 -- Count what the other lanes of its line send before it, as turns go round.
 local function overtaking(rounds)
   local first = head and is_before(head.position, entry.position) and head.position or entry.position
   local turn, sum = turn_of(lane), 0
-  for _, chat_id in ipairs(redis.call("SMEMBERS", key.lanes(bot.bot_id, line.place))) do
+  for _, chat_id in ipairs(call("SMEMBERS", key.lanes(bot.bot_id, line.place))) do
     if chat_id ~= chat.chat_id then
       local other = known_chat(bot, chat_id).lanes[line.place]
       local position = head_of(other).position

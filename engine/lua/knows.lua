@@ -17,6 +17,6 @@ if refused then return refused end
 
 local known = {}
 for place = 2, #ARGV do
-  known[place - 1] = redis.call("HEXISTS", key.messages(), ARGV[place]) == 1
+  known[place - 1] = call("HEXISTS", key.messages(), ARGV[place]) == 1
 end
 return answer(state_key, known)

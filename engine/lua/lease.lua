@@ -7,7 +7,7 @@
 -- ARGV
 --   1 now_ms ("": the time of Redis)  2 worker_id  3 slots  4 lease_ms
 -- RETURNS
---   {"done", {leases, expired, wake_at_ms or false, rings, incarnation, now_ms}, bodies of expired, bodies of leases}
+--   {"done", {leases, expired, wake_at_ms or false, rings, incarnation, now_ms}, records of expired, records of leases}
 --   {"gone"}, {"barred"}  nothing was done: rebuild it from the ledger
 -- COST  O(log n) for each lease and each timer that is due, O(1) for none
 
@@ -18,7 +18,7 @@ local refused = open(state_key, given_ms, true)
 if refused then return refused end
 
 pass_time()
-local bodies = {}
-local leased = lease_some(worker_id, tonumber(slots), tonumber(lease_ms), bodies)
+local records = {}
+local leased = lease_some(worker_id, tonumber(slots), tonumber(lease_ms), records)
 state.answered, state.told_wake_ms = state.rings, leased[3]
-return answer(state_key, leased, bodies)
+return answer(state_key, leased, records)

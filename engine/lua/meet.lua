@@ -19,10 +19,10 @@ local given_ms, incarnation, run_id, limits_packed, begins = unpack(ARGV)
 
 if open(state_key, given_ms) then
   if begins == "" then return {"gone"} end
-  redis.call("SET", string.sub(state_key, 1, -6) .. "limits", limits_packed)
+  call("SET", string.sub(state_key, 1, -6) .. "limits", limits_packed)
   local groups = {}
   for place = 1, 3 do groups[place] = {turn = 0, lines = 0, turns = turns.fresh()} end
-  redis.call("SET", state_key, cmsgpack.pack({
+  call("SET", state_key, cmsgpack.pack({
     incarnation = tonumber(incarnation), run_id = run_id, is_barred = begins == "barred", clock_ms = 0, number = 0,
     rings = 1, answered = 1, open = {0, 0, 0}, retry = 0, turns = turns.fresh(), groups = groups,
     ceiling = false, ceiling_spacing = false,

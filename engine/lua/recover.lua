@@ -5,7 +5,7 @@
 -- ARGV
 --   1 now_ms ("": the time of Redis)  2 worker_id  3 slots  4 lease_ms
 -- RETURNS
---   {"done", {leases, incarnation}, bodies}  the longest lost first
+--   {"done", {leases, incarnation}, records}  the longest lost first
 --   {"gone"}, {"barred"}                     nothing was done
 -- COST  O(log n) for each
 
@@ -17,8 +17,8 @@ if refused then return refused end
 
 pass_time()
 local room = math.min(tonumber(slots), BATCH_MAX)
-local leases, bodies = {}, {}
-for _, message_id in ipairs(redis.call("ZRANGEBYSCORE", key.leases(), "-inf", now_ms, "LIMIT", 0, room)) do
-  leases[#leases + 1] = give(entry_of(message_id), worker_id, tonumber(lease_ms), bodies)
+local leases, records = {}, {}
+for _, message_id in ipairs(call("ZRANGEBYSCORE", key.leases(), "-inf", now_ms, "LIMIT", 0, room)) do
+  leases[#leases + 1] = give(entry_of(message_id), worker_id, tonumber(lease_ms), records)
 end
-return answer(state_key, {leases, state.incarnation}, bodies)
+return answer(state_key, {leases, state.incarnation}, records)

@@ -17,7 +17,7 @@ if refused then return refused end
 
 pass_time()
 local of_bots, adapted, paid = {}, {}, {}
-for _, bot_id in ipairs(redis.call("SMEMBERS", key.bots())) do
+for _, bot_id in ipairs(call("SMEMBERS", key.bots())) do
   local is_due = bots[bot_id] ~= nil
   local bot = bot_of(bot_id)
   if bot.open > 0 then of_bots[#of_bots + 1] = {bot_id, bot.open} end
@@ -26,4 +26,4 @@ for _, bot_id in ipairs(redis.call("SMEMBERS", key.bots())) do
   if taken > 0 then paid[#paid + 1] = {bot_id, taken} end
   if not is_due then bots[bot_id] = nil end -- it was only looked at, so there is nothing to write
 end
-return answer(state_key, {state.open, state.retry, redis.call("ZCARD", key.leases()), of_bots, adapted, paid})
+return answer(state_key, {state.open, state.retry, call("ZCARD", key.leases()), of_bots, adapted, paid})

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from bot.albums import heed_parts
 from bot.composer import check
@@ -24,7 +24,7 @@ def failed(number: int, error: str = "WEBPAGE_CURL_FAILED") -> str:
 
 def heed(outcome: Outcome, media: list[dict[str, Any]] = PHOTOS, method: str = "sendMediaGroup") -> Outcome:
     message = outgoing("a", method=method, cost=len(media))
-    return heed_parts(replace(message, params=msgspec.json.encode(SHARED | {"media": media})), outcome)
+    return heed_parts(structs.replace(message, params=msgspec.json.encode(SHARED | {"media": media})), outcome)
 
 
 def test_the_items_before_the_first_that_failed_have_arrived_and_the_others_are_an_album_again() -> None:

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from tempfile import gettempdir
@@ -14,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from bot.attachments import Attachments
 from bot.connections import Connections
@@ -113,11 +113,11 @@ async def test_a_403_for_a_copy_tells_nothing_of_the_chat_that_would_get_it(
     served: tuple[Simulator, str], transport: TelegramTransport
 ) -> None:
     served[0].order(Fault(kind="kicked"))
-    copy = replace(
+    copy = structs.replace(
         lease().message, method="copyMessage", params=msgspec.json.encode({"from_chat_id": -9, "message_id": 1})
     )
 
-    answer = await send(transport, replace(lease(), message=copy))
+    answer = await send(transport, structs.replace(lease(), message=copy))
 
     assert answer.outcome == Rejected(403, "Forbidden: bot was kicked from the group chat", unreachable=False)
 
@@ -127,11 +127,11 @@ async def test_an_album_of_which_some_items_arrived_is_half_sent(
 ) -> None:
     served[0].order(Fault(kind="400_429", delivered=1, retry_after_s=8))
     media = [{"type": "photo", "media": name} for name in "abc"]
-    album = replace(
+    album = structs.replace(
         lease().message, method="sendMediaGroup", params=msgspec.json.encode({"media": media}), cost=len(media)
     )
 
-    answer = await send(transport, replace(lease(), message=album))
+    answer = await send(transport, structs.replace(lease(), message=album))
 
     assert isinstance(answer.outcome, HalfSent)
     assert (answer.outcome.delivered, answer.outcome.rest.cost) == (1, 2)
@@ -244,7 +244,9 @@ async def test_a_bot_without_a_token_sends_nothing(served: tuple[Simulator, str]
 async def carrying(uploads: DictUploads, params: dict[str, object], **files: bytes) -> Lease:
     """Lease a message, and keep its files as if it had been submitted with them."""
     album = "sendMediaGroup" if "media" in params else "sendPhoto"
-    message = replace(outgoing("a", bot_id=BOT_ID, chat_id=CHAT), method=album, params=json.dumps(params).encode())
+    message = structs.replace(
+        outgoing("a", bot_id=BOT_ID, chat_id=CHAT), method=album, params=json.dumps(params).encode()
+    )
 
     async def chunks(content: bytes) -> AsyncIterator[bytes]:
         yield content
@@ -316,7 +318,7 @@ async def test_what_is_left_of_an_album_goes_without_the_files_that_arrived(
         half = (await send(transport, sent)).outcome
         assert isinstance(half, HalfSent)
         del uploads.contents[sha256(b"one").hexdigest()]  # whoever reads it now has no answer
-        answer = await send(transport, replace(sent, message=half.rest.of(sent.message)))
+        answer = await send(transport, structs.replace(sent, message=half.rest.of(sent.message)))
 
     assert shown(answer)["photo"][0]["file_unique_id"] == sha256(b"two").hexdigest()
 
@@ -412,7 +414,7 @@ async def test_a_file_that_is_nowhere_any_more_is_rejected_without_a_call(
 
 
 async def test_a_text_that_says_attach_is_a_text(served: tuple[Simulator, str], transport: TelegramTransport) -> None:
-    message = replace(outgoing("a", bot_id=BOT_ID, chat_id=7), params=b'{"text":"attach://a"}')
+    message = structs.replace(outgoing("a", bot_id=BOT_ID, chat_id=7), params=b'{"text":"attach://a"}')
 
     answer = await send(transport, Lease(message, 1, "w", 1, 1, expires_at_ms=clock() + LEASE_MS))
 
@@ -425,7 +427,7 @@ async def test_an_overdue_lease_writes_not_one_byte_of_a_file(
     sent = await carrying(uploads, {"photo": "attach://a"}, a=b"cat")
 
     async with transport_to(served[1], uploads=uploads) as transport:
-        answer = await send(transport, replace(sent, expires_at_ms=clock()))
+        answer = await send(transport, structs.replace(sent, expires_at_ms=clock()))
 
     assert answer == Answer(Overdue(), counted_at_ms=None)
     assert served[0].report().calls == 0

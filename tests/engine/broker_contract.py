@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from engine.limits import DAY_MS, Limit, Limits
 from engine.messages import (
@@ -55,7 +56,7 @@ def many(
 
 
 def paid(count: int) -> list[Outgoing]:
-    return [replace(each, is_paid=True) for each in many(count, prefix="paid")]
+    return [structs.replace(each, is_paid=True) for each in many(count, prefix="paid")]
 
 
 async def queue(broker: Broker, messages: Iterable[Outgoing]) -> None:
@@ -557,7 +558,7 @@ class BrokerContract:
         costs = {HIGH: 2, NORMAL: 4, LOW: 1}
         for priority, cost in costs.items():
             messages = many(200, prefix=priority, priority=priority)
-            await queue(unlimited, [replace(message, cost=cost) for message in messages])
+            await queue(unlimited, [structs.replace(message, cost=cost) for message in messages])
 
         leases = [(await lease(unlimited, slots=1))[0] for _ in range(80 + 10 + 10)]
 
@@ -801,7 +802,7 @@ class BrokerContract:
     async def test_a_lease_of_another_incarnation_is_refused(self, unlimited: Broker) -> None:
         await queue(unlimited, many(1))
         (mine,) = await lease(unlimited)
-        foreign = replace(mine, incarnation=mine.incarnation + 1)
+        foreign = structs.replace(mine, incarnation=mine.incarnation + 1)
 
         assert (await settle(unlimited, [foreign]))[0].held is False
         assert await unlimited.extend([foreign], by_ms=1) == [False]
@@ -1017,7 +1018,7 @@ class BrokerContract:
         assert [(message.id, message.attempt) for message in leased.expired] == [("a", 1)]
 
     async def test_when_a_whole_backlog_expires_none_of_it_is_sent(self, unlimited: Broker, clock: Clock) -> None:
-        backlog = [replace(message, expires_at_ms=clock() + 500) for message in many(BATCH_MAX + 10)]
+        backlog = [structs.replace(message, expires_at_ms=clock() + 500) for message in many(BATCH_MAX + 10)]
         await queue(unlimited, backlog)
         clock.advance(600)
 
@@ -1421,7 +1422,7 @@ class BrokerContract:
         ids=lambda other: next(iter(other)),
     )
     async def test_an_edit_of_something_else_replaces_nothing(self, unlimited: Broker, other: dict[str, Any]) -> None:
-        await queue(unlimited, [edit("a"), replace(edit("b"), **other)])
+        await queue(unlimited, [edit("a"), structs.replace(edit("b"), **other)])
 
         assert await unlimited.knows(["a", "b"]) == [True, True]
 
@@ -1650,7 +1651,7 @@ class BrokerContract:
     async def test_a_free_message_that_must_wait_keeps_back_no_paid_one_of_its_priority(self, make: MakeBroker) -> None:
         broker = make(Limits(ceiling=NONE, purse=Limit(5_000, DAY_MS)))
         await queue(broker, many(10, prefix="a"))
-        await queue(broker, [replace(each, chat_id=n + 500) for n, each in enumerate(paid(10))])
+        await queue(broker, [structs.replace(each, chat_id=n + 500) for n, each in enumerate(paid(10))])
 
         assert len([each for each in await leased_ids(broker) if each.startswith("paid")]) == 10
 
@@ -1658,7 +1659,7 @@ class BrokerContract:
         self, make: MakeBroker, clock: Clock
     ) -> None:
         broker = make(Limits(ceiling=Limit(50, 1_000), group=Limit(3, 60_000), purse=Limit(5_000, DAY_MS)))
-        await queue(broker, [replace(each, is_paid=n % 2 == 0) for n, each in enumerate(many(5, chat_id=-5))])
+        await queue(broker, [structs.replace(each, is_paid=n % 2 == 0) for n, each in enumerate(many(5, chat_id=-5))])
         await queue(broker, paid(200))
 
         sent = await send_all(broker, clock, for_ms=10_000)

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from copy import copy
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
 from engine import messages as says
 from engine.adaptive import Adapted
 from engine.gates import Gate, Purse, Spacing, gate, narrow, reform, spacing
@@ -104,7 +106,7 @@ class NaiveBroker:
     async def extend(self, leases: Sequence[Lease], *, by_ms: int) -> list[bool]:
         until_ms, entries = self._tick(leases) + by_ms, [self._held(lease) for lease in leases]
         for entry in filter(None, entries):
-            entry.lease = entry.lease and replace(entry.lease, expires_at_ms=until_ms)
+            entry.lease = entry.lease and structs.replace(entry.lease, expires_at_ms=until_ms)
         return [entry is not None for entry in entries]
 
     async def settle(self, settlements: Sequence[says.Settlement]) -> list[Settled]:
@@ -356,7 +358,7 @@ class NaiveBroker:
         if message.id in self._entries:
             return Duplicate()
         self._bot(message.bot_id)
-        message = replace(message, chat_id=self._resolve(message.bot_id, message.chat_id))
+        message = structs.replace(message, chat_id=self._resolve(message.bot_id, message.chat_id))
         waits = self._waiting_edits(message.bot_id, message.chat_id, message.replaces)
         if waits and waits[-1].message.method == message.method:
             return self._instead(message, waits[-1], now_ms)
@@ -385,7 +387,7 @@ class NaiveBroker:
         if PRIORITIES.index(message.priority) < PRIORITIES.index(replaced.priority):
             place = message.id
         else:
-            message = replace(message, priority=replaced.priority)
+            message = structs.replace(message, priority=replaced.priority)
         stays = older.standing and place == older.place and (message.attempt or message.ready_at_ms <= now_ms)
         entry = Entry(message, message.attempt, message.attempt > 0, place, standing=bool(stays))
         if stays:  # its lane goes on waiting, and keeps its turn
@@ -411,7 +413,7 @@ class NaiveBroker:
             leases.append(self._serve(front, worker_id, now_ms))
         wake_at_ms = now_ms if len(late) > len(expired) else self._wake_at_ms(now_ms)
         return Leased(
-            tuple(leases), tuple(replace(entry.message, attempt=entry.attempt) for entry in expired), wake_at_ms
+            tuple(leases), tuple(structs.replace(entry.message, attempt=entry.attempt) for entry in expired), wake_at_ms
         )
 
     def _serve(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
@@ -433,7 +435,7 @@ class NaiveBroker:
     def _grant(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
         self._number += 1
         until_ms = now_ms + self._lease_ms
-        message = replace(entry.message, is_paid=entry.pays)
+        message = structs.replace(entry.message, is_paid=entry.pays)
         entry.lease = Lease(message, entry.attempt + 1, worker_id, self.incarnation, self._number, until_ms)
         return entry.lease
 
@@ -465,7 +467,7 @@ class NaiveBroker:
             case says.HoldChat(retry_after_ms):
                 entry.tried, holds = True, self._throttle(entry, now_ms, now_ms + retry_after_ms, near=near)
             case says.MoveChat(to_chat_id) if message.chat_id is not None:
-                entry.message = replace(message, chat_id=self._resolve(message.bot_id, to_chat_id))
+                entry.message = structs.replace(message, chat_id=self._resolve(message.bot_id, to_chat_id))
                 self._migrate(message.bot_id, message.chat_id, to_chat_id)
             case says.PauseBot():
                 bot.paused = True
@@ -522,7 +524,7 @@ class NaiveBroker:
             self._pass.pop((priority, bot_id, old_id), None)
         del self._chats[bot_id, old_id]
         for entry in moved:
-            entry.message = replace(entry.message, chat_id=new_id)
+            entry.message = structs.replace(entry.message, chat_id=new_id)
         for entry in stood:
             self._stand(entry)
 

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, TypeVar
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec import structs
 
 from engine.limits import SPACING_PRIORITIES, Limit, Limits
 from engine.memory_broker import MemoryBroker
@@ -204,7 +205,7 @@ class Audit:
             book = self._holder(lease)
             must("fencing", answer == (book is not None), lease)
             if book is not None and book.lease is not None:
-                book.lease = replace(book.lease, expires_at_ms=until_ms)
+                book.lease = structs.replace(book.lease, expires_at_ms=until_ms)
 
     def settled(self, settlement: Settlement, answer: Settled, now_ms: int) -> None:
         self.quiet_until = None
@@ -216,7 +217,7 @@ class Audit:
         message, scope = book.message, self._scope(book.message)
         if settlement.counted_age_ms is not None:
             paid = settlement.lease.message.is_paid
-            counted = replace(message, cost=settlement.counted_cost, is_paid=paid)
+            counted = structs.replace(message, cost=settlement.counted_cost, is_paid=paid)
             self._count(counted, now_ms - settlement.counted_age_ms + 1)
             who = message.bot_id, message.user_id
             self.said[who].append((now_ms - settlement.counted_age_ms + 1, counted.cost))
@@ -251,7 +252,7 @@ class Audit:
             must("edits", older.message.id < message.id, message)
             self._end(older.message.id)
             if PRIORITIES.index(older.message.priority) <= PRIORITIES.index(message.priority):
-                message, place = replace(message, priority=older.message.priority), older.place
+                message, place = structs.replace(message, priority=older.message.priority), older.place
         self.books[message.id] = Book(message, message.attempt, tried=message.attempt > 0, place=place)
         if message.attempt:
             self._wait(message, message.ready_at_ms)
@@ -330,7 +331,7 @@ class Audit:
         paid = lease.message.is_paid
         must("stars", not paid or (message.is_paid and self._stars_left(message, now_ms)), lease)
         must("stars", paid or not message.is_paid or not self._stars_left(message, now_ms - 5), lease)
-        message = replace(message, is_paid=paid)
+        message = structs.replace(message, is_paid=paid)
         must("window", self._has_room(message, now_ms, guard_ms=0), lease)
         must("user window", self._user_has_room(message, now_ms, guard_ms=0), lease)
         must("spacing", self._is_spaced(message, now_ms), lease)
@@ -342,7 +343,7 @@ class Audit:
         waiting = [book for book in self.books.values() if not book.lease and self._is_due(book, now_ms)]
         for book in waiting:
             message, scope = book.message, self._scope(book.message)
-            message = replace(message, is_paid=message.is_paid and self._stars_left(message, now_ms - 5))
+            message = structs.replace(message, is_paid=message.is_paid and self._stars_left(message, now_ms - 5))
             somebody_may_save_up = any(other.message.cost > 1 for other in waiting if other is not book)
             free = (
                 self._is_head(book, now_ms)

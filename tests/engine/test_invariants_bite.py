@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
+from msgspec import structs
 
 from engine import gates, schedule
 from engine.gates import Bucket, Gate, Purse, Window
@@ -146,7 +147,9 @@ class BacksOffFromNothing(MemoryBroker):
 
 class SendsBeforeItsTime(MemoryBroker):
     def _admit(self, message: Outgoing, now_ms: int, *, capped: bool) -> Verdict:
-        return super()._admit(message if message.attempt else replace(message, ready_at_ms=0), now_ms, capped=capped)
+        return super()._admit(
+            message if message.attempt else structs.replace(message, ready_at_ms=0), now_ms, capped=capped
+        )
 
 
 class WakesTooLate(MemoryBroker):
@@ -233,7 +236,7 @@ class PaysLater(Purse):
 class PaysWithoutEnd(MemoryBroker):
     def _give(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
         lease = super()._give(entry, worker_id, now_ms)
-        return replace(lease, message=replace(lease.message, is_paid=entry.message.is_paid))
+        return structs.replace(lease, message=structs.replace(lease.message, is_paid=entry.message.is_paid))
 
 
 class FillsNoPaidWindow(MemoryBroker):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gc
 import weakref
-from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from engine.batches import batches
 from engine.limits import Limit, Limits
@@ -47,7 +47,7 @@ class TestMemoryBroker(BrokerContract):
     ) -> None:
         broker = make(Limits())
         assert isinstance(broker, MemoryBroker)
-        messages = [replace(each, **times) for each in many(5_000)]  # type: ignore[arg-type]
+        messages = [structs.replace(each, **times) for each in many(5_000)]
         await queue(broker, messages)
         full = broker.size()
 
@@ -77,7 +77,7 @@ class TestMemoryBroker(BrokerContract):
     async def test_users_are_forgotten_when_their_window_has_passed(self, clock: Clock, make: MakeBroker) -> None:
         broker = make(Limits(user=Limit(5, 60_000)))
         assert isinstance(broker, MemoryBroker)
-        await queue(broker, [replace(each, user_id=500 + n % 30) for n, each in enumerate(many(100))])
+        await queue(broker, [structs.replace(each, user_id=500 + n % 30) for n, each in enumerate(many(100))])
 
         sent = await send_all(broker, clock, for_ms=60_000)
         clock.advance(240_000)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from redis.asyncio import Redis
 
 from engine import redis_keys
@@ -309,7 +310,7 @@ async def test_time_does_not_run_backwards(make: MakeBroker, clock: Clock) -> No
 
 async def test_when_more_is_due_than_one_call_looks_at_the_next_calls_go_on(make: MakeBroker, clock: Clock) -> None:
     broker = make(UNLIMITED)
-    await queue(broker, [replace(each, ready_at_ms=clock() + 10) for each in many(1_200)])
+    await queue(broker, [structs.replace(each, ready_at_ms=clock() + 10) for each in many(1_200)])
     clock.advance(10)
 
     first = await broker.lease(worker_id="w", slots=1)
@@ -325,7 +326,9 @@ async def test_when_more_is_due_than_one_call_looks_at_the_next_calls_go_on(make
 async def test_memory_returns_after_the_backlog_is_gone(redis: Redis, clock: Clock, make: MakeBroker) -> None:
     broker = make(Limits(user=Limit(5, 1_000)))
     for priority in PRIORITIES:
-        await queue(broker, [replace(each, user_id=500) for each in many(100, prefix=priority, priority=priority)])
+        await queue(
+            broker, [structs.replace(each, user_id=500) for each in many(100, prefix=priority, priority=priority)]
+        )
     full = await redis.dbsize()
 
     sent = await send_all(broker, clock, for_ms=90_000)
@@ -369,8 +372,10 @@ TABLE = redis_keys.__doc__ or ""
 async def make_every_key(make: MakeBroker, clock: Clock) -> None:
     broker = make(Limits(user=Limit(5, 60_000), purse=Limit(9, 60_000)))
     await broker.migrate(1, -5, -6)
-    await queue(broker, [replace(each, user_id=500) for each in many(3, prefix="low", priority=PRIORITIES[2])])
-    await queue(broker, [replace(each, is_paid=True) for each in many(3, prefix="paid", priority=PRIORITIES[0])])
+    await queue(broker, [structs.replace(each, user_id=500) for each in many(3, prefix="low", priority=PRIORITIES[2])])
+    await queue(
+        broker, [structs.replace(each, is_paid=True) for each in many(3, prefix="paid", priority=PRIORITIES[0])]
+    )
     await queue(broker, [edit("e1"), edit("e2", chat_id=8), outgoing("later", ready_at_ms=clock() + 10)])
     await queue(broker, [outgoing("soon", chat_id=9, expires_at_ms=clock() + 10_000)])
     first, second, *_ = await lease(broker, 4)

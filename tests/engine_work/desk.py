@@ -6,7 +6,9 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec import structs
 
 from engine.breaker import Breaker
 from engine.conditions import Conditions
@@ -471,7 +473,7 @@ class Desk:
 
 
 def at_most_once(message: Outgoing) -> Outgoing:
-    return replace(message, guarantee=Guarantee.AT_MOST_ONCE)
+    return structs.replace(message, guarantee=Guarantee.AT_MOST_ONCE)
 
 
 async def soon(event: asyncio.Event) -> None:

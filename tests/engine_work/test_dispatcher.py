@@ -7,6 +7,7 @@ import contextlib
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from engine.dispatcher import Dispatcher, Submission
 from engine.errors import LedgerError, QueueFull
@@ -48,10 +49,10 @@ async def test_a_message_is_in_the_ledger_before_it_is_scheduled(desk: Desk) -> 
 
 
 async def test_a_key_that_was_accepted_before_is_answered_with_the_first_ones_state(desk: Desk) -> None:
-    first = replace(outgoing("a"), dedup_key="order-7")
+    first = structs.replace(outgoing("a"), dedup_key="order-7")
     await told(desk, first)
 
-    answers = await told(desk, outgoing("b"), replace(first, id="c"), outgoing("d"))
+    answers = await told(desk, outgoing("b"), structs.replace(first, id="c"), outgoing("d"))
 
     assert answers == [Accepted(), Known("a", Status.QUEUED), Accepted()]
     assert await desk.broker.knows(["b", "c", "d"]) == [True, False, True]
@@ -94,8 +95,8 @@ async def test_more_than_a_batch_goes_in_as_several(desk: Desk) -> None:
 async def test_the_answers_of_a_large_batch_stand_in_the_order_of_its_messages() -> None:
     desk = Desk(limits=replace(UNLIMITED, chat_cap=1))
     messages = each_to_its_chat(BATCH_MAX + 10)
-    messages[3] = replace(messages[3], chat_id=messages[2].chat_id)
-    messages[BATCH_MAX + 5] = replace(messages[BATCH_MAX + 5], chat_id=messages[BATCH_MAX + 4].chat_id)
+    messages[3] = structs.replace(messages[3], chat_id=messages[2].chat_id)
+    messages[BATCH_MAX + 5] = structs.replace(messages[BATCH_MAX + 5], chat_id=messages[BATCH_MAX + 4].chat_id)
 
     answers = await told(desk, *messages)
 
@@ -272,21 +273,21 @@ async def test_while_the_broker_is_away_everything_waits_in_the_ledger(desk: Des
 
 async def test_who_repeats_himself_has_his_message_scheduled_if_it_was_not(desk: Desk) -> None:
     """His first answer may have been an error: the ledger had the message, and its own answer was lost."""
-    first = replace(outgoing("a"), dedup_key="order-7")
+    first = structs.replace(outgoing("a"), dedup_key="order-7")
     await desk.ledger.add([first])
 
-    answers = await told(desk, replace(first, id="b"))
+    answers = await told(desk, structs.replace(first, id="b"))
 
     assert answers == [Known("a", Status.QUEUED)]
     assert await desk.broker.knows(["a", "b"]) == [True, False]
 
 
 async def test_who_repeats_himself_is_answered_while_the_broker_is_away(desk: Desk) -> None:
-    first = replace(outgoing("a"), dedup_key="order-7")
+    first = structs.replace(outgoing("a"), dedup_key="order-7")
     desk.broker.asleep = True
     await told(desk, first)
 
-    answers = await told(desk, replace(first, id="b"))
+    answers = await told(desk, structs.replace(first, id="b"))
 
     assert answers == [Known("a", Status.QUEUED)]
 

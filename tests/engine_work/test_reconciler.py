@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from engine.ids import Ids
 from engine.messages import Outgoing, Status
@@ -26,7 +25,7 @@ def reconciler(desk: Desk) -> Reconciler:
 
 def written(desk: Desk) -> Outgoing:
     """Return a message that is in the ledger alone, written now."""
-    message = replace(outgoing(IDS.new(desk.clock())), submitted_at_ms=desk.clock())
+    message = structs.replace(outgoing(IDS.new(desk.clock())), submitted_at_ms=desk.clock())
     desk.ledger.messages[message.id] = message
     desk.ledger.statuses[message.id] = Status.QUEUED
     return message
@@ -42,7 +41,7 @@ async def looks(desk: Desk, reconciler: Reconciler, *, for_ms: int) -> int:
 
 
 async def test_what_only_the_ledger_knows_is_scheduled_again(desk: Desk, reconciler: Reconciler) -> None:
-    message = replace(outgoing(IDS.new(desk.clock())), submitted_at_ms=desk.clock())
+    message = structs.replace(outgoing(IDS.new(desk.clock())), submitted_at_ms=desk.clock())
     desk.broker.asleep = True
     await desk.accept(message)
     desk.broker.asleep = False
@@ -55,7 +54,7 @@ async def test_what_only_the_ledger_knows_is_scheduled_again(desk: Desk, reconci
 
 
 async def test_what_both_know_is_left_alone(desk: Desk, reconciler: Reconciler) -> None:
-    message = replace(outgoing(IDS.new(desk.clock())), submitted_at_ms=desk.clock())
+    message = structs.replace(outgoing(IDS.new(desk.clock())), submitted_at_ms=desk.clock())
     await desk.dispatcher.submit([message])
 
     assert await looks(desk, reconciler, for_ms=2 * MISSING_MS) == 0
@@ -100,7 +99,7 @@ async def test_a_message_that_ended_between_the_two_looks_is_not_sent_again(
 async def test_a_cancellation_that_the_ledger_takes_long_to_write_is_not_undone(
     desk: Desk, reconciler: Reconciler
 ) -> None:
-    message = replace(outgoing(IDS.new(desk.clock())), submitted_at_ms=desk.clock())
+    message = structs.replace(outgoing(IDS.new(desk.clock())), submitted_at_ms=desk.clock())
     await desk.dispatcher.submit([message])
 
     assert await desk.broker.cancel([message.id]) == [True]

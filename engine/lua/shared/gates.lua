@@ -1,8 +1,8 @@
 -- The state behind a limit: see engine/gates.py, whose answers these functions give.
 --
--- A gate is {limit, places, in_flight} and {counted}, oldest first, if it is a window, or
--- {drained_at, count} if it is a bucket. Divisions go through fmod, which is exact: a quotient of
--- two doubles is not.
+-- A gate is {limit, places, in_flight} and {counted} if it is a window, or {drained_at, count} if it
+-- is a bucket. ``counted`` is one string of doubles, oldest first: to read and write it is to copy it.
+-- Divisions go through fmod, which is exact: a quotient of two doubles is not.
 
 local DAY_GRAINS = 1440
 local LATE_MS = 20 -- how late a worker may come without leaving slots unused
@@ -47,66 +47,96 @@ function gates.fresh(limit)
   if limit.burst then
     gate.drained_at, gate.count = 0, limit.count
   else
-    gate.counted = {}
+    gate.counted = ""
   end
   return gate
 end
 
--- Insert in order; nearly always at the end.
-local function note_counted(counted, at_ms)
-  local place = #counted
-  while place > 0 and counted[place] > at_ms do place = place - 1 end
-  table.insert(counted, place + 1, at_ms)
+local TIME = "<d"
+local TIME_SIZE = 8
+
+-- Return the time at a place of a window; nil before its first and beyond its end.
+local function time_at(counted, place)
+  local at = place * TIME_SIZE
+  return at > 0 and at <= #counted and struct.unpack(TIME, counted, at - TIME_SIZE + 1) or nil
+end
+
+-- Insert a time so often in order; nearly always at the end.
+local function with_counted(counted, at_ms, often)
+  local size = #counted
+  while size > 0 and struct.unpack(TIME, counted, size - TIME_SIZE + 1) > at_ms do size = size - TIME_SIZE end
+  return string.sub(counted, 1, size) .. string.rep(struct.pack(TIME, at_ms), often) .. string.sub(counted, size + 1)
 end
 
 -- Take over the places of a gate that turned out to be this one.
 function gates.absorb(gate, other)
   gate.in_flight = gate.in_flight + other.in_flight
   if gate.counted and other.counted then
-    for _, at_ms in ipairs(other.counted) do note_counted(gate.counted, at_ms) end
+    for place = 1, #other.counted / TIME_SIZE do
+      gate.counted = with_counted(gate.counted, time_at(other.counted, place), 1)
+    end
   elseif gate.drained_at and other.drained_at then
     gate.drained_at = math.max(gate.drained_at, scaled(other.drained_at, gate.count, other.count))
   end
 end
 
+-- A gate in a record: nothing if nothing is taken, "w" and a window, "b" and a bucket.
+
+local PACKED_WINDOW = "<c1d"
+local PACKED_BUCKET = "<c1ddd"
+
 function gates.packed(gate)
-  if not gate then return false end
-  if gate.counted then return {gate.in_flight, gate.counted} end
-  return {gate.in_flight, gate.drained_at, gate.count}
+  if not gate then return "" end
+  if gate.counted then
+    if gate.in_flight == 0 and gate.counted == "" then return "" end
+    return struct.pack(PACKED_WINDOW, "w", gate.in_flight) .. gate.counted
+  end
+  return struct.pack(PACKED_BUCKET, "b", gate.in_flight, gate.drained_at, gate.count)
+end
+
+local function read_gate(packed)
+  if string.sub(packed, 1, 1) == "w" then
+    local _, in_flight, first = struct.unpack(PACKED_WINDOW, packed)
+    return {in_flight = in_flight, counted = string.sub(packed, first)}
+  end
+  local _, in_flight, drained_at, count = struct.unpack(PACKED_BUCKET, packed)
+  return {in_flight = in_flight, drained_at = drained_at, count = count}
 end
 
 -- Return a kept gate under the limit of now: what was taken under another stays taken.
 function gates.unpacked(packed, limit)
   local gate = gates.fresh(limit)
-  if gate and packed then
-    local was = {in_flight = packed[1]}
-    if type(packed[2]) == "table" then
-      was.counted = packed[2]
-    else
-      was.drained_at, was.count = packed[2], packed[3]
-    end
+  if not gate or not packed or packed == "" then return gate end
+  local was = read_gate(packed)
+  if gate.counted and was.counted then
+    gate.in_flight, gate.counted = was.in_flight, was.counted
+  else
     gates.absorb(gate, was)
   end
   return gate
 end
 
-local function prune(gate, now_ms)
+-- Return how much of a window's string counts no more.
+local function gone_size(gate, now_ms)
   local counted, since_ms = gate.counted, now_ms - gate.limit.window_ms
-  if not counted[1] or counted[1] > since_ms then return end
-  local kept = {}
-  for _, at_ms in ipairs(counted) do
-    if at_ms > since_ms then kept[#kept + 1] = at_ms end
-  end
-  gate.counted = kept
+  local size, gone = #counted, 0
+  while gone < size and struct.unpack(TIME, counted, gone + 1) <= since_ms do gone = gone + TIME_SIZE end
+  return gone
+end
+
+local function prune(gate, now_ms)
+  local gone = gone_size(gate, now_ms)
+  if gone > 0 then gate.counted = string.sub(gate.counted, gone + 1) end
 end
 
 -- Return when ``cost`` places are free: ``now_ms`` or later, nil until something is settled.
 function gates.ready_at_ms(gate, now_ms, cost)
   if gate.counted then
     prune(gate, now_ms)
-    local missing = gate.in_flight + #gate.counted + math.min(cost, gate.places) - gate.places
+    local missing = gate.in_flight + #gate.counted / TIME_SIZE + math.min(cost, gate.places) - gate.places
     if missing <= 0 then return now_ms end
-    return gate.counted[missing] and gate.counted[missing] + gate.limit.window_ms
+    local at_ms = time_at(gate.counted, missing)
+    return at_ms and at_ms + gate.limit.window_ms
   end
   local taken = gate.in_flight + math.min(cost, gate.places)
   if taken > gate.places then return nil end
@@ -122,7 +152,7 @@ function gates.settle(gate, counted_at_ms, cost, guard_ms)
   if not counted_at_ms then return end
   local from_ms = counted_at_ms + 1 + guard_ms
   if gate.counted then
-    for _ = 1, math.min(cost, gate.limit.count) do note_counted(gate.counted, from_ms) end
+    gate.counted = with_counted(gate.counted, from_ms, math.min(cost, gate.limit.count))
   else
     gate.drained_at = poured(gate.drained_at, gate.count, gate.limit.window_ms, from_ms, cost)
   end
@@ -131,7 +161,7 @@ end
 function gates.is_idle(gate, now_ms)
   if gate.in_flight > 0 then return false end
   if gate.counted then
-    local last = gate.counted[#gate.counted]
+    local last = time_at(gate.counted, #gate.counted / TIME_SIZE)
     return not last or last + gate.limit.window_ms <= now_ms
   end
   return gate.drained_at <= now_ms * gate.count
@@ -139,10 +169,7 @@ end
 
 function gates.is_near(gate, now_ms)
   if gate.counted then
-    local taken = gate.in_flight
-    for _, at_ms in ipairs(gate.counted) do
-      if at_ms > now_ms - gate.limit.window_ms then taken = taken + 1 end
-    end
+    local taken = gate.in_flight + (#gate.counted - gone_size(gate, now_ms)) / TIME_SIZE
     return 4 * taken > 3 * gate.limit.count
   end
   local settled = math.max(0, gate.drained_at - now_ms * gate.count)
@@ -157,9 +184,9 @@ function gates.earliest_ms(gate, now_ms, costs)
     local sum = 0
     for _, cost in ipairs(costs) do sum = sum + math.min(cost, places) end
     local rounds = floor_div(sum - 1, places)
-    local missing = #gate.counted + gate.in_flight + (sum - 1 - rounds * places) + 1 - places
+    local missing = #gate.counted / TIME_SIZE + gate.in_flight + (sum - 1 - rounds * places) + 1 - places
     local first_ms = now_ms
-    if missing > 0 then first_ms = math.max(now_ms, (gate.counted[missing] or now_ms) + window_ms) end
+    if missing > 0 then first_ms = math.max(now_ms, (time_at(gate.counted, missing) or now_ms) + window_ms) end
     return first_ms + rounds * window_ms
   end
   local drained_at, all = gate.drained_at, {}
@@ -174,17 +201,19 @@ end
 -- A spacing is {drained_at, count, window_ms, burst}; its count is lower while its bot's limit is.
 
 local spacings = {}
+local PACKED_SPACING = "<dd"
 
 function spacings.unpacked(packed, limit, saved_up)
   if limit.count == 0 then return nil end
   local at_once = math.max(saved_up, floor_div(limit.count * LATE_MS, limit.window_ms))
   local burst = math.min(at_once, limit.count)
-  local kept = packed or {0, limit.count}
-  return {drained_at = kept[1], count = kept[2], window_ms = limit.window_ms, burst = burst}
+  local drained_at, count = 0, limit.count
+  if packed and packed ~= "" then drained_at, count = struct.unpack(PACKED_SPACING, packed) end
+  return {drained_at = drained_at, count = count, window_ms = limit.window_ms, burst = burst}
 end
 
 function spacings.packed(spacing)
-  return spacing and {spacing.drained_at, spacing.count} or false
+  return spacing and struct.pack(PACKED_SPACING, spacing.drained_at, spacing.count) or ""
 end
 
 local function capacity_of(spacing)

@@ -3,6 +3,7 @@
 -- All begin with one hash tag, so they live in one slot of a cluster. Each verb is given
 -- the first, ``state``, and makes the others from it.
 
+local call = redis.call
 local PRIORITIES = {"high", "normal", "low"}
 
 local prefix -- "{q0}:"

@@ -6,30 +6,38 @@ local LOOKS_MAX = 500 -- in one call; right after new limits most of them may fi
 
 -- Out
 
-local function ranks_first(one, other)
-  if one.rank ~= other.rank then return one.rank < other.rank end
-  return one.place < other.place
+local function first_of_group(place)
+  local line = firsts[place]
+  if line == nil then -- nobody has looked since somebody joined or left
+    local member = call("ZRANGE", key.group(place), 0, 0)[1]
+    line = member and bot_of(string.match(member, "^0*(%d+)$")).lines[place] or false
+    firsts[place] = line
+  end
+  return line
+end
+
+-- Return the first lines of the groups, the one whose turn it is first.
+local function candidates()
+  local lines, ranks = {}, {}
+  for place = 1, 3 do
+    local line = first_of_group(place)
+    if line then
+      local rank, at = turns.rank(state.turns, state.groups[place].turn), #lines + 1
+      while at > 1 and ranks[at - 1] > rank do
+        lines[at], ranks[at] = lines[at - 1], ranks[at - 1]
+        at = at - 1
+      end
+      lines[at], ranks[at] = line, rank
+    end
+  end
+  return lines
 end
 
 -- Return the line whose turn it is; or nil, and when the ceiling lets one go that it now keeps back.
 local function choose()
-  local candidates = {}
-  for place, group in ipairs(state.groups) do
-    local first = group.first -- as long as nobody has joined or left
-    if first == nil then
-      first = redis.call("ZRANGE", key.group(place), 0, 0)[1] or false
-      group.first = first
-    end
-    if first then
-      local line = bot_of(string.match(first, "^0*(%d+)$")).lines[place]
-      candidates[#candidates + 1] = {line = line, rank = turns.rank(state.turns, group.turn), place = place}
-    end
-  end
-  table.sort(candidates, ranks_first)
   local wake_at_ms
-  for _, candidate in ipairs(candidates) do
-    local line = candidate.line
-    local cost = line.offered[2]
+  for _, line in ipairs(candidates()) do
+    local cost = line.offered_cost
     local spacing = line.is_spaced and state.ceiling_spacing or nil
     local free_at_ms = both_free_at_ms(state.ceiling, spacing, cost, now_ms)
     if free_at_ms == now_ms then return line, nil end
@@ -43,10 +51,10 @@ local function gates_of(entry, chat)
   local bot, user = chat.bot, user_of(chat.bot, entry.user_id)
   local of_bot = bot.gate
   if entry.pays then of_bot = paid_gate_of(bot) end
-  local found = {}
-  for _, gate in ipairs({state.ceiling or false, of_bot or false, chat.gate or false, user and user.gate or false}) do
-    if gate then found[#found + 1] = gate end
-  end
+  local found = {state.ceiling} -- nil is not in it
+  if of_bot then found[#found + 1] = of_bot end
+  if chat.gate then found[#found + 1] = chat.gate end
+  if user then found[#found + 1] = user.gate end
   return found
 end
 
@@ -65,41 +73,49 @@ local function take_places(entry, chat, line)
 end
 
 -- Give a message to a worker, under a number that is higher than any before.
-local function give(entry, worker_id, lease_ms, bodies)
+local function give(entry, worker_id, lease_ms, records)
   state.number = state.number + 1
   entry.number, entry.worker_id, entry.lease_until_ms = state.number, worker_id, now_ms + lease_ms
   entry.is_changed = true
   lease_ends[entry.id] = entry.lease_until_ms
-  local row = told(bodies, entry)
-  row[11] = entry.is_paid and entry.pays
-  return {row, entry.attempt + 1, entry.number, entry.lease_until_ms}
+  local message_id = told(records, entry)
+  entry.packed = records[#records] -- nothing changes it any more in this call
+  return message_id
+end
+
+-- Return the head of a lane, of which the line knows the position: most stand under their own ids.
+local function head_entry(lane, position)
+  local entry = entry_of(position)
+  if entry and entry.position == position then return entry end
+  return entry_of(head_of(lane).id)
 end
 
 -- Lease the front of a line: its places, its turns, and its chat's one place in flight.
-local function take(line, worker_id, lease_ms, bodies)
+local function take(line, worker_id, lease_ms, records)
   local bot, group = line.bot, state.groups[line.place]
-  local chat = known_chat(bot, string.match(line.offered[1], "^%S+ %d+ (.*)$"))
+  local position, chat_id = string.match(line.offered, "^(%S+) %d+ (.*)$")
+  local chat = known_chat(bot, chat_id)
   if chat.version ~= limits.version then
     reoffer_chat(chat) -- its limit is another since it was offered
     return nil
   end
   local lane = chat.lanes[line.place]
-  local entry = head_of(lane)
+  local entry = head_entry(lane, position)
   local cost, share = entry.cost, limits.shares[line.place]
   take_places(entry, chat, line)
   group.turn = turns.serve(state.turns, group.turn, cost, share)
   line.turn = turns.serve(group.turns, line.turn, cost, bot.weight)
-  line.turn_in_bot = turns.serve(bot.turns, line.turn_in_bot, cost, share)
-  lane.turn = turns.serve(line.turns, lane.turn, cost, 1)
+  line.turn_in_bot = turns.serve(bot, line.turn_in_bot, cost, share)
+  lane.turn = turns.serve(line, lane.turn, cost, 1)
   if entry.tried then -- while it is leased it counts under its priority
     state.retry = state.retry - 1
     state.open[line.place] = state.open[line.place] + 1
   end
   count_waiting(chat, -1)
   forget_edit(chat, entry)
-  if entry.expires_at_ms then redis.call("ZREM", key.expiries(), entry.id) end
+  if entry.expires_at_ms then call("ZREM", key.expiries(), entry.id) end
   table.insert(chat.flying, entry.id)
-  local lease = give(entry, worker_id, lease_ms, bodies)
+  local lease = give(entry, worker_id, lease_ms, records)
   leave(entry)
   for place = 1, 3 do
     if chat.lanes[place] then withdraw(chat.lanes[place]) end
@@ -110,9 +126,9 @@ local function take(line, worker_id, lease_ms, bodies)
 end
 
 -- Lease what may go: {leases, expired, wake_at_ms or false, rings, incarnation, now_ms}.
-local function lease_some(worker_id, slots, lease_ms, bodies)
+local function lease_some(worker_id, slots, lease_ms, records)
   local leases, expired = {}, {}
-  if slots > 0 then expired = expire(bodies) end
+  if slots > 0 then expired = expire(records) end
   local next_expiry_ms = first_at_ms(key.expiries())
   if next_expiry_ms and next_expiry_ms <= now_ms then -- more than a batch: none of the rest may be leased
     return {leases, expired, now_ms, state.rings, state.incarnation, now_ms}
@@ -121,7 +137,7 @@ local function lease_some(worker_id, slots, lease_ms, bodies)
   local looks, line, wake_at_ms = 0, choose()
   while line and #leases < room and looks < LOOKS_MAX do
     looks = looks + 1
-    leases[#leases + 1] = take(line, worker_id, lease_ms, bodies)
+    leases[#leases + 1] = take(line, worker_id, lease_ms, records)
     line, wake_at_ms = choose()
   end
   if line or more_is_due then wake_at_ms = now_ms end
@@ -203,17 +219,17 @@ local function give_back(entry)
   count_waiting(chat, 1)
   note_edit(chat, entry)
   enter(entry)
-  if entry.expires_at_ms then redis.call("ZADD", key.expiries(), entry.expires_at_ms, entry.id) end
+  if entry.expires_at_ms then call("ZADD", key.expiries(), entry.expires_at_ms, entry.id) end
 end
 
 -- Move what one set holds to another.
 local function unite(command, to, from)
   if command == "ZUNIONSTORE" then
-    redis.call(command, to, 2, to, from)
+    call(command, to, 2, to, from)
   else
-    redis.call(command, to, to, from)
+    call(command, to, to, from)
   end
-  redis.call("DEL", from)
+  call("DEL", from)
 end
 
 -- Let two ids be one chat.
@@ -221,7 +237,7 @@ local function migrate(bot, from_chat_id, to_chat_id)
   local old_id, new_id = resolve(bot, from_chat_id), resolve(bot, to_chat_id)
   if old_id == "" or new_id == "" or old_id == new_id then return end
   local old, bot_id = known_chat(bot, old_id), bot.bot_id
-  redis.call("HSET", key.aliases(bot_id), old_id, new_id)
+  call("HSET", key.aliases(bot_id), old_id, new_id)
   bot.is_aliased, bot.aliases = true, bot.aliases or {}
   bot.aliases[old_id] = new_id
   if not old then return end
@@ -235,12 +251,12 @@ local function migrate(bot, from_chat_id, to_chat_id)
     if lane then
       withdraw(lane)
       note_user(lane, nil)
-      redis.call("ZREM", key.timers(), "lane " .. bot_id .. " " .. place .. " " .. old_id)
+      call("ZREM", key.timers(), "lane " .. bot_id .. " " .. place .. " " .. old_id)
       if lane.size > 0 then end_to_wait(lane) end
     end
   end
-  redis.call("ZREM", key.timers(), "limit " .. bot_id .. " " .. old_id)
-  redis.call("ZREM", key.forgets(), bot_id .. " " .. old_id)
+  call("ZREM", key.timers(), "limit " .. bot_id .. " " .. old_id)
+  call("ZREM", key.forgets(), bot_id .. " " .. old_id)
   for place = 1, 3 do
     local lane = old.lanes[place]
     if lane then

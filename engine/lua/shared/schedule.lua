@@ -2,36 +2,49 @@
 
 local schedule = {}
 
--- Bot ids in a sorted set, so that of two with the same pass the lower comes first.
-local function by_number(bot_id)
-  return string.rep("0", 20 - #bot_id) .. bot_id
+-- A bot's id in a sorted set, so that of two with the same pass the lower comes first.
+local function number_of(bot)
+  bot.number = bot.number or string.rep("0", 20 - #bot.bot_id) .. bot.bot_id
+  return bot.number
 end
 
 local function set_timer(owner, at_ms)
-  redis.call("ZADD", key.timers(), at_ms, owner)
+  call("ZADD", key.timers(), at_ms, owner)
 end
 
 -- Lanes
 
--- In its lane a message stands under its position, and if that is another's id, with its own behind it.
+-- Tell whether it takes anything but one free place of its bot; ``special`` counts those in its lanes.
+local function is_special(entry)
+  return entry.cost ~= 1 or entry.is_paid
+end
+
+-- In its lane a message stands under its position, and with it all that is asked of a head: its own id, if it is in
+-- the place of another, its cost, its user. Of most that is nothing.
 local function member_of(entry)
-  if entry.position == entry.id then return entry.id end
-  return entry.position .. " " .. entry.id
+  local id, position = entry.id, entry.position
+  if position == id and not entry.user_id and not is_special(entry) then return id end
+  return string.format("%s %s %d%s%s", position, id, entry.cost, entry.is_paid and "p" or "f", entry.user_id or "")
+end
+
+local function front_in(member)
+  if not string.find(member, " ", 1, true) then
+    return {position = member, id = member, cost = 1, is_paid = false, user_id = false}
+  end
+  local position, id, cost, is_paid, user_id = string.match(member, "^(%S+) (%S+) (%d+)(%l)(.*)$")
+  return {
+    position = position, id = id, cost = tonumber(cost), is_paid = is_paid == "p", user_id = user_id ~= "" and user_id,
+  }
 end
 
 local function lane_key(lane)
-  return key.lane(lane.chat.bot.bot_id, lane.line.place, lane.chat.chat_id)
+  lane.key = lane.key or key.lane(lane.chat.bot.bot_id, lane.line.place, lane.chat.chat_id)
+  return lane.key
 end
 
 local function head_of(lane)
   if lane.size == 0 then return nil end
-  local member = redis.call("ZRANGE", lane_key(lane), 0, 0)[1]
-  return entry_of(string.match(member, " (.+)$") or member)
-end
-
--- Tell whether it takes anything but one free place of its bot; ``special`` counts those in its lanes.
-local function is_special(entry)
-  return entry.cost ~= 1 or entry.is_paid
+  return front_in(call("ZRANGE", lane_key(lane), 0, 0)[1])
 end
 
 local function note_special(entry, by)
@@ -44,20 +57,21 @@ end
 local function begin_to_wait(lane)
   local line, bot = lane.line, lane.chat.bot
   local group = state.groups[line.place]
-  redis.call("SADD", key.lanes(bot.bot_id, line.place), lane.chat.chat_id)
-  lane.turn = turns.enter(line.turns, lane.turn, STRIDE)
-  line.lanes = line.lanes + 1
-  if line.lanes > 1 then return end
+  call("SADD", key.lanes(bot.bot_id, line.place), lane.chat.chat_id)
+  lane.turn = turns.enter(line, lane.turn, STRIDE)
+  if line.members > 1 then return end
   line.turn = turns.enter(group.turns, line.turn, 0)
-  line.turn_in_bot = turns.enter(bot.turns, line.turn_in_bot, 0)
+  line.turn_in_bot = turns.enter(bot, line.turn_in_bot, 0)
   group.lines = group.lines + 1
   if group.lines == 1 then group.turn = turns.enter(state.turns, group.turn, 0) end
 end
 
+local firsts = {} -- of each group the line whose turn it is, false if there is none, nil until somebody asks
+
 local function leave_group(line)
   if line.in_group then
-    state.groups[line.place].first = nil
-    redis.call("ZREM", key.group(line.place), by_number(line.bot.bot_id))
+    firsts[line.place] = nil
+    call("ZREM", key.group(line.place), number_of(line.bot))
     line.in_group = nil
   end
 end
@@ -65,12 +79,11 @@ end
 local function end_to_wait(lane)
   local line, bot = lane.line, lane.chat.bot
   local group = state.groups[line.place]
-  redis.call("SREM", key.lanes(bot.bot_id, line.place), lane.chat.chat_id)
-  turns.leave(line.turns)
-  line.lanes = line.lanes - 1
-  if line.lanes > 0 then return end
+  call("SREM", key.lanes(bot.bot_id, line.place), lane.chat.chat_id)
+  turns.leave(line)
+  if line.members > 0 then return end
   leave_group(line)
-  turns.leave(bot.turns)
+  turns.leave(bot)
   turns.leave(group.turns)
   group.lines = group.lines - 1
   if group.lines == 0 then turns.leave(state.turns) end
@@ -79,7 +92,7 @@ end
 -- Take a message out of its lane.
 local function leave(entry)
   local lane = lane_of(entry)
-  redis.call("ZREM", lane_key(lane), member_of(entry))
+  call("ZREM", lane_key(lane), member_of(entry))
   lane.size = lane.size - 1
   note_special(entry, -1)
   if lane.size == 0 then end_to_wait(lane) end
@@ -88,7 +101,9 @@ end
 -- Which lanes may go
 
 local function line_key(line, as_paid)
-  return (as_paid and key.paid or key.ready)(line.bot.bot_id, line.place)
+  if as_paid then return key.paid(line.bot.bot_id, line.place) end
+  line.ready_key = line.ready_key or key.ready(line.bot.bot_id, line.place)
+  return line.ready_key
 end
 
 -- Of the ready lanes a line remembers which is the first (false: there is none), as long as it is sure; nil is not.
@@ -104,7 +119,7 @@ end
 local function withdraw(lane)
   if not lane.offered then return end
   local line = lane.line
-  redis.call("ZREM", line_key(line, lane.offered_as_paid), lane.offered)
+  call("ZREM", line_key(line, lane.offered_as_paid), lane.offered)
   if line.first == lane.offered then line.first = nil end
   lane.offered, line.fronts = nil, nil
 end
@@ -115,7 +130,7 @@ local function offer_in_line(lane, head)
   local member = head.position .. " " .. head.cost .. " " .. lane.chat.chat_id
   if lane.offered == member and lane.offered_as_paid == is_paid then return end
   withdraw(lane)
-  redis.call("ZADD", line_key(line, is_paid), lane.turn, member)
+  call("ZADD", line_key(line, is_paid), lane.turn, member)
   if not is_paid then note_first(line, lane.turn, member) end
   lane.offered, lane.offered_as_paid, line.fronts = member, is_paid, nil
 end
@@ -123,7 +138,7 @@ end
 -- Return the member of the ready lane whose turn it is.
 local function first_ready(line)
   if line.first == nil then
-    local found = redis.call("ZRANGE", line_key(line, false), 0, 0, "WITHSCORES")
+    local found = call("ZRANGE", line_key(line, false), 0, 0, "WITHSCORES")
     line.first, line.first_turn = found[1] or false, tonumber(found[2] or 0)
   end
   return line.first
@@ -136,7 +151,7 @@ end
 
 local function first_paid(line)
   if line.bot.special == 0 then return nil end
-  local found = redis.call("ZRANGE", line_key(line, true), 0, 0, "WITHSCORES")
+  local found = call("ZRANGE", line_key(line, true), 0, 0, "WITHSCORES")
   return found[1] and front_of(found[1], tonumber(found[2]), true)
 end
 
@@ -164,15 +179,11 @@ local function fronts_of(line)
 end
 
 local function lane_ready_at_ms(lane, head, user)
-  local ready_at_ms = math.max(lane.wait_until_ms, lane.chat.hold_until_ms, now_ms)
-  for _, gate in ipairs({lane.chat.gate or false, user and user.gate or false}) do
-    if gate then
-      local free_at_ms = gates.ready_at_ms(gate, now_ms, head.cost)
-      if not free_at_ms then return nil end
-      ready_at_ms = math.max(ready_at_ms, free_at_ms)
-    end
-  end
-  return ready_at_ms
+  local of_chat, of_user = lane.chat.gate, user and user.gate
+  local chat_at_ms = of_chat and gates.ready_at_ms(of_chat, now_ms, head.cost) or not of_chat and now_ms
+  local user_at_ms = of_user and gates.ready_at_ms(of_user, now_ms, head.cost) or not of_user and now_ms
+  if not chat_at_ms or not user_at_ms then return nil end
+  return math.max(lane.wait_until_ms, lane.chat.hold_until_ms, chat_at_ms, user_at_ms)
 end
 
 local function member_of_user(lane)
@@ -184,8 +195,8 @@ local function note_user(lane, user)
   local user_id = user and user.user_id or nil
   if (lane.user_id or nil) == user_id then return end
   local bot_id = lane.chat.bot.bot_id
-  if lane.user_id then redis.call("SREM", key.user_lanes(bot_id, lane.user_id), member_of_user(lane)) end
-  if user_id then redis.call("SADD", key.user_lanes(bot_id, user_id), member_of_user(lane)) end
+  if lane.user_id then call("SREM", key.user_lanes(bot_id, lane.user_id), member_of_user(lane)) end
+  if user_id then call("SADD", key.user_lanes(bot_id, user_id), member_of_user(lane)) end
   lane.user_id = user_id
 end
 
@@ -229,7 +240,7 @@ local function fits_at_ms(line, front)
 end
 
 local function ranks_before(line, other)
-  local among = line.bot.turns
+  local among = line.bot
   local mine, yours = turns.rank(among, line.turn_in_bot), turns.rank(among, other.turn_in_bot)
   return mine < yours or (mine == yours and line.place < other.place)
 end
@@ -239,7 +250,7 @@ local function saved_up_until_ms(line, front)
   local bot = line.bot
   local it_pays = pays(bot, front.is_paid, front.cost)
   for _, other_line in ipairs(bot.lines) do
-    if other_line.lanes > 0 and (other_line == line or ranks_before(other_line, line)) then
+    if other_line.members > 0 and (other_line == line or ranks_before(other_line, line)) then
       for _, other in ipairs(fronts_of(other_line)) do
         if other_line == line and other.member == front.member then break end
         if other.cost > 1 and pays(bot, other.is_paid, other.cost) == it_pays then
@@ -266,8 +277,8 @@ end
 
 local function join_group(line)
   if line.in_group ~= line.turn then
-    state.groups[line.place].first = nil
-    redis.call("ZADD", key.group(line.place), line.turn, by_number(line.bot.bot_id))
+    firsts[line.place] = nil
+    call("ZADD", key.group(line.place), line.turn, number_of(line.bot))
     line.in_group = line.turn
   end
 end
@@ -279,7 +290,7 @@ local function offer_line(line)
   for _, front in ipairs(fronts_of(line)) do
     local ready_at_ms = front_ready_at_ms(line, front)
     if ready_at_ms == now_ms then
-      line.offered = line.offered or {front.member, front.cost, front.is_paid}
+      if not line.offered then line.offered, line.offered_cost = front.member, front.cost end
       ready_at_ms = pays_later_at_ms(line, front)
     end
     wake_at_ms = sooner(wake_at_ms, ready_at_ms)
@@ -304,12 +315,12 @@ local function reoffer_singles(bot)
     spaced_at_ms = math.max(high_at_ms, spacings.free_at_ms(bot.spacing, now_ms, 1))
   end
   for _, line in ipairs(bot.lines) do
-    local front = line.lanes > 0 and first_ready(line)
+    local front = line.members > 0 and first_ready(line)
     local at_ms = high_at_ms
     if line.is_spaced then at_ms = spaced_at_ms end
     line.offered = nil
     if front and at_ms == now_ms then
-      line.offered = {front, 1, false}
+      line.offered, line.offered_cost = front, 1
       join_group(line)
     else
       leave_group(line)
@@ -322,10 +333,10 @@ end
 -- Put the lines of a bot among those of their priorities that may go, and set its timer for the others.
 local function reoffer(bot)
   local wake_at_ms
-  bot.is_short = bot.lines[1].lanes + bot.lines[2].lanes + bot.lines[3].lanes > 0 -- something waits for its places
+  bot.is_short = bot.members > 0 -- something waits for its places
   if bot.special > 0 then
     for _, line in ipairs(bot.lines) do
-      if line.lanes > 0 then wake_at_ms = sooner(wake_at_ms, offer_line(line)) end
+      if line.members > 0 then wake_at_ms = sooner(wake_at_ms, offer_line(line)) end
     end
   else
     wake_at_ms = reoffer_singles(bot)
@@ -335,7 +346,7 @@ local function reoffer(bot)
     if wake_at_ms then
       set_timer("bot " .. bot.bot_id, wake_at_ms)
     else
-      redis.call("ZREM", key.timers(), "bot " .. bot.bot_id)
+      call("ZREM", key.timers(), "bot " .. bot.bot_id)
     end
   end
 end
@@ -352,7 +363,7 @@ end
 -- Look again at the lanes that wait for a user's places, in whatever chats; then the bot is looked at.
 local function reoffer_user(bot, user_id)
   if not user_of(bot, user_id) then return end
-  for _, member in ipairs(redis.call("SMEMBERS", key.user_lanes(bot.bot_id, user_id))) do
+  for _, member in ipairs(call("SMEMBERS", key.user_lanes(bot.bot_id, user_id))) do
     local place, chat_id = string.match(member, "^(%d) (.*)$")
     local chat = known_chat(bot, chat_id)
     local lane = chat and chat.lanes[tonumber(place)]
@@ -389,7 +400,7 @@ local function forget_later(chat)
   if not chat.forget_at_ms and chat.waiting == 0 and #chat.flying == 0 then
     local limit = limit_of_chat(chat.chat_id)
     chat.forget_at_ms = math.max(chat.hold_until_ms, now_ms + (limit and limit.window_ms or 1000)) + 1
-    redis.call("ZADD", key.forgets(), chat.forget_at_ms, chat.bot.bot_id .. " " .. chat.chat_id)
+    call("ZADD", key.forgets(), chat.forget_at_ms, chat.bot.bot_id .. " " .. chat.chat_id)
   end
 end
 
@@ -397,18 +408,18 @@ end
 
 local function note_edit(chat, entry)
   if entry.replaces then
-    redis.call("ZADD", key.edits(chat.bot.bot_id, chat.chat_id), 0, entry.replaces .. "\0" .. entry.id)
+    call("ZADD", key.edits(chat.bot.bot_id, chat.chat_id), 0, entry.replaces .. "\0" .. entry.id)
   end
 end
 
 local function forget_edit(chat, entry)
   if entry.replaces then
-    redis.call("ZREM", key.edits(chat.bot.bot_id, chat.chat_id), entry.replaces .. "\0" .. entry.id)
+    call("ZREM", key.edits(chat.bot.bot_id, chat.chat_id), entry.replaces .. "\0" .. entry.id)
   end
 end
 
 local function newest_edit(chat, replaces)
-  local found = redis.call(
+  local found = call(
     "ZREVRANGEBYLEX", key.edits(chat.bot.bot_id, chat.chat_id),
     "(" .. replaces .. "\1", "[" .. replaces .. "\0", "LIMIT", 0, 1
   )
@@ -421,7 +432,7 @@ end
 local function enter(entry)
   local lane = lane_of(entry)
   entry.is_due, entry.is_changed = true, true
-  redis.call("ZADD", lane_key(lane), 0, member_of(entry))
+  call("ZADD", lane_key(lane), 0, member_of(entry))
   lane.size = lane.size + 1
   note_special(entry, 1)
   if lane.size == 1 then begin_to_wait(lane) end
@@ -436,14 +447,14 @@ local function remove(entry)
   count_open(entry, -1)
   count_waiting(chat, -1)
   forget_edit(chat, entry)
-  if entry.expires_at_ms then redis.call("ZREM", key.expiries(), entry.id) end
+  if entry.expires_at_ms then call("ZREM", key.expiries(), entry.id) end
   if entry.is_due then
     leave(entry)
     offer(lane)
     if is_special(entry) then reoffer(lane.line.bot) end -- its line may have offered it beside a free one
   else
-    redis.call("SREM", key.later(chat.bot.bot_id, chat.chat_id), entry.id)
-    redis.call("ZREM", key.timers(), "message " .. entry.id)
+    call("SREM", key.later(chat.bot.bot_id, chat.chat_id), entry.id)
+    call("ZREM", key.timers(), "message " .. entry.id)
   end
   forget_later(chat)
 end
@@ -487,7 +498,7 @@ function on_time.message(message_id)
   local entry = entry_of(message_id)
   if not entry or entry.is_due or entry.number > 0 then return end
   local lane = lane_of(entry)
-  redis.call("SREM", key.later(lane.chat.bot.bot_id, lane.chat.chat_id), entry.id)
+  call("SREM", key.later(lane.chat.bot.bot_id, lane.chat.chat_id), entry.id)
   enter(entry)
 end
 
@@ -518,7 +529,7 @@ local function is_forgettable(chat)
   if chat.gate and not gates.is_idle(chat.gate, now_ms) then return false end
   for place = 1, 3 do
     local lane = chat.lanes[place]
-    if lane and (lane.wait_until_ms > now_ms or lane.turn > lane.line.turns.now + STRIDE) then return false end
+    if lane and (lane.wait_until_ms > now_ms or lane.turn > lane.line.now + STRIDE) then return false end
   end
   return true
 end
@@ -537,31 +548,31 @@ end
 
 -- Let everything happen that is due by now.
 local function pass_time()
-  local due = redis.call("ZRANGEBYSCORE", key.timers(), "-inf", now_ms, "LIMIT", 0, TIMERS_MAX)
+  local due = call("ZRANGEBYSCORE", key.timers(), "-inf", now_ms, "LIMIT", 0, TIMERS_MAX)
   more_is_due = #due == TIMERS_MAX
-  for _, member in ipairs(due) do redis.call("ZREM", key.timers(), member) end
+  for _, member in ipairs(due) do call("ZREM", key.timers(), member) end
   for _, member in ipairs(due) do
     local kind, whose, rest = string.match(member, "^(%l+) (%S+) ?(.*)$")
     on_time[kind](whose, rest)
   end
-  local idle = redis.call("ZRANGEBYSCORE", key.forgets(), "-inf", now_ms, "LIMIT", 0, FORGETS_MAX)
+  local idle = call("ZRANGEBYSCORE", key.forgets(), "-inf", now_ms, "LIMIT", 0, FORGETS_MAX)
   for _, member in ipairs(idle) do
-    redis.call("ZREM", key.forgets(), member)
+    call("ZREM", key.forgets(), member)
     forget(member)
   end
 end
 
 local function first_at_ms(sorted_key)
-  return tonumber(redis.call("ZRANGE", sorted_key, 0, 0, "WITHSCORES")[2])
+  return tonumber(call("ZRANGE", sorted_key, 0, 0, "WITHSCORES")[2])
 end
 
 -- Forget what has expired, a batch at most, and return it.
-local function expire(bodies)
-  local gone = redis.call("ZRANGEBYSCORE", key.expiries(), "-inf", now_ms, "LIMIT", 0, BATCH_MAX)
+local function expire(records)
+  local gone = call("ZRANGEBYSCORE", key.expiries(), "-inf", now_ms, "LIMIT", 0, BATCH_MAX)
   local expired = {}
   for place, message_id in ipairs(gone) do
     local entry = entry_of(message_id)
-    expired[place] = told(bodies, entry, entry.attempt)
+    expired[place] = told(records, entry)
     remove(entry)
   end
   return expired

@@ -9,17 +9,17 @@ local LAG = 16 * STRIDE
 local turns = {}
 
 function turns.fresh()
-  return {now = 0, last = 0, waiting = 0}
+  return {now = 0, last = 0, members = 0}
 end
 
 function turns.enter(among, last_pass, entry)
-  among.waiting = among.waiting + 1
+  among.members = among.members + 1
   return math.max(last_pass, among.now + entry)
 end
 
 function turns.leave(among)
-  among.waiting = among.waiting - 1
-  if among.waiting == 0 then among.now = among.last end
+  among.members = among.members - 1
+  if among.members == 0 then among.now = among.last end
 end
 
 function turns.serve(among, its_pass, cost, weight)
