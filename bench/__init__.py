@@ -6,4 +6,5 @@ python -m bench.one_bot --broken   the same with a limiter that leaks: it must f
 python -m bench.other_clients      other frameworks' clients against the simulator; needs npm
 python -m bench.peers              other senders and ours, a table in markdown; needs npm
 python -m bench.queues             four task queues and ours on one Redis, a table in markdown
+python -m bench.crowded            who comes late behind a million, on a virtual clock
 """

@@ -5,7 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHES = ("one_bot", "flooded_group", "urgent", "killed", "throttled_chat", "ledger", "memory_broker", "redis_core")
+BENCHES = (
+    "one_bot",
+    "flooded_group",
+    "urgent",
+    "killed",
+    "throttled_chat",
+    "ledger",
+    "memory_broker",
+    "redis_core",
+    "crowded",
+)
 
 
 def run() -> int:

@@ -7,16 +7,17 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import uvloop
 from redis.asyncio import Redis
 
 from bot.demo.process import free_port
 from engine.limits import Limit, Limits
-from engine.messages import PRIORITIES, Done, Lease, Outgoing, Settlement
+from engine.messages import PRIORITIES, Done, Lease, Outgoing, Priority, Settlement
 from engine.redis_broker import RedisBroker, connect
 
 BATCH = 50
@@ -34,10 +35,11 @@ class Traffic:
     client: int = 0
     made: int = 0
 
-    async def admit(self, count: int, *, chats: int = CHATS) -> None:
+    async def admit(self, count: int, *, chats: int = CHATS, priority: Priority | None = None) -> None:
+        """Admit so many, of all three priorities unless one is named."""
         end = self.made + count
         while self.made < end:
-            messages = [self._message(chats) for _ in range(min(BATCH, end - self.made))]
+            messages = [self._message(chats, priority) for _ in range(min(BATCH, end - self.made))]
             await self.broker.admit(messages, worker_id=f"w{self.client}", slots=0)
 
     async def drain(self, count: int) -> None:
@@ -56,7 +58,7 @@ class Traffic:
         settled = await self.broker.settle([Settlement(lease, Done(), 0) for lease in leases])
         assert all(each.held for each in settled)
 
-    def _message(self, chats: int) -> Outgoing:
+    def _message(self, chats: int, priority: Priority | None) -> Outgoing:
         number, chat = self.made, (self.made * 7 + self.client * 25_000) % chats
         self.made += 1
         return Outgoing(
@@ -65,7 +67,7 @@ class Traffic:
             chat_id=5_000_000_000 + chat,
             method="sendMessage",
             params=PARAMS,
-            priority=PRIORITIES[chat % len(PRIORITIES)],
+            priority=priority or PRIORITIES[chat % len(PRIORITIES)],
             submitted_at_ms=1_700_000_000_000,
         )
 
@@ -135,7 +137,12 @@ async def obey(url: str, number: int) -> None:
     """Be a client: a verb and a count a line, and the seconds of a processor that it took in answer."""
     async with connect(url) as redis:
         traffic = Traffic(broker(redis), number)
-        verbs = {"admit": traffic.admit, "drain": traffic.drain}
+        low = partial(traffic.admit, priority=Priority.LOW)
+        verbs: dict[str, Callable[[int], Awaitable[None]]] = {
+            "admit": traffic.admit,
+            "low": low,
+            "drain": traffic.drain,
+        }
         while line := await asyncio.to_thread(sys.stdin.readline):
             verb, count = line.split()
             since_s = time.process_time()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ log = structlog.get_logger()
 
 SHUTDOWN_S = 10.0
 """How long handlers may take to end after the signal."""
+
+HEARING_S = 1.0
+"""How long a start waits until it can hear what other processes answer. A guess."""
 
 SETTLE_S = 5.0
 """How long the outcomes of the last calls may take to be written, after these calls."""
@@ -47,6 +51,7 @@ async def running(built: Program) -> AsyncIterator[None]:
     tasks = built.loops.start(*_loops(built))
     sending = built.loops.start(built.engine.worker.run()) if role.sends else []
     try:
+        await _within(HEARING_S, built.schedule.hears())  # while Redis is away there is nothing to be heard
         await asyncio.gather(*(add_bot(built, token.get_secret_value()) for token in built.settings.bot_tokens))
         await built.talk.handlers.emit_startup(**_told(built))
         resumed = await built.talk.intake.resume() if role.takes_in or role.feeds else 0
@@ -80,6 +85,12 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
 
 async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks)
+
+
+async def _within(seconds: float, work: Awaitable[Any]) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await work
 
 
 async def _finish(what: str, work: Awaitable[None], *, within_s: float) -> None:

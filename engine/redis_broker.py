@@ -33,8 +33,8 @@ REPLY_S = 5.0
 HEARTBEAT_S = 30.0
 """How long a sleeper waits before it asks again whether Redis is there. A guess."""
 
-PAGE = 500
-"""Past sends, holds or lanes in one script; each takes some microseconds."""
+PAGE = 100
+"""Past sends, holds or lanes in one script; each takes up to 60 microseconds, and everybody waits for a script."""
 
 REFUSALS = {
     "gone": "Redis holds no schedule; it must be rebuilt from the ledger",

@@ -43,6 +43,7 @@ class Schedule:
     Attributes:
         begin: Bring it to where the ledger says that it was, before anything is asked of it.
         loops: What must run as long as the process does.
+        hears: Wait until answers of other processes can be heard.
         say_the_rest: Wait until others were told what they must know; for the end of the process.
     """
 
@@ -53,6 +54,7 @@ class Schedule:
     conditions: Conditions
     begin: Callable[[], Awaitable[Any]]
     loops: tuple[Loop, ...]
+    hears: Callable[[], Awaitable[Any]]
     say_the_rest: Callable[[], Awaitable[None]]
 
 
@@ -88,6 +90,7 @@ def in_memory(settings: Settings, limits: Limits, kept: Books, clock: Clock) -> 
         conditions=Conditions(clock),
         begin=begin,
         loops=(reconciler.run,),
+        hears=nothing,
         say_the_rest=nothing,
     )
 
@@ -138,6 +141,7 @@ async def in_redis(settings: Settings, role: Role, kept: Books, clock: Clock) ->
                 conditions=conditions,
                 begin=keeper.look,
                 loops=(keeper.run, results.run),
+                hears=results.listening.wait,
                 say_the_rest=say_the_rest,
             )
     finally:

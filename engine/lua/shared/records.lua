@@ -2,7 +2,7 @@
 --
 -- Every record is one string, read once, changed as a table, and written at the end if it has become
 -- another string. Bots, chats and messages are packed by struct, as all of them are read and written for
--- each message, and msgpack would take ten times as long; what is rare in them is msgpack in its place.
+-- each message, and msgpack takes three times as long; what is rare in them is msgpack in its place.
 -- So whatever a call finds wrong with its arguments, and most
 -- of what may go wrong with our code, happens before the first record is written. Only the
 -- sorted sets change at once, because the next step of the same call asks them.
