@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from api.errors import Conflict, NotFound, NotScheduled
 from api.quoting import short
 from api.services import Services
+from engine.errors import BrokerUnavailable
 from engine.messages import OPEN, Status
 from engine.ports import Explanation, Result
 from storage.history import MessageState
@@ -28,7 +31,14 @@ async def cancel(services: Services, message_id: str) -> None:
         raise await _why_not(services, message_id, CANCELLED_NO_MORE)
     if not await services.history.cancel(message_id, now_ms=services.clock()):
         raise _too_late(await state_of(services, message_id), CANCELLED_NO_MORE)
+    await _forget_again(services, message_id)
     await services.results.publish(Result(message_id, Status.CANCELLED, None))
+
+
+async def _forget_again(services: Services, message_id: str) -> None:
+    """Let the broker forget it once more: who rebuilds the schedule may have read it before the ledger ended it."""
+    with suppress(BrokerUnavailable):  # it has forgotten everything, or is rebuilt from the ledger, which knows
+        await services.broker.cancel([message_id])
 
 
 async def explain(services: Services, message_id: str) -> Explanation:

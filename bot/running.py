@@ -76,6 +76,7 @@ async def running(built: Program) -> AsyncIterator[None]:
 def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
     """Return what runs beside the sending, by the process's role."""
     yield built.follower.run()
+    yield built.engine.dispatcher.unscheduled.run()
     if built.role.sends:
         yield built.engine.recoverer.run()
     if built.role.takes_in or built.role.feeds:

@@ -33,7 +33,7 @@ class Dispatcher:
         self._reach = reach
         self._replacements = replacements
         self._worker = worker
-        self._unscheduled = Unscheduled(ledger=ledger, broker=broker, replacements=replacements)
+        self.unscheduled = Unscheduled(ledger=ledger, broker=broker, replacements=replacements)
         self._under_way: set[asyncio.Task[list[Submission]]] = set()
 
     async def submit(self, messages: Sequence[Outgoing]) -> list[Submission]:
@@ -88,9 +88,9 @@ class Dispatcher:
         """Schedule what was accepted before, if it is not: who repeats himself had no answer, as something failed."""
         if not message_ids:
             return
-        self._unscheduled.note(message_ids)
+        self.unscheduled.note(message_ids)
         try:
-            await self._unscheduled.schedule()
+            await self.unscheduled.schedule()
         except (BrokerUnavailable, LedgerError) as error:
             log.warning("accepted before, to be scheduled later", messages=len(message_ids), error=str(error))
 
@@ -125,11 +125,11 @@ class Dispatcher:
     async def _schedule(self, batch: Sequence[Outgoing]) -> Sequence[Verdict]:
         """Admit a batch, and send at once what may go. No verdicts if the broker is away: the ledger has them all."""
         try:
-            await self._unscheduled.schedule()
+            await self.unscheduled.schedule()
             return await self._admit_and_send(batch)
         except (BrokerUnavailable, LedgerError) as error:
             log.warning("accepted, to be scheduled later", messages=len(batch), error=str(error))
-            self._unscheduled.note(message.id for message in batch)
+            self.unscheduled.note(message.id for message in batch)
             return ()
 
     async def _admit_and_send(self, batch: Sequence[Outgoing]) -> Sequence[Verdict]:

@@ -12,11 +12,16 @@ from collections.abc import Iterable
 import structlog
 
 from engine.batches import batches
+from engine.errors import BrokerUnavailable, LedgerError
+from engine.insist import Sleep
 from engine.ports import Broker, Ledger
 from engine.ports.broker import BATCH_MAX
 from engine.replacements import Replacements
 
 log = structlog.get_logger()
+
+AGAIN_S = 1.0
+"""Between two tries while nobody submits anything. A guess."""
 
 NOTED_MAX = 100_000
 """Ids that are remembered, some 10 MB; what comes then is left to the reconciler, in no order. A guess."""
@@ -25,16 +30,33 @@ NOTED_MAX = 100_000
 class Unscheduled:
     """Ids of messages that may be in the ledger alone; those that are, are scheduled in the order of their ids."""
 
-    def __init__(self, *, ledger: Ledger, broker: Broker, replacements: Replacements) -> None:
+    def __init__(
+        self, *, ledger: Ledger, broker: Broker, replacements: Replacements, sleep: Sleep = asyncio.sleep
+    ) -> None:
         self._ledger = ledger
         self._broker = broker
         self._replacements = replacements
+        self._sleep = sleep
         self._ids: set[str] = set()
+        self._noted = asyncio.Event()
         self._scheduling: asyncio.Task[None] | None = None
 
     def note(self, message_ids: Iterable[str]) -> None:
         if len(self._ids) < NOTED_MAX:
             self._ids.update(message_ids)
+        if self._ids:
+            self._noted.set()
+
+    async def run(self) -> None:
+        """Schedule it also if nobody submits anything more, until cancelled."""
+        while True:
+            await self._noted.wait()
+            await self._sleep(AGAIN_S)
+            try:
+                await self.schedule()
+            except (BrokerUnavailable, LedgerError):
+                continue  # said when it was noted, and by ``Conditions``
+            self._noted.clear()
 
     async def schedule(self) -> None:
         """Schedule what was noted; whoever comes meanwhile waits for the same.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from engine.batches import batches
+from engine.errors import BrokerUnavailable
 from engine.insist import Sleep, insist
 from engine.messages import Outgoing, Status
 from engine.outcomes import Outcome
@@ -70,9 +72,15 @@ class Withdrawal:
         if records:
             # Insisted on: nobody else knows of them any more.
             await insist(lambda: self._ledger.record(records), sleep=self._sleep)
+            await self._forget_again(ended)
         for message in ended:
             await self._results.publish(Result(message.id, end.status, end.outcome))
         return len(ended)
+
+    async def _forget_again(self, ended: Sequence[Outgoing]) -> None:
+        """Let the broker forget them once more: who rebuilds it may have read them before the ledger ended them."""
+        with suppress(BrokerUnavailable):  # it has forgotten everything, or is rebuilt from the ledger, which knows
+            await self._broker.cancel([message.id for message in ended])
 
     def _record_of(self, message: Outgoing, end: End) -> Record:
         return Record(

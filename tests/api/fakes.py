@@ -44,11 +44,15 @@ UPLOAD_BYTES_MAX = 200_000
 
 
 class Books:
-    """The ledger and the history of it in one. ``asleep``: the database is away."""
+    """The ledger and the history of it in one.
+
+    ``asleep``: the database is away. ``meanwhile``: what happens before a cancellation is written.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.asleep = False
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
         self.added = asyncio.Event()
         self.outgoing: dict[str, Outgoing] = {}
         self.states: dict[str, MessageState] = {}
@@ -160,6 +164,8 @@ class Books:
 
     async def cancel(self, message_id: str, *, now_ms: int) -> bool:
         self._wake()
+        if self.meanwhile is not None:
+            await self.meanwhile()
         state = self.states.get(message_id)
         if state is None or state.status is not Status.QUEUED:
             return False

@@ -401,6 +401,19 @@ class TestTakingBack:
         assert world.books.states[message_id].status is Status.CANCELLED
         assert await world.leased() == ()
 
+    async def test_what_a_rebuilt_schedule_took_in_before_the_cancellation_was_written_is_not_sent(
+        self, world: World
+    ) -> None:
+        """Found by a run in which Redis was emptied: the message was sent eight seconds after it was cancelled."""
+        message_id = await world.submitted()
+        read = world.books.outgoing[message_id]
+        world.books.meanwhile = lambda: world.broker.admit([read], worker_id="", slots=0, capped=False)
+
+        response = await world.client.delete(f"/messages/{message_id}")
+
+        assert response.status_code == 200
+        assert await world.leased() == ()
+
     async def test_a_message_that_is_being_sent_cannot_be_cancelled(self, world: World) -> None:
         message_id = await world.submitted()
         await world.leased()

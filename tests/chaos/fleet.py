@@ -38,10 +38,11 @@ class Member:
     own_ends: int = 0
     cpu_s: float = 0.0
     _was_up: bool = True
+    _is_killed: bool = False
 
     async def kill(self) -> None:
         """Kill -9; the supervisor starts it again."""
-        self._was_up = False
+        self._is_killed = True
         self.note_cpu()
         await self.process.kill()
 
@@ -61,8 +62,8 @@ class Member:
         if self.process.is_running:
             self._was_up = self._was_up or await self._is_up()
             return
-        self.own_ends += self._was_up
-        self._was_up = False
+        self.own_ends += self._was_up and not self._is_killed
+        self._was_up = self._is_killed = False
         self.restarts += 1
         await asyncio.sleep(RESTARTS_AFTER_S)
         await self.process.spawn()

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from tests.chaos.servers import OwnPostgres, OwnRedis, SlowCommand, own_postgres
 from tests.chaos.weather import Weather
 
 SLOW_ASKED_EVERY_S = 1.0
+CANCELLED_IN_S = 30.0
+"""Servers that are started again take their time."""
 SILENCE_MS = 2_000
 """Longer than any wait of this load when all is well."""
 
@@ -79,9 +81,7 @@ async def chaos(plan: Plan, *, folder: Path, say: Callable[[str], None]) -> Outc
         tell(f"{sum(each.status in OPEN for each in ended.values())} of them are open")
         evidence = await gathered(built, load, conductor, ended)
         keep(folder, evidence, load)
-        for task in (supervising, watching):
-            task.cancel()
-        await asyncio.gather(supervising, watching, return_exceptions=True)
+        await _end([supervising, watching])
         for member in built.fleet.members:
             member.note_cpu()
         notes = [
@@ -184,12 +184,18 @@ def _arrival(call: dict[str, Any]) -> Arrival:
 async def _for_a_while(works: Sequence[Coroutine[Any, Any, None]], seconds: float) -> None:
     """Let them work, and cancel them; whoever fails ends the run."""
     tasks = [asyncio.create_task(work) for work in works]
-    await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
-    for task in tasks:
-        task.cancel()
-    for task in tasks:
-        with suppress(asyncio.CancelledError):
-            await task
+    done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+    await _end(tasks)
+    for task in done:
+        task.result()
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel until they have ended: ``wait_for`` of Python 3.11 may swallow a cancellation."""
+    while alive := [task for task in tasks if not task.done()]:
+        for task in alive:
+            task.cancel()
+        await asyncio.wait(alive, timeout=CANCELLED_IN_S)
 
 
 def say(words: str) -> None:

@@ -15,6 +15,7 @@ from engine.limits import Limits
 from engine.messages import Outgoing, Priority, Status
 from engine.ports import Accepted, Fault, Known, Result
 from engine.ports.broker import BATCH_MAX
+from engine.unscheduled import Unscheduled
 from tests.engine_work.desk import UNLIMITED, Desk, soon, turns
 from tests.fakes import outgoing
 
@@ -289,3 +290,18 @@ async def test_who_repeats_himself_is_answered_while_the_broker_is_away(desk: De
     answers = await told(desk, structs.replace(first, id="b"))
 
     assert answers == [Known("a", Status.QUEUED)]
+
+
+async def test_what_could_not_be_scheduled_is_scheduled_though_nobody_submits_anything(desk: Desk) -> None:
+    unscheduled = Unscheduled(
+        ledger=desk.ledger, broker=desk.broker, replacements=desk.replacements, sleep=lambda _: asyncio.sleep(0)
+    )
+    await desk.ledger.add([outgoing("a")])
+    desk.broker.away_for(3)
+
+    running = asyncio.create_task(unscheduled.run())
+    unscheduled.note(["a"])
+    await turns()
+    running.cancel()
+
+    assert await desk.broker.knows(["a"]) == [True]
