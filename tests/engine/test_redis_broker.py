@@ -253,6 +253,27 @@ async def test_a_broker_sleeps_until_another_process_rings(make: MakeBroker) -> 
     assert await leased_ids(mine) == ["m0000"]
 
 
+async def test_who_slept_over_the_loss_of_the_schedule_hears_the_bell_of_the_next(
+    redis: Redis, make: MakeBroker, clock: Clock
+) -> None:
+    sleeper, keeper = make(UNLIMITED), RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock)
+    await lease(sleeper)
+    for number in range(3):
+        await queue(keeper, many(1, prefix=f"{number}-", chat_id=1 + number))
+        assert await leased_ids(sleeper) == [f"{number}-0000"]
+    sleeping = asyncio.create_task(sleeper.wait(until_ms=None))
+
+    await redis.flushdb()
+    clock.advance(1_000)
+    await keeper.begin()
+    await keeper.restore([], wait_until_ms={})
+    await queue(keeper, many(1, prefix="after"))
+
+    async with asyncio.timeout(5):
+        await sleeping
+    assert await leased_ids(sleeper) == ["after0000"]
+
+
 async def test_who_sleeps_asks_nothing(redis: Redis) -> None:
     broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, begins=True)
     await queue(broker, [outgoing("a", ready_at_ms=await now_ms(redis) + 300)])
