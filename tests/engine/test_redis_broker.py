@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from engine import redis_keys
 from engine import redis_wire as wire
-from engine.errors import BrokerUnavailable
+from engine.errors import BrokerUnavailable, ScheduleLost
 from engine.limits import Limit, Limits
 from engine.messages import PRIORITIES, Again, ChatId, Done, Guarantee, Lease, Outgoing, PastSend, Settlement
 from engine.redis_broker import RedisBroker, connect
@@ -111,6 +111,20 @@ async def test_a_late_note_does_not_open_a_schedule_that_is_being_rebuilt(redis:
 
     with pytest.raises(BrokerUnavailable, match="nothing is leased"):
         await lease(broker)
+
+
+async def test_who_wakes_up_late_does_not_open_what_another_is_rebuilding(redis: Redis, clock: Clock) -> None:
+    late, other = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock) for _ in range(2))
+    await late.begin()
+    await other.begin()
+
+    with pytest.raises(ScheduleLost):
+        await late.restore([], wait_until_ms={})
+
+    with pytest.raises(BrokerUnavailable, match="nothing is leased"):
+        await lease(other)
+    await other.restore([], wait_until_ms={})
+    assert await leased_ids(other) == []
 
 
 async def test_a_lease_of_a_schedule_that_was_emptied_is_refused_by_the_next(redis: Redis, make: MakeBroker) -> None:
