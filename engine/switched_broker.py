@@ -118,6 +118,10 @@ class SwitchedBroker:
             for message_id in batch:
                 self._ended.pop(message_id, None)
 
+    def is_source(self) -> bool:
+        """Tell whether leases may be used now: asked last before one is, however long it was extended."""
+        return self._leases_until_ms() > self._clock()
+
     # See ``Broker``
 
     @property

@@ -78,6 +78,7 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
         worker_id=name,
         slots=settings.telegram_connections,
         lease_ms=settings.lease_ms,
+        is_source=schedule.is_source,
         clock=clock,
     )
     replacements = schedule.replacements

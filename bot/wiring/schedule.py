@@ -41,6 +41,7 @@ class Schedule:
     """The queue, and how processes tell one another what they must know.
 
     Attributes:
+        is_source: Whether leases of it may be used now; None: always.
         begin: Bring it to where the ledger says that it was, before anything is asked of it.
         loops: What must run as long as the process does.
         say_the_rest: Wait until others were told what they must know; for the end of the process.
@@ -51,6 +52,7 @@ class Schedule:
     news: News
     replacements: Replacements
     conditions: Conditions
+    is_source: Callable[[], bool] | None = None
     begin: Callable[[], Awaitable[Any]]
     loops: tuple[Loop, ...]
     say_the_rest: Callable[[], Awaitable[None]]
@@ -136,6 +138,7 @@ async def in_redis(settings: Settings, role: Role, kept: Books, clock: Clock) ->
                 news=news,
                 replacements=replacements,
                 conditions=conditions,
+                is_source=broker.is_source,
                 begin=keeper.look,
                 loops=(keeper.run, results.run),
                 say_the_rest=say_the_rest,

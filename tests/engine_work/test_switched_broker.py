@@ -8,6 +8,7 @@ import pytest
 
 from engine.conditions import Condition
 from engine.errors import BrokerUnavailable, ScheduleLost
+from engine.held import Held
 from engine.messages import Done, HoldChat, Settlement
 from engine.ports import Epoch, Source
 from tests.engine_work.desk import soon
@@ -45,6 +46,22 @@ async def test_a_lease_ends_no_later_than_the_epoch_is_known(world: World, one: 
     (lease,) = await one.lease()
 
     assert lease.expires_at_ms == world.clock() + LEASE_MS - 1_000
+
+
+async def test_a_lease_in_hand_is_used_no_later_than_the_epoch_is_known_however_long_it_is_extended(
+    world: World, one: FakeProcess
+) -> None:
+    await one.accept(outgoing("a"))
+    await one.accept(outgoing("b", chat_id=8))
+    world.clock.advance(LEASE_MS - 1)
+    held, other = (
+        Held(each, world.clock() + LEASE_MS, world.clock, one.switch.is_source) for each in await one.lease()
+    )
+
+    assert held.may_write()
+    assert await one.switch.extend([other.lease], by_ms=LEASE_MS) == [True]
+    world.clock.advance(1)
+    assert not other.may_write()
 
 
 async def test_who_has_not_read_the_epoch_for_as_long_as_a_lease_leases_nothing_and_asks_soon_again(
