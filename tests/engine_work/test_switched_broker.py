@@ -79,6 +79,19 @@ async def test_who_has_not_read_the_epoch_for_as_long_as_a_lease_leases_nothing_
     assert await one.ids() == ["a"]
 
 
+async def test_who_asks_nothing_of_redis_hears_all_the_same_that_it_is_back(one: FakeProcess, world: World) -> None:
+    world.cut_from_redis = {"one"}
+    with pytest.raises(BrokerUnavailable):
+        await one.switch.stats()
+    one.switch.read(ANOTHERS, at_ms=world.clock())
+    world.cut_from_redis = set()
+
+    one.switch.read(Epoch(2, Source.REDIS), at_ms=world.clock())
+    await one.switch.look_again()
+
+    assert one.conditions.current == []
+
+
 async def test_while_another_sends_for_all_every_verb_is_refused(one: FakeProcess, world: World) -> None:
     one.switch.read(ANOTHERS, at_ms=world.clock())
 
