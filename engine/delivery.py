@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 import structlog
@@ -101,7 +100,7 @@ class Delivery:
 
     async def conclude(self, attempt: Attempt) -> Outcome:
         """Do what follows from an answer. Recorded before settling: a crash in between loses nothing."""
-        ruled = replace(attempt, ruling=self._judge.rule(attempt))
+        ruled = Attempt(attempt.held, attempt.started_at_ms, attempt.answer, self._judge.rule(attempt))
         await self._record(ruled)
         await self._settle(ruled)
         await self._publish(ruled)
