@@ -158,6 +158,11 @@ class Fleet:
         leaving = self.parting(bot_id)
         return self._tokens.get(bot_id) if leaving is None else leaving.bot.token
 
+    async def token_in_books(self, bot_id: int) -> str | None:
+        """Return a bot's token as ``token_of`` does, after another look: nobody may have heard yet of a new one."""
+        await self.reload([bot_id])
+        return self.token_of(bot_id)
+
     def is_introduced(self, token: str) -> bool:
         """Tell whether Telegram has been asked about exactly this token before."""
         bot_id = bot_id_of(token)

@@ -127,6 +127,8 @@ class UpdateIntake:
 
     async def _handle_once(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
         if not self._fleet.has(bot_id):
+            await self._fleet.reload([bot_id])  # who added it may have ended before we heard of it
+        if not self._fleet.has(bot_id):
             reason, now_ms = "its bot was removed", self._clock()
             return await self._updates.mark_failed(bot_id, update_id, reason=reason, now_ms=now_ms)
         await self._run_handlers(self._fleet.bot(bot_id), content, received_at_ms)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -141,6 +142,11 @@ class Settings(BaseSettings):
     def _is_redis(cls, value: str) -> str:
         if value and not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("it begins with redis://, rediss:// or unix://, as in redis://localhost:6379/0")
+        try:
+            urlsplit(value).port  # noqa: B018 - reading it checks it
+        except ValueError:
+            # What is wrong cannot be quoted: it is a part of the password.
+            raise ValueError("its port is no number; in a password / # ? are written as %2F %23 %3F") from None
         return value
 
     @model_validator(mode="after")

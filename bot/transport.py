@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from bot.albums import heed_parts
@@ -14,7 +14,7 @@ from bot.composer import body_of
 from bot.connections import Connections
 from bot.forms import Form
 from bot.luggage import Luggage
-from engine.errors import LedgerError
+from engine.errors import LedgerError, SettingsError
 from engine.messages import Lease
 from engine.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Revoked, Uncertain
 from engine.ports import Clock, MayWrite
@@ -44,6 +44,7 @@ class TelegramTransport:
         *,
         connections: Connections,
         token_of: Callable[[int], str | None],
+        token_in_books: Callable[[int], Awaitable[str | None]],
         timeout_ms: int,
         guard_ms: int,
         luggage: Luggage,
@@ -51,6 +52,7 @@ class TelegramTransport:
     ) -> None:
         self._connections = connections
         self._token_of = token_of
+        self._token_in_books = token_in_books
         self._timeout_s = timeout_ms / 1_000
         self._guard_ms = guard_ms
         self._luggage = luggage
@@ -60,13 +62,18 @@ class TelegramTransport:
     async def send(self, lease: Lease, may_write: MayWrite) -> Answer:
         """See ``Transport``."""
         message = lease.message
-        token = self._token_of(message.bot_id)
+        try:
+            token = self._token_of(message.bot_id) or await self._token_in_books(message.bot_id)
+        except (LedgerError, SettingsError):
+            return Answer(Failed("the bot's token cannot be read", is_ours=True), counted_at_ms=None)
         if token is None:
             return Answer(Revoked("the bot has no token here"), counted_at_ms=None)
         packed = await self._luggage.pack(message) if carries(message) else None
         if isinstance(packed, Rejected | Failed):
             return Answer(packed, counted_at_ms=None)
         outcome, written_s = await self._call(lease, may_write, token, packed.body if packed else body_of(message))
+        if isinstance(outcome, Revoked):
+            outcome = await self._revoked(message.bot_id, token, outcome)
         if written_s is None:
             return Answer(outcome, counted_at_ms=None)
         if packed is not None:
@@ -92,22 +99,28 @@ class TelegramTransport:
                     response = await connection.post_form(path, body)
                 else:
                     response = await connection.post(path, JSON, body)
-            return self._meaning(lease, token, classify(response.status, response.body)), written_s
+            return self._meaning(lease, classify(response.status, response.body)), written_s
         except (OSError, UnicodeError, LedgerError) as error:
             # TimeoutError is an OSError; UnicodeError: a host's name that is none; LedgerError: a file broke off.
             reason = type(error).__name__  # what else it says may hold the address, and that holds the token
             return (Failed(reason) if written_s is None else Uncertain(reason)), written_s
 
-    def _meaning(self, lease: Lease, token: str, outcome: Outcome) -> Outcome:
+    async def _revoked(self, bot_id: int, token: str, outcome: Revoked) -> Outcome:
+        """Return what it means that Telegram does not know a token: it may be an old one."""
+        try:
+            is_old = await self._token_in_books(bot_id) != token
+        except (LedgerError, SettingsError):
+            is_old = True  # nobody knows; a bot is not paused by mistake
+        return Failed("the bot got another token while this was sent", code=401) if is_old else outcome
+
+    @staticmethod
+    def _meaning(lease: Lease, outcome: Outcome) -> Outcome:
         """Return what an answer means for this call.
 
-        A token may be an old one, a 403 may mean the chat from which a message comes, and of an album a part
-        may have arrived.
+        A 403 may mean the chat from which a message comes, and of an album a part may have arrived.
         """
         if isinstance(outcome, Rejected) and lease.message.method in FROM_ELSEWHERE:
             return replace(outcome, unreachable=False)
-        if isinstance(outcome, Revoked) and self._token_of(lease.message.bot_id) != token:
-            return Failed("the bot got another token while this was sent", code=401)
         return heed_parts(lease.message, outcome)
 
     def _counted_at_ms(self, outcome: Outcome, written_s: float) -> int:

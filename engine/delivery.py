@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 import structlog
@@ -101,7 +100,7 @@ class Delivery:
 
     async def conclude(self, attempt: Attempt) -> Outcome:
         """Do what follows from an answer. Recorded before settling: a crash in between loses nothing."""
-        ruled = replace(attempt, ruling=self._judge.rule(attempt))
+        ruled = Attempt(attempt.held, attempt.started_at_ms, attempt.answer, self._judge.rule(attempt))
         await self._record(ruled)
         await self._settle(ruled)
         await self._publish(ruled)
@@ -147,12 +146,13 @@ class Delivery:
         await self._insist(lambda: self._ledger.record([record]))
 
     async def _settle(self, attempt: Attempt) -> None:
+        # The books first: what the schedule alone has paused, nobody would ever let go on.
+        if isinstance(_ruling(attempt).then, PauseBot):
+            await self._pause(attempt)
         settled = await self._ask_broker(attempt.held, lambda: self._settlements.settle(self._settlement(attempt)))
         if settled is not None and not settled.held:
             await self._follow_up(attempt)
         await self._heed_holds(attempt, settled)
-        if isinstance(_ruling(attempt).then, PauseBot):
-            await self._pause(attempt)
 
     def _settlement(self, attempt: Attempt) -> Settlement:
         ruling, counted_at_ms = _ruling(attempt), attempt.answer.counted_at_ms if attempt.answer else None

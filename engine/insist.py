@@ -28,15 +28,18 @@ async def insist(
     refused = False
     while True:
         try:
-            if conditions is None:
-                return await write()
-            with heeded(conditions):
-                return await write()
+            answer = await write()
         except LedgerError as error:
-            if conditions is None and not refused:
+            if conditions is not None:
+                conditions.begin(Condition.LEDGER_AWAY, str(error))
+            elif not refused:
                 log.warning("not recorded yet", error=str(error))
             refused = True
             await sleep(AGAIN_S)
+        else:
+            if conditions is not None:
+                conditions.end(Condition.LEDGER_AWAY)
+            return answer
 
 
 @contextmanager

@@ -23,12 +23,15 @@ async def while_leading(
 ) -> None:
     """Run work whenever this process leads, and cancel it once another may; never returns.
 
-    Work that fails is begun again at the next look.
+    Work that fails is begun again at the next look. When this is cancelled, another may lead at once.
     """
-    while True:
-        if await leadership.leads():
-            await _lead(leadership, work, sleep)
-        await sleep(LOOK_EVERY_S)
+    try:
+        while True:
+            if await leadership.leads():
+                await _lead(leadership, work, sleep)
+            await sleep(LOOK_EVERY_S)
+    finally:
+        await leadership.resign()
 
 
 async def _lead(leadership: Leadership, work: Callable[[], Coroutine[Any, Any, None]], sleep: Sleep) -> None:

@@ -82,6 +82,7 @@ class RedisBroker:
         self._incarnation = _fresh() if incarnation is None else incarnation
         self._begins = "open" if begins else ""
         self._is_met = False
+        self._begun: int | str = ""  # the incarnation that this process began and has not opened yet
         self._rings = 0
         self._listening: asyncio.Task[int] | None = None
         self._leased_at = round(time.time() * 1_000), time.monotonic()
@@ -93,10 +94,11 @@ class RedisBroker:
 
     async def begin(self) -> None:
         """Throw away whatever schedule there is, and begin an empty one: it queues, and leases after ``restore``."""
-        self._incarnation, self._is_met = _fresh(), False
+        self._begun, self._is_met = _fresh(), False
+        self._incarnation = self._begun
         await self._command("UNLINK", STATE)  # first, so that nobody writes meanwhile
         async for keys in self._scan("SCAN", match=f"{PREFIX}*"):
-            await self._command("UNLINK", *keys)
+            await self._command("UNLINK", STATE, *keys)  # if another has begun one meanwhile, nobody has half of it
         await self._meet("barred")
 
     async def enforce(self, limits: Limits) -> bool:
@@ -185,6 +187,7 @@ class RedisBroker:
         for some_holds in batches([(str(bot_id), at_ms) for bot_id, at_ms in wait_until_ms.items()], PAGE):
             await self._restore(holds=some_holds)
         await self._restore(is_last=True)
+        self._begun = ""
 
     async def note(self, sends: Sequence[PastSend], *, spent: Sequence[Spent] = ()) -> None:
         oldest_first = sorted(spent, key=lambda each: each.at_ms)
@@ -258,7 +261,8 @@ class RedisBroker:
         holds: Sequence[wire.Row] = (),
         is_last: bool = False,
     ) -> None:
-        await self._call("restore", wire.pack(spent), wire.pack(sends), wire.pack(holds), _flag(is_last))
+        begun = self._begun if is_last else ""  # what is only noted is true of any
+        await self._call("restore", wire.pack(spent), wire.pack(sends), wire.pack(holds), _flag(is_last), begun)
 
     async def _reoffer(self, bot_id: str) -> None:
         """Have every lane of a bot that waits looked at again, page by page."""

@@ -10,6 +10,7 @@ from engine.messages import Rest, Status
 from engine.outcomes import (
     Failed,
     HalfSent,
+    Lost,
     Migrated,
     Outcome,
     Overdue,
@@ -35,7 +36,8 @@ class HalfSentRow:
 
 
 FLAT = {
-    kind.__name__.lower(): kind for kind in (Sent, Throttled, Rejected, Migrated, Revoked, Failed, Uncertain, Overdue)
+    kind.__name__.lower(): kind
+    for kind in (Sent, Throttled, Rejected, Migrated, Revoked, Failed, Uncertain, Lost, Overdue)
 }
 HALF_SENT = HalfSent.__name__.lower()
 

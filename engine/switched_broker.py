@@ -33,6 +33,8 @@ ENDED_MAX = 10_000
 NOT_READ = "where leases come from was not read from the database yet"
 ONE_SENDER = "one process sends for all while Redis is away; what is accepted now goes to it through the database"
 
+OF_REDIS = (Condition.REDIS_AWAY, Condition.REDIS_FULL, Condition.SCHEDULE_LOST)
+
 Answer = TypeVar("Answer")
 
 
@@ -108,7 +110,8 @@ class SwitchedBroker:
 
     async def look_again(self) -> None:
         """Ask whether Redis is still missed, if it is: in a process that asks nothing of it, nobody else would."""
-        if self._is_failing and self._epoch is not None and self._epoch.source is Source.REDIS:
+        is_missed = any(self._conditions.holds(each) for each in OF_REDIS)
+        if is_missed and self._epoch is not None and self._epoch.source is Source.REDIS:
             await self.probe()
 
     async def take_out_ended(self) -> None:
@@ -117,6 +120,10 @@ class SwitchedBroker:
             await self.cancel(batch)
             for message_id in batch:
                 self._ended.pop(message_id, None)
+
+    def is_source(self) -> bool:
+        """Tell whether leases may be used now: asked last before one is, however long it was extended."""
+        return self._leases_until_ms() > self._clock()
 
     # See ``Broker``
 

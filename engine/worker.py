@@ -54,6 +54,9 @@ class Worker:
 
     Never more calls than connections: a lease that waits for a connection keeps places from those that could go.
     A connection is free again when Telegram has answered. The lease is kept until the answer is recorded.
+
+    Args:
+        is_source: See ``Held``.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Worker:
         slots: int,
         lease_ms: int,
         clock: Clock,
+        is_source: Callable[[], bool] | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.worker_id = worker_id
@@ -76,6 +80,7 @@ class Worker:
         self._free = slots
         self._lease_ms = lease_ms
         self._clock = clock
+        self._is_source = is_source
         self._sleep = sleep
         self._absence = Absence(worker_id)
         self._heartbeat = Heartbeat(broker=broker, absence=self._absence, lease_ms=lease_ms, clock=clock, sleep=sleep)
@@ -105,7 +110,7 @@ class Worker:
             self._start(self._expiry.record(leased.expired))
 
     def _take(self, lease: Lease, reserved: Reservation) -> None:
-        held = Held(lease, reserved.at_ms + self._lease_ms, self._clock)
+        held = Held(lease, reserved.at_ms + self._lease_ms, self._clock, self._is_source)
         self._heartbeat.take(held)
         self._calls[held] = self._start(self._deliver(held, reserved.permit))
 

@@ -51,6 +51,7 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
     transport = TelegramTransport(
         connections=line.sends,
         token_of=line.fleet.token_of,
+        token_in_books=line.fleet.token_in_books,
         timeout_ms=settings.timeout_ms,
         guard_ms=settings.telegram_window_guard_ms,
         luggage=Luggage(kept.uploads),
@@ -78,6 +79,7 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
         worker_id=name,
         slots=settings.telegram_connections,
         lease_ms=settings.lease_ms,
+        is_source=schedule.is_source,
         clock=clock,
     )
     replacements = schedule.replacements

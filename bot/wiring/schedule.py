@@ -41,6 +41,7 @@ class Schedule:
     """The queue, and how processes tell one another what they must know.
 
     Attributes:
+        is_source: Whether leases of it may be used now; None: always.
         begin: Bring it to where the ledger says that it was, before anything is asked of it.
         loops: What must run as long as the process does.
         hears: Wait until answers of other processes can be heard.
@@ -52,6 +53,7 @@ class Schedule:
     news: News
     replacements: Replacements
     conditions: Conditions
+    is_source: Callable[[], bool] | None = None
     begin: Callable[[], Awaitable[Any]]
     loops: tuple[Loop, ...]
     hears: Callable[[], Awaitable[Any]]
@@ -139,6 +141,7 @@ async def in_redis(settings: Settings, role: Role, kept: Books, clock: Clock) ->
                 news=news,
                 replacements=replacements,
                 conditions=conditions,
+                is_source=broker.is_source,
                 begin=keeper.look,
                 loops=(keeper.run, results.run),
                 hears=results.listening.wait,

@@ -21,10 +21,11 @@ if open(state_key, given_ms) then
   if begins == "" then return {"gone"} end
   call("SET", string.sub(state_key, 1, -6) .. "limits", limits_packed)
   local groups = {}
+  local first = given_ms == "" and time_ms() or tonumber(given_ms) -- who sleeps may know the rings of the last one
   for place = 1, 3 do groups[place] = {turn = 0, lines = 0, turns = turns.fresh()} end
   call("SET", state_key, cmsgpack.pack({
     incarnation = tonumber(incarnation), run_id = run_id, is_barred = begins == "barred", clock_ms = 0, number = 0,
-    rings = 1, answered = 1, open = {0, 0, 0}, retry = 0, turns = turns.fresh(), groups = groups,
+    rings = first, answered = first, open = {0, 0, 0}, retry = 0, turns = turns.fresh(), groups = groups,
     ceiling = false, ceiling_spacing = false,
   }))
   open(state_key, given_ms)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import types
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -209,6 +209,10 @@ class OneBot:
         self._bot = Bot(TOKEN, session=DirectSession())
         self._registered = registered(behaviours or {})
         self.removed: set[int] = set()
+        self.unheard: set[int] = set()  # another process added them
+
+    async def reload(self, bot_ids: Collection[int]) -> None:
+        self.unheard.difference_update(bot_ids)
 
     @property
     def direct(self) -> DirectSession:
@@ -218,7 +222,7 @@ class OneBot:
         return direct
 
     def has(self, bot_id: int) -> bool:
-        return bot_id not in self.removed
+        return bot_id not in self.removed | self.unheard
 
     def bot(self, bot_id: int) -> Bot:
         assert bot_id == BOT_ID

@@ -489,6 +489,22 @@ def test_a_handwritten_update_is_understood() -> None:
     assert not understood.message.from_user.is_bot
 
 
+async def test_an_update_of_a_bot_of_which_nobody_here_has_heard_yet_is_handled() -> None:
+    handled: list[str] = []
+
+    async def handler(message: Message) -> None:
+        handled.append(message.text or "")
+
+    house = House(handler)
+    await house.updates.receive(BOT_ID, 1, json.dumps(REMOVED).encode(), now_ms=START_MS)
+    house.fleet.unheard.add(BOT_ID)
+
+    await house.intake.resume()
+    await house.pool.drain()
+
+    assert handled == ["hello"]
+
+
 async def test_an_update_of_a_bot_that_was_removed_meanwhile_is_dropped_with_a_reason() -> None:
     handled: list[str] = []
 

@@ -139,6 +139,13 @@ def test_a_broken_secret_is_named_and_never_shown(name: str) -> None:
     assert "a-secret-value" not in str(refused.value)
 
 
+def test_a_password_that_breaks_the_address_of_redis_is_not_shown() -> None:
+    with pytest.raises(SettingsError, match="port is no number") as caught:
+        load(redis_url="redis://:secret#word@localhost:6379/0")
+
+    assert "secret" not in str(caught.value)
+
+
 def test_an_admin_token_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "admin_token"
 

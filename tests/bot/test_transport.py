@@ -43,14 +43,34 @@ async def send(transport: TelegramTransport, leased: Lease) -> Answer:
     return await transport.send(leased, Held(leased, leased.expires_at_ms, clock).may_write)
 
 
+class OneToken:
+    """What the books say of the one bot, and what of it was heard here."""
+
+    def __init__(self, heard: str | None = TOKEN, *, kept: str | None = TOKEN) -> None:
+        self.heard = heard
+        self.kept = kept
+
+    def __call__(self, bot_id: int) -> str | None:
+        return self.heard if bot_id == BOT_ID else None
+
+    async def in_books(self, bot_id: int) -> str | None:
+        return self.kept if bot_id == BOT_ID else None
+
+
 @asynccontextmanager
 async def transport_to(
-    url: str, *, uploads: DictUploads | Uploads | None = None, timeout_ms: int = 5_000
+    url: str,
+    *,
+    uploads: DictUploads | Uploads | None = None,
+    timeout_ms: int = 5_000,
+    token: OneToken | None = None,
 ) -> AsyncIterator[TelegramTransport]:
+    token = token or OneToken()
     async with Connections(url) as connections:
         yield TelegramTransport(
             connections=connections,
-            token_of={BOT_ID: TOKEN}.get,
+            token_of=token,
+            token_in_books=token.in_books,
             timeout_ms=timeout_ms,
             guard_ms=0,
             luggage=Luggage(uploads or DictUploads()),  # type: ignore[arg-type]
@@ -143,20 +163,18 @@ async def test_a_token_that_was_replaced_while_a_call_was_under_way_is_no_revoke
     served: tuple[Simulator, str],
 ) -> None:
     served[0].order(Fault(kind="revoked"))
-    tokens = [TOKEN, f"{TOKEN}x"]
 
-    async with Connections(served[1]) as connections:
-        transport = TelegramTransport(
-            connections=connections,
-            token_of=lambda _: tokens.pop(0),
-            timeout_ms=5_000,
-            guard_ms=0,
-            luggage=Luggage(DictUploads()),  # type: ignore[arg-type]
-            clock=clock,
-        )
+    async with transport_to(served[1], token=OneToken(kept=f"{TOKEN}x")) as transport:
         answer = await send(transport, lease())
 
     assert isinstance(answer.outcome, Failed)
+
+
+async def test_a_bot_of_which_nobody_here_has_heard_yet_is_looked_up(served: tuple[Simulator, str]) -> None:
+    async with transport_to(served[1], token=OneToken(heard=None)) as transport:
+        answer = await send(transport, lease())
+
+    assert isinstance(answer.outcome, Sent)
 
 
 async def test_a_user_who_blocked_the_bot_is_unreachable(

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from engine import redis_keys
 from engine import redis_wire as wire
-from engine.errors import BrokerUnavailable
+from engine.errors import BrokerUnavailable, ScheduleLost
 from engine.limits import Limit, Limits
 from engine.messages import PRIORITIES, Again, ChatId, Done, Guarantee, Lease, Outgoing, PastSend, Settlement
 from engine.redis_broker import RedisBroker, connect
@@ -111,6 +111,20 @@ async def test_a_late_note_does_not_open_a_schedule_that_is_being_rebuilt(redis:
 
     with pytest.raises(BrokerUnavailable, match="nothing is leased"):
         await lease(broker)
+
+
+async def test_who_wakes_up_late_does_not_open_what_another_is_rebuilding(redis: Redis, clock: Clock) -> None:
+    late, other = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock) for _ in range(2))
+    await late.begin()
+    await other.begin()
+
+    with pytest.raises(ScheduleLost):
+        await late.restore([], wait_until_ms={})
+
+    with pytest.raises(BrokerUnavailable, match="nothing is leased"):
+        await lease(other)
+    await other.restore([], wait_until_ms={})
+    assert await leased_ids(other) == []
 
 
 async def test_a_lease_of_a_schedule_that_was_emptied_is_refused_by_the_next(redis: Redis, make: MakeBroker) -> None:
@@ -251,6 +265,27 @@ async def test_a_broker_sleeps_until_another_process_rings(make: MakeBroker) -> 
     async with asyncio.timeout(5):
         await waiting
     assert await leased_ids(mine) == ["m0000"]
+
+
+async def test_who_slept_over_the_loss_of_the_schedule_hears_the_bell_of_the_next(
+    redis: Redis, make: MakeBroker, clock: Clock
+) -> None:
+    sleeper, keeper = make(UNLIMITED), RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock)
+    await lease(sleeper)
+    for number in range(3):
+        await queue(keeper, many(1, prefix=f"{number}-", chat_id=1 + number))
+        assert await leased_ids(sleeper) == [f"{number}-0000"]
+    sleeping = asyncio.create_task(sleeper.wait(until_ms=None))
+
+    await redis.flushdb()
+    clock.advance(1_000)
+    await keeper.begin()
+    await keeper.restore([], wait_until_ms={})
+    await queue(keeper, many(1, prefix="after"))
+
+    async with asyncio.timeout(5):
+        await sleeping
+    assert await leased_ids(sleeper) == ["after0000"]
 
 
 async def test_who_sleeps_asks_nothing(redis: Redis) -> None:

@@ -20,6 +20,7 @@ from engine.messages import Rest, Status
 from engine.outcomes import (
     Failed,
     HalfSent,
+    Lost,
     Migrated,
     Outcome,
     Overdue,
@@ -48,6 +49,7 @@ OUTCOMES: list[Outcome | None] = [
     Revoked("Unauthorized"),
     Failed("Bad Gateway", 502),
     Uncertain("no answer"),
+    Lost(3),
     Overdue(),
 ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -405,7 +405,9 @@ class Desk:
             broker=self.broker, delivery=self.delivery, worker_id="r", interval_ms=LEASE_MS // 2, clock=self.clock
         )
 
-    def new_worker(self, *, slots: int, lease_ms: int = LEASE_MS) -> Worker:
+    def new_worker(
+        self, *, slots: int, lease_ms: int = LEASE_MS, is_source: Callable[[], bool] | None = None
+    ) -> Worker:
         return Worker(
             broker=self.broker,
             delivery=self.delivery,
@@ -413,6 +415,7 @@ class Desk:
             worker_id="w",
             slots=slots,
             lease_ms=lease_ms,
+            is_source=is_source,
             clock=self.clock,
             sleep=self._sleep_by_the_clock,
         )

@@ -152,6 +152,7 @@ async def process(
             worker_id=name,
             slots=slots,
             lease_ms=LEASE_MS,
+            is_source=switch.is_source,
             clock=clock,
         )
         built = Process(

@@ -89,8 +89,9 @@ async def test_work_that_failed_is_begun_again() -> None:
         assert work.begun > 1
 
 
-async def test_the_end_of_the_process_ends_the_work() -> None:
+async def test_the_end_of_the_process_ends_the_work_and_leaves_it_to_another() -> None:
     election, work = Election(leads=True), Work()
     async with leading(election, work):
         assert work.running == 1
     assert work.running == 0
+    assert not election.is_ours

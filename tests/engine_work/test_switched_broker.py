@@ -8,6 +8,7 @@ import pytest
 
 from engine.conditions import Condition
 from engine.errors import BrokerUnavailable, ScheduleLost
+from engine.held import Held
 from engine.messages import Done, HoldChat, Settlement
 from engine.ports import Epoch, Source
 from tests.engine_work.desk import soon
@@ -47,6 +48,22 @@ async def test_a_lease_ends_no_later_than_the_epoch_is_known(world: World, one: 
     assert lease.expires_at_ms == world.clock() + LEASE_MS - 1_000
 
 
+async def test_a_lease_in_hand_is_used_no_later_than_the_epoch_is_known_however_long_it_is_extended(
+    world: World, one: FakeProcess
+) -> None:
+    await one.accept(outgoing("a"))
+    await one.accept(outgoing("b", chat_id=8))
+    world.clock.advance(LEASE_MS - 1)
+    held, other = (
+        Held(each, world.clock() + LEASE_MS, world.clock, one.switch.is_source) for each in await one.lease()
+    )
+
+    assert held.may_write()
+    assert await one.switch.extend([other.lease], by_ms=LEASE_MS) == [True]
+    world.clock.advance(1)
+    assert not other.may_write()
+
+
 async def test_who_has_not_read_the_epoch_for_as_long_as_a_lease_leases_nothing_and_asks_soon_again(
     world: World, one: FakeProcess
 ) -> None:
@@ -60,6 +77,19 @@ async def test_who_has_not_read_the_epoch_for_as_long_as_a_lease_leases_nothing_
 
     one.switch.read(REDIS, at_ms=world.clock())
     assert await one.ids() == ["a"]
+
+
+async def test_who_asks_nothing_of_redis_hears_all_the_same_that_it_is_back(one: FakeProcess, world: World) -> None:
+    world.cut_from_redis = {"one"}
+    with pytest.raises(BrokerUnavailable):
+        await one.switch.stats()
+    one.switch.read(ANOTHERS, at_ms=world.clock())
+    world.cut_from_redis = set()
+
+    one.switch.read(Epoch(2, Source.REDIS), at_ms=world.clock())
+    await one.switch.look_again()
+
+    assert one.conditions.current == []
 
 
 async def test_while_another_sends_for_all_every_verb_is_refused(one: FakeProcess, world: World) -> None:

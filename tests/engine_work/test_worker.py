@@ -32,6 +32,17 @@ async def test_what_waits_is_sent(desk: Desk) -> None:
     assert desk.ledger.statuses == {"a": Status.SENT, "b": Status.SENT}
 
 
+async def test_nothing_is_sent_while_leases_come_from_another_schedule(desk: Desk) -> None:
+    await desk.accept(outgoing("a"))
+    worker = desk.new_worker(slots=1, is_source=lambda: False)
+
+    async with working(worker):
+        await turns(40)
+
+    assert desk.transport.ids == []
+    assert desk.ledger.statuses == {"a": Status.QUEUED}
+
+
 async def test_there_are_never_more_leases_than_connections() -> None:
     desk = Desk(slots=2)
     desk.transport.close()
