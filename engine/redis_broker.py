@@ -58,7 +58,8 @@ def connect(url: str, *, socket_timeout: float | None = None) -> Redis:
     retry = Retry(NoBackoff(), 0)
     try:
         redis = Redis.from_url(url, retry=retry, socket_connect_timeout=REPLY_S, socket_timeout=socket_timeout)
-        redis.connection_pool.make_connection()  # it connects nowhere yet, and refuses options that it does not know
+        # It connects nowhere yet, and refuses options that it does not know.
+        redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError):
         raise SettingsError(UNREADABLE) from None
     return redis

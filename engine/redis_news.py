@@ -44,7 +44,7 @@ class RedisNews:
     Args:
         redis: See ``redis_broker.connect``; the listener keeps a connection of it.
         process: The number in the ids that this process makes.
-        when_away: Called whenever Redis is missed: this listener is the first to notice in a process with nothing to do.
+        when_away: Called whenever Redis is missed: in an idle process nobody else would notice.
     """
 
     def __init__(

@@ -68,8 +68,7 @@ async def test_without_its_redis_each_role_starts_and_says_that_it_is_away(tmp_p
     away = {"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "DATABASE_URL": postgres_url}
 
     async def start(role: str) -> tuple[object, object, str]:
-        (tmp_path / role).mkdir()
-        async with program(tmp_path / role, NOWHERE, role=role, **away) as running:
+        async with program(made(tmp_path / role), NOWHERE, role=role, **away) as running:
             await Program.until(lambda: tells(running, "redis_away"), within_s=20)
             _, told = await running.call("GET", "/health")
             _, untold = await running.call("GET", "/health", headers={"Authorization": ""})
@@ -85,8 +84,7 @@ async def test_a_queue_in_memory_and_one_in_redis_never_share_books(
     tmp_path: Path, postgres_url: str, another_postgres_url: str, redis_url: str
 ) -> None:
     async def beside_a(first: str, second: str, url: str, *, first_redis: str = "", second_redis: str = "") -> str:
-        (tmp_path / first).mkdir()
-        async with program(tmp_path / first, NOWHERE, role=first, DATABASE_URL=url, REDIS_URL=first_redis):
+        async with program(made(tmp_path / first), NOWHERE, role=first, DATABASE_URL=url, REDIS_URL=first_redis):
             return await refused(tmp_path / f"{second} later", second, DATABASE_URL=url, REDIS_URL=second_redis)
 
     beside_redis, beside_memory = await asyncio.gather(
@@ -101,14 +99,18 @@ async def test_a_queue_in_memory_and_one_in_redis_never_share_books(
 
 async def refused(directory: Path, role: str, **environment: str) -> str:
     """Start it, see that it ends by itself, and return what it said."""
-    directory.mkdir()
-    starting = Program(directory, role=role, TELEGRAM_API_URL=NOWHERE, **environment)
+    starting = Program(made(directory), role=role, TELEGRAM_API_URL=NOWHERE, **environment)
     process = await starting.spawn()
     status = await asyncio.wait_for(process.wait(), 60)
     await starting.session.close()
     said = starting.output.read_text()
     assert status == REFUSED, said
     return said
+
+
+def made(directory: Path) -> Path:
+    directory.mkdir()
+    return directory
 
 
 async def tells(running: Program, condition: str) -> bool:
