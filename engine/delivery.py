@@ -83,7 +83,7 @@ class Delivery:
 
     async def call(self, held: Held) -> Attempt:
         """Make a lease's call, once. What comes of it is to be concluded."""
-        lost = self._reach.refusal(held.lease.message)
+        lost = await self._reach.refusal_in_books(held.lease.message)
         if lost is not None:
             return Attempt(held, None, Answer(Rejected(403, lost.reason), counted_at_ms=None))
         started_at_ms = self._clock()

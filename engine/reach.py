@@ -61,6 +61,7 @@ class Reach:
         self._news = news
         self._hears = hears
         self._chats_max = chats_max
+        self._clock = clock
         self._withdrawal = Withdrawal(ledger=ledger, broker=broker, results=results, clock=clock, sleep=sleep)
         self._reasons: dict[Place, str] = {}
         self._names: dict[Place, ChatId] = {}
@@ -102,15 +103,31 @@ class Reach:
             return None
         return ChatUnreachable(message.bot_id, message.chat_id, reason)
 
+    async def refusal_in_books(self, message: Outgoing) -> ChatUnreachable | None:
+        """Return the same of a message whose turn has come, and of which the books say so too.
+
+        Somebody may have written to another process just now, which answers: we send that answer, and have not
+        heard yet.
+        """
+        refusal = self.refusal(message)
+        if refusal is None or message.chat_id is None:
+            return None
+        place = self._key(message.bot_id, message.chat_id)
+        try:
+            _, reason = (await self._ledger.reach_of([place])).get(place, (None, None))
+        except LedgerError:
+            return refusal
+        return None if reason is None else refusal
+
     def is_lost(self, bot_id: int, chat_id: ChatId) -> bool:
         return self._key(bot_id, chat_id) in self._reasons
 
     async def lose(self, bot_id: int, chat_id: ChatId, reason: str) -> None:
         """Refuse what comes for a chat from now on, and give up what waits for it. The books know it already."""
-        key = self._key(bot_id, chat_id)
+        key, lost_at_ms = self._key(bot_id, chat_id), self._clock()
         self._refuse(key, reason)
         self._tell((bot_id, chat_id), key)
-        await self._give_up(*key, reason)
+        await self._give_up(*key, reason, lost_at_ms)
 
     def regain(self, bot_id: int, chat_id: ChatId) -> None:
         """Let a chat be sent to again. The books know it already."""
@@ -178,18 +195,21 @@ class Reach:
             chat_id = self._names[bot_id, chat_id]
         return bot_id, chat_id
 
-    async def _give_up(self, bot_id: int, chat_id: ChatId, reason: str) -> None:
-        """End what waits for a chat. What a crash leaves, or a broker that is away, is refused when its turn comes."""
+    async def _give_up(self, bot_id: int, chat_id: ChatId, reason: str, lost_at_ms: int) -> None:
+        """End what waits for a chat. What a crash leaves, or a broker that is away, is refused when its turn comes.
+
+        What was submitted later is left: perhaps somebody has written meanwhile, and it is the answer.
+        """
         end = End(Status.DEAD, Fault(code=403, reason=reason), Rejected(403, reason, unreachable=True))
         ended = None
         try:
-            ended = (await self._withdrawal.withdraw(self._pages(bot_id, chat_id), end)).ended
+            ended = (await self._withdrawal.withdraw(self._pages(bot_id, chat_id, lost_at_ms), end)).ended
         except (BrokerUnavailable, LedgerError) as error:
             log.warning("not given up yet", bot_id=bot_id, chat_id=chat_id, error=str(error))
         log.info("chat is unreachable", bot_id=bot_id, chat_id=chat_id, reason=reason, given_up=ended)
 
-    async def _pages(self, bot_id: int, chat_id: ChatId) -> AsyncIterator[list[Outgoing]]:
+    async def _pages(self, bot_id: int, chat_id: ChatId, until_ms: int) -> AsyncIterator[list[Outgoing]]:
         after_id = ""
         while page := await self._ledger.open_of_chat(bot_id, chat_id, after_id=after_id, limit=PAGE):
             after_id = page[-1].id
-            yield page
+            yield [message for message in page if message.submitted_at_ms <= until_ms]

@@ -17,7 +17,7 @@ from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
 
 from engine import redis_wire as wire
 from engine.batches import batches
-from engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost
+from engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost, SettingsError
 from engine.limits import Limits
 from engine.messages import ChatId, Hold, Lease, Outgoing, PastSend, Settlement, Spent
 from engine.ports.broker import BATCH_MAX, Admission, Leased, QueueStats, Settled
@@ -36,6 +36,11 @@ HEARTBEAT_S = 30.0
 PAGE = 100
 """Past sends, holds or lanes in one script; each takes up to 60 microseconds, and everybody waits for a script."""
 
+UNREADABLE = (
+    "REDIS_URL makes no sense: it is written as redis://:password@host:port/database, and in the password / is %2F, "
+    "# is %23 and ? is %3F"
+)
+
 REFUSALS = {
     "gone": "Redis holds no schedule; it must be rebuilt from the ledger",
     "barred": "the schedule in Redis may be older than the ledger; nothing is leased before it is rebuilt",
@@ -46,9 +51,18 @@ def connect(url: str, *, socket_timeout: float | None = None) -> Redis:
     """Return a client that tries nothing twice: a call whose answer was lost may have been obeyed.
 
     By itself it has no time limit either, because a sleeper waits for long.
+
+    Raises:
+        SettingsError: The address makes no sense. It is not quoted, as it may hold a password.
     """
     retry = Retry(NoBackoff(), 0)
-    return Redis.from_url(url, retry=retry, socket_connect_timeout=REPLY_S, socket_timeout=socket_timeout)
+    try:
+        redis = Redis.from_url(url, retry=retry, socket_connect_timeout=REPLY_S, socket_timeout=socket_timeout)
+        # It connects nowhere yet, and refuses options that it does not know.
+        redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    except (ValueError, TypeError):
+        raise SettingsError(UNREADABLE) from None
+    return redis
 
 
 class RedisBroker:

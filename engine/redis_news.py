@@ -8,7 +8,7 @@ file; then, or if Redis was away or started anew, the listener is told ``Missed`
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -44,10 +44,14 @@ class RedisNews:
     Args:
         redis: See ``redis_broker.connect``; the listener keeps a connection of it.
         process: The number in the ids that this process makes.
+        when_away: Called whenever Redis is missed: in an idle process nobody else would notice.
     """
 
-    def __init__(self, redis: Redis, *, process: int, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self, redis: Redis, *, process: int, when_away: Callable[[], None] | None = None, sleep: Sleep = asyncio.sleep
+    ) -> None:
         self._redis = redis
+        self._when_away = when_away
         self._process = number_of(process).encode()
         self._outbox = Outbox(self._write, batch_max=BATCH_MAX, waiting_max=WAITING_MAX)
         self._telling = Outage("news to other processes", sleep=sleep)
@@ -126,6 +130,8 @@ class RedisNews:
         except AWAY as error:
             self._is_placed = False
             self._hearing.begin(error)
+            if self._when_away is not None:
+                self._when_away()
             await hang_up(self._redis)
             await self._hearing.pause()
             return ()

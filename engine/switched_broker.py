@@ -108,6 +108,10 @@ class SwitchedBroker:
         await self._ask(self._redis, lambda redis: redis.recover(worker_id="", slots=0), leases=True)
         await self._ask(self._redis, lambda redis: redis.admit((), worker_id="", slots=0), takes_in=True)
 
+    def doubt(self) -> None:
+        """Have Redis looked for soon: somebody else in this process misses it, who may be the only one to ask it."""
+        self._is_failing = self._is_failing or (self._epoch is not None and self._epoch.source is Source.REDIS)
+
     async def look_again(self) -> None:
         """Ask whether Redis is still missed, if it is: in a process that asks nothing of it, nobody else would."""
         is_missed = any(self._conditions.holds(each) for each in OF_REDIS)

@@ -102,10 +102,11 @@ async def in_redis(settings: Settings, role: Role, kept: Books, clock: Clock) ->
     """Lend the queue of many processes; one of those that send keeps it, and stands in for it while Redis is away."""
     limits, conditions = await kept.limits.current(), Conditions(clock)
     redis = connect(settings.redis_url)
-    results, news = RedisResults(redis, process=kept.process), RedisNews(redis, process=kept.process)
+    results = RedisResults(redis, process=kept.process)
     replacements = Replacements(ledger=kept.ledger, results=results, clock=clock)
     shared = RedisBroker(redis, limits, lease_ms=settings.lease_ms)
     broker = SwitchedBroker(shared, conditions, lease_ms=settings.lease_ms, clock=clock)
+    news = RedisNews(redis, process=kept.process, when_away=broker.doubt)
 
     async def say_the_rest() -> None:
         await results.sent()

@@ -23,10 +23,11 @@ TOKEN = "42:token-of-the-test-bot"
 
 
 class Program:
-    """``tempogram run``: started, killed and started again on the same books."""
+    """``tempogram run``, or another role: started, killed and started again on the same books."""
 
-    def __init__(self, directory: Path, **environment: str) -> None:
+    def __init__(self, directory: Path, *, role: str = "run", **environment: str) -> None:
         self.directory = directory
+        self.role = role
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.output = directory / "output"
@@ -46,12 +47,13 @@ class Program:
             "SECRET_KEY": "a-secret-key-for-tests",
             "DATA_DIR": str(self.directory / "data"),
             "PORT": str(self.port),
+            "METRICS_PORT": str(self.port),  # of a role without an API
             "PYTHONPATH": str(Path(__file__).parents[2]),
         }
         with self.output.open("ab") as output:
             return await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "bot", "run"),
+                *("-m", "bot", self.role),
                 env=environment | self._environment,
                 cwd=self.directory,  # where no .env lies
                 stdout=output,
@@ -103,9 +105,11 @@ class Program:
 
 
 @asynccontextmanager
-async def program(directory: Path, telegram_url: str, **environment: str) -> AsyncIterator[Program]:
+async def program(
+    directory: Path, telegram_url: str, *, role: str = "run", **environment: str
+) -> AsyncIterator[Program]:
     """Run it until the block ends."""
-    running = Program(directory, TELEGRAM_API_URL=telegram_url, **environment)
+    running = Program(directory, role=role, TELEGRAM_API_URL=telegram_url, **environment)
     try:
         await running.start()
         yield running

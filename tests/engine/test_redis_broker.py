@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from engine import redis_keys
 from engine import redis_wire as wire
-from engine.errors import BrokerUnavailable, ScheduleLost
+from engine.errors import BrokerUnavailable, ScheduleLost, SettingsError
 from engine.limits import Limit, Limits
 from engine.messages import PRIORITIES, Again, ChatId, Done, Guarantee, Lease, Outgoing, PastSend, Settlement
 from engine.redis_broker import RedisBroker, connect
@@ -69,6 +69,16 @@ async def test_a_redis_that_is_away_is_said_to_be_unavailable() -> None:
 
         with pytest.raises(BrokerUnavailable, match="cannot be reached"):
             await broker.stats()
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:pass/word@host:6379", "redis://host:port", "redis://host/0?db=x", "redis://host?no_such=1"]
+)
+def test_an_address_that_makes_no_sense_is_refused_and_not_quoted(url: str) -> None:
+    with pytest.raises(SettingsError, match="REDIS_URL makes no sense") as refused:
+        connect(url)
+
+    assert "word" not in str(refused.value).replace("password", "")
 
 
 async def test_a_redis_without_a_schedule_leases_nothing_until_it_is_rebuilt(redis: Redis, clock: Clock) -> None:

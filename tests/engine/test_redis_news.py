@@ -186,6 +186,15 @@ async def test_a_redis_that_is_away_from_the_start_is_no_failure(tmp_path: Path)
         await news.announced()
 
 
+async def test_whoever_wants_to_know_is_told_that_redis_is_missed() -> None:
+    missed = asyncio.Event()
+    async with connect("redis://127.0.0.1:1/0") as nobody:
+        listening = asyncio.create_task(RedisNews(nobody, process=1, when_away=missed.set).run(Ear().listen))
+        async with asyncio.timeout(OUTAGE_S):
+            await missed.wait()
+        listening.cancel()
+
+
 async def test_what_only_another_version_knows_is_left_out(redis: Redis) -> None:
     async with process(redis, 1) as (_, ear), process(redis, 2) as (other, _):
         for odd in (b"", b"nonsense", b"\x91\xa3new", b"\x92\xa3bot\xa1x"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from engine.messages import Status
 from engine.outcomes import Rejected
@@ -123,7 +124,30 @@ async def test_what_waits_is_given_up_page_by_page(desk: Desk) -> None:
     assert (await desk.broker.stats()).waiting == dict.fromkeys((await desk.broker.stats()).waiting, 0)
 
 
+async def test_what_is_submitted_after_a_chat_was_lost_is_not_given_up_with_what_waited(desk: Desk) -> None:
+    after = structs.replace(outgoing("after", chat_id=7), submitted_at_ms=desk.clock() + 1)
+    await desk.accept(outgoing("before", chat_id=7), after)
+
+    await desk.reach.lose(1, 7, BLOCKED)
+
+    assert desk.ledger.statuses == {"before": Status.DEAD, "after": Status.QUEUED}
+
+
 # What another process found out
+
+
+async def test_the_answer_to_somebody_who_came_back_to_another_process_goes_though_we_have_not_heard(
+    desk: Desk,
+) -> None:
+    await desk.reach.lose(1, 7, BLOCKED)
+    desk.ledger.unreachable = [(1, 8, BLOCKED)]
+
+    back = await desk.reach.refusal_in_books(outgoing("a", chat_id=7))
+    await desk.reach.lose(1, 8, BLOCKED)
+    lost = await desk.reach.refusal_in_books(outgoing("b", chat_id=8))
+
+    assert back is None
+    assert lost is not None
 
 
 async def test_each_change_is_announced_under_every_name_that_it_concerns(desk: Desk) -> None:

@@ -102,6 +102,21 @@ async def test_while_another_sends_for_all_every_verb_is_refused(one: FakeProces
     assert one.conditions.current == [Condition.ONE_SENDER]
 
 
+async def test_who_is_told_to_doubt_redis_asks_for_it_and_notes_what_it_finds(one: FakeProcess, world: World) -> None:
+    world.cut_from_redis.add("one")
+    await one.switch.look_again()
+    assert one.conditions.current == []
+
+    one.switch.doubt()
+    with pytest.raises(BrokerUnavailable):
+        await one.switch.look_again()
+    assert one.conditions.current == [Condition.REDIS_AWAY]
+
+    world.cut_from_redis.clear()
+    await one.switch.look_again()
+    assert one.conditions.current == []
+
+
 async def test_the_one_who_sends_for_all_leases_from_memory(one: FakeProcess, world: World) -> None:
     one.switch.read(MINE, at_ms=world.clock())
     one.switch.open_memory(world.memory(), MINE)

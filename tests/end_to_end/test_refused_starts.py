@@ -1,0 +1,118 @@
+"""A role without what it needs: one sentence, and no traceback; without its Redis it starts all the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.demo.process import free_port
+from tests.end_to_end.program import Program, program
+from tests.engine.redis_server import own_redis
+from tests.storage.servers import own_postgres
+
+REFUSED = 2
+NOWHERE = "http://127.0.0.1:9"
+ROLES = ("api", "worker", "scheduler")
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture(scope="module")
+def postgres_url() -> Iterator[str]:
+    with own_postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def another_postgres_url() -> Iterator[str]:
+    with own_postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with own_redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+async def test_a_role_without_a_redis_is_refused(tmp_path: Path) -> None:
+    for role in ROLES:
+        assert await refused(tmp_path / role, role) == (
+            f"tempogram: tempogram {role} shares its queue over Redis; set REDIS_URL, or use tempogram run\n"
+        )
+
+
+async def test_a_role_with_sqlite_is_refused(tmp_path: Path, redis_url: str) -> None:
+    for role in ROLES:
+        assert await refused(tmp_path / role, role, REDIS_URL=redis_url) == (
+            f"tempogram: tempogram {role} shares its books with other processes, which SQLite cannot; "
+            "set DATABASE_URL to a PostgreSQL, or use tempogram run\n"
+        )
+
+
+@pytest.mark.parametrize("url", [":s3cret@redis:6379", "http://:s3cret@redis", "redis://:s3cret@redis:port/0"])
+async def test_a_redis_url_that_makes_no_sense_is_refused_and_not_quoted(
+    tmp_path: Path, postgres_url: str, url: str
+) -> None:
+    said = await refused(tmp_path / "worker", "worker", REDIS_URL=url, DATABASE_URL=postgres_url)
+
+    assert said.startswith("tempogram: REDIS_URL makes no sense: ")
+    assert said.count("\n") == 1
+    assert "s3cret" not in said
+
+
+async def test_without_its_redis_each_role_starts_and_says_that_it_is_away(tmp_path: Path, postgres_url: str) -> None:
+    away = {"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "DATABASE_URL": postgres_url}
+
+    async def start(role: str) -> tuple[object, object, str]:
+        async with program(made(tmp_path / role), NOWHERE, role=role, **away) as running:
+            await Program.until(lambda: tells(running, "redis_away"), within_s=20)
+            _, told = await running.call("GET", "/health")
+            _, untold = await running.call("GET", "/health", headers={"Authorization": ""})
+            return told["status"], untold, running.output.read_text()
+
+    for status, without_token, said in await asyncio.gather(*map(start, ROLES)):
+        assert status == "up"
+        assert without_token == {"status": "up"}
+        assert "Traceback" not in said
+
+
+async def test_a_queue_in_memory_and_one_in_redis_never_share_books(
+    tmp_path: Path, postgres_url: str, another_postgres_url: str, redis_url: str
+) -> None:
+    async def beside_a(first: str, second: str, url: str, *, first_redis: str = "", second_redis: str = "") -> str:
+        async with program(made(tmp_path / first), NOWHERE, role=first, DATABASE_URL=url, REDIS_URL=first_redis):
+            return await refused(tmp_path / f"{second} later", second, DATABASE_URL=url, REDIS_URL=second_redis)
+
+    beside_redis, beside_memory = await asyncio.gather(
+        beside_a("worker", "run", postgres_url, first_redis=redis_url),
+        beside_a("run", "worker", another_postgres_url, second_redis=redis_url),
+    )
+
+    assert beside_redis.startswith("tempogram: another tempogram runs on the books ")
+    assert beside_memory.startswith("tempogram: a tempogram with a queue in its memory runs on the books ")
+    assert (beside_redis.count("\n"), beside_memory.count("\n")) == (1, 1)
+
+
+async def refused(directory: Path, role: str, **environment: str) -> str:
+    """Start it, see that it ends by itself, and return what it said."""
+    starting = Program(made(directory), role=role, TELEGRAM_API_URL=NOWHERE, **environment)
+    process = await starting.spawn()
+    status = await asyncio.wait_for(process.wait(), 60)
+    await starting.session.close()
+    said = starting.output.read_text()
+    assert status == REFUSED, said
+    return said
+
+
+def made(directory: Path) -> Path:
+    directory.mkdir()
+    return directory
+
+
+async def tells(running: Program, condition: str) -> bool:
+    _, told = await running.call("GET", "/health")
+    return condition in told["conditions"]

@@ -1,0 +1,312 @@
+"""One API, two workers and a scheduler over one Redis and one PostgreSQL: together they keep every promise."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from bot.simulator.faults import Fault
+from engine.keeper import PROBE_S, RECONCILE_MS
+from engine.redis_broker import HEARTBEAT_S as BELL_S
+from engine.redis_outage import HEARTBEAT_S
+from tests.chaos.fleet import Member
+from tests.chaos.servers import missing_programs
+from tests.end_to_end.several import CEILING, CONNECTIONS, LEASE_S, Several, end, several
+
+ROLES = ("api", "worker", "worker", "scheduler")
+BOTS = (1, 2, 3, 4)
+TOKENS = [f"{bot_id}:token-of-bot-{bot_id}" for bot_id in BOTS]
+NEWCOMER, NEW_TOKEN = 5, "5:token-of-a-newcomer"
+ENDLESS = 30
+"""More lines of a kind that is no mere information than all that is done here can cause."""
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Several]:
+    missing = missing_programs()
+    if missing and os.environ.get("CI") == "true":
+        pytest.fail(f"NO {' AND NO '.join(missing)}: many processes are not tested")
+    if missing:
+        pytest.skip(f"no {' and no '.join(missing)}")
+    async with several(tmp_path_factory.mktemp("roles"), ROLES, TOKENS) as running:
+        yield running
+
+
+async def test_an_idle_fleet_asks_redis_for_nothing_but_heartbeats(fleet: Several) -> None:
+    """The bound is derived from the constants; the keeper's probe is nine tenths of it."""
+    processes, workers, seconds = len(ROLES), 2, 10.0
+    beats = {
+        "the leader's probe, two scripts": (PROBE_S, 2),
+        "the leader's comparison, of which there is nothing": (RECONCILE_MS / 1_000, 0),
+        "a worker's look for lost leases, one script": (LEASE_S / 2, workers),
+        "a worker's bell: a wait, and one script before it": (BELL_S, 2 * workers),
+        "a process's news: a wait, and four words in a transaction": (HEARTBEAT_S, 5 * processes),
+        "a process's answers: a ping": (HEARTBEAT_S, processes),
+    }
+    a_minute = sum(60 / every_s * commands for every_s, commands in beats.values())
+
+    heard = await commands_within(fleet, seconds)
+
+    assert a_minute <= 180  # 124 with the lease that is the default
+    assert sum(heard.values()) <= sum(
+        math.ceil(seconds / every_s) * commands for every_s, commands in beats.values()
+    ), heard
+
+
+async def commands_within(fleet: Several, seconds: float) -> Counter[str]:
+    """Count what clients say to Redis; what a script says is part of that script."""
+    heard: Counter[str] = Counter()
+    async with fleet.client.monitor() as monitor:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                async for said in monitor.listen():
+                    if said["client_type"] != "lua":
+                        heard[said["command"].split()[0]] += 1
+    return heard
+
+
+async def test_both_workers_send_and_together_they_keep_every_limit(fleet: Several) -> None:
+    before = [await fleet.sent_by(worker) for worker in fleet.all_of("worker")]
+    chats = [*range(100, 130), *range(-1_004, -1_000)]
+    texts = {f"limit {bot_id} {chat_id} {number}" for bot_id in BOTS[:3] for chat_id in chats for number in range(3)}
+
+    await fleet.submit(*({"bot": text.split()[1], "chat_id": int(text.split()[2]), "text": text} for text in texts))
+    sent = await fleet.until_sent("limit ", len(texts), within_s=40)
+
+    assert sorted(sent) == sorted(texts)
+    assert await fleet.broke_nothing()
+    assert (await fleet.telegram.report()).busiest_total.places <= CEILING
+    after = [await fleet.sent_by(worker) for worker in fleet.all_of("worker")]
+    assert all(now > then for now, then in zip(after, before, strict=True))
+
+
+async def test_an_awaited_call_gets_its_number_though_another_process_makes_it(fleet: Several) -> None:
+    person = await fleet.telegram.add_user("Ada")
+    await fleet.telegram.say(person, "number by poll", bot=1)
+    await fleet.tell(TOKENS[1], "number by webhook", chat_id=201)
+
+    for how in ("poll", "webhook"):
+        (told,) = await fleet.until_sent(f"number by {how} was answered by", 1)
+        (heard,) = await fleet.sent(f"heard number by {how}")
+        assert told == f"number by {how} was answered by {heard['message_id']}"
+    assert [await fleet.sent_by(member) for member in (fleet.api, *fleet.all_of("scheduler"))] == [0, 0]
+
+
+async def test_a_bot_that_is_added_is_sent_for_and_polled_until_it_is_removed(fleet: Several) -> None:
+    person = await fleet.telegram.add_user("Bo")
+    status, _ = await fleet.ask("POST", "/bots", {"token": NEW_TOKEN})
+    await fleet.telegram.say(person, "number of a newcomer", bot=NEWCOMER)
+    await fleet.submit(*({"bot": str(NEWCOMER), "chat_id": 300 + each, "text": f"new {each}"} for each in range(10)))
+    await fleet.until_sent("new ", 10)
+    await fleet.until_sent("number of a newcomer was answered", 1)
+
+    removed, _ = await fleet.ask("DELETE", f"/bots/{NEWCOMER}")
+    await fleet.until(lambda: is_left_alone(fleet, person))
+    gone, _ = await fleet.ask("GET", f"/bots/{NEWCOMER}")
+    unheard, _ = await fleet.ask("POST", f"/webhook/telegram/{NEW_TOKEN}", {"update_id": 1})
+    again, _ = await fleet.ask("DELETE", f"/bots/{NEWCOMER}")
+
+    assert (status, removed, gone, unheard, again) == (201, 200, 404, 404, 404)
+
+
+async def is_left_alone(fleet: Several, person: int) -> bool:
+    """Tell whether what a person writes to the newcomer stays with Telegram for as long as another bot is polled."""
+    word = f"number {next(fleet.numbers)}"
+    await fleet.telegram.say(person, word, bot=NEWCOMER)
+    await fleet.telegram.say(person, word, bot=1)
+    await fleet.until_sent(f"heard {word}", 1)
+    heard = await fleet.sent(f"heard {word}")
+    pending = {bot["bot_id"]: bot["updates_pending"] for bot in await fleet.telegram.call("GET", "bots")}
+    return pending[NEWCOMER] > 0 and {call["bot_id"] for call in heard} == {1}
+
+
+async def test_a_paused_bot_sends_nothing_and_goes_on_when_it_is_resumed(fleet: Several) -> None:
+    await fleet.submit(*({"bot": "2", "chat_id": 400, "text": f"pause {each}"} for each in range(8)))
+    await fleet.until_sent("pause ", 2)
+    await fleet.ask("PATCH", "/bots/2", {"paused": True})
+    await fleet.until(lambda: nothing_is_leased(fleet))
+    before = await fleet.texts("pause ")
+    # Another bot's chat has the same pace: when it has been sent so many, this one's turn would have come as often.
+    await fleet.submit(*({"bot": "3", "chat_id": 400, "text": f"meanwhile {each}"} for each in range(5)))
+    await fleet.until_sent("meanwhile ", 5)
+    paused = await fleet.texts("pause ")
+    await fleet.ask("PATCH", "/bots/2", {"paused": False})
+    resumed = await fleet.until_sent("pause ", 8)
+
+    assert paused == before
+    assert len(before) < 8
+    assert resumed == [f"pause {each}" for each in range(8)]
+
+
+async def test_weights_and_limits_are_changed_for_all_while_they_send(fleet: Several) -> None:
+    ceiling, weight = 10, 4
+    await fleet.ask("PATCH", "/bots/4", {"weight": weight})
+    status, limits = await fleet.ask("PATCH", "/limits", {"ceiling": {"count": ceiling}})
+    for bot_id in (3, 4):
+        await fleet.submit(
+            *({"bot": str(bot_id), "chat_id": 500 + each, "text": f"weigh {bot_id} {each}"} for each in range(50))
+        )
+    sent = await fleet.until_sent("weigh ", 50)
+    at_ms = [call["at_ms"] for call in await fleet.sent("weigh ")]
+    back, _ = await fleet.ask("DELETE", "/limits")
+    await fleet.until_sent("weigh ", 100)
+    await fleet.ask("PATCH", "/bots/4", {"weight": 1})
+
+    shares = Counter(text.split()[1] for text in sent[ceiling:50])
+    assert (status, limits["ceiling"]["count"], back) == (200, ceiling, 200)
+    assert shares["4"] / shares["3"] == pytest.approx(weight, rel=0.5)
+    assert all(later - earlier >= 1_000 for earlier, later in zip(at_ms[:40], at_ms[ceiling:50], strict=True))
+
+
+async def test_a_chat_that_blocked_a_bot_is_refused_by_the_api_until_it_writes_again(fleet: Several) -> None:
+    message = {"bot": "3", "chat_id": 600, "text": "blocked or not"}
+    await fleet.telegram.order(Fault(kind="blocked", bot_id=3, chat_id=600, times=1))
+    await fleet.submit(*(message | {"text": f"given up {number}"} for number in range(200)))
+    await fleet.until(lambda: is_refused(fleet, message))
+    await fleet.tell(TOKENS[2], "number of one who is back", chat_id=600)
+    await fleet.until_sent("heard number of one who is back", 1)  # while what waited is still being given up
+    again, _ = await fleet.ask("POST", "/messages", message)
+
+    assert again == 202
+    assert len(await fleet.sent("given up")) < 10
+    await fleet.until_sent("blocked or not", 1)
+
+
+async def is_refused(fleet: Several, message: dict[str, Any]) -> bool:
+    status, answer = await fleet.ask("POST", "/messages", message | {"text": "refused"})
+    return status == 409 and answer["error"]["code"] == "chat_unreachable"
+
+
+async def test_a_worker_tells_its_health_and_its_numbers_and_nothing_else(fleet: Several) -> None:
+    worker, _ = fleet.all_of("worker")
+
+    health = await fleet.ask("GET", "/health", of=worker)
+    _, numbers = await fleet.ask("GET", "/metrics?format=json", of=worker)
+    submitted, _ = await fleet.ask("POST", "/messages", {"bot": "1", "chat_id": 1, "text": "to a worker"}, of=worker)
+
+    assert health == (200, {"status": "up", "conditions": []})
+    assert numbers['telegram_condition{condition="redis_away"}'] == 0
+    assert submitted == 404
+
+
+async def test_each_process_tells_that_it_misses_redis_and_nothing_is_lost_meanwhile(fleet: Several) -> None:
+    texts = [f"missed {number}" for number in range(100)]
+    await fleet.submit(*({"bot": "1", "chat_id": 1_100 + each, "text": text} for each, text in enumerate(texts)))
+    await fleet.until_sent("missed ", 5)
+    cut_off = [member for member in fleet.fleet.members if member is not fleet.all_of("worker")[1]]
+    for member in cut_off:
+        member.redis.break_off()
+    for member in cut_off:
+        await fleet.until(partial(has_condition, fleet, member))
+    for member in cut_off:
+        member.redis.mend()
+    for member in cut_off:
+        await fleet.until(partial(has_no_condition, fleet, member))
+    sent = await fleet.until_sent("missed ", len(texts))
+
+    assert set(sent) == set(texts)
+    assert len(sent) - len(texts) <= CONNECTIONS
+    assert await fleet.broke_nothing()
+
+
+async def has_condition(fleet: Several, member: Member) -> bool:
+    _, numbers = await fleet.ask("GET", "/metrics?format=json", of=member)
+    _, health = await fleet.ask("GET", "/health", of=member)
+    return bool(numbers['telegram_condition{condition="redis_away"}']) and "redis_away" in health["conditions"]
+
+
+async def has_no_condition(fleet: Several, member: Member) -> bool:
+    _, health = await fleet.ask("GET", "/health", of=member)
+    return not health["conditions"]
+
+
+async def test_a_worker_that_is_asked_to_end_leaves_nothing_leased_lost_or_sent_twice(fleet: Several) -> None:
+    worker, _ = fleet.all_of("worker")
+    mark = f"-{pid_of(worker)}-".encode()
+    await fleet.telegram.order(Fault(kind="latency", delay_ms=200, for_ms=5_000))
+    texts = [f"ended {number}" for number in range(150)]
+    await fleet.submit(*({"bot": "1", "chat_id": 700 + each, "text": text} for each, text in enumerate(texts)))
+    await fleet.until(lambda: has_leases(fleet, mark))
+
+    status = await end(worker)
+    left = [record for record in await leased(fleet) if mark in record]
+    is_starting = asyncio.create_task(worker.process.start())
+    sent = await fleet.until_sent("ended ", len(texts))
+    await is_starting
+
+    assert status == 0
+    assert left == []
+    assert sorted(sent) == sorted(texts)
+    assert await fleet.broke_nothing()
+
+
+async def test_what_a_killed_worker_was_sending_is_tried_again(fleet: Several) -> None:
+    _, worker = fleet.all_of("worker")
+    mark = f"-{pid_of(worker)}-".encode()
+    await fleet.telegram.order(Fault(kind="latency", delay_ms=300, where="out", for_ms=2_000))
+    texts = [f"killed {number}" for number in range(150)]
+    await fleet.submit(*({"bot": "2", "chat_id": 900 + each, "text": text} for each, text in enumerate(texts)))
+    await fleet.until(lambda: has_leases(fleet, mark))
+
+    await worker.process.kill()
+    is_starting = asyncio.create_task(worker.process.start())
+    await fleet.until_sent("killed ", len(texts), within_s=30)
+    await fleet.until(lambda: nothing_is_leased(fleet))
+    sent = await fleet.texts("killed ")
+    await is_starting
+
+    assert set(sent) == set(texts)
+    assert len(sent) - len(texts) <= CONNECTIONS
+    assert await fleet.broke_nothing()
+
+
+async def test_what_a_killed_api_had_taken_in_is_answered_once_by_another(fleet: Several) -> None:
+    for number in range(5):
+        await fleet.tell(TOKENS[3], f"slow {number}", chat_id=800 + number)
+    await fleet.api.process.kill()
+    before = await fleet.texts("answered slow ")
+    sent = await fleet.until_sent("answered slow ", 5, within_s=30)
+
+    assert before == []
+    assert sorted(sent) == [f"answered slow {number}" for number in range(5)]
+
+
+async def test_the_logs_have_no_traceback_no_token_and_nothing_endless(fleet: Several) -> None:
+    for member in fleet.fleet.members:
+        events = fleet.said(member)
+        written = str(events)
+        assert "Traceback" not in written
+        assert not [token for token in (*TOKENS, NEW_TOKEN) if token.partition(":")[2] in written]
+        repeated = Counter(event["event"] for event in events if event["level"] != "info")
+        assert max(repeated.values(), default=0) <= ENDLESS, (member.name, repeated)
+
+
+def pid_of(member: Member) -> int:
+    assert member.process.process is not None
+    return member.process.process.pid
+
+
+async def leased(fleet: Several) -> list[bytes]:
+    """Return the records of what is leased; each names its worker."""
+    ids: list[Any] = await fleet.client.zrange("{q0}:leases", 0, -1)
+    records: list[Any] = await fleet.client.hmget("{q0}:messages", ids) if ids else []
+    return [record for record in records if record]
+
+
+async def has_leases(fleet: Several, mark: bytes) -> bool:
+    return any(mark in record for record in await leased(fleet))
+
+
+async def nothing_is_leased(fleet: Several) -> bool:
+    return not await leased(fleet)

@@ -1,0 +1,45 @@
+"""``tempogram run`` twice over one Redis and one PostgreSQL: both serve, and what one took the other does not take."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.chaos.servers import missing_programs
+from tests.end_to_end.several import Several, end, several
+
+TOKENS = ("1:token-of-bot-1", "2:token-of-bot-2")
+
+pytestmark = pytest.mark.skipif(bool(missing_programs()), reason="NO redis-server or PostgreSQL's programs")
+
+
+@pytest_asyncio.fixture
+async def pair(tmp_path: Path) -> AsyncIterator[Several]:
+    async with several(tmp_path, ("run", "run"), TOKENS) as running:
+        yield running
+
+
+async def test_an_update_that_reaches_both_is_handled_once_and_each_goes_on_alone(pair: Several) -> None:
+    first, second = pair.fleet.members
+    for number in range(10):
+        told = await pair.tell(TOKENS[0], f"number {number}", chat_id=100 + number, to=first)
+        await asyncio.gather(pair.deliver(TOKENS[0], told, to=second), pair.deliver(TOKENS[0], told, to=first))
+    together = await pair.until_sent("number ", 10)
+
+    person = await pair.telegram.add_user("Ada")
+    status = await end(first)
+    await pair.tell(TOKENS[0], "number alone", chat_id=200, to=second)
+    await pair.telegram.say(person, "number by poll", bot=2)
+    alone = await pair.until_sent("number ", 12)
+
+    assert Counter(text.split()[1] for text in together) == Counter(map(str, range(10)))
+    assert status == 0
+    assert len(alone) == 12
+    assert await pair.broke_nothing()
+    for member in pair.fleet.members:
+        assert not [event for event in pair.said(member) if "exception" in event]
