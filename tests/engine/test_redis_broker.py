@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from engine import redis_keys
 from engine import redis_wire as wire
-from engine.errors import BrokerUnavailable, ScheduleLost, SettingsError
+from engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost, SettingsError
 from engine.limits import Limit, Limits
 from engine.messages import PRIORITIES, Again, ChatId, Done, Guarantee, Lease, Outgoing, PastSend, Settlement
 from engine.redis_broker import RedisBroker, connect
@@ -222,6 +222,27 @@ async def test_a_redis_without_memory_left_refuses_a_verb_and_has_done_nothing(r
 
     assert await broker.stats() == before
     assert await leased_ids(broker) == ["m0000"]
+
+
+async def test_a_redis_without_memory_left_opens_leases_and_settles_what_it_has(redis: Redis, make: MakeBroker) -> None:
+    broker = make(UNLIMITED)
+    await queue(broker, many(1))
+    await leased_ids(broker)
+    await broker.begin()
+    await queue(broker, many(2))
+
+    await redis.config_set("maxmemory", 1)
+    with pytest.raises(BrokerFull):
+        await queue(broker, many(10, prefix="more"))
+    await broker.restore([PastSend(1, 99, 0, 1)], wait_until_ms={}, spent=[])
+    lease, other = (await broker.lease(worker_id="w", slots=2)).leases
+    assert await broker.recover(worker_id="w", slots=1) == []
+    settled = await broker.settle([Settlement(each, Done(), 0) for each in (lease, other)])
+    stats = await broker.stats()
+    await redis.config_set("maxmemory", 0)
+
+    assert [each.held for each in settled] == [True, True]
+    assert stats.bots == {}
 
 
 @pytest.mark.parametrize("chat_id", [7, -1001234567890, "@news", "inline:a b", "7", None])

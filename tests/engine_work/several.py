@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -45,6 +46,8 @@ class World:
     redis: MemoryBroker | None = None
     redis_is_barred: bool = True
     redis_is_full: bool = False
+    room: int = sys.maxsize
+    """How many messages Redis can hold."""
     enforced: list[Limits] = field(default_factory=list)
     fuse: int | None = None
     cut_from_redis: set[str] = field(default_factory=set)
@@ -141,7 +144,7 @@ class FakeRedis:
 
     async def admit(self, messages: Any, *, slots: int, **more: Any) -> Any:
         found = self._found()
-        if self._world.redis_is_full:
+        if self._world.redis_is_full or await self._waiting(found) + max(1, len(messages)) > self._world.room:
             raise BrokerFull("Redis is full")
         if slots:
             self._insist_on_open()
@@ -166,6 +169,9 @@ class FakeRedis:
         if self._world.redis is None:
             raise ScheduleLost("Redis holds no schedule")
         return self._world.redis
+
+    async def _waiting(self, found: Broker) -> int:
+        return sum((await found.stats()).bots.values())
 
     def _insist_on_open(self) -> None:
         if self._world.redis_is_barred:

@@ -193,6 +193,29 @@ async def test_what_was_accepted_while_redis_was_full_is_scheduled_soon_after(on
     assert one.conditions.current == []
 
 
+async def test_a_redis_with_no_room_for_all_sends_the_oldest_and_takes_the_rest_in_as_room_comes(
+    one: FakeProcess,
+) -> None:
+    await one.look()
+    for number in range(120):
+        await one.accept(outgoing(f"{number:03}", chat_id=number + 1))
+    one.world.room = 60
+
+    await one.steps(for_ms=2_000)
+    assert not one.world.redis_is_barred
+    began, sent = one.world.redis, set[str]()
+    for _ in range(20):
+        for lease in await one.lease():
+            one.world.ledger.statuses[lease.message.id] = Status.SENT
+            await one.switch.settle([Settlement(lease, Done(), 0)])
+            sent.add(lease.message.id)
+        await one.steps(for_ms=2_000)
+
+    assert len(sent) == 120
+    assert one.world.redis is began
+    assert one.conditions.current == []
+
+
 async def test_who_may_not_lead_only_reads_the_epoch(world: World) -> None:
     idle = FakeProcess(world, "idle")
     await idle.look()

@@ -58,12 +58,14 @@ local function time_ms()
 end
 
 -- Load the schedule. ``given_ms`` "" takes the time of Redis; a test gives its own.
--- Return why nothing can be done, if that is so.
-local function open(state_key, given_ms, leases)
+-- Return why nothing can be done, if that is so. A full Redis refuses who takes messages in, and nobody else: what it
+-- holds must be leased and settled, or it would be full for ever.
+local function open(state_key, given_ms, leases, takes_in)
   prefix = string.sub(state_key, 1, -6)
   state, state_raw = get(state_key)
   if not state then return {"gone"} end
   if leases and state.is_barred then return {"barred"} end
+  if not takes_in then call("UNLINK", prefix .. "nothing") end -- only who has removed something may write then
   limits = get(key.limits())
   now_ms = math.max(state.clock_ms, given_ms == "" and time_ms() or tonumber(given_ms))
   state.clock_ms = now_ms
