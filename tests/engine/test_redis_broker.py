@@ -224,8 +224,8 @@ async def test_a_redis_without_memory_left_refuses_a_verb_and_has_done_nothing(r
     assert await leased_ids(broker) == ["m0000"]
 
 
-async def test_a_redis_without_memory_left_opens_leases_and_settles_what_it_has(redis: Redis, make: MakeBroker) -> None:
-    broker = make(UNLIMITED)
+async def test_a_redis_without_memory_left_opens_leases_and_settles_what_it_has(redis: Redis, clock: Clock) -> None:
+    broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock, begins=True)
     await queue(broker, many(1))
     await leased_ids(broker)
     await broker.begin()
