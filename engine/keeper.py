@@ -36,12 +36,14 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from engine.batches import batches
 from engine.errors import BrokerFull, BrokerUnavailable, LedgerError, ScheduleLost
 from engine.heed import Heeded
 from engine.ids import earliest
 from engine.insist import Sleep
 from engine.limits import Limits
 from engine.ports import Broker, Clock, Epoch, Epochs, Leadership, Ledger, Source
+from engine.ports.broker import BATCH_MAX
 from engine.reconciler import CATCH_UP_MS, Reconciler
 from engine.replacements import Replacements
 from engine.start import Fleet, rebuild
@@ -128,6 +130,7 @@ class Keeper:
         self._memory_from_ms: tuple[int, int] | None = None  # an epoch's number, and when its first lease may be
         self._redis_from_ms = 0
         self._taken_in_at_ms = 0
+        self._others_end_until_ms = 0  # what they began with their last leases from before
         self._heeded = Heeded(ledger, limits)
         self._reconciled_at_ms = self._interrupted_at_ms = clock()
 
@@ -297,6 +300,7 @@ class Keeper:
         elif await self._is_redis_back():
             await self._go_back(epoch)
         elif (memory := self._switch.memory) is not None:
+            await self._take_out_ended(memory)
             await self._take_in(memory)
         elif self._clock() >= self._memory_from_ms[1]:
             await self._open_memory(epoch)
@@ -320,8 +324,21 @@ class Keeper:
         self._heeded.forget()
         await self._rebuild(memory, Fleet(self._lease_ms, go_on=self._insist_on_lead))
         self._taken_in_at_ms = began_at_ms
+        self._others_end_until_ms = self._clock() + 2 * self._lease_ms
         await self.look()
         self._switch.open_memory(memory, epoch)
+
+    async def _take_out_ended(self, memory: Broker) -> None:
+        """Take out what others have ended since it was rebuilt, and hold what they were told to: they cannot say so.
+
+        A call may begin at the end of its lease, and be answered when the memory leases already.
+        """
+        if self._clock() >= self._others_end_until_ms:
+            return
+        ended = await self._ledger.ended_since(max(0, self._taken_in_at_ms - OVERLAP_MS))
+        for batch in batches(ended, BATCH_MAX):
+            await memory.cancel(batch)
+        await memory.hold(await self._ledger.holds(self._clock()))
 
     async def _take_in(self, memory: Broker) -> None:
         """Schedule what other processes only wrote to the ledger, and heed what they changed there."""

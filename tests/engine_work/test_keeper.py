@@ -10,7 +10,7 @@ from engine.conditions import Condition
 from engine.ids import Ids
 from engine.keeper import AWAY_MS, BACK_MS, MARGIN_MS, PROBE_S, WATCH_S
 from engine.limits import Limit
-from engine.messages import Done, Settlement, Status
+from engine.messages import Done, Hold, Settlement, Status
 from engine.ports import Source
 from tests.engine_work.several import LEASE_MS, Died, FakeProcess, World
 from tests.fakes import outgoing
@@ -280,6 +280,30 @@ async def test_what_is_sent_is_not_taken_in_again(one: FakeProcess) -> None:
     await one.steps(for_ms=5_000)
 
     assert await one.ids() == []
+
+
+async def test_what_another_ends_after_the_memory_was_rebuilt_is_taken_out_of_it(one: FakeProcess) -> None:
+    await one.accept(outgoing("a"))
+    await sends_alone(one)
+    assert await one.switch.knows(["a"]) == [True]
+    one.world.ledger.statuses["a"] = Status.SENT  # its call was written at the end of its last lease from Redis
+
+    await one.steps(for_ms=2 * STEP_MS)
+
+    assert await one.switch.knows(["a"]) == [False]
+
+
+async def test_what_another_is_told_to_hold_after_the_memory_was_rebuilt_is_held_there(one: FakeProcess) -> None:
+    await sends_alone(one)
+    await one.accept(outgoing("a"))
+    until_ms = one.world.clock() + LEASE_MS
+    one.world.ledger.kept_holds.append(Hold(1, outgoing("a").chat_id, until_ms))
+
+    await one.steps(for_ms=2 * STEP_MS)
+    held = await one.ids()
+    await one.steps(for_ms=LEASE_MS)
+
+    assert (held, await one.ids()) == ([], ["a"])
 
 
 async def test_a_bot_that_is_paused_in_the_ledger_is_paused_in_the_memory(one: FakeProcess) -> None:
