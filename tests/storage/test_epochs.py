@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 from engine.ports.epochs import Epoch, Source
 from storage.database import Database
 from storage.epochs import SqlEpochs
 from tests.storage.backends import OnPostgres, OnSqlite
+
+POOL = 15
+"""How many connections a pool lends, if nothing is said."""
 
 
 class EpochsContract:
@@ -46,6 +50,17 @@ class EpochsContract:
 
             assert [each.is_own for each in begun].count(True) == 1
             assert {(each.number, each.source) for each in begun} == {(now.number + 1, source)}
+
+    async def test_the_epoch_is_read_though_all_connections_of_the_database_are_lent(
+        self, url: str, database: Database
+    ) -> None:
+        readers = Database.look(url)
+        async with AsyncExitStack() as lent, asyncio.timeout(5):
+            for _ in range(POOL):
+                await lent.enter_async_context(database.reading())
+
+            assert (await SqlEpochs(database, readers=readers).current()).number == 0
+        await readers.close()
 
 
 class TestEpochsOnSqlite(OnSqlite, EpochsContract):
