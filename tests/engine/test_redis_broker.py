@@ -14,11 +14,10 @@ from redis.asyncio import Redis
 
 from engine import redis_keys
 from engine import redis_wire as wire
-from engine.errors import BrokerUnavailable
+from engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost
 from engine.limits import Limit, Limits
 from engine.messages import PRIORITIES, Again, ChatId, Done, Guarantee, Lease, Outgoing, PastSend, Settlement
 from engine.redis_broker import RedisBroker, connect
-from engine.redis_keys import STATE
 from engine.redis_news import RedisNews
 from engine.settlements import Settlements
 from tests.engine.broker_contract import (
@@ -83,6 +82,97 @@ async def test_a_redis_without_a_schedule_leases_nothing_until_it_is_rebuilt(red
     await broker.restore([], wait_until_ms={})
 
     assert await leased_ids(broker) == ["m0000", "m0001"]
+
+
+async def test_who_rebuilds_a_schedule_changes_nothing_of_the_next(redis: Redis, clock: Clock) -> None:
+    frozen, awake = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock) for _ in range(2))
+    rebuilt = await frozen.begin()
+    await queue(rebuilt, many(1))
+
+    await awake.begin()
+    for late in (
+        rebuilt.admit(many(2), worker_id="", slots=0),
+        rebuilt.restore([], wait_until_ms={}),
+        rebuilt.pause(1, paused=True),
+        rebuilt.enforce(Limits()),
+    ):
+        with pytest.raises(ScheduleLost):
+            await late
+
+    assert await redis.hlen("{q0}:messages") == 0
+    with pytest.raises(BrokerUnavailable, match="nothing is leased"):
+        await lease(awake)
+
+
+async def test_who_clears_a_schedule_removes_nothing_of_the_next(
+    redis: Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen, awake = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock) for _ in range(2))
+    scan = frozen._scan
+
+    async def and_then_another_is_ready(*words: str, match: str = "*") -> AsyncIterator[list[bytes]]:
+        begun = await awake.begin()
+        await queue(begun, many(2))
+        await begun.restore([], wait_until_ms={})
+        async for page in scan(*words, match=match):
+            yield page
+
+    monkeypatch.setattr(frozen, "_scan", and_then_another_is_ready)
+    with pytest.raises(ScheduleLost):
+        await frozen.begin()
+
+    assert await leased_ids(awake) == ["m0000", "m0001"]
+
+
+async def test_while_a_schedule_is_cleared_nobody_finds_one(
+    redis: Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock) for _ in range(2))
+    scan = one._scan
+
+    async def and_another_asks(*words: str, match: str = "*") -> AsyncIterator[list[bytes]]:
+        with pytest.raises(ScheduleLost):
+            await queue(other, many(1))
+        async for page in scan(*words, match=match):
+            yield page
+
+    monkeypatch.setattr(one, "_scan", and_another_asks)
+    await one.begin()
+
+    assert await redis.hlen("{q0}:messages") == 0
+
+
+async def test_a_schedule_of_another_form_is_not_seen_and_a_newer_one_removes_it(redis: Redis, clock: Clock) -> None:
+    older, newer = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock, form=form) for form in (9, 10))
+    await RedisNews(redis, process=1).begin()
+    await older.begin()
+    await queue(older, many(600))
+    with pytest.raises(ScheduleLost):
+        await newer.stats()
+
+    await newer.begin()
+    with pytest.raises(ScheduleLost):
+        await older.stats()
+    await older.begin()
+
+    await newer.stats()
+    assert {name.partition(":")[0] for name in await names(redis)} == {"{q9}", "{q10}", "{q}"}
+
+
+async def test_a_full_redis_lets_the_schedule_be_begun_anew(tmp_path: Path, clock: Clock) -> None:
+    with own_redis(tmp_path, "--maxmemory-policy", "noeviction") as url:
+        async with connect(url) as redis:
+            broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock)
+            await broker.begin()
+            await queue(broker, many(5_000))
+            full = (await redis.info("memory"))["used_memory"]
+            await redis.config_set("maxmemory", full - 300_000)
+            with pytest.raises(BrokerFull):
+                await queue(broker, many(1, prefix="more"))
+
+            await broker.begin()
+
+            await queue(broker, many(1))
 
 
 async def test_settlements_that_meet_share_their_round_trips(redis: Redis, make: MakeBroker) -> None:
@@ -156,9 +246,11 @@ async def test_who_stays_connected_over_a_new_start_gets_another_incarnation(red
     await queue(broker, many(2))
     (old,) = await lease(broker, 1)
 
-    kept = await redis.get(STATE)
+    kept = await redis.get("{q0}:state")
     assert isinstance(kept, bytes)
-    await redis.set(STATE, wire.pack(wire.unpack(kept) | {"run_id": "of a server before"}))  # as it would come back
+    await redis.set(
+        "{q0}:state", wire.pack(wire.unpack(kept) | {"run_id": "of a server before"})
+    )  # as it would come back
     await redis.script_flush()
 
     with pytest.raises(BrokerUnavailable, match="may be older"):
@@ -347,7 +439,7 @@ async def test_every_key_stands_in_the_table_with_its_type(redis: Redis, clock: 
     await RedisNews(redis, process=1).begin()
     table = {
         re.sub(r"<\w+>", "*", pattern): kind
-        for pattern, kind in re.findall(r"^    (\{q0\}:\S+) .*  +(string|hash|set|zset|stream)\b", TABLE, re.MULTILINE)
+        for pattern, kind in re.findall(r"^    (\{q0?\}:\S+) .*  +(string|hash|set|zset|stream)\b", TABLE, re.MULTILINE)
     }
 
     kinds: dict[str, set[str]] = {}
