@@ -23,8 +23,7 @@ Why the next leader can go on wherever this one dies, or loses the lead:
     next leader takes over as above, and has the schedule begun anew.
 -   It has begun the epoch of Redis and not opened the schedule: it is barred. As in the first case.
 -   It wakes up in the middle of rebuilding, and another leads: it asks before every batch and before opening, and
-    stops. A batch that was asked for before it fell asleep may still go in: what was sent meanwhile of these
-    at most ``BATCH_MAX`` messages may be sent twice.
+    stops. A batch that it asked for before it fell asleep is refused, as it names the schedule that it has begun.
 
 Processes of two versions that understand different forms of the schedule (``redis_keys.FORM``) run side by side, and
 only those send whose form is that of the epoch. The others write to the ledger alone, and let the leader know that

@@ -36,7 +36,7 @@ OTHER_VERSION = (
 )
 NOT_BEGUN = "no process that sends has begun the schedule yet; start one with `tempogram worker`"
 NOT_READ = "where leases come from was not read from the database yet"
-ONE_SENDER = "one process sends for all while Redis is away; what is accepted now goes to it through the database"
+ONE_SENDER = "one process sends for all, or soon will; what is accepted now goes to it through the database"
 
 Answer = TypeVar("Answer")
 

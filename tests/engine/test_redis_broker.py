@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -448,6 +450,44 @@ async def test_every_key_stands_in_the_table_with_its_type(redis: Redis, clock: 
         kinds.setdefault(pattern, set()).add(text(await redis.type(name)))
 
     assert kinds == {pattern: {kind} for pattern, kind in table.items()}
+
+
+HELD = {0: "136eedb8b95b819d"}
+"""By the form, a digest of what Redis holds after ``make_every_key``."""
+
+
+async def test_what_redis_holds_is_what_it_was_or_whether_it_is_a_new_form_has_been_asked(
+    redis: Redis, clock: Clock
+) -> None:
+    """If this fails, ask whether an older process would misread what it finds, or a newer one what that left.
+
+    If so, make ``FORM`` one higher; else not. Then write the digest down anew.
+    """
+    await make_every_key(
+        lambda limits: RedisBroker(redis, limits, lease_ms=LEASE_MS, clock=clock, begins=True, incarnation=1), clock
+    )
+
+    held = {name: await what_it_holds(redis, name) for name in await names(redis)}
+
+    said = json.dumps(held, sort_keys=True, default=bytes.hex)
+    assert hashlib.sha256(said.encode()).hexdigest()[:16] == HELD[redis_keys.FORM]
+
+
+async def what_it_holds(redis: Redis, name: str) -> object:
+    match text(await redis.type(name)):
+        case "string":
+            run_id = (await redis.info("server"))["run_id"].encode()
+            raw = await redis.get(name)
+            assert isinstance(raw, bytes)
+            return sorted(raw.replace(run_id, b""))  # the order within a table is not promised
+        case "hash":
+            return {text(field): value for field, value in (await redis.hgetall(name)).items()}
+        case "set":
+            return sorted(await redis.smembers(name))
+        case "zset":
+            return list(await redis.zrange(name, 0, -1, withscores=True))
+        case kind:
+            return kind  # in the bell only the time of its last entry matters
 
 
 async def names(redis: Redis) -> list[str]:
