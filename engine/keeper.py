@@ -294,7 +294,9 @@ class Keeper:
         await self._settle_interrupted()
 
     async def _catch_up(self) -> None:
+        """Schedule what only the ledger has, and hold what Telegram throttled while nobody could be told."""
         self._taken_in_at_ms = self._clock()
+        await self._switch.hold(await self._ledger.holds(self._clock()))
         await self._reconciler.look_at_all()
         await self._sleep(CATCH_UP_MS / 1_000)
         await self._reconciler.schedule_missing(CATCH_UP_MS)

@@ -10,7 +10,7 @@ from engine.conditions import Condition
 from engine.ids import Ids
 from engine.keeper import AWAY_MS, BACK_MS, MARGIN_MS, PROBE_S, WATCH_S
 from engine.limits import Limit
-from engine.messages import Done, Settlement, Status
+from engine.messages import Done, Hold, Settlement, Status
 from engine.ports import Source
 from engine.switched_broker import SharedSchedule
 from tests.engine_work.several import LEASE_MS, Died, FakeProcess, World
@@ -190,6 +190,19 @@ async def test_other_limits_are_brought_into_force_once_by_who_leads(world: Worl
     await FakeProcess(world, "new", limits=wider).steps(for_ms=3_000)
 
     assert world.enforced == [world.limits, wider]
+
+
+async def test_what_was_throttled_during_a_short_absence_is_held_after(one: FakeProcess) -> None:
+    await one.steps(for_ms=3_000)
+    one.world.cut_from_redis.add("one")
+    await one.step()
+    await one.world.ledger.record_holds([Hold(1, 7, one.world.clock() + 60_000)])
+    one.world.cut_from_redis.clear()
+
+    await one.steps(for_ms=4_000)
+    await one.accept(outgoing("a", chat_id=7))
+
+    assert await one.ids() == []
 
 
 async def test_what_was_accepted_during_a_short_absence_is_scheduled_soon_after(one: FakeProcess) -> None:
