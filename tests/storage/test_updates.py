@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import pytest
-
 from sqlalchemy import URL, QueuePool
 from sqlalchemy.ext.asyncio import AsyncEngine
 
