@@ -42,6 +42,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from engine.batches import batches
+from engine.conditions import Condition, Conditions
 from engine.errors import BrokerFull, BrokerUnavailable, LedgerError, ScheduleLost
 from engine.heed import Heeded
 from engine.ids import earliest
@@ -108,6 +109,7 @@ class Keeper:
         limits: Callable[[], Awaitable[Limits]],
         lease_ms: int,
         clock: Clock,
+        conditions: Conditions,
         may_lead: bool = True,
         shares_books: bool = True,
         calls_max: int = sys.maxsize,
@@ -124,11 +126,13 @@ class Keeper:
         self._limits = limits
         self._lease_ms = lease_ms
         self._clock = clock
+        self._conditions = conditions
         self._may_lead = may_lead
         self._shares_books = shares_books
         self._calls_max = calls_max
         self._sleep = sleep
         self._is_leading = False
+        self._misses_ledger = False
         self._is_behind = True  # the ledger may have what the schedule has not
         self._away_since_ms: int | None = None
         self._back_since_ms: int | None = None
@@ -159,9 +163,22 @@ class Keeper:
     async def look(self) -> Epoch:
         """Read the epoch, and have this process go by it."""
         at_ms = self._clock()
-        epoch = await self._epochs.current()
+        epoch = await self._read()
         self._switch.read(epoch, at_ms=at_ms)
         self._note_bypass(epoch)
+        return epoch
+
+    async def _read(self) -> Epoch:
+        """Read the epoch, and note if it cannot be read. That it can does not tell whether the ledger takes writes."""
+        try:
+            epoch = await self._epochs.current()
+        except LedgerError as error:
+            self._misses_ledger = True
+            self._conditions.begin(Condition.LEDGER_AWAY, str(error))
+            raise
+        if self._misses_ledger:
+            self._misses_ledger = False
+            self._conditions.end(Condition.LEDGER_AWAY)
         return epoch
 
     async def watch(self) -> None:
@@ -189,10 +206,8 @@ class Keeper:
                 await self.watch()
                 await self._switch.take_out_ended()
                 await self._switch.look_again()
-            except LedgerError as error:
-                log.warning("epoch not read", error=str(error))
-            except BrokerUnavailable:
-                pass  # the switch has noted it
+            except (LedgerError, BrokerUnavailable):
+                pass  # noted as a condition, by who asked
             except Exception:
                 log.exception("watching failed")
             await self._sleep(WATCH_S)

@@ -133,6 +133,7 @@ async def in_redis(settings: Settings, role: Role, kept: Books, clock: Clock) ->
                 limits=kept.limits.current,
                 lease_ms=settings.lease_ms,
                 clock=clock,
+                conditions=conditions,
                 may_lead=role.sends,
                 shares_books=not is_sqlite(parse(database_url(settings))),
             )

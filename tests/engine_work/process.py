@@ -140,6 +140,7 @@ async def process(
             lease_ms=LEASE_MS,
             clock=clock,
             may_lead=may_lead,
+            conditions=conditions,
             shares_books=database_url.startswith("postgresql"),
         )
         reach = Reach(

@@ -253,6 +253,7 @@ class FakeProcess:
             limits=partial(given, limits or world.limits),
             lease_ms=LEASE_MS,
             clock=world.clock,
+            conditions=self.conditions,
             shares_books=shares_books,
             sleep=world.sleep,
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from engine.conditions import Condition
 from engine.ids import Ids
@@ -13,6 +15,7 @@ from engine.limits import Limit
 from engine.messages import Done, Hold, Settlement, Status
 from engine.ports import Source
 from engine.switched_broker import SharedSchedule
+from tests.engine_work.desk import turns
 from tests.engine_work.several import LEASE_MS, Died, FakeProcess, World
 from tests.fakes import outgoing
 
@@ -252,6 +255,29 @@ async def test_a_redis_with_no_room_for_all_sends_the_oldest_and_takes_the_rest_
     assert len(sent) == 120
     assert one.world.redis is began
     assert one.conditions.current == []
+
+
+async def test_a_database_that_is_away_is_told_once_when_it_goes_and_once_when_it_is_back(world: World) -> None:
+    idle = FakeProcess(world, "idle")
+    world.cut_from_database.add("idle")
+    with capture_logs() as said:
+        watching = asyncio.create_task(idle.keeper._watch())
+        await turns()
+        away = idle.conditions.current
+        world.cut_from_database.clear()
+        await turns()
+        watching.cancel()
+
+    assert (away, idle.conditions.current) == ([Condition.LEDGER_AWAY], [])
+    assert [each["event"] for each in said] == ["condition began", "condition ended"]
+
+
+async def test_an_epoch_that_can_be_read_does_not_end_what_a_refused_write_began(one: FakeProcess) -> None:
+    one.conditions.begin(Condition.LEDGER_AWAY, "the disk is full")
+
+    await one.look()
+
+    assert one.conditions.holds(Condition.LEDGER_AWAY)
 
 
 async def test_who_may_not_lead_only_reads_the_epoch(world: World) -> None:
