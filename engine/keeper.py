@@ -36,7 +36,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -50,7 +49,7 @@ from engine.insist import Sleep
 from engine.limits import Limits
 from engine.ports import NOBODYS, Broker, Clock, Epoch, Epochs, Leadership, Ledger, Source
 from engine.ports.broker import BATCH_MAX
-from engine.reconciler import CATCH_UP_MS, Reconciler
+from engine.reconciler import CATCH_UP_MS, RECONCILE_MS, Reconciler
 from engine.replacements import Replacements
 from engine.start import Fleet, rebuild
 from engine.switched_broker import NOT_BEGUN, SharedSchedule, SwitchedBroker
@@ -72,9 +71,6 @@ BACK_MS = 2_000
 MARGIN_MS = 1_000
 """Added to how long leases may last: two clocks do not run at quite the same pace. A guess."""
 
-RECONCILE_MS = 5_000
-"""Between two pages of the slow comparison of ledger and schedule. A guess."""
-
 TAKE_IN_MS = 1_000
 """What another process wrote to the ledger, and the memory does not know for so long, is taken in."""
 
@@ -92,7 +88,6 @@ class Keeper:
         memory: Makes an empty broker, for an epoch of this keeper.
         may_lead: This process sends. If not, it only reads the epoch.
         shares_books: Other processes have the same books, so that they can be told to let one send alone.
-        calls_max: How many calls all processes may have under way; see ``rebuild``.
     """
 
     def __init__(
@@ -112,7 +107,6 @@ class Keeper:
         conditions: Conditions,
         may_lead: bool = True,
         shares_books: bool = True,
-        calls_max: int = sys.maxsize,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._switch = switch
@@ -129,7 +123,6 @@ class Keeper:
         self._conditions = conditions
         self._may_lead = may_lead
         self._shares_books = shares_books
-        self._calls_max = calls_max
         self._sleep = sleep
         self._is_leading = False
         self._misses_ledger = False
@@ -443,7 +436,6 @@ class Keeper:
             self._replacements,
             await self._limits(),
             self._clock,
-            calls_max=self._calls_max,
             fleet=fleet,
         )
 

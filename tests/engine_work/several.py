@@ -247,7 +247,6 @@ class FakeProcess:
                 ledger=world.ledger,
                 broker=self.switch,
                 replacements=replacements,
-                interval_ms=1_000,
                 clock=world.clock,
             ),
             limits=partial(given, limits or world.limits),
