@@ -158,13 +158,11 @@ function gates.settle(gate, counted_at_ms, cost, guard_ms)
   end
 end
 
-function gates.is_idle(gate, now_ms)
-  if gate.in_flight > 0 then return false end
-  if gate.counted then
-    local last = time_at(gate.counted, #gate.counted / TIME_SIZE)
-    return not last or last + gate.limit.window_ms <= now_ms
-  end
-  return gate.drained_at <= now_ms * gate.count
+-- Return from when on nothing that was settled counts any more.
+function gates.idle_at_ms(gate)
+  if not gate.counted then return ceil_div(gate.drained_at, gate.count) end
+  local last = time_at(gate.counted, #gate.counted / TIME_SIZE)
+  return last and last + gate.limit.window_ms or 0
 end
 
 function gates.is_near(gate, now_ms)

@@ -15,7 +15,6 @@ function key.bots() return prefix .. "bots" end
 function key.messages() return prefix .. "messages" end
 function key.timers() return prefix .. "timers" end
 function key.expiries() return prefix .. "expiries" end
-function key.forgets() return prefix .. "forgets" end
 function key.leases() return prefix .. "leases" end
 function key.bell() return prefix .. "bell" end
 function key.group(place) return prefix .. "group:" .. PRIORITIES[place] end

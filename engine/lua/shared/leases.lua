@@ -10,7 +10,7 @@ local function first_of_group(place)
   local line = firsts[place]
   if line == nil then -- nobody has looked since somebody joined or left
     local member = call("ZRANGE", key.group(place), 0, 0)[1]
-    line = member and bot_of(string.match(member, "^0*(%d+)$")).lines[place] or false
+    line = member and lines_of(bot_of(string.match(member, "^0*(%d+)$")))[place] or false
     firsts[place] = line
   end
   return line
@@ -162,7 +162,6 @@ local function hold(bot, chat_id, until_ms)
   local chat = chat_of(bot, resolve(bot, chat_id))
   chat.hold_until_ms = math.max(chat.hold_until_ms, until_ms)
   reoffer_chat(chat)
-  forget_later(chat)
   return {bot.bot_id, chat.chat_id, chat.hold_until_ms}
 end
 
@@ -183,7 +182,7 @@ end
 
 -- Hold a chat, and its bot too when a second chat gives evidence that the bot is meant.
 local function throttle(entry, until_ms, is_near)
-  local chat = lane_of(entry).chat
+  local chat = chat_of_entry(entry)
   local bot = chat.bot
   local holds = {hold(bot, chat.chat_id, until_ms)}
   if is_near then return holds end
@@ -214,7 +213,7 @@ end
 
 -- Put a message back at the head of its lane: its id is older than any behind it.
 local function give_back(entry)
-  local chat = lane_of(entry).chat
+  local chat = chat_of_entry(entry)
   count_open(entry, 1)
   count_waiting(chat, 1)
   note_edit(chat, entry)
@@ -256,13 +255,14 @@ local function migrate(bot, from_chat_id, to_chat_id)
     end
   end
   call("ZREM", key.timers(), "limit " .. bot_id .. " " .. old_id)
-  call("ZREM", key.forgets(), bot_id .. " " .. old_id)
   for place = 1, 3 do
     local lane = old.lanes[place]
     if lane then
       local new_lane = lane_in(new, place)
       new_lane.wait_until_ms = math.max(new_lane.wait_until_ms, lane.wait_until_ms)
       if lane.size > 0 then
+        write_out(lane)
+        write_out(new_lane)
         unite("ZUNIONSTORE", lane_key(new_lane), lane_key(lane))
         if new_lane.size == 0 then begin_to_wait(new_lane) end
         new_lane.size = new_lane.size + lane.size
@@ -273,7 +273,6 @@ local function migrate(bot, from_chat_id, to_chat_id)
   unite("SUNIONSTORE", key.later(bot_id, new_id), key.later(bot_id, old_id))
   old.is_gone = true
   reoffer_chat(new)
-  forget_later(new)
 end
 
 local ending = {}
@@ -294,7 +293,7 @@ function ending.hold(entry, _, is_near, retry_after_ms)
 end
 
 function ending.move(entry, _, _, to_chat_id)
-  local chat = lane_of(entry).chat
+  local chat = chat_of_entry(entry)
   if chat.chat_id ~= "" then migrate(chat.bot, chat.chat_id, to_chat_id) end
   return {}
 end
@@ -308,7 +307,7 @@ end
 local function settle(message_id, number, incarnation, attempt, counted_age_ms, counted_cost, rest, kind, ...)
   local entry = held(message_id, number, incarnation)
   if not entry then return {false, {}} end
-  local chat, cost = lane_of(entry).chat, entry.cost
+  local chat, cost = chat_of_entry(entry), entry.cost
   local is_near = chat.gate and gates.is_near(chat.gate, now_ms) or false
   settle_places(entry, chat, counted_age_ms and now_ms - counted_age_ms, counted_cost)
   count_open(entry, -1)
@@ -328,13 +327,12 @@ local function settle(message_id, number, incarnation, attempt, counted_age_ms, 
     holds = ending[kind](entry, attempt, is_near, ...)
     give_back(entry)
   end
-  chat = lane_of(entry).chat
+  chat = chat_of_entry(entry)
   -- A place that begins to count stays taken: that matters only to whoever waits for the chat, or for places.
   local counted_all = counted_age_ms and counted_cost == cost and kind == "done"
   if chat.waiting > 0 or chat.bot.is_short or user_of(chat.bot, entry.user_id) or not counted_all then
     reoffer_user(chat.bot, entry.user_id)
     reoffer_chat(chat)
   end
-  forget_later(chat)
   return {true, holds}
 end
