@@ -103,8 +103,8 @@ class RedisBroker:
         kept = await self._command("GET", LIMITS)
         if kept is None:
             raise ScheduleLost(REFUSALS["gone"])
-        version = wire.unpack(kept)["version"]
-        if wire.unpack(kept) == wire.limits_row(replace(limits, version=version)):
+        version = wire.version_of(kept)
+        if kept == wire.limits_record(replace(limits, version=version)):
             return False
         return await self.configure(replace(limits, version=version + 1))
 
@@ -167,7 +167,7 @@ class RedisBroker:
         await self._call("weigh", bot_id, weight)
 
     async def configure(self, limits: Limits) -> bool:
-        (bot_ids,), _ = await self._call("configure", limits.version, wire.pack(wire.limits_row(limits)))
+        (bot_ids,), _ = await self._call("configure", limits.version, wire.limits_record(limits))
         if bot_ids is False:
             return False
         for bot_id in bot_ids:
@@ -260,7 +260,7 @@ class RedisBroker:
         """Find the schedule, or begin one; bar it if Redis was started anew since somebody met it last."""
         info = await self._command("INFO", "server")
         now = "" if self._clock is None else self._clock()
-        limits = wire.pack(wire.limits_row(self._limits))
+        limits = wire.limits_record(self._limits)
         incarnation = _fresh() if self._is_met else self._incarnation  # if this schedule turns out to be another
         reply = await self._command(
             "EVAL", scripts()["meet"].text, 1, STATE, now, incarnation, info["run_id"], limits, begins

@@ -1,7 +1,7 @@
 """Every Redis key and channel, for whoever opens ``redis-cli``.
 
-    {q0}:state                           the schedule as a whole: incarnation, time, turns, ceiling   string, msgpack
-    {q0}:limits                          what it acts by                                              string, msgpack
+    {q0}:state                           the schedule as a whole: incarnation, time, turns, ceiling   string, record
+    {q0}:limits                          what it acts by                                              string, record
     {q0}:counts                          open messages: high, normal, low, retry                      hash
     {q0}:messages                        every open message by its id                                 hash of records
     {q0}:bots                            ids of the bots it ever met                                  set

@@ -62,21 +62,6 @@ local function time_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- Load the schedule. ``given_ms`` "" takes the time of Redis; a test gives its own.
--- Return why nothing can be done, if that is so.
-local function open(state_key, given_ms, leases)
-  prefix = string.sub(state_key, 1, -6)
-  state, state_raw = get(state_key)
-  if not state then return {"gone"} end
-  if leases and state.is_barred then return {"barred"} end
-  limits = get(key.limits())
-  now_ms = math.max(state.clock_ms, given_ms == "" and time_ms() or tonumber(given_ms))
-  state.clock_ms = now_ms
-  state.ceiling = gates.unpacked(state.ceiling, limits.ceiling)
-  state.ceiling_spacing = spacings.unpacked(state.ceiling_spacing, limits.ceiling, limits.saved_up)
-  return nil
-end
-
 -- In records: what may be missing where 0 is something.
 
 local NONE = -1
@@ -90,9 +75,82 @@ local function flag(value)
   return value and 1 or 0
 end
 
+-- The schedule as a whole, and its limits; engine/redis_wire.py writes the latter.
+
+local STATE = "<BdddddddddddddI2c0I4c0I2c0I2c0"
+local GROUP = "<ddddd"
+local LIMITS = "<dddddddddddddddddddddddddddddd"
+
+local function unpack_group(raw, at)
+  local turn, lines, now, last, members
+  turn, lines, now, last, members, at = struct.unpack(GROUP, raw, at)
+  return {turn = turn, lines = lines, turns = {now = now, last = last, members = members}}, at
+end
+
+local function packed_group(group)
+  local among = group.turns
+  return struct.pack(GROUP, group.turn, group.lines, among.now, among.last, among.members)
+end
+
+local function unpack_state(raw)
+  local is_barred, incarnation, clock_ms, number, rings, answered, told_wake_ms, high, normal, low, retry, now, last,
+    members, run_id, ceiling, spaced, counts, at = struct.unpack(STATE, raw)
+  local unpacked = {
+    is_barred = is_barred == 1, incarnation = incarnation, clock_ms = clock_ms, number = number, rings = rings,
+    answered = answered, told_wake_ms = some(told_wake_ms), open = {high, normal, low}, retry = retry,
+    turns = {now = now, last = last, members = members}, run_id = run_id, ceiling = ceiling,
+    ceiling_spacing = spaced, counts = counts, groups = {},
+  }
+  for place = 1, 3 do unpacked.groups[place], at = unpack_group(raw, at) end
+  return unpacked
+end
+
+-- Return the record of a schedule whose ceiling is packed already.
+local function packed_state(kept)
+  local among, high, normal, low = kept.turns, unpack(kept.groups)
+  return struct.pack(
+    STATE, flag(kept.is_barred), kept.incarnation, kept.clock_ms, kept.number, kept.rings, kept.answered,
+    kept.told_wake_ms or NONE, kept.open[1], kept.open[2], kept.open[3], kept.retry, among.now, among.last,
+    among.members, #kept.run_id, kept.run_id, #kept.ceiling, kept.ceiling, #kept.ceiling_spacing, kept.ceiling_spacing,
+    #kept.counts, kept.counts
+  ) .. packed_group(high) .. packed_group(normal) .. packed_group(low)
+end
+
+local function limit_of(count, window_ms, burst)
+  return {count = count, window_ms = window_ms, burst = burst > 0 and burst}
+end
+
+local function unpack_limits(raw)
+  local all = {struct.unpack(LIMITS, raw)}
+  return {
+    version = all[1], saved_up = all[2], guard_ms = all[3], adapt_least = all[4], chat_cap = all[5], bot_cap = all[6],
+    shares = {all[7], all[8], all[9]}, ceiling = limit_of(all[10], all[11], all[12]),
+    bot = limit_of(all[13], all[14], all[15]), paid = limit_of(all[16], all[17], all[18]),
+    purse = limit_of(all[19], all[20], all[21]), chat = limit_of(all[22], all[23], all[24]),
+    group = limit_of(all[25], all[26], all[27]), user = limit_of(all[28], all[29], all[30]),
+  }
+end
+
+-- Load the schedule. ``given_ms`` "" takes the time of Redis; a test gives its own.
+-- Return why nothing can be done, if that is so.
+local function open(state_key, given_ms, leases)
+  prefix = string.sub(state_key, 1, -6)
+  local raw_limits
+  state_raw, raw_limits = unpack(call("MGET", state_key, key.limits()))
+  if not state_raw then return {"gone"} end
+  state = unpack_state(state_raw)
+  if leases and state.is_barred then return {"barred"} end
+  limits = unpack_limits(raw_limits)
+  now_ms = math.max(state.clock_ms, given_ms == "" and time_ms() or tonumber(given_ms))
+  state.clock_ms = now_ms
+  state.ceiling = gates.unpacked(state.ceiling, limits.ceiling)
+  state.ceiling_spacing = spacings.unpacked(state.ceiling_spacing, limits.ceiling, limits.saved_up)
+  return nil
+end
+
 -- Bots: a head and three lines.
 
-local bot_of, lines_of, save_bot
+local bot_of, seen_bot, lines_of, save_bot
 
 do
   local UNSURE = 2 -- which lane is the first of a line
@@ -178,12 +236,20 @@ do
     return bot
   end
 
-  function bot_of(bot_id)
+  -- Return a bot that is only looked at, unless ``bot_of`` is asked for it too.
+  function seen_bot(bot_id)
     local bot = bots[bot_id]
     if bot then return bot end
     local raw = read(key.bot(bot_id))
     bot = raw and unpack_bot(bot_id, raw) or fresh_bot(bot_id)
     bots[bot_id] = bot
+    return bot
+  end
+
+  -- Return a bot that will be written if it has changed.
+  function bot_of(bot_id)
+    local bot = seen_bot(bot_id)
+    bot.is_touched = true
     return bot
   end
 
@@ -307,7 +373,8 @@ do
       struct.unpack(CHAT_HEAD, raw)
     local chat = {
       bot = bot, chat_id = chat_id, raw = raw, lanes = {}, waiting = waiting, hold_until_ms = hold_until_ms,
-      flying = words_of(flying), version = version, adapted = false, gate = gates.unpacked(gate, limit_of_chat(chat_id)),
+      flying = words_of(flying), version = version, adapted = false,
+      gate = gates.unpacked(gate, limit_of_chat(chat_id)),
     }
     if adapted ~= "" and version == limits.version then -- what was lowered under other limits is forgotten
       chat.adapted = cmsgpack.unpack(adapted)
@@ -551,13 +618,15 @@ local function answer(state_key, value, records)
   for _, chat in ipairs(chats) do save_chat(chat) end -- in order: one may have been forgotten and met again
   for _, user in pairs(users) do save_user(user) end
   for _, bot in pairs(bots) do
-    if bot.purse and bot.has_purse then save_purse(bot) end
-    save_bot(bot)
+    if bot.is_touched then
+      if bot.purse and bot.has_purse then save_purse(bot) end
+      save_bot(bot)
+    end
   end
   save_counts()
   state.ceiling = gates.packed(state.ceiling)
   state.ceiling_spacing = spacings.packed(state.ceiling_spacing)
-  put(state_key, state_raw, cmsgpack.pack(state))
+  put(state_key, state_raw, packed_state(state))
   save_leases()
   in_runs("HSET", to_keep, key.messages())
   in_runs("HDEL", to_forget, key.messages())

@@ -562,3 +562,22 @@ local function expire(records)
   end
   return expired
 end
+
+-- Leases
+
+local function held(message_id, number, incarnation)
+  local entry = entry_of(message_id)
+  if not entry or entry.number == 0 or entry.number ~= number or incarnation ~= state.incarnation then return nil end
+  return entry
+end
+
+local function gates_of(entry, chat)
+  local bot, user = chat.bot, user_of(chat.bot, entry.user_id)
+  local of_bot = bot.gate
+  if entry.pays then of_bot = paid_gate_of(bot) end
+  local found = {state.ceiling} -- nil is not in it
+  if of_bot then found[#found + 1] = of_bot end
+  if chat.gate then found[#found + 1] = chat.gate end
+  if user then found[#found + 1] = user.gate end
+  return found
+end
