@@ -38,7 +38,7 @@ end
 for _, chat in pairs(chats) do
   chat.gate, chat.adapted = gates.unpacked(gates.packed(chat.gate), limit_of_chat(chat.chat_id)), false
 end
-users = {}
+for user_key in pairs(users) do users[user_key] = nil end
 local bot_ids = call("SMEMBERS", key.bots())
 for _, bot_id in ipairs(bot_ids) do reoffer(bot_of(bot_id)) end
 ring()

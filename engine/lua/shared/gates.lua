@@ -4,6 +4,10 @@
 -- is a bucket. ``counted`` is one string of doubles, oldest first: to read and write it is to copy it.
 -- Divisions go through fmod, which is exact: a quotient of two doubles is not.
 
+local
+  floor_div, sooner, gates, TIME, spacings, both_free_at_ms, purses, adaptive
+= (function()
+
 local DAY_GRAINS = 1440
 local LATE_MS = 20 -- how late a worker may come without leaving slots unused
 
@@ -324,3 +328,7 @@ function adaptive.rise(adapted, now_ms)
     adapted.rises_at_ms = adapted.rises_at_ms + adapted.window_ms
   end
 end
+
+return
+  floor_div, sooner, gates, TIME, spacings, both_free_at_ms, purses, adaptive
+end)()

@@ -1,5 +1,9 @@
 -- Whose turn it is, and its lease: see engine/leases.py, step for step.
 
+local
+  give, lease_some
+= (function()
+
 local LOOKS_MAX = 500 -- in one call; right after new limits most of them may find a chat that must wait now
 
 local function first_of_group(place)
@@ -130,3 +134,7 @@ local function lease_some(worker_id, slots, lease_ms, records)
   wake_at_ms = sooner(sooner(wake_at_ms, first_at_ms(key.timers())), next_expiry_ms)
   return {leases, expired, wake_at_ms or false, state.rings, state.incarnation, now_ms}
 end
+
+return
+  give, lease_some
+end)()

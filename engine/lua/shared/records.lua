@@ -7,13 +7,20 @@
 -- of what may go wrong with our code, happens before the first record is written. Only the
 -- sorted sets change at once, because the next step of the same call asks them.
 
+local state, limits, now_ms -- the schedule as a whole, its limits, and the time of this call
+local more_is_due = false
+
+local
+  BATCH_MAX, TIMERS_MAX, bots, chats, users, entries, lease_ends, packed_state, unpack_limits, open, bot_of, seen_bot,
+  lines_of, purse_of, paid_gate_of, pays, resolve, limit_of_chat, lane_in, known_chat, chat_of, user_of, unpack_entry,
+  entry_of, fetch_entries, fetch_whose, chat_of_entry, lane_of, told, ring, answer
+= (function()
+
 local BATCH_MAX = 50
-local TIMERS_MAX = 500 -- in one call, as everybody waits for it; if more are due, whoever leases comes again at once
+local TIMERS_MAX = 150 -- in one call, as everybody waits for it; if more are due, whoever leases comes again at once
 local NOT_SPACED = 1 -- the place of high among the priorities
 
-local state, limits, now_ms -- the schedule as a whole, its limits, and the time of this call
 local state_raw
-local more_is_due = false
 local bots, chats, users, entries = {}, {}, {}, {}
 
 -- A command costs more than what it does, so what can be read ahead is read together, and what is written waits.
@@ -634,3 +641,9 @@ local function answer(state_key, value, records)
   in_runs("DEL", to_delete)
   return {"done", cmsgpack.pack(value), unpack(records or {})}
 end
+
+return
+  BATCH_MAX, TIMERS_MAX, bots, chats, users, entries, lease_ends, packed_state, unpack_limits, open, bot_of, seen_bot,
+  lines_of, purse_of, paid_gate_of, pays, resolve, limit_of_chat, lane_in, known_chat, chat_of, user_of, unpack_entry,
+  entry_of, fetch_entries, fetch_whose, chat_of_entry, lane_of, told, ring, answer
+end)()

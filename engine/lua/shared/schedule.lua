@@ -1,5 +1,12 @@
 -- What waits, until when, and which of it may go: see engine/schedule.py, step for step.
 
+local
+  set_timer, member_of, front_in, lane_key, head_of, write_out, put_in, take_out, note_special, begin_to_wait, firsts,
+  end_to_wait, leave, withdraw, is_before, note_user, offer_lane, reoffer, reoffer_chat, reoffer_user, count_open,
+  count_waiting, note_edit, forget_edit, newest_edit, enter, remove, lower_limit, pass_time, first_at_ms, expire,
+  held, gates_of
+= (function()
+
 local schedule = {}
 
 -- A bot's id in a sorted set, so that of two with the same pass the lower comes first.
@@ -540,11 +547,16 @@ end
 local function pass_time()
   local due = call("ZRANGEBYSCORE", key.timers(), "-inf", now_ms, "LIMIT", 0, TIMERS_MAX)
   more_is_due = #due == TIMERS_MAX
-  for _, member in ipairs(due) do call("ZREM", key.timers(), member) end
-  for _, member in ipairs(due) do
-    local kind, whose, rest = string.match(member, "^(%l+) (%S+) ?(.*)$")
-    on_time[kind](whose, rest)
+  if #due == 0 then return end
+  call("ZREM", key.timers(), unpack(due))
+  local timers, whose = {}, {}
+  for place, member in ipairs(due) do
+    timers[place] = {string.match(member, "^(%l+) (%S+) ?(.*)$")}
+    local kind, bot_id, place_and_chat = unpack(timers[place])
+    if kind == "lane" then whose[#whose + 1] = {bot_id, string.sub(place_and_chat, 3)} end
   end
+  fetch_whose(whose)
+  for _, timer in ipairs(timers) do on_time[timer[1]](timer[2], timer[3]) end
 end
 
 local function first_at_ms(sorted_key)
@@ -581,3 +593,10 @@ local function gates_of(entry, chat)
   if user then found[#found + 1] = user.gate end
   return found
 end
+
+return
+  set_timer, member_of, front_in, lane_key, head_of, write_out, put_in, take_out, note_special, begin_to_wait, firsts,
+  end_to_wait, leave, withdraw, is_before, note_user, offer_lane, reoffer, reoffer_chat, reoffer_user, count_open,
+  count_waiting, note_edit, forget_edit, newest_edit, enter, remove, lower_limit, pass_time, first_at_ms, expire,
+  held, gates_of
+end)()

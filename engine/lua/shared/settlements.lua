@@ -1,5 +1,9 @@
 -- From a lease to its end, and holds: see engine/leases.py, step for step.
 
+local
+  hold, migrate, settle
+= (function()
+
 local DOUBT_MS = 60000
 local BLAME_MS = 2000
 
@@ -186,3 +190,7 @@ local function settle(message_id, number, incarnation, attempt, counted_age_ms, 
   end
   return {true, holds}
 end
+
+return
+  hold, migrate, settle
+end)()
