@@ -33,7 +33,7 @@ REPLY_S = 5.0
 HEARTBEAT_S = 30.0
 """How long a sleeper waits before it asks again whether Redis is there. A guess."""
 
-PAGE = 100
+PAGE = 50
 """Past sends, holds or lanes in one script; each takes up to 60 microseconds, and everybody waits for a script."""
 
 REFUSALS = {

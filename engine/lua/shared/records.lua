@@ -17,7 +17,7 @@ local
 = (function()
 
 local BATCH_MAX = 50
-local TIMERS_MAX = 150 -- in one call, as everybody waits for it; if more are due, whoever leases comes again at once
+local TIMERS_MAX = 100 -- in one call, as everybody waits for it; if more are due, whoever leases comes again at once
 local NOT_SPACED = 1 -- the place of high among the priorities
 
 local state_raw
