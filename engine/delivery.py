@@ -36,6 +36,7 @@ from engine.reach import Reach
 from engine.retry import RetryPolicy
 from engine.rulings import Attempt, Judge, Ruling, record_of
 from engine.settlements import Settlements
+from engine.unscheduled import Unscheduled
 
 log = structlog.get_logger()
 
@@ -51,6 +52,7 @@ class Delivery:
     Args:
         conditions: Where it is told once that the ledger is away; its own if nobody else looks at them.
         breaker: Of the API's host. Whoever leases asks it.
+        unscheduled: Schedules soon what is left of a message; without it the reconciler does, later.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Delivery:
         clock: Clock,
         conditions: Conditions | None = None,
         breaker: Breaker | None = None,
+        unscheduled: Unscheduled | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._transport = transport
@@ -79,6 +82,7 @@ class Delivery:
         self.breaker = breaker or Breaker("Telegram", clock=clock, conditions=self._conditions)
         self._judge = Judge(retries, self.breaker)
         self._settlements = Settlements(broker)
+        self._unscheduled = unscheduled
         self._sleep = sleep
 
     async def call(self, held: Held) -> Attempt:
@@ -175,9 +179,9 @@ class Delivery:
 
     async def _follow_up(self, attempt: Attempt) -> None:
         """Tell a schedule that has a copy of the message, because the lease was lost, what it cannot know of it."""
-        message, then, held = attempt.lease.message, _ruling(attempt).then, attempt.held
+        message, then, rest, held = attempt.lease.message, _ruling(attempt).then, _ruling(attempt).rest, attempt.held
         log.warning("lease was lost", message_id=message.id)
-        if isinstance(then, Done):
+        if isinstance(then, Done) or rest is not None:  # the copy is of the whole message
             await self._ask_broker(held, lambda: self._broker.cancel([message.id]))  # False: it is sent twice
         if isinstance(then, HoldChat):
             hold = Hold(message.bot_id, message.chat_id, self._clock() + then.retry_after_ms)
@@ -188,6 +192,8 @@ class Delivery:
             send = PastSend(message.bot_id, message.chat_id, counted_at_ms, cost, message.is_paid)
             spent = [Spent(message.bot_id, counted_at_ms, cost)] if message.is_paid else []
             await self._ask_broker(held, lambda: self._broker.note([send], spent=spent))
+        if rest is not None and self._unscheduled is not None:
+            self._unscheduled.note([message.id])  # the ledger has what is left of it, if anything
 
     async def _heed_holds(self, attempt: Attempt, settled: Settled | None) -> None:
         holds = settled.holds if settled is not None else ()
