@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
@@ -20,7 +20,7 @@ from engine.batches import batches
 from engine.conditions import Condition, Conditions
 from engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost
 from engine.limits import Limits
-from engine.messages import ChatId, Done, Hold, HoldChat, Lease, Outgoing, PastSend, Settlement, Spent
+from engine.messages import ChatId, Done, Hold, Lease, Outgoing, PastSend, Settlement, Spent
 from engine.ports import Admission, Broker, Clock, Epoch, Explanation, Leased, QueueStats, Settled, Source
 from engine.ports.broker import BATCH_MAX
 
@@ -28,7 +28,7 @@ PAUSE_MS = 1_000
 """How soon a worker asks again when nothing can be leased, unless the source changes before. A guess."""
 
 ENDED_MAX = 10_000
-"""Messages that ended while no schedule could be told; more than were ever in one process's hands."""
+"""Messages that ended and of which the schedule may have a copy; more than were ever in one process's hands."""
 
 NOT_READ = "where leases come from was not read from the database yet"
 ONE_SENDER = "one process sends for all while Redis is away; what is accepted now goes to it through the database"
@@ -119,11 +119,9 @@ class SwitchedBroker:
             await self.probe()
 
     async def take_out_ended(self) -> None:
-        """Tell the schedule of messages that ended while it could not be told."""
+        """Take out of the schedule what it may have a copy of, though it has ended."""
         for batch in batches(list(self._ended), BATCH_MAX):
             await self.cancel(batch)
-            for message_id in batch:
-                self._ended.pop(message_id, None)
 
     def is_source(self) -> bool:
         """Tell whether leases may be used now: asked last before one is, however long it was extended."""
@@ -161,10 +159,9 @@ class SwitchedBroker:
         return await self._ask(self._source(), lambda broker: broker.extend(leases, by_ms=by_ms))
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
-        """End leases; and of one that is not held any more tell the schedule that there is now.
+        """End leases. What has ended and was not held any more is noted, until somebody has taken it out.
 
-        That one was rebuilt while the message was under way, and has it waiting, though the ledger knows its end by
-        now: whoever settles has recorded before.
+        The schedule was rebuilt while such a message was under way, and may have it waiting.
         """
         ended = [each.lease.message.id for each in settlements if isinstance(each.then, Done)]
         try:
@@ -172,9 +169,9 @@ class SwitchedBroker:
         except BrokerUnavailable:
             self._note_ended(ended)
             raise
+        self._forget_ended(ended)
         lost = [each for each, answer in zip(settlements, settled, strict=True) if not answer.held]
-        if lost:
-            await self._tell_of(lost)
+        self._note_ended([each.lease.message.id for each in lost if isinstance(each.then, Done)])
         return settled
 
     async def recover(self, *, worker_id: str, slots: int) -> list[Lease]:
@@ -188,7 +185,9 @@ class SwitchedBroker:
         await self._ask(self._source(), lambda broker: broker.hold(holds))
 
     async def cancel(self, message_ids: Sequence[str]) -> list[bool]:
-        return await self._ask(self._source(), lambda broker: broker.cancel(message_ids))
+        cancelled = await self._ask(self._source(), lambda broker: broker.cancel(message_ids))
+        self._forget_ended(message_ids)
+        return cancelled
 
     async def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> list[Outgoing]:
         return await self._ask(self._source(), lambda broker: broker.drop(bot_id, chat_id, replaces))
@@ -267,30 +266,24 @@ class SwitchedBroker:
     async def _admit(
         self, broker: Broker, messages: Sequence[Outgoing], worker_id: str, slots: int, *, capped: bool
     ) -> Admission:
-        return await self._ask(
+        admission = await self._ask(
             broker,
             lambda broker: broker.admit(messages, worker_id=worker_id, slots=slots, capped=capped),
             leases=slots > 0,
             takes_in=True,
         )
-
-    async def _tell_of(self, lost: Sequence[Settlement]) -> None:
-        self._note_ended([each.lease.message.id for each in lost if isinstance(each.then, Done)])
-        now_ms = self._clock()
-        holds = [
-            Hold(each.lease.message.bot_id, each.lease.message.chat_id, now_ms + each.then.retry_after_ms)
-            for each in lost
-            if isinstance(each.then, HoldChat)
-        ]
-        with contextlib.suppress(BrokerUnavailable):  # the keeper tells it later
-            if holds:
-                await self.hold(holds)
-            await self.take_out_ended()
+        self._forget_ended(message.id for message in messages)  # one that had ended was replayed
+        return admission
 
     def _note_ended(self, message_ids: Sequence[str]) -> None:
         self._ended.update(dict.fromkeys(message_ids))
         while len(self._ended) > ENDED_MAX:
             del self._ended[next(iter(self._ended))]
+
+    def _forget_ended(self, message_ids: Iterable[str]) -> None:
+        if self._ended:
+            for message_id in message_ids:
+                self._ended.pop(message_id, None)
 
     def _switch(self) -> None:
         self._is_failing = False

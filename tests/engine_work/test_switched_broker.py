@@ -9,7 +9,7 @@ import pytest
 from engine.conditions import Condition
 from engine.errors import BrokerUnavailable, ScheduleLost
 from engine.held import Held
-from engine.messages import Done, HoldChat, Settlement
+from engine.messages import Done, Settlement
 from engine.ports import Epoch, Source
 from tests.engine_work.desk import soon
 from tests.engine_work.several import LEASE_MS, FakeProcess, World
@@ -186,49 +186,85 @@ async def test_who_only_submits_finds_the_schedule_again_by_submitting(one: Fake
     assert one.conditions.current == []
 
 
+@pytest.fixture
+async def lost(one: FakeProcess, world: World) -> Settlement:
+    """Message "a" has ended. Its schedule is lost, and nobody could be told."""
+    await one.accept(outgoing("a"))
+    (lease,) = await one.lease()
+    kept, world.redis = world.redis, None
+    settlement = Settlement(lease, Done(), 0)
+    with pytest.raises(ScheduleLost):
+        await one.switch.settle([settlement])
+    world.redis = kept
+    return settlement
+
+
+async def rebuilt(world: World) -> None:
+    """Let the schedule be another one, which has message "a" waiting."""
+    world.redis = world.memory()
+    await world.redis.admit([outgoing("a")], worker_id="", slots=0)
+
+
 async def test_a_message_that_ended_under_a_lost_lease_is_taken_out_of_the_schedule_that_has_it(
     one: FakeProcess, world: World
 ) -> None:
     await one.accept(outgoing("a"))
     (lease,) = await one.lease()
-    world.redis = world.memory()
-    await world.redis.admit([outgoing("a")], worker_id="", slots=0)
+    await rebuilt(world)
 
     (settled,) = await one.switch.settle([Settlement(lease, Done(), 0)])
+    await one.switch.take_out_ended()
 
     assert not settled.held
     assert await one.switch.knows(["a"]) == [False]
 
 
 async def test_a_message_that_ended_while_nobody_could_be_told_is_taken_out_later(
-    one: FakeProcess, world: World
+    one: FakeProcess, world: World, lost: Settlement
 ) -> None:
-    await one.accept(outgoing("a"))
-    (lease,) = await one.lease()
-    world.redis = None
-    with pytest.raises(ScheduleLost):
-        await one.switch.settle([Settlement(lease, Done(), 0)])
-    world.redis = world.memory()
-    await world.redis.admit([outgoing("a")], worker_id="", slots=0)
+    await rebuilt(world)
 
     await one.switch.take_out_ended()
 
-    assert await one.switch.knows(["a"]) == [False]
+    assert await one.switch.knows([lost.lease.message.id]) == [False]
 
 
-async def test_a_chat_that_was_throttled_under_a_lost_lease_is_held_all_the_same(
-    one: FakeProcess, world: World
+async def test_what_is_replayed_after_its_end_was_settled_at_the_second_try_stays_in_the_schedule(
+    one: FakeProcess, world: World, lost: Settlement
 ) -> None:
-    await one.accept(outgoing("a"))
-    (lease,) = await one.lease()
+    (settled,) = await one.switch.settle([lost])
+    assert world.redis is not None
+    await world.redis.admit([outgoing("a")], worker_id="", slots=0)  # by another process
+
+    await one.switch.take_out_ended()
+
+    assert settled.held
+    assert await one.switch.knows(["a"]) == [True]
+
+
+async def test_what_is_replayed_after_it_was_taken_out_stays_in_the_schedule(
+    one: FakeProcess, world: World, lost: Settlement
+) -> None:
+    await rebuilt(world)
+    await one.switch.settle([lost])
+    await one.switch.cancel(["a"])
+    assert world.redis is not None
+    await world.redis.admit([outgoing("a")], worker_id="", slots=0)  # by another process
+
+    await one.switch.take_out_ended()
+
+    assert await one.switch.knows(["a"]) == [True]
+
+
+async def test_what_is_replayed_here_before_its_end_could_be_told_stays_in_the_schedule(
+    one: FakeProcess, world: World, lost: Settlement
+) -> None:
     world.redis = world.memory()
-    await world.redis.admit([outgoing("a")], worker_id="", slots=0)
+    await one.switch.admit([lost.lease.message], worker_id="", slots=0, capped=False)
 
-    await one.switch.settle([Settlement(lease, HoldChat(1_000), 0)])
-    too_early = await one.ids()
-    world.clock.advance(1_000)
+    await one.switch.take_out_ended()
 
-    assert (too_early, await one.ids()) == ([], ["a"])
+    assert await one.switch.knows(["a"]) == [True]
 
 
 async def test_a_sleeper_wakes_when_leases_come_from_elsewhere(one: FakeProcess, world: World) -> None:
