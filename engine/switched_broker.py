@@ -114,7 +114,7 @@ class SwitchedBroker:
 
     async def look_again(self) -> None:
         """Ask whether Redis is still missed, if it is: in a process that asks nothing of it, nobody else would."""
-        is_missed = any(self._conditions.holds(each) for each in OF_REDIS)
+        is_missed = self._is_failing or any(self._conditions.holds(each) for each in OF_REDIS)
         if is_missed and self._epoch is not None and self._epoch.source is Source.REDIS:
             await self.probe()
 
