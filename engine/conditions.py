@@ -18,6 +18,7 @@ class Condition(StrEnum):
     REDIS_FULL = "redis_full"  # it has reached its maxmemory; what is scheduled goes on
     SCHEDULE_LOST = "schedule_lost"  # Redis is there and its schedule must be rebuilt from the ledger
     ONE_SENDER = "one_sender"  # one process sends for all, from a schedule in its own memory
+    OTHER_VERSION = "other_version"  # processes of another version send; this one only takes in
     LEDGER_AWAY = "ledger_away"  # nothing can be accepted or recorded
     TELEGRAM_AWAY = "telegram_away"  # calls fail; nothing is leased but a trial
 

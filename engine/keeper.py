@@ -4,6 +4,8 @@ Every process has one keeper, which reads the epoch each second and tells the sw
 
     epoch of Redis      its schedule is lost      begin it anew (barred), rebuild it, open it
                         it is away for long       begin an epoch of the keeper
+                        it is of an older form    the same: whoever goes by that form leases nothing any more, and
+                                                  Redis is back as soon as no lease from before is good
     epoch of a keeper   another process's         begin one of its own
                         its own                   wait until no lease from before is good; rebuild a schedule in memory,
                                                   and send alone; take in what others wrote to the ledger
@@ -21,8 +23,11 @@ Why the next leader can go on wherever this one dies, or loses the lead:
     next leader takes over as above, and has the schedule begun anew.
 -   It has begun the epoch of Redis and not opened the schedule: it is barred. As in the first case.
 -   It wakes up in the middle of rebuilding, and another leads: it asks before every batch and before opening, and
-    stops. A batch that was asked for before it fell asleep may still go in: what was sent meanwhile of these
-    at most ``BATCH_MAX`` messages may be sent twice.
+    stops. A batch that it asked for before it fell asleep is refused, as it names the schedule that it has begun.
+
+Processes of two versions that understand different forms of the schedule (``redis_keys.FORM``) run side by side, and
+only those send whose form is that of the epoch. The others write to the ledger alone, and let the leader know that
+they are there. A leader of the higher form begins the next epoch; one of the lower leaves the lead, for good.
 
 Losing the lead alone stops nothing: what may be leased is a matter of the epoch, and only another leader changes it.
 """
@@ -41,11 +46,11 @@ from engine.heed import Heeded
 from engine.ids import earliest
 from engine.insist import Sleep
 from engine.limits import Limits
-from engine.ports import Broker, Clock, Epoch, Epochs, Leadership, Ledger, Source
+from engine.ports import NOBODYS, Broker, Clock, Epoch, Epochs, Leadership, Ledger, Source
 from engine.reconciler import CATCH_UP_MS, Reconciler
 from engine.replacements import Replacements
 from engine.start import Fleet, rebuild
-from engine.switched_broker import SharedSchedule, SwitchedBroker
+from engine.switched_broker import NOT_BEGUN, SharedSchedule, SwitchedBroker
 
 log = structlog.get_logger()
 
@@ -128,6 +133,9 @@ class Keeper:
         self._memory_from_ms: tuple[int, int] | None = None  # an epoch's number, and when its first lease may be
         self._redis_from_ms = 0
         self._taken_in_at_ms = 0
+        self._bypassed: int | None = None  # what the epoch told last
+        self._bypassed_at_ms: int | None = None
+        self._is_outdated = False  # it never leads again
         self._heeded = Heeded(ledger, limits)
         self._reconciled_at_ms = self._interrupted_at_ms = clock()
 
@@ -150,7 +158,14 @@ class Keeper:
         at_ms = self._clock()
         epoch = await self._epochs.current()
         self._switch.read(epoch, at_ms=at_ms)
+        self._note_bypass(epoch)
         return epoch
+
+    async def watch(self) -> None:
+        """Read the epoch, and let the leader know if this process has to write to the ledger alone."""
+        epoch = await self.look()
+        if self._switch.is_bypassed:
+            await self._epochs.bypass(epoch)
 
     async def step(self) -> None:
         """Do what is to be done next, if this process leads. Whatever it raises, the next step goes on from there."""
@@ -158,7 +173,9 @@ class Keeper:
         if not await self._leads():
             return
         epoch = await self.look()
-        if epoch.source is Source.REDIS:
+        if epoch.form > self._redis.form:
+            await self._give_up()
+        elif epoch.source is Source.REDIS:
             await self._keep_redis(epoch)
         else:
             await self._keep_memory(epoch)
@@ -166,7 +183,7 @@ class Keeper:
     async def _watch(self) -> None:
         while True:
             try:
-                await self.look()
+                await self.watch()
                 await self._switch.take_out_ended()
                 await self._switch.look_again()
             except LedgerError as error:
@@ -190,11 +207,11 @@ class Keeper:
     async def _rest(self) -> None:
         """Wait for the next step: for less long while this process sends for all, or something is missed."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(WATCH_S if self._switch.memory else PROBE_S):
+            async with asyncio.timeout(WATCH_S if self._switch.memory or self._is_bypassed() else PROBE_S):
                 await self._switch.trouble.wait()
 
     async def _leads(self) -> bool:
-        leads = await self._leadership.leads()
+        leads = not self._is_outdated and await self._leadership.leads()
         if leads and not self._is_leading:
             log.info("this process leads")
             self._is_behind = True
@@ -202,11 +219,20 @@ class Keeper:
         self._is_leading = leads
         return leads
 
+    async def _give_up(self) -> None:
+        self._is_outdated, self._is_leading = True, False
+        log.warning("a newer version keeps the schedule; this process never leads again")
+        await self._leadership.resign()
+
     # While leases come from Redis
 
     async def _keep_redis(self, epoch: Epoch) -> None:
+        if NOBODYS < epoch.form < self._redis.form:
+            log.warning("the schedule is one of an older version, and is replaced", form=epoch.form)
+            await self._begin_own(epoch)
+            return
         try:
-            await self._switch.probe()
+            await self._find_schedule(epoch)
         except ScheduleLost:
             self._away_since_ms = None
             await self._heal(epoch)
@@ -218,9 +244,15 @@ class Keeper:
             self._away_since_ms = None
             await self._compare()
 
+    async def _find_schedule(self, epoch: Epoch) -> None:
+        """Raise what a verb would; in the epoch of nobody Redis holds no schedule of these books."""
+        await self._switch.probe()
+        if epoch.form == NOBODYS:
+            raise ScheduleLost(NOT_BEGUN)
+
     async def _heal(self, epoch: Epoch) -> None:
         log.warning("the schedule in Redis is lost, and rebuilt")
-        await self._rebuild_redis(epoch)
+        await self._rebuild_redis(epoch, then=Source.REDIS if epoch.form == NOBODYS else None)
         await self._switch.probe()
 
     async def _rebuild_redis(self, epoch: Epoch, *, then: Source | None = None) -> None:
@@ -228,16 +260,16 @@ class Keeper:
 
         async def before_opening() -> None:
             await self._insist_on_lead()
-            begun = epoch if then is None else await self._advance(epoch, then)
-            if begun.source is not Source.REDIS or (then is not None and not begun.is_own):
+            now = epoch if then is None else await self._advance(epoch, then)
+            if now.source is not Source.REDIS or (then is not None and not now.is_own):
                 raise BrokerUnavailable(ANOTHER_LEADS)
 
         await self._insist_on_lead()
-        await self._redis.begin()
+        begun = await self._redis.begin()
         self._heeded.forget()
-        await self._heeded.tell(self._redis, self._redis.enforce)
+        await self._heeded.tell(begun, begun.enforce)
         fleet = Fleet(self._lease_ms, go_on=self._insist_on_lead, before_opening=before_opening)
-        await self._rebuild(self._redis, fleet)
+        await self._rebuild(begun, fleet)
         self._is_behind = True
 
     async def _miss_redis(self, epoch: Epoch) -> None:
@@ -254,12 +286,17 @@ class Keeper:
         await self._heeded.tell(self._redis, self._redis.enforce)
         if self._is_behind:
             await self._catch_up()
+        elif self._is_bypassed():
+            await self._take_in()
         elif now_ms - self._reconciled_at_ms >= RECONCILE_MS:
             self._reconciled_at_ms = now_ms
             await self._reconciler.reconcile_page()
         await self._settle_interrupted()
 
     async def _catch_up(self) -> None:
+        """Schedule what only the ledger has, and hold what Telegram throttled while nobody could be told."""
+        self._taken_in_at_ms = self._clock()
+        await self._switch.hold(await self._ledger.holds(self._clock()))
         await self._reconciler.look_at_all()
         await self._sleep(CATCH_UP_MS / 1_000)
         await self._reconciler.schedule_missing(CATCH_UP_MS)
@@ -276,10 +313,10 @@ class Keeper:
     async def _begin_own(self, after: Epoch) -> None:
         """Begin an epoch of this process, and note when its first lease may be.
 
-        If it follows one of Redis, nothing but that was leased from: then Redis may go on whenever it is back.
+        If it follows one of this Redis, nothing but that was leased from: then it may go on whenever it is back.
         """
         epoch = await self._advance(after, Source.KEEPER)
-        self._expect(epoch, was_redis=after.source is Source.REDIS)
+        self._expect(epoch, was_redis=after.source is Source.REDIS and after.form in {NOBODYS, self._redis.form})
 
     def _expect(self, epoch: Epoch, *, was_redis: bool) -> None:
         if epoch.is_own and epoch.source is Source.KEEPER:
@@ -297,7 +334,9 @@ class Keeper:
         elif await self._is_redis_back():
             await self._go_back(epoch)
         elif (memory := self._switch.memory) is not None:
-            await self._take_in(memory)
+            await self._heeded.tell(memory, memory.configure)
+            await self._take_in()
+            await self._settle_interrupted()
         elif self._clock() >= self._memory_from_ms[1]:
             await self._open_memory(epoch)
 
@@ -323,10 +362,9 @@ class Keeper:
         await self.look()
         self._switch.open_memory(memory, epoch)
 
-    async def _take_in(self, memory: Broker) -> None:
-        """Schedule what other processes only wrote to the ledger, and heed what they changed there."""
+    async def _take_in(self) -> None:
+        """Schedule what other processes only wrote to the ledger."""
         now_ms = self._clock()
-        await self._heeded.tell(memory, memory.configure)
         after_id = earliest(max(0, self._taken_in_at_ms - OVERLAP_MS))
         await self._reconciler.schedule_missing(TAKE_IN_MS)
         await self._reconciler.look_at_all(after_id=after_id)
@@ -334,7 +372,6 @@ class Keeper:
         if now_ms - self._reconciled_at_ms >= RECONCILE_MS:
             self._reconciled_at_ms = now_ms
             await self._reconciler.reconcile_page()
-        await self._settle_interrupted()
 
     async def _go_back(self, epoch: Epoch) -> None:
         """Have leases come from Redis again."""
@@ -356,6 +393,17 @@ class Keeper:
 
     # For both
 
+    def _note_bypass(self, epoch: Epoch) -> None:
+        if self._bypassed is not None and self._bypassed != epoch.bypassed:
+            if not self._is_bypassed():
+                self._switch.trouble.set()
+            self._bypassed_at_ms = self._clock()
+        self._bypassed = epoch.bypassed
+
+    def _is_bypassed(self) -> bool:
+        """Tell whether others write to the ledger alone, or have done so until a moment ago."""
+        return self._bypassed_at_ms is not None and self._clock() - self._bypassed_at_ms < OVERLAP_MS
+
     async def _rebuild(self, broker: Broker, fleet: Fleet) -> None:
         await rebuild(
             self._ledger,
@@ -368,7 +416,7 @@ class Keeper:
         )
 
     async def _advance(self, after: Epoch, source: Source) -> Epoch:
-        await self._epochs.advance(after, source)
+        await self._epochs.advance(after, source, form=self._redis.form)
         return await self.look()
 
     async def _insist_on_lead(self) -> None:

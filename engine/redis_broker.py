@@ -23,7 +23,7 @@ from engine.messages import ChatId, Hold, Lease, Outgoing, PastSend, Settlement,
 from engine.ports.broker import BATCH_MAX, Admission, Leased, QueueStats, Settled
 from engine.ports.clock import Clock
 from engine.ports.explanation import Explanation
-from engine.redis_keys import BELL, LIMITS, PREFIX, STATE, chat_name, lanes
+from engine.redis_keys import FORM, chat_name, form_of, lanes, prefix
 from engine.redis_records import message_of, record
 from engine.redis_scripts import scripts
 
@@ -42,7 +42,7 @@ UNREADABLE = (
 )
 
 REFUSALS = {
-    "gone": "Redis holds no schedule; it must be rebuilt from the ledger",
+    "gone": "Redis holds no schedule, or another than it did; it must be rebuilt from the ledger",
     "barred": "the schedule in Redis may be older than the ledger; nothing is leased before it is rebuilt",
 }
 
@@ -77,6 +77,8 @@ class RedisBroker:
         incarnation: Of the schedule, if it is this broker that begins one.
         begins: If there is no schedule at the first call, begin an empty one and lease from it at once: for who has
             no ledger. Otherwise whoever finds none is told so, until somebody has called ``begin`` and ``restore``.
+        form: Of its keys and records. A test gives another one.
+        knows_no_other: Every verb raises if the schedule is of another incarnation.
     """
 
     def __init__(
@@ -88,7 +90,12 @@ class RedisBroker:
         clock: Clock | None = None,
         incarnation: int | None = None,
         begins: bool = False,
+        form: int = FORM,
+        knows_no_other: bool = False,
     ) -> None:
+        self.form = form
+        self._prefix = prefix(form)
+        self._state = f"{self._prefix}state"
         self._redis = redis
         self._limits = limits
         self._lease_ms = lease_ms
@@ -96,7 +103,7 @@ class RedisBroker:
         self._incarnation = _fresh() if incarnation is None else incarnation
         self._begins = "open" if begins else ""
         self._is_met = False
-        self._begun: int | str = ""  # the incarnation that this process began and has not opened yet
+        self._only = f" {self._incarnation}" if knows_no_other else ""
         self._rings = 0
         self._listening: asyncio.Task[int] | None = None
         self._leased_at = round(time.time() * 1_000), time.monotonic()
@@ -106,18 +113,24 @@ class RedisBroker:
     def incarnation(self) -> int:
         return self._incarnation
 
-    async def begin(self) -> None:
-        """Throw away whatever schedule there is, and begin an empty one: it queues, and leases after ``restore``."""
-        self._begun, self._is_met = _fresh(), False
-        self._incarnation = self._begun
-        await self._command("UNLINK", STATE)  # first, so that nobody writes meanwhile
-        async for keys in self._scan("SCAN", match=f"{PREFIX}*"):
-            await self._command("UNLINK", STATE, *keys)  # if another has begun one meanwhile, nobody has half of it
-        await self._meet("barred")
+    async def begin(self) -> RedisBroker:
+        """See ``SharedSchedule``. What an older form has left is thrown away too."""
+        incarnation = _fresh()
+        await self._clear(incarnation)
+        await self._meet("barred", incarnation)
+        return RedisBroker(
+            self._redis,
+            self._limits,
+            lease_ms=self._lease_ms,
+            clock=self._clock,
+            incarnation=incarnation,
+            form=self.form,
+            knows_no_other=True,
+        )
 
     async def enforce(self, limits: Limits) -> bool:
         """Have the schedule act by these limits, as the next version of them; False if it does already."""
-        kept = await self._command("GET", LIMITS)
+        kept = await self._command("GET", f"{self._prefix}limits")
         if kept is None:
             raise ScheduleLost(REFUSALS["gone"])
         version = wire.unpack(kept)["version"]
@@ -201,7 +214,6 @@ class RedisBroker:
         for some_holds in batches([(str(bot_id), at_ms) for bot_id, at_ms in wait_until_ms.items()], PAGE):
             await self._restore(holds=some_holds)
         await self._restore(is_last=True)
-        self._begun = ""
 
     async def note(self, sends: Sequence[PastSend], *, spent: Sequence[Spent] = ()) -> None:
         oldest_first = sorted(spent, key=lambda each: each.at_ms)
@@ -253,7 +265,7 @@ class RedisBroker:
 
     async def _next_ring(self) -> int:
         """Return the number of the first ring after those that are known now; 0 if none comes for long."""
-        words = ("XREAD", "BLOCK", round(HEARTBEAT_S * 1_000), "STREAMS", BELL, f"{self._rings}-0")
+        words = ("XREAD", "BLOCK", round(HEARTBEAT_S * 1_000), "STREAMS", f"{self._prefix}bell", f"{self._rings}-0")
         heard = await self._command(*words, waits_s=HEARTBEAT_S)
         if not heard:
             return 0
@@ -275,13 +287,12 @@ class RedisBroker:
         holds: Sequence[wire.Row] = (),
         is_last: bool = False,
     ) -> None:
-        begun = self._begun if is_last else ""  # what is only noted is true of any
-        await self._call("restore", wire.pack(spent), wire.pack(sends), wire.pack(holds), _flag(is_last), begun)
+        await self._call("restore", wire.pack(spent), wire.pack(sends), wire.pack(holds), _flag(is_last))
 
     async def _reoffer(self, bot_id: str) -> None:
         """Have every lane of a bot that waits looked at again, page by page."""
         for place in range(3):
-            async for chats in self._scan("SSCAN", lanes(bot_id, place)):
+            async for chats in self._scan("SSCAN", self._prefix + lanes(bot_id, place)):
                 await self._call("reoffer", bot_id, *chats)
 
     # Calls
@@ -291,27 +302,47 @@ class RedisBroker:
         if not self._is_met:
             await self._meet(self._begins)
         script, now = scripts()[verb], "" if self._clock is None else self._clock()
+        given = f"{now}{self._only}"
         try:
-            reply = await self._command("EVALSHA", script.sha, 1, STATE, now, *arguments)
+            reply = await self._command("EVALSHA", script.sha, 1, self._state, given, *arguments)
         except NoScriptError:
             # Redis was started anew, or nobody has called this verb yet. The first who finds out bars it.
             await self._meet("")
-            reply = await self._command("EVAL", script.text, 1, STATE, now, *arguments)
+            reply = await self._command("EVAL", script.text, 1, self._state, given, *arguments)
         said, *records = _said(reply)
         return wire.unpack(said), iter(records)
 
-    async def _meet(self, begins: str) -> None:
+    async def _meet(self, begins: str, incarnation: int | None = None) -> None:
         """Find the schedule, or begin one; bar it if Redis was started anew since somebody met it last."""
         info = await self._command("INFO", "server")
         now = "" if self._clock is None else self._clock()
         limits = wire.pack(wire.limits_row(self._limits))
-        incarnation = _fresh() if self._is_met else self._incarnation  # if this schedule turns out to be another
+        if incarnation is None:  # of the next schedule, if this one turns out to be another
+            incarnation = _fresh() if self._is_met else self._incarnation
         reply = await self._command(
-            "EVAL", scripts()["meet"].text, 1, STATE, now, incarnation, info["run_id"], limits, begins
+            "EVAL", scripts()["meet"].text, 1, self._state, now, incarnation, info["run_id"], limits, begins
         )
         said, *_ = _said(reply)
         (self._incarnation,) = wire.unpack(said)
         self._is_met = True
+
+    async def _clear(self, incarnation: int) -> None:
+        """Remove every key of this form, unless another begins to do so, and those that older forms have left."""
+        await self._clear_page(incarnation, (), is_first=True)
+        async for names in self._scan("SCAN", match="{q[0-9]*}:*"):
+            of_forms: dict[int, list[bytes]] = {}
+            for name in names:
+                if (form := form_of(name)) is not None:
+                    of_forms.setdefault(form, []).append(name)
+            for form, keys in of_forms.items():
+                if form == self.form:
+                    await self._clear_page(incarnation, [key for key in keys if key != self._state.encode()])
+                elif form < self.form:
+                    await self._command("UNLINK", f"{prefix(form)}state", *keys)
+
+    async def _clear_page(self, incarnation: int, keys: Sequence[bytes], *, is_first: bool = False) -> None:
+        text = scripts()["clear"].text
+        _said(await self._command("EVAL", text, 1, self._state, incarnation, _flag(is_first), *keys))
 
     async def _scan(self, *words: str, match: str = "*") -> AsyncIterator[list[bytes]]:
         """Yield pages of what a command of the family of SCAN finds."""

@@ -23,13 +23,14 @@
     {q0}:edits:<bot>:<chat>              waiting edits by what they change                            zset
     {q0}:user:<bot>:<user>               one user's limit; expires by itself                          string, record
     {q0}:user_lanes:<bot>:<user>         lanes whose heads it made the bot say                        set
-    {q0}:news                            what processes changed that others keep in memory            stream
 
-    {q0}:results:<process>               answers for calls that this process awaits                   channel
+    {q}:news                             what processes changed that others keep in memory            stream
+    {q}:results:<process>                answers for calls that this process awaits                   channel
 
 What ``LLEN queue:high`` would be elsewhere is ``HGET {q0}:counts high`` here, and
 ``ZCARD {q0}:leases`` is what is in flight. ``{q0}`` is a hash tag: all keys live in one slot of a
-cluster, because one script takes the places of a bot, a chat and the ceiling together.
+cluster, because one script takes the places of a bot, a chat and the ceiling together. The number in it
+is ``FORM``, so that no version reads what it does not understand; the last two, all versions share.
 
 A record is numbers and words at fixed places, in ``engine/lua/shared/records.lua``.
 
@@ -38,23 +39,41 @@ A chat is written as its id, ``@name``, ``'`` and any other name, or nothing whe
 
 from __future__ import annotations
 
+import re
+
 from engine.messages import PRIORITIES, ChatId
 
-PREFIX = "{q0}:"
-STATE = f"{PREFIX}state"
-LIMITS = f"{PREFIX}limits"
-BELL = f"{PREFIX}bell"
-NEWS = f"{PREFIX}news"
+FORM = 0
+"""The form of the schedule's keys and records, and the meaning of what stands in them: a change of any makes it one
+higher. Processes that go by different forms run side by side, and only those of one of them send; see
+docs/decisions/0013."""
+
+NEWS = "{q}:news"
+
+
+def prefix(form: int = FORM) -> str:
+    """Return how the keys of a schedule of this form begin."""
+    return f"{{q{form}}}:"
+
+
+def form_of(key: bytes) -> int | None:
+    """Return the form of the schedule to which a key belongs, or None if it belongs to none.
+
+    >>> form_of(b"{q12}:state"), form_of(b"{q}:news"), form_of(b"{q1x}:state")
+    (12, None, None)
+    """
+    found = re.match(rb"\{q(\d+)\}:", key)
+    return int(found[1]) if found else None
 
 
 def results(process: str) -> str:
     """Return the channel of a process, whose number is written as in the ids that it makes: 8 hex digits."""
-    return f"{PREFIX}results:{process}"
+    return f"{{q}}:results:{process}"
 
 
 def lanes(bot_id: str, place: int) -> str:
-    """Return the key of the chats for which a bot has something of a priority waiting."""
-    return f"{PREFIX}lanes:{PRIORITIES[place]}:{bot_id}"
+    """Return the key, without its prefix, of the chats for which a bot has something of a priority waiting."""
+    return f"lanes:{PRIORITIES[place]}:{bot_id}"
 
 
 def chat_name(chat_id: ChatId | None) -> str:

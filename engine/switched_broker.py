@@ -21,7 +21,7 @@ from engine.conditions import Condition, Conditions
 from engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost
 from engine.limits import Limits
 from engine.messages import ChatId, Done, Hold, Lease, Outgoing, PastSend, Settlement, Spent
-from engine.ports import Admission, Broker, Clock, Epoch, Explanation, Leased, QueueStats, Settled, Source
+from engine.ports import NOBODYS, Admission, Broker, Clock, Epoch, Explanation, Leased, QueueStats, Settled, Source
 from engine.ports.broker import BATCH_MAX
 
 PAUSE_MS = 1_000
@@ -30,8 +30,13 @@ PAUSE_MS = 1_000
 ENDED_MAX = 10_000
 """Messages that ended and of which the schedule may have a copy; more than were ever in one process's hands."""
 
+OTHER_VERSION = (
+    "another version of tempogram keeps the schedule just now; "
+    "what is accepted here goes to it through the database, until all processes are of one version"
+)
+NOT_BEGUN = "no process that sends has begun the schedule yet; start one with `tempogram worker`"
 NOT_READ = "where leases come from was not read from the database yet"
-ONE_SENDER = "one process sends for all while Redis is away; what is accepted now goes to it through the database"
+ONE_SENDER = "one process sends for all, or soon will; what is accepted now goes to it through the database"
 
 OF_REDIS = (Condition.REDIS_AWAY, Condition.REDIS_FULL, Condition.SCHEDULE_LOST)
 
@@ -41,8 +46,15 @@ Answer = TypeVar("Answer")
 class SharedSchedule(Broker, Protocol):
     """The schedule of many processes; see ``RedisBroker``."""
 
-    async def begin(self) -> None:
-        """Throw away whatever schedule there is, and begin an empty one: it queues, and leases after ``restore``."""
+    form: int
+    """Of its keys and records; schedules of two forms know nothing of each other."""
+
+    async def begin(self) -> SharedSchedule:
+        """Throw away whatever schedule there is, and begin an empty one: it queues, and leases after ``restore``.
+
+        Returns:
+            That schedule alone, for who rebuilds it: every verb raises as soon as another has been begun.
+        """
 
     async def enforce(self, limits: Limits) -> bool:
         """Have the schedule act by these limits, as the next version of them; False if it does already."""
@@ -126,6 +138,11 @@ class SwitchedBroker:
     def is_source(self) -> bool:
         """Tell whether leases may be used now: asked last before one is, however long it was extended."""
         return self._leases_until_ms() > self._clock()
+
+    @property
+    def is_bypassed(self) -> bool:
+        """Whether the schedule is one of another version, so that this process only writes to the ledger."""
+        return self._epoch is not None and self._epoch.form not in {self._redis.form, NOBODYS}
 
     # See ``Broker``
 
@@ -251,6 +268,10 @@ class SwitchedBroker:
         """Return whom to ask; whether leases may be given is another matter."""
         if self._epoch is None:
             raise BrokerUnavailable(NOT_READ)
+        if self.is_bypassed:
+            raise BrokerUnavailable(OTHER_VERSION)
+        if self._epoch.source is Source.REDIS and self._epoch.form == NOBODYS:
+            raise BrokerUnavailable(NOT_BEGUN)
         if self._epoch.source is Source.REDIS:
             return self._redis
         if self._memory is None:
@@ -259,7 +280,9 @@ class SwitchedBroker:
 
     def _leases_until_ms(self) -> int:
         """Return until when leases may be given and used, as far as this process knows; 0 is not at all."""
-        if self._epoch is None or (self._epoch.source is Source.KEEPER and not (self._memory and self._memory_leases)):
+        if self._epoch is None or self._epoch.form != self._redis.form:
+            return 0
+        if self._epoch.source is Source.KEEPER and not (self._memory and self._memory_leases):
             return 0
         return self._read_at_ms + self._lease_ms
 
@@ -292,9 +315,16 @@ class SwitchedBroker:
 
     def _note_source(self, epoch: Epoch) -> None:
         if epoch.source is Source.KEEPER:
-            self._conditions.begin(Condition.ONE_SENDER, "Redis is away; one process sends for all")
+            reason = "Redis is away, or its schedule of an older version is replaced; one process sends for all"
+            self._conditions.begin(Condition.ONE_SENDER, reason)
         else:
             self._conditions.end(Condition.ONE_SENDER)
+        if self.is_bypassed:
+            for of_redis in (Condition.REDIS_AWAY, Condition.REDIS_FULL, Condition.SCHEDULE_LOST):
+                self._conditions.end(of_redis)  # it is not asked any more
+            self._conditions.begin(Condition.OTHER_VERSION, OTHER_VERSION)
+        else:
+            self._conditions.end(Condition.OTHER_VERSION)
 
     async def _ask(
         self,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 
 from sqlalchemy import Connection, select, update
 
-from engine.ports.epochs import Epoch, Source
+from engine.ports.epochs import NOBODYS, Epoch, Source
 from storage.database import Database
 from storage.models import epochs
 from storage.upsert import insert_by
 
-FIRST = Epoch(0, Source.REDIS)
+FIRST = Epoch(0, Source.REDIS, NOBODYS)
 """While there is no row."""
 
 ROW = 1
@@ -27,16 +28,27 @@ class SqlEpochs:
     async def current(self) -> Epoch:
         async with self._database.reading() as connection:
             row = (await connection.execute(select(epochs))).one_or_none()
-        return FIRST if row is None else Epoch(row.number, Source(row.source), is_own=row.begun_by == self._name)
+        if row is None:
+            return FIRST
+        is_own = row.begun_by == self._name
+        return Epoch(row.number, Source(row.source), row.form, is_own=is_own, bypassed=row.bypassed)
 
-    async def advance(self, after: Epoch, source: Source) -> Epoch:
-        await self._database.write_alone(lambda connection: _advance(connection, after, source, self._name))
+    async def advance(self, after: Epoch, source: Source, *, form: int) -> Epoch:
+        state = {"number": after.number + 1, "source": source.value, "form": form, "begun_by": self._name}
+        await self._database.write_alone(lambda connection: _advance(connection, after, state))
         return await self.current()
 
+    async def bypass(self, epoch: Epoch) -> None:
+        await self._database.write_alone(lambda connection: _bypass(connection, epoch))
 
-def _advance(connection: Connection, after: Epoch, source: Source, begun_by: str) -> None:
-    state = {"number": after.number + 1, "source": source.value, "begun_by": begun_by}
+
+def _advance(connection: Connection, after: Epoch, state: Mapping[str, int | str]) -> None:
     if after.number == FIRST.number:
         connection.execute(insert_by(epochs, connection).values(id=ROW, **state).on_conflict_do_nothing())
     else:
         connection.execute(update(epochs).where(epochs.c.number == after.number).values(state))
+
+
+def _bypass(connection: Connection, epoch: Epoch) -> None:
+    counted = {"bypassed": epochs.c.bypassed + 1}
+    connection.execute(update(epochs).where(epochs.c.number == epoch.number).values(counted))

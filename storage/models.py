@@ -13,7 +13,7 @@
     uploads    a file whose bytes are all here               goes when nobody needs it
     upload_parts  its bytes, in rows of 1 MiB
     file_ids   Telegram's names for files                    go with the last message that carries the file
-    epochs     which schedule leases come from               one row; none is epoch 0, of Redis
+    epochs     which schedule leases come from               one row; none is epoch 0, of nobody
 
 ``payloads``, ``attempts`` and ``attachments`` have no foreign key: PostgreSQL would look up and lock the
 message's row for each of theirs, which is a third of the work. Whoever removes a message removes them
@@ -297,6 +297,8 @@ epochs = Table(
     Column("number", BigInteger, nullable=False),
     Column("source", Text, nullable=False),
     Column("begun_by", Text, nullable=False),
+    Column("form", Integer, nullable=False, server_default="0"),
+    Column("bypassed", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("id = 1", name="there_is_one_epoch"),
     CheckConstraint("source IN ('redis', 'keeper')", name="epoch_source_is_known"),
 )

@@ -81,7 +81,8 @@ def in_memory(settings: Settings, limits: Limits, kept: Books, clock: Clock) -> 
 
     async def begin() -> None:
         # A schedule in Redis, if there ever was one, is older than what is sent from now on: nobody may trust it again.
-        await kept.epochs.advance(await kept.epochs.current(), Source.KEEPER)
+        before = await kept.epochs.current()
+        await kept.epochs.advance(before, Source.KEEPER, form=before.form)
         await rebuild(kept.ledger, broker, replacements, limits, clock, calls_max=calls_max)
 
     return Schedule(

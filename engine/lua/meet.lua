@@ -7,18 +7,22 @@
 -- KEYS
 --   1 state  string  the schedule as a whole
 -- ARGV
---   1 now_ms ("": the time of Redis)  2 incarnation, if it begins now  3 run_id of Redis  4 limits, if it begins now
+--   1 now_ms ("": the time of Redis)  2 incarnation, if it begins now; a barred one was cleared for it
+--   3 run_id of Redis  4 limits, if it begins now
 --   5 how it begins: "open" (it may lease at once), "barred" (until it is restored), "" (not at all)
 -- RETURNS
 --   {"done", {incarnation}}  go on
---   {"gone"}                 there is none, and it was not begun: rebuild it from the ledger
+--   {"gone"}                 there is none, and it was not begun: rebuild it from the ledger; or another has cleared it
 -- COST  O(1)
 
 local state_key = unpack(KEYS)
 local given_ms, incarnation, run_id, limits_packed, begins = unpack(ARGV)
 
-if open(state_key, given_ms) then
-  if begins == "" then return {"gone"} end
+local refused = open(state_key, given_ms)
+local is_mine = state and state.incarnation == tonumber(incarnation)
+if begins == "barred" and not is_mine then return {"gone"} end
+if refused then
+  if begins == "" or (begins == "open" and state) then return refused end
   call("SET", string.sub(state_key, 1, -6) .. "limits", limits_packed)
   local groups = {}
   local first = given_ms == "" and time_ms() or tonumber(given_ms) -- who sleeps may know the rings of the last one

@@ -6,19 +6,16 @@
 --   1 now_ms ("": the time of Redis)  2 spent, in msgpack: {bot_id, at_ms, cost}, oldest first
 --   3 sends, in msgpack: {bot_id, chat_id, counted_at_ms, cost, is_paid}
 --   4 holds of bots, in msgpack: {bot_id, until_ms}  5 whether these are the last ("1" or "")
---   6 incarnation of the schedule that is meant ("": of whichever there is)
 -- RETURNS
 --   {"done", {}}
 --   {"gone"}      nothing was done
---   {"barred"}    nothing was done, as another has begun another one since
 -- COST  O(log n) for each
 
 local state_key = unpack(KEYS)
-local given_ms, spent, sends, holds, is_last, incarnation = unpack(ARGV)
+local given_ms, spent, sends, holds, is_last = unpack(ARGV)
 
 local refused = open(state_key, given_ms)
 if refused then return refused end
-if incarnation ~= "" and tonumber(incarnation) ~= state.incarnation then return {"barred"} end
 
 pass_time()
 for _, each in ipairs(cmsgpack.unpack(spent)) do

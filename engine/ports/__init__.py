@@ -22,13 +22,14 @@ from engine.ports.broker import (
     Verdict,
 )
 from engine.ports.clock import Clock, SystemClock
-from engine.ports.epochs import Epoch, Epochs, Leadership, Source
+from engine.ports.epochs import NOBODYS, Epoch, Epochs, Leadership, Source
 from engine.ports.explanation import Explanation, WaitsAt
 from engine.ports.ledger import Accepted, Fault, Known, Ledger, Record
 from engine.ports.results import Result, Results
 from engine.ports.transport import MayWrite, Transport
 
 __all__ = [
+    "NOBODYS",
     "Accepted",
     "Admission",
     "Broker",

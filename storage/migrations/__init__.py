@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -18,12 +19,14 @@ from storage.database import Database, is_sqlite, parse, reading_engine, writing
 from storage.refusals import DRIVER_ERRORS, as_ledger_error
 from storage.writers import PostgresWriter, SqliteWriter
 
+log = structlog.get_logger()
+
 ADVISORY_LOCK = 7_270_837_100
 """Any number, as long as it stays the same: two processes that start at once take turns."""
 
 
 async def migrate(url: str) -> None:
-    """Bring the tables up to date; one that is up to date is left as it is.
+    """Bring the tables up to date; those that are, or are of a newer version, are left as they are.
 
     Several processes may do so at once: one works, the others wait and find it done.
 
@@ -50,14 +53,22 @@ async def versions(database: Database) -> tuple[str | None, str | None]:
         LedgerError: The database cannot be reached.
     """
     async with database.reading() as connection:
-        found = await connection.run_sync(lambda each: MigrationContext.configure(each).get_current_revision())
+        return await connection.run_sync(_versions)
+
+
+def _versions(connection: Connection) -> tuple[str | None, str | None]:
+    found = MigrationContext.configure(connection).get_current_revision()
     return found, ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def _upgrade(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":  # SQLite's transaction has the whole file already
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
-    command.upgrade(config_of(connection), "head")
+    found, wanted = _versions(connection)
+    if found and wanted and found > wanted:  # while newer processes run, older ones may still be started
+        log.warning("the tables are of a newer version", found=found, known=wanted)
+    else:
+        command.upgrade(config_of(connection), "head")
 
 
 def config_of(connection: Connection) -> Config:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -14,11 +16,10 @@ from redis.asyncio import Redis
 
 from engine import redis_keys
 from engine import redis_wire as wire
-from engine.errors import BrokerUnavailable, ScheduleLost, SettingsError
+from engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost, SettingsError
 from engine.limits import Limit, Limits
 from engine.messages import PRIORITIES, Again, ChatId, Done, Guarantee, Lease, Outgoing, PastSend, Settlement
 from engine.redis_broker import RedisBroker, connect
-from engine.redis_keys import STATE
 from engine.redis_news import RedisNews
 from engine.settlements import Settlements
 from tests.engine.broker_contract import (
@@ -95,6 +96,97 @@ async def test_a_redis_without_a_schedule_leases_nothing_until_it_is_rebuilt(red
     assert await leased_ids(broker) == ["m0000", "m0001"]
 
 
+async def test_who_rebuilds_a_schedule_changes_nothing_of_the_next(redis: Redis, clock: Clock) -> None:
+    frozen, awake = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock) for _ in range(2))
+    rebuilt = await frozen.begin()
+    await queue(rebuilt, many(1))
+
+    await awake.begin()
+    for late in (
+        rebuilt.admit(many(2), worker_id="", slots=0),
+        rebuilt.restore([], wait_until_ms={}),
+        rebuilt.pause(1, paused=True),
+        rebuilt.enforce(Limits()),
+    ):
+        with pytest.raises(ScheduleLost):
+            await late
+
+    assert await redis.hlen("{q0}:messages") == 0
+    with pytest.raises(BrokerUnavailable, match="nothing is leased"):
+        await lease(awake)
+
+
+async def test_who_clears_a_schedule_removes_nothing_of_the_next(
+    redis: Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen, awake = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock) for _ in range(2))
+    scan = frozen._scan
+
+    async def and_then_another_is_ready(*words: str, match: str = "*") -> AsyncIterator[list[bytes]]:
+        begun = await awake.begin()
+        await queue(begun, many(2))
+        await begun.restore([], wait_until_ms={})
+        async for page in scan(*words, match=match):
+            yield page
+
+    monkeypatch.setattr(frozen, "_scan", and_then_another_is_ready)
+    with pytest.raises(ScheduleLost):
+        await frozen.begin()
+
+    assert await leased_ids(awake) == ["m0000", "m0001"]
+
+
+async def test_while_a_schedule_is_cleared_nobody_finds_one(
+    redis: Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock) for _ in range(2))
+    scan = one._scan
+
+    async def and_another_asks(*words: str, match: str = "*") -> AsyncIterator[list[bytes]]:
+        with pytest.raises(ScheduleLost):
+            await queue(other, many(1))
+        async for page in scan(*words, match=match):
+            yield page
+
+    monkeypatch.setattr(one, "_scan", and_another_asks)
+    await one.begin()
+
+    assert await redis.hlen("{q0}:messages") == 0
+
+
+async def test_a_schedule_of_another_form_is_not_seen_and_a_newer_one_removes_it(redis: Redis, clock: Clock) -> None:
+    older, newer = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock, form=form) for form in (9, 10))
+    await RedisNews(redis, process=1).begin()
+    await older.begin()
+    await queue(older, many(600))
+    with pytest.raises(ScheduleLost):
+        await newer.stats()
+
+    await newer.begin()
+    with pytest.raises(ScheduleLost):
+        await older.stats()
+    await older.begin()
+
+    await newer.stats()
+    assert {name.partition(":")[0] for name in await names(redis)} == {"{q9}", "{q10}", "{q}"}
+
+
+async def test_a_full_redis_lets_the_schedule_be_begun_anew(tmp_path: Path, clock: Clock) -> None:
+    with own_redis(tmp_path, "--maxmemory-policy", "noeviction") as url:
+        async with connect(url) as redis:
+            broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock)
+            await broker.begin()
+            await queue(broker, many(5_000))
+            full = (await redis.info("memory"))["used_memory"]
+            await redis.config_set("maxmemory", full - 300_000)
+            with pytest.raises(BrokerFull):
+                await queue(broker, many(1, prefix="more"))
+
+            await broker.begin()
+
+            await queue(broker, many(1))
+
+
 async def test_settlements_that_meet_share_their_round_trips(redis: Redis, make: MakeBroker) -> None:
     broker = make(UNLIMITED)
     await queue(broker, [outgoing(f"{number:03}", chat_id=number) for number in range(1, 52)])
@@ -124,16 +216,15 @@ async def test_a_late_note_does_not_open_a_schedule_that_is_being_rebuilt(redis:
 
 
 async def test_who_wakes_up_late_does_not_open_what_another_is_rebuilding(redis: Redis, clock: Clock) -> None:
-    late, other = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock) for _ in range(2))
-    await late.begin()
-    await other.begin()
+    one, other = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock) for _ in range(2))
+    late, begun = await one.begin(), await other.begin()
 
     with pytest.raises(ScheduleLost):
         await late.restore([], wait_until_ms={})
 
     with pytest.raises(BrokerUnavailable, match="nothing is leased"):
         await lease(other)
-    await other.restore([], wait_until_ms={})
+    await begun.restore([], wait_until_ms={})
     assert await leased_ids(other) == []
 
 
@@ -180,9 +271,11 @@ async def test_who_stays_connected_over_a_new_start_gets_another_incarnation(red
     await queue(broker, many(2))
     (old,) = await lease(broker, 1)
 
-    kept = await redis.get(STATE)
+    kept = await redis.get("{q0}:state")
     assert isinstance(kept, bytes)
-    await redis.set(STATE, wire.pack(wire.unpack(kept) | {"run_id": "of a server before"}))  # as it would come back
+    await redis.set(
+        "{q0}:state", wire.pack(wire.unpack(kept) | {"run_id": "of a server before"})
+    )  # as it would come back
     await redis.script_flush()
 
     with pytest.raises(BrokerUnavailable, match="may be older"):
@@ -411,7 +504,7 @@ async def test_every_key_stands_in_the_table_with_its_type(redis: Redis, clock: 
     await RedisNews(redis, process=1).begin()
     table = {
         re.sub(r"<\w+>", "*", pattern): kind
-        for pattern, kind in re.findall(r"^    (\{q0\}:\S+) .*  +(string|hash|set|zset|stream)\b", TABLE, re.MULTILINE)
+        for pattern, kind in re.findall(r"^    (\{q0?\}:\S+) .*  +(string|hash|set|zset|stream)\b", TABLE, re.MULTILINE)
     }
 
     kinds: dict[str, set[str]] = {}
@@ -420,6 +513,44 @@ async def test_every_key_stands_in_the_table_with_its_type(redis: Redis, clock: 
         kinds.setdefault(pattern, set()).add(text(await redis.type(name)))
 
     assert kinds == {pattern: {kind} for pattern, kind in table.items()}
+
+
+HELD = {0: "ef657203550d946c"}
+"""By the form, a digest of what Redis holds after ``make_every_key``."""
+
+
+async def test_what_redis_holds_is_what_it_was_or_whether_it_is_a_new_form_has_been_asked(
+    redis: Redis, clock: Clock
+) -> None:
+    """If this fails, ask whether an older process would misread what it finds, or a newer one what that left.
+
+    If so, make ``FORM`` one higher; else not. Then write the digest down anew.
+    """
+    await make_every_key(
+        lambda limits: RedisBroker(redis, limits, lease_ms=LEASE_MS, clock=clock, begins=True, incarnation=1), clock
+    )
+
+    held = {name: await what_it_holds(redis, name) for name in await names(redis)}
+
+    said = json.dumps(held, sort_keys=True, default=bytes.hex)
+    assert hashlib.sha256(said.encode()).hexdigest()[:16] == HELD[redis_keys.FORM]
+
+
+async def what_it_holds(redis: Redis, name: str) -> object:
+    match text(await redis.type(name)):
+        case "string":
+            run_id = (await redis.info("server"))["run_id"].encode()
+            raw = await redis.get(name)
+            assert isinstance(raw, bytes)
+            return sorted(raw.replace(run_id, b""))  # the order within a table is not promised
+        case "hash":
+            return {text(field): value for field, value in (await redis.hgetall(name)).items()}
+        case "set":
+            return sorted(await redis.smembers(name))
+        case "zset":
+            return list(await redis.zrange(name, 0, -1, withscores=True))
+        case kind:
+            return kind  # in the bell only the time of its last entry matters
 
 
 async def names(redis: Redis) -> list[str]:

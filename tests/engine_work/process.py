@@ -28,6 +28,7 @@ from engine.reach import Reach
 from engine.reconciler import Reconciler
 from engine.recoverer import Recoverer
 from engine.redis_broker import RedisBroker, connect
+from engine.redis_keys import FORM
 from engine.replacements import Replacements
 from engine.retry import RetryPolicy
 from engine.switched_broker import SwitchedBroker
@@ -79,10 +80,10 @@ class Process:
 
     async def submit(self, ids: Ids, count: int, *, chats: int = 50) -> list[str]:
         """Accept messages to chats in turn, and return their ids."""
-        submitted = []
+        submitted, now_ms = [], SystemClock()()
         for _ in range(count):
             self.count += 1
-            message_id = ids.new(1_700_000_000_000)
+            message_id = ids.new(now_ms)
             submitted.append(outgoing(message_id, chat_id=1 + self.count % chats))
         for start in range(0, count, 200):
             await self.dispatcher.submit(submitted[start : start + 200])
@@ -104,7 +105,15 @@ class Process:
 
 @asynccontextmanager
 async def process(
-    name: str, redis_url: str, database_url: str, telegram: Telegram, *, limits: Limits = UNLIMITED, slots: int = 8
+    name: str,
+    redis_url: str,
+    database_url: str,
+    telegram: Telegram,
+    *,
+    limits: Limits = UNLIMITED,
+    slots: int = 8,
+    form: int = FORM,
+    may_lead: bool = True,
 ) -> AsyncIterator[Process]:
     """Put a process together, and start it; it is killed when the block ends."""
     async with AsyncExitStack() as stack:
@@ -114,7 +123,7 @@ async def process(
         connection = await stack.enter_async_context(connect(redis_url))
         clock, ledger, results = SystemClock(), SqlLedger(database), MemoryResults()
         conditions = Conditions(clock)
-        redis = RedisBroker(connection, limits, lease_ms=LEASE_MS)
+        redis = RedisBroker(connection, limits, lease_ms=LEASE_MS, form=form)
         switch = SwitchedBroker(redis, conditions, lease_ms=LEASE_MS, clock=clock)
         replacements = Replacements(ledger=ledger, results=results, clock=clock)
         reconciler = Reconciler(ledger=ledger, broker=switch, replacements=replacements, interval_ms=1_000, clock=clock)
@@ -130,6 +139,7 @@ async def process(
             limits=partial(given, limits),
             lease_ms=LEASE_MS,
             clock=clock,
+            may_lead=may_lead,
             shares_books=database_url.startswith("postgresql"),
         )
         reach = Reach(

@@ -18,6 +18,7 @@ from engine.memory_results import MemoryResults
 from engine.messages import Lease, Outgoing, Status
 from engine.ports import Broker, Epoch, Source
 from engine.reconciler import Reconciler
+from engine.redis_keys import FORM
 from engine.replacements import Replacements
 from engine.switched_broker import SharedSchedule, SwitchedBroker
 from tests.engine_work.desk import UNLIMITED, ListLedger
@@ -40,15 +41,36 @@ class World:
     limits: Limits = UNLIMITED
     number: int = 0
     source: Source = Source.REDIS
+    form: int = FORM
+    bypassed: int = 0
     begun_by: str = ""
     leader: str = ""
-    redis: MemoryBroker | None = None
-    redis_is_barred: bool = True
+    schedules: dict[int, MemoryBroker] = field(default_factory=dict)
+    """What Redis holds, by its form."""
+    barred: set[int] = field(default_factory=lambda: {FORM})
     redis_is_full: bool = False
     enforced: list[Limits] = field(default_factory=list)
     fuse: int | None = None
     cut_from_redis: set[str] = field(default_factory=set)
     cut_from_database: set[str] = field(default_factory=set)
+
+    @property
+    def redis(self) -> MemoryBroker | None:
+        return self.schedules.get(FORM)
+
+    @redis.setter
+    def redis(self, schedule: MemoryBroker | None) -> None:
+        self.schedules.pop(FORM, None)
+        if schedule is not None:
+            self.schedules[FORM] = schedule
+
+    @property
+    def redis_is_barred(self) -> bool:
+        return FORM in self.barred
+
+    @redis_is_barred.setter
+    def redis_is_barred(self, is_barred: bool) -> None:
+        (self.barred.add if is_barred else self.barred.discard)(FORM)
 
     def burn(self) -> None:
         if self.fuse is not None:
@@ -77,13 +99,21 @@ class FakeEpochs:
 
     async def current(self) -> Epoch:
         self._reach()
-        return Epoch(self.world.number, self.world.source, is_own=self.world.begun_by == self.name)
+        world = self.world
+        is_own = world.begun_by == self.name
+        return Epoch(world.number, world.source, world.form, is_own=is_own, bypassed=world.bypassed)
 
-    async def advance(self, after: Epoch, source: Source) -> Epoch:
+    async def advance(self, after: Epoch, source: Source, *, form: int) -> Epoch:
         self._reach()
         if after.number == self.world.number:
             self.world.number, self.world.source, self.world.begun_by = after.number + 1, source, self.name
+            self.world.form = form
         return await self.current()
+
+    async def bypass(self, epoch: Epoch) -> None:
+        self._reach()
+        if epoch.number == self.world.number:
+            self.world.bypassed += 1
 
     def _reach(self) -> None:
         self.world.burn()
@@ -112,19 +142,26 @@ class FakeLeadership:
 
 
 class FakeRedis:
-    """What one process sees of the schedule in Redis."""
+    """What one process sees of the schedule in Redis, or of one that it has begun (``meant``)."""
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: World, name: str, form: int, meant: MemoryBroker | None = None) -> None:
         self._world = world
         self._name = name
+        self.form = form
+        self._meant = meant
 
     @property
     def incarnation(self) -> int:
-        return self._world.redis.incarnation if self._world.redis else 0
+        schedule = self._world.schedules.get(self.form)
+        return schedule.incarnation if schedule else 0
 
-    async def begin(self) -> None:
+    async def begin(self) -> FakeRedis:
         self._reach()
-        self._world.redis, self._world.redis_is_barred = self._world.memory(), True
+        world, begun = self._world, self._world.memory()
+        world.schedules = {form: each for form, each in world.schedules.items() if form > self.form}
+        world.schedules[self.form] = begun
+        world.barred.add(self.form)
+        return FakeRedis(world, self._name, self.form, begun)
 
     async def enforce(self, limits: Limits) -> bool:
         self._reach()
@@ -137,7 +174,7 @@ class FakeRedis:
 
     async def restore(self, *sends: Any, **more: Any) -> None:
         await self._found().restore(*sends, **more)
-        self._world.redis_is_barred = False
+        self._world.barred.discard(self.form)
 
     async def admit(self, messages: Any, *, slots: int, **more: Any) -> Any:
         found = self._found()
@@ -163,23 +200,32 @@ class FakeRedis:
 
     def _found(self) -> Broker:
         self._reach()
-        if self._world.redis is None:
-            raise ScheduleLost("Redis holds no schedule")
-        return self._world.redis
+        found = self._world.schedules.get(self.form)
+        if found is None or self._meant not in {None, found}:
+            raise ScheduleLost("Redis holds no schedule, or another")
+        return found
 
     def _insist_on_open(self) -> None:
-        if self._world.redis_is_barred:
+        if self.form in self._world.barred:
             raise ScheduleLost("the schedule in Redis is barred")
 
 
 class FakeProcess:
     """One of them. Nothing runs by itself: a test calls ``look``, ``step`` and ``lease``."""
 
-    def __init__(self, world: World, name: str, *, shares_books: bool = True, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        *,
+        shares_books: bool = True,
+        limits: Limits | None = None,
+        form: int = FORM,
+    ) -> None:
         self.world = world
         self.name = name
         self.conditions = Conditions(world.clock)
-        self.redis = cast("SharedSchedule", FakeRedis(world, name))
+        self.redis = cast("SharedSchedule", FakeRedis(world, name, form))
         self.switch = SwitchedBroker(self.redis, self.conditions, lease_ms=LEASE_MS, clock=world.clock)
         self.leadership = FakeLeadership(world, name)
         replacements = Replacements(ledger=world.ledger, results=MemoryResults(), clock=world.clock, sleep=world.sleep)
@@ -208,7 +254,7 @@ class FakeProcess:
     async def look(self) -> None:
         """Read the epoch, as it does each second; if it can."""
         with contextlib.suppress(LedgerError):
-            await self.keeper.look()
+            await self.keeper.watch()
 
     async def step(self) -> None:
         with contextlib.suppress(BrokerError, LedgerError):  # the next goes on

@@ -10,8 +10,9 @@ from engine.conditions import Condition
 from engine.ids import Ids
 from engine.keeper import AWAY_MS, BACK_MS, MARGIN_MS, PROBE_S, WATCH_S
 from engine.limits import Limit
-from engine.messages import Done, Settlement, Status
+from engine.messages import Done, Hold, Settlement, Status
 from engine.ports import Source
+from engine.switched_broker import SharedSchedule
 from tests.engine_work.several import LEASE_MS, Died, FakeProcess, World
 from tests.fakes import outgoing
 
@@ -135,24 +136,48 @@ async def test_a_leader_who_dies_at_any_point_of_a_rebuilding_leaves_it_to_the_n
     assert await other.ids() == ["a"]
 
 
-async def test_who_loses_the_lead_while_he_rebuilds_does_not_open_what_another_has_begun(
-    one: FakeProcess, other: FakeProcess, monkeypatch: pytest.MonkeyPatch
+async def test_who_loses_the_lead_while_he_rebuilds_does_not_open_what_he_has_begun(
+    one: FakeProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await one.look()
-    for number in range(60):
-        await one.accept(outgoing(f"{number:02}", chat_id=number + 1))
-    admit = one.redis.admit
+    await one.accept(outgoing("a"))
+    read = one.world.ledger.open_messages
 
-    async def and_then_another_leads(*messages: object, **more: object) -> object:
+    async def and_then_another_leads(**page: object) -> object:
         one.world.leader = "other"
-        await one.redis.begin()  # as the other does
-        return await admit(*messages, **more)  # type: ignore[arg-type]
+        return await read(**page)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(one.redis, "admit", and_then_another_leads)
+    monkeypatch.setattr(one.world.ledger, "open_messages", and_then_another_leads)
     await one.step()
 
     assert one.world.redis_is_barred
     assert not one.keeper.is_leading
+
+
+@pytest.mark.parametrize("freezes_at", ["admit", "restore"])
+async def test_who_wakes_in_the_middle_of_rebuilding_changes_nothing_of_what_another_has_begun(
+    one: FakeProcess, other: FakeProcess, monkeypatch: pytest.MonkeyPatch, freezes_at: str
+) -> None:
+    await one.look()
+    await one.accept(outgoing("a"))
+    begin = one.redis.begin
+
+    async def begin_and_freeze_later() -> SharedSchedule:
+        begun = await begin()
+        verb = getattr(begun, freezes_at)
+
+        async def after_another_has_begun(*arguments: object, **more: object) -> object:
+            await other.redis.begin()
+            return await verb(*arguments, **more)
+
+        monkeypatch.setattr(begun, freezes_at, after_another_has_begun)
+        return begun
+
+    monkeypatch.setattr(one.redis, "begin", begin_and_freeze_later)
+    await one.step()
+
+    assert one.world.redis_is_barred
+    assert await one.switch.knows(["a"]) == [False]
 
 
 async def test_other_limits_are_brought_into_force_once_by_who_leads(world: World, one: FakeProcess) -> None:
@@ -165,6 +190,19 @@ async def test_other_limits_are_brought_into_force_once_by_who_leads(world: Worl
     await FakeProcess(world, "new", limits=wider).steps(for_ms=3_000)
 
     assert world.enforced == [world.limits, wider]
+
+
+async def test_what_was_throttled_during_a_short_absence_is_held_after(one: FakeProcess) -> None:
+    await one.steps(for_ms=3_000)
+    one.world.cut_from_redis.add("one")
+    await one.step()
+    await one.world.ledger.record_holds([Hold(1, 7, one.world.clock() + 60_000)])
+    one.world.cut_from_redis.clear()
+
+    await one.steps(for_ms=4_000)
+    await one.accept(outgoing("a", chat_id=7))
+
+    assert await one.ids() == []
 
 
 async def test_what_was_accepted_during_a_short_absence_is_scheduled_soon_after(one: FakeProcess) -> None:
@@ -372,9 +410,10 @@ async def test_a_redis_that_goes_again_while_it_is_rebuilt_leaves_the_epoch_to_t
     one.world.cut_from_redis.clear()
     began = one.redis.begin
 
-    async def and_then_it_is_away() -> None:
-        await began()
+    async def and_then_it_is_away() -> SharedSchedule:
+        begun = await began()
         one.world.cut_from_redis.add("one")
+        return begun
 
     one.redis.begin = and_then_it_is_away  # type: ignore[method-assign]
     await one.steps(for_ms=BACK_MS + LEASE_MS)

@@ -1,4 +1,7 @@
-"""Processes that die, are cut off and lose the lead at any point: two sources never lease at once, nothing is lost."""
+"""Processes that die, are cut off, lose the lead at any point, and are of two versions.
+
+Two sources never lease at once, nothing is lost.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from structlog.testing import capture_logs
 from engine.errors import BrokerUnavailable
 from engine.messages import Done, Lease, Settlement, Status
 from engine.ports import Source
+from engine.redis_keys import FORM
 from tests.engine_work.several import LEASE_MS, Died, FakeProcess, World
 from tests.fakes import outgoing
 
@@ -43,9 +47,9 @@ class Processes(RuleBasedStateMachine):
         self.count = self.born = 0
         self.processes = {name: self.new(name) for name in NAMES}
 
-    def new(self, place: str) -> FakeProcess:
+    def new(self, place: str, form: int = FORM) -> FakeProcess:
         self.born += 1
-        return FakeProcess(self.world, f"{place}{self.born}")
+        return FakeProcess(self.world, f"{place}{self.born}", form=form)
 
     def run(self, who: str, what: Coroutine[Any, Any, Any]) -> Any:
         """Let a process do something; if it dies of it, another takes its place."""
@@ -56,10 +60,10 @@ class Processes(RuleBasedStateMachine):
             self.replace(who)
             return None
 
-    def replace(self, who: str) -> None:
+    def replace(self, who: str, form: int | None = None) -> None:
         if self.world.leader == self.processes[who].name:
             self.world.leader = ""
-        self.processes[who] = self.new(who)
+        self.processes[who] = self.new(who, self.processes[who].redis.form if form is None else form)
 
     @rule(ms=st.sampled_from([50, 300, 1_000, 2_500, 6_000]))
     def time_passes(self, ms: int) -> None:
@@ -94,6 +98,10 @@ class Processes(RuleBasedStateMachine):
     def die(self, who: str) -> None:
         self.replace(who)
 
+    @rule(who=WHO, form=st.sampled_from([FORM, FORM + 1]))
+    def be_replaced_by_another_version(self, who: str, form: int) -> None:
+        self.replace(who, form)
+
     @rule(who=WHO)
     def lose_or_find_the_database(self, who: str) -> None:
         self.world.cut_from_database ^= {self.processes[who].name}
@@ -106,7 +114,7 @@ class Processes(RuleBasedStateMachine):
 
     @rule()
     def empty_redis(self) -> None:
-        self.world.redis = None
+        self.world.schedules.clear()
 
     @rule()
     def all_lose_redis(self) -> None:
@@ -135,7 +143,7 @@ class Processes(RuleBasedStateMachine):
     def lease(self, who: str) -> None:
         self.accept(who)
         process = self.processes[who]
-        source = "redis" if self.of_redis(process) else process.name
+        source = f"redis of form {process.redis.form}" if self.of_redis(process) else process.name
         leases = self.run(who, process.lease(2)) or []
         now_ms = self.world.clock()
         good = [each for each in self.given if not each.is_over and each.lease.expires_at_ms > now_ms]
@@ -170,15 +178,18 @@ class Processes(RuleBasedStateMachine):
         self.world.fuse = None
         self.world.cut_from_database.clear()
         self.world.cut_from_redis.clear()
+        if self.world.form > FORM:
+            self.replace("a", self.world.form)
         for _ in range(40):
             for who in NAMES:
                 self.look(who)
                 self.step(who)
             self.world.clock.advance(1_000)
-        self.look("a")
+        (sender, *_) = [who for who, each in self.processes.items() if each.redis.form == self.world.form]
+        self.look(sender)
         waiting = [each for each, status in self.world.ledger.statuses.items() if status is Status.QUEUED]
         for start in range(0, len(waiting), 50):
-            known = self.run("a", self.processes["a"].switch.knows(waiting[start : start + 50]))
+            known = self.run(sender, self.processes[sender].switch.knows(waiting[start : start + 50]))
             assert known
             assert all(known)
         assert self.world.source is Source.REDIS

@@ -15,6 +15,7 @@ from bot.demo.process import free_port
 from engine.conditions import Condition
 from engine.ids import Ids
 from engine.ports import SystemClock
+from engine.redis_keys import FORM, prefix
 from tests.engine.redis_server import own_redis
 from tests.engine_work.process import Process, Telegram, hurry, process, until
 from tests.storage.servers import own_postgres
@@ -183,3 +184,35 @@ async def test_what_was_accepted_during_a_short_absence_is_scheduled_soon(
             await all_sent(telegram, submitted, one)
             await until(lambda: not one.conditions.current)
     assert sorted(telegram.ids) == sorted(submitted)
+
+
+async def test_two_versions_side_by_side_under_load_send_everything_and_never_both(
+    tmp_path: Path, books: str, telegram: Telegram, ids: Ids
+) -> None:
+    with own_redis(tmp_path) as url:
+        async with (
+            process("old leader", url, books, telegram) as leader,
+            process("old", url, books, telegram, may_lead=False) as old,
+        ):
+            submitted = await leader.submit(ids, 20)
+            await all_sent(telegram, submitted, leader)
+            async with process("new", url, books, telegram, form=FORM + 1) as new:
+                submitted += await new.submit(ids, 20)
+                await all_sent(telegram, submitted, leader)
+                assert new.conditions.current == [Condition.OTHER_VERSION]
+
+                submitted += await leader.submit(ids, 2_000, chats=500)
+                await until(lambda: len(telegram.sent) > 100)
+                await leader.kill()
+                submitted += await old.submit(ids, 20)
+                await all_sent(telegram, submitted, old)
+
+                submitted += await old.submit(ids, 20) + await new.submit(ids, 20)
+                await all_sent(telegram, submitted, new)
+                await until(lambda: not new.conditions.current)
+                assert old.conditions.current == [Condition.OTHER_VERSION]
+                async with Redis.from_url(url) as redis:
+                    assert not await redis.keys(f"{prefix(FORM)}*")
+    senders = [name for name, _ in telegram.sent]
+    assert all(name.startswith("new") for name in senders[senders.index("new") :])
+    assert len(telegram.ids) - len(submitted) <= 8  # what the leader had in hand when it died

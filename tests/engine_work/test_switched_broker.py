@@ -10,14 +10,15 @@ from engine.conditions import Condition
 from engine.errors import BrokerUnavailable, ScheduleLost
 from engine.held import Held
 from engine.messages import Done, Settlement
-from engine.ports import Epoch, Source
+from engine.ports import NOBODYS, Epoch, Source
+from engine.redis_keys import FORM
 from tests.engine_work.desk import soon
 from tests.engine_work.several import LEASE_MS, FakeProcess, World
 from tests.fakes import outgoing
 
-REDIS = Epoch(0, Source.REDIS)
-MINE = Epoch(1, Source.KEEPER, is_own=True)
-ANOTHERS = Epoch(1, Source.KEEPER)
+REDIS = Epoch(0, Source.REDIS, FORM)
+MINE = Epoch(1, Source.KEEPER, FORM, is_own=True)
+ANOTHERS = Epoch(1, Source.KEEPER, FORM)
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ async def test_who_asks_nothing_of_redis_hears_all_the_same_that_it_is_back(one:
     one.switch.read(ANOTHERS, at_ms=world.clock())
     world.cut_from_redis = set()
 
-    one.switch.read(Epoch(2, Source.REDIS), at_ms=world.clock())
+    one.switch.read(Epoch(2, Source.REDIS, FORM), at_ms=world.clock())
     await one.switch.look_again()
 
     assert one.conditions.current == []
@@ -130,7 +131,7 @@ async def test_the_one_who_sends_for_all_leases_from_memory(one: FakeProcess, wo
 async def test_an_epoch_that_is_over_is_not_heeded_and_its_memory_is_gone(one: FakeProcess, world: World) -> None:
     one.switch.read(MINE, at_ms=world.clock())
     one.switch.open_memory(world.memory(), MINE)
-    one.switch.read(Epoch(2, Source.REDIS), at_ms=world.clock())
+    one.switch.read(Epoch(2, Source.REDIS, FORM), at_ms=world.clock())
 
     one.switch.read(MINE, at_ms=world.clock() + 1)
     one.switch.open_memory(world.memory(), MINE)
@@ -265,6 +266,34 @@ async def test_what_is_replayed_here_before_its_end_could_be_told_stays_in_the_s
     await one.switch.take_out_ended()
 
     assert await one.switch.knows(["a"]) == [True]
+
+
+@pytest.mark.parametrize("source", Source)
+async def test_while_another_version_keeps_the_schedule_every_verb_is_refused(
+    one: FakeProcess, world: World, source: Source
+) -> None:
+    world.cut_from_redis.add("one")
+    await one.lease()
+    one.switch.read(Epoch(1, source, FORM + 1), at_ms=world.clock())
+
+    with pytest.raises(BrokerUnavailable, match="another version of tempogram keeps the schedule"):
+        await one.switch.admit([outgoing("a")], worker_id="w", slots=1)
+    with pytest.raises(BrokerUnavailable, match="another version of tempogram keeps the schedule"):
+        await one.switch.lease(worker_id="w", slots=1)
+    assert Condition.OTHER_VERSION in one.conditions.current
+    assert Condition.REDIS_AWAY not in one.conditions.current
+
+    one.switch.read(Epoch(2, Source.REDIS, FORM), at_ms=world.clock())
+    assert one.conditions.current == []
+
+
+async def test_before_anybody_has_begun_the_schedule_nothing_is_leased_and_nothing_is_wrong(world: World) -> None:
+    one = FakeProcess(world, "one")
+    one.switch.read(Epoch(0, Source.REDIS, NOBODYS), at_ms=world.clock())
+
+    with pytest.raises(BrokerUnavailable, match="has begun the schedule yet"):
+        await one.switch.lease(worker_id="w", slots=1)
+    assert one.conditions.current == []
 
 
 async def test_a_sleeper_wakes_when_leases_come_from_elsewhere(one: FakeProcess, world: World) -> None:

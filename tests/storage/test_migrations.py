@@ -8,10 +8,10 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 
 from storage.database import Database
-from storage.migrations import config_of, migrate
+from storage.migrations import config_of, migrate, versions
 from storage.models import metadata
 from tests.storage.backends import OnPostgres, OnSqlite
 
@@ -47,6 +47,19 @@ class MigrationsContract:
         await migrate(fresh)
 
         await migrate(fresh)
+
+    async def test_tables_of_a_newer_version_are_left_as_they_are(self, fresh: str) -> None:
+        database = await Database.open(fresh)
+        newer = text("UPDATE alembic_version SET version_num = '9999'")
+        await database.write_alone(lambda connection: connection.execute(newer))
+        await database.close()
+
+        await migrate(fresh)
+        database = await Database.open(fresh)
+
+        found, _ = await versions(database)
+        await database.close()
+        assert found == "9999"
 
     async def test_processes_that_start_at_once_migrate_once(self, fresh: str) -> None:
         exits = await asyncio.gather(*(migrating(fresh) for _ in range(3)))

@@ -6,7 +6,7 @@
 local call = redis.call
 local PRIORITIES = {"high", "normal", "low"}
 
-local prefix -- "{q0}:"
+local prefix -- "{q0}:"; the number is FORM
 local key = {}
 
 function key.limits() return prefix .. "limits" end

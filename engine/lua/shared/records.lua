@@ -57,12 +57,23 @@ local function time_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- Tell whether this is the schedule that the caller means, and return the time that he gives. Who rebuilds one names
+-- it, as ``"<given_ms> <incarnation>"``: he may have slept until another has begun it anew.
+local function is_meant(given_ms)
+  if not string.find(given_ms, " ", 1, true) then return true, given_ms end
+  local its_ms, incarnation = string.match(given_ms, "^(%d*) (%d+)$")
+  return tonumber(incarnation) == state.incarnation, its_ms
+end
+
 -- Load the schedule. ``given_ms`` "" takes the time of Redis; a test gives its own.
 -- Return why nothing can be done, if that is so.
 local function open(state_key, given_ms, leases)
   prefix = string.sub(state_key, 1, -6)
   state, state_raw = get(state_key)
-  if not state then return {"gone"} end
+  if not state or state.is_cleared then return {"gone"} end
+  local it_is
+  it_is, given_ms = is_meant(given_ms)
+  if not it_is then return {"gone"} end
   if leases and state.is_barred then return {"barred"} end
   limits = get(key.limits())
   now_ms = math.max(state.clock_ms, given_ms == "" and time_ms() or tonumber(given_ms))
