@@ -157,6 +157,8 @@ class Delivery:
         if settled is not None and not settled.held:
             await self._follow_up(attempt)
         await self._heed_holds(attempt, settled)
+        if isinstance(_ruling(attempt).then, PauseBot):
+            await self._let_go_on(attempt)
 
     def _settlement(self, attempt: Attempt) -> Settlement:
         ruling, counted_at_ms = _ruling(attempt), attempt.answer.counted_at_ms if attempt.answer else None
@@ -208,6 +210,12 @@ class Delivery:
         is_first = await self._insist(lambda: self._ledger.pause(bot_id, paused=True, by=PausedBy.TOKEN))
         if is_first:
             log.error("alert", kind="token_revoked", bot_id=bot_id, way_out="give the bot a valid token")
+
+    async def _let_go_on(self, attempt: Attempt) -> None:
+        """Undo the schedule's pause if the books' pause has ended before: a valid token came in between."""
+        bot_id = attempt.lease.message.bot_id
+        if bot_id not in await self._insist(self._ledger.paused_bots):
+            await self._ask_broker(attempt.held, lambda: self._broker.pause(bot_id, paused=False))
 
     def _tell(self, attempt: Attempt, hold: Hold) -> None:
         message = attempt.lease.message
