@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from api.ports import NoWebhook, Refusal
 from bot.fleet import Fleet
-from bot.follower import READ_EVERY_S, Follower
+from bot.follower import LOOK_EVERY_S, READ_EVERY_S, Follower
 from engine.errors import LedgerError, SettingsError
 from engine.messages import ChatId
 from engine.ports.news import BotChanged, ChatChanged, Item, Listener, Missed
@@ -49,11 +49,19 @@ class Wire:
 
 @dataclass
 class Reader:
-    """Notes what it shall read; ``asleep``: each reading waits; what ``failures`` has is raised first."""
+    """Notes what it shall read; ``asleep``: each reading waits; what ``failures`` has is raised first.
+
+    ``doubtful``: what it wants to read again itself.
+    """
 
     read: list[object] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
     asleep: asyncio.Event | None = None
+    doubtful: list[tuple[int, ChatId]] = field(default_factory=list)
+
+    def to_read_again(self) -> list[tuple[int, ChatId]]:
+        doubtful, self.doubtful = self.doubtful, []
+        return doubtful
 
     async def load(self) -> None:
         await self._note("everything")
@@ -78,11 +86,13 @@ class Office:
     reach: Reader = field(default_factory=Reader)
     slept: list[float] = field(default_factory=list)
     minute: asyncio.Event = field(default_factory=asyncio.Event)
+    moment: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def sleep(self, seconds: float) -> None:
-        if seconds == READ_EVERY_S:
-            await self.minute.wait()
-            self.minute.clear()
+        over = {READ_EVERY_S: self.minute, LOOK_EVERY_S: self.moment}.get(seconds)
+        if over is not None:
+            await over.wait()
+            over.clear()
         else:
             self.slept.append(seconds)
 
@@ -137,6 +147,17 @@ async def test_the_bots_are_read_now_and_then_though_nobody_announced_anything(o
     await turns()
 
     assert (office.fleet.read, office.reach.read) == (["everything"], [])
+
+
+async def test_chats_that_were_lost_here_are_read_again_a_moment_later_all_at_once(office: Office) -> None:
+    office.reach.doubtful = [(42, 7), (42, 8)]
+    await turns()
+    too_early = list(office.reach.read)
+    for _ in range(2):
+        office.moment.set()
+        await turns()
+
+    assert (too_early, office.reach.read) == ([], [{(42, 7), (42, 8)}])
 
 
 async def test_a_ledger_that_is_away_is_asked_until_it_answers(office: Office) -> None:
