@@ -213,10 +213,10 @@ async def test_every_write_is_announced(here: Fleet, wire: Wire) -> None:
     writes: list[Callable[[], Awaitable[object]]] = [
         lambda: here.change(BOT_ID, behaviours={}),
         lambda: here.change(BOT_ID, updates=Source.WEBHOOK),
-        lambda: here.secret_to_tell(BOT_ID),
-        lambda: here.note_webhook(BOT_ID, "told"),
+        lambda: here.secrets.to_tell(BOT_ID),
+        lambda: here.secrets.note_told(BOT_ID, "told"),
         lambda: here.rotate_secret(BOT_ID),
-        lambda: here.retire_secret(BOT_ID),
+        lambda: here.secrets.retire(BOT_ID),
         lambda: here.remove(BOT_ID, keep_messages=True),
         lambda: here.add(TOKEN, None),
         lambda: here.learn(OTHER),
@@ -263,8 +263,8 @@ async def test_feeds_hear_of_a_new_secret_and_not_of_what_does_not_concern_them(
     there.when_changed(told.append)
 
     writes: list[Callable[[], Awaitable[object]]] = [
-        lambda: here.secret_to_tell(BOT_ID),
-        lambda: here.note_webhook(BOT_ID, "told"),
+        lambda: here.secrets.to_tell(BOT_ID),
+        lambda: here.secrets.note_told(BOT_ID, "told"),
         lambda: here.change(BOT_ID, behaviours={}),
     ]
     for write in writes:
@@ -274,7 +274,7 @@ async def test_feeds_hear_of_a_new_secret_and_not_of_what_does_not_concern_them(
     await here.rotate_secret(BOT_ID)
     await there.reload([BOT_ID])
     concerned = list(told)
-    await here.retire_secret(BOT_ID)
+    await here.secrets.retire(BOT_ID)
     await there.reload([BOT_ID])
 
     assert (unconcerned, concerned, told) == ([], [BOT_ID], [BOT_ID])
@@ -330,10 +330,10 @@ CHANGES: dict[str, Callable[[Fleet, str, int], Awaitable[object]]] = {
     "behaviours": lambda fleet, _, bot_id: fleet.change(bot_id, behaviours={}),
     "polling": lambda fleet, _, bot_id: fleet.change(bot_id, updates=Source.POLLING),
     "none": lambda fleet, _, bot_id: fleet.change(bot_id, updates=Source.NONE),
-    "secret": lambda fleet, _, bot_id: fleet.secret_to_tell(bot_id),
+    "secret": lambda fleet, _, bot_id: fleet.secrets.to_tell(bot_id),
     "rotate": lambda fleet, _, bot_id: fleet.rotate_secret(bot_id),
-    "retire": lambda fleet, _, bot_id: fleet.retire_secret(bot_id),
-    "told": lambda fleet, _, bot_id: fleet.note_webhook(bot_id, "told"),
+    "retire": lambda fleet, _, bot_id: fleet.secrets.retire(bot_id),
+    "told": lambda fleet, _, bot_id: fleet.secrets.note_told(bot_id, "told"),
 }
 STEPS = st.one_of(
     st.tuples(
@@ -391,7 +391,7 @@ async def is_what_the_books_say(fleet: Fleet, world: World) -> None:
     }
     for bot_id, one in kept.items():
         assert fleet.registered(bot_id) == one.registered
-        assert fleet.webhook(bot_id) == one.webhook
+        assert fleet.secrets.of(bot_id) == one.webhook
         assert fleet.bot(bot_id).token == one.token
         assert not fleet.is_removed(bot_id)
     assert {each for each in await world.bots.removed() if not fleet.is_removed(each)} == set()
