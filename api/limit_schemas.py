@@ -61,7 +61,7 @@ class ChatLimitChange(LimitChange):
             "anyOf": [
                 given("count", type="integer"),
                 given("window_s", type="number"),
-                given("burst", type="integer"),
+                given("burst", type="integer", minimum=1, maximum=BURST_MAX),
             ]
         }
     )
