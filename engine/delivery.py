@@ -183,7 +183,8 @@ class Delivery:
         """Tell a schedule that has a copy of the message, because the lease was lost, what it cannot know of it."""
         message, then, rest, held = attempt.lease.message, _ruling(attempt).then, _ruling(attempt).rest, attempt.held
         log.warning("lease was lost", message_id=message.id)
-        if isinstance(then, Done) or rest is not None:  # the copy is of the whole message
+        if rest is not None or (isinstance(then, Done) and not await self._is_open(message.id)):
+            # The copy is of the whole message, though nothing is left to be sent, or not all.
             await self._ask_broker(held, lambda: self._broker.cancel([message.id]))  # False: it is sent twice
         if isinstance(then, HoldChat):
             hold = Hold(message.bot_id, message.chat_id, self._clock() + then.retry_after_ms)
@@ -196,6 +197,10 @@ class Delivery:
             await self._ask_broker(held, lambda: self._broker.note([send], spent=spent))
         if rest is not None and self._unscheduled is not None:
             self._unscheduled.note([message.id])  # the ledger has what is left of it, if anything
+
+    async def _is_open(self, message_id: str) -> bool:
+        """Tell whether a message is to be sent: one that has ended may have been replayed since."""
+        return bool(await self._insist(lambda: self._ledger.open_among([message_id])))
 
     async def _heed_holds(self, attempt: Attempt, settled: Settled | None) -> None:
         holds = settled.holds if settled is not None else ()

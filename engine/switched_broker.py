@@ -21,7 +21,19 @@ from engine.conditions import Condition, Conditions
 from engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost
 from engine.limits import Limits
 from engine.messages import ChatId, Done, Hold, Lease, Outgoing, PastSend, Settlement, Spent
-from engine.ports import NOBODYS, Admission, Broker, Clock, Epoch, Explanation, Leased, QueueStats, Settled, Source
+from engine.ports import (
+    NOBODYS,
+    Admission,
+    Broker,
+    Clock,
+    Epoch,
+    Explanation,
+    Leased,
+    Ledger,
+    QueueStats,
+    Settled,
+    Source,
+)
 from engine.ports.broker import BATCH_MAX
 
 PAUSE_MS = 1_000
@@ -66,8 +78,11 @@ class SwitchedBroker:
     ``trouble`` is set when Redis, or its schedule, begins to be missed; the keeper clears it.
     """
 
-    def __init__(self, redis: SharedSchedule, conditions: Conditions, *, lease_ms: int, clock: Clock) -> None:
+    def __init__(
+        self, redis: SharedSchedule, ledger: Ledger, conditions: Conditions, *, lease_ms: int, clock: Clock
+    ) -> None:
         self._redis = redis
+        self._ledger = ledger
         self._conditions = conditions
         self._lease_ms = lease_ms
         self._clock = clock
@@ -131,9 +146,17 @@ class SwitchedBroker:
             await self.probe()
 
     async def take_out_ended(self) -> None:
-        """Take out of the schedule what it may have a copy of, though it has ended."""
+        """Take out of the schedule what it may have a copy of, though it has ended; what was replayed since stays.
+
+        Raises:
+            BrokerUnavailable: Some may still be there, and stay noted.
+            LedgerError: The same.
+        """
         for batch in batches(list(self._ended), BATCH_MAX):
-            await self.cancel(batch)
+            replayed = {message.id for message in await self._ledger.open_among(batch)}
+            if ended := [message_id for message_id in batch if message_id not in replayed]:
+                await self.cancel(ended)
+            self._forget_ended(batch)
 
     def is_source(self) -> bool:
         """Tell whether leases may be used now: asked last before one is, however long it was extended."""
@@ -202,9 +225,7 @@ class SwitchedBroker:
         await self._ask(self._source(), lambda broker: broker.hold(holds))
 
     async def cancel(self, message_ids: Sequence[str]) -> list[bool]:
-        cancelled = await self._ask(self._source(), lambda broker: broker.cancel(message_ids))
-        self._forget_ended(message_ids)
-        return cancelled
+        return await self._ask(self._source(), lambda broker: broker.cancel(message_ids))
 
     async def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> list[Outgoing]:
         return await self._ask(self._source(), lambda broker: broker.drop(bot_id, chat_id, replaces))
@@ -289,14 +310,12 @@ class SwitchedBroker:
     async def _admit(
         self, broker: Broker, messages: Sequence[Outgoing], worker_id: str, slots: int, *, capped: bool
     ) -> Admission:
-        admission = await self._ask(
+        return await self._ask(
             broker,
             lambda broker: broker.admit(messages, worker_id=worker_id, slots=slots, capped=capped),
             leases=slots > 0,
             takes_in=True,
         )
-        self._forget_ended(message.id for message in messages)  # one that had ended was replayed
-        return admission
 
     def _note_ended(self, message_ids: Sequence[str]) -> None:
         self._ended.update(dict.fromkeys(message_ids))

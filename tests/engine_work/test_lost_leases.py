@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from structlog.testing import capture_logs
 
 from engine.delivery import SURELY_MS
 from engine.limits import Limit, Limits
-from engine.messages import Outgoing, Rest, Status
+from engine.messages import Outgoing, Rest, Settlement, Status
 from engine.outcomes import Answer, Failed, HalfSent, Outcome, Rejected, Sent, Throttled
+from engine.ports import Settled
 from engine.rulings import Attempt
 from tests.engine_work.desk import LEASE_MS, Desk
 from tests.fakes import START_MS, outgoing
@@ -81,6 +84,22 @@ async def test_a_chat_that_telegram_holds_is_held_by_the_rebuilt_schedule_too(de
 
     assert too_early == []
     assert [lease.message.id for lease in await desk.leases()] == ["a"]
+
+
+async def test_a_message_that_was_replayed_since_it_ended_stays_in_the_rebuilt_schedule(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = await called_before_a_rebuild(desk, Rejected(400, "no"))
+    settle = desk.broker.settle
+
+    async def settle_after_the_replay(settlements: Sequence[Settlement]) -> list[Settled]:
+        desk.ledger.statuses["a"] = Status.QUEUED
+        return await settle(settlements)
+
+    monkeypatch.setattr(desk.broker, "settle", settle_after_the_replay)
+    await desk.delivery.conclude(attempt)
+
+    assert await desk.broker.knows(["a"]) == [True]
 
 
 async def test_of_an_album_that_was_half_sent_the_rebuilt_schedule_sends_only_the_rest_after_the_hold(

@@ -9,7 +9,7 @@ import pytest
 from engine.conditions import Condition
 from engine.errors import BrokerUnavailable, ScheduleLost
 from engine.held import Held
-from engine.messages import Done, Settlement
+from engine.messages import Done, Settlement, Status
 from engine.ports import NOBODYS, Epoch, Source
 from engine.redis_keys import FORM
 from tests.engine_work.desk import soon
@@ -187,19 +187,6 @@ async def test_who_only_submits_finds_the_schedule_again_by_submitting(one: Fake
     assert one.conditions.current == []
 
 
-@pytest.fixture
-async def lost(one: FakeProcess, world: World) -> Settlement:
-    """Message "a" has ended. Its schedule is lost, and nobody could be told."""
-    await one.accept(outgoing("a"))
-    (lease,) = await one.lease()
-    kept, world.redis = world.redis, None
-    settlement = Settlement(lease, Done(), 0)
-    with pytest.raises(ScheduleLost):
-        await one.switch.settle([settlement])
-    world.redis = kept
-    return settlement
-
-
 async def rebuilt(world: World) -> None:
     """Let the schedule be another one, which has message "a" waiting."""
     world.redis = world.memory()
@@ -212,6 +199,7 @@ async def test_a_message_that_ended_under_a_lost_lease_is_taken_out_of_the_sched
     await one.accept(outgoing("a"))
     (lease,) = await one.lease()
     await rebuilt(world)
+    world.ledger.statuses["a"] = Status.SENT
 
     (settled,) = await one.switch.settle([Settlement(lease, Done(), 0)])
     await one.switch.take_out_ended()
@@ -220,22 +208,35 @@ async def test_a_message_that_ended_under_a_lost_lease_is_taken_out_of_the_sched
     assert await one.switch.knows(["a"]) == [False]
 
 
+@pytest.fixture
+async def untold(one: FakeProcess, world: World) -> Settlement:
+    """Message "a" has ended. The schedule is away, and could not be told."""
+    await one.accept(outgoing("a"))
+    (lease,) = await one.lease()
+    world.ledger.statuses["a"] = Status.DEAD
+    world.cut_from_redis.add("one")
+    settlement = Settlement(lease, Done(), 0)
+    with pytest.raises(BrokerUnavailable):
+        await one.switch.settle([settlement])
+    world.cut_from_redis.clear()
+    return settlement
+
+
 async def test_a_message_that_ended_while_nobody_could_be_told_is_taken_out_later(
-    one: FakeProcess, world: World, lost: Settlement
+    one: FakeProcess, world: World, untold: Settlement
 ) -> None:
     await rebuilt(world)
 
     await one.switch.take_out_ended()
 
-    assert await one.switch.knows([lost.lease.message.id]) == [False]
+    assert await one.switch.knows([untold.lease.message.id]) == [False]
 
 
-async def test_what_is_replayed_after_its_end_was_settled_at_the_second_try_stays_in_the_schedule(
-    one: FakeProcess, world: World, lost: Settlement
+async def test_what_was_settled_at_the_second_try_is_nothing_to_be_taken_out(
+    one: FakeProcess, world: World, untold: Settlement
 ) -> None:
-    (settled,) = await one.switch.settle([lost])
-    assert world.redis is not None
-    await world.redis.admit([outgoing("a")], worker_id="", slots=0)  # by another process
+    (settled,) = await one.switch.settle([untold])
+    await rebuilt(world)
 
     await one.switch.take_out_ended()
 
@@ -243,26 +244,16 @@ async def test_what_is_replayed_after_its_end_was_settled_at_the_second_try_stay
     assert await one.switch.knows(["a"]) == [True]
 
 
-async def test_what_is_replayed_after_it_was_taken_out_stays_in_the_schedule(
-    one: FakeProcess, world: World, lost: Settlement
+async def test_a_message_that_was_replayed_after_its_end_is_not_taken_out(
+    one: FakeProcess, world: World, untold: Settlement
 ) -> None:
+    """It came back by the reconciler alone, half a minute later and behind what had come after it."""
+    world.ledger.statuses["a"] = Status.QUEUED
     await rebuilt(world)
-    await one.switch.settle([lost])
-    await one.switch.cancel(["a"])
-    assert world.redis is not None
-    await world.redis.admit([outgoing("a")], worker_id="", slots=0)  # by another process
+    await one.switch.settle([untold])
 
     await one.switch.take_out_ended()
-
-    assert await one.switch.knows(["a"]) == [True]
-
-
-async def test_what_is_replayed_here_before_its_end_could_be_told_stays_in_the_schedule(
-    one: FakeProcess, world: World, lost: Settlement
-) -> None:
-    world.redis = world.memory()
-    await one.switch.admit([lost.lease.message], worker_id="", slots=0, capped=False)
-
+    world.ledger.statuses["a"] = Status.DEAD
     await one.switch.take_out_ended()
 
     assert await one.switch.knows(["a"]) == [True]
