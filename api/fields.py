@@ -157,7 +157,8 @@ Flag = Annotated[bool, Strict()]
 
 QueryFlag = Annotated[bool, Strict(), BeforeValidator(read_flag)]
 
-Whole = Annotated[int, Strict(), BeforeValidator(_whole)]
+AS_WHOLE = BeforeValidator(_whole)
+"""Stands last: only bounds that stand before it are told in the description of the API."""
 
 MessageId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
 """Ours are 26 hex digits; this only keeps out what no column could hold."""

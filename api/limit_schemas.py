@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, Strict, model_validator
 
-from api.fields import Whole
+from api.fields import AS_WHOLE
 from api.schemas import Asked, Told, given
 from engine.limits import Limit, Limits
 
@@ -15,10 +15,19 @@ WINDOW_S_MAX = 86_400
 BURST_MAX = 1_000
 CAP_MAX = 1_000_000_000
 
-Count = Annotated[Whole | None, Field(ge=0, le=COUNT_MAX, description="Messages in any window; 0 = no limit.")]
+Count = Annotated[
+    Annotated[int, Strict(), Field(ge=0, le=COUNT_MAX), AS_WHOLE] | None,
+    Field(description="Messages in any window; 0 = no limit."),
+]
 Window = Annotated[float | None, Strict(), Field(ge=0.001, le=WINDOW_S_MAX, description="Seconds.")]
-Burst = Annotated[Whole | None, Field(ge=1, le=BURST_MAX, description="Messages at once, after a pause.")]
-Cap = Annotated[Whole | None, Field(ge=0, le=CAP_MAX, description="Messages that may wait; 0 = no cap.")]
+Burst = Annotated[
+    Annotated[int, Strict(), Field(ge=1, le=BURST_MAX), AS_WHOLE] | None,
+    Field(description="Messages at once, after a pause."),
+]
+Cap = Annotated[
+    Annotated[int, Strict(), Field(ge=0, le=CAP_MAX), AS_WHOLE] | None,
+    Field(description="Messages that may wait; 0 = no cap."),
+]
 
 
 class Change(Asked):

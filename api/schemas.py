@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, Strict, model_validator
 
-from api.fields import BotId, ChatField, Flag, MessageId, QueryFlag, TimeMs, Whole, time_of
+from api.fields import AS_WHOLE, BotId, ChatField, Flag, MessageId, QueryFlag, TimeMs, time_of
 from engine.conditions import Condition
 from engine.messages import ChatId, Guarantee, PausedBy, Priority, Status
 from engine.ports import Explanation, WaitsAt
@@ -363,7 +363,9 @@ class BotChange(Asked):
 
     behaviours: Behaviours | None = None
     paused: Flag | None = Field(None, description="A paused bot sends nothing; its messages wait.")
-    weight: Whole | None = Field(None, ge=1, le=WEIGHT_MAX, description="So many turns for one of a bot that weighs 1.")
+    weight: Annotated[int, Strict(), Field(ge=1, le=WEIGHT_MAX), AS_WHOLE] | None = Field(
+        None, description="So many turns for one of a bot that weighs 1."
+    )
     updates: Source | None = UPDATES
 
     @model_validator(mode="after")

@@ -59,7 +59,7 @@ def classify(status: int, body: bytes) -> Outcome:
     >>> classify(429, b'{"ok":false,"description":"Too Many Requests","parameters":{"retry_after":3}}')
     Throttled(retry_after_ms=3000, reason='Too Many Requests')
     >>> classify(502, b"<html>")
-    Failed(reason='HTTP 502', code=502)
+    Failed(reason='HTTP 502', code=502, is_ours=False)
     """
     try:
         answer = _decode_answer(body)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -20,10 +19,11 @@ from aiogram.types import User
 from api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
 from bot.newcomers import Newcomers
 from bot.tokens import LOOKS_LIKE, bot_id_of, is_token
+from bot.webhook_secrets import WebhookSecrets
 from engine.insist import Sleep, insist
 from engine.ports import Clock
 from engine.ports.news import BotChanged, News
-from storage.bots import Bots, KeptBot, KeptWebhook, RegisteredBot, Source
+from storage.bots import Bots, KeptBot, RegisteredBot, Source
 
 log = structlog.get_logger()
 
@@ -80,7 +80,6 @@ class Fleet:
         self._clock = clock
         self._sleep = sleep
         self._tokens: dict[int, str] = {}
-        self._webhooks: dict[int, KeptWebhook] = {}
         self._aiogram: dict[int, Bot] = {}
         self._registered: dict[int, RegisteredBot] = {}
         self._removed: set[int] = set()
@@ -88,6 +87,7 @@ class Fleet:
         self._changed: Callable[[int], None] | None = None
         self._forgetful: list[Callable[[int], None]] = []
         self._turn = asyncio.Lock()
+        self.secrets = WebhookSecrets(bots, self._changing)
         self._proved: Callable[[int], Awaitable[None]] | None = None
 
     async def load(self) -> None:
@@ -176,57 +176,20 @@ class Fleet:
 
     def webhook_secrets(self, bot_id: int) -> Sequence[str]:
         """See ``Fleet``."""
-        kept = self.webhook(bot_id)
-        return [secret for secret in (kept.secret, kept.next_secret) if secret is not None]
-
-    def webhook(self, bot_id: int) -> KeptWebhook:
-        return self._webhooks.get(bot_id, KeptWebhook())
-
-    async def note_webhook(self, bot_id: int, told: str | None) -> None:
-        """Note what Telegram took last, as a fingerprint; None: that there shall be no webhook."""
-        async with self._changing(bot_id):
-            if await self._bots.set_webhook_told(bot_id, told):
-                self._webhooks[bot_id] = replace(self.webhook(bot_id), told=told)
-
-    async def secret_to_tell(self, bot_id: int) -> str:
-        """Return the secret that Telegram shall send from now on; a bot's first one is made here."""
-        kept = self.webhook(bot_id)
-        secret = kept.next_secret or kept.secret
-        return await self._first_secret(bot_id) if secret is None else secret
-
-    async def _first_secret(self, bot_id: int) -> str:
-        secret = secrets.token_urlsafe(32)
-        async with self._changing(bot_id):
-            if await self._bots.set_webhook_secret(bot_id, secret):
-                self._webhooks[bot_id] = replace(self.webhook(bot_id), secret=secret)
-        return secret
+        return self.secrets.accepted(bot_id)
 
     async def rotate_secret(self, bot_id: int) -> bool:
-        """See ``Fleet``.
-
-        The order is: written here, told to Telegram, and only then the old one forgotten. So whatever Telegram sends
-        bears a secret that we know, wherever a crash comes in between.
-        """
+        """See ``Fleet``."""
         if not self.has(bot_id):
             return False
         if self.source_of(self._registered[bot_id]) is not Source.WEBHOOK:
             raise NoWebhook(f'bot {bot_id} has no webhook, so there is no secret; PATCH it with "updates": "webhook"')
-        if self.webhook(bot_id).next_secret is not None:
+        if self.secrets.of(bot_id).next_secret is not None:
             return True  # one that is as new is on its way
-        secret = secrets.token_urlsafe(32)
-        async with self._changing(bot_id):
-            if not await self._bots.set_next_webhook_secret(bot_id, secret):
-                return False
-            self._webhooks[bot_id] = replace(self.webhook(bot_id), next_secret=secret)
+        if not await self.secrets.rotate(bot_id):
+            return False
         self._tell(bot_id)
         return True
-
-    async def retire_secret(self, bot_id: int) -> None:
-        """Forget the old secret; Telegram has taken the new one."""
-        async with self._changing(bot_id):
-            secret = self.webhook(bot_id).next_secret
-            if secret is not None and await self._bots.set_webhook_secret(bot_id, secret):
-                self._webhooks[bot_id] = replace(self.webhook(bot_id), secret=secret, next_secret=None)
 
     async def add(
         self,
@@ -331,9 +294,9 @@ class Fleet:
     def _take_one(self, bot_id: int, kept: KeptBot | None) -> bool:
         if kept is None:
             return self._leave(bot_id)
-        before, token, told = self._registered.get(bot_id), self._tokens.get(bot_id), self.webhook(bot_id)
+        before, token, told = self._registered.get(bot_id), self._tokens.get(bot_id), self.secrets.of(bot_id)
         self._put(kept.registered, kept.token)
-        self._webhooks[bot_id] = kept.webhook
+        self.secrets.put(bot_id, kept.webhook)
         was_fed_so = before is not None and self.source_of(before) is self.source_of(kept.registered)
         is_new_secret = kept.webhook.next_secret not in {None, told.next_secret}
         return not was_fed_so or token != kept.token or is_new_secret
@@ -373,10 +336,13 @@ class Fleet:
                 await self._news.announce(BotChanged(bot_id))
 
     def _part_with(self, bot_id: int, *, until_ms: int | None = None) -> None:
-        is_hooked = self.source_of(self._registered[bot_id]) is Source.WEBHOOK or self.webhook(bot_id).told is not None
+        is_hooked = (
+            self.source_of(self._registered[bot_id]) is Source.WEBHOOK or self.secrets.of(bot_id).told is not None
+        )
         self._parting[bot_id] = Parting(self._aiogram[bot_id], is_hooked, until_ms)
-        for known in (self._tokens, self._webhooks, self._aiogram, self._registered):
+        for known in (self._tokens, self._aiogram, self._registered):
             known.pop(bot_id, None)
+        self.secrets.forget(bot_id)
 
     def forget(self, bot_id: int) -> None:
         """Forget the token of a bot that was removed: its last calls have ended."""

@@ -20,6 +20,9 @@ log = structlog.get_logger()
 READ_EVERY_S = 60.0
 """Between two readings of all bots, which are some thousands of rows at most. A guess."""
 
+LOOK_EVERY_S = 1.5
+"""Between two looks whether chats that were lost here are to be read again. A guess."""
+
 
 class FollowsBots(Protocol):
     """See ``bot.fleet.Fleet``."""
@@ -35,6 +38,8 @@ class FollowsChats(Protocol):
     async def load(self) -> None: ...
 
     async def reload(self, places: Collection[tuple[int, ChatId]]) -> None: ...
+
+    def to_read_again(self) -> Collection[tuple[int, ChatId]]: ...
 
 
 @dataclass(slots=True)
@@ -73,6 +78,7 @@ class Follower:
             loops.create_task(self._news.run(self._hear))
             loops.create_task(self._follow())
             loops.create_task(self._read_now_and_then())
+            loops.create_task(self._read_lost_again())
 
     async def _hear(self, item: Item) -> None:
         self._stale.add(item)
@@ -84,6 +90,14 @@ class Follower:
             await self._sleep(READ_EVERY_S)
             self._stale.every_bot = True
             self._heard.set()
+
+    async def _read_lost_again(self) -> None:
+        while True:
+            await self._sleep(LOOK_EVERY_S)
+            places = self._reach.to_read_again()
+            if places:
+                self._stale.chats.update(places)
+                self._heard.set()
 
     async def _follow(self) -> None:
         while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, auto
 
 from engine.conditions import Condition, Conditions
 from engine.ports.clock import Clock
@@ -20,12 +20,12 @@ OPEN_MS_MAX = 30_000
 """How long it stays open: the first after the first time, twice as long after each trial that failed. Guesses."""
 
 
-class State(StrEnum):
-    """Its name is what the metric shows."""
+class State(Enum):
+    """See ``Breaker``. While it is not closed, ``Condition.TELEGRAM_AWAY`` holds, and is shown."""
 
-    CLOSED = "closed"
-    OPEN = "open"
-    HALF_OPEN = "half_open"
+    CLOSED = auto()
+    OPEN = auto()
+    HALF_OPEN = auto()
 
 
 @dataclass(frozen=True, slots=True)

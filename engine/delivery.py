@@ -36,6 +36,7 @@ from engine.reach import Reach
 from engine.retry import RetryPolicy
 from engine.rulings import Attempt, Judge, Ruling, record_of
 from engine.settlements import Settlements
+from engine.unscheduled import Unscheduled
 
 log = structlog.get_logger()
 
@@ -51,6 +52,7 @@ class Delivery:
     Args:
         conditions: Where it is told once that the ledger is away; its own if nobody else looks at them.
         breaker: Of the API's host. Whoever leases asks it.
+        unscheduled: Schedules soon what is left of a message; without it the reconciler does, later.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Delivery:
         clock: Clock,
         conditions: Conditions | None = None,
         breaker: Breaker | None = None,
+        unscheduled: Unscheduled | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._transport = transport
@@ -79,6 +82,7 @@ class Delivery:
         self.breaker = breaker or Breaker("Telegram", clock=clock, conditions=self._conditions)
         self._judge = Judge(retries, self.breaker)
         self._settlements = Settlements(broker)
+        self._unscheduled = unscheduled
         self._sleep = sleep
 
     async def call(self, held: Held) -> Attempt:
@@ -153,6 +157,8 @@ class Delivery:
         if settled is not None and not settled.held:
             await self._follow_up(attempt)
         await self._heed_holds(attempt, settled)
+        if isinstance(_ruling(attempt).then, PauseBot):
+            await self._let_go_on(attempt)
 
     def _settlement(self, attempt: Attempt) -> Settlement:
         ruling, counted_at_ms = _ruling(attempt), attempt.answer.counted_at_ms if attempt.answer else None
@@ -175,9 +181,10 @@ class Delivery:
 
     async def _follow_up(self, attempt: Attempt) -> None:
         """Tell a schedule that has a copy of the message, because the lease was lost, what it cannot know of it."""
-        message, then, held = attempt.lease.message, _ruling(attempt).then, attempt.held
+        message, then, rest, held = attempt.lease.message, _ruling(attempt).then, _ruling(attempt).rest, attempt.held
         log.warning("lease was lost", message_id=message.id)
-        if isinstance(then, Done):
+        if rest is not None or (isinstance(then, Done) and not await self._is_open(message.id)):
+            # The copy is of the whole message, though nothing is left to be sent, or not all.
             await self._ask_broker(held, lambda: self._broker.cancel([message.id]))  # False: it is sent twice
         if isinstance(then, HoldChat):
             hold = Hold(message.bot_id, message.chat_id, self._clock() + then.retry_after_ms)
@@ -188,6 +195,12 @@ class Delivery:
             send = PastSend(message.bot_id, message.chat_id, counted_at_ms, cost, message.is_paid)
             spent = [Spent(message.bot_id, counted_at_ms, cost)] if message.is_paid else []
             await self._ask_broker(held, lambda: self._broker.note([send], spent=spent))
+        if rest is not None and self._unscheduled is not None:
+            self._unscheduled.note([message.id])  # the ledger has what is left of it, if anything
+
+    async def _is_open(self, message_id: str) -> bool:
+        """Tell whether a message is to be sent: one that has ended may have been replayed since."""
+        return bool(await self._insist(lambda: self._ledger.open_among([message_id])))
 
     async def _heed_holds(self, attempt: Attempt, settled: Settled | None) -> None:
         holds = settled.holds if settled is not None else ()
@@ -202,6 +215,12 @@ class Delivery:
         is_first = await self._insist(lambda: self._ledger.pause(bot_id, paused=True, by=PausedBy.TOKEN))
         if is_first:
             log.error("alert", kind="token_revoked", bot_id=bot_id, way_out="give the bot a valid token")
+
+    async def _let_go_on(self, attempt: Attempt) -> None:
+        """Undo the schedule's pause if the books' pause has ended before: a valid token came in between."""
+        bot_id = attempt.lease.message.bot_id
+        if bot_id not in await self._insist(self._ledger.paused_bots):
+            await self._ask_broker(attempt.held, lambda: self._broker.pause(bot_id, paused=False))
 
     def _tell(self, attempt: Attempt, hold: Hold) -> None:
         message = attempt.lease.message

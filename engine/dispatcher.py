@@ -23,17 +23,28 @@ Submission = Accepted | Known | QueueFull | ChatUnreachable
 
 
 class Dispatcher:
-    """Takes messages in. With a worker in the same process, what may go now goes now."""
+    """Takes messages in. With a worker in the same process, what may go now goes now.
+
+    Args:
+        unscheduled: Its own if nobody else notes anything there.
+    """
 
     def __init__(
-        self, *, ledger: Ledger, broker: Broker, reach: Reach, replacements: Replacements, worker: Worker | None
+        self,
+        *,
+        ledger: Ledger,
+        broker: Broker,
+        reach: Reach,
+        replacements: Replacements,
+        worker: Worker | None,
+        unscheduled: Unscheduled | None = None,
     ) -> None:
         self._ledger = ledger
         self._broker = broker
         self._reach = reach
         self._replacements = replacements
         self._worker = worker
-        self.unscheduled = Unscheduled(ledger=ledger, broker=broker, replacements=replacements)
+        self.unscheduled = unscheduled or Unscheduled(ledger=ledger, broker=broker, replacements=replacements)
         self._under_way: set[asyncio.Task[list[Submission]]] = set()
 
     async def submit(self, messages: Sequence[Outgoing]) -> list[Submission]:

@@ -27,6 +27,13 @@ log = structlog.get_logger()
 CHATS_MAX = 1_000_000
 """Unreachable chats that are remembered, about 200 B each. A guess."""
 
+READ_AGAIN_MS = 3_000
+"""So long after a chat was lost here it is read again in the books: by then another process that took something from
+it just before has heard of it, or has written. A guess."""
+
+READ_AGAIN_MAX = 10_000
+"""Chats that are to be read again; more than are lost in so short a time. A guess."""
+
 PAGE = 500
 """Messages of one chat that are read from the ledger at a time."""
 
@@ -66,6 +73,7 @@ class Reach:
         self._reasons: dict[Place, str] = {}
         self._names: dict[Place, ChatId] = {}
         self._touched: set[Place] | None = None  # while the books are read: what changes here meanwhile
+        self._lost_at_ms: dict[Place, int] = {}  # those that are to be read again, the first one first
         self._telling: set[asyncio.Task[None]] = set()
 
     async def load(self) -> None:
@@ -126,8 +134,21 @@ class Reach:
         """Refuse what comes for a chat from now on, and give up what waits for it. The books know it already."""
         key, lost_at_ms = self._key(bot_id, chat_id), self._clock()
         self._refuse(key, reason)
+        self._note_lost(key, lost_at_ms)
         self._tell((bot_id, chat_id), key)
         await self._give_up(*key, reason, lost_at_ms)
+
+    def to_read_again(self) -> list[Place]:
+        """Return, once, the chats that were lost here a short while ago.
+
+        Somebody may have written to another process that had not heard yet that his chat was lost: to it nothing
+        changed, so that it announced nothing, and only the books know that he is back.
+        """
+        until_ms = self._clock() - READ_AGAIN_MS
+        places = [place for place, lost_at_ms in self._lost_at_ms.items() if lost_at_ms <= until_ms]
+        for place in places:
+            del self._lost_at_ms[place]
+        return places
 
     def regain(self, bot_id: int, chat_id: ChatId) -> None:
         """Let a chat be sent to again. The books know it already."""
@@ -161,6 +182,11 @@ class Reach:
         self._reasons[place] = reason
         if len(self._reasons) > self._chats_max:
             del self._reasons[next(iter(self._reasons))]
+
+    def _note_lost(self, place: Place, lost_at_ms: int) -> None:
+        self._lost_at_ms[place] = lost_at_ms
+        if len(self._lost_at_ms) > READ_AGAIN_MAX:
+            del self._lost_at_ms[next(iter(self._lost_at_ms))]
 
     def _point(self, place: Place, name: ChatId) -> None:
         """Let a chat be known by another id, which itself is known by no other: so names never go in a circle."""

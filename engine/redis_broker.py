@@ -33,7 +33,7 @@ REPLY_S = 5.0
 HEARTBEAT_S = 30.0
 """How long a sleeper waits before it asks again whether Redis is there. A guess."""
 
-PAGE = 100
+PAGE = 50
 """Past sends, holds or lanes in one script; each takes up to 60 microseconds, and everybody waits for a script."""
 
 UNREADABLE = (
@@ -133,8 +133,8 @@ class RedisBroker:
         kept = await self._command("GET", f"{self._prefix}limits")
         if kept is None:
             raise ScheduleLost(REFUSALS["gone"])
-        version = wire.unpack(kept)["version"]
-        if wire.unpack(kept) == wire.limits_row(replace(limits, version=version)):
+        version = wire.version_of(kept)
+        if kept == wire.limits_record(replace(limits, version=version)):
             return False
         return await self.configure(replace(limits, version=version + 1))
 
@@ -197,7 +197,7 @@ class RedisBroker:
         await self._call("weigh", bot_id, weight)
 
     async def configure(self, limits: Limits) -> bool:
-        (bot_ids,), _ = await self._call("configure", limits.version, wire.pack(wire.limits_row(limits)))
+        (bot_ids,), _ = await self._call("configure", limits.version, wire.limits_record(limits))
         if bot_ids is False:
             return False
         for bot_id in bot_ids:
@@ -316,7 +316,7 @@ class RedisBroker:
         """Find the schedule, or begin one; bar it if Redis was started anew since somebody met it last."""
         info = await self._command("INFO", "server")
         now = "" if self._clock is None else self._clock()
-        limits = wire.pack(wire.limits_row(self._limits))
+        limits = wire.limits_record(self._limits)
         if incarnation is None:  # of the next schedule, if this one turns out to be another
             incarnation = _fresh() if self._is_met else self._incarnation
         reply = await self._command(

@@ -1,14 +1,13 @@
 """Every Redis key and channel, for whoever opens ``redis-cli``.
 
-    {q0}:state                           the schedule as a whole: incarnation, time, turns, ceiling   string, msgpack
-    {q0}:limits                          what it acts by                                              string, msgpack
+    {q0}:state                           the schedule as a whole: incarnation, time, turns, ceiling   string, record
+    {q0}:limits                          what it acts by                                              string, record
     {q0}:counts                          open messages: high, normal, low, retry                      hash
     {q0}:messages                        every open message by its id                                 hash of records
     {q0}:bots                            ids of the bots it ever met                                  set
     {q0}:timers                          what is looked at again, by when                             zset, ms
     {q0}:expiries                        waiting ids by the time at which they expire                 zset, ms
     {q0}:leases                          leased ids by their deadline                                 zset, ms
-    {q0}:forgets                         idle chats, by when to look whether to forget them           zset, ms
     {q0}:bell                            its last entry wakes whoever sleeps                          stream
     {q0}:group:<priority>                bots of which something may go, by pass                      zset
     {q0}:bot:<bot>                       one bot: limit, holds, turns                                 string, record
@@ -17,8 +16,8 @@
     {q0}:ready:<priority>:<bot>          lanes that may go, by pass                                   zset
     {q0}:paid:<priority>:<bot>           the same, whose heads are to be paid for                     zset
     {q0}:lanes:<priority>:<bot>          chats for which something waits                              set
-    {q0}:chat:<bot>:<chat>               one chat: limit, holds, what is in flight, lanes             string, record
-    {q0}:lane:<priority>:<bot>:<chat>    waiting ids in order                                         zset
+    {q0}:chat:<bot>:<chat>               one chat: limit, holds, flying, lanes; expires by itself     string, record
+    {q0}:lane:<priority>:<bot>:<chat>    waiting ids in order, if there was ever more than one        zset
     {q0}:later:<bot>:<chat>              ids of what is scheduled                                     set
     {q0}:edits:<bot>:<chat>              waiting edits by what they change                            zset
     {q0}:user:<bot>:<user>               one user's limit; expires by itself                          string, record

@@ -13,8 +13,12 @@ from hashlib import sha1
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "lua"
-SHARED = ("keys", "gates", "turns", "records", "schedule", "leases")
-"""In ``lua/shared``; each knows those before it."""
+SHARED = ("keys", "gates", "turns", "records", "schedule")
+"""In ``lua/shared``; each knows those before it, and every verb needs them."""
+
+ENDS = dict.fromkeys(("settle", "hold", "migrate", "restore"), "settlements")
+BESIDE = {**dict.fromkeys(("admit", "lease", "recover"), "leases"), **ENDS}
+"""What some verbs need beside them. To define a function takes a call as long as to run it, so none has both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +32,11 @@ class Script:
 @cache
 def scripts() -> Mapping[str, Script]:
     """Read every verb, by its name."""
-    shared = "\n".join((FOLDER / "shared" / f"{name}.lua").read_text(encoding="utf-8") for name in SHARED)
-    return {path.stem: _script(f"{shared}\n{path.read_text(encoding='utf-8')}") for path in FOLDER.glob("*.lua")}
+    return {path.stem: _script(path) for path in FOLDER.glob("*.lua")}
 
 
-def _script(text: str) -> Script:
+def _script(path: Path) -> Script:
+    beside = (BESIDE[path.stem],) if path.stem in BESIDE else ()
+    files = *(FOLDER / "shared" / f"{name}.lua" for name in (*SHARED, *beside)), path
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
     return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())

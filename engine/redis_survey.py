@@ -28,12 +28,10 @@ async def survey(url: str) -> Survey:
     """Ask a server.
 
     Raises:
+        SettingsError: The address makes no sense.
         BrokerUnavailable: It cannot be reached, or refused; the sentence says why.
     """
-    try:
-        redis = connect(url, socket_timeout=REPLY_S)
-    except ValueError as error:
-        raise BrokerUnavailable(f"it is no address of a Redis: {error}") from None
+    redis = connect(url, socket_timeout=REPLY_S)
     try:
         version = str((await redis.info("server"))["redis_version"])
         eviction, appends = await _setting(redis, "maxmemory-policy"), await _setting(redis, "appendonly")

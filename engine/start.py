@@ -8,7 +8,7 @@ down before anything is leased: the next start, if it comes within the same wind
 In a fleet only the schedule died, and the processes go on with what is in their hands. What they end is
 recorded before it is settled: so each page is looked at again after it was admitted, and what has ended by then is
 taken out. What ends later is settled later, and whoever is told then that his lease is not held takes
-it out himself (see ``SwitchedBroker.settle``).
+it out himself (see ``Delivery`` and ``SwitchedBroker.settle``).
 """
 
 from __future__ import annotations

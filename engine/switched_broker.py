@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
@@ -20,15 +20,27 @@ from engine.batches import batches
 from engine.conditions import Condition, Conditions
 from engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost
 from engine.limits import Limits
-from engine.messages import ChatId, Done, Hold, HoldChat, Lease, Outgoing, PastSend, Settlement, Spent
-from engine.ports import NOBODYS, Admission, Broker, Clock, Epoch, Explanation, Leased, QueueStats, Settled, Source
+from engine.messages import ChatId, Done, Hold, Lease, Outgoing, PastSend, Settlement, Spent
+from engine.ports import (
+    NOBODYS,
+    Admission,
+    Broker,
+    Clock,
+    Epoch,
+    Explanation,
+    Leased,
+    Ledger,
+    QueueStats,
+    Settled,
+    Source,
+)
 from engine.ports.broker import BATCH_MAX
 
 PAUSE_MS = 1_000
 """How soon a worker asks again when nothing can be leased, unless the source changes before. A guess."""
 
 ENDED_MAX = 10_000
-"""Messages that ended while no schedule could be told; more than were ever in one process's hands."""
+"""Messages that ended and of which the schedule may have a copy; more than were ever in one process's hands."""
 
 OTHER_VERSION = (
     "another version of tempogram keeps the schedule just now; "
@@ -66,8 +78,11 @@ class SwitchedBroker:
     ``trouble`` is set when Redis, or its schedule, begins to be missed; the keeper clears it.
     """
 
-    def __init__(self, redis: SharedSchedule, conditions: Conditions, *, lease_ms: int, clock: Clock) -> None:
+    def __init__(
+        self, redis: SharedSchedule, ledger: Ledger, conditions: Conditions, *, lease_ms: int, clock: Clock
+    ) -> None:
         self._redis = redis
+        self._ledger = ledger
         self._conditions = conditions
         self._lease_ms = lease_ms
         self._clock = clock
@@ -131,11 +146,17 @@ class SwitchedBroker:
             await self.probe()
 
     async def take_out_ended(self) -> None:
-        """Tell the schedule of messages that ended while it could not be told."""
+        """Take out of the schedule what it may have a copy of, though it has ended; what was replayed since stays.
+
+        Raises:
+            BrokerUnavailable: Some may still be there, and stay noted.
+            LedgerError: The same.
+        """
         for batch in batches(list(self._ended), BATCH_MAX):
-            await self.cancel(batch)
-            for message_id in batch:
-                self._ended.pop(message_id, None)
+            replayed = {message.id for message in await self._ledger.open_among(batch)}
+            if ended := [message_id for message_id in batch if message_id not in replayed]:
+                await self.cancel(ended)
+            self._forget_ended(batch)
 
     def is_source(self) -> bool:
         """Tell whether leases may be used now: asked last before one is, however long it was extended."""
@@ -178,10 +199,9 @@ class SwitchedBroker:
         return await self._ask(self._source(), lambda broker: broker.extend(leases, by_ms=by_ms))
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
-        """End leases; and of one that is not held any more tell the schedule that there is now.
+        """End leases. What has ended and was not held any more is noted, until somebody has taken it out.
 
-        That one was rebuilt while the message was under way, and has it waiting, though the ledger knows its end by
-        now: whoever settles has recorded before.
+        The schedule was rebuilt while such a message was under way, and may have it waiting.
         """
         ended = [each.lease.message.id for each in settlements if isinstance(each.then, Done)]
         try:
@@ -189,9 +209,9 @@ class SwitchedBroker:
         except BrokerUnavailable:
             self._note_ended(ended)
             raise
+        self._forget_ended(ended)
         lost = [each for each, answer in zip(settlements, settled, strict=True) if not answer.held]
-        if lost:
-            await self._tell_of(lost)
+        self._note_ended([each.lease.message.id for each in lost if isinstance(each.then, Done)])
         return settled
 
     async def recover(self, *, worker_id: str, slots: int) -> list[Lease]:
@@ -297,23 +317,15 @@ class SwitchedBroker:
             takes_in=True,
         )
 
-    async def _tell_of(self, lost: Sequence[Settlement]) -> None:
-        self._note_ended([each.lease.message.id for each in lost if isinstance(each.then, Done)])
-        now_ms = self._clock()
-        holds = [
-            Hold(each.lease.message.bot_id, each.lease.message.chat_id, now_ms + each.then.retry_after_ms)
-            for each in lost
-            if isinstance(each.then, HoldChat)
-        ]
-        with contextlib.suppress(BrokerUnavailable):  # the keeper tells it later
-            if holds:
-                await self.hold(holds)
-            await self.take_out_ended()
-
     def _note_ended(self, message_ids: Sequence[str]) -> None:
         self._ended.update(dict.fromkeys(message_ids))
         while len(self._ended) > ENDED_MAX:
             del self._ended[next(iter(self._ended))]
+
+    def _forget_ended(self, message_ids: Iterable[str]) -> None:
+        if self._ended:
+            for message_id in message_ids:
+                self._ended.pop(message_id, None)
 
     def _switch(self) -> None:
         self._is_failing = False

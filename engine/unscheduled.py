@@ -1,5 +1,7 @@
 """What this process accepted and could not schedule: it goes into the schedule before whatever comes later.
 
+So does what is left of a message that this process sent in part, if the schedule has forgotten its lease.
+
 Otherwise the next message of the same chat would overtake it, as nobody else looks for it for half a minute
 (see ``Reconciler``, and ``Keeper``, which rebuild a schedule that is lost for everybody).
 """

@@ -152,6 +152,8 @@ async def look_at_redis(settings: Settings) -> list[Finding]:
         return []
     try:
         found = await survey(settings.redis_url)
+    except SettingsError as error:
+        return [Finding("Redis", Verdict.LACKS, str(error), "mend REDIS_URL")]
     except BrokerUnavailable as error:
         way_out = "see that it runs, and that REDIS_URL names it as redis://user:password@host:6379/0"
         return [Finding("Redis", Verdict.LACKS, f"REDIS_URL cannot be used: {error}", way_out)]

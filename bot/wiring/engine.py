@@ -24,6 +24,7 @@ from engine.ports import Broker, Clock, Ledger, Results
 from engine.reach import Reach
 from engine.recoverer import Recoverer
 from engine.replacements import Replacements
+from engine.unscheduled import Unscheduled
 from engine.worker import Worker
 
 
@@ -60,6 +61,8 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
     reach = Reach(
         ledger=ledger, broker=broker, results=results, news=schedule.news, clock=clock, hears=line.fleet.hears
     )
+    replacements = schedule.replacements
+    unscheduled = Unscheduled(ledger=ledger, broker=broker, replacements=replacements)
     delivery = Delivery(
         transport=ObservedTransport(transport, metrics, clock),
         ledger=ledger,
@@ -70,6 +73,7 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
         retry_after_ms_max=round(settings.telegram_max_retry_after * 1_000),
         conditions=conditions,
         breaker=Breaker(urlsplit(settings.telegram_api_url).netloc, clock=clock, conditions=conditions),
+        unscheduled=unscheduled,
         clock=clock,
     )
     worker = Worker(
@@ -82,7 +86,6 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
         is_source=schedule.is_source,
         clock=clock,
     )
-    replacements = schedule.replacements
     return Engine(
         broker=broker,
         ledger=ledger,
@@ -97,6 +100,7 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
             reach=reach,
             replacements=replacements,
             worker=worker if role.sends else None,
+            unscheduled=unscheduled,
         ),
         worker=worker,
         recoverer=Recoverer(

@@ -101,7 +101,7 @@ async def in_redis(settings: Settings, role: Role, kept: Books, clock: Clock) ->
     results = RedisResults(redis, process=kept.process)
     replacements = Replacements(ledger=kept.ledger, results=results, clock=clock)
     shared = RedisBroker(redis, limits, lease_ms=settings.lease_ms)
-    broker = SwitchedBroker(shared, conditions, lease_ms=settings.lease_ms, clock=clock)
+    broker = SwitchedBroker(shared, kept.ledger, conditions, lease_ms=settings.lease_ms, clock=clock)
     news = RedisNews(redis, process=kept.process, when_away=broker.doubt)
 
     async def say_the_rest() -> None:

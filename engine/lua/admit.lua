@@ -55,8 +55,8 @@ end
 local function swap(older, entry)
   local lane = lane_of(older)
   entry.position, entry.is_due = older.position, true
-  call("ZADD", lane_key(lane), 0, member_of(entry))
-  call("ZREM", lane_key(lane), member_of(older))
+  put_in(lane, member_of(entry))
+  take_out(lane, member_of(older))
   withdraw(lane)
   count_open(older, -1)
   note_special(older, -1)
@@ -102,10 +102,7 @@ local function admit(entry)
   local older = entry.replaces and newest_edit(chat, entry.replaces)
   if older and older.method == entry.method then return admit_instead(entry, older) end
   local refused_by = capped == "1" and refusal(bot, chat)
-  if refused_by then
-    forget_later(chat)
-    return refused_by
-  end
+  if refused_by then return refused_by end
   add(entry, entry.id)
   return {"queued"}
 end

@@ -17,10 +17,10 @@ local incarnation, is_first = unpack(ARGV)
 
 if is_first == "1" then
   call("UNLINK", state_key) -- a full Redis lets only those write who have removed something before
-  call("SET", state_key, cmsgpack.pack({incarnation = tonumber(incarnation), is_cleared = true}))
+  call("SET", state_key, cleared_state(tonumber(incarnation)))
 end
 
-state = get(state_key)
+load_state(state_key)
 if not (state and state.is_cleared and state.incarnation == tonumber(incarnation)) then return {"gone"} end
 
 local names = {}

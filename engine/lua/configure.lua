@@ -7,7 +7,7 @@
 -- KEYS
 --   1 state  string  the schedule as a whole
 -- ARGV
---   1 now_ms ("": the time of Redis)  2 version  3 limits, in msgpack
+--   1 now_ms ("": the time of Redis)  2 version  3 limits, a record
 -- RETURNS
 --   {"done", {bot_ids}}  of all bots, or false: not newer, and nothing was done
 --   {"gone"}             nothing was done
@@ -22,7 +22,7 @@ if refused then return refused end
 pass_time()
 if tonumber(version) <= limits.version then return answer(state_key, {false}) end
 
-limits = cmsgpack.unpack(packed)
+limits = unpack_limits(packed)
 call("SET", key.limits(), packed)
 state.ceiling = gates.unpacked(gates.packed(state.ceiling), limits.ceiling)
 state.ceiling_spacing = spacings.unpacked(nil, limits.ceiling, limits.saved_up)
@@ -38,7 +38,7 @@ end
 for _, chat in pairs(chats) do
   chat.gate, chat.adapted = gates.unpacked(gates.packed(chat.gate), limit_of_chat(chat.chat_id)), false
 end
-users = {}
+for user_key in pairs(users) do users[user_key] = nil end
 local bot_ids = call("SMEMBERS", key.bots())
 for _, bot_id in ipairs(bot_ids) do reoffer(bot_of(bot_id)) end
 ring()

@@ -27,6 +27,7 @@ local head = head_of(lane)
 
 -- The messages of its lane that go before it, and itself.
 local function until_it()
+  write_out(lane)
   local found = {}
   for _, member in ipairs(call("ZRANGEBYLEX", lane_key(lane), "-", "(" .. entry.position)) do
     found[#found + 1] = entry_of(front_in(member).id)

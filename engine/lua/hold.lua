@@ -16,5 +16,7 @@ local refused = open(state_key, given_ms)
 if refused then return refused end
 
 pass_time()
-for _, each in ipairs(cmsgpack.unpack(holds)) do hold(bot_of(each[1]), each[2], each[3]) end
+local rows = cmsgpack.unpack(holds)
+fetch_whose(rows)
+for _, each in ipairs(rows) do hold(bot_of(each[1]), each[2], each[3]) end
 return answer(state_key, {})

@@ -8,7 +8,7 @@
 --   1 state  string  the schedule as a whole
 -- ARGV
 --   1 now_ms ("": the time of Redis)  2 incarnation, if it begins now; a barred one was cleared for it
---   3 run_id of Redis  4 limits, if it begins now
+--   3 run_id of Redis  4 limits, a record, if it begins now
 --   5 how it begins: "open" (it may lease at once), "barred" (until it is restored), "" (not at all)
 -- RETURNS
 --   {"done", {incarnation}}  go on
@@ -27,10 +27,10 @@ if refused then
   local groups = {}
   local first = given_ms == "" and time_ms() or tonumber(given_ms) -- who sleeps may know the rings of the last one
   for place = 1, 3 do groups[place] = {turn = 0, lines = 0, turns = turns.fresh()} end
-  call("SET", state_key, cmsgpack.pack({
+  call("SET", state_key, packed_state({
     incarnation = tonumber(incarnation), run_id = run_id, is_barred = begins == "barred", clock_ms = 0, number = 0,
     rings = first, answered = first, open = {0, 0, 0}, retry = 0, turns = turns.fresh(), groups = groups,
-    ceiling = false, ceiling_spacing = false,
+    ceiling = "", ceiling_spacing = "", counts = "",
   }))
   open(state_key, given_ms)
 end

@@ -40,7 +40,6 @@ for _, each in ipairs(cmsgpack.unpack(sends)) do
     end
   end
   reoffer_chat(chat)
-  forget_later(chat)
 end
 for _, each in ipairs(cmsgpack.unpack(holds)) do hold(bot_of(each[1]), "", each[2]) end
 if is_last == "1" then state.is_barred = false end

@@ -18,12 +18,10 @@ if refused then return refused end
 pass_time()
 local of_bots, adapted, paid = {}, {}, {}
 for _, bot_id in ipairs(call("SMEMBERS", key.bots())) do
-  local is_due = bots[bot_id] ~= nil
-  local bot = bot_of(bot_id)
+  local bot = seen_bot(bot_id)
   if bot.open > 0 then of_bots[#of_bots + 1] = {bot_id, bot.open} end
   if bot.adapted then adapted[#adapted + 1] = {bot_id, bot.adapted.places} end
   local taken = bot.has_purse and purses.taken(purse_of(bot), now_ms) or 0
   if taken > 0 then paid[#paid + 1] = {bot_id, taken} end
-  if not is_due then bots[bot_id] = nil end -- it was only looked at, so there is nothing to write
 end
 return answer(state_key, {state.open, state.retry, call("ZCARD", key.leases()), of_bots, adapted, paid})

@@ -61,7 +61,7 @@ async def test_tokens_are_compared_in_constant_time_also_that_of_a_bot_we_do_not
 
 
 async def test_bots_are_there_again_after_a_restart_with_their_secrets(world: World, fleet: Fleet) -> None:
-    secret = await fleet.secret_to_tell(BOT_ID)
+    secret = await fleet.secrets.to_tell(BOT_ID)
 
     again = world.new_fleet()
     await again.load()
@@ -144,7 +144,7 @@ async def test_a_bot_is_introduced_later_if_nobody_could_be_asked_at_first(world
 
 
 async def test_a_removed_bot_is_nobodys_and_its_secrets_are_forgotten(world: World, fleet: Fleet) -> None:
-    await fleet.secret_to_tell(BOT_ID)
+    await fleet.secrets.to_tell(BOT_ID)
 
     assert await fleet.remove(BOT_ID, keep_messages=False)
 
@@ -181,7 +181,7 @@ async def test_a_handler_that_still_runs_does_not_bring_a_removed_bot_back(
     [
         lambda fleet: fleet.change(BOT_ID, behaviours={}, updates=Source.POLLING),
         lambda fleet: fleet.rotate_secret(BOT_ID),
-        lambda fleet: fleet.secret_to_tell(BOT_ID),
+        lambda fleet: fleet.secrets.to_tell(BOT_ID),
     ],
     ids=["its behaviours and updates", "its secret", "its first secret"],
 )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from api.ports import NoWebhook, Refusal
 from bot.fleet import Fleet
-from bot.follower import READ_EVERY_S, Follower
+from bot.follower import LOOK_EVERY_S, READ_EVERY_S, Follower
 from engine.errors import LedgerError, SettingsError
 from engine.messages import ChatId
 from engine.ports.news import BotChanged, ChatChanged, Item, Listener, Missed
@@ -49,11 +49,19 @@ class Wire:
 
 @dataclass
 class Reader:
-    """Notes what it shall read; ``asleep``: each reading waits; what ``failures`` has is raised first."""
+    """Notes what it shall read; ``asleep``: each reading waits; what ``failures`` has is raised first.
+
+    ``doubtful``: what it wants to read again itself.
+    """
 
     read: list[object] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
     asleep: asyncio.Event | None = None
+    doubtful: list[tuple[int, ChatId]] = field(default_factory=list)
+
+    def to_read_again(self) -> list[tuple[int, ChatId]]:
+        doubtful, self.doubtful = self.doubtful, []
+        return doubtful
 
     async def load(self) -> None:
         await self._note("everything")
@@ -78,11 +86,13 @@ class Office:
     reach: Reader = field(default_factory=Reader)
     slept: list[float] = field(default_factory=list)
     minute: asyncio.Event = field(default_factory=asyncio.Event)
+    moment: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def sleep(self, seconds: float) -> None:
-        if seconds == READ_EVERY_S:
-            await self.minute.wait()
-            self.minute.clear()
+        over = {READ_EVERY_S: self.minute, LOOK_EVERY_S: self.moment}.get(seconds)
+        if over is not None:
+            await over.wait()
+            over.clear()
         else:
             self.slept.append(seconds)
 
@@ -139,6 +149,17 @@ async def test_the_bots_are_read_now_and_then_though_nobody_announced_anything(o
     assert (office.fleet.read, office.reach.read) == (["everything"], [])
 
 
+async def test_chats_that_were_lost_here_are_read_again_a_moment_later_all_at_once(office: Office) -> None:
+    office.reach.doubtful = [(42, 7), (42, 8)]
+    await turns()
+    too_early = list(office.reach.read)
+    for _ in range(2):
+        office.moment.set()
+        await turns()
+
+    assert (too_early, office.reach.read) == ([], [{(42, 7), (42, 8)}])
+
+
 async def test_a_ledger_that_is_away_is_asked_until_it_answers(office: Office) -> None:
     office.fleet.failures = [LedgerError("away"), LedgerError("away")]
     await office.wire.tell(BotChanged(42))
@@ -192,10 +213,10 @@ async def test_every_write_is_announced(here: Fleet, wire: Wire) -> None:
     writes: list[Callable[[], Awaitable[object]]] = [
         lambda: here.change(BOT_ID, behaviours={}),
         lambda: here.change(BOT_ID, updates=Source.WEBHOOK),
-        lambda: here.secret_to_tell(BOT_ID),
-        lambda: here.note_webhook(BOT_ID, "told"),
+        lambda: here.secrets.to_tell(BOT_ID),
+        lambda: here.secrets.note_told(BOT_ID, "told"),
         lambda: here.rotate_secret(BOT_ID),
-        lambda: here.retire_secret(BOT_ID),
+        lambda: here.secrets.retire(BOT_ID),
         lambda: here.remove(BOT_ID, keep_messages=True),
         lambda: here.add(TOKEN, None),
         lambda: here.learn(OTHER),
@@ -242,8 +263,8 @@ async def test_feeds_hear_of_a_new_secret_and_not_of_what_does_not_concern_them(
     there.when_changed(told.append)
 
     writes: list[Callable[[], Awaitable[object]]] = [
-        lambda: here.secret_to_tell(BOT_ID),
-        lambda: here.note_webhook(BOT_ID, "told"),
+        lambda: here.secrets.to_tell(BOT_ID),
+        lambda: here.secrets.note_told(BOT_ID, "told"),
         lambda: here.change(BOT_ID, behaviours={}),
     ]
     for write in writes:
@@ -253,7 +274,7 @@ async def test_feeds_hear_of_a_new_secret_and_not_of_what_does_not_concern_them(
     await here.rotate_secret(BOT_ID)
     await there.reload([BOT_ID])
     concerned = list(told)
-    await here.retire_secret(BOT_ID)
+    await here.secrets.retire(BOT_ID)
     await there.reload([BOT_ID])
 
     assert (unconcerned, concerned, told) == ([], [BOT_ID], [BOT_ID])
@@ -309,10 +330,10 @@ CHANGES: dict[str, Callable[[Fleet, str, int], Awaitable[object]]] = {
     "behaviours": lambda fleet, _, bot_id: fleet.change(bot_id, behaviours={}),
     "polling": lambda fleet, _, bot_id: fleet.change(bot_id, updates=Source.POLLING),
     "none": lambda fleet, _, bot_id: fleet.change(bot_id, updates=Source.NONE),
-    "secret": lambda fleet, _, bot_id: fleet.secret_to_tell(bot_id),
+    "secret": lambda fleet, _, bot_id: fleet.secrets.to_tell(bot_id),
     "rotate": lambda fleet, _, bot_id: fleet.rotate_secret(bot_id),
-    "retire": lambda fleet, _, bot_id: fleet.retire_secret(bot_id),
-    "told": lambda fleet, _, bot_id: fleet.note_webhook(bot_id, "told"),
+    "retire": lambda fleet, _, bot_id: fleet.secrets.retire(bot_id),
+    "told": lambda fleet, _, bot_id: fleet.secrets.note_told(bot_id, "told"),
 }
 STEPS = st.one_of(
     st.tuples(
@@ -370,7 +391,7 @@ async def is_what_the_books_say(fleet: Fleet, world: World) -> None:
     }
     for bot_id, one in kept.items():
         assert fleet.registered(bot_id) == one.registered
-        assert fleet.webhook(bot_id) == one.webhook
+        assert fleet.secrets.of(bot_id) == one.webhook
         assert fleet.bot(bot_id).token == one.token
         assert not fleet.is_removed(bot_id)
     assert {each for each in await world.bots.removed() if not fleet.is_removed(each)} == set()

@@ -46,7 +46,7 @@ async def test_webhooks_are_set_with_a_secret_of_each_bots_own(world: World, fle
         f"{HERE}/webhook/telegram/{TOKEN}",
         f"{HERE}/webhook/telegram/{OTHER}",
     ]
-    secrets = [fleet.webhook(bot_id).secret for bot_id in (42, 43)]
+    secrets = [fleet.secrets.of(bot_id).secret for bot_id in (42, 43)]
     assert [hook and hook.secret_token for hook in hooks] == secrets
     assert all(secrets)
     assert len(set(secrets)) == 2
@@ -156,7 +156,7 @@ async def test_the_old_secret_is_taken_until_telegram_has_the_new_one_and_a_whil
 
 
 async def test_asking_for_a_new_secret_twice_makes_one(fleet: Fleet) -> None:
-    await fleet.secret_to_tell(BOT_ID)
+    await fleet.secrets.to_tell(BOT_ID)
 
     await fleet.rotate_secret(BOT_ID)
     both = fleet.webhook_secrets(BOT_ID)
@@ -174,7 +174,7 @@ async def test_after_a_crash_while_the_secret_changes_whatever_telegram_sends_is
     await webhooks.set(BOT_ID)
     await fleet.rotate_secret(BOT_ID)
     if crash_at == "after Telegram took it":
-        monkeypatch.setattr(fleet, "note_webhook", crash)
+        monkeypatch.setattr(fleet.secrets, "note_told", crash)
     if crash_at == "after it was written":
         monkeypatch.setattr(Bot, "set_webhook", crash)
     if crash_at != "after that was noted":

@@ -410,13 +410,13 @@ class BrokerContract:
 
         assert sent[0][1] == "urgent"
 
-    async def test_the_hundredth_urgent_message_waits_no_longer_than_the_first(
+    async def test_the_fortieth_urgent_message_waits_no_longer_than_the_first(
         self, broker: Broker, clock: Clock
     ) -> None:
-        await queue(broker, [*many(900, prefix="low", priority=LOW), *many(900)])
+        await queue(broker, [*many(350, prefix="low", priority=LOW), *many(350)])
         await send_all(broker, clock, for_ms=2_000)
 
-        for n in range(100):
+        for n in range(40):
             await queue(broker, [outgoing(f"urgent{n:03}", chat_id=-5 - n, priority=HIGH)])
             sent = await send_all(broker, clock, for_ms=100)
             assert f"urgent{n:03}" in [message_id for at_ms, message_id in sent if at_ms <= sent[0][0] + 1]
@@ -1630,11 +1630,12 @@ class BrokerContract:
         self, make: MakeBroker, clock: Clock
     ) -> None:
         broker = make(Limits(ceiling=NONE, purse=Limit(5_000, DAY_MS)))
-        await queue(broker, paid(2_500))
+        await queue(broker, paid(1_500))
 
-        sent = await send_all(broker, clock, for_ms=2_500)
+        sent = await send_all(broker, clock, for_ms=1_500)
 
-        assert [busiest(sent, from_ms=start, to_ms=start + 1_000) for start in (0, 1_000)] == [1_000, 1_000]
+        assert busiest(sent, from_ms=0, to_ms=1_000) == 1_000
+        assert len(sent) == 1_500
 
     async def test_paid_messages_take_no_place_of_the_free_ones_nor_the_other_way_round(
         self, make: MakeBroker, clock: Clock

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine import redis_keys
-from engine.redis_scripts import FOLDER, SHARED
+from engine.redis_scripts import BESIDE, FOLDER, SHARED
 
 VERBS = sorted(FOLDER.glob("*.lua"))
 
@@ -65,7 +65,7 @@ def test_a_header_says_what_comes_back_and_what_it_costs(path: Path) -> None:
 
 
 def test_every_shared_file_is_prepended() -> None:
-    assert sorted(SHARED) == sorted(path.stem for path in (FOLDER / "shared").glob("*.lua"))
+    assert sorted({*SHARED, *BESIDE.values()}) == sorted(path.stem for path in (FOLDER / "shared").glob("*.lua"))
 
 
 def test_a_script_makes_the_keys_of_the_table_and_no_others() -> None:

@@ -4,6 +4,8 @@ import inspect
 
 import pytest
 
+from engine.breaker import CALLS_MIN, OPEN_MS_MIN, Breaker
+from engine.conditions import Conditions
 from engine.limits import Limits
 from engine.memory_broker import MemoryBroker
 from engine.messages import Lease, Outgoing, Priority
@@ -156,3 +158,24 @@ async def test_paid_messages_are_counted_by_bot_and_their_stars_shown_as_the_bro
 
     assert numbers['telegram_paid_messages_total{bot="42"}'] == 6
     assert shown(Metrics(), queue)['telegram_paid_stars{bot="42"}'] == pytest.approx(1.5)
+
+
+def test_a_breaker_that_is_open_is_shown_until_a_trial_has_succeeded() -> None:
+    clock = Clock()
+    conditions = Conditions(clock)
+    breaker = Breaker("api.test", clock=clock, conditions=conditions)
+
+    def is_shown() -> float:
+        collector = EngineCollector(Metrics(), queue=None, dead=None, conditions=conditions.current)
+        return as_flat(collector)['telegram_condition{condition="telegram_away"}']
+
+    before = is_shown()
+    for _ in range(CALLS_MIN):
+        breaker.end(breaker.ask(1), is_alive=False)
+    opened = is_shown()
+    clock.advance(OPEN_MS_MIN)
+    trial = breaker.ask(1)
+    half_open = is_shown()
+    breaker.end(trial, is_alive=True)
+
+    assert (before, opened, half_open, is_shown()) == (0, 1, 1, 0)

@@ -41,6 +41,7 @@ from engine.reach import Reach
 from engine.recoverer import Recoverer
 from engine.replacements import Replacements
 from engine.retry import RetryPolicy
+from engine.unscheduled import Unscheduled
 from engine.worker import Worker
 from tests.fakes import Clock as FakeClock
 from tests.fakes import outgoing
@@ -391,6 +392,8 @@ class Desk:
         )
         self.conditions = Conditions(self.clock)
         self.breaker = Breaker("api.test", clock=self.clock, conditions=self.conditions)
+        self.replacements = Replacements(ledger=self.ledger, results=self.results, clock=self.clock, sleep=self._sleep)
+        self.unscheduled = Unscheduled(ledger=self.ledger, broker=self.broker, replacements=self.replacements)
         self.delivery = Delivery(
             transport=self.transport,
             ledger=self.ledger,
@@ -402,6 +405,7 @@ class Desk:
             clock=self.clock,
             conditions=self.conditions,
             breaker=self.breaker,
+            unscheduled=self.unscheduled,
             sleep=self._sleep,
         )
         self.expiry = Expiry(
@@ -412,9 +416,13 @@ class Desk:
             sleep=self._sleep,
         )
         self.worker = self.new_worker(slots=slots)
-        self.replacements = Replacements(ledger=self.ledger, results=self.results, clock=self.clock, sleep=self._sleep)
         self.dispatcher = Dispatcher(
-            ledger=self.ledger, broker=self.broker, reach=self.reach, replacements=self.replacements, worker=None
+            ledger=self.ledger,
+            broker=self.broker,
+            reach=self.reach,
+            replacements=self.replacements,
+            worker=None,
+            unscheduled=self.unscheduled,
         )
         self.recoverer = Recoverer(
             broker=self.broker, delivery=self.delivery, worker_id="r", interval_ms=LEASE_MS // 2, clock=self.clock

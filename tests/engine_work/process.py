@@ -124,7 +124,7 @@ async def process(
         clock, ledger, results = SystemClock(), SqlLedger(database), MemoryResults()
         conditions = Conditions(clock)
         redis = RedisBroker(connection, limits, lease_ms=LEASE_MS, form=form)
-        switch = SwitchedBroker(redis, conditions, lease_ms=LEASE_MS, clock=clock)
+        switch = SwitchedBroker(redis, ledger, conditions, lease_ms=LEASE_MS, clock=clock)
         replacements = Replacements(ledger=ledger, results=results, clock=clock)
         reconciler = Reconciler(ledger=ledger, broker=switch, replacements=replacements, clock=clock)
         keeper = Keeper(

@@ -232,7 +232,7 @@ class FakeProcess:
         self.name = name
         self.conditions = Conditions(world.clock)
         self.redis = cast("SharedSchedule", FakeRedis(world, name, form))
-        self.switch = SwitchedBroker(self.redis, self.conditions, lease_ms=LEASE_MS, clock=world.clock)
+        self.switch = SwitchedBroker(self.redis, world.ledger, self.conditions, lease_ms=LEASE_MS, clock=world.clock)
         self.leadership = FakeLeadership(world, name)
         replacements = Replacements(ledger=world.ledger, results=MemoryResults(), clock=world.clock, sleep=world.sleep)
         self.keeper = Keeper(

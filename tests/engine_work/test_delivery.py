@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from structlog.testing import capture_logs
 
 from engine.limits import Limit, Limits
-from engine.messages import Hold, Rest, Status
+from engine.messages import Hold, Rest, Settlement, Status
 from engine.outcomes import (
     Answer,
     Failed,
@@ -23,7 +24,7 @@ from engine.outcomes import (
     Uncertain,
 )
 from engine.pauses import end_of_pause
-from engine.ports import Fault, Result
+from engine.ports import Fault, Result, Settled
 from engine.retry import RetryPolicy
 from tests.engine_work.desk import LEASE_MS, Desk, at_most_once, soon, turns
 from tests.fakes import START_MS, outgoing
@@ -218,6 +219,23 @@ async def test_a_revoked_token_pauses_its_bot_and_keeps_its_messages(desk: Desk)
     assert held_back == []
     assert others.message.bot_id == 2
     assert {(lease.message.id, lease.attempt) for lease in resumed} == {("a", 1), ("b", 1)}
+
+
+async def test_a_token_that_is_replaced_before_the_schedule_has_paused_its_bot_lets_it_go_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pause of the schedule came last, and the books knew nothing of it: so nobody ended it."""
+    settle = desk.broker.settle
+
+    async def settle_late(settlements: Sequence[Settlement]) -> list[Settled]:
+        await end_of_pause(desk.ledger, desk.broker, 1)
+        return await settle(settlements)
+
+    monkeypatch.setattr(desk.broker, "settle", settle_late)
+    await desk.deliver(Revoked("Unauthorized"))
+
+    assert desk.ledger.paused == {1: False}
+    assert (await desk.lease()).message.id == "a"
 
 
 # Failed

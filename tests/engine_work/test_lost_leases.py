@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from structlog.testing import capture_logs
 
 from engine.delivery import SURELY_MS
 from engine.limits import Limit, Limits
-from engine.messages import Status
-from engine.outcomes import Answer, Failed, Outcome, Rejected, Sent, Throttled
+from engine.messages import Outgoing, Rest, Settlement, Status
+from engine.outcomes import Answer, Failed, HalfSent, Outcome, Rejected, Sent, Throttled
+from engine.ports import Settled
 from engine.rulings import Attempt
 from tests.engine_work.desk import LEASE_MS, Desk
 from tests.fakes import START_MS, outgoing
@@ -16,9 +19,13 @@ from tests.fakes import START_MS, outgoing
 ONE_A_SECOND = Limits(ceiling=Limit(0, 1), bot=Limit(0, 1), chat=Limit(1, 1_000), guard_ms=0)
 
 
-async def called_before_a_rebuild(desk: Desk, reply: Outcome | Answer) -> Attempt:
+MESSAGE = outgoing("a")
+ALBUM = outgoing("a", method="sendMediaGroup", cost=5)
+REST = Rest("sendMediaGroup", b'{"media":[3,4,5]}', cost=3)
+
+
+async def called_before_a_rebuild(desk: Desk, reply: Outcome | Answer, message: Outgoing = MESSAGE) -> Attempt:
     """Make a call, and let the schedule be rebuilt before anything is recorded: there is a copy of the message."""
-    message = outgoing("a")
     desk.transport.answers(reply)
     attempt = await desk.delivery.call(desk.held(await desk.leased(message)))
     desk.broker.begin_anew()
@@ -77,6 +84,48 @@ async def test_a_chat_that_telegram_holds_is_held_by_the_rebuilt_schedule_too(de
 
     assert too_early == []
     assert [lease.message.id for lease in await desk.leases()] == ["a"]
+
+
+async def test_a_message_that_was_replayed_since_it_ended_stays_in_the_rebuilt_schedule(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = await called_before_a_rebuild(desk, Rejected(400, "no"))
+    settle = desk.broker.settle
+
+    async def settle_after_the_replay(settlements: Sequence[Settlement]) -> list[Settled]:
+        desk.ledger.statuses["a"] = Status.QUEUED
+        return await settle(settlements)
+
+    monkeypatch.setattr(desk.broker, "settle", settle_after_the_replay)
+    await desk.delivery.conclude(attempt)
+
+    assert await desk.broker.knows(["a"]) == [True]
+
+
+async def test_of_an_album_that_was_half_sent_the_rebuilt_schedule_sends_only_the_rest_after_the_hold(
+    desk: Desk,
+) -> None:
+    """The copy was of the whole album, and so the first half came twice."""
+    attempt = await called_before_a_rebuild(desk, HalfSent(2, REST, Throttled(7_000)), ALBUM)
+
+    await desk.delivery.conclude(attempt)
+    forgotten = await desk.broker.knows(["a"])
+    await desk.unscheduled.schedule()
+    too_early = await desk.leases()
+    desk.clock.advance(7_000)
+
+    assert forgotten == [False]
+    assert too_early == []
+    assert (await desk.lease()).message == REST.of(ALBUM)
+
+
+async def test_an_album_of_which_telegram_refused_the_rest_is_not_sent_again(desk: Desk) -> None:
+    attempt = await called_before_a_rebuild(desk, HalfSent(2, REST, Rejected(400, "no")), ALBUM)
+
+    await desk.delivery.conclude(attempt)
+    await desk.unscheduled.schedule()
+
+    assert await desk.broker.knows(["a"]) == [False]
 
 
 async def test_what_cannot_be_settled_is_settled_when_the_broker_is_back(desk: Desk) -> None:

@@ -9,7 +9,7 @@ from engine.messages import Status
 from engine.outcomes import Rejected
 from engine.ports import Accepted
 from engine.ports.news import ChatChanged, Item
-from engine.reach import Reach
+from engine.reach import READ_AGAIN_MAX, READ_AGAIN_MS, Reach
 from tests.engine_work.desk import Desk, turns
 from tests.fakes import outgoing
 
@@ -148,6 +148,34 @@ async def test_the_answer_to_somebody_who_came_back_to_another_process_goes_thou
 
     assert back is None
     assert lost is not None
+
+
+async def test_a_chat_that_was_lost_here_and_regained_before_another_process_heard_of_it_is_read_again(
+    desk: Desk,
+) -> None:
+    """To the other one nothing changed, so it announced nothing; and here the chat was refused for ever."""
+    await desk.reach.lose(1, 7, BLOCKED)
+    await desk.reach.lose(1, 8, BLOCKED)
+    desk.ledger.unreachable = [(1, 8, BLOCKED)]
+
+    desk.clock.advance(READ_AGAIN_MS - 1)
+    too_early = desk.reach.to_read_again()
+    desk.clock.advance(1)
+    due = desk.reach.to_read_again()
+    await desk.reach.reload(due)
+
+    assert (too_early, due, desk.reach.to_read_again()) == ([], [(1, 7), (1, 8)], [])
+    assert [desk.reach.is_lost(1, chat_id) for chat_id in (7, 8)] == [False, True]
+
+
+async def test_of_many_chats_that_are_lost_at_once_the_last_are_read_again(desk: Desk) -> None:
+    for chat_id in range(READ_AGAIN_MAX + 1):
+        await desk.reach.lose(1, chat_id, BLOCKED)
+    desk.clock.advance(READ_AGAIN_MS)
+
+    due = desk.reach.to_read_again()
+
+    assert (len(due), due[0]) == (READ_AGAIN_MAX, (1, 1))
 
 
 async def test_each_change_is_announced_under_every_name_that_it_concerns(desk: Desk) -> None:

@@ -9,7 +9,7 @@ import pytest
 from engine.conditions import Condition
 from engine.errors import BrokerUnavailable, ScheduleLost
 from engine.held import Held
-from engine.messages import Done, HoldChat, Settlement
+from engine.messages import Done, Settlement, Status
 from engine.ports import NOBODYS, Epoch, Source
 from engine.redis_keys import FORM
 from tests.engine_work.desk import soon
@@ -187,49 +187,76 @@ async def test_who_only_submits_finds_the_schedule_again_by_submitting(one: Fake
     assert one.conditions.current == []
 
 
+async def rebuilt(world: World) -> None:
+    """Let the schedule be another one, which has message "a" waiting."""
+    world.redis = world.memory()
+    await world.redis.admit([outgoing("a")], worker_id="", slots=0)
+
+
 async def test_a_message_that_ended_under_a_lost_lease_is_taken_out_of_the_schedule_that_has_it(
     one: FakeProcess, world: World
 ) -> None:
     await one.accept(outgoing("a"))
     (lease,) = await one.lease()
-    world.redis = world.memory()
-    await world.redis.admit([outgoing("a")], worker_id="", slots=0)
+    await rebuilt(world)
+    world.ledger.statuses["a"] = Status.SENT
 
     (settled,) = await one.switch.settle([Settlement(lease, Done(), 0)])
+    await one.switch.take_out_ended()
 
     assert not settled.held
     assert await one.switch.knows(["a"]) == [False]
 
 
-async def test_a_message_that_ended_while_nobody_could_be_told_is_taken_out_later(
-    one: FakeProcess, world: World
-) -> None:
+@pytest.fixture
+async def untold(one: FakeProcess, world: World) -> Settlement:
+    """Message "a" has ended. The schedule is away, and could not be told."""
     await one.accept(outgoing("a"))
     (lease,) = await one.lease()
-    world.redis = None
-    with pytest.raises(ScheduleLost):
-        await one.switch.settle([Settlement(lease, Done(), 0)])
-    world.redis = world.memory()
-    await world.redis.admit([outgoing("a")], worker_id="", slots=0)
+    world.ledger.statuses["a"] = Status.DEAD
+    world.cut_from_redis.add("one")
+    settlement = Settlement(lease, Done(), 0)
+    with pytest.raises(BrokerUnavailable):
+        await one.switch.settle([settlement])
+    world.cut_from_redis.clear()
+    return settlement
+
+
+async def test_a_message_that_ended_while_nobody_could_be_told_is_taken_out_later(
+    one: FakeProcess, world: World, untold: Settlement
+) -> None:
+    await rebuilt(world)
 
     await one.switch.take_out_ended()
 
-    assert await one.switch.knows(["a"]) == [False]
+    assert await one.switch.knows([untold.lease.message.id]) == [False]
 
 
-async def test_a_chat_that_was_throttled_under_a_lost_lease_is_held_all_the_same(
-    one: FakeProcess, world: World
+async def test_what_was_settled_at_the_second_try_is_nothing_to_be_taken_out(
+    one: FakeProcess, world: World, untold: Settlement
 ) -> None:
-    await one.accept(outgoing("a"))
-    (lease,) = await one.lease()
-    world.redis = world.memory()
-    await world.redis.admit([outgoing("a")], worker_id="", slots=0)
+    (settled,) = await one.switch.settle([untold])
+    await rebuilt(world)
 
-    await one.switch.settle([Settlement(lease, HoldChat(1_000), 0)])
-    too_early = await one.ids()
-    world.clock.advance(1_000)
+    await one.switch.take_out_ended()
 
-    assert (too_early, await one.ids()) == ([], ["a"])
+    assert settled.held
+    assert await one.switch.knows(["a"]) == [True]
+
+
+async def test_a_message_that_was_replayed_after_its_end_is_not_taken_out(
+    one: FakeProcess, world: World, untold: Settlement
+) -> None:
+    """It came back by the reconciler alone, half a minute later and behind what had come after it."""
+    world.ledger.statuses["a"] = Status.QUEUED
+    await rebuilt(world)
+    await one.switch.settle([untold])
+
+    await one.switch.take_out_ended()
+    world.ledger.statuses["a"] = Status.DEAD
+    await one.switch.take_out_ended()
+
+    assert await one.switch.knows(["a"]) == [True]
 
 
 @pytest.mark.parametrize("source", Source)

@@ -4,6 +4,10 @@
 -- is a bucket. ``counted`` is one string of doubles, oldest first: to read and write it is to copy it.
 -- Divisions go through fmod, which is exact: a quotient of two doubles is not.
 
+local
+  floor_div, sooner, gates, TIME, spacings, both_free_at_ms, purses, adaptive
+= (function()
+
 local DAY_GRAINS = 1440
 local LATE_MS = 20 -- how late a worker may come without leaving slots unused
 
@@ -158,13 +162,11 @@ function gates.settle(gate, counted_at_ms, cost, guard_ms)
   end
 end
 
-function gates.is_idle(gate, now_ms)
-  if gate.in_flight > 0 then return false end
-  if gate.counted then
-    local last = time_at(gate.counted, #gate.counted / TIME_SIZE)
-    return not last or last + gate.limit.window_ms <= now_ms
-  end
-  return gate.drained_at <= now_ms * gate.count
+-- Return from when on nothing that was settled counts any more.
+function gates.idle_at_ms(gate)
+  if not gate.counted then return ceil_div(gate.drained_at, gate.count) end
+  local last = time_at(gate.counted, #gate.counted / TIME_SIZE)
+  return last and last + gate.limit.window_ms or 0
 end
 
 function gates.is_near(gate, now_ms)
@@ -326,3 +328,7 @@ function adaptive.rise(adapted, now_ms)
     adapted.rises_at_ms = adapted.rises_at_ms + adapted.window_ms
   end
 end
+
+return
+  floor_div, sooner, gates, TIME, spacings, both_free_at_ms, purses, adaptive
+end)()

@@ -2,6 +2,10 @@
 --
 -- All begin with one hash tag, so they live in one slot of a cluster. Each verb is given
 -- the first, ``state``, and makes the others from it.
+--
+-- Each file after this one is a function that hands on what others use, and is called at once: each function that Lua
+-- makes looks for the variables it shares among all that are shared around it, so the fewer there are, the sooner
+-- everything is defined. A number that changes is therefore declared outside, as only a table is handed on as it is.
 
 local call = redis.call
 local PRIORITIES = {"high", "normal", "low"}
@@ -15,7 +19,6 @@ function key.bots() return prefix .. "bots" end
 function key.messages() return prefix .. "messages" end
 function key.timers() return prefix .. "timers" end
 function key.expiries() return prefix .. "expiries" end
-function key.forgets() return prefix .. "forgets" end
 function key.leases() return prefix .. "leases" end
 function key.bell() return prefix .. "bell" end
 function key.group(place) return prefix .. "group:" .. PRIORITIES[place] end

@@ -7,21 +7,28 @@
 -- of what may go wrong with our code, happens before the first record is written. Only the
 -- sorted sets change at once, because the next step of the same call asks them.
 
+local state, limits, now_ms -- the schedule as a whole, its limits, and the time of this call
+local more_is_due = false
+
+local
+  BATCH_MAX, TIMERS_MAX, bots, chats, users, entries, lease_ends, packed_state, cleared_state, load_state,
+  unpack_limits, open, bot_of, seen_bot, lines_of, purse_of, paid_gate_of, pays, resolve, limit_of_chat, lane_in,
+  known_chat, chat_of, user_of, unpack_entry,
+  entry_of, fetch_entries, fetch_whose, chat_of_entry, lane_of, told, ring, answer, in_runs, time_ms
+= (function()
+
 local BATCH_MAX = 50
-local TIMERS_MAX = 500 -- in one call, as everybody waits for it; if more are due, whoever leases comes again at once
-local FORGETS_MAX = 100 -- in one call; the next goes on
+local TIMERS_MAX = 100 -- in one call, as everybody waits for it; if more are due, whoever leases comes again at once
 local NOT_SPACED = 1 -- the place of high among the priorities
 
-local state, limits, now_ms -- the schedule as a whole, its limits, and the time of this call
 local state_raw
-local more_is_due = false
 local bots, chats, users, entries = {}, {}, {}, {}
 
 -- A command costs more than what it does, so what can be read ahead is read together, and what is written waits.
 
 local ARGUMENTS_MAX = 2000 -- of one command; Lua's stack bears some thousands
 local fetched = {} -- records that were read ahead, false where there is none
-local to_set, to_keep, to_forget = {}, {}, {} -- records, messages, ids of messages
+local to_set, to_delete, to_keep, to_forget = {}, {}, {}, {} -- records, keys of records, messages, ids of messages
 local lease_ends = {} -- of message ids, false for those that are settled
 
 local function in_runs(command, words, ...)
@@ -52,37 +59,15 @@ local function put(record_key, raw, packed)
   if packed ~= raw then to_set[#to_set + 1], to_set[#to_set + 2] = record_key, packed end
 end
 
+-- Write a record of which nothing is needed after a time. Redis forgets it by itself, by its own clock: that
+-- of a test may go slower.
+local function put_for(record_key, raw, packed, needed_ms)
+  if packed ~= raw then call("SET", record_key, packed, "PX", 2 * needed_ms + 1000) end
+end
+
 local function time_ms()
   local time = call("TIME")
   return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
--- Tell whether this is the schedule that the caller means, and return the time that he gives. Who rebuilds one names
--- it, as ``"<given_ms> <incarnation>"``: he may have slept until another has begun it anew.
-local function is_meant(given_ms)
-  if not string.find(given_ms, " ", 1, true) then return true, given_ms end
-  local its_ms, incarnation = string.match(given_ms, "^(%d*) (%d+)$")
-  return tonumber(incarnation) == state.incarnation, its_ms
-end
-
--- Load the schedule. ``given_ms`` "" takes the time of Redis; a test gives its own.
--- Return why nothing can be done, if that is so. A full Redis refuses who takes messages in, and nobody else: what it
--- holds must be leased and settled, or it would be full for ever.
-local function open(state_key, given_ms, leases, takes_in)
-  prefix = string.sub(state_key, 1, -6)
-  state, state_raw = get(state_key)
-  if not state or state.is_cleared then return {"gone"} end
-  local it_is
-  it_is, given_ms = is_meant(given_ms)
-  if not it_is then return {"gone"} end
-  if leases and state.is_barred then return {"barred"} end
-  if not takes_in then call("UNLINK", prefix .. "nothing") end -- only who has removed something may write then
-  limits = get(key.limits())
-  now_ms = math.max(state.clock_ms, given_ms == "" and time_ms() or tonumber(given_ms))
-  state.clock_ms = now_ms
-  state.ceiling = gates.unpacked(state.ceiling, limits.ceiling)
-  state.ceiling_spacing = spacings.unpacked(state.ceiling_spacing, limits.ceiling, limits.saved_up)
-  return nil
 end
 
 -- In records: what may be missing where 0 is something.
@@ -98,9 +83,114 @@ local function flag(value)
   return value and 1 or 0
 end
 
+-- The schedule as a whole, and its limits; engine/redis_wire.py writes the latter.
+
+local STATE = "<BdddddddddddddI2c0I4c0I2c0I2c0"
+local GROUP = "<ddddd"
+local LIMITS = "<dddddddddddddddddddddddddddddd"
+
+local function unpack_group(raw, at)
+  local turn, lines, now, last, members
+  turn, lines, now, last, members, at = struct.unpack(GROUP, raw, at)
+  return {turn = turn, lines = lines, turns = {now = now, last = last, members = members}}, at
+end
+
+local function packed_group(group)
+  local among = group.turns
+  return struct.pack(GROUP, group.turn, group.lines, among.now, among.last, among.members)
+end
+
+-- Of a schedule that was thrown away only this is kept, while its keys are removed: who may begin the next.
+
+local CLEARED = 2
+local CLEARED_STATE = "<Bd"
+
+local function cleared_state(incarnation)
+  return struct.pack(CLEARED_STATE, CLEARED, incarnation)
+end
+
+local function unpack_state(raw)
+  if string.byte(raw) == CLEARED then
+    local _, incarnation = struct.unpack(CLEARED_STATE, raw)
+    return {is_cleared = true, incarnation = incarnation}
+  end
+  local is_barred, incarnation, clock_ms, number, rings, answered, told_wake_ms, high, normal, low, retry, now, last,
+    members, run_id, ceiling, spaced, counts, at = struct.unpack(STATE, raw)
+  local unpacked = {
+    is_barred = is_barred == 1, incarnation = incarnation, clock_ms = clock_ms, number = number, rings = rings,
+    answered = answered, told_wake_ms = some(told_wake_ms), open = {high, normal, low}, retry = retry,
+    turns = {now = now, last = last, members = members}, run_id = run_id, ceiling = ceiling,
+    ceiling_spacing = spaced, counts = counts, groups = {},
+  }
+  for place = 1, 3 do unpacked.groups[place], at = unpack_group(raw, at) end
+  return unpacked
+end
+
+-- Return the record of a schedule whose ceiling is packed already.
+local function packed_state(kept)
+  local among, high, normal, low = kept.turns, unpack(kept.groups)
+  return struct.pack(
+    STATE, flag(kept.is_barred), kept.incarnation, kept.clock_ms, kept.number, kept.rings, kept.answered,
+    kept.told_wake_ms or NONE, kept.open[1], kept.open[2], kept.open[3], kept.retry, among.now, among.last,
+    among.members, #kept.run_id, kept.run_id, #kept.ceiling, kept.ceiling, #kept.ceiling_spacing, kept.ceiling_spacing,
+    #kept.counts, kept.counts
+  ) .. packed_group(high) .. packed_group(normal) .. packed_group(low)
+end
+
+local function limit_of(count, window_ms, burst)
+  return {count = count, window_ms = window_ms, burst = burst > 0 and burst}
+end
+
+local function unpack_limits(raw)
+  local all = {struct.unpack(LIMITS, raw)}
+  return {
+    version = all[1], saved_up = all[2], guard_ms = all[3], adapt_least = all[4], chat_cap = all[5], bot_cap = all[6],
+    shares = {all[7], all[8], all[9]}, ceiling = limit_of(all[10], all[11], all[12]),
+    bot = limit_of(all[13], all[14], all[15]), paid = limit_of(all[16], all[17], all[18]),
+    purse = limit_of(all[19], all[20], all[21]), chat = limit_of(all[22], all[23], all[24]),
+    group = limit_of(all[25], all[26], all[27]), user = limit_of(all[28], all[29], all[30]),
+  }
+end
+
+local function load_state(state_key)
+  state_raw = call("GET", state_key)
+  state = state_raw and unpack_state(state_raw) or nil
+end
+
+-- Tell whether this is the schedule that the caller means, and return the time that he gives. Who rebuilds one names
+-- it, as ``"<given_ms> <incarnation>"``: he may have slept until another has begun it anew.
+local function is_meant(given_ms)
+  if not string.find(given_ms, " ", 1, true) then return true, given_ms end
+  local its_ms, incarnation = string.match(given_ms, "^(%d*) (%d+)$")
+  return tonumber(incarnation) == state.incarnation, its_ms
+end
+
+-- Load the schedule. ``given_ms`` "" takes the time of Redis; a test gives its own.
+-- Return why nothing can be done, if that is so. A full Redis refuses who takes messages in, and nobody else: what it
+-- holds must be leased and settled, or it would be full for ever.
+local function open(state_key, given_ms, leases, takes_in)
+  prefix = string.sub(state_key, 1, -6)
+  local raw_limits
+  state_raw, raw_limits = unpack(call("MGET", state_key, key.limits()))
+  if not state_raw then return {"gone"} end
+  state = unpack_state(state_raw)
+  if state.is_cleared then return {"gone"} end
+  local it_is
+  it_is, given_ms = is_meant(given_ms)
+  if not it_is then return {"gone"} end
+  if leases and state.is_barred then return {"barred"} end
+  if not takes_in then call("UNLINK", prefix .. "nothing") end -- only who has removed something may write then
+  limits = unpack_limits(raw_limits)
+  now_ms = math.max(state.clock_ms, given_ms == "" and time_ms() or tonumber(given_ms))
+  state.clock_ms = now_ms
+  state.ceiling = gates.unpacked(state.ceiling, limits.ceiling)
+  state.ceiling_spacing = spacings.unpacked(state.ceiling_spacing, limits.ceiling, limits.saved_up)
+  return nil
+end
+
 -- Bots: a head and three lines.
 
-local bot_of, save_bot
+local bot_of, seen_bot, lines_of, save_bot
 
 do
   local UNSURE = 2 -- which lane is the first of a line
@@ -156,6 +246,15 @@ do
     return bot
   end
 
+  -- Return the lines of a bot, which most that end a lease do not look at.
+  function lines_of(bot)
+    if bot.lines then return bot.lines end
+    local at = bot.lines_at
+    bot.lines = {}
+    for place = 1, 3 do at = unpack_line(bot, place, bot.raw, at) end
+    return bot.lines
+  end
+
   local function unpack_bot(bot_id, raw)
     local is_paused, is_aliased, has_purse, is_short, weight, hold_until_ms, doubt_until_ms, waiting, open_count,
       special, wake_at_ms, now, last, members, version, spaced, gate, rare, at = struct.unpack(BOT_HEAD, raw)
@@ -170,14 +269,15 @@ do
       hold_until_ms = hold_until_ms, doubt_until_ms = doubt_until_ms, waiting = waiting, open = open_count,
       special = special, wake_at_ms = some(wake_at_ms), blames = blames, now = now, last = last, members = members,
       adapted = adapted, has_purse = has_purse == 1, is_short = is_short == 1, gate = gates.unpacked(gate, limits.bot),
-      spacing = spacings.unpacked(is_current and spaced, limits.bot, limits.saved_up), lines = {}, chats = {},
+      spacing = spacings.unpacked(is_current and spaced, limits.bot, limits.saved_up), lines = nil, lines_at = at,
+      chats = {},
     }
     if adapted and bot.gate then bot.gate.places = adapted.places end
-    for place = 1, 3 do at = unpack_line(bot, place, raw, at) end
     return bot
   end
 
-  function bot_of(bot_id)
+  -- Return a bot that is only looked at, unless ``bot_of`` is asked for it too.
+  function seen_bot(bot_id)
     local bot = bots[bot_id]
     if bot then return bot end
     local raw = read(key.bot(bot_id))
@@ -186,20 +286,32 @@ do
     return bot
   end
 
+  -- Return a bot that will be written if it has changed.
+  function bot_of(bot_id)
+    local bot = seen_bot(bot_id)
+    bot.is_touched = true
+    return bot
+  end
+
   local function rare_of(bot)
     if not bot.adapted and #bot.blames == 0 then return "" end
     return cmsgpack.pack({adapted = bot.adapted, blames = bot.blames})
   end
 
+  local function packed_lines(bot)
+    if not bot.lines then return string.sub(bot.raw, bot.lines_at) end
+    local high, normal, low = unpack(bot.lines)
+    return packed_line(high) .. packed_line(normal) .. packed_line(low)
+  end
+
   function save_bot(bot)
     local gate, spaced, rare = gates.packed(bot.gate), spacings.packed(bot.spacing), rare_of(bot)
-    local high, normal, low = unpack(bot.lines)
     local head = struct.pack(
       BOT_HEAD, flag(bot.is_paused), flag(bot.is_aliased), flag(bot.has_purse), flag(bot.is_short), bot.weight,
       bot.hold_until_ms, bot.doubt_until_ms, bot.waiting, bot.open, bot.special, bot.wake_at_ms or NONE, bot.now,
       bot.last, bot.members, limits.version, #spaced, spaced, #gate, gate, #rare, rare
     )
-    put(key.bot(bot.bot_id), bot.raw, head .. packed_line(high) .. packed_line(normal) .. packed_line(low))
+    put(key.bot(bot.bot_id), bot.raw, head .. packed_lines(bot))
   end
 end
 
@@ -251,8 +363,9 @@ end
 local limit_of_chat, lane_in, known_chat, chat_of, save_chat
 
 do
-  local CHAT_HEAD = "<I4dddI2c0I4c0I2c0B"
-  local CHAT_LANE = "<I4ddBI2c0Bc0"
+  local CHAT_HEAD = "<I4ddI2c0I4c0I2c0B"
+  local CHAT_LANE = "<I4ddBI2c0I2c0Bc0"
+  local DEBT_KEPT_MS = 3600000 -- how long a lane that went before its turn is remembered while it is silent
 
   function limit_of_chat(chat_id)
     local first = string.sub(chat_id, 1, 1)
@@ -265,8 +378,8 @@ do
     local lane = chat.lanes[place]
     if not lane then
       lane = {
-        chat = chat, line = chat.bot.lines[place], size = 0, turn = 0, wait_until_ms = 0, offered = false,
-        offered_as_paid = false, user_id = false,
+        chat = chat, line = lines_of(chat.bot)[place], size = 0, turn = 0, wait_until_ms = 0, offered = false,
+        offered_as_paid = false, alone = false, user_id = false,
       }
       chat.lanes[place] = lane
     end
@@ -285,21 +398,22 @@ do
 
   -- Read a lane, and return where the next begins.
   local function unpack_lane(chat, place, raw, at)
-    local size, turn, wait_until_ms, offered_as_paid, offered, user_id
-    size, turn, wait_until_ms, offered_as_paid, offered, user_id, at = struct.unpack(CHAT_LANE, raw, at)
+    local size, turn, wait_until_ms, offered_as_paid, offered, alone, user_id
+    size, turn, wait_until_ms, offered_as_paid, offered, alone, user_id, at = struct.unpack(CHAT_LANE, raw, at)
     chat.lanes[place] = {
-      chat = chat, line = chat.bot.lines[place], size = size, turn = turn, wait_until_ms = wait_until_ms,
-      offered = offered ~= "" and offered, offered_as_paid = offered_as_paid == 1, user_id = user_id ~= "" and user_id,
+      chat = chat, line = lines_of(chat.bot)[place], size = size, turn = turn, wait_until_ms = wait_until_ms,
+      offered = offered ~= "" and offered, offered_as_paid = offered_as_paid == 1, alone = alone ~= "" and alone,
+      user_id = user_id ~= "" and user_id,
     }
     return at
   end
 
   local function unpack_chat(bot, chat_id, raw)
-    local waiting, hold_until_ms, forget_at_ms, version, flying, gate, adapted, lanes, at =
+    local waiting, hold_until_ms, version, flying, gate, adapted, lanes, at =
       struct.unpack(CHAT_HEAD, raw)
     local chat = {
       bot = bot, chat_id = chat_id, raw = raw, lanes = {}, waiting = waiting, hold_until_ms = hold_until_ms,
-      forget_at_ms = some(forget_at_ms) or false, flying = words_of(flying), version = version, adapted = false,
+      flying = words_of(flying), version = version, adapted = false,
       gate = gates.unpacked(gate, limit_of_chat(chat_id)),
     }
     if adapted ~= "" and version == limits.version then -- what was lowered under other limits is forgotten
@@ -328,26 +442,42 @@ do
     local chat = known_chat(bot, chat_id)
     if chat then return chat end
     chat = {
-      bot = bot, chat_id = chat_id, lanes = {}, waiting = 0, hold_until_ms = 0, forget_at_ms = false, flying = {},
+      bot = bot, chat_id = chat_id, lanes = {}, waiting = 0, hold_until_ms = 0, flying = {},
       version = limits.version, adapted = false, gate = gates.fresh(limit_of_chat(chat_id)),
     }
     remember(chat)
     return chat
   end
 
+  -- Tell whether an empty lane backs off, has a later turn than a new one would get, or stands in the set of a user.
+  local function is_remembered(lane)
+    return lane.wait_until_ms > now_ms or lane.turn > lane.line.now + STRIDE or lane.user_id
+  end
+
   local function packed_lane(lane)
-    if not lane or (lane.size == 0 and lane.turn == 0 and lane.wait_until_ms == 0) then return nil end
-    local offered, user_id = lane.offered or "", lane.user_id or ""
+    if not lane or (lane.size == 0 and not is_remembered(lane)) then return nil end
+    local offered, alone, user_id = lane.offered or "", lane.alone or "", lane.user_id or ""
     return struct.pack(
-      CHAT_LANE, lane.size, lane.turn, lane.wait_until_ms, flag(lane.offered_as_paid), #offered, offered, #user_id,
-      user_id
+      CHAT_LANE, lane.size, lane.turn, lane.wait_until_ms, flag(lane.offered_as_paid), #offered, offered, #alone, alone,
+      #user_id, user_id
     )
+  end
+
+  -- Return for how long a chat is needed of which nothing waits and nothing is in flight.
+  local function needed_ms(chat, has_lanes)
+    local until_ms = math.max(chat.hold_until_ms, chat.gate and gates.idle_at_ms(chat.gate) or 0)
+    if has_lanes then until_ms = math.max(until_ms, now_ms + DEBT_KEPT_MS) end
+    for place = 1, 3 do
+      local lane = chat.lanes[place]
+      if lane then until_ms = math.max(until_ms, lane.wait_until_ms) end
+    end
+    return math.max(0, until_ms - now_ms)
   end
 
   function save_chat(chat)
     local chat_key = key.chat(chat.bot.bot_id, chat.chat_id)
     if chat.is_gone then
-      call("DEL", chat_key)
+      call("DEL", chat_key) -- at once, as it may have been met again
       return
     end
     local flying, gate, lanes = table.concat(chat.flying, " "), gates.packed(chat.gate), chat.lanes
@@ -355,10 +485,19 @@ do
     local high, normal, low = packed_lane(lanes[1]), packed_lane(lanes[2]), packed_lane(lanes[3])
     local which = (high and 1 or 0) + (normal and 2 or 0) + (low and 4 or 0)
     local head = struct.pack(
-      CHAT_HEAD, chat.waiting, chat.hold_until_ms, chat.forget_at_ms or NONE, chat.version, #flying, flying, #gate,
-      gate, #adapted, adapted, which
+      CHAT_HEAD, chat.waiting, chat.hold_until_ms, chat.version, #flying, flying, #gate, gate, #adapted, adapted,
+      which
     )
-    put(chat_key, chat.raw, head .. (high or "") .. (normal or "") .. (low or ""))
+    local packed = head .. (high or "") .. (normal or "") .. (low or "")
+    local is_idle = chat.waiting == 0 and flying == "" and not chat.adapted
+    local left_ms = is_idle and needed_ms(chat, which > 0)
+    if not left_ms then
+      put(chat_key, chat.raw, packed)
+    elseif left_ms > 0 then
+      put_for(chat_key, chat.raw, packed, left_ms)
+    elseif chat.raw then
+      to_delete[#to_delete + 1] = chat_key
+    end
   end
 end
 
@@ -383,7 +522,7 @@ local function save_user(user)
   if user.gate.in_flight > 0 then
     call("SET", user.key, packed)
   else
-    call("SET", user.key, packed, "PX", 2 * user.gate.limit.window_ms + 1000)
+    put_for(user.key, user.raw, packed, user.gate.limit.window_ms)
   end
 end
 
@@ -476,9 +615,13 @@ local function save_leases()
   in_runs("ZREM", settled, key.leases())
 end
 
-local function lane_of(entry)
+local function chat_of_entry(entry)
   local bot = bot_of(entry.bot_id)
-  return lane_in(chat_of(bot, resolve(bot, entry.chat_id)), entry.place)
+  return chat_of(bot, resolve(bot, entry.chat_id))
+end
+
+local function lane_of(entry)
+  return lane_in(chat_of_entry(entry), entry.place)
 end
 
 -- What the caller is told of a message: its id; its record follows in the answer.
@@ -515,16 +658,26 @@ local function answer(state_key, value, records)
   for _, chat in ipairs(chats) do save_chat(chat) end -- in order: one may have been forgotten and met again
   for _, user in pairs(users) do save_user(user) end
   for _, bot in pairs(bots) do
-    if bot.purse and bot.has_purse then save_purse(bot) end
-    save_bot(bot)
+    if bot.is_touched then
+      if bot.purse and bot.has_purse then save_purse(bot) end
+      save_bot(bot)
+    end
   end
   save_counts()
   state.ceiling = gates.packed(state.ceiling)
   state.ceiling_spacing = spacings.packed(state.ceiling_spacing)
-  put(state_key, state_raw, cmsgpack.pack(state))
+  put(state_key, state_raw, packed_state(state))
   save_leases()
   in_runs("HSET", to_keep, key.messages())
   in_runs("HDEL", to_forget, key.messages())
   in_runs("MSET", to_set)
+  in_runs("DEL", to_delete)
   return {"done", cmsgpack.pack(value), unpack(records or {})}
 end
+
+return
+  BATCH_MAX, TIMERS_MAX, bots, chats, users, entries, lease_ends, packed_state, cleared_state, load_state,
+  unpack_limits, open, bot_of, seen_bot, lines_of, purse_of, paid_gate_of, pays, resolve, limit_of_chat, lane_in,
+  known_chat, chat_of, user_of, unpack_entry,
+  entry_of, fetch_entries, fetch_whose, chat_of_entry, lane_of, told, ring, answer, in_runs, time_ms
+end)()

@@ -1,5 +1,12 @@
 -- What waits, until when, and which of it may go: see engine/schedule.py, step for step.
 
+local
+  set_timer, member_of, front_in, lane_key, head_of, write_out, put_in, take_out, note_special, begin_to_wait, firsts,
+  end_to_wait, leave, withdraw, is_before, note_user, offer_lane, reoffer, reoffer_chat, reoffer_user, count_open,
+  count_waiting, note_edit, forget_edit, newest_edit, enter, remove, lower_limit, pass_time, first_at_ms, expire,
+  held, gates_of
+= (function()
+
 local schedule = {}
 
 -- A bot's id in a sorted set, so that of two with the same pass the lower comes first.
@@ -44,7 +51,30 @@ end
 
 local function head_of(lane)
   if lane.size == 0 then return nil end
-  return front_in(call("ZRANGE", lane_key(lane), 0, 0)[1])
+  return front_in(lane.alone or call("ZRANGE", lane_key(lane), 0, 0)[1])
+end
+
+-- One message that waits alone stands in the record of its chat: two keys are dear for what is there for a moment.
+
+local function write_out(lane)
+  if lane.alone then call("ZADD", lane_key(lane), 0, lane.alone) end
+  lane.alone = false
+end
+
+local function put_in(lane, member)
+  if lane.size == 0 then
+    lane.alone = member
+  else
+    write_out(lane)
+    call("ZADD", lane_key(lane), 0, member)
+  end
+  lane.size = lane.size + 1
+end
+
+local function take_out(lane, member)
+  if not lane.alone then call("ZREM", lane_key(lane), member) end
+  lane.alone = false
+  lane.size = lane.size - 1
 end
 
 local function note_special(entry, by)
@@ -92,8 +122,7 @@ end
 -- Take a message out of its lane.
 local function leave(entry)
   local lane = lane_of(entry)
-  call("ZREM", lane_key(lane), member_of(entry))
-  lane.size = lane.size - 1
+  take_out(lane, member_of(entry))
   note_special(entry, -1)
   if lane.size == 0 then end_to_wait(lane) end
 end
@@ -249,7 +278,7 @@ end
 local function saved_up_until_ms(line, front)
   local bot = line.bot
   local it_pays = pays(bot, front.is_paid, front.cost)
-  for _, other_line in ipairs(bot.lines) do
+  for _, other_line in ipairs(lines_of(bot)) do
     if other_line.members > 0 and (other_line == line or ranks_before(other_line, line)) then
       for _, other in ipairs(fronts_of(other_line)) do
         if other_line == line and other.member == front.member then break end
@@ -314,7 +343,7 @@ local function reoffer_singles(bot)
   if high_at_ms and bot.spacing then
     spaced_at_ms = math.max(high_at_ms, spacings.free_at_ms(bot.spacing, now_ms, 1))
   end
-  for _, line in ipairs(bot.lines) do
+  for _, line in ipairs(lines_of(bot)) do
     local front = line.members > 0 and first_ready(line)
     local at_ms = high_at_ms
     if line.is_spaced then at_ms = spaced_at_ms end
@@ -335,7 +364,7 @@ local function reoffer(bot)
   local wake_at_ms
   bot.is_short = bot.members > 0 -- something waits for its places
   if bot.special > 0 then
-    for _, line in ipairs(bot.lines) do
+    for _, line in ipairs(lines_of(bot)) do
       if line.members > 0 then wake_at_ms = sooner(wake_at_ms, offer_line(line)) end
     end
   else
@@ -396,14 +425,6 @@ local function count_waiting(chat, by)
   chat.bot.waiting = chat.bot.waiting + by
 end
 
-local function forget_later(chat)
-  if not chat.forget_at_ms and chat.waiting == 0 and #chat.flying == 0 then
-    local limit = limit_of_chat(chat.chat_id)
-    chat.forget_at_ms = math.max(chat.hold_until_ms, now_ms + (limit and limit.window_ms or 1000)) + 1
-    call("ZADD", key.forgets(), chat.forget_at_ms, chat.bot.bot_id .. " " .. chat.chat_id)
-  end
-end
-
 -- Edits: what waits with the same ``replaces``, oldest first.
 
 local function note_edit(chat, entry)
@@ -432,8 +453,7 @@ end
 local function enter(entry)
   local lane = lane_of(entry)
   entry.is_due, entry.is_changed = true, true
-  call("ZADD", lane_key(lane), 0, member_of(entry))
-  lane.size = lane.size + 1
+  put_in(lane, member_of(entry))
   note_special(entry, 1)
   if lane.size == 1 then begin_to_wait(lane) end
   offer(lane)
@@ -456,7 +476,6 @@ local function remove(entry)
     call("SREM", key.later(chat.bot.bot_id, chat.chat_id), entry.id)
     call("ZREM", key.timers(), "message " .. entry.id)
   end
-  forget_later(chat)
 end
 
 -- Limits that a 429 has lowered
@@ -464,12 +483,12 @@ end
 local function narrow(scope)
   local adapted = scope.adapted
   scope.gate.places = adapted.places
-  if scope.lines and scope.spacing then spacings.narrow(scope.spacing, adapted.places, now_ms) end
+  if scope.bot_id and scope.spacing then spacings.narrow(scope.spacing, adapted.places, now_ms) end
   if adapted.places < adapted.full then
-    local whose = scope.lines and scope.bot_id or scope.bot.bot_id .. " " .. scope.chat_id
+    local whose = scope.bot_id and scope.bot_id or scope.bot.bot_id .. " " .. scope.chat_id
     set_timer("limit " .. whose, adapted.rises_at_ms)
   else
-    scope.adapted = scope.lines and nil or false
+    scope.adapted = scope.bot_id and nil or false
   end
 end
 
@@ -487,7 +506,7 @@ local function recover_limit(scope)
   if not scope or not scope.adapted or not scope.gate or scope.adapted.rises_at_ms > now_ms then return end
   adaptive.rise(scope.adapted, now_ms)
   narrow(scope)
-  if scope.lines then reoffer(scope) else reoffer_chat(scope) end
+  if scope.bot_id then reoffer(scope) else reoffer_chat(scope) end
 end
 
 -- Time
@@ -524,42 +543,20 @@ function on_time.lane(bot_id, place_and_chat)
   if lane and lane.size > 0 then offer(lane) end
 end
 
-local function is_forgettable(chat)
-  if chat.waiting > 0 or #chat.flying > 0 or chat.adapted or chat.hold_until_ms > now_ms then return false end
-  if chat.gate and not gates.is_idle(chat.gate, now_ms) then return false end
-  for place = 1, 3 do
-    local lane = chat.lanes[place]
-    if lane and (lane.wait_until_ms > now_ms or lane.turn > lane.line.now + STRIDE) then return false end
-  end
-  return true
-end
-
-local function forget(member)
-  local bot_id, chat_id = string.match(member, "^(%S+) (.*)$")
-  local chat = known_chat(bot_of(bot_id), chat_id)
-  if not chat then return end
-  chat.forget_at_ms = false
-  if is_forgettable(chat) then
-    chat.is_gone = true
-  else
-    forget_later(chat)
-  end
-end
-
 -- Let everything happen that is due by now.
 local function pass_time()
   local due = call("ZRANGEBYSCORE", key.timers(), "-inf", now_ms, "LIMIT", 0, TIMERS_MAX)
   more_is_due = #due == TIMERS_MAX
-  for _, member in ipairs(due) do call("ZREM", key.timers(), member) end
-  for _, member in ipairs(due) do
-    local kind, whose, rest = string.match(member, "^(%l+) (%S+) ?(.*)$")
-    on_time[kind](whose, rest)
+  if #due == 0 then return end
+  call("ZREM", key.timers(), unpack(due))
+  local timers, whose = {}, {}
+  for place, member in ipairs(due) do
+    timers[place] = {string.match(member, "^(%l+) (%S+) ?(.*)$")}
+    local kind, bot_id, place_and_chat = unpack(timers[place])
+    if kind == "lane" then whose[#whose + 1] = {bot_id, string.sub(place_and_chat, 3)} end
   end
-  local idle = call("ZRANGEBYSCORE", key.forgets(), "-inf", now_ms, "LIMIT", 0, FORGETS_MAX)
-  for _, member in ipairs(idle) do
-    call("ZREM", key.forgets(), member)
-    forget(member)
-  end
+  fetch_whose(whose)
+  for _, timer in ipairs(timers) do on_time[timer[1]](timer[2], timer[3]) end
 end
 
 local function first_at_ms(sorted_key)
@@ -577,3 +574,29 @@ local function expire(records)
   end
   return expired
 end
+
+-- Leases
+
+local function held(message_id, number, incarnation)
+  local entry = entry_of(message_id)
+  if not entry or entry.number == 0 or entry.number ~= number or incarnation ~= state.incarnation then return nil end
+  return entry
+end
+
+local function gates_of(entry, chat)
+  local bot, user = chat.bot, user_of(chat.bot, entry.user_id)
+  local of_bot = bot.gate
+  if entry.pays then of_bot = paid_gate_of(bot) end
+  local found = {state.ceiling} -- nil is not in it
+  if of_bot then found[#found + 1] = of_bot end
+  if chat.gate then found[#found + 1] = chat.gate end
+  if user then found[#found + 1] = user.gate end
+  return found
+end
+
+return
+  set_timer, member_of, front_in, lane_key, head_of, write_out, put_in, take_out, note_special, begin_to_wait, firsts,
+  end_to_wait, leave, withdraw, is_before, note_user, offer_lane, reoffer, reoffer_chat, reoffer_user, count_open,
+  count_waiting, note_edit, forget_edit, newest_edit, enter, remove, lower_limit, pass_time, first_at_ms, expire,
+  held, gates_of
+end)()
