@@ -36,18 +36,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Awaitable, Callable
 
 import structlog
 
+from engine.batches import batches
+from engine.conditions import Condition, Conditions
 from engine.errors import BrokerFull, BrokerUnavailable, LedgerError, ScheduleLost
 from engine.heed import Heeded
 from engine.ids import earliest
 from engine.insist import Sleep
 from engine.limits import Limits
 from engine.ports import NOBODYS, Broker, Clock, Epoch, Epochs, Leadership, Ledger, Source
-from engine.reconciler import CATCH_UP_MS, Reconciler
+from engine.ports.broker import BATCH_MAX
+from engine.reconciler import CATCH_UP_MS, RECONCILE_MS, Reconciler
 from engine.replacements import Replacements
 from engine.start import Fleet, rebuild
 from engine.switched_broker import NOT_BEGUN, SharedSchedule, SwitchedBroker
@@ -69,9 +71,6 @@ BACK_MS = 2_000
 MARGIN_MS = 1_000
 """Added to how long leases may last: two clocks do not run at quite the same pace. A guess."""
 
-RECONCILE_MS = 5_000
-"""Between two pages of the slow comparison of ledger and schedule. A guess."""
-
 TAKE_IN_MS = 1_000
 """What another process wrote to the ledger, and the memory does not know for so long, is taken in."""
 
@@ -89,7 +88,6 @@ class Keeper:
         memory: Makes an empty broker, for an epoch of this keeper.
         may_lead: This process sends. If not, it only reads the epoch.
         shares_books: Other processes have the same books, so that they can be told to let one send alone.
-        calls_max: How many calls all processes may have under way; see ``rebuild``.
     """
 
     def __init__(
@@ -106,9 +104,9 @@ class Keeper:
         limits: Callable[[], Awaitable[Limits]],
         lease_ms: int,
         clock: Clock,
+        conditions: Conditions,
         may_lead: bool = True,
         shares_books: bool = True,
-        calls_max: int = sys.maxsize,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._switch = switch
@@ -122,17 +120,19 @@ class Keeper:
         self._limits = limits
         self._lease_ms = lease_ms
         self._clock = clock
+        self._conditions = conditions
         self._may_lead = may_lead
         self._shares_books = shares_books
-        self._calls_max = calls_max
         self._sleep = sleep
         self._is_leading = False
+        self._misses_ledger = False
         self._is_behind = True  # the ledger may have what the schedule has not
         self._away_since_ms: int | None = None
         self._back_since_ms: int | None = None
         self._memory_from_ms: tuple[int, int] | None = None  # an epoch's number, and when its first lease may be
         self._redis_from_ms = 0
         self._taken_in_at_ms = 0
+        self._others_end_until_ms = 0  # what they began with their last leases from before
         self._bypassed: int | None = None  # what the epoch told last
         self._bypassed_at_ms: int | None = None
         self._is_outdated = False  # it never leads again
@@ -156,9 +156,22 @@ class Keeper:
     async def look(self) -> Epoch:
         """Read the epoch, and have this process go by it."""
         at_ms = self._clock()
-        epoch = await self._epochs.current()
+        epoch = await self._read()
         self._switch.read(epoch, at_ms=at_ms)
         self._note_bypass(epoch)
+        return epoch
+
+    async def _read(self) -> Epoch:
+        """Read the epoch, and note if it cannot be read. That it can does not tell whether the ledger takes writes."""
+        try:
+            epoch = await self._epochs.current()
+        except LedgerError as error:
+            self._misses_ledger = True
+            self._conditions.begin(Condition.LEDGER_AWAY, str(error))
+            raise
+        if self._misses_ledger:
+            self._misses_ledger = False
+            self._conditions.end(Condition.LEDGER_AWAY)
         return epoch
 
     async def watch(self) -> None:
@@ -186,10 +199,8 @@ class Keeper:
                 await self.watch()
                 await self._switch.take_out_ended()
                 await self._switch.look_again()
-            except LedgerError as error:
-                log.warning("epoch not read", error=str(error))
-            except BrokerUnavailable:
-                pass  # the switch has noted it
+            except (LedgerError, BrokerUnavailable):
+                pass  # noted as a condition, by who asked
             except Exception:
                 log.exception("watching failed")
             await self._sleep(WATCH_S)
@@ -335,6 +346,7 @@ class Keeper:
             await self._go_back(epoch)
         elif (memory := self._switch.memory) is not None:
             await self._heeded.tell(memory, memory.configure)
+            await self._take_out_ended(memory)
             await self._take_in()
             await self._settle_interrupted()
         elif self._clock() >= self._memory_from_ms[1]:
@@ -359,8 +371,21 @@ class Keeper:
         self._heeded.forget()
         await self._rebuild(memory, Fleet(self._lease_ms, go_on=self._insist_on_lead))
         self._taken_in_at_ms = began_at_ms
+        self._others_end_until_ms = self._clock() + 2 * self._lease_ms
         await self.look()
         self._switch.open_memory(memory, epoch)
+
+    async def _take_out_ended(self, memory: Broker) -> None:
+        """Take out what others have ended since it was rebuilt, and hold what they were told to: they cannot say so.
+
+        A call may begin at the end of its lease, and be answered when the memory leases already.
+        """
+        if self._clock() >= self._others_end_until_ms:
+            return
+        ended = await self._ledger.ended_since(max(0, self._taken_in_at_ms - OVERLAP_MS))
+        for batch in batches(ended, BATCH_MAX):
+            await memory.cancel(batch)
+        await memory.hold(await self._ledger.holds(self._clock()))
 
     async def _take_in(self) -> None:
         """Schedule what other processes only wrote to the ledger."""
@@ -411,7 +436,6 @@ class Keeper:
             self._replacements,
             await self._limits(),
             self._clock,
-            calls_max=self._calls_max,
             fleet=fleet,
         )
 

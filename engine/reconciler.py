@@ -29,6 +29,9 @@ log = structlog.get_logger()
 PAGE = 1_000
 """Ids compared at a time: a few milliseconds of work."""
 
+RECONCILE_MS = 5_000
+"""Between two pages of the slow comparison of ledger and schedule. A guess."""
+
 MISSING_MS = 30_000
 """A submission, a cancellation or a replay is over by then, or has failed: no write waits longer for its database.
 A crash between the two steps of one costs the message this delay."""
@@ -39,22 +42,20 @@ database takes longer to write is undone by it. A guess."""
 
 
 class Reconciler:
-    """Looks at one page every ``interval_ms``, and begins again at the oldest after the last."""
+    """Looks at one page every ``RECONCILE_MS``, and begins again at the oldest after the last."""
 
-    def __init__(
-        self, *, ledger: Ledger, broker: Broker, replacements: Replacements, interval_ms: int, clock: Clock
-    ) -> None:
+    def __init__(self, *, ledger: Ledger, broker: Broker, replacements: Replacements, clock: Clock) -> None:
         self._ledger = ledger
         self._broker = broker
         self._replacements = replacements
-        self._interval_ms = interval_ms
         self._clock = clock
         self._after_id = ""
         self._missing: dict[str, int] = {}  # what the schedule does not know, and since when
 
     async def run(self) -> None:
+        """Look until cancelled: for a process that has no keeper to do it."""
         while True:
-            await asyncio.sleep(self._interval_ms / 1_000)
+            await asyncio.sleep(RECONCILE_MS / 1_000)
             try:
                 await self.reconcile_page()
             except Exception:

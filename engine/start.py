@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from engine.batches import batches
+from engine.errors import BrokerFull
 from engine.limits import Limits
 from engine.messages import ChatId, Outgoing, PastSend
 from engine.ports import Broker, Clock, Ledger
@@ -85,7 +86,8 @@ async def rebuild(
 ) -> Found:
     """Bring an empty broker to where the ledger says it was. Nothing may be leased before it returns.
 
-    ``calls_max`` is how many calls may have been under way: no more of a purse is presumed to be spent.
+    ``calls_max`` is how many calls may have been under way: no more of a purse is presumed to be spent. A broker that
+    is full before all is in leases what it has; whoever keeps it compares it with the ledger later.
     """
     found = Found()
     found.interrupted = await ledger.settle_interrupted(clock(), longer_than_ms=2 * fleet.lease_ms)
@@ -114,17 +116,29 @@ async def _restore_settings(ledger: Ledger, broker: Broker) -> None:
 
 
 async def _admit_open(ledger: Ledger, broker: Broker, replacements: Replacements, found: Found, fleet: Fleet) -> None:
-    after_id = ""
+    """Schedule what is open, the oldest first, as long as there is room; what is left may have been on its way too."""
+    after_id, has_room = "", True
     while page := await ledger.open_messages(after_id=after_id, limit=PAGE):
         for message in page:
             found.note(message)
-        for batch in batches(page, BATCH_MAX):
-            await fleet.go_on()
-            admission = await broker.admit(batch, worker_id="", slots=0, capped=False)
-            await replacements.record(batch, admission.verdicts)
-        if fleet is not ALONE:
-            await _take_out_ended(ledger, broker, page, after_id)
+        if has_room:
+            has_room = await _admit_page(broker, replacements, page, fleet)
+            if fleet is not ALONE:
+                await _take_out_ended(ledger, broker, page, after_id)
         after_id = page[-1].id
+
+
+async def _admit_page(broker: Broker, replacements: Replacements, page: Sequence[Outgoing], fleet: Fleet) -> bool:
+    """Schedule a page; False if there was no room for all of it, which is no reason to send nothing at all."""
+    for batch in batches(page, BATCH_MAX):
+        await fleet.go_on()
+        try:
+            admission = await broker.admit(batch, worker_id="", slots=0, capped=False)
+        except BrokerFull as error:
+            log.warning("only the oldest messages are scheduled", up_to=batch[0].id, error=str(error))
+            return False
+        await replacements.record(batch, admission.verdicts)
+    return True
 
 
 async def _take_out_ended(ledger: Ledger, broker: Broker, page: Sequence[Outgoing], after_id: str) -> None:

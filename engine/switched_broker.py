@@ -142,7 +142,7 @@ class SwitchedBroker:
     async def look_again(self) -> None:
         """Ask whether Redis is still missed, if it is: in a process that asks nothing of it, nobody else would."""
         is_missed = self._is_failing or any(self._conditions.holds(each) for each in OF_REDIS)
-        if is_missed and self._epoch is not None and self._epoch.source is Source.REDIS:
+        if is_missed and self._epoch is not None and self._epoch.source is Source.REDIS and not self.is_bypassed:
             await self.probe()
 
     async def take_out_ended(self) -> None:
@@ -339,7 +339,7 @@ class SwitchedBroker:
         else:
             self._conditions.end(Condition.ONE_SENDER)
         if self.is_bypassed:
-            for of_redis in (Condition.REDIS_AWAY, Condition.REDIS_FULL, Condition.SCHEDULE_LOST):
+            for of_redis in OF_REDIS:
                 self._conditions.end(of_redis)  # it is not asked any more
             self._conditions.begin(Condition.OTHER_VERSION, OTHER_VERSION)
         else:

@@ -67,13 +67,13 @@ class Database:
         return cls(readers, GroupCommit(PostgresWriter(readers)))
 
     @classmethod
-    def look(cls, url: str) -> Self:
+    def look(cls, url: str, *, answer_within_s: float = COMMAND_TIMEOUT_S) -> Self:
         """Connect to read, and leave everything as it is; whatever is written raises ``LedgerError``.
 
         Raises:
             SettingsError: The URL makes no sense.
         """
-        return cls(reading_engine(parse(url)), GroupCommit(NoWriter()))
+        return cls(reading_engine(parse(url), answer_within_s=answer_within_s), GroupCommit(NoWriter()))
 
     @property
     def transactions(self) -> int:

@@ -19,14 +19,21 @@ ROW = 1
 
 
 class SqlEpochs:
-    """See ``Epochs``. One object for each process: what it began is the process's own."""
+    """See ``Epochs``. One object for each process: what it began is the process's own.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        database: Where the epoch is written.
+        readers: Lend connections that no other read occupies: who cannot read the epoch for the time of a lease stops
+            sending. None: those of the database.
+    """
+
+    def __init__(self, database: Database, *, readers: Database | None = None) -> None:
         self._database = database
+        self._readers = readers or database
         self._name = secrets.token_hex(8)
 
     async def current(self) -> Epoch:
-        async with self._database.reading() as connection:
+        async with self._readers.reading() as connection:
             row = (await connection.execute(select(epochs))).one_or_none()
         if row is None:
             return FIRST

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, true, tuple_
 
-from engine.messages import ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
+from engine.messages import OPEN, ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
 from engine.ports.ledger import Accepted, Fault, Known, Record
 from storage import additions, chat_ids, database_time, hold_writes
 from storage import records as record_verbs
@@ -95,6 +95,12 @@ class SqlLedger:
                 PastSend(row.bot_id, chat_ids.from_text(row.real_chat_id), row.counted_at_ms, row.cost, row.is_paid)
                 for row in rows
             ]
+
+    async def ended_since(self, since_ms: int) -> list[str]:
+        is_ended = messages.c.id == attempts.c.message_id, messages.c.status.not_in([each.value for each in OPEN])
+        ended = select(attempts.c.message_id).distinct().where(attempts.c.counted_at_ms >= since_ms, *is_ended)
+        async with self._database.reading() as connection:
+            return list((await connection.execute(ended)).scalars())
 
     async def spent_since(self, since_ms: int) -> list[Spent]:
         minute, at_ms = attempts.c.counted_at_ms // 60_000, func.max(attempts.c.counted_at_ms)

@@ -48,18 +48,24 @@ async def membership(url: str, process: int) -> AsyncIterator[None]:
     engine = reading_engine(parsed, answer_within_s=ANSWER_WITHIN_S)
     lock = SessionLock(engine, (MEMBERS << 32) | process)
     try:
+        await _take(lock, process)
+        keeping = asyncio.create_task(_keep(lock))
+        try:
+            yield
+        finally:
+            keeping.cancel()
+    finally:
+        await lock.drop()
+        await engine.dispose()
+
+
+async def _take(lock: SessionLock, process: int) -> None:
+    try:
         is_ours = await lock.take()
     except DRIVER_ERRORS as error:
         raise as_ledger_error(error) from error
     if not is_ours:
         raise SettingsError(f"another process has the number {process}, which was drawn by lot; start again")
-    keeping = asyncio.create_task(_keep(lock))
-    try:
-        yield
-    finally:
-        keeping.cancel()
-        await lock.drop()
-        await engine.dispose()
 
 
 async def _keep(lock: SessionLock) -> None:

@@ -19,7 +19,7 @@ from storage.ledger import SqlLedger
 from storage.limits import KeptLimits
 from storage.membership import membership
 from storage.retention import Keep, Retention
-from storage.sole_use import SoleUse, sole_use
+from storage.sole_use import ANSWER_WITHIN_S, SoleUse, sole_use
 from storage.texts import Texts
 from storage.updates import Updates
 from storage.uploads import Uploads
@@ -58,12 +58,13 @@ async def books(settings: Settings, clock: Clock) -> AsyncIterator[Books]:
     url = database_url(settings)
     async with sole_use(url, shared=bool(settings.redis_url)) as use, membership(url, process):
         database = await Database.open(url)
+        epoch_readers = Database.look(url, answer_within_s=ANSWER_WITHIN_S)
         try:
             yield Books(
                 process=process,
                 sole_use=use,
                 ledger=SqlLedger(database),
-                epochs=SqlEpochs(database),
+                epochs=SqlEpochs(database, readers=epoch_readers),
                 bots=Bots(database, key),
                 chats=Chats(database),
                 history=History(database),
@@ -74,4 +75,5 @@ async def books(settings: Settings, clock: Clock) -> AsyncIterator[Books]:
                 retention=Retention(database, keep=keep, clock=clock),
             )
         finally:
+            await epoch_readers.close()
             await database.close()

@@ -30,9 +30,6 @@ from engine.switched_broker import SwitchedBroker
 from storage.database import is_sqlite, parse
 from storage.leadership import KEEPERS, leadership
 
-RECONCILE_MS = 5_000
-"""Between two pages of the slow comparison of ledger and schedule. A guess."""
-
 Loop = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -74,9 +71,7 @@ def in_memory(settings: Settings, limits: Limits, kept: Books, clock: Clock) -> 
     results = MemoryResults()
     broker = MemoryBroker(limits, clock=clock, lease_ms=settings.lease_ms)
     replacements = Replacements(ledger=kept.ledger, results=results, clock=clock)
-    reconciler = Reconciler(
-        ledger=kept.ledger, broker=broker, replacements=replacements, interval_ms=RECONCILE_MS, clock=clock
-    )
+    reconciler = Reconciler(ledger=kept.ledger, broker=broker, replacements=replacements, clock=clock)
     calls_max = settings.telegram_connections
 
     async def begin() -> None:
@@ -127,12 +122,12 @@ async def in_redis(settings: Settings, role: Role, kept: Books, clock: Clock) ->
                     ledger=kept.ledger,
                     broker=broker,
                     replacements=replacements,
-                    interval_ms=RECONCILE_MS,
                     clock=clock,
                 ),
                 limits=kept.limits.current,
                 lease_ms=settings.lease_ms,
                 clock=clock,
+                conditions=conditions,
                 may_lead=role.sends,
                 shares_books=not is_sqlite(parse(database_url(settings))),
             )

@@ -18,7 +18,7 @@ local state_key = unpack(KEYS)
 local given_ms, worker_id, slots, lease_ms, capped, packed_ids = unpack(ARGV)
 local slots_count, first_record = tonumber(slots), 7
 
-local refused = open(state_key, given_ms, slots_count > 0)
+local refused = open(state_key, given_ms, slots_count > 0, true)
 if refused then return refused end
 
 local records = {}

@@ -134,6 +134,9 @@ class Ledger(Protocol):
     async def sends_since(self, since_ms: int) -> list[PastSend]:
         """Return what Telegram counted, or may have counted, at or after a time."""
 
+    async def ended_since(self, since_ms: int) -> list[str]:
+        """Return what has ended by a call that Telegram counted, or may have counted, at or after a time."""
+
     async def spent_since(self, since_ms: int) -> list[Spent]:
         """Sum up, by bot and by minutes at most, what went as paid at or after a time."""
 

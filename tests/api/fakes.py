@@ -106,6 +106,9 @@ class Books:
     async def sends_since(self, since_ms: int) -> list[PastSend]:
         return []
 
+    async def ended_since(self, since_ms: int) -> list[str]:
+        return []
+
     async def spent_since(self, since_ms: int) -> list[Spent]:
         return []
 

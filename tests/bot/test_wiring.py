@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,14 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.chdir(tmp_path)
     return load(data_dir=tmp_path / "data")
+
+
+async def test_the_epoch_is_read_over_connections_that_no_other_read_occupies(settings: Settings) -> None:
+    async with program(settings, clock=Clock()) as built, AsyncExitStack() as lent, asyncio.timeout(5):
+        for _ in range(15):
+            await lent.enter_async_context(built.books.ledger._database.reading())
+
+        assert await built.books.epochs.current()
 
 
 async def test_what_is_submitted_after_a_start_sorts_after_what_waits_though_the_clock_stepped_back(

@@ -15,7 +15,8 @@ import pytest
 import pytest_asyncio
 
 from bot.simulator.faults import Fault
-from engine.keeper import PROBE_S, RECONCILE_MS
+from engine.keeper import PROBE_S
+from engine.reconciler import RECONCILE_MS
 from engine.redis_broker import HEARTBEAT_S as BELL_S
 from engine.redis_outage import HEARTBEAT_S
 from tests.chaos.fleet import Member

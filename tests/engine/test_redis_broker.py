@@ -317,6 +317,27 @@ async def test_a_redis_without_memory_left_refuses_a_verb_and_has_done_nothing(r
     assert await leased_ids(broker) == ["m0000"]
 
 
+async def test_a_redis_without_memory_left_opens_leases_and_settles_what_it_has(redis: Redis, clock: Clock) -> None:
+    broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock, begins=True)
+    await queue(broker, many(1))
+    await leased_ids(broker)
+    await broker.begin()
+    await queue(broker, many(2))
+
+    await redis.config_set("maxmemory", 1)
+    with pytest.raises(BrokerFull):
+        await queue(broker, many(10, prefix="more"))
+    await broker.restore([PastSend(1, 99, 0, 1)], wait_until_ms={}, spent=[])
+    lease, other = (await broker.lease(worker_id="w", slots=2)).leases
+    assert await broker.recover(worker_id="w", slots=1) == []
+    settled = await broker.settle([Settlement(each, Done(), 0) for each in (lease, other)])
+    stats = await broker.stats()
+    await redis.config_set("maxmemory", 0)
+
+    assert [each.held for each in settled] == [True, True]
+    assert stats.bots == {}
+
+
 @pytest.mark.parametrize("chat_id", [7, -1001234567890, "@news", "inline:a b", "7", None])
 async def test_a_message_comes_back_as_it_went_in(make: MakeBroker, clock: Clock, chat_id: ChatId | None) -> None:
     broker = make(replace(UNLIMITED, user=Limit(3, 1_000), purse=Limit(5, 1_000)))

@@ -21,7 +21,19 @@ from engine.limits import Limit, Limits
 from engine.memory_broker import MemoryBroker
 from engine.memory_news import SilentNews
 from engine.memory_results import MemoryResults
-from engine.messages import ChatId, Guarantee, Hold, Lease, Outgoing, PastSend, PausedBy, Settlement, Spent, Status
+from engine.messages import (
+    OPEN,
+    ChatId,
+    Guarantee,
+    Hold,
+    Lease,
+    Outgoing,
+    PastSend,
+    PausedBy,
+    Settlement,
+    Spent,
+    Status,
+)
 from engine.outcomes import Answer, Outcome, Overdue, Sent
 from engine.ports import Accepted, Admission, Clock, Known, Leased, MayWrite, Record, Result, Settled
 from engine.ports.news import Item
@@ -181,6 +193,9 @@ class ListLedger:
 
     async def sends_since(self, since_ms: int) -> list[PastSend]:
         return [send for send in self.sends if send.counted_at_ms >= since_ms]
+
+    async def ended_since(self, since_ms: int) -> list[str]:
+        return [each for each, status in self.statuses.items() if status not in OPEN]  # it does not know when
 
     async def spent_since(self, since_ms: int) -> list[Spent]:
         paid = [Spent(send.bot_id, send.counted_at_ms, send.cost) for send in self.sends if send.is_paid]

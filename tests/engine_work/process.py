@@ -126,7 +126,7 @@ async def process(
         redis = RedisBroker(connection, limits, lease_ms=LEASE_MS, form=form)
         switch = SwitchedBroker(redis, ledger, conditions, lease_ms=LEASE_MS, clock=clock)
         replacements = Replacements(ledger=ledger, results=results, clock=clock)
-        reconciler = Reconciler(ledger=ledger, broker=switch, replacements=replacements, interval_ms=1_000, clock=clock)
+        reconciler = Reconciler(ledger=ledger, broker=switch, replacements=replacements, clock=clock)
         keeper = Keeper(
             switch=switch,
             redis=redis,
@@ -140,6 +140,7 @@ async def process(
             lease_ms=LEASE_MS,
             clock=clock,
             may_lead=may_lead,
+            conditions=conditions,
             shares_books=database_url.startswith("postgresql"),
         )
         reach = Reach(

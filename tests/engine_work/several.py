@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -49,6 +50,8 @@ class World:
     """What Redis holds, by its form."""
     barred: set[int] = field(default_factory=lambda: {FORM})
     redis_is_full: bool = False
+    room: int = sys.maxsize
+    """How many messages Redis can hold."""
     enforced: list[Limits] = field(default_factory=list)
     fuse: int | None = None
     cut_from_redis: set[str] = field(default_factory=set)
@@ -178,7 +181,7 @@ class FakeRedis:
 
     async def admit(self, messages: Any, *, slots: int, **more: Any) -> Any:
         found = self._found()
-        if self._world.redis_is_full:
+        if self._world.redis_is_full or await self._waiting(found) + max(1, len(messages)) > self._world.room:
             raise BrokerFull("Redis is full")
         if slots:
             self._insist_on_open()
@@ -204,6 +207,9 @@ class FakeRedis:
         if found is None or self._meant not in {None, found}:
             raise ScheduleLost("Redis holds no schedule, or another")
         return found
+
+    async def _waiting(self, found: Broker) -> int:
+        return sum((await found.stats()).bots.values())
 
     def _insist_on_open(self) -> None:
         if self.form in self._world.barred:
@@ -241,12 +247,12 @@ class FakeProcess:
                 ledger=world.ledger,
                 broker=self.switch,
                 replacements=replacements,
-                interval_ms=1_000,
                 clock=world.clock,
             ),
             limits=partial(given, limits or world.limits),
             lease_ms=LEASE_MS,
             clock=world.clock,
+            conditions=self.conditions,
             shares_books=shares_books,
             sleep=world.sleep,
         )

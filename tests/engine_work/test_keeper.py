@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from engine.conditions import Condition
 from engine.ids import Ids
@@ -13,6 +15,7 @@ from engine.limits import Limit
 from engine.messages import Done, Hold, Settlement, Status
 from engine.ports import Source
 from engine.switched_broker import SharedSchedule
+from tests.engine_work.desk import turns
 from tests.engine_work.several import LEASE_MS, Died, FakeProcess, World
 from tests.fakes import outgoing
 
@@ -231,6 +234,52 @@ async def test_what_was_accepted_while_redis_was_full_is_scheduled_soon_after(on
     assert one.conditions.current == []
 
 
+async def test_a_redis_with_no_room_for_all_sends_the_oldest_and_takes_the_rest_in_as_room_comes(
+    one: FakeProcess,
+) -> None:
+    await one.look()
+    for number in range(120):
+        await one.accept(outgoing(f"{number:03}", chat_id=number + 1))
+    one.world.room = 60
+
+    await one.steps(for_ms=2_000)
+    assert not one.world.redis_is_barred
+    began, sent = one.world.redis, set[str]()
+    for _ in range(20):
+        for lease in await one.lease():
+            one.world.ledger.statuses[lease.message.id] = Status.SENT
+            await one.switch.settle([Settlement(lease, Done(), 0)])
+            sent.add(lease.message.id)
+        await one.steps(for_ms=2_000)
+
+    assert len(sent) == 120
+    assert one.world.redis is began
+    assert one.conditions.current == []
+
+
+async def test_a_database_that_is_away_is_told_once_when_it_goes_and_once_when_it_is_back(world: World) -> None:
+    idle = FakeProcess(world, "idle")
+    world.cut_from_database.add("idle")
+    with capture_logs() as said:
+        watching = asyncio.create_task(idle.keeper._watch())
+        await turns()
+        away = idle.conditions.current
+        world.cut_from_database.clear()
+        await turns()
+        watching.cancel()
+
+    assert (away, idle.conditions.current) == ([Condition.LEDGER_AWAY], [])
+    assert [each["event"] for each in said] == ["condition began", "condition ended"]
+
+
+async def test_an_epoch_that_can_be_read_does_not_end_what_a_refused_write_began(one: FakeProcess) -> None:
+    one.conditions.begin(Condition.LEDGER_AWAY, "the disk is full")
+
+    await one.look()
+
+    assert one.conditions.holds(Condition.LEDGER_AWAY)
+
+
 async def test_who_may_not_lead_only_reads_the_epoch(world: World) -> None:
     idle = FakeProcess(world, "idle")
     await idle.look()
@@ -295,6 +344,30 @@ async def test_what_is_sent_is_not_taken_in_again(one: FakeProcess) -> None:
     await one.steps(for_ms=5_000)
 
     assert await one.ids() == []
+
+
+async def test_what_another_ends_after_the_memory_was_rebuilt_is_taken_out_of_it(one: FakeProcess) -> None:
+    await one.accept(outgoing("a"))
+    await sends_alone(one)
+    assert await one.switch.knows(["a"]) == [True]
+    one.world.ledger.statuses["a"] = Status.SENT  # its call was written at the end of its last lease from Redis
+
+    await one.steps(for_ms=2 * STEP_MS)
+
+    assert await one.switch.knows(["a"]) == [False]
+
+
+async def test_what_another_is_told_to_hold_after_the_memory_was_rebuilt_is_held_there(one: FakeProcess) -> None:
+    await sends_alone(one)
+    await one.accept(outgoing("a"))
+    until_ms = one.world.clock() + LEASE_MS
+    one.world.ledger.kept_holds.append(Hold(1, outgoing("a").chat_id, until_ms))
+
+    await one.steps(for_ms=2 * STEP_MS)
+    held = await one.ids()
+    await one.steps(for_ms=LEASE_MS)
+
+    assert (held, await one.ids()) == ([], ["a"])
 
 
 async def test_a_bot_that_is_paused_in_the_ledger_is_paused_in_the_memory(one: FakeProcess) -> None:

@@ -18,9 +18,7 @@ DAY_MS = 86_400_000
 
 @pytest.fixture
 def reconciler(desk: Desk) -> Reconciler:
-    return Reconciler(
-        ledger=desk.ledger, broker=desk.broker, replacements=desk.replacements, interval_ms=1_000, clock=desk.clock
-    )
+    return Reconciler(ledger=desk.ledger, broker=desk.broker, replacements=desk.replacements, clock=desk.clock)
 
 
 def written(desk: Desk) -> Outgoing:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 from engine.ports.epochs import NOBODYS, Epoch, Source
 from storage.database import Database
 from storage.epochs import SqlEpochs
 from tests.storage.backends import OnPostgres, OnSqlite
+
+POOL = 15
+"""How many connections a pool lends, if nothing is said."""
 
 
 class EpochsContract:
@@ -56,6 +60,17 @@ class EpochsContract:
         await asyncio.gather(other.bypass(first), other.bypass(second), other.bypass(second))
 
         assert (await leader.current()).bypassed == 3
+
+    async def test_the_epoch_is_read_though_all_connections_of_the_database_are_lent(
+        self, url: str, database: Database
+    ) -> None:
+        readers = Database.look(url)
+        async with AsyncExitStack() as lent, asyncio.timeout(5):
+            for _ in range(POOL):
+                await lent.enter_async_context(database.reading())
+
+            assert (await SqlEpochs(database, readers=readers).current()).number == 0
+        await readers.close()
 
 
 class TestEpochsOnSqlite(OnSqlite, EpochsContract):

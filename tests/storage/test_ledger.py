@@ -330,6 +330,22 @@ class LedgerContract:
 
         assert await ledger.sends_since(NOW_MS) == [PastSend(BOT, -100, NOW_MS, 3)]
 
+    async def test_what_has_ended_is_told_by_when_its_last_call_was_counted(self, ledger: Ledger) -> None:
+        early, sent, tried, cancelled = message(), message(), message(), message()
+        await ledger.add([early, sent, tried, cancelled])
+        await ledger.record(
+            [
+                became(early, Status.SENT, counted_at_ms=NOW_MS - 1),
+                became(sent, Status.QUEUED, counted_at_ms=NOW_MS),
+                became(sent, Status.SENT, counted_at_ms=NOW_MS + 1),
+                became(tried, Status.QUEUED, counted_at_ms=NOW_MS),
+                became(cancelled, Status.CANCELLED, counted_at_ms=None),
+            ]
+        )
+        await ledger.presume([PastSend(BOT, CHAT, NOW_MS, 1)])
+
+        assert await ledger.ended_since(NOW_MS) == [sent.id]
+
     async def test_what_was_spent_is_summed_up_by_minutes_and_comes_with_the_last_of_each(self, ledger: Ledger) -> None:
         minute_ms = NOW_MS // 60_000 * 60_000
         at_ms = (minute_ms - 1, minute_ms, minute_ms + 59_999, minute_ms + 60_000)

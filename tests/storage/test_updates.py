@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import pytest
+from sqlalchemy import URL, QueuePool
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engine.errors import LedgerError
+from engine.errors import LedgerError, SettingsError
 from storage import membership as membership_of
-from storage.database import Database
+from storage.database import Database, reading_engine
 from storage.membership import membership
 from storage.updates import ReceivedUpdate, Updates
 from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite
@@ -112,6 +114,26 @@ class TestUpdatesOnPostgres(OnPostgres, UpdatesContract):
             await _again(lambda: updates.receive_many([received(1)]))
 
             assert await _again(lambda: next_updates.adopt(limit=9)) == []
+
+    async def test_who_is_refused_a_number_leaves_no_connection_behind(
+        self, url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        engines: list[AsyncEngine] = []
+
+        def noted(url: URL, *, answer_within_s: float) -> AsyncEngine:
+            engines.append(reading_engine(url, answer_within_s=answer_within_s))
+            return engines[-1]
+
+        monkeypatch.setattr(membership_of, "reading_engine", noted)
+        async with membership(url, 1):
+            with pytest.raises(SettingsError, match="another process has the number 1"):
+                async with membership(url, 1):
+                    pass
+
+            first, refused = (each.pool for each in engines)
+            assert isinstance(first, QueuePool)
+            assert isinstance(refused, QueuePool)
+            assert (first.checkedout(), refused.checkedout(), refused.checkedin()) == (1, 0, 0)
 
 
 async def _again(work: Callable[[], Awaitable[Answer]]) -> Answer:

@@ -166,8 +166,9 @@ local function is_meant(given_ms)
 end
 
 -- Load the schedule. ``given_ms`` "" takes the time of Redis; a test gives its own.
--- Return why nothing can be done, if that is so.
-local function open(state_key, given_ms, leases)
+-- Return why nothing can be done, if that is so. A full Redis refuses who takes messages in, and nobody else: what it
+-- holds must be leased and settled, or it would be full for ever.
+local function open(state_key, given_ms, leases, takes_in)
   prefix = string.sub(state_key, 1, -6)
   local raw_limits
   state_raw, raw_limits = unpack(call("MGET", state_key, key.limits()))
@@ -178,6 +179,7 @@ local function open(state_key, given_ms, leases)
   it_is, given_ms = is_meant(given_ms)
   if not it_is then return {"gone"} end
   if leases and state.is_barred then return {"barred"} end
+  if not takes_in then call("UNLINK", prefix .. "nothing") end -- only who has removed something may write then
   limits = unpack_limits(raw_limits)
   now_ms = math.max(state.clock_ms, given_ms == "" and time_ms() or tonumber(given_ms))
   state.clock_ms = now_ms
