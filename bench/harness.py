@@ -20,7 +20,7 @@ from typing import Any
 
 import uvloop
 
-from bot.demo.process import EngineProcess
+from bot.demo.process import EngineProcess, ProcessFailed
 from tests.chaos.servers import own_postgres, own_redis
 
 BATCH = 10_000
@@ -70,11 +70,19 @@ class Engine(EngineProcess):
     async def drained(self, *, within_s: float) -> bool:
         """Wait until nothing is queued; False if that takes longer."""
         until_s = time.monotonic() + within_s
-        while (await self.stats())["total_queued"]:
+        while await self._queued() != 0:
             if time.monotonic() > until_s:
                 return False
             await asyncio.sleep(0.1)
         return True
+
+    async def _queued(self) -> int | None:
+        """Count what is queued; None while no worker has begun the schedule yet."""
+        try:
+            return int((await self.stats())["total_queued"])
+        except ProcessFailed:
+            self.must_run()
+            return None
 
 
 @asynccontextmanager
