@@ -38,7 +38,10 @@ class Engine(EngineProcess):
     beside: Sequence[EngineProcess] = ()
 
     async def start(self) -> None:
+        """Start all of it, and wait until a worker has begun the schedule."""
         await asyncio.gather(super().start(), *(each.start() for each in self.beside))
+        while await self._queued() is None:
+            await asyncio.sleep(0.1)
 
     async def kill(self) -> None:
         await asyncio.gather(super().kill(), *(each.kill() for each in self.beside))
@@ -70,7 +73,7 @@ class Engine(EngineProcess):
     async def drained(self, *, within_s: float) -> bool:
         """Wait until nothing is queued; False if that takes longer."""
         until_s = time.monotonic() + within_s
-        while await self._queued() != 0:
+        while await self._queued():
             if time.monotonic() > until_s:
                 return False
             await asyncio.sleep(0.1)
