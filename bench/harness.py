@@ -38,10 +38,7 @@ class Engine(EngineProcess):
     beside: Sequence[EngineProcess] = ()
 
     async def start(self) -> None:
-        """Start all of it, and wait until a worker has begun the schedule."""
         await asyncio.gather(super().start(), *(each.start() for each in self.beside))
-        while await self._queued() is None:
-            await asyncio.sleep(0.1)
 
     async def kill(self) -> None:
         await asyncio.gather(super().kill(), *(each.kill() for each in self.beside))
@@ -69,6 +66,13 @@ class Engine(EngineProcess):
         refused = [answer for answer in answers if "error" in answer]
         assert not refused, f"{len(refused)} messages were refused, the first: {refused[0]}"
         return answers
+
+    async def begun(self) -> None:
+        """Wait until a worker has begun the schedule."""
+        while True:
+            if await self._queued() is not None:
+                return
+            await asyncio.sleep(0.1)
 
     async def drained(self, *, within_s: float) -> bool:
         """Wait until nothing is queued; False if that takes longer."""
@@ -105,6 +109,7 @@ async def engine(
         started.beside = beside
         try:
             await started.start()
+            await started.begun()
             yield started
         finally:
             await started.end()
