@@ -114,10 +114,10 @@ def simulated(settings: Settings, simulator: RunningSimulator, listener: socket.
 def greet(built: Program, listener: socket.socket, simulator: RunningSimulator | None) -> None:
     """Say in a few lines where to look."""
     address = address_of(listener)
-    token_file = built.settings.data_dir / "admin_token"
     if built.role is not Role.RUN:
         typer.echo(f"Tempogram's {built.role.command} is at {address}. Ctrl-C ends it.")
         return
+    token_file = built.settings.data_dir / "admin_token"
     typer.echo(f"Tempogram runs {len(built.line.fleet.bot_ids)} bots at {address}. Ctrl-C ends it.")
     if simulator is not None:
         typer.echo(f"  No BOT_TOKENS is set: a simulated Telegram runs at {simulator.url}, with users who talk.")

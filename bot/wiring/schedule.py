@@ -96,7 +96,7 @@ def in_memory(settings: Settings, limits: Limits, kept: Books, clock: Clock) -> 
 @asynccontextmanager
 async def in_redis(settings: Settings, role: Role, kept: Books, clock: Clock) -> AsyncIterator[Schedule]:
     """Lend the queue of many processes; one of those that send keeps it, and stands in for it while Redis is away."""
-    limits, conditions = await kept.limits.current(), Conditions(clock)
+    url, limits, conditions = database_url(settings), await kept.limits.current(), Conditions(clock)
     redis = connect(settings.redis_url)
     results = RedisResults(redis, process=kept.process)
     replacements = Replacements(ledger=kept.ledger, results=results, clock=clock)
@@ -109,7 +109,7 @@ async def in_redis(settings: Settings, role: Role, kept: Books, clock: Clock) ->
         await news.announced()
 
     try:
-        async with leadership(database_url(settings), KEEPERS) as leads:
+        async with leadership(url, KEEPERS) as leads:
             keeper = Keeper(
                 switch=broker,
                 redis=shared,
@@ -118,18 +118,13 @@ async def in_redis(settings: Settings, role: Role, kept: Books, clock: Clock) ->
                 leadership=leads,
                 ledger=kept.ledger,
                 replacements=replacements,
-                reconciler=Reconciler(
-                    ledger=kept.ledger,
-                    broker=broker,
-                    replacements=replacements,
-                    clock=clock,
-                ),
+                reconciler=Reconciler(ledger=kept.ledger, broker=broker, replacements=replacements, clock=clock),
                 limits=kept.limits.current,
                 lease_ms=settings.lease_ms,
                 clock=clock,
                 conditions=conditions,
                 may_lead=role.sends,
-                shares_books=not is_sqlite(parse(database_url(settings))),
+                shares_books=not is_sqlite(parse(url)),
             )
             await news.begin()  # before the books are read: what changes meanwhile is heard later
             yield Schedule(
