@@ -5,8 +5,8 @@ Read in this order:
     services, ports, books        what it is given
     app                           how it is put together: ``create_app(services)``
     webhook                       where Telegram delivers; the hot path
-    messages                      submit, look at and cancel one; ``submissions`` (which asks ``known_bots``)
-                                  and ``waiting`` do the work
+    messages                      submit, look at and cancel one; ``submissions`` (which asks ``known_bots``),
+                                  ``waiting`` and ``cancellations`` do the work
     forms, multipart              a message as a form with files
     queue, bots, limits           one noun each, and so ``metrics`` and ``health``; ``dead_letters`` does the
                                   queue's work

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.books import Bots, History, KeptLimits
+from api.cancellations import Cancellations
 from api.ports import Attachments, Composer, Departures, Fleet, Intake
 from engine.conditions import Conditions
 from engine.dispatcher import Dispatcher
@@ -42,6 +43,7 @@ class Services:
     spool: Spool
     fleet: Fleet
     dispatcher: Dispatcher
+    cancellations: Cancellations
     broker: Broker
     ledger: Ledger
     results: Results

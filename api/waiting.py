@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from api.errors import Conflict, NotFound, NotScheduled
 from api.quoting import short
 from api.services import Services
-from engine.errors import BrokerUnavailable
 from engine.messages import OPEN, Status
-from engine.ports import Explanation, Result
+from engine.ports import Explanation
 from storage.history import MessageState
 
 CANCELLED_NO_MORE = "it cannot be cancelled"
@@ -18,27 +15,15 @@ CANCELLED_NO_MORE = "it cannot be cancelled"
 async def cancel(services: Services, message_id: str) -> None:
     """End a waiting message as cancelled, and tell whoever waits for it.
 
-    The broker is asked first: once it has forgotten a message, nobody can lease it, and
-    the ledger may end it. A crash in between leaves it queued, and it is scheduled again.
-
     Raises:
         NotFound: There is no such message.
         Conflict: It is being sent, or has ended.
         NotScheduled: The broker has not heard of it yet.
     """
-    (forgotten,) = await services.broker.cancel([message_id])
-    if not forgotten:
+    if not await services.cancellations.forget(message_id):
         raise await _why_not(services, message_id, CANCELLED_NO_MORE)
-    if not await services.history.cancel(message_id, now_ms=services.clock()):
+    if not await services.cancellations.end(message_id):
         raise _too_late(await state_of(services, message_id), CANCELLED_NO_MORE)
-    await _forget_again(services, message_id)
-    await services.results.publish(Result(message_id, Status.CANCELLED, None))
-
-
-async def _forget_again(services: Services, message_id: str) -> None:
-    """Let the broker forget it once more: who rebuilds the schedule may have read it before the ledger ended it."""
-    with suppress(BrokerUnavailable):  # it has forgotten everything, or is rebuilt from the ledger, which knows
-        await services.broker.cancel([message_id])
 
 
 async def explain(services: Services, message_id: str) -> Explanation:

@@ -9,7 +9,7 @@ Otherwise the next message of the same chat would overtake it, as nobody else lo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import structlog
 
@@ -67,19 +67,29 @@ class Unscheduled:
             BrokerUnavailable: Some of it still is not scheduled, and stays noted.
             LedgerError: The same.
         """
-        while self._ids:
+        while self._ids or self._is_scheduling():
             if self._scheduling is None or self._scheduling.done():
-                self._scheduling = asyncio.create_task(self._schedule())
+                self._scheduling = asyncio.create_task(self._schedule_all())
             await asyncio.shield(self._scheduling)
 
-    async def _schedule(self) -> None:
+    def _is_scheduling(self) -> bool:
+        return self._scheduling is not None and not self._scheduling.done()
+
+    async def _schedule_all(self) -> None:
         for batch in batches(sorted(self._ids), BATCH_MAX):
-            known = await self._broker.knows(batch)
-            missing = [each for each, is_known in zip(batch, known, strict=True) if not is_known]
-            # Settling follows the ledger's commit: what is unknown and was sent is open there no more.
-            messages = await self._ledger.open_among(missing) if missing else []
-            if messages:
-                admission = await self._broker.admit(messages, worker_id="", slots=0, capped=False)
-                await self._replacements.record(messages, admission.verdicts)
-                log.warning("scheduled late", messages=len(messages))
-            self._ids.difference_update(batch)
+            self._ids.difference_update(batch)  # before the schedule is asked: what is noted from now on is news
+            try:
+                await self._schedule(batch)
+            except BaseException:
+                self._ids.update(batch)
+                raise
+
+    async def _schedule(self, batch: Sequence[str]) -> None:
+        known = await self._broker.knows(batch)
+        missing = [each for each, is_known in zip(batch, known, strict=True) if not is_known]
+        # Settling follows the ledger's commit: what is unknown and was sent is open there no more.
+        messages = await self._ledger.open_among(missing) if missing else []
+        if messages:
+            admission = await self._broker.admit(messages, worker_id="", slots=0, capped=False)
+            await self._replacements.record(messages, admission.verdicts)
+            log.warning("scheduled late", messages=len(messages))

@@ -156,7 +156,10 @@ class History:
         return await self._remove_all(chosen)
 
     async def cancel(self, message_id: str, *, now_ms: int) -> bool:
-        """End a message that is queued; False if it is not (any more). Ask the broker to forget it first."""
+        """End a message that is queued; False if it has another end, or is being sent, or is not there.
+
+        Ask the broker to forget it first. Asked again, because an answer was lost, it is True again.
+        """
         return await self._database.write_alone(lambda connection: _cancel(connection, message_id, now_ms))
 
     async def _remove_all(self, chosen: Select[Any]) -> int:
@@ -257,7 +260,8 @@ def _cancel(connection: Connection, message_id: str, now_ms: int) -> bool:
     is_queued = messages.c.id == message_id, messages.c.status == Status.QUEUED.value
     cancelled = {"status": Status.CANCELLED.value, "settled_at_ms": now_ms}
     if connection.execute(update(messages).where(*is_queued).values(cancelled)).rowcount == 0:
-        return False
+        status = connection.execute(select(messages.c.status).where(messages.c.id == message_id)).scalar()
+        return bool(status == Status.CANCELLED.value)
     connection.execute(delete(payloads).where(payloads.c.message_id == message_id))
     upload_writes.let_go(connection, [message_id])
     return True

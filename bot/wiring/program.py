@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from api.app import App, create_app
+from api.cancellations import Cancellations
 from api.services import Services
 from bot import behaviours
 from bot.departures import Departures
@@ -125,6 +126,13 @@ def services(
         spool=talk.spool,
         fleet=line.fleet,
         dispatcher=engine.dispatcher,
+        cancellations=Cancellations(
+            broker=engine.broker,
+            history=kept.history,
+            results=engine.results,
+            unscheduled=engine.dispatcher.unscheduled,
+            clock=clock,
+        ),
         broker=engine.broker,
         ledger=engine.ledger,
         results=engine.results,

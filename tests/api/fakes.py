@@ -13,6 +13,7 @@ import httpx
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.cancellations import Cancellations
 from api.ports import Refusal
 from api.services import Services
 from engine.clearance import Clearance
@@ -170,7 +171,7 @@ class Books:
         if self.meanwhile is not None:
             await self.meanwhile()
         state = self.states.get(message_id)
-        if state is None or state.status is not Status.QUEUED:
+        if state is None or state.status not in {Status.QUEUED, Status.CANCELLED}:
             return False
         self.states[message_id] = replace(state, status=Status.CANCELLED, settled_at_ms=now_ms)
         return True
@@ -254,9 +255,9 @@ class NotingResults(MemoryResults):
 
 
 class SleepyBroker(MemoryBroker):
-    """A broker that cannot be reached while it is ``asleep``."""
+    """A broker that cannot be reached while it is ``asleep``, and whose answers are lost while it ``is_mute``."""
 
-    asleep = False
+    asleep = is_mute = False
 
     async def admit(
         self, messages: Sequence[Outgoing], *, worker_id: str, slots: int, capped: bool = True
@@ -270,7 +271,10 @@ class SleepyBroker(MemoryBroker):
 
     async def cancel(self, message_ids: Sequence[str]) -> list[bool]:
         self._wake()
-        return await super().cancel(message_ids)
+        forgotten = await super().cancel(message_ids)
+        if self.is_mute:
+            raise BrokerUnavailable("connection reset by 10.0.0.6")
+        return forgotten
 
     async def explain(self, message_id: str) -> Explanation | None:
         self._wake()
@@ -509,6 +513,7 @@ class World:
     books: Books = field(init=False)
     broker: SleepyBroker = field(init=False)
     kept_limits: ListedLimits = field(init=False)
+    naps: asyncio.Queue[None] = field(default_factory=asyncio.Queue)
     reach: Reach = field(init=False)
     fleet: ListFleet = field(init=False)
     conditions: Conditions = field(init=False)
@@ -533,18 +538,27 @@ class World:
             clock=self.clock,
             hears=lambda _: True,
         )
+        dispatcher = Dispatcher(
+            ledger=self.books,
+            broker=observed,
+            reach=self.reach,
+            replacements=Replacements(ledger=self.books, results=self.results, clock=self.clock),
+            worker=None,
+        )
         self.services = Services(
             intake=self.intake,
             composer=PlainComposer(self.clock),
             attachments=self.files,
             spool=Spool(Path(gettempdir()), UPLOAD_BYTES_MAX),
             fleet=self.fleet,
-            dispatcher=Dispatcher(
-                ledger=self.books,
+            dispatcher=dispatcher,
+            cancellations=Cancellations(
                 broker=observed,
-                reach=self.reach,
-                replacements=Replacements(ledger=self.books, results=self.results, clock=self.clock),
-                worker=None,
+                history=self.books,
+                results=self.results,
+                unscheduled=dispatcher.unscheduled,
+                clock=self.clock,
+                sleep=lambda _: self.naps.get(),
             ),
             broker=observed,
             ledger=self.books,

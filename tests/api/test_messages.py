@@ -466,6 +466,36 @@ class TestTakingBack:
         assert error_of(response)[:2] == (503, "broker_unavailable")
         assert world.books.states[message_id].status is Status.QUEUED
 
+    async def test_what_the_books_cannot_end_yet_is_not_sent_and_ended_once_they_can(self, world: World) -> None:
+        """Found by a run in which PostgreSQL crashed: it came back after those that were submitted later."""
+        message_id = await world.submitted()
+        ended = world.results.expect(message_id)
+        world.books.asleep = True
+        response = await world.client.delete(f"/messages/{message_id}")
+        assert response.status_code == 503
+        assert await world.leased() == ()
+
+        world.naps.put_nowait(None)
+        assert world.books.states[message_id].status is Status.QUEUED
+        world.books.asleep = False
+        world.naps.put_nowait(None)
+
+        assert (await asyncio.wait_for(ended, 5)).status is Status.CANCELLED
+        assert world.books.states[message_id].status is Status.CANCELLED
+
+    async def test_what_the_broker_may_have_forgotten_is_scheduled_before_what_comes_later(self, world: World) -> None:
+        first = await world.submitted()
+        world.broker.is_mute = True
+        response = await world.client.delete(f"/messages/{first}")
+        assert error_of(response)[:2] == (503, "broker_unavailable")
+        world.broker.is_mute = False
+
+        second = await world.submitted()
+
+        waiting = await world.leased()
+        assert [lease.message.id for lease in waiting] == [first]
+        assert await world.broker.knows([first, second]) == [True, True]
+
 
 class TestExplaining:
     async def test_a_message_that_waits_tells_what_for(self, world: World) -> None:
