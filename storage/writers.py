@@ -43,7 +43,7 @@ class PostgresWriter:
     """See ``Writer``. After an error it takes a new connection: the old one may be gone."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+        self._engine = engine.execution_options(isolation_level="READ COMMITTED")
         self._connection: AsyncConnection | None = None
 
     async def transact(self, work: Callable[[Connection], None]) -> None:

@@ -6,12 +6,9 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from engine.ports.epochs import NOBODYS, Epoch, Source
-from storage.database import Database
+from storage.database import READERS, Database
 from storage.epochs import SqlEpochs
 from tests.storage.backends import OnPostgres, OnSqlite
-
-POOL = 15
-"""How many connections a pool lends, if nothing is said."""
 
 
 class EpochsContract:
@@ -66,7 +63,7 @@ class EpochsContract:
     ) -> None:
         readers = Database.look(url)
         async with AsyncExitStack() as lent, asyncio.timeout(5):
-            for _ in range(POOL):
+            for _ in range(READERS):
                 await lent.enter_async_context(database.reading())
 
             assert (await SqlEpochs(database, readers=readers).current()).number == 0
