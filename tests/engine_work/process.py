@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from engine import keeper as keeper_module
+from engine import comparison, epoch_of_keeper, epoch_of_redis, keeper
 from engine.conditions import Conditions
 from engine.delivery import Delivery
 from engine.dispatcher import Dispatcher
@@ -188,10 +188,14 @@ async def process(
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have keepers wait for a tenth of what they usually do."""
-    monkeypatch.setattr(keeper_module, "WATCH_S", 0.1)
-    monkeypatch.setattr(keeper_module, "PROBE_S", 0.2)
-    for name, ms in {"AWAY_MS": 300, "BACK_MS": 200, "MARGIN_MS": 100, "CATCH_UP_MS": 300, "TAKE_IN_MS": 100}.items():
-        monkeypatch.setattr(keeper_module, name, ms)
+    for module in (keeper, epoch_of_keeper):
+        monkeypatch.setattr(module, "WATCH_S", 0.1)
+    monkeypatch.setattr(keeper, "PROBE_S", 0.2)
+    monkeypatch.setattr(epoch_of_redis, "AWAY_MS", 300)
+    monkeypatch.setattr(epoch_of_keeper, "BACK_MS", 200)
+    monkeypatch.setattr(epoch_of_keeper, "MARGIN_MS", 100)
+    monkeypatch.setattr(comparison, "CATCH_UP_MS", 300)
+    monkeypatch.setattr(comparison, "TAKE_IN_MS", 100)
 
 
 async def until(holds: Callable[[], object], *, within_s: float = 20.0) -> None:

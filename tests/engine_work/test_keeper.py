@@ -9,12 +9,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from engine.conditions import Condition
+from engine.epoch_of_keeper import BACK_MS, MARGIN_MS
+from engine.epoch_of_redis import AWAY_MS
 from engine.ids import Ids
-from engine.keeper import AWAY_MS, BACK_MS, MARGIN_MS, PROBE_S, WATCH_S
+from engine.keeper import PROBE_S
 from engine.limits import Limit
 from engine.messages import Done, Hold, Settlement, Status
 from engine.ports import Source
 from engine.switched_broker import SharedSchedule
+from engine.watch import WATCH_S
 from tests.engine_work.desk import turns
 from tests.engine_work.several import LEASE_MS, Died, FakeProcess, World
 from tests.fakes import outgoing
@@ -261,7 +264,7 @@ async def test_a_database_that_is_away_is_told_once_when_it_goes_and_once_when_i
     idle = FakeProcess(world, "idle")
     world.cut_from_database.add("idle")
     with capture_logs() as said:
-        watching = asyncio.create_task(idle.keeper._watch())
+        watching = asyncio.create_task(idle.keeper._keep_watching())
         await turns()
         away = idle.conditions.current
         world.cut_from_database.clear()
