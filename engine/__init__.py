@@ -11,6 +11,7 @@ Read in this order:
     recoverer, reconciler, start lost leases; ledger and schedule compared; the schedule rebuilt from the ledger
     conditions                   what is wrong just now
     switched_broker, keeper      many processes: one schedule, and who stands in for it while Redis is away
+    redis_health, ended          what the switch notes of the schedule in Redis, and of what it must forget
     watch, lead, comparison      what a keeper does always; ``epoch_of_redis``, ``epoch_of_keeper``: what in one epoch
     expiry, replacements         what ends without being sent: too late, or made needless by a newer one
     clearance                    what waits for a bot that was removed

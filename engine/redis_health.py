@@ -1,0 +1,72 @@
+"""Whether Redis has the schedule, as far as what it answers to verbs tells: it may be away, full, or without it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from engine.conditions import Condition, Conditions
+from engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost
+
+OF_REDIS = (Condition.REDIS_AWAY, Condition.REDIS_FULL, Condition.SCHEDULE_LOST)
+
+
+class RedisHealth:
+    """What one process knows of it.
+
+    Attributes:
+        is_failing: The last verb failed, or somebody doubts that the next would not.
+        trouble: Set when Redis, or its schedule, begins to be missed.
+    """
+
+    def __init__(self, conditions: Conditions) -> None:
+        self._conditions = conditions
+        self._lost_to_leasing = False  # a lost schedule that queues again does not lease yet
+        self.is_failing = False
+        self.trouble = asyncio.Event()
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether it is worth asking again, though nobody wants anything of it."""
+        return self.is_failing or any(self._conditions.holds(each) for each in OF_REDIS)
+
+    def forget(self) -> None:
+        """End what holds: Redis is not asked any more."""
+        for of_redis in OF_REDIS:
+            self._conditions.end(of_redis)
+
+    @contextmanager
+    def noted(self, *, leases: bool, takes_in: bool) -> Iterator[None]:
+        """Learn from one verb; it leases, or takes messages in, or does neither."""
+        try:
+            yield
+        except BrokerUnavailable as error:
+            self._note_failure(error, leases=leases)
+            raise
+        self._note_success(leases=leases, takes_in=takes_in)
+
+    def _note_failure(self, error: BrokerUnavailable, *, leases: bool) -> None:
+        match error:
+            case BrokerFull():
+                condition = Condition.REDIS_FULL
+            case ScheduleLost():
+                condition = Condition.SCHEDULE_LOST
+                self._lost_to_leasing = self._lost_to_leasing or leases
+            case _:
+                condition = Condition.REDIS_AWAY
+        if condition is not Condition.REDIS_AWAY:
+            self._conditions.end(Condition.REDIS_AWAY)
+        if not self._conditions.holds(condition):
+            self._conditions.begin(condition, str(error))
+            self.trouble.set()
+        self.is_failing = True
+
+    def _note_success(self, *, leases: bool, takes_in: bool) -> None:
+        self.is_failing = False
+        self._conditions.end(Condition.REDIS_AWAY)
+        if takes_in:
+            self._conditions.end(Condition.REDIS_FULL)
+        if leases or not self._lost_to_leasing:
+            self._lost_to_leasing = False
+            self._conditions.end(Condition.SCHEDULE_LOST)
