@@ -12,7 +12,8 @@ Read in this order:
     conditions                   what is wrong just now
     switched_broker, keeper      many processes: one schedule, and who stands in for it while Redis is away
     redis_health, ended          what the switch notes of the schedule in Redis, and of what it must forget
-    watch, lead, comparison      what a keeper does always; ``epoch_of_redis``, ``epoch_of_keeper``: what in one epoch
+    watch, lead, candidacy       by what a keeper knows whether it leads, and in which epoch
+    epoch_of_redis, _of_keeper   what it keeps in the one and in the other; ``comparison`` of ledger and schedule
     expiry, replacements         what ends without being sent: too late, or made needless by a newer one
     clearance                    what waits for a bot that was removed
     memory_broker                the queue of one process, on ``leases``, ``schedule``, ``lanes`` and ``doorbell``

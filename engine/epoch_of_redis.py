@@ -7,18 +7,15 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from engine.comparison import Comparison
-from engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost
+from engine.errors import BrokerUnavailable, ScheduleLost
 from engine.heed import Heeded
 from engine.lead import ANOTHER_LEADS, Lead
-from engine.ports import NOBODYS, Broker, Clock, Epoch, Source
+from engine.ports import NOBODYS, Broker, Epoch, Source
 from engine.start import Fleet
 from engine.switched_broker import NOT_BEGUN, SharedSchedule, SwitchedBroker
 from engine.watch import Watch
 
 log = structlog.get_logger()
-
-AWAY_MS = 5_000
-"""How long Redis is waited for, before one process sends for all. A guess: a restart takes a second or two."""
 
 Rebuild = Callable[[Broker, Fleet], Awaitable[None]]
 """Brings an empty broker to where the ledger says it was; see ``start``."""
@@ -38,8 +35,6 @@ class EpochOfRedis:
         heeded: Heeded,
         rebuild: Rebuild,
         lease_ms: int,
-        clock: Clock,
-        may_end: bool,
     ) -> None:
         self._switch = switch
         self._redis = redis
@@ -49,35 +44,25 @@ class EpochOfRedis:
         self._heeded = heeded
         self._rebuild = rebuild
         self._lease_ms = lease_ms
-        self._clock = clock
-        self._may_end = may_end
-        self._away_since_ms: int | None = None
 
     async def keep(self, epoch: Epoch) -> bool:
-        """Do what is to be done next; False if the epoch cannot go on."""
+        """Do what is to be done next; False if the epoch cannot go on, as its form is an older one."""
         if NOBODYS < epoch.form < self._redis.form:
             log.warning("the schedule is one of an older version, and is replaced", form=epoch.form)
             return False
         try:
             await self._find_schedule(epoch)
         except ScheduleLost:
-            self._away_since_ms = None
             await self._heal(epoch)
-        except BrokerFull:
-            self._away_since_ms = None
-            self._comparison.fall_behind()
         except BrokerUnavailable:
             self._comparison.fall_behind()
-            return not self._is_away_for_long()
         else:
-            self._away_since_ms = None
             await self._compare()
         return True
 
     async def begin(self, after: Epoch) -> None:
         """Have leases come from Redis, by an epoch that begins when the schedule there has all of the ledger."""
         await self._rebuild_schedule(after, then=Source.REDIS)
-        self._away_since_ms = None
 
     async def _find_schedule(self, epoch: Epoch) -> None:
         """Raise what a verb would; in the epoch of nobody Redis holds no schedule of these books."""
@@ -105,12 +90,6 @@ class EpochOfRedis:
         await self._heeded.tell(begun, begun.enforce)
         await self._rebuild(begun, Fleet(self._lease_ms, go_on=self._lead.insist, before_opening=before_opening))
         self._comparison.fall_behind()
-
-    def _is_away_for_long(self) -> bool:
-        now_ms = self._clock()
-        if self._away_since_ms is None:
-            self._away_since_ms = now_ms
-        return self._may_end and now_ms - self._away_since_ms >= AWAY_MS
 
     async def _compare(self) -> None:
         await self._heeded.tell(self._redis, self._redis.enforce)

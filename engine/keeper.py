@@ -41,6 +41,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from engine.candidacy import Candidacy
 from engine.comparison import Comparison
 from engine.conditions import Conditions
 from engine.epoch_of_keeper import EpochOfKeeper
@@ -100,7 +101,8 @@ class Keeper:
         self._may_lead = may_lead
         self._sleep = sleep
         self._watch = Watch(epochs=epochs, switch=switch, form=redis.form, clock=clock, conditions=conditions)
-        self._lead = Lead(leadership)
+        self._lead = Lead(leadership, clock)
+        self._candidacy = Candidacy(lead=self._lead, switch=switch, clock=clock, has_rivals=shares_books)
         self._heeded = Heeded(ledger, limits)
         self._comparison = Comparison(
             reconciler=reconciler, ledger=ledger, schedule=switch, lease_ms=lease_ms, clock=clock, sleep=sleep
@@ -114,8 +116,6 @@ class Keeper:
             heeded=self._heeded,
             rebuild=self._rebuild,
             lease_ms=lease_ms,
-            clock=clock,
-            may_end=shares_books,
         )
         self._of_keeper = EpochOfKeeper(
             switch=switch,
@@ -152,8 +152,10 @@ class Keeper:
         return await self._watch.look()
 
     async def watch(self) -> None:
-        """Read the epoch, and let the leader know if this process has to write to the ledger alone."""
+        """Have this process go by the epoch, and look for what it waits for: a schedule to be told, or to be back."""
         await self._watch.look_and_tell()
+        await self._switch.take_out_ended()
+        await self._switch.look_again()
 
     async def step(self) -> None:
         """Do what is to be done next, if this process leads. Whatever it raises, the next step goes on from there."""
@@ -172,8 +174,6 @@ class Keeper:
         while True:
             try:
                 await self.watch()
-                await self._switch.take_out_ended()
-                await self._switch.look_again()
             except (LedgerError, BrokerUnavailable):
                 pass  # noted as a condition, by who asked
             except Exception:
@@ -199,14 +199,14 @@ class Keeper:
     async def _leads(self) -> bool:
         """Tell whether this process leads; what it knows of the schedule from when it led before is worth nothing."""
         led = self._lead.is_held
-        leads = await self._lead.take()
+        leads = await self._candidacy.stands() and await self._lead.take()
         if leads and not led:
             self._comparison.fall_behind()
             self._heeded.forget()
         return leads
 
     async def _keep_redis(self, epoch: Epoch) -> None:
-        if not await self._of_redis.keep(epoch):
+        if self._candidacy.may_send_for_all or not await self._of_redis.keep(epoch):
             await self._of_keeper.begin(epoch)
 
     async def _keep_memory(self, epoch: Epoch) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from engine.conditions import Condition, Conditions
 from engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost
+from engine.ports import Clock
 
 OF_REDIS = (Condition.REDIS_AWAY, Condition.REDIS_FULL, Condition.SCHEDULE_LOST)
 
@@ -17,19 +18,27 @@ class RedisHealth:
 
     Attributes:
         is_failing: The last verb failed, or somebody doubts that the next would not.
+        away_since_ms: Since when no verb was answered; None if the last one was.
         trouble: Set when Redis, or its schedule, begins to be missed.
     """
 
-    def __init__(self, conditions: Conditions) -> None:
+    def __init__(self, conditions: Conditions, clock: Clock) -> None:
         self._conditions = conditions
+        self._clock = clock
         self._lost_to_leasing = False  # a lost schedule that queues again does not lease yet
         self.is_failing = False
+        self.away_since_ms: int | None = None
         self.trouble = asyncio.Event()
 
     @property
     def is_missed(self) -> bool:
         """Whether it is worth asking again, though nobody wants anything of it."""
         return self.is_failing or any(self._conditions.holds(each) for each in OF_REDIS)
+
+    def begin_anew(self) -> None:
+        """Forget what failed before leases came from elsewhere; what holds, holds until Redis is asked again."""
+        self.is_failing = False
+        self.away_since_ms = None
 
     def forget(self) -> None:
         """End what holds: Redis is not asked any more."""
@@ -56,7 +65,9 @@ class RedisHealth:
             case _:
                 condition = Condition.REDIS_AWAY
         if condition is not Condition.REDIS_AWAY:
-            self._conditions.end(Condition.REDIS_AWAY)
+            self._is_there()
+        elif self.away_since_ms is None:
+            self.away_since_ms = self._clock()
         if not self._conditions.holds(condition):
             self._conditions.begin(condition, str(error))
             self.trouble.set()
@@ -64,9 +75,13 @@ class RedisHealth:
 
     def _note_success(self, *, leases: bool, takes_in: bool) -> None:
         self.is_failing = False
-        self._conditions.end(Condition.REDIS_AWAY)
+        self._is_there()
         if takes_in:
             self._conditions.end(Condition.REDIS_FULL)
         if leases or not self._lost_to_leasing:
             self._lost_to_leasing = False
             self._conditions.end(Condition.SCHEDULE_LOST)
+
+    def _is_there(self) -> None:
+        self.away_since_ms = None
+        self._conditions.end(Condition.REDIS_AWAY)

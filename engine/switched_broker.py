@@ -87,7 +87,7 @@ class SwitchedBroker:
         self._switched = asyncio.Event()
         self._switches = self._switches_seen = 0  # who slept by the answer of another source would sleep too long
         self._ended = Ended(ledger)
-        self._health = RedisHealth(conditions)
+        self._health = RedisHealth(conditions, clock)
 
     # For the keeper
 
@@ -120,6 +120,11 @@ class SwitchedBroker:
         return self._health.trouble
 
     @property
+    def away_since_ms(self) -> int | None:
+        """Since when Redis has not answered, though leases come from it."""
+        return self._health.away_since_ms if self._asks_redis() else None
+
+    @property
     def memory(self) -> Broker | None:
         return self._memory
 
@@ -138,12 +143,7 @@ class SwitchedBroker:
 
     async def look_again(self) -> None:
         """Ask whether Redis is still missed, if it is: in a process that asks nothing of it, nobody else would."""
-        if (
-            self._health.is_missed
-            and self._epoch is not None
-            and self._epoch.source is Source.REDIS
-            and not self.is_bypassed
-        ):
+        if self._health.is_missed and self._asks_redis():
             await self.probe()
 
     async def take_out_ended(self) -> None:
@@ -291,6 +291,9 @@ class SwitchedBroker:
             raise BrokerUnavailable(ONE_SENDER)
         return self._memory
 
+    def _asks_redis(self) -> bool:
+        return self._epoch is not None and self._epoch.source is Source.REDIS and not self.is_bypassed
+
     def _leases_until_ms(self) -> int:
         """Return until when leases may be given and used, as far as this process knows; 0 is not at all."""
         if self._epoch is None or self._epoch.form != self._redis.form:
@@ -310,7 +313,7 @@ class SwitchedBroker:
         )
 
     def _switch(self) -> None:
-        self._health.is_failing = False
+        self._health.begin_anew()
         self._switches += 1
         self._switched.set()
 

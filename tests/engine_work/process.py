@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from engine import comparison, epoch_of_keeper, epoch_of_redis, keeper
+from engine import candidacy, comparison, epoch_of_keeper, keeper
 from engine.conditions import Conditions
 from engine.delivery import Delivery
 from engine.dispatcher import Dispatcher
@@ -191,7 +191,9 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (keeper, epoch_of_keeper):
         monkeypatch.setattr(module, "WATCH_S", 0.1)
     monkeypatch.setattr(keeper, "PROBE_S", 0.2)
-    monkeypatch.setattr(epoch_of_redis, "AWAY_MS", 300)
+    monkeypatch.setattr(candidacy, "MISSED_MS", 200)
+    monkeypatch.setattr(candidacy, "ASIDE_MS", 400)
+    monkeypatch.setattr(candidacy, "AWAY_MS", 800)
     monkeypatch.setattr(epoch_of_keeper, "BACK_MS", 200)
     monkeypatch.setattr(epoch_of_keeper, "MARGIN_MS", 100)
     monkeypatch.setattr(comparison, "CATCH_UP_MS", 300)

@@ -258,8 +258,8 @@ class FakeProcess:
         )
 
     async def look(self) -> None:
-        """Read the epoch, as it does each second; if it can."""
-        with contextlib.suppress(LedgerError):
+        """Read the epoch, and ask for what it misses, as it does each second; if it can."""
+        with contextlib.suppress(LedgerError, BrokerUnavailable):
             await self.keeper.watch()
 
     async def step(self) -> None:

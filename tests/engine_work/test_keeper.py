@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
+from engine.candidacy import AWAY_MS
 from engine.conditions import Condition
 from engine.epoch_of_keeper import BACK_MS, MARGIN_MS
-from engine.epoch_of_redis import AWAY_MS
 from engine.ids import Ids
 from engine.keeper import PROBE_S
 from engine.limits import Limit

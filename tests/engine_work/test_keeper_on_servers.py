@@ -171,7 +171,7 @@ async def test_an_older_file_of_redis_sends_nothing_again(
 async def test_what_was_accepted_during_a_short_absence_is_scheduled_soon(
     tmp_path: Path, books: str, telegram: Telegram, ids: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.epoch_of_redis.AWAY_MS", 60_000)
+    monkeypatch.setattr("engine.candidacy.AWAY_MS", 60_000)
     monkeypatch.setattr("engine.redis_broker.REPLY_S", 0.3)
     with own_redis(tmp_path) as url:
         async with process("a", url, books, telegram) as one, Redis.from_url(url) as redis:
