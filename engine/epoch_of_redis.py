@@ -71,8 +71,12 @@ class EpochOfRedis:
             raise ScheduleLost(NOT_BEGUN)
 
     async def _heal(self, epoch: Epoch) -> None:
-        log.warning("the schedule in Redis is lost, and rebuilt")
-        await self._rebuild_schedule(epoch, then=Source.REDIS if epoch.form == NOBODYS else None)
+        if epoch.form == NOBODYS:
+            await self._rebuild_schedule(epoch, then=Source.REDIS)
+            log.info("the schedule in Redis is begun")
+        else:
+            log.warning("the schedule in Redis is lost, and rebuilt")
+            await self._rebuild_schedule(epoch, then=None)
         await self._switch.probe()
 
     async def _rebuild_schedule(self, epoch: Epoch, *, then: Source | None) -> None:

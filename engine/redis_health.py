@@ -19,6 +19,7 @@ class RedisHealth:
     Attributes:
         is_failing: The last verb failed, or somebody doubts that the next would not.
         away_since_ms: Since when no verb was answered; None if the last one was.
+        is_begun: There should be a schedule: if not, that it is missing is nothing to be told.
         trouble: Set when Redis, or its schedule, begins to be missed.
     """
 
@@ -27,6 +28,7 @@ class RedisHealth:
         self._clock = clock
         self._lost_to_leasing = False  # a lost schedule that queues again does not lease yet
         self.is_failing = False
+        self.is_begun = True
         self.away_since_ms: int | None = None
         self.trouble = asyncio.Event()
 
@@ -56,6 +58,9 @@ class RedisHealth:
         self._note_success(leases=leases, takes_in=takes_in)
 
     def _note_failure(self, error: BrokerUnavailable, *, leases: bool) -> None:
+        if isinstance(error, ScheduleLost) and not self.is_begun:
+            self._is_there()
+            return
         match error:
             case BrokerFull():
                 condition = Condition.REDIS_FULL
@@ -78,6 +83,7 @@ class RedisHealth:
         self._is_there()
         if takes_in:
             self._conditions.end(Condition.REDIS_FULL)
+        self.is_begun = self.is_begun or leases
         if leases or not self._lost_to_leasing:
             self._lost_to_leasing = False
             self._conditions.end(Condition.SCHEDULE_LOST)

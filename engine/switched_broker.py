@@ -318,6 +318,8 @@ class SwitchedBroker:
         self._switched.set()
 
     def _note_source(self, epoch: Epoch) -> None:
+        if epoch.form == NOBODYS:
+            self._health.is_begun = False  # until it leases, as the epoch that follows begins a moment before
         if epoch.source is Source.KEEPER:
             reason = "Redis is away, or its schedule of an older version is replaced; one process sends for all"
             self._conditions.begin(Condition.ONE_SENDER, reason)

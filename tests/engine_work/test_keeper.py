@@ -15,11 +15,11 @@ from engine.ids import Ids
 from engine.keeper import PROBE_S
 from engine.limits import Limit
 from engine.messages import Done, Hold, Settlement, Status
-from engine.ports import Source
+from engine.ports import NOBODYS, Source
 from engine.switched_broker import SharedSchedule
 from engine.watch import WATCH_S
 from tests.engine_work.desk import turns
-from tests.engine_work.several import LEASE_MS, Died, FakeProcess, World
+from tests.engine_work.several import LEASE_MS, Died, FakeProcess, FakeRedis, World
 from tests.fakes import outgoing
 
 SILENCE_MS = LEASE_MS + round(WATCH_S * 1_000) + MARGIN_MS
@@ -68,6 +68,38 @@ async def test_the_leader_begins_the_schedule_and_the_others_lease_from_it(
 
     assert await other.ids() == ["a"]
     assert (one.keeper.is_leading, other.keeper.is_leading) == (True, False)
+
+
+async def test_the_first_schedule_is_begun_and_nothing_was_lost(
+    world: World, one: FakeProcess, other: FakeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.form = NOBODYS
+    await other.look()
+    restore = FakeRedis.restore
+
+    async def after_the_other_has_asked(redis: FakeRedis, *sends: object, **more: object) -> None:
+        await other.look()
+        await other.lease()
+        await restore(redis, *sends, **more)
+
+    monkeypatch.setattr(FakeRedis, "restore", after_the_other_has_asked)
+    with capture_logs() as said:
+        await one.step()
+        await other.look()
+        await other.lease()
+
+    assert ("info", "the schedule in Redis is begun") in [(each["log_level"], each["event"]) for each in said]
+    assert {each["log_level"] for each in said} == {"info"}
+
+
+async def test_a_first_schedule_that_is_lost_is_lost(world: World, one: FakeProcess) -> None:
+    world.form = NOBODYS
+    await one.step()
+    world.redis = None
+
+    await one.lease()
+
+    assert one.conditions.current == [Condition.SCHEDULE_LOST]
 
 
 async def test_a_schedule_that_is_gone_is_rebuilt_at_the_next_step(one: FakeProcess) -> None:
