@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from engine.errors import BrokerFull
 from engine.ids import earliest
 from engine.insist import Sleep
 from engine.ports import Broker, Clock, Ledger
@@ -37,8 +38,15 @@ class Comparison:
         self._clock = clock
         self._sleep = sleep
         self._is_behind = True  # the ledger may have what the schedule has not
+        self._is_refused = False  # what was found missing waits until the schedule has room for it
         self._taken_in_at_ms = 0
         self._reconciled_at_ms = self._interrupted_at_ms = clock()
+
+    def begin_anew(self) -> None:
+        """Forget what was found before another led."""
+        self._reconciler.forget()
+        self._is_refused = False
+        self.fall_behind()
 
     def fall_behind(self) -> None:
         """Look at all of it soon: the ledger may have what the schedule has not."""
@@ -69,13 +77,27 @@ class Comparison:
         return max(0, self._taken_in_at_ms - OVERLAP_MS)
 
     async def _catch_up(self) -> None:
-        """Schedule what only the ledger has, and hold what Telegram throttled while nobody could be told."""
+        """Schedule what only the ledger has.
+
+        As long as there is no room for what was found, the ledger is not read for more; then it is read once more, as
+        nobody noted what was refused meanwhile.
+        """
+        was_refused = self._is_refused
+        if not was_refused:
+            await self._look_at_all()
+        try:
+            await self._reconciler.schedule_missing(CATCH_UP_MS)
+        except BrokerFull:
+            self._is_refused = True  # which is a condition
+        else:
+            self._is_behind, self._is_refused = was_refused, False
+
+    async def _look_at_all(self) -> None:
+        """Find what only the ledger has, and hold what Telegram throttled while nobody could be told."""
         self._taken_in_at_ms = self._clock()
         await self._schedule.hold(await self._ledger.holds(self._clock()))
         await self._reconciler.look_at_all()
         await self._sleep(CATCH_UP_MS / 1_000)
-        await self._reconciler.schedule_missing(CATCH_UP_MS)
-        self._is_behind = False
 
     async def _take_in(self) -> None:
         now_ms = self._clock()

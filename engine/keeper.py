@@ -201,7 +201,7 @@ class Keeper:
         led = self._lead.is_held
         leads = await self._candidacy.stands() and await self._lead.take()
         if leads and not led:
-            self._comparison.fall_behind()
+            self._comparison.begin_anew()
             self._heeded.forget()
         return leads
 

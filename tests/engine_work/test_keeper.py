@@ -269,6 +269,37 @@ async def test_what_was_accepted_while_redis_was_full_is_scheduled_soon_after(on
     assert one.conditions.current == []
 
 
+async def test_while_redis_is_full_the_ledger_is_not_read_over_and_over(
+    world: World, one: FakeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one.steps(for_ms=3_000)
+    for number in range(5):
+        await one.accept(outgoing(f"{number}"))
+    world.redis_is_full = True
+    for number in range(5, 10):
+        await one.accept(outgoing(f"{number}"))
+    await one.step()
+    world.room, world.redis_is_full = 6, False  # for one more, which is all that a probe asks for
+    reads, open_ids = 0, world.ledger.open_ids
+
+    async def counted(*, after_id: str, limit: int) -> list[str]:
+        nonlocal reads
+        reads += not after_id
+        return await open_ids(after_id=after_id, limit=limit)
+
+    monkeypatch.setattr(world.ledger, "open_ids", counted)
+    await one.steps(for_ms=10_000)
+    for number in range(10, 15):
+        world.ledger.messages[f"{number}"], world.ledger.statuses[f"{number}"] = outgoing(f"{number}"), Status.QUEUED
+    await one.steps(for_ms=20_000)
+    while_full, world.room = reads, 60
+    await one.steps(for_ms=6_000)
+
+    assert while_full == 1
+    assert all(await one.switch.knows(list(world.ledger.messages)))
+    assert one.conditions.current == []
+
+
 async def test_a_redis_with_no_room_for_all_sends_the_oldest_and_takes_the_rest_in_as_room_comes(
     one: FakeProcess,
 ) -> None:
