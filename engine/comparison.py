@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
+import structlog
+
+from engine.deaths import Deaths
 from engine.errors import BrokerFull
 from engine.ids import earliest
 from engine.insist import Sleep
 from engine.ports import Broker, Clock, Ledger
 from engine.reconciler import CATCH_UP_MS, RECONCILE_MS, Reconciler
+
+log = structlog.get_logger()
 
 TAKE_IN_MS = 1_000
 """What another process wrote to the ledger, and the schedule does not know for so long, is taken in."""
@@ -16,6 +21,10 @@ TAKE_IN_MS = 1_000
 OVERLAP_MS = 10_000
 """How far back is looked for what is to be taken in: clocks differ, and a commit may take long. A guess; the slow
 comparison finds the rest."""
+
+LEFT_MS = 60_000
+"""How far back is looked for what a process may have left that has died: it had accepted it, and could not schedule it
+yet, as it missed Redis. A guess; the slow comparison finds what is older."""
 
 
 class Comparison:
@@ -28,6 +37,7 @@ class Comparison:
         ledger: Ledger,
         schedule: Broker,
         lease_ms: int,
+        deaths: Deaths,
         clock: Clock,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -35,9 +45,10 @@ class Comparison:
         self._ledger = ledger
         self._schedule = schedule
         self._lease_ms = lease_ms
+        self._deaths = deaths
         self._clock = clock
         self._sleep = sleep
-        self._is_behind = True  # the ledger may have what the schedule has not
+        self._behind_after: str | None = ""  # the ledger may have what the schedule has not, after this id
         self._is_refused = False  # what was found missing waits until the schedule has room for it
         self._taken_in_at_ms = 0
         self._reconciled_at_ms = self._interrupted_at_ms = clock()
@@ -48,14 +59,15 @@ class Comparison:
         self._is_refused = False
         self.fall_behind()
 
-    def fall_behind(self) -> None:
-        """Look at all of it soon: the ledger may have what the schedule has not."""
-        self._is_behind = True
+    def fall_behind(self, *, after_id: str = "") -> None:
+        """Look soon at all that is after an id: the ledger may have what the schedule has not."""
+        self._behind_after = after_id if self._behind_after is None else min(after_id, self._behind_after)
 
     async def compare(self, *, is_bypassed: bool) -> None:
         """Schedule what only the ledger has, as far as it is time to look; others may write to the ledger alone."""
-        if self._is_behind:
-            await self._catch_up()
+        await self._look_for_deaths()
+        if self._behind_after is not None:
+            await self._catch_up(self._behind_after)
         elif is_bypassed:
             await self._take_in()
         else:
@@ -76,7 +88,14 @@ class Comparison:
         """Since when the ledger may have got what was not seen yet."""
         return max(0, self._taken_in_at_ms - OVERLAP_MS)
 
-    async def _catch_up(self) -> None:
+    async def _look_for_deaths(self) -> None:
+        """Look soon for what was accepted by who has died, and not scheduled by it."""
+        died_after_ms = await self._deaths.look()
+        if died_after_ms is not None:
+            log.info("a process has ended; what it may have left is looked for")
+            self.fall_behind(after_id=earliest(max(0, died_after_ms - LEFT_MS)))
+
+    async def _catch_up(self, after_id: str) -> None:
         """Schedule what only the ledger has.
 
         As long as there is no room for what was found, the ledger is not read for more; then it is read once more, as
@@ -84,19 +103,20 @@ class Comparison:
         """
         was_refused = self._is_refused
         if not was_refused:
-            await self._look_at_all()
+            await self._look_at_all(after_id)
         try:
             await self._reconciler.schedule_missing(CATCH_UP_MS)
         except BrokerFull:
             self._is_refused = True  # which is a condition
         else:
-            self._is_behind, self._is_refused = was_refused, False
+            self._is_refused = False
+            self._behind_after = after_id if was_refused else None
 
-    async def _look_at_all(self) -> None:
+    async def _look_at_all(self, after_id: str) -> None:
         """Find what only the ledger has, and hold what Telegram throttled while nobody could be told."""
         self._taken_in_at_ms = self._clock()
         await self._schedule.hold(await self._ledger.holds(self._clock()))
-        await self._reconciler.look_at_all()
+        await self._reconciler.look_at_all(after_id=after_id)
         await self._sleep(CATCH_UP_MS / 1_000)
 
     async def _take_in(self) -> None:

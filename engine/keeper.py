@@ -44,6 +44,7 @@ import structlog
 from engine.candidacy import Candidacy
 from engine.comparison import Comparison
 from engine.conditions import Conditions
+from engine.deaths import Deaths
 from engine.epoch_of_keeper import EpochOfKeeper
 from engine.epoch_of_redis import EpochOfRedis
 from engine.errors import BrokerUnavailable, LedgerError
@@ -51,7 +52,7 @@ from engine.heed import Heeded
 from engine.insist import Sleep
 from engine.lead import Lead
 from engine.limits import Limits
-from engine.ports import Broker, Clock, Epoch, Epochs, Leadership, Ledger, Source
+from engine.ports import Broker, Clock, Epoch, Epochs, Leadership, Ledger, Members, Source
 from engine.reconciler import Reconciler
 from engine.replacements import Replacements
 from engine.start import Fleet, rebuild
@@ -81,6 +82,7 @@ class Keeper:
         memory: Callable[[Limits], Broker],
         epochs: Epochs,
         leadership: Leadership,
+        members: Members,
         ledger: Ledger,
         replacements: Replacements,
         reconciler: Reconciler,
@@ -105,7 +107,13 @@ class Keeper:
         self._candidacy = Candidacy(lead=self._lead, switch=switch, clock=clock, has_rivals=shares_books)
         self._heeded = Heeded(ledger, limits)
         self._comparison = Comparison(
-            reconciler=reconciler, ledger=ledger, schedule=switch, lease_ms=lease_ms, clock=clock, sleep=sleep
+            reconciler=reconciler,
+            ledger=ledger,
+            schedule=switch,
+            lease_ms=lease_ms,
+            deaths=Deaths(members, clock),
+            clock=clock,
+            sleep=sleep,
         )
         self._of_redis = EpochOfRedis(
             switch=switch,

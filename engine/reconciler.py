@@ -8,8 +8,9 @@ the schedule does not know at any look for ``MISSING_MS`` is scheduled again. Se
 ledger's commit, so what is still open there after that was never settled, and nothing is
 sent twice by this.
 
-After the schedule was away, or where others write to the ledger alone, the whole ledger is
-looked at soon, and what is unknown at two looks some seconds apart is scheduled (see ``Keeper``).
+After the schedule was away the whole ledger is looked at soon, and what is recent after a process has
+died, or where others write to the ledger alone; what is unknown at two looks some seconds apart is
+scheduled (see ``Comparison``).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ RECONCILE_MS = 5_000
 
 MISSING_MS = 30_000
 """A submission, a cancellation or a replay is over by then, or has failed: no write waits longer for its database.
-A crash between the two steps of one costs the message this delay."""
+A crash between the two steps of one costs the message this delay, unless a keeper notices that the process died."""
 
 CATCH_UP_MS = 2_000
 """The same where much is known to be missing: the two steps of one take milliseconds. A cancellation that the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ from storage.database import Database
 from storage.epochs import SqlEpochs
 from storage.leadership import KEEPERS, leadership
 from storage.ledger import SqlLedger
+from storage.membership import SqlMembers, membership
 from tests.engine_work.desk import UNLIMITED
 from tests.engine_work.several import given
 from tests.fakes import outgoing
@@ -120,6 +122,8 @@ async def process(
         database = await Database.open(database_url)
         stack.push_async_callback(database.close)
         leads = await stack.enter_async_context(leadership(database_url, KEEPERS))
+        number = secrets.randbits(31)
+        await stack.enter_async_context(membership(database_url, number))
         connection = await stack.enter_async_context(connect(redis_url))
         clock, ledger, results = SystemClock(), SqlLedger(database), MemoryResults()
         conditions = Conditions(clock)
@@ -133,6 +137,7 @@ async def process(
             memory=partial(MemoryBroker, clock=clock, lease_ms=LEASE_MS),
             epochs=SqlEpochs(database),
             leadership=leads,
+            members=SqlMembers(database),
             ledger=ledger,
             replacements=replacements,
             reconciler=reconciler,
