@@ -151,8 +151,12 @@ class FakeLeadership:
 @dataclass
 class FakeMembers:
     world: World
+    name: str
 
     async def alive(self) -> frozenset[int]:
+        self.world.burn()
+        if self.name in self.world.cut_from_database:
+            raise LedgerError("the database is away")
         self.world.looks_for_deaths += 1
         return frozenset(self.world.alive)
 
@@ -256,7 +260,7 @@ class FakeProcess:
             memory=lambda _: world.memory(),
             epochs=FakeEpochs(world, name),
             leadership=self.leadership,
-            members=FakeMembers(world),
+            members=FakeMembers(world, name),
             ledger=world.ledger,
             replacements=replacements,
             reconciler=Reconciler(
