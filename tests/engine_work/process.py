@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from engine import candidacy, comparison, epoch_of_keeper, keeper
+from engine import candidacy, comparison, deaths, epoch_of_keeper, keeper
 from engine.conditions import Conditions
 from engine.delivery import Delivery
 from engine.dispatcher import Dispatcher
@@ -201,6 +201,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidacy, "AWAY_MS", 800)
     monkeypatch.setattr(epoch_of_keeper, "BACK_MS", 200)
     monkeypatch.setattr(epoch_of_keeper, "MARGIN_MS", 100)
+    monkeypatch.setattr(deaths, "LOOK_EVERY_MS", 200)
     monkeypatch.setattr(comparison, "CATCH_UP_MS", 300)
     monkeypatch.setattr(comparison, "TAKE_IN_MS", 100)
 
