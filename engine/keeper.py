@@ -4,7 +4,8 @@ Every process has one keeper, which reads the epoch each second and tells the sw
 acts (``epoch_of_redis``, ``epoch_of_keeper``):
 
     epoch of Redis      its schedule is lost      begin it anew (barred), rebuild it, open it
-                        it is away for long       begin an epoch of the keeper
+                        it is away for a while    leave the lead to one who reaches it (``candidacy``)
+                        nobody reaches it         begin an epoch of the keeper
                         it is of an older form    the same: whoever goes by that form leases nothing any more, and
                                                   Redis is back as soon as no lease from before is good
     epoch of a keeper   another process's         begin one of its own
