@@ -41,11 +41,11 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from engine.batches import batches
-from engine.conditions import Condition, Conditions
+from engine.conditions import Conditions
 from engine.errors import BrokerFull, BrokerUnavailable, LedgerError, ScheduleLost
 from engine.heed import Heeded
 from engine.ids import earliest
-from engine.insist import Sleep
+from engine.insist import Sleep, heeded
 from engine.limits import Limits
 from engine.ports import NOBODYS, Broker, Clock, Epoch, Epochs, Leadership, Ledger, Source
 from engine.ports.broker import BATCH_MAX
@@ -125,7 +125,6 @@ class Keeper:
         self._shares_books = shares_books
         self._sleep = sleep
         self._is_leading = False
-        self._misses_ledger = False
         self._is_behind = True  # the ledger may have what the schedule has not
         self._away_since_ms: int | None = None
         self._back_since_ms: int | None = None
@@ -163,16 +162,8 @@ class Keeper:
 
     async def _read(self) -> Epoch:
         """Read the epoch, and note if it cannot be read. That it can does not tell whether the ledger takes writes."""
-        try:
-            epoch = await self._epochs.current()
-        except LedgerError as error:
-            self._misses_ledger = True
-            self._conditions.begin(Condition.LEDGER_AWAY, str(error))
-            raise
-        if self._misses_ledger:
-            self._misses_ledger = False
-            self._conditions.end(Condition.LEDGER_AWAY)
-        return epoch
+        with heeded(self._conditions, seen_by="the epoch's reader"):
+            return await self._epochs.current()
 
     async def watch(self) -> None:
         """Read the epoch, and let the leader know if this process has to write to the ledger alone."""

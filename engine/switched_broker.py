@@ -51,6 +51,8 @@ NOT_READ = "where leases come from was not read from the database yet"
 ONE_SENDER = "one process sends for all, or soon will; what is accepted now goes to it through the database"
 
 OF_REDIS = (Condition.REDIS_AWAY, Condition.REDIS_FULL, Condition.SCHEDULE_LOST)
+BY_VERBS = "the schedule's verbs"
+"""How ``Conditions`` knows what is seen here. News and answers go over other connections, and see for themselves."""
 
 Answer = TypeVar("Answer")
 
@@ -141,7 +143,7 @@ class SwitchedBroker:
 
     async def look_again(self) -> None:
         """Ask whether Redis is still missed, if it is: in a process that asks nothing of it, nobody else would."""
-        is_missed = self._is_failing or any(self._conditions.holds(each) for each in OF_REDIS)
+        is_missed = self._is_failing or any(self._sees(each) for each in OF_REDIS)
         if is_missed and self._epoch is not None and self._epoch.source is Source.REDIS and not self.is_bypassed:
             await self.probe()
 
@@ -176,6 +178,9 @@ class SwitchedBroker:
     async def admit(
         self, messages: Sequence[Outgoing], *, worker_id: str, slots: int, capped: bool = True
     ) -> Admission:
+        if self._epoch is not None and _is_nobodys(self._epoch):
+            # Told when somebody waits for it: at the first start of all it is so for a moment.
+            self._conditions.begin(Condition.NOT_BEGUN, NOT_BEGUN)
         broker, until_ms = self._source(), self._leases_until_ms()
         slots = slots if until_ms > self._clock() else 0
         try:
@@ -291,7 +296,7 @@ class SwitchedBroker:
             raise BrokerUnavailable(NOT_READ)
         if self.is_bypassed:
             raise BrokerUnavailable(OTHER_VERSION)
-        if self._epoch.source is Source.REDIS and self._epoch.form == NOBODYS:
+        if _is_nobodys(self._epoch):
             raise BrokerUnavailable(NOT_BEGUN)
         if self._epoch.source is Source.REDIS:
             return self._redis
@@ -338,9 +343,11 @@ class SwitchedBroker:
             self._conditions.begin(Condition.ONE_SENDER, reason)
         else:
             self._conditions.end(Condition.ONE_SENDER)
+        if not _is_nobodys(epoch):
+            self._conditions.end(Condition.NOT_BEGUN)
         if self.is_bypassed:
             for of_redis in OF_REDIS:
-                self._conditions.end(of_redis)  # it is not asked any more
+                self._conditions.end(of_redis, seen_by=BY_VERBS)  # it is not asked any more
             self._conditions.begin(Condition.OTHER_VERSION, OTHER_VERSION)
         else:
             self._conditions.end(Condition.OTHER_VERSION)
@@ -373,21 +380,28 @@ class SwitchedBroker:
                 self._lost_to_leasing = self._lost_to_leasing or leases
             case _:
                 condition = Condition.REDIS_AWAY
-        if condition is not Condition.REDIS_AWAY:
-            self._conditions.end(Condition.REDIS_AWAY)
-        if not self._conditions.holds(condition):
-            self._conditions.begin(condition, str(error))
+        if not self._sees(condition):
+            self._conditions.begin(condition, str(error), seen_by=BY_VERBS)
             self.trouble.set()
+        if condition is not Condition.REDIS_AWAY:
+            self._conditions.end(Condition.REDIS_AWAY, seen_by=BY_VERBS)
         self._is_failing = True
 
     def _note_success(self, *, leases: bool, takes_in: bool) -> None:
         self._is_failing = False
-        self._conditions.end(Condition.REDIS_AWAY)
+        self._conditions.end(Condition.REDIS_AWAY, seen_by=BY_VERBS)
         if takes_in:
-            self._conditions.end(Condition.REDIS_FULL)
+            self._conditions.end(Condition.REDIS_FULL, seen_by=BY_VERBS)
         if leases or not self._lost_to_leasing:
             self._lost_to_leasing = False
-            self._conditions.end(Condition.SCHEDULE_LOST)
+            self._conditions.end(Condition.SCHEDULE_LOST, seen_by=BY_VERBS)
+
+    def _sees(self, condition: Condition) -> bool:
+        return self._conditions.is_seen(condition, by=BY_VERBS)
+
+
+def _is_nobodys(epoch: Epoch) -> bool:
+    return epoch.source is Source.REDIS and epoch.form == NOBODYS
 
 
 def _until(leased: Leased, until_ms: int) -> Leased:
