@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -26,11 +25,13 @@ from bot.repair import fill_in
 from bot.session import Gateway
 from engine.conditions import Conditions
 from engine.errors import LedgerError
-from engine.insist import Sleep, glimpsed, heeded, insist
+from engine.insist import Sleep, glimpsed, insist
 from engine.ports import Clock
 from storage.updates import ReceivedUpdate, Updates
 
 log = structlog.get_logger()
+
+Answer = TypeVar("Answer")
 
 PAGE = 500
 """Updates taken over at a time from a process that has ended."""
@@ -105,9 +106,8 @@ class UpdateIntake:
         """Go on looking for what others leave, until cancelled."""
         while True:
             await self._sleep(ADOPT_EVERY_S)
-            with suppress(LedgerError), heeded(self._conditions, seen_by="who looks for what others left"):
-                if resumed := await self.resume():
-                    log.warning("took over updates of a process that has ended", updates=resumed)
+            if resumed := await self._insist(self.resume):
+                log.warning("took over updates of a process that has ended", updates=resumed)
 
     def _resume(self, received: ReceivedUpdate) -> None:
         self._handle_later(received.bot_id, received.update_id, decode(received.body), received.received_at_ms)
@@ -142,8 +142,8 @@ class UpdateIntake:
 
         await self._insist(write)
 
-    async def _insist(self, write: Callable[[], Awaitable[None]]) -> None:
-        await insist(write, sleep=self._sleep, conditions=self._conditions)
+    async def _insist(self, work: Callable[[], Awaitable[Answer]]) -> Answer:
+        return await insist(work, sleep=self._sleep, conditions=self._conditions)
 
     async def _run_handlers(self, bot: Bot, content: dict[str, Any], received_at_ms: int) -> None:
         update = Update.model_validate(fill_in(content, self._clock() // 1_000), context={"bot": bot})
