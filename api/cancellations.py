@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 
 from api.books import History
+from engine.conditions import Conditions
 from engine.errors import BrokerUnavailable, LedgerError
 from engine.insist import Sleep, insist
 from engine.messages import Status
@@ -29,6 +30,7 @@ class Cancellations:
         results: Results,
         unscheduled: Unscheduled,
         clock: Clock,
+        conditions: Conditions | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._broker = broker
@@ -36,6 +38,7 @@ class Cancellations:
         self._results = results
         self._unscheduled = unscheduled
         self._clock = clock
+        self._conditions = conditions
         self._sleep = sleep
         self._insisting: set[asyncio.Task[bool]] = set()
 
@@ -61,10 +64,13 @@ class Cancellations:
         try:
             return await self._end(message_id)
         except LedgerError:
-            insisting = asyncio.create_task(insist(lambda: self._end(message_id), sleep=self._sleep))
+            insisting = asyncio.create_task(self._insist(message_id))
             self._insisting.add(insisting)
             insisting.add_done_callback(self._insisting.discard)
             raise
+
+    async def _insist(self, message_id: str) -> bool:
+        return await insist(lambda: self._end(message_id), sleep=self._sleep, conditions=self._conditions)
 
     async def _end(self, message_id: str) -> bool:
         if not await self._history.cancel(message_id, now_ms=self._clock()):

@@ -150,8 +150,8 @@ def install(app: FastAPI) -> None:
 
 
 async def _tell(_request: Request, error: Exception) -> JSONResponse:
-    if form_of(error).message:
-        log.warning("refused", error=type(error).__name__, reason=without_tokens(str(error)))
+    if form_of(error).message:  # the ledger or the broker is away, which is told as a condition
+        log.debug("refused", error=type(error).__name__, reason=without_tokens(str(error)))
     return answer(error)
 
 

@@ -14,6 +14,7 @@ from api.auth import role_of
 from api.errors import NotAuthenticated
 from api.schemas import HealthOut
 from api.services import Services, ServicesOf
+from engine.errors import LedgerError
 
 log = structlog.get_logger()
 
@@ -45,6 +46,8 @@ def _may_see(authorization: str | None, services: Services) -> bool:
 async def _is_up(healthy: Callable[[], Awaitable[bool]]) -> bool:
     try:
         return await asyncio.wait_for(healthy(), TIMEOUT_S)
+    except (LedgerError, TimeoutError):
+        return False  # told as a condition, by who waits for it
     except Exception as error:  # noqa: BLE001 - whatever it is, it is not well
         log.warning("health is in doubt", error=type(error).__name__)
         return False

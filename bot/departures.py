@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import structlog
 
 from bot.fleet import Fleet
 from engine.clearance import Clearance
+from engine.conditions import Conditions
 from engine.errors import BrokerUnavailable, LedgerError
 from engine.ids import Ids
-from engine.insist import Sleep, insist
+from engine.insist import Sleep, glimpsed, insist
 from engine.ports import Broker, Clock
 from storage.bots import Bots, Removal
 
@@ -59,6 +61,7 @@ class Departures:
         calls_end_within_s: float,
         ids: Ids,
         clock: Clock,
+        conditions: Conditions | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._fleet = fleet
@@ -68,6 +71,7 @@ class Departures:
         self._calls_end_within_s = calls_end_within_s
         self._ids = ids
         self._clock = clock
+        self._conditions = conditions
         self._sleep = sleep
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaving: set[int] = set()
@@ -90,10 +94,8 @@ class Departures:
     async def keep_resuming(self) -> None:
         """Look again and again, until cancelled."""
         while True:
-            try:
+            with contextlib.suppress(LedgerError), glimpsed(self._conditions):
                 await self.resume()
-            except LedgerError as error:
-                log.warning("not looked for bots that leave", error=str(error))
             await self._sleep(RESUME_EVERY_S)
 
     async def over(self) -> None:
@@ -127,12 +129,16 @@ class Departures:
         while self._is_gone(departure):
             is_clear = await self._try(departure, cancel=True)
             if is_clear and departure.is_silent.is_set():
-                await insist(lambda: self._bots.mark_cleared(departure.bot_id), sleep=self._sleep)
+                await self._mark_cleared(departure)
                 break
             departure.is_silent.set()
             await self._sleep(AGAIN_S)
         departure.is_silent.set()
         self._end(departure)
+
+    async def _mark_cleared(self, departure: Departure) -> None:
+        write = partial(self._bots.mark_cleared, departure.bot_id)
+        await insist(write, sleep=self._sleep, conditions=self._conditions)
 
     async def _try(self, departure: Departure, *, cancel: bool) -> bool:
         """Pause the bot and, if its messages are to go, cancel what waits; tell whether nothing is left to do."""
@@ -140,9 +146,10 @@ class Departures:
             await self._broker.pause(departure.bot_id, paused=True)
             if not cancel:
                 return True
-            cleared = await self._clearance.clear(departure.bot_id, before_id=departure.before_id)
-        except (LedgerError, BrokerUnavailable) as error:
-            log.warning("not cleared yet", bot_id=departure.bot_id, error=str(error))
+            with glimpsed(self._conditions):
+                cleared = await self._clearance.clear(departure.bot_id, before_id=departure.before_id)
+        except (LedgerError, BrokerUnavailable) as error:  # told as conditions
+            log.debug("not cleared yet", bot_id=departure.bot_id, error=str(error))
             return False
         departure.cancelled += cleared.ended
         return cleared.left == 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 
+from engine.conditions import Conditions
 from engine.errors import SettingsError
 from engine.insist import Sleep, insist
 from engine.messages import ChatId
@@ -64,10 +65,19 @@ class Stale:
 class Follower:
     """What is announced while the books are read is gathered, and read all at once after that."""
 
-    def __init__(self, *, news: News, fleet: FollowsBots, reach: FollowsChats, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        *,
+        news: News,
+        fleet: FollowsBots,
+        reach: FollowsChats,
+        conditions: Conditions | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
         self._news = news
         self._fleet = fleet
         self._reach = reach
+        self._conditions = conditions
         self._sleep = sleep
         self._stale = Stale()
         self._heard = asyncio.Event()
@@ -110,15 +120,18 @@ class Follower:
     async def _read_bots(self, stale: Stale) -> None:
         try:
             if stale.everything or stale.every_bot:
-                await insist(self._fleet.load, sleep=self._sleep)
+                await self._insist(self._fleet.load)
             elif stale.bots:
-                await insist(lambda: self._fleet.reload(stale.bots), sleep=self._sleep)
+                await self._insist(lambda: self._fleet.reload(stale.bots))
         except SettingsError as error:
             log.error("alert", kind="secret_key_differs", reason=str(error))  # noqa: TRY400 - one sentence, no traceback
 
     async def _read_chats(self, stale: Stale) -> None:
         if stale.everything:
             log.info("news may have been missed; everything is read again")
-            await insist(self._reach.load, sleep=self._sleep)
+            await self._insist(self._reach.load)
         elif stale.chats:
-            await insist(lambda: self._reach.reload(stale.chats), sleep=self._sleep)
+            await self._insist(lambda: self._reach.reload(stale.chats))
+
+    async def _insist(self, read: Callable[[], Awaitable[None]]) -> None:
+        await insist(read, sleep=self._sleep, conditions=self._conditions)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -22,12 +23,15 @@ from bot.origin import Origin
 from bot.pool import Pool, is_ending
 from bot.repair import fill_in
 from bot.session import Gateway
+from engine.conditions import Conditions
 from engine.errors import LedgerError
-from engine.insist import Sleep, insist
+from engine.insist import Sleep, glimpsed, insist
 from engine.ports import Clock
 from storage.updates import ReceivedUpdate, Updates
 
 log = structlog.get_logger()
+
+Answer = TypeVar("Answer")
 
 PAGE = 500
 """Updates taken over at a time from a process that has ended."""
@@ -52,6 +56,7 @@ class UpdateIntake:
         gateway: Gateway,
         pool: Pool,
         clock: Clock,
+        conditions: Conditions | None = None,
         sleep: Sleep = asyncio.sleep,
         notes: Notes | None = None,
     ) -> None:
@@ -61,6 +66,7 @@ class UpdateIntake:
         self._gateway = gateway
         self._pool = pool
         self._clock = clock
+        self._conditions = conditions
         self._sleep = sleep
         self._notes = notes
         self._in_doubt: set[tuple[int, int]] = set()
@@ -78,7 +84,8 @@ class UpdateIntake:
         """Tell whether it is to be handled: it is new, or it was stored and we were not told."""
         key = bot_id, update_id
         try:
-            is_new = await self._updates.receive(bot_id, update_id, body, now_ms=now_ms)
+            with glimpsed(self._conditions):
+                is_new = await self._updates.receive(bot_id, update_id, body, now_ms=now_ms)
         except LedgerError:
             self._in_doubt.add(key)
             raise
@@ -99,13 +106,8 @@ class UpdateIntake:
         """Go on looking for what others leave, until cancelled."""
         while True:
             await self._sleep(ADOPT_EVERY_S)
-            try:
-                resumed = await self.resume()
-            except LedgerError as error:
-                log.warning("not looked for what others left", error=str(error))
-            else:
-                if resumed:
-                    log.warning("took over updates of a process that has ended", updates=resumed)
+            if resumed := await self._insist(self.resume):
+                log.warning("took over updates of a process that has ended", updates=resumed)
 
     def _resume(self, received: ReceivedUpdate) -> None:
         self._handle_later(received.bot_id, received.update_id, decode(received.body), received.received_at_ms)
@@ -116,7 +118,7 @@ class UpdateIntake:
     async def _handle(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
         try:
             # Again until the ledger is back: what was submitted before bears the same keys, and is accepted once.
-            await insist(lambda: self._handle_once(bot_id, update_id, content, received_at_ms), sleep=self._sleep)
+            await self._insist(lambda: self._handle_once(bot_id, update_id, content, received_at_ms))
         except asyncio.CancelledError:
             if is_ending():
                 raise
@@ -138,7 +140,10 @@ class UpdateIntake:
         async def write() -> None:
             await self._updates.mark_failed(bot_id, update_id, reason=reason, now_ms=self._clock())
 
-        await insist(write, sleep=self._sleep)
+        await self._insist(write)
+
+    async def _insist(self, work: Callable[[], Awaitable[Answer]]) -> Answer:
+        return await insist(work, sleep=self._sleep, conditions=self._conditions)
 
     async def _run_handlers(self, bot: Bot, content: dict[str, Any], received_at_ms: int) -> None:
         update = Update.model_validate(fill_in(content, self._clock() // 1_000), context={"bot": bot})

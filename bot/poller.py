@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from api.ports import Intake, Refusal
+from engine.errors import LedgerError
 
 log = structlog.get_logger()
 
@@ -60,6 +61,8 @@ class Poller:
         while True:
             try:
                 await self.poll_once()
+            except LedgerError:
+                await asyncio.sleep(REST_S)  # told as a condition; Telegram keeps what we have not
             except Exception as error:  # noqa: BLE001 - whatever it was, Telegram keeps what we have not
                 # The text of aiohttp's errors may hold the address, and that holds the token.
                 log.warning("poll failed", bot_id=self._bot_id, reason=type(error).__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from engine.conditions import Conditions
 from engine.insist import Sleep
 from engine.messages import Outgoing, Status
 from engine.ports import Broker, Clock, Fault, Ledger, Results
@@ -20,10 +21,19 @@ class Clearance:
     """Ends a bot's waiting messages as cancelled, and tells whoever waits for them. Clear until none is left."""
 
     def __init__(
-        self, *, ledger: Ledger, broker: Broker, results: Results, clock: Clock, sleep: Sleep = asyncio.sleep
+        self,
+        *,
+        ledger: Ledger,
+        broker: Broker,
+        results: Results,
+        clock: Clock,
+        conditions: Conditions | None = None,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._ledger = ledger
-        self._withdrawal = Withdrawal(ledger=ledger, broker=broker, results=results, clock=clock, sleep=sleep)
+        self._withdrawal = Withdrawal(
+            ledger=ledger, broker=broker, results=results, conditions=conditions, clock=clock, sleep=sleep
+        )
 
     async def clear(self, bot_id: int, *, before_id: str) -> Withdrawn:
         """Go once through what the ledger has of a bot, which must be paused, up to an id.

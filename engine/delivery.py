@@ -17,7 +17,7 @@ from engine.breaker import Breaker
 from engine.conditions import Conditions
 from engine.errors import BrokerUnavailable, LedgerError
 from engine.held import Held
-from engine.insist import AGAIN_S, Sleep, heeded, insist
+from engine.insist import AGAIN_S, Sleep, glimpsed, insist
 from engine.messages import (
     Done,
     Guarantee,
@@ -139,7 +139,7 @@ class Delivery:
     async def _mark(self, lease: Lease) -> bool:
         """Write that an at_most_once call begins; False if the ledger is away, and it must not."""
         try:
-            with heeded(self._conditions):
+            with glimpsed(self._conditions):
                 await self._ledger.mark_sending([lease.message.id])
         except LedgerError:
             return False

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 import structlog
 
 from engine.batches import batches
+from engine.conditions import Conditions
 from engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
+from engine.insist import glimpsed
 from engine.messages import ChatId, Outgoing, Status
 from engine.ports import Accepted, Admission, Broker, Known, Leased, Ledger, Refused, Verdict
 from engine.ports.broker import BATCH_MAX
@@ -27,6 +30,7 @@ class Dispatcher:
 
     Args:
         unscheduled: Its own if nobody else notes anything there.
+        conditions: Where it is told that the ledger refused. Who submits may never come again, so it is a glimpse.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class Dispatcher:
         replacements: Replacements,
         worker: Worker | None,
         unscheduled: Unscheduled | None = None,
+        conditions: Conditions | None = None,
     ) -> None:
         self._ledger = ledger
         self._broker = broker
@@ -45,6 +50,7 @@ class Dispatcher:
         self._replacements = replacements
         self._worker = worker
         self.unscheduled = unscheduled or Unscheduled(ledger=ledger, broker=broker, replacements=replacements)
+        self._conditions = conditions
         self._under_way: set[asyncio.Task[list[Submission]]] = set()
 
     async def submit(self, messages: Sequence[Outgoing]) -> list[Submission]:
@@ -100,18 +106,16 @@ class Dispatcher:
         if not message_ids:
             return
         self.unscheduled.note(message_ids)
-        try:
+        with suppress(BrokerUnavailable, LedgerError):  # told there
             await self.unscheduled.schedule()
-        except (BrokerUnavailable, LedgerError) as error:
-            log.warning("accepted before, to be scheduled later", messages=len(message_ids), error=str(error))
 
     async def _add(self, messages: Sequence[Outgoing]) -> Sequence[Submission]:
         try:
             return await self._ledger.add(messages)
-        except LedgerError as error:
+        except LedgerError:
             # If only the commit's answer was lost, they are there, and nobody would schedule them for a minute.
-            log.warning("adding once more", messages=len(messages), error=str(error))
-            return await self._ledger.add(messages)
+            with glimpsed(self._conditions):
+                return await self._ledger.add(messages)
 
     async def _admit(self, messages: Sequence[Outgoing], places: Sequence[int]) -> list[tuple[int, Refused]]:
         batch = [messages[place] for place in places]
@@ -139,8 +143,7 @@ class Dispatcher:
             await self.unscheduled.schedule()
             return await self._admit_and_send(batch)
         except (BrokerUnavailable, LedgerError) as error:
-            log.warning("accepted, to be scheduled later", messages=len(batch), error=str(error))
-            self.unscheduled.note(message.id for message in batch)
+            self.unscheduled.put_off([message.id for message in batch], error)
             return ()
 
     async def _admit_and_send(self, batch: Sequence[Outgoing]) -> Sequence[Verdict]:
@@ -176,6 +179,6 @@ class Dispatcher:
             try:
                 dropped = await self._broker.drop(bot_id, chat_id, each)
             except BrokerUnavailable as error:
-                log.warning("not dropped", bot_id=bot_id, error=str(error))
+                log.debug("not dropped", bot_id=bot_id, error=str(error))
                 return
             await self._replacements.record_dropped(dropped)

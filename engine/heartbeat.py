@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
-from engine.absence import Absence
 from engine.batches import batches
 from engine.errors import BrokerUnavailable
 from engine.held import Held
@@ -21,11 +20,8 @@ log = structlog.get_logger()
 class Heartbeat:
     """Beats three times a lease, and each second while the broker is away."""
 
-    def __init__(
-        self, *, broker: Broker, absence: Absence, lease_ms: int, clock: Clock, sleep: Sleep = asyncio.sleep
-    ) -> None:
+    def __init__(self, *, broker: Broker, lease_ms: int, clock: Clock, sleep: Sleep = asyncio.sleep) -> None:
         self._broker = broker
-        self._absence = absence
         self._lease_ms = lease_ms
         self._clock = clock
         self._sleep = sleep
@@ -53,13 +49,11 @@ class Heartbeat:
         until_ms = self._clock() + self._lease_ms
         try:
             kept = await self._broker.extend([held.lease for held in some], by_ms=self._lease_ms)
-        except BrokerUnavailable as error:
-            self._absence.begin(error)
+        except BrokerUnavailable:
             return False
         except Exception:
             log.exception("leases not extended", leases=len(some))
             return False
-        self._absence.end()
         _confirm(zip(some, kept, strict=True), until_ms)
         return True
 

@@ -21,21 +21,21 @@ async def pause(broker: Broker, bot_id: int, *, paused: bool) -> None:
     try:
         await broker.pause(bot_id, paused=paused)
     except BrokerUnavailable as error:
-        log.warning("in the books alone", bot_id=bot_id, paused=paused, error=str(error))
+        log.debug("in the books alone", bot_id=bot_id, paused=paused, error=str(error))
 
 
 async def weigh(broker: Broker, bot_id: int, weight: int) -> None:
     try:
         await broker.weigh(bot_id, weight)
     except BrokerUnavailable as error:
-        log.warning("in the books alone", bot_id=bot_id, weight=weight, error=str(error))
+        log.debug("in the books alone", bot_id=bot_id, weight=weight, error=str(error))
 
 
 async def configure(broker: Broker, limits: Limits) -> None:
     try:
         await broker.configure(limits)
     except BrokerUnavailable as error:
-        log.warning("in the books alone", limits=limits, error=str(error))
+        log.debug("in the books alone", limits=limits, error=str(error))
 
 
 class Heeded:

@@ -24,30 +24,46 @@ Answer = TypeVar("Answer")
 async def insist(
     write: Callable[[], Awaitable[Answer]], *, sleep: Sleep = asyncio.sleep, conditions: Conditions | None = None
 ) -> Answer:
-    """Return once the ledger has taken it. That it refuses is told once: by the conditions, if there are any."""
-    refused = False
-    while True:
-        try:
-            answer = await write()
-        except LedgerError as error:
-            if conditions is not None:
-                conditions.begin(Condition.LEDGER_AWAY, str(error))
-            elif not refused:
-                log.warning("not recorded yet", error=str(error))
-            refused = True
-            await sleep(AGAIN_S)
-        else:
-            if conditions is not None:
-                conditions.end(Condition.LEDGER_AWAY)
-            return answer
+    """Return once the ledger has taken it. That it refuses is told once: by the conditions, if there are any.
+
+    Each who insists sees the ledger for himself, until this is over: what others write tells nothing of his.
+    """
+    refused, myself = False, object()
+    try:
+        while True:
+            try:
+                return await write()
+            except LedgerError as error:
+                if conditions is not None:
+                    conditions.begin(Condition.LEDGER_AWAY, str(error), seen_by=myself)
+                elif not refused:
+                    log.warning("not recorded yet", error=str(error))
+                refused = True
+                await sleep(AGAIN_S)
+    finally:
+        if conditions is not None:
+            conditions.end(Condition.LEDGER_AWAY, seen_by=myself)
 
 
 @contextmanager
-def heeded(conditions: Conditions) -> Iterator[None]:
-    """Learn from one write whether the ledger is there."""
+def heeded(conditions: Conditions | None, *, seen_by: str) -> Iterator[None]:
+    """Learn whether the ledger is there, and whether it is back: for who asks again and again, every few seconds."""
     try:
         yield
     except LedgerError as error:
-        conditions.begin(Condition.LEDGER_AWAY, str(error))
+        if conditions is not None:
+            conditions.begin(Condition.LEDGER_AWAY, str(error), seen_by=seen_by)
         raise
-    conditions.end(Condition.LEDGER_AWAY)
+    if conditions is not None:
+        conditions.end(Condition.LEDGER_AWAY, seen_by=seen_by)
+
+
+@contextmanager
+def glimpsed(conditions: Conditions | None) -> Iterator[None]:
+    """Learn that the ledger is away: for who asks once, or seldom, and so would not learn soon that it is back."""
+    try:
+        yield
+    except LedgerError as error:
+        if conditions is not None:
+            conditions.glimpse(Condition.LEDGER_AWAY, str(error))
+        raise

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import structlog
 
 from engine.batches import batches
+from engine.conditions import Conditions
 from engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError
 from engine.insist import Sleep
 from engine.messages import ChatId, Outgoing, Status
@@ -62,6 +63,7 @@ class Reach:
         clock: Clock,
         hears: Callable[[int], bool],
         chats_max: int = CHATS_MAX,
+        conditions: Conditions | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._ledger = ledger
@@ -69,7 +71,9 @@ class Reach:
         self._hears = hears
         self._chats_max = chats_max
         self._clock = clock
-        self._withdrawal = Withdrawal(ledger=ledger, broker=broker, results=results, clock=clock, sleep=sleep)
+        self._withdrawal = Withdrawal(
+            ledger=ledger, broker=broker, results=results, conditions=conditions, clock=clock, sleep=sleep
+        )
         self._reasons: dict[Place, str] = {}
         self._names: dict[Place, ChatId] = {}
         self._touched: set[Place] | None = None  # while the books are read: what changes here meanwhile

@@ -21,6 +21,9 @@ from collections.abc import Sequence
 import structlog
 
 from engine.batches import batches
+from engine.conditions import Conditions
+from engine.errors import LedgerError
+from engine.insist import heeded
 from engine.ports import Broker, Clock, Ledger
 from engine.ports.broker import BATCH_MAX
 from engine.replacements import Replacements
@@ -45,11 +48,20 @@ database takes longer to write is undone by it. A guess."""
 class Reconciler:
     """Looks at one page every ``RECONCILE_MS``, and begins again at the oldest after the last."""
 
-    def __init__(self, *, ledger: Ledger, broker: Broker, replacements: Replacements, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        broker: Broker,
+        replacements: Replacements,
+        clock: Clock,
+        conditions: Conditions | None = None,
+    ) -> None:
         self._ledger = ledger
         self._broker = broker
         self._replacements = replacements
         self._clock = clock
+        self._conditions = conditions
         self._after_id = ""
         self._missing: dict[str, int] = {}  # what the schedule does not know, and since when
 
@@ -58,7 +70,10 @@ class Reconciler:
         while True:
             await asyncio.sleep(RECONCILE_MS / 1_000)
             try:
-                await self.reconcile_page()
+                with heeded(self._conditions, seen_by="the reconciler"):
+                    await self.reconcile_page()
+            except LedgerError:
+                pass  # told as a condition
             except Exception:
                 log.exception("reconciling failed")
 

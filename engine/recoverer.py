@@ -6,10 +6,11 @@ import asyncio
 
 import structlog
 
-from engine.absence import Absence
+from engine.conditions import Conditions
 from engine.delivery import Delivery
 from engine.errors import BrokerUnavailable, LedgerError
 from engine.held import Held
+from engine.insist import glimpsed
 from engine.ports import Broker, Clock
 from engine.ports.broker import BATCH_MAX
 
@@ -19,30 +20,37 @@ log = structlog.get_logger()
 class Recoverer:
     """Looks every ``interval_ms``. Nobody knows whether such a message was sent: it is lost, or was recorded before."""
 
-    def __init__(self, *, broker: Broker, delivery: Delivery, worker_id: str, interval_ms: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        broker: Broker,
+        delivery: Delivery,
+        worker_id: str,
+        interval_ms: int,
+        clock: Clock,
+        conditions: Conditions | None = None,
+    ) -> None:
         self._broker = broker
         self._delivery = delivery
         self._worker_id = worker_id
         self._interval_ms = interval_ms
         self._clock = clock
-        self._absence = Absence(worker_id)
+        self._conditions = conditions
 
     async def run(self) -> None:
         while True:
             await asyncio.sleep(self._interval_ms / 1_000)
             try:
-                await self.recover_once()
-            except BrokerUnavailable as error:
-                self._absence.begin(error)
-            except LedgerError as error:
-                log.warning("recovered later", worker_id=self._worker_id, error=str(error))
+                with glimpsed(self._conditions):
+                    await self.recover_once()
+            except (BrokerUnavailable, LedgerError):
+                pass  # told as conditions; what was recovered runs out again
             except Exception:
                 log.exception("recovery failed", worker_id=self._worker_id)
 
     async def recover_once(self) -> int:
         """Conclude every attempt whose lease ran out, and return how many there were."""
         leases = await self._broker.recover(worker_id=self._worker_id, slots=BATCH_MAX)
-        self._absence.end()
         for lease in leases:
             log.warning("lease ran out", message_id=lease.message.id, attempt=lease.attempt)
         if leases:

@@ -11,6 +11,8 @@ from engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost
 from engine.ports import Clock
 
 OF_REDIS = (Condition.REDIS_AWAY, Condition.REDIS_FULL, Condition.SCHEDULE_LOST)
+BY_VERBS = "the schedule's verbs"
+"""How ``Conditions`` knows what is seen here. News and answers go over other connections, and see for themselves."""
 
 
 class RedisHealth:
@@ -35,7 +37,7 @@ class RedisHealth:
     @property
     def is_missed(self) -> bool:
         """Whether it is worth asking again, though nobody wants anything of it."""
-        return self.is_failing or any(self._conditions.holds(each) for each in OF_REDIS)
+        return self.is_failing or any(self._sees(each) for each in OF_REDIS)
 
     def begin_anew(self) -> None:
         """Forget what failed before leases came from elsewhere; what holds, holds until Redis is asked again."""
@@ -45,7 +47,7 @@ class RedisHealth:
     def forget(self) -> None:
         """End what holds: Redis is not asked any more."""
         for of_redis in OF_REDIS:
-            self._conditions.end(of_redis)
+            self._end(of_redis)
 
     @contextmanager
     def noted(self, *, leases: bool, takes_in: bool) -> Iterator[None]:
@@ -73,8 +75,8 @@ class RedisHealth:
             self._is_there()
         elif self.away_since_ms is None:
             self.away_since_ms = self._clock()
-        if not self._conditions.holds(condition):
-            self._conditions.begin(condition, str(error))
+        if not self._sees(condition):
+            self._conditions.begin(condition, str(error), seen_by=BY_VERBS)
             self.trouble.set()
         self.is_failing = True
 
@@ -82,12 +84,18 @@ class RedisHealth:
         self.is_failing = False
         self._is_there()
         if takes_in:
-            self._conditions.end(Condition.REDIS_FULL)
+            self._end(Condition.REDIS_FULL)
         self.is_begun = self.is_begun or leases
         if leases or not self._lost_to_leasing:
             self._lost_to_leasing = False
-            self._conditions.end(Condition.SCHEDULE_LOST)
+            self._end(Condition.SCHEDULE_LOST)
 
     def _is_there(self) -> None:
         self.away_since_ms = None
-        self._conditions.end(Condition.REDIS_AWAY)
+        self._end(Condition.REDIS_AWAY)
+
+    def _sees(self, condition: Condition) -> bool:
+        return self._conditions.is_seen(condition, by=BY_VERBS)
+
+    def _end(self, condition: Condition) -> None:
+        self._conditions.end(condition, seen_by=BY_VERBS)

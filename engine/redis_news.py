@@ -14,6 +14,7 @@ import msgspec
 import structlog
 from redis.asyncio import Redis
 
+from engine.conditions import Conditions
 from engine.ids import number_of
 from engine.insist import Sleep
 from engine.outbox import Outbox
@@ -44,18 +45,25 @@ class RedisNews:
     Args:
         redis: See ``redis_broker.connect``; the listener keeps a connection of it.
         process: The number in the ids that this process makes.
+        conditions: Where it is told that Redis is away; that it is back, by ``run``.
         when_away: Called whenever Redis is missed: in an idle process nobody else would notice.
     """
 
     def __init__(
-        self, redis: Redis, *, process: int, when_away: Callable[[], None] | None = None, sleep: Sleep = asyncio.sleep
+        self,
+        redis: Redis,
+        *,
+        process: int,
+        conditions: Conditions,
+        when_away: Callable[[], None] | None = None,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._redis = redis
         self._when_away = when_away
         self._process = number_of(process).encode()
         self._outbox = Outbox(self._write, batch_max=BATCH_MAX, waiting_max=WAITING_MAX)
-        self._telling = Outage("news to other processes", sleep=sleep)
-        self._hearing = Outage("news of other processes", sleep=sleep)
+        self._telling = Outage("news to other processes", conditions, sleep=sleep)
+        self._hearing = Outage("news of other processes", conditions, sleep=sleep)
         self._untold = asyncio.Event()
         self._place, self._run_id = b"", ""
         self._is_placed = False

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
-import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
+from engine.conditions import Condition, Conditions
 from engine.insist import Sleep
-
-log = structlog.get_logger()
 
 AWAY = (RedisError, OSError, TimeoutError)
 """What tells that Redis cannot be reached, does not answer, or refuses."""
+
+OF_REDIS = frozenset({Condition.REDIS_AWAY, Condition.REDIS_FULL})
 
 REPLY_S = 2.0
 """How long an answer may take. News that came later would be late anyway."""
@@ -31,26 +31,31 @@ async def hang_up(redis: Redis) -> None:
 
 
 class Outage:
-    """One line in the log when it begins, and one when it ends."""
+    """What one who tells, or hears, sees of it. Who begins it tries again until it is over, and ends it then.
 
-    def __init__(self, what: str, *, sleep: Sleep = asyncio.sleep) -> None:
+    Args:
+        what: Who sees it, for ``Conditions``.
+    """
+
+    def __init__(self, what: str, conditions: Conditions, *, sleep: Sleep = asyncio.sleep) -> None:
         self._what = what
+        self._conditions = conditions
         self._sleep = sleep
-        self._is_on = False
         self._pause_s = PAUSE_S_MIN
 
     def begin(self, reason: BaseException | str) -> None:
         """Note that it holds from now on; nothing happens if it does already."""
-        if not self._is_on:
-            self._is_on = True
-            log.warning("redis is away", what=self._what, reason=str(reason) or type(reason).__name__)
+        condition = Condition.REDIS_FULL if isinstance(reason, OutOfMemoryError) else Condition.REDIS_AWAY
+        told = f"no {self._what}: {str(reason) or type(reason).__name__}"
+        self._conditions.begin(condition, told, seen_by=self._what)
+        for other in OF_REDIS - {condition}:
+            self._conditions.end(other, seen_by=self._what)
 
     def end(self) -> None:
         """Note that it is over; nothing happens if it is already."""
         self._pause_s = PAUSE_S_MIN
-        if self._is_on:
-            self._is_on = False
-            log.warning("redis is back", what=self._what)
+        for condition in OF_REDIS:
+            self._conditions.end(condition, seen_by=self._what)
 
     async def pause(self) -> None:
         """Wait before the next try, longer each time."""

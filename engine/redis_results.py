@@ -12,6 +12,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as NotConnected
 
 from engine import redis_keys, results_wire
+from engine.conditions import Conditions
 from engine.ids import maker_of, number_of
 from engine.insist import Sleep
 from engine.memory_results import MemoryResults
@@ -38,6 +39,7 @@ class RedisResults:
     Args:
         redis: See ``redis_broker.connect``; the listener takes a connection of its own from it.
         process: The number in the ids that this process makes.
+        conditions: Where it is told that Redis is away; that it is back, by ``run``.
         heartbeat_s: Of silence, after which the listener asks whether Redis is still there.
     """
 
@@ -46,6 +48,7 @@ class RedisResults:
         redis: Redis,
         *,
         process: int,
+        conditions: Conditions,
         heartbeat_s: float = HEARTBEAT_S,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -54,8 +57,9 @@ class RedisResults:
         self._heartbeat_s = heartbeat_s
         self._here = MemoryResults()
         self._outbox = Outbox(self._send, batch_max=BATCH_MAX, waiting_max=WAITING_MAX)
-        self._telling = Outage("answers to other processes", sleep=sleep)
-        self._hearing = Outage("answers from other processes", sleep=sleep)
+        self._telling = Outage("answers to other processes", conditions, sleep=sleep)
+        self._hearing = Outage("answers from other processes", conditions, sleep=sleep)
+        self._untold = asyncio.Event()
         self.listening = asyncio.Event()
         """Set while answers can be heard."""
 
@@ -70,21 +74,39 @@ class RedisResults:
         if maker_of(result.message_id) in {self._process, ""}:
             await self._here.publish(result)
         elif not self._outbox.put(result):
-            self._telling.begin("too many answers wait for it")
+            self._miss("too many wait for Redis")
 
     async def sent(self) -> None:
         """Wait until what was published has gone; for the end of a process."""
         await self._outbox.emptied()
 
     async def run(self) -> None:
-        """Hear answers until cancelled."""
+        """Hear answers until cancelled; and see whether others can be told again, if they could not."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._hear_all())
+            both.create_task(self._look_for_redis())
+
+    # To the others
+
+    def _miss(self, reason: BaseException | str) -> None:
+        self._telling.begin(reason)
+        self._untold.set()
+
+    async def _look_for_redis(self) -> None:
+        """Ask for it after it took no answer, until it is there: perhaps there is never another answer to tell."""
         while True:
+            await self._untold.wait()
+            await self._outbox.emptied()
+            self._untold.clear()
             try:
-                await self._listen()
+                async with asyncio.timeout(REPLY_S):
+                    await self._redis.ping()
             except AWAY as error:
-                self._hearing.begin(error)
-                await hang_up(self._redis)
-                await self._hearing.pause()
+                self._miss(error)
+                await self._telling.pause()
+            else:
+                if not self._untold.is_set():
+                    self._telling.end()
 
     async def _send(self, results: Sequence[Result]) -> None:
         try:
@@ -97,9 +119,18 @@ class RedisResults:
                         log.warning("answer not told, it is too large", message_id=result.message_id, size=len(packed))
                 await pipe.execute()
         except AWAY as error:
-            self._telling.begin(error)
-        else:
-            self._telling.end()
+            self._miss(error)
+
+    # From the others
+
+    async def _hear_all(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except AWAY as error:
+                self._hearing.begin(error)
+                await hang_up(self._redis)
+                await self._hearing.pause()
 
     async def _listen(self) -> None:
         async with aclosing(self._redis.pubsub(ignore_subscribe_messages=True)) as channel:

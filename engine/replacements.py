@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 
+from engine.conditions import Conditions
 from engine.insist import Sleep, insist
 from engine.messages import Outgoing, Status
 from engine.ports import Clock, Fault, Ledger, Queued, Record, Replaced, Result, Results, Verdict
@@ -20,10 +21,19 @@ class Replacements:
     undo the newer one.
     """
 
-    def __init__(self, *, ledger: Ledger, results: Results, clock: Clock, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        results: Results,
+        clock: Clock,
+        conditions: Conditions | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
         self._ledger = ledger
         self._results = results
         self._clock = clock
+        self._conditions = conditions
         self._sleep = sleep
 
     async def record(self, messages: Sequence[Outgoing], verdicts: Sequence[Verdict]) -> None:
@@ -38,7 +48,7 @@ class Replacements:
         if not needless:
             return
         records = [self._record_of(message, by) for message, by in needless]
-        await insist(lambda: self._ledger.record(records), sleep=self._sleep)
+        await insist(lambda: self._ledger.record(records), sleep=self._sleep, conditions=self._conditions)
         for message, by in needless:
             await self._results.publish(Result(message.id, Status.CANCELLED, None, replaced_by=by))
 

@@ -168,6 +168,9 @@ class SwitchedBroker:
     async def admit(
         self, messages: Sequence[Outgoing], *, worker_id: str, slots: int, capped: bool = True
     ) -> Admission:
+        if self._epoch is not None and _is_nobodys(self._epoch):
+            # Told when somebody waits for it: at the first start of all it is so for a moment.
+            self._conditions.begin(Condition.NOT_BEGUN, NOT_BEGUN)
         broker, until_ms = self._source(), self._leases_until_ms()
         slots = slots if until_ms > self._clock() else 0
         try:
@@ -283,7 +286,7 @@ class SwitchedBroker:
             raise BrokerUnavailable(NOT_READ)
         if self.is_bypassed:
             raise BrokerUnavailable(OTHER_VERSION)
-        if self._epoch.source is Source.REDIS and self._epoch.form == NOBODYS:
+        if _is_nobodys(self._epoch):
             raise BrokerUnavailable(NOT_BEGUN)
         if self._epoch.source is Source.REDIS:
             return self._redis
@@ -325,6 +328,8 @@ class SwitchedBroker:
             self._conditions.begin(Condition.ONE_SENDER, reason)
         else:
             self._conditions.end(Condition.ONE_SENDER)
+        if not _is_nobodys(epoch):
+            self._conditions.end(Condition.NOT_BEGUN)
         if self.is_bypassed:
             self._health.forget()
             self._conditions.begin(Condition.OTHER_VERSION, OTHER_VERSION)
@@ -344,6 +349,10 @@ class SwitchedBroker:
             return await verb(broker)
         with self._health.noted(leases=leases, takes_in=takes_in):
             return await verb(broker)
+
+
+def _is_nobodys(epoch: Epoch) -> bool:
+    return epoch.source is Source.REDIS and epoch.form == NOBODYS
 
 
 def _until(leased: Leased, until_ms: int) -> Leased:

@@ -42,12 +42,19 @@ class Unscheduled:
         self._ids: set[str] = set()
         self._noted = asyncio.Event()
         self._scheduling: asyncio.Task[None] | None = None
+        self._is_told = False
+        self._scheduled_late = 0
 
     def note(self, message_ids: Iterable[str]) -> None:
         if len(self._ids) < NOTED_MAX:
             self._ids.update(message_ids)
         if self._ids:
             self._noted.set()
+
+    def put_off(self, message_ids: Iterable[str], error: BrokerUnavailable | LedgerError) -> None:
+        """Note what was refused just now. That there is something is told once, until all of it is scheduled."""
+        self.note(message_ids)
+        self._tell_beginning(error)
 
     async def run(self) -> None:
         """Schedule it also if nobody submits anything more, until cancelled."""
@@ -57,7 +64,7 @@ class Unscheduled:
             try:
                 await self.schedule()
             except (BrokerUnavailable, LedgerError):
-                continue  # said when it was noted, and by ``Conditions``
+                continue  # told there, and by ``Conditions``
             self._noted.clear()
 
     async def schedule(self) -> None:
@@ -80,9 +87,13 @@ class Unscheduled:
             self._ids.difference_update(batch)  # before the schedule is asked: what is noted from now on is news
             try:
                 await self._schedule(batch)
-            except BaseException:
+            except BaseException as error:
                 self._ids.update(batch)
+                if isinstance(error, BrokerUnavailable | LedgerError):
+                    self._tell_beginning(error)
                 raise
+        if not self._ids:
+            self._tell_end()
 
     async def _schedule(self, batch: Sequence[str]) -> None:
         known = await self._broker.knows(batch)
@@ -92,4 +103,15 @@ class Unscheduled:
         if messages:
             admission = await self._broker.admit(messages, worker_id="", slots=0, capped=False)
             await self._replacements.record(messages, admission.verdicts)
-            log.warning("scheduled late", messages=len(messages))
+            self._scheduled_late += len(messages)
+
+    def _tell_beginning(self, error: Exception) -> None:
+        if not self._is_told:
+            self._is_told = True
+            log.warning("accepted, to be scheduled later", error=str(error))
+
+    def _tell_end(self) -> None:
+        """Tell how many were scheduled late; others may have scheduled all that was put off, or ended it."""
+        if self._is_told or self._scheduled_late:
+            log.warning("scheduled late", messages=self._scheduled_late)
+        self._is_told, self._scheduled_late = False, 0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine.conditions import Condition, Conditions
-from engine.errors import LedgerError
+from engine.conditions import Conditions
+from engine.insist import heeded
 from engine.ports import Clock, Epoch, Epochs, Source
 from engine.switched_broker import SwitchedBroker
 
@@ -29,7 +29,6 @@ class Watch:
         self._form = form
         self._clock = clock
         self._conditions = conditions
-        self._misses_ledger = False
         self._bypassed: int | None = None  # what the epoch told last
         self._bypassed_at_ms: int | None = None
 
@@ -59,16 +58,8 @@ class Watch:
 
     async def _read(self) -> Epoch:
         """Read the epoch, and note if it cannot be read. That it can does not tell whether the ledger takes writes."""
-        try:
-            epoch = await self._epochs.current()
-        except LedgerError as error:
-            self._misses_ledger = True
-            self._conditions.begin(Condition.LEDGER_AWAY, str(error))
-            raise
-        if self._misses_ledger:
-            self._misses_ledger = False
-            self._conditions.end(Condition.LEDGER_AWAY)
-        return epoch
+        with heeded(self._conditions, seen_by="the epoch's reader"):
+            return await self._epochs.current()
 
     def _note_bypass(self, epoch: Epoch) -> None:
         if self._bypassed is not None and self._bypassed != epoch.bypassed:

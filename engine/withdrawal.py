@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from engine.batches import batches
+from engine.conditions import Conditions
 from engine.errors import BrokerUnavailable
 from engine.insist import Sleep, insist
 from engine.messages import Outgoing, Status
@@ -41,12 +42,20 @@ class Withdrawal:
     """
 
     def __init__(
-        self, *, ledger: Ledger, broker: Broker, results: Results, clock: Clock, sleep: Sleep = asyncio.sleep
+        self,
+        *,
+        ledger: Ledger,
+        broker: Broker,
+        results: Results,
+        clock: Clock,
+        conditions: Conditions | None = None,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._ledger = ledger
         self._broker = broker
         self._results = results
         self._clock = clock
+        self._conditions = conditions
         self._sleep = sleep
 
     async def withdraw(self, pages: AsyncIterator[Sequence[Outgoing]], end: End) -> Withdrawn:
@@ -71,7 +80,7 @@ class Withdrawal:
         records = [self._record_of(message, end) for message in ended]
         if records:
             # Insisted on: nobody else knows of them any more.
-            await insist(lambda: self._ledger.record(records), sleep=self._sleep)
+            await insist(lambda: self._ledger.record(records), sleep=self._sleep, conditions=self._conditions)
             await self._forget_again(ended)
         for message in ended:
             await self._results.publish(Result(message.id, end.status, end.outcome))

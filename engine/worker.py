@@ -11,7 +11,6 @@ from typing import Any
 
 import structlog
 
-from engine.absence import Absence
 from engine.breaker import Permit
 from engine.delivery import Delivery
 from engine.errors import BrokerUnavailable
@@ -82,8 +81,7 @@ class Worker:
         self._clock = clock
         self._is_source = is_source
         self._sleep = sleep
-        self._absence = Absence(worker_id)
-        self._heartbeat = Heartbeat(broker=broker, absence=self._absence, lease_ms=lease_ms, clock=clock, sleep=sleep)
+        self._heartbeat = Heartbeat(broker=broker, lease_ms=lease_ms, clock=clock, sleep=sleep)
         self._calls: dict[Held, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._has_room = asyncio.Event()
@@ -169,15 +167,13 @@ class Worker:
         leased = Leased()
         try:
             leased = await self._broker.lease(worker_id=self.worker_id, slots=reserved.slots)
-        except BrokerUnavailable as error:
-            self._absence.begin(error)
-            return self._pause
+        except BrokerUnavailable:
+            return self._pause  # told as a condition, by the broker that knows why
         except Exception:
             log.exception("lease failed", worker_id=self.worker_id)
             return self._pause
         finally:
             self.accept(leased, reserved=reserved)
-        self._absence.end()
         return partial(self._broker.wait, leased.wake_at_ms) if self._free else self._room
 
     def _room_after(self, permit: Permit) -> Wait:
@@ -191,9 +187,7 @@ class Worker:
         error = await self._sleep_through(wait)
         if error is None:
             return
-        if isinstance(error, BrokerUnavailable):
-            self._absence.begin(error)
-        else:
+        if not isinstance(error, BrokerUnavailable):
             log.error("wait failed", worker_id=self.worker_id, exc_info=error)
         await self._sleep_through(self._pause)
 

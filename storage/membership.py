@@ -90,11 +90,20 @@ async def _take(lock: SessionLock, process: int) -> None:
 
 
 async def _keep(lock: SessionLock) -> None:
+    was_held = True
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
-        try:
-            if not await lock.stands():
-                await lock.take()
-        except DRIVER_ERRORS as error:
-            await lock.drop()
-            log.warning("not known as alive just now", error=type(error).__name__)
+        is_held = await _stands_or_is_taken(lock)
+        if was_held and not is_held:
+            log.warning("not known as alive just now")
+        elif is_held and not was_held:
+            log.info("known as alive again")
+        was_held = is_held
+
+
+async def _stands_or_is_taken(lock: SessionLock) -> bool:
+    try:
+        return await lock.stands() or await lock.take()
+    except DRIVER_ERRORS:
+        await lock.drop()
+        return False

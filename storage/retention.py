@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy import ColumnElement, Connection, Delete, Select, Table, and_, delete, func, or_, select, tuple_
 
+from engine.errors import LedgerError
 from engine.ids import earliest
 from engine.messages import Status
 from engine.ports import Clock
@@ -72,6 +73,8 @@ class Retention:
         while True:
             try:
                 await self.purge()
+            except LedgerError as error:
+                log.warning("old books removed later", error=str(error))
             except Exception:
                 log.exception("retention failed")
             await self._sleep(EVERY_S)

@@ -67,13 +67,15 @@ class PostgresSoleUse(SoleUse):
 
     async def look(self) -> None:
         """Make sure of the lock; raises as ``watch`` does. While the database is away, nobody can take it."""
+        if await self._lock.stands():
+            return
+        log.warning("the lock on the books is lost", books=self._name)
         while not await self._lock.stands():
-            log.warning("the lock on the books is lost", books=self._name)
             try:
                 await self.take()
-            except LedgerError as error:
-                log.warning("not taken again yet", error=str(error))
+            except LedgerError:
                 await asyncio.sleep(LOOK_EVERY_S)
+        log.info("the lock on the books is held again", books=self._name)
 
     async def take(self) -> None:
         until_s = time.monotonic() + self._patience_s

@@ -59,7 +59,13 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
         clock=clock,
     )
     reach = Reach(
-        ledger=ledger, broker=broker, results=results, news=schedule.news, clock=clock, hears=line.fleet.hears
+        ledger=ledger,
+        broker=broker,
+        results=results,
+        news=schedule.news,
+        clock=clock,
+        hears=line.fleet.hears,
+        conditions=conditions,
     )
     replacements = schedule.replacements
     unscheduled = Unscheduled(ledger=ledger, broker=broker, replacements=replacements)
@@ -101,6 +107,7 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
             replacements=replacements,
             worker=worker if role.sends else None,
             unscheduled=unscheduled,
+            conditions=conditions,
         ),
         worker=worker,
         recoverer=Recoverer(
@@ -108,6 +115,7 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
             delivery=delivery,
             worker_id=f"recoverer-{name}",
             interval_ms=settings.lease_ms // 2,
+            conditions=conditions,
             clock=clock,
         ),
     )

@@ -83,7 +83,7 @@ async def program(
             engine=engine,
             talk=talk,
             departures=departures,
-            follower=Follower(news=schedule.news, fleet=line.fleet, reach=engine.reach),
+            follower=Follower(news=schedule.news, fleet=line.fleet, reach=engine.reach, conditions=engine.conditions),
             lead=await stack.enter_async_context(leadership(database_url(settings), FEEDERS)),
             app=create_app(
                 services(kept, line, engine, talk, departures, loops, at_home.admin_token, clock),
@@ -98,9 +98,16 @@ def departures_of(settings: Settings, kept: Books, line: Line, engine: Engine, i
         fleet=line.fleet,
         bots=kept.bots,
         broker=engine.broker,
-        clearance=Clearance(ledger=engine.ledger, broker=engine.broker, results=engine.results, clock=clock),
+        clearance=Clearance(
+            ledger=engine.ledger,
+            broker=engine.broker,
+            results=engine.results,
+            conditions=engine.conditions,
+            clock=clock,
+        ),
         calls_end_within_s=settings.lease_ms / 1_000,
         ids=ids,
+        conditions=engine.conditions,
         clock=clock,
     )
 
@@ -131,6 +138,7 @@ def services(
             history=kept.history,
             results=engine.results,
             unscheduled=engine.dispatcher.unscheduled,
+            conditions=engine.conditions,
             clock=clock,
         ),
         broker=engine.broker,

@@ -68,10 +68,12 @@ async def schedule_of(settings: Settings, role: Role, kept: Books, clock: Clock)
 
 def in_memory(settings: Settings, limits: Limits, kept: Books, clock: Clock) -> Schedule:
     """Return the queue of one process; it is rebuilt from the ledger at each start."""
-    results = MemoryResults()
+    results, conditions = MemoryResults(), Conditions(clock)
     broker = MemoryBroker(limits, clock=clock, lease_ms=settings.lease_ms)
-    replacements = Replacements(ledger=kept.ledger, results=results, clock=clock)
-    reconciler = Reconciler(ledger=kept.ledger, broker=broker, replacements=replacements, clock=clock)
+    replacements = Replacements(ledger=kept.ledger, results=results, conditions=conditions, clock=clock)
+    reconciler = Reconciler(
+        ledger=kept.ledger, broker=broker, replacements=replacements, conditions=conditions, clock=clock
+    )
     calls_max = settings.telegram_connections
 
     async def begin() -> None:
@@ -85,9 +87,9 @@ def in_memory(settings: Settings, limits: Limits, kept: Books, clock: Clock) -> 
         results=results,
         news=SilentNews(),
         replacements=replacements,
-        conditions=Conditions(clock),
+        conditions=conditions,
         begin=begin,
-        loops=(reconciler.run,),
+        loops=(reconciler.run, conditions.run),
         hears=nothing,
         say_the_rest=nothing,
     )
@@ -98,11 +100,11 @@ async def in_redis(settings: Settings, role: Role, kept: Books, clock: Clock) ->
     """Lend the queue of many processes; one of those that send keeps it, and stands in for it while Redis is away."""
     url, limits, conditions = database_url(settings), await kept.limits.current(), Conditions(clock)
     redis = connect(settings.redis_url)
-    results = RedisResults(redis, process=kept.process)
-    replacements = Replacements(ledger=kept.ledger, results=results, clock=clock)
+    results = RedisResults(redis, process=kept.process, conditions=conditions)
+    replacements = Replacements(ledger=kept.ledger, results=results, conditions=conditions, clock=clock)
     shared = RedisBroker(redis, limits, lease_ms=settings.lease_ms)
     broker = SwitchedBroker(shared, kept.ledger, conditions, lease_ms=settings.lease_ms, clock=clock)
-    news = RedisNews(redis, process=kept.process, when_away=broker.doubt)
+    news = RedisNews(redis, process=kept.process, conditions=conditions, when_away=broker.doubt)
 
     async def say_the_rest() -> None:
         await results.sent()
@@ -136,7 +138,7 @@ async def in_redis(settings: Settings, role: Role, kept: Books, clock: Clock) ->
                 conditions=conditions,
                 is_source=broker.is_source,
                 begin=keeper.look,
-                loops=(keeper.run, results.run),
+                loops=(keeper.run, results.run, conditions.run),
                 hears=results.listening.wait,
                 say_the_rest=say_the_rest,
             )

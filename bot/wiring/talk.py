@@ -93,6 +93,7 @@ def talk_of(
         dispatcher=handlers,
         gateway=gateway,
         pool=pool,
+        conditions=engine.conditions,
         clock=clock,
         notes=Notes(
             history=kept.history,

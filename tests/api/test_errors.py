@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from api.errors import TABLE
 from api.incidents import Incidents
+from engine.errors import LedgerError, ScheduleLost
 from tests.api.fakes import ADMIN_TOKEN, BOT_TOKEN, SECRET, World, error_of
 
 
@@ -60,6 +61,17 @@ async def test_each_request_is_logged_by_its_route_and_never_by_its_address(worl
         ("GET", "none", 404),
         ("PUT", "/messages", 405),
     ]
+
+
+@pytest.mark.parametrize("error", [LedgerError("away"), ScheduleLost("gone")])
+async def test_what_a_condition_tells_is_not_told_at_each_request(world: World, error: Exception) -> None:
+    world.intake.failure = error
+
+    with capture_logs() as logs:
+        response = await world.stranger.post(f"/webhook/telegram/{BOT_TOKEN}", content=b"{}")
+
+    assert response.status_code == 503
+    assert [each["event"] for each in logs if each["log_level"] != "debug"] == ["request"]
 
 
 async def test_no_token_stands_in_any_log_or_error(world: World) -> None:

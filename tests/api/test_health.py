@@ -3,9 +3,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from api import health
 from engine.conditions import Condition
+from engine.errors import LedgerError
 from tests.api.fakes import World
 
 
@@ -22,6 +24,19 @@ async def test_down_is_told_without_details(world: World, answer: bool | Excepti
     response = await world.stranger.get("/health")
 
     assert (response.status_code, response.json()) == (503, {"status": "down"})
+
+
+@pytest.mark.parametrize(("answer", "lines"), [(LedgerError("away"), 0), (RuntimeError("ours"), 1)])
+async def test_a_ledger_that_is_away_is_told_elsewhere_and_not_at_each_look(
+    world: World, answer: Exception, lines: int
+) -> None:
+    world.health.answer = answer
+
+    with capture_logs() as logs:
+        response = await world.stranger.get("/health")
+
+    assert response.status_code == 503
+    assert [each["event"] for each in logs].count("health is in doubt") == lines
 
 
 async def test_no_answer_in_time_is_down(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,6 +193,7 @@ class ListUpdates:
 
     async def adopt(self, *, limit: int) -> list[ReceivedUpdate]:
         """Take over each once: whoever stored it has ended by then."""
+        self._wake()
         left = [key for key in self.stored if key not in self.ends and key not in self.adopted][:limit]
         self.adopted.update(left)
         return [self.stored[key] for key in left]

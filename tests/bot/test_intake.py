@@ -12,6 +12,7 @@ import pytest
 from aiogram import Bot, Dispatcher
 from aiogram.methods import SendChatAction, SendMessage
 from aiogram.types import Message, Update
+from structlog.testing import capture_logs
 
 from api.ports import IntakeFull, Refusal
 from bot import session
@@ -21,6 +22,7 @@ from bot.methods import COUNTED
 from bot.pool import Pool
 from bot.repair import fill_in
 from bot.session import Gateway
+from engine.conditions import GLIMPSE_MS, Condition
 from engine.dispatcher import Dispatcher as EngineDispatcher
 from engine.errors import LedgerError
 from engine.ids import Ids
@@ -84,11 +86,13 @@ class House:
             gateway=self.gateway,
             pool=self.pool,
             clock=self.desk.clock,
+            conditions=self.desk.conditions,
             sleep=self._sleep,
         )
 
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        await asyncio.sleep(0)
 
     async def get(self, *updates: dict[str, Any]) -> None:
         """Receive updates, and let their handlers end."""
@@ -159,6 +163,32 @@ async def test_what_cannot_be_stored_is_not_handled_and_not_taken() -> None:
         await house.get(update(1))
 
     assert house.submitted == []
+
+
+async def test_an_update_that_could_not_be_stored_is_a_glimpse_of_the_ledger_that_is_away() -> None:
+    house = House(echo)
+    house.updates.asleep = True
+
+    with pytest.raises(LedgerError):
+        await house.get(update())
+    assert house.desk.conditions.current == [Condition.LEDGER_AWAY]
+
+    house.desk.clock.advance(GLIMPSE_MS)
+    house.desk.conditions.lapse()
+    assert house.desk.conditions.current == []
+
+
+async def test_who_looks_for_what_others_left_tells_once_that_he_cannot_and_once_that_he_can() -> None:
+    house = House(echo)
+    house.updates.asleep = True
+    with capture_logs() as logs:
+        looking = asyncio.create_task(house.intake.adopt())
+        await turns()
+        house.updates.asleep = False
+        await turns()
+        looking.cancel()
+
+    assert [each["event"] for each in logs] == ["condition began", "condition ended"]
 
 
 async def test_too_many_waiting_updates_are_told_to_come_again_and_not_stored() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from api.ports import IntakeFull, Refusal
 from bot import poller as poller_module
@@ -92,6 +93,18 @@ async def test_the_offset_moves_only_after_an_update_is_stored(world: World, err
     await world.poller.poll_once()
 
     assert world.inbox.texts == ["one", "two"]
+
+
+@pytest.mark.usefixtures("restless")
+async def test_a_ledger_that_is_away_is_told_by_the_intake_and_not_by_each_poller(world: World) -> None:
+    world.say("one")
+    world.inbox.refusals = [LedgerError("away")] * 3
+
+    with capture_logs() as logs:
+        async with running(world.poller):
+            await soon(world.inbox.got)
+
+    assert (world.inbox.texts, logs) == (["one"], [])
 
 
 async def test_what_can_never_be_stored_does_not_come_again(world: World) -> None:

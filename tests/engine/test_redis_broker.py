@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 
 from engine import redis_keys
 from engine import redis_wire as wire
+from engine.conditions import Conditions
 from engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost, SettingsError
 from engine.limits import Limit, Limits
 from engine.messages import PRIORITIES, Again, ChatId, Done, Guarantee, Lease, Outgoing, PastSend, Settlement
@@ -156,7 +157,7 @@ async def test_while_a_schedule_is_cleared_nobody_finds_one(
 
 async def test_a_schedule_of_another_form_is_not_seen_and_a_newer_one_removes_it(redis: Redis, clock: Clock) -> None:
     older, newer = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock, form=form) for form in (9, 10))
-    await RedisNews(redis, process=1).begin()
+    await RedisNews(redis, process=1, conditions=Conditions(lambda: 0)).begin()
     await older.begin()
     await queue(older, many(600))
     with pytest.raises(ScheduleLost):
@@ -530,7 +531,7 @@ async def test_a_chat_without_a_limit_is_forgotten_with_its_last_message(redis: 
 
 async def test_every_key_stands_in_the_table_with_its_type(redis: Redis, clock: Clock, make: MakeBroker) -> None:
     await make_every_key(make, clock)
-    await RedisNews(redis, process=1).begin()
+    await RedisNews(redis, process=1, conditions=Conditions(lambda: 0)).begin()
     table = {
         re.sub(r"<\w+>", "*", pattern): kind
         for pattern, kind in re.findall(r"^    (\{q0?\}:\S+) .*  +(string|hash|set|zset|stream)\b", TABLE, re.MULTILINE)

@@ -12,6 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from engine.conditions import Condition, Conditions
 from engine.memory_news import SilentNews
 from engine.ports.news import BotChanged, ChatChanged, Item, Missed
 from engine.redis_broker import connect
@@ -60,7 +61,7 @@ async def test_the_others_hear_it_and_oneself_does_not(redis: Redis) -> None:
 
 
 async def test_what_is_announced_between_the_beginning_and_the_listening_is_heard(redis: Redis) -> None:
-    late = RedisNews(redis, process=1)
+    late = RedisNews(redis, process=1, conditions=Conditions(lambda: 0))
     await late.begin()
     async with process(redis, 2) as (other, _):
         await other.announce(BotChanged(1))
@@ -70,7 +71,7 @@ async def test_what_is_announced_between_the_beginning_and_the_listening_is_hear
 
 
 async def test_who_never_began_is_told_first_that_something_may_be_missing(redis: Redis) -> None:
-    async with listening(RedisNews(redis, process=1)) as ear:
+    async with listening(RedisNews(redis, process=1, conditions=Conditions(lambda: 0))) as ear:
         await ear.hears(Missed())
 
 
@@ -145,41 +146,48 @@ async def test_a_redis_that_was_started_anew_is_noticed_once(tmp_path: Path, kee
 
 
 async def test_what_could_not_be_told_makes_the_others_read_everything_again(tmp_path: Path) -> None:
+    conditions = Conditions(lambda: 0)
     async with AsyncExitStack() as stack:
         with own_redis(tmp_path) as url:
             redis = await stack.enter_async_context(connect(url))
-            one, _ = await stack.enter_async_context(process(redis, 1))
-            with capture_logs() as logs:
-                for number in range(3):
-                    await one.announce(BotChanged(number))
+            one, _ = await stack.enter_async_context(process(redis, 1, conditions))
+            for number in range(3):
+                await one.announce(BotChanged(number))
         with capture_logs() as logs:
             for number in range(3):
                 await one.announce(BotChanged(number))
                 await one.announced()
+            away = conditions.current
             with own_redis(tmp_path, port=port_of(url)):
                 late = await stack.enter_async_context(connect(url))
                 _, other = await stack.enter_async_context(process(late, 2))
                 await until(lambda: Missed() in other.heard, other.heard, OUTAGE_S)
+                await until(lambda: not conditions.current, conditions.current, OUTAGE_S)
 
-    of_telling = [each["event"] for each in logs if each["what"] == "news to other processes"]
-    assert of_telling == ["redis is away", "redis is back"]
+    assert away == [Condition.REDIS_AWAY]
+    assert [each["event"] for each in logs] == ["condition began", "condition ended"]
 
 
 async def test_a_full_redis_takes_no_news_and_the_others_hear_of_it_when_it_has_room(redis: Redis) -> None:
-    async with process(redis, 1) as (one, _), process(redis, 2) as (_, other):
+    conditions = Conditions(lambda: 0)
+    async with process(redis, 1, conditions) as (one, _), process(redis, 2) as (_, other):
         await redis.config_set("maxmemory", "1")
         try:
             await one.announce(BotChanged(1))
             await one.announced()
+            full = conditions.current
         finally:
             await redis.config_set("maxmemory", "0")
 
         await other.hears(Missed(), within_s=OUTAGE_S)
+        await until(lambda: not conditions.current, conditions.current, OUTAGE_S)
+
+    assert full == [Condition.REDIS_FULL]
 
 
 async def test_a_redis_that_is_away_from_the_start_is_no_failure(tmp_path: Path) -> None:
     async with connect("redis://127.0.0.1:1/0") as nobody:
-        news = RedisNews(nobody, process=1)
+        news = RedisNews(nobody, process=1, conditions=Conditions(lambda: 0))
 
         await news.begin()
         await news.announce(BotChanged(1))
@@ -189,7 +197,9 @@ async def test_a_redis_that_is_away_from_the_start_is_no_failure(tmp_path: Path)
 async def test_whoever_wants_to_know_is_told_that_redis_is_missed() -> None:
     missed = asyncio.Event()
     async with connect("redis://127.0.0.1:1/0") as nobody:
-        listening = asyncio.create_task(RedisNews(nobody, process=1, when_away=missed.set).run(Ear().listen))
+        listening = asyncio.create_task(
+            RedisNews(nobody, process=1, conditions=Conditions(lambda: 0), when_away=missed.set).run(Ear().listen)
+        )
         async with asyncio.timeout(OUTAGE_S):
             await missed.wait()
         listening.cancel()
@@ -227,8 +237,10 @@ async def test_alone_there_is_nothing_to_hear() -> None:
 
 
 @asynccontextmanager
-async def process(redis: Redis, number: int) -> AsyncIterator[tuple[RedisNews, Ear]]:
-    news = RedisNews(redis, process=number)
+async def process(
+    redis: Redis, number: int, conditions: Conditions | None = None
+) -> AsyncIterator[tuple[RedisNews, Ear]]:
+    news = RedisNews(redis, process=number, conditions=conditions or Conditions(lambda: 0))
     await news.begin()
     async with listening(news) as ear:
         yield news, ear

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from engine import redis_keys, results_wire
+from engine.conditions import Condition, Conditions
 from engine.ids import Ids
 from engine.memory_results import MemoryResults
 from engine.messages import Rest, Status
@@ -147,7 +148,7 @@ async def redis(empty_redis: str) -> AsyncIterator[Redis]:
 
 
 async def test_answers_that_come_while_some_are_on_their_way_go_together(redis: Redis) -> None:
-    telling = RedisResults(redis, process=THERE)
+    telling = RedisResults(redis, process=THERE, conditions=Conditions(lambda: 0))
     before = await pipelines(redis)
 
     for _ in range(2 * BATCH_MAX):
@@ -179,7 +180,7 @@ async def test_an_answer_that_is_too_large_is_not_told_and_the_others_are(redis:
     large, small = made(Sent(1, bytes(BYTES_MAX))), made(Sent(2))
     async with running(redis, HERE) as waiting:
         first, second = waiting.expect(large.message_id), waiting.expect(small.message_id)
-        telling = RedisResults(redis, process=THERE)
+        telling = RedisResults(redis, process=THERE, conditions=Conditions(lambda: 0))
 
         await telling.publish(large)
         await telling.publish(small)
@@ -189,8 +190,9 @@ async def test_an_answer_that_is_too_large_is_not_told_and_the_others_are(redis:
 
 
 async def test_a_redis_that_is_away_neither_fails_nor_holds_up_who_publishes() -> None:
+    conditions = Conditions(lambda: 0)
     async with connect("redis://127.0.0.1:1/0") as nobody:
-        telling = RedisResults(nobody, process=THERE)
+        telling = RedisResults(nobody, process=THERE, conditions=conditions)
         with capture_logs() as logs:
             for _ in range(WAITING_MAX + 1):
                 await telling.publish(made(Sent(1)))
@@ -198,7 +200,21 @@ async def test_a_redis_that_is_away_neither_fails_nor_holds_up_who_publishes() -
             await telling.publish(made(Sent(1)))
             await telling.sent()
 
-    assert [each["event"] for each in logs] == ["redis is away"]
+    assert conditions.current == [Condition.REDIS_AWAY]
+    assert [each["event"] for each in logs] == ["condition began"]
+
+
+async def test_that_redis_is_back_is_noted_though_there_is_never_another_answer_to_tell(redis: Redis) -> None:
+    conditions = Conditions(lambda: 0)
+    async with running(redis, THERE, conditions=conditions) as telling:
+        with capture_logs() as logs:
+            for _ in range(WAITING_MAX + 1):
+                await telling.publish(made(Sent(1)))
+            missed = conditions.current
+            await until(lambda: not conditions.current)
+
+    assert missed == [Condition.REDIS_AWAY]
+    assert [each["event"] for each in logs] == ["condition began", "condition ended"]
 
 
 async def test_whoever_waits_is_told_again_once_redis_is_back(tmp_path: Path) -> None:
@@ -206,7 +222,7 @@ async def test_whoever_waits_is_told_again_once_redis_is_back(tmp_path: Path) ->
         with own_redis(tmp_path) as url:
             redis = await stack.enter_async_context(connect(url))
             waiting = await stack.enter_async_context(running(redis, HERE))
-            telling = RedisResults(redis, process=THERE)
+            telling = RedisResults(redis, process=THERE, conditions=Conditions(lambda: 0))
             lost, later = made(Sent(1)), made(Sent(2))
             first, second = waiting.expect(lost.message_id), waiting.expect(later.message_id)
         await telling.publish(lost)
@@ -234,10 +250,10 @@ async def test_a_redis_that_froze_is_found_out_and_heard_again(tmp_path: Path) -
                 await asyncio.wait_for(waiting.listening.wait(), WITHIN_S)
                 result = made(Sent(1))
                 future = waiting.expect(result.message_id)
-                await RedisResults(redis, process=THERE).publish(result)
+                await RedisResults(redis, process=THERE, conditions=Conditions(lambda: 0)).publish(result)
 
                 assert await told(future) == [result]
-                assert logs[0]["event"] == "redis is away"
+                assert [each["event"] for each in logs] == ["condition began"]
 
 
 async def test_who_hears_nothing_asks_after_each_heartbeat_and_goes_on(redis: Redis) -> None:
@@ -272,8 +288,12 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def running(redis: Redis, process: int, heartbeat_s: float = 30) -> AsyncIterator[RedisResults]:
-    results = RedisResults(redis, process=process, heartbeat_s=heartbeat_s)
+async def running(
+    redis: Redis, process: int, heartbeat_s: float = 30, conditions: Conditions | None = None
+) -> AsyncIterator[RedisResults]:
+    results = RedisResults(
+        redis, process=process, conditions=conditions or Conditions(lambda: 0), heartbeat_s=heartbeat_s
+    )
     task = asyncio.create_task(results.run())
     try:
         await asyncio.wait_for(results.listening.wait(), WITHIN_S)

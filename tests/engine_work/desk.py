@@ -166,6 +166,8 @@ class ListLedger:
         return chosen[:limit]
 
     async def open_ids(self, *, after_id: str, limit: int) -> list[str]:
+        if self.asleep:
+            raise LedgerError("the database is away")
         return [message.id for message in await self.open_messages(after_id=after_id, limit=limit)]
 
     async def last_id(self) -> str:
@@ -423,9 +425,15 @@ class Desk:
             replacements=self.replacements,
             worker=None,
             unscheduled=self.unscheduled,
+            conditions=self.conditions,
         )
         self.recoverer = Recoverer(
-            broker=self.broker, delivery=self.delivery, worker_id="r", interval_ms=LEASE_MS // 2, clock=self.clock
+            broker=self.broker,
+            delivery=self.delivery,
+            worker_id="r",
+            interval_ms=LEASE_MS // 2,
+            conditions=self.conditions,
+            clock=self.clock,
         )
 
     def new_worker(

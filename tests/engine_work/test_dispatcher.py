@@ -8,7 +8,9 @@ from dataclasses import replace
 
 import pytest
 from msgspec import structs
+from structlog.testing import capture_logs
 
+from engine.conditions import GLIMPSE_MS, Condition
 from engine.dispatcher import Dispatcher, Submission
 from engine.errors import LedgerError, QueueFull
 from engine.limits import Limits
@@ -111,6 +113,28 @@ async def test_a_ledger_that_refuses_has_accepted_nothing(desk: Desk) -> None:
         await told(desk, outgoing("a"))
 
     assert await desk.broker.knows(["a"]) == [False]
+
+
+async def test_a_ledger_that_refuses_is_seen_for_a_while_though_nobody_submits_anything_more(desk: Desk) -> None:
+    desk.ledger.refused_words = ["add", "add"]
+    with capture_logs() as logs:
+        with pytest.raises(LedgerError):
+            await told(desk, outgoing("a"))
+        meanwhile = desk.conditions.current
+        desk.clock.advance(GLIMPSE_MS)
+        desk.conditions.lapse()
+
+    assert meanwhile == [Condition.LEDGER_AWAY]
+    assert [each["event"] for each in logs] == ["condition began", "condition ended"]
+
+
+async def test_a_write_that_is_taken_at_the_second_try_is_no_news(desk: Desk) -> None:
+    desk.ledger.refused_words = ["add"]
+
+    with capture_logs() as logs:
+        answers = await told(desk, outgoing("a"))
+
+    assert (answers, logs) == ([Accepted()], [])
 
 
 async def test_what_may_go_now_goes_at_once(desk: Desk) -> None:
@@ -269,6 +293,33 @@ async def test_while_the_broker_is_away_everything_waits_in_the_ledger(desk: Des
     await told(desk, outgoing("c"))
 
     assert await desk.broker.knows(["a", "b", "c"]) == [True, True, True]
+
+
+async def test_that_messages_are_scheduled_later_is_told_once_and_once_that_they_are(desk: Desk) -> None:
+    with capture_logs() as logs:
+        desk.broker.asleep = True
+        for number in range(1, 4):
+            await told(desk, structs.replace(outgoing(f"{number}"), dedup_key=f"{number}"))
+        await told(desk, structs.replace(outgoing("4"), dedup_key="1"))
+        desk.broker.asleep = False
+        await told(desk, outgoing("5"))
+        await told(desk, outgoing("6"))
+
+    assert [(each["event"], each.get("messages")) for each in logs] == [
+        ("accepted, to be scheduled later", None),
+        ("scheduled late", 3),
+    ]
+
+
+async def test_that_all_is_scheduled_is_told_though_others_have_done_it(desk: Desk) -> None:
+    with capture_logs() as logs:
+        desk.broker.asleep = True
+        await told(desk, outgoing("a"))
+        desk.broker.asleep = False
+        await desk.admit(outgoing("a"))
+        await told(desk, outgoing("b"))
+
+    assert [(each["event"], each.get("messages")) for each in logs][1:] == [("scheduled late", 0)]
 
 
 async def test_who_repeats_himself_has_his_message_scheduled_if_it_was_not(desk: Desk) -> None:

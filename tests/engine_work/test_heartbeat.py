@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from engine.absence import Absence
 from engine.heartbeat import Heartbeat
 from engine.held import Held
 from engine.outcomes import Overdue
@@ -14,7 +13,7 @@ from tests.fakes import outgoing
 
 @pytest.fixture
 def heartbeat(desk: Desk) -> Heartbeat:
-    return Heartbeat(broker=desk.broker, absence=Absence("w"), lease_ms=LEASE_MS, clock=desk.clock)
+    return Heartbeat(broker=desk.broker, lease_ms=LEASE_MS, clock=desk.clock)
 
 
 async def taken(desk: Desk, heartbeat: Heartbeat) -> Held:

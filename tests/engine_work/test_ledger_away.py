@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from structlog.testing import capture_logs
 
-from engine.conditions import Condition
+from engine.conditions import Condition, Conditions
+from engine.errors import LedgerError
+from engine.insist import insist
 from engine.messages import Status
 from engine.worker import UNRECORDED_MAX
 from tests.engine_work.desk import LEASE_MS, Desk, at_most_once, soon, turns, working
@@ -100,6 +103,49 @@ async def test_it_is_told_once_that_the_ledger_is_away_and_once_that_it_is_back(
 
     assert held_meanwhile
     assert [each["event"] for each in logs] == ["condition began", "condition ended"]
+
+
+async def test_one_write_that_is_refused_is_told_as_long_as_it_is_whatever_others_write() -> None:
+    """Each that was taken ended it, and the next refusal began it again: two lines a second."""
+    conditions, refusing = Conditions(lambda: 0), asyncio.Event()
+    with capture_logs() as logs:
+        refused = asyncio.create_task(insist(refused_until(refusing), sleep=yielding, conditions=conditions))
+        await turns(5)
+        await insist(taken, conditions=conditions)
+        held_meanwhile = conditions.holds(Condition.LEDGER_AWAY)
+        refusing.set()
+        await refused
+
+    assert held_meanwhile
+    assert [each["event"] for each in logs] == ["condition began", "condition ended"]
+
+
+async def test_who_gives_up_insisting_sees_nothing_any_more() -> None:
+    conditions = Conditions(lambda: 0)
+    insisting = asyncio.create_task(insist(refused_until(asyncio.Event()), sleep=yielding, conditions=conditions))
+    await turns(5)
+    held_meanwhile = conditions.holds(Condition.LEDGER_AWAY)
+
+    insisting.cancel()
+    await asyncio.gather(insisting, return_exceptions=True)
+
+    assert (held_meanwhile, conditions.current) == (True, [])
+
+
+async def yielding(_: float) -> None:
+    await asyncio.sleep(0)
+
+
+async def taken() -> None:
+    """Be written at once."""
+
+
+def refused_until(event: asyncio.Event) -> Callable[[], Awaitable[None]]:
+    async def write() -> None:
+        if not event.is_set():
+            raise LedgerError("the disk is full")
+
+    return write
 
 
 async def test_messages_that_cannot_be_marked_take_no_connection_from_others() -> None:

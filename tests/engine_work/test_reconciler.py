@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from msgspec import structs
+from structlog.testing import capture_logs
 
+from engine.conditions import Condition
 from engine.ids import Ids
 from engine.messages import Outgoing, Status
 from engine.reconciler import MISSING_MS, Reconciler
-from tests.engine_work.desk import Desk
+from tests.engine_work.desk import Desk, turns
 from tests.fakes import outgoing
 
 IDS = Ids()
@@ -149,3 +153,28 @@ async def test_what_was_missing_before_it_was_forgotten_is_missing_for_no_time(
 
     assert await looks(desk, reconciler, for_ms=MISSING_MS - EVERY_MS) == 0
     assert await looks(desk, reconciler, for_ms=EVERY_MS) == 1
+
+
+async def test_a_ledger_that_is_away_is_told_as_a_condition_until_a_page_is_read_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look was a traceback in the log."""
+    monkeypatch.setattr("engine.reconciler.RECONCILE_MS", 0)
+    looking = Reconciler(
+        ledger=desk.ledger,
+        broker=desk.broker,
+        replacements=desk.replacements,
+        conditions=desk.conditions,
+        clock=desk.clock,
+    )
+    with capture_logs() as logs:
+        running = asyncio.create_task(looking.run())
+        desk.ledger.asleep = True
+        await turns()
+        away = desk.conditions.current
+        desk.ledger.asleep = False
+        await turns()
+        running.cancel()
+
+    assert (away, desk.conditions.current) == ([Condition.LEDGER_AWAY], [])
+    assert [each["event"] for each in logs] == ["condition began", "condition ended"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from engine.errors import BrokerUnavailable, LedgerError
 from engine.messages import Status
@@ -135,22 +136,32 @@ async def test_more_than_a_batch_is_recovered_over_several_looks(desk: Desk) -> 
     assert recovered == [BATCH_MAX, 10, 0]
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError(), BrokerUnavailable("away"), LedgerError("away")])
-async def test_the_recoverer_goes_on_after_a_failure(desk: Desk, error: Exception) -> None:
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ZeroDivisionError(), ["recovery failed"]),
+        (BrokerUnavailable("away"), []),
+        (LedgerError("away"), ["condition began"]),
+    ],
+)
+async def test_the_recoverer_goes_on_after_a_failure(desk: Desk, error: Exception, told: list[str]) -> None:
     broker = OnceBroken(error)
     recoverer = Recoverer(
         broker=broker,  # type: ignore[arg-type]
         delivery=desk.delivery,
         worker_id="r",
         interval_ms=1,
+        conditions=desk.conditions,
         clock=desk.clock,
     )
 
-    running = asyncio.create_task(recoverer.run())
-    await soon(broker.asked_again)
-    running.cancel()
+    with capture_logs() as logs:
+        running = asyncio.create_task(recoverer.run())
+        await soon(broker.asked_again)
+        running.cancel()
 
     assert broker.asked == 2
+    assert [each["event"] for each in logs] == told
 
 
 class OnceBroken:

@@ -118,6 +118,31 @@ async def test_who_is_told_to_doubt_redis_asks_for_it_and_notes_what_it_finds(on
     assert one.conditions.current == []
 
 
+async def test_a_redis_that_only_the_news_miss_is_away_until_they_have_it_again(one: FakeProcess) -> None:
+    one.conditions.begin(Condition.REDIS_AWAY, "connection refused", seen_by="news")
+    one.switch.doubt()
+    await one.switch.look_again()
+    await one.switch.stats()
+    meanwhile = one.conditions.current
+
+    one.conditions.end(Condition.REDIS_AWAY, seen_by="news")
+
+    assert (meanwhile, one.conditions.current) == ([Condition.REDIS_AWAY], [])
+    assert not one.switch.trouble.is_set()
+
+
+async def test_a_verb_that_misses_redis_wakes_the_keeper_though_the_news_missed_it_before(
+    one: FakeProcess, world: World
+) -> None:
+    one.conditions.begin(Condition.REDIS_AWAY, "connection refused", seen_by="news")
+    world.cut_from_redis.add("one")
+
+    with pytest.raises(BrokerUnavailable):
+        await one.switch.stats()
+
+    assert one.switch.trouble.is_set()
+
+
 async def test_the_one_who_sends_for_all_leases_from_memory(one: FakeProcess, world: World) -> None:
     one.switch.read(MINE, at_ms=world.clock())
     one.switch.open_memory(world.memory(), MINE)
@@ -278,12 +303,21 @@ async def test_while_another_version_keeps_the_schedule_every_verb_is_refused(
     assert one.conditions.current == []
 
 
-async def test_before_anybody_has_begun_the_schedule_nothing_is_leased_and_nothing_is_wrong(world: World) -> None:
+async def test_before_anybody_has_begun_the_schedule_nothing_is_leased_and_that_is_told_when_a_message_comes(
+    world: World,
+) -> None:
     one = FakeProcess(world, "one")
     one.switch.read(Epoch(0, Source.REDIS, NOBODYS), at_ms=world.clock())
 
     with pytest.raises(BrokerUnavailable, match="has begun the schedule yet"):
         await one.switch.lease(worker_id="w", slots=1)
+    assert one.conditions.current == []
+
+    with pytest.raises(BrokerUnavailable, match="has begun the schedule yet"):
+        await one.switch.admit([outgoing("a")], worker_id="", slots=0)
+    assert one.conditions.current == [Condition.NOT_BEGUN]
+
+    one.switch.read(Epoch(1, Source.REDIS, FORM), at_ms=world.clock())
     assert one.conditions.current == []
 
 

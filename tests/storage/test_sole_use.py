@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from engine.errors import SettingsError
 from storage import sole_use as module
+from storage.session_lock import SessionLock
 from storage.sole_use import PostgresSoleUse, SoleUse, sole_use
 from tests.storage.backends import OnPostgres, OnSqlite
 from tests.storage.servers import DISCONNECT_OTHERS, run
@@ -44,8 +45,10 @@ class TestSoleUseOnPostgres(OnPostgres, SoleUseContract):
     async def test_a_lock_that_broke_with_its_connection_is_taken_again(self, url: str) -> None:
         async with sole_use(url) as use:
             await run(url, DISCONNECT_OTHERS)
-            await looked(use)
+            with capture_logs() as logged:
+                await looked(use)
 
+            assert [each["event"] for each in logged] == [LOST, HELD_AGAIN]
             with pytest.raises(SettingsError, match="another tempogram runs on the books"):
                 async with sole_use(url, patience_s=0.01):
                     pass
@@ -88,6 +91,19 @@ class TestSoleUseOnPostgres(OnPostgres, SoleUseContract):
                 async with sole_use(url, shared=True, patience_s=0.01):
                     pass
 
+    async def test_a_database_that_is_away_for_long_costs_the_lock_one_line_and_its_return_another(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "LOOK_EVERY_S", 0)
+        async with sole_use(url) as use:
+            assert isinstance(use, PostgresSoleUse)
+            use._lock = NeverThere(use._lock, times=5)  # type: ignore[assignment]
+            await run(url, DISCONNECT_OTHERS)
+            with capture_logs() as logged:
+                await looked(use)
+
+        assert [each["event"] for each in logged] == [LOST, HELD_AGAIN]
+
     async def test_a_lock_that_stands_is_left_alone(self, url: str) -> None:
         async with sole_use(url) as use:
             with capture_logs() as logged:
@@ -95,6 +111,24 @@ class TestSoleUseOnPostgres(OnPostgres, SoleUseContract):
                 await looked(use)
 
         assert logged == []
+
+
+LOST, HELD_AGAIN = "the lock on the books is lost", "the lock on the books is held again"
+
+
+class NeverThere:
+    """A lock that cannot be taken so many times."""
+
+    def __init__(self, lock: SessionLock, *, times: int) -> None:
+        self._lock = lock
+        self._times = times
+        self.stands, self.drop = lock.stands, lock.drop
+
+    async def take(self) -> bool:
+        self._times -= 1
+        if self._times >= 0:
+            raise OSError("connection refused")
+        return await self._lock.take()
 
 
 @asynccontextmanager

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 import pytest
 from sqlalchemy import URL, QueuePool
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 
 from engine.errors import LedgerError, SettingsError
 from storage import membership as membership_of
@@ -115,6 +116,16 @@ class TestUpdatesOnPostgres(OnPostgres, UpdatesContract):
 
             assert await _again(lambda: next_updates.adopt(limit=9)) == []
 
+    async def test_who_is_not_known_as_alive_for_a_while_says_so_once_and_once_that_he_is_again(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(membership_of, "LOOK_EVERY_S", 0)
+        answers = iter([True, OSError("refused"), OSError("refused"), False, True, True])
+        with capture_logs() as logged:
+            await _ended(membership_of._keep(Answering(answers)))  # type: ignore[arg-type]
+
+        assert [each["event"] for each in logged] == ["not known as alive just now", "known as alive again"]
+
     async def test_who_is_refused_a_number_leaves_no_connection_behind(
         self, url: str, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -134,6 +145,33 @@ class TestUpdatesOnPostgres(OnPostgres, UpdatesContract):
             assert isinstance(first, QueuePool)
             assert isinstance(refused, QueuePool)
             assert (first.checkedout(), refused.checkedout(), refused.checkedin()) == (1, 0, 0)
+
+
+class Answering:
+    """A lock that is lost at each look, and answers so when it is to be taken."""
+
+    def __init__(self, answers: Iterator[bool | OSError]) -> None:
+        self._answers = answers
+
+    async def stands(self) -> bool:
+        return False
+
+    async def take(self) -> bool:
+        match next(self._answers, None):
+            case None:
+                raise asyncio.CancelledError
+            case OSError() as error:
+                raise error
+            case bool() as taken:
+                return taken
+
+    async def drop(self) -> None:
+        """There is no connection."""
+
+
+async def _ended(work: Awaitable[None]) -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        await work
 
 
 async def _again(work: Callable[[], Awaitable[Answer]]) -> Answer:
