@@ -106,8 +106,7 @@ class Dispatcher:
         if not message_ids:
             return
         self.unscheduled.note(message_ids)
-        with suppress(BrokerUnavailable, LedgerError):  # told there
-            await self.unscheduled.schedule()
+        await self._try_to_schedule()
 
     async def _add(self, messages: Sequence[Outgoing]) -> Sequence[Submission]:
         try:
@@ -138,13 +137,24 @@ class Dispatcher:
         return True
 
     async def _schedule(self, batch: Sequence[Outgoing]) -> Sequence[Verdict]:
-        """Admit a batch, and send at once what may go. No verdicts if the broker is away: the ledger has them all."""
+        """Admit a batch, and send at once what may go. No verdicts if the broker is away: the ledger has them all.
+
+        It is tried once more before the caller hears that it was accepted: a connection that broke is soon another,
+        and what he submits next, perhaps to another process, shall not overtake it.
+        """
+        was_behind = self.unscheduled.is_behind
         try:
             await self.unscheduled.schedule()
             return await self._admit_and_send(batch)
-        except (BrokerUnavailable, LedgerError) as error:
-            self.unscheduled.put_off([message.id for message in batch], error)
-            return ()
+        except (BrokerUnavailable, LedgerError):
+            self.unscheduled.note(message.id for message in batch)
+        if not was_behind:
+            await self._try_to_schedule()
+        return ()
+
+    async def _try_to_schedule(self) -> None:
+        with suppress(BrokerUnavailable, LedgerError):  # told there
+            await self.unscheduled.schedule()
 
     async def _admit_and_send(self, batch: Sequence[Outgoing]) -> Sequence[Verdict]:
         reserved = self._worker.reserve(len(batch)) if self._worker else None

@@ -22,8 +22,8 @@ from engine.replacements import Replacements
 
 log = structlog.get_logger()
 
-AGAIN_S = 1.0
-"""Between two tries while nobody submits anything. A guess."""
+AGAIN_S_MIN, AGAIN_S_MAX = 0.1, 1.0
+"""Between two tries while nobody submits anything, longer each time. Guesses."""
 
 NOTED_MAX = 100_000
 """Ids that are remembered, some 10 MB; what comes then is left to the reconciler, in no order. A guess."""
@@ -51,21 +51,24 @@ class Unscheduled:
         if self._ids:
             self._noted.set()
 
-    def put_off(self, message_ids: Iterable[str], error: BrokerUnavailable | LedgerError) -> None:
-        """Note what was refused just now. That there is something is told once, until all of it is scheduled."""
-        self.note(message_ids)
-        self._tell_beginning(error)
+    @property
+    def is_behind(self) -> bool:
+        """Whether something was noted that is not scheduled yet, as far as anybody knows."""
+        return bool(self._ids) or self._is_scheduling()
 
     async def run(self) -> None:
         """Schedule it also if nobody submits anything more, until cancelled."""
+        pause_s = AGAIN_S_MIN
         while True:
             await self._noted.wait()
-            await self._sleep(AGAIN_S)
+            await self._sleep(pause_s)
             try:
                 await self.schedule()
-            except (BrokerUnavailable, LedgerError):
-                continue  # told there, and by ``Conditions``
-            self._noted.clear()
+            except (BrokerUnavailable, LedgerError):  # told there, and by ``Conditions``
+                pause_s = min(2 * pause_s, AGAIN_S_MAX)
+            else:
+                self._noted.clear()
+                pause_s = AGAIN_S_MIN
 
     async def schedule(self) -> None:
         """Schedule what was noted; whoever comes meanwhile waits for the same.
@@ -74,7 +77,7 @@ class Unscheduled:
             BrokerUnavailable: Some of it still is not scheduled, and stays noted.
             LedgerError: The same.
         """
-        while self._ids or self._is_scheduling():
+        while self.is_behind:
             if self._scheduling is None or self._scheduling.done():
                 self._scheduling = asyncio.create_task(self._schedule_all())
             await asyncio.shield(self._scheduling)
@@ -112,6 +115,6 @@ class Unscheduled:
 
     def _tell_end(self) -> None:
         """Tell how many were scheduled late; others may have scheduled all that was put off, or ended it."""
-        if self._is_told or self._scheduled_late:
+        if self._is_told:
             log.warning("scheduled late", messages=self._scheduled_late)
         self._is_told, self._scheduled_late = False, 0

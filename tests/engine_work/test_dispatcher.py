@@ -322,6 +322,31 @@ async def test_that_all_is_scheduled_is_told_though_others_have_done_it(desk: De
     assert [(each["event"], each.get("messages")) for each in logs][1:] == [("scheduled late", 0)]
 
 
+async def test_who_hears_that_it_was_accepted_has_it_scheduled_though_a_connection_broke(desk: Desk) -> None:
+    """He submitted the next one to another process, and it overtook the first."""
+    desk.broker.away_for(1)
+
+    with capture_logs() as logs:
+        await told(desk, outgoing("a"))
+
+    assert await desk.broker.knows(["a"]) == [True]
+    assert logs == []
+
+
+async def test_while_the_broker_is_away_each_submission_asks_it_once(desk: Desk) -> None:
+    desk.broker.asleep = True
+    await told(desk, outgoing("a"))
+    desk.broker.asleep = False
+    desk.broker.away_for(2)
+
+    await told(desk, outgoing("b"))
+    await told(desk, outgoing("c"))
+    assert await desk.broker.knows(["a", "b", "c"]) == [False, False, False]
+    await told(desk, outgoing("d"))
+
+    assert await desk.broker.knows(["a", "b", "c", "d"]) == [True, True, True, True]
+
+
 async def test_who_repeats_himself_has_his_message_scheduled_if_it_was_not(desk: Desk) -> None:
     """His first answer may have been an error: the ledger had the message, and its own answer was lost."""
     first = structs.replace(outgoing("a"), dedup_key="order-7")
