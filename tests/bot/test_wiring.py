@@ -10,6 +10,7 @@ import pytest
 
 from bot.settings import Settings, load
 from bot.wiring import program
+from storage.database import READERS
 from tests.fakes import Clock
 
 
@@ -23,7 +24,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
 
 async def test_the_epoch_is_read_over_connections_that_no_other_read_occupies(settings: Settings) -> None:
     async with program(settings, clock=Clock()) as built, AsyncExitStack() as lent, asyncio.timeout(5):
-        for _ in range(15):
+        for _ in range(READERS):
             await lent.enter_async_context(built.books.ledger._database.reading())
 
         assert await built.books.epochs.current()
