@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import uvloop
-
+from bench.orderly import run_orderly
 from bot.demo.process import EngineProcess, ProcessFailed
 from tests.chaos.servers import own_postgres, own_redis
 
@@ -190,6 +189,5 @@ def main(question: str, bench: Callable[[Checks, bool], Coroutine[Any, Any, None
     broken = "--broken" in sys.argv[1:]
     sys.stdout.write(f"{question}\n  {machine()}{_variant(broken=broken)}\n")
     checks = Checks()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(bench(checks, broken))
+    run_orderly(bench(checks, broken))
     sys.exit(1 if checks.failed else 0)
