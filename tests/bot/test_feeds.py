@@ -19,11 +19,9 @@ from bot.poller import Poller
 from bot.simulator import Fault
 from engine.errors import LedgerError
 from storage.bots import Source
-from storage.database import Database
 from tests.bot.fakes import BOT_ID, TOKEN
-from tests.bot.fleet_world import OTHER, World, fleet_world
+from tests.bot.fleet_world import OTHER, World
 from tests.engine_work.desk import soon, turns
-from tests.fakes import Clock
 
 
 @dataclass
@@ -54,10 +52,9 @@ class Fed:
 
 
 @pytest.fixture
-async def world(database: Database, clock: Clock) -> AsyncIterator[World]:
-    async with fleet_world(database, clock) as world:
-        world.simulator.add_bot(OTHER, "other_bot")
-        yield world
+def world(world: World) -> World:
+    world.simulator.add_bot(OTHER, "other_bot")
+    return world
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -11,23 +11,8 @@ from api.ports import Refusal, TelegramUnreachable, UnknownToken
 from bot.fleet import Fleet
 from bot.simulator import Fault
 from storage.bots import Source
-from storage.database import Database
 from tests.bot.fakes import BOT_ID, TOKEN
-from tests.bot.fleet_world import ECHO, OTHER, World, fleet_world
-from tests.fakes import Clock
-
-
-@pytest.fixture
-async def world(database: Database, clock: Clock) -> AsyncIterator[World]:
-    async with fleet_world(database, clock) as world:
-        yield world
-
-
-@pytest.fixture
-async def fleet(world: World) -> Fleet:
-    fleet = world.new_fleet()
-    await fleet.add(TOKEN, None)
-    return fleet
+from tests.bot.fleet_world import ECHO, OTHER, World
 
 
 async def test_a_bot_that_was_added_is_known_by_exactly_its_token(fleet: Fleet) -> None:

@@ -182,12 +182,6 @@ async def test_a_token_under_another_key_is_an_alert_and_the_rest_is_followed(of
 
 
 @pytest.fixture
-async def world(database: Database, clock: Clock) -> AsyncIterator[World]:
-    async with fleet_world(database, clock) as world:
-        yield world
-
-
-@pytest.fixture
 def wire() -> Wire:
     return Wire()
 

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from aiogram import Bot
 
 from bot.fleet import Fleet
 from bot.simulator import Fault
 from bot.webhooks import GRACE_S, Webhooks
-from storage.database import Database
 from tests.bot.fakes import BOT_ID, TOKEN
-from tests.bot.fleet_world import HERE, OTHER, World, fleet_world
-from tests.fakes import Clock
-
-
-@pytest.fixture
-async def world(database: Database, clock: Clock) -> AsyncIterator[World]:
-    async with fleet_world(database, clock) as world:
-        yield world
-
-
-@pytest.fixture
-async def fleet(world: World) -> Fleet:
-    fleet = world.new_fleet()
-    await fleet.add(TOKEN, None)
-    return fleet
+from tests.bot.fleet_world import HERE, OTHER, World
 
 
 class Crash(Exception):
