@@ -263,7 +263,7 @@ def plan_of(connection: Connection, statement: str) -> str:
     if connection.dialect.name == "sqlite":
         rows = connection.execute(text(f"EXPLAIN QUERY PLAN {statement}"))
         return "\n".join(row.detail for row in rows)
-    connection.execute(text("SET LOCAL enable_seqscan = off"))  # these tables are empty: reading them would be best
+    connection.execute(text("SET enable_seqscan = off"))  # these tables are empty: reading them would be best
     return "\n".join(row[0] for row in connection.execute(text(f"EXPLAIN {statement}")))
 
 
