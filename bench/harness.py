@@ -130,11 +130,6 @@ def has_roles() -> bool:
     return "--roles" in sys.argv[1:]
 
 
-def accepted(calls: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the calls that the simulator accepted as messages, in the order of arrival."""
-    return [call for call in calls if call["code"] == 200 and call["method"].startswith("send")]
-
-
 def cpu_seconds(pid: int) -> float | None:
     """Read how much of a processor a process has used; None where there is no /proc."""
     try:
