@@ -11,6 +11,10 @@ Read in this order:
     recoverer, reconciler, start lost leases; ledger and schedule compared; the schedule rebuilt from the ledger
     conditions                   what is wrong just now
     switched_broker, keeper      many processes: one schedule, and who stands in for it while Redis is away
+    redis_health, ended          what the switch notes of the schedule in Redis, and of what it must forget
+    watch, lead, candidacy       by what a keeper knows whether it leads, and in which epoch
+    epoch_of_redis, _of_keeper   what it keeps in the one and in the other
+    comparison, deaths           when it looks for what only the ledger has: also after a process has ended
     expiry, replacements         what ends without being sent: too late, or made needless by a newer one
     clearance                    what waits for a bot that was removed
     memory_broker                the queue of one process, on ``leases``, ``schedule``, ``lanes`` and ``doorbell``

@@ -1,4 +1,4 @@
-"""Runs what only one process of a fleet may do."""
+"""The lead: one process of a fleet has it, and does what only one may do."""
 
 from __future__ import annotations
 
@@ -9,13 +9,59 @@ from typing import Any
 
 import structlog
 
+from engine.errors import BrokerUnavailable
 from engine.insist import Sleep
-from engine.ports.epochs import Leadership
+from engine.ports import Clock, Leadership
 
 log = structlog.get_logger()
 
 LOOK_EVERY_S = 2.0
 """Between two looks whether this process leads. A guess; it costs one short query."""
+
+ANOTHER_LEADS = "another process leads now, or has led; what this one has begun is begun anew"
+
+
+class Lead:
+    """What a keeper has, as far as it knows: it asks before whatever two must not do at once.
+
+    Attributes:
+        taken_at_ms: When it was taken last.
+        others_at_ms: When it was last found that another may have it.
+    """
+
+    def __init__(self, leadership: Leadership, clock: Clock) -> None:
+        self._leadership = leadership
+        self._clock = clock
+        self._is_given_up = False
+        self.is_held = False
+        self.taken_at_ms = self.others_at_ms = 0
+
+    async def take(self) -> bool:
+        """Tell whether this process leads, and take the lead if nobody has it."""
+        leads = not self._is_given_up and await self._leadership.leads()
+        if not leads:
+            self.others_at_ms = self._clock()
+        elif not self.is_held:
+            self.taken_at_ms = self._clock()
+            log.info("this process leads")
+        self.is_held = leads
+        return leads
+
+    async def insist(self) -> None:
+        """Raise if another may be doing the same by now, or may have done it."""
+        if not await self.take():
+            raise BrokerUnavailable(ANOTHER_LEADS)
+
+    async def give_up(self) -> None:
+        """Leave the lead for good."""
+        self._is_given_up = True
+        log.warning("a newer version keeps the schedule; this process never leads again")
+        await self.leave()
+
+    async def leave(self) -> None:
+        """Leave the lead to another."""
+        self.is_held = False
+        await self._leadership.resign()
 
 
 async def while_leading(

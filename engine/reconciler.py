@@ -8,8 +8,9 @@ the schedule does not know at any look for ``MISSING_MS`` is scheduled again. Se
 ledger's commit, so what is still open there after that was never settled, and nothing is
 sent twice by this.
 
-After the schedule was away, or where others write to the ledger alone, the whole ledger is
-looked at soon, and what is unknown at two looks some seconds apart is scheduled (see ``Keeper``).
+After the schedule was away the whole ledger is looked at soon, and what is recent after a process has
+died, or where others write to the ledger alone; what is unknown at two looks some seconds apart is
+scheduled (see ``Comparison``).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ RECONCILE_MS = 5_000
 
 MISSING_MS = 30_000
 """A submission, a cancellation or a replay is over by then, or has failed: no write waits longer for its database.
-A crash between the two steps of one costs the message this delay."""
+A crash between the two steps of one costs the message this delay, unless a keeper notices that the process died."""
 
 CATCH_UP_MS = 2_000
 """The same where much is known to be missing: the two steps of one take milliseconds. A cancellation that the
@@ -63,25 +64,42 @@ class Reconciler:
 
     async def reconcile_page(self) -> int:
         """Compare the next page, and what was missing before; return how many messages were scheduled again."""
-        page = await self._page()
-        await self._note(list(dict.fromkeys([*self._missing, *page])))
-        return await self._schedule_missing_since(self._clock() - MISSING_MS)
+        await self._note_new(await self._page())
+        return await self.schedule_missing(MISSING_MS)
 
     async def look_at_all(self, *, after_id: str = "") -> None:
         """Find what is missing of all that is open, after an id if one is given."""
         while ids := await self._ledger.open_ids(after_id=after_id, limit=PAGE):
-            await self._note([each for each in ids if each not in self._missing])
+            await self._note_new(ids)
             after_id = ids[-1]
 
     async def schedule_missing(self, missing_ms: int) -> int:
-        """Schedule what was found missing so long ago, and still is; return how many messages that were."""
-        await self._note(list(self._missing))
-        return await self._schedule_missing_since(self._clock() - missing_ms)
+        """Schedule what was found missing so long ago, and still is; return how many messages that were.
+
+        Raises:
+            BrokerUnavailable: Some was not scheduled, and stays noted; ``BrokerFull`` is raised at the first page.
+        """
+        scheduled = 0
+        try:
+            for page in batches(list(self._missing), PAGE):
+                await self._note(page)
+                scheduled += await self._schedule_missing_since(self._clock() - missing_ms, page)
+        finally:
+            if scheduled:
+                log.warning("scheduled again", messages=scheduled)
+        return scheduled
+
+    def forget(self) -> None:
+        """Know nothing of what was missing: it is too long ago."""
+        self._missing.clear()
 
     async def _page(self) -> list[str]:
         ids = await self._ledger.open_ids(after_id=self._after_id, limit=PAGE)
         self._after_id = ids[-1] if len(ids) == PAGE else ""
         return ids
+
+    async def _note_new(self, ids: Sequence[str]) -> None:
+        await self._note([each for each in ids if each not in self._missing])
 
     async def _note(self, ids: Sequence[str]) -> None:
         """Note which of these the schedule does not know; since when, it is asked before."""
@@ -93,16 +111,12 @@ class Reconciler:
                 else:
                     self._missing.setdefault(message_id, now_ms)
 
-    async def _schedule_missing_since(self, since_ms: int) -> int:
-        """Schedule what is missing since then or longer."""
-        forgotten = [each for each, missing_since_ms in self._missing.items() if missing_since_ms <= since_ms]
-        scheduled = 0
-        for page in batches(forgotten, PAGE):
-            scheduled += await self._schedule(page)
-            for each in page:
-                del self._missing[each]
-        if scheduled:
-            log.warning("scheduled again", messages=scheduled)
+    async def _schedule_missing_since(self, since_ms: int, page: Sequence[str]) -> int:
+        """Schedule what of these is missing since then or longer."""
+        forgotten = [each for each in page if each in self._missing and self._missing[each] <= since_ms]
+        scheduled = await self._schedule(forgotten) if forgotten else 0
+        for each in forgotten:
+            del self._missing[each]
         return scheduled
 
     async def _schedule(self, forgotten: Sequence[str]) -> int:

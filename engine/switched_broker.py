@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from msgspec import structs
 
-from engine.batches import batches
 from engine.conditions import Condition, Conditions
-from engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost
+from engine.ended import Ended
+from engine.errors import BrokerUnavailable, ScheduleLost
 from engine.limits import Limits
 from engine.messages import ChatId, Done, Hold, Lease, Outgoing, PastSend, Settlement, Spent
 from engine.ports import (
@@ -34,13 +34,10 @@ from engine.ports import (
     Settled,
     Source,
 )
-from engine.ports.broker import BATCH_MAX
+from engine.redis_health import RedisHealth
 
 PAUSE_MS = 1_000
 """How soon a worker asks again when nothing can be leased, unless the source changes before. A guess."""
-
-ENDED_MAX = 10_000
-"""Messages that ended and of which the schedule may have a copy; more than were ever in one process's hands."""
 
 OTHER_VERSION = (
     "another version of tempogram keeps the schedule just now; "
@@ -49,8 +46,6 @@ OTHER_VERSION = (
 NOT_BEGUN = "no process that sends has begun the schedule yet; start one with `tempogram worker`"
 NOT_READ = "where leases come from was not read from the database yet"
 ONE_SENDER = "one process sends for all, or soon will; what is accepted now goes to it through the database"
-
-OF_REDIS = (Condition.REDIS_AWAY, Condition.REDIS_FULL, Condition.SCHEDULE_LOST)
 
 Answer = TypeVar("Answer")
 
@@ -82,7 +77,6 @@ class SwitchedBroker:
         self, redis: SharedSchedule, ledger: Ledger, conditions: Conditions, *, lease_ms: int, clock: Clock
     ) -> None:
         self._redis = redis
-        self._ledger = ledger
         self._conditions = conditions
         self._lease_ms = lease_ms
         self._clock = clock
@@ -90,12 +84,10 @@ class SwitchedBroker:
         self._read_at_ms = 0
         self._memory: Broker | None = None
         self._memory_leases = False
-        self._lost_to_leasing = False  # a lost schedule that queues again does not lease yet
-        self._is_failing = False
         self._switched = asyncio.Event()
         self._switches = self._switches_seen = 0  # who slept by the answer of another source would sleep too long
-        self._ended: dict[str, None] = {}  # in the order in which they ended
-        self.trouble = asyncio.Event()
+        self._ended = Ended(ledger)
+        self._health = RedisHealth(conditions, clock)
 
     # For the keeper
 
@@ -124,6 +116,15 @@ class SwitchedBroker:
         self._switch()
 
     @property
+    def trouble(self) -> asyncio.Event:
+        return self._health.trouble
+
+    @property
+    def away_since_ms(self) -> int | None:
+        """Since when Redis has not answered, though leases come from it."""
+        return self._health.away_since_ms if self._asks_redis() else None
+
+    @property
     def memory(self) -> Broker | None:
         return self._memory
 
@@ -137,26 +138,17 @@ class SwitchedBroker:
 
     def doubt(self) -> None:
         """Have Redis looked for soon: somebody else in this process misses it, who may be the only one to ask it."""
-        self._is_failing = self._is_failing or (self._epoch is not None and self._epoch.source is Source.REDIS)
+        if self._epoch is not None and self._epoch.source is Source.REDIS:
+            self._health.is_failing = True
 
     async def look_again(self) -> None:
         """Ask whether Redis is still missed, if it is: in a process that asks nothing of it, nobody else would."""
-        is_missed = self._is_failing or any(self._conditions.holds(each) for each in OF_REDIS)
-        if is_missed and self._epoch is not None and self._epoch.source is Source.REDIS and not self.is_bypassed:
+        if self._health.is_missed and self._asks_redis():
             await self.probe()
 
     async def take_out_ended(self) -> None:
-        """Take out of the schedule what it may have a copy of, though it has ended; what was replayed since stays.
-
-        Raises:
-            BrokerUnavailable: Some may still be there, and stay noted.
-            LedgerError: The same.
-        """
-        for batch in batches(list(self._ended), BATCH_MAX):
-            replayed = {message.id for message in await self._ledger.open_among(batch)}
-            if ended := [message_id for message_id in batch if message_id not in replayed]:
-                await self.cancel(ended)
-            self._forget_ended(batch)
+        """Take out of the schedule what has ended, and it may have a copy of; see ``Ended``."""
+        await self._ended.take_out(self.cancel)
 
     def is_source(self) -> bool:
         """Tell whether leases may be used now: asked last before one is, however long it was extended."""
@@ -207,11 +199,11 @@ class SwitchedBroker:
         try:
             settled = await self._ask(self._source(), lambda broker: broker.settle(settlements))
         except BrokerUnavailable:
-            self._note_ended(ended)
+            self._ended.note(ended)
             raise
-        self._forget_ended(ended)
+        self._ended.forget(ended)
         lost = [each for each, answer in zip(settlements, settled, strict=True) if not answer.held]
-        self._note_ended([each.lease.message.id for each in lost if isinstance(each.then, Done)])
+        self._ended.note([each.lease.message.id for each in lost if isinstance(each.then, Done)])
         return settled
 
     async def recover(self, *, worker_id: str, slots: int) -> list[Lease]:
@@ -279,7 +271,7 @@ class SwitchedBroker:
     # Within
 
     async def _wait(self, until_ms: int | None) -> None:
-        if not self._is_failing and self._leases_until_ms() > self._clock():
+        if not self._health.is_failing and self._leases_until_ms() > self._clock():
             with contextlib.suppress(BrokerUnavailable):
                 await self._source().wait(until_ms)  # it may return without having asked anybody, so it tells nothing
                 return
@@ -299,6 +291,9 @@ class SwitchedBroker:
             raise BrokerUnavailable(ONE_SENDER)
         return self._memory
 
+    def _asks_redis(self) -> bool:
+        return self._epoch is not None and self._epoch.source is Source.REDIS and not self.is_bypassed
+
     def _leases_until_ms(self) -> int:
         """Return until when leases may be given and used, as far as this process knows; 0 is not at all."""
         if self._epoch is None or self._epoch.form != self._redis.form:
@@ -317,30 +312,21 @@ class SwitchedBroker:
             takes_in=True,
         )
 
-    def _note_ended(self, message_ids: Sequence[str]) -> None:
-        self._ended.update(dict.fromkeys(message_ids))
-        while len(self._ended) > ENDED_MAX:
-            del self._ended[next(iter(self._ended))]
-
-    def _forget_ended(self, message_ids: Iterable[str]) -> None:
-        if self._ended:
-            for message_id in message_ids:
-                self._ended.pop(message_id, None)
-
     def _switch(self) -> None:
-        self._is_failing = False
+        self._health.begin_anew()
         self._switches += 1
         self._switched.set()
 
     def _note_source(self, epoch: Epoch) -> None:
+        if epoch.form == NOBODYS:
+            self._health.is_begun = False  # until it leases, as the epoch that follows begins a moment before
         if epoch.source is Source.KEEPER:
             reason = "Redis is away, or its schedule of an older version is replaced; one process sends for all"
             self._conditions.begin(Condition.ONE_SENDER, reason)
         else:
             self._conditions.end(Condition.ONE_SENDER)
         if self.is_bypassed:
-            for of_redis in OF_REDIS:
-                self._conditions.end(of_redis)  # it is not asked any more
+            self._health.forget()
             self._conditions.begin(Condition.OTHER_VERSION, OTHER_VERSION)
         else:
             self._conditions.end(Condition.OTHER_VERSION)
@@ -356,38 +342,8 @@ class SwitchedBroker:
         """Have a verb done, and note what that tells of Redis."""
         if broker is not self._redis:
             return await verb(broker)
-        try:
-            answer = await verb(broker)
-        except BrokerUnavailable as error:
-            self._note_failure(error, leases=leases)
-            raise
-        self._note_success(leases=leases, takes_in=takes_in)
-        return answer
-
-    def _note_failure(self, error: BrokerUnavailable, *, leases: bool) -> None:
-        match error:
-            case BrokerFull():
-                condition = Condition.REDIS_FULL
-            case ScheduleLost():
-                condition = Condition.SCHEDULE_LOST
-                self._lost_to_leasing = self._lost_to_leasing or leases
-            case _:
-                condition = Condition.REDIS_AWAY
-        if condition is not Condition.REDIS_AWAY:
-            self._conditions.end(Condition.REDIS_AWAY)
-        if not self._conditions.holds(condition):
-            self._conditions.begin(condition, str(error))
-            self.trouble.set()
-        self._is_failing = True
-
-    def _note_success(self, *, leases: bool, takes_in: bool) -> None:
-        self._is_failing = False
-        self._conditions.end(Condition.REDIS_AWAY)
-        if takes_in:
-            self._conditions.end(Condition.REDIS_FULL)
-        if leases or not self._lost_to_leasing:
-            self._lost_to_leasing = False
-            self._conditions.end(Condition.SCHEDULE_LOST)
+        with self._health.noted(leases=leases, takes_in=takes_in):
+            return await verb(broker)
 
 
 def _until(leased: Leased, until_ms: int) -> Leased:

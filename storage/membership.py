@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
+from sqlalchemy import text
 
 from engine.errors import SettingsError
-from storage.database import is_sqlite, parse, reading_engine
+from storage.database import Database, is_sqlite, parse, reading_engine
 from storage.refusals import DRIVER_ERRORS, as_ledger_error
 from storage.session_lock import SessionLock
 from storage.sole_use import ANSWER_WITHIN_S, LOOK_EVERY_S
@@ -31,6 +32,26 @@ def lock_id(process: str) -> str:
     '(8272136::bigint << 32) | owner'
     """
     return f"({MEMBERS}::bigint << 32) | {process}"
+
+
+class SqlMembers:
+    """See ``Members``: a query of PostgreSQL for all their locks; with SQLite there is nobody to ask for."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def alive(self) -> frozenset[int]:
+        async with self._database.reading() as connection:
+            if connection.dialect.name == "sqlite":
+                return frozenset()
+            return frozenset((await connection.execute(ALIVE, {"members": MEMBERS})).scalars())
+
+
+ALIVE = text("""
+    SELECT objid::bigint FROM pg_locks
+    WHERE locktype = 'advisory' AND classid::bigint = :members AND objsubid = 1 AND granted
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+""")
 
 
 @asynccontextmanager

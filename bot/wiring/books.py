@@ -17,7 +17,7 @@ from storage.epochs import SqlEpochs
 from storage.history import History
 from storage.ledger import SqlLedger
 from storage.limits import KeptLimits
-from storage.membership import membership
+from storage.membership import SqlMembers, membership
 from storage.retention import Keep, Retention
 from storage.sole_use import ANSWER_WITHIN_S, SoleUse, sole_use
 from storage.texts import Texts
@@ -40,6 +40,7 @@ class Books:
     sole_use: SoleUse
     ledger: SqlLedger
     epochs: SqlEpochs
+    members: SqlMembers
     bots: Bots
     chats: Chats
     history: History
@@ -65,6 +66,7 @@ async def books(settings: Settings, clock: Clock) -> AsyncIterator[Books]:
                 sole_use=use,
                 ledger=SqlLedger(database),
                 epochs=SqlEpochs(database, readers=epoch_readers),
+                members=SqlMembers(epoch_readers),
                 bots=Bots(database, key),
                 chats=Chats(database),
                 history=History(database),

@@ -116,6 +116,7 @@ async def in_redis(settings: Settings, role: Role, kept: Books, clock: Clock) ->
                 memory=partial(MemoryBroker, clock=clock, lease_ms=settings.lease_ms),
                 epochs=kept.epochs,
                 leadership=leads,
+                members=kept.members,
                 ledger=kept.ledger,
                 replacements=replacements,
                 reconciler=Reconciler(ledger=kept.ledger, broker=broker, replacements=replacements, clock=clock),

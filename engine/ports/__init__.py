@@ -6,6 +6,7 @@ transport   one call to Telegram
 results     how an answer finds the caller who waits for it
 clock       what time it is
 epochs      where leases come from, as all processes agreed
+members     which processes live
 news        what one process changed that others keep in memory
 """
 
@@ -25,6 +26,7 @@ from engine.ports.clock import Clock, SystemClock
 from engine.ports.epochs import NOBODYS, Epoch, Epochs, Leadership, Source
 from engine.ports.explanation import Explanation, WaitsAt
 from engine.ports.ledger import Accepted, Fault, Known, Ledger, Record
+from engine.ports.members import Members
 from engine.ports.results import Result, Results
 from engine.ports.transport import MayWrite, Transport
 
@@ -44,6 +46,7 @@ __all__ = [
     "Leased",
     "Ledger",
     "MayWrite",
+    "Members",
     "QueueStats",
     "Queued",
     "Record",

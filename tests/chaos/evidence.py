@@ -109,6 +109,24 @@ class Disturbance:
     until_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class SlowScript:
+    """A script over 10 ms in the log of Redis, which goes by the clock.
+
+    Attributes:
+        waited_ms: How long that Redis waited for a processor about then: at most so much of its time was not its own.
+    """
+
+    verb: str
+    took_ms: float
+    waited_ms: float = 0.0
+
+    @property
+    def own_ms(self) -> float:
+        """How long it had the processor, at least."""
+        return max(0.0, self.took_ms - self.waited_ms)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What was agreed before: the limits, and how long things may take.
@@ -118,6 +136,7 @@ class Terms:
         senders: How many processes send.
         timeout_ms, lease_ms: The engine's.
         heals_within_ms: After Redis was emptied while it ran.
+        script_ms: How long a script may keep everybody else from Redis.
     """
 
     bot_limit: int
@@ -133,6 +152,7 @@ class Terms:
     timeout_ms: float
     lease_ms: float
     heals_within_ms: float = 5_000
+    script_ms: float = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +162,6 @@ class Evidence:
     Attributes:
         arrivals: Every call that counts against a limit, oldest first.
         violations: Those that the simulator listed; ``violations_unlisted`` more are only counted.
-        slow_scripts: Scripts over 10 ms in the log of Redis.
         own_ends: Processes that ended though nobody killed them.
     """
 
@@ -153,5 +172,5 @@ class Evidence:
     disturbances: Sequence[Disturbance]
     terms: Terms
     violations_unlisted: int = 0
-    slow_scripts: Sequence[str] = field(default_factory=tuple)
+    slow_scripts: Sequence[SlowScript] = field(default_factory=tuple)
     own_ends: Sequence[str] = field(default_factory=tuple)

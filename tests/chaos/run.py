@@ -20,7 +20,7 @@ from bot.simulator.client import RunningSimulator, running_simulator
 from engine.messages import OPEN
 from engine.redis_scripts import scripts
 from tests.chaos.disturbances import Conductor
-from tests.chaos.evidence import Arrival, Ended, Evidence, Violation
+from tests.chaos.evidence import Arrival, Ended, Evidence, SlowScript, Violation
 from tests.chaos.fleet import Fleet, fleet
 from tests.chaos.judge import Judgement, judge, silences
 from tests.chaos.load import Load, now_ms, session
@@ -28,7 +28,7 @@ from tests.chaos.plan import Plan
 from tests.chaos.servers import OwnPostgres, OwnRedis, SlowCommand, own_postgres, own_redis
 from tests.chaos.weather import Weather
 
-SLOW_ASKED_EVERY_S = 1.0
+SLOW_ASKED_EVERY_S = 0.2
 CANCELLED_IN_S = 30.0
 """Servers that are started again take their time."""
 SILENCE_MS = 2_000
@@ -44,7 +44,7 @@ class Stage:
     fleet: Fleet
     redis: OwnRedis | None
     postgres: OwnPostgres
-    slow: dict[tuple[int, int], SlowCommand] = field(default_factory=dict)
+    slow: dict[tuple[int, int], SlowScript] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ async def chaos(plan: Plan, *, folder: Path, say: Callable[[str], None]) -> Outc
         load = Load(plan, built.fleet.apis, client, random.Random(plan.seed))
         conductor = Conductor(plan, built.fleet, built.redis, built.postgres, random.Random(plan.seed + 1), tell)
         supervising = asyncio.create_task(built.fleet.supervise())
-        watching = asyncio.create_task(watch_slow(built))
+        watching = [asyncio.create_task(watch_slow(built.redis, built.slow))] if built.redis else []
         submitting = asyncio.create_task(load.run())
         await _for_a_while(
             [conductor.run(), Weather(built.telegram, plan.bots, random.Random(plan.seed + 2)).run()], plan.seconds
@@ -81,7 +81,7 @@ async def chaos(plan: Plan, *, folder: Path, say: Callable[[str], None]) -> Outc
         tell(f"{sum(each.status in OPEN for each in ended.values())} of them are open")
         evidence = await gathered(built, load, conductor, ended)
         keep(folder, evidence, load)
-        await _end([supervising, watching])
+        await _end([supervising, *watching])
         for member in built.fleet.members:
             member.note_cpu()
         notes = [
@@ -130,11 +130,15 @@ async def migrated(postgres: OwnPostgres, telegram_url: str) -> None:
     assert status == 0, "the tables could not be made"
 
 
-async def watch_slow(built: Stage) -> None:
+async def watch_slow(redis: OwnRedis, noted: dict[tuple[int, int], SlowScript]) -> None:
     """Note what the log of a Redis says before that Redis is killed."""
-    while built.redis is not None:
-        for slow in await built.redis.slow():
-            built.slow[built.redis.pid, slow.number] = slow
+    pid, waited_us = redis.pid, 0
+    while True:
+        waited_before_us = waited_us if redis.pid == pid else 0
+        pid, slow, waited_us = redis.pid, await redis.slow(), redis.waited_us()
+        for each in slow:
+            if each.words.startswith("EVAL"):
+                noted.setdefault((pid, each.number), slow_script(each, waited_us - waited_before_us))
         await asyncio.sleep(SLOW_ASKED_EVERY_S)
 
 
@@ -157,7 +161,7 @@ async def gathered(built: Stage, load: Load, conductor: Conductor, ended: Mappin
         violations_unlisted=sum(report.violations.values()) - len(listed),
         disturbances=conductor.performed,
         terms=built.plan.terms,
-        slow_scripts=[told(slow) for slow in built.slow.values() if slow.words.startswith("EVAL")],
+        slow_scripts=list(built.slow.values()),
         own_ends=[member.name for member in built.fleet.members for _ in range(member.own_ends)],
     )
 
@@ -168,12 +172,12 @@ def keep(folder: Path, evidence: Evidence, load: Load) -> None:
     (folder / "evidence.json").write_bytes(msgspec.json.encode(heard))
 
 
-def told(slow: SlowCommand) -> str:
+def slow_script(slow: SlowCommand, waited_us: int) -> SlowScript:
     """Name a script by its verb; a server that does not know it yet is sent all of it, and reads it first."""
     verbs = {script.sha: verb for verb, script in scripts().items()}
     command, sha = slow.words.split()[:2]
     name = verbs.get(sha, sha) if command == "EVALSHA" else "a script's first call"
-    return f"{name} {slow.took_us / 1_000:.0f} ms"
+    return SlowScript(name, took_ms=slow.took_us / 1_000, waited_ms=waited_us / 1_000)
 
 
 def _arrival(call: dict[str, Any]) -> Arrival:

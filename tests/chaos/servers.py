@@ -27,7 +27,7 @@ SLOW_US = 10_000
 
 @dataclass(frozen=True, slots=True)
 class SlowCommand:
-    """What Redis itself took long for, from its SLOWLOG."""
+    """What Redis itself took long for, from its SLOWLOG: by the clock, whoever else had the processor meanwhile."""
 
     number: int
     took_us: int
@@ -94,6 +94,13 @@ class OwnRedis:
 
     async def flush(self) -> None:
         await self._ask("FLUSHALL")
+
+    def waited_us(self) -> int:
+        """Return how long in all it was ready to run and others had the processors; 0 where nobody counts that."""
+        try:
+            return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[1]) // 1_000
+        except OSError:
+            return 0
 
     async def slow(self) -> list[SlowCommand]:
         """Return the slow commands since its start; none if it does not answer."""

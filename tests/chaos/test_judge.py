@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tests.chaos.evidence import Act, Arrival, Disturbance, Ended, Evidence, Promised, Terms, Violation
+from tests.chaos.evidence import Act, Arrival, Disturbance, Ended, Evidence, Promised, SlowScript, Terms, Violation
 from tests.chaos.judge import Judgement, judge
 
 TERMS = Terms(
@@ -266,4 +266,9 @@ def test_an_emptied_redis_is_healed_when_the_silence_after_it_is_over() -> None:
 
 
 def test_slow_scripts_and_processes_that_end_by_themselves_break_a_promise() -> None:
-    assert len(broken(judge(evidence([], [], slow_scripts=["lease 12 ms"], own_ends=["worker-1"])))) == 2
+    assert len(broken(judge(evidence([], [], slow_scripts=[SlowScript("lease", 12)], own_ends=["worker-1"])))) == 2
+
+
+def test_a_script_that_waited_for_a_processor_is_not_slow() -> None:
+    assert not broken(judge(evidence([], [], slow_scripts=[SlowScript("lease", took_ms=16, waited_ms=7)])))
+    assert broken(judge(evidence([], [], slow_scripts=[SlowScript("lease", took_ms=16, waited_ms=5)])))

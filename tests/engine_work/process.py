@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from engine import keeper as keeper_module
+from engine import candidacy, comparison, deaths, epoch_of_keeper, keeper
 from engine.conditions import Conditions
 from engine.delivery import Delivery
 from engine.dispatcher import Dispatcher
@@ -37,6 +38,7 @@ from storage.database import Database
 from storage.epochs import SqlEpochs
 from storage.leadership import KEEPERS, leadership
 from storage.ledger import SqlLedger
+from storage.membership import SqlMembers, membership
 from tests.engine_work.desk import UNLIMITED
 from tests.engine_work.several import given
 from tests.fakes import outgoing
@@ -120,6 +122,8 @@ async def process(
         database = await Database.open(database_url)
         stack.push_async_callback(database.close)
         leads = await stack.enter_async_context(leadership(database_url, KEEPERS))
+        number = secrets.randbits(31)
+        await stack.enter_async_context(membership(database_url, number))
         connection = await stack.enter_async_context(connect(redis_url))
         clock, ledger, results = SystemClock(), SqlLedger(database), MemoryResults()
         conditions = Conditions(clock)
@@ -133,6 +137,7 @@ async def process(
             memory=partial(MemoryBroker, clock=clock, lease_ms=LEASE_MS),
             epochs=SqlEpochs(database),
             leadership=leads,
+            members=SqlMembers(database),
             ledger=ledger,
             replacements=replacements,
             reconciler=reconciler,
@@ -188,10 +193,17 @@ async def process(
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have keepers wait for a tenth of what they usually do."""
-    monkeypatch.setattr(keeper_module, "WATCH_S", 0.1)
-    monkeypatch.setattr(keeper_module, "PROBE_S", 0.2)
-    for name, ms in {"AWAY_MS": 300, "BACK_MS": 200, "MARGIN_MS": 100, "CATCH_UP_MS": 300, "TAKE_IN_MS": 100}.items():
-        monkeypatch.setattr(keeper_module, name, ms)
+    for module in (keeper, epoch_of_keeper):
+        monkeypatch.setattr(module, "WATCH_S", 0.1)
+    monkeypatch.setattr(keeper, "PROBE_S", 0.2)
+    monkeypatch.setattr(candidacy, "MISSED_MS", 200)
+    monkeypatch.setattr(candidacy, "ASIDE_MS", 400)
+    monkeypatch.setattr(candidacy, "AWAY_MS", 800)
+    monkeypatch.setattr(epoch_of_keeper, "BACK_MS", 200)
+    monkeypatch.setattr(epoch_of_keeper, "MARGIN_MS", 100)
+    monkeypatch.setattr(deaths, "LOOK_EVERY_MS", 200)
+    monkeypatch.setattr(comparison, "CATCH_UP_MS", 300)
+    monkeypatch.setattr(comparison, "TAKE_IN_MS", 100)
 
 
 async def until(holds: Callable[[], object], *, within_s: float = 20.0) -> None:

@@ -46,6 +46,10 @@ class World:
     bypassed: int = 0
     begun_by: str = ""
     leader: str = ""
+    alive: set[int] = field(default_factory=set)
+    """The numbers of the processes that live."""
+    born: int = 0
+    looks_for_deaths: int = 0
     schedules: dict[int, MemoryBroker] = field(default_factory=dict)
     """What Redis holds, by its form."""
     barred: set[int] = field(default_factory=lambda: {FORM})
@@ -144,6 +148,19 @@ class FakeLeadership:
             self.world.leader = ""
 
 
+@dataclass
+class FakeMembers:
+    world: World
+    name: str
+
+    async def alive(self) -> frozenset[int]:
+        self.world.burn()
+        if self.name in self.world.cut_from_database:
+            raise LedgerError("the database is away")
+        self.world.looks_for_deaths += 1
+        return frozenset(self.world.alive)
+
+
 class FakeRedis:
     """What one process sees of the schedule in Redis, or of one that it has begun (``meant``)."""
 
@@ -230,6 +247,8 @@ class FakeProcess:
     ) -> None:
         self.world = world
         self.name = name
+        self.number = world.born = world.born + 1
+        world.alive.add(self.number)
         self.conditions = Conditions(world.clock)
         self.redis = cast("SharedSchedule", FakeRedis(world, name, form))
         self.switch = SwitchedBroker(self.redis, world.ledger, self.conditions, lease_ms=LEASE_MS, clock=world.clock)
@@ -241,6 +260,7 @@ class FakeProcess:
             memory=lambda _: world.memory(),
             epochs=FakeEpochs(world, name),
             leadership=self.leadership,
+            members=FakeMembers(world, name),
             ledger=world.ledger,
             replacements=replacements,
             reconciler=Reconciler(
@@ -257,9 +277,14 @@ class FakeProcess:
             sleep=world.sleep,
         )
 
+    def die(self) -> None:
+        self.world.alive.discard(self.number)
+        if self.world.leader == self.name:
+            self.world.leader = ""
+
     async def look(self) -> None:
-        """Read the epoch, as it does each second; if it can."""
-        with contextlib.suppress(LedgerError):
+        """Read the epoch, and ask for what it misses, as it does each second; if it can."""
+        with contextlib.suppress(LedgerError, BrokerUnavailable):
             await self.keeper.watch()
 
     async def step(self) -> None:

@@ -8,15 +8,18 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
+from engine.candidacy import AWAY_MS
 from engine.conditions import Condition
+from engine.epoch_of_keeper import BACK_MS, MARGIN_MS
 from engine.ids import Ids
-from engine.keeper import AWAY_MS, BACK_MS, MARGIN_MS, PROBE_S, WATCH_S
+from engine.keeper import PROBE_S
 from engine.limits import Limit
 from engine.messages import Done, Hold, Settlement, Status
-from engine.ports import Source
+from engine.ports import NOBODYS, Source
 from engine.switched_broker import SharedSchedule
+from engine.watch import WATCH_S
 from tests.engine_work.desk import turns
-from tests.engine_work.several import LEASE_MS, Died, FakeProcess, World
+from tests.engine_work.several import LEASE_MS, Died, FakeProcess, FakeRedis, World
 from tests.fakes import outgoing
 
 SILENCE_MS = LEASE_MS + round(WATCH_S * 1_000) + MARGIN_MS
@@ -65,6 +68,38 @@ async def test_the_leader_begins_the_schedule_and_the_others_lease_from_it(
 
     assert await other.ids() == ["a"]
     assert (one.keeper.is_leading, other.keeper.is_leading) == (True, False)
+
+
+async def test_the_first_schedule_is_begun_and_nothing_was_lost(
+    world: World, one: FakeProcess, other: FakeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.form = NOBODYS
+    await other.look()
+    restore = FakeRedis.restore
+
+    async def after_the_other_has_asked(redis: FakeRedis, *sends: object, **more: object) -> None:
+        await other.look()
+        await other.lease()
+        await restore(redis, *sends, **more)
+
+    monkeypatch.setattr(FakeRedis, "restore", after_the_other_has_asked)
+    with capture_logs() as said:
+        await one.step()
+        await other.look()
+        await other.lease()
+
+    assert ("info", "the schedule in Redis is begun") in [(each["log_level"], each["event"]) for each in said]
+    assert {each["log_level"] for each in said} == {"info"}
+
+
+async def test_a_first_schedule_that_is_lost_is_lost(world: World, one: FakeProcess) -> None:
+    world.form = NOBODYS
+    await one.step()
+    world.redis = None
+
+    await one.lease()
+
+    assert one.conditions.current == [Condition.SCHEDULE_LOST]
 
 
 async def test_a_schedule_that_is_gone_is_rebuilt_at_the_next_step(one: FakeProcess) -> None:
@@ -234,6 +269,37 @@ async def test_what_was_accepted_while_redis_was_full_is_scheduled_soon_after(on
     assert one.conditions.current == []
 
 
+async def test_while_redis_is_full_the_ledger_is_not_read_over_and_over(
+    world: World, one: FakeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one.steps(for_ms=3_000)
+    for number in range(5):
+        await one.accept(outgoing(f"{number}"))
+    world.redis_is_full = True
+    for number in range(5, 10):
+        await one.accept(outgoing(f"{number}"))
+    await one.step()
+    world.room, world.redis_is_full = 6, False  # for one more, which is all that a probe asks for
+    reads, open_ids = 0, world.ledger.open_ids
+
+    async def counted(*, after_id: str, limit: int) -> list[str]:
+        nonlocal reads
+        reads += not after_id
+        return await open_ids(after_id=after_id, limit=limit)
+
+    monkeypatch.setattr(world.ledger, "open_ids", counted)
+    await one.steps(for_ms=10_000)
+    for number in range(10, 15):
+        world.ledger.messages[f"{number}"], world.ledger.statuses[f"{number}"] = outgoing(f"{number}"), Status.QUEUED
+    await one.steps(for_ms=20_000)
+    while_full, world.room = reads, 60
+    await one.steps(for_ms=6_000)
+
+    assert while_full == 1
+    assert all(await one.switch.knows(list(world.ledger.messages)))
+    assert one.conditions.current == []
+
+
 async def test_a_redis_with_no_room_for_all_sends_the_oldest_and_takes_the_rest_in_as_room_comes(
     one: FakeProcess,
 ) -> None:
@@ -261,7 +327,7 @@ async def test_a_database_that_is_away_is_told_once_when_it_goes_and_once_when_i
     idle = FakeProcess(world, "idle")
     world.cut_from_database.add("idle")
     with capture_logs() as said:
-        watching = asyncio.create_task(idle.keeper._watch())
+        watching = asyncio.create_task(idle.keeper._keep_watching())
         await turns()
         away = idle.conditions.current
         world.cut_from_database.clear()

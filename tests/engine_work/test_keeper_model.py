@@ -61,8 +61,7 @@ class Processes(RuleBasedStateMachine):
             return None
 
     def replace(self, who: str, form: int | None = None) -> None:
-        if self.world.leader == self.processes[who].name:
-            self.world.leader = ""
+        self.processes[who].die()
         self.processes[who] = self.new(who, self.processes[who].redis.form if form is None else form)
 
     @rule(ms=st.sampled_from([50, 300, 1_000, 2_500, 6_000]))

@@ -16,8 +16,10 @@ from engine.conditions import Condition
 from engine.ids import Ids
 from engine.ports import SystemClock
 from engine.redis_keys import FORM, prefix
+from storage.membership import membership
 from tests.engine.redis_server import own_redis
 from tests.engine_work.process import Process, Telegram, hurry, process, until
+from tests.fakes import outgoing
 from tests.storage.servers import own_postgres
 
 pytestmark = pytest.mark.postgres
@@ -147,6 +149,40 @@ async def test_a_leader_who_dies_leaves_the_schedule_in_redis_to_another(
     assert sorted(telegram.ids) == sorted(submitted)
 
 
+async def test_who_alone_cannot_reach_redis_leaves_the_lead_to_who_does(
+    tmp_path: Path, books: str, telegram: Telegram, ids: Ids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.candidacy.AWAY_MS", 5_000)  # until the other has started
+    nowhere = f"redis://127.0.0.1:{free_port()}/0"
+    with own_redis(tmp_path) as url:
+        async with process("a", nowhere, books, telegram) as cut:
+            await until(lambda: cut.keeper.is_leading)
+            async with process("b", url, books, telegram) as other:
+                await until(lambda: other.keeper.is_leading)
+                submitted = await other.submit(ids, 20)
+                await all_sent(telegram, submitted, other)
+
+                assert leases_redis(cut, other)
+                assert cut.conditions.current == [Condition.REDIS_AWAY]
+    assert {name for name, _ in telegram.sent} == {"b"}
+
+
+async def test_what_a_process_that_ended_left_in_the_ledger_alone_is_sent_soon(
+    tmp_path: Path, books: str, telegram: Telegram, ids: Ids
+) -> None:
+    number = 7
+    with own_redis(tmp_path) as url:
+        async with process("a", url, books, telegram) as one:
+            comparison = one.keeper._comparison
+            async with membership(books, number):
+                await until(lambda: number in comparison._deaths._alive and comparison._behind_after is None)
+                left = outgoing(ids.new(SystemClock()()))
+                await one.ledger.add([left])
+
+            await all_sent(telegram, [left.id], one)
+    assert telegram.ids == [left.id]
+
+
 async def test_an_older_file_of_redis_sends_nothing_again(
     tmp_path: Path, books: str, telegram: Telegram, ids: Ids
 ) -> None:
@@ -171,7 +207,7 @@ async def test_an_older_file_of_redis_sends_nothing_again(
 async def test_what_was_accepted_during_a_short_absence_is_scheduled_soon(
     tmp_path: Path, books: str, telegram: Telegram, ids: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.keeper.AWAY_MS", 60_000)
+    monkeypatch.setattr("engine.candidacy.AWAY_MS", 60_000)
     monkeypatch.setattr("engine.redis_broker.REPLY_S", 0.3)
     with own_redis(tmp_path) as url:
         async with process("a", url, books, telegram) as one, Redis.from_url(url) as redis:

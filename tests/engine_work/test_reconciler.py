@@ -137,3 +137,15 @@ async def test_what_was_missing_twice_for_a_moment_was_not_missing_all_the_time(
     await desk.broker.cancel([replayed.id])
 
     assert await looks(desk, reconciler, for_ms=EVERY_MS) == 0
+
+
+async def test_what_was_missing_before_it_was_forgotten_is_missing_for_no_time(
+    desk: Desk, reconciler: Reconciler
+) -> None:
+    written(desk)
+    await looks(desk, reconciler, for_ms=MISSING_MS - EVERY_MS)
+
+    reconciler.forget()
+
+    assert await looks(desk, reconciler, for_ms=MISSING_MS - EVERY_MS) == 0
+    assert await looks(desk, reconciler, for_ms=EVERY_MS) == 1

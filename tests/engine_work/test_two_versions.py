@@ -8,10 +8,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from engine.conditions import Condition
+from engine.epoch_of_keeper import BACK_MS, MARGIN_MS
 from engine.ids import Ids
-from engine.keeper import BACK_MS, MARGIN_MS, WATCH_S
 from engine.ports import NOBODYS, Source
 from engine.redis_keys import FORM
+from engine.watch import WATCH_S
 from tests.engine_work.several import LEASE_MS, FakeProcess, World
 from tests.fakes import outgoing
 
