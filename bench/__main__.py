@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+
+from bench.orderly import TOLD_TO_END
 
 BENCHES = (
     "one_bot",
@@ -19,11 +22,20 @@ BENCHES = (
 
 
 def run() -> int:
-    failed = [
-        name for name in BENCHES if subprocess.run([sys.executable, "-m", f"bench.{name}"], check=False).returncode
-    ]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TOLD_TO_END))
+    failed = [name for name in BENCHES if status_of(name)]
     print(f"failed: {', '.join(failed)}" if failed else "all benchmarks passed their own checks")
     return 1 if failed else 0
+
+
+def status_of(name: str) -> int:
+    """Run one to its end. If we are told to end meanwhile it is told too, and may first stop what it started."""
+    bench = subprocess.Popen([sys.executable, "-m", f"bench.{name}"])
+    try:
+        return bench.wait()
+    finally:
+        bench.terminate()
+        bench.wait()
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ from typing import Any
 import aiohttp
 
 from bench.clients.awaiting import GROUP
-from bench.harness import Checks, Engine, accepted, engine, main, quantile, token
-from bot.simulator.client import RunningSimulator, running_simulator
+from bench.harness import Checks, Engine, engine, main, quantile, token
+from bot.simulator.client import RunningSimulator, accepted, running_simulator
 
 HANDLERS, IMPATIENT = 200, 10
 GROUP_WINDOW_S = 4

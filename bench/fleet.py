@@ -27,8 +27,8 @@ import sys
 import time
 from pathlib import Path
 
-from bench.harness import Checks, accepted, engine, has_roles, main, spread, token
-from bot.simulator.client import RunningSimulator, running_simulator
+from bench.harness import Checks, engine, has_roles, main, spread, token
+from bot.simulator.client import RunningSimulator, accepted, running_simulator
 
 BOTS, CHATS = 50, 60
 MESSAGES = BOTS * CHATS

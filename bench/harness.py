@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import uvloop
-
+from bench.orderly import run_orderly
 from bot.demo.process import EngineProcess, ProcessFailed
 from tests.chaos.servers import own_postgres, own_redis
 
@@ -131,11 +130,6 @@ def has_roles() -> bool:
     return "--roles" in sys.argv[1:]
 
 
-def accepted(calls: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the calls that the simulator accepted as messages, in the order of arrival."""
-    return [call for call in calls if call["code"] == 200 and call["method"].startswith("send")]
-
-
 def cpu_seconds(pid: int) -> float | None:
     """Read how much of a processor a process has used; None where there is no /proc."""
     try:
@@ -190,6 +184,5 @@ def main(question: str, bench: Callable[[Checks, bool], Coroutine[Any, Any, None
     broken = "--broken" in sys.argv[1:]
     sys.stdout.write(f"{question}\n  {machine()}{_variant(broken=broken)}\n")
     checks = Checks()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(bench(checks, broken))
+    run_orderly(bench(checks, broken))
     sys.exit(1 if checks.failed else 0)

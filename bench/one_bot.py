@@ -13,8 +13,8 @@ Checked     No 429, no window broken, nothing lost or sent twice; use of the lim
 
 from __future__ import annotations
 
-from bench.harness import Checks, accepted, engine, main, token
-from bot.simulator.client import running_simulator
+from bench.harness import Checks, engine, main, token
+from bot.simulator.client import accepted, running_simulator
 
 CHATS = 600
 LIMIT = 30

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bench.harness import accepted
+from bot.simulator.client import accepted
 from bot.simulator.faults import Fault
 from bot.simulator.report import Report
 

@@ -29,10 +29,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import uvloop
-
 from bench.harness import Engine, cpu_seconds, engine, machine, token
 from bench.homes import Homes, homes
+from bench.orderly import run_orderly
 from bench.peer_workloads import WORKLOADS, Run, Workload
 from bot.simulator.client import RunningSimulator, running_simulator
 
@@ -272,8 +271,7 @@ def main() -> int:
     parser.add_argument("--workloads", default=",".join(one.name for one in WORKLOADS))
     parser.add_argument("--peers", default=",".join(PEERS))
     options = parser.parse_args()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        wrong = runner.run(bench(options))
+    wrong = run_orderly(bench(options))
     for sentence in wrong:
         note(f"FAIL {sentence}")
     return 1 if wrong else 0

@@ -18,8 +18,8 @@ import statistics
 import time
 from typing import Any
 
-from bench.harness import Checks, Engine, accepted, engine, main, token
-from bot.simulator.client import RunningSimulator, running_simulator
+from bench.harness import Checks, Engine, engine, main, token
+from bot.simulator.client import RunningSimulator, accepted, running_simulator
 from bot.simulator.faults import Fault
 
 THROTTLED, CHATS, EVERY_S = 5_000, 100, 0.05

@@ -17,8 +17,8 @@ import math
 import statistics
 import time
 
-from bench.harness import Checks, Engine, accepted, engine, main, spread, token
-from bot.simulator.client import RunningSimulator, running_simulator
+from bench.harness import Checks, Engine, engine, main, spread, token
+from bot.simulator.client import RunningSimulator, accepted, running_simulator
 
 LOW, URGENT = 600, 10
 AT_S = (3.0, 3.2, 3.4, 3.6, 3.8)

@@ -10,8 +10,9 @@ Read in this order:
     session         under every ``Bot``: no call goes round the engine
     intake          updates in; ``notes`` feeds the books, ``behaviours/`` decide what to say
     generator/      who writes what a bot answers: templates, or a server
-    fleet           the bots that run here; ``feeds`` where their updates come from; ``follower`` what other
-                    processes change of them
+    roster          which bots run here; ``register`` keeps it and the books in step, ``changes`` whose turn that is
+    fleet           how bots come, change and go: ``introductions`` asks Telegram who comes, ``departures`` sees off
+                    who goes; ``feeds`` where their updates come from; ``follower`` what other processes change of them
     wiring          the one file that names concrete classes; ``running`` what runs then
     home            the directory of the keys
     __main__        the command line; its larger parts are in ``commands/``

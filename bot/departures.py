@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from bot.fleet import Fleet
+from bot.roster import Roster
 from engine.clearance import Clearance
 from engine.conditions import Conditions
 from engine.errors import BrokerUnavailable, LedgerError
@@ -54,7 +54,7 @@ class Departures:
     def __init__(
         self,
         *,
-        fleet: Fleet,
+        roster: Roster,
         bots: Bots,
         broker: Broker,
         clearance: Clearance,
@@ -64,7 +64,7 @@ class Departures:
         conditions: Conditions | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self._fleet = fleet
+        self._roster = roster
         self._bots = bots
         self._broker = broker
         self._clearance = clearance
@@ -155,9 +155,9 @@ class Departures:
         return cleared.left == 0
 
     def _is_gone(self, departure: Departure) -> bool:
-        return self._fleet.is_removed(departure.bot_id)
+        return self._roster.is_removed(departure.bot_id)
 
     def _end(self, departure: Departure) -> None:
         self._leaving.discard(departure.bot_id)
         if self._is_gone(departure):
-            self._fleet.forget(departure.bot_id)
+            self._roster.forget(departure.bot_id)

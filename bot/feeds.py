@@ -9,8 +9,9 @@ from typing import Any
 
 import structlog
 
-from bot.fleet import Fleet, Parting
+from bot.fleet import Fleet
 from bot.poller import Poller
+from bot.roster import Parting
 from bot.webhooks import Webhooks
 from storage.bots import Source
 
@@ -25,6 +26,7 @@ class Feeds:
 
     def __init__(self, *, fleet: Fleet, webhooks: Webhooks, poller_for: Callable[[int], Poller]) -> None:
         self._fleet = fleet
+        self._roster = fleet.roster
         self._webhooks = webhooks
         self._poller_for = poller_for
         self._tasks: set[asyncio.Task[None]] = set()
@@ -34,7 +36,7 @@ class Feeds:
 
     def begin(self) -> None:
         """Begin with the bots that are there; from now on what changes in the fleet is heeded at once."""
-        for bot_id in self._fleet.bot_ids:
+        for bot_id in self._roster.bot_ids:
             self._feed(bot_id)
         self._fleet.when_changed(self._feed)
 
@@ -68,10 +70,10 @@ class Feeds:
             begun.set()
 
     def _way(self, bot_id: int, begun: asyncio.Event) -> Callable[[], Coroutine[Any, Any, None]]:
-        leaving = self._fleet.parting(bot_id)
+        leaving = self._roster.parting(bot_id)
         if leaving is not None:
             return lambda: self._after(leaving)
-        match self._fleet.source_of(self._fleet.registered(bot_id)):
+        match self._roster.source_of(self._roster.registered(bot_id)):
             case Source.WEBHOOK:
                 return lambda: self._by_webhook(bot_id, begun)
             case Source.POLLING:

@@ -128,12 +128,12 @@ class UpdateIntake:
             await self._give_up(bot_id, update_id, _told(error, bot_id, update_id))
 
     async def _handle_once(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
-        if not self._fleet.has(bot_id):
+        if not self._fleet.roster.has(bot_id):
             await self._fleet.reload([bot_id])  # who added it may have ended before we heard of it
-        if not self._fleet.has(bot_id):
+        if not self._fleet.roster.has(bot_id):
             reason, now_ms = "its bot was removed", self._clock()
             return await self._updates.mark_failed(bot_id, update_id, reason=reason, now_ms=now_ms)
-        await self._run_handlers(self._fleet.bot(bot_id), content, received_at_ms)
+        await self._run_handlers(self._fleet.roster.bot(bot_id), content, received_at_ms)
         return await self._updates.mark_handled([(bot_id, update_id)], now_ms=self._clock())
 
     async def _give_up(self, bot_id: int, update_id: int, reason: str) -> None:
@@ -147,7 +147,7 @@ class UpdateIntake:
 
     async def _run_handlers(self, bot: Bot, content: dict[str, Any], received_at_ms: int) -> None:
         update = Update.model_validate(fill_in(content, self._clock() // 1_000), context={"bot": bot})
-        registered = self._fleet.registered(bot.id)
+        registered = self._fleet.roster.registered(bot.id)
         if self._notes is not None:
             await self._notes.note(update, registered, received_at_ms=received_at_ms)
         priority = priority_of(update, bot.id, registered.username)

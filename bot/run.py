@@ -118,7 +118,7 @@ def greet(built: Program, listener: socket.socket, simulator: RunningSimulator |
         typer.echo(f"Tempogram's {built.role.command} is at {address}. Ctrl-C ends it.")
         return
     token_file = built.settings.data_dir / "admin_token"
-    typer.echo(f"Tempogram runs {len(built.line.fleet.bot_ids)} bots at {address}. Ctrl-C ends it.")
+    typer.echo(f"Tempogram runs {len(built.line.fleet.roster.bot_ids)} bots at {address}. Ctrl-C ends it.")
     if simulator is not None:
         typer.echo(f"  No BOT_TOKENS is set: a simulated Telegram runs at {simulator.url}, with users who talk.")
         typer.echo(f"  what it saw  curl {simulator.url}/_sim/report")

@@ -55,7 +55,7 @@ async def running(built: Program) -> AsyncIterator[None]:
         await asyncio.gather(*(add_bot(built, token.get_secret_value()) for token in built.settings.bot_tokens))
         await built.talk.handlers.emit_startup(**_told(built))
         resumed = await built.talk.intake.resume() if role.takes_in or role.feeds else 0
-        log.info("started", role=role.command, bots=len(built.line.fleet.bot_ids), resumed_updates=resumed)
+        log.info("started", role=role.command, bots=len(built.line.fleet.roster.bot_ids), resumed_updates=resumed)
         yield
     finally:
         for task in tasks:
@@ -111,7 +111,7 @@ async def _tell_end(built: Program) -> None:
 
 def _told(built: Program) -> dict[str, Any]:
     """Return what aiogram tells a router's own handlers of start and end."""
-    bots = [built.line.fleet.bot(bot_id) for bot_id in built.line.fleet.bot_ids]
+    bots = [built.line.fleet.roster.bot(bot_id) for bot_id in built.line.fleet.roster.bot_ids]
     last = {"bot": bots[-1]} if bots else {}
     return {"dispatcher": built.talk.handlers, "bots": bots, **built.talk.handlers.workflow_data, **last}
 
@@ -119,7 +119,7 @@ def _told(built: Program) -> dict[str, Any]:
 async def add_bot(built: Program, token: str) -> None:
     """Run a bot that the environment names, even while Telegram cannot be asked who it is."""
     fleet = built.line.fleet
-    if fleet.is_introduced(token):
+    if fleet.roster.is_introduced(token):
         return
     try:
         await fleet.add(token, None, patience_s=0)

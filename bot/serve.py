@@ -11,12 +11,11 @@ from collections.abc import Iterator
 import uvicorn
 
 from api.app import App
+from bot.reached import reached_at
 from engine.errors import SettingsError
 
 GRACE_S = 5
 """How long a request that waits for its message may hold up the end."""
-
-EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - it is recognised here, not listened on
 
 
 class Server(uvicorn.Server):
@@ -75,6 +74,5 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def address_of(listener: socket.socket) -> str:
-    """Return where it can be reached from this machine; one that listens on every address listens on this one, too."""
-    host, port = listener.getsockname()[:2]
-    return f"http://{'127.0.0.1' if host == EVERY_ADDRESS else host}:{port}"
+    """Return where it can be reached from this machine."""
+    return reached_at(*listener.getsockname()[:2])

@@ -17,7 +17,7 @@ from aiogram.exceptions import (
     TelegramUnauthorizedError,
 )
 
-from bot.fleet import Fleet
+from bot.roster import Roster
 from engine.errors import LedgerError
 from engine.insist import Sleep
 from engine.ports import Clock
@@ -46,13 +46,13 @@ class Webhooks:
     def __init__(
         self,
         *,
-        fleet: Fleet,
+        roster: Roster,
         public_url: str,
         clock: Clock,
         allowed_updates: Sequence[str] = (),
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self._fleet = fleet
+        self._roster = roster
         self._clock = clock
         self._sleep = sleep
         self._public_url = public_url
@@ -69,21 +69,21 @@ class Webhooks:
 
     async def retire_secret(self, bot_id: int) -> None:
         """Forget an old secret when nothing can come with it any more; ``set`` has told Telegram the new one."""
-        if self._fleet.secrets.of(bot_id).next_secret is None:
+        if self._roster.secrets.of(bot_id).next_secret is None:
             return
         await self._sleep(GRACE_S)
-        await self._insist(bot_id, lambda: self._fleet.secrets.retire(bot_id))
+        await self._insist(bot_id, lambda: self._roster.secrets.retire(bot_id))
         log.info("webhook secret changed", bot_id=bot_id)
 
     async def unset(self, bot_id: int) -> None:
         """Take away the webhook that we set, if we did; a bot's owner may have set one of his own."""
-        if self._fleet.secrets.of(bot_id).told is None:
+        if self._roster.secrets.of(bot_id).told is None:
             return
-        bot = self._fleet.bot(bot_id)
+        bot = self._roster.bot(bot_id)
 
         async def tell() -> None:
             await bot.delete_webhook()
-            await self._fleet.secrets.note_told(bot_id, None)  # later: after a crash in between it is deleted again
+            await self._roster.secrets.note_told(bot_id, None)  # later: after a crash in between it is deleted again
 
         await self._insist(bot_id, tell)
 
@@ -119,18 +119,18 @@ class Webhooks:
         return None
 
     async def _tell(self, bot_id: int) -> None:
-        secret, bot = await self._fleet.secrets.to_tell(bot_id), self._fleet.bot(bot_id)
+        secret, bot = await self._roster.secrets.to_tell(bot_id), self._roster.bot(bot_id)
         await bot.set_webhook(
             self._url(bot),
             secret_token=secret,
             max_connections=CONNECTIONS_MAX,
             allowed_updates=self._allowed_updates,
         )
-        await self._fleet.secrets.note_told(bot_id, self._fingerprint(bot, secret))
+        await self._roster.secrets.note_told(bot_id, self._fingerprint(bot, secret))
 
     async def _stands(self, bot_id: int) -> bool:
         """Tell whether Telegram was told all this before, and nobody has told it otherwise since."""
-        kept, bot = self._fleet.secrets.of(bot_id), self._fleet.bot(bot_id)
+        kept, bot = self._roster.secrets.of(bot_id), self._roster.bot(bot_id)
         secret = kept.next_secret or kept.secret
         if secret is None or kept.told != self._fingerprint(bot, secret):
             return False

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from bot.reached import reached_at
 from bot.settings import Settings
 from engine.errors import EngineError, SettingsError
 
@@ -76,8 +77,7 @@ def client(url: str | None, settings: Settings) -> Client:
     Raises:
         SettingsError: There is no token.
     """
-    host = settings.host if settings.host not in {"0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104 - it is where not to call
-    return Client(url or f"http://{f'[{host}]' if ':' in host else host}:{settings.port}", _token(settings))
+    return Client(url or reached_at(settings.host, settings.port), _token(settings))
 
 
 def _token(settings: Settings) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from bot.simulator.client import accepted
 from bot.simulator.report import Report
 
 IN_FLIGHT_MS = 1_000
@@ -183,11 +184,6 @@ def arrivals_by_key(calls: Iterable[dict[str, Any]]) -> dict[Key, list[float]]:
     for call in accepted(calls):
         arrivals[call["bot_id"], call["chat_id"], call["text"]].append(call["wall_ms"])
     return dict(arrivals)
-
-
-def accepted(calls: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the calls that Telegram took as messages."""
-    return [call for call in calls if call["code"] == 200 and call["cost"]]
 
 
 def is_refused(message: Expected, evidence: Evidence) -> bool:

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from bot.demo.chart import Sample
-from bot.demo.judge import Evidence, Expected, Kind, Outage, accepted
+from bot.demo.judge import Evidence, Expected, Kind, Outage
 from bot.demo.process import ProcessFailed
 from bot.demo.progress import Progress
 from bot.demo.script import CEILING, URGENT_CHAT, Script
 from bot.demo.stage import BOT_IDS, Stage, answer_to, username
+from bot.simulator.client import accepted
 
 LOOK_EVERY_S = 0.25
 PATIENCE_S = 30

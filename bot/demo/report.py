@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.demo.chart import Sample, axis, bars, by_second, waiting_by_second
-from bot.demo.judge import Judgement, accepted, seconds
+from bot.demo.judge import Judgement, seconds
 from bot.demo.script import GROUP_LIMIT
+from bot.simulator.client import accepted
 
 ROWS = (("high", "magenta"), ("normal", "cyan"), ("low", "blue"), ("retry", "yellow"))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -107,6 +107,11 @@ async def running_simulator(*, port: int = 0, **settings: object) -> AsyncIterat
             yield RunningSimulator(url, process.pid, session)
     finally:
         await _end(process)
+
+
+def accepted(calls: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return those that ``Report.accepted`` counts, in the order of arrival: taken, and counted against a limit."""
+    return [call for call in calls if call["code"] == 200 and call["cost"]]
 
 
 def _spelled(value: object) -> str:

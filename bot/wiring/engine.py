@@ -51,7 +51,7 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
     name = f"{socket.gethostname()}-{os.getpid()}-{kept.process:08x}"
     transport = TelegramTransport(
         connections=line.sends,
-        token_of=line.fleet.token_of,
+        token_of=line.fleet.roster.token_of,
         token_in_books=line.fleet.token_in_books,
         timeout_ms=settings.timeout_ms,
         guard_ms=settings.telegram_window_guard_ms,
@@ -64,7 +64,7 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
         results=results,
         news=schedule.news,
         clock=clock,
-        hears=line.fleet.hears,
+        hears=line.fleet.roster.hears,
         conditions=conditions,
     )
     replacements = schedule.replacements

@@ -95,7 +95,7 @@ async def program(
 
 def departures_of(settings: Settings, kept: Books, line: Line, engine: Engine, ids: Ids, clock: Clock) -> Departures:
     return Departures(
-        fleet=line.fleet,
+        roster=line.fleet.roster,
         bots=kept.bots,
         broker=engine.broker,
         clearance=Clearance(

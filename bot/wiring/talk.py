@@ -121,12 +121,12 @@ def talk_of(
 def feeds_of(settings: Settings, line: Line, intake: UpdateIntake, kinds: Sequence[str], clock: Clock) -> Feeds:
     return Feeds(
         fleet=line.fleet,
-        webhooks=Webhooks(fleet=line.fleet, public_url=settings.public_url, allowed_updates=kinds, clock=clock),
+        webhooks=Webhooks(roster=line.fleet.roster, public_url=settings.public_url, allowed_updates=kinds, clock=clock),
         poller_for=lambda bot_id: Poller(
             bot_id=bot_id,
             session=line.polls,
             api_url=settings.telegram_api_url,
-            token_of=line.fleet.token_of,
+            token_of=line.fleet.roster.token_of,
             intake=intake,
             allowed_updates=kinds,
         ),

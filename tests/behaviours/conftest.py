@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,8 +14,6 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from bot.generator.chat_completions import ChatCompletions
-from storage.database import Database
-from tests.fakes import Clock
 
 KEY = "sk-nobody-may-see-this"
 
@@ -61,15 +58,3 @@ async def model() -> AsyncIterator[Model]:
 async def completions(model: Model) -> AsyncIterator[ChatCompletions]:
     async with aiohttp.ClientSession() as session:
         yield ChatCompletions(session=session, api_url=model.url, api_key=SecretStr(KEY), model="small", timeout_s=0.5)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = await Database.open(f"sqlite:///{tmp_path / 'books.db'}")
-    yield database
-    await database.close()

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiogram import Dispatcher, Router
 
-from bot import behaviours, session
+from bot import behaviours
 from bot.composer import MethodComposer
 from bot.generator import Conversation, NotWritten, TextGenerator, Written
 from bot.generator.author import Author
@@ -18,16 +18,15 @@ from bot.intake import UpdateIntake
 from bot.notes import Notes
 from bot.pool import Pool
 from bot.presence import Presence
-from bot.session import Gateway
 from engine.ids import Ids
-from engine.memory_results import MemoryResults
 from engine.messages import Outgoing
 from storage.chats import Chats
 from storage.database import Database
 from storage.history import History
 from storage.texts import Texts
 from storage.updates import Updates
-from tests.bot.fakes import BOT_ID, AcceptingDispatcher, DictUploads, DirectSession, OneBot, TokenList, attaching
+from tests.bot.fakes import BOT_ID, AcceptingDispatcher, DirectSession, OneBot
+from tests.bot.gateways import accepting_gateway, under_every_bot
 from tests.engine_work.desk import Desk
 from tests.fakes import Clock
 
@@ -90,14 +89,7 @@ class Talk:
         self.pool = Pool(size=10, waiting_max=1_000)
         ids, desk = Ids(process=1), Desk()
         self.reach = desk.reach
-        self.gateway = Gateway(
-            dispatcher=self.accepting,  # type: ignore[arg-type]
-            composer=MethodComposer(clock=clock, ids=ids),
-            attachments=attaching(DictUploads()),
-            results=MemoryResults(),
-            tokens=TokenList(),
-            wait_s=0,
-        )
+        self.gateway = accepting_gateway(self.accepting, MethodComposer(clock=clock, ids=ids))
         self.intake = UpdateIntake(
             updates=self.updates,
             fleet=self.fleet,  # type: ignore[arg-type]
@@ -144,11 +136,8 @@ async def talk(
 ) -> AsyncIterator[Talk]:
     """Lend one whose bot has the behaviours in ``settings``."""
     talking = Talk(database, clock, generator=generator or ScriptedGenerator(), settings=settings or {}, own=list(own))
-    remove = session.install(talking.gateway)
-    try:
+    with under_every_bot(talking.gateway):
         yield talking
-    finally:
-        remove()
 
 
 def params(message: Outgoing) -> dict[str, Any]:

@@ -7,20 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from bot import session
 from bot.attachments import Attachments
 from bot.composer import MethodComposer
+from bot.fleet import Fleet
 from bot.session import Gateway
 from engine.ids import Ids
-from engine.memory_results import MemoryResults
 from storage.database import Database
-from tests.bot.fakes import AcceptingDispatcher, DictUploads, DirectSession, TokenList, attaching
+from tests.bot.fakes import TOKEN, AcceptingDispatcher, DictUploads, DirectSession, TokenList, attaching
+from tests.bot.fleet_world import World, fleet_world
+from tests.bot.gateways import accepting_gateway, under_every_bot
 from tests.fakes import Clock
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
@@ -52,27 +48,24 @@ def accepting() -> AcceptingDispatcher:
 def gateway(
     composer: MethodComposer, attachments: Attachments, accepting: AcceptingDispatcher, tokens: TokenList
 ) -> Gateway:
-    """Whose engine accepts everything and sends nothing; whoever awaits a call waits for nothing."""
-    return Gateway(
-        dispatcher=accepting,  # type: ignore[arg-type]
-        composer=composer,
-        attachments=attachments,
-        results=MemoryResults(),
-        tokens=tokens,
-        wait_s=0,
-    )
+    return accepting_gateway(accepting, composer, attachments=attachments, tokens=tokens)
 
 
 @pytest.fixture
 def installed(gateway: Gateway) -> Iterator[None]:
     """Our session under every bot, for one test."""
-    remove = session.install(gateway)
-    yield
-    remove()
+    with under_every_bot(gateway):
+        yield
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = await Database.open(f"sqlite:///{tmp_path / 'books.db'}")
-    yield database
-    await database.close()
+async def world(database: Database, clock: Clock) -> AsyncIterator[World]:
+    async with fleet_world(database, clock) as world:
+        yield world
+
+
+@pytest.fixture
+async def fleet(world: World) -> Fleet:
+    fleet = world.new_fleet()
+    await fleet.add(TOKEN, None)
+    return fleet

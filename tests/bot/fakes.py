@@ -204,7 +204,7 @@ class ListUpdates:
 
 
 class OneBot:
-    """A fleet of one."""
+    """A fleet of one, and its roster."""
 
     def __init__(self, *, behaviours: Mapping[str, Any] | None = None) -> None:
         self._bot = Bot(TOKEN, session=DirectSession())
@@ -214,6 +214,10 @@ class OneBot:
 
     async def reload(self, bot_ids: Collection[int]) -> None:
         self.unheard.difference_update(bot_ids)
+
+    @property
+    def roster(self) -> OneBot:
+        return self
 
     @property
     def direct(self) -> DirectSession:

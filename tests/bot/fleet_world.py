@@ -47,7 +47,7 @@ class World:
         await asyncio.sleep(0)
 
     def webhooks(self, fleet: Fleet) -> Webhooks:
-        return Webhooks(fleet=fleet, public_url=HERE, clock=self.clock, sleep=self.sleep)
+        return Webhooks(roster=fleet.roster, public_url=HERE, clock=self.clock, sleep=self.sleep)
 
     def hook(self, bot_id: int) -> Webhook | None:
         """Return what Telegram has."""

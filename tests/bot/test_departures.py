@@ -83,7 +83,7 @@ class House:
         """Wait until its departure is over, and its token forgotten."""
         async with asyncio.timeout(5):
             await self.departures.over()
-        assert self.fleet.token_of(BOT_ID) is None
+        assert self.fleet.roster.token_of(BOT_ID) is None
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ async def houses(database: Database, clock: Clock) -> AsyncIterator[list[House]]
             ledger, results, pauses = SqlLedger(database), MemoryResults(), Pauses()
             broker, fleet = MemoryBroker(UNLIMITED, clock=clock, lease_ms=LEASE_MS), world.new_fleet()
             departures = Departures(
-                fleet=fleet,
+                roster=fleet.roster,
                 bots=world.bots,
                 broker=broker,
                 clearance=Clearance(ledger=ledger, broker=broker, results=results, clock=clock),
@@ -143,7 +143,7 @@ async def test_a_call_under_way_keeps_its_token_and_is_cancelled_when_it_comes_b
     sending = await house.submit()
     [lease] = await house.leased()
     cancelled = await house.remove()
-    during = await house.status(sending), house.fleet.token_of(BOT_ID)
+    during = await house.status(sending), house.fleet.roster.token_of(BOT_ID)
 
     await house.broker.settle([Settlement(lease, Again(0), None)])
     again = await house.leased()
@@ -224,4 +224,4 @@ async def test_a_bot_that_is_added_again_at_once_keeps_its_new_messages(house: H
 
     assert await house.status(old) is Status.CANCELLED
     assert [lease.message.id for lease in await house.leased()] == [new]
-    assert house.fleet.token_of(BOT_ID) == TOKEN
+    assert house.fleet.roster.token_of(BOT_ID) == TOKEN

@@ -19,11 +19,9 @@ from bot.poller import Poller
 from bot.simulator import Fault
 from engine.errors import LedgerError
 from storage.bots import Source
-from storage.database import Database
 from tests.bot.fakes import BOT_ID, TOKEN
-from tests.bot.fleet_world import OTHER, World, fleet_world
+from tests.bot.fleet_world import OTHER, World
 from tests.engine_work.desk import soon, turns
-from tests.fakes import Clock
 
 
 @dataclass
@@ -54,10 +52,9 @@ class Fed:
 
 
 @pytest.fixture
-async def world(database: Database, clock: Clock) -> AsyncIterator[World]:
-    async with fleet_world(database, clock) as world:
-        world.simulator.add_bot(OTHER, "other_bot")
-        yield world
+def world(world: World) -> World:
+    world.simulator.add_bot(OTHER, "other_bot")
+    return world
 
 
 @pytest.fixture
@@ -65,10 +62,10 @@ async def fed(world: World) -> AsyncIterator[Fed]:
     fleet, inbox = world.new_fleet(), Inbox()
     await fleet.add(TOKEN, None)
     async with aiohttp.ClientSession() as session:
-        api_url = str(fleet.bot(BOT_ID).session.api.base).partition("/bot{")[0]
+        api_url = str(fleet.roster.bot(BOT_ID).session.api.base).partition("/bot{")[0]
 
         def poller_for(bot_id: int) -> Poller:
-            return Poller(bot_id=bot_id, session=session, api_url=api_url, token_of=fleet.token_of, intake=inbox)
+            return Poller(bot_id=bot_id, session=session, api_url=api_url, token_of=fleet.roster.token_of, intake=inbox)
 
         feeds = Feeds(fleet=fleet, webhooks=world.webhooks(fleet), poller_for=poller_for)
         feeds.begin()
@@ -219,7 +216,7 @@ async def test_the_webhook_of_a_removed_bot_is_taken_away_though_telegram_fails_
 async def test_a_removed_bot_whose_owner_got_its_updates_keeps_his_webhook(fed: Fed) -> None:
     await fed.fleet.change(BOT_ID, updates=Source.NONE)
     await fed.feeds.settled()
-    await fed.fleet.bot(BOT_ID).set_webhook("http://127.0.0.1:3/own")
+    await fed.fleet.roster.bot(BOT_ID).set_webhook("http://127.0.0.1:3/own")
 
     await fed.fleet.remove(BOT_ID, keep_messages=False)
     await fed.feeds.settled()

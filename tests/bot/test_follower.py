@@ -182,12 +182,6 @@ async def test_a_token_under_another_key_is_an_alert_and_the_rest_is_followed(of
 
 
 @pytest.fixture
-async def world(database: Database, clock: Clock) -> AsyncIterator[World]:
-    async with fleet_world(database, clock) as world:
-        yield world
-
-
-@pytest.fixture
 def wire() -> Wire:
     return Wire()
 
@@ -203,7 +197,7 @@ async def here(world: World, wire: Wire) -> Fleet:
 @pytest.fixture
 async def there(world: World, here: Fleet, wire: Wire) -> Fleet:
     """The one that follows."""
-    assert here.has(BOT_ID)
+    assert here.roster.has(BOT_ID)
     wire.announced.clear()
     return await world.restarted()
 
@@ -255,7 +249,7 @@ async def test_feeds_hear_of_what_another_process_added_fed_otherwise_and_remove
     await there.reload([43])
 
     assert told == [43, BOT_ID, 43]
-    assert there.parting(43) is not None
+    assert there.roster.parting(43) is not None
 
 
 async def test_feeds_hear_of_a_new_secret_and_not_of_what_does_not_concern_them(here: Fleet, there: Fleet) -> None:
@@ -286,11 +280,11 @@ async def test_calls_under_way_have_the_token_of_a_bot_that_another_process_remo
 ) -> None:
     await here.remove(BOT_ID, keep_messages=False)
     await there.reload([BOT_ID])
-    during = there.token_of(BOT_ID)
+    during = there.roster.token_of(BOT_ID)
     clock.advance(CALLS_END_WITHIN_MS)
 
-    assert (during, there.token_of(BOT_ID)) == (TOKEN, None)
-    assert there.parting(BOT_ID) is None
+    assert (during, there.roster.token_of(BOT_ID)) == (TOKEN, None)
+    assert there.roster.parting(BOT_ID) is None
     assert there.authenticate(TOKEN) is None
 
 
@@ -320,7 +314,7 @@ async def test_a_bot_that_was_only_paused_is_still_to_be_learned(here: Fleet, th
 
     await there.learn(OTHER)
 
-    assert (there.has(43), here.has(43)) == (True, False)
+    assert (there.roster.has(43), here.roster.has(43)) == (True, False)
 
 
 CHANGES: dict[str, Callable[[Fleet, str, int], Awaitable[object]]] = {
@@ -379,19 +373,19 @@ async def follow_through(steps: list[tuple[str, int, str]]) -> None:
 
 async def change(fleet: Fleet, word: str, token: str) -> None:
     bot_id = int(token.partition(":")[0])
-    if word in {"add", "learn"} or fleet.has(bot_id):
+    if word in {"add", "learn"} or fleet.roster.has(bot_id):
         with suppress(Refusal, NoWebhook):
             await CHANGES[word](fleet, token, bot_id)
 
 
 async def is_what_the_books_say(fleet: Fleet, world: World) -> None:
     kept = {bot_id: one for bot_id, one in (await world.bots.kept()).items() if one is not None}
-    assert {bot_id: fleet.token_of(bot_id) for bot_id in fleet.bot_ids} == {
+    assert {bot_id: fleet.roster.token_of(bot_id) for bot_id in fleet.roster.bot_ids} == {
         bot_id: one.token for bot_id, one in kept.items()
     }
     for bot_id, one in kept.items():
-        assert fleet.registered(bot_id) == one.registered
+        assert fleet.roster.registered(bot_id) == one.registered
         assert fleet.secrets.of(bot_id) == one.webhook
-        assert fleet.bot(bot_id).token == one.token
-        assert not fleet.is_removed(bot_id)
-    assert {each for each in await world.bots.removed() if not fleet.is_removed(each)} == set()
+        assert fleet.roster.bot(bot_id).token == one.token
+        assert not fleet.roster.is_removed(bot_id)
+    assert {each for each in await world.bots.removed() if not fleet.roster.is_removed(each)} == set()

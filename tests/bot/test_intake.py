@@ -15,17 +15,12 @@ from aiogram.types import Message, Update
 from structlog.testing import capture_logs
 
 from api.ports import IntakeFull, Refusal
-from bot import session
-from bot.composer import MethodComposer
 from bot.intake import UpdateIntake, chat_of, decode
 from bot.methods import COUNTED
 from bot.pool import Pool
 from bot.repair import fill_in
-from bot.session import Gateway
 from engine.conditions import GLIMPSE_MS, Condition
-from engine.dispatcher import Dispatcher as EngineDispatcher
 from engine.errors import LedgerError
-from engine.ids import Ids
 from engine.messages import Outgoing, Priority
 from storage.database import Database
 from storage.updates import Updates
@@ -33,13 +28,11 @@ from tests.bot.fakes import (
     BOT_ID,
     TOKEN,
     USERNAME,
-    DictUploads,
     DirectSession,
     ListUpdates,
     OneBot,
-    TokenList,
-    attaching,
 )
+from tests.bot.gateways import desk_gateway, under_every_bot
 from tests.engine_work.desk import Desk, soon, turns
 from tests.fakes import START_MS
 
@@ -59,20 +52,7 @@ class House:
     slept: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.gateway = Gateway(
-            dispatcher=EngineDispatcher(
-                ledger=self.desk.ledger,
-                broker=self.desk.broker,
-                reach=self.desk.reach,
-                replacements=self.desk.replacements,
-                worker=None,
-            ),
-            composer=MethodComposer(clock=self.desk.clock, ids=Ids(process=1)),
-            attachments=attaching(DictUploads()),
-            results=self.desk.results,
-            tokens=TokenList(),
-            wait_s=0,
-        )
+        self.gateway = desk_gateway(self.desk)
         self.intake = self.new_intake(self.handler)
 
     def new_intake(self, handler: Handler) -> UpdateIntake:
@@ -469,7 +449,7 @@ async def test_the_answer_to_a_mention_or_a_reply_is_urgent(message: dict[str, A
     assert [each.priority for each in house.submitted] == [priority]
 
 
-@pytest.mark.usefixtures("under_every_bot")
+@pytest.mark.usefixtures("its_session")
 async def test_what_a_handlers_own_tasks_and_threads_send_is_urgent_too(house_of_tasks: House) -> None:
     await house_of_tasks.get(update(1, **MENTION))
 
@@ -496,10 +476,9 @@ def house_of_tasks() -> House:
 
 
 @pytest.fixture
-def under_every_bot(house_of_tasks: House) -> Iterator[None]:
-    remove = session.install(house_of_tasks.gateway)
-    yield
-    remove()
+def its_session(house_of_tasks: House) -> Iterator[None]:
+    with under_every_bot(house_of_tasks.gateway):
+        yield
 
 
 def test_a_button_that_was_pressed_is_answered_in_its_chats_order() -> None:

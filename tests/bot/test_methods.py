@@ -26,6 +26,7 @@ from tests.bot.fakes import (
     minimal_fields,
     shortcut,
 )
+from tests.bot.gateways import under_every_bot
 
 EVERY = sorted(every_method().values(), key=lambda method: method.__api_method__)
 
@@ -143,10 +144,9 @@ async def test_a_bot_whose_session_is_replaced_later_passes_the_engine(accepting
 async def test_a_bot_that_was_built_before_passes_the_engine(gateway: Gateway, accepting: AcceptingDispatcher) -> None:
     """A user's module may build its bot while it is imported, which is before the program is put together."""
     bot = Bot(TOKEN, session=DirectSession())
-    remove = session.install(gateway)
 
-    await bot.send_message(5, "hello")
-    remove()
+    with under_every_bot(gateway):
+        await bot.send_message(5, "hello")
 
     assert accepting.methods == ["sendMessage"]
 
@@ -233,10 +233,8 @@ async def test_taking_it_away_restores_aiogram_as_it_was(gateway: Gateway, accep
 
 
 async def test_a_bot_that_was_built_meanwhile_still_has_a_session_afterwards(gateway: Gateway) -> None:
-    remove = session.install(gateway)
-    bot = Bot(TOKEN, session=DirectSession())
-
-    remove()
+    with under_every_bot(gateway):
+        bot = Bot(TOKEN, session=DirectSession())
 
     assert await bot.delete_message(7, 3)
 

@@ -33,19 +33,17 @@ from aiogram.types import (
 )
 
 from api.ports import Refusal
-from bot import origin, session
-from bot.composer import MethodComposer
+from bot import origin
 from bot.methods import COUNTED
 from bot.origin import Origin
 from bot.session import Gateway
-from engine.dispatcher import Dispatcher
 from engine.errors import LedgerError, QueueFull, StillQueued
-from engine.ids import Ids
 from engine.limits import Limits
 from engine.messages import Priority, Rest, Status
 from engine.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled, Uncertain
 from engine.retry import RetryPolicy
-from tests.bot.fakes import BOT_ID, TOKEN, UPLOAD_BYTES_MAX, DictUploads, DirectSession, TokenList, attaching
+from tests.bot.fakes import BOT_ID, TOKEN, UPLOAD_BYTES_MAX, DictUploads, DirectSession, TokenList
+from tests.bot.gateways import desk_gateway, under_every_bot
 from tests.engine_work.desk import UNLIMITED, Desk, soon, turns
 from tests.fakes import START_MS
 
@@ -76,25 +74,9 @@ class Caller:
 async def calling(*, wait_s: float = AWAITED_S, limits: Limits = UNLIMITED) -> AsyncIterator[Caller]:
     uploads, tokens = DictUploads(), TokenList()
     desk = Desk(limits=limits, retries=RetryPolicy(retries_max=0))
-    gateway = Gateway(
-        dispatcher=Dispatcher(
-            ledger=desk.ledger,
-            broker=desk.broker,
-            reach=desk.reach,
-            replacements=desk.replacements,
-            worker=desk.worker,
-        ),
-        composer=MethodComposer(clock=desk.clock, ids=Ids(process=1)),
-        attachments=attaching(uploads),
-        results=desk.results,
-        tokens=tokens,
-        wait_s=wait_s,
-    )
-    remove = session.install(gateway)
-    try:
+    gateway = desk_gateway(desk, worker=desk.worker, uploads=uploads, tokens=tokens, wait_s=wait_s)
+    with under_every_bot(gateway):
         yield Caller(Bot(TOKEN, session=DirectSession()), desk, gateway, uploads, tokens)
-    finally:
-        remove()
 
 
 @pytest.fixture

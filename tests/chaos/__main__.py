@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import random
 import sys
 import tempfile
 from pathlib import Path
 
-import uvloop
-
 from bench.harness import machine
+from bench.orderly import run_orderly
 from tests.chaos.copies import Copy
 from tests.chaos.evidence import Act
 from tests.chaos.judge import told
@@ -33,9 +31,7 @@ def main() -> int:
         acts=tuple(Act[name.upper()] for name in asked.acts.split(",")),
     )
     say(f"chaos for {asked.minutes:g} minutes, --seed {asked.seed}; the words of all processes: {folder}")
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        outcome = runner.run(chaos(plan, folder=folder, say=say))
-    return tell(outcome)
+    return tell(run_orderly(chaos(plan, folder=folder, say=say)))
 
 
 def tell(outcome: Outcome) -> int:

@@ -72,10 +72,11 @@ class OwnRedis:
         await self._process.wait()
 
     async def kill(self) -> None:
-        assert self._process is not None
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._process.wait()
+        """Kill it, if it runs."""
+        if self._process is not None:
+            if self._process.returncode is None:
+                self._process.kill()
+            await self._process.wait()
 
     def forget(self) -> None:
         """Remove the files of a server that does not run: it starts empty."""
@@ -158,7 +159,9 @@ class OwnPostgres:
         await self._control("restart", "-m", "immediate" if crash else "fast")
 
     async def stop(self) -> None:
-        await self._control("stop", "-m", "immediate")
+        """End it, if it runs."""
+        if (self.folder / "data" / "postmaster.pid").exists():
+            await self._control("stop", "-m", "immediate")
 
     @property
     def _data(self) -> str:
@@ -168,11 +171,24 @@ class OwnPostgres:
         await self._run("pg_ctl", "-D", self._data, "-l", str(self.folder / "words"), "-w", *words)
 
     async def _run(self, program: str, *words: str) -> None:
+        """Run one to its end, though we are cancelled meanwhile: half a start leaves a server that nobody stops."""
+        running = asyncio.create_task(self._seen_out(program, *words))
+        try:
+            await asyncio.shield(running)
+        finally:
+            await asyncio.wait([running])
+
+    async def _seen_out(self, program: str, *words: str) -> None:
         as_user = ("runuser", "-u", CLUSTER_USER, "--") if os.geteuid() == 0 else ()
         output = self.folder / f"{program}.out"
         with output.open("ab") as file:  # a pipe would be held open by the server that pg_ctl leaves behind
             process = await asyncio.create_subprocess_exec(
-                *as_user, postgres_program(program), *words, stdout=file, stderr=file, cwd=self.folder
+                *as_user,
+                *(postgres_program(program), *words),
+                stdout=file,
+                stderr=file,
+                cwd=self.folder,
+                start_new_session=True,  # what ends our whole group must not end it halfway
             )
         if await process.wait():
             raise RuntimeError(f"{program} failed: {output.read_text()[-2_000:]}")
@@ -183,8 +199,8 @@ async def own_redis() -> AsyncIterator[OwnRedis]:
     """Run one until the block ends."""
     with tempfile.TemporaryDirectory(prefix="tempogram-redis-") as folder:
         redis = OwnRedis(Path(folder))
-        await redis.start()
         try:
+            await redis.start()
             yield redis
         finally:
             await redis.kill()
@@ -197,9 +213,9 @@ async def own_postgres() -> AsyncIterator[OwnPostgres]:
         if os.geteuid() == 0:
             shutil.chown(folder, CLUSTER_USER, CLUSTER_USER)
         postgres = OwnPostgres(Path(folder))
-        await postgres.make()
-        await postgres.start()
         try:
+            await postgres.make()
+            await postgres.start()
             yield postgres
         finally:
             await postgres.stop()

@@ -140,10 +140,6 @@ async def explained(broker: Broker, clock: Clock, message_id: str) -> tuple[Wait
 
 class BrokerContract:
     @pytest.fixture
-    def clock(self) -> Clock:
-        return Clock()
-
-    @pytest.fixture
     def make(self, clock: Clock) -> MakeBroker:
         raise NotImplementedError
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 
+from engine.redis_broker import connect
 from tests.engine.redis_server import own_redis
 
 
@@ -21,3 +23,9 @@ def empty_redis(redis_url: str) -> str:
     with Redis.from_url(redis_url) as redis:
         redis.flushall()
     return redis_url
+
+
+@pytest.fixture
+async def redis(empty_redis: str) -> AsyncIterator[AsyncRedis]:
+    async with connect(empty_redis) as redis:
+        yield redis

@@ -41,17 +41,6 @@ from tests.fakes import Clock, outgoing
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def redis(empty_redis: str) -> AsyncIterator[Redis]:
-    async with connect(empty_redis) as redis:
-        yield redis
-
-
-@pytest.fixture
 def make(clock: Clock, redis: Redis) -> MakeBroker:
     return lambda limits: RedisBroker(redis, limits, lease_ms=LEASE_MS, clock=clock, begins=True)
 

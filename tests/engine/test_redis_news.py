@@ -43,12 +43,6 @@ class Ear:
         self.heard.clear()
 
 
-@pytest.fixture
-async def redis(empty_redis: str) -> AsyncIterator[Redis]:
-    async with connect(empty_redis) as redis:
-        yield redis
-
-
 async def test_the_others_hear_it_and_oneself_does_not(redis: Redis) -> None:
     async with process(redis, 1) as (one, own), process(redis, 2) as (two, other), process(redis, 3) as (_, third):
         await one.announce(BotChanged(42))

@@ -58,6 +58,10 @@ OUTCOMES: list[Outcome | None] = [
 class ResultsContract:
     """What holds wherever the answer comes from: ``waiting`` waits, ``telling`` tells."""
 
+    @pytest.fixture
+    def telling(self, waiting: Results) -> Results:
+        return waiting
+
     async def test_who_waits_is_told(self, waiting: Results, telling: Results) -> None:
         result = made(Sent(5, b"{}"))
         futures = [waiting.expect(result.message_id), waiting.expect(result.message_id)]
@@ -110,38 +114,28 @@ class TestMemoryResults(ResultsContract):
     def waiting(self) -> Results:
         return MemoryResults()
 
-    @pytest.fixture
-    def telling(self, waiting: Results) -> Results:
-        return waiting
+
+@pytest.fixture
+async def here(redis: Redis) -> AsyncIterator[Results]:
+    async with running(redis, HERE) as results:
+        yield results
 
 
 class TestRedisResultsOfOneProcess(ResultsContract):
     @pytest.fixture
-    async def waiting(self, redis: Redis) -> AsyncIterator[Results]:
-        async with running(redis, HERE) as results:
-            yield results
-
-    @pytest.fixture
-    def telling(self, waiting: Results) -> Results:
-        return waiting
+    def waiting(self, here: Results) -> Results:
+        return here
 
 
 class TestRedisResultsOfTwoProcesses(ResultsContract):
     @pytest.fixture
-    async def waiting(self, redis: Redis) -> AsyncIterator[Results]:
-        async with running(redis, HERE) as results:
-            yield results
+    def waiting(self, here: Results) -> Results:
+        return here
 
     @pytest.fixture
     async def telling(self, redis: Redis) -> AsyncIterator[Results]:
         async with running(redis, THERE) as results:
             yield results
-
-
-@pytest.fixture
-async def redis(empty_redis: str) -> AsyncIterator[Redis]:
-    async with connect(empty_redis) as redis:
-        yield redis
 
 
 # What only two processes have

@@ -12,11 +12,6 @@ from tests.fakes import Clock
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def conditions(clock: Clock) -> Conditions:
     return Conditions(clock)
 

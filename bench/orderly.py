@@ -1,0 +1,37 @@
+"""Runs what starts servers and processes of its own, so that none of them outlives it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import uvloop
+
+Result = TypeVar("Result")
+
+TOLD_TO_END = 128 + signal.SIGTERM
+"""What a shell says of a program that SIGTERM ended."""
+
+
+def run_orderly(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run it in a loop of its own. SIGTERM cancels it once, as Ctrl-C does; what it started is stopped then."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            return runner.run(_ended_by_sigterm(work))
+        except asyncio.CancelledError:
+            sys.exit(TOLD_TO_END)
+
+
+async def _ended_by_sigterm(work: Coroutine[Any, Any, Result]) -> Result:
+    running = asyncio.current_task()
+    assert running is not None
+
+    def end() -> None:
+        if not running.cancelling():  # a second one must not cut short what the first one began
+            running.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
+    return await work

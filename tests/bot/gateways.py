@@ -1,0 +1,70 @@
+"""Ways into an engine, as the wiring builds them: into one that accepts everything, or into a desk's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bot import session
+from bot.attachments import Attachments
+from bot.composer import MethodComposer
+from bot.session import Gateway
+from engine.dispatcher import Dispatcher
+from engine.ids import Ids
+from engine.memory_results import MemoryResults
+from engine.worker import Worker
+from tests.bot.fakes import AcceptingDispatcher, DictUploads, TokenList, attaching
+from tests.engine_work.desk import Desk
+
+
+def accepting_gateway(
+    accepting: AcceptingDispatcher,
+    composer: MethodComposer,
+    *,
+    attachments: Attachments | None = None,
+    tokens: TokenList | None = None,
+) -> Gateway:
+    """Return one whose engine sends nothing; whoever awaits a call waits for nothing."""
+    return Gateway(
+        dispatcher=accepting,  # type: ignore[arg-type]
+        composer=composer,
+        attachments=attachments or attaching(DictUploads()),
+        results=MemoryResults(),
+        tokens=tokens or TokenList(),
+        wait_s=0,
+    )
+
+
+def desk_gateway(
+    desk: Desk,
+    *,
+    worker: Worker | None = None,
+    uploads: DictUploads | None = None,
+    tokens: TokenList | None = None,
+    wait_s: float = 0,
+) -> Gateway:
+    """Return one into the desk's own engine; without a worker nothing is sent at once."""
+    return Gateway(
+        dispatcher=Dispatcher(
+            ledger=desk.ledger,
+            broker=desk.broker,
+            reach=desk.reach,
+            replacements=desk.replacements,
+            worker=worker,
+        ),
+        composer=MethodComposer(clock=desk.clock, ids=Ids(process=1)),
+        attachments=attaching(DictUploads() if uploads is None else uploads),
+        results=desk.results,
+        tokens=tokens or TokenList(),
+        wait_s=wait_s,
+    )
+
+
+@contextmanager
+def under_every_bot(gateway: Gateway) -> Iterator[None]:
+    """Lend every bot our session, until the block ends."""
+    remove = session.install(gateway)
+    try:
+        yield
+    finally:
+        remove()
