@@ -60,13 +60,16 @@ def server(app: App) -> Server:
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """Take an address to serve on.
+    """Take an address to serve on; ``::`` is every address of either version, where the machine has both.
 
     Raises:
         SettingsError: It is taken, or is none of this machine's.
     """
     try:
-        return socket.create_server((host, port), backlog=2_048)
+        if ":" not in host:
+            return socket.create_server((host, port), backlog=2_048)
+        is_both = host == "::" and socket.has_dualstack_ipv6()
+        return socket.create_server((host, port), backlog=2_048, family=socket.AF_INET6, dualstack_ipv6=is_both)
     except OSError as error:
         raise SettingsError(
             f"cannot listen on {host}:{port} ({error.strerror or error}); set HOST and PORT to a free address"
