@@ -61,6 +61,17 @@ def test_compose_gives_a_role_only_settings_that_exist(role: str) -> None:
     assert service["command"] == ["tempogram", role]
 
 
+@pytest.mark.parametrize("role", ["run", "api", "worker", "scheduler"])
+def test_compose_takes_settings_from_a_file_but_not_where_a_container_serves(role: str) -> None:
+    service = COMPOSE["services"][role]
+    (of_image,) = re.findall(r"^ENV (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+
+    assert service["env_file"] == [{"path": ".env", "required": False}]
+    assert {f"{name}={service['environment'].get(name)}" for name in ("DATA_DIR", "HOST", "PORT")} == set(
+        of_image.split()
+    )
+
+
 @pytest.mark.parametrize("server", ["redis", "postgres"])
 def test_compose_lets_the_roles_wait_for_healthy_servers(server: str) -> None:
     waiting = [name for name, service in COMPOSE["services"].items() if server in service.get("depends_on", {})]
