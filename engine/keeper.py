@@ -104,7 +104,7 @@ class Keeper:
         self._may_lead = may_lead
         self._sleep = sleep
         self._watch = Watch(epochs=epochs, switch=switch, form=redis.form, clock=clock, conditions=conditions)
-        self._lead = Lead(leadership, clock)
+        self._lead = Lead(leadership)
         self._candidacy = Candidacy(lead=self._lead, switch=switch, clock=clock, has_rivals=shares_books)
         self._heeded = Heeded(ledger, limits)
         self._comparison = Comparison(

@@ -11,7 +11,7 @@ import structlog
 
 from engine.errors import BrokerUnavailable
 from engine.insist import Sleep
-from engine.ports import Clock, Leadership
+from engine.ports import Leadership
 
 log = structlog.get_logger()
 
@@ -22,30 +22,27 @@ ANOTHER_LEADS = "another process leads now, or has led; what this one has begun 
 
 
 class Lead:
-    """What a keeper has, as far as it knows: it asks before whatever two must not do at once.
+    """What a keeper has, as far as it knows: it asks before whatever two must not do at once."""
 
-    Attributes:
-        taken_at_ms: When it was taken last.
-        others_at_ms: When it was last found that another may have it.
-    """
-
-    def __init__(self, leadership: Leadership, clock: Clock) -> None:
+    def __init__(self, leadership: Leadership) -> None:
         self._leadership = leadership
-        self._clock = clock
         self._is_given_up = False
         self.is_held = False
-        self.taken_at_ms = self.others_at_ms = 0
 
     async def take(self) -> bool:
         """Tell whether this process leads, and take the lead if nobody has it."""
         leads = not self._is_given_up and await self._leadership.leads()
-        if not leads:
-            self.others_at_ms = self._clock()
-        elif not self.is_held:
-            self.taken_at_ms = self._clock()
+        if leads and not self.is_held:
             log.info("this process leads")
         self.is_held = leads
         return leads
+
+    async def is_free(self) -> bool:
+        """Tell whether nobody leads: it is taken, and left to whoever wants it more."""
+        if self._is_given_up or not await self._leadership.leads():
+            return False
+        await self._leadership.resign()
+        return True
 
     async def insist(self) -> None:
         """Raise if another may be doing the same by now, or may have done it."""

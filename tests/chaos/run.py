@@ -132,7 +132,7 @@ async def migrated(postgres: OwnPostgres, telegram_url: str) -> None:
 
 async def watch_slow(redis: OwnRedis, noted: dict[tuple[int, int], SlowScript]) -> None:
     """Note what the log of a Redis says before that Redis is killed."""
-    pid, waited_us = redis.pid, 0
+    pid, waited_us = redis.pid, redis.waited_us()
     while True:
         waited_before_us = waited_us if redis.pid == pid else 0
         pid, slow, waited_us = redis.pid, await redis.slow(), redis.waited_us()

@@ -59,6 +59,7 @@ class World:
     enforced: list[Limits] = field(default_factory=list)
     fuse: int | None = None
     cut_from_redis: set[str] = field(default_factory=set)
+    redis_is_silent_for_ms: int = 0  # before whoever is cut from it knows
     cut_from_database: set[str] = field(default_factory=set)
 
     @property
@@ -216,6 +217,7 @@ class FakeRedis:
     def _reach(self) -> None:
         self._world.burn()
         if self._name in self._world.cut_from_redis:
+            self._world.clock.advance(self._world.redis_is_silent_for_ms)
             raise BrokerUnavailable("Redis cannot be reached")
 
     def _found(self) -> Broker:

@@ -53,10 +53,28 @@ async def test_if_nobody_reaches_redis_one_of_them_sends_for_all_as_soon_as_if_i
     third = FakeProcess(world, "third")
     await one_leads(one, other, third)
     world.cut_from_redis = {"one", "other", "third"}
+    for each in (one, other, third):
+        await each.lease()  # at work, so that each notices
 
     await one.steps(other, third, for_ms=AWAY_MS)
     assert world.number == 0
     await one.steps(other, third, for_ms=2 * STEP_MS)
+
+    assert (world.number, world.source) == (1, Source.KEEPER)
+
+
+@pytest.mark.parametrize("silent_ms", [0, 5_000])
+@pytest.mark.parametrize("count", [2, 3, 4])
+async def test_if_nobody_reaches_redis_one_sends_for_all_though_most_have_not_asked_and_each_question_takes_long(
+    world: World, one: FakeProcess, count: int, silent_ms: int
+) -> None:
+    """They handed the lead round for ever: each found that another had had it a moment ago."""
+    others = [FakeProcess(world, f"other {number}") for number in range(1, count)]
+    await one_leads(one, *others)
+    world.cut_from_redis = {each.name for each in (one, *others)}
+    world.redis_is_silent_for_ms = silent_ms
+
+    await one.steps(*others, for_ms=240_000)
 
     assert (world.number, world.source) == (1, Source.KEEPER)
 
