@@ -7,11 +7,14 @@ from contextlib import suppress
 
 from api.books import History
 from engine.conditions import Conditions
-from engine.errors import BrokerUnavailable, LedgerError
+from engine.errors import BrokerFull, BrokerUnavailable, LedgerError, NobodyToAsk, ScheduleLost
 from engine.insist import Sleep, insist
 from engine.messages import Status
 from engine.ports import Broker, Clock, Result, Results
 from engine.unscheduled import Unscheduled
+
+REFUSED = (ScheduleLost, BrokerFull, NobodyToAsk)
+"""What tells for sure that nothing was forgotten."""
 
 
 class Cancellations:
@@ -50,7 +53,9 @@ class Cancellations:
         """
         try:
             (forgotten,) = await self._broker.cancel([message_id])
-        except BrokerUnavailable:
+        except REFUSED:
+            raise
+        except BrokerUnavailable:  # it may have been obeyed
             self._unscheduled.note([message_id])
             raise
         return forgotten

@@ -22,6 +22,9 @@ from engine.worker import Worker
 
 log = structlog.get_logger()
 
+AGAIN_WITHIN_S = 1.0
+"""How long who submits waits for a second try to schedule it. A guess: who does not answer at once is away."""
+
 Submission = Accepted | Known | QueueFull | ChatUnreachable
 
 
@@ -149,7 +152,9 @@ class Dispatcher:
         except (BrokerUnavailable, LedgerError):
             self.unscheduled.note(message.id for message in batch)
         if not was_behind:
-            await self._try_to_schedule()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(AGAIN_WITHIN_S):
+                    await self._try_to_schedule()
         return ()
 
     async def _try_to_schedule(self) -> None:

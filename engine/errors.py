@@ -5,7 +5,8 @@
     ├── BrokerError
     │   └── BrokerUnavailable  it cannot be reached; try again later
     │       ├── ScheduleLost   it is there and has no schedule that can be trusted; rebuild it from the ledger
-    │       └── BrokerFull     it is there and takes nothing more in
+    │       ├── BrokerFull     it is there and takes nothing more in
+    │       └── NobodyToAsk    just now this process may ask none
     ├── LedgerError            the ledger could not be read or written
     ├── QueueFull              a chat or a bot has too much waiting; nothing was accepted
     ├── ChatUnreachable        the chat takes nothing until it writes again; nothing was accepted
@@ -41,6 +42,10 @@ class ScheduleLost(BrokerUnavailable):
 
 class BrokerFull(BrokerUnavailable):
     """The queue can be reached, and has no memory left. Nothing was done."""
+
+
+class NobodyToAsk(BrokerUnavailable):
+    """Just now this process may ask no schedule: another process has it, or nobody. Nothing was done."""
 
 
 class LedgerError(EngineError):

@@ -150,7 +150,8 @@ class Keeper:
         """Watch, and keep while this process leads, until cancelled; then leave the lead to another."""
         try:
             async with asyncio.TaskGroup() as loops:
-                loops.create_task(self._keep_watching())
+                loops.create_task(self._again_and_again(self.watch))
+                loops.create_task(self._again_and_again(self.ask_again))
                 if self._may_lead:
                     loops.create_task(self._keep())
         finally:
@@ -161,8 +162,11 @@ class Keeper:
         return await self._watch.look()
 
     async def watch(self) -> None:
-        """Have this process go by the epoch, and look for what it waits for: a schedule to be told, or to be back."""
+        """Have this process go by the epoch."""
         await self._watch.look_and_tell()
+
+    async def ask_again(self) -> None:
+        """Look for what this process waits for: a schedule to be told what has ended, or one to be back."""
         await self._switch.take_out_ended()
         await self._switch.look_again()
 
@@ -179,10 +183,11 @@ class Keeper:
         else:
             await self._keep_memory(epoch)
 
-    async def _keep_watching(self) -> None:
+    async def _again_and_again(self, look: Callable[[], Awaitable[None]]) -> None:
+        """Look each second. Each has a loop of its own: a question that waits for an answer keeps no other waiting."""
         while True:
             try:
-                await self.watch()
+                await look()
             except (LedgerError, BrokerUnavailable):
                 pass  # noted as a condition, by who asked
             except Exception:

@@ -85,7 +85,7 @@ class RedisHealth:
         self._is_there()
         if takes_in:
             self._end(Condition.REDIS_FULL)
-        self.is_begun = self.is_begun or leases
+        self.is_begun = self.is_begun or leases or takes_in
         if leases or not self._lost_to_leasing:
             self._lost_to_leasing = False
             self._end(Condition.SCHEDULE_LOST)

@@ -18,7 +18,7 @@ from msgspec import structs
 
 from engine.conditions import Condition, Conditions
 from engine.ended import Ended
-from engine.errors import BrokerUnavailable, ScheduleLost
+from engine.errors import BrokerUnavailable, NobodyToAsk, ScheduleLost
 from engine.limits import Limits
 from engine.messages import ChatId, Done, Hold, Lease, Outgoing, PastSend, Settlement, Spent
 from engine.ports import (
@@ -283,15 +283,15 @@ class SwitchedBroker:
     def _source(self) -> Broker:
         """Return whom to ask; whether leases may be given is another matter."""
         if self._epoch is None:
-            raise BrokerUnavailable(NOT_READ)
+            raise NobodyToAsk(NOT_READ)
         if self.is_bypassed:
-            raise BrokerUnavailable(OTHER_VERSION)
+            raise NobodyToAsk(OTHER_VERSION)
         if _is_nobodys(self._epoch):
-            raise BrokerUnavailable(NOT_BEGUN)
+            raise NobodyToAsk(NOT_BEGUN)
         if self._epoch.source is Source.REDIS:
             return self._redis
         if self._memory is None:
-            raise BrokerUnavailable(ONE_SENDER)
+            raise NobodyToAsk(ONE_SENDER)
         return self._memory
 
     def _asks_redis(self) -> bool:

@@ -28,7 +28,7 @@ COMMAND_TIMEOUT_S = 30
 """A PostgreSQL that does not answer for so long is away; without it a caller would wait for ever."""
 
 READERS = 8
-"""Connections that a process reads with, and on PostgreSQL writes with. Who wants one more waits a few milliseconds:
+"""Connections that a process reads with. Who wants one more waits a few milliseconds:
 to open one takes longer. Twenty at once read 1.5 times as fast as where each opened its own. A guess."""
 
 PLANNING = {"plan_cache_mode": "force_custom_plan", "enable_sort": "off", "jit": "off"}
@@ -68,7 +68,7 @@ class Database:
         readers = reading_engine(parsed)
         if is_sqlite(parsed):
             return cls(readers, GroupCommit(SqliteWriter(writing_engine(parsed))))
-        return cls(readers, GroupCommit(PostgresWriter(readers)))
+        return cls(readers, GroupCommit(PostgresWriter(reading_engine(parsed, connections=1))))
 
     @classmethod
     def look(cls, url: str, *, answer_within_s: float = COMMAND_TIMEOUT_S) -> Self:
@@ -146,13 +146,13 @@ def is_sqlite(url: URL) -> bool:
     return url.get_backend_name() == "sqlite"
 
 
-def reading_engine(url: URL, *, answer_within_s: float = COMMAND_TIMEOUT_S) -> AsyncEngine:
-    """Return the pool that reads; on PostgreSQL the writer takes its connection from it too.
+def reading_engine(url: URL, *, connections: int = READERS, answer_within_s: float = COMMAND_TIMEOUT_S) -> AsyncEngine:
+    """Return a pool that reads.
 
-    There each statement is a transaction of its own, which spares two round trips, and two more for the look whether
-    a connection still stands.
+    On PostgreSQL each statement is a transaction of its own, which spares two round trips, and two more for the look
+    whether a connection still stands; the writer has one of these for itself, and makes transactions.
     """
-    pool = {"hide_parameters": True, "pool_size": READERS, "max_overflow": 0, "pool_timeout": answer_within_s}
+    pool = {"hide_parameters": True, "pool_size": connections, "max_overflow": 0, "pool_timeout": answer_within_s}
     if is_sqlite(url):
         engine = create_async_engine(url, **pool)
         event.listen(engine.sync_engine, "connect", _prepare_reader)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from engine.errors import LedgerError
 
@@ -15,7 +16,9 @@ def is_unavailable(error: BaseException) -> bool:
     """Tell whether the database is away, so that trying each entry by itself would be in vain."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    return isinstance(error, OperationalError | OSError | asyncpg.PostgresError | asyncpg.InterfaceError)
+    return isinstance(
+        error, PoolTimeoutError | OperationalError | OSError | asyncpg.PostgresError | asyncpg.InterfaceError
+    )
 
 
 def as_ledger_error(error: BaseException) -> LedgerError:

@@ -30,7 +30,6 @@ class SessionLock:
         if self._connection is None:
             self._connection = await self._engine.connect()
         taken = (await self._connection.execute(self._try_lock, {"id": self._lock_id})).scalar()
-        await self._connection.commit()  # the lock is the session's; an open transaction would hold up vacuuming
         return bool(taken)
 
     async def stands(self) -> bool:
@@ -39,7 +38,6 @@ class SessionLock:
             return False
         try:
             stands = (await self._connection.execute(HAS_LOCK, {"id": self._lock_id})).scalar()
-            await self._connection.commit()
         except DRIVER_ERRORS:
             stands = False
         if not stands:

@@ -40,7 +40,11 @@ class SqliteWriter:
 
 
 class PostgresWriter:
-    """See ``Writer``. After an error it takes a new connection: the old one may be gone."""
+    """See ``Writer``. After an error it takes a new connection: the old one may be gone.
+
+    Args:
+        engine: Its own: nobody who reads keeps it waiting.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine.execution_options(isolation_level="READ COMMITTED")
@@ -52,10 +56,14 @@ class PostgresWriter:
         try:
             await self._connection.run_sync(_in_transaction, work)
         except BaseException:
-            await self.close()
+            await self._let_go()
             raise
 
     async def close(self) -> None:
+        await self._let_go()
+        await self._engine.dispose()
+
+    async def _let_go(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()

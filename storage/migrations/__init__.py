@@ -16,6 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from storage.database import Database, is_sqlite, parse, reading_engine, writing_engine
+from storage.group_commit import Writer
 from storage.refusals import DRIVER_ERRORS, as_ledger_error
 from storage.writers import PostgresWriter, SqliteWriter
 
@@ -35,15 +36,16 @@ async def migrate(url: str) -> None:
         LedgerError: The database cannot be reached, or refused; nothing was changed.
     """
     parsed = parse(url)
-    engine = reading_engine(parsed)
-    writer = SqliteWriter(writing_engine(parsed)) if is_sqlite(parsed) else PostgresWriter(engine)
+    if is_sqlite(parsed):
+        writer: Writer = SqliteWriter(writing_engine(parsed))
+    else:
+        writer = PostgresWriter(reading_engine(parsed, connections=1))
     try:
         await writer.transact(_upgrade)
     except DRIVER_ERRORS as error:
         raise as_ledger_error(error) from error
     finally:
         await writer.close()
-        await engine.dispose()
 
 
 async def versions(database: Database) -> tuple[str | None, str | None]:

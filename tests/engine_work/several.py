@@ -288,6 +288,7 @@ class FakeProcess:
         """Read the epoch, and ask for what it misses, as it does each second; if it can."""
         with contextlib.suppress(LedgerError, BrokerUnavailable):
             await self.keeper.watch()
+            await self.keeper.ask_again()
 
     async def step(self) -> None:
         with contextlib.suppress(BrokerError, LedgerError):  # the next goes on

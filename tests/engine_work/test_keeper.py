@@ -327,7 +327,7 @@ async def test_a_database_that_is_away_is_told_once_when_it_goes_and_once_when_i
     idle = FakeProcess(world, "idle")
     world.cut_from_database.add("idle")
     with capture_logs() as said:
-        watching = asyncio.create_task(idle.keeper._keep_watching())
+        watching = asyncio.create_task(idle.keeper._again_and_again(idle.keeper.watch))
         await turns()
         away = idle.conditions.current
         world.cut_from_database.clear()
