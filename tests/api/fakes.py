@@ -258,6 +258,7 @@ class SleepyBroker(MemoryBroker):
     """A broker that cannot be reached while it is ``asleep``, and whose answers are lost while it ``is_mute``."""
 
     asleep = is_mute = False
+    refusal = BrokerUnavailable("connection refused by 10.0.0.6")
 
     async def admit(
         self, messages: Sequence[Outgoing], *, worker_id: str, slots: int, capped: bool = True
@@ -290,7 +291,7 @@ class SleepyBroker(MemoryBroker):
 
     def _wake(self) -> None:
         if self.asleep:
-            raise BrokerUnavailable("connection refused by 10.0.0.6")
+            raise self.refusal
 
 
 class ListIntake:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.errors import NobodyToAsk
 from engine.limits import Limits
 from engine.messages import Again, Guarantee, Priority, Settlement, Status
 from tests.api.fakes import BOT_ID, World, error_of
@@ -495,6 +496,16 @@ class TestTakingBack:
         waiting = await world.leased()
         assert [lease.message.id for lease in waiting] == [first]
         assert await world.broker.knows([first, second]) == [True, True]
+
+    async def test_what_the_broker_surely_has_not_forgotten_is_left_to_who_accepted_it(self, world: World) -> None:
+        """Another process may have accepted one before it, and could not schedule it either."""
+        message_id = await world.submitted()
+        world.broker.asleep, world.broker.refusal = True, NobodyToAsk("one process sends for all")
+
+        response = await world.client.delete(f"/messages/{message_id}")
+
+        assert error_of(response)[:2] == (503, "broker_unavailable")
+        assert not world.services.dispatcher.unscheduled.is_behind
 
 
 class TestExplaining:

@@ -80,7 +80,7 @@ async def chaos(plan: Plan, *, folder: Path, say: Callable[[str], None]) -> Outc
         ended = await load.ended(within_s=plan.drains_within_s)
         tell(f"{sum(each.status in OPEN for each in ended.values())} of them are open")
         evidence = await gathered(built, load, conductor, ended)
-        keep(folder, evidence, load)
+        keep(folder, evidence, load, await built.postgres.attempts())
         await _end([supervising, *watching])
         for member in built.fleet.members:
             member.note_cpu()
@@ -166,9 +166,9 @@ async def gathered(built: Stage, load: Load, conductor: Conductor, ended: Mappin
     )
 
 
-def keep(folder: Path, evidence: Evidence, load: Load) -> None:
+def keep(folder: Path, evidence: Evidence, load: Load, attempts: Sequence[Mapping[str, Any]]) -> None:
     """Write down everything that was heard, for whoever looks into a broken promise."""
-    heard = asdict(evidence) | {"ended": None, "books": load.books}
+    heard = asdict(evidence) | {"ended": None, "books": load.books, "attempts": attempts}
     (folder / "evidence.json").write_bytes(msgspec.json.encode(heard))
 
 

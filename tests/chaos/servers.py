@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -162,6 +163,14 @@ class OwnPostgres:
         """End it, if it runs."""
         if (self.folder / "data" / "postmaster.pid").exists():
             await self._control("stop", "-m", "immediate")
+
+    async def attempts(self) -> list[dict[str, Any]]:
+        """Return what the books say of each call, the times with it of which the API tells nothing."""
+        connection = await asyncpg.connect(self.url.replace("+asyncpg", ""))
+        try:
+            return [dict(row) for row in await connection.fetch("SELECT * FROM attempts ORDER BY recorded_at_ms")]
+        finally:
+            await connection.close()
 
     @property
     def _data(self) -> str:

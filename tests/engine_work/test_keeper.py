@@ -102,6 +102,21 @@ async def test_a_first_schedule_that_is_lost_is_lost(world: World, one: FakeProc
     assert one.conditions.current == [Condition.SCHEDULE_LOST]
 
 
+async def test_a_schedule_that_is_lost_is_told_by_who_was_there_before_it_was_begun_and_never_leases(
+    world: World, one: FakeProcess, other: FakeProcess
+) -> None:
+    world.form = NOBODYS
+    await other.look()
+    await one.step()
+    await other.look()
+    await other.accept(outgoing("a"))
+    world.redis = None
+
+    await other.accept(outgoing("b"))
+
+    assert other.conditions.current == [Condition.SCHEDULE_LOST]
+
+
 async def test_a_schedule_that_is_gone_is_rebuilt_at_the_next_step(one: FakeProcess) -> None:
     await one.step()
     await one.accept(outgoing("a"))
