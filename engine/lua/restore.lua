@@ -28,6 +28,7 @@ for _, each in ipairs(cmsgpack.unpack(sends)) do
   local bot_id, chat_id, counted_at_ms, cost, is_paid = unpack(each)
   local bot = bot_of(bot_id)
   local chat = chat_of(bot, resolve(bot, chat_id))
+  chat.is_restored = true
   local of_bot = bot.gate
   if is_paid then
     of_bot = paid_gate_of(bot)

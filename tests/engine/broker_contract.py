@@ -1261,6 +1261,21 @@ class BrokerContract:
 
         assert await wake_in_ms(broker, clock) == 1_001
 
+    async def test_a_burst_that_was_spent_before_a_restart_is_spent_however_many_others_were_sent_in_between(
+        self, make: MakeBroker, clock: Clock
+    ) -> None:
+        """Found by a run in which Redis was emptied: each send had drained by itself when the next was restored."""
+        broker = make(replace(UNLIMITED, chat=Limit(1, 1_000, burst=3)))
+        spent = [PastSend(1, 7, clock() - 6_000, cost=3)]
+        steady = [PastSend(1, 7, clock() - ago_ms, cost=1) for ago_ms in range(5_000, 0, -1_000)]
+        others = [PastSend(1, 1_000 + n, clock() - 6_000 + 20 * n, cost=1) for n in range(300)]
+        oldest_first = sorted([*spent, *steady, *others], key=lambda send: send.counted_at_ms)
+        await broker.restore(oldest_first, wait_until_ms={})
+
+        await queue(broker, many(4, chat_id=7))
+
+        assert len(await send_all(broker, clock, for_ms=900)) == 1
+
     async def test_what_was_admitted_before_the_past_sends_were_known_waits_for_their_places(
         self, broker: Broker, clock: Clock
     ) -> None:

@@ -365,6 +365,7 @@ local limit_of_chat, lane_in, known_chat, chat_of, save_chat
 do
   local CHAT_HEAD = "<I4ddI2c0I4c0I2c0B"
   local CHAT_LANE = "<I4ddBI2c0I2c0Bc0"
+  local RESTORED_MS = 60000 -- what drained long ago may still weigh on a later send, which another call restores
   local DEBT_KEPT_MS = 3600000 -- how long a lane that went before its turn is remembered while it is silent
 
   function limit_of_chat(chat_id)
@@ -467,6 +468,7 @@ do
   local function needed_ms(chat, has_lanes)
     local until_ms = math.max(chat.hold_until_ms, chat.gate and gates.idle_at_ms(chat.gate) or 0)
     if has_lanes then until_ms = math.max(until_ms, now_ms + DEBT_KEPT_MS) end
+    if chat.is_restored then until_ms = math.max(until_ms, now_ms + RESTORED_MS) end
     for place = 1, 3 do
       local lane = chat.lanes[place]
       if lane then until_ms = math.max(until_ms, lane.wait_until_ms) end
