@@ -13,21 +13,6 @@ STEP_MS = 500
 SOON_MS = 3_000
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def one(world: World) -> FakeProcess:
-    return FakeProcess(world, "one")
-
-
-@pytest.fixture
-def other(world: World) -> FakeProcess:
-    return FakeProcess(world, "other")
-
-
 async def one_leads(one: FakeProcess, *others: FakeProcess) -> None:
     await one.steps(*others, for_ms=SOON_MS)
     assert one.keeper.is_leading

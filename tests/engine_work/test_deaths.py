@@ -17,11 +17,6 @@ SOON_MS = LOOK_EVERY_MS + CATCH_UP_MS + 2 * STEP_MS
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
 async def one(world: World) -> FakeProcess:
     one = FakeProcess(world, "one")
     await one.steps(for_ms=3_000)

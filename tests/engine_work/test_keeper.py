@@ -26,21 +26,6 @@ SILENCE_MS = LEASE_MS + round(WATCH_S * 1_000) + MARGIN_MS
 STEP_MS = 500
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def one(world: World) -> FakeProcess:
-    return FakeProcess(world, "one")
-
-
-@pytest.fixture
-def other(world: World) -> FakeProcess:
-    return FakeProcess(world, "other")
-
-
 def nobody_reaches_redis(world: World) -> None:
     world.cut_from_redis = {"one", "other"}
 

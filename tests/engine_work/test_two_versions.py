@@ -24,11 +24,6 @@ ids, chats = Ids(), count(1)
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
 def old(world: World) -> FakeProcess:
     return FakeProcess(world, "old")
 
