@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tests.chaos.evidence import Act, Arrival, Disturbance, Evidence, Key, Promised, Terms
+from engine.worker import UNRECORDED_MAX
+from tests.chaos.evidence import Act, Arrival, Disturbance, Evidence, Key, Promised
 
 ANSWER_WITHHELD = "its answer was withheld"
 NO_ANSWER = "no answer came in time"
@@ -28,6 +29,15 @@ OF_ONE = {
     Act.POSTGRES_SILENT,
 }
 """Acts after which one process may not know what became of its calls; after the others none does."""
+
+WITHOUT_BOOKS = {
+    Act.POSTGRES_CUT,
+    Act.POSTGRES_UNREACHABLE,
+    Act.POSTGRES_SILENT,
+    Act.POSTGRES_RESTARTED,
+    Act.POSTGRES_CRASHED,
+}
+"""Acts during which a process sends and records nothing, up to ``UNRECORDED_MAX``; killed then, it forgets it all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +96,27 @@ def may_explain(disturbance: Disturbance, arrival: Arrival) -> bool:
     return disturbance.from_ms - UNDER_WAY_MS <= arrival.at_ms <= disturbance.until_ms + ON_THE_WAY_MS
 
 
-def too_many(found: Sequence[Copy], terms: Terms) -> Mapping[Disturbance, int]:
+def too_many(found: Sequence[Copy], evidence: Evidence) -> Mapping[Disturbance, int]:
     """Return the disturbances to which more copies are put down than can have been in flight."""
     counted: dict[Disturbance, int] = defaultdict(int)
     for copy in found:
         if isinstance(copy.cause, Disturbance):
             counted[copy.cause] += 1
-    return {each: count for each, count in counted.items() if count > in_flight_max(each, terms)}
+    return {each: count for each, count in counted.items() if count > in_flight_max(each, evidence)}
 
 
-def in_flight_max(disturbance: Disturbance, terms: Terms) -> int:
+def in_flight_max(disturbance: Disturbance, evidence: Evidence) -> int:
+    """Return how many calls can have been leased and not recorded; who misses the books goes on for a while."""
+    terms = evidence.terms
     concerned = 1 if disturbance.act in OF_ONE else terms.senders
-    return terms.in_flight_max * concerned
+    each_max = terms.in_flight_max
+    if any(forgets_unrecorded(each, disturbance) for each in evidence.disturbances):
+        each_max += UNRECORDED_MAX
+    return each_max * concerned
+
+
+def forgets_unrecorded(kill: Disturbance, without_books: Disturbance) -> bool:
+    """Tell whether a process was killed while it missed the books, or had not yet written down what came meanwhile."""
+    is_same = without_books.target in {"", kill.target}
+    is_meanwhile = without_books.from_ms <= kill.from_ms <= without_books.until_ms + UNDER_WAY_MS
+    return kill.act is Act.KILLED and without_books.act in WITHOUT_BOOKS and is_same and is_meanwhile

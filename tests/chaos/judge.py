@@ -114,7 +114,7 @@ def judge(evidence: Evidence) -> Judgement:
         strangers=[arrivals[0] for key, arrivals in accepted.items() if key not in known],
         accepted_twice=[message for message in evidence.promised if len(message.ids) > 1],
         copies=found,
-        over_bound=too_many(found, evidence.terms),
+        over_bound=too_many(found, evidence),
         repeated_once=[each for each in evidence.promised if each.is_once and len(accepted.get(each.key, ())) > 1],
         standing=standing,
         explained=explained,

@@ -147,6 +147,20 @@ def test_more_repetitions_than_a_process_had_calls_under_way_are_found() -> None
     assert len(broken(judgement)) == 1
 
 
+def test_a_process_that_is_killed_while_it_misses_the_books_forgets_all_that_it_sent_meanwhile() -> None:
+    silent = Disturbance(Act.POSTGRES_SILENT, "worker-1", 100_000, 102_000)
+    kill = Disturbance(Act.KILLED, "worker-1", 101_900, 101_900)
+    firsts = [arrival(number, 100_000 + number) for number in range(3)]
+    again = [arrival(number, 105_000 + number) for number in range(3)]
+    messages = [promised(number) for number in range(3)]
+
+    killed = judge(evidence(messages, firsts + again, disturbances=[silent, kill]))
+    another = judge(evidence(messages, firsts + again, disturbances=[silent, replace(kill, target="worker-2")]))
+
+    assert killed.over_bound == {}
+    assert another.over_bound == {silent: 3}
+
+
 def test_what_may_arrive_once_only_is_found_twice_even_with_a_cause() -> None:
     messages = [promised(0, is_once=True)]
 
