@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from engine.errors import SettingsError
-from storage.group_commit import GroupCommit, Verb
+from storage.group_commit import GroupCommit, Verb, Writer
 from storage.refusals import DRIVER_ERRORS, as_ledger_error
 from storage.writers import NoWriter, PostgresWriter, SqliteWriter
 
@@ -65,10 +65,7 @@ class Database:
 
         await migrate(url)
         parsed = parse(url)
-        readers = reading_engine(parsed)
-        if is_sqlite(parsed):
-            return cls(readers, GroupCommit(SqliteWriter(writing_engine(parsed))))
-        return cls(readers, GroupCommit(PostgresWriter(reading_engine(parsed, connections=1))))
+        return cls(reading_engine(parsed), GroupCommit(writer_of(parsed)))
 
     @classmethod
     def look(cls, url: str, *, answer_within_s: float = COMMAND_TIMEOUT_S) -> Self:
@@ -78,6 +75,11 @@ class Database:
             SettingsError: The URL makes no sense.
         """
         return cls(reading_engine(parse(url), answer_within_s=answer_within_s), GroupCommit(NoWriter()))
+
+    @property
+    def dialect(self) -> str:
+        """Tell whether it is ``sqlite`` or ``postgresql``; nobody is asked."""
+        return self._readers.dialect.name
 
     @property
     def transactions(self) -> int:
@@ -159,6 +161,13 @@ def reading_engine(url: URL, *, connections: int = READERS, answer_within_s: flo
         return engine
     arguments = {"timeout": CONNECT_TIMEOUT_S, "command_timeout": answer_within_s, "server_settings": PLANNING}
     return create_async_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, connect_args=arguments, **pool)
+
+
+def writer_of(url: URL) -> Writer:
+    """Return what writes, with a connection of its own that nobody who reads keeps it waiting for."""
+    if is_sqlite(url):
+        return SqliteWriter(writing_engine(url))
+    return PostgresWriter(reading_engine(url, connections=1))
 
 
 def writing_engine(url: URL) -> Engine:

@@ -41,9 +41,9 @@ class SqlMembers:
         self._database = database
 
     async def alive(self) -> frozenset[int]:
+        if self._database.dialect == "sqlite":
+            return frozenset()
         async with self._database.reading() as connection:
-            if connection.dialect.name == "sqlite":
-                return frozenset()
             return frozenset((await connection.execute(ALIVE, {"members": MEMBERS})).scalars())
 
 

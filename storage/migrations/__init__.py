@@ -15,10 +15,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from storage.database import Database, is_sqlite, parse, reading_engine, writing_engine
-from storage.group_commit import Writer
+from storage.database import Database, parse, writer_of
 from storage.refusals import DRIVER_ERRORS, as_ledger_error
-from storage.writers import PostgresWriter, SqliteWriter
 
 log = structlog.get_logger()
 
@@ -35,11 +33,7 @@ async def migrate(url: str) -> None:
         SettingsError: The URL makes no sense.
         LedgerError: The database cannot be reached, or refused; nothing was changed.
     """
-    parsed = parse(url)
-    if is_sqlite(parsed):
-        writer: Writer = SqliteWriter(writing_engine(parsed))
-    else:
-        writer = PostgresWriter(reading_engine(parsed, connections=1))
+    writer = writer_of(parse(url))
     try:
         await writer.transact(_upgrade)
     except DRIVER_ERRORS as error:
