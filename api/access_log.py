@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine.ports import Clock
+from tempogram.engine.ports import Clock
 
 log = structlog.get_logger()
 

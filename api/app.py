@@ -6,14 +6,14 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.middleware import Middleware
 
-from api import bots, errors, health, limits, messages, metrics, queue
-from api.access_log import AccessLog
-from api.auth import GuardedRoute, Role, requires
-from api.bounds import BodyBounds
-from api.incidents import Incidents
-from api.services import Services
-from api.submissions import Submissions
-from api.webhook import webhook
+from tempogram.api import bots, errors, health, limits, messages, metrics, queue
+from tempogram.api.access_log import AccessLog
+from tempogram.api.auth import GuardedRoute, Role, requires
+from tempogram.api.bounds import BodyBounds
+from tempogram.api.incidents import Incidents
+from tempogram.api.services import Services
+from tempogram.api.submissions import Submissions
+from tempogram.api.webhook import webhook
 
 App = FastAPI
 

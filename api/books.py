@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from engine.limits import Limits
-from engine.messages import Outgoing
-from storage.bots import RegisteredBot
-from storage.history import MessageState
+from tempogram.engine.limits import Limits
+from tempogram.engine.messages import Outgoing
+from tempogram.storage.bots import RegisteredBot
+from tempogram.storage.history import MessageState
 
 
 class History(Protocol):

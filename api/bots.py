@@ -6,15 +6,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from api.auth import GuardedRoute, Role, requires
-from api.errors import Invalid, Malformed, NotFound, TooLarge, declares
-from api.fields import BotId, QueryFlag
-from api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
-from api.schemas import BotChange, BotIn, BotOut, BotsOut, RemovedOut
-from api.services import Services, ServicesOf
-from engine import heed
-from engine.errors import BrokerUnavailable, LedgerError
-from storage.bots import RegisteredBot
+from tempogram.api.auth import GuardedRoute, Role, requires
+from tempogram.api.errors import Invalid, Malformed, NotFound, TooLarge, declares
+from tempogram.api.fields import BotId, QueryFlag
+from tempogram.api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
+from tempogram.api.schemas import BotChange, BotIn, BotOut, BotsOut, RemovedOut
+from tempogram.api.services import Services, ServicesOf
+from tempogram.engine import heed
+from tempogram.engine.errors import BrokerUnavailable, LedgerError
+from tempogram.storage.bots import RegisteredBot
 
 router = APIRouter(tags=["bots"], route_class=GuardedRoute)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from api.books import History
-from engine.conditions import Conditions
-from engine.errors import BrokerFull, BrokerUnavailable, LedgerError, NobodyToAsk, ScheduleLost
-from engine.insist import Sleep, insist
-from engine.messages import Status
-from engine.ports import Broker, Clock, Result, Results
-from engine.unscheduled import Unscheduled
+from tempogram.api.books import History
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.errors import BrokerFull, BrokerUnavailable, LedgerError, NobodyToAsk, ScheduleLost
+from tempogram.engine.insist import Sleep, insist
+from tempogram.engine.messages import Status
+from tempogram.engine.ports import Broker, Clock, Result, Results
+from tempogram.engine.unscheduled import Unscheduled
 
 REFUSED = (ScheduleLost, BrokerFull, NobodyToAsk)
 """What tells for sure that nothing was forgotten."""

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Sequence
 
 import structlog
 
-from api.schemas import DeadLettersOut, LetterOut, Selection
-from api.services import Services
-from engine.batches import batches
-from engine.errors import BrokerUnavailable
+from tempogram.api.schemas import DeadLettersOut, LetterOut, Selection
+from tempogram.api.services import Services
+from tempogram.engine.batches import batches
+from tempogram.engine.errors import BrokerUnavailable
 
 log = structlog.get_logger()
 

@@ -15,12 +15,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from api.ports import IntakeFull, NoWebhook, Refusal, TelegramUnreachable, UnknownToken
-from api.quoting import without_tokens
-from api.schemas import ErrorOut
-from api.sentences import sentence_of
-from engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
-from storage.spool import FileTooLarge
+from tempogram.api.ports import IntakeFull, NoWebhook, Refusal, TelegramUnreachable, UnknownToken
+from tempogram.api.quoting import without_tokens
+from tempogram.api.schemas import ErrorOut
+from tempogram.api.sentences import sentence_of
+from tempogram.engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
+from tempogram.storage.spool import FileTooLarge
 
 log = structlog.get_logger()
 

@@ -11,14 +11,14 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import Depends, Request
 
-from api.auth import GuardedRoute, StrictRequest
-from api.bounds import is_form
-from api.errors import Invalid, Malformed, TooLarge
-from api.multipart import Multipart, Part, malformed
-from api.quoting import short
-from api.schemas import MessageIn
-from api.services import FILES_MAX, Services
-from storage.spool import Spooled
+from tempogram.api.auth import GuardedRoute, StrictRequest
+from tempogram.api.bounds import is_form
+from tempogram.api.errors import Invalid, Malformed, TooLarge
+from tempogram.api.multipart import Multipart, Part, malformed
+from tempogram.api.quoting import short
+from tempogram.api.schemas import MessageIn
+from tempogram.api.services import FILES_MAX, Services
+from tempogram.storage.spool import Spooled
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 """Of a field or a file; it becomes a parameter, or stands behind ``attach://``."""

@@ -10,11 +10,11 @@ import structlog
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import JSONResponse
 
-from api.auth import role_of
-from api.errors import NotAuthenticated
-from api.schemas import HealthOut
-from api.services import Services, ServicesOf
-from engine.errors import LedgerError
+from tempogram.api.auth import role_of
+from tempogram.api.errors import NotAuthenticated
+from tempogram.api.schemas import HealthOut
+from tempogram.api.services import Services, ServicesOf
+from tempogram.engine.errors import LedgerError
 
 log = structlog.get_logger()
 

@@ -9,8 +9,8 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import answer
-from api.quoting import without_tokens
+from tempogram.api.errors import answer
+from tempogram.api.quoting import without_tokens
 
 log = structlog.get_logger()
 

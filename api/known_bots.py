@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from api.books import Bots
-from api.ports import Refusal
+from tempogram.api.books import Bots
+from tempogram.api.ports import Refusal
 
 
 class KnownBots:

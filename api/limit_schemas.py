@@ -6,9 +6,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, Strict, model_validator
 
-from api.fields import AS_WHOLE
-from api.schemas import Asked, Told, given
-from engine.limits import Limit, Limits
+from tempogram.api.fields import AS_WHOLE
+from tempogram.api.schemas import Asked, Told, given
+from tempogram.engine.limits import Limit, Limits
 
 COUNT_MAX = 100_000
 WINDOW_S_MAX = 86_400

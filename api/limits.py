@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.auth import GuardedRoute, Role, requires
-from api.errors import Invalid, Malformed, TooLarge, declares
-from api.limit_schemas import LimitsChange, LimitsOut
-from api.ports import Refusal
-from api.services import Services, ServicesOf
-from engine import heed
-from engine.errors import LedgerError, SettingsError
-from engine.limits import Limits
+from tempogram.api.auth import GuardedRoute, Role, requires
+from tempogram.api.errors import Invalid, Malformed, TooLarge, declares
+from tempogram.api.limit_schemas import LimitsChange, LimitsOut
+from tempogram.api.ports import Refusal
+from tempogram.api.services import Services, ServicesOf
+from tempogram.engine import heed
+from tempogram.engine.errors import LedgerError, SettingsError
+from tempogram.engine.limits import Limits
 
 router = APIRouter(tags=["limits"], route_class=GuardedRoute)
 

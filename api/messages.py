@@ -8,19 +8,19 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from api.auth import GuardedRoute, Role, requires
-from api.errors import Conflict, Invalid, Malformed, NotFound, NotScheduled, TooLarge, declares
-from api.fields import MessageId
-from api.forms import FORM_SCHEMA, FilesOf, FormRoute
-from api.ports import Refusal
-from api.schemas import BatchIn, ExplanationOut, MessageIn, MessageOut, RefusedOut, TakenOut
-from api.services import ServicesOf
-from api.submissions import Submissions, Taken
-from api.waiting import cancel, explain, state_of
-from engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
-from engine.messages import Status
-from storage.history import MessageState
-from storage.spool import FileTooLarge
+from tempogram.api.auth import GuardedRoute, Role, requires
+from tempogram.api.errors import Conflict, Invalid, Malformed, NotFound, NotScheduled, TooLarge, declares
+from tempogram.api.fields import MessageId
+from tempogram.api.forms import FORM_SCHEMA, FilesOf, FormRoute
+from tempogram.api.ports import Refusal
+from tempogram.api.schemas import BatchIn, ExplanationOut, MessageIn, MessageOut, RefusedOut, TakenOut
+from tempogram.api.services import ServicesOf
+from tempogram.api.submissions import Submissions, Taken
+from tempogram.api.waiting import cancel, explain, state_of
+from tempogram.engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
+from tempogram.engine.messages import Status
+from tempogram.storage.history import MessageState
+from tempogram.storage.spool import FileTooLarge
 
 PATH = "/messages"
 BATCH_PATH = "/messages/batch"

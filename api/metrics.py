@@ -9,11 +9,11 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from fastapi import APIRouter, Header, Query, Response
 
-from api.auth import GuardedRoute, Role, requires
-from api.errors import Invalid, declares
-from api.services import Services, ServicesOf
-from engine.errors import EngineError
-from engine.metrics import CONTENT_TYPE, EngineCollector, as_flat, as_text
+from tempogram.api.auth import GuardedRoute, Role, requires
+from tempogram.api.errors import Invalid, declares
+from tempogram.api.services import Services, ServicesOf
+from tempogram.engine.errors import EngineError
+from tempogram.engine.metrics import CONTENT_TYPE, EngineCollector, as_flat, as_text
 
 GAUGES_TIMEOUT_S = 1.0
 """The counters are wanted most when the ledger or the broker does not answer."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from email.message import Message
 from email.parser import HeaderParser
 
-from api.errors import Malformed
+from tempogram.api.errors import Malformed
 
 HEAD_BYTES_MAX = 8 << 10
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from engine.errors import EngineError
-from engine.messages import ChatId, Outgoing
-from storage.bots import RegisteredBot, Source
-from storage.spool import Spooled
+from tempogram.engine.errors import EngineError
+from tempogram.engine.messages import ChatId, Outgoing
+from tempogram.storage.bots import RegisteredBot, Source
+from tempogram.storage.spool import Spooled
 
 
 class Refusal(EngineError):

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api import dead_letters
-from api.auth import GuardedRoute, Role, requires
-from api.errors import Invalid, Malformed, TooLarge, declares
-from api.fields import BotId, MessageId
-from api.schemas import (
+from tempogram.api import dead_letters
+from tempogram.api.auth import GuardedRoute, Role, requires
+from tempogram.api.errors import Invalid, Malformed, TooLarge, declares
+from tempogram.api.fields import BotId, MessageId
+from tempogram.api.schemas import (
     DeadLettersOut,
     LaneCounts,
     PurgedOut,
@@ -19,9 +19,9 @@ from api.schemas import (
     Selection,
     SelectionQuery,
 )
-from api.services import Services, ServicesOf
-from engine.errors import BrokerUnavailable, LedgerError
-from engine.messages import Priority
+from tempogram.api.services import Services, ServicesOf
+from tempogram.engine.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.messages import Priority
 
 PAGE_MAX = 1_000
 

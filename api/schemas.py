@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, Strict, model_validator
 
-from api.fields import AS_WHOLE, BotId, ChatField, Flag, MessageId, QueryFlag, TimeMs, time_of
-from engine.conditions import Condition
-from engine.messages import ChatId, Guarantee, PausedBy, Priority, Status
-from engine.ports import Explanation, WaitsAt
-from storage.bots import RegisteredBot, Source
-from storage.history import AttemptState, MessageState
-from storage.uploads import KeptFile
+from tempogram.api.fields import AS_WHOLE, BotId, ChatField, Flag, MessageId, QueryFlag, TimeMs, time_of
+from tempogram.engine.conditions import Condition
+from tempogram.engine.messages import ChatId, Guarantee, PausedBy, Priority, Status
+from tempogram.engine.ports import Explanation, WaitsAt
+from tempogram.storage.bots import RegisteredBot, Source
+from tempogram.storage.history import AttemptState, MessageState
+from tempogram.storage.uploads import KeptFile
 
 BATCH_MAX = 10_000
 """Messages in one ``POST /messages/batch``, and ids in one selection. From the design."""

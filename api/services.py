@@ -8,15 +8,15 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from api.books import Bots, History, KeptLimits
-from api.cancellations import Cancellations
-from api.ports import Attachments, Composer, Departures, Fleet, Intake
-from engine.conditions import Conditions
-from engine.dispatcher import Dispatcher
-from engine.errors import SettingsError
-from engine.metrics import Metrics
-from engine.ports import Broker, Clock, Ledger, Results
-from storage.spool import Spool
+from tempogram.api.books import Bots, History, KeptLimits
+from tempogram.api.cancellations import Cancellations
+from tempogram.api.ports import Attachments, Composer, Departures, Fleet, Intake
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.dispatcher import Dispatcher
+from tempogram.engine.errors import SettingsError
+from tempogram.engine.metrics import Metrics
+from tempogram.engine.ports import Broker, Clock, Ledger, Results
+from tempogram.storage.spool import Spool
 
 BODY_BYTES_MAX = 1 << 20
 """An update is a few KB, a message at most its 4,096 characters and a keyboard."""

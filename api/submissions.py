@@ -11,19 +11,19 @@ from typing import Any
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from api.books import History
-from api.errors import Invalid
-from api.known_bots import KnownBots, stranger
-from api.ports import Refusal
-from api.schemas import BATCH_MAX, MessageIn
-from api.sentences import sentence_of
-from api.services import Services
-from engine.dispatcher import Submission
-from engine.errors import BrokerUnavailable, ChatUnreachable, EngineError, LedgerError, QueueFull
-from engine.messages import OPEN, Outgoing, Status
-from engine.ports import Accepted, Known, Result, Results
-from storage.history import MessageState
-from storage.spool import Spooled
+from tempogram.api.books import History
+from tempogram.api.errors import Invalid
+from tempogram.api.known_bots import KnownBots, stranger
+from tempogram.api.ports import Refusal
+from tempogram.api.schemas import BATCH_MAX, MessageIn
+from tempogram.api.sentences import sentence_of
+from tempogram.api.services import Services
+from tempogram.engine.dispatcher import Submission
+from tempogram.engine.errors import BrokerUnavailable, ChatUnreachable, EngineError, LedgerError, QueueFull
+from tempogram.engine.messages import OPEN, Outgoing, Status
+from tempogram.engine.ports import Accepted, Known, Result, Results
+from tempogram.storage.history import MessageState
+from tempogram.storage.spool import Spooled
 
 log = structlog.get_logger()
 

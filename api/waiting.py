@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from api.errors import Conflict, NotFound, NotScheduled
-from api.quoting import short
-from api.services import Services
-from engine.messages import OPEN, Status
-from engine.ports import Explanation
-from storage.history import MessageState
+from tempogram.api.errors import Conflict, NotFound, NotScheduled
+from tempogram.api.quoting import short
+from tempogram.api.services import Services
+from tempogram.engine.messages import OPEN, Status
+from tempogram.engine.ports import Explanation
+from tempogram.storage.history import MessageState
 
 CANCELLED_NO_MORE = "it cannot be cancelled"
 

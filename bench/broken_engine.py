@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bot.__main__ import main
-from bot.settings import Settings
-from engine.limits import Limit, Limits
+from tempogram.bot.__main__ import main
+from tempogram.bot.settings import Settings
+from tempogram.engine.limits import Limit, Limits
 
 _right = Settings.limits
 

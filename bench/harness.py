@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.orderly import run_orderly
-from bot.demo.process import EngineProcess, ProcessFailed
+from tempogram.bot.demo.process import EngineProcess, ProcessFailed
 from tests.chaos.servers import own_postgres, own_redis
 
 BATCH = 10_000

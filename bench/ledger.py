@@ -28,24 +28,24 @@ import asyncpg
 from sqlalchemy import func, select
 
 from bench.harness import Checks, main, quantile, spread
-from engine.delivery import Delivery
-from engine.dispatcher import Dispatcher
-from engine.expiry import Expiry
-from engine.ids import Ids
-from engine.limits import Limit, Limits
-from engine.memory_broker import MemoryBroker
-from engine.memory_news import SilentNews
-from engine.memory_results import MemoryResults
-from engine.messages import Lease, Outgoing, Status
-from engine.outcomes import Answer, Overdue, Sent
-from engine.ports import MayWrite, Record, SystemClock
-from engine.reach import Reach
-from engine.replacements import Replacements
-from engine.retry import RetryPolicy
-from engine.worker import Worker
-from storage.database import Database
-from storage.ledger import SqlLedger
-from storage.models import messages
+from tempogram.engine.delivery import Delivery
+from tempogram.engine.dispatcher import Dispatcher
+from tempogram.engine.expiry import Expiry
+from tempogram.engine.ids import Ids
+from tempogram.engine.limits import Limit, Limits
+from tempogram.engine.memory_broker import MemoryBroker
+from tempogram.engine.memory_news import SilentNews
+from tempogram.engine.memory_results import MemoryResults
+from tempogram.engine.messages import Lease, Outgoing, Status
+from tempogram.engine.outcomes import Answer, Overdue, Sent
+from tempogram.engine.ports import MayWrite, Record, SystemClock
+from tempogram.engine.reach import Reach
+from tempogram.engine.replacements import Replacements
+from tempogram.engine.retry import RetryPolicy
+from tempogram.engine.worker import Worker
+from tempogram.storage.database import Database
+from tempogram.storage.ledger import SqlLedger
+from tempogram.storage.models import messages
 
 POSTGRES_URL = os.environ.get("TEST_POSTGRES_URL", "postgresql+asyncpg://postgres@127.0.0.1:5432/postgres")
 ROUNDS, MESSAGES, CALLERS = 3, 20_000, 200

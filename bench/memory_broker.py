@@ -29,10 +29,10 @@ from statistics import median
 from typing import TypeVar
 
 from bench.harness import Checks, main, spread
-from bot.collector import Collector
-from engine.limits import Limit, Limits
-from engine.memory_broker import MemoryBroker
-from engine.messages import PRIORITIES, Done, Lease, Outgoing, Settlement
+from tempogram.bot.collector import Collector
+from tempogram.engine.limits import Limit, Limits
+from tempogram.engine.memory_broker import MemoryBroker
+from tempogram.engine.messages import PRIORITIES, Done, Lease, Outgoing, Settlement
 
 T = TypeVar("T")
 BOTS, PRIVATE, GROUPS = 1_000, 80, 20

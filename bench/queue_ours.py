@@ -18,22 +18,22 @@ from typing import cast
 
 import uvloop
 
-from engine.delivery import Delivery
-from engine.expiry import Expiry
-from engine.ids import Ids
-from engine.limits import Limit, Limits
-from engine.memory_news import SilentNews
-from engine.memory_results import MemoryResults
-from engine.messages import Lease, Outgoing
-from engine.outcomes import Answer, Sent
-from engine.ports import Ledger, MayWrite, Record, SystemClock
-from engine.ports.broker import BATCH_MAX
-from engine.reach import Reach
-from engine.redis_broker import RedisBroker, connect
-from engine.retry import RetryPolicy
-from engine.worker import Worker
-from storage.database import Database
-from storage.ledger import SqlLedger
+from tempogram.engine.delivery import Delivery
+from tempogram.engine.expiry import Expiry
+from tempogram.engine.ids import Ids
+from tempogram.engine.limits import Limit, Limits
+from tempogram.engine.memory_news import SilentNews
+from tempogram.engine.memory_results import MemoryResults
+from tempogram.engine.messages import Lease, Outgoing
+from tempogram.engine.outcomes import Answer, Sent
+from tempogram.engine.ports import Ledger, MayWrite, Record, SystemClock
+from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.reach import Reach
+from tempogram.engine.redis_broker import RedisBroker, connect
+from tempogram.engine.retry import RetryPolicy
+from tempogram.engine.worker import Worker
+from tempogram.storage.database import Database
+from tempogram.storage.ledger import SqlLedger
 
 LEASE_MS = 30_000
 NONE = Limit(0, 1_000)

@@ -15,10 +15,10 @@ from functools import partial
 import uvloop
 from redis.asyncio import Redis
 
-from bot.demo.process import free_port
-from engine.limits import Limit, Limits
-from engine.messages import PRIORITIES, Done, Lease, Outgoing, Priority, Settlement
-from engine.redis_broker import RedisBroker, connect
+from tempogram.bot.demo.process import free_port
+from tempogram.engine.limits import Limit, Limits
+from tempogram.engine.messages import PRIORITIES, Done, Lease, Outgoing, Priority, Settlement
+from tempogram.engine.redis_broker import RedisBroker, connect
 
 BATCH = 50
 CHATS, BOTS = 100_000, 1_000

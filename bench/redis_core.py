@@ -40,8 +40,8 @@ from redis.asyncio import Redis
 
 from bench.harness import Checks, main, spread
 from bench.redis_clients import BATCH, BOTS, CHATS, Client, Traffic, broker, clients, own_redis, together
-from engine.messages import Hold
-from engine.ports import SystemClock
+from tempogram.engine.messages import Hold
+from tempogram.engine.ports import SystemClock
 
 QUESTION = "What does the schedule of many processes cost, with little and with much that waits?"
 SIZES = (1_000, 100_000, 1_000_000)

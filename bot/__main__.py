@@ -10,10 +10,10 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 import uvloop
 
-from bot import logging
-from bot.commands import queue
-from bot.settings import Settings, load
-from engine.errors import EngineError
+from tempogram.bot import logging
+from tempogram.bot.commands import queue
+from tempogram.bot.settings import Settings, load
+from tempogram.engine.errors import EngineError
 
 Result = TypeVar("Result")
 
@@ -38,8 +38,8 @@ def run() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database's tables up to date."""
-    from bot.home import database_url
-    from storage.migrations import migrate as migrate_tables
+    from tempogram.bot.home import database_url
+    from tempogram.storage.migrations import migrate as migrate_tables
 
     _until_done(migrate_tables(database_url(_settings())))
 
@@ -47,7 +47,7 @@ def migrate() -> None:
 @app.command()
 def doctor() -> None:
     """Say what a production start lacks, each with the way out; status 1 if it lacks something."""
-    from bot.commands.doctor import diagnose
+    from tempogram.bot.commands.doctor import diagnose
 
     raise typer.Exit(diagnose())
 
@@ -55,8 +55,8 @@ def doctor() -> None:
 @app.command()
 def demo() -> None:
     """Show it at work: load, faults and a kill -9 before a simulated Telegram; a report after some 35 s."""
-    from bot.demo.script import Script
-    from bot.demo.show import demo as show
+    from tempogram.bot.demo.script import Script
+    from tempogram.bot.demo.show import demo as show
 
     raise typer.Exit(_until_done(show(Script())))
 
@@ -68,7 +68,7 @@ def simulator(
     setting: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting.")] = None,
 ) -> None:
     """Run the bundled Telegram simulator by itself."""
-    from bot.simulator.process import main as simulate
+    from tempogram.bot.simulator.process import main as simulate
 
     chosen = [word for each in setting or [] for word in ("--set", each)]
     raise typer.Exit(simulate(["--host", host, "--port", str(port), *chosen]))
@@ -110,10 +110,10 @@ def _play(role: str) -> None:
     """Run one role by its name; what it is made of takes seconds to import, and must not delay an error."""
     settings = _settings()
     gc.disable()  # there is next to no garbage before the start enables it, and much to look through
-    from bot.roles import Role, check
+    from tempogram.bot.roles import Role, check
 
     check(Role[role], settings)
-    from bot.run import run as run_role
+    from tempogram.bot.run import run as run_role
 
     _until_done(run_role(settings, Role[role]))
 

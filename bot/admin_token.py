@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from storage.keys import secret_key
+from tempogram.storage.keys import secret_key
 
 
 def admin_token(given: str, *, path: Path) -> tuple[str, bool]:

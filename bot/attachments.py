@@ -16,11 +16,11 @@ import structlog
 from aiogram import Bot
 from aiogram.types import BufferedInputFile, FSInputFile, InputFile
 
-from engine.errors import LedgerError
-from engine.messages import Outgoing
-from storage.spool import Spool, Spooled
-from storage.upload_writes import Attachment
-from storage.uploads import Uploads
+from tempogram.engine.errors import LedgerError
+from tempogram.engine.messages import Outgoing
+from tempogram.storage.spool import Spool, Spooled
+from tempogram.storage.upload_writes import Attachment
+from tempogram.storage.uploads import Uploads
 
 log = structlog.get_logger()
 

@@ -14,16 +14,16 @@ from aiogram import Bot
 from aiogram.types import BufferedInputFile, InputFile
 from pydantic import TypeAdapter, ValidationError
 
-from api.ports import Refusal
-from api.quoting import short
-from bot import edits
-from bot.attachments import ATTACHED, places
-from bot.classify import UNREADABLE
-from bot.methods import BY_NAME, COUNTED, AnyMethod, Counted
-from bot.plain import is_plain
-from engine.ids import Ids
-from engine.messages import ChatId, Guarantee, Outgoing, Priority
-from engine.ports import Clock
+from tempogram.api.ports import Refusal
+from tempogram.api.quoting import short
+from tempogram.bot import edits
+from tempogram.bot.attachments import ATTACHED, places
+from tempogram.bot.classify import UNREADABLE
+from tempogram.bot.methods import BY_NAME, COUNTED, AnyMethod, Counted
+from tempogram.bot.plain import is_plain
+from tempogram.engine.ids import Ids
+from tempogram.engine.messages import ChatId, Guarantee, Outgoing, Priority
+from tempogram.engine.ports import Clock
 
 TEXT_UNITS_MAX = 4096
 """UTF-16 units of a text without markup. Source: https://core.telegram.org/bots/api#sendmessage"""

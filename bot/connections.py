@@ -22,8 +22,8 @@ from urllib.parse import SplitResult, urlsplit
 from aiohappyeyeballs import start_connection
 from httptools import HttpParserError, HttpResponseParser
 
-from bot.forms import Form
-from engine.errors import SettingsError
+from tempogram.bot.forms import Form
+from tempogram.engine.errors import SettingsError
 
 IDLE_S_MAX = 15.0
 """How long an unused connection is kept. Whoever stands in between may close it sooner than we know. A guess."""

@@ -11,14 +11,14 @@ from typing import Any
 
 import structlog
 
-from bot.roster import Roster
-from engine.clearance import Clearance
-from engine.conditions import Conditions
-from engine.errors import BrokerUnavailable, LedgerError
-from engine.ids import Ids
-from engine.insist import Sleep, glimpsed, insist
-from engine.ports import Broker, Clock
-from storage.bots import Bots, Removal
+from tempogram.bot.roster import Roster
+from tempogram.engine.clearance import Clearance
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.ids import Ids
+from tempogram.engine.insist import Sleep, glimpsed, insist
+from tempogram.engine.ports import Broker, Clock
+from tempogram.storage.bots import Bots, Removal
 
 log = structlog.get_logger()
 

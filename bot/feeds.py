@@ -9,11 +9,11 @@ from typing import Any
 
 import structlog
 
-from bot.fleet import Fleet
-from bot.poller import Poller
-from bot.roster import Parting
-from bot.webhooks import Webhooks
-from storage.bots import Source
+from tempogram.bot.fleet import Fleet
+from tempogram.bot.poller import Poller
+from tempogram.bot.roster import Parting
+from tempogram.bot.webhooks import Webhooks
+from tempogram.storage.bots import Source
 
 log = structlog.get_logger()
 

@@ -10,18 +10,18 @@ import structlog
 from aiogram.client.session.base import BaseSession
 from aiogram.types import User
 
-from api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
-from bot.changes import Changes
-from bot.introductions import Introductions
-from bot.newcomers import Newcomers
-from bot.register import Register
-from bot.roster import Roster
-from bot.tokens import LOOKS_LIKE, bot_id_of, is_token
-from bot.webhook_secrets import WebhookSecrets
-from engine.insist import Sleep, insist
-from engine.ports import Clock
-from engine.ports.news import News
-from storage.bots import Bots, RegisteredBot, Source
+from tempogram.api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
+from tempogram.bot.changes import Changes
+from tempogram.bot.introductions import Introductions
+from tempogram.bot.newcomers import Newcomers
+from tempogram.bot.register import Register
+from tempogram.bot.roster import Roster
+from tempogram.bot.tokens import LOOKS_LIKE, bot_id_of, is_token
+from tempogram.bot.webhook_secrets import WebhookSecrets
+from tempogram.engine.insist import Sleep, insist
+from tempogram.engine.ports import Clock
+from tempogram.engine.ports.news import News
+from tempogram.storage.bots import Bots, RegisteredBot, Source
 
 log = structlog.get_logger()
 

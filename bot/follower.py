@@ -9,11 +9,11 @@ from typing import Protocol
 
 import structlog
 
-from engine.conditions import Conditions
-from engine.errors import SettingsError
-from engine.insist import Sleep, insist
-from engine.messages import ChatId
-from engine.ports.news import BotChanged, ChatChanged, Item, Missed, News
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.errors import SettingsError
+from tempogram.engine.insist import Sleep, insist
+from tempogram.engine.messages import ChatId
+from tempogram.engine.ports.news import BotChanged, ChatChanged, Item, Missed, News
 
 log = structlog.get_logger()
 

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.admin_token import admin_token
-from bot.settings import Settings
-from engine.errors import SettingsError
-from storage.keys import Seal, secret_key
+from tempogram.bot.admin_token import admin_token
+from tempogram.bot.settings import Settings
+from tempogram.engine.errors import SettingsError
+from tempogram.storage.keys import Seal, secret_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

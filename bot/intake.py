@@ -13,21 +13,21 @@ from aiogram.methods import TelegramMethod
 from aiogram.types import Update
 from pydantic import ValidationError
 
-from api.ports import IntakeFull, Refusal
-from bot import origin
-from bot.addressed import priority_of
-from bot.fleet import Fleet
-from bot.methods import COUNTED, AnyMethod
-from bot.notes import Notes
-from bot.origin import Origin
-from bot.pool import Pool, is_ending
-from bot.repair import fill_in
-from bot.session import Gateway
-from engine.conditions import Conditions
-from engine.errors import LedgerError
-from engine.insist import Sleep, glimpsed, insist
-from engine.ports import Clock
-from storage.updates import ReceivedUpdate, Updates
+from tempogram.api.ports import IntakeFull, Refusal
+from tempogram.bot import origin
+from tempogram.bot.addressed import priority_of
+from tempogram.bot.fleet import Fleet
+from tempogram.bot.methods import COUNTED, AnyMethod
+from tempogram.bot.notes import Notes
+from tempogram.bot.origin import Origin
+from tempogram.bot.pool import Pool, is_ending
+from tempogram.bot.repair import fill_in
+from tempogram.bot.session import Gateway
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.errors import LedgerError
+from tempogram.engine.insist import Sleep, glimpsed, insist
+from tempogram.engine.ports import Clock
+from tempogram.storage.updates import ReceivedUpdate, Updates
 
 log = structlog.get_logger()
 

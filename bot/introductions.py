@@ -8,9 +8,9 @@ from aiogram.client.session.base import BaseSession
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramNotFound, TelegramUnauthorizedError
 from aiogram.types import User
 
-from api.ports import TelegramUnreachable, UnknownToken
-from bot.newcomers import Newcomers
-from bot.tokens import bot_id_of
+from tempogram.api.ports import TelegramUnreachable, UnknownToken
+from tempogram.bot.newcomers import Newcomers
+from tempogram.bot.tokens import bot_id_of
 
 
 def aiogram_bot(token: str, session: BaseSession) -> Bot:

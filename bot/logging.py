@@ -8,7 +8,7 @@ import sys
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from api.quoting import without_tokens
+from tempogram.api.quoting import without_tokens
 
 
 def configure(level: str) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 import structlog
 
-from bot.attachments import Place, places
-from bot.composer import body_of
-from bot.forms import Form
-from engine.errors import LedgerError
-from engine.messages import Outgoing
-from engine.outcomes import Failed, HalfSent, Outcome, Rejected, Sent
-from storage.uploads import KeptFile, Uploads
+from tempogram.bot.attachments import Place, places
+from tempogram.bot.composer import body_of
+from tempogram.bot.forms import Form
+from tempogram.engine.errors import LedgerError
+from tempogram.engine.messages import Outgoing
+from tempogram.engine.outcomes import Failed, HalfSent, Outcome, Rejected, Sent
+from tempogram.storage.uploads import KeptFile, Uploads
 
 log = structlog.get_logger()
 

@@ -6,13 +6,13 @@ import asyncio
 
 from aiogram.types import Chat, Message, Update
 
-from bot.behaviours import replies
-from bot.generator.author import Author, without_nul
-from bot.presence import Presence, is_farewell
-from engine.ids import Ids
-from storage.bots import RegisteredBot
-from storage.chats import Chats, MessageIn
-from storage.history import History, Incoming
+from tempogram.bot.behaviours import replies
+from tempogram.bot.generator.author import Author, without_nul
+from tempogram.bot.presence import Presence, is_farewell
+from tempogram.engine.ids import Ids
+from tempogram.storage.bots import RegisteredBot
+from tempogram.storage.chats import Chats, MessageIn
+from tempogram.storage.history import History, Incoming
 
 MESSAGE_ID_MAX = (1 << 63) - 1
 """What a column holds. Telegram's are far below; a larger one would fail again at every start."""

@@ -10,8 +10,8 @@ import aiohttp
 import msgspec
 import structlog
 
-from api.ports import Intake, Refusal
-from engine.errors import LedgerError
+from tempogram.api.ports import Intake, Refusal
+from tempogram.engine.errors import LedgerError
 
 log = structlog.get_logger()
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from aiogram.types import Chat, ChatMemberUpdated, Message, Update
 
-from engine.messages import ChatId
-from engine.reach import Reach
-from storage.chats import Chats
+from tempogram.engine.messages import ChatId
+from tempogram.engine.reach import Reach
+from tempogram.storage.chats import Chats
 
 
 class Presence:

@@ -7,12 +7,12 @@ from typing import Any
 
 from aiogram.types import User
 
-from api.ports import Refusal
-from bot.changes import Changes
-from bot.roster import Roster
-from bot.tokens import bot_id_of
-from engine.ports import Clock
-from storage.bots import Bots, Source
+from tempogram.api.ports import Refusal
+from tempogram.bot.changes import Changes
+from tempogram.bot.roster import Roster
+from tempogram.bot.tokens import bot_id_of
+from tempogram.engine.ports import Clock
+from tempogram.storage.bots import Bots, Source
 
 
 class Register:

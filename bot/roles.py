@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from enum import Enum
 
-from bot.home import database_url
-from bot.settings import Settings
-from engine.errors import SettingsError
-from storage.database import is_sqlite, parse
+from tempogram.bot.home import database_url
+from tempogram.bot.settings import Settings
+from tempogram.engine.errors import SettingsError
+from tempogram.storage.database import is_sqlite, parse
 
 
 class Role(Enum):

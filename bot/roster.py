@@ -10,11 +10,11 @@ from typing import Any
 from aiogram import Bot
 from aiogram.client.session.base import BaseSession
 
-from bot.introductions import aiogram_bot
-from bot.tokens import bot_id_of, is_token
-from bot.webhook_secrets import WebhookSecrets
-from engine.ports import Clock
-from storage.bots import KeptBot, RegisteredBot, Source
+from tempogram.bot.introductions import aiogram_bot
+from tempogram.bot.tokens import bot_id_of, is_token
+from tempogram.bot.webhook_secrets import WebhookSecrets
+from tempogram.engine.ports import Clock
+from tempogram.storage.bots import KeptBot, RegisteredBot, Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,15 @@ from functools import partial
 import typer
 from pydantic import SecretStr
 
-from bot.collector import Collector
-from bot.roles import Role
-from bot.running import running
-from bot.serve import Server, address_of, listening, server
-from bot.settings import Settings
-from bot.simulator.client import RunningSimulator, running_simulator
-from bot.wiring import Program, books, program
-from engine.lead import while_leading
-from engine.ports import SystemClock
+from tempogram.bot.collector import Collector
+from tempogram.bot.roles import Role
+from tempogram.bot.running import running
+from tempogram.bot.serve import Server, address_of, listening, server
+from tempogram.bot.settings import Settings
+from tempogram.bot.simulator.client import RunningSimulator, running_simulator
+from tempogram.bot.wiring import Program, books, program
+from tempogram.engine.lead import while_leading
+from tempogram.engine.ports import SystemClock
 
 SIMULATED_TOKENS = tuple(f"{number}00:simulated-bot-{number}" for number in (1, 2, 3))
 GROUPS = ("News desk", "Support", "Chess club")

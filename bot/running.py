@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from api.ports import TelegramUnreachable, UnknownToken
+from tempogram.api.ports import TelegramUnreachable, UnknownToken
 
 if TYPE_CHECKING:
-    from bot.wiring import Program
+    from tempogram.bot.wiring import Program
 
 log = structlog.get_logger()
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from api.app import App
-from bot.reached import reached_at
-from engine.errors import SettingsError
+from tempogram.api.app import App
+from tempogram.bot.reached import reached_at
+from tempogram.engine.errors import SettingsError
 
 GRACE_S = 5
 """How long a request that waits for its message may hold up the end."""

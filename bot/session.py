@@ -31,16 +31,16 @@ from aiogram.methods import TelegramMethod
 from aiogram.methods.base import TelegramType
 from aiogram.types import Chat, Message, MessageId
 
-from bot import edits, origin
-from bot.attachments import Attachments
-from bot.composer import MethodComposer, prepare
-from bot.methods import COUNTED, AnyMethod, Counted, numbered
-from engine.dispatcher import Dispatcher
-from engine.errors import ChatUnreachable, EngineError, QueueFull, StillQueued
-from engine.messages import Outgoing, Status
-from engine.outcomes import Failed, HalfSent, Lost, Outcome, Rejected, Sent, Uncertain
-from engine.ports import Known, Result, Results
-from storage.spool import FileTooLarge
+from tempogram.bot import edits, origin
+from tempogram.bot.attachments import Attachments
+from tempogram.bot.composer import MethodComposer, prepare
+from tempogram.bot.methods import COUNTED, AnyMethod, Counted, numbered
+from tempogram.engine.dispatcher import Dispatcher
+from tempogram.engine.errors import ChatUnreachable, EngineError, QueueFull, StillQueued
+from tempogram.engine.messages import Outgoing, Status
+from tempogram.engine.outcomes import Failed, HalfSent, Lost, Outcome, Rejected, Sent, Uncertain
+from tempogram.engine.ports import Known, Result, Results
+from tempogram.storage.spool import FileTooLarge
 
 log = structlog.get_logger()
 

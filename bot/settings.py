@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from bot.tokens import LOOKS_LIKE, is_token
-from engine.errors import SettingsError
-from engine.limits import DAY_MS, PLACES_A_STAR, Limit, Limits
-from engine.retry import RetryPolicy
+from tempogram.bot.tokens import LOOKS_LIKE, is_token
+from tempogram.engine.errors import SettingsError
+from tempogram.engine.limits import DAY_MS, PLACES_A_STAR, Limit, Limits
+from tempogram.engine.retry import RetryPolicy
 
 
 class Settings(BaseSettings):

@@ -7,17 +7,17 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from bot.albums import heed_parts
-from bot.attachments import carries
-from bot.classify import classify
-from bot.composer import body_of
-from bot.connections import Connections
-from bot.forms import Form
-from bot.luggage import Luggage
-from engine.errors import LedgerError, SettingsError
-from engine.messages import Lease
-from engine.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Revoked, Uncertain
-from engine.ports import Clock, MayWrite
+from tempogram.bot.albums import heed_parts
+from tempogram.bot.attachments import carries
+from tempogram.bot.classify import classify
+from tempogram.bot.composer import body_of
+from tempogram.bot.connections import Connections
+from tempogram.bot.forms import Form
+from tempogram.bot.luggage import Luggage
+from tempogram.engine.errors import LedgerError, SettingsError
+from tempogram.engine.messages import Lease
+from tempogram.engine.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Revoked, Uncertain
+from tempogram.engine.ports import Clock, MayWrite
 
 JSON = "application/json"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
-from storage.bots import Bots, KeptWebhook
+from tempogram.storage.bots import Bots, KeptWebhook
 
 Changing = Callable[[int], AbstractAsyncContextManager[None]]
 

@@ -17,10 +17,10 @@ from aiogram.exceptions import (
     TelegramUnauthorizedError,
 )
 
-from bot.roster import Roster
-from engine.errors import LedgerError
-from engine.insist import Sleep
-from engine.ports import Clock
+from tempogram.bot.roster import Roster
+from tempogram.engine.errors import LedgerError
+from tempogram.engine.insist import Sleep
+from tempogram.engine.ports import Clock
 
 log = structlog.get_logger()
 

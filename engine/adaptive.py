@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from engine.limits import Limit
+from tempogram.engine.limits import Limit
 
 DOWN_PERCENT = 70
 """What is left after a 429. A guess; TCP halves, for a line that many share."""

@@ -6,8 +6,8 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from engine.conditions import Condition, Conditions
-from engine.ports.clock import Clock
+from tempogram.engine.conditions import Condition, Conditions
+from tempogram.engine.ports.clock import Clock
 
 WINDOW_MS = 10_000
 """How far back calls are counted. A guess."""

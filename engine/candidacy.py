@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import structlog
 
-from engine.lead import Lead
-from engine.ports import Clock
-from engine.switched_broker import SwitchedBroker
+from tempogram.engine.lead import Lead
+from tempogram.engine.ports import Clock
+from tempogram.engine.switched_broker import SwitchedBroker
 
 log = structlog.get_logger()
 

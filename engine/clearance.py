@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from engine.conditions import Conditions
-from engine.insist import Sleep
-from engine.messages import Outgoing, Status
-from engine.ports import Broker, Clock, Fault, Ledger, Results
-from engine.withdrawal import End, Withdrawal, Withdrawn
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.insist import Sleep
+from tempogram.engine.messages import Outgoing, Status
+from tempogram.engine.ports import Broker, Clock, Fault, Ledger, Results
+from tempogram.engine.withdrawal import End, Withdrawal, Withdrawn
 
 PAGE = 1_000
 """Messages read from the ledger at a time."""

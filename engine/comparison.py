@@ -6,12 +6,12 @@ import asyncio
 
 import structlog
 
-from engine.deaths import Deaths
-from engine.errors import BrokerFull
-from engine.ids import earliest
-from engine.insist import Sleep
-from engine.ports import Broker, Clock, Ledger
-from engine.reconciler import CATCH_UP_MS, RECONCILE_MS, Reconciler
+from tempogram.engine.deaths import Deaths
+from tempogram.engine.errors import BrokerFull
+from tempogram.engine.ids import earliest
+from tempogram.engine.insist import Sleep
+from tempogram.engine.ports import Broker, Clock, Ledger
+from tempogram.engine.reconciler import CATCH_UP_MS, RECONCILE_MS, Reconciler
 
 log = structlog.get_logger()
 

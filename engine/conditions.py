@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import structlog
 
-from engine.ports.clock import Clock
+from tempogram.engine.ports.clock import Clock
 
 log = structlog.get_logger()
 

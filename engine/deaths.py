@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.ports import Clock, Members
+from tempogram.engine.ports import Clock, Members
 
 LOOK_EVERY_MS = 2_000
 """Between two looks who lives. A guess; it costs one short query."""

@@ -13,12 +13,12 @@ from typing import TypeVar
 
 import structlog
 
-from engine.breaker import Breaker
-from engine.conditions import Conditions
-from engine.errors import BrokerUnavailable, LedgerError
-from engine.held import Held
-from engine.insist import AGAIN_S, Sleep, glimpsed, insist
-from engine.messages import (
+from tempogram.engine.breaker import Breaker
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.held import Held
+from tempogram.engine.insist import AGAIN_S, Sleep, glimpsed, insist
+from tempogram.engine.messages import (
     Done,
     Guarantee,
     Hold,
@@ -30,13 +30,13 @@ from engine.messages import (
     Settlement,
     Spent,
 )
-from engine.outcomes import Answer, Lost, Outcome, Overdue, Rejected, Uncertain
-from engine.ports import Broker, Clock, Ledger, Result, Results, Settled, Transport
-from engine.reach import Reach
-from engine.retry import RetryPolicy
-from engine.rulings import Attempt, Judge, Ruling, record_of
-from engine.settlements import Settlements
-from engine.unscheduled import Unscheduled
+from tempogram.engine.outcomes import Answer, Lost, Outcome, Overdue, Rejected, Uncertain
+from tempogram.engine.ports import Broker, Clock, Ledger, Result, Results, Settled, Transport
+from tempogram.engine.reach import Reach
+from tempogram.engine.retry import RetryPolicy
+from tempogram.engine.rulings import Attempt, Judge, Ruling, record_of
+from tempogram.engine.settlements import Settlements
+from tempogram.engine.unscheduled import Unscheduled
 
 log = structlog.get_logger()
 

@@ -8,17 +8,17 @@ from contextlib import suppress
 
 import structlog
 
-from engine.batches import batches
-from engine.conditions import Conditions
-from engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
-from engine.insist import glimpsed
-from engine.messages import ChatId, Outgoing, Status
-from engine.ports import Accepted, Admission, Broker, Known, Leased, Ledger, Refused, Verdict
-from engine.ports.broker import BATCH_MAX
-from engine.reach import Reach
-from engine.replacements import Replacements
-from engine.unscheduled import Unscheduled
-from engine.worker import Worker
+from tempogram.engine.batches import batches
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
+from tempogram.engine.insist import glimpsed
+from tempogram.engine.messages import ChatId, Outgoing, Status
+from tempogram.engine.ports import Accepted, Admission, Broker, Known, Leased, Ledger, Refused, Verdict
+from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.reach import Reach
+from tempogram.engine.replacements import Replacements
+from tempogram.engine.unscheduled import Unscheduled
+from tempogram.engine.worker import Worker
 
 log = structlog.get_logger()
 

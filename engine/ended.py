@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from engine.batches import batches
-from engine.ports import Ledger
-from engine.ports.broker import BATCH_MAX
+from tempogram.engine.batches import batches
+from tempogram.engine.ports import Ledger
+from tempogram.engine.ports.broker import BATCH_MAX
 
 ENDED_MAX = 10_000
 """How many are noted; more than were ever in one process's hands."""

@@ -7,19 +7,19 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from engine.batches import batches
-from engine.comparison import Comparison
-from engine.epoch_of_redis import Rebuild
-from engine.errors import BrokerUnavailable, ScheduleLost
-from engine.heed import Heeded
-from engine.insist import Sleep
-from engine.lead import Lead
-from engine.limits import Limits
-from engine.ports import NOBODYS, Broker, Clock, Epoch, Ledger, Source
-from engine.ports.broker import BATCH_MAX
-from engine.start import Fleet
-from engine.switched_broker import SwitchedBroker
-from engine.watch import WATCH_S, Watch
+from tempogram.engine.batches import batches
+from tempogram.engine.comparison import Comparison
+from tempogram.engine.epoch_of_redis import Rebuild
+from tempogram.engine.errors import BrokerUnavailable, ScheduleLost
+from tempogram.engine.heed import Heeded
+from tempogram.engine.insist import Sleep
+from tempogram.engine.lead import Lead
+from tempogram.engine.limits import Limits
+from tempogram.engine.ports import NOBODYS, Broker, Clock, Epoch, Ledger, Source
+from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.start import Fleet
+from tempogram.engine.switched_broker import SwitchedBroker
+from tempogram.engine.watch import WATCH_S, Watch
 
 log = structlog.get_logger()
 

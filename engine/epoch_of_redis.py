@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from engine.comparison import Comparison
-from engine.errors import BrokerUnavailable, ScheduleLost
-from engine.heed import Heeded
-from engine.lead import ANOTHER_LEADS, Lead
-from engine.ports import NOBODYS, Broker, Epoch, Source
-from engine.start import Fleet
-from engine.switched_broker import NOT_BEGUN, SharedSchedule, SwitchedBroker
-from engine.watch import Watch
+from tempogram.engine.comparison import Comparison
+from tempogram.engine.errors import BrokerUnavailable, ScheduleLost
+from tempogram.engine.heed import Heeded
+from tempogram.engine.lead import ANOTHER_LEADS, Lead
+from tempogram.engine.ports import NOBODYS, Broker, Epoch, Source
+from tempogram.engine.start import Fleet
+from tempogram.engine.switched_broker import NOT_BEGUN, SharedSchedule, SwitchedBroker
+from tempogram.engine.watch import Watch
 
 log = structlog.get_logger()
 

@@ -17,7 +17,7 @@ What Telegram answers is not an error: see ``outcomes``.
 
 from __future__ import annotations
 
-from engine.messages import ChatId
+from tempogram.engine.messages import ChatId
 
 
 class EngineError(Exception):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from engine.conditions import Conditions
-from engine.insist import Sleep, insist
-from engine.messages import Outgoing, Status
-from engine.ports import Clock, Fault, Ledger, Record, Result, Results
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.insist import Sleep, insist
+from tempogram.engine.messages import Outgoing, Status
+from tempogram.engine.ports import Clock, Fault, Ledger, Record, Result, Results
 
 
 class Expiry:

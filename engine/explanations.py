@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
 
-from engine.gates import Gate, Spacing
-from engine.lanes import Entry, Lane
-from engine.ports.explanation import Explanation, WaitsAt
+from tempogram.engine.gates import Gate, Spacing
+from tempogram.engine.lanes import Entry, Lane
+from tempogram.engine.ports.explanation import Explanation, WaitsAt
 
 
 @dataclass(frozen=True, slots=True)

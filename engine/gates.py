@@ -13,7 +13,7 @@ from copy import copy
 from dataclasses import replace
 from typing import Protocol
 
-from engine.limits import Limit
+from tempogram.engine.limits import Limit
 
 LATE_MS = 20
 """How late a worker may come without leaving slots unused: a busy event loop's turn. A guess."""

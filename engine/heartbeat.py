@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
-from engine.batches import batches
-from engine.errors import BrokerUnavailable
-from engine.held import Held
-from engine.insist import AGAIN_S, Sleep
-from engine.ports import Broker, Clock
-from engine.ports.broker import BATCH_MAX
+from tempogram.engine.batches import batches
+from tempogram.engine.errors import BrokerUnavailable
+from tempogram.engine.held import Held
+from tempogram.engine.insist import AGAIN_S, Sleep
+from tempogram.engine.ports import Broker, Clock
+from tempogram.engine.ports.broker import BATCH_MAX
 
 log = structlog.get_logger()
 

@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from engine.errors import BrokerUnavailable
-from engine.limits import Limits
-from engine.ports import Broker, Ledger
+from tempogram.engine.errors import BrokerUnavailable
+from tempogram.engine.limits import Limits
+from tempogram.engine.ports import Broker, Ledger
 
 log = structlog.get_logger()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.messages import Lease
-from engine.ports.clock import Clock
+from tempogram.engine.messages import Lease
+from tempogram.engine.ports.clock import Clock
 
 
 @dataclass(slots=True, eq=False)

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import structlog
 
-from engine.conditions import Condition, Conditions
-from engine.errors import LedgerError
+from tempogram.engine.conditions import Condition, Conditions
+from tempogram.engine.errors import LedgerError
 
 log = structlog.get_logger()
 

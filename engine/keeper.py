@@ -42,23 +42,23 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from engine.candidacy import Candidacy
-from engine.comparison import Comparison
-from engine.conditions import Conditions
-from engine.deaths import Deaths
-from engine.epoch_of_keeper import EpochOfKeeper
-from engine.epoch_of_redis import EpochOfRedis
-from engine.errors import BrokerUnavailable, LedgerError
-from engine.heed import Heeded
-from engine.insist import Sleep
-from engine.lead import Lead
-from engine.limits import Limits
-from engine.ports import Broker, Clock, Epoch, Epochs, Leadership, Ledger, Members, Source
-from engine.reconciler import Reconciler
-from engine.replacements import Replacements
-from engine.start import Fleet, rebuild
-from engine.switched_broker import SharedSchedule, SwitchedBroker
-from engine.watch import WATCH_S, Watch
+from tempogram.engine.candidacy import Candidacy
+from tempogram.engine.comparison import Comparison
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.deaths import Deaths
+from tempogram.engine.epoch_of_keeper import EpochOfKeeper
+from tempogram.engine.epoch_of_redis import EpochOfRedis
+from tempogram.engine.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.heed import Heeded
+from tempogram.engine.insist import Sleep
+from tempogram.engine.lead import Lead
+from tempogram.engine.limits import Limits
+from tempogram.engine.ports import Broker, Clock, Epoch, Epochs, Leadership, Ledger, Members, Source
+from tempogram.engine.reconciler import Reconciler
+from tempogram.engine.replacements import Replacements
+from tempogram.engine.start import Fleet, rebuild
+from tempogram.engine.switched_broker import SharedSchedule, SwitchedBroker
+from tempogram.engine.watch import WATCH_S, Watch
 
 log = structlog.get_logger()
 

@@ -15,11 +15,11 @@ from bisect import insort
 from heapq import heappop, heappush
 from itertools import count
 
-from engine.adaptive import Adapted
-from engine.gates import Gate, Purse, Spacing
-from engine.limits import SPACING_PRIORITIES
-from engine.messages import PRIORITIES, ChatId, Outgoing, Priority
-from engine.turns import STRIDE, Turns
+from tempogram.engine.adaptive import Adapted
+from tempogram.engine.gates import Gate, Purse, Spacing
+from tempogram.engine.limits import SPACING_PRIORITIES
+from tempogram.engine.messages import PRIORITIES, ChatId, Outgoing, Priority
+from tempogram.engine.turns import STRIDE, Turns
 
 _tick = count()
 """Breaks ties between two keys, one of which has gone stale."""

@@ -9,9 +9,9 @@ from typing import Any
 
 import structlog
 
-from engine.errors import BrokerUnavailable
-from engine.insist import Sleep
-from engine.ports import Leadership
+from tempogram.engine.errors import BrokerUnavailable
+from tempogram.engine.insist import Sleep
+from tempogram.engine.ports import Leadership
 
 log = structlog.get_logger()
 

@@ -6,10 +6,10 @@ from heapq import heappop, heappush
 
 from msgspec import structs
 
-from engine.gates import Gate, both_free_at_ms
-from engine.lanes import BotState, Chat, Entry, Group, Lane
-from engine.limits import Limits
-from engine.messages import (
+from tempogram.engine.gates import Gate, both_free_at_ms
+from tempogram.engine.lanes import BotState, Chat, Entry, Group, Lane
+from tempogram.engine.limits import Limits
+from tempogram.engine.messages import (
     PRIORITIES,
     Again,
     ChatId,
@@ -21,9 +21,9 @@ from engine.messages import (
     PauseBot,
     Settlement,
 )
-from engine.ports.broker import BATCH_MAX, Leased, Settled
-from engine.ports.clock import Clock
-from engine.schedule import Schedule, sooner
+from tempogram.engine.ports.broker import BATCH_MAX, Leased, Settled
+from tempogram.engine.ports.clock import Clock
+from tempogram.engine.schedule import Schedule, sooner
 
 DOUBT_MS = 60_000
 """How long a 429 that our count does not explain makes us keep the guard: one group window. A guess."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from engine.errors import SettingsError
-from engine.messages import ChatId, Priority
+from tempogram.engine.errors import SettingsError
+from tempogram.engine.messages import ChatId, Priority
 
 DAY_MS = 86_400_000
 

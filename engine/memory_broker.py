@@ -8,14 +8,14 @@ from heapq import heappush
 
 from msgspec import structs
 
-from engine.doorbell import Doorbell
-from engine.explanations import Inquiry
-from engine.gates import reform, spacing
-from engine.lanes import BotState, Chat, Entry
-from engine.leases import Leases
-from engine.limits import Limits
-from engine.messages import PRIORITIES, ChatId, Hold, Lease, Outgoing, PastSend, Settlement, Spent
-from engine.ports.broker import (
+from tempogram.engine.doorbell import Doorbell
+from tempogram.engine.explanations import Inquiry
+from tempogram.engine.gates import reform, spacing
+from tempogram.engine.lanes import BotState, Chat, Entry
+from tempogram.engine.leases import Leases
+from tempogram.engine.limits import Limits
+from tempogram.engine.messages import PRIORITIES, ChatId, Hold, Lease, Outgoing, PastSend, Settlement, Spent
+from tempogram.engine.ports.broker import (
     BATCH_MAX,
     Admission,
     Duplicate,
@@ -27,8 +27,8 @@ from engine.ports.broker import (
     Settled,
     Verdict,
 )
-from engine.ports.clock import Clock
-from engine.ports.explanation import Explanation
+from tempogram.engine.ports.clock import Clock
+from tempogram.engine.ports.explanation import Explanation
 
 QUEUED = Queued()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from engine.ports.news import Item, Listener
+from tempogram.engine.ports.news import Item, Listener
 
 
 class SilentNews:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from engine.ports.results import Result
+from tempogram.engine.ports.results import Result
 
 
 class MemoryResults:

@@ -36,11 +36,11 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from engine.conditions import Condition
-from engine.limits import PLACES_A_STAR
-from engine.messages import PRIORITIES, Lease, Outgoing, Priority
-from engine.outcomes import Answer, Failed, HalfSent, Outcome, Overdue, Sent, Throttled
-from engine.ports import Admission, Broker, Clock, MayWrite, QueueStats, Refused, Transport
+from tempogram.engine.conditions import Condition
+from tempogram.engine.limits import PLACES_A_STAR
+from tempogram.engine.messages import PRIORITIES, Lease, Outgoing, Priority
+from tempogram.engine.outcomes import Answer, Failed, HalfSent, Outcome, Overdue, Sent, Throttled
+from tempogram.engine.ports import Admission, Broker, Clock, MayWrite, QueueStats, Refused, Transport
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 

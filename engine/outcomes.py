@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.messages import Rest
+from tempogram.engine.messages import Rest
 
 
 @dataclass(frozen=True, slots=True)

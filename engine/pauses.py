@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import structlog
 
-from engine import heed
-from engine.messages import PausedBy
-from engine.ports import Broker, Ledger
+from tempogram.engine import heed
+from tempogram.engine.messages import PausedBy
+from tempogram.engine.ports import Broker, Ledger
 
 log = structlog.get_logger()
 

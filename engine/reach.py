@@ -12,16 +12,16 @@ from contextlib import contextmanager
 
 import structlog
 
-from engine.batches import batches
-from engine.conditions import Conditions
-from engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError
-from engine.insist import Sleep
-from engine.messages import ChatId, Outgoing, Status
-from engine.outcomes import Rejected
-from engine.ports import Broker, Clock, Fault, Ledger, Results
-from engine.ports.ledger import PLACES_MAX
-from engine.ports.news import ChatChanged, News
-from engine.withdrawal import End, Withdrawal
+from tempogram.engine.batches import batches
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError
+from tempogram.engine.insist import Sleep
+from tempogram.engine.messages import ChatId, Outgoing, Status
+from tempogram.engine.outcomes import Rejected
+from tempogram.engine.ports import Broker, Clock, Fault, Ledger, Results
+from tempogram.engine.ports.ledger import PLACES_MAX
+from tempogram.engine.ports.news import ChatChanged, News
+from tempogram.engine.withdrawal import End, Withdrawal
 
 log = structlog.get_logger()
 

@@ -20,13 +20,13 @@ from collections.abc import Sequence
 
 import structlog
 
-from engine.batches import batches
-from engine.conditions import Conditions
-from engine.errors import LedgerError
-from engine.insist import heeded
-from engine.ports import Broker, Clock, Ledger
-from engine.ports.broker import BATCH_MAX
-from engine.replacements import Replacements
+from tempogram.engine.batches import batches
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.errors import LedgerError
+from tempogram.engine.insist import heeded
+from tempogram.engine.ports import Broker, Clock, Ledger
+from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.replacements import Replacements
 
 log = structlog.get_logger()
 

@@ -6,13 +6,13 @@ import asyncio
 
 import structlog
 
-from engine.conditions import Conditions
-from engine.delivery import Delivery
-from engine.errors import BrokerUnavailable, LedgerError
-from engine.held import Held
-from engine.insist import glimpsed
-from engine.ports import Broker, Clock
-from engine.ports.broker import BATCH_MAX
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.delivery import Delivery
+from tempogram.engine.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.held import Held
+from tempogram.engine.insist import glimpsed
+from tempogram.engine.ports import Broker, Clock
+from tempogram.engine.ports.broker import BATCH_MAX
 
 log = structlog.get_logger()
 

@@ -15,17 +15,17 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
 
-from engine import redis_wire as wire
-from engine.batches import batches
-from engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost, SettingsError
-from engine.limits import Limits
-from engine.messages import ChatId, Hold, Lease, Outgoing, PastSend, Settlement, Spent
-from engine.ports.broker import BATCH_MAX, Admission, Leased, QueueStats, Settled
-from engine.ports.clock import Clock
-from engine.ports.explanation import Explanation
-from engine.redis_keys import FORM, chat_name, form_of, lanes, prefix
-from engine.redis_records import message_of, record
-from engine.redis_scripts import scripts
+from tempogram.engine import redis_wire as wire
+from tempogram.engine.batches import batches
+from tempogram.engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost, SettingsError
+from tempogram.engine.limits import Limits
+from tempogram.engine.messages import ChatId, Hold, Lease, Outgoing, PastSend, Settlement, Spent
+from tempogram.engine.ports.broker import BATCH_MAX, Admission, Leased, QueueStats, Settled
+from tempogram.engine.ports.clock import Clock
+from tempogram.engine.ports.explanation import Explanation
+from tempogram.engine.redis_keys import FORM, chat_name, form_of, lanes, prefix
+from tempogram.engine.redis_records import message_of, record
+from tempogram.engine.redis_scripts import scripts
 
 REPLY_S = 5.0
 """How long an answer may take before Redis counts as away. A guess; a script takes milliseconds."""

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from engine.conditions import Condition, Conditions
-from engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost
-from engine.ports import Clock
+from tempogram.engine.conditions import Condition, Conditions
+from tempogram.engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost
+from tempogram.engine.ports import Clock
 
 OF_REDIS = (Condition.REDIS_AWAY, Condition.REDIS_FULL, Condition.SCHEDULE_LOST)
 BY_VERBS = "the schedule's verbs"

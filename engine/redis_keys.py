@@ -40,7 +40,7 @@ from __future__ import annotations
 
 import re
 
-from engine.messages import PRIORITIES, ChatId
+from tempogram.engine.messages import PRIORITIES, ChatId
 
 FORM = 0
 """The form of the schedule's keys and records, and the meaning of what stands in them: a change of any makes it one

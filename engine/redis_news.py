@@ -14,13 +14,13 @@ import msgspec
 import structlog
 from redis.asyncio import Redis
 
-from engine.conditions import Conditions
-from engine.ids import number_of
-from engine.insist import Sleep
-from engine.outbox import Outbox
-from engine.ports.news import BotChanged, ChatChanged, Item, Listener, Missed
-from engine.redis_keys import NEWS
-from engine.redis_outage import AWAY, HEARTBEAT_S, REPLY_S, Outage, hang_up
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.ids import number_of
+from tempogram.engine.insist import Sleep
+from tempogram.engine.outbox import Outbox
+from tempogram.engine.ports.news import BotChanged, ChatChanged, Item, Listener, Missed
+from tempogram.engine.redis_keys import NEWS
+from tempogram.engine.redis_outage import AWAY, HEARTBEAT_S, REPLY_S, Outage, hang_up
 
 log = structlog.get_logger()
 

@@ -7,8 +7,8 @@ import asyncio
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
 
-from engine.conditions import Condition, Conditions
-from engine.insist import Sleep
+from tempogram.engine.conditions import Condition, Conditions
+from tempogram.engine.insist import Sleep
 
 AWAY = (RedisError, OSError, TimeoutError)
 """What tells that Redis cannot be reached, does not answer, or refuses."""

@@ -11,8 +11,8 @@ from struct import Struct
 
 import msgspec
 
-from engine.messages import PRIORITIES, Guarantee, Lease, Outgoing
-from engine.redis_keys import chat_id_of, chat_name
+from tempogram.engine.messages import PRIORITIES, Guarantee, Lease, Outgoing
+from tempogram.engine.redis_keys import chat_id_of, chat_name
 
 NONE = -1
 """Where a time is missing."""

@@ -11,14 +11,14 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as NotConnected
 
-from engine import redis_keys, results_wire
-from engine.conditions import Conditions
-from engine.ids import maker_of, number_of
-from engine.insist import Sleep
-from engine.memory_results import MemoryResults
-from engine.outbox import Outbox
-from engine.ports.results import Result
-from engine.redis_outage import AWAY, HEARTBEAT_S, REPLY_S, Outage, hang_up
+from tempogram.engine import redis_keys, results_wire
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.ids import maker_of, number_of
+from tempogram.engine.insist import Sleep
+from tempogram.engine.memory_results import MemoryResults
+from tempogram.engine.outbox import Outbox
+from tempogram.engine.ports.results import Result
+from tempogram.engine.redis_outage import AWAY, HEARTBEAT_S, REPLY_S, Outage, hang_up
 
 log = structlog.get_logger()
 

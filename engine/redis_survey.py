@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from engine.errors import BrokerUnavailable
-from engine.redis_broker import REPLY_S, connect
+from tempogram.engine.errors import BrokerUnavailable
+from tempogram.engine.redis_broker import REPLY_S, connect
 
 OLDEST = (6, 2)
 """The first version whose commands the scripts use."""

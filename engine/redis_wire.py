@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from engine.limits import Limit, Limits
-from engine.messages import (
+from tempogram.engine.limits import Limit, Limits
+from tempogram.engine.messages import (
     PRIORITIES,
     Again,
     Done,
@@ -27,10 +27,10 @@ from engine.messages import (
     Spent,
     Then,
 )
-from engine.ports.broker import Duplicate, Leased, Queued, QueueStats, Refused, Replaced, Settled, Verdict
-from engine.ports.explanation import Explanation, WaitsAt
-from engine.redis_keys import chat_id_of, chat_name
-from engine.redis_records import body, lease_of, message_of
+from tempogram.engine.ports.broker import Duplicate, Leased, Queued, QueueStats, Refused, Replaced, Settled, Verdict
+from tempogram.engine.ports.explanation import Explanation, WaitsAt
+from tempogram.engine.redis_keys import chat_id_of, chat_name
+from tempogram.engine.redis_records import body, lease_of, message_of
 
 Row = Sequence[Any]
 Records = Iterator[bytes]

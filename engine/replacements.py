@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 
-from engine.conditions import Conditions
-from engine.insist import Sleep, insist
-from engine.messages import Outgoing, Status
-from engine.ports import Clock, Fault, Ledger, Queued, Record, Replaced, Result, Results, Verdict
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.insist import Sleep, insist
+from tempogram.engine.messages import Outgoing, Status
+from tempogram.engine.ports import Clock, Fault, Ledger, Queued, Record, Replaced, Result, Results, Verdict
 
 Needless = tuple[Outgoing, str | None]
 """A message, and the id of the one that replaced it; None: what it would have changed was deleted."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from engine.messages import Rest, Status
-from engine.outcomes import (
+from tempogram.engine.messages import Rest, Status
+from tempogram.engine.outcomes import (
     Failed,
     HalfSent,
     Lost,
@@ -20,7 +20,7 @@ from engine.outcomes import (
     Throttled,
     Uncertain,
 )
-from engine.ports.results import Result
+from tempogram.engine.ports.results import Result
 
 Named = tuple[str, msgspec.Raw]
 """An outcome under the name of its kind."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from engine.errors import SettingsError
+from tempogram.engine.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

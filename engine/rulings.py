@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from engine.breaker import Breaker, State
-from engine.held import Held
-from engine.messages import (
+from tempogram.engine.breaker import Breaker, State
+from tempogram.engine.held import Held
+from tempogram.engine.messages import (
     Again,
     ChatId,
     Done,
@@ -21,7 +21,7 @@ from engine.messages import (
     Status,
     Then,
 )
-from engine.outcomes import (
+from tempogram.engine.outcomes import (
     Answer,
     Failed,
     HalfSent,
@@ -35,8 +35,8 @@ from engine.outcomes import (
     Throttled,
     Uncertain,
 )
-from engine.ports import Fault, Record
-from engine.retry import RetryPolicy
+from tempogram.engine.ports import Fault, Record
+from tempogram.engine.retry import RetryPolicy
 
 POISON_AFTER = 3
 """So many workers may be lost while they send one message; then it is given up. A guess."""

@@ -15,14 +15,14 @@ from itertools import count
 
 from msgspec import structs
 
-from engine.adaptive import Adapted
-from engine.gates import Purse, both_free_at_ms, gate, narrow, spacing
-from engine.lanes import BotState, Chat, Entry, Group, Lane, Line, User
-from engine.limits import Limit, Limits
-from engine.messages import PRIORITIES, ChatId, Outgoing
-from engine.ports.broker import BATCH_MAX
-from engine.ports.clock import Clock
-from engine.turns import Turns
+from tempogram.engine.adaptive import Adapted
+from tempogram.engine.gates import Purse, both_free_at_ms, gate, narrow, spacing
+from tempogram.engine.lanes import BotState, Chat, Entry, Group, Lane, Line, User
+from tempogram.engine.limits import Limit, Limits
+from tempogram.engine.messages import PRIORITIES, ChatId, Outgoing
+from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.ports.clock import Clock
+from tempogram.engine.turns import Turns
 
 STALE_KEPT = 1_000
 """Below so many it is not worth looking for what is stale. A guess."""

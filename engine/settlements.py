@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.messages import Settlement
-from engine.ports import Broker, Settled
-from engine.ports.broker import BATCH_MAX
+from tempogram.engine.messages import Settlement
+from tempogram.engine.ports import Broker, Settled
+from tempogram.engine.ports.broker import BATCH_MAX
 
 
 class Settlements:

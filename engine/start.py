@@ -20,13 +20,13 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from engine.batches import batches
-from engine.errors import BrokerFull
-from engine.limits import Limits
-from engine.messages import ChatId, Outgoing, PastSend
-from engine.ports import Broker, Clock, Ledger
-from engine.ports.broker import BATCH_MAX
-from engine.replacements import Replacements
+from tempogram.engine.batches import batches
+from tempogram.engine.errors import BrokerFull
+from tempogram.engine.limits import Limits
+from tempogram.engine.messages import ChatId, Outgoing, PastSend
+from tempogram.engine.ports import Broker, Clock, Ledger
+from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.replacements import Replacements
 
 log = structlog.get_logger()
 

@@ -16,12 +16,12 @@ from typing import Protocol, TypeVar
 
 from msgspec import structs
 
-from engine.conditions import Condition, Conditions
-from engine.ended import Ended
-from engine.errors import BrokerUnavailable, NobodyToAsk, ScheduleLost
-from engine.limits import Limits
-from engine.messages import ChatId, Done, Hold, Lease, Outgoing, PastSend, Settlement, Spent
-from engine.ports import (
+from tempogram.engine.conditions import Condition, Conditions
+from tempogram.engine.ended import Ended
+from tempogram.engine.errors import BrokerUnavailable, NobodyToAsk, ScheduleLost
+from tempogram.engine.limits import Limits
+from tempogram.engine.messages import ChatId, Done, Hold, Lease, Outgoing, PastSend, Settlement, Spent
+from tempogram.engine.ports import (
     NOBODYS,
     Admission,
     Broker,
@@ -34,7 +34,7 @@ from engine.ports import (
     Settled,
     Source,
 )
-from engine.redis_health import RedisHealth
+from tempogram.engine.redis_health import RedisHealth
 
 PAUSE_MS = 1_000
 """How soon a worker asks again when nothing can be leased, unless the source changes before. A guess."""

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
-from engine.batches import batches
-from engine.errors import BrokerUnavailable, LedgerError
-from engine.insist import Sleep
-from engine.ports import Broker, Ledger
-from engine.ports.broker import BATCH_MAX
-from engine.replacements import Replacements
+from tempogram.engine.batches import batches
+from tempogram.engine.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.insist import Sleep
+from tempogram.engine.ports import Broker, Ledger
+from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.replacements import Replacements
 
 log = structlog.get_logger()
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from engine.conditions import Conditions
-from engine.insist import heeded
-from engine.ports import Clock, Epoch, Epochs, Source
-from engine.switched_broker import SwitchedBroker
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.insist import heeded
+from tempogram.engine.ports import Clock, Epoch, Epochs, Source
+from tempogram.engine.switched_broker import SwitchedBroker
 
 WATCH_S = 1.0
 """Between two readings of the epoch. From the design."""

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from engine.batches import batches
-from engine.conditions import Conditions
-from engine.errors import BrokerUnavailable
-from engine.insist import Sleep, insist
-from engine.messages import Outgoing, Status
-from engine.outcomes import Outcome
-from engine.ports import Broker, Clock, Fault, Ledger, Record, Result, Results
-from engine.ports.broker import BATCH_MAX
+from tempogram.engine.batches import batches
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.errors import BrokerUnavailable
+from tempogram.engine.insist import Sleep, insist
+from tempogram.engine.messages import Outgoing, Status
+from tempogram.engine.outcomes import Outcome
+from tempogram.engine.ports import Broker, Clock, Fault, Ledger, Record, Result, Results
+from tempogram.engine.ports.broker import BATCH_MAX
 
 
 @dataclass(frozen=True, slots=True)

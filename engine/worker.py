@@ -11,16 +11,16 @@ from typing import Any
 
 import structlog
 
-from engine.breaker import Permit
-from engine.delivery import Delivery
-from engine.errors import BrokerUnavailable
-from engine.expiry import Expiry
-from engine.heartbeat import Heartbeat
-from engine.held import Held
-from engine.insist import Sleep
-from engine.messages import Lease
-from engine.ports import Broker, Clock, Leased
-from engine.rulings import Attempt
+from tempogram.engine.breaker import Permit
+from tempogram.engine.delivery import Delivery
+from tempogram.engine.errors import BrokerUnavailable
+from tempogram.engine.expiry import Expiry
+from tempogram.engine.heartbeat import Heartbeat
+from tempogram.engine.held import Held
+from tempogram.engine.insist import Sleep
+from tempogram.engine.messages import Lease
+from tempogram.engine.ports import Broker, Clock, Leased
+from tempogram.engine.rulings import Attempt
 
 log = structlog.get_logger()
 

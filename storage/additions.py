@@ -8,12 +8,12 @@ from typing import Any
 from sqlalchemy import Connection, delete, select, text, tuple_
 from sqlalchemy.sql import ClauseElement
 
-from engine.messages import Outgoing, Status
-from engine.ports.ledger import Accepted, Known
-from storage import chat_ids, upload_writes
-from storage.many_rows import Binds, ManyRows
-from storage.models import messages, payloads
-from storage.upsert import insert_into
+from tempogram.engine.messages import Outgoing, Status
+from tempogram.engine.ports.ledger import Accepted, Known
+from tempogram.storage import chat_ids, upload_writes
+from tempogram.storage.many_rows import Binds, ManyRows
+from tempogram.storage.models import messages, payloads
+from tempogram.storage.upsert import insert_into
 
 ACCEPTED = Accepted()
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, case, false, func, null, select, update
 
-from engine.messages import PausedBy
-from storage import upload_writes
-from storage.database import Database
-from storage.keys import Seal
-from storage.models import bots
-from storage.upsert import insert_by
+from tempogram.engine.messages import PausedBy
+from tempogram.storage import upload_writes
+from tempogram.storage.database import Database
+from tempogram.storage.keys import Seal
+from tempogram.storage.models import bots
+from tempogram.storage.upsert import insert_by
 
 
 class Source(StrEnum):

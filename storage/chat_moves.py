@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, delete, select, tuple_, update
 
-from engine.messages import ChatId, Hold
-from storage import chat_ids, hold_writes
-from storage.models import IS_OPEN, chats, holds, messages
-from storage.upsert import insert_by
+from tempogram.engine.messages import ChatId, Hold
+from tempogram.storage import chat_ids, hold_writes
+from tempogram.storage.models import IS_OPEN, chats, holds, messages
+from tempogram.storage.upsert import insert_by
 
 
 def mark_unreachable(connection: Connection, bot_id: int, chat_id: ChatId, reason: str) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, case, func, null, select, true
 from sqlalchemy.sql import ClauseElement
 
-from engine.messages import ChatId
-from storage import chat_ids, chat_moves
-from storage.database import Database
-from storage.many_rows import Binds, ManyRows
-from storage.models import chats
-from storage.upsert import insert_by, insert_into
+from tempogram.engine.messages import ChatId
+from tempogram.storage import chat_ids, chat_moves
+from tempogram.storage.database import Database
+from tempogram.storage.many_rows import Binds, ManyRows
+from tempogram.storage.models import chats
+from tempogram.storage.upsert import insert_by, insert_into
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,10 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from engine.errors import SettingsError
-from storage.group_commit import GroupCommit, Verb, Writer
-from storage.refusals import DRIVER_ERRORS, as_ledger_error
-from storage.writers import NoWriter, PostgresWriter, SqliteWriter
+from tempogram.engine.errors import SettingsError
+from tempogram.storage.group_commit import GroupCommit, Verb, Writer
+from tempogram.storage.refusals import DRIVER_ERRORS, as_ledger_error
+from tempogram.storage.writers import NoWriter, PostgresWriter, SqliteWriter
 
 SQLITE_NAMES = ("sqlite", "sqlite+aiosqlite")
 POSTGRES_NAMES = ("postgres", "postgresql", "postgresql+asyncpg")
@@ -61,7 +61,7 @@ class Database:
             SettingsError: The URL makes no sense.
             LedgerError: The database cannot be reached.
         """
-        from storage.migrations import migrate  # Alembic takes a while to import
+        from tempogram.storage.migrations import migrate  # Alembic takes a while to import
 
         await migrate(url)
         parsed = parse(url)
@@ -128,7 +128,7 @@ def parse(url: str) -> URL:
     'postgresql+asyncpg'
     >>> parse("mysql://me:secret@db/books")
     Traceback (most recent call last):
-    engine.errors.SettingsError: DATABASE_URL mysql://me:***@db/books is neither sqlite:///… nor postgresql://…
+    tempogram.engine.errors.SettingsError: DATABASE_URL mysql://me:***@db/books is neither sqlite:///… nor postgresql://…
     """
     try:
         parsed = make_url(url)

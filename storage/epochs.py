@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, select, update
 
-from engine.ports.epochs import NOBODYS, Epoch, Source
-from storage.database import Database
-from storage.models import epochs
-from storage.upsert import insert_by
+from tempogram.engine.ports.epochs import NOBODYS, Epoch, Source
+from tempogram.storage.database import Database
+from tempogram.storage.models import epochs
+from tempogram.storage.upsert import insert_by
 
 FIRST = Epoch(0, Source.REDIS, NOBODYS)
 """While there is no row."""

@@ -11,8 +11,8 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from engine.errors import LedgerError
-from storage.refusals import as_ledger_error, is_unavailable
+from tempogram.engine.errors import LedgerError
+from tempogram.storage.refusals import as_ledger_error, is_unavailable
 
 ITEMS_MAX = 500
 """In one transaction; a call that brings more has its own. A guess: some 10 ms of SQLite's time."""

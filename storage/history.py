@@ -10,14 +10,14 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, delete, func, literal_column, select, text, update
 from sqlalchemy.sql import ClauseElement
 
-from engine.messages import ChatId, Guarantee, Outgoing, Priority, Status
-from storage import chat_ids, chat_moves, upload_writes
-from storage.database import Database
-from storage.many_rows import Binds, ManyRows
-from storage.models import IS_DEAD, attempts, messages, payloads
-from storage.outgoing import outgoing, with_payloads
-from storage.uploads import KeptFile, files_of
-from storage.upsert import insert_into
+from tempogram.engine.messages import ChatId, Guarantee, Outgoing, Priority, Status
+from tempogram.storage import chat_ids, chat_moves, upload_writes
+from tempogram.storage.database import Database
+from tempogram.storage.many_rows import Binds, ManyRows
+from tempogram.storage.models import IS_DEAD, attempts, messages, payloads
+from tempogram.storage.outgoing import outgoing, with_payloads
+from tempogram.storage.uploads import KeptFile, files_of
+from tempogram.storage.upsert import insert_into
 
 PAGE = 1_000
 """Messages that are removed or replayed in one transaction, so that nobody's write waits long behind it."""

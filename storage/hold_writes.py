@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection
 
-from engine.messages import Hold
-from storage import chat_ids
-from storage.models import holds
-from storage.upsert import insert_by
+from tempogram.engine.messages import Hold
+from tempogram.storage import chat_ids
+from tempogram.storage.models import holds
+from tempogram.storage.upsert import insert_by
 
 WHOLE_BOT = ""
 """Stands in ``chat_id`` for all chats: a key cannot be NULL."""

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engine.ports.epochs import Leadership
-from storage.database import is_sqlite, parse, reading_engine
-from storage.refusals import DRIVER_ERRORS
-from storage.session_lock import SessionLock
-from storage.sole_use import ANSWER_WITHIN_S
+from tempogram.engine.ports.epochs import Leadership
+from tempogram.storage.database import is_sqlite, parse, reading_engine
+from tempogram.storage.refusals import DRIVER_ERRORS
+from tempogram.storage.session_lock import SessionLock
+from tempogram.storage.sole_use import ANSWER_WITHIN_S
 
 KEEPERS = 0x7E3907  # any numbers, the same in every version, and not that of ``sole_use``
 FEEDERS = 0x7E3909

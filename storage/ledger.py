@@ -7,14 +7,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, true, tuple_
 
-from engine.messages import OPEN, ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
-from engine.ports.ledger import Accepted, Fault, Known, Record
-from storage import additions, chat_ids, database_time, hold_writes
-from storage import records as record_verbs
-from storage.database import Database
-from storage.models import IS_PAID, LOST, attempts, bots, chats, holds, messages
-from storage.outgoing import MESSAGE_IS_OPEN, is_chat_of, outgoing, real_chat, with_payloads
-from storage.upsert import insert_by
+from tempogram.engine.messages import OPEN, ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
+from tempogram.engine.ports.ledger import Accepted, Fault, Known, Record
+from tempogram.storage import additions, chat_ids, database_time, hold_writes
+from tempogram.storage import records as record_verbs
+from tempogram.storage.database import Database
+from tempogram.storage.models import IS_PAID, LOST, attempts, bots, chats, holds, messages
+from tempogram.storage.outgoing import MESSAGE_IS_OPEN, is_chat_of, outgoing, real_chat, with_payloads
+from tempogram.storage.upsert import insert_by
 
 
 class SqlLedger:

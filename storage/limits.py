@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, select, true, update
 
-from engine.limits import Limit, Limits
-from storage.database import Database
-from storage.models import limits
-from storage.upsert import insert_by
+from tempogram.engine.limits import Limit, Limits
+from tempogram.storage.database import Database
+from tempogram.storage.models import limits
+from tempogram.storage.upsert import insert_by
 
 Changes = dict[str, Any]
 """Fields of ``Limits``: a number, or those of a ``Limit`` that were changed."""

@@ -13,11 +13,11 @@ from contextlib import asynccontextmanager
 import structlog
 from sqlalchemy import text
 
-from engine.errors import SettingsError
-from storage.database import Database, is_sqlite, parse, reading_engine
-from storage.refusals import DRIVER_ERRORS, as_ledger_error
-from storage.session_lock import SessionLock
-from storage.sole_use import ANSWER_WITHIN_S, LOOK_EVERY_S
+from tempogram.engine.errors import SettingsError
+from tempogram.storage.database import Database, is_sqlite, parse, reading_engine
+from tempogram.storage.refusals import DRIVER_ERRORS, as_ledger_error
+from tempogram.storage.session_lock import SessionLock
+from tempogram.storage.sole_use import ANSWER_WITHIN_S, LOOK_EVERY_S
 
 log = structlog.get_logger()
 

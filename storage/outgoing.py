@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, Table, and_, func, select, text
 
-from engine.messages import Guarantee, Outgoing, Priority
-from storage import chat_ids
-from storage.models import IS_OPEN, chats, messages, payloads
+from tempogram.engine.messages import Guarantee, Outgoing, Priority
+from tempogram.storage import chat_ids
+from tempogram.storage.models import IS_OPEN, chats, messages, payloads
 
 MESSAGE_IS_OPEN = text("messages." + IS_OPEN.text)
 """For a query over several tables; it still repeats the words of the partial index."""

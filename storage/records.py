@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import Connection, column, delete, insert, select, update, values
 from sqlalchemy.sql import ClauseElement
 
-from engine.messages import OPEN, PastSend, Rest, Status
-from engine.ports.ledger import Record
-from storage import chat_ids, chat_moves, database_time, hold_writes, upload_writes
-from storage.many_rows import Binds, ManyRows
-from storage.models import IS_PAST_REPLAY, PRESUMED, attempts, messages, payloads
+from tempogram.engine.messages import OPEN, PastSend, Rest, Status
+from tempogram.engine.ports.ledger import Record
+from tempogram.storage import chat_ids, chat_moves, database_time, hold_writes, upload_writes
+from tempogram.storage.many_rows import Binds, ManyRows
+from tempogram.storage.models import IS_PAST_REPLAY, PRESUMED, attempts, messages, payloads
 
 REPLAYABLE = (*OPEN, Status.DEAD)
 """What keeps its payload, and its files."""

@@ -20,13 +20,13 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy import ColumnElement, Connection, Delete, Select, Table, and_, delete, func, or_, select, tuple_
 
-from engine.errors import LedgerError
-from engine.ids import earliest
-from engine.messages import Status
-from engine.ports import Clock
-from storage import upload_writes
-from storage.database import Database
-from storage.models import PRESUMED, attempts, holds, messages, payloads, texts, updates
+from tempogram.engine.errors import LedgerError
+from tempogram.engine.ids import earliest
+from tempogram.engine.messages import Status
+from tempogram.engine.ports import Clock
+from tempogram.storage import upload_writes
+from tempogram.storage.database import Database
+from tempogram.storage.models import PRESUMED, attempts, holds, messages, payloads, texts, updates
 
 log = structlog.get_logger()
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engine.errors import LedgerError, SettingsError
-from storage.database import is_sqlite, parse, reading_engine
-from storage.refusals import DRIVER_ERRORS, as_ledger_error
-from storage.session_lock import SessionLock
+from tempogram.engine.errors import LedgerError, SettingsError
+from tempogram.storage.database import is_sqlite, parse, reading_engine
+from tempogram.storage.refusals import DRIVER_ERRORS, as_ledger_error
+from tempogram.storage.session_lock import SessionLock
 
 log = structlog.get_logger()
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.sql import ClauseElement
 
-from engine.messages import ChatId
-from storage import chat_ids
-from storage.database import Database
-from storage.many_rows import Binds, ManyRows
-from storage.models import texts
-from storage.upsert import insert_into
+from tempogram.engine.messages import ChatId
+from tempogram.storage import chat_ids
+from tempogram.storage.database import Database
+from tempogram.storage.many_rows import Binds, ManyRows
+from tempogram.storage.models import texts
+from tempogram.storage.upsert import insert_into
 
 TEXTS_OF_CHAT_MAX = 50
 """Kept of one chat. A guess: more than a generator is given."""

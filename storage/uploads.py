@@ -10,11 +10,11 @@ from weakref import WeakValueDictionary
 from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage import upload_writes
-from storage.database import Database
-from storage.models import attachments, file_ids, upload_parts, uploads
-from storage.spool import Spooled
-from storage.upload_writes import Attachment, Carried
+from tempogram.storage import upload_writes
+from tempogram.storage.database import Database
+from tempogram.storage.models import attachments, file_ids, upload_parts, uploads
+from tempogram.storage.spool import Spooled
+from tempogram.storage.upload_writes import Attachment, Carried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

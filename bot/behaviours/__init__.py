@@ -10,7 +10,7 @@ needs to know: ``{"commands": {"start": "Hello, {first_name}!"}, "echo": {}}``.
     own        the routers of one's own modules, which are asked first
 """
 
-from bot.behaviours import own
-from bot.behaviours.registry import DEFAULT, check, router
+from tempogram.bot.behaviours import own
+from tempogram.bot.behaviours.registry import DEFAULT, check, router
 
 __all__ = ["DEFAULT", "check", "own", "router"]

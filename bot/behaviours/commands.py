@@ -11,10 +11,10 @@ from aiogram.filters import Filter
 from aiogram.methods import SendMessage
 from aiogram.types import Message
 
-from api.ports import Refusal
-from api.quoting import short
-from bot.behaviours.enabled import Enabled
-from storage.bots import RegisteredBot
+from tempogram.api.ports import Refusal
+from tempogram.api.quoting import short
+from tempogram.bot.behaviours.enabled import Enabled
+from tempogram.storage.bots import RegisteredBot
 
 NAME = "commands"
 

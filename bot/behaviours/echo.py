@@ -9,9 +9,9 @@ from aiogram import F, Router
 from aiogram.methods import SendMessage
 from aiogram.types import Message
 
-from api.ports import Refusal
-from api.quoting import short
-from bot.behaviours.enabled import Enabled
+from tempogram.api.ports import Refusal
+from tempogram.api.quoting import short
+from tempogram.bot.behaviours.enabled import Enabled
 
 NAME = "echo"
 

@@ -7,7 +7,7 @@ from typing import Any
 from aiogram.filters import Filter
 from aiogram.types import TelegramObject
 
-from storage.bots import RegisteredBot
+from tempogram.storage.bots import RegisteredBot
 
 
 class Enabled(Filter):

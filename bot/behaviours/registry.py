@@ -7,9 +7,9 @@ from typing import Any
 
 from aiogram import Router
 
-from api.ports import Refusal
-from api.quoting import short
-from bot.behaviours import commands, echo, replies
+from tempogram.api.ports import Refusal
+from tempogram.api.quoting import short
+from tempogram.bot.behaviours import commands, echo, replies
 
 BEHAVIOURS = {module.NAME: module for module in (commands, replies, echo)}
 

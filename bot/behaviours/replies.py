@@ -16,15 +16,15 @@ from aiogram.filters import Filter
 from aiogram.methods import SendMessage
 from aiogram.types import Message, Update
 
-from api.ports import Refusal
-from api.quoting import short
-from bot.addressed import is_addressed
-from bot.behaviours.commands import fill
-from bot.behaviours.enabled import Enabled
-from bot.composer import TEXT_UNITS_MAX
-from bot.generator.author import Author
-from bot.generator.chat_action import typing
-from storage.bots import RegisteredBot
+from tempogram.api.ports import Refusal
+from tempogram.api.quoting import short
+from tempogram.bot.addressed import is_addressed
+from tempogram.bot.behaviours.commands import fill
+from tempogram.bot.behaviours.enabled import Enabled
+from tempogram.bot.composer import TEXT_UNITS_MAX
+from tempogram.bot.generator.author import Author
+from tempogram.bot.generator.chat_action import typing
+from tempogram.storage.bots import RegisteredBot
 
 NAME = "replies"
 

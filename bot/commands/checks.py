@@ -16,18 +16,18 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from bot.behaviours import own
-from bot.classify import UNREADABLE
-from bot.home import database_url
-from bot.roles import Role, check
-from bot.settings import Settings, load
-from bot.tokens import bot_id_of
-from engine.errors import BrokerUnavailable, LedgerError, SettingsError
-from engine.redis_survey import survey
-from storage.bots import Bots
-from storage.database import Database, is_there
-from storage.keys import Seal
-from storage.migrations import versions
+from tempogram.bot.behaviours import own
+from tempogram.bot.classify import UNREADABLE
+from tempogram.bot.home import database_url
+from tempogram.bot.roles import Role, check
+from tempogram.bot.settings import Settings, load
+from tempogram.bot.tokens import bot_id_of
+from tempogram.engine.errors import BrokerUnavailable, LedgerError, SettingsError
+from tempogram.engine.redis_survey import survey
+from tempogram.storage.bots import Bots
+from tempogram.storage.database import Database, is_there
+from tempogram.storage.keys import Seal
+from tempogram.storage.migrations import versions
 
 WEBHOOK_PORTS = (443, 80, 88, 8443)
 """Source: https://core.telegram.org/bots/api#setwebhook"""

@@ -10,9 +10,9 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from bot.reached import reached_at
-from bot.settings import Settings
-from engine.errors import EngineError, SettingsError
+from tempogram.bot.reached import reached_at
+from tempogram.bot.settings import Settings
+from tempogram.engine.errors import EngineError, SettingsError
 
 TIMEOUT_S = 60
 """A replay of many dead letters takes its time."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from engine.ports import WaitsAt
+from tempogram.engine.ports import WaitsAt
 
 REASONS: Mapping[str, str] = {
     WaitsAt.SCHEDULED: "the time for which it is scheduled is still to come",

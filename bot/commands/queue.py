@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from bot.commands.client import Client, Params
+    from tempogram.bot.commands.client import Client, Params
 
 app = typer.Typer(help="Look at the queue and its dead letters, over the API.", no_args_is_help=True)
 letters = typer.Typer(help="Dead letters: messages that were given up on.", no_args_is_help=True)
@@ -43,7 +43,7 @@ def explain(
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Say why a message still waits: at which gate, behind how many, and until when at least."""
-    from bot.commands.explanation import in_words
+    from tempogram.bot.commands.explanation import in_words
 
     told = _client(url).get(f"/messages/{quote(message_id, safe='')}/explain")
     _print(told, as_json, lambda told: in_words(told, datetime.now(UTC)))
@@ -86,8 +86,8 @@ def purge(
 
 
 def _client(url: str | None) -> Client:
-    from bot.commands.client import client
-    from bot.settings import load
+    from tempogram.bot.commands.client import client
+    from tempogram.bot.settings import load
 
     return client(url, load())
 
@@ -118,8 +118,8 @@ def _chosen(ids: Sequence[str] | None, bot: int | None, *, every: bool) -> list[
 
 
 def _cut(ids: Sequence[str]) -> Iterator[dict[str, Any]]:
-    from bot.commands.client import IDS_PER_CALL
-    from engine.batches import batches
+    from tempogram.bot.commands.client import IDS_PER_CALL
+    from tempogram.engine.batches import batches
 
     return ({"ids": list(each)} for each in batches(ids, IDS_PER_CALL))
 

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bot.demo.chart import Sample
-from bot.demo.judge import Evidence, Expected, Kind, Outage
-from bot.demo.process import ProcessFailed
-from bot.demo.progress import Progress
-from bot.demo.script import CEILING, URGENT_CHAT, Script
-from bot.demo.stage import BOT_IDS, Stage, answer_to, username
-from bot.simulator.client import accepted
+from tempogram.bot.demo.chart import Sample
+from tempogram.bot.demo.judge import Evidence, Expected, Kind, Outage
+from tempogram.bot.demo.process import ProcessFailed
+from tempogram.bot.demo.progress import Progress
+from tempogram.bot.demo.script import CEILING, URGENT_CHAT, Script
+from tempogram.bot.demo.stage import BOT_IDS, Stage, answer_to, username
+from tempogram.bot.simulator.client import accepted
 
 LOOK_EVERY_S = 0.25
 PATIENCE_S = 30

@@ -14,8 +14,8 @@ from typing import Any
 
 import aiohttp
 
-from bot.settings import Settings
-from engine.errors import EngineError
+from tempogram.bot.settings import Settings
+from tempogram.engine.errors import EngineError
 
 ADMIN_TOKEN = "admin-token-of-a-throw-away-engine"  # noqa: S105 - it guards nothing that lasts
 START_TIMEOUT_S = 60

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from bot.demo.chart import meter
+from tempogram.bot.demo.chart import meter
 
 LINE_EVERY_S = 5.0
 WIDTH = 30

@@ -8,10 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bot.demo.chart import Sample, axis, bars, by_second, waiting_by_second
-from bot.demo.judge import Judgement, seconds
-from bot.demo.script import GROUP_LIMIT
-from bot.simulator.client import accepted
+from tempogram.bot.demo.chart import Sample, axis, bars, by_second, waiting_by_second
+from tempogram.bot.demo.judge import Judgement, seconds
+from tempogram.bot.demo.script import GROUP_LIMIT
+from tempogram.bot.simulator.client import accepted
 
 ROWS = (("high", "magenta"), ("normal", "cyan"), ("low", "blue"), ("retry", "yellow"))
 

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from bot.demo.judge import judge
-from bot.demo.play import Play
-from bot.demo.progress import Screen
-from bot.demo.report import report
-from bot.demo.script import BOTS, POLLED, Script
-from bot.demo.stage import stage
-from engine.errors import EngineError
+from tempogram.bot.demo.judge import judge
+from tempogram.bot.demo.play import Play
+from tempogram.bot.demo.progress import Screen
+from tempogram.bot.demo.report import report
+from tempogram.bot.demo.script import BOTS, POLLED, Script
+from tempogram.bot.demo.stage import stage
+from tempogram.engine.errors import EngineError
 
 KEPT, BROKEN, STOPPED = 0, 1, 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

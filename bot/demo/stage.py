@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.demo.process import EngineProcess
-from bot.demo.script import BOTS, CEILING, GROUP_LIMIT, POLLED, Script
-from bot.simulator.client import RunningSimulator, running_simulator
-from bot.tokens import bot_id_of
+from tempogram.bot.demo.process import EngineProcess
+from tempogram.bot.demo.script import BOTS, CEILING, GROUP_LIMIT, POLLED, Script
+from tempogram.bot.simulator.client import RunningSimulator, running_simulator
+from tempogram.bot.tokens import bot_id_of
 
 TOKENS = tuple(f"{number}00:demo-bot-{number}" for number in range(1, BOTS + 1))
 BOT_IDS = tuple(bot_id_of(token) for token in TOKENS)

@@ -7,9 +7,9 @@ from typing import Any
 
 from aiogram.types import Message
 
-from bot.generator.port import Conversation, NotWritten, TextGenerator, Turn, Written
-from engine.ports import Clock
-from storage.texts import Spoken, Texts
+from tempogram.bot.generator.port import Conversation, NotWritten, TextGenerator, Turn, Written
+from tempogram.engine.ports import Clock
+from tempogram.storage.texts import Spoken, Texts
 
 TURNS_MAX = 20
 CHARACTERS_MAX = 8_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from bot.generator.port import Conversation, NotWritten, TextGenerator, Written
+from tempogram.bot.generator.port import Conversation, NotWritten, TextGenerator, Written
 
 log = structlog.get_logger()
 

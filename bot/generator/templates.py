@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.generator.port import Conversation, Written
+from tempogram.bot.generator.port import Conversation, Written
 
 
 class Templates:

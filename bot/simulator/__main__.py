@@ -2,6 +2,6 @@
 
 import sys
 
-from bot.simulator.process import main
+from tempogram.bot.simulator.process import main
 
 sys.exit(main())

@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from bot.simulator.faults import Fault
-from bot.simulator.report import Report
+from tempogram.bot.simulator.faults import Fault
+from tempogram.bot.simulator.report import Report
 
 START_TIMEOUT_S = 15
 END_TIMEOUT_S = 5
@@ -99,7 +99,7 @@ async def running_simulator(*, port: int = 0, **settings: object) -> AsyncIterat
     """
     chosen = [word for name, value in settings.items() for word in ("--set", f"{name}={_spelled(value)}")]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bot.simulator", "--port", str(port), *chosen, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "tempogram.bot.simulator", "--port", str(port), *chosen, stdout=asyncio.subprocess.PIPE
     )
     try:
         url = await _url_of(process)

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from bot.simulator import contents, looks
-from bot.simulator.calls import Call, Params, Refused, bad_request
-from bot.simulator.contents import CONTENTS, EDITS, Json
-from bot.simulator.looks import Edit, Look
-from bot.simulator.params import flag_of, ids_of, is_missing, json_of, list_of, number_of, require
-from bot.simulator.reads import READS, TRUE_METHODS
-from bot.simulator.world import Webhook, World
+from tempogram.bot.simulator import contents, looks
+from tempogram.bot.simulator.calls import Call, Params, Refused, bad_request
+from tempogram.bot.simulator.contents import CONTENTS, EDITS, Json
+from tempogram.bot.simulator.looks import Edit, Look
+from tempogram.bot.simulator.params import flag_of, ids_of, is_missing, json_of, list_of, number_of, require
+from tempogram.bot.simulator.reads import READS, TRUE_METHODS
+from tempogram.bot.simulator.world import Webhook, World
 
 Check = Callable[[Params], Any]
 Answer = Callable[[World, Call, Any], Any]

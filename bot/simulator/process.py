@@ -10,8 +10,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from bot.simulator.server import Simulator
-from bot.simulator.settings import SimulatorSettings, settings_with
+from tempogram.bot.simulator.server import Simulator
+from tempogram.bot.simulator.settings import SimulatorSettings, settings_with
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

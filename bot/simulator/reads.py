@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bot.simulator.calls import Call, bad_request
-from bot.simulator.files import OURS
-from bot.simulator.params import is_missing, number_of, require
-from bot.simulator.world import World
+from tempogram.bot.simulator.calls import Call, bad_request
+from tempogram.bot.simulator.files import OURS
+from tempogram.bot.simulator.params import is_missing, number_of, require
+from tempogram.bot.simulator.world import World
 
 Json = dict[str, Any]
 Read = Callable[[World, Call], Any]

@@ -22,10 +22,10 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from bot.simulator.faults import Fault
-from bot.simulator.report import Report
-from bot.simulator.server import Simulator
-from bot.simulator.settings import SimulatorSettings
+from tempogram.bot.simulator.faults import Fault
+from tempogram.bot.simulator.report import Report
+from tempogram.bot.simulator.server import Simulator
+from tempogram.bot.simulator.settings import SimulatorSettings
 
 Json = dict[str, Any]
 
@@ -241,7 +241,7 @@ def served_in_process(**settings: object) -> Iterator[Remote]:
         RuntimeError: It did not start; its own words stand on standard error.
     """
     chosen = [word for name, value in settings.items() for word in ("--set", f"{name}={_spelled(value)}")]
-    command = [sys.executable, "-m", "bot.simulator", *chosen]
+    command = [sys.executable, "-m", "tempogram.bot.simulator", *chosen]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own program
         try:
             line = process.stdout.readline() if process.stdout else ""

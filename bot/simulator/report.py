@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from bot.simulator.faults import Faults
-from bot.simulator.record import Duplicate, Record
-from bot.simulator.windows import MS, Busiest, Violation, Windows
+from tempogram.bot.simulator.faults import Faults
+from tempogram.bot.simulator.record import Duplicate, Record
+from tempogram.bot.simulator.windows import MS, Busiest, Violation, Windows
 
 VIOLATIONS_LISTED = 100
 

@@ -13,16 +13,16 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
-from bot.simulator import control, wire
-from bot.simulator.calls import Params, Refused
-from bot.simulator.delivery import Delivery
-from bot.simulator.faults import Fault
-from bot.simulator.methods import METHODS, Method
-from bot.simulator.report import Report, report_of
-from bot.simulator.settings import SimulatorSettings
-from bot.simulator.talkers import Talkers
-from bot.simulator.telegram import Lost, Telegram, end_polls
-from bot.simulator.world import Bot, Chat, ChatType, User
+from tempogram.bot.simulator import control, wire
+from tempogram.bot.simulator.calls import Params, Refused
+from tempogram.bot.simulator.delivery import Delivery
+from tempogram.bot.simulator.faults import Fault
+from tempogram.bot.simulator.methods import METHODS, Method
+from tempogram.bot.simulator.report import Report, report_of
+from tempogram.bot.simulator.settings import SimulatorSettings
+from tempogram.bot.simulator.talkers import Talkers
+from tempogram.bot.simulator.telegram import Lost, Telegram, end_polls
+from tempogram.bot.simulator.world import Bot, Chat, ChatType, User
 
 PATHS_KEPT = 100_000
 BACKLOG = 4_096  # connections that wait to be accepted when a fleet starts

@@ -8,7 +8,7 @@ talk      what comes in, and who answers it
 program   all of them, and the HTTP side
 """
 
-from bot.wiring.books import Books, books
-from bot.wiring.program import Program, program
+from tempogram.bot.wiring.books import Books, books
+from tempogram.bot.wiring.program import Program, program
 
 __all__ = ["Books", "Program", "books", "program"]

@@ -7,22 +7,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from bot.home import database_url, seal
-from bot.settings import Settings
-from engine.ports import Clock
-from storage.bots import Bots
-from storage.chats import Chats
-from storage.database import Database
-from storage.epochs import SqlEpochs
-from storage.history import History
-from storage.ledger import SqlLedger
-from storage.limits import KeptLimits
-from storage.membership import SqlMembers, membership
-from storage.retention import Keep, Retention
-from storage.sole_use import ANSWER_WITHIN_S, SoleUse, sole_use
-from storage.texts import Texts
-from storage.updates import Updates
-from storage.uploads import Uploads
+from tempogram.bot.home import database_url, seal
+from tempogram.bot.settings import Settings
+from tempogram.engine.ports import Clock
+from tempogram.storage.bots import Bots
+from tempogram.storage.chats import Chats
+from tempogram.storage.database import Database
+from tempogram.storage.epochs import SqlEpochs
+from tempogram.storage.history import History
+from tempogram.storage.ledger import SqlLedger
+from tempogram.storage.limits import KeptLimits
+from tempogram.storage.membership import SqlMembers, membership
+from tempogram.storage.retention import Keep, Retention
+from tempogram.storage.sole_use import ANSWER_WITHIN_S, SoleUse, sole_use
+from tempogram.storage.texts import Texts
+from tempogram.storage.updates import Updates
+from tempogram.storage.uploads import Uploads
 
 PROCESS_BITS = 31
 """PostgreSQL's locks take a signed number of 32 bits. Two of a hundred processes meet once in 400,000 starts."""

@@ -7,25 +7,25 @@ import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from bot.luggage import Luggage
-from bot.roles import Role
-from bot.settings import Settings
-from bot.transport import TelegramTransport
-from bot.wiring.books import Books
-from bot.wiring.line import Line
-from bot.wiring.schedule import Schedule
-from engine.breaker import Breaker
-from engine.conditions import Conditions
-from engine.delivery import Delivery
-from engine.dispatcher import Dispatcher
-from engine.expiry import Expiry
-from engine.metrics import Metrics, ObservedBroker, ObservedTransport
-from engine.ports import Broker, Clock, Ledger, Results
-from engine.reach import Reach
-from engine.recoverer import Recoverer
-from engine.replacements import Replacements
-from engine.unscheduled import Unscheduled
-from engine.worker import Worker
+from tempogram.bot.luggage import Luggage
+from tempogram.bot.roles import Role
+from tempogram.bot.settings import Settings
+from tempogram.bot.transport import TelegramTransport
+from tempogram.bot.wiring.books import Books
+from tempogram.bot.wiring.line import Line
+from tempogram.bot.wiring.schedule import Schedule
+from tempogram.engine.breaker import Breaker
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.delivery import Delivery
+from tempogram.engine.dispatcher import Dispatcher
+from tempogram.engine.expiry import Expiry
+from tempogram.engine.metrics import Metrics, ObservedBroker, ObservedTransport
+from tempogram.engine.ports import Broker, Clock, Ledger, Results
+from tempogram.engine.reach import Reach
+from tempogram.engine.recoverer import Recoverer
+from tempogram.engine.replacements import Replacements
+from tempogram.engine.unscheduled import Unscheduled
+from tempogram.engine.worker import Worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,15 +11,15 @@ import aiohttp
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 
-from bot import behaviours
-from bot.connections import Connections
-from bot.fleet import Fleet
-from bot.newcomers import NEW_TOKENS, Newcomers
-from bot.settings import Settings
-from bot.wiring.books import Books
-from engine.ports import Clock
-from engine.ports.news import News
-from storage.bots import Source
+from tempogram.bot import behaviours
+from tempogram.bot.connections import Connections
+from tempogram.bot.fleet import Fleet
+from tempogram.bot.newcomers import NEW_TOKENS, Newcomers
+from tempogram.bot.settings import Settings
+from tempogram.bot.wiring.books import Books
+from tempogram.engine.ports import Clock
+from tempogram.engine.ports.news import News
+from tempogram.storage.bots import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,26 +7,26 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from api.app import App, create_app
-from api.cancellations import Cancellations
-from api.services import Services
-from bot import behaviours
-from bot.departures import Departures
-from bot.follower import Follower
-from bot.home import Home, database_url, home
-from bot.roles import Role, check
-from bot.running import Loops
-from bot.settings import Settings
-from bot.wiring.books import Books, books
-from bot.wiring.engine import Engine, engine_of
-from bot.wiring.line import Line, line_to_telegram
-from bot.wiring.schedule import Schedule, schedule_of
-from bot.wiring.talk import Talk, talk_of, text_generator
-from engine.clearance import Clearance
-from engine.ids import Ids
-from engine.pauses import end_of_pause
-from engine.ports import Clock, Leadership, SystemClock
-from storage.leadership import FEEDERS, leadership
+from tempogram.api.app import App, create_app
+from tempogram.api.cancellations import Cancellations
+from tempogram.api.services import Services
+from tempogram.bot import behaviours
+from tempogram.bot.departures import Departures
+from tempogram.bot.follower import Follower
+from tempogram.bot.home import Home, database_url, home
+from tempogram.bot.roles import Role, check
+from tempogram.bot.running import Loops
+from tempogram.bot.settings import Settings
+from tempogram.bot.wiring.books import Books, books
+from tempogram.bot.wiring.engine import Engine, engine_of
+from tempogram.bot.wiring.line import Line, line_to_telegram
+from tempogram.bot.wiring.schedule import Schedule, schedule_of
+from tempogram.bot.wiring.talk import Talk, talk_of, text_generator
+from tempogram.engine.clearance import Clearance
+from tempogram.engine.ids import Ids
+from tempogram.engine.pauses import end_of_pause
+from tempogram.engine.ports import Clock, Leadership, SystemClock
+from tempogram.storage.leadership import FEEDERS, leadership
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

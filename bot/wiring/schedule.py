@@ -8,27 +8,27 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bot.home import database_url
-from bot.roles import Role
-from bot.settings import Settings
-from bot.wiring.books import Books
-from engine.conditions import Conditions
-from engine.keeper import Keeper
-from engine.limits import Limits
-from engine.memory_broker import MemoryBroker
-from engine.memory_news import SilentNews
-from engine.memory_results import MemoryResults
-from engine.ports import Broker, Clock, Results, Source
-from engine.ports.news import News
-from engine.reconciler import Reconciler
-from engine.redis_broker import RedisBroker, connect
-from engine.redis_news import RedisNews
-from engine.redis_results import RedisResults
-from engine.replacements import Replacements
-from engine.start import nothing, rebuild
-from engine.switched_broker import SwitchedBroker
-from storage.database import is_sqlite, parse
-from storage.leadership import KEEPERS, leadership
+from tempogram.bot.home import database_url
+from tempogram.bot.roles import Role
+from tempogram.bot.settings import Settings
+from tempogram.bot.wiring.books import Books
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.keeper import Keeper
+from tempogram.engine.limits import Limits
+from tempogram.engine.memory_broker import MemoryBroker
+from tempogram.engine.memory_news import SilentNews
+from tempogram.engine.memory_results import MemoryResults
+from tempogram.engine.ports import Broker, Clock, Results, Source
+from tempogram.engine.ports.news import News
+from tempogram.engine.reconciler import Reconciler
+from tempogram.engine.redis_broker import RedisBroker, connect
+from tempogram.engine.redis_news import RedisNews
+from tempogram.engine.redis_results import RedisResults
+from tempogram.engine.replacements import Replacements
+from tempogram.engine.start import nothing, rebuild
+from tempogram.engine.switched_broker import SwitchedBroker
+from tempogram.storage.database import is_sqlite, parse
+from tempogram.storage.leadership import KEEPERS, leadership
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
 

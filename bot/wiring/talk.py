@@ -10,30 +10,30 @@ import aiohttp
 from aiogram import Dispatcher as AiogramDispatcher
 from aiogram import Router
 
-from bot import behaviours, session
-from bot.allowed_updates import allowed_updates
-from bot.attachments import Attachments
-from bot.composer import MethodComposer
-from bot.feeds import Feeds
-from bot.generator import TextGenerator
-from bot.generator.author import Author
-from bot.generator.chat_completions import ChatCompletions
-from bot.generator.fallback import Fallback
-from bot.generator.templates import Templates
-from bot.intake import UpdateIntake
-from bot.notes import Notes
-from bot.poller import Poller
-from bot.pool import Pool
-from bot.presence import Presence
-from bot.session import Gateway
-from bot.settings import Settings
-from bot.webhooks import Webhooks
-from bot.wiring.books import Books
-from bot.wiring.engine import Engine
-from bot.wiring.line import Line
-from engine.ids import Ids
-from engine.ports import Clock
-from storage.spool import Spool
+from tempogram.bot import behaviours, session
+from tempogram.bot.allowed_updates import allowed_updates
+from tempogram.bot.attachments import Attachments
+from tempogram.bot.composer import MethodComposer
+from tempogram.bot.feeds import Feeds
+from tempogram.bot.generator import TextGenerator
+from tempogram.bot.generator.author import Author
+from tempogram.bot.generator.chat_completions import ChatCompletions
+from tempogram.bot.generator.fallback import Fallback
+from tempogram.bot.generator.templates import Templates
+from tempogram.bot.intake import UpdateIntake
+from tempogram.bot.notes import Notes
+from tempogram.bot.poller import Poller
+from tempogram.bot.pool import Pool
+from tempogram.bot.presence import Presence
+from tempogram.bot.session import Gateway
+from tempogram.bot.settings import Settings
+from tempogram.bot.webhooks import Webhooks
+from tempogram.bot.wiring.books import Books
+from tempogram.bot.wiring.engine import Engine
+from tempogram.bot.wiring.line import Line
+from tempogram.engine.ids import Ids
+from tempogram.engine.ports import Clock
+from tempogram.storage.spool import Spool
 
 HANDLERS_MAX = 200
 """Handlers that run at once. A guess; most of them wait for an answer."""

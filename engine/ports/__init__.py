@@ -10,7 +10,7 @@ members     which processes live
 news        what one process changed that others keep in memory
 """
 
-from engine.ports.broker import (
+from tempogram.engine.ports.broker import (
     Admission,
     Broker,
     Duplicate,
@@ -22,13 +22,13 @@ from engine.ports.broker import (
     Settled,
     Verdict,
 )
-from engine.ports.clock import Clock, SystemClock
-from engine.ports.epochs import NOBODYS, Epoch, Epochs, Leadership, Source
-from engine.ports.explanation import Explanation, WaitsAt
-from engine.ports.ledger import Accepted, Fault, Known, Ledger, Record
-from engine.ports.members import Members
-from engine.ports.results import Result, Results
-from engine.ports.transport import MayWrite, Transport
+from tempogram.engine.ports.clock import Clock, SystemClock
+from tempogram.engine.ports.epochs import NOBODYS, Epoch, Epochs, Leadership, Source
+from tempogram.engine.ports.explanation import Explanation, WaitsAt
+from tempogram.engine.ports.ledger import Accepted, Fault, Known, Ledger, Record
+from tempogram.engine.ports.members import Members
+from tempogram.engine.ports.results import Result, Results
+from tempogram.engine.ports.transport import MayWrite, Transport
 
 __all__ = [
     "NOBODYS",

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from engine.limits import Limits
-from engine.messages import ChatId, Hold, Lease, Outgoing, PastSend, Priority, Settlement, Spent
-from engine.ports.explanation import Explanation
+from tempogram.engine.limits import Limits
+from tempogram.engine.messages import ChatId, Hold, Lease, Outgoing, PastSend, Priority, Settlement, Spent
+from tempogram.engine.ports.explanation import Explanation
 
 BATCH_MAX = 50
 """Messages in one call of any verb; a caller with more calls again."""

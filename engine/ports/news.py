@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.messages import ChatId
+from tempogram.engine.messages import ChatId
 
 
 @dataclass(frozen=True, slots=True)

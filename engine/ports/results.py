@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.messages import Status
-from engine.outcomes import Outcome
+from tempogram.engine.messages import Status
+from tempogram.engine.outcomes import Outcome
 
 
 @dataclass(frozen=True, slots=True)

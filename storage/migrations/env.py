@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from storage.models import metadata
+from tempogram.storage.models import metadata
 
 
 def run() -> None:

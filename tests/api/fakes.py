@@ -12,28 +12,28 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from api.app import create_app
-from api.cancellations import Cancellations
-from api.ports import Refusal
-from api.services import Services
-from engine.clearance import Clearance
-from engine.conditions import Conditions
-from engine.dispatcher import Dispatcher
-from engine.errors import BrokerUnavailable, LedgerError
-from engine.ids import Ids
-from engine.limits import Limits
-from engine.memory_broker import MemoryBroker
-from engine.memory_news import SilentNews
-from engine.memory_results import MemoryResults
-from engine.messages import OPEN, ChatId, Hold, Lease, Outgoing, PastSend, PausedBy, Settlement, Spent, Status
-from engine.metrics import Metrics, ObservedBroker
-from engine.ports import Accepted, Admission, Broker, Explanation, Known, QueueStats, Record, Result, Settled
-from engine.reach import Reach
-from engine.replacements import Replacements
-from storage.bots import RegisteredBot, Source
-from storage.history import AttemptState, MessageState
-from storage.limits import changed, merged
-from storage.spool import Spool, Spooled
+from tempogram.api.app import create_app
+from tempogram.api.cancellations import Cancellations
+from tempogram.api.ports import Refusal
+from tempogram.api.services import Services
+from tempogram.engine.clearance import Clearance
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.dispatcher import Dispatcher
+from tempogram.engine.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.ids import Ids
+from tempogram.engine.limits import Limits
+from tempogram.engine.memory_broker import MemoryBroker
+from tempogram.engine.memory_news import SilentNews
+from tempogram.engine.memory_results import MemoryResults
+from tempogram.engine.messages import OPEN, ChatId, Hold, Lease, Outgoing, PastSend, PausedBy, Settlement, Spent, Status
+from tempogram.engine.metrics import Metrics, ObservedBroker
+from tempogram.engine.ports import Accepted, Admission, Broker, Explanation, Known, QueueStats, Record, Result, Settled
+from tempogram.engine.reach import Reach
+from tempogram.engine.replacements import Replacements
+from tempogram.storage.bots import RegisteredBot, Source
+from tempogram.storage.history import AttemptState, MessageState
+from tempogram.storage.limits import changed, merged
+from tempogram.storage.spool import Spool, Spooled
 from tests.fakes import START_MS, Clock
 
 ADMIN_TOKEN = "correct-horse-battery-staple"

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from api.fields import TELEGRAM_ID_MAX
-from api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
-from engine.messages import Status
+from tempogram.api.fields import TELEGRAM_ID_MAX
+from tempogram.api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
+from tempogram.engine.messages import Status
 from tests.api.fakes import BOT_ID, BOT_TOKEN, STRANGERS_TOKEN, World, error_of
 
 

@@ -8,9 +8,9 @@ import pytest
 from starlette.types import Send
 from structlog.testing import capture_logs
 
-from api.errors import TABLE
-from api.incidents import Incidents
-from engine.errors import LedgerError, ScheduleLost
+from tempogram.api.errors import TABLE
+from tempogram.api.incidents import Incidents
+from tempogram.engine.errors import LedgerError, ScheduleLost
 from tests.api.fakes import ADMIN_TOKEN, BOT_TOKEN, SECRET, World, error_of
 
 

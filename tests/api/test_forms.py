@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.errors import Malformed
-from api.multipart import Multipart
-from engine.messages import Guarantee, Priority
+from tempogram.api.errors import Malformed
+from tempogram.api.multipart import Multipart
+from tempogram.engine.messages import Guarantee, Priority
 from tests.api.fakes import BOT_ID, UPLOAD_BYTES_MAX, World, error_of
 from tests.fakes import START_MS
 

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from api import health
-from engine.conditions import Condition
-from engine.errors import LedgerError
+from tempogram.api import health
+from tempogram.engine.conditions import Condition
+from tempogram.engine.errors import LedgerError
 from tests.api.fakes import World
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from engine.errors import NobodyToAsk
-from engine.limits import Limits
-from engine.messages import Again, Guarantee, Priority, Settlement, Status
+from tempogram.engine.errors import NobodyToAsk
+from tempogram.engine.limits import Limits
+from tempogram.engine.messages import Again, Guarantee, Priority, Settlement, Status
 from tests.api.fakes import BOT_ID, World, error_of
 from tests.fakes import START_MS
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from api.ports import IntakeFull, Refusal
-from engine.errors import LedgerError
+from tempogram.api.ports import IntakeFull, Refusal
+from tempogram.engine.errors import LedgerError
 from tests.api.fakes import BOT_ID, BOT_TOKEN, SECRET, STRANGERS_TOKEN, World, error_of
 
 PATH = f"/webhook/telegram/{BOT_TOKEN}"

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from bot.generator.chat_completions import ChatCompletions
+from tempogram.bot.generator.chat_completions import ChatCompletions
 
 KEY = "sk-nobody-may-see-this"
 

@@ -10,21 +10,21 @@ from typing import Any
 
 from aiogram import Dispatcher, Router
 
-from bot import behaviours
-from bot.composer import MethodComposer
-from bot.generator import Conversation, NotWritten, TextGenerator, Written
-from bot.generator.author import Author
-from bot.intake import UpdateIntake
-from bot.notes import Notes
-from bot.pool import Pool
-from bot.presence import Presence
-from engine.ids import Ids
-from engine.messages import Outgoing
-from storage.chats import Chats
-from storage.database import Database
-from storage.history import History
-from storage.texts import Texts
-from storage.updates import Updates
+from tempogram.bot import behaviours
+from tempogram.bot.composer import MethodComposer
+from tempogram.bot.generator import Conversation, NotWritten, TextGenerator, Written
+from tempogram.bot.generator.author import Author
+from tempogram.bot.intake import UpdateIntake
+from tempogram.bot.notes import Notes
+from tempogram.bot.pool import Pool
+from tempogram.bot.presence import Presence
+from tempogram.engine.ids import Ids
+from tempogram.engine.messages import Outgoing
+from tempogram.storage.chats import Chats
+from tempogram.storage.database import Database
+from tempogram.storage.history import History
+from tempogram.storage.texts import Texts
+from tempogram.storage.updates import Updates
 from tests.bot.fakes import BOT_ID, AcceptingDispatcher, DirectSession, OneBot
 from tests.bot.gateways import accepting_gateway, under_every_bot
 from tests.engine_work.desk import Desk

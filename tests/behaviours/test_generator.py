@@ -7,10 +7,10 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
-from bot.generator import Conversation, NotWritten, Turn, Written
-from bot.generator.chat_completions import ChatCompletions
-from bot.generator.fallback import Fallback
-from bot.generator.templates import Templates
+from tempogram.bot.generator import Conversation, NotWritten, Turn, Written
+from tempogram.bot.generator.chat_completions import ChatCompletions
+from tempogram.bot.generator.fallback import Fallback
+from tempogram.bot.generator.templates import Templates
 from tests.behaviours.conftest import KEY, Model, completion
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from aiogram import Router
 
-from engine.messages import ChatId, Status
-from engine.ports.ledger import Fault, Record
-from storage.database import Database
-from storage.history import Direction
-from storage.ledger import SqlLedger
-from storage.models import texts
-from storage.updates import Updates
+from tempogram.engine.messages import ChatId, Status
+from tempogram.engine.ports.ledger import Fault, Record
+from tempogram.storage.database import Database
+from tempogram.storage.history import Direction
+from tempogram.storage.ledger import SqlLedger
+from tempogram.storage.models import texts
+from tempogram.storage.updates import Updates
 from tests.behaviours.talk import GROUP, PRIVATE, talk, update
 from tests.bot.fakes import BOT_ID
 from tests.fakes import START_MS, Clock

@@ -11,10 +11,10 @@ import pytest
 from aiogram import Router
 from aiogram.types import ChatMemberUpdated, Message, MessageReactionUpdated
 
-from bot.allowed_updates import allowed_updates
-from bot.behaviours.own import OURS, routers
-from engine.errors import SettingsError
-from storage.database import Database
+from tempogram.bot.allowed_updates import allowed_updates
+from tempogram.bot.behaviours.own import OURS, routers
+from tempogram.engine.errors import SettingsError
+from tempogram.storage.database import Database
 from tests.behaviours.talk import ScriptedGenerator, talk, update
 from tests.fakes import Clock
 

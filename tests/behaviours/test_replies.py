@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from aiogram.methods import SendChatAction
 
-from api.ports import Refusal
-from bot import behaviours
-from bot.generator.templates import Templates
-from engine.messages import Priority
-from storage.database import Database
-from storage.texts import TEXTS_OF_CHAT_MAX
+from tempogram.api.ports import Refusal
+from tempogram.bot import behaviours
+from tempogram.bot.generator.templates import Templates
+from tempogram.engine.messages import Priority
+from tempogram.storage.database import Database
+from tempogram.storage.texts import TEXTS_OF_CHAT_MAX
 from tests.behaviours.talk import GROUP, KEEP_MS, PRIVATE, ScriptedGenerator, mention, params, person, talk, update
 from tests.bot.fakes import BOT_ID, USERNAME
 from tests.fakes import Clock

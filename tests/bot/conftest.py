@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.attachments import Attachments
-from bot.composer import MethodComposer
-from bot.fleet import Fleet
-from bot.session import Gateway
-from engine.ids import Ids
-from storage.database import Database
+from tempogram.bot.attachments import Attachments
+from tempogram.bot.composer import MethodComposer
+from tempogram.bot.fleet import Fleet
+from tempogram.bot.session import Gateway
+from tempogram.engine.ids import Ids
+from tempogram.storage.database import Database
 from tests.bot.fakes import TOKEN, AcceptingDispatcher, DictUploads, DirectSession, TokenList, attaching
 from tests.bot.fleet_world import World, fleet_world
 from tests.bot.gateways import accepting_gateway, under_every_bot

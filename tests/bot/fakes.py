@@ -20,18 +20,18 @@ from aiogram.types import BufferedInputFile, InputFile
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from api.ports import Refusal
-from bot.attachments import Attachments
-from bot.methods import AnyMethod
-from engine.dispatcher import Submission
-from engine.errors import LedgerError
-from engine.messages import ChatId, Outgoing
-from engine.ports import Accepted
-from storage.bots import RegisteredBot
-from storage.spool import Spool, Spooled
-from storage.updates import ReceivedUpdate
-from storage.upload_writes import Attachment
-from storage.uploads import KeptFile
+from tempogram.api.ports import Refusal
+from tempogram.bot.attachments import Attachments
+from tempogram.bot.methods import AnyMethod
+from tempogram.engine.dispatcher import Submission
+from tempogram.engine.errors import LedgerError
+from tempogram.engine.messages import ChatId, Outgoing
+from tempogram.engine.ports import Accepted
+from tempogram.storage.bots import RegisteredBot
+from tempogram.storage.spool import Spool, Spooled
+from tempogram.storage.updates import ReceivedUpdate
+from tempogram.storage.upload_writes import Attachment
+from tempogram.storage.uploads import KeptFile
 from tests.fakes import START_MS
 
 TOKEN = "42:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n"

@@ -11,17 +11,17 @@ from typing import Any
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 
-from bot import behaviours
-from bot.fleet import Fleet
-from bot.newcomers import Newcomers
-from bot.simulator import Simulator, SimulatorSettings
-from bot.simulator.world import Webhook
-from bot.webhooks import Webhooks
-from engine.memory_news import SilentNews
-from engine.ports.news import News
-from storage.bots import Bots, Source
-from storage.database import Database
-from storage.keys import Seal
+from tempogram.bot import behaviours
+from tempogram.bot.fleet import Fleet
+from tempogram.bot.newcomers import Newcomers
+from tempogram.bot.simulator import Simulator, SimulatorSettings
+from tempogram.bot.simulator.world import Webhook
+from tempogram.bot.webhooks import Webhooks
+from tempogram.engine.memory_news import SilentNews
+from tempogram.engine.ports.news import News
+from tempogram.storage.bots import Bots, Source
+from tempogram.storage.database import Database
+from tempogram.storage.keys import Seal
 from tests.bot.fakes import TOKEN
 from tests.fakes import Clock
 

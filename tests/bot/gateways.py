@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bot import session
-from bot.attachments import Attachments
-from bot.composer import MethodComposer
-from bot.session import Gateway
-from engine.dispatcher import Dispatcher
-from engine.ids import Ids
-from engine.memory_results import MemoryResults
-from engine.worker import Worker
+from tempogram.bot import session
+from tempogram.bot.attachments import Attachments
+from tempogram.bot.composer import MethodComposer
+from tempogram.bot.session import Gateway
+from tempogram.engine.dispatcher import Dispatcher
+from tempogram.engine.ids import Ids
+from tempogram.engine.memory_results import MemoryResults
+from tempogram.engine.worker import Worker
 from tests.bot.fakes import AcceptingDispatcher, DictUploads, TokenList, attaching
 from tests.engine_work.desk import Desk
 

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from bot.albums import heed_parts
-from bot.composer import check
-from bot.methods import BY_NAME
-from engine.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled
+from tempogram.bot.albums import heed_parts
+from tempogram.bot.composer import check
+from tempogram.bot.methods import BY_NAME
+from tempogram.engine.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled
 from tests.fakes import outgoing
 
 PHOTOS = [{"type": "photo", "media": f"https://example.org/{number}.jpg"} for number in range(5)]

@@ -10,9 +10,9 @@ from aiogram import Bot, Dispatcher
 from aiogram.methods import SendMessage
 from aiogram.types import Chat, Message, Update, User
 
-from api.ports import Refusal
-from bot import behaviours
-from bot.behaviours import commands, echo
+from tempogram.api.ports import Refusal
+from tempogram.bot import behaviours
+from tempogram.bot.behaviours import commands, echo
 from tests.bot.fakes import TOKEN, USERNAME, DirectSession, registered
 
 ANNA = User(id=4, is_bot=False, first_name="Anna", username="anna")

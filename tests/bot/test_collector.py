@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bot import collector
+from tempogram.bot import collector
 
 
 class Ring:

@@ -34,11 +34,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from api.ports import Refusal
-from bot.composer import PAID, MethodComposer, body_of, prepare
-from bot.methods import BY_NAME, COUNTED, AnyMethod
-from engine.ids import Ids
-from engine.messages import ChatId, Guarantee, Outgoing, Priority
+from tempogram.api.ports import Refusal
+from tempogram.bot.composer import PAID, MethodComposer, body_of, prepare
+from tempogram.bot.methods import BY_NAME, COUNTED, AnyMethod
+from tempogram.engine.ids import Ids
+from tempogram.engine.messages import ChatId, Guarantee, Outgoing, Priority
 from tests.bot.fakes import BOT_ID, TOKEN, DirectSession
 from tests.fakes import START_MS, Clock
 

@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bot import connections as module
-from bot.connections import BrokenAnswer, Connections, Response
-from engine.errors import SettingsError
+from tempogram.bot import connections as module
+from tempogram.bot.connections import BrokenAnswer, Connections, Response
+from tempogram.engine.errors import SettingsError
 
 NAME = "telegram.test"
 NAMES = x509.DNSName(NAME), x509.IPAddress(ip_address("127.0.0.1"))

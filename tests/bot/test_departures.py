@@ -10,20 +10,20 @@ from functools import partial
 
 import pytest
 
-from bot.departures import Departures
-from bot.fleet import Fleet
-from engine.clearance import Clearance
-from engine.ids import Ids
-from engine.memory_broker import MemoryBroker
-from engine.memory_results import MemoryResults
-from engine.messages import Again, Lease, Settlement, Status
-from engine.pauses import end_of_pause
-from engine.replacements import Replacements
-from engine.start import rebuild
-from storage.bots import Removal
-from storage.database import Database
-from storage.history import History
-from storage.ledger import SqlLedger
+from tempogram.bot.departures import Departures
+from tempogram.bot.fleet import Fleet
+from tempogram.engine.clearance import Clearance
+from tempogram.engine.ids import Ids
+from tempogram.engine.memory_broker import MemoryBroker
+from tempogram.engine.memory_results import MemoryResults
+from tempogram.engine.messages import Again, Lease, Settlement, Status
+from tempogram.engine.pauses import end_of_pause
+from tempogram.engine.replacements import Replacements
+from tempogram.engine.start import rebuild
+from tempogram.storage.bots import Removal
+from tempogram.storage.database import Database
+from tempogram.storage.history import History
+from tempogram.storage.ledger import SqlLedger
 from tests.bot.fakes import BOT_ID, TOKEN
 from tests.bot.fleet_world import World, fleet_world
 from tests.engine_work.desk import LEASE_MS, UNLIMITED, soon

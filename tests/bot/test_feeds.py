@@ -13,12 +13,12 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from bot.feeds import Feeds
-from bot.fleet import Fleet
-from bot.poller import Poller
-from bot.simulator import Fault
-from engine.errors import LedgerError
-from storage.bots import Source
+from tempogram.bot.feeds import Feeds
+from tempogram.bot.fleet import Fleet
+from tempogram.bot.poller import Poller
+from tempogram.bot.simulator import Fault
+from tempogram.engine.errors import LedgerError
+from tempogram.storage.bots import Source
 from tests.bot.fakes import BOT_ID, TOKEN
 from tests.bot.fleet_world import OTHER, World
 from tests.engine_work.desk import soon, turns

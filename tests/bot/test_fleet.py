@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from api.ports import Refusal, TelegramUnreachable, UnknownToken
-from bot.fleet import Fleet
-from bot.simulator import Fault
-from storage.bots import Source
+from tempogram.api.ports import Refusal, TelegramUnreachable, UnknownToken
+from tempogram.bot.fleet import Fleet
+from tempogram.bot.simulator import Fault
+from tempogram.storage.bots import Source
 from tests.bot.fakes import BOT_ID, TOKEN
 from tests.bot.fleet_world import ECHO, OTHER, World
 

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.ports import NoWebhook, Refusal
-from bot.fleet import Fleet
-from bot.follower import LOOK_EVERY_S, READ_EVERY_S, Follower
-from engine.errors import LedgerError, SettingsError
-from engine.messages import ChatId
-from engine.ports.news import BotChanged, ChatChanged, Item, Listener, Missed
-from storage.bots import Source
-from storage.database import Database
+from tempogram.api.ports import NoWebhook, Refusal
+from tempogram.bot.fleet import Fleet
+from tempogram.bot.follower import LOOK_EVERY_S, READ_EVERY_S, Follower
+from tempogram.engine.errors import LedgerError, SettingsError
+from tempogram.engine.messages import ChatId
+from tempogram.engine.ports.news import BotChanged, ChatChanged, Item, Listener, Missed
+from tempogram.storage.bots import Source
+from tempogram.storage.database import Database
 from tests.bot.fakes import BOT_ID, TOKEN
 from tests.bot.fleet_world import CALLS_END_WITHIN_MS, OTHER, World, fleet_world
 from tests.engine_work.desk import turns

@@ -14,16 +14,16 @@ from aiogram.methods import SendChatAction, SendMessage
 from aiogram.types import Message, Update
 from structlog.testing import capture_logs
 
-from api.ports import IntakeFull, Refusal
-from bot.intake import UpdateIntake, chat_of, decode
-from bot.methods import COUNTED
-from bot.pool import Pool
-from bot.repair import fill_in
-from engine.conditions import GLIMPSE_MS, Condition
-from engine.errors import LedgerError
-from engine.messages import Outgoing, Priority
-from storage.database import Database
-from storage.updates import Updates
+from tempogram.api.ports import IntakeFull, Refusal
+from tempogram.bot.intake import UpdateIntake, chat_of, decode
+from tempogram.bot.methods import COUNTED
+from tempogram.bot.pool import Pool
+from tempogram.bot.repair import fill_in
+from tempogram.engine.conditions import GLIMPSE_MS, Condition
+from tempogram.engine.errors import LedgerError
+from tempogram.engine.messages import Outgoing, Priority
+from tempogram.storage.database import Database
+from tempogram.storage.updates import Updates
 from tests.bot.fakes import (
     BOT_ID,
     TOKEN,

@@ -13,10 +13,10 @@ from aiogram.exceptions import TelegramAPIError
 from aiogram.methods import SendMessage
 from aiogram.types import Chat, Message
 
-from bot import session
-from bot.methods import BY_NAME, COUNTED, EXEMPT, AnyMethod, every_method
-from bot.session import EngineSession, Gateway
-from engine.errors import StillQueued
+from tempogram.bot import session
+from tempogram.bot.methods import BY_NAME, COUNTED, EXEMPT, AnyMethod, every_method
+from tempogram.bot.session import EngineSession, Gateway
+from tempogram.engine.errors import StillQueued
 from tests.bot.fakes import (
     TOKEN,
     AcceptingDispatcher,

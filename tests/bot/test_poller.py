@@ -12,11 +12,11 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from api.ports import IntakeFull, Refusal
-from bot import poller as poller_module
-from bot.poller import Poller
-from bot.simulator import Fault, Simulator
-from engine.errors import LedgerError
+from tempogram.api.ports import IntakeFull, Refusal
+from tempogram.bot import poller as poller_module
+from tempogram.bot.poller import Poller
+from tempogram.bot.simulator import Fault, Simulator
+from tempogram.engine.errors import LedgerError
 from tests.bot.fakes import BOT_ID, TOKEN
 from tests.engine_work.desk import soon
 

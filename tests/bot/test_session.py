@@ -32,16 +32,16 @@ from aiogram.types import (
     URLInputFile,
 )
 
-from api.ports import Refusal
-from bot import origin
-from bot.methods import COUNTED
-from bot.origin import Origin
-from bot.session import Gateway
-from engine.errors import LedgerError, QueueFull, StillQueued
-from engine.limits import Limits
-from engine.messages import Priority, Rest, Status
-from engine.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled, Uncertain
-from engine.retry import RetryPolicy
+from tempogram.api.ports import Refusal
+from tempogram.bot import origin
+from tempogram.bot.methods import COUNTED
+from tempogram.bot.origin import Origin
+from tempogram.bot.session import Gateway
+from tempogram.engine.errors import LedgerError, QueueFull, StillQueued
+from tempogram.engine.limits import Limits
+from tempogram.engine.messages import Priority, Rest, Status
+from tempogram.engine.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled, Uncertain
+from tempogram.engine.retry import RetryPolicy
 from tests.bot.fakes import BOT_ID, TOKEN, UPLOAD_BYTES_MAX, DictUploads, DirectSession, TokenList
 from tests.bot.gateways import desk_gateway, under_every_bot
 from tests.engine_work.desk import UNLIMITED, Desk, soon, turns

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from bot.admin_token import admin_token
-from bot.settings import Settings, load
-from engine.errors import SettingsError
-from engine.limits import Limits
-from engine.retry import RetryPolicy
+from tempogram.bot.admin_token import admin_token
+from tempogram.bot.settings import Settings, load
+from tempogram.engine.errors import SettingsError
+from tempogram.engine.limits import Limits
+from tempogram.engine.retry import RetryPolicy
 
 EXAMPLE = Path(__file__).parent.parent.parent / ".env.example"
 

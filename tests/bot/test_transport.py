@@ -15,17 +15,28 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from bot.attachments import Attachments
-from bot.connections import Connections
-from bot.luggage import Luggage
-from bot.simulator import Fault, Simulator
-from bot.transport import Floor, TelegramTransport
-from engine.held import Held
-from engine.messages import ChatId, Lease
-from engine.outcomes import Answer, Failed, HalfSent, Migrated, Overdue, Rejected, Revoked, Sent, Throttled, Uncertain
-from engine.ports import SystemClock
-from storage.spool import Spool
-from storage.uploads import Uploads
+from tempogram.bot.attachments import Attachments
+from tempogram.bot.connections import Connections
+from tempogram.bot.luggage import Luggage
+from tempogram.bot.simulator import Fault, Simulator
+from tempogram.bot.transport import Floor, TelegramTransport
+from tempogram.engine.held import Held
+from tempogram.engine.messages import ChatId, Lease
+from tempogram.engine.outcomes import (
+    Answer,
+    Failed,
+    HalfSent,
+    Migrated,
+    Overdue,
+    Rejected,
+    Revoked,
+    Sent,
+    Throttled,
+    Uncertain,
+)
+from tempogram.engine.ports import SystemClock
+from tempogram.storage.spool import Spool
+from tempogram.storage.uploads import Uploads
 from tests.bot.fakes import BOT_ID, TOKEN, DictUploads
 from tests.fakes import outgoing
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from aiogram import Bot
 
-from bot.fleet import Fleet
-from bot.simulator import Fault
-from bot.webhooks import GRACE_S, Webhooks
+from tempogram.bot.fleet import Fleet
+from tempogram.bot.simulator import Fault
+from tempogram.bot.webhooks import GRACE_S, Webhooks
 from tests.bot.fakes import BOT_ID, TOKEN
 from tests.bot.fleet_world import HERE, OTHER, World
 

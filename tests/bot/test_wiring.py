@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.settings import Settings, load
-from bot.wiring import program
-from storage.database import READERS
+from tempogram.bot.settings import Settings, load
+from tempogram.bot.wiring import program
+from tempogram.storage.database import READERS
 from tests.fakes import Clock
 
 

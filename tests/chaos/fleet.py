@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.harness import cpu_seconds
-from bot.demo.process import EngineProcess
+from tempogram.bot.demo.process import EngineProcess
 from tests.chaos.proxy import Proxy
 from tests.chaos.servers import OwnPostgres, OwnRedis
 

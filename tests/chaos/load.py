@@ -17,8 +17,8 @@ from typing import Any
 import aiohttp
 from aiohttp import ClientError
 
-from bot.demo.process import ADMIN_TOKEN, EngineProcess
-from engine.messages import OPEN, PRIORITIES
+from tempogram.bot.demo.process import ADMIN_TOKEN, EngineProcess
+from tempogram.engine.messages import OPEN, PRIORITIES
 from tests.chaos.evidence import Ended, Promised
 from tests.chaos.plan import Plan
 

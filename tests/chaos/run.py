@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
-from bot.demo.process import EngineProcess
-from bot.simulator.client import RunningSimulator, running_simulator
-from engine.messages import OPEN
-from engine.redis_scripts import scripts
+from tempogram.bot.demo.process import EngineProcess
+from tempogram.bot.simulator.client import RunningSimulator, running_simulator
+from tempogram.engine.messages import OPEN
+from tempogram.engine.redis_scripts import scripts
 from tests.chaos.disturbances import Conductor
 from tests.chaos.evidence import Arrival, Ended, Evidence, SlowScript, Violation
 from tests.chaos.fleet import Fleet, fleet

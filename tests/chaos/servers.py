@@ -16,7 +16,7 @@ import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from bot.demo.process import free_port
+from tempogram.bot.demo.process import free_port
 
 START_S = 30.0
 CLUSTER_USER = "postgres"

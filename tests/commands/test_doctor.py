@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from bot.commands import checks
-from bot.commands.checks import Finding, Introduced, Verdict
-from bot.settings import Settings, load
-from bot.simulator.client import RunningSimulator, running_simulator
-from engine.redis_broker import connect
-from storage.bots import Bots
-from storage.database import Database
-from storage.keys import Seal
+from tempogram.bot.commands import checks
+from tempogram.bot.commands.checks import Finding, Introduced, Verdict
+from tempogram.bot.settings import Settings, load
+from tempogram.bot.simulator.client import RunningSimulator, running_simulator
+from tempogram.engine.redis_broker import connect
+from tempogram.storage.bots import Bots
+from tempogram.storage.database import Database
+from tempogram.storage.keys import Seal
 from tests.engine.redis_server import own_redis
 from tests.fakes import START_MS
 

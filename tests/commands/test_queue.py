@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from bot.commands.explanation import REASONS
-from bot.demo.process import free_port
-from bot.simulator import Fault
-from bot.simulator.client import RunningSimulator, running_simulator
-from engine.ports import WaitsAt
+from tempogram.bot.commands.explanation import REASONS
+from tempogram.bot.demo.process import free_port
+from tempogram.bot.simulator import Fault
+from tempogram.bot.simulator.client import RunningSimulator, running_simulator
+from tempogram.engine.ports import WaitsAt
 from tests.end_to_end.program import ADMIN_TOKEN, Program, program
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -12,8 +12,8 @@ import pytest
 
 SHORT = """
 import sys
-from bot.__main__ import main
-from bot.demo import script
+from tempogram.bot.__main__ import main
+from tempogram.bot.demo import script
 
 full = script.Script
 script.Script = lambda: full(

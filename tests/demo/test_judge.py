@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from bot.demo.chart import Sample
-from bot.demo.judge import Evidence, Outage, judge
-from bot.demo.report import report
+from tempogram.bot.demo.chart import Sample
+from tempogram.bot.demo.judge import Evidence, Outage, judge
+from tempogram.bot.demo.report import report
 from tests.demo.evidence import BULK, CALLS, STATS, URGENT, call, evidence
 
 

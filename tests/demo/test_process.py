@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.demo.process import EngineProcess, ProcessFailed
+from tempogram.bot.demo.process import EngineProcess, ProcessFailed
 
 
 async def test_an_engine_that_does_not_start_is_told_with_its_last_words(tmp_path: Path) -> None:

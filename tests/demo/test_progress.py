@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from bot.demo.progress import LINE_EVERY_S, Progress, Screen, drawn
+from tempogram.bot.demo.progress import LINE_EVERY_S, Progress, Screen, drawn
 
 
 def moment(at_s: float, *, is_down: bool = False) -> Progress:

@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from bot.demo.process import free_port
+from tempogram.bot.demo.process import free_port
 
 START_TIMEOUT_S = 60
 """aiogram alone takes seconds to import on a busy machine."""

@@ -9,10 +9,10 @@ from aiogram import Bot
 from aiogram.types import Message
 from pydantic import SecretStr
 
-from bot import wiring
-from bot.running import running
-from bot.settings import Settings
-from bot.simulator import Simulator, SimulatorSettings
+from tempogram.bot import wiring
+from tempogram.bot.running import running
+from tempogram.bot.settings import Settings
+from tempogram.bot.simulator import Simulator, SimulatorSettings
 from tests.end_to_end.program import ADMIN_TOKEN, TOKEN
 
 EDITS = 100

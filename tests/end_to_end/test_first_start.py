@@ -9,8 +9,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bot.run import SIMULATED_TOKENS
-from bot.simulator.client import RunningSimulator, running_simulator
+from tempogram.bot.run import SIMULATED_TOKENS
+from tempogram.bot.simulator.client import RunningSimulator, running_simulator
 from tests.end_to_end.program import TOKEN, Program, program, update
 
 WRONG = {"X-Telegram-Bot-Api-Secret-Token": "wrong"}

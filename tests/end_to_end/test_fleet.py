@@ -12,12 +12,12 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from bot import webhooks, wiring
-from bot.running import running
-from bot.serve import address_of, listening, server
-from bot.settings import Settings
-from bot.simulator import Simulator, SimulatorSettings
-from bot.wiring import Program
+from tempogram.bot import webhooks, wiring
+from tempogram.bot.running import running
+from tempogram.bot.serve import address_of, listening, server
+from tempogram.bot.settings import Settings
+from tempogram.bot.simulator import Simulator, SimulatorSettings
+from tempogram.bot.wiring import Program
 from tests.end_to_end.program import ADMIN_TOKEN, TOKEN
 
 BOT_ID = 42

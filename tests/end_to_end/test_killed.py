@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from bot.simulator.client import running_simulator
-from storage.database import parse
-from storage.sole_use import LOCK_ID
+from tempogram.bot.simulator.client import running_simulator
+from tempogram.storage.database import parse
+from tempogram.storage.sole_use import LOCK_ID
 from tests.end_to_end.program import TOKEN, program, update
 from tests.storage.servers import own_postgres, run
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.demo.process import free_port
+from tempogram.bot.demo.process import free_port
 from tests.end_to_end.program import Program, program
 from tests.engine.redis_server import own_redis
 from tests.storage.servers import own_postgres

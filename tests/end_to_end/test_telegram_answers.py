@@ -17,11 +17,11 @@ from aiogram.exceptions import TelegramForbiddenError
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from bot import wiring
-from bot.running import running
-from bot.settings import Settings
-from bot.simulator import Fault, Simulator, SimulatorSettings
-from bot.simulator.server import Served
+from tempogram.bot import wiring
+from tempogram.bot.running import running
+from tempogram.bot.settings import Settings
+from tempogram.bot.simulator import Fault, Simulator, SimulatorSettings
+from tempogram.bot.simulator.server import Served
 from tests.end_to_end.program import ADMIN_TOKEN, TOKEN
 
 NEW_TOKEN = "42:another-token-of-the-test-bot"

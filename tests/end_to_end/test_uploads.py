@@ -18,11 +18,11 @@ from aiogram import Bot
 from aiogram.types import BufferedInputFile, InputMediaPhoto, MediaUnion
 from pydantic import SecretStr
 
-from bot import wiring
-from bot.running import running
-from bot.settings import Settings
-from bot.simulator import Simulator, SimulatorSettings
-from bot.simulator.client import running_simulator
+from tempogram.bot import wiring
+from tempogram.bot.running import running
+from tempogram.bot.settings import Settings
+from tempogram.bot.simulator import Simulator, SimulatorSettings
+from tempogram.bot.simulator.client import running_simulator
 from tests.end_to_end.program import ADMIN_TOKEN, TOKEN, program
 from tests.storage.servers import own_postgres
 

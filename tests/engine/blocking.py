@@ -9,10 +9,10 @@ from typing import Any, cast
 
 from redis import Redis
 
-from engine.limits import Limits
-from engine.ports import Broker
-from engine.ports import Clock as Ticks
-from engine.redis_broker import RedisBroker, connect
+from tempogram.engine.limits import Limits
+from tempogram.engine.ports import Broker
+from tempogram.engine.ports import Clock as Ticks
+from tempogram.engine.redis_broker import RedisBroker, connect
 
 
 class Blocking:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from engine.limits import DAY_MS, Limit, Limits
-from engine.messages import (
+from tempogram.engine.limits import DAY_MS, Limit, Limits
+from tempogram.engine.messages import (
     Again,
     ChatId,
     Done,
@@ -32,8 +32,8 @@ from engine.messages import (
     Spent,
     Then,
 )
-from engine.ports import Broker, Duplicate, Queued, Refused, Replaced, Settled, WaitsAt
-from engine.ports.broker import BATCH_MAX
+from tempogram.engine.ports import Broker, Duplicate, Queued, Refused, Replaced, Settled, WaitsAt
+from tempogram.engine.ports.broker import BATCH_MAX
 from tests.fakes import START_MS, Clock, outgoing
 
 NONE = Limit(0, 1)

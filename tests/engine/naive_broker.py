@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 
 from msgspec import structs
 
-from engine import messages as says
-from engine.adaptive import Adapted
-from engine.gates import Gate, Purse, Spacing, gate, narrow, reform, spacing
-from engine.limits import SPACING_PRIORITIES, Limit, Limits
-from engine.messages import PRIORITIES, ChatId, Hold, Lease, Outgoing, PastSend, Priority
-from engine.ports import (
+from tempogram.engine import messages as says
+from tempogram.engine.adaptive import Adapted
+from tempogram.engine.gates import Gate, Purse, Spacing, gate, narrow, reform, spacing
+from tempogram.engine.limits import SPACING_PRIORITIES, Limit, Limits
+from tempogram.engine.messages import PRIORITIES, ChatId, Hold, Lease, Outgoing, PastSend, Priority
+from tempogram.engine.ports import (
     Admission,
     Clock,
     Duplicate,
@@ -29,8 +29,8 @@ from engine.ports import (
     Verdict,
     WaitsAt,
 )
-from engine.ports.broker import BATCH_MAX
-from engine.turns import STRIDE, Turns
+from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.turns import STRIDE, Turns
 
 NEVER_MS = 1 << 62
 Key = tuple[Priority | int | ChatId | None, ...]

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bot.demo.process import free_port
+from tempogram.bot.demo.process import free_port
 
 START_S = 10.0
 

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec import structs
 
-from engine.limits import SPACING_PRIORITIES, Limit, Limits
-from engine.memory_broker import MemoryBroker
-from engine.messages import (
+from tempogram.engine.limits import SPACING_PRIORITIES, Limit, Limits
+from tempogram.engine.memory_broker import MemoryBroker
+from tempogram.engine.messages import (
     PRIORITIES,
     Again,
     ChatId,
@@ -38,7 +38,7 @@ from engine.messages import (
     Spent,
     Then,
 )
-from engine.ports import (
+from tempogram.engine.ports import (
     Admission,
     Broker,
     Duplicate,
@@ -50,8 +50,8 @@ from engine.ports import (
     Replaced,
     Settled,
 )
-from engine.ports import Clock as Ticks
-from engine.ports.broker import BATCH_MAX
+from tempogram.engine.ports import Clock as Ticks
+from tempogram.engine.ports.broker import BATCH_MAX
 from tests.engine.naive_broker import NaiveBroker
 from tests.fakes import Clock, outgoing
 

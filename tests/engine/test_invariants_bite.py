@@ -14,14 +14,14 @@ import pytest
 from hypothesis.stateful import run_state_machine_as_test
 from msgspec import structs
 
-from engine import gates, schedule
-from engine.gates import Bucket, Gate, Purse, Window
-from engine.lanes import BotState, Chat, Entry, Lane, User
-from engine.limits import Limit, Limits
-from engine.memory_broker import MemoryBroker
-from engine.messages import ChatId, Hold, HoldChat, Lease, Outgoing, Settlement
-from engine.ports import Broker, Clock, Leased, QueueStats, Refused, Verdict
-from engine.turns import Turns
+from tempogram.engine import gates, schedule
+from tempogram.engine.gates import Bucket, Gate, Purse, Window
+from tempogram.engine.lanes import BotState, Chat, Entry, Lane, User
+from tempogram.engine.limits import Limit, Limits
+from tempogram.engine.memory_broker import MemoryBroker
+from tempogram.engine.messages import ChatId, Hold, HoldChat, Lease, Outgoing, Settlement
+from tempogram.engine.ports import Broker, Clock, Leased, QueueStats, Refused, Verdict
+from tempogram.engine.turns import Turns
 from tests.engine.test_broker_model import LEASE_MS, Broken, BrokerMachine, Make, budget, naive
 
 Patch = tuple[object, str, object]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import redis_keys
-from engine.redis_scripts import BESIDE, FOLDER, SHARED
+from tempogram.engine import redis_keys
+from tempogram.engine.redis_scripts import BESIDE, FOLDER, SHARED
 
 VERBS = sorted(FOLDER.glob("*.lua"))
 

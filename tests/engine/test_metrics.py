@@ -4,14 +4,14 @@ import inspect
 
 import pytest
 
-from engine.breaker import CALLS_MIN, OPEN_MS_MIN, Breaker
-from engine.conditions import Conditions
-from engine.limits import Limits
-from engine.memory_broker import MemoryBroker
-from engine.messages import Lease, Outgoing, Priority
-from engine.metrics import EngineCollector, Metrics, ObservedBroker, ObservedTransport, as_flat, as_text
-from engine.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Sent, Throttled, Uncertain
-from engine.ports import Broker, Duplicate, MayWrite, Queued, QueueStats, Refused
+from tempogram.engine.breaker import CALLS_MIN, OPEN_MS_MIN, Breaker
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.limits import Limits
+from tempogram.engine.memory_broker import MemoryBroker
+from tempogram.engine.messages import Lease, Outgoing, Priority
+from tempogram.engine.metrics import EngineCollector, Metrics, ObservedBroker, ObservedTransport, as_flat, as_text
+from tempogram.engine.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Sent, Throttled, Uncertain
+from tempogram.engine.ports import Broker, Duplicate, MayWrite, Queued, QueueStats, Refused
 from tests.fakes import START_MS, Clock, outgoing
 
 TOOK_MS = 300

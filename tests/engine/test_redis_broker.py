@@ -14,15 +14,15 @@ import pytest
 from msgspec import structs
 from redis.asyncio import Redis
 
-from engine import redis_keys
-from engine import redis_wire as wire
-from engine.conditions import Conditions
-from engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost, SettingsError
-from engine.limits import Limit, Limits
-from engine.messages import PRIORITIES, Again, ChatId, Done, Guarantee, Lease, Outgoing, PastSend, Settlement
-from engine.redis_broker import RedisBroker, connect
-from engine.redis_news import RedisNews
-from engine.settlements import Settlements
+from tempogram.engine import redis_keys
+from tempogram.engine import redis_wire as wire
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost, SettingsError
+from tempogram.engine.limits import Limit, Limits
+from tempogram.engine.messages import PRIORITIES, Again, ChatId, Done, Guarantee, Lease, Outgoing, PastSend, Settlement
+from tempogram.engine.redis_broker import RedisBroker, connect
+from tempogram.engine.redis_news import RedisNews
+from tempogram.engine.settlements import Settlements
 from tests.engine.broker_contract import (
     LEASE_MS,
     UNLIMITED,

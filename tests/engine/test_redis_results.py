@@ -13,12 +13,12 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from engine import redis_keys, results_wire
-from engine.conditions import Condition, Conditions
-from engine.ids import Ids
-from engine.memory_results import MemoryResults
-from engine.messages import Rest, Status
-from engine.outcomes import (
+from tempogram.engine import redis_keys, results_wire
+from tempogram.engine.conditions import Condition, Conditions
+from tempogram.engine.ids import Ids
+from tempogram.engine.memory_results import MemoryResults
+from tempogram.engine.messages import Rest, Status
+from tempogram.engine.outcomes import (
     Failed,
     HalfSent,
     Lost,
@@ -31,9 +31,9 @@ from engine.outcomes import (
     Throttled,
     Uncertain,
 )
-from engine.ports import Result, Results
-from engine.redis_broker import connect
-from engine.redis_results import BATCH_MAX, BYTES_MAX, WAITING_MAX, RedisResults
+from tempogram.engine.ports import Result, Results
+from tempogram.engine.redis_broker import connect
+from tempogram.engine.redis_results import BATCH_MAX, BYTES_MAX, WAITING_MAX, RedisResults
 from tests.engine.redis_server import own_redis, port_of
 from tests.fakes import START_MS
 

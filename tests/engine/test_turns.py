@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from engine.turns import LAG, STRIDE, Turns
+from tempogram.engine.turns import LAG, STRIDE, Turns
 
 
 class Round:

@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 
 from msgspec import structs
 
-from engine.breaker import Breaker
-from engine.conditions import Conditions
-from engine.delivery import Delivery
-from engine.dispatcher import Dispatcher
-from engine.errors import BrokerUnavailable, LedgerError
-from engine.expiry import Expiry
-from engine.held import Held
-from engine.limits import Limit, Limits
-from engine.memory_broker import MemoryBroker
-from engine.memory_news import SilentNews
-from engine.memory_results import MemoryResults
-from engine.messages import (
+from tempogram.engine.breaker import Breaker
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.delivery import Delivery
+from tempogram.engine.dispatcher import Dispatcher
+from tempogram.engine.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.expiry import Expiry
+from tempogram.engine.held import Held
+from tempogram.engine.limits import Limit, Limits
+from tempogram.engine.memory_broker import MemoryBroker
+from tempogram.engine.memory_news import SilentNews
+from tempogram.engine.memory_results import MemoryResults
+from tempogram.engine.messages import (
     OPEN,
     ChatId,
     Guarantee,
@@ -34,15 +34,15 @@ from engine.messages import (
     Spent,
     Status,
 )
-from engine.outcomes import Answer, Outcome, Overdue, Sent
-from engine.ports import Accepted, Admission, Clock, Known, Leased, MayWrite, Record, Result, Settled
-from engine.ports.news import Item
-from engine.reach import Reach
-from engine.recoverer import Recoverer
-from engine.replacements import Replacements
-from engine.retry import RetryPolicy
-from engine.unscheduled import Unscheduled
-from engine.worker import Worker
+from tempogram.engine.outcomes import Answer, Outcome, Overdue, Sent
+from tempogram.engine.ports import Accepted, Admission, Clock, Known, Leased, MayWrite, Record, Result, Settled
+from tempogram.engine.ports.news import Item
+from tempogram.engine.reach import Reach
+from tempogram.engine.recoverer import Recoverer
+from tempogram.engine.replacements import Replacements
+from tempogram.engine.retry import RetryPolicy
+from tempogram.engine.unscheduled import Unscheduled
+from tempogram.engine.worker import Worker
 from tests.fakes import Clock as FakeClock
 from tests.fakes import outgoing
 

@@ -11,34 +11,34 @@ from functools import partial
 
 import pytest
 
-from engine import candidacy, comparison, deaths, epoch_of_keeper, keeper
-from engine.conditions import Conditions
-from engine.delivery import Delivery
-from engine.dispatcher import Dispatcher
-from engine.expiry import Expiry
-from engine.ids import Ids
-from engine.keeper import Keeper
-from engine.limits import Limits
-from engine.memory_broker import MemoryBroker
-from engine.memory_news import SilentNews
-from engine.memory_results import MemoryResults
-from engine.messages import Lease
-from engine.outcomes import Answer, Sent
-from engine.ports import Clock, MayWrite, SystemClock
-from engine.reach import Reach
-from engine.reconciler import Reconciler
-from engine.recoverer import Recoverer
-from engine.redis_broker import RedisBroker, connect
-from engine.redis_keys import FORM
-from engine.replacements import Replacements
-from engine.retry import RetryPolicy
-from engine.switched_broker import SwitchedBroker
-from engine.worker import Worker
-from storage.database import Database
-from storage.epochs import SqlEpochs
-from storage.leadership import KEEPERS, leadership
-from storage.ledger import SqlLedger
-from storage.membership import SqlMembers, membership
+from tempogram.engine import candidacy, comparison, deaths, epoch_of_keeper, keeper
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.delivery import Delivery
+from tempogram.engine.dispatcher import Dispatcher
+from tempogram.engine.expiry import Expiry
+from tempogram.engine.ids import Ids
+from tempogram.engine.keeper import Keeper
+from tempogram.engine.limits import Limits
+from tempogram.engine.memory_broker import MemoryBroker
+from tempogram.engine.memory_news import SilentNews
+from tempogram.engine.memory_results import MemoryResults
+from tempogram.engine.messages import Lease
+from tempogram.engine.outcomes import Answer, Sent
+from tempogram.engine.ports import Clock, MayWrite, SystemClock
+from tempogram.engine.reach import Reach
+from tempogram.engine.reconciler import Reconciler
+from tempogram.engine.recoverer import Recoverer
+from tempogram.engine.redis_broker import RedisBroker, connect
+from tempogram.engine.redis_keys import FORM
+from tempogram.engine.replacements import Replacements
+from tempogram.engine.retry import RetryPolicy
+from tempogram.engine.switched_broker import SwitchedBroker
+from tempogram.engine.worker import Worker
+from tempogram.storage.database import Database
+from tempogram.storage.epochs import SqlEpochs
+from tempogram.storage.leadership import KEEPERS, leadership
+from tempogram.storage.ledger import SqlLedger
+from tempogram.storage.membership import SqlMembers, membership
 from tests.engine_work.desk import UNLIMITED
 from tests.engine_work.several import given
 from tests.fakes import outgoing

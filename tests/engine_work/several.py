@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
-from engine.conditions import Conditions
-from engine.errors import BrokerError, BrokerFull, BrokerUnavailable, LedgerError, ScheduleLost
-from engine.keeper import Keeper
-from engine.limits import Limits
-from engine.memory_broker import MemoryBroker
-from engine.memory_results import MemoryResults
-from engine.messages import Lease, Outgoing, Status
-from engine.ports import Broker, Epoch, Source
-from engine.reconciler import Reconciler
-from engine.redis_keys import FORM
-from engine.replacements import Replacements
-from engine.switched_broker import SharedSchedule, SwitchedBroker
+from tempogram.engine.conditions import Conditions
+from tempogram.engine.errors import BrokerError, BrokerFull, BrokerUnavailable, LedgerError, ScheduleLost
+from tempogram.engine.keeper import Keeper
+from tempogram.engine.limits import Limits
+from tempogram.engine.memory_broker import MemoryBroker
+from tempogram.engine.memory_results import MemoryResults
+from tempogram.engine.messages import Lease, Outgoing, Status
+from tempogram.engine.ports import Broker, Epoch, Source
+from tempogram.engine.reconciler import Reconciler
+from tempogram.engine.redis_keys import FORM
+from tempogram.engine.replacements import Replacements
+from tempogram.engine.switched_broker import SharedSchedule, SwitchedBroker
 from tests.engine_work.desk import UNLIMITED, ListLedger
 from tests.fakes import Clock
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from engine.clearance import Clearance
-from engine.messages import Status
-from engine.withdrawal import Withdrawn
+from tempogram.engine.clearance import Clearance
+from tempogram.engine.messages import Status
+from tempogram.engine.withdrawal import Withdrawn
 from tests.engine_work.desk import Desk
 from tests.fakes import outgoing
 

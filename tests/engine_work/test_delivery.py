@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from engine.limits import Limit, Limits
-from engine.messages import Hold, Rest, Settlement, Status
-from engine.outcomes import (
+from tempogram.engine.limits import Limit, Limits
+from tempogram.engine.messages import Hold, Rest, Settlement, Status
+from tempogram.engine.outcomes import (
     Answer,
     Failed,
     HalfSent,
@@ -23,9 +23,9 @@ from engine.outcomes import (
     Throttled,
     Uncertain,
 )
-from engine.pauses import end_of_pause
-from engine.ports import Fault, Result, Settled
-from engine.retry import RetryPolicy
+from tempogram.engine.pauses import end_of_pause
+from tempogram.engine.ports import Fault, Result, Settled
+from tempogram.engine.retry import RetryPolicy
 from tests.engine_work.desk import LEASE_MS, Desk, at_most_once, soon, turns
 from tests.fakes import START_MS, outgoing
 

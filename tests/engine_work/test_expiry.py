@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine.messages import Status
-from engine.ports import Fault, Result
+from tempogram.engine.messages import Status
+from tempogram.engine.ports import Fault, Result
 from tests.engine_work.desk import Desk
 from tests.fakes import START_MS, outgoing
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from engine.heartbeat import Heartbeat
-from engine.held import Held
-from engine.outcomes import Overdue
+from tempogram.engine.heartbeat import Heartbeat
+from tempogram.engine.held import Held
+from tempogram.engine.outcomes import Overdue
 from tests.engine_work.desk import LEASE_MS, Desk
 from tests.fakes import outgoing
 

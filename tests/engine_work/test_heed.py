@@ -7,11 +7,11 @@ from typing import cast
 
 import pytest
 
-from engine import heed
-from engine.errors import BrokerUnavailable
-from engine.heed import Heeded
-from engine.limits import Limit, Limits
-from engine.ports import Broker
+from tempogram.engine import heed
+from tempogram.engine.errors import BrokerUnavailable
+from tempogram.engine.heed import Heeded
+from tempogram.engine.limits import Limit, Limits
+from tempogram.engine.ports import Broker
 from tests.engine_work.desk import UNLIMITED, ListLedger
 
 BOT = 42

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from engine.delivery import SURELY_MS
-from engine.limits import Limit, Limits
-from engine.messages import Outgoing, Rest, Settlement, Status
-from engine.outcomes import Answer, Failed, HalfSent, Outcome, Rejected, Sent, Throttled
-from engine.ports import Settled
-from engine.rulings import Attempt
+from tempogram.engine.delivery import SURELY_MS
+from tempogram.engine.limits import Limit, Limits
+from tempogram.engine.messages import Outgoing, Rest, Settlement, Status
+from tempogram.engine.outcomes import Answer, Failed, HalfSent, Outcome, Rejected, Sent, Throttled
+from tempogram.engine.ports import Settled
+from tempogram.engine.rulings import Attempt
 from tests.engine_work.desk import LEASE_MS, Desk
 from tests.fakes import START_MS, outgoing
 

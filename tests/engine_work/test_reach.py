@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
-from engine.messages import Status
-from engine.outcomes import Rejected
-from engine.ports import Accepted
-from engine.ports.news import ChatChanged, Item
-from engine.reach import READ_AGAIN_MAX, READ_AGAIN_MS, Reach
+from tempogram.engine.messages import Status
+from tempogram.engine.outcomes import Rejected
+from tempogram.engine.ports import Accepted
+from tempogram.engine.ports.news import ChatChanged, Item
+from tempogram.engine.reach import READ_AGAIN_MAX, READ_AGAIN_MS, Reach
 from tests.engine_work.desk import Desk, turns
 from tests.fakes import outgoing
 

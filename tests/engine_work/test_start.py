@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from engine.limits import DAY_MS, Limit, Limits
-from engine.messages import Guarantee, Hold, Outgoing, PastSend, Spent, Status
-from engine.outcomes import Failed
-from engine.ports import Ledger
-from engine.start import PAGE, Found, rebuild
+from tempogram.engine.limits import DAY_MS, Limit, Limits
+from tempogram.engine.messages import Guarantee, Hold, Outgoing, PastSend, Spent, Status
+from tempogram.engine.outcomes import Failed
+from tempogram.engine.ports import Ledger
+from tempogram.engine.start import PAGE, Found, rebuild
 from tests.engine_work.desk import Desk
 from tests.fakes import START_MS, outgoing
 

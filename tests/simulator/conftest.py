@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from bot.simulator import Simulator, SimulatorSettings
-from bot.simulator.settings import settings_with
+from tempogram.bot.simulator import Simulator, SimulatorSettings
+from tempogram.bot.simulator.settings import settings_with
 
 TOKEN = "100:abc"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from storage.database import Database
-from storage.ledger import SqlLedger
+from tempogram.storage.database import Database
+from tempogram.storage.ledger import SqlLedger
 from tests.storage.backends import message
 
 CALLERS = 8

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from engine.ids import Ids
-from engine.messages import Outgoing, Status
-from engine.ports.ledger import Record
+from tempogram.engine.ids import Ids
+from tempogram.engine.messages import Outgoing, Status
+from tempogram.engine.ports.ledger import Record
 
 BOT = 42
 CHAT = 7

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from storage.database import Database
-from storage.models import metadata
+from tempogram.storage.database import Database
+from tempogram.storage.models import metadata
 from tests.storage.servers import own_postgres, run
 
 

@@ -6,14 +6,14 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import select
 
-from engine.errors import LedgerError, SettingsError
-from engine.messages import PausedBy
-from storage.bots import Bots, KeptWebhook, Removal, Source
-from storage.database import Database
-from storage.keys import Seal
-from storage.ledger import SqlLedger
-from storage.models import file_ids
-from storage.uploads import Uploads
+from tempogram.engine.errors import LedgerError, SettingsError
+from tempogram.engine.messages import PausedBy
+from tempogram.storage.bots import Bots, KeptWebhook, Removal, Source
+from tempogram.storage.database import Database
+from tempogram.storage.keys import Seal
+from tempogram.storage.ledger import SqlLedger
+from tempogram.storage.models import file_ids
+from tempogram.storage.uploads import Uploads
 from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite
 
 KEY = "the key of these tests only"

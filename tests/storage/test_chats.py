@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from engine.messages import ChatId, Status
-from engine.ports.ledger import Fault, Record
-from storage.chats import Chats, MessageIn
-from storage.database import Database
-from storage.ledger import SqlLedger
+from tempogram.engine.messages import ChatId, Status
+from tempogram.engine.ports.ledger import Fault, Record
+from tempogram.storage.chats import Chats, MessageIn
+from tempogram.storage.database import Database
+from tempogram.storage.ledger import SqlLedger
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
 
 BLOCKED = Fault(code=403, reason="Forbidden: bot was blocked by the user")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import LedgerError, SettingsError
-from storage.database import Database
+from tempogram.engine.errors import LedgerError, SettingsError
+from tempogram.storage.database import Database
 
 
 @pytest.mark.parametrize("url", ["mysql://me:hush@db/books", "redis://me:hush@db", "sqlite+pysqlite:///books.db"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
-from engine.ports.epochs import NOBODYS, Epoch, Source
-from storage.database import READERS, Database
-from storage.epochs import SqlEpochs
+from tempogram.engine.ports.epochs import NOBODYS, Epoch, Source
+from tempogram.storage.database import READERS, Database
+from tempogram.storage.epochs import SqlEpochs
 from tests.storage.backends import OnPostgres, OnSqlite
 
 

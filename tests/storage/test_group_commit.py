@@ -7,8 +7,8 @@ from typing import cast
 import pytest
 from sqlalchemy import Connection
 
-from engine.errors import LedgerError
-from storage.group_commit import ENOUGH, ITEMS_MAX, GroupCommit
+from tempogram.engine.errors import LedgerError
+from tempogram.storage.group_commit import ENOUGH, ITEMS_MAX, GroupCommit
 
 
 class ListWriter:

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from engine.messages import Status
-from engine.ports.ledger import Fault
-from storage.database import Database
-from storage.history import Direction, History, Incoming
-from storage.ledger import SqlLedger
+from tempogram.engine.messages import Status
+from tempogram.engine.ports.ledger import Fault
+from tempogram.storage.database import Database
+from tempogram.storage.history import Direction, History, Incoming
+from tempogram.storage.ledger import SqlLedger
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
 
 NEVER = Fault(code=400, reason="Bad Request: chat not found")

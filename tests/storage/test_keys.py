@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import SettingsError
-from storage.keys import Seal, secret_key
+from tempogram.engine.errors import SettingsError
+from tempogram.storage.keys import Seal, secret_key
 
 
 def test_a_key_that_is_given_is_used_and_no_file_is_made(tmp_path: Path) -> None:

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from engine.dispatcher import Dispatcher
-from engine.errors import LedgerError
-from engine.ids import Ids
-from engine.messages import Guarantee, Hold, Outgoing, PastSend, PausedBy, Priority, Rest, Spent, Status
-from engine.ports.ledger import Accepted, Fault, Known, Ledger
-from storage.chats import Chats
-from storage.database import Database
-from storage.history import History
-from storage.ledger import SqlLedger
+from tempogram.engine.dispatcher import Dispatcher
+from tempogram.engine.errors import LedgerError
+from tempogram.engine.ids import Ids
+from tempogram.engine.messages import Guarantee, Hold, Outgoing, PastSend, PausedBy, Priority, Rest, Spent, Status
+from tempogram.engine.ports.ledger import Accepted, Fault, Known, Ledger
+from tempogram.storage.chats import Chats
+from tempogram.storage.database import Database
+from tempogram.storage.history import History
+from tempogram.storage.ledger import SqlLedger
 from tests.engine_work.desk import Desk
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
 from tests.storage.servers import DISCONNECT_OTHERS, run

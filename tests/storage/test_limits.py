@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from engine.limits import Limit, Limits
-from storage.database import Database
-from storage.limits import KeptLimits
+from tempogram.engine.limits import Limit, Limits
+from tempogram.storage.database import Database
+from tempogram.storage.limits import KeptLimits
 from tests.storage.backends import OnPostgres, OnSqlite
 
 GIVEN = Limits(bot=Limit(25, 1_000), chat_cap=7)

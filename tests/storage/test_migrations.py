@@ -10,14 +10,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
-from storage.database import Database
-from storage.migrations import config_of, migrate, versions
-from storage.models import metadata
+from tempogram.storage.database import Database
+from tempogram.storage.migrations import config_of, migrate, versions
+from tempogram.storage.models import metadata
 from tests.storage.backends import OnPostgres, OnSqlite
 
 ROOT = Path(__file__).parents[2]
 
-MIGRATE = "import asyncio, sys; from storage.migrations import migrate; asyncio.run(migrate(sys.argv[1]))"
+MIGRATE = "import asyncio, sys; from tempogram.storage.migrations import migrate; asyncio.run(migrate(sys.argv[1]))"
 
 
 def differences(connection: Connection) -> list[object]:

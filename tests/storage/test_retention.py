@@ -9,14 +9,14 @@ import pytest
 from sqlalchemy import Connection, func, select, text
 from structlog.testing import capture_logs
 
-from engine.ids import Ids, earliest
-from engine.messages import Hold, Outgoing, PastSend, Status
-from engine.ports.ledger import Accepted, Fault
-from storage.database import Database
-from storage.history import History, Incoming
-from storage.ledger import SqlLedger
-from storage.models import attempts, holds, messages, payloads, texts, updates
-from storage.retention import (
+from tempogram.engine.ids import Ids, earliest
+from tempogram.engine.messages import Hold, Outgoing, PastSend, Status
+from tempogram.engine.ports.ledger import Accepted, Fault
+from tempogram.storage.database import Database
+from tempogram.storage.history import History, Incoming
+from tempogram.storage.ledger import SqlLedger
+from tempogram.storage.models import attempts, holds, messages, payloads, texts, updates
+from tempogram.storage.retention import (
     EVERY_S,
     MESSAGES_MAX,
     PAUSE_S,
@@ -29,9 +29,9 @@ from storage.retention import (
     old_messages,
     purges,
 )
-from storage.texts import Spoken, Texts
-from storage.updates import ReceivedUpdate, Updates
-from storage.upload_writes import names_of_uncarried
+from tempogram.storage.texts import Spoken, Texts
+from tempogram.storage.updates import ReceivedUpdate, Updates
+from tempogram.storage.upload_writes import names_of_uncarried
 from tests.fakes import Clock
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
 

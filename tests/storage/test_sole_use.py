@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import make_url
 from structlog.testing import capture_logs
 
-from engine.errors import SettingsError
-from storage import sole_use as module
-from storage.session_lock import SessionLock
-from storage.sole_use import PostgresSoleUse, SoleUse, sole_use
+from tempogram.engine.errors import SettingsError
+from tempogram.storage import sole_use as module
+from tempogram.storage.session_lock import SessionLock
+from tempogram.storage.sole_use import PostgresSoleUse, SoleUse, sole_use
 from tests.storage.backends import OnPostgres, OnSqlite
 from tests.storage.servers import DISCONNECT_OTHERS, run
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from storage.chats import Chats, MessageIn
-from storage.database import Database
-from storage.texts import CHARACTERS_MAX, TEXTS_OF_CHAT_MAX, Spoken, Texts
+from tempogram.storage.chats import Chats, MessageIn
+from tempogram.storage.database import Database
+from tempogram.storage.texts import CHARACTERS_MAX, TEXTS_OF_CHAT_MAX, Spoken, Texts
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite
 
 DAY_MS = 86_400_000

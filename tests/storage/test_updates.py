@@ -10,11 +10,11 @@ from sqlalchemy import URL, QueuePool
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from engine.errors import LedgerError, SettingsError
-from storage import membership as membership_of
-from storage.database import Database, reading_engine
-from storage.membership import membership
-from storage.updates import ReceivedUpdate, Updates
+from tempogram.engine.errors import LedgerError, SettingsError
+from tempogram.storage import membership as membership_of
+from tempogram.storage.database import Database, reading_engine
+from tempogram.storage.membership import membership
+from tempogram.storage.updates import ReceivedUpdate, Updates
 from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite
 from tests.storage.servers import DISCONNECT_OTHERS, run
 

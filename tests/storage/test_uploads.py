@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from engine.messages import Outgoing, Status
-from engine.ports.ledger import Fault
-from storage import upload_writes
-from storage.database import Database
-from storage.history import History
-from storage.ledger import SqlLedger
-from storage.models import file_ids, upload_parts, uploads
-from storage.retention import Keep, Retention
-from storage.spool import PART_BYTES, FileTooLarge, Spool, Spooled
-from storage.upload_writes import Attachment, Carried
-from storage.uploads import Uploads
+from tempogram.engine.messages import Outgoing, Status
+from tempogram.engine.ports.ledger import Fault
+from tempogram.storage import upload_writes
+from tempogram.storage.database import Database
+from tempogram.storage.history import History
+from tempogram.storage.ledger import SqlLedger
+from tempogram.storage.models import file_ids, upload_parts, uploads
+from tempogram.storage.retention import Keep, Retention
+from tempogram.storage.spool import PART_BYTES, FileTooLarge, Spool, Spooled
+from tempogram.storage.upload_writes import Attachment, Carried
+from tempogram.storage.uploads import Uploads
 from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite, became, message
 
 LARGE = bytes(range(256)) * (PART_BYTES // 256) * 2 + b"the end"
