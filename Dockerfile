@@ -6,6 +6,8 @@ COPY bot bot
 COPY engine engine
 COPY api api
 COPY storage storage
+COPY simulator simulator
+COPY tempogram tempogram
 RUN PIP_CONSTRAINT=constraints.txt pip install --no-cache-dir --prefix /installed .
 
 FROM python:3.12-slim

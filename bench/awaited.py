@@ -27,7 +27,7 @@ import aiohttp
 
 from bench.clients.awaiting import GROUP
 from bench.harness import Checks, Engine, engine, main, quantile, token
-from tempogram.bot.simulator.client import RunningSimulator, accepted, running_simulator
+from tempogram.simulator.client import RunningSimulator, accepted, running_simulator
 
 HANDLERS, IMPATIENT = 200, 10
 GROUP_WINDOW_S = 4

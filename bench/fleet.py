@@ -28,7 +28,7 @@ import time
 from pathlib import Path
 
 from bench.harness import Checks, engine, has_roles, main, spread, token
-from tempogram.bot.simulator.client import RunningSimulator, accepted, running_simulator
+from tempogram.simulator.client import RunningSimulator, accepted, running_simulator
 
 BOTS, CHATS = 50, 60
 MESSAGES = BOTS * CHATS

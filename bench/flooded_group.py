@@ -13,7 +13,7 @@ Checked     At most 10.8 s (ideal: 320 messages at 30 a second, 10.5 s), no 429,
 from __future__ import annotations
 
 from bench.harness import Checks, engine, main, token
-from tempogram.bot.simulator.client import accepted, running_simulator
+from tempogram.simulator.client import accepted, running_simulator
 
 GROUP = -1_001_000_000_001
 FLOOD, CHATS = 60, 300

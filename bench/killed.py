@@ -18,7 +18,7 @@ import asyncio
 import aiohttp
 
 from bench.harness import Checks, Engine, engine, main, token
-from tempogram.bot.simulator.client import RunningSimulator, accepted, running_simulator
+from tempogram.simulator.client import RunningSimulator, accepted, running_simulator
 
 GROUP = -1_001_000_000_001
 CHATS, FLOOD, UPDATES = 600, 40, 20

@@ -14,7 +14,7 @@ Checked     No 429, no window broken, nothing lost or sent twice; use of the lim
 from __future__ import annotations
 
 from bench.harness import Checks, engine, main, token
-from tempogram.bot.simulator.client import accepted, running_simulator
+from tempogram.simulator.client import accepted, running_simulator
 
 CHATS = 600
 LIMIT = 30

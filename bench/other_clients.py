@@ -16,8 +16,8 @@ import asyncio
 
 from bench.harness import Checks, main
 from bench.homes import Homes, homes
-from tempogram.bot.simulator.client import RunningSimulator, running_simulator
-from tempogram.bot.simulator.faults import Fault
+from tempogram.simulator.client import RunningSimulator, running_simulator
+from tempogram.simulator.faults import Fault
 
 SCRIPTS = {"python-telegram-bot": "ptb.py", "grammY": "grammy.mjs"}
 STEPS = (

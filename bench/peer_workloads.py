@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tempogram.bot.simulator.client import accepted
-from tempogram.bot.simulator.faults import Fault
-from tempogram.bot.simulator.report import Report
+from tempogram.simulator.client import accepted
+from tempogram.simulator.faults import Fault
+from tempogram.simulator.report import Report
 
 GROUP = -1_001_000_000_001
 THROTTLED = 5_000

@@ -33,7 +33,7 @@ from bench.harness import Engine, cpu_seconds, engine, machine, token
 from bench.homes import Homes, homes
 from bench.orderly import run_orderly
 from bench.peer_workloads import WORKLOADS, Run, Workload
-from tempogram.bot.simulator.client import RunningSimulator, running_simulator
+from tempogram.simulator.client import RunningSimulator, running_simulator
 
 PEERS = {
     "ptb": "PTB 22.8 AIORateLimiter",

@@ -18,7 +18,7 @@ import statistics
 import time
 
 from bench.harness import Checks, Engine, engine, main, spread, token
-from tempogram.bot.simulator.client import RunningSimulator, accepted, running_simulator
+from tempogram.simulator.client import RunningSimulator, accepted, running_simulator
 
 LOW, URGENT = 600, 10
 AT_S = (3.0, 3.2, 3.4, 3.6, 3.8)

@@ -68,7 +68,7 @@ def simulator(
     setting: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting.")] = None,
 ) -> None:
     """Run the bundled Telegram simulator by itself."""
-    from tempogram.bot.simulator.process import main as simulate
+    from tempogram.simulator.process import main as simulate
 
     chosen = [word for each in setting or [] for word in ("--set", each)]
     raise typer.Exit(simulate(["--host", host, "--port", str(port), *chosen]))

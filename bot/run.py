@@ -16,10 +16,10 @@ from tempogram.bot.roles import Role
 from tempogram.bot.running import running
 from tempogram.bot.serve import Server, address_of, listening, server
 from tempogram.bot.settings import Settings
-from tempogram.bot.simulator.client import RunningSimulator, running_simulator
 from tempogram.bot.wiring import Program, books, program
 from tempogram.engine.lead import while_leading
 from tempogram.engine.ports import SystemClock
+from tempogram.simulator.client import RunningSimulator, running_simulator
 
 SIMULATED_TOKENS = tuple(f"{number}00:simulated-bot-{number}" for number in (1, 2, 3))
 GROUPS = ("News desk", "Support", "Chess club")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from tempogram.bot.simulator.client import accepted
-from tempogram.bot.simulator.report import Report
+from tempogram.simulator.client import accepted
+from tempogram.simulator.report import Report
 
 IN_FLIGHT_MS = 1_000
 """How long before the kill a call can have reached Telegram that was not written down: the longest answer of the

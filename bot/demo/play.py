@@ -13,7 +13,7 @@ from tempogram.bot.demo.process import ProcessFailed
 from tempogram.bot.demo.progress import Progress
 from tempogram.bot.demo.script import CEILING, URGENT_CHAT, Script
 from tempogram.bot.demo.stage import BOT_IDS, Stage, answer_to, username
-from tempogram.bot.simulator.client import accepted
+from tempogram.simulator.client import accepted
 
 LOOK_EVERY_S = 0.25
 PATIENCE_S = 30

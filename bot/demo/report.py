@@ -11,7 +11,7 @@ from rich.text import Text
 from tempogram.bot.demo.chart import Sample, axis, bars, by_second, waiting_by_second
 from tempogram.bot.demo.judge import Judgement, seconds
 from tempogram.bot.demo.script import GROUP_LIMIT
-from tempogram.bot.simulator.client import accepted
+from tempogram.simulator.client import accepted
 
 ROWS = (("high", "magenta"), ("normal", "cyan"), ("low", "blue"), ("retry", "yellow"))
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tempogram.bot.demo.process import EngineProcess
 from tempogram.bot.demo.script import BOTS, CEILING, GROUP_LIMIT, POLLED, Script
-from tempogram.bot.simulator.client import RunningSimulator, running_simulator
 from tempogram.bot.tokens import bot_id_of
+from tempogram.simulator.client import RunningSimulator, running_simulator
 
 TOKENS = tuple(f"{number}00:demo-bot-{number}" for number in range(1, BOTS + 1))
 BOT_IDS = tuple(bot_id_of(token) for token in TOKENS)

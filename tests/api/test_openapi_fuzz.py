@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tempogram.bot.simulator.client import running_simulator
+from tempogram.simulator.client import running_simulator
 from tests.end_to_end.program import ADMIN_TOKEN, Program, program
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")

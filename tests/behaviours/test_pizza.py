@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tempogram.bot.simulator.client import RunningSimulator, running_simulator
+from tempogram.simulator.client import RunningSimulator, running_simulator
 from tests.end_to_end.program import TOKEN, Program, program
 
 ANNA = {"id": 77, "is_bot": False, "first_name": "Anna"}

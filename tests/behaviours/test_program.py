@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tempogram.bot.simulator.client import RunningSimulator, running_simulator
+from tempogram.simulator.client import RunningSimulator, running_simulator
 from tests.behaviours.conftest import KEY, Model, completion
 from tests.end_to_end.program import TOKEN, Program, program, update
 

@@ -14,11 +14,11 @@ from aiogram.client.telegram import TelegramAPIServer
 from tempogram.bot import behaviours
 from tempogram.bot.fleet import Fleet
 from tempogram.bot.newcomers import Newcomers
-from tempogram.bot.simulator import Simulator, SimulatorSettings
-from tempogram.bot.simulator.world import Webhook
 from tempogram.bot.webhooks import Webhooks
 from tempogram.engine.memory_news import SilentNews
 from tempogram.engine.ports.news import News
+from tempogram.simulator import Simulator, SimulatorSettings
+from tempogram.simulator.world import Webhook
 from tempogram.storage.bots import Bots, Source
 from tempogram.storage.database import Database
 from tempogram.storage.keys import Seal

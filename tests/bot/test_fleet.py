@@ -9,7 +9,7 @@ import pytest
 
 from tempogram.api.ports import Refusal, TelegramUnreachable, UnknownToken
 from tempogram.bot.fleet import Fleet
-from tempogram.bot.simulator import Fault
+from tempogram.simulator import Fault
 from tempogram.storage.bots import Source
 from tests.bot.fakes import BOT_ID, TOKEN
 from tests.bot.fleet_world import ECHO, OTHER, World

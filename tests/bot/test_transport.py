@@ -18,7 +18,6 @@ from msgspec import structs
 from tempogram.bot.attachments import Attachments
 from tempogram.bot.connections import Connections
 from tempogram.bot.luggage import Luggage
-from tempogram.bot.simulator import Fault, Simulator
 from tempogram.bot.transport import Floor, TelegramTransport
 from tempogram.engine.held import Held
 from tempogram.engine.messages import ChatId, Lease
@@ -35,6 +34,7 @@ from tempogram.engine.outcomes import (
     Uncertain,
 )
 from tempogram.engine.ports import SystemClock
+from tempogram.simulator import Fault, Simulator
 from tempogram.storage.spool import Spool
 from tempogram.storage.uploads import Uploads
 from tests.bot.fakes import BOT_ID, TOKEN, DictUploads

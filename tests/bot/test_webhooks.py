@@ -6,8 +6,8 @@ import pytest
 from aiogram import Bot
 
 from tempogram.bot.fleet import Fleet
-from tempogram.bot.simulator import Fault
 from tempogram.bot.webhooks import GRACE_S, Webhooks
+from tempogram.simulator import Fault
 from tests.bot.fakes import BOT_ID, TOKEN
 from tests.bot.fleet_world import HERE, OTHER, World
 

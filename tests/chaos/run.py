@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 
 from tempogram.bot.demo.process import EngineProcess
-from tempogram.bot.simulator.client import RunningSimulator, running_simulator
 from tempogram.engine.messages import OPEN
 from tempogram.engine.redis_scripts import scripts
+from tempogram.simulator.client import RunningSimulator, running_simulator
 from tests.chaos.disturbances import Conductor
 from tests.chaos.evidence import Arrival, Ended, Evidence, SlowScript, Violation
 from tests.chaos.fleet import Fleet, fleet

@@ -7,8 +7,8 @@ import random
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tempogram.bot.simulator.client import RunningSimulator
-from tempogram.bot.simulator.faults import Fault
+from tempogram.simulator.client import RunningSimulator
+from tempogram.simulator.faults import Fault
 
 PAUSE_S = 0.4
 FOR_MS = 3_000

@@ -14,9 +14,9 @@ import pytest_asyncio
 
 from tempogram.bot.commands.explanation import REASONS
 from tempogram.bot.demo.process import free_port
-from tempogram.bot.simulator import Fault
-from tempogram.bot.simulator.client import RunningSimulator, running_simulator
 from tempogram.engine.ports import WaitsAt
+from tempogram.simulator import Fault
+from tempogram.simulator.client import RunningSimulator, running_simulator
 from tests.end_to_end.program import ADMIN_TOKEN, Program, program
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -13,7 +13,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from tempogram.bot.simulator.client import RunningSimulator, running_simulator
+from tempogram.simulator.client import RunningSimulator, running_simulator
 from tests.chaos.fleet import Fleet, Member, fleet
 from tests.chaos.run import migrated
 from tests.chaos.servers import OwnRedis, own_postgres, own_redis

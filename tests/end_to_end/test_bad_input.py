@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tempogram.bot.simulator.client import running_simulator
+from tempogram.simulator.client import running_simulator
 from tests.end_to_end.program import ADMIN_TOKEN, TOKEN, Program, program
 
 JSON = {"Content-Type": "application/json"}

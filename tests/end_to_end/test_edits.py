@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from tempogram.bot import wiring
 from tempogram.bot.running import running
 from tempogram.bot.settings import Settings
-from tempogram.bot.simulator import Simulator, SimulatorSettings
+from tempogram.simulator import Simulator, SimulatorSettings
 from tests.end_to_end.program import ADMIN_TOKEN, TOKEN
 
 EDITS = 100

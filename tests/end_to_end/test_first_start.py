@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from tempogram.bot.run import SIMULATED_TOKENS
-from tempogram.bot.simulator.client import RunningSimulator, running_simulator
+from tempogram.simulator.client import RunningSimulator, running_simulator
 from tests.end_to_end.program import TOKEN, Program, program, update
 
 WRONG = {"X-Telegram-Bot-Api-Secret-Token": "wrong"}

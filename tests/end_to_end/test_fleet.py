@@ -16,8 +16,8 @@ from tempogram.bot import webhooks, wiring
 from tempogram.bot.running import running
 from tempogram.bot.serve import address_of, listening, server
 from tempogram.bot.settings import Settings
-from tempogram.bot.simulator import Simulator, SimulatorSettings
 from tempogram.bot.wiring import Program
+from tempogram.simulator import Simulator, SimulatorSettings
 from tests.end_to_end.program import ADMIN_TOKEN, TOKEN
 
 BOT_ID = 42

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from tempogram.bot.simulator.client import running_simulator
+from tempogram.simulator.client import running_simulator
 from tempogram.storage.database import parse
 from tempogram.storage.sole_use import LOCK_ID
 from tests.end_to_end.program import TOKEN, program, update

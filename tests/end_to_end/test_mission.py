@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tempogram.bot.simulator.client import running_simulator
+from tempogram.simulator.client import running_simulator
 from tests.end_to_end.program import TOKEN, Program, program
 
 GROUP = -123

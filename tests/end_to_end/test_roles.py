@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tempogram.bot.simulator.faults import Fault
 from tempogram.engine.keeper import PROBE_S
 from tempogram.engine.reconciler import RECONCILE_MS
 from tempogram.engine.redis_broker import HEARTBEAT_S as BELL_S
 from tempogram.engine.redis_outage import HEARTBEAT_S
+from tempogram.simulator.faults import Fault
 from tests.chaos.fleet import Member
 from tests.chaos.servers import missing_programs
 from tests.end_to_end.several import CEILING, CONNECTIONS, LEASE_S, Several, end, several

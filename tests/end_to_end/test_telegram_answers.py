@@ -20,8 +20,8 @@ from structlog.testing import capture_logs
 from tempogram.bot import wiring
 from tempogram.bot.running import running
 from tempogram.bot.settings import Settings
-from tempogram.bot.simulator import Fault, Simulator, SimulatorSettings
-from tempogram.bot.simulator.server import Served
+from tempogram.simulator import Fault, Simulator, SimulatorSettings
+from tempogram.simulator.server import Served
 from tests.end_to_end.program import ADMIN_TOKEN, TOKEN
 
 NEW_TOKEN = "42:another-token-of-the-test-bot"

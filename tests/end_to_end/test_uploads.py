@@ -21,8 +21,8 @@ from pydantic import SecretStr
 from tempogram.bot import wiring
 from tempogram.bot.running import running
 from tempogram.bot.settings import Settings
-from tempogram.bot.simulator import Simulator, SimulatorSettings
-from tempogram.bot.simulator.client import running_simulator
+from tempogram.simulator import Simulator, SimulatorSettings
+from tempogram.simulator.client import running_simulator
 from tests.end_to_end.program import ADMIN_TOKEN, TOKEN, program
 from tests.storage.servers import own_postgres
 

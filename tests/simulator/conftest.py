@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tempogram.bot.simulator import Simulator, SimulatorSettings
-from tempogram.bot.simulator.settings import settings_with
+from tempogram.simulator import Simulator, SimulatorSettings
+from tempogram.simulator.settings import settings_with
 
 TOKEN = "100:abc"
 

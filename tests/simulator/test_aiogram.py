@@ -13,8 +13,8 @@ from aiogram.exceptions import TelegramForbiddenError, TelegramMigrateToChat, Te
 from aiogram.methods import TelegramMethod
 from aiogram.types import BufferedInputFile, InputMediaPhoto, Message
 
-from tempogram.bot.simulator import Fault
-from tempogram.bot.simulator.methods import METHODS
+from tempogram.simulator import Fault
+from tempogram.simulator.methods import METHODS
 from tests.simulator.conftest import Client
 
 # What a method needs to be accepted; those not listed need nothing but a chat, or nothing at all.

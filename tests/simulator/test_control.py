@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tempogram.bot.simulator import Fault
-from tempogram.bot.simulator.client import running_simulator
-from tempogram.bot.simulator.control import BODY_LIMIT_BYTES
-from tempogram.bot.simulator.process import main
+from tempogram.simulator import Fault
+from tempogram.simulator.client import running_simulator
+from tempogram.simulator.control import BODY_LIMIT_BYTES
+from tempogram.simulator.process import main
 from tests.simulator.conftest import Client
 
 

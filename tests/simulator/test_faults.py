@@ -6,8 +6,8 @@ from typing import Any, Literal
 import aiohttp
 import pytest
 
-from tempogram.bot.simulator import Fault
-from tempogram.bot.simulator.faults import Kind
+from tempogram.simulator import Fault
+from tempogram.simulator.faults import Kind
 from tests.simulator.conftest import Client
 
 CHAT = -5

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from tempogram.bot.simulator import Fault
-from tempogram.bot.simulator.faults import Kind
-from tempogram.bot.simulator.messages import Messages
-from tempogram.bot.simulator.world import User
+from tempogram.simulator import Fault
+from tempogram.simulator.faults import Kind
+from tempogram.simulator.messages import Messages
+from tempogram.simulator.world import User
 from tests.simulator.conftest import Client
 
 GROUP = -1_000_000_000_007

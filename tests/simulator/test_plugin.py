@@ -14,7 +14,7 @@ from typing import get_args
 
 import pytest
 
-from tempogram.bot.simulator.faults import Kind
+from tempogram.simulator.faults import Kind
 
 ROOT = Path(__file__).parents[2]
 ASYNCIO = (
@@ -40,7 +40,7 @@ def run_pytest(directory: Path, test: str, *arguments: str) -> subprocess.Comple
     (directory / "test_it.py").write_text(test)
     # Named outright, so that it does not matter whether the entry point is installed.
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    command = [sys.executable, "-m", "pytest", "-p", "tempogram.bot.simulator.pytest_plugin", "-q", *arguments]
+    command = [sys.executable, "-m", "pytest", "-p", "tempogram.simulator.pytest_plugin", "-q", *arguments]
     return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -55,7 +55,7 @@ def test_a_plain_test_needs_no_event_loop(tmp_path: Path, fixture: str) -> None:
         ASK
         + """
 import pytest
-from tempogram.bot.simulator import Fault
+from tempogram.simulator import Fault
 
 @pytest.mark.telegram(group_limit=1)
 def test_it(telegram):
@@ -137,7 +137,7 @@ def test_a_run_that_does_not_use_it_imports_nothing_for_it(tmp_path: Path) -> No
 import sys
 
 def test_it(pytestconfig):
-    assert pytestconfig.pluginmanager.hasplugin("tempogram.bot.simulator.pytest_plugin")
+    assert pytestconfig.pluginmanager.hasplugin("tempogram.simulator.pytest_plugin")
     assert {"aiohttp", "msgspec", "aiogram", "asyncio"}.isdisjoint(sys.modules)
 """
 

@@ -1,7 +1,7 @@
 """What the report says after a run."""
 
-from tempogram.bot.simulator.record import Arrival, Record
-from tempogram.bot.simulator.windows import SECOND
+from tempogram.simulator.record import Arrival, Record
+from tempogram.simulator.windows import SECOND
 from tests.simulator.conftest import Client
 
 

@@ -6,10 +6,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tempogram.bot.simulator import SimulatorSettings, wire
-from tempogram.bot.simulator.calls import Refused
-from tempogram.bot.simulator.methods import METHODS
-from tempogram.bot.simulator.telegram import Telegram
+from tempogram.simulator import SimulatorSettings, wire
+from tempogram.simulator.calls import Refused
+from tempogram.simulator.methods import METHODS
+from tempogram.simulator.telegram import Telegram
 
 NAMES = (
     "chat_id",

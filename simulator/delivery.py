@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from tempogram.bot.simulator.mailbox import Pending
-from tempogram.bot.simulator.settings import SimulatorSettings
-from tempogram.bot.simulator.windows import MS
-from tempogram.bot.simulator.world import Bot, Webhook, World
+from tempogram.simulator.mailbox import Pending
+from tempogram.simulator.settings import SimulatorSettings
+from tempogram.simulator.windows import MS
+from tempogram.simulator.world import Bot, Webhook, World
 
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
 

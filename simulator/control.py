@@ -36,13 +36,13 @@ import msgspec
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
-from tempogram.bot.simulator.faults import Fault
-from tempogram.bot.simulator.settings import settings_with
-from tempogram.bot.simulator.wire import JSON_TYPE, encode
-from tempogram.bot.simulator.world import Bot, Chat, ChatType
+from tempogram.simulator.faults import Fault
+from tempogram.simulator.settings import settings_with
+from tempogram.simulator.wire import JSON_TYPE, encode
+from tempogram.simulator.world import Bot, Chat, ChatType
 
 if TYPE_CHECKING:
-    from tempogram.bot.simulator.server import Simulator
+    from tempogram.simulator.server import Simulator
 
 PREFIX = "/_sim/"
 BODY_LIMIT_BYTES = 4_000_000

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tempogram.bot.simulator.calls import Call, Params, bad_request
-from tempogram.bot.simulator.contents import Json
-from tempogram.bot.simulator.params import flag_of, json_of, number_of
-from tempogram.bot.simulator.world import World
+from tempogram.simulator.calls import Call, Params, bad_request
+from tempogram.simulator.contents import Json
+from tempogram.simulator.params import flag_of, json_of, number_of
+from tempogram.simulator.world import World
 
 Look = Callable[[World, Call, Any], Any]
 

@@ -22,10 +22,10 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from tempogram.bot.simulator.faults import Fault
-from tempogram.bot.simulator.report import Report
-from tempogram.bot.simulator.server import Simulator
-from tempogram.bot.simulator.settings import SimulatorSettings
+from tempogram.simulator.faults import Fault
+from tempogram.simulator.report import Report
+from tempogram.simulator.server import Simulator
+from tempogram.simulator.settings import SimulatorSettings
 
 Json = dict[str, Any]
 
@@ -235,13 +235,13 @@ def served_in_thread(settings: SimulatorSettings | None = None) -> Iterator[Remo
 
 @contextmanager
 def served_in_process(**settings: object) -> Iterator[Remote]:
-    """Run ``python -m bot.simulator`` on a free port until the block ends.
+    """Run ``python -m tempogram.simulator`` on a free port until the block ends.
 
     Raises:
         RuntimeError: It did not start; its own words stand on standard error.
     """
     chosen = [word for name, value in settings.items() for word in ("--set", f"{name}={_spelled(value)}")]
-    command = [sys.executable, "-m", "tempogram.bot.simulator", *chosen]
+    command = [sys.executable, "-m", "tempogram.simulator", *chosen]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own program
         try:
             line = process.stdout.readline() if process.stdout else ""

@@ -8,7 +8,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tempogram.bot.simulator.settings import SimulatorSettings
+from tempogram.simulator.settings import SimulatorSettings
 
 MS = 1_000_000  # nanoseconds
 SECOND = 1_000 * MS

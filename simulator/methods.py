@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from tempogram.bot.simulator import contents, looks
-from tempogram.bot.simulator.calls import Call, Params, Refused, bad_request
-from tempogram.bot.simulator.contents import CONTENTS, EDITS, Json
-from tempogram.bot.simulator.looks import Edit, Look
-from tempogram.bot.simulator.params import flag_of, ids_of, is_missing, json_of, list_of, number_of, require
-from tempogram.bot.simulator.reads import READS, TRUE_METHODS
-from tempogram.bot.simulator.world import Webhook, World
+from tempogram.simulator import contents, looks
+from tempogram.simulator.calls import Call, Params, Refused, bad_request
+from tempogram.simulator.contents import CONTENTS, EDITS, Json
+from tempogram.simulator.looks import Edit, Look
+from tempogram.simulator.params import flag_of, ids_of, is_missing, json_of, list_of, number_of, require
+from tempogram.simulator.reads import READS, TRUE_METHODS
+from tempogram.simulator.world import Webhook, World
 
 Check = Callable[[Params], Any]
 Answer = Callable[[World, Call, Any], Any]

@@ -13,16 +13,16 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
-from tempogram.bot.simulator import control, wire
-from tempogram.bot.simulator.calls import Params, Refused
-from tempogram.bot.simulator.delivery import Delivery
-from tempogram.bot.simulator.faults import Fault
-from tempogram.bot.simulator.methods import METHODS, Method
-from tempogram.bot.simulator.report import Report, report_of
-from tempogram.bot.simulator.settings import SimulatorSettings
-from tempogram.bot.simulator.talkers import Talkers
-from tempogram.bot.simulator.telegram import Lost, Telegram, end_polls
-from tempogram.bot.simulator.world import Bot, Chat, ChatType, User
+from tempogram.simulator import control, wire
+from tempogram.simulator.calls import Params, Refused
+from tempogram.simulator.delivery import Delivery
+from tempogram.simulator.faults import Fault
+from tempogram.simulator.methods import METHODS, Method
+from tempogram.simulator.report import Report, report_of
+from tempogram.simulator.settings import SimulatorSettings
+from tempogram.simulator.talkers import Talkers
+from tempogram.simulator.telegram import Lost, Telegram, end_polls
+from tempogram.simulator.world import Bot, Chat, ChatType, User
 
 PATHS_KEPT = 100_000
 BACKLOG = 4_096  # connections that wait to be accepted when a fleet starts

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Literal
 
-from tempogram.bot.simulator.windows import MS
+from tempogram.simulator.windows import MS
 
 Kind = Literal[
     "429",

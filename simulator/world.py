@@ -10,11 +10,11 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from tempogram.bot.simulator.files import Files
-from tempogram.bot.simulator.mailbox import REPLACED_BY_WEBHOOK, Mailbox, Pending
-from tempogram.bot.simulator.messages import SUPERGROUPS_BELOW, Messages
-from tempogram.bot.simulator.settings import SimulatorSettings
-from tempogram.bot.simulator.texts import entities_of, is_command, mentions
+from tempogram.simulator.files import Files
+from tempogram.simulator.mailbox import REPLACED_BY_WEBHOOK, Mailbox, Pending
+from tempogram.simulator.messages import SUPERGROUPS_BELOW, Messages
+from tempogram.simulator.settings import SimulatorSettings
+from tempogram.simulator.texts import entities_of, is_command, mentions
 
 Json = dict[str, Any]
 ChatType = Literal["private", "group", "supergroup", "channel"]

@@ -1,6 +1,6 @@
 """The simulator as a process of its own: prints its address as one JSON line, serves until told to end.
 
-python -m bot.simulator --port 8081 --set group_window_ms=10000 --set bot_limit=0
+python -m tempogram.simulator --port 8081 --set group_window_ms=10000 --set bot_limit=0
 """
 
 import argparse
@@ -10,8 +10,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from tempogram.bot.simulator.server import Simulator
-from tempogram.bot.simulator.settings import SimulatorSettings, settings_with
+from tempogram.simulator.server import Simulator
+from tempogram.simulator.settings import SimulatorSettings, settings_with
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +42,7 @@ async def serve(settings: SimulatorSettings, *, host: str, port: int, talk_every
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bot.simulator", description="A stand-in for Telegram.")
+    parser = argparse.ArgumentParser(prog="python -m tempogram.simulator", description="A stand-in for Telegram.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting")

@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from tempogram.bot.simulator.faults import Fault
-from tempogram.bot.simulator.report import Report
+from tempogram.simulator.faults import Fault
+from tempogram.simulator.report import Report
 
 START_TIMEOUT_S = 15
 END_TIMEOUT_S = 5
@@ -92,14 +92,14 @@ class RunningSimulator:
 
 @asynccontextmanager
 async def running_simulator(*, port: int = 0, **settings: object) -> AsyncIterator[RunningSimulator]:
-    """Run ``python -m bot.simulator`` until the block ends.
+    """Run ``python -m tempogram.simulator`` until the block ends.
 
     Raises:
         RuntimeError: It did not start; its own words stand on standard error.
     """
     chosen = [word for name, value in settings.items() for word in ("--set", f"{name}={_spelled(value)}")]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tempogram.bot.simulator", "--port", str(port), *chosen, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "tempogram.simulator", "--port", str(port), *chosen, stdout=asyncio.subprocess.PIPE
     )
     try:
         url = await _url_of(process)

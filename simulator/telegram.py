@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tempogram.bot.simulator.calls import Call, Params, Refused, bad_request, too_many_requests
-from tempogram.bot.simulator.faults import Fault, Faults
-from tempogram.bot.simulator.mailbox import Mailbox
-from tempogram.bot.simulator.methods import METHODS, Method, allow_updates
-from tempogram.bot.simulator.params import flag_of, is_missing, number_of
-from tempogram.bot.simulator.record import Arrival, Record
-from tempogram.bot.simulator.settings import SimulatorSettings
-from tempogram.bot.simulator.windows import Throttle, Windows
-from tempogram.bot.simulator.world import Bot, World
+from tempogram.simulator.calls import Call, Params, Refused, bad_request, too_many_requests
+from tempogram.simulator.faults import Fault, Faults
+from tempogram.simulator.mailbox import Mailbox
+from tempogram.simulator.methods import METHODS, Method, allow_updates
+from tempogram.simulator.params import flag_of, is_missing, number_of
+from tempogram.simulator.record import Arrival, Record
+from tempogram.simulator.settings import SimulatorSettings
+from tempogram.simulator.windows import Throttle, Windows
+from tempogram.simulator.world import Bot, World
 
 SERVER_ERRORS = {
     500: "Internal Server Error",

@@ -16,10 +16,10 @@ anybody's tests).
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tempogram.bot.simulator.faults import Fault
-    from tempogram.bot.simulator.report import Report
-    from tempogram.bot.simulator.server import Simulator
-    from tempogram.bot.simulator.settings import SimulatorSettings
+    from tempogram.simulator.faults import Fault
+    from tempogram.simulator.report import Report
+    from tempogram.simulator.server import Simulator
+    from tempogram.simulator.settings import SimulatorSettings
 
 __all__ = ["Fault", "Report", "Simulator", "SimulatorSettings"]
 
