@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from tempogram.engine.limits import Limits
-from tempogram.engine.messages import Outgoing
+from tempogram.engine.limits.limits import Limits
+from tempogram.engine.model.messages import Outgoing
 from tempogram.storage.bots import RegisteredBot
 from tempogram.storage.history import MessageState
 

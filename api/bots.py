@@ -12,8 +12,8 @@ from tempogram.api.fields import BotId, QueryFlag
 from tempogram.api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
 from tempogram.api.schemas import BotChange, BotIn, BotOut, BotsOut, RemovedOut
 from tempogram.api.services import Services, ServicesOf
-from tempogram.engine import heed
-from tempogram.engine.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.recovery import settings_sync
 from tempogram.storage.bots import RegisteredBot
 
 router = APIRouter(tags=["bots"], route_class=GuardedRoute)
@@ -121,10 +121,10 @@ async def _change(services: Services, bot_id: int, wanted: BotChange) -> None:
         await services.fleet.change(bot_id, behaviours=wanted.behaviours, updates=wanted.updates)
     if wanted.weight is not None:
         await services.bots.set_weight(bot_id, wanted.weight)
-        await heed.weigh(services.broker, bot_id, wanted.weight)
+        await settings_sync.weigh(services.broker, bot_id, wanted.weight)
     if wanted.paused is not None:
         await services.ledger.pause(bot_id, paused=wanted.paused)
-        await heed.pause(services.broker, bot_id, paused=wanted.paused)
+        await settings_sync.pause(services.broker, bot_id, paused=wanted.paused)
 
 
 async def _remove(services: Services, bot_id: int, *, keep_messages: bool) -> int:

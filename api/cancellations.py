@@ -6,12 +6,12 @@ import asyncio
 from contextlib import suppress
 
 from tempogram.api.books import History
-from tempogram.engine.conditions import Conditions
-from tempogram.engine.errors import BrokerFull, BrokerUnavailable, LedgerError, NobodyToAsk, ScheduleLost
-from tempogram.engine.insist import Sleep, insist
-from tempogram.engine.messages import Status
+from tempogram.engine.model.errors import BrokerFull, BrokerUnavailable, LedgerError, NobodyToAsk, ScheduleLost
+from tempogram.engine.model.messages import Status
 from tempogram.engine.ports import Broker, Clock, Result, Results
-from tempogram.engine.unscheduled import Unscheduled
+from tempogram.engine.recovery.pending_admissions import Unscheduled
+from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.resilience.ledger_retry import Sleep, insist
 
 REFUSED = (ScheduleLost, BrokerFull, NobodyToAsk)
 """What tells for sure that nothing was forgotten."""

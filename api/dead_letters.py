@@ -8,8 +8,8 @@ import structlog
 
 from tempogram.api.schemas import DeadLettersOut, LetterOut, Selection
 from tempogram.api.services import Services
-from tempogram.engine.batches import batches
-from tempogram.engine.errors import BrokerUnavailable
+from tempogram.engine.model.batching import batches
+from tempogram.engine.model.errors import BrokerUnavailable
 
 log = structlog.get_logger()
 

@@ -19,7 +19,7 @@ from tempogram.api.ports import IntakeFull, NoWebhook, Refusal, TelegramUnreacha
 from tempogram.api.quoting import without_tokens
 from tempogram.api.schemas import ErrorOut
 from tempogram.api.sentences import sentence_of
-from tempogram.engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
+from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
 from tempogram.storage.spool import FileTooLarge
 
 log = structlog.get_logger()

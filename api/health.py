@@ -14,7 +14,7 @@ from tempogram.api.auth import role_of
 from tempogram.api.errors import NotAuthenticated
 from tempogram.api.schemas import HealthOut
 from tempogram.api.services import Services, ServicesOf
-from tempogram.engine.errors import LedgerError
+from tempogram.engine.model.errors import LedgerError
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, Strict, model_validator
 
 from tempogram.api.fields import AS_WHOLE
 from tempogram.api.schemas import Asked, Told, given
-from tempogram.engine.limits import Limit, Limits
+from tempogram.engine.limits.limits import Limit, Limits
 
 COUNT_MAX = 100_000
 WINDOW_S_MAX = 86_400

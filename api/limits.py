@@ -9,9 +9,9 @@ from tempogram.api.errors import Invalid, Malformed, TooLarge, declares
 from tempogram.api.limit_schemas import LimitsChange, LimitsOut
 from tempogram.api.ports import Refusal
 from tempogram.api.services import Services, ServicesOf
-from tempogram.engine import heed
-from tempogram.engine.errors import LedgerError, SettingsError
-from tempogram.engine.limits import Limits
+from tempogram.engine.limits.limits import Limits
+from tempogram.engine.model.errors import LedgerError, SettingsError
+from tempogram.engine.recovery import settings_sync
 
 router = APIRouter(tags=["limits"], route_class=GuardedRoute)
 
@@ -48,5 +48,5 @@ async def reset(services: ServicesOf) -> LimitsOut:
 
 async def _put_in_force(services: Services, limits: Limits) -> LimitsOut:
     """The books have them before the broker, which is rebuilt from them."""
-    await heed.configure(services.broker, limits)
+    await settings_sync.configure(services.broker, limits)
     return LimitsOut.of(limits)

@@ -17,8 +17,8 @@ from tempogram.api.schemas import BatchIn, ExplanationOut, MessageIn, MessageOut
 from tempogram.api.services import ServicesOf
 from tempogram.api.submissions import Submissions, Taken
 from tempogram.api.waiting import cancel, explain, state_of
-from tempogram.engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
-from tempogram.engine.messages import Status
+from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
+from tempogram.engine.model.messages import Status
 from tempogram.storage.history import MessageState
 from tempogram.storage.spool import FileTooLarge
 

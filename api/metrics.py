@@ -12,8 +12,8 @@ from fastapi import APIRouter, Header, Query, Response
 from tempogram.api.auth import GuardedRoute, Role, requires
 from tempogram.api.errors import Invalid, declares
 from tempogram.api.services import Services, ServicesOf
-from tempogram.engine.errors import EngineError
-from tempogram.engine.metrics import CONTENT_TYPE, EngineCollector, as_flat, as_text
+from tempogram.engine.model.errors import EngineError
+from tempogram.engine.observability.metrics import CONTENT_TYPE, EngineCollector, as_flat, as_text
 
 GAUGES_TIMEOUT_S = 1.0
 """The counters are wanted most when the ledger or the broker does not answer."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from tempogram.engine.errors import EngineError
-from tempogram.engine.messages import ChatId, Outgoing
+from tempogram.engine.model.errors import EngineError
+from tempogram.engine.model.messages import ChatId, Outgoing
 from tempogram.storage.bots import RegisteredBot, Source
 from tempogram.storage.spool import Spooled
 

@@ -20,8 +20,8 @@ from tempogram.api.schemas import (
     SelectionQuery,
 )
 from tempogram.api.services import Services, ServicesOf
-from tempogram.engine.errors import BrokerUnavailable, LedgerError
-from tempogram.engine.messages import Priority
+from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.model.messages import Priority
 
 PAGE_MAX = 1_000
 

@@ -11,11 +11,11 @@ from fastapi import Depends, Request
 from tempogram.api.books import Bots, History, KeptLimits
 from tempogram.api.cancellations import Cancellations
 from tempogram.api.ports import Attachments, Composer, Departures, Fleet, Intake
-from tempogram.engine.conditions import Conditions
 from tempogram.engine.dispatcher import Dispatcher
-from tempogram.engine.errors import SettingsError
-from tempogram.engine.metrics import Metrics
+from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.observability.metrics import Metrics
 from tempogram.engine.ports import Broker, Clock, Ledger, Results
+from tempogram.engine.resilience.conditions import Conditions
 from tempogram.storage.spool import Spool
 
 BODY_BYTES_MAX = 1 << 20

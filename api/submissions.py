@@ -19,8 +19,8 @@ from tempogram.api.schemas import BATCH_MAX, MessageIn
 from tempogram.api.sentences import sentence_of
 from tempogram.api.services import Services
 from tempogram.engine.dispatcher import Submission
-from tempogram.engine.errors import BrokerUnavailable, ChatUnreachable, EngineError, LedgerError, QueueFull
-from tempogram.engine.messages import OPEN, Outgoing, Status
+from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, EngineError, LedgerError, QueueFull
+from tempogram.engine.model.messages import OPEN, Outgoing, Status
 from tempogram.engine.ports import Accepted, Known, Result, Results
 from tempogram.storage.history import MessageState
 from tempogram.storage.spool import Spooled

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from tempogram.bot.__main__ import main
 from tempogram.bot.settings import Settings
-from tempogram.engine.limits import Limit, Limits
+from tempogram.engine.limits.limits import Limit, Limits
 
 _right = Settings.limits
 

@@ -29,12 +29,12 @@ from functools import partial
 
 from bench.harness import Checks, main, spread
 from bench.redis_clients import BATCH, BOTS, CHATS, clients, own_redis, together
-from tempogram.engine.ids import Ids
-from tempogram.engine.limits import Limits
-from tempogram.engine.memory_broker import MemoryBroker
-from tempogram.engine.messages import Done, Lease, Outgoing, Priority, Settlement
+from tempogram.engine.brokers.memory.broker import MemoryBroker
+from tempogram.engine.brokers.redis.broker import RedisBroker, connect
+from tempogram.engine.limits.limits import Limits
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.model.messages import Done, Lease, Outgoing, Priority, Settlement
 from tempogram.engine.ports import Broker, SystemClock
-from tempogram.engine.redis_broker import RedisBroker, connect
 
 QUESTION = "Much that waits, and somebody who comes late: is he kept waiting?"
 LIMITS = Limits(chat_cap=0, bot_cap=0)

@@ -28,21 +28,21 @@ import asyncpg
 from sqlalchemy import func, select
 
 from bench.harness import Checks, main, quantile, spread
-from tempogram.engine.delivery import Delivery
+from tempogram.engine.brokers.memory.broker import MemoryBroker
+from tempogram.engine.channels.memory_changes import SilentNews
+from tempogram.engine.channels.memory_results import MemoryResults
+from tempogram.engine.closing.expiry import Expiry
+from tempogram.engine.closing.reachability import Reach
+from tempogram.engine.closing.replacements import Replacements
 from tempogram.engine.dispatcher import Dispatcher
-from tempogram.engine.expiry import Expiry
-from tempogram.engine.ids import Ids
-from tempogram.engine.limits import Limit, Limits
-from tempogram.engine.memory_broker import MemoryBroker
-from tempogram.engine.memory_news import SilentNews
-from tempogram.engine.memory_results import MemoryResults
-from tempogram.engine.messages import Lease, Outgoing, Status
-from tempogram.engine.outcomes import Answer, Overdue, Sent
+from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.model.messages import Lease, Outgoing, Status
+from tempogram.engine.model.outcomes import Answer, Overdue, Sent
 from tempogram.engine.ports import MayWrite, Record, SystemClock
-from tempogram.engine.reach import Reach
-from tempogram.engine.replacements import Replacements
-from tempogram.engine.retry import RetryPolicy
-from tempogram.engine.worker import Worker
+from tempogram.engine.resilience.backoff import RetryPolicy
+from tempogram.engine.sending.delivery import Delivery
+from tempogram.engine.sending.worker import Worker
 from tempogram.storage.database import Database
 from tempogram.storage.ledger import SqlLedger
 from tempogram.storage.models import messages

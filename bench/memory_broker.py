@@ -30,9 +30,9 @@ from typing import TypeVar
 
 from bench.harness import Checks, main, spread
 from tempogram.bot.collector import Collector
-from tempogram.engine.limits import Limit, Limits
-from tempogram.engine.memory_broker import MemoryBroker
-from tempogram.engine.messages import PRIORITIES, Done, Lease, Outgoing, Settlement
+from tempogram.engine.brokers.memory.broker import MemoryBroker
+from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.model.messages import PRIORITIES, Done, Lease, Outgoing, Settlement
 
 T = TypeVar("T")
 BOTS, PRIVATE, GROUPS = 1_000, 80, 20

@@ -18,20 +18,20 @@ from typing import cast
 
 import uvloop
 
-from tempogram.engine.delivery import Delivery
-from tempogram.engine.expiry import Expiry
-from tempogram.engine.ids import Ids
-from tempogram.engine.limits import Limit, Limits
-from tempogram.engine.memory_news import SilentNews
-from tempogram.engine.memory_results import MemoryResults
-from tempogram.engine.messages import Lease, Outgoing
-from tempogram.engine.outcomes import Answer, Sent
+from tempogram.engine.brokers.redis.broker import RedisBroker, connect
+from tempogram.engine.channels.memory_changes import SilentNews
+from tempogram.engine.channels.memory_results import MemoryResults
+from tempogram.engine.closing.expiry import Expiry
+from tempogram.engine.closing.reachability import Reach
+from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.model.messages import Lease, Outgoing
+from tempogram.engine.model.outcomes import Answer, Sent
 from tempogram.engine.ports import Ledger, MayWrite, Record, SystemClock
 from tempogram.engine.ports.broker import BATCH_MAX
-from tempogram.engine.reach import Reach
-from tempogram.engine.redis_broker import RedisBroker, connect
-from tempogram.engine.retry import RetryPolicy
-from tempogram.engine.worker import Worker
+from tempogram.engine.resilience.backoff import RetryPolicy
+from tempogram.engine.sending.delivery import Delivery
+from tempogram.engine.sending.worker import Worker
 from tempogram.storage.database import Database
 from tempogram.storage.ledger import SqlLedger
 

@@ -16,9 +16,9 @@ import uvloop
 from redis.asyncio import Redis
 
 from tempogram.bot.demo.process import free_port
-from tempogram.engine.limits import Limit, Limits
-from tempogram.engine.messages import PRIORITIES, Done, Lease, Outgoing, Priority, Settlement
-from tempogram.engine.redis_broker import RedisBroker, connect
+from tempogram.engine.brokers.redis.broker import RedisBroker, connect
+from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.model.messages import PRIORITIES, Done, Lease, Outgoing, Priority, Settlement
 
 BATCH = 50
 CHATS, BOTS = 100_000, 1_000

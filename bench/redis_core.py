@@ -40,7 +40,7 @@ from redis.asyncio import Redis
 
 from bench.harness import Checks, main, spread
 from bench.redis_clients import BATCH, BOTS, CHATS, Client, Traffic, broker, clients, own_redis, together
-from tempogram.engine.messages import Hold
+from tempogram.engine.model.messages import Hold
 from tempogram.engine.ports import SystemClock
 
 QUESTION = "What does the schedule of many processes cost, with little and with much that waits?"

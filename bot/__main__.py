@@ -13,7 +13,7 @@ import uvloop
 from tempogram.bot import logging
 from tempogram.bot.commands import queue
 from tempogram.bot.settings import Settings, load
-from tempogram.engine.errors import EngineError
+from tempogram.engine.model.errors import EngineError
 
 Result = TypeVar("Result")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiogram.enums import MessageEntityType
 from aiogram.types import Message, MessageEntity, Update
 
-from tempogram.engine.messages import Priority
+from tempogram.engine.model.messages import Priority
 
 
 def priority_of(update: Update, bot_id: int, username: str) -> Priority:

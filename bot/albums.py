@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from tempogram.engine.messages import Outgoing, Rest
-from tempogram.engine.outcomes import HalfSent, Outcome, Rejected, Throttled
+from tempogram.engine.model.messages import Outgoing, Rest
+from tempogram.engine.model.outcomes import HalfSent, Outcome, Rejected, Throttled
 
 ALBUM = "sendMediaGroup"
 

@@ -16,8 +16,8 @@ import structlog
 from aiogram import Bot
 from aiogram.types import BufferedInputFile, FSInputFile, InputFile
 
-from tempogram.engine.errors import LedgerError
-from tempogram.engine.messages import Outgoing
+from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.messages import Outgoing
 from tempogram.storage.spool import Spool, Spooled
 from tempogram.storage.upload_writes import Attachment
 from tempogram.storage.uploads import Uploads

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tempogram.engine.ports.news import BotChanged, News
+from tempogram.engine.ports.changes import BotChanged, News
 
 
 class Changes:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 
-from tempogram.engine.outcomes import Failed, Migrated, Outcome, Rejected, Revoked, Sent, Throttled, Uncertain
+from tempogram.engine.model.outcomes import Failed, Migrated, Outcome, Rejected, Revoked, Sent, Throttled, Uncertain
 
 _HIDDEN_429 = re.compile(r"Too Many Requests: retry after ([0-9]{1,9})")
 """A 429 inside a 400, seen with albums: ``failed to send message #1 with the error message "Too Many …"``."""

@@ -21,8 +21,8 @@ from tempogram.bot.attachments import ATTACHED, places
 from tempogram.bot.classify import UNREADABLE
 from tempogram.bot.methods import BY_NAME, COUNTED, AnyMethod, Counted
 from tempogram.bot.plain import is_plain
-from tempogram.engine.ids import Ids
-from tempogram.engine.messages import ChatId, Guarantee, Outgoing, Priority
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.model.messages import ChatId, Guarantee, Outgoing, Priority
 from tempogram.engine.ports import Clock
 
 TEXT_UNITS_MAX = 4096

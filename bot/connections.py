@@ -23,7 +23,7 @@ from aiohappyeyeballs import start_connection
 from httptools import HttpParserError, HttpResponseParser
 
 from tempogram.bot.forms import Form
-from tempogram.engine.errors import SettingsError
+from tempogram.engine.model.errors import SettingsError
 
 IDLE_S_MAX = 15.0
 """How long an unused connection is kept. Whoever stands in between may close it sooner than we know. A guess."""

@@ -12,12 +12,12 @@ from typing import Any
 import structlog
 
 from tempogram.bot.roster import Roster
-from tempogram.engine.clearance import Clearance
-from tempogram.engine.conditions import Conditions
-from tempogram.engine.errors import BrokerUnavailable, LedgerError
-from tempogram.engine.ids import Ids
-from tempogram.engine.insist import Sleep, glimpsed, insist
+from tempogram.engine.closing.clearance import Clearance
+from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import Broker, Clock
+from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.resilience.ledger_retry import Sleep, glimpsed, insist
 from tempogram.storage.bots import Bots, Removal
 
 log = structlog.get_logger()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tempogram.engine.messages import ChatId
+from tempogram.engine.model.messages import ChatId
 
 REPLACEABLE = frozenset(
     """

@@ -18,9 +18,9 @@ from tempogram.bot.register import Register
 from tempogram.bot.roster import Roster
 from tempogram.bot.tokens import LOOKS_LIKE, bot_id_of, is_token
 from tempogram.bot.webhook_secrets import WebhookSecrets
-from tempogram.engine.insist import Sleep, insist
 from tempogram.engine.ports import Clock
-from tempogram.engine.ports.news import News
+from tempogram.engine.ports.changes import News
+from tempogram.engine.resilience.ledger_retry import Sleep, insist
 from tempogram.storage.bots import Bots, RegisteredBot, Source
 
 log = structlog.get_logger()

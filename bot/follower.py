@@ -9,11 +9,11 @@ from typing import Protocol
 
 import structlog
 
-from tempogram.engine.conditions import Conditions
-from tempogram.engine.errors import SettingsError
-from tempogram.engine.insist import Sleep, insist
-from tempogram.engine.messages import ChatId
-from tempogram.engine.ports.news import BotChanged, ChatChanged, Item, Missed, News
+from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.model.messages import ChatId
+from tempogram.engine.ports.changes import BotChanged, ChatChanged, Item, Missed, News
+from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.resilience.ledger_retry import Sleep, insist
 
 log = structlog.get_logger()
 

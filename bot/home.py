@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tempogram.bot.admin_token import admin_token
 from tempogram.bot.settings import Settings
-from tempogram.engine.errors import SettingsError
+from tempogram.engine.model.errors import SettingsError
 from tempogram.storage.keys import Seal, secret_key
 
 

@@ -23,10 +23,10 @@ from tempogram.bot.origin import Origin
 from tempogram.bot.pool import Pool, is_ending
 from tempogram.bot.repair import fill_in
 from tempogram.bot.session import Gateway
-from tempogram.engine.conditions import Conditions
-from tempogram.engine.errors import LedgerError
-from tempogram.engine.insist import Sleep, glimpsed, insist
+from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.ports import Clock
+from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.resilience.ledger_retry import Sleep, glimpsed, insist
 from tempogram.storage.updates import ReceivedUpdate, Updates
 
 log = structlog.get_logger()

@@ -13,9 +13,9 @@ import structlog
 from tempogram.bot.attachments import Place, places
 from tempogram.bot.composer import body_of
 from tempogram.bot.forms import Form
-from tempogram.engine.errors import LedgerError
-from tempogram.engine.messages import Outgoing
-from tempogram.engine.outcomes import Failed, HalfSent, Outcome, Rejected, Sent
+from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.messages import Outgoing
+from tempogram.engine.model.outcomes import Failed, HalfSent, Outcome, Rejected, Sent
 from tempogram.storage.uploads import KeptFile, Uploads
 
 log = structlog.get_logger()

@@ -16,7 +16,7 @@ from typing import Any
 import aiogram.methods
 from aiogram.methods import TelegramMethod
 
-from tempogram.engine.messages import ChatId
+from tempogram.engine.model.messages import ChatId
 
 AnyMethod = TelegramMethod[Any]
 

@@ -6,8 +6,8 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-from tempogram.engine.insist import Sleep
 from tempogram.engine.ports import Clock
+from tempogram.engine.resilience.ledger_retry import Sleep
 
 NEW_TOKENS = ((20, 60_000), (600, 3_600_000))
 """How many in how many milliseconds. Seen in the field; Telegram says nothing of it."""

@@ -9,7 +9,7 @@ from aiogram.types import Chat, Message, Update
 from tempogram.bot.behaviours import replies
 from tempogram.bot.generator.author import Author, without_nul
 from tempogram.bot.presence import Presence, is_farewell
-from tempogram.engine.ids import Ids
+from tempogram.engine.model.ids import Ids
 from tempogram.storage.bots import RegisteredBot
 from tempogram.storage.chats import Chats, MessageIn
 from tempogram.storage.history import History, Incoming

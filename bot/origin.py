@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from aiogram.types import Update
 from aiogram.types.update import UpdateTypeLookupError
 
-from tempogram.engine.messages import Priority
+from tempogram.engine.model.messages import Priority
 
 
 @dataclass

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from tempogram.api.ports import Intake, Refusal
-from tempogram.engine.errors import LedgerError
+from tempogram.engine.model.errors import LedgerError
 
 log = structlog.get_logger()
 

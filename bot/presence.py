@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from aiogram.types import Chat, ChatMemberUpdated, Message, Update
 
-from tempogram.engine.messages import ChatId
-from tempogram.engine.reach import Reach
+from tempogram.engine.closing.reachability import Reach
+from tempogram.engine.model.messages import ChatId
 from tempogram.storage.chats import Chats
 
 

@@ -6,7 +6,7 @@ from enum import Enum
 
 from tempogram.bot.home import database_url
 from tempogram.bot.settings import Settings
-from tempogram.engine.errors import SettingsError
+from tempogram.engine.model.errors import SettingsError
 from tempogram.storage.database import is_sqlite, parse
 
 

@@ -17,7 +17,7 @@ from tempogram.bot.running import running
 from tempogram.bot.serve import Server, address_of, listening, server
 from tempogram.bot.settings import Settings
 from tempogram.bot.wiring import Program, books, program
-from tempogram.engine.lead import while_leading
+from tempogram.engine.failover.leader_election import while_leading
 from tempogram.engine.ports import SystemClock
 from tempogram.simulator.client import RunningSimulator, running_simulator
 

@@ -12,7 +12,7 @@ import uvicorn
 
 from tempogram.api.app import App
 from tempogram.bot.reached import reached_at
-from tempogram.engine.errors import SettingsError
+from tempogram.engine.model.errors import SettingsError
 
 GRACE_S = 5
 """How long a request that waits for its message may hold up the end."""

@@ -36,9 +36,9 @@ from tempogram.bot.attachments import Attachments
 from tempogram.bot.composer import MethodComposer, prepare
 from tempogram.bot.methods import COUNTED, AnyMethod, Counted, numbered
 from tempogram.engine.dispatcher import Dispatcher
-from tempogram.engine.errors import ChatUnreachable, EngineError, QueueFull, StillQueued
-from tempogram.engine.messages import Outgoing, Status
-from tempogram.engine.outcomes import Failed, HalfSent, Lost, Outcome, Rejected, Sent, Uncertain
+from tempogram.engine.model.errors import ChatUnreachable, EngineError, QueueFull, StillQueued
+from tempogram.engine.model.messages import Outgoing, Status
+from tempogram.engine.model.outcomes import Failed, HalfSent, Lost, Outcome, Rejected, Sent, Uncertain
 from tempogram.engine.ports import Known, Result, Results
 from tempogram.storage.spool import FileTooLarge
 

@@ -10,9 +10,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tempogram.bot.tokens import LOOKS_LIKE, is_token
-from tempogram.engine.errors import SettingsError
-from tempogram.engine.limits import DAY_MS, PLACES_A_STAR, Limit, Limits
-from tempogram.engine.retry import RetryPolicy
+from tempogram.engine.limits.limits import DAY_MS, PLACES_A_STAR, Limit, Limits
+from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.resilience.backoff import RetryPolicy
 
 
 class Settings(BaseSettings):

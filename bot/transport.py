@@ -14,9 +14,9 @@ from tempogram.bot.composer import body_of
 from tempogram.bot.connections import Connections
 from tempogram.bot.forms import Form
 from tempogram.bot.luggage import Luggage
-from tempogram.engine.errors import LedgerError, SettingsError
-from tempogram.engine.messages import Lease
-from tempogram.engine.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Revoked, Uncertain
+from tempogram.engine.model.errors import LedgerError, SettingsError
+from tempogram.engine.model.messages import Lease
+from tempogram.engine.model.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Revoked, Uncertain
 from tempogram.engine.ports import Clock, MayWrite
 
 JSON = "application/json"

@@ -18,9 +18,9 @@ from aiogram.exceptions import (
 )
 
 from tempogram.bot.roster import Roster
-from tempogram.engine.errors import LedgerError
-from tempogram.engine.insist import Sleep
+from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.ports import Clock
+from tempogram.engine.resilience.ledger_retry import Sleep
 
 log = structlog.get_logger()
 

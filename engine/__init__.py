@@ -2,23 +2,19 @@
 
 Read in this order:
 
-    messages, outcomes, errors   the values that travel
-    limits, gates, turns         the rules: how many in how long, whose turn it is
-    adaptive                     a limit that a 429 lowers for a while
-    retry                        how long a failed message waits
-    ports/                       what the engine needs of the world: broker, transport, ledger, results, clock
-    dispatcher, worker           the two doors to ``delivery``, which sends one message
-    recoverer, reconciler, start lost leases; ledger and schedule compared; the schedule rebuilt from the ledger
-    conditions                   what is wrong just now
-    switched_broker, keeper      many processes: one schedule, and who stands in for it while Redis is away
-    redis_health, ended          what the switch notes of the schedule in Redis, and of what it must forget
-    watch, lead, candidacy       by what a keeper knows whether it leads, and in which epoch
-    epoch_of_redis, _of_keeper   what it keeps in the one and in the other
-    comparison, deaths           when it looks for what only the ledger has: also after a process has ended
-    expiry, replacements         what ends without being sent: too late, or made needless by a newer one
-    clearance                    what waits for a bot that was removed
-    memory_broker                the queue of one process, on ``leases``, ``schedule``, ``lanes`` and ``doorbell``
-    redis_broker                 the queue of many: the same in ``lua/``, by ``redis_scripts``, ``_wire`` and ``_keys``
-    redis_results, redis_news    what processes tell one another; ``memory_results``, ``memory_news``: of one
-    outbox, redis_outage         how they tell it without waiting, and go on while Redis is away
+    model/          the values that travel
+    limits/         the rules: how many in how long, whose turn it is
+    ports/          what the engine needs of the world: broker, ledger, transport, results, changes
+    dispatcher      the way in: into the ledger, then into the queue
+    sending/        the way out: leases, calls, outcomes
+    closing/        messages that end without being sent
+    recovery/       the ledger and the queue, brought together after a failure
+    failover/       one process that sends for all while Redis is away
+    resilience/     retries, batches, the circuit breaker, what is wrong just now
+    observability/  metrics
+    brokers/        the queue in memory and in Redis
+    channels/       what processes tell one another
+
+Imports go one way: model < limits < ports < resilience < closing < recovery < sending < failover. The adapters,
+``brokers`` and ``channels``, are imported by ``bot/wiring`` alone.
 """

@@ -8,17 +8,17 @@ from contextlib import suppress
 
 import structlog
 
-from tempogram.engine.batches import batches
-from tempogram.engine.conditions import Conditions
-from tempogram.engine.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
-from tempogram.engine.insist import glimpsed
-from tempogram.engine.messages import ChatId, Outgoing, Status
+from tempogram.engine.closing.reachability import Reach
+from tempogram.engine.closing.replacements import Replacements
+from tempogram.engine.model.batching import batches
+from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
+from tempogram.engine.model.messages import ChatId, Outgoing, Status
 from tempogram.engine.ports import Accepted, Admission, Broker, Known, Leased, Ledger, Refused, Verdict
 from tempogram.engine.ports.broker import BATCH_MAX
-from tempogram.engine.reach import Reach
-from tempogram.engine.replacements import Replacements
-from tempogram.engine.unscheduled import Unscheduled
-from tempogram.engine.worker import Worker
+from tempogram.engine.recovery.pending_admissions import Unscheduled
+from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.resilience.ledger_retry import glimpsed
+from tempogram.engine.sending.worker import Worker
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, select, text, tuple_
 from sqlalchemy.sql import ClauseElement
 
-from tempogram.engine.messages import Outgoing, Status
+from tempogram.engine.model.messages import Outgoing, Status
 from tempogram.engine.ports.ledger import Accepted, Known
 from tempogram.storage import chat_ids, upload_writes
 from tempogram.storage.many_rows import Binds, ManyRows

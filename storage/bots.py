@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, case, false, func, null, select, update
 
-from tempogram.engine.messages import PausedBy
+from tempogram.engine.model.messages import PausedBy
 from tempogram.storage import upload_writes
 from tempogram.storage.database import Database
 from tempogram.storage.keys import Seal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tempogram.engine.messages import ChatId
+from tempogram.engine.model.messages import ChatId
 
 
 def to_text(chat_id: ChatId | None) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, delete, select, tuple_, update
 
-from tempogram.engine.messages import ChatId, Hold
+from tempogram.engine.model.messages import ChatId, Hold
 from tempogram.storage import chat_ids, hold_writes
 from tempogram.storage.models import IS_OPEN, chats, holds, messages
 from tempogram.storage.upsert import insert_by

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, case, func, null, select, true
 from sqlalchemy.sql import ClauseElement
 
-from tempogram.engine.messages import ChatId
+from tempogram.engine.model.messages import ChatId
 from tempogram.storage import chat_ids, chat_moves
 from tempogram.storage.database import Database
 from tempogram.storage.many_rows import Binds, ManyRows

@@ -12,7 +12,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from tempogram.engine.errors import SettingsError
+from tempogram.engine.model.errors import SettingsError
 from tempogram.storage.group_commit import GroupCommit, Verb, Writer
 from tempogram.storage.refusals import DRIVER_ERRORS, as_ledger_error
 from tempogram.storage.writers import NoWriter, PostgresWriter, SqliteWriter
@@ -128,7 +128,7 @@ def parse(url: str) -> URL:
     'postgresql+asyncpg'
     >>> parse("mysql://me:secret@db/books")
     Traceback (most recent call last):
-    tempogram.engine.errors.SettingsError: DATABASE_URL mysql://me:***@db/books is neither sqlite:///… nor postgresql://…
+    tempogram.engine.model.errors.SettingsError: DATABASE_URL mysql://me:***@db/books is neither sqlite:///… nor postgresql://…
     """
     try:
         parsed = make_url(url)

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from tempogram.engine.errors import LedgerError
+from tempogram.engine.model.errors import LedgerError
 from tempogram.storage.refusals import as_ledger_error, is_unavailable
 
 ITEMS_MAX = 500

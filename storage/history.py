@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, delete, func, literal_column, select, text, update
 from sqlalchemy.sql import ClauseElement
 
-from tempogram.engine.messages import ChatId, Guarantee, Outgoing, Priority, Status
+from tempogram.engine.model.messages import ChatId, Guarantee, Outgoing, Priority, Status
 from tempogram.storage import chat_ids, chat_moves, upload_writes
 from tempogram.storage.database import Database
 from tempogram.storage.many_rows import Binds, ManyRows

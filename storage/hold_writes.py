@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection
 
-from tempogram.engine.messages import Hold
+from tempogram.engine.model.messages import Hold
 from tempogram.storage import chat_ids
 from tempogram.storage.models import holds
 from tempogram.storage.upsert import insert_by

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from tempogram.engine.errors import SettingsError
+from tempogram.engine.model.errors import SettingsError
 
 NONCE_BYTES = 12
 """As AES-GCM wants it: https://csrc.nist.gov/pubs/sp/800/38/d/final"""

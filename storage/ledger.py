@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, true, tuple_
 
-from tempogram.engine.messages import OPEN, ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
+from tempogram.engine.model.messages import OPEN, ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
 from tempogram.engine.ports.ledger import Accepted, Fault, Known, Record
 from tempogram.storage import additions, chat_ids, database_time, hold_writes
 from tempogram.storage import records as record_verbs

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, true, update
 
-from tempogram.engine.limits import Limit, Limits
+from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.storage.database import Database
 from tempogram.storage.models import limits
 from tempogram.storage.upsert import insert_by

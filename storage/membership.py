@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import structlog
 from sqlalchemy import text
 
-from tempogram.engine.errors import SettingsError
+from tempogram.engine.model.errors import SettingsError
 from tempogram.storage.database import Database, is_sqlite, parse, reading_engine
 from tempogram.storage.refusals import DRIVER_ERRORS, as_ledger_error
 from tempogram.storage.session_lock import SessionLock

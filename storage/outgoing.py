@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, Table, and_, func, select, text
 
-from tempogram.engine.messages import Guarantee, Outgoing, Priority
+from tempogram.engine.model.messages import Guarantee, Outgoing, Priority
 from tempogram.storage import chat_ids
 from tempogram.storage.models import IS_OPEN, chats, messages, payloads
 

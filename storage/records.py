@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, column, delete, insert, select, update, values
 from sqlalchemy.sql import ClauseElement
 
-from tempogram.engine.messages import OPEN, PastSend, Rest, Status
+from tempogram.engine.model.messages import OPEN, PastSend, Rest, Status
 from tempogram.engine.ports.ledger import Record
 from tempogram.storage import chat_ids, chat_moves, database_time, hold_writes, upload_writes
 from tempogram.storage.many_rows import Binds, ManyRows

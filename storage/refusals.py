@@ -6,7 +6,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from tempogram.engine.errors import LedgerError
+from tempogram.engine.model.errors import LedgerError
 
 DRIVER_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 """What a database that refuses or is away raises; asyncpg's own come only while it connects."""

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy import ColumnElement, Connection, Delete, Select, Table, and_, delete, func, or_, select, tuple_
 
-from tempogram.engine.errors import LedgerError
-from tempogram.engine.ids import earliest
-from tempogram.engine.messages import Status
+from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.ids import earliest
+from tempogram.engine.model.messages import Status
 from tempogram.engine.ports import Clock
 from tempogram.storage import upload_writes
 from tempogram.storage.database import Database

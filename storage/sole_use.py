@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tempogram.engine.errors import LedgerError, SettingsError
+from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.storage.database import is_sqlite, parse, reading_engine
 from tempogram.storage.refusals import DRIVER_ERRORS, as_ledger_error
 from tempogram.storage.session_lock import SessionLock

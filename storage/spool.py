@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, Self
 
-from tempogram.engine.errors import EngineError
+from tempogram.engine.model.errors import EngineError
 
 PART_BYTES = 1 << 20
 """Of one row, and the most of one file that is in memory at a time."""

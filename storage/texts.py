@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.sql import ClauseElement
 
-from tempogram.engine.messages import ChatId
+from tempogram.engine.model.messages import ChatId
 from tempogram.storage import chat_ids
 from tempogram.storage.database import Database
 from tempogram.storage.many_rows import Binds, ManyRows

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tempogram.engine.errors import LedgerError
+from tempogram.engine.model.errors import LedgerError
 
 
 class SqliteWriter:

@@ -10,18 +10,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tempogram.engine.limits import Limit, Limits
-    from tempogram.engine.messages import Guarantee, Outgoing, Priority, Status
+    from tempogram.engine.limits.limits import Limit, Limits
+    from tempogram.engine.model.messages import Guarantee, Outgoing, Priority, Status
 
 __all__ = ["Guarantee", "Limit", "Limits", "Outgoing", "Priority", "Status"]
 
 HOMES = {
-    "Guarantee": "engine.messages",
-    "Limit": "engine.limits",
-    "Limits": "engine.limits",
-    "Outgoing": "engine.messages",
-    "Priority": "engine.messages",
-    "Status": "engine.messages",
+    "Guarantee": "engine.model.messages",
+    "Limit": "engine.limits.limits",
+    "Limits": "engine.limits.limits",
+    "Outgoing": "engine.model.messages",
+    "Priority": "engine.model.messages",
+    "Status": "engine.model.messages",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tempogram.engine.messages import ChatId, Outgoing, Priority
+from tempogram.engine.model.messages import ChatId, Outgoing, Priority
 
 START_MS = 1_700_000_000_000
 

@@ -11,7 +11,7 @@ from types import ModuleType
 
 from aiogram import Dispatcher, Router
 
-from tempogram.engine.errors import SettingsError
+from tempogram.engine.model.errors import SettingsError
 
 OURS = ("bot", "engine", "api", "storage")
 """The packages of the program. A module of the same name would be one of them, or hide it."""

@@ -22,8 +22,8 @@ from tempogram.bot.home import database_url
 from tempogram.bot.roles import Role, check
 from tempogram.bot.settings import Settings, load
 from tempogram.bot.tokens import bot_id_of
-from tempogram.engine.errors import BrokerUnavailable, LedgerError, SettingsError
-from tempogram.engine.redis_survey import survey
+from tempogram.engine.brokers.redis.requirements import survey
+from tempogram.engine.model.errors import BrokerUnavailable, LedgerError, SettingsError
 from tempogram.storage.bots import Bots
 from tempogram.storage.database import Database, is_there
 from tempogram.storage.keys import Seal

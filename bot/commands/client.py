@@ -12,7 +12,7 @@ import msgspec
 
 from tempogram.bot.reached import reached_at
 from tempogram.bot.settings import Settings
-from tempogram.engine.errors import EngineError, SettingsError
+from tempogram.engine.model.errors import EngineError, SettingsError
 
 TIMEOUT_S = 60
 """A replay of many dead letters takes its time."""

@@ -119,7 +119,7 @@ def _chosen(ids: Sequence[str] | None, bot: int | None, *, every: bool) -> list[
 
 def _cut(ids: Sequence[str]) -> Iterator[dict[str, Any]]:
     from tempogram.bot.commands.client import IDS_PER_CALL
-    from tempogram.engine.batches import batches
+    from tempogram.engine.model.batching import batches
 
     return ({"ids": list(each)} for each in batches(ids, IDS_PER_CALL))
 

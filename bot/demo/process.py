@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from tempogram.bot.settings import Settings
-from tempogram.engine.errors import EngineError
+from tempogram.engine.model.errors import EngineError
 
 ADMIN_TOKEN = "admin-token-of-a-throw-away-engine"  # noqa: S105 - it guards nothing that lasts
 START_TIMEOUT_S = 60

@@ -17,7 +17,7 @@ from tempogram.bot.demo.progress import Screen
 from tempogram.bot.demo.report import report
 from tempogram.bot.demo.script import BOTS, POLLED, Script
 from tempogram.bot.demo.stage import stage
-from tempogram.engine.errors import EngineError
+from tempogram.engine.model.errors import EngineError
 
 KEPT, BROKEN, STOPPED = 0, 1, 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

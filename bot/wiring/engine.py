@@ -14,18 +14,18 @@ from tempogram.bot.transport import TelegramTransport
 from tempogram.bot.wiring.books import Books
 from tempogram.bot.wiring.line import Line
 from tempogram.bot.wiring.schedule import Schedule
-from tempogram.engine.breaker import Breaker
-from tempogram.engine.conditions import Conditions
-from tempogram.engine.delivery import Delivery
+from tempogram.engine.closing.expiry import Expiry
+from tempogram.engine.closing.reachability import Reach
+from tempogram.engine.closing.replacements import Replacements
 from tempogram.engine.dispatcher import Dispatcher
-from tempogram.engine.expiry import Expiry
-from tempogram.engine.metrics import Metrics, ObservedBroker, ObservedTransport
+from tempogram.engine.observability.metrics import Metrics, ObservedBroker, ObservedTransport
 from tempogram.engine.ports import Broker, Clock, Ledger, Results
-from tempogram.engine.reach import Reach
-from tempogram.engine.recoverer import Recoverer
-from tempogram.engine.replacements import Replacements
-from tempogram.engine.unscheduled import Unscheduled
-from tempogram.engine.worker import Worker
+from tempogram.engine.recovery.pending_admissions import Unscheduled
+from tempogram.engine.resilience.circuit_breaker import Breaker
+from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.sending.delivery import Delivery
+from tempogram.engine.sending.recoverer import Recoverer
+from tempogram.engine.sending.worker import Worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from tempogram.bot.newcomers import NEW_TOKENS, Newcomers
 from tempogram.bot.settings import Settings
 from tempogram.bot.wiring.books import Books
 from tempogram.engine.ports import Clock
-from tempogram.engine.ports.news import News
+from tempogram.engine.ports.changes import News
 from tempogram.storage.bots import Source
 
 

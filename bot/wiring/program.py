@@ -22,10 +22,10 @@ from tempogram.bot.wiring.engine import Engine, engine_of
 from tempogram.bot.wiring.line import Line, line_to_telegram
 from tempogram.bot.wiring.schedule import Schedule, schedule_of
 from tempogram.bot.wiring.talk import Talk, talk_of, text_generator
-from tempogram.engine.clearance import Clearance
-from tempogram.engine.ids import Ids
-from tempogram.engine.pauses import end_of_pause
+from tempogram.engine.closing.clearance import Clearance
+from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import Clock, Leadership, SystemClock
+from tempogram.engine.recovery.pauses import end_of_pause
 from tempogram.storage.leadership import FEEDERS, leadership
 
 

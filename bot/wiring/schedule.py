@@ -12,21 +12,21 @@ from tempogram.bot.home import database_url
 from tempogram.bot.roles import Role
 from tempogram.bot.settings import Settings
 from tempogram.bot.wiring.books import Books
-from tempogram.engine.conditions import Conditions
-from tempogram.engine.keeper import Keeper
-from tempogram.engine.limits import Limits
-from tempogram.engine.memory_broker import MemoryBroker
-from tempogram.engine.memory_news import SilentNews
-from tempogram.engine.memory_results import MemoryResults
+from tempogram.engine.brokers.memory.broker import MemoryBroker
+from tempogram.engine.brokers.redis.broker import RedisBroker, connect
+from tempogram.engine.channels.memory_changes import SilentNews
+from tempogram.engine.channels.memory_results import MemoryResults
+from tempogram.engine.channels.redis_changes import RedisNews
+from tempogram.engine.channels.redis_results import RedisResults
+from tempogram.engine.closing.replacements import Replacements
+from tempogram.engine.failover.failover_broker import SwitchedBroker
+from tempogram.engine.failover.leader import Keeper
+from tempogram.engine.limits.limits import Limits
 from tempogram.engine.ports import Broker, Clock, Results, Source
-from tempogram.engine.ports.news import News
-from tempogram.engine.reconciler import Reconciler
-from tempogram.engine.redis_broker import RedisBroker, connect
-from tempogram.engine.redis_news import RedisNews
-from tempogram.engine.redis_results import RedisResults
-from tempogram.engine.replacements import Replacements
-from tempogram.engine.start import nothing, rebuild
-from tempogram.engine.switched_broker import SwitchedBroker
+from tempogram.engine.ports.changes import News
+from tempogram.engine.recovery.rebuild import nothing, rebuild
+from tempogram.engine.recovery.reconciler import Reconciler
+from tempogram.engine.resilience.conditions import Conditions
 from tempogram.storage.database import is_sqlite, parse
 from tempogram.storage.leadership import KEEPERS, leadership
 

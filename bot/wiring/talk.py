@@ -31,7 +31,7 @@ from tempogram.bot.webhooks import Webhooks
 from tempogram.bot.wiring.books import Books
 from tempogram.bot.wiring.engine import Engine
 from tempogram.bot.wiring.line import Line
-from tempogram.engine.ids import Ids
+from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import Clock
 from tempogram.storage.spool import Spool
 

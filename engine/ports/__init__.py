@@ -10,6 +10,7 @@ members     which processes live
 news        what one process changed that others keep in memory
 """
 
+from tempogram.engine.model.clock import Clock, SystemClock
 from tempogram.engine.ports.broker import (
     Admission,
     Broker,
@@ -22,11 +23,10 @@ from tempogram.engine.ports.broker import (
     Settled,
     Verdict,
 )
-from tempogram.engine.ports.clock import Clock, SystemClock
 from tempogram.engine.ports.epochs import NOBODYS, Epoch, Epochs, Leadership, Source
 from tempogram.engine.ports.explanation import Explanation, WaitsAt
 from tempogram.engine.ports.ledger import Accepted, Fault, Known, Ledger, Record
-from tempogram.engine.ports.members import Members
+from tempogram.engine.ports.membership import Members
 from tempogram.engine.ports.results import Result, Results
 from tempogram.engine.ports.transport import MayWrite, Transport
 

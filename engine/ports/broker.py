@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tempogram.engine.limits import Limits
-from tempogram.engine.messages import ChatId, Hold, Lease, Outgoing, PastSend, Priority, Settlement, Spent
+from tempogram.engine.limits.limits import Limits
+from tempogram.engine.model.messages import ChatId, Hold, Lease, Outgoing, PastSend, Priority, Settlement, Spent
 from tempogram.engine.ports.explanation import Explanation
 
 BATCH_MAX = 50

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tempogram.engine.messages import ChatId, Hold, Outgoing, PastSend, PausedBy, Rest, Spent, Status
+from tempogram.engine.model.messages import ChatId, Hold, Outgoing, PastSend, PausedBy, Rest, Spent, Status
 
 
 @dataclass(frozen=True, slots=True)

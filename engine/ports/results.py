@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
-from tempogram.engine.messages import Status
-from tempogram.engine.outcomes import Outcome
+from tempogram.engine.model.messages import Status
+from tempogram.engine.model.outcomes import Outcome
 
 
 @dataclass(frozen=True, slots=True)

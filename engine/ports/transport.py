@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from tempogram.engine.messages import Lease
-from tempogram.engine.outcomes import Answer
+from tempogram.engine.model.messages import Lease
+from tempogram.engine.model.outcomes import Answer
 
 MayWrite = Callable[[], bool]
 """Tells whether the lease is still held; who hears yes writes before anybody else has a turn."""

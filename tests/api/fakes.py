@@ -16,20 +16,31 @@ from tempogram.api.app import create_app
 from tempogram.api.cancellations import Cancellations
 from tempogram.api.ports import Refusal
 from tempogram.api.services import Services
-from tempogram.engine.clearance import Clearance
-from tempogram.engine.conditions import Conditions
+from tempogram.engine.brokers.memory.broker import MemoryBroker
+from tempogram.engine.channels.memory_changes import SilentNews
+from tempogram.engine.channels.memory_results import MemoryResults
+from tempogram.engine.closing.clearance import Clearance
+from tempogram.engine.closing.reachability import Reach
+from tempogram.engine.closing.replacements import Replacements
 from tempogram.engine.dispatcher import Dispatcher
-from tempogram.engine.errors import BrokerUnavailable, LedgerError
-from tempogram.engine.ids import Ids
-from tempogram.engine.limits import Limits
-from tempogram.engine.memory_broker import MemoryBroker
-from tempogram.engine.memory_news import SilentNews
-from tempogram.engine.memory_results import MemoryResults
-from tempogram.engine.messages import OPEN, ChatId, Hold, Lease, Outgoing, PastSend, PausedBy, Settlement, Spent, Status
-from tempogram.engine.metrics import Metrics, ObservedBroker
+from tempogram.engine.limits.limits import Limits
+from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.model.messages import (
+    OPEN,
+    ChatId,
+    Hold,
+    Lease,
+    Outgoing,
+    PastSend,
+    PausedBy,
+    Settlement,
+    Spent,
+    Status,
+)
+from tempogram.engine.observability.metrics import Metrics, ObservedBroker
 from tempogram.engine.ports import Accepted, Admission, Broker, Explanation, Known, QueueStats, Record, Result, Settled
-from tempogram.engine.reach import Reach
-from tempogram.engine.replacements import Replacements
+from tempogram.engine.resilience.conditions import Conditions
 from tempogram.storage.bots import RegisteredBot, Source
 from tempogram.storage.history import AttemptState, MessageState
 from tempogram.storage.limits import changed, merged

@@ -11,7 +11,7 @@ from tempogram.api import app, health
 from tempogram.api.auth import GuardedRoute, Role, requires
 from tempogram.api.errors import NotAllowed
 from tempogram.api.services import Services
-from tempogram.engine.errors import SettingsError
+from tempogram.engine.model.errors import SettingsError
 from tests.api.fakes import ADMIN_TOKEN, BOT_TOKEN, SECRET, World, error_of
 
 ROUTERS = [router for router in (*app.ROUTERS, app.openapi) if router is not health.router]

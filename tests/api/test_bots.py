@@ -4,7 +4,7 @@ import pytest
 
 from tempogram.api.fields import TELEGRAM_ID_MAX
 from tempogram.api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
-from tempogram.engine.messages import Status
+from tempogram.engine.model.messages import Status
 from tests.api.fakes import BOT_ID, BOT_TOKEN, STRANGERS_TOKEN, World, error_of
 
 

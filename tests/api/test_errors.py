@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from tempogram.api.errors import TABLE
 from tempogram.api.incidents import Incidents
-from tempogram.engine.errors import LedgerError, ScheduleLost
+from tempogram.engine.model.errors import LedgerError, ScheduleLost
 from tests.api.fakes import ADMIN_TOKEN, BOT_TOKEN, SECRET, World, error_of
 
 

@@ -6,8 +6,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tempogram.api import health
-from tempogram.engine.conditions import Condition
-from tempogram.engine.errors import LedgerError
+from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.resilience.conditions import Condition
 from tests.api.fakes import World
 
 

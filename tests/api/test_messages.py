@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tempogram.engine.errors import NobodyToAsk
-from tempogram.engine.limits import Limits
-from tempogram.engine.messages import Again, Guarantee, Priority, Settlement, Status
+from tempogram.engine.limits.limits import Limits
+from tempogram.engine.model.errors import NobodyToAsk
+from tempogram.engine.model.messages import Again, Guarantee, Priority, Settlement, Status
 from tests.api.fakes import BOT_ID, World, error_of
 from tests.fakes import START_MS
 

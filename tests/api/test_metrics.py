@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tempogram.engine.limits import Limits
+from tempogram.engine.limits.limits import Limits
 from tests.api.fakes import World, error_of
 
 NAMES = ("telegram_429_count", "telegram_5xx_count", "telegram_rate_limited_drops")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tempogram.engine.messages import Again, Settlement, Status
+from tempogram.engine.model.messages import Again, Settlement, Status
 from tests.api.fakes import BOT_ID, World, error_of
 
 

@@ -18,8 +18,8 @@ from tempogram.bot.intake import UpdateIntake
 from tempogram.bot.notes import Notes
 from tempogram.bot.pool import Pool
 from tempogram.bot.presence import Presence
-from tempogram.engine.ids import Ids
-from tempogram.engine.messages import Outgoing
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.model.messages import Outgoing
 from tempogram.storage.chats import Chats
 from tempogram.storage.database import Database
 from tempogram.storage.history import History

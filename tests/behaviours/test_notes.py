@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiogram import Router
 
-from tempogram.engine.messages import ChatId, Status
+from tempogram.engine.model.messages import ChatId, Status
 from tempogram.engine.ports.ledger import Fault, Record
 from tempogram.storage.database import Database
 from tempogram.storage.history import Direction

@@ -11,7 +11,7 @@ from tempogram.bot.attachments import Attachments
 from tempogram.bot.composer import MethodComposer
 from tempogram.bot.fleet import Fleet
 from tempogram.bot.session import Gateway
-from tempogram.engine.ids import Ids
+from tempogram.engine.model.ids import Ids
 from tempogram.storage.database import Database
 from tests.bot.fakes import TOKEN, AcceptingDispatcher, DictUploads, DirectSession, TokenList, attaching
 from tests.bot.fleet_world import World, fleet_world

@@ -24,8 +24,8 @@ from tempogram.api.ports import Refusal
 from tempogram.bot.attachments import Attachments
 from tempogram.bot.methods import AnyMethod
 from tempogram.engine.dispatcher import Submission
-from tempogram.engine.errors import LedgerError
-from tempogram.engine.messages import ChatId, Outgoing
+from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.messages import ChatId, Outgoing
 from tempogram.engine.ports import Accepted
 from tempogram.storage.bots import RegisteredBot
 from tempogram.storage.spool import Spool, Spooled

@@ -15,8 +15,8 @@ from tempogram.bot import behaviours
 from tempogram.bot.fleet import Fleet
 from tempogram.bot.newcomers import Newcomers
 from tempogram.bot.webhooks import Webhooks
-from tempogram.engine.memory_news import SilentNews
-from tempogram.engine.ports.news import News
+from tempogram.engine.channels.memory_changes import SilentNews
+from tempogram.engine.ports.changes import News
 from tempogram.simulator import Simulator, SimulatorSettings
 from tempogram.simulator.world import Webhook
 from tempogram.storage.bots import Bots, Source

@@ -9,10 +9,10 @@ from tempogram.bot import session
 from tempogram.bot.attachments import Attachments
 from tempogram.bot.composer import MethodComposer
 from tempogram.bot.session import Gateway
+from tempogram.engine.channels.memory_results import MemoryResults
 from tempogram.engine.dispatcher import Dispatcher
-from tempogram.engine.ids import Ids
-from tempogram.engine.memory_results import MemoryResults
-from tempogram.engine.worker import Worker
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.sending.worker import Worker
 from tests.bot.fakes import AcceptingDispatcher, DictUploads, TokenList, attaching
 from tests.engine_work.desk import Desk
 

@@ -11,7 +11,7 @@ from msgspec import structs
 from tempogram.bot.albums import heed_parts
 from tempogram.bot.composer import check
 from tempogram.bot.methods import BY_NAME
-from tempogram.engine.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled
+from tempogram.engine.model.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled
 from tests.fakes import outgoing
 
 PHOTOS = [{"type": "photo", "media": f"https://example.org/{number}.jpg"} for number in range(5)]

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tempogram.bot.classify import classify
-from tempogram.engine.outcomes import Failed, Migrated, Outcome, Rejected, Revoked, Sent, Throttled, Uncertain
+from tempogram.engine.model.outcomes import Failed, Migrated, Outcome, Rejected, Revoked, Sent, Throttled, Uncertain
 
 
 def ok(result: object) -> bytes:

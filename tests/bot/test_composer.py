@@ -37,8 +37,8 @@ from msgspec import structs
 from tempogram.api.ports import Refusal
 from tempogram.bot.composer import PAID, MethodComposer, body_of, prepare
 from tempogram.bot.methods import BY_NAME, COUNTED, AnyMethod
-from tempogram.engine.ids import Ids
-from tempogram.engine.messages import ChatId, Guarantee, Outgoing, Priority
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.model.messages import ChatId, Guarantee, Outgoing, Priority
 from tests.bot.fakes import BOT_ID, TOKEN, DirectSession
 from tests.fakes import START_MS, Clock
 

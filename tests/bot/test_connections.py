@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from tempogram.bot import connections as module
 from tempogram.bot.connections import BrokenAnswer, Connections, Response
-from tempogram.engine.errors import SettingsError
+from tempogram.engine.model.errors import SettingsError
 
 NAME = "telegram.test"
 NAMES = x509.DNSName(NAME), x509.IPAddress(ip_address("127.0.0.1"))

@@ -12,14 +12,14 @@ import pytest
 
 from tempogram.bot.departures import Departures
 from tempogram.bot.fleet import Fleet
-from tempogram.engine.clearance import Clearance
-from tempogram.engine.ids import Ids
-from tempogram.engine.memory_broker import MemoryBroker
-from tempogram.engine.memory_results import MemoryResults
-from tempogram.engine.messages import Again, Lease, Settlement, Status
-from tempogram.engine.pauses import end_of_pause
-from tempogram.engine.replacements import Replacements
-from tempogram.engine.start import rebuild
+from tempogram.engine.brokers.memory.broker import MemoryBroker
+from tempogram.engine.channels.memory_results import MemoryResults
+from tempogram.engine.closing.clearance import Clearance
+from tempogram.engine.closing.replacements import Replacements
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.model.messages import Again, Lease, Settlement, Status
+from tempogram.engine.recovery.pauses import end_of_pause
+from tempogram.engine.recovery.rebuild import rebuild
 from tempogram.storage.bots import Removal
 from tempogram.storage.database import Database
 from tempogram.storage.history import History

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from tempogram.bot.feeds import Feeds
 from tempogram.bot.fleet import Fleet
 from tempogram.bot.poller import Poller
-from tempogram.engine.errors import LedgerError
+from tempogram.engine.model.errors import LedgerError
 from tempogram.simulator import Fault
 from tempogram.storage.bots import Source
 from tests.bot.fakes import BOT_ID, TOKEN

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from tempogram.api.ports import NoWebhook, Refusal
 from tempogram.bot.fleet import Fleet
 from tempogram.bot.follower import LOOK_EVERY_S, READ_EVERY_S, Follower
-from tempogram.engine.errors import LedgerError, SettingsError
-from tempogram.engine.messages import ChatId
-from tempogram.engine.ports.news import BotChanged, ChatChanged, Item, Listener, Missed
+from tempogram.engine.model.errors import LedgerError, SettingsError
+from tempogram.engine.model.messages import ChatId
+from tempogram.engine.ports.changes import BotChanged, ChatChanged, Item, Listener, Missed
 from tempogram.storage.bots import Source
 from tempogram.storage.database import Database
 from tests.bot.fakes import BOT_ID, TOKEN

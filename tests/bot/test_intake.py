@@ -19,9 +19,9 @@ from tempogram.bot.intake import UpdateIntake, chat_of, decode
 from tempogram.bot.methods import COUNTED
 from tempogram.bot.pool import Pool
 from tempogram.bot.repair import fill_in
-from tempogram.engine.conditions import GLIMPSE_MS, Condition
-from tempogram.engine.errors import LedgerError
-from tempogram.engine.messages import Outgoing, Priority
+from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.messages import Outgoing, Priority
+from tempogram.engine.resilience.conditions import GLIMPSE_MS, Condition
 from tempogram.storage.database import Database
 from tempogram.storage.updates import Updates
 from tests.bot.fakes import (

@@ -16,7 +16,7 @@ from aiogram.types import Chat, Message
 from tempogram.bot import session
 from tempogram.bot.methods import BY_NAME, COUNTED, EXEMPT, AnyMethod, every_method
 from tempogram.bot.session import EngineSession, Gateway
-from tempogram.engine.errors import StillQueued
+from tempogram.engine.model.errors import StillQueued
 from tests.bot.fakes import (
     TOKEN,
     AcceptingDispatcher,

@@ -37,11 +37,11 @@ from tempogram.bot import origin
 from tempogram.bot.methods import COUNTED
 from tempogram.bot.origin import Origin
 from tempogram.bot.session import Gateway
-from tempogram.engine.errors import LedgerError, QueueFull, StillQueued
-from tempogram.engine.limits import Limits
-from tempogram.engine.messages import Priority, Rest, Status
-from tempogram.engine.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled, Uncertain
-from tempogram.engine.retry import RetryPolicy
+from tempogram.engine.limits.limits import Limits
+from tempogram.engine.model.errors import LedgerError, QueueFull, StillQueued
+from tempogram.engine.model.messages import Priority, Rest, Status
+from tempogram.engine.model.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled, Uncertain
+from tempogram.engine.resilience.backoff import RetryPolicy
 from tests.bot.fakes import BOT_ID, TOKEN, UPLOAD_BYTES_MAX, DictUploads, DirectSession, TokenList
 from tests.bot.gateways import desk_gateway, under_every_bot
 from tests.engine_work.desk import UNLIMITED, Desk, soon, turns

@@ -10,9 +10,9 @@ from pydantic import SecretStr
 
 from tempogram.bot.admin_token import admin_token
 from tempogram.bot.settings import Settings, load
-from tempogram.engine.errors import SettingsError
-from tempogram.engine.limits import Limits
-from tempogram.engine.retry import RetryPolicy
+from tempogram.engine.limits.limits import Limits
+from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.resilience.backoff import RetryPolicy
 
 EXAMPLE = Path(__file__).parent.parent.parent / ".env.example"
 

@@ -19,9 +19,8 @@ from tempogram.bot.attachments import Attachments
 from tempogram.bot.connections import Connections
 from tempogram.bot.luggage import Luggage
 from tempogram.bot.transport import Floor, TelegramTransport
-from tempogram.engine.held import Held
-from tempogram.engine.messages import ChatId, Lease
-from tempogram.engine.outcomes import (
+from tempogram.engine.model.messages import ChatId, Lease
+from tempogram.engine.model.outcomes import (
     Answer,
     Failed,
     HalfSent,
@@ -34,6 +33,7 @@ from tempogram.engine.outcomes import (
     Uncertain,
 )
 from tempogram.engine.ports import SystemClock
+from tempogram.engine.sending.held_lease import Held
 from tempogram.simulator import Fault, Simulator
 from tempogram.storage.spool import Spool
 from tempogram.storage.uploads import Uploads

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tempogram.engine.worker import UNRECORDED_MAX
+from tempogram.engine.sending.worker import UNRECORDED_MAX
 from tests.chaos.evidence import Act, Arrival, Disturbance, Evidence, Key, Promised
 
 ANSWER_WITHHELD = "its answer was withheld"

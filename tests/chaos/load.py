@@ -18,7 +18,7 @@ import aiohttp
 from aiohttp import ClientError
 
 from tempogram.bot.demo.process import ADMIN_TOKEN, EngineProcess
-from tempogram.engine.messages import OPEN, PRIORITIES
+from tempogram.engine.model.messages import OPEN, PRIORITIES
 from tests.chaos.evidence import Ended, Promised
 from tests.chaos.plan import Plan
 

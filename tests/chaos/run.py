@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 
 from tempogram.bot.demo.process import EngineProcess
-from tempogram.engine.messages import OPEN
-from tempogram.engine.redis_scripts import scripts
+from tempogram.engine.brokers.redis.scripts import scripts
+from tempogram.engine.model.messages import OPEN
 from tempogram.simulator.client import RunningSimulator, running_simulator
 from tests.chaos.disturbances import Conductor
 from tests.chaos.evidence import Arrival, Ended, Evidence, SlowScript, Violation

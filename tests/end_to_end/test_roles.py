@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tempogram.engine.keeper import PROBE_S
-from tempogram.engine.reconciler import RECONCILE_MS
-from tempogram.engine.redis_broker import HEARTBEAT_S as BELL_S
-from tempogram.engine.redis_outage import HEARTBEAT_S
+from tempogram.engine.brokers.redis.broker import HEARTBEAT_S as BELL_S
+from tempogram.engine.channels.reconnect import HEARTBEAT_S
+from tempogram.engine.failover.leader import PROBE_S
+from tempogram.engine.recovery.reconciler import RECONCILE_MS
 from tempogram.simulator.faults import Fault
 from tests.chaos.fleet import Member
 from tests.chaos.servers import missing_programs

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 from redis import Redis
 
-from tempogram.engine.limits import Limits
+from tempogram.engine.brokers.redis.broker import RedisBroker, connect
+from tempogram.engine.limits.limits import Limits
 from tempogram.engine.ports import Broker
 from tempogram.engine.ports import Clock as Ticks
-from tempogram.engine.redis_broker import RedisBroker, connect
 
 
 class Blocking:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from tempogram.engine.limits import DAY_MS, Limit, Limits
-from tempogram.engine.messages import (
+from tempogram.engine.limits.limits import DAY_MS, Limit, Limits
+from tempogram.engine.model.messages import (
     Again,
     ChatId,
     Done,

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 
 from msgspec import structs
 
-from tempogram.engine import messages as says
-from tempogram.engine.adaptive import Adapted
-from tempogram.engine.gates import Gate, Purse, Spacing, gate, narrow, reform, spacing
-from tempogram.engine.limits import SPACING_PRIORITIES, Limit, Limits
-from tempogram.engine.messages import PRIORITIES, ChatId, Hold, Lease, Outgoing, PastSend, Priority
+from tempogram.engine.limits.aimd import Adapted
+from tempogram.engine.limits.fair_queue import STRIDE, Turns
+from tempogram.engine.limits.limits import SPACING_PRIORITIES, Limit, Limits
+from tempogram.engine.limits.windows import Gate, Purse, Spacing, gate, narrow, reform, spacing
+from tempogram.engine.model import messages as says
+from tempogram.engine.model.messages import PRIORITIES, ChatId, Hold, Lease, Outgoing, PastSend, Priority
 from tempogram.engine.ports import (
     Admission,
     Clock,
@@ -30,7 +31,6 @@ from tempogram.engine.ports import (
     WaitsAt,
 )
 from tempogram.engine.ports.broker import BATCH_MAX
-from tempogram.engine.turns import STRIDE, Turns
 
 NEVER_MS = 1 << 62
 Key = tuple[Priority | int | ChatId | None, ...]

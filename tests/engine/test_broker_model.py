@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec import structs
 
-from tempogram.engine.limits import SPACING_PRIORITIES, Limit, Limits
-from tempogram.engine.memory_broker import MemoryBroker
-from tempogram.engine.messages import (
+from tempogram.engine.brokers.memory.broker import MemoryBroker
+from tempogram.engine.limits.limits import SPACING_PRIORITIES, Limit, Limits
+from tempogram.engine.model.messages import (
     PRIORITIES,
     Again,
     ChatId,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tempogram.engine.gates import Bucket, Window, gate, spacing
-from tempogram.engine.limits import Limit
+from tempogram.engine.limits.limits import Limit
+from tempogram.engine.limits.windows import Bucket, Window, gate, spacing
 
 COUNT, WINDOW_MS, BURST = 3, 100, 2
 calls = st.lists(st.tuples(st.integers(1, 4), st.integers(0, 150), st.integers(0, 60)), min_size=1, max_size=30)

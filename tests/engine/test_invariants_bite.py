@@ -14,14 +14,15 @@ import pytest
 from hypothesis.stateful import run_state_machine_as_test
 from msgspec import structs
 
-from tempogram.engine import gates, schedule
-from tempogram.engine.gates import Bucket, Gate, Purse, Window
-from tempogram.engine.lanes import BotState, Chat, Entry, Lane, User
-from tempogram.engine.limits import Limit, Limits
-from tempogram.engine.memory_broker import MemoryBroker
-from tempogram.engine.messages import ChatId, Hold, HoldChat, Lease, Outgoing, Settlement
+from tempogram.engine.brokers.memory import queue
+from tempogram.engine.brokers.memory.broker import MemoryBroker
+from tempogram.engine.brokers.memory.lanes import BotState, Chat, Entry, Lane, User
+from tempogram.engine.limits import windows as windows_module
+from tempogram.engine.limits.fair_queue import Turns
+from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.limits.windows import Bucket, Gate, Purse, Window
+from tempogram.engine.model.messages import ChatId, Hold, HoldChat, Lease, Outgoing, Settlement
 from tempogram.engine.ports import Broker, Clock, Leased, QueueStats, Refused, Verdict
-from tempogram.engine.turns import Turns
 from tests.engine.test_broker_model import LEASE_MS, Broken, BrokerMachine, Make, budget, naive
 
 Patch = tuple[object, str, object]
@@ -59,18 +60,18 @@ class CountsFromTheLease(Bucket):
 
 def windows(kind: type[Window]) -> Patch:
     return (
-        schedule,
+        queue,
         "gate",
-        lambda limit: kind(limit) if isinstance(gates.gate(limit), Window) else gates.gate(limit),
+        lambda limit: kind(limit) if isinstance(windows_module.gate(limit), Window) else windows_module.gate(limit),
     )
 
 
 def a_millisecond_too_early(limit: Limit | None) -> Gate | None:
-    return gates.gate(limit and replace(limit, window_ms=max(1, limit.window_ms - 1)))
+    return windows_module.gate(limit and replace(limit, window_ms=max(1, limit.window_ms - 1)))
 
 
 def buckets_by_the_lease(limit: Limit | None) -> Gate | None:
-    return CountsFromTheLease(limit) if limit and limit.burst and limit.count else gates.gate(limit)
+    return CountsFromTheLease(limit) if limit and limit.burst and limit.count else windows_module.gate(limit)
 
 
 def by(choice: Callable[[Entry], tuple[bool, str]], *, last: bool = False) -> Patch:
@@ -247,13 +248,13 @@ class FillsNoPaidWindow(MemoryBroker):
 
 PATCHES: list[tuple[str, Patch]] = [
     ("window", windows(ForgetsWhatIsInFlight)),
-    ("window", (schedule, "gate", a_millisecond_too_early)),
-    ("window", (schedule, "gate", buckets_by_the_lease)),
+    ("window", (queue, "gate", a_millisecond_too_early)),
+    ("window", (queue, "gate", buckets_by_the_lease)),
     ("window", windows(ForgetsOnMigration)),
     ("busy", windows(KeepsWhatNeverLeft)),
-    ("spacing", (schedule, "spacing", lambda *_: None)),
+    ("spacing", (queue, "spacing", lambda *_: None)),
     ("edits", (Chat, "replaced_by", lambda *_: None)),
-    ("stars", (schedule, "Purse", PaysLater)),
+    ("stars", (queue, "Purse", PaysLater)),
     ("order", by(lambda entry: (False, entry.message.id), last=True)),
     ("order", by(lambda entry: (entry.tried, entry.message.id))),
 ]

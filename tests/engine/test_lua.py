@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tempogram.engine import redis_keys
-from tempogram.engine.redis_scripts import BESIDE, FOLDER, SHARED
+from tempogram.engine.brokers.redis import keys
+from tempogram.engine.brokers.redis.scripts import BESIDE, FOLDER, SHARED
 
 VERBS = sorted(FOLDER.glob("*.lua"))
 
@@ -70,7 +70,7 @@ def test_every_shared_file_is_prepended() -> None:
 
 def test_a_script_makes_the_keys_of_the_table_and_no_others() -> None:
     made = set(re.findall(r"^function key\.(\w+)\(", (FOLDER / "shared" / "keys.lua").read_text(), re.MULTILINE))
-    table = set(re.findall(r"^    \{q0?\}:(\w+)", redis_keys.__doc__ or "", re.MULTILINE))
+    table = set(re.findall(r"^    \{q0?\}:(\w+)", keys.__doc__ or "", re.MULTILINE))
 
     assert table == {"state", "news", "results", *made}  # the last two no script touches
 

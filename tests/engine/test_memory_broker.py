@@ -8,12 +8,12 @@ import weakref
 import pytest
 from msgspec import structs
 
-from tempogram.engine.batches import batches
-from tempogram.engine.limits import Limit, Limits
-from tempogram.engine.memory_broker import MemoryBroker
-from tempogram.engine.messages import Priority
+from tempogram.engine.brokers.memory.broker import MemoryBroker
+from tempogram.engine.brokers.memory.queue import STALE_KEPT
+from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.model.batching import batches
+from tempogram.engine.model.messages import Priority
 from tempogram.engine.ports.broker import BATCH_MAX
-from tempogram.engine.schedule import STALE_KEPT
 from tests.engine.broker_contract import LEASE_MS, BrokerContract, MakeBroker, many, queue, send_all
 from tests.engine.naive_broker import NaiveBroker
 from tests.fakes import START_MS, Clock

@@ -4,14 +4,21 @@ import inspect
 
 import pytest
 
-from tempogram.engine.breaker import CALLS_MIN, OPEN_MS_MIN, Breaker
-from tempogram.engine.conditions import Conditions
-from tempogram.engine.limits import Limits
-from tempogram.engine.memory_broker import MemoryBroker
-from tempogram.engine.messages import Lease, Outgoing, Priority
-from tempogram.engine.metrics import EngineCollector, Metrics, ObservedBroker, ObservedTransport, as_flat, as_text
-from tempogram.engine.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Sent, Throttled, Uncertain
+from tempogram.engine.brokers.memory.broker import MemoryBroker
+from tempogram.engine.limits.limits import Limits
+from tempogram.engine.model.messages import Lease, Outgoing, Priority
+from tempogram.engine.model.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Sent, Throttled, Uncertain
+from tempogram.engine.observability.metrics import (
+    EngineCollector,
+    Metrics,
+    ObservedBroker,
+    ObservedTransport,
+    as_flat,
+    as_text,
+)
 from tempogram.engine.ports import Broker, Duplicate, MayWrite, Queued, QueueStats, Refused
+from tempogram.engine.resilience.circuit_breaker import CALLS_MIN, OPEN_MS_MIN, Breaker
+from tempogram.engine.resilience.conditions import Conditions
 from tests.fakes import START_MS, Clock, outgoing
 
 TOOK_MS = 300

@@ -14,15 +14,25 @@ import pytest
 from msgspec import structs
 from redis.asyncio import Redis
 
-from tempogram.engine import redis_keys
-from tempogram.engine import redis_wire as wire
-from tempogram.engine.conditions import Conditions
-from tempogram.engine.errors import BrokerFull, BrokerUnavailable, ScheduleLost, SettingsError
-from tempogram.engine.limits import Limit, Limits
-from tempogram.engine.messages import PRIORITIES, Again, ChatId, Done, Guarantee, Lease, Outgoing, PastSend, Settlement
-from tempogram.engine.redis_broker import RedisBroker, connect
-from tempogram.engine.redis_news import RedisNews
-from tempogram.engine.settlements import Settlements
+from tempogram.engine.brokers.redis import codec as wire
+from tempogram.engine.brokers.redis import keys
+from tempogram.engine.brokers.redis.broker import RedisBroker, connect
+from tempogram.engine.channels.redis_changes import RedisNews
+from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.model.errors import BrokerFull, BrokerUnavailable, ScheduleLost, SettingsError
+from tempogram.engine.model.messages import (
+    PRIORITIES,
+    Again,
+    ChatId,
+    Done,
+    Guarantee,
+    Lease,
+    Outgoing,
+    PastSend,
+    Settlement,
+)
+from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.sending.settle_batcher import Settlements
 from tests.engine.broker_contract import (
     LEASE_MS,
     UNLIMITED,
@@ -552,7 +562,7 @@ async def test_what_redis_holds_is_what_it_was_or_whether_it_is_a_new_form_has_b
     held = {name: await what_it_holds(redis, name) for name in await names(redis)}
 
     said = json.dumps(held, sort_keys=True, default=bytes.hex)
-    assert hashlib.sha256(said.encode()).hexdigest()[:16] == HELD[redis_keys.FORM]
+    assert hashlib.sha256(said.encode()).hexdigest()[:16] == HELD[keys.FORM]
 
 
 async def what_it_holds(redis: Redis, name: str) -> object:
@@ -580,7 +590,7 @@ def text(word: bytes | str) -> str:
     return word if isinstance(word, str) else word.decode()
 
 
-TABLE = redis_keys.__doc__ or ""
+TABLE = keys.__doc__ or ""
 
 
 async def make_every_key(make: MakeBroker, clock: Clock) -> None:

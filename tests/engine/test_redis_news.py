@@ -12,12 +12,12 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from tempogram.engine.conditions import Condition, Conditions
-from tempogram.engine.memory_news import SilentNews
-from tempogram.engine.ports.news import BotChanged, ChatChanged, Item, Missed
-from tempogram.engine.redis_broker import connect
-from tempogram.engine.redis_keys import NEWS
-from tempogram.engine.redis_news import BATCH_MAX, BY, ITEM, LENGTH, WAITING_MAX, RedisNews
+from tempogram.engine.brokers.redis.broker import connect
+from tempogram.engine.brokers.redis.keys import NEWS
+from tempogram.engine.channels.memory_changes import SilentNews
+from tempogram.engine.channels.redis_changes import BATCH_MAX, BY, ITEM, LENGTH, WAITING_MAX, RedisNews
+from tempogram.engine.ports.changes import BotChanged, ChatChanged, Item, Missed
+from tempogram.engine.resilience.conditions import Condition, Conditions
 from tests.engine.redis_server import own_redis, port_of
 
 WITHIN_S = 2.0  # as promised; an outage takes some time more to be over
@@ -112,7 +112,7 @@ async def test_a_stream_that_is_gone_is_noticed_with_the_next_news(redis: Redis)
 async def test_an_emptied_redis_is_noticed_after_a_heartbeat_at_the_latest(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tempogram.engine.redis_news.HEARTBEAT_S", 0.05)
+    monkeypatch.setattr("tempogram.engine.channels.redis_changes.HEARTBEAT_S", 0.05)
     async with process(redis, 1) as (_, ear):
         await redis.flushall()
 

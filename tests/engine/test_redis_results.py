@@ -13,12 +13,14 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from tempogram.engine import redis_keys, results_wire
-from tempogram.engine.conditions import Condition, Conditions
-from tempogram.engine.ids import Ids
-from tempogram.engine.memory_results import MemoryResults
-from tempogram.engine.messages import Rest, Status
-from tempogram.engine.outcomes import (
+from tempogram.engine.brokers.redis import keys
+from tempogram.engine.brokers.redis.broker import connect
+from tempogram.engine.channels import results_codec
+from tempogram.engine.channels.memory_results import MemoryResults
+from tempogram.engine.channels.redis_results import BATCH_MAX, BYTES_MAX, WAITING_MAX, RedisResults
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.model.messages import Rest, Status
+from tempogram.engine.model.outcomes import (
     Failed,
     HalfSent,
     Lost,
@@ -32,8 +34,7 @@ from tempogram.engine.outcomes import (
     Uncertain,
 )
 from tempogram.engine.ports import Result, Results
-from tempogram.engine.redis_broker import connect
-from tempogram.engine.redis_results import BATCH_MAX, BYTES_MAX, WAITING_MAX, RedisResults
+from tempogram.engine.resilience.conditions import Condition, Conditions
 from tests.engine.redis_server import own_redis, port_of
 from tests.fakes import START_MS
 
@@ -156,13 +157,13 @@ async def test_answers_that_come_while_some_are_on_their_way_go_together(redis: 
 
 async def test_what_no_version_like_ours_wrote_is_left_alone(redis: Redis) -> None:
     result = made(Sent(5))
-    row = results_wire.pack(result)
+    row = results_codec.pack(result)
     async with running(redis, HERE) as waiting:
         future = waiting.expect(result.message_id)
         with capture_logs() as logs:
             for odd in (b"", b"nonsense", row[:-1], row.replace(b"sent", b"sank"), b"\x94\xa1a\xa4sank\xc0\xc0"):
-                await redis.publish(redis_keys.results("00000007"), odd)
-            await redis.publish(redis_keys.results("00000007"), row)
+                await redis.publish(keys.results("00000007"), odd)
+            await redis.publish(keys.results("00000007"), row)
             assert await told(future) == [result]
 
     assert [each["event"] for each in logs].count(

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from tempogram.engine.turns import LAG, STRIDE, Turns
+from tempogram.engine.limits.fair_queue import LAG, STRIDE, Turns
 
 
 class Round:

@@ -10,18 +10,16 @@ from dataclasses import dataclass, field
 
 from msgspec import structs
 
-from tempogram.engine.breaker import Breaker
-from tempogram.engine.conditions import Conditions
-from tempogram.engine.delivery import Delivery
+from tempogram.engine.brokers.memory.broker import MemoryBroker
+from tempogram.engine.channels.memory_changes import SilentNews
+from tempogram.engine.channels.memory_results import MemoryResults
+from tempogram.engine.closing.expiry import Expiry
+from tempogram.engine.closing.reachability import Reach
+from tempogram.engine.closing.replacements import Replacements
 from tempogram.engine.dispatcher import Dispatcher
-from tempogram.engine.errors import BrokerUnavailable, LedgerError
-from tempogram.engine.expiry import Expiry
-from tempogram.engine.held import Held
-from tempogram.engine.limits import Limit, Limits
-from tempogram.engine.memory_broker import MemoryBroker
-from tempogram.engine.memory_news import SilentNews
-from tempogram.engine.memory_results import MemoryResults
-from tempogram.engine.messages import (
+from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.model.messages import (
     OPEN,
     ChatId,
     Guarantee,
@@ -34,15 +32,17 @@ from tempogram.engine.messages import (
     Spent,
     Status,
 )
-from tempogram.engine.outcomes import Answer, Outcome, Overdue, Sent
+from tempogram.engine.model.outcomes import Answer, Outcome, Overdue, Sent
 from tempogram.engine.ports import Accepted, Admission, Clock, Known, Leased, MayWrite, Record, Result, Settled
-from tempogram.engine.ports.news import Item
-from tempogram.engine.reach import Reach
-from tempogram.engine.recoverer import Recoverer
-from tempogram.engine.replacements import Replacements
-from tempogram.engine.retry import RetryPolicy
-from tempogram.engine.unscheduled import Unscheduled
-from tempogram.engine.worker import Worker
+from tempogram.engine.ports.changes import Item
+from tempogram.engine.recovery.pending_admissions import Unscheduled
+from tempogram.engine.resilience.backoff import RetryPolicy
+from tempogram.engine.resilience.circuit_breaker import Breaker
+from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.sending.delivery import Delivery
+from tempogram.engine.sending.held_lease import Held
+from tempogram.engine.sending.recoverer import Recoverer
+from tempogram.engine.sending.worker import Worker
 from tests.fakes import Clock as FakeClock
 from tests.fakes import outgoing
 

@@ -11,29 +11,29 @@ from functools import partial
 
 import pytest
 
-from tempogram.engine import candidacy, comparison, deaths, epoch_of_keeper, keeper
-from tempogram.engine.conditions import Conditions
-from tempogram.engine.delivery import Delivery
+from tempogram.engine.brokers.memory.broker import MemoryBroker
+from tempogram.engine.brokers.redis.broker import RedisBroker, connect
+from tempogram.engine.brokers.redis.keys import FORM
+from tempogram.engine.channels.memory_changes import SilentNews
+from tempogram.engine.channels.memory_results import MemoryResults
+from tempogram.engine.closing.expiry import Expiry
+from tempogram.engine.closing.reachability import Reach
+from tempogram.engine.closing.replacements import Replacements
 from tempogram.engine.dispatcher import Dispatcher
-from tempogram.engine.expiry import Expiry
-from tempogram.engine.ids import Ids
-from tempogram.engine.keeper import Keeper
-from tempogram.engine.limits import Limits
-from tempogram.engine.memory_broker import MemoryBroker
-from tempogram.engine.memory_news import SilentNews
-from tempogram.engine.memory_results import MemoryResults
-from tempogram.engine.messages import Lease
-from tempogram.engine.outcomes import Answer, Sent
+from tempogram.engine.failover import candidacy, catch_up, dead_processes, leader, standalone_mode
+from tempogram.engine.failover.failover_broker import SwitchedBroker
+from tempogram.engine.failover.leader import Keeper
+from tempogram.engine.limits.limits import Limits
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.model.messages import Lease
+from tempogram.engine.model.outcomes import Answer, Sent
 from tempogram.engine.ports import Clock, MayWrite, SystemClock
-from tempogram.engine.reach import Reach
-from tempogram.engine.reconciler import Reconciler
-from tempogram.engine.recoverer import Recoverer
-from tempogram.engine.redis_broker import RedisBroker, connect
-from tempogram.engine.redis_keys import FORM
-from tempogram.engine.replacements import Replacements
-from tempogram.engine.retry import RetryPolicy
-from tempogram.engine.switched_broker import SwitchedBroker
-from tempogram.engine.worker import Worker
+from tempogram.engine.recovery.reconciler import Reconciler
+from tempogram.engine.resilience.backoff import RetryPolicy
+from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.sending.delivery import Delivery
+from tempogram.engine.sending.recoverer import Recoverer
+from tempogram.engine.sending.worker import Worker
 from tempogram.storage.database import Database
 from tempogram.storage.epochs import SqlEpochs
 from tempogram.storage.leadership import KEEPERS, leadership
@@ -193,17 +193,17 @@ async def process(
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have keepers wait for a tenth of what they usually do."""
-    for module in (keeper, epoch_of_keeper):
+    for module in (leader, standalone_mode):
         monkeypatch.setattr(module, "WATCH_S", 0.1)
-    monkeypatch.setattr(keeper, "PROBE_S", 0.2)
+    monkeypatch.setattr(leader, "PROBE_S", 0.2)
     monkeypatch.setattr(candidacy, "MISSED_MS", 200)
     monkeypatch.setattr(candidacy, "ASIDE_MS", 400)
     monkeypatch.setattr(candidacy, "AWAY_MS", 800)
-    monkeypatch.setattr(epoch_of_keeper, "BACK_MS", 200)
-    monkeypatch.setattr(epoch_of_keeper, "MARGIN_MS", 100)
-    monkeypatch.setattr(deaths, "LOOK_EVERY_MS", 200)
-    monkeypatch.setattr(comparison, "CATCH_UP_MS", 300)
-    monkeypatch.setattr(comparison, "TAKE_IN_MS", 100)
+    monkeypatch.setattr(standalone_mode, "BACK_MS", 200)
+    monkeypatch.setattr(standalone_mode, "MARGIN_MS", 100)
+    monkeypatch.setattr(dead_processes, "LOOK_EVERY_MS", 200)
+    monkeypatch.setattr(catch_up, "CATCH_UP_MS", 300)
+    monkeypatch.setattr(catch_up, "TAKE_IN_MS", 100)
 
 
 async def until(holds: Callable[[], object], *, within_s: float = 20.0) -> None:

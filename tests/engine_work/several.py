@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
-from tempogram.engine.conditions import Conditions
-from tempogram.engine.errors import BrokerError, BrokerFull, BrokerUnavailable, LedgerError, ScheduleLost
-from tempogram.engine.keeper import Keeper
-from tempogram.engine.limits import Limits
-from tempogram.engine.memory_broker import MemoryBroker
-from tempogram.engine.memory_results import MemoryResults
-from tempogram.engine.messages import Lease, Outgoing, Status
+from tempogram.engine.brokers.memory.broker import MemoryBroker
+from tempogram.engine.brokers.redis.keys import FORM
+from tempogram.engine.channels.memory_results import MemoryResults
+from tempogram.engine.closing.replacements import Replacements
+from tempogram.engine.failover.failover_broker import SharedSchedule, SwitchedBroker
+from tempogram.engine.failover.leader import Keeper
+from tempogram.engine.limits.limits import Limits
+from tempogram.engine.model.errors import BrokerError, BrokerFull, BrokerUnavailable, LedgerError, ScheduleLost
+from tempogram.engine.model.messages import Lease, Outgoing, Status
 from tempogram.engine.ports import Broker, Epoch, Source
-from tempogram.engine.reconciler import Reconciler
-from tempogram.engine.redis_keys import FORM
-from tempogram.engine.replacements import Replacements
-from tempogram.engine.switched_broker import SharedSchedule, SwitchedBroker
+from tempogram.engine.recovery.reconciler import Reconciler
+from tempogram.engine.resilience.conditions import Conditions
 from tests.engine_work.desk import UNLIMITED, ListLedger
 from tests.fakes import Clock
 

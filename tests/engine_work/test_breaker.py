@@ -6,8 +6,16 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tempogram.engine.breaker import CALLS_MIN, OPEN_MS_MAX, OPEN_MS_MIN, WINDOW_MS, Breaker, Permit, State
-from tempogram.engine.conditions import Condition, Conditions
+from tempogram.engine.resilience.circuit_breaker import (
+    CALLS_MIN,
+    OPEN_MS_MAX,
+    OPEN_MS_MIN,
+    WINDOW_MS,
+    Breaker,
+    Permit,
+    State,
+)
+from tempogram.engine.resilience.conditions import Condition, Conditions
 from tests.fakes import Clock
 
 

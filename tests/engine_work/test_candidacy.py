@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tempogram.engine.candidacy import ASIDE_MS, AWAY_MS, MISSED_MS
+from tempogram.engine.failover.candidacy import ASIDE_MS, AWAY_MS, MISSED_MS
 from tempogram.engine.ports import Source
 from tests.engine_work.several import FakeProcess, World
 from tests.fakes import outgoing

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tempogram.engine.clearance import Clearance
-from tempogram.engine.messages import Status
-from tempogram.engine.withdrawal import Withdrawn
+from tempogram.engine.closing.clearance import Clearance
+from tempogram.engine.closing.withdrawal import Withdrawn
+from tempogram.engine.model.messages import Status
 from tests.engine_work.desk import Desk
 from tests.fakes import outgoing
 

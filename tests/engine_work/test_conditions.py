@@ -6,7 +6,7 @@ import asyncio
 
 from structlog.testing import capture_logs
 
-from tempogram.engine.conditions import GLIMPSE_MS, Condition, Conditions
+from tempogram.engine.resilience.conditions import GLIMPSE_MS, Condition, Conditions
 from tests.engine_work.desk import turns
 from tests.fakes import Clock
 

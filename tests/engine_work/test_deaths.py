@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tempogram.engine.comparison import LEFT_MS
-from tempogram.engine.deaths import LOOK_EVERY_MS
-from tempogram.engine.ids import Ids
-from tempogram.engine.messages import Outgoing
-from tempogram.engine.reconciler import CATCH_UP_MS, MISSING_MS
+from tempogram.engine.failover.catch_up import LEFT_MS
+from tempogram.engine.failover.dead_processes import LOOK_EVERY_MS
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.model.messages import Outgoing
+from tempogram.engine.recovery.reconciler import CATCH_UP_MS, MISSING_MS
 from tests.engine_work.several import FakeProcess, World
 from tests.fakes import outgoing
 
@@ -76,7 +76,7 @@ async def test_after_a_death_only_what_is_recent_is_looked_at(
 
     await one.steps(for_ms=CATCH_UP_MS)
     monkeypatch.setattr(world.ledger, "open_ids", noted)
-    monkeypatch.setattr("tempogram.engine.comparison.RECONCILE_MS", 10 * MISSING_MS)
+    monkeypatch.setattr("tempogram.engine.failover.catch_up.RECONCILE_MS", 10 * MISSING_MS)
     other.die()
     await one.steps(for_ms=SOON_MS)
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from tempogram.engine.limits import Limit, Limits
-from tempogram.engine.messages import Hold, Rest, Settlement, Status
-from tempogram.engine.outcomes import (
+from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.model.messages import Hold, Rest, Settlement, Status
+from tempogram.engine.model.outcomes import (
     Answer,
     Failed,
     HalfSent,
@@ -23,9 +23,9 @@ from tempogram.engine.outcomes import (
     Throttled,
     Uncertain,
 )
-from tempogram.engine.pauses import end_of_pause
 from tempogram.engine.ports import Fault, Result, Settled
-from tempogram.engine.retry import RetryPolicy
+from tempogram.engine.recovery.pauses import end_of_pause
+from tempogram.engine.resilience.backoff import RetryPolicy
 from tests.engine_work.desk import LEASE_MS, Desk, at_most_once, soon, turns
 from tests.fakes import START_MS, outgoing
 

@@ -10,14 +10,14 @@ import pytest
 from msgspec import structs
 from structlog.testing import capture_logs
 
-from tempogram.engine.conditions import GLIMPSE_MS, Condition
 from tempogram.engine.dispatcher import Dispatcher, Submission
-from tempogram.engine.errors import LedgerError, QueueFull
-from tempogram.engine.limits import Limits
-from tempogram.engine.messages import Outgoing, Priority, Status
+from tempogram.engine.limits.limits import Limits
+from tempogram.engine.model.errors import LedgerError, QueueFull
+from tempogram.engine.model.messages import Outgoing, Priority, Status
 from tempogram.engine.ports import Accepted, Fault, Known, Result
 from tempogram.engine.ports.broker import BATCH_MAX
-from tempogram.engine.unscheduled import Unscheduled
+from tempogram.engine.recovery.pending_admissions import Unscheduled
+from tempogram.engine.resilience.conditions import GLIMPSE_MS, Condition
 from tests.engine_work.desk import UNLIMITED, Desk, soon, turns
 from tests.fakes import outgoing
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tempogram.engine.messages import Status
+from tempogram.engine.model.messages import Status
 from tempogram.engine.ports import Fault, Result
 from tests.engine_work.desk import Desk
 from tests.fakes import START_MS, outgoing

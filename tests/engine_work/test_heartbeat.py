@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tempogram.engine.heartbeat import Heartbeat
-from tempogram.engine.held import Held
-from tempogram.engine.outcomes import Overdue
+from tempogram.engine.model.outcomes import Overdue
+from tempogram.engine.sending.heartbeat import Heartbeat
+from tempogram.engine.sending.held_lease import Held
 from tests.engine_work.desk import LEASE_MS, Desk
 from tests.fakes import outgoing
 

@@ -7,11 +7,11 @@ from typing import cast
 
 import pytest
 
-from tempogram.engine import heed
-from tempogram.engine.errors import BrokerUnavailable
-from tempogram.engine.heed import Heeded
-from tempogram.engine.limits import Limit, Limits
+from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.ports import Broker
+from tempogram.engine.recovery import settings_sync
+from tempogram.engine.recovery.settings_sync import Heeded
 from tests.engine_work.desk import UNLIMITED, ListLedger
 
 BOT = 42
@@ -88,7 +88,7 @@ async def test_what_could_not_be_told_is_told_later(books: Books, office: Office
     office.told.clear()
 
     office.away = True
-    await heed.pause(cast("Broker", office), BOT, paused=True)  # whoever changed the books is not refused
+    await settings_sync.pause(cast("Broker", office), BOT, paused=True)  # whoever changed the books is not refused
     books.ledger.paused[BOT] = True
     with pytest.raises(BrokerUnavailable):
         await tell(heeded, office)

@@ -8,16 +8,16 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from tempogram.engine.candidacy import AWAY_MS
-from tempogram.engine.conditions import Condition
-from tempogram.engine.epoch_of_keeper import BACK_MS, MARGIN_MS
-from tempogram.engine.ids import Ids
-from tempogram.engine.keeper import PROBE_S
-from tempogram.engine.limits import Limit
-from tempogram.engine.messages import Done, Hold, Settlement, Status
+from tempogram.engine.failover.candidacy import AWAY_MS
+from tempogram.engine.failover.epoch_watcher import WATCH_S
+from tempogram.engine.failover.failover_broker import SharedSchedule
+from tempogram.engine.failover.leader import PROBE_S
+from tempogram.engine.failover.standalone_mode import BACK_MS, MARGIN_MS
+from tempogram.engine.limits.limits import Limit
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.model.messages import Done, Hold, Settlement, Status
 from tempogram.engine.ports import NOBODYS, Source
-from tempogram.engine.switched_broker import SharedSchedule
-from tempogram.engine.watch import WATCH_S
+from tempogram.engine.resilience.conditions import Condition
 from tests.engine_work.desk import turns
 from tests.engine_work.several import LEASE_MS, Died, FakeProcess, FakeRedis, World
 from tests.fakes import outgoing

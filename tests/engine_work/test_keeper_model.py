@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from structlog.testing import capture_logs
 
-from tempogram.engine.errors import BrokerUnavailable
-from tempogram.engine.messages import Done, Lease, Settlement, Status
+from tempogram.engine.brokers.redis.keys import FORM
+from tempogram.engine.model.errors import BrokerUnavailable
+from tempogram.engine.model.messages import Done, Lease, Settlement, Status
 from tempogram.engine.ports import Source
-from tempogram.engine.redis_keys import FORM
 from tests.engine_work.several import LEASE_MS, Died, FakeProcess, World
 from tests.fakes import outgoing
 

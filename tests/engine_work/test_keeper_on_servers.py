@@ -12,10 +12,10 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from tempogram.bot.demo.process import free_port
-from tempogram.engine.conditions import Condition
-from tempogram.engine.ids import Ids
+from tempogram.engine.brokers.redis.keys import FORM, prefix
+from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import SystemClock
-from tempogram.engine.redis_keys import FORM, prefix
+from tempogram.engine.resilience.conditions import Condition
 from tempogram.storage.membership import membership
 from tests.engine.redis_server import own_redis
 from tests.engine_work.process import Process, Telegram, hurry, process, until
@@ -152,7 +152,7 @@ async def test_a_leader_who_dies_leaves_the_schedule_in_redis_to_another(
 async def test_who_alone_cannot_reach_redis_leaves_the_lead_to_who_does(
     tmp_path: Path, books: str, telegram: Telegram, ids: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tempogram.engine.candidacy.AWAY_MS", 5_000)  # until the other has started
+    monkeypatch.setattr("tempogram.engine.failover.candidacy.AWAY_MS", 5_000)  # until the other has started
     nowhere = f"redis://127.0.0.1:{free_port()}/0"
     with own_redis(tmp_path) as url:
         async with process("a", nowhere, books, telegram) as cut:
@@ -207,8 +207,8 @@ async def test_an_older_file_of_redis_sends_nothing_again(
 async def test_what_was_accepted_during_a_short_absence_is_scheduled_soon(
     tmp_path: Path, books: str, telegram: Telegram, ids: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tempogram.engine.candidacy.AWAY_MS", 60_000)
-    monkeypatch.setattr("tempogram.engine.redis_broker.REPLY_S", 0.3)
+    monkeypatch.setattr("tempogram.engine.failover.candidacy.AWAY_MS", 60_000)
+    monkeypatch.setattr("tempogram.engine.brokers.redis.broker.REPLY_S", 0.3)
     with own_redis(tmp_path) as url:
         async with process("a", url, books, telegram) as one, Redis.from_url(url) as redis:
             submitted = await one.submit(ids, 20)

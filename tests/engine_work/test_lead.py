@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tempogram.engine.lead import while_leading
+from tempogram.engine.failover.leader_election import while_leading
 
 
 class Election:

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 
 from structlog.testing import capture_logs
 
-from tempogram.engine.conditions import Condition, Conditions
-from tempogram.engine.errors import LedgerError
-from tempogram.engine.insist import insist
-from tempogram.engine.messages import Status
-from tempogram.engine.worker import UNRECORDED_MAX
+from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.messages import Status
+from tempogram.engine.resilience.conditions import Condition, Conditions
+from tempogram.engine.resilience.ledger_retry import insist
+from tempogram.engine.sending.worker import UNRECORDED_MAX
 from tests.engine_work.desk import LEASE_MS, Desk, at_most_once, soon, turns, working
 from tests.fakes import START_MS, outgoing
 

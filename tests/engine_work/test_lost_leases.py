@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from tempogram.engine.delivery import SURELY_MS
-from tempogram.engine.limits import Limit, Limits
-from tempogram.engine.messages import Outgoing, Rest, Settlement, Status
-from tempogram.engine.outcomes import Answer, Failed, HalfSent, Outcome, Rejected, Sent, Throttled
+from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.model.messages import Outgoing, Rest, Settlement, Status
+from tempogram.engine.model.outcomes import Answer, Failed, HalfSent, Outcome, Rejected, Sent, Throttled
 from tempogram.engine.ports import Settled
-from tempogram.engine.rulings import Attempt
+from tempogram.engine.sending.delivery import SURELY_MS
+from tempogram.engine.sending.outcome_policy import Attempt
 from tests.engine_work.desk import LEASE_MS, Desk
 from tests.fakes import START_MS, outgoing
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
-from tempogram.engine.messages import Status
-from tempogram.engine.outcomes import Rejected
+from tempogram.engine.closing.reachability import READ_AGAIN_MAX, READ_AGAIN_MS, Reach
+from tempogram.engine.model.messages import Status
+from tempogram.engine.model.outcomes import Rejected
 from tempogram.engine.ports import Accepted
-from tempogram.engine.ports.news import ChatChanged, Item
-from tempogram.engine.reach import READ_AGAIN_MAX, READ_AGAIN_MS, Reach
+from tempogram.engine.ports.changes import ChatChanged, Item
 from tests.engine_work.desk import Desk, turns
 from tests.fakes import outgoing
 

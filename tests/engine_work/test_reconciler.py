@@ -8,10 +8,10 @@ import pytest
 from msgspec import structs
 from structlog.testing import capture_logs
 
-from tempogram.engine.conditions import Condition
-from tempogram.engine.ids import Ids
-from tempogram.engine.messages import Outgoing, Status
-from tempogram.engine.reconciler import MISSING_MS, Reconciler
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.model.messages import Outgoing, Status
+from tempogram.engine.recovery.reconciler import MISSING_MS, Reconciler
+from tempogram.engine.resilience.conditions import Condition
 from tests.engine_work.desk import Desk, turns
 from tests.fakes import outgoing
 
@@ -159,7 +159,7 @@ async def test_a_ledger_that_is_away_is_told_as_a_condition_until_a_page_is_read
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each look was a traceback in the log."""
-    monkeypatch.setattr("tempogram.engine.reconciler.RECONCILE_MS", 0)
+    monkeypatch.setattr("tempogram.engine.recovery.reconciler.RECONCILE_MS", 0)
     looking = Reconciler(
         ledger=desk.ledger,
         broker=desk.broker,

@@ -7,12 +7,12 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from tempogram.engine.errors import BrokerUnavailable, LedgerError
-from tempogram.engine.messages import Status
+from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.model.messages import Status
 from tempogram.engine.ports.broker import BATCH_MAX
-from tempogram.engine.recoverer import Recoverer
-from tempogram.engine.retry import RetryPolicy
-from tempogram.engine.rulings import POISON_AFTER
+from tempogram.engine.resilience.backoff import RetryPolicy
+from tempogram.engine.sending.outcome_policy import POISON_AFTER
+from tempogram.engine.sending.recoverer import Recoverer
 from tests.engine_work.desk import LEASE_MS, Desk, at_most_once, soon
 from tests.fakes import outgoing
 

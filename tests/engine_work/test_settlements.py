@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from tempogram.engine.errors import BrokerUnavailable
-from tempogram.engine.messages import Done, Lease, Settlement
+from tempogram.engine.model.errors import BrokerUnavailable
+from tempogram.engine.model.messages import Done, Lease, Settlement
 from tempogram.engine.ports import Settled
 from tempogram.engine.ports.broker import BATCH_MAX
-from tempogram.engine.settlements import Settlements
+from tempogram.engine.sending.settle_batcher import Settlements
 from tests.engine_work.desk import turns
 from tests.fakes import outgoing
 

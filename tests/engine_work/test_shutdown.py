@@ -6,9 +6,9 @@ import asyncio
 
 from structlog.testing import capture_logs
 
-from tempogram.engine.messages import Status
-from tempogram.engine.outcomes import Failed
-from tempogram.engine.retry import RetryPolicy
+from tempogram.engine.model.messages import Status
+from tempogram.engine.model.outcomes import Failed
+from tempogram.engine.resilience.backoff import RetryPolicy
 from tests.engine_work.desk import WITHIN_S, Desk, at_most_once, soon, turns, working
 from tests.fakes import outgoing
 

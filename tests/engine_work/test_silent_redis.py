@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from tempogram.engine.errors import BrokerError, BrokerUnavailable, LedgerError
-from tempogram.engine.keeper import PROBE_S
+from tempogram.engine.failover.epoch_watcher import WATCH_S
+from tempogram.engine.failover.leader import PROBE_S
+from tempogram.engine.model.errors import BrokerError, BrokerUnavailable, LedgerError
 from tempogram.engine.ports import Source
-from tempogram.engine.watch import WATCH_S
 from tests.engine_work.several import FakeProcess, World
 
 ANSWER_MS = 5_000

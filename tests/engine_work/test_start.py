@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tempogram.engine.limits import DAY_MS, Limit, Limits
-from tempogram.engine.messages import Guarantee, Hold, Outgoing, PastSend, Spent, Status
-from tempogram.engine.outcomes import Failed
+from tempogram.engine.limits.limits import DAY_MS, Limit, Limits
+from tempogram.engine.model.messages import Guarantee, Hold, Outgoing, PastSend, Spent, Status
+from tempogram.engine.model.outcomes import Failed
 from tempogram.engine.ports import Ledger
-from tempogram.engine.start import PAGE, Found, rebuild
+from tempogram.engine.recovery.rebuild import PAGE, Found, rebuild
 from tests.engine_work.desk import Desk
 from tests.fakes import START_MS, outgoing
 

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from tempogram.engine.conditions import Condition
-from tempogram.engine.errors import BrokerUnavailable, ScheduleLost
-from tempogram.engine.held import Held
-from tempogram.engine.messages import Done, Settlement, Status
+from tempogram.engine.brokers.redis.keys import FORM
+from tempogram.engine.model.errors import BrokerUnavailable, ScheduleLost
+from tempogram.engine.model.messages import Done, Settlement, Status
 from tempogram.engine.ports import NOBODYS, Epoch, Source
-from tempogram.engine.redis_keys import FORM
+from tempogram.engine.resilience.conditions import Condition
+from tempogram.engine.sending.held_lease import Held
 from tests.engine_work.desk import soon
 from tests.engine_work.several import LEASE_MS, FakeProcess, World
 from tests.fakes import outgoing
@@ -344,7 +344,7 @@ async def test_who_would_sleep_by_the_answer_of_another_source_does_not(one: Fak
 async def test_a_sleeper_of_a_redis_that_is_away_is_not_told_so(
     one: FakeProcess, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tempogram.engine.switched_broker.PAUSE_MS", 1)
+    monkeypatch.setattr("tempogram.engine.failover.failover_broker.PAUSE_MS", 1)
     world.cut_from_redis.add("one")
     await one.lease()
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tempogram.engine.breaker import CALLS_MIN, OPEN_MS_MIN, State
-from tempogram.engine.messages import Status
-from tempogram.engine.outcomes import Answer, Failed, Outcome, Rejected, Revoked, Sent, Throttled, Uncertain
-from tempogram.engine.retry import RetryPolicy
+from tempogram.engine.model.messages import Status
+from tempogram.engine.model.outcomes import Answer, Failed, Outcome, Rejected, Revoked, Sent, Throttled, Uncertain
+from tempogram.engine.resilience.backoff import RetryPolicy
+from tempogram.engine.resilience.circuit_breaker import CALLS_MIN, OPEN_MS_MIN, State
 from tests.engine_work.desk import Desk, turns, working
 from tests.fakes import START_MS, outgoing
 

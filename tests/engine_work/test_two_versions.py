@@ -7,12 +7,12 @@ from itertools import count
 import pytest
 from structlog.testing import capture_logs
 
-from tempogram.engine.conditions import Condition
-from tempogram.engine.epoch_of_keeper import BACK_MS, MARGIN_MS
-from tempogram.engine.ids import Ids
+from tempogram.engine.brokers.redis.keys import FORM
+from tempogram.engine.failover.epoch_watcher import WATCH_S
+from tempogram.engine.failover.standalone_mode import BACK_MS, MARGIN_MS
+from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import NOBODYS, Source
-from tempogram.engine.redis_keys import FORM
-from tempogram.engine.watch import WATCH_S
+from tempogram.engine.resilience.conditions import Condition
 from tests.engine_work.several import LEASE_MS, FakeProcess, World
 from tests.fakes import outgoing
 

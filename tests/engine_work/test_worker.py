@@ -6,11 +6,11 @@ import asyncio
 
 from structlog.testing import capture_logs
 
-from tempogram.engine.limits import Limit, Limits
-from tempogram.engine.messages import Priority, Status
-from tempogram.engine.outcomes import Failed, Throttled
-from tempogram.engine.retry import RetryPolicy
-from tempogram.engine.worker import PAUSE_AFTER_ERROR_MS
+from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.model.messages import Priority, Status
+from tempogram.engine.model.outcomes import Failed, Throttled
+from tempogram.engine.resilience.backoff import RetryPolicy
+from tempogram.engine.sending.worker import PAUSE_AFTER_ERROR_MS
 from tests.engine_work.desk import LEASE_MS, WITHIN_S, Desk, soon, turns, working
 from tests.fakes import START_MS, outgoing
 

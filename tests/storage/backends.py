@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tempogram.engine.ids import Ids
-from tempogram.engine.messages import Outgoing, Status
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.model.messages import Outgoing, Status
 from tempogram.engine.ports.ledger import Record
 
 BOT = 42

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import select
 
-from tempogram.engine.errors import LedgerError, SettingsError
-from tempogram.engine.messages import PausedBy
+from tempogram.engine.model.errors import LedgerError, SettingsError
+from tempogram.engine.model.messages import PausedBy
 from tempogram.storage.bots import Bots, KeptWebhook, Removal, Source
 from tempogram.storage.database import Database
 from tempogram.storage.keys import Seal

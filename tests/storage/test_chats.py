@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tempogram.engine.messages import ChatId, Status
+from tempogram.engine.model.messages import ChatId, Status
 from tempogram.engine.ports.ledger import Fault, Record
 from tempogram.storage.chats import Chats, MessageIn
 from tempogram.storage.database import Database

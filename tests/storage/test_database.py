@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tempogram.engine.errors import LedgerError, SettingsError
+from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.storage.database import Database
 
 

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 from sqlalchemy import Connection
 
-from tempogram.engine.errors import LedgerError
+from tempogram.engine.model.errors import LedgerError
 from tempogram.storage.group_commit import ENOUGH, ITEMS_MAX, GroupCommit
 
 

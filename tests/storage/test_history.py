@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tempogram.engine.messages import Status
+from tempogram.engine.model.messages import Status
 from tempogram.engine.ports.ledger import Fault
 from tempogram.storage.database import Database
 from tempogram.storage.history import Direction, History, Incoming

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tempogram.engine.errors import SettingsError
+from tempogram.engine.model.errors import SettingsError
 from tempogram.storage.keys import Seal, secret_key
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import pytest
 
 from tempogram.engine.dispatcher import Dispatcher
-from tempogram.engine.errors import LedgerError
-from tempogram.engine.ids import Ids
-from tempogram.engine.messages import Guarantee, Hold, Outgoing, PastSend, PausedBy, Priority, Rest, Spent, Status
+from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.model.messages import Guarantee, Hold, Outgoing, PastSend, PausedBy, Priority, Rest, Spent, Status
 from tempogram.engine.ports.ledger import Accepted, Fault, Known, Ledger
 from tempogram.storage.chats import Chats
 from tempogram.storage.database import Database

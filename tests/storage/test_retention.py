@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Connection, func, select, text
 from structlog.testing import capture_logs
 
-from tempogram.engine.ids import Ids, earliest
-from tempogram.engine.messages import Hold, Outgoing, PastSend, Status
+from tempogram.engine.model.ids import Ids, earliest
+from tempogram.engine.model.messages import Hold, Outgoing, PastSend, Status
 from tempogram.engine.ports.ledger import Accepted, Fault
 from tempogram.storage.database import Database
 from tempogram.storage.history import History, Incoming

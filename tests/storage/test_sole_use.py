@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import make_url
 from structlog.testing import capture_logs
 
-from tempogram.engine.errors import SettingsError
+from tempogram.engine.model.errors import SettingsError
 from tempogram.storage import sole_use as module
 from tempogram.storage.session_lock import SessionLock
 from tempogram.storage.sole_use import PostgresSoleUse, SoleUse, sole_use

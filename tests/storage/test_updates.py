@@ -10,7 +10,7 @@ from sqlalchemy import URL, QueuePool
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from tempogram.engine.errors import LedgerError, SettingsError
+from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.storage import membership as membership_of
 from tempogram.storage.database import Database, reading_engine
 from tempogram.storage.membership import membership

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from tempogram.engine.messages import Outgoing, Status
+from tempogram.engine.model.messages import Outgoing, Status
 from tempogram.engine.ports.ledger import Fault
 from tempogram.storage import upload_writes
 from tempogram.storage.database import Database

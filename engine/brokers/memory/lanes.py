@@ -1,0 +1,356 @@
+"""What the memory broker remembers of bots, chats and their waiting messages.
+
+    Group    a priority          lines of its bots, by pass
+    Line     a bot's priority    lanes of its chats, by pass; offers its front message
+    Lane     a chat's priority   ids of its messages, oldest first
+    Entry    a message           waiting, or leased under a number
+
+The heaps hold keys that may have gone stale; an entry of a heap counts only while
+its owner still bears that very key. So nothing is ever searched for in a heap.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from heapq import heappop, heappush
+from itertools import count
+
+from tempogram.engine.limits.aimd import Adapted
+from tempogram.engine.limits.fair_queue import STRIDE, Turns
+from tempogram.engine.limits.limits import SPACING_PRIORITIES
+from tempogram.engine.limits.windows import Gate, Purse, Spacing
+from tempogram.engine.model.messages import PRIORITIES, ChatId, Outgoing, Priority
+
+_tick = count()
+"""Breaks ties between two keys, one of which has gone stale."""
+
+
+class Entry:
+    """A message that waits or is leased; leased while ``number`` is not 0."""
+
+    __slots__ = (
+        "attempt",
+        "is_due",
+        "is_special",
+        "lane",
+        "lease_until_ms",
+        "message",
+        "number",
+        "pays",
+        "place",
+        "tried",
+        "user",
+        "worker_id",
+    )
+
+    def __init__(self, message: Outgoing, lane: Lane, place: str, user: User | None) -> None:
+        self.become(message)
+        self.lane = lane
+        self.user = user  # if users have a limit
+        self.place = place  # in its lane: its id, or that of the first message that it replaced
+        self.attempt = message.attempt  # spent ones
+        self.tried = message.attempt > 0
+        self.is_due = False
+        self.pays = False  # while it is leased: it went as a paid one
+        self.number = 0
+        self.worker_id = ""
+        self.lease_until_ms = 0
+
+    def become(self, message: Outgoing) -> None:
+        """Stand for a message; ``is_special`` if it takes anything but one free place of its bot."""
+        self.message = message
+        self.is_special = message.is_paid or message.cost != 1
+
+
+class Lane:
+    """One chat's waiting messages of one priority."""
+
+    __slots__ = ("chat", "key", "line", "offered", "places", "size", "stand_ins", "turn", "wait_until_ms", "wake_at_ms")
+
+    def __init__(self, chat: Chat, line: Line) -> None:
+        self.chat = chat
+        self.line = line
+        self.places: list[str] = []  # a heap; may name messages that are gone
+        self.stand_ins: dict[str, Entry] = {}  # by place, those whose id is another
+        self.size = 0  # of those that are not
+        self.turn = 0
+        self.wait_until_ms = 0  # a retry's backoff
+        self.key: tuple[int, str, int, Lane] | None = None  # in ``line.ready`` or ``line.paid``, while it may go
+        self.offered: Entry | None = None  # its head, while it may go
+        self.wake_at_ms: int | None = None
+
+    def head(self, entries: dict[str, Entry]) -> Entry | None:
+        places = self.places
+        while places:
+            entry = self.at(places[0], entries)
+            if entry is not None:
+                return entry
+            heappop(places)
+        return None
+
+    def at(self, place: str, entries: dict[str, Entry]) -> Entry | None:
+        """Return the message that waits in a place; None if none does."""
+        entry = self.stand_ins.get(place) or entries.get(place)
+        if entry is not None and entry.lane is self and entry.is_due and not entry.number:
+            return entry
+        return None
+
+    def is_forgettable(self, now_ms: int) -> bool:
+        return self.wait_until_ms <= now_ms and self.line.turns.is_past(self.turn)
+
+
+class Line:
+    """One bot's lanes of one priority."""
+
+    __slots__ = (
+        "bot",
+        "group",
+        "is_spaced",
+        "key",
+        "lanes",
+        "offered",
+        "paid",
+        "place",
+        "priority",
+        "ready",
+        "turn",
+        "turn_in_bot",
+        "turns",
+    )
+
+    def __init__(self, bot: BotState, group: Group, priority: Priority) -> None:
+        self.bot = bot
+        self.group = group
+        self.priority = priority
+        self.place = PRIORITIES.index(priority)
+        self.is_spaced = priority in SPACING_PRIORITIES
+        self.turns = Turns(entry=STRIDE)
+        self.turn = 0  # among the bots of its priority
+        self.turn_in_bot = 0  # among the priorities of its bot
+        self.lanes = 0  # that have something waiting
+        self.ready: list[tuple[int, str, int, Lane]] = []
+        self.paid: list[tuple[int, str, int, Lane]] = []  # those that may go with a message that is to be paid for
+        self.key: tuple[int, int, int, Line] | None = None  # in ``group.ready``, while it may go
+        self.offered: Entry | None = None  # one of its fronts, while it may go
+
+    def offer(self, lane: Lane, head: Entry) -> None:
+        lane.offered = head
+        key = lane.key
+        if key is None or key[0] != lane.turn or key[1] != head.place:
+            lane.key = (lane.turn, head.place, next(_tick), lane)
+            heappush(self.paid if head.message.is_paid else self.ready, lane.key)
+
+    def front(self, *, paid: bool = False) -> Entry | None:
+        """Return the message whose turn it is, of the free or of the paid ones."""
+        ready = self.paid if paid else self.ready
+        while ready:
+            key = ready[0]
+            lane = key[3]
+            if lane.key is key:
+                return lane.offered
+            heappop(ready)
+        return None
+
+    def fronts(self) -> list[Entry]:
+        """Return both, the one whose turn it is first."""
+        fronts = [front for paid in (False, True) if (front := self.front(paid=paid)) is not None]
+        return sorted(fronts, key=lambda front: (front.lane.turn, front.place))
+
+    def rank(self) -> tuple[int, int]:
+        """Return its place among the lines of its bot, the first to save up first."""
+        return self.bot.turns.rank(self.turn_in_bot), self.place
+
+
+class Group:
+    """All lines of one priority."""
+
+    __slots__ = ("lines", "place", "priority", "ready", "share", "turn", "turns")
+
+    def __init__(self, priority: Priority, share: int) -> None:
+        self.priority = priority
+        self.place = PRIORITIES.index(priority)
+        self.share = share
+        self.turns = Turns()
+        self.turn = 0
+        self.lines = 0  # that have something waiting
+        self.ready: list[tuple[int, int, int, Line]] = []
+
+    def offer(self, line: Line) -> None:
+        if line.key is None or line.key[0] != line.turn:
+            line.key = (line.turn, line.bot.bot_id, next(_tick), line)
+            heappush(self.ready, line.key)
+
+    def front(self) -> Line | None:
+        ready = self.ready
+        while ready:
+            key = ready[0]
+            line = key[3]
+            if line.key is key:
+                return line
+            heappop(ready)
+        return None
+
+
+class Chat:
+    """What a bot knows of one chat; forgotten when nothing distinguishes it from a new one."""
+
+    __slots__ = (
+        "__weakref__",
+        "adapted",
+        "bot",
+        "chat_id",
+        "edits",
+        "forget_at_ms",
+        "gate",
+        "hold_until_ms",
+        "in_flight",
+        "lanes",
+        "later",
+        "waiting",
+    )
+
+    def __init__(self, bot: BotState, chat_id: ChatId | None, gate: Gate | None) -> None:
+        self.bot = bot
+        self.chat_id = chat_id
+        self.gate = gate
+        self.adapted: Adapted | None = None  # while its limit is lowered
+        self.hold_until_ms = 0
+        self.in_flight = 0
+        self.waiting = 0
+        self.lanes: dict[Priority, Lane] = {}
+        self.later: dict[str, Entry] = {}  # messages that are not due yet
+        self.edits: dict[str, list[Entry]] = {}  # what waits by its ``replaces``, oldest first
+        self.forget_at_ms: int | None = None
+
+    def lane(self, priority: Priority) -> Lane:
+        lane = self.lanes.get(priority)
+        if lane is None:
+            lane = self.lanes[priority] = Lane(self, self.bot.lines[priority])
+        return lane
+
+    def note_edit(self, entry: Entry) -> None:
+        key = entry.message.replaces
+        if key is not None:
+            insort(self.edits.setdefault(key, []), entry, key=lambda each: each.message.id)
+
+    def forget_edit(self, entry: Entry) -> None:
+        key = entry.message.replaces
+        if key is not None:
+            self.edits[key].remove(entry)
+            if not self.edits[key]:
+                del self.edits[key]
+
+    def replaced_by(self, message: Outgoing) -> Entry | None:
+        """Return the newest that waits with its ``replaces``, if it is of the same method."""
+        edits = None if message.replaces is None else self.edits.get(message.replaces)
+        return edits[-1] if edits and edits[-1].message.method == message.method else None
+
+    def let_go(self) -> None:
+        """Cut what points to one another, so that a forgotten chat needs no garbage collector."""
+        for lane in self.lanes.values():
+            lane.key = lane.offered = None
+        self.lanes.clear()
+
+    def is_forgettable(self, now_ms: int) -> bool:
+        return (
+            not self.waiting
+            and self.adapted is None
+            and not self.in_flight
+            and self.hold_until_ms <= now_ms
+            and (self.gate is None or self.gate.is_idle(now_ms))
+            and all(lane.is_forgettable(now_ms) for lane in self.lanes.values())
+        )
+
+
+class User:
+    """What one user makes one bot say; known only while users have a limit."""
+
+    __slots__ = ("bot", "forget_at_ms", "gate", "lanes", "open", "user_id")
+
+    def __init__(self, bot: BotState, user_id: int, gate: Gate) -> None:
+        self.bot = bot
+        self.user_id = user_id
+        self.gate = gate
+        self.lanes: dict[Lane, None] = {}  # whose head was its when they were last looked at
+        self.open = 0
+        self.forget_at_ms: int | None = None
+
+    def is_forgettable(self, now_ms: int) -> bool:
+        return not self.open and self.gate.is_idle(now_ms)
+
+
+class BotState:
+    """One bot's gates, holds, lines and chats."""
+
+    __slots__ = (
+        "adapted",
+        "aliases",
+        "blames",
+        "bot_id",
+        "chats",
+        "doubt_until_ms",
+        "gate",
+        "hold_until_ms",
+        "is_paused",
+        "is_short",
+        "lines",
+        "open",
+        "paid_gate",
+        "purse",
+        "spacing",
+        "special",
+        "turns",
+        "users",
+        "waiting",
+        "waiting_lines",
+        "wake_at_ms",
+        "weight",
+    )
+
+    def __init__(
+        self,
+        bot_id: int,
+        groups: dict[Priority, Group],
+        *,
+        gate: Gate | None,
+        spacing: Spacing | None,
+        paid_gate: Gate | None,
+        purse: Purse,
+    ) -> None:
+        self.bot_id = bot_id
+        self.gate = gate
+        self.spacing = spacing
+        self.paid_gate = paid_gate
+        self.purse = purse
+        self.adapted: Adapted | None = None  # while its limit is lowered
+        self.lines = {priority: Line(self, groups[priority], priority) for priority in PRIORITIES}
+        self.waiting_lines: list[Line] = []
+        self.is_short = False  # something waited for its places when it was last looked at
+        self.special = 0  # messages in its lanes that take several places or are to be paid for
+        self.wake_at_ms: int | None = None
+        self.turns = Turns()
+        self.chats: dict[ChatId | None, Chat] = {}
+        self.users: dict[int, User] = {}
+        self.aliases: dict[ChatId, ChatId] = {}
+        self.weight = 1
+        self.is_paused = False
+        self.hold_until_ms = 0
+        self.doubt_until_ms = 0  # a 429 came that our own count does not explain
+        self.blames: list[tuple[int, ChatId | None]] = []  # when, and which chat, of those
+        self.waiting = 0
+        self.open = 0
+
+    def pays(self, message: Outgoing, now_ms: int) -> bool:
+        """Tell whether a message would go as a paid one now."""
+        return message.is_paid and self.purse.free_at_ms(now_ms, message.cost) == now_ms
+
+    def note_special(self, by: int) -> None:
+        self.special += by
+        if not self.special:
+            for line in self.lines.values():
+                line.paid.clear()
+
+    def resolve(self, chat_id: ChatId | None) -> ChatId | None:
+        while chat_id is not None and chat_id in self.aliases:
+            chat_id = self.aliases[chat_id]
+        return chat_id

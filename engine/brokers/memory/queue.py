@@ -1,0 +1,477 @@
+"""What waits, until when, and which of it may go: the lowest layer of the memory broker.
+
+    Schedule       what waits, and which of it may go
+    Leases         whose turn it is; from a lease to its end, and what follows from it
+    MemoryBroker   the verbs
+
+They are one object, layer upon layer, because every message passes all three many times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from itertools import count
+
+from msgspec import structs
+
+from tempogram.engine.brokers.memory.lanes import BotState, Chat, Entry, Group, Lane, Line, User
+from tempogram.engine.limits.aimd import Adapted
+from tempogram.engine.limits.fair_queue import Turns
+from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.limits.windows import Purse, both_free_at_ms, gate, narrow, spacing
+from tempogram.engine.model.clock import Clock
+from tempogram.engine.model.messages import PRIORITIES, ChatId, Outgoing
+from tempogram.engine.ports.broker import BATCH_MAX
+
+STALE_KEPT = 1_000
+"""Below so many it is not worth looking for what is stale. A guess."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """A lowered limit that rises again; stale once its chat or bot has another."""
+
+    scope: Chat | BotState
+    adapted: Adapted
+
+
+class Schedule:
+    """Bots, chats, lanes and timers.
+
+    A lane whose head may go stands in its line, a line whose front may go in its group. What
+    may not go yet has a timer, or waits for an event. Whoever changes anything on which
+    that depends offers the lane, the line or the bot again.
+    """
+
+    def __init__(self, limits: Limits, *, clock: Clock) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._turns = Turns()
+        self._groups = {priority: Group(priority, limits.shares[priority]) for priority in PRIORITIES}
+        self._bots: dict[int, BotState] = {}
+        self._entries: dict[str, Entry] = {}
+        self._open = dict.fromkeys(PRIORITIES, 0)
+        self._retry = 0
+        self._ceiling = gate(limits.ceiling)
+        self._ceiling_spacing = spacing(limits.ceiling, limits.saved_up)
+        self._timers: list[tuple[int, int, Lane | BotState | Entry]] = []
+        self._recoveries: list[tuple[int, int, Recovery]] = []
+        self._expiries: list[tuple[int, str]] = []
+        self._forgets: list[tuple[int, int, Chat | User]] = []
+        self._tick = count()
+
+    def size(self) -> int:
+        """Count what is remembered of messages, chats and users; for tests of what is forgotten."""
+        heaps = len(self._timers) + len(self._expiries) + len(self._forgets)
+        return heaps + len(self._entries) + sum(len(bot.chats) + len(bot.users) for bot in self._bots.values())
+
+    # Bots and chats
+
+    def _bot(self, bot_id: int) -> BotState:
+        bot = self._bots.get(bot_id)
+        if bot is None:
+            limits = self._limits
+            bot = self._bots[bot_id] = BotState(
+                bot_id,
+                self._groups,
+                gate=gate(limits.bot),
+                spacing=spacing(limits.bot, limits.saved_up),
+                paid_gate=gate(limits.paid),
+                purse=Purse(limits.purse),
+            )
+        return bot
+
+    def _chat(self, bot: BotState, chat_id: ChatId | None) -> Chat:
+        chat = bot.chats.get(chat_id)
+        if chat is None:
+            chat = bot.chats[chat_id] = Chat(bot, chat_id, gate(self._limits.of_chat(chat_id)))
+        return chat
+
+    def _user(self, bot: BotState, user_id: int | None) -> User | None:
+        if user_id is None:
+            return None
+        limited = gate(self._limits.user)
+        if limited is None:
+            return None
+        user = bot.users.get(user_id)
+        if user is None:
+            user = bot.users[user_id] = User(bot, user_id, limited)
+        return user
+
+    # What waits
+
+    def _enter(self, entry: Entry, now_ms: int) -> None:
+        """Put a due message into its lane."""
+        lane = entry.lane
+        entry.is_due = True
+        heappush(lane.places, entry.place)
+        if entry.place != entry.message.id:
+            lane.stand_ins[entry.place] = entry
+        lane.size += 1
+        if entry.is_special:
+            lane.line.bot.note_special(1)
+        if lane.size == 1:
+            self._begin_to_wait(lane)
+            self._offer(lane, now_ms)
+        elif lane.wait_until_ms > now_ms or lane.head(self._entries) is entry:
+            self._offer(lane, now_ms)
+
+    def _begin_to_wait(self, lane: Lane) -> None:
+        line, group = lane.line, lane.line.group
+        lane.turn = line.turns.enter(lane.turn)
+        line.lanes += 1
+        if line.lanes == 1:
+            line.turn = group.turns.enter(line.turn)
+            line.turn_in_bot = line.bot.turns.enter(line.turn_in_bot)
+            line.bot.waiting_lines.append(line)
+            group.lines += 1
+            if group.lines == 1:
+                group.turn = self._turns.enter(group.turn)
+
+    def _leave(self, entry: Entry) -> None:
+        """Take a message out of its lane."""
+        lane = entry.lane
+        if lane.stand_ins:
+            lane.stand_ins.pop(entry.place, None)
+        lane.size -= 1
+        if entry.is_special:
+            lane.line.bot.note_special(-1)
+        if not lane.size:
+            self._end_to_wait(lane)
+
+    def _end_to_wait(self, lane: Lane) -> None:
+        line = lane.line
+        lane.places.clear()
+        line.turns.leave()
+        line.lanes -= 1
+        if not line.lanes:
+            bot, group = line.bot, line.group
+            line.key = line.offered = None
+            line.ready.clear()
+            line.paid.clear()
+            bot.waiting_lines.remove(line)
+            bot.turns.leave()
+            group.turns.leave()
+            group.lines -= 1
+            if not group.lines:
+                self._turns.leave()
+
+    def _count_open(self, entry: Entry, by: int) -> None:
+        entry.lane.chat.bot.open += by
+        if entry.user is not None:
+            entry.user.open += by
+            self._forget_user_later(entry.user)
+        if entry.tried and not entry.number:
+            self._retry += by
+        else:
+            self._open[entry.message.priority] += by
+
+    def _count_waiting(self, entry: Entry, by: int) -> None:
+        chat = entry.lane.chat
+        chat.waiting += by
+        chat.bot.waiting += by
+
+    def _remove(self, entry: Entry, now_ms: int) -> None:
+        """Forget a waiting message."""
+        lane = entry.lane
+        del self._entries[entry.message.id]
+        self._count_open(entry, -1)
+        self._count_waiting(entry, -1)
+        lane.chat.forget_edit(entry)
+        if entry.is_due:
+            self._leave(entry)
+            self._offer(lane, now_ms)
+            if entry.is_special:  # its line may have offered it beside a free one
+                self._reoffer(lane.line.bot, now_ms)
+        else:
+            lane.chat.later.pop(entry.message.id, None)
+        self._forget_later(lane.chat, now_ms)
+
+    # Which of it may go
+
+    def _offer(self, lane: Lane, now_ms: int) -> None:
+        """Look at one lane again, and at its bot if what its line offers is another message now."""
+        line = lane.line
+        self._offer_lane(lane, now_ms)
+        if line.bot.special or line.front() is not line.offered:
+            self._reoffer(line.bot, now_ms)
+
+    def _offer_lane(self, lane: Lane, now_ms: int) -> None:
+        """Put a lane among those of its line that may go, or set its timer."""
+        head = None if lane.chat.in_flight else lane.head(self._entries)
+        if head is not None and head.user is not None:
+            head.user.lanes[lane] = None
+        ready_at_ms = None if head is None else self._lane_ready_at_ms(lane, head, now_ms)
+        if head is not None and ready_at_ms == now_ms:
+            lane.line.offer(lane, head)
+            return
+        lane.key = None
+        self._set_timer(lane, ready_at_ms)
+
+    def _lane_ready_at_ms(self, lane: Lane, head: Entry, now_ms: int) -> int | None:
+        chat, cost = lane.chat, head.message.cost
+        ready_at_ms = now_ms if chat.gate is None else chat.gate.ready_at_ms(now_ms, cost)
+        if head.user is not None and ready_at_ms is not None:
+            users_at_ms = head.user.gate.ready_at_ms(now_ms, cost)
+            ready_at_ms = None if users_at_ms is None else max(ready_at_ms, users_at_ms)
+        if ready_at_ms is None:
+            return None
+        ready_at_ms = max(ready_at_ms, chat.hold_until_ms)
+        return max(ready_at_ms, lane.wait_until_ms)
+
+    def _reoffer(self, bot: BotState, now_ms: int) -> None:
+        """Put the lines of a bot among those of their priorities that may go, and set its timer for the others."""
+        wake_at_ms = None
+        bot.is_short = bool(bot.waiting_lines)
+        if bot.special:
+            for line in bot.waiting_lines:
+                wake_at_ms = sooner(wake_at_ms, self._offer_line(line, now_ms))
+        else:  # each front takes one place of the same window, so these are the times of all
+            high_at_ms = spaced_at_ms = self._one_place_at_ms(bot, now_ms)
+            bot.is_short = bot.is_short and high_at_ms != now_ms
+            if high_at_ms is not None and bot.spacing is not None:
+                spaced_at_ms = max(high_at_ms, bot.spacing.free_at_ms(now_ms, 1))
+            for line in bot.waiting_lines:
+                at_ms = spaced_at_ms if line.is_spaced else high_at_ms
+                line.offered = line.front()
+                if line.offered is not None and at_ms == now_ms:
+                    line.group.offer(line)
+                    continue
+                line.key = None
+                if line.offered is not None:
+                    wake_at_ms = sooner(wake_at_ms, at_ms)
+        self._set_timer(bot, wake_at_ms)
+
+    def _one_place_at_ms(self, bot: BotState, now_ms: int) -> int | None:
+        if bot.is_paused:
+            return None
+        if bot.hold_until_ms > now_ms:
+            return bot.hold_until_ms
+        return now_ms if bot.gate is None else bot.gate.ready_at_ms(now_ms, 1)
+
+    def _offer_line(self, line: Line, now_ms: int) -> int | None:
+        """Put a line among those of its priority that may go, and return when it is to be looked at again."""
+        line.offered = wake_at_ms = None
+        for front in line.fronts():
+            ready_at_ms = self._front_ready_at_ms(front, now_ms)
+            if ready_at_ms == now_ms:
+                line.offered = line.offered or front
+                ready_at_ms = self._pays_later_at_ms(front, now_ms)
+            wake_at_ms = sooner(wake_at_ms, ready_at_ms)
+        if line.offered is None:
+            line.key = None
+        else:
+            line.group.offer(line)
+        return wake_at_ms
+
+    def _front_ready_at_ms(self, front: Entry, now_ms: int) -> int | None:
+        """Return when a front of a line may leave the bot; None if only an event can tell."""
+        line = front.lane.line
+        bot = line.bot
+        if bot.is_paused:
+            return None
+        if bot.hold_until_ms > now_ms:
+            return bot.hold_until_ms
+        if len(bot.waiting_lines) > 1 or line.paid:
+            saves_until_ms = self._saved_up_until_ms(front, now_ms)
+            if saves_until_ms != now_ms:
+                return sooner(saves_until_ms, self._pays_later_at_ms(front, now_ms))
+        return self._fits_at_ms(front, now_ms)
+
+    def _saved_up_until_ms(self, front: Entry, now_ms: int) -> int | None:
+        """Return until when a front of more than one place that ranks before saves up; ``now_ms`` if none does."""
+        line = front.lane.line
+        bot = line.bot
+        pays = bot.pays(front.message, now_ms)
+        for other_line in bot.waiting_lines:
+            ranks_before = other_line is line or other_line.rank() < line.rank()
+            for other in other_line.fronts() if ranks_before else ():
+                if other is front:
+                    break
+                if other.message.cost > 1 and bot.pays(other.message, now_ms) == pays:
+                    fits_at_ms = self._fits_at_ms(other, now_ms)
+                    if fits_at_ms != now_ms:
+                        return fits_at_ms
+        return now_ms
+
+    def _fits_at_ms(self, front: Entry, now_ms: int) -> int | None:
+        """Return when its bot has places for a message: paid ones, or free ones while the purse does not suffice."""
+        line, cost = front.lane.line, front.message.cost
+        bot = line.bot
+        if bot.pays(front.message, now_ms):
+            return both_free_at_ms(bot.paid_gate, None, cost, now_ms)
+        free_at_ms = both_free_at_ms(bot.gate, bot.spacing if line.is_spaced else None, cost, now_ms)
+        return sooner(free_at_ms, self._pays_later_at_ms(front, now_ms))
+
+    def _pays_later_at_ms(self, front: Entry, now_ms: int) -> int | None:
+        """Return when its purse will suffice for a message that goes as a free one until then."""
+        if not front.message.is_paid:
+            return None
+        pays_at_ms = front.lane.line.bot.purse.free_at_ms(now_ms, front.message.cost)
+        return None if pays_at_ms == now_ms else pays_at_ms
+
+    def _reoffer_chat(self, chat: Chat, now_ms: int) -> None:
+        for lane in chat.lanes.values():
+            if lane.size:
+                self._offer_lane(lane, now_ms)
+        self._reoffer(chat.bot, now_ms)
+
+    def _reoffer_user(self, user: User, now_ms: int) -> None:
+        """Look again at the lanes that wait for a user's places, in whatever chats; then the bot is looked at."""
+        for lane in list(user.lanes):
+            head = lane.head(self._entries)
+            if head is None or head.user is not user:
+                del user.lanes[lane]
+            else:
+                self._offer_lane(lane, now_ms)
+
+    # Time
+
+    def _pass_time(self) -> int:
+        """Let everything happen that is due by now, and return the time."""
+        now_ms = self._clock()
+        while self._recoveries and self._recoveries[0][0] <= now_ms:
+            at_ms, _, recovery = heappop(self._recoveries)
+            if recovery.scope.adapted is recovery.adapted and recovery.adapted.rises_at_ms == at_ms:
+                self._recover_limit(recovery, now_ms)
+        timers = self._timers
+        while timers and timers[0][0] <= now_ms:
+            at_ms, _, owner = heappop(timers)
+            if self._is_stale(owner, at_ms):
+                continue
+            match owner:
+                case BotState():
+                    owner.wake_at_ms = None
+                    self._reoffer(owner, now_ms)
+                case Entry():
+                    self._become_due(owner, now_ms)
+                case Lane():
+                    owner.wake_at_ms = None
+                    self._offer(owner, now_ms)
+        while self._forgets and self._forgets[0][0] <= now_ms:
+            self._forget(heappop(self._forgets)[2], now_ms)
+        self._sweep()
+        return now_ms
+
+    def _sweep(self) -> None:
+        """Drop what is stale in the heaps once it is more than half of them, so that memory returns after a backlog.
+
+        What lives is at most a timer for each message, for its lane and for each bot, and an expiry for each message.
+        """
+        waiting = len(self._entries)
+        if len(self._timers) > 4 * waiting + 2 * len(self._bots) + STALE_KEPT:
+            self._timers = [timer for timer in self._timers if not self._is_stale(timer[2], timer[0])]
+            heapify(self._timers)
+        if len(self._expiries) > 2 * waiting + STALE_KEPT:
+            self._expiries = list({expiry for expiry in self._expiries if expiry[1] in self._entries})
+            heapify(self._expiries)
+
+    def _set_timer(self, owner: Lane | BotState, at_ms: int | None) -> None:
+        if owner.wake_at_ms != at_ms:
+            owner.wake_at_ms = at_ms
+            if at_ms is not None:
+                heappush(self._timers, (at_ms, next(self._tick), owner))
+
+    def _lower_limit(self, scope: Chat | BotState, limit: Limit | None, now_ms: int) -> None:
+        """Let a chat or a bot use less of its limit, and more again as time passes."""
+        if scope.gate is None or limit is None:
+            return
+        adapted = scope.adapted or Adapted(limit, least=self._limits.adapt_least)
+        adapted.lower(now_ms)
+        if adapted.is_lower:
+            scope.adapted = adapted
+            self._adapt(Recovery(scope, adapted), now_ms)
+
+    def _recover_limit(self, recovery: Recovery, now_ms: int) -> None:
+        scope, adapted = recovery.scope, recovery.adapted
+        adapted.rise(now_ms)
+        self._adapt(recovery, now_ms)
+        if isinstance(scope, Chat):
+            self._reoffer_chat(scope, now_ms)
+        else:
+            self._reoffer(scope, now_ms)
+
+    def _adapt(self, recovery: Recovery, now_ms: int) -> None:
+        scope, adapted = recovery.scope, recovery.adapted
+        narrow(scope.gate, scope.spacing if isinstance(scope, BotState) else None, adapted.places, now_ms)
+        if adapted.is_lower:
+            heappush(self._recoveries, (adapted.rises_at_ms, next(self._tick), recovery))
+        else:
+            scope.adapted = None
+
+    def _become_due(self, entry: Entry, now_ms: int) -> None:
+        entry.lane.chat.later.pop(entry.message.id, None)
+        self._enter(entry, now_ms)
+
+    def _is_stale(self, owner: Lane | BotState | Entry, at_ms: int) -> bool:
+        if isinstance(owner, Entry):
+            return self._entries.get(owner.message.id) is not owner or owner.is_due
+        return owner.wake_at_ms != at_ms
+
+    def _expire(self, now_ms: int) -> tuple[Outgoing, ...]:
+        expired: list[Outgoing] = []
+        while self._expiries and self._expiries[0][0] <= now_ms and len(expired) < BATCH_MAX:
+            _, message_id = heappop(self._expiries)
+            entry = self._entries.get(message_id)
+            if entry is not None and not entry.number:
+                self._remove(entry, now_ms)
+                expired.append(structs.replace(entry.message, attempt=entry.attempt))
+        return tuple(expired)
+
+    def _forget_later(self, chat: Chat, now_ms: int) -> None:
+        """Look again in a while at a chat with nothing to do, so that memory returns after a backlog."""
+        if chat.forget_at_ms is None and not chat.waiting and not chat.in_flight:
+            limit = self._limits.of_chat(chat.chat_id)
+            at_ms = now_ms + (1_000 if limit is None else limit.window_ms)
+            chat.forget_at_ms = 1 + (max(chat.hold_until_ms, at_ms))
+            heappush(self._forgets, (chat.forget_at_ms, next(self._tick), chat))
+
+    def _forget_user_later(self, user: User) -> None:
+        if user.forget_at_ms is None and not user.open:
+            user.forget_at_ms = self._clock() + self._limits.user.window_ms + 1
+            heappush(self._forgets, (user.forget_at_ms, next(self._tick), user))
+
+    def _forget_user(self, user: User, now_ms: int) -> None:
+        user.forget_at_ms = None
+        if user.is_forgettable(now_ms):
+            user.bot.users.pop(user.user_id, None)
+        else:
+            self._forget_user_later(user)
+
+    def _forget(self, owner: Chat | User, now_ms: int) -> None:
+        if isinstance(owner, User):
+            self._forget_user(owner, now_ms)
+        else:
+            self._forget_chat(owner, now_ms)
+
+    def _forget_chat(self, chat: Chat, now_ms: int) -> None:
+        chat.forget_at_ms = None
+        if chat.is_forgettable(now_ms):
+            if chat.bot.chats.get(chat.chat_id) is chat:
+                del chat.bot.chats[chat.chat_id]
+            chat.let_go()
+        else:
+            self._forget_later(chat, now_ms)
+
+    def _earliest(self, wake_at_ms: int | None) -> int | None:
+        timers = self._timers
+        while timers and self._is_stale(timers[0][2], timers[0][0]):
+            heappop(timers)
+        recovers_at_ms = self._recoveries[0][0] if self._recoveries else None
+        times = (wake_at_ms, timers[0][0] if timers else None, recovers_at_ms, self._next_expiry_ms())
+        return min((at_ms for at_ms in times if at_ms is not None), default=None)
+
+    def _next_expiry_ms(self) -> int | None:
+        """Return when the next of the waiting messages expires. A leased one comes back here if it is returned."""
+        expiries = self._expiries
+        while expiries and ((entry := self._entries.get(expiries[0][1])) is None or entry.number):
+            heappop(expiries)
+        return expiries[0][0] if expiries else None
+
+
+def sooner(at_ms: int | None, other_ms: int | None) -> int | None:
+    """Return the earlier of two times; None is never."""
+    if at_ms is None or other_ms is None:
+        return other_ms if at_ms is None else at_ms
+    return min(at_ms, other_ms)

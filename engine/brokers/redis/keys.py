@@ -1,0 +1,107 @@
+"""Every Redis key and channel, for whoever opens ``redis-cli``.
+
+    {q0}:state                           the schedule as a whole: incarnation, time, turns, ceiling   string, record
+    {q0}:limits                          what it acts by                                              string, record
+    {q0}:counts                          open messages: high, normal, low, retry                      hash
+    {q0}:messages                        every open message by its id                                 hash of records
+    {q0}:bots                            ids of the bots it ever met                                  set
+    {q0}:timers                          what is looked at again, by when                             zset, ms
+    {q0}:expiries                        waiting ids by the time at which they expire                 zset, ms
+    {q0}:leases                          leased ids by their deadline                                 zset, ms
+    {q0}:bell                            its last entry wakes whoever sleeps                          stream
+    {q0}:group:<priority>                bots of which something may go, by pass                      zset
+    {q0}:bot:<bot>                       one bot: limit, holds, turns                                 string, record
+    {q0}:purse:<bot>                     what it pays for                                             string, msgpack
+    {q0}:aliases:<bot>                   ids of chats that have another id now                        hash
+    {q0}:ready:<priority>:<bot>          lanes that may go, by pass                                   zset
+    {q0}:paid:<priority>:<bot>           the same, whose heads are to be paid for                     zset
+    {q0}:lanes:<priority>:<bot>          chats for which something waits                              set
+    {q0}:chat:<bot>:<chat>               one chat: limit, holds, flying, lanes; expires by itself     string, record
+    {q0}:lane:<priority>:<bot>:<chat>    waiting ids in order, if there was ever more than one        zset
+    {q0}:later:<bot>:<chat>              ids of what is scheduled                                     set
+    {q0}:edits:<bot>:<chat>              waiting edits by what they change                            zset
+    {q0}:user:<bot>:<user>               one user's limit; expires by itself                          string, record
+    {q0}:user_lanes:<bot>:<user>         lanes whose heads it made the bot say                        set
+
+    {q}:news                             what processes changed that others keep in memory            stream
+    {q}:results:<process>                answers for calls that this process awaits                   channel
+
+What ``LLEN queue:high`` would be elsewhere is ``HGET {q0}:counts high`` here, and
+``ZCARD {q0}:leases`` is what is in flight. ``{q0}`` is a hash tag: all keys live in one slot of a
+cluster, because one script takes the places of a bot, a chat and the ceiling together. The number in it
+is ``FORM``, so that no version reads what it does not understand; the last two, all versions share.
+
+A record is numbers and words at fixed places, in ``engine/brokers/redis/lua/shared/records.lua``.
+
+A chat is written as its id, ``@name``, ``'`` and any other name, or nothing where no chat is meant.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tempogram.engine.model.messages import PRIORITIES, ChatId
+
+FORM = 0
+"""The form of the schedule's keys and records, and the meaning of what stands in them: a change of any makes it one
+higher. Processes that go by different forms run side by side, and only those of one of them send; see
+docs/decisions/0013."""
+
+NEWS = "{q}:news"
+
+
+def prefix(form: int = FORM) -> str:
+    """Return how the keys of a schedule of this form begin."""
+    return f"{{q{form}}}:"
+
+
+def form_of(key: bytes) -> int | None:
+    """Return the form of the schedule to which a key belongs, or None if it belongs to none.
+
+    >>> form_of(b"{q12}:state"), form_of(b"{q}:news"), form_of(b"{q1x}:state")
+    (12, None, None)
+    """
+    found = re.match(rb"\{q(\d+)\}:", key)
+    return int(found[1]) if found else None
+
+
+def results(process: str) -> str:
+    """Return the channel of a process, whose number is written as in the ids that it makes: 8 hex digits."""
+    return f"{{q}}:results:{process}"
+
+
+def lanes(bot_id: str, place: int) -> str:
+    """Return the key, without its prefix, of the chats for which a bot has something of a priority waiting."""
+    return f"lanes:{PRIORITIES[place]}:{bot_id}"
+
+
+def chat_name(chat_id: ChatId | None) -> str:
+    """Return how a chat is written in keys.
+
+    >>> chat_name(-100), chat_name("@news"), chat_name("inline:7"), chat_name(None)
+    ('-100', '@news', "'inline:7", '')
+    """
+    match chat_id:
+        case None:
+            return ""
+        case int():
+            return str(chat_id)
+        case str():
+            return chat_id if chat_id.startswith("@") else f"'{chat_id}"
+
+
+def chat_id_of(name: str) -> ChatId | None:
+    """Return the chat that is written so.
+
+    >>> [chat_id_of(chat_name(chat_id)) for chat_id in (-100, "@news", "inline:7", "7", None)]
+    [-100, '@news', 'inline:7', '7', None]
+    """
+    match name[:1]:
+        case "":
+            return None
+        case "@":
+            return name
+        case "'":
+            return name[1:]
+        case _:
+            return int(name)

@@ -1,0 +1,334 @@
+-- The state behind a limit: see engine/limits/windows.py, whose answers these functions give.
+--
+-- A gate is {limit, places, in_flight} and {counted} if it is a window, or {drained_at, count} if it
+-- is a bucket. ``counted`` is one string of doubles, oldest first: to read and write it is to copy it.
+-- Divisions go through fmod, which is exact: a quotient of two doubles is not.
+
+local
+  floor_div, sooner, gates, TIME, spacings, both_free_at_ms, purses, adaptive
+= (function()
+
+local DAY_GRAINS = 1440
+local LATE_MS = 20 -- how late a worker may come without leaving slots unused
+
+local function floor_div(a, b)
+  local rest = math.fmod(a, b)
+  if rest < 0 then rest = rest + b end
+  return (a - rest) / b
+end
+
+local function ceil_div(a, b)
+  return -floor_div(-a, b)
+end
+
+-- ceil(a * by / b), where the product may have more digits than a double.
+local function scaled(a, by, b)
+  local whole = floor_div(a, b)
+  return whole * by + ceil_div((a - whole * b) * by, b)
+end
+
+local function sooner(at_ms, other_ms)
+  if at_ms and other_ms then return math.min(at_ms, other_ms) end
+  return at_ms or other_ms
+end
+
+-- A bucket's and a spacing's time.
+
+local function drained_by(drained_at, count, window_ms, capacity, now_ms, cost)
+  local spare = cost < capacity and capacity - cost or 0
+  return math.max(now_ms, ceil_div(drained_at - spare * window_ms, count))
+end
+
+local function poured(drained_at, count, window_ms, at_ms, cost)
+  return math.max(drained_at, at_ms * count) + cost * window_ms
+end
+
+local gates = {}
+
+function gates.fresh(limit)
+  if not limit or limit.count == 0 then return nil end
+  local gate = {limit = limit, places = limit.burst or limit.count, in_flight = 0}
+  if limit.burst then
+    gate.drained_at, gate.count = 0, limit.count
+  else
+    gate.counted = ""
+  end
+  return gate
+end
+
+local TIME = "<d"
+local TIME_SIZE = 8
+
+-- Return the time at a place of a window; nil before its first and beyond its end.
+local function time_at(counted, place)
+  local at = place * TIME_SIZE
+  return at > 0 and at <= #counted and struct.unpack(TIME, counted, at - TIME_SIZE + 1) or nil
+end
+
+-- Insert a time so often in order; nearly always at the end.
+local function with_counted(counted, at_ms, often)
+  local size = #counted
+  while size > 0 and struct.unpack(TIME, counted, size - TIME_SIZE + 1) > at_ms do size = size - TIME_SIZE end
+  return string.sub(counted, 1, size) .. string.rep(struct.pack(TIME, at_ms), often) .. string.sub(counted, size + 1)
+end
+
+-- Take over the places of a gate that turned out to be this one.
+function gates.absorb(gate, other)
+  gate.in_flight = gate.in_flight + other.in_flight
+  if gate.counted and other.counted then
+    for place = 1, #other.counted / TIME_SIZE do
+      gate.counted = with_counted(gate.counted, time_at(other.counted, place), 1)
+    end
+  elseif gate.drained_at and other.drained_at then
+    gate.drained_at = math.max(gate.drained_at, scaled(other.drained_at, gate.count, other.count))
+  end
+end
+
+-- A gate in a record: nothing if nothing is taken, "w" and a window, "b" and a bucket.
+
+local PACKED_WINDOW = "<c1d"
+local PACKED_BUCKET = "<c1ddd"
+
+function gates.packed(gate)
+  if not gate then return "" end
+  if gate.counted then
+    if gate.in_flight == 0 and gate.counted == "" then return "" end
+    return struct.pack(PACKED_WINDOW, "w", gate.in_flight) .. gate.counted
+  end
+  return struct.pack(PACKED_BUCKET, "b", gate.in_flight, gate.drained_at, gate.count)
+end
+
+local function read_gate(packed)
+  if string.sub(packed, 1, 1) == "w" then
+    local _, in_flight, first = struct.unpack(PACKED_WINDOW, packed)
+    return {in_flight = in_flight, counted = string.sub(packed, first)}
+  end
+  local _, in_flight, drained_at, count = struct.unpack(PACKED_BUCKET, packed)
+  return {in_flight = in_flight, drained_at = drained_at, count = count}
+end
+
+-- Return a kept gate under the limit of now: what was taken under another stays taken.
+function gates.unpacked(packed, limit)
+  local gate = gates.fresh(limit)
+  if not gate or not packed or packed == "" then return gate end
+  local was = read_gate(packed)
+  if gate.counted and was.counted then
+    gate.in_flight, gate.counted = was.in_flight, was.counted
+  else
+    gates.absorb(gate, was)
+  end
+  return gate
+end
+
+-- Return how much of a window's string counts no more.
+local function gone_size(gate, now_ms)
+  local counted, since_ms = gate.counted, now_ms - gate.limit.window_ms
+  local size, gone = #counted, 0
+  while gone < size and struct.unpack(TIME, counted, gone + 1) <= since_ms do gone = gone + TIME_SIZE end
+  return gone
+end
+
+local function prune(gate, now_ms)
+  local gone = gone_size(gate, now_ms)
+  if gone > 0 then gate.counted = string.sub(gate.counted, gone + 1) end
+end
+
+-- Return when ``cost`` places are free: ``now_ms`` or later, nil until something is settled.
+function gates.ready_at_ms(gate, now_ms, cost)
+  if gate.counted then
+    prune(gate, now_ms)
+    local missing = gate.in_flight + #gate.counted / TIME_SIZE + math.min(cost, gate.places) - gate.places
+    if missing <= 0 then return now_ms end
+    local at_ms = time_at(gate.counted, missing)
+    return at_ms and at_ms + gate.limit.window_ms
+  end
+  local taken = gate.in_flight + math.min(cost, gate.places)
+  if taken > gate.places then return nil end
+  return drained_by(gate.drained_at, gate.count, gate.limit.window_ms, gate.places, now_ms, taken)
+end
+
+function gates.take(gate, cost)
+  gate.in_flight = gate.in_flight + cost
+end
+
+function gates.settle(gate, counted_at_ms, cost, guard_ms)
+  gate.in_flight = math.max(0, gate.in_flight - cost)
+  if not counted_at_ms then return end
+  local from_ms = counted_at_ms + 1 + guard_ms
+  if gate.counted then
+    gate.counted = with_counted(gate.counted, from_ms, math.min(cost, gate.limit.count))
+  else
+    gate.drained_at = poured(gate.drained_at, gate.count, gate.limit.window_ms, from_ms, cost)
+  end
+end
+
+-- Return from when on nothing that was settled counts any more.
+function gates.idle_at_ms(gate)
+  if not gate.counted then return ceil_div(gate.drained_at, gate.count) end
+  local last = time_at(gate.counted, #gate.counted / TIME_SIZE)
+  return last and last + gate.limit.window_ms or 0
+end
+
+function gates.is_near(gate, now_ms)
+  if gate.counted then
+    local taken = gate.in_flight + (#gate.counted - gone_size(gate, now_ms)) / TIME_SIZE
+    return 4 * taken > 3 * gate.limit.count
+  end
+  local settled = math.max(0, gate.drained_at - now_ms * gate.count)
+  local capacity, window_ms = gate.limit.burst, gate.limit.window_ms
+  return 4 * (settled + gate.in_flight * window_ms) > 3 * capacity * window_ms
+end
+
+-- Return when the last of so many may go one after another, if what is in flight counts from now.
+function gates.earliest_ms(gate, now_ms, costs)
+  local window_ms, places = gate.limit.window_ms, gate.places
+  if gate.counted then
+    local sum = 0
+    for _, cost in ipairs(costs) do sum = sum + math.min(cost, places) end
+    local rounds = floor_div(sum - 1, places)
+    local missing = #gate.counted / TIME_SIZE + gate.in_flight + (sum - 1 - rounds * places) + 1 - places
+    local first_ms = now_ms
+    if missing > 0 then first_ms = math.max(now_ms, (time_at(gate.counted, missing) or now_ms) + window_ms) end
+    return first_ms + rounds * window_ms
+  end
+  local drained_at, all = gate.drained_at, {}
+  if gate.in_flight > 0 then all[1] = gate.in_flight end
+  for _, cost in ipairs(costs) do all[#all + 1] = math.min(cost, places) end
+  for place = 1, #all - 1 do
+    drained_at = poured(drained_at, gate.count, window_ms, now_ms, all[place])
+  end
+  return drained_by(drained_at, gate.count, window_ms, places, now_ms, all[#all])
+end
+
+-- A spacing is {drained_at, count, window_ms, burst}; its count is lower while its bot's limit is.
+
+local spacings = {}
+local PACKED_SPACING = "<dd"
+
+function spacings.unpacked(packed, limit, saved_up)
+  if limit.count == 0 then return nil end
+  local at_once = math.max(saved_up, floor_div(limit.count * LATE_MS, limit.window_ms))
+  local burst = math.min(at_once, limit.count)
+  local drained_at, count = 0, limit.count
+  if packed and packed ~= "" then drained_at, count = struct.unpack(PACKED_SPACING, packed) end
+  return {drained_at = drained_at, count = count, window_ms = limit.window_ms, burst = burst}
+end
+
+function spacings.packed(spacing)
+  return spacing and struct.pack(PACKED_SPACING, spacing.drained_at, spacing.count) or ""
+end
+
+local function capacity_of(spacing)
+  return math.min(spacing.burst, spacing.count)
+end
+
+function spacings.free_at_ms(spacing, now_ms, cost)
+  return drained_by(spacing.drained_at, spacing.count, spacing.window_ms, capacity_of(spacing), now_ms, cost)
+end
+
+function spacings.spend(spacing, now_ms, cost)
+  spacing.drained_at = poured(spacing.drained_at, spacing.count, spacing.window_ms, now_ms, cost)
+end
+
+function spacings.earliest_ms(spacing, now_ms, costs)
+  local later = {
+    drained_at = spacing.drained_at, count = spacing.count, window_ms = spacing.window_ms, burst = spacing.burst,
+  }
+  for place = 1, #costs - 1 do spacings.spend(later, now_ms, costs[place]) end
+  return spacings.free_at_ms(later, now_ms, costs[#costs])
+end
+
+-- Go on with another count a window; what is spent drains at the new rate, and no sooner.
+function spacings.narrow(spacing, places, now_ms)
+  local owed = math.max(0, spacing.drained_at - now_ms * spacing.count)
+  spacing.drained_at = math.max(scaled(spacing.drained_at, places, spacing.count), now_ms * places + owed)
+  spacing.count = places
+end
+
+-- Return when both let so many through; nil until something is settled.
+local function both_free_at_ms(gate, spacing, cost, now_ms)
+  local free_at_ms = now_ms
+  if gate then free_at_ms = gates.ready_at_ms(gate, now_ms, cost) end
+  if not free_at_ms or not spacing then return free_at_ms end
+  return math.max(free_at_ms, spacings.free_at_ms(spacing, now_ms, cost))
+end
+
+-- A purse is {limit, taken, spent}; ``spent`` is {until_ms, places, until_ms, places, ...}.
+
+local purses = {}
+
+function purses.taken(purse, now_ms)
+  local spent, gone = purse.spent, 0
+  while spent[gone + 1] and spent[gone + 1] + purse.limit.window_ms <= now_ms do
+    purse.taken = purse.taken - spent[gone + 2]
+    gone = gone + 2
+  end
+  if gone > 0 then
+    local kept = {}
+    for place = gone + 1, #spent do kept[#kept + 1] = spent[place] end
+    purse.spent = kept
+  end
+  return purse.taken
+end
+
+-- Return when it suffices: ``now_ms`` or later, nil if it never will by itself.
+function purses.free_at_ms(purse, now_ms, cost)
+  local missing = purses.taken(purse, now_ms) + cost - purse.limit.count
+  if missing <= 0 then return now_ms end
+  for place = 1, #purse.spent, 2 do
+    missing = missing - purse.spent[place + 1]
+    if missing <= 0 then return purse.spent[place] + purse.limit.window_ms end
+  end
+  return nil
+end
+
+function purses.spend(purse, at_ms, cost)
+  local grain_ms = math.max(1, floor_div(purse.limit.window_ms, DAY_GRAINS))
+  local until_ms = (floor_div(at_ms, grain_ms) + 1) * grain_ms
+  local spent = purse.spent
+  local last = #spent
+  if last > 0 and spent[last - 1] >= until_ms then
+    spent[last] = spent[last] + cost
+  else
+    spent[last + 1], spent[last + 2] = until_ms, cost
+  end
+  purse.taken = purse.taken + cost
+end
+
+function purses.settle(purse, counted_at_ms, cost)
+  purse.taken = purse.taken - cost
+  if counted_at_ms then purses.spend(purse, counted_at_ms, cost) end
+end
+
+-- A limit that a 429 lowers for a while: see engine/limits/aimd.py.
+
+local adaptive = {}
+local DOWN_PERCENT = 70
+
+function adaptive.fresh(limit, least)
+  local full = limit.burst or limit.count
+  return {
+    full = full, places = full, rises_at_ms = 0, lowered_at_ms = false,
+    least = math.max(1, math.ceil(full * least)), window_ms = limit.window_ms,
+  }
+end
+
+function adaptive.lower(adapted, now_ms)
+  adapted.rises_at_ms = now_ms + adapted.window_ms
+  if not adapted.lowered_at_ms or now_ms - adapted.lowered_at_ms >= adapted.window_ms then
+    adapted.lowered_at_ms = now_ms
+    local lower = math.max(adapted.least, floor_div(adapted.places * DOWN_PERCENT, 100))
+    adapted.places = math.min(adapted.places, lower)
+  end
+end
+
+function adaptive.rise(adapted, now_ms)
+  while adapted.rises_at_ms <= now_ms and adapted.places < adapted.full do
+    adapted.places = adapted.places + 1
+    adapted.rises_at_ms = adapted.rises_at_ms + adapted.window_ms
+  end
+end
+
+return
+  floor_div, sooner, gates, TIME, spacings, both_free_at_ms, purses, adaptive
+end)()

@@ -1,0 +1,38 @@
+-- The keys of the schedule; engine/brokers/redis/keys.py says of what type each is, and what it holds.
+--
+-- All begin with one hash tag, so they live in one slot of a cluster. Each verb is given
+-- the first, ``state``, and makes the others from it.
+--
+-- Each file after this one is a function that hands on what others use, and is called at once: each function that Lua
+-- makes looks for the variables it shares among all that are shared around it, so the fewer there are, the sooner
+-- everything is defined. A number that changes is therefore declared outside, as only a table is handed on as it is.
+
+local call = redis.call
+local PRIORITIES = {"high", "normal", "low"}
+
+local prefix -- "{q0}:"; the number is FORM
+local key = {}
+
+function key.limits() return prefix .. "limits" end
+function key.counts() return prefix .. "counts" end
+function key.bots() return prefix .. "bots" end
+function key.messages() return prefix .. "messages" end
+function key.timers() return prefix .. "timers" end
+function key.expiries() return prefix .. "expiries" end
+function key.leases() return prefix .. "leases" end
+function key.bell() return prefix .. "bell" end
+function key.group(place) return prefix .. "group:" .. PRIORITIES[place] end
+function key.bot(bot_id) return prefix .. "bot:" .. bot_id end
+function key.purse(bot_id) return prefix .. "purse:" .. bot_id end
+function key.aliases(bot_id) return prefix .. "aliases:" .. bot_id end
+function key.ready(bot_id, place) return prefix .. "ready:" .. PRIORITIES[place] .. ":" .. bot_id end
+function key.paid(bot_id, place) return prefix .. "paid:" .. PRIORITIES[place] .. ":" .. bot_id end
+function key.lanes(bot_id, place) return prefix .. "lanes:" .. PRIORITIES[place] .. ":" .. bot_id end
+function key.chat(bot_id, chat_id) return prefix .. "chat:" .. bot_id .. ":" .. chat_id end
+function key.lane(bot_id, place, chat_id)
+  return prefix .. "lane:" .. PRIORITIES[place] .. ":" .. bot_id .. ":" .. chat_id
+end
+function key.later(bot_id, chat_id) return prefix .. "later:" .. bot_id .. ":" .. chat_id end
+function key.edits(bot_id, chat_id) return prefix .. "edits:" .. bot_id .. ":" .. chat_id end
+function key.user(bot_id, user_id) return prefix .. "user:" .. bot_id .. ":" .. user_id end
+function key.user_lanes(bot_id, user_id) return prefix .. "user_lanes:" .. bot_id .. ":" .. user_id end

@@ -1,0 +1,140 @@
+-- Whose turn it is, and its lease: see engine/brokers/memory/leases.py, step for step.
+
+local
+  give, lease_some
+= (function()
+
+local LOOKS_MAX = 500 -- in one call; right after new limits most of them may find a chat that must wait now
+
+local function first_of_group(place)
+  local line = firsts[place]
+  if line == nil then -- nobody has looked since somebody joined or left
+    local member = call("ZRANGE", key.group(place), 0, 0)[1]
+    line = member and lines_of(seen_bot(string.match(member, "^0*(%d+)$")))[place] or false
+    firsts[place] = line
+  end
+  return line
+end
+
+-- Return the first lines of the groups, the one whose turn it is first.
+local function candidates()
+  local lines, ranks = {}, {}
+  for place = 1, 3 do
+    local line = first_of_group(place)
+    if line then
+      local rank, at = turns.rank(state.turns, state.groups[place].turn), #lines + 1
+      while at > 1 and ranks[at - 1] > rank do
+        lines[at], ranks[at] = lines[at - 1], ranks[at - 1]
+        at = at - 1
+      end
+      lines[at], ranks[at] = line, rank
+    end
+  end
+  return lines
+end
+
+-- Return the line whose turn it is; or nil, and when the ceiling lets one go that it now keeps back.
+local function choose()
+  local wake_at_ms
+  for _, line in ipairs(candidates()) do
+    local cost = line.offered_cost
+    local spacing = line.is_spaced and state.ceiling_spacing or nil
+    local free_at_ms = both_free_at_ms(state.ceiling, spacing, cost, now_ms)
+    if free_at_ms == now_ms then return line, nil end
+    wake_at_ms = sooner(wake_at_ms, free_at_ms)
+    if cost > 1 then break end -- it saves up: nobody behind it takes what comes free meanwhile
+  end
+  return nil, wake_at_ms
+end
+
+local function take_places(entry, chat, line)
+  local bot, cost = chat.bot, entry.cost
+  entry.pays = pays(bot, entry.is_paid, cost)
+  for _, gate in ipairs(gates_of(entry, chat)) do gates.take(gate, cost) end
+  if entry.pays then
+    bot.has_purse = true
+    bot.purse.taken = bot.purse.taken + cost
+  end
+  if line.is_spaced then
+    if state.ceiling_spacing then spacings.spend(state.ceiling_spacing, now_ms, cost) end
+    if bot.spacing and not entry.pays then spacings.spend(bot.spacing, now_ms, cost) end
+  end
+end
+
+-- Give a message to a worker, under a number that is higher than any before.
+local function give(entry, worker_id, lease_ms, records)
+  state.number = state.number + 1
+  entry.number, entry.worker_id, entry.lease_until_ms = state.number, worker_id, now_ms + lease_ms
+  entry.is_changed = true
+  lease_ends[entry.id] = entry.lease_until_ms
+  local message_id = told(records, entry)
+  entry.packed = records[#records] -- nothing changes it any more in this call
+  return message_id
+end
+
+-- Return the head of a lane, of which the line knows the position: most stand under their own ids.
+local function head_entry(lane, position)
+  local entry = entry_of(position)
+  if entry and entry.position == position then return entry end
+  return entry_of(head_of(lane).id)
+end
+
+-- Lease the front of a line: its places, its turns, and its chat's one place in flight.
+local function take(line, worker_id, lease_ms, records)
+  local bot, group = line.bot, state.groups[line.place]
+  local position, chat_id = string.match(line.offered, "^(%S+) %d+ (.*)$")
+  local chat = known_chat(bot, chat_id)
+  bot.is_touched = true
+  if chat.version ~= limits.version then
+    reoffer_chat(chat) -- its limit is another since it was offered
+    return nil
+  end
+  local lane = chat.lanes[line.place]
+  local entry = head_entry(lane, position)
+  local cost, share = entry.cost, limits.shares[line.place]
+  take_places(entry, chat, line)
+  group.turn = turns.serve(state.turns, group.turn, cost, share)
+  line.turn = turns.serve(group.turns, line.turn, cost, bot.weight)
+  line.turn_in_bot = turns.serve(bot, line.turn_in_bot, cost, share)
+  lane.turn = turns.serve(line, lane.turn, cost, 1)
+  if entry.tried then -- while it is leased it counts under its priority
+    state.retry = state.retry - 1
+    state.open[line.place] = state.open[line.place] + 1
+  end
+  count_waiting(chat, -1)
+  forget_edit(chat, entry)
+  if entry.expires_at_ms then call("ZREM", key.expiries(), entry.id) end
+  table.insert(chat.flying, entry.id)
+  local lease = give(entry, worker_id, lease_ms, records)
+  leave(entry)
+  for place = 1, 3 do
+    if chat.lanes[place] then withdraw(chat.lanes[place]) end
+  end
+  reoffer_user(bot, entry.user_id)
+  reoffer(bot)
+  return lease
+end
+
+-- Lease what may go: {leases, expired, wake_at_ms or false, rings, incarnation, now_ms}.
+local function lease_some(worker_id, slots, lease_ms, records)
+  local leases, expired = {}, {}
+  if slots > 0 then expired = expire(records) end
+  local next_expiry_ms = first_at_ms(key.expiries())
+  if next_expiry_ms and next_expiry_ms <= now_ms then -- more than a batch: none of the rest may be leased
+    return {leases, expired, now_ms, state.rings, state.incarnation, now_ms}
+  end
+  local room = math.min(slots, BATCH_MAX)
+  local looks, line, wake_at_ms = 0, choose()
+  while line and #leases < room and looks < LOOKS_MAX do
+    looks = looks + 1
+    leases[#leases + 1] = take(line, worker_id, lease_ms, records)
+    line, wake_at_ms = choose()
+  end
+  if line or more_is_due then wake_at_ms = now_ms end
+  wake_at_ms = sooner(sooner(wake_at_ms, first_at_ms(key.timers())), next_expiry_ms)
+  return {leases, expired, wake_at_ms or false, state.rings, state.incarnation, now_ms}
+end
+
+return
+  give, lease_some
+end)()

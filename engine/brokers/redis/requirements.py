@@ -1,0 +1,55 @@
+"""What a Redis server must be like to hold the schedule, asked without changing anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from tempogram.engine.brokers.redis.broker import REPLY_S, connect
+from tempogram.engine.model.errors import BrokerUnavailable
+
+OLDEST = (6, 2)
+"""The first version whose commands the scripts use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What a server says of itself. ``eviction`` and ``keeps_log`` are None where it does not tell (a hosted one)."""
+
+    version: str
+    is_old: bool
+    eviction: str | None
+    keeps_log: bool | None
+
+
+async def survey(url: str) -> Survey:
+    """Ask a server.
+
+    Raises:
+        SettingsError: The address makes no sense.
+        BrokerUnavailable: It cannot be reached, or refused; the sentence says why.
+    """
+    redis = connect(url, socket_timeout=REPLY_S)
+    try:
+        version = str((await redis.info("server"))["redis_version"])
+        eviction, appends = await _setting(redis, "maxmemory-policy"), await _setting(redis, "appendonly")
+    except (RedisError, OSError, TimeoutError) as error:
+        raise BrokerUnavailable(str(error) or type(error).__name__) from None
+    finally:
+        await redis.aclose()
+    first_two = tuple(int(part) for part in version.split(".")[:2])
+    return Survey(
+        version=version,
+        is_old=first_two < OLDEST,
+        eviction=eviction,
+        keeps_log=None if appends is None else appends == "yes",
+    )
+
+
+async def _setting(redis: Redis, name: str) -> str | None:
+    try:
+        return (await redis.config_get(name)).get(name)
+    except ResponseError:  # hosted servers hide their settings
+        return None

@@ -1,0 +1,63 @@
+"""While Redis is away, for those who only tell others: they go on without it, and come back by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+
+from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError, RedisError
+
+from tempogram.engine.resilience.conditions import Condition, Conditions
+from tempogram.engine.resilience.ledger_retry import Sleep
+
+AWAY = (RedisError, OSError, TimeoutError)
+"""What tells that Redis cannot be reached, does not answer, or refuses."""
+
+OF_REDIS = frozenset({Condition.REDIS_AWAY, Condition.REDIS_FULL})
+
+REPLY_S = 2.0
+"""How long an answer may take. News that came later would be late anyway."""
+
+HEARTBEAT_S = 30.0
+"""How long a listener hears nothing before he asks whether Redis is still there. A guess."""
+
+PAUSE_S_MIN, PAUSE_S_MAX = 0.1, 2.0
+"""Between two tries to come back. Guesses."""
+
+
+async def hang_up(redis: Redis) -> None:
+    """Close the connections that nobody uses just now: after an outage each would fail once more."""
+    await redis.connection_pool.disconnect(inuse_connections=False)
+
+
+class Outage:
+    """What one who tells, or hears, sees of it. Who begins it tries again until it is over, and ends it then.
+
+    Args:
+        what: Who sees it, for ``Conditions``.
+    """
+
+    def __init__(self, what: str, conditions: Conditions, *, sleep: Sleep = asyncio.sleep) -> None:
+        self._what = what
+        self._conditions = conditions
+        self._sleep = sleep
+        self._pause_s = PAUSE_S_MIN
+
+    def begin(self, reason: BaseException | str) -> None:
+        """Note that it holds from now on; nothing happens if it does already."""
+        condition = Condition.REDIS_FULL if isinstance(reason, OutOfMemoryError) else Condition.REDIS_AWAY
+        told = f"no {self._what}: {str(reason) or type(reason).__name__}"
+        self._conditions.begin(condition, told, seen_by=self._what)
+        for other in OF_REDIS - {condition}:
+            self._conditions.end(other, seen_by=self._what)
+
+    def end(self) -> None:
+        """Note that it is over; nothing happens if it is already."""
+        self._pause_s = PAUSE_S_MIN
+        for condition in OF_REDIS:
+            self._conditions.end(condition, seen_by=self._what)
+
+    async def pause(self) -> None:
+        """Wait before the next try, longer each time."""
+        await self._sleep(self._pause_s)
+        self._pause_s = min(2 * self._pause_s, PAUSE_S_MAX)

@@ -1,0 +1,89 @@
+"""A result as bytes on its way to another process, which may run another version of this program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from tempogram.engine.model.messages import Rest, Status
+from tempogram.engine.model.outcomes import (
+    Failed,
+    HalfSent,
+    Lost,
+    Migrated,
+    Outcome,
+    Overdue,
+    Rejected,
+    Revoked,
+    Sent,
+    Throttled,
+    Uncertain,
+)
+from tempogram.engine.ports.results import Result
+
+Named = tuple[str, msgspec.Raw]
+"""An outcome under the name of its kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class HalfSentRow:
+    """``HalfSent``, whose cause is one of several kinds."""
+
+    delivered: int
+    rest: Rest
+    cause: Named
+
+
+FLAT = {
+    kind.__name__.lower(): kind
+    for kind in (Sent, Throttled, Rejected, Migrated, Revoked, Failed, Uncertain, Lost, Overdue)
+}
+HALF_SENT = HalfSent.__name__.lower()
+
+_encode = msgspec.msgpack.encode
+_row = msgspec.msgpack.Decoder(tuple[str, Status, Named | None, str | None])
+_half_sent = msgspec.msgpack.Decoder(HalfSentRow)
+_flat: dict[str, msgspec.msgpack.Decoder[Outcome]] = {
+    name: msgspec.msgpack.Decoder(kind) for name, kind in FLAT.items()
+}
+
+
+class Unknown(Exception):
+    """It is no result that this version knows."""
+
+
+def pack(result: Result) -> bytes:
+    outcome = None if result.outcome is None else _named(result.outcome)
+    return _encode((result.message_id, result.status, outcome, result.replaced_by))
+
+
+def unpack(data: bytes) -> Result:
+    """Return what was packed.
+
+    Raises:
+        Unknown: Another version packed it in another form, or it is not ours.
+    """
+    try:
+        message_id, status, named, replaced_by = _row.decode(data)
+        return Result(message_id, status, None if named is None else _outcome(named), replaced_by)
+    except (msgspec.DecodeError, KeyError) as error:
+        raise Unknown(str(error)) from None
+
+
+def _named(outcome: Outcome) -> Named:
+    row: object = outcome
+    if isinstance(outcome, HalfSent):
+        row = HalfSentRow(outcome.delivered, outcome.rest, _named(outcome.cause))
+    return type(outcome).__name__.lower(), msgspec.Raw(_encode(row))
+
+
+def _outcome(named: Named) -> Outcome:
+    name, data = named
+    if name != HALF_SENT:
+        return _flat[name].decode(data)
+    row = _half_sent.decode(data)
+    cause = _outcome(row.cause)
+    if not isinstance(cause, Throttled | Rejected | Failed):
+        raise KeyError(row.cause[0])
+    return HalfSent(row.delivered, row.rest, cause)

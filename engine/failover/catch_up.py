@@ -1,0 +1,138 @@
+"""Compares the ledger with the schedule for who keeps it: all of it when something was missed, else page by page."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from tempogram.engine.failover.dead_processes import Deaths
+from tempogram.engine.model.errors import BrokerFull
+from tempogram.engine.model.ids import earliest
+from tempogram.engine.ports import Broker, Clock, Ledger
+from tempogram.engine.recovery.reconciler import CATCH_UP_MS, RECONCILE_MS, Reconciler
+from tempogram.engine.resilience.ledger_retry import Sleep
+
+log = structlog.get_logger()
+
+TAKE_IN_MS = 1_000
+"""What another process wrote to the ledger, and the schedule does not know for so long, is taken in."""
+
+OVERLAP_MS = 10_000
+"""How far back is looked for what is to be taken in: clocks differ, and a commit may take long. A guess; the slow
+comparison finds the rest."""
+
+LEFT_MS = 60_000
+"""How far back is looked for what a process may have left that has died: it had accepted it, and could not schedule it
+yet, as it missed Redis. A guess; the slow comparison finds what is older."""
+
+
+class Comparison:
+    """See ``Reconciler``, which does the work; this says when."""
+
+    def __init__(
+        self,
+        *,
+        reconciler: Reconciler,
+        ledger: Ledger,
+        schedule: Broker,
+        lease_ms: int,
+        deaths: Deaths,
+        clock: Clock,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._reconciler = reconciler
+        self._ledger = ledger
+        self._schedule = schedule
+        self._lease_ms = lease_ms
+        self._deaths = deaths
+        self._clock = clock
+        self._sleep = sleep
+        self._behind_after: str | None = ""  # the ledger may have what the schedule has not, after this id
+        self._is_refused = False  # what was found missing waits until the schedule has room for it
+        self._taken_in_at_ms = 0
+        self._reconciled_at_ms = self._interrupted_at_ms = clock()
+
+    def begin_anew(self) -> None:
+        """Forget what was found before another led."""
+        self._reconciler.forget()
+        self._is_refused = False
+        self.fall_behind()
+
+    def fall_behind(self, *, after_id: str = "") -> None:
+        """Look soon at all that is after an id: the ledger may have what the schedule has not."""
+        self._behind_after = after_id if self._behind_after is None else min(after_id, self._behind_after)
+
+    async def compare(self, *, is_bypassed: bool) -> None:
+        """Schedule what only the ledger has, as far as it is time to look; others may write to the ledger alone."""
+        await self._look_for_deaths()
+        if self._behind_after is not None:
+            await self._catch_up(self._behind_after)
+        elif is_bypassed:
+            await self._take_in()
+        else:
+            await self._reconcile()
+        await self._settle_interrupted()
+
+    async def take_in(self) -> None:
+        """Schedule what other processes only wrote to the ledger."""
+        await self._take_in()
+        await self._settle_interrupted()
+
+    def was_rebuilt(self, *, at_ms: int) -> None:
+        """Take in what was written to the ledger since then, before which the schedule has everything."""
+        self._taken_in_at_ms = at_ms
+
+    @property
+    def looks_back_to_ms(self) -> int:
+        """Since when the ledger may have got what was not seen yet."""
+        return max(0, self._taken_in_at_ms - OVERLAP_MS)
+
+    async def _look_for_deaths(self) -> None:
+        """Look soon for what was accepted by who has died, and not scheduled by it."""
+        died_after_ms = await self._deaths.look()
+        if died_after_ms is not None:
+            log.info("a process has ended; what it may have left is looked for")
+            self.fall_behind(after_id=earliest(max(0, died_after_ms - LEFT_MS)))
+
+    async def _catch_up(self, after_id: str) -> None:
+        """Schedule what only the ledger has.
+
+        As long as there is no room for what was found, the ledger is not read for more; then it is read once more, as
+        nobody noted what was refused meanwhile.
+        """
+        was_refused = self._is_refused
+        if not was_refused:
+            await self._look_at_all(after_id)
+        try:
+            await self._reconciler.schedule_missing(CATCH_UP_MS)
+        except BrokerFull:
+            self._is_refused = True  # which is a condition
+        else:
+            self._is_refused = False
+            self._behind_after = after_id if was_refused else None
+
+    async def _look_at_all(self, after_id: str) -> None:
+        """Find what only the ledger has, and hold what Telegram throttled while nobody could be told."""
+        self._taken_in_at_ms = self._clock()
+        await self._schedule.hold(await self._ledger.holds(self._clock()))
+        await self._reconciler.look_at_all(after_id=after_id)
+        await self._sleep(CATCH_UP_MS / 1_000)
+
+    async def _take_in(self) -> None:
+        now_ms = self._clock()
+        await self._reconciler.schedule_missing(TAKE_IN_MS)
+        await self._reconciler.look_at_all(after_id=earliest(self.looks_back_to_ms))
+        self._taken_in_at_ms = now_ms
+        await self._reconcile()
+
+    async def _reconcile(self) -> None:
+        if self._clock() - self._reconciled_at_ms >= RECONCILE_MS:
+            self._reconciled_at_ms = self._clock()
+            await self._reconciler.reconcile_page()
+
+    async def _settle_interrupted(self) -> None:
+        """End what was marked as sending by a process that died, and that no schedule knows."""
+        if self._clock() - self._interrupted_at_ms >= self._lease_ms:
+            self._interrupted_at_ms = self._clock()
+            await self._ledger.settle_interrupted(self._clock(), longer_than_ms=2 * self._lease_ms)

@@ -1,0 +1,149 @@
+"""What the leader keeps while leases come from its own memory: a schedule that stands in for the one in Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from tempogram.engine.failover.catch_up import Comparison
+from tempogram.engine.failover.epoch_watcher import WATCH_S, Watch
+from tempogram.engine.failover.failover_broker import SwitchedBroker
+from tempogram.engine.failover.leader_election import Lead
+from tempogram.engine.failover.redis_mode import Rebuild
+from tempogram.engine.limits.limits import Limits
+from tempogram.engine.model.batching import batches
+from tempogram.engine.model.errors import BrokerUnavailable, ScheduleLost
+from tempogram.engine.ports import NOBODYS, Broker, Clock, Epoch, Ledger, Source
+from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.recovery.rebuild import Fleet
+from tempogram.engine.recovery.settings_sync import Heeded
+from tempogram.engine.resilience.ledger_retry import Sleep
+
+log = structlog.get_logger()
+
+BACK_MS = 2_000
+"""How long Redis must have answered before it is trusted again. A guess."""
+
+MARGIN_MS = 1_000
+"""Added to how long leases may last: two clocks do not run at quite the same pace. A guess."""
+
+
+class EpochOfKeeper:
+    """Kept by who leads; see ``keeper``.
+
+    Args:
+        memory: Makes an empty broker.
+        form: That of the Redis that this process would go back to.
+    """
+
+    def __init__(
+        self,
+        *,
+        switch: SwitchedBroker,
+        memory: Callable[[Limits], Broker],
+        form: int,
+        watch: Watch,
+        lead: Lead,
+        comparison: Comparison,
+        heeded: Heeded,
+        rebuild: Rebuild,
+        ledger: Ledger,
+        limits: Callable[[], Awaitable[Limits]],
+        lease_ms: int,
+        clock: Clock,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._switch = switch
+        self._new_memory = memory
+        self._form = form
+        self._watch = watch
+        self._lead = lead
+        self._comparison = comparison
+        self._heeded = heeded
+        self._rebuild = rebuild
+        self._ledger = ledger
+        self._limits = limits
+        self._lease_ms = lease_ms
+        self._clock = clock
+        self._sleep = sleep
+        self._leases_from_ms: tuple[int, int] | None = None  # an epoch's number, and when its first lease may be
+        self._redis_from_ms = 0
+        self._back_since_ms: int | None = None
+        self._others_end_until_ms = 0  # what they began with their last leases from before
+
+    async def begin(self, after: Epoch) -> None:
+        """Begin an epoch of this process, and note when its first lease may be.
+
+        If it follows one of this Redis, nothing but that was leased from: then it may go on whenever it is back.
+        """
+        epoch = await self._watch.advance(after, Source.KEEPER)
+        self._expect(epoch, was_redis=after.source is Source.REDIS and after.form in {NOBODYS, self._form})
+
+    async def keep(self, epoch: Epoch) -> bool:
+        """Do what is to be done next; False if leases can come from Redis again."""
+        if not epoch.is_own:
+            await self.begin(epoch)
+        elif self._leases_from_ms is None or self._leases_from_ms[0] != epoch.number:
+            self._expect(epoch, was_redis=False)  # the answer to its beginning was lost
+        elif await self._is_redis_back():
+            return False
+        elif (memory := self._switch.memory) is not None:
+            await self._heeded.tell(memory, memory.configure)
+            await self._take_out_ended(memory)
+            await self._comparison.take_in()
+        elif self._clock() >= self._leases_from_ms[1]:
+            await self._open(epoch)
+        return True
+
+    async def end(self) -> None:
+        """Lease nothing more, and wait for what is leased; after ``lease_ms`` none of it may be written any more."""
+        self._switch.stop_leasing()
+        until_ms = self._clock() + self._lease_ms
+        while (memory := self._switch.memory) and (await memory.stats()).leased and self._clock() < until_ms:
+            await self._sleep(0.05)
+        self._switch.close_memory()
+
+    def _expect(self, epoch: Epoch, *, was_redis: bool) -> None:
+        if epoch.is_own and epoch.source is Source.KEEPER:
+            may_lease_at_ms = self._clock() + self._lease_ms + round(WATCH_S * 1_000) + MARGIN_MS
+            self._leases_from_ms = (epoch.number, may_lease_at_ms)
+            self._redis_from_ms = 0 if was_redis else may_lease_at_ms
+            self._back_since_ms = None
+            log.warning("this process will send for all", epoch=epoch.number)
+
+    async def _is_redis_back(self) -> bool:
+        """Tell whether Redis has answered for a while, with or without a schedule."""
+        now_ms = self._clock()
+        try:
+            await self._switch.probe()
+        except ScheduleLost:
+            pass
+        except BrokerUnavailable:
+            self._back_since_ms = None
+            return False
+        if self._back_since_ms is None:
+            self._back_since_ms = now_ms
+        return now_ms - self._back_since_ms >= BACK_MS and now_ms >= self._redis_from_ms
+
+    async def _open(self, epoch: Epoch) -> None:
+        memory, began_at_ms = self._new_memory(await self._limits()), self._clock()
+        self._heeded.forget()
+        await self._rebuild(memory, Fleet(self._lease_ms, go_on=self._lead.insist))
+        self._comparison.was_rebuilt(at_ms=began_at_ms)
+        self._others_end_until_ms = self._clock() + 2 * self._lease_ms
+        await self._watch.look()
+        self._switch.open_memory(memory, epoch)
+
+    async def _take_out_ended(self, memory: Broker) -> None:
+        """Take out what others have ended since it was rebuilt, and hold what they were told to: they cannot say so.
+
+        A call may begin at the end of its lease, and be answered when the memory leases already.
+        """
+        if self._clock() >= self._others_end_until_ms:
+            return
+        ended = await self._ledger.ended_since(self._comparison.looks_back_to_ms)
+        for batch in batches(ended, BATCH_MAX):
+            await memory.cancel(batch)
+        await memory.hold(await self._ledger.holds(self._clock()))

@@ -1,0 +1,81 @@
+"""Whose turn it is: start-time fair queueing, in integers.
+
+Each competitor has a *pass*; the lowest pass among those that may go has the turn, and
+its pass then rises by cost / weight. So whoever waits gets its share, whatever its
+messages cost. The *virtual time* is the pass with which the last turn began: nobody who
+could go is behind it. Who begins to wait enters at the virtual time, or keeps its own pass
+if that is higher: it neither claims turns from before nor stands behind those who waited.
+
+Sources: Waldspurger, Weihl: Stride Scheduling, MIT/LCS/TM-528, 1995 (pass, stride).
+Goyal, Vin, Cheng: Start-time Fair Queuing, SIGCOMM 1996 (the virtual time).
+"""
+
+from __future__ import annotations
+
+STRIDE = 1 << 24
+"""The pass of one turn at weight 1; large, so that weights divide it finely."""
+
+LAG = 16 * STRIDE
+"""How far one may lag that could not go for a while, and make good for it.
+
+While a chat has its one message in flight, or a bot waits for its next slot, the others go
+ahead, by an album of ten at most: such a lag is kept, or messages of different costs would
+share unfairly. Whoever lags further was held, paused or at its own limit, and would keep
+everybody else waiting for as long. The next power of two after ten.
+"""
+
+
+class Turns:
+    """The virtual time of one group of competitors.
+
+    Args:
+        entry: How much later than the virtual time a newcomer enters. One stride where
+            newcomers never end (chats): each counts as one that has just had a turn, so
+            it goes behind those who wait for theirs. 0 where all are known and keep
+            their pass while they are away (priorities, bots): they may go at once.
+
+    >>> turns = Turns()
+    >>> mine = turns.enter(0); yours = turns.enter(0)
+    >>> mine = turns.serve(mine, cost=1, weight=1)
+    >>> mine > yours
+    True
+    """
+
+    __slots__ = ("_entry", "_last", "_now", "_waiting")
+
+    def __init__(self, *, entry: int = 0) -> None:
+        self._entry = entry
+        self._now = 0
+        self._last = 0  # the highest pass ever given
+        self._waiting = 0
+
+    def enter(self, last_pass: int) -> int:
+        """Return the pass of one who begins to wait, given its last one (0 if it never had one)."""
+        self._waiting += 1
+        newcomers = self._now + self._entry
+        return max(newcomers, last_pass)
+
+    def leave(self) -> None:
+        """One of them has nothing waiting any more; when nobody has, all debts are forgotten."""
+        self._waiting -= 1
+        if not self._waiting:
+            self._now = self._last
+
+    def serve(self, its_pass: int, *, cost: int, weight: int) -> int:
+        """Return the pass of one that has just had a turn, which is still counted as waiting."""
+        start = its_pass
+        if start > self._now:
+            self._now = start
+        elif start < self._now - LAG:
+            start = self._now - LAG
+        after = start + STRIDE * cost // weight
+        self._last = max(self._last, after)
+        return after
+
+    def rank(self, its_pass: int) -> int:
+        """Return by which pass it saves up: a lag gives no right to keep back one that has just come."""
+        return max(self._now, its_pass)
+
+    def is_past(self, its_pass: int) -> bool:
+        """Tell whether a newcomer would get this pass or a higher one, so that it can be forgotten."""
+        return its_pass <= self._now + self._entry

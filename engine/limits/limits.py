@@ -1,0 +1,123 @@
+"""How many in how long: the limits as versioned data, checked when they are built.
+
+Sources: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.model.messages import ChatId, Priority
+
+DAY_MS = 86_400_000
+
+PLACES_A_STAR = 10
+"""What a bot may pay for with one Star, if none of it were free.
+
+Source: https://core.telegram.org/bots/faq#how-can-i-message-all-of-my-bot-39s-subscribers-at-once
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """``count`` places in any ``window_ms``; with ``burst``, a token bucket instead.
+
+    As a bucket: capacity ``burst``, refilled at ``count`` a window. A bucket lets
+    ``burst`` more through than its rate in the first window, so it is right for a
+    rule that is itself a rate with a burst (a private chat's), and leaks where the
+    rule is a window (a bucket of 20 refilled at 20 a minute passes 39 in a minute).
+    ``count`` 0 is no limit.
+    """
+
+    count: int
+    window_ms: int
+    burst: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.count < 0:
+            raise SettingsError(f"a limit of {self.count} is below 0; 0 means no limit")
+        if self.window_ms < 1:
+            raise SettingsError(f"a window of {self.window_ms} ms is shorter than 1 ms")
+        if self.burst is not None and self.burst < 1:
+            raise SettingsError(f"a burst of {self.burst} lets nothing through; it must be at least 1")
+
+    @property
+    def drains_in_ms(self) -> int:
+        """How long what was sent before may weigh on a bucket, beyond its window.
+
+        >>> Limit(1, 1_000, burst=3).drains_in_ms, Limit(20, 60_000).drains_in_ms
+        (3000, 0)
+        """
+        return -(-self.window_ms * self.burst // self.count) if self.burst and self.count else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Every limit and weight, as one value. A broker takes a newer ``version`` and ignores an older one.
+
+    Attributes:
+        ceiling: Over all bots. No rule of Telegram's; our own.
+        bot: One bot over all its chats.
+        paid: One bot's paid messages, which take no place of ``bot``.
+        purse: How many places one bot may pay for, 0.1 Star each at most; 0 is none at all.
+        chat: One private chat: about 1 a second, short bursts are tolerated.
+        group: One group, supergroup or channel: a true sliding window.
+        user: What one user may make one bot say, in all chats. No rule of Telegram's; our own.
+        saved_up: Normal and low leave a bot (and the ceiling) spaced by window / count; this many
+            may leave at once after a pause, and the rest of the places is left for high. What leaves
+            at once is free again at once, with a gap of as many slots behind it in which all places are
+            taken: with 5, an urgent message could wait for 160 ms, with 2 for one slot.
+        guard_ms: How much longer a place stays taken while our own count is in doubt: after a
+            restart, and for a minute after a 429 that it does not explain.
+        adapt_least: A 429 that our count does not explain lowers the limit of its chat or bot, at most to this
+            share of it; it recovers by one place in each window without another. 1 is never.
+        shares: How priorities share, by stride scheduling.
+        chat_cap: How many may wait for one chat of one bot; 0 is no cap.
+        bot_cap: The same for one bot.
+    """
+
+    version: int = 1
+    ceiling: Limit = Limit(30, 1_000)
+    bot: Limit = Limit(30, 1_000)
+    paid: Limit = Limit(1_000, 1_000)
+    purse: Limit = Limit(0, DAY_MS)
+    chat: Limit = Limit(1, 1_000, burst=3)
+    group: Limit = Limit(20, 60_000)
+    user: Limit = Limit(0, 60_000)
+    saved_up: int = 2
+    guard_ms: int = 25
+    adapt_least: float = 0.3
+    shares: Mapping[Priority, int] = field(
+        default_factory=lambda: {Priority.HIGH: 16, Priority.NORMAL: 4, Priority.LOW: 1}
+    )
+    chat_cap: int = 10_000
+    bot_cap: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        for priority in Priority:
+            if self.shares.get(priority, 0) < 1:
+                raise SettingsError(f"the share of {priority} is {self.shares.get(priority)}; at least 1")
+        if not 0 < self.adapt_least <= 1:
+            raise SettingsError(f"adapt_least is {self.adapt_least}; it is a share, above 0 and at most 1")
+        if self.saved_up < 1:
+            raise SettingsError(f"saved_up is {self.saved_up}; at least 1, or nothing would ever leave")
+
+    def of_chat(self, chat_id: ChatId | None) -> Limit | None:
+        """Return the limit of one chat: a group's or a private one's, None where no chat is meant.
+
+        >>> Limits().of_chat(-100123).count, Limits().of_chat("@news").count, Limits().of_chat(7).burst
+        (20, 20, 3)
+        """
+        match chat_id:
+            case None:
+                return None
+            case int():
+                return self.group if chat_id < 0 else self.chat
+            case str():
+                return self.group if chat_id.startswith("@") else None
+
+
+SPACING_PRIORITIES = (Priority.NORMAL, Priority.LOW)
+"""Those that leave spaced; high may use every free place."""

@@ -1,0 +1,331 @@
+"""The state behind a limit: which places are taken, and when the next is free.
+
+Both kinds answer the same three questions, with the time passed in. Times are
+integer milliseconds; a place that Telegram counted in the middle of one is taken
+from its end, so rounding never frees a place too early.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
+from typing import Protocol
+
+from tempogram.engine.limits.limits import Limit
+
+LATE_MS = 20
+"""How late a worker may come without leaving slots unused: a busy event loop's turn. A guess."""
+
+
+class Gate(Protocol):
+    """What one limit knows."""
+
+    def ready_at_ms(self, now_ms: int, cost: int) -> int | None:
+        """Return when ``cost`` places are free: ``now_ms`` or later, None until something is settled."""
+
+    def take(self, now_ms: int, cost: int) -> None:
+        """Take places at the lease. They stay taken until ``settle``."""
+
+    def settle(self, counted_at_ms: int | None, cost: int, *, guard_ms: int = 0) -> None:
+        """Say when Telegram counted them at the latest; None gives them back at once."""
+
+    def is_idle(self, now_ms: int) -> bool:
+        """Tell whether nothing is taken, so that a new gate would answer the same."""
+
+    def is_near(self, now_ms: int) -> bool:
+        """Tell whether three quarters of it are taken: a 429 would not surprise us (the share is a guess)."""
+
+    def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
+        """Return when the last of so many may go one after another, if what is in flight counts from now."""
+
+    def narrow(self, places: int, now_ms: int) -> None:
+        """Let only so many of its places be taken; all of them again if it is as many as the limit has.
+
+        Of a bucket this is the burst; its rate stays.
+        """
+
+    def absorb(self, other: Gate) -> None:
+        """Take over the places of a gate that turned out to be this one under another name.
+
+        What is settled is known only to a gate of the same kind. (Nothing is lost by it:
+        what becomes another chat is a group, and groups have windows.)
+        """
+
+
+class Window:
+    """At most ``count`` places in any ``window_ms``, counted at Telegram's end.
+
+    >>> window = Window(Limit(2, 1_000))
+    >>> window.take(0, 1); window.take(0, 1)
+    >>> window.ready_at_ms(0, 1) is None
+    True
+    >>> window.settle(40, 1)
+    >>> window.ready_at_ms(50, 1)
+    1041
+    """
+
+    __slots__ = ("_count", "_frees_ms", "_in_flight", "_limit")
+
+    def __init__(self, limit: Limit) -> None:
+        self._limit = limit
+        self._count = limit.count  # or fewer, while it is narrow
+        self._in_flight = 0
+        self._frees_ms: list[int] = []  # when each settled place is free again, the next first
+
+    def ready_at_ms(self, now_ms: int, cost: int) -> int | None:
+        frees_ms, count = self._frees_ms, self._count
+        if frees_ms and frees_ms[0] <= now_ms:
+            del frees_ms[: bisect_right(frees_ms, now_ms)]
+        taken = self._in_flight + len(frees_ms)
+        missing = taken + cost - count if cost < count else taken
+        if missing <= 0:
+            return now_ms
+        return frees_ms[missing - 1] if missing <= len(frees_ms) else None
+
+    def take(self, now_ms: int, cost: int) -> None:  # noqa: ARG002 - only what is settled has a time
+        self._in_flight += cost
+
+    def settle(self, counted_at_ms: int | None, cost: int, *, guard_ms: int = 0) -> None:
+        self._in_flight -= min(self._in_flight, cost)  # the limit may be new meanwhile
+        if counted_at_ms is None:
+            return
+        frees_ms, free_at_ms = self._frees_ms, counted_at_ms + 1 + guard_ms + self._limit.window_ms
+        for _ in range(min(self._limit.count, cost)):
+            if frees_ms and free_at_ms < frees_ms[-1]:
+                insort(frees_ms, free_at_ms)
+            else:
+                frees_ms.append(free_at_ms)
+
+    def is_idle(self, now_ms: int) -> bool:
+        return not self._in_flight and (not self._frees_ms or self._frees_ms[-1] <= now_ms)
+
+    def is_near(self, now_ms: int) -> bool:
+        taken = self._in_flight + sum(free_at_ms > now_ms for free_at_ms in self._frees_ms)
+        return 4 * taken > 3 * self._limit.count
+
+    def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
+        count, window_ms = self._count, self._limit.window_ms
+        places = sum(min(cost, count) for cost in costs)
+        rounds, rest = divmod(places - 1, count)  # each place comes a window after the one ``count`` before it
+        frees_ms = [*self._frees_ms, *[now_ms + window_ms] * self._in_flight]
+        missing = len(frees_ms) + rest + 1 - count
+        first_ms = now_ms if missing <= 0 else max(now_ms, frees_ms[missing - 1])
+        return first_ms + rounds * window_ms
+
+    def narrow(self, places: int, now_ms: int) -> None:  # noqa: ARG002 - only a spacing needs the time
+        self._count = places
+
+    def absorb(self, other: Gate) -> None:
+        if isinstance(other, Window | Bucket):
+            self._in_flight += other._in_flight  # noqa: SLF001 - one of ours
+        if isinstance(other, Window):
+            longer_ms = self._limit.window_ms - other._limit.window_ms  # noqa: SLF001
+            theirs_ms = [free_at_ms + longer_ms for free_at_ms in other._frees_ms]  # noqa: SLF001
+            self._frees_ms = sorted(self._frees_ms + theirs_ms)
+
+
+class Spacing:
+    """``burst`` at once, then ``count`` in each ``window_ms``; what is spent is never given back.
+
+    Kept as the time at which all that was spent has drained, in units of 1/count ms, so
+    that 30 a second stays exact in integers.
+
+    >>> apart = Spacing(Limit(1, 1_000, burst=2))
+    >>> apart.spend(0, 1); apart.spend(0, 1)
+    >>> apart.free_at_ms(0, 1)
+    1000
+    """
+
+    __slots__ = ("_capacity", "_drained_at", "_limit")
+
+    def __init__(self, limit: Limit) -> None:
+        self._limit = limit
+        self._capacity = limit.burst or limit.count
+        self._drained_at = 0
+
+    def free_at_ms(self, now_ms: int, cost: int) -> int:
+        """Return when so many fit. What costs more than fits at all leaves when all has drained, and owes the rest."""
+        limit, spare = self._limit, self._capacity - cost
+        drained_at = self._drained_at - spare * limit.window_ms if spare > 0 else self._drained_at
+        free_at_ms = -(-drained_at // limit.count)
+        return max(now_ms, free_at_ms)
+
+    def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
+        """Return when the last of so many may go one after another."""
+        later = copy(self)
+        for cost in costs[:-1]:
+            later.spend(now_ms, cost)
+        return later.free_at_ms(now_ms, costs[-1])
+
+    def narrow(self, places: int, now_ms: int) -> None:
+        """Go on with another count a window; what is spent drains at the new rate."""
+        old, self._limit = self._limit, replace(self._limit, count=places)
+        self._capacity = min(self._limit.burst or places, places)
+        # No sooner than before in time, and no less than before in messages.
+        owed = max(0, self._drained_at - now_ms * old.count)
+        self._drained_at = max(-(-self._drained_at * places // old.count), now_ms * places + owed)
+
+    def spend(self, at_ms: int, cost: int) -> None:
+        """Pour at a time; of two that come in the wrong order the earlier counts as late as the later."""
+        limit, drained_at = self._limit, at_ms * self._limit.count
+        drained_at = max(drained_at, self._drained_at)
+        self._drained_at = drained_at + cost * limit.window_ms
+
+
+class Bucket(Spacing):
+    """A token bucket: a place in flight is taken, and drains from the time at which Telegram counted it.
+
+    >>> bucket = Bucket(Limit(1, 1_000, burst=3))
+    >>> for _ in range(3): bucket.take(0, 1)
+    >>> bucket.ready_at_ms(0, 1) is None
+    True
+    >>> bucket.settle(500, 1)
+    >>> bucket.ready_at_ms(500, 1)
+    1501
+    """
+
+    __slots__ = ("_in_flight",)
+
+    def __init__(self, limit: Limit) -> None:
+        super().__init__(limit)
+        self._in_flight = 0
+
+    def ready_at_ms(self, now_ms: int, cost: int) -> int | None:
+        capacity = self._capacity
+        taken = self._in_flight + (min(capacity, cost))
+        return self.free_at_ms(now_ms, taken) if taken <= capacity else None
+
+    def take(self, now_ms: int, cost: int) -> None:  # noqa: ARG002 - only what is settled has a time
+        self._in_flight += cost
+
+    def settle(self, counted_at_ms: int | None, cost: int, *, guard_ms: int = 0) -> None:
+        self._in_flight -= min(self._in_flight, cost)  # the limit may be new meanwhile
+        if counted_at_ms is not None:
+            self.spend(counted_at_ms + 1 + guard_ms, cost)
+
+    def is_idle(self, now_ms: int) -> bool:
+        return not self._in_flight and self._drained_at <= now_ms * self._limit.count
+
+    def is_near(self, now_ms: int) -> bool:
+        settled = max(0, self._drained_at - now_ms * self._limit.count)
+        capacity = self._limit.burst or self._limit.count
+        return 4 * (settled + self._in_flight * self._limit.window_ms) > 3 * capacity * self._limit.window_ms
+
+    def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
+        costs = [min(cost, self._capacity) for cost in costs]
+        return super().earliest_ms(now_ms, [self._in_flight, *costs] if self._in_flight else costs)
+
+    def narrow(self, places: int, now_ms: int) -> None:  # noqa: ARG002 - only a spacing needs the time
+        self._capacity = places
+
+    def absorb(self, other: Gate) -> None:
+        if isinstance(other, Window | Bucket):
+            self._in_flight += other._in_flight  # noqa: SLF001 - one of ours
+        if isinstance(other, Bucket):
+            theirs = -(-other._drained_at * self._limit.count // other._limit.count)  # noqa: SLF001
+            self._drained_at = max(self._drained_at, theirs)
+
+
+class Purse:
+    """What one bot may still pay for; in whole grains of its window, a minute of a day.
+
+    No gate: a message waits for none of its places, but goes as a free one, and one that costs
+    more than all of it never pays.
+
+    >>> purse = Purse(Limit(3, 1_440))
+    >>> purse.take(2); purse.settle(10, 2)
+    >>> purse.free_at_ms(10, 1), purse.free_at_ms(10, 2), purse.free_at_ms(10, 4)
+    (10, 1451, None)
+    """
+
+    __slots__ = ("_limit", "_spent", "_taken")
+
+    def __init__(self, limit: Limit) -> None:
+        self._limit = limit
+        self._spent: list[tuple[int, int]] = []  # until when it counts as spent just now, and how much; oldest first
+        self._taken = 0
+
+    def taken(self, now_ms: int) -> int:
+        """Return how much is spent, or in flight."""
+        spent, window_ms = self._spent, self._limit.window_ms
+        while spent and spent[0][0] + window_ms <= now_ms:
+            self._taken -= spent.pop(0)[1]
+        return self._taken
+
+    def free_at_ms(self, now_ms: int, cost: int) -> int | None:
+        """Return when it suffices: ``now_ms`` or later, None if it never will by itself."""
+        missing = self.taken(now_ms) + cost - self._limit.count
+        if missing <= 0:
+            return now_ms
+        for at_ms, places in self._spent:
+            missing -= places
+            if missing <= 0:
+                return at_ms + self._limit.window_ms
+        return None
+
+    def take(self, cost: int) -> None:
+        self._taken += cost
+
+    def settle(self, counted_at_ms: int | None, cost: int) -> None:
+        """Say when it was spent at the latest; None gives it back."""
+        self._taken -= cost
+        if counted_at_ms is not None:
+            self.spend(counted_at_ms, cost)
+
+    def spend(self, at_ms: int, cost: int) -> None:
+        grain_ms = max(1, self._limit.window_ms // 1_440)
+        until_ms = (at_ms // grain_ms + 1) * grain_ms
+        if self._spent and self._spent[-1][0] >= until_ms:
+            until_ms, places = self._spent.pop()
+            self._spent.append((until_ms, places + cost))
+        else:
+            self._spent.append((until_ms, cost))
+        self._taken += cost
+
+    def reform(self, limit: Limit) -> None:
+        """Go on under another limit; what is spent stays spent."""
+        self._limit = limit
+
+
+def gate(limit: Limit | None) -> Gate | None:
+    """Return the fresh state of a limit, or None where there is none."""
+    if limit is None or limit.count == 0:
+        return None
+    return Window(limit) if limit.burst is None else Bucket(limit)
+
+
+def reform(old: Gate | None, limit: Limit | None) -> Gate | None:
+    """Return a gate of a new limit in which what was taken stays taken."""
+    new = gate(limit)
+    if new is not None and old is not None:
+        new.absorb(old)
+    return new
+
+
+def spacing(limit: Limit, saved_up: int) -> Spacing | None:
+    """Return what keeps normal and low apart: one each window / count, at most ``saved_up`` at once.
+
+    Or as many as fall into ``LATE_MS``, where a slot is shorter than a worker is late.
+    """
+    if limit.count == 0:
+        return None
+    at_once = max(saved_up, limit.count * LATE_MS // limit.window_ms)
+    return Spacing(Limit(limit.count, limit.window_ms, burst=min(at_once, limit.count)))
+
+
+def both_free_at_ms(limited: Gate | None, apart: Spacing | None, cost: int, now_ms: int) -> int | None:
+    """Return when both let so many through: ``now_ms`` or later, None until something is settled."""
+    free_at_ms = now_ms if limited is None else limited.ready_at_ms(now_ms, cost)
+    if free_at_ms is None or apart is None:
+        return free_at_ms
+    spaced_at_ms = apart.free_at_ms(now_ms, cost)
+    return max(free_at_ms, spaced_at_ms)
+
+
+def narrow(limited: Gate | None, apart: Spacing | None, places: int, now_ms: int) -> None:
+    """Let only so many places of a limit be taken, and spaced accordingly."""
+    for each in (limited, apart):
+        if each is not None:
+            each.narrow(places, now_ms)

@@ -1,0 +1,11 @@
+"""The values that travel, and the clock. They import nothing of ours.
+
+Read in this order:
+
+    messages   a Bot API call that was not made yet, its lease, and how a lease ends
+    outcomes   what Telegram answered
+    ids        message ids that sort by the time of submission
+    errors     everything the engine raises
+    clock      what time it is, as a value that is passed in
+    batching   cuts a long list into batches
+"""

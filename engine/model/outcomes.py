@@ -1,0 +1,115 @@
+"""What Telegram answered: values, matched in ``delivery`` and nowhere else.
+
+Source: https://core.telegram.org/bots/api#making-requests
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tempogram.engine.model.messages import Rest
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Done. ``body`` is the whole answer as it came, decoded only when somebody waits for it."""
+
+    telegram_message_id: int | None
+    body: bytes = b""
+    chat_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """429, also when it hides in a 400: not before ``retry_after_ms``."""
+
+    retry_after_ms: int
+    reason: str = "Too Many Requests"
+
+    @property
+    def code(self) -> int:
+        return 429
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Never, not even later. ``unreachable``: the chat will take nothing more until it writes again."""
+
+    code: int
+    reason: str
+    unreachable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HalfSent:
+    """The first ``delivered`` items of an album arrived. The rest did not, and ``cause`` says why."""
+
+    delivered: int
+    rest: Rest
+    cause: Throttled | Rejected | Failed
+
+    @property
+    def reason(self) -> str:
+        count = self.delivered + self.rest.cost
+        return f"the first {self.delivered} of {count} items were delivered, the others were not: {self.cause.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """The group has become a supergroup with another id."""
+
+    to_chat_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """The bot's token is not valid any more."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Not done: a 5xx, or the connection never stood. Try again. ``is_ours``: Telegram had no part in it."""
+
+    reason: str
+    code: int | None = None
+    is_ours: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertain:
+    """The bytes left and no answer came: perhaps delivered."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Whoever held its lease was killed, froze or was cut off: perhaps delivered. ``times``: this one counted."""
+
+    times: int
+
+    @property
+    def reason(self) -> str:
+        return "its worker lost the lease"
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """The lease had run out, or the call was given up, before the bytes left; nothing was sent."""
+
+
+Outcome = Sent | Throttled | Rejected | HalfSent | Migrated | Revoked | Failed | Uncertain | Lost | Overdue
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An outcome, and when Telegram counted the call at the latest.
+
+    Attributes:
+        counted_at_ms: On this process's clock, rounded down. None: nothing was written.
+    """
+
+    outcome: Outcome
+    counted_at_ms: int | None

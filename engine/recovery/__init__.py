@@ -1,0 +1,11 @@
+"""The ledger and the queue, brought together after a failure.
+
+Read in this order:
+
+    rebuild              an empty queue, brought to where the ledger says it was
+    pending_admissions   what this process accepted and could not queue
+    reconciler           compares the ledger with the queue, slowly and always
+    settings_sync        pauses, weights and limits of the ledger, applied to the queue
+    pauses               a bot that may send again
+    ended_messages       what has ended and the queue may still hold
+"""

@@ -1,0 +1,46 @@
+"""What this process has ended, and the schedule may have a copy of: it is noted until somebody has taken it out.
+
+The schedule was away when it was to be told, or was rebuilt from the ledger while the message was under way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from tempogram.engine.model.batching import batches
+from tempogram.engine.ports import Ledger
+from tempogram.engine.ports.broker import BATCH_MAX
+
+ENDED_MAX = 10_000
+"""How many are noted; more than were ever in one process's hands."""
+
+
+class Ended:
+    """Ids of messages, in the order in which they ended."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._ids: dict[str, None] = {}
+
+    def note(self, message_ids: Iterable[str]) -> None:
+        self._ids.update(dict.fromkeys(message_ids))
+        while len(self._ids) > ENDED_MAX:
+            del self._ids[next(iter(self._ids))]
+
+    def forget(self, message_ids: Iterable[str]) -> None:
+        if self._ids:
+            for message_id in message_ids:
+                self._ids.pop(message_id, None)
+
+    async def take_out(self, cancel: Callable[[Sequence[str]], Awaitable[object]]) -> None:
+        """Have all of them cancelled in the schedule; what was replayed since stays there.
+
+        Raises:
+            BrokerUnavailable: Some may still be there, and stay noted.
+            LedgerError: The same.
+        """
+        for batch in batches(list(self._ids), BATCH_MAX):
+            replayed = {message.id for message in await self._ledger.open_among(batch)}
+            if ended := [message_id for message_id in batch if message_id not in replayed]:
+                await cancel(ended)
+            self.forget(batch)

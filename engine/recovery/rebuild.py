@@ -1,0 +1,193 @@
+"""Rebuilds the schedule from the ledger, so that a restart breaks no window and loses nothing.
+
+Nobody can know which of the open messages were on their way when the last process died. At
+most one of each chat was: so one place of each chat that has open messages counts as
+taken now, and every bot that was at work first waits for one window. What is presumed is written
+down before anything is leased: the next start, if it comes within the same window, counts it too.
+
+In a fleet only the schedule died, and the processes go on with what is in their hands. What they end is
+recorded before it is settled: so each page is looked at again after it was admitted, and what has ended by then is
+taken out. What ends later is settled later, and whoever is told then that his lease is not held takes
+it out himself (see ``Delivery`` and ``SwitchedBroker.settle``).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from tempogram.engine.closing.replacements import Replacements
+from tempogram.engine.limits.limits import Limits
+from tempogram.engine.model.batching import batches
+from tempogram.engine.model.errors import BrokerFull
+from tempogram.engine.model.messages import ChatId, Outgoing, PastSend
+from tempogram.engine.ports import Broker, Clock, Ledger
+from tempogram.engine.ports.broker import BATCH_MAX
+
+log = structlog.get_logger()
+
+PAGE = 1_000
+"""Messages read from the ledger, or places written into it, at a time."""
+
+
+@dataclass
+class Found:
+    """What a start found in the ledger."""
+
+    messages: int = 0
+    interrupted: int = 0
+    presumed: dict[tuple[int, ChatId | None], PastSend] = field(default_factory=dict)
+
+    def note(self, message: Outgoing) -> None:
+        """Presume that the chat's costliest open message was on its way; when, is said at the end."""
+        self.messages += 1
+        key = (message.bot_id, message.chat_id)
+        before = self.presumed.get(key, PastSend(*key, 0, 0))
+        cost, is_paid = max(message.cost, before.cost), message.is_paid or before.is_paid
+        self.presumed[key] = PastSend(*key, 0, cost, is_paid)
+
+
+async def nothing() -> None:
+    """Go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Other processes are at work on the same ledger, while the schedule is rebuilt.
+
+    Attributes:
+        lease_ms: What is marked as ``sending`` for longer than two of these is nobody's any more.
+        go_on: Awaited before each batch; whoever may not go on, as another does it now, raises.
+        before_opening: Awaited when all but the opening is done.
+    """
+
+    lease_ms: int
+    go_on: Callable[[], Awaitable[None]] = nothing
+    before_opening: Callable[[], Awaitable[None]] = nothing
+
+
+ALONE = Fleet(lease_ms=0)
+"""No other process is at work."""
+
+
+async def rebuild(
+    ledger: Ledger,
+    broker: Broker,
+    replacements: Replacements,
+    limits: Limits,
+    clock: Clock,
+    *,
+    calls_max: int = sys.maxsize,
+    fleet: Fleet = ALONE,
+) -> Found:
+    """Bring an empty broker to where the ledger says it was. Nothing may be leased before it returns.
+
+    ``calls_max`` is how many calls may have been under way: no more of a purse is presumed to be spent. A broker that
+    is full before all is in leases what it has; whoever keeps it compares it with the ledger later.
+    """
+    found = Found()
+    found.interrupted = await ledger.settle_interrupted(clock(), longer_than_ms=2 * fleet.lease_ms)
+    await _restore_settings(ledger, broker)
+    await broker.hold(await ledger.holds(clock()))
+    await _admit_open(ledger, broker, replacements, found, fleet)
+    now_ms = clock()
+    for batch in batches(_presumed(found, calls_max, now_ms), PAGE):
+        await ledger.presume(batch)
+    known_since_ms = now_ms - _longest_ms(limits)
+    sends = _with_bursts(await ledger.sends_since(known_since_ms), limits, known_since_ms)
+    spent = await ledger.spent_since(now_ms - limits.purse.window_ms)
+    await fleet.before_opening()
+    await broker.restore(sends, wait_until_ms=_waits(sends, limits, now_ms), spent=spent)
+    log.info("schedule rebuilt", messages=found.messages, interrupted=found.interrupted, sends=len(sends))
+    return found
+
+
+async def _restore_settings(ledger: Ledger, broker: Broker) -> None:
+    for bot_id in await ledger.paused_bots():
+        await broker.pause(bot_id, paused=True)
+    for bot_id, weight in (await ledger.weights()).items():
+        await broker.weigh(bot_id, weight)
+    for bot_id, alias, chat_id in await ledger.aliases():
+        await broker.migrate(bot_id, alias, chat_id)
+
+
+async def _admit_open(ledger: Ledger, broker: Broker, replacements: Replacements, found: Found, fleet: Fleet) -> None:
+    """Schedule what is open, the oldest first, as long as there is room; what is left may have been on its way too."""
+    after_id, has_room = "", True
+    while page := await ledger.open_messages(after_id=after_id, limit=PAGE):
+        for message in page:
+            found.note(message)
+        if has_room:
+            has_room = await _admit_page(broker, replacements, page, fleet)
+            if fleet is not ALONE:
+                await _take_out_ended(ledger, broker, page, after_id)
+        after_id = page[-1].id
+
+
+async def _admit_page(broker: Broker, replacements: Replacements, page: Sequence[Outgoing], fleet: Fleet) -> bool:
+    """Schedule a page; False if there was no room for all of it, which is no reason to send nothing at all."""
+    for batch in batches(page, BATCH_MAX):
+        await fleet.go_on()
+        try:
+            admission = await broker.admit(batch, worker_id="", slots=0, capped=False)
+        except BrokerFull as error:
+            log.warning("only the oldest messages are scheduled", up_to=batch[0].id, error=str(error))
+            return False
+        await replacements.record(batch, admission.verdicts)
+    return True
+
+
+async def _take_out_ended(ledger: Ledger, broker: Broker, page: Sequence[Outgoing], after_id: str) -> None:
+    """Take out what has ended while it was admitted; some more are asked for, as others may have come in between."""
+    still_open = set(await ledger.open_ids(after_id=after_id, limit=2 * PAGE))
+    ended = [message.id for message in page if message.id not in still_open]
+    for batch in batches(ended, BATCH_MAX):
+        await broker.cancel(batch)
+
+
+def _longest_ms(limits: Limits) -> int:
+    """Return for how long a send may take a place, and in a bucket keep one that came before it from draining."""
+    windows = (limits.ceiling, limits.bot, limits.paid, limits.chat, limits.group)
+    return max(each.window_ms for each in windows) + max(each.drains_in_ms for each in windows)
+
+
+def _with_bursts(sends: Sequence[PastSend], limits: Limits, known_since_ms: int) -> list[PastSend]:
+    """Let a chat's first known send stand for a full bucket, if an unknown one may have come just before it.
+
+    A chat that gets a message a second, all the time, has its burst spent by those of long ago.
+    """
+    found: list[PastSend] = []
+    known: set[tuple[int, ChatId]] = set()
+    for send in sorted(sends, key=lambda send: send.counted_at_ms):
+        limit = limits.of_chat(send.chat_id)
+        is_first = send.chat_id is not None and (send.bot_id, send.chat_id) not in known
+        if send.chat_id is not None:
+            known.add((send.bot_id, send.chat_id))
+        if is_first and limit and limit.burst and send.counted_at_ms < known_since_ms + limit.drains_in_ms:
+            found.append(replace(send, cost=max(send.cost, limit.burst)))
+        else:
+            found.append(send)
+    return found
+
+
+def _waits(sends: Sequence[PastSend], limits: Limits, now_ms: int) -> dict[int, int]:
+    """Return until when each bot waits that may have had something on its way."""
+    window_ms = max(limits.bot.window_ms, limits.paid.window_ms)
+    return {
+        send.bot_id: now_ms + window_ms + limits.guard_ms for send in sends if send.counted_at_ms > now_ms - window_ms
+    }
+
+
+def _presumed(found: Found, calls_max: int, now_ms: int) -> list[PastSend]:
+    """Return what may have been on its way; of a bot's calls no more count as paid than there can have been."""
+    calls = Counter[int]()
+    presumed = []
+    for send in sorted(found.presumed.values(), key=lambda send: (not send.is_paid, -send.cost)):
+        calls[send.bot_id] += 1
+        is_paid = send.is_paid and calls[send.bot_id] <= calls_max
+        presumed.append(replace(send, counted_at_ms=now_ms, is_paid=is_paid))
+    return presumed

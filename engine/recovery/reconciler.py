@@ -1,0 +1,143 @@
+"""Compares the ledger with the schedule, slowly and always: what one has and the other forgot goes on.
+
+A message can be in the ledger alone when a process failed between the two: after the
+ledger's commit and before the admission, or after a cancellation that the ledger
+could not record. It is in the ledger alone for a moment whenever it is submitted or
+replayed (the ledger has it first) or cancelled (the schedule forgets it first); so only what
+the schedule does not know at any look for ``MISSING_MS`` is scheduled again. Settling follows the
+ledger's commit, so what is still open there after that was never settled, and nothing is
+sent twice by this.
+
+After the schedule was away the whole ledger is looked at soon, and what is recent after a process has
+died, or where others write to the ledger alone; what is unknown at two looks some seconds apart is
+scheduled (see ``Comparison``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from tempogram.engine.closing.replacements import Replacements
+from tempogram.engine.model.batching import batches
+from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.ports import Broker, Clock, Ledger
+from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.resilience.ledger_retry import heeded
+
+log = structlog.get_logger()
+
+PAGE = 1_000
+"""Ids compared at a time: a few milliseconds of work."""
+
+RECONCILE_MS = 5_000
+"""Between two pages of the slow comparison of ledger and schedule. A guess."""
+
+MISSING_MS = 30_000
+"""A submission, a cancellation or a replay is over by then, or has failed: no write waits longer for its database.
+A crash between the two steps of one costs the message this delay, unless a keeper notices that the process died."""
+
+CATCH_UP_MS = 2_000
+"""The same where much is known to be missing: the two steps of one take milliseconds. A cancellation that the
+database takes longer to write is undone by it. A guess."""
+
+
+class Reconciler:
+    """Looks at one page every ``RECONCILE_MS``, and begins again at the oldest after the last."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        broker: Broker,
+        replacements: Replacements,
+        clock: Clock,
+        conditions: Conditions | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._broker = broker
+        self._replacements = replacements
+        self._clock = clock
+        self._conditions = conditions
+        self._after_id = ""
+        self._missing: dict[str, int] = {}  # what the schedule does not know, and since when
+
+    async def run(self) -> None:
+        """Look until cancelled: for a process that has no keeper to do it."""
+        while True:
+            await asyncio.sleep(RECONCILE_MS / 1_000)
+            try:
+                with heeded(self._conditions, seen_by="the reconciler"):
+                    await self.reconcile_page()
+            except LedgerError:
+                pass  # told as a condition
+            except Exception:
+                log.exception("reconciling failed")
+
+    async def reconcile_page(self) -> int:
+        """Compare the next page, and what was missing before; return how many messages were scheduled again."""
+        await self._note_new(await self._page())
+        return await self.schedule_missing(MISSING_MS)
+
+    async def look_at_all(self, *, after_id: str = "") -> None:
+        """Find what is missing of all that is open, after an id if one is given."""
+        while ids := await self._ledger.open_ids(after_id=after_id, limit=PAGE):
+            await self._note_new(ids)
+            after_id = ids[-1]
+
+    async def schedule_missing(self, missing_ms: int) -> int:
+        """Schedule what was found missing so long ago, and still is; return how many messages that were.
+
+        Raises:
+            BrokerUnavailable: Some was not scheduled, and stays noted; ``BrokerFull`` is raised at the first page.
+        """
+        scheduled = 0
+        try:
+            for page in batches(list(self._missing), PAGE):
+                await self._note(page)
+                scheduled += await self._schedule_missing_since(self._clock() - missing_ms, page)
+        finally:
+            if scheduled:
+                log.warning("scheduled again", messages=scheduled)
+        return scheduled
+
+    def forget(self) -> None:
+        """Know nothing of what was missing: it is too long ago."""
+        self._missing.clear()
+
+    async def _page(self) -> list[str]:
+        ids = await self._ledger.open_ids(after_id=self._after_id, limit=PAGE)
+        self._after_id = ids[-1] if len(ids) == PAGE else ""
+        return ids
+
+    async def _note_new(self, ids: Sequence[str]) -> None:
+        await self._note([each for each in ids if each not in self._missing])
+
+    async def _note(self, ids: Sequence[str]) -> None:
+        """Note which of these the schedule does not know; since when, it is asked before."""
+        for batch in batches(ids, BATCH_MAX):
+            now_ms = self._clock()
+            for message_id, is_known in zip(batch, await self._broker.knows(batch), strict=True):
+                if is_known:
+                    self._missing.pop(message_id, None)
+                else:
+                    self._missing.setdefault(message_id, now_ms)
+
+    async def _schedule_missing_since(self, since_ms: int, page: Sequence[str]) -> int:
+        """Schedule what of these is missing since then or longer."""
+        forgotten = [each for each in page if each in self._missing and self._missing[each] <= since_ms]
+        scheduled = await self._schedule(forgotten) if forgotten else 0
+        for each in forgotten:
+            del self._missing[each]
+        return scheduled
+
+    async def _schedule(self, forgotten: Sequence[str]) -> int:
+        # Read again: one that ended meanwhile is open no more.
+        messages = await self._ledger.open_among(forgotten)
+        for batch in batches(messages, BATCH_MAX):
+            admission = await self._broker.admit(batch, worker_id="", slots=0, capped=False)
+            await self._replacements.record(batch, admission.verdicts)
+        return len(messages)

@@ -1,0 +1,37 @@
+"""A lease in the hands of this process: until when it is certainly ours, and how far its call has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tempogram.engine.model.clock import Clock
+from tempogram.engine.model.messages import Lease
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """Kept by whoever sends; the lease itself is a value.
+
+    Attributes:
+        until_ms: The deadline that was confirmed last, by the clock of this process: counted from the moment at
+            which it was asked for, because the broker may have another clock, and its answer takes its time.
+        is_source: Whether leases of the schedule that gave it may be used now; None: there is no other schedule.
+        is_lost: The broker has said that it is not ours any more.
+        written_at_ms: When the first byte of its call was written; None if none was.
+    """
+
+    lease: Lease
+    until_ms: int
+    clock: Clock
+    is_source: Callable[[], bool] | None = None
+    is_lost: bool = False
+    written_at_ms: int | None = None
+
+    def may_write(self) -> bool:
+        """Tell whether it is still ours. Asked once, just before the first byte: who hears yes writes at once."""
+        now_ms = self.clock()
+        if self.is_lost or now_ms >= self.until_ms or (self.is_source is not None and not self.is_source()):
+            return False
+        self.written_at_ms = now_ms
+        return True

@@ -1,0 +1,58 @@
+"""Finds messages whose worker lost its lease, and has decided what becomes of them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.ports import Broker, Clock
+from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.resilience.ledger_retry import glimpsed
+from tempogram.engine.sending.delivery import Delivery
+from tempogram.engine.sending.held_lease import Held
+
+log = structlog.get_logger()
+
+
+class Recoverer:
+    """Looks every ``interval_ms``. Nobody knows whether such a message was sent: it is lost, or was recorded before."""
+
+    def __init__(
+        self,
+        *,
+        broker: Broker,
+        delivery: Delivery,
+        worker_id: str,
+        interval_ms: int,
+        clock: Clock,
+        conditions: Conditions | None = None,
+    ) -> None:
+        self._broker = broker
+        self._delivery = delivery
+        self._worker_id = worker_id
+        self._interval_ms = interval_ms
+        self._clock = clock
+        self._conditions = conditions
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval_ms / 1_000)
+            try:
+                with glimpsed(self._conditions):
+                    await self.recover_once()
+            except (BrokerUnavailable, LedgerError):
+                pass  # told as conditions; what was recovered runs out again
+            except Exception:
+                log.exception("recovery failed", worker_id=self._worker_id)
+
+    async def recover_once(self) -> int:
+        """Conclude every attempt whose lease ran out, and return how many there were."""
+        leases = await self._broker.recover(worker_id=self._worker_id, slots=BATCH_MAX)
+        for lease in leases:
+            log.warning("lease ran out", message_id=lease.message.id, attempt=lease.attempt)
+        if leases:
+            await self._delivery.conclude_lost([Held(lease, lease.expires_at_ms, self._clock) for lease in leases])
+        return len(leases)

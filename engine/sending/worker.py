@@ -1,0 +1,254 @@
+"""The loop that fills free connections with messages whose turn has come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import structlog
+
+from tempogram.engine.closing.expiry import Expiry
+from tempogram.engine.model.errors import BrokerUnavailable
+from tempogram.engine.model.messages import Lease
+from tempogram.engine.ports import Broker, Clock, Leased
+from tempogram.engine.resilience.circuit_breaker import Permit
+from tempogram.engine.resilience.ledger_retry import Sleep
+from tempogram.engine.sending.delivery import Delivery
+from tempogram.engine.sending.heartbeat import Heartbeat
+from tempogram.engine.sending.held_lease import Held
+from tempogram.engine.sending.outcome_policy import Attempt
+
+log = structlog.get_logger()
+
+PAUSE_AFTER_ERROR_MS = 1_000
+"""How long a worker rests when its broker failed. A guess."""
+
+UNRECORDED_MAX = 1_000
+"""Outcomes of one process that may wait to be recorded: then it leases nothing more. A guess; some KB each.
+
+After a crash so many messages at most are sent twice, and those that are being sent.
+"""
+
+CONCLUDE_S = 5.0
+"""How long at the end an outcome may take to be written. A guess."""
+
+Wait = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Connections set aside for an admission. ``at_ms``: leases that it gives are held from then on, at least."""
+
+    slots: int
+    at_ms: int
+    permit: Permit
+
+
+class Worker:
+    """Sends with ``slots`` connections, and sleeps until the exact time at which it can go on.
+
+    Never more calls than connections: a lease that waits for a connection keeps places from those that could go.
+    A connection is free again when Telegram has answered. The lease is kept until the answer is recorded.
+
+    Args:
+        is_source: See ``Held``.
+    """
+
+    def __init__(
+        self,
+        *,
+        broker: Broker,
+        delivery: Delivery,
+        expiry: Expiry,
+        worker_id: str,
+        slots: int,
+        lease_ms: int,
+        clock: Clock,
+        is_source: Callable[[], bool] | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.worker_id = worker_id
+        self._broker = broker
+        self._delivery = delivery
+        self._breaker = delivery.breaker
+        self._expiry = expiry
+        self._free = slots
+        self._lease_ms = lease_ms
+        self._clock = clock
+        self._is_source = is_source
+        self._sleep = sleep
+        self._heartbeat = Heartbeat(broker=broker, lease_ms=lease_ms, clock=clock, sleep=sleep)
+        self._calls: dict[Held, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._has_room = asyncio.Event()
+        self._nap: asyncio.Future[None] | None = None
+        self._stopping = False
+        self._is_cutting_off = False
+        self.unrecorded = 0
+
+    def reserve(self, slots_max: int) -> Reservation:
+        """Set slots aside for an admission; ``accept`` gives back those that it does not need."""
+        is_full = self._stopping or self.unrecorded >= UNRECORDED_MAX
+        permit = self._breaker.ask(0 if is_full else min(self._free, slots_max))
+        self._free -= permit.calls
+        return Reservation(permit.calls, self._clock(), permit)
+
+    def accept(self, leased: Leased, *, reserved: Reservation) -> None:
+        """Send what was leased, and record what expired, each in a task of its own."""
+        if not leased.leases:
+            self._breaker.end(reserved.permit, is_alive=None)
+        self._give_back(reserved.slots - len(leased.leases))
+        for lease in leased.leases:
+            self._take(lease, reserved)
+        if leased.expired:
+            self._start(self._expiry.record(leased.expired))
+
+    def _take(self, lease: Lease, reserved: Reservation) -> None:
+        held = Held(lease, reserved.at_ms + self._lease_ms, self._clock, self._is_source)
+        self._heartbeat.take(held)
+        self._calls[held] = self._start(self._deliver(held, reserved.permit))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def run(self) -> None:
+        """Work until ``stop``; what is in hand then is finished."""
+        beating = asyncio.create_task(self._heartbeat.run())
+        try:
+            while not self._stopping:
+                await self._rest(await self._work())
+            while self._tasks:
+                await asyncio.wait(self._tasks)
+        finally:
+            beating.cancel()
+
+    def stop(self) -> None:
+        """Lease nothing more."""
+        self._stopping = True
+        if self._nap is not None:
+            self._nap.cancel()
+
+    async def finish(self, *, within_s: float, conclude_s: float = CONCLUDE_S) -> None:
+        """Lease nothing more, let calls end within a time, and give back what is in hand then.
+
+        A call that was not made goes back as it was. One that was made and has no answer is uncertain. Both are
+        recorded and settled, so that nothing stays leased; what the ledger does not take in ``conclude_s`` is left.
+        """
+        self.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._calls:
+                    self._has_room.clear()
+                    await self._has_room.wait()
+        self._is_cutting_off = True
+        await asyncio.sleep(0)  # so that each has begun: what is cancelled before does nothing at all
+        for call in self._calls.values():
+            call.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=conclude_s)
+        if self._tasks:
+            log.warning("stopped with outcomes that are not recorded; their leases run out", count=len(self._tasks))
+        for task in self._tasks:
+            task.cancel()
+
+    async def _work(self) -> Wait:
+        """Lease what may go, and return what to wait for until more may."""
+        self._has_room.clear()  # first, so that nothing that ends from now on is missed
+        reserved = self.reserve(self._free)
+        if not reserved.slots:
+            return self._room_after(reserved.permit)
+        leased = Leased()
+        try:
+            leased = await self._broker.lease(worker_id=self.worker_id, slots=reserved.slots)
+        except BrokerUnavailable:
+            return self._pause  # told as a condition, by the broker that knows why
+        except Exception:
+            log.exception("lease failed", worker_id=self.worker_id)
+            return self._pause
+        finally:
+            self.accept(leased, reserved=reserved)
+        return partial(self._broker.wait, leased.wake_at_ms) if self._free else self._room
+
+    def _room_after(self, permit: Permit) -> Wait:
+        """Wait for a call or a record to end, or for the time at which the breaker permits a trial."""
+        if permit.again_at_ms is None:
+            return self._room
+        return partial(self._sleep, max(0, permit.again_at_ms - self._clock()) / 1_000)
+
+    async def _rest(self, wait: Wait) -> None:
+        """Sleep until there is a slot and something to send with it; a wait that fails is followed by a pause."""
+        error = await self._sleep_through(wait)
+        if error is None:
+            return
+        if not isinstance(error, BrokerUnavailable):
+            log.error("wait failed", worker_id=self.worker_id, exc_info=error)
+        await self._sleep_through(self._pause)
+
+    async def _sleep_through(self, wait: Wait) -> BaseException | None:
+        if self._stopping:
+            return None
+        self._nap = asyncio.ensure_future(wait())
+        # Waited for, not awaited: ``stop`` cancels the nap, which is none of this loop's own cancellation.
+        try:
+            await asyncio.wait([self._nap])
+        finally:
+            self._nap.cancel()
+        return None if self._nap.cancelled() else self._nap.exception()
+
+    async def _room(self) -> None:
+        await self._has_room.wait()
+
+    async def _pause(self) -> None:
+        await self._sleep(PAUSE_AFTER_ERROR_MS / 1_000)
+
+    async def _deliver(self, held: Held, permit: Permit) -> None:
+        try:
+            attempt = await self._call(held, permit)
+            if attempt is not None:
+                await self._conclude(attempt)
+        except Exception:
+            # Nothing is settled: the lease runs out, and the recoverer decides.
+            log.exception("delivery failed", message_id=held.lease.message.id)
+        finally:
+            self._heartbeat.let_go(held)
+
+    async def _call(self, held: Held, permit: Permit) -> Attempt:
+        """Make the call, and give its connection back."""
+        is_alive = None
+        try:
+            if self._is_cutting_off:
+                return self._delivery.cut_off(held)
+            attempt = await self._delivery.call(held)
+            is_alive = attempt.is_host_alive
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._is_cutting_off or task is None:
+                raise
+            task.uncancel()
+            return self._delivery.cut_off(held)
+        finally:
+            del self._calls[held]
+            self._breaker.end(permit, is_alive=is_alive)
+            self._give_back(1)
+        return attempt
+
+    async def _conclude(self, attempt: Attempt) -> None:
+        self.unrecorded += 1
+        try:
+            await self._delivery.conclude(attempt)
+        finally:
+            if self.unrecorded == UNRECORDED_MAX:
+                self._has_room.set()
+            self.unrecorded -= 1
+
+    def _give_back(self, slots: int) -> None:
+        self._free += slots
+        if slots:
+            self._has_room.set()
