@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tempogram.bot.__main__ import main
-from tempogram.bot.settings import Settings
+from tempogram.bot.commands.cli import main
+from tempogram.bot.config.settings import Settings
 from tempogram.engine.limits.limits import Limit, Limits
 
 _right = Settings.limits

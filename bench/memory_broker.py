@@ -29,7 +29,7 @@ from statistics import median
 from typing import TypeVar
 
 from bench.harness import Checks, main, spread
-from tempogram.bot.collector import Collector
+from tempogram.bot.runtime.gc_tuning import Collector
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.messages import PRIORITIES, Done, Lease, Outgoing, Settlement

@@ -2,19 +2,14 @@
 
 Read in this order:
 
-    settings        every environment variable
-    methods         which calls count, what they cost, whose budget they use
-    composer        from a call to a message of the engine
-    attachments     the files that a message carries, into the books; ``luggage`` and ``forms``: out again
-    transport       one HTTP call to Telegram; ``classify`` says what its answer means
-    session         under every ``Bot``: no call goes round the engine
-    intake          updates in; ``notes`` feeds the books, ``behaviours/`` decide what to say
-    generator/      who writes what a bot answers: templates, or a server
-    roster          which bots run here; ``register`` keeps it and the books in step, ``changes`` whose turn that is
-    fleet           how bots come, change and go: ``introductions`` asks Telegram who comes, ``departures`` sees off
-                    who goes; ``feeds`` where their updates come from; ``follower`` what other processes change of them
-    wiring          the one file that names concrete classes; ``running`` what runs then
-    home            the directory of the keys
-    __main__        the command line; its larger parts are in ``commands/``
-    simulator/      a Telegram that enforces its limits, for tests and for a first look
+    config/      settings, logging, the roles of a process, the directory of the keys
+    telegram/    from a call to a message of the engine, and from a message to an HTTP call
+    updates/     updates in: webhook, polling, the inbox, the handlers
+    fleet/       the bots: how they come, change and go
+    behaviours/  what decides what to say
+    generator/   who writes what a bot answers: templates, or a language model
+    wiring/      puts the program together; the one folder that names concrete classes
+    runtime/     what runs then, and how it ends
+    commands/    the command line
+    demo/        ``tempogram demo``
 """

@@ -1,5 +1,5 @@
 """``python -m tempogram``: the command line."""
 
-from tempogram.bot.__main__ import main
+from tempogram.bot.commands.cli import main
 
 main()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tempogram.bot.settings import Settings
+from tempogram.bot.config.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

@@ -18,12 +18,12 @@ from aiogram.types import Message, Update
 
 from tempogram.api.ports import Refusal
 from tempogram.api.quoting import short
-from tempogram.bot.addressed import is_addressed
 from tempogram.bot.behaviours.commands import fill
 from tempogram.bot.behaviours.enabled import Enabled
-from tempogram.bot.composer import TEXT_UNITS_MAX
-from tempogram.bot.generator.author import Author
 from tempogram.bot.generator.chat_action import typing
+from tempogram.bot.generator.conversation import Author
+from tempogram.bot.telegram.composer import TEXT_UNITS_MAX
+from tempogram.bot.telegram.priority import is_addressed
 from tempogram.storage.bots import RegisteredBot
 
 NAME = "replies"

@@ -17,11 +17,11 @@ import aiohttp
 import msgspec
 
 from tempogram.bot.behaviours import own
-from tempogram.bot.classify import UNREADABLE
-from tempogram.bot.home import database_url
-from tempogram.bot.roles import Role, check
-from tempogram.bot.settings import Settings, load
-from tempogram.bot.tokens import bot_id_of
+from tempogram.bot.config.data_dir import database_url
+from tempogram.bot.config.process_roles import Role, check
+from tempogram.bot.config.settings import Settings, load
+from tempogram.bot.telegram.responses import UNREADABLE
+from tempogram.bot.telegram.tokens import bot_id_of
 from tempogram.engine.brokers.redis.requirements import survey
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError, SettingsError
 from tempogram.storage.bots import Bots

@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from tempogram.bot.reached import reached_at
-from tempogram.bot.settings import Settings
+from tempogram.bot.config.settings import Settings
+from tempogram.bot.runtime.reached import reached_at
 from tempogram.engine.model.errors import EngineError, SettingsError
 
 TIMEOUT_S = 60

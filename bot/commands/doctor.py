@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from tempogram.bot import logging
 from tempogram.bot.commands.checks import Finding, Verdict, every, settings_or_why_not
+from tempogram.bot.config import logging
 
 SIGNS = {Verdict.FINE: ("✓", "green"), Verdict.ADVICE: ("!", "yellow"), Verdict.LACKS: ("✗", "red")}
 

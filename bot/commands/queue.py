@@ -87,7 +87,7 @@ def purge(
 
 def _client(url: str | None) -> Client:
     from tempogram.bot.commands.client import client
-    from tempogram.bot.settings import load
+    from tempogram.bot.config.settings import load
 
     return client(url, load())
 

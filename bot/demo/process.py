@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from tempogram.bot.settings import Settings
+from tempogram.bot.config.settings import Settings
 from tempogram.engine.model.errors import EngineError
 
 ADMIN_TOKEN = "admin-token-of-a-throw-away-engine"  # noqa: S105 - it guards nothing that lasts
@@ -24,7 +24,7 @@ START_TIMEOUT_S = 60
 END_TIMEOUT_S = 30
 """Longer than a call to Telegram may take, which is finished first."""
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def free_port() -> int:
@@ -48,7 +48,7 @@ class EngineProcess:
     directory: Path
     tokens: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
-    module: str = "bot"
+    module: str = "tempogram"
     role: str = "run"
     words: Path | None = None
     port: int = field(default_factory=free_port)

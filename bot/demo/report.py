@@ -10,7 +10,7 @@ from rich.text import Text
 
 from tempogram.bot.demo.chart import Sample, axis, bars, by_second, waiting_by_second
 from tempogram.bot.demo.judge import Judgement, seconds
-from tempogram.bot.demo.script import GROUP_LIMIT
+from tempogram.bot.demo.settings import GROUP_LIMIT
 from tempogram.simulator.client import accepted
 
 ROWS = (("high", "magenta"), ("normal", "cyan"), ("low", "blue"), ("retry", "yellow"))

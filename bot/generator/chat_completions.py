@@ -11,8 +11,8 @@ import aiohttp
 import msgspec
 from pydantic import SecretStr
 
-from tempogram.bot.classify import UNREADABLE
 from tempogram.bot.generator.port import Conversation, NotWritten, Turn, Written
+from tempogram.bot.telegram.responses import UNREADABLE
 
 PATH = "/chat/completions"
 

@@ -1,14 +1,16 @@
 """Puts the program together. The one folder that names concrete classes.
 
-books     what is kept
-line      the bots, and the connections to Telegram
-schedule  who may send what, and when: in this process, or in Redis
-engine    what sends it
-talk      what comes in, and who answers it
-program   all of them, and the HTTP side
+Read in this order:
+
+    storage   the database and what is kept in it
+    telegram  the bots, and the connections to Telegram
+    queue     the queue and the channels: in this process, or in Redis
+    engine    what sends
+    updates   what comes in, and who answers it
+    program   all of them, and the HTTP side
 """
 
-from tempogram.bot.wiring.books import Books, books
 from tempogram.bot.wiring.program import Program, program
+from tempogram.bot.wiring.storage import Books, books
 
 __all__ = ["Books", "Program", "books", "program"]

@@ -7,13 +7,13 @@ import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from tempogram.bot.luggage import Luggage
-from tempogram.bot.roles import Role
-from tempogram.bot.settings import Settings
-from tempogram.bot.transport import TelegramTransport
-from tempogram.bot.wiring.books import Books
-from tempogram.bot.wiring.line import Line
-from tempogram.bot.wiring.schedule import Schedule
+from tempogram.bot.config.process_roles import Role
+from tempogram.bot.config.settings import Settings
+from tempogram.bot.telegram.transport import TelegramTransport
+from tempogram.bot.telegram.upload_packing import Luggage
+from tempogram.bot.wiring.queue import Schedule
+from tempogram.bot.wiring.storage import Books
+from tempogram.bot.wiring.telegram import Line
 from tempogram.engine.closing.expiry import Expiry
 from tempogram.engine.closing.reachability import Reach
 from tempogram.engine.closing.replacements import Replacements

@@ -11,17 +11,17 @@ from tempogram.api.app import App, create_app
 from tempogram.api.cancellations import Cancellations
 from tempogram.api.services import Services
 from tempogram.bot import behaviours
-from tempogram.bot.departures import Departures
-from tempogram.bot.follower import Follower
-from tempogram.bot.home import Home, database_url, home
-from tempogram.bot.roles import Role, check
-from tempogram.bot.running import Loops
-from tempogram.bot.settings import Settings
-from tempogram.bot.wiring.books import Books, books
+from tempogram.bot.config.data_dir import Home, database_url, home
+from tempogram.bot.config.process_roles import Role, check
+from tempogram.bot.config.settings import Settings
+from tempogram.bot.fleet.cache_invalidation import Follower
+from tempogram.bot.fleet.removal import Departures
+from tempogram.bot.runtime.lifecycle import Loops
 from tempogram.bot.wiring.engine import Engine, engine_of
-from tempogram.bot.wiring.line import Line, line_to_telegram
-from tempogram.bot.wiring.schedule import Schedule, schedule_of
-from tempogram.bot.wiring.talk import Talk, talk_of, text_generator
+from tempogram.bot.wiring.queue import Schedule, schedule_of
+from tempogram.bot.wiring.storage import Books, books
+from tempogram.bot.wiring.telegram import Line, line_to_telegram
+from tempogram.bot.wiring.updates import Talk, talk_of, text_generator
 from tempogram.engine.closing.clearance import Clearance
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import Clock, Leadership, SystemClock

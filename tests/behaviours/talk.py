@@ -11,13 +11,13 @@ from typing import Any
 from aiogram import Dispatcher, Router
 
 from tempogram.bot import behaviours
-from tempogram.bot.composer import MethodComposer
 from tempogram.bot.generator import Conversation, NotWritten, TextGenerator, Written
-from tempogram.bot.generator.author import Author
-from tempogram.bot.intake import UpdateIntake
-from tempogram.bot.notes import Notes
-from tempogram.bot.pool import Pool
-from tempogram.bot.presence import Presence
+from tempogram.bot.generator.conversation import Author
+from tempogram.bot.telegram.composer import MethodComposer
+from tempogram.bot.updates.handler_pool import Pool
+from tempogram.bot.updates.intake import UpdateIntake
+from tempogram.bot.updates.reachability import Presence
+from tempogram.bot.updates.recorder import Notes
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Outgoing
 from tempogram.storage.chats import Chats

@@ -21,8 +21,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from tempogram.api.ports import Refusal
-from tempogram.bot.attachments import Attachments
-from tempogram.bot.methods import AnyMethod
+from tempogram.bot.telegram.attachments import Attachments
+from tempogram.bot.telegram.methods import AnyMethod
 from tempogram.engine.dispatcher import Submission
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import ChatId, Outgoing

@@ -12,9 +12,9 @@ from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 
 from tempogram.bot import behaviours
-from tempogram.bot.fleet import Fleet
-from tempogram.bot.newcomers import Newcomers
-from tempogram.bot.webhooks import Webhooks
+from tempogram.bot.fleet.fleet import Fleet
+from tempogram.bot.fleet.token_rate_limit import Newcomers
+from tempogram.bot.updates.webhooks import Webhooks
 from tempogram.engine.channels.memory_changes import SilentNews
 from tempogram.engine.ports.changes import News
 from tempogram.simulator import Simulator, SimulatorSettings

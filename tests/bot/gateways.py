@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tempogram.bot import session
-from tempogram.bot.attachments import Attachments
-from tempogram.bot.composer import MethodComposer
-from tempogram.bot.session import Gateway
+from tempogram.bot.telegram import session
+from tempogram.bot.telegram.attachments import Attachments
+from tempogram.bot.telegram.composer import MethodComposer
+from tempogram.bot.telegram.session import Gateway
 from tempogram.engine.channels.memory_results import MemoryResults
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.model.ids import Ids

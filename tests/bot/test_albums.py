@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from tempogram.bot.albums import heed_parts
-from tempogram.bot.composer import check
-from tempogram.bot.methods import BY_NAME
+from tempogram.bot.telegram.albums import heed_parts
+from tempogram.bot.telegram.composer import check
+from tempogram.bot.telegram.methods import BY_NAME
 from tempogram.engine.model.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled
 from tests.fakes import outgoing
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tempogram.bot.classify import classify
+from tempogram.bot.telegram.responses import classify
 from tempogram.engine.model.outcomes import Failed, Migrated, Outcome, Rejected, Revoked, Sent, Throttled, Uncertain
 
 

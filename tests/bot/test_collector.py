@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tempogram.bot import collector
+from tempogram.bot.runtime import gc_tuning
 
 
 class Ring:
@@ -20,14 +20,14 @@ class Ring:
 
 @pytest.fixture(autouse=True)
 def installed() -> Iterator[None]:
-    installed = collector.Collector()
+    installed = gc_tuning.Collector()
     installed.install()
     yield
     installed.remove()
 
 
 def test_what_was_looked_at_once_is_left_alone_while_there_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collector, "BLOCKS_LOOKED_AT_MAX", 0)
+    monkeypatch.setattr(gc_tuning, "BLOCKS_LOOKED_AT_MAX", 0)
     ring = Ring()
     gone = weakref.ref(ring)
     gc.collect()
@@ -41,20 +41,20 @@ def test_what_was_looked_at_once_is_left_alone_while_there_is_much(monkeypatch: 
 def test_all_is_looked_at_again_when_there_is_less(monkeypatch: pytest.MonkeyPatch) -> None:
     ring = Ring()
     gone = weakref.ref(ring)
-    monkeypatch.setattr(collector, "BLOCKS_LOOKED_AT_MAX", 0)
+    monkeypatch.setattr(gc_tuning, "BLOCKS_LOOKED_AT_MAX", 0)
     gc.collect()
     del ring
 
-    monkeypatch.setattr(collector, "BLOCKS_LOOKED_AT_MAX", 1 << 62)
+    monkeypatch.setattr(gc_tuning, "BLOCKS_LOOKED_AT_MAX", 1 << 62)
     gc.collect()
 
     assert gone() is None
 
 
 def test_what_lives_then_is_left_alone_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collector, "BLOCKS_LOOKED_AT_MAX", 0)
+    monkeypatch.setattr(gc_tuning, "BLOCKS_LOOKED_AT_MAX", 0)
     gc.collect()
-    monkeypatch.setattr(collector, "BLOCKS_LOOKED_AT_MAX", 1 << 62)
+    monkeypatch.setattr(gc_tuning, "BLOCKS_LOOKED_AT_MAX", 1 << 62)
     gc.collect()
 
     frozen = gc.get_freeze_count()

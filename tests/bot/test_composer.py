@@ -35,8 +35,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from tempogram.api.ports import Refusal
-from tempogram.bot.composer import PAID, MethodComposer, body_of, prepare
-from tempogram.bot.methods import BY_NAME, COUNTED, AnyMethod
+from tempogram.bot.telegram.composer import PAID, MethodComposer, body_of, prepare
+from tempogram.bot.telegram.methods import BY_NAME, COUNTED, AnyMethod
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import ChatId, Guarantee, Outgoing, Priority
 from tests.bot.fakes import BOT_ID, TOKEN, DirectSession

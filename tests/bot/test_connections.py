@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tempogram.bot import connections as module
-from tempogram.bot.connections import BrokenAnswer, Connections, Response
+from tempogram.bot.telegram import connections as module
+from tempogram.bot.telegram.connections import BrokenAnswer, Connections, Response
 from tempogram.engine.model.errors import SettingsError
 
 NAME = "telegram.test"

@@ -10,8 +10,8 @@ from functools import partial
 
 import pytest
 
-from tempogram.bot.departures import Departures
-from tempogram.bot.fleet import Fleet
+from tempogram.bot.fleet.fleet import Fleet
+from tempogram.bot.fleet.removal import Departures
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.channels.memory_results import MemoryResults
 from tempogram.engine.closing.clearance import Clearance

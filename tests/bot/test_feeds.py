@@ -13,9 +13,9 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from tempogram.bot.feeds import Feeds
-from tempogram.bot.fleet import Fleet
-from tempogram.bot.poller import Poller
+from tempogram.bot.fleet.fleet import Fleet
+from tempogram.bot.updates.poller import Poller
+from tempogram.bot.updates.sources import Feeds
 from tempogram.engine.model.errors import LedgerError
 from tempogram.simulator import Fault
 from tempogram.storage.bots import Source

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tempogram.api.ports import Refusal, TelegramUnreachable, UnknownToken
-from tempogram.bot.fleet import Fleet
+from tempogram.bot.fleet.fleet import Fleet
 from tempogram.simulator import Fault
 from tempogram.storage.bots import Source
 from tests.bot.fakes import BOT_ID, TOKEN

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tempogram.api.ports import NoWebhook, Refusal
-from tempogram.bot.fleet import Fleet
-from tempogram.bot.follower import LOOK_EVERY_S, READ_EVERY_S, Follower
+from tempogram.bot.fleet.cache_invalidation import LOOK_EVERY_S, READ_EVERY_S, Follower
+from tempogram.bot.fleet.fleet import Fleet
 from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.engine.model.messages import ChatId
 from tempogram.engine.ports.changes import BotChanged, ChatChanged, Item, Listener, Missed

@@ -15,10 +15,10 @@ from aiogram.types import Message, Update
 from structlog.testing import capture_logs
 
 from tempogram.api.ports import IntakeFull, Refusal
-from tempogram.bot.intake import UpdateIntake, chat_of, decode
-from tempogram.bot.methods import COUNTED
-from tempogram.bot.pool import Pool
-from tempogram.bot.repair import fill_in
+from tempogram.bot.telegram.methods import COUNTED
+from tempogram.bot.updates.handler_pool import Pool
+from tempogram.bot.updates.intake import UpdateIntake, chat_of, decode
+from tempogram.bot.updates.normalize import fill_in
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import Outgoing, Priority
 from tempogram.engine.resilience.conditions import GLIMPSE_MS, Condition

@@ -13,7 +13,7 @@ import pytest
 import structlog
 from yarl import URL
 
-from tempogram.bot.logging import conceal, configure
+from tempogram.bot.config.logging import conceal, configure
 from tests.bot.fakes import TOKEN
 
 SECRET = TOKEN.partition(":")[2]

@@ -13,9 +13,9 @@ from aiogram.exceptions import TelegramAPIError
 from aiogram.methods import SendMessage
 from aiogram.types import Chat, Message
 
-from tempogram.bot import session
-from tempogram.bot.methods import BY_NAME, COUNTED, EXEMPT, AnyMethod, every_method
-from tempogram.bot.session import EngineSession, Gateway
+from tempogram.bot.telegram import session
+from tempogram.bot.telegram.methods import BY_NAME, COUNTED, EXEMPT, AnyMethod, every_method
+from tempogram.bot.telegram.session import EngineSession, Gateway
 from tempogram.engine.model.errors import StillQueued
 from tests.bot.fakes import (
     TOKEN,

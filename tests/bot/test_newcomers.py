@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tempogram.bot.newcomers import Newcomers
-from tempogram.bot.settings import Settings
-from tempogram.bot.wiring.line import is_telegram
+from tempogram.bot.config.settings import Settings
+from tempogram.bot.fleet.token_rate_limit import Newcomers
+from tempogram.bot.wiring.telegram import is_telegram
 from tests.fakes import START_MS, Clock
 
 

@@ -13,8 +13,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tempogram.api.ports import IntakeFull, Refusal
-from tempogram.bot import poller as poller_module
-from tempogram.bot.poller import Poller
+from tempogram.bot.updates import poller as poller_module
+from tempogram.bot.updates.poller import Poller
 from tempogram.engine.model.errors import LedgerError
 from tempogram.simulator import Fault, Simulator
 from tests.bot.fakes import BOT_ID, TOKEN

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from tempogram.bot.pool import Pool
+from tempogram.bot.updates.handler_pool import Pool
 from tests.engine_work.desk import turns
 
 

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from tempogram.bot.serve import address_of, listening
+from tempogram.bot.runtime.http_server import address_of, listening
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])

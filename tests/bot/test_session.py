@@ -33,10 +33,10 @@ from aiogram.types import (
 )
 
 from tempogram.api.ports import Refusal
-from tempogram.bot import origin
-from tempogram.bot.methods import COUNTED
-from tempogram.bot.origin import Origin
-from tempogram.bot.session import Gateway
+from tempogram.bot.telegram import update_context
+from tempogram.bot.telegram.methods import COUNTED
+from tempogram.bot.telegram.session import Gateway
+from tempogram.bot.telegram.update_context import Origin
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import LedgerError, QueueFull, StillQueued
 from tempogram.engine.model.messages import Priority, Rest, Status
@@ -390,7 +390,7 @@ async def test_a_file_that_is_not_there_is_the_callers_error(caller: Caller) -> 
 
 async def test_a_call_repeated_for_the_same_update_keeps_its_file_once(hurried: Caller) -> None:
     for _ in range(2):
-        with origin.of(Origin(BOT_ID, 11, Priority.HIGH)):
+        with update_context.of(Origin(BOT_ID, 11, Priority.HIGH)):
             await hurried.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt"))
 
     assert hurried.ids == list(hurried.uploads.carried)
@@ -405,7 +405,7 @@ async def test_outside_of_a_handler_a_call_is_normal_and_has_no_key(caller: Call
 
 async def test_a_call_repeated_for_the_same_update_is_submitted_once(hurried: Caller) -> None:
     for _ in range(2):
-        with origin.of(Origin(BOT_ID, 11, Priority.HIGH)):
+        with update_context.of(Origin(BOT_ID, 11, Priority.HIGH)):
             await hurried.send("first")
             await hurried.send("second", chat_id=8)
 
@@ -415,9 +415,9 @@ async def test_a_call_repeated_for_the_same_update_is_submitted_once(hurried: Ca
 
 
 async def test_a_repeated_call_returns_message_0_with_the_first_ones_id(hurried: Caller) -> None:
-    with origin.of(Origin(BOT_ID, 11, Priority.HIGH)):
+    with update_context.of(Origin(BOT_ID, 11, Priority.HIGH)):
         await hurried.send()
-    with origin.of(Origin(BOT_ID, 11, Priority.HIGH)):
+    with update_context.of(Origin(BOT_ID, 11, Priority.HIGH)):
         again = await hurried.send()
 
     assert (again.message_id, again.tempogram_id) == (0, hurried.ids[0])  # type: ignore[attr-defined]
@@ -449,9 +449,9 @@ async def test_a_delete_drops_the_edits_that_wait(hurried: Caller) -> None:
 
 async def test_a_call_repeated_after_it_was_sent_returns_telegrams_number(caller: Caller) -> None:
     caller.desk.transport.answers(answered(text="hello"))
-    with origin.of(Origin(BOT_ID, 11, Priority.HIGH)):
+    with update_context.of(Origin(BOT_ID, 11, Priority.HIGH)):
         await caller.send()
-    with origin.of(Origin(BOT_ID, 11, Priority.HIGH)):
+    with update_context.of(Origin(BOT_ID, 11, Priority.HIGH)):
         again = await caller.send()
 
     assert (again.message_id, again.tempogram_id) == (99, caller.ids[0])  # type: ignore[attr-defined]
@@ -461,7 +461,7 @@ async def test_a_call_repeated_after_it_was_sent_returns_telegrams_number(caller
 async def test_an_edit_repeated_after_it_was_sent_does_not_say_that_it_waits(caller: Caller) -> None:
     caller.desk.transport.answers(answered(text="b"))
     for _ in range(2):
-        with origin.of(Origin(BOT_ID, 11, Priority.HIGH)):
+        with update_context.of(Origin(BOT_ID, 11, Priority.HIGH)):
             edited = await caller.bot(EditMessageText(chat_id=7, message_id=99, text="b"))
 
     assert edited is True

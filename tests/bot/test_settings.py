@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tempogram.bot.admin_token import admin_token
-from tempogram.bot.settings import Settings, load
+from tempogram.bot.config.admin_token import admin_token
+from tempogram.bot.config.settings import Settings, load
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.resilience.backoff import RetryPolicy

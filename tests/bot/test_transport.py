@@ -15,10 +15,10 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from tempogram.bot.attachments import Attachments
-from tempogram.bot.connections import Connections
-from tempogram.bot.luggage import Luggage
-from tempogram.bot.transport import Floor, TelegramTransport
+from tempogram.bot.telegram.attachments import Attachments
+from tempogram.bot.telegram.connections import Connections
+from tempogram.bot.telegram.transport import Floor, TelegramTransport
+from tempogram.bot.telegram.upload_packing import Luggage
 from tempogram.engine.model.messages import ChatId, Lease
 from tempogram.engine.model.outcomes import (
     Answer,

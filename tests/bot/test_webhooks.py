@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from aiogram import Bot
 
-from tempogram.bot.fleet import Fleet
-from tempogram.bot.webhooks import GRACE_S, Webhooks
+from tempogram.bot.fleet.fleet import Fleet
+from tempogram.bot.updates.webhooks import GRACE_S, Webhooks
 from tempogram.simulator import Fault
 from tests.bot.fakes import BOT_ID, TOKEN
 from tests.bot.fleet_world import HERE, OTHER, World

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tempogram.bot.settings import Settings, load
+from tempogram.bot.config.settings import Settings, load
 from tempogram.bot.wiring import program
 from tempogram.storage.database import READERS
 from tests.fakes import Clock

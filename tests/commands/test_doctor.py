@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from tempogram.bot.commands import checks
 from tempogram.bot.commands.checks import Finding, Introduced, Verdict
-from tempogram.bot.settings import Settings, load
+from tempogram.bot.config.settings import Settings, load
 from tempogram.engine.brokers.redis.broker import connect
 from tempogram.simulator.client import RunningSimulator, running_simulator
 from tempogram.storage.bots import Bots
@@ -230,7 +230,7 @@ def test_settings_with_which_no_start_would_work_are_told(
 async def test_the_status_is_1_as_long_as_something_lacks(tmp_path: Path, changes: dict[str, str], said: str) -> None:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "200"}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", "doctor"),
+        *(sys.executable, "-m", "tempogram", "doctor"),
         env=environment | {"TELEGRAM_API_URL": "http://127.0.0.1:9", "BOT_TOKENS": TOKEN} | changes,
         cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE,

@@ -45,7 +45,7 @@ async def type_in(directory: Path, words: Sequence[str], *, answer: str = "", **
         "COLUMNS": "200",
     }
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", *words),
+        *(sys.executable, "-m", "tempogram", *words),
         env=environment | changes,
         cwd=directory,
         stdin=asyncio.subprocess.PIPE,

@@ -12,7 +12,7 @@ import pytest
 
 SHORT = """
 import sys
-from tempogram.bot.__main__ import main
+from tempogram.bot.commands.cli import main
 from tempogram.bot.demo import script
 
 full = script.Script
@@ -135,7 +135,7 @@ class TestDemo:
     async def test_a_signal_while_the_engine_starts_leaves_nothing_either(self, tmp_path: Path) -> None:
         demo = Demo(tmp_path)
         await demo.start()
-        await demo.child("-m bot run")
+        await demo.child("-m tempogram run")
 
         demo.interrupt(signal.SIGTERM)
         status, _, errors = await demo.finished()
@@ -150,7 +150,7 @@ class TestDemo:
         await demo.start()
         await demo.said("are submitted")
 
-        os.kill(await demo.child("-m bot run"), signal.SIGKILL)
+        os.kill(await demo.child("-m tempogram run"), signal.SIGKILL)
         status, _, errors = await demo.finished()
 
         assert status == 2

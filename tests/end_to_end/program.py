@@ -53,7 +53,7 @@ class Program:
         with self.output.open("ab") as output:
             return await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "bot", self.role),
+                *("-m", "tempogram", self.role),
                 env=environment | self._environment,
                 cwd=self.directory,  # where no .env lies
                 stdout=output,

@@ -10,8 +10,8 @@ from aiogram.types import Message
 from pydantic import SecretStr
 
 from tempogram.bot import wiring
-from tempogram.bot.running import running
-from tempogram.bot.settings import Settings
+from tempogram.bot.config.settings import Settings
+from tempogram.bot.runtime.lifecycle import running
 from tempogram.simulator import Simulator, SimulatorSettings
 from tests.end_to_end.program import ADMIN_TOKEN, TOKEN
 

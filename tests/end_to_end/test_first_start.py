@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tempogram.bot.run import SIMULATED_TOKENS
+from tempogram.bot.runtime.main import SIMULATED_TOKENS
 from tempogram.simulator.client import RunningSimulator, running_simulator
 from tests.end_to_end.program import TOKEN, Program, program, update
 

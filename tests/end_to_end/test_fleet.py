@@ -12,10 +12,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from tempogram.bot import webhooks, wiring
-from tempogram.bot.running import running
-from tempogram.bot.serve import address_of, listening, server
-from tempogram.bot.settings import Settings
+from tempogram.bot import wiring
+from tempogram.bot.config.settings import Settings
+from tempogram.bot.runtime.http_server import address_of, listening, server
+from tempogram.bot.runtime.lifecycle import running
+from tempogram.bot.updates import webhooks
 from tempogram.bot.wiring import Program
 from tempogram.simulator import Simulator, SimulatorSettings
 from tests.end_to_end.program import ADMIN_TOKEN, TOKEN

@@ -18,8 +18,8 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from tempogram.bot import wiring
-from tempogram.bot.running import running
-from tempogram.bot.settings import Settings
+from tempogram.bot.config.settings import Settings
+from tempogram.bot.runtime.lifecycle import running
 from tempogram.simulator import Fault, Simulator, SimulatorSettings
 from tempogram.simulator.server import Served
 from tests.end_to_end.program import ADMIN_TOKEN, TOKEN

@@ -19,8 +19,8 @@ from aiogram.types import BufferedInputFile, InputMediaPhoto, MediaUnion
 from pydantic import SecretStr
 
 from tempogram.bot import wiring
-from tempogram.bot.running import running
-from tempogram.bot.settings import Settings
+from tempogram.bot.config.settings import Settings
+from tempogram.bot.runtime.lifecycle import running
 from tempogram.simulator import Simulator, SimulatorSettings
 from tempogram.simulator.client import running_simulator
 from tests.end_to_end.program import ADMIN_TOKEN, TOKEN, program

@@ -1,0 +1,129 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Coroutine
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+import uvloop
+
+from tempogram.bot.commands import queue
+from tempogram.bot.config import logging
+from tempogram.bot.config.settings import Settings, load
+from tempogram.engine.model.errors import EngineError
+
+Result = TypeVar("Result")
+
+app = typer.Typer(
+    name="tempogram",
+    help="Runs many Telegram bots from one place, and never sends faster than Telegram allows.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+app.add_typer(queue.app, name="queue")
+
+
+@app.command()
+def run() -> None:
+    """Run everything in one process; without BOT_TOKENS, with a simulated Telegram."""
+    _play("RUN")
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's tables up to date."""
+    from tempogram.bot.config.data_dir import database_url
+    from tempogram.storage.migrations import migrate as migrate_tables
+
+    _until_done(migrate_tables(database_url(_settings())))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what a production start lacks, each with the way out; status 1 if it lacks something."""
+    from tempogram.bot.commands.doctor import diagnose
+
+    raise typer.Exit(diagnose())
+
+
+@app.command()
+def demo() -> None:
+    """Show it at work: load, faults and a kill -9 before a simulated Telegram; a report after some 35 s."""
+    from tempogram.bot.demo.runner import demo as show
+    from tempogram.bot.demo.settings import Script
+
+    raise typer.Exit(_until_done(show(Script())))
+
+
+@app.command()
+def simulator(
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8081,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    setting: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting.")] = None,
+) -> None:
+    """Run the bundled Telegram simulator by itself."""
+    from tempogram.simulator.process import main as simulate
+
+    chosen = [word for each in setting or [] for word in ("--set", each)]
+    raise typer.Exit(simulate(["--host", host, "--port", str(port), *chosen]))
+
+
+@app.command()
+def api() -> None:
+    """Serve the API and the webhooks, beside workers (needs REDIS_URL)."""
+    _play("API")
+
+
+@app.command()
+def worker() -> None:
+    """Send, beside other workers (needs REDIS_URL)."""
+    _play("WORKER")
+
+
+@app.command()
+def scheduler() -> None:
+    """Poll, set webhooks and keep the books tidy, beside others (needs REDIS_URL)."""
+    _play("SCHEDULER")
+
+
+def main() -> None:
+    """Run a command; whatever is wrong with the settings is one sentence and status 2."""
+    try:
+        app()
+    except EngineError as error:
+        _fail(error)
+
+
+def _settings() -> Settings:
+    settings = load()
+    logging.configure(settings.log_level)
+    return settings
+
+
+def _play(role: str) -> None:
+    """Run one role by its name; what it is made of takes seconds to import, and must not delay an error."""
+    settings = _settings()
+    gc.disable()  # there is next to no garbage before the start enables it, and much to look through
+    from tempogram.bot.config.process_roles import Role, check
+
+    check(Role[role], settings)
+    from tempogram.bot.runtime.main import run as run_role
+
+    _until_done(run_role(settings, Role[role]))
+
+
+def _until_done(work: Coroutine[Any, Any, Result]) -> Result:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def _fail(error: EngineError) -> NoReturn:
+    typer.echo(f"tempogram: {error}", err=True)
+    raise SystemExit(2)
+

@@ -1,0 +1,59 @@
+"""The directory that holds what the program keeps: its keys, its admin token and, by default, its books."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tempogram.bot.config.admin_token import admin_token
+from tempogram.bot.config.settings import Settings
+from tempogram.engine.model.errors import SettingsError
+from tempogram.storage.keys import Seal, secret_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """What lies in it beside the books, read or made."""
+
+    admin_token: str
+    admin_token_is_new: bool
+
+
+def home(settings: Settings) -> Home:
+    """Read the admin token, or make it.
+
+    Raises:
+        SettingsError: ``DATA_DIR`` cannot be used.
+    """
+    with _usable(settings.data_dir) as data_dir:
+        token, is_new = admin_token(settings.admin_token.get_secret_value(), path=data_dir / "admin_token")
+        return Home(admin_token=token, admin_token_is_new=is_new)
+
+
+def seal(settings: Settings) -> Seal:
+    """Read the key that the tokens are kept under, or make it; raises as ``home`` does."""
+    with _usable(settings.data_dir) as data_dir:
+        return Seal(secret_key(settings.secret_key.get_secret_value(), path=data_dir / "secret_key"))
+
+
+def database_url(settings: Settings) -> str:
+    return settings.database_url or f"sqlite+aiosqlite:///{settings.data_dir}/tempogram.db"
+
+
+@contextmanager
+def _usable(data_dir: Path) -> Iterator[Path]:
+    """Lend the directory that holds the keys.
+
+    Raises:
+        SettingsError: It cannot be made, read or written.
+    """
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # texts lie in there
+        yield data_dir
+    except OSError as error:
+        raise SettingsError(
+            f"DATA_DIR is {str(data_dir)!r}, which cannot be used ({error.strerror or error}); set it to a directory "
+            "that this user may write"
+        ) from None

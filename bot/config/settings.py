@@ -1,0 +1,245 @@
+"""Every environment variable, read once and checked at the door."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from tempogram.bot.telegram.tokens import LOOKS_LIKE, is_token
+from tempogram.engine.limits.limits import DAY_MS, PLACES_A_STAR, Limit, Limits
+from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.resilience.backoff import RetryPolicy
+
+
+class Settings(BaseSettings):
+    """Every environment variable. ``.env.example`` lists the same ones, in this order."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True, allow_inf_nan=False
+    )
+
+    telegram_api_url: str = Field("https://api.telegram.org", description="Where the Bot API is.")
+    bot_tokens: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="Bots to run, comma-separated. None: the simulator is started, with bots of its own."
+    )
+    database_url: str = Field(
+        "", description="sqlite+aiosqlite:///… or postgresql+asyncpg://…; none: a file in DATA_DIR."
+    )
+    data_dir: Path = Field(Path("data"), description="Where the SQLite file and the generated keys lie.")
+    redis_url: str = Field(
+        "", description="redis://…: the queue is there, for any number of processes; none: in this one."
+    )
+    admin_token: SecretStr = Field(SecretStr(""), description="Bearer token of the API; none: one is made and kept.")
+    secret_key: SecretStr = Field(SecretStr(""), description="Encrypts bot tokens; none: one is made and kept.")
+    public_url: str = Field("", description="Where Telegram reaches us; none: updates are fetched by polling.")
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port at which a worker or scheduler tells its health and metrics; 0: a free one.",
+    )
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    behaviours: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Modules of one's own with a router, comma-separated; they are asked before the bundled ones."
+    )
+    llm_api_url: str = Field(
+        "", description="OpenAI-compatible, up to /v1; none: bots with the behaviour replies answer from templates."
+    )
+    llm_api_key: SecretStr = Field(SecretStr(""), description="Sent to LLM_API_URL as a bearer token; none: no token.")
+    llm_model: str = Field("", description="The model's name there; needed with LLM_API_URL.")
+    llm_timeout: float = Field(20, gt=0, le=600, description="Seconds to write one answer; then a template is said.")
+    llm_keep_texts: float = Field(
+        24, ge=0, le=8_760, description="Hours for which conversations are kept for LLM_API_URL; 0 = none is kept."
+    )
+    telegram_rate_limit_wait: float = Field(2.0, ge=0, le=60, description="Seconds an awaited call waits to be sent.")
+    telegram_max_retries: int = Field(5, ge=0, le=100, description="Tries after the first, then a dead letter.")
+    telegram_base_delay: float = Field(1.0, ge=0, description="Seconds before the first retry at the most.")
+    telegram_max_delay: float = Field(60.0, ge=0, description="Seconds before any retry at the most.")
+    telegram_timeout: float = Field(20, gt=0, le=600, description="Seconds one call to Telegram may take.")
+    telegram_lease_margin: float = Field(
+        10, ge=1, le=600, description="Seconds for which a message stays with its worker beyond TELEGRAM_TIMEOUT."
+    )
+    telegram_upload_mb: int = Field(
+        50, ge=1, le=2_000, description="MiB that one uploaded file may have; more needs a Bot API server of one's own."
+    )
+    telegram_connections: int = Field(100, ge=1, le=10_000, description="Calls to Telegram under way at once.")
+    telegram_global_limit: int = Field(30, ge=0, description="Messages over all bots in its window; 0 = no limit.")
+    telegram_global_limit_window_s: float = Field(1, gt=0, description="Seconds.")
+    telegram_bot_limit: int = Field(30, ge=0, description="Messages of one bot in its window; 0 = no limit.")
+    telegram_bot_limit_window_s: float = Field(1, gt=0, description="Seconds.")
+    telegram_paid_limit: int = Field(
+        1_000, ge=0, description="Messages of one bot with allow_paid_broadcast in its window; 0 = no limit."
+    )
+    telegram_paid_limit_window_s: float = Field(1, gt=0, description="Seconds.")
+    telegram_paid_stars_cap: int = Field(
+        0, ge=0, description="Stars that one bot may spend on them in 24 h, then they go as free ones; 0 = refused."
+    )
+    telegram_chat_limit: int = Field(1, ge=0, description="Messages to one private chat a window; 0 = no limit.")
+    telegram_chat_limit_window_s: float = Field(1, gt=0, description="Seconds.")
+    telegram_group_limit: int = Field(20, ge=0, description="Messages to one group in its window; 0 = no limit.")
+    telegram_group_limit_window_s: float = Field(60, gt=0, description="Seconds.")
+    telegram_user_limit: int = Field(
+        0, ge=0, description="Messages that one user may make one bot say in its window; 0 = no limit."
+    )
+    telegram_user_limit_window_s: float = Field(60, gt=0, description="Seconds.")
+    telegram_chat_burst: int = Field(3, ge=1, description="Messages to one private chat at once, after a pause.")
+    telegram_window_guard_ms: int = Field(
+        25, ge=0, le=10_000, description="Milliseconds a place may stay taken beyond its window; see decision 0001."
+    )
+    telegram_adapt_least: float = Field(
+        0.3,
+        gt=0,
+        le=1,
+        description="Share of a limit that a 429 leaves at least, for a while; 1 = all of it.",
+    )
+    telegram_max_retry_after: float = Field(300, ge=0, description="Seconds; a longer wait raises an alert.")
+    queue_chat_cap: int = Field(10_000, ge=0, description="Messages that may wait for one chat; 0 = no cap.")
+    queue_bot_cap: int = Field(1_000_000, ge=0, description="Messages that may wait for one bot; 0 = no cap.")
+    retention_days: int = Field(
+        30, ge=0, le=36_500, description="Days for which ended messages and their dedup keys are kept; 0 = for ever."
+    )
+    retention_dead_days: int = Field(
+        90, ge=0, le=36_500, description="Days for which dead letters are kept; 0 = for ever."
+    )
+
+    @field_validator("bot_tokens", "behaviours", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(each.strip() for each in value.split(",") if each.strip())
+        return value
+
+    @field_validator("bot_tokens")
+    @classmethod
+    def _are_tokens(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for number, token in enumerate(value, start=1):
+            if not is_token(token.get_secret_value()):
+                raise ValueError(f"no. {number} is no bot token; {LOOKS_LIKE}")
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ValueError(f"{value!r} is none of DEBUG, INFO, WARNING, ERROR")
+        return value.upper()
+
+    @field_validator("telegram_api_url", "public_url", "llm_api_url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError(f"{value!r} is no http:// or https:// address")
+        return value.rstrip("/")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: str) -> str:
+        if value and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("it begins with redis://, rediss:// or unix://, as in redis://localhost:6379/0")
+        try:
+            urlsplit(value).port  # noqa: B018 - reading it checks it
+        except ValueError:
+            # What is wrong cannot be quoted: it is a part of the password.
+            raise ValueError("its port is no number; in a password / # ? are written as %2F %23 %3F") from None
+        return value
+
+    @model_validator(mode="after")
+    def _names_a_model(self) -> Self:
+        if self.llm_api_url and not self.llm_model:
+            raise ValueError("LLM_API_URL is set, and LLM_MODEL is not; name the model that shall answer there")
+        return self
+
+    @model_validator(mode="after")
+    def _delays_in_order(self) -> Self:
+        if self.telegram_base_delay > self.telegram_max_delay:
+            raise ValueError(
+                f"TELEGRAM_BASE_DELAY ({self.telegram_base_delay}) must not be longer than "
+                f"TELEGRAM_MAX_DELAY ({self.telegram_max_delay})"
+            )
+        return self
+
+    def limits(self) -> Limits:
+        return Limits(
+            ceiling=_limit(self.telegram_global_limit, self.telegram_global_limit_window_s),
+            bot=_limit(self.telegram_bot_limit, self.telegram_bot_limit_window_s),
+            paid=_limit(self.telegram_paid_limit, self.telegram_paid_limit_window_s),
+            purse=Limit(self.telegram_paid_stars_cap * PLACES_A_STAR, DAY_MS),
+            chat=_limit(self.telegram_chat_limit, self.telegram_chat_limit_window_s, self.telegram_chat_burst),
+            group=_limit(self.telegram_group_limit, self.telegram_group_limit_window_s),
+            user=_limit(self.telegram_user_limit, self.telegram_user_limit_window_s),
+            guard_ms=self.telegram_window_guard_ms,
+            adapt_least=self.telegram_adapt_least,
+            chat_cap=self.queue_chat_cap,
+            bot_cap=self.queue_bot_cap,
+        )
+
+    def retries(self) -> RetryPolicy:
+        return RetryPolicy(
+            retries_max=self.telegram_max_retries,
+            delay_ms_min=_ms(self.telegram_base_delay),
+            delay_ms_max=_ms(self.telegram_max_delay),
+        )
+
+    @property
+    def keep_messages_ms(self) -> int | None:
+        return _ms(self.retention_days * 86_400) or None
+
+    @property
+    def keep_dead_ms(self) -> int | None:
+        return _ms(self.retention_dead_days * 86_400) or None
+
+    @property
+    def keep_texts_ms(self) -> int:
+        """For how long texts are kept; 0 where no generator would read them."""
+        return _ms(self.llm_keep_texts * 3_600) if self.llm_api_url else 0
+
+    @property
+    def upload_bytes_max(self) -> int:
+        """Telegram's own limit is the default. Source: https://core.telegram.org/bots/api#sending-files."""
+        return self.telegram_upload_mb << 20
+
+    @property
+    def timeout_ms(self) -> int:
+        return _ms(self.telegram_timeout)
+
+    @property
+    def lease_ms(self) -> int:
+        """A worker extends its leases three times in this time; a call must fit into one without."""
+        return self.timeout_ms + _ms(self.telegram_lease_margin)
+
+
+def load(**values: object) -> Settings:
+    """Read the environment and ``.env``.
+
+    Raises:
+        SettingsError: One sentence that names the first wrong variable and its value.
+    """
+    try:
+        return Settings(**values)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise SettingsError(_sentence(error)) from None
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    reason = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return reason
+    name = str(first["loc"][0]).upper()
+    if any(word in name for word in ("TOKEN", "KEY", "REDIS")):  # its value is secret, or may hold a password
+        return f"{name} makes no sense: {reason}"
+    return f"{name} is {first['input']!r}: {reason[0].lower()}{reason[1:]}"
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1_000)
+
+
+def _limit(count: int, window_s: float, burst: int | None = None) -> Limit:
+    return Limit(count, max(1, _ms(window_s)), burst)

@@ -1,0 +1,82 @@
+"""Where a demo happens: a simulated Telegram and an engine, each in a process of its own, on throw-away books."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tempogram.bot.demo.process import EngineProcess
+from tempogram.bot.demo.settings import BOTS, CEILING, GROUP_LIMIT, POLLED, Script
+from tempogram.bot.telegram.tokens import bot_id_of
+from tempogram.simulator.client import RunningSimulator, running_simulator
+
+TOKENS = tuple(f"{number}00:demo-bot-{number}" for number in range(1, BOTS + 1))
+BOT_IDS = tuple(bot_id_of(token) for token in TOKENS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Everything is there, and nobody has said a word. Every bot is in both groups, ``flooded`` and ``friends``."""
+
+    telegram: RunningSimulator
+    engine: EngineProcess
+    flooded: int
+    friends: int
+
+
+@asynccontextmanager
+async def stage(script: Script) -> AsyncIterator[Stage]:
+    """Set it up; when the block ends, both processes have ended and the books are gone."""
+    settings = {
+        "group_window_ms": script.group_window_s * 1_000,
+        "group_limit": GROUP_LIMIT,
+        "total_limit": CEILING,
+        "redelivery_base_ms": 500,
+        "redelivery_cap_ms": 500,
+    }
+    with tempfile.TemporaryDirectory(prefix="tempogram-demo-") as name:
+        async with running_simulator(**settings) as telegram:
+            bots = [{"token": token, "username": username(bot_id_of(token))} for token in TOKENS]
+            await telegram.call("POST", "bots", bots)
+            engine = engine_in(Path(name), telegram.url, script)
+            try:
+                await engine.start()
+                await set_up_bots(engine)
+                yield Stage(
+                    telegram=telegram,
+                    engine=engine,
+                    flooded=await telegram.add_chat("supergroup", "Flooded", bots=BOT_IDS),
+                    friends=await telegram.add_chat("supergroup", "Friends", bots=BOT_IDS),
+                )
+            finally:
+                await engine.close()
+
+
+def engine_in(directory: Path, telegram_url: str, script: Script) -> EngineProcess:
+    engine = EngineProcess(telegram_url, directory, TOKENS, words=directory / "words")
+    engine.environment = {
+        "PUBLIC_URL": engine.url,
+        "TELEGRAM_GROUP_LIMIT": str(GROUP_LIMIT),
+        "TELEGRAM_GROUP_LIMIT_WINDOW_S": str(script.group_window_s),
+        "TELEGRAM_GLOBAL_LIMIT": str(CEILING),
+    }
+    return engine
+
+
+async def set_up_bots(engine: EngineProcess) -> None:
+    """Let every bot answer whoever speaks to it, each by his name: so no two answers are the same."""
+    answers = {"replies": {"templates": [answer_to("{first_name}")]}}
+    for number, bot_id in enumerate(BOT_IDS):
+        polled = {"updates": "polling"} if number < POLLED else {}
+        await engine.call("PATCH", f"/bots/{bot_id}", {"behaviours": answers} | polled)
+
+
+def answer_to(first_name: str) -> str:
+    return f"{first_name}, I heard you."
+
+
+def username(bot_id: int) -> str:
+    return f"demo_{bot_id}_bot"

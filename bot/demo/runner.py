@@ -1,0 +1,93 @@
+"""The whole demo, from an empty stage to the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+from tempogram.bot.demo.environment import stage
+from tempogram.bot.demo.judge import judge
+from tempogram.bot.demo.progress import Screen
+from tempogram.bot.demo.report import report
+from tempogram.bot.demo.scenario import Play
+from tempogram.bot.demo.settings import BOTS, POLLED, Script
+from tempogram.engine.model.errors import EngineError
+
+KEPT, BROKEN, STOPPED = 0, 1, 130
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class DemoFailed(EngineError):
+    """It broke off before anything could be judged."""
+
+
+async def demo(script: Script) -> int:
+    """Show it, and return the exit status: 0 only if every promise held.
+
+    Raises:
+        DemoFailed: Something went wrong that is not the engine's sending. No process is left.
+    """
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without bars gets question marks
+    with stoppable():
+        try:
+            return await _shown(script, Console(highlight=False))
+        except asyncio.CancelledError:
+            sys.stderr.write("tempogram: the demo was stopped, and nothing of it is left running\n")
+            return STOPPED
+        except Exception as error:
+            raise DemoFailed(f"the demo broke off: {sentence(error)}") from error
+
+
+async def _shown(script: Script, console: Console) -> int:
+    began_s = time.monotonic()
+    with Screen(console) as screen:
+        ways = f"{POLLED} by polling and {BOTS - POLLED} by webhook"
+        screen.say(f"a simulated Telegram starts, and an engine with {BOTS} bots, {ways}, on books of its own")
+        async with stage(script) as ready:
+            screen.say(f"ready after {time.monotonic() - began_s:.1f} s")
+            play = Play(ready, script, say=screen.say, show=screen.show)
+            judgement = judge(await play.perform())
+    console.print(
+        report(judgement, play.samples, started_at_ms=play.started_at_ms, group_window_s=script.group_window_s)
+    )
+    console.print(f"It took {time.monotonic() - began_s:.0f} s.")
+    return KEPT if judgement.holds else BROKEN
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let the first signal end the block in order; a second one must not cut that short."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None, "this is called in one"  # noqa: S101 - an invariant
+
+    def stop() -> None:
+        if not task.cancelling():
+            task.cancel()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+def sentence(error: BaseException) -> str:
+    """Say in one line what happened; of several things at once, the first.
+
+    >>> sentence(ExceptionGroup("", [ExceptionGroup("", [OSError("disk full")]), ValueError()]))
+    'disk full'
+    >>> sentence(ValueError())
+    'ValueError'
+    """
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return " ".join(str(error).split()) or type(error).__name__

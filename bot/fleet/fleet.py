@@ -1,0 +1,219 @@
+"""How the bots that run here come, change, and go; the ``roster`` says which they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import structlog
+from aiogram.client.session.base import BaseSession
+from aiogram.types import User
+
+from tempogram.api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
+from tempogram.bot.fleet.changes import Changes
+from tempogram.bot.fleet.get_me import Introductions
+from tempogram.bot.fleet.register import Register
+from tempogram.bot.fleet.registry import Roster
+from tempogram.bot.fleet.token_rate_limit import Newcomers
+from tempogram.bot.fleet.webhook_secrets import WebhookSecrets
+from tempogram.bot.telegram.tokens import LOOKS_LIKE, bot_id_of, is_token
+from tempogram.engine.ports import Clock
+from tempogram.engine.ports.changes import News
+from tempogram.engine.resilience.ledger_retry import Sleep, insist
+from tempogram.storage.bots import Bots, RegisteredBot, Source
+
+log = structlog.get_logger()
+
+Check = Callable[[Mapping[str, Any]], None]
+
+PATIENCE_S = 30.0
+"""How long adding a bot may wait for its turn at Telegram: shorter than the patience of the usual proxy, 60 s."""
+
+
+class Fleet:
+    """See ``api.ports.Fleet``.
+
+    Args:
+        calls_end_within_ms: How long a call may be under way with a token that another process has removed.
+    """
+
+    def __init__(
+        self,
+        *,
+        bots: Bots,
+        session: BaseSession,
+        check_behaviours: Check,
+        default_behaviours: Mapping[str, Any],
+        default_source: Source,
+        newcomers: Newcomers,
+        news: News,
+        calls_end_within_ms: int,
+        clock: Clock,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        changes = Changes(news)
+        self.secrets = WebhookSecrets(bots, changes.of)
+        self.roster = Roster(
+            session=session,
+            secrets=self.secrets,
+            default_source=default_source,
+            calls_end_within_ms=calls_end_within_ms,
+            clock=clock,
+        )
+        self._register = Register(
+            bots=bots, roster=self.roster, changes=changes, default_behaviours=default_behaviours, clock=clock
+        )
+        self._introductions = Introductions(session=session, newcomers=newcomers)
+        self._check_behaviours = check_behaviours
+        self._default_source = default_source
+        self._sleep = sleep
+        self._changed: Callable[[int], None] | None = None
+        self._proved: Callable[[int], Awaitable[None]] | None = None
+
+    async def load(self) -> None:
+        """Read every bot, as it is now; whoever wants to know is told what that changed.
+
+        Raises:
+            LedgerError: Nothing was read.
+            SettingsError: They were stored under another ``SECRET_KEY``.
+        """
+        self._tell(*await self._register.read_all())
+
+    async def reload(self, bot_ids: Collection[int]) -> None:
+        """Read some bots again, which another process changed; as ``load`` does."""
+        self._tell(*await self._register.read(bot_ids))
+
+    async def token_in_books(self, bot_id: int) -> str | None:
+        """Return a bot's token as the roster does, after another look: nobody may have heard yet of a new one."""
+        await self.reload([bot_id])
+        return self.roster.token_of(bot_id)
+
+    def when_changed(self, listener: Callable[[int], None] | None) -> None:
+        """Tell one listener about each bot that from now on is added or removed, or shall be fed otherwise."""
+        self._changed = listener
+
+    def when_proved(self, listener: Callable[[int], Awaitable[None]]) -> None:
+        """Tell one listener about each bot that is new here, or whose token Telegram knows, once it is kept."""
+        self._proved = listener
+
+    def when_removed(self, listener: Callable[[int], None]) -> None:
+        """See ``Fleet``."""
+        self.roster.when_removed(listener)
+
+    def source_of(self, bot: RegisteredBot) -> Source:
+        """See ``Fleet``."""
+        return self.roster.source_of(bot)
+
+    def authenticate(self, token: str) -> int | None:
+        """See ``Fleet``."""
+        return self.roster.authenticate(token)
+
+    def webhook_secrets(self, bot_id: int) -> Sequence[str]:
+        """See ``Fleet``."""
+        return self.secrets.accepted(bot_id)
+
+    async def rotate_secret(self, bot_id: int) -> bool:
+        """See ``Fleet``."""
+        if not self.roster.has(bot_id):
+            return False
+        if self.roster.source_of(self.roster.registered(bot_id)) is not Source.WEBHOOK:
+            raise NoWebhook(f'bot {bot_id} has no webhook, so there is no secret; PATCH it with "updates": "webhook"')
+        if self.secrets.of(bot_id).next_secret is not None:
+            return True  # one that is as new is on its way
+        if not await self.secrets.rotate(bot_id):
+            return False
+        self._tell(bot_id)
+        return True
+
+    async def add(
+        self,
+        token: str,
+        behaviours: Mapping[str, Any] | None,
+        *,
+        updates: Source | None = None,
+        patience_s: float = PATIENCE_S,
+    ) -> int:
+        """See ``Fleet``. ``patience_s`` is how long it may wait until Telegram takes another new token."""
+        if not is_token(token):
+            raise Refusal(f"this is no bot token; {LOOKS_LIKE}")
+        self._check(behaviours, updates)
+        if not self.roster.is_introduced(token):
+            await self._introductions.turn(token, within_s=patience_s)
+        me = await self._introductions.ask(token)
+        await self._register.keep(token, username=me.username or "", first_name=me.first_name, behaviours=behaviours)
+        await self._prove(me.id)
+        if updates is not None:
+            await self._register.set_updates(me.id, updates)
+        self._tell(me.id)
+        return me.id
+
+    async def add_unasked(self, token: str) -> int:
+        """Run a bot whose token the environment names, though Telegram cannot be asked who it is."""
+        bot_id = bot_id_of(token)
+        if not self.roster.has(bot_id):
+            await self._register.keep(token)
+            await self._prove(bot_id)
+        return bot_id
+
+    async def introduce(self, bot_id: int) -> None:
+        """Ask once about a bot that was added unasked, when its turn has come."""
+        token = self.roster.bot(bot_id).token
+        if self.roster.is_introduced(token):
+            return
+        await self._introductions.turn(token)
+        try:
+            me = await self._introductions.ask(token)
+        except (UnknownToken, TelegramUnreachable) as error:
+            log.warning("bot not introduced", bot_id=bot_id, reason=str(error))
+        else:
+            await insist(lambda: self._name(token, me), sleep=self._sleep)
+
+    async def _name(self, token: str, me: User) -> None:
+        if await self._register.name(token, me):
+            await self._prove(me.id)
+
+    async def learn(self, token: str) -> None:
+        """See ``session.TokenBook``: a user's own ``Bot`` is known from its first call on.
+
+        Raises:
+            Refusal: The bot was removed. A handler that still runs must not bring it back.
+        """
+        if not self.roster.has(bot_id_of(token)):
+            await self._register.learn(token)
+
+    async def change(
+        self, bot_id: int, *, behaviours: Mapping[str, Any] | None = None, updates: Source | None = None
+    ) -> None:
+        """See ``Fleet``."""
+        self._check(behaviours, updates)
+        if behaviours is not None:
+            await self._register.set_behaviours(bot_id, behaviours)
+        if updates is not None:
+            await self._register.set_updates(bot_id, updates)
+            self._tell(bot_id)
+
+    async def remove(self, bot_id: int, *, keep_messages: bool) -> bool:
+        """See ``Fleet``."""
+        if not await self._register.remove(bot_id, keep_messages=keep_messages):
+            return False
+        self._tell(bot_id)
+        return True
+
+    def _check(self, behaviours: Mapping[str, Any] | None, updates: Source | None) -> None:
+        if behaviours is not None:
+            self._check_behaviours(behaviours)
+        if updates is Source.WEBHOOK and self._default_source is not Source.WEBHOOK:
+            raise Refusal(
+                "updates by webhook need PUBLIC_URL, the address at which Telegram reaches this server; "
+                'set it and start again, or say "polling"'
+            )
+
+    async def _prove(self, bot_id: int) -> None:
+        if self._proved is not None:
+            await self._proved(bot_id)
+
+    def _tell(self, *bot_ids: int) -> None:
+        for bot_id in bot_ids:
+            if self._changed is not None and self.roster.knows(bot_id):
+                self._changed(bot_id)

@@ -1,0 +1,163 @@
+"""Sees bots off that were removed: nothing goes out for them any more, and what waits is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import structlog
+
+from tempogram.bot.fleet.registry import Roster
+from tempogram.engine.closing.clearance import Clearance
+from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.ports import Broker, Clock
+from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.resilience.ledger_retry import Sleep, glimpsed, insist
+from tempogram.storage.bots import Bots, Removal
+
+log = structlog.get_logger()
+
+AGAIN_S = 3.0
+"""Between two looks for what was being sent, or on its way into the schedule, at the time before.
+
+Longer than it takes until all other processes know of the removal, and accept nothing more.
+"""
+
+RESUME_EVERY_S = 60.0
+"""Between two looks for bots that left while the process that saw them off ended. A guess."""
+
+ANSWER_WITHIN_S = 20.0
+"""How long whoever removes a bot waits for the count; what is cancelled later is not in it."""
+
+
+@dataclass(slots=True)
+class Departure:
+    """One bot that leaves, with all messages below an id.
+
+    Messages of a bot that is added again meanwhile have higher ids.
+    """
+
+    bot_id: int
+    before_id: str
+    cancelled: int = 0
+    is_silent: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Departures:
+    """See ``api.ports.Departures``. A removal is in the books first, so a crash leaves nothing half done."""
+
+    def __init__(
+        self,
+        *,
+        roster: Roster,
+        bots: Bots,
+        broker: Broker,
+        clearance: Clearance,
+        calls_end_within_s: float,
+        ids: Ids,
+        clock: Clock,
+        conditions: Conditions | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._roster = roster
+        self._bots = bots
+        self._broker = broker
+        self._clearance = clearance
+        self._calls_end_within_s = calls_end_within_s
+        self._ids = ids
+        self._clock = clock
+        self._conditions = conditions
+        self._sleep = sleep
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._leaving: set[int] = set()
+
+    async def see_off(self, bot_id: int, *, keep_messages: bool) -> int:
+        """See ``Departures``."""
+        departure = self._departure(bot_id)
+        self._begin(self._keep(departure) if keep_messages else self._clear(departure))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                await departure.is_silent.wait()
+        return departure.cancelled
+
+    async def resume(self) -> None:
+        """Go on with what a process that has ended left unfinished."""
+        for bot_id, removal in (await self._bots.removed()).items():
+            if removal is Removal.CANCEL and bot_id not in self._leaving:
+                self._begin(self._clear(self._departure(bot_id)))
+
+    async def keep_resuming(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            with contextlib.suppress(LedgerError), glimpsed(self._conditions):
+                await self.resume()
+            await self._sleep(RESUME_EVERY_S)
+
+    async def over(self) -> None:
+        """Wait until nobody is leaving any more."""
+        await asyncio.gather(*self._tasks)
+
+    async def end(self) -> None:
+        """Leave off; the next start goes on."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _departure(self, bot_id: int) -> Departure:
+        self._leaving.add(bot_id)
+        return Departure(bot_id, before_id=self._ids.new(self._clock()))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _keep(self, departure: Departure) -> None:
+        while self._is_gone(departure) and not await self._try(departure, cancel=False):
+            await self._sleep(AGAIN_S)
+        departure.is_silent.set()
+        await self._sleep(self._calls_end_within_s)
+        self._end(departure)
+
+    async def _clear(self, departure: Departure) -> None:
+        """Clear until nothing is left, and at least twice: a submission may have been under way the first time."""
+        while self._is_gone(departure):
+            is_clear = await self._try(departure, cancel=True)
+            if is_clear and departure.is_silent.is_set():
+                await self._mark_cleared(departure)
+                break
+            departure.is_silent.set()
+            await self._sleep(AGAIN_S)
+        departure.is_silent.set()
+        self._end(departure)
+
+    async def _mark_cleared(self, departure: Departure) -> None:
+        write = partial(self._bots.mark_cleared, departure.bot_id)
+        await insist(write, sleep=self._sleep, conditions=self._conditions)
+
+    async def _try(self, departure: Departure, *, cancel: bool) -> bool:
+        """Pause the bot and, if its messages are to go, cancel what waits; tell whether nothing is left to do."""
+        try:
+            await self._broker.pause(departure.bot_id, paused=True)
+            if not cancel:
+                return True
+            with glimpsed(self._conditions):
+                cleared = await self._clearance.clear(departure.bot_id, before_id=departure.before_id)
+        except (LedgerError, BrokerUnavailable) as error:  # told as conditions
+            log.debug("not cleared yet", bot_id=departure.bot_id, error=str(error))
+            return False
+        departure.cancelled += cleared.ended
+        return cleared.left == 0
+
+    def _is_gone(self, departure: Departure) -> bool:
+        return self._roster.is_removed(departure.bot_id)
+
+    def _end(self, departure: Departure) -> None:
+        self._leaving.discard(departure.bot_id)
+        if self._is_gone(departure):
+            self._roster.forget(departure.bot_id)

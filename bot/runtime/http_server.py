@@ -1,0 +1,81 @@
+"""Serves the API over HTTP until the process is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+
+from tempogram.api.app import App
+from tempogram.bot.runtime.reached import reached_at
+from tempogram.engine.model.errors import SettingsError
+
+GRACE_S = 5
+"""How long a request that waits for its message may hold up the end."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn, but for its signals: it would raise them again and end the process before our own work is done."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.end)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def end(self) -> None:
+        self.should_exit = True
+
+
+def server(app: App) -> Server:
+    """Return a server without an access log: a webhook's path holds a token."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    return Server(config)
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Take an address to serve on; ``::`` is every address of either version, where the machine has both.
+
+    Raises:
+        SettingsError: It is taken, or is none of this machine's.
+    """
+    try:
+        if ":" not in host:
+            return socket.create_server((host, port), backlog=2_048)
+        is_both = host == "::" and socket.has_dualstack_ipv6()
+        return socket.create_server((host, port), backlog=2_048, family=socket.AF_INET6, dualstack_ipv6=is_both)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on {host}:{port} ({error.strerror or error}); set HOST and PORT to a free address"
+        ) from None
+
+
+def address_of(listener: socket.socket) -> str:
+    """Return where it can be reached from this machine."""
+    return reached_at(*listener.getsockname()[:2])

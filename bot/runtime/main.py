@@ -1,0 +1,130 @@
+"""``tempogram run | api | worker | scheduler``; without a bot token, ``run`` has a simulated Telegram to talk to."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+import typer
+from pydantic import SecretStr
+
+from tempogram.bot.config.process_roles import Role
+from tempogram.bot.config.settings import Settings
+from tempogram.bot.runtime.gc_tuning import Collector
+from tempogram.bot.runtime.http_server import Server, address_of, listening, server
+from tempogram.bot.runtime.lifecycle import running
+from tempogram.bot.wiring import Program, books, program
+from tempogram.engine.failover.leader_election import while_leading
+from tempogram.engine.ports import SystemClock
+from tempogram.simulator.client import RunningSimulator, running_simulator
+
+SIMULATED_TOKENS = tuple(f"{number}00:simulated-bot-{number}" for number in (1, 2, 3))
+GROUPS = ("News desk", "Support", "Chess club")
+TALK_EVERY_MS = 700
+
+
+async def run(settings: Settings, role: Role = Role.RUN) -> None:
+    """Serve until SIGINT or SIGTERM; what is under way then is finished."""
+    async with AsyncExitStack() as stack:
+        port = settings.port if role.takes_in else settings.metrics_port
+        listener = stack.enter_context(listening(settings.host, port))
+        clock, simulator = SystemClock(), None
+        kept = await stack.enter_async_context(books(settings, clock))
+        if role is Role.RUN and not settings.bot_tokens and not await kept.bots.all():
+            simulator = await stack.enter_async_context(simulated_telegram())
+            settings = simulated(settings, simulator, listener)
+            kept = await stack.enter_async_context(books(settings, clock))
+        built = await stack.enter_async_context(program(settings, role, opened=kept, clock=clock))
+        Collector().install()
+        await stack.enter_async_context(running(built))
+        greet(built, listener, simulator)
+        await _serve(built, listener, server(built.app), simulator)
+
+
+async def _serve(built: Program, listener: socket.socket, serving: Server, simulator: RunningSimulator | None) -> None:
+    feeding = asyncio.create_task(_feed(built, serving, simulator))
+    watching = asyncio.create_task(_keep_books(built, serving))
+    try:
+        await serving.serve(sockets=[listener])
+        if watching.done():
+            await watching
+    finally:
+        watching.cancel()
+        feeding.cancel()
+        await asyncio.wait([feeding])
+
+
+async def _keep_books(built: Program, serving: Server) -> None:
+    """End the program once another one has its books: from then on that one sends."""
+    try:
+        await built.books.sole_use.watch()
+    except Exception:
+        built.engine.worker.stop()
+        serving.end()
+        raise
+
+
+async def _feed(built: Program, serving: Server, simulator: RunningSimulator | None) -> None:
+    await serving.ready.wait()
+    if built.role.feeds:
+        await while_leading(built.lead, partial(_lead, built, simulator))
+
+
+async def _lead(built: Program, simulator: RunningSimulator | None) -> None:
+    """Do what one process does for all: let updates come, finish what others began, keep the books tidy."""
+    built.talk.feeds.begin()
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(built.departures.keep_resuming())
+            group.create_task(built.books.retention.run())
+            await built.talk.feeds.settled()
+            if simulator is not None:
+                await simulator.talk(mean_interval_ms=TALK_EVERY_MS, users=6)
+    finally:
+        await built.talk.feeds.end()
+
+
+@asynccontextmanager
+async def simulated_telegram() -> AsyncIterator[RunningSimulator]:
+    """Start a simulated Telegram with a few bots, groups and users."""
+    async with running_simulator() as simulator:
+        bot_ids = await simulator.add_bots(*SIMULATED_TOKENS)
+        for title in GROUPS:
+            await simulator.add_chat("supergroup", title, bots=bot_ids)
+        yield simulator
+
+
+def simulated(settings: Settings, simulator: RunningSimulator, listener: socket.socket) -> Settings:
+    """Return settings for the simulated Telegram, with books of their own beside the real ones."""
+    return settings.model_copy(
+        update={
+            "telegram_api_url": simulator.url,
+            "bot_tokens": tuple(SecretStr(token) for token in SIMULATED_TOKENS),
+            "public_url": address_of(listener),
+            "data_dir": settings.data_dir / "simulated",
+            "redis_url": "",
+            "database_url": "",  # never the real books: their messages would be booked as sent
+        }
+    )
+
+
+def greet(built: Program, listener: socket.socket, simulator: RunningSimulator | None) -> None:
+    """Say in a few lines where to look."""
+    address = address_of(listener)
+    if built.role is not Role.RUN:
+        typer.echo(f"Tempogram's {built.role.command} is at {address}. Ctrl-C ends it.")
+        return
+    token_file = built.settings.data_dir / "admin_token"
+    typer.echo(f"Tempogram runs {len(built.line.fleet.roster.bot_ids)} bots at {address}. Ctrl-C ends it.")
+    if simulator is not None:
+        typer.echo(f"  No BOT_TOKENS is set: a simulated Telegram runs at {simulator.url}, with users who talk.")
+        typer.echo(f"  what it saw  curl {simulator.url}/_sim/report")
+    if built.home.admin_token_is_new:
+        typer.echo(f"  admin token  {built.home.admin_token}  (shown once, kept in {token_file})")
+    given = "$ADMIN_TOKEN" if built.settings.admin_token.get_secret_value() else f"$(cat {token_file})"
+    typer.echo(f'  the queue    curl -H "Authorization: Bearer {given}" {address}/queue/stats')
+    typer.echo(f'  metrics      curl -H "Authorization: Bearer {given}" {address}/metrics')
+    typer.echo(f'  the API      curl -H "Authorization: Bearer {given}" {address}/openapi.json')

@@ -1,0 +1,244 @@
+"""From a call to a message of the engine: an aiogram method, or what a client of the API wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cache
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+import msgspec
+from aiogram import Bot
+from aiogram.types import BufferedInputFile, InputFile
+from pydantic import TypeAdapter, ValidationError
+
+from tempogram.api.ports import Refusal
+from tempogram.api.quoting import short
+from tempogram.bot.telegram import edit_coalescing
+from tempogram.bot.telegram.attachments import ATTACHED, places
+from tempogram.bot.telegram.fast_validation import is_plain
+from tempogram.bot.telegram.methods import BY_NAME, COUNTED, AnyMethod, Counted
+from tempogram.bot.telegram.responses import UNREADABLE
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.model.messages import ChatId, Guarantee, Outgoing, Priority
+from tempogram.engine.ports import Clock
+
+TEXT_UNITS_MAX = 4096
+"""UTF-16 units of a text without markup. Source: https://core.telegram.org/bots/api#sendmessage"""
+
+
+PAID = "allow_paid_broadcast"
+"""Up to 1000 messages a second for 0.1 Star each. Source: https://core.telegram.org/bots/api#sendmessage"""
+
+_BOOL = TypeAdapter(bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A method as it will be stored, and the files that its parameters name by ``attach://``."""
+
+    bot_id: int
+    name: str
+    params: dict[str, Any]
+    files: dict[str, InputFile]
+
+
+UNIONS = (Union, UnionType)
+
+
+class MethodComposer:
+    """See ``api.ports.Composer``; takes aiogram's methods too."""
+
+    def __init__(self, *, clock: Clock, ids: Ids, may_pay: bool = False) -> None:
+        self._clock = clock
+        self._ids = ids
+        self._may_pay = may_pay
+
+    def compose(
+        self,
+        bot_id: int,
+        chat_id: ChatId | None,
+        method: str,
+        params: Mapping[str, Any],
+        *,
+        files: Collection[str] = (),
+        **options: Any,
+    ) -> Outgoing:
+        """See ``Composer``."""
+        known = BY_NAME.get(method.lower())
+        if known is None:
+            raise Refusal(f"{short(method)} is no method of Telegram; for a plain text it is sendMessage")
+        name = known.__api_method__
+        rule = COUNTED.get(name)
+        if rule is None:
+            raise Refusal(f"{name} is not sent through the queue; call it with the bot itself")
+        given = read(known, params)
+        name_files(known, given, files)
+        checked = with_files(given, files)
+        check(known, checked if chat_id is None else {**checked, "chat_id": chat_id})
+        return self._outgoing(bot_id, name, rule, {**given, "chat_id": chat_id}, **options)
+
+    def from_method(self, prepared: Prepared, rule: Counted, **options: Any) -> Outgoing:
+        """Make a message from an aiogram method."""
+        return self._outgoing(prepared.bot_id, prepared.name, rule, prepared.params, **options)
+
+    def _outgoing(self, bot_id: int, name: str, rule: Counted, params: dict[str, Any], **options: Any) -> Outgoing:
+        now_ms = self._clock()
+        chat_id = rule.chat_id(params)
+        params.pop("chat_id", None)
+        is_paid = _take_paid(name, params)
+        if is_paid and not self._may_pay:
+            raise Refusal(
+                f"{name} with {PAID} costs Stars, and none may be spent; set TELEGRAM_PAID_STARS_CAP to how many a day"
+            )
+        return Outgoing(
+            id=self._ids.new(now_ms),
+            bot_id=bot_id,
+            chat_id=chat_id,
+            method=name,
+            params=msgspec.json.encode(params),
+            priority=options.pop("priority", None) or Priority.NORMAL,
+            guarantee=options.pop("guarantee", None) or Guarantee.AT_LEAST_ONCE,
+            cost=rule.cost(params),
+            submitted_at_ms=now_ms,
+            is_paid=is_paid,
+            replaces=None if chat_id is None or options.get("ready_at_ms") else edit_coalescing.replaces(name, params),
+            **options,
+        )
+
+
+def _take_paid(name: str, params: dict[str, Any]) -> bool:
+    """Take out of the parameters whether a call is to be paid for; it is put back when it is sent as such."""
+    if PAID not in BY_NAME[name.lower()].model_fields:
+        return False
+    return _BOOL.validate_python(params.pop(PAID, None) or False)
+
+
+def prepare(bot: Bot, method: AnyMethod) -> Prepared:
+    """Return what a method says, with the bot's defaults filled in."""
+    files: dict[str, InputFile] = {}
+    params = {
+        name: prepared
+        for name, value in method.model_dump(warnings=False).items()
+        if (prepared := bot.session.prepare_value(value, bot=bot, files=files, _dumps_json=False)) is not None
+    }
+    return Prepared(bot.id, method.__api_method__, params, files)
+
+
+def read(method: type[AnyMethod], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters as JSON; like Telegram we take as text what a form cannot say otherwise.
+
+    >>> read(BY_NAME["sendpoll"], {"options": '["a","b"]', "is_anonymous": "true", "question": "[1]?"})
+    {'options': ['a', 'b'], 'is_anonymous': True, 'question': '[1]?'}
+    """
+    return {
+        name: _decoded(value) if isinstance(value, str) and not _takes(method, name, str) else value
+        for name, value in params.items()
+    }
+
+
+def name_files(method: type[AnyMethod], params: dict[str, Any], files: Collection[str]) -> None:
+    """Put each file where it belongs, unless a parameter says so already by ``attach://``.
+
+    Raises:
+        Refusal: It belongs nowhere.
+    """
+    named = {place.name for place in places(params)}
+    for name in files:
+        if name in named:
+            continue
+        if not _takes(method, name, InputFile):
+            raise Refusal(
+                f"{method.__api_method__} takes no file {short(name)}, and no parameter says {ATTACHED}{name}"
+            )
+        params[name] = ATTACHED + name
+
+
+def with_files(params: dict[str, Any], files: Collection[str]) -> dict[str, Any]:
+    """Return parameters as aiogram has them, to be checked: with files, and not their names."""
+    if not files:
+        return params
+    copied = deepcopy(params)
+    for place in list(places(copied)):
+        if place.name in files:
+            place.put(_StandIn(b"", place.name))
+    return copied
+
+
+class _StandIn(BufferedInputFile):
+    """A file as the check has it; a refusal may quote it."""
+
+    def __repr__(self) -> str:
+        return f"the file {self.filename!r}"
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except UNREADABLE:
+        return text  # the check says what is wrong with it
+
+
+@cache
+def _takes(method: type[AnyMethod], name: str, kind: type) -> bool:
+    """Tell whether a parameter may be of a kind; an unknown one is left as it is, and has no files."""
+    field = method.model_fields.get(name)
+    return kind is str if field is None else kind in _kinds(field.annotation)
+
+
+def _kinds(annotation: object) -> set[object]:
+    return {annotation}.union(*(_kinds(each) for each in get_args(annotation) if get_origin(annotation) in UNIONS))
+
+
+def check(method: type[AnyMethod], params: Mapping[str, Any]) -> None:
+    """Refuse what Telegram would refuse for certain, before it is accepted.
+
+    Raises:
+        Refusal: One sentence that names the parameter.
+    """
+    if not is_plain(method, params):
+        try:
+            method.model_validate(dict(params))
+        except ValidationError as error:
+            raise Refusal(_sentence(method.__api_method__, error)) from None
+    text = params.get("text")
+    if isinstance(text, str):
+        _check_text(method.__api_method__, text, is_plain=not params.get("parse_mode"))
+
+
+def _check_text(name: str, text: str, *, is_plain: bool) -> None:
+    if not text.strip():
+        raise Refusal(f"{name} needs a text that is not empty")
+    units = len(text.encode("utf-16-le")) // 2
+    # Markup does not count, and only Telegram can tell what is left of it.
+    if is_plain and units > TEXT_UNITS_MAX:
+        raise Refusal(f"text has {units} characters, and Telegram takes {TEXT_UNITS_MAX}; send it in parts")
+
+
+def _sentence(name: str, error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = str(first["loc"][0])  # what follows are the names of types that it might have been
+    if first["type"] == "missing":
+        return f"{name} needs {where}"
+    return f"{name}: {where} is {short(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
+
+
+def body_of(message: Outgoing) -> bytes:
+    """Return the JSON body of a message's call: the stored parameters, and the chat in front of them.
+
+    The chat stands apart, so that a migration need not touch what is stored; and so does whether it is
+    paid for, which is known when it is leased.
+
+    >>> body_of(Outgoing(id="", bot_id=1, chat_id=-5, method="sendMessage", params=b'{"text":"a"}', is_paid=True))
+    b'{"chat_id":-5,"allow_paid_broadcast":true,"text":"a"}'
+    """
+    chat_id, first = message.chat_id, []
+    if chat_id is not None and not (isinstance(chat_id, str) and chat_id.startswith("inline:")):
+        first.append(b'"chat_id":' + msgspec.json.encode(chat_id))
+    if message.is_paid:
+        first.append(b'"allow_paid_broadcast":true')
+    if message.params != b"{}":
+        first.append(message.params[1:-1])
+    return b"{" + b",".join(first) + b"}"

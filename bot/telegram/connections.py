@@ -1,0 +1,247 @@
+"""HTTP/1.1 connections to the Bot API: kept open, one call at a time on each.
+
+Of this engine's CPU a call's way through an HTTP client was the largest part, and most of it went into
+what the Bot API has no use for: redirects, cookies, proxies, compression. Decision 0011 has the figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, cast
+from urllib.parse import SplitResult, urlsplit
+
+from aiohappyeyeballs import start_connection
+from httptools import HttpParserError, HttpResponseParser
+
+from tempogram.bot.telegram.multipart import Form
+from tempogram.engine.model.errors import SettingsError
+
+IDLE_S_MAX = 15.0
+"""How long an unused connection is kept. Whoever stands in between may close it sooner than we know. A guess."""
+
+NEXT_ADDRESS_S = 0.25
+"""How long one address of a host may take before the next is tried beside it: https://www.rfc-editor.org/rfc/rfc8305"""
+
+BODY_BYTES_MAX = 10 << 20
+"""Of an answer. The largest that Telegram gives are a few KB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came back."""
+
+    status: int
+    body: bytes
+
+
+WITHOUT_GAPS = re.compile(r"[!-~]+")
+
+FRAMES = (b"content-length", b"transfer-encoding")
+"""An answer with neither ends with its connection."""
+
+
+class BrokenAnswer(OSError):
+    """What came back is no HTTP, or was cut off."""
+
+
+class Connections:
+    """All connections to one address.
+
+    As many are opened as are asked for at once: a worker never holds more leases than it may have connections.
+
+    Args:
+        url: ``https://host[:port][/path]``; a path is put in front of each call's.
+
+    Raises:
+        SettingsError: It is no such address.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts, self._host, port = taken_apart(url)
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._port = port or (443 if self._tls else 80)
+        self._head = f"POST {parts.path.rstrip('/')}", f"HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
+        self._idle: deque[Connection] = deque()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    @asynccontextmanager
+    async def lend(self) -> AsyncIterator[Connection]:
+        """Lend a connection: one that is open, or a new one.
+
+        Raises:
+            OSError, UnicodeError: None could be opened; no byte has left.
+        """
+        connection = self._open_one() or await self._new()
+        try:
+            yield connection
+        except BaseException:
+            connection.close()  # an answer may still come on it
+            raise
+        if connection.is_reusable:
+            connection.idle_since_s = time.monotonic()
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    def _open_one(self) -> Connection | None:
+        """Return the one that was used last; those that were not for long are closed."""
+        fresh_s = time.monotonic() - IDLE_S_MAX
+        while self._idle and self._idle[0].idle_since_s < fresh_s:
+            self._idle.popleft().close()
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_reusable:
+                return connection
+        return None
+
+    async def _new(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        addresses = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        open_socket = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_S)
+        _, connection = await loop.create_connection(
+            lambda: Connection(*self._head),
+            sock=open_socket,
+            ssl=self._tls,
+            server_hostname=self._host if self._tls else None,
+        )
+        return connection
+
+
+def taken_apart(url: str) -> tuple[SplitResult, str, int | None]:
+    """Return the parts of an address, its host and its port; raises as ``Connections`` does."""
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        if parts.hostname and WITHOUT_GAPS.fullmatch(url):
+            return parts, parts.hostname, parts.port
+    raise SettingsError(f"TELEGRAM_API_URL is {url!r}, which is no address; one looks like https://host:port")
+
+
+class Connection(asyncio.Protocol):
+    """One connection. The methods that begin with ``on_`` are the parser's."""
+
+    def __init__(self, before_path: str, after_path: str) -> None:
+        self.idle_since_s = 0.0
+        self.is_reusable = True
+        self._before_path = before_path
+        self._after_path = after_path
+        self._parser = HttpResponseParser(self)
+        self._answer: asyncio.Future[Response] | None = None
+        self._room: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # to write more
+        self._body = bytearray()
+        self._has_length = False
+        self._is_framed = True  # else it ends with the connection
+
+    async def post(self, path: str, content_type: str, body: bytes) -> Response:
+        """Make one call. It has left when this gives way to others.
+
+        Raises:
+            OSError: No answer came, or only a part of one.
+        """
+        self._answer = asyncio.get_running_loop().create_future()
+        head = f"{self._before_path}{path} {self._after_path}Content-Type: {content_type}\r\n"
+        self._transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        return await self._answer
+
+    async def post_form(self, path: str, form: Form) -> Response:
+        """Make one call with files, each written while it is read. Its first byte has left when this gives way.
+
+        Raises:
+            OSError: No answer came, or only a part of one.
+            LedgerError: The files could not be read to their end.
+        """
+        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._answer = answer
+        head = f"{self._before_path}{path} {self._after_path}Content-Type: {form.content_type}\r\n"
+        self._transport.write(f"{head}Content-Length: {form.length}\r\n\r\n".encode())
+        try:
+            async for chunk in form.chunks():
+                self._transport.write(chunk)
+                either: set[asyncio.Future[Any]] = {self._room, answer}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                if answer.done():  # refused before it was read, or broken
+                    self._break_off()
+                    break
+        except BaseException:
+            answer.cancel()
+            self._break_off()
+            raise
+        return await answer
+
+    def close(self) -> None:
+        self.is_reusable = False
+        self._transport.close()
+
+    def _break_off(self) -> None:
+        """Let nothing of what is half written leave any more."""
+        self.is_reusable = False
+        self._transport.abort()
+
+    def pause_writing(self) -> None:
+        self._room = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        self._room.set_result(None)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._room.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except HttpParserError as error:
+            self._fail(BrokenAnswer(type(error).__name__))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if error is None and not self._is_framed:
+            self.on_message_complete()
+        self._fail(error or BrokenAnswer("the connection was closed"))
+
+    def on_message_begin(self) -> None:
+        self._body.clear()
+        self._has_length = False
+
+    def on_header(self, name: bytes, _value: bytes) -> None:
+        self._has_length |= name.lower() in FRAMES
+
+    def on_headers_complete(self) -> None:
+        self._is_framed = self._has_length
+
+    def on_body(self, body: bytes) -> None:
+        self._body += body
+        if len(self._body) > BODY_BYTES_MAX:
+            self._fail(BrokenAnswer(f"the answer has more than {BODY_BYTES_MAX} bytes"))
+
+    def on_message_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200:  # only a word in between
+            return
+        self._is_framed = True
+        answer, self._answer = self._answer, None
+        if answer is None:  # nobody asked
+            self.is_reusable = False
+        elif not answer.done():
+            self.is_reusable &= self._parser.should_keep_alive()
+            answer.set_result(Response(status, bytes(self._body)))
+
+    def _fail(self, error: Exception) -> None:
+        self.is_reusable = False
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)

@@ -1,0 +1,154 @@
+"""One HTTP call to Telegram: stored parameters and files out as they are, the answer as a value."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from tempogram.bot.telegram.albums import heed_parts
+from tempogram.bot.telegram.attachments import carries
+from tempogram.bot.telegram.composer import body_of
+from tempogram.bot.telegram.connections import Connections
+from tempogram.bot.telegram.multipart import Form
+from tempogram.bot.telegram.responses import classify
+from tempogram.bot.telegram.upload_packing import Luggage
+from tempogram.engine.model.errors import LedgerError, SettingsError
+from tempogram.engine.model.messages import Lease
+from tempogram.engine.model.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Revoked, Uncertain
+from tempogram.engine.ports import Clock, MayWrite
+
+JSON = "application/json"
+
+UPLOAD_BYTES_A_S_MIN = 512 << 10
+"""Files may take so much longer than other calls: 4 Mbit/s, 50 MB in under two minutes. A guess."""
+
+FROM_ELSEWHERE = frozenset({"copyMessage", "copyMessages", "forwardMessage", "forwardMessages"})
+"""Methods that name two chats, either of which may have removed the bot."""
+
+FLOOR_KEPT_S = 60.0
+"""How long the shortest round trip is believed: routes change. A guess."""
+
+
+class TelegramTransport:
+    """See ``Transport``. One pool of connections for all bots.
+
+    When did Telegram count a call? Not later than it answered. A long way there and
+    back would cost that much of every window, so the shortest round trip seen lately is
+    taken off, but for ``guard_ms`` of it: decision 0001 has the reasons and the figures.
+    """
+
+    def __init__(
+        self,
+        *,
+        connections: Connections,
+        token_of: Callable[[int], str | None],
+        token_in_books: Callable[[int], Awaitable[str | None]],
+        timeout_ms: int,
+        guard_ms: int,
+        luggage: Luggage,
+        clock: Clock,
+    ) -> None:
+        self._connections = connections
+        self._token_of = token_of
+        self._token_in_books = token_in_books
+        self._timeout_s = timeout_ms / 1_000
+        self._guard_ms = guard_ms
+        self._luggage = luggage
+        self._clock = clock
+        self._floor = Floor()
+
+    async def send(self, lease: Lease, may_write: MayWrite) -> Answer:
+        """See ``Transport``."""
+        message = lease.message
+        try:
+            token = self._token_of(message.bot_id) or await self._token_in_books(message.bot_id)
+        except (LedgerError, SettingsError):
+            return Answer(Failed("the bot's token cannot be read", is_ours=True), counted_at_ms=None)
+        if token is None:
+            return Answer(Revoked("the bot has no token here"), counted_at_ms=None)
+        packed = await self._luggage.pack(message) if carries(message) else None
+        if isinstance(packed, Rejected | Failed):
+            return Answer(packed, counted_at_ms=None)
+        outcome, written_s = await self._call(lease, may_write, token, packed.body if packed else body_of(message))
+        if isinstance(outcome, Revoked):
+            outcome = await self._revoked(message.bot_id, token, outcome)
+        if written_s is None:
+            return Answer(outcome, counted_at_ms=None)
+        if packed is not None:
+            # How long it took says nothing of the way: Telegram counts once it has the whole file.
+            counted_at_ms = self._clock()
+            return Answer(await self._luggage.unpack(packed, outcome), counted_at_ms)
+        return Answer(outcome, self._counted_at_ms(outcome, written_s))
+
+    async def _call(
+        self, lease: Lease, may_write: MayWrite, token: str, body: bytes | Form
+    ) -> tuple[Outcome, float | None]:
+        """Make the call; return what came of it, and when its first byte was written, None if none was."""
+        path = f"/bot{token}/{lease.message.method}"
+        timeout_s = self._timeout_s + (body.length / UPLOAD_BYTES_A_S_MIN if isinstance(body, Form) else 0)
+        written_s: float | None = None
+        try:
+            async with asyncio.timeout(timeout_s), self._connections.lend() as connection:
+                # Between this look at the lease and the first byte nobody else has a turn.
+                if not may_write():
+                    return Overdue(), None
+                written_s = time.monotonic()
+                if isinstance(body, Form):
+                    response = await connection.post_form(path, body)
+                else:
+                    response = await connection.post(path, JSON, body)
+            return self._meaning(lease, classify(response.status, response.body)), written_s
+        except (OSError, UnicodeError, LedgerError) as error:
+            # TimeoutError is an OSError; UnicodeError: a host's name that is none; LedgerError: a file broke off.
+            reason = type(error).__name__  # what else it says may hold the address, and that holds the token
+            return (Failed(reason) if written_s is None else Uncertain(reason)), written_s
+
+    async def _revoked(self, bot_id: int, token: str, outcome: Revoked) -> Outcome:
+        """Return what it means that Telegram does not know a token: it may be an old one."""
+        try:
+            is_old = await self._token_in_books(bot_id) != token
+        except (LedgerError, SettingsError):
+            is_old = True  # nobody knows; a bot is not paused by mistake
+        return Failed("the bot got another token while this was sent", code=401) if is_old else outcome
+
+    @staticmethod
+    def _meaning(lease: Lease, outcome: Outcome) -> Outcome:
+        """Return what an answer means for this call.
+
+        A 403 may mean the chat from which a message comes, and of an album a part may have arrived.
+        """
+        if isinstance(outcome, Rejected) and lease.message.method in FROM_ELSEWHERE:
+            return replace(outcome, unreachable=False)
+        return heed_parts(lease.message, outcome)
+
+    def _counted_at_ms(self, outcome: Outcome, written_s: float) -> int:
+        now_ms = self._clock()
+        if isinstance(outcome, Uncertain):
+            return now_ms
+        now_s = time.monotonic()
+        floor_ms = int(self._floor.note(now_s - written_s, now_s) * 1_000)
+        return now_ms - max(0, floor_ms - self._guard_ms)
+
+
+class Floor:
+    """The shortest of the last round trips: over the running minute and the one before it.
+
+    >>> floor = Floor()
+    >>> floor.note(0.050, 0.0), floor.note(0.030, 1.0), floor.note(0.090, 61.0), floor.note(0.090, 200.0)
+    (0.05, 0.03, 0.03, 0.09)
+    """
+
+    def __init__(self) -> None:
+        self._since_s = 0.0
+        self._now = float("inf")
+        self._before = float("inf")
+
+    def note(self, round_trip_s: float, now_s: float) -> float:
+        if now_s - self._since_s >= FLOOR_KEPT_S:
+            is_next = now_s - self._since_s < 2 * FLOOR_KEPT_S
+            self._before = self._now if is_next else float("inf")
+            self._now, self._since_s = float("inf"), now_s
+        self._now = min(self._now, round_trip_s)
+        return min(self._now, self._before)

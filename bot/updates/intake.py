@@ -1,0 +1,228 @@
+"""Where updates enter: stored before they are answered, handled once, in each chat's order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+from aiogram import Bot, Dispatcher
+from aiogram.methods import TelegramMethod
+from aiogram.types import Update
+from pydantic import ValidationError
+
+from tempogram.api.ports import IntakeFull, Refusal
+from tempogram.bot.fleet.fleet import Fleet
+from tempogram.bot.telegram import update_context
+from tempogram.bot.telegram.methods import COUNTED, AnyMethod
+from tempogram.bot.telegram.priority import priority_of
+from tempogram.bot.telegram.session import Gateway
+from tempogram.bot.telegram.update_context import Origin
+from tempogram.bot.updates.handler_pool import Pool, is_ending
+from tempogram.bot.updates.normalize import fill_in
+from tempogram.bot.updates.recorder import Notes
+from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.ports import Clock
+from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.resilience.ledger_retry import Sleep, glimpsed, insist
+from tempogram.storage.updates import ReceivedUpdate, Updates
+
+log = structlog.get_logger()
+
+Answer = TypeVar("Answer")
+
+PAGE = 500
+"""Updates taken over at a time from a process that has ended."""
+
+ADOPT_EVERY_S = 10.0
+"""Between two looks for what a process left that has ended since. A guess."""
+
+
+class UpdateIntake:
+    """See ``api.ports.Intake``.
+
+    An update whose handler raises is given up on, with its reason; one whose handler could not
+    reach the ledger is handled again until it can, and holds up its chat until then.
+    """
+
+    def __init__(
+        self,
+        *,
+        updates: Updates,
+        fleet: Fleet,
+        dispatcher: Dispatcher,
+        gateway: Gateway,
+        pool: Pool,
+        clock: Clock,
+        conditions: Conditions | None = None,
+        sleep: Sleep = asyncio.sleep,
+        notes: Notes | None = None,
+    ) -> None:
+        self._updates = updates
+        self._fleet = fleet
+        self._dispatcher = dispatcher
+        self._gateway = gateway
+        self._pool = pool
+        self._clock = clock
+        self._conditions = conditions
+        self._sleep = sleep
+        self._notes = notes
+        self._in_doubt: set[tuple[int, int]] = set()
+
+    async def receive(self, bot_id: int, body: bytes) -> None:
+        """See ``Intake``."""
+        content = decode(body)
+        if self._pool.is_full:
+            raise IntakeFull("too many updates wait for their handlers; deliver this one again later")
+        update_id, now_ms = content["update_id"], self._clock()
+        if await self._store(bot_id, update_id, body, now_ms):
+            self._handle_later(bot_id, update_id, content, now_ms)
+
+    async def _store(self, bot_id: int, update_id: int, body: bytes, now_ms: int) -> bool:
+        """Tell whether it is to be handled: it is new, or it was stored and we were not told."""
+        key = bot_id, update_id
+        try:
+            with glimpsed(self._conditions):
+                is_new = await self._updates.receive(bot_id, update_id, body, now_ms=now_ms)
+        except LedgerError:
+            self._in_doubt.add(key)
+            raise
+        was_in_doubt = key in self._in_doubt
+        self._in_doubt.discard(key)
+        return is_new or was_in_doubt
+
+    async def resume(self) -> int:
+        """Handle what processes that have ended received and did not handle; returns how many."""
+        resumed = 0
+        while page := await self._updates.adopt(limit=PAGE):
+            for received in page:
+                self._resume(received)
+            resumed += len(page)
+        return resumed
+
+    async def adopt(self) -> None:
+        """Go on looking for what others leave, until cancelled."""
+        while True:
+            await self._sleep(ADOPT_EVERY_S)
+            if resumed := await self._insist(self.resume):
+                log.warning("took over updates of a process that has ended", updates=resumed)
+
+    def _resume(self, received: ReceivedUpdate) -> None:
+        self._handle_later(received.bot_id, received.update_id, decode(received.body), received.received_at_ms)
+
+    def _handle_later(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
+        self._pool.submit((bot_id, chat_of(content)), lambda: self._handle(bot_id, update_id, content, received_at_ms))
+
+    async def _handle(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
+        try:
+            # Again until the ledger is back: what was submitted before bears the same keys, and is accepted once.
+            await self._insist(lambda: self._handle_once(bot_id, update_id, content, received_at_ms))
+        except asyncio.CancelledError:
+            if is_ending():
+                raise
+            log.warning("handler was cancelled from within", bot_id=bot_id, update_id=update_id)
+            await self._give_up(bot_id, update_id, asyncio.CancelledError.__name__)
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is told below
+            await self._give_up(bot_id, update_id, _told(error, bot_id, update_id))
+
+    async def _handle_once(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
+        if not self._fleet.roster.has(bot_id):
+            await self._fleet.reload([bot_id])  # who added it may have ended before we heard of it
+        if not self._fleet.roster.has(bot_id):
+            reason, now_ms = "its bot was removed", self._clock()
+            return await self._updates.mark_failed(bot_id, update_id, reason=reason, now_ms=now_ms)
+        await self._run_handlers(self._fleet.roster.bot(bot_id), content, received_at_ms)
+        return await self._updates.mark_handled([(bot_id, update_id)], now_ms=self._clock())
+
+    async def _give_up(self, bot_id: int, update_id: int, reason: str) -> None:
+        async def write() -> None:
+            await self._updates.mark_failed(bot_id, update_id, reason=reason, now_ms=self._clock())
+
+        await self._insist(write)
+
+    async def _insist(self, work: Callable[[], Awaitable[Answer]]) -> Answer:
+        return await insist(work, sleep=self._sleep, conditions=self._conditions)
+
+    async def _run_handlers(self, bot: Bot, content: dict[str, Any], received_at_ms: int) -> None:
+        update = Update.model_validate(fill_in(content, self._clock() // 1_000), context={"bot": bot})
+        registered = self._fleet.roster.registered(bot.id)
+        if self._notes is not None:
+            await self._notes.note(update, registered, received_at_ms=received_at_ms)
+        priority = priority_of(update, bot.id, registered.username)
+        source = Origin(bot.id, update.update_id, priority, update_context.user_of(update))
+        with update_context.of(source):
+            returned = await self._dispatcher.feed_update(bot, update, registered=registered)
+            for method in methods_in(returned):
+                await self._submit(bot, method)
+
+    async def _submit(self, bot: Bot, method: AnyMethod) -> None:
+        rule = COUNTED.get(method.__api_method__)
+        if rule is None:
+            await bot(method)
+        else:
+            await self._gateway.submit(bot, method, rule)
+
+
+def decode(body: bytes) -> dict[str, Any]:
+    """Return an update as Telegram wrote it.
+
+    Raises:
+        Refusal: It is not JSON, no object, or has no number.
+
+    >>> decode(b'{"update_id": 7}')
+    {'update_id': 7}
+    """
+    try:
+        content = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refusal(f"the update is not JSON: {error}") from None
+    except RecursionError:
+        raise Refusal("the update is nested too deeply to be one of Telegram's") from None
+    update_id = content.get("update_id") if isinstance(content, dict) else None
+    if not isinstance(update_id, int) or isinstance(update_id, bool) or not 0 <= update_id < 2**63:
+        raise Refusal("an update is a JSON object with an update_id, a whole number")
+    return dict(content)
+
+
+def chat_of(content: dict[str, Any]) -> int:
+    """Return what an update's order is kept by: its chat, else its user, else nothing (0).
+
+    >>> chat_of({"update_id": 1, "callback_query": {"from": {"id": 4}, "message": {"chat": {"id": -5}}}})
+    -5
+    >>> chat_of({"update_id": 1, "inline_query": {"from": {"id": 4}}}), chat_of({"update_id": 1})
+    (4, 0)
+    """
+    for event in content.values():
+        if isinstance(event, dict):
+            message = event.get("message")
+            for place in (event, message if isinstance(message, dict) else {}):
+                if isinstance(chat := place.get("chat"), dict) and isinstance(chat.get("id"), int):
+                    return int(chat["id"])
+            user = event.get("from") or event.get("user")
+            if isinstance(user, dict) and isinstance(user.get("id"), int):
+                return int(user["id"])
+    return 0
+
+
+def methods_in(returned: object) -> list[AnyMethod]:
+    """Return the methods among what a handler returned: one, or a list or tuple of them."""
+    each = returned if isinstance(returned, list | tuple) else [returned]
+    return [method for method in each if isinstance(method, TelegramMethod)]
+
+
+def _told(error: Exception, bot_id: int, update_id: int) -> str:
+    """Log why a handler failed, and return it in short. A validation error quotes the user's words: never those."""
+    if isinstance(error, ValidationError):
+        reason = _shape(error)
+        log.error("handler failed", bot_id=bot_id, update_id=update_id, reason=reason)
+    else:
+        reason = type(error).__name__
+        log.error("handler failed", bot_id=bot_id, update_id=update_id, reason=reason, exc_info=error)
+    return reason
+
+
+def _shape(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"aiogram cannot read it: {'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -1,0 +1,74 @@
+"""Writes into the books what was heard, and in which chat, before anybody answers it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiogram.types import Chat, Message, Update
+
+from tempogram.bot.behaviours import replies
+from tempogram.bot.generator.conversation import Author, without_nul
+from tempogram.bot.updates.reachability import Presence, is_farewell
+from tempogram.engine.model.ids import Ids
+from tempogram.storage.bots import RegisteredBot
+from tempogram.storage.chats import Chats, MessageIn
+from tempogram.storage.history import History, Incoming
+
+MESSAGE_ID_MAX = (1 << 63) - 1
+"""What a column holds. Telegram's are far below; a larger one would fail again at every start."""
+
+
+class Notes:
+    """Notes messages. Handlers that run at the same time share a transaction, and a second run changes nothing."""
+
+    def __init__(self, *, history: History, chats: Chats, presence: Presence, author: Author, ids: Ids) -> None:
+        self._history = history
+        self._chats = chats
+        self._presence = presence
+        self._author = author
+        self._ids = ids
+
+    async def note(self, update: Update, registered: RegisteredBot, *, received_at_ms: int) -> None:
+        """Note whether the chat can be sent to, and the message that an update brings, if it brings a new one.
+
+        Raises:
+            LedgerError: Perhaps not all of it was written; noting it again does no harm.
+        """
+        await self._presence.note(update, registered.bot_id)
+        message = update.message or update.channel_post
+        if message is None or message.message_id > MESSAGE_ID_MAX:
+            return
+        incoming = Incoming(
+            id=self._ids.new(received_at_ms),
+            bot_id=registered.bot_id,
+            chat_id=message.chat.id,
+            update_id=update.update_id,
+            telegram_message_id=message.message_id,
+            received_at_ms=received_at_ms,
+        )
+        # Submitted together, so they stand in one transaction.
+        await asyncio.gather(
+            self._history.note_incoming(incoming),
+            self._see(message, registered.bot_id, received_at_ms),
+            self._hear(message, update, registered, received_at_ms),
+        )
+
+    async def _see(self, message: Message, bot_id: int, at_ms: int) -> None:
+        if not is_farewell(message, bot_id):
+            await self._chats.note_message_in(_seen(message, bot_id, at_ms))
+
+    async def _hear(self, message: Message, update: Update, registered: RegisteredBot, at_ms: int) -> None:
+        if replies.NAME in registered.behaviours:
+            await self._author.hear(message, bot_id=registered.bot_id, update_id=update.update_id, at_ms=at_ms)
+
+
+def _seen(message: Message, bot_id: int, at_ms: int) -> MessageIn:
+    chat = message.chat
+    return MessageIn(bot_id=bot_id, chat_id=chat.id, at_ms=at_ms, title=_title(chat), type=chat.type)
+
+
+def _title(chat: Chat) -> str | None:
+    """Return what a person would call the chat."""
+    names = [chat.title] if chat.type != "private" else [chat.first_name, chat.last_name]
+    title = " ".join(name for name in names if name) or chat.username
+    return None if title is None else without_nul(title)

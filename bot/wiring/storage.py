@@ -1,0 +1,81 @@
+"""What is kept, in one database."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from tempogram.bot.config.data_dir import database_url, seal
+from tempogram.bot.config.settings import Settings
+from tempogram.engine.ports import Clock
+from tempogram.storage.bots import Bots
+from tempogram.storage.chats import Chats
+from tempogram.storage.database import Database
+from tempogram.storage.epochs import SqlEpochs
+from tempogram.storage.history import History
+from tempogram.storage.ledger import SqlLedger
+from tempogram.storage.limits import KeptLimits
+from tempogram.storage.membership import SqlMembers, membership
+from tempogram.storage.retention import Keep, Retention
+from tempogram.storage.sole_use import ANSWER_WITHIN_S, SoleUse, sole_use
+from tempogram.storage.texts import Texts
+from tempogram.storage.updates import Updates
+from tempogram.storage.uploads import Uploads
+
+PROCESS_BITS = 31
+"""PostgreSQL's locks take a signed number of 32 bits. Two of a hundred processes meet once in 400,000 starts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """What is kept, in one database.
+
+    Attributes:
+        process: The number of this process among those that share it.
+    """
+
+    process: int
+    sole_use: SoleUse
+    ledger: SqlLedger
+    epochs: SqlEpochs
+    members: SqlMembers
+    bots: Bots
+    chats: Chats
+    history: History
+    limits: KeptLimits
+    texts: Texts
+    updates: Updates
+    uploads: Uploads
+    retention: Retention
+
+
+@asynccontextmanager
+async def books(settings: Settings, clock: Clock) -> AsyncIterator[Books]:
+    """Open the books: with a queue in memory for this process alone, else beside others."""
+    key, process = seal(settings), secrets.randbits(PROCESS_BITS)
+    keep = Keep(messages_ms=settings.keep_messages_ms, dead_ms=settings.keep_dead_ms, texts_ms=settings.keep_texts_ms)
+    url = database_url(settings)
+    async with sole_use(url, shared=bool(settings.redis_url)) as use, membership(url, process):
+        database = await Database.open(url)
+        epoch_readers = Database.look(url, answer_within_s=ANSWER_WITHIN_S)
+        try:
+            yield Books(
+                process=process,
+                sole_use=use,
+                ledger=SqlLedger(database),
+                epochs=SqlEpochs(database, readers=epoch_readers),
+                members=SqlMembers(epoch_readers),
+                bots=Bots(database, key),
+                chats=Chats(database),
+                history=History(database),
+                limits=KeptLimits(database, settings.limits()),
+                texts=Texts(database, keep_ms=settings.keep_texts_ms),
+                updates=Updates(database, process=process),
+                uploads=Uploads(database),
+                retention=Retention(database, keep=keep, clock=clock),
+            )
+        finally:
+            await epoch_readers.close()
+            await database.close()

@@ -1,0 +1,59 @@
+"""The bots, and the connections to Telegram."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+
+from tempogram.bot import behaviours
+from tempogram.bot.config.settings import Settings
+from tempogram.bot.fleet.fleet import Fleet
+from tempogram.bot.fleet.token_rate_limit import NEW_TOKENS, Newcomers
+from tempogram.bot.telegram.connections import Connections
+from tempogram.bot.wiring.storage import Books
+from tempogram.engine.ports import Clock
+from tempogram.engine.ports.changes import News
+from tempogram.storage.bots import Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """The bots, and the connections to Telegram."""
+
+    fleet: Fleet
+    sends: Connections
+    polls: aiohttp.ClientSession
+
+
+@asynccontextmanager
+async def line_to_telegram(settings: Settings, kept: Books, news: News, clock: Clock) -> AsyncIterator[Line]:
+    """Open the connections: polls stand open, and senders must not wait for them."""
+    direct = AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_url))
+    fleet = Fleet(
+        bots=kept.bots,
+        session=direct,
+        check_behaviours=behaviours.check,
+        default_behaviours=behaviours.DEFAULT,
+        default_source=Source.WEBHOOK if settings.public_url else Source.POLLING,
+        newcomers=Newcomers(clock=clock, windows=NEW_TOKENS if is_telegram(settings) else ()),
+        news=news,
+        calls_end_within_ms=settings.lease_ms,
+        clock=clock,
+    )
+    try:
+        no_limit = aiohttp.TCPConnector(limit=0)
+        async with Connections(settings.telegram_api_url) as sends, aiohttp.ClientSession(connector=no_limit) as polls:
+            yield Line(fleet=fleet, sends=sends, polls=polls)
+    finally:
+        await direct.close()
+
+
+def is_telegram(settings: Settings) -> bool:
+    """Tell whether Telegram itself answers, and not a server of one's own or a simulated one."""
+    return urlsplit(settings.telegram_api_url).hostname == "api.telegram.org"
