@@ -6,14 +6,15 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.middleware import Middleware
 
-from tempogram.api import bots, errors, health, limits, messages, metrics, queue
-from tempogram.api.access_log import AccessLog
-from tempogram.api.auth import GuardedRoute, Role, requires
-from tempogram.api.bounds import BodyBounds
-from tempogram.api.incidents import Incidents
-from tempogram.api.services import Services
-from tempogram.api.submissions import Submissions
-from tempogram.api.webhook import webhook
+from tempogram.api.core import errors
+from tempogram.api.core.dependencies import Services
+from tempogram.api.http.access_log import AccessLog
+from tempogram.api.http.body_limits import BodyBounds
+from tempogram.api.http.unhandled_errors import Incidents
+from tempogram.api.routes import bots, health, limits, messages, metrics, queue
+from tempogram.api.routes.webhook import webhook
+from tempogram.api.security.auth import GuardedRoute, Role, requires
+from tempogram.api.usecases.submissions import Submissions
 
 App = FastAPI
 

@@ -9,8 +9,8 @@ from aiogram import F, Router
 from aiogram.methods import SendMessage
 from aiogram.types import Message
 
-from tempogram.api.ports import Refusal
-from tempogram.api.quoting import short
+from tempogram.api.core.ports import Refusal
+from tempogram.api.core.redaction import short
 from tempogram.bot.behaviours.enabled import Enabled
 
 NAME = "echo"

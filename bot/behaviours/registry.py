@@ -7,8 +7,8 @@ from typing import Any
 
 from aiogram import Router
 
-from tempogram.api.ports import Refusal
-from tempogram.api.quoting import short
+from tempogram.api.core.ports import Refusal
+from tempogram.api.core.redaction import short
 from tempogram.bot.behaviours import commands, echo, replies
 
 BEHAVIOURS = {module.NAME: module for module in (commands, replies, echo)}

@@ -16,8 +16,8 @@ from aiogram.filters import Filter
 from aiogram.methods import SendMessage
 from aiogram.types import Message, Update
 
-from tempogram.api.ports import Refusal
-from tempogram.api.quoting import short
+from tempogram.api.core.ports import Refusal
+from tempogram.api.core.redaction import short
 from tempogram.bot.behaviours.commands import fill
 from tempogram.bot.behaviours.enabled import Enabled
 from tempogram.bot.generator.chat_action import typing

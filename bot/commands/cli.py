@@ -126,4 +126,3 @@ def _until_done(work: Coroutine[Any, Any, Result]) -> Result:
 def _fail(error: EngineError) -> NoReturn:
     typer.echo(f"tempogram: {error}", err=True)
     raise SystemExit(2)
-

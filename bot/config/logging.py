@@ -8,7 +8,7 @@ import sys
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from tempogram.api.quoting import without_tokens
+from tempogram.api.core.redaction import without_tokens
 
 
 def configure(level: str) -> None:

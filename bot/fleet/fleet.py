@@ -10,7 +10,7 @@ import structlog
 from aiogram.client.session.base import BaseSession
 from aiogram.types import User
 
-from tempogram.api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
+from tempogram.api.core.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
 from tempogram.bot.fleet.changes import Changes
 from tempogram.bot.fleet.get_me import Introductions
 from tempogram.bot.fleet.register import Register

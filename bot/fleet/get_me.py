@@ -8,7 +8,7 @@ from aiogram.client.session.base import BaseSession
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramNotFound, TelegramUnauthorizedError
 from aiogram.types import User
 
-from tempogram.api.ports import TelegramUnreachable, UnknownToken
+from tempogram.api.core.ports import TelegramUnreachable, UnknownToken
 from tempogram.bot.fleet.token_rate_limit import Newcomers
 from tempogram.bot.telegram.tokens import bot_id_of
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiogram.types import User
 
-from tempogram.api.ports import Refusal
+from tempogram.api.core.ports import Refusal
 from tempogram.bot.fleet.changes import Changes
 from tempogram.bot.fleet.registry import Roster
 from tempogram.bot.telegram.tokens import bot_id_of

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from tempogram.api.ports import TelegramUnreachable, UnknownToken
+from tempogram.api.core.ports import TelegramUnreachable, UnknownToken
 
 if TYPE_CHECKING:
     from tempogram.bot.wiring import Program

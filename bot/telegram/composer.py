@@ -14,8 +14,8 @@ from aiogram import Bot
 from aiogram.types import BufferedInputFile, InputFile
 from pydantic import TypeAdapter, ValidationError
 
-from tempogram.api.ports import Refusal
-from tempogram.api.quoting import short
+from tempogram.api.core.ports import Refusal
+from tempogram.api.core.redaction import short
 from tempogram.bot.telegram import edit_coalescing
 from tempogram.bot.telegram.attachments import ATTACHED, places
 from tempogram.bot.telegram.fast_validation import is_plain

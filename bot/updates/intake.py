@@ -13,7 +13,7 @@ from aiogram.methods import TelegramMethod
 from aiogram.types import Update
 from pydantic import ValidationError
 
-from tempogram.api.ports import IntakeFull, Refusal
+from tempogram.api.core.ports import IntakeFull, Refusal
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.telegram import update_context
 from tempogram.bot.telegram.methods import COUNTED, AnyMethod

@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 import structlog
 
-from tempogram.api.ports import Intake, Refusal
+from tempogram.api.core.ports import Intake, Refusal
 from tempogram.engine.model.errors import LedgerError
 
 log = structlog.get_logger()

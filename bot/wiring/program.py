@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from tempogram.api.app import App, create_app
-from tempogram.api.cancellations import Cancellations
-from tempogram.api.services import Services
+from tempogram.api.core.dependencies import Services
+from tempogram.api.usecases.cancellations import Cancellations
 from tempogram.bot import behaviours
 from tempogram.bot.config.data_dir import Home, database_url, home
 from tempogram.bot.config.process_roles import Role, check

@@ -13,9 +13,9 @@ import httpx
 from fastapi import FastAPI
 
 from tempogram.api.app import create_app
-from tempogram.api.cancellations import Cancellations
-from tempogram.api.ports import Refusal
-from tempogram.api.services import Services
+from tempogram.api.core.dependencies import Services
+from tempogram.api.core.ports import Refusal
+from tempogram.api.usecases.cancellations import Cancellations
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.channels.memory_changes import SilentNews
 from tempogram.engine.channels.memory_results import MemoryResults

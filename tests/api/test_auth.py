@@ -7,10 +7,11 @@ import pytest
 from fastapi import Request
 from fastapi.routing import APIRoute
 
-from tempogram.api import app, health
-from tempogram.api.auth import GuardedRoute, Role, requires
-from tempogram.api.errors import NotAllowed
-from tempogram.api.services import Services
+from tempogram.api import app
+from tempogram.api.core.dependencies import Services
+from tempogram.api.core.errors import NotAllowed
+from tempogram.api.routes import health
+from tempogram.api.security.auth import GuardedRoute, Role, requires
 from tempogram.engine.model.errors import SettingsError
 from tests.api.fakes import ADMIN_TOKEN, BOT_TOKEN, SECRET, World, error_of
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tempogram.api.fields import TELEGRAM_ID_MAX
-from tempogram.api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
+from tempogram.api.core.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
+from tempogram.api.schemas.fields import TELEGRAM_ID_MAX
 from tempogram.engine.model.messages import Status
 from tests.api.fakes import BOT_ID, BOT_TOKEN, STRANGERS_TOKEN, World, error_of
 

@@ -8,8 +8,8 @@ import pytest
 from starlette.types import Send
 from structlog.testing import capture_logs
 
-from tempogram.api.errors import TABLE
-from tempogram.api.incidents import Incidents
+from tempogram.api.core.errors import TABLE
+from tempogram.api.http.unhandled_errors import Incidents
 from tempogram.engine.model.errors import LedgerError, ScheduleLost
 from tests.api.fakes import ADMIN_TOKEN, BOT_TOKEN, SECRET, World, error_of
 

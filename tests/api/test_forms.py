@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tempogram.api.errors import Malformed
-from tempogram.api.multipart import Multipart
+from tempogram.api.core.errors import Malformed
+from tempogram.api.http.multipart import Multipart
 from tempogram.engine.model.messages import Guarantee, Priority
 from tests.api.fakes import BOT_ID, UPLOAD_BYTES_MAX, World, error_of
 from tests.fakes import START_MS

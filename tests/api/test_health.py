@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from tempogram.api import health
+from tempogram.api.routes import health
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.resilience.conditions import Condition
 from tests.api.fakes import World

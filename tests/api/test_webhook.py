@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tempogram.api.ports import IntakeFull, Refusal
+from tempogram.api.core.ports import IntakeFull, Refusal
 from tempogram.engine.model.errors import LedgerError
 from tests.api.fakes import BOT_ID, BOT_TOKEN, SECRET, STRANGERS_TOKEN, World, error_of
 

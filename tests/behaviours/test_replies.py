@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiogram.methods import SendChatAction
 
-from tempogram.api.ports import Refusal
+from tempogram.api.core.ports import Refusal
 from tempogram.bot import behaviours
 from tempogram.bot.generator.templates import Templates
 from tempogram.engine.model.messages import Priority

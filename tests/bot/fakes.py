@@ -20,7 +20,7 @@ from aiogram.types import BufferedInputFile, InputFile
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from tempogram.api.ports import Refusal
+from tempogram.api.core.ports import Refusal
 from tempogram.bot.telegram.attachments import Attachments
 from tempogram.bot.telegram.methods import AnyMethod
 from tempogram.engine.dispatcher import Submission

@@ -10,7 +10,7 @@ from aiogram import Bot, Dispatcher
 from aiogram.methods import SendMessage
 from aiogram.types import Chat, Message, Update, User
 
-from tempogram.api.ports import Refusal
+from tempogram.api.core.ports import Refusal
 from tempogram.bot import behaviours
 from tempogram.bot.behaviours import commands, echo
 from tests.bot.fakes import TOKEN, USERNAME, DirectSession, registered

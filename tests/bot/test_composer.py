@@ -34,7 +34,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from tempogram.api.ports import Refusal
+from tempogram.api.core.ports import Refusal
 from tempogram.bot.telegram.composer import PAID, MethodComposer, body_of, prepare
 from tempogram.bot.telegram.methods import BY_NAME, COUNTED, AnyMethod
 from tempogram.engine.model.ids import Ids

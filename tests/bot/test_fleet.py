@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tempogram.api.ports import Refusal, TelegramUnreachable, UnknownToken
+from tempogram.api.core.ports import Refusal, TelegramUnreachable, UnknownToken
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.simulator import Fault
 from tempogram.storage.bots import Source

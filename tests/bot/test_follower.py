@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tempogram.api.ports import NoWebhook, Refusal
+from tempogram.api.core.ports import NoWebhook, Refusal
 from tempogram.bot.fleet.cache_invalidation import LOOK_EVERY_S, READ_EVERY_S, Follower
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.engine.model.errors import LedgerError, SettingsError

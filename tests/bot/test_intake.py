@@ -14,7 +14,7 @@ from aiogram.methods import SendChatAction, SendMessage
 from aiogram.types import Message, Update
 from structlog.testing import capture_logs
 
-from tempogram.api.ports import IntakeFull, Refusal
+from tempogram.api.core.ports import IntakeFull, Refusal
 from tempogram.bot.telegram.methods import COUNTED
 from tempogram.bot.updates.handler_pool import Pool
 from tempogram.bot.updates.intake import UpdateIntake, chat_of, decode

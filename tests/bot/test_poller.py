@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from tempogram.api.ports import IntakeFull, Refusal
+from tempogram.api.core.ports import IntakeFull, Refusal
 from tempogram.bot.updates import poller as poller_module
 from tempogram.bot.updates.poller import Poller
 from tempogram.engine.model.errors import LedgerError

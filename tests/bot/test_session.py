@@ -32,7 +32,7 @@ from aiogram.types import (
     URLInputFile,
 )
 
-from tempogram.api.ports import Refusal
+from tempogram.api.core.ports import Refusal
 from tempogram.bot.telegram import update_context
 from tempogram.bot.telegram.methods import COUNTED
 from tempogram.bot.telegram.session import Gateway

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tempogram.api.errors import TooLarge, answer
+from tempogram.api.core.errors import TooLarge, answer
 
 
 class BodyBounds:

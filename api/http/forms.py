@@ -11,13 +11,13 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import Depends, Request
 
-from tempogram.api.auth import GuardedRoute, StrictRequest
-from tempogram.api.bounds import is_form
-from tempogram.api.errors import Invalid, Malformed, TooLarge
-from tempogram.api.multipart import Multipart, Part, malformed
-from tempogram.api.quoting import short
-from tempogram.api.schemas import MessageIn
-from tempogram.api.services import FILES_MAX, Services
+from tempogram.api.core.dependencies import FILES_MAX, Services
+from tempogram.api.core.errors import Invalid, Malformed, TooLarge
+from tempogram.api.core.redaction import short
+from tempogram.api.http.body_limits import is_form
+from tempogram.api.http.multipart import Multipart, Part, malformed
+from tempogram.api.schemas.messages import MessageIn
+from tempogram.api.security.auth import GuardedRoute, StrictRequest
 from tempogram.storage.spool import Spooled
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")

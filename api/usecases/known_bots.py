@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tempogram.api.books import Bots
-from tempogram.api.ports import Refusal
+from tempogram.api.core.ports import Refusal
+from tempogram.api.core.repositories import Bots
 
 
 class KnownBots:

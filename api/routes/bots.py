@@ -6,12 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from tempogram.api.auth import GuardedRoute, Role, requires
-from tempogram.api.errors import Invalid, Malformed, NotFound, TooLarge, declares
-from tempogram.api.fields import BotId, QueryFlag
-from tempogram.api.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
-from tempogram.api.schemas import BotChange, BotIn, BotOut, BotsOut, RemovedOut
-from tempogram.api.services import Services, ServicesOf
+from tempogram.api.core.dependencies import Services, ServicesOf
+from tempogram.api.core.errors import Invalid, Malformed, NotFound, TooLarge, declares
+from tempogram.api.core.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
+from tempogram.api.schemas.fields import BotId, QueryFlag
+from tempogram.api.schemas.messages import BotChange, BotIn, BotOut, BotsOut, RemovedOut
+from tempogram.api.security.auth import GuardedRoute, Role, requires
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 from tempogram.engine.recovery import settings_sync
 from tempogram.storage.bots import RegisteredBot

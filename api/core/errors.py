@@ -15,10 +15,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from tempogram.api.ports import IntakeFull, NoWebhook, Refusal, TelegramUnreachable, UnknownToken
-from tempogram.api.quoting import without_tokens
-from tempogram.api.schemas import ErrorOut
-from tempogram.api.sentences import sentence_of
+from tempogram.api.core.ports import IntakeFull, NoWebhook, Refusal, TelegramUnreachable, UnknownToken
+from tempogram.api.core.redaction import without_tokens
+from tempogram.api.core.validation_messages import sentence_of
+from tempogram.api.schemas.messages import ErrorOut
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
 from tempogram.storage.spool import FileTooLarge
 

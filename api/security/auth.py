@@ -14,8 +14,8 @@ from fastapi import Depends, Request, Response, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from tempogram.api.errors import NotAllowed, NotAuthenticated
-from tempogram.api.services import Services
+from tempogram.api.core.dependencies import Services
+from tempogram.api.core.errors import NotAllowed, NotAuthenticated
 
 BEARER = HTTPBearer(auto_error=False, description="The admin token.")
 

@@ -6,11 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from tempogram.api import dead_letters
-from tempogram.api.auth import GuardedRoute, Role, requires
-from tempogram.api.errors import Invalid, Malformed, TooLarge, declares
-from tempogram.api.fields import BotId, MessageId
-from tempogram.api.schemas import (
+from tempogram.api.core.dependencies import Services, ServicesOf
+from tempogram.api.core.errors import Invalid, Malformed, TooLarge, declares
+from tempogram.api.schemas.fields import BotId, MessageId
+from tempogram.api.schemas.messages import (
     DeadLettersOut,
     LaneCounts,
     PurgedOut,
@@ -19,7 +18,8 @@ from tempogram.api.schemas import (
     Selection,
     SelectionQuery,
 )
-from tempogram.api.services import Services, ServicesOf
+from tempogram.api.security.auth import GuardedRoute, Role, requires
+from tempogram.api.usecases import dead_letters
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 from tempogram.engine.model.messages import Priority
 

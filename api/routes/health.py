@@ -10,10 +10,10 @@ import structlog
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import JSONResponse
 
-from tempogram.api.auth import role_of
-from tempogram.api.errors import NotAuthenticated
-from tempogram.api.schemas import HealthOut
-from tempogram.api.services import Services, ServicesOf
+from tempogram.api.core.dependencies import Services, ServicesOf
+from tempogram.api.core.errors import NotAuthenticated
+from tempogram.api.schemas.messages import HealthOut
+from tempogram.api.security.auth import role_of
 from tempogram.engine.model.errors import LedgerError
 
 log = structlog.get_logger()

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 
 import structlog
 
-from tempogram.api.schemas import DeadLettersOut, LetterOut, Selection
-from tempogram.api.services import Services
+from tempogram.api.core.dependencies import Services
+from tempogram.api.schemas.messages import DeadLettersOut, LetterOut, Selection
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.errors import BrokerUnavailable
 

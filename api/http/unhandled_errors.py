@@ -9,8 +9,8 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tempogram.api.errors import answer
-from tempogram.api.quoting import without_tokens
+from tempogram.api.core.errors import answer
+from tempogram.api.core.redaction import without_tokens
 
 log = structlog.get_logger()
 

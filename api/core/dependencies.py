@@ -8,9 +8,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from tempogram.api.books import Bots, History, KeptLimits
-from tempogram.api.cancellations import Cancellations
-from tempogram.api.ports import Attachments, Composer, Departures, Fleet, Intake
+from tempogram.api.core.ports import Attachments, Composer, Departures, Fleet, Intake
+from tempogram.api.core.repositories import Bots, History, KeptLimits
+from tempogram.api.usecases.cancellations import Cancellations
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.observability.metrics import Metrics

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from email.message import Message
 from email.parser import HeaderParser
 
-from tempogram.api.errors import Malformed
+from tempogram.api.core.errors import Malformed
 
 HEAD_BYTES_MAX = 8 << 10
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tempogram.api.quoting import short
+from tempogram.api.core.redaction import short
 
 SECRET_FIELDS = frozenset({"token"})
 """Named, but never quoted."""

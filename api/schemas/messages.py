@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, Strict, model_validator
 
-from tempogram.api.fields import AS_WHOLE, BotId, ChatField, Flag, MessageId, QueryFlag, TimeMs, time_of
+from tempogram.api.schemas.fields import AS_WHOLE, BotId, ChatField, Flag, MessageId, QueryFlag, TimeMs, time_of
 from tempogram.engine.model.messages import ChatId, Guarantee, PausedBy, Priority, Status
 from tempogram.engine.ports import Explanation, WaitsAt
 from tempogram.engine.resilience.conditions import Condition

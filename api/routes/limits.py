@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from tempogram.api.auth import GuardedRoute, Role, requires
-from tempogram.api.errors import Invalid, Malformed, TooLarge, declares
-from tempogram.api.limit_schemas import LimitsChange, LimitsOut
-from tempogram.api.ports import Refusal
-from tempogram.api.services import Services, ServicesOf
+from tempogram.api.core.dependencies import Services, ServicesOf
+from tempogram.api.core.errors import Invalid, Malformed, TooLarge, declares
+from tempogram.api.core.ports import Refusal
+from tempogram.api.schemas.limits import LimitsChange, LimitsOut
+from tempogram.api.security.auth import GuardedRoute, Role, requires
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.engine.recovery import settings_sync

@@ -11,13 +11,13 @@ from typing import Any
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from tempogram.api.books import History
-from tempogram.api.errors import Invalid
-from tempogram.api.known_bots import KnownBots, stranger
-from tempogram.api.ports import Refusal
-from tempogram.api.schemas import BATCH_MAX, MessageIn
-from tempogram.api.sentences import sentence_of
-from tempogram.api.services import Services
+from tempogram.api.core.dependencies import Services
+from tempogram.api.core.errors import Invalid
+from tempogram.api.core.ports import Refusal
+from tempogram.api.core.repositories import History
+from tempogram.api.core.validation_messages import sentence_of
+from tempogram.api.schemas.messages import BATCH_MAX, MessageIn
+from tempogram.api.usecases.known_bots import KnownBots, stranger
 from tempogram.engine.dispatcher import Submission
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, EngineError, LedgerError, QueueFull
 from tempogram.engine.model.messages import OPEN, Outgoing, Status

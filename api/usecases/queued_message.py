@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tempogram.api.errors import Conflict, NotFound, NotScheduled
-from tempogram.api.quoting import short
-from tempogram.api.services import Services
+from tempogram.api.core.dependencies import Services
+from tempogram.api.core.errors import Conflict, NotFound, NotScheduled
+from tempogram.api.core.redaction import short
 from tempogram.engine.model.messages import OPEN, Status
 from tempogram.engine.ports import Explanation
 from tempogram.storage.history import MessageState

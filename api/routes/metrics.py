@@ -9,9 +9,9 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from fastapi import APIRouter, Header, Query, Response
 
-from tempogram.api.auth import GuardedRoute, Role, requires
-from tempogram.api.errors import Invalid, declares
-from tempogram.api.services import Services, ServicesOf
+from tempogram.api.core.dependencies import Services, ServicesOf
+from tempogram.api.core.errors import Invalid, declares
+from tempogram.api.security.auth import GuardedRoute, Role, requires
 from tempogram.engine.model.errors import EngineError
 from tempogram.engine.observability.metrics import CONTENT_TYPE, EngineCollector, as_flat, as_text
 

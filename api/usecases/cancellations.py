@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from tempogram.api.books import History
+from tempogram.api.core.repositories import History
 from tempogram.engine.model.errors import BrokerFull, BrokerUnavailable, LedgerError, NobodyToAsk, ScheduleLost
 from tempogram.engine.model.messages import Status
 from tempogram.engine.ports import Broker, Clock, Result, Results

@@ -9,10 +9,10 @@ from fastapi import Request, Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from tempogram.api.auth import is_same
-from tempogram.api.errors import NOTHING_HERE, NotFound, WrongSecret
-from tempogram.api.ports import Fleet
-from tempogram.api.services import Services
+from tempogram.api.core.dependencies import Services
+from tempogram.api.core.errors import NOTHING_HERE, NotFound, WrongSecret
+from tempogram.api.core.ports import Fleet
+from tempogram.api.security.auth import is_same
 
 PATH = "/webhook/telegram/{bot_token}"
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name

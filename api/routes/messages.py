@@ -8,15 +8,15 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from tempogram.api.auth import GuardedRoute, Role, requires
-from tempogram.api.errors import Conflict, Invalid, Malformed, NotFound, NotScheduled, TooLarge, declares
-from tempogram.api.fields import MessageId
-from tempogram.api.forms import FORM_SCHEMA, FilesOf, FormRoute
-from tempogram.api.ports import Refusal
-from tempogram.api.schemas import BatchIn, ExplanationOut, MessageIn, MessageOut, RefusedOut, TakenOut
-from tempogram.api.services import ServicesOf
-from tempogram.api.submissions import Submissions, Taken
-from tempogram.api.waiting import cancel, explain, state_of
+from tempogram.api.core.dependencies import ServicesOf
+from tempogram.api.core.errors import Conflict, Invalid, Malformed, NotFound, NotScheduled, TooLarge, declares
+from tempogram.api.core.ports import Refusal
+from tempogram.api.http.forms import FORM_SCHEMA, FilesOf, FormRoute
+from tempogram.api.schemas.fields import MessageId
+from tempogram.api.schemas.messages import BatchIn, ExplanationOut, MessageIn, MessageOut, RefusedOut, TakenOut
+from tempogram.api.security.auth import GuardedRoute, Role, requires
+from tempogram.api.usecases.queued_message import cancel, explain, state_of
+from tempogram.api.usecases.submissions import Submissions, Taken
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
 from tempogram.engine.model.messages import Status
 from tempogram.storage.history import MessageState

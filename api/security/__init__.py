@@ -1,0 +1,4 @@
+"""Who may do what.
+
+auth   bearer tokens and roles
+"""
