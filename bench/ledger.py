@@ -43,9 +43,9 @@ from tempogram.engine.ports import MayWrite, Record, SystemClock
 from tempogram.engine.resilience.backoff import RetryPolicy
 from tempogram.engine.sending.delivery import Delivery
 from tempogram.engine.sending.worker import Worker
-from tempogram.storage.database import Database
-from tempogram.storage.ledger import SqlLedger
-from tempogram.storage.models import messages
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import messages
+from tempogram.storage.ledger.ledger import SqlLedger
 
 POSTGRES_URL = os.environ.get("TEST_POSTGRES_URL", "postgresql+asyncpg://postgres@127.0.0.1:5432/postgres")
 ROUNDS, MESSAGES, CALLERS = 3, 20_000, 200

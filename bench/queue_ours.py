@@ -32,8 +32,8 @@ from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.resilience.backoff import RetryPolicy
 from tempogram.engine.sending.delivery import Delivery
 from tempogram.engine.sending.worker import Worker
-from tempogram.storage.database import Database
-from tempogram.storage.ledger import SqlLedger
+from tempogram.storage.database.database import Database
+from tempogram.storage.ledger.ledger import SqlLedger
 
 LEASE_MS = 30_000
 NONE = Limit(0, 1_000)

@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, case, false, func, null, select, update
 
 from tempogram.engine.model.messages import PausedBy
-from tempogram.storage import upload_writes
-from tempogram.storage.database import Database
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import bots
+from tempogram.storage.database.upsert import insert_by
+from tempogram.storage.files import writes as upload_writes
 from tempogram.storage.keys import Seal
-from tempogram.storage.models import bots
-from tempogram.storage.upsert import insert_by
 
 
 class Source(StrEnum):

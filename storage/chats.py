@@ -11,11 +11,12 @@ from sqlalchemy import Connection, Row, case, func, null, select, true
 from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.messages import ChatId
-from tempogram.storage import chat_ids, chat_moves
-from tempogram.storage.database import Database
-from tempogram.storage.many_rows import Binds, ManyRows
-from tempogram.storage.models import chats
-from tempogram.storage.upsert import insert_by, insert_into
+from tempogram.storage.database.bulk import Binds, ManyRows
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import chats
+from tempogram.storage.database.upsert import insert_by, insert_into
+from tempogram.storage.ledger import chat_ids
+from tempogram.storage.ledger import chats as chat_writes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +57,12 @@ class Chats:
 
     async def regain(self, bot_id: int, chat_id: ChatId) -> None:
         """Write that a chat that was lost can be reached again."""
-        await self._database.write_alone(lambda connection: chat_moves.regain(connection, [(bot_id, str(chat_id))]))
+        await self._database.write_alone(lambda connection: chat_writes.regain(connection, [(bot_id, str(chat_id))]))
 
     async def lose(self, bot_id: int, chat_id: ChatId, reason: str) -> None:
         """Write that a chat takes nothing more, as the ledger does with the record of an attempt."""
         await self._database.write_alone(
-            lambda connection: chat_moves.mark_unreachable(connection, bot_id, chat_id, reason)
+            lambda connection: chat_writes.mark_unreachable(connection, bot_id, chat_id, reason)
         )
 
     async def set_time_zone(self, bot_id: int, chat_id: ChatId, time_zone: str | None) -> None:

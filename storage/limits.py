@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, select, true, update
 
 from tempogram.engine.limits.limits import Limit, Limits
-from tempogram.storage.database import Database
-from tempogram.storage.models import limits
-from tempogram.storage.upsert import insert_by
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import limits
+from tempogram.storage.database.upsert import insert_by
 
 Changes = dict[str, Any]
 """Fields of ``Limits``: a number, or those of a ``Limit`` that were changed."""

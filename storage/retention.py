@@ -24,9 +24,9 @@ from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.ids import earliest
 from tempogram.engine.model.messages import Status
 from tempogram.engine.ports import Clock
-from tempogram.storage import upload_writes
-from tempogram.storage.database import Database
-from tempogram.storage.models import PRESUMED, attempts, holds, messages, payloads, texts, updates
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import PRESUMED, attempts, holds, messages, payloads, texts, updates
+from tempogram.storage.files import writes as upload_writes
 
 log = structlog.get_logger()
 

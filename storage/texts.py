@@ -9,11 +9,11 @@ from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.messages import ChatId
-from tempogram.storage import chat_ids
-from tempogram.storage.database import Database
-from tempogram.storage.many_rows import Binds, ManyRows
-from tempogram.storage.models import texts
-from tempogram.storage.upsert import insert_into
+from tempogram.storage.database.bulk import Binds, ManyRows
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import texts
+from tempogram.storage.database.upsert import insert_into
+from tempogram.storage.ledger import chat_ids
 
 TEXTS_OF_CHAT_MAX = 50
 """Kept of one chat. A guess: more than a generator is given."""

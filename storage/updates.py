@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, column, text, update, values
 from sqlalchemy.sql import ClauseElement
 
-from tempogram.storage.adoption import adopt
-from tempogram.storage.database import Database
-from tempogram.storage.many_rows import Binds, ManyRows
-from tempogram.storage.models import updates
-from tempogram.storage.upsert import insert_into
+from tempogram.storage.database.bulk import Binds, ManyRows
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import updates
+from tempogram.storage.database.upsert import insert_into
+from tempogram.storage.processes.adopt_updates import adopt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.observability.metrics import Metrics
 from tempogram.engine.ports import Broker, Clock, Ledger, Results
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.storage.spool import Spool
+from tempogram.storage.files.spool import Spool
 
 BODY_BYTES_MAX = 1 << 20
 """An update is a few KB, a message at most its 4,096 characters and a keyboard."""

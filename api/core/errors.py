@@ -20,7 +20,7 @@ from tempogram.api.core.redaction import without_tokens
 from tempogram.api.core.validation_messages import sentence_of
 from tempogram.api.schemas.messages import ErrorOut
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
-from tempogram.storage.spool import FileTooLarge
+from tempogram.storage.files.spool import FileTooLarge
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from tempogram.engine.model.errors import EngineError
 from tempogram.engine.model.messages import ChatId, Outgoing
 from tempogram.storage.bots import RegisteredBot, Source
-from tempogram.storage.spool import Spooled
+from tempogram.storage.files.spool import Spooled
 
 
 class Refusal(EngineError):

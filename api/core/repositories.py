@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.messages import Outgoing
 from tempogram.storage.bots import RegisteredBot
-from tempogram.storage.history import MessageState
+from tempogram.storage.messages import MessageState
 
 
 class History(Protocol):

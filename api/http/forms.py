@@ -18,7 +18,7 @@ from tempogram.api.http.body_limits import is_form
 from tempogram.api.http.multipart import Multipart, Part, malformed
 from tempogram.api.schemas.messages import MessageIn
 from tempogram.api.security.auth import GuardedRoute, StrictRequest
-from tempogram.storage.spool import Spooled
+from tempogram.storage.files.spool import Spooled
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 """Of a field or a file; it becomes a parameter, or stands behind ``attach://``."""

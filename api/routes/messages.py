@@ -19,8 +19,8 @@ from tempogram.api.usecases.queued_message import cancel, explain, state_of
 from tempogram.api.usecases.submissions import Submissions, Taken
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
 from tempogram.engine.model.messages import Status
-from tempogram.storage.history import MessageState
-from tempogram.storage.spool import FileTooLarge
+from tempogram.storage.files.spool import FileTooLarge
+from tempogram.storage.messages import MessageState
 
 PATH = "/messages"
 BATCH_PATH = "/messages/batch"

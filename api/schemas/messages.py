@@ -12,8 +12,8 @@ from tempogram.engine.model.messages import ChatId, Guarantee, PausedBy, Priorit
 from tempogram.engine.ports import Explanation, WaitsAt
 from tempogram.engine.resilience.conditions import Condition
 from tempogram.storage.bots import RegisteredBot, Source
-from tempogram.storage.history import AttemptState, MessageState
-from tempogram.storage.uploads import KeptFile
+from tempogram.storage.files.uploads import KeptFile
+from tempogram.storage.messages import AttemptState, MessageState
 
 BATCH_MAX = 10_000
 """Messages in one ``POST /messages/batch``, and ids in one selection. From the design."""

@@ -7,7 +7,7 @@ from tempogram.api.core.errors import Conflict, NotFound, NotScheduled
 from tempogram.api.core.redaction import short
 from tempogram.engine.model.messages import OPEN, Status
 from tempogram.engine.ports import Explanation
-from tempogram.storage.history import MessageState
+from tempogram.storage.messages import MessageState
 
 CANCELLED_NO_MORE = "it cannot be cancelled"
 

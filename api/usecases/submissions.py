@@ -22,8 +22,8 @@ from tempogram.engine.dispatcher import Submission
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, EngineError, LedgerError, QueueFull
 from tempogram.engine.model.messages import OPEN, Outgoing, Status
 from tempogram.engine.ports import Accepted, Known, Result, Results
-from tempogram.storage.history import MessageState
-from tempogram.storage.spool import Spooled
+from tempogram.storage.files.spool import Spooled
+from tempogram.storage.messages import MessageState
 
 log = structlog.get_logger()
 

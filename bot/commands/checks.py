@@ -25,7 +25,7 @@ from tempogram.bot.telegram.tokens import bot_id_of
 from tempogram.engine.brokers.redis.requirements import survey
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError, SettingsError
 from tempogram.storage.bots import Bots
-from tempogram.storage.database import Database, is_there
+from tempogram.storage.database.database import Database, is_there
 from tempogram.storage.keys import Seal
 from tempogram.storage.migrations import versions
 

@@ -18,9 +18,9 @@ from aiogram.types import BufferedInputFile, FSInputFile, InputFile
 
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import Outgoing
-from tempogram.storage.spool import Spool, Spooled
-from tempogram.storage.upload_writes import Attachment
-from tempogram.storage.uploads import Uploads
+from tempogram.storage.files.spool import Spool, Spooled
+from tempogram.storage.files.uploads import Uploads
+from tempogram.storage.files.writes import Attachment
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import msgspec
 
-from tempogram.storage.uploads import KeptFile
+from tempogram.storage.files.uploads import KeptFile
 
 Parts = Callable[[str], AsyncIterator[bytes]]
 """Reads a file by its sha256, a part at a time."""

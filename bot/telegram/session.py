@@ -40,7 +40,7 @@ from tempogram.engine.model.errors import ChatUnreachable, EngineError, QueueFul
 from tempogram.engine.model.messages import Outgoing, Status
 from tempogram.engine.model.outcomes import Failed, HalfSent, Lost, Outcome, Rejected, Sent, Uncertain
 from tempogram.engine.ports import Known, Result, Results
-from tempogram.storage.spool import FileTooLarge
+from tempogram.storage.files.spool import FileTooLarge
 
 log = structlog.get_logger()
 

@@ -16,7 +16,7 @@ from tempogram.bot.telegram.multipart import Form
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import Outgoing
 from tempogram.engine.model.outcomes import Failed, HalfSent, Outcome, Rejected, Sent
-from tempogram.storage.uploads import KeptFile, Uploads
+from tempogram.storage.files.uploads import KeptFile, Uploads
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from tempogram.bot.updates.reachability import Presence, is_farewell
 from tempogram.engine.model.ids import Ids
 from tempogram.storage.bots import RegisteredBot
 from tempogram.storage.chats import Chats, MessageIn
-from tempogram.storage.history import History, Incoming
+from tempogram.storage.messages import History, Incoming
 
 MESSAGE_ID_MAX = (1 << 63) - 1
 """What a column holds. Telegram's are far below; a larger one would fail again at every start."""

@@ -26,7 +26,7 @@ from tempogram.engine.closing.clearance import Clearance
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import Clock, Leadership, SystemClock
 from tempogram.engine.recovery.pauses import end_of_pause
-from tempogram.storage.leadership import FEEDERS, leadership
+from tempogram.storage.processes.leadership import FEEDERS, leadership
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,8 +27,8 @@ from tempogram.engine.ports.changes import News
 from tempogram.engine.recovery.rebuild import nothing, rebuild
 from tempogram.engine.recovery.reconciler import Reconciler
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.storage.database import is_sqlite, parse
-from tempogram.storage.leadership import KEEPERS, leadership
+from tempogram.storage.database.database import is_sqlite, parse
+from tempogram.storage.processes.leadership import KEEPERS, leadership
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
 

@@ -12,17 +12,17 @@ from tempogram.bot.config.settings import Settings
 from tempogram.engine.ports import Clock
 from tempogram.storage.bots import Bots
 from tempogram.storage.chats import Chats
-from tempogram.storage.database import Database
-from tempogram.storage.epochs import SqlEpochs
-from tempogram.storage.history import History
-from tempogram.storage.ledger import SqlLedger
+from tempogram.storage.database.database import Database
+from tempogram.storage.files.uploads import Uploads
+from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.limits import KeptLimits
-from tempogram.storage.membership import SqlMembers, membership
+from tempogram.storage.messages import History
+from tempogram.storage.processes.epochs import SqlEpochs
+from tempogram.storage.processes.exclusive_lock import ANSWER_WITHIN_S, SoleUse, sole_use
+from tempogram.storage.processes.membership import SqlMembers, membership
 from tempogram.storage.retention import Keep, Retention
-from tempogram.storage.sole_use import ANSWER_WITHIN_S, SoleUse, sole_use
 from tempogram.storage.texts import Texts
 from tempogram.storage.updates import Updates
-from tempogram.storage.uploads import Uploads
 
 PROCESS_BITS = 31
 """PostgreSQL's locks take a signed number of 32 bits. Two of a hundred processes meet once in 400,000 starts."""

@@ -34,7 +34,7 @@ from tempogram.bot.wiring.storage import Books
 from tempogram.bot.wiring.telegram import Line
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import Clock
-from tempogram.storage.spool import Spool
+from tempogram.storage.files.spool import Spool
 
 HANDLERS_MAX = 200
 """Handlers that run at once. A guess; most of them wait for an answer."""

@@ -15,8 +15,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from tempogram.storage.database import Database, parse, writer_of
-from tempogram.storage.refusals import DRIVER_ERRORS, as_ledger_error
+from tempogram.storage.database.database import Database, parse, writer_of
+from tempogram.storage.database.driver_errors import DRIVER_ERRORS, as_ledger_error
 
 log = structlog.get_logger()
 

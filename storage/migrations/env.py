@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from tempogram.storage.models import metadata
+from tempogram.storage.database.models import metadata
 
 
 def run() -> None:

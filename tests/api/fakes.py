@@ -42,9 +42,9 @@ from tempogram.engine.observability.metrics import Metrics, ObservedBroker
 from tempogram.engine.ports import Accepted, Admission, Broker, Explanation, Known, QueueStats, Record, Result, Settled
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.storage.bots import RegisteredBot, Source
-from tempogram.storage.history import AttemptState, MessageState
+from tempogram.storage.files.spool import Spool, Spooled
 from tempogram.storage.limits import changed, merged
-from tempogram.storage.spool import Spool, Spooled
+from tempogram.storage.messages import AttemptState, MessageState
 from tests.fakes import START_MS, Clock
 
 ADMIN_TOKEN = "correct-horse-battery-staple"

@@ -21,8 +21,8 @@ from tempogram.bot.updates.recorder import Notes
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Outgoing
 from tempogram.storage.chats import Chats
-from tempogram.storage.database import Database
-from tempogram.storage.history import History
+from tempogram.storage.database.database import Database
+from tempogram.storage.messages import History
 from tempogram.storage.texts import Texts
 from tempogram.storage.updates import Updates
 from tests.bot.fakes import BOT_ID, AcceptingDispatcher, DirectSession, OneBot

@@ -10,10 +10,10 @@ from aiogram import Router
 
 from tempogram.engine.model.messages import ChatId, Status
 from tempogram.engine.ports.ledger import Fault, Record
-from tempogram.storage.database import Database
-from tempogram.storage.history import Direction
-from tempogram.storage.ledger import SqlLedger
-from tempogram.storage.models import texts
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import texts
+from tempogram.storage.ledger.ledger import SqlLedger
+from tempogram.storage.messages import Direction
 from tempogram.storage.updates import Updates
 from tests.behaviours.talk import GROUP, PRIVATE, talk, update
 from tests.bot.fakes import BOT_ID

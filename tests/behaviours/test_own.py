@@ -14,7 +14,7 @@ from aiogram.types import ChatMemberUpdated, Message, MessageReactionUpdated
 from tempogram.bot.behaviours.own import OURS, routers
 from tempogram.bot.updates.allowed_updates import allowed_updates
 from tempogram.engine.model.errors import SettingsError
-from tempogram.storage.database import Database
+from tempogram.storage.database.database import Database
 from tests.behaviours.talk import ScriptedGenerator, talk, update
 from tests.fakes import Clock
 

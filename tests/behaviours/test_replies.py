@@ -11,7 +11,7 @@ from tempogram.api.core.ports import Refusal
 from tempogram.bot import behaviours
 from tempogram.bot.generator.templates import Templates
 from tempogram.engine.model.messages import Priority
-from tempogram.storage.database import Database
+from tempogram.storage.database.database import Database
 from tempogram.storage.texts import TEXTS_OF_CHAT_MAX
 from tests.behaviours.talk import GROUP, KEEP_MS, PRIVATE, ScriptedGenerator, mention, params, person, talk, update
 from tests.bot.fakes import BOT_ID, USERNAME

@@ -12,7 +12,7 @@ from tempogram.bot.telegram.attachments import Attachments
 from tempogram.bot.telegram.composer import MethodComposer
 from tempogram.bot.telegram.session import Gateway
 from tempogram.engine.model.ids import Ids
-from tempogram.storage.database import Database
+from tempogram.storage.database.database import Database
 from tests.bot.fakes import TOKEN, AcceptingDispatcher, DictUploads, DirectSession, TokenList, attaching
 from tests.bot.fleet_world import World, fleet_world
 from tests.bot.gateways import accepting_gateway, under_every_bot

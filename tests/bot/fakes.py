@@ -28,10 +28,10 @@ from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import ChatId, Outgoing
 from tempogram.engine.ports import Accepted
 from tempogram.storage.bots import RegisteredBot
-from tempogram.storage.spool import Spool, Spooled
+from tempogram.storage.files.spool import Spool, Spooled
+from tempogram.storage.files.uploads import KeptFile
+from tempogram.storage.files.writes import Attachment
 from tempogram.storage.updates import ReceivedUpdate
-from tempogram.storage.upload_writes import Attachment
-from tempogram.storage.uploads import KeptFile
 from tests.fakes import START_MS
 
 TOKEN = "42:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n"

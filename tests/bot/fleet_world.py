@@ -20,7 +20,7 @@ from tempogram.engine.ports.changes import News
 from tempogram.simulator import Simulator, SimulatorSettings
 from tempogram.simulator.world import Webhook
 from tempogram.storage.bots import Bots, Source
-from tempogram.storage.database import Database
+from tempogram.storage.database.database import Database
 from tempogram.storage.keys import Seal
 from tests.bot.fakes import TOKEN
 from tests.fakes import Clock

@@ -21,9 +21,9 @@ from tempogram.engine.model.messages import Again, Lease, Settlement, Status
 from tempogram.engine.recovery.pauses import end_of_pause
 from tempogram.engine.recovery.rebuild import rebuild
 from tempogram.storage.bots import Removal
-from tempogram.storage.database import Database
-from tempogram.storage.history import History
-from tempogram.storage.ledger import SqlLedger
+from tempogram.storage.database.database import Database
+from tempogram.storage.ledger.ledger import SqlLedger
+from tempogram.storage.messages import History
 from tests.bot.fakes import BOT_ID, TOKEN
 from tests.bot.fleet_world import World, fleet_world
 from tests.engine_work.desk import LEASE_MS, UNLIMITED, soon

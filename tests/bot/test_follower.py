@@ -20,7 +20,7 @@ from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.engine.model.messages import ChatId
 from tempogram.engine.ports.changes import BotChanged, ChatChanged, Item, Listener, Missed
 from tempogram.storage.bots import Source
-from tempogram.storage.database import Database
+from tempogram.storage.database.database import Database
 from tests.bot.fakes import BOT_ID, TOKEN
 from tests.bot.fleet_world import CALLS_END_WITHIN_MS, OTHER, World, fleet_world
 from tests.engine_work.desk import turns

@@ -22,7 +22,7 @@ from tempogram.bot.updates.normalize import fill_in
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import Outgoing, Priority
 from tempogram.engine.resilience.conditions import GLIMPSE_MS, Condition
-from tempogram.storage.database import Database
+from tempogram.storage.database.database import Database
 from tempogram.storage.updates import Updates
 from tests.bot.fakes import (
     BOT_ID,

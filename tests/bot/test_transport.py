@@ -35,8 +35,8 @@ from tempogram.engine.model.outcomes import (
 from tempogram.engine.ports import SystemClock
 from tempogram.engine.sending.held_lease import Held
 from tempogram.simulator import Fault, Simulator
-from tempogram.storage.spool import Spool
-from tempogram.storage.uploads import Uploads
+from tempogram.storage.files.spool import Spool
+from tempogram.storage.files.uploads import Uploads
 from tests.bot.fakes import BOT_ID, TOKEN, DictUploads
 from tests.fakes import outgoing
 

@@ -18,7 +18,7 @@ from tempogram.bot.config.settings import Settings, load
 from tempogram.engine.brokers.redis.broker import connect
 from tempogram.simulator.client import RunningSimulator, running_simulator
 from tempogram.storage.bots import Bots
-from tempogram.storage.database import Database
+from tempogram.storage.database.database import Database
 from tempogram.storage.keys import Seal
 from tests.engine.redis_server import own_redis
 from tests.fakes import START_MS

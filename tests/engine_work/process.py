@@ -34,11 +34,11 @@ from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.sending.delivery import Delivery
 from tempogram.engine.sending.recoverer import Recoverer
 from tempogram.engine.sending.worker import Worker
-from tempogram.storage.database import Database
-from tempogram.storage.epochs import SqlEpochs
-from tempogram.storage.leadership import KEEPERS, leadership
-from tempogram.storage.ledger import SqlLedger
-from tempogram.storage.membership import SqlMembers, membership
+from tempogram.storage.database.database import Database
+from tempogram.storage.ledger.ledger import SqlLedger
+from tempogram.storage.processes.epochs import SqlEpochs
+from tempogram.storage.processes.leadership import KEEPERS, leadership
+from tempogram.storage.processes.membership import SqlMembers, membership
 from tests.engine_work.desk import UNLIMITED
 from tests.engine_work.several import given
 from tests.fakes import outgoing

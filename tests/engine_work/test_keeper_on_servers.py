@@ -16,7 +16,7 @@ from tempogram.engine.brokers.redis.keys import FORM, prefix
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import SystemClock
 from tempogram.engine.resilience.conditions import Condition
-from tempogram.storage.membership import membership
+from tempogram.storage.processes.membership import membership
 from tests.engine.redis_server import own_redis
 from tests.engine_work.process import Process, Telegram, hurry, process, until
 from tests.fakes import outgoing

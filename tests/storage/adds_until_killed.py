@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from tempogram.storage.database import Database
-from tempogram.storage.ledger import SqlLedger
+from tempogram.storage.database.database import Database
+from tempogram.storage.ledger.ledger import SqlLedger
 from tests.storage.backends import message
 
 CALLERS = 8

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tempogram.storage.database import Database
-from tempogram.storage.models import metadata
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import metadata
 from tests.storage.servers import own_postgres, run
 
 

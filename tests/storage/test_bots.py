@@ -9,11 +9,11 @@ from sqlalchemy import select
 from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.engine.model.messages import PausedBy
 from tempogram.storage.bots import Bots, KeptWebhook, Removal, Source
-from tempogram.storage.database import Database
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import file_ids
+from tempogram.storage.files.uploads import Uploads
 from tempogram.storage.keys import Seal
-from tempogram.storage.ledger import SqlLedger
-from tempogram.storage.models import file_ids
-from tempogram.storage.uploads import Uploads
+from tempogram.storage.ledger.ledger import SqlLedger
 from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite
 
 KEY = "the key of these tests only"

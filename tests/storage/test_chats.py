@@ -5,8 +5,8 @@ import pytest
 from tempogram.engine.model.messages import ChatId, Status
 from tempogram.engine.ports.ledger import Fault, Record
 from tempogram.storage.chats import Chats, MessageIn
-from tempogram.storage.database import Database
-from tempogram.storage.ledger import SqlLedger
+from tempogram.storage.database.database import Database
+from tempogram.storage.ledger.ledger import SqlLedger
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
 
 BLOCKED = Fault(code=403, reason="Forbidden: bot was blocked by the user")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tempogram.engine.model.errors import LedgerError, SettingsError
-from tempogram.storage.database import Database
+from tempogram.storage.database.database import Database
 
 
 @pytest.mark.parametrize("url", ["mysql://me:hush@db/books", "redis://me:hush@db", "sqlite+pysqlite:///books.db"])

@@ -6,8 +6,8 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from tempogram.engine.ports.epochs import NOBODYS, Epoch, Source
-from tempogram.storage.database import READERS, Database
-from tempogram.storage.epochs import SqlEpochs
+from tempogram.storage.database.database import READERS, Database
+from tempogram.storage.processes.epochs import SqlEpochs
 from tests.storage.backends import OnPostgres, OnSqlite
 
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from tempogram.engine.model.errors import LedgerError
-from tempogram.storage.group_commit import ENOUGH, ITEMS_MAX, GroupCommit
+from tempogram.storage.database.group_commit import ENOUGH, ITEMS_MAX, GroupCommit
 
 
 class ListWriter:

@@ -4,9 +4,9 @@ import pytest
 
 from tempogram.engine.model.messages import Status
 from tempogram.engine.ports.ledger import Fault
-from tempogram.storage.database import Database
-from tempogram.storage.history import Direction, History, Incoming
-from tempogram.storage.ledger import SqlLedger
+from tempogram.storage.database.database import Database
+from tempogram.storage.ledger.ledger import SqlLedger
+from tempogram.storage.messages import Direction, History, Incoming
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
 
 NEVER = Fault(code=400, reason="Bad Request: chat not found")

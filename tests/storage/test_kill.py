@@ -5,8 +5,8 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
-from tempogram.storage.database import Database
-from tempogram.storage.ledger import SqlLedger
+from tempogram.storage.database.database import Database
+from tempogram.storage.ledger.ledger import SqlLedger
 from tests.storage.backends import OnPostgres, OnSqlite
 
 ROOT = Path(__file__).parents[2]

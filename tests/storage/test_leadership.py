@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tempogram.storage.leadership import KEEPERS, leadership
-from tempogram.storage.sole_use import sole_use
+from tempogram.storage.processes.exclusive_lock import sole_use
+from tempogram.storage.processes.leadership import KEEPERS, leadership
 from tests.storage.backends import OnPostgres, OnSqlite
 from tests.storage.servers import DISCONNECT_OTHERS, run
 

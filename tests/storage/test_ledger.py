@@ -11,9 +11,9 @@ from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Guarantee, Hold, Outgoing, PastSend, PausedBy, Priority, Rest, Spent, Status
 from tempogram.engine.ports.ledger import Accepted, Fault, Known, Ledger
 from tempogram.storage.chats import Chats
-from tempogram.storage.database import Database
-from tempogram.storage.history import History
-from tempogram.storage.ledger import SqlLedger
+from tempogram.storage.database.database import Database
+from tempogram.storage.ledger.ledger import SqlLedger
+from tempogram.storage.messages import History
 from tests.engine_work.desk import Desk
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
 from tests.storage.servers import DISCONNECT_OTHERS, run

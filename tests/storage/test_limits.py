@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tempogram.engine.limits.limits import Limit, Limits
-from tempogram.storage.database import Database
+from tempogram.storage.database.database import Database
 from tempogram.storage.limits import KeptLimits
 from tests.storage.backends import OnPostgres, OnSqlite
 

@@ -7,16 +7,16 @@ import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
-from tempogram.storage.database import Database
-from tempogram.storage.leadership import KEEPERS, leadership
-from tempogram.storage.membership import SqlMembers, membership
+from tempogram.storage.database.database import Database
+from tempogram.storage.processes.leadership import KEEPERS, leadership
+from tempogram.storage.processes.membership import SqlMembers, membership
 from tests.storage.backends import OnPostgres, OnSqlite
 
 ROOT = Path(__file__).parents[2]
 
 LIVES = """
 import asyncio, sys
-from tempogram.storage.membership import membership
+from tempogram.storage.processes.membership import membership
 
 async def main():
     async with membership(sys.argv[1], int(sys.argv[2])):

@@ -10,9 +10,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
-from tempogram.storage.database import Database
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import metadata
 from tempogram.storage.migrations import config_of, migrate, versions
-from tempogram.storage.models import metadata
 from tests.storage.backends import OnPostgres, OnSqlite
 
 ROOT = Path(__file__).parents[2]

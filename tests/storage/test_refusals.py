@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from tempogram.storage.refusals import is_unavailable
+from tempogram.storage.database.driver_errors import is_unavailable
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ from structlog.testing import capture_logs
 from tempogram.engine.model.ids import Ids, earliest
 from tempogram.engine.model.messages import Hold, Outgoing, PastSend, Status
 from tempogram.engine.ports.ledger import Accepted, Fault
-from tempogram.storage.database import Database
-from tempogram.storage.history import History, Incoming
-from tempogram.storage.ledger import SqlLedger
-from tempogram.storage.models import attempts, holds, messages, payloads, texts, updates
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import attempts, holds, messages, payloads, texts, updates
+from tempogram.storage.files.writes import names_of_uncarried
+from tempogram.storage.ledger.ledger import SqlLedger
+from tempogram.storage.messages import History, Incoming
 from tempogram.storage.retention import (
     EVERY_S,
     MESSAGES_MAX,
@@ -31,7 +32,6 @@ from tempogram.storage.retention import (
 )
 from tempogram.storage.texts import Spoken, Texts
 from tempogram.storage.updates import ReceivedUpdate, Updates
-from tempogram.storage.upload_writes import names_of_uncarried
 from tests.fakes import Clock
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
 

@@ -12,9 +12,9 @@ from sqlalchemy import make_url
 from structlog.testing import capture_logs
 
 from tempogram.engine.model.errors import SettingsError
-from tempogram.storage import sole_use as module
-from tempogram.storage.session_lock import SessionLock
-from tempogram.storage.sole_use import PostgresSoleUse, SoleUse, sole_use
+from tempogram.storage.processes import exclusive_lock as module
+from tempogram.storage.processes.exclusive_lock import PostgresSoleUse, SoleUse, sole_use
+from tempogram.storage.processes.session_lock import SessionLock
 from tests.storage.backends import OnPostgres, OnSqlite
 from tests.storage.servers import DISCONNECT_OTHERS, run
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tempogram.storage.chats import Chats, MessageIn
-from tempogram.storage.database import Database
+from tempogram.storage.database.database import Database
 from tempogram.storage.texts import CHARACTERS_MAX, TEXTS_OF_CHAT_MAX, Spoken, Texts
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite
 

@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from tempogram.engine.model.errors import LedgerError, SettingsError
-from tempogram.storage import membership as membership_of
-from tempogram.storage.database import Database, reading_engine
-from tempogram.storage.membership import membership
+from tempogram.storage.database.database import Database, reading_engine
+from tempogram.storage.processes import membership as membership_of
+from tempogram.storage.processes.membership import membership
 from tempogram.storage.updates import ReceivedUpdate, Updates
 from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite
 from tests.storage.servers import DISCONNECT_OTHERS, run

@@ -10,15 +10,15 @@ from sqlalchemy import func, select
 
 from tempogram.engine.model.messages import Outgoing, Status
 from tempogram.engine.ports.ledger import Fault
-from tempogram.storage import upload_writes
-from tempogram.storage.database import Database
-from tempogram.storage.history import History
-from tempogram.storage.ledger import SqlLedger
-from tempogram.storage.models import file_ids, upload_parts, uploads
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import file_ids, upload_parts, uploads
+from tempogram.storage.files import writes
+from tempogram.storage.files.spool import PART_BYTES, FileTooLarge, Spool, Spooled
+from tempogram.storage.files.uploads import Uploads
+from tempogram.storage.files.writes import Attachment, Carried
+from tempogram.storage.ledger.ledger import SqlLedger
+from tempogram.storage.messages import History
 from tempogram.storage.retention import Keep, Retention
-from tempogram.storage.spool import PART_BYTES, FileTooLarge, Spool, Spooled
-from tempogram.storage.upload_writes import Attachment, Carried
-from tempogram.storage.uploads import Uploads
 from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite, became, message
 
 LARGE = bytes(range(256)) * (PART_BYTES // 256) * 2 + b"the end"
@@ -143,8 +143,8 @@ class UploadsContract:
     ) -> None:
         sent = message(params=CARRYING)
         with await spooled(tmp_path, LARGE) as file:
-            await database.write(upload_writes.attach, [Carried(sent.id, BOT, [attachment(file)])])
-            await database.write(upload_writes.put_parts, [(file.sha256, 0, next(file.parts()))])
+            await database.write(writes.attach, [Carried(sent.id, BOT, [attachment(file)])])
+            await database.write(writes.put_parts, [(file.sha256, 0, next(file.parts()))])
         brought = await self.rows(database)
 
         await books.forget(sent.id)

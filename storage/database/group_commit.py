@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Connection
 
 from tempogram.engine.model.errors import LedgerError
-from tempogram.storage.refusals import as_ledger_error, is_unavailable
+from tempogram.storage.database.driver_errors import as_ledger_error, is_unavailable
 
 ITEMS_MAX = 500
 """In one transaction; a call that brings more has its own. A guess: some 10 ms of SQLite's time."""

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection
 
 from tempogram.engine.model.messages import Hold
-from tempogram.storage import chat_ids
-from tempogram.storage.models import holds
-from tempogram.storage.upsert import insert_by
+from tempogram.storage.database.models import holds
+from tempogram.storage.database.upsert import insert_by
+from tempogram.storage.ledger import chat_ids
 
 WHOLE_BOT = ""
 """Stands in ``chat_id`` for all chats: a key cannot be NULL."""

@@ -10,11 +10,11 @@ from weakref import WeakValueDictionary
 from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tempogram.storage import upload_writes
-from tempogram.storage.database import Database
-from tempogram.storage.models import attachments, file_ids, upload_parts, uploads
-from tempogram.storage.spool import Spooled
-from tempogram.storage.upload_writes import Attachment, Carried
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import attachments, file_ids, upload_parts, uploads
+from tempogram.storage.files import writes
+from tempogram.storage.files.spool import Spooled
+from tempogram.storage.files.writes import Attachment, Carried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,17 +61,17 @@ class Uploads:
             LedgerError: Something may be kept; ``forget`` or the next start removes it.
         """
         carrying = Carried(message_id, bot_id, carried)
-        (missing,) = await self._database.write(upload_writes.attach, [carrying])
+        (missing,) = await self._database.write(writes.attach, [carrying])
         for sha256 in sorted(missing):
             await self._bring(files[sha256])
 
     async def forget(self, message_id: str) -> None:
         """Let go of what was kept for a message that was not accepted; if the ledger has it after all, it stays."""
-        await self._database.write(upload_writes.forget, [message_id])
+        await self._database.write(writes.forget, [message_id])
 
     async def purge_orphans(self) -> int:
         """Remove what a crash left behind; only at a start, when nobody brings anything. Return how many files."""
-        return await self._database.write_alone(upload_writes.purge_orphans)
+        return await self._database.write_alone(writes.purge_orphans)
 
     async def of_message(self, message_id: str, bot_id: int) -> list[KeptFile]:
         """Return what a message carries, in the order of the names."""
@@ -87,11 +87,11 @@ class Uploads:
 
     async def learn(self, bot_id: int, sha256: str, kind: str, file_id: str) -> None:
         """Note that Telegram knows a file, so that its bytes need not be sent again while any message carries it."""
-        await self._database.write(upload_writes.learn, [(bot_id, sha256, kind, file_id)])
+        await self._database.write(writes.learn, [(bot_id, sha256, kind, file_id)])
 
     async def unlearn(self, bot_id: int, file_id: str) -> None:
         """Forget a ``file_id`` that Telegram does not know any more."""
-        await self._database.write(upload_writes.unlearn, [(bot_id, file_id)])
+        await self._database.write(writes.unlearn, [(bot_id, file_id)])
 
     async def _bring(self, file: Spooled) -> None:
         # One at a time: of a thousand messages with one new file only the first brings it.
@@ -100,8 +100,8 @@ class Uploads:
             if await self._is_here(file.sha256):
                 return
             for number, part in enumerate(file.parts()):
-                await self._database.write(upload_writes.put_parts, [(file.sha256, number, part)])
-            await self._database.write(upload_writes.complete, [(file.sha256, file.size_bytes)])
+                await self._database.write(writes.put_parts, [(file.sha256, number, part)])
+            await self._database.write(writes.complete, [(file.sha256, file.size_bytes)])
 
     async def _is_here(self, sha256: str) -> bool:
         async with self._database.reading() as connection:

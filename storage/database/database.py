@@ -13,9 +13,9 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from tempogram.engine.model.errors import SettingsError
-from tempogram.storage.group_commit import GroupCommit, Verb, Writer
-from tempogram.storage.refusals import DRIVER_ERRORS, as_ledger_error
-from tempogram.storage.writers import NoWriter, PostgresWriter, SqliteWriter
+from tempogram.storage.database.driver_errors import DRIVER_ERRORS, as_ledger_error
+from tempogram.storage.database.group_commit import GroupCommit, Verb, Writer
+from tempogram.storage.database.writers import NoWriter, PostgresWriter, SqliteWriter
 
 SQLITE_NAMES = ("sqlite", "sqlite+aiosqlite")
 POSTGRES_NAMES = ("postgres", "postgresql", "postgresql+asyncpg")

@@ -9,12 +9,14 @@ from sqlalchemy import Connection, Row, func, select, true, tuple_
 
 from tempogram.engine.model.messages import OPEN, ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
 from tempogram.engine.ports.ledger import Accepted, Fault, Known, Record
-from tempogram.storage import additions, chat_ids, database_time, hold_writes
-from tempogram.storage import records as record_verbs
-from tempogram.storage.database import Database
-from tempogram.storage.models import IS_PAID, LOST, attempts, bots, chats, holds, messages
-from tempogram.storage.outgoing import MESSAGE_IS_OPEN, is_chat_of, outgoing, real_chat, with_payloads
-from tempogram.storage.upsert import insert_by
+from tempogram.storage.database import clock
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import IS_PAID, LOST, attempts, bots, chats, holds, messages
+from tempogram.storage.database.upsert import insert_by
+from tempogram.storage.ledger import add, chat_ids
+from tempogram.storage.ledger import holds as hold_writes
+from tempogram.storage.ledger import record as record_verbs
+from tempogram.storage.ledger.rows import MESSAGE_IS_OPEN, is_chat_of, outgoing, real_chat, with_payloads
 
 
 class SqlLedger:
@@ -24,17 +26,17 @@ class SqlLedger:
         self._database = database
 
     async def add(self, messages: Sequence[Outgoing]) -> list[Accepted | Known]:
-        return list(await self._database.write(additions.add, messages))
+        return list(await self._database.write(add.add, messages))
 
     async def known(self, messages: Sequence[Outgoing]) -> list[Known | None]:
         if all(message.dedup_key is None for message in messages):
             return [None] * len(messages)
         async with self._database.reading() as connection:
-            before = await connection.run_sync(additions.known, messages)
-        return [before.get(additions.key_of(message)) for message in messages]
+            before = await connection.run_sync(add.known, messages)
+        return [before.get(add.key_of(message)) for message in messages]
 
     async def discard(self, message_ids: Sequence[str]) -> None:
-        await self._database.write(additions.discard, message_ids)
+        await self._database.write(add.discard, message_ids)
 
     async def mark_sending(self, message_ids: Sequence[str]) -> None:
         await self._database.write(record_verbs.mark_sending, message_ids)
@@ -165,7 +167,7 @@ class SqlLedger:
 def _settle_interrupted(connection: Connection, now_ms: int, longer_than_ms: int) -> int:
     is_sending = MESSAGE_IS_OPEN, messages.c.status == Status.SENDING.value
     since_ms = func.coalesce(messages.c.sending_since_ms, 0)
-    is_long_ago = since_ms <= database_time.now_ms(connection) - longer_than_ms if longer_than_ms else true()
+    is_long_ago = since_ms <= clock.now_ms(connection) - longer_than_ms if longer_than_ms else true()
     interrupted = connection.execute(select(messages).where(*is_sending, is_long_ago)).all()
     record_verbs.record(connection, [_interrupted(row, now_ms) for row in interrupted])
     return len(interrupted)

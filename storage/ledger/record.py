@@ -10,9 +10,13 @@ from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.messages import OPEN, PastSend, Rest, Status
 from tempogram.engine.ports.ledger import Record
-from tempogram.storage import chat_ids, chat_moves, database_time, hold_writes, upload_writes
-from tempogram.storage.many_rows import Binds, ManyRows
-from tempogram.storage.models import IS_PAST_REPLAY, PRESUMED, attempts, messages, payloads
+from tempogram.storage.database import clock
+from tempogram.storage.database.bulk import Binds, ManyRows
+from tempogram.storage.database.models import IS_PAST_REPLAY, PRESUMED, attempts, messages, payloads
+from tempogram.storage.files import writes as upload_writes
+from tempogram.storage.ledger import chat_ids
+from tempogram.storage.ledger import chats as chat_writes
+from tempogram.storage.ledger import holds as hold_writes
 
 REPLAYABLE = (*OPEN, Status.DEAD)
 """What keeps its payload, and its files."""
@@ -36,7 +40,7 @@ def record(connection: Connection, records: Sequence[Record]) -> list[None]:
 
 def mark_sending(connection: Connection, message_ids: Sequence[str]) -> list[None]:
     is_queued = messages.c.status == Status.QUEUED.value
-    state = {"status": Status.SENDING.value, "sending_since_ms": database_time.now_ms(connection)}
+    state = {"status": Status.SENDING.value, "sending_since_ms": clock.now_ms(connection)}
     connection.execute(update(messages).where(messages.c.id.in_(message_ids), is_queued).values(state))
     return [None] * len(message_ids)
 
@@ -66,9 +70,9 @@ def _waves(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
 def _learn_of_chats(connection: Connection, records: Iterable[Record]) -> None:
     for each in records:
         if each.chat_id is not None and each.unreachable is not None:
-            chat_moves.mark_unreachable(connection, each.bot_id, each.chat_id, each.unreachable)
+            chat_writes.mark_unreachable(connection, each.bot_id, each.chat_id, each.unreachable)
         if each.chat_id is not None and each.migrated_to is not None:
-            chat_moves.move(connection, each.bot_id, each.chat_id, each.migrated_to)
+            chat_writes.move(connection, each.bot_id, each.chat_id, each.migrated_to)
 
 
 def _state(each: Record) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ import contextlib
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tempogram.storage.refusals import DRIVER_ERRORS
+from tempogram.storage.database.driver_errors import DRIVER_ERRORS
 
 
 class SessionLock:

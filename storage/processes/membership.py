@@ -14,10 +14,10 @@ import structlog
 from sqlalchemy import text
 
 from tempogram.engine.model.errors import SettingsError
-from tempogram.storage.database import Database, is_sqlite, parse, reading_engine
-from tempogram.storage.refusals import DRIVER_ERRORS, as_ledger_error
-from tempogram.storage.session_lock import SessionLock
-from tempogram.storage.sole_use import ANSWER_WITHIN_S, LOOK_EVERY_S
+from tempogram.storage.database.database import Database, is_sqlite, parse, reading_engine
+from tempogram.storage.database.driver_errors import DRIVER_ERRORS, as_ledger_error
+from tempogram.storage.processes.exclusive_lock import ANSWER_WITHIN_S, LOOK_EVERY_S
+from tempogram.storage.processes.session_lock import SessionLock
 
 log = structlog.get_logger()
 

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tempogram.engine.ports.epochs import Leadership
-from tempogram.storage.database import is_sqlite, parse, reading_engine
-from tempogram.storage.refusals import DRIVER_ERRORS
-from tempogram.storage.session_lock import SessionLock
-from tempogram.storage.sole_use import ANSWER_WITHIN_S
+from tempogram.storage.database.database import is_sqlite, parse, reading_engine
+from tempogram.storage.database.driver_errors import DRIVER_ERRORS
+from tempogram.storage.processes.exclusive_lock import ANSWER_WITHIN_S
+from tempogram.storage.processes.session_lock import SessionLock
 
 KEEPERS = 0x7E3907  # any numbers, the same in every version, and not that of ``sole_use``
 FEEDERS = 0x7E3909

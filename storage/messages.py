@@ -11,13 +11,15 @@ from sqlalchemy import Connection, Row, Select, delete, func, literal_column, se
 from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.messages import ChatId, Guarantee, Outgoing, Priority, Status
-from tempogram.storage import chat_ids, chat_moves, upload_writes
-from tempogram.storage.database import Database
-from tempogram.storage.many_rows import Binds, ManyRows
-from tempogram.storage.models import IS_DEAD, attempts, messages, payloads
-from tempogram.storage.outgoing import outgoing, with_payloads
-from tempogram.storage.uploads import KeptFile, files_of
-from tempogram.storage.upsert import insert_into
+from tempogram.storage.database.bulk import Binds, ManyRows
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import IS_DEAD, attempts, messages, payloads
+from tempogram.storage.database.upsert import insert_into
+from tempogram.storage.files import writes as upload_writes
+from tempogram.storage.files.uploads import KeptFile, files_of
+from tempogram.storage.ledger import chat_ids
+from tempogram.storage.ledger import chats as chat_writes
+from tempogram.storage.ledger.rows import outgoing, with_payloads
 
 PAGE = 1_000
 """Messages that are removed or replayed in one transaction, so that nobody's write waits long behind it."""
@@ -243,7 +245,7 @@ def _replay(connection: Connection, chosen: Select[Any]) -> list[Outgoing]:
     ended = {"expires_at_ms": None, "settled_at_ms": None, "reason": None}
     connection.execute(update(messages).where(messages.c.id.in_(ids)).values(again | ended))
     replayed = connection.execute(with_payloads().where(messages.c.id.in_(ids)).order_by(messages.c.id)).all()
-    chat_moves.regain(connection, {(row.bot_id, name) for row in replayed for name in (row.chat_id, row.real_chat_id)})
+    chat_writes.regain(connection, {(row.bot_id, name) for row in replayed for name in (row.chat_id, row.real_chat_id)})
     return [outgoing(row) for row in replayed]
 
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, select, update
 
 from tempogram.engine.ports.epochs import NOBODYS, Epoch, Source
-from tempogram.storage.database import Database
-from tempogram.storage.models import epochs
-from tempogram.storage.upsert import insert_by
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import epochs
+from tempogram.storage.database.upsert import insert_by
 
 FIRST = Epoch(0, Source.REDIS, NOBODYS)
 """While there is no row."""

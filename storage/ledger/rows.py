@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, Table, and_, func, select, text
 
 from tempogram.engine.model.messages import Guarantee, Outgoing, Priority
-from tempogram.storage import chat_ids
-from tempogram.storage.models import IS_OPEN, chats, messages, payloads
+from tempogram.storage.database.models import IS_OPEN, chats, messages, payloads
+from tempogram.storage.ledger import chat_ids
 
 MESSAGE_IS_OPEN = text("messages." + IS_OPEN.text)
 """For a query over several tables; it still repeats the words of the partial index."""

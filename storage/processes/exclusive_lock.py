@@ -16,9 +16,9 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tempogram.engine.model.errors import LedgerError, SettingsError
-from tempogram.storage.database import is_sqlite, parse, reading_engine
-from tempogram.storage.refusals import DRIVER_ERRORS, as_ledger_error
-from tempogram.storage.session_lock import SessionLock
+from tempogram.storage.database.database import is_sqlite, parse, reading_engine
+from tempogram.storage.database.driver_errors import DRIVER_ERRORS, as_ledger_error
+from tempogram.storage.processes.session_lock import SessionLock
 
 log = structlog.get_logger()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, TextClause, text
 
-from tempogram.storage.membership import lock_id
+from tempogram.storage.processes.membership import lock_id
 
 EVERY_OTHER = "SELECT DISTINCT owner FROM updates WHERE status = 'received' AND owner <> :process"
 

@@ -7,9 +7,10 @@ from collections.abc import Collection
 from sqlalchemy import Connection, delete, select, tuple_, update
 
 from tempogram.engine.model.messages import ChatId, Hold
-from tempogram.storage import chat_ids, hold_writes
-from tempogram.storage.models import IS_OPEN, chats, holds, messages
-from tempogram.storage.upsert import insert_by
+from tempogram.storage.database.models import IS_OPEN, chats, holds, messages
+from tempogram.storage.database.upsert import insert_by
+from tempogram.storage.ledger import chat_ids
+from tempogram.storage.ledger import holds as hold_writes
 
 
 def mark_unreachable(connection: Connection, bot_id: int, chat_id: ChatId, reason: str) -> None:
