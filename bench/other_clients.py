@@ -17,7 +17,7 @@ import asyncio
 from bench.harness import Checks, main
 from bench.homes import Homes, homes
 from tempogram.simulator.client import RunningSimulator, running_simulator
-from tempogram.simulator.faults import Fault
+from tempogram.simulator.limits.faults import Fault
 
 SCRIPTS = {"python-telegram-bot": "ptb.py", "grammY": "grammy.mjs"}
 STEPS = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tempogram.simulator.client import accepted
-from tempogram.simulator.faults import Fault
+from tempogram.simulator.limits.faults import Fault
 from tempogram.simulator.report import Report
 
 GROUP = -1_001_000_000_001

@@ -20,7 +20,7 @@ from typing import Any
 
 from bench.harness import Checks, Engine, engine, main, token
 from tempogram.simulator.client import RunningSimulator, accepted, running_simulator
-from tempogram.simulator.faults import Fault
+from tempogram.simulator.limits.faults import Fault
 
 THROTTLED, CHATS, EVERY_S = 5_000, 100, 0.05
 HOLD_MS = 5_000

@@ -3,27 +3,31 @@
 It serves any Bot API client, keeps true sliding windows, answers 429 as Telegram does, fails on
 demand, lets scripted users talk, and records every call. It knows nothing of the rest of the program.
 
-Read in this order: ``settings`` (what can be chosen), ``windows`` (who may send when), ``faults`` (what
-goes wrong on demand), ``calls`` and ``wire`` (requests in, answers out), ``world`` (bots, chats,
-users), ``messages`` (what the chats show), ``files`` (what bots uploaded), ``mailbox`` and ``delivery``
-(updates on their way to a bot), ``contents``, ``looks`` and ``methods`` (what each method answers),
-``record`` and ``report`` (what happened), ``telegram`` (one call from arrival to answer), ``server``
-(HTTP), ``control`` (the ``/_sim/`` API), ``talkers`` (users who talk by themselves), ``process`` and
-``client`` (the simulator as a process of its own), ``remote`` and ``pytest_plugin`` (the simulator in
-anybody's tests).
+Read in this order:
+
+    settings       what can be chosen
+    world/         bots, chats and people
+    limits/        who may send when, what goes wrong on demand, and what is written down
+    methods/       what each Bot API method answers
+    server/        HTTP, deliveries to webhooks, and the ``/_sim/`` API
+    report         what happened, in numbers
+    process        the simulator as a program
+    client         starts that program, and speaks to it from a coroutine
+    sync_client    the same from plain code
+    pytest_plugin  the simulator as a fixture
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tempogram.simulator.faults import Fault
+    from tempogram.simulator.limits.faults import Fault
     from tempogram.simulator.report import Report
-    from tempogram.simulator.server import Simulator
+    from tempogram.simulator.server.server import Simulator
     from tempogram.simulator.settings import SimulatorSettings
 
 __all__ = ["Fault", "Report", "Simulator", "SimulatorSettings"]
 
-HOMES = {"Fault": "faults", "Report": "report", "Simulator": "server", "SimulatorSettings": "settings"}
+HOMES = {"Fault": "limits.faults", "Report": "report", "Simulator": "server.server", "SimulatorSettings": "settings"}
 
 
 def __getattr__(name: str) -> object:

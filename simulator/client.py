@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from tempogram.simulator.faults import Fault
+from tempogram.simulator.limits.faults import Fault
 from tempogram.simulator.report import Report
 
 START_TIMEOUT_S = 15

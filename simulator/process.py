@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from tempogram.simulator.server import Simulator
+from tempogram.simulator.server.server import Simulator
 from tempogram.simulator.settings import SimulatorSettings, settings_with
 
 

@@ -18,7 +18,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tempogram.simulator.remote import Remote
+    from tempogram.simulator.sync_client import Remote
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,8 +29,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def telegram(request: pytest.FixtureRequest) -> Iterator[Remote]:
     """A simulated Telegram at ``telegram.url``, fresh for this test."""
-    from tempogram.simulator.remote import served_in_thread
     from tempogram.simulator.settings import SimulatorSettings, settings_with
+    from tempogram.simulator.sync_client import served_in_thread
 
     with served_in_thread(settings_with(SimulatorSettings(), _settings(request))) as remote:
         yield remote
@@ -39,7 +39,7 @@ def telegram(request: pytest.FixtureRequest) -> Iterator[Remote]:
 @pytest.fixture
 def telegram_process(request: pytest.FixtureRequest) -> Iterator[Remote]:
     """A simulated Telegram at ``telegram_process.url``, fresh for this test and in a process of its own."""
-    from tempogram.simulator.remote import served_in_process
+    from tempogram.simulator.sync_client import served_in_process
 
     with served_in_process(**_settings(request)) as remote:
         yield remote

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from tempogram.simulator.faults import Faults
-from tempogram.simulator.record import Duplicate, Record
-from tempogram.simulator.windows import MS, Busiest, Violation, Windows
+from tempogram.simulator.limits.faults import Faults
+from tempogram.simulator.limits.record import Duplicate, Record
+from tempogram.simulator.limits.windows import MS, Busiest, Violation, Windows
 
 VIOLATIONS_LISTED = 100
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tempogram.simulator.faults import Fault
+from tempogram.simulator.limits.faults import Fault
 
 BOTS = 5
 POLLED = 2

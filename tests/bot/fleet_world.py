@@ -18,7 +18,7 @@ from tempogram.bot.updates.webhooks import Webhooks
 from tempogram.engine.channels.memory_changes import SilentNews
 from tempogram.engine.ports.changes import News
 from tempogram.simulator import Simulator, SimulatorSettings
-from tempogram.simulator.world import Webhook
+from tempogram.simulator.world.world import Webhook
 from tempogram.storage.bots import Bots, Source
 from tempogram.storage.database.database import Database
 from tempogram.storage.keys import Seal

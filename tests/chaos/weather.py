@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tempogram.simulator.client import RunningSimulator
-from tempogram.simulator.faults import Fault
+from tempogram.simulator.limits.faults import Fault
 
 PAUSE_S = 0.4
 FOR_MS = 3_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tempogram.bot.demo.judge import Evidence, Expected, Kind, Outage
+from tempogram.simulator.limits.windows import Busiest
 from tempogram.simulator.report import Report
-from tempogram.simulator.windows import Busiest
 
 OUTAGE = Outage(killed_at_ms=5_000, back_at_ms=9_000)
 BLOCKED = (1, 107)

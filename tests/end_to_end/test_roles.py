@@ -18,7 +18,7 @@ from tempogram.engine.brokers.redis.broker import HEARTBEAT_S as BELL_S
 from tempogram.engine.channels.reconnect import HEARTBEAT_S
 from tempogram.engine.failover.leader import PROBE_S
 from tempogram.engine.recovery.reconciler import RECONCILE_MS
-from tempogram.simulator.faults import Fault
+from tempogram.simulator.limits.faults import Fault
 from tests.chaos.fleet import Member
 from tests.chaos.servers import missing_programs
 from tests.end_to_end.several import CEILING, CONNECTIONS, LEASE_S, Several, end, several

@@ -21,7 +21,7 @@ from tempogram.bot import wiring
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.runtime.lifecycle import running
 from tempogram.simulator import Fault, Simulator, SimulatorSettings
-from tempogram.simulator.server import Served
+from tempogram.simulator.server.server import Served
 from tests.end_to_end.program import ADMIN_TOKEN, TOKEN
 
 NEW_TOKEN = "42:another-token-of-the-test-bot"

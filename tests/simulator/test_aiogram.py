@@ -14,7 +14,7 @@ from aiogram.methods import TelegramMethod
 from aiogram.types import BufferedInputFile, InputMediaPhoto, Message
 
 from tempogram.simulator import Fault
-from tempogram.simulator.methods import METHODS
+from tempogram.simulator.methods.methods import METHODS
 from tests.simulator.conftest import Client
 
 # What a method needs to be accepted; those not listed need nothing but a chat, or nothing at all.

@@ -8,8 +8,8 @@ import pytest
 
 from tempogram.simulator import Fault
 from tempogram.simulator.client import running_simulator
-from tempogram.simulator.control import BODY_LIMIT_BYTES
 from tempogram.simulator.process import main
+from tempogram.simulator.server.control import BODY_LIMIT_BYTES
 from tests.simulator.conftest import Client
 
 

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from tempogram.simulator import Fault
-from tempogram.simulator.faults import Kind
+from tempogram.simulator.limits.faults import Kind
 from tests.simulator.conftest import Client
 
 CHAT = -5

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from tempogram.simulator import Fault
-from tempogram.simulator.faults import Kind
-from tempogram.simulator.messages import Messages
-from tempogram.simulator.world import User
+from tempogram.simulator.limits.faults import Kind
+from tempogram.simulator.world.messages import Messages
+from tempogram.simulator.world.world import User
 from tests.simulator.conftest import Client
 
 GROUP = -1_000_000_000_007

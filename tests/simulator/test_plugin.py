@@ -14,7 +14,7 @@ from typing import get_args
 
 import pytest
 
-from tempogram.simulator.faults import Kind
+from tempogram.simulator.limits.faults import Kind
 
 ROOT = Path(__file__).parents[2]
 ASYNCIO = (

@@ -1,7 +1,7 @@
 """What the report says after a run."""
 
-from tempogram.simulator.record import Arrival, Record
-from tempogram.simulator.windows import SECOND
+from tempogram.simulator.limits.record import Arrival, Record
+from tempogram.simulator.limits.windows import SECOND
 from tests.simulator.conftest import Client
 
 

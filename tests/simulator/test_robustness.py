@@ -6,10 +6,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tempogram.simulator import SimulatorSettings, wire
-from tempogram.simulator.calls import Refused
-from tempogram.simulator.methods import METHODS
-from tempogram.simulator.telegram import Telegram
+from tempogram.simulator import SimulatorSettings
+from tempogram.simulator.methods.calls import Refused
+from tempogram.simulator.methods.methods import METHODS
+from tempogram.simulator.server import wire
+from tempogram.simulator.server.telegram import Telegram
 
 NAMES = (
     "chat_id",

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from tempogram.simulator.world import Bot
+from tempogram.simulator.world.world import Bot
 from tests.simulator.conftest import Client, Inbox
 
 

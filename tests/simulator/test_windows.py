@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tempogram.simulator.limits.windows import MS, SECOND, SlidingWindow, Throttle, Windows
 from tempogram.simulator.settings import SimulatorSettings
-from tempogram.simulator.windows import MS, SECOND, SlidingWindow, Throttle, Windows
 
 GROUP, PRIVATE = -5, 5
 STEPS = st.lists(st.tuples(st.integers(0, 400), st.integers(1, 4)), max_size=60)

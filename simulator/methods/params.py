@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
-from tempogram.simulator.calls import Params, bad_request
-from tempogram.simulator.texts import utf16_length
+from tempogram.simulator.methods.calls import Params, bad_request
+from tempogram.simulator.world.texts import utf16_length
 
 TEXT_LIMIT = 4_096  # UTF-16 units; https://core.telegram.org/bots/api#sendmessage
 CAPTION_LIMIT = 1_024

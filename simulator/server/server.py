@@ -13,16 +13,16 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
-from tempogram.simulator import control, wire
-from tempogram.simulator.calls import Params, Refused
-from tempogram.simulator.delivery import Delivery
-from tempogram.simulator.faults import Fault
-from tempogram.simulator.methods import METHODS, Method
+from tempogram.simulator.limits.faults import Fault
+from tempogram.simulator.methods.calls import Params, Refused
+from tempogram.simulator.methods.methods import METHODS, Method
 from tempogram.simulator.report import Report, report_of
+from tempogram.simulator.server import control, wire
+from tempogram.simulator.server.delivery import Delivery
+from tempogram.simulator.server.telegram import Lost, Telegram, end_polls
 from tempogram.simulator.settings import SimulatorSettings
-from tempogram.simulator.talkers import Talkers
-from tempogram.simulator.telegram import Lost, Telegram, end_polls
-from tempogram.simulator.world import Bot, Chat, ChatType, User
+from tempogram.simulator.world.scripted_users import Talkers
+from tempogram.simulator.world.world import Bot, Chat, ChatType, User
 
 PATHS_KEPT = 100_000
 BACKLOG = 4_096  # connections that wait to be accepted when a fleet starts

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Literal
 
-from tempogram.simulator.windows import MS
+from tempogram.simulator.limits.windows import MS
 
 Kind = Literal[
     "429",

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 from zlib import crc32
 
-from tempogram.simulator.calls import Params, Upload, bad_request
-from tempogram.simulator.params import caption_of, decimal_of, json_of, list_of, number_of, require, text_of
+from tempogram.simulator.methods.calls import Params, Upload, bad_request
+from tempogram.simulator.methods.params import caption_of, decimal_of, json_of, list_of, number_of, require, text_of
 
 Json = dict[str, Any]
 Content = Callable[[Params], Json]

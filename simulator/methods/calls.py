@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from tempogram.simulator.world import Bot
+from tempogram.simulator.world.world import Bot
 
 Params = dict[str, Any]  # as the client sent them: JSON values, or text from a form
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tempogram.simulator.calls import Call, Params, bad_request
-from tempogram.simulator.contents import Json
-from tempogram.simulator.params import flag_of, json_of, number_of
-from tempogram.simulator.world import World
+from tempogram.simulator.methods.calls import Call, Params, bad_request
+from tempogram.simulator.methods.message_contents import Json
+from tempogram.simulator.methods.params import flag_of, json_of, number_of
+from tempogram.simulator.world.world import World
 
 Look = Callable[[World, Call, Any], Any]
 

@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tempogram.simulator.calls import Call, bad_request
-from tempogram.simulator.files import OURS
-from tempogram.simulator.params import is_missing, number_of, require
-from tempogram.simulator.world import World
+from tempogram.simulator.methods.calls import Call, bad_request
+from tempogram.simulator.methods.params import is_missing, number_of, require
+from tempogram.simulator.world.files import OURS
+from tempogram.simulator.world.world import World
 
 Json = dict[str, Any]
 Read = Callable[[World, Call], Any]

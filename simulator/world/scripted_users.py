@@ -5,7 +5,7 @@ import random
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from tempogram.simulator.world import Bot, Chat, User, World
+from tempogram.simulator.world.world import Bot, Chat, User, World
 
 TEXTS = (
     "good morning",

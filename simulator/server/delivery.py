@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from tempogram.simulator.mailbox import Pending
+from tempogram.simulator.limits.windows import MS
 from tempogram.simulator.settings import SimulatorSettings
-from tempogram.simulator.windows import MS
-from tempogram.simulator.world import Bot, Webhook, World
+from tempogram.simulator.world.mailbox import Pending
+from tempogram.simulator.world.world import Bot, Webhook, World
 
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
 

@@ -10,11 +10,11 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from tempogram.simulator.files import Files
-from tempogram.simulator.mailbox import REPLACED_BY_WEBHOOK, Mailbox, Pending
-from tempogram.simulator.messages import SUPERGROUPS_BELOW, Messages
 from tempogram.simulator.settings import SimulatorSettings
-from tempogram.simulator.texts import entities_of, is_command, mentions
+from tempogram.simulator.world.files import Files
+from tempogram.simulator.world.mailbox import REPLACED_BY_WEBHOOK, Mailbox, Pending
+from tempogram.simulator.world.messages import SUPERGROUPS_BELOW, Messages
+from tempogram.simulator.world.texts import entities_of, is_command, mentions
 
 Json = dict[str, Any]
 ChatType = Literal["private", "group", "supergroup", "channel"]

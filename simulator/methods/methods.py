@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from tempogram.simulator import contents, looks
-from tempogram.simulator.calls import Call, Params, Refused, bad_request
-from tempogram.simulator.contents import CONTENTS, EDITS, Json
-from tempogram.simulator.looks import Edit, Look
-from tempogram.simulator.params import flag_of, ids_of, is_missing, json_of, list_of, number_of, require
-from tempogram.simulator.reads import READS, TRUE_METHODS
-from tempogram.simulator.world import Webhook, World
+from tempogram.simulator.methods import message_contents, references
+from tempogram.simulator.methods.calls import Call, Params, Refused, bad_request
+from tempogram.simulator.methods.message_contents import CONTENTS, EDITS, Json
+from tempogram.simulator.methods.params import flag_of, ids_of, is_missing, json_of, list_of, number_of, require
+from tempogram.simulator.methods.read_methods import READS, TRUE_METHODS
+from tempogram.simulator.methods.references import Edit, Look
+from tempogram.simulator.world.world import Webhook, World
 
 Check = Callable[[Params], Any]
 Answer = Callable[[World, Call, Any], Any]
@@ -78,11 +78,11 @@ def _message(world: World, call: Call, content: Json) -> Json:
 def _decorations(world: World, call: Call, message: Json) -> Json:
     """Repeat what a message shows besides its content: keyboard, topic, the message it replies to."""
     params = call.params
-    shown = looks.keyboard(params)
+    shown = references.keyboard(params)
     thread_id = number_of(params, "message_thread_id")
     if thread_id:
         shown |= {"message_thread_id": thread_id, "is_topic_message": True}
-    replied_id, _ = looks.replied_to(params)
+    replied_id, _ = references.replied_to(params)
     if replied_id:
         replied = world.messages.find(call.bot.bot_id, call.chat_id, replied_id)
         brief = {"message_id": replied_id, "date": message["date"], "chat": message["chat"]}
@@ -123,7 +123,7 @@ def _edit(world: World, call: Call, edit: Edit) -> Json | bool:
         "chat": world.chat(call.chat_id).brief,
         "from": call.bot.brief,
     }
-    message = ({} if edit.old else unknown) | looks.changed(edit, call) | {"edit_date": now_s}
+    message = ({} if edit.old else unknown) | references.changed(edit, call) | {"edit_date": now_s}
     if edit.old:
         world.messages.keep(call.bot.bot_id, message)
     return message
@@ -141,7 +141,7 @@ def _delete_many(world: World, call: Call, ids: list[int]) -> bool:
 
 
 def _copy(world: World, call: Call, content: Json) -> Json:
-    caption = {} if is_missing(call.params, "caption") else contents.caption(call.params)
+    caption = {} if is_missing(call.params, "caption") else message_contents.caption(call.params)
     return {"message_id": _send(world, call, content | caption)["message_id"]}
 
 
@@ -177,7 +177,7 @@ def _check_message_id(params: Params) -> int:
 
 def _stop_poll(world: World, call: Call, message_id: int) -> Json:
     message = world.messages.find(call.bot.bot_id, call.chat_id, message_id) or {}
-    poll: Json = message.get("poll", contents.open_poll("closed", [])) | {"is_closed": True}
+    poll: Json = message.get("poll", message_contents.open_poll("closed", [])) | {"is_closed": True}
     if message:
         world.messages.keep(call.bot.bot_id, message | {"poll": poll})
     return poll
@@ -297,7 +297,9 @@ def _refuse_poll(_: World, __: Call, ___: object) -> None:
 
 
 def _look(name: str) -> Look:
-    return looks.with_files(looks.answerable) if name in contents.SEND_FILES else looks.answerable
+    return (
+        references.with_files(references.answerable) if name in message_contents.SEND_FILES else references.answerable
+    )
 
 
 def _several(name: str, check: Check, answer: Answer, look: Look) -> Method:
@@ -314,23 +316,32 @@ def _table() -> dict[str, Method]:
         for name, content in CONTENTS.items()
     ]
     methods += [
-        Method(name, _check_edit(content), _edit, counts=True, needs_chat=True, look=looks.with_files(looks.editable))
+        Method(
+            name,
+            _check_edit(content),
+            _edit,
+            counts=True,
+            needs_chat=True,
+            look=references.with_files(references.editable),
+        )
         for name, content in EDITS.items()
     ]
     methods += [
-        _several("sendMediaGroup", contents.album, _send_album, looks.with_files(looks.answerable)),
-        _several("copyMessages", _check_many, _copy_many, looks.sources("copy")),
-        _several("forwardMessages", _check_many, _copy_many, looks.sources("forward")),
+        _several("sendMediaGroup", message_contents.album, _send_album, references.with_files(references.answerable)),
+        _several("copyMessages", _check_many, _copy_many, references.sources("copy")),
+        _several("forwardMessages", _check_many, _copy_many, references.sources("forward")),
         Method("createForumTopic", _check_topic, _create_topic, counts=True, needs_chat=True),
         Method(
             "forwardMessage",
-            contents.forwarded,
+            message_contents.forwarded,
             _send,
             counts=True,
             needs_chat=True,
-            look=looks.source("forward"),
+            look=references.source("forward"),
         ),
-        Method("copyMessage", contents.copied, _copy, counts=True, needs_chat=True, look=looks.source("copy")),
+        Method(
+            "copyMessage", message_contents.copied, _copy, counts=True, needs_chat=True, look=references.source("copy")
+        ),
         # To Telegram it is an edit, though it is not called one.
         Method(
             "stopPoll",
@@ -338,13 +349,13 @@ def _table() -> dict[str, Method]:
             _stop_poll,
             counts=True,
             needs_chat=True,
-            look=looks.exists("stop", refusal="message with poll to stop not found"),
+            look=references.exists("stop", refusal="message with poll to stop not found"),
         ),
-        Method("deleteMessage", _check_message_id, _delete, needs_chat=True, look=looks.exists("delete")),
+        Method("deleteMessage", _check_message_id, _delete, needs_chat=True, look=references.exists("delete")),
         Method("deleteMessages", ids_of, _delete_many, needs_chat=True),
-        Method("pinChatMessage", _check_message_id, _true, needs_chat=True, look=looks.exists("pin")),
-        Method("setMessageReaction", _check_message_id, _true, needs_chat=True, look=looks.exists("react")),
-        Method("answerCallbackQuery", _nothing_to_check, _answer_query, look=looks.pressed),
+        Method("pinChatMessage", _check_message_id, _true, needs_chat=True, look=references.exists("pin")),
+        Method("setMessageReaction", _check_message_id, _true, needs_chat=True, look=references.exists("react")),
+        Method("answerCallbackQuery", _nothing_to_check, _answer_query, look=references.pressed),
         Method("leaveChat", _nothing_to_check, _leave, needs_chat=True),
         Method("sendChatAction", _check_chat_action, _true, needs_chat=True),
         Method("setWebhook", _check_webhook, _set_webhook),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from tempogram.simulator.windows import MS, SECOND
+from tempogram.simulator.limits.windows import MS, SECOND
 
 # One row: arrival ns, bot, chat, message id, method number, cost, code, lost; then the text's beginning.
 ROW = struct.Struct("<qqqqHHHB")

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tempogram.simulator.calls import Call, Params, Refused, bad_request, too_many_requests
-from tempogram.simulator.faults import Fault, Faults
-from tempogram.simulator.mailbox import Mailbox
-from tempogram.simulator.methods import METHODS, Method, allow_updates
-from tempogram.simulator.params import flag_of, is_missing, number_of
-from tempogram.simulator.record import Arrival, Record
+from tempogram.simulator.limits.faults import Fault, Faults
+from tempogram.simulator.limits.record import Arrival, Record
+from tempogram.simulator.limits.windows import Throttle, Windows
+from tempogram.simulator.methods.calls import Call, Params, Refused, bad_request, too_many_requests
+from tempogram.simulator.methods.methods import METHODS, Method, allow_updates
+from tempogram.simulator.methods.params import flag_of, is_missing, number_of
 from tempogram.simulator.settings import SimulatorSettings
-from tempogram.simulator.windows import Throttle, Windows
-from tempogram.simulator.world import Bot, World
+from tempogram.simulator.world.mailbox import Mailbox
+from tempogram.simulator.world.world import Bot, World
 
 SERVER_ERRORS = {
     500: "Internal Server Error",

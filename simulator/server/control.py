@@ -36,13 +36,13 @@ import msgspec
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
-from tempogram.simulator.faults import Fault
+from tempogram.simulator.limits.faults import Fault
+from tempogram.simulator.server.wire import JSON_TYPE, encode
 from tempogram.simulator.settings import settings_with
-from tempogram.simulator.wire import JSON_TYPE, encode
-from tempogram.simulator.world import Bot, Chat, ChatType
+from tempogram.simulator.world.world import Bot, Chat, ChatType
 
 if TYPE_CHECKING:
-    from tempogram.simulator.server import Simulator
+    from tempogram.simulator.server.server import Simulator
 
 PREFIX = "/_sim/"
 BODY_LIMIT_BYTES = 4_000_000

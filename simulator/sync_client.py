@@ -22,9 +22,9 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from tempogram.simulator.faults import Fault
+from tempogram.simulator.limits.faults import Fault
 from tempogram.simulator.report import Report
-from tempogram.simulator.server import Simulator
+from tempogram.simulator.server.server import Simulator
 from tempogram.simulator.settings import SimulatorSettings
 
 Json = dict[str, Any]

@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import BodyPartReader, web
 from aiohttp.web_request import BaseRequest
 
-from tempogram.simulator.calls import Params, Refused, Upload, bad_request
+from tempogram.simulator.methods.calls import Params, Refused, Upload, bad_request
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder().decode
