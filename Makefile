@@ -40,7 +40,7 @@ bench: setup ## Run the benchmarks, one after another
 	$(BIN)/python -m bench
 
 model: setup ## Run 100,000 steps of the brokers against their model
-	$(BIN)/python -m tests.engine.model_command --steps 100000
+	$(BIN)/python -m tests.engine.brokers.model_command --steps 100000
 
 chaos: setup ## Kill, freeze and cut off processes and servers for ten minutes, and judge what arrived
 	$(BIN)/python -m tests.chaos --minutes 10

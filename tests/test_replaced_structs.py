@@ -6,11 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from tests import ROOT
 
 PROGRAM = """
 import dataclasses
 import msgspec
+
 
 class Struct(msgspec.Struct):
     a: int

@@ -14,7 +14,7 @@ from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.sending.worker import Worker
 from tests.bot.fakes import AcceptingDispatcher, DictUploads, TokenList, attaching
-from tests.engine_work.desk import Desk
+from tests.engine.desk import Desk
 
 
 def accepting_gateway(

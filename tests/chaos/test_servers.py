@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.orderly import TOLD_TO_END
-
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
 
 STARTS_SERVERS = """
 import asyncio

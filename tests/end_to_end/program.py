@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 
 from tempogram.bot.demo.process import free_port
+from tests import ROOT
 
 START_TIMEOUT_S = 60
 """aiogram alone takes seconds to import on a busy machine."""
@@ -48,7 +49,7 @@ class Program:
             "DATA_DIR": str(self.directory / "data"),
             "PORT": str(self.port),
             "METRICS_PORT": str(self.port),  # of a role without an API
-            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "PYTHONPATH": str(ROOT),
         }
         with self.output.open("ab") as output:
             return await asyncio.create_subprocess_exec(

@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.engine.broker_contract")
+pytest.register_assert_rewrite("tests.engine.brokers.contract")

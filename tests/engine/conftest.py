@@ -1,4 +1,4 @@
-"""One Redis for all tests of the engine, empty for each."""
+"""One Redis for all tests of the engine, empty for each, and a desk."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from tempogram.engine.brokers.redis.broker import connect
+from tests.engine.desk import Desk
 from tests.engine.redis_server import own_redis
 
 
@@ -29,3 +30,8 @@ def empty_redis(redis_url: str) -> str:
 async def redis(empty_redis: str) -> AsyncIterator[AsyncRedis]:
     async with connect(empty_redis) as redis:
         yield redis
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    return Desk()

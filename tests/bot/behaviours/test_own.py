@@ -1,0 +1,138 @@
+"""Behaviours of one's own: modules that ``BEHAVIOURS`` names."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiogram import Router
+from aiogram.types import ChatMemberUpdated, Message, MessageReactionUpdated
+
+from tempogram.bot.behaviours.own import OURS, routers
+from tempogram.bot.updates.allowed_updates import allowed_updates
+from tempogram.engine.model.errors import SettingsError
+from tempogram.storage.database.database import Database
+from tests import ROOT
+from tests.bot.talk import ScriptedGenerator, talk, update
+from tests.fakes import Clock
+
+ROUTER = "from aiogram import Router\nrouter = Router(name=__name__)\n"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory of the user's, as the program finds it: where it was started, and not yet on the path."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    known = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - known:
+        del sys.modules[name]
+
+
+def test_a_module_in_the_directory_of_the_start_gives_its_router(here: Path) -> None:
+    (here / "my_shop.py").write_text(ROUTER)
+    (here / "my_desk").mkdir()
+    (here / "my_desk" / "news.py").write_text(
+        "from aiogram import Router\ndef router():\n    return Router(name='news')\n"
+    )
+
+    assert [router.name for router in routers(("my_shop", "my_desk.news"))] == ["my_shop", "news"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("my_missing", None, "BEHAVIOURS names 'my_missing', and there is no such module in .* or on Python's path"),
+        ("my_desk.missing", None, "BEHAVIOURS names 'my_desk.missing', and there is no such module"),
+        ("my-shop", None, "BEHAVIOURS names 'my-shop', which is no module's name"),
+        ("my_shop.py", None, "BEHAVIOURS names 'my_shop.py', and there is no such module"),
+        ("my_shop", "x = 1", "my_shop has no router; write router = Router()"),
+        ("my_shop", "router = 5", "router of my_shop is int; it must be an aiogram Router, or return one"),
+        ("my_shop", "def router(): pass", "router of my_shop is NoneType; it must be"),
+        ("my_shop", "def router():\n    1 / 0", r"router\(\) of my_shop failed: ZeroDivisionError: .* line 2"),
+        ("my_shop", "import no_such_library", "my_shop needs the module 'no_such_library', which is not installed"),
+        (
+            "my_shop",
+            "\nraise ValueError('a\\nb')",
+            r"my_shop cannot be imported: ValueError: a b \(.*my_shop.py, line 2",
+        ),
+        ("my_shop", "router = = 5", r"my_shop cannot be imported: invalid syntax \(.*my_shop.py, line 1\)"),
+        ("my_shop", "from aiogram import Dispatcher as router", "router of my_shop is a Dispatcher"),
+        (
+            "my_shop",
+            ROUTER + "whole = Router()\nwhole.include_router(router)",
+            "the router of my_shop is part of another router already",
+        ),
+    ],
+)
+def test_a_module_that_is_no_use_is_named_in_one_sentence(
+    here: Path, name: str, text: str | None, sentence: str
+) -> None:
+    if text is not None:
+        (here / f"{name}.py").write_text(text + "\n")
+
+    with pytest.raises(SettingsError) as refused:
+        routers((name,))
+
+    assert re.search(sentence, str(refused.value)), str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", [*OURS, "bot.shop"])
+def test_a_module_may_not_bear_a_name_of_ours(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"BEHAVIOURS names '{name}', and bot, engine, api, storage are packages"):
+        routers((name,))
+
+
+def test_a_module_that_is_named_twice_is_refused(here: Path) -> None:
+    (here / "my_shop.py").write_text(ROUTER)
+
+    with pytest.raises(SettingsError, match="my_shop and my_shop have the same router"):
+        routers(("my_shop", "my_shop"))
+
+
+async def test_ones_own_behaviour_is_asked_before_the_bundled_ones(database: Database, clock: Clock) -> None:
+    own = Router()
+
+    @own.message()
+    async def price(message: Message) -> object:
+        return message.answer("seven") if message.text == "how much?" else None
+
+    @own.message(lambda message: message.text == "quiet")
+    async def quiet(_: Message) -> None:
+        raise AssertionError("the first handler has it")
+
+    async with talk(database, clock, own, generator=ScriptedGenerator(), settings={"echo": {}}) as talking:
+        await talking.hears(update("how much?"))
+
+    assert talking.said == ["seven"]
+
+
+def test_telegram_is_asked_for_the_kinds_of_updates_that_somebody_waits_for() -> None:
+    own, ordinary = Router(), Router()
+
+    @own.message_reaction()
+    async def reaction(_: MessageReactionUpdated) -> None: ...
+
+    @ordinary.my_chat_member()
+    async def member(_: ChatMemberUpdated) -> None: ...
+
+    assert allowed_updates(ordinary) == []
+    kinds = allowed_updates(own)
+    assert {"message", "callback_query", "my_chat_member", "message_reaction"} <= set(kinds)
+    assert "chat_member" not in kinds
+
+
+async def test_the_readmes_own_behaviour_works_as_it_stands_there(here: Path, database: Database, clock: Clock) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (here / "my_readme.py").write_text(example)
+
+    async with talk(database, clock, *routers(("my_readme",))) as talking:
+        await talking.hears(update("/price"))
+
+    assert len([line for line in example.splitlines() if line]) <= 8
+    assert talking.said == ["Seven euros, Anna."]

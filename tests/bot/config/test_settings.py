@@ -1,0 +1,164 @@
+"""Every environment variable, and what is said about a wrong one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from tempogram.bot.config.admin_token import admin_token
+from tempogram.bot.config.settings import Settings, load
+from tempogram.engine.limits.limits import Limits
+from tempogram.engine.model.errors import SettingsError
+from tempogram.engine.resilience.backoff import RetryPolicy
+from tests import ROOT
+
+EXAMPLE = ROOT / ".env.example"
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither this machine's environment nor a ``.env`` shall decide."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def example() -> list[tuple[str, str]]:
+    return re.findall(r"^#([A-Z_0-9]+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE)
+
+
+def test_the_example_lists_every_setting_in_the_order_of_the_class() -> None:
+    assert [name for name, _ in example()] == [name.upper() for name in Settings.model_fields]
+
+
+def test_the_example_has_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in example():
+        monkeypatch.setenv(name, value)
+
+    assert load() == Settings()
+
+
+def test_the_example_describes_each_setting_as_the_class_does() -> None:
+    described = re.findall(r"^# (.*)\n#[A-Z_0-9]+=", EXAMPLE.read_text(), re.MULTILINE)
+
+    assert described == [field.description for field in Settings.model_fields.values()]
+
+
+def test_the_defaults_are_the_limits_that_telegram_names() -> None:
+    settings = Settings()
+
+    assert settings.limits() == Limits()
+    assert settings.retries() == RetryPolicy()
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.setenv(name.upper(), "")
+
+    assert load() == Settings()
+
+
+def test_tokens_are_separated_by_commas_and_hide_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOT_TOKENS", " 1:abc , 2:def,, ")
+
+    settings = load()
+
+    assert settings.bot_tokens == (SecretStr("1:abc"), SecretStr("2:def"))
+    assert "abc" not in repr(settings)
+
+
+def test_a_limit_of_0_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELEGRAM_GLOBAL_LIMIT", "0")
+
+    assert load().limits().ceiling.count == 0
+
+
+def test_a_lease_is_longer_than_a_call_may_take() -> None:
+    settings = Settings(telegram_timeout=600)
+
+    assert settings.lease_ms > settings.timeout_ms == 600_000
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "eighty"),
+        ("PORT", "70000"),
+        ("PORT", "-1"),
+        ("LOG_LEVEL", "LOUD"),
+        ("TELEGRAM_API_URL", "api.telegram.org"),
+        ("PUBLIC_URL", "ftp://example.org"),
+        ("TELEGRAM_TIMEOUT", "0"),
+        ("TELEGRAM_TIMEOUT", "inf"),
+        ("TELEGRAM_TIMEOUT", "nan"),
+        ("TELEGRAM_TIMEOUT", "20s"),
+        ("TELEGRAM_BASE_DELAY", "inf"),
+        ("TELEGRAM_MAX_DELAY", "inf"),
+        ("TELEGRAM_MAX_RETRY_AFTER", "inf"),
+        ("TELEGRAM_RATE_LIMIT_WAIT", "61"),
+        ("TELEGRAM_MAX_RETRIES", "-1"),
+        ("TELEGRAM_MAX_RETRIES", "1.5"),
+        ("TELEGRAM_CONNECTIONS", "0"),
+        ("TELEGRAM_GLOBAL_LIMIT", "-30"),
+        ("TELEGRAM_GLOBAL_LIMIT_WINDOW_S", "0"),
+        ("TELEGRAM_GROUP_LIMIT_WINDOW_S", "inf"),
+        ("TELEGRAM_BOT_LIMIT", "many"),
+        ("TELEGRAM_CHAT_BURST", "0"),
+        ("TELEGRAM_WINDOW_GUARD_MS", "1e9"),
+        ("QUEUE_CHAT_CAP", "-1"),
+    ],
+)
+def test_a_broken_value_is_one_sentence_with_its_variable_and_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError) as refused:
+        load()
+
+    sentence = str(refused.value)
+    assert sentence.startswith(f"{name} is {value!r}: ")
+    assert "\n" not in sentence
+
+
+def test_delays_in_the_wrong_order_name_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELEGRAM_BASE_DELAY", "90")
+
+    with pytest.raises(SettingsError, match=r"TELEGRAM_BASE_DELAY \(90.0\) must not be longer than TELEGRAM_MAX_DELAY"):
+        load()
+
+
+@pytest.mark.parametrize("name", ["bot_tokens", "admin_token", "secret_key"])
+def test_a_broken_secret_is_named_and_never_shown(name: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(**{name: ["a-secret-value", {"a-secret-value": 1}]})
+
+    assert str(refused.value).startswith(f"{name.upper()} makes no sense: ")
+    assert "a-secret-value" not in str(refused.value)
+
+
+def test_a_password_that_breaks_the_address_of_redis_is_not_shown() -> None:
+    with pytest.raises(SettingsError, match="port is no number") as caught:
+        load(redis_url="redis://:secret#word@localhost:6379/0")
+
+    assert "secret" not in str(caught.value)
+
+
+def test_an_admin_token_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "admin_token"
+
+    first, is_new = admin_token("", path=path)
+    again, is_new_again = admin_token("", path=path)
+
+    assert (is_new, is_new_again) == (True, False)
+    assert first == again
+    assert len(first) >= 32
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_admin_token_that_was_given_is_written_nowhere(tmp_path: Path) -> None:
+    assert admin_token("mine", path=tmp_path / "admin_token") == ("mine", False)
+    assert list(tmp_path.iterdir()) == []

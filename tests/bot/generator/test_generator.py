@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import pytest
+import structlog
+from pydantic import SecretStr
+
+from tempogram.bot.generator import Conversation, NotWritten, Turn, Written
+from tempogram.bot.generator.chat_completions import ChatCompletions
+from tempogram.bot.generator.fallback import Fallback
+from tempogram.bot.generator.templates import Templates
+from tests.bot.generator.conftest import KEY, Model, completion
+
+
+def conversation(*turns: Turn, **changes: Any) -> Conversation:
+    usual: dict[str, Any] = {
+        "bot_id": 42,
+        "update_id": 1,
+        "system": "",
+        "templates": ("One moment.", "In a moment."),
+        "turns": turns or (Turn("how much?"),),
+    }
+    return Conversation(**usual | changes)
+
+
+async def test_templates_take_turns_and_the_same_update_gets_the_same_one() -> None:
+    said = [await Templates().generate(conversation(update_id=number)) for number in (1, 2, 1)]
+
+    assert said == [Written("In a moment."), Written("One moment."), Written("In a moment.")]
+
+
+async def test_the_server_gets_the_model_the_key_and_the_conversation(
+    completions: ChatCompletions, model: Model
+) -> None:
+    talk = (Turn("hi", speaker="Anna"), Turn("hello", by_bot=True), Turn("how much?", speaker="Bert"))
+
+    written = await completions.generate(conversation(*talk, system="You sell pizza."))
+
+    assert written == Written("Seven euros.")
+    assert model.bearers == [f"Bearer {KEY}"]
+    assert model.asked == [
+        {
+            "model": "small",
+            "messages": [
+                {"role": "system", "content": "You sell pizza."},
+                {"role": "user", "content": "Anna: hi"},
+                {"role": "assistant", "content": "hello"},
+                {"role": "user", "content": "Bert: how much?"},
+            ],
+        }
+    ]
+
+
+async def test_a_server_that_wants_no_key_is_sent_none(model: Model) -> None:
+    async with aiohttp.ClientSession() as session:
+        local = ChatCompletions(
+            session=session,
+            api_url=model.url + "/chat/completions",
+            api_key=SecretStr(""),
+            model="small",
+            timeout_s=1,
+        )
+        written = await local.generate(conversation())
+
+    assert written == Written("Seven euros.")
+    assert model.bearers == [None]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (500, "oops", "HTTP 500"),
+        (401, f'{{"error": {{"message": "Incorrect API key provided: {KEY}"}}}}', "HTTP 401"),
+        (307, "", "HTTP 307"),
+        (200, "<html>", "the answer is no chat completion"),
+        (200, "[]", "the answer is no chat completion"),
+        (200, "{}", "the answer has no text"),
+        (200, completion(None), "the answer has no text"),
+        (200, completion("  \n"), "the answer has no text"),
+        (200, " " * (1 << 20) + completion("too long"), "the answer is no chat completion"),
+        (200, None, "no answer within 0.5 s"),
+    ],
+)
+async def test_whatever_goes_wrong_is_a_reason(
+    completions: ChatCompletions, model: Model, status: int, body: str | None, reason: str
+) -> None:
+    model.status, model.body, model.headers = status, body, {"Location": model.url + "/elsewhere"}
+
+    assert await completions.generate(conversation()) == NotWritten(reason)
+    assert len(model.asked) == 1
+
+
+async def test_a_server_that_is_not_there_is_a_reason() -> None:
+    async with aiohttp.ClientSession() as session:
+        nowhere = ChatCompletions(
+            session=session, api_url="http://127.0.0.1:9", api_key=SecretStr(KEY), model="small", timeout_s=1
+        )
+
+        assert await nowhere.generate(conversation()) == NotWritten("ClientConnectorError")
+
+
+async def test_without_an_answer_a_template_is_said_and_one_line_logged_that_holds_no_key_and_no_text(
+    completions: ChatCompletions, model: Model
+) -> None:
+    model.status = 503
+
+    with structlog.testing.capture_logs() as lines:
+        written = await Fallback(completions, Templates()).generate(conversation(Turn("my secret")))
+
+    assert written == Written("In a moment.")
+    assert lines == [{"event": "generator failed", "log_level": "warning", "bot_id": 42, "reason": "HTTP 503"}]
+
+
+async def test_with_an_answer_nothing_else_is_asked_or_logged(completions: ChatCompletions) -> None:
+    with structlog.testing.capture_logs() as lines:
+        written = await Fallback(completions, Templates()).generate(conversation())
+
+    assert written == Written("Seven euros.")
+    assert lines == []

@@ -1,0 +1,144 @@
+"""Updates as Telegram sends them, and a bot that hears and answers them on real books."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+from aiogram import Dispatcher, Router
+
+from tempogram.bot import behaviours
+from tempogram.bot.generator import Conversation, NotWritten, TextGenerator, Written
+from tempogram.bot.generator.conversation import Author
+from tempogram.bot.telegram.composer import MethodComposer
+from tempogram.bot.updates.handler_pool import Pool
+from tempogram.bot.updates.intake import UpdateIntake
+from tempogram.bot.updates.reachability import Presence
+from tempogram.bot.updates.recorder import Notes
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.model.messages import Outgoing
+from tempogram.storage.chats import Chats
+from tempogram.storage.database.database import Database
+from tempogram.storage.messages import History
+from tempogram.storage.texts import Texts
+from tempogram.storage.updates import Updates
+from tests.bot.fakes import BOT_ID, AcceptingDispatcher, DirectSession, OneBot
+from tests.bot.gateways import accepting_gateway, under_every_bot
+from tests.engine.desk import Desk
+from tests.fakes import Clock
+
+KEEP_MS = 3_600_000
+PRIVATE, GROUP = 7, -100_5
+
+_numbers = count(1)
+
+
+def update(
+    text: str | None, *, chat_id: int = PRIVATE, update_id: int | None = None, sender: str = "Anna", **message: Any
+) -> dict[str, Any]:
+    """Return an update with a message."""
+    number = next(_numbers) if update_id is None else update_id
+    chat = {"id": chat_id, "type": "private", "first_name": "Anna", "last_name": "A."}
+    if chat_id < 0:
+        chat = {"id": chat_id, "type": "supergroup", "title": "Chess club"}
+    said = {"text": text} if text is not None else {}
+    usual = {"message_id": number, "date": 1, "chat": chat, "from": person(sender)}
+    return {"update_id": number, "message": usual | said | message}
+
+
+def person(name: str, *, user_id: int = 5, is_bot: bool = False) -> dict[str, Any]:
+    return {"id": user_id, "is_bot": is_bot, "first_name": name}
+
+
+def mention(text: str) -> dict[str, Any]:
+    """Return the entities of a text that begins with the bot's name."""
+    return {"entities": [{"type": "mention", "offset": 0, "length": text.index(" ")}]}
+
+
+class ScriptedGenerator:
+    """Says what the test says, and keeps what it was asked."""
+
+    def __init__(self, *answers: str, takes_time: bool = True) -> None:
+        self.takes_time = takes_time
+        self.asked: list[Conversation] = []
+        self._answers = list(answers)
+
+    async def generate(self, conversation: Conversation) -> Written | NotWritten:
+        self.asked.append(conversation)
+        return Written(self._answers.pop(0)) if self._answers else NotWritten("no more answers")
+
+
+class Talk:
+    """One bot between an inbox and an engine that accepts everything and sends nothing."""
+
+    def __init__(
+        self, database: Database, clock: Clock, *, generator: TextGenerator, settings: dict[str, Any], own: list[Router]
+    ) -> None:
+        self.clock = clock
+        self.accepting = AcceptingDispatcher()
+        self.fleet = OneBot(behaviours=settings)
+        self.history, self.chats = History(database), Chats(database)
+        self.texts = Texts(database, keep_ms=KEEP_MS)
+        self.updates = Updates(database, process=1)
+        author = Author(generator, texts=self.texts, keep_ms=KEEP_MS, clock=clock)
+        handlers = Dispatcher(author=author)
+        handlers.include_routers(*own, behaviours.router())
+        self.pool = Pool(size=10, waiting_max=1_000)
+        ids, desk = Ids(process=1), Desk()
+        self.reach = desk.reach
+        self.gateway = accepting_gateway(self.accepting, MethodComposer(clock=clock, ids=ids))
+        self.intake = UpdateIntake(
+            updates=self.updates,
+            fleet=self.fleet,  # type: ignore[arg-type]
+            dispatcher=handlers,
+            gateway=self.gateway,
+            pool=self.pool,
+            clock=clock,
+            notes=Notes(
+                history=self.history,
+                chats=self.chats,
+                presence=Presence(chats=self.chats, reach=self.reach),
+                author=author,
+                ids=ids,
+            ),
+        )
+
+    async def hears(self, *updates: dict[str, Any]) -> None:
+        """Let updates come one after the other, a second apart, and be handled."""
+        for each in updates:
+            self.clock.advance(1_000)
+            await self.intake.receive(BOT_ID, json.dumps(each).encode())
+            await self.pool.drain()
+
+    @property
+    def submitted(self) -> list[Outgoing]:
+        return self.accepting.messages
+
+    @property
+    def said(self) -> list[str]:
+        return [params(message)["text"] for message in self.submitted]
+
+    @property
+    def direct(self) -> DirectSession:
+        return self.fleet.direct
+
+
+@asynccontextmanager
+async def talk(
+    database: Database,
+    clock: Clock,
+    *own: Router,
+    generator: TextGenerator | None = None,
+    settings: dict[str, Any] | None = None,
+) -> AsyncIterator[Talk]:
+    """Lend one whose bot has the behaviours in ``settings``."""
+    talking = Talk(database, clock, generator=generator or ScriptedGenerator(), settings=settings or {}, own=list(own))
+    with under_every_bot(talking.gateway):
+        yield talking
+
+
+def params(message: Outgoing) -> dict[str, Any]:
+    return dict(json.loads(message.params))

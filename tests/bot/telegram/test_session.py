@@ -1,0 +1,498 @@
+"""What an awaited call returns, and what it raises. The engine is the real one, the network is scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from aiogram import Bot
+from aiogram.exceptions import (
+    TelegramAPIError,
+    TelegramBadRequest,
+    TelegramEntityTooLarge,
+    TelegramForbiddenError,
+    TelegramNetworkError,
+    TelegramNotFound,
+    TelegramServerError,
+)
+from aiogram.methods import CopyMessage, CopyMessages, EditMessageText, SendMediaGroup, SendMessage, StopPoll
+from aiogram.types import (
+    BufferedInputFile,
+    FSInputFile,
+    InputFile,
+    InputMediaPhoto,
+    InputMediaVideo,
+    Message,
+    URLInputFile,
+)
+
+from tempogram.api.core.ports import Refusal
+from tempogram.bot.telegram import update_context
+from tempogram.bot.telegram.methods import COUNTED
+from tempogram.bot.telegram.session import Gateway
+from tempogram.bot.telegram.update_context import Origin
+from tempogram.engine.limits.limits import Limits
+from tempogram.engine.model.errors import LedgerError, QueueFull, StillQueued
+from tempogram.engine.model.messages import Priority, Rest, Status
+from tempogram.engine.model.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled, Uncertain
+from tempogram.engine.resilience.backoff import RetryPolicy
+from tests.bot.fakes import BOT_ID, TOKEN, UPLOAD_BYTES_MAX, DictUploads, DirectSession, TokenList
+from tests.bot.gateways import desk_gateway, under_every_bot
+from tests.engine.desk import UNLIMITED, Desk, soon, turns
+from tests.fakes import START_MS
+
+AWAITED_S = 5.0
+HALF_BLOCKED = HalfSent(2, Rest("sendPhoto", b"{}", 1), Rejected(403, "Forbidden: bot was blocked", unreachable=True))
+HALF_SENT = HalfSent(2, Rest("sendPhoto", b"{}", 1), Rejected(400, "Bad Request: WEBPAGE_CURL_FAILED"))
+
+
+@dataclass
+class Caller:
+    """A bot, and the engine under it."""
+
+    bot: Bot
+    desk: Desk
+    gateway: Gateway
+    uploads: DictUploads
+    tokens: TokenList
+
+    async def send(self, text: str = "hello", chat_id: int = 7) -> Message:
+        return await self.bot.send_message(chat_id, text)
+
+    @property
+    def ids(self) -> list[str]:
+        return list(self.desk.ledger.messages)
+
+
+@contextlib.asynccontextmanager
+async def calling(*, wait_s: float = AWAITED_S, limits: Limits = UNLIMITED) -> AsyncIterator[Caller]:
+    uploads, tokens = DictUploads(), TokenList()
+    desk = Desk(limits=limits, retries=RetryPolicy(retries_max=0))
+    gateway = desk_gateway(desk, worker=desk.worker, uploads=uploads, tokens=tokens, wait_s=wait_s)
+    with under_every_bot(gateway):
+        yield Caller(Bot(TOKEN, session=DirectSession()), desk, gateway, uploads, tokens)
+
+
+@pytest.fixture
+async def caller() -> AsyncIterator[Caller]:
+    async with calling() as caller:
+        yield caller
+
+
+@pytest.fixture
+async def hurried() -> AsyncIterator[Caller]:
+    """Who waits for nothing, while Telegram does not answer."""
+    async with calling(wait_s=0) as caller:
+        caller.desk.transport.close()
+        yield caller
+        caller.desk.transport.open()
+        await turns()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(AWAITED_S):
+        while not condition():  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0)
+
+
+def answered(**message: Any) -> Sent:
+    result = {"message_id": 99, "date": START_MS // 1_000, "chat": {"id": 7, "type": "private"}} | message
+    return Sent(99, msgspec.json.encode({"ok": True, "result": result}))
+
+
+async def test_a_call_that_is_answered_returns_what_aiogram_would(caller: Caller) -> None:
+    caller.desk.transport.answers(answered(text="hello"))
+
+    message = await caller.send()
+
+    assert (message.message_id, message.chat.id, message.text) == (99, 7, "hello")
+    assert message.bot is caller.bot
+
+
+async def test_a_call_that_returns_something_else_than_a_message_does_so(caller: Caller) -> None:
+    caller.desk.transport.answers(Sent(None, b'{"ok":true,"result":true}'))
+
+    edited = await caller.bot(EditMessageText(inline_message_id="AbC", text="b"))
+
+    assert edited is True
+
+
+async def test_a_call_that_still_waits_returns_message_0_with_our_id(hurried: Caller) -> None:
+    message = await hurried.send(chat_id=-1005)
+
+    assert message.message_id == 0
+    assert (message.chat.id, message.chat.type) == (-1005, "supergroup")
+    assert message.tempogram_id == hurried.ids[0]  # type: ignore[attr-defined]
+
+
+async def test_what_a_call_left_waiting_is_sent_all_the_same(hurried: Caller) -> None:
+    await hurried.send()
+
+    await soon(hurried.desk.transport.arrived)
+    hurried.desk.transport.open()
+    await turns()
+
+    assert list(hurried.desk.ledger.statuses.values()) == [Status.SENT]
+    assert hurried.desk.results.awaited == 0
+
+
+async def test_an_album_that_waits_and_a_copy_that_waits_say_so_too(hurried: Caller) -> None:
+    album = await hurried.bot(SendMediaGroup(chat_id=7, media=[InputMediaPhoto(media="id")] * 2))
+    copy = await hurried.bot(CopyMessage(chat_id=8, from_chat_id=7, message_id=3))
+    copies = await hurried.bot(CopyMessages(chat_id=9, from_chat_id=7, message_ids=[3, 4]))
+
+    said: list[Any] = [album[0], copy, copies[0]]
+    assert [each.message_id for each in said] == [0, 0, 0]
+    assert [each.tempogram_id for each in said] == hurried.ids
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        EditMessageText(inline_message_id="AbC", text="b"),
+        EditMessageText(chat_id=7, message_id=3, text="b"),
+        StopPoll(chat_id=7, message_id=3),
+    ],
+    ids=lambda method: method.__api_method__,
+)
+async def test_a_method_that_cannot_say_so_raises_still_queued_with_our_id(hurried: Caller, method: Any) -> None:
+    with pytest.raises(StillQueued) as queued:
+        await hurried.bot(method)
+
+    assert queued.value.message_id == hurried.ids[0]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected", "words"),
+    [
+        (Rejected(400, "Bad Request: chat not found"), TelegramBadRequest, "Bad Request: chat not found"),
+        (
+            Rejected(403, "Forbidden: bot was blocked by the user", unreachable=True),
+            TelegramForbiddenError,
+            "Forbidden: bot was blocked by the user",
+        ),
+        (Rejected(404, "Not Found: method not found"), TelegramNotFound, "Not Found: method not found"),
+        (Rejected(413, "Request Entity Too Large"), TelegramEntityTooLarge, "Request Entity Too Large"),
+        (Failed("HTTP 502", 502), TelegramServerError, "the message is dead: HTTP 502"),
+        (Failed("ClientOSError"), TelegramNetworkError, "the message is dead: ClientOSError"),
+        (Failed("HTTP 403", 403), TelegramAPIError, "the message is dead: HTTP 403"),
+        (HALF_SENT, TelegramBadRequest, HALF_SENT.reason),
+        (HALF_BLOCKED, TelegramForbiddenError, HALF_BLOCKED.reason),
+        (Uncertain("ServerDisconnectedError"), TelegramNetworkError, "the message is dead: ServerDisconnectedError"),
+    ],
+    ids=repr,
+)
+async def test_a_refusal_raises_aiograms_own_exception(
+    caller: Caller, outcome: Outcome, expected: type[Exception], words: str
+) -> None:
+    caller.desk.transport.answers(outcome)
+
+    with pytest.raises(expected) as refused:
+        await caller.send()
+
+    assert type(refused.value) is expected
+    assert words in str(refused.value)
+
+
+async def test_a_429_is_not_the_callers_business(caller: Caller) -> None:
+    caller.desk.transport.answers(Throttled(7_000), answered(text="hello"))
+    sending = asyncio.create_task(caller.send())
+    await soon(caller.desk.transport.arrived)
+    await turns()
+
+    caller.desk.clock.advance(7_000)
+    reserved = caller.desk.worker.reserve(1)
+    caller.desk.worker.accept(await caller.desk.broker.lease(worker_id="w", slots=1), reserved=reserved)
+
+    assert (await sending).message_id == 99
+
+
+async def test_cancelling_the_caller_does_not_cancel_the_message(caller: Caller) -> None:
+    caller.desk.transport.close()
+    sending = asyncio.create_task(caller.send())
+    await soon(caller.desk.transport.arrived)
+
+    sending.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await sending
+    caller.desk.transport.open()
+    await turns()
+
+    assert list(caller.desk.ledger.statuses.values()) == [Status.SENT]
+    assert caller.desk.results.awaited == 0
+
+
+async def test_cancelling_the_caller_while_the_ledger_writes_does_not_cancel_the_message(caller: Caller) -> None:
+    caller.desk.ledger.held_up = asyncio.Event()
+    sending = asyncio.create_task(caller.send())
+    await turns()
+
+    sending.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await sending
+    caller.desk.ledger.held_up.set()
+    await soon(caller.desk.transport.arrived)
+    await turns()
+
+    assert list(caller.desk.ledger.statuses.values()) == [Status.SENT]
+
+
+async def test_a_full_queue_is_told_at_once() -> None:
+    async with calling(limits=Limits(chat_cap=1, guard_ms=0)) as caller:
+        await caller.desk.broker.pause(BOT_ID, paused=True)
+        waiting = asyncio.create_task(caller.send())
+        await turns()
+
+        with pytest.raises(QueueFull, match="chat 7 of bot 42 has 1 messages waiting"):
+            await caller.send()
+        waiting.cancel()
+
+
+async def test_a_ledger_that_refuses_is_an_error_and_no_placeholder(caller: Caller) -> None:
+    caller.desk.ledger.refused_words = ["add", "add"]
+
+    with pytest.raises(LedgerError):
+        await caller.send()
+
+    assert caller.desk.results.awaited == 0
+
+
+class OwnFile(InputFile):
+    """A kind of file that a user made."""
+
+    async def read(self, bot: Bot) -> AsyncGenerator[bytes, None]:
+        yield b"by"
+        yield b"tes"
+
+
+@pytest.fixture(params=["buffered", "file system", "url", "own"])
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> InputFile:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"bytes")
+    files = {
+        "buffered": BufferedInputFile(b"bytes", "a.txt"),
+        "file system": FSInputFile(path),
+        "url": URLInputFile("http://example.org/a.txt", filename="a.txt"),
+        "own": OwnFile("a.txt"),
+    }
+    return files[request.param]
+
+
+async def test_each_kind_of_file_is_kept_before_its_message_is_accepted(hurried: Caller, file: InputFile) -> None:
+    hurried.desk.ledger.held_up = asyncio.Event()
+    sending = asyncio.create_task(hurried.bot.send_document(7, file))
+    await until(lambda: "add" in hurried.desk.journal)
+
+    (carried,) = next(iter(hurried.uploads.carried.values()))
+    content = b"a file" if isinstance(file, URLInputFile) else b"bytes"
+    assert hurried.uploads.contents == {carried.sha256: content}
+    assert (carried.file_name, carried.kind, carried.size_bytes) == ("a.txt", "document", len(content))
+    assert hurried.ids == []
+
+    hurried.desk.ledger.held_up.set()
+    await sending
+
+
+async def test_a_message_that_the_ledger_does_not_take_leaves_no_file(caller: Caller) -> None:
+    caller.desk.ledger.refused_words = ["add", "add"]
+
+    with pytest.raises(LedgerError):
+        await caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt"))
+
+    assert (caller.uploads.carried, caller.uploads.contents) == ({}, {})
+
+
+async def test_no_file_is_kept_for_a_chat_that_takes_nothing(caller: Caller) -> None:
+    await caller.desk.reach.lose(BOT_ID, 7, BLOCKED)
+    caller.uploads.held_up = asyncio.Event()  # nobody comes here
+
+    with pytest.raises(TelegramForbiddenError, match=BLOCKED):
+        await caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt"))
+
+    assert caller.uploads.carried == {}
+
+
+async def test_a_chat_that_is_lost_while_a_file_is_kept_leaves_none(caller: Caller) -> None:
+    caller.uploads.held_up = asyncio.Event()
+    sending = asyncio.create_task(caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt")))
+    await until(lambda: bool(caller.uploads.carried))
+
+    await caller.desk.reach.lose(BOT_ID, 7, BLOCKED)
+    caller.uploads.held_up.set()
+
+    with pytest.raises(TelegramForbiddenError, match=BLOCKED):
+        await sending
+    assert (caller.uploads.carried, caller.uploads.contents) == ({}, {})
+
+
+async def test_a_bot_that_is_removed_while_its_file_is_kept_submits_nothing(caller: Caller) -> None:
+    caller.uploads.held_up = asyncio.Event()
+    sending = asyncio.create_task(caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt")))
+    await until(lambda: bool(caller.uploads.carried))
+
+    caller.tokens.removed = True
+    caller.uploads.held_up.set()
+
+    with pytest.raises(Refusal):
+        await sending
+    assert (caller.ids, caller.uploads.carried) == ([], {})
+
+
+async def test_a_message_is_accepted_under_the_id_that_its_file_was_kept_for(hurried: Caller) -> None:
+    await hurried.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt"))
+
+    assert hurried.ids == list(hurried.uploads.carried)
+
+
+async def test_an_album_carries_its_files_and_their_thumbnails_and_costs_its_items(hurried: Caller) -> None:
+    file, thumbnail = BufferedInputFile(b"bytes", "a.mp4"), BufferedInputFile(b"small", "a.jpg")
+
+    await hurried.bot.send_media_group(7, [InputMediaVideo(media=file, thumbnail=thumbnail)] * 3)
+
+    (message,) = hurried.desk.ledger.messages.values()
+    assert sorted(str(each.kind) for each in hurried.uploads.carried[message.id]) == ["None"] * 3 + ["video"] * 3
+    assert message.cost == 3
+
+
+async def test_a_file_that_is_too_large_is_refused_as_telegram_would_before_anything_is_accepted(
+    caller: Caller,
+) -> None:
+    with pytest.raises(TelegramEntityTooLarge, match=r"takes 1,000 bytes from a bot, and it has 1,001 bytes"):
+        await caller.bot.send_document(7, BufferedInputFile(b"x" * (UPLOAD_BYTES_MAX + 1), "a.txt"))
+
+    assert (caller.ids, caller.uploads.carried) == ([], {})
+
+
+async def test_whoever_goes_away_while_his_file_is_kept_leaves_nothing(caller: Caller) -> None:
+    caller.uploads.held_up = asyncio.Event()
+    sending = asyncio.create_task(caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt")))
+    await turns()
+    carried = len(caller.uploads.carried)
+
+    sending.cancel()
+    await asyncio.wait([sending])
+
+    assert (carried, caller.uploads.carried, caller.ids) == (1, {}, [])
+
+
+async def test_a_file_that_is_not_there_is_the_callers_error(caller: Caller) -> None:
+    with pytest.raises(FileNotFoundError):
+        await caller.bot.send_document(7, FSInputFile("nowhere/a.txt"))
+
+    assert caller.ids == []
+
+
+async def test_a_call_repeated_for_the_same_update_keeps_its_file_once(hurried: Caller) -> None:
+    for _ in range(2):
+        with update_context.of(Origin(BOT_ID, 11, Priority.HIGH)):
+            await hurried.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt"))
+
+    assert hurried.ids == list(hurried.uploads.carried)
+
+
+async def test_outside_of_a_handler_a_call_is_normal_and_has_no_key(caller: Caller) -> None:
+    await caller.gateway.submit(caller.bot, SendMessage(chat_id=7, text="a"), COUNTED["sendMessage"])
+
+    (message,) = caller.desk.ledger.messages.values()
+    assert (message.priority, message.dedup_key) == (Priority.NORMAL, None)
+
+
+async def test_a_call_repeated_for_the_same_update_is_submitted_once(hurried: Caller) -> None:
+    for _ in range(2):
+        with update_context.of(Origin(BOT_ID, 11, Priority.HIGH)):
+            await hurried.send("first")
+            await hurried.send("second", chat_id=8)
+
+    kept = list(hurried.desk.ledger.messages.values())
+    assert [message.dedup_key for message in kept] == [f"update:{BOT_ID}:11:1", f"update:{BOT_ID}:11:2"]
+    assert {message.priority for message in kept} == {Priority.HIGH}
+
+
+async def test_a_repeated_call_returns_message_0_with_the_first_ones_id(hurried: Caller) -> None:
+    with update_context.of(Origin(BOT_ID, 11, Priority.HIGH)):
+        await hurried.send()
+    with update_context.of(Origin(BOT_ID, 11, Priority.HIGH)):
+        again = await hurried.send()
+
+    assert (again.message_id, again.tempogram_id) == (0, hurried.ids[0])  # type: ignore[attr-defined]
+
+
+async def test_an_edit_that_a_newer_one_replaced_returns_true(hurried: Caller) -> None:
+    """As Telegram answers an edit of a message that it does not show."""
+    await hurried.send()  # its chat is busy now
+    hurried.gateway._wait_s = AWAITED_S
+    edits = [
+        asyncio.create_task(hurried.bot(EditMessageText(chat_id=7, message_id=1, text=text))) for text in ("a", "b")
+    ]
+
+    answered_first = await asyncio.wait_for(edits[0], AWAITED_S)
+
+    assert answered_first is True
+    edits[1].cancel()
+
+
+async def test_a_delete_drops_the_edits_that_wait(hurried: Caller) -> None:
+    await hurried.send()
+    with pytest.raises(StillQueued):
+        await hurried.bot(EditMessageText(chat_id=7, message_id=1, text="a"))
+
+    await hurried.bot.delete_messages(7, [1, 2])
+
+    assert hurried.desk.ledger.statuses[hurried.ids[1]] is Status.CANCELLED
+
+
+async def test_a_call_repeated_after_it_was_sent_returns_telegrams_number(caller: Caller) -> None:
+    caller.desk.transport.answers(answered(text="hello"))
+    with update_context.of(Origin(BOT_ID, 11, Priority.HIGH)):
+        await caller.send()
+    with update_context.of(Origin(BOT_ID, 11, Priority.HIGH)):
+        again = await caller.send()
+
+    assert (again.message_id, again.tempogram_id) == (99, caller.ids[0])  # type: ignore[attr-defined]
+    assert len(caller.desk.transport.leases) == 1
+
+
+async def test_an_edit_repeated_after_it_was_sent_does_not_say_that_it_waits(caller: Caller) -> None:
+    caller.desk.transport.answers(answered(text="b"))
+    for _ in range(2):
+        with update_context.of(Origin(BOT_ID, 11, Priority.HIGH)):
+            edited = await caller.bot(EditMessageText(chat_id=7, message_id=99, text="b"))
+
+    assert edited is True
+    assert len(caller.desk.transport.leases) == 1
+
+
+BLOCKED = "Forbidden: bot was blocked by the user"
+
+
+async def test_a_call_to_a_chat_that_takes_nothing_is_forbidden_without_asking(caller: Caller) -> None:
+    await caller.desk.reach.lose(BOT_ID, 7, BLOCKED)
+
+    with pytest.raises(TelegramForbiddenError, match=BLOCKED):
+        await caller.send()
+
+    assert caller.ids == []
+    assert caller.desk.results.awaited == 0
+
+
+async def test_a_returned_call_to_such_a_chat_keeps_back_no_other(caller: Caller) -> None:
+    await caller.desk.reach.lose(BOT_ID, 7, BLOCKED)
+
+    for chat_id in (7, 8):
+        await caller.gateway.submit(caller.bot, SendMessage(chat_id=chat_id, text="a"), COUNTED["sendMessage"])
+
+    assert [message.chat_id for message in caller.desk.ledger.messages.values()] == [8]
+
+
+async def test_an_album_whose_last_item_went_as_a_message_returns_a_list_of_it(caller: Caller) -> None:
+    caller.desk.transport.answers(answered(caption="the last"))
+
+    messages = await caller.bot.send_media_group(7, [InputMediaPhoto(media="a"), InputMediaPhoto(media="b")])
+
+    assert [(message.message_id, message.caption) for message in messages] == [(99, "the last")]

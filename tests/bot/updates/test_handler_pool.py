@@ -1,0 +1,138 @@
+"""Handlers run bounded over all, and one after another for each chat."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from tempogram.bot.updates.handler_pool import Pool
+from tests.engine.desk import turns
+
+
+class Jobs:
+    """Jobs that wait until they may end, and say who runs."""
+
+    def __init__(self) -> None:
+        self.running: set[str] = set()
+        self.begun: list[str] = []
+        self.most = 0
+        self._gates: dict[str, asyncio.Event] = {}
+
+    def job(self, name: str) -> Callable[[], Awaitable[None]]:
+        gate = self._gates[name] = asyncio.Event()
+
+        async def run() -> None:
+            self.begun.append(name)
+            self.running.add(name)
+            self.most = max(self.most, len(self.running))
+            await gate.wait()
+            self.running.discard(name)
+
+        return run
+
+    async def end(self, *names: str) -> None:
+        for name in names:
+            self._gates[name].set()
+        await turns()
+
+
+async def test_never_more_jobs_run_than_there_are_places() -> None:
+    pool, jobs = Pool(size=3, waiting_max=100, apart_s=0), Jobs()
+    names = [f"job {number}" for number in range(10)]
+    for name in names:
+        pool.submit(name, jobs.job(name))
+    await turns()
+
+    running = len(jobs.running)
+    await jobs.end(*names)
+    await pool.drain()
+
+    assert (running, jobs.most, len(jobs.begun)) == (3, 3, 10)
+
+
+async def test_jobs_of_one_key_run_one_after_another_in_their_order() -> None:
+    pool, jobs = Pool(size=3, waiting_max=100, apart_s=0), Jobs()
+    for name in ("a1", "a2", "b1"):
+        pool.submit(name[0], jobs.job(name))
+    await turns()
+
+    at_first = set(jobs.running)
+    await jobs.end("a1")
+    then = set(jobs.running)
+    await jobs.end("a2", "b1")
+    await pool.drain()
+
+    assert at_first == {"a1", "b1"}
+    assert then == {"a2", "b1"}
+
+
+async def test_a_key_that_came_to_rest_can_begin_again() -> None:
+    pool, jobs = Pool(size=1, waiting_max=100, apart_s=0), Jobs()
+    for name in ("first", "second"):
+        pool.submit("a", jobs.job(name))
+        await jobs.end(name)
+        await pool.drain()
+
+    assert jobs.begun == ["first", "second"]
+
+
+async def test_a_pool_is_full_when_so_many_wait_and_running_ones_do_not_count() -> None:
+    pool, jobs = Pool(size=1, waiting_max=1, apart_s=0), Jobs()
+    pool.submit("a", jobs.job("a"))
+    await turns()
+    before = pool.is_full
+    pool.submit("b", jobs.job("b"))
+
+    full = pool.is_full
+    await jobs.end("a")
+    after = pool.is_full
+    await jobs.end("b")
+
+    assert (before, full, after) == (False, True, False)
+
+
+async def test_a_job_that_raises_holds_up_none_behind_it() -> None:
+    pool, jobs = Pool(size=1, waiting_max=9, apart_s=0), Jobs()
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    pool.submit("a", fail)
+    pool.submit("a", jobs.job("next"))
+    await turns()
+    await jobs.end("next")
+    await pool.drain()
+
+    assert jobs.begun == ["next"]
+
+
+async def test_a_pool_that_is_ended_ends() -> None:
+    pool, jobs = Pool(size=1, waiting_max=9, apart_s=0), Jobs()
+    before = asyncio.all_tasks()
+    pool.submit("a", jobs.job("a"))
+    await turns()
+
+    tasks = asyncio.all_tasks() - before
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=5)
+
+    assert all(task.cancelled() for task in tasks)
+
+
+async def test_a_crowd_of_jobs_starts_one_after_another_so_that_others_have_their_turn_in_between() -> None:
+    pool = Pool(size=10, waiting_max=10)
+    started: list[int] = []
+
+    async def job(number: int) -> None:
+        started.append(number)
+
+    for number in range(3):
+        pool.submit(number, lambda number=number: job(number))  # type: ignore[misc]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    at_once = list(started)
+    await pool.drain()
+
+    assert at_once == [0]
+    assert started == [0, 1, 2]

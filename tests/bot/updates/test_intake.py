@@ -1,0 +1,534 @@
+"""Updates in: stored before they are answered, handled once, in each chat's order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiogram import Bot, Dispatcher
+from aiogram.methods import SendChatAction, SendMessage
+from aiogram.types import Message, Update
+from structlog.testing import capture_logs
+
+from tempogram.api.core.ports import IntakeFull, Refusal
+from tempogram.bot.telegram.methods import COUNTED
+from tempogram.bot.updates.handler_pool import Pool
+from tempogram.bot.updates.intake import UpdateIntake, chat_of, decode
+from tempogram.bot.updates.normalize import fill_in
+from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.messages import Outgoing, Priority
+from tempogram.engine.resilience.conditions import GLIMPSE_MS, Condition
+from tempogram.storage.database.database import Database
+from tempogram.storage.updates import Updates
+from tests.bot.fakes import (
+    BOT_ID,
+    TOKEN,
+    USERNAME,
+    DirectSession,
+    ListUpdates,
+    OneBot,
+)
+from tests.bot.gateways import desk_gateway, under_every_bot
+from tests.engine.desk import Desk, soon, turns
+from tests.fakes import START_MS
+
+CHAT = -123
+Handler = Callable[..., Awaitable[Any]]
+
+
+@dataclass
+class House:
+    """An intake, with one handler for messages that a test gives it, and the real engine behind."""
+
+    handler: Handler
+    updates: ListUpdates = field(default_factory=ListUpdates)
+    desk: Desk = field(default_factory=Desk)
+    pool: Pool = field(default_factory=lambda: Pool(size=4, waiting_max=100))
+    fleet: OneBot = field(default_factory=OneBot)
+    slept: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.gateway = desk_gateway(self.desk)
+        self.intake = self.new_intake(self.handler)
+
+    def new_intake(self, handler: Handler) -> UpdateIntake:
+        handlers = Dispatcher()
+        handlers.message.register(handler)
+        handlers.callback_query.register(handler)
+        return UpdateIntake(
+            updates=self.updates,  # type: ignore[arg-type]
+            fleet=self.fleet,  # type: ignore[arg-type]
+            dispatcher=handlers,
+            gateway=self.gateway,
+            pool=self.pool,
+            clock=self.desk.clock,
+            conditions=self.desk.conditions,
+            sleep=self._sleep,
+        )
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
+
+    async def get(self, *updates: dict[str, Any]) -> None:
+        """Receive updates, and let their handlers end."""
+        for each in updates:
+            await self.intake.receive(BOT_ID, json.dumps(each).encode())
+        await self.pool.drain()
+
+    @property
+    def submitted(self) -> list[Outgoing]:
+        return list(self.desk.ledger.messages.values())
+
+    @property
+    def texts(self) -> list[str]:
+        return [json.loads(message.params)["text"] for message in self.submitted]
+
+
+def update(number: int = 1, text: str = "hello", *, chat_id: int = CHAT, **message: Any) -> dict[str, Any]:
+    written = {"message_id": number, "chat": {"id": chat_id}, "from": {"id": 456}, "text": text}
+    return {"update_id": number, "message": written | message}
+
+
+async def echo(message: Message) -> SendMessage:
+    return message.answer(message.text or "")
+
+
+# Storing
+
+
+async def test_an_update_is_stored_before_it_is_handled() -> None:
+    let_go, stored = asyncio.Event(), []
+
+    async def wait(_: Message) -> None:
+        stored.append(dict(house.updates.stored))
+        await let_go.wait()
+
+    house = House(wait)
+    await house.intake.receive(BOT_ID, json.dumps(update(1)).encode())
+    ends_when_answered = dict(house.updates.ends)
+    let_go.set()
+    await house.pool.drain()
+
+    assert ends_when_answered == {}
+    assert list(stored[0]) == [(BOT_ID, 1)]
+    assert house.updates.ends == {(BOT_ID, 1): "handled"}
+
+
+async def test_what_a_handler_says_bears_the_user_who_caused_it() -> None:
+    house = House(echo)
+
+    await house.get(update(1))
+
+    assert [message.user_id for message in house.submitted] == [456]
+
+
+async def test_an_update_that_comes_twice_is_handled_once() -> None:
+    house = House(echo)
+
+    await house.get(update(1, "hello"), update(1, "hello"), update(2, "again"))
+
+    assert house.texts == ["hello", "again"]
+
+
+async def test_what_cannot_be_stored_is_not_handled_and_not_taken() -> None:
+    house = House(echo)
+    house.updates.asleep = True
+
+    with pytest.raises(LedgerError):
+        await house.get(update(1))
+
+    assert house.submitted == []
+
+
+async def test_an_update_that_could_not_be_stored_is_a_glimpse_of_the_ledger_that_is_away() -> None:
+    house = House(echo)
+    house.updates.asleep = True
+
+    with pytest.raises(LedgerError):
+        await house.get(update())
+    assert house.desk.conditions.current == [Condition.LEDGER_AWAY]
+
+    house.desk.clock.advance(GLIMPSE_MS)
+    house.desk.conditions.lapse()
+    assert house.desk.conditions.current == []
+
+
+async def test_who_looks_for_what_others_left_tells_once_that_he_cannot_and_once_that_he_can() -> None:
+    house = House(echo)
+    house.updates.asleep = True
+    with capture_logs() as logs:
+        looking = asyncio.create_task(house.intake.adopt())
+        await turns()
+        house.updates.asleep = False
+        await turns()
+        looking.cancel()
+
+    assert [each["event"] for each in logs] == ["condition began", "condition ended"]
+
+
+async def test_too_many_waiting_updates_are_told_to_come_again_and_not_stored() -> None:
+    let_go = asyncio.Event()
+
+    async def wait(_: Message) -> None:
+        await let_go.wait()
+
+    house = House(wait, pool=Pool(size=1, waiting_max=1))
+    for number in (1, 2):
+        await house.intake.receive(BOT_ID, json.dumps(update(number)).encode())
+        await turns()
+
+    with pytest.raises(IntakeFull):
+        await house.intake.receive(BOT_ID, json.dumps(update(3)).encode())
+    let_go.set()
+    await house.pool.drain()
+
+    assert list(house.updates.ends) == [(BOT_ID, 1), (BOT_ID, 2)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"[]",
+        b"7",
+        b"null",
+        b"{}",
+        b'{"update_id": "7"}',
+        b'{"update_id": true}',
+        b'{"update_id": -1}',
+        b'{"update_id": 9223372036854775808}',
+        b'{"update_id": 1.5}',
+        b'{"a":' * 50_000,
+    ],
+    ids=lambda body: repr(body[:20]),
+)
+def test_a_body_that_is_no_update_is_refused_in_one_sentence(body: bytes) -> None:
+    with pytest.raises(Refusal) as refused:
+        decode(body)
+
+    assert "\n" not in str(refused.value)
+
+
+# Handling
+
+
+async def test_updates_of_one_chat_are_handled_in_their_order_and_others_do_not_wait() -> None:
+    let_go, order = asyncio.Event(), []
+    others_done = asyncio.Event()
+
+    async def first_waits(message: Message) -> None:
+        if message.text == "a1":
+            await let_go.wait()
+        order.append(message.text)
+        if message.text == "b1":
+            others_done.set()
+
+    house = House(first_waits)
+    for number, (text, chat_id) in enumerate([("a1", -1), ("a2", -1), ("b1", -2)]):
+        await house.intake.receive(BOT_ID, json.dumps(update(number, text, chat_id=chat_id)).encode())
+    await soon(others_done)
+    let_go.set()
+    await house.pool.drain()
+
+    assert order == ["b1", "a1", "a2"]
+
+
+async def test_a_handler_that_raises_is_given_up_on_with_its_reason_and_the_next_one_runs() -> None:
+    async def fail_once(message: Message) -> SendMessage:
+        if message.text == "bad":
+            raise ZeroDivisionError
+        return message.answer("fine")
+
+    house = House(fail_once)
+
+    await house.get(update(1, "bad"), update(2, "good"))
+
+    assert house.updates.ends == {(BOT_ID, 1): "failed: ZeroDivisionError", (BOT_ID, 2): "handled"}
+    assert house.texts == ["fine"]
+
+
+async def test_a_handler_that_awaited_something_cancelled_does_not_silence_its_chat() -> None:
+    """The chat's task died of it, and no later update of that chat was ever handled."""
+
+    async def await_cancelled(message: Message) -> SendMessage:
+        if message.text == "bad":
+            cancelled = asyncio.create_task(asyncio.sleep(0))
+            cancelled.cancel()
+            await cancelled
+        return message.answer("fine")
+
+    house = House(await_cancelled)
+
+    await house.get(update(1, "bad"), update(2, "good"))
+    await house.get(update(3, "good"))
+
+    assert house.updates.ends[BOT_ID, 1] == "failed: CancelledError"
+    assert house.texts == ["fine", "fine"]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"update_id": 1, "message": {"chat": {"id": 5}}}, {"update_id": 1, "message": update()["message"] | {"text": 7}}],
+)
+async def test_an_update_of_wrong_types_is_given_up_on_with_the_place(broken: dict[str, Any]) -> None:
+    house = House(echo)
+
+    await house.get(broken)
+
+    assert house.updates.ends[BOT_ID, 1].startswith("failed: aiogram cannot read it: message.")
+
+
+async def test_an_update_is_handled_again_until_the_ledger_is_back() -> None:
+    house = House(echo)
+    house.desk.ledger.refused_words = ["add"] * 4
+
+    await house.get(update(1, "hello"), update(2, "world"))
+
+    assert house.slept == [1.0, 1.0]
+    assert house.texts == ["hello", "world"]
+    assert house.updates.ends == {(BOT_ID, 1): "handled", (BOT_ID, 2): "handled"}
+
+
+async def test_an_update_whose_storing_was_not_answered_is_handled_when_it_comes_again() -> None:
+    house = House(echo)
+    house.updates.loses_answer = True
+    with pytest.raises(LedgerError):
+        await house.get(update(1, "hello"))
+
+    house.updates.loses_answer = False
+    await house.get(update(1, "hello"), update(1, "hello"))
+
+    assert house.texts == ["hello"]
+
+
+async def test_what_was_received_and_not_handled_is_handled_at_the_next_start() -> None:
+    house = House(echo)
+    await house.updates.receive(BOT_ID, 1, json.dumps(update(1, "hello")).encode(), now_ms=house.desk.clock())
+
+    resumed = await house.new_intake(echo).resume()
+    await house.pool.drain()
+
+    assert resumed == 1
+    assert house.texts == ["hello"]
+    assert house.updates.ends == {(BOT_ID, 1): "handled"}
+
+
+async def test_a_second_run_after_a_crash_submits_nothing_twice() -> None:
+    async def answer_twice(message: Message) -> SendMessage:
+        await house.gateway.submit(house.fleet.bot(BOT_ID), message.answer("one"), COUNTED["sendMessage"])
+        if not crashed:
+            crashed.append(True)
+            raise LedgerError("the process died here")
+        return message.answer("two")
+
+    crashed: list[bool] = []
+    house = House(answer_twice)
+    await house.get(update(1))
+
+    await house.new_intake(answer_twice).resume()
+    await house.pool.drain()
+
+    assert house.texts == ["one", "two"]
+    assert [message.dedup_key for message in house.submitted] == [f"update:{BOT_ID}:1:1", f"update:{BOT_ID}:1:2"]
+
+
+async def test_the_real_inbox_keeps_the_promise_too(database: Database) -> None:
+    house = House(echo)
+    house.updates = Updates(database, process=1)  # type: ignore[assignment]
+    house.intake = house.new_intake(echo)
+
+    await house.get(update(1, "hello"), update(1, "hello"))
+    resumed = await house.new_intake(echo).resume()
+
+    assert house.texts == ["hello"]
+    assert resumed == 0
+
+
+# What a handler returns
+
+
+async def test_a_handler_may_return_a_list_of_methods() -> None:
+    async def several(message: Message) -> list[SendMessage]:
+        return [message.answer("one"), message.answer("two")]
+
+    house = House(several)
+    await house.get(update(1))
+
+    assert house.texts == ["one", "two"]
+
+
+@pytest.mark.parametrize("returned", [None, "a text", 7, True, {"text": "a"}, [None, "a"]], ids=repr)
+async def test_whatever_else_a_handler_returns_is_not_sent(returned: object) -> None:
+    async def return_it(_: Message) -> object:
+        return returned
+
+    house = House(return_it)
+    await house.get(update(1))
+
+    assert house.submitted == []
+    assert house.updates.ends == {(BOT_ID, 1): "handled"}
+
+
+async def test_a_returned_method_that_does_not_count_goes_straight_to_telegram() -> None:
+    async def type_something(message: Message) -> SendChatAction:
+        return SendChatAction(chat_id=message.chat.id, action="typing")
+
+    house = House(type_something)
+    await house.get(update(1))
+
+    assert house.fleet.direct.called == ["sendChatAction"]
+    assert house.submitted == []
+
+
+async def test_an_update_that_no_handler_wants_is_handled() -> None:
+    house = House(echo)
+
+    await house.get({"update_id": 1, "poll_answer": {"poll_id": "p", "option_ids": [0], "user": None}})
+
+    assert house.submitted == []
+    assert len(house.updates.ends) == 1
+
+
+# How urgent it is
+
+MENTION: dict[str, Any] = {"text": f"hey @{USERNAME}", "entities": [{"type": "mention", "offset": 4, "length": 8}]}
+ANOTHER: dict[str, Any] = {"text": "hey @another", "entities": [{"type": "mention", "offset": 4, "length": 8}]}
+COMMAND: dict[str, Any] = {
+    "text": f"/start@{USERNAME}",
+    "entities": [{"type": "bot_command", "offset": 0, "length": 14}],
+}
+AFTER_EMOJI: dict[str, Any] = {
+    "text": f"😀 @{USERNAME.upper()}",
+    "entities": [{"type": "mention", "offset": 3, "length": 8}],
+}
+TEXT_MENTION: dict[str, Any] = {
+    "text": "hey you",
+    "entities": [
+        {
+            "type": "text_mention",
+            "offset": 4,
+            "length": 3,
+            "user": {"id": BOT_ID, "is_bot": True, "first_name": "The bot"},
+        }
+    ],
+}
+
+
+def reply_to(user_id: int) -> dict[str, Any]:
+    user = {"id": user_id, "is_bot": True, "first_name": "x"}
+    chat = {"id": CHAT, "type": "group"}
+    return {"text": "yes", "reply_to_message": {"message_id": 1, "date": 1, "chat": chat, "from": user}}
+
+
+URGENCY = [
+    (MENTION, Priority.HIGH),
+    (AFTER_EMOJI, Priority.HIGH),
+    (TEXT_MENTION, Priority.HIGH),
+    (COMMAND, Priority.HIGH),
+    (reply_to(BOT_ID), Priority.HIGH),
+    (reply_to(99), Priority.NORMAL),
+    (ANOTHER, Priority.NORMAL),
+    ({"text": f"@{USERNAME}, but not marked as a mention"}, Priority.NORMAL),
+    ({"text": "hello"}, Priority.NORMAL),
+]
+
+
+@pytest.mark.parametrize(("message", "priority"), URGENCY, ids=lambda value: str(value)[:30])
+async def test_the_answer_to_a_mention_or_a_reply_is_urgent(message: dict[str, Any], priority: Priority) -> None:
+    house = House(echo)
+
+    await house.get(update(1, **message))
+
+    assert [each.priority for each in house.submitted] == [priority]
+
+
+@pytest.mark.usefixtures("its_session")
+async def test_what_a_handlers_own_tasks_and_threads_send_is_urgent_too(house_of_tasks: House) -> None:
+    await house_of_tasks.get(update(1, **MENTION))
+
+    assert sorted(house_of_tasks.texts) == ["from a task", "from a thread", "from the handler"]
+    assert {each.priority for each in house_of_tasks.submitted} == {Priority.HIGH}
+    assert len({each.dedup_key for each in house_of_tasks.submitted}) == 3
+
+
+@pytest.fixture
+def house_of_tasks() -> House:
+    async def spawn(message: Message) -> None:
+        loop = asyncio.get_running_loop()
+        bot = Bot(TOKEN, session=DirectSession())
+
+        def in_thread() -> None:
+            sending = asyncio.run_coroutine_threadsafe(bot.send_message(CHAT, "from a thread"), loop)
+            sending.result(5)
+
+        await bot.send_message(CHAT, "from the handler")
+        await asyncio.create_task(message.answer("from a task").emit(bot))
+        await asyncio.to_thread(in_thread)
+
+    return House(spawn)
+
+
+@pytest.fixture
+def its_session(house_of_tasks: House) -> Iterator[None]:
+    with under_every_bot(house_of_tasks.gateway):
+        yield
+
+
+def test_a_button_that_was_pressed_is_answered_in_its_chats_order() -> None:
+    pressed = {"id": "1", "from": {"id": 4}, "chat_instance": "x", "message": {"message_id": 1, "chat": {"id": -5}}}
+
+    assert chat_of({"update_id": 1, "callback_query": pressed}) == -5
+    assert chat_of({"update_id": 1, "message": {"chat": "nonsense", "from": 7}}) == 0
+
+
+def test_a_handwritten_update_is_understood() -> None:
+    """The mission's own: no date, no chat type, no name."""
+    understood = Update.model_validate(fill_in(update(1, "Test 1"), START_MS // 1_000))
+
+    assert understood.message is not None
+    assert (understood.message.chat.type, understood.message.text) == ("group", "Test 1")
+    assert understood.message.from_user is not None
+    assert not understood.message.from_user.is_bot
+
+
+async def test_an_update_of_a_bot_of_which_nobody_here_has_heard_yet_is_handled() -> None:
+    handled: list[str] = []
+
+    async def handler(message: Message) -> None:
+        handled.append(message.text or "")
+
+    house = House(handler)
+    await house.updates.receive(BOT_ID, 1, json.dumps(REMOVED).encode(), now_ms=START_MS)
+    house.fleet.unheard.add(BOT_ID)
+
+    await house.intake.resume()
+    await house.pool.drain()
+
+    assert handled == ["hello"]
+
+
+async def test_an_update_of_a_bot_that_was_removed_meanwhile_is_dropped_with_a_reason() -> None:
+    handled: list[str] = []
+
+    async def handler(message: Message) -> None:
+        handled.append(message.text or "")
+
+    house = House(handler)
+    await house.updates.receive(BOT_ID, 1, json.dumps(REMOVED).encode(), now_ms=START_MS)
+    house.fleet.removed.add(BOT_ID)
+
+    await house.intake.resume()
+    await house.pool.drain()
+
+    assert handled == []
+    assert house.updates.ends == {(BOT_ID, 1): "failed: its bot was removed"}
+
+
+REMOVED = {"update_id": 1, "message": {"message_id": 1, "chat": {"id": CHAT}, "from": {"id": 4}, "text": "hello"}}

@@ -1,0 +1,246 @@
+"""Updates come for every bot as it is wanted at any time, and a switch loses none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import pytest
+from structlog.testing import capture_logs
+
+from tempogram.bot.fleet.fleet import Fleet
+from tempogram.bot.updates.poller import Poller
+from tempogram.bot.updates.sources import Feeds
+from tempogram.engine.model.errors import LedgerError
+from tempogram.simulator import Fault
+from tempogram.storage.bots import Source
+from tests.bot.fakes import BOT_ID, TOKEN
+from tests.bot.fleet_world import OTHER, World
+from tests.engine.desk import soon, turns
+
+
+@dataclass
+class Inbox:
+    """An intake that notes what it is given, with the token that the bot has then."""
+
+    got: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+
+    async def receive(self, bot_id: int, body: bytes) -> None:
+        self.got.put_nowait(f"{bot_id}: {json.loads(body)['message']['text']}")
+
+
+@dataclass
+class Fed:
+    """Feeds that have begun."""
+
+    world: World
+    fleet: Fleet
+    feeds: Feeds
+    inbox: Inbox
+
+    async def heard(self) -> str:
+        async with asyncio.timeout(5):
+            return await self.inbox.got.get()
+
+    def say(self, text: str, bot_id: int = BOT_ID) -> None:
+        self.world.simulator.add_user("Anna").says(self.world.simulator.telegram.world.bots[bot_id], text)
+
+
+@pytest.fixture
+def world(world: World) -> World:
+    world.simulator.add_bot(OTHER, "other_bot")
+    return world
+
+
+@pytest.fixture
+async def fed(world: World) -> AsyncIterator[Fed]:
+    fleet, inbox = world.new_fleet(), Inbox()
+    await fleet.add(TOKEN, None)
+    async with aiohttp.ClientSession() as session:
+        api_url = str(fleet.roster.bot(BOT_ID).session.api.base).partition("/bot{")[0]
+
+        def poller_for(bot_id: int) -> Poller:
+            return Poller(bot_id=bot_id, session=session, api_url=api_url, token_of=fleet.roster.token_of, intake=inbox)
+
+        feeds = Feeds(fleet=fleet, webhooks=world.webhooks(fleet), poller_for=poller_for)
+        feeds.begin()
+        await feeds.settled()
+        yield Fed(world, fleet, feeds, inbox)
+        await feeds.end()
+
+
+async def test_one_bot_whose_webhook_is_refused_holds_up_no_other(fed: Fed) -> None:
+    fed.world.simulator.order(Fault(kind="5xx", method="setWebhook", bot_id=BOT_ID, times=3))
+
+    await fed.fleet.rotate_secret(BOT_ID)
+    await fed.fleet.add(OTHER, None)
+    await fed.feeds.settled()
+
+    hooks = fed.world.hook(BOT_ID), fed.world.hook(43)
+    assert [hook and hook.secret_token for hook in hooks] == [fed.fleet.webhook_secrets(each)[-1] for each in (42, 43)]
+
+
+@pytest.mark.parametrize("source", [Source.WEBHOOK, Source.POLLING])
+async def test_a_bot_that_is_added_while_others_run_is_fed_at_once(fed: Fed, source: Source) -> None:
+    await fed.fleet.add(OTHER, None, updates=source)
+    await fed.feeds.settled()
+    fed.say("hello", bot_id=43)
+
+    if source is Source.POLLING:
+        assert await fed.heard() == "43: hello"
+    assert (fed.world.hook(43) is not None) is (source is Source.WEBHOOK)
+
+
+async def test_a_bot_is_fed_though_the_books_refuse_its_name_at_first_and_then_that_it_may_send(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet, add, refusals = world.new_fleet(), world.bots.add, [LedgerError("away"), LedgerError("away again")]
+    await fleet.add_unasked(TOKEN)
+    proved = []
+
+    async def write(*of: Any, **names: Any) -> None:
+        if len(refusals) == 2:
+            raise refusals.pop()
+        await add(*of, **names)
+
+    async def prove(bot_id: int) -> None:
+        if refusals:
+            raise refusals.pop()
+        proved.append(bot_id)
+
+    monkeypatch.setattr(world.bots, "add", write)
+    fleet.when_proved(prove)
+    async with feeding(world, fleet):
+        pass
+
+    assert world.hook(BOT_ID) is not None
+    assert proved == [BOT_ID]
+
+
+async def test_what_ends_the_feeding_of_a_bot_is_told(world: World) -> None:
+    fleet = world.new_fleet(Source.POLLING)
+    await fleet.add(TOKEN, None)
+
+    with capture_logs() as logs:
+        async with feeding(world, fleet):
+            await turns()
+
+    assert [(each["event"], each["bot_id"]) for each in logs] == [("no updates come for a bot", BOT_ID)]
+
+
+@asynccontextmanager
+async def feeding(world: World, fleet: Fleet) -> AsyncIterator[None]:
+    """Feed bots that need no poller; there is none."""
+    pollers: dict[int, Poller] = {}
+    feeds = Feeds(fleet=fleet, webhooks=world.webhooks(fleet), poller_for=pollers.__getitem__)
+    feeds.begin()
+    await feeds.settled()
+    yield
+    await feeds.end()
+
+
+async def test_what_is_said_around_a_switch_to_polling_is_heard(fed: Fed) -> None:
+    fed.say("before")  # nobody answers at the webhook's address, so it waits at Telegram
+
+    await fed.fleet.change(BOT_ID, updates=Source.POLLING)
+    first = await fed.heard()
+    fed.say("after")
+
+    assert (first, await fed.heard()) == ("42: before", "42: after")
+    assert fed.world.hook(BOT_ID) is None
+
+
+async def test_a_switch_back_to_the_webhook_ends_the_polling(fed: Fed) -> None:
+    await fed.fleet.change(BOT_ID, updates=Source.POLLING)
+    fed.say("polled")
+    await fed.heard()
+
+    await fed.fleet.change(BOT_ID, updates=Source.WEBHOOK)
+    await fed.feeds.settled()
+    polls = fed.world.calls("getUpdates")
+    fed.say("delivered")
+    await asyncio.sleep(0.05)
+
+    assert fed.world.hook(BOT_ID) is not None
+    assert fed.world.calls("getUpdates") == polls
+    assert fed.inbox.got.empty()
+
+
+async def test_a_bot_that_wants_none_has_neither_webhook_nor_poller(fed: Fed) -> None:
+    await fed.fleet.change(BOT_ID, updates=Source.NONE)
+    await fed.feeds.settled()
+
+    assert fed.world.hook(BOT_ID) is None
+    assert fed.world.calls("getUpdates") == 0
+
+
+async def test_a_bot_that_gets_another_token_polls_with_it_at_once(fed: Fed) -> None:
+    await fed.fleet.change(BOT_ID, updates=Source.POLLING)
+    fed.say("old")
+    await fed.heard()
+    fed.world.simulator.add_bot("42:a-new-token", "the_bot")
+
+    await fed.fleet.add("42:a-new-token", None)
+    fed.say("new")
+
+    assert await fed.heard() == "42: new"
+
+
+async def test_a_removed_bot_is_no_longer_polled(fed: Fed) -> None:
+    await fed.fleet.change(BOT_ID, updates=Source.POLLING)
+    fed.say("one")
+    await fed.heard()
+
+    await fed.fleet.remove(BOT_ID, keep_messages=False)
+    await fed.feeds.settled()
+    fed.say("two")
+    await asyncio.sleep(0.05)
+
+    assert fed.inbox.got.empty()
+
+
+async def test_the_webhook_of_a_removed_bot_is_taken_away_though_telegram_fails_at_first(fed: Fed) -> None:
+    fed.world.simulator.order(Fault(kind="5xx", method="deleteWebhook", times=2))
+
+    await fed.fleet.remove(BOT_ID, keep_messages=False)
+    await fed.feeds.settled()
+
+    assert fed.world.hook(BOT_ID) is None
+
+
+async def test_a_removed_bot_whose_owner_got_its_updates_keeps_his_webhook(fed: Fed) -> None:
+    await fed.fleet.change(BOT_ID, updates=Source.NONE)
+    await fed.feeds.settled()
+    await fed.fleet.roster.bot(BOT_ID).set_webhook("http://127.0.0.1:3/own")
+
+    await fed.fleet.remove(BOT_ID, keep_messages=False)
+    await fed.feeds.settled()
+
+    assert fed.world.hook(BOT_ID) is not None
+
+
+async def test_a_poller_that_is_ended_finishes_the_update_in_its_hand(fed: Fed) -> None:
+    """Stored and not handled, it would come again to be known, and wait for the next start."""
+    storing, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def receive(bot_id: int, body: bytes) -> None:
+        storing.set()
+        await go_on.wait()
+        done.set()
+
+    fed.inbox.receive = receive  # type: ignore[method-assign]
+    await fed.fleet.change(BOT_ID, updates=Source.POLLING)
+    fed.say("in hand")
+    await soon(storing)
+
+    await fed.fleet.change(BOT_ID, updates=Source.NONE)
+    await asyncio.sleep(0)
+    go_on.set()
+    await fed.feeds.settled()
+
+    assert done.is_set()

@@ -1,0 +1,22 @@
+"""The Redis broker answers as the model does; ``model_command --broker redis`` takes more steps."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.engine.brokers.blocking import on_redis
+from tests.engine.brokers.test_brokers_model import LEASE_MS, BrokerMachine, Make, budget, memory, naive
+
+EXAMPLES = 25
+"""Each of up to 50 steps. Who wants more, or the shortest way to a finding: ``model_command --broker redis``."""
+
+
+def test_the_redis_broker_answers_as_the_model_does(redis_url: str) -> None:
+    class Machine(BrokerMachine):
+        brokers: ClassVar[tuple[Make, Make | None]] = (memory, naive)
+
+    with on_redis(redis_url, lease_ms=LEASE_MS) as make:
+        Machine.brokers = (make, naive)
+        run_state_machine_as_test(Machine, settings=budget(EXAMPLES, shrink=False))

@@ -1,0 +1,322 @@
+"""Every promise is broken on purpose once, to see that the audit or the model notices.
+
+The audit is left alone with the broken broker, without the model; only what no log of one
+broker can show (whose turn it was) is left to the comparison with the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+import pytest
+from hypothesis.stateful import run_state_machine_as_test
+from msgspec import structs
+
+from tempogram.engine.brokers.memory import queue
+from tempogram.engine.brokers.memory.broker import MemoryBroker
+from tempogram.engine.brokers.memory.lanes import BotState, Chat, Entry, Lane, User
+from tempogram.engine.limits import windows as windows_module
+from tempogram.engine.limits.fair_queue import Turns
+from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.limits.windows import Bucket, Gate, Purse, Window
+from tempogram.engine.model.messages import ChatId, Hold, HoldChat, Lease, Outgoing, Settlement
+from tempogram.engine.ports import Broker, Clock, Leased, QueueStats, Refused, Verdict
+from tests.engine.brokers.test_brokers_model import LEASE_MS, Broken, BrokerMachine, Make, budget, naive
+
+Patch = tuple[object, str, object]
+
+
+class ForgetsWhatIsInFlight(Window):
+    def take(self, now_ms: int, cost: int) -> None:
+        super().take(now_ms, cost)
+        super().settle(now_ms, cost)
+
+    def settle(self, counted_at_ms: int | None, cost: int, *, guard_ms: int = 0) -> None:
+        pass
+
+
+class KeepsWhatNeverLeft(Window):
+    def settle(self, counted_at_ms: int | None, cost: int, *, guard_ms: int = 0) -> None:
+        if counted_at_ms is not None:
+            super().settle(counted_at_ms, cost, guard_ms=guard_ms)
+
+
+class ForgetsOnMigration(Window):
+    def absorb(self, other: Gate) -> None:
+        if isinstance(other, Window):
+            self._in_flight += other._in_flight
+
+
+class CountsFromTheLease(Bucket):
+    def take(self, now_ms: int, cost: int) -> None:
+        self.spend(now_ms, cost)
+
+    def settle(self, counted_at_ms: int | None, cost: int, *, guard_ms: int = 0) -> None:
+        if counted_at_ms is None:
+            self._drained_at -= cost * self._limit.window_ms
+
+
+def windows(kind: type[Window]) -> Patch:
+    return (
+        queue,
+        "gate",
+        lambda limit: kind(limit) if isinstance(windows_module.gate(limit), Window) else windows_module.gate(limit),
+    )
+
+
+def a_millisecond_too_early(limit: Limit | None) -> Gate | None:
+    return windows_module.gate(limit and replace(limit, window_ms=max(1, limit.window_ms - 1)))
+
+
+def buckets_by_the_lease(limit: Limit | None) -> Gate | None:
+    return CountsFromTheLease(limit) if limit and limit.burst and limit.count else windows_module.gate(limit)
+
+
+def by(choice: Callable[[Entry], tuple[bool, str]], *, last: bool = False) -> Patch:
+    """Return a lane that chooses its head in another order than by id."""
+
+    def head(self: Lane, entries: dict[str, Entry]) -> Entry | None:
+        mine = [each for each in entries.values() if each.lane is self and each.is_due and not each.number]
+        return (max if last else min)(mine, key=choice, default=None)
+
+    return Lane, "head", head
+
+
+class TwoInFlight(MemoryBroker):
+    def _offer(self, lane: Lane, now_ms: int) -> None:
+        in_flight, lane.chat.in_flight = lane.chat.in_flight, 0
+        super()._offer(lane, now_ms)
+        lane.chat.in_flight = in_flight
+
+
+class HoldsNothing(MemoryBroker):
+    def _hold(self, bot: BotState, chat_id: ChatId | None, until_ms: int, now_ms: int) -> Hold:
+        return Hold(bot.bot_id, chat_id, until_ms)
+
+
+class SettlesForAnybody(MemoryBroker):
+    def _held(self, lease: Lease) -> Entry | None:
+        return self._leased.get(lease.message.id)
+
+
+class SpendsAnAttemptOnWaiting(MemoryBroker):
+    def _end(self, entry: Entry, settlement: Settlement, now_ms: int, *, is_near: bool) -> tuple[Hold, ...]:
+        entry.attempt += isinstance(settlement.then, HoldChat)
+        return super()._end(entry, settlement, now_ms, is_near=is_near)
+
+
+class LosesWhatIsTriedAgain(MemoryBroker):
+    def _return(self, entry: Entry, now_ms: int) -> None:
+        del self._entries[entry.message.id]
+
+
+class PausesNothing(MemoryBroker):
+    async def pause(self, bot_id: int, *, paused: bool) -> None:
+        pass
+
+
+class ExpiresNothing(MemoryBroker):
+    def _expire(self, now_ms: int) -> tuple[Outgoing, ...]:
+        return ()
+
+
+class RefusesNothing(MemoryBroker):
+    def _refusal(self, bot: BotState, chat: Chat) -> Refused | None:
+        return None
+
+
+class RefusesTooSoon(MemoryBroker):
+    def _refusal(self, bot: BotState, chat: Chat) -> Refused | None:
+        return Refused(bot.bot_id, chat.chat_id, 1) if chat.waiting else None
+
+
+class TakesTheSameTwice(MemoryBroker):
+    def _admit(self, message: Outgoing, now_ms: int, *, capped: bool) -> Verdict:
+        known = self._entries.get(message.id)
+        if known is not None and not known.number:  # of one that was tried the stats may tell first
+            self._remove(known, now_ms)
+        return super()._admit(message, now_ms, capped=capped)
+
+
+class BacksOffFromNothing(MemoryBroker):
+    def _lane_ready_at_ms(self, lane: Lane, head: Entry, now_ms: int) -> int | None:
+        lane.wait_until_ms = 0
+        return super()._lane_ready_at_ms(lane, head, now_ms)
+
+
+class SendsBeforeItsTime(MemoryBroker):
+    def _admit(self, message: Outgoing, now_ms: int, *, capped: bool) -> Verdict:
+        return super()._admit(
+            message if message.attempt else structs.replace(message, ready_at_ms=0), now_ms, capped=capped
+        )
+
+
+class WakesTooLate(MemoryBroker):
+    def _earliest(self, wake_at_ms: int | None) -> int | None:
+        earliest = super()._earliest(wake_at_ms)
+        return None if earliest is None else earliest + 5
+
+
+class KeepsOneBack(MemoryBroker):
+    def _choose(self, now_ms: int) -> tuple[Entry | None, int | None]:
+        entry, wake_at_ms = super()._choose(now_ms)
+        return (None, now_ms + 1) if entry is not None and entry.message.bot_id == 2 else (entry, wake_at_ms)
+
+
+class RecoversTooEarly(MemoryBroker):
+    def _give(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
+        lease = super()._give(entry, worker_id, now_ms)
+        entry.lease_until_ms = now_ms
+        return lease
+
+
+class CancelsWhatIsLeased(MemoryBroker):
+    async def cancel(self, message_ids: Sequence[str]) -> list[bool]:
+        cancelled = await super().cancel(message_ids)
+        return [done or message_id in self._leased for done, message_id in zip(cancelled, message_ids, strict=True)]
+
+
+class ForgetsTheTried(MemoryBroker):
+    async def stats(self) -> QueueStats:
+        return replace(await super().stats(), retry=0)
+
+
+class LeasesMoreThanAsked(MemoryBroker):
+    def _lease(self, worker_id: str, slots: int, now_ms: int) -> Leased:
+        return super()._lease(worker_id, slots + 1, now_ms)
+
+
+class NobodysTurn(Turns):
+    """Everybody keeps the pass with which they came, so that ties decide."""
+
+    def serve(self, its_pass: int, *, cost: int, weight: int) -> int:
+        return its_pass
+
+
+class StrictPriorities(MemoryBroker):
+    def __init__(self, limits: Limits, *, clock: Clock, lease_ms: int, incarnation: int | None = None) -> None:
+        super().__init__(limits, clock=clock, lease_ms=lease_ms, incarnation=incarnation)
+        self._turns = NobodysTurn()
+
+
+class TheLowestBotFirst(StrictPriorities):
+    def __init__(self, limits: Limits, *, clock: Clock, lease_ms: int, incarnation: int | None = None) -> None:
+        super().__init__(limits, clock=clock, lease_ms=lease_ms, incarnation=incarnation)
+        self._turns = Turns()
+        for group in self._groups.values():
+            group.turns = NobodysTurn()
+
+
+class NobodySavesUp(MemoryBroker):
+    def _saved_up_until_ms(self, front: Entry, now_ms: int) -> int | None:
+        return now_ms
+
+
+class BlamesNoBot(MemoryBroker):
+    def _throttle(self, entry: Entry, until_ms: int, now_ms: int, *, is_near: bool) -> tuple[Hold, ...]:
+        return super()._throttle(entry, until_ms, now_ms, is_near=True)
+
+
+class LowersNothing(MemoryBroker):
+    def _lower_limit(self, scope: Chat | BotState, limit: Limit | None, now_ms: int) -> None:
+        pass
+
+
+class KnowsNoUsers(MemoryBroker):
+    def _user(self, bot: BotState, user_id: int | None) -> User | None:
+        return None
+
+
+class PaysLater(Purse):
+    def settle(self, counted_at_ms: int | None, cost: int) -> None:
+        super().settle(None, cost)
+
+
+class PaysWithoutEnd(MemoryBroker):
+    def _give(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
+        lease = super()._give(entry, worker_id, now_ms)
+        return structs.replace(lease, message=structs.replace(lease.message, is_paid=entry.message.is_paid))
+
+
+class FillsNoPaidWindow(MemoryBroker):
+    def _gates(self, entry: Entry) -> tuple[Gate | None, ...]:
+        gates = super()._gates(entry)
+        return (gates[0], None, *gates[2:]) if entry.pays else gates
+
+
+PATCHES: list[tuple[str, Patch]] = [
+    ("window", windows(ForgetsWhatIsInFlight)),
+    ("window", (queue, "gate", a_millisecond_too_early)),
+    ("window", (queue, "gate", buckets_by_the_lease)),
+    ("window", windows(ForgetsOnMigration)),
+    ("busy", windows(KeepsWhatNeverLeft)),
+    ("spacing", (queue, "spacing", lambda *_: None)),
+    ("edits", (Chat, "replaced_by", lambda *_: None)),
+    ("stars", (queue, "Purse", PaysLater)),
+    ("order", by(lambda entry: (False, entry.message.id), last=True)),
+    ("order", by(lambda entry: (entry.tried, entry.message.id))),
+]
+CLASSES: list[tuple[str, type[MemoryBroker]]] = [
+    ("one in flight", TwoInFlight),
+    ("user window", KnowsNoUsers),
+    ("stars", PaysWithoutEnd),
+    ("window", FillsNoPaidWindow),
+    ("hold", HoldsNothing),
+    ("fencing", SettlesForAnybody),
+    ("attempts", SpendsAnAttemptOnWaiting),
+    ("stats", LosesWhatIsTriedAgain),
+    ("pause", PausesNothing),
+    ("expiry", ExpiresNothing),
+    ("caps", RefusesNothing),
+    ("caps", RefusesTooSoon),
+    ("once in or stats", TakesTheSameTwice),
+    ("backoff", BacksOffFromNothing),
+    ("send_at", SendsBeforeItsTime),
+    ("wake", WakesTooLate),
+    ("busy", KeepsOneBack),
+    ("recover", RecoversTooEarly),
+    ("cancel", CancelsWhatIsLeased),
+    ("stats", ForgetsTheTried),
+    ("slots", LeasesMoreThanAsked),
+    ("model", StrictPriorities),
+    ("model", TheLowestBotFirst),
+    ("model", NobodySavesUp),
+    ("model", BlamesNoBot),
+    ("model", LowersNothing),
+]
+
+
+@pytest.mark.parametrize(("promise", "kind"), CLASSES, ids=lambda value: getattr(value, "__name__", value))
+def test_a_broker_that_breaks_a_promise_is_found_out(promise: str, kind: type[MemoryBroker]) -> None:
+    broken = broken_by(kind, model=promise == "model")
+
+    assert any(each in broken for each in promise.split(" or "))
+
+
+@pytest.mark.parametrize(("promise", "patch"), PATCHES)
+def test_a_part_that_breaks_a_promise_is_found_out(promise: str, patch: Patch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(*patch)
+
+    assert promise in broken_by(MemoryBroker, model=False)
+
+
+def test_a_broker_that_keeps_its_promises_is_not_accused() -> None:
+    assert broken_by(MemoryBroker, model=True) == ""
+
+
+def broken_by(kind: type[MemoryBroker], *, model: bool) -> str:
+    """Run a broker until it breaks a promise, and return which one."""
+
+    def make(limits: Limits, clock: Clock) -> Broker:
+        return kind(limits, clock=clock, lease_ms=LEASE_MS, incarnation=1)
+
+    class Machine(BrokerMachine):
+        brokers: ClassVar[tuple[Make, Make | None]] = (make, naive if model else None)
+
+    try:
+        run_state_machine_as_test(Machine, settings=budget(300, shrink=False))
+    except Broken as broken:
+        return broken.promise
+    return ""

@@ -1,0 +1,259 @@
+"""Which chats take nothing more: refused at the door, remembered, and forgotten when somebody writes."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec import structs
+
+from tempogram.engine.closing.reachability import READ_AGAIN_MAX, READ_AGAIN_MS, Reach
+from tempogram.engine.model.messages import Status
+from tempogram.engine.model.outcomes import Rejected
+from tempogram.engine.ports import Accepted
+from tempogram.engine.ports.changes import ChatChanged, Item
+from tests.engine.desk import Desk, turns
+from tests.fakes import outgoing
+
+BLOCKED = "Forbidden: bot was blocked by the user"
+
+
+def reach_of(desk: Desk, *, chats_max: int = 100) -> Reach:
+    return Reach(
+        ledger=desk.ledger,
+        broker=desk.broker,
+        results=desk.results,
+        news=desk.news,
+        clock=desk.clock,
+        hears=lambda _: True,
+        chats_max=chats_max,
+    )
+
+
+async def test_a_lost_chat_is_refused_with_telegrams_words_until_somebody_writes(desk: Desk) -> None:
+    await desk.reach.lose(1, 7, BLOCKED)
+
+    (refused, other) = await desk.dispatcher.submit([outgoing("a", chat_id=7), outgoing("b", chat_id=8)])
+    desk.reach.regain(1, 7)
+    (again,) = await desk.dispatcher.submit([outgoing("c", chat_id=7)])
+
+    assert getattr(refused, "reason", None) == BLOCKED
+    assert (other, again) == (Accepted(), Accepted())
+    assert list(desk.ledger.statuses) == ["b", "c"]
+
+
+async def test_a_bot_that_hears_nothing_tries_every_message_that_comes_after_a_refusal(desk: Desk) -> None:
+    desk.deaf.add(1)
+    desk.transport.answers(Rejected(403, BLOCKED, unreachable=True))
+    await desk.accept(outgoing("a", chat_id=7), outgoing("b", chat_id=7))
+
+    await desk.send(await desk.lease())
+    await desk.send(await desk.leased(outgoing("c", chat_id=7)))
+
+    assert desk.ledger.statuses == {"a": Status.DEAD, "b": Status.DEAD, "c": Status.SENT}
+
+
+async def test_a_replay_tries_a_lost_chat_once_more(desk: Desk) -> None:
+    await desk.accept(outgoing("a", chat_id=7))
+    await desk.reach.lose(1, 7, BLOCKED)
+    desk.ledger.statuses["a"] = Status.QUEUED
+    desk.transport.answers(Rejected(403, BLOCKED, unreachable=True))
+
+    await desk.dispatcher.readmit([outgoing("a", chat_id=7)])
+    await desk.send(await desk.lease())
+
+    assert desk.transport.ids == ["a"]
+    assert desk.reach.is_lost(1, 7)
+
+
+async def test_another_bots_messages_to_the_chat_go(desk: Desk) -> None:
+    await desk.reach.lose(1, 7, BLOCKED)
+
+    assert desk.reach.refusal(outgoing("a", bot_id=2, chat_id=7)) is None
+
+
+async def test_what_the_books_know_is_known_after_a_start(desk: Desk) -> None:
+    desk.ledger.unreachable = [(1, -1_001, BLOCKED)]
+    desk.ledger.names = [(1, "@news", -1_001)]
+    reach = reach_of(desk)
+
+    await reach.load()
+
+    assert reach.is_lost(1, "@news")
+    assert reach.is_lost(1, -1_001)
+    assert not reach.is_lost(1, -1_002)
+
+
+async def test_beyond_its_bound_it_forgets_the_chat_that_was_lost_first(desk: Desk) -> None:
+    reach = reach_of(desk, chats_max=2)
+
+    for chat_id in (7, 8, 9):
+        await reach.lose(1, chat_id, BLOCKED)
+
+    assert [reach.is_lost(1, chat_id) for chat_id in (7, 8, 9)] == [False, True, True]
+
+
+async def test_a_group_that_migrates_can_be_sent_to_and_is_lost_under_both_ids_if_it_removes_the_bot(
+    desk: Desk,
+) -> None:
+    await desk.reach.lose(1, -5, BLOCKED)
+
+    desk.reach.rename(1, -5, -1_001)
+    before = desk.reach.is_lost(1, -5), desk.reach.is_lost(1, -1_001)
+    await desk.reach.lose(1, -5, BLOCKED)
+
+    assert before == (False, False)
+    assert desk.reach.is_lost(1, -1_001)
+    desk.reach.regain(1, -1_001)
+    assert not desk.reach.is_lost(1, -5)
+
+
+async def test_two_ids_that_change_places_do_not_point_at_each_other(desk: Desk) -> None:
+    desk.reach.rename(1, -5, -6)
+    desk.reach.rename(1, -6, -5)
+
+    await desk.reach.lose(1, -6, BLOCKED)
+
+    assert desk.reach.is_lost(1, -5)
+
+
+async def test_what_waits_is_given_up_page_by_page(desk: Desk) -> None:
+    await desk.accept(*(outgoing(f"m{number:04}", chat_id=7) for number in range(1_201)))
+
+    await desk.reach.lose(1, 7, BLOCKED)
+
+    assert set(desk.ledger.statuses.values()) == {Status.DEAD}
+    assert (await desk.broker.stats()).waiting == dict.fromkeys((await desk.broker.stats()).waiting, 0)
+
+
+async def test_what_is_submitted_after_a_chat_was_lost_is_not_given_up_with_what_waited(desk: Desk) -> None:
+    after = structs.replace(outgoing("after", chat_id=7), submitted_at_ms=desk.clock() + 1)
+    await desk.accept(outgoing("before", chat_id=7), after)
+
+    await desk.reach.lose(1, 7, BLOCKED)
+
+    assert desk.ledger.statuses == {"before": Status.DEAD, "after": Status.QUEUED}
+
+
+# What another process found out
+
+
+async def test_the_answer_to_somebody_who_came_back_to_another_process_goes_though_we_have_not_heard(
+    desk: Desk,
+) -> None:
+    await desk.reach.lose(1, 7, BLOCKED)
+    desk.ledger.unreachable = [(1, 8, BLOCKED)]
+
+    back = await desk.reach.refusal_in_books(outgoing("a", chat_id=7))
+    await desk.reach.lose(1, 8, BLOCKED)
+    lost = await desk.reach.refusal_in_books(outgoing("b", chat_id=8))
+
+    assert back is None
+    assert lost is not None
+
+
+async def test_a_chat_that_was_lost_here_and_regained_before_another_process_heard_of_it_is_read_again(
+    desk: Desk,
+) -> None:
+    """To the other one nothing changed, so it announced nothing; and here the chat was refused for ever."""
+    await desk.reach.lose(1, 7, BLOCKED)
+    await desk.reach.lose(1, 8, BLOCKED)
+    desk.ledger.unreachable = [(1, 8, BLOCKED)]
+
+    desk.clock.advance(READ_AGAIN_MS - 1)
+    too_early = desk.reach.to_read_again()
+    desk.clock.advance(1)
+    due = desk.reach.to_read_again()
+    await desk.reach.reload(due)
+
+    assert (too_early, due, desk.reach.to_read_again()) == ([], [(1, 7), (1, 8)], [])
+    assert [desk.reach.is_lost(1, chat_id) for chat_id in (7, 8)] == [False, True]
+
+
+async def test_of_many_chats_that_are_lost_at_once_the_last_are_read_again(desk: Desk) -> None:
+    for chat_id in range(READ_AGAIN_MAX + 1):
+        await desk.reach.lose(1, chat_id, BLOCKED)
+    desk.clock.advance(READ_AGAIN_MS)
+
+    due = desk.reach.to_read_again()
+
+    assert (len(due), due[0]) == (READ_AGAIN_MAX, (1, 1))
+
+
+async def test_each_change_is_announced_under_every_name_that_it_concerns(desk: Desk) -> None:
+    desk.reach.rename(1, -5, -1_001)
+    await turns()
+    renamed = news_of(desk)
+    await desk.reach.lose(1, -5, BLOCKED)
+    await turns()
+    lost = news_of(desk)
+    desk.reach.regain(1, -1_001)
+    await turns()
+
+    assert renamed == lost == {ChatChanged(1, -5), ChatChanged(1, -1_001)}
+    assert news_of(desk) == {ChatChanged(1, -1_001)}
+
+
+async def test_what_another_process_found_out_is_read_in_the_books_and_nothing_given_up_again(desk: Desk) -> None:
+    await desk.accept(outgoing("a", chat_id=7))
+    desk.ledger.unreachable, desk.ledger.names = [(1, 7, BLOCKED)], [(1, -5, 7)]
+
+    await desk.reach.reload([(1, 7), (1, -5), (1, 8)])
+    lost = [desk.reach.is_lost(1, chat_id) for chat_id in (7, -5, 8)]
+    desk.ledger.unreachable, desk.ledger.names = [], []
+    await desk.reach.reload([(1, 7), (1, -5)])
+
+    assert lost == [True, True, False]
+    assert [desk.reach.is_lost(1, chat_id) for chat_id in (7, -5)] == [False, False]
+    assert desk.ledger.statuses == {"a": Status.QUEUED}
+    assert desk.news.announced == []
+
+
+async def test_after_a_gap_everything_is_read_and_what_is_over_forgotten(desk: Desk) -> None:
+    await desk.reach.lose(1, 7, BLOCKED)
+    desk.ledger.unreachable = [(1, 8, BLOCKED)]
+
+    await desk.reach.load()
+
+    assert [desk.reach.is_lost(1, chat_id) for chat_id in (7, 8)] == [False, True]
+
+
+async def test_a_crowd_of_chats_is_read_in_pages(desk: Desk) -> None:
+    await desk.reach.reload([(1, chat_id) for chat_id in range(1_201)])
+
+    assert desk.ledger.reads == [500, 500, 201]
+
+
+@pytest.mark.parametrize("everything", [True, False])
+async def test_what_changes_here_while_the_books_are_read_is_read_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, *, everything: bool
+) -> None:
+    verb = "unreachable_chats" if everything else "reach_of"
+    read = getattr(desk.ledger, verb)
+
+    async def read_before_the_change(*places: object, **options: object) -> object:
+        known = await read(*places, **options)
+        monkeypatch.undo()
+        desk.ledger.unreachable = [(1, 7, BLOCKED)]
+        await desk.reach.lose(1, 7, BLOCKED)
+        return known
+
+    monkeypatch.setattr(desk.ledger, verb, read_before_the_change)
+    await (desk.reach.load() if everything else desk.reach.reload([(1, 7)]))
+
+    assert desk.reach.is_lost(1, 7)
+
+
+async def test_names_that_change_places_never_go_in_a_circle_however_they_are_read(desk: Desk) -> None:
+    desk.ledger.names = [(1, -5, -6)]
+    await desk.reach.reload([(1, -5)])
+    desk.ledger.names = [(1, -6, -5)]
+
+    await desk.reach.reload([(1, -6)])
+
+    assert not desk.reach.is_lost(1, -5)
+    assert not desk.reach.is_lost(1, -6)
+
+
+def news_of(desk: Desk) -> set[Item]:
+    announced = set(desk.news.announced)
+    desk.news.announced.clear()
+    return announced

@@ -1,0 +1,213 @@
+"""Processes that share one ledger and one Redis, put together as the program does it, and sending to one Telegram."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+import pytest
+
+from tempogram.engine.brokers.memory.broker import MemoryBroker
+from tempogram.engine.brokers.redis.broker import RedisBroker, connect
+from tempogram.engine.brokers.redis.keys import FORM
+from tempogram.engine.channels.memory_changes import SilentNews
+from tempogram.engine.channels.memory_results import MemoryResults
+from tempogram.engine.closing.expiry import Expiry
+from tempogram.engine.closing.reachability import Reach
+from tempogram.engine.closing.replacements import Replacements
+from tempogram.engine.dispatcher import Dispatcher
+from tempogram.engine.failover import candidacy, catch_up, dead_processes, leader, standalone_mode
+from tempogram.engine.failover.failover_broker import SwitchedBroker
+from tempogram.engine.failover.leader import Keeper
+from tempogram.engine.limits.limits import Limits
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.model.messages import Lease
+from tempogram.engine.model.outcomes import Answer, Sent
+from tempogram.engine.ports import Clock, MayWrite, SystemClock
+from tempogram.engine.recovery.reconciler import Reconciler
+from tempogram.engine.resilience.backoff import RetryPolicy
+from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.sending.delivery import Delivery
+from tempogram.engine.sending.recoverer import Recoverer
+from tempogram.engine.sending.worker import Worker
+from tempogram.storage.database.database import Database
+from tempogram.storage.ledger.ledger import SqlLedger
+from tempogram.storage.processes.epochs import SqlEpochs
+from tempogram.storage.processes.leadership import KEEPERS, leadership
+from tempogram.storage.processes.membership import SqlMembers, membership
+from tests.engine.desk import UNLIMITED
+from tests.engine.failover.several import given
+from tests.fakes import outgoing
+
+LEASE_MS = 1_000
+
+
+@dataclass
+class Telegram:
+    """Takes ``takes_s`` for a call, and remembers who made it."""
+
+    clock: Clock
+    takes_s: float = 0.005
+    sent: list[tuple[str, str]] = field(default_factory=list)
+    """The worker's id, and the message's."""
+
+    async def send(self, lease: Lease, may_write: MayWrite) -> Answer:
+        if not may_write():
+            raise AssertionError(f"{lease.message.id} came to its connection after its lease")
+        self.sent.append((lease.worker_id, lease.message.id))
+        await asyncio.sleep(self.takes_s)
+        return Answer(Sent(len(self.sent)), self.clock())
+
+    @property
+    def ids(self) -> list[str]:
+        return [message_id for _, message_id in self.sent]
+
+
+@dataclass
+class Process:
+    name: str
+    ledger: SqlLedger
+    keeper: Keeper
+    switch: SwitchedBroker
+    conditions: Conditions
+    dispatcher: Dispatcher
+    worker: Worker
+    recoverer: Recoverer
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    count: int = 0
+
+    async def submit(self, ids: Ids, count: int, *, chats: int = 50) -> list[str]:
+        """Accept messages to chats in turn, and return their ids."""
+        submitted, now_ms = [], SystemClock()()
+        for _ in range(count):
+            self.count += 1
+            message_id = ids.new(now_ms)
+            submitted.append(outgoing(message_id, chat_id=1 + self.count % chats))
+        for start in range(0, count, 200):
+            await self.dispatcher.submit(submitted[start : start + 200])
+        return [each.id for each in submitted]
+
+    def start(self) -> None:
+        self.tasks = [
+            asyncio.create_task(each) for each in (self.keeper.run(), self.worker.run(), self.recoverer.run())
+        ]
+
+    async def kill(self) -> None:
+        """End at once, with whatever is in hand."""
+        doomed = [*self.tasks, *self.worker._tasks]
+        for each in doomed:
+            each.cancel()
+        await asyncio.gather(*doomed, return_exceptions=True)
+        self.tasks = []
+
+
+@asynccontextmanager
+async def process(
+    name: str,
+    redis_url: str,
+    database_url: str,
+    telegram: Telegram,
+    *,
+    limits: Limits = UNLIMITED,
+    slots: int = 8,
+    form: int = FORM,
+    may_lead: bool = True,
+) -> AsyncIterator[Process]:
+    """Put a process together, and start it; it is killed when the block ends."""
+    async with AsyncExitStack() as stack:
+        database = await Database.open(database_url)
+        stack.push_async_callback(database.close)
+        leads = await stack.enter_async_context(leadership(database_url, KEEPERS))
+        number = secrets.randbits(31)
+        await stack.enter_async_context(membership(database_url, number))
+        connection = await stack.enter_async_context(connect(redis_url))
+        clock, ledger, results = SystemClock(), SqlLedger(database), MemoryResults()
+        conditions = Conditions(clock)
+        redis = RedisBroker(connection, limits, lease_ms=LEASE_MS, form=form)
+        switch = SwitchedBroker(redis, ledger, conditions, lease_ms=LEASE_MS, clock=clock)
+        replacements = Replacements(ledger=ledger, results=results, clock=clock)
+        reconciler = Reconciler(ledger=ledger, broker=switch, replacements=replacements, clock=clock)
+        keeper = Keeper(
+            switch=switch,
+            redis=redis,
+            memory=partial(MemoryBroker, clock=clock, lease_ms=LEASE_MS),
+            epochs=SqlEpochs(database),
+            leadership=leads,
+            members=SqlMembers(database),
+            ledger=ledger,
+            replacements=replacements,
+            reconciler=reconciler,
+            limits=partial(given, limits),
+            lease_ms=LEASE_MS,
+            clock=clock,
+            may_lead=may_lead,
+            conditions=conditions,
+            shares_books=database_url.startswith("postgresql"),
+        )
+        reach = Reach(
+            ledger=ledger, broker=switch, results=results, news=SilentNews(), clock=clock, hears=lambda _: True
+        )
+        delivery = Delivery(
+            transport=telegram,
+            ledger=ledger,
+            broker=switch,
+            results=results,
+            reach=reach,
+            retries=RetryPolicy(),
+            retry_after_ms_max=300_000,
+            clock=clock,
+        )
+        worker = Worker(
+            broker=switch,
+            delivery=delivery,
+            expiry=Expiry(ledger=ledger, results=results, clock=clock),
+            worker_id=name,
+            slots=slots,
+            lease_ms=LEASE_MS,
+            is_source=switch.is_source,
+            clock=clock,
+        )
+        built = Process(
+            name=name,
+            ledger=ledger,
+            keeper=keeper,
+            switch=switch,
+            conditions=conditions,
+            dispatcher=Dispatcher(ledger=ledger, broker=switch, reach=reach, replacements=replacements, worker=worker),
+            worker=worker,
+            recoverer=Recoverer(
+                broker=switch, delivery=delivery, worker_id=f"{name}-r", interval_ms=LEASE_MS // 2, clock=clock
+            ),
+        )
+        built.start()
+        try:
+            yield built
+        finally:
+            with suppress(asyncio.CancelledError):
+                await built.kill()
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have keepers wait for a tenth of what they usually do."""
+    for module in (leader, standalone_mode):
+        monkeypatch.setattr(module, "WATCH_S", 0.1)
+    monkeypatch.setattr(leader, "PROBE_S", 0.2)
+    monkeypatch.setattr(candidacy, "MISSED_MS", 200)
+    monkeypatch.setattr(candidacy, "ASIDE_MS", 400)
+    monkeypatch.setattr(candidacy, "AWAY_MS", 800)
+    monkeypatch.setattr(standalone_mode, "BACK_MS", 200)
+    monkeypatch.setattr(standalone_mode, "MARGIN_MS", 100)
+    monkeypatch.setattr(dead_processes, "LOOK_EVERY_MS", 200)
+    monkeypatch.setattr(catch_up, "CATCH_UP_MS", 300)
+    monkeypatch.setattr(catch_up, "TAKE_IN_MS", 100)
+
+
+async def until(holds: Callable[[], object], *, within_s: float = 20.0) -> None:
+    """Wait until something holds; a test that would wait for ever fails instead."""
+    async with asyncio.timeout(within_s):
+        while not holds():  # noqa: ASYNC110 - what it waits for has no event
+            await asyncio.sleep(0.01)

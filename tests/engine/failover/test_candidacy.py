@@ -1,0 +1,151 @@
+"""Who misses Redis leaves the lead to who reaches it; if nobody does, one of them sends for all."""
+
+from __future__ import annotations
+
+import pytest
+
+from tempogram.engine.failover.candidacy import ASIDE_MS, AWAY_MS, MISSED_MS
+from tempogram.engine.ports import Source
+from tests.engine.failover.several import FakeProcess, World
+from tests.fakes import outgoing
+
+STEP_MS = 500
+SOON_MS = 3_000
+
+
+async def one_leads(one: FakeProcess, *others: FakeProcess) -> None:
+    await one.steps(*others, for_ms=SOON_MS)
+    assert one.keeper.is_leading
+
+
+async def test_a_leader_who_alone_cannot_reach_redis_lets_another_lead_and_leases_go_on_coming_from_redis(
+    world: World, one: FakeProcess, other: FakeProcess
+) -> None:
+    await one_leads(one, other)
+    world.cut_from_redis = {"one"}
+
+    await one.steps(other, for_ms=5 * AWAY_MS)
+    await other.accept(outgoing("a"))
+
+    assert (one.keeper.is_leading, other.keeper.is_leading) == (False, True)
+    assert (world.number, world.source) == (0, Source.REDIS)
+    assert await other.ids() == ["a"]
+
+
+async def test_if_nobody_reaches_redis_one_of_them_sends_for_all_as_soon_as_if_it_was_alone(
+    world: World, one: FakeProcess, other: FakeProcess
+) -> None:
+    third = FakeProcess(world, "third")
+    await one_leads(one, other, third)
+    world.cut_from_redis = {"one", "other", "third"}
+    for each in (one, other, third):
+        await each.lease()  # at work, so that each notices
+
+    await one.steps(other, third, for_ms=AWAY_MS)
+    assert world.number == 0
+    await one.steps(other, third, for_ms=2 * STEP_MS)
+
+    assert (world.number, world.source) == (1, Source.KEEPER)
+
+
+@pytest.mark.parametrize("silent_ms", [0, 5_000])
+@pytest.mark.parametrize("count", [2, 3, 4])
+async def test_if_nobody_reaches_redis_one_sends_for_all_though_most_have_not_asked_and_each_question_takes_long(
+    world: World, one: FakeProcess, count: int, silent_ms: int
+) -> None:
+    """They handed the lead round for ever: each found that another had had it a moment ago."""
+    others = [FakeProcess(world, f"other {number}") for number in range(1, count)]
+    await one_leads(one, *others)
+    world.cut_from_redis = {each.name for each in (one, *others)}
+    world.redis_is_silent_for_ms = silent_ms
+
+    await one.steps(*others, for_ms=240_000)
+
+    assert (world.number, world.source) == (1, Source.KEEPER)
+
+
+async def test_when_the_leader_is_gone_with_redis_another_sends_for_all(world: World, other: FakeProcess) -> None:
+    await one_leads(FakeProcess(world, "one"), other)
+    world.leader, world.cut_from_redis = "", {"other"}
+    await other.lease()  # it notices before it may lead
+
+    await other.steps(for_ms=AWAY_MS + 2 * STEP_MS)
+
+    assert (world.number, world.source) == (1, Source.KEEPER)
+
+
+async def test_who_misses_redis_does_not_take_a_lead_that_is_free(
+    world: World, one: FakeProcess, other: FakeProcess
+) -> None:
+    await one_leads(one, other)
+    world.cut_from_redis = {"other"}
+    await other.lease()
+    await one.leadership.resign()
+
+    await other.steps(for_ms=AWAY_MS - STEP_MS)
+
+    assert world.leader == ""
+
+
+async def test_who_has_missed_redis_for_long_leaves_the_lead_once_more_when_another_had_it_a_moment_ago(
+    world: World, one: FakeProcess, other: FakeProcess
+) -> None:
+    third = FakeProcess(world, "third")
+    await one_leads(one, other)
+    world.cut_from_redis = {"one"}
+    await one.steps(other, for_ms=2 * AWAY_MS)
+    await other.leadership.resign()
+
+    await one.steps(for_ms=ASIDE_MS)
+    await third.steps(one, for_ms=2 * AWAY_MS)
+
+    assert third.keeper.is_leading
+    assert (world.number, world.source) == (0, Source.REDIS)
+
+
+async def test_who_stepped_aside_sends_for_all_when_those_who_reached_redis_are_gone(
+    world: World, one: FakeProcess, other: FakeProcess
+) -> None:
+    await one_leads(one, other)
+    world.cut_from_redis = {"one"}
+    await one.steps(other, for_ms=2 * AWAY_MS)
+    await other.leadership.resign()
+
+    await one.steps(for_ms=ASIDE_MS + MISSED_MS)
+
+    assert (world.number, world.source) == (1, Source.KEEPER)
+
+
+async def test_who_reaches_redis_again_may_lead_at_once(world: World, one: FakeProcess) -> None:
+    await one_leads(one)
+    world.cut_from_redis = {"one"}
+    await one.steps(for_ms=MISSED_MS + STEP_MS)
+    led = one.keeper.is_leading
+    world.cut_from_redis = set()
+
+    await one.steps(for_ms=STEP_MS)
+
+    assert (led, one.keeper.is_leading) == (False, True)
+    assert world.number == 0
+
+
+async def test_who_steps_aside_in_the_middle_of_rebuilding_leaves_it_to_another(
+    world: World, one: FakeProcess, other: FakeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one.look()
+    await one.accept(outgoing("a"))
+    begin = one.redis.begin
+
+    async def and_then_it_is_cut() -> object:
+        begun = await begin()
+        world.cut_from_redis = {"one"}
+        return begun
+
+    monkeypatch.setattr(one.redis, "begin", and_then_it_is_cut)
+    await one.step()
+    assert world.redis_is_barred
+
+    await one.steps(other, for_ms=AWAY_MS)
+
+    assert await other.ids() == ["a"]
+    assert (world.number, world.source) == (0, Source.REDIS)

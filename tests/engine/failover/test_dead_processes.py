@@ -1,0 +1,107 @@
+"""A process that dies leaves messages that only the ledger has; who leads finds them within seconds."""
+
+from __future__ import annotations
+
+import pytest
+
+from tempogram.engine.failover.catch_up import LEFT_MS
+from tempogram.engine.failover.dead_processes import LOOK_EVERY_MS
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.model.messages import Outgoing
+from tempogram.engine.recovery.reconciler import CATCH_UP_MS, MISSING_MS
+from tests.engine.failover.several import FakeProcess, World
+from tests.fakes import outgoing
+
+STEP_MS = 500
+SOON_MS = LOOK_EVERY_MS + CATCH_UP_MS + 2 * STEP_MS
+
+
+@pytest.fixture
+async def one(world: World) -> FakeProcess:
+    one = FakeProcess(world, "one")
+    await one.steps(for_ms=3_000)
+    return one
+
+
+@pytest.fixture
+async def other(world: World, one: FakeProcess) -> FakeProcess:
+    other = FakeProcess(world, "other")
+    await one.steps(other, for_ms=3_000)
+    return other
+
+
+async def accepted_alone(process: FakeProcess, ids: Ids) -> Outgoing:
+    """Have a process accept a message while it misses Redis."""
+    process.world.cut_from_redis.add(process.name)
+    message = outgoing(ids.new(process.world.clock()))
+    await process.accept(message)
+    return message
+
+
+async def test_what_a_process_that_died_had_not_scheduled_is_scheduled_within_seconds(
+    one: FakeProcess, other: FakeProcess
+) -> None:
+    ids = Ids()
+    message = await accepted_alone(other, ids)
+    await one.steps(for_ms=MISSING_MS // 2)
+    unknown = await one.switch.knows([message.id])
+    other.die()
+
+    await one.steps(for_ms=SOON_MS)
+
+    assert (unknown, await one.switch.knows([message.id])) == ([False], [True])
+
+
+async def test_what_a_leader_that_died_had_not_scheduled_is_scheduled_by_the_next(
+    one: FakeProcess, other: FakeProcess
+) -> None:
+    ids = Ids()
+    message = await accepted_alone(one, ids)
+    one.die()
+
+    await other.steps(for_ms=SOON_MS)
+
+    assert await other.switch.knows([message.id]) == [True]
+
+
+async def test_after_a_death_only_what_is_recent_is_looked_at(
+    world: World, one: FakeProcess, other: FakeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_from, open_ids = list[str](), world.ledger.open_ids
+    await one.accept(outgoing(Ids().new(world.clock() - 2 * LEFT_MS)))
+
+    async def noted(*, after_id: str, limit: int) -> list[str]:
+        read_from.append(after_id)
+        return await open_ids(after_id=after_id, limit=limit)
+
+    await one.steps(for_ms=CATCH_UP_MS)
+    monkeypatch.setattr(world.ledger, "open_ids", noted)
+    monkeypatch.setattr("tempogram.engine.failover.catch_up.RECONCILE_MS", 10 * MISSING_MS)
+    other.die()
+    await one.steps(for_ms=SOON_MS)
+
+    assert read_from
+    assert all(Ids().new(world.clock() - 2 * LEFT_MS) < each for each in read_from)
+
+
+async def test_who_lives_is_not_asked_over_and_over(world: World, one: FakeProcess) -> None:
+    looks = world.looks_for_deaths
+
+    await one.steps(for_ms=10 * LOOK_EVERY_MS, every_ms=100)
+
+    assert world.looks_for_deaths - looks == 10
+
+
+async def test_a_process_that_came_and_went_between_two_looks_of_a_leader_is_nobodys_loss(
+    world: World, one: FakeProcess
+) -> None:
+    """It is known to none; the slow comparison finds what it left."""
+    ids = Ids()
+    message = await accepted_alone(FakeProcess(world, "short"), ids)
+    world.alive -= {max(world.alive)}
+
+    await one.steps(for_ms=SOON_MS)
+    soon = await one.switch.knows([message.id])
+    await one.steps(for_ms=2 * MISSING_MS)
+
+    assert (soon, await one.switch.knows([message.id])) == ([False], [True])

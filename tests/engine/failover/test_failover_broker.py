@@ -1,0 +1,355 @@
+"""Where a verb goes, when nothing may be leased, and what is noted of Redis on the way."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tempogram.engine.brokers.redis.keys import FORM
+from tempogram.engine.model.errors import BrokerUnavailable, ScheduleLost
+from tempogram.engine.model.messages import Done, Settlement, Status
+from tempogram.engine.ports import NOBODYS, Epoch, Source
+from tempogram.engine.resilience.conditions import Condition
+from tempogram.engine.sending.held_lease import Held
+from tests.engine.desk import soon
+from tests.engine.failover.several import LEASE_MS, FakeProcess, World
+from tests.fakes import outgoing
+
+REDIS = Epoch(0, Source.REDIS, FORM)
+MINE = Epoch(1, Source.KEEPER, FORM, is_own=True)
+ANOTHERS = Epoch(1, Source.KEEPER, FORM)
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.redis, world.redis_is_barred = world.memory(), False
+    return world
+
+
+@pytest.fixture
+def one(world: World) -> FakeProcess:
+    one = FakeProcess(world, "one")
+    one.switch.read(REDIS, at_ms=world.clock())
+    return one
+
+
+async def test_nothing_is_done_before_the_epoch_was_read(world: World) -> None:
+    with pytest.raises(BrokerUnavailable, match="was not read"):
+        await FakeProcess(world, "one").switch.stats()
+
+
+async def test_a_lease_ends_no_later_than_the_epoch_is_known(world: World, one: FakeProcess) -> None:
+    await one.accept(outgoing("a"))
+    world.clock.advance(1_000)
+
+    (lease,) = await one.lease()
+
+    assert lease.expires_at_ms == world.clock() + LEASE_MS - 1_000
+
+
+async def test_a_lease_in_hand_is_used_no_later_than_the_epoch_is_known_however_long_it_is_extended(
+    world: World, one: FakeProcess
+) -> None:
+    await one.accept(outgoing("a"))
+    await one.accept(outgoing("b", chat_id=8))
+    world.clock.advance(LEASE_MS - 1)
+    held, other = (
+        Held(each, world.clock() + LEASE_MS, world.clock, one.switch.is_source) for each in await one.lease()
+    )
+
+    assert held.may_write()
+    assert await one.switch.extend([other.lease], by_ms=LEASE_MS) == [True]
+    world.clock.advance(1)
+    assert not other.may_write()
+
+
+async def test_who_has_not_read_the_epoch_for_as_long_as_a_lease_leases_nothing_and_asks_soon_again(
+    world: World, one: FakeProcess
+) -> None:
+    world.clock.advance(LEASE_MS)
+    admission = await one.switch.admit([outgoing("a")], worker_id="w", slots=5)
+    leased = await one.switch.lease(worker_id="w", slots=5)
+
+    assert (admission.leased.leases, leased.leases) == ((), ())
+    assert leased.wake_at_ms is not None
+    assert await one.switch.recover(worker_id="w", slots=5) == []
+
+    one.switch.read(REDIS, at_ms=world.clock())
+    assert await one.ids() == ["a"]
+
+
+async def test_who_asks_nothing_of_redis_hears_all_the_same_that_it_is_back(one: FakeProcess, world: World) -> None:
+    world.cut_from_redis = {"one"}
+    with pytest.raises(BrokerUnavailable):
+        await one.switch.stats()
+    one.switch.read(ANOTHERS, at_ms=world.clock())
+    world.cut_from_redis = set()
+
+    one.switch.read(Epoch(2, Source.REDIS, FORM), at_ms=world.clock())
+    await one.switch.look_again()
+
+    assert one.conditions.current == []
+
+
+async def test_while_another_sends_for_all_every_verb_is_refused(one: FakeProcess, world: World) -> None:
+    one.switch.read(ANOTHERS, at_ms=world.clock())
+
+    with pytest.raises(BrokerUnavailable, match="one process sends for all"):
+        await one.switch.admit([outgoing("a")], worker_id="w", slots=1)
+    with pytest.raises(BrokerUnavailable, match="one process sends for all"):
+        await one.switch.lease(worker_id="w", slots=1)
+    assert one.conditions.current == [Condition.ONE_SENDER]
+
+
+async def test_who_is_told_to_doubt_redis_asks_for_it_and_notes_what_it_finds(one: FakeProcess, world: World) -> None:
+    world.cut_from_redis.add("one")
+    await one.switch.look_again()
+    assert one.conditions.current == []
+
+    one.switch.doubt()
+    with pytest.raises(BrokerUnavailable):
+        await one.switch.look_again()
+    assert one.conditions.current == [Condition.REDIS_AWAY]
+
+    world.cut_from_redis.clear()
+    await one.switch.look_again()
+    assert one.conditions.current == []
+
+
+async def test_a_redis_that_only_the_news_miss_is_away_until_they_have_it_again(one: FakeProcess) -> None:
+    one.conditions.begin(Condition.REDIS_AWAY, "connection refused", seen_by="news")
+    one.switch.doubt()
+    await one.switch.look_again()
+    await one.switch.stats()
+    meanwhile = one.conditions.current
+
+    one.conditions.end(Condition.REDIS_AWAY, seen_by="news")
+
+    assert (meanwhile, one.conditions.current) == ([Condition.REDIS_AWAY], [])
+    assert not one.switch.trouble.is_set()
+
+
+async def test_a_verb_that_misses_redis_wakes_the_keeper_though_the_news_missed_it_before(
+    one: FakeProcess, world: World
+) -> None:
+    one.conditions.begin(Condition.REDIS_AWAY, "connection refused", seen_by="news")
+    world.cut_from_redis.add("one")
+
+    with pytest.raises(BrokerUnavailable):
+        await one.switch.stats()
+
+    assert one.switch.trouble.is_set()
+
+
+async def test_the_one_who_sends_for_all_leases_from_memory(one: FakeProcess, world: World) -> None:
+    one.switch.read(MINE, at_ms=world.clock())
+    one.switch.open_memory(world.memory(), MINE)
+    await one.accept(outgoing("a"))
+
+    assert await one.ids() == ["a"]
+    assert world.redis is not None
+    assert await world.redis.knows(["a"]) == [False]
+
+
+async def test_an_epoch_that_is_over_is_not_heeded_and_its_memory_is_gone(one: FakeProcess, world: World) -> None:
+    one.switch.read(MINE, at_ms=world.clock())
+    one.switch.open_memory(world.memory(), MINE)
+    one.switch.read(Epoch(2, Source.REDIS, FORM), at_ms=world.clock())
+
+    one.switch.read(MINE, at_ms=world.clock() + 1)
+    one.switch.open_memory(world.memory(), MINE)
+
+    assert one.switch.memory is None
+    assert one.conditions.current == []
+
+
+async def test_a_redis_that_is_away_is_noted_until_a_verb_succeeds(one: FakeProcess, world: World) -> None:
+    world.cut_from_redis.add("one")
+    with pytest.raises(BrokerUnavailable):
+        await one.switch.stats()
+    assert one.conditions.current == [Condition.REDIS_AWAY]
+    assert one.switch.trouble.is_set()
+
+    world.cut_from_redis.clear()
+    await one.switch.stats()
+    assert one.conditions.current == []
+
+
+async def test_a_full_redis_is_full_until_it_takes_something_in(one: FakeProcess, world: World) -> None:
+    world.redis_is_full = True
+    await one.accept(outgoing("a"))
+    await one.lease()
+    assert one.conditions.current == [Condition.REDIS_FULL]
+
+    world.redis_is_full = False
+    await one.accept(outgoing("b"))
+    assert one.conditions.current == []
+
+
+async def test_a_schedule_that_leases_nothing_is_lost_until_it_leases_and_takes_messages_in(
+    one: FakeProcess, world: World
+) -> None:
+    world.redis_is_barred = True
+    await one.switch.admit([outgoing("a")], worker_id="w", slots=1)
+    await one.switch.stats()
+    assert one.conditions.current == [Condition.SCHEDULE_LOST]
+
+    world.redis_is_barred = False
+    assert await one.ids() == ["a"]
+    assert one.conditions.current == []
+
+
+async def test_who_only_submits_finds_the_schedule_again_by_submitting(one: FakeProcess, world: World) -> None:
+    kept, world.redis = world.redis, None
+    with pytest.raises(ScheduleLost):
+        await one.switch.admit([outgoing("a")], worker_id="", slots=0)
+    assert one.conditions.current == [Condition.SCHEDULE_LOST]
+
+    world.redis = kept
+    await one.accept(outgoing("b"))
+    assert one.conditions.current == []
+
+
+async def rebuilt(world: World) -> None:
+    """Let the schedule be another one, which has message "a" waiting."""
+    world.redis = world.memory()
+    await world.redis.admit([outgoing("a")], worker_id="", slots=0)
+
+
+async def test_a_message_that_ended_under_a_lost_lease_is_taken_out_of_the_schedule_that_has_it(
+    one: FakeProcess, world: World
+) -> None:
+    await one.accept(outgoing("a"))
+    (lease,) = await one.lease()
+    await rebuilt(world)
+    world.ledger.statuses["a"] = Status.SENT
+
+    (settled,) = await one.switch.settle([Settlement(lease, Done(), 0)])
+    await one.switch.take_out_ended()
+
+    assert not settled.held
+    assert await one.switch.knows(["a"]) == [False]
+
+
+@pytest.fixture
+async def untold(one: FakeProcess, world: World) -> Settlement:
+    """Message "a" has ended. The schedule is away, and could not be told."""
+    await one.accept(outgoing("a"))
+    (lease,) = await one.lease()
+    world.ledger.statuses["a"] = Status.DEAD
+    world.cut_from_redis.add("one")
+    settlement = Settlement(lease, Done(), 0)
+    with pytest.raises(BrokerUnavailable):
+        await one.switch.settle([settlement])
+    world.cut_from_redis.clear()
+    return settlement
+
+
+async def test_a_message_that_ended_while_nobody_could_be_told_is_taken_out_later(
+    one: FakeProcess, world: World, untold: Settlement
+) -> None:
+    await rebuilt(world)
+
+    await one.switch.take_out_ended()
+
+    assert await one.switch.knows([untold.lease.message.id]) == [False]
+
+
+async def test_what_was_settled_at_the_second_try_is_nothing_to_be_taken_out(
+    one: FakeProcess, world: World, untold: Settlement
+) -> None:
+    (settled,) = await one.switch.settle([untold])
+    await rebuilt(world)
+
+    await one.switch.take_out_ended()
+
+    assert settled.held
+    assert await one.switch.knows(["a"]) == [True]
+
+
+async def test_a_message_that_was_replayed_after_its_end_is_not_taken_out(
+    one: FakeProcess, world: World, untold: Settlement
+) -> None:
+    """It came back by the reconciler alone, half a minute later and behind what had come after it."""
+    world.ledger.statuses["a"] = Status.QUEUED
+    await rebuilt(world)
+    await one.switch.settle([untold])
+
+    await one.switch.take_out_ended()
+    world.ledger.statuses["a"] = Status.DEAD
+    await one.switch.take_out_ended()
+
+    assert await one.switch.knows(["a"]) == [True]
+
+
+@pytest.mark.parametrize("source", Source)
+async def test_while_another_version_keeps_the_schedule_every_verb_is_refused(
+    one: FakeProcess, world: World, source: Source
+) -> None:
+    world.cut_from_redis.add("one")
+    await one.lease()
+    one.switch.read(Epoch(1, source, FORM + 1), at_ms=world.clock())
+
+    with pytest.raises(BrokerUnavailable, match="another version of tempogram keeps the schedule"):
+        await one.switch.admit([outgoing("a")], worker_id="w", slots=1)
+    with pytest.raises(BrokerUnavailable, match="another version of tempogram keeps the schedule"):
+        await one.switch.lease(worker_id="w", slots=1)
+    assert Condition.OTHER_VERSION in one.conditions.current
+    assert Condition.REDIS_AWAY not in one.conditions.current
+
+    one.switch.read(Epoch(2, Source.REDIS, FORM), at_ms=world.clock())
+    assert one.conditions.current == []
+
+
+async def test_before_anybody_has_begun_the_schedule_nothing_is_leased_and_that_is_told_when_a_message_comes(
+    world: World,
+) -> None:
+    one = FakeProcess(world, "one")
+    one.switch.read(Epoch(0, Source.REDIS, NOBODYS), at_ms=world.clock())
+
+    with pytest.raises(BrokerUnavailable, match="has begun the schedule yet"):
+        await one.switch.lease(worker_id="w", slots=1)
+    assert one.conditions.current == []
+
+    with pytest.raises(BrokerUnavailable, match="has begun the schedule yet"):
+        await one.switch.admit([outgoing("a")], worker_id="", slots=0)
+    assert one.conditions.current == [Condition.NOT_BEGUN]
+
+    one.switch.read(Epoch(1, Source.REDIS, FORM), at_ms=world.clock())
+    assert one.conditions.current == []
+
+
+async def test_a_sleeper_wakes_when_leases_come_from_elsewhere(one: FakeProcess, world: World) -> None:
+    await one.lease()
+    sleeper = asyncio.create_task(one.switch.wait(None))
+    await asyncio.sleep(0)
+
+    one.switch.read(ANOTHERS, at_ms=world.clock())
+
+    async with asyncio.timeout(0.5):
+        await sleeper
+
+
+async def test_who_would_sleep_by_the_answer_of_another_source_does_not(one: FakeProcess, world: World) -> None:
+    await one.lease()
+    one.switch.read(MINE, at_ms=world.clock())
+    one.switch.open_memory(world.memory(), MINE)
+
+    async with asyncio.timeout(0.5):
+        await one.switch.wait(None)
+
+
+async def test_a_sleeper_of_a_redis_that_is_away_is_not_told_so(
+    one: FakeProcess, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempogram.engine.failover.failover_broker.PAUSE_MS", 1)
+    world.cut_from_redis.add("one")
+    await one.lease()
+
+    sleeper = asyncio.create_task(one.switch.wait(None))
+    done = asyncio.Event()
+    sleeper.add_done_callback(lambda _: done.set())
+    await soon(done)
+    assert sleeper.exception() is None

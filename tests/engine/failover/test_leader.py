@@ -1,0 +1,565 @@
+"""Who leads keeps the schedule: begins it, rebuilds it, stands in for it, and gives it back."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from structlog.testing import capture_logs
+
+from tempogram.engine.failover.candidacy import AWAY_MS
+from tempogram.engine.failover.epoch_watcher import WATCH_S
+from tempogram.engine.failover.failover_broker import SharedSchedule
+from tempogram.engine.failover.leader import PROBE_S
+from tempogram.engine.failover.standalone_mode import BACK_MS, MARGIN_MS
+from tempogram.engine.limits.limits import Limit
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.model.messages import Done, Hold, Settlement, Status
+from tempogram.engine.ports import NOBODYS, Source
+from tempogram.engine.resilience.conditions import Condition
+from tests.engine.desk import turns
+from tests.engine.failover.several import LEASE_MS, Died, FakeProcess, FakeRedis, World
+from tests.fakes import outgoing
+
+SILENCE_MS = LEASE_MS + round(WATCH_S * 1_000) + MARGIN_MS
+STEP_MS = 500
+
+
+def nobody_reaches_redis(world: World) -> None:
+    world.cut_from_redis = {"one", "other"}
+
+
+async def sends_alone(one: FakeProcess, *others: FakeProcess) -> None:
+    """Have Redis be away until one sends for all."""
+    nobody_reaches_redis(one.world)
+    await one.steps(*others, for_ms=AWAY_MS + SILENCE_MS + 4 * STEP_MS)
+    assert one.switch.memory is not None
+
+
+# Redis
+
+
+async def test_the_leader_begins_the_schedule_and_the_others_lease_from_it(
+    one: FakeProcess, other: FakeProcess
+) -> None:
+    await one.accept(outgoing("a"))
+    await other.look()
+    assert await other.lease() == []
+
+    await one.step()
+    one.world.clock.advance(2_000)
+    await other.look()
+
+    assert await other.ids() == ["a"]
+    assert (one.keeper.is_leading, other.keeper.is_leading) == (True, False)
+
+
+async def test_the_first_schedule_is_begun_and_nothing_was_lost(
+    world: World, one: FakeProcess, other: FakeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.form = NOBODYS
+    await other.look()
+    restore = FakeRedis.restore
+
+    async def after_the_other_has_asked(redis: FakeRedis, *sends: object, **more: object) -> None:
+        await other.look()
+        await other.lease()
+        await restore(redis, *sends, **more)
+
+    monkeypatch.setattr(FakeRedis, "restore", after_the_other_has_asked)
+    with capture_logs() as said:
+        await one.step()
+        await other.look()
+        await other.lease()
+
+    assert ("info", "the schedule in Redis is begun") in [(each["log_level"], each["event"]) for each in said]
+    assert {each["log_level"] for each in said} == {"info"}
+
+
+async def test_a_first_schedule_that_is_lost_is_lost(world: World, one: FakeProcess) -> None:
+    world.form = NOBODYS
+    await one.step()
+    world.redis = None
+
+    await one.lease()
+
+    assert one.conditions.current == [Condition.SCHEDULE_LOST]
+
+
+async def test_a_schedule_that_is_lost_is_told_by_who_was_there_before_it_was_begun_and_never_leases(
+    world: World, one: FakeProcess, other: FakeProcess
+) -> None:
+    world.form = NOBODYS
+    await other.look()
+    await one.step()
+    await other.look()
+    await other.accept(outgoing("a"))
+    world.redis = None
+
+    await other.accept(outgoing("b"))
+
+    assert other.conditions.current == [Condition.SCHEDULE_LOST]
+
+
+async def test_a_schedule_that_is_gone_is_rebuilt_at_the_next_step(one: FakeProcess) -> None:
+    await one.step()
+    await one.accept(outgoing("a"))
+    one.world.redis = None
+
+    await one.step()
+    one.world.clock.advance(2_000)
+    await one.look()
+
+    assert await one.ids() == ["a"]
+    assert one.conditions.current == []
+
+
+async def test_a_schedule_that_came_back_older_is_rebuilt_without_what_was_sent_since(one: FakeProcess) -> None:
+    await one.step()
+    for each in "ab":
+        await one.accept(outgoing(each, chat_id=ord(each)))
+    one.world.ledger.statuses["a"] = Status.SENT
+    one.world.redis_is_barred = True
+
+    await one.step()
+    one.world.clock.advance(2_000)
+    await one.look()
+
+    assert await one.ids() == ["b"]
+
+
+async def test_what_ends_while_the_schedule_is_rebuilt_is_not_in_it(
+    one: FakeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one.look()
+    await one.accept(outgoing("a"))
+    read = one.world.ledger.open_messages
+
+    async def and_then_it_is_sent(**page: object) -> object:
+        found = await read(**page)  # type: ignore[arg-type]
+        one.world.ledger.statuses["a"] = Status.SENT
+        return found
+
+    monkeypatch.setattr(one.world.ledger, "open_messages", and_then_it_is_sent)
+    await one.step()
+
+    assert await one.switch.knows(["a"]) == [False]
+
+
+async def test_a_call_that_another_process_has_begun_is_not_ended_for_it(one: FakeProcess) -> None:
+    one.world.ledger.messages["a"], one.world.ledger.statuses["a"] = outgoing("a"), Status.SENDING
+
+    await one.step()
+
+    assert one.world.ledger.statuses["a"] is Status.SENDING
+
+
+@pytest.mark.parametrize("calls", range(14))
+async def test_a_leader_who_dies_at_any_point_of_a_rebuilding_leaves_it_to_the_next(
+    one: FakeProcess, other: FakeProcess, calls: int
+) -> None:
+    await one.look()
+    await one.accept(outgoing("a"))
+    one.world.fuse = calls
+    try:
+        await one.step()
+    except Died:
+        one.world.leader = ""
+    one.world.fuse = None
+    await one.leadership.resign()
+
+    await other.steps(for_ms=4_000)
+
+    assert await other.ids() == ["a"]
+
+
+async def test_who_loses_the_lead_while_he_rebuilds_does_not_open_what_he_has_begun(
+    one: FakeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one.look()
+    await one.accept(outgoing("a"))
+    read = one.world.ledger.open_messages
+
+    async def and_then_another_leads(**page: object) -> object:
+        one.world.leader = "other"
+        return await read(**page)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(one.world.ledger, "open_messages", and_then_another_leads)
+    await one.step()
+
+    assert one.world.redis_is_barred
+    assert not one.keeper.is_leading
+
+
+@pytest.mark.parametrize("freezes_at", ["admit", "restore"])
+async def test_who_wakes_in_the_middle_of_rebuilding_changes_nothing_of_what_another_has_begun(
+    one: FakeProcess, other: FakeProcess, monkeypatch: pytest.MonkeyPatch, freezes_at: str
+) -> None:
+    await one.look()
+    await one.accept(outgoing("a"))
+    begin = one.redis.begin
+
+    async def begin_and_freeze_later() -> SharedSchedule:
+        begun = await begin()
+        verb = getattr(begun, freezes_at)
+
+        async def after_another_has_begun(*arguments: object, **more: object) -> object:
+            await other.redis.begin()
+            return await verb(*arguments, **more)
+
+        monkeypatch.setattr(begun, freezes_at, after_another_has_begun)
+        return begun
+
+    monkeypatch.setattr(one.redis, "begin", begin_and_freeze_later)
+    await one.step()
+
+    assert one.world.redis_is_barred
+    assert await one.switch.knows(["a"]) == [False]
+
+
+async def test_other_limits_are_brought_into_force_once_by_who_leads(world: World, one: FakeProcess) -> None:
+    await one.step()
+    await one.steps(for_ms=3_000)
+    assert world.enforced == [world.limits]
+    await one.leadership.resign()
+
+    wider = replace(world.limits, bot=Limit(7, 1_000))
+    await FakeProcess(world, "new", limits=wider).steps(for_ms=3_000)
+
+    assert world.enforced == [world.limits, wider]
+
+
+async def test_what_was_throttled_during_a_short_absence_is_held_after(one: FakeProcess) -> None:
+    await one.steps(for_ms=3_000)
+    one.world.cut_from_redis.add("one")
+    await one.step()
+    await one.world.ledger.record_holds([Hold(1, 7, one.world.clock() + 60_000)])
+    one.world.cut_from_redis.clear()
+
+    await one.steps(for_ms=4_000)
+    await one.accept(outgoing("a", chat_id=7))
+
+    assert await one.ids() == []
+
+
+async def test_what_was_accepted_during_a_short_absence_is_scheduled_soon_after(one: FakeProcess) -> None:
+    await one.steps(for_ms=3_000)
+    one.world.cut_from_redis.add("one")
+    await one.step()
+    await one.accept(outgoing("a"))
+    one.world.cut_from_redis.clear()
+
+    await one.step()
+
+    assert await one.switch.knows(["a"]) == [True]
+    assert (one.world.number, one.conditions.current) == (0, [])
+
+
+async def test_what_was_accepted_while_redis_was_full_is_scheduled_soon_after(one: FakeProcess) -> None:
+    await one.steps(for_ms=3_000)
+    one.world.redis_is_full = True
+    await one.accept(outgoing("a"))
+    await one.step()
+    one.world.redis_is_full = False
+
+    await one.step()
+
+    assert await one.switch.knows(["a"]) == [True]
+    assert one.conditions.current == []
+
+
+async def test_while_redis_is_full_the_ledger_is_not_read_over_and_over(
+    world: World, one: FakeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one.steps(for_ms=3_000)
+    for number in range(5):
+        await one.accept(outgoing(f"{number}"))
+    world.redis_is_full = True
+    for number in range(5, 10):
+        await one.accept(outgoing(f"{number}"))
+    await one.step()
+    world.room, world.redis_is_full = 6, False  # for one more, which is all that a probe asks for
+    reads, open_ids = 0, world.ledger.open_ids
+
+    async def counted(*, after_id: str, limit: int) -> list[str]:
+        nonlocal reads
+        reads += not after_id
+        return await open_ids(after_id=after_id, limit=limit)
+
+    monkeypatch.setattr(world.ledger, "open_ids", counted)
+    await one.steps(for_ms=10_000)
+    for number in range(10, 15):
+        world.ledger.messages[f"{number}"], world.ledger.statuses[f"{number}"] = outgoing(f"{number}"), Status.QUEUED
+    await one.steps(for_ms=20_000)
+    while_full, world.room = reads, 60
+    await one.steps(for_ms=6_000)
+
+    assert while_full == 1
+    assert all(await one.switch.knows(list(world.ledger.messages)))
+    assert one.conditions.current == []
+
+
+async def test_a_redis_with_no_room_for_all_sends_the_oldest_and_takes_the_rest_in_as_room_comes(
+    one: FakeProcess,
+) -> None:
+    await one.look()
+    for number in range(120):
+        await one.accept(outgoing(f"{number:03}", chat_id=number + 1))
+    one.world.room = 60
+
+    await one.steps(for_ms=2_000)
+    assert not one.world.redis_is_barred
+    began, sent = one.world.redis, set[str]()
+    for _ in range(20):
+        for lease in await one.lease():
+            one.world.ledger.statuses[lease.message.id] = Status.SENT
+            await one.switch.settle([Settlement(lease, Done(), 0)])
+            sent.add(lease.message.id)
+        await one.steps(for_ms=2_000)
+
+    assert len(sent) == 120
+    assert one.world.redis is began
+    assert one.conditions.current == []
+
+
+async def test_a_database_that_is_away_is_told_once_when_it_goes_and_once_when_it_is_back(world: World) -> None:
+    idle = FakeProcess(world, "idle")
+    world.cut_from_database.add("idle")
+    with capture_logs() as said:
+        watching = asyncio.create_task(idle.keeper._again_and_again(idle.keeper.watch))
+        await turns()
+        away = idle.conditions.current
+        world.cut_from_database.clear()
+        await turns()
+        watching.cancel()
+
+    assert (away, idle.conditions.current) == ([Condition.LEDGER_AWAY], [])
+    assert [each["event"] for each in said] == ["condition began", "condition ended"]
+
+
+async def test_an_epoch_that_can_be_read_does_not_end_what_a_refused_write_began(one: FakeProcess) -> None:
+    one.conditions.begin(Condition.LEDGER_AWAY, "the disk is full")
+
+    await one.look()
+
+    assert one.conditions.holds(Condition.LEDGER_AWAY)
+
+
+async def test_who_may_not_lead_only_reads_the_epoch(world: World) -> None:
+    idle = FakeProcess(world, "idle")
+    await idle.look()
+
+    assert world.leader == ""
+    assert idle.switch._source() is idle.redis
+
+
+# The memory of the keeper
+
+
+async def test_nobody_leases_between_the_last_lease_of_redis_and_the_first_from_memory(
+    one: FakeProcess, other: FakeProcess
+) -> None:
+    await one.steps(other, for_ms=3_000)
+    for each in "ab":
+        await one.accept(outgoing(each, chat_id=ord(each)))
+    (last,) = await other.lease(1)
+    one.world.cut_from_redis.add("one")
+    one.world.cut_from_database.add("other")  # the worst: it does not hear of it, and Redis answers it
+
+    first_at_ms = last_until_ms = last.expires_at_ms
+    while not (leased := await one.lease()):
+        await one.look()
+        await one.step()
+        last_until_ms = max([last_until_ms, *(each.expires_at_ms for each in await other.lease(1))])
+        one.world.clock.advance(100)
+        first_at_ms = one.world.clock()
+
+    assert leased
+    assert first_at_ms >= last_until_ms
+
+
+async def test_with_books_of_its_own_it_waits_for_redis(world: World) -> None:
+    one = FakeProcess(world, "one", shares_books=False)
+    await one.steps(for_ms=1_000)
+    world.cut_from_redis.add("one")
+
+    await one.steps(for_ms=10 * AWAY_MS)
+
+    assert (world.number, one.switch.memory) == (0, None)
+
+
+async def test_what_others_write_to_the_ledger_is_taken_in(one: FakeProcess, other: FakeProcess) -> None:
+    await sends_alone(one, other)
+    message = outgoing(Ids().new(one.world.clock()))
+    await other.accept(message)
+
+    await one.steps(other, for_ms=4 * STEP_MS)
+
+    assert await one.ids() == [message.id]
+    assert await other.ids() == []
+
+
+async def test_what_is_sent_is_not_taken_in_again(one: FakeProcess) -> None:
+    await sends_alone(one)
+    await one.accept(outgoing("a"))
+    (lease,) = await one.lease()
+    one.world.ledger.statuses["a"] = Status.SENT
+    await one.switch.settle([Settlement(lease, Done(), 0)])
+
+    await one.steps(for_ms=5_000)
+
+    assert await one.ids() == []
+
+
+async def test_what_another_ends_after_the_memory_was_rebuilt_is_taken_out_of_it(one: FakeProcess) -> None:
+    await one.accept(outgoing("a"))
+    await sends_alone(one)
+    assert await one.switch.knows(["a"]) == [True]
+    one.world.ledger.statuses["a"] = Status.SENT  # its call was written at the end of its last lease from Redis
+
+    await one.steps(for_ms=2 * STEP_MS)
+
+    assert await one.switch.knows(["a"]) == [False]
+
+
+async def test_what_another_is_told_to_hold_after_the_memory_was_rebuilt_is_held_there(one: FakeProcess) -> None:
+    await sends_alone(one)
+    await one.accept(outgoing("a"))
+    until_ms = one.world.clock() + LEASE_MS
+    one.world.ledger.kept_holds.append(Hold(1, outgoing("a").chat_id, until_ms))
+
+    await one.steps(for_ms=2 * STEP_MS)
+    held = await one.ids()
+    await one.steps(for_ms=LEASE_MS)
+
+    assert (held, await one.ids()) == ([], ["a"])
+
+
+async def test_a_bot_that_is_paused_in_the_ledger_is_paused_in_the_memory(one: FakeProcess) -> None:
+    await sends_alone(one)
+    await one.accept(outgoing("a"))
+    one.world.ledger.paused[1] = True
+    await one.steps(for_ms=2 * STEP_MS)
+    paused = await one.ids()
+    one.world.ledger.paused[1] = False
+    await one.steps(for_ms=2 * STEP_MS)
+
+    assert (paused, await one.ids()) == ([], ["a"])
+
+
+async def test_when_redis_is_back_for_a_while_leases_come_from_it_again_and_nothing_is_lost(
+    one: FakeProcess, other: FakeProcess
+) -> None:
+    await sends_alone(one, other)
+    for number in range(5):
+        await other.accept(outgoing(f"{number}", chat_id=number + 1))
+    one.world.cut_from_redis.clear()
+    await one.steps(other, for_ms=BACK_MS - STEP_MS)
+    assert one.world.source is Source.KEEPER
+
+    await one.steps(other, for_ms=LEASE_MS + 2_000)
+
+    assert (one.switch.memory, one.world.source) == (None, Source.REDIS)
+    assert len(await other.ids()) == 5
+    assert not one.conditions.holds(Condition.ONE_SENDER)
+
+
+async def test_what_is_leased_from_memory_is_waited_for_before_redis_leases(one: FakeProcess) -> None:
+    await sends_alone(one)
+    await one.accept(outgoing("a"))
+    (lease,) = await one.lease()
+    one.world.cut_from_redis.clear()
+    while one.world.source is Source.KEEPER:
+        await one.look()
+        await one.step()
+        one.world.clock.advance(100)
+
+    assert one.world.clock() >= lease.expires_at_ms
+
+
+async def test_a_short_absence_ends_without_the_silence(one: FakeProcess) -> None:
+    await one.steps(for_ms=3_000)
+    one.world.cut_from_redis.add("one")
+    await one.steps(for_ms=AWAY_MS + STEP_MS)
+    assert one.conditions.holds(Condition.ONE_SENDER)
+
+    one.world.cut_from_redis.clear()
+    await one.steps(for_ms=BACK_MS + 2 * STEP_MS)
+
+    assert one.world.source is Source.REDIS
+
+
+async def test_the_next_leader_waits_until_the_memory_of_the_last_leases_no_more(
+    one: FakeProcess, other: FakeProcess
+) -> None:
+    await sends_alone(one, other)
+    for number in range(9):
+        await one.accept(outgoing(f"{number}", chat_id=number + 1))
+    one.world.leader = ""  # it does not know; and it cannot read the epoch
+    one.world.cut_from_database.add("one")
+
+    last_until_ms = 0
+    while other.switch.memory is None:
+        await other.look()
+        await other.step()
+        last_until_ms = max([last_until_ms, *(each.expires_at_ms for each in await one.lease(1))])
+        one.world.clock.advance(STEP_MS)
+
+    assert 0 < last_until_ms <= one.world.clock()
+    await other.steps(for_ms=2_000)
+    assert await other.ids()
+
+
+async def test_the_next_leader_gives_nothing_to_redis_while_the_memory_of_the_last_may_lease(
+    one: FakeProcess, other: FakeProcess
+) -> None:
+    await sends_alone(one, other)
+    for number in range(30):
+        await one.accept(outgoing(f"{number:02}", chat_id=number + 1))
+    one.world.leader = ""
+    one.world.cut_from_database, one.world.cut_from_redis = {"one"}, set()
+
+    last_until_ms = 0
+    while one.world.source == "keeper":
+        await other.look()
+        await other.step()
+        last_until_ms = max([last_until_ms, *(each.expires_at_ms for each in await one.lease(1))])
+        one.world.clock.advance(100)
+
+    assert 0 < last_until_ms <= one.world.clock()
+
+
+async def test_a_moment_without_the_database_does_not_end_what_one_sends_for_all(one: FakeProcess) -> None:
+    await sends_alone(one)
+    memory, number = one.switch.memory, one.world.number
+    one.world.cut_from_database.add("one")
+    await one.steps(for_ms=STEP_MS)
+    one.world.cut_from_database.clear()
+
+    await one.steps(for_ms=4 * STEP_MS)
+
+    assert one.switch.memory is memory
+    assert one.world.number == number
+
+
+async def test_a_redis_that_goes_again_while_it_is_rebuilt_leaves_the_epoch_to_the_keeper(one: FakeProcess) -> None:
+    await sends_alone(one)
+    await one.accept(outgoing("a"))
+    one.world.cut_from_redis.clear()
+    began = one.redis.begin
+
+    async def and_then_it_is_away() -> SharedSchedule:
+        begun = await began()
+        one.world.cut_from_redis.add("one")
+        return begun
+
+    one.redis.begin = and_then_it_is_away  # type: ignore[method-assign]
+    await one.steps(for_ms=BACK_MS + LEASE_MS)
+
+    assert one.world.source is Source.KEEPER
+    assert await one.ids() == ["a"]
+
+
+def test_a_loss_is_noticed_within_two_seconds_even_by_a_process_that_does_nothing() -> None:
+    assert PROBE_S <= 2

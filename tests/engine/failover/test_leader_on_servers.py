@@ -1,0 +1,254 @@
+"""Processes that share a real Redis and a real PostgreSQL, and lose the one or the other."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
+
+from tempogram.bot.demo.process import free_port
+from tempogram.engine.brokers.redis.keys import FORM, prefix
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.ports import SystemClock
+from tempogram.engine.resilience.conditions import Condition
+from tempogram.storage.processes.membership import membership
+from tests.engine.failover.process import Process, Telegram, hurry, process, until
+from tests.engine.redis_server import own_redis
+from tests.fakes import outgoing
+from tests.storage.servers import own_postgres
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Tracebacks in colours, with every local, would take most of the time."""
+    with capture_logs():
+        yield
+
+
+@pytest.fixture
+def books() -> Iterator[str]:
+    with own_postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def telegram() -> Telegram:
+    return Telegram(SystemClock())
+
+
+@pytest.fixture
+def ids(monkeypatch: pytest.MonkeyPatch) -> Ids:
+    hurry(monkeypatch)
+    return Ids()
+
+
+async def all_sent(telegram: Telegram, submitted: list[str], by: Process) -> None:
+    """Wait until everything was sent, and the ledger knows of it."""
+    await until(lambda: set(telegram.ids) >= set(submitted))
+    async with asyncio.timeout(5):
+        while await by.ledger.open_ids(after_id="", limit=1):  # noqa: ASYNC110 - the ledger has no event
+            await asyncio.sleep(0.01)
+
+
+def leases_redis(*processes: Process) -> bool:
+    return all(each.switch._epoch and each.switch._epoch.source == "redis" for each in processes)
+
+
+async def test_who_leads_begins_the_schedule_and_the_others_wait_for_it(
+    tmp_path: Path, books: str, telegram: Telegram, ids: Ids
+) -> None:
+    with own_redis(tmp_path) as url:
+        async with process("a", url, books, telegram) as one, process("b", url, books, telegram) as other:
+            submitted = await one.submit(ids, 50) + await other.submit(ids, 50)
+            await all_sent(telegram, submitted, one)
+
+            assert [one.keeper.is_leading, other.keeper.is_leading].count(True) == 1
+            await until(lambda: not one.conditions.current and not other.conditions.current)
+    assert sorted(telegram.ids) == sorted(submitted)
+
+
+async def test_a_redis_that_is_emptied_under_load_heals_and_what_ended_is_not_sent_again(
+    tmp_path: Path, books: str, telegram: Telegram, ids: Ids
+) -> None:
+    with own_redis(tmp_path) as url:
+        async with process("a", url, books, telegram) as one, process("b", url, books, telegram) as other:
+            submitted = await one.submit(ids, 2_000, chats=500)
+            await until(lambda: len(telegram.sent) > 100)
+            async with Redis.from_url(url) as redis:
+                await redis.flushall()
+            submitted += await other.submit(ids, 100, chats=500)
+            await all_sent(telegram, submitted, one)
+
+            await until(lambda: not one.conditions.current and not other.conditions.current)
+    assert len(telegram.ids) - len(submitted) <= 16  # what was in the hands of both
+
+
+async def test_while_redis_is_away_one_sends_for_all_and_then_redis_again(
+    tmp_path: Path, books: str, telegram: Telegram, ids: Ids
+) -> None:
+    port = free_port()
+    with own_redis(tmp_path, port=port) as url:
+        async with process("a", url, books, telegram) as one, process("b", url, books, telegram) as other:
+            submitted = await one.submit(ids, 20)
+            await all_sent(telegram, submitted, one)
+    url = f"redis://127.0.0.1:{port}/0"
+    async with process("a", url, books, telegram) as one, process("b", url, books, telegram) as other:
+        submitted += await one.submit(ids, 30) + await other.submit(ids, 30)
+        await all_sent(telegram, submitted, one)
+        assert all(each.conditions.holds(Condition.ONE_SENDER) for each in (one, other))
+        assert len({name for name, _ in telegram.sent[20:]}) == 1
+
+        submitted += await other.submit(ids, 30)
+        with own_redis(tmp_path, port=port):
+            await until(lambda: leases_redis(one, other))
+            submitted += await one.submit(ids, 30) + await other.submit(ids, 30)
+            await all_sent(telegram, submitted, one)
+            await until(lambda: not one.conditions.current and not other.conditions.current)
+            assert sorted(telegram.ids) == sorted(submitted)
+
+
+async def test_when_the_one_who_sends_for_all_dies_another_does(
+    tmp_path: Path, books: str, telegram: Telegram, ids: Ids
+) -> None:
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    async with process("a", url, books, telegram) as one, process("b", url, books, telegram) as other:
+        await until(lambda: one.switch.memory or other.switch.memory)
+        first, second = (one, other) if one.switch.memory else (other, one)
+        submitted = await first.submit(ids, 20)
+        await all_sent(telegram, submitted, one)
+
+        await first.kill()
+        submitted += await second.submit(ids, 20)
+        await all_sent(telegram, submitted, second)
+
+    assert sorted(telegram.ids) == sorted(submitted)
+    assert {name for name, _ in telegram.sent[20:]} == {second.name}
+
+
+async def test_a_leader_who_dies_leaves_the_schedule_in_redis_to_another(
+    tmp_path: Path, books: str, telegram: Telegram, ids: Ids
+) -> None:
+    with own_redis(tmp_path) as url:
+        async with process("a", url, books, telegram) as one, process("b", url, books, telegram) as other:
+            await until(lambda: one.keeper.is_leading or other.keeper.is_leading)
+            first, second = (one, other) if one.keeper.is_leading else (other, one)
+            await first.kill()
+            async with Redis.from_url(url) as redis:
+                await redis.flushall()
+            submitted = await second.submit(ids, 20)
+            await all_sent(telegram, submitted, one)
+
+            assert second.keeper.is_leading
+    assert sorted(telegram.ids) == sorted(submitted)
+
+
+async def test_who_alone_cannot_reach_redis_leaves_the_lead_to_who_does(
+    tmp_path: Path, books: str, telegram: Telegram, ids: Ids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempogram.engine.failover.candidacy.AWAY_MS", 5_000)  # until the other has started
+    nowhere = f"redis://127.0.0.1:{free_port()}/0"
+    with own_redis(tmp_path) as url:
+        async with process("a", nowhere, books, telegram) as cut:
+            await until(lambda: cut.keeper.is_leading)
+            async with process("b", url, books, telegram) as other:
+                await until(lambda: other.keeper.is_leading)
+                submitted = await other.submit(ids, 20)
+                await all_sent(telegram, submitted, other)
+
+                assert leases_redis(cut, other)
+                assert cut.conditions.current == [Condition.REDIS_AWAY]
+    assert {name for name, _ in telegram.sent} == {"b"}
+
+
+async def test_what_a_process_that_ended_left_in_the_ledger_alone_is_sent_soon(
+    tmp_path: Path, books: str, telegram: Telegram, ids: Ids
+) -> None:
+    number = 7
+    with own_redis(tmp_path) as url:
+        async with process("a", url, books, telegram) as one:
+            comparison = one.keeper._comparison
+            async with membership(books, number):
+                await until(lambda: number in comparison._deaths._alive and comparison._behind_after is None)
+                left = outgoing(ids.new(SystemClock()()))
+                await one.ledger.add([left])
+
+            await all_sent(telegram, [left.id], one)
+    assert telegram.ids == [left.id]
+
+
+async def test_an_older_file_of_redis_sends_nothing_again(
+    tmp_path: Path, books: str, telegram: Telegram, ids: Ids
+) -> None:
+    port, folder, older = free_port(), tmp_path / "redis", tmp_path / "older"
+    folder.mkdir()
+    keeping = ("--appendonly", "yes", "--appendfsync", "always")
+    with own_redis(folder, *keeping, port=port) as url:
+        async with process("a", url, books, telegram, slots=2) as one:
+            submitted = await one.submit(ids, 200, chats=200)
+            await until(lambda: len(telegram.sent) > 10)
+            shutil.copytree(folder, older)
+            await all_sent(telegram, submitted, one)
+    with own_redis(older, *keeping, port=port) as url:
+        async with process("a", url, books, telegram) as one:
+            submitted += await one.submit(ids, 20)
+            await all_sent(telegram, submitted, one)
+
+            await until(lambda: not one.conditions.current)
+    assert sorted(telegram.ids) == sorted(submitted)
+
+
+async def test_what_was_accepted_during_a_short_absence_is_scheduled_soon(
+    tmp_path: Path, books: str, telegram: Telegram, ids: Ids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempogram.engine.failover.candidacy.AWAY_MS", 60_000)
+    monkeypatch.setattr("tempogram.engine.brokers.redis.broker.REPLY_S", 0.3)
+    with own_redis(tmp_path) as url:
+        async with process("a", url, books, telegram) as one, Redis.from_url(url) as redis:
+            submitted = await one.submit(ids, 20)
+            await all_sent(telegram, submitted, one)
+            await redis.client_pause(1_500)
+            submitted += await one.submit(ids, 20)
+            assert one.conditions.holds(Condition.REDIS_AWAY)
+
+            await all_sent(telegram, submitted, one)
+            await until(lambda: not one.conditions.current)
+    assert sorted(telegram.ids) == sorted(submitted)
+
+
+async def test_two_versions_side_by_side_under_load_send_everything_and_never_both(
+    tmp_path: Path, books: str, telegram: Telegram, ids: Ids
+) -> None:
+    with own_redis(tmp_path) as url:
+        async with (
+            process("old leader", url, books, telegram) as leader,
+            process("old", url, books, telegram, may_lead=False) as old,
+        ):
+            submitted = await leader.submit(ids, 20)
+            await all_sent(telegram, submitted, leader)
+            async with process("new", url, books, telegram, form=FORM + 1) as new:
+                submitted += await new.submit(ids, 20)
+                await all_sent(telegram, submitted, leader)
+                assert new.conditions.current == [Condition.OTHER_VERSION]
+
+                submitted += await leader.submit(ids, 2_000, chats=500)
+                await until(lambda: len(telegram.sent) > 100)
+                await leader.kill()
+                submitted += await old.submit(ids, 20)
+                await all_sent(telegram, submitted, old)
+
+                submitted += await old.submit(ids, 20) + await new.submit(ids, 20)
+                await all_sent(telegram, submitted, new)
+                await until(lambda: not new.conditions.current)
+                assert old.conditions.current == [Condition.OTHER_VERSION]
+                async with Redis.from_url(url) as redis:
+                    assert not await redis.keys(f"{prefix(FORM)}*")
+    senders = [name for name, _ in telegram.sent]
+    assert all(name.startswith("new") for name in senders[senders.index("new") :])
+    assert len(telegram.ids) - len(submitted) <= 8  # what the leader had in hand when it died

@@ -1,0 +1,109 @@
+"""What the books say of bots and limits comes to the schedule, though nobody could tell it at the time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import pytest
+
+from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.model.errors import BrokerUnavailable
+from tempogram.engine.ports import Broker
+from tempogram.engine.recovery import settings_sync
+from tempogram.engine.recovery.settings_sync import Heeded
+from tests.engine.desk import UNLIMITED, ListLedger
+
+BOT = 42
+
+
+@dataclass
+class Office:
+    """A schedule that notes what it is told; ``away`` it hears nothing."""
+
+    told: list[tuple[object, ...]] = field(default_factory=list)
+    away: bool = False
+
+    async def pause(self, bot_id: int, *, paused: bool) -> None:
+        self._hear("paused" if paused else "resumed", bot_id)
+
+    async def weigh(self, bot_id: int, weight: int) -> None:
+        self._hear("weighs", bot_id, weight)
+
+    async def configure(self, limits: Limits) -> bool:
+        self._hear("limits", limits.version)
+        return True
+
+    def _hear(self, *words: object) -> None:
+        if self.away:
+            raise BrokerUnavailable("it is away")
+        self.told.append(words)
+
+
+@dataclass
+class Books:
+    """The ledger, and the limits that are in force."""
+
+    ledger: ListLedger
+    limits: Limits = UNLIMITED
+
+    async def current(self) -> Limits:
+        return self.limits
+
+
+@pytest.fixture
+def books() -> Books:
+    return Books(ListLedger([]))
+
+
+@pytest.fixture
+def office() -> Office:
+    return Office()
+
+
+async def tell(heeded: Heeded, office: Office) -> None:
+    await heeded.tell(cast("Broker", office), office.configure)
+
+
+async def test_only_what_changed_is_told_again(books: Books, office: Office) -> None:
+    heeded = Heeded(books.ledger, books.current)
+    books.ledger.paused[BOT] = True
+    books.ledger.weighed[BOT] = 3
+    await tell(heeded, office)
+    assert office.told == [("paused", BOT), ("weighs", BOT, 3), ("limits", UNLIMITED.version)]
+
+    office.told.clear()
+    books.ledger.paused.clear()
+    books.ledger.weighed.clear()
+    books.limits = replace(UNLIMITED, version=2, bot=Limit(5, 1_000))
+    await tell(heeded, office)
+    await tell(heeded, office)
+
+    assert office.told == [("resumed", BOT), ("weighs", BOT, 1), ("limits", 2)]
+
+
+async def test_what_could_not_be_told_is_told_later(books: Books, office: Office) -> None:
+    heeded = Heeded(books.ledger, books.current)
+    await tell(heeded, office)
+    office.told.clear()
+
+    office.away = True
+    await settings_sync.pause(cast("Broker", office), BOT, paused=True)  # whoever changed the books is not refused
+    books.ledger.paused[BOT] = True
+    with pytest.raises(BrokerUnavailable):
+        await tell(heeded, office)
+    office.away = False
+    await tell(heeded, office)
+
+    assert office.told == [("paused", BOT)]
+
+
+async def test_another_schedule_is_told_everything(books: Books, office: Office) -> None:
+    heeded = Heeded(books.ledger, books.current)
+    books.ledger.paused[BOT] = True
+    await tell(heeded, office)
+
+    heeded.forget()
+    await tell(heeded, office)
+
+    assert office.told == 2 * [("paused", BOT), ("limits", UNLIMITED.version)]

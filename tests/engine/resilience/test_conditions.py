@@ -1,0 +1,105 @@
+"""What is wrong is told twice: when it begins, and when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+
+from structlog.testing import capture_logs
+
+from tempogram.engine.resilience.conditions import GLIMPSE_MS, Condition, Conditions
+from tests.engine.desk import turns
+from tests.fakes import Clock
+
+
+def test_a_condition_is_told_once_when_it_begins_and_once_when_it_ends() -> None:
+    now_ms = 1_000
+    conditions = Conditions(lambda: now_ms)
+    with capture_logs() as told:
+        conditions.begin(Condition.REDIS_AWAY, "connection refused")
+        conditions.begin(Condition.REDIS_AWAY, "connection refused")
+        now_ms = 4_500
+        conditions.end(Condition.REDIS_AWAY)
+        conditions.end(Condition.REDIS_AWAY)
+    assert [each["event"] for each in told] == ["condition began", "condition ended"]
+    assert told[0]["condition"] == "redis_away"
+    assert told[1]["after_ms"] == 3_500
+
+
+def test_what_holds_is_listed_from_the_oldest_on() -> None:
+    conditions = Conditions(lambda: 0)
+    conditions.begin(Condition.LEDGER_AWAY, "refused")
+    conditions.begin(Condition.REDIS_AWAY, "refused")
+    conditions.end(Condition.LEDGER_AWAY)
+    conditions.begin(Condition.LEDGER_AWAY, "refused")
+    assert conditions.current == [Condition.REDIS_AWAY, Condition.LEDGER_AWAY]
+    assert conditions.holds(Condition.REDIS_AWAY)
+
+
+def test_what_several_see_begins_with_the_first_of_them_and_ends_with_the_last() -> None:
+    conditions = Conditions(lambda: 0)
+    with capture_logs() as told:
+        conditions.begin(Condition.REDIS_AWAY, "connection refused", seen_by="news")
+        conditions.begin(Condition.REDIS_AWAY, "timeout", seen_by="answers")
+        conditions.end(Condition.REDIS_AWAY, seen_by="news")
+        conditions.end(Condition.REDIS_AWAY, seen_by="verbs")
+        held_by_the_other = conditions.holds(Condition.REDIS_AWAY)
+        conditions.end(Condition.REDIS_AWAY, seen_by="answers")
+
+    assert held_by_the_other
+    assert conditions.current == []
+    assert [(each["event"], each.get("reason")) for each in told] == [
+        ("condition began", "connection refused"),
+        ("condition ended", None),
+    ]
+
+
+def test_who_sees_it_is_told_apart_from_the_others() -> None:
+    conditions = Conditions(lambda: 0)
+    conditions.begin(Condition.REDIS_AWAY, "connection refused", seen_by="news")
+
+    assert conditions.is_seen(Condition.REDIS_AWAY, by="news")
+    assert not conditions.is_seen(Condition.REDIS_AWAY, by="verbs")
+
+
+def test_what_was_glimpsed_ends_when_nobody_has_had_a_glimpse_of_it_for_a_while() -> None:
+    clock = Clock()
+    conditions = Conditions(clock)
+    with capture_logs() as told:
+        conditions.glimpse(Condition.LEDGER_AWAY, "refused")
+        clock.advance(GLIMPSE_MS - 1)
+        conditions.glimpse(Condition.LEDGER_AWAY, "refused")
+        clock.advance(GLIMPSE_MS - 1)
+        conditions.lapse()
+        holds_after_the_second = conditions.holds(Condition.LEDGER_AWAY)
+        clock.advance(1)
+        conditions.lapse()
+
+    assert holds_after_the_second
+    assert [each["event"] for each in told] == ["condition began", "condition ended"]
+
+
+def test_a_glimpse_that_is_over_does_not_end_what_another_still_sees() -> None:
+    clock = Clock()
+    conditions = Conditions(clock)
+    conditions.glimpse(Condition.LEDGER_AWAY, "refused")
+    conditions.begin(Condition.LEDGER_AWAY, "refused", seen_by="a writer")
+    clock.advance(GLIMPSE_MS)
+    conditions.lapse()
+
+    assert conditions.holds(Condition.LEDGER_AWAY)
+
+
+async def test_what_was_glimpsed_ends_by_itself() -> None:
+    clock = Clock()
+
+    async def sleep(seconds: float) -> None:
+        clock.advance(round(seconds * 1_000))
+        await asyncio.sleep(0)
+
+    conditions = Conditions(clock, sleep=sleep)
+    conditions.glimpse(Condition.LEDGER_AWAY, "refused")
+    running = asyncio.create_task(conditions.run())
+    await turns()
+    running.cancel()
+
+    assert conditions.current == []

@@ -1,0 +1,325 @@
+"""The loop that fills free connections."""
+
+from __future__ import annotations
+
+import asyncio
+
+from structlog.testing import capture_logs
+
+from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.model.messages import Priority, Status
+from tempogram.engine.model.outcomes import Failed, Throttled
+from tempogram.engine.resilience.backoff import RetryPolicy
+from tempogram.engine.sending.worker import PAUSE_AFTER_ERROR_MS
+from tests.engine.desk import LEASE_MS, WITHIN_S, Desk, soon, turns, working
+from tests.fakes import START_MS, outgoing
+
+
+async def pass_time(desk: Desk, ms: int) -> None:
+    """Let time pass, and the worker see it as it would: by waking when it said it would."""
+    desk.clock.advance(ms)
+    desk.broker.ring()
+    await turns(40)
+
+
+async def test_what_waits_is_sent(desk: Desk) -> None:
+    await desk.accept(outgoing("a", chat_id=7), outgoing("b", chat_id=8))
+
+    async with working(desk.worker):
+        await soon(desk.broker.resting)
+
+    assert sorted(desk.transport.ids) == ["a", "b"]
+    assert desk.ledger.statuses == {"a": Status.SENT, "b": Status.SENT}
+
+
+async def test_nothing_is_sent_while_leases_come_from_another_schedule(desk: Desk) -> None:
+    await desk.accept(outgoing("a"))
+    worker = desk.new_worker(slots=1, is_source=lambda: False)
+
+    async with working(worker):
+        await turns(40)
+
+    assert desk.transport.ids == []
+    assert desk.ledger.statuses == {"a": Status.QUEUED}
+
+
+async def test_there_are_never_more_leases_than_connections() -> None:
+    desk = Desk(slots=2)
+    desk.transport.close()
+    await desk.accept(*(outgoing(str(number), chat_id=number) for number in range(1, 10)))
+
+    async with working(desk.worker):
+        await soon(desk.transport.arrived)
+        await turns(100)
+        leased = (await desk.broker.stats()).leased
+        desk.transport.open()
+        await soon(desk.broker.resting)
+
+    assert leased == 2
+    assert desk.broker.slots_asked[0] == 2
+    assert len(desk.transport.ids) == 9
+
+
+async def test_a_worker_sleeps_until_the_exact_time_at_which_it_can_go_on(desk: Desk) -> None:
+    desk.transport.answers(Throttled(7_000))
+    await desk.accept(outgoing("a"))
+
+    async with working(desk.worker):
+        await soon(desk.broker.resting)
+        waited_until_ms = desk.broker.waits[-1]
+        await pass_time(desk, 7_000)
+
+    assert waited_until_ms == START_MS + 7_000
+    assert desk.transport.ids == ["a", "a"]
+
+
+async def test_a_worker_with_nothing_to_do_waits_for_the_bell_and_asks_nothing_meanwhile(desk: Desk) -> None:
+    async with working(desk.worker):
+        await soon(desk.broker.resting)
+        asked = len(desk.broker.slots_asked)
+        await turns(200)
+
+        assert desk.broker.waits == [None]
+        assert len(desk.broker.slots_asked) == asked
+
+
+async def test_a_spaced_bot_is_woken_for_each_of_its_places() -> None:
+    desk = Desk(limits=Limits(ceiling=Limit(0, 1), bot=Limit(10, 1_000), saved_up=1, guard_ms=0))
+    await desk.accept(*(outgoing(str(number), chat_id=number) for number in range(1, 4)))
+
+    async with working(desk.worker):
+        await soon(desk.broker.resting)
+        await pass_time(desk, 100)
+        await pass_time(desk, 100)
+
+    wakes = [until_ms for until_ms in dict.fromkeys(desk.broker.waits) if until_ms is not None]
+    assert wakes[:2] == [START_MS + 100, START_MS + 200]
+    assert len(desk.transport.ids) == 3
+
+
+async def test_stopping_leases_nothing_more_and_finishes_what_is_in_hand(desk: Desk) -> None:
+    desk.transport.close()
+    await desk.accept(outgoing("a"))
+
+    async with working(desk.worker) as task:
+        await soon(desk.transport.arrived)
+        desk.worker.stop()
+        await desk.accept(outgoing("b", chat_id=8))
+        await turns()
+        was_running = not task.done()
+        desk.transport.open()
+        await asyncio.wait_for(task, WITHIN_S)
+
+    assert was_running
+    assert desk.ledger.statuses == {"a": Status.SENT, "b": Status.QUEUED}
+    assert desk.worker.reserve(1).slots == 0
+
+
+async def test_stopping_ends_a_sleep_at_once(desk: Desk) -> None:
+    async with working(desk.worker) as task:
+        await soon(desk.broker.resting)
+        desk.worker.stop()
+
+        await asyncio.wait_for(task, WITHIN_S)
+
+    assert not task.cancelled()
+
+
+async def test_a_sleeping_worker_that_is_cancelled_ends(desk: Desk) -> None:
+    """It took its own cancellation for that of its nap, and slept on: a program with a stuck handler never ended."""
+    task = asyncio.create_task(desk.worker.run())
+    await soon(desk.broker.resting)
+
+    task.cancel()
+    await asyncio.wait([task], timeout=WITHIN_S)
+
+    assert task.cancelled()
+
+
+async def test_an_exception_in_a_delivery_leaves_its_lease_to_the_recoverer(desk: Desk) -> None:
+    desk.transport.answers(ZeroDivisionError("ours"))
+    await desk.accept(outgoing("a"))
+
+    async with working(desk.worker):
+        await soon(desk.broker.resting)
+        leased = (await desk.broker.stats()).leased
+        desk.clock.advance(LEASE_MS)
+        recovered = await desk.recoverer.recover_once()
+
+    assert leased == 1
+    assert recovered == 1
+    assert desk.worker.reserve(99).slots == 0  # it has stopped
+    assert [record.outcome for record in desk.ledger.records] == ["lost"]
+
+
+async def test_an_exception_in_a_delivery_gives_its_connection_back() -> None:
+    desk = Desk(slots=1)
+    desk.transport.answers(ZeroDivisionError("ours"))
+    await desk.accept(outgoing("a", chat_id=7), outgoing("b", chat_id=8))
+
+    async with working(desk.worker):
+        await soon(desk.broker.resting)
+
+    assert desk.transport.ids == ["a", "b"]
+
+
+async def test_a_heartbeat_extends_what_is_in_hand(desk: Desk) -> None:
+    desk.transport.close()
+    await desk.accept(outgoing("a"))
+
+    async with working(desk.worker):
+        await soon(desk.transport.arrived)
+        desk.clock.advance(LEASE_MS // 3)
+        await soon(desk.broker.extending)
+        desk.clock.advance(LEASE_MS - 1)
+        lost = await desk.broker.recover(worker_id="r", slots=1)
+        desk.transport.open()
+
+    assert {lease.message.id for lease in desk.broker.extended} == {"a"}
+    assert lost == []
+
+
+async def test_a_heartbeat_asks_each_second_while_the_broker_is_away_and_says_nothing(desk: Desk) -> None:
+    desk.transport.close()
+    await desk.accept(outgoing("a"))
+
+    with capture_logs() as logs:
+        async with working(desk.worker):
+            await soon(desk.transport.arrived)
+            desk.broker.asleep = True
+            desk.broker.ring()
+            desk.clock.advance(LEASE_MS // 3)
+            await turns()
+            for _ in range(3):
+                desk.clock.advance(1_000)
+                await turns()
+            asked = len(desk.broker.extended)
+            desk.broker.asleep = False
+            desk.clock.advance(1_000)
+            await turns()
+            desk.transport.open()
+
+    assert asked == 4
+    assert logs == []
+
+
+async def test_a_broker_that_is_away_is_asked_each_second_and_nothing_is_logged(desk: Desk) -> None:
+    await desk.accept(outgoing("a"))
+    desk.broker.asleep = True
+
+    with capture_logs() as logs:
+        async with working(desk.worker):
+            await turns(50)
+            for _ in range(3):
+                desk.clock.advance(PAUSE_AFTER_ERROR_MS)
+                await turns(50)
+            asked = desk.broker.asked
+            desk.broker.asleep = False
+            desk.clock.advance(PAUSE_AFTER_ERROR_MS)
+            await turns(50)
+
+    assert asked == 4
+    assert desk.transport.ids == ["a"]
+    assert logs == []
+
+
+async def test_a_bell_that_cannot_be_heard_is_not_asked_again_at_once(desk: Desk) -> None:
+    """The wait raised, nobody saw it, and the loop went round as fast as it could."""
+    desk.broker.is_deaf = True
+
+    async with working(desk.worker):
+        await turns(200)
+        asked = len(desk.broker.slots_asked)
+        desk.clock.advance(PAUSE_AFTER_ERROR_MS)
+        await turns(50)
+        asked_later = len(desk.broker.slots_asked)
+
+    assert (asked, asked_later) == (1, 2)
+
+
+async def test_a_message_leased_again_while_its_first_delivery_hangs_costs_no_connection() -> None:
+    """Both were kept under the message's id: the second to end found nothing, and its connection was gone for good."""
+    desk = Desk(slots=2, retries=RetryPolicy(delay_ms_min=0, delay_ms_max=0))
+    desk.transport.close()
+    await desk.accept(outgoing("a"))
+
+    async with working(desk.worker):
+        await soon(desk.transport.arrived)
+        desk.clock.advance(LEASE_MS)
+        await desk.recoverer.recover_once()
+        await turns()
+        desk.transport.open()
+        await soon(desk.broker.resting)
+        await turns()
+        free = desk.worker.reserve(99).slots
+
+    assert desk.transport.ids == ["a", "a"]
+    assert free == 2
+
+
+async def test_a_lease_whose_answer_came_after_its_end_is_not_sent(desk: Desk) -> None:
+    """A frozen process would take it for fresh: its deadline counts from the question, not from the answer."""
+    await desk.accept(outgoing("a"))
+    reserved = desk.worker.reserve(1)
+    leased = await desk.broker.lease(worker_id="w", slots=1)
+    desk.clock.advance(LEASE_MS)
+
+    desk.worker.accept(leased, reserved=reserved)
+    await turns()
+
+    assert desk.transport.ids == []
+    assert [record.outcome for record in desk.ledger.records] == ["overdue"]
+
+
+async def test_what_expired_while_it_waited_is_recorded_and_not_sent(desk: Desk) -> None:
+    waiting = desk.results.expect("a")
+    await desk.accept(outgoing("a", expires_at_ms=START_MS + 500, ready_at_ms=START_MS + 900))
+
+    async with working(desk.worker):
+        await soon(desk.broker.resting)
+        await pass_time(desk, 500)
+
+    assert desk.transport.ids == []
+    assert desk.ledger.statuses["a"] is Status.EXPIRED
+    assert waiting.result().status is Status.EXPIRED
+
+
+async def test_a_ledger_that_refuses_an_expired_message_does_not_end_the_worker(desk: Desk) -> None:
+    """It did: the error came out of the loop, and nothing was sent any more."""
+    desk.ledger.refused_words = ["record", "record"]
+    await desk.accept(outgoing("a", expires_at_ms=START_MS + 500, ready_at_ms=START_MS + 900))
+
+    async with working(desk.worker) as task:
+        await soon(desk.broker.resting)
+        await pass_time(desk, 500)
+        await desk.accept(outgoing("b", chat_id=8))
+        await pass_time(desk, 1)
+        is_alive = not task.done()
+
+    assert is_alive
+    assert desk.ledger.statuses == {"a": Status.EXPIRED, "b": Status.SENT}
+
+
+async def test_a_reply_overtakes_a_bulk_backlog() -> None:
+    desk = Desk(limits=Limits(ceiling=Limit(0, 1), bot=Limit(10, 1_000), saved_up=1, guard_ms=0))
+    bulk = [outgoing(f"b{number}", chat_id=number, priority=Priority.LOW) for number in range(1, 9)]
+    await desk.accept(*bulk)
+
+    async with working(desk.worker):
+        await soon(desk.broker.resting)
+        await desk.accept(outgoing("reply", chat_id=99, priority=Priority.HIGH))
+        await pass_time(desk, 0)
+
+    assert desk.transport.ids == ["b1", "reply"]
+
+
+async def test_messages_of_one_chat_leave_in_their_order_over_retries() -> None:
+    desk = Desk(retries=RetryPolicy(delay_ms_min=0, delay_ms_max=0))
+    desk.transport.answers(Failed("HTTP 500", 500), Failed("HTTP 500", 500))
+    await desk.accept(*(outgoing(each) for each in "abc"))
+
+    async with working(desk.worker):
+        await soon(desk.broker.resting)
+        await turns(60)
+
+    assert desk.transport.ids == ["a", "a", "a", "b", "c"]

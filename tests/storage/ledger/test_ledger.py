@@ -1,0 +1,581 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from tempogram.engine.dispatcher import Dispatcher
+from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.ids import Ids
+from tempogram.engine.model.messages import Guarantee, Hold, Outgoing, PastSend, PausedBy, Priority, Rest, Spent, Status
+from tempogram.engine.ports.ledger import Accepted, Fault, Known, Ledger
+from tempogram.storage.chats import Chats
+from tempogram.storage.database.database import Database
+from tempogram.storage.ledger.ledger import SqlLedger
+from tempogram.storage.messages import History
+from tests.engine.desk import Desk
+from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
+from tests.storage.servers import DISCONNECT_OTHERS, run
+
+BLOCKED = "Forbidden: bot was blocked by the user"
+NEVER = Fault(code=400, reason="Bad Request: message text is empty")
+
+
+async def open_ids(ledger: Ledger) -> list[str]:
+    return [each.id for each in await ledger.open_messages(after_id="", limit=1_000)]
+
+
+async def status_of(database: Database, of: Outgoing) -> Status:
+    state = await History(database).message(of.id)
+    assert state is not None
+    return state.status
+
+
+class LosesAnAnswer(SqlLedger):
+    """Commits its first ``add``, and then loses the connection."""
+
+    def __init__(self, ledger: SqlLedger) -> None:
+        super().__init__(ledger._database)
+        self._lost = False
+
+    async def add(self, messages: Sequence[Outgoing]) -> list[Accepted | Known]:
+        answers = await super().add(messages)
+        if not self._lost:
+            self._lost = True
+            raise LedgerError("the connection broke")
+        return answers
+
+
+class LedgerContract:
+    @pytest.fixture
+    def ledger(self, database: Database) -> Ledger:
+        return SqlLedger(database)
+
+    async def test_what_was_added_is_read_back_as_it_was(self, ledger: Ledger) -> None:
+        everything = message(
+            chat_id="@news",
+            method="sendMediaGroup",
+            params=b'{"media":"\xf0\x9f\x8c\x8d"}',
+            priority=Priority.LOW,
+            cost=10,
+            ready_at_ms=NOW_MS + 1,
+            expires_at_ms=NOW_MS + 2,
+            guarantee=Guarantee.AT_MOST_ONCE,
+            dedup_key="spring",
+            replaces="edit:7",
+            user_id=501,
+            is_paid=True,
+        )
+
+        answers = await ledger.add([everything])
+
+        assert answers == [Accepted()]
+        assert await ledger.open_messages(after_id="", limit=10) == [everything]
+
+    @pytest.mark.parametrize("chat_id", [7, -1001234567890123, "@news", "inline:AbC-1", None])
+    async def test_every_kind_of_chat_id_comes_back_as_itself(self, ledger: Ledger, chat_id: int | str | None) -> None:
+        await ledger.add([message(chat_id=chat_id)])
+
+        [back] = await ledger.open_messages(after_id="", limit=1)
+
+        assert back.chat_id == chat_id
+        assert type(back.chat_id) is type(chat_id)
+
+    async def test_the_same_dedup_key_is_accepted_once(self, ledger: Ledger) -> None:
+        first, second = message(dedup_key="order 1"), message(dedup_key="order 1")
+        await ledger.add([first])
+
+        answers = await ledger.add([second])
+
+        assert answers == [Known(first.id, Status.QUEUED)]
+        assert await open_ids(ledger) == [first.id]
+
+    async def test_the_same_dedup_key_twice_in_one_call_is_accepted_once(self, ledger: Ledger) -> None:
+        plain, first, second = message(), message(dedup_key="order 1"), message(dedup_key="order 1")
+
+        answers = await ledger.add([plain, first, second])
+
+        assert answers == [Accepted(), Accepted(), Known(first.id, Status.QUEUED)]
+
+    async def test_the_same_dedup_key_from_two_callers_at_once_is_accepted_once(self, ledger: Ledger) -> None:
+        twins = [message(dedup_key="order 1") for _ in range(20)]
+
+        answers = await asyncio.gather(*(ledger.add([twin]) for twin in twins))
+
+        assert answers[0] == [Accepted()]
+        assert answers[1:] == [[Known(twins[0].id, Status.QUEUED)]] * 19
+
+    async def test_the_same_dedup_key_of_another_bot_is_another_message(self, ledger: Ledger) -> None:
+        answers = await ledger.add([message(dedup_key="order 1"), message(dedup_key="order 1", bot_id=43)])
+
+        assert answers == [Accepted(), Accepted()]
+
+    async def test_a_known_message_is_answered_with_what_became_of_it(self, ledger: Ledger) -> None:
+        first = message(dedup_key="order 1")
+        await ledger.add([first])
+        await ledger.record([became(first, Status.SENT)])
+
+        answers = await ledger.add([message(dedup_key="order 1")])
+
+        assert answers == [Known(first.id, Status.SENT)]
+
+    async def test_a_message_that_was_sent_is_known_by_telegrams_number(self, ledger: Ledger) -> None:
+        first, other = message(dedup_key="order 1"), message(dedup_key="order 2")
+        await ledger.add([first])
+        await ledger.record([became(first, Status.SENT, telegram_message_id=99)])
+
+        known = await ledger.known([message(dedup_key="order 1"), message(), other])
+
+        assert known == [Known(first.id, Status.SENT, 99), None, None]
+        assert await ledger.add([message(dedup_key="order 1")]) == [Known(first.id, Status.SENT, 99)]
+
+    async def test_callers_that_meet_share_a_transaction(self, ledger: Ledger, database: Database) -> None:
+        added = [message() for _ in range(100)]
+
+        await asyncio.gather(*(ledger.add([each]) for each in added))
+
+        assert await open_ids(ledger) == [each.id for each in added]
+        assert database.transactions < 100
+
+    async def test_what_is_added_again_is_accepted_again_and_once(self, ledger: Ledger) -> None:
+        plain, keyed, stranger = message(), message(dedup_key="order 1"), message(dedup_key="order 1")
+        await ledger.add([plain, keyed])
+
+        answers = await ledger.add([plain, keyed, stranger])
+
+        assert answers == [Accepted(), Accepted(), Known(keyed.id, Status.QUEUED)]
+        assert await open_ids(ledger) == [plain.id, keyed.id]
+
+    @pytest.mark.parametrize("key", [None, "order 1"])
+    async def test_a_submission_whose_commit_was_not_answered_is_accepted_and_scheduled(
+        self, database: Database, key: str | None
+    ) -> None:
+        desk = Desk()
+        lossy = LosesAnAnswer(SqlLedger(database))
+        dispatcher = Dispatcher(
+            ledger=lossy, broker=desk.broker, replacements=desk.replacements, reach=desk.reach, worker=None
+        )
+        submitted = message(dedup_key=key)
+
+        answers = await dispatcher.submit([submitted])
+
+        assert answers == [Accepted()]
+        assert await open_ids(lossy) == [submitted.id]
+        assert await desk.broker.knows([submitted.id]) == [True]
+
+    @pytest.mark.parametrize("poison", [{"dedup_key": "\ud800"}, {"bot_id": 1 << 70}])
+    async def test_a_value_that_no_database_takes_is_refused_alone(
+        self, ledger: Ledger, poison: dict[str, object]
+    ) -> None:
+        neighbours = [message(), message()]
+
+        answers = await asyncio.gather(
+            ledger.add([neighbours[0]]),
+            ledger.add([message(**poison)]),
+            ledger.add([neighbours[1]]),
+            return_exceptions=True,
+        )
+
+        assert [type(answer) for answer in answers] == [list, LedgerError, list]
+        assert await open_ids(ledger) == [each.id for each in neighbours]
+
+    async def test_cancelling_a_caller_does_not_cancel_its_write(self, ledger: Ledger, database: Database) -> None:
+        added = message()
+        caller = asyncio.ensure_future(ledger.add([added]))
+        await asyncio.sleep(0)
+
+        caller.cancel()
+        await ledger.add([message()])
+
+        assert caller.cancelled()
+        assert added.id in await open_ids(ledger)
+
+    async def test_a_closed_database_refuses_every_caller(self, ledger: Ledger, database: Database) -> None:
+        await database.close()
+
+        answers = await asyncio.gather(
+            ledger.add([message()]), ledger.record([became(message(), Status.SENT)]), return_exceptions=True
+        )
+
+        assert [str(answer) for answer in answers] == ["the database is closed"] * 2
+
+    async def test_what_waits_is_written_before_the_database_closes(self, url: str) -> None:
+        database = await Database.open(url)
+        added = [message() for _ in range(30)]
+        adding = asyncio.gather(*(SqlLedger(database).add([each]) for each in added))
+        await asyncio.sleep(0)
+
+        await database.close()
+
+        assert await adding == [[Accepted()]] * 30
+
+    async def test_what_was_discarded_was_never_there(self, ledger: Ledger) -> None:
+        unwanted = message(dedup_key="order 1")
+        await ledger.add([unwanted])
+
+        await ledger.discard([unwanted.id])
+
+        assert await open_ids(ledger) == []
+        assert await ledger.add([message(dedup_key="order 1")]) == [Accepted()]
+
+    async def test_ids_go_on_after_the_last_one_though_the_clock_stepped_back(self, ledger: Ledger) -> None:
+        assert await ledger.last_id() == ""
+        before, last = message(), message()
+        await ledger.add([last, before])
+        await ledger.record([became(last, Status.SENT)])
+
+        ids = Ids(await ledger.last_id())
+
+        assert last.id < ids.new(NOW_MS - 3_600_000) < ids.new(NOW_MS - 3_600_000)
+
+    async def test_open_messages_come_in_pages_in_the_order_of_their_ids(self, ledger: Ledger) -> None:
+        added = [message() for _ in range(5)]
+        await ledger.add(added[::-1])
+
+        first = await ledger.open_messages(after_id="", limit=3)
+        second = await ledger.open_messages(after_id=first[-1].id, limit=3)
+
+        assert first + second == added
+
+    async def test_a_message_that_is_tried_again_stays_open_with_its_attempts(self, ledger: Ledger) -> None:
+        tried = message()
+        await ledger.add([tried])
+
+        await ledger.record([became(tried, Status.QUEUED, attempt=2, ready_at_ms=NOW_MS + 9)])
+
+        [back] = await ledger.open_messages(after_id="", limit=1)
+        assert (back.attempt, back.ready_at_ms) == (2, NOW_MS + 9)
+
+    @pytest.mark.parametrize("status", [Status.SENT, Status.CANCELLED, Status.EXPIRED, Status.UNCERTAIN])
+    async def test_what_has_ended_is_not_open_any_more(self, ledger: Ledger, status: Status) -> None:
+        ended = message()
+        await ledger.add([ended])
+
+        await ledger.record([became(ended, status)])
+
+        assert await open_ids(ledger) == []
+
+    async def test_what_is_final_never_changes(self, ledger: Ledger, database: Database) -> None:
+        given_up = message()
+        await ledger.add([given_up])
+        await ledger.record([became(given_up, Status.DEAD, fault=NEVER)])
+
+        await ledger.record([became(given_up, Status.SENT)])
+
+        assert await status_of(database, given_up) is Status.DEAD
+        assert [each.id for each in await History(database).replay([given_up.id])] == [given_up.id]
+
+    async def test_two_records_of_one_message_in_one_call_take_effect_in_their_order(
+        self, ledger: Ledger, database: Database
+    ) -> None:
+        sent = message()
+        await ledger.add([sent])
+
+        await ledger.record([became(sent, Status.QUEUED), became(sent, Status.SENT), became(sent, Status.QUEUED)])
+
+        assert await status_of(database, sent) is Status.SENT
+
+    async def test_a_message_marked_sending_is_not_given_out_again(self, ledger: Ledger, database: Database) -> None:
+        at_most_once = message(guarantee=Guarantee.AT_MOST_ONCE)
+        await ledger.add([at_most_once])
+
+        await ledger.mark_sending([at_most_once.id])
+
+        assert await open_ids(ledger) == []
+        assert await status_of(database, at_most_once) is Status.SENDING
+
+    async def test_it_counts_how_often_the_lease_of_each_message_was_lost(self, ledger: Ledger) -> None:
+        often, never = message(), message()
+        await ledger.add([often, never])
+        await ledger.record([became(each, Status.QUEUED, outcome="lost") for each in (often, often)])
+        await ledger.record([became(each, Status.QUEUED, outcome="uncertain") for each in (often, never)])
+
+        assert await ledger.times_lost([never.id, often.id, "unknown"]) == [0, 2, 0]
+
+    async def test_an_interrupted_at_most_once_message_is_uncertain(self, ledger: Ledger, database: Database) -> None:
+        interrupted, waiting = message(guarantee=Guarantee.AT_MOST_ONCE, cost=2), message()
+        await ledger.add([interrupted, waiting])
+        await ledger.mark_sending([interrupted.id])
+
+        assert await ledger.settle_interrupted(NOW_MS) == 1
+
+        assert await ledger.sends_since(NOW_MS) == [PastSend(BOT, CHAT, NOW_MS, 2)]
+        assert await status_of(database, interrupted) is Status.UNCERTAIN
+        assert await open_ids(ledger) == [waiting.id]
+
+    async def test_beside_others_at_work_only_what_was_begun_long_ago_is_interrupted(
+        self, ledger: Ledger, database: Database
+    ) -> None:
+        begun = message(guarantee=Guarantee.AT_MOST_ONCE)
+        await ledger.add([begun])
+        await ledger.mark_sending([begun.id])
+
+        assert await ledger.settle_interrupted(NOW_MS, longer_than_ms=60_000) == 0
+        assert await status_of(database, begun) is Status.SENDING
+        await asyncio.sleep(0.01)  # the clock is the database's
+        assert await ledger.settle_interrupted(NOW_MS, longer_than_ms=1) == 1
+        assert await status_of(database, begun) is Status.UNCERTAIN
+
+    async def test_past_sends_are_those_that_telegram_counted_since(self, ledger: Ledger) -> None:
+        early, late, unwritten = message(), message(chat_id=-100, cost=3), message()
+        await ledger.add([early, late, unwritten])
+        await ledger.record(
+            [
+                became(early, Status.SENT, counted_at_ms=NOW_MS - 1),
+                became(late, Status.SENT, counted_at_ms=NOW_MS),
+                became(unwritten, Status.QUEUED, counted_at_ms=None),
+            ]
+        )
+
+        assert await ledger.sends_since(NOW_MS) == [PastSend(BOT, -100, NOW_MS, 3)]
+
+    async def test_what_has_ended_is_told_by_when_its_last_call_was_counted(self, ledger: Ledger) -> None:
+        early, sent, tried, cancelled = message(), message(), message(), message()
+        await ledger.add([early, sent, tried, cancelled])
+        await ledger.record(
+            [
+                became(early, Status.SENT, counted_at_ms=NOW_MS - 1),
+                became(sent, Status.QUEUED, counted_at_ms=NOW_MS),
+                became(sent, Status.SENT, counted_at_ms=NOW_MS + 1),
+                became(tried, Status.QUEUED, counted_at_ms=NOW_MS),
+                became(cancelled, Status.CANCELLED, counted_at_ms=None),
+            ]
+        )
+        await ledger.presume([PastSend(BOT, CHAT, NOW_MS, 1)])
+
+        assert await ledger.ended_since(NOW_MS) == [sent.id]
+
+    async def test_what_was_spent_is_summed_up_by_minutes_and_comes_with_the_last_of_each(self, ledger: Ledger) -> None:
+        minute_ms = NOW_MS // 60_000 * 60_000
+        at_ms = (minute_ms - 1, minute_ms, minute_ms + 59_999, minute_ms + 60_000)
+        sends = [message(cost=cost) for cost in (1, 2, 3, 4)]
+        free = message()
+        await ledger.add([*sends, free])
+        paid = [
+            became(each, Status.SENT, counted_at_ms=ms, is_paid=True) for each, ms in zip(sends, at_ms, strict=True)
+        ]
+        await ledger.record([*paid, became(free, Status.SENT, counted_at_ms=minute_ms)])
+        await ledger.presume([PastSend(BOT, 5, minute_ms, 7, is_paid=True)])
+
+        spent = sorted(await ledger.spent_since(minute_ms), key=lambda each: each.at_ms)
+
+        assert spent == [Spent(BOT, minute_ms + 59_999, 12), Spent(BOT, minute_ms + 60_000, 4)]
+        assert {each.is_paid for each in await ledger.sends_since(minute_ms)} == {True, False}
+
+    async def test_what_is_presumed_is_told_as_a_past_send(self, ledger: Ledger) -> None:
+        presumed = [PastSend(BOT, -100, NOW_MS, 3), PastSend(BOT, None, NOW_MS, 1)]
+
+        await ledger.presume(presumed)
+
+        assert await ledger.sends_since(NOW_MS) == presumed
+
+    async def test_an_end_without_a_call_is_no_past_send(self, ledger: Ledger) -> None:
+        expired = message()
+        await ledger.add([expired])
+
+        await ledger.record([became(expired, Status.EXPIRED, outcome=None, started_at_ms=None, counted_at_ms=None)])
+
+        assert await ledger.sends_since(0) == []
+
+    async def test_a_later_hold_replaces_an_earlier_one_and_never_the_other_way_round(self, ledger: Ledger) -> None:
+        await ledger.record_holds([Hold(BOT, CHAT, 50), Hold(BOT, CHAT, 70), Hold(BOT, None, 40)])
+
+        await ledger.record_holds([Hold(BOT, CHAT, 60), Hold(BOT, None, 45)])
+
+        assert set(await ledger.holds(40)) == {Hold(BOT, CHAT, 70), Hold(BOT, None, 45)}
+
+    async def test_a_hold_that_is_over_is_not_told(self, ledger: Ledger) -> None:
+        await ledger.record_holds([Hold(BOT, CHAT, 50)])
+
+        assert await ledger.holds(50) == []
+
+    async def test_a_hold_comes_with_the_record_of_a_429(self, ledger: Ledger) -> None:
+        throttled = message()
+        await ledger.add([throttled])
+
+        await ledger.record(
+            [became(throttled, Status.QUEUED, attempt=0, outcome="Throttled", hold=Hold(BOT, CHAT, NOW_MS + 7_000))]
+        )
+
+        assert await ledger.holds(NOW_MS) == [Hold(BOT, CHAT, NOW_MS + 7_000)]
+
+    async def test_a_chat_that_refuses_us_is_unreachable(self, ledger: Ledger, database: Database) -> None:
+        refused = message()
+        await ledger.add([refused])
+
+        await ledger.record([became(refused, Status.DEAD, fault=NEVER, unreachable=BLOCKED)])
+
+        chat = await Chats(database).get(BOT, CHAT)
+        assert chat is not None
+        assert (chat.reachable, chat.reason) == (False, BLOCKED)
+
+    async def test_a_lost_chat_is_told_under_its_present_id_only(self, ledger: Ledger) -> None:
+        fault = Fault(code=403, reason="Forbidden: bot was kicked from the group chat")
+        for chat_id in (-5, -6):
+            await ledger.record([became(message(chat_id=chat_id), Status.DEAD, fault=fault, unreachable=fault.reason)])
+
+        await ledger.record([became(message(chat_id=-5), Status.QUEUED, migrated_to=-1005)])
+
+        assert await ledger.unreachable_chats(limit=9) == [(BOT, -6, fault.reason)]
+        assert await ledger.unreachable_chats(limit=0) == []
+
+    async def test_what_waits_for_a_chat_is_told_page_by_page_under_all_its_names(self, ledger: Ledger) -> None:
+        first, sent, other, foreign = message(chat_id="@chess"), message(chat_id=-5), message(), message(bot_id=43)
+        await ledger.add([first, sent, other, foreign])
+        await ledger.record([became(sent, Status.SENT)])
+        await ledger.record([became(message(chat_id="@chess"), Status.SENT, migrated_to=-5)])
+        late = message(chat_id="@chess")
+        await ledger.add([late])
+
+        page = await ledger.open_of_chat(BOT, -5, after_id="", limit=1)
+        rest = await ledger.open_of_chat(BOT, -5, after_id=page[-1].id, limit=9)
+
+        assert [(each.id, each.chat_id) for each in (*page, *rest)] == [(first.id, -5), (late.id, -5)]
+
+    async def test_what_is_left_of_an_album_replaces_it_and_only_what_arrived_counts(
+        self, ledger: Ledger, database: Database
+    ) -> None:
+        album = message(method="sendMediaGroup", params=b'{"media":[1,2,3]}', cost=3)
+        rest = Rest("sendPhoto", b'{"photo":3}', cost=1)
+        await ledger.add([album])
+
+        half = became(album, Status.QUEUED, attempt=0, outcome="halfsent", cost=2, delivered_items=2, rest=rest)
+        await ledger.record([half])
+
+        [back] = await ledger.open_messages(after_id="", limit=1)
+        state = await History(database).message(album.id)
+        assert back == rest.of(album)
+        assert [send.cost for send in await ledger.sends_since(0)] == [2]
+        assert state is not None
+        assert [each.delivered_items for each in state.attempts] == [2]
+
+    async def test_a_dead_album_is_replayed_without_what_arrived(self, ledger: Ledger, database: Database) -> None:
+        album = message(method="sendMediaGroup", params=b'{"media":[1,2,3]}', cost=3)
+        rest = Rest("sendPhoto", b'{"photo":3}', cost=1)
+        await ledger.add([album])
+        await ledger.record([became(album, Status.DEAD, fault=Fault(code=400, reason="no"), rest=rest)])
+
+        [replayed] = await History(database).replay([album.id])
+
+        assert (replayed.method, replayed.params, replayed.cost) == (rest.method, rest.params, rest.cost)
+
+    async def test_a_late_record_of_half_an_album_changes_nothing(self, ledger: Ledger, database: Database) -> None:
+        album = message(method="sendMediaGroup", cost=3)
+        await ledger.add([album])
+        await ledger.record([became(album, Status.SENT)])
+
+        await ledger.record([became(album, Status.QUEUED, rest=Rest("sendPhoto", b"{}", cost=1))])
+
+        state = await History(database).message(album.id)
+        assert state is not None
+        assert (state.status, state.method, state.cost) == (Status.SENT, "sendMediaGroup", 3)
+
+    async def test_a_group_that_migrated_takes_everything_open_with_it(self, ledger: Ledger) -> None:
+        sent, migrated, waiting, elsewhere = (message(chat_id=chat_id) for chat_id in (-5, -5, -5, -6))
+        await ledger.add([sent, migrated, waiting, elsewhere])
+        await ledger.record([became(sent, Status.SENT, hold=Hold(BOT, -5, NOW_MS + 1))])
+
+        await ledger.record([became(migrated, Status.QUEUED, migrated_to=-1005, counted_at_ms=None)])
+
+        chats = {each.id: each.chat_id for each in await ledger.open_messages(after_id="", limit=10)}
+        assert chats == {migrated.id: -1005, waiting.id: -1005, elsewhere.id: -6}
+        assert await ledger.holds(NOW_MS) == [Hold(BOT, -1005, NOW_MS + 1)]
+        assert [send.chat_id for send in await ledger.sends_since(0)] == [-1005]
+
+    async def test_the_old_id_of_a_group_is_told_as_another_name_of_the_new_one(self, ledger: Ledger) -> None:
+        migrated = message(chat_id=-5)
+        await ledger.add([migrated])
+
+        await ledger.record([became(migrated, Status.QUEUED, migrated_to=-1005, counted_at_ms=None)])
+
+        assert await ledger.aliases() == [(BOT, -5, -1005)]
+
+    async def test_open_messages_of_one_bot_come_without_those_of_others(self, ledger: Ledger) -> None:
+        one, other, another = message(), message(bot_id=43), message()
+        await ledger.add([one, other, another])
+
+        assert await ledger.open_messages(after_id="", limit=10, bot_id=BOT) == [one, another]
+
+    async def test_ids_of_open_messages_come_in_pages(self, ledger: Ledger) -> None:
+        first, second, third, ended = (message() for _ in range(4))
+        await ledger.add([first, second, third, ended])
+        await ledger.record([became(ended, Status.SENT)])
+
+        page = await ledger.open_ids(after_id="", limit=2)
+        rest = await ledger.open_ids(after_id=page[-1], limit=2)
+
+        assert (page, rest) == ([first.id, second.id], [third.id])
+
+    async def test_those_that_are_still_open_among_some_are_read_again(self, ledger: Ledger) -> None:
+        waiting, ended = message(), message()
+        await ledger.add([waiting, ended])
+        await ledger.record([became(ended, Status.SENT)])
+
+        assert await ledger.open_among([ended.id, waiting.id, "unknown"]) == [waiting]
+        assert await ledger.open_among([]) == []
+
+    async def test_a_paused_bot_is_paused_until_it_is_resumed(self, ledger: Ledger) -> None:
+        await ledger.pause(BOT, paused=True)
+        await ledger.pause(43, paused=True)
+
+        await ledger.pause(BOT, paused=False)
+
+        assert await ledger.paused_bots() == [43]
+
+    async def test_only_the_first_of_several_refusals_of_a_token_pauses_its_bot(self, ledger: Ledger) -> None:
+        answers = [await ledger.pause(BOT, paused=True, by=PausedBy.TOKEN) for _ in range(3)]
+
+        assert answers == [True, False, False]
+        assert await ledger.paused_bots() == [BOT]
+
+    async def test_a_valid_token_ends_only_the_pause_that_a_revoked_one_began(self, ledger: Ledger) -> None:
+        await ledger.pause(BOT, paused=True, by=PausedBy.TOKEN)
+        assert await ledger.pause(BOT, paused=False, by=PausedBy.TOKEN)
+        assert await ledger.paused_bots() == []
+
+        await ledger.pause(BOT, paused=True, by=PausedBy.TOKEN)
+        await ledger.pause(BOT, paused=True)
+        assert not await ledger.pause(BOT, paused=True, by=PausedBy.TOKEN)
+        assert not await ledger.pause(BOT, paused=False, by=PausedBy.TOKEN)
+        assert await ledger.paused_bots() == [BOT]
+
+    async def test_a_batch_larger_than_any_statement_is_written_whole(self, ledger: Ledger) -> None:
+        added = [message() for _ in range(1_300)]
+
+        await ledger.add(added)
+        await ledger.record([became(each, Status.SENT) for each in added[:1_299]])
+
+        assert await open_ids(ledger) == [added[-1].id]
+
+
+class TestLedgerOnSqlite(OnSqlite, LedgerContract):
+    pass
+
+
+class TestLedgerOnPostgres(OnPostgres, LedgerContract):
+    async def test_after_a_lost_connection_callers_are_refused_and_the_next_ones_served(
+        self, ledger: Ledger, url: str
+    ) -> None:
+        await ledger.add([message()])
+        await run(url, DISCONNECT_OTHERS)
+
+        refused = await asyncio.gather(*(ledger.add([message()]) for _ in range(3)), return_exceptions=True)
+        answers = await ledger.add([message()])
+
+        assert [type(answer) for answer in refused] == [LedgerError] * 3
+        assert answers == [Accepted()]
+        assert len(await open_ids(ledger)) == 2
+
+    async def test_two_processes_that_bring_the_same_keys_accept_each_once(self, ledger: Ledger, url: str) -> None:
+        other = await Database.open(url)
+        keys = [str(number) for number in range(50)]
+
+        here, there = await asyncio.gather(
+            ledger.add([message(dedup_key=key) for key in keys]),
+            SqlLedger(other).add([message(dedup_key=key) for key in keys[::-1]]),
+        )
+
+        await other.close()
+        assert (here + there).count(Accepted()) == 50
+        assert len(await open_ids(ledger)) == 50

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, inspect, text
+
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.models import metadata
+from tempogram.storage.migrations import config_of, migrate, versions
+from tests import ROOT
+from tests.storage.backends import OnPostgres, OnSqlite
+
+MIGRATE = "import asyncio, sys; from tempogram.storage.migrations import migrate; asyncio.run(migrate(sys.argv[1]))"
+
+
+def differences(connection: Connection) -> list[object]:
+    return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+
+async def migrating(url: str) -> int:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", MIGRATE, url, cwd=ROOT)
+    return await process.wait()
+
+
+class MigrationsContract:
+    @pytest.fixture
+    def fresh(self, url: str) -> str:
+        return url
+
+    async def test_the_migrations_make_what_the_models_say(self, fresh: str) -> None:
+        database = await Database.open(fresh)
+
+        async with database.reading() as connection:
+            found = await connection.run_sync(differences)
+
+        await database.close()
+        assert found == []
+
+    async def test_migrating_again_changes_nothing(self, fresh: str) -> None:
+        await migrate(fresh)
+
+        await migrate(fresh)
+
+    async def test_tables_of_a_newer_version_are_left_as_they_are(self, fresh: str) -> None:
+        database = await Database.open(fresh)
+        newer = text("UPDATE alembic_version SET version_num = '9999'")
+        await database.write_alone(lambda connection: connection.execute(newer))
+        await database.close()
+
+        await migrate(fresh)
+        database = await Database.open(fresh)
+
+        found, _ = await versions(database)
+        await database.close()
+        assert found == "9999"
+
+    async def test_processes_that_start_at_once_migrate_once(self, fresh: str) -> None:
+        exits = await asyncio.gather(*(migrating(fresh) for _ in range(3)))
+
+        assert exits == [0, 0, 0]
+
+    async def test_every_migration_can_be_taken_back_and_made_again(self, fresh: str) -> None:
+        database = await Database.open(fresh)
+
+        await database.write_alone(lambda connection: command.downgrade(config_of(connection), "base"))
+        async with database.reading() as connection:
+            left = await connection.run_sync(lambda each: inspect(each).get_table_names())
+        await database.write_alone(lambda connection: command.upgrade(config_of(connection), "head"))
+        async with database.reading() as connection:
+            found = await connection.run_sync(differences)
+
+        await database.close()
+        assert (left, found) == (["alembic_version"], [])
+
+
+class TestMigrationsOnSqlite(OnSqlite, MigrationsContract):
+    pass
+
+
+class TestMigrationsOnPostgres(OnPostgres, MigrationsContract):
+    @pytest.fixture
+    def fresh(self, fresh_postgres: str) -> str:
+        return fresh_postgres

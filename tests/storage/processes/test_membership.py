@@ -1,0 +1,70 @@
+"""Who lives is known by the lock of its number, until its connection ends."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE
+
+from tempogram.storage.database.database import Database
+from tempogram.storage.processes.leadership import KEEPERS, leadership
+from tempogram.storage.processes.membership import SqlMembers, membership
+from tests import ROOT
+from tests.storage.backends import OnPostgres, OnSqlite
+
+LIVES = """
+import asyncio, sys
+from tempogram.storage.processes.membership import membership
+
+async def main():
+    async with membership(sys.argv[1], int(sys.argv[2])):
+        print("lives", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+HIGHEST = 2**31 - 1
+
+
+class TestMembersOnSqlite(OnSqlite):
+    async def test_there_is_nobody_to_ask_for(self, url: str, database: Database) -> None:
+        async with membership(url, 1):
+            assert await SqlMembers(database).alive() == frozenset()
+
+
+class TestMembersOnPostgres(OnPostgres):
+    async def test_who_has_the_lock_of_its_number_lives_until_it_ends(self, url: str, database: Database) -> None:
+        members = SqlMembers(database)
+
+        async with membership(url, 1):
+            async with membership(url, HIGHEST):
+                assert await members.alive() == {1, HIGHEST}
+            assert await members.alive() == {1}
+        assert await members.alive() == frozenset()
+
+    async def test_other_locks_are_no_members(self, url: str, database: Database) -> None:
+        async with leadership(url, KEEPERS) as leads, membership(url, 1):
+            assert await leads.leads()
+            assert await SqlMembers(database).alive() == {1}
+
+    async def test_those_of_other_books_on_the_same_server_are_no_members(
+        self, url: str, database: Database, fresh_postgres: str
+    ) -> None:
+        async with membership(fresh_postgres, 2), membership(url, 1):
+            assert await SqlMembers(database).alive() == {1}
+
+    async def test_who_is_killed_lives_no_more(self, url: str, database: Database) -> None:
+        members = SqlMembers(database)
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", LIVES, url, "7", cwd=ROOT, stdout=PIPE)
+        assert process.stdout is not None
+        await process.stdout.readline()
+        before = await members.alive()
+
+        process.kill()
+        await process.wait()
+        async with asyncio.timeout(5):
+            while 7 in await members.alive():  # noqa: ASYNC110 - the server notices by itself
+                await asyncio.sleep(0.01)
+
+        assert before == {7}

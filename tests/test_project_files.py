@@ -1,0 +1,97 @@
+"""What lies around the code: the files that a user, a container or CI reads first."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import yaml
+
+from tempogram.bot.config.settings import Settings
+from tests import ROOT
+
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+def test_the_readmes_first_screen_shows_how_to_run_and_how_to_test() -> None:
+    first_screen = "\n".join((ROOT / "README.md").read_text().splitlines()[:40])
+
+    assert "make run" in first_screen
+    assert "make test" in first_screen
+
+
+def test_every_target_of_the_makefile_stands_in_its_help() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    phony = next(line for line in makefile.splitlines() if line.startswith(".PHONY:")).split()[1:]
+
+    documented = re.findall(r"^([a-z]+):.*##", makefile, re.MULTILINE)
+
+    assert sorted(phony) == sorted(documented)
+
+
+def test_constraints_name_versions_and_no_address() -> None:
+    lines = (ROOT / "constraints.txt").read_text().split()
+
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line)] == []
+
+
+def test_everything_that_is_installed_is_pinned() -> None:
+    frozen = subprocess.run(
+        [sys.executable, "-m", "pip", "list", "--format=freeze"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    pinned = {line.lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().split()}
+    own = {"pip", "setuptools", "wheel", "tempogram"}
+
+    loose = [line for line in frozen if line.lower().replace("_", "-") not in pinned and line.split("==")[0] not in own]
+
+    assert loose == []
+
+
+@pytest.mark.parametrize("role", ["run", "api", "worker", "scheduler"])
+def test_compose_gives_a_role_only_settings_that_exist(role: str) -> None:
+    service = COMPOSE["services"][role]
+
+    unknown = {name for name in service["environment"] if name.lower() not in Settings.model_fields}
+
+    assert unknown == set()
+    assert service["command"] == ["tempogram", role]
+
+
+@pytest.mark.parametrize("role", ["run", "api", "worker", "scheduler"])
+def test_compose_takes_settings_from_a_file_but_not_where_a_container_serves(role: str) -> None:
+    service = COMPOSE["services"][role]
+    (of_image,) = re.findall(r"^ENV (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+
+    assert service["env_file"] == [{"path": ".env", "required": False}]
+    assert {f"{name}={service['environment'].get(name)}" for name in ("DATA_DIR", "HOST", "PORT")} == set(
+        of_image.split()
+    )
+
+
+@pytest.mark.parametrize("server", ["redis", "postgres"])
+def test_compose_lets_the_roles_wait_for_healthy_servers(server: str) -> None:
+    waiting = [name for name, service in COMPOSE["services"].items() if server in service.get("depends_on", {})]
+
+    assert "test" in COMPOSE["services"][server]["healthcheck"]
+    assert {"api", "worker", "scheduler"} <= set(waiting)
+    for name in waiting:
+        assert COMPOSE["services"][name]["depends_on"][server] == {"condition": "service_healthy"}
+
+
+def test_redis_keeps_an_append_only_file_and_evicts_nothing() -> None:
+    command = COMPOSE["services"]["redis"]["command"]
+
+    assert command[command.index("--appendonly") + 1] == "yes"
+    assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
+
+
+def test_the_decisions_name_files_that_exist() -> None:
+    for decision in sorted((ROOT / "docs" / "decisions").glob("0*.md")):
+        carried = decision.read_text().rpartition("Carried by")[2]
+        named = re.findall(r"`([a-z_/]+\.(?:py|sql|lua))`", carried)
+
+        assert named, decision.name
+        assert [name for name in named if not (ROOT / name).exists()] == [], decision.name
