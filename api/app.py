@@ -9,8 +9,8 @@ from starlette.middleware import Middleware
 from tempogram.api.core import errors
 from tempogram.api.core.dependencies import Services
 from tempogram.api.http.access_log import AccessLog
-from tempogram.api.http.body_limits import BodyBounds
-from tempogram.api.http.unhandled_errors import Incidents
+from tempogram.api.http.body_limits import BodyLimits
+from tempogram.api.http.unhandled_errors import UnhandledErrors
 from tempogram.api.routes import bots, health, limits, messages, metrics, queue
 from tempogram.api.routes.webhook import webhook
 from tempogram.api.security.auth import GuardedRoute, Role, requires
@@ -53,9 +53,9 @@ def _middleware(services: Services) -> list[Middleware]:
     """From the outside in."""
     return [
         Middleware(AccessLog, clock=services.clock),
-        Middleware(Incidents),
+        Middleware(UnhandledErrors),
         Middleware(
-            BodyBounds,
+            BodyLimits,
             bytes_max=services.body_bytes_max,
             bytes_max_of={messages.BATCH_PATH: services.batch_bytes_max},
             bytes_max_of_forms={messages.PATH: services.form_bytes_max},

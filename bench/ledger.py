@@ -29,10 +29,10 @@ from sqlalchemy import func, select
 
 from bench.harness import Checks, main, quantile, spread
 from tempogram.engine.brokers.memory.broker import MemoryBroker
-from tempogram.engine.channels.memory_changes import SilentNews
+from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
 from tempogram.engine.closing.expiry import Expiry
-from tempogram.engine.closing.reachability import Reach
+from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.closing.replacements import Replacements
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.limits.limits import Limit, Limits
@@ -125,13 +125,15 @@ async def delays(database: Database) -> list[float]:
     clock, ids = SystemClock(), Ids()
     ledger, results, transport = SqlLedger(database), MemoryResults(), InstantTransport(clock)
     broker = MemoryBroker(NO_LIMITS, clock=clock, lease_ms=30_000)
-    reach = Reach(ledger=ledger, broker=broker, results=results, news=SilentNews(), clock=clock, hears=lambda _: True)
+    reachability = Reachability(
+        ledger=ledger, broker=broker, results=results, changes=MemoryChanges(), clock=clock, hears=lambda _: True
+    )
     delivery = Delivery(
         transport=transport,
         ledger=ledger,
         broker=broker,
         results=results,
-        reach=reach,
+        reachability=reachability,
         retries=RetryPolicy(),
         retry_after_ms_max=300_000,
         clock=clock,
@@ -141,7 +143,9 @@ async def delays(database: Database) -> list[float]:
         broker=broker, delivery=delivery, expiry=expiry, worker_id="w", slots=100, lease_ms=30_000, clock=clock
     )
     replacements = Replacements(ledger=ledger, results=results, clock=clock)
-    dispatcher = Dispatcher(ledger=ledger, broker=broker, reach=reach, replacements=replacements, worker=worker)
+    dispatcher = Dispatcher(
+        ledger=ledger, broker=broker, reachability=reachability, replacements=replacements, worker=worker
+    )
     loop = asyncio.create_task(worker.run())
     submitted_s: dict[str, float] = {}
     for chat in range(1, DIRECT + 1):

@@ -29,7 +29,7 @@ from statistics import median
 from typing import TypeVar
 
 from bench.harness import Checks, main, spread
-from tempogram.bot.runtime.gc_tuning import Collector
+from tempogram.bot.runtime.gc_tuning import GcTuning
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.messages import PRIORITIES, Done, Lease, Outgoing, Settlement
@@ -111,7 +111,7 @@ class Traffic:
 
 
 async def bench(checks: Checks, broken: bool) -> None:  # noqa: ARG001, FBT001 - nothing here can leak
-    Collector().install()
+    GcTuning().install()
     each_us = {size: await measured(checks, size) for size in SIZES}
     flat = each_us[SIZES[-1]] / each_us[SIZES[0]]
     checks.that(flat <= 1.5, f"{SIZES[-1]:,} waiting cost {flat:.2f} times as much as {SIZES[0]:,}")

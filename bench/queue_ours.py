@@ -19,10 +19,10 @@ from typing import cast
 import uvloop
 
 from tempogram.engine.brokers.redis.broker import RedisBroker, connect
-from tempogram.engine.channels.memory_changes import SilentNews
+from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
 from tempogram.engine.closing.expiry import Expiry
-from tempogram.engine.closing.reachability import Reach
+from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Lease, Outgoing
@@ -101,8 +101,8 @@ async def work(broker: RedisBroker, ledger: Ledger, concurrency: int) -> None:
         ledger=ledger,
         broker=broker,
         results=results,
-        reach=Reach(
-            ledger=ledger, broker=broker, results=results, news=SilentNews(), clock=clock, hears=lambda _: True
+        reachability=Reachability(
+            ledger=ledger, broker=broker, results=results, changes=MemoryChanges(), clock=clock, hears=lambda _: True
         ),
         retries=RetryPolicy(),
         retry_after_ms_max=300_000,

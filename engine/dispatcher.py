@@ -8,21 +8,21 @@ from contextlib import suppress
 
 import structlog
 
-from tempogram.engine.closing.reachability import Reach
+from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.closing.replacements import Replacements
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
 from tempogram.engine.model.messages import ChatId, Outgoing, Status
 from tempogram.engine.ports import Accepted, Admission, Broker, Known, Leased, Ledger, Refused, Verdict
 from tempogram.engine.ports.broker import BATCH_MAX
-from tempogram.engine.recovery.pending_admissions import Unscheduled
+from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import glimpsed
+from tempogram.engine.resilience.ledger_retry import observed
 from tempogram.engine.sending.worker import Worker
 
 log = structlog.get_logger()
 
-AGAIN_WITHIN_S = 1.0
+RETRY_WITHIN_S = 1.0
 """How long who submits waits for a second try to schedule it. A guess: who does not answer at once is away."""
 
 Submission = Accepted | Known | QueueFull | ChatUnreachable
@@ -41,18 +41,20 @@ class Dispatcher:
         *,
         ledger: Ledger,
         broker: Broker,
-        reach: Reach,
+        reachability: Reachability,
         replacements: Replacements,
         worker: Worker | None,
-        unscheduled: Unscheduled | None = None,
+        pending_admissions: PendingAdmissions | None = None,
         conditions: Conditions | None = None,
     ) -> None:
         self._ledger = ledger
         self._broker = broker
-        self._reach = reach
+        self._reachability = reachability
         self._replacements = replacements
         self._worker = worker
-        self.unscheduled = unscheduled or Unscheduled(ledger=ledger, broker=broker, replacements=replacements)
+        self.pending_admissions = pending_admissions or PendingAdmissions(
+            ledger=ledger, broker=broker, replacements=replacements
+        )
         self._conditions = conditions
         self._under_way: set[asyncio.Task[list[Submission]]] = set()
 
@@ -76,13 +78,13 @@ class Dispatcher:
 
     async def refusal(self, message: Outgoing) -> ChatUnreachable | None:
         """Return why ``submit`` would refuse a message now: for whoever would bring much with it first."""
-        refusal = self._reach.refusal(message)
+        refusal = self._reachability.refusal(message)
         if refusal is None or (await self._ledger.known([message]))[0] is not None:
             return None
         return refusal
 
     async def _submit(self, messages: Sequence[Outgoing]) -> list[Submission]:
-        refusals = [self._reach.refusal(message) for message in messages]
+        refusals = [self._reachability.refusal(message) for message in messages]
         if not any(refusals):
             return await self._accept(messages)
         lost = [message for message, refusal in zip(messages, refusals, strict=True) if refusal]
@@ -96,11 +98,11 @@ class Dispatcher:
         answers: list[Submission] = list(await self._add(messages))
         known = [answer for answer in answers if isinstance(answer, Known)]
         await self._see_scheduled([each.message_id for each in known if each.status is Status.QUEUED])
-        places = [place for place, answer in enumerate(answers) if isinstance(answer, Accepted)]
-        for batch in batches(places, BATCH_MAX):
-            for place, refused in await self._admit(messages, batch):
-                answers[place] = QueueFull(refused.bot_id, refused.chat_id, refused.cap)
-            if len(places) > BATCH_MAX:
+        indices = [index for index, answer in enumerate(answers) if isinstance(answer, Accepted)]
+        for batch in batches(indices, BATCH_MAX):
+            for index, refused in await self._admit(messages, batch):
+                answers[index] = QueueFull(refused.bot_id, refused.chat_id, refused.cap)
+            if len(indices) > BATCH_MAX:
                 await asyncio.sleep(0)  # 10,000 at once would keep everybody else from their turn
         return answers
 
@@ -108,7 +110,7 @@ class Dispatcher:
         """Schedule what was accepted before, if it is not: who repeats himself had no answer, as something failed."""
         if not message_ids:
             return
-        self.unscheduled.note(message_ids)
+        self.pending_admissions.note(message_ids)
         await self._try_to_schedule()
 
     async def _add(self, messages: Sequence[Outgoing]) -> Sequence[Submission]:
@@ -116,17 +118,17 @@ class Dispatcher:
             return await self._ledger.add(messages)
         except LedgerError:
             # If only the commit's answer was lost, they are there, and nobody would schedule them for a minute.
-            with glimpsed(self._conditions):
+            with observed(self._conditions):
                 return await self._ledger.add(messages)
 
-    async def _admit(self, messages: Sequence[Outgoing], places: Sequence[int]) -> list[tuple[int, Refused]]:
-        batch = [messages[place] for place in places]
+    async def _admit(self, messages: Sequence[Outgoing], indices: Sequence[int]) -> list[tuple[int, Refused]]:
+        batch = [messages[index] for index in indices]
         verdicts = await self._schedule(batch)
         await self._replacements.record(batch, verdicts)
         refused = [
-            (place, verdict) for place, verdict in zip(places, verdicts, strict=False) if isinstance(verdict, Refused)
+            (index, verdict) for index, verdict in zip(indices, verdicts, strict=False) if isinstance(verdict, Refused)
         ]
-        if refused and not await self._discard([messages[place].id for place, _ in refused]):
+        if refused and not await self._discard([messages[index].id for index, _ in refused]):
             return []
         return refused
 
@@ -145,21 +147,21 @@ class Dispatcher:
         It is tried once more before the caller hears that it was accepted: a connection that broke is soon another,
         and what he submits next, perhaps to another process, shall not overtake it.
         """
-        was_behind = self.unscheduled.is_behind
+        was_behind = self.pending_admissions.is_behind
         try:
-            await self.unscheduled.schedule()
+            await self.pending_admissions.schedule()
             return await self._admit_and_send(batch)
         except (BrokerUnavailable, LedgerError):
-            self.unscheduled.note(message.id for message in batch)
+            self.pending_admissions.note(message.id for message in batch)
         if not was_behind:
             with suppress(TimeoutError):
-                async with asyncio.timeout(AGAIN_WITHIN_S):
+                async with asyncio.timeout(RETRY_WITHIN_S):
                     await self._try_to_schedule()
         return ()
 
     async def _try_to_schedule(self) -> None:
         with suppress(BrokerUnavailable, LedgerError):  # told there
-            await self.unscheduled.schedule()
+            await self.pending_admissions.schedule()
 
     async def _admit_and_send(self, batch: Sequence[Outgoing]) -> Sequence[Verdict]:
         reserved = self._worker.reserve(len(batch)) if self._worker else None
@@ -183,7 +185,7 @@ class Dispatcher:
         """
         for message in messages:
             if message.chat_id is not None:
-                self._reach.regain(message.bot_id, message.chat_id)
+                self._reachability.regain(message.bot_id, message.chat_id)
         for batch in batches(messages, BATCH_MAX):
             admission = await self._broker.admit(batch, worker_id="", slots=0, capped=False)
             await self._replacements.record(batch, admission.verdicts)

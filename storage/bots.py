@@ -53,7 +53,7 @@ class RegisteredBot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptWebhook:
+class StoredWebhook:
     """What is known of one bot's webhook.
 
     ``next_secret`` will take the place of ``secret``; until then Telegram may send either. ``told`` is the
@@ -66,12 +66,12 @@ class KeptWebhook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptBot:
+class StoredBot:
     """Everything that is kept of one bot."""
 
     registered: RegisteredBot
     token: str = field(repr=False)
-    webhook: KeptWebhook
+    webhook: StoredWebhook
 
 
 class Bots:
@@ -134,7 +134,7 @@ class Bots:
             rows = (await connection.execute(_ALL)).all()
         return {row.bot_id: self._seal.open(row.sealed_token, bot_id=row.bot_id) for row in rows}
 
-    async def kept(self, bot_ids: Collection[int] | None = None) -> dict[int, KeptBot | None]:
+    async def kept(self, bot_ids: Collection[int] | None = None) -> dict[int, StoredBot | None]:
         """Return these bots, or all, as they were at one moment; None for each that was removed; raises as ``tokens``.
 
         A bot that nobody ever added is not in it.
@@ -152,7 +152,7 @@ class Bots:
         async with self._database.reading() as connection:
             return set((await connection.execute(chosen)).scalars())
 
-    async def webhooks(self) -> dict[int, KeptWebhook]:
+    async def webhooks(self) -> dict[int, StoredWebhook]:
         """Return what is known of every bot's webhook; raises as ``tokens`` does."""
         async with self._database.reading() as connection:
             rows = (await connection.execute(_ALL)).all()
@@ -183,14 +183,14 @@ class Bots:
         """Write how many turns it has for one of a bot that weighs 1; False if there is no such bot."""
         return await self._change(bot_id, weight=weight)
 
-    def _kept(self, row: Row[Any]) -> KeptBot:
+    def _kept(self, row: Row[Any]) -> StoredBot:
         token = self._seal.open(row.sealed_token, bot_id=row.bot_id)
-        return KeptBot(registered=_registered(row), token=token, webhook=self._webhook(row))
+        return StoredBot(registered=_registered(row), token=token, webhook=self._webhook(row))
 
-    def _webhook(self, row: Row[Any]) -> KeptWebhook:
+    def _webhook(self, row: Row[Any]) -> StoredWebhook:
         sealed = row.sealed_webhook_secret, row.sealed_next_webhook_secret
         secret, following = (each and self._seal.open(each, bot_id=row.bot_id) for each in sealed)
-        return KeptWebhook(secret=secret, next_secret=following, told=row.webhook_told)
+        return StoredWebhook(secret=secret, next_secret=following, told=row.webhook_told)
 
     async def _change(self, bot_id: int, **values: object) -> bool:
         change = update(bots).where(IS_ADDED, bots.c.bot_id == bot_id).values(**values)

@@ -17,7 +17,7 @@ Changes = dict[str, Any]
 """Fields of ``Limits``: a number, or those of a ``Limit`` that were changed."""
 
 
-class KeptLimits:
+class StoredLimits:
     """The repository. Each change makes a higher version, so that every schedule knows which is newer.
 
     Args:

@@ -16,7 +16,7 @@ from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import IS_DEAD, attempts, messages, payloads
 from tempogram.storage.database.upsert import insert_into
 from tempogram.storage.files import writes as upload_writes
-from tempogram.storage.files.uploads import KeptFile, files_of
+from tempogram.storage.files.uploads import StoredFile, files_of
 from tempogram.storage.ledger import chat_ids
 from tempogram.storage.ledger import chats as chat_writes
 from tempogram.storage.ledger.rows import outgoing, with_payloads
@@ -96,10 +96,10 @@ class MessageState:
     telegram_message_id: int | None
     reason: str | None
     attempts: tuple[AttemptState, ...] = ()
-    files: tuple[KeptFile, ...] = ()
+    files: tuple[StoredFile, ...] = ()
 
 
-class History:
+class MessageHistory:
     """The repository."""
 
     def __init__(self, database: Database) -> None:
@@ -269,7 +269,7 @@ def _cancel(connection: Connection, message_id: str, now_ms: int) -> bool:
     return True
 
 
-def _state(row: Row[Any], made: tuple[AttemptState, ...] = (), files: tuple[KeptFile, ...] = ()) -> MessageState:
+def _state(row: Row[Any], made: tuple[AttemptState, ...] = (), files: tuple[StoredFile, ...] = ()) -> MessageState:
     return MessageState(
         id=row.id,
         bot_id=row.bot_id,

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from tempogram.api.core.ports import Attachments, Composer, Departures, Fleet, Intake
-from tempogram.api.core.repositories import Bots, History, KeptLimits
+from tempogram.api.core.ports import Attachments, Composer, Fleet, Intake, Removals
+from tempogram.api.core.repositories import Bots, MessageHistory, StoredLimits
 from tempogram.api.usecases.cancellations import Cancellations
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.model.errors import SettingsError
@@ -47,10 +47,10 @@ class Services:
     broker: Broker
     ledger: Ledger
     results: Results
-    history: History
+    history: MessageHistory
     bots: Bots
-    limits: KeptLimits
-    departures: Departures
+    limits: StoredLimits
+    removals: Removals
     metrics: Metrics
     conditions: Conditions
     clock: Clock

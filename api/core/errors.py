@@ -122,13 +122,13 @@ ALWAYS = (NotAuthenticated, NotAllowed)
 INTERNAL = Form(500, "internal")
 
 
-def form_of(error: Exception) -> Form:
+def schema_of(error: Exception) -> Form:
     return next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), INTERNAL)
 
 
 def answer(error: Exception) -> JSONResponse:
     """Return what the client is told."""
-    form = form_of(error)
+    form = schema_of(error)
     return _response(form.status, form.code, form.message or str(error), form.headers)
 
 
@@ -150,7 +150,7 @@ def install(app: FastAPI) -> None:
 
 
 async def _tell(_request: Request, error: Exception) -> JSONResponse:
-    if form_of(error).message:  # the ledger or the broker is away, which is told as a condition
+    if schema_of(error).message:  # the ledger or the broker is away, which is told as a condition
         log.debug("refused", error=type(error).__name__, reason=without_tokens(str(error)))
     return answer(error)
 

@@ -124,7 +124,7 @@ class Fleet(Protocol):
     async def remove(self, bot_id: int, *, keep_messages: bool) -> bool:
         """Forget a bot, its token and its secrets, and take no update for it from now on; False if there is none.
 
-        ``keep_messages`` is put down in the books; heeding it is for ``Departures``.
+        ``keep_messages`` is put down in the books; heeding it is for ``Removals``.
         """
 
     async def rotate_secret(self, bot_id: int) -> bool:
@@ -137,7 +137,7 @@ class Fleet(Protocol):
         """
 
 
-class Departures(Protocol):
+class Removals(Protocol):
     """Sees off the bots that were removed."""
 
     async def see_off(self, bot_id: int, *, keep_messages: bool) -> int:

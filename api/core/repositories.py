@@ -11,8 +11,8 @@ from tempogram.storage.bots import RegisteredBot
 from tempogram.storage.messages import MessageState
 
 
-class History(Protocol):
-    """See ``storage.history.History``. Everything raises ``LedgerError`` when the ledger is away."""
+class MessageHistory(Protocol):
+    """See ``storage.history.MessageHistory``. Everything raises ``LedgerError`` when the ledger is away."""
 
     async def message(self, message_id: str) -> MessageState | None: ...
 
@@ -27,8 +27,8 @@ class History(Protocol):
     async def cancel(self, message_id: str, *, now_ms: int) -> bool: ...
 
 
-class KeptLimits(Protocol):
-    """See ``storage.limits.KeptLimits``."""
+class StoredLimits(Protocol):
+    """See ``storage.limits.StoredLimits``."""
 
     async def current(self) -> Limits: ...
 

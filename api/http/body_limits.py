@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tempogram.api.core.errors import TooLarge, answer
 
 
-class BodyBounds:
+class BodyLimits:
     """Refuses a body that says it is too large, and one that turns out to be, without keeping it.
 
     Args:

@@ -15,7 +15,7 @@ from tempogram.api.core.redaction import without_tokens
 log = structlog.get_logger()
 
 
-class Incidents:
+class UnhandledErrors:
     """Answers with a 500 and a reference under which the log has the rest.
 
     It stands below Starlette's own, which would raise the error again for the server to
@@ -43,10 +43,10 @@ class Incidents:
         except Exception as error:  # noqa: BLE001 - the last one who can answer
             reference = written_down(error)
             if not is_answered:
-                await answer(Incident(reference))(scope, receive, send)
+                await answer(UnhandledError(reference))(scope, receive, send)
 
 
-class Incident(Exception):
+class UnhandledError(Exception):
     """What the client is told of it."""
 
     def __init__(self, reference: str) -> None:

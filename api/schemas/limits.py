@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Field, Strict, model_validator
 
 from tempogram.api.schemas.fields import AS_WHOLE
-from tempogram.api.schemas.messages import Asked, Told, given
+from tempogram.api.schemas.messages import RequestModel, ResponseModel, given
 from tempogram.engine.limits.limits import Limit, Limits
 
 COUNT_MAX = 100_000
@@ -30,7 +30,7 @@ Cap = Annotated[
 ]
 
 
-class Change(Asked):
+class Change(RequestModel):
     """What to change; what is not named stays, and there must be something."""
 
     @model_validator(mode="after")
@@ -106,7 +106,7 @@ class LimitsChange(Change):
         return {name: each.changes() if isinstance(each, LimitChange) else each for name, each in named.items()}
 
 
-class LimitOut(Told):
+class LimitOut(ResponseModel):
     """So many messages in any window; with a burst, a rate that saves up so many."""
 
     count: int
@@ -118,7 +118,7 @@ class LimitOut(Told):
         return cls(count=limit.count, window_s=limit.window_ms / 1_000, burst=limit.burst)
 
 
-class LimitsOut(Told):
+class LimitsOut(ResponseModel):
     """The limits in force. Each change has a higher version."""
 
     version: int

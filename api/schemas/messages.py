@@ -12,7 +12,7 @@ from tempogram.engine.model.messages import ChatId, Guarantee, PausedBy, Priorit
 from tempogram.engine.ports import Explanation, WaitsAt
 from tempogram.engine.resilience.conditions import Condition
 from tempogram.storage.bots import RegisteredBot, Source
-from tempogram.storage.files.uploads import KeptFile
+from tempogram.storage.files.uploads import StoredFile
 from tempogram.storage.messages import AttemptState, MessageState
 
 BATCH_MAX = 10_000
@@ -27,13 +27,13 @@ WEIGHT_MAX = 1_000
 EXAMPLE_ID = "018bcfe5680000000000000007"
 
 
-class Asked(BaseModel):
+class RequestModel(BaseModel):
     """A request. A misspelt field is refused, because it would be ignored silently otherwise."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Told(BaseModel):
+class ResponseModel(BaseModel):
     """An answer."""
 
     model_config = ConfigDict(frozen=True)
@@ -44,7 +44,7 @@ def given(name: str, **value: Any) -> dict[str, Any]:
     return {"required": [name], "properties": {name: value}}
 
 
-class MessageIn(Asked):
+class MessageIn(RequestModel):
     """A message to send: a ``text``, or any ``method`` of the Bot API with its ``params``."""
 
     model_config = ConfigDict(
@@ -101,7 +101,7 @@ BatchIn = Annotated[list[Annotated[MessageIn, SkipValidation]], Field(json_schem
 """Validated one by one later: a wrong entry must not refuse its neighbours."""
 
 
-class TakenOut(Told):
+class TakenOut(ResponseModel):
     """A message that is accepted, now or, with a known ``dedup_key``, before."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"id": EXAMPLE_ID, "status": "queued"}]})
@@ -110,13 +110,13 @@ class TakenOut(Told):
     status: Status
 
 
-class RefusedOut(Told):
+class RefusedOut(ResponseModel):
     """One entry of a batch that was not accepted."""
 
     error: str = Field(examples=["text is missing"])
 
 
-class AttemptOut(Told):
+class AttemptOut(ResponseModel):
     """One call that was made."""
 
     number: int
@@ -140,7 +140,7 @@ class AttemptOut(Told):
         )
 
 
-class FileOut(Told):
+class FileOut(ResponseModel):
     """A file that was uploaded with a message."""
 
     name: str = Field(examples=["photo"])
@@ -150,13 +150,13 @@ class FileOut(Told):
     file_id: str | None = Field(description="Telegram's name for it, once it is known; it can be sent again by it.")
 
     @classmethod
-    def of(cls, file: KeptFile) -> Self:
+    def of(cls, file: StoredFile) -> Self:
         return cls(
             name=file.name, file_name=file.file_name, bytes=file.size_bytes, sha256=file.sha256, file_id=file.file_id
         )
 
 
-class LetterOut(Told):
+class LetterOut(ResponseModel):
     """Where a message stands. What it says is not part of it."""
 
     id: str = Field(examples=[EXAMPLE_ID])
@@ -196,7 +196,7 @@ class MessageOut(LetterOut):
         )
 
 
-class ExplanationOut(Told):
+class ExplanationOut(ResponseModel):
     """Why a message still waits."""
 
     id: str = Field(examples=[EXAMPLE_ID])
@@ -237,7 +237,7 @@ def _letter(state: MessageState) -> dict[str, Any]:
     }
 
 
-class LaneCounts(Told):
+class LaneCounts(ResponseModel):
     """A message stands in exactly one of the five."""
 
     high: int
@@ -247,7 +247,7 @@ class LaneCounts(Told):
     dlq: int = Field(description="Dead letters.")
 
 
-class QueueStatsOut(Told):
+class QueueStatsOut(ResponseModel):
     """How many messages are open, and how many were given up on."""
 
     model_config = ConfigDict(
@@ -267,14 +267,14 @@ class QueueStatsOut(Told):
     total_failed: int
 
 
-class DeadLettersOut(Told):
+class DeadLettersOut(ResponseModel):
     """One page. ``next_after`` is what ``after`` must be for the next one; null: there is none."""
 
     letters: list[LetterOut]
     next_after: str | None
 
 
-class Selection(Asked):
+class Selection(RequestModel):
     """Which dead letters are meant: these ids, or all of one bot, or all."""
 
     model_config = ConfigDict(
@@ -306,13 +306,13 @@ class SelectionQuery(Selection):
     all: QueryFlag = False
 
 
-class ReplayedOut(Told):
+class ReplayedOut(ResponseModel):
     """How many dead letters were queued again."""
 
     replayed: int
 
 
-class PurgedOut(Told):
+class PurgedOut(ResponseModel):
     """How many dead letters were removed."""
 
     purged: int
@@ -333,7 +333,7 @@ UPDATES: Any = Field(
 )
 
 
-class BotIn(Asked):
+class BotIn(RequestModel):
     """A bot to run."""
 
     token: str = Field(
@@ -346,7 +346,7 @@ class BotIn(Asked):
     updates: Source | None = UPDATES
 
 
-class BotChange(Asked):
+class BotChange(RequestModel):
     """What to change of a bot; what is not named stays."""
 
     model_config = ConfigDict(
@@ -375,7 +375,7 @@ class BotChange(Asked):
         return self
 
 
-class BotOut(Told):
+class BotOut(ResponseModel):
     """One bot, without its token."""
 
     id: str = Field(examples=["123456"])
@@ -403,33 +403,33 @@ class BotOut(Told):
         )
 
 
-class BotsOut(Told):
+class BotsOut(ResponseModel):
     """Every bot, in the order of their ids."""
 
     bots: list[BotOut]
 
 
-class RemovedOut(Told):
+class RemovedOut(ResponseModel):
     """How many messages were cancelled with a bot."""
 
     cancelled: int
 
 
-class HealthOut(Told):
+class HealthOut(ResponseModel):
     """Up or not: this path is open to everybody. What is wrong meanwhile is for those who bring a bearer token."""
 
     status: Literal["up", "down"]
     conditions: list[Condition] | None = None
 
 
-class ErrorBody(Told):
+class ErrorBody(ResponseModel):
     """``code`` is a word for programs, ``message`` a sentence for people."""
 
     code: str = Field(examples=["invalid"])
     message: str = Field(examples=["priority should be 'high', 'normal' or 'low', not 'urgent'"])
 
 
-class ErrorOut(Told):
+class ErrorOut(ResponseModel):
     """The one form in which anything is refused."""
 
     error: ErrorBody

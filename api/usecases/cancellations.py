@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from tempogram.api.core.repositories import History
-from tempogram.engine.model.errors import BrokerFull, BrokerUnavailable, LedgerError, NobodyToAsk, ScheduleLost
+from tempogram.api.core.repositories import MessageHistory
+from tempogram.engine.model.errors import BrokerFull, BrokerUnavailable, LedgerError, NoQueue, QueueLost
 from tempogram.engine.model.messages import Status
 from tempogram.engine.ports import Broker, Clock, Result, Results
-from tempogram.engine.recovery.pending_admissions import Unscheduled
+from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import Sleep, insist
+from tempogram.engine.resilience.ledger_retry import Sleep, retry_write
 
-REFUSED = (ScheduleLost, BrokerFull, NobodyToAsk)
+REFUSED = (QueueLost, BrokerFull, NoQueue)
 """What tells for sure that nothing was forgotten."""
 
 
@@ -29,9 +29,9 @@ class Cancellations:
         self,
         *,
         broker: Broker,
-        history: History,
+        history: MessageHistory,
         results: Results,
-        unscheduled: Unscheduled,
+        pending_admissions: PendingAdmissions,
         clock: Clock,
         conditions: Conditions | None = None,
         sleep: Sleep = asyncio.sleep,
@@ -39,7 +39,7 @@ class Cancellations:
         self._broker = broker
         self._history = history
         self._results = results
-        self._unscheduled = unscheduled
+        self._pending_admissions = pending_admissions
         self._clock = clock
         self._conditions = conditions
         self._sleep = sleep
@@ -56,7 +56,7 @@ class Cancellations:
         except REFUSED:
             raise
         except BrokerUnavailable:  # it may have been obeyed
-            self._unscheduled.note([message_id])
+            self._pending_admissions.note([message_id])
             raise
         return forgotten
 
@@ -75,7 +75,7 @@ class Cancellations:
             raise
 
     async def _insist(self, message_id: str) -> bool:
-        return await insist(lambda: self._end(message_id), sleep=self._sleep, conditions=self._conditions)
+        return await retry_write(lambda: self._end(message_id), sleep=self._sleep, conditions=self._conditions)
 
     async def _end(self, message_id: str) -> bool:
         if not await self._history.cancel(message_id, now_ms=self._clock()):

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from tempogram.api.core.dependencies import Services
 from tempogram.api.core.errors import Invalid
 from tempogram.api.core.ports import Refusal
-from tempogram.api.core.repositories import History
+from tempogram.api.core.repositories import MessageHistory
 from tempogram.api.core.validation_messages import sentence_of
 from tempogram.api.schemas.messages import BATCH_MAX, MessageIn
 from tempogram.api.usecases.known_bots import KnownBots, stranger
@@ -201,7 +201,7 @@ def _told(message: Outgoing, answer: Submission) -> Taken | str:
             return str(refused)
 
 
-async def _state(history: History, message_id: str) -> MessageState | None:
+async def _state(history: MessageHistory, message_id: str) -> MessageState | None:
     try:
         return await history.message(message_id)
     except LedgerError:

@@ -21,7 +21,7 @@ from tempogram.api.core.redaction import short
 from tempogram.bot.behaviours.commands import fill
 from tempogram.bot.behaviours.enabled import Enabled
 from tempogram.bot.generator.chat_action import typing
-from tempogram.bot.generator.conversation import Author
+from tempogram.bot.generator.conversation import ConversationWriter
 from tempogram.bot.telegram.composer import TEXT_UNITS_MAX
 from tempogram.bot.telegram.priority import is_addressed
 from tempogram.storage.bots import RegisteredBot
@@ -58,12 +58,12 @@ async def reply(
     event_update: Update,
     registered: RegisteredBot,
     config: Mapping[str, Any],
-    author: Author,
+    conversation_writer: ConversationWriter,
 ) -> SendMessage | None:
     async with AsyncExitStack() as stack:
-        if author.takes_time:
+        if conversation_writer.takes_time:
             await stack.enter_async_context(typing(bot, message))
-        text = await author.answer(
+        text = await conversation_writer.answer(
             message,
             bot_id=registered.bot_id,
             update_id=event_update.update_id,

@@ -18,7 +18,7 @@ import msgspec
 
 from tempogram.bot.behaviours import own
 from tempogram.bot.config.data_dir import database_url
-from tempogram.bot.config.process_roles import Role, check
+from tempogram.bot.config.process_roles import ProcessRole, check
 from tempogram.bot.config.settings import Settings, load
 from tempogram.bot.telegram.responses import UNREADABLE
 from tempogram.bot.telegram.tokens import bot_id_of
@@ -74,7 +74,7 @@ def settings_or_why_not() -> tuple[Settings | None, Finding]:
     """Read the settings as a start would."""
     try:
         settings = load()
-        check(Role.RUN, settings)
+        check(ProcessRole.RUN, settings)
         own.routers(settings.behaviours)
     except SettingsError as error:
         return None, Finding(

@@ -56,9 +56,9 @@ def doctor() -> None:
 def demo() -> None:
     """Show it at work: load, faults and a kill -9 before a simulated Telegram; a report after some 35 s."""
     from tempogram.bot.demo.runner import demo as show
-    from tempogram.bot.demo.settings import Script
+    from tempogram.bot.demo.settings import DemoSettings
 
-    raise typer.Exit(_until_done(show(Script())))
+    raise typer.Exit(_until_done(show(DemoSettings())))
 
 
 @app.command()
@@ -110,12 +110,12 @@ def _play(role: str) -> None:
     """Run one role by its name; what it is made of takes seconds to import, and must not delay an error."""
     settings = _settings()
     gc.disable()  # there is next to no garbage before the start enables it, and much to look through
-    from tempogram.bot.config.process_roles import Role, check
+    from tempogram.bot.config.process_roles import ProcessRole, check
 
-    check(Role[role], settings)
+    check(ProcessRole[role], settings)
     from tempogram.bot.runtime.main import run as run_role
 
-    _until_done(run_role(settings, Role[role]))
+    _until_done(run_role(settings, ProcessRole[role]))
 
 
 def _until_done(work: Coroutine[Any, Any, Result]) -> Result:

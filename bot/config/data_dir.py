@@ -14,14 +14,14 @@ from tempogram.storage.keys import Seal, secret_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Home:
+class DataDir:
     """What lies in it beside the books, read or made."""
 
     admin_token: str
     admin_token_is_new: bool
 
 
-def home(settings: Settings) -> Home:
+def home(settings: Settings) -> DataDir:
     """Read the admin token, or make it.
 
     Raises:
@@ -29,7 +29,7 @@ def home(settings: Settings) -> Home:
     """
     with _usable(settings.data_dir) as data_dir:
         token, is_new = admin_token(settings.admin_token.get_secret_value(), path=data_dir / "admin_token")
-        return Home(admin_token=token, admin_token_is_new=is_new)
+        return DataDir(admin_token=token, admin_token_is_new=is_new)
 
 
 def seal(settings: Settings) -> Seal:

@@ -10,7 +10,7 @@ from tempogram.engine.model.errors import SettingsError
 from tempogram.storage.database.database import is_sqlite, parse
 
 
-class Role(Enum):
+class ProcessRole(Enum):
     """One command each.
 
     Attributes:
@@ -24,20 +24,20 @@ class Role(Enum):
     WORKER = "worker", False, True, False
     SCHEDULER = "scheduler", False, False, True
 
-    def __init__(self, command: str, takes_in: bool, sends: bool, feeds: bool) -> None:  # noqa: FBT001 - see above
+    def __init__(self, command: str, takes_in: bool, sends: bool, update_sources: bool) -> None:  # noqa: FBT001 - see above
         self.command = command
         self.takes_in = takes_in
         self.sends = sends
-        self.feeds = feeds
+        self.update_sources = update_sources
 
 
-def check(role: Role, settings: Settings) -> None:
+def check(role: ProcessRole, settings: Settings) -> None:
     """Refuse a role that needs what other processes can reach too.
 
     Raises:
         SettingsError: There is no Redis, or no database that many processes can share.
     """
-    if role is Role.RUN:
+    if role is ProcessRole.RUN:
         return
     if not settings.redis_url:
         raise SettingsError(

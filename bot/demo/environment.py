@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tempogram.bot.demo.process import EngineProcess
-from tempogram.bot.demo.settings import BOTS, CEILING, GROUP_LIMIT, POLLED, Script
+from tempogram.bot.demo.settings import BOTS, CEILING, GROUP_LIMIT, POLLED, DemoSettings
 from tempogram.bot.telegram.tokens import bot_id_of
 from tempogram.simulator.client import RunningSimulator, running_simulator
 
@@ -18,7 +18,7 @@ BOT_IDS = tuple(bot_id_of(token) for token in TOKENS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class Environment:
     """Everything is there, and nobody has said a word. Every bot is in both groups, ``flooded`` and ``friends``."""
 
     telegram: RunningSimulator
@@ -28,7 +28,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(script: Script) -> AsyncIterator[Stage]:
+async def stage(script: DemoSettings) -> AsyncIterator[Environment]:
     """Set it up; when the block ends, both processes have ended and the books are gone."""
     settings = {
         "group_window_ms": script.group_window_s * 1_000,
@@ -45,7 +45,7 @@ async def stage(script: Script) -> AsyncIterator[Stage]:
             try:
                 await engine.start()
                 await set_up_bots(engine)
-                yield Stage(
+                yield Environment(
                     telegram=telegram,
                     engine=engine,
                     flooded=await telegram.add_chat("supergroup", "Flooded", bots=BOT_IDS),
@@ -55,7 +55,7 @@ async def stage(script: Script) -> AsyncIterator[Stage]:
                 await engine.close()
 
 
-def engine_in(directory: Path, telegram_url: str, script: Script) -> EngineProcess:
+def engine_in(directory: Path, telegram_url: str, script: DemoSettings) -> EngineProcess:
     engine = EngineProcess(telegram_url, directory, TOKENS, words=directory / "words")
     engine.environment = {
         "PUBLIC_URL": engine.url,

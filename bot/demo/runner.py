@@ -15,8 +15,8 @@ from tempogram.bot.demo.environment import stage
 from tempogram.bot.demo.judge import judge
 from tempogram.bot.demo.progress import Screen
 from tempogram.bot.demo.report import report
-from tempogram.bot.demo.scenario import Play
-from tempogram.bot.demo.settings import BOTS, POLLED, Script
+from tempogram.bot.demo.scenario import Scenario
+from tempogram.bot.demo.settings import BOTS, POLLED, DemoSettings
 from tempogram.engine.model.errors import EngineError
 
 KEPT, BROKEN, STOPPED = 0, 1, 130
@@ -27,7 +27,7 @@ class DemoFailed(EngineError):
     """It broke off before anything could be judged."""
 
 
-async def demo(script: Script) -> int:
+async def demo(script: DemoSettings) -> int:
     """Show it, and return the exit status: 0 only if every promise held.
 
     Raises:
@@ -45,14 +45,14 @@ async def demo(script: Script) -> int:
             raise DemoFailed(f"the demo broke off: {sentence(error)}") from error
 
 
-async def _shown(script: Script, console: Console) -> int:
+async def _shown(script: DemoSettings, console: Console) -> int:
     began_s = time.monotonic()
     with Screen(console) as screen:
         ways = f"{POLLED} by polling and {BOTS - POLLED} by webhook"
         screen.say(f"a simulated Telegram starts, and an engine with {BOTS} bots, {ways}, on books of its own")
         async with stage(script) as ready:
             screen.say(f"ready after {time.monotonic() - began_s:.1f} s")
-            play = Play(ready, script, say=screen.say, show=screen.show)
+            play = Scenario(ready, script, say=screen.say, show=screen.show)
             judgement = judge(await play.perform())
     console.print(
         report(judgement, play.samples, started_at_ms=play.started_at_ms, group_window_s=script.group_window_s)

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from tempogram.bot.demo.chart import Sample
-from tempogram.bot.demo.environment import BOT_IDS, Stage, answer_to, username
+from tempogram.bot.demo.environment import BOT_IDS, Environment, answer_to, username
 from tempogram.bot.demo.judge import Evidence, Expected, Kind, Outage
 from tempogram.bot.demo.process import ProcessFailed
 from tempogram.bot.demo.progress import Progress
-from tempogram.bot.demo.settings import CEILING, URGENT_CHAT, Script
+from tempogram.bot.demo.settings import CEILING, URGENT_CHAT, DemoSettings
 from tempogram.simulator.client import accepted
 
 LOOK_EVERY_S = 0.25
@@ -23,10 +23,10 @@ Say = Callable[[str], None]
 Show = Callable[[Progress], None]
 
 
-class Play:
+class Scenario:
     """One performance."""
 
-    def __init__(self, stage: Stage, script: Script, *, say: Say, show: Show) -> None:
+    def __init__(self, stage: Environment, script: DemoSettings, *, say: Say, show: Show) -> None:
         self._stage = stage
         self._script = script
         self._say = say

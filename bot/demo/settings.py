@@ -14,14 +14,14 @@ CEILING = 30
 """Messages a second over all bots."""
 
 GROUP_LIMIT = 20
-"""Messages to a group in ``Script.group_window_s``."""
+"""Messages to a group in ``DemoSettings.group_window_s``."""
 
 BULK_CHAT = 10_000
 URGENT_CHAT = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Script:
+class DemoSettings:
     """The whole of it takes some 35 s: 690 messages at 30 a second, two starts of an engine, one of them from a kill.
 
     Telegram's 20 to a group in 60 s are 20 in ``group_window_s`` here, on both sides, or a demo would take minutes.

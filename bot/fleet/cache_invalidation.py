@@ -11,9 +11,9 @@ import structlog
 
 from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.model.messages import ChatId
-from tempogram.engine.ports.changes import BotChanged, ChatChanged, Item, Missed, News
+from tempogram.engine.ports.changes import BotChanged, Change, Changes, ChatChanged, Missed
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import Sleep, insist
+from tempogram.engine.resilience.ledger_retry import Sleep, retry_write
 
 log = structlog.get_logger()
 
@@ -34,11 +34,11 @@ class FollowsBots(Protocol):
 
 
 class FollowsChats(Protocol):
-    """See ``engine.reach.Reach``."""
+    """See ``engine.reachability.Reachability``."""
 
     async def load(self) -> None: ...
 
-    async def reload(self, places: Collection[tuple[int, ChatId]]) -> None: ...
+    async def reload(self, bot_chats: Collection[tuple[int, ChatId]]) -> None: ...
 
     def to_read_again(self) -> Collection[tuple[int, ChatId]]: ...
 
@@ -52,7 +52,7 @@ class Stale:
     bots: set[int] = field(default_factory=set)
     chats: set[tuple[int, ChatId]] = field(default_factory=set)
 
-    def add(self, item: Item) -> None:
+    def add(self, item: Change) -> None:
         match item:
             case BotChanged(bot_id):
                 self.bots.add(bot_id)
@@ -62,21 +62,21 @@ class Stale:
                 self.everything = True
 
 
-class Follower:
+class CacheInvalidation:
     """What is announced while the books are read is gathered, and read all at once after that."""
 
     def __init__(
         self,
         *,
-        news: News,
+        changes: Changes,
         fleet: FollowsBots,
-        reach: FollowsChats,
+        reachability: FollowsChats,
         conditions: Conditions | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self._news = news
+        self._changes = changes
         self._fleet = fleet
-        self._reach = reach
+        self._reachability = reachability
         self._conditions = conditions
         self._sleep = sleep
         self._stale = Stale()
@@ -85,12 +85,12 @@ class Follower:
     async def run(self) -> None:
         """Follow until cancelled; while the ledger is away, it is asked again."""
         async with asyncio.TaskGroup() as loops:
-            loops.create_task(self._news.run(self._hear))
+            loops.create_task(self._changes.run(self._hear))
             loops.create_task(self._follow())
             loops.create_task(self._read_now_and_then())
             loops.create_task(self._read_lost_again())
 
-    async def _hear(self, item: Item) -> None:
+    async def _hear(self, item: Change) -> None:
         self._stale.add(item)
         self._heard.set()
 
@@ -104,9 +104,9 @@ class Follower:
     async def _read_lost_again(self) -> None:
         while True:
             await self._sleep(LOOK_EVERY_S)
-            places = self._reach.to_read_again()
-            if places:
-                self._stale.chats.update(places)
+            bot_chats = self._reachability.to_read_again()
+            if bot_chats:
+                self._stale.chats.update(bot_chats)
                 self._heard.set()
 
     async def _follow(self) -> None:
@@ -129,9 +129,9 @@ class Follower:
     async def _read_chats(self, stale: Stale) -> None:
         if stale.everything:
             log.info("news may have been missed; everything is read again")
-            await self._insist(self._reach.load)
+            await self._insist(self._reachability.load)
         elif stale.chats:
-            await self._insist(lambda: self._reach.reload(stale.chats))
+            await self._insist(lambda: self._reachability.reload(stale.chats))
 
     async def _insist(self, read: Callable[[], Awaitable[None]]) -> None:
-        await insist(read, sleep=self._sleep, conditions=self._conditions)
+        await retry_write(read, sleep=self._sleep, conditions=self._conditions)

@@ -6,24 +6,24 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tempogram.engine.ports.changes import BotChanged, News
+from tempogram.engine.ports.changes import BotChanged, Changes
 
 
-class Changes:
+class BotLocks:
     """Changes of the bots that run here, one at a time.
 
     What is in memory is what the books said at one moment, or later: whoever reads them or writes to them here keeps
     everybody else out until it is in memory, too. What was written is announced, so that the other processes read it.
     """
 
-    def __init__(self, news: News) -> None:
-        self._news = news
-        self.turn = asyncio.Lock()
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        self.lock = asyncio.Lock()
 
     @asynccontextmanager
     async def of(self, bot_id: int) -> AsyncIterator[None]:
         """Lend one bot to whoever changes it."""
-        async with self.turn, self.announced(bot_id):
+        async with self.lock, self.announced(bot_id):
             yield
 
     @asynccontextmanager
@@ -35,4 +35,4 @@ class Changes:
         try:
             yield
         finally:
-            await self._news.announce(BotChanged(bot_id))
+            await self._changes.announce(BotChanged(bot_id))

@@ -1,4 +1,4 @@
-"""How the bots that run here come, change, and go; the ``roster`` says which they are."""
+"""How the bots that run here come, change, and go; the ``registry`` says which they are."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from aiogram.client.session.base import BaseSession
 from aiogram.types import User
 
 from tempogram.api.core.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
-from tempogram.bot.fleet.changes import Changes
-from tempogram.bot.fleet.get_me import Introductions
+from tempogram.bot.fleet.changes import BotLocks
+from tempogram.bot.fleet.get_me import GetMe
 from tempogram.bot.fleet.register import Register
-from tempogram.bot.fleet.registry import Roster
-from tempogram.bot.fleet.token_rate_limit import Newcomers
+from tempogram.bot.fleet.registry import Registry
+from tempogram.bot.fleet.token_rate_limit import TokenRateLimit
 from tempogram.bot.fleet.webhook_secrets import WebhookSecrets
 from tempogram.bot.telegram.tokens import LOOKS_LIKE, bot_id_of, is_token
 from tempogram.engine.ports import Clock
-from tempogram.engine.ports.changes import News
-from tempogram.engine.resilience.ledger_retry import Sleep, insist
+from tempogram.engine.ports.changes import Changes
+from tempogram.engine.resilience.ledger_retry import Sleep, retry_write
 from tempogram.storage.bots import Bots, RegisteredBot, Source
 
 log = structlog.get_logger()
@@ -46,15 +46,15 @@ class Fleet:
         check_behaviours: Check,
         default_behaviours: Mapping[str, Any],
         default_source: Source,
-        newcomers: Newcomers,
-        news: News,
+        token_rate_limit: TokenRateLimit,
+        changes: Changes,
         calls_end_within_ms: int,
         clock: Clock,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        changes = Changes(news)
-        self.secrets = WebhookSecrets(bots, changes.of)
-        self.roster = Roster(
+        bot_locks = BotLocks(changes)
+        self.secrets = WebhookSecrets(bots, bot_locks.of)
+        self.registry = Registry(
             session=session,
             secrets=self.secrets,
             default_source=default_source,
@@ -62,9 +62,9 @@ class Fleet:
             clock=clock,
         )
         self._register = Register(
-            bots=bots, roster=self.roster, changes=changes, default_behaviours=default_behaviours, clock=clock
+            bots=bots, registry=self.registry, bot_locks=bot_locks, default_behaviours=default_behaviours, clock=clock
         )
-        self._introductions = Introductions(session=session, newcomers=newcomers)
+        self._get_me = GetMe(session=session, token_rate_limit=token_rate_limit)
         self._check_behaviours = check_behaviours
         self._default_source = default_source
         self._sleep = sleep
@@ -87,7 +87,7 @@ class Fleet:
     async def token_in_books(self, bot_id: int) -> str | None:
         """Return a bot's token as the roster does, after another look: nobody may have heard yet of a new one."""
         await self.reload([bot_id])
-        return self.roster.token_of(bot_id)
+        return self.registry.token_of(bot_id)
 
     def when_changed(self, listener: Callable[[int], None] | None) -> None:
         """Tell one listener about each bot that from now on is added or removed, or shall be fed otherwise."""
@@ -99,15 +99,15 @@ class Fleet:
 
     def when_removed(self, listener: Callable[[int], None]) -> None:
         """See ``Fleet``."""
-        self.roster.when_removed(listener)
+        self.registry.when_removed(listener)
 
     def source_of(self, bot: RegisteredBot) -> Source:
         """See ``Fleet``."""
-        return self.roster.source_of(bot)
+        return self.registry.source_of(bot)
 
     def authenticate(self, token: str) -> int | None:
         """See ``Fleet``."""
-        return self.roster.authenticate(token)
+        return self.registry.authenticate(token)
 
     def webhook_secrets(self, bot_id: int) -> Sequence[str]:
         """See ``Fleet``."""
@@ -115,9 +115,9 @@ class Fleet:
 
     async def rotate_secret(self, bot_id: int) -> bool:
         """See ``Fleet``."""
-        if not self.roster.has(bot_id):
+        if not self.registry.has(bot_id):
             return False
-        if self.roster.source_of(self.roster.registered(bot_id)) is not Source.WEBHOOK:
+        if self.registry.source_of(self.registry.registered(bot_id)) is not Source.WEBHOOK:
             raise NoWebhook(f'bot {bot_id} has no webhook, so there is no secret; PATCH it with "updates": "webhook"')
         if self.secrets.of(bot_id).next_secret is not None:
             return True  # one that is as new is on its way
@@ -138,9 +138,9 @@ class Fleet:
         if not is_token(token):
             raise Refusal(f"this is no bot token; {LOOKS_LIKE}")
         self._check(behaviours, updates)
-        if not self.roster.is_introduced(token):
-            await self._introductions.turn(token, within_s=patience_s)
-        me = await self._introductions.ask(token)
+        if not self.registry.is_introduced(token):
+            await self._get_me.turn(token, within_s=patience_s)
+        me = await self._get_me.ask(token)
         await self._register.keep(token, username=me.username or "", first_name=me.first_name, behaviours=behaviours)
         await self._prove(me.id)
         if updates is not None:
@@ -151,23 +151,23 @@ class Fleet:
     async def add_unasked(self, token: str) -> int:
         """Run a bot whose token the environment names, though Telegram cannot be asked who it is."""
         bot_id = bot_id_of(token)
-        if not self.roster.has(bot_id):
+        if not self.registry.has(bot_id):
             await self._register.keep(token)
             await self._prove(bot_id)
         return bot_id
 
     async def introduce(self, bot_id: int) -> None:
         """Ask once about a bot that was added unasked, when its turn has come."""
-        token = self.roster.bot(bot_id).token
-        if self.roster.is_introduced(token):
+        token = self.registry.bot(bot_id).token
+        if self.registry.is_introduced(token):
             return
-        await self._introductions.turn(token)
+        await self._get_me.turn(token)
         try:
-            me = await self._introductions.ask(token)
+            me = await self._get_me.ask(token)
         except (UnknownToken, TelegramUnreachable) as error:
             log.warning("bot not introduced", bot_id=bot_id, reason=str(error))
         else:
-            await insist(lambda: self._name(token, me), sleep=self._sleep)
+            await retry_write(lambda: self._name(token, me), sleep=self._sleep)
 
     async def _name(self, token: str, me: User) -> None:
         if await self._register.name(token, me):
@@ -179,7 +179,7 @@ class Fleet:
         Raises:
             Refusal: The bot was removed. A handler that still runs must not bring it back.
         """
-        if not self.roster.has(bot_id_of(token)):
+        if not self.registry.has(bot_id_of(token)):
             await self._register.learn(token)
 
     async def change(
@@ -215,5 +215,5 @@ class Fleet:
 
     def _tell(self, *bot_ids: int) -> None:
         for bot_id in bot_ids:
-            if self._changed is not None and self.roster.knows(bot_id):
+            if self._changed is not None and self.registry.knows(bot_id):
                 self._changed(bot_id)

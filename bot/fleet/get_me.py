@@ -9,7 +9,7 @@ from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramNotF
 from aiogram.types import User
 
 from tempogram.api.core.ports import TelegramUnreachable, UnknownToken
-from tempogram.bot.fleet.token_rate_limit import Newcomers
+from tempogram.bot.fleet.token_rate_limit import TokenRateLimit
 from tempogram.bot.telegram.tokens import bot_id_of
 
 
@@ -18,12 +18,12 @@ def aiogram_bot(token: str, session: BaseSession) -> Bot:
     return Bot(token, session=session, default=DefaultBotProperties())
 
 
-class Introductions:
+class GetMe:
     """Introduces each token to Telegram when its turn has come."""
 
-    def __init__(self, *, session: BaseSession, newcomers: Newcomers) -> None:
+    def __init__(self, *, session: BaseSession, token_rate_limit: TokenRateLimit) -> None:
         self._session = session
-        self._newcomers = newcomers
+        self._token_rate_limit = token_rate_limit
 
     async def turn(self, token: str, *, within_s: float | None = None) -> None:
         """Return when Telegram may be asked about a token that is new to it.
@@ -31,7 +31,7 @@ class Introductions:
         Raises:
             TelegramUnreachable: That is not within this time.
         """
-        if not await self._newcomers.turn(token, within_s=within_s):
+        if not await self._token_rate_limit.turn(token, within_s=within_s):
             raise TelegramUnreachable(
                 f"Telegram takes only so many new bots at a time from one address; add bot {bot_id_of(token)} later"
             )

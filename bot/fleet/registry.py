@@ -14,7 +14,7 @@ from tempogram.bot.fleet.get_me import aiogram_bot
 from tempogram.bot.fleet.webhook_secrets import WebhookSecrets
 from tempogram.bot.telegram.tokens import bot_id_of, is_token
 from tempogram.engine.ports import Clock
-from tempogram.storage.bots import KeptBot, RegisteredBot, Source
+from tempogram.storage.bots import RegisteredBot, Source, StoredBot
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ class Parting:
     until_ms: int | None = None
 
 
-class Roster:
+class Registry:
     """The bots that run here. Keeps every token in memory: a worker needs it for each call.
 
-    Whoever writes to it has the turn; see ``Changes``.
+    Whoever writes to it has the turn; see ``BotLocks``.
 
     Args:
         calls_end_within_ms: How long a call may be under way with a token that another process has removed.
@@ -122,7 +122,7 @@ class Roster:
         """See ``api.ports.Fleet``."""
         self._forgetful.append(listener)
 
-    def take(self, bot_ids: Collection[int], kept: Mapping[int, KeptBot | None]) -> list[int]:
+    def take(self, bot_ids: Collection[int], kept: Mapping[int, StoredBot | None]) -> list[int]:
         """Let bots be what the books say; return those that are to be fed otherwise."""
         return [bot_id for bot_id in bot_ids if bot_id in kept and self._take_one(bot_id, kept[bot_id])]
 
@@ -140,7 +140,7 @@ class Roster:
         """Forget the token of a bot that was removed: its last calls have ended."""
         self._parting.pop(bot_id, None)
 
-    def _take_one(self, bot_id: int, kept: KeptBot | None) -> bool:
+    def _take_one(self, bot_id: int, kept: StoredBot | None) -> bool:
         if kept is None:
             return self._leave(bot_id)
         before, token, told = self._registered.get(bot_id), self._tokens.get(bot_id), self.secrets.of(bot_id)

@@ -11,13 +11,13 @@ from typing import Any
 
 import structlog
 
-from tempogram.bot.fleet.registry import Roster
+from tempogram.bot.fleet.registry import Registry
 from tempogram.engine.closing.clearance import Clearance
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import Broker, Clock
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import Sleep, glimpsed, insist
+from tempogram.engine.resilience.ledger_retry import Sleep, observed, retry_write
 from tempogram.storage.bots import Bots, Removal
 
 log = structlog.get_logger()
@@ -36,7 +36,7 @@ ANSWER_WITHIN_S = 20.0
 
 
 @dataclass(slots=True)
-class Departure:
+class RemovalInProgress:
     """One bot that leaves, with all messages below an id.
 
     Messages of a bot that is added again meanwhile have higher ids.
@@ -48,13 +48,13 @@ class Departure:
     is_silent: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Departures:
-    """See ``api.ports.Departures``. A removal is in the books first, so a crash leaves nothing half done."""
+class Removals:
+    """See ``api.ports.Removals``. A removal is in the books first, so a crash leaves nothing half done."""
 
     def __init__(
         self,
         *,
-        roster: Roster,
+        registry: Registry,
         bots: Bots,
         broker: Broker,
         clearance: Clearance,
@@ -64,7 +64,7 @@ class Departures:
         conditions: Conditions | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self._roster = roster
+        self._registry = registry
         self._bots = bots
         self._broker = broker
         self._clearance = clearance
@@ -77,7 +77,7 @@ class Departures:
         self._leaving: set[int] = set()
 
     async def see_off(self, bot_id: int, *, keep_messages: bool) -> int:
-        """See ``Departures``."""
+        """See ``Removals``."""
         departure = self._departure(bot_id)
         self._begin(self._keep(departure) if keep_messages else self._clear(departure))
         with contextlib.suppress(TimeoutError):
@@ -94,7 +94,7 @@ class Departures:
     async def keep_resuming(self) -> None:
         """Look again and again, until cancelled."""
         while True:
-            with contextlib.suppress(LedgerError), glimpsed(self._conditions):
+            with contextlib.suppress(LedgerError), observed(self._conditions):
                 await self.resume()
             await self._sleep(RESUME_EVERY_S)
 
@@ -108,23 +108,23 @@ class Departures:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _departure(self, bot_id: int) -> Departure:
+    def _departure(self, bot_id: int) -> RemovalInProgress:
         self._leaving.add(bot_id)
-        return Departure(bot_id, before_id=self._ids.new(self._clock()))
+        return RemovalInProgress(bot_id, before_id=self._ids.new(self._clock()))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _keep(self, departure: Departure) -> None:
+    async def _keep(self, departure: RemovalInProgress) -> None:
         while self._is_gone(departure) and not await self._try(departure, cancel=False):
             await self._sleep(AGAIN_S)
         departure.is_silent.set()
         await self._sleep(self._calls_end_within_s)
         self._end(departure)
 
-    async def _clear(self, departure: Departure) -> None:
+    async def _clear(self, departure: RemovalInProgress) -> None:
         """Clear until nothing is left, and at least twice: a submission may have been under way the first time."""
         while self._is_gone(departure):
             is_clear = await self._try(departure, cancel=True)
@@ -136,17 +136,17 @@ class Departures:
         departure.is_silent.set()
         self._end(departure)
 
-    async def _mark_cleared(self, departure: Departure) -> None:
+    async def _mark_cleared(self, departure: RemovalInProgress) -> None:
         write = partial(self._bots.mark_cleared, departure.bot_id)
-        await insist(write, sleep=self._sleep, conditions=self._conditions)
+        await retry_write(write, sleep=self._sleep, conditions=self._conditions)
 
-    async def _try(self, departure: Departure, *, cancel: bool) -> bool:
+    async def _try(self, departure: RemovalInProgress, *, cancel: bool) -> bool:
         """Pause the bot and, if its messages are to go, cancel what waits; tell whether nothing is left to do."""
         try:
             await self._broker.pause(departure.bot_id, paused=True)
             if not cancel:
                 return True
-            with glimpsed(self._conditions):
+            with observed(self._conditions):
                 cleared = await self._clearance.clear(departure.bot_id, before_id=departure.before_id)
         except (LedgerError, BrokerUnavailable) as error:  # told as conditions
             log.debug("not cleared yet", bot_id=departure.bot_id, error=str(error))
@@ -154,10 +154,10 @@ class Departures:
         departure.cancelled += cleared.ended
         return cleared.left == 0
 
-    def _is_gone(self, departure: Departure) -> bool:
-        return self._roster.is_removed(departure.bot_id)
+    def _is_gone(self, departure: RemovalInProgress) -> bool:
+        return self._registry.is_removed(departure.bot_id)
 
-    def _end(self, departure: Departure) -> None:
+    def _end(self, departure: RemovalInProgress) -> None:
         self._leaving.discard(departure.bot_id)
         if self._is_gone(departure):
-            self._roster.forget(departure.bot_id)
+            self._registry.forget(departure.bot_id)

@@ -13,7 +13,7 @@ NEW_TOKENS = ((20, 60_000), (600, 3_600_000))
 """How many in how many milliseconds. Seen in the field; Telegram says nothing of it."""
 
 
-class Newcomers:
+class TokenRateLimit:
     """Gives each token a turn for its first call; one that had it needs none again.
 
     Args:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
-from tempogram.storage.bots import Bots, KeptWebhook
+from tempogram.storage.bots import Bots, StoredWebhook
 
 Changing = Callable[[int], AbstractAsyncContextManager[None]]
 
@@ -26,17 +26,17 @@ class WebhookSecrets:
     def __init__(self, bots: Bots, changing: Changing) -> None:
         self._bots = bots
         self._changing = changing
-        self._kept: dict[int, KeptWebhook] = {}
+        self._kept: dict[int, StoredWebhook] = {}
 
-    def of(self, bot_id: int) -> KeptWebhook:
-        return self._kept.get(bot_id, KeptWebhook())
+    def of(self, bot_id: int) -> StoredWebhook:
+        return self._kept.get(bot_id, StoredWebhook())
 
     def accepted(self, bot_id: int) -> list[str]:
         """Return those of which a webhook call must bear one."""
         kept = self.of(bot_id)
         return [secret for secret in (kept.secret, kept.next_secret) if secret is not None]
 
-    def put(self, bot_id: int, kept: KeptWebhook) -> None:
+    def put(self, bot_id: int, kept: StoredWebhook) -> None:
         """Let a bot's be what the books say."""
         self._kept[bot_id] = kept
 

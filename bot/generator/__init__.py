@@ -8,6 +8,6 @@ author             what was said so far, to a generator, and its text back into 
 chat_action        lets people see that an answer is being written
 """
 
-from tempogram.bot.generator.port import Conversation, NotWritten, TextGenerator, Turn, Written
+from tempogram.bot.generator.port import Conversation, NotWritten, TextGenerator, Utterance, Written
 
-__all__ = ["Conversation", "NotWritten", "TextGenerator", "Turn", "Written"]
+__all__ = ["Conversation", "NotWritten", "TextGenerator", "Utterance", "Written"]

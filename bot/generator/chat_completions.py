@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 from pydantic import SecretStr
 
-from tempogram.bot.generator.port import Conversation, NotWritten, Turn, Written
+from tempogram.bot.generator.port import Conversation, NotWritten, Utterance, Written
 from tempogram.bot.telegram.responses import UNREADABLE
 
 PATH = "/chat/completions"
@@ -77,7 +77,7 @@ class ChatCompletions:
 def messages_of(conversation: Conversation) -> list[dict[str, str]]:
     """Return a conversation as the server wants it; in a group each text bears its speaker's name.
 
-    >>> talk = (Turn("hi", speaker="Anna"), Turn("hello", by_bot=True), Turn("how are you?"))
+    >>> talk = (Utterance("hi", speaker="Anna"), Utterance("hello", by_bot=True), Utterance("how are you?"))
     >>> said = messages_of(Conversation(bot_id=1, update_id=1, system="Be brief.", templates=("…",), turns=talk))
     >>> [(each["role"], each["content"]) for each in said]
     [('system', 'Be brief.'), ('user', 'Anna: hi'), ('assistant', 'hello'), ('user', 'how are you?')]
@@ -111,7 +111,7 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     return body
 
 
-def _message(turn: Turn) -> dict[str, str]:
+def _message(turn: Utterance) -> dict[str, str]:
     if turn.by_bot:
         return {"role": "assistant", "content": turn.text}
     return {"role": "user", "content": f"{turn.speaker}: {turn.text}" if turn.speaker else turn.text}

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiogram.types import Message
 
-from tempogram.bot.generator.port import Conversation, NotWritten, TextGenerator, Turn, Written
+from tempogram.bot.generator.port import Conversation, NotWritten, TextGenerator, Utterance, Written
 from tempogram.engine.ports import Clock
 from tempogram.storage.texts import Spoken, Texts
 
@@ -16,7 +16,7 @@ CHARACTERS_MAX = 8_000
 """Of a conversation, the last ones. Guesses: enough to know what it is about, little enough to be cheap."""
 
 
-class Author:
+class ConversationWriter:
     """Writes answers.
 
     Args:
@@ -69,7 +69,7 @@ class Author:
             case NotWritten():
                 return None
 
-    async def _turns(self, message: Message, bot_id: int, update_id: int) -> tuple[Turn, ...]:
+    async def _turns(self, message: Message, bot_id: int, update_id: int) -> tuple[Utterance, ...]:
         since_ms = self._clock() - self._keep_ms
         lately = (
             []
@@ -77,7 +77,7 @@ class Author:
             else await self._texts.lately(bot_id, message.chat.id, since_ms=since_ms, limit=TURNS_MAX)
         )
         earlier = [turn_of(each) for each in lately if each.by_bot or each.update_id != update_id]
-        asked = Turn(text_of(message), speaker=speaker_of(message))
+        asked = Utterance(text_of(message), speaker=speaker_of(message))
         return bounded([*earlier, *_quoted(message, bot_id, earlier), asked])
 
     async def _say(self, message: Message, bot_id: int, update_id: int, text: str) -> None:
@@ -113,34 +113,34 @@ def speaker_of(message: Message) -> str:
     return without_nul(message.from_user.first_name) if message.from_user else ""
 
 
-def turn_of(spoken: Spoken) -> Turn:
-    return Turn(spoken.text, by_bot=spoken.by_bot, speaker=spoken.speaker)
+def turn_of(spoken: Spoken) -> Utterance:
+    return Utterance(spoken.text, by_bot=spoken.by_bot, speaker=spoken.speaker)
 
 
 def bounded(
-    turns: Iterable[Turn], *, turns_max: int = TURNS_MAX, characters_max: int = CHARACTERS_MAX
-) -> tuple[Turn, ...]:
+    turns: Iterable[Utterance], *, turns_max: int = TURNS_MAX, characters_max: int = CHARACTERS_MAX
+) -> tuple[Utterance, ...]:
     """Return the last turns that fit; the very last one always, if need be only its end.
 
-    >>> [turn.text for turn in bounded([Turn("one"), Turn("two"), Turn("three")], characters_max=8)]
+    >>> [turn.text for turn in bounded([Utterance("one"), Utterance("two"), Utterance("three")], characters_max=8)]
     ['two', 'three']
-    >>> [turn.text for turn in bounded([Turn("one"), Turn("three")], characters_max=3)]
+    >>> [turn.text for turn in bounded([Utterance("one"), Utterance("three")], characters_max=3)]
     ['ree']
     """
-    kept: list[Turn] = []
+    kept: list[Utterance] = []
     left = characters_max
     for turn in reversed(list(turns)):
         if kept and (len(turn.text) > left or len(kept) == turns_max):
             break
-        kept.append(Turn(turn.text[-characters_max:], turn.by_bot, turn.speaker))
+        kept.append(Utterance(turn.text[-characters_max:], turn.by_bot, turn.speaker))
         left -= len(turn.text)
     return tuple(reversed(kept))
 
 
-def _quoted(message: Message, bot_id: int, earlier: list[Turn]) -> list[Turn]:
+def _quoted(message: Message, bot_id: int, earlier: list[Utterance]) -> list[Utterance]:
     """Return the message of the bot's that is replied to, unless it stands in the conversation already."""
     replied: Any = message.reply_to_message
     if replied is None or replied.from_user is None or replied.from_user.id != bot_id:
         return []
     text = text_of(replied)
-    return [Turn(text, by_bot=True)] if text and text not in {turn.text for turn in earlier if turn.by_bot} else []
+    return [Utterance(text, by_bot=True)] if text and text not in {turn.text for turn in earlier if turn.by_bot} else []

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Utterance:
     """One text of a conversation. ``speaker`` is '' for the bot itself, and where only two talk."""
 
     text: str
@@ -30,7 +30,7 @@ class Conversation:
     update_id: int
     system: str
     templates: tuple[str, ...]
-    turns: tuple[Turn, ...]
+    turns: tuple[Utterance, ...]
 
 
 @dataclass(frozen=True, slots=True)

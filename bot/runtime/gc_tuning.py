@@ -21,7 +21,7 @@ YOUNG_MAX = 5_000
 OLDEST = 2
 
 
-class Collector:
+class GcTuning:
     """Freezes what was looked at while there is much, and looks at all of it once when there is less again."""
 
     def __init__(self) -> None:

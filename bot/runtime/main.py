@@ -11,12 +11,12 @@ from functools import partial
 import typer
 from pydantic import SecretStr
 
-from tempogram.bot.config.process_roles import Role
+from tempogram.bot.config.process_roles import ProcessRole
 from tempogram.bot.config.settings import Settings
-from tempogram.bot.runtime.gc_tuning import Collector
+from tempogram.bot.runtime.gc_tuning import GcTuning
 from tempogram.bot.runtime.http_server import Server, address_of, listening, server
 from tempogram.bot.runtime.lifecycle import running
-from tempogram.bot.wiring import Program, books, program
+from tempogram.bot.wiring import Program, open_storage, program
 from tempogram.engine.failover.leader_election import while_leading
 from tempogram.engine.ports import SystemClock
 from tempogram.simulator.client import RunningSimulator, running_simulator
@@ -26,19 +26,19 @@ GROUPS = ("News desk", "Support", "Chess club")
 TALK_EVERY_MS = 700
 
 
-async def run(settings: Settings, role: Role = Role.RUN) -> None:
+async def run(settings: Settings, role: ProcessRole = ProcessRole.RUN) -> None:
     """Serve until SIGINT or SIGTERM; what is under way then is finished."""
     async with AsyncExitStack() as stack:
         port = settings.port if role.takes_in else settings.metrics_port
         listener = stack.enter_context(listening(settings.host, port))
         clock, simulator = SystemClock(), None
-        kept = await stack.enter_async_context(books(settings, clock))
-        if role is Role.RUN and not settings.bot_tokens and not await kept.bots.all():
+        storage = await stack.enter_async_context(open_storage(settings, clock))
+        if role is ProcessRole.RUN and not settings.bot_tokens and not await storage.bots.all():
             simulator = await stack.enter_async_context(simulated_telegram())
             settings = simulated(settings, simulator, listener)
-            kept = await stack.enter_async_context(books(settings, clock))
-        built = await stack.enter_async_context(program(settings, role, opened=kept, clock=clock))
-        Collector().install()
+            storage = await stack.enter_async_context(open_storage(settings, clock))
+        built = await stack.enter_async_context(program(settings, role, opened=storage, clock=clock))
+        GcTuning().install()
         await stack.enter_async_context(running(built))
         greet(built, listener, simulator)
         await _serve(built, listener, server(built.app), simulator)
@@ -60,7 +60,7 @@ async def _serve(built: Program, listener: socket.socket, serving: Server, simul
 async def _keep_books(built: Program, serving: Server) -> None:
     """End the program once another one has its books: from then on that one sends."""
     try:
-        await built.books.sole_use.watch()
+        await built.storage.sole_use.watch()
     except Exception:
         built.engine.worker.stop()
         serving.end()
@@ -69,22 +69,22 @@ async def _keep_books(built: Program, serving: Server) -> None:
 
 async def _feed(built: Program, serving: Server, simulator: RunningSimulator | None) -> None:
     await serving.ready.wait()
-    if built.role.feeds:
+    if built.role.update_sources:
         await while_leading(built.lead, partial(_lead, built, simulator))
 
 
 async def _lead(built: Program, simulator: RunningSimulator | None) -> None:
     """Do what one process does for all: let updates come, finish what others began, keep the books tidy."""
-    built.talk.feeds.begin()
+    built.updates.update_sources.begin()
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(built.departures.keep_resuming())
-            group.create_task(built.books.retention.run())
-            await built.talk.feeds.settled()
+            group.create_task(built.removals.keep_resuming())
+            group.create_task(built.storage.retention.run())
+            await built.updates.update_sources.settled()
             if simulator is not None:
                 await simulator.talk(mean_interval_ms=TALK_EVERY_MS, users=6)
     finally:
-        await built.talk.feeds.end()
+        await built.updates.update_sources.end()
 
 
 @asynccontextmanager
@@ -114,11 +114,11 @@ def simulated(settings: Settings, simulator: RunningSimulator, listener: socket.
 def greet(built: Program, listener: socket.socket, simulator: RunningSimulator | None) -> None:
     """Say in a few lines where to look."""
     address = address_of(listener)
-    if built.role is not Role.RUN:
+    if built.role is not ProcessRole.RUN:
         typer.echo(f"Tempogram's {built.role.command} is at {address}. Ctrl-C ends it.")
         return
     token_file = built.settings.data_dir / "admin_token"
-    typer.echo(f"Tempogram runs {len(built.line.fleet.roster.bot_ids)} bots at {address}. Ctrl-C ends it.")
+    typer.echo(f"Tempogram runs {len(built.telegram.fleet.registry.bot_ids)} bots at {address}. Ctrl-C ends it.")
     if simulator is not None:
         typer.echo(f"  No BOT_TOKENS is set: a simulated Telegram runs at {simulator.url}, with users who talk.")
         typer.echo(f"  what it saw  curl {simulator.url}/_sim/report")

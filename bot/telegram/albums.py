@@ -19,7 +19,7 @@ ALBUM = "sendMediaGroup"
 _FIRST_FAILED = re.compile(r"failed to send message #([0-9]{1,2}) with the error message", re.IGNORECASE)
 
 
-def heed_parts(message: Outgoing, outcome: Outcome) -> Outcome:
+def follow_parts(message: Outgoing, outcome: Outcome) -> Outcome:
     """Return what an answer means for an album of which items before the first that failed have arrived."""
     if message.method != ALBUM or not isinstance(outcome, Throttled | Rejected):
         return outcome

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import msgspec
 
-from tempogram.storage.files.uploads import KeptFile
+from tempogram.storage.files.uploads import StoredFile
 
 Parts = Callable[[str], AsyncIterator[bytes]]
 """Reads a file by its sha256, a part at a time."""
@@ -23,7 +23,7 @@ BINARY = "application/octet-stream"
 class Form:
     """Parameters and files. Its length is known before it is read, so that too much is refused at once."""
 
-    def __init__(self, params: Mapping[str, Any], files: Mapping[str, KeptFile], parts: Parts) -> None:
+    def __init__(self, params: Mapping[str, Any], files: Mapping[str, StoredFile], parts: Parts) -> None:
         boundary = uuid4().hex
         self.content_type = f"multipart/form-data; boundary={boundary}"
         self._pieces = list(_pieces(boundary, params, files))
@@ -31,7 +31,7 @@ class Form:
 
     @property
     def length(self) -> int:
-        return sum(piece.size_bytes if isinstance(piece, KeptFile) else len(piece) for piece in self._pieces)
+        return sum(piece.size_bytes if isinstance(piece, StoredFile) else len(piece) for piece in self._pieces)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Read it, one part of one file after the other.
@@ -40,14 +40,14 @@ class Form:
             LedgerError: The books cannot be read (any more).
         """
         for piece in self._pieces:
-            if isinstance(piece, KeptFile):
+            if isinstance(piece, StoredFile):
                 async for part in self._parts(piece.sha256):
                     yield part
             else:
                 yield piece
 
 
-def _pieces(boundary: str, params: Mapping[str, Any], files: Mapping[str, KeptFile]) -> Iterator[bytes | KeptFile]:
+def _pieces(boundary: str, params: Mapping[str, Any], files: Mapping[str, StoredFile]) -> Iterator[bytes | StoredFile]:
     for name, value in params.items():
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
         yield f"--{boundary}\r\n{_named(name)}\r\n\r\n{text}\r\n".encode()

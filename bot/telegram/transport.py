@@ -7,13 +7,13 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from tempogram.bot.telegram.albums import heed_parts
+from tempogram.bot.telegram.albums import follow_parts
 from tempogram.bot.telegram.attachments import carries
 from tempogram.bot.telegram.composer import body_of
 from tempogram.bot.telegram.connections import Connections
 from tempogram.bot.telegram.multipart import Form
 from tempogram.bot.telegram.responses import classify
-from tempogram.bot.telegram.upload_packing import Luggage
+from tempogram.bot.telegram.upload_packing import UploadPacker
 from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.engine.model.messages import Lease
 from tempogram.engine.model.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Revoked, Uncertain
@@ -47,7 +47,7 @@ class TelegramTransport:
         token_in_books: Callable[[int], Awaitable[str | None]],
         timeout_ms: int,
         guard_ms: int,
-        luggage: Luggage,
+        upload_packer: UploadPacker,
         clock: Clock,
     ) -> None:
         self._connections = connections
@@ -55,7 +55,7 @@ class TelegramTransport:
         self._token_in_books = token_in_books
         self._timeout_s = timeout_ms / 1_000
         self._guard_ms = guard_ms
-        self._luggage = luggage
+        self._upload_packer = upload_packer
         self._clock = clock
         self._floor = Floor()
 
@@ -68,7 +68,7 @@ class TelegramTransport:
             return Answer(Failed("the bot's token cannot be read", is_ours=True), counted_at_ms=None)
         if token is None:
             return Answer(Revoked("the bot has no token here"), counted_at_ms=None)
-        packed = await self._luggage.pack(message) if carries(message) else None
+        packed = await self._upload_packer.pack(message) if carries(message) else None
         if isinstance(packed, Rejected | Failed):
             return Answer(packed, counted_at_ms=None)
         outcome, written_s = await self._call(lease, may_write, token, packed.body if packed else body_of(message))
@@ -79,7 +79,7 @@ class TelegramTransport:
         if packed is not None:
             # How long it took says nothing of the way: Telegram counts once it has the whole file.
             counted_at_ms = self._clock()
-            return Answer(await self._luggage.unpack(packed, outcome), counted_at_ms)
+            return Answer(await self._upload_packer.unpack(packed, outcome), counted_at_ms)
         return Answer(outcome, self._counted_at_ms(outcome, written_s))
 
     async def _call(
@@ -121,7 +121,7 @@ class TelegramTransport:
         """
         if isinstance(outcome, Rejected) and lease.message.method in FROM_ELSEWHERE:
             return replace(outcome, unreachable=False)
-        return heed_parts(lease.message, outcome)
+        return follow_parts(lease.message, outcome)
 
     def _counted_at_ms(self, outcome: Outcome, written_s: float) -> int:
         now_ms = self._clock()

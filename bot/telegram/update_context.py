@@ -14,7 +14,7 @@ from tempogram.engine.model.messages import Priority
 
 
 @dataclass
-class Origin:
+class UpdateContext:
     """The update whose handler is running, and how many messages it has submitted.
 
     A handler that runs a second time after a crash counts the same again, so what
@@ -42,16 +42,16 @@ def user_of(update: Update) -> int | None:
     return None if user is None else user.id
 
 
-_origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
+_origin: ContextVar[UpdateContext | None] = ContextVar("origin", default=None)
 
 
-def current() -> Origin | None:
+def current() -> UpdateContext | None:
     """Return the origin of what is done now; None outside of any handler."""
     return _origin.get()
 
 
 @contextmanager
-def of(origin: Origin) -> Iterator[Origin]:
+def of(origin: UpdateContext) -> Iterator[UpdateContext]:
     """Do what is inside on behalf of an update."""
     token = _origin.set(origin)
     try:

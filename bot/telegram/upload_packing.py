@@ -16,7 +16,7 @@ from tempogram.bot.telegram.multipart import Form
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import Outgoing
 from tempogram.engine.model.outcomes import Failed, HalfSent, Outcome, Rejected, Sent
-from tempogram.storage.files.uploads import KeptFile, Uploads
+from tempogram.storage.files.uploads import StoredFile, Uploads
 
 log = structlog.get_logger()
 
@@ -41,15 +41,15 @@ class Packed:
     message: Outgoing
     body: bytes | Form
     places: list[Place]
-    files: Mapping[str, KeptFile]
+    files: Mapping[str, StoredFile]
 
-    def known(self, item: int | None = None) -> list[KeptFile]:
+    def known(self, item: int | None = None) -> list[StoredFile]:
         """Return what goes by the name that Telegram gave it; of an album's ``item`` only, if it is named."""
         there = {place.name for place in self.places if item in {None, place.item}}
         return [self.files[name] for name in sorted(there) if self.files[name].file_id is not None]
 
 
-class Luggage:
+class UploadPacker:
     """Packs calls, and learns from their answers what Telegram knows."""
 
     def __init__(self, uploads: Uploads) -> None:
@@ -93,7 +93,7 @@ class Luggage:
             log.warning("not learned", message_id=packed.message.id, reason=str(error))
         return outcome
 
-    async def _heed(self, packed: Packed, known: Sequence[KeptFile], refused: Rejected) -> Rejected | Failed:
+    async def _heed(self, packed: Packed, known: Sequence[StoredFile], refused: Rejected) -> Rejected | Failed:
         """Forget names that were wrong; where the bytes can go instead, the call may be made again."""
         if not known or not WRONG_FILE_ID.search(refused.reason):
             return refused

@@ -16,7 +16,7 @@ APART_S = 0.002
 Job = Callable[[], Awaitable[None]]
 
 
-class Pool:
+class HandlerPool:
     """At most ``size`` jobs at once; jobs of one key in the order in which they came.
 
     A key that has jobs has one task, which ends with its last job: thousands of

@@ -19,14 +19,14 @@ from tempogram.bot.telegram import update_context
 from tempogram.bot.telegram.methods import COUNTED, AnyMethod
 from tempogram.bot.telegram.priority import priority_of
 from tempogram.bot.telegram.session import Gateway
-from tempogram.bot.telegram.update_context import Origin
-from tempogram.bot.updates.handler_pool import Pool, is_ending
+from tempogram.bot.telegram.update_context import UpdateContext
+from tempogram.bot.updates.handler_pool import HandlerPool, is_ending
 from tempogram.bot.updates.normalize import fill_in
-from tempogram.bot.updates.recorder import Notes
+from tempogram.bot.updates.recorder import Recorder
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.ports import Clock
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import Sleep, glimpsed, insist
+from tempogram.engine.resilience.ledger_retry import Sleep, observed, retry_write
 from tempogram.storage.updates import ReceivedUpdate, Updates
 
 log = structlog.get_logger()
@@ -54,11 +54,11 @@ class UpdateIntake:
         fleet: Fleet,
         dispatcher: Dispatcher,
         gateway: Gateway,
-        pool: Pool,
+        pool: HandlerPool,
         clock: Clock,
         conditions: Conditions | None = None,
         sleep: Sleep = asyncio.sleep,
-        notes: Notes | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self._updates = updates
         self._fleet = fleet
@@ -68,7 +68,7 @@ class UpdateIntake:
         self._clock = clock
         self._conditions = conditions
         self._sleep = sleep
-        self._notes = notes
+        self._recorder = recorder
         self._in_doubt: set[tuple[int, int]] = set()
 
     async def receive(self, bot_id: int, body: bytes) -> None:
@@ -84,7 +84,7 @@ class UpdateIntake:
         """Tell whether it is to be handled: it is new, or it was stored and we were not told."""
         key = bot_id, update_id
         try:
-            with glimpsed(self._conditions):
+            with observed(self._conditions):
                 is_new = await self._updates.receive(bot_id, update_id, body, now_ms=now_ms)
         except LedgerError:
             self._in_doubt.add(key)
@@ -128,12 +128,12 @@ class UpdateIntake:
             await self._give_up(bot_id, update_id, _told(error, bot_id, update_id))
 
     async def _handle_once(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
-        if not self._fleet.roster.has(bot_id):
+        if not self._fleet.registry.has(bot_id):
             await self._fleet.reload([bot_id])  # who added it may have ended before we heard of it
-        if not self._fleet.roster.has(bot_id):
+        if not self._fleet.registry.has(bot_id):
             reason, now_ms = "its bot was removed", self._clock()
             return await self._updates.mark_failed(bot_id, update_id, reason=reason, now_ms=now_ms)
-        await self._run_handlers(self._fleet.roster.bot(bot_id), content, received_at_ms)
+        await self._run_handlers(self._fleet.registry.bot(bot_id), content, received_at_ms)
         return await self._updates.mark_handled([(bot_id, update_id)], now_ms=self._clock())
 
     async def _give_up(self, bot_id: int, update_id: int, reason: str) -> None:
@@ -143,15 +143,15 @@ class UpdateIntake:
         await self._insist(write)
 
     async def _insist(self, work: Callable[[], Awaitable[Answer]]) -> Answer:
-        return await insist(work, sleep=self._sleep, conditions=self._conditions)
+        return await retry_write(work, sleep=self._sleep, conditions=self._conditions)
 
     async def _run_handlers(self, bot: Bot, content: dict[str, Any], received_at_ms: int) -> None:
         update = Update.model_validate(fill_in(content, self._clock() // 1_000), context={"bot": bot})
-        registered = self._fleet.roster.registered(bot.id)
-        if self._notes is not None:
-            await self._notes.note(update, registered, received_at_ms=received_at_ms)
+        registered = self._fleet.registry.registered(bot.id)
+        if self._recorder is not None:
+            await self._recorder.note(update, registered, received_at_ms=received_at_ms)
         priority = priority_of(update, bot.id, registered.username)
-        source = Origin(bot.id, update.update_id, priority, update_context.user_of(update))
+        source = UpdateContext(bot.id, update.update_id, priority, update_context.user_of(update))
         with update_context.of(source):
             returned = await self._dispatcher.feed_update(bot, update, registered=registered)
             for method in methods_in(returned):

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 
 from aiogram.types import Chat, ChatMemberUpdated, Message, Update
 
-from tempogram.engine.closing.reachability import Reach
+from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.model.messages import ChatId
 from tempogram.storage.chats import Chats
 
 
-class Presence:
+class ReachabilityObserver:
     """Keeps the books and the engine's memory up to date; what changes nothing costs nothing."""
 
-    def __init__(self, *, chats: Chats, reach: Reach) -> None:
+    def __init__(self, *, chats: Chats, reachability: Reachability) -> None:
         self._chats = chats
-        self._reach = reach
+        self._reachability = reachability
 
     async def note(self, update: Update, bot_id: int) -> None:
         """Note what an update tells of its chat.
@@ -32,14 +32,14 @@ class Presence:
                 await self._regain(bot_id, name)
 
     async def _lose(self, bot_id: int, chat_id: int, reason: str) -> None:
-        if not self._reach.is_lost(bot_id, chat_id):
+        if not self._reachability.is_lost(bot_id, chat_id):
             await self._chats.lose(bot_id, chat_id, reason)
-            await self._reach.lose(bot_id, chat_id, reason)
+            await self._reachability.lose(bot_id, chat_id, reason)
 
     async def _regain(self, bot_id: int, chat_id: ChatId) -> None:
-        if self._reach.is_lost(bot_id, chat_id):
+        if self._reachability.is_lost(bot_id, chat_id):
             await self._chats.regain(bot_id, chat_id)
-            self._reach.regain(bot_id, chat_id)
+            self._reachability.regain(bot_id, chat_id)
 
 
 def _why_lost(changed: ChatMemberUpdated) -> str | None:

@@ -7,25 +7,33 @@ import asyncio
 from aiogram.types import Chat, Message, Update
 
 from tempogram.bot.behaviours import replies
-from tempogram.bot.generator.conversation import Author, without_nul
-from tempogram.bot.updates.reachability import Presence, is_farewell
+from tempogram.bot.generator.conversation import ConversationWriter, without_nul
+from tempogram.bot.updates.reachability import ReachabilityObserver, is_farewell
 from tempogram.engine.model.ids import Ids
 from tempogram.storage.bots import RegisteredBot
 from tempogram.storage.chats import Chats, MessageIn
-from tempogram.storage.messages import History, Incoming
+from tempogram.storage.messages import Incoming, MessageHistory
 
 MESSAGE_ID_MAX = (1 << 63) - 1
 """What a column holds. Telegram's are far below; a larger one would fail again at every start."""
 
 
-class Notes:
+class Recorder:
     """Notes messages. Handlers that run at the same time share a transaction, and a second run changes nothing."""
 
-    def __init__(self, *, history: History, chats: Chats, presence: Presence, author: Author, ids: Ids) -> None:
+    def __init__(
+        self,
+        *,
+        history: MessageHistory,
+        chats: Chats,
+        reachability: ReachabilityObserver,
+        conversation_writer: ConversationWriter,
+        ids: Ids,
+    ) -> None:
         self._history = history
         self._chats = chats
-        self._presence = presence
-        self._author = author
+        self._reachability = reachability
+        self._conversation_writer = conversation_writer
         self._ids = ids
 
     async def note(self, update: Update, registered: RegisteredBot, *, received_at_ms: int) -> None:
@@ -34,7 +42,7 @@ class Notes:
         Raises:
             LedgerError: Perhaps not all of it was written; noting it again does no harm.
         """
-        await self._presence.note(update, registered.bot_id)
+        await self._reachability.note(update, registered.bot_id)
         message = update.message or update.channel_post
         if message is None or message.message_id > MESSAGE_ID_MAX:
             return
@@ -59,7 +67,9 @@ class Notes:
 
     async def _hear(self, message: Message, update: Update, registered: RegisteredBot, at_ms: int) -> None:
         if replies.NAME in registered.behaviours:
-            await self._author.hear(message, bot_id=registered.bot_id, update_id=update.update_id, at_ms=at_ms)
+            await self._conversation_writer.hear(
+                message, bot_id=registered.bot_id, update_id=update.update_id, at_ms=at_ms
+            )
 
 
 def _seen(message: Message, bot_id: int, at_ms: int) -> MessageIn:

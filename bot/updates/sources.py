@@ -18,7 +18,7 @@ from tempogram.storage.bots import Source
 log = structlog.get_logger()
 
 
-class Feeds:
+class UpdateSources:
     """Lets updates come for every bot of the fleet, as each is wanted at any time.
 
     What is stored before a switch and not confirmed comes again after it, and is stored once.
@@ -26,7 +26,7 @@ class Feeds:
 
     def __init__(self, *, fleet: Fleet, webhooks: Webhooks, poller_for: Callable[[int], Poller]) -> None:
         self._fleet = fleet
-        self._roster = fleet.roster
+        self._registry = fleet.registry
         self._webhooks = webhooks
         self._poller_for = poller_for
         self._tasks: set[asyncio.Task[None]] = set()
@@ -36,7 +36,7 @@ class Feeds:
 
     def begin(self) -> None:
         """Begin with the bots that are there; from now on what changes in the fleet is heeded at once."""
-        for bot_id in self._roster.bot_ids:
+        for bot_id in self._registry.bot_ids:
             self._feed(bot_id)
         self._fleet.when_changed(self._feed)
 
@@ -70,10 +70,10 @@ class Feeds:
             begun.set()
 
     def _way(self, bot_id: int, begun: asyncio.Event) -> Callable[[], Coroutine[Any, Any, None]]:
-        leaving = self._roster.parting(bot_id)
+        leaving = self._registry.parting(bot_id)
         if leaving is not None:
             return lambda: self._after(leaving)
-        match self._roster.source_of(self._roster.registered(bot_id)):
+        match self._registry.source_of(self._registry.registered(bot_id)):
             case Source.WEBHOOK:
                 return lambda: self._by_webhook(bot_id, begun)
             case Source.POLLING:

@@ -17,7 +17,7 @@ from aiogram.exceptions import (
     TelegramUnauthorizedError,
 )
 
-from tempogram.bot.fleet.registry import Roster
+from tempogram.bot.fleet.registry import Registry
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.ports import Clock
 from tempogram.engine.resilience.ledger_retry import Sleep
@@ -46,13 +46,13 @@ class Webhooks:
     def __init__(
         self,
         *,
-        roster: Roster,
+        registry: Registry,
         public_url: str,
         clock: Clock,
         allowed_updates: Sequence[str] = (),
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self._roster = roster
+        self._registry = registry
         self._clock = clock
         self._sleep = sleep
         self._public_url = public_url
@@ -69,21 +69,21 @@ class Webhooks:
 
     async def retire_secret(self, bot_id: int) -> None:
         """Forget an old secret when nothing can come with it any more; ``set`` has told Telegram the new one."""
-        if self._roster.secrets.of(bot_id).next_secret is None:
+        if self._registry.secrets.of(bot_id).next_secret is None:
             return
         await self._sleep(GRACE_S)
-        await self._insist(bot_id, lambda: self._roster.secrets.retire(bot_id))
+        await self._insist(bot_id, lambda: self._registry.secrets.retire(bot_id))
         log.info("webhook secret changed", bot_id=bot_id)
 
     async def unset(self, bot_id: int) -> None:
         """Take away the webhook that we set, if we did; a bot's owner may have set one of his own."""
-        if self._roster.secrets.of(bot_id).told is None:
+        if self._registry.secrets.of(bot_id).told is None:
             return
-        bot = self._roster.bot(bot_id)
+        bot = self._registry.bot(bot_id)
 
         async def tell() -> None:
             await bot.delete_webhook()
-            await self._roster.secrets.note_told(bot_id, None)  # later: after a crash in between it is deleted again
+            await self._registry.secrets.note_told(bot_id, None)  # later: after a crash in between it is deleted again
 
         await self._insist(bot_id, tell)
 
@@ -119,18 +119,18 @@ class Webhooks:
         return None
 
     async def _tell(self, bot_id: int) -> None:
-        secret, bot = await self._roster.secrets.to_tell(bot_id), self._roster.bot(bot_id)
+        secret, bot = await self._registry.secrets.to_tell(bot_id), self._registry.bot(bot_id)
         await bot.set_webhook(
             self._url(bot),
             secret_token=secret,
             max_connections=CONNECTIONS_MAX,
             allowed_updates=self._allowed_updates,
         )
-        await self._roster.secrets.note_told(bot_id, self._fingerprint(bot, secret))
+        await self._registry.secrets.note_told(bot_id, self._fingerprint(bot, secret))
 
     async def _stands(self, bot_id: int) -> bool:
         """Tell whether Telegram was told all this before, and nobody has told it otherwise since."""
-        kept, bot = self._roster.secrets.of(bot_id), self._roster.bot(bot_id)
+        kept, bot = self._registry.secrets.of(bot_id), self._registry.bot(bot_id)
         secret = kept.next_secret or kept.secret
         if secret is None or kept.told != self._fingerprint(bot, secret):
             return False

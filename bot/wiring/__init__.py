@@ -11,6 +11,6 @@ Read in this order:
 """
 
 from tempogram.bot.wiring.program import Program, program
-from tempogram.bot.wiring.storage import Books, books
+from tempogram.bot.wiring.storage import Storage, open_storage
 
-__all__ = ["Books", "Program", "books", "program"]
+__all__ = ["Program", "Storage", "open_storage", "program"]

@@ -7,21 +7,21 @@ import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from tempogram.bot.config.process_roles import Role
+from tempogram.bot.config.process_roles import ProcessRole
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.telegram.transport import TelegramTransport
-from tempogram.bot.telegram.upload_packing import Luggage
-from tempogram.bot.wiring.queue import Schedule
-from tempogram.bot.wiring.storage import Books
-from tempogram.bot.wiring.telegram import Line
+from tempogram.bot.telegram.upload_packing import UploadPacker
+from tempogram.bot.wiring.queue import QueueParts
+from tempogram.bot.wiring.storage import Storage
+from tempogram.bot.wiring.telegram import Telegram
 from tempogram.engine.closing.expiry import Expiry
-from tempogram.engine.closing.reachability import Reach
+from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.closing.replacements import Replacements
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.observability.metrics import Metrics, ObservedBroker, ObservedTransport
 from tempogram.engine.ports import Broker, Clock, Ledger, Results
-from tempogram.engine.recovery.pending_admissions import Unscheduled
-from tempogram.engine.resilience.circuit_breaker import Breaker
+from tempogram.engine.recovery.pending_admissions import PendingAdmissions
+from tempogram.engine.resilience.circuit_breaker import CircuitBreaker
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.sending.delivery import Delivery
 from tempogram.engine.sending.recoverer import Recoverer
@@ -37,49 +37,51 @@ class Engine:
     results: Results
     metrics: Metrics
     conditions: Conditions
-    reach: Reach
+    reachability: Reachability
     replacements: Replacements
     dispatcher: Dispatcher
     worker: Worker
     recoverer: Recoverer
 
 
-def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule: Schedule, clock: Clock) -> Engine:
-    metrics, results, ledger = Metrics(), schedule.results, kept.ledger
-    conditions = schedule.conditions
-    broker = ObservedBroker(schedule.broker, metrics)
-    name = f"{socket.gethostname()}-{os.getpid()}-{kept.process:08x}"
+def engine_of(
+    settings: Settings, role: ProcessRole, storage: Storage, telegram: Telegram, queue: QueueParts, clock: Clock
+) -> Engine:
+    metrics, results, ledger = Metrics(), queue.results, storage.ledger
+    conditions = queue.conditions
+    broker = ObservedBroker(queue.broker, metrics)
+    name = f"{socket.gethostname()}-{os.getpid()}-{storage.process:08x}"
     transport = TelegramTransport(
-        connections=line.sends,
-        token_of=line.fleet.roster.token_of,
-        token_in_books=line.fleet.token_in_books,
+        connections=telegram.sends,
+        token_of=telegram.fleet.registry.token_of,
+        token_in_books=telegram.fleet.token_in_books,
         timeout_ms=settings.timeout_ms,
         guard_ms=settings.telegram_window_guard_ms,
-        luggage=Luggage(kept.uploads),
+        upload_packer=UploadPacker(storage.uploads),
         clock=clock,
     )
-    reach = Reach(
+    reachability = Reachability(
         ledger=ledger,
         broker=broker,
         results=results,
-        news=schedule.news,
+        changes=queue.changes,
         clock=clock,
-        hears=line.fleet.roster.hears,
+        hears=telegram.fleet.registry.hears,
         conditions=conditions,
     )
-    replacements = schedule.replacements
-    unscheduled = Unscheduled(ledger=ledger, broker=broker, replacements=replacements)
+    replacements = queue.replacements
+    pending_admissions = PendingAdmissions(ledger=ledger, broker=broker, replacements=replacements)
     delivery = Delivery(
         transport=ObservedTransport(transport, metrics, clock),
         ledger=ledger,
         broker=broker,
         results=results,
-        reach=reach,
+        reachability=reachability,
         retries=settings.retries(),
         retry_after_ms_max=round(settings.telegram_max_retry_after * 1_000),
         conditions=conditions,
-        breaker=Breaker(urlsplit(settings.telegram_api_url).netloc, clock=clock, conditions=conditions),
-        unscheduled=unscheduled,
+        breaker=CircuitBreaker(urlsplit(settings.telegram_api_url).netloc, clock=clock, conditions=conditions),
+        pending_admissions=pending_admissions,
         clock=clock,
     )
     worker = Worker(
@@ -89,7 +91,7 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
         worker_id=name,
         slots=settings.telegram_connections,
         lease_ms=settings.lease_ms,
-        is_source=schedule.is_source,
+        is_source=queue.is_source,
         clock=clock,
     )
     return Engine(
@@ -98,15 +100,15 @@ def engine_of(settings: Settings, role: Role, kept: Books, line: Line, schedule:
         results=results,
         metrics=metrics,
         conditions=conditions,
-        reach=reach,
+        reachability=reachability,
         replacements=replacements,
         dispatcher=Dispatcher(
             ledger=ledger,
             broker=broker,
-            reach=reach,
+            reachability=reachability,
             replacements=replacements,
             worker=worker if role.sends else None,
-            unscheduled=unscheduled,
+            pending_admissions=pending_admissions,
             conditions=conditions,
         ),
         worker=worker,

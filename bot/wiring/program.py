@@ -11,17 +11,17 @@ from tempogram.api.app import App, create_app
 from tempogram.api.core.dependencies import Services
 from tempogram.api.usecases.cancellations import Cancellations
 from tempogram.bot import behaviours
-from tempogram.bot.config.data_dir import Home, database_url, home
-from tempogram.bot.config.process_roles import Role, check
+from tempogram.bot.config.data_dir import DataDir, database_url, home
+from tempogram.bot.config.process_roles import ProcessRole, check
 from tempogram.bot.config.settings import Settings
-from tempogram.bot.fleet.cache_invalidation import Follower
-from tempogram.bot.fleet.removal import Departures
+from tempogram.bot.fleet.cache_invalidation import CacheInvalidation
+from tempogram.bot.fleet.removal import Removals
 from tempogram.bot.runtime.lifecycle import Loops
 from tempogram.bot.wiring.engine import Engine, engine_of
-from tempogram.bot.wiring.queue import Schedule, schedule_of
-from tempogram.bot.wiring.storage import Books, books
-from tempogram.bot.wiring.telegram import Line, line_to_telegram
-from tempogram.bot.wiring.updates import Talk, talk_of, text_generator
+from tempogram.bot.wiring.queue import QueueParts, queue_of
+from tempogram.bot.wiring.storage import Storage, open_storage
+from tempogram.bot.wiring.telegram import Telegram, connect_telegram
+from tempogram.bot.wiring.updates import UpdateHandling, text_generator, updates_of
 from tempogram.engine.closing.clearance import Clearance
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import Clock, Leadership, SystemClock
@@ -34,15 +34,15 @@ class Program:
     """Everything that runs, put together and rebuilt from the ledger; nothing is sent before ``running``."""
 
     settings: Settings
-    role: Role
-    home: Home
-    books: Books
-    line: Line
-    schedule: Schedule
+    role: ProcessRole
+    home: DataDir
+    storage: Storage
+    telegram: Telegram
+    queue: QueueParts
     engine: Engine
-    talk: Talk
-    departures: Departures
-    follower: Follower
+    updates: UpdateHandling
+    removals: Removals
+    cache_invalidation: CacheInvalidation
     lead: Leadership
     app: App
     loops: Loops
@@ -50,7 +50,11 @@ class Program:
 
 @asynccontextmanager
 async def program(
-    settings: Settings, role: Role = Role.RUN, *, opened: Books | None = None, clock: Clock | None = None
+    settings: Settings,
+    role: ProcessRole = ProcessRole.RUN,
+    *,
+    opened: Storage | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Program]:
     """Build the program: a queue, the database, one pool of connections.
 
@@ -60,43 +64,52 @@ async def program(
     own_routers = behaviours.own.routers(settings.behaviours)
     clock, at_home = clock or SystemClock(), home(settings)
     async with AsyncExitStack() as stack:
-        kept = opened if opened is not None else await stack.enter_async_context(books(settings, clock))
-        schedule = await stack.enter_async_context(schedule_of(settings, role, kept, clock))
-        line = await stack.enter_async_context(line_to_telegram(settings, kept, schedule.news, clock))
+        storage = opened if opened is not None else await stack.enter_async_context(open_storage(settings, clock))
+        queue = await stack.enter_async_context(queue_of(settings, role, storage, clock))
+        telegram = await stack.enter_async_context(connect_telegram(settings, storage, queue.changes, clock))
         generator = await stack.enter_async_context(text_generator(settings))
-        engine = engine_of(settings, role, kept, line, schedule, clock)
-        await kept.uploads.purge_orphans()
-        ids = Ids(await kept.ledger.last_id(), process=kept.process)
-        talk = stack.enter_context(talk_of(settings, kept, line, engine, generator, own_routers, ids, clock))
-        departures, loops = departures_of(settings, kept, line, engine, ids, clock), Loops()
-        await schedule.begin()
-        await engine.reach.load()
-        await line.fleet.load()
-        line.fleet.when_proved(partial(end_of_pause, engine.ledger, engine.broker))
+        engine = engine_of(settings, role, storage, telegram, queue, clock)
+        await storage.uploads.purge_orphans()
+        ids = Ids(await storage.ledger.last_id(), process=storage.process)
+        updates = stack.enter_context(
+            updates_of(settings, storage, telegram, engine, generator, own_routers, ids, clock)
+        )
+        removals, loops = departures_of(settings, storage, telegram, engine, ids, clock), Loops()
+        await queue.begin()
+        await engine.reachability.load()
+        await telegram.fleet.load()
+        telegram.fleet.when_proved(partial(end_of_pause, engine.ledger, engine.broker))
         yield Program(
             settings=settings,
             role=role,
             home=at_home,
-            books=kept,
-            line=line,
-            schedule=schedule,
+            storage=storage,
+            telegram=telegram,
+            queue=queue,
             engine=engine,
-            talk=talk,
-            departures=departures,
-            follower=Follower(news=schedule.news, fleet=line.fleet, reach=engine.reach, conditions=engine.conditions),
+            updates=updates,
+            removals=removals,
+            cache_invalidation=CacheInvalidation(
+                changes=queue.changes,
+                fleet=telegram.fleet,
+                reachability=engine.reachability,
+                conditions=engine.conditions,
+            ),
             lead=await stack.enter_async_context(leadership(database_url(settings), FEEDERS)),
             app=create_app(
-                services(kept, line, engine, talk, departures, loops, at_home.admin_token, clock),
+                services(storage, telegram, engine, updates, removals, loops, at_home.admin_token, clock),
                 takes_in=role.takes_in,
             ),
             loops=loops,
         )
 
 
-def departures_of(settings: Settings, kept: Books, line: Line, engine: Engine, ids: Ids, clock: Clock) -> Departures:
-    return Departures(
-        roster=line.fleet.roster,
-        bots=kept.bots,
+def departures_of(
+    settings: Settings, storage: Storage, telegram: Telegram, engine: Engine, ids: Ids, clock: Clock
+) -> Removals:
+    return Removals(
+        registry=telegram.fleet.registry,
+        bots=storage.bots,
         broker=engine.broker,
         clearance=Clearance(
             ledger=engine.ledger,
@@ -113,11 +126,11 @@ def departures_of(settings: Settings, kept: Books, line: Line, engine: Engine, i
 
 
 def services(
-    kept: Books,
-    line: Line,
+    storage: Storage,
+    telegram: Telegram,
     engine: Engine,
-    talk: Talk,
-    departures: Departures,
+    updates: UpdateHandling,
+    removals: Removals,
     loops: Loops,
     admin_token: str,
     clock: Clock,
@@ -127,27 +140,27 @@ def services(
         return loops.alive
 
     return Services(
-        intake=talk.intake,
-        composer=talk.composer,
-        attachments=talk.attachments,
-        spool=talk.spool,
-        fleet=line.fleet,
+        intake=updates.intake,
+        composer=updates.composer,
+        attachments=updates.attachments,
+        spool=updates.spool,
+        fleet=telegram.fleet,
         dispatcher=engine.dispatcher,
         cancellations=Cancellations(
             broker=engine.broker,
-            history=kept.history,
+            history=storage.history,
             results=engine.results,
-            unscheduled=engine.dispatcher.unscheduled,
+            pending_admissions=engine.dispatcher.pending_admissions,
             conditions=engine.conditions,
             clock=clock,
         ),
         broker=engine.broker,
         ledger=engine.ledger,
         results=engine.results,
-        history=kept.history,
-        bots=kept.bots,
-        limits=kept.limits,
-        departures=departures,
+        history=storage.history,
+        bots=storage.bots,
+        limits=storage.limits,
+        removals=removals,
         metrics=engine.metrics,
         conditions=engine.conditions,
         clock=clock,

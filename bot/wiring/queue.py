@@ -9,21 +9,21 @@ from functools import partial
 from typing import Any
 
 from tempogram.bot.config.data_dir import database_url
-from tempogram.bot.config.process_roles import Role
+from tempogram.bot.config.process_roles import ProcessRole
 from tempogram.bot.config.settings import Settings
-from tempogram.bot.wiring.storage import Books
+from tempogram.bot.wiring.storage import Storage
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.brokers.redis.broker import RedisBroker, connect
-from tempogram.engine.channels.memory_changes import SilentNews
+from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
-from tempogram.engine.channels.redis_changes import RedisNews
+from tempogram.engine.channels.redis_changes import RedisChanges
 from tempogram.engine.channels.redis_results import RedisResults
 from tempogram.engine.closing.replacements import Replacements
-from tempogram.engine.failover.failover_broker import SwitchedBroker
-from tempogram.engine.failover.leader import Keeper
+from tempogram.engine.failover.failover_broker import FailoverBroker
+from tempogram.engine.failover.leader import Leader
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.ports import Broker, Clock, Results, Source
-from tempogram.engine.ports.changes import News
+from tempogram.engine.ports.changes import Changes
 from tempogram.engine.recovery.rebuild import nothing, rebuild
 from tempogram.engine.recovery.reconciler import Reconciler
 from tempogram.engine.resilience.conditions import Conditions
@@ -34,7 +34,7 @@ Loop = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
+class QueueParts:
     """The queue, and how processes tell one another what they must know.
 
     Attributes:
@@ -47,7 +47,7 @@ class Schedule:
 
     broker: Broker
     results: Results
-    news: News
+    changes: Changes
     replacements: Replacements
     conditions: Conditions
     is_source: Callable[[], bool] | None = None
@@ -58,34 +58,34 @@ class Schedule:
 
 
 @asynccontextmanager
-async def schedule_of(settings: Settings, role: Role, kept: Books, clock: Clock) -> AsyncIterator[Schedule]:
+async def queue_of(settings: Settings, role: ProcessRole, storage: Storage, clock: Clock) -> AsyncIterator[QueueParts]:
     if settings.redis_url:
-        async with in_redis(settings, role, kept, clock) as schedule:
-            yield schedule
+        async with in_redis(settings, role, storage, clock) as queue:
+            yield queue
     else:
-        yield in_memory(settings, await kept.limits.current(), kept, clock)
+        yield in_memory(settings, await storage.limits.current(), storage, clock)
 
 
-def in_memory(settings: Settings, limits: Limits, kept: Books, clock: Clock) -> Schedule:
+def in_memory(settings: Settings, limits: Limits, storage: Storage, clock: Clock) -> QueueParts:
     """Return the queue of one process; it is rebuilt from the ledger at each start."""
     results, conditions = MemoryResults(), Conditions(clock)
     broker = MemoryBroker(limits, clock=clock, lease_ms=settings.lease_ms)
-    replacements = Replacements(ledger=kept.ledger, results=results, conditions=conditions, clock=clock)
+    replacements = Replacements(ledger=storage.ledger, results=results, conditions=conditions, clock=clock)
     reconciler = Reconciler(
-        ledger=kept.ledger, broker=broker, replacements=replacements, conditions=conditions, clock=clock
+        ledger=storage.ledger, broker=broker, replacements=replacements, conditions=conditions, clock=clock
     )
     calls_max = settings.telegram_connections
 
     async def begin() -> None:
         # A schedule in Redis, if there ever was one, is older than what is sent from now on: nobody may trust it again.
-        before = await kept.epochs.current()
-        await kept.epochs.advance(before, Source.KEEPER, form=before.form)
-        await rebuild(kept.ledger, broker, replacements, limits, clock, calls_max=calls_max)
+        before = await storage.epochs.current()
+        await storage.epochs.advance(before, Source.KEEPER, schema=before.schema)
+        await rebuild(storage.ledger, broker, replacements, limits, clock, calls_max=calls_max)
 
-    return Schedule(
+    return QueueParts(
         broker=broker,
         results=results,
-        news=SilentNews(),
+        changes=MemoryChanges(),
         replacements=replacements,
         conditions=conditions,
         begin=begin,
@@ -96,49 +96,49 @@ def in_memory(settings: Settings, limits: Limits, kept: Books, clock: Clock) -> 
 
 
 @asynccontextmanager
-async def in_redis(settings: Settings, role: Role, kept: Books, clock: Clock) -> AsyncIterator[Schedule]:
+async def in_redis(settings: Settings, role: ProcessRole, storage: Storage, clock: Clock) -> AsyncIterator[QueueParts]:
     """Lend the queue of many processes; one of those that send keeps it, and stands in for it while Redis is away."""
-    url, limits, conditions = database_url(settings), await kept.limits.current(), Conditions(clock)
+    url, limits, conditions = database_url(settings), await storage.limits.current(), Conditions(clock)
     redis = connect(settings.redis_url)
-    results = RedisResults(redis, process=kept.process, conditions=conditions)
-    replacements = Replacements(ledger=kept.ledger, results=results, conditions=conditions, clock=clock)
+    results = RedisResults(redis, process=storage.process, conditions=conditions)
+    replacements = Replacements(ledger=storage.ledger, results=results, conditions=conditions, clock=clock)
     shared = RedisBroker(redis, limits, lease_ms=settings.lease_ms)
-    broker = SwitchedBroker(shared, kept.ledger, conditions, lease_ms=settings.lease_ms, clock=clock)
-    news = RedisNews(redis, process=kept.process, conditions=conditions, when_away=broker.doubt)
+    broker = FailoverBroker(shared, storage.ledger, conditions, lease_ms=settings.lease_ms, clock=clock)
+    changes = RedisChanges(redis, process=storage.process, conditions=conditions, when_away=broker.doubt)
 
     async def say_the_rest() -> None:
         await results.sent()
-        await news.announced()
+        await changes.announced()
 
     try:
         async with leadership(url, KEEPERS) as leads:
-            keeper = Keeper(
-                switch=broker,
+            leader = Leader(
+                broker=broker,
                 redis=shared,
                 memory=partial(MemoryBroker, clock=clock, lease_ms=settings.lease_ms),
-                epochs=kept.epochs,
+                epochs=storage.epochs,
                 leadership=leads,
-                members=kept.members,
-                ledger=kept.ledger,
+                members=storage.members,
+                ledger=storage.ledger,
                 replacements=replacements,
-                reconciler=Reconciler(ledger=kept.ledger, broker=broker, replacements=replacements, clock=clock),
-                limits=kept.limits.current,
+                reconciler=Reconciler(ledger=storage.ledger, broker=broker, replacements=replacements, clock=clock),
+                limits=storage.limits.current,
                 lease_ms=settings.lease_ms,
                 clock=clock,
                 conditions=conditions,
                 may_lead=role.sends,
                 shares_books=not is_sqlite(parse(url)),
             )
-            await news.begin()  # before the books are read: what changes meanwhile is heard later
-            yield Schedule(
+            await changes.begin()  # before the books are read: what changes meanwhile is heard later
+            yield QueueParts(
                 broker=broker,
                 results=results,
-                news=news,
+                changes=changes,
                 replacements=replacements,
                 conditions=conditions,
                 is_source=broker.is_source,
-                begin=keeper.look,
-                loops=(keeper.run, results.run, conditions.run),
+                begin=leader.look,
+                loops=(leader.run, results.run, conditions.run),
                 hears=results.listening.wait,
                 say_the_rest=say_the_rest,
             )

@@ -15,11 +15,11 @@ from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
 from tempogram.storage.files.uploads import Uploads
 from tempogram.storage.ledger.ledger import SqlLedger
-from tempogram.storage.limits import KeptLimits
-from tempogram.storage.messages import History
+from tempogram.storage.limits import StoredLimits
+from tempogram.storage.messages import MessageHistory
 from tempogram.storage.processes.epochs import SqlEpochs
 from tempogram.storage.processes.exclusive_lock import ANSWER_WITHIN_S, SoleUse, sole_use
-from tempogram.storage.processes.membership import SqlMembers, membership
+from tempogram.storage.processes.membership import SqlMembership, membership
 from tempogram.storage.retention import Keep, Retention
 from tempogram.storage.texts import Texts
 from tempogram.storage.updates import Updates
@@ -29,7 +29,7 @@ PROCESS_BITS = 31
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Books:
+class Storage:
     """What is kept, in one database.
 
     Attributes:
@@ -40,11 +40,11 @@ class Books:
     sole_use: SoleUse
     ledger: SqlLedger
     epochs: SqlEpochs
-    members: SqlMembers
+    members: SqlMembership
     bots: Bots
     chats: Chats
-    history: History
-    limits: KeptLimits
+    history: MessageHistory
+    limits: StoredLimits
     texts: Texts
     updates: Updates
     uploads: Uploads
@@ -52,7 +52,7 @@ class Books:
 
 
 @asynccontextmanager
-async def books(settings: Settings, clock: Clock) -> AsyncIterator[Books]:
+async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storage]:
     """Open the books: with a queue in memory for this process alone, else beside others."""
     key, process = seal(settings), secrets.randbits(PROCESS_BITS)
     keep = Keep(messages_ms=settings.keep_messages_ms, dead_ms=settings.keep_dead_ms, texts_ms=settings.keep_texts_ms)
@@ -61,16 +61,16 @@ async def books(settings: Settings, clock: Clock) -> AsyncIterator[Books]:
         database = await Database.open(url)
         epoch_readers = Database.look(url, answer_within_s=ANSWER_WITHIN_S)
         try:
-            yield Books(
+            yield Storage(
                 process=process,
                 sole_use=use,
                 ledger=SqlLedger(database),
                 epochs=SqlEpochs(database, readers=epoch_readers),
-                members=SqlMembers(epoch_readers),
+                members=SqlMembership(epoch_readers),
                 bots=Bots(database, key),
                 chats=Chats(database),
-                history=History(database),
-                limits=KeptLimits(database, settings.limits()),
+                history=MessageHistory(database),
+                limits=StoredLimits(database, settings.limits()),
                 texts=Texts(database, keep_ms=settings.keep_texts_ms),
                 updates=Updates(database, process=process),
                 uploads=Uploads(database),

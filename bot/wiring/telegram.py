@@ -14,16 +14,16 @@ from aiogram.client.telegram import TelegramAPIServer
 from tempogram.bot import behaviours
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.fleet.fleet import Fleet
-from tempogram.bot.fleet.token_rate_limit import NEW_TOKENS, Newcomers
+from tempogram.bot.fleet.token_rate_limit import NEW_TOKENS, TokenRateLimit
 from tempogram.bot.telegram.connections import Connections
-from tempogram.bot.wiring.storage import Books
+from tempogram.bot.wiring.storage import Storage
 from tempogram.engine.ports import Clock
-from tempogram.engine.ports.changes import News
+from tempogram.engine.ports.changes import Changes
 from tempogram.storage.bots import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Telegram:
     """The bots, and the connections to Telegram."""
 
     fleet: Fleet
@@ -32,24 +32,26 @@ class Line:
 
 
 @asynccontextmanager
-async def line_to_telegram(settings: Settings, kept: Books, news: News, clock: Clock) -> AsyncIterator[Line]:
+async def connect_telegram(
+    settings: Settings, storage: Storage, changes: Changes, clock: Clock
+) -> AsyncIterator[Telegram]:
     """Open the connections: polls stand open, and senders must not wait for them."""
     direct = AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_url))
     fleet = Fleet(
-        bots=kept.bots,
+        bots=storage.bots,
         session=direct,
         check_behaviours=behaviours.check,
         default_behaviours=behaviours.DEFAULT,
         default_source=Source.WEBHOOK if settings.public_url else Source.POLLING,
-        newcomers=Newcomers(clock=clock, windows=NEW_TOKENS if is_telegram(settings) else ()),
-        news=news,
+        token_rate_limit=TokenRateLimit(clock=clock, windows=NEW_TOKENS if is_telegram(settings) else ()),
+        changes=changes,
         calls_end_within_ms=settings.lease_ms,
         clock=clock,
     )
     try:
         no_limit = aiohttp.TCPConnector(limit=0)
         async with Connections(settings.telegram_api_url) as sends, aiohttp.ClientSession(connector=no_limit) as polls:
-            yield Line(fleet=fleet, sends=sends, polls=polls)
+            yield Telegram(fleet=fleet, sends=sends, polls=polls)
     finally:
         await direct.close()
 

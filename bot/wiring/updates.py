@@ -14,7 +14,7 @@ from tempogram.bot import behaviours
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.generator import TextGenerator
 from tempogram.bot.generator.chat_completions import ChatCompletions
-from tempogram.bot.generator.conversation import Author
+from tempogram.bot.generator.conversation import ConversationWriter
 from tempogram.bot.generator.fallback import Fallback
 from tempogram.bot.generator.templates import Templates
 from tempogram.bot.telegram import session
@@ -22,16 +22,16 @@ from tempogram.bot.telegram.attachments import Attachments
 from tempogram.bot.telegram.composer import MethodComposer
 from tempogram.bot.telegram.session import Gateway
 from tempogram.bot.updates.allowed_updates import allowed_updates
-from tempogram.bot.updates.handler_pool import Pool
+from tempogram.bot.updates.handler_pool import HandlerPool
 from tempogram.bot.updates.intake import UpdateIntake
 from tempogram.bot.updates.poller import Poller
-from tempogram.bot.updates.reachability import Presence
-from tempogram.bot.updates.recorder import Notes
-from tempogram.bot.updates.sources import Feeds
+from tempogram.bot.updates.reachability import ReachabilityObserver
+from tempogram.bot.updates.recorder import Recorder
+from tempogram.bot.updates.sources import UpdateSources
 from tempogram.bot.updates.webhooks import Webhooks
 from tempogram.bot.wiring.engine import Engine
-from tempogram.bot.wiring.storage import Books
-from tempogram.bot.wiring.telegram import Line
+from tempogram.bot.wiring.storage import Storage
+from tempogram.bot.wiring.telegram import Telegram
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import Clock
 from tempogram.storage.files.spool import Spool
@@ -44,7 +44,7 @@ UPDATES_WAITING_MAX = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Talk:
+class UpdateHandling:
     """What comes in, and who answers it."""
 
     composer: MethodComposer
@@ -52,82 +52,86 @@ class Talk:
     spool: Spool
     handlers: AiogramDispatcher
     intake: UpdateIntake
-    pool: Pool
-    feeds: Feeds
+    pool: HandlerPool
+    update_sources: UpdateSources
 
 
 @contextmanager
-def talk_of(
+def updates_of(
     settings: Settings,
-    kept: Books,
-    line: Line,
+    storage: Storage,
+    telegram: Telegram,
     engine: Engine,
     generator: TextGenerator,
     own_routers: Sequence[Router],
     ids: Ids,
     clock: Clock,
-) -> Iterator[Talk]:
+) -> Iterator[UpdateHandling]:
     """Put the behaviours together; until the block ends, every ``Bot`` that is built speaks through the engine."""
     composer = MethodComposer(clock=clock, ids=ids, may_pay=settings.telegram_paid_stars_cap > 0)
     spool = Spool(settings.data_dir, settings.upload_bytes_max)
-    attachments = Attachments(kept.uploads, spool)
+    attachments = Attachments(storage.uploads, spool)
     gateway = Gateway(
         dispatcher=engine.dispatcher,
         composer=composer,
         attachments=attachments,
         results=engine.results,
-        tokens=line.fleet,
+        tokens=telegram.fleet,
         wait_s=settings.telegram_rate_limit_wait,
     )
-    author = Author(
+    conversation_writer = ConversationWriter(
         generator,
-        texts=kept.texts if settings.keep_texts_ms else None,
+        texts=storage.texts if settings.keep_texts_ms else None,
         keep_ms=settings.keep_texts_ms,
         clock=clock,
     )
-    handlers = AiogramDispatcher(author=author)
+    handlers = AiogramDispatcher(conversation_writer=conversation_writer)
     handlers.include_routers(*own_routers, behaviours.router())
-    pool = Pool(size=HANDLERS_MAX, waiting_max=UPDATES_WAITING_MAX)
+    pool = HandlerPool(size=HANDLERS_MAX, waiting_max=UPDATES_WAITING_MAX)
     intake = UpdateIntake(
-        updates=kept.updates,
-        fleet=line.fleet,
+        updates=storage.updates,
+        fleet=telegram.fleet,
         dispatcher=handlers,
         gateway=gateway,
         pool=pool,
         conditions=engine.conditions,
         clock=clock,
-        notes=Notes(
-            history=kept.history,
-            chats=kept.chats,
-            presence=Presence(chats=kept.chats, reach=engine.reach),
-            author=author,
+        recorder=Recorder(
+            history=storage.history,
+            chats=storage.chats,
+            reachability=ReachabilityObserver(chats=storage.chats, reachability=engine.reachability),
+            conversation_writer=conversation_writer,
             ids=ids,
         ),
     )
     remove = session.install(gateway)
     try:
-        yield Talk(
+        yield UpdateHandling(
             composer=composer,
             attachments=attachments,
             spool=spool,
             handlers=handlers,
             intake=intake,
             pool=pool,
-            feeds=feeds_of(settings, line, intake, allowed_updates(handlers), clock),
+            update_sources=update_sources_of(settings, telegram, intake, allowed_updates(handlers), clock),
         )
     finally:
         remove()
 
 
-def feeds_of(settings: Settings, line: Line, intake: UpdateIntake, kinds: Sequence[str], clock: Clock) -> Feeds:
-    return Feeds(
-        fleet=line.fleet,
-        webhooks=Webhooks(roster=line.fleet.roster, public_url=settings.public_url, allowed_updates=kinds, clock=clock),
+def update_sources_of(
+    settings: Settings, telegram: Telegram, intake: UpdateIntake, kinds: Sequence[str], clock: Clock
+) -> UpdateSources:
+    return UpdateSources(
+        fleet=telegram.fleet,
+        webhooks=Webhooks(
+            registry=telegram.fleet.registry, public_url=settings.public_url, allowed_updates=kinds, clock=clock
+        ),
         poller_for=lambda bot_id: Poller(
             bot_id=bot_id,
-            session=line.polls,
+            session=telegram.polls,
             api_url=settings.telegram_api_url,
-            token_of=line.fleet.roster.token_of,
+            token_of=telegram.fleet.registry.token_of,
             intake=intake,
             allowed_updates=kinds,
         ),

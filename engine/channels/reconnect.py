@@ -30,7 +30,7 @@ async def hang_up(redis: Redis) -> None:
     await redis.connection_pool.disconnect(inuse_connections=False)
 
 
-class Outage:
+class Reconnect:
     """What one who tells, or hears, sees of it. Who begins it tries again until it is over, and ends it then.
 
     Args:

@@ -15,10 +15,10 @@ import structlog
 from redis.asyncio import Redis
 
 from tempogram.engine.brokers.redis.keys import NEWS
-from tempogram.engine.channels.reconnect import AWAY, HEARTBEAT_S, REPLY_S, Outage, hang_up
+from tempogram.engine.channels.reconnect import AWAY, HEARTBEAT_S, REPLY_S, Reconnect, hang_up
 from tempogram.engine.model.ids import number_of
-from tempogram.engine.ports.changes import BotChanged, ChatChanged, Item, Listener, Missed
-from tempogram.engine.resilience.batcher import Outbox
+from tempogram.engine.ports.changes import BotChanged, Change, ChatChanged, Listener, Missed
+from tempogram.engine.resilience.batcher import Batcher
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import Sleep
 
@@ -39,8 +39,8 @@ BY, ITEM = b"by", b"item"
 Entry = tuple[bytes, Mapping[bytes, bytes]]
 
 
-class RedisNews:
-    """See ``News``.
+class RedisChanges:
+    """See ``Changes``.
 
     Args:
         redis: See ``redis_broker.connect``; the listener keeps a connection of it.
@@ -61,9 +61,9 @@ class RedisNews:
         self._redis = redis
         self._when_away = when_away
         self._process = number_of(process).encode()
-        self._outbox = Outbox(self._write, batch_max=BATCH_MAX, waiting_max=WAITING_MAX)
-        self._telling = Outage("news to other processes", conditions, sleep=sleep)
-        self._hearing = Outage("news of other processes", conditions, sleep=sleep)
+        self._outbox = Batcher(self._write, batch_max=BATCH_MAX, waiting_max=WAITING_MAX)
+        self._telling = Reconnect("news to other processes", conditions, sleep=sleep)
+        self._hearing = Reconnect("news of other processes", conditions, sleep=sleep)
         self._untold = asyncio.Event()
         self._place, self._run_id = b"", ""
         self._is_placed = False
@@ -78,8 +78,8 @@ class RedisNews:
         except AWAY as error:
             self._hearing.begin(error)
 
-    async def announce(self, item: Item) -> None:
-        """See ``News``. It is told behind the caller's back."""
+    async def announce(self, item: Change) -> None:
+        """See ``Changes``. It is told behind the caller's back."""
         if not self._outbox.put(item):
             self._untold.set()
 
@@ -88,14 +88,14 @@ class RedisNews:
         await self._outbox.emptied()
 
     async def run(self, listener: Listener) -> None:
-        """See ``News``. Also makes up for what could not be told."""
+        """See ``Changes``. Also makes up for what could not be told."""
         async with asyncio.TaskGroup() as both:
             both.create_task(self._listen(listener))
             both.create_task(self._make_up())
 
     # To the others
 
-    async def _write(self, items: Sequence[Item]) -> None:
+    async def _write(self, items: Sequence[Change]) -> None:
         if self._untold.is_set():
             return  # they read everything again, later than now
         try:
@@ -118,7 +118,7 @@ class RedisNews:
             else:
                 self._telling.end()
 
-    async def _add(self, items: Sequence[Item]) -> None:
+    async def _add(self, items: Sequence[Change]) -> None:
         async with asyncio.timeout(REPLY_S), self._redis.pipeline(transaction=False) as pipe:
             for item in items:
                 pipe.xadd(NEWS, {BY: self._process, ITEM: _pack(item)}, maxlen=LENGTH)
@@ -131,7 +131,7 @@ class RedisNews:
             for item in await self._next():
                 await listener(item)
 
-    async def _next(self) -> Sequence[Item]:
+    async def _next(self) -> Sequence[Change]:
         """Return what was announced since the last time; wait for a while if nothing was."""
         try:
             return await self._read() if self._is_placed else await self._begin_anew()
@@ -144,7 +144,7 @@ class RedisNews:
             await self._hearing.pause()
             return ()
 
-    async def _read(self) -> Sequence[Item]:
+    async def _read(self) -> Sequence[Change]:
         await self._wait()
         async with asyncio.timeout(REPLY_S), self._redis.pipeline(transaction=True) as pipe:
             pipe.info("server")
@@ -161,7 +161,7 @@ class RedisNews:
         async with asyncio.timeout(HEARTBEAT_S + REPLY_S):
             await self._redis.execute_command(*words)  # type: ignore[no-untyped-call]
 
-    async def _begin_anew(self) -> Sequence[Item]:
+    async def _begin_anew(self) -> Sequence[Change]:
         await self._take_place()
         self._hearing.end()
         return [Missed()]
@@ -173,14 +173,14 @@ class RedisNews:
             info, self._place = await pipe.execute()
         self._run_id, self._is_placed = info["run_id"], True
 
-    def _item_of(self, entry: Entry) -> Item | None:
+    def _item_of(self, entry: Entry) -> Change | None:
         _, fields = entry
         if fields.get(BY) == self._process or ITEM not in fields:
             return None
         return _unpack(fields[ITEM])
 
 
-def _pack(item: Item) -> bytes:
+def _pack(item: Change) -> bytes:
     match item:
         case BotChanged(bot_id):
             row: tuple[object, ...] = "bot", bot_id
@@ -191,7 +191,7 @@ def _pack(item: Item) -> bytes:
     return msgspec.msgpack.encode(row)
 
 
-def _unpack(data: bytes) -> Item | None:
+def _unpack(data: bytes) -> Change | None:
     """Return an item; None for what only another version knows, which keeps something else in memory."""
     try:
         row = msgspec.msgpack.decode(data)

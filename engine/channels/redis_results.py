@@ -14,10 +14,10 @@ from redis.exceptions import ConnectionError as NotConnected
 from tempogram.engine.brokers.redis import keys
 from tempogram.engine.channels import results_codec
 from tempogram.engine.channels.memory_results import MemoryResults
-from tempogram.engine.channels.reconnect import AWAY, HEARTBEAT_S, REPLY_S, Outage, hang_up
+from tempogram.engine.channels.reconnect import AWAY, HEARTBEAT_S, REPLY_S, Reconnect, hang_up
 from tempogram.engine.model.ids import maker_of, number_of
 from tempogram.engine.ports.results import Result
-from tempogram.engine.resilience.batcher import Outbox
+from tempogram.engine.resilience.batcher import Batcher
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import Sleep
 
@@ -57,9 +57,9 @@ class RedisResults:
         self._process = number_of(process)
         self._heartbeat_s = heartbeat_s
         self._here = MemoryResults()
-        self._outbox = Outbox(self._send, batch_max=BATCH_MAX, waiting_max=WAITING_MAX)
-        self._telling = Outage("answers to other processes", conditions, sleep=sleep)
-        self._hearing = Outage("answers from other processes", conditions, sleep=sleep)
+        self._outbox = Batcher(self._send, batch_max=BATCH_MAX, waiting_max=WAITING_MAX)
+        self._telling = Reconnect("answers to other processes", conditions, sleep=sleep)
+        self._hearing = Reconnect("answers from other processes", conditions, sleep=sleep)
         self._untold = asyncio.Event()
         self.listening = asyncio.Event()
         """Set while answers can be heard."""

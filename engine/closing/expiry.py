@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tempogram.engine.model.messages import Outgoing, Status
 from tempogram.engine.ports import Clock, Fault, Ledger, Record, Result, Results
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import Sleep, insist
+from tempogram.engine.resilience.ledger_retry import Sleep, retry_write
 
 
 class Expiry:
@@ -32,7 +32,7 @@ class Expiry:
     async def record(self, expired: Sequence[Outgoing]) -> None:
         """A crash before this loses nothing: the broker, rebuilt, finds them expired again."""
         records = [self._record_of(message) for message in expired]
-        await insist(lambda: self._ledger.record(records), sleep=self._sleep, conditions=self._conditions)
+        await retry_write(lambda: self._ledger.record(records), sleep=self._sleep, conditions=self._conditions)
         for message in expired:
             await self._results.publish(Result(message.id, Status.EXPIRED, None))
 

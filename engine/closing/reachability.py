@@ -18,8 +18,8 @@ from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, Le
 from tempogram.engine.model.messages import ChatId, Outgoing, Status
 from tempogram.engine.model.outcomes import Rejected
 from tempogram.engine.ports import Broker, Clock, Fault, Ledger, Results
-from tempogram.engine.ports.changes import ChatChanged, News
-from tempogram.engine.ports.ledger import PLACES_MAX
+from tempogram.engine.ports.changes import Changes, ChatChanged
+from tempogram.engine.ports.ledger import BOT_CHATS_MAX
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import Sleep
 
@@ -38,11 +38,11 @@ READ_AGAIN_MAX = 10_000
 PAGE = 500
 """Messages of one chat that are read from the ledger at a time."""
 
-Place = tuple[int, ChatId]
+BotChat = tuple[int, ChatId]
 """A bot's id and a chat's."""
 
 
-class Reach:
+class Reachability:
     """Kept in memory, so that no message costs a look into the books.
 
     Beyond ``chats_max`` the chat that has been unreachable for longest is forgotten. It is tried
@@ -59,7 +59,7 @@ class Reach:
         ledger: Ledger,
         broker: Broker,
         results: Results,
-        news: News,
+        changes: Changes,
         clock: Clock,
         hears: Callable[[int], bool],
         chats_max: int = CHATS_MAX,
@@ -67,17 +67,17 @@ class Reach:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._ledger = ledger
-        self._news = news
+        self._changes = changes
         self._hears = hears
         self._chats_max = chats_max
         self._clock = clock
         self._withdrawal = Withdrawal(
             ledger=ledger, broker=broker, results=results, conditions=conditions, clock=clock, sleep=sleep
         )
-        self._reasons: dict[Place, str] = {}
-        self._names: dict[Place, ChatId] = {}
-        self._touched: set[Place] | None = None  # while the books are read: what changes here meanwhile
-        self._lost_at_ms: dict[Place, int] = {}  # those that are to be read again, the first one first
+        self._reasons: dict[BotChat, str] = {}
+        self._names: dict[BotChat, ChatId] = {}
+        self._touched: set[BotChat] | None = None  # while the books are read: what changes here meanwhile
+        self._lost_at_ms: dict[BotChat, int] = {}  # those that are to be read again, the first one first
         self._telling: set[asyncio.Task[None]] = set()
 
     async def load(self) -> None:
@@ -89,7 +89,7 @@ class Reach:
             self._reasons = {(bot_id, chat_id): reason for bot_id, chat_id, reason in lost}
         await self.reload(touched)
 
-    async def reload(self, places: Collection[Place]) -> None:
+    async def reload(self, bot_chats: Collection[BotChat]) -> None:
         """Read again what the books know of some chats, which another process changed.
 
         What waits for them is given up, or not, by whoever found it out. One reader at a time.
@@ -97,13 +97,13 @@ class Reach:
         Raises:
             LedgerError: Some were not read; all may be read again.
         """
-        left = set(places)
+        left = set(bot_chats)
         while left:
             with self._reading() as touched:
-                for page in batches(list(left), PLACES_MAX):
+                for page in batches(list(left), BOT_CHATS_MAX):
                     known = await self._ledger.reach_of(page)
-                    for place in page:
-                        self._take(place, *known.get(place, (None, None)))
+                    for bot_chat in page:
+                        self._take(bot_chat, *known.get(bot_chat, (None, None)))
             left = touched
 
     def refusal(self, message: Outgoing) -> ChatUnreachable | None:
@@ -124,9 +124,9 @@ class Reach:
         refusal = self.refusal(message)
         if refusal is None or message.chat_id is None:
             return None
-        place = self._key(message.bot_id, message.chat_id)
+        bot_chat = self._key(message.bot_id, message.chat_id)
         try:
-            _, reason = (await self._ledger.reach_of([place])).get(place, (None, None))
+            _, reason = (await self._ledger.reach_of([bot_chat])).get(bot_chat, (None, None))
         except LedgerError:
             return refusal
         return None if reason is None else refusal
@@ -142,17 +142,17 @@ class Reach:
         self._tell((bot_id, chat_id), key)
         await self._give_up(*key, reason, lost_at_ms)
 
-    def to_read_again(self) -> list[Place]:
+    def to_read_again(self) -> list[BotChat]:
         """Return, once, the chats that were lost here a short while ago.
 
         Somebody may have written to another process that had not heard yet that his chat was lost: to it nothing
         changed, so that it announced nothing, and only the books know that he is back.
         """
         until_ms = self._clock() - READ_AGAIN_MS
-        places = [place for place, lost_at_ms in self._lost_at_ms.items() if lost_at_ms <= until_ms]
-        for place in places:
-            del self._lost_at_ms[place]
-        return places
+        bot_chats = [bot_chat for bot_chat, lost_at_ms in self._lost_at_ms.items() if lost_at_ms <= until_ms]
+        for bot_chat in bot_chats:
+            del self._lost_at_ms[bot_chat]
+        return bot_chats
 
     def regain(self, bot_id: int, chat_id: ChatId) -> None:
         """Let a chat be sent to again. The books know it already."""
@@ -170,57 +170,57 @@ class Reach:
         self._point(old, to_chat_id)
         self._tell((bot_id, from_chat_id), old, (bot_id, to_chat_id))
 
-    def _take(self, place: Place, name: ChatId | None, reason: str | None) -> None:
+    def _take(self, bot_chat: BotChat, name: ChatId | None, reason: str | None) -> None:
         """Let a chat be what the books say."""
         if name is not None:
-            self._reasons.pop(place, None)
-            self._point(place, name)
+            self._reasons.pop(bot_chat, None)
+            self._point(bot_chat, name)
             return
-        self._names.pop(place, None)
+        self._names.pop(bot_chat, None)
         if reason is None:
-            self._reasons.pop(place, None)
+            self._reasons.pop(bot_chat, None)
         else:
-            self._refuse(place, reason)
+            self._refuse(bot_chat, reason)
 
-    def _refuse(self, place: Place, reason: str) -> None:
-        self._reasons[place] = reason
+    def _refuse(self, bot_chat: BotChat, reason: str) -> None:
+        self._reasons[bot_chat] = reason
         if len(self._reasons) > self._chats_max:
             del self._reasons[next(iter(self._reasons))]
 
-    def _note_lost(self, place: Place, lost_at_ms: int) -> None:
-        self._lost_at_ms[place] = lost_at_ms
+    def _note_lost(self, bot_chat: BotChat, lost_at_ms: int) -> None:
+        self._lost_at_ms[bot_chat] = lost_at_ms
         if len(self._lost_at_ms) > READ_AGAIN_MAX:
             del self._lost_at_ms[next(iter(self._lost_at_ms))]
 
-    def _point(self, place: Place, name: ChatId) -> None:
+    def _point(self, bot_chat: BotChat, name: ChatId) -> None:
         """Let a chat be known by another id, which itself is known by no other: so names never go in a circle."""
-        bot_id, chat_id = place
+        bot_id, chat_id = bot_chat
         self._names.pop((bot_id, name), None)
         if chat_id != name:
-            self._names[place] = name
+            self._names[bot_chat] = name
 
     @contextmanager
-    def _reading(self) -> Iterator[set[Place]]:
+    def _reading(self) -> Iterator[set[BotChat]]:
         """Note what changes here while the books are read: what was read of it may be of the time before."""
-        touched = self._touched = set[Place]()
+        touched = self._touched = set[BotChat]()
         try:
             yield touched
         finally:
             self._touched = None
 
-    def _tell(self, *places: Place) -> None:
+    def _tell(self, *bot_chats: BotChat) -> None:
         """Let the other processes know, behind the caller's back."""
         if self._touched is not None:
-            self._touched.update(places)
-        task = asyncio.create_task(self._announce(set(places)))
+            self._touched.update(bot_chats)
+        task = asyncio.create_task(self._announce(set(bot_chats)))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
-    async def _announce(self, places: Collection[Place]) -> None:
-        for place in places:
-            await self._news.announce(ChatChanged(*place))
+    async def _announce(self, bot_chats: Collection[BotChat]) -> None:
+        for bot_chat in bot_chats:
+            await self._changes.announce(ChatChanged(*bot_chat))
 
-    def _key(self, bot_id: int, chat_id: ChatId) -> Place:
+    def _key(self, bot_id: int, chat_id: ChatId) -> BotChat:
         while (bot_id, chat_id) in self._names:
             chat_id = self._names[bot_id, chat_id]
         return bot_id, chat_id

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from tempogram.engine.model.messages import Outgoing, Status
 from tempogram.engine.ports import Clock, Fault, Ledger, Queued, Record, Replaced, Result, Results, Verdict
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import Sleep, insist
+from tempogram.engine.resilience.ledger_retry import Sleep, retry_write
 
 Needless = tuple[Outgoing, str | None]
 """A message, and the id of the one that replaced it; None: what it would have changed was deleted."""
@@ -48,7 +48,7 @@ class Replacements:
         if not needless:
             return
         records = [self._record_of(message, by) for message, by in needless]
-        await insist(lambda: self._ledger.record(records), sleep=self._sleep, conditions=self._conditions)
+        await retry_write(lambda: self._ledger.record(records), sleep=self._sleep, conditions=self._conditions)
         for message, by in needless:
             await self._results.publish(Result(message.id, Status.CANCELLED, None, replaced_by=by))
 

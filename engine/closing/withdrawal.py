@@ -14,7 +14,7 @@ from tempogram.engine.model.outcomes import Outcome
 from tempogram.engine.ports import Broker, Clock, Fault, Ledger, Record, Result, Results
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import Sleep, insist
+from tempogram.engine.resilience.ledger_retry import Sleep, retry_write
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Withdrawal:
         records = [self._record_of(message, end) for message in ended]
         if records:
             # Insisted on: nobody else knows of them any more.
-            await insist(lambda: self._ledger.record(records), sleep=self._sleep, conditions=self._conditions)
+            await retry_write(lambda: self._ledger.record(records), sleep=self._sleep, conditions=self._conditions)
             await self._forget_again(ended)
         for message in ended:
             await self._results.publish(Result(message.id, end.status, end.outcome))

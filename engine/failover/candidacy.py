@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import structlog
 
-from tempogram.engine.failover.failover_broker import SwitchedBroker
-from tempogram.engine.failover.leader_election import Lead
+from tempogram.engine.failover.failover_broker import FailoverBroker
+from tempogram.engine.failover.leader_election import LeaderLock
 from tempogram.engine.ports import Clock
 
 log = structlog.get_logger()
@@ -38,9 +38,9 @@ class Candidacy:
         has_rivals: Others have the same books. If not, there is nobody to step aside for, nor to send for.
     """
 
-    def __init__(self, *, lead: Lead, switch: SwitchedBroker, clock: Clock, has_rivals: bool) -> None:
-        self._lead = lead
-        self._switch = switch
+    def __init__(self, *, lock: LeaderLock, broker: FailoverBroker, clock: Clock, has_rivals: bool) -> None:
+        self._lock = lock
+        self._broker = broker
         self._clock = clock
         self._has_rivals = has_rivals
         self._free_since_ms: int | None = None
@@ -51,7 +51,7 @@ class Candidacy:
         since_ms = self._missed_since_ms()
         if since_ms is None:
             self._free_since_ms, self._is_last = None, False
-        elif not self._lead.is_held:
+        elif not self._lock.is_held:
             self._is_last = await self._is_free_for_long() and self._clock() >= since_ms + AWAY_MS
             return self._is_last
         elif self._clock() >= since_ms + MISSED_MS and not self._is_last:
@@ -62,15 +62,15 @@ class Candidacy:
     @property
     def may_send_for_all(self) -> bool:
         """Whether this process, which leads, has missed Redis for long, and so does whoever else could lead."""
-        return self._is_last and self._lead.is_held and self._missed_since_ms() is not None
+        return self._is_last and self._lock.is_held and self._missed_since_ms() is not None
 
     async def _step_aside(self) -> None:
         log.warning("this process misses Redis, and leaves the lead to one that does not")
-        await self._lead.leave()
+        await self._lock.leave()
         self._free_since_ms = self._clock()
 
     async def _is_free_for_long(self) -> bool:
-        if not await self._lead.is_free():
+        if not await self._lock.is_free():
             self._free_since_ms = None
             return False
         if self._free_since_ms is None:
@@ -78,4 +78,4 @@ class Candidacy:
         return self._clock() - self._free_since_ms >= ASIDE_MS
 
     def _missed_since_ms(self) -> int | None:
-        return self._switch.away_since_ms if self._has_rivals else None
+        return self._broker.away_since_ms if self._has_rivals else None

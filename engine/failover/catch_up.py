@@ -6,7 +6,7 @@ import asyncio
 
 import structlog
 
-from tempogram.engine.failover.dead_processes import Deaths
+from tempogram.engine.failover.dead_processes import DeadProcesses
 from tempogram.engine.model.errors import BrokerFull
 from tempogram.engine.model.ids import earliest
 from tempogram.engine.ports import Broker, Clock, Ledger
@@ -27,7 +27,7 @@ LEFT_MS = 60_000
 yet, as it missed Redis. A guess; the slow comparison finds what is older."""
 
 
-class Comparison:
+class CatchUp:
     """See ``Reconciler``, which does the work; this says when."""
 
     def __init__(
@@ -37,7 +37,7 @@ class Comparison:
         ledger: Ledger,
         schedule: Broker,
         lease_ms: int,
-        deaths: Deaths,
+        dead_processes: DeadProcesses,
         clock: Clock,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -45,7 +45,7 @@ class Comparison:
         self._ledger = ledger
         self._schedule = schedule
         self._lease_ms = lease_ms
-        self._deaths = deaths
+        self._dead_processes = dead_processes
         self._clock = clock
         self._sleep = sleep
         self._behind_after: str | None = ""  # the ledger may have what the schedule has not, after this id
@@ -90,7 +90,7 @@ class Comparison:
 
     async def _look_for_deaths(self) -> None:
         """Look soon for what was accepted by who has died, and not scheduled by it."""
-        died_after_ms = await self._deaths.look()
+        died_after_ms = await self._dead_processes.look()
         if died_after_ms is not None:
             log.info("a process has ended; what it may have left is looked for")
             self.fall_behind(after_id=earliest(max(0, died_after_ms - LEFT_MS)))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from tempogram.engine.ports import Clock, Members
+from tempogram.engine.ports import Clock, Membership
 
 LOOK_EVERY_MS = 2_000
 """Between two looks who lives. A guess; it costs one short query."""
 
 
-class Deaths:
+class DeadProcesses:
     """As seen by one process: it knows who was alive when it looked last."""
 
-    def __init__(self, members: Members, clock: Clock) -> None:
+    def __init__(self, members: Membership, clock: Clock) -> None:
         self._members = members
         self._clock = clock
         self._alive: frozenset[int] = frozenset()

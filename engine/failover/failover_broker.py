@@ -2,7 +2,7 @@
 
 What makes it safe is one rule. A process leases from a source only until ``lease_ms`` after it *began* to read
 the epoch that names this source, and no lease that it hands out may be written later than that. Whoever begins an
-epoch waits for as long before the first lease of it (see ``keeper``). So a process that is frozen, or cut off from
+epoch waits for as long before the first lease of it (see ``leader``). So a process that is frozen, or cut off from
 the database, has stopped by itself when another source begins.
 """
 
@@ -18,10 +18,10 @@ from msgspec import structs
 
 from tempogram.engine.failover.redis_health import RedisHealth
 from tempogram.engine.limits.limits import Limits
-from tempogram.engine.model.errors import BrokerUnavailable, NobodyToAsk, ScheduleLost
+from tempogram.engine.model.errors import BrokerUnavailable, NoQueue, QueueLost
 from tempogram.engine.model.messages import ChatId, Done, Hold, Lease, Outgoing, PastSend, Settlement, Spent
 from tempogram.engine.ports import (
-    NOBODYS,
+    NO_SCHEMA,
     Admission,
     Broker,
     Clock,
@@ -33,7 +33,7 @@ from tempogram.engine.ports import (
     Settled,
     Source,
 )
-from tempogram.engine.recovery.ended_messages import Ended
+from tempogram.engine.recovery.ended_messages import EndedMessages
 from tempogram.engine.resilience.conditions import Condition, Conditions
 
 PAUSE_MS = 1_000
@@ -50,13 +50,13 @@ ONE_SENDER = "one process sends for all, or soon will; what is accepted now goes
 Answer = TypeVar("Answer")
 
 
-class SharedSchedule(Broker, Protocol):
+class SharedQueue(Broker, Protocol):
     """The schedule of many processes; see ``RedisBroker``."""
 
-    form: int
+    schema: int
     """Of its keys and records; schedules of two forms know nothing of each other."""
 
-    async def begin(self) -> SharedSchedule:
+    async def begin(self) -> SharedQueue:
         """Throw away whatever schedule there is, and begin an empty one: it queues, and leases after ``restore``.
 
         Returns:
@@ -67,14 +67,14 @@ class SharedSchedule(Broker, Protocol):
         """Have the schedule act by these limits, as the next version of them; False if it does already."""
 
 
-class SwitchedBroker:
+class FailoverBroker:
     """See ``Broker``. The keeper tells it what the epoch is; until then every verb raises.
 
     ``trouble`` is set when Redis, or its schedule, begins to be missed; the keeper clears it.
     """
 
     def __init__(
-        self, redis: SharedSchedule, ledger: Ledger, conditions: Conditions, *, lease_ms: int, clock: Clock
+        self, redis: SharedQueue, ledger: Ledger, conditions: Conditions, *, lease_ms: int, clock: Clock
     ) -> None:
         self._redis = redis
         self._conditions = conditions
@@ -86,7 +86,7 @@ class SwitchedBroker:
         self._memory_leases = False
         self._switched = asyncio.Event()
         self._switches = self._switches_seen = 0  # who slept by the answer of another source would sleep too long
-        self._ended = Ended(ledger)
+        self._ended = EndedMessages(ledger)
         self._health = RedisHealth(conditions, clock)
 
     # For the keeper
@@ -147,7 +147,7 @@ class SwitchedBroker:
             await self.probe()
 
     async def take_out_ended(self) -> None:
-        """Take out of the schedule what has ended, and it may have a copy of; see ``Ended``."""
+        """Take out of the schedule what has ended, and it may have a copy of; see ``EndedMessages``."""
         await self._ended.take_out(self.cancel)
 
     def is_source(self) -> bool:
@@ -157,7 +157,7 @@ class SwitchedBroker:
     @property
     def is_bypassed(self) -> bool:
         """Whether the schedule is one of another version, so that this process only writes to the ledger."""
-        return self._epoch is not None and self._epoch.form not in {self._redis.form, NOBODYS}
+        return self._epoch is not None and self._epoch.schema not in {self._redis.schema, NO_SCHEMA}
 
     # See ``Broker``
 
@@ -175,7 +175,7 @@ class SwitchedBroker:
         slots = slots if until_ms > self._clock() else 0
         try:
             admission = await self._admit(broker, messages, worker_id, slots, capped=capped)
-        except ScheduleLost:
+        except QueueLost:
             if not slots:
                 raise
             # It may be there and only lease nothing; then it takes messages in, in their order.
@@ -283,15 +283,15 @@ class SwitchedBroker:
     def _source(self) -> Broker:
         """Return whom to ask; whether leases may be given is another matter."""
         if self._epoch is None:
-            raise NobodyToAsk(NOT_READ)
+            raise NoQueue(NOT_READ)
         if self.is_bypassed:
-            raise NobodyToAsk(OTHER_VERSION)
+            raise NoQueue(OTHER_VERSION)
         if _is_nobodys(self._epoch):
-            raise NobodyToAsk(NOT_BEGUN)
+            raise NoQueue(NOT_BEGUN)
         if self._epoch.source is Source.REDIS:
             return self._redis
         if self._memory is None:
-            raise NobodyToAsk(ONE_SENDER)
+            raise NoQueue(ONE_SENDER)
         return self._memory
 
     def _asks_redis(self) -> bool:
@@ -299,7 +299,7 @@ class SwitchedBroker:
 
     def _leases_until_ms(self) -> int:
         """Return until when leases may be given and used, as far as this process knows; 0 is not at all."""
-        if self._epoch is None or self._epoch.form != self._redis.form:
+        if self._epoch is None or self._epoch.schema != self._redis.schema:
             return 0
         if self._epoch.source is Source.KEEPER and not (self._memory and self._memory_leases):
             return 0
@@ -321,7 +321,7 @@ class SwitchedBroker:
         self._switched.set()
 
     def _note_source(self, epoch: Epoch) -> None:
-        if epoch.form == NOBODYS:
+        if epoch.schema == NO_SCHEMA:
             self._health.is_begun = False  # until it leases, as the epoch that follows begins a moment before
         if epoch.source is Source.KEEPER:
             reason = "Redis is away, or its schedule of an older version is replaced; one process sends for all"
@@ -352,7 +352,7 @@ class SwitchedBroker:
 
 
 def _is_nobodys(epoch: Epoch) -> bool:
-    return epoch.source is Source.REDIS and epoch.form == NOBODYS
+    return epoch.source is Source.REDIS and epoch.schema == NO_SCHEMA
 
 
 def _until(leased: Leased, until_ms: int) -> Leased:

@@ -19,7 +19,7 @@ Why the next leader can go on wherever this one dies, or loses the lead:
 -   It has thrown away the schedule in Redis, or rebuilt a part of it: there is none, or it is barred. Nobody leases
     from it, and the next leader finds so, and rebuilds it.
 -   It has begun an epoch of the keeper: that is the epoch of a dead process, and nobody leases. (A frozen one, or
-    one that is cut off, leases until ``lease_ms`` after its last reading; see ``SwitchedBroker``.) The next leader
+    one that is cut off, leases until ``lease_ms`` after its last reading; see ``FailoverBroker``.) The next leader
     begins one of its own, and waits for longer than that before it leases.
 -   It has rebuilt the schedule in Redis, and the epoch is still its own: nobody leases, as the epoch says so. The
     next leader takes over as above, and has the schedule begun anew.
@@ -27,7 +27,7 @@ Why the next leader can go on wherever this one dies, or loses the lead:
 -   It wakes up in the middle of rebuilding, and another leads: it asks before every batch and before opening, and
     stops. A batch that it asked for before it fell asleep is refused, as it names the schedule that it has begun.
 
-Processes of two versions that understand different forms of the schedule (``redis_keys.FORM``) run side by side, and
+Processes of two versions that understand different forms of the schedule (``redis_keys.SCHEMA``) run side by side, and
 only those send whose form is that of the epoch. The others write to the ledger alone, and let the leader know that
 they are there. A leader of the higher form begins the next epoch; one of the lower leaves the lead, for good.
 
@@ -44,19 +44,19 @@ import structlog
 
 from tempogram.engine.closing.replacements import Replacements
 from tempogram.engine.failover.candidacy import Candidacy
-from tempogram.engine.failover.catch_up import Comparison
-from tempogram.engine.failover.dead_processes import Deaths
-from tempogram.engine.failover.epoch_watcher import WATCH_S, Watch
-from tempogram.engine.failover.failover_broker import SharedSchedule, SwitchedBroker
-from tempogram.engine.failover.leader_election import Lead
-from tempogram.engine.failover.redis_mode import EpochOfRedis
-from tempogram.engine.failover.standalone_mode import EpochOfKeeper
+from tempogram.engine.failover.catch_up import CatchUp
+from tempogram.engine.failover.dead_processes import DeadProcesses
+from tempogram.engine.failover.epoch_watcher import WATCH_S, EpochWatcher
+from tempogram.engine.failover.failover_broker import FailoverBroker, SharedQueue
+from tempogram.engine.failover.leader_election import LeaderLock
+from tempogram.engine.failover.redis_mode import RedisMode
+from tempogram.engine.failover.standalone_mode import StandaloneMode
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
-from tempogram.engine.ports import Broker, Clock, Epoch, Epochs, Leadership, Ledger, Members, Source
-from tempogram.engine.recovery.rebuild import Fleet, rebuild
+from tempogram.engine.ports import Broker, Clock, Epoch, Epochs, Leadership, Ledger, Membership, Source
+from tempogram.engine.recovery.rebuild import OtherProcesses, rebuild
 from tempogram.engine.recovery.reconciler import Reconciler
-from tempogram.engine.recovery.settings_sync import Heeded
+from tempogram.engine.recovery.settings_sync import SettingsSync
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import Sleep
 
@@ -66,7 +66,7 @@ PROBE_S = 2.0
 """Between two looks whether Redis has its schedule; a verb that misses it wakes the keeper sooner."""
 
 
-class Keeper:
+class Leader:
     """See the module.
 
     Args:
@@ -78,12 +78,12 @@ class Keeper:
     def __init__(
         self,
         *,
-        switch: SwitchedBroker,
-        redis: SharedSchedule,
+        broker: FailoverBroker,
+        redis: SharedQueue,
         memory: Callable[[Limits], Broker],
         epochs: Epochs,
         leadership: Leadership,
-        members: Members,
+        members: Membership,
         ledger: Ledger,
         replacements: Replacements,
         reconciler: Reconciler,
@@ -95,45 +95,47 @@ class Keeper:
         shares_books: bool = True,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self._switch = switch
-        self._form = redis.form
+        self._broker = broker
+        self._schema = redis.schema
         self._ledger = ledger
         self._replacements = replacements
         self._limits = limits
         self._clock = clock
         self._may_lead = may_lead
         self._sleep = sleep
-        self._watch = Watch(epochs=epochs, switch=switch, form=redis.form, clock=clock, conditions=conditions)
-        self._lead = Lead(leadership)
-        self._candidacy = Candidacy(lead=self._lead, switch=switch, clock=clock, has_rivals=shares_books)
-        self._heeded = Heeded(ledger, limits)
-        self._comparison = Comparison(
+        self._epoch_watcher = EpochWatcher(
+            epochs=epochs, broker=broker, schema=redis.schema, clock=clock, conditions=conditions
+        )
+        self._lock = LeaderLock(leadership)
+        self._candidacy = Candidacy(lock=self._lock, broker=broker, clock=clock, has_rivals=shares_books)
+        self._settings_sync = SettingsSync(ledger, limits)
+        self._catch_up = CatchUp(
             reconciler=reconciler,
             ledger=ledger,
-            schedule=switch,
+            schedule=broker,
             lease_ms=lease_ms,
-            deaths=Deaths(members, clock),
+            dead_processes=DeadProcesses(members, clock),
             clock=clock,
             sleep=sleep,
         )
-        self._of_redis = EpochOfRedis(
-            switch=switch,
+        self._of_redis = RedisMode(
+            broker=broker,
             redis=redis,
-            watch=self._watch,
-            lead=self._lead,
-            comparison=self._comparison,
-            heeded=self._heeded,
+            epoch_watcher=self._epoch_watcher,
+            lock=self._lock,
+            catch_up=self._catch_up,
+            monitored=self._settings_sync,
             rebuild=self._rebuild,
             lease_ms=lease_ms,
         )
-        self._of_keeper = EpochOfKeeper(
-            switch=switch,
+        self._of_keeper = StandaloneMode(
+            broker=broker,
             memory=memory,
-            form=redis.form,
-            watch=self._watch,
-            lead=self._lead,
-            comparison=self._comparison,
-            heeded=self._heeded,
+            schema=redis.schema,
+            epoch_watcher=self._epoch_watcher,
+            lock=self._lock,
+            catch_up=self._catch_up,
+            monitored=self._settings_sync,
             rebuild=self._rebuild,
             ledger=ledger,
             limits=limits,
@@ -144,7 +146,7 @@ class Keeper:
 
     @property
     def is_leading(self) -> bool:
-        return self._lead.is_held
+        return self._lock.is_held
 
     async def run(self) -> None:
         """Watch, and keep while this process leads, until cancelled; then leave the lead to another."""
@@ -155,29 +157,29 @@ class Keeper:
                 if self._may_lead:
                     loops.create_task(self._keep())
         finally:
-            await self._lead.leave()
+            await self._lock.leave()
 
     async def look(self) -> Epoch:
         """Read the epoch, and have this process go by it."""
-        return await self._watch.look()
+        return await self._epoch_watcher.look()
 
     async def watch(self) -> None:
         """Have this process go by the epoch."""
-        await self._watch.look_and_tell()
+        await self._epoch_watcher.look_and_tell()
 
     async def ask_again(self) -> None:
         """Look for what this process waits for: a schedule to be told what has ended, or one to be back."""
-        await self._switch.take_out_ended()
-        await self._switch.look_again()
+        await self._broker.take_out_ended()
+        await self._broker.look_again()
 
     async def step(self) -> None:
         """Do what is to be done next, if this process leads. Whatever it raises, the next step goes on from there."""
-        self._switch.trouble.clear()
+        self._broker.trouble.clear()
         if not await self._leads():
             return
         epoch = await self.look()
-        if epoch.form > self._form:
-            await self._lead.give_up()
+        if epoch.schema > self._schema:
+            await self._lock.give_up()
         elif epoch.source is Source.REDIS:
             await self._keep_redis(epoch)
         else:
@@ -207,16 +209,16 @@ class Keeper:
     async def _rest(self) -> None:
         """Wait for the next step: for less long while this process sends for all, or something is missed."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(WATCH_S if self._switch.memory or self._watch.is_bypassed else PROBE_S):
-                await self._switch.trouble.wait()
+            async with asyncio.timeout(WATCH_S if self._broker.memory or self._epoch_watcher.is_bypassed else PROBE_S):
+                await self._broker.trouble.wait()
 
     async def _leads(self) -> bool:
         """Tell whether this process leads; what it knows of the schedule from when it led before is worth nothing."""
-        led = self._lead.is_held
-        leads = await self._candidacy.stands() and await self._lead.take()
+        led = self._lock.is_held
+        leads = await self._candidacy.stands() and await self._lock.take()
         if leads and not led:
-            self._comparison.begin_anew()
-            self._heeded.forget()
+            self._catch_up.begin_anew()
+            self._settings_sync.forget()
         return leads
 
     async def _keep_redis(self, epoch: Epoch) -> None:
@@ -229,6 +231,6 @@ class Keeper:
             await self._of_redis.begin(epoch)
             log.warning("leases come from Redis again")
 
-    async def _rebuild(self, broker: Broker, fleet: Fleet) -> None:
+    async def _rebuild(self, broker: Broker, fleet: OtherProcesses) -> None:
         limits = await self._limits()
         await rebuild(self._ledger, broker, self._replacements, limits, self._clock, fleet=fleet)

@@ -21,7 +21,7 @@ LOOK_EVERY_S = 2.0
 ANOTHER_LEADS = "another process leads now, or has led; what this one has begun is begun anew"
 
 
-class Lead:
+class LeaderLock:
     """What a keeper has, as far as it knows: it asks before whatever two must not do at once."""
 
     def __init__(self, leadership: Leadership) -> None:
@@ -44,7 +44,7 @@ class Lead:
         await self._leadership.resign()
         return True
 
-    async def insist(self) -> None:
+    async def retry_write(self) -> None:
         """Raise if another may be doing the same by now, or may have done it."""
         if not await self.take():
             raise BrokerUnavailable(ANOTHER_LEADS)

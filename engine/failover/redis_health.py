@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tempogram.engine.model.errors import BrokerFull, BrokerUnavailable, ScheduleLost
+from tempogram.engine.model.errors import BrokerFull, BrokerUnavailable, QueueLost
 from tempogram.engine.ports import Clock
 from tempogram.engine.resilience.conditions import Condition, Conditions
 
@@ -60,13 +60,13 @@ class RedisHealth:
         self._note_success(leases=leases, takes_in=takes_in)
 
     def _note_failure(self, error: BrokerUnavailable, *, leases: bool) -> None:
-        if isinstance(error, ScheduleLost) and not self.is_begun:
+        if isinstance(error, QueueLost) and not self.is_begun:
             self._is_there()
             return
         match error:
             case BrokerFull():
                 condition = Condition.REDIS_FULL
-            case ScheduleLost():
+            case QueueLost():
                 condition = Condition.SCHEDULE_LOST
                 self._lost_to_leasing = self._lost_to_leasing or leases
             case _:

@@ -7,18 +7,18 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from tempogram.engine.failover.catch_up import Comparison
-from tempogram.engine.failover.epoch_watcher import WATCH_S, Watch
-from tempogram.engine.failover.failover_broker import SwitchedBroker
-from tempogram.engine.failover.leader_election import Lead
+from tempogram.engine.failover.catch_up import CatchUp
+from tempogram.engine.failover.epoch_watcher import WATCH_S, EpochWatcher
+from tempogram.engine.failover.failover_broker import FailoverBroker
+from tempogram.engine.failover.leader_election import LeaderLock
 from tempogram.engine.failover.redis_mode import Rebuild
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.batching import batches
-from tempogram.engine.model.errors import BrokerUnavailable, ScheduleLost
-from tempogram.engine.ports import NOBODYS, Broker, Clock, Epoch, Ledger, Source
+from tempogram.engine.model.errors import BrokerUnavailable, QueueLost
+from tempogram.engine.ports import NO_SCHEMA, Broker, Clock, Epoch, Ledger, Source
 from tempogram.engine.ports.broker import BATCH_MAX
-from tempogram.engine.recovery.rebuild import Fleet
-from tempogram.engine.recovery.settings_sync import Heeded
+from tempogram.engine.recovery.rebuild import OtherProcesses
+from tempogram.engine.recovery.settings_sync import SettingsSync
 from tempogram.engine.resilience.ledger_retry import Sleep
 
 log = structlog.get_logger()
@@ -30,8 +30,8 @@ MARGIN_MS = 1_000
 """Added to how long leases may last: two clocks do not run at quite the same pace. A guess."""
 
 
-class EpochOfKeeper:
-    """Kept by who leads; see ``keeper``.
+class StandaloneMode:
+    """Kept by who leads; see ``leader``.
 
     Args:
         memory: Makes an empty broker.
@@ -41,13 +41,13 @@ class EpochOfKeeper:
     def __init__(
         self,
         *,
-        switch: SwitchedBroker,
+        broker: FailoverBroker,
         memory: Callable[[Limits], Broker],
-        form: int,
-        watch: Watch,
-        lead: Lead,
-        comparison: Comparison,
-        heeded: Heeded,
+        schema: int,
+        epoch_watcher: EpochWatcher,
+        lock: LeaderLock,
+        catch_up: CatchUp,
+        monitored: SettingsSync,
         rebuild: Rebuild,
         ledger: Ledger,
         limits: Callable[[], Awaitable[Limits]],
@@ -55,13 +55,13 @@ class EpochOfKeeper:
         clock: Clock,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self._switch = switch
+        self._broker = broker
         self._new_memory = memory
-        self._form = form
-        self._watch = watch
-        self._lead = lead
-        self._comparison = comparison
-        self._heeded = heeded
+        self._schema = schema
+        self._epoch_watcher = epoch_watcher
+        self._lock = lock
+        self._catch_up = catch_up
+        self._settings_sync = monitored
         self._rebuild = rebuild
         self._ledger = ledger
         self._limits = limits
@@ -78,8 +78,8 @@ class EpochOfKeeper:
 
         If it follows one of this Redis, nothing but that was leased from: then it may go on whenever it is back.
         """
-        epoch = await self._watch.advance(after, Source.KEEPER)
-        self._expect(epoch, was_redis=after.source is Source.REDIS and after.form in {NOBODYS, self._form})
+        epoch = await self._epoch_watcher.advance(after, Source.KEEPER)
+        self._expect(epoch, was_redis=after.source is Source.REDIS and after.schema in {NO_SCHEMA, self._schema})
 
     async def keep(self, epoch: Epoch) -> bool:
         """Do what is to be done next; False if leases can come from Redis again."""
@@ -89,21 +89,21 @@ class EpochOfKeeper:
             self._expect(epoch, was_redis=False)  # the answer to its beginning was lost
         elif await self._is_redis_back():
             return False
-        elif (memory := self._switch.memory) is not None:
-            await self._heeded.tell(memory, memory.configure)
+        elif (memory := self._broker.memory) is not None:
+            await self._settings_sync.tell(memory, memory.configure)
             await self._take_out_ended(memory)
-            await self._comparison.take_in()
+            await self._catch_up.take_in()
         elif self._clock() >= self._leases_from_ms[1]:
             await self._open(epoch)
         return True
 
     async def end(self) -> None:
         """Lease nothing more, and wait for what is leased; after ``lease_ms`` none of it may be written any more."""
-        self._switch.stop_leasing()
+        self._broker.stop_leasing()
         until_ms = self._clock() + self._lease_ms
-        while (memory := self._switch.memory) and (await memory.stats()).leased and self._clock() < until_ms:
+        while (memory := self._broker.memory) and (await memory.stats()).leased and self._clock() < until_ms:
             await self._sleep(0.05)
-        self._switch.close_memory()
+        self._broker.close_memory()
 
     def _expect(self, epoch: Epoch, *, was_redis: bool) -> None:
         if epoch.is_own and epoch.source is Source.KEEPER:
@@ -117,8 +117,8 @@ class EpochOfKeeper:
         """Tell whether Redis has answered for a while, with or without a schedule."""
         now_ms = self._clock()
         try:
-            await self._switch.probe()
-        except ScheduleLost:
+            await self._broker.probe()
+        except QueueLost:
             pass
         except BrokerUnavailable:
             self._back_since_ms = None
@@ -129,12 +129,12 @@ class EpochOfKeeper:
 
     async def _open(self, epoch: Epoch) -> None:
         memory, began_at_ms = self._new_memory(await self._limits()), self._clock()
-        self._heeded.forget()
-        await self._rebuild(memory, Fleet(self._lease_ms, go_on=self._lead.insist))
-        self._comparison.was_rebuilt(at_ms=began_at_ms)
+        self._settings_sync.forget()
+        await self._rebuild(memory, OtherProcesses(self._lease_ms, go_on=self._lock.retry_write))
+        self._catch_up.was_rebuilt(at_ms=began_at_ms)
         self._others_end_until_ms = self._clock() + 2 * self._lease_ms
-        await self._watch.look()
-        self._switch.open_memory(memory, epoch)
+        await self._epoch_watcher.look()
+        self._broker.open_memory(memory, epoch)
 
     async def _take_out_ended(self, memory: Broker) -> None:
         """Take out what others have ended since it was rebuilt, and hold what they were told to: they cannot say so.
@@ -143,7 +143,7 @@ class EpochOfKeeper:
         """
         if self._clock() >= self._others_end_until_ms:
             return
-        ended = await self._ledger.ended_since(self._comparison.looks_back_to_ms)
+        ended = await self._ledger.ended_since(self._catch_up.looks_back_to_ms)
         for batch in batches(ended, BATCH_MAX):
             await memory.cancel(batch)
         await memory.hold(await self._ledger.holds(self._clock()))

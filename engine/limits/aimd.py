@@ -16,10 +16,10 @@ DOWN_PERCENT = 70
 """What is left after a 429. A guess; TCP halves, for a line that many share."""
 
 
-class Adapted:
+class AdaptiveLimit:
     """How many places are used of a limit.
 
-    >>> adapted = Adapted(Limit(20, 60_000), least=0.3)
+    >>> adapted = AdaptiveLimit(Limit(20, 60_000), least=0.3)
     >>> adapted.lower(0); adapted.places
     14
     >>> adapted.rise(120_000); adapted.places

@@ -25,7 +25,7 @@ everybody else waiting for as long. The next power of two after ten.
 """
 
 
-class Turns:
+class FairQueue:
     """The virtual time of one group of competitors.
 
     Args:
@@ -34,7 +34,7 @@ class Turns:
             it goes behind those who wait for theirs. 0 where all are known and keep
             their pass while they are away (priorities, bots): they may go at once.
 
-    >>> turns = Turns()
+    >>> turns = FairQueue()
     >>> mine = turns.enter(0); yours = turns.enter(0)
     >>> mine = turns.serve(mine, cost=1, weight=1)
     >>> mine > yours
@@ -52,8 +52,8 @@ class Turns:
     def enter(self, last_pass: int) -> int:
         """Return the pass of one who begins to wait, given its last one (0 if it never had one)."""
         self._waiting += 1
-        newcomers = self._now + self._entry
-        return max(newcomers, last_pass)
+        token_rate_limit = self._now + self._entry
+        return max(token_rate_limit, last_pass)
 
     def leave(self) -> None:
         """One of them has nothing waiting any more; when nobody has, all debts are forgotten."""

@@ -36,7 +36,7 @@ class BrokerUnavailable(BrokerError):
     """The queue cannot be reached. Nothing was done."""
 
 
-class ScheduleLost(BrokerUnavailable):
+class QueueLost(BrokerUnavailable):
     """The queue can be reached, and its schedule is gone or may be older than the ledger. Nothing was done."""
 
 
@@ -44,7 +44,7 @@ class BrokerFull(BrokerUnavailable):
     """The queue can be reached, and has no memory left. Nothing was done."""
 
 
-class NobodyToAsk(BrokerUnavailable):
+class NoQueue(BrokerUnavailable):
     """Just now this process may ask no schedule: another process has it, or nobody. Nothing was done."""
 
 

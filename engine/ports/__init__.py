@@ -23,15 +23,15 @@ from tempogram.engine.ports.broker import (
     Settled,
     Verdict,
 )
-from tempogram.engine.ports.epochs import NOBODYS, Epoch, Epochs, Leadership, Source
+from tempogram.engine.ports.epochs import NO_SCHEMA, Epoch, Epochs, Leadership, Source
 from tempogram.engine.ports.explanation import Explanation, WaitsAt
 from tempogram.engine.ports.ledger import Accepted, Fault, Known, Ledger, Record
-from tempogram.engine.ports.membership import Members
+from tempogram.engine.ports.membership import Membership
 from tempogram.engine.ports.results import Result, Results
 from tempogram.engine.ports.transport import MayWrite, Transport
 
 __all__ = [
-    "NOBODYS",
+    "NO_SCHEMA",
     "Accepted",
     "Admission",
     "Broker",
@@ -46,7 +46,7 @@ __all__ = [
     "Leased",
     "Ledger",
     "MayWrite",
-    "Members",
+    "Membership",
     "QueueStats",
     "Queued",
     "Record",

@@ -122,7 +122,7 @@ class Broker(Protocol):
     higher). A lease is a turn of its lane, its line in both rounds, and its priority.
 
     From the lanes for which 1 and 2 hold, each line offers one, its *front*. In each bot the
-    lines are asked by rank (see ``Turns.rank``): a front that fits stays in the running, one
+    lines are asked by rank (see ``FairQueue.rank``): a front that fits stays in the running, one
     that does not and costs 1 is passed over, and one that does not and costs more *saves up*: no
     line behind it stays in. Of the bots left, each priority offers the one whose turn it is,
     and of these the ceiling asks by rank in the same way: the first that fits goes.

@@ -29,14 +29,14 @@ class Missed:
     """Some news may have been missed: read everything again."""
 
 
-Item = BotChanged | ChatChanged | Missed
-Listener = Callable[[Item], Awaitable[None]]
+Change = BotChanged | ChatChanged | Missed
+Listener = Callable[[Change], Awaitable[None]]
 
 
-class News(Protocol):
+class Changes(Protocol):
     """A channel from each process to all others; whoever announces does not hear himself."""
 
-    async def announce(self, item: Item) -> None:
+    async def announce(self, item: Change) -> None:
         """Tell the others within 2 s. Never raises: who cannot be told now hears ``Missed`` later."""
 
     async def run(self, listener: Listener) -> None:

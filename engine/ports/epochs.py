@@ -14,7 +14,7 @@ class Source(StrEnum):
     KEEPER = "keeper"  # the memory of the one process that leads
 
 
-NOBODYS = -1
+NO_SCHEMA = -1
 """The form of the first epoch: nobody has ever leased."""
 
 
@@ -32,7 +32,7 @@ class Epoch:
 
     number: int
     source: Source
-    form: int
+    schema: int
     is_own: bool = False
     bypassed: int = field(default=0, compare=False)
 
@@ -43,7 +43,7 @@ class Epochs(Protocol):
     async def current(self) -> Epoch:
         """Return the epoch that is; the first one is of Redis, and of nobody's form."""
 
-    async def advance(self, after: Epoch, source: Source, *, form: int) -> Epoch:
+    async def advance(self, after: Epoch, source: Source, *, schema: int) -> Epoch:
         """Begin the next epoch; if it is not ``after`` any more, change nothing and return the one that is."""
 
     async def bypass(self, epoch: Epoch) -> None:

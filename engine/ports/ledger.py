@@ -73,7 +73,7 @@ class Record:
     rest: Rest | None = None
 
 
-PLACES_MAX = 500
+BOT_CHATS_MAX = 500
 """Chats in one ``reach_of``."""
 
 
@@ -153,12 +153,12 @@ class Ledger(Protocol):
         """Return every bot id and chat that takes nothing more, and why."""
 
     async def reach_of(
-        self, places: Collection[tuple[int, ChatId]]
+        self, bot_chats: Collection[tuple[int, ChatId]]
     ) -> dict[tuple[int, ChatId], tuple[ChatId | None, str | None]]:
         """Return the id that each of these chats has now, if it is another, and why it takes nothing more.
 
         A place is a bot's id and a chat's; what is missing from the answer is a chat that may be tried. At most
-        ``PLACES_MAX`` of them.
+        ``BOT_CHATS_MAX`` of them.
         """
 
     async def open_of_chat(self, bot_id: int, chat_id: ChatId, *, after_id: str, limit: int) -> list[Outgoing]:

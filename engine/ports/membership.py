@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Members(Protocol):
+class Membership(Protocol):
     """Whoever dies, or is cut off from the books, is none of them within moments."""
 
     async def alive(self) -> frozenset[int]:

@@ -15,7 +15,7 @@ ENDED_MAX = 10_000
 """How many are noted; more than were ever in one process's hands."""
 
 
-class Ended:
+class EndedMessages:
     """Ids of messages, in the order in which they ended."""
 
     def __init__(self, ledger: Ledger) -> None:

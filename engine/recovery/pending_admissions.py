@@ -3,7 +3,7 @@
 So does what is left of a message that this process sent in part, if the schedule has forgotten its lease.
 
 Otherwise the next message of the same chat would overtake it, as nobody else looks for it for half a minute
-(see ``Reconciler``, and ``Keeper``, which rebuild a schedule that is lost for everybody).
+(see ``Reconciler``, and ``Leader``, which rebuild a schedule that is lost for everybody).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from tempogram.engine.resilience.ledger_retry import Sleep
 
 log = structlog.get_logger()
 
-AGAIN_S_MIN, AGAIN_S_MAX = 0.1, 1.0
+RETRY_S_MIN, RETRY_S_MAX = 0.1, 1.0
 """Between two tries while nobody submits anything, longer each time. Guesses."""
 
 NOTED_MAX = 100_000
 """Ids that are remembered, some 10 MB; what comes then is left to the reconciler, in no order. A guess."""
 
 
-class Unscheduled:
+class PendingAdmissions:
     """Ids of messages that may be in the ledger alone; those that are, are scheduled in the order of their ids."""
 
     def __init__(
@@ -58,17 +58,17 @@ class Unscheduled:
 
     async def run(self) -> None:
         """Schedule it also if nobody submits anything more, until cancelled."""
-        pause_s = AGAIN_S_MIN
+        pause_s = RETRY_S_MIN
         while True:
             await self._noted.wait()
             await self._sleep(pause_s)
             try:
                 await self.schedule()
             except (BrokerUnavailable, LedgerError):  # told there, and by ``Conditions``
-                pause_s = min(2 * pause_s, AGAIN_S_MAX)
+                pause_s = min(2 * pause_s, RETRY_S_MAX)
             else:
                 self._noted.clear()
-                pause_s = AGAIN_S_MIN
+                pause_s = RETRY_S_MIN
 
     async def schedule(self) -> None:
         """Schedule what was noted; whoever comes meanwhile waits for the same.

@@ -8,7 +8,7 @@ down before anything is leased: the next start, if it comes within the same wind
 In a fleet only the schedule died, and the processes go on with what is in their hands. What they end is
 recorded before it is settled: so each page is looked at again after it was admitted, and what has ended by then is
 taken out. What ends later is settled later, and whoever is told then that his lease is not held takes
-it out himself (see ``Delivery`` and ``SwitchedBroker.settle``).
+it out himself (see ``Delivery`` and ``FailoverBroker.settle``).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ async def nothing() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class OtherProcesses:
     """Other processes are at work on the same ledger, while the schedule is rebuilt.
 
     Attributes:
@@ -70,7 +70,7 @@ class Fleet:
     before_opening: Callable[[], Awaitable[None]] = nothing
 
 
-ALONE = Fleet(lease_ms=0)
+ALONE = OtherProcesses(lease_ms=0)
 """No other process is at work."""
 
 
@@ -82,7 +82,7 @@ async def rebuild(
     clock: Clock,
     *,
     calls_max: int = sys.maxsize,
-    fleet: Fleet = ALONE,
+    fleet: OtherProcesses = ALONE,
 ) -> Found:
     """Bring an empty broker to where the ledger says it was. Nothing may be leased before it returns.
 
@@ -115,7 +115,9 @@ async def _restore_settings(ledger: Ledger, broker: Broker) -> None:
         await broker.migrate(bot_id, alias, chat_id)
 
 
-async def _admit_open(ledger: Ledger, broker: Broker, replacements: Replacements, found: Found, fleet: Fleet) -> None:
+async def _admit_open(
+    ledger: Ledger, broker: Broker, replacements: Replacements, found: Found, fleet: OtherProcesses
+) -> None:
     """Schedule what is open, the oldest first, as long as there is room; what is left may have been on its way too."""
     after_id, has_room = "", True
     while page := await ledger.open_messages(after_id=after_id, limit=PAGE):
@@ -128,7 +130,9 @@ async def _admit_open(ledger: Ledger, broker: Broker, replacements: Replacements
         after_id = page[-1].id
 
 
-async def _admit_page(broker: Broker, replacements: Replacements, page: Sequence[Outgoing], fleet: Fleet) -> bool:
+async def _admit_page(
+    broker: Broker, replacements: Replacements, page: Sequence[Outgoing], fleet: OtherProcesses
+) -> bool:
     """Schedule a page; False if there was no room for all of it, which is no reason to send nothing at all."""
     for batch in batches(page, BATCH_MAX):
         await fleet.go_on()

@@ -10,7 +10,7 @@ sent twice by this.
 
 After the schedule was away the whole ledger is looked at soon, and what is recent after a process has
 died, or where others write to the ledger alone; what is unknown at two looks some seconds apart is
-scheduled (see ``Comparison``).
+scheduled (see ``CatchUp``).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.ports import Broker, Clock, Ledger
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import heeded
+from tempogram.engine.resilience.ledger_retry import monitored
 
 log = structlog.get_logger()
 
@@ -70,7 +70,7 @@ class Reconciler:
         while True:
             await asyncio.sleep(RECONCILE_MS / 1_000)
             try:
-                with heeded(self._conditions, seen_by="the reconciler"):
+                with monitored(self._conditions, seen_by="the reconciler"):
                     await self.reconcile_page()
             except LedgerError:
                 pass  # told as a condition

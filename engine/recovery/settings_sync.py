@@ -38,7 +38,7 @@ async def configure(broker: Broker, limits: Limits) -> None:
         log.debug("in the books alone", limits=limits, error=str(error))
 
 
-class Heeded:
+class SettingsSync:
     """What a schedule was told last; at first, and after ``forget``, nothing."""
 
     def __init__(self, ledger: Ledger, limits: Callable[[], Awaitable[Limits]]) -> None:

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class Outbox(Generic[Item]):
+class Batcher(Generic[Item]):
     """Whoever puts something in waits for nothing, and what comes alone goes alone, at once.
 
     Args:

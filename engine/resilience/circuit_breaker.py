@@ -21,7 +21,7 @@ OPEN_MS_MAX = 30_000
 
 
 class State(Enum):
-    """See ``Breaker``. While it is not closed, ``Condition.TELEGRAM_AWAY`` holds, and is shown."""
+    """See ``CircuitBreaker``. While it is not closed, ``Condition.TELEGRAM_AWAY`` holds, and is shown."""
 
     CLOSED = auto()
     OPEN = auto()
@@ -42,7 +42,7 @@ class Permit:
     again_at_ms: int | None = None
 
 
-class Breaker:
+class CircuitBreaker:
     """One for each host.
 
     closed ──more than half of the calls in a window failed──> open

@@ -12,7 +12,7 @@ from tempogram.engine.model.clock import Clock
 
 log = structlog.get_logger()
 
-GLIMPSE_MS = 5_000
+OBSERVED_MS = 5_000
 """How long a glimpse is good. A guess: who is refused is told to come again in a second, so as long as anybody wants
 something, there is another one before."""
 
@@ -45,7 +45,7 @@ class Conditions:
         self._sleep = sleep
         self._since_ms: dict[Condition, int] = {}
         self._seen_by: dict[Condition, set[Hashable]] = {each: set() for each in Condition}
-        self._glimpsed_at_ms: dict[Condition, int] = {}
+        self._observed_at_ms: dict[Condition, int] = {}
 
     def begin(self, condition: Condition, reason: str, *, seen_by: Hashable = "") -> None:
         """Note that somebody sees it from now on; nothing happens if he does already.
@@ -64,23 +64,23 @@ class Conditions:
         if not seen_by_all and (since_ms := self._since_ms.pop(condition, None)) is not None:
             log.warning("condition ended", condition=condition.value, after_ms=self._clock() - since_ms)
 
-    def glimpse(self, condition: Condition, reason: str) -> None:
-        """Note that somebody met it who does not ask again: it is seen for ``GLIMPSE_MS``, while ``run`` runs."""
-        self._glimpsed_at_ms[condition] = self._clock()
-        self.begin(condition, reason, seen_by=self.glimpse)
+    def observe(self, condition: Condition, reason: str) -> None:
+        """Note that somebody met it who does not ask again: it is seen for ``OBSERVED_MS``, while ``run`` runs."""
+        self._observed_at_ms[condition] = self._clock()
+        self.begin(condition, reason, seen_by=self.observe)
 
     async def run(self) -> None:
         """End what was only glimpsed, when its time has come, until cancelled."""
         while True:
-            await self._sleep(GLIMPSE_MS / 1_000)
+            await self._sleep(OBSERVED_MS / 1_000)
             self.lapse()
 
     def lapse(self) -> None:
-        """End what nobody has glimpsed for ``GLIMPSE_MS``."""
-        until_ms = self._clock() - GLIMPSE_MS
-        for condition in [each for each, at_ms in self._glimpsed_at_ms.items() if at_ms <= until_ms]:
-            del self._glimpsed_at_ms[condition]
-            self.end(condition, seen_by=self.glimpse)
+        """End what nobody has glimpsed for ``OBSERVED_MS``."""
+        until_ms = self._clock() - OBSERVED_MS
+        for condition in [each for each, at_ms in self._observed_at_ms.items() if at_ms <= until_ms]:
+            del self._observed_at_ms[condition]
+            self.end(condition, seen_by=self.observe)
 
     def holds(self, condition: Condition) -> bool:
         return condition in self._since_ms

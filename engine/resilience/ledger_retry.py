@@ -14,14 +14,14 @@ from tempogram.engine.resilience.conditions import Condition, Conditions
 
 log = structlog.get_logger()
 
-AGAIN_S = 1.0
+RETRY_S = 1.0
 """How long we wait for a ledger that refuses; meanwhile the worker's heartbeat keeps the lease. A guess."""
 
 Sleep = Callable[[float], Awaitable[None]]
 Answer = TypeVar("Answer")
 
 
-async def insist(
+async def retry_write(
     write: Callable[[], Awaitable[Answer]], *, sleep: Sleep = asyncio.sleep, conditions: Conditions | None = None
 ) -> Answer:
     """Return once the ledger has taken it. That it refuses is told once: by the conditions, if there are any.
@@ -39,14 +39,14 @@ async def insist(
                 elif not refused:
                     log.warning("not recorded yet", error=str(error))
                 refused = True
-                await sleep(AGAIN_S)
+                await sleep(RETRY_S)
     finally:
         if conditions is not None:
             conditions.end(Condition.LEDGER_AWAY, seen_by=myself)
 
 
 @contextmanager
-def heeded(conditions: Conditions | None, *, seen_by: str) -> Iterator[None]:
+def monitored(conditions: Conditions | None, *, seen_by: str) -> Iterator[None]:
     """Learn whether the ledger is there, and whether it is back: for who asks again and again, every few seconds."""
     try:
         yield
@@ -59,11 +59,11 @@ def heeded(conditions: Conditions | None, *, seen_by: str) -> Iterator[None]:
 
 
 @contextmanager
-def glimpsed(conditions: Conditions | None) -> Iterator[None]:
+def observed(conditions: Conditions | None) -> Iterator[None]:
     """Learn that the ledger is away: for who asks once, or seldom, and so would not learn soon that it is back."""
     try:
         yield
     except LedgerError as error:
         if conditions is not None:
-            conditions.glimpse(Condition.LEDGER_AWAY, str(error))
+            conditions.observe(Condition.LEDGER_AWAY, str(error))
         raise

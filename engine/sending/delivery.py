@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import structlog
 
-from tempogram.engine.closing.reachability import Reach
+from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 from tempogram.engine.model.messages import (
     Done,
@@ -29,14 +29,14 @@ from tempogram.engine.model.messages import (
 )
 from tempogram.engine.model.outcomes import Answer, Lost, Outcome, Overdue, Rejected, Uncertain
 from tempogram.engine.ports import Broker, Clock, Ledger, Result, Results, Settled, Transport
-from tempogram.engine.recovery.pending_admissions import Unscheduled
+from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.backoff import RetryPolicy
-from tempogram.engine.resilience.circuit_breaker import Breaker
+from tempogram.engine.resilience.circuit_breaker import CircuitBreaker
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import AGAIN_S, Sleep, glimpsed, insist
-from tempogram.engine.sending.held_lease import Held
-from tempogram.engine.sending.outcome_policy import Attempt, Judge, Ruling, record_of
-from tempogram.engine.sending.settle_batcher import Settlements
+from tempogram.engine.resilience.ledger_retry import RETRY_S, Sleep, observed, retry_write
+from tempogram.engine.sending.held_lease import HeldLease
+from tempogram.engine.sending.outcome_policy import Attempt, OutcomePolicy, Ruling, record_of
+from tempogram.engine.sending.settle_batcher import SettleBatcher
 
 log = structlog.get_logger()
 
@@ -62,32 +62,32 @@ class Delivery:
         ledger: Ledger,
         broker: Broker,
         results: Results,
-        reach: Reach,
+        reachability: Reachability,
         retries: RetryPolicy,
         retry_after_ms_max: int,
         clock: Clock,
         conditions: Conditions | None = None,
-        breaker: Breaker | None = None,
-        unscheduled: Unscheduled | None = None,
+        breaker: CircuitBreaker | None = None,
+        pending_admissions: PendingAdmissions | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._transport = transport
         self._ledger = ledger
         self._broker = broker
         self._results = results
-        self._reach = reach
+        self._reachability = reachability
         self._retry_after_ms_max = retry_after_ms_max
         self._clock = clock
         self._conditions = conditions or Conditions(clock)
-        self.breaker = breaker or Breaker("Telegram", clock=clock, conditions=self._conditions)
-        self._judge = Judge(retries, self.breaker)
-        self._settlements = Settlements(broker)
-        self._unscheduled = unscheduled
+        self.breaker = breaker or CircuitBreaker("Telegram", clock=clock, conditions=self._conditions)
+        self._judge = OutcomePolicy(retries, self.breaker)
+        self._settlements = SettleBatcher(broker)
+        self._pending_admissions = pending_admissions
         self._sleep = sleep
 
-    async def call(self, held: Held) -> Attempt:
+    async def call(self, held: HeldLease) -> Attempt:
         """Make a lease's call, once. What comes of it is to be concluded."""
-        lost = await self._reach.refusal_in_books(held.lease.message)
+        lost = await self._reachability.refusal_in_books(held.lease.message)
         if lost is not None:
             return Attempt(held, None, Answer(Rejected(403, lost.reason), counted_at_ms=None))
         started_at_ms = self._clock()
@@ -95,7 +95,7 @@ class Delivery:
             return _uncalled(held)
         return Attempt(held, started_at_ms, await self._transport.send(held.lease, held.may_write))
 
-    def cut_off(self, held: Held) -> Attempt:
+    def cut_off(self, held: HeldLease) -> Attempt:
         """Return what is to be concluded of a call that was ended from outside: perhaps it arrived."""
         if held.written_at_ms is None:
             return _uncalled(held)
@@ -111,7 +111,7 @@ class Delivery:
         await self._learn_of_chat(ruled)
         return ruled.outcome
 
-    async def conclude_lost(self, lost: Sequence[Held]) -> None:
+    async def conclude_lost(self, lost: Sequence[HeldLease]) -> None:
         """Conclude calls whose workers lost their leases.
 
         Raises:
@@ -127,7 +127,7 @@ class Delivery:
             )
         )
 
-    async def _conclude_lost(self, held: Held, *, times: int, is_open: bool) -> None:
+    async def _conclude_lost(self, held: HeldLease, *, times: int, is_open: bool) -> None:
         lease, now_ms = held.lease, self._clock()
         attempt = Attempt(held, now_ms, Answer(Lost(times), counted_at_ms=now_ms))
         if is_open or lease.message.guarantee is Guarantee.AT_MOST_ONCE:
@@ -139,7 +139,7 @@ class Delivery:
     async def _mark(self, lease: Lease) -> bool:
         """Write that an at_most_once call begins; False if the ledger is away, and it must not."""
         try:
-            with glimpsed(self._conditions):
+            with observed(self._conditions):
                 await self._ledger.mark_sending([lease.message.id])
         except LedgerError:
             return False
@@ -156,7 +156,7 @@ class Delivery:
         settled = await self._ask_broker(attempt.held, lambda: self._settlements.settle(self._settlement(attempt)))
         if settled is not None and not settled.held:
             await self._follow_up(attempt)
-        await self._heed_holds(attempt, settled)
+        await self._apply_holds(attempt, settled)
         if isinstance(_ruling(attempt).then, PauseBot):
             await self._let_go_on(attempt)
 
@@ -165,7 +165,7 @@ class Delivery:
         age_ms = None if counted_at_ms is None else max(0, self._clock() - counted_at_ms)
         return Settlement(attempt.lease, ruling.then, age_ms, ruling.rest)
 
-    async def _ask_broker(self, held: Held, ask: Callable[[], Awaitable[Said]]) -> Said | None:
+    async def _ask_broker(self, held: HeldLease, ask: Callable[[], Awaitable[Said]]) -> Said | None:
         """Return what the broker says once it is there; None if the lease has run out for sure before.
 
         Then the recoverer decides, or whoever rebuilds the schedule; the ledger knows the outcome.
@@ -177,7 +177,7 @@ class Delivery:
                 if self._clock() > held.until_ms + SURELY_MS:
                     log.warning("left unsettled", message_id=held.lease.message.id, error=str(error))
                     return None
-                await self._sleep(AGAIN_S)
+                await self._sleep(RETRY_S)
 
     async def _follow_up(self, attempt: Attempt) -> None:
         """Tell a schedule that has a copy of the message, because the lease was lost, what it cannot know of it."""
@@ -195,14 +195,14 @@ class Delivery:
             send = PastSend(message.bot_id, message.chat_id, counted_at_ms, cost, message.is_paid)
             spent = [Spent(message.bot_id, counted_at_ms, cost)] if message.is_paid else []
             await self._ask_broker(held, lambda: self._broker.note([send], spent=spent))
-        if rest is not None and self._unscheduled is not None:
-            self._unscheduled.note([message.id])  # the ledger has what is left of it, if anything
+        if rest is not None and self._pending_admissions is not None:
+            self._pending_admissions.note([message.id])  # the ledger has what is left of it, if anything
 
     async def _is_open(self, message_id: str) -> bool:
         """Tell whether a message is to be sent: one that has ended may have been replayed since."""
         return bool(await self._insist(lambda: self._ledger.open_among([message_id])))
 
-    async def _heed_holds(self, attempt: Attempt, settled: Settled | None) -> None:
+    async def _apply_holds(self, attempt: Attempt, settled: Settled | None) -> None:
         holds = settled.holds if settled is not None else ()
         for hold in holds:
             self._tell(attempt, hold)
@@ -239,17 +239,17 @@ class Delivery:
         if message.chat_id is None:
             return
         if ruling.unreachable is not None:
-            await self._reach.lose(message.bot_id, message.chat_id, ruling.unreachable)
+            await self._reachability.lose(message.bot_id, message.chat_id, ruling.unreachable)
         if ruling.chat_id is not None:
-            self._reach.rename(message.bot_id, message.chat_id, ruling.chat_id)
+            self._reachability.rename(message.bot_id, message.chat_id, ruling.chat_id)
             old, new = message.chat_id, ruling.chat_id
             await self._ask_broker(attempt.held, lambda: self._broker.migrate(message.bot_id, old, new))
 
     async def _insist(self, write: Callable[[], Awaitable[Said]]) -> Said:
-        return await insist(write, sleep=self._sleep, conditions=self._conditions)
+        return await retry_write(write, sleep=self._sleep, conditions=self._conditions)
 
 
-def _uncalled(held: Held) -> Attempt:
+def _uncalled(held: HeldLease) -> Attempt:
     """Return the attempt that was none: the message goes back as it was."""
     return Attempt(held, None, Answer(Overdue(), counted_at_ms=None))
 

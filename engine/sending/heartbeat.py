@@ -11,8 +11,8 @@ from tempogram.engine.model.batching import batches
 from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.ports import Broker, Clock
 from tempogram.engine.ports.broker import BATCH_MAX
-from tempogram.engine.resilience.ledger_retry import AGAIN_S, Sleep
-from tempogram.engine.sending.held_lease import Held
+from tempogram.engine.resilience.ledger_retry import RETRY_S, Sleep
+from tempogram.engine.sending.held_lease import HeldLease
 
 log = structlog.get_logger()
 
@@ -25,19 +25,19 @@ class Heartbeat:
         self._lease_ms = lease_ms
         self._clock = clock
         self._sleep = sleep
-        self._held: set[Held] = set()
+        self._held: set[HeldLease] = set()
 
-    def take(self, held: Held) -> None:
+    def take(self, held: HeldLease) -> None:
         self._held.add(held)
 
-    def let_go(self, held: Held) -> None:
+    def let_go(self, held: HeldLease) -> None:
         self._held.discard(held)
 
     async def run(self) -> None:
         pause_s = self._lease_ms / 3_000
         is_heard = True
         while True:
-            await self._sleep(pause_s if is_heard else min(AGAIN_S, pause_s))
+            await self._sleep(pause_s if is_heard else min(RETRY_S, pause_s))
             is_heard = await self.beat()
 
     async def beat(self) -> bool:
@@ -45,7 +45,7 @@ class Heartbeat:
         still_ours = [held for held in self._held if not held.is_lost]
         return all([await self._extend(some) for some in batches(still_ours, BATCH_MAX)])
 
-    async def _extend(self, some: Sequence[Held]) -> bool:
+    async def _extend(self, some: Sequence[HeldLease]) -> bool:
         until_ms = self._clock() + self._lease_ms
         try:
             kept = await self._broker.extend([held.lease for held in some], by_ms=self._lease_ms)
@@ -58,7 +58,7 @@ class Heartbeat:
         return True
 
 
-def _confirm(answers: Iterable[tuple[Held, bool]], until_ms: int) -> None:
+def _confirm(answers: Iterable[tuple[HeldLease, bool]], until_ms: int) -> None:
     for held, is_kept in answers:
         if is_kept:
             held.until_ms = max(held.until_ms, until_ms)

@@ -10,7 +10,7 @@ from tempogram.engine.model.messages import Lease
 
 
 @dataclass(slots=True, eq=False)
-class Held:
+class HeldLease:
     """Kept by whoever sends; the lease itself is a value.
 
     Attributes:

@@ -35,8 +35,8 @@ from tempogram.engine.model.outcomes import (
 )
 from tempogram.engine.ports import Fault, Record
 from tempogram.engine.resilience.backoff import RetryPolicy
-from tempogram.engine.resilience.circuit_breaker import Breaker, State
-from tempogram.engine.sending.held_lease import Held
+from tempogram.engine.resilience.circuit_breaker import CircuitBreaker, State
+from tempogram.engine.sending.held_lease import HeldLease
 
 POISON_AFTER = 3
 """So many workers may be lost while they send one message; then it is given up. A guess."""
@@ -64,7 +64,7 @@ class Ruling:
 class Attempt:
     """One try to send one message, as far as it has come. ``started_at_ms`` None: no call was made."""
 
-    held: Held
+    held: HeldLease
     started_at_ms: int | None
     answer: Answer | None = None
     ruling: Ruling | None = None
@@ -92,10 +92,10 @@ class Attempt:
                 return None
 
 
-class Judge:
+class OutcomePolicy:
     """The one who matches outcomes."""
 
-    def __init__(self, retries: RetryPolicy, breaker: Breaker) -> None:
+    def __init__(self, retries: RetryPolicy, breaker: CircuitBreaker) -> None:
         self._retries = retries
         self._breaker = breaker
 

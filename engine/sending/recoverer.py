@@ -10,9 +10,9 @@ from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 from tempogram.engine.ports import Broker, Clock
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import glimpsed
+from tempogram.engine.resilience.ledger_retry import observed
 from tempogram.engine.sending.delivery import Delivery
-from tempogram.engine.sending.held_lease import Held
+from tempogram.engine.sending.held_lease import HeldLease
 
 log = structlog.get_logger()
 
@@ -41,7 +41,7 @@ class Recoverer:
         while True:
             await asyncio.sleep(self._interval_ms / 1_000)
             try:
-                with glimpsed(self._conditions):
+                with observed(self._conditions):
                     await self.recover_once()
             except (BrokerUnavailable, LedgerError):
                 pass  # told as conditions; what was recovered runs out again
@@ -54,5 +54,5 @@ class Recoverer:
         for lease in leases:
             log.warning("lease ran out", message_id=lease.message.id, attempt=lease.attempt)
         if leases:
-            await self._delivery.conclude_lost([Held(lease, lease.expires_at_ms, self._clock) for lease in leases])
+            await self._delivery.conclude_lost([HeldLease(lease, lease.expires_at_ms, self._clock) for lease in leases])
         return len(leases)

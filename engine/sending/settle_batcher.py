@@ -12,7 +12,7 @@ from tempogram.engine.ports import Broker, Settled
 from tempogram.engine.ports.broker import BATCH_MAX
 
 
-class Settlements:
+class SettleBatcher:
     """Gathers settlements.
 
     There is no delay: one that comes alone is a call of its own. Those that come while it is under way go

@@ -19,7 +19,7 @@ from tempogram.engine.resilience.circuit_breaker import Permit
 from tempogram.engine.resilience.ledger_retry import Sleep
 from tempogram.engine.sending.delivery import Delivery
 from tempogram.engine.sending.heartbeat import Heartbeat
-from tempogram.engine.sending.held_lease import Held
+from tempogram.engine.sending.held_lease import HeldLease
 from tempogram.engine.sending.outcome_policy import Attempt
 
 log = structlog.get_logger()
@@ -55,7 +55,7 @@ class Worker:
     A connection is free again when Telegram has answered. The lease is kept until the answer is recorded.
 
     Args:
-        is_source: See ``Held``.
+        is_source: See ``HeldLease``.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Worker:
         self._is_source = is_source
         self._sleep = sleep
         self._heartbeat = Heartbeat(broker=broker, lease_ms=lease_ms, clock=clock, sleep=sleep)
-        self._calls: dict[Held, asyncio.Task[None]] = {}
+        self._calls: dict[HeldLease, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._has_room = asyncio.Event()
         self._nap: asyncio.Future[None] | None = None
@@ -108,7 +108,7 @@ class Worker:
             self._start(self._expiry.record(leased.expired))
 
     def _take(self, lease: Lease, reserved: Reservation) -> None:
-        held = Held(lease, reserved.at_ms + self._lease_ms, self._clock, self._is_source)
+        held = HeldLease(lease, reserved.at_ms + self._lease_ms, self._clock, self._is_source)
         self._heartbeat.take(held)
         self._calls[held] = self._start(self._deliver(held, reserved.permit))
 
@@ -208,7 +208,7 @@ class Worker:
     async def _pause(self) -> None:
         await self._sleep(PAUSE_AFTER_ERROR_MS / 1_000)
 
-    async def _deliver(self, held: Held, permit: Permit) -> None:
+    async def _deliver(self, held: HeldLease, permit: Permit) -> None:
         try:
             attempt = await self._call(held, permit)
             if attempt is not None:
@@ -219,7 +219,7 @@ class Worker:
         finally:
             self._heartbeat.let_go(held)
 
-    async def _call(self, held: Held, permit: Permit) -> Attempt:
+    async def _call(self, held: HeldLease, permit: Permit) -> Attempt:
         """Make the call, and give its connection back."""
         is_alive = None
         try:

@@ -127,7 +127,7 @@ class Migration(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Talking(msgspec.Struct, forbid_unknown_fields=True):
-    """See ``Talkers.start``."""
+    """See ``ScriptedUsers.start``."""
 
     mean_interval_ms: int
     users: int = 3

@@ -21,7 +21,7 @@ from tempogram.simulator.server import control, wire
 from tempogram.simulator.server.delivery import Delivery
 from tempogram.simulator.server.telegram import Lost, Telegram, end_polls
 from tempogram.simulator.settings import SimulatorSettings
-from tempogram.simulator.world.scripted_users import Talkers
+from tempogram.simulator.world.scripted_users import ScriptedUsers
 from tempogram.simulator.world.world import Bot, Chat, ChatType, User
 
 PATHS_KEPT = 100_000
@@ -46,7 +46,7 @@ class Simulator:
 
     settings: SimulatorSettings = field(default_factory=SimulatorSettings)
     telegram: Telegram = field(init=False)
-    talkers: Talkers = field(init=False)
+    talkers: ScriptedUsers = field(init=False)
     _delivery: Delivery = field(init=False)
     _addresses: dict[str, tuple[Bot, Method]] = field(default_factory=dict)
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -56,7 +56,7 @@ class Simulator:
         self.telegram = Telegram(self.settings)
         self._delivery = Delivery(self.telegram.world)
         self.telegram.world.courier = self._delivery
-        self.talkers = Talkers(self.telegram.world)
+        self.talkers = ScriptedUsers(self.telegram.world)
 
     @asynccontextmanager
     async def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Served]:

@@ -20,7 +20,7 @@ NAMES = ("Anna", "Boris", "Chloe", "Daniel", "Elena", "Farid", "Greta", "Hugo")
 
 
 @dataclass(slots=True)
-class Talkers:
+class ScriptedUsers:
     """Everybody in the world, saying something now and then; the pauses are exponential."""
 
     world: World

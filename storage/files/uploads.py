@@ -18,7 +18,7 @@ from tempogram.storage.files.writes import Attachment, Carried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptFile:
+class StoredFile:
     """A file of a message, as it can be sent now.
 
     Attributes:
@@ -73,7 +73,7 @@ class Uploads:
         """Remove what a crash left behind; only at a start, when nobody brings anything. Return how many files."""
         return await self._database.write_alone(writes.purge_orphans)
 
-    async def of_message(self, message_id: str, bot_id: int) -> list[KeptFile]:
+    async def of_message(self, message_id: str, bot_id: int) -> list[StoredFile]:
         """Return what a message carries, in the order of the names."""
         async with self._database.reading() as connection:
             return await files_of(connection, message_id, bot_id)
@@ -115,7 +115,7 @@ class Uploads:
             return part
 
 
-async def files_of(connection: AsyncConnection, message_id: str, bot_id: int) -> list[KeptFile]:
+async def files_of(connection: AsyncConnection, message_id: str, bot_id: int) -> list[StoredFile]:
     """Return what a message carries, in the order of the names."""
     is_known = and_(
         file_ids.c.bot_id == bot_id,
@@ -130,7 +130,7 @@ async def files_of(connection: AsyncConnection, message_id: str, bot_id: int) ->
         .order_by(attachments.c.name)
     )
     return [
-        KeptFile(
+        StoredFile(
             name=row.name,
             kind=row.kind,
             file_name=row.file_name,

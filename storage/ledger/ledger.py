@@ -135,9 +135,9 @@ class SqlLedger:
             return [(row.bot_id, chat_ids.named(row.chat_id), row.reason) for row in rows]
 
     async def reach_of(
-        self, places: Collection[tuple[int, ChatId]]
+        self, bot_chats: Collection[tuple[int, ChatId]]
     ) -> dict[tuple[int, ChatId], tuple[ChatId | None, str | None]]:
-        keys = [(bot_id, str(chat_id)) for bot_id, chat_id in places]
+        keys = [(bot_id, str(chat_id)) for bot_id, chat_id in bot_chats]
         told = select(chats).where(tuple_(chats.c.bot_id, chats.c.chat_id).in_(keys))
         async with self._database.reading() as connection:
             rows = await connection.execute(told)

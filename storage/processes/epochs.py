@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, select, update
 
-from tempogram.engine.ports.epochs import NOBODYS, Epoch, Source
+from tempogram.engine.ports.epochs import NO_SCHEMA, Epoch, Source
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import epochs
 from tempogram.storage.database.upsert import insert_by
 
-FIRST = Epoch(0, Source.REDIS, NOBODYS)
+FIRST = Epoch(0, Source.REDIS, NO_SCHEMA)
 """While there is no row."""
 
 ROW = 1
@@ -40,8 +40,8 @@ class SqlEpochs:
         is_own = row.begun_by == self._name
         return Epoch(row.number, Source(row.source), row.form, is_own=is_own, bypassed=row.bypassed)
 
-    async def advance(self, after: Epoch, source: Source, *, form: int) -> Epoch:
-        state = {"number": after.number + 1, "source": source.value, "form": form, "begun_by": self._name}
+    async def advance(self, after: Epoch, source: Source, *, schema: int) -> Epoch:
+        state = {"number": after.number + 1, "source": source.value, "form": schema, "begun_by": self._name}
         await self._database.write_alone(lambda connection: _advance(connection, after, state))
         return await self.current()
 

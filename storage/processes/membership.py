@@ -34,8 +34,8 @@ def lock_id(process: str) -> str:
     return f"({MEMBERS}::bigint << 32) | {process}"
 
 
-class SqlMembers:
-    """See ``Members``: a query of PostgreSQL for all their locks; with SQLite there is nobody to ask for."""
+class SqlMembership:
+    """See ``Membership``: a query of PostgreSQL for all their locks; with SQLite there is nobody to ask for."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

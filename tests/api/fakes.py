@@ -17,10 +17,10 @@ from tempogram.api.core.dependencies import Services
 from tempogram.api.core.ports import Refusal
 from tempogram.api.usecases.cancellations import Cancellations
 from tempogram.engine.brokers.memory.broker import MemoryBroker
-from tempogram.engine.channels.memory_changes import SilentNews
+from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
 from tempogram.engine.closing.clearance import Clearance
-from tempogram.engine.closing.reachability import Reach
+from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.closing.replacements import Replacements
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.limits.limits import Limits
@@ -55,7 +55,7 @@ SECRET = "a-webhook-secret"
 UPLOAD_BYTES_MAX = 200_000
 
 
-class Books:
+class Storage:
     """The ledger and the history of it in one.
 
     ``asleep``: the database is away. ``meanwhile``: what happens before a cancellation is written.
@@ -522,11 +522,11 @@ class World:
     bots: ListBots = field(default_factory=ListBots)
     health: Health = field(default_factory=Health)
     files: FileList = field(default_factory=FileList)
-    books: Books = field(init=False)
+    books: Storage = field(init=False)
     broker: SleepyBroker = field(init=False)
     kept_limits: ListedLimits = field(init=False)
     naps: asyncio.Queue[None] = field(default_factory=asyncio.Queue)
-    reach: Reach = field(init=False)
+    reachability: Reachability = field(init=False)
     fleet: ListFleet = field(init=False)
     conditions: Conditions = field(init=False)
     services: Services = field(init=False)
@@ -535,25 +535,25 @@ class World:
     stranger: httpx.AsyncClient = field(init=False)
 
     def __post_init__(self) -> None:
-        self.books = Books(self.clock)
+        self.books = Storage(self.clock)
         self.conditions = Conditions(self.clock)
         self.broker = SleepyBroker(self.limits, clock=self.clock, lease_ms=60_000)
         self.kept_limits = ListedLimits(self.limits)
         self.fleet = ListFleet(self.bots)
         self.bots.register(BOT_ID, {"echo": {}})
         observed = ObservedBroker(self.broker, self.metrics)
-        self.reach = Reach(
+        self.reachability = Reachability(
             ledger=self.books,
             broker=observed,
             results=self.results,
-            news=SilentNews(),
+            changes=MemoryChanges(),
             clock=self.clock,
             hears=lambda _: True,
         )
         dispatcher = Dispatcher(
             ledger=self.books,
             broker=observed,
-            reach=self.reach,
+            reachability=self.reachability,
             replacements=Replacements(ledger=self.books, results=self.results, clock=self.clock),
             worker=None,
         )
@@ -568,7 +568,7 @@ class World:
                 broker=observed,
                 history=self.books,
                 results=self.results,
-                unscheduled=dispatcher.unscheduled,
+                pending_admissions=dispatcher.pending_admissions,
                 clock=self.clock,
                 sleep=lambda _: self.naps.get(),
             ),
@@ -578,7 +578,7 @@ class World:
             history=self.books,
             bots=self.bots,
             limits=self.kept_limits,
-            departures=PlainDepartures(
+            removals=PlainDepartures(
                 observed, Clearance(ledger=self.books, broker=observed, results=self.results, clock=self.clock)
             ),
             metrics=self.metrics,

@@ -29,7 +29,7 @@ from tempogram.engine.model.messages import ChatId, Outgoing
 from tempogram.engine.ports import Accepted
 from tempogram.storage.bots import RegisteredBot
 from tempogram.storage.files.spool import Spool, Spooled
-from tempogram.storage.files.uploads import KeptFile
+from tempogram.storage.files.uploads import StoredFile
 from tempogram.storage.files.writes import Attachment
 from tempogram.storage.updates import ReceivedUpdate
 from tests.fakes import START_MS
@@ -115,11 +115,11 @@ class DictUploads:
         for each in self.carried.pop(message_id, ()):
             self.contents.pop(each.sha256, None)
 
-    async def of_message(self, message_id: str, bot_id: int) -> list[KeptFile]:
+    async def of_message(self, message_id: str, bot_id: int) -> list[StoredFile]:
         if self.asleep:
             raise LedgerError("the database refused")
         return [
-            KeptFile(
+            StoredFile(
                 **asdict(each),
                 file_id=self.file_ids.get((bot_id, each.sha256, each.kind)),
                 is_here=each.sha256 in self.contents,
@@ -216,7 +216,7 @@ class OneBot:
         self.unheard.difference_update(bot_ids)
 
     @property
-    def roster(self) -> OneBot:
+    def registry(self) -> OneBot:
         return self
 
     @property

@@ -13,10 +13,10 @@ from aiogram.client.telegram import TelegramAPIServer
 
 from tempogram.bot import behaviours
 from tempogram.bot.fleet.fleet import Fleet
-from tempogram.bot.fleet.token_rate_limit import Newcomers
+from tempogram.bot.fleet.token_rate_limit import TokenRateLimit
 from tempogram.bot.updates.webhooks import Webhooks
-from tempogram.engine.channels.memory_changes import SilentNews
-from tempogram.engine.ports.changes import News
+from tempogram.engine.channels.memory_changes import MemoryChanges
+from tempogram.engine.ports.changes import Changes
 from tempogram.simulator import Simulator, SimulatorSettings
 from tempogram.simulator.world.world import Webhook
 from tempogram.storage.bots import Bots, Source
@@ -47,7 +47,7 @@ class World:
         await asyncio.sleep(0)
 
     def webhooks(self, fleet: Fleet) -> Webhooks:
-        return Webhooks(roster=fleet.roster, public_url=HERE, clock=self.clock, sleep=self.sleep)
+        return Webhooks(registry=fleet.registry, public_url=HERE, clock=self.clock, sleep=self.sleep)
 
     def hook(self, bot_id: int) -> Webhook | None:
         """Return what Telegram has."""
@@ -70,15 +70,15 @@ async def fleet_world(database: Database, clock: Clock) -> AsyncIterator[World]:
     async with simulator.serve() as served:
         direct = AiohttpSession(api=TelegramAPIServer.from_base(served.url))
 
-        def new_fleet(default: Source = Source.WEBHOOK, *, news: News | None = None) -> Fleet:
+        def new_fleet(default: Source = Source.WEBHOOK, *, changes: Changes | None = None) -> Fleet:
             return Fleet(
                 bots=bots,
                 session=direct,
                 check_behaviours=behaviours.check,
                 default_behaviours=ECHO,
                 default_source=default,
-                newcomers=Newcomers(clock=clock, windows=()),
-                news=news or SilentNews(),
+                token_rate_limit=TokenRateLimit(clock=clock, windows=()),
+                changes=changes or MemoryChanges(),
                 calls_end_within_ms=CALLS_END_WITHIN_MS,
                 clock=clock,
                 sleep=world.sleep,

@@ -48,7 +48,7 @@ def desk_gateway(
         dispatcher=Dispatcher(
             ledger=desk.ledger,
             broker=desk.broker,
-            reach=desk.reach,
+            reachability=desk.reachability,
             replacements=desk.replacements,
             worker=worker,
         ),

@@ -12,17 +12,17 @@ from aiogram import Dispatcher, Router
 
 from tempogram.bot import behaviours
 from tempogram.bot.generator import Conversation, NotWritten, TextGenerator, Written
-from tempogram.bot.generator.conversation import Author
+from tempogram.bot.generator.conversation import ConversationWriter
 from tempogram.bot.telegram.composer import MethodComposer
-from tempogram.bot.updates.handler_pool import Pool
+from tempogram.bot.updates.handler_pool import HandlerPool
 from tempogram.bot.updates.intake import UpdateIntake
-from tempogram.bot.updates.reachability import Presence
-from tempogram.bot.updates.recorder import Notes
+from tempogram.bot.updates.reachability import ReachabilityObserver
+from tempogram.bot.updates.recorder import Recorder
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Outgoing
 from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
-from tempogram.storage.messages import History
+from tempogram.storage.messages import MessageHistory
 from tempogram.storage.texts import Texts
 from tempogram.storage.updates import Updates
 from tests.bot.fakes import BOT_ID, AcceptingDispatcher, DirectSession, OneBot
@@ -80,15 +80,15 @@ class Talk:
         self.clock = clock
         self.accepting = AcceptingDispatcher()
         self.fleet = OneBot(behaviours=settings)
-        self.history, self.chats = History(database), Chats(database)
+        self.history, self.chats = MessageHistory(database), Chats(database)
         self.texts = Texts(database, keep_ms=KEEP_MS)
         self.updates = Updates(database, process=1)
-        author = Author(generator, texts=self.texts, keep_ms=KEEP_MS, clock=clock)
-        handlers = Dispatcher(author=author)
+        conversation_writer = ConversationWriter(generator, texts=self.texts, keep_ms=KEEP_MS, clock=clock)
+        handlers = Dispatcher(conversation_writer=conversation_writer)
         handlers.include_routers(*own, behaviours.router())
-        self.pool = Pool(size=10, waiting_max=1_000)
+        self.pool = HandlerPool(size=10, waiting_max=1_000)
         ids, desk = Ids(process=1), Desk()
-        self.reach = desk.reach
+        self.reachability = desk.reachability
         self.gateway = accepting_gateway(self.accepting, MethodComposer(clock=clock, ids=ids))
         self.intake = UpdateIntake(
             updates=self.updates,
@@ -97,11 +97,11 @@ class Talk:
             gateway=self.gateway,
             pool=self.pool,
             clock=clock,
-            notes=Notes(
+            recorder=Recorder(
                 history=self.history,
                 chats=self.chats,
-                presence=Presence(chats=self.chats, reach=self.reach),
-                author=author,
+                reachability=ReachabilityObserver(chats=self.chats, reachability=self.reachability),
+                conversation_writer=conversation_writer,
                 ids=ids,
             ),
         )

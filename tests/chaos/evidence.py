@@ -41,7 +41,7 @@ class Promised:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndedMessages:
     """What the API says of a message in the end. ``outcomes`` are those of its attempts, by our own record."""
 
     status: str
@@ -166,7 +166,7 @@ class Evidence:
     """
 
     promised: Sequence[Promised]
-    ended: Mapping[str, Ended]
+    ended: Mapping[str, EndedMessages]
     arrivals: Sequence[Arrival]
     violations: Sequence[Violation]
     disturbances: Sequence[Disturbance]

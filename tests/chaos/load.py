@@ -19,7 +19,7 @@ from aiohttp import ClientError
 
 from tempogram.bot.demo.process import ADMIN_TOKEN, EngineProcess
 from tempogram.engine.model.messages import OPEN, PRIORITIES
-from tests.chaos.evidence import Ended, Promised
+from tests.chaos.evidence import EndedMessages, Promised
 from tests.chaos.plan import Plan
 
 ANSWER_S = 5.0
@@ -75,7 +75,7 @@ class Load:
     def stop(self) -> None:
         self._stopping.set()
 
-    async def ended(self, *, within_s: float) -> dict[str, Ended]:
+    async def ended(self, *, within_s: float) -> dict[str, EndedMessages]:
         """Ask what became of every message, and of those that are open again and again until they are not."""
         until_s = time.monotonic() + within_s
         ended = await self._ask_for([message.message_id for message in self.promised])
@@ -86,16 +86,16 @@ class Load:
             ended |= await self._ask_for(still_open)
         return ended
 
-    async def _ask_for(self, message_ids: Sequence[str]) -> dict[str, Ended]:
+    async def _ask_for(self, message_ids: Sequence[str]) -> dict[str, EndedMessages]:
         gate = asyncio.Semaphore(ASKED_AT_ONCE)
 
-        async def ask(message_id: str) -> tuple[str, Ended]:
+        async def ask(message_id: str) -> tuple[str, EndedMessages]:
             async with gate:
                 answer = await self._until_clear("GET", f"/messages/{message_id}")
             if "error" in answer:
-                return message_id, Ended("unknown")
+                return message_id, EndedMessages("unknown")
             self.books[message_id] = answer
-            return message_id, Ended(answer["status"], tuple(each["outcome"] for each in answer["attempts"]))
+            return message_id, EndedMessages(answer["status"], tuple(each["outcome"] for each in answer["attempts"]))
 
         return dict(await asyncio.gather(*(ask(message_id) for message_id in message_ids)))
 

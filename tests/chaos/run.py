@@ -20,7 +20,7 @@ from tempogram.engine.brokers.redis.scripts import scripts
 from tempogram.engine.model.messages import OPEN
 from tempogram.simulator.client import RunningSimulator, running_simulator
 from tests.chaos.disturbances import Conductor
-from tests.chaos.evidence import Arrival, Ended, Evidence, SlowScript, Violation
+from tests.chaos.evidence import Arrival, EndedMessages, Evidence, SlowScript, Violation
 from tests.chaos.fleet import Fleet, fleet
 from tests.chaos.judge import Judgement, judge, silences
 from tests.chaos.load import Load, now_ms, session
@@ -142,7 +142,7 @@ async def watch_slow(redis: OwnRedis, noted: dict[tuple[int, int], SlowScript]) 
         await asyncio.sleep(SLOW_ASKED_EVERY_S)
 
 
-async def gathered(built: Stage, load: Load, conductor: Conductor, ended: Mapping[str, Ended]) -> Evidence:
+async def gathered(built: Stage, load: Load, conductor: Conductor, ended: Mapping[str, EndedMessages]) -> Evidence:
     """Collect what Telegram saw, what the API says, and what was done."""
     calls: list[dict[str, Any]] = []
     while page := await built.telegram.calls(since=len(calls)):

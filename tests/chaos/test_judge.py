@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tests.chaos.evidence import Act, Arrival, Disturbance, Ended, Evidence, Promised, SlowScript, Terms, Violation
+from tests.chaos.evidence import (
+    Act,
+    Arrival,
+    Disturbance,
+    EndedMessages,
+    Evidence,
+    Promised,
+    SlowScript,
+    Terms,
+    Violation,
+)
 from tests.chaos.judge import Judgement, judge
 
 TERMS = Terms(
@@ -37,8 +47,8 @@ def arrival(number: int, at_ms: float, **details: object) -> Arrival:
 def evidence(
     messages: Sequence[Promised], arrivals: Sequence[Arrival], statuses: dict[int, str] | None = None, **more: object
 ) -> Evidence:
-    ended = {message.message_id: Ended("sent") for message in messages}
-    ended |= {f"id-{number}": Ended(status) for number, status in (statuses or {}).items()}
+    ended = {message.message_id: EndedMessages("sent") for message in messages}
+    ended |= {f"id-{number}": EndedMessages(status) for number, status in (statuses or {}).items()}
     usual = {"ended": ended, "violations": (), "disturbances": (), "terms": TERMS}
     return Evidence(promised=messages, arrivals=arrivals, **{**usual, **more})  # type: ignore[arg-type]
 
@@ -119,7 +129,7 @@ def test_a_repetition_after_a_withheld_answer_has_that_cause() -> None:
 
 
 def test_a_repetition_that_our_own_record_calls_uncertain_has_that_cause() -> None:
-    ended = {"id-0": Ended("sent", ("uncertain", "sent"))}
+    ended = {"id-0": EndedMessages("sent", ("uncertain", "sent"))}
 
     judgement = judge(evidence([promised(0)], [arrival(0, 100_000), arrival(0, 105_000)], ended=ended))
 

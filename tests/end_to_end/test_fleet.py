@@ -42,11 +42,11 @@ async def served(simulator: Simulator, telegram_url: str, directory: Path) -> As
             serving = server(program.app)
             task = asyncio.create_task(serving.serve(sockets=[listener]))
             await serving.ready.wait()
-            program.talk.feeds.begin()
+            program.updates.update_sources.begin()
             yield program, address_of(listener)
             serving.end()
             await task
-            await program.talk.feeds.end()
+            await program.updates.update_sources.end()
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ async def test_a_bot_is_added_heard_given_another_secret_polled_and_removed_and_
     bot = simulator.telegram.world.bots[BOT_ID]
     said: list[str] = []
 
-    async def talk() -> None:
+    async def updates() -> None:
         users = [simulator.add_user(f"Anna {number}") for number in range(200)]
         while True:
             said.append(f"word {len(said)}")
@@ -74,10 +74,10 @@ async def test_a_bot_is_added_heard_given_another_secret_polled_and_removed_and_
     async with simulator.serve() as telegram, served(simulator, telegram.url, tmp_path) as (program, url):
         headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
         async with httpx.AsyncClient(base_url=url, headers=headers) as client:
-            fleet = program.line.fleet
+            fleet = program.telegram.fleet
             added = await client.post("/bots", json={"token": TOKEN, "behaviours": {"echo": {}}})
             await until(lambda: bot.webhook is not None)
-            talking = asyncio.create_task(talk())
+            talking = asyncio.create_task(updates())
             await until(lambda: len(said) > 20)
 
             first = bot.webhook.secret_token if bot.webhook else ""

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from msgspec import structs
 
 from tempogram.engine.brokers.memory.broker import MemoryBroker
-from tempogram.engine.channels.memory_changes import SilentNews
+from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
 from tempogram.engine.closing.expiry import Expiry
-from tempogram.engine.closing.reachability import Reach
+from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.closing.replacements import Replacements
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.limits.limits import Limit, Limits
@@ -34,13 +34,13 @@ from tempogram.engine.model.messages import (
 )
 from tempogram.engine.model.outcomes import Answer, Outcome, Overdue, Sent
 from tempogram.engine.ports import Accepted, Admission, Clock, Known, Leased, MayWrite, Record, Result, Settled
-from tempogram.engine.ports.changes import Item
-from tempogram.engine.recovery.pending_admissions import Unscheduled
+from tempogram.engine.ports.changes import Change
+from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.backoff import RetryPolicy
-from tempogram.engine.resilience.circuit_breaker import Breaker
+from tempogram.engine.resilience.circuit_breaker import CircuitBreaker
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.sending.delivery import Delivery
-from tempogram.engine.sending.held_lease import Held
+from tempogram.engine.sending.held_lease import HeldLease
 from tempogram.engine.sending.recoverer import Recoverer
 from tempogram.engine.sending.worker import Worker
 from tests.fakes import Clock as FakeClock
@@ -343,13 +343,13 @@ class WatchedBroker(MemoryBroker):
             raise BrokerUnavailable("the queue is away")
 
 
-class ListNews(SilentNews):
+class ListNews(MemoryChanges):
     """Keeps what was announced."""
 
     def __init__(self) -> None:
-        self.announced: list[Item] = []
+        self.announced: list[Change] = []
 
-    async def announce(self, item: Item) -> None:
+    async def announce(self, item: Change) -> None:
         self.announced.append(item)
 
 
@@ -382,32 +382,34 @@ class Desk:
         self.broker = WatchedBroker(limits, clock=self.clock, journal=self.journal)
         self.results = NotedResults(self.journal)
         self.deaf: set[int] = set()  # bots whose updates do not come here
-        self.news = ListNews()
-        self.reach = Reach(
+        self.changes = ListNews()
+        self.reachability = Reachability(
             ledger=self.ledger,
             broker=self.broker,
             results=self.results,
-            news=self.news,
+            changes=self.changes,
             clock=self.clock,
             hears=lambda bot_id: bot_id not in self.deaf,
             sleep=self._sleep,
         )
         self.conditions = Conditions(self.clock)
-        self.breaker = Breaker("api.test", clock=self.clock, conditions=self.conditions)
+        self.breaker = CircuitBreaker("api.test", clock=self.clock, conditions=self.conditions)
         self.replacements = Replacements(ledger=self.ledger, results=self.results, clock=self.clock, sleep=self._sleep)
-        self.unscheduled = Unscheduled(ledger=self.ledger, broker=self.broker, replacements=self.replacements)
+        self.pending_admissions = PendingAdmissions(
+            ledger=self.ledger, broker=self.broker, replacements=self.replacements
+        )
         self.delivery = Delivery(
             transport=self.transport,
             ledger=self.ledger,
             broker=self.broker,
             results=self.results,
-            reach=self.reach,
+            reachability=self.reachability,
             retries=retries or RetryPolicy(),
             retry_after_ms_max=300_000,
             clock=self.clock,
             conditions=self.conditions,
             breaker=self.breaker,
-            unscheduled=self.unscheduled,
+            pending_admissions=self.pending_admissions,
             sleep=self._sleep,
         )
         self.expiry = Expiry(
@@ -421,10 +423,10 @@ class Desk:
         self.dispatcher = Dispatcher(
             ledger=self.ledger,
             broker=self.broker,
-            reach=self.reach,
+            reachability=self.reachability,
             replacements=self.replacements,
             worker=None,
-            unscheduled=self.unscheduled,
+            pending_admissions=self.pending_admissions,
             conditions=self.conditions,
         )
         self.recoverer = Recoverer(
@@ -486,8 +488,8 @@ class Desk:
         self.transport.answers(*replies)
         return await self.send(await self.leased(message or outgoing("a")))
 
-    def held(self, lease: Lease) -> Held:
-        return Held(lease, lease.expires_at_ms, self.clock)
+    def held(self, lease: Lease) -> HeldLease:
+        return HeldLease(lease, lease.expires_at_ms, self.clock)
 
     async def send(self, lease: Lease) -> Outcome:
         """Make a lease's call and conclude it, as the worker does."""

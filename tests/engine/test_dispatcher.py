@@ -16,8 +16,8 @@ from tempogram.engine.model.errors import LedgerError, QueueFull
 from tempogram.engine.model.messages import Outgoing, Priority, Status
 from tempogram.engine.ports import Accepted, Fault, Known, Result
 from tempogram.engine.ports.broker import BATCH_MAX
-from tempogram.engine.recovery.pending_admissions import Unscheduled
-from tempogram.engine.resilience.conditions import GLIMPSE_MS, Condition
+from tempogram.engine.recovery.pending_admissions import PendingAdmissions
+from tempogram.engine.resilience.conditions import OBSERVED_MS, Condition
 from tests.engine.desk import UNLIMITED, Desk, soon, turns
 from tests.fakes import outgoing
 
@@ -26,7 +26,7 @@ def with_worker(desk: Desk) -> Dispatcher:
     return Dispatcher(
         ledger=desk.ledger,
         broker=desk.broker,
-        reach=desk.reach,
+        reachability=desk.reachability,
         replacements=desk.replacements,
         worker=desk.worker,
     )
@@ -121,7 +121,7 @@ async def test_a_ledger_that_refuses_is_seen_for_a_while_though_nobody_submits_a
         with pytest.raises(LedgerError):
             await told(desk, outgoing("a"))
         meanwhile = desk.conditions.current
-        desk.clock.advance(GLIMPSE_MS)
+        desk.clock.advance(OBSERVED_MS)
         desk.conditions.lapse()
 
     assert meanwhile == [Condition.LEDGER_AWAY]
@@ -174,7 +174,7 @@ async def test_connections_are_given_back_when_the_admission_breaks(desk: Desk) 
     dispatcher = Dispatcher(
         ledger=desk.ledger,
         broker=BrokenBroker(),  # type: ignore[arg-type]
-        reach=desk.reach,
+        reachability=desk.reachability,
         replacements=desk.replacements,
         worker=desk.worker,
     )
@@ -369,14 +369,14 @@ async def test_who_repeats_himself_is_answered_while_the_broker_is_away(desk: De
 
 
 async def test_what_could_not_be_scheduled_is_scheduled_though_nobody_submits_anything(desk: Desk) -> None:
-    unscheduled = Unscheduled(
+    pending_admissions = PendingAdmissions(
         ledger=desk.ledger, broker=desk.broker, replacements=desk.replacements, sleep=lambda _: asyncio.sleep(0)
     )
     await desk.ledger.add([outgoing("a")])
     desk.broker.away_for(3)
 
-    running = asyncio.create_task(unscheduled.run())
-    unscheduled.note(["a"])
+    running = asyncio.create_task(pending_admissions.run())
+    pending_admissions.note(["a"])
     await turns()
     running.cancel()
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.engine.model.messages import PausedBy
-from tempogram.storage.bots import Bots, KeptWebhook, Removal, Source
+from tempogram.storage.bots import Bots, Removal, Source, StoredWebhook
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import file_ids
 from tempogram.storage.files.uploads import Uploads
@@ -97,9 +97,9 @@ class BotsContract:
         both = await bots.webhooks()
         await bots.set_webhook_secret(BOT, "ring")
 
-        assert both == {BOT: KeptWebhook(secret="knock", next_secret="ring", told="a fingerprint")}
+        assert both == {BOT: StoredWebhook(secret="knock", next_secret="ring", told="a fingerprint")}
         assert "knock" not in repr(both)
-        assert await bots.webhooks() == {BOT: KeptWebhook(secret="ring", told="a fingerprint")}
+        assert await bots.webhooks() == {BOT: StoredWebhook(secret="ring", told="a fingerprint")}
 
     async def test_it_is_kept_where_a_bots_updates_come_from(self, bots: Bots) -> None:
         await add(bots)

@@ -7,7 +7,7 @@ import pytest
 
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.storage.database.database import Database
-from tempogram.storage.limits import KeptLimits
+from tempogram.storage.limits import StoredLimits
 from tests.storage.backends import OnPostgres, OnSqlite
 
 GIVEN = Limits(bot=Limit(25, 1_000), chat_cap=7)
@@ -15,33 +15,33 @@ GIVEN = Limits(bot=Limit(25, 1_000), chat_cap=7)
 
 class LimitsContract:
     @pytest.fixture
-    def kept(self, database: Database) -> KeptLimits:
-        return KeptLimits(database, GIVEN)
+    def kept(self, database: Database) -> StoredLimits:
+        return StoredLimits(database, GIVEN)
 
-    async def test_before_any_change_they_are_the_environments(self, kept: KeptLimits) -> None:
+    async def test_before_any_change_they_are_the_environments(self, kept: StoredLimits) -> None:
         assert await kept.current() == GIVEN
 
     async def test_what_was_changed_goes_before_the_environment_of_the_next_start(
-        self, kept: KeptLimits, database: Database
+        self, kept: StoredLimits, database: Database
     ) -> None:
         await kept.change({"bot": {"count": 20}})
         told = await kept.change({"bot": {"window_ms": 2_000}, "bot_cap": 5})
 
-        later = await KeptLimits(database, replace(GIVEN, chat_cap=8)).current()
+        later = await StoredLimits(database, replace(GIVEN, chat_cap=8)).current()
 
         assert told == replace(GIVEN, version=3, bot=Limit(20, 2_000), bot_cap=5)
         assert later == replace(told, chat_cap=8)
 
-    async def test_the_environments_come_back_with_a_higher_version(self, kept: KeptLimits) -> None:
+    async def test_the_environments_come_back_with_a_higher_version(self, kept: StoredLimits) -> None:
         await kept.change({"chat_cap": 9})
 
         told = await kept.reset()
 
         assert told == await kept.current() == replace(GIVEN, version=3)
 
-    async def test_of_changes_at_once_none_is_lost(self, kept: KeptLimits, database: Database, url: str) -> None:
+    async def test_of_changes_at_once_none_is_lost(self, kept: StoredLimits, database: Database, url: str) -> None:
         other = await Database.open(url)
-        elsewhere = KeptLimits(other, GIVEN)
+        elsewhere = StoredLimits(other, GIVEN)
 
         told = await asyncio.gather(
             *(kept.change({"bot": {"count": 10 + number}}) for number in range(5)),

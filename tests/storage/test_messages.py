@@ -6,7 +6,7 @@ from tempogram.engine.model.messages import Status
 from tempogram.engine.ports.ledger import Fault
 from tempogram.storage.database.database import Database
 from tempogram.storage.ledger.ledger import SqlLedger
-from tempogram.storage.messages import Direction, History, Incoming
+from tempogram.storage.messages import Direction, Incoming, MessageHistory
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
 
 NEVER = Fault(code=400, reason="Bad Request: chat not found")
@@ -18,11 +18,11 @@ class HistoryContract:
         return SqlLedger(database)
 
     @pytest.fixture
-    def history(self, database: Database) -> History:
-        return History(database)
+    def history(self, database: Database) -> MessageHistory:
+        return MessageHistory(database)
 
     async def test_a_message_is_told_with_every_attempt_in_their_order(
-        self, ledger: SqlLedger, history: History
+        self, ledger: SqlLedger, history: MessageHistory
     ) -> None:
         sent = message()
         await ledger.add([sent])
@@ -39,10 +39,10 @@ class HistoryContract:
             (2, "Sent", None),
         ]
 
-    async def test_a_message_that_nobody_submitted_is_unknown(self, history: History) -> None:
+    async def test_a_message_that_nobody_submitted_is_unknown(self, history: MessageHistory) -> None:
         assert await history.message("nothing") is None
 
-    async def test_dead_letters_are_counted(self, ledger: SqlLedger, history: History) -> None:
+    async def test_dead_letters_are_counted(self, ledger: SqlLedger, history: MessageHistory) -> None:
         sent, given_up, waiting = message(), message(), message()
         await ledger.add([sent, given_up, waiting])
         await ledger.record([became(sent, Status.SENT), became(given_up, Status.DEAD, fault=NEVER)])
@@ -50,7 +50,9 @@ class HistoryContract:
         assert await history.dead_count() == 1
         assert await history.dead_count(bot_id=BOT + 1) == 0
 
-    async def test_dead_letters_come_in_pages_with_their_reason(self, ledger: SqlLedger, history: History) -> None:
+    async def test_dead_letters_come_in_pages_with_their_reason(
+        self, ledger: SqlLedger, history: MessageHistory
+    ) -> None:
         given_up = [message() for _ in range(3)]
         await ledger.add(given_up)
         await ledger.record([became(each, Status.DEAD, fault=NEVER) for each in given_up])
@@ -62,7 +64,7 @@ class HistoryContract:
         assert first[0].reason == NEVER.reason
 
     async def test_a_replayed_dead_letter_is_queued_as_if_it_had_never_been_tried(
-        self, ledger: SqlLedger, history: History
+        self, ledger: SqlLedger, history: MessageHistory
     ) -> None:
         given_up, waiting = message(expires_at_ms=NOW_MS), message()
         await ledger.add([given_up, waiting])
@@ -73,7 +75,9 @@ class HistoryContract:
         assert (again.id, again.params, again.attempt, again.expires_at_ms) == (given_up.id, given_up.params, 0, None)
         assert await ledger.open_messages(after_id="", limit=9) == [again, waiting]
 
-    async def test_a_replay_lets_lost_chats_be_tried_and_no_others(self, ledger: SqlLedger, history: History) -> None:
+    async def test_a_replay_lets_lost_chats_be_tried_and_no_others(
+        self, ledger: SqlLedger, history: MessageHistory
+    ) -> None:
         blocked, other, renamed = message(), message(chat_id=8), message(chat_id=-5)
         await ledger.add([blocked, other, renamed])
         lost = [became(each, Status.DEAD, fault=NEVER, unreachable=NEVER.reason) for each in (blocked, other, renamed)]
@@ -85,7 +89,7 @@ class HistoryContract:
 
         assert await ledger.unreachable_chats(limit=9) == [(BOT, 8, NEVER.reason)]
 
-    async def test_purged_dead_letters_are_gone(self, ledger: SqlLedger, history: History) -> None:
+    async def test_purged_dead_letters_are_gone(self, ledger: SqlLedger, history: MessageHistory) -> None:
         chosen, mine, others = message(), message(), message(bot_id=BOT + 1)
         await ledger.add([chosen, mine, others])
         await ledger.record([became(each, Status.DEAD, fault=NEVER) for each in (chosen, mine, others)])
@@ -96,14 +100,14 @@ class HistoryContract:
         assert await history.dead_count() == 0
 
     async def test_a_cancellation_whose_answer_was_lost_may_be_written_again(
-        self, ledger: SqlLedger, history: History
+        self, ledger: SqlLedger, history: MessageHistory
     ) -> None:
         await ledger.add([waiting := message()])
         await history.cancel(waiting.id, now_ms=NOW_MS)
 
         assert await history.cancel(waiting.id, now_ms=NOW_MS)
 
-    async def test_only_what_is_queued_can_be_cancelled(self, ledger: SqlLedger, history: History) -> None:
+    async def test_only_what_is_queued_can_be_cancelled(self, ledger: SqlLedger, history: MessageHistory) -> None:
         waiting, sent = message(), message()
         await ledger.add([waiting, sent])
         await ledger.record([became(sent, Status.SENT)])
@@ -112,7 +116,7 @@ class HistoryContract:
         assert not await history.cancel(sent.id, now_ms=NOW_MS)
         assert await ledger.open_messages(after_id="", limit=1) == []
 
-    async def test_a_chat_shows_what_was_said_both_ways(self, ledger: SqlLedger, history: History) -> None:
+    async def test_a_chat_shows_what_was_said_both_ways(self, ledger: SqlLedger, history: MessageHistory) -> None:
         heard, said = message(), message()
         incoming = Incoming(
             id=heard.id, bot_id=BOT, chat_id=CHAT, update_id=5, telegram_message_id=8, received_at_ms=NOW_MS

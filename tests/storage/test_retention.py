@@ -16,7 +16,7 @@ from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import attempts, holds, messages, payloads, texts, updates
 from tempogram.storage.files.writes import names_of_uncarried
 from tempogram.storage.ledger.ledger import SqlLedger
-from tempogram.storage.messages import History, Incoming
+from tempogram.storage.messages import Incoming, MessageHistory
 from tempogram.storage.retention import (
     EVERY_S,
     MESSAGES_MAX,
@@ -117,7 +117,7 @@ class RetentionContract:
 
         clock.advance(89 * DAY_MS)
         await retention.purge()
-        assert await History(database).dead_count() == 1
+        assert await MessageHistory(database).dead_count() == 1
         clock.advance(DAY_MS)
         await retention.purge()
 
@@ -140,7 +140,7 @@ class RetentionContract:
 
         async def page(selection: object) -> object:
             found = await read(selection)  # type: ignore[arg-type]
-            await History(database).replay([given_up.id])
+            await MessageHistory(database).replay([given_up.id])
             return found
 
         monkeypatch.setattr(retention, "_page", page)
@@ -153,7 +153,7 @@ class RetentionContract:
     async def test_what_came_in_goes_like_what_was_said(
         self, retention: Retention, database: Database, clock: Clock
     ) -> None:
-        history = History(database)
+        history = MessageHistory(database)
         await history.note_incoming(
             Incoming(
                 id=message().id, bot_id=BOT, chat_id=CHAT, update_id=5, telegram_message_id=8, received_at_ms=NOW_MS

@@ -11,7 +11,7 @@ from msgspec import structs
 from tempogram.engine.brokers.memory.explain import Inquiry
 from tempogram.engine.brokers.memory.lanes import BotState, Chat, Entry
 from tempogram.engine.brokers.memory.leases import Leases
-from tempogram.engine.brokers.memory.wakeup import Doorbell
+from tempogram.engine.brokers.memory.wakeup import Wakeup
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.limits.windows import reform, spacing
 from tempogram.engine.model.clock import Clock
@@ -39,7 +39,7 @@ class MemoryBroker(Leases):
     def __init__(self, limits: Limits, *, clock: Clock, lease_ms: int, incarnation: int | None = None) -> None:
         fresh = secrets.randbits(48) if incarnation is None else incarnation
         super().__init__(limits, clock=clock, lease_ms=lease_ms, incarnation=fresh)
-        self._bell = Doorbell()
+        self._bell = Wakeup()
 
     @property
     def incarnation(self) -> int:

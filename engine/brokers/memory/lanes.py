@@ -15,8 +15,8 @@ from bisect import insort
 from heapq import heappop, heappush
 from itertools import count
 
-from tempogram.engine.limits.aimd import Adapted
-from tempogram.engine.limits.fair_queue import STRIDE, Turns
+from tempogram.engine.limits.aimd import AdaptiveLimit
+from tempogram.engine.limits.fair_queue import STRIDE, FairQueue
 from tempogram.engine.limits.limits import SPACING_PRIORITIES
 from tempogram.engine.limits.windows import Gate, Purse, Spacing
 from tempogram.engine.model.messages import PRIORITIES, ChatId, Outgoing, Priority
@@ -124,7 +124,7 @@ class Line:
         self.priority = priority
         self.place = PRIORITIES.index(priority)
         self.is_spaced = priority in SPACING_PRIORITIES
-        self.turns = Turns(entry=STRIDE)
+        self.turns = FairQueue(entry=STRIDE)
         self.turn = 0  # among the bots of its priority
         self.turn_in_bot = 0  # among the priorities of its bot
         self.lanes = 0  # that have something waiting
@@ -170,7 +170,7 @@ class Group:
         self.priority = priority
         self.place = PRIORITIES.index(priority)
         self.share = share
-        self.turns = Turns()
+        self.turns = FairQueue()
         self.turn = 0
         self.lines = 0  # that have something waiting
         self.ready: list[tuple[int, int, int, Line]] = []
@@ -213,7 +213,7 @@ class Chat:
         self.bot = bot
         self.chat_id = chat_id
         self.gate = gate
-        self.adapted: Adapted | None = None  # while its limit is lowered
+        self.adapted: AdaptiveLimit | None = None  # while its limit is lowered
         self.hold_until_ms = 0
         self.in_flight = 0
         self.waiting = 0
@@ -322,13 +322,13 @@ class BotState:
         self.spacing = spacing
         self.paid_gate = paid_gate
         self.purse = purse
-        self.adapted: Adapted | None = None  # while its limit is lowered
+        self.adapted: AdaptiveLimit | None = None  # while its limit is lowered
         self.lines = {priority: Line(self, groups[priority], priority) for priority in PRIORITIES}
         self.waiting_lines: list[Line] = []
         self.is_short = False  # something waited for its places when it was last looked at
         self.special = 0  # messages in its lanes that take several places or are to be paid for
         self.wake_at_ms: int | None = None
-        self.turns = Turns()
+        self.turns = FairQueue()
         self.chats: dict[ChatId | None, Chat] = {}
         self.users: dict[int, User] = {}
         self.aliases: dict[ChatId, ChatId] = {}

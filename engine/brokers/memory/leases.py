@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 from msgspec import structs
 
 from tempogram.engine.brokers.memory.lanes import BotState, Chat, Entry, Group, Lane
-from tempogram.engine.brokers.memory.queue import Schedule, sooner
+from tempogram.engine.brokers.memory.queue import Queue, sooner
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.limits.windows import Gate, both_free_at_ms
 from tempogram.engine.model.clock import Clock
@@ -34,7 +34,7 @@ BLAME_MS = 2_000
 SETTLED = Settled(held=True)
 
 
-class Leases(Schedule):
+class Leases(Queue):
     """Gives messages to workers, and takes them back."""
 
     def __init__(self, limits: Limits, *, clock: Clock, lease_ms: int, incarnation: int) -> None:

@@ -16,8 +16,8 @@ from itertools import count
 from msgspec import structs
 
 from tempogram.engine.brokers.memory.lanes import BotState, Chat, Entry, Group, Lane, Line, User
-from tempogram.engine.limits.aimd import Adapted
-from tempogram.engine.limits.fair_queue import Turns
+from tempogram.engine.limits.aimd import AdaptiveLimit
+from tempogram.engine.limits.fair_queue import FairQueue
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.limits.windows import Purse, both_free_at_ms, gate, narrow, spacing
 from tempogram.engine.model.clock import Clock
@@ -33,10 +33,10 @@ class Recovery:
     """A lowered limit that rises again; stale once its chat or bot has another."""
 
     scope: Chat | BotState
-    adapted: Adapted
+    adapted: AdaptiveLimit
 
 
-class Schedule:
+class Queue:
     """Bots, chats, lanes and timers.
 
     A lane whose head may go stands in its line, a line whose front may go in its group. What
@@ -47,7 +47,7 @@ class Schedule:
     def __init__(self, limits: Limits, *, clock: Clock) -> None:
         self._limits = limits
         self._clock = clock
-        self._turns = Turns()
+        self._turns = FairQueue()
         self._groups = {priority: Group(priority, limits.shares[priority]) for priority in PRIORITIES}
         self._bots: dict[int, BotState] = {}
         self._entries: dict[str, Entry] = {}
@@ -377,7 +377,7 @@ class Schedule:
         """Let a chat or a bot use less of its limit, and more again as time passes."""
         if scope.gate is None or limit is None:
             return
-        adapted = scope.adapted or Adapted(limit, least=self._limits.adapt_least)
+        adapted = scope.adapted or AdaptiveLimit(limit, least=self._limits.adapt_least)
         adapted.lower(now_ms)
         if adapted.is_lower:
             scope.adapted = adapted

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 
-class Doorbell:
+class Wakeup:
     """Wakes everybody who waits. Rung while nobody waits, it is heard by the next who would."""
 
     def __init__(self) -> None:

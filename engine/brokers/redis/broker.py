@@ -16,13 +16,13 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
 
 from tempogram.engine.brokers.redis import codec as wire
-from tempogram.engine.brokers.redis.keys import FORM, chat_name, form_of, lanes, prefix
+from tempogram.engine.brokers.redis.keys import SCHEMA, chat_name, lanes, prefix, schema_of
 from tempogram.engine.brokers.redis.records import message_of, record
 from tempogram.engine.brokers.redis.scripts import scripts
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.clock import Clock
-from tempogram.engine.model.errors import BrokerFull, BrokerUnavailable, ScheduleLost, SettingsError
+from tempogram.engine.model.errors import BrokerFull, BrokerUnavailable, QueueLost, SettingsError
 from tempogram.engine.model.messages import ChatId, Hold, Lease, Outgoing, PastSend, Settlement, Spent
 from tempogram.engine.ports.broker import BATCH_MAX, Admission, Leased, QueueStats, Settled
 from tempogram.engine.ports.explanation import Explanation
@@ -90,11 +90,11 @@ class RedisBroker:
         clock: Clock | None = None,
         incarnation: int | None = None,
         begins: bool = False,
-        form: int = FORM,
+        schema: int = SCHEMA,
         knows_no_other: bool = False,
     ) -> None:
-        self.form = form
-        self._prefix = prefix(form)
+        self.schema = schema
+        self._prefix = prefix(schema)
         self._state = f"{self._prefix}state"
         self._redis = redis
         self._limits = limits
@@ -114,7 +114,7 @@ class RedisBroker:
         return self._incarnation
 
     async def begin(self) -> RedisBroker:
-        """See ``SharedSchedule``. What an older form has left is thrown away too."""
+        """See ``SharedQueue``. What an older form has left is thrown away too."""
         incarnation = _fresh()
         await self._clear(incarnation)
         await self._meet("barred", incarnation)
@@ -124,7 +124,7 @@ class RedisBroker:
             lease_ms=self._lease_ms,
             clock=self._clock,
             incarnation=incarnation,
-            form=self.form,
+            schema=self.schema,
             knows_no_other=True,
         )
 
@@ -132,7 +132,7 @@ class RedisBroker:
         """Have the schedule act by these limits, as the next version of them; False if it does already."""
         kept = await self._command("GET", f"{self._prefix}limits")
         if kept is None:
-            raise ScheduleLost(REFUSALS["gone"])
+            raise QueueLost(REFUSALS["gone"])
         version = wire.version_of(kept)
         if kept == wire.limits_record(replace(limits, version=version)):
             return False
@@ -251,7 +251,7 @@ class RedisBroker:
         """Tell whether it rang; whoever listens goes on listening when the time is over, for the next who waits."""
         if self._listening is None:
             self._listening = asyncio.create_task(self._next_ring())
-            self._listening.add_done_callback(_heeded)
+            self._listening.add_done_callback(_settings_sync)
         try:
             done, _ = await asyncio.wait([self._listening], timeout=None if waits_s == math.inf else waits_s)
         except asyncio.CancelledError:
@@ -330,15 +330,15 @@ class RedisBroker:
         """Remove every key of this form, unless another begins to do so, and those that older forms have left."""
         await self._clear_page(incarnation, (), is_first=True)
         async for names in self._scan("SCAN", match="{q[0-9]*}:*"):
-            of_forms: dict[int, list[bytes]] = {}
+            of_schemas: dict[int, list[bytes]] = {}
             for name in names:
-                if (form := form_of(name)) is not None:
-                    of_forms.setdefault(form, []).append(name)
-            for form, keys in of_forms.items():
-                if form == self.form:
+                if (schema := schema_of(name)) is not None:
+                    of_schemas.setdefault(schema, []).append(name)
+            for schema, keys in of_schemas.items():
+                if schema == self.schema:
                     await self._clear_page(incarnation, [key for key in keys if key != self._state.encode()])
-                elif form < self.form:
-                    await self._command("UNLINK", f"{prefix(form)}state", *keys)
+                elif schema < self.schema:
+                    await self._command("UNLINK", f"{prefix(schema)}state", *keys)
 
     async def _clear_page(self, incarnation: int, keys: Sequence[bytes], *, is_first: bool = False) -> None:
         text = scripts()["clear"].text
@@ -368,11 +368,11 @@ class RedisBroker:
 def _said(reply: list[bytes]) -> list[bytes]:
     word, *rest = reply
     if (refusal := REFUSALS.get(word.decode())) is not None:
-        raise ScheduleLost(refusal)
+        raise QueueLost(refusal)
     return rest
 
 
-def _heeded(listening: asyncio.Task[int]) -> None:
+def _settings_sync(listening: asyncio.Task[int]) -> None:
     """Take notice of how it ended, also if nobody waits any more."""
     if not listening.cancelled():
         listening.exception()

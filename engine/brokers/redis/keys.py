@@ -29,7 +29,7 @@
 What ``LLEN queue:high`` would be elsewhere is ``HGET {q0}:counts high`` here, and
 ``ZCARD {q0}:leases`` is what is in flight. ``{q0}`` is a hash tag: all keys live in one slot of a
 cluster, because one script takes the places of a bot, a chat and the ceiling together. The number in it
-is ``FORM``, so that no version reads what it does not understand; the last two, all versions share.
+is ``SCHEMA``, so that no version reads what it does not understand; the last two, all versions share.
 
 A record is numbers and words at fixed places, in ``engine/brokers/redis/lua/shared/records.lua``.
 
@@ -42,7 +42,7 @@ import re
 
 from tempogram.engine.model.messages import PRIORITIES, ChatId
 
-FORM = 0
+SCHEMA = 0
 """The form of the schedule's keys and records, and the meaning of what stands in them: a change of any makes it one
 higher. Processes that go by different forms run side by side, and only those of one of them send; see
 docs/decisions/0013."""
@@ -50,15 +50,15 @@ docs/decisions/0013."""
 NEWS = "{q}:news"
 
 
-def prefix(form: int = FORM) -> str:
+def prefix(schema: int = SCHEMA) -> str:
     """Return how the keys of a schedule of this form begin."""
-    return f"{{q{form}}}:"
+    return f"{{q{schema}}}:"
 
 
-def form_of(key: bytes) -> int | None:
+def schema_of(key: bytes) -> int | None:
     """Return the form of the schedule to which a key belongs, or None if it belongs to none.
 
-    >>> form_of(b"{q12}:state"), form_of(b"{q}:news"), form_of(b"{q1x}:state")
+    >>> schema_of(b"{q12}:state"), schema_of(b"{q}:changes"), schema_of(b"{q1x}:state")
     (12, None, None)
     """
     found = re.match(rb"\{q(\d+)\}:", key)

@@ -15,7 +15,7 @@ OLDEST = (6, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class Requirements:
     """What a server says of itself. ``eviction`` and ``keeps_log`` are None where it does not tell (a hosted one)."""
 
     version: str
@@ -24,7 +24,7 @@ class Survey:
     keeps_log: bool | None
 
 
-async def survey(url: str) -> Survey:
+async def survey(url: str) -> Requirements:
     """Ask a server.
 
     Raises:
@@ -40,7 +40,7 @@ async def survey(url: str) -> Survey:
     finally:
         await redis.aclose()
     first_two = tuple(int(part) for part in version.split(".")[:2])
-    return Survey(
+    return Requirements(
         version=version,
         is_old=first_two < OLDEST,
         eviction=eviction,

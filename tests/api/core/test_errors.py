@@ -9,8 +9,8 @@ from starlette.types import Send
 from structlog.testing import capture_logs
 
 from tempogram.api.core.errors import TABLE
-from tempogram.api.http.unhandled_errors import Incidents
-from tempogram.engine.model.errors import LedgerError, ScheduleLost
+from tempogram.api.http.unhandled_errors import UnhandledErrors
+from tempogram.engine.model.errors import LedgerError, QueueLost
 from tests.api.fakes import ADMIN_TOKEN, BOT_TOKEN, SECRET, World, error_of
 
 
@@ -63,7 +63,7 @@ async def test_each_request_is_logged_by_its_route_and_never_by_its_address(worl
     ]
 
 
-@pytest.mark.parametrize("error", [LedgerError("away"), ScheduleLost("gone")])
+@pytest.mark.parametrize("error", [LedgerError("away"), QueueLost("gone")])
 async def test_what_a_condition_tells_is_not_told_at_each_request(world: World, error: Exception) -> None:
     world.intake.failure = error
 
@@ -118,7 +118,7 @@ async def test_an_error_at_the_start_stops_the_start(world: World) -> None:
         raise Leaky
 
     with pytest.raises(Leaky):
-        await Incidents(broken)({"type": "lifespan"}, _never, _never)
+        await UnhandledErrors(broken)({"type": "lifespan"}, _never, _never)
 
 
 async def test_an_answer_that_has_begun_is_not_begun_again(world: World) -> None:
@@ -132,7 +132,7 @@ async def test_an_answer_that_has_begun_is_not_begun_again(world: World) -> None
         sent.append(event)
 
     with capture_logs():
-        await Incidents(breaks_off)({"type": "http"}, _never, send)
+        await UnhandledErrors(breaks_off)({"type": "http"}, _never, send)
 
     assert [event.get("status") for event in sent] == [200]
 

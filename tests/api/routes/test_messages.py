@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tempogram.engine.limits.limits import Limits
-from tempogram.engine.model.errors import NobodyToAsk
+from tempogram.engine.model.errors import NoQueue
 from tempogram.engine.model.messages import Again, Guarantee, Priority, Settlement, Status
 from tests.api.fakes import BOT_ID, World, error_of
 from tests.fakes import START_MS
@@ -169,7 +169,7 @@ class TestSubmitting:
         assert error_of(await world.client.post("/messages")) == (422, "invalid", "the body is missing")
 
     async def test_a_message_to_a_chat_that_takes_nothing_is_refused_before_it_is_accepted(self, world: World) -> None:
-        await world.reach.lose(42, 7, "Forbidden: bot was blocked by the user")
+        await world.reachability.lose(42, 7, "Forbidden: bot was blocked by the user")
 
         refused = await world.client.post("/messages", json=HELLO)
         batch = await world.client.post("/messages/batch", json=[HELLO, HELLO | {"chat_id": 8}])
@@ -183,7 +183,7 @@ class TestSubmitting:
     async def test_what_was_accepted_while_the_chat_could_be_reached_is_still_known(self, world: World) -> None:
         keyed = HELLO | {"dedup_key": "order-7"}
         first = (await world.client.post("/messages", json=keyed)).json()
-        await world.reach.lose(42, 7, "Forbidden: bot was blocked by the user")
+        await world.reachability.lose(42, 7, "Forbidden: bot was blocked by the user")
 
         again = await world.client.post("/messages", json=keyed)
 
@@ -500,12 +500,12 @@ class TestTakingBack:
     async def test_what_the_broker_surely_has_not_forgotten_is_left_to_who_accepted_it(self, world: World) -> None:
         """Another process may have accepted one before it, and could not schedule it either."""
         message_id = await world.submitted()
-        world.broker.asleep, world.broker.refusal = True, NobodyToAsk("one process sends for all")
+        world.broker.asleep, world.broker.refusal = True, NoQueue("one process sends for all")
 
         response = await world.client.delete(f"/messages/{message_id}")
 
         assert error_of(response)[:2] == (503, "broker_unavailable")
-        assert not world.services.dispatcher.unscheduled.is_behind
+        assert not world.services.dispatcher.pending_admissions.is_behind
 
 
 class TestExplaining:

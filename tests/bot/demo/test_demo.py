@@ -17,8 +17,8 @@ import sys
 from tempogram.bot.commands.cli import main
 from tempogram.bot.demo import settings
 
-full = settings.Script
-settings.Script = lambda: full(
+full = settings.DemoSettings
+settings.DemoSettings = lambda: full(
     bulk=60, flood=24, urgent=4, questions=4, every_s=0.8, kill_at_s=1.5, group_window_s=2, urgent_within_s=5
 )
 sys.argv = ["tempogram", "demo"]

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tempogram.api.core.ports import NoWebhook, Refusal
-from tempogram.bot.fleet.cache_invalidation import LOOK_EVERY_S, READ_EVERY_S, Follower
+from tempogram.bot.fleet.cache_invalidation import LOOK_EVERY_S, READ_EVERY_S, CacheInvalidation
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.engine.model.messages import ChatId
-from tempogram.engine.ports.changes import BotChanged, ChatChanged, Item, Listener, Missed
+from tempogram.engine.ports.changes import BotChanged, Change, ChatChanged, Listener, Missed
 from tempogram.storage.bots import Source
 from tempogram.storage.database.database import Database
 from tests.bot.fakes import BOT_ID, TOKEN
@@ -28,20 +28,20 @@ from tests.fakes import Clock
 
 
 class Wire:
-    """News that a test delivers, or loses: see ``News``."""
+    """News that a test delivers, or loses: see ``Changes``."""
 
     def __init__(self) -> None:
-        self.announced: list[Item] = []
+        self.announced: list[Change] = []
         self._listener: Listener | None = None
 
-    async def announce(self, item: Item) -> None:
+    async def announce(self, item: Change) -> None:
         self.announced.append(item)
 
     async def run(self, listener: Listener) -> None:
         self._listener = listener
         await asyncio.Event().wait()
 
-    async def tell(self, *items: Item) -> None:
+    async def tell(self, *items: Change) -> None:
         assert self._listener is not None
         for item in items:
             await self._listener(item)
@@ -83,7 +83,7 @@ class Office:
 
     wire: Wire = field(default_factory=Wire)
     fleet: Reader = field(default_factory=Reader)
-    reach: Reader = field(default_factory=Reader)
+    reachability: Reader = field(default_factory=Reader)
     slept: list[float] = field(default_factory=list)
     minute: asyncio.Event = field(default_factory=asyncio.Event)
     moment: asyncio.Event = field(default_factory=asyncio.Event)
@@ -98,8 +98,10 @@ class Office:
 
     @asynccontextmanager
     async def follows(self) -> AsyncIterator[None]:
-        follower = Follower(news=self.wire, fleet=self.fleet, reach=self.reach, sleep=self.sleep)
-        task = asyncio.create_task(follower.run())
+        cache_invalidation = CacheInvalidation(
+            changes=self.wire, fleet=self.fleet, reachability=self.reachability, sleep=self.sleep
+        )
+        task = asyncio.create_task(cache_invalidation.run())
         await turns()
         try:
             yield
@@ -121,43 +123,43 @@ async def test_what_another_process_changed_is_read_again_and_nothing_else(offic
     await office.wire.tell(ChatChanged(42, -5))
     await turns()
 
-    assert (office.fleet.read, office.reach.read) == ([{42}], [{(42, -5)}])
+    assert (office.fleet.read, office.reachability.read) == ([{42}], [{(42, -5)}])
 
 
 async def test_a_crowd_is_read_at_once_after_what_is_being_read(office: Office) -> None:
-    office.reach.asleep = asyncio.Event()
+    office.reachability.asleep = asyncio.Event()
     await office.wire.tell(ChatChanged(42, 0))
     await turns()
     await office.wire.tell(*(ChatChanged(42, number) for number in range(1_000)))
-    office.reach.asleep.set()
+    office.reachability.asleep.set()
     await turns()
 
-    assert office.reach.read == [{(42, 0)}, {(42, number) for number in range(1_000)}]
+    assert office.reachability.read == [{(42, 0)}, {(42, number) for number in range(1_000)}]
 
 
 async def test_after_a_gap_everything_is_read_once(office: Office) -> None:
     await office.wire.tell(BotChanged(1), Missed(), ChatChanged(1, 7), Missed())
     await turns()
 
-    assert (office.fleet.read, office.reach.read) == (["everything"], ["everything"])
+    assert (office.fleet.read, office.reachability.read) == (["everything"], ["everything"])
 
 
 async def test_the_bots_are_read_now_and_then_though_nobody_announced_anything(office: Office) -> None:
     office.minute.set()
     await turns()
 
-    assert (office.fleet.read, office.reach.read) == (["everything"], [])
+    assert (office.fleet.read, office.reachability.read) == (["everything"], [])
 
 
 async def test_chats_that_were_lost_here_are_read_again_a_moment_later_all_at_once(office: Office) -> None:
-    office.reach.doubtful = [(42, 7), (42, 8)]
+    office.reachability.doubtful = [(42, 7), (42, 8)]
     await turns()
-    too_early = list(office.reach.read)
+    too_early = list(office.reachability.read)
     for _ in range(2):
         office.moment.set()
         await turns()
 
-    assert (too_early, office.reach.read) == ([], [{(42, 7), (42, 8)}])
+    assert (too_early, office.reachability.read) == ([], [{(42, 7), (42, 8)}])
 
 
 async def test_a_ledger_that_is_away_is_asked_until_it_answers(office: Office) -> None:
@@ -175,7 +177,7 @@ async def test_a_token_under_another_key_is_an_alert_and_the_rest_is_followed(of
     await office.wire.tell(BotChanged(43))
     await turns()
 
-    assert (office.fleet.read, office.reach.read) == ([{43}], [{(42, 7)}])
+    assert (office.fleet.read, office.reachability.read) == ([{43}], [{(42, 7)}])
 
 
 # Two fleets
@@ -189,7 +191,7 @@ def wire() -> Wire:
 @pytest.fixture
 async def here(world: World, wire: Wire) -> Fleet:
     """The one that changes something."""
-    fleet = world.new_fleet(news=wire)
+    fleet = world.new_fleet(changes=wire)
     await fleet.add(TOKEN, None)
     return fleet
 
@@ -197,13 +199,13 @@ async def here(world: World, wire: Wire) -> Fleet:
 @pytest.fixture
 async def there(world: World, here: Fleet, wire: Wire) -> Fleet:
     """The one that follows."""
-    assert here.roster.has(BOT_ID)
+    assert here.registry.has(BOT_ID)
     wire.announced.clear()
     return await world.restarted()
 
 
 async def test_every_write_is_announced(here: Fleet, wire: Wire) -> None:
-    told = list[list[Item]]()
+    told = list[list[Change]]()
     writes: list[Callable[[], Awaitable[object]]] = [
         lambda: here.change(BOT_ID, behaviours={}),
         lambda: here.change(BOT_ID, updates=Source.WEBHOOK),
@@ -249,7 +251,7 @@ async def test_feeds_hear_of_what_another_process_added_fed_otherwise_and_remove
     await there.reload([43])
 
     assert told == [43, BOT_ID, 43]
-    assert there.roster.parting(43) is not None
+    assert there.registry.parting(43) is not None
 
 
 async def test_feeds_hear_of_a_new_secret_and_not_of_what_does_not_concern_them(here: Fleet, there: Fleet) -> None:
@@ -280,11 +282,11 @@ async def test_calls_under_way_have_the_token_of_a_bot_that_another_process_remo
 ) -> None:
     await here.remove(BOT_ID, keep_messages=False)
     await there.reload([BOT_ID])
-    during = there.roster.token_of(BOT_ID)
+    during = there.registry.token_of(BOT_ID)
     clock.advance(CALLS_END_WITHIN_MS)
 
-    assert (during, there.roster.token_of(BOT_ID)) == (TOKEN, None)
-    assert there.roster.parting(BOT_ID) is None
+    assert (during, there.registry.token_of(BOT_ID)) == (TOKEN, None)
+    assert there.registry.parting(BOT_ID) is None
     assert there.authenticate(TOKEN) is None
 
 
@@ -314,7 +316,7 @@ async def test_a_bot_that_was_only_paused_is_still_to_be_learned(here: Fleet, th
 
     await there.learn(OTHER)
 
-    assert (there.roster.has(43), here.roster.has(43)) == (True, False)
+    assert (there.registry.has(43), here.registry.has(43)) == (True, False)
 
 
 CHANGES: dict[str, Callable[[Fleet, str, int], Awaitable[object]]] = {
@@ -350,7 +352,7 @@ async def follow_through(steps: list[tuple[str, int, str]]) -> None:
         database = await Database.open(f"sqlite:///{Path(folder) / 'books.db'}")
         async with fleet_world(database, Clock()) as world:
             wires = Wire(), Wire()
-            fleets = [world.new_fleet(news=wire) for wire in wires]
+            fleets = [world.new_fleet(changes=wire) for wire in wires]
             behind = list[bool]([False, False])
             for word, number, token in steps:
                 fleet, others = fleets[number], wires[1 - number].announced
@@ -373,19 +375,19 @@ async def follow_through(steps: list[tuple[str, int, str]]) -> None:
 
 async def change(fleet: Fleet, word: str, token: str) -> None:
     bot_id = int(token.partition(":")[0])
-    if word in {"add", "learn"} or fleet.roster.has(bot_id):
+    if word in {"add", "learn"} or fleet.registry.has(bot_id):
         with suppress(Refusal, NoWebhook):
             await CHANGES[word](fleet, token, bot_id)
 
 
 async def is_what_the_books_say(fleet: Fleet, world: World) -> None:
     kept = {bot_id: one for bot_id, one in (await world.bots.kept()).items() if one is not None}
-    assert {bot_id: fleet.roster.token_of(bot_id) for bot_id in fleet.roster.bot_ids} == {
+    assert {bot_id: fleet.registry.token_of(bot_id) for bot_id in fleet.registry.bot_ids} == {
         bot_id: one.token for bot_id, one in kept.items()
     }
     for bot_id, one in kept.items():
-        assert fleet.roster.registered(bot_id) == one.registered
+        assert fleet.registry.registered(bot_id) == one.registered
         assert fleet.secrets.of(bot_id) == one.webhook
-        assert fleet.roster.bot(bot_id).token == one.token
-        assert not fleet.roster.is_removed(bot_id)
-    assert {each for each in await world.bots.removed() if not fleet.roster.is_removed(each)} == set()
+        assert fleet.registry.bot(bot_id).token == one.token
+        assert not fleet.registry.is_removed(bot_id)
+    assert {each for each in await world.bots.removed() if not fleet.registry.is_removed(each)} == set()

@@ -17,8 +17,8 @@ from tests.bot.fleet_world import ECHO, OTHER, World
 
 async def test_a_bot_that_was_added_is_known_by_exactly_its_token(fleet: Fleet) -> None:
     assert fleet.authenticate(TOKEN) == BOT_ID
-    assert fleet.roster.registered(BOT_ID).username == "the_bot"
-    assert fleet.roster.bot(BOT_ID).token == TOKEN
+    assert fleet.registry.registered(BOT_ID).username == "the_bot"
+    assert fleet.registry.bot(BOT_ID).token == TOKEN
 
 
 async def test_any_other_token_is_nobodys(fleet: Fleet) -> None:
@@ -53,7 +53,7 @@ async def test_bots_are_there_again_after_a_restart_with_their_secrets(world: Wo
 
     assert again.authenticate(TOKEN) == BOT_ID
     assert again.webhook_secrets(BOT_ID) == [secret]
-    assert again.roster.registered(BOT_ID).behaviours == ECHO
+    assert again.registry.registered(BOT_ID).behaviours == ECHO
 
 
 async def test_what_is_no_token_is_refused_without_asking(world: World) -> None:
@@ -93,15 +93,15 @@ async def test_adding_it_again_replaces_its_token_and_keeps_its_behaviours(world
 
     assert fleet.authenticate("42:a-new-token") == BOT_ID
     assert fleet.authenticate(TOKEN) is None
-    assert fleet.roster.registered(BOT_ID).behaviours == {}
-    assert fleet.roster.bot_ids == [BOT_ID]
+    assert fleet.registry.registered(BOT_ID).behaviours == {}
+    assert fleet.registry.bot_ids == [BOT_ID]
 
 
 async def test_adding_it_again_with_behaviours_replaces_these(world: World, fleet: Fleet) -> None:
     await fleet.add(TOKEN, {"commands": {"start": "hi"}})
 
     kept = await world.bots.get(BOT_ID)
-    assert fleet.roster.registered(BOT_ID).behaviours == {"commands": {"start": "hi"}}
+    assert fleet.registry.registered(BOT_ID).behaviours == {"commands": {"start": "hi"}}
     assert kept is not None
     assert kept.behaviours == {"commands": {"start": "hi"}}
 
@@ -112,19 +112,22 @@ async def test_a_bot_of_the_environment_runs_though_nobody_can_be_asked(world: W
     bot_id = await fleet.add_unasked(OTHER)
 
     assert fleet.authenticate(OTHER) == bot_id == 43
-    assert fleet.roster.registered(43).behaviours == ECHO
+    assert fleet.registry.registered(43).behaviours == ECHO
 
 
 async def test_a_bot_is_introduced_later_if_nobody_could_be_asked_at_first(world: World) -> None:
     fleet = world.new_fleet()
     await fleet.add_unasked(TOKEN)
-    assert not fleet.roster.is_introduced(TOKEN)
+    assert not fleet.registry.is_introduced(TOKEN)
 
     await fleet.introduce(BOT_ID)
     await fleet.introduce(BOT_ID)
 
-    assert fleet.roster.is_introduced(TOKEN)
-    assert (fleet.roster.registered(BOT_ID).username, fleet.roster.registered(BOT_ID).behaviours) == ("the_bot", ECHO)
+    assert fleet.registry.is_introduced(TOKEN)
+    assert (fleet.registry.registered(BOT_ID).username, fleet.registry.registered(BOT_ID).behaviours) == (
+        "the_bot",
+        ECHO,
+    )
     assert world.calls("getMe") == 1
 
 
@@ -134,18 +137,18 @@ async def test_a_removed_bot_is_nobodys_and_its_secrets_are_forgotten(world: Wor
     assert await fleet.remove(BOT_ID, keep_messages=False)
 
     assert not await fleet.remove(BOT_ID, keep_messages=False)
-    assert (fleet.authenticate(TOKEN), fleet.roster.has(BOT_ID), fleet.roster.bot_ids) == (None, False, [])
+    assert (fleet.authenticate(TOKEN), fleet.registry.has(BOT_ID), fleet.registry.bot_ids) == (None, False, [])
     assert fleet.webhook_secrets(BOT_ID) == []
     assert await world.bots.tokens() == {}
 
 
 async def test_the_last_calls_of_a_removed_bot_have_its_token_until_they_end(fleet: Fleet) -> None:
     await fleet.remove(BOT_ID, keep_messages=False)
-    during = fleet.roster.token_of(BOT_ID)
+    during = fleet.registry.token_of(BOT_ID)
 
-    fleet.roster.forget(BOT_ID)
+    fleet.registry.forget(BOT_ID)
 
-    assert (during, fleet.roster.token_of(BOT_ID)) == (TOKEN, None)
+    assert (during, fleet.registry.token_of(BOT_ID)) == (TOKEN, None)
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -185,7 +188,7 @@ async def test_a_bot_that_is_removed_while_it_is_changed_stays_removed(
     await fleet.reload([BOT_ID])
 
     assert await world.bots.get(BOT_ID) is None
-    assert not fleet.roster.has(BOT_ID)
+    assert not fleet.registry.has(BOT_ID)
     assert fleet.webhook_secrets(BOT_ID) == []
 
 
@@ -195,7 +198,7 @@ async def test_a_removed_bot_that_is_added_again_is_there_as_if_for_the_first_ti
 
     await fleet.add(TOKEN, None)
 
-    registered = fleet.roster.registered(BOT_ID)
+    registered = fleet.registry.registered(BOT_ID)
     assert (registered.behaviours, registered.updates) == (ECHO, None)
     assert fleet.authenticate(TOKEN) == BOT_ID
     assert await world.bots.removed() == {}
@@ -203,13 +206,16 @@ async def test_a_removed_bot_that_is_added_again_is_there_as_if_for_the_first_ti
 
 async def test_updates_come_as_the_settings_have_it_unless_a_bot_wants_it_otherwise(world: World, fleet: Fleet) -> None:
     polled = await world.restarted(Source.POLLING)
-    by_default = fleet.source_of(fleet.roster.registered(BOT_ID)), polled.source_of(polled.roster.registered(BOT_ID))
+    by_default = (
+        fleet.source_of(fleet.registry.registered(BOT_ID)),
+        polled.source_of(polled.registry.registered(BOT_ID)),
+    )
 
     await fleet.change(BOT_ID, updates=Source.POLLING)
 
     again = await world.restarted()
     assert by_default == (Source.WEBHOOK, Source.POLLING)
-    assert again.source_of(again.roster.registered(BOT_ID)) is Source.POLLING
+    assert again.source_of(again.registry.registered(BOT_ID)) is Source.POLLING
 
 
 async def test_a_webhook_is_refused_where_telegram_cannot_reach_us(world: World) -> None:
@@ -226,33 +232,33 @@ async def test_a_bot_that_wants_a_webhook_is_polled_once_the_public_url_is_gone(
 
     polled = await world.restarted(Source.POLLING)
 
-    assert polled.source_of(polled.roster.registered(BOT_ID)) is Source.POLLING
+    assert polled.source_of(polled.registry.registered(BOT_ID)) is Source.POLLING
 
 
 async def test_a_users_own_bot_is_learned_once_and_says_nothing_by_itself(world: World, fleet: Fleet) -> None:
     await fleet.learn(OTHER)
     await fleet.learn(OTHER)
 
-    assert fleet.roster.token_of(43) == OTHER
-    assert fleet.roster.registered(43).behaviours == {}
+    assert fleet.registry.token_of(43) == OTHER
+    assert fleet.registry.registered(43).behaviours == {}
     assert world.simulator.report().calls == 1  # for the bot that was added
 
 
 async def test_learning_a_bot_that_is_known_changes_nothing(fleet: Fleet) -> None:
     await fleet.learn("42:another-token")
 
-    assert fleet.roster.token_of(BOT_ID) == TOKEN
-    assert fleet.roster.registered(BOT_ID).behaviours == ECHO
+    assert fleet.registry.token_of(BOT_ID) == TOKEN
+    assert fleet.registry.registered(BOT_ID).behaviours == ECHO
 
 
 async def test_a_bot_is_heard_unless_its_updates_go_elsewhere(fleet: Fleet) -> None:
     await fleet.learn(OTHER)  # a user's own
-    heard = fleet.roster.hears(BOT_ID), fleet.roster.hears(43), fleet.roster.hears(44)
+    heard = fleet.registry.hears(BOT_ID), fleet.registry.hears(43), fleet.registry.hears(44)
 
     await fleet.change(BOT_ID, updates=Source.NONE)
 
     assert heard == (True, False, False)
-    assert not fleet.roster.hears(BOT_ID)
+    assert not fleet.registry.hears(BOT_ID)
 
 
 async def test_whoever_wants_to_know_is_told_of_each_bot_that_is_new_or_whose_token_telegram_knows(
@@ -261,7 +267,7 @@ async def test_whoever_wants_to_know_is_told_of_each_bot_that_is_new_or_whose_to
     fleet, proved = world.new_fleet(), []
 
     async def prove(bot_id: int) -> None:
-        proved.append((bot_id, fleet.roster.token_of(bot_id)))
+        proved.append((bot_id, fleet.registry.token_of(bot_id)))
 
     fleet.when_proved(prove)
     with pytest.raises(UnknownToken):

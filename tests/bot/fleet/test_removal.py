@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from tempogram.bot.fleet.fleet import Fleet
-from tempogram.bot.fleet.removal import Departures
+from tempogram.bot.fleet.removal import Removals
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.channels.memory_results import MemoryResults
 from tempogram.engine.closing.clearance import Clearance
@@ -23,7 +23,7 @@ from tempogram.engine.recovery.rebuild import rebuild
 from tempogram.storage.bots import Removal
 from tempogram.storage.database.database import Database
 from tempogram.storage.ledger.ledger import SqlLedger
-from tempogram.storage.messages import History
+from tempogram.storage.messages import MessageHistory
 from tests.bot.fakes import BOT_ID, TOKEN
 from tests.bot.fleet_world import World, fleet_world
 from tests.engine.desk import LEASE_MS, UNLIMITED, soon
@@ -55,11 +55,11 @@ class House:
     world: World
     fleet: Fleet
     ledger: SqlLedger
-    history: History
+    history: MessageHistory
     broker: MemoryBroker
     results: MemoryResults
     pauses: Pauses
-    departures: Departures
+    removals: Removals
 
     async def submit(self, *, chat_id: int = 7) -> str:
         message = outgoing(IDS.new(self.world.clock()), bot_id=BOT_ID, chat_id=chat_id)
@@ -77,13 +77,13 @@ class House:
 
     async def remove(self, *, keep_messages: bool = False) -> int:
         await self.fleet.remove(BOT_ID, keep_messages=keep_messages)
-        return await self.departures.see_off(BOT_ID, keep_messages=keep_messages)
+        return await self.removals.see_off(BOT_ID, keep_messages=keep_messages)
 
     async def is_seen_off(self) -> None:
         """Wait until its departure is over, and its token forgotten."""
         async with asyncio.timeout(5):
-            await self.departures.over()
-        assert self.fleet.roster.token_of(BOT_ID) is None
+            await self.removals.over()
+        assert self.fleet.registry.token_of(BOT_ID) is None
 
 
 @pytest.fixture
@@ -95,8 +95,8 @@ async def houses(database: Database, clock: Clock) -> AsyncIterator[list[House]]
         for _ in range(2):
             ledger, results, pauses = SqlLedger(database), MemoryResults(), Pauses()
             broker, fleet = MemoryBroker(UNLIMITED, clock=clock, lease_ms=LEASE_MS), world.new_fleet()
-            departures = Departures(
-                roster=fleet.roster,
+            removals = Removals(
+                registry=fleet.registry,
                 bots=world.bots,
                 broker=broker,
                 clearance=Clearance(ledger=ledger, broker=broker, results=results, clock=clock),
@@ -106,8 +106,8 @@ async def houses(database: Database, clock: Clock) -> AsyncIterator[list[House]]
                 sleep=pauses.sleep,
             )
             fleet.when_proved(partial(end_of_pause, ledger, broker))
-            stack.push_async_callback(departures.end)
-            houses.append(House(world, fleet, ledger, History(database), broker, results, pauses, departures))
+            stack.push_async_callback(removals.end)
+            houses.append(House(world, fleet, ledger, MessageHistory(database), broker, results, pauses, removals))
         await houses[0].fleet.load()
         yield houses
 
@@ -122,7 +122,7 @@ async def started(house: House, clock: Clock) -> House:
     replacements = Replacements(ledger=house.ledger, results=house.results, clock=clock)
     await rebuild(house.ledger, house.broker, replacements, UNLIMITED, clock)
     await house.fleet.load()
-    await house.departures.resume()
+    await house.removals.resume()
     clock.advance(60_000)
     return house
 
@@ -143,7 +143,7 @@ async def test_a_call_under_way_keeps_its_token_and_is_cancelled_when_it_comes_b
     sending = await house.submit()
     [lease] = await house.leased()
     cancelled = await house.remove()
-    during = await house.status(sending), house.fleet.roster.token_of(BOT_ID)
+    during = await house.status(sending), house.fleet.registry.token_of(BOT_ID)
 
     await house.broker.settle([Settlement(lease, Again(0), None)])
     again = await house.leased()
@@ -220,8 +220,8 @@ async def test_a_bot_that_is_added_again_at_once_keeps_its_new_messages(house: H
     await house.fleet.add(TOKEN, None)
     new = await house.submit()
     await house.pauses.end()
-    await house.departures.over()
+    await house.removals.over()
 
     assert await house.status(old) is Status.CANCELLED
     assert [lease.message.id for lease in await house.leased()] == [new]
-    assert house.fleet.roster.token_of(BOT_ID) == TOKEN
+    assert house.fleet.registry.token_of(BOT_ID) == TOKEN

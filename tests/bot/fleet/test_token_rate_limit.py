@@ -5,22 +5,22 @@ from __future__ import annotations
 import pytest
 
 from tempogram.bot.config.settings import Settings
-from tempogram.bot.fleet.token_rate_limit import Newcomers
+from tempogram.bot.fleet.token_rate_limit import TokenRateLimit
 from tempogram.bot.wiring.telegram import is_telegram
 from tests.fakes import START_MS, Clock
 
 
-class Introductions:
+class GetMe:
     """Notes after how many seconds each token had its turn; nobody waits for it."""
 
     def __init__(self, **options: object) -> None:
         self.slept: list[float] = []
         self.clock = Clock()
-        self.newcomers = Newcomers(clock=self.clock, sleep=self._sleep, **options)  # type: ignore[arg-type]
+        self.token_rate_limit = TokenRateLimit(clock=self.clock, sleep=self._sleep, **options)  # type: ignore[arg-type]
 
     async def after_s(self, token: str) -> float:
         self.slept.clear()
-        await self.newcomers.turn(token)
+        await self.token_rate_limit.turn(token)
         return (self.clock() - START_MS) / 1_000 + sum(self.slept)
 
     async def _sleep(self, seconds: float) -> None:
@@ -28,45 +28,45 @@ class Introductions:
 
 
 async def test_twenty_new_tokens_go_at_once_and_no_minute_has_more() -> None:
-    introductions = Introductions()
+    get_me = GetMe()
 
-    turns = [await introductions.after_s(f"{number}:token") for number in range(60)]
+    turns = [await get_me.after_s(f"{number}:token") for number in range(60)]
 
     assert turns == [0.0] * 20 + [60.0] * 20 + [120.0] * 20
 
 
 async def test_no_hour_has_more_than_six_hundred() -> None:
-    introductions = Introductions()
+    get_me = GetMe()
 
-    turns = [await introductions.after_s(f"{number}:token") for number in range(601)]
+    turns = [await get_me.after_s(f"{number}:token") for number in range(601)]
 
     assert turns[599] == 29 * 60
     assert turns[600] == 3_600
 
 
 async def test_a_token_that_had_its_turn_needs_no_other() -> None:
-    introductions = Introductions()
+    get_me = GetMe()
     for number in range(20):
-        await introductions.after_s(f"{number}:token")
+        await get_me.after_s(f"{number}:token")
 
-    assert await introductions.after_s("7:token") == 0
+    assert await get_me.after_s("7:token") == 0
 
 
 async def test_a_turn_that_is_too_far_off_is_not_taken() -> None:
-    introductions = Introductions()
+    get_me = GetMe()
     for number in range(20):
-        await introductions.after_s(f"{number}:token")
+        await get_me.after_s(f"{number}:token")
 
-    assert not await introductions.newcomers.turn("20:token", within_s=59)
+    assert not await get_me.token_rate_limit.turn("20:token", within_s=59)
 
-    introductions.clock.advance(60_000)
-    assert await introductions.newcomers.turn("20:token", within_s=0)
+    get_me.clock.advance(60_000)
+    assert await get_me.token_rate_limit.turn("20:token", within_s=0)
 
 
 async def test_a_server_of_ones_own_takes_any_number() -> None:
-    introductions = Introductions(windows=())
+    get_me = GetMe(windows=())
 
-    turns = [await introductions.after_s(f"{number}:token") for number in range(1_000)]
+    turns = [await get_me.after_s(f"{number}:token") for number in range(1_000)]
 
     assert set(turns) == {0.0}
 

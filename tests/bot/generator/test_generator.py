@@ -7,20 +7,20 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
-from tempogram.bot.generator import Conversation, NotWritten, Turn, Written
+from tempogram.bot.generator import Conversation, NotWritten, Utterance, Written
 from tempogram.bot.generator.chat_completions import ChatCompletions
 from tempogram.bot.generator.fallback import Fallback
 from tempogram.bot.generator.templates import Templates
 from tests.bot.generator.conftest import KEY, Model, completion
 
 
-def conversation(*turns: Turn, **changes: Any) -> Conversation:
+def conversation(*turns: Utterance, **changes: Any) -> Conversation:
     usual: dict[str, Any] = {
         "bot_id": 42,
         "update_id": 1,
         "system": "",
         "templates": ("One moment.", "In a moment."),
-        "turns": turns or (Turn("how much?"),),
+        "turns": turns or (Utterance("how much?"),),
     }
     return Conversation(**usual | changes)
 
@@ -34,7 +34,7 @@ async def test_templates_take_turns_and_the_same_update_gets_the_same_one() -> N
 async def test_the_server_gets_the_model_the_key_and_the_conversation(
     completions: ChatCompletions, model: Model
 ) -> None:
-    talk = (Turn("hi", speaker="Anna"), Turn("hello", by_bot=True), Turn("how much?", speaker="Bert"))
+    talk = (Utterance("hi", speaker="Anna"), Utterance("hello", by_bot=True), Utterance("how much?", speaker="Bert"))
 
     written = await completions.generate(conversation(*talk, system="You sell pizza."))
 
@@ -107,7 +107,7 @@ async def test_without_an_answer_a_template_is_said_and_one_line_logged_that_hol
     model.status = 503
 
     with structlog.testing.capture_logs() as lines:
-        written = await Fallback(completions, Templates()).generate(conversation(Turn("my secret")))
+        written = await Fallback(completions, Templates()).generate(conversation(Utterance("my secret")))
 
     assert written == Written("In a moment.")
     assert lines == [{"event": "generator failed", "log_level": "warning", "bot_id": 42, "reason": "HTTP 503"}]

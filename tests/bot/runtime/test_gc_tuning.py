@@ -20,7 +20,7 @@ class Ring:
 
 @pytest.fixture(autouse=True)
 def installed() -> Iterator[None]:
-    installed = gc_tuning.Collector()
+    installed = gc_tuning.GcTuning()
     installed.install()
     yield
     installed.remove()

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from tempogram.bot.telegram.albums import heed_parts
+from tempogram.bot.telegram.albums import follow_parts
 from tempogram.bot.telegram.composer import check
 from tempogram.bot.telegram.methods import BY_NAME
 from tempogram.engine.model.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled
@@ -24,7 +24,7 @@ def failed(number: int, error: str = "WEBPAGE_CURL_FAILED") -> str:
 
 def heed(outcome: Outcome, media: list[dict[str, Any]] = PHOTOS, method: str = "sendMediaGroup") -> Outcome:
     message = outgoing("a", method=method, cost=len(media))
-    return heed_parts(structs.replace(message, params=msgspec.json.encode(SHARED | {"media": media})), outcome)
+    return follow_parts(structs.replace(message, params=msgspec.json.encode(SHARED | {"media": media})), outcome)
 
 
 def test_the_items_before_the_first_that_failed_have_arrived_and_the_others_are_an_album_again() -> None:

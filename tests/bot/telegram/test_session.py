@@ -36,7 +36,7 @@ from tempogram.api.core.ports import Refusal
 from tempogram.bot.telegram import update_context
 from tempogram.bot.telegram.methods import COUNTED
 from tempogram.bot.telegram.session import Gateway
-from tempogram.bot.telegram.update_context import Origin
+from tempogram.bot.telegram.update_context import UpdateContext
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import LedgerError, QueueFull, StillQueued
 from tempogram.engine.model.messages import Priority, Rest, Status
@@ -309,7 +309,7 @@ async def test_a_message_that_the_ledger_does_not_take_leaves_no_file(caller: Ca
 
 
 async def test_no_file_is_kept_for_a_chat_that_takes_nothing(caller: Caller) -> None:
-    await caller.desk.reach.lose(BOT_ID, 7, BLOCKED)
+    await caller.desk.reachability.lose(BOT_ID, 7, BLOCKED)
     caller.uploads.held_up = asyncio.Event()  # nobody comes here
 
     with pytest.raises(TelegramForbiddenError, match=BLOCKED):
@@ -323,7 +323,7 @@ async def test_a_chat_that_is_lost_while_a_file_is_kept_leaves_none(caller: Call
     sending = asyncio.create_task(caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt")))
     await until(lambda: bool(caller.uploads.carried))
 
-    await caller.desk.reach.lose(BOT_ID, 7, BLOCKED)
+    await caller.desk.reachability.lose(BOT_ID, 7, BLOCKED)
     caller.uploads.held_up.set()
 
     with pytest.raises(TelegramForbiddenError, match=BLOCKED):
@@ -390,7 +390,7 @@ async def test_a_file_that_is_not_there_is_the_callers_error(caller: Caller) -> 
 
 async def test_a_call_repeated_for_the_same_update_keeps_its_file_once(hurried: Caller) -> None:
     for _ in range(2):
-        with update_context.of(Origin(BOT_ID, 11, Priority.HIGH)):
+        with update_context.of(UpdateContext(BOT_ID, 11, Priority.HIGH)):
             await hurried.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt"))
 
     assert hurried.ids == list(hurried.uploads.carried)
@@ -405,7 +405,7 @@ async def test_outside_of_a_handler_a_call_is_normal_and_has_no_key(caller: Call
 
 async def test_a_call_repeated_for_the_same_update_is_submitted_once(hurried: Caller) -> None:
     for _ in range(2):
-        with update_context.of(Origin(BOT_ID, 11, Priority.HIGH)):
+        with update_context.of(UpdateContext(BOT_ID, 11, Priority.HIGH)):
             await hurried.send("first")
             await hurried.send("second", chat_id=8)
 
@@ -415,9 +415,9 @@ async def test_a_call_repeated_for_the_same_update_is_submitted_once(hurried: Ca
 
 
 async def test_a_repeated_call_returns_message_0_with_the_first_ones_id(hurried: Caller) -> None:
-    with update_context.of(Origin(BOT_ID, 11, Priority.HIGH)):
+    with update_context.of(UpdateContext(BOT_ID, 11, Priority.HIGH)):
         await hurried.send()
-    with update_context.of(Origin(BOT_ID, 11, Priority.HIGH)):
+    with update_context.of(UpdateContext(BOT_ID, 11, Priority.HIGH)):
         again = await hurried.send()
 
     assert (again.message_id, again.tempogram_id) == (0, hurried.ids[0])  # type: ignore[attr-defined]
@@ -449,9 +449,9 @@ async def test_a_delete_drops_the_edits_that_wait(hurried: Caller) -> None:
 
 async def test_a_call_repeated_after_it_was_sent_returns_telegrams_number(caller: Caller) -> None:
     caller.desk.transport.answers(answered(text="hello"))
-    with update_context.of(Origin(BOT_ID, 11, Priority.HIGH)):
+    with update_context.of(UpdateContext(BOT_ID, 11, Priority.HIGH)):
         await caller.send()
-    with update_context.of(Origin(BOT_ID, 11, Priority.HIGH)):
+    with update_context.of(UpdateContext(BOT_ID, 11, Priority.HIGH)):
         again = await caller.send()
 
     assert (again.message_id, again.tempogram_id) == (99, caller.ids[0])  # type: ignore[attr-defined]
@@ -461,7 +461,7 @@ async def test_a_call_repeated_after_it_was_sent_returns_telegrams_number(caller
 async def test_an_edit_repeated_after_it_was_sent_does_not_say_that_it_waits(caller: Caller) -> None:
     caller.desk.transport.answers(answered(text="b"))
     for _ in range(2):
-        with update_context.of(Origin(BOT_ID, 11, Priority.HIGH)):
+        with update_context.of(UpdateContext(BOT_ID, 11, Priority.HIGH)):
             edited = await caller.bot(EditMessageText(chat_id=7, message_id=99, text="b"))
 
     assert edited is True
@@ -472,7 +472,7 @@ BLOCKED = "Forbidden: bot was blocked by the user"
 
 
 async def test_a_call_to_a_chat_that_takes_nothing_is_forbidden_without_asking(caller: Caller) -> None:
-    await caller.desk.reach.lose(BOT_ID, 7, BLOCKED)
+    await caller.desk.reachability.lose(BOT_ID, 7, BLOCKED)
 
     with pytest.raises(TelegramForbiddenError, match=BLOCKED):
         await caller.send()
@@ -482,7 +482,7 @@ async def test_a_call_to_a_chat_that_takes_nothing_is_forbidden_without_asking(c
 
 
 async def test_a_returned_call_to_such_a_chat_keeps_back_no_other(caller: Caller) -> None:
-    await caller.desk.reach.lose(BOT_ID, 7, BLOCKED)
+    await caller.desk.reachability.lose(BOT_ID, 7, BLOCKED)
 
     for chat_id in (7, 8):
         await caller.gateway.submit(caller.bot, SendMessage(chat_id=chat_id, text="a"), COUNTED["sendMessage"])

@@ -18,7 +18,7 @@ from msgspec import structs
 from tempogram.bot.telegram.attachments import Attachments
 from tempogram.bot.telegram.connections import Connections
 from tempogram.bot.telegram.transport import Floor, TelegramTransport
-from tempogram.bot.telegram.upload_packing import Luggage
+from tempogram.bot.telegram.upload_packing import UploadPacker
 from tempogram.engine.model.messages import ChatId, Lease
 from tempogram.engine.model.outcomes import (
     Answer,
@@ -33,7 +33,7 @@ from tempogram.engine.model.outcomes import (
     Uncertain,
 )
 from tempogram.engine.ports import SystemClock
-from tempogram.engine.sending.held_lease import Held
+from tempogram.engine.sending.held_lease import HeldLease
 from tempogram.simulator import Fault, Simulator
 from tempogram.storage.files.spool import Spool
 from tempogram.storage.files.uploads import Uploads
@@ -51,7 +51,7 @@ def lease(*, chat_id: ChatId = CHAT, bot_id: int = BOT_ID, for_ms: int = LEASE_M
 
 
 async def send(transport: TelegramTransport, leased: Lease) -> Answer:
-    return await transport.send(leased, Held(leased, leased.expires_at_ms, clock).may_write)
+    return await transport.send(leased, HeldLease(leased, leased.expires_at_ms, clock).may_write)
 
 
 class OneToken:
@@ -84,7 +84,7 @@ async def transport_to(
             token_in_books=token.in_books,
             timeout_ms=timeout_ms,
             guard_ms=0,
-            luggage=Luggage(uploads or DictUploads()),  # type: ignore[arg-type]
+            upload_packer=UploadPacker(uploads or DictUploads()),  # type: ignore[arg-type]
             clock=clock,
         )
 

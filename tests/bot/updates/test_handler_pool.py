@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from tempogram.bot.updates.handler_pool import Pool
+from tempogram.bot.updates.handler_pool import HandlerPool
 from tests.engine.desk import turns
 
 
@@ -37,7 +37,7 @@ class Jobs:
 
 
 async def test_never_more_jobs_run_than_there_are_places() -> None:
-    pool, jobs = Pool(size=3, waiting_max=100, apart_s=0), Jobs()
+    pool, jobs = HandlerPool(size=3, waiting_max=100, apart_s=0), Jobs()
     names = [f"job {number}" for number in range(10)]
     for name in names:
         pool.submit(name, jobs.job(name))
@@ -51,7 +51,7 @@ async def test_never_more_jobs_run_than_there_are_places() -> None:
 
 
 async def test_jobs_of_one_key_run_one_after_another_in_their_order() -> None:
-    pool, jobs = Pool(size=3, waiting_max=100, apart_s=0), Jobs()
+    pool, jobs = HandlerPool(size=3, waiting_max=100, apart_s=0), Jobs()
     for name in ("a1", "a2", "b1"):
         pool.submit(name[0], jobs.job(name))
     await turns()
@@ -67,7 +67,7 @@ async def test_jobs_of_one_key_run_one_after_another_in_their_order() -> None:
 
 
 async def test_a_key_that_came_to_rest_can_begin_again() -> None:
-    pool, jobs = Pool(size=1, waiting_max=100, apart_s=0), Jobs()
+    pool, jobs = HandlerPool(size=1, waiting_max=100, apart_s=0), Jobs()
     for name in ("first", "second"):
         pool.submit("a", jobs.job(name))
         await jobs.end(name)
@@ -77,7 +77,7 @@ async def test_a_key_that_came_to_rest_can_begin_again() -> None:
 
 
 async def test_a_pool_is_full_when_so_many_wait_and_running_ones_do_not_count() -> None:
-    pool, jobs = Pool(size=1, waiting_max=1, apart_s=0), Jobs()
+    pool, jobs = HandlerPool(size=1, waiting_max=1, apart_s=0), Jobs()
     pool.submit("a", jobs.job("a"))
     await turns()
     before = pool.is_full
@@ -92,7 +92,7 @@ async def test_a_pool_is_full_when_so_many_wait_and_running_ones_do_not_count() 
 
 
 async def test_a_job_that_raises_holds_up_none_behind_it() -> None:
-    pool, jobs = Pool(size=1, waiting_max=9, apart_s=0), Jobs()
+    pool, jobs = HandlerPool(size=1, waiting_max=9, apart_s=0), Jobs()
 
     async def fail() -> None:
         raise ZeroDivisionError
@@ -107,7 +107,7 @@ async def test_a_job_that_raises_holds_up_none_behind_it() -> None:
 
 
 async def test_a_pool_that_is_ended_ends() -> None:
-    pool, jobs = Pool(size=1, waiting_max=9, apart_s=0), Jobs()
+    pool, jobs = HandlerPool(size=1, waiting_max=9, apart_s=0), Jobs()
     before = asyncio.all_tasks()
     pool.submit("a", jobs.job("a"))
     await turns()
@@ -121,7 +121,7 @@ async def test_a_pool_that_is_ended_ends() -> None:
 
 
 async def test_a_crowd_of_jobs_starts_one_after_another_so_that_others_have_their_turn_in_between() -> None:
-    pool = Pool(size=10, waiting_max=10)
+    pool = HandlerPool(size=10, waiting_max=10)
     started: list[int] = []
 
     async def job(number: int) -> None:

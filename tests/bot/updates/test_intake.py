@@ -16,12 +16,12 @@ from structlog.testing import capture_logs
 
 from tempogram.api.core.ports import IntakeFull, Refusal
 from tempogram.bot.telegram.methods import COUNTED
-from tempogram.bot.updates.handler_pool import Pool
+from tempogram.bot.updates.handler_pool import HandlerPool
 from tempogram.bot.updates.intake import UpdateIntake, chat_of, decode
 from tempogram.bot.updates.normalize import fill_in
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import Outgoing, Priority
-from tempogram.engine.resilience.conditions import GLIMPSE_MS, Condition
+from tempogram.engine.resilience.conditions import OBSERVED_MS, Condition
 from tempogram.storage.database.database import Database
 from tempogram.storage.updates import Updates
 from tests.bot.fakes import (
@@ -47,7 +47,7 @@ class House:
     handler: Handler
     updates: ListUpdates = field(default_factory=ListUpdates)
     desk: Desk = field(default_factory=Desk)
-    pool: Pool = field(default_factory=lambda: Pool(size=4, waiting_max=100))
+    pool: HandlerPool = field(default_factory=lambda: HandlerPool(size=4, waiting_max=100))
     fleet: OneBot = field(default_factory=OneBot)
     slept: list[float] = field(default_factory=list)
 
@@ -153,7 +153,7 @@ async def test_an_update_that_could_not_be_stored_is_a_glimpse_of_the_ledger_tha
         await house.get(update())
     assert house.desk.conditions.current == [Condition.LEDGER_AWAY]
 
-    house.desk.clock.advance(GLIMPSE_MS)
+    house.desk.clock.advance(OBSERVED_MS)
     house.desk.conditions.lapse()
     assert house.desk.conditions.current == []
 
@@ -177,7 +177,7 @@ async def test_too_many_waiting_updates_are_told_to_come_again_and_not_stored() 
     async def wait(_: Message) -> None:
         await let_go.wait()
 
-    house = House(wait, pool=Pool(size=1, waiting_max=1))
+    house = House(wait, pool=HandlerPool(size=1, waiting_max=1))
     for number in (1, 2):
         await house.intake.receive(BOT_ID, json.dumps(update(number)).encode())
         await turns()

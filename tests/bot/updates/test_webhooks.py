@@ -21,7 +21,7 @@ async def test_webhooks_are_set_with_a_secret_of_each_bots_own(world: World, fle
     await fleet.add(OTHER, None)
 
     webhooks = world.webhooks(fleet)
-    for bot_id in fleet.roster.bot_ids:
+    for bot_id in fleet.registry.bot_ids:
         await webhooks.set(bot_id)
 
     hooks = [world.hook(bot_id) for bot_id in (42, 43)]
@@ -95,7 +95,7 @@ async def test_a_webhook_is_set_again_when_something_about_it_has_changed(
         world.simulator.add_bot("42:a-new-token", "the_bot")
         await fleet.add("42:a-new-token", None)
     webhooks = Webhooks(
-        roster=fleet.roster,
+        registry=fleet.registry,
         public_url="http://127.0.0.1:2" if changed == "public_url" else HERE,
         allowed_updates=["message"] if changed == "allowed_updates" else [],
         clock=world.clock,
@@ -109,7 +109,7 @@ async def test_a_webhook_is_set_again_when_something_about_it_has_changed(
 
 async def test_a_webhook_that_somebody_else_took_away_is_set_again(world: World, fleet: Fleet) -> None:
     await world.webhooks(fleet).set(BOT_ID)
-    await fleet.roster.bot(BOT_ID).delete_webhook()
+    await fleet.registry.bot(BOT_ID).delete_webhook()
     again = await world.restarted()
 
     await world.webhooks(again).set(BOT_ID)
@@ -186,7 +186,7 @@ async def crash(*_: object, **__: object) -> None:
 
 
 async def test_a_webhook_of_the_owners_own_is_left_alone(world: World, fleet: Fleet) -> None:
-    await fleet.roster.bot(BOT_ID).set_webhook("http://127.0.0.1:3/own")
+    await fleet.registry.bot(BOT_ID).set_webhook("http://127.0.0.1:3/own")
 
     await world.webhooks(fleet).unset(BOT_ID)
 
@@ -206,6 +206,6 @@ async def test_a_webhook_is_taken_away_again_until_telegram_has_heard_it(world: 
 async def test_the_webhook_of_a_token_that_is_revoked_is_left_to_itself(world: World, fleet: Fleet) -> None:
     world.simulator.order(Fault(kind="revoked", method="deleteWebhook"))
 
-    await world.webhooks(fleet).delete(fleet.roster.bot(BOT_ID))
+    await world.webhooks(fleet).delete(fleet.registry.bot(BOT_ID))
 
     assert world.calls("deleteWebhook") == 1

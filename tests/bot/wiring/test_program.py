@@ -25,9 +25,9 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
 async def test_the_epoch_is_read_over_connections_that_no_other_read_occupies(settings: Settings) -> None:
     async with program(settings, clock=Clock()) as built, AsyncExitStack() as lent, asyncio.timeout(5):
         for _ in range(READERS):
-            await lent.enter_async_context(built.books.ledger._database.reading())
+            await lent.enter_async_context(built.storage.ledger._database.reading())
 
-        assert await built.books.epochs.current()
+        assert await built.storage.epochs.current()
 
 
 async def test_what_is_submitted_after_a_start_sorts_after_what_waits_though_the_clock_stepped_back(
@@ -35,11 +35,11 @@ async def test_what_is_submitted_after_a_start_sorts_after_what_waits_though_the
 ) -> None:
     clock = Clock()
     async with program(settings, clock=clock) as built:
-        before = built.talk.composer.compose(42, 7, "sendMessage", {"text": "first"})
-        await built.books.ledger.add([before])
+        before = built.updates.composer.compose(42, 7, "sendMessage", {"text": "first"})
+        await built.storage.ledger.add([before])
 
     clock.advance(-3_600_000)
     async with program(settings, clock=clock) as built:
-        after = built.talk.composer.compose(42, 7, "sendMessage", {"text": "second"})
+        after = built.updates.composer.compose(42, 7, "sendMessage", {"text": "second"})
 
     assert before.id < after.id

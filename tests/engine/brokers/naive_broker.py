@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from msgspec import structs
 
-from tempogram.engine.limits.aimd import Adapted
-from tempogram.engine.limits.fair_queue import STRIDE, Turns
+from tempogram.engine.limits.aimd import AdaptiveLimit
+from tempogram.engine.limits.fair_queue import STRIDE, FairQueue
 from tempogram.engine.limits.limits import SPACING_PRIORITIES, Limit, Limits
 from tempogram.engine.limits.windows import Gate, Purse, Spacing, gate, narrow, reform, spacing
 from tempogram.engine.model import messages as says
@@ -71,7 +71,7 @@ class Scope:
     paused: bool = False
     doubt_until_ms: int = 0
     blames: list[tuple[int, ChatId | None]] = field(default_factory=list)
-    adapted: Adapted | None = None
+    adapted: AdaptiveLimit | None = None
 
 
 class NaiveBroker:
@@ -90,7 +90,7 @@ class NaiveBroker:
         self._aliases: dict[tuple[int, ChatId | None], ChatId | None] = {}
         self._standing: Counter[Key] = Counter()  # messages below each key
         self._pass: defaultdict[Key, int] = defaultdict(int)
-        self._turns: dict[Key, Turns] = {}
+        self._turns: dict[Key, FairQueue] = {}
         self._wait_until_ms: defaultdict[Key, int] = defaultdict(int)
 
     async def admit(
@@ -492,7 +492,7 @@ class NaiveBroker:
 
     def _lower(self, scope: Scope, limit: Limit | None, now_ms: int) -> None:
         if limit is not None and scope.gate is not None:
-            scope.adapted = scope.adapted or Adapted(limit, least=self._limits.adapt_least)
+            scope.adapted = scope.adapted or AdaptiveLimit(limit, least=self._limits.adapt_least)
             scope.adapted.lower(now_ms)
             narrow(scope.gate, scope.spacing, scope.adapted.places, now_ms)
 
@@ -557,9 +557,9 @@ class NaiveBroker:
         """Return the pass, or for one that does not wait the pass it would enter with."""
         return self._pass[key] if self._standing[key] else copy(self._among(key)).enter(self._pass[key])
 
-    def _among(self, key: Key) -> Turns:
+    def _among(self, key: Key) -> FairQueue:
         is_lane = len(key) == len(("priority", "bot", "chat"))
-        return self._turns.setdefault(key[:-1], Turns(entry=STRIDE if is_lane else 0))
+        return self._turns.setdefault(key[:-1], FairQueue(entry=STRIDE if is_lane else 0))
 
     # Finding things
 

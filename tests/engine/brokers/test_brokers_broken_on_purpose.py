@@ -18,7 +18,7 @@ from tempogram.engine.brokers.memory import queue
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.brokers.memory.lanes import BotState, Chat, Entry, Lane, User
 from tempogram.engine.limits import windows as windows_module
-from tempogram.engine.limits.fair_queue import Turns
+from tempogram.engine.limits.fair_queue import FairQueue
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.limits.windows import Bucket, Gate, Purse, Window
 from tempogram.engine.model.messages import ChatId, Hold, HoldChat, Lease, Outgoing, Settlement
@@ -188,7 +188,7 @@ class LeasesMoreThanAsked(MemoryBroker):
         return super()._lease(worker_id, slots + 1, now_ms)
 
 
-class NobodysTurn(Turns):
+class NobodysTurn(FairQueue):
     """Everybody keeps the pass with which they came, so that ties decide."""
 
     def serve(self, its_pass: int, *, cost: int, weight: int) -> int:
@@ -204,7 +204,7 @@ class StrictPriorities(MemoryBroker):
 class TheLowestBotFirst(StrictPriorities):
     def __init__(self, limits: Limits, *, clock: Clock, lease_ms: int, incarnation: int | None = None) -> None:
         super().__init__(limits, clock=clock, lease_ms=lease_ms, incarnation=incarnation)
-        self._turns = Turns()
+        self._turns = FairQueue()
         for group in self._groups.values():
             group.turns = NobodysTurn()
 

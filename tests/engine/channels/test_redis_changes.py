@@ -14,9 +14,9 @@ from structlog.testing import capture_logs
 
 from tempogram.engine.brokers.redis.broker import connect
 from tempogram.engine.brokers.redis.keys import NEWS
-from tempogram.engine.channels.memory_changes import SilentNews
-from tempogram.engine.channels.redis_changes import BATCH_MAX, BY, ITEM, LENGTH, WAITING_MAX, RedisNews
-from tempogram.engine.ports.changes import BotChanged, ChatChanged, Item, Missed
+from tempogram.engine.channels.memory_changes import MemoryChanges
+from tempogram.engine.channels.redis_changes import BATCH_MAX, BY, ITEM, LENGTH, WAITING_MAX, RedisChanges
+from tempogram.engine.ports.changes import BotChanged, Change, ChatChanged, Missed
 from tempogram.engine.resilience.conditions import Condition, Conditions
 from tests.engine.redis_server import own_redis, port_of
 
@@ -28,15 +28,15 @@ OUTAGE_S = 8.0
 class Ear:
     """Notes what it is told."""
 
-    heard: list[Item] = field(default_factory=list)
+    heard: list[Change] = field(default_factory=list)
     held_up: asyncio.Event | None = None
 
-    async def listen(self, item: Item) -> None:
+    async def listen(self, item: Change) -> None:
         if self.held_up is not None:
             await self.held_up.wait()
         self.heard.append(item)
 
-    async def hears(self, *items: Item, within_s: float = WITHIN_S) -> None:
+    async def hears(self, *items: Change, within_s: float = WITHIN_S) -> None:
         """Wait until exactly this was heard, and forget it."""
         await until(lambda: len(self.heard) >= len(items), self.heard, within_s)
         assert self.heard == list(items)
@@ -55,7 +55,7 @@ async def test_the_others_hear_it_and_oneself_does_not(redis: Redis) -> None:
 
 
 async def test_what_is_announced_between_the_beginning_and_the_listening_is_heard(redis: Redis) -> None:
-    late = RedisNews(redis, process=1, conditions=Conditions(lambda: 0))
+    late = RedisChanges(redis, process=1, conditions=Conditions(lambda: 0))
     await late.begin()
     async with process(redis, 2) as (other, _):
         await other.announce(BotChanged(1))
@@ -65,7 +65,7 @@ async def test_what_is_announced_between_the_beginning_and_the_listening_is_hear
 
 
 async def test_who_never_began_is_told_first_that_something_may_be_missing(redis: Redis) -> None:
-    async with listening(RedisNews(redis, process=1, conditions=Conditions(lambda: 0))) as ear:
+    async with listening(RedisChanges(redis, process=1, conditions=Conditions(lambda: 0))) as ear:
         await ear.hears(Missed())
 
 
@@ -181,18 +181,18 @@ async def test_a_full_redis_takes_no_news_and_the_others_hear_of_it_when_it_has_
 
 async def test_a_redis_that_is_away_from_the_start_is_no_failure(tmp_path: Path) -> None:
     async with connect("redis://127.0.0.1:1/0") as nobody:
-        news = RedisNews(nobody, process=1, conditions=Conditions(lambda: 0))
+        changes = RedisChanges(nobody, process=1, conditions=Conditions(lambda: 0))
 
-        await news.begin()
-        await news.announce(BotChanged(1))
-        await news.announced()
+        await changes.begin()
+        await changes.announce(BotChanged(1))
+        await changes.announced()
 
 
 async def test_whoever_wants_to_know_is_told_that_redis_is_missed() -> None:
     missed = asyncio.Event()
     async with connect("redis://127.0.0.1:1/0") as nobody:
         listening = asyncio.create_task(
-            RedisNews(nobody, process=1, conditions=Conditions(lambda: 0), when_away=missed.set).run(Ear().listen)
+            RedisChanges(nobody, process=1, conditions=Conditions(lambda: 0), when_away=missed.set).run(Ear().listen)
         )
         async with asyncio.timeout(OUTAGE_S):
             await missed.wait()
@@ -220,10 +220,10 @@ async def test_who_is_idle_says_nothing(redis: Redis) -> None:
 
 
 async def test_alone_there_is_nothing_to_hear() -> None:
-    news, ear = SilentNews(), Ear()
-    task = asyncio.create_task(news.run(ear.listen))
+    changes, ear = MemoryChanges(), Ear()
+    task = asyncio.create_task(changes.run(ear.listen))
 
-    await news.announce(BotChanged(1))
+    await changes.announce(BotChanged(1))
     await asyncio.sleep(0)
 
     assert (ear.heard, task.done()) == ([], False)
@@ -233,17 +233,17 @@ async def test_alone_there_is_nothing_to_hear() -> None:
 @asynccontextmanager
 async def process(
     redis: Redis, number: int, conditions: Conditions | None = None
-) -> AsyncIterator[tuple[RedisNews, Ear]]:
-    news = RedisNews(redis, process=number, conditions=conditions or Conditions(lambda: 0))
-    await news.begin()
-    async with listening(news) as ear:
-        yield news, ear
+) -> AsyncIterator[tuple[RedisChanges, Ear]]:
+    changes = RedisChanges(redis, process=number, conditions=conditions or Conditions(lambda: 0))
+    await changes.begin()
+    async with listening(changes) as ear:
+        yield changes, ear
 
 
 @asynccontextmanager
-async def listening(news: RedisNews) -> AsyncIterator[Ear]:
+async def listening(changes: RedisChanges) -> AsyncIterator[Ear]:
     ear = Ear()
-    task = asyncio.create_task(news.run(ear.listen))
+    task = asyncio.create_task(changes.run(ear.listen))
     try:
         yield ear
     finally:

@@ -13,16 +13,16 @@ import pytest
 
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.brokers.redis.broker import RedisBroker, connect
-from tempogram.engine.brokers.redis.keys import FORM
-from tempogram.engine.channels.memory_changes import SilentNews
+from tempogram.engine.brokers.redis.keys import SCHEMA
+from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
 from tempogram.engine.closing.expiry import Expiry
-from tempogram.engine.closing.reachability import Reach
+from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.closing.replacements import Replacements
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.failover import candidacy, catch_up, dead_processes, leader, standalone_mode
-from tempogram.engine.failover.failover_broker import SwitchedBroker
-from tempogram.engine.failover.leader import Keeper
+from tempogram.engine.failover.failover_broker import FailoverBroker
+from tempogram.engine.failover.leader import Leader
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Lease
@@ -38,7 +38,7 @@ from tempogram.storage.database.database import Database
 from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.processes.epochs import SqlEpochs
 from tempogram.storage.processes.leadership import KEEPERS, leadership
-from tempogram.storage.processes.membership import SqlMembers, membership
+from tempogram.storage.processes.membership import SqlMembership, membership
 from tests.engine.desk import UNLIMITED
 from tests.engine.failover.several import given
 from tests.fakes import outgoing
@@ -71,8 +71,8 @@ class Telegram:
 class Process:
     name: str
     ledger: SqlLedger
-    keeper: Keeper
-    switch: SwitchedBroker
+    leader: Leader
+    switch: FailoverBroker
     conditions: Conditions
     dispatcher: Dispatcher
     worker: Worker
@@ -93,7 +93,7 @@ class Process:
 
     def start(self) -> None:
         self.tasks = [
-            asyncio.create_task(each) for each in (self.keeper.run(), self.worker.run(), self.recoverer.run())
+            asyncio.create_task(each) for each in (self.leader.run(), self.worker.run(), self.recoverer.run())
         ]
 
     async def kill(self) -> None:
@@ -114,7 +114,7 @@ async def process(
     *,
     limits: Limits = UNLIMITED,
     slots: int = 8,
-    form: int = FORM,
+    schema: int = SCHEMA,
     may_lead: bool = True,
 ) -> AsyncIterator[Process]:
     """Put a process together, and start it; it is killed when the block ends."""
@@ -127,17 +127,17 @@ async def process(
         connection = await stack.enter_async_context(connect(redis_url))
         clock, ledger, results = SystemClock(), SqlLedger(database), MemoryResults()
         conditions = Conditions(clock)
-        redis = RedisBroker(connection, limits, lease_ms=LEASE_MS, form=form)
-        switch = SwitchedBroker(redis, ledger, conditions, lease_ms=LEASE_MS, clock=clock)
+        redis = RedisBroker(connection, limits, lease_ms=LEASE_MS, schema=schema)
+        switch = FailoverBroker(redis, ledger, conditions, lease_ms=LEASE_MS, clock=clock)
         replacements = Replacements(ledger=ledger, results=results, clock=clock)
         reconciler = Reconciler(ledger=ledger, broker=switch, replacements=replacements, clock=clock)
-        keeper = Keeper(
-            switch=switch,
+        leader = Leader(
+            broker=switch,
             redis=redis,
             memory=partial(MemoryBroker, clock=clock, lease_ms=LEASE_MS),
             epochs=SqlEpochs(database),
             leadership=leads,
-            members=SqlMembers(database),
+            members=SqlMembership(database),
             ledger=ledger,
             replacements=replacements,
             reconciler=reconciler,
@@ -148,15 +148,15 @@ async def process(
             conditions=conditions,
             shares_books=database_url.startswith("postgresql"),
         )
-        reach = Reach(
-            ledger=ledger, broker=switch, results=results, news=SilentNews(), clock=clock, hears=lambda _: True
+        reachability = Reachability(
+            ledger=ledger, broker=switch, results=results, changes=MemoryChanges(), clock=clock, hears=lambda _: True
         )
         delivery = Delivery(
             transport=telegram,
             ledger=ledger,
             broker=switch,
             results=results,
-            reach=reach,
+            reachability=reachability,
             retries=RetryPolicy(),
             retry_after_ms_max=300_000,
             clock=clock,
@@ -174,10 +174,12 @@ async def process(
         built = Process(
             name=name,
             ledger=ledger,
-            keeper=keeper,
+            leader=leader,
             switch=switch,
             conditions=conditions,
-            dispatcher=Dispatcher(ledger=ledger, broker=switch, reach=reach, replacements=replacements, worker=worker),
+            dispatcher=Dispatcher(
+                ledger=ledger, broker=switch, reachability=reachability, replacements=replacements, worker=worker
+            ),
             worker=worker,
             recoverer=Recoverer(
                 broker=switch, delivery=delivery, worker_id=f"{name}-r", interval_ms=LEASE_MS // 2, clock=clock

@@ -11,13 +11,13 @@ from functools import partial
 from typing import Any, cast
 
 from tempogram.engine.brokers.memory.broker import MemoryBroker
-from tempogram.engine.brokers.redis.keys import FORM
+from tempogram.engine.brokers.redis.keys import SCHEMA
 from tempogram.engine.channels.memory_results import MemoryResults
 from tempogram.engine.closing.replacements import Replacements
-from tempogram.engine.failover.failover_broker import SharedSchedule, SwitchedBroker
-from tempogram.engine.failover.leader import Keeper
+from tempogram.engine.failover.failover_broker import FailoverBroker, SharedQueue
+from tempogram.engine.failover.leader import Leader
 from tempogram.engine.limits.limits import Limits
-from tempogram.engine.model.errors import BrokerError, BrokerFull, BrokerUnavailable, LedgerError, ScheduleLost
+from tempogram.engine.model.errors import BrokerError, BrokerFull, BrokerUnavailable, LedgerError, QueueLost
 from tempogram.engine.model.messages import Lease, Outgoing, Status
 from tempogram.engine.ports import Broker, Epoch, Source
 from tempogram.engine.recovery.reconciler import Reconciler
@@ -42,7 +42,7 @@ class World:
     limits: Limits = UNLIMITED
     number: int = 0
     source: Source = Source.REDIS
-    form: int = FORM
+    schema: int = SCHEMA
     bypassed: int = 0
     begun_by: str = ""
     leader: str = ""
@@ -52,7 +52,7 @@ class World:
     looks_for_deaths: int = 0
     schedules: dict[int, MemoryBroker] = field(default_factory=dict)
     """What Redis holds, by its form."""
-    barred: set[int] = field(default_factory=lambda: {FORM})
+    barred: set[int] = field(default_factory=lambda: {SCHEMA})
     redis_is_full: bool = False
     room: int = sys.maxsize
     """How many messages Redis can hold."""
@@ -64,21 +64,21 @@ class World:
 
     @property
     def redis(self) -> MemoryBroker | None:
-        return self.schedules.get(FORM)
+        return self.schedules.get(SCHEMA)
 
     @redis.setter
     def redis(self, schedule: MemoryBroker | None) -> None:
-        self.schedules.pop(FORM, None)
+        self.schedules.pop(SCHEMA, None)
         if schedule is not None:
-            self.schedules[FORM] = schedule
+            self.schedules[SCHEMA] = schedule
 
     @property
     def redis_is_barred(self) -> bool:
-        return FORM in self.barred
+        return SCHEMA in self.barred
 
     @redis_is_barred.setter
     def redis_is_barred(self, is_barred: bool) -> None:
-        (self.barred.add if is_barred else self.barred.discard)(FORM)
+        (self.barred.add if is_barred else self.barred.discard)(SCHEMA)
 
     def burn(self) -> None:
         if self.fuse is not None:
@@ -106,24 +106,24 @@ class FakeEpochs:
     name: str
 
     async def current(self) -> Epoch:
-        self._reach()
+        self._reachability()
         world = self.world
         is_own = world.begun_by == self.name
-        return Epoch(world.number, world.source, world.form, is_own=is_own, bypassed=world.bypassed)
+        return Epoch(world.number, world.source, world.schema, is_own=is_own, bypassed=world.bypassed)
 
-    async def advance(self, after: Epoch, source: Source, *, form: int) -> Epoch:
-        self._reach()
+    async def advance(self, after: Epoch, source: Source, *, schema: int) -> Epoch:
+        self._reachability()
         if after.number == self.world.number:
             self.world.number, self.world.source, self.world.begun_by = after.number + 1, source, self.name
-            self.world.form = form
+            self.world.schema = schema
         return await self.current()
 
     async def bypass(self, epoch: Epoch) -> None:
-        self._reach()
+        self._reachability()
         if epoch.number == self.world.number:
             self.world.bypassed += 1
 
-    def _reach(self) -> None:
+    def _reachability(self) -> None:
         self.world.burn()
         if self.name in self.world.cut_from_database:
             raise LedgerError("the database is away")
@@ -165,27 +165,27 @@ class FakeMembers:
 class FakeRedis:
     """What one process sees of the schedule in Redis, or of one that it has begun (``meant``)."""
 
-    def __init__(self, world: World, name: str, form: int, meant: MemoryBroker | None = None) -> None:
+    def __init__(self, world: World, name: str, schema: int, meant: MemoryBroker | None = None) -> None:
         self._world = world
         self._name = name
-        self.form = form
+        self.schema = schema
         self._meant = meant
 
     @property
     def incarnation(self) -> int:
-        schedule = self._world.schedules.get(self.form)
+        schedule = self._world.schedules.get(self.schema)
         return schedule.incarnation if schedule else 0
 
     async def begin(self) -> FakeRedis:
-        self._reach()
+        self._reachability()
         world, begun = self._world, self._world.memory()
-        world.schedules = {form: each for form, each in world.schedules.items() if form > self.form}
-        world.schedules[self.form] = begun
-        world.barred.add(self.form)
-        return FakeRedis(world, self._name, self.form, begun)
+        world.schedules = {schema: each for schema, each in world.schedules.items() if schema > self.schema}
+        world.schedules[self.schema] = begun
+        world.barred.add(self.schema)
+        return FakeRedis(world, self._name, self.schema, begun)
 
     async def enforce(self, limits: Limits) -> bool:
-        self._reach()
+        self._reachability()
         is_new = self._world.enforced[-1:] != [limits]
         self._world.enforced.append(limits)
         return is_new
@@ -195,7 +195,7 @@ class FakeRedis:
 
     async def restore(self, *sends: Any, **more: Any) -> None:
         await self._found().restore(*sends, **more)
-        self._world.barred.discard(self.form)
+        self._world.barred.discard(self.schema)
 
     async def admit(self, messages: Any, *, slots: int, **more: Any) -> Any:
         found = self._found()
@@ -214,25 +214,25 @@ class FakeRedis:
 
         return ask
 
-    def _reach(self) -> None:
+    def _reachability(self) -> None:
         self._world.burn()
         if self._name in self._world.cut_from_redis:
             self._world.clock.advance(self._world.redis_is_silent_for_ms)
             raise BrokerUnavailable("Redis cannot be reached")
 
     def _found(self) -> Broker:
-        self._reach()
-        found = self._world.schedules.get(self.form)
+        self._reachability()
+        found = self._world.schedules.get(self.schema)
         if found is None or self._meant not in {None, found}:
-            raise ScheduleLost("Redis holds no schedule, or another")
+            raise QueueLost("Redis holds no schedule, or another")
         return found
 
     async def _waiting(self, found: Broker) -> int:
         return sum((await found.stats()).bots.values())
 
     def _insist_on_open(self) -> None:
-        if self.form in self._world.barred:
-            raise ScheduleLost("the schedule in Redis is barred")
+        if self.schema in self._world.barred:
+            raise QueueLost("the schedule in Redis is barred")
 
 
 class FakeProcess:
@@ -245,19 +245,19 @@ class FakeProcess:
         *,
         shares_books: bool = True,
         limits: Limits | None = None,
-        form: int = FORM,
+        schema: int = SCHEMA,
     ) -> None:
         self.world = world
         self.name = name
         self.number = world.born = world.born + 1
         world.alive.add(self.number)
         self.conditions = Conditions(world.clock)
-        self.redis = cast("SharedSchedule", FakeRedis(world, name, form))
-        self.switch = SwitchedBroker(self.redis, world.ledger, self.conditions, lease_ms=LEASE_MS, clock=world.clock)
+        self.redis = cast("SharedQueue", FakeRedis(world, name, schema))
+        self.switch = FailoverBroker(self.redis, world.ledger, self.conditions, lease_ms=LEASE_MS, clock=world.clock)
         self.leadership = FakeLeadership(world, name)
         replacements = Replacements(ledger=world.ledger, results=MemoryResults(), clock=world.clock, sleep=world.sleep)
-        self.keeper = Keeper(
-            switch=self.switch,
+        self.leader = Leader(
+            broker=self.switch,
             redis=self.redis,
             memory=lambda _: world.memory(),
             epochs=FakeEpochs(world, name),
@@ -287,12 +287,12 @@ class FakeProcess:
     async def look(self) -> None:
         """Read the epoch, and ask for what it misses, as it does each second; if it can."""
         with contextlib.suppress(LedgerError, BrokerUnavailable):
-            await self.keeper.watch()
-            await self.keeper.ask_again()
+            await self.leader.watch()
+            await self.leader.ask_again()
 
     async def step(self) -> None:
         with contextlib.suppress(BrokerError, LedgerError):  # the next goes on
-            await self.keeper.step()
+            await self.leader.step()
 
     async def steps(self, *others: FakeProcess, for_ms: int, every_ms: int = 500) -> None:
         """Let this process and others do what they do, for a time."""

@@ -15,7 +15,7 @@ SOON_MS = 3_000
 
 async def one_leads(one: FakeProcess, *others: FakeProcess) -> None:
     await one.steps(*others, for_ms=SOON_MS)
-    assert one.keeper.is_leading
+    assert one.leader.is_leading
 
 
 async def test_a_leader_who_alone_cannot_reach_redis_lets_another_lead_and_leases_go_on_coming_from_redis(
@@ -27,7 +27,7 @@ async def test_a_leader_who_alone_cannot_reach_redis_lets_another_lead_and_lease
     await one.steps(other, for_ms=5 * AWAY_MS)
     await other.accept(outgoing("a"))
 
-    assert (one.keeper.is_leading, other.keeper.is_leading) == (False, True)
+    assert (one.leader.is_leading, other.leader.is_leading) == (False, True)
     assert (world.number, world.source) == (0, Source.REDIS)
     assert await other.ids() == ["a"]
 
@@ -99,7 +99,7 @@ async def test_who_has_missed_redis_for_long_leaves_the_lead_once_more_when_anot
     await one.steps(for_ms=ASIDE_MS)
     await third.steps(one, for_ms=2 * AWAY_MS)
 
-    assert third.keeper.is_leading
+    assert third.leader.is_leading
     assert (world.number, world.source) == (0, Source.REDIS)
 
 
@@ -120,12 +120,12 @@ async def test_who_reaches_redis_again_may_lead_at_once(world: World, one: FakeP
     await one_leads(one)
     world.cut_from_redis = {"one"}
     await one.steps(for_ms=MISSED_MS + STEP_MS)
-    led = one.keeper.is_leading
+    led = one.leader.is_leading
     world.cut_from_redis = set()
 
     await one.steps(for_ms=STEP_MS)
 
-    assert (led, one.keeper.is_leading) == (False, True)
+    assert (led, one.leader.is_leading) == (False, True)
     assert world.number == 0
 
 

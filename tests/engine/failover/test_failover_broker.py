@@ -6,19 +6,19 @@ import asyncio
 
 import pytest
 
-from tempogram.engine.brokers.redis.keys import FORM
-from tempogram.engine.model.errors import BrokerUnavailable, ScheduleLost
+from tempogram.engine.brokers.redis.keys import SCHEMA
+from tempogram.engine.model.errors import BrokerUnavailable, QueueLost
 from tempogram.engine.model.messages import Done, Settlement, Status
-from tempogram.engine.ports import NOBODYS, Epoch, Source
+from tempogram.engine.ports import NO_SCHEMA, Epoch, Source
 from tempogram.engine.resilience.conditions import Condition
-from tempogram.engine.sending.held_lease import Held
+from tempogram.engine.sending.held_lease import HeldLease
 from tests.engine.desk import soon
 from tests.engine.failover.several import LEASE_MS, FakeProcess, World
 from tests.fakes import outgoing
 
-REDIS = Epoch(0, Source.REDIS, FORM)
-MINE = Epoch(1, Source.KEEPER, FORM, is_own=True)
-ANOTHERS = Epoch(1, Source.KEEPER, FORM)
+REDIS = Epoch(0, Source.REDIS, SCHEMA)
+MINE = Epoch(1, Source.KEEPER, SCHEMA, is_own=True)
+ANOTHERS = Epoch(1, Source.KEEPER, SCHEMA)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ async def test_a_lease_in_hand_is_used_no_later_than_the_epoch_is_known_however_
     await one.accept(outgoing("b", chat_id=8))
     world.clock.advance(LEASE_MS - 1)
     held, other = (
-        Held(each, world.clock() + LEASE_MS, world.clock, one.switch.is_source) for each in await one.lease()
+        HeldLease(each, world.clock() + LEASE_MS, world.clock, one.switch.is_source) for each in await one.lease()
     )
 
     assert held.may_write()
@@ -87,7 +87,7 @@ async def test_who_asks_nothing_of_redis_hears_all_the_same_that_it_is_back(one:
     one.switch.read(ANOTHERS, at_ms=world.clock())
     world.cut_from_redis = set()
 
-    one.switch.read(Epoch(2, Source.REDIS, FORM), at_ms=world.clock())
+    one.switch.read(Epoch(2, Source.REDIS, SCHEMA), at_ms=world.clock())
     await one.switch.look_again()
 
     assert one.conditions.current == []
@@ -156,7 +156,7 @@ async def test_the_one_who_sends_for_all_leases_from_memory(one: FakeProcess, wo
 async def test_an_epoch_that_is_over_is_not_heeded_and_its_memory_is_gone(one: FakeProcess, world: World) -> None:
     one.switch.read(MINE, at_ms=world.clock())
     one.switch.open_memory(world.memory(), MINE)
-    one.switch.read(Epoch(2, Source.REDIS, FORM), at_ms=world.clock())
+    one.switch.read(Epoch(2, Source.REDIS, SCHEMA), at_ms=world.clock())
 
     one.switch.read(MINE, at_ms=world.clock() + 1)
     one.switch.open_memory(world.memory(), MINE)
@@ -203,7 +203,7 @@ async def test_a_schedule_that_leases_nothing_is_lost_until_it_leases_and_takes_
 
 async def test_who_only_submits_finds_the_schedule_again_by_submitting(one: FakeProcess, world: World) -> None:
     kept, world.redis = world.redis, None
-    with pytest.raises(ScheduleLost):
+    with pytest.raises(QueueLost):
         await one.switch.admit([outgoing("a")], worker_id="", slots=0)
     assert one.conditions.current == [Condition.SCHEDULE_LOST]
 
@@ -290,7 +290,7 @@ async def test_while_another_version_keeps_the_schedule_every_verb_is_refused(
 ) -> None:
     world.cut_from_redis.add("one")
     await one.lease()
-    one.switch.read(Epoch(1, source, FORM + 1), at_ms=world.clock())
+    one.switch.read(Epoch(1, source, SCHEMA + 1), at_ms=world.clock())
 
     with pytest.raises(BrokerUnavailable, match="another version of tempogram keeps the schedule"):
         await one.switch.admit([outgoing("a")], worker_id="w", slots=1)
@@ -299,7 +299,7 @@ async def test_while_another_version_keeps_the_schedule_every_verb_is_refused(
     assert Condition.OTHER_VERSION in one.conditions.current
     assert Condition.REDIS_AWAY not in one.conditions.current
 
-    one.switch.read(Epoch(2, Source.REDIS, FORM), at_ms=world.clock())
+    one.switch.read(Epoch(2, Source.REDIS, SCHEMA), at_ms=world.clock())
     assert one.conditions.current == []
 
 
@@ -307,7 +307,7 @@ async def test_before_anybody_has_begun_the_schedule_nothing_is_leased_and_that_
     world: World,
 ) -> None:
     one = FakeProcess(world, "one")
-    one.switch.read(Epoch(0, Source.REDIS, NOBODYS), at_ms=world.clock())
+    one.switch.read(Epoch(0, Source.REDIS, NO_SCHEMA), at_ms=world.clock())
 
     with pytest.raises(BrokerUnavailable, match="has begun the schedule yet"):
         await one.switch.lease(worker_id="w", slots=1)
@@ -317,7 +317,7 @@ async def test_before_anybody_has_begun_the_schedule_nothing_is_leased_and_that_
         await one.switch.admit([outgoing("a")], worker_id="", slots=0)
     assert one.conditions.current == [Condition.NOT_BEGUN]
 
-    one.switch.read(Epoch(1, Source.REDIS, FORM), at_ms=world.clock())
+    one.switch.read(Epoch(1, Source.REDIS, SCHEMA), at_ms=world.clock())
     assert one.conditions.current == []
 
 

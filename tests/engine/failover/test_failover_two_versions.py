@@ -7,11 +7,11 @@ from itertools import count
 import pytest
 from structlog.testing import capture_logs
 
-from tempogram.engine.brokers.redis.keys import FORM
+from tempogram.engine.brokers.redis.keys import SCHEMA
 from tempogram.engine.failover.epoch_watcher import WATCH_S
 from tempogram.engine.failover.standalone_mode import BACK_MS, MARGIN_MS
 from tempogram.engine.model.ids import Ids
-from tempogram.engine.ports import NOBODYS, Source
+from tempogram.engine.ports import NO_SCHEMA, Source
 from tempogram.engine.resilience.conditions import Condition
 from tests.engine.failover.several import LEASE_MS, FakeProcess, World
 from tests.fakes import outgoing
@@ -30,7 +30,7 @@ def old(world: World) -> FakeProcess:
 
 @pytest.fixture
 def new(world: World) -> FakeProcess:
-    return FakeProcess(world, "new", form=FORM + 1)
+    return FakeProcess(world, "new", schema=SCHEMA + 1)
 
 
 async def accept(*processes: FakeProcess) -> list[str]:
@@ -45,7 +45,7 @@ async def accept(*processes: FakeProcess) -> list[str]:
 async def old_keeps(old: FakeProcess, new: FakeProcess) -> None:
     await old.step()
     await old.steps(new, for_ms=SILENCE_MS)
-    assert old.keeper.is_leading
+    assert old.leader.is_leading
 
 
 async def new_keeps(old: FakeProcess, new: FakeProcess) -> None:
@@ -53,15 +53,15 @@ async def new_keeps(old: FakeProcess, new: FakeProcess) -> None:
     await old_keeps(old, new)
     old.world.leader = "new"
     await new.steps(old, for_ms=SILENCE_MS + BACK_MS + SOON_MS)
-    assert (new.world.source, new.world.form) == (Source.REDIS, FORM + 1)
+    assert (new.world.source, new.world.schema) == (Source.REDIS, SCHEMA + 1)
 
 
 async def test_the_first_who_leads_begins_the_first_epoch_without_waiting(world: World, new: FakeProcess) -> None:
-    world.form = NOBODYS
+    world.schema = NO_SCHEMA
 
     await new.step()
 
-    assert (world.number, world.source, world.form) == (1, Source.REDIS, new.redis.form)
+    assert (world.number, world.source, world.schema) == (1, Source.REDIS, new.redis.schema)
     submitted = await accept(new)
     assert await new.ids() == submitted
 
@@ -69,12 +69,12 @@ async def test_the_first_who_leads_begins_the_first_epoch_without_waiting(world:
 async def test_a_schedule_from_before_the_first_epoch_is_begun_anew(world: World, old: FakeProcess) -> None:
     await old.step()
     before = world.redis
-    world.form = NOBODYS
+    world.schema = NO_SCHEMA
 
     await old.step()
 
     assert world.redis is not before
-    assert world.form == FORM
+    assert world.schema == SCHEMA
 
 
 async def test_beside_an_older_version_that_leads_a_newer_one_only_takes_in(old: FakeProcess, new: FakeProcess) -> None:
@@ -120,7 +120,7 @@ async def test_who_leads_with_a_newer_form_leases_nothing_before_the_older_lease
     assert await old.ids() != []  # it has not read it yet
     ends_at_ms = world.clock() + LEASE_MS
 
-    while FORM + 1 not in world.schedules:
+    while SCHEMA + 1 not in world.schedules:
         assert await new.ids() == []
         await new.steps(old, for_ms=STEP_MS)
         assert await old.ids() == []
@@ -128,7 +128,7 @@ async def test_who_leads_with_a_newer_form_leases_nothing_before_the_older_lease
     assert world.clock() > ends_at_ms >= held.expires_at_ms
     await new.steps(old, for_ms=SOON_MS)
     assert set(await new.ids()) == set(submitted)
-    assert set(world.schedules) == {FORM + 1}
+    assert set(world.schedules) == {SCHEMA + 1}
 
 
 async def test_an_older_one_leaves_the_lead_of_a_newer_one_for_good_and_says_so_once(
@@ -140,7 +140,7 @@ async def test_an_older_one_leaves_the_lead_of_a_newer_one_for_good_and_says_so_
     with capture_logs() as logs:
         await old.steps(for_ms=10_000)
 
-    assert (world.leader, world.form) == ("", FORM + 1)
+    assert (world.leader, world.schema) == ("", SCHEMA + 1)
     assert [each["event"] for each in logs if "newer version" in each["event"]] == [
         "a newer version keeps the schedule; this process never leads again"
     ]
@@ -156,7 +156,7 @@ async def test_a_newer_one_that_dies_at_any_point_is_followed_by_a_newer_one_alo
 
     world.leader = ""
     await old.steps(for_ms=SOON_MS)
-    next_one = FakeProcess(world, "next", form=FORM + 1)
+    next_one = FakeProcess(world, "next", schema=SCHEMA + 1)
     await next_one.steps(old, for_ms=SILENCE_MS + BACK_MS + SOON_MS)
 
     assert await old.ids() == []
@@ -184,10 +184,10 @@ async def test_after_the_row_is_set_back_an_older_version_goes_on(
     await new_keeps(old, new)
     submitted = await accept(new)
     world.leader = ""
-    world.number, world.source, world.form, world.begun_by = world.number + 1, Source.KEEPER, NOBODYS, ""
+    world.number, world.source, world.schema, world.begun_by = world.number + 1, Source.KEEPER, NO_SCHEMA, ""
 
     again = FakeProcess(world, "again")
     await again.steps(for_ms=SILENCE_MS + BACK_MS + SOON_MS)
 
     assert await again.ids() == submitted
-    assert (world.source, world.form) == (Source.REDIS, FORM)
+    assert (world.source, world.schema) == (Source.REDIS, SCHEMA)

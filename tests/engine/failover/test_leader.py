@@ -10,13 +10,13 @@ from structlog.testing import capture_logs
 
 from tempogram.engine.failover.candidacy import AWAY_MS
 from tempogram.engine.failover.epoch_watcher import WATCH_S
-from tempogram.engine.failover.failover_broker import SharedSchedule
+from tempogram.engine.failover.failover_broker import SharedQueue
 from tempogram.engine.failover.leader import PROBE_S
 from tempogram.engine.failover.standalone_mode import BACK_MS, MARGIN_MS
 from tempogram.engine.limits.limits import Limit
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Done, Hold, Settlement, Status
-from tempogram.engine.ports import NOBODYS, Source
+from tempogram.engine.ports import NO_SCHEMA, Source
 from tempogram.engine.resilience.conditions import Condition
 from tests.engine.desk import turns
 from tests.engine.failover.several import LEASE_MS, Died, FakeProcess, FakeRedis, World
@@ -52,13 +52,13 @@ async def test_the_leader_begins_the_schedule_and_the_others_lease_from_it(
     await other.look()
 
     assert await other.ids() == ["a"]
-    assert (one.keeper.is_leading, other.keeper.is_leading) == (True, False)
+    assert (one.leader.is_leading, other.leader.is_leading) == (True, False)
 
 
 async def test_the_first_schedule_is_begun_and_nothing_was_lost(
     world: World, one: FakeProcess, other: FakeProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.form = NOBODYS
+    world.schema = NO_SCHEMA
     await other.look()
     restore = FakeRedis.restore
 
@@ -78,7 +78,7 @@ async def test_the_first_schedule_is_begun_and_nothing_was_lost(
 
 
 async def test_a_first_schedule_that_is_lost_is_lost(world: World, one: FakeProcess) -> None:
-    world.form = NOBODYS
+    world.schema = NO_SCHEMA
     await one.step()
     world.redis = None
 
@@ -90,7 +90,7 @@ async def test_a_first_schedule_that_is_lost_is_lost(world: World, one: FakeProc
 async def test_a_schedule_that_is_lost_is_told_by_who_was_there_before_it_was_begun_and_never_leases(
     world: World, one: FakeProcess, other: FakeProcess
 ) -> None:
-    world.form = NOBODYS
+    world.schema = NO_SCHEMA
     await other.look()
     await one.step()
     await other.look()
@@ -189,7 +189,7 @@ async def test_who_loses_the_lead_while_he_rebuilds_does_not_open_what_he_has_be
     await one.step()
 
     assert one.world.redis_is_barred
-    assert not one.keeper.is_leading
+    assert not one.leader.is_leading
 
 
 @pytest.mark.parametrize("freezes_at", ["admit", "restore"])
@@ -200,7 +200,7 @@ async def test_who_wakes_in_the_middle_of_rebuilding_changes_nothing_of_what_ano
     await one.accept(outgoing("a"))
     begin = one.redis.begin
 
-    async def begin_and_freeze_later() -> SharedSchedule:
+    async def begin_and_freeze_later() -> SharedQueue:
         begun = await begin()
         verb = getattr(begun, freezes_at)
 
@@ -327,7 +327,7 @@ async def test_a_database_that_is_away_is_told_once_when_it_goes_and_once_when_i
     idle = FakeProcess(world, "idle")
     world.cut_from_database.add("idle")
     with capture_logs() as said:
-        watching = asyncio.create_task(idle.keeper._again_and_again(idle.keeper.watch))
+        watching = asyncio.create_task(idle.leader._again_and_again(idle.leader.watch))
         await turns()
         away = idle.conditions.current
         world.cut_from_database.clear()
@@ -549,7 +549,7 @@ async def test_a_redis_that_goes_again_while_it_is_rebuilt_leaves_the_epoch_to_t
     one.world.cut_from_redis.clear()
     began = one.redis.begin
 
-    async def and_then_it_is_away() -> SharedSchedule:
+    async def and_then_it_is_away() -> SharedQueue:
         begun = await began()
         one.world.cut_from_redis.add("one")
         return begun

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from structlog.testing import capture_logs
 
-from tempogram.engine.brokers.redis.keys import FORM
+from tempogram.engine.brokers.redis.keys import SCHEMA
 from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.model.messages import Done, Lease, Settlement, Status
 from tempogram.engine.ports import Source
@@ -47,9 +47,9 @@ class Processes(RuleBasedStateMachine):
         self.count = self.born = 0
         self.processes = {name: self.new(name) for name in NAMES}
 
-    def new(self, place: str, form: int = FORM) -> FakeProcess:
+    def new(self, place: str, schema: int = SCHEMA) -> FakeProcess:
         self.born += 1
-        return FakeProcess(self.world, f"{place}{self.born}", form=form)
+        return FakeProcess(self.world, f"{place}{self.born}", schema=schema)
 
     def run(self, who: str, what: Coroutine[Any, Any, Any]) -> Any:
         """Let a process do something; if it dies of it, another takes its place."""
@@ -60,9 +60,9 @@ class Processes(RuleBasedStateMachine):
             self.replace(who)
             return None
 
-    def replace(self, who: str, form: int | None = None) -> None:
+    def replace(self, who: str, schema: int | None = None) -> None:
         self.processes[who].die()
-        self.processes[who] = self.new(who, self.processes[who].redis.form if form is None else form)
+        self.processes[who] = self.new(who, self.processes[who].redis.schema if schema is None else schema)
 
     @rule(ms=st.sampled_from([50, 300, 1_000, 2_500, 6_000]))
     def time_passes(self, ms: int) -> None:
@@ -97,9 +97,9 @@ class Processes(RuleBasedStateMachine):
     def die(self, who: str) -> None:
         self.replace(who)
 
-    @rule(who=WHO, form=st.sampled_from([FORM, FORM + 1]))
-    def be_replaced_by_another_version(self, who: str, form: int) -> None:
-        self.replace(who, form)
+    @rule(who=WHO, schema=st.sampled_from([SCHEMA, SCHEMA + 1]))
+    def be_replaced_by_another_version(self, who: str, schema: int) -> None:
+        self.replace(who, schema)
 
     @rule(who=WHO)
     def lose_or_find_the_database(self, who: str) -> None:
@@ -142,7 +142,7 @@ class Processes(RuleBasedStateMachine):
     def lease(self, who: str) -> None:
         self.accept(who)
         process = self.processes[who]
-        source = f"redis of form {process.redis.form}" if self.of_redis(process) else process.name
+        source = f"redis of form {process.redis.schema}" if self.of_redis(process) else process.name
         leases = self.run(who, process.lease(2)) or []
         now_ms = self.world.clock()
         good = [each for each in self.given if not each.is_over and each.lease.expires_at_ms > now_ms]
@@ -177,14 +177,14 @@ class Processes(RuleBasedStateMachine):
         self.world.fuse = None
         self.world.cut_from_database.clear()
         self.world.cut_from_redis.clear()
-        if self.world.form > FORM:
-            self.replace("a", self.world.form)
+        if self.world.schema > SCHEMA:
+            self.replace("a", self.world.schema)
         for _ in range(40):
             for who in NAMES:
                 self.look(who)
                 self.step(who)
             self.world.clock.advance(1_000)
-        (sender, *_) = [who for who, each in self.processes.items() if each.redis.form == self.world.form]
+        (sender, *_) = [who for who, each in self.processes.items() if each.redis.schema == self.world.schema]
         self.look(sender)
         waiting = [each for each, status in self.world.ledger.statuses.items() if status is Status.QUEUED]
         for start in range(0, len(waiting), 50):

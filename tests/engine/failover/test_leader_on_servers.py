@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from tempogram.bot.demo.process import free_port
-from tempogram.engine.brokers.redis.keys import FORM, prefix
+from tempogram.engine.brokers.redis.keys import SCHEMA, prefix
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import SystemClock
 from tempogram.engine.resilience.conditions import Condition
@@ -69,7 +69,7 @@ async def test_who_leads_begins_the_schedule_and_the_others_wait_for_it(
             submitted = await one.submit(ids, 50) + await other.submit(ids, 50)
             await all_sent(telegram, submitted, one)
 
-            assert [one.keeper.is_leading, other.keeper.is_leading].count(True) == 1
+            assert [one.leader.is_leading, other.leader.is_leading].count(True) == 1
             await until(lambda: not one.conditions.current and not other.conditions.current)
     assert sorted(telegram.ids) == sorted(submitted)
 
@@ -137,15 +137,15 @@ async def test_a_leader_who_dies_leaves_the_schedule_in_redis_to_another(
 ) -> None:
     with own_redis(tmp_path) as url:
         async with process("a", url, books, telegram) as one, process("b", url, books, telegram) as other:
-            await until(lambda: one.keeper.is_leading or other.keeper.is_leading)
-            first, second = (one, other) if one.keeper.is_leading else (other, one)
+            await until(lambda: one.leader.is_leading or other.leader.is_leading)
+            first, second = (one, other) if one.leader.is_leading else (other, one)
             await first.kill()
             async with Redis.from_url(url) as redis:
                 await redis.flushall()
             submitted = await second.submit(ids, 20)
             await all_sent(telegram, submitted, one)
 
-            assert second.keeper.is_leading
+            assert second.leader.is_leading
     assert sorted(telegram.ids) == sorted(submitted)
 
 
@@ -156,9 +156,9 @@ async def test_who_alone_cannot_reach_redis_leaves_the_lead_to_who_does(
     nowhere = f"redis://127.0.0.1:{free_port()}/0"
     with own_redis(tmp_path) as url:
         async with process("a", nowhere, books, telegram) as cut:
-            await until(lambda: cut.keeper.is_leading)
+            await until(lambda: cut.leader.is_leading)
             async with process("b", url, books, telegram) as other:
-                await until(lambda: other.keeper.is_leading)
+                await until(lambda: other.leader.is_leading)
                 submitted = await other.submit(ids, 20)
                 await all_sent(telegram, submitted, other)
 
@@ -173,9 +173,9 @@ async def test_what_a_process_that_ended_left_in_the_ledger_alone_is_sent_soon(
     number = 7
     with own_redis(tmp_path) as url:
         async with process("a", url, books, telegram) as one:
-            comparison = one.keeper._comparison
+            comparison = one.leader._catch_up
             async with membership(books, number):
-                await until(lambda: number in comparison._deaths._alive and comparison._behind_after is None)
+                await until(lambda: number in comparison._dead_processes._alive and comparison._behind_after is None)
                 left = outgoing(ids.new(SystemClock()()))
                 await one.ledger.add([left])
 
@@ -232,7 +232,7 @@ async def test_two_versions_side_by_side_under_load_send_everything_and_never_bo
         ):
             submitted = await leader.submit(ids, 20)
             await all_sent(telegram, submitted, leader)
-            async with process("new", url, books, telegram, form=FORM + 1) as new:
+            async with process("new", url, books, telegram, schema=SCHEMA + 1) as new:
                 submitted += await new.submit(ids, 20)
                 await all_sent(telegram, submitted, leader)
                 assert new.conditions.current == [Condition.OTHER_VERSION]
@@ -248,7 +248,7 @@ async def test_two_versions_side_by_side_under_load_send_everything_and_never_bo
                 await until(lambda: not new.conditions.current)
                 assert old.conditions.current == [Condition.OTHER_VERSION]
                 async with Redis.from_url(url) as redis:
-                    assert not await redis.keys(f"{prefix(FORM)}*")
+                    assert not await redis.keys(f"{prefix(SCHEMA)}*")
     senders = [name for name, _ in telegram.sent]
     assert all(name.startswith("new") for name in senders[senders.index("new") :])
     assert len(telegram.ids) - len(submitted) <= 8  # what the leader had in hand when it died

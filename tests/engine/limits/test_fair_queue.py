@@ -8,14 +8,14 @@ from itertools import pairwise
 
 import pytest
 
-from tempogram.engine.limits.fair_queue import LAG, STRIDE, Turns
+from tempogram.engine.limits.fair_queue import LAG, STRIDE, FairQueue
 
 
 class Round:
     """Competitors who all wait, by weight."""
 
     def __init__(self, weights: dict[str, int], *, entry: int = 0) -> None:
-        self.turns = Turns(entry=entry)
+        self.turns = FairQueue(entry=entry)
         self.weights = dict(weights)
         self.passes = {name: self.turns.enter(0) for name in weights}
 

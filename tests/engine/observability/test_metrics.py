@@ -17,7 +17,7 @@ from tempogram.engine.observability.metrics import (
     as_text,
 )
 from tempogram.engine.ports import Broker, Duplicate, MayWrite, Queued, QueueStats, Refused
-from tempogram.engine.resilience.circuit_breaker import CALLS_MIN, OPEN_MS_MIN, Breaker
+from tempogram.engine.resilience.circuit_breaker import CALLS_MIN, OPEN_MS_MIN, CircuitBreaker
 from tempogram.engine.resilience.conditions import Conditions
 from tests.fakes import START_MS, Clock, outgoing
 
@@ -170,7 +170,7 @@ async def test_paid_messages_are_counted_by_bot_and_their_stars_shown_as_the_bro
 def test_a_breaker_that_is_open_is_shown_until_a_trial_has_succeeded() -> None:
     clock = Clock()
     conditions = Conditions(clock)
-    breaker = Breaker("api.test", clock=clock, conditions=conditions)
+    breaker = CircuitBreaker("api.test", clock=clock, conditions=conditions)
 
     def is_shown() -> float:
         collector = EngineCollector(Metrics(), queue=None, dead=None, conditions=conditions.current)

@@ -11,7 +11,7 @@ from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.ports import Broker
 from tempogram.engine.recovery import settings_sync
-from tempogram.engine.recovery.settings_sync import Heeded
+from tempogram.engine.recovery.settings_sync import SettingsSync
 from tests.engine.desk import UNLIMITED, ListLedger
 
 BOT = 42
@@ -41,7 +41,7 @@ class Office:
 
 
 @dataclass
-class Books:
+class Storage:
     """The ledger, and the limits that are in force."""
 
     ledger: ListLedger
@@ -52,8 +52,8 @@ class Books:
 
 
 @pytest.fixture
-def books() -> Books:
-    return Books(ListLedger([]))
+def books() -> Storage:
+    return Storage(ListLedger([]))
 
 
 @pytest.fixture
@@ -61,49 +61,49 @@ def office() -> Office:
     return Office()
 
 
-async def tell(heeded: Heeded, office: Office) -> None:
-    await heeded.tell(cast("Broker", office), office.configure)
+async def tell(monitored: SettingsSync, office: Office) -> None:
+    await monitored.tell(cast("Broker", office), office.configure)
 
 
-async def test_only_what_changed_is_told_again(books: Books, office: Office) -> None:
-    heeded = Heeded(books.ledger, books.current)
+async def test_only_what_changed_is_told_again(books: Storage, office: Office) -> None:
+    monitored = SettingsSync(books.ledger, books.current)
     books.ledger.paused[BOT] = True
     books.ledger.weighed[BOT] = 3
-    await tell(heeded, office)
+    await tell(monitored, office)
     assert office.told == [("paused", BOT), ("weighs", BOT, 3), ("limits", UNLIMITED.version)]
 
     office.told.clear()
     books.ledger.paused.clear()
     books.ledger.weighed.clear()
     books.limits = replace(UNLIMITED, version=2, bot=Limit(5, 1_000))
-    await tell(heeded, office)
-    await tell(heeded, office)
+    await tell(monitored, office)
+    await tell(monitored, office)
 
     assert office.told == [("resumed", BOT), ("weighs", BOT, 1), ("limits", 2)]
 
 
-async def test_what_could_not_be_told_is_told_later(books: Books, office: Office) -> None:
-    heeded = Heeded(books.ledger, books.current)
-    await tell(heeded, office)
+async def test_what_could_not_be_told_is_told_later(books: Storage, office: Office) -> None:
+    monitored = SettingsSync(books.ledger, books.current)
+    await tell(monitored, office)
     office.told.clear()
 
     office.away = True
     await settings_sync.pause(cast("Broker", office), BOT, paused=True)  # whoever changed the books is not refused
     books.ledger.paused[BOT] = True
     with pytest.raises(BrokerUnavailable):
-        await tell(heeded, office)
+        await tell(monitored, office)
     office.away = False
-    await tell(heeded, office)
+    await tell(monitored, office)
 
     assert office.told == [("paused", BOT)]
 
 
-async def test_another_schedule_is_told_everything(books: Books, office: Office) -> None:
-    heeded = Heeded(books.ledger, books.current)
+async def test_another_schedule_is_told_everything(books: Storage, office: Office) -> None:
+    monitored = SettingsSync(books.ledger, books.current)
     books.ledger.paused[BOT] = True
-    await tell(heeded, office)
+    await tell(monitored, office)
 
-    heeded.forget()
-    await tell(heeded, office)
+    monitored.forget()
+    await tell(monitored, office)
 
     assert office.told == 2 * [("paused", BOT), ("limits", UNLIMITED.version)]

@@ -11,7 +11,7 @@ from tempogram.engine.resilience.circuit_breaker import (
     OPEN_MS_MAX,
     OPEN_MS_MIN,
     WINDOW_MS,
-    Breaker,
+    CircuitBreaker,
     Permit,
     State,
 )
@@ -25,29 +25,29 @@ def conditions(clock: Clock) -> Conditions:
 
 
 @pytest.fixture
-def breaker(clock: Clock, conditions: Conditions) -> Breaker:
-    return Breaker("api.test", clock=clock, conditions=conditions)
+def breaker(clock: Clock, conditions: Conditions) -> CircuitBreaker:
+    return CircuitBreaker("api.test", clock=clock, conditions=conditions)
 
 
-def call(breaker: Breaker, *, is_alive: bool | None, times: int = 1) -> None:
+def call(breaker: CircuitBreaker, *, is_alive: bool | None, times: int = 1) -> None:
     for _ in range(times):
         breaker.end(breaker.ask(1), is_alive=is_alive)
 
 
-def test_as_many_calls_are_permitted_as_are_asked_for_while_the_host_answers(breaker: Breaker) -> None:
+def test_as_many_calls_are_permitted_as_are_asked_for_while_the_host_answers(breaker: CircuitBreaker) -> None:
     call(breaker, is_alive=True, times=50)
 
     assert breaker.ask(100).calls == 100
     assert breaker.state is State.CLOSED
 
 
-def test_a_few_failures_are_no_evidence(breaker: Breaker) -> None:
+def test_a_few_failures_are_no_evidence(breaker: CircuitBreaker) -> None:
     call(breaker, is_alive=False, times=CALLS_MIN - 1)
 
     assert breaker.state is State.CLOSED
 
 
-def test_half_of_the_calls_may_fail_and_not_one_more(breaker: Breaker) -> None:
+def test_half_of_the_calls_may_fail_and_not_one_more(breaker: CircuitBreaker) -> None:
     for is_alive in (True, False) * 5:
         call(breaker, is_alive=is_alive)
     before = breaker.state
@@ -57,7 +57,7 @@ def test_half_of_the_calls_may_fail_and_not_one_more(breaker: Breaker) -> None:
     assert (before, breaker.state) == (State.CLOSED, State.OPEN)
 
 
-def test_calls_of_before_the_window_are_forgotten(breaker: Breaker, clock: Clock) -> None:
+def test_calls_of_before_the_window_are_forgotten(breaker: CircuitBreaker, clock: Clock) -> None:
     call(breaker, is_alive=False, times=CALLS_MIN - 1)
     clock.advance(WINDOW_MS)
 
@@ -67,7 +67,7 @@ def test_calls_of_before_the_window_are_forgotten(breaker: Breaker, clock: Clock
 
 
 def test_an_open_breaker_permits_nothing_and_says_when_it_will(
-    breaker: Breaker, clock: Clock, conditions: Conditions
+    breaker: CircuitBreaker, clock: Clock, conditions: Conditions
 ) -> None:
     call(breaker, is_alive=False, times=CALLS_MIN)
 
@@ -78,7 +78,7 @@ def test_an_open_breaker_permits_nothing_and_says_when_it_will(
 
 
 def test_one_trial_is_made_after_its_time_and_its_success_closes_the_breaker(
-    breaker: Breaker, clock: Clock, conditions: Conditions
+    breaker: CircuitBreaker, clock: Clock, conditions: Conditions
 ) -> None:
     call(breaker, is_alive=False, times=CALLS_MIN)
     clock.advance(OPEN_MS_MIN)
@@ -91,7 +91,9 @@ def test_one_trial_is_made_after_its_time_and_its_success_closes_the_breaker(
     assert conditions.current == []
 
 
-def test_after_each_trial_that_fails_it_waits_twice_as_long_up_to_a_limit(breaker: Breaker, clock: Clock) -> None:
+def test_after_each_trial_that_fails_it_waits_twice_as_long_up_to_a_limit(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
     call(breaker, is_alive=False, times=CALLS_MIN)
     waits = []
     for _ in range(7):
@@ -104,7 +106,7 @@ def test_after_each_trial_that_fails_it_waits_twice_as_long_up_to_a_limit(breake
     assert waits == [1_000, 2_000, 4_000, 8_000, 16_000, OPEN_MS_MAX, OPEN_MS_MAX]
 
 
-def test_a_trial_that_was_not_made_may_be_made_by_the_next(breaker: Breaker, clock: Clock) -> None:
+def test_a_trial_that_was_not_made_may_be_made_by_the_next(breaker: CircuitBreaker, clock: Clock) -> None:
     call(breaker, is_alive=False, times=CALLS_MIN)
     clock.advance(OPEN_MS_MIN)
 
@@ -113,7 +115,7 @@ def test_a_trial_that_was_not_made_may_be_made_by_the_next(breaker: Breaker, clo
     assert breaker.ask(1).calls == 1
 
 
-def test_a_call_that_began_before_it_opened_is_no_trial(breaker: Breaker, clock: Clock) -> None:
+def test_a_call_that_began_before_it_opened_is_no_trial(breaker: CircuitBreaker, clock: Clock) -> None:
     old = breaker.ask(20)
     call(breaker, is_alive=False, times=CALLS_MIN)
     clock.advance(OPEN_MS_MIN)
@@ -131,7 +133,7 @@ class BreakerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.breaker = Breaker("api.test", clock=self.clock, conditions=Conditions(self.clock))
+        self.breaker = CircuitBreaker("api.test", clock=self.clock, conditions=Conditions(self.clock))
         self.turns = 0  # how often it opened or closed
         self.calls: list[tuple[Permit, int, bool]] = []  # under way: since which turn, and whether it is a trial
         self.ended: list[tuple[int, bool]] = []  # since it closed last: when, and whether the host answered

@@ -6,7 +6,7 @@ import asyncio
 
 from structlog.testing import capture_logs
 
-from tempogram.engine.resilience.conditions import GLIMPSE_MS, Condition, Conditions
+from tempogram.engine.resilience.conditions import OBSERVED_MS, Condition, Conditions
 from tests.engine.desk import turns
 from tests.fakes import Clock
 
@@ -65,10 +65,10 @@ def test_what_was_glimpsed_ends_when_nobody_has_had_a_glimpse_of_it_for_a_while(
     clock = Clock()
     conditions = Conditions(clock)
     with capture_logs() as told:
-        conditions.glimpse(Condition.LEDGER_AWAY, "refused")
-        clock.advance(GLIMPSE_MS - 1)
-        conditions.glimpse(Condition.LEDGER_AWAY, "refused")
-        clock.advance(GLIMPSE_MS - 1)
+        conditions.observe(Condition.LEDGER_AWAY, "refused")
+        clock.advance(OBSERVED_MS - 1)
+        conditions.observe(Condition.LEDGER_AWAY, "refused")
+        clock.advance(OBSERVED_MS - 1)
         conditions.lapse()
         holds_after_the_second = conditions.holds(Condition.LEDGER_AWAY)
         clock.advance(1)
@@ -81,9 +81,9 @@ def test_what_was_glimpsed_ends_when_nobody_has_had_a_glimpse_of_it_for_a_while(
 def test_a_glimpse_that_is_over_does_not_end_what_another_still_sees() -> None:
     clock = Clock()
     conditions = Conditions(clock)
-    conditions.glimpse(Condition.LEDGER_AWAY, "refused")
+    conditions.observe(Condition.LEDGER_AWAY, "refused")
     conditions.begin(Condition.LEDGER_AWAY, "refused", seen_by="a writer")
-    clock.advance(GLIMPSE_MS)
+    clock.advance(OBSERVED_MS)
     conditions.lapse()
 
     assert conditions.holds(Condition.LEDGER_AWAY)
@@ -97,7 +97,7 @@ async def test_what_was_glimpsed_ends_by_itself() -> None:
         await asyncio.sleep(0)
 
     conditions = Conditions(clock, sleep=sleep)
-    conditions.glimpse(Condition.LEDGER_AWAY, "refused")
+    conditions.observe(Condition.LEDGER_AWAY, "refused")
     running = asyncio.create_task(conditions.run())
     await turns()
     running.cancel()

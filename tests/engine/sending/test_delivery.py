@@ -477,7 +477,7 @@ async def test_a_chat_that_is_lost_in_the_middle_of_an_album_is_lost_for_telegra
 
     await desk.deliver(HalfSent(2, REST, cause), message=outgoing("a", method="sendMediaGroup", cost=5))
 
-    refused = desk.reach.refusal(outgoing("b"))
+    refused = desk.reachability.refusal(outgoing("b"))
     assert desk.ledger.records[0].unreachable == BLOCKED
     assert refused is not None
     assert refused.reason == BLOCKED
@@ -532,7 +532,7 @@ async def test_what_waits_for_a_chat_that_blocked_the_bot_is_dead_with_the_same_
 async def test_what_is_leased_for_a_lost_chat_all_the_same_is_dead_without_a_call(desk: Desk) -> None:
     lease = await desk.leased(outgoing("a", chat_id=7))
     desk.ledger.unreachable = [(1, 7, BLOCKED)]
-    await desk.reach.lose(1, 7, BLOCKED)
+    await desk.reachability.lose(1, 7, BLOCKED)
 
     outcome = await desk.send(lease)
 

@@ -6,7 +6,7 @@ import pytest
 
 from tempogram.engine.model.outcomes import Overdue
 from tempogram.engine.sending.heartbeat import Heartbeat
-from tempogram.engine.sending.held_lease import Held
+from tempogram.engine.sending.held_lease import HeldLease
 from tests.engine.desk import LEASE_MS, Desk
 from tests.fakes import outgoing
 
@@ -16,7 +16,7 @@ def heartbeat(desk: Desk) -> Heartbeat:
     return Heartbeat(broker=desk.broker, lease_ms=LEASE_MS, clock=desk.clock)
 
 
-async def taken(desk: Desk, heartbeat: Heartbeat) -> Held:
+async def taken(desk: Desk, heartbeat: Heartbeat) -> HeldLease:
     held = desk.held(await desk.leased(outgoing("a")))
     heartbeat.take(held)
     return held

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import Status
 from tempogram.engine.resilience.conditions import Condition, Conditions
-from tempogram.engine.resilience.ledger_retry import insist
+from tempogram.engine.resilience.ledger_retry import retry_write
 from tempogram.engine.sending.worker import UNRECORDED_MAX
 from tests.engine.desk import LEASE_MS, Desk, at_most_once, soon, turns, working
 from tests.fakes import START_MS, outgoing
@@ -109,9 +109,9 @@ async def test_one_write_that_is_refused_is_told_as_long_as_it_is_whatever_other
     """Each that was taken ended it, and the next refusal began it again: two lines a second."""
     conditions, refusing = Conditions(lambda: 0), asyncio.Event()
     with capture_logs() as logs:
-        refused = asyncio.create_task(insist(refused_until(refusing), sleep=yielding, conditions=conditions))
+        refused = asyncio.create_task(retry_write(refused_until(refusing), sleep=yielding, conditions=conditions))
         await turns(5)
-        await insist(taken, conditions=conditions)
+        await retry_write(taken, conditions=conditions)
         held_meanwhile = conditions.holds(Condition.LEDGER_AWAY)
         refusing.set()
         await refused
@@ -122,7 +122,7 @@ async def test_one_write_that_is_refused_is_told_as_long_as_it_is_whatever_other
 
 async def test_who_gives_up_insisting_sees_nothing_any_more() -> None:
     conditions = Conditions(lambda: 0)
-    insisting = asyncio.create_task(insist(refused_until(asyncio.Event()), sleep=yielding, conditions=conditions))
+    insisting = asyncio.create_task(retry_write(refused_until(asyncio.Event()), sleep=yielding, conditions=conditions))
     await turns(5)
     held_meanwhile = conditions.holds(Condition.LEDGER_AWAY)
 

@@ -11,7 +11,7 @@ from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.model.messages import Done, Lease, Settlement
 from tempogram.engine.ports import Settled
 from tempogram.engine.ports.broker import BATCH_MAX
-from tempogram.engine.sending.settle_batcher import Settlements
+from tempogram.engine.sending.settle_batcher import SettleBatcher
 from tests.engine.desk import turns
 from tests.fakes import outgoing
 
@@ -47,13 +47,13 @@ def settlement(number: int) -> Settlement:
     return Settlement(Lease(outgoing(str(number)), 1, "w", 1, number, 0), Done(), counted_age_ms=0)
 
 
-def begin(settlements: Settlements, *numbers: int) -> list[asyncio.Task[Settled]]:
+def begin(settlements: SettleBatcher, *numbers: int) -> list[asyncio.Task[Settled]]:
     return [asyncio.create_task(settlements.settle(settlement(number))) for number in numbers]
 
 
 async def test_one_that_comes_alone_is_settled_at_once() -> None:
     broker = QuickBroker()
-    settlements = Settlements(broker)  # type: ignore[arg-type]
+    settlements = SettleBatcher(broker)  # type: ignore[arg-type]
 
     for number in range(3):
         await settlements.settle(settlement(number))
@@ -63,7 +63,7 @@ async def test_one_that_comes_alone_is_settled_at_once() -> None:
 
 async def test_those_that_come_meanwhile_go_together_and_each_gets_its_own_answer() -> None:
     broker = SlowBroker()
-    settling = begin(Settlements(broker), 0, 1, 2, 3)  # type: ignore[arg-type]
+    settling = begin(SettleBatcher(broker), 0, 1, 2, 3)  # type: ignore[arg-type]
 
     await turns()
     broker.answer()
@@ -77,7 +77,7 @@ async def test_those_that_come_meanwhile_go_together_and_each_gets_its_own_answe
 
 async def test_the_first_has_its_answer_before_those_behind_it() -> None:
     broker = SlowBroker()
-    first, second = begin(Settlements(broker), 0, 1)  # type: ignore[arg-type]
+    first, second = begin(SettleBatcher(broker), 0, 1)  # type: ignore[arg-type]
 
     await turns()
     broker.answer()
@@ -90,7 +90,7 @@ async def test_the_first_has_its_answer_before_those_behind_it() -> None:
 
 async def test_no_call_has_more_than_a_batch() -> None:
     broker = SlowBroker()
-    settling = begin(Settlements(broker), *range(BATCH_MAX + 11))  # type: ignore[arg-type]
+    settling = begin(SettleBatcher(broker), *range(BATCH_MAX + 11))  # type: ignore[arg-type]
 
     for _ in range(3):
         await turns()
@@ -102,7 +102,7 @@ async def test_no_call_has_more_than_a_batch() -> None:
 
 async def test_everybody_whose_call_fails_hears_of_it_and_may_settle_again() -> None:
     broker = SlowBroker()
-    settlements = Settlements(broker)  # type: ignore[arg-type]
+    settlements = SettleBatcher(broker)  # type: ignore[arg-type]
     settling = begin(settlements, 0, 1, 2)
     broker.fails = True
 
@@ -122,7 +122,7 @@ async def test_everybody_whose_call_fails_hears_of_it_and_may_settle_again() -> 
 @pytest.mark.parametrize("place", [0, 1])
 async def test_one_who_goes_away_disturbs_nobody(place: int) -> None:
     broker = SlowBroker()
-    settling = begin(Settlements(broker), 0, 2, 4)  # type: ignore[arg-type]
+    settling = begin(SettleBatcher(broker), 0, 2, 4)  # type: ignore[arg-type]
     await turns()
 
     settling.pop(place).cancel()

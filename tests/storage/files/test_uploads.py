@@ -17,7 +17,7 @@ from tempogram.storage.files.spool import PART_BYTES, FileTooLarge, Spool, Spool
 from tempogram.storage.files.uploads import Uploads
 from tempogram.storage.files.writes import Attachment, Carried
 from tempogram.storage.ledger.ledger import SqlLedger
-from tempogram.storage.messages import History
+from tempogram.storage.messages import MessageHistory
 from tempogram.storage.retention import Keep, Retention
 from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite, became, message
 
@@ -161,7 +161,7 @@ class UploadsContract:
 
         await ledger.record([became(sent, Status.QUEUED, ready_at_ms=NOW_MS + 1)])
         await ledger.record([became(sent, Status.DEAD, fault=NEVER)])
-        (replayed,) = await History(database).replay([sent.id])
+        (replayed,) = await MessageHistory(database).replay([sent.id])
 
         assert replayed.id == sent.id
         assert await self.content(books, file) == b"bytes"
@@ -175,8 +175,8 @@ class UploadsContract:
         await ledger.add(sent)
         await ledger.record([became(purged, Status.DEAD, fault=NEVER)])
 
-        await History(database).purge_dead()
-        await History(database).cancel(cancelled.id, now_ms=NOW_MS)
+        await MessageHistory(database).purge_dead()
+        await MessageHistory(database).cancel(cancelled.id, now_ms=NOW_MS)
         await ledger.discard([discarded.id])
 
         assert await self.rows(database) == (0, 0)

@@ -13,7 +13,7 @@ from tempogram.engine.ports.ledger import Accepted, Fault, Known, Ledger
 from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
 from tempogram.storage.ledger.ledger import SqlLedger
-from tempogram.storage.messages import History
+from tempogram.storage.messages import MessageHistory
 from tests.engine.desk import Desk
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
 from tests.storage.servers import DISCONNECT_OTHERS, run
@@ -27,7 +27,7 @@ async def open_ids(ledger: Ledger) -> list[str]:
 
 
 async def status_of(database: Database, of: Outgoing) -> Status:
-    state = await History(database).message(of.id)
+    state = await MessageHistory(database).message(of.id)
     assert state is not None
     return state.status
 
@@ -154,7 +154,11 @@ class LedgerContract:
         desk = Desk()
         lossy = LosesAnAnswer(SqlLedger(database))
         dispatcher = Dispatcher(
-            ledger=lossy, broker=desk.broker, replacements=desk.replacements, reach=desk.reach, worker=None
+            ledger=lossy,
+            broker=desk.broker,
+            replacements=desk.replacements,
+            reachability=desk.reachability,
+            worker=None,
         )
         submitted = message(dedup_key=key)
 
@@ -264,7 +268,7 @@ class LedgerContract:
         await ledger.record([became(given_up, Status.SENT)])
 
         assert await status_of(database, given_up) is Status.DEAD
-        assert [each.id for each in await History(database).replay([given_up.id])] == [given_up.id]
+        assert [each.id for each in await MessageHistory(database).replay([given_up.id])] == [given_up.id]
 
     async def test_two_records_of_one_message_in_one_call_take_effect_in_their_order(
         self, ledger: Ledger, database: Database
@@ -444,7 +448,7 @@ class LedgerContract:
         await ledger.record([half])
 
         [back] = await ledger.open_messages(after_id="", limit=1)
-        state = await History(database).message(album.id)
+        state = await MessageHistory(database).message(album.id)
         assert back == rest.of(album)
         assert [send.cost for send in await ledger.sends_since(0)] == [2]
         assert state is not None
@@ -456,7 +460,7 @@ class LedgerContract:
         await ledger.add([album])
         await ledger.record([became(album, Status.DEAD, fault=Fault(code=400, reason="no"), rest=rest)])
 
-        [replayed] = await History(database).replay([album.id])
+        [replayed] = await MessageHistory(database).replay([album.id])
 
         assert (replayed.method, replayed.params, replayed.cost) == (rest.method, rest.params, rest.cost)
 
@@ -467,7 +471,7 @@ class LedgerContract:
 
         await ledger.record([became(album, Status.QUEUED, rest=Rest("sendPhoto", b"{}", cost=1))])
 
-        state = await History(database).message(album.id)
+        state = await MessageHistory(database).message(album.id)
         assert state is not None
         assert (state.status, state.method, state.cost) == (Status.SENT, "sendMediaGroup", 3)
 

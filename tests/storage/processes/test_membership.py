@@ -8,7 +8,7 @@ from asyncio.subprocess import PIPE
 
 from tempogram.storage.database.database import Database
 from tempogram.storage.processes.leadership import KEEPERS, leadership
-from tempogram.storage.processes.membership import SqlMembers, membership
+from tempogram.storage.processes.membership import SqlMembership, membership
 from tests import ROOT
 from tests.storage.backends import OnPostgres, OnSqlite
 
@@ -30,12 +30,12 @@ HIGHEST = 2**31 - 1
 class TestMembersOnSqlite(OnSqlite):
     async def test_there_is_nobody_to_ask_for(self, url: str, database: Database) -> None:
         async with membership(url, 1):
-            assert await SqlMembers(database).alive() == frozenset()
+            assert await SqlMembership(database).alive() == frozenset()
 
 
 class TestMembersOnPostgres(OnPostgres):
     async def test_who_has_the_lock_of_its_number_lives_until_it_ends(self, url: str, database: Database) -> None:
-        members = SqlMembers(database)
+        members = SqlMembership(database)
 
         async with membership(url, 1):
             async with membership(url, HIGHEST):
@@ -46,16 +46,16 @@ class TestMembersOnPostgres(OnPostgres):
     async def test_other_locks_are_no_members(self, url: str, database: Database) -> None:
         async with leadership(url, KEEPERS) as leads, membership(url, 1):
             assert await leads.leads()
-            assert await SqlMembers(database).alive() == {1}
+            assert await SqlMembership(database).alive() == {1}
 
     async def test_those_of_other_books_on_the_same_server_are_no_members(
         self, url: str, database: Database, fresh_postgres: str
     ) -> None:
         async with membership(fresh_postgres, 2), membership(url, 1):
-            assert await SqlMembers(database).alive() == {1}
+            assert await SqlMembership(database).alive() == {1}
 
     async def test_who_is_killed_lives_no_more(self, url: str, database: Database) -> None:
-        members = SqlMembers(database)
+        members = SqlMembership(database)
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", LIVES, url, "7", cwd=ROOT, stdout=PIPE)
         assert process.stdout is not None
         await process.stdout.readline()

@@ -17,9 +17,9 @@ from redis.asyncio import Redis
 from tempogram.engine.brokers.redis import codec as wire
 from tempogram.engine.brokers.redis import keys
 from tempogram.engine.brokers.redis.broker import RedisBroker, connect
-from tempogram.engine.channels.redis_changes import RedisNews
+from tempogram.engine.channels.redis_changes import RedisChanges
 from tempogram.engine.limits.limits import Limit, Limits
-from tempogram.engine.model.errors import BrokerFull, BrokerUnavailable, ScheduleLost, SettingsError
+from tempogram.engine.model.errors import BrokerFull, BrokerUnavailable, QueueLost, SettingsError
 from tempogram.engine.model.messages import (
     PRIORITIES,
     Again,
@@ -32,7 +32,7 @@ from tempogram.engine.model.messages import (
     Settlement,
 )
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.sending.settle_batcher import Settlements
+from tempogram.engine.sending.settle_batcher import SettleBatcher
 from tests.engine.brokers.contract import (
     LEASE_MS,
     UNLIMITED,
@@ -108,7 +108,7 @@ async def test_who_rebuilds_a_schedule_changes_nothing_of_the_next(redis: Redis,
         rebuilt.pause(1, paused=True),
         rebuilt.enforce(Limits()),
     ):
-        with pytest.raises(ScheduleLost):
+        with pytest.raises(QueueLost):
             await late
 
     assert await redis.hlen("{q0}:messages") == 0
@@ -130,7 +130,7 @@ async def test_who_clears_a_schedule_removes_nothing_of_the_next(
             yield page
 
     monkeypatch.setattr(frozen, "_scan", and_then_another_is_ready)
-    with pytest.raises(ScheduleLost):
+    with pytest.raises(QueueLost):
         await frozen.begin()
 
     assert await leased_ids(awake) == ["m0000", "m0001"]
@@ -143,7 +143,7 @@ async def test_while_a_schedule_is_cleared_nobody_finds_one(
     scan = one._scan
 
     async def and_another_asks(*words: str, match: str = "*") -> AsyncIterator[list[bytes]]:
-        with pytest.raises(ScheduleLost):
+        with pytest.raises(QueueLost):
             await queue(other, many(1))
         async for page in scan(*words, match=match):
             yield page
@@ -155,15 +155,15 @@ async def test_while_a_schedule_is_cleared_nobody_finds_one(
 
 
 async def test_a_schedule_of_another_form_is_not_seen_and_a_newer_one_removes_it(redis: Redis, clock: Clock) -> None:
-    older, newer = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock, form=form) for form in (9, 10))
-    await RedisNews(redis, process=1, conditions=Conditions(lambda: 0)).begin()
+    older, newer = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock, schema=form) for form in (9, 10))
+    await RedisChanges(redis, process=1, conditions=Conditions(lambda: 0)).begin()
     await older.begin()
     await queue(older, many(600))
-    with pytest.raises(ScheduleLost):
+    with pytest.raises(QueueLost):
         await newer.stats()
 
     await newer.begin()
-    with pytest.raises(ScheduleLost):
+    with pytest.raises(QueueLost):
         await older.stats()
     await older.begin()
 
@@ -192,7 +192,7 @@ async def test_settlements_that_meet_share_their_round_trips(redis: Redis, make:
     await queue(broker, [outgoing(f"{number:03}", chat_id=number) for number in range(1, 52)])
     first, *others = [*await lease(broker, 50), *await lease(broker, 1)]
     await settle(broker, [first])
-    settlements, before = Settlements(broker), await calls_of_scripts(redis)
+    settlements, before = SettleBatcher(broker), await calls_of_scripts(redis)
 
     settled = await asyncio.gather(*(settlements.settle(Settlement(each, Done(), 0)) for each in others))
 
@@ -219,7 +219,7 @@ async def test_who_wakes_up_late_does_not_open_what_another_is_rebuilding(redis:
     one, other = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock) for _ in range(2))
     late, begun = await one.begin(), await other.begin()
 
-    with pytest.raises(ScheduleLost):
+    with pytest.raises(QueueLost):
         await late.restore([], wait_until_ms={})
 
     with pytest.raises(BrokerUnavailable, match="nothing is leased"):
@@ -394,18 +394,18 @@ async def test_a_broker_sleeps_until_another_process_rings(make: MakeBroker) -> 
 async def test_who_slept_over_the_loss_of_the_schedule_hears_the_bell_of_the_next(
     redis: Redis, make: MakeBroker, clock: Clock
 ) -> None:
-    sleeper, keeper = make(UNLIMITED), RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock)
+    sleeper, leader = make(UNLIMITED), RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock)
     await lease(sleeper)
     for number in range(3):
-        await queue(keeper, many(1, prefix=f"{number}-", chat_id=1 + number))
+        await queue(leader, many(1, prefix=f"{number}-", chat_id=1 + number))
         assert await leased_ids(sleeper) == [f"{number}-0000"]
     sleeping = asyncio.create_task(sleeper.wait(until_ms=None))
 
     await redis.flushdb()
     clock.advance(1_000)
-    await keeper.begin()
-    await keeper.restore([], wait_until_ms={})
-    await queue(keeper, many(1, prefix="after"))
+    await leader.begin()
+    await leader.restore([], wait_until_ms={})
+    await queue(leader, many(1, prefix="after"))
 
     async with asyncio.timeout(5):
         await sleeping
@@ -530,7 +530,7 @@ async def test_a_chat_without_a_limit_is_forgotten_with_its_last_message(redis: 
 
 async def test_every_key_stands_in_the_table_with_its_type(redis: Redis, clock: Clock, make: MakeBroker) -> None:
     await make_every_key(make, clock)
-    await RedisNews(redis, process=1, conditions=Conditions(lambda: 0)).begin()
+    await RedisChanges(redis, process=1, conditions=Conditions(lambda: 0)).begin()
     table = {
         re.sub(r"<\w+>", "*", pattern): kind
         for pattern, kind in re.findall(r"^    (\{q0?\}:\S+) .*  +(string|hash|set|zset|stream)\b", TABLE, re.MULTILINE)
@@ -553,7 +553,7 @@ async def test_what_redis_holds_is_what_it_was_or_whether_it_is_a_new_form_has_b
 ) -> None:
     """If this fails, ask whether an older process would misread what it finds, or a newer one what that left.
 
-    If so, make ``FORM`` one higher; else not. Then write the digest down anew.
+    If so, make ``SCHEMA`` one higher; else not. Then write the digest down anew.
     """
     await make_every_key(
         lambda limits: RedisBroker(redis, limits, lease_ms=LEASE_MS, clock=clock, begins=True, incarnation=1), clock
@@ -562,7 +562,7 @@ async def test_what_redis_holds_is_what_it_was_or_whether_it_is_a_new_form_has_b
     held = {name: await what_it_holds(redis, name) for name in await names(redis)}
 
     said = json.dumps(held, sort_keys=True, default=bytes.hex)
-    assert hashlib.sha256(said.encode()).hexdigest()[:16] == HELD[keys.FORM]
+    assert hashlib.sha256(said.encode()).hexdigest()[:16] == HELD[keys.SCHEMA]
 
 
 async def what_it_holds(redis: Redis, name: str) -> object:
