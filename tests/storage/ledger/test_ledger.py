@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Sequence
 
 import pytest
@@ -13,6 +15,7 @@ from tempogram.engine.ports.ledger import Accepted, Fault, Known, Ledger
 from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
 from tempogram.storage.ledger.ledger import SqlLedger
+from tempogram.storage.ledger.memory_ledger import MemoryLedger
 from tempogram.storage.messages import MessageHistory
 from tests.engine.desk import Desk
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
@@ -26,10 +29,11 @@ async def open_ids(ledger: Ledger) -> list[str]:
     return [each.id for each in await ledger.open_messages(after_id="", limit=1_000)]
 
 
-async def status_of(database: Database, of: Outgoing) -> Status:
-    state = await MessageHistory(database).message(of.id)
-    assert state is not None
-    return state.status
+async def status_of(ledger: Ledger, of: Outgoing) -> Status:
+    """Ask by the message's ``dedup_key``, which it must have."""
+    [known] = await ledger.known([of])
+    assert known is not None
+    return known.status
 
 
 class LosesAnAnswer(SqlLedger):
@@ -48,9 +52,7 @@ class LosesAnAnswer(SqlLedger):
 
 
 class LedgerContract:
-    @pytest.fixture
-    def ledger(self, database: Database) -> Ledger:
-        return SqlLedger(database)
+    """What every ledger does, also the one in memory."""
 
     async def test_what_was_added_is_read_back_as_it_was(self, ledger: Ledger) -> None:
         everything = message(
@@ -130,14 +132,6 @@ class LedgerContract:
         assert known == [Known(first.id, Status.SENT, 99), None, None]
         assert await ledger.add([message(dedup_key="order 1")]) == [Known(first.id, Status.SENT, 99)]
 
-    async def test_callers_that_meet_share_a_transaction(self, ledger: Ledger, database: Database) -> None:
-        added = [message() for _ in range(100)]
-
-        await asyncio.gather(*(ledger.add([each]) for each in added))
-
-        assert await open_ids(ledger) == [each.id for each in added]
-        assert database.transactions < 100
-
     async def test_what_is_added_again_is_accepted_again_and_once(self, ledger: Ledger) -> None:
         plain, keyed, stranger = message(), message(dedup_key="order 1"), message(dedup_key="order 1")
         await ledger.add([plain, keyed])
@@ -146,73 +140,6 @@ class LedgerContract:
 
         assert answers == [Accepted(), Accepted(), Known(keyed.id, Status.QUEUED)]
         assert await open_ids(ledger) == [plain.id, keyed.id]
-
-    @pytest.mark.parametrize("key", [None, "order 1"])
-    async def test_a_submission_whose_commit_was_not_answered_is_accepted_and_scheduled(
-        self, database: Database, key: str | None
-    ) -> None:
-        desk = Desk()
-        lossy = LosesAnAnswer(SqlLedger(database))
-        dispatcher = Dispatcher(
-            ledger=lossy,
-            broker=desk.broker,
-            replacements=desk.replacements,
-            reachability=desk.reachability,
-            worker=None,
-        )
-        submitted = message(dedup_key=key)
-
-        answers = await dispatcher.submit([submitted])
-
-        assert answers == [Accepted()]
-        assert await open_ids(lossy) == [submitted.id]
-        assert await desk.broker.knows([submitted.id]) == [True]
-
-    @pytest.mark.parametrize("poison", [{"dedup_key": "\ud800"}, {"bot_id": 1 << 70}])
-    async def test_a_value_that_no_database_takes_is_refused_alone(
-        self, ledger: Ledger, poison: dict[str, object]
-    ) -> None:
-        neighbours = [message(), message()]
-
-        answers = await asyncio.gather(
-            ledger.add([neighbours[0]]),
-            ledger.add([message(**poison)]),
-            ledger.add([neighbours[1]]),
-            return_exceptions=True,
-        )
-
-        assert [type(answer) for answer in answers] == [list, LedgerError, list]
-        assert await open_ids(ledger) == [each.id for each in neighbours]
-
-    async def test_cancelling_a_caller_does_not_cancel_its_write(self, ledger: Ledger, database: Database) -> None:
-        added = message()
-        caller = asyncio.ensure_future(ledger.add([added]))
-        await asyncio.sleep(0)
-
-        caller.cancel()
-        await ledger.add([message()])
-
-        assert caller.cancelled()
-        assert added.id in await open_ids(ledger)
-
-    async def test_a_closed_database_refuses_every_caller(self, ledger: Ledger, database: Database) -> None:
-        await database.close()
-
-        answers = await asyncio.gather(
-            ledger.add([message()]), ledger.record([became(message(), Status.SENT)]), return_exceptions=True
-        )
-
-        assert [str(answer) for answer in answers] == ["the database is closed"] * 2
-
-    async def test_what_waits_is_written_before_the_database_closes(self, url: str) -> None:
-        database = await Database.open(url)
-        added = [message() for _ in range(30)]
-        adding = asyncio.gather(*(SqlLedger(database).add([each]) for each in added))
-        await asyncio.sleep(0)
-
-        await database.close()
-
-        assert await adding == [[Accepted()]] * 30
 
     async def test_what_was_discarded_was_never_there(self, ledger: Ledger) -> None:
         unwanted = message(dedup_key="order 1")
@@ -260,34 +187,31 @@ class LedgerContract:
 
         assert await open_ids(ledger) == []
 
-    async def test_what_is_final_never_changes(self, ledger: Ledger, database: Database) -> None:
-        given_up = message()
+    async def test_what_is_final_never_changes(self, ledger: Ledger) -> None:
+        given_up = message(dedup_key="order 1")
         await ledger.add([given_up])
         await ledger.record([became(given_up, Status.DEAD, fault=NEVER)])
 
-        await ledger.record([became(given_up, Status.SENT)])
+        await ledger.record([became(given_up, Status.SENT, telegram_message_id=99)])
 
-        assert await status_of(database, given_up) is Status.DEAD
-        assert [each.id for each in await MessageHistory(database).replay([given_up.id])] == [given_up.id]
+        assert await ledger.known([given_up]) == [Known(given_up.id, Status.DEAD)]
 
-    async def test_two_records_of_one_message_in_one_call_take_effect_in_their_order(
-        self, ledger: Ledger, database: Database
-    ) -> None:
-        sent = message()
+    async def test_two_records_of_one_message_in_one_call_take_effect_in_their_order(self, ledger: Ledger) -> None:
+        sent = message(dedup_key="order 1")
         await ledger.add([sent])
 
         await ledger.record([became(sent, Status.QUEUED), became(sent, Status.SENT), became(sent, Status.QUEUED)])
 
-        assert await status_of(database, sent) is Status.SENT
+        assert await status_of(ledger, sent) is Status.SENT
 
-    async def test_a_message_marked_sending_is_not_given_out_again(self, ledger: Ledger, database: Database) -> None:
-        at_most_once = message(guarantee=Guarantee.AT_MOST_ONCE)
+    async def test_a_message_marked_sending_is_not_given_out_again(self, ledger: Ledger) -> None:
+        at_most_once = message(dedup_key="order 1", guarantee=Guarantee.AT_MOST_ONCE)
         await ledger.add([at_most_once])
 
         await ledger.mark_sending([at_most_once.id])
 
         assert await open_ids(ledger) == []
-        assert await status_of(database, at_most_once) is Status.SENDING
+        assert await status_of(ledger, at_most_once) is Status.SENDING
 
     async def test_it_counts_how_often_the_lease_of_each_message_was_lost(self, ledger: Ledger) -> None:
         often, never = message(), message()
@@ -297,29 +221,27 @@ class LedgerContract:
 
         assert await ledger.times_lost([never.id, often.id, "unknown"]) == [0, 2, 0]
 
-    async def test_an_interrupted_at_most_once_message_is_uncertain(self, ledger: Ledger, database: Database) -> None:
-        interrupted, waiting = message(guarantee=Guarantee.AT_MOST_ONCE, cost=2), message()
+    async def test_an_interrupted_at_most_once_message_is_uncertain(self, ledger: Ledger) -> None:
+        interrupted, waiting = message(dedup_key="order 1", guarantee=Guarantee.AT_MOST_ONCE, cost=2), message()
         await ledger.add([interrupted, waiting])
         await ledger.mark_sending([interrupted.id])
 
         assert await ledger.settle_interrupted(NOW_MS) == 1
 
         assert await ledger.sends_since(NOW_MS) == [PastSend(BOT, CHAT, NOW_MS, 2)]
-        assert await status_of(database, interrupted) is Status.UNCERTAIN
+        assert await status_of(ledger, interrupted) is Status.UNCERTAIN
         assert await open_ids(ledger) == [waiting.id]
 
-    async def test_beside_others_at_work_only_what_was_begun_long_ago_is_interrupted(
-        self, ledger: Ledger, database: Database
-    ) -> None:
-        begun = message(guarantee=Guarantee.AT_MOST_ONCE)
+    async def test_beside_others_at_work_only_what_was_begun_long_ago_is_interrupted(self, ledger: Ledger) -> None:
+        begun = message(dedup_key="order 1", guarantee=Guarantee.AT_MOST_ONCE)
         await ledger.add([begun])
         await ledger.mark_sending([begun.id])
 
         assert await ledger.settle_interrupted(NOW_MS, longer_than_ms=60_000) == 0
-        assert await status_of(database, begun) is Status.SENDING
-        await asyncio.sleep(0.01)  # the clock is the database's
+        assert await status_of(ledger, begun) is Status.SENDING
+        await asyncio.sleep(0.01)  # the clock is the ledger's own
         assert await ledger.settle_interrupted(NOW_MS, longer_than_ms=1) == 1
-        assert await status_of(database, begun) is Status.UNCERTAIN
+        assert await status_of(ledger, begun) is Status.UNCERTAIN
 
     async def test_past_sends_are_those_that_telegram_counted_since(self, ledger: Ledger) -> None:
         early, late, unwritten = message(), message(chat_id=-100, cost=3), message()
@@ -404,15 +326,22 @@ class LedgerContract:
 
         assert await ledger.holds(NOW_MS) == [Hold(BOT, CHAT, NOW_MS + 7_000)]
 
-    async def test_a_chat_that_refuses_us_is_unreachable(self, ledger: Ledger, database: Database) -> None:
+    async def test_a_chat_that_refuses_us_is_unreachable(self, ledger: Ledger) -> None:
         refused = message()
         await ledger.add([refused])
 
         await ledger.record([became(refused, Status.DEAD, fault=NEVER, unreachable=BLOCKED)])
 
-        chat = await Chats(database).get(BOT, CHAT)
-        assert chat is not None
-        assert (chat.reachable, chat.reason) == (False, BLOCKED)
+        assert await ledger.unreachable_chats(limit=9) == [(BOT, CHAT, BLOCKED)]
+
+    async def test_reach_of_chats_gives_their_present_ids_and_why_they_are_lost(self, ledger: Ledger) -> None:
+        fault = Fault(code=403, reason=BLOCKED)
+        await ledger.record([became(message(chat_id=-5), Status.QUEUED, migrated_to=-1005)])
+        await ledger.record([became(message(chat_id=-6), Status.DEAD, fault=fault, unreachable=BLOCKED)])
+
+        reach = await ledger.reach_of([(BOT, -5), (BOT, -6), (BOT, -7), (43, -5)])
+
+        assert reach == {(BOT, -5): (-1005, None), (BOT, -6): (None, BLOCKED)}
 
     async def test_a_lost_chat_is_told_under_its_present_id_only(self, ledger: Ledger) -> None:
         fault = Fault(code=403, reason="Forbidden: bot was kicked from the group chat")
@@ -437,9 +366,7 @@ class LedgerContract:
 
         assert [(each.id, each.chat_id) for each in (*page, *rest)] == [(first.id, -5), (late.id, -5)]
 
-    async def test_what_is_left_of_an_album_replaces_it_and_only_what_arrived_counts(
-        self, ledger: Ledger, database: Database
-    ) -> None:
+    async def test_what_is_left_of_an_album_replaces_it_and_only_what_arrived_counts(self, ledger: Ledger) -> None:
         album = message(method="sendMediaGroup", params=b'{"media":[1,2,3]}', cost=3)
         rest = Rest("sendPhoto", b'{"photo":3}', cost=1)
         await ledger.add([album])
@@ -448,32 +375,8 @@ class LedgerContract:
         await ledger.record([half])
 
         [back] = await ledger.open_messages(after_id="", limit=1)
-        state = await MessageHistory(database).message(album.id)
         assert back == rest.of(album)
         assert [send.cost for send in await ledger.sends_since(0)] == [2]
-        assert state is not None
-        assert [each.delivered_items for each in state.attempts] == [2]
-
-    async def test_a_dead_album_is_replayed_without_what_arrived(self, ledger: Ledger, database: Database) -> None:
-        album = message(method="sendMediaGroup", params=b'{"media":[1,2,3]}', cost=3)
-        rest = Rest("sendPhoto", b'{"photo":3}', cost=1)
-        await ledger.add([album])
-        await ledger.record([became(album, Status.DEAD, fault=Fault(code=400, reason="no"), rest=rest)])
-
-        [replayed] = await MessageHistory(database).replay([album.id])
-
-        assert (replayed.method, replayed.params, replayed.cost) == (rest.method, rest.params, rest.cost)
-
-    async def test_a_late_record_of_half_an_album_changes_nothing(self, ledger: Ledger, database: Database) -> None:
-        album = message(method="sendMediaGroup", cost=3)
-        await ledger.add([album])
-        await ledger.record([became(album, Status.SENT)])
-
-        await ledger.record([became(album, Status.QUEUED, rest=Rest("sendPhoto", b"{}", cost=1))])
-
-        state = await MessageHistory(database).message(album.id)
-        assert state is not None
-        assert (state.status, state.method, state.cost) == (Status.SENT, "sendMediaGroup", 3)
 
     async def test_a_group_that_migrated_takes_everything_open_with_it(self, ledger: Ledger) -> None:
         sent, migrated, waiting, elsewhere = (message(chat_id=chat_id) for chat_id in (-5, -5, -5, -6))
@@ -553,11 +456,164 @@ class LedgerContract:
         assert await open_ids(ledger) == [added[-1].id]
 
 
-class TestLedgerOnSqlite(OnSqlite, LedgerContract):
+class SqlLedgerContract(LedgerContract):
+    """And what only one in a database does: transactions, a history, and values and callers that it refuses."""
+
+    @pytest.fixture
+    def ledger(self, database: Database) -> Ledger:
+        return SqlLedger(database)
+
+    async def test_callers_that_meet_share_a_transaction(self, ledger: Ledger, database: Database) -> None:
+        added = [message() for _ in range(100)]
+
+        await asyncio.gather(*(ledger.add([each]) for each in added))
+
+        assert await open_ids(ledger) == [each.id for each in added]
+        assert database.transactions < 100
+
+    @pytest.mark.parametrize("key", [None, "order 1"])
+    async def test_a_submission_whose_commit_was_not_answered_is_accepted_and_scheduled(
+        self, database: Database, key: str | None
+    ) -> None:
+        desk = Desk()
+        lossy = LosesAnAnswer(SqlLedger(database))
+        dispatcher = Dispatcher(
+            ledger=lossy,
+            broker=desk.broker,
+            replacements=desk.replacements,
+            reachability=desk.reachability,
+            worker=None,
+        )
+        submitted = message(dedup_key=key)
+
+        answers = await dispatcher.submit([submitted])
+
+        assert answers == [Accepted()]
+        assert await open_ids(lossy) == [submitted.id]
+        assert await desk.broker.knows([submitted.id]) == [True]
+
+    @pytest.mark.parametrize("poison", [{"dedup_key": "\ud800"}, {"bot_id": 1 << 70}])
+    async def test_a_value_that_no_database_takes_is_refused_alone(
+        self, ledger: Ledger, poison: dict[str, object]
+    ) -> None:
+        neighbours = [message(), message()]
+
+        answers = await asyncio.gather(
+            ledger.add([neighbours[0]]),
+            ledger.add([message(**poison)]),
+            ledger.add([neighbours[1]]),
+            return_exceptions=True,
+        )
+
+        assert [type(answer) for answer in answers] == [list, LedgerError, list]
+        assert await open_ids(ledger) == [each.id for each in neighbours]
+
+    async def test_cancelling_a_caller_does_not_cancel_its_write(self, ledger: Ledger, database: Database) -> None:
+        added = message()
+        caller = asyncio.ensure_future(ledger.add([added]))
+        await asyncio.sleep(0)
+
+        caller.cancel()
+        await ledger.add([message()])
+
+        assert caller.cancelled()
+        assert added.id in await open_ids(ledger)
+
+    async def test_a_closed_database_refuses_every_caller(self, ledger: Ledger, database: Database) -> None:
+        await database.close()
+
+        answers = await asyncio.gather(
+            ledger.add([message()]), ledger.record([became(message(), Status.SENT)]), return_exceptions=True
+        )
+
+        assert [str(answer) for answer in answers] == ["the database is closed"] * 2
+
+    async def test_what_waits_is_written_before_the_database_closes(self, url: str) -> None:
+        database = await Database.open(url)
+        added = [message() for _ in range(30)]
+        adding = asyncio.gather(*(SqlLedger(database).add([each]) for each in added))
+        await asyncio.sleep(0)
+
+        await database.close()
+
+        assert await adding == [[Accepted()]] * 30
+
+    async def test_a_dead_album_is_replayed_without_what_arrived(self, ledger: Ledger, database: Database) -> None:
+        album = message(method="sendMediaGroup", params=b'{"media":[1,2,3]}', cost=3)
+        rest = Rest("sendPhoto", b'{"photo":3}', cost=1)
+        await ledger.add([album])
+        await ledger.record([became(album, Status.DEAD, fault=Fault(code=400, reason="no"), rest=rest)])
+
+        [replayed] = await MessageHistory(database).replay([album.id])
+
+        assert (replayed.method, replayed.params, replayed.cost) == (rest.method, rest.params, rest.cost)
+
+    async def test_a_late_record_of_half_an_album_changes_nothing(self, ledger: Ledger, database: Database) -> None:
+        album = message(method="sendMediaGroup", cost=3)
+        await ledger.add([album])
+        await ledger.record([became(album, Status.SENT)])
+
+        await ledger.record([became(album, Status.QUEUED, rest=Rest("sendPhoto", b"{}", cost=1))])
+
+        state = await MessageHistory(database).message(album.id)
+        assert state is not None
+        assert (state.status, state.method, state.cost) == (Status.SENT, "sendMediaGroup", 3)
+
+    async def test_a_dead_letter_is_not_changed_by_a_late_record_and_keeps_its_payload(
+        self, ledger: Ledger, database: Database
+    ) -> None:
+        given_up = message()
+        await ledger.add([given_up])
+        await ledger.record([became(given_up, Status.DEAD, fault=NEVER)])
+
+        await ledger.record([became(given_up, Status.SENT)])
+
+        assert [each.id for each in await MessageHistory(database).replay([given_up.id])] == [given_up.id]
+
+    async def test_a_chat_that_refuses_us_is_written_down_with_the_reason(
+        self, ledger: Ledger, database: Database
+    ) -> None:
+        refused = message()
+        await ledger.add([refused])
+
+        await ledger.record([became(refused, Status.DEAD, fault=NEVER, unreachable=BLOCKED)])
+
+        chat = await Chats(database).get(BOT, CHAT)
+        assert chat is not None
+        assert (chat.reachable, chat.reason) == (False, BLOCKED)
+
+    async def test_an_attempt_names_how_many_items_of_an_album_arrived(
+        self, ledger: Ledger, database: Database
+    ) -> None:
+        album = message(method="sendMediaGroup", params=b'{"media":[1,2,3]}', cost=3)
+        await ledger.add([album])
+
+        await ledger.record([became(album, Status.QUEUED, attempt=0, outcome="halfsent", cost=2, delivered_items=2)])
+
+        state = await MessageHistory(database).message(album.id)
+        assert state is not None
+        assert [each.delivered_items for each in state.attempts] == [2]
+
+
+class TestMemoryLedger(LedgerContract):
+    @pytest.fixture
+    def ledger(self) -> Ledger:
+        return MemoryLedger()
+
+    def test_importing_it_imports_no_database(self) -> None:
+        loaded = "import sys, tempogram.storage.ledger.memory_ledger; print('sqlalchemy' in sys.modules)"
+
+        assert (
+            subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True, text=True).stdout
+            == "False\n"
+        )
+
+
+class TestLedgerOnSqlite(OnSqlite, SqlLedgerContract):
     pass
 
 
-class TestLedgerOnPostgres(OnPostgres, LedgerContract):
+class TestLedgerOnPostgres(OnPostgres, SqlLedgerContract):
     async def test_after_a_lost_connection_callers_are_refused_and_the_next_ones_served(
         self, ledger: Ledger, url: str
     ) -> None:

@@ -1,0 +1,269 @@
+"""The ledger in memory: for tests, where no database is wanted and nothing has to survive the process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+
+from msgspec.structs import replace
+
+from tempogram.engine.model.messages import OPEN, ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
+from tempogram.engine.ports import Accepted, Clock, Fault, Known, Record, SystemClock
+
+BotChat = tuple[int, ChatId]
+
+LOST = "lost"
+"""``Record.outcome`` of a call whose worker lost its lease."""
+
+
+class MemoryLedger:
+    """See ``Ledger``: it passes the same contract as the ledger in a database.
+
+    Use it to test a module of your own without a database: give it to whatever asks for a ``Ledger``, and read
+    ``messages``, ``statuses`` and ``records`` afterwards.
+
+    >>> import asyncio
+    >>> ledger = MemoryLedger()
+    >>> hello = Outgoing(id="1", bot_id=42, chat_id=7, method="sendMessage", params=b'{"text":"hello"}')
+    >>> asyncio.run(ledger.add([hello]))
+    [Accepted()]
+    >>> ledger.statuses["1"]
+    <Status.QUEUED: 'queued'>
+
+    A ledger that cannot be reached is a subclass whose methods raise ``LedgerError``.
+
+    Attributes:
+        messages: Every message that was added, as it is now, also after its end.
+        statuses: Where each of them stands.
+        records: Everything that was recorded, in order.
+        presumed: Calls that may have been made.
+        bot_weights: What ``weights`` returns; to be set by a test.
+        unreachable: Why a chat takes nothing more.
+        alias_of: Another name of a chat, and the id that the chat is known by.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self.messages: dict[str, Outgoing] = {}
+        self.statuses: dict[str, Status] = {}
+        self.records: list[Record] = []
+        self.presumed: list[PastSend] = []
+        self.bot_weights: dict[int, int] = {}
+        self.unreachable: dict[BotChat, str] = {}
+        self.alias_of: dict[BotChat, ChatId] = {}
+        self._telegram_message_ids: dict[str, int | None] = {}
+        self._sending_since_ms: dict[str, int] = {}
+        self._hold_until_ms: dict[tuple[int, ChatId | None], int] = {}
+        self._paused_by: dict[int, PausedBy] = {}
+
+    # Messages
+
+    async def add(self, messages: Sequence[Outgoing]) -> list[Accepted | Known]:
+        return [self._add(message) for message in messages]
+
+    async def known(self, messages: Sequence[Outgoing]) -> list[Known | None]:
+        return [self._known(message) for message in messages]
+
+    async def discard(self, message_ids: Sequence[str]) -> None:
+        for message_id in message_ids:
+            if self.statuses.get(message_id) is Status.QUEUED:
+                del self.messages[message_id], self.statuses[message_id]
+
+    async def mark_sending(self, message_ids: Sequence[str]) -> None:
+        for message_id in message_ids:
+            if self.statuses.get(message_id) is Status.QUEUED:
+                self.statuses[message_id] = Status.SENDING
+                self._sending_since_ms[message_id] = self._clock()
+
+    async def record(self, records: Sequence[Record]) -> None:
+        for each in records:
+            self.records.append(each)
+            if self.statuses.get(each.message_id) in OPEN:
+                self._update(each)
+            self._learn(each)
+
+    async def cancel(self, message_id: str, *, now_ms: int) -> bool:  # noqa: ARG002 - no time of it is kept
+        if self.statuses.get(message_id) is Status.QUEUED:
+            self.statuses[message_id] = Status.CANCELLED
+        return self.statuses.get(message_id) is Status.CANCELLED
+
+    async def settle_interrupted(self, now_ms: int, *, longer_than_ms: int = 0) -> int:
+        since_ms = self._clock() - longer_than_ms
+        interrupted = [
+            self.messages[message_id]
+            for message_id, status in self.statuses.items()
+            if status is Status.SENDING and (not longer_than_ms or self._sending_since_ms[message_id] <= since_ms)
+        ]
+        await self.record([_interrupted(message, now_ms) for message in interrupted])
+        return len(interrupted)
+
+    # What is open
+
+    async def open_messages(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[Outgoing]:
+        return [each for each in self._queued() if each.id > after_id and bot_id in {None, each.bot_id}][:limit]
+
+    async def open_ids(self, *, after_id: str, limit: int) -> list[str]:
+        return [each.id for each in self._queued() if each.id > after_id][:limit]
+
+    async def last_id(self) -> str:
+        return max(self.messages, default="")
+
+    async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
+        return [each for each in self._queued() if each.id in message_ids]
+
+    async def open_of_chat(self, bot_id: int, chat_id: ChatId, *, after_id: str, limit: int) -> list[Outgoing]:
+        of_chat = (each for each in self._queued() if (each.bot_id, each.chat_id) == (bot_id, chat_id))
+        return [each for each in of_chat if each.id > after_id][:limit]
+
+    # What was sent
+
+    async def times_lost(self, message_ids: Sequence[str]) -> list[int]:
+        times = Counter(each.message_id for each in self.records if each.outcome == LOST)
+        return [times[message_id] for message_id in message_ids]
+
+    async def presume(self, sends: Sequence[PastSend]) -> None:
+        self.presumed.extend(sends)
+
+    async def sends_since(self, since_ms: int) -> list[PastSend]:
+        return [
+            PastSend(each.bot_id, self._present(each.bot_id, each.chat_id), each.counted_at_ms, each.cost, each.is_paid)
+            for each in self._past_sends(since_ms)
+        ]
+
+    async def ended_since(self, since_ms: int) -> list[str]:
+        counted = {record.message_id for record, _ in self._calls(since_ms)}
+        return [each for each in self.messages if each in counted and self.statuses[each] not in OPEN]
+
+    async def spent_since(self, since_ms: int) -> list[Spent]:
+        minutes: dict[tuple[int, int], Spent] = {}
+        for each in self._past_sends(since_ms):
+            if each.is_paid:
+                minute = each.bot_id, each.counted_at_ms // 60_000
+                before = minutes.get(minute, Spent(each.bot_id, 0, 0))
+                at_ms = max(before.at_ms, each.counted_at_ms)
+                minutes[minute] = Spent(each.bot_id, at_ms, before.cost + each.cost)
+        return list(minutes.values())
+
+    # Holds, pauses and chats
+
+    async def record_holds(self, holds: Sequence[Hold]) -> None:
+        for each in holds:
+            self._hold(each)
+
+    async def holds(self, now_ms: int) -> list[Hold]:
+        holds = [Hold(bot_id, chat_id, until_ms) for (bot_id, chat_id), until_ms in self._hold_until_ms.items()]
+        return [hold for hold in holds if hold.until_ms > now_ms]
+
+    async def pause(self, bot_id: int, *, paused: bool, by: PausedBy = PausedBy.OPERATOR) -> bool:
+        paused_by = self._paused_by.get(bot_id)
+        if by is PausedBy.TOKEN and paused_by is not (None if paused else PausedBy.TOKEN):
+            return False
+        if paused:
+            self._paused_by[bot_id] = by
+        else:
+            self._paused_by.pop(bot_id, None)
+        return True
+
+    async def paused_bots(self) -> list[int]:
+        return list(self._paused_by)
+
+    async def weights(self) -> dict[int, int]:
+        return self.bot_weights
+
+    async def aliases(self) -> list[tuple[int, ChatId, ChatId]]:
+        return [(bot_id, name, chat_id) for (bot_id, name), chat_id in self.alias_of.items()]
+
+    async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
+        lost = [(*chat, reason) for chat, reason in self.unreachable.items() if chat not in self.alias_of]
+        return lost[:limit]
+
+    async def reach_of(self, bot_chats: Collection[BotChat]) -> dict[BotChat, tuple[ChatId | None, str | None]]:
+        return {
+            chat: (self.alias_of.get(chat), self.unreachable.get(chat))
+            for chat in bot_chats
+            if chat in self.alias_of or chat in self.unreachable
+        }
+
+    def _add(self, message: Outgoing) -> Accepted | Known:
+        known = self._known(message)
+        if known is not None and known.message_id != message.id:
+            return known
+        self.messages.setdefault(message.id, message)
+        self.statuses.setdefault(message.id, Status.QUEUED)
+        return Accepted()
+
+    def _known(self, message: Outgoing) -> Known | None:
+        if message.dedup_key is None:
+            return None
+        for each in self.messages.values():
+            if (each.bot_id, each.dedup_key) == (message.bot_id, message.dedup_key):
+                return Known(each.id, self.statuses[each.id], self._telegram_message_ids.get(each.id))
+        return None
+
+    def _update(self, record: Record) -> None:
+        message = self.messages[record.message_id]
+        if record.rest is not None:
+            message = record.rest.of(message)
+        self.messages[message.id] = replace(message, attempt=record.attempt, ready_at_ms=record.ready_at_ms)
+        self.statuses[message.id] = record.status
+        self._telegram_message_ids[message.id] = record.telegram_message_id
+
+    def _learn(self, record: Record) -> None:
+        if record.hold is not None:
+            self._hold(record.hold)
+        if record.chat_id is not None and record.unreachable is not None:
+            self.unreachable[record.bot_id, record.chat_id] = record.unreachable
+        if record.chat_id is not None and record.migrated_to not in {None, record.chat_id}:
+            self._move(record.bot_id, record.chat_id, record.migrated_to)
+
+    def _hold(self, hold: Hold) -> None:
+        key = hold.bot_id, hold.chat_id
+        self._hold_until_ms[key] = max(hold.until_ms, self._hold_until_ms.get(key, 0))
+
+    def _move(self, bot_id: int, old: ChatId, new: ChatId) -> None:
+        """Let the old id be another name of the new one; names of the old one follow, so that resolving is one step."""
+        self.alias_of.pop((bot_id, new), None)
+        for (of_bot, name), chat_id in list(self.alias_of.items()):
+            if (of_bot, chat_id) == (bot_id, old):
+                self.alias_of[of_bot, name] = new
+        self.alias_of[bot_id, old] = new
+        until_ms = self._hold_until_ms.pop((bot_id, old), None)
+        if until_ms is not None:
+            self._hold(Hold(bot_id, new, until_ms))
+
+    def _queued(self) -> Iterator[Outgoing]:
+        """Give queued messages in the order of their ids, each under the present id of its chat."""
+        for message_id in sorted(self.messages):
+            if self.statuses[message_id] is Status.QUEUED:
+                message = self.messages[message_id]
+                yield replace(message, chat_id=self._present(message.bot_id, message.chat_id))
+
+    def _present(self, bot_id: int, chat_id: ChatId | None) -> ChatId | None:
+        return chat_id if chat_id is None else self.alias_of.get((bot_id, chat_id), chat_id)
+
+    def _past_sends(self, since_ms: int) -> Iterator[PastSend]:
+        for each, counted_at_ms in self._calls(since_ms):
+            yield PastSend(each.bot_id, each.chat_id, counted_at_ms, each.cost, each.is_paid)
+        yield from (each for each in self.presumed if each.counted_at_ms >= since_ms)
+
+    def _calls(self, since_ms: int) -> Iterator[tuple[Record, int]]:
+        """Give the record of every call that Telegram counted, and when."""
+        for each in self.records:
+            if each.outcome is not None and each.counted_at_ms is not None and each.counted_at_ms >= since_ms:
+                yield each, each.counted_at_ms
+
+
+def _interrupted(message: Outgoing, now_ms: int) -> Record:
+    return Record(
+        message_id=message.id,
+        bot_id=message.bot_id,
+        chat_id=message.chat_id,
+        cost=message.cost,
+        status=Status.UNCERTAIN,
+        attempt=message.attempt + 1,
+        recorded_at_ms=now_ms,
+        outcome="uncertain",
+        counted_at_ms=now_ms,
+        fault=Fault(code=None, reason="interrupted while it was sent"),
+        is_paid=message.is_paid,
+    )
