@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from tempogram.api.core.ports import IntakeFull, NoWebhook, Refusal, TelegramUnreachable, UnknownToken
 from tempogram.api.core.redaction import without_tokens
 from tempogram.api.core.validation_messages import sentence_of
-from tempogram.api.schemas.messages import ErrorOut
+from tempogram.api.schemas.errors import ErrorOut
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
 from tempogram.storage.files.spool import FileTooLarge
 

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Path
 from tempogram.api.core.dependencies import Services, ServicesOf
 from tempogram.api.core.errors import Invalid, Malformed, NotFound, TooLarge, declares
 from tempogram.api.core.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
+from tempogram.api.schemas.bots import BotChange, BotIn, BotOut, BotsOut, RemovedOut
 from tempogram.api.schemas.fields import BotId, QueryFlag
-from tempogram.api.schemas.messages import BotChange, BotIn, BotOut, BotsOut, RemovedOut
 from tempogram.api.security.auth import GuardedRoute, Role, requires
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 from tempogram.engine.recovery import settings_sync

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 
 from tempogram.api.core.dependencies import Services, ServicesOf
 from tempogram.api.core.errors import NotAuthenticated
-from tempogram.api.schemas.messages import HealthOut
+from tempogram.api.schemas.health import HealthOut
 from tempogram.api.security.auth import role_of
 from tempogram.engine.model.errors import LedgerError
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from tempogram.api.core.dependencies import Services, ServicesOf
 from tempogram.api.core.errors import Invalid, Malformed, TooLarge, declares
 from tempogram.api.schemas.fields import BotId, MessageId
-from tempogram.api.schemas.messages import (
+from tempogram.api.schemas.queue import (
     DeadLettersOut,
     LaneCounts,
     PurgedOut,

@@ -1,8 +1,13 @@
-"""What requests and answers look like.
+"""The bodies of requests and responses, one noun a file.
 
 Read in this order:
 
+    base      ``RequestModel`` and ``ResponseModel``
     fields    the types of fields
-    messages  a message, its state, the queue, bots, health
+    messages  a message to send, and its state
+    queue     counts and dead letters
+    bots      a bot
     limits    the limits
+    health    whether the process is up
+    errors    the body of every error
 """

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, Strict, model_validator
 
+from tempogram.api.schemas.base import RequestModel, ResponseModel, given
 from tempogram.api.schemas.fields import AS_WHOLE
-from tempogram.api.schemas.messages import RequestModel, ResponseModel, given
 from tempogram.engine.limits.limits import Limit, Limits
 
 COUNT_MAX = 100_000

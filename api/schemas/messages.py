@@ -1,47 +1,25 @@
-"""What requests and answers look like. A token goes in, and none ever comes out."""
+"""A message in requests and responses."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SkipValidation, Strict, model_validator
+from pydantic import ConfigDict, Field, SkipValidation, model_validator
 
-from tempogram.api.schemas.fields import AS_WHOLE, BotId, ChatField, Flag, MessageId, QueryFlag, TimeMs, time_of
-from tempogram.engine.model.messages import ChatId, Guarantee, PausedBy, Priority, Status
+from tempogram.api.schemas.base import RequestModel, ResponseModel, given
+from tempogram.api.schemas.fields import BotId, ChatField, TimeMs, time_of
+from tempogram.engine.model.messages import ChatId, Guarantee, Priority, Status
 from tempogram.engine.ports import Explanation, WaitsAt
-from tempogram.engine.resilience.conditions import Condition
-from tempogram.storage.bots import RegisteredBot, Source
 from tempogram.storage.files.uploads import StoredFile
 from tempogram.storage.messages import AttemptState, MessageState
 
 BATCH_MAX = 10_000
 """Messages in one ``POST /messages/batch``, and ids in one selection. From the design."""
 
-QUERY_IDS_MAX = 500
-"""Ids in one address: of 64 characters each they have 35 KB, and a server reads 64."""
-
-EXPIRES_IN_S_MAX = 366 * 86_400
-WEIGHT_MAX = 1_000
-
 EXAMPLE_ID = "018bcfe5680000000000000007"
 
-
-class RequestModel(BaseModel):
-    """A request. A misspelt field is refused, because it would be ignored silently otherwise."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ResponseModel(BaseModel):
-    """An answer."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-def given(name: str, **value: Any) -> dict[str, Any]:
-    """Return a schema for «this field stands there, and is not null», to be one of several."""
-    return {"required": [name], "properties": {name: value}}
+EXPIRES_IN_S_MAX = 366 * 86_400
 
 
 class MessageIn(RequestModel):
@@ -235,201 +213,3 @@ def _letter(state: MessageState) -> dict[str, Any]:
         "telegram_message_id": state.telegram_message_id,
         "reason": state.reason,
     }
-
-
-class LaneCounts(ResponseModel):
-    """A message stands in exactly one of the five."""
-
-    high: int
-    normal: int
-    low: int
-    retry: int = Field(description="Tried, and waiting to be tried again.")
-    dlq: int = Field(description="Dead letters.")
-
-
-class QueueStatsOut(ResponseModel):
-    """How many messages are open, and how many were given up on."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "stats": {"high": 0, "normal": 5, "low": 2, "retry": 1, "dlq": 0},
-                    "total_queued": 8,
-                    "total_failed": 0,
-                }
-            ]
-        }
-    )
-
-    stats: LaneCounts
-    total_queued: int
-    total_failed: int
-
-
-class DeadLettersOut(ResponseModel):
-    """One page. ``next_after`` is what ``after`` must be for the next one; null: there is none."""
-
-    letters: list[LetterOut]
-    next_after: str | None
-
-
-class Selection(RequestModel):
-    """Which dead letters are meant: these ids, or all of one bot, or all."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"ids": [EXAMPLE_ID]}, {"bot": "123456"}, {"all": True}],
-            "oneOf": [
-                given("ids", type="array"),
-                given("bot", type=["string", "integer"]),
-                given("all", const=True),
-            ],
-        }
-    )
-
-    ids: list[MessageId] | None = Field(None, min_length=1, max_length=BATCH_MAX)
-    bot: BotId | None = None
-    all: Flag = False
-
-    @model_validator(mode="after")
-    def _is_one(self) -> Self:
-        if [self.ids is not None, self.bot is not None, self.all].count(True) != 1:
-            raise ValueError("say which dead letters are meant: one of ids, bot and all")
-        return self
-
-
-class SelectionQuery(Selection):
-    """The same in an address."""
-
-    ids: list[MessageId] | None = Field(None, min_length=1, max_length=QUERY_IDS_MAX)
-    all: QueryFlag = False
-
-
-class ReplayedOut(ResponseModel):
-    """How many dead letters were queued again."""
-
-    replayed: int
-
-
-class PurgedOut(ResponseModel):
-    """How many dead letters were removed."""
-
-    purged: int
-
-
-Behaviours = Annotated[
-    dict[str, Any],
-    Field(description="What the bot does: a behaviour's name and its settings.", examples=[{"echo": {}}]),
-]
-
-
-UPDATES: Any = Field(
-    None,
-    description=(
-        "Where its updates come from; webhook if PUBLIC_URL is set, else polling. "
-        "none: its owner gets them in his own way."
-    ),
-)
-
-
-class BotIn(RequestModel):
-    """A bot to run."""
-
-    token: str = Field(
-        min_length=1,
-        max_length=160,
-        description="From @BotFather. Kept encrypted, and never shown.",
-        json_schema_extra={"pattern": "^[0-9]{1,18}:[A-Za-z0-9_-]{1,128}$"},  # the fleet says what is wrong with it
-    )
-    behaviours: Behaviours | None = None
-    updates: Source | None = UPDATES
-
-
-class BotChange(RequestModel):
-    """What to change of a bot; what is not named stays."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"paused": True}, {"weight": 3}],
-            "anyOf": [
-                given("behaviours", type="object"),
-                given("paused", type="boolean"),
-                given("weight", type="integer"),
-                given("updates", type="string"),
-            ],
-        }
-    )
-
-    behaviours: Behaviours | None = None
-    paused: Flag | None = Field(None, description="A paused bot sends nothing; its messages wait.")
-    weight: Annotated[int, Strict(), Field(ge=1, le=WEIGHT_MAX), AS_WHOLE] | None = Field(
-        None, description="So many turns for one of a bot that weighs 1."
-    )
-    updates: Source | None = UPDATES
-
-    @model_validator(mode="after")
-    def _changes_something(self) -> Self:
-        if (self.behaviours, self.paused, self.weight, self.updates) == (None, None, None, None):
-            raise ValueError("say what to change: behaviours, paused, weight or updates")
-        return self
-
-
-class BotOut(ResponseModel):
-    """One bot, without its token."""
-
-    id: str = Field(examples=["123456"])
-    username: str
-    first_name: str
-    behaviours: Behaviours
-    paused: bool
-    paused_by: PausedBy | None = Field(description="token_revoked ends with a valid token. null: it is not paused.")
-    weight: int
-    updates: Source
-    added_at: datetime | None
-
-    @classmethod
-    def of(cls, bot: RegisteredBot, source: Source) -> Self:
-        return cls(
-            id=str(bot.bot_id),
-            username=bot.username,
-            first_name=bot.first_name,
-            behaviours=dict(bot.behaviours),
-            paused=bot.paused,
-            paused_by=bot.paused_by,
-            weight=bot.weight,
-            updates=source,
-            added_at=time_of(bot.added_at_ms),
-        )
-
-
-class BotsOut(ResponseModel):
-    """Every bot, in the order of their ids."""
-
-    bots: list[BotOut]
-
-
-class RemovedOut(ResponseModel):
-    """How many messages were cancelled with a bot."""
-
-    cancelled: int
-
-
-class HealthOut(ResponseModel):
-    """Up or not: this path is open to everybody. What is wrong meanwhile is for those who bring a bearer token."""
-
-    status: Literal["up", "down"]
-    conditions: list[Condition] | None = None
-
-
-class ErrorBody(ResponseModel):
-    """``code`` is a word for programs, ``message`` a sentence for people."""
-
-    code: str = Field(examples=["invalid"])
-    message: str = Field(examples=["priority should be 'high', 'normal' or 'low', not 'urgent'"])
-
-
-class ErrorOut(ResponseModel):
-    """The one form in which anything is refused."""
-
-    error: ErrorBody

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 import structlog
 
 from tempogram.api.core.dependencies import Services
-from tempogram.api.schemas.messages import DeadLettersOut, LetterOut, Selection
+from tempogram.api.schemas.messages import LetterOut
+from tempogram.api.schemas.queue import DeadLettersOut, Selection
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.errors import BrokerUnavailable
 

@@ -1,0 +1,111 @@
+"""A bot in requests and responses. A token goes in, and none ever comes out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from pydantic import ConfigDict, Field, Strict, model_validator
+
+from tempogram.api.schemas.base import RequestModel, ResponseModel, given
+from tempogram.api.schemas.fields import AS_WHOLE, Flag, time_of
+from tempogram.engine.model.messages import PausedBy
+from tempogram.storage.bots import RegisteredBot, Source
+
+WEIGHT_MAX = 1_000
+
+Behaviours = Annotated[
+    dict[str, Any],
+    Field(description="What the bot does: a behaviour's name and its settings.", examples=[{"echo": {}}]),
+]
+
+
+UPDATES: Any = Field(
+    None,
+    description=(
+        "Where its updates come from; webhook if PUBLIC_URL is set, else polling. "
+        "none: its owner gets them in his own way."
+    ),
+)
+
+
+class BotIn(RequestModel):
+    """A bot to run."""
+
+    token: str = Field(
+        min_length=1,
+        max_length=160,
+        description="From @BotFather. Kept encrypted, and never shown.",
+        json_schema_extra={"pattern": "^[0-9]{1,18}:[A-Za-z0-9_-]{1,128}$"},  # the fleet says what is wrong with it
+    )
+    behaviours: Behaviours | None = None
+    updates: Source | None = UPDATES
+
+
+class BotChange(RequestModel):
+    """What to change of a bot; what is not named stays."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"paused": True}, {"weight": 3}],
+            "anyOf": [
+                given("behaviours", type="object"),
+                given("paused", type="boolean"),
+                given("weight", type="integer"),
+                given("updates", type="string"),
+            ],
+        }
+    )
+
+    behaviours: Behaviours | None = None
+    paused: Flag | None = Field(None, description="A paused bot sends nothing; its messages wait.")
+    weight: Annotated[int, Strict(), Field(ge=1, le=WEIGHT_MAX), AS_WHOLE] | None = Field(
+        None, description="So many turns for one of a bot that weighs 1."
+    )
+    updates: Source | None = UPDATES
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if (self.behaviours, self.paused, self.weight, self.updates) == (None, None, None, None):
+            raise ValueError("say what to change: behaviours, paused, weight or updates")
+        return self
+
+
+class BotOut(ResponseModel):
+    """One bot, without its token."""
+
+    id: str = Field(examples=["123456"])
+    username: str
+    first_name: str
+    behaviours: Behaviours
+    paused: bool
+    paused_by: PausedBy | None = Field(description="token_revoked ends with a valid token. null: it is not paused.")
+    weight: int
+    updates: Source
+    added_at: datetime | None
+
+    @classmethod
+    def of(cls, bot: RegisteredBot, source: Source) -> Self:
+        return cls(
+            id=str(bot.bot_id),
+            username=bot.username,
+            first_name=bot.first_name,
+            behaviours=dict(bot.behaviours),
+            paused=bot.paused,
+            paused_by=bot.paused_by,
+            weight=bot.weight,
+            updates=source,
+            added_at=time_of(bot.added_at_ms),
+        )
+
+
+class BotsOut(ResponseModel):
+    """Every bot, in the order of their ids."""
+
+    bots: list[BotOut]
+
+
+class RemovedOut(ResponseModel):
+    """How many messages were cancelled with a bot."""
+
+    cancelled: int

@@ -1,0 +1,95 @@
+"""The queue's counts, and the dead letters."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from tempogram.api.schemas.base import RequestModel, ResponseModel, given
+from tempogram.api.schemas.fields import BotId, Flag, MessageId, QueryFlag
+from tempogram.api.schemas.messages import BATCH_MAX, EXAMPLE_ID, LetterOut
+
+QUERY_IDS_MAX = 500
+"""Ids in one address: of 64 characters each they have 35 KB, and a server reads 64."""
+
+
+class LaneCounts(ResponseModel):
+    """A message stands in exactly one of the five."""
+
+    high: int
+    normal: int
+    low: int
+    retry: int = Field(description="Tried, and waiting to be tried again.")
+    dlq: int = Field(description="Dead letters.")
+
+
+class QueueStatsOut(ResponseModel):
+    """How many messages are open, and how many were given up on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "stats": {"high": 0, "normal": 5, "low": 2, "retry": 1, "dlq": 0},
+                    "total_queued": 8,
+                    "total_failed": 0,
+                }
+            ]
+        }
+    )
+
+    stats: LaneCounts
+    total_queued: int
+    total_failed: int
+
+
+class DeadLettersOut(ResponseModel):
+    """One page. ``next_after`` is what ``after`` must be for the next one; null: there is none."""
+
+    letters: list[LetterOut]
+    next_after: str | None
+
+
+class Selection(RequestModel):
+    """Which dead letters are meant: these ids, or all of one bot, or all."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"ids": [EXAMPLE_ID]}, {"bot": "123456"}, {"all": True}],
+            "oneOf": [
+                given("ids", type="array"),
+                given("bot", type=["string", "integer"]),
+                given("all", const=True),
+            ],
+        }
+    )
+
+    ids: list[MessageId] | None = Field(None, min_length=1, max_length=BATCH_MAX)
+    bot: BotId | None = None
+    all: Flag = False
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if [self.ids is not None, self.bot is not None, self.all].count(True) != 1:
+            raise ValueError("say which dead letters are meant: one of ids, bot and all")
+        return self
+
+
+class SelectionQuery(Selection):
+    """The same in an address."""
+
+    ids: list[MessageId] | None = Field(None, min_length=1, max_length=QUERY_IDS_MAX)
+    all: QueryFlag = False
+
+
+class ReplayedOut(ResponseModel):
+    """How many dead letters were queued again."""
+
+    replayed: int
+
+
+class PurgedOut(ResponseModel):
+    """How many dead letters were removed."""
+
+    purged: int
