@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Row, case, false, func, null, select, update
 
 from tempogram.engine.model.messages import PausedBy
 from tempogram.storage.database.database import Database
+from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import bots
-from tempogram.storage.database.upsert import insert_by
 from tempogram.storage.files import writes as upload_writes
 from tempogram.storage.keys import Seal
 

@@ -13,8 +13,8 @@ from sqlalchemy.sql import ClauseElement
 from tempogram.engine.model.messages import ChatId
 from tempogram.storage.database.bulk import Binds, ManyRows
 from tempogram.storage.database.database import Database
+from tempogram.storage.database.dialects import insert_by, insert_into
 from tempogram.storage.database.models import chats
-from tempogram.storage.database.upsert import insert_by, insert_into
 from tempogram.storage.ledger import chat_ids
 from tempogram.storage.ledger import chats as chat_writes
 

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, select, true, update
 
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.storage.database.database import Database
+from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import limits
-from tempogram.storage.database.upsert import insert_by
 
 Changes = dict[str, Any]
 """Fields of ``Limits``: a number, or those of a ``Limit`` that were changed."""

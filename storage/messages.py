@@ -13,8 +13,8 @@ from sqlalchemy.sql import ClauseElement
 from tempogram.engine.model.messages import ChatId, Guarantee, Outgoing, Priority, Status
 from tempogram.storage.database.bulk import Binds, ManyRows
 from tempogram.storage.database.database import Database
+from tempogram.storage.database.dialects import insert_into
 from tempogram.storage.database.models import IS_DEAD, attempts, messages, payloads
-from tempogram.storage.database.upsert import insert_into
 from tempogram.storage.files import writes as upload_writes
 from tempogram.storage.files.uploads import StoredFile, files_of
 from tempogram.storage.ledger import chat_ids

@@ -11,8 +11,8 @@ from sqlalchemy.sql import ClauseElement
 from tempogram.engine.model.messages import ChatId
 from tempogram.storage.database.bulk import Binds, ManyRows
 from tempogram.storage.database.database import Database
+from tempogram.storage.database.dialects import insert_into
 from tempogram.storage.database.models import texts
-from tempogram.storage.database.upsert import insert_into
 from tempogram.storage.ledger import chat_ids
 
 TEXTS_OF_CHAT_MAX = 50

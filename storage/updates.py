@@ -11,8 +11,8 @@ from sqlalchemy.sql import ClauseElement
 
 from tempogram.storage.database.bulk import Binds, ManyRows
 from tempogram.storage.database.database import Database
+from tempogram.storage.database.dialects import insert_into
 from tempogram.storage.database.models import updates
-from tempogram.storage.database.upsert import insert_into
 from tempogram.storage.processes.adopt_updates import adopt
 
 

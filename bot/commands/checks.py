@@ -25,7 +25,8 @@ from tempogram.bot.telegram.tokens import bot_id_of
 from tempogram.engine.brokers.redis.requirements import survey
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError, SettingsError
 from tempogram.storage.bots import Bots
-from tempogram.storage.database.database import Database, is_there
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.engines import database_exists
 from tempogram.storage.keys import Seal
 from tempogram.storage.migrations import versions
 
@@ -102,10 +103,10 @@ async def every(settings: Settings) -> list[Finding]:
 async def look_at_books(settings: Settings) -> tuple[list[Finding], dict[int, str]]:
     """Look at the database and whether ``SECRET_KEY`` opens it; return the tokens in it, too."""
     try:
-        if not is_there(database_url(settings)):
+        if not database_exists(database_url(settings)):
             lacks = Finding("database", Verdict.LACKS, "there is none yet", "run tempogram migrate, which makes it")
             return [lacks], {}
-        database = Database.look(database_url(settings))
+        database = Database.open_read_only(database_url(settings))
         try:
             return await _look_into(database, settings)
         finally:
@@ -118,7 +119,8 @@ async def look_at_books(settings: Settings) -> tuple[list[Finding], dict[int, st
 
 
 async def _look_into(database: Database, settings: Settings) -> tuple[list[Finding], dict[int, str]]:
-    found, wanted = await versions(database)
+    async with database.reading() as connection:
+        found, wanted = await versions(connection)
     if found is None or wanted is None or found < wanted:
         said = f"its tables are at step {found or 'none'}, and this version wants {wanted}"
         return [Finding("database", Verdict.LACKS, said, "run tempogram migrate")], {}

@@ -7,7 +7,7 @@ from enum import Enum
 from tempogram.bot.config.data_dir import database_url
 from tempogram.bot.config.settings import Settings
 from tempogram.engine.model.errors import SettingsError
-from tempogram.storage.database.database import is_sqlite, parse
+from tempogram.storage.database.engines import is_sqlite, parse
 
 
 class ProcessRole(Enum):

@@ -27,7 +27,7 @@ from tempogram.engine.ports.changes import Changes
 from tempogram.engine.recovery.rebuild import nothing, rebuild
 from tempogram.engine.recovery.reconciler import Reconciler
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.storage.database.database import is_sqlite, parse
+from tempogram.storage.database.engines import is_sqlite, parse
 from tempogram.storage.processes.leadership import KEEPERS, leadership
 
 Loop = Callable[[], Coroutine[Any, Any, None]]

@@ -18,7 +18,7 @@ from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.limits import StoredLimits
 from tempogram.storage.messages import MessageHistory
 from tempogram.storage.processes.epochs import SqlEpochs
-from tempogram.storage.processes.exclusive_lock import ANSWER_WITHIN_S, SoleUse, sole_use
+from tempogram.storage.processes.exclusive_lock import LOCK_QUERY_TIMEOUT_S, SoleUse, sole_use
 from tempogram.storage.processes.membership import SqlMembership, membership
 from tempogram.storage.retention import Keep, Retention
 from tempogram.storage.texts import Texts
@@ -59,7 +59,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
     url = database_url(settings)
     async with sole_use(url, shared=bool(settings.redis_url)) as use, membership(url, process):
         database = await Database.open(url)
-        epoch_readers = Database.look(url, answer_within_s=ANSWER_WITHIN_S)
+        epoch_readers = Database.open_read_only(url, query_timeout_s=LOCK_QUERY_TIMEOUT_S)
         try:
             yield Storage(
                 process=process,

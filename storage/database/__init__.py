@@ -3,11 +3,11 @@
 Read in this order:
 
     models         the tables
-    database       how it is opened, written and read
+    engines        opens the connections
+    database       reads and writes through them
     group_commit   many callers, one transaction
     writers        the one connection that writes
     bulk           a statement for many rows
-    upsert         a row that may be there already
-    clock          the database's own time
-    driver_errors  how the drivers' errors become ours
+    dialects       what SQLite and PostgreSQL spell differently
+    driver_errors  turns the drivers' errors into ours
 """

@@ -7,14 +7,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tempogram.engine.model.errors import LedgerError
+from tempogram.storage.database.engines import is_sqlite, reading_engine, sqlite_writing_engine
 
 
 class SqliteWriter:
-    """See ``Writer``. A whole transaction is one hop to the thread, whatever number of statements it has."""
+    """See ``Writer``. A whole transaction is one hop to the thread, however many statements it has."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -40,10 +41,10 @@ class SqliteWriter:
 
 
 class PostgresWriter:
-    """See ``Writer``. After an error it takes a new connection: the old one may be gone.
+    """See ``Writer``. After an error it opens a new connection: the old one may be broken.
 
     Args:
-        engine: Its own: nobody who reads keeps it waiting.
+        engine: Its own, so that it never waits for a reader's connection.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -56,29 +57,36 @@ class PostgresWriter:
         try:
             await self._connection.run_sync(_in_transaction, work)
         except BaseException:
-            await self._let_go()
+            await self._disconnect()
             raise
 
     async def close(self) -> None:
-        await self._let_go()
+        await self._disconnect()
         await self._engine.dispose()
 
-    async def _let_go(self) -> None:
+    async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
 
 
-class NoWriter:
-    """See ``Writer``. For whoever only looks."""
+class ReadOnlyWriter:
+    """See ``Writer``. Refuses every write."""
 
     @staticmethod
-    async def transact(work: Callable[[Connection], None]) -> None:  # noqa: ARG004 - it is not done
-        raise LedgerError("the database was opened to be looked at")
+    async def transact(work: Callable[[Connection], None]) -> None:  # noqa: ARG004 - it is refused
+        raise LedgerError("the database was opened read-only")
 
     @staticmethod
     async def close() -> None:
-        """Have nothing to let go of."""
+        """Do nothing: no connection was opened."""
+
+
+def writer_of(url: URL) -> SqliteWriter | PostgresWriter:
+    """Return a writer with a connection of its own, so that no reader keeps it waiting."""
+    if is_sqlite(url):
+        return SqliteWriter(sqlite_writing_engine(url))
+    return PostgresWriter(reading_engine(url, connections=1))
 
 
 def _in_transaction(connection: Connection, work: Callable[[Connection], Any]) -> None:

@@ -22,8 +22,8 @@ from sqlalchemy import (
 from sqlalchemy.sql import ClauseElement
 
 from tempogram.storage.database.bulk import Binds, ManyRows
+from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import IS_PAST_REPLAY, attachments, file_ids, messages, upload_parts, uploads
-from tempogram.storage.database.upsert import insert_by
 
 ADVISORY_LOCK = 7_270_837_101
 """On PostgreSQL: nobody attaches a file anew while another process looks whether anybody needs it."""

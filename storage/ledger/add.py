@@ -11,8 +11,8 @@ from sqlalchemy.sql import ClauseElement
 from tempogram.engine.model.messages import Outgoing, Status
 from tempogram.engine.ports.ledger import Accepted, Known
 from tempogram.storage.database.bulk import Binds, ManyRows
+from tempogram.storage.database.dialects import insert_into
 from tempogram.storage.database.models import messages, payloads
-from tempogram.storage.database.upsert import insert_into
 from tempogram.storage.files import writes as upload_writes
 from tempogram.storage.ledger import chat_ids
 

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from sqlalchemy import Connection, delete, select, tuple_, update
 
 from tempogram.engine.model.messages import ChatId, Hold
+from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import IS_OPEN, chats, holds, messages
-from tempogram.storage.database.upsert import insert_by
 from tempogram.storage.ledger import chat_ids
 from tempogram.storage.ledger import holds as hold_writes
 

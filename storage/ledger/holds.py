@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection
 
 from tempogram.engine.model.messages import Hold
+from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import holds
-from tempogram.storage.database.upsert import insert_by
 from tempogram.storage.ledger import chat_ids
 
 WHOLE_BOT = ""

@@ -9,10 +9,9 @@ from sqlalchemy import Connection, Row, func, select, true, tuple_
 
 from tempogram.engine.model.messages import OPEN, ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
 from tempogram.engine.ports.ledger import Accepted, Fault, Known, Record
-from tempogram.storage.database import clock
 from tempogram.storage.database.database import Database
+from tempogram.storage.database.dialects import database_now_ms, insert_by
 from tempogram.storage.database.models import IS_PAID, LOST, attempts, bots, chats, holds, messages
-from tempogram.storage.database.upsert import insert_by
 from tempogram.storage.ledger import add, chat_ids
 from tempogram.storage.ledger import holds as hold_writes
 from tempogram.storage.ledger import record as record_verbs
@@ -167,7 +166,7 @@ class SqlLedger:
 def _settle_interrupted(connection: Connection, now_ms: int, longer_than_ms: int) -> int:
     is_sending = MESSAGE_IS_OPEN, messages.c.status == Status.SENDING.value
     since_ms = func.coalesce(messages.c.sending_since_ms, 0)
-    is_long_ago = since_ms <= clock.now_ms(connection) - longer_than_ms if longer_than_ms else true()
+    is_long_ago = since_ms <= database_now_ms(connection) - longer_than_ms if longer_than_ms else true()
     interrupted = connection.execute(select(messages).where(*is_sending, is_long_ago)).all()
     record_verbs.record(connection, [_interrupted(row, now_ms) for row in interrupted])
     return len(interrupted)

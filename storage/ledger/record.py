@@ -10,8 +10,8 @@ from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.messages import OPEN, PastSend, Rest, Status
 from tempogram.engine.ports.ledger import Record
-from tempogram.storage.database import clock
 from tempogram.storage.database.bulk import Binds, ManyRows
+from tempogram.storage.database.dialects import database_now_ms
 from tempogram.storage.database.models import IS_PAST_REPLAY, PRESUMED, attempts, messages, payloads
 from tempogram.storage.files import writes as upload_writes
 from tempogram.storage.ledger import chat_ids
@@ -40,7 +40,7 @@ def record(connection: Connection, records: Sequence[Record]) -> list[None]:
 
 def mark_sending(connection: Connection, message_ids: Sequence[str]) -> list[None]:
     is_queued = messages.c.status == Status.QUEUED.value
-    state = {"status": Status.SENDING.value, "sending_since_ms": clock.now_ms(connection)}
+    state = {"status": Status.SENDING.value, "sending_since_ms": database_now_ms(connection)}
     connection.execute(update(messages).where(messages.c.id.in_(message_ids), is_queued).values(state))
     return [None] * len(message_ids)
 

@@ -14,9 +14,11 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tempogram.storage.database.database import Database, parse, writer_of
 from tempogram.storage.database.driver_errors import DRIVER_ERRORS, as_ledger_error
+from tempogram.storage.database.engines import parse
+from tempogram.storage.database.writers import writer_of
 
 log = structlog.get_logger()
 
@@ -42,14 +44,9 @@ async def migrate(url: str) -> None:
         await writer.close()
 
 
-async def versions(database: Database) -> tuple[str | None, str | None]:
-    """Return which step the tables are at, None before the first one, and which they should be at.
-
-    Raises:
-        LedgerError: The database cannot be reached.
-    """
-    async with database.reading() as connection:
-        return await connection.run_sync(_versions)
+async def versions(connection: AsyncConnection) -> tuple[str | None, str | None]:
+    """Return the version of the tables, None before the first migration, and the version that this code needs."""
+    return await connection.run_sync(_versions)
 
 
 def _versions(connection: Connection) -> tuple[str | None, str | None]:

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, select, update
 
 from tempogram.engine.ports.epochs import NO_SCHEMA, Epoch, Source
 from tempogram.storage.database.database import Database
+from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import epochs
-from tempogram.storage.database.upsert import insert_by
 
 FIRST = Epoch(0, Source.REDIS, NO_SCHEMA)
 """While there is no row."""

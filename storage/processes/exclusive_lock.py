@@ -16,8 +16,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tempogram.engine.model.errors import LedgerError, SettingsError
-from tempogram.storage.database.database import is_sqlite, parse, reading_engine
 from tempogram.storage.database.driver_errors import DRIVER_ERRORS, as_ledger_error
+from tempogram.storage.database.engines import is_sqlite, parse, reading_engine
 from tempogram.storage.processes.session_lock import SessionLock
 
 log = structlog.get_logger()
@@ -30,7 +30,7 @@ PATIENCE_S = 5.0
 
 ASK_AGAIN_S = 0.1
 
-ANSWER_WITHIN_S = 3.0
+LOCK_QUERY_TIMEOUT_S = 3.0
 """How long a look may take: over a connection that is half open no answer ever comes, and meanwhile another process
 may have the books. A guess."""
 
@@ -112,7 +112,7 @@ async def sole_use(url: str, *, shared: bool = False, patience_s: float = PATIEN
         with _locked_file(str(parsed.database)):
             yield SoleUse()
         return
-    engine = reading_engine(parsed, answer_within_s=ANSWER_WITHIN_S)
+    engine = reading_engine(parsed, query_timeout_s=LOCK_QUERY_TIMEOUT_S)
     use = PostgresSoleUse(engine, str(parsed.database), patience_s, shared=shared)
     try:
         await use.take()

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tempogram.engine.ports.epochs import Leadership
-from tempogram.storage.database.database import is_sqlite, parse, reading_engine
 from tempogram.storage.database.driver_errors import DRIVER_ERRORS
-from tempogram.storage.processes.exclusive_lock import ANSWER_WITHIN_S
+from tempogram.storage.database.engines import is_sqlite, parse, reading_engine
+from tempogram.storage.processes.exclusive_lock import LOCK_QUERY_TIMEOUT_S
 from tempogram.storage.processes.session_lock import SessionLock
 
 KEEPERS = 0x7E3907  # any numbers, the same in every version, and not that of ``sole_use``
@@ -57,7 +57,7 @@ async def leadership(url: str, lock_id: int) -> AsyncIterator[Leadership]:
     if is_sqlite(parsed):
         yield SoleLeadership()
         return
-    engine = reading_engine(parsed, answer_within_s=ANSWER_WITHIN_S)
+    engine = reading_engine(parsed, query_timeout_s=LOCK_QUERY_TIMEOUT_S)
     leads = PostgresLeadership(engine, lock_id)
     try:
         yield leads

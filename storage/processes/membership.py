@@ -14,9 +14,10 @@ import structlog
 from sqlalchemy import text
 
 from tempogram.engine.model.errors import SettingsError
-from tempogram.storage.database.database import Database, is_sqlite, parse, reading_engine
+from tempogram.storage.database.database import Database
 from tempogram.storage.database.driver_errors import DRIVER_ERRORS, as_ledger_error
-from tempogram.storage.processes.exclusive_lock import ANSWER_WITHIN_S, LOOK_EVERY_S
+from tempogram.storage.database.engines import is_sqlite, parse, reading_engine
+from tempogram.storage.processes.exclusive_lock import LOCK_QUERY_TIMEOUT_S, LOOK_EVERY_S
 from tempogram.storage.processes.session_lock import SessionLock
 
 log = structlog.get_logger()
@@ -66,7 +67,7 @@ async def membership(url: str, process: int) -> AsyncIterator[None]:
     if is_sqlite(parsed):
         yield
         return
-    engine = reading_engine(parsed, answer_within_s=ANSWER_WITHIN_S)
+    engine = reading_engine(parsed, query_timeout_s=LOCK_QUERY_TIMEOUT_S)
     lock = SessionLock(engine, (MEMBERS << 32) | process)
     try:
         await _take(lock, process)

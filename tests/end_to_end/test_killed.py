@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tempogram.simulator.client import running_simulator
-from tempogram.storage.database.database import parse
+from tempogram.storage.database.engines import parse
 from tempogram.storage.processes.exclusive_lock import LOCK_ID
 from tests.end_to_end.program import TOKEN, program, update
 from tests.storage.servers import own_postgres, run

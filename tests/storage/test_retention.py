@@ -244,7 +244,7 @@ class RetentionContract:
 
 
 async def test_books_that_cannot_be_reached_are_tried_again_an_hour_later_and_that_is_one_line() -> None:
-    away, slept = Database.look("postgresql://me@127.0.0.1:1/books"), list[float]()
+    away, slept = Database.open_read_only("postgresql://me@127.0.0.1:1/books"), list[float]()
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)

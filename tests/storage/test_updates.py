@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from tempogram.engine.model.errors import LedgerError, SettingsError
-from tempogram.storage.database.database import Database, reading_engine
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.engines import reading_engine
 from tempogram.storage.processes import membership as membership_of
 from tempogram.storage.processes.membership import membership
 from tempogram.storage.updates import ReceivedUpdate, Updates
@@ -131,8 +132,8 @@ class TestUpdatesOnPostgres(OnPostgres, UpdatesContract):
     ) -> None:
         engines: list[AsyncEngine] = []
 
-        def noted(url: URL, *, answer_within_s: float) -> AsyncEngine:
-            engines.append(reading_engine(url, answer_within_s=answer_within_s))
+        def noted(url: URL, *, query_timeout_s: float) -> AsyncEngine:
+            engines.append(reading_engine(url, query_timeout_s=query_timeout_s))
             return engines[-1]
 
         monkeypatch.setattr(membership_of, "reading_engine", noted)

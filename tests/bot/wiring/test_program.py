@@ -10,7 +10,7 @@ import pytest
 
 from tempogram.bot.config.settings import Settings, load
 from tempogram.bot.wiring import program
-from tempogram.storage.database.database import READERS
+from tempogram.storage.database.engines import READERS
 from tests.fakes import Clock
 
 

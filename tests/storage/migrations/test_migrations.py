@@ -55,7 +55,8 @@ class MigrationsContract:
         await migrate(fresh)
         database = await Database.open(fresh)
 
-        found, _ = await versions(database)
+        async with database.reading() as connection:
+            found, _ = await versions(connection)
         await database.close()
         assert found == "9999"
 

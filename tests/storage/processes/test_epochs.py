@@ -6,7 +6,8 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from tempogram.engine.ports.epochs import NO_SCHEMA, Epoch, Source
-from tempogram.storage.database.database import READERS, Database
+from tempogram.storage.database.database import Database
+from tempogram.storage.database.engines import READERS
 from tempogram.storage.processes.epochs import SqlEpochs
 from tests.storage.backends import OnPostgres, OnSqlite
 
@@ -61,7 +62,7 @@ class EpochsContract:
     async def test_the_epoch_is_read_though_all_connections_of_the_database_are_lent(
         self, url: str, database: Database
     ) -> None:
-        readers = Database.look(url)
+        readers = Database.open_read_only(url)
         async with AsyncExitStack() as lent, asyncio.timeout(5):
             for _ in range(READERS):
                 await lent.enter_async_context(database.reading())

@@ -64,7 +64,7 @@ class TestSoleUseOnPostgres(OnPostgres, SoleUseContract):
         self, url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """As after a firewall that forgot it: the server has ended its side, and no word of that came through."""
-        monkeypatch.setattr(module, "ANSWER_WITHIN_S", 1.0)
+        monkeypatch.setattr(module, "LOCK_QUERY_TIMEOUT_S", 1.0)
         async with wire(url) as (by_wire, cut), sole_use(by_wire) as use:
             cut()
             async with asyncio.timeout(10):

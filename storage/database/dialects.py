@@ -1,0 +1,33 @@
+"""What SQLite and PostgreSQL spell differently: ``INSERT … ON CONFLICT``, and the database's own time."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, Table, cast, func, literal
+from sqlalchemy.dialects import postgresql, sqlite
+
+# Both have the same methods and render the same words; only the type's module differs.
+Insert = postgresql.Insert
+
+
+def insert_into(table: Table, dialect: str) -> Insert:
+    """Return an insert that knows ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
+    if dialect == "sqlite":
+        return sqlite.insert(table)  # type: ignore[return-value]
+    return postgresql.insert(table)
+
+
+def insert_by(table: Table, connection: Connection) -> Insert:
+    """Return the same in the dialect of a connection."""
+    return insert_into(table, connection.dialect.name)
+
+
+def database_now_ms(connection: Connection) -> ColumnElement[int]:
+    """Return the time in milliseconds, as part of a statement.
+
+    It is the one clock that all processes on the same database share; SQLite has the clock of its machine.
+    """
+    if connection.dialect.name == "sqlite":
+        return literal(time.time_ns() // 1_000_000)
+    return cast(func.extract("epoch", func.clock_timestamp()) * 1_000, BigInteger)
