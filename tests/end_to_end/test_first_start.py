@@ -65,7 +65,7 @@ async def test_without_a_telegram_it_starts_and_takes_messages_and_without_an_ad
 
 
 BROKEN = {
-    "DATABASE_URL": ("nonsense", "DATABASE_URL is no URL"),
+    "DATABASE_URL": ("nonsense", "DATABASE_URL is not a URL"),
     "DATA_DIR": ("/dev/null/data", "DATA_DIR is '/dev/null/data'"),
 }
 

@@ -17,13 +17,13 @@ async def test_a_url_of_another_kind_is_refused_without_its_password(url: str) -
 
 
 async def test_what_is_no_url_at_all_is_not_quoted() -> None:
-    with pytest.raises(SettingsError, match="DATABASE_URL is no URL"):
+    with pytest.raises(SettingsError, match="DATABASE_URL is not a URL"):
         await Database.open("me:hush@db")
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
 async def test_a_database_in_memory_is_refused(url: str) -> None:
-    with pytest.raises(SettingsError, match="the books must outlive the process"):
+    with pytest.raises(SettingsError, match="the database must outlive the process"):
         await Database.open(url)
 
 
