@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from tempogram.engine.closing.withdrawal import End, Withdrawal, Withdrawn
+from tempogram.engine.closing.closer import End, Withdrawal, Withdrawn
 from tempogram.engine.model.messages import Outgoing, Status
 from tempogram.engine.ports import Broker, Clock, Fault, Ledger, Results
 from tempogram.engine.resilience.conditions import Conditions

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from tempogram.engine.closing.withdrawal import End, Withdrawal
+from tempogram.engine.closing.closer import End, Withdrawal
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError
 from tempogram.engine.model.messages import ChatId, Outgoing, Status

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tempogram.engine.closing.clearance import Clearance
-from tempogram.engine.closing.withdrawal import Withdrawn
+from tempogram.engine.closing.closer import Withdrawn
 from tempogram.engine.model.messages import Status
 from tests.engine.desk import Desk
 from tests.fakes import outgoing
