@@ -31,9 +31,8 @@ from bench.harness import Checks, main, quantile, spread
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
-from tempogram.engine.closing.expiry import Expiry
+from tempogram.engine.closing.closer import Closer
 from tempogram.engine.closing.reachability import Reachability
-from tempogram.engine.closing.replacements import Replacements
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.ids import Ids
@@ -41,6 +40,7 @@ from tempogram.engine.model.messages import Lease, Outgoing, Status
 from tempogram.engine.model.outcomes import Answer, Overdue, Sent
 from tempogram.engine.ports import MayWrite, Record, SystemClock
 from tempogram.engine.resilience.backoff import RetryPolicy
+from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.sending.delivery import Delivery
 from tempogram.engine.sending.worker import Worker
 from tempogram.storage.database.database import Database
@@ -125,8 +125,9 @@ async def delays(database: Database) -> list[float]:
     clock, ids = SystemClock(), Ids()
     ledger, results, transport = SqlLedger(database), MemoryResults(), InstantTransport(clock)
     broker = MemoryBroker(NO_LIMITS, clock=clock, lease_ms=30_000)
+    closer = Closer(ledger=ledger, broker=broker, results=results, conditions=Conditions(clock), clock=clock)
     reachability = Reachability(
-        ledger=ledger, broker=broker, results=results, changes=MemoryChanges(), clock=clock, hears=lambda _: True
+        ledger=ledger, closer=closer, changes=MemoryChanges(), clock=clock, hears=lambda _: True
     )
     delivery = Delivery(
         transport=transport,
@@ -138,14 +139,10 @@ async def delays(database: Database) -> list[float]:
         retry_after_ms_max=300_000,
         clock=clock,
     )
-    expiry = Expiry(ledger=ledger, results=results, clock=clock)
     worker = Worker(
-        broker=broker, delivery=delivery, expiry=expiry, worker_id="w", slots=100, lease_ms=30_000, clock=clock
+        broker=broker, delivery=delivery, closer=closer, worker_id="w", slots=100, lease_ms=30_000, clock=clock
     )
-    replacements = Replacements(ledger=ledger, results=results, clock=clock)
-    dispatcher = Dispatcher(
-        ledger=ledger, broker=broker, reachability=reachability, replacements=replacements, worker=worker
-    )
+    dispatcher = Dispatcher(ledger=ledger, broker=broker, reachability=reachability, closer=closer, worker=worker)
     loop = asyncio.create_task(worker.run())
     submitted_s: dict[str, float] = {}
     for chat in range(1, DIRECT + 1):

@@ -21,7 +21,7 @@ import uvloop
 from tempogram.engine.brokers.redis.broker import RedisBroker, connect
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
-from tempogram.engine.closing.expiry import Expiry
+from tempogram.engine.closing.closer import Closer
 from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.ids import Ids
@@ -30,6 +30,7 @@ from tempogram.engine.model.outcomes import Answer, Sent
 from tempogram.engine.ports import Ledger, MayWrite, Record, SystemClock
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.resilience.backoff import RetryPolicy
+from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.sending.delivery import Delivery
 from tempogram.engine.sending.worker import Worker
 from tempogram.storage.database.database import Database
@@ -96,13 +97,14 @@ async def work(broker: RedisBroker, ledger: Ledger, concurrency: int) -> None:
     """Work until nothing waits and nothing is leased any more."""
     clock, results = SystemClock(), MemoryResults()
     transport = Tally(clock)
+    closer = Closer(ledger=ledger, broker=broker, results=results, conditions=Conditions(clock), clock=clock)
     delivery = Delivery(
         transport=transport,
         ledger=ledger,
         broker=broker,
         results=results,
         reachability=Reachability(
-            ledger=ledger, broker=broker, results=results, changes=MemoryChanges(), clock=clock, hears=lambda _: True
+            ledger=ledger, closer=closer, changes=MemoryChanges(), clock=clock, hears=lambda _: True
         ),
         retries=RetryPolicy(),
         retry_after_ms_max=300_000,
@@ -111,7 +113,7 @@ async def work(broker: RedisBroker, ledger: Ledger, concurrency: int) -> None:
     worker = Worker(
         broker=broker,
         delivery=delivery,
-        expiry=Expiry(ledger=ledger, results=results, clock=clock),
+        closer=closer,
         worker_id=f"work-{os.getpid()}",
         slots=concurrency,
         lease_ms=LEASE_MS,

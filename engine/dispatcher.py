@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import structlog
 
+from tempogram.engine.closing.closer import Closer
 from tempogram.engine.closing.reachability import Reachability
-from tempogram.engine.closing.replacements import Replacements
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
 from tempogram.engine.model.messages import ChatId, Outgoing, Status
@@ -42,7 +42,7 @@ class Dispatcher:
         ledger: Ledger,
         broker: Broker,
         reachability: Reachability,
-        replacements: Replacements,
+        closer: Closer,
         worker: Worker | None,
         pending_admissions: PendingAdmissions | None = None,
         conditions: Conditions | None = None,
@@ -50,11 +50,9 @@ class Dispatcher:
         self._ledger = ledger
         self._broker = broker
         self._reachability = reachability
-        self._replacements = replacements
+        self._closer = closer
         self._worker = worker
-        self.pending_admissions = pending_admissions or PendingAdmissions(
-            ledger=ledger, broker=broker, replacements=replacements
-        )
+        self.pending_admissions = pending_admissions or PendingAdmissions(ledger=ledger, broker=broker, closer=closer)
         self._conditions = conditions
         self._under_way: set[asyncio.Task[list[Submission]]] = set()
 
@@ -124,7 +122,7 @@ class Dispatcher:
     async def _admit(self, messages: Sequence[Outgoing], indices: Sequence[int]) -> list[tuple[int, Refused]]:
         batch = [messages[index] for index in indices]
         verdicts = await self._schedule(batch)
-        await self._replacements.record(batch, verdicts)
+        await self._closer.record_replaced(batch, verdicts)
         refused = [
             (index, verdict) for index, verdict in zip(indices, verdicts, strict=False) if isinstance(verdict, Refused)
         ]
@@ -188,7 +186,7 @@ class Dispatcher:
                 self._reachability.regain(message.bot_id, message.chat_id)
         for batch in batches(messages, BATCH_MAX):
             admission = await self._broker.admit(batch, worker_id="", slots=0, capped=False)
-            await self._replacements.record(batch, admission.verdicts)
+            await self._closer.record_replaced(batch, admission.verdicts)
 
     async def drop(self, bot_id: int, chat_id: ChatId, replaces: Sequence[str]) -> None:
         """End what waits to change messages that were deleted; without a schedule it is tried, and refused."""
@@ -198,4 +196,4 @@ class Dispatcher:
             except BrokerUnavailable as error:
                 log.debug("not dropped", bot_id=bot_id, error=str(error))
                 return
-            await self._replacements.record_dropped(dropped)
+            await self._closer.record_dropped(dropped)

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from tempogram.bot.fleet.registry import Registry
-from tempogram.engine.closing.clearance import Clearance
+from tempogram.engine.closing.closer import Closer
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import Broker, Clock
@@ -57,7 +57,7 @@ class Removals:
         registry: Registry,
         bots: Bots,
         broker: Broker,
-        clearance: Clearance,
+        closer: Closer,
         calls_end_within_s: float,
         ids: Ids,
         clock: Clock,
@@ -67,7 +67,7 @@ class Removals:
         self._registry = registry
         self._bots = bots
         self._broker = broker
-        self._clearance = clearance
+        self._closer = closer
         self._calls_end_within_s = calls_end_within_s
         self._ids = ids
         self._clock = clock
@@ -147,7 +147,7 @@ class Removals:
             if not cancel:
                 return True
             with observed(self._conditions):
-                cleared = await self._clearance.clear(departure.bot_id, before_id=departure.before_id)
+                cleared = await self._closer.clear_bot(departure.bot_id, before_id=departure.before_id)
         except (LedgerError, BrokerUnavailable) as error:  # told as conditions
             log.debug("not cleared yet", bot_id=departure.bot_id, error=str(error))
             return False

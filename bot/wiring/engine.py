@@ -14,9 +14,8 @@ from tempogram.bot.telegram.upload_packing import UploadPacker
 from tempogram.bot.wiring.queue import QueueParts
 from tempogram.bot.wiring.storage import Storage
 from tempogram.bot.wiring.telegram import Telegram
-from tempogram.engine.closing.expiry import Expiry
+from tempogram.engine.closing.closer import Closer
 from tempogram.engine.closing.reachability import Reachability
-from tempogram.engine.closing.replacements import Replacements
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.observability.metrics import Metrics, ObservedBroker, ObservedTransport
 from tempogram.engine.ports import Broker, Clock, Ledger, Results
@@ -38,7 +37,7 @@ class Engine:
     metrics: Metrics
     conditions: Conditions
     reachability: Reachability
-    replacements: Replacements
+    closer: Closer
     dispatcher: Dispatcher
     worker: Worker
     recoverer: Recoverer
@@ -48,7 +47,7 @@ def engine_of(
     settings: Settings, role: ProcessRole, storage: Storage, telegram: Telegram, queue: QueueParts, clock: Clock
 ) -> Engine:
     metrics, results, ledger = Metrics(), queue.results, storage.ledger
-    conditions = queue.conditions
+    conditions, closer = queue.conditions, queue.closer
     broker = ObservedBroker(queue.broker, metrics)
     name = f"{socket.gethostname()}-{os.getpid()}-{storage.process:08x}"
     transport = TelegramTransport(
@@ -62,15 +61,12 @@ def engine_of(
     )
     reachability = Reachability(
         ledger=ledger,
-        broker=broker,
-        results=results,
+        closer=closer,
         changes=queue.changes,
         clock=clock,
         hears=telegram.fleet.registry.hears,
-        conditions=conditions,
     )
-    replacements = queue.replacements
-    pending_admissions = PendingAdmissions(ledger=ledger, broker=broker, replacements=replacements)
+    pending_admissions = PendingAdmissions(ledger=ledger, broker=broker, closer=closer)
     delivery = Delivery(
         transport=ObservedTransport(transport, metrics, clock),
         ledger=ledger,
@@ -87,7 +83,7 @@ def engine_of(
     worker = Worker(
         broker=broker,
         delivery=delivery,
-        expiry=Expiry(ledger=ledger, results=results, conditions=conditions, clock=clock),
+        closer=closer,
         worker_id=name,
         slots=settings.telegram_connections,
         lease_ms=settings.lease_ms,
@@ -101,12 +97,12 @@ def engine_of(
         metrics=metrics,
         conditions=conditions,
         reachability=reachability,
-        replacements=replacements,
+        closer=closer,
         dispatcher=Dispatcher(
             ledger=ledger,
             broker=broker,
             reachability=reachability,
-            replacements=replacements,
+            closer=closer,
             worker=worker if role.sends else None,
             pending_admissions=pending_admissions,
             conditions=conditions,

@@ -22,7 +22,6 @@ from tempogram.bot.wiring.queue import QueueParts, queue_of
 from tempogram.bot.wiring.storage import Storage, open_storage
 from tempogram.bot.wiring.telegram import Telegram, connect_telegram
 from tempogram.bot.wiring.updates import UpdateHandling, text_generator, updates_of
-from tempogram.engine.closing.clearance import Clearance
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import Clock, Leadership, SystemClock
 from tempogram.engine.recovery.pauses import end_of_pause
@@ -111,13 +110,7 @@ def departures_of(
         registry=telegram.fleet.registry,
         bots=storage.bots,
         broker=engine.broker,
-        clearance=Clearance(
-            ledger=engine.ledger,
-            broker=engine.broker,
-            results=engine.results,
-            conditions=engine.conditions,
-            clock=clock,
-        ),
+        closer=engine.closer,
         calls_end_within_s=settings.lease_ms / 1_000,
         ids=ids,
         conditions=engine.conditions,

@@ -18,7 +18,7 @@ from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
 from tempogram.engine.channels.redis_changes import RedisChanges
 from tempogram.engine.channels.redis_results import RedisResults
-from tempogram.engine.closing.replacements import Replacements
+from tempogram.engine.closing.closer import Closer
 from tempogram.engine.failover.failover_broker import FailoverBroker
 from tempogram.engine.failover.leader import Leader
 from tempogram.engine.limits.limits import Limits
@@ -48,7 +48,7 @@ class QueueParts:
     broker: Broker
     results: Results
     changes: Changes
-    replacements: Replacements
+    closer: Closer
     conditions: Conditions
     is_source: Callable[[], bool] | None = None
     begin: Callable[[], Awaitable[Any]]
@@ -70,23 +70,21 @@ def in_memory(settings: Settings, limits: Limits, storage: Storage, clock: Clock
     """Return the queue of one process; it is rebuilt from the ledger at each start."""
     results, conditions = MemoryResults(), Conditions(clock)
     broker = MemoryBroker(limits, clock=clock, lease_ms=settings.lease_ms)
-    replacements = Replacements(ledger=storage.ledger, results=results, conditions=conditions, clock=clock)
-    reconciler = Reconciler(
-        ledger=storage.ledger, broker=broker, replacements=replacements, conditions=conditions, clock=clock
-    )
+    closer = Closer(ledger=storage.ledger, broker=broker, results=results, conditions=conditions, clock=clock)
+    reconciler = Reconciler(ledger=storage.ledger, broker=broker, closer=closer, conditions=conditions, clock=clock)
     calls_max = settings.telegram_connections
 
     async def begin() -> None:
         # A schedule in Redis, if there ever was one, is older than what is sent from now on: nobody may trust it again.
         before = await storage.epochs.current()
         await storage.epochs.advance(before, Source.KEEPER, schema=before.schema)
-        await rebuild(storage.ledger, broker, replacements, limits, clock, calls_max=calls_max)
+        await rebuild(storage.ledger, broker, closer, limits, clock, calls_max=calls_max)
 
     return QueueParts(
         broker=broker,
         results=results,
         changes=MemoryChanges(),
-        replacements=replacements,
+        closer=closer,
         conditions=conditions,
         begin=begin,
         loops=(reconciler.run, conditions.run),
@@ -101,9 +99,9 @@ async def in_redis(settings: Settings, role: ProcessRole, storage: Storage, cloc
     url, limits, conditions = database_url(settings), await storage.limits.current(), Conditions(clock)
     redis = connect(settings.redis_url)
     results = RedisResults(redis, process=storage.process, conditions=conditions)
-    replacements = Replacements(ledger=storage.ledger, results=results, conditions=conditions, clock=clock)
     shared = RedisBroker(redis, limits, lease_ms=settings.lease_ms)
     broker = FailoverBroker(shared, storage.ledger, conditions, lease_ms=settings.lease_ms, clock=clock)
+    closer = Closer(ledger=storage.ledger, broker=broker, results=results, conditions=conditions, clock=clock)
     changes = RedisChanges(redis, process=storage.process, conditions=conditions, when_away=broker.doubt)
 
     async def say_the_rest() -> None:
@@ -120,8 +118,10 @@ async def in_redis(settings: Settings, role: ProcessRole, storage: Storage, cloc
                 leadership=leads,
                 members=storage.members,
                 ledger=storage.ledger,
-                replacements=replacements,
-                reconciler=Reconciler(ledger=storage.ledger, broker=broker, replacements=replacements, clock=clock),
+                closer=closer,
+                reconciler=Reconciler(
+                    ledger=storage.ledger, broker=broker, closer=closer, conditions=conditions, clock=clock
+                ),
                 limits=storage.limits.current,
                 lease_ms=settings.lease_ms,
                 clock=clock,
@@ -134,7 +134,7 @@ async def in_redis(settings: Settings, role: ProcessRole, storage: Storage, cloc
                 broker=broker,
                 results=results,
                 changes=changes,
-                replacements=replacements,
+                closer=closer,
                 conditions=conditions,
                 is_source=broker.is_source,
                 begin=leader.look,

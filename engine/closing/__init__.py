@@ -2,9 +2,6 @@
 
 Read in this order:
 
-    expiry         their time ran out
-    replacements   a newer one replaced them, or their target was deleted
-    withdrawal     they are taken back, many at a time
-    clearance      their bot was removed
-    reachability   their chat takes nothing any more
+    closer         the one way to end them: expired, replaced, withdrawn, cancelled
+    reachability   which chats take nothing more, and what ends when a chat is lost
 """

@@ -1,9 +1,9 @@
-"""Ends messages that wait and shall not be sent any more: those of a removed bot, or for a chat that is lost."""
+"""The one way to end a message without sending it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -11,34 +11,51 @@ from tempogram.engine.model.batching import batches
 from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.model.messages import Outgoing, Status
 from tempogram.engine.model.outcomes import Outcome
-from tempogram.engine.ports import Broker, Clock, Fault, Ledger, Record, Result, Results
+from tempogram.engine.ports import Broker, Clock, Fault, Ledger, Queued, Record, Replaced, Result, Results, Verdict
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import Sleep, retry_write
 
+PAGE = 1_000
+"""Messages of a removed bot that are read from the ledger at a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How they end. ``outcome`` is told to whoever awaits one."""
+    """How a message ends.
+
+    Attributes:
+        outcome: For a caller that awaits one.
+        replaced_by: The id of the message that goes in its place.
+    """
 
     status: Status
     fault: Fault
     outcome: Outcome | None = None
+    replaced_by: str | None = None
+
+
+EXPIRED = End(Status.EXPIRED, Fault(code=None, reason="its time ran out before its turn came"))
+TARGET_DELETED = End(Status.CANCELLED, Fault(code=None, reason="the message it would change was deleted"))
+BOT_REMOVED = End(Status.CANCELLED, Fault(code=None, reason="its bot was removed"))
 
 
 @dataclass(slots=True)
 class Withdrawn:
-    """How many were ended, and how many were left: being sent just now, or not scheduled yet."""
+    """How many messages were ended, and how many were left: being sent now, or not in the queue yet."""
 
     ended: int = 0
     left: int = 0
 
 
-class Withdrawal:
-    """Ends what the broker forgets.
+class Closer:
+    """Ends messages in one order: the queue forgets them, the ledger records their end, the result is published.
 
-    The broker is asked first: what it has forgotten nobody can lease, and the ledger may end it. What it does not
-    forget is left. A crash in between leaves all of them queued.
+    What the queue has forgotten no worker can lease, so the ledger may end it. From then on this process alone knows
+    of it: a ledger that refuses is asked until it records the end. A message that stayed open would be queued again,
+    and an edit might then undo a newer one. A crash in between leaves the messages open in the ledger.
+
+    The ``record_…`` methods are for what the broker has taken out by itself; the others ask it first.
     """
 
     def __init__(
@@ -47,19 +64,43 @@ class Withdrawal:
         ledger: Ledger,
         broker: Broker,
         results: Results,
+        conditions: Conditions,
         clock: Clock,
-        conditions: Conditions | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._ledger = ledger
         self._broker = broker
         self._results = results
-        self._clock = clock
         self._conditions = conditions
+        self._clock = clock
         self._sleep = sleep
 
+    async def record_expired(self, messages: Sequence[Outgoing]) -> None:
+        """End what the broker found expired. A crash before this loses nothing: rebuilt, it finds them again."""
+        await self._record([(message, EXPIRED) for message in messages])
+
+    async def record_replaced(self, messages: Sequence[Outgoing], verdicts: Sequence[Verdict]) -> None:
+        """End what an admission of these messages replaced, by its verdicts. No verdicts: the broker was away.
+
+        A crash before this loses nothing: the broker, rebuilt, replaces them again.
+        """
+        await self._record(list(_replaced(messages, verdicts)))
+
+    async def record_dropped(self, messages: Iterable[Outgoing]) -> None:
+        """End what would change a deleted message. A crash before this: they are sent, and Telegram refuses them."""
+        await self._record([(message, TARGET_DELETED) for message in messages])
+
+    async def clear_bot(self, bot_id: int, *, before_id: str) -> Withdrawn:
+        """Go once through the open messages of a removed bot, which must be paused; repeat until none is left.
+
+        Raises:
+            LedgerError: Some are ended; the next round gets the rest.
+            BrokerUnavailable: Likewise.
+        """
+        return await self.withdraw(self._pages_of_bot(bot_id, before_id), BOT_REMOVED)
+
     async def withdraw(self, pages: AsyncIterator[Sequence[Outgoing]], end: End) -> Withdrawn:
-        """End what is on these pages.
+        """End what is on these pages and the broker still has waiting.
 
         Raises:
             LedgerError: A page could not be read; those before it are ended.
@@ -68,28 +109,32 @@ class Withdrawal:
         withdrawn = Withdrawn()
         async for page in pages:
             for batch in batches(page, BATCH_MAX):
-                ended = await self._end(batch, end)
+                ended = await self._withdraw(batch, end)
                 withdrawn.ended += ended
                 withdrawn.left += len(batch) - ended
-                await asyncio.sleep(0)  # a million of them must not keep everybody else from their turn
+                await asyncio.sleep(0)  # a million of them must not block the event loop
         return withdrawn
 
-    async def _end(self, batch: Sequence[Outgoing], end: End) -> int:
+    async def _withdraw(self, batch: Sequence[Outgoing], end: End) -> int:
         forgotten = await self._broker.cancel([message.id for message in batch])
-        ended = [message for message, is_forgotten in zip(batch, forgotten, strict=True) if is_forgotten]
-        records = [self._record_of(message, end) for message in ended]
-        if records:
-            # Insisted on: nobody else knows of them any more.
-            await retry_write(lambda: self._ledger.record(records), sleep=self._sleep, conditions=self._conditions)
-            await self._forget_again(ended)
-        for message in ended:
-            await self._results.publish(Result(message.id, end.status, end.outcome))
-        return len(ended)
+        ends = [(message, end) for message, is_forgotten in zip(batch, forgotten, strict=True) if is_forgotten]
+        await self._record(ends, forget_again=True)
+        return len(ends)
 
-    async def _forget_again(self, ended: Sequence[Outgoing]) -> None:
-        """Let the broker forget them once more: who rebuilds it may have read them before the ledger ended them."""
+    async def _record(self, ends: Sequence[tuple[Outgoing, End]], *, forget_again: bool = False) -> None:
+        if not ends:
+            return
+        records = [self._record_of(message, end) for message, end in ends]
+        await retry_write(lambda: self._ledger.record(records), sleep=self._sleep, conditions=self._conditions)
+        if forget_again:
+            await self._forget_again([message.id for message, _ in ends])
+        for message, end in ends:
+            await self._results.publish(Result(message.id, end.status, end.outcome, replaced_by=end.replaced_by))
+
+    async def _forget_again(self, message_ids: Sequence[str]) -> None:
+        """Let the broker forget them once more: a rebuild may have read them before the ledger recorded their end."""
         with suppress(BrokerUnavailable):  # it has forgotten everything, or is rebuilt from the ledger, which knows
-            await self._broker.cancel([message.id for message in ended])
+            await self._broker.cancel(message_ids)
 
     def _record_of(self, message: Outgoing, end: End) -> Record:
         return Record(
@@ -102,3 +147,25 @@ class Withdrawal:
             recorded_at_ms=self._clock(),
             fault=end.fault,
         )
+
+    async def _pages_of_bot(self, bot_id: int, before_id: str) -> AsyncIterator[list[Outgoing]]:
+        after_id = ""
+        while page := await self._ledger.open_messages(after_id=after_id, limit=PAGE, bot_id=bot_id):
+            after_id = page[-1].id
+            yield [message for message in page if message.id < before_id]
+            if after_id >= before_id:
+                return
+
+
+def _replaced(messages: Sequence[Outgoing], verdicts: Sequence[Verdict]) -> Iterator[tuple[Outgoing, End]]:
+    for message, verdict in zip(messages, verdicts, strict=False):
+        match verdict:
+            case Queued(instead_of=Outgoing() as older):
+                yield older, _replaced_by(message.id)
+            case Replaced(by):
+                yield message, _replaced_by(by)
+
+
+def _replaced_by(message_id: str) -> End:
+    fault = Fault(code=None, reason=f"replaced by {message_id}")
+    return End(Status.CANCELLED, fault, replaced_by=message_id)

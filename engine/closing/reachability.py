@@ -12,16 +12,14 @@ from contextlib import contextmanager
 
 import structlog
 
-from tempogram.engine.closing.closer import End, Withdrawal
+from tempogram.engine.closing.closer import Closer, End
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError
 from tempogram.engine.model.messages import ChatId, Outgoing, Status
 from tempogram.engine.model.outcomes import Rejected
-from tempogram.engine.ports import Broker, Clock, Fault, Ledger, Results
+from tempogram.engine.ports import Clock, Fault, Ledger
 from tempogram.engine.ports.changes import Changes, ChatChanged
 from tempogram.engine.ports.ledger import BOT_CHATS_MAX
-from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import Sleep
 
 log = structlog.get_logger()
 
@@ -57,23 +55,18 @@ class Reachability:
         self,
         *,
         ledger: Ledger,
-        broker: Broker,
-        results: Results,
+        closer: Closer,
         changes: Changes,
         clock: Clock,
         hears: Callable[[int], bool],
         chats_max: int = CHATS_MAX,
-        conditions: Conditions | None = None,
-        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._ledger = ledger
+        self._closer = closer
         self._changes = changes
         self._hears = hears
         self._chats_max = chats_max
         self._clock = clock
-        self._withdrawal = Withdrawal(
-            ledger=ledger, broker=broker, results=results, conditions=conditions, clock=clock, sleep=sleep
-        )
         self._reasons: dict[BotChat, str] = {}
         self._names: dict[BotChat, ChatId] = {}
         self._touched: set[BotChat] | None = None  # while the books are read: what changes here meanwhile
@@ -233,7 +226,7 @@ class Reachability:
         end = End(Status.DEAD, Fault(code=403, reason=reason), Rejected(403, reason, unreachable=True))
         ended = None
         try:
-            ended = (await self._withdrawal.withdraw(self._pages(bot_id, chat_id, lost_at_ms), end)).ended
+            ended = (await self._closer.withdraw(self._pages(bot_id, chat_id, lost_at_ms), end)).ended
         except (BrokerUnavailable, LedgerError) as error:
             log.warning("not given up yet", bot_id=bot_id, chat_id=chat_id, error=str(error))
         log.info("chat is unreachable", bot_id=bot_id, chat_id=chat_id, reason=reason, given_up=ended)

@@ -42,7 +42,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from tempogram.engine.closing.replacements import Replacements
+from tempogram.engine.closing.closer import Closer
 from tempogram.engine.failover.candidacy import Candidacy
 from tempogram.engine.failover.catch_up import CatchUp
 from tempogram.engine.failover.dead_processes import DeadProcesses
@@ -85,7 +85,7 @@ class Leader:
         leadership: Leadership,
         members: Membership,
         ledger: Ledger,
-        replacements: Replacements,
+        closer: Closer,
         reconciler: Reconciler,
         limits: Callable[[], Awaitable[Limits]],
         lease_ms: int,
@@ -98,7 +98,7 @@ class Leader:
         self._broker = broker
         self._schema = redis.schema
         self._ledger = ledger
-        self._replacements = replacements
+        self._closer = closer
         self._limits = limits
         self._clock = clock
         self._may_lead = may_lead
@@ -233,4 +233,4 @@ class Leader:
 
     async def _rebuild(self, broker: Broker, fleet: OtherProcesses) -> None:
         limits = await self._limits()
-        await rebuild(self._ledger, broker, self._replacements, limits, self._clock, fleet=fleet)
+        await rebuild(self._ledger, broker, self._closer, limits, self._clock, fleet=fleet)

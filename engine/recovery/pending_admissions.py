@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
-from tempogram.engine.closing.replacements import Replacements
+from tempogram.engine.closing.closer import Closer
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 from tempogram.engine.ports import Broker, Ledger
@@ -32,12 +32,10 @@ NOTED_MAX = 100_000
 class PendingAdmissions:
     """Ids of messages that may be in the ledger alone; those that are, are scheduled in the order of their ids."""
 
-    def __init__(
-        self, *, ledger: Ledger, broker: Broker, replacements: Replacements, sleep: Sleep = asyncio.sleep
-    ) -> None:
+    def __init__(self, *, ledger: Ledger, broker: Broker, closer: Closer, sleep: Sleep = asyncio.sleep) -> None:
         self._ledger = ledger
         self._broker = broker
-        self._replacements = replacements
+        self._closer = closer
         self._sleep = sleep
         self._ids: set[str] = set()
         self._noted = asyncio.Event()
@@ -105,7 +103,7 @@ class PendingAdmissions:
         messages = await self._ledger.open_among(missing) if missing else []
         if messages:
             admission = await self._broker.admit(messages, worker_id="", slots=0, capped=False)
-            await self._replacements.record(messages, admission.verdicts)
+            await self._closer.record_replaced(messages, admission.verdicts)
             self._scheduled_late += len(messages)
 
     def _tell_beginning(self, error: Exception) -> None:

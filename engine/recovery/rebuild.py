@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from tempogram.engine.closing.replacements import Replacements
+from tempogram.engine.closing.closer import Closer
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.errors import BrokerFull
@@ -77,7 +77,7 @@ ALONE = OtherProcesses(lease_ms=0)
 async def rebuild(
     ledger: Ledger,
     broker: Broker,
-    replacements: Replacements,
+    closer: Closer,
     limits: Limits,
     clock: Clock,
     *,
@@ -93,7 +93,7 @@ async def rebuild(
     found.interrupted = await ledger.settle_interrupted(clock(), longer_than_ms=2 * fleet.lease_ms)
     await _restore_settings(ledger, broker)
     await broker.hold(await ledger.holds(clock()))
-    await _admit_open(ledger, broker, replacements, found, fleet)
+    await _admit_open(ledger, broker, closer, found, fleet)
     now_ms = clock()
     for batch in batches(_presumed(found, calls_max, now_ms), PAGE):
         await ledger.presume(batch)
@@ -115,24 +115,20 @@ async def _restore_settings(ledger: Ledger, broker: Broker) -> None:
         await broker.migrate(bot_id, alias, chat_id)
 
 
-async def _admit_open(
-    ledger: Ledger, broker: Broker, replacements: Replacements, found: Found, fleet: OtherProcesses
-) -> None:
+async def _admit_open(ledger: Ledger, broker: Broker, closer: Closer, found: Found, fleet: OtherProcesses) -> None:
     """Schedule what is open, the oldest first, as long as there is room; what is left may have been on its way too."""
     after_id, has_room = "", True
     while page := await ledger.open_messages(after_id=after_id, limit=PAGE):
         for message in page:
             found.note(message)
         if has_room:
-            has_room = await _admit_page(broker, replacements, page, fleet)
+            has_room = await _admit_page(broker, closer, page, fleet)
             if fleet is not ALONE:
                 await _take_out_ended(ledger, broker, page, after_id)
         after_id = page[-1].id
 
 
-async def _admit_page(
-    broker: Broker, replacements: Replacements, page: Sequence[Outgoing], fleet: OtherProcesses
-) -> bool:
+async def _admit_page(broker: Broker, closer: Closer, page: Sequence[Outgoing], fleet: OtherProcesses) -> bool:
     """Schedule a page; False if there was no room for all of it, which is no reason to send nothing at all."""
     for batch in batches(page, BATCH_MAX):
         await fleet.go_on()
@@ -141,7 +137,7 @@ async def _admit_page(
         except BrokerFull as error:
             log.warning("only the oldest messages are scheduled", up_to=batch[0].id, error=str(error))
             return False
-        await replacements.record(batch, admission.verdicts)
+        await closer.record_replaced(batch, admission.verdicts)
     return True
 
 

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from tempogram.engine.closing.replacements import Replacements
+from tempogram.engine.closing.closer import Closer
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.ports import Broker, Clock, Ledger
@@ -53,13 +53,13 @@ class Reconciler:
         *,
         ledger: Ledger,
         broker: Broker,
-        replacements: Replacements,
+        closer: Closer,
         clock: Clock,
-        conditions: Conditions | None = None,
+        conditions: Conditions,
     ) -> None:
         self._ledger = ledger
         self._broker = broker
-        self._replacements = replacements
+        self._closer = closer
         self._clock = clock
         self._conditions = conditions
         self._after_id = ""
@@ -139,5 +139,5 @@ class Reconciler:
         messages = await self._ledger.open_among(forgotten)
         for batch in batches(messages, BATCH_MAX):
             admission = await self._broker.admit(batch, worker_id="", slots=0, capped=False)
-            await self._replacements.record(batch, admission.verdicts)
+            await self._closer.record_replaced(batch, admission.verdicts)
         return len(messages)

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from tempogram.engine.closing.expiry import Expiry
+from tempogram.engine.closing.closer import Closer
 from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.model.messages import Lease
 from tempogram.engine.ports import Broker, Clock, Leased
@@ -63,7 +63,7 @@ class Worker:
         *,
         broker: Broker,
         delivery: Delivery,
-        expiry: Expiry,
+        closer: Closer,
         worker_id: str,
         slots: int,
         lease_ms: int,
@@ -75,7 +75,7 @@ class Worker:
         self._broker = broker
         self._delivery = delivery
         self._breaker = delivery.breaker
-        self._expiry = expiry
+        self._closer = closer
         self._free = slots
         self._lease_ms = lease_ms
         self._clock = clock
@@ -105,7 +105,7 @@ class Worker:
         for lease in leased.leases:
             self._take(lease, reserved)
         if leased.expired:
-            self._start(self._expiry.record(leased.expired))
+            self._start(self._closer.record_expired(leased.expired))
 
     def _take(self, lease: Lease, reserved: Reservation) -> None:
         held = HeldLease(lease, reserved.at_ms + self._lease_ms, self._clock, self._is_source)

@@ -19,9 +19,8 @@ from tempogram.api.usecases.cancellations import Cancellations
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
-from tempogram.engine.closing.clearance import Clearance
+from tempogram.engine.closing.closer import Closer
 from tempogram.engine.closing.reachability import Reachability
-from tempogram.engine.closing.replacements import Replacements
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
@@ -489,13 +488,13 @@ class ListFleet:
 class PlainDepartures:
     """Pauses a bot, and clears what waits once."""
 
-    def __init__(self, broker: Broker, clearance: Clearance) -> None:
+    def __init__(self, broker: Broker, closer: Closer) -> None:
         self._broker = broker
-        self._clearance = clearance
+        self._closer = closer
 
     async def see_off(self, bot_id: int, *, keep_messages: bool) -> int:
         await self._broker.pause(bot_id, paused=True)
-        return 0 if keep_messages else (await self._clearance.clear(bot_id, before_id="g")).ended
+        return 0 if keep_messages else (await self._closer.clear_bot(bot_id, before_id="g")).ended
 
 
 class Health:
@@ -542,10 +541,12 @@ class World:
         self.fleet = ListFleet(self.bots)
         self.bots.register(BOT_ID, {"echo": {}})
         observed = ObservedBroker(self.broker, self.metrics)
+        closer = Closer(
+            ledger=self.books, broker=observed, results=self.results, conditions=self.conditions, clock=self.clock
+        )
         self.reachability = Reachability(
             ledger=self.books,
-            broker=observed,
-            results=self.results,
+            closer=closer,
             changes=MemoryChanges(),
             clock=self.clock,
             hears=lambda _: True,
@@ -554,7 +555,7 @@ class World:
             ledger=self.books,
             broker=observed,
             reachability=self.reachability,
-            replacements=Replacements(ledger=self.books, results=self.results, clock=self.clock),
+            closer=closer,
             worker=None,
         )
         self.services = Services(
@@ -578,9 +579,7 @@ class World:
             history=self.books,
             bots=self.bots,
             limits=self.kept_limits,
-            removals=PlainDepartures(
-                observed, Clearance(ledger=self.books, broker=observed, results=self.results, clock=self.clock)
-            ),
+            removals=PlainDepartures(observed, closer),
             metrics=self.metrics,
             conditions=self.conditions,
             clock=self.clock,

@@ -49,7 +49,7 @@ def desk_gateway(
             ledger=desk.ledger,
             broker=desk.broker,
             reachability=desk.reachability,
-            replacements=desk.replacements,
+            closer=desk.closer,
             worker=worker,
         ),
         composer=MethodComposer(clock=desk.clock, ids=Ids(process=1)),

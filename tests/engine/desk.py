@@ -13,9 +13,8 @@ from msgspec import structs
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
-from tempogram.engine.closing.expiry import Expiry
+from tempogram.engine.closing.closer import Closer
 from tempogram.engine.closing.reachability import Reachability
-from tempogram.engine.closing.replacements import Replacements
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
@@ -383,21 +382,24 @@ class Desk:
         self.results = NotedResults(self.journal)
         self.deaf: set[int] = set()  # bots whose updates do not come here
         self.changes = ListNews()
-        self.reachability = Reachability(
+        self.conditions = Conditions(self.clock)
+        self.closer = Closer(
             ledger=self.ledger,
             broker=self.broker,
             results=self.results,
+            conditions=self.conditions,
+            clock=self.clock,
+            sleep=self._sleep,
+        )
+        self.reachability = Reachability(
+            ledger=self.ledger,
+            closer=self.closer,
             changes=self.changes,
             clock=self.clock,
             hears=lambda bot_id: bot_id not in self.deaf,
-            sleep=self._sleep,
         )
-        self.conditions = Conditions(self.clock)
         self.breaker = CircuitBreaker("api.test", clock=self.clock, conditions=self.conditions)
-        self.replacements = Replacements(ledger=self.ledger, results=self.results, clock=self.clock, sleep=self._sleep)
-        self.pending_admissions = PendingAdmissions(
-            ledger=self.ledger, broker=self.broker, replacements=self.replacements
-        )
+        self.pending_admissions = PendingAdmissions(ledger=self.ledger, broker=self.broker, closer=self.closer)
         self.delivery = Delivery(
             transport=self.transport,
             ledger=self.ledger,
@@ -412,19 +414,12 @@ class Desk:
             pending_admissions=self.pending_admissions,
             sleep=self._sleep,
         )
-        self.expiry = Expiry(
-            ledger=self.ledger,
-            results=self.results,
-            clock=self.clock,
-            conditions=self.conditions,
-            sleep=self._sleep,
-        )
         self.worker = self.new_worker(slots=slots)
         self.dispatcher = Dispatcher(
             ledger=self.ledger,
             broker=self.broker,
             reachability=self.reachability,
-            replacements=self.replacements,
+            closer=self.closer,
             worker=None,
             pending_admissions=self.pending_admissions,
             conditions=self.conditions,
@@ -444,7 +439,7 @@ class Desk:
         return Worker(
             broker=self.broker,
             delivery=self.delivery,
-            expiry=self.expiry,
+            closer=self.closer,
             worker_id="w",
             slots=slots,
             lease_ms=lease_ms,

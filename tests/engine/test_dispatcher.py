@@ -27,7 +27,7 @@ def with_worker(desk: Desk) -> Dispatcher:
         ledger=desk.ledger,
         broker=desk.broker,
         reachability=desk.reachability,
-        replacements=desk.replacements,
+        closer=desk.closer,
         worker=desk.worker,
     )
 
@@ -175,7 +175,7 @@ async def test_connections_are_given_back_when_the_admission_breaks(desk: Desk) 
         ledger=desk.ledger,
         broker=BrokenBroker(),  # type: ignore[arg-type]
         reachability=desk.reachability,
-        replacements=desk.replacements,
+        closer=desk.closer,
         worker=desk.worker,
     )
 
@@ -370,7 +370,7 @@ async def test_who_repeats_himself_is_answered_while_the_broker_is_away(desk: De
 
 async def test_what_could_not_be_scheduled_is_scheduled_though_nobody_submits_anything(desk: Desk) -> None:
     pending_admissions = PendingAdmissions(
-        ledger=desk.ledger, broker=desk.broker, replacements=desk.replacements, sleep=lambda _: asyncio.sleep(0)
+        ledger=desk.ledger, broker=desk.broker, closer=desk.closer, sleep=lambda _: asyncio.sleep(0)
     )
     await desk.ledger.add([outgoing("a")])
     desk.broker.away_for(3)

@@ -14,12 +14,12 @@ from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.fleet.removal import Removals
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.channels.memory_results import MemoryResults
-from tempogram.engine.closing.clearance import Clearance
-from tempogram.engine.closing.replacements import Replacements
+from tempogram.engine.closing.closer import Closer
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Again, Lease, Settlement, Status
 from tempogram.engine.recovery.pauses import end_of_pause
 from tempogram.engine.recovery.rebuild import rebuild
+from tempogram.engine.resilience.conditions import Conditions
 from tempogram.storage.bots import Removal
 from tempogram.storage.database.database import Database
 from tempogram.storage.ledger.ledger import SqlLedger
@@ -86,6 +86,10 @@ class House:
         assert self.fleet.registry.token_of(BOT_ID) is None
 
 
+def closer_of(ledger: SqlLedger, broker: MemoryBroker, results: MemoryResults, clock: Clock) -> Closer:
+    return Closer(ledger=ledger, broker=broker, results=results, conditions=Conditions(clock), clock=clock)
+
+
 @pytest.fixture
 async def houses(database: Database, clock: Clock) -> AsyncIterator[list[House]]:
     """Two processes on the same books; the second is to be started when the first is gone."""
@@ -99,7 +103,7 @@ async def houses(database: Database, clock: Clock) -> AsyncIterator[list[House]]
                 registry=fleet.registry,
                 bots=world.bots,
                 broker=broker,
-                clearance=Clearance(ledger=ledger, broker=broker, results=results, clock=clock),
+                closer=closer_of(ledger, broker, results, clock),
                 calls_end_within_s=30,
                 ids=IDS,
                 clock=clock,
@@ -119,8 +123,8 @@ def house(houses: list[House]) -> House:
 
 async def started(house: House, clock: Clock) -> House:
     """Start a process as the program does."""
-    replacements = Replacements(ledger=house.ledger, results=house.results, clock=clock)
-    await rebuild(house.ledger, house.broker, replacements, UNLIMITED, clock)
+    closer = closer_of(house.ledger, house.broker, house.results, clock)
+    await rebuild(house.ledger, house.broker, closer, UNLIMITED, clock)
     await house.fleet.load()
     await house.removals.resume()
     clock.advance(60_000)

@@ -19,8 +19,7 @@ BLOCKED = "Forbidden: bot was blocked by the user"
 def reach_of(desk: Desk, *, chats_max: int = 100) -> Reachability:
     return Reachability(
         ledger=desk.ledger,
-        broker=desk.broker,
-        results=desk.results,
+        closer=desk.closer,
         changes=desk.changes,
         clock=desk.clock,
         hears=lambda _: True,

@@ -16,9 +16,8 @@ from tempogram.engine.brokers.redis.broker import RedisBroker, connect
 from tempogram.engine.brokers.redis.keys import SCHEMA
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
-from tempogram.engine.closing.expiry import Expiry
+from tempogram.engine.closing.closer import Closer
 from tempogram.engine.closing.reachability import Reachability
-from tempogram.engine.closing.replacements import Replacements
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.failover import candidacy, catch_up, dead_processes, leader, standalone_mode
 from tempogram.engine.failover.failover_broker import FailoverBroker
@@ -129,8 +128,8 @@ async def process(
         conditions = Conditions(clock)
         redis = RedisBroker(connection, limits, lease_ms=LEASE_MS, schema=schema)
         switch = FailoverBroker(redis, ledger, conditions, lease_ms=LEASE_MS, clock=clock)
-        replacements = Replacements(ledger=ledger, results=results, clock=clock)
-        reconciler = Reconciler(ledger=ledger, broker=switch, replacements=replacements, clock=clock)
+        closer = Closer(ledger=ledger, broker=switch, results=results, conditions=conditions, clock=clock)
+        reconciler = Reconciler(ledger=ledger, broker=switch, closer=closer, conditions=conditions, clock=clock)
         leader = Leader(
             broker=switch,
             redis=redis,
@@ -139,7 +138,7 @@ async def process(
             leadership=leads,
             members=SqlMembership(database),
             ledger=ledger,
-            replacements=replacements,
+            closer=closer,
             reconciler=reconciler,
             limits=partial(given, limits),
             lease_ms=LEASE_MS,
@@ -149,7 +148,7 @@ async def process(
             shares_books=database_url.startswith("postgresql"),
         )
         reachability = Reachability(
-            ledger=ledger, broker=switch, results=results, changes=MemoryChanges(), clock=clock, hears=lambda _: True
+            ledger=ledger, closer=closer, changes=MemoryChanges(), clock=clock, hears=lambda _: True
         )
         delivery = Delivery(
             transport=telegram,
@@ -164,7 +163,7 @@ async def process(
         worker = Worker(
             broker=switch,
             delivery=delivery,
-            expiry=Expiry(ledger=ledger, results=results, clock=clock),
+            closer=closer,
             worker_id=name,
             slots=slots,
             lease_ms=LEASE_MS,
@@ -178,7 +177,7 @@ async def process(
             switch=switch,
             conditions=conditions,
             dispatcher=Dispatcher(
-                ledger=ledger, broker=switch, reachability=reachability, replacements=replacements, worker=worker
+                ledger=ledger, broker=switch, reachability=reachability, closer=closer, worker=worker
             ),
             worker=worker,
             recoverer=Recoverer(

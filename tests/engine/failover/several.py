@@ -13,7 +13,7 @@ from typing import Any, cast
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.brokers.redis.keys import SCHEMA
 from tempogram.engine.channels.memory_results import MemoryResults
-from tempogram.engine.closing.replacements import Replacements
+from tempogram.engine.closing.closer import Closer
 from tempogram.engine.failover.failover_broker import FailoverBroker, SharedQueue
 from tempogram.engine.failover.leader import Leader
 from tempogram.engine.limits.limits import Limits
@@ -255,7 +255,14 @@ class FakeProcess:
         self.redis = cast("SharedQueue", FakeRedis(world, name, schema))
         self.switch = FailoverBroker(self.redis, world.ledger, self.conditions, lease_ms=LEASE_MS, clock=world.clock)
         self.leadership = FakeLeadership(world, name)
-        replacements = Replacements(ledger=world.ledger, results=MemoryResults(), clock=world.clock, sleep=world.sleep)
+        closer = Closer(
+            ledger=world.ledger,
+            broker=self.switch,
+            results=MemoryResults(),
+            conditions=self.conditions,
+            clock=world.clock,
+            sleep=world.sleep,
+        )
         self.leader = Leader(
             broker=self.switch,
             redis=self.redis,
@@ -264,11 +271,12 @@ class FakeProcess:
             leadership=self.leadership,
             members=FakeMembers(world, name),
             ledger=world.ledger,
-            replacements=replacements,
+            closer=closer,
             reconciler=Reconciler(
                 ledger=world.ledger,
                 broker=self.switch,
-                replacements=replacements,
+                closer=closer,
+                conditions=self.conditions,
                 clock=world.clock,
             ),
             limits=partial(given, limits or world.limits),

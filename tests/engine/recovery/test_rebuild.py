@@ -34,7 +34,7 @@ def keep(desk: Desk, *messages: Outgoing) -> None:
 
 
 async def restart(desk: Desk) -> Found:
-    return await rebuild(desk.ledger, desk.broker, desk.replacements, desk.limits, desk.clock)
+    return await rebuild(desk.ledger, desk.broker, desk.closer, desk.limits, desk.clock)
 
 
 async def ids_leased(desk: Desk) -> list[str]:
@@ -278,7 +278,7 @@ async def test_nothing_is_leased_before_the_rebuilding_is_done(desk: Desk) -> No
     ledger: Ledger = Spied()
     keep(desk, outgoing("a"))
 
-    await rebuild(ledger, desk.broker, desk.replacements, desk.limits, desk.clock)
+    await rebuild(ledger, desk.broker, desk.closer, desk.limits, desk.clock)
 
     assert leased
     assert set(leased) == {0}
@@ -304,7 +304,7 @@ async def test_what_expired_while_the_process_was_down_is_recorded_by_the_first_
     await restart(desk)
     desk.clock.advance(2_000)
     leased = await desk.broker.lease(worker_id="w", slots=1)
-    await desk.expiry.record(leased.expired)
+    await desk.closer.record_expired(leased.expired)
 
     assert desk.ledger.statuses["a"] is Status.EXPIRED
 
@@ -332,6 +332,6 @@ async def test_no_more_is_presumed_to_be_spent_than_calls_may_have_been_under_wa
     desk = Desk(limits=PAYING)
     keep(desk, *(outgoing(f"{number:02}", chat_id=number + 1, is_paid=True) for number in range(20)))
 
-    await rebuild(desk.ledger, desk.broker, desk.replacements, desk.limits, desk.clock, calls_max=4)
+    await rebuild(desk.ledger, desk.broker, desk.closer, desk.limits, desk.clock, calls_max=4)
 
     assert (await desk.broker.stats()).paid == {1: 4}

@@ -22,7 +22,13 @@ DAY_MS = 86_400_000
 
 @pytest.fixture
 def reconciler(desk: Desk) -> Reconciler:
-    return Reconciler(ledger=desk.ledger, broker=desk.broker, replacements=desk.replacements, clock=desk.clock)
+    return reconciler_of(desk)
+
+
+def reconciler_of(desk: Desk) -> Reconciler:
+    return Reconciler(
+        ledger=desk.ledger, broker=desk.broker, closer=desk.closer, conditions=desk.conditions, clock=desk.clock
+    )
 
 
 def written(desk: Desk) -> Outgoing:
@@ -160,13 +166,7 @@ async def test_a_ledger_that_is_away_is_told_as_a_condition_until_a_page_is_read
 ) -> None:
     """Each look was a traceback in the log."""
     monkeypatch.setattr("tempogram.engine.recovery.reconciler.RECONCILE_MS", 0)
-    looking = Reconciler(
-        ledger=desk.ledger,
-        broker=desk.broker,
-        replacements=desk.replacements,
-        conditions=desk.conditions,
-        clock=desk.clock,
-    )
+    looking = reconciler_of(desk)
     with capture_logs() as logs:
         running = asyncio.create_task(looking.run())
         desk.ledger.asleep = True

@@ -480,7 +480,7 @@ class SqlLedgerContract(LedgerContract):
         dispatcher = Dispatcher(
             ledger=lossy,
             broker=desk.broker,
-            replacements=desk.replacements,
+            closer=desk.closer,
             reachability=desk.reachability,
             worker=None,
         )
