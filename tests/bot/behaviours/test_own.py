@@ -1,4 +1,4 @@
-"""Behaviours of one's own: modules that ``BEHAVIOURS`` names."""
+"""A user's own behaviours: the modules that ``BEHAVIOURS`` names."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from aiogram import Router
 from aiogram.types import ChatMemberUpdated, Message, MessageReactionUpdated
 
-from tempogram.bot.behaviours.own import OURS, routers
-from tempogram.bot.updates.allowed_updates import allowed_updates
+from tempogram.bot.behaviours.own import routers
+from tempogram.bot.updates.sources import allowed_updates
 from tempogram.engine.model.errors import SettingsError
 from tempogram.storage.database.database import Database
 from tests import ROOT
@@ -24,7 +24,7 @@ ROUTER = "from aiogram import Router\nrouter = Router(name=__name__)\n"
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A directory of the user's, as the program finds it: where it was started, and not yet on the path."""
+    """A user's directory: the working directory, and not yet on Python's path."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     known = set(sys.modules)
@@ -46,12 +46,12 @@ def test_a_module_in_the_directory_of_the_start_gives_its_router(here: Path) -> 
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("my_missing", None, "BEHAVIOURS names 'my_missing', and there is no such module in .* or on Python's path"),
-        ("my_desk.missing", None, "BEHAVIOURS names 'my_desk.missing', and there is no such module"),
-        ("my-shop", None, "BEHAVIOURS names 'my-shop', which is no module's name"),
-        ("my_shop.py", None, "BEHAVIOURS names 'my_shop.py', and there is no such module"),
+        ("my_missing", None, "BEHAVIOURS names 'my_missing', but there is no such module in .* or on Python's path"),
+        ("my_desk.missing", None, "BEHAVIOURS names 'my_desk.missing', but there is no such module"),
+        ("my-shop", None, "BEHAVIOURS names 'my-shop', which is not a module name"),
+        ("my_shop.py", None, "BEHAVIOURS names 'my_shop.py', but there is no such module"),
         ("my_shop", "x = 1", "my_shop has no router; write router = Router()"),
-        ("my_shop", "router = 5", "router of my_shop is int; it must be an aiogram Router, or return one"),
+        ("my_shop", "router = 5", "router of my_shop is int; it must be an aiogram Router or return one"),
         ("my_shop", "def router(): pass", "router of my_shop is NoneType; it must be"),
         ("my_shop", "def router():\n    1 / 0", r"router\(\) of my_shop failed: ZeroDivisionError: .* line 2"),
         ("my_shop", "import no_such_library", "my_shop needs the module 'no_such_library', which is not installed"),
@@ -65,11 +65,11 @@ def test_a_module_in_the_directory_of_the_start_gives_its_router(here: Path) -> 
         (
             "my_shop",
             ROUTER + "whole = Router()\nwhole.include_router(router)",
-            "the router of my_shop is part of another router already",
+            "the router of my_shop is already included in another router",
         ),
     ],
 )
-def test_a_module_that_is_no_use_is_named_in_one_sentence(
+def test_a_module_that_cannot_be_used_is_refused_in_one_sentence(
     here: Path, name: str, text: str | None, sentence: str
 ) -> None:
     if text is not None:
@@ -82,20 +82,33 @@ def test_a_module_that_is_no_use_is_named_in_one_sentence(
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", [*OURS, "bot.shop"])
-def test_a_module_may_not_bear_a_name_of_ours(name: str) -> None:
-    with pytest.raises(SettingsError, match=f"BEHAVIOURS names '{name}', and bot, engine, api, storage are packages"):
+@pytest.mark.parametrize("name", ["bot", "engine", "api", "storage", "bot.shop"])
+def test_a_module_may_have_the_name_of_a_package_inside_tempogram(
+    here: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    # As installed: only the package ``tempogram`` is on the path, and not the folder of its sources.
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if Path(each).resolve() != ROOT])
+    module = here.joinpath(*name.split(".")).with_suffix(".py")
+    module.parent.mkdir(exist_ok=True)
+    module.write_text(ROUTER)
+
+    assert [router.name for router in routers((name,))] == [name]
+
+
+@pytest.mark.parametrize("name", ["tempogram", "tempogram.bot"])
+def test_a_module_may_not_have_the_name_of_the_program(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"BEHAVIOURS names '{name}', but tempogram is this program's own package"):
         routers((name,))
 
 
-def test_a_module_that_is_named_twice_is_refused(here: Path) -> None:
+def test_a_module_named_twice_is_refused(here: Path) -> None:
     (here / "my_shop.py").write_text(ROUTER)
 
     with pytest.raises(SettingsError, match="my_shop and my_shop have the same router"):
         routers(("my_shop", "my_shop"))
 
 
-async def test_ones_own_behaviour_is_asked_before_the_bundled_ones(database: Database, clock: Clock) -> None:
+async def test_a_users_behaviour_is_asked_before_the_bundled_ones(database: Database, clock: Clock) -> None:
     own = Router()
 
     @own.message()
@@ -112,7 +125,7 @@ async def test_ones_own_behaviour_is_asked_before_the_bundled_ones(database: Dat
     assert talking.said == ["seven"]
 
 
-def test_telegram_is_asked_for_the_kinds_of_updates_that_somebody_waits_for() -> None:
+def test_telegram_is_asked_for_the_kinds_of_updates_that_a_handler_is_registered_for() -> None:
     own, ordinary = Router(), Router()
 
     @own.message_reaction()
@@ -127,7 +140,7 @@ def test_telegram_is_asked_for_the_kinds_of_updates_that_somebody_waits_for() ->
     assert "chat_member" not in kinds
 
 
-async def test_the_readmes_own_behaviour_works_as_it_stands_there(here: Path, database: Database, clock: Clock) -> None:
+async def test_the_behaviour_in_the_readme_works(here: Path, database: Database, clock: Clock) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     (here / "my_readme.py").write_text(example)
 
