@@ -1,13 +1,16 @@
-"""What bots say: aiogram routers whose handlers return methods.
+"""What bots answer: aiogram routers whose handlers return methods.
 
-Each bot's settings in the database name the behaviours it has, with what each
-needs to know: ``{"commands": {"start": "Hello, {first_name}!"}, "echo": {}}``.
+Each bot's settings in the database name its behaviours, each with its config:
+``{"commands": {"start": "Hello, {first_name}!"}, "echo": {}}``.
 
-    enabled    the filter that asks those settings
+Read in this order:
+
+    registry   the bundled behaviours, in the order in which they are asked
+    enabled    the filter that reads those settings
     commands   answers commands with templates
-    replies    answers whoever speaks to the bot, by a text generator
-    echo       says everything again
-    own        the routers of one's own modules, which are asked first
+    replies    answers mentions and replies, by a text generator
+    echo       repeats every text
+    own        loads the routers of a user's modules, which are asked first
 """
 
 from tempogram.bot.behaviours import own

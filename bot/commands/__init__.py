@@ -1,8 +1,11 @@
-"""The larger parts of the command line. What they need is imported when they run: ``--help`` is quick.
+"""The command line. A command imports what it needs when it runs, so that ``--help`` is quick.
 
-queue        looks at the queue and its dead letters, over the API
-explanation  why a message waits, in plain words
-client       that API
-doctor       says what a production start lacks
-checks       what the doctor looks at, each with the way out
+Read in this order:
+
+    cli          every command
+    queue        ``tempogram queue``: the queue and its dead letters, over the API
+    explanation  why a message waits, in plain words
+    client       an HTTP client of the API
+    doctor       ``tempogram doctor``: prints the findings of ``checks``
+    checks       checks what a production start needs
 """

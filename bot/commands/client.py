@@ -10,8 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from tempogram.bot.config.settings import Settings
-from tempogram.bot.runtime.reached import reached_at
+from tempogram.bot.config.settings import Settings, url_of
 from tempogram.engine.model.errors import EngineError, SettingsError
 
 TIMEOUT_S = 60
@@ -77,7 +76,7 @@ def client(url: str | None, settings: Settings) -> Client:
     Raises:
         SettingsError: There is no token.
     """
-    return Client(url or reached_at(settings.host, settings.port), _token(settings))
+    return Client(url or url_of(settings.host, settings.port), _token(settings))
 
 
 def _token(settings: Settings) -> str:

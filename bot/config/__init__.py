@@ -1,10 +1,9 @@
-"""What a process is told before it starts.
+"""The configuration of a process.
 
 Read in this order:
 
     settings       every environment variable
     process_roles  run, api, worker, scheduler: what each does and needs
-    data_dir       the directory of the database and the keys
-    admin_token    the API's bearer token
-    logging        how log lines look
+    data_dir       the directory of the database, the keys and the admin token
+    logging        the format of log lines
 """

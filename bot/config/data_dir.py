@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tempogram.bot.config.admin_token import admin_token
 from tempogram.bot.config.settings import Settings
 from tempogram.engine.model.errors import SettingsError
 from tempogram.storage.keys import Seal, secret_key
@@ -15,7 +14,11 @@ from tempogram.storage.keys import Seal, secret_key
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataDir:
-    """What lies in it beside the books, read or made."""
+    """The API's bearer token, from ``ADMIN_TOKEN`` or from a file that only its owner may read.
+
+    Attributes:
+        admin_token_is_new: It was made just now, and is shown once.
+    """
 
     admin_token: str
     admin_token_is_new: bool
@@ -27,9 +30,14 @@ def home(settings: Settings) -> DataDir:
     Raises:
         SettingsError: ``DATA_DIR`` cannot be used.
     """
+    given = settings.admin_token.get_secret_value()
     with _usable(settings.data_dir) as data_dir:
-        token, is_new = admin_token(settings.admin_token.get_secret_value(), path=data_dir / "admin_token")
-        return DataDir(admin_token=token, admin_token_is_new=is_new)
+        path = data_dir / "admin_token"
+        is_new = not given and not path.exists()
+        return DataDir(
+            admin_token=secret_key(given, path=path, name="ADMIN_TOKEN"),
+            admin_token_is_new=is_new,
+        )
 
 
 def seal(settings: Settings) -> Seal:

@@ -14,6 +14,8 @@ from tempogram.engine.limits.limits import DAY_MS, PLACES_A_STAR, Limit, Limits
 from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.resilience.backoff import RetryPolicy
 
+EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - recognised here, not listened on
+
 
 class Settings(BaseSettings):
     """Every environment variable. ``.env.example`` lists the same ones, in this order."""
@@ -224,6 +226,19 @@ def load(**values: object) -> Settings:
         return Settings(**values)  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from None
+
+
+def url_of(host: str, port: int) -> str:
+    """Return the address at which ``HOST`` and ``PORT`` are reached from this machine.
+
+    >>> url_of("0.0.0.0", 8000)
+    'http://127.0.0.1:8000'
+    >>> url_of("::1", 8000)
+    'http://[::1]:8000'
+    """
+    if host in EVERY_ADDRESS:
+        return f"http://127.0.0.1:{port}"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _sentence(error: ValidationError) -> str:

@@ -1,12 +1,14 @@
-"""``tempogram demo``: a real engine before a simulated Telegram, killed in the middle, and what came of it.
+"""``tempogram demo``: a real engine against a simulated Telegram, killed in the middle, and a report.
 
-process    tempogram run in a process of its own
-script     how much of everything there is, and when
-stage      the simulator, the engine, its bots, two groups, and people in them
-play       what happens there: bulk, flood, urgent messages, questions, a kill -9
-judge      what was promised and what Telegram's record says, compared; values only
-chart      numbers as small bars
-progress   how it goes, while it goes
-report     what came of it
-show       all of it, from the start to the verdict
+Read in this order:
+
+    runner       the whole demo, from start to verdict
+    settings     how many messages are sent, and when
+    environment  the simulator, the engine, its bots, two groups and their members
+    process      ``tempogram run`` as a child process
+    scenario     what happens: bulk, flood, urgent messages, questions, a kill -9
+    judge        compares the promises with the simulator's record
+    chart        numbers as small bars
+    progress     the progress display
+    report       the report at the end
 """

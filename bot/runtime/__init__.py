@@ -3,8 +3,8 @@
 Read in this order:
 
     main         ``tempogram run | api | worker | scheduler``
-    lifecycle    starts the loops, and ends them in order
-    http_server  the server of the API
-    reached      the address at which a listener is reached
-    gc_tuning    when Python looks for garbage
+    lifecycle    starts the background tasks, and ends them in order
+    loops        the background tasks, and whether all of them still run
+    http_server  the HTTP server of the API
+    gc_tuning    when Python's garbage collector runs
 """

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import uvicorn
 
 from tempogram.api.app import App
-from tempogram.bot.runtime.reached import reached_at
+from tempogram.bot.config.settings import url_of
 from tempogram.engine.model.errors import SettingsError
 
 GRACE_S = 5
@@ -78,4 +78,4 @@ def listening(host: str, port: int) -> socket.socket:
 
 def address_of(listener: socket.socket) -> str:
     """Return where it can be reached from this machine."""
-    return reached_at(*listener.getsockname()[:2])
+    return url_of(*listener.getsockname()[:2])

@@ -6,14 +6,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
 from tempogram.api.core.ports import TelegramUnreachable, UnknownToken
-
-if TYPE_CHECKING:
-    from tempogram.bot.wiring import Program
+from tempogram.bot.wiring.program import Program
 
 log = structlog.get_logger()
 
@@ -25,22 +23,6 @@ HEARING_S = 1.0
 
 SETTLE_S = 5.0
 """How long the outcomes of the last calls may take to be written, after these calls."""
-
-
-class Loops:
-    """The loops that must run, once ``running`` has started them."""
-
-    def __init__(self) -> None:
-        self._tasks: list[asyncio.Task[None]] = []
-
-    def start(self, *loops: Coroutine[Any, Any, None]) -> list[asyncio.Task[None]]:
-        tasks = [asyncio.create_task(loop) for loop in loops]
-        self._tasks += tasks
-        return tasks
-
-    @property
-    def alive(self) -> bool:
-        return not any(task.done() for task in self._tasks)
 
 
 @asynccontextmanager

@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
+from aiogram import Router
+from aiogram.enums import UpdateType
 
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.fleet.registry import Parting
@@ -16,6 +18,9 @@ from tempogram.bot.updates.webhooks import Webhooks
 from tempogram.storage.bots import Source
 
 log = structlog.get_logger()
+
+ON_REQUEST = frozenset({UpdateType.CHAT_MEMBER, UpdateType.MESSAGE_REACTION, UpdateType.MESSAGE_REACTION_COUNT})
+"""Delivered only when they are named. Source: https://core.telegram.org/bots/api#getupdates"""
 
 
 class UpdateSources:
@@ -96,3 +101,13 @@ class UpdateSources:
         await self._fleet.introduce(bot_id)
         await self._webhooks.unset(bot_id)
         await self._poller_for(bot_id).run()
+
+
+def allowed_updates(router: Router) -> list[str]:
+    """Return the kinds of updates to ask Telegram for; an empty list means the default ones.
+
+    >>> allowed_updates(Router())
+    []
+    """
+    wanted = ON_REQUEST & set(router.resolve_used_update_types())
+    return sorted({*UpdateType} - ON_REQUEST | wanted) if wanted else []

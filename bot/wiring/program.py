@@ -16,7 +16,7 @@ from tempogram.bot.config.process_roles import ProcessRole, check
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.fleet.cache_invalidation import CacheInvalidation
 from tempogram.bot.fleet.removal import Removals
-from tempogram.bot.runtime.lifecycle import Loops
+from tempogram.bot.runtime.loops import Loops
 from tempogram.bot.wiring.engine import Engine, engine_of
 from tempogram.bot.wiring.queue import QueueParts, queue_of
 from tempogram.bot.wiring.storage import Storage, open_storage

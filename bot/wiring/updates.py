@@ -15,19 +15,17 @@ from tempogram.bot.config.settings import Settings
 from tempogram.bot.generator import TextGenerator
 from tempogram.bot.generator.chat_completions import ChatCompletions
 from tempogram.bot.generator.conversation import ConversationWriter
-from tempogram.bot.generator.fallback import Fallback
-from tempogram.bot.generator.templates import Templates
+from tempogram.bot.generator.templates import Fallback, Templates
 from tempogram.bot.telegram import session
 from tempogram.bot.telegram.attachments import Attachments
 from tempogram.bot.telegram.composer import MethodComposer
 from tempogram.bot.telegram.session import Gateway
-from tempogram.bot.updates.allowed_updates import allowed_updates
 from tempogram.bot.updates.handler_pool import HandlerPool
 from tempogram.bot.updates.intake import UpdateIntake
 from tempogram.bot.updates.poller import Poller
 from tempogram.bot.updates.reachability import ReachabilityObserver
 from tempogram.bot.updates.recorder import Recorder
-from tempogram.bot.updates.sources import UpdateSources
+from tempogram.bot.updates.sources import UpdateSources, allowed_updates
 from tempogram.bot.updates.webhooks import Webhooks
 from tempogram.bot.wiring.engine import Engine
 from tempogram.bot.wiring.storage import Storage

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tempogram.bot.config.admin_token import admin_token
+from tempogram.bot.config.data_dir import DataDir, home
 from tempogram.bot.config.settings import Settings, load
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import SettingsError
@@ -148,17 +148,18 @@ def test_a_password_that_breaks_the_address_of_redis_is_not_shown() -> None:
 
 
 def test_an_admin_token_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "admin_token"
+    settings = load(data_dir=tmp_path / "deep")
 
-    first, is_new = admin_token("", path=path)
-    again, is_new_again = admin_token("", path=path)
+    first, again = home(settings), home(settings)
 
-    assert (is_new, is_new_again) == (True, False)
-    assert first == again
-    assert len(first) >= 32
-    assert path.stat().st_mode & 0o777 == 0o600
+    assert (first.admin_token_is_new, again.admin_token_is_new) == (True, False)
+    assert first.admin_token == again.admin_token
+    assert len(first.admin_token) >= 32
+    assert (tmp_path / "deep" / "admin_token").stat().st_mode & 0o777 == 0o600
 
 
-def test_an_admin_token_that_was_given_is_written_nowhere(tmp_path: Path) -> None:
-    assert admin_token("mine", path=tmp_path / "admin_token") == ("mine", False)
+def test_an_admin_token_that_is_set_is_written_nowhere(tmp_path: Path) -> None:
+    at_home = home(load(data_dir=tmp_path, admin_token="mine"))
+
+    assert at_home == DataDir(admin_token="mine", admin_token_is_new=False)
     assert list(tmp_path.iterdir()) == []

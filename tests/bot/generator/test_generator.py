@@ -9,8 +9,7 @@ from pydantic import SecretStr
 
 from tempogram.bot.generator import Conversation, NotWritten, Utterance, Written
 from tempogram.bot.generator.chat_completions import ChatCompletions
-from tempogram.bot.generator.fallback import Fallback
-from tempogram.bot.generator.templates import Templates
+from tempogram.bot.generator.templates import Fallback, Templates
 from tests.bot.generator.conftest import KEY, Model, completion
 
 
@@ -110,7 +109,7 @@ async def test_without_an_answer_a_template_is_said_and_one_line_logged_that_hol
         written = await Fallback(completions, Templates()).generate(conversation(Utterance("my secret")))
 
     assert written == Written("In a moment.")
-    assert lines == [{"event": "generator failed", "log_level": "warning", "bot_id": 42, "reason": "HTTP 503"}]
+    assert lines == [{"event": "generator_failed", "log_level": "warning", "bot_id": 42, "reason": "HTTP 503"}]
 
 
 async def test_with_an_answer_nothing_else_is_asked_or_logged(completions: ChatCompletions) -> None:

@@ -47,7 +47,7 @@ async def test_a_model_answers_and_a_template_while_it_is_out_of_order(tmp_path:
         "and now?",
     ]
     output = tempogram.output.read_text()
-    assert output.count("generator failed") == 1
+    assert output.count("generator_failed") == 1
     assert KEY not in output
     assert len(typing) >= 1
 
