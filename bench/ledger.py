@@ -38,8 +38,11 @@ from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Lease, Outgoing, Status
 from tempogram.engine.model.outcomes import Answer, Overdue, Sent
+from tempogram.engine.observability.metrics import Metrics
 from tempogram.engine.ports import MayWrite, Record, SystemClock
+from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.backoff import RetryPolicy
+from tempogram.engine.resilience.circuit_breaker import CircuitBreaker
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.sending.delivery import Delivery
 from tempogram.engine.sending.worker import Worker
@@ -125,10 +128,12 @@ async def delays(database: Database) -> list[float]:
     clock, ids = SystemClock(), Ids()
     ledger, results, transport = SqlLedger(database), MemoryResults(), InstantTransport(clock)
     broker = MemoryBroker(NO_LIMITS, clock=clock, lease_ms=30_000)
-    closer = Closer(ledger=ledger, broker=broker, results=results, conditions=Conditions(clock), clock=clock)
+    conditions = Conditions(clock)
+    closer = Closer(ledger=ledger, broker=broker, results=results, conditions=conditions, clock=clock)
     reachability = Reachability(
         ledger=ledger, closer=closer, changes=MemoryChanges(), clock=clock, hears=lambda _: True
     )
+    pending_admissions = PendingAdmissions(ledger=ledger, broker=broker, closer=closer)
     delivery = Delivery(
         transport=transport,
         ledger=ledger,
@@ -137,12 +142,24 @@ async def delays(database: Database) -> list[float]:
         reachability=reachability,
         retries=RetryPolicy(),
         retry_after_ms_max=300_000,
+        conditions=conditions,
+        circuit_breaker=CircuitBreaker("Telegram", clock=clock, conditions=conditions),
+        pending_admissions=pending_admissions,
         clock=clock,
     )
     worker = Worker(
         broker=broker, delivery=delivery, closer=closer, worker_id="w", slots=100, lease_ms=30_000, clock=clock
     )
-    dispatcher = Dispatcher(ledger=ledger, broker=broker, reachability=reachability, closer=closer, worker=worker)
+    dispatcher = Dispatcher(
+        ledger=ledger,
+        broker=broker,
+        reachability=reachability,
+        closer=closer,
+        worker=worker,
+        pending_admissions=pending_admissions,
+        conditions=conditions,
+        count_drops=Metrics().count_drops,
+    )
     loop = asyncio.create_task(worker.run())
     submitted_s: dict[str, float] = {}
     for chat in range(1, DIRECT + 1):

@@ -29,7 +29,9 @@ from tempogram.engine.model.messages import Lease, Outgoing
 from tempogram.engine.model.outcomes import Answer, Sent
 from tempogram.engine.ports import Ledger, MayWrite, Record, SystemClock
 from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.backoff import RetryPolicy
+from tempogram.engine.resilience.circuit_breaker import CircuitBreaker
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.sending.delivery import Delivery
 from tempogram.engine.sending.worker import Worker
@@ -97,7 +99,8 @@ async def work(broker: RedisBroker, ledger: Ledger, concurrency: int) -> None:
     """Work until nothing waits and nothing is leased any more."""
     clock, results = SystemClock(), MemoryResults()
     transport = Tally(clock)
-    closer = Closer(ledger=ledger, broker=broker, results=results, conditions=Conditions(clock), clock=clock)
+    conditions = Conditions(clock)
+    closer = Closer(ledger=ledger, broker=broker, results=results, conditions=conditions, clock=clock)
     delivery = Delivery(
         transport=transport,
         ledger=ledger,
@@ -108,6 +111,9 @@ async def work(broker: RedisBroker, ledger: Ledger, concurrency: int) -> None:
         ),
         retries=RetryPolicy(),
         retry_after_ms_max=300_000,
+        conditions=conditions,
+        circuit_breaker=CircuitBreaker("Telegram", clock=clock, conditions=conditions),
+        pending_admissions=PendingAdmissions(ledger=ledger, broker=broker, closer=closer),
         clock=clock,
     )
     worker = Worker(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import structlog
@@ -13,12 +13,12 @@ from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
 from tempogram.engine.model.messages import ChatId, Outgoing, Status
-from tempogram.engine.ports import Accepted, Admission, Broker, Known, Leased, Ledger, Refused, Verdict
+from tempogram.engine.ports import Accepted, Broker, Known, Ledger, Refused, Verdict
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import observed
-from tempogram.engine.sending.worker import Worker
+from tempogram.engine.sending.slots import SlotSource
 
 log = structlog.get_logger()
 
@@ -32,8 +32,9 @@ class Dispatcher:
     """Takes messages in. With a worker in the same process, what may go now goes now.
 
     Args:
-        unscheduled: Its own if nobody else notes anything there.
-        conditions: Where it is told that the ledger refused. Who submits may never come again, so it is a glimpse.
+        worker: Sends at once what may go; ``NoWorker`` in a process that sends nothing.
+        conditions: Shows for a while that the ledger has refused a submission.
+        count_drops: Gets the number of messages that a cap has refused.
     """
 
     def __init__(
@@ -43,17 +44,19 @@ class Dispatcher:
         broker: Broker,
         reachability: Reachability,
         closer: Closer,
-        worker: Worker | None,
-        pending_admissions: PendingAdmissions | None = None,
-        conditions: Conditions | None = None,
+        worker: SlotSource,
+        pending_admissions: PendingAdmissions,
+        conditions: Conditions,
+        count_drops: Callable[[int], None],
     ) -> None:
         self._ledger = ledger
         self._broker = broker
         self._reachability = reachability
         self._closer = closer
         self._worker = worker
-        self.pending_admissions = pending_admissions or PendingAdmissions(ledger=ledger, broker=broker, closer=closer)
+        self.pending_admissions = pending_admissions
         self._conditions = conditions
+        self._count_drops = count_drops
         self._under_way: set[asyncio.Task[list[Submission]]] = set()
 
     async def submit(self, messages: Sequence[Outgoing]) -> list[Submission]:
@@ -128,6 +131,7 @@ class Dispatcher:
         ]
         if refused and not await self._discard([messages[index].id for index, _ in refused]):
             return []
+        self._count_drops(len(refused))
         return refused
 
     async def _discard(self, message_ids: Sequence[str]) -> bool:
@@ -162,19 +166,10 @@ class Dispatcher:
             await self.pending_admissions.schedule()
 
     async def _admit_and_send(self, batch: Sequence[Outgoing]) -> Sequence[Verdict]:
-        reserved = self._worker.reserve(len(batch)) if self._worker else None
-        slots = reserved.slots if reserved else 0
-        admission = Admission((), Leased())
-        try:
-            admission = await self._broker.admit(batch, worker_id=self._worker_id, slots=slots)
-        finally:
-            if self._worker and reserved:
-                self._worker.accept(admission.leased, reserved=reserved)
+        with self._worker.reserved(len(batch)) as slots:
+            admission = await self._broker.admit(batch, worker_id=self._worker.worker_id, slots=slots.count)
+            slots.leased = admission.leased
         return admission.verdicts
-
-    @property
-    def _worker_id(self) -> str:
-        return self._worker.worker_id if self._worker else ""
 
     async def readmit(self, messages: Sequence[Outgoing]) -> None:
         """Schedule messages that the ledger has accepted before (a replay), whatever the caps say.

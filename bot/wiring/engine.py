@@ -17,13 +17,14 @@ from tempogram.bot.wiring.telegram import Telegram
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.dispatcher import Dispatcher
-from tempogram.engine.observability.metrics import Metrics, ObservedBroker, ObservedTransport
+from tempogram.engine.observability.metrics import Metrics, ObservedTransport
 from tempogram.engine.ports import Broker, Clock, Ledger, Results
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.circuit_breaker import CircuitBreaker
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.sending.delivery import Delivery
 from tempogram.engine.sending.recoverer import Recoverer
+from tempogram.engine.sending.slots import NoWorker
 from tempogram.engine.sending.worker import Worker
 
 
@@ -46,9 +47,8 @@ class Engine:
 def engine_of(
     settings: Settings, role: ProcessRole, storage: Storage, telegram: Telegram, queue: QueueParts, clock: Clock
 ) -> Engine:
-    metrics, results, ledger = Metrics(), queue.results, storage.ledger
+    metrics, broker, results, ledger = Metrics(), queue.broker, queue.results, storage.ledger
     conditions, closer = queue.conditions, queue.closer
-    broker = ObservedBroker(queue.broker, metrics)
     name = f"{socket.gethostname()}-{os.getpid()}-{storage.process:08x}"
     transport = TelegramTransport(
         connections=telegram.sends,
@@ -76,7 +76,7 @@ def engine_of(
         retries=settings.retries(),
         retry_after_ms_max=round(settings.telegram_max_retry_after * 1_000),
         conditions=conditions,
-        breaker=CircuitBreaker(urlsplit(settings.telegram_api_url).netloc, clock=clock, conditions=conditions),
+        circuit_breaker=CircuitBreaker(urlsplit(settings.telegram_api_url).netloc, clock=clock, conditions=conditions),
         pending_admissions=pending_admissions,
         clock=clock,
     )
@@ -103,9 +103,10 @@ def engine_of(
             broker=broker,
             reachability=reachability,
             closer=closer,
-            worker=worker if role.sends else None,
+            worker=worker if role.sends else NoWorker(),
             pending_admissions=pending_admissions,
             conditions=conditions,
+            count_drops=metrics.count_drops,
         ),
         worker=worker,
         recoverer=Recoverer(

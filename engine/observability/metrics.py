@@ -1,4 +1,4 @@
-"""What is counted, by wrapping the transport and the broker once, and how it is shown.
+"""What is counted, by wrapping the transport and by the dispatcher, and how it is shown.
 
     telegram_429_count                                    calls that Telegram throttled
     telegram_5xx_count                                    calls that Telegram answered with a 5xx
@@ -39,7 +39,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from tempogram.engine.limits.limits import PLACES_A_STAR
 from tempogram.engine.model.messages import PRIORITIES, Lease, Outgoing, Priority
 from tempogram.engine.model.outcomes import Answer, Failed, HalfSent, Outcome, Overdue, Sent, Throttled
-from tempogram.engine.ports import Admission, Broker, Clock, MayWrite, QueueStats, Refused, Transport
+from tempogram.engine.ports import Clock, MayWrite, QueueStats, Transport
 from tempogram.engine.resilience.conditions import Condition
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -97,6 +97,9 @@ class Metrics:
     paid: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     sends: dict[str, Histogram] = field(default_factory=lambda: defaultdict(lambda: Histogram(SEND_S)))
 
+    def count_drops(self, messages: int) -> None:
+        self.drops += messages
+
     def count_call(self, message: Outgoing, outcome: Outcome, *, took_ms: int, now_ms: int) -> None:
         self.calls[message.bot_id, message.priority, type(outcome).__name__.lower()] += 1
         if isinstance(outcome, Overdue):
@@ -128,43 +131,6 @@ class ObservedTransport:
         if lease.message.is_paid and answer.counted_at_ms is not None:
             self._metrics.paid[lease.message.bot_id] += lease.message.cost
         return answer
-
-
-class ObservedBroker:
-    """See ``Broker``; counts what its caps refuse."""
-
-    def __init__(self, broker: Broker, metrics: Metrics) -> None:
-        self._broker = broker
-        self._metrics = metrics
-        # Handed on as they are: only ``admit`` has something to count, and a call more on each lease would cost.
-        self.lease = broker.lease
-        self.extend = broker.extend
-        self.settle = broker.settle
-        self.recover = broker.recover
-        self.hold = broker.hold
-        self.cancel = broker.cancel
-        self.drop = broker.drop
-        self.pause = broker.pause
-        self.weigh = broker.weigh
-        self.configure = broker.configure
-        self.migrate = broker.migrate
-        self.restore = broker.restore
-        self.note = broker.note
-        self.knows = broker.knows
-        self.explain = broker.explain
-        self.stats = broker.stats
-        self.wait = broker.wait
-
-    @property
-    def incarnation(self) -> int:
-        return self._broker.incarnation
-
-    async def admit(
-        self, messages: Sequence[Outgoing], *, worker_id: str, slots: int, capped: bool = True
-    ) -> Admission:
-        admission = await self._broker.admit(messages, worker_id=worker_id, slots=slots, capped=capped)
-        self._metrics.drops += sum(isinstance(verdict, Refused) for verdict in admission.verdicts)
-        return admission
 
 
 class EngineCollector:

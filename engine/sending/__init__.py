@@ -3,6 +3,7 @@
 Read in this order:
 
     worker          leases messages and runs their deliveries
+    slots           free connections, set aside for one question to the broker
     delivery        sends one leased message and records what became of it
     outcome_policy  what follows from each outcome
     held_lease      a lease in hand, and whether it may still be used

@@ -50,9 +50,9 @@ class Delivery:
     """Sends leased messages and writes down what became of them.
 
     Args:
-        conditions: Where it is told once that the ledger is away; its own if nobody else looks at them.
-        breaker: Of the API's host. Whoever leases asks it.
-        unscheduled: Schedules soon what is left of a message; without it the reconciler does, later.
+        conditions: Shows that the ledger is away, for as long as it is.
+        circuit_breaker: Of the API's host. The worker asks it before it leases.
+        pending_admissions: Admits soon what is left of a message that was delivered in part.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class Delivery:
         retries: RetryPolicy,
         retry_after_ms_max: int,
         clock: Clock,
-        conditions: Conditions | None = None,
-        breaker: CircuitBreaker | None = None,
-        pending_admissions: PendingAdmissions | None = None,
+        conditions: Conditions,
+        circuit_breaker: CircuitBreaker,
+        pending_admissions: PendingAdmissions,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._transport = transport
@@ -78,9 +78,9 @@ class Delivery:
         self._reachability = reachability
         self._retry_after_ms_max = retry_after_ms_max
         self._clock = clock
-        self._conditions = conditions or Conditions(clock)
-        self.breaker = breaker or CircuitBreaker("Telegram", clock=clock, conditions=self._conditions)
-        self._judge = OutcomePolicy(retries, self.breaker)
+        self._conditions = conditions
+        self.circuit_breaker = circuit_breaker
+        self._judge = OutcomePolicy(retries, circuit_breaker)
         self._settlements = SettleBatcher(broker)
         self._pending_admissions = pending_admissions
         self._sleep = sleep
@@ -195,7 +195,7 @@ class Delivery:
             send = PastSend(message.bot_id, message.chat_id, counted_at_ms, cost, message.is_paid)
             spent = [Spent(message.bot_id, counted_at_ms, cost)] if message.is_paid else []
             await self._ask_broker(held, lambda: self._broker.note([send], spent=spent))
-        if rest is not None and self._pending_admissions is not None:
+        if rest is not None:
             self._pending_admissions.note([message.id])  # the ledger has what is left of it, if anything
 
     async def _is_open(self, message_id: str) -> bool:

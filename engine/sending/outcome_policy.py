@@ -95,9 +95,9 @@ class Attempt:
 class OutcomePolicy:
     """The one who matches outcomes."""
 
-    def __init__(self, retries: RetryPolicy, breaker: CircuitBreaker) -> None:
+    def __init__(self, retries: RetryPolicy, circuit_breaker: CircuitBreaker) -> None:
         self._retries = retries
-        self._breaker = breaker
+        self._circuit_breaker = circuit_breaker
 
     def rule(self, attempt: Attempt) -> Ruling:
         match attempt.outcome:
@@ -140,7 +140,7 @@ class OutcomePolicy:
     def _is_hosts_fault(self, attempt: Attempt) -> bool:
         """Tell whether nothing was written because the host is away: that says nothing of the message."""
         is_unwritten = attempt.answer is not None and attempt.answer.counted_at_ms is None
-        return is_unwritten and attempt.is_host_alive is False and self._breaker.state is not State.CLOSED
+        return is_unwritten and attempt.is_host_alive is False and self._circuit_breaker.state is not State.CLOSED
 
     def _give_up_poison(self, attempt: Attempt, lost: Lost) -> Ruling:
         """Try again what its worker did not live to finish, unless it may be what its workers die of."""

@@ -28,7 +28,7 @@ class Recoverer:
         worker_id: str,
         interval_ms: int,
         clock: Clock,
-        conditions: Conditions | None = None,
+        conditions: Conditions,
     ) -> None:
         self._broker = broker
         self._delivery = delivery

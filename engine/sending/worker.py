@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,6 @@ import structlog
 
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.model.errors import BrokerUnavailable
-from tempogram.engine.model.messages import Lease
 from tempogram.engine.ports import Broker, Clock, Leased
 from tempogram.engine.resilience.circuit_breaker import Permit
 from tempogram.engine.resilience.ledger_retry import Sleep
@@ -21,6 +19,7 @@ from tempogram.engine.sending.delivery import Delivery
 from tempogram.engine.sending.heartbeat import Heartbeat
 from tempogram.engine.sending.held_lease import HeldLease
 from tempogram.engine.sending.outcome_policy import Attempt
+from tempogram.engine.sending.slots import Slots
 
 log = structlog.get_logger()
 
@@ -37,15 +36,6 @@ CONCLUDE_S = 5.0
 """How long at the end an outcome may take to be written. A guess."""
 
 Wait = Callable[[], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """Connections set aside for an admission. ``at_ms``: leases that it gives are held from then on, at least."""
-
-    slots: int
-    at_ms: int
-    permit: Permit
 
 
 class Worker:
@@ -74,7 +64,7 @@ class Worker:
         self.worker_id = worker_id
         self._broker = broker
         self._delivery = delivery
-        self._breaker = delivery.breaker
+        self._circuit_breaker = delivery.circuit_breaker
         self._closer = closer
         self._free = slots
         self._lease_ms = lease_ms
@@ -90,27 +80,25 @@ class Worker:
         self._is_cutting_off = False
         self.unrecorded = 0
 
-    def reserve(self, slots_max: int) -> Reservation:
-        """Set slots aside for an admission; ``accept`` gives back those that it does not need."""
+    def reserved(self, slots_max: int) -> Slots:
+        """Set at most ``slots_max`` free connections aside, until the ``with`` block ends. See ``Slots``."""
         is_full = self._stopping or self.unrecorded >= UNRECORDED_MAX
-        permit = self._breaker.ask(0 if is_full else min(self._free, slots_max))
+        permit = self._circuit_breaker.ask(0 if is_full else min(self._free, slots_max))
         self._free -= permit.calls
-        return Reservation(permit.calls, self._clock(), permit)
+        return Slots(permit.calls, partial(self._accept, permit, self._clock()), permit.again_at_ms)
 
-    def accept(self, leased: Leased, *, reserved: Reservation) -> None:
-        """Send what was leased, and record what expired, each in a task of its own."""
+    def _accept(self, permit: Permit, asked_at_ms: int, leased: Leased) -> None:
+        """Send what was leased, and record what expired, each in a task of its own; give back the other slots."""
         if not leased.leases:
-            self._breaker.end(reserved.permit, is_alive=None)
-        self._give_back(reserved.slots - len(leased.leases))
+            self._circuit_breaker.end(permit, is_alive=None)
+        self._give_back(permit.calls - len(leased.leases))
         for lease in leased.leases:
-            self._take(lease, reserved)
+            # Held from the question on, at least: a frozen process would take a late answer for a fresh one.
+            held = HeldLease(lease, asked_at_ms + self._lease_ms, self._clock, self._is_source)
+            self._heartbeat.take(held)
+            self._calls[held] = self._start(self._deliver(held, permit))
         if leased.expired:
             self._start(self._closer.record_expired(leased.expired))
-
-    def _take(self, lease: Lease, reserved: Reservation) -> None:
-        held = HeldLease(lease, reserved.at_ms + self._lease_ms, self._clock, self._is_source)
-        self._heartbeat.take(held)
-        self._calls[held] = self._start(self._deliver(held, reserved.permit))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -161,26 +149,23 @@ class Worker:
     async def _work(self) -> Wait:
         """Lease what may go, and return what to wait for until more may."""
         self._has_room.clear()  # first, so that nothing that ends from now on is missed
-        reserved = self.reserve(self._free)
-        if not reserved.slots:
-            return self._room_after(reserved.permit)
-        leased = Leased()
-        try:
-            leased = await self._broker.lease(worker_id=self.worker_id, slots=reserved.slots)
-        except BrokerUnavailable:
-            return self._pause  # told as a condition, by the broker that knows why
-        except Exception:
-            log.exception("lease failed", worker_id=self.worker_id)
-            return self._pause
-        finally:
-            self.accept(leased, reserved=reserved)
-        return partial(self._broker.wait, leased.wake_at_ms) if self._free else self._room
+        with self.reserved(self._free) as slots:
+            if not slots.count:
+                return self._room_after(slots)
+            try:
+                slots.leased = await self._broker.lease(worker_id=self.worker_id, slots=slots.count)
+            except BrokerUnavailable:
+                return self._pause  # reported as a condition, by the broker that knows why
+            except Exception:
+                log.exception("lease failed", worker_id=self.worker_id)
+                return self._pause
+        return partial(self._broker.wait, slots.leased.wake_at_ms) if self._free else self._room
 
-    def _room_after(self, permit: Permit) -> Wait:
-        """Wait for a call or a record to end, or for the time at which the breaker permits a trial."""
-        if permit.again_at_ms is None:
+    def _room_after(self, slots: Slots) -> Wait:
+        """Wait for a call or a record to end, or for the time at which the circuit breaker permits a trial."""
+        if slots.again_at_ms is None:
             return self._room
-        return partial(self._sleep, max(0, permit.again_at_ms - self._clock()) / 1_000)
+        return partial(self._sleep, max(0, slots.again_at_ms - self._clock()) / 1_000)
 
     async def _rest(self, wait: Wait) -> None:
         """Sleep until there is a slot and something to send with it; a wait that fails is followed by a pause."""
@@ -235,7 +220,7 @@ class Worker:
             return self._delivery.cut_off(held)
         finally:
             del self._calls[held]
-            self._breaker.end(permit, is_alive=is_alive)
+            self._circuit_breaker.end(permit, is_alive=is_alive)
             self._give_back(1)
         return attempt
 

@@ -37,9 +37,11 @@ from tempogram.engine.model.messages import (
     Spent,
     Status,
 )
-from tempogram.engine.observability.metrics import Metrics, ObservedBroker
+from tempogram.engine.observability.metrics import Metrics
 from tempogram.engine.ports import Accepted, Admission, Broker, Explanation, Known, QueueStats, Record, Result, Settled
+from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.sending.slots import NoWorker
 from tempogram.storage.bots import RegisteredBot, Source
 from tempogram.storage.files.spool import Spool, Spooled
 from tempogram.storage.limits import changed, merged
@@ -540,10 +542,10 @@ class World:
         self.kept_limits = ListedLimits(self.limits)
         self.fleet = ListFleet(self.bots)
         self.bots.register(BOT_ID, {"echo": {}})
-        observed = ObservedBroker(self.broker, self.metrics)
         closer = Closer(
-            ledger=self.books, broker=observed, results=self.results, conditions=self.conditions, clock=self.clock
+            ledger=self.books, broker=self.broker, results=self.results, conditions=self.conditions, clock=self.clock
         )
+        pending_admissions = PendingAdmissions(ledger=self.books, broker=self.broker, closer=closer)
         self.reachability = Reachability(
             ledger=self.books,
             closer=closer,
@@ -553,10 +555,13 @@ class World:
         )
         dispatcher = Dispatcher(
             ledger=self.books,
-            broker=observed,
+            broker=self.broker,
             reachability=self.reachability,
             closer=closer,
-            worker=None,
+            worker=NoWorker(),
+            pending_admissions=pending_admissions,
+            conditions=self.conditions,
+            count_drops=self.metrics.count_drops,
         )
         self.services = Services(
             intake=self.intake,
@@ -566,20 +571,20 @@ class World:
             fleet=self.fleet,
             dispatcher=dispatcher,
             cancellations=Cancellations(
-                broker=observed,
+                broker=self.broker,
                 history=self.books,
                 results=self.results,
-                pending_admissions=dispatcher.pending_admissions,
+                pending_admissions=pending_admissions,
                 clock=self.clock,
                 sleep=lambda _: self.naps.get(),
             ),
-            broker=observed,
+            broker=self.broker,
             ledger=self.books,
             results=self.results,
             history=self.books,
             bots=self.bots,
             limits=self.kept_limits,
-            removals=PlainDepartures(observed, closer),
+            removals=PlainDepartures(self.broker, closer),
             metrics=self.metrics,
             conditions=self.conditions,
             clock=self.clock,

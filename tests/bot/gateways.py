@@ -10,7 +10,6 @@ from tempogram.bot.telegram.attachments import Attachments
 from tempogram.bot.telegram.composer import MethodComposer
 from tempogram.bot.telegram.session import Gateway
 from tempogram.engine.channels.memory_results import MemoryResults
-from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.sending.worker import Worker
 from tests.bot.fakes import AcceptingDispatcher, DictUploads, TokenList, attaching
@@ -45,13 +44,7 @@ def desk_gateway(
 ) -> Gateway:
     """Return one into the desk's own engine; without a worker nothing is sent at once."""
     return Gateway(
-        dispatcher=Dispatcher(
-            ledger=desk.ledger,
-            broker=desk.broker,
-            reachability=desk.reachability,
-            closer=desk.closer,
-            worker=worker,
-        ),
+        dispatcher=desk.new_dispatcher(worker=worker),
         composer=MethodComposer(clock=desk.clock, ids=Ids(process=1)),
         attachments=attaching(DictUploads() if uploads is None else uploads),
         results=desk.results,

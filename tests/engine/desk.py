@@ -32,7 +32,20 @@ from tempogram.engine.model.messages import (
     Status,
 )
 from tempogram.engine.model.outcomes import Answer, Outcome, Overdue, Sent
-from tempogram.engine.ports import Accepted, Admission, Clock, Known, Leased, MayWrite, Record, Result, Settled
+from tempogram.engine.observability.metrics import Metrics
+from tempogram.engine.ports import (
+    Accepted,
+    Admission,
+    Broker,
+    Clock,
+    Known,
+    Leased,
+    Ledger,
+    MayWrite,
+    Record,
+    Result,
+    Settled,
+)
 from tempogram.engine.ports.changes import Change
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.backoff import RetryPolicy
@@ -41,6 +54,7 @@ from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.sending.delivery import Delivery
 from tempogram.engine.sending.held_lease import HeldLease
 from tempogram.engine.sending.recoverer import Recoverer
+from tempogram.engine.sending.slots import NoWorker, SlotSource
 from tempogram.engine.sending.worker import Worker
 from tests.fakes import Clock as FakeClock
 from tests.fakes import outgoing
@@ -398,7 +412,7 @@ class Desk:
             clock=self.clock,
             hears=lambda bot_id: bot_id not in self.deaf,
         )
-        self.breaker = CircuitBreaker("api.test", clock=self.clock, conditions=self.conditions)
+        self.circuit_breaker = CircuitBreaker("api.test", clock=self.clock, conditions=self.conditions)
         self.pending_admissions = PendingAdmissions(ledger=self.ledger, broker=self.broker, closer=self.closer)
         self.delivery = Delivery(
             transport=self.transport,
@@ -410,20 +424,13 @@ class Desk:
             retry_after_ms_max=300_000,
             clock=self.clock,
             conditions=self.conditions,
-            breaker=self.breaker,
+            circuit_breaker=self.circuit_breaker,
             pending_admissions=self.pending_admissions,
             sleep=self._sleep,
         )
         self.worker = self.new_worker(slots=slots)
-        self.dispatcher = Dispatcher(
-            ledger=self.ledger,
-            broker=self.broker,
-            reachability=self.reachability,
-            closer=self.closer,
-            worker=None,
-            pending_admissions=self.pending_admissions,
-            conditions=self.conditions,
-        )
+        self.metrics = Metrics()
+        self.dispatcher = self.new_dispatcher()
         self.recoverer = Recoverer(
             broker=self.broker,
             delivery=self.delivery,
@@ -446,6 +453,22 @@ class Desk:
             is_source=is_source,
             clock=self.clock,
             sleep=self._sleep_by_the_clock,
+        )
+
+    def new_dispatcher(
+        self, *, worker: SlotSource | None = None, ledger: Ledger | None = None, broker: Broker | None = None
+    ) -> Dispatcher:
+        """Return one that sends nothing at once, unless it is given a worker."""
+        ledger, broker = ledger or self.ledger, broker or self.broker
+        return Dispatcher(
+            ledger=ledger,
+            broker=broker,
+            reachability=self.reachability,
+            closer=self.closer,
+            worker=worker or NoWorker(),
+            pending_admissions=PendingAdmissions(ledger=ledger, broker=broker, closer=self.closer),
+            conditions=self.conditions,
+            count_drops=self.metrics.count_drops,
         )
 
     async def accept(self, *messages: Outgoing) -> None:

@@ -23,13 +23,7 @@ from tests.fakes import outgoing
 
 
 def with_worker(desk: Desk) -> Dispatcher:
-    return Dispatcher(
-        ledger=desk.ledger,
-        broker=desk.broker,
-        reachability=desk.reachability,
-        closer=desk.closer,
-        worker=desk.worker,
-    )
+    return desk.new_dispatcher(worker=desk.worker)
 
 
 def each_to_its_chat(count: int) -> list[Outgoing]:
@@ -69,6 +63,14 @@ async def test_one_message_too_many_is_refused_and_its_neighbours_go_in() -> Non
     assert [answers[0], answers[2]] == [Accepted(), Accepted()]
     assert isinstance(full, QueueFull)
     assert (full.bot_id, full.chat_id, full.cap) == (1, 7, 1)
+
+
+async def test_what_a_cap_refuses_is_counted_as_dropped() -> None:
+    desk = Desk(limits=replace(UNLIMITED, chat_cap=1))
+
+    await told(desk, outgoing("a"), outgoing("a"), outgoing("b"))
+
+    assert desk.metrics.drops == 1
 
 
 async def test_what_was_refused_is_not_in_the_ledger_any_more() -> None:
@@ -167,22 +169,18 @@ async def test_connections_set_aside_are_given_back(desk: Desk, *, asleep: bool)
 
     await dispatcher.submit([outgoing("a")])
 
-    assert desk.worker.reserve(99).slots == 4
+    with desk.worker.reserved(99) as slots:
+        assert slots.count == 4
 
 
 async def test_connections_are_given_back_when_the_admission_breaks(desk: Desk) -> None:
-    dispatcher = Dispatcher(
-        ledger=desk.ledger,
-        broker=BrokenBroker(),  # type: ignore[arg-type]
-        reachability=desk.reachability,
-        closer=desk.closer,
-        worker=desk.worker,
-    )
+    dispatcher = desk.new_dispatcher(worker=desk.worker, broker=BrokenBroker())  # type: ignore[arg-type]
 
     with pytest.raises(ZeroDivisionError):
         await dispatcher.submit([outgoing("a")])
 
-    assert desk.worker.reserve(99).slots == 4
+    with desk.worker.reserved(99) as slots:
+        assert slots.count == 4
 
 
 async def test_a_caller_that_goes_away_does_not_take_its_message_with_it(desk: Desk) -> None:

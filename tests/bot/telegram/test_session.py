@@ -207,8 +207,8 @@ async def test_a_429_is_not_the_callers_business(caller: Caller) -> None:
     await turns()
 
     caller.desk.clock.advance(7_000)
-    reserved = caller.desk.worker.reserve(1)
-    caller.desk.worker.accept(await caller.desk.broker.lease(worker_id="w", slots=1), reserved=reserved)
+    with caller.desk.worker.reserved(1) as slots:
+        slots.leased = await caller.desk.broker.lease(worker_id="w", slots=1)
 
     assert (await sending).message_id == 99
 

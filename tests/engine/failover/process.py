@@ -26,9 +26,12 @@ from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Lease
 from tempogram.engine.model.outcomes import Answer, Sent
+from tempogram.engine.observability.metrics import Metrics
 from tempogram.engine.ports import Clock, MayWrite, SystemClock
+from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.recovery.reconciler import Reconciler
 from tempogram.engine.resilience.backoff import RetryPolicy
+from tempogram.engine.resilience.circuit_breaker import CircuitBreaker
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.sending.delivery import Delivery
 from tempogram.engine.sending.recoverer import Recoverer
@@ -150,6 +153,7 @@ async def process(
         reachability = Reachability(
             ledger=ledger, closer=closer, changes=MemoryChanges(), clock=clock, hears=lambda _: True
         )
+        pending_admissions = PendingAdmissions(ledger=ledger, broker=switch, closer=closer)
         delivery = Delivery(
             transport=telegram,
             ledger=ledger,
@@ -158,6 +162,9 @@ async def process(
             reachability=reachability,
             retries=RetryPolicy(),
             retry_after_ms_max=300_000,
+            conditions=conditions,
+            circuit_breaker=CircuitBreaker("api.test", clock=clock, conditions=conditions),
+            pending_admissions=pending_admissions,
             clock=clock,
         )
         worker = Worker(
@@ -177,11 +184,23 @@ async def process(
             switch=switch,
             conditions=conditions,
             dispatcher=Dispatcher(
-                ledger=ledger, broker=switch, reachability=reachability, closer=closer, worker=worker
+                ledger=ledger,
+                broker=switch,
+                reachability=reachability,
+                closer=closer,
+                worker=worker,
+                pending_admissions=pending_admissions,
+                conditions=conditions,
+                count_drops=Metrics().count_drops,
             ),
             worker=worker,
             recoverer=Recoverer(
-                broker=switch, delivery=delivery, worker_id=f"{name}-r", interval_ms=LEASE_MS // 2, clock=clock
+                broker=switch,
+                delivery=delivery,
+                worker_id=f"{name}-r",
+                interval_ms=LEASE_MS // 2,
+                conditions=conditions,
+                clock=clock,
             ),
         )
         built.start()

@@ -1,22 +1,17 @@
 from __future__ import annotations
 
-import inspect
-
 import pytest
 
-from tempogram.engine.brokers.memory.broker import MemoryBroker
-from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.messages import Lease, Outgoing, Priority
 from tempogram.engine.model.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Sent, Throttled, Uncertain
 from tempogram.engine.observability.metrics import (
     EngineCollector,
     Metrics,
-    ObservedBroker,
     ObservedTransport,
     as_flat,
     as_text,
 )
-from tempogram.engine.ports import Broker, Duplicate, MayWrite, Queued, QueueStats, Refused
+from tempogram.engine.ports import MayWrite, QueueStats
 from tempogram.engine.resilience.circuit_breaker import CALLS_MIN, OPEN_MS_MIN, CircuitBreaker
 from tempogram.engine.resilience.conditions import Conditions
 from tests.fakes import START_MS, Clock, outgoing
@@ -103,28 +98,6 @@ async def test_a_message_for_later_does_not_wait_before_its_time() -> None:
     numbers = await counted(Sent(1), message=message)
 
     assert numbers['telegram_wait_seconds_sum{priority="normal"}'] == pytest.approx(0.3)
-
-
-async def test_what_a_cap_refuses_counts_as_dropped() -> None:
-    clock, metrics = Clock(), Metrics()
-    broker = ObservedBroker(MemoryBroker(Limits(chat_cap=1), clock=clock, lease_ms=60_000), metrics)
-
-    admission = await broker.admit([outgoing("a"), outgoing("a"), outgoing("b")], worker_id="w", slots=0)
-
-    assert [type(verdict) for verdict in admission.verdicts] == [Queued, Duplicate, Refused]
-    assert shown(metrics)["telegram_rate_limited_drops"] == 1
-
-
-async def test_an_observed_broker_hands_every_verb_on() -> None:
-    broker = MemoryBroker(Limits(), clock=Clock(), lease_ms=60_000)
-    observed: Broker = ObservedBroker(broker, Metrics())
-    verbs = [name for name, verb in inspect.getmembers(Broker, inspect.isfunction) if not name.startswith("_")]
-
-    await observed.admit([outgoing("a")], worker_id="w", slots=0)
-
-    assert all(getattr(observed, verb) == getattr(broker, verb) for verb in verbs if verb != "admit")
-    assert observed.incarnation == broker.incarnation
-    assert await observed.knows(["a"]) == [True]
 
 
 def test_the_text_has_the_names_to_the_letter() -> None:

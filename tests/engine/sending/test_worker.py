@@ -112,7 +112,8 @@ async def test_stopping_leases_nothing_more_and_finishes_what_is_in_hand(desk: D
 
     assert was_running
     assert desk.ledger.statuses == {"a": Status.SENT, "b": Status.QUEUED}
-    assert desk.worker.reserve(1).slots == 0
+    with desk.worker.reserved(1) as slots:
+        assert slots.count == 0
 
 
 async def test_stopping_ends_a_sleep_at_once(desk: Desk) -> None:
@@ -148,7 +149,8 @@ async def test_an_exception_in_a_delivery_leaves_its_lease_to_the_recoverer(desk
 
     assert leased == 1
     assert recovered == 1
-    assert desk.worker.reserve(99).slots == 0  # it has stopped
+    with desk.worker.reserved(99) as slots:
+        assert slots.count == 0  # it has stopped
     assert [record.outcome for record in desk.ledger.records] == ["lost"]
 
 
@@ -251,7 +253,8 @@ async def test_a_message_leased_again_while_its_first_delivery_hangs_costs_no_co
         desk.transport.open()
         await soon(desk.broker.resting)
         await turns()
-        free = desk.worker.reserve(99).slots
+        with desk.worker.reserved(99) as slots:
+            free = slots.count
 
     assert desk.transport.ids == ["a", "a"]
     assert free == 2
@@ -260,11 +263,10 @@ async def test_a_message_leased_again_while_its_first_delivery_hangs_costs_no_co
 async def test_a_lease_whose_answer_came_after_its_end_is_not_sent(desk: Desk) -> None:
     """A frozen process would take it for fresh: its deadline counts from the question, not from the answer."""
     await desk.accept(outgoing("a"))
-    reserved = desk.worker.reserve(1)
-    leased = await desk.broker.lease(worker_id="w", slots=1)
-    desk.clock.advance(LEASE_MS)
 
-    desk.worker.accept(leased, reserved=reserved)
+    with desk.worker.reserved(1) as slots:
+        slots.leased = await desk.broker.lease(worker_id="w", slots=1)
+        desk.clock.advance(LEASE_MS)
     await turns()
 
     assert desk.transport.ids == []

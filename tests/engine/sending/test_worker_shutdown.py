@@ -68,10 +68,9 @@ async def test_a_call_that_was_not_made_yet_goes_back_as_it_was(desk: Desk) -> N
 
 async def test_what_is_leased_in_the_same_moment_goes_back_without_a_call(desk: Desk) -> None:
     await desk.accept(outgoing("a"))
-    reserved = desk.worker.reserve(1)
-    leased = await desk.broker.lease(worker_id="w", slots=1)
 
-    desk.worker.accept(leased, reserved=reserved)
+    with desk.worker.reserved(1) as slots:
+        slots.leased = await desk.broker.lease(worker_id="w", slots=1)
     await finish(desk)
 
     assert desk.transport.ids == [] or desk.ledger.statuses["a"] is Status.SENT
@@ -80,10 +79,10 @@ async def test_what_is_leased_in_the_same_moment_goes_back_without_a_call(desk: 
 
 async def test_what_comes_from_an_admission_after_the_cut_goes_back_without_a_call(desk: Desk) -> None:
     await desk.accept(outgoing("a"))
-    reserved = desk.worker.reserve(1)
-    await finish(desk)
 
-    desk.worker.accept(await desk.broker.lease(worker_id="w", slots=1), reserved=reserved)
+    with desk.worker.reserved(1) as slots:
+        await finish(desk)
+        slots.leased = await desk.broker.lease(worker_id="w", slots=1)
     await turns()
 
     assert desk.transport.ids == []

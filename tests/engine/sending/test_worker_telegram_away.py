@@ -20,7 +20,7 @@ def broken(count: int) -> list[Answer]:
 
 def open_breaker(desk: Desk) -> None:
     for _ in range(CALLS_MIN):
-        desk.breaker.end(desk.breaker.ask(1), is_alive=False)
+        desk.circuit_breaker.end(desk.circuit_breaker.ask(1), is_alive=False)
 
 
 async def desk_of_a_host_that_fails(messages: int, *, failures: int) -> Desk:
@@ -54,7 +54,7 @@ async def test_everything_goes_on_after_a_trial_that_succeeded() -> None:
             desk.clock.advance(OPEN_MS_MIN)
             await turns(100)
 
-    assert desk.breaker.state is State.CLOSED
+    assert desk.circuit_breaker.state is State.CLOSED
     assert set(desk.ledger.statuses.values()) == {Status.SENT}
 
 
@@ -63,9 +63,10 @@ async def test_a_dispatcher_may_not_send_at_once_while_the_breaker_is_open() -> 
 
     async with working(desk.worker):
         await turns(200)
-        reserved = desk.worker.reserve(5)
+        with desk.worker.reserved(5) as slots:
+            count = slots.count
 
-    assert reserved.slots == 0
+    assert count == 0
 
 
 async def test_a_call_that_could_not_be_made_spends_no_attempt_while_the_breaker_is_open(desk: Desk) -> None:

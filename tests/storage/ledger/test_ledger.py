@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Guarantee, Hold, Outgoing, PastSend, PausedBy, Priority, Rest, Spent, Status
@@ -477,13 +476,7 @@ class SqlLedgerContract(LedgerContract):
     ) -> None:
         desk = Desk()
         lossy = LosesAnAnswer(SqlLedger(database))
-        dispatcher = Dispatcher(
-            ledger=lossy,
-            broker=desk.broker,
-            closer=desk.closer,
-            reachability=desk.reachability,
-            worker=None,
-        )
+        dispatcher = desk.new_dispatcher(ledger=lossy)
         submitted = message(dedup_key=key)
 
         answers = await dispatcher.submit([submitted])
