@@ -13,7 +13,7 @@ from hashlib import sha1
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "lua"
-SHARED = ("keys", "gates", "turns", "records", "schedule")
+SHARED = ("keys", "windows", "fair_queue", "records", "queue")
 """In ``lua/shared``; each knows those before it, and every verb needs them."""
 
 ENDS = dict.fromkeys(("settle", "hold", "migrate", "restore"), "settlements")
