@@ -13,7 +13,17 @@ from math import ceil
 from tempogram.engine.limits.limits import Limit
 
 DOWN_PERCENT = 70
-"""What is left after a 429. A guess; TCP halves, for a line that many share."""
+"""What is left after a 429. TCP halves, for a line that many share.
+
+untuned: the limit rises again by a place a window, so a wrong step costs a few windows."""
+
+DOUBT_MS = 60_000
+"""How long a 429 that our count does not explain makes us keep the guard: one window of a group.
+
+untuned: while it is kept, each place stays taken for ``Limits.guard_ms`` longer, some percent of a second."""
+
+BLAME_MS = 2_000
+"""Two chats throttled within this time, neither near its limit: the bot is meant. From the design."""
 
 
 class AdaptiveLimit:

@@ -16,7 +16,17 @@ from typing import Protocol
 from tempogram.engine.limits.limits import Limit
 
 LATE_MS = 20
-"""How late a worker may come without leaving slots unused: a busy event loop's turn. A guess."""
+"""How late a worker may come without leaving slots unused: a busy event loop's turn.
+
+untuned: longer only lets more leave at once where a slot is shorter than this."""
+
+NEAR_PERCENT = 75
+"""How much of a limit is taken when a 429 surprises no more.
+
+untuned: it decides only whether a 429 counts as a sign that Telegram counts otherwise than we do."""
+
+PURSE_GRAINS = 1_440
+"""Into how many grains the window of a purse is cut: minutes of a day."""
 
 
 class Gate(Protocol):
@@ -35,7 +45,7 @@ class Gate(Protocol):
         """Tell whether nothing is taken, so that a new gate would answer the same."""
 
     def is_near(self, now_ms: int) -> bool:
-        """Tell whether three quarters of it are taken: a 429 would not surprise us (the share is a guess)."""
+        """Tell whether more than ``NEAR_PERCENT`` of it are taken: a 429 would not surprise us."""
 
     def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
         """Return when the last of so many may go one after another, if what is in flight counts from now."""
@@ -103,7 +113,7 @@ class Window:
 
     def is_near(self, now_ms: int) -> bool:
         taken = self._in_flight + sum(free_at_ms > now_ms for free_at_ms in self._frees_ms)
-        return 4 * taken > 3 * self._limit.count
+        return 100 * taken > NEAR_PERCENT * self._limit.count
 
     def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
         count, window_ms = self._count, self._limit.window_ms
@@ -211,7 +221,8 @@ class Bucket(Spacing):
     def is_near(self, now_ms: int) -> bool:
         settled = max(0, self._drained_at - now_ms * self._limit.count)
         capacity = self._limit.burst or self._limit.count
-        return 4 * (settled + self._in_flight * self._limit.window_ms) > 3 * capacity * self._limit.window_ms
+        taken = settled + self._in_flight * self._limit.window_ms
+        return 100 * taken > NEAR_PERCENT * capacity * self._limit.window_ms
 
     def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
         costs = [min(cost, self._capacity) for cost in costs]
@@ -275,7 +286,7 @@ class Purse:
             self.spend(counted_at_ms, cost)
 
     def spend(self, at_ms: int, cost: int) -> None:
-        grain_ms = max(1, self._limit.window_ms // 1_440)
+        grain_ms = max(1, self._limit.window_ms // PURSE_GRAINS)
         until_ms = (at_ms // grain_ms + 1) * grain_ms
         if self._spent and self._spent[-1][0] >= until_ms:
             until_ms, places = self._spent.pop()

@@ -8,6 +8,7 @@ from msgspec import structs
 
 from tempogram.engine.brokers.memory.lanes import BotState, Chat, Entry, Group, Lane
 from tempogram.engine.brokers.memory.queue import Queue, sooner
+from tempogram.engine.limits.aimd import BLAME_MS, DOUBT_MS
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.limits.windows import Gate, both_free_at_ms
 from tempogram.engine.model.clock import Clock
@@ -24,12 +25,6 @@ from tempogram.engine.model.messages import (
     Settlement,
 )
 from tempogram.engine.ports.broker import BATCH_MAX, Leased, Settled
-
-DOUBT_MS = 60_000
-"""How long a 429 that our count does not explain makes us keep the guard: one group window. A guess."""
-
-BLAME_MS = 2_000
-"""Two chats throttled within this time, neither near its limit: the bot is meant. From the design."""
 
 SETTLED = Settled(held=True)
 

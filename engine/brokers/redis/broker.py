@@ -211,16 +211,16 @@ class RedisBroker:
         self, sends: Sequence[PastSend], *, wait_until_ms: Mapping[int, int], spent: Sequence[Spent] = ()
     ) -> None:
         await self.note(sends, spent=spent)
-        for some_holds in batches([(str(bot_id), at_ms) for bot_id, at_ms in wait_until_ms.items()], PAGE):
-            await self._restore(holds=some_holds)
-        await self._restore(is_last=True)
+        for holds in batches([(str(bot_id), at_ms) for bot_id, at_ms in wait_until_ms.items()], PAGE):
+            await self._call("restore", wire.pack(holds), "")
+        await self._call("restore", wire.pack([]), "1")
 
     async def note(self, sends: Sequence[PastSend], *, spent: Sequence[Spent] = ()) -> None:
         oldest_first = sorted(spent, key=lambda each: each.at_ms)
         for some_spent in batches([wire.spent_row(each) for each in oldest_first], PAGE):
-            await self._restore(spent=some_spent)
+            await self._call("note", wire.pack(some_spent), wire.pack([]))
         for some_sends in batches([wire.send_row(send) for send in sends], PAGE):
-            await self._restore(sends=some_sends)
+            await self._call("note", wire.pack([]), wire.pack(some_sends))
 
     async def knows(self, message_ids: Sequence[str]) -> list[bool]:
         _bounded(message_ids)
@@ -278,16 +278,6 @@ class RedisBroker:
             return self._clock()
         at_ms, at_s = self._leased_at
         return at_ms + round((time.monotonic() - at_s) * 1_000)
-
-    async def _restore(
-        self,
-        *,
-        spent: Sequence[wire.Row] = (),
-        sends: Sequence[wire.Row] = (),
-        holds: Sequence[wire.Row] = (),
-        is_last: bool = False,
-    ) -> None:
-        await self._call("restore", wire.pack(spent), wire.pack(sends), wire.pack(holds), _flag(is_last))
 
     async def _reoffer(self, bot_id: str) -> None:
         """Have every lane of a bot that waits looked at again, page by page."""

@@ -31,7 +31,7 @@ What ``LLEN queue:high`` would be elsewhere is ``HGET {q0}:counts high`` here, a
 cluster, because one script takes the places of a bot, a chat and the ceiling together. The number in it
 is ``SCHEMA``, so that no version reads what it does not understand; the last two, all versions share.
 
-A record is numbers and words at fixed places, in ``engine/brokers/redis/lua/shared/records.lua``.
+A record is numbers and words at fixed places; the files of ``lua/shared/`` that are named for its owner write it.
 
 A chat is written as its id, ``@name``, ``'`` and any other name, or nothing where no chat is meant.
 """

@@ -1,6 +1,6 @@
 """A message as Redis keeps it: numbers at fixed places, then words, then its body.
 
-Both sides read and write the same bytes (``engine/brokers/redis/lua/shared/records.lua``), so that a script hands on
+Both sides read and write the same bytes (``engine/brokers/redis/lua/shared/messages.lua``), so that a script hands on
 what it leases instead of spelling it out again.
 """
 

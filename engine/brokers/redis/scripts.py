@@ -1,24 +1,27 @@
-"""The verbs of the schedule as Redis runs them: one file for each in ``lua/``, and what they share before it.
+"""The scripts of the queue: a file in ``lua/`` for each verb, and before it what its header says it uses.
 
-Shared files are prepended, so any Redis since 6.2 runs them: libraries came with 7.0. (But one of 6.2 may bring scripts
-back from a snapshot, and then nobody notices that it was started anew; see docs/decisions/0012.)
+    -- USES  state queue answer
+
+names files of ``lua/shared``, each of which names in the same way what it uses itself. They are prepended, so that any
+Redis since 6.2 runs them: libraries came with 7.0. (But one of 6.2 may bring scripts back from a snapshot, and then
+nothing shows that it was started anew; see docs/decisions/0012.) To define a function takes a call as long as to run
+it, so a verb uses no file that it can do without.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "lua"
-SHARED = ("keys", "windows", "fair_queue", "records", "queue")
-"""In ``lua/shared``; each knows those before it, and every verb needs them."""
+from tempogram.engine.brokers.redis.constants import constants_table
 
-ENDS = dict.fromkeys(("settle", "hold", "migrate", "restore"), "settlements")
-BESIDE = {**dict.fromkeys(("admit", "lease", "recover"), "leases"), **ENDS}
-"""What some verbs need beside them. To define a function takes a call as long as to run it, so none has both."""
+FOLDER = Path(__file__).parent / "lua"
+SHARED = FOLDER / "shared"
+_USES = re.compile(r"^-- USES  (.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,30 @@ def scripts() -> Mapping[str, Script]:
     return {path.stem: _script(path) for path in FOLDER.glob("*.lua")}
 
 
+def uses(text: str) -> list[str]:
+    r"""Return which shared files a header names.
+
+    >>> uses("-- Count.\n-- USES  state answer\n")
+    ['state', 'answer']
+    """
+    found = _USES.search(text)
+    return found[1].split() if found else []
+
+
 def _script(path: Path) -> Script:
-    beside = (BESIDE[path.stem],) if path.stem in BESIDE else ()
-    files = *(FOLDER / "shared" / f"{name}.lua" for name in (*SHARED, *beside)), path
-    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    verb = _read(path)
+    shared = dict.fromkeys(_before(verb))
+    text = "\n".join((constants_table(), *(_read(SHARED / f"{name}.lua") for name in shared), verb))
     return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def _before(text: str) -> Iterator[str]:
+    """Yield the shared files that a text needs, each after those that it needs itself."""
+    for name in uses(text):
+        yield from _before(_read(SHARED / f"{name}.lua"))
+        yield name
+
+
+@cache
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")

@@ -1,9 +1,9 @@
 -- Queue messages, then lease what may go now.
 --
--- One script, because a message that may go at once is leased before anybody else is asked.
+-- One script, because a message that may go at once is leased before any other call runs.
 --
 -- KEYS
---   1 state  string  the schedule as a whole
+--   1 state  string  the queue as a whole
 -- ARGV
 --   1 now_ms ("": the time of Redis)  2 worker_id  3 slots  4 lease_ms  5 capped ("1" or "")
 --   6 message ids, in msgpack  7... their records
@@ -13,6 +13,7 @@
 --     | {"refused", chat_id or false, cap}
 --   {"gone"}, {"barred"}                  nothing was done (without slots a barred one queues)
 -- COST  O(log n) for each message, and as lease.lua
+-- USES  keys state bots chats messages lanes queue leases answer
 
 local state_key = unpack(KEYS)
 local given_ms, worker_id, slots, lease_ms, capped, packed_ids = unpack(ARGV)
@@ -27,7 +28,7 @@ local function is_due(entry)
   return entry.ready_at_ms <= now_ms or entry.first_attempt > 0
 end
 
-local function heed_times(entry, lane)
+local function note_times(entry, lane)
   if entry.expires_at_ms then call("ZADD", key.expiries(), entry.expires_at_ms, entry.id) end
   if entry.first_attempt > 0 and entry.ready_at_ms > now_ms then
     lane.wait_until_ms = math.max(lane.wait_until_ms, entry.ready_at_ms)
@@ -42,7 +43,7 @@ local function add(entry, position)
   count_open(entry, 1)
   count_waiting(chat, 1)
   note_edit(chat, entry)
-  heed_times(entry, lane)
+  note_times(entry, lane)
   if is_due(entry) then
     enter(entry)
   else
@@ -67,7 +68,7 @@ local function swap(older, entry)
   entries[entry.id] = entry
   note_edit(lane.chat, entry)
   count_open(entry, 1)
-  heed_times(entry, lane)
+  note_times(entry, lane)
   offer_lane(lane)
   reoffer(lane.line.bot) -- it may cost more or less
 end
@@ -75,7 +76,7 @@ end
 -- Let a message take the place of one that waits, unless that one is the newer of the two.
 local function admit_instead(entry, older)
   if is_before(entry.id, older.id) then return {"replaced", older.id} end
-  local position, replaced = older.position, told(records, older)
+  local position, replaced = older.position, report(records, older)
   if entry.place < older.place then position = entry.id else entry.place = older.place end
   if position == older.position and older.is_due and is_due(entry) then
     swap(older, entry)
@@ -108,16 +109,16 @@ local function admit(entry)
 end
 
 pass_time()
-local ids, coming, whose = cmsgpack.unpack(packed_ids), {}, {}
+local ids, coming, owners = cmsgpack.unpack(packed_ids), {}, {}
 for place, message_id in ipairs(ids) do
   local entry = unpack_entry(message_id, ARGV[first_record + place - 1])
-  coming[place], whose[place] = entry, {entry.bot_id, entry.chat_id}
+  coming[place], owners[place] = entry, {entry.bot_id, entry.chat_id}
 end
 fetch_entries(ids)
-fetch_whose(whose)
+fetch_chats(owners)
 
 local verdicts = {}
 for place, entry in ipairs(coming) do verdicts[place] = admit(entry) end
 local leased = lease_some(worker_id, slots_count, tonumber(lease_ms), records)
-if leased[3] and (not state.told_wake_ms or leased[3] < state.told_wake_ms) then ring() end
+if leased[3] and (not state.promised_ms or leased[3] < state.promised_ms) then ring() end
 return answer(state_key, {verdicts, leased}, records)

@@ -1,13 +1,14 @@
 -- Forget waiting messages.
 --
 -- KEYS
---   1 state  string  the schedule as a whole
+--   1 state  string  the queue as a whole
 -- ARGV
 --   1 now_ms ("": the time of Redis)  2... message ids
 -- RETURNS
 --   {"done", {whether each waited}}  false for one that is leased or unknown: too late
 --   {"gone"}                         nothing was done
 -- COST  O(log n) for each
+-- USES  state messages queue answer
 
 local state_key = unpack(KEYS)
 local given_ms = unpack(ARGV)

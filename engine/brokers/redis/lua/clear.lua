@@ -1,22 +1,23 @@
--- Throw the schedule away, and remove its keys page by page, while nobody else does the same.
+-- Throw the queue away, and remove its keys page by page, while no other process does the same.
 --
--- One script for each page, because whoever removes them may fall asleep in between, and
--- wake when another has begun a schedule and rebuilt it.
+-- One script for each page, because the process that removes them may freeze in between, and
+-- go on when another has begun a queue and rebuilt it.
 --
 -- KEYS
---   1 state  string  what says that there is no schedule, and which incarnation may begin
+--   1 state  string  what says that there is no queue, and which incarnation may begin
 -- ARGV
 --   1 incarnation  2 whether this is the first page ("1" or "")  3... keys
 -- RETURNS
 --   {"done", {}}
 --   {"gone"}      nothing was done: another has begun to do the same, or is ready
 -- COST  O(1) for each key; what it holds is freed by another thread
+-- USES  keys records state
 
 local state_key = unpack(KEYS)
 local incarnation, is_first = unpack(ARGV)
 
 if is_first == "1" then
-  call("UNLINK", state_key) -- a full Redis lets only those write who have removed something before
+  call("UNLINK", state_key) -- a full Redis lets a script write only after it has removed something
   call("SET", state_key, cleared_state(tonumber(incarnation)))
 end
 

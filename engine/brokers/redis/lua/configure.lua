@@ -1,17 +1,18 @@
 -- Act by other limits from now on, if they are newer.
 --
--- Bots and the ceiling change here; a chat changes when it is looked at, and whoever configures
+-- Bots and the ceiling change here; a chat changes when it is looked at, and the caller
 -- has the lanes that wait looked at, page by page (see reoffer.lua). Meanwhile none is leased
 -- by its old limit: lease.lua looks again at a chat that has not changed yet.
 --
 -- KEYS
---   1 state  string  the schedule as a whole
+--   1 state  string  the queue as a whole
 -- ARGV
 --   1 now_ms ("": the time of Redis)  2 version  3 limits, a record
 -- RETURNS
 --   {"done", {bot_ids}}  of all bots, or false: not newer, and nothing was done
 --   {"gone"}             nothing was done
 -- COST  O(bots)
+-- USES  keys windows state bots chats users queue answer
 
 local state_key = unpack(KEYS)
 local given_ms, version, packed = unpack(ARGV)

@@ -1,7 +1,7 @@
 -- Tell why a message still waits: see engine/brokers/memory/explain.py.
 --
 -- KEYS
---   1 state  string  the schedule as a whole
+--   1 state  string  the queue as a whole
 -- ARGV
 --   1 now_ms ("": the time of Redis)  2 message_id
 -- RETURNS
@@ -9,6 +9,7 @@
 --   {"done", {}}  it does not wait here
 --   {"gone"}      nothing was done
 -- COST  O(messages of its lane + chats of its bot)
+-- USES  keys windows state bots chats users messages lanes queue answer
 
 local state_key = unpack(KEYS)
 local given_ms, message_id = unpack(ARGV)
@@ -37,7 +38,7 @@ local function until_it()
 end
 
 local function turn_of(each)
-  return each.size > 0 and each.turn or math.max(each.turn, line.now + STRIDE)
+  return each.size > 0 and each.turn or math.max(each.turn, line.now + constants.STRIDE)
 end
 
 -- Count what the other lanes of its line send before it, as turns go round.
@@ -97,18 +98,18 @@ local function earliest_at_ms(messages)
   if bot.is_paused then return false end
   local own_ms = entry.is_due and 0 or entry.ready_at_ms
   local at_ms = math.max(now_ms, own_ms, lane.wait_until_ms, chat.hold_until_ms, bot.hold_until_ms)
-  local function heed(gate, spacing, costs)
+  local function wait_for(gate, spacing, costs)
     if #costs == 0 then return end
     if gate then at_ms = math.max(at_ms, gates.earliest_ms(gate, now_ms, costs)) end
     if spacing and line.is_spaced then at_ms = math.max(at_ms, spacings.earliest_ms(spacing, now_ms, costs)) end
   end
   local all = costs_of(messages, function() return true end)
-  heed(chat.gate, nil, all)
-  heed(state.ceiling, state.ceiling_spacing, all)
-  heed(bot.gate, bot.spacing, costs_of(messages, function(each) return not each.is_paid end))
+  wait_for(chat.gate, nil, all)
+  wait_for(state.ceiling, state.ceiling_spacing, all)
+  wait_for(bot.gate, bot.spacing, costs_of(messages, function(each) return not each.is_paid end))
   local user = user_of(bot, entry.user_id)
   if user then
-    heed(user.gate, nil, costs_of(messages, function(each) return each.user_id == entry.user_id end))
+    wait_for(user.gate, nil, costs_of(messages, function(each) return each.user_id == entry.user_id end))
   end
   return at_ms
 end

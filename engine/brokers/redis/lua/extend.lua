@@ -1,13 +1,14 @@
 -- Move the deadlines of leases.
 --
 -- KEYS
---   1 state  string  the schedule as a whole
+--   1 state  string  the queue as a whole
 -- ARGV
 --   1 now_ms ("": the time of Redis)  2 by_ms  3 leases, in msgpack: {message_id, number, incarnation}
 -- RETURNS
 --   {"done", {whether each was still held}}
 --   {"gone"}, {"barred"}  nothing was done
 -- COST  O(log n) for each
+-- USES  state messages queue answer
 
 local state_key = unpack(KEYS)
 local given_ms, by_ms, leases = unpack(ARGV)

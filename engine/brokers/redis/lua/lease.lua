@@ -1,15 +1,16 @@
 -- Lease what may go now, by the rule of engine/ports/broker.py.
 --
--- One script, because between choosing a message and taking its places nobody else may take the last one.
+-- One script, because between choosing a message and taking its places no other call may take the last one.
 --
 -- KEYS
---   1 state  string  the schedule as a whole
+--   1 state  string  the queue as a whole
 -- ARGV
 --   1 now_ms ("": the time of Redis)  2 worker_id  3 slots  4 lease_ms
 -- RETURNS
 --   {"done", {leases, expired, wake_at_ms or false, rings, incarnation, now_ms}, records of expired, records of leases}
 --   {"gone"}, {"barred"}  nothing was done: rebuild it from the ledger
 -- COST  O(log n) for each lease and each timer that is due, O(1) for none
+-- USES  state queue leases answer
 
 local state_key = unpack(KEYS)
 local given_ms, worker_id, slots, lease_ms = unpack(ARGV)
@@ -20,5 +21,5 @@ if refused then return refused end
 pass_time()
 local records = {}
 local leased = lease_some(worker_id, tonumber(slots), tonumber(lease_ms), records)
-state.answered, state.told_wake_ms = state.rings, leased[3]
+state.answered, state.promised_ms = state.rings, leased[3]
 return answer(state_key, leased, records)

@@ -1,11 +1,11 @@
--- Find the schedule, or begin an empty one; and bar it if Redis is another than it was.
+-- Find the queue, or begin an empty one; and bar it if Redis is another than it was.
 --
 -- One script, because of two processes that find none only one may begin it. A Redis that was
 -- started anew may have come back with an older state, in which what was sent since still
 -- waits: so nothing is leased until it is rebuilt, and no lease given before is good any more.
 --
 -- KEYS
---   1 state  string  the schedule as a whole
+--   1 state  string  the queue as a whole
 -- ARGV
 --   1 now_ms ("": the time of Redis)  2 incarnation, if it begins now; a barred one was cleared for it
 --   3 run_id of Redis  4 limits, a record, if it begins now
@@ -14,6 +14,7 @@
 --   {"done", {incarnation}}  go on
 --   {"gone"}                 there is none, and it was not begun: rebuild it from the ledger; or another has cleared it
 -- COST  O(1)
+-- USES  keys fair_queue records state answer
 
 local state_key = unpack(KEYS)
 local given_ms, incarnation, run_id, limits_packed, begins = unpack(ARGV)
@@ -25,7 +26,8 @@ if refused then
   if begins == "" or (begins == "open" and state) then return refused end
   call("SET", string.sub(state_key, 1, -6) .. "limits", limits_packed)
   local groups = {}
-  local first = given_ms == "" and time_ms() or tonumber(given_ms) -- who sleeps may know the rings of the last one
+  -- Of the last queue a sleeping worker may know the rings: those of this one begin beyond them.
+  local first = given_ms == "" and time_ms() or tonumber(given_ms)
   for place = 1, 3 do groups[place] = {turn = 0, lines = 0, turns = turns.fresh()} end
   call("SET", state_key, packed_state({
     incarnation = tonumber(incarnation), run_id = run_id, is_barred = begins == "barred", clock_ms = 0, number = 0,

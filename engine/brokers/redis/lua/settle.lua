@@ -1,9 +1,9 @@
 -- End leases.
 --
--- One script, because what a 429 holds must be held before anybody else leases from it.
+-- One script, because what a 429 holds must be held before any other call leases from it.
 --
 -- KEYS
---   1 state  string  the schedule as a whole
+--   1 state  string  the queue as a whole
 -- ARGV
 --   1 now_ms ("": the time of Redis)
 --   2 settlements, in msgpack: {message_id, number, incarnation, attempt, counted_age_ms or false, counted_cost,
@@ -14,6 +14,7 @@
 --   {"done", {{held, holds}...}}  a hold is {bot_id, chat_id, until_ms}
 --   {"gone"}                      nothing was done
 -- COST  O(log n) for each
+-- USES  state messages queue settlements answer
 
 local state_key = unpack(KEYS)
 local given_ms, settlements = unpack(ARGV)
@@ -22,14 +23,14 @@ local refused = open(state_key, given_ms)
 if refused then return refused end
 
 pass_time()
-local rows, ids, whose = cmsgpack.unpack(settlements), {}, {}
+local rows, ids, owners = cmsgpack.unpack(settlements), {}, {}
 for place, settlement in ipairs(rows) do ids[place] = settlement[1] end
 fetch_entries(ids)
 for _, message_id in ipairs(ids) do
   local entry = entry_of(message_id)
-  if entry then whose[#whose + 1] = {entry.bot_id, entry.chat_id} end
+  if entry then owners[#owners + 1] = {entry.bot_id, entry.chat_id} end
 end
-fetch_whose(whose)
+fetch_chats(owners)
 
 local settled = {}
 for place, settlement in ipairs(rows) do

@@ -1,13 +1,14 @@
 -- Count.
 --
 -- KEYS
---   1 state  string  the schedule as a whole
+--   1 state  string  the queue as a whole
 -- ARGV
 --   1 now_ms ("": the time of Redis)
 -- RETURNS
 --   {"done", {open by priority, retry, leased, open by bot, adapted by bot, paid by bot}}  by bot: {bot_id, count}
 --   {"gone"}  nothing was done
 -- COST  O(bots)
+-- USES  keys windows state bots queue answer
 
 local state_key = unpack(KEYS)
 local given_ms = unpack(ARGV)

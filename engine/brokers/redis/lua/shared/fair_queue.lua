@@ -1,11 +1,12 @@
--- Whose turn it is: see engine/limits/fair_queue.py.
+-- Whose turn it is.
 --
--- Passes are doubles here, exact below 2^53: half a billion rounds of everybody who waits. Beyond
--- that they are rounded by a millionth of a turn, and still nobody is passed over.
+-- TWIN  engine/limits/fair_queue.py
+-- USES  windows
+--
+-- Passes are doubles here, exact below 2^53: half a billion rounds of everything that waits. Beyond
+-- that they are rounded by a millionth of a turn, and still nothing is passed over.
 
-local STRIDE = 16777216 -- 2^24
-local LAG = 16 * STRIDE
-
+local STRIDE, LAG = constants.STRIDE, constants.LAG
 local turns = {}
 
 function turns.fresh()

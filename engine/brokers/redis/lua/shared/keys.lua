@@ -1,16 +1,14 @@
--- The keys of the schedule; engine/brokers/redis/keys.py says of what type each is, and what it holds.
+-- The keys of the queue.
+--
+-- TWIN  engine/brokers/redis/keys.py (of what type each is, and what it holds)
 --
 -- All begin with one hash tag, so they live in one slot of a cluster. Each verb is given
 -- the first, ``state``, and makes the others from it.
---
--- Each file after this one is a function that hands on what others use, and is called at once: each function that Lua
--- makes looks for the variables it shares among all that are shared around it, so the fewer there are, the sooner
--- everything is defined. A number that changes is therefore declared outside, as only a table is handed on as it is.
 
 local call = redis.call
-local PRIORITIES = {"high", "normal", "low"}
+local PRIORITIES = constants.PRIORITIES
+local prefix -- "{q0}:"; the number is SCHEMA
 
-local prefix -- "{q0}:"; the number is FORM
 local key = {}
 
 function key.limits() return prefix .. "limits" end

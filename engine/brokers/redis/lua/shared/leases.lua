@@ -1,14 +1,15 @@
--- Whose turn it is, and its lease: see engine/brokers/memory/leases.py, step for step.
+-- Which message goes next, and its lease.
+--
+-- TWIN  engine/brokers/memory/leases.py
+-- USES  keys windows fair_queue state bots chats messages lanes queue
 
 local
   give, lease_some
 = (function()
 
-local LOOKS_MAX = 500 -- in one call; right after new limits most of them may find a chat that must wait now
-
 local function first_of_group(place)
   local line = firsts[place]
-  if line == nil then -- nobody has looked since somebody joined or left
+  if line == nil then -- not looked at since a line joined or left
     local member = call("ZRANGE", key.group(place), 0, 0)[1]
     line = member and lines_of(seen_bot(string.match(member, "^0*(%d+)$")))[place] or false
     firsts[place] = line
@@ -42,7 +43,7 @@ local function choose()
     local free_at_ms = both_free_at_ms(state.ceiling, spacing, cost, now_ms)
     if free_at_ms == now_ms then return line, nil end
     wake_at_ms = sooner(wake_at_ms, free_at_ms)
-    if cost > 1 then break end -- it saves up: nobody behind it takes what comes free meanwhile
+    if cost > 1 then break end -- it saves up: nothing behind it takes what comes free meanwhile
   end
   return nil, wake_at_ms
 end
@@ -67,7 +68,7 @@ local function give(entry, worker_id, lease_ms, records)
   entry.number, entry.worker_id, entry.lease_until_ms = state.number, worker_id, now_ms + lease_ms
   entry.is_changed = true
   lease_ends[entry.id] = entry.lease_until_ms
-  local message_id = told(records, entry)
+  local message_id = report(records, entry)
   entry.packed = records[#records] -- nothing changes it any more in this call
   return message_id
 end
@@ -123,9 +124,9 @@ local function lease_some(worker_id, slots, lease_ms, records)
   if next_expiry_ms and next_expiry_ms <= now_ms then -- more than a batch: none of the rest may be leased
     return {leases, expired, now_ms, state.rings, state.incarnation, now_ms}
   end
-  local room = math.min(slots, BATCH_MAX)
+  local room = math.min(slots, constants.BATCH_MAX)
   local looks, line, wake_at_ms = 0, choose()
-  while line and #leases < room and looks < LOOKS_MAX do
+  while line and #leases < room and looks < constants.LOOKS_MAX do
     looks = looks + 1
     leases[#leases + 1] = take(line, worker_id, lease_ms, records)
     line, wake_at_ms = choose()

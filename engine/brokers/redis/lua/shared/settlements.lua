@@ -1,11 +1,11 @@
--- From a lease to its end, and holds: see engine/brokers/memory/leases.py, step for step.
+-- How a lease ends, and holds.
+--
+-- TWIN  engine/brokers/memory/leases.py
+-- USES  keys windows state bots chats users messages lanes queue
 
 local
   hold, migrate, settle
 = (function()
-
-local DOUBT_MS = 60000
-local BLAME_MS = 2000
 
 local function hold(bot, chat_id, until_ms)
   if chat_id == "" then
@@ -40,17 +40,17 @@ local function throttle(entry, until_ms, is_near)
   local bot = chat.bot
   local holds = {hold(bot, chat.chat_id, until_ms)}
   if is_near then return holds end
-  bot.doubt_until_ms = now_ms + DOUBT_MS
+  bot.doubt_until_ms = now_ms + constants.DOUBT_MS
   local blames, blamed = {}, {}
   for _, blame in ipairs(bot.blames) do
-    if blame[1] >= now_ms - BLAME_MS then blames[#blames + 1] = blame end
+    if blame[1] >= now_ms - constants.BLAME_MS then blames[#blames + 1] = blame end
   end
   blames[#blames + 1] = {now_ms, chat.chat_id}
   bot.blames = blames
   local count = 0
   for _, blame in ipairs(blames) do
-    local who = resolve(bot, blame[2])
-    if not blamed[who] then blamed[who], count = true, count + 1 end
+    local chat_id = resolve(bot, blame[2])
+    if not blamed[chat_id] then blamed[chat_id], count = true, count + 1 end
   end
   local of_bot = bot.gate
   if entry.pays then of_bot = paid_gate_of(bot) end
@@ -182,7 +182,7 @@ local function settle(message_id, number, incarnation, attempt, counted_age_ms, 
     give_back(entry)
   end
   chat = chat_of_entry(entry)
-  -- A place that begins to count stays taken: that matters only to whoever waits for the chat, or for places.
+  -- A place that begins to count stays taken: that matters only to what waits for the chat, or for places.
   local counted_all = counted_age_ms and counted_cost == cost and kind == "done"
   if chat.waiting > 0 or chat.bot.is_short or user_of(chat.bot, entry.user_id) or not counted_all then
     reoffer_user(chat.bot, entry.user_id)

@@ -1,15 +1,14 @@
--- The state behind a limit: see engine/limits/windows.py, whose answers these functions give.
+-- The state behind a limit: what is taken, and when it is free again.
+--
+-- TWIN  engine/limits/windows.py (Window and Bucket are gates, Spacing, Purse)
 --
 -- A gate is {limit, places, in_flight} and {counted} if it is a window, or {drained_at, count} if it
 -- is a bucket. ``counted`` is one string of doubles, oldest first: to read and write it is to copy it.
 -- Divisions go through fmod, which is exact: a quotient of two doubles is not.
 
 local
-  floor_div, sooner, gates, TIME, spacings, both_free_at_ms, purses, adaptive
+  floor_div, sooner, gates, spacings, both_free_at_ms, purses
 = (function()
-
-local DAY_GRAINS = 1440
-local LATE_MS = 20 -- how late a worker may come without leaving slots unused
 
 local function floor_div(a, b)
   local rest = math.fmod(a, b)
@@ -172,11 +171,11 @@ end
 function gates.is_near(gate, now_ms)
   if gate.counted then
     local taken = gate.in_flight + (#gate.counted - gone_size(gate, now_ms)) / TIME_SIZE
-    return 4 * taken > 3 * gate.limit.count
+    return 100 * taken > constants.NEAR_PERCENT * gate.limit.count
   end
   local settled = math.max(0, gate.drained_at - now_ms * gate.count)
   local capacity, window_ms = gate.limit.burst, gate.limit.window_ms
-  return 4 * (settled + gate.in_flight * window_ms) > 3 * capacity * window_ms
+  return 100 * (settled + gate.in_flight * window_ms) > constants.NEAR_PERCENT * capacity * window_ms
 end
 
 -- Return when the last of so many may go one after another, if what is in flight counts from now.
@@ -207,7 +206,7 @@ local PACKED_SPACING = "<dd"
 
 function spacings.unpacked(packed, limit, saved_up)
   if limit.count == 0 then return nil end
-  local at_once = math.max(saved_up, floor_div(limit.count * LATE_MS, limit.window_ms))
+  local at_once = math.max(saved_up, floor_div(limit.count * constants.LATE_MS, limit.window_ms))
   local burst = math.min(at_once, limit.count)
   local drained_at, count = 0, limit.count
   if packed and packed ~= "" then drained_at, count = struct.unpack(PACKED_SPACING, packed) end
@@ -283,7 +282,7 @@ function purses.free_at_ms(purse, now_ms, cost)
 end
 
 function purses.spend(purse, at_ms, cost)
-  local grain_ms = math.max(1, floor_div(purse.limit.window_ms, DAY_GRAINS))
+  local grain_ms = math.max(1, floor_div(purse.limit.window_ms, constants.PURSE_GRAINS))
   local until_ms = (floor_div(at_ms, grain_ms) + 1) * grain_ms
   local spent = purse.spent
   local last = #spent
@@ -300,35 +299,6 @@ function purses.settle(purse, counted_at_ms, cost)
   if counted_at_ms then purses.spend(purse, counted_at_ms, cost) end
 end
 
--- A limit that a 429 lowers for a while: see engine/limits/aimd.py.
-
-local adaptive = {}
-local DOWN_PERCENT = 70
-
-function adaptive.fresh(limit, least)
-  local full = limit.burst or limit.count
-  return {
-    full = full, places = full, rises_at_ms = 0, lowered_at_ms = false,
-    least = math.max(1, math.ceil(full * least)), window_ms = limit.window_ms,
-  }
-end
-
-function adaptive.lower(adapted, now_ms)
-  adapted.rises_at_ms = now_ms + adapted.window_ms
-  if not adapted.lowered_at_ms or now_ms - adapted.lowered_at_ms >= adapted.window_ms then
-    adapted.lowered_at_ms = now_ms
-    local lower = math.max(adapted.least, floor_div(adapted.places * DOWN_PERCENT, 100))
-    adapted.places = math.min(adapted.places, lower)
-  end
-end
-
-function adaptive.rise(adapted, now_ms)
-  while adapted.rises_at_ms <= now_ms and adapted.places < adapted.full do
-    adapted.places = adapted.places + 1
-    adapted.rises_at_ms = adapted.rises_at_ms + adapted.window_ms
-  end
-end
-
 return
-  floor_div, sooner, gates, TIME, spacings, both_free_at_ms, purses, adaptive
+  floor_div, sooner, gates, spacings, both_free_at_ms, purses
 end)()
