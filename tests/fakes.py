@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tempogram.engine.model.messages import ChatId, Outgoing, Priority
+import asyncio
+from collections.abc import Collection, Sequence
+
+from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.messages import ChatId, Hold, Outgoing, PausedBy, Priority
+from tempogram.engine.ports import Accepted, Known, Record
+from tempogram.storage.ledger.memory_ledger import MemoryLedger
 
 START_MS = 1_700_000_000_000
 
@@ -57,3 +63,74 @@ def outgoing(
         user_id=user_id,
         is_paid=is_paid,
     )
+
+
+class FlakyLedger(MemoryLedger):
+    """A ledger in memory that notes its writes, and refuses what a test tells it to refuse.
+
+    Each of ``refused_words`` refuses one write of its kind; ``asleep``: the database is away.
+    """
+
+    def __init__(self, clock: Clock, journal: list[str] | None = None) -> None:
+        super().__init__(clock)
+        self.journal: list[str] = [] if journal is None else journal
+        self.refused_words: list[str] = []
+        self.asleep = False
+        self.held_up: asyncio.Event | None = None  # set by a test that wants ``add`` to wait for it
+        self.reads: list[int] = []  # for how many chats each ``reach_of`` asked
+
+    async def add(self, messages: Sequence[Outgoing]) -> list[Accepted | Known]:
+        self._write("add")
+        if self.held_up is not None:
+            await self.held_up.wait()
+        return await super().add(messages)
+
+    async def discard(self, message_ids: Sequence[str]) -> None:
+        self._write("discard")
+        await super().discard(message_ids)
+
+    async def mark_sending(self, message_ids: Sequence[str]) -> None:
+        self._write("mark")
+        await super().mark_sending(message_ids)
+
+    async def record(self, records: Sequence[Record]) -> None:
+        self._write("record")
+        await super().record(records)
+
+    async def cancel(self, message_id: str, *, now_ms: int) -> bool:
+        self._write("cancel")
+        return await super().cancel(message_id, now_ms=now_ms)
+
+    async def record_holds(self, holds: Sequence[Hold]) -> None:
+        self._write("hold")
+        await super().record_holds(holds)
+
+    async def pause(self, bot_id: int, *, paused: bool, by: PausedBy = PausedBy.OPERATOR) -> bool:
+        self._write("pause")
+        return await super().pause(bot_id, paused=paused, by=by)
+
+    async def open_ids(self, *, after_id: str, limit: int) -> list[str]:
+        self._reach()
+        return await super().open_ids(after_id=after_id, limit=limit)
+
+    async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
+        self._reach()
+        return await super().open_among(message_ids)
+
+    async def reach_of(
+        self, bot_chats: Collection[tuple[int, ChatId]]
+    ) -> dict[tuple[int, ChatId], tuple[ChatId | None, str | None]]:
+        self.reads.append(len(bot_chats))
+        return await super().reach_of(bot_chats)
+
+    def _write(self, word: str) -> None:
+        self._reach()
+        if word in self.refused_words:
+            self.refused_words.remove(word)
+            self.journal.append(f"{word} refused")
+            raise LedgerError("the database is away")
+        self.journal.append(word)
+
+    def _reach(self) -> None:
+        if self.asleep:
+            raise LedgerError("the database is away")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 from msgspec import structs
 
@@ -17,32 +16,24 @@ from tempogram.engine.closing.closer import Closer
 from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.limits.limits import Limit, Limits
-from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.model.messages import (
-    OPEN,
     ChatId,
     Guarantee,
-    Hold,
     Lease,
     Outgoing,
-    PastSend,
-    PausedBy,
     Settlement,
-    Spent,
     Status,
 )
 from tempogram.engine.model.outcomes import Answer, Outcome, Overdue, Sent
 from tempogram.engine.observability.metrics import Metrics
 from tempogram.engine.ports import (
-    Accepted,
     Admission,
     Broker,
     Clock,
-    Known,
     Leased,
     Ledger,
     MayWrite,
-    Record,
     Result,
     Settled,
 )
@@ -57,7 +48,7 @@ from tempogram.engine.sending.recoverer import Recoverer
 from tempogram.engine.sending.slots import NoWorker, SlotSource
 from tempogram.engine.sending.worker import Worker
 from tests.fakes import Clock as FakeClock
-from tests.fakes import outgoing
+from tests.fakes import FlakyLedger, outgoing
 
 LEASE_MS = 30_000
 UNLIMITED = Limits(
@@ -118,169 +109,6 @@ class ScriptedTransport:
         if isinstance(reply, Answer):
             return reply
         return Answer(reply, None if isinstance(reply, Overdue) else self._clock())
-
-
-@dataclass
-class ListLedger:
-    """Keeps everything in lists. Each of ``refused_words`` refuses one write of its kind; ``asleep``: all of them."""
-
-    journal: list[str] = field(default_factory=list)
-    refused_words: list[str] = field(default_factory=list)
-    messages: dict[str, Outgoing] = field(default_factory=dict)
-    statuses: dict[str, Status] = field(default_factory=dict)
-    records: list[Record] = field(default_factory=list)
-    kept_holds: list[Hold] = field(default_factory=list)
-    sends: list[PastSend] = field(default_factory=list)
-    spent: list[Spent] = field(default_factory=list)
-    paused: dict[int, bool] = field(default_factory=dict)
-    paused_by: dict[int, PausedBy | None] = field(default_factory=dict)
-    unreachable: list[tuple[int, ChatId, str]] = field(default_factory=list)
-    names: list[tuple[int, ChatId, ChatId]] = field(default_factory=list)
-    reads: list[int] = field(default_factory=list)
-    """Of how many chats each ``reach_of`` was asked."""
-    weighed: dict[int, int] = field(default_factory=dict)
-    asleep: bool = False
-    held_up: asyncio.Event | None = None
-    """Set by a test that wants ``add`` to wait for it."""
-
-    async def add(self, messages: Sequence[Outgoing]) -> list[Accepted | Known]:
-        self._write("add")
-        if self.held_up is not None:
-            await self.held_up.wait()
-        return [self._add(message) for message in messages]
-
-    async def known(self, messages: Sequence[Outgoing]) -> list[Known | None]:
-        return [self._known(message) for message in messages]
-
-    async def discard(self, message_ids: Sequence[str]) -> None:
-        self._write("discard")
-        for message_id in message_ids:
-            del self.messages[message_id], self.statuses[message_id]
-
-    async def mark_sending(self, message_ids: Sequence[str]) -> None:
-        self._write("mark")
-        self.statuses.update(dict.fromkeys(message_ids, Status.SENDING))
-
-    async def record(self, records: Sequence[Record]) -> None:
-        self._write("record")
-        self.records.extend(records)
-        self.statuses.update({record.message_id: record.status for record in records})
-        for record in records:
-            if record.rest is not None:
-                self.messages[record.message_id] = record.rest.of(self.messages[record.message_id])
-
-    async def record_holds(self, holds: Sequence[Hold]) -> None:
-        self._write("hold")
-        self.kept_holds.extend(holds)
-
-    async def open_messages(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[Outgoing]:
-        waiting = [each for each in sorted(self.messages) if self.statuses[each] is Status.QUEUED and each > after_id]
-        chosen = [self.messages[each] for each in waiting if bot_id in {None, self.messages[each].bot_id}]
-        return chosen[:limit]
-
-    async def open_ids(self, *, after_id: str, limit: int) -> list[str]:
-        if self.asleep:
-            raise LedgerError("the database is away")
-        return [message.id for message in await self.open_messages(after_id=after_id, limit=limit)]
-
-    async def last_id(self) -> str:
-        return max(self.messages, default="")
-
-    async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
-        if self.asleep:
-            raise LedgerError("the database is away")
-        return [self.messages[each] for each in message_ids if self.statuses[each] is Status.QUEUED]
-
-    async def times_lost(self, message_ids: Sequence[str]) -> list[int]:
-        lost = Counter(record.message_id for record in self.records if record.outcome == "lost")
-        return [lost[each] for each in message_ids]
-
-    async def settle_interrupted(self, now_ms: int, *, longer_than_ms: int = 0) -> int:
-        if longer_than_ms:
-            return 0  # it has no clock of its own to tell how long
-        interrupted = [self.messages[each] for each, status in self.statuses.items() if status is Status.SENDING]
-        self.statuses.update({each.id: Status.UNCERTAIN for each in interrupted})
-        await self.presume([PastSend(each.bot_id, each.chat_id, now_ms, each.cost) for each in interrupted])
-        return len(interrupted)
-
-    async def presume(self, sends: Sequence[PastSend]) -> None:
-        self.sends.extend(sends)
-
-    async def sends_since(self, since_ms: int) -> list[PastSend]:
-        return [send for send in self.sends if send.counted_at_ms >= since_ms]
-
-    async def ended_since(self, since_ms: int) -> list[str]:
-        return [each for each, status in self.statuses.items() if status not in OPEN]  # it does not know when
-
-    async def spent_since(self, since_ms: int) -> list[Spent]:
-        paid = [Spent(send.bot_id, send.counted_at_ms, send.cost) for send in self.sends if send.is_paid]
-        return [spent for spent in (*self.spent, *paid) if spent.at_ms >= since_ms]
-
-    async def holds(self, now_ms: int) -> list[Hold]:
-        return [hold for hold in self.kept_holds if hold.until_ms > now_ms]
-
-    async def paused_bots(self) -> list[int]:
-        return [bot_id for bot_id, paused in self.paused.items() if paused]
-
-    async def aliases(self) -> list[tuple[int, ChatId, ChatId]]:
-        return self.names
-
-    async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
-        return self.unreachable[:limit]
-
-    async def reach_of(
-        self, places: Collection[tuple[int, ChatId]]
-    ) -> dict[tuple[int, ChatId], tuple[ChatId | None, str | None]]:
-        self.reads.append(len(places))
-        lost: dict[tuple[int, ChatId], tuple[ChatId | None, str | None]] = {
-            (bot_id, chat_id): (None, reason) for bot_id, chat_id, reason in self.unreachable
-        }
-        renamed: dict[tuple[int, ChatId], tuple[ChatId | None, str | None]] = {
-            (bot_id, alias): (chat_id, None) for bot_id, alias, chat_id in self.names
-        }
-        return {place: known for place, known in (lost | renamed).items() if place in places}
-
-    async def open_of_chat(self, bot_id: int, chat_id: ChatId, *, after_id: str, limit: int) -> list[Outgoing]:
-        page = await self.open_messages(after_id=after_id, limit=len(self.messages))
-        return [each for each in page if (each.bot_id, each.chat_id) == (bot_id, chat_id)][:limit]
-
-    async def weights(self) -> dict[int, int]:
-        return self.weighed
-
-    async def pause(self, bot_id: int, *, paused: bool, by: PausedBy = PausedBy.OPERATOR) -> bool:
-        self._write("pause")
-        if by is PausedBy.TOKEN and self.paused_by.get(bot_id) is not (None if paused else by):
-            return False
-        self.paused[bot_id], self.paused_by[bot_id] = paused, by if paused else None
-        return True
-
-    def _write(self, word: str) -> None:
-        if self.asleep:
-            raise LedgerError("the database is away")
-        if word in self.refused_words:
-            self.refused_words.remove(word)
-            self.journal.append(f"{word} refused")
-            raise LedgerError("the database is away")
-        self.journal.append(word)
-
-    def _add(self, message: Outgoing) -> Accepted | Known:
-        known = self._known(message)
-        if known is not None:
-            return known
-        self.messages[message.id] = message
-        self.statuses[message.id] = Status.QUEUED
-        return Accepted()
-
-    def _known(self, message: Outgoing) -> Known | None:
-        if message.dedup_key is None:
-            return None
-        for known in self.messages.values():
-            if (known.bot_id, known.dedup_key) == (message.bot_id, message.dedup_key):
-                return Known(known.id, self.statuses[known.id], self._telegram_message_id(known.id))
-        return None
-
-    def _telegram_message_id(self, message_id: str) -> int | None:
-        return next((each.telegram_message_id for each in self.records if each.message_id == message_id), None)
 
 
 class WatchedBroker(MemoryBroker):
@@ -391,7 +219,7 @@ class Desk:
         self._awake = asyncio.Event()
         self._awake.set()
         self.transport = ScriptedTransport(self.clock, self.journal)
-        self.ledger = ListLedger(self.journal)
+        self.ledger = FlakyLedger(self.clock, self.journal)
         self.broker = WatchedBroker(limits, clock=self.clock, journal=self.journal)
         self.results = NotedResults(self.journal)
         self.deaf: set[int] = set()  # bots whose updates do not come here

@@ -70,8 +70,8 @@ async def test_another_bots_messages_to_the_chat_go(desk: Desk) -> None:
 
 
 async def test_what_the_books_know_is_known_after_a_start(desk: Desk) -> None:
-    desk.ledger.unreachable = [(1, -1_001, BLOCKED)]
-    desk.ledger.names = [(1, "@news", -1_001)]
+    desk.ledger.unreachable = {(1, -1_001): BLOCKED}
+    desk.ledger.alias_of = {(1, "@news"): -1_001}
     reachability = reach_of(desk)
 
     await reachability.load()
@@ -139,7 +139,7 @@ async def test_the_answer_to_somebody_who_came_back_to_another_process_goes_thou
     desk: Desk,
 ) -> None:
     await desk.reachability.lose(1, 7, BLOCKED)
-    desk.ledger.unreachable = [(1, 8, BLOCKED)]
+    desk.ledger.unreachable = {(1, 8): BLOCKED}
 
     back = await desk.reachability.refusal_in_books(outgoing("a", chat_id=7))
     await desk.reachability.lose(1, 8, BLOCKED)
@@ -155,7 +155,7 @@ async def test_a_chat_that_was_lost_here_and_regained_before_another_process_hea
     """To the other one nothing changed, so it announced nothing; and here the chat was refused for ever."""
     await desk.reachability.lose(1, 7, BLOCKED)
     await desk.reachability.lose(1, 8, BLOCKED)
-    desk.ledger.unreachable = [(1, 8, BLOCKED)]
+    desk.ledger.unreachable = {(1, 8): BLOCKED}
 
     desk.clock.advance(READ_AGAIN_MS - 1)
     too_early = desk.reachability.to_read_again()
@@ -193,11 +193,11 @@ async def test_each_change_is_announced_under_every_name_that_it_concerns(desk: 
 
 async def test_what_another_process_found_out_is_read_in_the_books_and_nothing_given_up_again(desk: Desk) -> None:
     await desk.accept(outgoing("a", chat_id=7))
-    desk.ledger.unreachable, desk.ledger.names = [(1, 7, BLOCKED)], [(1, -5, 7)]
+    desk.ledger.unreachable, desk.ledger.alias_of = {(1, 7): BLOCKED}, {(1, -5): 7}
 
     await desk.reachability.reload([(1, 7), (1, -5), (1, 8)])
     lost = [desk.reachability.is_lost(1, chat_id) for chat_id in (7, -5, 8)]
-    desk.ledger.unreachable, desk.ledger.names = [], []
+    desk.ledger.unreachable, desk.ledger.alias_of = {}, {}
     await desk.reachability.reload([(1, 7), (1, -5)])
 
     assert lost == [True, True, False]
@@ -208,7 +208,7 @@ async def test_what_another_process_found_out_is_read_in_the_books_and_nothing_g
 
 async def test_after_a_gap_everything_is_read_and_what_is_over_forgotten(desk: Desk) -> None:
     await desk.reachability.lose(1, 7, BLOCKED)
-    desk.ledger.unreachable = [(1, 8, BLOCKED)]
+    desk.ledger.unreachable = {(1, 8): BLOCKED}
 
     await desk.reachability.load()
 
@@ -231,7 +231,7 @@ async def test_what_changes_here_while_the_books_are_read_is_read_again(
     async def read_before_the_change(*places: object, **options: object) -> object:
         known = await read(*places, **options)
         monkeypatch.undo()
-        desk.ledger.unreachable = [(1, 7, BLOCKED)]
+        desk.ledger.unreachable = {(1, 7): BLOCKED}
         await desk.reachability.lose(1, 7, BLOCKED)
         return known
 
@@ -242,9 +242,9 @@ async def test_what_changes_here_while_the_books_are_read_is_read_again(
 
 
 async def test_names_that_change_places_never_go_in_a_circle_however_they_are_read(desk: Desk) -> None:
-    desk.ledger.names = [(1, -5, -6)]
+    desk.ledger.alias_of = {(1, -5): -6}
     await desk.reachability.reload([(1, -5)])
-    desk.ledger.names = [(1, -6, -5)]
+    desk.ledger.alias_of = {(1, -6): -5}
 
     await desk.reachability.reload([(1, -6)])
 

@@ -18,11 +18,12 @@ from tempogram.engine.failover.failover_broker import FailoverBroker, SharedQueu
 from tempogram.engine.failover.leader import Leader
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import BrokerError, BrokerFull, BrokerUnavailable, LedgerError, QueueLost
-from tempogram.engine.model.messages import Lease, Outgoing, Status
+from tempogram.engine.model.messages import Lease, Outgoing
 from tempogram.engine.ports import Broker, Epoch, Source
 from tempogram.engine.recovery.reconciler import Reconciler
 from tempogram.engine.resilience.conditions import Conditions
-from tests.engine.desk import UNLIMITED, ListLedger
+from tempogram.storage.ledger.memory_ledger import MemoryLedger
+from tests.engine.desk import UNLIMITED
 from tests.fakes import Clock
 
 LEASE_MS = 3_000
@@ -38,7 +39,6 @@ class World:
     """What all processes share. ``fuse``: after so many calls the process that makes the next one dies."""
 
     clock: Clock = field(default_factory=Clock)
-    ledger: ListLedger = field(default_factory=ListLedger)
     limits: Limits = UNLIMITED
     number: int = 0
     source: Source = Source.REDIS
@@ -59,8 +59,12 @@ class World:
     enforced: list[Limits] = field(default_factory=list)
     fuse: int | None = None
     cut_from_redis: set[str] = field(default_factory=set)
+    ledger: MemoryLedger = field(init=False)
     redis_is_silent_for_ms: int = 0  # before whoever is cut from it knows
     cut_from_database: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.ledger = MemoryLedger(self.clock)
 
     @property
     def redis(self) -> MemoryBroker | None:
@@ -315,8 +319,7 @@ class FakeProcess:
 
     async def accept(self, message: Outgoing) -> None:
         """Take a message in as the dispatcher does."""
-        self.world.ledger.messages[message.id] = message
-        self.world.ledger.statuses[message.id] = Status.QUEUED
+        await self.world.ledger.add([message])
         with contextlib.suppress(BrokerUnavailable):  # the ledger has it
             await self.switch.admit([message], worker_id=self.name, slots=0)
 

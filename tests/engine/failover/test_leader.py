@@ -16,7 +16,7 @@ from tempogram.engine.failover.standalone_mode import BACK_MS, MARGIN_MS
 from tempogram.engine.limits.limits import Limit
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Done, Hold, Settlement, Status
-from tempogram.engine.ports import NO_SCHEMA, Source
+from tempogram.engine.ports import NO_SCHEMA, Record, Source
 from tempogram.engine.resilience.conditions import Condition
 from tests.engine.desk import turns
 from tests.engine.failover.several import LEASE_MS, Died, FakeProcess, FakeRedis, World
@@ -148,7 +148,8 @@ async def test_what_ends_while_the_schedule_is_rebuilt_is_not_in_it(
 
 
 async def test_a_call_that_another_process_has_begun_is_not_ended_for_it(one: FakeProcess) -> None:
-    one.world.ledger.messages["a"], one.world.ledger.statuses["a"] = outgoing("a"), Status.SENDING
+    await one.world.ledger.add([outgoing("a")])
+    await one.world.ledger.mark_sending(["a"])
 
     await one.step()
 
@@ -416,7 +417,20 @@ async def test_what_another_ends_after_the_memory_was_rebuilt_is_taken_out_of_it
     await one.accept(outgoing("a"))
     await sends_alone(one)
     assert await one.switch.knows(["a"]) == [True]
-    one.world.ledger.statuses["a"] = Status.SENT  # its call was written at the end of its last lease from Redis
+    # Another process writes its call at the end of its last lease from Redis.
+    now_ms = one.world.clock()
+    sent = Record(
+        message_id="a",
+        bot_id=1,
+        chat_id=7,
+        cost=1,
+        status=Status.SENT,
+        attempt=1,
+        recorded_at_ms=now_ms,
+        outcome="sent",
+        counted_at_ms=now_ms,
+    )
+    await one.world.ledger.record([sent])
 
     await one.steps(for_ms=2 * STEP_MS)
 
@@ -427,7 +441,7 @@ async def test_what_another_is_told_to_hold_after_the_memory_was_rebuilt_is_held
     await sends_alone(one)
     await one.accept(outgoing("a"))
     until_ms = one.world.clock() + LEASE_MS
-    one.world.ledger.kept_holds.append(Hold(1, outgoing("a").chat_id, until_ms))
+    await one.world.ledger.record_holds([Hold(1, outgoing("a").chat_id, until_ms)])
 
     await one.steps(for_ms=2 * STEP_MS)
     held = await one.ids()
@@ -439,10 +453,10 @@ async def test_what_another_is_told_to_hold_after_the_memory_was_rebuilt_is_held
 async def test_a_bot_that_is_paused_in_the_ledger_is_paused_in_the_memory(one: FakeProcess) -> None:
     await sends_alone(one)
     await one.accept(outgoing("a"))
-    one.world.ledger.paused[1] = True
+    await one.world.ledger.pause(1, paused=True)
     await one.steps(for_ms=2 * STEP_MS)
     paused = await one.ids()
-    one.world.ledger.paused[1] = False
+    await one.world.ledger.pause(1, paused=False)
     await one.steps(for_ms=2 * STEP_MS)
 
     assert (paused, await one.ids()) == ([], ["a"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tempogram.engine.limits.limits import DAY_MS, Limit, Limits
-from tempogram.engine.model.messages import Guarantee, Hold, Outgoing, PastSend, Spent, Status
+from tempogram.engine.model.messages import Guarantee, Hold, Outgoing, PastSend, Status
 from tempogram.engine.model.outcomes import Failed
 from tempogram.engine.ports import Ledger
 from tempogram.engine.recovery.rebuild import PAGE, Found, rebuild
@@ -95,7 +95,7 @@ async def test_a_bot_that_was_at_rest_waits_for_nothing(desk: Desk) -> None:
 
 
 async def test_a_bot_that_sent_just_now_waits_though_nothing_of_it_is_open(desk: Desk) -> None:
-    desk.ledger.sends = [PastSend(1, 7, START_MS - 10, 1)]
+    desk.ledger.presumed = [PastSend(1, 7, START_MS - 10, 1)]
     await restart(desk)
 
     await desk.accept(outgoing("a", chat_id=8))
@@ -104,7 +104,7 @@ async def test_a_bot_that_sent_just_now_waits_though_nothing_of_it_is_open(desk:
 
 
 async def test_places_that_were_taken_before_the_restart_stay_taken(desk: Desk) -> None:
-    desk.ledger.sends = [PastSend(1, GROUP, START_MS - 30_000 + number, 1) for number in range(20)]
+    desk.ledger.presumed = [PastSend(1, GROUP, START_MS - 30_000 + number, 1) for number in range(20)]
     await restart(desk)
     await desk.accept(outgoing("a", chat_id=GROUP))
 
@@ -121,7 +121,7 @@ async def test_a_private_chat_that_got_a_message_each_second_has_its_burst_spent
     first_ms = START_MS - 100_000
     burst = [PastSend(1, 7, first_ms, 1)] * 3
     steady = [PastSend(1, 7, first_ms + second * 1_000, 1) for second in range(1, 101)]
-    desk.ledger.sends += burst + steady
+    desk.ledger.presumed += burst + steady
     keep(desk, *(outgoing(each, chat_id=7) for each in "ab"))
 
     await restart(desk)
@@ -134,7 +134,7 @@ async def test_a_private_chat_that_got_a_message_each_second_has_its_burst_spent
 
 
 async def test_a_private_chat_that_was_at_rest_has_its_burst_after_a_restart(desk: Desk) -> None:
-    desk.ledger.sends.append(PastSend(1, 7, START_MS - 2_000, 1))
+    desk.ledger.presumed.append(PastSend(1, 7, START_MS - 2_000, 1))
     keep(desk, *(outgoing(each, chat_id=7) for each in "ab"))
 
     await restart(desk)
@@ -144,7 +144,7 @@ async def test_a_private_chat_that_was_at_rest_has_its_burst_after_a_restart(des
 
 
 async def test_one_message_of_each_chat_is_presumed_to_have_been_on_its_way(desk: Desk) -> None:
-    desk.ledger.sends = [PastSend(1, GROUP, START_MS - 30_000, 1)] * 19
+    desk.ledger.presumed = [PastSend(1, GROUP, START_MS - 30_000, 1)] * 19
     keep(desk, outgoing("a", chat_id=GROUP))
     await restart(desk)
 
@@ -157,7 +157,7 @@ async def test_one_message_of_each_chat_is_presumed_to_have_been_on_its_way(desk
 
 
 async def test_the_costliest_message_of_a_chat_is_the_one_presumed(desk: Desk) -> None:
-    desk.ledger.sends = [PastSend(1, GROUP, START_MS - 30_000, 1)] * 11
+    desk.ledger.presumed = [PastSend(1, GROUP, START_MS - 30_000, 1)] * 11
     keep(desk, outgoing("a", chat_id=GROUP), outgoing("b", chat_id=GROUP, cost=9))
     await restart(desk)
 
@@ -169,7 +169,7 @@ async def test_the_costliest_message_of_a_chat_is_the_one_presumed(desk: Desk) -
 async def test_what_was_being_sent_at_most_once_takes_its_place_and_is_not_sent_again(desk: Desk) -> None:
     keep(desk, outgoing("a", chat_id=GROUP))
     await desk.ledger.mark_sending(["a"])
-    desk.ledger.sends = [PastSend(1, GROUP, START_MS - 30_000, 1)] * 19
+    desk.ledger.presumed = [PastSend(1, GROUP, START_MS - 30_000, 1)] * 19
 
     found = await restart(desk)
     await desk.accept(outgoing("b", chat_id=GROUP))
@@ -185,7 +185,7 @@ async def test_what_may_have_been_on_its_way_counts_over_a_second_crash_within_t
 ) -> None:
     keep(desk, outgoing("a", chat_id=GROUP))
     desk.ledger.statuses["a"] = status
-    desk.ledger.sends = [PastSend(1, GROUP, START_MS - 30_000, 1)] * 19
+    desk.ledger.presumed = [PastSend(1, GROUP, START_MS - 30_000, 1)] * 19
     await restart(desk)
     desk.ledger.statuses["a"] = Status.CANCELLED  # so that the second start finds nothing open
 
@@ -204,7 +204,7 @@ async def test_what_may_have_been_on_its_way_counts_over_a_second_crash_within_t
 
 
 async def test_holds_survive_a_restart(desk: Desk) -> None:
-    desk.ledger.kept_holds = [Hold(1, 7, START_MS + 90_000), Hold(2, None, START_MS + 90_000)]
+    await desk.ledger.record_holds([Hold(1, 7, START_MS + 90_000), Hold(2, None, START_MS + 90_000)])
     await restart(desk)
     await desk.accept(outgoing("a", chat_id=7), outgoing("b", chat_id=8), outgoing("c", bot_id=2))
 
@@ -217,7 +217,7 @@ async def test_holds_survive_a_restart(desk: Desk) -> None:
 
 
 async def test_a_paused_bot_stays_paused(desk: Desk) -> None:
-    desk.ledger.paused = {1: True, 2: False}
+    await desk.ledger.pause(1, paused=True)
     keep(desk, outgoing("a", bot_id=1), outgoing("b", bot_id=2))
 
     await restart(desk)
@@ -227,7 +227,7 @@ async def test_a_paused_bot_stays_paused(desk: Desk) -> None:
 
 
 async def test_the_names_of_a_chat_are_one_chat_again(desk: Desk) -> None:
-    desk.ledger.names = [(1, "@news", GROUP)]
+    desk.ledger.alias_of = {(1, "@news"): GROUP}
     keep(desk, outgoing("a", chat_id="@news"), outgoing("b", chat_id=GROUP))
 
     await restart(desk)
@@ -239,7 +239,7 @@ async def test_the_names_of_a_chat_are_one_chat_again(desk: Desk) -> None:
 
 async def test_weights_count_again() -> None:
     desk = Desk(limits=Limits(ceiling=Limit(6, 1_000), bot=Limit(0, 1), chat=Limit(0, 1), saved_up=6, guard_ms=0))
-    desk.ledger.weighed = {2: 5}
+    desk.ledger.bot_weights = {2: 5}
     keep(desk, *(outgoing(f"{bot_id}-{n:02}", bot_id=bot_id, chat_id=n) for bot_id in (1, 2) for n in range(1, 13)))
 
     await restart(desk)
@@ -320,7 +320,10 @@ async def test_of_the_edits_of_a_message_only_the_newest_is_scheduled_again(desk
 
 async def test_what_a_bot_has_spent_is_spent_after_a_restart() -> None:
     desk = Desk(limits=PAYING)
-    desk.ledger.spent = [Spent(1, START_MS - 3_600_000, 9), Spent(1, START_MS - DAY_MS - 60_000, 1)]
+    desk.ledger.presumed = [
+        PastSend(1, 7, START_MS - 3_600_000, 9, is_paid=True),
+        PastSend(1, 7, START_MS - DAY_MS - 60_000, 1, is_paid=True),
+    ]
     await restart(desk)
 
     await desk.accept(outgoing("a", chat_id=1, is_paid=True), outgoing("b", chat_id=2, is_paid=True))

@@ -12,7 +12,8 @@ from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.ports import Broker
 from tempogram.engine.recovery import settings_sync
 from tempogram.engine.recovery.settings_sync import SettingsSync
-from tests.engine.desk import UNLIMITED, ListLedger
+from tempogram.storage.ledger.memory_ledger import MemoryLedger
+from tests.engine.desk import UNLIMITED
 
 BOT = 42
 
@@ -44,7 +45,7 @@ class Office:
 class Storage:
     """The ledger, and the limits that are in force."""
 
-    ledger: ListLedger
+    ledger: MemoryLedger
     limits: Limits = UNLIMITED
 
     async def current(self) -> Limits:
@@ -53,7 +54,7 @@ class Storage:
 
 @pytest.fixture
 def books() -> Storage:
-    return Storage(ListLedger([]))
+    return Storage(MemoryLedger())
 
 
 @pytest.fixture
@@ -67,14 +68,14 @@ async def tell(monitored: SettingsSync, office: Office) -> None:
 
 async def test_only_what_changed_is_told_again(books: Storage, office: Office) -> None:
     monitored = SettingsSync(books.ledger, books.current)
-    books.ledger.paused[BOT] = True
-    books.ledger.weighed[BOT] = 3
+    await books.ledger.pause(BOT, paused=True)
+    books.ledger.bot_weights[BOT] = 3
     await tell(monitored, office)
     assert office.told == [("paused", BOT), ("weighs", BOT, 3), ("limits", UNLIMITED.version)]
 
     office.told.clear()
-    books.ledger.paused.clear()
-    books.ledger.weighed.clear()
+    await books.ledger.pause(BOT, paused=False)
+    books.ledger.bot_weights.clear()
     books.limits = replace(UNLIMITED, version=2, bot=Limit(5, 1_000))
     await tell(monitored, office)
     await tell(monitored, office)
@@ -89,7 +90,7 @@ async def test_what_could_not_be_told_is_told_later(books: Storage, office: Offi
 
     office.away = True
     await settings_sync.pause(cast("Broker", office), BOT, paused=True)  # whoever changed the books is not refused
-    books.ledger.paused[BOT] = True
+    await books.ledger.pause(BOT, paused=True)
     with pytest.raises(BrokerUnavailable):
         await tell(monitored, office)
     office.away = False
@@ -100,7 +101,7 @@ async def test_what_could_not_be_told_is_told_later(books: Storage, office: Offi
 
 async def test_another_schedule_is_told_everything(books: Storage, office: Office) -> None:
     monitored = SettingsSync(books.ledger, books.current)
-    books.ledger.paused[BOT] = True
+    await books.ledger.pause(BOT, paused=True)
     await tell(monitored, office)
 
     monitored.forget()

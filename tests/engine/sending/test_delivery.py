@@ -130,7 +130,8 @@ async def test_two_chats_throttled_at_once_hold_their_bot_and_the_hold_is_writte
     desk.clock.advance(1)
     on_time = await desk.leases()
 
-    assert desk.ledger.kept_holds == [Hold(1, None, START_MS + 9_000)]
+    assert Hold(1, None, START_MS + 9_000) in await desk.ledger.holds(START_MS)
+    assert desk.journal.count("hold") == 1
     assert too_early == []
     assert {lease.message.id for lease in on_time} == {"a", "b", "c"}
 
@@ -215,7 +216,7 @@ async def test_a_revoked_token_pauses_its_bot_and_keeps_its_messages(desk: Desk)
     await desk.broker.pause(1, paused=False)
     resumed = await desk.leases()
 
-    assert desk.ledger.paused == {1: True}
+    assert await desk.ledger.paused_bots() == [1]
     assert held_back == []
     assert others.message.bot_id == 2
     assert {(lease.message.id, lease.attempt) for lease in resumed} == {("a", 1), ("b", 1)}
@@ -234,7 +235,7 @@ async def test_a_token_that_is_replaced_before_the_schedule_has_paused_its_bot_l
     monkeypatch.setattr(desk.broker, "settle", settle_late)
     await desk.deliver(Revoked("Unauthorized"))
 
-    assert desk.ledger.paused == {1: False}
+    assert await desk.ledger.paused_bots() == []
     assert (await desk.lease()).message.id == "a"
 
 
@@ -531,7 +532,7 @@ async def test_what_waits_for_a_chat_that_blocked_the_bot_is_dead_with_the_same_
 
 async def test_what_is_leased_for_a_lost_chat_all_the_same_is_dead_without_a_call(desk: Desk) -> None:
     lease = await desk.leased(outgoing("a", chat_id=7))
-    desk.ledger.unreachable = [(1, 7, BLOCKED)]
+    desk.ledger.unreachable = {(1, 7): BLOCKED}
     await desk.reachability.lose(1, 7, BLOCKED)
 
     outcome = await desk.send(lease)
