@@ -19,8 +19,7 @@ from tempogram.engine.channels.memory_results import MemoryResults
 from tempogram.engine.channels.redis_changes import RedisChanges
 from tempogram.engine.channels.redis_results import RedisResults
 from tempogram.engine.closing.closer import Closer
-from tempogram.engine.failover.failover_broker import FailoverBroker
-from tempogram.engine.failover.leader import Leader
+from tempogram.engine.failover import failover
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.ports import Broker, Clock, Results, Source
 from tempogram.engine.ports.changes import Changes
@@ -100,41 +99,38 @@ async def in_redis(settings: Settings, role: ProcessRole, storage: Storage, cloc
     redis = connect(settings.redis_url)
     results = RedisResults(redis, process=storage.process, conditions=conditions)
     shared = RedisBroker(redis, limits, lease_ms=settings.lease_ms)
-    broker = FailoverBroker(shared, storage.ledger, conditions, lease_ms=settings.lease_ms, clock=clock)
-    closer = Closer(ledger=storage.ledger, broker=broker, results=results, conditions=conditions, clock=clock)
-    changes = RedisChanges(redis, process=storage.process, conditions=conditions, when_away=broker.doubt)
-
-    async def say_the_rest() -> None:
-        await results.sent()
-        await changes.announced()
-
     try:
         async with leadership(url, KEEPERS) as leads:
-            leader = Leader(
-                broker=broker,
-                redis=shared,
-                memory=partial(MemoryBroker, clock=clock, lease_ms=settings.lease_ms),
-                epochs=storage.epochs,
-                leadership=leads,
-                members=storage.members,
-                ledger=storage.ledger,
-                closer=closer,
-                reconciler=Reconciler(
-                    ledger=storage.ledger, broker=broker, closer=closer, conditions=conditions, clock=clock
+            built = failover.build(
+                shared,
+                partial(MemoryBroker, clock=clock, lease_ms=settings.lease_ms),
+                failover.Coordination(
+                    epochs=storage.epochs,
+                    leadership=leads,
+                    members=storage.members,
+                    shares_ledger=not is_sqlite(parse(url)),
                 ),
+                ledger=storage.ledger,
+                results=results,
                 limits=storage.limits.current,
                 lease_ms=settings.lease_ms,
                 clock=clock,
                 conditions=conditions,
                 may_lead=role.sends,
-                shares_books=not is_sqlite(parse(url)),
             )
+            broker, leader = built.broker, built.leader
+            changes = RedisChanges(redis, process=storage.process, conditions=conditions, when_away=broker.suspect)
+
+            async def say_the_rest() -> None:
+                await results.sent()
+                await changes.announced()
+
             await changes.begin()  # before the books are read: what changes meanwhile is heard later
             yield QueueParts(
                 broker=broker,
                 results=results,
                 changes=changes,
-                closer=closer,
+                closer=built.closer,
                 conditions=conditions,
                 is_source=broker.is_source,
                 begin=leader.look,

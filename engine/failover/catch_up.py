@@ -1,4 +1,7 @@
-"""Compares the ledger with the schedule for who keeps it: all of it when something was missed, else page by page."""
+"""Admits what only the ledger has: all of it after something was missed, else page by page.
+
+``Reconciler`` does the work; this says when, and from which id on.
+"""
 
 from __future__ import annotations
 
@@ -16,26 +19,26 @@ from tempogram.engine.resilience.ledger_retry import Sleep
 log = structlog.get_logger()
 
 TAKE_IN_MS = 1_000
-"""What another process wrote to the ledger, and the schedule does not know for so long, is taken in."""
+"""What another process wrote to the ledger is admitted if the queue has not known it for so long."""
 
 OVERLAP_MS = 10_000
-"""How far back is looked for what is to be taken in: clocks differ, and a commit may take long. A guess; the slow
+"""How far back to look for what is to be taken in: clocks differ, and a commit may take long. untuned: the slow
 comparison finds the rest."""
 
 LEFT_MS = 60_000
-"""How far back is looked for what a process may have left that has died: it had accepted it, and could not schedule it
-yet, as it missed Redis. A guess; the slow comparison finds what is older."""
+"""How far back to look for what a dead process may have accepted and not admitted, as it missed Redis. untuned: the
+slow comparison finds what is older."""
 
 
 class CatchUp:
-    """See ``Reconciler``, which does the work; this says when."""
+    """What the ledger may have and the queue has not."""
 
     def __init__(
         self,
         *,
         reconciler: Reconciler,
         ledger: Ledger,
-        schedule: Broker,
+        broker: Broker,
         lease_ms: int,
         dead_processes: DeadProcesses,
         clock: Clock,
@@ -43,29 +46,37 @@ class CatchUp:
     ) -> None:
         self._reconciler = reconciler
         self._ledger = ledger
-        self._schedule = schedule
+        self._broker = broker
         self._lease_ms = lease_ms
         self._dead_processes = dead_processes
         self._clock = clock
         self._sleep = sleep
-        self._behind_after: str | None = ""  # the ledger may have what the schedule has not, after this id
-        self._is_refused = False  # what was found missing waits until the schedule has room for it
+        self._behind_after: str | None = ""  # the ledger may have what the queue has not, after this id
+        self._is_refused = False  # what was found missing waits until the queue has room for it
         self._taken_in_at_ms = 0
         self._reconciled_at_ms = self._interrupted_at_ms = clock()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the ledger has yet to be read for what the queue may have missed."""
+        return self._behind_after is not None
+
     def begin_anew(self) -> None:
-        """Forget what was found before another led."""
+        """Forget what was found before another process led."""
         self._reconciler.forget()
         self._is_refused = False
         self.fall_behind()
 
     def fall_behind(self, *, after_id: str = "") -> None:
-        """Look soon at all that is after an id: the ledger may have what the schedule has not."""
+        """Look soon at all that is after an id: the ledger may have what the queue has not."""
         self._behind_after = after_id if self._behind_after is None else min(after_id, self._behind_after)
 
     async def compare(self, *, is_bypassed: bool) -> None:
-        """Schedule what only the ledger has, as far as it is time to look; others may write to the ledger alone."""
-        await self._look_for_deaths()
+        """Admit what only the ledger has, as far as it is time to look.
+
+        ``is_bypassed``: other processes may write to the ledger alone.
+        """
+        await self._check_for_deaths()
         if self._behind_after is not None:
             await self._catch_up(self._behind_after)
         elif is_bypassed:
@@ -75,31 +86,30 @@ class CatchUp:
         await self._settle_interrupted()
 
     async def take_in(self) -> None:
-        """Schedule what other processes only wrote to the ledger."""
+        """Admit what other processes only wrote to the ledger."""
         await self._take_in()
         await self._settle_interrupted()
 
     def was_rebuilt(self, *, at_ms: int) -> None:
-        """Take in what was written to the ledger since then, before which the schedule has everything."""
+        """Take in what was written to the ledger since then; before it, the queue has everything."""
         self._taken_in_at_ms = at_ms
 
     @property
     def looks_back_to_ms(self) -> int:
-        """Since when the ledger may have got what was not seen yet."""
+        """Since when the ledger may have messages that were not seen yet."""
         return max(0, self._taken_in_at_ms - OVERLAP_MS)
 
-    async def _look_for_deaths(self) -> None:
-        """Look soon for what was accepted by who has died, and not scheduled by it."""
-        died_after_ms = await self._dead_processes.look()
+    async def _check_for_deaths(self) -> None:
+        died_after_ms = await self._dead_processes.check()
         if died_after_ms is not None:
-            log.info("a process has ended; what it may have left is looked for")
+            log.info("dead_process_found", looked_back_ms=LEFT_MS)
             self.fall_behind(after_id=earliest(max(0, died_after_ms - LEFT_MS)))
 
     async def _catch_up(self, after_id: str) -> None:
-        """Schedule what only the ledger has.
+        """Admit what only the ledger has.
 
         As long as there is no room for what was found, the ledger is not read for more; then it is read once more, as
-        nobody noted what was refused meanwhile.
+        nothing that was refused meanwhile was noted.
         """
         was_refused = self._is_refused
         if not was_refused:
@@ -113,9 +123,9 @@ class CatchUp:
             self._behind_after = after_id if was_refused else None
 
     async def _look_at_all(self, after_id: str) -> None:
-        """Find what only the ledger has, and hold what Telegram throttled while nobody could be told."""
+        """Find what only the ledger has, and hold what Telegram throttled while the queue could not be reached."""
         self._taken_in_at_ms = self._clock()
-        await self._schedule.hold(await self._ledger.holds(self._clock()))
+        await self._broker.hold(await self._ledger.holds(self._clock()))
         await self._reconciler.look_at_all(after_id=after_id)
         await self._sleep(CATCH_UP_MS / 1_000)
 
@@ -132,7 +142,7 @@ class CatchUp:
             await self._reconciler.reconcile_page()
 
     async def _settle_interrupted(self) -> None:
-        """End what was marked as sending by a process that died, and that no schedule knows."""
+        """End what was marked as sending by a process that died, and that no queue knows."""
         if self._clock() - self._interrupted_at_ms >= self._lease_ms:
             self._interrupted_at_ms = self._clock()
             await self._ledger.settle_interrupted(self._clock(), longer_than_ms=2 * self._lease_ms)

@@ -1,4 +1,4 @@
-"""Reads the epoch again and again, and has this process go by it."""
+"""Reads the epoch each second, and has this process's broker follow it."""
 
 from __future__ import annotations
 
@@ -11,49 +11,50 @@ WATCH_S = 1.0
 """Between two readings of the epoch. From the design."""
 
 BYPASSED_MS = 10_000
-"""For how long others count as writing to the ledger alone, after they have last said so. A guess."""
+"""How long processes of another version count as present after their last sign of life. untuned: they give one each
+``WATCH_S``."""
 
 
 class EpochWatcher:
-    """One for each process.
+    """What this process knows of the epoch, and the way to begin the next one.
 
     Args:
-        form: The one in which this process understands the schedule, and begins epochs.
+        schema: The version of the queue that this process understands; the epochs that it begins are of this one.
     """
 
     def __init__(
         self, *, epochs: Epochs, broker: FailoverBroker, schema: int, clock: Clock, conditions: Conditions
     ) -> None:
+        self.schema = schema
         self._epochs = epochs
         self._broker = broker
-        self._schema = schema
         self._clock = clock
         self._conditions = conditions
-        self._bypassed: int | None = None  # what the epoch told last
+        self._bypassed: int | None = None  # the epoch's count when it was read last
         self._bypassed_at_ms: int | None = None
 
     async def look(self) -> Epoch:
-        """Read the epoch, and have this process go by it."""
+        """Read the epoch, and have the broker follow it."""
         at_ms = self._clock()
         epoch = await self._read()
-        self._broker.read(epoch, at_ms=at_ms)
+        self._broker.follow(epoch, read_at_ms=at_ms)
         self._note_bypass(epoch)
         return epoch
 
-    async def look_and_tell(self) -> None:
-        """Read the epoch, and let the leader know if this process has to write to the ledger alone."""
+    async def look_and_report(self) -> None:
+        """Read the epoch, and let the leader know if this process can only write to the ledger."""
         epoch = await self.look()
         if self._broker.is_bypassed:
             await self._epochs.bypass(epoch)
 
     async def advance(self, after: Epoch, source: Source) -> Epoch:
-        """Begin the next epoch, unless another has; return the one that is."""
-        await self._epochs.advance(after, source, schema=self._schema)
+        """Begin the next epoch, unless another process has; return the current one."""
+        await self._epochs.advance(after, source, schema=self.schema)
         return await self.look()
 
     @property
     def is_bypassed(self) -> bool:
-        """Whether others write to the ledger alone, or have done so until a moment ago."""
+        """Whether other processes only write to the ledger, or have done so until a moment ago."""
         return self._bypassed_at_ms is not None and self._clock() - self._bypassed_at_ms < BYPASSED_MS
 
     async def _read(self) -> Epoch:

@@ -1,76 +1,82 @@
-"""The schedule as all processes have agreed on it: the one in Redis, or the one in the memory of the keeper.
+"""The broker that every process uses: the queue in Redis, or the one in the leader's memory, as the epoch says.
 
-What makes it safe is one rule. A process leases from a source only until ``lease_ms`` after it *began* to read
-the epoch that names this source, and no lease that it hands out may be written later than that. Whoever begins an
-epoch waits for as long before the first lease of it (see ``leader``). So a process that is frozen, or cut off from
-the database, has stopped by itself when another source begins.
+One rule makes it safe. A process leases from a source only until ``lease_ms`` after it *began* to read the epoch that
+names this source, and no lease that it hands out may be written later than that. A leader that begins an epoch waits
+for as long before the first lease of it (see ``leader``). So a process that is frozen, or cut off from the database,
+has stopped by itself when another source begins.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from msgspec import structs
 
 from tempogram.engine.failover.redis_health import RedisHealth
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import BrokerUnavailable, NoQueue, QueueLost
-from tempogram.engine.model.messages import ChatId, Done, Hold, Lease, Outgoing, PastSend, Settlement, Spent
-from tempogram.engine.ports import (
-    NO_SCHEMA,
-    Admission,
-    Broker,
-    Clock,
-    Epoch,
-    Explanation,
-    Leased,
-    Ledger,
-    QueueStats,
-    Settled,
-    Source,
-)
+from tempogram.engine.model.messages import Done, Lease, Outgoing, Settlement
+from tempogram.engine.ports import NO_SCHEMA, Admission, Broker, Clock, Epoch, Leased, Ledger, Settled, Source
 from tempogram.engine.recovery.ended_messages import EndedMessages
 from tempogram.engine.resilience.conditions import Condition, Conditions
 
 PAUSE_MS = 1_000
-"""How soon a worker asks again when nothing can be leased, unless the source changes before. A guess."""
+"""How soon a worker asks again when nothing can be leased, unless the source changes before. untuned: a change of the
+source wakes it anyway."""
 
 OTHER_VERSION = (
-    "another version of tempogram keeps the schedule just now; "
+    "another version of tempogram keeps the queue just now; "
     "what is accepted here goes to it through the database, until all processes are of one version"
 )
-NOT_BEGUN = "no process that sends has begun the schedule yet; start one with `tempogram worker`"
+NOT_BEGUN = "no process that sends has begun the queue yet; start one with `tempogram worker`"
 NOT_READ = "where leases come from was not read from the database yet"
 ONE_SENDER = "one process sends for all, or soon will; what is accepted now goes to it through the database"
 
+Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")
 
 
 class SharedQueue(Broker, Protocol):
-    """The schedule of many processes; see ``RedisBroker``."""
+    """The queue of many processes; see ``RedisBroker``."""
 
     schema: int
-    """Of its keys and records; schedules of two forms know nothing of each other."""
+    """Version of its keys and records; queues of two schemas know nothing of each other."""
 
     async def begin(self) -> SharedQueue:
-        """Throw away whatever schedule there is, and begin an empty one: it queues, and leases after ``restore``.
+        """Throw away any queue there is, and begin an empty one: it admits, and leases after ``restore``.
 
         Returns:
-            That schedule alone, for who rebuilds it: every verb raises as soon as another has been begun.
+            That queue alone, to be rebuilt: every verb raises as soon as another has been begun.
         """
 
     async def enforce(self, limits: Limits) -> bool:
-        """Have the schedule act by these limits, as the next version of them; False if it does already."""
+        """Put these limits in force, as the next version of them; False if they are already."""
+
+
+def forwarded(
+    verb: Callable[Concatenate[Broker, Parameters], Awaitable[Answer]],
+) -> Callable[Concatenate[FailoverBroker, Parameters], Coroutine[Any, Any, Answer]]:
+    """Return a verb of ``FailoverBroker`` that asks the current source, and notes what that tells of Redis."""
+    name = verb.__name__
+
+    async def forward(self: FailoverBroker, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Answer:
+        broker = self._source()
+        with self._noted(broker):
+            answer: Answer = await getattr(broker, name)(*args, **kwargs)
+        return answer
+
+    return forward
 
 
 class FailoverBroker:
-    """See ``Broker``. The keeper tells it what the epoch is; until then every verb raises.
+    """See ``Broker``. Every verb raises until the first epoch was read (``follow``).
 
-    ``trouble`` is set when Redis, or its schedule, begins to be missed; the keeper clears it.
+    ``trouble`` is set when Redis, or the queue in it, begins to be missed; the leader clears it.
     """
 
     def __init__(
@@ -85,21 +91,21 @@ class FailoverBroker:
         self._memory: Broker | None = None
         self._memory_leases = False
         self._switched = asyncio.Event()
-        self._switches = self._switches_seen = 0  # who slept by the answer of another source would sleep too long
+        self._switches = self._switches_seen = 0  # a sleeper that goes by another source's answer would sleep too long
         self._ended = EndedMessages(ledger)
         self._health = RedisHealth(conditions, clock)
 
-    # For the keeper
+    # For the leader, which every process has, though only one leads
 
-    def read(self, epoch: Epoch, *, at_ms: int) -> None:
-        """Go by an epoch from now on; ``at_ms`` is when its reading began. An older one is not heeded."""
+    def follow(self, epoch: Epoch, *, read_at_ms: int) -> None:
+        """Lease as this epoch says from now on; ``read_at_ms`` is when its reading began. An older one is ignored."""
         if self._epoch is None or epoch.number > self._epoch.number:
             self._epoch = epoch
-            self._read_at_ms, self._memory = at_ms, None
+            self._read_at_ms, self._memory = read_at_ms, None
             self._note_source(epoch)
             self._switch()
         elif epoch.number == self._epoch.number:
-            self._read_at_ms = max(self._read_at_ms, at_ms)
+            self._read_at_ms = max(self._read_at_ms, read_at_ms)
 
     def open_memory(self, memory: Broker, epoch: Epoch) -> None:
         """Lease from this process's own memory, as long as it is still this epoch."""
@@ -129,37 +135,39 @@ class FailoverBroker:
         return self._memory
 
     async def probe(self) -> None:
-        """Ask Redis whether it has a schedule that leases and takes in; raises what a verb would, and changes nothing.
+        """Check that Redis has a queue that leases and admits; raises what a verb would, and changes nothing.
 
-        Asked by ``recover``, because it is refused where leasing is, and with no slots does nothing.
+        ``recover`` is refused where leasing is; with no slots, both verbs do nothing.
         """
-        await self._ask(self._redis, lambda redis: redis.recover(worker_id="", slots=0), leases=True)
-        await self._ask(self._redis, lambda redis: redis.admit((), worker_id="", slots=0), takes_in=True)
+        with self._noted(self._redis, leases=True):
+            await self._redis.recover(worker_id="", slots=0)
+        with self._noted(self._redis, takes_in=True):
+            await self._redis.admit((), worker_id="", slots=0)
 
-    def doubt(self) -> None:
-        """Have Redis looked for soon: somebody else in this process misses it, who may be the only one to ask it."""
+    def suspect(self) -> None:
+        """Have Redis probed soon: another part of this process misses it, and may be the only one that uses it."""
         if self._epoch is not None and self._epoch.source is Source.REDIS:
             self._health.is_failing = True
 
-    async def look_again(self) -> None:
-        """Ask whether Redis is still missed, if it is: in a process that asks nothing of it, nobody else would."""
+    async def probe_if_missed(self) -> None:
+        """Check whether Redis is still missed, if it is: an idle process would not find out otherwise."""
         if self._health.is_missed and self._asks_redis():
             await self.probe()
 
     async def take_out_ended(self) -> None:
-        """Take out of the schedule what has ended, and it may have a copy of; see ``EndedMessages``."""
+        """Remove from the queue what has ended, and it may have a copy of; see ``EndedMessages``."""
         await self._ended.take_out(self.cancel)
 
     def is_source(self) -> bool:
-        """Tell whether leases may be used now: asked last before one is, however long it was extended."""
+        """Tell whether leases may be used now: the last check before one is, however long it was extended."""
         return self._leases_until_ms() > self._clock()
 
     @property
     def is_bypassed(self) -> bool:
-        """Whether the schedule is one of another version, so that this process only writes to the ledger."""
+        """Whether the queue is one of another version, so that this process only writes to the ledger."""
         return self._epoch is not None and self._epoch.schema not in {self._redis.schema, NO_SCHEMA}
 
-    # See ``Broker``
+    # See ``Broker``: the verbs that do more than ask the source
 
     @property
     def incarnation(self) -> int:
@@ -168,18 +176,20 @@ class FailoverBroker:
     async def admit(
         self, messages: Sequence[Outgoing], *, worker_id: str, slots: int, capped: bool = True
     ) -> Admission:
-        if self._epoch is not None and _is_nobodys(self._epoch):
-            # Told when somebody waits for it: at the first start of all it is so for a moment.
+        if self._epoch is not None and _is_unbegun(self._epoch):
+            # Only now that a message waits for it: at the very first start it is so for a moment.
             self._conditions.begin(Condition.NOT_BEGUN, NOT_BEGUN)
         broker, until_ms = self._source(), self._leases_until_ms()
         slots = slots if until_ms > self._clock() else 0
         try:
-            admission = await self._admit(broker, messages, worker_id, slots, capped=capped)
+            with self._noted(broker, leases=slots > 0, takes_in=True):
+                admission = await broker.admit(messages, worker_id=worker_id, slots=slots, capped=capped)
         except QueueLost:
             if not slots:
                 raise
-            # It may be there and only lease nothing; then it takes messages in, in their order.
-            admission = await self._admit(broker, messages, worker_id, 0, capped=capped)
+            # It may be there and lease nothing yet; then it admits, in order.
+            with self._noted(broker, takes_in=True):
+                admission = await broker.admit(messages, worker_id=worker_id, slots=0, capped=capped)
         return replace(admission, leased=_until(admission.leased, until_ms))
 
     async def lease(self, *, worker_id: str, slots: int) -> Leased:
@@ -187,20 +197,20 @@ class FailoverBroker:
         broker, until_ms = self._source(), self._leases_until_ms()
         if until_ms <= self._clock():
             return Leased(wake_at_ms=self._clock() + PAUSE_MS)
-        leased = await self._ask(broker, lambda broker: broker.lease(worker_id=worker_id, slots=slots), leases=True)
+        with self._noted(broker, leases=True):
+            leased = await broker.lease(worker_id=worker_id, slots=slots)
         return _until(leased, until_ms)
 
-    async def extend(self, leases: Sequence[Lease], *, by_ms: int) -> list[bool]:
-        return await self._ask(self._source(), lambda broker: broker.extend(leases, by_ms=by_ms))
-
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
-        """End leases. What has ended and was not held any more is noted, until somebody has taken it out.
+        """End leases. A message that has ended and was not held any more is noted, until it was taken out.
 
-        The schedule was rebuilt while such a message was under way, and may have it waiting.
+        The queue was rebuilt while such a message was in flight, and may have it waiting.
         """
         ended = [each.lease.message.id for each in settlements if isinstance(each.then, Done)]
         try:
-            settled = await self._ask(self._source(), lambda broker: broker.settle(settlements))
+            broker = self._source()
+            with self._noted(broker):
+                settled = await broker.settle(settlements)
         except BrokerUnavailable:
             self._ended.note(ended)
             raise
@@ -213,50 +223,15 @@ class FailoverBroker:
         broker, until_ms = self._source(), self._leases_until_ms()
         if until_ms <= self._clock():
             return []
-        leases = await self._ask(broker, lambda broker: broker.recover(worker_id=worker_id, slots=slots), leases=True)
+        with self._noted(broker, leases=True):
+            leases = await broker.recover(worker_id=worker_id, slots=slots)
         return [_shortened(lease, until_ms) for lease in leases]
 
-    async def hold(self, holds: Sequence[Hold]) -> None:
-        await self._ask(self._source(), lambda broker: broker.hold(holds))
-
-    async def cancel(self, message_ids: Sequence[str]) -> list[bool]:
-        return await self._ask(self._source(), lambda broker: broker.cancel(message_ids))
-
-    async def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> list[Outgoing]:
-        return await self._ask(self._source(), lambda broker: broker.drop(bot_id, chat_id, replaces))
-
-    async def pause(self, bot_id: int, *, paused: bool) -> None:
-        await self._ask(self._source(), lambda broker: broker.pause(bot_id, paused=paused))
-
-    async def weigh(self, bot_id: int, weight: int) -> None:
-        await self._ask(self._source(), lambda broker: broker.weigh(bot_id, weight))
-
     async def configure(self, limits: Limits) -> bool:
-        """See ``Broker``. In Redis its keeper counts the versions, as each process has an environment of its own."""
-        source = self._source()
-        if source is self._redis:
-            return await self._ask(source, lambda _: self._redis.enforce(limits))
-        return await self._ask(source, lambda broker: broker.configure(limits))
-
-    async def migrate(self, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId) -> None:
-        await self._ask(self._source(), lambda broker: broker.migrate(bot_id, from_chat_id, to_chat_id))
-
-    async def restore(
-        self, sends: Sequence[PastSend], *, wait_until_ms: Mapping[int, int], spent: Sequence[Spent] = ()
-    ) -> None:
-        await self._ask(self._source(), lambda broker: broker.restore(sends, wait_until_ms=wait_until_ms, spent=spent))
-
-    async def note(self, sends: Sequence[PastSend], *, spent: Sequence[Spent] = ()) -> None:
-        await self._ask(self._source(), lambda broker: broker.note(sends, spent=spent))
-
-    async def knows(self, message_ids: Sequence[str]) -> list[bool]:
-        return await self._ask(self._source(), lambda broker: broker.knows(message_ids))
-
-    async def explain(self, message_id: str) -> Explanation | None:
-        return await self._ask(self._source(), lambda broker: broker.explain(message_id))
-
-    async def stats(self) -> QueueStats:
-        return await self._ask(self._source(), lambda broker: broker.stats())
+        """See ``Broker``. In Redis the versions are counted there, as each process has an environment of its own."""
+        broker = self._source()
+        with self._noted(broker):
+            return await (self._redis.enforce(limits) if broker is self._redis else broker.configure(limits))
 
     async def wait(self, until_ms: int | None) -> None:
         """See ``Broker``; never raises, and returns when the source changes. What fails is asked again soon."""
@@ -271,22 +246,39 @@ class FailoverBroker:
                 each.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
 
+    # The verbs that only ask the source
+
+    extend = forwarded(Broker.extend)
+    hold = forwarded(Broker.hold)
+    cancel = forwarded(Broker.cancel)
+    drop = forwarded(Broker.drop)
+    pause = forwarded(Broker.pause)
+    weigh = forwarded(Broker.weigh)
+    migrate = forwarded(Broker.migrate)
+    restore = forwarded(Broker.restore)
+    note = forwarded(Broker.note)
+    knows = forwarded(Broker.knows)
+    explain = forwarded(Broker.explain)
+    stats = forwarded(Broker.stats)
+
     # Within
 
     async def _wait(self, until_ms: int | None) -> None:
         if not self._health.is_failing and self._leases_until_ms() > self._clock():
             with contextlib.suppress(BrokerUnavailable):
-                await self._source().wait(until_ms)  # it may return without having asked anybody, so it tells nothing
+                await self._source().wait(
+                    until_ms
+                )  # it may return without a word from Redis, so it tells nothing of it
                 return
         await asyncio.sleep(PAUSE_MS / 1_000)
 
     def _source(self) -> Broker:
-        """Return whom to ask; whether leases may be given is another matter."""
+        """Return the broker to ask; whether it may lease is another matter."""
         if self._epoch is None:
             raise NoQueue(NOT_READ)
         if self.is_bypassed:
             raise NoQueue(OTHER_VERSION)
-        if _is_nobodys(self._epoch):
+        if _is_unbegun(self._epoch):
             raise NoQueue(NOT_BEGUN)
         if self._epoch.source is Source.REDIS:
             return self._redis
@@ -305,16 +297,6 @@ class FailoverBroker:
             return 0
         return self._read_at_ms + self._lease_ms
 
-    async def _admit(
-        self, broker: Broker, messages: Sequence[Outgoing], worker_id: str, slots: int, *, capped: bool
-    ) -> Admission:
-        return await self._ask(
-            broker,
-            lambda broker: broker.admit(messages, worker_id=worker_id, slots=slots, capped=capped),
-            leases=slots > 0,
-            takes_in=True,
-        )
-
     def _switch(self) -> None:
         self._health.begin_anew()
         self._switches += 1
@@ -324,11 +306,11 @@ class FailoverBroker:
         if epoch.schema == NO_SCHEMA:
             self._health.is_begun = False  # until it leases, as the epoch that follows begins a moment before
         if epoch.source is Source.KEEPER:
-            reason = "Redis is away, or its schedule of an older version is replaced; one process sends for all"
+            reason = "Redis is away, or the queue in it, of an older version, is replaced; one process sends for all"
             self._conditions.begin(Condition.ONE_SENDER, reason)
         else:
             self._conditions.end(Condition.ONE_SENDER)
-        if not _is_nobodys(epoch):
+        if not _is_unbegun(epoch):
             self._conditions.end(Condition.NOT_BEGUN)
         if self.is_bypassed:
             self._health.forget()
@@ -336,22 +318,12 @@ class FailoverBroker:
         else:
             self._conditions.end(Condition.OTHER_VERSION)
 
-    async def _ask(
-        self,
-        broker: Broker,
-        verb: Callable[[Broker], Awaitable[Answer]],
-        *,
-        leases: bool = False,
-        takes_in: bool = False,
-    ) -> Answer:
-        """Have a verb done, and note what that tells of Redis."""
-        if broker is not self._redis:
-            return await verb(broker)
-        with self._health.noted(leases=leases, takes_in=takes_in):
-            return await verb(broker)
+    def _noted(self, broker: Broker, *, leases: bool = False, takes_in: bool = False) -> AbstractContextManager[None]:
+        """Note what a verb tells of Redis, if it is Redis that is asked."""
+        return self._health.noted(leases=leases, takes_in=takes_in) if broker is self._redis else nullcontext()
 
 
-def _is_nobodys(epoch: Epoch) -> bool:
+def _is_unbegun(epoch: Epoch) -> bool:
     return epoch.source is Source.REDIS and epoch.schema == NO_SCHEMA
 
 

@@ -1,37 +1,49 @@
-"""Keeps the schedule of many processes: begins it, compares it with the ledger, rebuilds it, stands in for it.
+"""Decides what the leading process does next: keep the queue in Redis, rebuild it, or stand in for it.
 
-Every process has one keeper, which reads the epoch each second and tells the switch (``watch``). One of them leads, and
-acts (``epoch_of_redis``, ``epoch_of_keeper``):
+Every process has a ``Leader``, which reads the epoch each second (``epoch_watcher``). One of them leads
+(``leader_election``), and acts as this table says. In brackets: the condition that holds, the event that is logged.
 
-    epoch of Redis      its schedule is lost      begin it anew (barred), rebuild it, open it
-                        it is away for a while    leave the lead to one who reaches it (``candidacy``)
-                        nobody reaches it         begin an epoch of the keeper
-                        it is of an older form    the same: whoever goes by that form leases nothing any more, and
-                                                  Redis is back as soon as no lease from before is good
-    epoch of a keeper   another process's         begin one of its own
-                        its own                   wait until no lease from before is good; rebuild a schedule in memory,
-                                                  and send alone; take in what others wrote to the ledger
-                        and Redis is back         settle what is leased; begin the schedule in Redis anew (barred),
-                                                  rebuild it, begin an epoch of Redis, open it
+    state               means                          the leader                                 until
+    ------------------  -----------------------------  -----------------------------------------  --------------------
+    not begun           no process has ever sent       begins the queue in Redis (barred),        it is open
+      [not_begun]                                      rebuilds it, begins an epoch of Redis,
+                                                       opens it [redis_queue_begun]
+    Redis mode          leases come from Redis         compares queue and ledger (``catch_up``)   Redis, or its queue,
+                                                                                                  is missed
+    queue lost          Redis has no queue, or one     begins it anew (barred), rebuilds it,      it is open
+      [schedule_lost]   older than the ledger          opens it [redis_queue_lost]
+    Redis away          no verb is answered; messages  waits, then leaves the lead to a process   Redis is back, or no
+      [redis_away]      go to the ledger alone         that may reach it [leader_stepped_aside]   process reaches it
+    silence             an epoch of the leader began   waits until no lease from before is good,  the queue is in its
+      [one_sender]      [standalone_mode_began]        then rebuilds the queue in its memory      memory
+    standalone mode     leases come from the leader's  takes in what the others wrote to the      Redis has answered
+      [one_sender]      memory alone                   ledger                                     for ``BACK_MS``
+    handing back        Redis is back                  settles what is leased, then as in         an epoch of Redis
+      [one_sender]                                     "not begun" [redis_mode_resumed]           begins
+    leader gone         the epoch is of a leader that  begins an epoch of its own                 silence
+      [one_sender]      leads no more
+    older schema        the queue is of an older       begins an epoch of its own, so that        silence, then
+                        version                        processes of that version lease nothing    handing back
+                                                       any more [older_queue_replaced]
+    newer schema        the queue is of a newer        leaves the lead for good                   this process is
+      [other_version]   version                        [leadership_abandoned]                     updated
 
 Why the next leader can go on wherever this one dies, or loses the lead:
 
--   It has thrown away the schedule in Redis, or rebuilt a part of it: there is none, or it is barred. Nobody leases
-    from it, and the next leader finds so, and rebuilds it.
--   It has begun an epoch of the keeper: that is the epoch of a dead process, and nobody leases. (A frozen one, or
-    one that is cut off, leases until ``lease_ms`` after its last reading; see ``FailoverBroker``.) The next leader
-    begins one of its own, and waits for longer than that before it leases.
--   It has rebuilt the schedule in Redis, and the epoch is still its own: nobody leases, as the epoch says so. The
-    next leader takes over as above, and has the schedule begun anew.
--   It has begun the epoch of Redis and not opened the schedule: it is barred. As in the first case.
--   It wakes up in the middle of rebuilding, and another leads: it asks before every batch and before opening, and
-    stops. A batch that it asked for before it fell asleep is refused, as it names the schedule that it has begun.
+-   It has thrown away the queue in Redis, or rebuilt a part of it: there is none, or it is barred. No process leases
+    from it, and the next leader rebuilds it.
+-   It has begun an epoch of its own: nothing leases from the memory of a dead process. (A frozen one, or one that is
+    cut off, leases until ``lease_ms`` after its last reading; see ``FailoverBroker``.) The next leader begins an epoch
+    of its own, and waits for longer than that before it leases.
+-   It has rebuilt the queue in Redis, and the epoch is still its own: no process leases, as the epoch says so. The next
+    leader takes over as above, and begins the queue anew.
+-   It has begun the epoch of Redis and not opened the queue: it is barred. As in the first case.
+-   It wakes up in the middle of rebuilding, and another leads: it confirms the lead before every batch and before
+    opening, and stops. A batch that it sent before it fell asleep is refused, as it names the queue that it has begun.
+-   It only loses the lead: what may be leased is a matter of the epoch, and only another leader changes that.
 
-Processes of two versions that understand different forms of the schedule (``redis_keys.SCHEMA``) run side by side, and
-only those send whose form is that of the epoch. The others write to the ledger alone, and let the leader know that
-they are there. A leader of the higher form begins the next epoch; one of the lower leaves the lead, for good.
-
-Losing the lead alone stops nothing: what may be leased is a matter of the epoch, and only another leader changes it.
+Processes of two versions with different schemas (``brokers.redis.keys.SCHEMA``) run side by side: only those lease
+whose schema is that of the epoch. The others write to the ledger alone, and let the leader know that they are there.
 """
 
 from __future__ import annotations
@@ -42,135 +54,80 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from tempogram.engine.closing.closer import Closer
-from tempogram.engine.failover.candidacy import Candidacy
 from tempogram.engine.failover.catch_up import CatchUp
-from tempogram.engine.failover.dead_processes import DeadProcesses
 from tempogram.engine.failover.epoch_watcher import WATCH_S, EpochWatcher
-from tempogram.engine.failover.failover_broker import FailoverBroker, SharedQueue
-from tempogram.engine.failover.leader_election import LeaderLock
+from tempogram.engine.failover.failover_broker import FailoverBroker
+from tempogram.engine.failover.leader_election import LeaderElection
 from tempogram.engine.failover.redis_mode import RedisMode
 from tempogram.engine.failover.standalone_mode import StandaloneMode
-from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
-from tempogram.engine.ports import Broker, Clock, Epoch, Epochs, Leadership, Ledger, Membership, Source
-from tempogram.engine.recovery.rebuild import OtherProcesses, rebuild
-from tempogram.engine.recovery.reconciler import Reconciler
+from tempogram.engine.ports import Epoch, Source
 from tempogram.engine.recovery.settings_sync import SettingsSync
-from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import Sleep
 
 log = structlog.get_logger()
 
 PROBE_S = 2.0
-"""Between two looks whether Redis has its schedule; a verb that misses it wakes the keeper sooner."""
+"""Between two checks whether Redis has its queue; a verb that misses it wakes the leader sooner."""
 
 
 class Leader:
-    """See the module.
+    """See the module; ``failover.build`` puts one together.
 
     Args:
-        memory: Makes an empty broker, for an epoch of this keeper.
         may_lead: This process sends. If not, it only reads the epoch.
-        shares_books: Other processes have the same books, so that they can be told to let one send alone.
     """
 
     def __init__(
         self,
         *,
         broker: FailoverBroker,
-        redis: SharedQueue,
-        memory: Callable[[Limits], Broker],
-        epochs: Epochs,
-        leadership: Leadership,
-        members: Membership,
-        ledger: Ledger,
-        closer: Closer,
-        reconciler: Reconciler,
-        limits: Callable[[], Awaitable[Limits]],
-        lease_ms: int,
-        clock: Clock,
-        conditions: Conditions,
+        epoch_watcher: EpochWatcher,
+        election: LeaderElection,
+        redis_mode: RedisMode,
+        standalone_mode: StandaloneMode,
+        catch_up: CatchUp,
+        settings_sync: SettingsSync,
         may_lead: bool = True,
-        shares_books: bool = True,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._broker = broker
-        self._schema = redis.schema
-        self._ledger = ledger
-        self._closer = closer
-        self._limits = limits
-        self._clock = clock
+        self._epoch_watcher = epoch_watcher
+        self._election = election
+        self._redis_mode = redis_mode
+        self._standalone_mode = standalone_mode
+        self._catch_up = catch_up
+        self._settings_sync = settings_sync
         self._may_lead = may_lead
         self._sleep = sleep
-        self._epoch_watcher = EpochWatcher(
-            epochs=epochs, broker=broker, schema=redis.schema, clock=clock, conditions=conditions
-        )
-        self._lock = LeaderLock(leadership)
-        self._candidacy = Candidacy(lock=self._lock, broker=broker, clock=clock, has_rivals=shares_books)
-        self._settings_sync = SettingsSync(ledger, limits)
-        self._catch_up = CatchUp(
-            reconciler=reconciler,
-            ledger=ledger,
-            schedule=broker,
-            lease_ms=lease_ms,
-            dead_processes=DeadProcesses(members, clock),
-            clock=clock,
-            sleep=sleep,
-        )
-        self._of_redis = RedisMode(
-            broker=broker,
-            redis=redis,
-            epoch_watcher=self._epoch_watcher,
-            lock=self._lock,
-            catch_up=self._catch_up,
-            monitored=self._settings_sync,
-            rebuild=self._rebuild,
-            lease_ms=lease_ms,
-        )
-        self._of_keeper = StandaloneMode(
-            broker=broker,
-            memory=memory,
-            schema=redis.schema,
-            epoch_watcher=self._epoch_watcher,
-            lock=self._lock,
-            catch_up=self._catch_up,
-            monitored=self._settings_sync,
-            rebuild=self._rebuild,
-            ledger=ledger,
-            limits=limits,
-            lease_ms=lease_ms,
-            clock=clock,
-            sleep=sleep,
-        )
 
     @property
     def is_leading(self) -> bool:
-        return self._lock.is_held
+        return self._election.is_leading
 
     async def run(self) -> None:
-        """Watch, and keep while this process leads, until cancelled; then leave the lead to another."""
+        """Watch, and act while this process leads, until cancelled; then leave the lead to another."""
         try:
             async with asyncio.TaskGroup() as loops:
-                loops.create_task(self._again_and_again(self.watch))
-                loops.create_task(self._again_and_again(self.ask_again))
+                loops.create_task(self._each_second(self.watch))
+                loops.create_task(self._each_second(self.probe))
                 if self._may_lead:
-                    loops.create_task(self._keep())
+                    loops.create_task(self._lead())
         finally:
-            await self._lock.leave()
+            await self._election.resign()
 
     async def look(self) -> Epoch:
-        """Read the epoch, and have this process go by it."""
+        """Read the epoch, and have this process's broker follow it."""
         return await self._epoch_watcher.look()
 
     async def watch(self) -> None:
-        """Have this process go by the epoch."""
-        await self._epoch_watcher.look_and_tell()
+        """Follow the epoch; let the leader know if this process can only write to the ledger."""
+        await self._epoch_watcher.look_and_report()
 
-    async def ask_again(self) -> None:
-        """Look for what this process waits for: a schedule to be told what has ended, or one to be back."""
+    async def probe(self) -> None:
+        """Try again what this process still wants of Redis: to remove what has ended, and to know that it is back."""
         await self._broker.take_out_ended()
-        await self._broker.look_again()
+        await self._broker.probe_if_missed()
 
     async def step(self) -> None:
         """Do what is to be done next, if this process leads. Whatever it raises, the next step goes on from there."""
@@ -178,32 +135,32 @@ class Leader:
         if not await self._leads():
             return
         epoch = await self.look()
-        if epoch.schema > self._schema:
-            await self._lock.give_up()
+        if epoch.schema > self._epoch_watcher.schema:
+            await self._election.withdraw()
         elif epoch.source is Source.REDIS:
-            await self._keep_redis(epoch)
+            await self._step_in_redis_mode(epoch)
         else:
-            await self._keep_memory(epoch)
+            await self._step_in_standalone_mode(epoch)
 
-    async def _again_and_again(self, look: Callable[[], Awaitable[None]]) -> None:
+    async def _each_second(self, look: Callable[[], Awaitable[None]]) -> None:
         """Look each second. Each has a loop of its own: a question that waits for an answer keeps no other waiting."""
         while True:
             try:
                 await look()
             except (LedgerError, BrokerUnavailable):
-                pass  # noted as a condition, by who asked
+                pass  # a condition by now
             except Exception:
-                log.exception("watching failed")
+                log.exception("failover_watch_failed")
             await self._sleep(WATCH_S)
 
-    async def _keep(self) -> None:
+    async def _lead(self) -> None:
         while True:
             try:
                 await self.step()
             except (BrokerUnavailable, LedgerError) as error:
-                log.warning("the keeper tries again", error=str(error))
+                log.warning("leader_step_retried", error=str(error))
             except Exception:
-                log.exception("keeping failed")
+                log.exception("leader_step_failed")
             await self._rest()
 
     async def _rest(self) -> None:
@@ -213,24 +170,19 @@ class Leader:
                 await self._broker.trouble.wait()
 
     async def _leads(self) -> bool:
-        """Tell whether this process leads; what it knows of the schedule from when it led before is worth nothing."""
-        led = self._lock.is_held
-        leads = await self._candidacy.stands() and await self._lock.take()
+        """Tell whether this process leads; what it knows of the queue from when it led before is worth nothing."""
+        led = self.is_leading
+        leads = await self._election.leads()
         if leads and not led:
             self._catch_up.begin_anew()
             self._settings_sync.forget()
         return leads
 
-    async def _keep_redis(self, epoch: Epoch) -> None:
-        if self._candidacy.may_send_for_all or not await self._of_redis.keep(epoch):
-            await self._of_keeper.begin(epoch)
+    async def _step_in_redis_mode(self, epoch: Epoch) -> None:
+        if self._election.may_send_for_all or not await self._redis_mode.step(epoch):
+            await self._standalone_mode.begin(epoch)
 
-    async def _keep_memory(self, epoch: Epoch) -> None:
-        if not await self._of_keeper.keep(epoch):
-            await self._of_keeper.end()
-            await self._of_redis.begin(epoch)
-            log.warning("leases come from Redis again")
-
-    async def _rebuild(self, broker: Broker, fleet: OtherProcesses) -> None:
-        limits = await self._limits()
-        await rebuild(self._ledger, broker, self._closer, limits, self._clock, fleet=fleet)
+    async def _step_in_standalone_mode(self, epoch: Epoch) -> None:
+        if not await self._standalone_mode.step(epoch):
+            await self._standalone_mode.end()
+            await self._redis_mode.resume(epoch)

@@ -1,4 +1,4 @@
-"""What the leader keeps while leases come from its own memory: a schedule that stands in for the one in Redis."""
+"""What the leader does while leases come from its own memory: it keeps a queue that stands in for the one in Redis."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ from tempogram.engine.resilience.ledger_retry import Sleep
 log = structlog.get_logger()
 
 BACK_MS = 2_000
-"""How long Redis must have answered before it is trusted again. A guess."""
+"""How long Redis must have answered before it is trusted again. untuned: a server that is starting has answered by
+then, or failed."""
 
 MARGIN_MS = 1_000
-"""Added to how long leases may last: two clocks do not run at quite the same pace. A guess."""
+"""Added to how long leases may last, as no two clocks run at quite the same pace. untuned: far more than they differ in
+that time."""
 
 
 class StandaloneMode:
-    """Kept by who leads; see ``leader``.
+    """See the table in ``leader``: silence, standalone mode, handing back.
 
     Args:
         memory: Makes an empty broker.
-        form: That of the Redis that this process would go back to.
     """
 
     def __init__(
@@ -43,11 +44,10 @@ class StandaloneMode:
         *,
         broker: FailoverBroker,
         memory: Callable[[Limits], Broker],
-        schema: int,
         epoch_watcher: EpochWatcher,
         lock: LeaderLock,
         catch_up: CatchUp,
-        monitored: SettingsSync,
+        settings_sync: SettingsSync,
         rebuild: Rebuild,
         ledger: Ledger,
         limits: Callable[[], Awaitable[Limits]],
@@ -57,11 +57,10 @@ class StandaloneMode:
     ) -> None:
         self._broker = broker
         self._new_memory = memory
-        self._schema = schema
         self._epoch_watcher = epoch_watcher
         self._lock = lock
         self._catch_up = catch_up
-        self._settings_sync = monitored
+        self._settings_sync = settings_sync
         self._rebuild = rebuild
         self._ledger = ledger
         self._limits = limits
@@ -71,17 +70,18 @@ class StandaloneMode:
         self._leases_from_ms: tuple[int, int] | None = None  # an epoch's number, and when its first lease may be
         self._redis_from_ms = 0
         self._back_since_ms: int | None = None
-        self._others_end_until_ms = 0  # what they began with their last leases from before
+        self._others_end_until_ms = 0  # when the last call that they began under a lease from before has ended
 
     async def begin(self, after: Epoch) -> None:
         """Begin an epoch of this process, and note when its first lease may be.
 
-        If it follows one of this Redis, nothing but that was leased from: then it may go on whenever it is back.
+        If it follows one of this Redis, nothing else was leased from: then Redis mode may go on as soon as it is back.
         """
         epoch = await self._epoch_watcher.advance(after, Source.KEEPER)
-        self._expect(epoch, was_redis=after.source is Source.REDIS and after.schema in {NO_SCHEMA, self._schema})
+        is_ours = after.schema in {NO_SCHEMA, self._epoch_watcher.schema}
+        self._expect(epoch, was_redis=after.source is Source.REDIS and is_ours)
 
-    async def keep(self, epoch: Epoch) -> bool:
+    async def step(self, epoch: Epoch) -> bool:
         """Do what is to be done next; False if leases can come from Redis again."""
         if not epoch.is_own:
             await self.begin(epoch)
@@ -111,10 +111,10 @@ class StandaloneMode:
             self._leases_from_ms = (epoch.number, may_lease_at_ms)
             self._redis_from_ms = 0 if was_redis else may_lease_at_ms
             self._back_since_ms = None
-            log.warning("this process will send for all", epoch=epoch.number)
+            log.warning("standalone_mode_began", epoch=epoch.number, leases_in_ms=may_lease_at_ms - self._clock())
 
     async def _is_redis_back(self) -> bool:
-        """Tell whether Redis has answered for a while, with or without a schedule."""
+        """Tell whether Redis has answered for a while, with or without a queue."""
         now_ms = self._clock()
         try:
             await self._broker.probe()
@@ -130,14 +130,14 @@ class StandaloneMode:
     async def _open(self, epoch: Epoch) -> None:
         memory, began_at_ms = self._new_memory(await self._limits()), self._clock()
         self._settings_sync.forget()
-        await self._rebuild(memory, OtherProcesses(self._lease_ms, go_on=self._lock.retry_write))
+        await self._rebuild(memory, OtherProcesses(self._lease_ms, go_on=self._lock.confirm))
         self._catch_up.was_rebuilt(at_ms=began_at_ms)
         self._others_end_until_ms = self._clock() + 2 * self._lease_ms
         await self._epoch_watcher.look()
         self._broker.open_memory(memory, epoch)
 
     async def _take_out_ended(self, memory: Broker) -> None:
-        """Take out what others have ended since it was rebuilt, and hold what they were told to: they cannot say so.
+        """Remove what other processes have ended since it was rebuilt, and set the holds they got: the ledger has both.
 
         A call may begin at the end of its lease, and be answered when the memory leases already.
         """

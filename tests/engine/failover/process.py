@@ -16,10 +16,9 @@ from tempogram.engine.brokers.redis.broker import RedisBroker, connect
 from tempogram.engine.brokers.redis.keys import SCHEMA
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
-from tempogram.engine.closing.closer import Closer
 from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.dispatcher import Dispatcher
-from tempogram.engine.failover import candidacy, catch_up, dead_processes, leader, standalone_mode
+from tempogram.engine.failover import catch_up, dead_processes, failover, leader, leader_election, standalone_mode
 from tempogram.engine.failover.failover_broker import FailoverBroker
 from tempogram.engine.failover.leader import Leader
 from tempogram.engine.limits.limits import Limits
@@ -29,7 +28,6 @@ from tempogram.engine.model.outcomes import Answer, Sent
 from tempogram.engine.observability.metrics import Metrics
 from tempogram.engine.ports import Clock, MayWrite, SystemClock
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
-from tempogram.engine.recovery.reconciler import Reconciler
 from tempogram.engine.resilience.backoff import RetryPolicy
 from tempogram.engine.resilience.circuit_breaker import CircuitBreaker
 from tempogram.engine.resilience.conditions import Conditions
@@ -74,7 +72,7 @@ class Process:
     name: str
     ledger: SqlLedger
     leader: Leader
-    switch: FailoverBroker
+    broker: FailoverBroker
     conditions: Conditions
     dispatcher: Dispatcher
     worker: Worker
@@ -130,34 +128,32 @@ async def process(
         clock, ledger, results = SystemClock(), SqlLedger(database), MemoryResults()
         conditions = Conditions(clock)
         redis = RedisBroker(connection, limits, lease_ms=LEASE_MS, schema=schema)
-        switch = FailoverBroker(redis, ledger, conditions, lease_ms=LEASE_MS, clock=clock)
-        closer = Closer(ledger=ledger, broker=switch, results=results, conditions=conditions, clock=clock)
-        reconciler = Reconciler(ledger=ledger, broker=switch, closer=closer, conditions=conditions, clock=clock)
-        leader = Leader(
-            broker=switch,
-            redis=redis,
-            memory=partial(MemoryBroker, clock=clock, lease_ms=LEASE_MS),
-            epochs=SqlEpochs(database),
-            leadership=leads,
-            members=SqlMembership(database),
+        built = failover.build(
+            redis,
+            partial(MemoryBroker, clock=clock, lease_ms=LEASE_MS),
+            failover.Coordination(
+                epochs=SqlEpochs(database),
+                leadership=leads,
+                members=SqlMembership(database),
+                shares_ledger=database_url.startswith("postgresql"),
+            ),
             ledger=ledger,
-            closer=closer,
-            reconciler=reconciler,
+            results=results,
             limits=partial(given, limits),
             lease_ms=LEASE_MS,
             clock=clock,
-            may_lead=may_lead,
             conditions=conditions,
-            shares_books=database_url.startswith("postgresql"),
+            may_lead=may_lead,
         )
+        broker, closer = built.broker, built.closer
         reachability = Reachability(
             ledger=ledger, closer=closer, changes=MemoryChanges(), clock=clock, hears=lambda _: True
         )
-        pending_admissions = PendingAdmissions(ledger=ledger, broker=switch, closer=closer)
+        pending_admissions = PendingAdmissions(ledger=ledger, broker=broker, closer=closer)
         delivery = Delivery(
             transport=telegram,
             ledger=ledger,
-            broker=switch,
+            broker=broker,
             results=results,
             reachability=reachability,
             retries=RetryPolicy(),
@@ -168,24 +164,24 @@ async def process(
             clock=clock,
         )
         worker = Worker(
-            broker=switch,
+            broker=broker,
             delivery=delivery,
             closer=closer,
             worker_id=name,
             slots=slots,
             lease_ms=LEASE_MS,
-            is_source=switch.is_source,
+            is_source=broker.is_source,
             clock=clock,
         )
-        built = Process(
+        running = Process(
             name=name,
             ledger=ledger,
-            leader=leader,
-            switch=switch,
+            leader=built.leader,
+            broker=broker,
             conditions=conditions,
             dispatcher=Dispatcher(
                 ledger=ledger,
-                broker=switch,
+                broker=broker,
                 reachability=reachability,
                 closer=closer,
                 worker=worker,
@@ -195,7 +191,7 @@ async def process(
             ),
             worker=worker,
             recoverer=Recoverer(
-                broker=switch,
+                broker=broker,
                 delivery=delivery,
                 worker_id=f"{name}-r",
                 interval_ms=LEASE_MS // 2,
@@ -203,12 +199,12 @@ async def process(
                 clock=clock,
             ),
         )
-        built.start()
+        running.start()
         try:
-            yield built
+            yield running
         finally:
             with suppress(asyncio.CancelledError):
-                await built.kill()
+                await running.kill()
 
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,12 +212,12 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (leader, standalone_mode):
         monkeypatch.setattr(module, "WATCH_S", 0.1)
     monkeypatch.setattr(leader, "PROBE_S", 0.2)
-    monkeypatch.setattr(candidacy, "MISSED_MS", 200)
-    monkeypatch.setattr(candidacy, "ASIDE_MS", 400)
-    monkeypatch.setattr(candidacy, "AWAY_MS", 800)
+    monkeypatch.setattr(leader_election, "MISSED_MS", 200)
+    monkeypatch.setattr(leader_election, "ASIDE_MS", 400)
+    monkeypatch.setattr(leader_election, "AWAY_MS", 800)
     monkeypatch.setattr(standalone_mode, "BACK_MS", 200)
     monkeypatch.setattr(standalone_mode, "MARGIN_MS", 100)
-    monkeypatch.setattr(dead_processes, "LOOK_EVERY_MS", 200)
+    monkeypatch.setattr(dead_processes, "CHECK_MS", 200)
     monkeypatch.setattr(catch_up, "CATCH_UP_MS", 300)
     monkeypatch.setattr(catch_up, "TAKE_IN_MS", 100)
 

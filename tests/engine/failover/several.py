@@ -13,14 +13,12 @@ from typing import Any, cast
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.brokers.redis.keys import SCHEMA
 from tempogram.engine.channels.memory_results import MemoryResults
-from tempogram.engine.closing.closer import Closer
-from tempogram.engine.failover.failover_broker import FailoverBroker, SharedQueue
-from tempogram.engine.failover.leader import Leader
+from tempogram.engine.failover import failover
+from tempogram.engine.failover.failover_broker import SharedQueue
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import BrokerError, BrokerFull, BrokerUnavailable, LedgerError, QueueLost
 from tempogram.engine.model.messages import Lease, Outgoing
 from tempogram.engine.ports import Broker, Epoch, Source
-from tempogram.engine.recovery.reconciler import Reconciler
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.storage.ledger.memory_ledger import MemoryLedger
 from tests.engine.desk import UNLIMITED
@@ -49,7 +47,7 @@ class World:
     alive: set[int] = field(default_factory=set)
     """The numbers of the processes that live."""
     born: int = 0
-    looks_for_deaths: int = 0
+    checks_for_deaths: int = 0
     schedules: dict[int, MemoryBroker] = field(default_factory=dict)
     """What Redis holds, by its form."""
     barred: set[int] = field(default_factory=lambda: {SCHEMA})
@@ -162,7 +160,7 @@ class FakeMembers:
         self.world.burn()
         if self.name in self.world.cut_from_database:
             raise LedgerError("the database is away")
-        self.world.looks_for_deaths += 1
+        self.world.checks_for_deaths += 1
         return frozenset(self.world.alive)
 
 
@@ -206,14 +204,14 @@ class FakeRedis:
         if self._world.redis_is_full or await self._waiting(found) + max(1, len(messages)) > self._world.room:
             raise BrokerFull("Redis is full")
         if slots:
-            self._insist_on_open()
+            self._check_open()
         return await found.admit(messages, slots=slots, **more)
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
         async def ask(*arguments: Any, **more: Any) -> Any:
             found = self._found()
             if verb in LEASING:
-                self._insist_on_open()
+                self._check_open()
             return await getattr(found, verb)(*arguments, **more)
 
         return ask
@@ -234,7 +232,7 @@ class FakeRedis:
     async def _waiting(self, found: Broker) -> int:
         return sum((await found.stats()).bots.values())
 
-    def _insist_on_open(self) -> None:
+    def _check_open(self) -> None:
         if self.schema in self._world.barred:
             raise QueueLost("the schedule in Redis is barred")
 
@@ -247,7 +245,7 @@ class FakeProcess:
         world: World,
         name: str,
         *,
-        shares_books: bool = True,
+        shares_ledger: bool = True,
         limits: Limits | None = None,
         schema: int = SCHEMA,
     ) -> None:
@@ -257,39 +255,25 @@ class FakeProcess:
         world.alive.add(self.number)
         self.conditions = Conditions(world.clock)
         self.redis = cast("SharedQueue", FakeRedis(world, name, schema))
-        self.switch = FailoverBroker(self.redis, world.ledger, self.conditions, lease_ms=LEASE_MS, clock=world.clock)
         self.leadership = FakeLeadership(world, name)
-        closer = Closer(
-            ledger=world.ledger,
-            broker=self.switch,
-            results=MemoryResults(),
-            conditions=self.conditions,
-            clock=world.clock,
-            sleep=world.sleep,
-        )
-        self.leader = Leader(
-            broker=self.switch,
-            redis=self.redis,
-            memory=lambda _: world.memory(),
-            epochs=FakeEpochs(world, name),
-            leadership=self.leadership,
-            members=FakeMembers(world, name),
-            ledger=world.ledger,
-            closer=closer,
-            reconciler=Reconciler(
-                ledger=world.ledger,
-                broker=self.switch,
-                closer=closer,
-                conditions=self.conditions,
-                clock=world.clock,
+        built = failover.build(
+            self.redis,
+            lambda _: world.memory(),
+            failover.Coordination(
+                epochs=FakeEpochs(world, name),
+                leadership=self.leadership,
+                members=FakeMembers(world, name),
+                shares_ledger=shares_ledger,
             ),
+            ledger=world.ledger,
+            results=MemoryResults(),
             limits=partial(given, limits or world.limits),
             lease_ms=LEASE_MS,
             clock=world.clock,
             conditions=self.conditions,
-            shares_books=shares_books,
             sleep=world.sleep,
         )
+        self.broker, self.leader = built.broker, built.leader
 
     def die(self) -> None:
         self.world.alive.discard(self.number)
@@ -300,7 +284,7 @@ class FakeProcess:
         """Read the epoch, and ask for what it misses, as it does each second; if it can."""
         with contextlib.suppress(LedgerError, BrokerUnavailable):
             await self.leader.watch()
-            await self.leader.ask_again()
+            await self.leader.probe()
 
     async def step(self) -> None:
         with contextlib.suppress(BrokerError, LedgerError):  # the next goes on
@@ -321,12 +305,12 @@ class FakeProcess:
         """Take a message in as the dispatcher does."""
         await self.world.ledger.add([message])
         with contextlib.suppress(BrokerUnavailable):  # the ledger has it
-            await self.switch.admit([message], worker_id=self.name, slots=0)
+            await self.broker.admit([message], worker_id=self.name, slots=0)
 
     async def lease(self, slots: int = 50) -> list[Lease]:
         """Return what it may send; nothing if it is refused."""
         try:
-            return list((await self.switch.lease(worker_id=self.name, slots=slots)).leases)
+            return list((await self.broker.lease(worker_id=self.name, slots=slots)).leases)
         except BrokerUnavailable:
             return []
 

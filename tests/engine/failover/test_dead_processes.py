@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tempogram.engine.failover.catch_up import LEFT_MS
-from tempogram.engine.failover.dead_processes import LOOK_EVERY_MS
+from tempogram.engine.failover.dead_processes import CHECK_MS
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Outgoing
 from tempogram.engine.recovery.reconciler import CATCH_UP_MS, MISSING_MS
@@ -13,7 +13,7 @@ from tests.engine.failover.several import FakeProcess, World
 from tests.fakes import outgoing
 
 STEP_MS = 500
-SOON_MS = LOOK_EVERY_MS + CATCH_UP_MS + 2 * STEP_MS
+SOON_MS = CHECK_MS + CATCH_UP_MS + 2 * STEP_MS
 
 
 @pytest.fixture
@@ -44,12 +44,12 @@ async def test_what_a_process_that_died_had_not_scheduled_is_scheduled_within_se
     ids = Ids()
     message = await accepted_alone(other, ids)
     await one.steps(for_ms=MISSING_MS // 2)
-    unknown = await one.switch.knows([message.id])
+    unknown = await one.broker.knows([message.id])
     other.die()
 
     await one.steps(for_ms=SOON_MS)
 
-    assert (unknown, await one.switch.knows([message.id])) == ([False], [True])
+    assert (unknown, await one.broker.knows([message.id])) == ([False], [True])
 
 
 async def test_what_a_leader_that_died_had_not_scheduled_is_scheduled_by_the_next(
@@ -61,7 +61,7 @@ async def test_what_a_leader_that_died_had_not_scheduled_is_scheduled_by_the_nex
 
     await other.steps(for_ms=SOON_MS)
 
-    assert await other.switch.knows([message.id]) == [True]
+    assert await other.broker.knows([message.id]) == [True]
 
 
 async def test_after_a_death_only_what_is_recent_is_looked_at(
@@ -85,11 +85,11 @@ async def test_after_a_death_only_what_is_recent_is_looked_at(
 
 
 async def test_who_lives_is_not_asked_over_and_over(world: World, one: FakeProcess) -> None:
-    looks = world.looks_for_deaths
+    looks = world.checks_for_deaths
 
-    await one.steps(for_ms=10 * LOOK_EVERY_MS, every_ms=100)
+    await one.steps(for_ms=10 * CHECK_MS, every_ms=100)
 
-    assert world.looks_for_deaths - looks == 10
+    assert world.checks_for_deaths - looks == 10
 
 
 async def test_a_process_that_came_and_went_between_two_looks_of_a_leader_is_nobodys_loss(
@@ -101,7 +101,7 @@ async def test_a_process_that_came_and_went_between_two_looks_of_a_leader_is_nob
     world.alive -= {max(world.alive)}
 
     await one.steps(for_ms=SOON_MS)
-    soon = await one.switch.knows([message.id])
+    soon = await one.broker.knows([message.id])
     await one.steps(for_ms=2 * MISSING_MS)
 
-    assert (soon, await one.switch.knows([message.id])) == ([False], [True])
+    assert (soon, await one.broker.knows([message.id])) == ([False], [True])

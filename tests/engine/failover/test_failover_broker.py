@@ -31,13 +31,13 @@ def world() -> World:
 @pytest.fixture
 def one(world: World) -> FakeProcess:
     one = FakeProcess(world, "one")
-    one.switch.read(REDIS, at_ms=world.clock())
+    one.broker.follow(REDIS, read_at_ms=world.clock())
     return one
 
 
 async def test_nothing_is_done_before_the_epoch_was_read(world: World) -> None:
     with pytest.raises(BrokerUnavailable, match="was not read"):
-        await FakeProcess(world, "one").switch.stats()
+        await FakeProcess(world, "one").broker.stats()
 
 
 async def test_a_lease_ends_no_later_than_the_epoch_is_known(world: World, one: FakeProcess) -> None:
@@ -56,11 +56,11 @@ async def test_a_lease_in_hand_is_used_no_later_than_the_epoch_is_known_however_
     await one.accept(outgoing("b", chat_id=8))
     world.clock.advance(LEASE_MS - 1)
     held, other = (
-        HeldLease(each, world.clock() + LEASE_MS, world.clock, one.switch.is_source) for each in await one.lease()
+        HeldLease(each, world.clock() + LEASE_MS, world.clock, one.broker.is_source) for each in await one.lease()
     )
 
     assert held.may_write()
-    assert await one.switch.extend([other.lease], by_ms=LEASE_MS) == [True]
+    assert await one.broker.extend([other.lease], by_ms=LEASE_MS) == [True]
     world.clock.advance(1)
     assert not other.may_write()
 
@@ -69,66 +69,66 @@ async def test_who_has_not_read_the_epoch_for_as_long_as_a_lease_leases_nothing_
     world: World, one: FakeProcess
 ) -> None:
     world.clock.advance(LEASE_MS)
-    admission = await one.switch.admit([outgoing("a")], worker_id="w", slots=5)
-    leased = await one.switch.lease(worker_id="w", slots=5)
+    admission = await one.broker.admit([outgoing("a")], worker_id="w", slots=5)
+    leased = await one.broker.lease(worker_id="w", slots=5)
 
     assert (admission.leased.leases, leased.leases) == ((), ())
     assert leased.wake_at_ms is not None
-    assert await one.switch.recover(worker_id="w", slots=5) == []
+    assert await one.broker.recover(worker_id="w", slots=5) == []
 
-    one.switch.read(REDIS, at_ms=world.clock())
+    one.broker.follow(REDIS, read_at_ms=world.clock())
     assert await one.ids() == ["a"]
 
 
 async def test_who_asks_nothing_of_redis_hears_all_the_same_that_it_is_back(one: FakeProcess, world: World) -> None:
     world.cut_from_redis = {"one"}
     with pytest.raises(BrokerUnavailable):
-        await one.switch.stats()
-    one.switch.read(ANOTHERS, at_ms=world.clock())
+        await one.broker.stats()
+    one.broker.follow(ANOTHERS, read_at_ms=world.clock())
     world.cut_from_redis = set()
 
-    one.switch.read(Epoch(2, Source.REDIS, SCHEMA), at_ms=world.clock())
-    await one.switch.look_again()
+    one.broker.follow(Epoch(2, Source.REDIS, SCHEMA), read_at_ms=world.clock())
+    await one.broker.probe_if_missed()
 
     assert one.conditions.current == []
 
 
 async def test_while_another_sends_for_all_every_verb_is_refused(one: FakeProcess, world: World) -> None:
-    one.switch.read(ANOTHERS, at_ms=world.clock())
+    one.broker.follow(ANOTHERS, read_at_ms=world.clock())
 
     with pytest.raises(BrokerUnavailable, match="one process sends for all"):
-        await one.switch.admit([outgoing("a")], worker_id="w", slots=1)
+        await one.broker.admit([outgoing("a")], worker_id="w", slots=1)
     with pytest.raises(BrokerUnavailable, match="one process sends for all"):
-        await one.switch.lease(worker_id="w", slots=1)
+        await one.broker.lease(worker_id="w", slots=1)
     assert one.conditions.current == [Condition.ONE_SENDER]
 
 
 async def test_who_is_told_to_doubt_redis_asks_for_it_and_notes_what_it_finds(one: FakeProcess, world: World) -> None:
     world.cut_from_redis.add("one")
-    await one.switch.look_again()
+    await one.broker.probe_if_missed()
     assert one.conditions.current == []
 
-    one.switch.doubt()
+    one.broker.suspect()
     with pytest.raises(BrokerUnavailable):
-        await one.switch.look_again()
+        await one.broker.probe_if_missed()
     assert one.conditions.current == [Condition.REDIS_AWAY]
 
     world.cut_from_redis.clear()
-    await one.switch.look_again()
+    await one.broker.probe_if_missed()
     assert one.conditions.current == []
 
 
 async def test_a_redis_that_only_the_news_miss_is_away_until_they_have_it_again(one: FakeProcess) -> None:
     one.conditions.begin(Condition.REDIS_AWAY, "connection refused", seen_by="news")
-    one.switch.doubt()
-    await one.switch.look_again()
-    await one.switch.stats()
+    one.broker.suspect()
+    await one.broker.probe_if_missed()
+    await one.broker.stats()
     meanwhile = one.conditions.current
 
     one.conditions.end(Condition.REDIS_AWAY, seen_by="news")
 
     assert (meanwhile, one.conditions.current) == ([Condition.REDIS_AWAY], [])
-    assert not one.switch.trouble.is_set()
+    assert not one.broker.trouble.is_set()
 
 
 async def test_a_verb_that_misses_redis_wakes_the_keeper_though_the_news_missed_it_before(
@@ -138,14 +138,14 @@ async def test_a_verb_that_misses_redis_wakes_the_keeper_though_the_news_missed_
     world.cut_from_redis.add("one")
 
     with pytest.raises(BrokerUnavailable):
-        await one.switch.stats()
+        await one.broker.stats()
 
-    assert one.switch.trouble.is_set()
+    assert one.broker.trouble.is_set()
 
 
 async def test_the_one_who_sends_for_all_leases_from_memory(one: FakeProcess, world: World) -> None:
-    one.switch.read(MINE, at_ms=world.clock())
-    one.switch.open_memory(world.memory(), MINE)
+    one.broker.follow(MINE, read_at_ms=world.clock())
+    one.broker.open_memory(world.memory(), MINE)
     await one.accept(outgoing("a"))
 
     assert await one.ids() == ["a"]
@@ -154,26 +154,26 @@ async def test_the_one_who_sends_for_all_leases_from_memory(one: FakeProcess, wo
 
 
 async def test_an_epoch_that_is_over_is_not_heeded_and_its_memory_is_gone(one: FakeProcess, world: World) -> None:
-    one.switch.read(MINE, at_ms=world.clock())
-    one.switch.open_memory(world.memory(), MINE)
-    one.switch.read(Epoch(2, Source.REDIS, SCHEMA), at_ms=world.clock())
+    one.broker.follow(MINE, read_at_ms=world.clock())
+    one.broker.open_memory(world.memory(), MINE)
+    one.broker.follow(Epoch(2, Source.REDIS, SCHEMA), read_at_ms=world.clock())
 
-    one.switch.read(MINE, at_ms=world.clock() + 1)
-    one.switch.open_memory(world.memory(), MINE)
+    one.broker.follow(MINE, read_at_ms=world.clock() + 1)
+    one.broker.open_memory(world.memory(), MINE)
 
-    assert one.switch.memory is None
+    assert one.broker.memory is None
     assert one.conditions.current == []
 
 
 async def test_a_redis_that_is_away_is_noted_until_a_verb_succeeds(one: FakeProcess, world: World) -> None:
     world.cut_from_redis.add("one")
     with pytest.raises(BrokerUnavailable):
-        await one.switch.stats()
+        await one.broker.stats()
     assert one.conditions.current == [Condition.REDIS_AWAY]
-    assert one.switch.trouble.is_set()
+    assert one.broker.trouble.is_set()
 
     world.cut_from_redis.clear()
-    await one.switch.stats()
+    await one.broker.stats()
     assert one.conditions.current == []
 
 
@@ -192,8 +192,8 @@ async def test_a_schedule_that_leases_nothing_is_lost_until_it_leases_and_takes_
     one: FakeProcess, world: World
 ) -> None:
     world.redis_is_barred = True
-    await one.switch.admit([outgoing("a")], worker_id="w", slots=1)
-    await one.switch.stats()
+    await one.broker.admit([outgoing("a")], worker_id="w", slots=1)
+    await one.broker.stats()
     assert one.conditions.current == [Condition.SCHEDULE_LOST]
 
     world.redis_is_barred = False
@@ -204,7 +204,7 @@ async def test_a_schedule_that_leases_nothing_is_lost_until_it_leases_and_takes_
 async def test_who_only_submits_finds_the_schedule_again_by_submitting(one: FakeProcess, world: World) -> None:
     kept, world.redis = world.redis, None
     with pytest.raises(QueueLost):
-        await one.switch.admit([outgoing("a")], worker_id="", slots=0)
+        await one.broker.admit([outgoing("a")], worker_id="", slots=0)
     assert one.conditions.current == [Condition.SCHEDULE_LOST]
 
     world.redis = kept
@@ -226,11 +226,11 @@ async def test_a_message_that_ended_under_a_lost_lease_is_taken_out_of_the_sched
     await rebuilt(world)
     world.ledger.statuses["a"] = Status.SENT
 
-    (settled,) = await one.switch.settle([Settlement(lease, Done(), 0)])
-    await one.switch.take_out_ended()
+    (settled,) = await one.broker.settle([Settlement(lease, Done(), 0)])
+    await one.broker.take_out_ended()
 
     assert not settled.held
-    assert await one.switch.knows(["a"]) == [False]
+    assert await one.broker.knows(["a"]) == [False]
 
 
 @pytest.fixture
@@ -242,7 +242,7 @@ async def untold(one: FakeProcess, world: World) -> Settlement:
     world.cut_from_redis.add("one")
     settlement = Settlement(lease, Done(), 0)
     with pytest.raises(BrokerUnavailable):
-        await one.switch.settle([settlement])
+        await one.broker.settle([settlement])
     world.cut_from_redis.clear()
     return settlement
 
@@ -252,21 +252,21 @@ async def test_a_message_that_ended_while_nobody_could_be_told_is_taken_out_late
 ) -> None:
     await rebuilt(world)
 
-    await one.switch.take_out_ended()
+    await one.broker.take_out_ended()
 
-    assert await one.switch.knows([untold.lease.message.id]) == [False]
+    assert await one.broker.knows([untold.lease.message.id]) == [False]
 
 
 async def test_what_was_settled_at_the_second_try_is_nothing_to_be_taken_out(
     one: FakeProcess, world: World, untold: Settlement
 ) -> None:
-    (settled,) = await one.switch.settle([untold])
+    (settled,) = await one.broker.settle([untold])
     await rebuilt(world)
 
-    await one.switch.take_out_ended()
+    await one.broker.take_out_ended()
 
     assert settled.held
-    assert await one.switch.knows(["a"]) == [True]
+    assert await one.broker.knows(["a"]) == [True]
 
 
 async def test_a_message_that_was_replayed_after_its_end_is_not_taken_out(
@@ -275,13 +275,13 @@ async def test_a_message_that_was_replayed_after_its_end_is_not_taken_out(
     """It came back by the reconciler alone, half a minute later and behind what had come after it."""
     world.ledger.statuses["a"] = Status.QUEUED
     await rebuilt(world)
-    await one.switch.settle([untold])
+    await one.broker.settle([untold])
 
-    await one.switch.take_out_ended()
+    await one.broker.take_out_ended()
     world.ledger.statuses["a"] = Status.DEAD
-    await one.switch.take_out_ended()
+    await one.broker.take_out_ended()
 
-    assert await one.switch.knows(["a"]) == [True]
+    assert await one.broker.knows(["a"]) == [True]
 
 
 @pytest.mark.parametrize("source", Source)
@@ -290,16 +290,16 @@ async def test_while_another_version_keeps_the_schedule_every_verb_is_refused(
 ) -> None:
     world.cut_from_redis.add("one")
     await one.lease()
-    one.switch.read(Epoch(1, source, SCHEMA + 1), at_ms=world.clock())
+    one.broker.follow(Epoch(1, source, SCHEMA + 1), read_at_ms=world.clock())
 
-    with pytest.raises(BrokerUnavailable, match="another version of tempogram keeps the schedule"):
-        await one.switch.admit([outgoing("a")], worker_id="w", slots=1)
-    with pytest.raises(BrokerUnavailable, match="another version of tempogram keeps the schedule"):
-        await one.switch.lease(worker_id="w", slots=1)
+    with pytest.raises(BrokerUnavailable, match="another version of tempogram keeps the queue"):
+        await one.broker.admit([outgoing("a")], worker_id="w", slots=1)
+    with pytest.raises(BrokerUnavailable, match="another version of tempogram keeps the queue"):
+        await one.broker.lease(worker_id="w", slots=1)
     assert Condition.OTHER_VERSION in one.conditions.current
     assert Condition.REDIS_AWAY not in one.conditions.current
 
-    one.switch.read(Epoch(2, Source.REDIS, SCHEMA), at_ms=world.clock())
+    one.broker.follow(Epoch(2, Source.REDIS, SCHEMA), read_at_ms=world.clock())
     assert one.conditions.current == []
 
 
@@ -307,26 +307,26 @@ async def test_before_anybody_has_begun_the_schedule_nothing_is_leased_and_that_
     world: World,
 ) -> None:
     one = FakeProcess(world, "one")
-    one.switch.read(Epoch(0, Source.REDIS, NO_SCHEMA), at_ms=world.clock())
+    one.broker.follow(Epoch(0, Source.REDIS, NO_SCHEMA), read_at_ms=world.clock())
 
-    with pytest.raises(BrokerUnavailable, match="has begun the schedule yet"):
-        await one.switch.lease(worker_id="w", slots=1)
+    with pytest.raises(BrokerUnavailable, match="has begun the queue yet"):
+        await one.broker.lease(worker_id="w", slots=1)
     assert one.conditions.current == []
 
-    with pytest.raises(BrokerUnavailable, match="has begun the schedule yet"):
-        await one.switch.admit([outgoing("a")], worker_id="", slots=0)
+    with pytest.raises(BrokerUnavailable, match="has begun the queue yet"):
+        await one.broker.admit([outgoing("a")], worker_id="", slots=0)
     assert one.conditions.current == [Condition.NOT_BEGUN]
 
-    one.switch.read(Epoch(1, Source.REDIS, SCHEMA), at_ms=world.clock())
+    one.broker.follow(Epoch(1, Source.REDIS, SCHEMA), read_at_ms=world.clock())
     assert one.conditions.current == []
 
 
 async def test_a_sleeper_wakes_when_leases_come_from_elsewhere(one: FakeProcess, world: World) -> None:
     await one.lease()
-    sleeper = asyncio.create_task(one.switch.wait(None))
+    sleeper = asyncio.create_task(one.broker.wait(None))
     await asyncio.sleep(0)
 
-    one.switch.read(ANOTHERS, at_ms=world.clock())
+    one.broker.follow(ANOTHERS, read_at_ms=world.clock())
 
     async with asyncio.timeout(0.5):
         await sleeper
@@ -334,11 +334,11 @@ async def test_a_sleeper_wakes_when_leases_come_from_elsewhere(one: FakeProcess,
 
 async def test_who_would_sleep_by_the_answer_of_another_source_does_not(one: FakeProcess, world: World) -> None:
     await one.lease()
-    one.switch.read(MINE, at_ms=world.clock())
-    one.switch.open_memory(world.memory(), MINE)
+    one.broker.follow(MINE, read_at_ms=world.clock())
+    one.broker.open_memory(world.memory(), MINE)
 
     async with asyncio.timeout(0.5):
-        await one.switch.wait(None)
+        await one.broker.wait(None)
 
 
 async def test_a_sleeper_of_a_redis_that_is_away_is_not_told_so(
@@ -348,7 +348,7 @@ async def test_a_sleeper_of_a_redis_that_is_away_is_not_told_so(
     world.cut_from_redis.add("one")
     await one.lease()
 
-    sleeper = asyncio.create_task(one.switch.wait(None))
+    sleeper = asyncio.create_task(one.broker.wait(None))
     done = asyncio.Event()
     sleeper.add_done_callback(lambda _: done.set())
     await soon(done)

@@ -53,8 +53,8 @@ class SilentProcess(FakeProcess):
         super().__init__(world, name)
         self._time = time
         self._is_cut_off = False
-        self._ask: Any = self.switch.probe
-        self.switch.probe = self._probe  # type: ignore[method-assign]
+        self._ask: Any = self.broker.probe
+        self.broker.probe = self._probe  # type: ignore[method-assign]
 
     def cut_off(self) -> None:
         """Have every question wait; it notices only when it asks."""

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from tempogram.engine.failover.candidacy import AWAY_MS
 from tempogram.engine.failover.epoch_watcher import WATCH_S
 from tempogram.engine.failover.failover_broker import SharedQueue
 from tempogram.engine.failover.leader import PROBE_S
+from tempogram.engine.failover.leader_election import AWAY_MS
 from tempogram.engine.failover.standalone_mode import BACK_MS, MARGIN_MS
 from tempogram.engine.limits.limits import Limit
 from tempogram.engine.model.ids import Ids
@@ -34,7 +34,7 @@ async def sends_alone(one: FakeProcess, *others: FakeProcess) -> None:
     """Have Redis be away until one sends for all."""
     nobody_reaches_redis(one.world)
     await one.steps(*others, for_ms=AWAY_MS + SILENCE_MS + 4 * STEP_MS)
-    assert one.switch.memory is not None
+    assert one.broker.memory is not None
 
 
 # Redis
@@ -73,7 +73,7 @@ async def test_the_first_schedule_is_begun_and_nothing_was_lost(
         await other.look()
         await other.lease()
 
-    assert ("info", "the schedule in Redis is begun") in [(each["log_level"], each["event"]) for each in said]
+    assert ("info", "redis_queue_begun") in [(each["log_level"], each["event"]) for each in said]
     assert {each["log_level"] for each in said} == {"info"}
 
 
@@ -144,7 +144,7 @@ async def test_what_ends_while_the_schedule_is_rebuilt_is_not_in_it(
     monkeypatch.setattr(one.world.ledger, "open_messages", and_then_it_is_sent)
     await one.step()
 
-    assert await one.switch.knows(["a"]) == [False]
+    assert await one.broker.knows(["a"]) == [False]
 
 
 async def test_a_call_that_another_process_has_begun_is_not_ended_for_it(one: FakeProcess) -> None:
@@ -216,7 +216,7 @@ async def test_who_wakes_in_the_middle_of_rebuilding_changes_nothing_of_what_ano
     await one.step()
 
     assert one.world.redis_is_barred
-    assert await one.switch.knows(["a"]) == [False]
+    assert await one.broker.knows(["a"]) == [False]
 
 
 async def test_other_limits_are_brought_into_force_once_by_who_leads(world: World, one: FakeProcess) -> None:
@@ -253,7 +253,7 @@ async def test_what_was_accepted_during_a_short_absence_is_scheduled_soon_after(
 
     await one.step()
 
-    assert await one.switch.knows(["a"]) == [True]
+    assert await one.broker.knows(["a"]) == [True]
     assert (one.world.number, one.conditions.current) == (0, [])
 
 
@@ -266,7 +266,7 @@ async def test_what_was_accepted_while_redis_was_full_is_scheduled_soon_after(on
 
     await one.step()
 
-    assert await one.switch.knows(["a"]) == [True]
+    assert await one.broker.knows(["a"]) == [True]
     assert one.conditions.current == []
 
 
@@ -297,7 +297,7 @@ async def test_while_redis_is_full_the_ledger_is_not_read_over_and_over(
     await one.steps(for_ms=6_000)
 
     assert while_full == 1
-    assert all(await one.switch.knows(list(world.ledger.messages)))
+    assert all(await one.broker.knows(list(world.ledger.messages)))
     assert one.conditions.current == []
 
 
@@ -315,7 +315,7 @@ async def test_a_redis_with_no_room_for_all_sends_the_oldest_and_takes_the_rest_
     for _ in range(20):
         for lease in await one.lease():
             one.world.ledger.statuses[lease.message.id] = Status.SENT
-            await one.switch.settle([Settlement(lease, Done(), 0)])
+            await one.broker.settle([Settlement(lease, Done(), 0)])
             sent.add(lease.message.id)
         await one.steps(for_ms=2_000)
 
@@ -328,7 +328,7 @@ async def test_a_database_that_is_away_is_told_once_when_it_goes_and_once_when_i
     idle = FakeProcess(world, "idle")
     world.cut_from_database.add("idle")
     with capture_logs() as said:
-        watching = asyncio.create_task(idle.leader._again_and_again(idle.leader.watch))
+        watching = asyncio.create_task(idle.leader._each_second(idle.leader.watch))
         await turns()
         away = idle.conditions.current
         world.cut_from_database.clear()
@@ -352,7 +352,7 @@ async def test_who_may_not_lead_only_reads_the_epoch(world: World) -> None:
     await idle.look()
 
     assert world.leader == ""
-    assert idle.switch._source() is idle.redis
+    assert idle.broker._source() is idle.redis
 
 
 # The memory of the keeper
@@ -381,13 +381,13 @@ async def test_nobody_leases_between_the_last_lease_of_redis_and_the_first_from_
 
 
 async def test_with_books_of_its_own_it_waits_for_redis(world: World) -> None:
-    one = FakeProcess(world, "one", shares_books=False)
+    one = FakeProcess(world, "one", shares_ledger=False)
     await one.steps(for_ms=1_000)
     world.cut_from_redis.add("one")
 
     await one.steps(for_ms=10 * AWAY_MS)
 
-    assert (world.number, one.switch.memory) == (0, None)
+    assert (world.number, one.broker.memory) == (0, None)
 
 
 async def test_what_others_write_to_the_ledger_is_taken_in(one: FakeProcess, other: FakeProcess) -> None:
@@ -406,7 +406,7 @@ async def test_what_is_sent_is_not_taken_in_again(one: FakeProcess) -> None:
     await one.accept(outgoing("a"))
     (lease,) = await one.lease()
     one.world.ledger.statuses["a"] = Status.SENT
-    await one.switch.settle([Settlement(lease, Done(), 0)])
+    await one.broker.settle([Settlement(lease, Done(), 0)])
 
     await one.steps(for_ms=5_000)
 
@@ -416,7 +416,7 @@ async def test_what_is_sent_is_not_taken_in_again(one: FakeProcess) -> None:
 async def test_what_another_ends_after_the_memory_was_rebuilt_is_taken_out_of_it(one: FakeProcess) -> None:
     await one.accept(outgoing("a"))
     await sends_alone(one)
-    assert await one.switch.knows(["a"]) == [True]
+    assert await one.broker.knows(["a"]) == [True]
     # Another process writes its call at the end of its last lease from Redis.
     now_ms = one.world.clock()
     sent = Record(
@@ -434,7 +434,7 @@ async def test_what_another_ends_after_the_memory_was_rebuilt_is_taken_out_of_it
 
     await one.steps(for_ms=2 * STEP_MS)
 
-    assert await one.switch.knows(["a"]) == [False]
+    assert await one.broker.knows(["a"]) == [False]
 
 
 async def test_what_another_is_told_to_hold_after_the_memory_was_rebuilt_is_held_there(one: FakeProcess) -> None:
@@ -474,7 +474,7 @@ async def test_when_redis_is_back_for_a_while_leases_come_from_it_again_and_noth
 
     await one.steps(other, for_ms=LEASE_MS + 2_000)
 
-    assert (one.switch.memory, one.world.source) == (None, Source.REDIS)
+    assert (one.broker.memory, one.world.source) == (None, Source.REDIS)
     assert len(await other.ids()) == 5
     assert not one.conditions.holds(Condition.ONE_SENDER)
 
@@ -514,7 +514,7 @@ async def test_the_next_leader_waits_until_the_memory_of_the_last_leases_no_more
     one.world.cut_from_database.add("one")
 
     last_until_ms = 0
-    while other.switch.memory is None:
+    while other.broker.memory is None:
         await other.look()
         await other.step()
         last_until_ms = max([last_until_ms, *(each.expires_at_ms for each in await one.lease(1))])
@@ -546,14 +546,14 @@ async def test_the_next_leader_gives_nothing_to_redis_while_the_memory_of_the_la
 
 async def test_a_moment_without_the_database_does_not_end_what_one_sends_for_all(one: FakeProcess) -> None:
     await sends_alone(one)
-    memory, number = one.switch.memory, one.world.number
+    memory, number = one.broker.memory, one.world.number
     one.world.cut_from_database.add("one")
     await one.steps(for_ms=STEP_MS)
     one.world.cut_from_database.clear()
 
     await one.steps(for_ms=4 * STEP_MS)
 
-    assert one.switch.memory is memory
+    assert one.broker.memory is memory
     assert one.world.number == number
 
 

@@ -1,97 +1,151 @@
-"""What only one process may do is done by the one that leads, and by nobody once it does not."""
+"""Who misses Redis leaves the lead to who reaches it; if nobody does, one of them sends for all."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import pytest
 
-from tempogram.engine.failover.leader_election import while_leading
+from tempogram.engine.failover.leader_election import ASIDE_MS, AWAY_MS, MISSED_MS
+from tempogram.engine.ports import Source
+from tests.engine.failover.several import FakeProcess, World
+from tests.fakes import outgoing
 
-
-class Election:
-    """A lead that a test gives and takes."""
-
-    def __init__(self, *, leads: bool) -> None:
-        self.is_ours = leads
-
-    async def leads(self) -> bool:
-        return self.is_ours
-
-    async def resign(self) -> None:
-        self.is_ours = False
+STEP_MS = 500
+SOON_MS = 3_000
 
 
-class Work:
-    """Runs until it is cancelled, or fails at once."""
-
-    def __init__(self) -> None:
-        self.begun = 0
-        self.running = 0
-        self.fails = False
-
-    async def __call__(self) -> None:
-        self.begun += 1
-        if self.fails:
-            raise RuntimeError("it broke")
-        self.running += 1
-        try:
-            await asyncio.Event().wait()
-        finally:
-            self.running -= 1
+async def one_leads(one: FakeProcess, *others: FakeProcess) -> None:
+    await one.steps(*others, for_ms=SOON_MS)
+    assert one.leader.is_leading
 
 
-async def turn(_: float) -> None:
-    await asyncio.sleep(0)
+async def test_a_leader_who_alone_cannot_reach_redis_lets_another_lead_and_leases_go_on_coming_from_redis(
+    world: World, one: FakeProcess, other: FakeProcess
+) -> None:
+    await one_leads(one, other)
+    world.cut_from_redis = {"one"}
+
+    await one.steps(other, for_ms=5 * AWAY_MS)
+    await other.accept(outgoing("a"))
+
+    assert (one.leader.is_leading, other.leader.is_leading) == (False, True)
+    assert (world.number, world.source) == (0, Source.REDIS)
+    assert await other.ids() == ["a"]
 
 
-async def some_turns() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
+async def test_if_nobody_reaches_redis_one_of_them_sends_for_all_as_soon_as_if_it_was_alone(
+    world: World, one: FakeProcess, other: FakeProcess
+) -> None:
+    third = FakeProcess(world, "third")
+    await one_leads(one, other, third)
+    world.cut_from_redis = {"one", "other", "third"}
+    for each in (one, other, third):
+        await each.lease()  # at work, so that each notices
+
+    await one.steps(other, third, for_ms=AWAY_MS)
+    assert world.number == 0
+    await one.steps(other, third, for_ms=2 * STEP_MS)
+
+    assert (world.number, world.source) == (1, Source.KEEPER)
 
 
-@asynccontextmanager
-async def leading(election: Election, work: Work) -> AsyncIterator[None]:
-    task = asyncio.create_task(while_leading(election, work, sleep=turn))
-    try:
-        await some_turns()
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
+@pytest.mark.parametrize("silent_ms", [0, 5_000])
+@pytest.mark.parametrize("count", [2, 3, 4])
+async def test_if_nobody_reaches_redis_one_sends_for_all_though_most_have_not_asked_and_each_question_takes_long(
+    world: World, one: FakeProcess, count: int, silent_ms: int
+) -> None:
+    """They handed the lead round for ever: each found that another had had it a moment ago."""
+    others = [FakeProcess(world, f"other {number}") for number in range(1, count)]
+    await one_leads(one, *others)
+    world.cut_from_redis = {each.name for each in (one, *others)}
+    world.redis_is_silent_for_ms = silent_ms
+
+    await one.steps(*others, for_ms=240_000)
+
+    assert (world.number, world.source) == (1, Source.KEEPER)
 
 
-async def test_work_runs_while_the_process_leads_and_ends_with_the_lead() -> None:
-    election, work = Election(leads=True), Work()
-    async with leading(election, work):
-        assert work.running == 1
-        election.is_ours = False
-        await some_turns()
-        assert work.running == 0
+async def test_when_the_leader_is_gone_with_redis_another_sends_for_all(world: World, other: FakeProcess) -> None:
+    await one_leads(FakeProcess(world, "one"), other)
+    world.leader, world.cut_from_redis = "", {"other"}
+    await other.lease()  # it notices before it may lead
+
+    await other.steps(for_ms=AWAY_MS + 2 * STEP_MS)
+
+    assert (world.number, world.source) == (1, Source.KEEPER)
 
 
-async def test_a_process_that_does_not_lead_takes_over_once_it_does() -> None:
-    election, work = Election(leads=False), Work()
-    async with leading(election, work):
-        assert work.begun == 0
-        election.is_ours = True
-        await some_turns()
-        assert (work.begun, work.running) == (1, 1)
+async def test_who_misses_redis_does_not_take_a_lead_that_is_free(
+    world: World, one: FakeProcess, other: FakeProcess
+) -> None:
+    await one_leads(one, other)
+    world.cut_from_redis = {"other"}
+    await other.lease()
+    await one.leadership.resign()
+
+    await other.steps(for_ms=AWAY_MS - STEP_MS)
+
+    assert world.leader == ""
 
 
-async def test_work_that_failed_is_begun_again() -> None:
-    election, work = Election(leads=True), Work()
-    work.fails = True
-    async with leading(election, work):
-        work.fails = False
-        await some_turns()
-        assert work.running == 1
-        assert work.begun > 1
+async def test_who_has_missed_redis_for_long_leaves_the_lead_once_more_when_another_had_it_a_moment_ago(
+    world: World, one: FakeProcess, other: FakeProcess
+) -> None:
+    third = FakeProcess(world, "third")
+    await one_leads(one, other)
+    world.cut_from_redis = {"one"}
+    await one.steps(other, for_ms=2 * AWAY_MS)
+    await other.leadership.resign()
+
+    await one.steps(for_ms=ASIDE_MS)
+    await third.steps(one, for_ms=2 * AWAY_MS)
+
+    assert third.leader.is_leading
+    assert (world.number, world.source) == (0, Source.REDIS)
 
 
-async def test_the_end_of_the_process_ends_the_work_and_leaves_it_to_another() -> None:
-    election, work = Election(leads=True), Work()
-    async with leading(election, work):
-        assert work.running == 1
-    assert work.running == 0
-    assert not election.is_ours
+async def test_who_stepped_aside_sends_for_all_when_those_who_reached_redis_are_gone(
+    world: World, one: FakeProcess, other: FakeProcess
+) -> None:
+    await one_leads(one, other)
+    world.cut_from_redis = {"one"}
+    await one.steps(other, for_ms=2 * AWAY_MS)
+    await other.leadership.resign()
+
+    await one.steps(for_ms=ASIDE_MS + MISSED_MS)
+
+    assert (world.number, world.source) == (1, Source.KEEPER)
+
+
+async def test_who_reaches_redis_again_may_lead_at_once(world: World, one: FakeProcess) -> None:
+    await one_leads(one)
+    world.cut_from_redis = {"one"}
+    await one.steps(for_ms=MISSED_MS + STEP_MS)
+    led = one.leader.is_leading
+    world.cut_from_redis = set()
+
+    await one.steps(for_ms=STEP_MS)
+
+    assert (led, one.leader.is_leading) == (False, True)
+    assert world.number == 0
+
+
+async def test_who_steps_aside_in_the_middle_of_rebuilding_leaves_it_to_another(
+    world: World, one: FakeProcess, other: FakeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one.look()
+    await one.accept(outgoing("a"))
+    begin = one.redis.begin
+
+    async def and_then_it_is_cut() -> object:
+        begun = await begin()
+        world.cut_from_redis = {"one"}
+        return begun
+
+    monkeypatch.setattr(one.redis, "begin", and_then_it_is_cut)
+    await one.step()
+    assert world.redis_is_barred
+
+    await one.steps(other, for_ms=AWAY_MS)
+
+    assert await other.ids() == ["a"]
+    assert (world.number, world.source) == (0, Source.REDIS)

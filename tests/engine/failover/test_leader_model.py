@@ -153,7 +153,7 @@ class Processes(RuleBasedStateMachine):
 
     @staticmethod
     def of_redis(process: FakeProcess) -> bool:
-        return process.switch._epoch is None or process.switch._epoch.source is Source.REDIS
+        return process.broker._epoch is None or process.broker._epoch.source is Source.REDIS
 
     @rule()
     def end_all(self) -> None:
@@ -168,7 +168,7 @@ class Processes(RuleBasedStateMachine):
 
     async def settled(self, given: Given) -> None:
         with suppress(BrokerUnavailable):  # the ledger knows
-            await given.to.switch.settle([Settlement(given.lease, Done(), 0)])
+            await given.to.broker.settle([Settlement(given.lease, Done(), 0)])
 
     def teardown(self) -> None:
         """Give everything back, and see that all that was accepted is scheduled somewhere."""
@@ -188,7 +188,7 @@ class Processes(RuleBasedStateMachine):
         self.look(sender)
         waiting = [each for each, status in self.world.ledger.statuses.items() if status is Status.QUEUED]
         for start in range(0, len(waiting), 50):
-            known = self.run(sender, self.processes[sender].switch.knows(waiting[start : start + 50]))
+            known = self.run(sender, self.processes[sender].broker.knows(waiting[start : start + 50]))
             assert known
             assert all(known)
         assert self.world.source is Source.REDIS

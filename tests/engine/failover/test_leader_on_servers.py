@@ -58,7 +58,7 @@ async def all_sent(telegram: Telegram, submitted: list[str], by: Process) -> Non
 
 
 def leases_redis(*processes: Process) -> bool:
-    return all(each.switch._epoch and each.switch._epoch.source == "redis" for each in processes)
+    return all(each.broker._epoch and each.broker._epoch.source == "redis" for each in processes)
 
 
 async def test_who_leads_begins_the_schedule_and_the_others_wait_for_it(
@@ -119,8 +119,8 @@ async def test_when_the_one_who_sends_for_all_dies_another_does(
 ) -> None:
     url = f"redis://127.0.0.1:{free_port()}/0"
     async with process("a", url, books, telegram) as one, process("b", url, books, telegram) as other:
-        await until(lambda: one.switch.memory or other.switch.memory)
-        first, second = (one, other) if one.switch.memory else (other, one)
+        await until(lambda: one.broker.memory or other.broker.memory)
+        first, second = (one, other) if one.broker.memory else (other, one)
         submitted = await first.submit(ids, 20)
         await all_sent(telegram, submitted, one)
 
@@ -152,7 +152,7 @@ async def test_a_leader_who_dies_leaves_the_schedule_in_redis_to_another(
 async def test_who_alone_cannot_reach_redis_leaves_the_lead_to_who_does(
     tmp_path: Path, books: str, telegram: Telegram, ids: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tempogram.engine.failover.candidacy.AWAY_MS", 5_000)  # until the other has started
+    monkeypatch.setattr("tempogram.engine.failover.leader_election.AWAY_MS", 5_000)  # until the other has started
     nowhere = f"redis://127.0.0.1:{free_port()}/0"
     with own_redis(tmp_path) as url:
         async with process("a", nowhere, books, telegram) as cut:
@@ -173,9 +173,9 @@ async def test_what_a_process_that_ended_left_in_the_ledger_alone_is_sent_soon(
     number = 7
     with own_redis(tmp_path) as url:
         async with process("a", url, books, telegram) as one:
-            comparison = one.leader._catch_up
+            catch_up = one.leader._catch_up
             async with membership(books, number):
-                await until(lambda: number in comparison._dead_processes._alive and comparison._behind_after is None)
+                await until(lambda: number in catch_up._dead_processes._alive and not catch_up.is_behind)
                 left = outgoing(ids.new(SystemClock()()))
                 await one.ledger.add([left])
 
@@ -207,7 +207,7 @@ async def test_an_older_file_of_redis_sends_nothing_again(
 async def test_what_was_accepted_during_a_short_absence_is_scheduled_soon(
     tmp_path: Path, books: str, telegram: Telegram, ids: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tempogram.engine.failover.candidacy.AWAY_MS", 60_000)
+    monkeypatch.setattr("tempogram.engine.failover.leader_election.AWAY_MS", 60_000)
     monkeypatch.setattr("tempogram.engine.brokers.redis.broker.REPLY_S", 0.3)
     with own_redis(tmp_path) as url:
         async with process("a", url, books, telegram) as one, Redis.from_url(url) as redis:
