@@ -16,7 +16,8 @@ import pytest
 
 from tempogram.bot.demo.process import free_port
 
-START_S = 10.0
+START_S = 60.0
+"""More than a server takes to start on a machine that does much else."""
 
 
 @contextmanager
@@ -32,7 +33,7 @@ def own_redis(folder: Path, *more_words: str, port: int | None = None) -> Iterat
     words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
     server = subprocess.Popen([str(program), *words, *more_words], stdout=subprocess.DEVNULL)
     try:
-        _wait_for(port)
+        _wait_for(port, server)
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         server.terminate()
@@ -43,9 +44,12 @@ def port_of(url: str) -> int:
     return urlsplit(url).port or 0
 
 
-def _wait_for(port: int) -> None:
+def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
+    """Return once the server answers; one that has ended did not get its port, and another one may answer there."""
     end_s = time.monotonic() + START_S
     while True:
+        if server.poll() is not None:
+            pytest.fail(f"redis-server did not start on port {port}: it ended with {server.returncode}")
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:

@@ -17,7 +17,7 @@ from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import SystemClock
 from tempogram.engine.resilience.conditions import Condition
 from tempogram.storage.processes.membership import membership
-from tests.engine.failover.process import Process, Telegram, hurry, process, until
+from tests.engine.failover.process import PATIENCE_S, Process, Telegram, hurry, process, until
 from tests.engine.redis_server import own_redis
 from tests.fakes import outgoing
 from tests.storage.servers import own_postgres
@@ -52,7 +52,7 @@ def ids(monkeypatch: pytest.MonkeyPatch) -> Ids:
 async def all_sent(telegram: Telegram, submitted: list[str], by: Process) -> None:
     """Wait until everything was sent, and the ledger knows of it."""
     await until(lambda: set(telegram.ids) >= set(submitted))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while await by.ledger.open_ids(after_id="", limit=1):  # noqa: ASYNC110 - the ledger has no event
             await asyncio.sleep(0.01)
 
@@ -79,11 +79,11 @@ async def test_a_redis_that_is_emptied_under_load_heals_and_what_ended_is_not_se
 ) -> None:
     with own_redis(tmp_path) as url:
         async with process("a", url, books, telegram) as one, process("b", url, books, telegram) as other:
-            submitted = await one.submit(ids, 2_000, chats=500)
+            submitted = await one.submit(ids, 800, chats=400)
             await until(lambda: len(telegram.sent) > 100)
             async with Redis.from_url(url) as redis:
                 await redis.flushall()
-            submitted += await other.submit(ids, 100, chats=500)
+            submitted += await other.submit(ids, 100, chats=400)
             await all_sent(telegram, submitted, one)
 
             await until(lambda: not one.conditions.current and not other.conditions.current)
@@ -237,7 +237,7 @@ async def test_two_versions_side_by_side_under_load_send_everything_and_never_bo
                 await all_sent(telegram, submitted, leader)
                 assert new.conditions.current == [Condition.OTHER_VERSION]
 
-                submitted += await leader.submit(ids, 2_000, chats=500)
+                submitted += await leader.submit(ids, 800, chats=400)
                 await until(lambda: len(telegram.sent) > 100)
                 await leader.kill()
                 submitted += await old.submit(ids, 20)
