@@ -157,13 +157,6 @@ class MessageHistory:
             chosen = chosen.where(messages.c.id.in_(message_ids))
         return await self._remove_all(chosen)
 
-    async def cancel(self, message_id: str, *, now_ms: int) -> bool:
-        """End a message that is queued; False if it has another end, or is being sent, or is not there.
-
-        Ask the broker to forget it first. Asked again, because an answer was lost, it is True again.
-        """
-        return await self._database.write_alone(lambda connection: _cancel(connection, message_id, now_ms))
-
     async def _remove_all(self, chosen: Select[Any]) -> int:
         removed = 0
         while count := await self._database.write_alone(lambda connection: _remove(connection, chosen.limit(PAGE))):
@@ -256,17 +249,6 @@ def _remove(connection: Connection, chosen: Select[Any]) -> int:
     removed = connection.execute(delete(messages).where(messages.c.id.in_(ids))).rowcount
     upload_writes.forget(connection, ids)
     return removed
-
-
-def _cancel(connection: Connection, message_id: str, now_ms: int) -> bool:
-    is_queued = messages.c.id == message_id, messages.c.status == Status.QUEUED.value
-    cancelled = {"status": Status.CANCELLED.value, "settled_at_ms": now_ms}
-    if connection.execute(update(messages).where(*is_queued).values(cancelled)).rowcount == 0:
-        status = connection.execute(select(messages.c.status).where(messages.c.id == message_id)).scalar()
-        return bool(status == Status.CANCELLED.value)
-    connection.execute(delete(payloads).where(payloads.c.message_id == message_id))
-    upload_writes.let_go(connection, [message_id])
-    return True
 
 
 def _state(row: Row[Any], made: tuple[AttemptState, ...] = (), files: tuple[StoredFile, ...] = ()) -> MessageState:

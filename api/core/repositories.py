@@ -24,8 +24,6 @@ class MessageHistory(Protocol):
 
     async def purge_dead(self, *, message_ids: Sequence[str] | None = None, bot_id: int | None = None) -> int: ...
 
-    async def cancel(self, message_id: str, *, now_ms: int) -> bool: ...
-
 
 class StoredLimits(Protocol):
     """See ``storage.limits.StoredLimits``."""

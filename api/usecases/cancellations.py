@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from tempogram.api.core.repositories import MessageHistory
 from tempogram.engine.model.errors import BrokerFull, BrokerUnavailable, LedgerError, NoQueue, QueueLost
 from tempogram.engine.model.messages import Status
-from tempogram.engine.ports import Broker, Clock, Result, Results
+from tempogram.engine.ports import Broker, Clock, Ledger, Result, Results
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import Sleep, retry_write
@@ -29,7 +28,7 @@ class Cancellations:
         self,
         *,
         broker: Broker,
-        history: MessageHistory,
+        ledger: Ledger,
         results: Results,
         pending_admissions: PendingAdmissions,
         clock: Clock,
@@ -37,7 +36,7 @@ class Cancellations:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._broker = broker
-        self._history = history
+        self._ledger = ledger
         self._results = results
         self._pending_admissions = pending_admissions
         self._clock = clock
@@ -78,7 +77,7 @@ class Cancellations:
         return await retry_write(lambda: self._end(message_id), sleep=self._sleep, conditions=self._conditions)
 
     async def _end(self, message_id: str) -> bool:
-        if not await self._history.cancel(message_id, now_ms=self._clock()):
+        if not await self._ledger.cancel(message_id, now_ms=self._clock()):
             return False
         # Once more: who rebuilds the schedule may have read it before the ledger ended it.
         with suppress(BrokerUnavailable):  # it has forgotten everything, or is rebuilt from the ledger, which knows

@@ -141,7 +141,7 @@ def services(
         dispatcher=engine.dispatcher,
         cancellations=Cancellations(
             broker=engine.broker,
-            history=storage.history,
+            ledger=engine.ledger,
             results=engine.results,
             pending_admissions=engine.dispatcher.pending_admissions,
             conditions=engine.conditions,

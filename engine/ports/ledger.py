@@ -100,6 +100,12 @@ class Ledger(Protocol):
     async def record(self, records: Sequence[Record]) -> None:
         """Write what became of messages. What is final loses its payload."""
 
+    async def cancel(self, message_id: str, *, now_ms: int) -> bool:
+        """End a queued message as cancelled; False if it has another end, is being sent, or is not there.
+
+        Ask the broker to forget it first. Called again, because an answer was lost, it is True again.
+        """
+
     async def record_holds(self, holds: Sequence[Hold]) -> None:
         """Write holds that did not come with a record; a later deadline replaces an earlier one."""
 

@@ -43,6 +43,9 @@ class SqlLedger:
     async def record(self, records: Sequence[Record]) -> None:
         await self._database.write(record_verbs.record, records, patient=True)
 
+    async def cancel(self, message_id: str, *, now_ms: int) -> bool:
+        return await self._database.write_alone(lambda connection: record_verbs.cancel(connection, message_id, now_ms))
+
     async def record_holds(self, holds: Sequence[Hold]) -> None:
         await self._database.write(hold_writes.hold, holds)
 

@@ -45,6 +45,18 @@ def mark_sending(connection: Connection, message_ids: Sequence[str]) -> list[Non
     return [None] * len(message_ids)
 
 
+def cancel(connection: Connection, message_id: str, now_ms: int) -> bool:
+    """End a queued message; what it would have sent goes with it."""
+    is_queued = messages.c.id == message_id, messages.c.status == Status.QUEUED.value
+    cancelled = {"status": Status.CANCELLED.value, "settled_at_ms": now_ms}
+    if connection.execute(update(messages).where(*is_queued).values(cancelled)).rowcount == 0:
+        status = connection.execute(select(messages.c.status).where(messages.c.id == message_id)).scalar()
+        return bool(status == Status.CANCELLED.value)
+    connection.execute(delete(payloads).where(payloads.c.message_id == message_id))
+    upload_writes.let_go(connection, [message_id])
+    return True
+
+
 def presume(connection: Connection, sends: Sequence[PastSend]) -> list[None]:
     """Write places that may be taken as attempts of no message."""
     INSERT_ATTEMPTS.run(connection, [_presumed(each) for each in sends])

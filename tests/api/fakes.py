@@ -572,7 +572,7 @@ class World:
             dispatcher=dispatcher,
             cancellations=Cancellations(
                 broker=self.broker,
-                history=self.books,
+                ledger=self.books,
                 results=self.results,
                 pending_admissions=pending_admissions,
                 clock=self.clock,

@@ -99,23 +99,6 @@ class HistoryContract:
         assert await history.purge_dead() == 1
         assert await history.dead_count() == 0
 
-    async def test_a_cancellation_whose_answer_was_lost_may_be_written_again(
-        self, ledger: SqlLedger, history: MessageHistory
-    ) -> None:
-        await ledger.add([waiting := message()])
-        await history.cancel(waiting.id, now_ms=NOW_MS)
-
-        assert await history.cancel(waiting.id, now_ms=NOW_MS)
-
-    async def test_only_what_is_queued_can_be_cancelled(self, ledger: SqlLedger, history: MessageHistory) -> None:
-        waiting, sent = message(), message()
-        await ledger.add([waiting, sent])
-        await ledger.record([became(sent, Status.SENT)])
-
-        assert await history.cancel(waiting.id, now_ms=NOW_MS)
-        assert not await history.cancel(sent.id, now_ms=NOW_MS)
-        assert await ledger.open_messages(after_id="", limit=1) == []
-
     async def test_a_chat_shows_what_was_said_both_ways(self, ledger: SqlLedger, history: MessageHistory) -> None:
         heard, said = message(), message()
         incoming = Incoming(

@@ -176,7 +176,7 @@ class UploadsContract:
         await ledger.record([became(purged, Status.DEAD, fault=NEVER)])
 
         await MessageHistory(database).purge_dead()
-        await MessageHistory(database).cancel(cancelled.id, now_ms=NOW_MS)
+        await ledger.cancel(cancelled.id, now_ms=NOW_MS)
         await ledger.discard([discarded.id])
 
         assert await self.rows(database) == (0, 0)

@@ -140,6 +140,31 @@ class LedgerContract:
         assert answers == [Accepted(), Accepted(), Known(keyed.id, Status.QUEUED)]
         assert await open_ids(ledger) == [plain.id, keyed.id]
 
+    async def test_only_a_queued_message_can_be_cancelled(self, ledger: Ledger) -> None:
+        waiting, sending, sent, unknown = message(), message(), message(), message()
+        await ledger.add([waiting, sending, sent])
+        await ledger.mark_sending([sending.id])
+        await ledger.record([became(sent, Status.SENT)])
+
+        answers = [await ledger.cancel(each.id, now_ms=NOW_MS) for each in (waiting, sending, sent, unknown)]
+
+        assert answers == [True, False, False, False]
+        assert await open_ids(ledger) == []
+
+    async def test_a_cancelled_message_is_known_as_cancelled(self, ledger: Ledger) -> None:
+        waiting = message(dedup_key="order 1")
+        await ledger.add([waiting])
+
+        await ledger.cancel(waiting.id, now_ms=NOW_MS)
+
+        assert await status_of(ledger, waiting) is Status.CANCELLED
+
+    async def test_a_cancellation_whose_answer_was_lost_may_be_written_again(self, ledger: Ledger) -> None:
+        await ledger.add([waiting := message()])
+        await ledger.cancel(waiting.id, now_ms=NOW_MS)
+
+        assert await ledger.cancel(waiting.id, now_ms=NOW_MS)
+
     async def test_what_was_discarded_was_never_there(self, ledger: Ledger) -> None:
         unwanted = message(dedup_key="order 1")
         await ledger.add([unwanted])
