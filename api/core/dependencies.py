@@ -10,11 +10,11 @@ from fastapi import Depends, Request
 
 from tempogram.api.core.ports import Attachments, Composer, Fleet, Intake, Removals
 from tempogram.api.core.repositories import Bots, MessageHistory, StoredLimits
-from tempogram.api.usecases.cancellations import Cancellations
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.observability.metrics import Metrics
 from tempogram.engine.ports import Broker, Clock, Ledger, Results
+from tempogram.engine.recovery.cancellations import Cancellations
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.storage.files.spool import Spool
 

@@ -9,7 +9,6 @@ from functools import partial
 
 from tempogram.api.app import App, create_app
 from tempogram.api.core.dependencies import Services
-from tempogram.api.usecases.cancellations import Cancellations
 from tempogram.bot import behaviours
 from tempogram.bot.config.data_dir import DataDir, database_url, home
 from tempogram.bot.config.process_roles import ProcessRole, check
@@ -24,6 +23,7 @@ from tempogram.bot.wiring.telegram import Telegram, connect_telegram
 from tempogram.bot.wiring.updates import UpdateHandling, text_generator, updates_of
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import Clock, Leadership, SystemClock
+from tempogram.engine.recovery.cancellations import Cancellations
 from tempogram.engine.recovery.pauses import end_of_pause
 from tempogram.storage.processes.leadership import FEEDERS, leadership
 

@@ -8,4 +8,5 @@ Read in this order:
     settings_sync        pauses, weights and limits of the ledger, applied to the queue
     pauses               a bot that may send again
     ended_messages       what has ended and the queue may still hold
+    cancellations        takes back one message that waits
 """

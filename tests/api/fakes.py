@@ -15,7 +15,6 @@ from fastapi import FastAPI
 from tempogram.api.app import create_app
 from tempogram.api.core.dependencies import Services
 from tempogram.api.core.ports import Refusal
-from tempogram.api.usecases.cancellations import Cancellations
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
@@ -39,6 +38,7 @@ from tempogram.engine.model.messages import (
 )
 from tempogram.engine.observability.metrics import Metrics
 from tempogram.engine.ports import Accepted, Admission, Broker, Explanation, Known, QueueStats, Record, Result, Settled
+from tempogram.engine.recovery.cancellations import Cancellations
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.sending.slots import NoWorker
