@@ -20,10 +20,8 @@ async def cancel(services: Services, message_id: str) -> None:
         Conflict: It is being sent, or has ended.
         NotScheduled: The broker has not heard of it yet.
     """
-    if not await services.cancellations.forget(message_id):
+    if not await services.cancellations.cancel(message_id):
         raise await _why_not(services, message_id, CANCELLED_NO_MORE)
-    if not await services.cancellations.end(message_id):
-        raise _too_late(await state_of(services, message_id), CANCELLED_NO_MORE)
 
 
 async def explain(services: Services, message_id: str) -> Explanation:

@@ -141,11 +141,9 @@ def services(
         dispatcher=engine.dispatcher,
         cancellations=Cancellations(
             broker=engine.broker,
-            ledger=engine.ledger,
-            results=engine.results,
+            closer=engine.closer,
             pending_admissions=engine.dispatcher.pending_admissions,
             conditions=engine.conditions,
-            clock=clock,
         ),
         broker=engine.broker,
         ledger=engine.ledger,

@@ -55,7 +55,8 @@ class Closer:
     of it: a ledger that refuses is asked until it records the end. A message that stayed open would be queued again,
     and an edit might then undo a newer one. A crash in between leaves the messages open in the ledger.
 
-    The ``record_…`` methods are for what the broker has taken out by itself; the others ask it first.
+    The ``record_…`` methods are for what the broker has taken out by itself; ``clear_bot`` and ``withdraw`` ask it
+    first; ``end_cancelled`` is the end of ``Cancellations``, which does.
     """
 
     def __init__(
@@ -114,6 +115,18 @@ class Closer:
                 withdrawn.left += len(batch) - ended
                 await asyncio.sleep(0)  # a million of them must not block the event loop
         return withdrawn
+
+    async def end_cancelled(self, message_id: str) -> bool:
+        """End one message that the broker has forgotten; False if it has another end.
+
+        Raises:
+            LedgerError: It is not ended; repeat until it is.
+        """
+        if not await self._ledger.cancel(message_id, now_ms=self._clock()):
+            return False
+        await self._forget_again([message_id])
+        await self._results.publish(Result(message_id, Status.CANCELLED, None))
+        return True
 
     async def _withdraw(self, batch: Sequence[Outgoing], end: End) -> int:
         forgotten = await self._broker.cancel([message.id for message in batch])

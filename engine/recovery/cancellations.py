@@ -1,86 +1,73 @@
-"""Takes back messages that wait, one at a time."""
+"""Takes back one message that waits."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
+from tempogram.engine.closing.closer import Closer
 from tempogram.engine.model.errors import BrokerFull, BrokerUnavailable, LedgerError, NoQueue, QueueLost
-from tempogram.engine.model.messages import Status
-from tempogram.engine.ports import Broker, Clock, Ledger, Result, Results
+from tempogram.engine.ports import Broker
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import Sleep, retry_write
 
 REFUSED = (QueueLost, BrokerFull, NoQueue)
-"""What tells for sure that nothing was forgotten."""
+"""What the broker raises only if it has forgotten nothing."""
 
 
 class Cancellations:
-    """Has the schedule forget a message, and then the ledger end it: what is forgotten nobody can lease.
+    """Has the queue forget a message, and then the ledger end it: what is forgotten no worker can lease.
 
     A message that only one of the two has would be overtaken by the next of its chat. So a ledger that cannot end it
-    is asked again until it can, and a schedule that may have forgotten it though it did not say so is told of it
-    again. A crash in between leaves it queued, and it is scheduled again.
+    is asked again until it can, and a message that the queue may have forgotten without an answer is admitted again.
+    A crash in between leaves it open in the ledger, and it is admitted again.
     """
 
     def __init__(
         self,
         *,
         broker: Broker,
-        ledger: Ledger,
-        results: Results,
+        closer: Closer,
         pending_admissions: PendingAdmissions,
-        clock: Clock,
-        conditions: Conditions | None = None,
+        conditions: Conditions,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._broker = broker
-        self._ledger = ledger
-        self._results = results
+        self._closer = closer
         self._pending_admissions = pending_admissions
-        self._clock = clock
         self._conditions = conditions
         self._sleep = sleep
-        self._insisting: set[asyncio.Task[bool]] = set()
+        self._retries: set[asyncio.Task[bool]] = set()
 
-    async def forget(self, message_id: str) -> bool:
-        """Have nobody lease it any more; False if the schedule does not have it waiting.
+    async def cancel(self, message_id: str) -> bool:
+        """End a message as cancelled; False if it does not wait in the queue, or has another end.
 
         Raises:
             BrokerUnavailable: It waits as before.
+            LedgerError: It is not sent any more, and ends once the ledger can be written, unless this process ends
+                before.
         """
+        return await self._forget(message_id) and await self._end(message_id)
+
+    async def _forget(self, message_id: str) -> bool:
         try:
-            (forgotten,) = await self._broker.cancel([message_id])
+            (is_forgotten,) = await self._broker.cancel([message_id])
         except REFUSED:
             raise
-        except BrokerUnavailable:  # it may have been obeyed
+        except BrokerUnavailable:  # only the answer may be lost
             self._pending_admissions.note([message_id])
             raise
-        return forgotten
-
-    async def end(self, message_id: str) -> bool:
-        """End what was forgotten, and tell whoever waits for it; False if the ledger has another end of it.
-
-        Raises:
-            LedgerError: It is ended once the ledger can be written, unless this process ends before.
-        """
-        try:
-            return await self._end(message_id)
-        except LedgerError:
-            insisting = asyncio.create_task(self._insist(message_id))
-            self._insisting.add(insisting)
-            insisting.add_done_callback(self._insisting.discard)
-            raise
-
-    async def _insist(self, message_id: str) -> bool:
-        return await retry_write(lambda: self._end(message_id), sleep=self._sleep, conditions=self._conditions)
+        return is_forgotten
 
     async def _end(self, message_id: str) -> bool:
-        if not await self._ledger.cancel(message_id, now_ms=self._clock()):
-            return False
-        # Once more: who rebuilds the schedule may have read it before the ledger ended it.
-        with suppress(BrokerUnavailable):  # it has forgotten everything, or is rebuilt from the ledger, which knows
-            await self._broker.cancel([message_id])
-        await self._results.publish(Result(message_id, Status.CANCELLED, None))
-        return True
+        try:
+            return await self._closer.end_cancelled(message_id)
+        except LedgerError:
+            retry = asyncio.create_task(self._retry(message_id))
+            self._retries.add(retry)
+            retry.add_done_callback(self._retries.discard)
+            raise
+
+    async def _retry(self, message_id: str) -> bool:
+        end = self._closer.end_cancelled
+        return await retry_write(lambda: end(message_id), sleep=self._sleep, conditions=self._conditions)

@@ -572,10 +572,9 @@ class World:
             dispatcher=dispatcher,
             cancellations=Cancellations(
                 broker=self.broker,
-                ledger=self.books,
-                results=self.results,
+                closer=closer,
                 pending_admissions=pending_admissions,
-                clock=self.clock,
+                conditions=self.conditions,
                 sleep=lambda _: self.naps.get(),
             ),
             broker=self.broker,
