@@ -7,6 +7,7 @@ The public names below are imported when they are first used, so ``import tempog
 """
 
 from importlib import import_module
+from os import path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,8 +25,19 @@ HOMES = {
     "Status": "engine.model.messages",
 }
 
+if path.isfile(path.join(path.dirname(__file__), "api")):  # noqa: PTH113, PTH118, PTH120 - pathlib is slow to import
+    raise ImportError(
+        "tempogram/api is a text file where a link to ../api should be, because Git checked this repository out "
+        "without symbolic links: run `git config core.symlinks true` and `git checkout -- tempogram` "
+        "(on Windows with developer mode switched on), or install a released wheel"
+    )
+
 
 def __getattr__(name: str) -> object:
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -32,3 +32,11 @@ def installed(distributions: Distributions, tmp_path_factory: pytest.TempPathFac
     target = tmp_path_factory.mktemp("installed")
     pip("install", *OFFLINE, "--target", str(target), str(distributions.wheel), cwd=target)
     return target
+
+
+@pytest.fixture(scope="session")
+def installed_editable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an editable install, whose hook runs only if ``site.addsitedir`` is given that folder."""
+    target = tmp_path_factory.mktemp("installed-editable")
+    pip("install", *OFFLINE, "--target", str(target), "--editable", str(ROOT), cwd=target)
+    return target

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 OFFLINE = ("--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", "--no-build-isolation")
@@ -26,3 +27,8 @@ def succeeded(run: subprocess.CompletedProcess[str]) -> str:
 
 def pip(*arguments: str, cwd: Path) -> str:
     return succeeded(python("-m", "pip", *arguments, cwd=cwd))
+
+
+def libraries() -> str:
+    """Return the folder of the installed libraries; with ``-S`` and as ``PYTHONPATH``, no hook in it runs."""
+    return sysconfig.get_path("purelib")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 import zipfile
 from email import message_from_bytes
@@ -11,7 +12,7 @@ import pytest
 
 from tests import ROOT
 from tests.project.conftest import Distributions
-from tests.project.installs import OFFLINE, pip, python, succeeded
+from tests.project.installs import OFFLINE, libraries, pip, python, succeeded
 from tests.project.sources import files_below, packaged_files
 
 IN_SDIST_ONLY = {".gitignore", "CHANGELOG.md", "PKG-INFO", "README.md", "constraints.txt", "pyproject.toml"}
@@ -58,9 +59,7 @@ def test_an_install_of_the_sdist_holds_the_whole_package(distributions: Distribu
     assert {str(path.relative_to(tmp_path)) for path in files_below(tmp_path / "tempogram")} == packaged_files()
 
 
-def test_an_editable_install_reads_the_package_from_the_repository(tmp_path: Path) -> None:
-    pip("install", *OFFLINE, "--target", str(tmp_path), "--editable", str(ROOT), cwd=tmp_path)
-
+def test_an_editable_install_reads_the_package_from_the_repository(installed_editable: Path, tmp_path: Path) -> None:
     show = (
         "import site, sys, pathlib; site.addsitedir(sys.argv[1]); import tempogram;"
         "print(tempogram.__file__);"
@@ -68,7 +67,9 @@ def test_an_editable_install_reads_the_package_from_the_repository(tmp_path: Pat
         "print(*sorted(str(p.relative_to(root.parent)) for n in root.iterdir() for p in [n, *n.rglob('*')]"
         " if p.is_file() and '__pycache__' not in p.parts), sep='\\n')"
     )
-    where, *files = succeeded(python("-S", "-c", show, str(tmp_path), cwd=tmp_path, PYTHONPATH=backends())).split("\n")
+    path = f"{installed_editable}{os.pathsep}{libraries()}"
+    run = python("-S", "-c", show, str(installed_editable), cwd=tmp_path, PYTHONPATH=path)
+    where, *files = succeeded(run).split("\n")
     assert where == str(ROOT / "tempogram" / "__init__.py")
     assert set(files) - {""} == packaged_files()
 
@@ -91,10 +92,3 @@ def test_the_metadata_names_the_command_the_plugin_and_the_readme(distributions:
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert "tempogram.bot.commands.cli:main" in entry_points
     assert "tempogram.simulator.pytest_plugin" in entry_points
-
-
-def backends() -> str:
-    """Return the folder of the installed libraries, without what ``site`` would run there."""
-    import editables
-
-    return str(Path(editables.__file__).parent.parent)
