@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, settings
 from tempogram.storage.database.database import Database
 from tests.fakes import Clock
 
+pytest_plugins = ["tests.import_names"]
+
 settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any-machine")
 

@@ -86,12 +86,3 @@ def test_redis_keeps_an_append_only_file_and_evicts_nothing() -> None:
 
     assert command[command.index("--appendonly") + 1] == "yes"
     assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
-
-
-def test_the_decisions_name_files_that_exist() -> None:
-    for decision in sorted((ROOT / "docs" / "decisions").glob("0*.md")):
-        carried = decision.read_text().rpartition("Carried by")[2]
-        named = re.findall(r"`([a-z_/]+\.(?:py|sql|lua))`", carried)
-
-        assert named, decision.name
-        assert [name for name in named if not (ROOT / name).exists()] == [], decision.name
