@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tempogram.simulator.client import running_simulator
+from tests.end_to_end.program import TOKEN, program
+from tests.end_to_end.test_first_start import has_said
 from tests.project.installs import libraries, python
 
 OWN = ("api", "bot", "engine", "simulator", "storage")
@@ -82,6 +85,17 @@ def test_the_projects_own_tests_run(project: Path, request: pytest.FixtureReques
 
     assert run.returncode == 0, run.stdout + run.stderr
     assert "3 passed" in run.stdout
+
+
+async def test_the_program_runs_with_the_projects_handlers(project: Path, installed: Path) -> None:
+    async with (
+        running_simulator() as telegram,
+        program(project, telegram.url, PYTHONPATH=str(installed), BEHAVIOURS="bot.handlers") as tempogram,
+    ):
+        (bot_id,) = await telegram.add_bots(TOKEN)
+        await telegram.say(await telegram.add_user("Anna"), "hello", bot=bot_id)
+
+        await tempogram.until(lambda: has_said(telegram, "mine and hello"), within_s=20)
 
 
 async def test_the_demo_starts(project: Path, installed: Path) -> None:

@@ -6,6 +6,7 @@ Read in this order:
     broker        the verbs of ``Broker``
     scripts       loads the scripts
     codec         arguments and answers of the scripts
+    constants     the numbers that Python hands to Lua
     records       messages and leases as they are kept
     requirements  whether a Redis is set up as the queue needs it
     lua/          the scripts, one verb a file; ``lua/shared/`` mirrors ``limits`` and ``brokers/memory``
