@@ -140,7 +140,7 @@ class Fleet(Protocol):
 class Removals(Protocol):
     """Sees off the bots that were removed."""
 
-    async def see_off(self, bot_id: int, *, keep_messages: bool) -> int:
+    async def complete(self, bot_id: int, *, keep_messages: bool) -> int:
         """Send nothing for a bot any more, and cancel what waits, or keep it; return how many were cancelled.
 
         A call that is under way ends, and what comes back of it is cancelled later, uncounted.

@@ -131,4 +131,4 @@ async def _remove(services: Services, bot_id: int, *, keep_messages: bool) -> in
     """Refuse what comes first; then see to what is there."""
     if not await services.fleet.remove(bot_id, keep_messages=keep_messages):
         raise _no_bot(bot_id)
-    return await services.removals.see_off(bot_id, keep_messages=keep_messages)
+    return await services.removals.complete(bot_id, keep_messages=keep_messages)

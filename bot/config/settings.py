@@ -122,7 +122,7 @@ class Settings(BaseSettings):
     def _are_tokens(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         for number, token in enumerate(value, start=1):
             if not is_token(token.get_secret_value()):
-                raise ValueError(f"no. {number} is no bot token; {LOOKS_LIKE}")
+                raise ValueError(f"no. {number} is not a bot token; {LOOKS_LIKE}")
         return value
 
     @field_validator("log_level")

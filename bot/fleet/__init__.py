@@ -1,14 +1,12 @@
-"""The bots: how they come, change and go.
+"""The bots: added, changed, removed.
 
 Read in this order:
 
     fleet               adds, changes and removes bots
-    registry            which bots run in this process
-    register            keeps the registry and the database in step
-    changes             whose turn it is to change a bot
-    get_me              asks Telegram who a bot is
-    token_rate_limit    how many new tokens Telegram may see in a while
+    registry            the bots that run in this process, in memory and in step with the database
+    get_me              asks Telegram which bot a token belongs to
+    token_rate_limit    limits how many new tokens Telegram sees in a while
     webhook_secrets     the secret of each bot's webhook
-    removal             ends what a removed bot leaves behind
-    cache_invalidation  what other processes changed is read again
+    removal             completes the removal of a bot: cancels its waiting messages
+    cache_invalidation  reads again what other processes changed
 """

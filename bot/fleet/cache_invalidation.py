@@ -1,4 +1,4 @@
-"""Follows what other processes change: reads again in the books what is kept here in memory."""
+"""Keeps the memory current: reads again from the database what other processes changed."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ log = structlog.get_logger()
 
 
 READ_EVERY_S = 60.0
-"""Between two readings of all bots, which are some thousands of rows at most. A guess."""
+"""Between two reads of all bots, a few thousand rows at most; untuned: changes are announced as well."""
 
 LOOK_EVERY_S = 1.5
-"""Between two looks whether chats that were lost here are to be read again. A guess."""
+"""Between two looks for lost chats to read again; untuned: a read costs one query."""
 
 
-class FollowsBots(Protocol):
-    """See ``bot.fleet.Fleet``."""
+class BotCache(Protocol):
+    """See ``bot.fleet.fleet.Fleet``."""
 
     async def load(self) -> None: ...
 
     async def reload(self, bot_ids: Collection[int]) -> None: ...
 
 
-class FollowsChats(Protocol):
-    """See ``engine.reachability.Reachability``."""
+class ChatCache(Protocol):
+    """See ``engine.closing.reachability.Reachability``."""
 
     async def load(self) -> None: ...
 
@@ -63,14 +63,14 @@ class Stale:
 
 
 class CacheInvalidation:
-    """What is announced while the books are read is gathered, and read all at once after that."""
+    """Changes announced during a read are collected, and read together after it."""
 
     def __init__(
         self,
         *,
         changes: Changes,
-        fleet: FollowsBots,
-        reachability: FollowsChats,
+        fleet: BotCache,
+        reachability: ChatCache,
         conditions: Conditions | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -80,39 +80,39 @@ class CacheInvalidation:
         self._conditions = conditions
         self._sleep = sleep
         self._stale = Stale()
-        self._heard = asyncio.Event()
+        self._wakeup = asyncio.Event()
 
     async def run(self) -> None:
-        """Follow until cancelled; while the ledger is away, it is asked again."""
+        """Run until cancelled; while the database is unavailable, reads are retried."""
         async with asyncio.TaskGroup() as loops:
-            loops.create_task(self._changes.run(self._hear))
-            loops.create_task(self._follow())
-            loops.create_task(self._read_now_and_then())
-            loops.create_task(self._read_lost_again())
+            loops.create_task(self._changes.run(self._receive))
+            loops.create_task(self._reload_stale())
+            loops.create_task(self._reload_bots_regularly())
+            loops.create_task(self._reload_lost_chats())
 
-    async def _hear(self, item: Change) -> None:
+    async def _receive(self, item: Change) -> None:
         self._stale.add(item)
-        self._heard.set()
+        self._wakeup.set()
 
-    async def _read_now_and_then(self) -> None:
-        """Read the bots again even if nothing was heard: a process may end between a change and its announcement."""
+    async def _reload_bots_regularly(self) -> None:
+        """Read all bots even without an announcement: a process may end between a change and its announcement."""
         while True:
             await self._sleep(READ_EVERY_S)
             self._stale.every_bot = True
-            self._heard.set()
+            self._wakeup.set()
 
-    async def _read_lost_again(self) -> None:
+    async def _reload_lost_chats(self) -> None:
         while True:
             await self._sleep(LOOK_EVERY_S)
             bot_chats = self._reachability.to_read_again()
             if bot_chats:
                 self._stale.chats.update(bot_chats)
-                self._heard.set()
+                self._wakeup.set()
 
-    async def _follow(self) -> None:
+    async def _reload_stale(self) -> None:
         while True:
-            await self._heard.wait()
-            self._heard.clear()
+            await self._wakeup.wait()
+            self._wakeup.clear()
             stale, self._stale = self._stale, Stale()
             await self._read_bots(stale)
             await self._read_chats(stale)
@@ -120,18 +120,18 @@ class CacheInvalidation:
     async def _read_bots(self, stale: Stale) -> None:
         try:
             if stale.everything or stale.every_bot:
-                await self._insist(self._fleet.load)
+                await self._retry(self._fleet.load)
             elif stale.bots:
-                await self._insist(lambda: self._fleet.reload(stale.bots))
+                await self._retry(lambda: self._fleet.reload(stale.bots))
         except SettingsError as error:
             log.error("alert", kind="secret_key_differs", reason=str(error))  # noqa: TRY400 - one sentence, no traceback
 
     async def _read_chats(self, stale: Stale) -> None:
         if stale.everything:
-            log.info("news may have been missed; everything is read again")
-            await self._insist(self._reachability.load)
+            log.info("announcements_missed_all_caches_reloaded")
+            await self._retry(self._reachability.load)
         elif stale.chats:
-            await self._insist(lambda: self._reachability.reload(stale.chats))
+            await self._retry(lambda: self._reachability.reload(stale.chats))
 
-    async def _insist(self, read: Callable[[], Awaitable[None]]) -> None:
+    async def _retry(self, read: Callable[[], Awaitable[None]]) -> None:
         await retry_write(read, sleep=self._sleep, conditions=self._conditions)

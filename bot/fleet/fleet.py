@@ -1,4 +1,4 @@
-"""How the bots that run here come, change, and go; the ``registry`` says which they are."""
+"""Adds, changes and removes the bots that run here."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from aiogram.client.session.base import BaseSession
 from aiogram.types import User
 
 from tempogram.api.core.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
-from tempogram.bot.fleet.changes import BotLocks
 from tempogram.bot.fleet.get_me import GetMe
-from tempogram.bot.fleet.register import Register
-from tempogram.bot.fleet.registry import Registry
+from tempogram.bot.fleet.registry import BotLocks, Register, Registry
 from tempogram.bot.fleet.token_rate_limit import TokenRateLimit
 from tempogram.bot.fleet.webhook_secrets import WebhookSecrets
 from tempogram.bot.telegram.tokens import LOOKS_LIKE, bot_id_of, is_token
@@ -28,14 +26,14 @@ log = structlog.get_logger()
 Check = Callable[[Mapping[str, Any]], None]
 
 PATIENCE_S = 30.0
-"""How long adding a bot may wait for its turn at Telegram: shorter than the patience of the usual proxy, 60 s."""
+"""How long adding a bot may wait for its slot at Telegram: shorter than the usual proxy timeout, 60 s."""
 
 
 class Fleet:
-    """See ``api.ports.Fleet``.
+    """See ``api.core.ports.Fleet``.
 
     Args:
-        calls_end_within_ms: How long a call may be under way with a token that another process has removed.
+        calls_end_within_ms: How long a call may still run with a token that another process has removed.
     """
 
     def __init__(
@@ -68,34 +66,34 @@ class Fleet:
         self._check_behaviours = check_behaviours
         self._default_source = default_source
         self._sleep = sleep
-        self._changed: Callable[[int], None] | None = None
-        self._proved: Callable[[int], Awaitable[None]] | None = None
+        self._source_changed: Callable[[int], None] | None = None
+        self._token_stored: Callable[[int], Awaitable[None]] | None = None
 
     async def load(self) -> None:
-        """Read every bot, as it is now; whoever wants to know is told what that changed.
+        """Read every bot again, and notify the listener of each whose update source changed.
 
         Raises:
             LedgerError: Nothing was read.
-            SettingsError: They were stored under another ``SECRET_KEY``.
+            SettingsError: The tokens were stored under another ``SECRET_KEY``.
         """
-        self._tell(*await self._register.read_all())
+        self._notify_changed(*await self._register.read_all())
 
     async def reload(self, bot_ids: Collection[int]) -> None:
-        """Read some bots again, which another process changed; as ``load`` does."""
-        self._tell(*await self._register.read(bot_ids))
+        """Read some bots again that another process changed; see ``load``."""
+        self._notify_changed(*await self._register.read(bot_ids))
 
-    async def token_in_books(self, bot_id: int) -> str | None:
-        """Return a bot's token as the roster does, after another look: nobody may have heard yet of a new one."""
+    async def reload_token(self, bot_id: int) -> str | None:
+        """Read a bot again and return its token: a change of it may not have been announced yet."""
         await self.reload([bot_id])
         return self.registry.token_of(bot_id)
 
     def when_changed(self, listener: Callable[[int], None] | None) -> None:
-        """Tell one listener about each bot that from now on is added or removed, or shall be fed otherwise."""
-        self._changed = listener
+        """Notify one listener of each bot that is added or removed, or whose update source changes."""
+        self._source_changed = listener
 
-    def when_proved(self, listener: Callable[[int], Awaitable[None]]) -> None:
-        """Tell one listener about each bot that is new here, or whose token Telegram knows, once it is kept."""
-        self._proved = listener
+    def when_token_stored(self, listener: Callable[[int], Awaitable[None]]) -> None:
+        """Notify one listener of each bot that is new here, or whose token Telegram confirmed, once it is stored."""
+        self._token_stored = listener
 
     def when_removed(self, listener: Callable[[int], None]) -> None:
         """See ``Fleet``."""
@@ -118,12 +116,12 @@ class Fleet:
         if not self.registry.has(bot_id):
             return False
         if self.registry.source_of(self.registry.registered(bot_id)) is not Source.WEBHOOK:
-            raise NoWebhook(f'bot {bot_id} has no webhook, so there is no secret; PATCH it with "updates": "webhook"')
+            raise NoWebhook(f'bot {bot_id} has no webhook, so it has no secret; PATCH it with "updates": "webhook"')
         if self.secrets.of(bot_id).next_secret is not None:
-            return True  # one that is as new is on its way
+            return True  # a new one is being registered already
         if not await self.secrets.rotate(bot_id):
             return False
-        self._tell(bot_id)
+        self._notify_changed(bot_id)
         return True
 
     async def add(
@@ -134,50 +132,50 @@ class Fleet:
         updates: Source | None = None,
         patience_s: float = PATIENCE_S,
     ) -> int:
-        """See ``Fleet``. ``patience_s`` is how long it may wait until Telegram takes another new token."""
+        """See ``Fleet``. It waits at most ``patience_s`` until Telegram takes another new token."""
         if not is_token(token):
-            raise Refusal(f"this is no bot token; {LOOKS_LIKE}")
+            raise Refusal(f"this is not a bot token; {LOOKS_LIKE}")
         self._check(behaviours, updates)
-        if not self.registry.is_introduced(token):
-            await self._get_me.turn(token, within_s=patience_s)
+        if not self.registry.is_verified(token):
+            await self._get_me.wait_for_slot(token, within_s=patience_s)
         me = await self._get_me.ask(token)
         await self._register.keep(token, username=me.username or "", first_name=me.first_name, behaviours=behaviours)
-        await self._prove(me.id)
+        await self._notify_token_stored(me.id)
         if updates is not None:
             await self._register.set_updates(me.id, updates)
-        self._tell(me.id)
+        self._notify_changed(me.id)
         return me.id
 
-    async def add_unasked(self, token: str) -> int:
-        """Run a bot whose token the environment names, though Telegram cannot be asked who it is."""
+    async def add_unverified(self, token: str) -> int:
+        """Run a bot of ``BOT_TOKENS`` for which Telegram has not answered ``getMe``."""
         bot_id = bot_id_of(token)
         if not self.registry.has(bot_id):
             await self._register.keep(token)
-            await self._prove(bot_id)
+            await self._notify_token_stored(bot_id)
         return bot_id
 
-    async def introduce(self, bot_id: int) -> None:
-        """Ask once about a bot that was added unasked, when its turn has come."""
+    async def verify(self, bot_id: int) -> None:
+        """Call ``getMe`` once for a bot that was added unverified."""
         token = self.registry.bot(bot_id).token
-        if self.registry.is_introduced(token):
+        if self.registry.is_verified(token):
             return
-        await self._get_me.turn(token)
+        await self._get_me.wait_for_slot(token)
         try:
             me = await self._get_me.ask(token)
         except (UnknownToken, TelegramUnreachable) as error:
-            log.warning("bot not introduced", bot_id=bot_id, reason=str(error))
+            log.warning("bot_not_verified", bot_id=bot_id, reason=str(error))
         else:
-            await retry_write(lambda: self._name(token, me), sleep=self._sleep)
+            await retry_write(lambda: self._store_names(token, me), sleep=self._sleep)
 
-    async def _name(self, token: str, me: User) -> None:
+    async def _store_names(self, token: str, me: User) -> None:
         if await self._register.name(token, me):
-            await self._prove(me.id)
+            await self._notify_token_stored(me.id)
 
     async def learn(self, token: str) -> None:
-        """See ``session.TokenBook``: a user's own ``Bot`` is known from its first call on.
+        """See ``session.TokenStore``.
 
         Raises:
-            Refusal: The bot was removed. A handler that still runs must not bring it back.
+            Refusal: The bot was removed. A handler that still runs must not add it again.
         """
         if not self.registry.has(bot_id_of(token)):
             await self._register.learn(token)
@@ -191,13 +189,13 @@ class Fleet:
             await self._register.set_behaviours(bot_id, behaviours)
         if updates is not None:
             await self._register.set_updates(bot_id, updates)
-            self._tell(bot_id)
+            self._notify_changed(bot_id)
 
     async def remove(self, bot_id: int, *, keep_messages: bool) -> bool:
         """See ``Fleet``."""
         if not await self._register.remove(bot_id, keep_messages=keep_messages):
             return False
-        self._tell(bot_id)
+        self._notify_changed(bot_id)
         return True
 
     def _check(self, behaviours: Mapping[str, Any] | None, updates: Source | None) -> None:
@@ -206,14 +204,14 @@ class Fleet:
         if updates is Source.WEBHOOK and self._default_source is not Source.WEBHOOK:
             raise Refusal(
                 "updates by webhook need PUBLIC_URL, the address at which Telegram reaches this server; "
-                'set it and start again, or say "polling"'
+                'set it and restart, or use "polling"'
             )
 
-    async def _prove(self, bot_id: int) -> None:
-        if self._proved is not None:
-            await self._proved(bot_id)
+    async def _notify_token_stored(self, bot_id: int) -> None:
+        if self._token_stored is not None:
+            await self._token_stored(bot_id)
 
-    def _tell(self, *bot_ids: int) -> None:
+    def _notify_changed(self, *bot_ids: int) -> None:
         for bot_id in bot_ids:
-            if self._changed is not None and self.registry.knows(bot_id):
-                self._changed(bot_id)
+            if self._source_changed is not None and self.registry.knows(bot_id):
+                self._source_changed(bot_id)

@@ -1,4 +1,4 @@
-"""Asks Telegram who a token belongs to."""
+"""Asks Telegram which bot a token belongs to."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from tempogram.bot.telegram.tokens import bot_id_of
 
 
 def aiogram_bot(token: str, session: BaseSession) -> Bot:
-    """Return a bot that makes its calls by this session, but for those that ``session.install`` leads elsewhere."""
+    """Return a bot with this session; ``session.install`` routes its counted calls through the engine."""
     return Bot(token, session=session, default=DefaultBotProperties())
 
 
 class GetMe:
-    """Introduces each token to Telegram when its turn has come."""
+    """Calls ``getMe`` for new tokens, no faster than the rate limit allows."""
 
     def __init__(self, *, session: BaseSession, token_rate_limit: TokenRateLimit) -> None:
         self._session = session
         self._token_rate_limit = token_rate_limit
 
-    async def turn(self, token: str, *, within_s: float | None = None) -> None:
-        """Return when Telegram may be asked about a token that is new to it.
+    async def wait_for_slot(self, token: str, *, within_s: float | None = None) -> None:
+        """Wait until Telegram may be asked about a new token.
 
         Raises:
-            TelegramUnreachable: That is not within this time.
+            TelegramUnreachable: There is no slot within ``within_s``.
         """
-        if not await self._token_rate_limit.turn(token, within_s=within_s):
+        if not await self._token_rate_limit.wait_for_slot(token, within_s=within_s):
             raise TelegramUnreachable(
-                f"Telegram takes only so many new bots at a time from one address; add bot {bot_id_of(token)} later"
+                f"Telegram limits how many new bots one address may add; add bot {bot_id_of(token)} again later"
             )
 
     async def ask(self, token: str) -> User:
-        """Return what Telegram calls the bot.
+        """Return the bot's user as Telegram knows it.
 
         Raises:
-            UnknownToken: It knows none by this token.
-            TelegramUnreachable: It said nothing of use.
+            UnknownToken: Telegram refused the token.
+            TelegramUnreachable: Telegram gave no usable answer.
         """
         try:
             return await aiogram_bot(token, self._session).get_me()

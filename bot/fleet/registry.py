@@ -1,38 +1,49 @@
-"""Who runs here: what the books said last of every bot, in memory."""
+"""The bots that run in this process, in memory and in step with the database.
+
+``Registry`` holds what the database last said of each bot, ``Register`` reads and writes both, ``BotLocks`` lets one
+change of a bot happen at a time.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from aiogram import Bot
 from aiogram.client.session.base import BaseSession
+from aiogram.types import User
 
+from tempogram.api.core.ports import Refusal
 from tempogram.bot.fleet.get_me import aiogram_bot
 from tempogram.bot.fleet.webhook_secrets import WebhookSecrets
 from tempogram.bot.telegram.tokens import bot_id_of, is_token
 from tempogram.engine.ports import Clock
-from tempogram.storage.bots import RegisteredBot, Source, StoredBot
+from tempogram.engine.ports.changes import BotChanged, Changes
+from tempogram.storage.bots import Bots, RegisteredBot, Source, StoredBot
 
 
 @dataclass(frozen=True, slots=True)
-class Parting:
-    """A bot that was removed, and whether Telegram may still deliver its updates to us.
+class RemovedBot:
+    """A bot that was removed, and whose last calls may still run with its token.
 
-    ``until_ms``: when its last call here has ended at the latest, if another process sees it off.
+    Attributes:
+        may_have_webhook: Telegram may still deliver its updates to us.
+        until_ms: When its last call here has ended at the latest; None if this process completes the removal.
     """
 
     bot: Bot
-    is_hooked: bool
+    may_have_webhook: bool
     until_ms: int | None = None
 
 
 class Registry:
-    """The bots that run here. Keeps every token in memory: a worker needs it for each call.
+    """The bots that run here. It keeps every token in memory, because a worker needs it for each call.
 
-    Whoever writes to it has the turn; see ``BotLocks``.
+    A caller that writes to it holds the lock; see ``BotLocks``.
 
     Args:
         calls_end_within_ms: How long a call may be under way with a token that another process has removed.
@@ -56,8 +67,8 @@ class Registry:
         self._aiogram: dict[int, Bot] = {}
         self._registered: dict[int, RegisteredBot] = {}
         self._removed: set[int] = set()
-        self._parting: dict[int, Parting] = {}
-        self._forgetful: list[Callable[[int], None]] = []
+        self._removed_bots: dict[int, RemovedBot] = {}
+        self._removal_listeners: list[Callable[[int], None]] = []
 
     @property
     def bot_ids(self) -> list[int]:
@@ -76,79 +87,79 @@ class Registry:
     def registered(self, bot_id: int) -> RegisteredBot:
         return self._registered[bot_id]
 
-    def is_introduced(self, token: str) -> bool:
-        """Tell whether Telegram has been asked about exactly this token before."""
+    def is_verified(self, token: str) -> bool:
+        """Tell whether Telegram has answered ``getMe`` for exactly this token."""
         return self.has_token(token) and bool(self._registered[bot_id_of(token)].username)
 
     def is_removed(self, bot_id: int) -> bool:
         return bot_id in self._removed
 
     def knows(self, bot_id: int) -> bool:
-        """Tell whether a bot runs here, or has left and was not forgotten yet."""
-        return self.has(bot_id) or bot_id in self._parting
+        """Tell whether a bot runs here, or was removed and is not forgotten yet."""
+        return self.has(bot_id) or bot_id in self._removed_bots
 
-    def parting(self, bot_id: int) -> Parting | None:
-        """Return a bot that was removed, while its last calls are under way."""
-        leaving = self._parting.get(bot_id)
-        if leaving is not None and leaving.until_ms is not None and leaving.until_ms <= self._clock():
+    def removed_bot(self, bot_id: int) -> RemovedBot | None:
+        """Return a removed bot whose last calls may still run."""
+        removed = self._removed_bots.get(bot_id)
+        if removed is not None and removed.until_ms is not None and removed.until_ms <= self._clock():
             self.forget(bot_id)
             return None
-        return leaving
+        return removed
 
     def token_of(self, bot_id: int) -> str | None:
-        """Return a bot's token; also of one that was removed, while its last calls are under way."""
-        leaving = self.parting(bot_id)
-        return self._tokens.get(bot_id) if leaving is None else leaving.bot.token
+        """Return a bot's token, also while the last calls of a removed bot may still run."""
+        removed = self.removed_bot(bot_id)
+        return self._tokens.get(bot_id) if removed is None else removed.bot.token
 
     def source_of(self, bot: RegisteredBot) -> Source:
-        """See ``api.ports.Fleet``. One that only a user's own ``Bot`` brought here gets its updates in his own way."""
+        """See ``api.core.ports.Fleet``. A bot that only a user's own ``Bot`` brought here gets no updates from us."""
         if bot.updates is None and not bot.username and not bot.behaviours:
             return Source.NONE
         if bot.updates is Source.WEBHOOK:
-            return self._default_source  # polling, if ``PUBLIC_URL`` was taken away since
+            return self._default_source  # polling, if ``PUBLIC_URL`` was unset since
         return bot.updates or self._default_source
 
-    def hears(self, bot_id: int) -> bool:
-        """Tell whether a bot's updates come here."""
+    def gets_updates(self, bot_id: int) -> bool:
+        """Tell whether we get a bot's updates."""
         return bot_id in self._registered and self.source_of(self._registered[bot_id]) is not Source.NONE
 
     def authenticate(self, token: str) -> int | None:
-        """See ``api.ports.Fleet``."""
+        """See ``api.core.ports.Fleet``."""
         bot_id = bot_id_of(token) if is_token(token) else 0
         known = self._tokens.get(bot_id, "")
         return bot_id if hmac.compare_digest(known.encode(), token.encode()) and known else None
 
     def when_removed(self, listener: Callable[[int], None]) -> None:
-        """See ``api.ports.Fleet``."""
-        self._forgetful.append(listener)
+        """See ``api.core.ports.Fleet``."""
+        self._removal_listeners.append(listener)
 
-    def take(self, bot_ids: Collection[int], kept: Mapping[int, StoredBot | None]) -> list[int]:
-        """Let bots be what the books say; return those that are to be fed otherwise."""
-        return [bot_id for bot_id in bot_ids if bot_id in kept and self._take_one(bot_id, kept[bot_id])]
+    def apply(self, bot_ids: Collection[int], kept: Mapping[int, StoredBot | None]) -> list[int]:
+        """Set bots to what the database says; return those whose update source changed."""
+        return [bot_id for bot_id in bot_ids if bot_id in kept and self._apply_one(bot_id, kept[bot_id])]
 
-    def note(self, bot_id: int, **changes: Any) -> None:
-        """Note what was written of a bot, unless it was removed meanwhile."""
+    def update(self, bot_id: int, **changes: Any) -> None:
+        """Apply what was written of a bot, unless it was removed meanwhile."""
         if bot_id in self._registered:
             self._registered[bot_id] = replace(self._registered[bot_id], **changes)
 
     def remove(self, bot_id: int) -> None:
-        """Part with a bot; who sees it off says when it is to be forgotten."""
-        self._part_with(bot_id)
-        self._note_removed(bot_id)
+        """Remove a bot; ``Removals`` forgets it once its last calls have ended."""
+        self._take_out(bot_id)
+        self._mark_removed(bot_id)
 
     def forget(self, bot_id: int) -> None:
-        """Forget the token of a bot that was removed: its last calls have ended."""
-        self._parting.pop(bot_id, None)
+        """Forget the token of a removed bot whose last calls have ended."""
+        self._removed_bots.pop(bot_id, None)
 
-    def _take_one(self, bot_id: int, kept: StoredBot | None) -> bool:
+    def _apply_one(self, bot_id: int, kept: StoredBot | None) -> bool:
         if kept is None:
-            return self._leave(bot_id)
-        before, token, told = self._registered.get(bot_id), self._tokens.get(bot_id), self.secrets.of(bot_id)
+            return self._remove_as_elsewhere(bot_id)
+        before, token, webhook = self._registered.get(bot_id), self._tokens.get(bot_id), self.secrets.of(bot_id)
         self._put(kept.registered, kept.token)
         self.secrets.put(bot_id, kept.webhook)
-        was_fed_so = before is not None and self.source_of(before) is self.source_of(kept.registered)
-        is_new_secret = kept.webhook.next_secret not in {None, told.next_secret}
-        return not was_fed_so or token != kept.token or is_new_secret
+        is_same_source = before is not None and self.source_of(before) is self.source_of(kept.registered)
+        is_new_secret = kept.webhook.next_secret not in {None, webhook.next_secret}
+        return not is_same_source or token != kept.token or is_new_secret
 
     def _put(self, registered: RegisteredBot, token: str) -> None:
         bot_id = registered.bot_id
@@ -157,26 +168,142 @@ class Registry:
         self._registered[bot_id] = registered
         self._tokens[bot_id] = token
         self._removed.discard(bot_id)
-        self._parting.pop(bot_id, None)
+        self._removed_bots.pop(bot_id, None)
 
-    def _leave(self, bot_id: int) -> bool:
-        """Part with a bot that another process removed, if it is known here."""
+    def _remove_as_elsewhere(self, bot_id: int) -> bool:
+        """Remove a bot that another process removed, if it is known here."""
         is_known = self.has(bot_id)
         if is_known:
-            self._part_with(bot_id, until_ms=self._clock() + self._calls_end_within_ms)
-        self._note_removed(bot_id)
+            self._take_out(bot_id, until_ms=self._clock() + self._calls_end_within_ms)
+        self._mark_removed(bot_id)
         return is_known
 
-    def _part_with(self, bot_id: int, *, until_ms: int | None = None) -> None:
-        is_hooked = (
+    def _take_out(self, bot_id: int, *, until_ms: int | None = None) -> None:
+        may_have_webhook = (
             self.source_of(self._registered[bot_id]) is Source.WEBHOOK or self.secrets.of(bot_id).told is not None
         )
-        self._parting[bot_id] = Parting(self._aiogram[bot_id], is_hooked, until_ms)
+        self._removed_bots[bot_id] = RemovedBot(self._aiogram[bot_id], may_have_webhook, until_ms)
         for known in (self._tokens, self._aiogram, self._registered):
             known.pop(bot_id, None)
         self.secrets.forget(bot_id)
 
-    def _note_removed(self, bot_id: int) -> None:
+    def _mark_removed(self, bot_id: int) -> None:
         self._removed.add(bot_id)
-        for listener in self._forgetful:
+        for listener in self._removal_listeners:
             listener(bot_id)
+
+
+class Register:
+    """Reads and writes bots in the database, and sets the registry to what the database then says."""
+
+    def __init__(
+        self,
+        *,
+        bots: Bots,
+        registry: Registry,
+        bot_locks: BotLocks,
+        default_behaviours: Mapping[str, Any],
+        clock: Clock,
+    ) -> None:
+        self._bots = bots
+        self._registry = registry
+        self._bot_locks = bot_locks
+        self._default_behaviours = default_behaviours
+        self._clock = clock
+
+    async def read_all(self) -> list[int]:
+        """Read every bot; return those whose update source changed."""
+        async with self._bot_locks.lock:
+            kept = await self._bots.kept()
+            return self._registry.apply({*self._registry.bot_ids, *kept}, kept)
+
+    async def read(self, bot_ids: Collection[int]) -> list[int]:
+        """Read some bots again; return those whose update source changed."""
+        async with self._bot_locks.lock:
+            return self._registry.apply(bot_ids, await self._bots.kept(bot_ids))
+
+    async def keep(
+        self, token: str, *, username: str = "", first_name: str = "", behaviours: Mapping[str, Any] | None = None
+    ) -> None:
+        async with self._bot_locks.lock:
+            await self._write(token, username=username, first_name=first_name, behaviours=behaviours)
+
+    async def name(self, token: str, me: User) -> bool:
+        """Store a bot's names; return False if it has another token, or none, by now."""
+        async with self._bot_locks.lock:
+            if not self._registry.has_token(token):
+                return False
+            await self._write(token, username=me.username or "", first_name=me.first_name, behaviours=None)
+        return True
+
+    async def learn(self, token: str) -> None:
+        """Store the token of a user's own ``Bot``.
+
+        Raises:
+            Refusal: The bot was removed. A handler that still runs must not add it again.
+        """
+        bot_id = bot_id_of(token)
+        async with self._bot_locks.lock:
+            self._registry.apply([bot_id], await self._bots.kept([bot_id]))  # it may have been removed since we read
+            if self._registry.is_removed(bot_id):
+                raise Refusal(f"bot {bot_id} was removed; add it again with POST /bots")
+            if not self._registry.has(bot_id):
+                await self._write(token, username="", first_name="", behaviours={})
+
+    async def set_behaviours(self, bot_id: int, behaviours: Mapping[str, Any]) -> None:
+        async with self._bot_locks.of(bot_id):
+            await self._bots.set_behaviours(bot_id, behaviours)
+            self._registry.update(bot_id, behaviours=behaviours)
+
+    async def set_updates(self, bot_id: int, source: Source) -> None:
+        async with self._bot_locks.of(bot_id):
+            await self._bots.set_updates(bot_id, source)
+            self._registry.update(bot_id, updates=source)
+
+    async def remove(self, bot_id: int, *, keep_messages: bool) -> bool:
+        """Remove a bot; return False if there is none."""
+        async with self._bot_locks.of(bot_id):
+            if not self._registry.has(bot_id) or not await self._bots.remove(bot_id, keep_messages=keep_messages):
+                return False
+            self._registry.remove(bot_id)
+        return True
+
+    async def _write(self, token: str, *, username: str, first_name: str, behaviours: Mapping[str, Any] | None) -> None:
+        bot_id = bot_id_of(token)
+        given = self._default_behaviours if behaviours is None else behaviours
+        async with self._bot_locks.announced(bot_id):
+            await self._bots.add(
+                bot_id, token, username=username, first_name=first_name, behaviours=given, now_ms=self._clock()
+            )
+            if behaviours is not None:
+                await self._bots.set_behaviours(bot_id, behaviours)
+            self._registry.apply([bot_id], await self._bots.kept([bot_id]))
+
+
+class BotLocks:
+    """Lets one change of a bot happen at a time.
+
+    The memory never is older than the last read or write of the database here: the lock is held until both agree.
+    What was written is announced, so that the other processes read it again.
+    """
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        self.lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def of(self, bot_id: int) -> AsyncIterator[None]:
+        """Lock a bot for a change, and announce the change in the end."""
+        async with self.lock, self.announced(bot_id):
+            yield
+
+    @asynccontextmanager
+    async def announced(self, bot_id: int) -> AsyncIterator[None]:
+        """Announce in the end what a caller that holds the lock writes of a bot.
+
+        It is announced even if the write failed: perhaps only the answer was lost.
+        """
+        try:
+            yield
+        finally:
+            await self._changes.announce(BotChanged(bot_id))

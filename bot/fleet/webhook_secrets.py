@@ -1,4 +1,4 @@
-"""The secrets by which we know that a webhook call comes from Telegram, and what Telegram was told last."""
+"""The secrets that prove a webhook call comes from Telegram, and the webhook last registered there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from tempogram.storage.bots import Bots, StoredWebhook
 
-Changing = Callable[[int], AbstractAsyncContextManager[None]]
+BotLock = Callable[[int], AbstractAsyncContextManager[None]]
 
 
 def new_secret() -> str:
@@ -17,67 +17,67 @@ def new_secret() -> str:
 
 
 class WebhookSecrets:
-    """Those of all bots that run here.
+    """The webhook secrets of all bots that run here.
 
     Args:
-        changing: Lends one bot, so that its books and what is kept here of it change together; see ``Fleet``.
+        lock: Locks one bot, so that the database and the memory change together; see ``BotLocks``.
     """
 
-    def __init__(self, bots: Bots, changing: Changing) -> None:
+    def __init__(self, bots: Bots, lock: BotLock) -> None:
         self._bots = bots
-        self._changing = changing
+        self._lock = lock
         self._kept: dict[int, StoredWebhook] = {}
 
     def of(self, bot_id: int) -> StoredWebhook:
         return self._kept.get(bot_id, StoredWebhook())
 
     def accepted(self, bot_id: int) -> list[str]:
-        """Return those of which a webhook call must bear one."""
+        """Return the secrets of which a webhook call must bear one."""
         kept = self.of(bot_id)
         return [secret for secret in (kept.secret, kept.next_secret) if secret is not None]
 
     def put(self, bot_id: int, kept: StoredWebhook) -> None:
-        """Let a bot's be what the books say."""
+        """Set a bot's secrets to what the database says."""
         self._kept[bot_id] = kept
 
     def forget(self, bot_id: int) -> None:
         self._kept.pop(bot_id, None)
 
-    async def note_told(self, bot_id: int, told: str | None) -> None:
-        """Note what Telegram took last, as a fingerprint; None: that there shall be no webhook."""
-        async with self._changing(bot_id):
+    async def note_registered(self, bot_id: int, told: str | None) -> None:
+        """Store the fingerprint of the webhook that Telegram took last; None: it was deleted."""
+        async with self._lock(bot_id):
             if await self._bots.set_webhook_told(bot_id, told):
                 self.put(bot_id, replace(self.of(bot_id), told=told))
 
-    async def to_tell(self, bot_id: int) -> str:
-        """Return the secret that Telegram shall send from now on; a bot's first one is made here."""
+    async def to_register(self, bot_id: int) -> str:
+        """Return the secret to register with Telegram; a bot's first one is made here."""
         kept = self.of(bot_id)
         secret = kept.next_secret or kept.secret
         return await self._first(bot_id) if secret is None else secret
 
     async def rotate(self, bot_id: int) -> bool:
-        """Give a bot another secret; False if it was removed.
+        """Make a bot's next secret; return False if it was removed.
 
-        The order is: written here, told to Telegram, and only then the old one forgotten. So whatever Telegram sends
-        bears a secret that we know, wherever a crash comes in between.
+        The order is: store the new secret, register it with Telegram, and only then forget the old one. So every
+        webhook call bears a secret that we know, wherever a crash comes in between.
         """
         secret = new_secret()
-        async with self._changing(bot_id):
+        async with self._lock(bot_id):
             is_written = await self._bots.set_next_webhook_secret(bot_id, secret)
             if is_written:
                 self.put(bot_id, replace(self.of(bot_id), next_secret=secret))
         return is_written
 
     async def retire(self, bot_id: int) -> None:
-        """Forget the old secret; Telegram has taken the new one."""
-        async with self._changing(bot_id):
+        """Forget the old secret, once Telegram has taken the new one."""
+        async with self._lock(bot_id):
             secret = self.of(bot_id).next_secret
             if secret is not None and await self._bots.set_webhook_secret(bot_id, secret):
                 self.put(bot_id, replace(self.of(bot_id), secret=secret, next_secret=None))
 
     async def _first(self, bot_id: int) -> str:
         secret = new_secret()
-        async with self._changing(bot_id):
+        async with self._lock(bot_id):
             if await self._bots.set_webhook_secret(bot_id, secret):
                 self.put(bot_id, replace(self.of(bot_id), secret=secret))
         return secret

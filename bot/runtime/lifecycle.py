@@ -101,14 +101,14 @@ def _told(built: Program) -> dict[str, Any]:
 async def add_bot(built: Program, token: str) -> None:
     """Run a bot that the environment names, even while Telegram cannot be asked who it is."""
     fleet = built.telegram.fleet
-    if fleet.registry.is_introduced(token):
+    if fleet.registry.is_verified(token):
         return
     try:
         await fleet.add(token, None, patience_s=0)
     except UnknownToken as error:
         # The others run on. Its messages are kept, and it is paused by the first call that Telegram refuses.
         log.error("alert", kind="token_revoked", reason=str(error))  # noqa: TRY400 - one sentence, no traceback
-        await fleet.add_unasked(token)
+        await fleet.add_unverified(token)
     except TelegramUnreachable as error:
         log.warning("bot added unasked", reason=str(error))
-        await fleet.add_unasked(token)
+        await fleet.add_unverified(token)

@@ -45,7 +45,7 @@ from tempogram.storage.files.spool import FileTooLarge
 log = structlog.get_logger()
 
 
-class TokenBook(Protocol):
+class TokenStore(Protocol):
     """Where the token of a bot that a user built is put down, so that a worker can send for it."""
 
     async def learn(self, token: str) -> None:
@@ -62,7 +62,7 @@ class Gateway:
         composer: MethodComposer,
         attachments: Attachments,
         results: Results,
-        tokens: TokenBook,
+        tokens: TokenStore,
         wait_s: float,
     ) -> None:
         self._dispatcher = dispatcher

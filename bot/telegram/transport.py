@@ -44,7 +44,7 @@ class TelegramTransport:
         *,
         connections: Connections,
         token_of: Callable[[int], str | None],
-        token_in_books: Callable[[int], Awaitable[str | None]],
+        reload_token: Callable[[int], Awaitable[str | None]],
         timeout_ms: int,
         guard_ms: int,
         upload_packer: UploadPacker,
@@ -52,7 +52,7 @@ class TelegramTransport:
     ) -> None:
         self._connections = connections
         self._token_of = token_of
-        self._token_in_books = token_in_books
+        self._token_in_books = reload_token
         self._timeout_s = timeout_ms / 1_000
         self._guard_ms = guard_ms
         self._upload_packer = upload_packer

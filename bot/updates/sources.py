@@ -12,7 +12,7 @@ from aiogram import Router
 from aiogram.enums import UpdateType
 
 from tempogram.bot.fleet.fleet import Fleet
-from tempogram.bot.fleet.registry import Parting
+from tempogram.bot.fleet.registry import RemovedBot
 from tempogram.bot.updates.poller import Poller
 from tempogram.bot.updates.webhooks import Webhooks
 from tempogram.storage.bots import Source
@@ -75,7 +75,7 @@ class UpdateSources:
             begun.set()
 
     def _way(self, bot_id: int, begun: asyncio.Event) -> Callable[[], Coroutine[Any, Any, None]]:
-        leaving = self._registry.parting(bot_id)
+        leaving = self._registry.removed_bot(bot_id)
         if leaving is not None:
             return lambda: self._after(leaving)
         match self._registry.source_of(self._registry.registered(bot_id)):
@@ -86,19 +86,19 @@ class UpdateSources:
             case Source.NONE:
                 return lambda: self._webhooks.unset(bot_id)
 
-    async def _after(self, leaving: Parting) -> None:
-        if leaving.is_hooked:
+    async def _after(self, leaving: RemovedBot) -> None:
+        if leaving.may_have_webhook:
             await self._webhooks.delete(leaving.bot)
 
     async def _by_webhook(self, bot_id: int, begun: asyncio.Event) -> None:
-        await self._fleet.introduce(bot_id)
+        await self._fleet.verify(bot_id)
         await self._webhooks.set(bot_id)
         begun.set()
         await self._webhooks.retire_secret(bot_id)
 
     async def _by_polling(self, bot_id: int, begun: asyncio.Event) -> None:
         begun.set()
-        await self._fleet.introduce(bot_id)
+        await self._fleet.verify(bot_id)
         await self._webhooks.unset(bot_id)
         await self._poller_for(bot_id).run()
 

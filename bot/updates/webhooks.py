@@ -83,7 +83,9 @@ class Webhooks:
 
         async def tell() -> None:
             await bot.delete_webhook()
-            await self._registry.secrets.note_told(bot_id, None)  # later: after a crash in between it is deleted again
+            await self._registry.secrets.note_registered(
+                bot_id, None
+            )  # later: after a crash in between it is deleted again
 
         await self._insist(bot_id, tell)
 
@@ -119,14 +121,14 @@ class Webhooks:
         return None
 
     async def _tell(self, bot_id: int) -> None:
-        secret, bot = await self._registry.secrets.to_tell(bot_id), self._registry.bot(bot_id)
+        secret, bot = await self._registry.secrets.to_register(bot_id), self._registry.bot(bot_id)
         await bot.set_webhook(
             self._url(bot),
             secret_token=secret,
             max_connections=CONNECTIONS_MAX,
             allowed_updates=self._allowed_updates,
         )
-        await self._registry.secrets.note_told(bot_id, self._fingerprint(bot, secret))
+        await self._registry.secrets.note_registered(bot_id, self._fingerprint(bot, secret))
 
     async def _stands(self, bot_id: int) -> bool:
         """Tell whether Telegram was told all this before, and nobody has told it otherwise since."""

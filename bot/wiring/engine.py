@@ -53,7 +53,7 @@ def engine_of(
     transport = TelegramTransport(
         connections=telegram.sends,
         token_of=telegram.fleet.registry.token_of,
-        token_in_books=telegram.fleet.token_in_books,
+        reload_token=telegram.fleet.reload_token,
         timeout_ms=settings.timeout_ms,
         guard_ms=settings.telegram_window_guard_ms,
         upload_packer=UploadPacker(storage.uploads),
@@ -64,7 +64,7 @@ def engine_of(
         closer=closer,
         changes=queue.changes,
         clock=clock,
-        hears=telegram.fleet.registry.hears,
+        hears=telegram.fleet.registry.gets_updates,
     )
     pending_admissions = PendingAdmissions(ledger=ledger, broker=broker, closer=closer)
     delivery = Delivery(

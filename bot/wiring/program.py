@@ -77,7 +77,7 @@ async def program(
         await queue.begin()
         await engine.reachability.load()
         await telegram.fleet.load()
-        telegram.fleet.when_proved(partial(end_of_pause, engine.ledger, engine.broker))
+        telegram.fleet.when_token_stored(partial(end_of_pause, engine.ledger, engine.broker))
         yield Program(
             settings=settings,
             role=role,

@@ -494,7 +494,7 @@ class PlainDepartures:
         self._broker = broker
         self._closer = closer
 
-    async def see_off(self, bot_id: int, *, keep_messages: bool) -> int:
+    async def complete(self, bot_id: int, *, keep_messages: bool) -> int:
         await self._broker.pause(bot_id, paused=True)
         return 0 if keep_messages else (await self._closer.clear_bot(bot_id, before_id="g")).ended
 

@@ -148,7 +148,7 @@ def attaching(uploads: DictUploads, directory: Path | None = None) -> Attachment
 
 
 class TokenList:
-    """See ``session.TokenBook``."""
+    """See ``session.TokenStore``."""
 
     def __init__(self) -> None:
         self.learned: list[str] = []

@@ -1,4 +1,4 @@
-"""One process follows what another changes. Two fleets on the same books play two processes."""
+"""A process reads again what another one changed. Two fleets on one database stand for two processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.fakes import Clock
 
 
 class Wire:
-    """News that a test delivers, or loses: see ``Changes``."""
+    """Announcements that a test delivers or loses; see ``Changes``."""
 
     def __init__(self) -> None:
         self.announced: list[Change] = []
@@ -41,7 +41,7 @@ class Wire:
         self._listener = listener
         await asyncio.Event().wait()
 
-    async def tell(self, *items: Change) -> None:
+    async def deliver(self, *items: Change) -> None:
         assert self._listener is not None
         for item in items:
             await self._listener(item)
@@ -49,27 +49,27 @@ class Wire:
 
 @dataclass
 class Reader:
-    """Notes what it shall read; ``asleep``: each reading waits; what ``failures`` has is raised first.
+    """Notes what it is asked to read.
 
-    ``doubtful``: what it wants to read again itself.
+    ``asleep`` makes each read wait, ``failures`` are raised first, ``lost`` are the chats to read again.
     """
 
     read: list[object] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
     asleep: asyncio.Event | None = None
-    doubtful: list[tuple[int, ChatId]] = field(default_factory=list)
+    lost: list[tuple[int, ChatId]] = field(default_factory=list)
 
     def to_read_again(self) -> list[tuple[int, ChatId]]:
-        doubtful, self.doubtful = self.doubtful, []
-        return doubtful
+        lost, self.lost = self.lost, []
+        return lost
 
     async def load(self) -> None:
-        await self._note("everything")
+        await self._read("everything")
 
     async def reload(self, chosen: Collection[int] | Collection[tuple[int, ChatId]]) -> None:
-        await self._note(set(chosen))
+        await self._read(set(chosen))
 
-    async def _note(self, what: object) -> None:
+    async def _read(self, what: object) -> None:
         if self.asleep is not None:
             await self.asleep.wait()
         if self.failures:
@@ -78,8 +78,8 @@ class Reader:
 
 
 @dataclass
-class Office:
-    """A follower whose news a test tells."""
+class Invalidation:
+    """A ``CacheInvalidation`` whose announcements a test delivers."""
 
     wire: Wire = field(default_factory=Wire)
     fleet: Reader = field(default_factory=Reader)
@@ -97,7 +97,7 @@ class Office:
             self.slept.append(seconds)
 
     @asynccontextmanager
-    async def follows(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator[None]:
         cache_invalidation = CacheInvalidation(
             changes=self.wire, fleet=self.fleet, reachability=self.reachability, sleep=self.sleep
         )
@@ -111,73 +111,73 @@ class Office:
 
 
 @pytest.fixture
-async def office() -> AsyncIterator[Office]:
-    office = Office()
-    async with office.follows():
-        yield office
+async def invalidation() -> AsyncIterator[Invalidation]:
+    invalidation = Invalidation()
+    async with invalidation.running():
+        yield invalidation
 
 
-async def test_what_another_process_changed_is_read_again_and_nothing_else(office: Office) -> None:
-    await office.wire.tell(BotChanged(42))
+async def test_only_what_another_process_changed_is_read_again(invalidation: Invalidation) -> None:
+    await invalidation.wire.deliver(BotChanged(42))
     await turns()
-    await office.wire.tell(ChatChanged(42, -5))
-    await turns()
-
-    assert (office.fleet.read, office.reachability.read) == ([{42}], [{(42, -5)}])
-
-
-async def test_a_crowd_is_read_at_once_after_what_is_being_read(office: Office) -> None:
-    office.reachability.asleep = asyncio.Event()
-    await office.wire.tell(ChatChanged(42, 0))
-    await turns()
-    await office.wire.tell(*(ChatChanged(42, number) for number in range(1_000)))
-    office.reachability.asleep.set()
+    await invalidation.wire.deliver(ChatChanged(42, -5))
     await turns()
 
-    assert office.reachability.read == [{(42, 0)}, {(42, number) for number in range(1_000)}]
+    assert (invalidation.fleet.read, invalidation.reachability.read) == ([{42}], [{(42, -5)}])
 
 
-async def test_after_a_gap_everything_is_read_once(office: Office) -> None:
-    await office.wire.tell(BotChanged(1), Missed(), ChatChanged(1, 7), Missed())
+async def test_changes_announced_during_a_read_are_read_together_after_it(invalidation: Invalidation) -> None:
+    invalidation.reachability.asleep = asyncio.Event()
+    await invalidation.wire.deliver(ChatChanged(42, 0))
+    await turns()
+    await invalidation.wire.deliver(*(ChatChanged(42, number) for number in range(1_000)))
+    invalidation.reachability.asleep.set()
     await turns()
 
-    assert (office.fleet.read, office.reachability.read) == (["everything"], ["everything"])
+    assert invalidation.reachability.read == [{(42, 0)}, {(42, number) for number in range(1_000)}]
 
 
-async def test_the_bots_are_read_now_and_then_though_nobody_announced_anything(office: Office) -> None:
-    office.minute.set()
+async def test_after_missed_announcements_everything_is_read_once(invalidation: Invalidation) -> None:
+    await invalidation.wire.deliver(BotChanged(1), Missed(), ChatChanged(1, 7), Missed())
     await turns()
 
-    assert (office.fleet.read, office.reachability.read) == (["everything"], [])
+    assert (invalidation.fleet.read, invalidation.reachability.read) == (["everything"], ["everything"])
 
 
-async def test_chats_that_were_lost_here_are_read_again_a_moment_later_all_at_once(office: Office) -> None:
-    office.reachability.doubtful = [(42, 7), (42, 8)]
+async def test_bots_are_read_regularly_without_an_announcement(invalidation: Invalidation) -> None:
+    invalidation.minute.set()
     await turns()
-    too_early = list(office.reachability.read)
+
+    assert (invalidation.fleet.read, invalidation.reachability.read) == (["everything"], [])
+
+
+async def test_chats_lost_here_are_read_again_together_a_moment_later(invalidation: Invalidation) -> None:
+    invalidation.reachability.lost = [(42, 7), (42, 8)]
+    await turns()
+    too_early = list(invalidation.reachability.read)
     for _ in range(2):
-        office.moment.set()
+        invalidation.moment.set()
         await turns()
 
-    assert (too_early, office.reachability.read) == ([], [{(42, 7), (42, 8)}])
+    assert (too_early, invalidation.reachability.read) == ([], [{(42, 7), (42, 8)}])
 
 
-async def test_a_ledger_that_is_away_is_asked_until_it_answers(office: Office) -> None:
-    office.fleet.failures = [LedgerError("away"), LedgerError("away")]
-    await office.wire.tell(BotChanged(42))
+async def test_an_unavailable_ledger_is_retried_until_it_answers(invalidation: Invalidation) -> None:
+    invalidation.fleet.failures = [LedgerError("away"), LedgerError("away")]
+    await invalidation.wire.deliver(BotChanged(42))
     await turns(50)
 
-    assert (office.fleet.read, office.slept) == ([{42}], [1.0, 1.0])
+    assert (invalidation.fleet.read, invalidation.slept) == ([{42}], [1.0, 1.0])
 
 
-async def test_a_token_under_another_key_is_an_alert_and_the_rest_is_followed(office: Office) -> None:
-    office.fleet.failures = [SettingsError("SECRET_KEY is another")]
-    await office.wire.tell(BotChanged(42), ChatChanged(42, 7))
+async def test_a_token_under_another_key_is_an_alert_and_other_changes_are_read(invalidation: Invalidation) -> None:
+    invalidation.fleet.failures = [SettingsError("SECRET_KEY is another")]
+    await invalidation.wire.deliver(BotChanged(42), ChatChanged(42, 7))
     await turns()
-    await office.wire.tell(BotChanged(43))
+    await invalidation.wire.deliver(BotChanged(43))
     await turns()
 
-    assert (office.fleet.read, office.reachability.read) == ([{43}], [{(42, 7)}])
+    assert (invalidation.fleet.read, invalidation.reachability.read) == ([{43}], [{(42, 7)}])
 
 
 # Two fleets
@@ -190,7 +190,7 @@ def wire() -> Wire:
 
 @pytest.fixture
 async def here(world: World, wire: Wire) -> Fleet:
-    """The one that changes something."""
+    """The process that makes changes."""
     fleet = world.new_fleet(changes=wire)
     await fleet.add(TOKEN, None)
     return fleet
@@ -198,7 +198,7 @@ async def here(world: World, wire: Wire) -> Fleet:
 
 @pytest.fixture
 async def there(world: World, here: Fleet, wire: Wire) -> Fleet:
-    """The one that follows."""
+    """The process that reads them."""
     assert here.registry.has(BOT_ID)
     wire.announced.clear()
     return await world.restarted()
@@ -209,8 +209,8 @@ async def test_every_write_is_announced(here: Fleet, wire: Wire) -> None:
     writes: list[Callable[[], Awaitable[object]]] = [
         lambda: here.change(BOT_ID, behaviours={}),
         lambda: here.change(BOT_ID, updates=Source.WEBHOOK),
-        lambda: here.secrets.to_tell(BOT_ID),
-        lambda: here.secrets.note_told(BOT_ID, "told"),
+        lambda: here.secrets.to_register(BOT_ID),
+        lambda: here.secrets.note_registered(BOT_ID, "told"),
         lambda: here.rotate_secret(BOT_ID),
         lambda: here.secrets.retire(BOT_ID),
         lambda: here.remove(BOT_ID, keep_messages=True),
@@ -225,7 +225,7 @@ async def test_every_write_is_announced(here: Fleet, wire: Wire) -> None:
     assert [set(each) for each in told] == [{BotChanged(BOT_ID)}] * 8 + [{BotChanged(43)}]
 
 
-async def test_a_write_of_which_only_the_answer_was_lost_is_announced(
+async def test_a_write_whose_answer_was_lost_is_announced(
     world: World, here: Fleet, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(*_: object, **__: object) -> bool:
@@ -239,11 +239,13 @@ async def test_a_write_of_which_only_the_answer_was_lost_is_announced(
     assert wire.announced == [BotChanged(BOT_ID)]
 
 
-async def test_feeds_hear_of_what_another_process_added_fed_otherwise_and_removed(here: Fleet, there: Fleet) -> None:
+async def test_update_sources_are_notified_of_bots_that_another_process_added_changed_or_removed(
+    here: Fleet, there: Fleet
+) -> None:
     told = list[int]()
     there.when_changed(told.append)
 
-    await here.add_unasked(OTHER)
+    await here.add_unverified(OTHER)
     await there.reload([43])
     await here.change(BOT_ID, updates=Source.POLLING)
     await there.reload([BOT_ID])
@@ -251,16 +253,16 @@ async def test_feeds_hear_of_what_another_process_added_fed_otherwise_and_remove
     await there.reload([43])
 
     assert told == [43, BOT_ID, 43]
-    assert there.registry.parting(43) is not None
+    assert there.registry.removed_bot(43) is not None
 
 
-async def test_feeds_hear_of_a_new_secret_and_not_of_what_does_not_concern_them(here: Fleet, there: Fleet) -> None:
+async def test_update_sources_are_notified_of_a_new_secret_and_of_no_other_change(here: Fleet, there: Fleet) -> None:
     told = list[int]()
     there.when_changed(told.append)
 
     writes: list[Callable[[], Awaitable[object]]] = [
-        lambda: here.secrets.to_tell(BOT_ID),
-        lambda: here.secrets.note_told(BOT_ID, "told"),
+        lambda: here.secrets.to_register(BOT_ID),
+        lambda: here.secrets.note_registered(BOT_ID, "told"),
         lambda: here.change(BOT_ID, behaviours={}),
     ]
     for write in writes:
@@ -277,7 +279,7 @@ async def test_feeds_hear_of_a_new_secret_and_not_of_what_does_not_concern_them(
     assert there.webhook_secrets(BOT_ID) == here.webhook_secrets(BOT_ID)
 
 
-async def test_calls_under_way_have_the_token_of_a_bot_that_another_process_removed_until_they_end(
+async def test_calls_under_way_keep_the_token_of_a_bot_that_another_process_removed_until_they_end(
     here: Fleet, there: Fleet, clock: Clock
 ) -> None:
     await here.remove(BOT_ID, keep_messages=False)
@@ -286,11 +288,11 @@ async def test_calls_under_way_have_the_token_of_a_bot_that_another_process_remo
     clock.advance(CALLS_END_WITHIN_MS)
 
     assert (during, there.registry.token_of(BOT_ID)) == (TOKEN, None)
-    assert there.registry.parting(BOT_ID) is None
+    assert there.registry.removed_bot(BOT_ID) is None
     assert there.authenticate(TOKEN) is None
 
 
-async def test_a_removal_that_nobody_heard_of_yet_is_not_undone_by_a_handler(here: Fleet, there: Fleet) -> None:
+async def test_a_handler_does_not_undo_a_removal_that_was_not_announced_yet(here: Fleet, there: Fleet) -> None:
     await here.learn(OTHER)
     await here.remove(43, keep_messages=False)
 
@@ -298,9 +300,7 @@ async def test_a_removal_that_nobody_heard_of_yet_is_not_undone_by_a_handler(her
         await there.learn(OTHER)
 
 
-async def test_whoever_remembers_bots_is_told_that_one_was_removed_also_if_it_was_never_known_here(
-    here: Fleet, there: Fleet
-) -> None:
+async def test_removal_listeners_are_notified_also_of_a_bot_never_known_here(here: Fleet, there: Fleet) -> None:
     removed = list[int]()
     there.when_removed(removed.append)
     await here.learn(OTHER)
@@ -311,7 +311,7 @@ async def test_whoever_remembers_bots_is_told_that_one_was_removed_also_if_it_wa
     assert removed == [43]
 
 
-async def test_a_bot_that_was_only_paused_is_still_to_be_learned(here: Fleet, there: Fleet) -> None:
+async def test_a_paused_bot_can_still_be_learned(here: Fleet, there: Fleet) -> None:
     await there.reload([43])
 
     await there.learn(OTHER)
@@ -320,16 +320,16 @@ async def test_a_bot_that_was_only_paused_is_still_to_be_learned(here: Fleet, th
 
 
 CHANGES: dict[str, Callable[[Fleet, str, int], Awaitable[object]]] = {
-    "add": lambda fleet, token, _: fleet.add_unasked(token),
+    "add": lambda fleet, token, _: fleet.add_unverified(token),
     "learn": lambda fleet, token, _: fleet.learn(token),
     "remove": lambda fleet, _, bot_id: fleet.remove(bot_id, keep_messages=False),
     "behaviours": lambda fleet, _, bot_id: fleet.change(bot_id, behaviours={}),
     "polling": lambda fleet, _, bot_id: fleet.change(bot_id, updates=Source.POLLING),
     "none": lambda fleet, _, bot_id: fleet.change(bot_id, updates=Source.NONE),
-    "secret": lambda fleet, _, bot_id: fleet.secrets.to_tell(bot_id),
+    "secret": lambda fleet, _, bot_id: fleet.secrets.to_register(bot_id),
     "rotate": lambda fleet, _, bot_id: fleet.rotate_secret(bot_id),
     "retire": lambda fleet, _, bot_id: fleet.secrets.retire(bot_id),
-    "told": lambda fleet, _, bot_id: fleet.secrets.note_told(bot_id, "told"),
+    "told": lambda fleet, _, bot_id: fleet.secrets.note_registered(bot_id, "told"),
 }
 STEPS = st.one_of(
     st.tuples(
@@ -341,7 +341,7 @@ STEPS = st.one_of(
 
 @settings(max_examples=30)
 @given(st.lists(STEPS, max_size=12))
-def test_whatever_happens_and_whatever_is_lost_each_fleet_is_what_the_books_say(
+def test_every_fleet_equals_the_database_after_any_events_and_losses(
     steps: list[tuple[str, int, str]],
 ) -> None:
     asyncio.run(follow_through(steps))

@@ -15,20 +15,20 @@ from tests.bot.fakes import BOT_ID, TOKEN
 from tests.bot.fleet_world import ECHO, OTHER, World
 
 
-async def test_a_bot_that_was_added_is_known_by_exactly_its_token(fleet: Fleet) -> None:
+async def test_an_added_bot_authenticates_by_exactly_its_token(fleet: Fleet) -> None:
     assert fleet.authenticate(TOKEN) == BOT_ID
     assert fleet.registry.registered(BOT_ID).username == "the_bot"
     assert fleet.registry.bot(BOT_ID).token == TOKEN
 
 
-async def test_any_other_token_is_nobodys(fleet: Fleet) -> None:
+async def test_any_other_token_authenticates_no_bot(fleet: Fleet) -> None:
     near = [OTHER, TOKEN[:-1], f"{TOKEN}x", f"{BOT_ID}:wrong", f"0{TOKEN}", f" {TOKEN}", f"{BOT_ID}:"]
     nonsense = ["42", "", ":", "42:é", "9" * 5_000 + ":abcdef"]
 
     assert {fleet.authenticate(token) for token in (*near, *nonsense)} == {None}
 
 
-async def test_tokens_are_compared_in_constant_time_also_that_of_a_bot_we_do_not_have(
+async def test_tokens_are_compared_in_constant_time_also_for_an_unknown_bot(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared = []
@@ -45,8 +45,8 @@ async def test_tokens_are_compared_in_constant_time_also_that_of_a_bot_we_do_not
     assert compared == [TOKEN.encode(), OTHER.encode(), b"nonsense"]
 
 
-async def test_bots_are_there_again_after_a_restart_with_their_secrets(world: World, fleet: Fleet) -> None:
-    secret = await fleet.secrets.to_tell(BOT_ID)
+async def test_bots_and_their_secrets_survive_a_restart(world: World, fleet: Fleet) -> None:
+    secret = await fleet.secrets.to_register(BOT_ID)
 
     again = world.new_fleet()
     await again.load()
@@ -56,36 +56,36 @@ async def test_bots_are_there_again_after_a_restart_with_their_secrets(world: Wo
     assert again.registry.registered(BOT_ID).behaviours == ECHO
 
 
-async def test_what_is_no_token_is_refused_without_asking(world: World) -> None:
+async def test_a_text_that_is_not_a_token_is_refused_without_a_call(world: World) -> None:
     for text in ("", "nonsense", "42", "42:", ":abc", "42:with space", "42:ü", "x42:abc"):
-        with pytest.raises(Refusal, match="this is no bot token; one looks like 123456:ABC-DEF"):
+        with pytest.raises(Refusal, match="this is not a bot token; one looks like 123456:ABC-DEF"):
             await world.new_fleet().add(text, None)
 
     assert world.simulator.report().calls == 0
 
 
-async def test_a_token_that_telegram_does_not_know_is_refused_by_its_number_only(world: World) -> None:
+async def test_a_token_unknown_to_telegram_is_refused_and_only_its_bot_id_is_quoted(world: World) -> None:
     with pytest.raises(UnknownToken) as refused:
         await world.new_fleet().add(OTHER, None)
 
     assert str(refused.value) == "Telegram does not know the token of bot 43; @BotFather has the valid one"
 
 
-async def test_a_telegram_that_cannot_be_asked_is_told_apart(world: World) -> None:
+async def test_an_unreachable_telegram_is_an_error_of_its_own(world: World) -> None:
     world.simulator.order(Fault(kind="5xx", method="*"))
 
     with pytest.raises(TelegramUnreachable, match="Telegram could not be asked about bot 42"):
         await world.new_fleet().add(TOKEN, None)
 
 
-async def test_a_behaviour_that_is_none_is_refused_before_anybody_is_asked(world: World) -> None:
+async def test_an_unknown_behaviour_is_refused_before_telegram_is_asked(world: World) -> None:
     with pytest.raises(Refusal, match="'ecko' is no behaviour"):
         await world.new_fleet().add(TOKEN, {"ecko": {}})
 
     assert world.simulator.report().calls == 0
 
 
-async def test_adding_it_again_replaces_its_token_and_keeps_its_behaviours(world: World, fleet: Fleet) -> None:
+async def test_adding_a_bot_again_replaces_its_token_and_keeps_its_behaviours(world: World, fleet: Fleet) -> None:
     await fleet.change(BOT_ID, behaviours={})
     world.simulator.add_bot("42:a-new-token", "the_bot")
 
@@ -97,7 +97,7 @@ async def test_adding_it_again_replaces_its_token_and_keeps_its_behaviours(world
     assert fleet.registry.bot_ids == [BOT_ID]
 
 
-async def test_adding_it_again_with_behaviours_replaces_these(world: World, fleet: Fleet) -> None:
+async def test_adding_a_bot_again_with_behaviours_replaces_them(world: World, fleet: Fleet) -> None:
     await fleet.add(TOKEN, {"commands": {"start": "hi"}})
 
     kept = await world.bots.get(BOT_ID)
@@ -106,24 +106,24 @@ async def test_adding_it_again_with_behaviours_replaces_these(world: World, flee
     assert kept.behaviours == {"commands": {"start": "hi"}}
 
 
-async def test_a_bot_of_the_environment_runs_though_nobody_can_be_asked(world: World) -> None:
+async def test_a_bot_of_the_environment_runs_while_telegram_is_unreachable(world: World) -> None:
     fleet = world.new_fleet()
 
-    bot_id = await fleet.add_unasked(OTHER)
+    bot_id = await fleet.add_unverified(OTHER)
 
     assert fleet.authenticate(OTHER) == bot_id == 43
     assert fleet.registry.registered(43).behaviours == ECHO
 
 
-async def test_a_bot_is_introduced_later_if_nobody_could_be_asked_at_first(world: World) -> None:
+async def test_an_unverified_bot_is_verified_later(world: World) -> None:
     fleet = world.new_fleet()
-    await fleet.add_unasked(TOKEN)
-    assert not fleet.registry.is_introduced(TOKEN)
+    await fleet.add_unverified(TOKEN)
+    assert not fleet.registry.is_verified(TOKEN)
 
-    await fleet.introduce(BOT_ID)
-    await fleet.introduce(BOT_ID)
+    await fleet.verify(BOT_ID)
+    await fleet.verify(BOT_ID)
 
-    assert fleet.registry.is_introduced(TOKEN)
+    assert fleet.registry.is_verified(TOKEN)
     assert (fleet.registry.registered(BOT_ID).username, fleet.registry.registered(BOT_ID).behaviours) == (
         "the_bot",
         ECHO,
@@ -131,8 +131,8 @@ async def test_a_bot_is_introduced_later_if_nobody_could_be_asked_at_first(world
     assert world.calls("getMe") == 1
 
 
-async def test_a_removed_bot_is_nobodys_and_its_secrets_are_forgotten(world: World, fleet: Fleet) -> None:
-    await fleet.secrets.to_tell(BOT_ID)
+async def test_a_removed_bot_and_its_secrets_are_forgotten(world: World, fleet: Fleet) -> None:
+    await fleet.secrets.to_register(BOT_ID)
 
     assert await fleet.remove(BOT_ID, keep_messages=False)
 
@@ -142,7 +142,7 @@ async def test_a_removed_bot_is_nobodys_and_its_secrets_are_forgotten(world: Wor
     assert await world.bots.tokens() == {}
 
 
-async def test_the_last_calls_of_a_removed_bot_have_its_token_until_they_end(fleet: Fleet) -> None:
+async def test_the_last_calls_of_a_removed_bot_keep_its_token_until_they_end(fleet: Fleet) -> None:
     await fleet.remove(BOT_ID, keep_messages=False)
     during = fleet.registry.token_of(BOT_ID)
 
@@ -152,7 +152,7 @@ async def test_the_last_calls_of_a_removed_bot_have_its_token_until_they_end(fle
 
 
 @pytest.mark.parametrize("restart", [False, True])
-async def test_a_handler_that_still_runs_does_not_bring_a_removed_bot_back(
+async def test_a_handler_that_still_runs_does_not_add_a_removed_bot_again(
     world: World, fleet: Fleet, *, restart: bool
 ) -> None:
     await fleet.remove(BOT_ID, keep_messages=False)
@@ -169,11 +169,11 @@ async def test_a_handler_that_still_runs_does_not_bring_a_removed_bot_back(
     [
         lambda fleet: fleet.change(BOT_ID, behaviours={}, updates=Source.POLLING),
         lambda fleet: fleet.rotate_secret(BOT_ID),
-        lambda fleet: fleet.secrets.to_tell(BOT_ID),
+        lambda fleet: fleet.secrets.to_register(BOT_ID),
     ],
     ids=["its behaviours and updates", "its secret", "its first secret"],
 )
-async def test_a_bot_that_is_removed_while_it_is_changed_stays_removed(
+async def test_a_bot_removed_during_a_change_stays_removed(
     world: World, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, change: Callable[[Fleet], Awaitable[object]]
 ) -> None:
     write, other = world.bots._change, await world.restarted()
@@ -192,7 +192,7 @@ async def test_a_bot_that_is_removed_while_it_is_changed_stays_removed(
     assert fleet.webhook_secrets(BOT_ID) == []
 
 
-async def test_a_removed_bot_that_is_added_again_is_there_as_if_for_the_first_time(world: World, fleet: Fleet) -> None:
+async def test_a_removed_bot_that_is_added_again_starts_afresh(world: World, fleet: Fleet) -> None:
     await fleet.change(BOT_ID, behaviours={}, updates=Source.NONE)
     await fleet.remove(BOT_ID, keep_messages=True)
 
@@ -204,7 +204,7 @@ async def test_a_removed_bot_that_is_added_again_is_there_as_if_for_the_first_ti
     assert await world.bots.removed() == {}
 
 
-async def test_updates_come_as_the_settings_have_it_unless_a_bot_wants_it_otherwise(world: World, fleet: Fleet) -> None:
+async def test_the_update_source_follows_the_settings_unless_a_bot_has_its_own(world: World, fleet: Fleet) -> None:
     polled = await world.restarted(Source.POLLING)
     by_default = (
         fleet.source_of(fleet.registry.registered(BOT_ID)),
@@ -218,16 +218,16 @@ async def test_updates_come_as_the_settings_have_it_unless_a_bot_wants_it_otherw
     assert again.source_of(again.registry.registered(BOT_ID)) is Source.POLLING
 
 
-async def test_a_webhook_is_refused_where_telegram_cannot_reach_us(world: World) -> None:
+async def test_a_webhook_without_a_public_url_is_refused(world: World) -> None:
     fleet = world.new_fleet(Source.POLLING)
 
-    with pytest.raises(Refusal, match=r"need PUBLIC_URL, .*; set it and start again, or say .polling"):
+    with pytest.raises(Refusal, match=r"need PUBLIC_URL, .*; set it and restart, or use .polling"):
         await fleet.add(TOKEN, None, updates=Source.WEBHOOK)
 
     assert world.simulator.report().calls == 0
 
 
-async def test_a_bot_that_wants_a_webhook_is_polled_once_the_public_url_is_gone(world: World, fleet: Fleet) -> None:
+async def test_a_bot_with_a_webhook_is_polled_once_the_public_url_is_unset(world: World, fleet: Fleet) -> None:
     await fleet.change(BOT_ID, updates=Source.WEBHOOK)
 
     polled = await world.restarted(Source.POLLING)
@@ -235,7 +235,7 @@ async def test_a_bot_that_wants_a_webhook_is_polled_once_the_public_url_is_gone(
     assert polled.source_of(polled.registry.registered(BOT_ID)) is Source.POLLING
 
 
-async def test_a_users_own_bot_is_learned_once_and_says_nothing_by_itself(world: World, fleet: Fleet) -> None:
+async def test_a_users_own_bot_is_learned_once_and_has_no_behaviours(world: World, fleet: Fleet) -> None:
     await fleet.learn(OTHER)
     await fleet.learn(OTHER)
 
@@ -244,24 +244,24 @@ async def test_a_users_own_bot_is_learned_once_and_says_nothing_by_itself(world:
     assert world.simulator.report().calls == 1  # for the bot that was added
 
 
-async def test_learning_a_bot_that_is_known_changes_nothing(fleet: Fleet) -> None:
+async def test_learning_a_known_bot_changes_nothing(fleet: Fleet) -> None:
     await fleet.learn("42:another-token")
 
     assert fleet.registry.token_of(BOT_ID) == TOKEN
     assert fleet.registry.registered(BOT_ID).behaviours == ECHO
 
 
-async def test_a_bot_is_heard_unless_its_updates_go_elsewhere(fleet: Fleet) -> None:
+async def test_a_bot_gets_updates_unless_its_source_is_none(fleet: Fleet) -> None:
     await fleet.learn(OTHER)  # a user's own
-    heard = fleet.registry.hears(BOT_ID), fleet.registry.hears(43), fleet.registry.hears(44)
+    heard = fleet.registry.gets_updates(BOT_ID), fleet.registry.gets_updates(43), fleet.registry.gets_updates(44)
 
     await fleet.change(BOT_ID, updates=Source.NONE)
 
     assert heard == (True, False, False)
-    assert not fleet.registry.hears(BOT_ID)
+    assert not fleet.registry.gets_updates(BOT_ID)
 
 
-async def test_whoever_wants_to_know_is_told_of_each_bot_that_is_new_or_whose_token_telegram_knows(
+async def test_a_listener_is_notified_of_each_bot_that_is_new_or_verified(
     world: World,
 ) -> None:
     fleet, proved = world.new_fleet(), []
@@ -269,12 +269,12 @@ async def test_whoever_wants_to_know_is_told_of_each_bot_that_is_new_or_whose_to
     async def prove(bot_id: int) -> None:
         proved.append((bot_id, fleet.registry.token_of(bot_id)))
 
-    fleet.when_proved(prove)
+    fleet.when_token_stored(prove)
     with pytest.raises(UnknownToken):
         await fleet.add(OTHER, None)
-    await fleet.add_unasked(OTHER)
+    await fleet.add_unverified(OTHER)
     await fleet.add(TOKEN, None)
 
-    await fleet.add_unasked(TOKEN)
+    await fleet.add_unverified(TOKEN)
 
     assert proved == [(43, OTHER), (BOT_ID, TOKEN)]

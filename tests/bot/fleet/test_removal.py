@@ -1,4 +1,4 @@
-"""What becomes of the messages of a bot that is removed; the schedule is the real one, and so are the books."""
+"""The messages of a removed bot, with a real queue and a real database."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ class Pauses:
     """Sleeps that end when the test says so."""
 
     def __init__(self) -> None:
-        self.begun = asyncio.Event()
-        self._go_on = asyncio.Event()
+        self.started_sleeping = asyncio.Event()
+        self._may_end = asyncio.Event()
 
     async def sleep(self, _seconds: float) -> None:
-        self.begun.set()
-        await self._go_on.wait()
+        self.started_sleeping.set()
+        await self._may_end.wait()
 
     async def end(self) -> None:
-        await soon(self.begun)
-        self._go_on.set()
+        await soon(self.started_sleeping)
+        self._may_end.set()
 
 
 @dataclass
-class House:
-    """One process: its schedule and its fleet are lost with it."""
+class Process:
+    """One process with a queue and a fleet in memory."""
 
     world: World
     fleet: Fleet
@@ -77,12 +77,12 @@ class House:
 
     async def remove(self, *, keep_messages: bool = False) -> int:
         await self.fleet.remove(BOT_ID, keep_messages=keep_messages)
-        return await self.removals.see_off(BOT_ID, keep_messages=keep_messages)
+        return await self.removals.complete(BOT_ID, keep_messages=keep_messages)
 
-    async def is_seen_off(self) -> None:
-        """Wait until its departure is over, and its token forgotten."""
+    async def is_removed(self) -> None:
+        """Wait until the removal is complete, and the token forgotten."""
         async with asyncio.timeout(5):
-            await self.removals.over()
+            await self.removals.wait()
         assert self.fleet.registry.token_of(BOT_ID) is None
 
 
@@ -91,11 +91,11 @@ def closer_of(ledger: SqlLedger, broker: MemoryBroker, results: MemoryResults, c
 
 
 @pytest.fixture
-async def houses(database: Database, clock: Clock) -> AsyncIterator[list[House]]:
-    """Two processes on the same books; the second is to be started when the first is gone."""
+async def processes(database: Database, clock: Clock) -> AsyncIterator[list[Process]]:
+    """Two processes on one database; the second starts after the first has ended."""
     async with fleet_world(database, clock) as world, AsyncExitStack() as stack:
         await world.new_fleet().add(TOKEN, None)
-        houses = []
+        processes = []
         for _ in range(2):
             ledger, results, pauses = SqlLedger(database), MemoryResults(), Pauses()
             broker, fleet = MemoryBroker(UNLIMITED, clock=clock, lease_ms=LEASE_MS), world.new_fleet()
@@ -109,88 +109,88 @@ async def houses(database: Database, clock: Clock) -> AsyncIterator[list[House]]
                 clock=clock,
                 sleep=pauses.sleep,
             )
-            fleet.when_proved(partial(end_of_pause, ledger, broker))
+            fleet.when_token_stored(partial(end_of_pause, ledger, broker))
             stack.push_async_callback(removals.end)
-            houses.append(House(world, fleet, ledger, MessageHistory(database), broker, results, pauses, removals))
-        await houses[0].fleet.load()
-        yield houses
+            processes.append(Process(world, fleet, ledger, MessageHistory(database), broker, results, pauses, removals))
+        await processes[0].fleet.load()
+        yield processes
 
 
 @pytest.fixture
-def house(houses: list[House]) -> House:
-    return houses[0]
+def process(processes: list[Process]) -> Process:
+    return processes[0]
 
 
-async def started(house: House, clock: Clock) -> House:
+async def started(process: Process, clock: Clock) -> Process:
     """Start a process as the program does."""
-    closer = closer_of(house.ledger, house.broker, house.results, clock)
-    await rebuild(house.ledger, house.broker, closer, UNLIMITED, clock)
-    await house.fleet.load()
-    await house.removals.resume()
+    closer = closer_of(process.ledger, process.broker, process.results, clock)
+    await rebuild(process.ledger, process.broker, closer, UNLIMITED, clock)
+    await process.fleet.load()
+    await process.removals.resume()
     clock.advance(60_000)
-    return house
+    return process
 
 
-async def test_what_waits_is_cancelled_and_counted_and_whoever_waits_for_it_is_told(house: House) -> None:
-    waiting = [await house.submit(chat_id=chat) for chat in range(1, 121)]
-    told = house.results.expect(waiting[0])
+async def test_waiting_messages_are_cancelled_and_counted_and_their_callers_notified(process: Process) -> None:
+    waiting = [await process.submit(chat_id=chat) for chat in range(1, 121)]
+    told = process.results.expect(waiting[0])
 
-    cancelled = await house.remove()
+    cancelled = await process.remove()
 
     assert cancelled == 120
-    assert {await house.status(each) for each in waiting} == {Status.CANCELLED}
+    assert {await process.status(each) for each in waiting} == {Status.CANCELLED}
     assert (await told).status is Status.CANCELLED
-    assert (await house.broker.stats()).bots == {}
+    assert (await process.broker.stats()).bots == {}
 
 
-async def test_a_call_under_way_keeps_its_token_and_is_cancelled_when_it_comes_back_unsent(house: House) -> None:
-    sending = await house.submit()
-    [lease] = await house.leased()
-    cancelled = await house.remove()
-    during = await house.status(sending), house.fleet.registry.token_of(BOT_ID)
+async def test_a_call_under_way_keeps_its_token_and_is_cancelled_if_it_comes_back_unsent(process: Process) -> None:
+    sending = await process.submit()
+    [lease] = await process.leased()
+    cancelled = await process.remove()
+    during = await process.status(sending), process.fleet.registry.token_of(BOT_ID)
 
-    await house.broker.settle([Settlement(lease, Again(0), None)])
-    again = await house.leased()
-    await house.pauses.end()
-    await house.is_seen_off()
+    await process.broker.settle([Settlement(lease, Again(0), None)])
+    again = await process.leased()
+    await process.pauses.end()
+    await process.is_removed()
 
     assert cancelled == 0
     assert during == (Status.QUEUED, TOKEN)
     assert again == ()
-    assert await house.status(sending) is Status.CANCELLED
-    assert await house.world.bots.removed() == {BOT_ID: Removal.DONE}
+    assert await process.status(sending) is Status.CANCELLED
+    assert await process.world.bots.removed() == {BOT_ID: Removal.DONE}
 
 
-async def test_what_waits_is_cancelled_though_its_id_is_ahead_of_the_clock(house: House) -> None:
-    """Ids go on after the highest one, also when the clock of one run was ahead."""
-    house.world.clock.advance(60_000)
-    await house.submit()
-    house.world.clock.advance(-60_000)
-    await house.submit()
+async def test_a_waiting_message_whose_id_is_ahead_of_the_clock_is_cancelled(process: Process) -> None:
+    """Ids continue after the highest one, also if the clock of an earlier run was ahead."""
+    process.world.clock.advance(60_000)
+    await process.submit()
+    process.world.clock.advance(-60_000)
+    await process.submit()
 
-    assert await house.remove() == 2
-
-
-async def test_what_was_on_its_way_into_the_schedule_is_cancelled_in_the_next_round(house: House) -> None:
-    message = outgoing(IDS.new(house.world.clock()), bot_id=BOT_ID)
-    await house.ledger.add([message])
-
-    await house.remove()
-    await house.broker.admit([message], worker_id="", slots=0)
-    await house.pauses.end()
-    await house.is_seen_off()
-
-    assert await house.status(message.id) is Status.CANCELLED
+    assert await process.remove() == 2
 
 
-async def test_a_crash_after_the_removal_leaves_nothing_that_is_sent(houses: list[House], clock: Clock) -> None:
-    waiting = await houses[0].submit()
-    await houses[0].fleet.remove(BOT_ID, keep_messages=False)  # and it is killed before anything is cancelled
+async def test_a_message_being_admitted_is_cancelled_in_the_next_round(process: Process) -> None:
+    message = outgoing(IDS.new(process.world.clock()), bot_id=BOT_ID)
+    await process.ledger.add([message])
 
-    later = await started(houses[1], clock)
+    await process.remove()
+    await process.broker.admit([message], worker_id="", slots=0)
+    await process.pauses.end()
+    await process.is_removed()
+
+    assert await process.status(message.id) is Status.CANCELLED
+
+
+async def test_nothing_is_sent_after_a_crash_that_follows_the_removal(processes: list[Process], clock: Clock) -> None:
+    waiting = await processes[0].submit()
+    await processes[0].fleet.remove(BOT_ID, keep_messages=False)  # and it is killed before anything is cancelled
+
+    later = await started(processes[1], clock)
     leased = await later.leased()
     await later.pauses.end()
-    await later.is_seen_off()
+    await later.is_removed()
 
     assert leased == ()
     assert await later.status(waiting) is Status.CANCELLED
@@ -199,17 +199,17 @@ async def test_a_crash_after_the_removal_leaves_nothing_that_is_sent(houses: lis
 
 @pytest.mark.parametrize(
     "add",
-    [lambda fleet: fleet.add(TOKEN, None), lambda fleet: fleet.add_unasked(TOKEN)],
+    [lambda fleet: fleet.add(TOKEN, None), lambda fleet: fleet.add_unverified(TOKEN)],
     ids=["while Telegram can be asked", "while it cannot"],
 )
-async def test_messages_that_are_kept_wait_also_over_a_restart_until_their_bot_is_added_again(
-    houses: list[House], clock: Clock, add: Callable[[Fleet], Awaitable[int]]
+async def test_kept_messages_wait_over_a_restart_until_their_bot_is_added_again(
+    processes: list[Process], clock: Clock, add: Callable[[Fleet], Awaitable[int]]
 ) -> None:
-    kept = await houses[0].submit()
-    cancelled = await houses[0].remove(keep_messages=True)
-    before = await houses[0].leased()
+    kept = await processes[0].submit()
+    cancelled = await processes[0].remove(keep_messages=True)
+    before = await processes[0].leased()
 
-    later = await started(houses[1], clock)
+    later = await started(processes[1], clock)
     after = await later.leased()
     await add(later.fleet)
 
@@ -217,15 +217,15 @@ async def test_messages_that_are_kept_wait_also_over_a_restart_until_their_bot_i
     assert [lease.message.id for lease in await later.leased()] == [kept]
 
 
-async def test_a_bot_that_is_added_again_at_once_keeps_its_new_messages(house: House) -> None:
-    old = await house.submit()
-    await house.remove()
+async def test_a_bot_added_again_at_once_keeps_its_new_messages(process: Process) -> None:
+    old = await process.submit()
+    await process.remove()
 
-    await house.fleet.add(TOKEN, None)
-    new = await house.submit()
-    await house.pauses.end()
-    await house.removals.over()
+    await process.fleet.add(TOKEN, None)
+    new = await process.submit()
+    await process.pauses.end()
+    await process.removals.wait()
 
-    assert await house.status(old) is Status.CANCELLED
-    assert [lease.message.id for lease in await house.leased()] == [new]
-    assert house.fleet.registry.token_of(BOT_ID) == TOKEN
+    assert await process.status(old) is Status.CANCELLED
+    assert [lease.message.id for lease in await process.leased()] == [new]
+    assert process.fleet.registry.token_of(BOT_ID) == TOKEN

@@ -1,4 +1,4 @@
-"""Telegram takes only so many new tokens at a time from one address."""
+"""Telegram limits how many new tokens it takes from one address."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.fakes import START_MS, Clock
 
 
 class GetMe:
-    """Notes after how many seconds each token had its turn; nobody waits for it."""
+    """Notes after how many seconds each token got its slot, without waiting."""
 
     def __init__(self, **options: object) -> None:
         self.slept: list[float] = []
@@ -20,7 +20,7 @@ class GetMe:
 
     async def after_s(self, token: str) -> float:
         self.slept.clear()
-        await self.token_rate_limit.turn(token)
+        await self.token_rate_limit.wait_for_slot(token)
         return (self.clock() - START_MS) / 1_000 + sum(self.slept)
 
     async def _sleep(self, seconds: float) -> None:
@@ -44,7 +44,7 @@ async def test_no_hour_has_more_than_six_hundred() -> None:
     assert turns[600] == 3_600
 
 
-async def test_a_token_that_had_its_turn_needs_no_other() -> None:
+async def test_a_token_needs_only_one_slot() -> None:
     get_me = GetMe()
     for number in range(20):
         await get_me.after_s(f"{number}:token")
@@ -52,18 +52,18 @@ async def test_a_token_that_had_its_turn_needs_no_other() -> None:
     assert await get_me.after_s("7:token") == 0
 
 
-async def test_a_turn_that_is_too_far_off_is_not_taken() -> None:
+async def test_a_slot_that_is_too_far_off_is_not_taken() -> None:
     get_me = GetMe()
     for number in range(20):
         await get_me.after_s(f"{number}:token")
 
-    assert not await get_me.token_rate_limit.turn("20:token", within_s=59)
+    assert not await get_me.token_rate_limit.wait_for_slot("20:token", within_s=59)
 
     get_me.clock.advance(60_000)
-    assert await get_me.token_rate_limit.turn("20:token", within_s=0)
+    assert await get_me.token_rate_limit.wait_for_slot("20:token", within_s=0)
 
 
-async def test_a_server_of_ones_own_takes_any_number() -> None:
+async def test_a_self_hosted_bot_api_server_takes_any_number_of_new_tokens() -> None:
     get_me = GetMe(windows=())
 
     turns = [await get_me.after_s(f"{number}:token") for number in range(1_000)]
@@ -79,5 +79,5 @@ async def test_a_server_of_ones_own_takes_any_number() -> None:
         ("https://api.telegram.org.example.com", False),
     ],
 )
-def test_only_telegram_itself_counts_new_tokens(url: str, *, is_it: bool) -> None:
+def test_only_telegram_itself_limits_new_tokens(url: str, *, is_it: bool) -> None:
     assert is_telegram(Settings(telegram_api_url=url)) is is_it

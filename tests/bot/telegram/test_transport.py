@@ -81,7 +81,7 @@ async def transport_to(
         yield TelegramTransport(
             connections=connections,
             token_of=token,
-            token_in_books=token.in_books,
+            reload_token=token.in_books,
             timeout_ms=timeout_ms,
             guard_ms=0,
             upload_packer=UploadPacker(uploads or DictUploads()),  # type: ignore[arg-type]

@@ -102,7 +102,7 @@ async def test_a_bot_is_fed_though_the_books_refuse_its_name_at_first_and_then_t
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fleet, add, refusals = world.new_fleet(), world.bots.add, [LedgerError("away"), LedgerError("away again")]
-    await fleet.add_unasked(TOKEN)
+    await fleet.add_unverified(TOKEN)
     proved = []
 
     async def write(*of: Any, **names: Any) -> None:
@@ -116,7 +116,7 @@ async def test_a_bot_is_fed_though_the_books_refuse_its_name_at_first_and_then_t
         proved.append(bot_id)
 
     monkeypatch.setattr(world.bots, "add", write)
-    fleet.when_proved(prove)
+    fleet.when_token_stored(prove)
     async with feeding(world, fleet):
         pass
 

@@ -139,7 +139,7 @@ async def test_the_old_secret_is_taken_until_telegram_has_the_new_one_and_a_whil
 
 
 async def test_asking_for_a_new_secret_twice_makes_one(fleet: Fleet) -> None:
-    await fleet.secrets.to_tell(BOT_ID)
+    await fleet.secrets.to_register(BOT_ID)
 
     await fleet.rotate_secret(BOT_ID)
     both = fleet.webhook_secrets(BOT_ID)
@@ -157,7 +157,7 @@ async def test_after_a_crash_while_the_secret_changes_whatever_telegram_sends_is
     await webhooks.set(BOT_ID)
     await fleet.rotate_secret(BOT_ID)
     if crash_at == "after Telegram took it":
-        monkeypatch.setattr(fleet.secrets, "note_told", crash)
+        monkeypatch.setattr(fleet.secrets, "note_registered", crash)
     if crash_at == "after it was written":
         monkeypatch.setattr(Bot, "set_webhook", crash)
     if crash_at != "after that was noted":
