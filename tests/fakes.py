@@ -71,6 +71,8 @@ class FlakyLedger(MemoryLedger):
     Each of ``refused_words`` refuses one write of its kind; ``asleep``: the database is away.
     """
 
+    refusal = "the database is away"
+
     def __init__(self, clock: Clock, journal: list[str] | None = None) -> None:
         super().__init__(clock)
         self.journal: list[str] = [] if journal is None else journal
@@ -128,9 +130,9 @@ class FlakyLedger(MemoryLedger):
         if word in self.refused_words:
             self.refused_words.remove(word)
             self.journal.append(f"{word} refused")
-            raise LedgerError("the database is away")
+            raise LedgerError(self.refusal)
         self.journal.append(word)
 
     def _reach(self) -> None:
         if self.asleep:
-            raise LedgerError("the database is away")
+            raise LedgerError(self.refusal)

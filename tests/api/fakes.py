@@ -27,26 +27,34 @@ from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import (
     OPEN,
     ChatId,
-    Hold,
     Lease,
     Outgoing,
-    PastSend,
-    PausedBy,
     Settlement,
-    Spent,
     Status,
 )
 from tempogram.engine.observability.metrics import Metrics
-from tempogram.engine.ports import Accepted, Admission, Broker, Explanation, Known, QueueStats, Record, Result, Settled
+from tempogram.engine.ports import (
+    Accepted,
+    Admission,
+    Broker,
+    Explanation,
+    Fault,
+    Known,
+    QueueStats,
+    Record,
+    Result,
+    Settled,
+)
 from tempogram.engine.recovery.cancellations import Cancellations
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.sending.slots import NoWorker
 from tempogram.storage.bots import RegisteredBot, Source
 from tempogram.storage.files.spool import Spool, Spooled
+from tempogram.storage.ledger.memory_ledger import MemoryLedger
 from tempogram.storage.limits import changed, merged
 from tempogram.storage.messages import AttemptState, MessageState
-from tests.fakes import START_MS, Clock
+from tests.fakes import START_MS, Clock, FlakyLedger
 
 ADMIN_TOKEN = "correct-horse-battery-staple"
 BOT_ID = 42
@@ -56,201 +64,118 @@ SECRET = "a-webhook-secret"
 UPLOAD_BYTES_MAX = 200_000
 
 
-class Storage:
-    """The ledger and the history of it in one.
+class Storage(FlakyLedger):
+    """The ledger and its history in one. ``meanwhile``: what happens before a cancellation is written."""
 
-    ``asleep``: the database is away. ``meanwhile``: what happens before a cancellation is written.
-    """
+    refusal = "the database refused: could not connect to 10.0.0.5"
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self.asleep = False
+        super().__init__(clock)
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
         self.added = asyncio.Event()
-        self.outgoing: dict[str, Outgoing] = {}
-        self.states: dict[str, MessageState] = {}
-        self.paused: dict[int, bool] = {}
+        self._cancelled_at_ms: dict[str, int] = {}
+
+    @property
+    def states(self) -> dict[str, MessageState]:
+        return {message_id: self._state(message_id) for message_id in self.messages}
 
     async def add(self, messages: Sequence[Outgoing]) -> list[Accepted | Known]:
-        self._wake()
-        answers = [self._add(message) for message in messages]
+        answers = await super().add(messages)
         self.added.set()
         return answers
 
-    async def known(self, messages: Sequence[Outgoing]) -> list[Known | None]:
-        found = [None if message.dedup_key is None else self._known(message) for message in messages]
-        return [None if each is None else Known(each.id, each.status) for each in found]
-
-    async def discard(self, message_ids: Sequence[str]) -> None:
-        for message_id in message_ids:
-            del self.states[message_id]
-
-    async def mark_sending(self, message_ids: Sequence[str]) -> None:
-        for message_id in message_ids:
-            self.states[message_id] = replace(self.states[message_id], status=Status.SENDING)
-
-    async def record(self, records: Sequence[Record]) -> None:
-        for each in records:
-            self.end(each.message_id, each.status, each.fault.reason if each.fault else None)
-
-    async def record_holds(self, holds: Sequence[Hold]) -> None: ...
-
-    async def open_messages(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[Outgoing]:
-        waiting = [self.outgoing[each.id] for each in self._by_status(*OPEN) if each.id > after_id]
-        return [each for each in waiting if bot_id in {None, each.bot_id}][:limit]
-
-    async def open_ids(self, *, after_id: str, limit: int) -> list[str]:
-        return [each.id for each in self._by_status(Status.QUEUED) if after_id < each.id][:limit]
-
-    async def last_id(self) -> str:
-        return max(self.states, default="")
-
-    async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
-        return [self.outgoing[each.id] for each in self._by_status(Status.QUEUED) if each.id in message_ids]
-
-    async def times_lost(self, message_ids: Sequence[str]) -> list[int]:
-        return [0] * len(message_ids)
-
-    async def settle_interrupted(self, now_ms: int, *, longer_than_ms: int = 0) -> int:
-        return 0
-
-    async def presume(self, sends: Sequence[PastSend]) -> None: ...
-
-    async def sends_since(self, since_ms: int) -> list[PastSend]:
-        return []
-
-    async def ended_since(self, since_ms: int) -> list[str]:
-        return []
-
-    async def spent_since(self, since_ms: int) -> list[Spent]:
-        return []
-
-    async def holds(self, now_ms: int) -> list[Hold]:
-        return []
-
-    async def paused_bots(self) -> list[int]:
-        return [bot_id for bot_id, paused in self.paused.items() if paused]
-
-    async def aliases(self) -> list[tuple[int, ChatId, ChatId]]:
-        return []
-
-    async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
-        return []
-
-    async def reach_of(
-        self, places: Collection[tuple[int, ChatId]]
-    ) -> dict[tuple[int, ChatId], tuple[ChatId | None, str | None]]:
-        return {}
-
-    async def open_of_chat(self, bot_id: int, chat_id: ChatId, *, after_id: str, limit: int) -> list[Outgoing]:
-        page = await self.open_messages(after_id=after_id, limit=len(self.outgoing))
-        return [each for each in page if (each.bot_id, each.chat_id) == (bot_id, chat_id)][:limit]
-
-    async def weights(self) -> dict[int, int]:
-        return {}
-
-    async def pause(self, bot_id: int, *, paused: bool, by: PausedBy = PausedBy.OPERATOR) -> bool:
-        self._wake()
-        self.paused[bot_id] = paused
-        return by is PausedBy.OPERATOR
+    async def cancel(self, message_id: str, *, now_ms: int) -> bool:
+        self._reach()
+        if self.meanwhile is not None:
+            await self.meanwhile()
+        self._cancelled_at_ms.setdefault(message_id, now_ms)
+        return await super().cancel(message_id, now_ms=now_ms)
 
     async def message(self, message_id: str) -> MessageState | None:
-        self._wake()
+        self._reach()
         return self.states.get(message_id)
 
     async def dead_count(self, bot_id: int | None = None) -> int:
-        self._wake()
         return len(self._dead(bot_id))
 
     async def dead(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[MessageState]:
-        self._wake()
         return [each for each in self._dead(bot_id) if each.id > after_id][:limit]
 
     async def replay(self, message_ids: Sequence[str]) -> list[Outgoing]:
-        chosen = [each for each in self._dead(None) if each.id in message_ids]
-        for state in chosen:
-            self.states[state.id] = replace(state, status=Status.QUEUED, settled_at_ms=None, reason=None)
-        return [self.outgoing[state.id] for state in chosen]
+        chosen = [each.id for each in self._dead(None) if each.id in message_ids]
+        self.statuses.update(dict.fromkeys(chosen, Status.QUEUED))
+        return [self.messages[each] for each in chosen]
 
     async def purge_dead(self, *, message_ids: Sequence[str] | None = None, bot_id: int | None = None) -> int:
-        chosen = [each for each in self._dead(bot_id) if message_ids is None or each.id in message_ids]
-        for state in chosen:
-            del self.states[state.id]
+        chosen = [each.id for each in self._dead(bot_id) if message_ids is None or each.id in message_ids]
+        for each in chosen:
+            del self.messages[each], self.statuses[each]
         return len(chosen)
 
-    async def cancel(self, message_id: str, *, now_ms: int) -> bool:
-        self._wake()
-        if self.meanwhile is not None:
-            await self.meanwhile()
-        state = self.states.get(message_id)
-        if state is None or state.status not in {Status.QUEUED, Status.CANCELLED}:
-            return False
-        self.states[message_id] = replace(state, status=Status.CANCELLED, settled_at_ms=now_ms)
-        return True
-
-    def end(self, message_id: str, status: Status, reason: str | None = None) -> None:
-        """Let a message end, as the engine would have written it."""
-        attempt = AttemptState(
-            number=1,
+    async def end(
+        self, message_id: str, status: Status, reason: str | None = None, *, items: int | None = None
+    ) -> None:
+        """Record a call by which a message ends, as a worker in another process would have."""
+        message = self.messages[message_id]
+        record = Record(
+            message_id=message_id,
+            bot_id=message.bot_id,
+            chat_id=message.chat_id,
+            cost=message.cost,
+            status=status,
             attempt=1,
+            recorded_at_ms=self._clock(),
             outcome=status.value,
             started_at_ms=self._clock(),
             counted_at_ms=self._clock(),
-            recorded_at_ms=self._clock(),
-            code=None if reason is None else 400,
-            reason=reason,
-        )
-        self.states[message_id] = replace(
-            self.states[message_id],
-            status=status,
-            attempt=1,
-            settled_at_ms=self._clock(),
             telegram_message_id=7 if status is Status.SENT else None,
-            reason=reason,
-            attempts=(attempt,),
+            fault=None if reason is None else Fault(code=400, reason=reason),
+            delivered_items=items,
         )
-
-    def _add(self, message: Outgoing) -> Accepted | Known:
-        known = self._known(message) if message.dedup_key is not None else None
-        if known is not None:
-            return Known(known.id, known.status)
-        self.outgoing[message.id] = message
-        self.states[message.id] = state_of(message)
-        return Accepted()
-
-    def _known(self, message: Outgoing) -> MessageState | None:
-        key = message.bot_id, message.dedup_key
-        return next((each for each in self.states.values() if (each.bot_id, each.dedup_key) == key), None)
+        await MemoryLedger.record(self, [record])
 
     def _dead(self, bot_id: int | None) -> list[MessageState]:
-        return [each for each in self._by_status(Status.DEAD) if bot_id in {None, each.bot_id}]
+        self._reach()
+        dead = (self._state(each) for each in sorted(self.messages) if self.statuses[each] is Status.DEAD)
+        return [each for each in dead if bot_id in {None, each.bot_id}]
 
-    def _by_status(self, *statuses: Status) -> list[MessageState]:
-        return sorted((each for each in self.states.values() if each.status in statuses), key=lambda each: each.id)
+    def _state(self, message_id: str) -> MessageState:
+        message, status = self.messages[message_id], self.statuses[message_id]
+        records = [each for each in self.records if each.message_id == message_id]
+        last = records[-1] if records and status not in OPEN else None
+        return MessageState(
+            id=message.id,
+            bot_id=message.bot_id,
+            chat_id=message.chat_id,
+            method=message.method,
+            priority=message.priority,
+            cost=message.cost,
+            status=status,
+            guarantee=message.guarantee,
+            dedup_key=message.dedup_key,
+            attempt=message.attempt,
+            submitted_at_ms=message.submitted_at_ms,
+            ready_at_ms=message.ready_at_ms,
+            expires_at_ms=message.expires_at_ms,
+            settled_at_ms=last.recorded_at_ms if last else self._cancelled_at_ms.get(message_id),
+            telegram_message_id=last.telegram_message_id if last else None,
+            reason=last.fault.reason if last and last.fault else None,
+            attempts=tuple(_attempt(number, each) for number, each in enumerate(records, 1) if each.outcome),
+        )
 
-    def _wake(self) -> None:
-        if self.asleep:
-            raise LedgerError("the database refused: could not connect to 10.0.0.5")
 
-
-def state_of(message: Outgoing) -> MessageState:
-    return MessageState(
-        id=message.id,
-        bot_id=message.bot_id,
-        chat_id=message.chat_id,
-        method=message.method,
-        priority=message.priority,
-        cost=message.cost,
-        status=Status.QUEUED,
-        guarantee=message.guarantee,
-        dedup_key=message.dedup_key,
-        attempt=message.attempt,
-        submitted_at_ms=message.submitted_at_ms,
-        ready_at_ms=message.ready_at_ms,
-        expires_at_ms=message.expires_at_ms,
-        settled_at_ms=None,
-        telegram_message_id=None,
-        reason=None,
+def _attempt(number: int, record: Record) -> AttemptState:
+    assert record.outcome is not None
+    return AttemptState(
+        number=number,
+        attempt=record.attempt,
+        outcome=record.outcome,
+        started_at_ms=record.started_at_ms,
+        counted_at_ms=record.counted_at_ms,
+        recorded_at_ms=record.recorded_at_ms,
+        code=record.fault.code if record.fault else None,
+        reason=record.fault.reason if record.fault else None,
+        delivered_items=record.delivered_items,
     )
 
 
@@ -605,7 +530,7 @@ class World:
         """Submit a message, and let it be given up on."""
         message_id = await self.submitted(**changes)
         await self.broker.cancel([message_id])
-        self.books.end(message_id, Status.DEAD, "Forbidden: bot was blocked by the user")
+        await self.books.end(message_id, Status.DEAD, "Forbidden: bot was blocked by the user")
         return message_id
 
     async def leased(self, slots: int = 1) -> tuple[Lease, ...]:
@@ -613,7 +538,7 @@ class World:
 
     async def send(self, message_id: str) -> None:
         """Let a message be sent, as the engine would."""
-        self.books.end(message_id, Status.SENT)
+        await self.books.end(message_id, Status.SENT)
         await self.results.publish(Result(message_id, Status.SENT, None))
 
     def _client(self, headers: dict[str, str]) -> httpx.AsyncClient:

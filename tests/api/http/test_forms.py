@@ -29,7 +29,7 @@ async def post(world: World, fields: dict[str, str], files: dict[str, Any] | Non
 async def test_a_form_is_a_message_whose_other_fields_are_parameters(world: World) -> None:
     response = await post(world, CAT)
 
-    (message,) = world.books.outgoing.values()
+    (message,) = world.books.messages.values()
     assert response.json() == {"id": message.id, "status": "queued"}
     assert (message.bot_id, message.chat_id, message.method) == (BOT_ID, 7, "sendPhoto")
     assert message.params == b"{'caption': 'hi'}"
@@ -48,7 +48,7 @@ async def test_a_form_says_all_that_json_can(world: World) -> None:
 
     await post(world, CAT | options)
 
-    (message,) = world.books.outgoing.values()
+    (message,) = world.books.messages.values()
     assert message.params == b"{'has_spoiler': True, 'caption': 'hi'}"
     assert (message.priority, message.guarantee) == (Priority.LOW, Guarantee.AT_MOST_ONCE)
     assert (message.ready_at_ms, message.expires_at_ms) == (START_MS + 60_000, START_MS + 70_000)
@@ -67,7 +67,7 @@ async def test_a_form_without_files_is_a_message_too(world: World) -> None:
 async def test_a_text_beside_a_method_is_the_methods(world: World) -> None:
     await post(world, CAT | {"method": "editMessageText", "text": "hello"})
 
-    (message,) = world.books.outgoing.values()
+    (message,) = world.books.messages.values()
     assert b"'text': 'hello'" in message.params
 
 
@@ -86,7 +86,7 @@ async def test_a_message_whose_file_cannot_be_kept_is_not_accepted(world: World)
     response = await post(world, CAT)
 
     assert response.status_code == 503
-    assert world.books.outgoing == {}
+    assert world.books.messages == {}
 
 
 async def test_a_message_that_the_ledger_does_not_take_leaves_no_file(world: World) -> None:
@@ -122,7 +122,7 @@ async def test_a_bot_that_is_removed_while_a_file_is_kept_submits_nothing(world:
     response = await post(world, CAT)
 
     assert error_of(response) == (400, "refused", "bot 42 does not run here; add it with POST /bots")
-    assert (world.books.outgoing, world.files.times_kept, world.files.kept) == ({}, 1, {})
+    assert (world.books.messages, world.files.times_kept, world.files.kept) == ({}, 1, {})
 
 
 async def test_a_message_that_was_accepted_before_its_chat_was_lost_is_known_still(world: World) -> None:
@@ -157,7 +157,7 @@ async def test_a_form_that_makes_no_sense_is_refused_in_one_sentence(
     world: World, fields: dict[str, str], expected: tuple[int, str, str]
 ) -> None:
     assert error_of(await post(world, fields)) == expected
-    assert (world.books.outgoing, world.files.kept) == ({}, {})
+    assert (world.books.messages, world.files.kept) == ({}, {})
 
 
 async def test_a_file_that_is_too_large_is_refused_before_it_has_come_whole(world: World) -> None:

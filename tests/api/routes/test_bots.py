@@ -86,7 +86,7 @@ async def test_a_paused_bot_is_paused_in_the_books_and_in_the_queue(world: World
 
     await world.client.patch(f"/bots/{BOT_ID}", json={"paused": True})
 
-    assert world.books.paused == {BOT_ID: True}
+    assert await world.books.paused_bots() == [BOT_ID]
     assert await world.leased() == ()
 
 
@@ -117,7 +117,7 @@ async def test_a_refused_behaviour_changes_nothing_else(world: World) -> None:
     response = await world.client.patch(f"/bots/{BOT_ID}", json={"behaviours": {"quizz": {}}, "paused": True})
 
     assert error_of(response)[:2] == (400, "refused")
-    assert world.books.paused == {}
+    assert await world.books.paused_bots() == []
 
 
 @pytest.mark.parametrize(
