@@ -71,7 +71,7 @@ class CacheInvalidation:
         changes: Changes,
         fleet: BotCache,
         reachability: ChatCache,
-        conditions: Conditions | None = None,
+        conditions: Conditions,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._changes = changes

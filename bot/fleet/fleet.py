@@ -18,6 +18,7 @@ from tempogram.bot.fleet.webhook_secrets import WebhookSecrets
 from tempogram.bot.telegram.tokens import LOOKS_LIKE, bot_id_of, is_token
 from tempogram.engine.ports import Clock
 from tempogram.engine.ports.changes import Changes
+from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import Sleep, retry_write
 from tempogram.storage.bots import Bots, RegisteredBot, Source
 
@@ -47,6 +48,7 @@ class Fleet:
         token_rate_limit: TokenRateLimit,
         changes: Changes,
         calls_end_within_ms: int,
+        conditions: Conditions,
         clock: Clock,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -65,6 +67,7 @@ class Fleet:
         self._get_me = GetMe(session=session, token_rate_limit=token_rate_limit)
         self._check_behaviours = check_behaviours
         self._default_source = default_source
+        self._conditions = conditions
         self._sleep = sleep
         self._source_changed: Callable[[int], None] | None = None
         self._token_stored: Callable[[int], Awaitable[None]] | None = None
@@ -165,7 +168,7 @@ class Fleet:
         except (UnknownToken, TelegramUnreachable) as error:
             log.warning("bot_not_verified", bot_id=bot_id, reason=str(error))
         else:
-            await retry_write(lambda: self._store_names(token, me), sleep=self._sleep)
+            await retry_write(lambda: self._store_names(token, me), conditions=self._conditions, sleep=self._sleep)
 
     async def _store_names(self, token: str, me: User) -> None:
         if await self._register.name(token, me):

@@ -61,7 +61,7 @@ class Removals:
         calls_end_within_s: float,
         ids: Ids,
         clock: Clock,
-        conditions: Conditions | None = None,
+        conditions: Conditions,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._registry = registry

@@ -56,7 +56,7 @@ class UpdateIntake:
         gateway: Gateway,
         pool: HandlerPool,
         clock: Clock,
-        conditions: Conditions | None = None,
+        conditions: Conditions,
         sleep: Sleep = asyncio.sleep,
         recorder: Recorder | None = None,
     ) -> None:

@@ -65,7 +65,9 @@ async def program(
     async with AsyncExitStack() as stack:
         storage = opened if opened is not None else await stack.enter_async_context(open_storage(settings, clock))
         queue = await stack.enter_async_context(queue_of(settings, role, storage, clock))
-        telegram = await stack.enter_async_context(connect_telegram(settings, storage, queue.changes, clock))
+        telegram = await stack.enter_async_context(
+            connect_telegram(settings, storage, queue.changes, queue.conditions, clock)
+        )
         generator = await stack.enter_async_context(text_generator(settings))
         engine = engine_of(settings, role, storage, telegram, queue, clock)
         await storage.uploads.purge_orphans()

@@ -19,6 +19,7 @@ from tempogram.bot.telegram.connections import Connections
 from tempogram.bot.wiring.storage import Storage
 from tempogram.engine.ports import Clock
 from tempogram.engine.ports.changes import Changes
+from tempogram.engine.resilience.conditions import Conditions
 from tempogram.storage.bots import Source
 
 
@@ -33,7 +34,7 @@ class Telegram:
 
 @asynccontextmanager
 async def connect_telegram(
-    settings: Settings, storage: Storage, changes: Changes, clock: Clock
+    settings: Settings, storage: Storage, changes: Changes, conditions: Conditions, clock: Clock
 ) -> AsyncIterator[Telegram]:
     """Open the connections: polls stand open, and senders must not wait for them."""
     direct = AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_url))
@@ -46,6 +47,7 @@ async def connect_telegram(
         token_rate_limit=TokenRateLimit(clock=clock, windows=NEW_TOKENS if is_telegram(settings) else ()),
         changes=changes,
         calls_end_within_ms=settings.lease_ms,
+        conditions=conditions,
         clock=clock,
     )
     try:

@@ -55,14 +55,14 @@ class Conditions:
         self._seen_by[condition].add(seen_by)
         if condition not in self._since_ms:
             self._since_ms[condition] = self._clock()
-            log.error("condition began", condition=condition.value, reason=reason)
+            log.error("condition_began", condition=condition.value, reason=reason)
 
     def end(self, condition: Condition, *, seen_by: Hashable = "") -> None:
         """Note that he sees it no more; nothing happens if he did not. It is over if nobody else does."""
         seen_by_all = self._seen_by[condition]
         seen_by_all.discard(seen_by)
         if not seen_by_all and (since_ms := self._since_ms.pop(condition, None)) is not None:
-            log.warning("condition ended", condition=condition.value, after_ms=self._clock() - since_ms)
+            log.warning("condition_ended", condition=condition.value, after_ms=self._clock() - since_ms)
 
     def observe(self, condition: Condition, reason: str) -> None:
         """Note that somebody met it who does not ask again: it is seen for ``OBSERVED_MS``, while ``run`` runs."""

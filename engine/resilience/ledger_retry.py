@@ -1,4 +1,4 @@
-"""Writes what must be written: a ledger that refuses is asked again until it takes it."""
+"""What to do when the ledger refuses: write until it succeeds, or report the outage."""
 
 from __future__ import annotations
 
@@ -7,63 +7,55 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-import structlog
-
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.resilience.conditions import Condition, Conditions
+from tempogram.engine.resilience.retry import Sleep, retry
 
-log = structlog.get_logger()
+__all__ = ["RETRY_S", "Sleep", "monitored", "observed", "retry_write"]
 
 RETRY_S = 1.0
-"""How long we wait for a ledger that refuses; meanwhile the worker's heartbeat keeps the lease. A guess."""
+"""Between two tries of a refused write; meanwhile the worker's heartbeat keeps the lease. untuned: a write that
+succeeds a second later delays nothing but its own message."""
 
-Sleep = Callable[[float], Awaitable[None]]
 Answer = TypeVar("Answer")
 
 
 async def retry_write(
-    write: Callable[[], Awaitable[Answer]], *, sleep: Sleep = asyncio.sleep, conditions: Conditions | None = None
+    write: Callable[[], Awaitable[Answer]], *, conditions: Conditions, sleep: Sleep = asyncio.sleep
 ) -> Answer:
-    """Return once the ledger has taken it. That it refuses is told once: by the conditions, if there are any.
+    """Write until the ledger accepts it.
 
-    Each who insists sees the ledger for himself, until this is over: what others write tells nothing of his.
+    Each caller reports the outage separately, until its own write succeeds.
     """
-    refused, myself = False, object()
+    caller = object()
     try:
-        while True:
-            try:
-                return await write()
-            except LedgerError as error:
-                if conditions is not None:
-                    conditions.begin(Condition.LEDGER_AWAY, str(error), seen_by=myself)
-                elif not refused:
-                    log.warning("not recorded yet", error=str(error))
-                refused = True
-                await sleep(RETRY_S)
+        return await retry(
+            write,
+            on=LedgerError,
+            pause_s=RETRY_S,
+            on_failure=lambda error: conditions.begin(Condition.LEDGER_AWAY, str(error), seen_by=caller),
+            sleep=sleep,
+        )
     finally:
-        if conditions is not None:
-            conditions.end(Condition.LEDGER_AWAY, seen_by=myself)
+        conditions.end(Condition.LEDGER_AWAY, seen_by=caller)
 
 
 @contextmanager
-def monitored(conditions: Conditions | None, *, seen_by: str) -> Iterator[None]:
-    """Learn whether the ledger is there, and whether it is back: for who asks again and again, every few seconds."""
+def monitored(conditions: Conditions, *, seen_by: str) -> Iterator[None]:
+    """Begin and end the ledger's outage by what happens in the block. For work that is repeated every few seconds."""
     try:
         yield
     except LedgerError as error:
-        if conditions is not None:
-            conditions.begin(Condition.LEDGER_AWAY, str(error), seen_by=seen_by)
+        conditions.begin(Condition.LEDGER_AWAY, str(error), seen_by=seen_by)
         raise
-    if conditions is not None:
-        conditions.end(Condition.LEDGER_AWAY, seen_by=seen_by)
+    conditions.end(Condition.LEDGER_AWAY, seen_by=seen_by)
 
 
 @contextmanager
-def observed(conditions: Conditions | None) -> Iterator[None]:
-    """Learn that the ledger is away: for who asks once, or seldom, and so would not learn soon that it is back."""
+def observed(conditions: Conditions) -> Iterator[None]:
+    """Report the ledger's outage for a few seconds. For work that is not repeated, or seldom."""
     try:
         yield
     except LedgerError as error:
-        if conditions is not None:
-            conditions.observe(Condition.LEDGER_AWAY, str(error))
+        conditions.observe(Condition.LEDGER_AWAY, str(error))
         raise

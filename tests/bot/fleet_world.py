@@ -17,6 +17,7 @@ from tempogram.bot.fleet.token_rate_limit import TokenRateLimit
 from tempogram.bot.updates.webhooks import Webhooks
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.ports.changes import Changes
+from tempogram.engine.resilience.conditions import Conditions
 from tempogram.simulator import Simulator, SimulatorSettings
 from tempogram.simulator.world.world import Webhook
 from tempogram.storage.bots import Bots, Source
@@ -80,6 +81,7 @@ async def fleet_world(database: Database, clock: Clock) -> AsyncIterator[World]:
                 token_rate_limit=TokenRateLimit(clock=clock, windows=()),
                 changes=changes or MemoryChanges(),
                 calls_end_within_ms=CALLS_END_WITHIN_MS,
+                conditions=Conditions(clock),
                 clock=clock,
                 sleep=world.sleep,
             )

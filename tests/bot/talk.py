@@ -96,6 +96,7 @@ class Talk:
             dispatcher=handlers,
             gateway=self.gateway,
             pool=self.pool,
+            conditions=desk.conditions,
             clock=clock,
             recorder=Recorder(
                 history=self.history,

@@ -19,6 +19,7 @@ from tempogram.bot.fleet.fleet import Fleet
 from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.engine.model.messages import ChatId
 from tempogram.engine.ports.changes import BotChanged, Change, ChatChanged, Listener, Missed
+from tempogram.engine.resilience.conditions import Conditions
 from tempogram.storage.bots import Source
 from tempogram.storage.database.database import Database
 from tests.bot.fakes import BOT_ID, TOKEN
@@ -99,7 +100,11 @@ class Invalidation:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         cache_invalidation = CacheInvalidation(
-            changes=self.wire, fleet=self.fleet, reachability=self.reachability, sleep=self.sleep
+            changes=self.wire,
+            fleet=self.fleet,
+            reachability=self.reachability,
+            conditions=Conditions(Clock()),
+            sleep=self.sleep,
         )
         task = asyncio.create_task(cache_invalidation.run())
         await turns()

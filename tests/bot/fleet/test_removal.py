@@ -106,6 +106,7 @@ async def processes(database: Database, clock: Clock) -> AsyncIterator[list[Proc
                 closer=closer_of(ledger, broker, results, clock),
                 calls_end_within_s=30,
                 ids=IDS,
+                conditions=Conditions(clock),
                 clock=clock,
                 sleep=pauses.sleep,
             )

@@ -168,7 +168,7 @@ async def test_who_looks_for_what_others_left_tells_once_that_he_cannot_and_once
         await turns()
         looking.cancel()
 
-    assert [each["event"] for each in logs] == ["condition began", "condition ended"]
+    assert [each["event"] for each in logs] == ["condition_began", "condition_ended"]
 
 
 async def test_too_many_waiting_updates_are_told_to_come_again_and_not_stored() -> None:
