@@ -139,7 +139,7 @@ class Dispatcher:
         try:
             await self._ledger.discard(message_ids)
         except LedgerError as error:
-            log.warning("accepted beyond the cap", messages=len(message_ids), error=str(error))
+            log.warning("message_accepted_beyond_cap", messages=len(message_ids), error=str(error))
             return False
         return True
 
@@ -189,6 +189,6 @@ class Dispatcher:
             try:
                 dropped = await self._broker.drop(bot_id, chat_id, each)
             except BrokerUnavailable as error:
-                log.debug("not dropped", bot_id=bot_id, error=str(error))
+                log.debug("edits_not_dropped", bot_id=bot_id, error=str(error))
                 return
             await self._closer.record_dropped(dropped)

@@ -5,8 +5,11 @@ Read in this order:
     worker          leases messages and runs their deliveries
     slots           free connections, set aside for one question to the broker
     delivery        sends one leased message and records what became of it
+    attempt         how far one try has come: a type for each step
     outcome_policy  what follows from each outcome
     held_lease      a lease in hand, and whether it may still be used
+    lease_retry     asks ledger and broker again while a lease is held
+    lost_lease      what follows when a lease was lost
     settle_batcher  settles leases in batches
     heartbeat       extends leases while their calls take long
     recoverer       takes over leases that ran out

@@ -52,7 +52,7 @@ class Heartbeat:
         except BrokerUnavailable:
             return False
         except Exception:
-            log.exception("leases not extended", leases=len(some))
+            log.exception("lease_extension_failed", leases=len(some))
             return False
         _confirm(zip(some, kept, strict=True), until_ms)
         return True

@@ -1,4 +1,4 @@
-"""A lease in the hands of this process: until when it is certainly ours, and how far its call has come."""
+"""A lease that this process holds: until when it surely does, and how far its call has come."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from tempogram.engine.model.messages import Lease
 
 @dataclass(slots=True, eq=False)
 class HeldLease:
-    """Kept by whoever sends; the lease itself is a value.
+    """What the process that sends knows of its lease; the lease itself is a value.
 
     Attributes:
         until_ms: The deadline that was confirmed last, by the clock of this process: counted from the moment at
             which it was asked for, because the broker may have another clock, and its answer takes its time.
-        is_source: Whether leases of the schedule that gave it may be used now; None: there is no other schedule.
-        is_lost: The broker has said that it is not ours any more.
+        is_source: Whether leases of the queue that gave it may be used now; None: there is no other queue.
+        is_lost: The broker has answered that this process holds it no more.
+        is_cut_off: The process ends, and its call with it: what becomes of the message is concluded at once.
         written_at_ms: When the first byte of its call was written; None if none was.
     """
 
@@ -26,10 +27,11 @@ class HeldLease:
     clock: Clock
     is_source: Callable[[], bool] | None = None
     is_lost: bool = False
+    is_cut_off: bool = False
     written_at_ms: int | None = None
 
     def may_write(self) -> bool:
-        """Tell whether it is still ours. Asked once, just before the first byte: who hears yes writes at once."""
+        """Tell whether this process still holds it. Asked once, just before the first byte, which follows at once."""
         now_ms = self.clock()
         if self.is_lost or now_ms >= self.until_ms or (self.is_source is not None and not self.is_source()):
             return False

@@ -15,10 +15,11 @@ from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.ports import Broker, Clock, Leased
 from tempogram.engine.resilience.circuit_breaker import Permit
 from tempogram.engine.resilience.ledger_retry import Sleep
+from tempogram.engine.sending.attempt import Answered
 from tempogram.engine.sending.delivery import Delivery
 from tempogram.engine.sending.heartbeat import Heartbeat
 from tempogram.engine.sending.held_lease import HeldLease
-from tempogram.engine.sending.outcome_policy import Attempt
+from tempogram.engine.sending.outcome_policy import is_host_alive
 from tempogram.engine.sending.slots import Slots
 
 log = structlog.get_logger()
@@ -78,7 +79,12 @@ class Worker:
         self._nap: asyncio.Future[None] | None = None
         self._stopping = False
         self._is_cutting_off = False
-        self.unrecorded = 0
+        self._unrecorded: set[HeldLease] = set()
+
+    @property
+    def unrecorded(self) -> int:
+        """How many calls have been answered and are not recorded and settled yet."""
+        return len(self._unrecorded)
 
     def reserved(self, slots_max: int) -> Slots:
         """Set at most ``slots_max`` free connections aside, until the ``with`` block ends. See ``Slots``."""
@@ -95,6 +101,7 @@ class Worker:
         for lease in leased.leases:
             # Held from the question on, at least: a frozen process would take a late answer for a fresh one.
             held = HeldLease(lease, asked_at_ms + self._lease_ms, self._clock, self._is_source)
+            held.is_cut_off = self._is_cutting_off
             self._heartbeat.take(held)
             self._calls[held] = self._start(self._deliver(held, permit))
         if leased.expired:
@@ -135,16 +142,23 @@ class Worker:
                 while self._calls:
                     self._has_room.clear()
                     await self._has_room.wait()
-        self._is_cutting_off = True
-        await asyncio.sleep(0)  # so that each has begun: what is cancelled before does nothing at all
-        for call in self._calls.values():
-            call.cancel()
+        await self._cut_off()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=conclude_s)
         if self._tasks:
-            log.warning("stopped with outcomes that are not recorded; their leases run out", count=len(self._tasks))
+            log.warning("outcomes_left_unrecorded", count=len(self._tasks))
         for task in self._tasks:
             task.cancel()
+
+    async def _cut_off(self) -> None:
+        self._is_cutting_off = True
+        held_now = list(self._calls)
+        for held in held_now:
+            held.is_cut_off = True
+        await asyncio.sleep(0)  # so that each has begun: a task that is cancelled before never runs
+        for held in held_now:
+            if held in self._calls:
+                self._calls[held].cancel()
 
     async def _work(self) -> Wait:
         """Lease what may go, and return what to wait for until more may."""
@@ -157,7 +171,7 @@ class Worker:
             except BrokerUnavailable:
                 return self._pause  # reported as a condition, by the broker that knows why
             except Exception:
-                log.exception("lease failed", worker_id=self.worker_id)
+                log.exception("lease_call_failed", worker_id=self.worker_id)
                 return self._pause
         return partial(self._broker.wait, slots.leased.wake_at_ms) if self._free else self._room
 
@@ -173,7 +187,7 @@ class Worker:
         if error is None:
             return
         if not isinstance(error, BrokerUnavailable):
-            log.error("wait failed", worker_id=self.worker_id, exc_info=error)
+            log.error("queue_wait_failed", worker_id=self.worker_id, exc_info=error)
         await self._sleep_through(self._pause)
 
     async def _sleep_through(self, wait: Wait) -> BaseException | None:
@@ -195,43 +209,26 @@ class Worker:
 
     async def _deliver(self, held: HeldLease, permit: Permit) -> None:
         try:
-            attempt = await self._call(held, permit)
-            if attempt is not None:
-                await self._conclude(attempt)
+            await self._delivery.deliver(held, on_answer=partial(self._end_call, held, permit))
         except Exception:
             # Nothing is settled: the lease runs out, and the recoverer decides.
-            log.exception("delivery failed", message_id=held.lease.message.id)
+            log.exception("delivery_failed", message_id=held.lease.message.id)
         finally:
-            self._heartbeat.let_go(held)
+            self._end(held)
 
-    async def _call(self, held: HeldLease, permit: Permit) -> Attempt:
-        """Make the call, and give its connection back."""
-        is_alive = None
-        try:
-            if self._is_cutting_off:
-                return self._delivery.cut_off(held)
-            attempt = await self._delivery.call(held)
-            is_alive = attempt.is_host_alive
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if not self._is_cutting_off or task is None:
-                raise
-            task.uncancel()
-            return self._delivery.cut_off(held)
-        finally:
-            del self._calls[held]
-            self._circuit_breaker.end(permit, is_alive=is_alive)
-            self._give_back(1)
-        return attempt
+    def _end_call(self, held: HeldLease, permit: Permit, answered: Answered | None) -> None:
+        """Give the connection back; the lease is kept until the answer is recorded."""
+        del self._calls[held]
+        self._circuit_breaker.end(permit, is_alive=is_host_alive(answered.answer) if answered else None)
+        self._give_back(1)
+        if answered is not None:
+            self._unrecorded.add(held)
 
-    async def _conclude(self, attempt: Attempt) -> None:
-        self.unrecorded += 1
-        try:
-            await self._delivery.conclude(attempt)
-        finally:
-            if self.unrecorded == UNRECORDED_MAX:
-                self._has_room.set()
-            self.unrecorded -= 1
+    def _end(self, held: HeldLease) -> None:
+        if len(self._unrecorded) >= UNRECORDED_MAX:
+            self._has_room.set()
+        self._unrecorded.discard(held)
+        self._heartbeat.let_go(held)
 
     def _give_back(self, slots: int) -> None:
         self._free += slots

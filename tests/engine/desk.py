@@ -338,8 +338,7 @@ class Desk:
         return HeldLease(lease, lease.expires_at_ms, self.clock)
 
     async def send(self, lease: Lease) -> Outcome:
-        """Make a lease's call and conclude it, as the worker does."""
-        return await self.delivery.conclude(await self.delivery.call(self.held(lease)))
+        return await self.delivery.deliver(self.held(lease), on_answer=lambda _: None)
 
     async def _sleep(self, seconds: float) -> None:
         await self._awake.wait()

@@ -127,7 +127,7 @@ async def test_a_ledger_that_refuses_is_seen_for_a_while_though_nobody_submits_a
         desk.conditions.lapse()
 
     assert meanwhile == [Condition.LEDGER_AWAY]
-    assert [each["event"] for each in logs] == ["condition began", "condition ended"]
+    assert [each["event"] for each in logs] == ["condition_began", "condition_ended"]
 
 
 async def test_a_write_that_is_taken_at_the_second_try_is_no_news(desk: Desk) -> None:

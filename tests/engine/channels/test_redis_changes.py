@@ -159,7 +159,7 @@ async def test_what_could_not_be_told_makes_the_others_read_everything_again(tmp
                 await until(lambda: not conditions.current, conditions.current, OUTAGE_S)
 
     assert away == [Condition.REDIS_AWAY]
-    assert [each["event"] for each in logs] == ["condition began", "condition ended"]
+    assert [each["event"] for each in logs] == ["condition_began", "condition_ended"]
 
 
 async def test_a_full_redis_takes_no_news_and_the_others_hear_of_it_when_it_has_room(redis: Redis) -> None:

@@ -196,7 +196,7 @@ async def test_a_redis_that_is_away_neither_fails_nor_holds_up_who_publishes() -
             await telling.sent()
 
     assert conditions.current == [Condition.REDIS_AWAY]
-    assert [each["event"] for each in logs] == ["condition began"]
+    assert [each["event"] for each in logs] == ["condition_began"]
 
 
 async def test_that_redis_is_back_is_noted_though_there_is_never_another_answer_to_tell(redis: Redis) -> None:
@@ -209,7 +209,7 @@ async def test_that_redis_is_back_is_noted_though_there_is_never_another_answer_
             await until(lambda: not conditions.current)
 
     assert missed == [Condition.REDIS_AWAY]
-    assert [each["event"] for each in logs] == ["condition began", "condition ended"]
+    assert [each["event"] for each in logs] == ["condition_began", "condition_ended"]
 
 
 async def test_whoever_waits_is_told_again_once_redis_is_back(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ async def test_a_redis_that_froze_is_found_out_and_heard_again(tmp_path: Path) -
                 await RedisResults(redis, process=THERE, conditions=Conditions(lambda: 0)).publish(result)
 
                 assert await told(future) == [result]
-                assert [each["event"] for each in logs] == ["condition began"]
+                assert [each["event"] for each in logs] == ["condition_began"]
 
 
 async def test_who_hears_nothing_asks_after_each_heartbeat_and_goes_on(redis: Redis) -> None:

@@ -336,7 +336,7 @@ async def test_a_database_that_is_away_is_told_once_when_it_goes_and_once_when_i
         watching.cancel()
 
     assert (away, idle.conditions.current) == ([Condition.LEDGER_AWAY], [])
-    assert [each["event"] for each in said] == ["condition began", "condition ended"]
+    assert [each["event"] for each in said] == ["condition_began", "condition_ended"]
 
 
 async def test_an_epoch_that_can_be_read_does_not_end_what_a_refused_write_began(one: FakeProcess) -> None:

@@ -177,4 +177,4 @@ async def test_a_ledger_that_is_away_is_told_as_a_condition_until_a_page_is_read
         running.cancel()
 
     assert (away, desk.conditions.current) == ([Condition.LEDGER_AWAY], [])
-    assert [each["event"] for each in logs] == ["condition began", "condition ended"]
+    assert [each["event"] for each in logs] == ["condition_began", "condition_ended"]

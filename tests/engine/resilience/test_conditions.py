@@ -20,7 +20,7 @@ def test_a_condition_is_told_once_when_it_begins_and_once_when_it_ends() -> None
         now_ms = 4_500
         conditions.end(Condition.REDIS_AWAY)
         conditions.end(Condition.REDIS_AWAY)
-    assert [each["event"] for each in told] == ["condition began", "condition ended"]
+    assert [each["event"] for each in told] == ["condition_began", "condition_ended"]
     assert told[0]["condition"] == "redis_away"
     assert told[1]["after_ms"] == 3_500
 
@@ -48,8 +48,8 @@ def test_what_several_see_begins_with_the_first_of_them_and_ends_with_the_last()
     assert held_by_the_other
     assert conditions.current == []
     assert [(each["event"], each.get("reason")) for each in told] == [
-        ("condition began", "connection refused"),
-        ("condition ended", None),
+        ("condition_began", "connection refused"),
+        ("condition_ended", None),
     ]
 
 
@@ -75,7 +75,7 @@ def test_what_was_glimpsed_ends_when_nobody_has_had_a_glimpse_of_it_for_a_while(
         conditions.lapse()
 
     assert holds_after_the_second
-    assert [each["event"] for each in told] == ["condition began", "condition ended"]
+    assert [each["event"] for each in told] == ["condition_began", "condition_ended"]
 
 
 def test_a_glimpse_that_is_over_does_not_end_what_another_still_sees() -> None:

@@ -139,9 +139,9 @@ async def test_more_than_a_batch_is_recovered_over_several_looks(desk: Desk) -> 
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (ZeroDivisionError(), ["recovery failed"]),
+        (ZeroDivisionError(), ["lease_recovery_failed"]),
         (BrokerUnavailable("away"), []),
-        (LedgerError("away"), ["condition began"]),
+        (LedgerError("away"), ["condition_began"]),
     ],
 )
 async def test_the_recoverer_goes_on_after_a_failure(desk: Desk, error: Exception, told: list[str]) -> None:

@@ -102,7 +102,7 @@ async def test_it_is_told_once_that_the_ledger_is_away_and_once_that_it_is_back(
             await turns(100)
 
     assert held_meanwhile
-    assert [each["event"] for each in logs] == ["condition began", "condition ended"]
+    assert [each["event"] for each in logs] == ["condition_began", "condition_ended"]
 
 
 async def test_one_write_that_is_refused_is_told_as_long_as_it_is_whatever_others_write() -> None:
@@ -117,7 +117,7 @@ async def test_one_write_that_is_refused_is_told_as_long_as_it_is_whatever_other
         await refused
 
     assert held_meanwhile
-    assert [each["event"] for each in logs] == ["condition began", "condition ended"]
+    assert [each["event"] for each in logs] == ["condition_began", "condition_ended"]
 
 
 async def test_who_gives_up_insisting_sees_nothing_any_more() -> None:

@@ -11,8 +11,8 @@ from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.messages import Outgoing, Rest, Settlement, Status
 from tempogram.engine.model.outcomes import Answer, Failed, HalfSent, Outcome, Rejected, Sent, Throttled
 from tempogram.engine.ports import Settled
-from tempogram.engine.sending.delivery import SURELY_MS
-from tempogram.engine.sending.outcome_policy import Attempt
+from tempogram.engine.sending.attempt import Answered
+from tempogram.engine.sending.lease_retry import SURELY_MS
 from tests.engine.desk import LEASE_MS, Desk
 from tests.fakes import START_MS, outgoing
 
@@ -24,7 +24,7 @@ ALBUM = outgoing("a", method="sendMediaGroup", cost=5)
 REST = Rest("sendMediaGroup", b'{"media":[3,4,5]}', cost=3)
 
 
-async def called_before_a_rebuild(desk: Desk, reply: Outcome | Answer, message: Outgoing = MESSAGE) -> Attempt:
+async def called_before_a_rebuild(desk: Desk, reply: Outcome | Answer, message: Outgoing = MESSAGE) -> Answered:
     """Make a call, and let the schedule be rebuilt before anything is recorded: there is a copy of the message."""
     desk.transport.answers(reply)
     attempt = await desk.delivery.call(desk.held(await desk.leased(message)))
@@ -150,7 +150,7 @@ async def test_what_cannot_be_settled_is_left_once_its_lease_has_surely_run_out_
     desk.broker.away_for(0)
     await desk.recoverer.recover_once()
 
-    assert [each["event"] for each in logs] == ["left unsettled"]
+    assert [each["event"] for each in logs] == ["lease_left_unsettled"]
     assert LEASE_MS + SURELY_MS < sum(desk.slept) * 1_000 <= LEASE_MS + SURELY_MS + 2_000
     assert waiting.result().status is Status.SENT
     assert await desk.broker.knows(["a"]) == [False]

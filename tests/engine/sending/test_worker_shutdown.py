@@ -99,7 +99,7 @@ async def test_what_the_ledger_does_not_take_is_left_and_counted_in_one_line(des
             await finish(desk, conclude_s=0.01)
             await asyncio.wait_for(running, WITHIN_S)
 
-    left = [each for each in logs if each["event"].startswith("stopped with outcomes")]
+    left = [each for each in logs if each["event"] == "outcomes_left_unrecorded"]
     assert [each["count"] for each in left] == [3]
     assert (await desk.broker.stats()).leased == 3
 

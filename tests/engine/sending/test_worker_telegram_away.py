@@ -8,6 +8,7 @@ from tempogram.engine.model.messages import Status
 from tempogram.engine.model.outcomes import Answer, Failed, Outcome, Rejected, Revoked, Sent, Throttled, Uncertain
 from tempogram.engine.resilience.backoff import RetryPolicy
 from tempogram.engine.resilience.circuit_breaker import CALLS_MIN, OPEN_MS_MIN, State
+from tempogram.engine.sending.outcome_policy import is_host_alive
 from tests.engine.desk import Desk, turns, working
 from tests.fakes import START_MS, outgoing
 
@@ -130,7 +131,7 @@ async def test_any_answer_of_telegrams_shows_that_its_host_is_there(
 
     attempt = await desk.delivery.call(desk.held(await desk.leased(outgoing("a"))))
 
-    assert attempt.is_host_alive is is_alive
+    assert is_host_alive(attempt.answer) is is_alive
 
 
 async def test_a_lease_that_is_overdue_says_nothing_of_the_host(desk: Desk) -> None:
@@ -139,4 +140,4 @@ async def test_a_lease_that_is_overdue_says_nothing_of_the_host(desk: Desk) -> N
 
     attempt = await desk.delivery.call(desk.held(lease))
 
-    assert attempt.is_host_alive is None
+    assert is_host_alive(attempt.answer) is None

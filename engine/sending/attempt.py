@@ -1,0 +1,85 @@
+"""One try to send one message, as far as it has come; each step is a type of its own.
+
+Attempt -> Answered -> Ruled
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tempogram.engine.model.messages import ChatId, Lease, Rest, Settlement, Status, Then
+from tempogram.engine.model.outcomes import Answer, Outcome, Overdue
+from tempogram.engine.ports import Fault
+from tempogram.engine.sending.held_lease import HeldLease
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A try that has begun.
+
+    Attributes:
+        started_at_ms: When its call was begun; None: no call is made.
+    """
+
+    held: HeldLease
+    started_at_ms: int | None
+
+    @property
+    def lease(self) -> Lease:
+        return self.held.lease
+
+    def answered(self, answer: Answer) -> Answered:
+        return Answered(self.held, self.started_at_ms, answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(Attempt):
+    """A try whose call has ended, or was not made."""
+
+    answer: Answer
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.answer.outcome
+
+    def ruled(self, ruling: Ruling) -> Ruled:
+        return Ruled(self.held, self.started_at_ms, self.answer, ruling)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What follows from an outcome: the message's status, what the broker does, and what is to be kept.
+
+    Attributes:
+        unreachable: Why its chat takes nothing more, in Telegram's words; None if it may.
+        chat_id: The id by which Telegram knows its chat, if it is another one.
+        telegram_message_id: Of the sent message.
+        delivered_items: How many items of an album arrived, if not all.
+        rest: What is left of the message.
+    """
+
+    status: Status
+    then: Then
+    fault: Fault | None = None
+    unreachable: str | None = None
+    chat_id: ChatId | None = None
+    telegram_message_id: int | None = None
+    delivered_items: int | None = None
+    rest: Rest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled(Answered):
+    """A try of which it is decided what follows; that is recorded, settled and published."""
+
+    ruling: Ruling
+
+    def settlement(self, now_ms: int) -> Settlement:
+        counted_at_ms = self.answer.counted_at_ms
+        age_ms = None if counted_at_ms is None else max(0, now_ms - counted_at_ms)
+        return Settlement(self.lease, self.ruling.then, age_ms, self.ruling.rest)
+
+
+def without_call(held: HeldLease) -> Answered:
+    """Return a try that made no call: the message goes back to its lane as it was."""
+    return Attempt(held, None).answered(Answer(Overdue(), counted_at_ms=None))
