@@ -1,4 +1,4 @@
-"""The bots: their tokens, sealed, and what each of them does."""
+"""The registered bots: encrypted tokens, behaviours, webhook secrets."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tempogram.engine.model.messages import PausedBy
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import bots
-from tempogram.storage.files import writes as upload_writes
+from tempogram.storage.files import writes as file_writes
 from tempogram.storage.keys import Seal
 
 
 class Source(StrEnum):
-    """Where a bot's updates come from. ``none``: its owner gets them in his own way."""
+    """Where a bot's updates come from. ``none``: the owner fetches them elsewhere."""
 
     WEBHOOK = "webhook"
     POLLING = "polling"
@@ -26,7 +26,7 @@ class Source(StrEnum):
 
 
 class Removal(StrEnum):
-    """What became of the messages of a bot that was removed: they wait, or are to be cancelled, or none is left."""
+    """What happens to the messages of a removed bot: they wait, are to be cancelled, or none is left."""
 
     KEEP = "keep"
     CANCEL = "cancel"
@@ -35,10 +35,12 @@ class Removal(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredBot:
-    """One bot, without its secrets: nothing that is logged or shown can give them away.
+    """One bot without its secrets, so that it can be logged and shown.
 
-    ``behaviours`` has the settings of each behaviour under its name; ``updates`` is None for the settings' default.
-    ``paused_by`` says why it sends nothing.
+    Attributes:
+        behaviours: The settings of each behaviour, by its name.
+        paused_by: Why it is paused; None: it is not.
+        updates: Where its updates come from; None: as the settings say.
     """
 
     bot_id: int
@@ -54,20 +56,21 @@ class RegisteredBot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredWebhook:
-    """What is known of one bot's webhook.
+    """The state of one bot's webhook.
 
-    ``next_secret`` will take the place of ``secret``; until then Telegram may send either. ``told`` is the
-    fingerprint of what Telegram took last.
+    Attributes:
+        next_secret: Will replace ``secret``; until then Telegram may send either.
+        fingerprint: Of the settings that Telegram accepted last; None: no webhook is set.
     """
 
     secret: str | None = field(default=None, repr=False)
     next_secret: str | None = field(default=None, repr=False)
-    told: str | None = None
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBot:
-    """Everything that is kept of one bot."""
+    """One bot with its secrets."""
 
     registered: RegisteredBot
     token: str = field(repr=False)
@@ -75,7 +78,7 @@ class StoredBot:
 
 
 class Bots:
-    """The repository. Pausing is the ledger's; see ``SqlLedger.pause``."""
+    """The repository of bots. Pausing is a write of the ledger: see ``SqlLedger.pause``."""
 
     def __init__(self, database: Database, seal: Seal) -> None:
         self._database = database
@@ -84,7 +87,7 @@ class Bots:
     async def add(
         self, bot_id: int, token: str, *, username: str, first_name: str, behaviours: Mapping[str, Any], now_ms: int
     ) -> None:
-        """Add a bot. One that is there gets the new token and names (an empty one is none), and keeps the rest."""
+        """Add a bot. One that exists gets the new token and the names that are not empty, and keeps the rest."""
         row = {
             "bot_id": bot_id,
             "sealed_token": self._seal.seal(token, bot_id=bot_id),
@@ -96,22 +99,22 @@ class Bots:
         await self._database.write_alone(lambda connection: _add(connection, row))
 
     async def remove(self, bot_id: int, *, keep_messages: bool) -> bool:
-        """Forget a bot, its token and its secrets; False if there was none.
+        """Delete a bot's token, secrets and settings; False if there was no such bot.
 
-        What stays is its number, so that its messages do not go before it is added again, and a start knows
-        whose are still to be cancelled.
+        Its id stays, so that its messages are not sent before it is added again, and the next start knows
+        which bots' messages are still to be cancelled.
         """
         removal = Removal.KEEP if keep_messages else Removal.CANCEL
-        return await self._change(bot_id, removal=removal.value, **_FORGOTTEN)
+        return await self._change(bot_id, removal=removal.value, **_REMOVED)
 
     async def removed(self) -> dict[int, Removal]:
-        """Return the bots that were removed and not added again."""
+        """Return the bots that were removed and not added again, by id."""
         gone = select(bots.c.bot_id, bots.c.removal).where(bots.c.removal.is_not(None))
         async with self._database.reading() as connection:
             return {row.bot_id: Removal(row.removal) for row in await connection.execute(gone)}
 
     async def mark_cleared(self, bot_id: int) -> None:
-        """Write that no message of a removed bot is left to be cancelled, and forget what Telegram calls its files."""
+        """Store that a removed bot has no message left to cancel, and delete its ``file_id``s."""
         await self._database.write_alone(lambda connection: _mark_cleared(connection, bot_id))
 
     async def get(self, bot_id: int) -> RegisteredBot | None:
@@ -134,63 +137,63 @@ class Bots:
             rows = (await connection.execute(_ALL)).all()
         return {row.bot_id: self._seal.open(row.sealed_token, bot_id=row.bot_id) for row in rows}
 
-    async def kept(self, bot_ids: Collection[int] | None = None) -> dict[int, StoredBot | None]:
-        """Return these bots, or all, as they were at one moment; None for each that was removed; raises as ``tokens``.
+    async def stored(self, bot_ids: Collection[int] | None = None) -> dict[int, StoredBot | None]:
+        """Return these bots, or all, as of one moment; None for each that was removed.
 
-        A bot that nobody ever added is not in it.
+        A bot that was never added is left out. Raises as ``tokens`` does.
         """
         chosen = select(bots).where(IS_ADDED | bots.c.removal.is_not(None))
         if bot_ids is not None:
             chosen = chosen.where(bots.c.bot_id.in_(bot_ids))
         async with self._database.reading() as connection:
             rows = (await connection.execute(chosen)).all()
-        return {row.bot_id: None if row.sealed_token is None else self._kept(row) for row in rows}
+        return {row.bot_id: None if row.sealed_token is None else self._stored(row) for row in rows}
 
     async def among(self, bot_ids: Collection[int]) -> set[int]:
-        """Return those of them that were added."""
+        """Return those of these bots that exist."""
         chosen = select(bots.c.bot_id).where(IS_ADDED, bots.c.bot_id.in_(bot_ids))
         async with self._database.reading() as connection:
             return set((await connection.execute(chosen)).scalars())
 
     async def webhooks(self) -> dict[int, StoredWebhook]:
-        """Return what is known of every bot's webhook; raises as ``tokens`` does."""
+        """Return every bot's webhook; raises as ``tokens`` does."""
         async with self._database.reading() as connection:
             rows = (await connection.execute(_ALL)).all()
         return {row.bot_id: self._webhook(row) for row in rows}
 
     async def set_webhook_secret(self, bot_id: int, secret: str) -> bool:
-        """Store what Telegram shall send with every update, in place of all before; False if there is no such bot."""
+        """Store the secret that comes with every update, replacing both; False if there is no such bot."""
         sealed = self._seal.seal(secret, bot_id=bot_id)
         return await self._change(bot_id, sealed_webhook_secret=sealed, sealed_next_webhook_secret=None)
 
     async def set_next_webhook_secret(self, bot_id: int, secret: str) -> bool:
-        """Store what Telegram shall send soon, beside what it sends now; False if there is no such bot."""
+        """Store the secret that will replace the present one; False if there is no such bot."""
         return await self._change(bot_id, sealed_next_webhook_secret=self._seal.seal(secret, bot_id=bot_id))
 
-    async def set_webhook_told(self, bot_id: int, told: str | None) -> bool:
-        """Store the fingerprint of what Telegram took; None: it was told to forget. False if there is no such bot."""
-        return await self._change(bot_id, webhook_told=told)
+    async def set_webhook_fingerprint(self, bot_id: int, fingerprint: str | None) -> bool:
+        """Store which settings Telegram accepted; None: the webhook is deleted. False if there is no such bot."""
+        return await self._change(bot_id, webhook_told=fingerprint)
 
     async def set_updates(self, bot_id: int, source: Source) -> bool:
         """Store where a bot's updates come from; False if there is no such bot."""
         return await self._change(bot_id, updates=source.value)
 
     async def set_behaviours(self, bot_id: int, behaviours: Mapping[str, Any]) -> bool:
-        """Let a bot have these behaviours from now on; False if there is no such bot."""
+        """Replace a bot's behaviours; False if there is no such bot."""
         return await self._change(bot_id, behaviours=dict(behaviours))
 
     async def set_weight(self, bot_id: int, weight: int) -> bool:
-        """Write how many turns it has for one of a bot that weighs 1; False if there is no such bot."""
+        """Store how many turns a bot gets for one of a bot of weight 1; False if there is no such bot."""
         return await self._change(bot_id, weight=weight)
 
-    def _kept(self, row: Row[Any]) -> StoredBot:
+    def _stored(self, row: Row[Any]) -> StoredBot:
         token = self._seal.open(row.sealed_token, bot_id=row.bot_id)
         return StoredBot(registered=_registered(row), token=token, webhook=self._webhook(row))
 
     def _webhook(self, row: Row[Any]) -> StoredWebhook:
         sealed = row.sealed_webhook_secret, row.sealed_next_webhook_secret
-        secret, following = (each and self._seal.open(each, bot_id=row.bot_id) for each in sealed)
-        return StoredWebhook(secret=secret, next_secret=following, told=row.webhook_told)
+        secret, next_secret = (each and self._seal.open(each, bot_id=row.bot_id) for each in sealed)
+        return StoredWebhook(secret=secret, next_secret=next_secret, fingerprint=row.webhook_told)
 
     async def _change(self, bot_id: int, **values: object) -> bool:
         change = update(bots).where(IS_ADDED, bots.c.bot_id == bot_id).values(**values)
@@ -198,12 +201,12 @@ class Bots:
 
 
 IS_ADDED = bots.c.sealed_token.is_not(None)
-"""Unlike a bot that was only paused, before anybody added it."""
+"""A bot that was paused before it was ever added has a row, too."""
 
 _ALL = select(bots).where(IS_ADDED).order_by(bots.c.bot_id)
 
 
-_FORGOTTEN: dict[str, Any] = {
+_REMOVED: dict[str, Any] = {
     "sealed_token": None,
     "sealed_webhook_secret": None,
     "sealed_next_webhook_secret": None,
@@ -221,7 +224,7 @@ def _add(connection: Connection, row: dict[str, Any]) -> None:
     write = insert_by(bots, connection)
     new = write.excluded
     names = {name: func.coalesce(func.nullif(new[name], ""), bots.c[name]) for name in ("username", "first_name")}
-    # Paused since it was removed: a call under way then may have met a token that was revoked.
+    # A pause since the removal is lifted: a call in flight then may have met the revoked token.
     paused = case((bots.c.removal.is_not(None), false()), else_=bots.c.paused)
     renewed = {"sealed_token": new.sealed_token, "removal": null(), "paused": paused} | names
     first_time = {name: case((IS_ADDED, bots.c[name]), else_=new[name]) for name in ("behaviours", "added_at_ms")}
@@ -233,7 +236,7 @@ def _add(connection: Connection, row: dict[str, Any]) -> None:
 def _mark_cleared(connection: Connection, bot_id: int) -> None:
     is_meant = bots.c.bot_id == bot_id, bots.c.removal == Removal.CANCEL.value
     if connection.execute(update(bots).where(*is_meant).values(removal=Removal.DONE.value)).rowcount:
-        upload_writes.forget_bot(connection, bot_id)
+        file_writes.forget_bot(connection, bot_id)
 
 
 def _registered(row: Row[Any]) -> RegisteredBot:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, case, func, null, select, true
 from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.messages import ChatId
-from tempogram.storage.database.bulk import Binds, ManyRows
+from tempogram.storage.database.bulk import Binds, BulkStatement
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_by, insert_into
 from tempogram.storage.database.models import chats
@@ -35,7 +35,7 @@ class KnownChat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MessageIn:
+class ChatActivity:
     """Somebody wrote in a chat. None: this update did not tell."""
 
     bot_id: int
@@ -51,15 +51,17 @@ class Chats:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def note_message_in(self, note: MessageIn) -> None:
+    async def note_activity(self, note: ChatActivity) -> None:
         """Write that somebody wrote: the chat can be reached (again)."""
         await self._database.write(_note, [note])
 
-    async def regain(self, bot_id: int, chat_id: ChatId) -> None:
+    async def mark_reachable(self, bot_id: int, chat_id: ChatId) -> None:
         """Write that a chat that was lost can be reached again."""
-        await self._database.write_alone(lambda connection: chat_writes.regain(connection, [(bot_id, str(chat_id))]))
+        await self._database.write_alone(
+            lambda connection: chat_writes.mark_reachable(connection, [(bot_id, str(chat_id))])
+        )
 
-    async def lose(self, bot_id: int, chat_id: ChatId, reason: str) -> None:
+    async def mark_unreachable(self, bot_id: int, chat_id: ChatId, reason: str) -> None:
         """Write that a chat takes nothing more, as the ledger does with the record of an attempt."""
         await self._database.write_alone(
             lambda connection: chat_writes.mark_unreachable(connection, bot_id, chat_id, reason)
@@ -76,7 +78,7 @@ class Chats:
             return None if row is None else _known(row)
 
 
-def _note(connection: Connection, notes: Sequence[MessageIn]) -> list[None]:
+def _note(connection: Connection, notes: Sequence[ChatActivity]) -> list[None]:
     # One row for each chat, the latest: PostgreSQL changes no row twice in one statement.
     latest = {(note.bot_id, str(note.chat_id)): (note.at_ms, note.title, note.type) for note in notes}
     NOTE_CHATS.run(connection, [(*key, *rest) for key, rest in sorted(latest.items(), key=itemgetter(0))])
@@ -129,4 +131,4 @@ def _note_chats(dialect: str, rows: Binds) -> ClauseElement:
     )
 
 
-NOTE_CHATS = ManyRows(_NOTE, _note_chats)
+NOTE_CHATS = BulkStatement(_NOTE, _note_chats)

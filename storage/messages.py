@@ -11,11 +11,11 @@ from sqlalchemy import Connection, Row, Select, delete, func, literal_column, se
 from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.messages import ChatId, Guarantee, Outgoing, Priority, Status
-from tempogram.storage.database.bulk import Binds, ManyRows
+from tempogram.storage.database.bulk import Binds, BulkStatement
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_into
 from tempogram.storage.database.models import IS_DEAD, attempts, messages, payloads
-from tempogram.storage.files import writes as upload_writes
+from tempogram.storage.files import writes as file_writes
 from tempogram.storage.files.uploads import StoredFile, files_of
 from tempogram.storage.ledger import chat_ids
 from tempogram.storage.ledger import chats as chat_writes
@@ -64,7 +64,7 @@ class Incoming:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChatLine:
+class ChatMessage:
     """One message of a chat, in either direction. ``status`` is ``received`` for one that came in."""
 
     id: str
@@ -121,14 +121,14 @@ class MessageHistory:
         """Write that a message came in; the second time that its update comes, nothing."""
         await self._database.write(_note_incoming, [incoming])
 
-    async def of_chat(self, bot_id: int, chat_id: ChatId, *, before_id: str | None, limit: int) -> list[ChatLine]:
+    async def of_chat(self, bot_id: int, chat_id: ChatId, *, before_id: str | None, limit: int) -> list[ChatMessage]:
         """Return what was said in a chat, both ways, newest first; ``before_id`` is the last one of the page before."""
         page = select(messages).where(messages.c.bot_id == bot_id, messages.c.chat_id == str(chat_id))
         if before_id is not None:
             page = page.where(messages.c.id < before_id)
         async with self._database.reading() as connection:
             rows = await connection.execute(page.order_by(messages.c.id.desc()).limit(limit))
-            return [_line(row) for row in rows]
+            return [_chat_message(row) for row in rows]
 
     async def dead_count(self, bot_id: int | None = None) -> int:
         async with self._database.reading() as connection:
@@ -213,11 +213,11 @@ def _insert_incoming(dialect: str, rows: Binds) -> ClauseElement:
     return insert_into(messages, dialect).values(every).on_conflict_do_nothing()
 
 
-INSERT_INCOMING = ManyRows(_INCOMING, _insert_incoming)
+INSERT_INCOMING = BulkStatement(_INCOMING, _insert_incoming)
 
 
-def _line(row: Row[Any]) -> ChatLine:
-    return ChatLine(
+def _chat_message(row: Row[Any]) -> ChatMessage:
+    return ChatMessage(
         id=row.id,
         direction=Direction(row.direction),
         method=row.method,
@@ -238,7 +238,9 @@ def _replay(connection: Connection, chosen: Select[Any]) -> list[Outgoing]:
     ended = {"expires_at_ms": None, "settled_at_ms": None, "reason": None}
     connection.execute(update(messages).where(messages.c.id.in_(ids)).values(again | ended))
     replayed = connection.execute(with_payloads().where(messages.c.id.in_(ids)).order_by(messages.c.id)).all()
-    chat_writes.regain(connection, {(row.bot_id, name) for row in replayed for name in (row.chat_id, row.real_chat_id)})
+    chat_writes.mark_reachable(
+        connection, {(row.bot_id, name) for row in replayed for name in (row.chat_id, row.real_chat_id)}
+    )
     return [outgoing(row) for row in replayed]
 
 
@@ -247,7 +249,7 @@ def _remove(connection: Connection, chosen: Select[Any]) -> int:
     connection.execute(delete(attempts).where(attempts.c.message_id.in_(ids)))
     connection.execute(delete(payloads).where(payloads.c.message_id.in_(ids)))
     removed = connection.execute(delete(messages).where(messages.c.id.in_(ids))).rowcount
-    upload_writes.forget(connection, ids)
+    file_writes.forget(connection, ids)
     return removed
 
 

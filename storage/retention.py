@@ -26,7 +26,7 @@ from tempogram.engine.model.messages import Status
 from tempogram.engine.ports import Clock
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import PRESUMED, attempts, holds, messages, payloads, texts, updates
-from tempogram.storage.files import writes as upload_writes
+from tempogram.storage.files import writes as file_writes
 
 log = structlog.get_logger()
 
@@ -52,7 +52,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Keep:
+class RetentionPeriods:
     """For how long; None is for ever."""
 
     messages_ms: int | None
@@ -63,7 +63,9 @@ class Keep:
 class Retention:
     """Goes through the books once an hour."""
 
-    def __init__(self, database: Database, *, keep: Keep, clock: Clock, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self, database: Database, *, keep: RetentionPeriods, clock: Clock, sleep: Sleep = asyncio.sleep
+    ) -> None:
         self._database = database
         self._keep = keep
         self._clock = clock
@@ -167,5 +169,5 @@ def _remove_messages(connection: Connection, ids: Sequence[str], is_old: ColumnE
     removed = [row.id for row in connection.execute(gone)]
     connection.execute(delete(attempts).where(attempts.c.message_id.in_(removed)))
     connection.execute(delete(payloads).where(payloads.c.message_id.in_(removed)))
-    upload_writes.forget(connection, removed)
+    file_writes.forget(connection, removed)
     return len(removed)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.messages import ChatId
-from tempogram.storage.database.bulk import Binds, ManyRows
+from tempogram.storage.database.bulk import Binds, BulkStatement
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_into
 from tempogram.storage.database.models import texts
@@ -23,7 +23,7 @@ CHARACTERS_MAX = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spoken:
+class ChatText:
     """One text: what an update brought, or what the bot answered to it. ``speaker`` is '' where nobody is named."""
 
     bot_id: int
@@ -42,18 +42,18 @@ class Texts:
         self._database = database
         self._keep_ms = keep_ms
 
-    async def note(self, spoken: Spoken) -> None:
+    async def note(self, spoken: ChatText) -> None:
         """Keep a text; the second time that its update comes, the first one stands."""
         await self._database.write(self._note, [spoken])
 
-    async def lately(self, bot_id: int, chat_id: ChatId, *, since_ms: int, limit: int) -> list[Spoken]:
+    async def recent(self, bot_id: int, chat_id: ChatId, *, since_ms: int, limit: int) -> list[ChatText]:
         """Return the last texts of a chat, oldest first."""
         is_meant = texts.c.bot_id == bot_id, texts.c.chat_id == str(chat_id), texts.c.said_at_ms >= since_ms
         page = select(texts).where(*is_meant).order_by(*(column.desc() for column in _ORDER)).limit(limit)
         async with self._database.reading() as connection:
             rows = (await connection.execute(page)).all()
         return [
-            Spoken(
+            ChatText(
                 bot_id=row.bot_id,
                 update_id=row.update_id,
                 by_bot=row.by_bot,
@@ -72,7 +72,7 @@ class Texts:
             found: str | None = (await connection.execute(select(texts.c.text).where(*is_meant))).scalar()
             return found
 
-    def _note(self, connection: Connection, items: Sequence[Spoken]) -> list[None]:
+    def _note(self, connection: Connection, items: Sequence[ChatText]) -> list[None]:
         INSERT_TEXTS.run(connection, [_row(each) for each in items])
         for bot_id, chat_id in sorted({(each.bot_id, str(each.chat_id)) for each in items}):
             connection.execute(_FORGET, {"of_bot": bot_id, "of_chat": chat_id})
@@ -108,7 +108,7 @@ _ROW = (
 )
 
 
-def _row(each: Spoken) -> tuple[object, ...]:
+def _row(each: ChatText) -> tuple[object, ...]:
     chat_id = chat_ids.to_text(each.chat_id)
     text = each.text[:CHARACTERS_MAX]
     return each.bot_id, each.update_id, each.by_bot, chat_id, each.speaker, text, each.said_at_ms
@@ -123,4 +123,4 @@ def _insert_texts(dialect: str, rows: Binds) -> ClauseElement:
     )
 
 
-INSERT_TEXTS = ManyRows(_ROW, _insert_texts)
+INSERT_TEXTS = BulkStatement(_ROW, _insert_texts)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, column, text, update, values
 from sqlalchemy.sql import ClauseElement
 
-from tempogram.storage.database.bulk import Binds, ManyRows
+from tempogram.storage.database.bulk import Binds, BulkStatement
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_into
 from tempogram.storage.database.models import updates
@@ -109,5 +109,5 @@ def _insert_updates(dialect: str, rows: Binds) -> ClauseElement:
 _RECEIVED = updates.c.bot_id, updates.c.update_id, updates.c.body, updates.c.received_at_ms, updates.c.owner
 _RECEIVED_NAMES = tuple(each.name for each in _RECEIVED)
 
-INSERT_UPDATES = ManyRows(_RECEIVED, _insert_updates)
-MARK_UPDATES = ManyRows(_HANDLED, _mark_updates)
+INSERT_UPDATES = BulkStatement(_RECEIVED, _insert_updates)
+MARK_UPDATES = BulkStatement(_HANDLED, _mark_updates)

@@ -180,7 +180,8 @@ class Registry:
 
     def _take_out(self, bot_id: int, *, until_ms: int | None = None) -> None:
         may_have_webhook = (
-            self.source_of(self._registered[bot_id]) is Source.WEBHOOK or self.secrets.of(bot_id).told is not None
+            self.source_of(self._registered[bot_id]) is Source.WEBHOOK
+            or self.secrets.of(bot_id).fingerprint is not None
         )
         self._removed_bots[bot_id] = RemovedBot(self._aiogram[bot_id], may_have_webhook, until_ms)
         for known in (self._tokens, self._aiogram, self._registered):
@@ -214,13 +215,13 @@ class Register:
     async def read_all(self) -> list[int]:
         """Read every bot; return those whose update source changed."""
         async with self._bot_locks.lock:
-            kept = await self._bots.kept()
+            kept = await self._bots.stored()
             return self._registry.apply({*self._registry.bot_ids, *kept}, kept)
 
     async def read(self, bot_ids: Collection[int]) -> list[int]:
         """Read some bots again; return those whose update source changed."""
         async with self._bot_locks.lock:
-            return self._registry.apply(bot_ids, await self._bots.kept(bot_ids))
+            return self._registry.apply(bot_ids, await self._bots.stored(bot_ids))
 
     async def keep(
         self, token: str, *, username: str = "", first_name: str = "", behaviours: Mapping[str, Any] | None = None
@@ -244,7 +245,7 @@ class Register:
         """
         bot_id = bot_id_of(token)
         async with self._bot_locks.lock:
-            self._registry.apply([bot_id], await self._bots.kept([bot_id]))  # it may have been removed since we read
+            self._registry.apply([bot_id], await self._bots.stored([bot_id]))  # it may have been removed since we read
             if self._registry.is_removed(bot_id):
                 raise Refusal(f"bot {bot_id} was removed; add it again with POST /bots")
             if not self._registry.has(bot_id):
@@ -277,7 +278,7 @@ class Register:
             )
             if behaviours is not None:
                 await self._bots.set_behaviours(bot_id, behaviours)
-            self._registry.apply([bot_id], await self._bots.kept([bot_id]))
+            self._registry.apply([bot_id], await self._bots.stored([bot_id]))
 
 
 class BotLocks:

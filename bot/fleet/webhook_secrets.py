@@ -46,8 +46,8 @@ class WebhookSecrets:
     async def note_registered(self, bot_id: int, told: str | None) -> None:
         """Store the fingerprint of the webhook that Telegram took last; None: it was deleted."""
         async with self._lock(bot_id):
-            if await self._bots.set_webhook_told(bot_id, told):
-                self.put(bot_id, replace(self.of(bot_id), told=told))
+            if await self._bots.set_webhook_fingerprint(bot_id, told):
+                self.put(bot_id, replace(self.of(bot_id), fingerprint=told))
 
     async def to_register(self, bot_id: int) -> str:
         """Return the secret to register with Telegram; a bot's first one is made here."""

@@ -9,7 +9,7 @@ from aiogram.types import Message
 
 from tempogram.bot.generator.port import Conversation, NotWritten, TextGenerator, Utterance, Written
 from tempogram.engine.ports import Clock
-from tempogram.storage.texts import Spoken, Texts
+from tempogram.storage.texts import ChatText, Texts
 
 TURNS_MAX = 20
 CHARACTERS_MAX = 8_000
@@ -39,7 +39,7 @@ class ConversationWriter:
         text = text_of(message)
         if self._texts is not None and text:
             await self._texts.note(
-                Spoken(
+                ChatText(
                     bot_id=bot_id,
                     update_id=update_id,
                     by_bot=False,
@@ -74,7 +74,7 @@ class ConversationWriter:
         lately = (
             []
             if self._texts is None
-            else await self._texts.lately(bot_id, message.chat.id, since_ms=since_ms, limit=TURNS_MAX)
+            else await self._texts.recent(bot_id, message.chat.id, since_ms=since_ms, limit=TURNS_MAX)
         )
         earlier = [turn_of(each) for each in lately if each.by_bot or each.update_id != update_id]
         asked = Utterance(text_of(message), speaker=speaker_of(message))
@@ -83,7 +83,7 @@ class ConversationWriter:
     async def _say(self, message: Message, bot_id: int, update_id: int, text: str) -> None:
         if self._texts is not None:
             await self._texts.note(
-                Spoken(
+                ChatText(
                     bot_id=bot_id,
                     update_id=update_id,
                     by_bot=True,
@@ -113,7 +113,7 @@ def speaker_of(message: Message) -> str:
     return without_nul(message.from_user.first_name) if message.from_user else ""
 
 
-def turn_of(spoken: Spoken) -> Utterance:
+def turn_of(spoken: ChatText) -> Utterance:
     return Utterance(spoken.text, by_bot=spoken.by_bot, speaker=spoken.speaker)
 
 

@@ -60,7 +60,7 @@ async def _serve(built: Program, listener: socket.socket, serving: Server, simul
 async def _keep_books(built: Program, serving: Server) -> None:
     """End the program once another one has its books: from then on that one sends."""
     try:
-        await built.storage.sole_use.watch()
+        await built.storage.exclusive_lock.watch()
     except Exception:
         built.engine.worker.stop()
         serving.end()

@@ -98,7 +98,7 @@ class UploadPacker:
         if not known or not WRONG_FILE_ID.search(refused.reason):
             return refused
         for file in known:
-            await self._uploads.unlearn(packed.message.bot_id, file.file_id or "")
+            await self._uploads.forget_file_id(packed.message.bot_id, file.file_id or "")
         return Failed(refused.reason, 400) if all(file.is_here for file in known) else refused
 
     async def _learn(self, packed: Packed, answer: bytes) -> None:
@@ -107,7 +107,7 @@ class UploadPacker:
             file = packed.files[place.name]
             file_id = None if place.kind is None or file.file_id else file_id_in(result, place.kind, place.item)
             if file_id is not None:
-                await self._uploads.learn(packed.message.bot_id, file.sha256, str(place.kind), file_id)
+                await self._uploads.remember_file_id(packed.message.bot_id, file.sha256, str(place.kind), file_id)
 
 
 def file_id_in(result: Any, kind: str, item: int) -> str | None:

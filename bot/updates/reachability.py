@@ -33,12 +33,12 @@ class ReachabilityObserver:
 
     async def _lose(self, bot_id: int, chat_id: int, reason: str) -> None:
         if not self._reachability.is_lost(bot_id, chat_id):
-            await self._chats.lose(bot_id, chat_id, reason)
+            await self._chats.mark_unreachable(bot_id, chat_id, reason)
             await self._reachability.lose(bot_id, chat_id, reason)
 
     async def _regain(self, bot_id: int, chat_id: ChatId) -> None:
         if self._reachability.is_lost(bot_id, chat_id):
-            await self._chats.regain(bot_id, chat_id)
+            await self._chats.mark_reachable(bot_id, chat_id)
             self._reachability.regain(bot_id, chat_id)
 
 

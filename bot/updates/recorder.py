@@ -11,7 +11,7 @@ from tempogram.bot.generator.conversation import ConversationWriter, without_nul
 from tempogram.bot.updates.reachability import ReachabilityObserver, is_farewell
 from tempogram.engine.model.ids import Ids
 from tempogram.storage.bots import RegisteredBot
-from tempogram.storage.chats import Chats, MessageIn
+from tempogram.storage.chats import ChatActivity, Chats
 from tempogram.storage.messages import Incoming, MessageHistory
 
 MESSAGE_ID_MAX = (1 << 63) - 1
@@ -63,7 +63,7 @@ class Recorder:
 
     async def _see(self, message: Message, bot_id: int, at_ms: int) -> None:
         if not is_farewell(message, bot_id):
-            await self._chats.note_message_in(_seen(message, bot_id, at_ms))
+            await self._chats.note_activity(_seen(message, bot_id, at_ms))
 
     async def _hear(self, message: Message, update: Update, registered: RegisteredBot, at_ms: int) -> None:
         if replies.NAME in registered.behaviours:
@@ -72,9 +72,9 @@ class Recorder:
             )
 
 
-def _seen(message: Message, bot_id: int, at_ms: int) -> MessageIn:
+def _seen(message: Message, bot_id: int, at_ms: int) -> ChatActivity:
     chat = message.chat
-    return MessageIn(bot_id=bot_id, chat_id=chat.id, at_ms=at_ms, title=_title(chat), type=chat.type)
+    return ChatActivity(bot_id=bot_id, chat_id=chat.id, at_ms=at_ms, title=_title(chat), type=chat.type)
 
 
 def _title(chat: Chat) -> str | None:

@@ -77,7 +77,7 @@ class Webhooks:
 
     async def unset(self, bot_id: int) -> None:
         """Take away the webhook that we set, if we did; a bot's owner may have set one of his own."""
-        if self._registry.secrets.of(bot_id).told is None:
+        if self._registry.secrets.of(bot_id).fingerprint is None:
             return
         bot = self._registry.bot(bot_id)
 
@@ -134,7 +134,7 @@ class Webhooks:
         """Tell whether Telegram was told all this before, and nobody has told it otherwise since."""
         kept, bot = self._registry.secrets.of(bot_id), self._registry.bot(bot_id)
         secret = kept.next_secret or kept.secret
-        if secret is None or kept.told != self._fingerprint(bot, secret):
+        if secret is None or kept.fingerprint != self._fingerprint(bot, secret):
             return False
         try:
             return (await bot.get_webhook_info()).url == self._url(bot)

@@ -25,7 +25,7 @@ from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import Clock, Leadership, SystemClock
 from tempogram.engine.recovery.cancellations import Cancellations
 from tempogram.engine.recovery.pauses import end_of_pause
-from tempogram.storage.processes.leadership import FEEDERS, leadership
+from tempogram.storage.processes.leadership import UPDATE_SOURCES_LOCK, leadership
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,7 @@ async def program(
                 reachability=engine.reachability,
                 conditions=engine.conditions,
             ),
-            lead=await stack.enter_async_context(leadership(database_url(settings), FEEDERS)),
+            lead=await stack.enter_async_context(leadership(database_url(settings), UPDATE_SOURCES_LOCK)),
             app=create_app(
                 services(storage, telegram, engine, updates, removals, loops, at_home.admin_token, clock),
                 takes_in=role.takes_in,

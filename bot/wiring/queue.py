@@ -27,7 +27,7 @@ from tempogram.engine.recovery.rebuild import nothing, rebuild
 from tempogram.engine.recovery.reconciler import Reconciler
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.storage.database.engines import is_sqlite, parse
-from tempogram.storage.processes.leadership import KEEPERS, leadership
+from tempogram.storage.processes.leadership import LEADER_LOCK, leadership
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
 
@@ -100,7 +100,7 @@ async def in_redis(settings: Settings, role: ProcessRole, storage: Storage, cloc
     results = RedisResults(redis, process=storage.process, conditions=conditions)
     shared = RedisBroker(redis, limits, lease_ms=settings.lease_ms)
     try:
-        async with leadership(url, KEEPERS) as leads:
+        async with leadership(url, LEADER_LOCK) as leads:
             built = failover.build(
                 shared,
                 partial(MemoryBroker, clock=clock, lease_ms=settings.lease_ms),

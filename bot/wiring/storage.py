@@ -18,9 +18,9 @@ from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.limits import StoredLimits
 from tempogram.storage.messages import MessageHistory
 from tempogram.storage.processes.epochs import SqlEpochs
-from tempogram.storage.processes.exclusive_lock import LOCK_QUERY_TIMEOUT_S, SoleUse, sole_use
+from tempogram.storage.processes.exclusive_lock import LOCK_QUERY_TIMEOUT_S, ExclusiveLock, exclusive_lock
 from tempogram.storage.processes.membership import SqlMembership, membership
-from tempogram.storage.retention import Keep, Retention
+from tempogram.storage.retention import Retention, RetentionPeriods
 from tempogram.storage.texts import Texts
 from tempogram.storage.updates import Updates
 
@@ -37,7 +37,7 @@ class Storage:
     """
 
     process: int
-    sole_use: SoleUse
+    exclusive_lock: ExclusiveLock
     ledger: SqlLedger
     epochs: SqlEpochs
     members: SqlMembership
@@ -55,15 +55,17 @@ class Storage:
 async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storage]:
     """Open the books: with a queue in memory for this process alone, else beside others."""
     key, process = seal(settings), secrets.randbits(PROCESS_BITS)
-    keep = Keep(messages_ms=settings.keep_messages_ms, dead_ms=settings.keep_dead_ms, texts_ms=settings.keep_texts_ms)
+    keep = RetentionPeriods(
+        messages_ms=settings.keep_messages_ms, dead_ms=settings.keep_dead_ms, texts_ms=settings.keep_texts_ms
+    )
     url = database_url(settings)
-    async with sole_use(url, shared=bool(settings.redis_url)) as use, membership(url, process):
+    async with exclusive_lock(url, shared=bool(settings.redis_url)) as use, membership(url, process):
         database = await Database.open(url)
         epoch_readers = Database.open_read_only(url, query_timeout_s=LOCK_QUERY_TIMEOUT_S)
         try:
             yield Storage(
                 process=process,
-                sole_use=use,
+                exclusive_lock=use,
                 ledger=SqlLedger(database),
                 epochs=SqlEpochs(database, readers=epoch_readers),
                 members=SqlMembership(epoch_readers),

@@ -16,7 +16,7 @@ ROWS_MAX = 128
 """A larger statement saves nothing measurable, and SQLite and PostgreSQL take 32,000 values in one at most."""
 
 
-class ManyRows:
+class BulkStatement:
     """A statement with a block of rows in it, for any number of rows.
 
     It is compiled for 1, 2, 4 … 128 rows, and a batch is cut into such pieces: 50 rows

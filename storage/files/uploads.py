@@ -14,7 +14,7 @@ from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import attachments, file_ids, upload_parts, uploads
 from tempogram.storage.files import writes
 from tempogram.storage.files.spool import Spooled
-from tempogram.storage.files.writes import Attachment, Carried
+from tempogram.storage.files.writes import Attachment, MessageFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class Uploads:
         Raises:
             LedgerError: Something may be kept; ``forget`` or the next start removes it.
         """
-        carrying = Carried(message_id, bot_id, carried)
+        carrying = MessageFiles(message_id, bot_id, carried)
         (missing,) = await self._database.write(writes.attach, [carrying])
         for sha256 in sorted(missing):
             await self._bring(files[sha256])
@@ -85,13 +85,13 @@ class Uploads:
             yield part
             number += 1
 
-    async def learn(self, bot_id: int, sha256: str, kind: str, file_id: str) -> None:
+    async def remember_file_id(self, bot_id: int, sha256: str, kind: str, file_id: str) -> None:
         """Note that Telegram knows a file, so that its bytes need not be sent again while any message carries it."""
-        await self._database.write(writes.learn, [(bot_id, sha256, kind, file_id)])
+        await self._database.write(writes.remember_file_id, [(bot_id, sha256, kind, file_id)])
 
-    async def unlearn(self, bot_id: int, file_id: str) -> None:
+    async def forget_file_id(self, bot_id: int, file_id: str) -> None:
         """Forget a ``file_id`` that Telegram does not know any more."""
-        await self._database.write(writes.unlearn, [(bot_id, file_id)])
+        await self._database.write(writes.forget_file_id, [(bot_id, file_id)])
 
     async def _bring(self, file: Spooled) -> None:
         # One at a time: of a thousand messages with one new file only the first brings it.

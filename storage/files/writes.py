@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ClauseElement
 
-from tempogram.storage.database.bulk import Binds, ManyRows
+from tempogram.storage.database.bulk import Binds, BulkStatement
 from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import IS_PAST_REPLAY, attachments, file_ids, messages, upload_parts, uploads
 
@@ -49,7 +49,7 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class MessageFiles:
     """What a message carries, before the message itself is there."""
 
     message_id: str
@@ -57,7 +57,7 @@ class Carried:
     attachments: Sequence[Attachment]
 
 
-def attach(connection: Connection, items: Sequence[Carried]) -> list[set[str]]:
+def attach(connection: Connection, items: Sequence[MessageFiles]) -> list[set[str]]:
     """Note what messages carry, and answer each with the files whose bytes must be brought.
 
     The bytes of what Telegram knows already are not needed: it is sent by its ``file_id``.
@@ -103,7 +103,7 @@ def complete(connection: Connection, files: Sequence[tuple[str, int]]) -> list[N
     return [None] * len(files)
 
 
-def learn(connection: Connection, learned: Sequence[tuple[int, str, str, str]]) -> list[None]:
+def remember_file_id(connection: Connection, learned: Sequence[tuple[int, str, str, str]]) -> list[None]:
     for bot_id, sha256, kind, file_id in learned:
         write = insert_by(file_ids, connection).values(bot_id=bot_id, sha256=sha256, kind=kind, file_id=file_id)
         key = [file_ids.c.bot_id, file_ids.c.sha256, file_ids.c.kind]
@@ -111,14 +111,14 @@ def learn(connection: Connection, learned: Sequence[tuple[int, str, str, str]]) 
     return [None] * len(learned)
 
 
-def unlearn(connection: Connection, wrong: Sequence[tuple[int, str]]) -> list[None]:
+def forget_file_id(connection: Connection, wrong: Sequence[tuple[int, str]]) -> list[None]:
     connection.execute(delete(file_ids).where(tuple_(file_ids.c.bot_id, file_ids.c.file_id).in_(wrong)))
     return [None] * len(wrong)
 
 
-def let_go(connection: Connection, message_ids: Sequence[str]) -> None:
+def release_bytes(connection: Connection, message_ids: Sequence[str]) -> None:
     """Keep no bytes any more for those messages that will not be sent (again): nearly none has any."""
-    freed = LET_GO.run(connection, [(message_id,) for message_id in message_ids])
+    freed = RELEASE_BYTES.run(connection, [(message_id,) for message_id in message_ids])
     _drop_unneeded(connection, {row.sha256 for row in freed})
 
 
@@ -179,7 +179,7 @@ def _lock(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
 
 
-def _known_to_telegram(connection: Connection, items: Iterable[Carried]) -> set[tuple[int, str, str | None]]:
+def _known_to_telegram(connection: Connection, items: Iterable[MessageFiles]) -> set[tuple[int, str, str | None]]:
     key = file_ids.c.bot_id, file_ids.c.sha256, file_ids.c.kind
     wanted = {(item.bot_id, each.sha256, each.kind) for item in items for each in item.attachments if each.kind}
     return {
@@ -187,11 +187,11 @@ def _known_to_telegram(connection: Connection, items: Iterable[Carried]) -> set[
     }
 
 
-def _let_go(_dialect: str, rows: Binds) -> ClauseElement:
+def _release_bytes(_dialect: str, rows: Binds) -> ClauseElement:
     # Asked of the message itself, as when its payload is dropped: see ``records``.
     ended = exists().where(messages.c.id == attachments.c.message_id, IS_PAST_REPLAY)
     of_these = update(attachments).where(attachments.c.message_id.in_([row[0] for row in rows]), NEEDS_BYTES, ended)
     return of_these.values(needs_bytes=false()).returning(attachments.c.sha256)
 
 
-LET_GO = ManyRows((attachments.c.message_id,), _let_go)
+RELEASE_BYTES = BulkStatement((attachments.c.message_id,), _release_bytes)

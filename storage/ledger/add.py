@@ -10,10 +10,10 @@ from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.messages import Outgoing, Status
 from tempogram.engine.ports.ledger import Accepted, Known
-from tempogram.storage.database.bulk import Binds, ManyRows
+from tempogram.storage.database.bulk import Binds, BulkStatement
 from tempogram.storage.database.dialects import insert_into
 from tempogram.storage.database.models import messages, payloads
-from tempogram.storage.files import writes as upload_writes
+from tempogram.storage.files import writes as file_writes
 from tempogram.storage.ledger import chat_ids
 
 ACCEPTED = Accepted()
@@ -54,7 +54,7 @@ def _answer(message: Outgoing, before: Known | None) -> Accepted | Known:
 def discard(connection: Connection, message_ids: Sequence[str]) -> list[None]:
     connection.execute(delete(payloads).where(payloads.c.message_id.in_(message_ids)))
     connection.execute(delete(messages).where(messages.c.id.in_(message_ids), messages.c.status == Status.QUEUED.value))
-    upload_writes.forget(connection, message_ids)
+    file_writes.forget(connection, message_ids)
     return [None] * len(message_ids)
 
 
@@ -124,5 +124,5 @@ def _insert_payloads(dialect: str, rows: Binds) -> ClauseElement:
     return insert_into(payloads, dialect).values(every).on_conflict_do_nothing()
 
 
-INSERT_MESSAGES = ManyRows(_COLUMNS, _insert_messages)
-INSERT_PAYLOADS = ManyRows((payloads.c.message_id, payloads.c.params), _insert_payloads)
+INSERT_MESSAGES = BulkStatement(_COLUMNS, _insert_messages)
+INSERT_PAYLOADS = BulkStatement((payloads.c.message_id, payloads.c.params), _insert_payloads)

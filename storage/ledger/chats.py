@@ -25,7 +25,7 @@ def mark_unreachable(connection: Connection, bot_id: int, chat_id: ChatId, reaso
     )
 
 
-def regain(connection: Connection, names: Collection[tuple[int, str | None]]) -> None:
+def mark_reachable(connection: Connection, names: Collection[tuple[int, str | None]]) -> None:
     """Let lost chats of these bots be sent to again."""
     is_lost = tuple_(chats.c.bot_id, chats.c.chat_id).in_(names), chats.c.reachable.is_(False)
     connection.execute(update(chats).where(*is_lost).values(reachable=True, reason=None))

@@ -10,10 +10,10 @@ from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.messages import OPEN, PastSend, Rest, Status
 from tempogram.engine.ports.ledger import Record
-from tempogram.storage.database.bulk import Binds, ManyRows
+from tempogram.storage.database.bulk import Binds, BulkStatement
 from tempogram.storage.database.dialects import database_now_ms
 from tempogram.storage.database.models import IS_PAST_REPLAY, PRESUMED, attempts, messages, payloads
-from tempogram.storage.files import writes as upload_writes
+from tempogram.storage.files import writes as file_writes
 from tempogram.storage.ledger import chat_ids
 from tempogram.storage.ledger import chats as chat_writes
 from tempogram.storage.ledger import holds as hold_writes
@@ -34,7 +34,7 @@ def record(connection: Connection, records: Sequence[Record]) -> list[None]:
     DROP_PAYLOADS.run(connection, [(message_id,) for message_id in ended])
     hold_writes.hold(connection, [each.hold for each in records if each.hold is not None])
     _learn_of_chats(connection, records)
-    upload_writes.let_go(connection, ended)
+    file_writes.release_bytes(connection, ended)
     return [None] * len(records)
 
 
@@ -53,7 +53,7 @@ def cancel(connection: Connection, message_id: str, now_ms: int) -> bool:
         status = connection.execute(select(messages.c.status).where(messages.c.id == message_id)).scalar()
         return bool(status == Status.CANCELLED.value)
     connection.execute(delete(payloads).where(payloads.c.message_id == message_id))
-    upload_writes.let_go(connection, [message_id])
+    file_writes.release_bytes(connection, [message_id])
     return True
 
 
@@ -170,6 +170,6 @@ def _drop_payloads(_dialect: str, rows: Binds) -> ClauseElement:
     return delete(payloads).where(payloads.c.message_id.in_(settled))
 
 
-UPDATE_MESSAGES = ManyRows(_STATE, _update_messages)
-INSERT_ATTEMPTS = ManyRows(_ATTEMPT, _insert_attempts)
-DROP_PAYLOADS = ManyRows((messages.c.id,), _drop_payloads)
+UPDATE_MESSAGES = BulkStatement(_STATE, _update_messages)
+INSERT_ATTEMPTS = BulkStatement(_ATTEMPT, _insert_attempts)
+DROP_PAYLOADS = BulkStatement((messages.c.id,), _drop_payloads)

@@ -1,4 +1,4 @@
-"""The epoch, kept in one row."""
+"""Stores the epoch in one row."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ROW = 1
 
 
 class SqlEpochs:
-    """See ``Epochs``. One object for each process: what it began is the process's own.
+    """See ``Epochs``. One object per process: ``is_own`` tells whether this one began the epoch.
 
     Args:
         database: Where the epoch is written.
-        readers: Lend connections that no other read occupies: who cannot read the epoch for the time of a lease stops
-            sending. None: those of the database.
+        readers: Connections for nothing but reading the epoch: a process that cannot read it for the time of a lease
+            stops sending. None: those of the database.
     """
 
     def __init__(self, database: Database, *, readers: Database | None = None) -> None:

@@ -1,6 +1,6 @@
-"""Lets one process at a time keep its queue in memory: two would each think that the limits are theirs alone.
+"""Lets one process at a time have its queue in memory: two would each count the limits for themselves.
 
-Processes whose queue is in Redis share the books among themselves, and with nobody whose queue is in its memory.
+Processes whose queue is in Redis share a database with one another, but not with a process whose queue is in memory.
 """
 
 from __future__ import annotations
@@ -22,103 +22,104 @@ from tempogram.storage.processes.session_lock import SessionLock
 
 log = structlog.get_logger()
 
-LOCK_ID = 0x7E3906  # any number, the same in every version
+EXCLUSIVE_LOCK = 0x7E3906  # any number, the same in every version
 
-PATIENCE_S = 5.0
-"""PostgreSQL needs a moment to notice that a process which held the lock was killed. A guess."""
+# untuned: each is short beside the time that a start or an outage takes.
+LOCK_TIMEOUT_S = 5.0
+"""How long a start waits for the lock: PostgreSQL needs a moment to notice that its holder was killed."""
 
-
-ASK_AGAIN_S = 0.1
+LOCK_RETRY_S = 0.1
 
 LOCK_QUERY_TIMEOUT_S = 3.0
-"""How long a look may take: over a connection that is half open no answer ever comes, and meanwhile another process
-may have the books. A guess."""
+"""A half-open connection never answers, and meanwhile another process may take the lock."""
 
-LOOK_EVERY_S = 1.0
-"""A process that takes lost books first waits for one window; the shortest is as long. A guess."""
+CHECK_EVERY_S = 1.0
+"""A process that takes over a lost database first waits for one window, and the shortest window is as long."""
 
 
-class SoleUse:
-    """The books are this process's. A lock on an open file cannot be lost."""
+class ExclusiveLock:
+    """The lock on an SQLite database: on an open file, where it cannot be lost."""
 
     async def watch(self) -> None:
-        """Keep them for as long as this runs.
+        """Keep the lock until cancelled.
 
         Raises:
-            SettingsError: They were lost, and another process has them.
+            SettingsError: It was lost, and another process has it.
         """
         await asyncio.Event().wait()
 
 
-class PostgresSoleUse(SoleUse):
-    """The lock is a connection's, and breaks with it; then it is taken again at once, if nobody else has it."""
+class PostgresExclusiveLock(ExclusiveLock):
+    """The lock on a PostgreSQL database. It is lost with its connection, and then taken again as soon as possible."""
 
-    def __init__(self, engine: AsyncEngine, name: str, patience_s: float, *, shared: bool) -> None:
+    def __init__(self, engine: AsyncEngine, name: str, timeout_s: float, *, shared: bool) -> None:
         self._engine = engine
-        self._lock = SessionLock(engine, LOCK_ID, shared=shared)
+        self._lock = SessionLock(engine, EXCLUSIVE_LOCK, shared=shared)
         self._name = name
-        self._patience_s = patience_s
-        self._taken = _has_memory_queue if shared else _taken
+        self._timeout_s = timeout_s
+        self._refusal = _memory_queue_in_use if shared else _in_use
 
     async def watch(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            await self.look()
+            await asyncio.sleep(CHECK_EVERY_S)
+            await self.check()
 
-    async def look(self) -> None:
-        """Make sure of the lock; raises as ``watch`` does. While the database is away, nobody can take it."""
-        if await self._lock.stands():
+    async def check(self) -> None:
+        """Take a lost lock again; raises as ``watch`` does. While the database is down, no process can take it."""
+        if await self._lock.is_held():
             return
-        log.warning("the lock on the books is lost", books=self._name)
-        while not await self._lock.stands():
+        log.warning("database_lock_lost", database=self._name)
+        while not await self._lock.is_held():
             try:
                 await self.take()
             except LedgerError:
-                await asyncio.sleep(LOOK_EVERY_S)
-        log.info("the lock on the books is held again", books=self._name)
+                await asyncio.sleep(CHECK_EVERY_S)
+        log.info("database_lock_regained", database=self._name)
 
     async def take(self) -> None:
-        until_s = time.monotonic() + self._patience_s
+        until_s = time.monotonic() + self._timeout_s
         try:
             while not await self._lock.take():
                 if time.monotonic() > until_s:
-                    raise self._taken(self._name)
-                await asyncio.sleep(ASK_AGAIN_S)
+                    raise self._refusal(self._name)
+                await asyncio.sleep(LOCK_RETRY_S)
         except DRIVER_ERRORS as error:
-            await self._lock.drop()
+            await self._lock.release()
             raise as_ledger_error(error) from error
 
     async def close(self) -> None:
-        await self._lock.drop()
+        await self._lock.release()
         await self._engine.dispose()
 
 
 @asynccontextmanager
-async def sole_use(url: str, *, shared: bool = False, patience_s: float = PATIENCE_S) -> AsyncIterator[SoleUse]:
-    """Keep other processes from these books until the block ends, or this process does.
+async def exclusive_lock(
+    url: str, *, shared: bool = False, timeout_s: float = LOCK_TIMEOUT_S
+) -> AsyncIterator[ExclusiveLock]:
+    """Keep other processes from a database until the block ends, or this process does.
 
     Args:
-        url: Of the books.
-        shared: The queue is in Redis: only those with a queue in their memory are kept from them. An SQLite file
-            is one process's all the same.
-        patience_s: How long to wait for another that has them.
+        url: Of the database.
+        shared: The queue is in Redis: only processes with a queue in memory are kept out. An SQLite file belongs to
+            one process all the same.
+        timeout_s: How long to wait for another process to let go.
 
     Raises:
-        SettingsError: Another process has them.
+        SettingsError: Another process has it.
         LedgerError: The database cannot be reached.
     """
     parsed = parse(url)
     if is_sqlite(parsed):
         with _locked_file(str(parsed.database)):
-            yield SoleUse()
+            yield ExclusiveLock()
         return
     engine = reading_engine(parsed, query_timeout_s=LOCK_QUERY_TIMEOUT_S)
-    use = PostgresSoleUse(engine, str(parsed.database), patience_s, shared=shared)
+    lock = PostgresExclusiveLock(engine, str(parsed.database), timeout_s, shared=shared)
     try:
-        await use.take()
-        yield use
+        await lock.take()
+        yield lock
     finally:
-        await use.close()
+        await lock.close()
 
 
 @contextmanager
@@ -129,19 +130,19 @@ def _locked_file(name: str) -> Iterator[None]:
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise _taken(name) from None
+            raise _in_use(name) from None
         yield
 
 
-def _taken(name: str) -> SettingsError:
+def _in_use(name: str) -> SettingsError:
     return SettingsError(
-        f"another tempogram runs on the books {name}, and beside a queue in memory it would send twice as fast as "
-        "allowed; end it first, or set DATABASE_URL or DATA_DIR to other books"
+        f"another tempogram uses the database {name}, and with a queue in memory the two would send twice as fast as "
+        "allowed; stop it first, or set DATABASE_URL or DATA_DIR to another database"
     )
 
 
-def _has_memory_queue(name: str) -> SettingsError:
+def _memory_queue_in_use(name: str) -> SettingsError:
     return SettingsError(
-        f"a tempogram with a queue in its memory runs on the books {name}, and beside the queue in Redis it would "
-        "send twice as fast as allowed; end it first, or start it again with this REDIS_URL"
+        f"a tempogram with its queue in memory uses the database {name}, and beside a queue in Redis it would send "
+        "twice as fast as allowed; stop it first, or restart it with this REDIS_URL"
     )

@@ -1,4 +1,4 @@
-"""Who leads: one process of those that share the books, as long as its connection stands."""
+"""Leader election: one process of those that share a database, for as long as its connection lasts."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ from tempogram.storage.database.engines import is_sqlite, parse, reading_engine
 from tempogram.storage.processes.exclusive_lock import LOCK_QUERY_TIMEOUT_S
 from tempogram.storage.processes.session_lock import SessionLock
 
-KEEPERS = 0x7E3907  # any numbers, the same in every version, and not that of ``sole_use``
-FEEDERS = 0x7E3909
+# Any numbers, the same in every version, and different from the other locks'.
+LEADER_LOCK = 0x7E3907
+"""The leader that stands in for Redis."""
+
+UPDATE_SOURCES_LOCK = 0x7E3909
+"""The process that polls and sets webhooks."""
 
 
-class SoleLeadership:
-    """See ``Leadership``. For a process that has its books alone."""
+class SingleProcessLeadership:
+    """See ``Leadership``. For SQLite, where no other process shares the database."""
 
     async def leads(self) -> bool:
         return True
 
     async def resign(self) -> None:
-        """Leave it to nobody: there is no other."""
+        """Do nothing: there is no other process to lead."""
 
 
 class PostgresLeadership:
@@ -35,32 +39,32 @@ class PostgresLeadership:
         self._leads = False
 
     async def leads(self) -> bool:
-        self._leads = await (self._lock.stands() if self._leads else self._take())
+        self._leads = await (self._lock.is_held() if self._leads else self._take())
         return self._leads
 
     async def resign(self) -> None:
         self._leads = False
-        await self._lock.drop()
+        await self._lock.release()
 
     async def _take(self) -> bool:
         try:
             return await self._lock.take()
         except DRIVER_ERRORS:
-            await self._lock.drop()
+            await self._lock.release()
             return False
 
 
 @asynccontextmanager
 async def leadership(url: str, lock_id: int) -> AsyncIterator[Leadership]:
-    """Lend what tells whether this process leads on these books; it leads no more when the block ends."""
+    """Take part in an election among the processes of a database; a lead is given up when the block ends."""
     parsed = parse(url)
     if is_sqlite(parsed):
-        yield SoleLeadership()
+        yield SingleProcessLeadership()
         return
     engine = reading_engine(parsed, query_timeout_s=LOCK_QUERY_TIMEOUT_S)
-    leads = PostgresLeadership(engine, lock_id)
+    candidate = PostgresLeadership(engine, lock_id)
     try:
-        yield leads
+        yield candidate
     finally:
-        await leads.resign()
+        await candidate.resign()
         await engine.dispose()

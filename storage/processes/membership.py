@@ -1,7 +1,7 @@
-"""Whether a process lives: as long as it does, it holds the lock of its number.
+"""Which processes of a database are alive: each holds a lock of its own for as long as it lives.
 
-A process whose connection broke counts as dead until it has the lock again, a second later. If another takes over its
-updates meanwhile, they are handled twice; what their handlers submit bears the same keys, and is accepted once.
+A process whose connection broke counts as dead until it has its lock again, a second later. If another process adopts
+its updates meanwhile, they are handled twice; what their handlers submit has the same dedup keys, and is accepted once.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from tempogram.engine.model.errors import SettingsError
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.driver_errors import DRIVER_ERRORS, as_ledger_error
 from tempogram.storage.database.engines import is_sqlite, parse, reading_engine
-from tempogram.storage.processes.exclusive_lock import LOCK_QUERY_TIMEOUT_S, LOOK_EVERY_S
+from tempogram.storage.processes.exclusive_lock import CHECK_EVERY_S, LOCK_QUERY_TIMEOUT_S
 from tempogram.storage.processes.session_lock import SessionLock
 
 log = structlog.get_logger()
 
-MEMBERS = 0x7E3908
-"""The first half of every such lock; any number, the same in every version."""
+PROCESS_LOCKS = 0x7E3908
+"""The upper half of each process's lock; any number, the same in every version."""
 
 
 def lock_id(process: str) -> str:
-    """Return the lock of a process, as PostgreSQL writes it.
+    """Return the lock of a process as an SQL expression.
 
     >>> lock_id("owner")
     '(8272136::bigint << 32) | owner'
     """
-    return f"({MEMBERS}::bigint << 32) | {process}"
+    return f"({PROCESS_LOCKS}::bigint << 32) | {process}"
 
 
 class SqlMembership:
-    """See ``Membership``: a query of PostgreSQL for all their locks; with SQLite there is nobody to ask for."""
+    """See ``Membership``. Reads all held locks from PostgreSQL; with SQLite there is a single process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -45,22 +45,22 @@ class SqlMembership:
         if self._database.dialect == "sqlite":
             return frozenset()
         async with self._database.reading() as connection:
-            return frozenset((await connection.execute(ALIVE, {"members": MEMBERS})).scalars())
+            return frozenset((await connection.execute(ALIVE, {"process_locks": PROCESS_LOCKS})).scalars())
 
 
 ALIVE = text("""
     SELECT objid::bigint FROM pg_locks
-    WHERE locktype = 'advisory' AND classid::bigint = :members AND objsubid = 1 AND granted
+    WHERE locktype = 'advisory' AND classid::bigint = :process_locks AND objsubid = 1 AND granted
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """)
 
 
 @asynccontextmanager
 async def membership(url: str, process: int) -> AsyncIterator[None]:
-    """Be known as alive until the block ends; with SQLite there is nobody to know it.
+    """Hold the lock of this process until the block ends; with SQLite there is none.
 
     Raises:
-        SettingsError: Another process has the number.
+        SettingsError: Another process has the same number.
         LedgerError: The database cannot be reached.
     """
     parsed = parse(url)
@@ -68,16 +68,16 @@ async def membership(url: str, process: int) -> AsyncIterator[None]:
         yield
         return
     engine = reading_engine(parsed, query_timeout_s=LOCK_QUERY_TIMEOUT_S)
-    lock = SessionLock(engine, (MEMBERS << 32) | process)
+    lock = SessionLock(engine, (PROCESS_LOCKS << 32) | process)
     try:
         await _take(lock, process)
-        keeping = asyncio.create_task(_keep(lock))
+        keeping = asyncio.create_task(_keep(lock, process))
         try:
             yield
         finally:
             keeping.cancel()
     finally:
-        await lock.drop()
+        await lock.release()
         await engine.dispose()
 
 
@@ -87,24 +87,24 @@ async def _take(lock: SessionLock, process: int) -> None:
     except DRIVER_ERRORS as error:
         raise as_ledger_error(error) from error
     if not is_ours:
-        raise SettingsError(f"another process has the number {process}, which was drawn by lot; start again")
+        raise SettingsError(f"another process drew the same random number, {process}; start again")
 
 
-async def _keep(lock: SessionLock) -> None:
+async def _keep(lock: SessionLock, process: int) -> None:
     was_held = True
     while True:
-        await asyncio.sleep(LOOK_EVERY_S)
-        is_held = await _stands_or_is_taken(lock)
+        await asyncio.sleep(CHECK_EVERY_S)
+        is_held = await _hold(lock)
         if was_held and not is_held:
-            log.warning("not known as alive just now")
+            log.warning("process_lock_lost", process=process)
         elif is_held and not was_held:
-            log.info("known as alive again")
+            log.info("process_lock_regained", process=process)
         was_held = is_held
 
 
-async def _stands_or_is_taken(lock: SessionLock) -> bool:
+async def _hold(lock: SessionLock) -> bool:
     try:
-        return await lock.stands() or await lock.take()
+        return await lock.is_held() or await lock.take()
     except DRIVER_ERRORS:
-        await lock.drop()
+        await lock.release()
         return False

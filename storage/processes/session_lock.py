@@ -1,4 +1,4 @@
-"""A lock that a connection to PostgreSQL holds: it ends with the connection, and so with the process."""
+"""A PostgreSQL advisory lock held by a connection: it ends with the connection, and so with the process."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tempogram.storage.database.driver_errors import DRIVER_ERRORS
 
 
 class SessionLock:
-    """Nobody waits for it: it is taken at once, or another has it.
+    """Never waits: the lock is taken at once, or another session has it.
 
     Args:
-        engine: Whose connection it takes; see ``reading_engine``, with a short time to answer.
+        engine: Opens its connection; see ``reading_engine``, with a short query timeout.
         lock_id: The same number in every process that means the same lock.
-        shared: Many may have it at once, as long as nobody has it alone.
+        shared: Many sessions may hold it at once, as long as none holds it exclusively.
     """
 
     def __init__(self, engine: AsyncEngine, lock_id: int, *, shared: bool = False) -> None:
@@ -26,26 +26,26 @@ class SessionLock:
         self._connection: AsyncConnection | None = None
 
     async def take(self) -> bool:
-        """Take it, over a connection that stays; False if another has it. The drivers' errors come through."""
+        """Take the lock over a connection that stays open; False if another session has it. Raises driver errors."""
         if self._connection is None:
             self._connection = await self._engine.connect()
         taken = (await self._connection.execute(self._try_lock, {"id": self._lock_id})).scalar()
         return bool(taken)
 
-    async def stands(self) -> bool:
-        """Tell whether it is still held; if it is not, or nobody can be asked, let go of the connection."""
+    async def is_held(self) -> bool:
+        """Tell whether the lock is still held; if not, or if PostgreSQL does not answer, close the connection."""
         if self._connection is None:
             return False
         try:
-            stands = (await self._connection.execute(HAS_LOCK, {"id": self._lock_id})).scalar()
+            is_held = (await self._connection.execute(HAS_LOCK, {"id": self._lock_id})).scalar()
         except DRIVER_ERRORS:
-            stands = False
-        if not stands:
-            await self.drop()
-        return bool(stands)
+            is_held = False
+        if not is_held:
+            await self.release()
+        return bool(is_held)
 
-    async def drop(self) -> None:
-        """Let go of the connection, and with it of the lock; one that is broken cannot be closed in order."""
+    async def release(self) -> None:
+        """Close the connection, and with it the lock; a broken connection is only discarded."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(*DRIVER_ERRORS):

@@ -132,10 +132,10 @@ class DictUploads:
             raise LedgerError("the database refused")
         yield self.contents[sha256]
 
-    async def learn(self, bot_id: int, sha256: str, kind: str, file_id: str) -> None:
+    async def remember_file_id(self, bot_id: int, sha256: str, kind: str, file_id: str) -> None:
         self.file_ids[bot_id, sha256, kind] = file_id
 
-    async def unlearn(self, bot_id: int, file_id: str) -> None:
+    async def forget_file_id(self, bot_id: int, file_id: str) -> None:
         self.file_ids = {key: known for key, known in self.file_ids.items() if (key[0], known) != (bot_id, file_id)}
 
 

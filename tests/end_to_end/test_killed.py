@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from tempogram.simulator.client import running_simulator
 from tempogram.storage.database.engines import parse
-from tempogram.storage.processes.exclusive_lock import LOCK_ID
+from tempogram.storage.processes.exclusive_lock import EXCLUSIVE_LOCK
 from tests.end_to_end.program import TOKEN, program, update
 from tests.storage.servers import own_postgres, run
 
@@ -97,7 +97,7 @@ async def test_a_second_program_on_the_same_books_is_refused(tmp_path: Path, boo
         second = await program_of(tmp_path, telegram.url, tempogram.directory, books)
 
     assert second[0] == 2
-    assert "another tempogram runs on the books" in second[1]
+    assert "another tempogram uses the database" in second[1]
     assert "Traceback" not in second[1]
 
 
@@ -114,7 +114,7 @@ async def test_a_program_that_loses_its_books_to_another_one_ends_with_one_sente
 
     said = tempogram.output.read_text()
     assert status == 2
-    assert said.count("tempogram: another tempogram runs on the books") == 1
+    assert said.count("tempogram: another tempogram uses the database") == 1
     assert "Traceback" not in said
 
 
@@ -123,7 +123,7 @@ async def took_over(url: str) -> AsyncIterator[None]:
     """Wait for the lock on the books, break the connection that has it, and keep it until the block ends."""
     engine = create_async_engine(parse(url), isolation_level="AUTOCOMMIT")
     async with engine.connect() as connection:
-        waiting = asyncio.create_task(connection.execute(text(f"SELECT pg_advisory_lock({LOCK_ID})")))
+        waiting = asyncio.create_task(connection.execute(text(f"SELECT pg_advisory_lock({EXCLUSIVE_LOCK})")))
         async with asyncio.timeout(30):
             while not waiting.done():
                 await run(url, BREAK_ITS_HOLDER)

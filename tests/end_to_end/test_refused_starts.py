@@ -92,8 +92,8 @@ async def test_a_queue_in_memory_and_one_in_redis_never_share_books(
         beside_a("run", "worker", another_postgres_url, second_redis=redis_url),
     )
 
-    assert beside_redis.startswith("tempogram: another tempogram runs on the books ")
-    assert beside_memory.startswith("tempogram: a tempogram with a queue in its memory runs on the books ")
+    assert beside_redis.startswith("tempogram: another tempogram uses the database ")
+    assert beside_memory.startswith("tempogram: a tempogram with its queue in memory uses the database ")
     assert (beside_redis.count("\n"), beside_memory.count("\n")) == (1, 1)
 
 

@@ -93,13 +93,13 @@ class BotsContract:
 
         await bots.set_webhook_secret(BOT, "knock")
         await bots.set_next_webhook_secret(BOT, "ring")
-        await bots.set_webhook_told(BOT, "a fingerprint")
+        await bots.set_webhook_fingerprint(BOT, "a fingerprint")
         both = await bots.webhooks()
         await bots.set_webhook_secret(BOT, "ring")
 
-        assert both == {BOT: StoredWebhook(secret="knock", next_secret="ring", told="a fingerprint")}
+        assert both == {BOT: StoredWebhook(secret="knock", next_secret="ring", fingerprint="a fingerprint")}
         assert "knock" not in repr(both)
-        assert await bots.webhooks() == {BOT: StoredWebhook(secret="ring", told="a fingerprint")}
+        assert await bots.webhooks() == {BOT: StoredWebhook(secret="ring", fingerprint="a fingerprint")}
 
     async def test_it_is_kept_where_a_bots_updates_come_from(self, bots: Bots) -> None:
         await add(bots)
@@ -179,7 +179,7 @@ class BotsContract:
         uploads = Uploads(database)
         for bot_id in (BOT, BOT + 1, BOT + 2):
             await bots.add(bot_id, f"{bot_id}:x", username="", first_name="", behaviours={}, now_ms=NOW_MS)
-            await uploads.learn(bot_id, "a" * 64, "photo", f"AgAC-{bot_id}")
+            await uploads.remember_file_id(bot_id, "a" * 64, "photo", f"AgAC-{bot_id}")
         await bots.remove(BOT, keep_messages=False)
         await bots.remove(BOT + 1, keep_messages=True)
 

@@ -4,7 +4,7 @@ import pytest
 
 from tempogram.engine.model.messages import ChatId, Status
 from tempogram.engine.ports.ledger import Fault, Record
-from tempogram.storage.chats import Chats, MessageIn
+from tempogram.storage.chats import ChatActivity, Chats
 from tempogram.storage.database.database import Database
 from tempogram.storage.ledger.ledger import SqlLedger
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
@@ -34,17 +34,17 @@ class ChatsContract:
         await ledger.record([became(message(), Status.DEAD, fault=BLOCKED, unreachable=BLOCKED.reason)])
         lost = await ledger.unreachable_chats(limit=9)
 
-        await chats.note_message_in(MessageIn(bot_id=BOT, chat_id=CHAT, at_ms=NOW_MS))
+        await chats.note_activity(ChatActivity(bot_id=BOT, chat_id=CHAT, at_ms=NOW_MS))
 
         assert lost == [(BOT, CHAT, BLOCKED.reason)]
         assert await ledger.unreachable_chats(limit=9) == []
 
     async def test_a_chat_that_was_left_is_lost_until_it_is_joined_again(self, chats: Chats, ledger: SqlLedger) -> None:
-        await chats.note_message_in(MessageIn(bot_id=BOT, chat_id=-5, at_ms=NOW_MS, title="Chess"))
+        await chats.note_activity(ChatActivity(bot_id=BOT, chat_id=-5, at_ms=NOW_MS, title="Chess"))
 
-        await chats.lose(BOT, -5, "Forbidden: gone")
+        await chats.mark_unreachable(BOT, -5, "Forbidden: gone")
         lost = await ledger.unreachable_chats(limit=9)
-        await chats.regain(BOT, -5)
+        await chats.mark_reachable(BOT, -5)
 
         chat = await chats.get(BOT, -5)
         assert lost == [(BOT, -5, "Forbidden: gone")]
@@ -52,9 +52,9 @@ class ChatsContract:
         assert (chat.reachable, chat.reason, chat.title) == (True, None, "Chess")
 
     async def test_a_title_stays_when_the_next_message_does_not_tell_one(self, chats: Chats) -> None:
-        await chats.note_message_in(MessageIn(bot_id=BOT, chat_id=-5, at_ms=NOW_MS, title="Chess", type="group"))
+        await chats.note_activity(ChatActivity(bot_id=BOT, chat_id=-5, at_ms=NOW_MS, title="Chess", type="group"))
 
-        await chats.note_message_in(MessageIn(bot_id=BOT, chat_id=-5, at_ms=NOW_MS + 1))
+        await chats.note_activity(ChatActivity(bot_id=BOT, chat_id=-5, at_ms=NOW_MS + 1))
 
         chat = await chats.get(BOT, -5)
         assert chat is not None
@@ -70,9 +70,9 @@ class ChatsContract:
         self, ledger: SqlLedger, chats: Chats
     ) -> None:
         await ledger.record([moved("@chess", -5)])
-        await chats.lose(BOT, 7, "Forbidden: gone")
-        await chats.lose(BOT, 8, "Forbidden: not asked for")
-        await chats.note_message_in(MessageIn(bot_id=BOT, chat_id=9, at_ms=NOW_MS))
+        await chats.mark_unreachable(BOT, 7, "Forbidden: gone")
+        await chats.mark_unreachable(BOT, 8, "Forbidden: not asked for")
+        await chats.note_activity(ChatActivity(bot_id=BOT, chat_id=9, at_ms=NOW_MS))
 
         known = await ledger.reach_of([(BOT, "@chess"), (BOT, 7), (BOT, 9), (BOT, 10), (BOT + 1, 7)])
 

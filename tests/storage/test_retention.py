@@ -24,19 +24,19 @@ from tempogram.storage.retention import (
     PRESUMED_MS,
     ROWS_MAX,
     UPDATES_MS,
-    Keep,
     Retention,
+    RetentionPeriods,
     message_page,
     old_messages,
     purges,
 )
-from tempogram.storage.texts import Spoken, Texts
+from tempogram.storage.texts import ChatText, Texts
 from tempogram.storage.updates import ReceivedUpdate, Updates
 from tests.fakes import Clock
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite, became, message
 
 DAY_MS = 86_400_000
-KEEP = Keep(messages_ms=30 * DAY_MS, dead_ms=90 * DAY_MS, texts_ms=DAY_MS)
+KEEP = RetentionPeriods(messages_ms=30 * DAY_MS, dead_ms=90 * DAY_MS, texts_ms=DAY_MS)
 NEVER = Fault(code=400, reason="Bad Request: chat not found")
 
 
@@ -186,7 +186,9 @@ class RetentionContract:
     ) -> None:
         standing = Hold(BOT, None, clock() + 2 * DAY_MS)
         await ledger.record_holds([Hold(BOT, CHAT, clock() + 1), standing])
-        said = Spoken(bot_id=BOT, update_id=1, by_bot=False, chat_id=CHAT, speaker="", text="hello", said_at_ms=clock())
+        said = ChatText(
+            bot_id=BOT, update_id=1, by_bot=False, chat_id=CHAT, speaker="", text="hello", said_at_ms=clock()
+        )
         await Texts(database, keep_ms=DAY_MS).note(said)
 
         clock.advance(DAY_MS + 1)
@@ -236,7 +238,7 @@ class RetentionContract:
 
     async def test_for_ever_is_for_ever(self, database: Database, ledger: SqlLedger, clock: Clock) -> None:
         await self.keep(ledger, Status.SENT, Status.DEAD)
-        retention = Retention(database, keep=Keep(messages_ms=None, dead_ms=None, texts_ms=0), clock=clock)
+        retention = Retention(database, keep=RetentionPeriods(messages_ms=None, dead_ms=None, texts_ms=0), clock=clock)
 
         clock.advance(10_000 * DAY_MS)
 

@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from tempogram.storage.chats import Chats, MessageIn
+from tempogram.storage.chats import ChatActivity, Chats
 from tempogram.storage.database.database import Database
-from tempogram.storage.texts import CHARACTERS_MAX, TEXTS_OF_CHAT_MAX, Spoken, Texts
+from tempogram.storage.texts import CHARACTERS_MAX, TEXTS_OF_CHAT_MAX, ChatText, Texts
 from tests.storage.backends import BOT, CHAT, NOW_MS, OnPostgres, OnSqlite
 
 DAY_MS = 86_400_000
 
 
-def spoken(update_id: int, text: str = "hello", *, by_bot: bool = False) -> Spoken:
-    return Spoken(
+def spoken(update_id: int, text: str = "hello", *, by_bot: bool = False) -> ChatText:
+    return ChatText(
         bot_id=BOT,
         update_id=update_id,
         by_bot=by_bot,
@@ -30,8 +30,8 @@ class TextsContract:
         return Texts(database, keep_ms=DAY_MS)
 
     @staticmethod
-    async def lately(texts: Texts, *, since_ms: int = 0, limit: int = 100) -> list[str]:
-        return [each.text for each in await texts.lately(BOT, CHAT, since_ms=since_ms, limit=limit)]
+    async def recent(texts: Texts, *, since_ms: int = 0, limit: int = 100) -> list[str]:
+        return [each.text for each in await texts.recent(BOT, CHAT, since_ms=since_ms, limit=limit)]
 
     async def test_a_conversation_is_told_oldest_first_both_ways(self, texts: Texts) -> None:
         question, answer = spoken(1, "how much?"), replace(spoken(1, "seven", by_bot=True), said_at_ms=NOW_MS + 1)
@@ -40,9 +40,9 @@ class TextsContract:
         await texts.note(answer)
         await texts.note(spoken(2, "thanks"))
 
-        assert await texts.lately(BOT, CHAT, since_ms=0, limit=2) == [answer, spoken(2, "thanks")]
-        assert await self.lately(texts) == ["how much?", "seven", "thanks"]
-        assert await texts.lately(BOT + 1, CHAT, since_ms=0, limit=2) == []
+        assert await texts.recent(BOT, CHAT, since_ms=0, limit=2) == [answer, spoken(2, "thanks")]
+        assert await self.recent(texts) == ["how much?", "seven", "thanks"]
+        assert await texts.recent(BOT + 1, CHAT, since_ms=0, limit=2) == []
 
     async def test_what_is_noted_again_stays_as_it_was(self, texts: Texts) -> None:
         await texts.note(spoken(1, "seven", by_bot=True))
@@ -58,7 +58,7 @@ class TextsContract:
         for number in range(TEXTS_OF_CHAT_MAX + 5):
             await texts.note(spoken(number, f"{number}" + "." * CHARACTERS_MAX))
 
-        kept = await self.lately(texts)
+        kept = await self.recent(texts)
 
         assert len(kept) == TEXTS_OF_CHAT_MAX
         assert kept[0].startswith("5.")
@@ -68,19 +68,19 @@ class TextsContract:
         await texts.note(spoken(1, "old"))
         await texts.note(replace(spoken(2, "elsewhere"), chat_id=CHAT + 1, said_at_ms=NOW_MS + 2 * DAY_MS))
 
-        assert await self.lately(texts) == []
+        assert await self.recent(texts) == []
 
     async def test_what_is_too_old_is_not_told_even_if_it_is_there(self, texts: Texts) -> None:
         await texts.note(spoken(1, "old"))
 
-        assert await self.lately(texts, since_ms=NOW_MS + 2) == []
+        assert await self.recent(texts, since_ms=NOW_MS + 2) == []
 
     async def test_a_chat_is_never_seen_earlier_than_it_was(self, database: Database) -> None:
         """An update that stayed unhandled over a crash is handled after newer ones."""
         chats = Chats(database)
-        await chats.note_message_in(MessageIn(bot_id=BOT, chat_id=CHAT, at_ms=NOW_MS))
+        await chats.note_activity(ChatActivity(bot_id=BOT, chat_id=CHAT, at_ms=NOW_MS))
 
-        await chats.note_message_in(MessageIn(bot_id=BOT, chat_id=CHAT, at_ms=NOW_MS - 5))
+        await chats.note_activity(ChatActivity(bot_id=BOT, chat_id=CHAT, at_ms=NOW_MS - 5))
 
         chat = await chats.get(BOT, CHAT)
         assert chat is not None

@@ -95,7 +95,7 @@ class TestUpdatesOnPostgres(OnPostgres, UpdatesContract):
 
         assert (left_alone, taken_over) == ([], [received(1)])
 
-    async def test_two_that_look_at_once_do_not_both_take_over(
+    async def test_two_processes_that_adopt_at_once_take_each_update_once(
         self, url: str, updates: Updates, next_updates: Updates, database: Database
     ) -> None:
         await updates.receive_many([received(number) for number in range(50)])
@@ -109,7 +109,7 @@ class TestUpdatesOnPostgres(OnPostgres, UpdatesContract):
     async def test_a_process_that_lost_its_connection_is_known_as_alive_again(
         self, url: str, updates: Updates, next_updates: Updates, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(membership_of, "LOOK_EVERY_S", 0.05)
+        monkeypatch.setattr(membership_of, "CHECK_EVERY_S", 0.05)
         async with membership(url, 1):
             await run(url, DISCONNECT_OTHERS)
             await asyncio.sleep(0.5)
@@ -117,17 +117,17 @@ class TestUpdatesOnPostgres(OnPostgres, UpdatesContract):
 
             assert await _again(lambda: next_updates.adopt(limit=9)) == []
 
-    async def test_who_is_not_known_as_alive_for_a_while_says_so_once_and_once_that_he_is_again(
+    async def test_a_lost_process_lock_and_its_return_are_logged_once_each(
         self, url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(membership_of, "LOOK_EVERY_S", 0)
+        monkeypatch.setattr(membership_of, "CHECK_EVERY_S", 0)
         answers = iter([True, OSError("refused"), OSError("refused"), False, True, True])
         with capture_logs() as logged:
-            await _ended(membership_of._keep(Answering(answers)))  # type: ignore[arg-type]
+            await _ended(membership_of._keep(Answering(answers), process=1))  # type: ignore[arg-type]
 
-        assert [each["event"] for each in logged] == ["not known as alive just now", "known as alive again"]
+        assert [each["event"] for each in logged] == ["process_lock_lost", "process_lock_regained"]
 
-    async def test_who_is_refused_a_number_leaves_no_connection_behind(
+    async def test_a_process_whose_number_is_taken_leaves_no_connection_open(
         self, url: str, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         engines: list[AsyncEngine] = []
@@ -138,7 +138,7 @@ class TestUpdatesOnPostgres(OnPostgres, UpdatesContract):
 
         monkeypatch.setattr(membership_of, "reading_engine", noted)
         async with membership(url, 1):
-            with pytest.raises(SettingsError, match="another process has the number 1"):
+            with pytest.raises(SettingsError, match="another process drew the same random number, 1"):
                 async with membership(url, 1):
                     pass
 
@@ -149,12 +149,12 @@ class TestUpdatesOnPostgres(OnPostgres, UpdatesContract):
 
 
 class Answering:
-    """A lock that is lost at each look, and answers so when it is to be taken."""
+    """A lock that is lost at every check, and answers as given when it is taken."""
 
     def __init__(self, answers: Iterator[bool | OSError]) -> None:
         self._answers = answers
 
-    async def stands(self) -> bool:
+    async def is_held(self) -> bool:
         return False
 
     async def take(self) -> bool:
@@ -166,7 +166,7 @@ class Answering:
             case bool() as taken:
                 return taken
 
-    async def drop(self) -> None:
+    async def release(self) -> None:
         """There is no connection."""
 
 

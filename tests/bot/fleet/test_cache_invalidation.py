@@ -386,7 +386,7 @@ async def change(fleet: Fleet, word: str, token: str) -> None:
 
 
 async def is_what_the_books_say(fleet: Fleet, world: World) -> None:
-    kept = {bot_id: one for bot_id, one in (await world.bots.kept()).items() if one is not None}
+    kept = {bot_id: one for bot_id, one in (await world.bots.stored()).items() if one is not None}
     assert {bot_id: fleet.registry.token_of(bot_id) for bot_id in fleet.registry.bot_ids} == {
         bot_id: one.token for bot_id, one in kept.items()
     }

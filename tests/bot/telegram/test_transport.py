@@ -369,7 +369,7 @@ async def test_a_name_that_telegram_does_not_know_is_forgotten_and_the_bytes_are
     served: tuple[Simulator, str], uploads: DictUploads
 ) -> None:
     sent = await carrying(uploads, {"photo": "attach://a"}, a=b"cat")
-    await uploads.learn(BOT_ID, sha256(b"cat").hexdigest(), "photo", "sim-" + "0" * 32)
+    await uploads.remember_file_id(BOT_ID, sha256(b"cat").hexdigest(), "photo", "sim-" + "0" * 32)
 
     async with transport_to(served[1], uploads=uploads) as transport:
         first = await send(transport, sent)
@@ -394,7 +394,7 @@ async def refuse_second(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
 async def album_that_telegram_knows(uploads: DictUploads) -> Lease:
     sent = await carrying(uploads, ALBUM_OF_THREE, a=b"a", b=b"b", c=b"c")
     for name in "abc":
-        await uploads.learn(BOT_ID, sha256(name.encode()).hexdigest(), "photo", f"AgAC-{name}")
+        await uploads.remember_file_id(BOT_ID, sha256(name.encode()).hexdigest(), "photo", f"AgAC-{name}")
     return sent
 
 
@@ -428,7 +428,7 @@ async def test_a_file_that_is_nowhere_any_more_is_rejected_without_a_call(
     served: tuple[Simulator, str], uploads: DictUploads
 ) -> None:
     sent = await carrying(uploads, {"photo": "attach://a"}, a=b"cat")
-    await uploads.learn(BOT_ID, sha256(b"cat").hexdigest(), "photo", "sim-" + "0" * 32)
+    await uploads.remember_file_id(BOT_ID, sha256(b"cat").hexdigest(), "photo", "sim-" + "0" * 32)
     uploads.contents.clear()
 
     async with transport_to(served[1], uploads=uploads) as transport:

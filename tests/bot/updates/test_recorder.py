@@ -211,7 +211,7 @@ async def test_a_group_that_was_lost_by_its_name_is_regained_by_what_is_said_in_
     message["chat"] |= {"username": "ChessClub"}
 
     async with talk(database, clock) as talking:
-        await talking.chats.lose(BOT_ID, "@chessclub", "Forbidden: bot was kicked from the supergroup chat")
+        await talking.chats.mark_unreachable(BOT_ID, "@chessclub", "Forbidden: bot was kicked from the supergroup chat")
         await talking.reachability.lose(BOT_ID, "@chessclub", "Forbidden: bot was kicked from the supergroup chat")
         await talking.hears({"update_id": 1, "message": message})
 

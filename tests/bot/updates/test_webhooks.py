@@ -200,7 +200,7 @@ async def test_a_webhook_is_taken_away_again_until_telegram_has_heard_it(world: 
     await world.webhooks(fleet).unset(BOT_ID)
 
     assert world.hook(BOT_ID) is None
-    assert (await world.bots.webhooks())[BOT_ID].told is None
+    assert (await world.bots.webhooks())[BOT_ID].fingerprint is None
 
 
 async def test_the_webhook_of_a_token_that_is_revoked_is_left_to_itself(world: World, fleet: Fleet) -> None:

@@ -37,7 +37,7 @@ from tempogram.engine.sending.worker import Worker
 from tempogram.storage.database.database import Database
 from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.processes.epochs import SqlEpochs
-from tempogram.storage.processes.leadership import KEEPERS, leadership
+from tempogram.storage.processes.leadership import LEADER_LOCK, leadership
 from tempogram.storage.processes.membership import SqlMembership, membership
 from tests.engine.desk import UNLIMITED
 from tests.engine.failover.several import given
@@ -124,7 +124,7 @@ async def process(
     async with AsyncExitStack() as stack:
         database = await Database.open(database_url)
         stack.push_async_callback(database.close)
-        leads = await stack.enter_async_context(leadership(database_url, KEEPERS))
+        leads = await stack.enter_async_context(leadership(database_url, LEADER_LOCK))
         number = secrets.randbits(31)
         await stack.enter_async_context(membership(database_url, number))
         connection = await stack.enter_async_context(connect(redis_url))

@@ -15,10 +15,10 @@ from tempogram.storage.database.models import file_ids, upload_parts, uploads
 from tempogram.storage.files import writes
 from tempogram.storage.files.spool import PART_BYTES, FileTooLarge, Spool, Spooled
 from tempogram.storage.files.uploads import Uploads
-from tempogram.storage.files.writes import Attachment, Carried
+from tempogram.storage.files.writes import Attachment, MessageFiles
 from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.messages import MessageHistory
-from tempogram.storage.retention import Keep, Retention
+from tempogram.storage.retention import Retention, RetentionPeriods
 from tests.storage.backends import BOT, NOW_MS, OnPostgres, OnSqlite, became, message
 
 LARGE = bytes(range(256)) * (PART_BYTES // 256) * 2 + b"the end"
@@ -143,7 +143,7 @@ class UploadsContract:
     ) -> None:
         sent = message(params=CARRYING)
         with await spooled(tmp_path, LARGE) as file:
-            await database.write(writes.attach, [Carried(sent.id, BOT, [attachment(file)])])
+            await database.write(writes.attach, [MessageFiles(sent.id, BOT, [attachment(file)])])
             await database.write(writes.put_parts, [(file.sha256, 0, next(file.parts()))])
         brought = await self.rows(database)
 
@@ -189,7 +189,9 @@ class UploadsContract:
         await ledger.add([sent])
         await ledger.record([became(sent, Status.SENT)])
 
-        await Retention(database, keep=Keep(messages_ms=0, dead_ms=0, texts_ms=0), clock=lambda: FAR_MS).purge()
+        await Retention(
+            database, keep=RetentionPeriods(messages_ms=0, dead_ms=0, texts_ms=0), clock=lambda: FAR_MS
+        ).purge()
 
         assert await books.of_message(sent.id, BOT) == []
 
@@ -200,13 +202,15 @@ class UploadsContract:
         with await spooled(tmp_path) as file:
             await books.keep(sent.id, BOT, [attachment(file)], {file.sha256: file})
         await ledger.add([sent])
-        await books.learn(BOT, file.sha256, "photo", "AgAC")
+        await books.remember_file_id(BOT, file.sha256, "photo", "AgAC")
         await ledger.record([became(sent, Status.SENT)])
         await books.keep(refused.id, BOT, [attachment(file)], {})
 
         await books.forget(refused.id)
         (known,) = await books.of_message(sent.id, BOT)
-        await Retention(database, keep=Keep(messages_ms=0, dead_ms=0, texts_ms=0), clock=lambda: FAR_MS).purge()
+        await Retention(
+            database, keep=RetentionPeriods(messages_ms=0, dead_ms=0, texts_ms=0), clock=lambda: FAR_MS
+        ).purge()
 
         assert known.file_id == "AgAC"
         assert await self.names(database) == []
@@ -216,7 +220,7 @@ class UploadsContract:
     ) -> None:
         lost = message(params=CARRYING)
         with await spooled(tmp_path) as file:
-            await books.learn(BOT, file.sha256, "photo", "AgAC")
+            await books.remember_file_id(BOT, file.sha256, "photo", "AgAC")
             await books.keep(lost.id, BOT, [attachment(file)], {})
 
         await books.purge_orphans()
@@ -276,8 +280,8 @@ class UploadsContract:
         self, books: Uploads, database: Database, tmp_path: Path
     ) -> None:
         file = await spooled(tmp_path)
-        await books.learn(BOT, file.sha256, "photo", "AgAC-old")
-        await books.learn(BOT, file.sha256, "photo", "AgAC")
+        await books.remember_file_id(BOT, file.sha256, "photo", "AgAC-old")
+        await books.remember_file_id(BOT, file.sha256, "photo", "AgAC")
         sent = message(params=CARRYING)
         await self.keep(books, sent, file)
 
@@ -291,7 +295,7 @@ class UploadsContract:
         self, books: Uploads, tmp_path: Path, bot_id: int, kind: str
     ) -> None:
         file = await spooled(tmp_path)
-        await books.learn(bot_id, file.sha256, kind, "AgAC")
+        await books.remember_file_id(bot_id, file.sha256, kind, "AgAC")
         sent = message(params=CARRYING)
         await self.keep(books, sent, file)
 
@@ -301,9 +305,9 @@ class UploadsContract:
 
     async def test_a_file_id_that_is_wrong_is_forgotten(self, books: Uploads, tmp_path: Path) -> None:
         file = await spooled(tmp_path)
-        await books.learn(BOT, file.sha256, "photo", "AgAC")
+        await books.remember_file_id(BOT, file.sha256, "photo", "AgAC")
 
-        await books.unlearn(BOT, "AgAC")
+        await books.forget_file_id(BOT, "AgAC")
 
         sent = message(params=CARRYING)
         await self.keep(books, sent, file)

@@ -13,51 +13,51 @@ from structlog.testing import capture_logs
 
 from tempogram.engine.model.errors import SettingsError
 from tempogram.storage.processes import exclusive_lock as module
-from tempogram.storage.processes.exclusive_lock import PostgresSoleUse, SoleUse, sole_use
+from tempogram.storage.processes.exclusive_lock import ExclusiveLock, PostgresExclusiveLock, exclusive_lock
 from tempogram.storage.processes.session_lock import SessionLock
 from tests.storage.backends import OnPostgres, OnSqlite
 from tests.storage.servers import DISCONNECT_OTHERS, run
 
 
-class SoleUseContract:
+class ExclusiveLockContract:
     async def test_a_second_one_is_refused_in_one_sentence(self, url: str) -> None:
-        async with sole_use(url):
-            with pytest.raises(SettingsError, match="another tempogram runs on the books"):
-                async with sole_use(url, patience_s=0.01):
+        async with exclusive_lock(url):
+            with pytest.raises(SettingsError, match="another tempogram uses the database"):
+                async with exclusive_lock(url, timeout_s=0.01):
                     pass
 
     async def test_the_books_are_free_again_afterwards(self, url: str) -> None:
-        async with sole_use(url):
+        async with exclusive_lock(url):
             pass
-        async with sole_use(url):
+        async with exclusive_lock(url):
             pass
 
 
-class TestSoleUseOnSqlite(OnSqlite, SoleUseContract):
+class TestExclusiveLockOnSqlite(OnSqlite, ExclusiveLockContract):
     async def test_a_file_is_one_process_s_wherever_the_queue_is(self, url: str) -> None:
-        async with sole_use(url, shared=True):
-            with pytest.raises(SettingsError, match="another tempogram runs on the books"):
-                async with sole_use(url, shared=True):
+        async with exclusive_lock(url, shared=True):
+            with pytest.raises(SettingsError, match="another tempogram uses the database"):
+                async with exclusive_lock(url, shared=True):
                     pass
 
 
-class TestSoleUseOnPostgres(OnPostgres, SoleUseContract):
+class TestExclusiveLockOnPostgres(OnPostgres, ExclusiveLockContract):
     async def test_a_lock_that_broke_with_its_connection_is_taken_again(self, url: str) -> None:
-        async with sole_use(url) as use:
+        async with exclusive_lock(url) as use:
             await run(url, DISCONNECT_OTHERS)
             with capture_logs() as logged:
                 await looked(use)
 
             assert [each["event"] for each in logged] == [LOST, HELD_AGAIN]
-            with pytest.raises(SettingsError, match="another tempogram runs on the books"):
-                async with sole_use(url, patience_s=0.01):
+            with pytest.raises(SettingsError, match="another tempogram uses the database"):
+                async with exclusive_lock(url, timeout_s=0.01):
                     pass
 
     async def test_books_that_another_took_meanwhile_are_given_up_in_one_sentence(self, url: str) -> None:
-        async with sole_use(url, patience_s=0.01) as use:
+        async with exclusive_lock(url, timeout_s=0.01) as use:
             await run(url, DISCONNECT_OTHERS)
-            async with sole_use(url):
-                with pytest.raises(SettingsError, match="another tempogram runs on the books"):
+            async with exclusive_lock(url):
+                with pytest.raises(SettingsError, match="another tempogram uses the database"):
                     await looked(use)
 
     async def test_a_lock_whose_connection_is_half_open_is_taken_again_soon(
@@ -65,38 +65,38 @@ class TestSoleUseOnPostgres(OnPostgres, SoleUseContract):
     ) -> None:
         """As after a firewall that forgot it: the server has ended its side, and no word of that came through."""
         monkeypatch.setattr(module, "LOCK_QUERY_TIMEOUT_S", 1.0)
-        async with wire(url) as (by_wire, cut), sole_use(by_wire) as use:
+        async with wire(url) as (by_wire, cut), exclusive_lock(by_wire) as use:
             cut()
             async with asyncio.timeout(10):
                 await looked(use)
 
-            with pytest.raises(SettingsError, match="another tempogram runs on the books"):
-                async with sole_use(url, patience_s=0.01):
+            with pytest.raises(SettingsError, match="another tempogram uses the database"):
+                async with exclusive_lock(url, timeout_s=0.01):
                     pass
 
     async def test_processes_whose_queue_is_in_redis_share_the_books(self, url: str) -> None:
-        async with sole_use(url, shared=True) as first, sole_use(url, shared=True) as second:
+        async with exclusive_lock(url, shared=True) as first, exclusive_lock(url, shared=True) as second:
             await looked(first)
             await looked(second)
 
     async def test_a_queue_in_memory_has_no_place_beside_one_in_redis(self, url: str) -> None:
-        async with sole_use(url, shared=True):
-            with pytest.raises(SettingsError, match="another tempogram runs on the books"):
-                async with sole_use(url, patience_s=0.01):
+        async with exclusive_lock(url, shared=True):
+            with pytest.raises(SettingsError, match="another tempogram uses the database"):
+                async with exclusive_lock(url, timeout_s=0.01):
                     pass
 
     async def test_a_queue_in_redis_has_no_place_beside_one_in_memory(self, url: str) -> None:
-        async with sole_use(url):
-            with pytest.raises(SettingsError, match="a tempogram with a queue in its memory runs on the books"):
-                async with sole_use(url, shared=True, patience_s=0.01):
+        async with exclusive_lock(url):
+            with pytest.raises(SettingsError, match="a tempogram with its queue in memory uses the database"):
+                async with exclusive_lock(url, shared=True, timeout_s=0.01):
                     pass
 
     async def test_a_database_that_is_away_for_long_costs_the_lock_one_line_and_its_return_another(
         self, url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(module, "LOOK_EVERY_S", 0)
-        async with sole_use(url) as use:
-            assert isinstance(use, PostgresSoleUse)
+        monkeypatch.setattr(module, "CHECK_EVERY_S", 0)
+        async with exclusive_lock(url) as use:
+            assert isinstance(use, PostgresExclusiveLock)
             use._lock = NeverThere(use._lock, times=5)  # type: ignore[assignment]
             await run(url, DISCONNECT_OTHERS)
             with capture_logs() as logged:
@@ -105,7 +105,7 @@ class TestSoleUseOnPostgres(OnPostgres, SoleUseContract):
         assert [each["event"] for each in logged] == [LOST, HELD_AGAIN]
 
     async def test_a_lock_that_stands_is_left_alone(self, url: str) -> None:
-        async with sole_use(url) as use:
+        async with exclusive_lock(url) as use:
             with capture_logs() as logged:
                 await looked(use)
                 await looked(use)
@@ -113,7 +113,7 @@ class TestSoleUseOnPostgres(OnPostgres, SoleUseContract):
         assert logged == []
 
 
-LOST, HELD_AGAIN = "the lock on the books is lost", "the lock on the books is held again"
+LOST, HELD_AGAIN = "database_lock_lost", "database_lock_regained"
 
 
 class NeverThere:
@@ -122,7 +122,7 @@ class NeverThere:
     def __init__(self, lock: SessionLock, *, times: int) -> None:
         self._lock = lock
         self._times = times
-        self.stands, self.drop = lock.stands, lock.drop
+        self.is_held, self.release = lock.is_held, lock.release
 
     async def take(self) -> bool:
         self._times -= 1
@@ -167,6 +167,6 @@ async def wire(url: str) -> AsyncIterator[tuple[str, Callable[[], None]]]:
         await asyncio.gather(*talks, return_exceptions=True)
 
 
-async def looked(use: SoleUse) -> None:
-    assert isinstance(use, PostgresSoleUse)
-    await use.look()
+async def looked(use: ExclusiveLock) -> None:
+    assert isinstance(use, PostgresExclusiveLock)
+    await use.check()

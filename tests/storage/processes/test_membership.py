@@ -7,7 +7,7 @@ import sys
 from asyncio.subprocess import PIPE
 
 from tempogram.storage.database.database import Database
-from tempogram.storage.processes.leadership import KEEPERS, leadership
+from tempogram.storage.processes.leadership import LEADER_LOCK, leadership
 from tempogram.storage.processes.membership import SqlMembership, membership
 from tests import ROOT
 from tests.storage.backends import OnPostgres, OnSqlite
@@ -44,7 +44,7 @@ class TestMembersOnPostgres(OnPostgres):
         assert await members.alive() == frozenset()
 
     async def test_other_locks_are_no_members(self, url: str, database: Database) -> None:
-        async with leadership(url, KEEPERS) as leads, membership(url, 1):
+        async with leadership(url, LEADER_LOCK) as leads, membership(url, 1):
             assert await leads.leads()
             assert await SqlMembership(database).alive() == {1}
 
