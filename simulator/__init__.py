@@ -1,13 +1,13 @@
 """A strict stand-in for Telegram's Bot API, for tests, benchmarks and a first start without a token.
 
 It serves any Bot API client, keeps true sliding windows, answers 429 as Telegram does, fails on
-demand, lets scripted users talk, and records every call. It knows nothing of the rest of the program.
+demand, lets scripted users write, and records every call. It imports nothing else of this program.
 
 Read in this order:
 
     settings       what can be chosen
-    world/         bots, chats and people
-    limits/        who may send when, what goes wrong on demand, and what is written down
+    world/         bots, chats and users
+    limits/        limits, faults on demand, the record of calls
     methods/       what each Bot API method answers
     server/        HTTP, deliveries to webhooks, and the ``/_sim/`` API
     report         what happened, in numbers
@@ -31,7 +31,7 @@ HOMES = {"Fault": "limits.faults", "Report": "report", "Simulator": "server.serv
 
 
 def __getattr__(name: str) -> object:
-    """Import on first use: pytest loads the plugin beside this in runs that never serve a simulator."""
+    """Import on first use: pytest loads the plugin in runs that never start a simulator."""
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

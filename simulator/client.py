@@ -54,18 +54,18 @@ class RunningSimulator:
         return chat_id
 
     async def add_user(self, first_name: str, **details: object) -> int:
-        """Register a person and return the id."""
+        """Register a user and return the id."""
         user_id: int = (await self.call("POST", "users", {"first_name": first_name} | details))["ids"][0]
         return user_id
 
     async def say(self, user: int, text: str, **where: object) -> int:
-        """Let a person write to a ``chat`` or a ``bot``, and return the message's id."""
+        """Let a user write to a ``chat`` or a ``bot``, and return the message's id."""
         answer = await self.call("POST", "say", {"user": user, "text": text} | where)
         message_id: int = answer["message_ids"][0]
         return message_id
 
     async def talk(self, *, mean_interval_ms: int, users: int = 3) -> None:
-        """Let people talk by themselves; 0 ends it."""
+        """Let users write by themselves; 0 ends it."""
         await self.call("POST", "talkers", {"mean_interval_ms": mean_interval_ms, "users": users})
 
     async def change(self, **settings: object) -> None:
@@ -95,7 +95,7 @@ async def running_simulator(*, port: int = 0, **settings: object) -> AsyncIterat
     """Run ``python -m tempogram.simulator`` until the block ends.
 
     Raises:
-        RuntimeError: It did not start; its own words stand on standard error.
+        RuntimeError: It did not start; the reason stands on standard error.
     """
     chosen = [word for name, value in settings.items() for word in ("--set", f"{name}={_spelled(value)}")]
     process = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""The simulator as a process of its own: prints its address as one JSON line, serves until told to end.
+"""The simulator as a process of its own: prints its address as one JSON line, serves until SIGTERM or SIGINT.
 
 python -m tempogram.simulator --port 8081 --set group_window_ms=10000 --set bot_limit=0
 """
@@ -28,14 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def serve(settings: SimulatorSettings, *, host: str, port: int, talk_every_ms: int = 0) -> None:
-    """Serve until the process is told to end; the address goes to standard output."""
+    """Serve until a signal ends the process; the address goes to standard output."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     simulator = Simulator(settings)
     async with simulator.serve(host=host, port=port) as served:
         if talk_every_ms:
-            await simulator.talkers.start(mean_interval_ms=talk_every_ms)
+            await simulator.scripted_users.start(mean_interval_ms=talk_every_ms)
         sys.stdout.write(json.dumps({"url": served.url}) + "\n")
         sys.stdout.flush()
         await stopping.wait()

@@ -1,9 +1,9 @@
-"""The simulated Telegram as pytest fixtures, for anybody's bot and anybody's Bot API client.
+"""The simulated Telegram as pytest fixtures, for any bot and any Bot API client.
 
     telegram          a fresh one for each test, served by a thread of the test's own process
     telegram_process  the same in a process of its own, for what must share no interpreter with it
 
-Both are a ``remote.Remote`` and work in plain tests and in coroutines. Settings are given by a mark:
+Both are a ``sync_client.Remote`` and work in plain tests and in coroutines. Settings are given by a mark:
 ``@pytest.mark.telegram(group_limit=2, group_window_ms=1_000)``.
 
 pytest loads this module at every start, so it imports nothing before a fixture is asked for.

@@ -36,7 +36,7 @@ class SimulatorSettings:
     private_limit: int = 1
     private_window_ms: int = 1_000
     private_burst: int = 3
-    # No rule of Telegram's but of whoever runs the bots; counted, and refused only if enforced.
+    # No rule of Telegram's but of the operator of the bots; counted, and refused only if enforced.
     total_limit: int = 0
     total_window_ms: int = 1_000
     total_enforced: bool = False
@@ -51,7 +51,7 @@ class SimulatorSettings:
 
     accept_any_token: bool = True
     accept_any_chat: bool = True
-    accept_any_message: bool = False  # edits, deletes, forwards, replies and answers to what nobody sent
+    accept_any_message: bool = False  # edits, deletes, forwards, replies and answers to messages that were never sent
     any_webhook_url: bool = False  # also http:// and any port, as between containers
     control_from_anywhere: bool = False
 

@@ -1,4 +1,4 @@
-"""A running simulator in the hands of a test: plain calls, with or without an event loop, from any thread.
+"""The client of a running simulator for tests: plain calls, with or without an event loop, from any thread.
 
 Everything goes through the control API, so it is the same whether the simulator runs in a thread of this
 process (``served_in_thread``) or in a process of its own (``served_in_process``). A call takes about a
@@ -31,7 +31,7 @@ Json = dict[str, Any]
 
 START_TIMEOUT_S = 15
 END_TIMEOUT_S = 5
-LOOK_AGAIN_S = 0.005
+POLL_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class RemoteChat:
 
 @dataclass(frozen=True, slots=True)
 class RemoteUser:
-    """A person; ``user_id`` is also the id of the private chat with any bot. See ``world.User``."""
+    """A user; ``user_id`` is also the id of the private chat with any bot. See ``world.User``."""
 
     user_id: int
     first_name: str
@@ -76,7 +76,7 @@ class RemoteUser:
         return query_id
 
     def blocks(self, bot: RemoteBot) -> None:
-        """Block a bot, which hears of it and can write no more."""
+        """Block a bot: it gets an update of it, and can write no more."""
         self._is_with(bot, None, member=False)
 
     def unblocks(self, bot: RemoteBot) -> None:
@@ -124,7 +124,7 @@ class Remote:
         return RemoteChat(self.call("POST", "chats", body)["ids"][0], kind, title)
 
     def add_user(self, first_name: str = "Anna", **details: object) -> RemoteUser:
-        """Register a person; ``details``: ``user_id``, ``username``."""
+        """Register a user; ``details``: ``user_id``, ``username``."""
         user_id: int = self.call("POST", "users", {"first_name": first_name} | details)["ids"][0]
         return RemoteUser(user_id, first_name, self)
 
@@ -183,7 +183,7 @@ class Remote:
                 return accepted
             if time.monotonic() > until_s:
                 raise TimeoutError(f"{method} was accepted {len(accepted)} times within {within_s} s, not {times}")
-            time.sleep(LOOK_AGAIN_S)
+            time.sleep(POLL_S)
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Make one call of the control API.
@@ -238,7 +238,7 @@ def served_in_process(**settings: object) -> Iterator[Remote]:
     """Run ``python -m tempogram.simulator`` on a free port until the block ends.
 
     Raises:
-        RuntimeError: It did not start; its own words stand on standard error.
+        RuntimeError: It did not start; the reason stands on standard error.
     """
     chosen = [word for name, value in settings.items() for word in ("--set", f"{name}={_spelled(value)}")]
     command = [sys.executable, "-m", "tempogram.simulator", *chosen]

@@ -1,4 +1,4 @@
-"""Who may send when, what goes wrong on demand, and what is written down.
+"""The limits of the simulated Telegram, faults on demand, and the record of calls.
 
 Read in this order:
 

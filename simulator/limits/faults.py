@@ -44,7 +44,7 @@ class Fault:
     share: float = 1.0  # of the matching calls, by chance
     retry_after_s: int = 5  # "429", "400_429"
     delivered: int = 0  # "400_429", "400_item" on an album: so many of its items arrive nevertheless
-    hold: Literal["chat", "bot", "none"] = "chat"  # "429", "400_429": who is refused until then
+    hold: Literal["chat", "bot", "none"] = "chat"  # "429", "400_429": what is refused until then
     status: Literal[500, 502, 503, 504] = 500  # "5xx"
     processed: bool = False  # "hang": whether the call has its effect
     delay_ms: int = 0  # "latency"

@@ -1,4 +1,4 @@
-"""Who may send now: sliding windows, a bucket for private chats, and the penalty for breaking them.
+"""Decides whether a call may be sent now: sliding windows, a bucket for private chats, penalties for breaking them.
 
 Nothing here reads a clock; every function takes the time of arrival, in nanoseconds that never run back.
 """
@@ -17,7 +17,7 @@ IDLE_KEPT = 10_000  # below this many chats it is not worth looking for idle one
 
 Scope = Literal["bot", "paid", "group", "private", "total", "webhook"]
 Cause = Literal["window", "penalty", "ordered"]
-Place = tuple[int, int]  # bot id and chat id; chat 0 stands for the bot as a whole
+BotChat = tuple[int, int]  # bot id and chat id; chat 0 stands for the bot as a whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Busiest:
-    """The most places ever taken in one window of this kind, and whose it was."""
+    """The most places ever taken in one window of this kind, and of which bot and chat."""
 
     places: int = 0
     bot_id: int = 0
@@ -109,18 +109,18 @@ class Windows:
     _total: SlidingWindow = field(default_factory=SlidingWindow)
     _bots: dict[int, SlidingWindow] = field(default_factory=dict)
     _paid: dict[int, SlidingWindow] = field(default_factory=dict)
-    _groups: dict[Place, SlidingWindow] = field(default_factory=dict)
+    _groups: dict[BotChat, SlidingWindow] = field(default_factory=dict)
     _webhooks: dict[int, SlidingWindow] = field(default_factory=dict)
     # When a private chat's bucket is full again; GCRA calls it the theoretical arrival time.
-    _privates_full_at_ns: dict[Place, int] = field(default_factory=dict)
-    _penalties: dict[Place, Penalty] = field(default_factory=dict)
+    _privates_full_at_ns: dict[BotChat, int] = field(default_factory=dict)
+    _penalties: dict[BotChat, Penalty] = field(default_factory=dict)
     _look_for_idle_at: int = IDLE_KEPT
 
     def admit(self, bot_id: int, chat_id: int, cost: int, *, now_ns: int, is_paid: bool = False) -> Throttle | None:
         """Take ``cost`` places in every window of this chat, or none and say how long to wait.
 
         Args:
-            bot_id: Who sends.
+            bot_id: The bot that sends.
             chat_id: Negative for groups, supergroups and channels.
             cost: Messages in this call: the items of an album, the messages of a forward.
             now_ns: When the request had fully arrived.
@@ -180,7 +180,7 @@ class Windows:
         longest = max(standing, key=lambda penalty: penalty.until_ns)
         return Throttle(_seconds_until(longest.until_ns, now_ns), "ordered" if longest.ordered else "penalty")
 
-    def _is_over(self, place: Place, penalty: Penalty, now_ns: int) -> bool:
+    def _is_over(self, place: BotChat, penalty: Penalty, now_ns: int) -> bool:
         if penalty.until_ns > now_ns:
             return False
         del self._penalties[place]
@@ -228,7 +228,7 @@ class Windows:
             return now_ns
         return group.free_at_ns(cost, limit=settings.group_limit, now_ns=now_ns, span_ns=settings.group_window_ms * MS)
 
-    def _private_free_at_ns(self, place: Place, cost: int, now_ns: int) -> int:
+    def _private_free_at_ns(self, place: BotChat, cost: int, now_ns: int) -> int:
         full_at_ns = self._privates_full_at_ns.get(place)
         if full_at_ns is None or not self.settings.private_limit:
             return now_ns
@@ -259,7 +259,7 @@ class Windows:
             self._forget_idle(now_ns)
 
     def _take_window(
-        self, scope: Scope, window: SlidingWindow, window_ms: int, place: Place, cost: int, now_ns: int
+        self, scope: Scope, window: SlidingWindow, window_ms: int, place: BotChat, cost: int, now_ns: int
     ) -> None:
         window.take(cost, now_ns=now_ns)
         places = window.count(now_ns=now_ns, span_ns=window_ms * MS)
@@ -267,7 +267,7 @@ class Windows:
         if busiest is None or places > busiest.places:
             self.busiest[scope] = Busiest(places, *place)
 
-    def _new_group(self, place: Place, now_ns: int) -> SlidingWindow:
+    def _new_group(self, place: BotChat, now_ns: int) -> SlidingWindow:
         self._forget_idle(now_ns)
         group = self._groups[place] = SlidingWindow()
         return group
@@ -298,7 +298,7 @@ class Windows:
             is_of_bot = scope in {"bot", "paid"}
             wait_s = self.settings.bot_penalty_s if is_of_bot else _seconds_until(free_at_ns, now_ns)
             waits_s.append(wait_s)
-            # The ceiling over all bots is nobody's own fault: it refuses, and holds nobody.
+            # The ceiling over all bots is no single bot's fault: it refuses, and holds none.
             if scope != "total":
                 place = (bot_id, 0 if is_of_bot else chat_id)
                 length_ns = wait_s * SECOND

@@ -141,7 +141,7 @@ def dice(params: Params) -> Json:
 
 
 def poll(params: Params) -> Json:
-    """Contain a poll nobody has voted in."""
+    """Contain a poll without votes."""
     require(params, "question")
     options = list_of(params, "options")
     if not options:
@@ -151,7 +151,7 @@ def poll(params: Params) -> Json:
 
 
 def open_poll(question: str, options: list[str], *, kind: str = "regular") -> Json:
-    """Shape a poll nobody has voted in."""
+    """Shape a poll without votes."""
     return {
         "id": str(random.getrandbits(60)),
         "question": question,

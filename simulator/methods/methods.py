@@ -16,7 +16,7 @@ from tempogram.simulator.methods.calls import Call, Params, Refused, bad_request
 from tempogram.simulator.methods.message_contents import CONTENTS, EDITS, Json
 from tempogram.simulator.methods.params import flag_of, ids_of, is_missing, json_of, list_of, number_of, require
 from tempogram.simulator.methods.read_methods import READS, TRUE_METHODS
-from tempogram.simulator.methods.references import Edit, Look
+from tempogram.simulator.methods.references import Edit, Reference
 from tempogram.simulator.world.world import Webhook, World
 
 Check = Callable[[Params], Any]
@@ -32,7 +32,7 @@ CONFLICT_WEBHOOK = (
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One method; ``check``, and ``look`` after it, return what ``answer`` builds on.
+    """One method; ``check``, and ``reference`` after it, return what ``answer`` builds on.
 
     ``counts`` says whether it takes places in the windows, ``cost`` how many, given what was checked.
     """
@@ -43,7 +43,7 @@ class Method:
     counts: bool = False
     needs_chat: bool = False
     cost: Callable[[Any], int] = lambda _: 1
-    look: Look | None = None
+    reference: Reference | None = None
 
 
 def _send(world: World, call: Call, content: Json) -> Json:
@@ -112,7 +112,7 @@ def _check_edit(content: Callable[[Params], Json]) -> Check:
 
 
 def _edit(world: World, call: Call, edit: Edit) -> Json | bool:
-    """Answer with the message as it is now; nobody sees the chat of an inline message."""
+    """Answer with the message as it is now; the chat of an inline message is not known."""
     if call.params.get("inline_message_id"):
         return True
     now_s = int(time.time())
@@ -296,15 +296,15 @@ def _refuse_poll(_: World, __: Call, ___: object) -> None:
     raise Refused(409, CONFLICT_WEBHOOK)
 
 
-def _look(name: str) -> Look:
+def _reference(name: str) -> Reference:
     return (
         references.with_files(references.answerable) if name in message_contents.SEND_FILES else references.answerable
     )
 
 
-def _several(name: str, check: Check, answer: Answer, look: Look) -> Method:
+def _several(name: str, check: Check, answer: Answer, reference: Reference) -> Method:
     """Build a method that sends several messages and costs as many."""
-    return Method(name, check, answer, counts=True, needs_chat=True, cost=len, look=look)
+    return Method(name, check, answer, counts=True, needs_chat=True, cost=len, reference=reference)
 
 
 def _table() -> dict[str, Method]:
@@ -312,7 +312,7 @@ def _table() -> dict[str, Method]:
     methods = [Method(name, _nothing_to_check, _true) for name in TRUE_METHODS]
     methods += [Method(name, _nothing_to_check, _read(value)) for name, value in READS.items()]
     methods += [
-        Method(name, _checked(content), _send, counts=True, needs_chat=True, look=_look(name))
+        Method(name, _checked(content), _send, counts=True, needs_chat=True, reference=_reference(name))
         for name, content in CONTENTS.items()
     ]
     methods += [
@@ -322,7 +322,7 @@ def _table() -> dict[str, Method]:
             _edit,
             counts=True,
             needs_chat=True,
-            look=references.with_files(references.editable),
+            reference=references.with_files(references.editable),
         )
         for name, content in EDITS.items()
     ]
@@ -337,10 +337,15 @@ def _table() -> dict[str, Method]:
             _send,
             counts=True,
             needs_chat=True,
-            look=references.source("forward"),
+            reference=references.source("forward"),
         ),
         Method(
-            "copyMessage", message_contents.copied, _copy, counts=True, needs_chat=True, look=references.source("copy")
+            "copyMessage",
+            message_contents.copied,
+            _copy,
+            counts=True,
+            needs_chat=True,
+            reference=references.source("copy"),
         ),
         # To Telegram it is an edit, though it is not called one.
         Method(
@@ -349,13 +354,13 @@ def _table() -> dict[str, Method]:
             _stop_poll,
             counts=True,
             needs_chat=True,
-            look=references.exists("stop", refusal="message with poll to stop not found"),
+            reference=references.exists("stop", refusal="message with poll to stop not found"),
         ),
-        Method("deleteMessage", _check_message_id, _delete, needs_chat=True, look=references.exists("delete")),
+        Method("deleteMessage", _check_message_id, _delete, needs_chat=True, reference=references.exists("delete")),
         Method("deleteMessages", ids_of, _delete_many, needs_chat=True),
-        Method("pinChatMessage", _check_message_id, _true, needs_chat=True, look=references.exists("pin")),
-        Method("setMessageReaction", _check_message_id, _true, needs_chat=True, look=references.exists("react")),
-        Method("answerCallbackQuery", _nothing_to_check, _answer_query, look=references.pressed),
+        Method("pinChatMessage", _check_message_id, _true, needs_chat=True, reference=references.exists("pin")),
+        Method("setMessageReaction", _check_message_id, _true, needs_chat=True, reference=references.exists("react")),
+        Method("answerCallbackQuery", _nothing_to_check, _answer_query, reference=references.pressed),
         Method("leaveChat", _nothing_to_check, _leave, needs_chat=True),
         Method("sendChatAction", _check_chat_action, _true, needs_chat=True),
         Method("setWebhook", _check_webhook, _set_webhook),

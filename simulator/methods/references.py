@@ -1,7 +1,7 @@
 """What a call may refer to: messages that exist, buttons that were pressed, in Telegram's words when they do not.
 
-A look comes after a call's own parameters were checked and before the windows are asked; it returns what
-the answer is built on.
+A reference is resolved after a call's own parameters were checked and before it is counted against the limits;
+it returns what the answer is built on.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ from tempogram.simulator.methods.message_contents import Json
 from tempogram.simulator.methods.params import flag_of, json_of, number_of
 from tempogram.simulator.world.world import World
 
-Look = Callable[[World, Call, Any], Any]
+Reference = Callable[[World, Call, Any], Any]
 
 NOT_MODIFIED = (
     "message is not modified: specified new message content and reply markup are exactly the same "
@@ -42,22 +42,22 @@ REPLACED = {
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """The message as it was, ``{}`` if nobody remembers, and what is put into it."""
+    """The message as it was, ``{}`` if it is not kept any more, and what is put into it."""
 
     old: Json
     content: Json
 
 
-def exists(what: str, *, refusal: str = "") -> Look:
-    """Refuse a ``message_id`` that names no message; one that was left out is somebody else's to refuse."""
+def exists(what: str, *, refusal: str = "") -> Reference:
+    """Refuse a ``message_id`` that names no message; one that was left out is refused elsewhere."""
 
-    def look(world: World, call: Call, checked: Any) -> Any:
+    def resolve(world: World, call: Call, checked: Any) -> Any:
         message_id = number_of(call.params, "message_id")
         if message_id is not None and _found(world, call, call.chat_id, message_id) is None:
             raise bad_request(refusal or f"message to {what} not found")
         return checked
 
-    return look
+    return resolve
 
 
 def editable(world: World, call: Call, content: Json) -> Edit:
@@ -102,7 +102,7 @@ def replied_to(params: Params) -> tuple[int | None, bool]:
     given = json_of(params, "reply_parameters")
     if not isinstance(given, dict):
         return None, True
-    # A message of another chat is shown in another form, and not looked for.
+    # A message of another chat is shown in another form, and not checked.
     elsewhere = given.get("chat_id") not in {None, params.get("chat_id"), str(params.get("chat_id"))}
     return number_of(given, "message_id"), elsewhere or flag_of(given, "allow_sending_without_reply")
 
@@ -117,7 +117,7 @@ def answerable(world: World, call: Call, checked: Any) -> Any:
     return checked
 
 
-def with_files(look: Look) -> Look:
+def with_files(reference: Reference) -> Reference:
     """Find the files that contents name among those that were uploaded, and remember new ones."""
 
     def found(world: World, call: Call, checked: Any) -> Any:
@@ -128,28 +128,28 @@ def with_files(look: Look) -> Look:
                 reason = world.files.resolve(call.bot.bot_id, kind, file)
                 if reason:
                     raise bad_request(reason)
-        return look(world, call, checked)
+        return reference(world, call, checked)
 
     return found
 
 
-def source(what: str) -> Look:
+def source(what: str) -> Reference:
     """Find the message that is forwarded or copied; its content is what the new one contains."""
 
-    def look(world: World, call: Call, content: Json) -> Json:
+    def resolve(world: World, call: Call, content: Json) -> Json:
         from_chat_id = _source_chat_id(world, call)
         original = _found(world, call, from_chat_id, number_of(call.params, "message_id") or 0)
         if original is None:
             raise bad_request(f"message to {what} not found")
         return content | content_of(original)
 
-    return look
+    return resolve
 
 
-def sources(what: str) -> Look:
+def sources(what: str) -> Reference:
     """Find the messages that are forwarded or copied together; those that are not there are skipped."""
 
-    def look(world: World, call: Call, ids: list[int]) -> list[Json]:
+    def resolve(world: World, call: Call, ids: list[int]) -> list[Json]:
         from_chat_id = _source_chat_id(world, call)
         found = [_found(world, call, from_chat_id, message_id) for message_id in ids]
         originals = [content_of(original) for original in found if original is not None]
@@ -157,11 +157,11 @@ def sources(what: str) -> Look:
             raise bad_request(f"there are no messages to {what}")
         return originals
 
-    return look
+    return resolve
 
 
 def pressed(world: World, call: Call, checked: Any) -> Any:
-    """Refuse an answer to a button that nobody pressed."""
+    """Refuse an answer to a button that was not pressed."""
     query = world.queries.get(str(call.params.get("callback_query_id", "")))
     if not world.settings.accept_any_message and (query is None or query.bot_id != call.bot.bot_id):
         raise bad_request("query is too old and response timeout expired or query ID is invalid")

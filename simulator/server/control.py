@@ -1,4 +1,4 @@
-"""The ``/_sim/`` API: order faults, make bots, chats and people, read the record.
+"""The ``/_sim/`` API: order faults, make bots, chats and users, read the record.
 
     GET    /_sim/health                 {"ok": true}
     GET    /_sim/report                 see ``report.Report``
@@ -18,7 +18,7 @@
     POST   /_sim/migrate                {"chat", "to"?}: a group becomes a supergroup
     GET    /_sim/messages?chat=&bot=    what a chat shows now, oldest first; ``bot`` as that bot sees it
     GET    /_sim/queries?id=            what was answered to a pressed button, null if nothing yet
-    POST   /_sim/talkers                {"mean_interval_ms", "users"?}; 0 falls silent
+    POST   /_sim/talkers                {"mean_interval_ms", "users"?}; 0 ends it
     GET    /_sim/settings               see ``settings.SimulatorSettings``
     PATCH  /_sim/settings               some of them
 
@@ -29,7 +29,7 @@ Only for callers on this machine, unless the settings say otherwise. Errors are
 import ipaddress
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -37,12 +37,10 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from tempogram.simulator.limits.faults import Fault
+from tempogram.simulator.server.simulation import Simulation
 from tempogram.simulator.server.wire import JSON_TYPE, encode
 from tempogram.simulator.settings import settings_with
 from tempogram.simulator.world.world import Bot, Chat, ChatType
-
-if TYPE_CHECKING:
-    from tempogram.simulator.server.server import Simulator
 
 PREFIX = "/_sim/"
 BODY_LIMIT_BYTES = 4_000_000
@@ -51,7 +49,7 @@ CALLS_LIMIT = 100_000
 
 Item = TypeVar("Item")
 Query = dict[str, str]
-Endpoint = Callable[["Simulator", Query, bytes], Awaitable[object]]
+Endpoint = Callable[[Simulation, Query, bytes], Awaitable[object]]
 
 
 class NewBot(msgspec.Struct, forbid_unknown_fields=True):
@@ -133,7 +131,7 @@ class Talking(msgspec.Struct, forbid_unknown_fields=True):
     users: int = 3
 
 
-async def answer(simulator: "Simulator", request: BaseRequest, path: str, query: str) -> web.Response:
+async def answer(simulator: Simulation, request: BaseRequest, path: str, query: str) -> web.Response:
     """Answer one call of the control API; whatever is wrong with it becomes one JSON sentence."""
     if not (simulator.settings.control_from_anywhere or _is_loopback(request.remote)):
         return _error(403, "the control API is for callers on this machine only")
@@ -192,33 +190,33 @@ def _number(query: Query, name: str, default: int) -> int:
     return int(value)
 
 
-async def _health(_: "Simulator", __: Query, ___: bytes) -> object:
+async def _health(_: Simulation, __: Query, ___: bytes) -> object:
     return {"ok": True}
 
 
-async def _report(simulator: "Simulator", _: Query, __: bytes) -> object:
+async def _report(simulator: Simulation, _: Query, __: bytes) -> object:
     return simulator.report()
 
 
-async def _calls(simulator: "Simulator", query: Query, _: bytes) -> object:
+async def _calls(simulator: Simulation, query: Query, _: bytes) -> object:
     limit = min(_number(query, "limit", CALLS_LIMIT), CALLS_LIMIT)
     return list(simulator.telegram.record.calls(since=_number(query, "since", 0), limit=limit))
 
 
-async def _reset(simulator: "Simulator", _: Query, __: bytes) -> object:
+async def _reset(simulator: Simulation, _: Query, __: bytes) -> object:
     simulator.reset()
     return {"ok": True}
 
 
-async def _faults(simulator: "Simulator", _: Query, __: bytes) -> object:
+async def _faults(simulator: Simulation, _: Query, __: bytes) -> object:
     return simulator.telegram.faults.in_force()
 
 
-async def _order(simulator: "Simulator", _: Query, body: bytes) -> object:
+async def _order(simulator: Simulation, _: Query, body: bytes) -> object:
     return {"ok": True, "ids": [simulator.order(fault) for fault in _items(body, Fault)]}
 
 
-async def _end_faults(simulator: "Simulator", query: Query, _: bytes) -> object:
+async def _end_faults(simulator: Simulation, query: Query, _: bytes) -> object:
     if "id" not in query:
         simulator.telegram.faults.clear()
     elif not simulator.telegram.faults.remove(_number(query, "id", 0)):
@@ -226,7 +224,7 @@ async def _end_faults(simulator: "Simulator", query: Query, _: bytes) -> object:
     return {"ok": True}
 
 
-async def _list_bots(simulator: "Simulator", _: Query, __: bytes) -> object:
+async def _list_bots(simulator: Simulation, _: Query, __: bytes) -> object:
     return [
         {
             "bot_id": bot.bot_id,
@@ -240,12 +238,12 @@ async def _list_bots(simulator: "Simulator", _: Query, __: bytes) -> object:
     ]
 
 
-async def _bots(simulator: "Simulator", _: Query, body: bytes) -> object:
+async def _bots(simulator: Simulation, _: Query, body: bytes) -> object:
     added = [simulator.add_bot(bot.token, bot.username, privacy=bot.privacy) for bot in _items(body, NewBot)]
     return {"ok": True, "ids": [bot.bot_id for bot in added]}
 
 
-async def _chats(simulator: "Simulator", _: Query, body: bytes) -> object:
+async def _chats(simulator: Simulation, _: Query, body: bytes) -> object:
     world = simulator.telegram.world
     added = [
         simulator.add_chat(
@@ -260,41 +258,41 @@ async def _chats(simulator: "Simulator", _: Query, body: bytes) -> object:
     return {"ok": True, "ids": [chat.chat_id for chat in added]}
 
 
-async def _users(simulator: "Simulator", _: Query, body: bytes) -> object:
+async def _users(simulator: Simulation, _: Query, body: bytes) -> object:
     added = [simulator.add_user(user.first_name, user.username, user_id=user.user_id) for user in _items(body, NewUser)]
     return {"ok": True, "ids": [user.user_id for user in added]}
 
 
-async def _say(simulator: "Simulator", _: Query, body: bytes) -> object:
+async def _say(simulator: Simulation, _: Query, body: bytes) -> object:
     return {"ok": True, "message_ids": [_say_one(simulator, said) for said in _items(body, Said)]}
 
 
-def _say_one(simulator: "Simulator", said: Said) -> int:
+def _say_one(simulator: Simulation, said: Said) -> int:
     user = _known(simulator.telegram.world.users, "user", said.user)
-    return user.says(_place(simulator, said), said.text, reply_to=said.reply_to)
+    return user.says(_target(simulator, said), said.text, reply_to=said.reply_to)
 
 
-async def _edit(simulator: "Simulator", _: Query, body: bytes) -> object:
+async def _edit(simulator: Simulation, _: Query, body: bytes) -> object:
     edited = msgspec.json.decode(body, type=Edited)
     user = _known(simulator.telegram.world.users, "user", edited.user)
-    user.edits(_place(simulator, edited), edited.message_id, edited.text)
+    user.edits(_target(simulator, edited), edited.message_id, edited.text)
     return {"ok": True}
 
 
-async def _press(simulator: "Simulator", _: Query, body: bytes) -> object:
+async def _press(simulator: Simulation, _: Query, body: bytes) -> object:
     pressed = msgspec.json.decode(body, type=Pressed)
     user = _known(simulator.telegram.world.users, "user", pressed.user)
-    return {"ok": True, "id": user.presses(_place(simulator, pressed), pressed.message_id, pressed.button)}
+    return {"ok": True, "id": user.presses(_target(simulator, pressed), pressed.message_id, pressed.button)}
 
 
-def _place(simulator: "Simulator", given: Said | Edited | Pressed) -> Bot | Chat:
+def _target(simulator: Simulation, given: Said | Edited | Pressed) -> Bot | Chat:
     world = simulator.telegram.world
     if given.bot is not None:
         return _known(world.bots, "bot", given.bot)
     return _known(world.chats, "chat", world.chat_id_of(given.chat))
 
 
-async def _members(simulator: "Simulator", _: Query, body: bytes) -> object:
+async def _members(simulator: Simulation, _: Query, body: bytes) -> object:
     given = msgspec.json.decode(body, type=Membership)
     world = simulator.telegram.world
     user, bot = _known(world.users, "user", given.user), _known(world.bots, "bot", given.bot)
@@ -306,7 +304,7 @@ async def _members(simulator: "Simulator", _: Query, body: bytes) -> object:
     return {"ok": True}
 
 
-async def _migrate(simulator: "Simulator", _: Query, body: bytes) -> object:
+async def _migrate(simulator: Simulation, _: Query, body: bytes) -> object:
     given = msgspec.json.decode(body, type=Migration)
     chat_id = simulator.telegram.world.chat_id_of(given.chat)
     if chat_id is None:
@@ -314,7 +312,7 @@ async def _migrate(simulator: "Simulator", _: Query, body: bytes) -> object:
     return {"ok": True, "id": simulator.migrate(chat_id, given.to)}
 
 
-async def _messages(simulator: "Simulator", query: Query, _: bytes) -> object:
+async def _messages(simulator: Simulation, query: Query, _: bytes) -> object:
     world = simulator.telegram.world
     chat_id = world.chat_id_of(query.get("chat", ""))
     if chat_id is None:
@@ -323,7 +321,7 @@ async def _messages(simulator: "Simulator", query: Query, _: bytes) -> object:
     return list(world.messages.of_chat(chat_id, bot_id=bot_id))
 
 
-async def _queries(simulator: "Simulator", query: Query, _: bytes) -> object:
+async def _queries(simulator: Simulation, query: Query, _: bytes) -> object:
     known = simulator.telegram.world.queries.get(query.get("id", ""))
     if known is None:
         raise ValueError(f"there is no query {query.get('id', '')!r}")
@@ -336,20 +334,20 @@ def _known(things: dict[int, Item], kind: str, number: int | None) -> Item:
     return things[number]
 
 
-async def _talkers(simulator: "Simulator", _: Query, body: bytes) -> object:
+async def _scripted_users(simulator: Simulation, _: Query, body: bytes) -> object:
     talking = msgspec.json.decode(body, type=Talking)
     if talking.mean_interval_ms <= 0:
-        await simulator.talkers.stop()
+        await simulator.scripted_users.stop()
     else:
-        await simulator.talkers.start(mean_interval_ms=talking.mean_interval_ms, users=talking.users)
+        await simulator.scripted_users.start(mean_interval_ms=talking.mean_interval_ms, users=talking.users)
     return {"ok": True}
 
 
-async def _settings(simulator: "Simulator", _: Query, __: bytes) -> object:
+async def _settings(simulator: Simulation, _: Query, __: bytes) -> object:
     return asdict(simulator.settings)
 
 
-async def _change(simulator: "Simulator", _: Query, body: bytes) -> object:
+async def _change(simulator: Simulation, _: Query, body: bytes) -> object:
     changes = msgspec.json.decode(body, type=dict[str, Any])
     simulator.change(settings_with(simulator.settings, changes))
     return asdict(simulator.settings)
@@ -371,6 +369,6 @@ ENDPOINTS: dict[str, dict[str, Endpoint]] = {
     "migrate": {"POST": _migrate},
     "messages": {"GET": _messages},
     "queries": {"GET": _queries},
-    "talkers": {"POST": _talkers},
+    "talkers": {"POST": _scripted_users},
     "settings": {"GET": _settings, "PATCH": _change},
 }

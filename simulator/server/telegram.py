@@ -79,7 +79,7 @@ class Telegram:
         self.windows.move(chat_id, new_chat_id)
         return new_chat_id
 
-    def refuse_stranger(self, refused: Refused, bot_id: int, method: str) -> None:
+    def refuse_unknown(self, refused: Refused, bot_id: int, method: str) -> None:
         """Record a call that got no further than its address."""
         known = METHODS.get(method.lower())
         self.record.add(Arrival(time.monotonic_ns(), bot_id, 0, known.name if known else "?", 0, refused.code))
@@ -138,8 +138,8 @@ class Telegram:
         if method.needs_chat and not is_inline:
             self._check_chat(call)
         checked = method.check(call.params)
-        if method.look is not None:
-            checked = method.look(self.world, call, checked)
+        if method.reference is not None:
+            checked = method.reference(self.world, call, checked)
         if method.counts and call.chat_id:
             call.cost = method.cost(checked)
             is_paid = flag_of(call.params, "allow_paid_broadcast")

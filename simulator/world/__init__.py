@@ -1,4 +1,4 @@
-"""The simulated world: bots, chats and people.
+"""The simulated world: bots, chats and users.
 
 Read in this order:
 
@@ -7,5 +7,5 @@ Read in this order:
     texts           entities, commands and mentions in a text
     files           what bots uploaded
     mailbox         a bot's updates that wait
-    scripted_users  people who talk by themselves
+    scripted_users  users that write by themselves
 """

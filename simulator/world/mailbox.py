@@ -37,7 +37,7 @@ class Mailbox:
     _poller: Poller | None = None
 
     def add(self, pending: Pending) -> None:
-        """Keep an update and wake whoever waits for one."""
+        """Keep an update and wake the poll that waits for one."""
         self.updates[pending.update_id] = pending
         if len(self.updates) > self.kept:
             self.updates.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Scripted users who talk by themselves, so that a first start has something to see."""
+"""Users that write by themselves, so that a first start has something to show."""
 
 import asyncio
 import random
@@ -21,21 +21,21 @@ NAMES = ("Anna", "Boris", "Chloe", "Daniel", "Elena", "Farid", "Greta", "Hugo")
 
 @dataclass(slots=True)
 class ScriptedUsers:
-    """Everybody in the world, saying something now and then; the pauses are exponential."""
+    """Lets all users of the world write now and then; the pauses are exponential."""
 
     world: World
     chance: random.Random = field(default_factory=random.Random)
     _task: asyncio.Task[None] | None = None
 
     async def start(self, *, mean_interval_ms: int, users: int = 3) -> None:
-        """Begin to talk, with at least so many users; talking already, only the pace changes."""
+        """Begin, with at least so many users; if they write already, only the pace changes."""
         await self.stop()
         for number in range(len(self.world.users), users):
             self.world.add_user(NAMES[number % len(NAMES)])
         self._task = asyncio.create_task(self._talk(mean_interval_ms))
 
     async def stop(self) -> None:
-        """Fall silent."""
+        """Let them write nothing more."""
         if self._task is None:
             return
         self._task.cancel()
@@ -44,13 +44,13 @@ class ScriptedUsers:
         self._task = None
 
     def talk_once(self) -> bool:
-        """Let somebody say something; False if there is nobody or nobody to talk to."""
-        places: list[Chat | Bot] = [chat for chat in self.world.chats.values() if chat.bots and chat.chat_id < 0]
-        places += self.world.bots.values()
-        if not self.world.users or not places:
+        """Let one user write; False if there is no user, or neither a bot nor a group."""
+        targets: list[Chat | Bot] = [chat for chat in self.world.chats.values() if chat.bots and chat.chat_id < 0]
+        targets += self.world.bots.values()
+        if not self.world.users or not targets:
             return False
         user = self.chance.choice(list(self.world.users.values()))
-        self._say(user, self.chance.choice(places))
+        self._say(user, self.chance.choice(targets))
         return True
 
     async def _talk(self, mean_interval_ms: int) -> None:
@@ -58,21 +58,21 @@ class ScriptedUsers:
             await asyncio.sleep(self.chance.expovariate(1_000 / mean_interval_ms))
             self.talk_once()
 
-    def _say(self, user: User, place: Chat | Bot) -> None:
-        bot = place if isinstance(place, Bot) else self._member(place)
+    def _say(self, user: User, target: Chat | Bot) -> None:
+        bot = target if isinstance(target, Bot) else self._member(target)
         if bot is None:
             return
-        chat_id = user.user_id if isinstance(place, Bot) else place.chat_id
+        chat_id = user.user_id if isinstance(target, Bot) else target.chat_id
         last_said = self.world.messages.last_of_bot.get((bot.bot_id, chat_id))
         match self.chance.choice(("text", "text", "command", "mention", "reply")):
             case "command":
-                user.says(place, self.chance.choice(COMMANDS))
+                user.says(target, self.chance.choice(COMMANDS))
             case "mention":
-                user.says(place, f"@{bot.username} {self.chance.choice(TEXTS)}")
+                user.says(target, f"@{bot.username} {self.chance.choice(TEXTS)}")
             case "reply" if last_said is not None:
-                user.says(place, self.chance.choice(TEXTS), reply_to=last_said)
+                user.says(target, self.chance.choice(TEXTS), reply_to=last_said)
             case _:
-                user.says(place, self.chance.choice(TEXTS))
+                user.says(target, self.chance.choice(TEXTS))
 
     def _member(self, chat: Chat) -> Bot | None:
         members = [self.world.bots[bot_id] for bot_id in chat.bots if bot_id in self.world.bots]

@@ -83,7 +83,7 @@ class Chat:
 
 @dataclass(slots=True)
 class User:
-    """A person who talks because a script says so."""
+    """A user whose words a test or ``ScriptedUsers`` chooses."""
 
     user_id: int
     first_name: str
@@ -117,19 +117,19 @@ class User:
         return self.world.press(self, chat, message_id, button)
 
     def blocks(self, bot: "Bot") -> None:
-        """Block a bot, which hears of it and can write no more."""
+        """Block a bot: it gets an update of it, and can write no more."""
         self.world.shut_out_bot(self, bot, None)
 
     def unblocks(self, bot: "Bot") -> None:
-        """Let a bot write again; whoever writes to a blocked bot does that too."""
+        """Let a bot write again; writing to a blocked bot does that too."""
         self.world.let_in(self, bot, None)
 
     def adds(self, bot: "Bot", chat: "Chat") -> None:
-        """Make a bot a member of a group, which it hears of."""
+        """Make a bot a member of a group; it gets an update of it."""
         self.world.let_in(self, bot, chat)
 
     def removes(self, bot: "Bot", chat: "Chat") -> None:
-        """Remove a bot from a group, which it hears of."""
+        """Remove a bot from a group; it gets an update of it."""
         self.world.shut_out_bot(self, bot, chat)
 
     @property
@@ -140,13 +140,13 @@ class User:
 
 
 class Courier(Protocol):
-    """Whoever brings updates to webhooks."""
+    """Brings updates to webhooks; ``server.delivery`` does."""
 
     def offer(self, bot: Bot, pending: Pending) -> None:
         """Bring one update, after those before it in the same chat."""
 
     def restart(self, bot: Bot) -> None:
-        """Look again at where the bot wants its updates, and begin with all that wait."""
+        """Read again where the bot wants its updates, and begin with all that wait."""
 
 
 @dataclass(slots=True)
@@ -170,7 +170,7 @@ class World:
     messages: Messages = field(init=False)
     files: Files = field(default_factory=Files)
     queries: OrderedDict[str, Query] = field(default_factory=OrderedDict)
-    # Who may not write where: by bot and chat, in Telegram's words for it.
+    # Why a bot may not write to a chat, by bot and chat, in Telegram's words.
     shut_out: dict[tuple[int, int], str] = field(default_factory=dict)
     _bots_by_token: dict[str, Bot] = field(default_factory=dict)
     _chats_by_name: dict[str, int] = field(default_factory=dict)
@@ -229,7 +229,7 @@ class World:
         return chat
 
     def add_user(self, first_name: str, username: str = "", *, user_id: int | None = None) -> User:
-        """Register a person."""
+        """Register a user."""
         number = next(self._free_ids) if user_id is None else user_id
         if not 0 < number < ID_LIMIT:
             raise ValueError(f"{number} cannot be the id of a user")
@@ -259,7 +259,7 @@ class World:
         return None
 
     def chat(self, chat_id: int) -> Chat:
-        """Return a chat; one that nobody registered is made up from its number."""
+        """Return a chat; an unknown one is made up from its number."""
         known = self.chats.get(chat_id)
         if known is not None:
             return known
@@ -359,7 +359,7 @@ class World:
             self._tell_membership(user, bot, place, "kicked" if was_shut_out else "left", "member")
 
     def leave(self, bot: Bot, chat_id: int) -> None:
-        """Let a bot leave a group of its own will."""
+        """Let a bot leave a group by itself."""
         chat = self.chat(chat_id)
         chat.bots.discard(bot.bot_id)
         self.shut_out[bot.bot_id, chat_id] = f"bot is not a member of the {chat.kind} chat"
@@ -437,7 +437,7 @@ class World:
         self.post_update(bot, chat.chat_id, "message", message | content)
 
     def _tell_membership(self, user: User, bot: Bot, chat: Chat, old: str, new: str) -> None:
-        """Tell a bot what became of its own membership.
+        """Give a bot an update of its own membership.
 
         Source: https://core.telegram.org/bots/api#chatmemberupdated
         """
@@ -476,7 +476,7 @@ class World:
 
 
 def _conversation_writer(message: Json) -> int:
-    """Return who wrote a message: a user, a bot, or the channel itself."""
+    """Return the sender of a message: a user, a bot, or the channel itself."""
     conversation_writer: int = (message.get("from") or message.get("sender_chat") or {}).get("id", 0)
     return conversation_writer
 

@@ -1,4 +1,4 @@
-"""The fixtures in somebody else's test run: a fresh pytest with nothing but the plugin."""
+"""The fixtures in the test run of another project: a fresh pytest with nothing but the plugin."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ASYNCIO = (
     *("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"),
 )
 
-# Any client will do; urllib is the one that nobody can say knows the simulator.
+# Any client will do; urllib certainly knows nothing of the simulator.
 ASK = """
 import json, urllib.request
 
@@ -50,7 +50,7 @@ def passed(run: subprocess.CompletedProcess[str], number: int) -> bool:
 
 
 @pytest.mark.parametrize("fixture", ["telegram", "telegram_process"])
-def test_a_plain_test_needs_no_event_loop(tmp_path: Path, fixture: str) -> None:
+def test_a_plain_test_uses_every_verb_of_the_fixture_without_an_event_loop(tmp_path: Path, fixture: str) -> None:
     test = (
         ASK
         + """
@@ -88,7 +88,7 @@ def test_it(telegram):
     with pytest.raises(ValueError, match="earthquake"):
         telegram.change(earthquake=1)
 
-def test_the_next_one_has_a_fresh_telegram(telegram):
+def test_the_next_test_has_a_fresh_telegram(telegram):
     assert telegram.report().calls == 0
 """.replace("(telegram)", f"({fixture})")
         .replace("    bot, anna", f"    telegram = {fixture}\n    bot, anna", 1)
@@ -98,7 +98,7 @@ def test_the_next_one_has_a_fresh_telegram(telegram):
     assert passed(run_pytest(tmp_path, test), 2)
 
 
-def test_a_coroutine_uses_the_same_fixture(tmp_path: Path) -> None:
+def test_a_test_that_is_a_coroutine_uses_the_same_fixture(tmp_path: Path) -> None:
     test = """
 import asyncio
 from aiogram import Bot
@@ -116,35 +116,25 @@ async def test_it(telegram):
     assert (await waiting)[0]["text"] == "hello"
 """
 
-    run = run_pytest(
-        tmp_path,
-        test,
-        *(
-            "-p",
-            "pytest_asyncio.plugin",
-            "-o",
-            "asyncio_mode=auto",
-            "-o",
-            "asyncio_default_fixture_loop_scope=function",
-        ),
-    )
-
-    assert passed(run, 1)
+    assert passed(run_pytest(tmp_path, test, *ASYNCIO), 1)
 
 
-def test_a_run_that_does_not_use_it_imports_nothing_for_it(tmp_path: Path) -> None:
+def test_the_plugin_imports_only_itself_until_a_fixture_is_asked_for(tmp_path: Path) -> None:
     test = """
 import sys
 
 def test_it(pytestconfig):
-    assert pytestconfig.pluginmanager.hasplugin("tempogram.simulator.pytest_plugin")
+    plugin = "tempogram.simulator.pytest_plugin"
+    assert pytestconfig.pluginmanager.hasplugin(plugin)
     assert {"aiohttp", "msgspec", "aiogram", "asyncio"}.isdisjoint(sys.modules)
+    ours = {name for name in sys.modules if name.partition(".")[0] == "tempogram"}
+    assert ours == {"tempogram", "tempogram.simulator", plugin}
 """
 
     assert passed(run_pytest(tmp_path, test), 1)
 
 
-def test_a_wrong_setting_is_one_sentence(tmp_path: Path) -> None:
+def test_a_wrong_setting_is_refused_with_its_name_and_value(tmp_path: Path) -> None:
     test = """
 import pytest
 
@@ -167,7 +157,7 @@ def test_the_entry_point_names_the_plugin() -> None:
     assert others == []
 
 
-def test_the_example_of_the_page_works(tmp_path: Path) -> None:
+def test_the_example_in_the_documentation_works(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "simulator.md").read_text()
     example = re.findall(r"```python\n(async def .*?)```", page, re.DOTALL)[0]
     own = """
@@ -192,13 +182,13 @@ def my_dispatcher():
     assert passed(run, 1)
 
 
-def test_the_page_names_every_fault() -> None:
+def test_the_documentation_names_every_fault() -> None:
     page = (ROOT / "docs" / "simulator.md").read_text()
 
     assert [kind for kind in get_args(Kind) if f"`{kind}`" not in page] == []
 
 
-def test_other_frameworks_are_pinned_and_no_address_is_recorded() -> None:
+def test_clients_in_other_languages_are_pinned_and_record_no_address() -> None:
     clients = ROOT / "bench" / "clients"
     packages = json.loads((clients / "package.json").read_text())["dependencies"].values()
     requirements = (clients / "requirements.txt").read_text().split()

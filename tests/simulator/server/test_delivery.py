@@ -174,10 +174,10 @@ async def test_talkers_find_something_to_say_wherever_a_bot_is(client: Client) -
     bot = world.add_bot(client.token)
     world.add_chat("group", "Friends", bots=[bot])
     world.add_user("Anna")
-    world.talkers.chance.seed(1)
+    world.scripted_users.chance.seed(1)
 
     for _ in range(50):
-        assert world.talkers.talk_once()
+        assert world.scripted_users.talk_once()
 
     texts = [update["message"] for update in await poll(client)]
     assert {message["chat"]["type"] for message in texts} == {"private", "group"}
