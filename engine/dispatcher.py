@@ -151,7 +151,7 @@ class Dispatcher:
         """
         was_behind = self.pending_admissions.is_behind
         try:
-            await self.pending_admissions.schedule()
+            await self.pending_admissions.admit()
             return await self._admit_and_send(batch)
         except (BrokerUnavailable, LedgerError):
             self.pending_admissions.note(message.id for message in batch)
@@ -163,7 +163,7 @@ class Dispatcher:
 
     async def _try_to_schedule(self) -> None:
         with suppress(BrokerUnavailable, LedgerError):  # told there
-            await self.pending_admissions.schedule()
+            await self.pending_admissions.admit()
 
     async def _admit_and_send(self, batch: Sequence[Outgoing]) -> Sequence[Verdict]:
         with self._worker.reserved(len(batch)) as slots:

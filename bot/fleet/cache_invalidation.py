@@ -40,7 +40,7 @@ class ChatCache(Protocol):
 
     async def reload(self, bot_chats: Collection[tuple[int, ChatId]]) -> None: ...
 
-    def to_read_again(self) -> Collection[tuple[int, ChatId]]: ...
+    def due_for_reload(self) -> Collection[tuple[int, ChatId]]: ...
 
 
 @dataclass(slots=True)
@@ -104,7 +104,7 @@ class CacheInvalidation:
     async def _reload_lost_chats(self) -> None:
         while True:
             await self._sleep(LOOK_EVERY_S)
-            bot_chats = self._reachability.to_read_again()
+            bot_chats = self._reachability.due_for_reload()
             if bot_chats:
                 self._stale.chats.update(bot_chats)
                 self._wakeup.set()

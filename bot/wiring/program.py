@@ -24,7 +24,7 @@ from tempogram.bot.wiring.updates import UpdateHandling, text_generator, updates
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import Clock, Leadership, SystemClock
 from tempogram.engine.recovery.cancellations import Cancellations
-from tempogram.engine.recovery.pauses import end_of_pause
+from tempogram.engine.recovery.settings_sync import resume_with_token
 from tempogram.storage.processes.leadership import UPDATE_SOURCES_LOCK, leadership
 
 
@@ -79,7 +79,7 @@ async def program(
         await queue.begin()
         await engine.reachability.load()
         await telegram.fleet.load()
-        telegram.fleet.when_token_stored(partial(end_of_pause, engine.ledger, engine.broker))
+        telegram.fleet.when_token_stored(partial(resume_with_token, engine.ledger, engine.broker))
         yield Program(
             settings=settings,
             role=role,

@@ -108,7 +108,7 @@ class Reachability:
             return None
         return ChatUnreachable(message.bot_id, message.chat_id, reason)
 
-    async def refusal_in_books(self, message: Outgoing) -> ChatUnreachable | None:
+    async def refusal_in_ledger(self, message: Outgoing) -> ChatUnreachable | None:
         """Return the same of a message whose turn has come, and of which the books say so too.
 
         Somebody may have written to another process just now, which answers: we send that answer, and have not
@@ -135,7 +135,7 @@ class Reachability:
         self._tell((bot_id, chat_id), key)
         await self._give_up(*key, reason, lost_at_ms)
 
-    def to_read_again(self) -> list[BotChat]:
+    def due_for_reload(self) -> list[BotChat]:
         """Return, once, the chats that were lost here a short while ago.
 
         Somebody may have written to another process that had not heard yet that his chat was lost: to it nothing

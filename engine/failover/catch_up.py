@@ -115,7 +115,7 @@ class CatchUp:
         if not was_refused:
             await self._look_at_all(after_id)
         try:
-            await self._reconciler.schedule_missing(CATCH_UP_MS)
+            await self._reconciler.admit_missing(CATCH_UP_MS)
         except BrokerFull:
             self._is_refused = True  # which is a condition
         else:
@@ -126,13 +126,13 @@ class CatchUp:
         """Find what only the ledger has, and hold what Telegram throttled while the queue could not be reached."""
         self._taken_in_at_ms = self._clock()
         await self._broker.hold(await self._ledger.holds(self._clock()))
-        await self._reconciler.look_at_all(after_id=after_id)
+        await self._reconciler.find_missing(after_id=after_id)
         await self._sleep(CATCH_UP_MS / 1_000)
 
     async def _take_in(self) -> None:
         now_ms = self._clock()
-        await self._reconciler.schedule_missing(TAKE_IN_MS)
-        await self._reconciler.look_at_all(after_id=earliest(self.looks_back_to_ms))
+        await self._reconciler.admit_missing(TAKE_IN_MS)
+        await self._reconciler.find_missing(after_id=earliest(self.looks_back_to_ms))
         self._taken_in_at_ms = now_ms
         await self._reconcile()
 

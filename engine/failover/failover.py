@@ -89,7 +89,7 @@ def build(
     )
 
     async def rebuild_from_ledger(empty: Broker, others: OtherProcesses) -> None:
-        await rebuild(ledger, empty, closer, await limits(), clock, fleet=others)
+        await rebuild(ledger, empty, closer, await limits(), clock, others=others)
 
     leader = Leader(
         broker=broker,

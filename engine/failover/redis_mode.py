@@ -92,12 +92,12 @@ class RedisMode:
         await self._lock.confirm()
         begun = await self._redis.begin()
         self._settings_sync.forget()
-        await self._settings_sync.tell(begun, begun.enforce)
+        await self._settings_sync.apply(begun, begun.enforce)
         await self._rebuild(
-            begun, OtherProcesses(self._lease_ms, go_on=self._lock.confirm, before_opening=before_opening)
+            begun, OtherProcesses(self._lease_ms, before_batch=self._lock.confirm, before_opening=before_opening)
         )
         self._catch_up.fall_behind()
 
     async def _compare(self) -> None:
-        await self._settings_sync.tell(self._redis, self._redis.enforce)
+        await self._settings_sync.apply(self._redis, self._redis.enforce)
         await self._catch_up.compare(is_bypassed=self._epoch_watcher.is_bypassed)

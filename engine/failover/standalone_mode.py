@@ -90,7 +90,7 @@ class StandaloneMode:
         elif await self._is_redis_back():
             return False
         elif (memory := self._broker.memory) is not None:
-            await self._settings_sync.tell(memory, memory.configure)
+            await self._settings_sync.apply(memory, memory.configure)
             await self._take_out_ended(memory)
             await self._catch_up.take_in()
         elif self._clock() >= self._leases_from_ms[1]:
@@ -130,7 +130,7 @@ class StandaloneMode:
     async def _open(self, epoch: Epoch) -> None:
         memory, began_at_ms = self._new_memory(await self._limits()), self._clock()
         self._settings_sync.forget()
-        await self._rebuild(memory, OtherProcesses(self._lease_ms, go_on=self._lock.confirm))
+        await self._rebuild(memory, OtherProcesses(self._lease_ms, before_batch=self._lock.confirm))
         self._catch_up.was_rebuilt(at_ms=began_at_ms)
         self._others_end_until_ms = self._clock() + 2 * self._lease_ms
         await self._epoch_watcher.look()

@@ -1,6 +1,6 @@
-"""What this process has ended, and the schedule may have a copy of: it is noted until somebody has taken it out.
+"""Messages that this process has ended and the queue may still hold, noted until they are taken out of it.
 
-The schedule was away when it was to be told, or was rebuilt from the ledger while the message was under way.
+The queue was away when it was to be told, or was rebuilt from the ledger while the message was under way.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tempogram.engine.ports import Ledger
 from tempogram.engine.ports.broker import BATCH_MAX
 
 ENDED_MAX = 10_000
-"""How many are noted; more than were ever in one process's hands."""
+"""Ids that are noted; more than were ever under way in one process."""
 
 
 class EndedMessages:
@@ -23,17 +23,19 @@ class EndedMessages:
         self._ids: dict[str, None] = {}
 
     def note(self, message_ids: Iterable[str]) -> None:
+        """Remember messages that have ended; the oldest are dropped beyond ``ENDED_MAX``."""
         self._ids.update(dict.fromkeys(message_ids))
         while len(self._ids) > ENDED_MAX:
             del self._ids[next(iter(self._ids))]
 
     def forget(self, message_ids: Iterable[str]) -> None:
+        """Drop messages that the queue does not hold any more."""
         if self._ids:
             for message_id in message_ids:
                 self._ids.pop(message_id, None)
 
     async def take_out(self, cancel: Callable[[Sequence[str]], Awaitable[object]]) -> None:
-        """Have all of them cancelled in the schedule; what was replayed since stays there.
+        """Have the queue cancel all of them; what was replayed since stays there.
 
         Raises:
             BrokerUnavailable: Some may still be there, and stay noted.

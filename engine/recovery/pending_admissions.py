@@ -1,9 +1,9 @@
-"""What this process accepted and could not schedule: it goes into the schedule before whatever comes later.
+"""Messages that this process accepted and could not admit to the queue: they are admitted before any later one.
 
-So does what is left of a message that this process sent in part, if the schedule has forgotten its lease.
+So is what is left of a message that this process sent in part, if the queue has forgotten its lease.
 
-Otherwise the next message of the same chat would overtake it, as nobody else looks for it for half a minute
-(see ``Reconciler``, and ``Leader``, which rebuild a schedule that is lost for everybody).
+Otherwise the next message of the same chat would overtake them: the ``Reconciler`` of another process looks for them
+only after half a minute. (A queue that is lost for all processes is rebuilt by the ``Leader``.)
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from tempogram.engine.resilience.ledger_retry import Sleep
 log = structlog.get_logger()
 
 RETRY_S_MIN, RETRY_S_MAX = 0.1, 1.0
-"""Between two tries while nobody submits anything, longer each time. Guesses."""
+"""Pause between two tries while nothing is submitted, longer each time. untuned: a submission tries at once."""
 
 NOTED_MAX = 100_000
-"""Ids that are remembered, some 10 MB; what comes then is left to the reconciler, in no order. A guess."""
+"""Ids that are remembered, some 10 MB. untuned: the reconciler admits what is beyond it, in no order."""
 
 
 class PendingAdmissions:
-    """Ids of messages that may be in the ledger alone; those that are, are scheduled in the order of their ids."""
+    """Ids of messages that may be in the ledger alone; those that are, are admitted in the order of their ids."""
 
     def __init__(self, *, ledger: Ledger, broker: Broker, closer: Closer, sleep: Sleep = asyncio.sleep) -> None:
         self._ledger = ledger
@@ -39,11 +39,12 @@ class PendingAdmissions:
         self._sleep = sleep
         self._ids: set[str] = set()
         self._noted = asyncio.Event()
-        self._scheduling: asyncio.Task[None] | None = None
-        self._is_told = False
-        self._scheduled_late = 0
+        self._admitting: asyncio.Task[None] | None = None
+        self._is_deferral_logged = False
+        self._admitted_late = 0
 
     def note(self, message_ids: Iterable[str]) -> None:
+        """Remember messages that may be in the ledger alone."""
         if len(self._ids) < NOTED_MAX:
             self._ids.update(message_ids)
         if self._ids:
@@ -51,52 +52,52 @@ class PendingAdmissions:
 
     @property
     def is_behind(self) -> bool:
-        """Whether something was noted that is not scheduled yet, as far as anybody knows."""
-        return bool(self._ids) or self._is_scheduling()
+        """Whether something was noted and may not be admitted yet."""
+        return bool(self._ids) or self._is_admitting()
 
     async def run(self) -> None:
-        """Schedule it also if nobody submits anything more, until cancelled."""
+        """Admit what was noted also if nothing more is submitted, until cancelled."""
         pause_s = RETRY_S_MIN
         while True:
             await self._noted.wait()
             await self._sleep(pause_s)
             try:
-                await self.schedule()
-            except (BrokerUnavailable, LedgerError):  # told there, and by ``Conditions``
+                await self.admit()
+            except (BrokerUnavailable, LedgerError):  # logged there, and shown by ``Conditions``
                 pause_s = min(2 * pause_s, RETRY_S_MAX)
             else:
                 self._noted.clear()
                 pause_s = RETRY_S_MIN
 
-    async def schedule(self) -> None:
-        """Schedule what was noted; whoever comes meanwhile waits for the same.
+    async def admit(self) -> None:
+        """Admit what was noted; callers that come meanwhile wait for the same task.
 
         Raises:
-            BrokerUnavailable: Some of it still is not scheduled, and stays noted.
+            BrokerUnavailable: Some of it still is not admitted, and stays noted.
             LedgerError: The same.
         """
         while self.is_behind:
-            if self._scheduling is None or self._scheduling.done():
-                self._scheduling = asyncio.create_task(self._schedule_all())
-            await asyncio.shield(self._scheduling)
+            if self._admitting is None or self._admitting.done():
+                self._admitting = asyncio.create_task(self._admit_all())
+            await asyncio.shield(self._admitting)
 
-    def _is_scheduling(self) -> bool:
-        return self._scheduling is not None and not self._scheduling.done()
+    def _is_admitting(self) -> bool:
+        return self._admitting is not None and not self._admitting.done()
 
-    async def _schedule_all(self) -> None:
+    async def _admit_all(self) -> None:
         for batch in batches(sorted(self._ids), BATCH_MAX):
-            self._ids.difference_update(batch)  # before the schedule is asked: what is noted from now on is news
+            self._ids.difference_update(batch)  # before the queue is asked: what is noted from now on is new
             try:
-                await self._schedule(batch)
+                await self._admit(batch)
             except BaseException as error:
                 self._ids.update(batch)
                 if isinstance(error, BrokerUnavailable | LedgerError):
-                    self._tell_beginning(error)
+                    self._log_deferral(error)
                 raise
         if not self._ids:
-            self._tell_end()
+            self._log_recovery()
 
-    async def _schedule(self, batch: Sequence[str]) -> None:
+    async def _admit(self, batch: Sequence[str]) -> None:
         known = await self._broker.knows(batch)
         missing = [each for each, is_known in zip(batch, known, strict=True) if not is_known]
         # Settling follows the ledger's commit: what is unknown and was sent is open there no more.
@@ -104,15 +105,15 @@ class PendingAdmissions:
         if messages:
             admission = await self._broker.admit(messages, worker_id="", slots=0, capped=False)
             await self._closer.record_replaced(messages, admission.verdicts)
-            self._scheduled_late += len(messages)
+            self._admitted_late += len(messages)
 
-    def _tell_beginning(self, error: Exception) -> None:
-        if not self._is_told:
-            self._is_told = True
-            log.warning("accepted, to be scheduled later", error=str(error))
+    def _log_deferral(self, error: Exception) -> None:
+        if not self._is_deferral_logged:
+            self._is_deferral_logged = True
+            log.warning("admission_deferred", error=str(error))
 
-    def _tell_end(self) -> None:
-        """Tell how many were scheduled late; others may have scheduled all that was put off, or ended it."""
-        if self._is_told:
-            log.warning("scheduled late", messages=self._scheduled_late)
-        self._is_told, self._scheduled_late = False, 0
+    def _log_recovery(self) -> None:
+        """Log how many were admitted late; 0 if other processes have admitted or ended them."""
+        if self._is_deferral_logged:
+            log.warning("deferred_messages_admitted", messages=self._admitted_late)
+        self._is_deferral_logged, self._admitted_late = False, 0

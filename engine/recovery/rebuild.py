@@ -1,14 +1,14 @@
-"""Rebuilds the schedule from the ledger, so that a restart breaks no window and loses nothing.
+"""Rebuilds the queue from the ledger, so that a restart breaks no window and loses nothing.
 
-Nobody can know which of the open messages were on their way when the last process died. At
-most one of each chat was: so one place of each chat that has open messages counts as
-taken now, and every bot that was at work first waits for one window. What is presumed is written
-down before anything is leased: the next start, if it comes within the same window, counts it too.
+Which of the open messages were on their way when the last process died is unknown. At most one of each chat was: so
+one place of each chat that has open messages counts as taken now, and every bot that was at work first waits for one
+window. These presumed sends are written down before anything is leased: the next start, if it comes within the same
+window, counts them too.
 
-In a fleet only the schedule died, and the processes go on with what is in their hands. What they end is
-recorded before it is settled: so each page is looked at again after it was admitted, and what has ended by then is
-taken out. What ends later is settled later, and whoever is told then that his lease is not held takes
-it out himself (see ``Delivery`` and ``FailoverBroker.settle``).
+Where other processes are at work, only the queue died, and they go on with their leases. What they end is recorded
+before it is settled: so each page is read again after it was admitted, and what has ended by then is taken out. What
+ends later is settled later; the process that settles it learns that its lease is not held, and takes the message out
+(see ``Delivery`` and ``FailoverBroker.settle``).
 """
 
 from __future__ import annotations
@@ -35,15 +35,21 @@ PAGE = 1_000
 
 
 @dataclass
-class Found:
-    """What a start found in the ledger."""
+class RebuildReport:
+    """What a rebuild found in the ledger.
+
+    Attributes:
+        messages: How many were open.
+        interrupted: How many were marked as ``sending``, and are uncertain now.
+        presumed: By bot and chat, the send that may have been on its way.
+    """
 
     messages: int = 0
     interrupted: int = 0
     presumed: dict[tuple[int, ChatId | None], PastSend] = field(default_factory=dict)
 
     def note(self, message: Outgoing) -> None:
-        """Presume that the chat's costliest open message was on its way; when, is said at the end."""
+        """Presume that the chat's costliest open message was on its way; its time is set at the end."""
         self.messages += 1
         key = (message.bot_id, message.chat_id)
         before = self.presumed.get(key, PastSend(*key, 0, 0))
@@ -52,21 +58,21 @@ class Found:
 
 
 async def nothing() -> None:
-    """Go on."""
+    """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class OtherProcesses:
-    """Other processes are at work on the same ledger, while the schedule is rebuilt.
+    """Other processes are at work on the same ledger, while the queue is rebuilt.
 
     Attributes:
-        lease_ms: What is marked as ``sending`` for longer than two of these is nobody's any more.
-        go_on: Awaited before each batch; whoever may not go on, as another does it now, raises.
+        lease_ms: What is marked as ``sending`` for longer than two of these belongs to no living process.
+        before_batch: Awaited before each batch; raises if another process rebuilds it now.
         before_opening: Awaited when all but the opening is done.
     """
 
     lease_ms: int
-    go_on: Callable[[], Awaitable[None]] = nothing
+    before_batch: Callable[[], Awaitable[None]] = nothing
     before_opening: Callable[[], Awaitable[None]] = nothing
 
 
@@ -82,27 +88,27 @@ async def rebuild(
     clock: Clock,
     *,
     calls_max: int = sys.maxsize,
-    fleet: OtherProcesses = ALONE,
-) -> Found:
+    others: OtherProcesses = ALONE,
+) -> RebuildReport:
     """Bring an empty broker to where the ledger says it was. Nothing may be leased before it returns.
 
-    ``calls_max`` is how many calls may have been under way: no more of a purse is presumed to be spent. A broker that
-    is full before all is in leases what it has; whoever keeps it compares it with the ledger later.
+    A broker that is full before all is in leases what it has; the reconciler admits the rest later. ``calls_max`` is
+    how many calls may have been under way: no more of a purse is presumed to be spent.
     """
-    found = Found()
-    found.interrupted = await ledger.settle_interrupted(clock(), longer_than_ms=2 * fleet.lease_ms)
+    found = RebuildReport()
+    found.interrupted = await ledger.settle_interrupted(clock(), longer_than_ms=2 * others.lease_ms)
     await _restore_settings(ledger, broker)
     await broker.hold(await ledger.holds(clock()))
-    await _admit_open(ledger, broker, closer, found, fleet)
+    await _admit_open(ledger, broker, closer, found, others)
     now_ms = clock()
     for batch in batches(_presumed(found, calls_max, now_ms), PAGE):
         await ledger.presume(batch)
     known_since_ms = now_ms - _longest_ms(limits)
     sends = _with_bursts(await ledger.sends_since(known_since_ms), limits, known_since_ms)
     spent = await ledger.spent_since(now_ms - limits.purse.window_ms)
-    await fleet.before_opening()
+    await others.before_opening()
     await broker.restore(sends, wait_until_ms=_waits(sends, limits, now_ms), spent=spent)
-    log.info("schedule rebuilt", messages=found.messages, interrupted=found.interrupted, sends=len(sends))
+    log.info("queue_rebuilt", messages=found.messages, interrupted=found.interrupted, sends=len(sends))
     return found
 
 
@@ -115,34 +121,36 @@ async def _restore_settings(ledger: Ledger, broker: Broker) -> None:
         await broker.migrate(bot_id, alias, chat_id)
 
 
-async def _admit_open(ledger: Ledger, broker: Broker, closer: Closer, found: Found, fleet: OtherProcesses) -> None:
-    """Schedule what is open, the oldest first, as long as there is room; what is left may have been on its way too."""
+async def _admit_open(
+    ledger: Ledger, broker: Broker, closer: Closer, found: RebuildReport, others: OtherProcesses
+) -> None:
+    """Admit what is open, the oldest first, as long as there is room; what is left may have been on its way too."""
     after_id, has_room = "", True
     while page := await ledger.open_messages(after_id=after_id, limit=PAGE):
         for message in page:
             found.note(message)
         if has_room:
-            has_room = await _admit_page(broker, closer, page, fleet)
-            if fleet is not ALONE:
+            has_room = await _admit_page(broker, closer, page, others)
+            if others is not ALONE:
                 await _take_out_ended(ledger, broker, page, after_id)
         after_id = page[-1].id
 
 
-async def _admit_page(broker: Broker, closer: Closer, page: Sequence[Outgoing], fleet: OtherProcesses) -> bool:
-    """Schedule a page; False if there was no room for all of it, which is no reason to send nothing at all."""
+async def _admit_page(broker: Broker, closer: Closer, page: Sequence[Outgoing], others: OtherProcesses) -> bool:
+    """Admit a page; False if there was no room for all of it, which is no reason to send nothing at all."""
     for batch in batches(page, BATCH_MAX):
-        await fleet.go_on()
+        await others.before_batch()
         try:
             admission = await broker.admit(batch, worker_id="", slots=0, capped=False)
         except BrokerFull as error:
-            log.warning("only the oldest messages are scheduled", up_to=batch[0].id, error=str(error))
+            log.warning("rebuilt_queue_full", admitted_before_id=batch[0].id, error=str(error))
             return False
         await closer.record_replaced(batch, admission.verdicts)
     return True
 
 
 async def _take_out_ended(ledger: Ledger, broker: Broker, page: Sequence[Outgoing], after_id: str) -> None:
-    """Take out what has ended while it was admitted; some more are asked for, as others may have come in between."""
+    """Take out what has ended while it was admitted; more ids are read, as new ones may have come in between."""
     still_open = set(await ledger.open_ids(after_id=after_id, limit=2 * PAGE))
     ended = [message.id for message in page if message.id not in still_open]
     for batch in batches(ended, BATCH_MAX):
@@ -182,7 +190,7 @@ def _waits(sends: Sequence[PastSend], limits: Limits, now_ms: int) -> dict[int, 
     }
 
 
-def _presumed(found: Found, calls_max: int, now_ms: int) -> list[PastSend]:
+def _presumed(found: RebuildReport, calls_max: int, now_ms: int) -> list[PastSend]:
     """Return what may have been on its way; of a bot's calls no more count as paid than there can have been."""
     calls = Counter[int]()
     presumed = []

@@ -1,16 +1,14 @@
-"""Compares the ledger with the schedule, slowly and always: what one has and the other forgot goes on.
+"""Compares the ledger with the queue, slowly and always: an open message that only the ledger has is admitted again.
 
-A message can be in the ledger alone when a process failed between the two: after the
-ledger's commit and before the admission, or after a cancellation that the ledger
-could not record. It is in the ledger alone for a moment whenever it is submitted or
-replayed (the ledger has it first) or cancelled (the schedule forgets it first); so only what
-the schedule does not know at any look for ``MISSING_MS`` is scheduled again. Settling follows the
-ledger's commit, so what is still open there after that was never settled, and nothing is
-sent twice by this.
+A message can be in the ledger alone when a process failed between the two: after the ledger's commit and before the
+admission, or after a cancellation that the ledger could not record. It is in the ledger alone for a moment whenever it
+is submitted or replayed (the ledger has it first) or cancelled (the queue forgets it first); so a message is admitted
+only if the queue has not known it at any look for ``MISSING_MS``. Settling follows the ledger's commit: what is still
+open there after that was never settled, and nothing is sent twice by this.
 
-After the schedule was away the whole ledger is looked at soon, and what is recent after a process has
-died, or where others write to the ledger alone; what is unknown at two looks some seconds apart is
-scheduled (see ``CatchUp``).
+After the queue was away the whole ledger is compared soon; after a process has died, or while others write to the
+ledger alone, the recent part of it. Then a message is admitted if it is unknown at two looks some seconds apart (see
+``CatchUp``).
 """
 
 from __future__ import annotations
@@ -34,19 +32,19 @@ PAGE = 1_000
 """Ids compared at a time: a few milliseconds of work."""
 
 RECONCILE_MS = 5_000
-"""Between two pages of the slow comparison of ledger and schedule. A guess."""
+"""Between two pages of the slow comparison. untuned: what is urgent is found by ``CatchUp``."""
 
 MISSING_MS = 30_000
 """A submission, a cancellation or a replay is over by then, or has failed: no write waits longer for its database.
-A crash between the two steps of one costs the message this delay, unless a keeper notices that the process died."""
+A crash between the two steps of one costs the message this delay, unless a leader notices that the process died."""
 
 CATCH_UP_MS = 2_000
-"""The same where much is known to be missing: the two steps of one take milliseconds. A cancellation that the
-database takes longer to write is undone by it. A guess."""
+"""The same where much is known to be missing. untuned: the two steps of one take milliseconds; a cancellation that
+the database takes longer to write is undone by it."""
 
 
 class Reconciler:
-    """Looks at one page every ``RECONCILE_MS``, and begins again at the oldest after the last."""
+    """Compares one page every ``RECONCILE_MS``, and begins again at the oldest message after the newest."""
 
     def __init__(
         self,
@@ -63,49 +61,49 @@ class Reconciler:
         self._clock = clock
         self._conditions = conditions
         self._after_id = ""
-        self._missing: dict[str, int] = {}  # what the schedule does not know, and since when
+        self._missing: dict[str, int] = {}  # what the queue does not know, and since when
 
     async def run(self) -> None:
-        """Look until cancelled: for a process that has no keeper to do it."""
+        """Compare until cancelled: for a process without a leader, which would do it."""
         while True:
             await asyncio.sleep(RECONCILE_MS / 1_000)
             try:
                 with monitored(self._conditions, seen_by="the reconciler"):
                     await self.reconcile_page()
             except LedgerError:
-                pass  # told as a condition
+                pass  # shown as a condition
             except Exception:
-                log.exception("reconciling failed")
+                log.exception("reconcile_failed")
 
     async def reconcile_page(self) -> int:
-        """Compare the next page, and what was missing before; return how many messages were scheduled again."""
+        """Compare the next page, and what was missing before; return how many messages were admitted again."""
         await self._note_new(await self._page())
-        return await self.schedule_missing(MISSING_MS)
+        return await self.admit_missing(MISSING_MS)
 
-    async def look_at_all(self, *, after_id: str = "") -> None:
+    async def find_missing(self, *, after_id: str = "") -> None:
         """Find what is missing of all that is open, after an id if one is given."""
         while ids := await self._ledger.open_ids(after_id=after_id, limit=PAGE):
             await self._note_new(ids)
             after_id = ids[-1]
 
-    async def schedule_missing(self, missing_ms: int) -> int:
-        """Schedule what was found missing so long ago, and still is; return how many messages that were.
+    async def admit_missing(self, missing_ms: int) -> int:
+        """Admit what was found missing so long ago, and still is; return how many messages that were.
 
         Raises:
-            BrokerUnavailable: Some was not scheduled, and stays noted; ``BrokerFull`` is raised at the first page.
+            BrokerUnavailable: Some were not admitted, and stay noted; ``BrokerFull`` is raised at the first page.
         """
-        scheduled = 0
+        admitted = 0
         try:
             for page in batches(list(self._missing), PAGE):
                 await self._note(page)
-                scheduled += await self._schedule_missing_since(self._clock() - missing_ms, page)
+                admitted += await self._admit_missing_since(self._clock() - missing_ms, page)
         finally:
-            if scheduled:
-                log.warning("scheduled again", messages=scheduled)
-        return scheduled
+            if admitted:
+                log.warning("missing_messages_admitted", messages=admitted)
+        return admitted
 
     def forget(self) -> None:
-        """Know nothing of what was missing: it is too long ago."""
+        """Drop what was found missing: it was too long ago."""
         self._missing.clear()
 
     async def _page(self) -> list[str]:
@@ -117,7 +115,7 @@ class Reconciler:
         await self._note([each for each in ids if each not in self._missing])
 
     async def _note(self, ids: Sequence[str]) -> None:
-        """Note which of these the schedule does not know; since when, it is asked before."""
+        """Note which of these the queue does not know, since the moment before it was asked."""
         for batch in batches(ids, BATCH_MAX):
             now_ms = self._clock()
             for message_id, is_known in zip(batch, await self._broker.knows(batch), strict=True):
@@ -126,15 +124,15 @@ class Reconciler:
                 else:
                     self._missing.setdefault(message_id, now_ms)
 
-    async def _schedule_missing_since(self, since_ms: int, page: Sequence[str]) -> int:
-        """Schedule what of these is missing since then or longer."""
+    async def _admit_missing_since(self, since_ms: int, page: Sequence[str]) -> int:
+        """Admit what of these is missing since then or longer."""
         forgotten = [each for each in page if each in self._missing and self._missing[each] <= since_ms]
-        scheduled = await self._schedule(forgotten) if forgotten else 0
+        admitted = await self._admit(forgotten) if forgotten else 0
         for each in forgotten:
             del self._missing[each]
-        return scheduled
+        return admitted
 
-    async def _schedule(self, forgotten: Sequence[str]) -> int:
+    async def _admit(self, forgotten: Sequence[str]) -> int:
         # Read again: one that ended meanwhile is open no more.
         messages = await self._ledger.open_among(forgotten)
         for batch in batches(messages, BATCH_MAX):

@@ -1,7 +1,7 @@
-"""Has the schedule heed what the books say of bots and limits.
+"""Applies pauses, weights and limits from the ledger to the queue.
 
-Whoever changes the books tells the schedule at once. If it is away, or he ends in between, its keeper tells it: he
-compares what the books say with what he told last.
+A process that changes one in the ledger applies it to the queue at once. If the queue is away, or the process ends in
+between, the leader does it: it compares the ledger with what it applied last.
 """
 
 from __future__ import annotations
@@ -12,34 +12,45 @@ import structlog
 
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import BrokerUnavailable
+from tempogram.engine.model.messages import PausedBy
 from tempogram.engine.ports import Broker, Ledger
 
 log = structlog.get_logger()
 
 
 async def pause(broker: Broker, bot_id: int, *, paused: bool) -> None:
+    """Apply a pause that is in the ledger, or its end."""
     try:
         await broker.pause(bot_id, paused=paused)
     except BrokerUnavailable as error:
-        log.debug("in the books alone", bot_id=bot_id, paused=paused, error=str(error))
+        log.debug("setting_not_applied", bot_id=bot_id, paused=paused, error=str(error))
 
 
 async def weigh(broker: Broker, bot_id: int, weight: int) -> None:
+    """Apply a weight that is in the ledger."""
     try:
         await broker.weigh(bot_id, weight)
     except BrokerUnavailable as error:
-        log.debug("in the books alone", bot_id=bot_id, weight=weight, error=str(error))
+        log.debug("setting_not_applied", bot_id=bot_id, weight=weight, error=str(error))
 
 
 async def configure(broker: Broker, limits: Limits) -> None:
+    """Apply limits that are in the ledger."""
     try:
         await broker.configure(limits)
     except BrokerUnavailable as error:
-        log.debug("in the books alone", limits=limits, error=str(error))
+        log.debug("setting_not_applied", limits=limits, error=str(error))
+
+
+async def resume_with_token(ledger: Ledger, broker: Broker, bot_id: int) -> None:
+    """Let a bot send again whose token is new or was found valid, unless an operator has paused it."""
+    if await ledger.pause(bot_id, paused=False, by=PausedBy.TOKEN):
+        log.info("bot_resumed", bot_id=bot_id, reason="its token is valid")
+    await pause(broker, bot_id, paused=bot_id in await ledger.paused_bots())
 
 
 class SettingsSync:
-    """What a schedule was told last; at first, and after ``forget``, nothing."""
+    """What was applied to the queue last; at first, and after ``forget``, nothing."""
 
     def __init__(self, ledger: Ledger, limits: Callable[[], Awaitable[Limits]]) -> None:
         self._ledger = ledger
@@ -47,26 +58,26 @@ class SettingsSync:
         self.forget()
 
     def forget(self) -> None:
-        """Tell everything at the next opportunity: it is another schedule."""
+        """Apply everything the next time: it is another queue."""
         self._paused: set[int] = set()
         self._weights: dict[int, int] = {}
         self._limits: Limits | None = None
 
-    async def tell(self, schedule: Broker, act_by: Callable[[Limits], Awaitable[bool]]) -> None:
-        """Tell a schedule what has changed in the books since the last time.
+    async def apply(self, broker: Broker, configure: Callable[[Limits], Awaitable[bool]]) -> None:
+        """Apply what has changed in the ledger since the last time.
 
         Raises:
-            LedgerError: Nothing was told.
-            BrokerUnavailable: Some was not told; it is the next time.
+            LedgerError: Nothing was applied.
+            BrokerUnavailable: Some was not applied; it is the next time.
         """
         paused, weights = set(await self._ledger.paused_bots()), dict(await self._ledger.weights())
         limits = await self._read_limits()
         for bot_id in paused ^ self._paused:
-            await schedule.pause(bot_id, paused=bot_id in paused)
+            await broker.pause(bot_id, paused=bot_id in paused)
         for bot_id in weights.keys() | self._weights.keys():
             if weights.get(bot_id, 1) != self._weights.get(bot_id, 1):
-                await schedule.weigh(bot_id, weights.get(bot_id, 1))
+                await broker.weigh(bot_id, weights.get(bot_id, 1))
         self._paused, self._weights = paused, weights
-        if limits != self._limits and await act_by(limits):
-            log.info("other limits are in force", limits=limits)
+        if limits != self._limits and await configure(limits):
+            log.info("limits_applied", limits=limits)
         self._limits = limits

@@ -122,7 +122,7 @@ class Delivery:
         if held.is_cut_off:
             return _cut_off(held, self._clock())
         message = held.lease.message
-        refusal = await self._reachability.refusal_in_books(message)
+        refusal = await self._reachability.refusal_in_ledger(message)
         if refusal is not None:
             return Attempt(held, None).answered(Answer(Rejected(403, refusal.reason), counted_at_ms=None))
         attempt = Attempt(held, self._clock())

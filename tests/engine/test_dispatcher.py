@@ -304,8 +304,8 @@ async def test_that_messages_are_scheduled_later_is_told_once_and_once_that_they
         await told(desk, outgoing("6"))
 
     assert [(each["event"], each.get("messages")) for each in logs] == [
-        ("accepted, to be scheduled later", None),
-        ("scheduled late", 3),
+        ("admission_deferred", None),
+        ("deferred_messages_admitted", 3),
     ]
 
 
@@ -317,7 +317,7 @@ async def test_that_all_is_scheduled_is_told_though_others_have_done_it(desk: De
         await desk.admit(outgoing("a"))
         await told(desk, outgoing("b"))
 
-    assert [(each["event"], each.get("messages")) for each in logs][1:] == [("scheduled late", 0)]
+    assert [(each["event"], each.get("messages")) for each in logs][1:] == [("deferred_messages_admitted", 0)]
 
 
 async def test_who_hears_that_it_was_accepted_has_it_scheduled_though_a_connection_broke(desk: Desk) -> None:

@@ -60,7 +60,7 @@ class Reader:
     asleep: asyncio.Event | None = None
     lost: list[tuple[int, ChatId]] = field(default_factory=list)
 
-    def to_read_again(self) -> list[tuple[int, ChatId]]:
+    def due_for_reload(self) -> list[tuple[int, ChatId]]:
         lost, self.lost = self.lost, []
         return lost
 

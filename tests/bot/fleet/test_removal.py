@@ -17,8 +17,8 @@ from tempogram.engine.channels.memory_results import MemoryResults
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Again, Lease, Settlement, Status
-from tempogram.engine.recovery.pauses import end_of_pause
 from tempogram.engine.recovery.rebuild import rebuild
+from tempogram.engine.recovery.settings_sync import resume_with_token
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.storage.bots import Removal
 from tempogram.storage.database.database import Database
@@ -110,7 +110,7 @@ async def processes(database: Database, clock: Clock) -> AsyncIterator[list[Proc
                 clock=clock,
                 sleep=pauses.sleep,
             )
-            fleet.when_token_stored(partial(end_of_pause, ledger, broker))
+            fleet.when_token_stored(partial(resume_with_token, ledger, broker))
             stack.push_async_callback(removals.end)
             processes.append(Process(world, fleet, ledger, MessageHistory(database), broker, results, pauses, removals))
         await processes[0].fleet.load()

@@ -141,9 +141,9 @@ async def test_the_answer_to_somebody_who_came_back_to_another_process_goes_thou
     await desk.reachability.lose(1, 7, BLOCKED)
     desk.ledger.unreachable = {(1, 8): BLOCKED}
 
-    back = await desk.reachability.refusal_in_books(outgoing("a", chat_id=7))
+    back = await desk.reachability.refusal_in_ledger(outgoing("a", chat_id=7))
     await desk.reachability.lose(1, 8, BLOCKED)
-    lost = await desk.reachability.refusal_in_books(outgoing("b", chat_id=8))
+    lost = await desk.reachability.refusal_in_ledger(outgoing("b", chat_id=8))
 
     assert back is None
     assert lost is not None
@@ -158,12 +158,12 @@ async def test_a_chat_that_was_lost_here_and_regained_before_another_process_hea
     desk.ledger.unreachable = {(1, 8): BLOCKED}
 
     desk.clock.advance(READ_AGAIN_MS - 1)
-    too_early = desk.reachability.to_read_again()
+    too_early = desk.reachability.due_for_reload()
     desk.clock.advance(1)
-    due = desk.reachability.to_read_again()
+    due = desk.reachability.due_for_reload()
     await desk.reachability.reload(due)
 
-    assert (too_early, due, desk.reachability.to_read_again()) == ([], [(1, 7), (1, 8)], [])
+    assert (too_early, due, desk.reachability.due_for_reload()) == ([], [(1, 7), (1, 8)], [])
     assert [desk.reachability.is_lost(1, chat_id) for chat_id in (7, 8)] == [False, True]
 
 
@@ -172,7 +172,7 @@ async def test_of_many_chats_that_are_lost_at_once_the_last_are_read_again(desk:
         await desk.reachability.lose(1, chat_id, BLOCKED)
     desk.clock.advance(READ_AGAIN_MS)
 
-    due = desk.reachability.to_read_again()
+    due = desk.reachability.due_for_reload()
 
     assert (len(due), due[0]) == (READ_AGAIN_MAX, (1, 1))
 

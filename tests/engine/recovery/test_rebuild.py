@@ -11,7 +11,7 @@ from tempogram.engine.limits.limits import DAY_MS, Limit, Limits
 from tempogram.engine.model.messages import Guarantee, Hold, Outgoing, PastSend, Status
 from tempogram.engine.model.outcomes import Failed
 from tempogram.engine.ports import Ledger
-from tempogram.engine.recovery.rebuild import PAGE, Found, rebuild
+from tempogram.engine.recovery.rebuild import PAGE, RebuildReport, rebuild
 from tests.engine.desk import Desk
 from tests.fakes import START_MS, outgoing
 
@@ -33,7 +33,7 @@ def keep(desk: Desk, *messages: Outgoing) -> None:
     desk.ledger.statuses.update({message.id: Status.QUEUED for message in messages})
 
 
-async def restart(desk: Desk) -> Found:
+async def restart(desk: Desk) -> RebuildReport:
     return await rebuild(desk.ledger, desk.broker, desk.closer, desk.limits, desk.clock)
 
 

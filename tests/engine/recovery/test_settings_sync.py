@@ -63,7 +63,7 @@ def office() -> Office:
 
 
 async def tell(monitored: SettingsSync, office: Office) -> None:
-    await monitored.tell(cast("Broker", office), office.configure)
+    await monitored.apply(cast("Broker", office), office.configure)
 
 
 async def test_only_what_changed_is_told_again(books: Storage, office: Office) -> None:

@@ -24,7 +24,7 @@ from tempogram.engine.model.outcomes import (
     Uncertain,
 )
 from tempogram.engine.ports import Fault, Result, Settled
-from tempogram.engine.recovery.pauses import end_of_pause
+from tempogram.engine.recovery.settings_sync import resume_with_token
 from tempogram.engine.resilience.backoff import RetryPolicy
 from tests.engine.desk import LEASE_MS, Desk, at_most_once, soon, turns
 from tests.fakes import START_MS, outgoing
@@ -229,7 +229,7 @@ async def test_a_token_that_is_replaced_before_the_schedule_has_paused_its_bot_l
     settle = desk.broker.settle
 
     async def settle_late(settlements: Sequence[Settlement]) -> list[Settled]:
-        await end_of_pause(desk.ledger, desk.broker, 1)
+        await resume_with_token(desk.ledger, desk.broker, 1)
         return await settle(settlements)
 
     monkeypatch.setattr(desk.broker, "settle", settle_late)
@@ -570,13 +570,13 @@ async def test_the_alert_for_a_revoked_token_is_logged_once_for_what_is_in_fligh
 
 async def test_a_valid_token_ends_the_pause_of_a_revoked_one_and_not_an_operators(desk: Desk) -> None:
     await desk.deliver(Revoked("Unauthorized"), message=outgoing("a"))
-    await end_of_pause(desk.ledger, desk.broker, 1)
+    await resume_with_token(desk.ledger, desk.broker, 1)
     resumed = await desk.leases()
 
     await desk.ledger.pause(1, paused=True)
     await desk.broker.pause(1, paused=True)
     await desk.accept(outgoing("b", chat_id=8))
-    await end_of_pause(desk.ledger, desk.broker, 1)
+    await resume_with_token(desk.ledger, desk.broker, 1)
 
     assert [lease.message.id for lease in resumed] == ["a"]
     assert await desk.leases() == []

@@ -110,7 +110,7 @@ async def test_of_an_album_that_was_half_sent_the_rebuilt_schedule_sends_only_th
 
     await desk.delivery.conclude(attempt)
     forgotten = await desk.broker.knows(["a"])
-    await desk.pending_admissions.schedule()
+    await desk.pending_admissions.admit()
     too_early = await desk.leases()
     desk.clock.advance(7_000)
 
@@ -123,7 +123,7 @@ async def test_an_album_of_which_telegram_refused_the_rest_is_not_sent_again(des
     attempt = await called_before_a_rebuild(desk, HalfSent(2, REST, Rejected(400, "no")), ALBUM)
 
     await desk.delivery.conclude(attempt)
-    await desk.pending_admissions.schedule()
+    await desk.pending_admissions.admit()
 
     assert await desk.broker.knows(["a"]) == [False]
 
