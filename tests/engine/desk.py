@@ -168,7 +168,9 @@ class WatchedBroker(MemoryBroker):
 
     def begin_anew(self) -> None:
         """Forget everything, as a schedule that is rebuilt does, and refuse all leases from before."""
-        super().__init__(self._limits, clock=self._clock, lease_ms=LEASE_MS, incarnation=self.incarnation + 1)
+        super().__init__(
+            self._queue.limits, clock=self._queue.clock, lease_ms=LEASE_MS, incarnation=self.incarnation + 1
+        )
 
     def away_for(self, calls: int) -> None:
         """Refuse so many calls from now on."""
@@ -176,7 +178,7 @@ class WatchedBroker(MemoryBroker):
 
     def ring(self) -> None:
         """Let whoever waits go on, as the time would."""
-        self._bell.ring()
+        self._wakeup.ring()
 
     def _wake(self) -> None:
         if self.asleep or self._refusals:

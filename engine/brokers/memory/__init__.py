@@ -2,10 +2,17 @@
 
 Read in this order:
 
-    broker    the verbs of ``Broker``
-    leases    leases, their deadlines and how they end
-    queue     what waits, and what goes next
-    lanes     the parts of the queue: entries, lanes, chats, bots
-    wakeup    wakes a worker when more may go
-    explain   tells why a message waits
+    broker       the verbs of ``Broker``; each asks one of the parts below
+    queue        what waits, until when, and which of it may go
+    lanes        what the queue remembers: messages, lanes, lines, chats, users, bots
+    admissions   how messages enter the queue, and replace one another there
+    leases       which message goes next, and its lease
+    settlements  how a lease ends, and what follows from it
+    holds        holds of chats and bots, and what a 429 tells of both
+    migration    a chat that has another id from now on
+    configure    other limits from now on
+    wakeup       wakes a worker when more may go
+    explain      why a message waits
+
+Each has a twin in ``brokers/redis/lua``, which says so in its header and does the same step for step.
 """

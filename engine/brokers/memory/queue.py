@@ -1,11 +1,4 @@
-"""What waits, until when, and which of it may go: the lowest layer of the memory broker.
-
-    Schedule       what waits, and which of it may go
-    Leases         whose turn it is; from a lease to its end, and what follows from it
-    MemoryBroker   the verbs
-
-They are one object, layer upon layer, because every message passes all three many times.
-"""
+"""What waits, until when, and which of it may go: see ``lua/shared/queue.lua``, step for step."""
 
 from __future__ import annotations
 
@@ -19,13 +12,15 @@ from tempogram.engine.brokers.memory.lanes import BotState, Chat, Entry, Group, 
 from tempogram.engine.limits.aimd import AdaptiveLimit
 from tempogram.engine.limits.fair_queue import FairQueue
 from tempogram.engine.limits.limits import Limit, Limits
-from tempogram.engine.limits.windows import Purse, both_free_at_ms, gate, narrow, spacing
+from tempogram.engine.limits.windows import Gate, Purse, both_free_at_ms, gate, narrow, spacing
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.messages import PRIORITIES, ChatId, Outgoing
 from tempogram.engine.ports.broker import BATCH_MAX
 
 STALE_KEPT = 1_000
-"""Below so many it is not worth looking for what is stale. A guess."""
+"""Below so many it is not worth looking for what is stale.
+
+untuned: that many stale ones take some 100 kB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,36 +40,36 @@ class Queue:
     """
 
     def __init__(self, limits: Limits, *, clock: Clock) -> None:
-        self._limits = limits
-        self._clock = clock
-        self._turns = FairQueue()
-        self._groups = {priority: Group(priority, limits.shares[priority]) for priority in PRIORITIES}
-        self._bots: dict[int, BotState] = {}
-        self._entries: dict[str, Entry] = {}
-        self._open = dict.fromkeys(PRIORITIES, 0)
-        self._retry = 0
-        self._ceiling = gate(limits.ceiling)
-        self._ceiling_spacing = spacing(limits.ceiling, limits.saved_up)
-        self._timers: list[tuple[int, int, Lane | BotState | Entry]] = []
+        self.limits = limits
+        self.clock = clock
+        self.turns = FairQueue()
+        self.groups = {priority: Group(priority, limits.shares[priority]) for priority in PRIORITIES}
+        self.bots: dict[int, BotState] = {}
+        self.entries: dict[str, Entry] = {}
+        self.open = dict.fromkeys(PRIORITIES, 0)
+        self.retry = 0
+        self.ceiling = gate(limits.ceiling)
+        self.ceiling_spacing = spacing(limits.ceiling, limits.saved_up)
+        self.timers: list[tuple[int, int, Lane | BotState | Entry]] = []
         self._recoveries: list[tuple[int, int, Recovery]] = []
-        self._expiries: list[tuple[int, str]] = []
+        self.expiries: list[tuple[int, str]] = []
         self._forgets: list[tuple[int, int, Chat | User]] = []
-        self._tick = count()
+        self.tick = count()
 
     def size(self) -> int:
         """Count what is remembered of messages, chats and users; for tests of what is forgotten."""
-        heaps = len(self._timers) + len(self._expiries) + len(self._forgets)
-        return heaps + len(self._entries) + sum(len(bot.chats) + len(bot.users) for bot in self._bots.values())
+        heaps = len(self.timers) + len(self.expiries) + len(self._forgets)
+        return heaps + len(self.entries) + sum(len(bot.chats) + len(bot.users) for bot in self.bots.values())
 
     # Bots and chats
 
-    def _bot(self, bot_id: int) -> BotState:
-        bot = self._bots.get(bot_id)
+    def bot(self, bot_id: int) -> BotState:
+        bot = self.bots.get(bot_id)
         if bot is None:
-            limits = self._limits
-            bot = self._bots[bot_id] = BotState(
+            limits = self.limits
+            bot = self.bots[bot_id] = BotState(
                 bot_id,
-                self._groups,
+                self.groups,
                 gate=gate(limits.bot),
                 spacing=spacing(limits.bot, limits.saved_up),
                 paid_gate=gate(limits.paid),
@@ -82,16 +77,16 @@ class Queue:
             )
         return bot
 
-    def _chat(self, bot: BotState, chat_id: ChatId | None) -> Chat:
+    def chat(self, bot: BotState, chat_id: ChatId | None) -> Chat:
         chat = bot.chats.get(chat_id)
         if chat is None:
-            chat = bot.chats[chat_id] = Chat(bot, chat_id, gate(self._limits.of_chat(chat_id)))
+            chat = bot.chats[chat_id] = Chat(bot, chat_id, gate(self.limits.of_chat(chat_id)))
         return chat
 
-    def _user(self, bot: BotState, user_id: int | None) -> User | None:
+    def user(self, bot: BotState, user_id: int | None) -> User | None:
         if user_id is None:
             return None
-        limited = gate(self._limits.user)
+        limited = gate(self.limits.user)
         if limited is None:
             return None
         user = bot.users.get(user_id)
@@ -101,7 +96,7 @@ class Queue:
 
     # What waits
 
-    def _enter(self, entry: Entry, now_ms: int) -> None:
+    def enter(self, entry: Entry, now_ms: int) -> None:
         """Put a due message into its lane."""
         lane = entry.lane
         entry.is_due = True
@@ -114,7 +109,7 @@ class Queue:
         if lane.size == 1:
             self._begin_to_wait(lane)
             self._offer(lane, now_ms)
-        elif lane.wait_until_ms > now_ms or lane.head(self._entries) is entry:
+        elif lane.wait_until_ms > now_ms or lane.head(self.entries) is entry:
             self._offer(lane, now_ms)
 
     def _begin_to_wait(self, lane: Lane) -> None:
@@ -127,9 +122,9 @@ class Queue:
             line.bot.waiting_lines.append(line)
             group.lines += 1
             if group.lines == 1:
-                group.turn = self._turns.enter(group.turn)
+                group.turn = self.turns.enter(group.turn)
 
-    def _leave(self, entry: Entry) -> None:
+    def leave(self, entry: Entry) -> None:
         """Take a message out of its lane."""
         lane = entry.lane
         if lane.stand_ins:
@@ -155,51 +150,63 @@ class Queue:
             group.turns.leave()
             group.lines -= 1
             if not group.lines:
-                self._turns.leave()
+                self.turns.leave()
 
-    def _count_open(self, entry: Entry, by: int) -> None:
+    def count_open(self, entry: Entry, by: int) -> None:
         entry.lane.chat.bot.open += by
         if entry.user is not None:
             entry.user.open += by
-            self._forget_user_later(entry.user)
+            self.forget_user_later(entry.user)
         if entry.tried and not entry.number:
-            self._retry += by
+            self.retry += by
         else:
-            self._open[entry.message.priority] += by
+            self.open[entry.message.priority] += by
 
-    def _count_waiting(self, entry: Entry, by: int) -> None:
+    def count_waiting(self, entry: Entry, by: int) -> None:
         chat = entry.lane.chat
         chat.waiting += by
         chat.bot.waiting += by
 
-    def _remove(self, entry: Entry, now_ms: int) -> None:
+    def remove(self, entry: Entry, now_ms: int) -> None:
         """Forget a waiting message."""
         lane = entry.lane
-        del self._entries[entry.message.id]
-        self._count_open(entry, -1)
-        self._count_waiting(entry, -1)
+        del self.entries[entry.message.id]
+        self.count_open(entry, -1)
+        self.count_waiting(entry, -1)
         lane.chat.forget_edit(entry)
         if entry.is_due:
-            self._leave(entry)
+            self.leave(entry)
             self._offer(lane, now_ms)
             if entry.is_special:  # its line may have offered it beside a free one
-                self._reoffer(lane.line.bot, now_ms)
+                self.reoffer(lane.line.bot, now_ms)
         else:
             lane.chat.later.pop(entry.message.id, None)
-        self._forget_later(lane.chat, now_ms)
+        self.forget_later(lane.chat, now_ms)
+
+    def cancel(self, message_id: str, now_ms: int) -> bool:
+        entry = self.entries.get(message_id)
+        if entry is None or entry.number:
+            return False
+        self.remove(entry, now_ms)
+        return True
+
+    def gates_of(self, entry: Entry) -> tuple[Gate | None, ...]:
+        chat = entry.lane.chat
+        of_bot = chat.bot.paid_gate if entry.pays else chat.bot.gate
+        return self.ceiling, of_bot, chat.gate, None if entry.user is None else entry.user.gate
 
     # Which of it may go
 
     def _offer(self, lane: Lane, now_ms: int) -> None:
         """Look at one lane again, and at its bot if what its line offers is another message now."""
         line = lane.line
-        self._offer_lane(lane, now_ms)
+        self.offer_lane(lane, now_ms)
         if line.bot.special or line.front() is not line.offered:
-            self._reoffer(line.bot, now_ms)
+            self.reoffer(line.bot, now_ms)
 
-    def _offer_lane(self, lane: Lane, now_ms: int) -> None:
+    def offer_lane(self, lane: Lane, now_ms: int) -> None:
         """Put a lane among those of its line that may go, or set its timer."""
-        head = None if lane.chat.in_flight else lane.head(self._entries)
+        head = None if lane.chat.in_flight else lane.head(self.entries)
         if head is not None and head.user is not None:
             head.user.lanes[lane] = None
         ready_at_ms = None if head is None else self._lane_ready_at_ms(lane, head, now_ms)
@@ -220,7 +227,7 @@ class Queue:
         ready_at_ms = max(ready_at_ms, chat.hold_until_ms)
         return max(ready_at_ms, lane.wait_until_ms)
 
-    def _reoffer(self, bot: BotState, now_ms: int) -> None:
+    def reoffer(self, bot: BotState, now_ms: int) -> None:
         """Put the lines of a bot among those of their priorities that may go, and set its timer for the others."""
         wake_at_ms = None
         bot.is_short = bool(bot.waiting_lines)
@@ -311,31 +318,31 @@ class Queue:
         pays_at_ms = front.lane.line.bot.purse.free_at_ms(now_ms, front.message.cost)
         return None if pays_at_ms == now_ms else pays_at_ms
 
-    def _reoffer_chat(self, chat: Chat, now_ms: int) -> None:
+    def reoffer_chat(self, chat: Chat, now_ms: int) -> None:
         for lane in chat.lanes.values():
             if lane.size:
-                self._offer_lane(lane, now_ms)
-        self._reoffer(chat.bot, now_ms)
+                self.offer_lane(lane, now_ms)
+        self.reoffer(chat.bot, now_ms)
 
-    def _reoffer_user(self, user: User, now_ms: int) -> None:
+    def reoffer_user(self, user: User, now_ms: int) -> None:
         """Look again at the lanes that wait for a user's places, in whatever chats; then the bot is looked at."""
         for lane in list(user.lanes):
-            head = lane.head(self._entries)
+            head = lane.head(self.entries)
             if head is None or head.user is not user:
                 del user.lanes[lane]
             else:
-                self._offer_lane(lane, now_ms)
+                self.offer_lane(lane, now_ms)
 
     # Time
 
-    def _pass_time(self) -> int:
+    def pass_time(self) -> int:
         """Let everything happen that is due by now, and return the time."""
-        now_ms = self._clock()
+        now_ms = self.clock()
         while self._recoveries and self._recoveries[0][0] <= now_ms:
             at_ms, _, recovery = heappop(self._recoveries)
             if recovery.scope.adapted is recovery.adapted and recovery.adapted.rises_at_ms == at_ms:
                 self._recover_limit(recovery, now_ms)
-        timers = self._timers
+        timers = self.timers
         while timers and timers[0][0] <= now_ms:
             at_ms, _, owner = heappop(timers)
             if self._is_stale(owner, at_ms):
@@ -343,7 +350,7 @@ class Queue:
             match owner:
                 case BotState():
                     owner.wake_at_ms = None
-                    self._reoffer(owner, now_ms)
+                    self.reoffer(owner, now_ms)
                 case Entry():
                     self._become_due(owner, now_ms)
                 case Lane():
@@ -359,25 +366,25 @@ class Queue:
 
         What lives is at most a timer for each message, for its lane and for each bot, and an expiry for each message.
         """
-        waiting = len(self._entries)
-        if len(self._timers) > 4 * waiting + 2 * len(self._bots) + STALE_KEPT:
-            self._timers = [timer for timer in self._timers if not self._is_stale(timer[2], timer[0])]
-            heapify(self._timers)
-        if len(self._expiries) > 2 * waiting + STALE_KEPT:
-            self._expiries = list({expiry for expiry in self._expiries if expiry[1] in self._entries})
-            heapify(self._expiries)
+        waiting = len(self.entries)
+        if len(self.timers) > 4 * waiting + 2 * len(self.bots) + STALE_KEPT:
+            self.timers = [timer for timer in self.timers if not self._is_stale(timer[2], timer[0])]
+            heapify(self.timers)
+        if len(self.expiries) > 2 * waiting + STALE_KEPT:
+            self.expiries = list({expiry for expiry in self.expiries if expiry[1] in self.entries})
+            heapify(self.expiries)
 
     def _set_timer(self, owner: Lane | BotState, at_ms: int | None) -> None:
         if owner.wake_at_ms != at_ms:
             owner.wake_at_ms = at_ms
             if at_ms is not None:
-                heappush(self._timers, (at_ms, next(self._tick), owner))
+                heappush(self.timers, (at_ms, next(self.tick), owner))
 
-    def _lower_limit(self, scope: Chat | BotState, limit: Limit | None, now_ms: int) -> None:
+    def lower_limit(self, scope: Chat | BotState, limit: Limit | None, now_ms: int) -> None:
         """Let a chat or a bot use less of its limit, and more again as time passes."""
         if scope.gate is None or limit is None:
             return
-        adapted = scope.adapted or AdaptiveLimit(limit, least=self._limits.adapt_least)
+        adapted = scope.adapted or AdaptiveLimit(limit, least=self.limits.adapt_least)
         adapted.lower(now_ms)
         if adapted.is_lower:
             scope.adapted = adapted
@@ -388,56 +395,56 @@ class Queue:
         adapted.rise(now_ms)
         self._adapt(recovery, now_ms)
         if isinstance(scope, Chat):
-            self._reoffer_chat(scope, now_ms)
+            self.reoffer_chat(scope, now_ms)
         else:
-            self._reoffer(scope, now_ms)
+            self.reoffer(scope, now_ms)
 
     def _adapt(self, recovery: Recovery, now_ms: int) -> None:
         scope, adapted = recovery.scope, recovery.adapted
         narrow(scope.gate, scope.spacing if isinstance(scope, BotState) else None, adapted.places, now_ms)
         if adapted.is_lower:
-            heappush(self._recoveries, (adapted.rises_at_ms, next(self._tick), recovery))
+            heappush(self._recoveries, (adapted.rises_at_ms, next(self.tick), recovery))
         else:
             scope.adapted = None
 
     def _become_due(self, entry: Entry, now_ms: int) -> None:
         entry.lane.chat.later.pop(entry.message.id, None)
-        self._enter(entry, now_ms)
+        self.enter(entry, now_ms)
 
     def _is_stale(self, owner: Lane | BotState | Entry, at_ms: int) -> bool:
         if isinstance(owner, Entry):
-            return self._entries.get(owner.message.id) is not owner or owner.is_due
+            return self.entries.get(owner.message.id) is not owner or owner.is_due
         return owner.wake_at_ms != at_ms
 
-    def _expire(self, now_ms: int) -> tuple[Outgoing, ...]:
+    def expire(self, now_ms: int) -> tuple[Outgoing, ...]:
         expired: list[Outgoing] = []
-        while self._expiries and self._expiries[0][0] <= now_ms and len(expired) < BATCH_MAX:
-            _, message_id = heappop(self._expiries)
-            entry = self._entries.get(message_id)
+        while self.expiries and self.expiries[0][0] <= now_ms and len(expired) < BATCH_MAX:
+            _, message_id = heappop(self.expiries)
+            entry = self.entries.get(message_id)
             if entry is not None and not entry.number:
-                self._remove(entry, now_ms)
+                self.remove(entry, now_ms)
                 expired.append(structs.replace(entry.message, attempt=entry.attempt))
         return tuple(expired)
 
-    def _forget_later(self, chat: Chat, now_ms: int) -> None:
+    def forget_later(self, chat: Chat, now_ms: int) -> None:
         """Look again in a while at a chat with nothing to do, so that memory returns after a backlog."""
         if chat.forget_at_ms is None and not chat.waiting and not chat.in_flight:
-            limit = self._limits.of_chat(chat.chat_id)
+            limit = self.limits.of_chat(chat.chat_id)
             at_ms = now_ms + (1_000 if limit is None else limit.window_ms)
             chat.forget_at_ms = 1 + (max(chat.hold_until_ms, at_ms))
-            heappush(self._forgets, (chat.forget_at_ms, next(self._tick), chat))
+            heappush(self._forgets, (chat.forget_at_ms, next(self.tick), chat))
 
-    def _forget_user_later(self, user: User) -> None:
+    def forget_user_later(self, user: User) -> None:
         if user.forget_at_ms is None and not user.open:
-            user.forget_at_ms = self._clock() + self._limits.user.window_ms + 1
-            heappush(self._forgets, (user.forget_at_ms, next(self._tick), user))
+            user.forget_at_ms = self.clock() + self.limits.user.window_ms + 1
+            heappush(self._forgets, (user.forget_at_ms, next(self.tick), user))
 
     def _forget_user(self, user: User, now_ms: int) -> None:
         user.forget_at_ms = None
         if user.is_forgettable(now_ms):
             user.bot.users.pop(user.user_id, None)
         else:
-            self._forget_user_later(user)
+            self.forget_user_later(user)
 
     def _forget(self, owner: Chat | User, now_ms: int) -> None:
         if isinstance(owner, User):
@@ -452,20 +459,20 @@ class Queue:
                 del chat.bot.chats[chat.chat_id]
             chat.let_go()
         else:
-            self._forget_later(chat, now_ms)
+            self.forget_later(chat, now_ms)
 
-    def _earliest(self, wake_at_ms: int | None) -> int | None:
-        timers = self._timers
+    def earliest(self, wake_at_ms: int | None) -> int | None:
+        timers = self.timers
         while timers and self._is_stale(timers[0][2], timers[0][0]):
             heappop(timers)
         recovers_at_ms = self._recoveries[0][0] if self._recoveries else None
-        times = (wake_at_ms, timers[0][0] if timers else None, recovers_at_ms, self._next_expiry_ms())
+        times = (wake_at_ms, timers[0][0] if timers else None, recovers_at_ms, self.next_expiry_ms())
         return min((at_ms for at_ms in times if at_ms is not None), default=None)
 
-    def _next_expiry_ms(self) -> int | None:
+    def next_expiry_ms(self) -> int | None:
         """Return when the next of the waiting messages expires. A leased one comes back here if it is returned."""
-        expiries = self._expiries
-        while expiries and ((entry := self._entries.get(expiries[0][1])) is None or entry.number):
+        expiries = self.expiries
+        while expiries and ((entry := self.entries.get(expiries[0][1])) is None or entry.number):
             heappop(expiries)
         return expiries[0][0] if expiries else None
 

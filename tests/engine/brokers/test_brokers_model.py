@@ -343,7 +343,10 @@ class Audit:
         waiting = [book for book in self.books.values() if not book.lease and self._is_due(book, now_ms)]
         for book in waiting:
             message, scope = book.message, self._scope(book.message)
-            message = structs.replace(message, is_paid=message.is_paid and self._stars_left(message, now_ms - 5))
+            pays = self._stars_left(message, now_ms - 5)
+            if message.is_paid and pays != self._stars_left(message, now_ms):
+                continue  # what was spent is free again within these 5 ms: it may wait for either window
+            message = structs.replace(message, is_paid=message.is_paid and pays)
             somebody_may_save_up = any(other.message.cost > 1 for other in waiting if other is not book)
             free = (
                 self._is_head(book, now_ms)

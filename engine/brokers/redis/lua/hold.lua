@@ -8,7 +8,7 @@
 --   {"done", {}}
 --   {"gone"}      nothing was done
 -- COST  O(log n) for each
--- USES  state bots messages queue settlements answer
+-- USES  state bots messages queue holds answer
 
 local state_key = unpack(KEYS)
 local given_ms, holds = unpack(ARGV)

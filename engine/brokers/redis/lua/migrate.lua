@@ -8,7 +8,7 @@
 --   {"done", {}}
 --   {"gone"}      nothing was done
 -- COST  O(n log n) in what waits for the first, which the cap of a chat bounds
--- USES  state bots queue settlements answer
+-- USES  state bots queue migration answer
 
 local state_key = unpack(KEYS)
 local given_ms, bot_id, from_chat_id, to_chat_id = unpack(ARGV)

@@ -9,7 +9,7 @@
 --   {"done", {}}
 --   {"gone"}      nothing was done
 -- COST  O(log n) for each
--- USES  state bots queue settlements answer
+-- USES  state bots queue holds answer
 
 local state_key = unpack(KEYS)
 local given_ms, holds, is_last = unpack(ARGV)

@@ -63,7 +63,7 @@ class TestMemoryBroker(BrokerContract):
         broker = make(Limits())
         assert isinstance(broker, MemoryBroker)
         await queue(broker, many(1, chat_id=7))
-        chat = weakref.ref(broker._bots[1].chats[7])
+        chat = weakref.ref(broker._queue.bots[1].chats[7])
         gc.disable()
         try:
             await send_all(broker, clock, for_ms=1_000)

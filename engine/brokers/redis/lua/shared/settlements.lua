@@ -1,23 +1,11 @@
--- How a lease ends, and holds.
+-- How a lease ends, and what follows from it.
 --
--- TWIN  engine/brokers/memory/leases.py
--- USES  keys windows state bots chats users messages lanes queue
+-- TWIN  engine/brokers/memory/settlements.py
+-- USES  keys windows state bots users messages queue holds migration
 
 local
-  hold, migrate, settle
+  settle
 = (function()
-
-local function hold(bot, chat_id, until_ms)
-  if chat_id == "" then
-    bot.hold_until_ms = math.max(bot.hold_until_ms, until_ms)
-    reoffer(bot)
-    return {bot.bot_id, "", bot.hold_until_ms}
-  end
-  local chat = chat_of(bot, resolve(bot, chat_id))
-  chat.hold_until_ms = math.max(chat.hold_until_ms, until_ms)
-  reoffer_chat(chat)
-  return {bot.bot_id, chat.chat_id, chat.hold_until_ms}
-end
 
 -- Telegram counted ``cost`` places; those of the rest, of which nothing arrived, are free at once.
 local function settle_places(entry, chat, counted_at_ms, cost)
@@ -34,37 +22,6 @@ local function settle_places(entry, chat, counted_at_ms, cost)
   end
 end
 
--- Hold a chat, and its bot too when a second chat gives evidence that the bot is meant.
-local function throttle(entry, until_ms, is_near)
-  local chat = chat_of_entry(entry)
-  local bot = chat.bot
-  local holds = {hold(bot, chat.chat_id, until_ms)}
-  if is_near then return holds end
-  bot.doubt_until_ms = now_ms + constants.DOUBT_MS
-  local blames, blamed = {}, {}
-  for _, blame in ipairs(bot.blames) do
-    if blame[1] >= now_ms - constants.BLAME_MS then blames[#blames + 1] = blame end
-  end
-  blames[#blames + 1] = {now_ms, chat.chat_id}
-  bot.blames = blames
-  local count = 0
-  for _, blame in ipairs(blames) do
-    local chat_id = resolve(bot, blame[2])
-    if not blamed[chat_id] then blamed[chat_id], count = true, count + 1 end
-  end
-  local of_bot = bot.gate
-  if entry.pays then of_bot = paid_gate_of(bot) end
-  if not of_bot or not gates.is_near(of_bot, now_ms) then
-    if count < 2 then
-      lower_limit(chat, limit_of_chat(chat.chat_id))
-    elseif not entry.pays then
-      lower_limit(bot, limits.bot)
-    end
-  end
-  if count > 1 then holds[2] = hold(bot, "", until_ms) end
-  return holds
-end
-
 -- Put a message back at the head of its lane: its id is older than any behind it.
 local function give_back(entry)
   local chat = chat_of_entry(entry)
@@ -73,60 +30,6 @@ local function give_back(entry)
   note_edit(chat, entry)
   enter(entry)
   if entry.expires_at_ms then call("ZADD", key.expiries(), entry.expires_at_ms, entry.id) end
-end
-
--- Move what one set holds to another.
-local function unite(command, to, from)
-  if command == "ZUNIONSTORE" then
-    call(command, to, 2, to, from)
-  else
-    call(command, to, to, from)
-  end
-  call("DEL", from)
-end
-
--- Let two ids be one chat.
-local function migrate(bot, from_chat_id, to_chat_id)
-  local old_id, new_id = resolve(bot, from_chat_id), resolve(bot, to_chat_id)
-  if old_id == "" or new_id == "" or old_id == new_id then return end
-  local old, bot_id = known_chat(bot, old_id), bot.bot_id
-  call("HSET", key.aliases(bot_id), old_id, new_id)
-  bot.is_aliased, bot.aliases = true, bot.aliases or {}
-  bot.aliases[old_id] = new_id
-  if not old then return end
-  local new = chat_of(bot, new_id)
-  new.hold_until_ms = math.max(new.hold_until_ms, old.hold_until_ms)
-  if old.gate and new.gate then gates.absorb(new.gate, old.gate) end
-  for _, message_id in ipairs(old.flying) do table.insert(new.flying, message_id) end
-  new.waiting = new.waiting + old.waiting
-  for place = 1, 3 do -- all lanes leave before one enters: what is left empty forgets its debts
-    local lane = old.lanes[place]
-    if lane then
-      withdraw(lane)
-      note_user(lane, nil)
-      call("ZREM", key.timers(), "lane " .. bot_id .. " " .. place .. " " .. old_id)
-      if lane.size > 0 then end_to_wait(lane) end
-    end
-  end
-  call("ZREM", key.timers(), "limit " .. bot_id .. " " .. old_id)
-  for place = 1, 3 do
-    local lane = old.lanes[place]
-    if lane then
-      local new_lane = lane_in(new, place)
-      new_lane.wait_until_ms = math.max(new_lane.wait_until_ms, lane.wait_until_ms)
-      if lane.size > 0 then
-        write_out(lane)
-        write_out(new_lane)
-        unite("ZUNIONSTORE", lane_key(new_lane), lane_key(lane))
-        if new_lane.size == 0 then begin_to_wait(new_lane) end
-        new_lane.size = new_lane.size + lane.size
-      end
-    end
-  end
-  unite("ZUNIONSTORE", key.edits(bot_id, new_id), key.edits(bot_id, old_id))
-  unite("SUNIONSTORE", key.later(bot_id, new_id), key.later(bot_id, old_id))
-  old.is_gone = true
-  reoffer_chat(new)
 end
 
 local ending = {}
@@ -192,5 +95,5 @@ local function settle(message_id, number, incarnation, attempt, counted_age_ms, 
 end
 
 return
-  hold, migrate, settle
+  settle
 end)()

@@ -1,0 +1,52 @@
+"""Holds of chats and bots, and what a 429 tells of both: see ``lua/shared/holds.lua``, step for step."""
+
+from __future__ import annotations
+
+from tempogram.engine.brokers.memory.lanes import BotState, Entry
+from tempogram.engine.brokers.memory.queue import Queue
+from tempogram.engine.limits.aimd import BLAME_MS, DOUBT_MS
+from tempogram.engine.model.messages import ChatId, Hold
+
+
+class Holds:
+    """Keeps chats and bots from sending until a time."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def throttle(self, entry: Entry, until_ms: int, now_ms: int, *, is_near: bool) -> tuple[Hold, ...]:
+        """Hold a chat, and its bot too when a second chat gives evidence that the bot is meant.
+
+        Source: Telegram does not say which of the two it is; see the design, Hold.
+        """
+        queue = self._queue
+        chat = entry.lane.chat
+        bot = chat.bot
+        holds = [self.hold(bot, chat.chat_id, until_ms, now_ms)]
+        if is_near:
+            return tuple(holds)
+        bot.doubt_until_ms = now_ms + DOUBT_MS
+        bot.blames = [(at_ms, who) for at_ms, who in bot.blames if at_ms >= now_ms - BLAME_MS]
+        bot.blames.append((now_ms, chat.chat_id))
+        is_bot_meant = len({bot.resolve(who) for _, who in bot.blames}) > 1
+        of_bot = bot.paid_gate if entry.pays else bot.gate
+        if of_bot is None or not of_bot.is_near(now_ms):
+            if not is_bot_meant:
+                queue.lower_limit(chat, queue.limits.of_chat(chat.chat_id), now_ms)
+            elif not entry.pays:
+                queue.lower_limit(bot, queue.limits.bot, now_ms)
+        if is_bot_meant:
+            holds.append(self.hold(bot, None, until_ms, now_ms))
+        return tuple(holds)
+
+    def hold(self, bot: BotState, chat_id: ChatId | None, until_ms: int, now_ms: int) -> Hold:
+        queue = self._queue
+        if chat_id is None:
+            bot.hold_until_ms = max(bot.hold_until_ms, until_ms)
+            queue.reoffer(bot, now_ms)
+            return Hold(bot.bot_id, None, bot.hold_until_ms)
+        chat = queue.chat(bot, bot.resolve(chat_id))
+        chat.hold_until_ms = max(chat.hold_until_ms, until_ms)
+        queue.reoffer_chat(chat, now_ms)
+        queue.forget_later(chat, now_ms)
+        return Hold(bot.bot_id, chat.chat_id, chat.hold_until_ms)

@@ -1,0 +1,114 @@
+"""How a lease ends, and what follows from it: see ``lua/shared/settlements.lua``, step for step."""
+
+from __future__ import annotations
+
+from heapq import heappush
+
+from tempogram.engine.brokers.memory.holds import Holds
+from tempogram.engine.brokers.memory.lanes import Entry
+from tempogram.engine.brokers.memory.leases import Leases
+from tempogram.engine.brokers.memory.migration import Migration, move
+from tempogram.engine.brokers.memory.queue import Queue
+from tempogram.engine.model.messages import Again, Done, Hold, HoldChat, MoveChat, PauseBot, Settlement
+from tempogram.engine.ports.broker import Settled
+
+SETTLED = Settled(held=True)
+
+
+class Settlements:
+    """Ends leases: the message is done, or waits again."""
+
+    def __init__(self, queue: Queue, leases: Leases, holds: Holds, migration: Migration) -> None:
+        self._queue = queue
+        self._leases = leases
+        self._holds = holds
+        self._migration = migration
+
+    def settle(self, settlement: Settlement, now_ms: int) -> Settled:
+        queue = self._queue
+        entry = self._leases.held(settlement.lease)
+        if entry is None:
+            return Settled(held=False)
+        chat = entry.lane.chat
+        is_near = isinstance(settlement.then, HoldChat) and chat.gate is not None and chat.gate.is_near(now_ms)
+        self._settle_places(entry, settlement, now_ms)
+        queue.count_open(entry, -1)
+        if settlement.rest is not None:
+            entry.become(settlement.rest.of(entry.message))
+        del self._leases.leased[entry.message.id]
+        entry.number = 0
+        chat.in_flight -= 1
+        holds = self._end(entry, settlement, now_ms, is_near=is_near)
+        if may_let_others_go(entry, settlement):
+            if entry.user is not None:
+                queue.reoffer_user(entry.user, now_ms)
+            queue.reoffer_chat(entry.lane.chat, now_ms)
+        queue.forget_later(chat, now_ms)
+        return Settled(held=True, holds=holds) if holds else SETTLED
+
+    def _settle_places(self, entry: Entry, settlement: Settlement, now_ms: int) -> None:
+        queue = self._queue
+        chat, age_ms = entry.lane.chat, settlement.counted_age_ms
+        counted_at_ms = None if age_ms is None else now_ms - age_ms
+        cost = settlement.counted_cost
+        free = entry.message.cost - cost
+        guard_ms = queue.limits.guard_ms if chat.bot.doubt_until_ms > now_ms else 0
+        for each in queue.gates_of(entry):
+            if each is not None:
+                each.settle(counted_at_ms, cost, guard_ms=guard_ms)
+                if free:
+                    each.settle(None, free)
+        if entry.pays:
+            chat.bot.purse.settle(counted_at_ms, cost)
+            chat.bot.purse.settle(None, free)
+
+    def _end(self, entry: Entry, settlement: Settlement, now_ms: int, *, is_near: bool) -> tuple[Hold, ...]:
+        queue = self._queue
+        chat, attempt = entry.lane.chat, settlement.lease.attempt
+        holds: tuple[Hold, ...] = ()
+        match settlement.then:
+            case Done():
+                del queue.entries[entry.message.id]
+                return ()
+            case Again(delay_ms, spent):
+                entry.attempt = attempt if spent else attempt - 1
+                entry.tried = entry.tried or spent
+                if delay_ms:
+                    entry.lane.wait_until_ms = max(entry.lane.wait_until_ms, now_ms + delay_ms)
+            case HoldChat(retry_after_ms):
+                entry.tried = True
+                holds = self._holds.throttle(entry, now_ms + retry_after_ms, now_ms, is_near=is_near)
+            case MoveChat(to_chat_id):
+                if chat.chat_id is not None:
+                    self._migration.migrate(chat.bot, chat.chat_id, to_chat_id, now_ms)
+                    move(entry, queue.chat(chat.bot, chat.bot.resolve(to_chat_id)))
+            case PauseBot():
+                chat.bot.is_paused = True
+        self.give_back(entry, now_ms)
+        return holds
+
+    def give_back(self, entry: Entry, now_ms: int) -> None:
+        """Put a message back at the head of its lane: its id is older than any behind it."""
+        queue = self._queue
+        queue.count_open(entry, 1)
+        queue.count_waiting(entry, 1)
+        entry.lane.chat.note_edit(entry)
+        queue.enter(entry, now_ms)
+        if entry.message.expires_at_ms is not None:
+            heappush(queue.expiries, (entry.message.expires_at_ms, entry.message.id))
+
+
+def may_let_others_go(entry: Entry, settlement: Settlement) -> bool:
+    """Tell whether anything may go by an end that did not before.
+
+    A place that begins to count stays taken: that matters only to what waits for the chat, or for places.
+    """
+    chat = entry.lane.chat
+    return (
+        chat.waiting > 0
+        or chat.bot.is_short
+        or entry.user is not None
+        or settlement.counted_age_ms is None
+        or settlement.rest is not None
+        or not isinstance(settlement.then, Done)
+    )

@@ -1,0 +1,55 @@
+-- Holds of chats and bots, and what a 429 tells of both.
+--
+-- TWIN  engine/brokers/memory/holds.py
+-- USES  windows state bots chats messages queue
+
+local
+  hold, throttle
+= (function()
+
+local function hold(bot, chat_id, until_ms)
+  if chat_id == "" then
+    bot.hold_until_ms = math.max(bot.hold_until_ms, until_ms)
+    reoffer(bot)
+    return {bot.bot_id, "", bot.hold_until_ms}
+  end
+  local chat = chat_of(bot, resolve(bot, chat_id))
+  chat.hold_until_ms = math.max(chat.hold_until_ms, until_ms)
+  reoffer_chat(chat)
+  return {bot.bot_id, chat.chat_id, chat.hold_until_ms}
+end
+
+-- Hold a chat, and its bot too when a second chat gives evidence that the bot is meant.
+local function throttle(entry, until_ms, is_near)
+  local chat = chat_of_entry(entry)
+  local bot = chat.bot
+  local holds = {hold(bot, chat.chat_id, until_ms)}
+  if is_near then return holds end
+  bot.doubt_until_ms = now_ms + constants.DOUBT_MS
+  local blames, blamed = {}, {}
+  for _, blame in ipairs(bot.blames) do
+    if blame[1] >= now_ms - constants.BLAME_MS then blames[#blames + 1] = blame end
+  end
+  blames[#blames + 1] = {now_ms, chat.chat_id}
+  bot.blames = blames
+  local count = 0
+  for _, blame in ipairs(blames) do
+    local chat_id = resolve(bot, blame[2])
+    if not blamed[chat_id] then blamed[chat_id], count = true, count + 1 end
+  end
+  local of_bot = bot.gate
+  if entry.pays then of_bot = paid_gate_of(bot) end
+  if not of_bot or not gates.is_near(of_bot, now_ms) then
+    if count < 2 then
+      lower_limit(chat, limit_of_chat(chat.chat_id))
+    elseif not entry.pays then
+      lower_limit(bot, limits.bot)
+    end
+  end
+  if count > 1 then holds[2] = hold(bot, "", until_ms) end
+  return holds
+end
+
+return
+  hold, throttle
+end)()
