@@ -122,8 +122,8 @@ async def in_redis(settings: Settings, role: ProcessRole, storage: Storage, cloc
             changes = RedisChanges(redis, process=storage.process, conditions=conditions, when_away=broker.suspect)
 
             async def say_the_rest() -> None:
-                await results.sent()
-                await changes.announced()
+                await results.flush()
+                await changes.flush()
 
             await changes.begin()  # before the books are read: what changes meanwhile is heard later
             yield QueueParts(

@@ -1,6 +1,12 @@
-"""What processes tell one another: answers for callers who wait, and changes that others keep in memory.
+"""What processes send each other: results for callers that wait, and changes that others keep in memory.
 
-redis_results, memory_results   answers; ``results_codec`` is their form in Redis
-redis_changes, memory_changes   changes
-reconnect                       how a Redis channel goes on after its connection broke
+Read in this order:
+
+    memory_results    results in a single process
+    memory_changes    changes in a single process: there are none
+    redis_channel     what the two Redis channels share
+    redis_results     results from the process that sends to the one that waits
+    redis_changes     changes to all other processes
+    results_codec     a result as bytes
+    reconnect         the condition and the pauses of an outage
 """

@@ -1,4 +1,4 @@
-"""The news of one process: there is nobody else. See ``ports.changes``."""
+"""The changes channel of a single process, which has no other to hear from."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ class MemoryChanges:
 
     async def announce(self, item: Change) -> None: ...
 
-    async def run(self, listener: Listener) -> None:  # noqa: ARG002 - it is never told anything
+    async def run(self, listener: Listener) -> None:  # noqa: ARG002 - no other process announces anything
         await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""The result channel of one process. See ``ports.results``."""
+"""The results channel of a single process: callers in it wait for what its own workers publish."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""While Redis is away, for those who only tell others: they go on without it, and come back by themselves."""
+"""How one direction of a Redis channel goes through an outage: a condition, and pauses that grow."""
 
 from __future__ import annotations
 
@@ -11,30 +11,25 @@ from tempogram.engine.resilience.conditions import Condition, Conditions
 from tempogram.engine.resilience.ledger_retry import Sleep
 
 AWAY = (RedisError, OSError, TimeoutError)
-"""What tells that Redis cannot be reached, does not answer, or refuses."""
+"""What is raised when Redis cannot be reached, does not answer, or refuses."""
 
 OF_REDIS = frozenset({Condition.REDIS_AWAY, Condition.REDIS_FULL})
 
-REPLY_S = 2.0
-"""How long an answer may take. News that came later would be late anyway."""
-
-HEARTBEAT_S = 30.0
-"""How long a listener hears nothing before he asks whether Redis is still there. A guess."""
-
 PAUSE_S_MIN, PAUSE_S_MAX = 0.1, 2.0
-"""Between two tries to come back. Guesses."""
+"""Between two tries to come back. untuned: a server that starts is found within a moment, and one that is away is not
+asked often."""
 
 
 async def hang_up(redis: Redis) -> None:
-    """Close the connections that nobody uses just now: after an outage each would fail once more."""
+    """Close the connections that are not in use: after an outage each would fail once more."""
     await redis.connection_pool.disconnect(inuse_connections=False)
 
 
 class Reconnect:
-    """What one who tells, or hears, sees of it. Who begins it tries again until it is over, and ends it then.
+    """What sending, or receiving, sees of an outage. ``begin`` it only if you keep retrying, and will ``end`` it.
 
     Args:
-        what: Who sees it, for ``Conditions``.
+        what: What is missing meanwhile; ``Conditions`` tells those that see an outage apart by it.
     """
 
     def __init__(self, what: str, conditions: Conditions, *, sleep: Sleep = asyncio.sleep) -> None:
@@ -46,8 +41,8 @@ class Reconnect:
     def begin(self, reason: BaseException | str) -> None:
         """Note that it holds from now on; nothing happens if it does already."""
         condition = Condition.REDIS_FULL if isinstance(reason, OutOfMemoryError) else Condition.REDIS_AWAY
-        told = f"no {self._what}: {str(reason) or type(reason).__name__}"
-        self._conditions.begin(condition, told, seen_by=self._what)
+        text = f"no {self._what}: {str(reason) or type(reason).__name__}"
+        self._conditions.begin(condition, text, seen_by=self._what)
         for other in OF_REDIS - {condition}:
             self._conditions.end(other, seen_by=self._what)
 

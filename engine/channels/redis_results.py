@@ -1,4 +1,4 @@
-"""The result channel of many processes: each hears its own, whose number the ids that it made bear."""
+"""The results channel of many processes: each receives its own, of the messages whose ids bear its number."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from redis.exceptions import ConnectionError as NotConnected
 from tempogram.engine.brokers.redis import keys
 from tempogram.engine.channels import results_codec
 from tempogram.engine.channels.memory_results import MemoryResults
-from tempogram.engine.channels.reconnect import AWAY, HEARTBEAT_S, REPLY_S, Reconnect, hang_up
+from tempogram.engine.channels.reconnect import AWAY
+from tempogram.engine.channels.redis_channel import HEARTBEAT_S, RedisChannel
 from tempogram.engine.model.ids import maker_of, number_of
 from tempogram.engine.ports.results import Result
-from tempogram.engine.resilience.batcher import Batcher
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import Sleep
 
@@ -25,23 +25,20 @@ log = structlog.get_logger()
 
 BATCH_MAX = 200
 WAITING_MAX = 10_000
-"""Answers that may wait for Redis; what comes beyond is dropped. A guess: some seconds of a large fleet."""
+"""Results that may wait for Redis; more are dropped. untuned: some seconds of many busy bots."""
 
 BYTES_MAX = 1 << 20
-"""Of one answer. Telegram's have some KB, that to an album ten times as much."""
+"""Of one result. Telegram's answers have some KB, that to an album ten times as much."""
 
 
-class RedisResults:
-    """See ``Results``.
+class RedisResults(RedisChannel[Result]):
+    """See ``Results``, and ``RedisChannel``.
 
-    Who waits and is not told, because Redis is away or lost the answer, waits until his patience ends, and looks
-    into the ledger: so nothing is repeated here, and nobody is held up.
+    A caller whose result is lost, because Redis is away or lost it, waits until its own deadline, and then reads the
+    ledger: so nothing is sent twice here, and no caller is held up.
 
     Args:
-        redis: See ``redis_broker.connect``; the listener takes a connection of its own from it.
         process: The number in the ids that this process makes.
-        conditions: Where it is told that Redis is away; that it is back, by ``run``.
-        heartbeat_s: Of silence, after which the listener asks whether Redis is still there.
     """
 
     def __init__(
@@ -53,16 +50,19 @@ class RedisResults:
         heartbeat_s: float = HEARTBEAT_S,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self._redis = redis
+        super().__init__(
+            redis,
+            name="results",
+            conditions=conditions,
+            batch_max=BATCH_MAX,
+            waiting_max=WAITING_MAX,
+            heartbeat_s=heartbeat_s,
+            sleep=sleep,
+        )
         self._process = number_of(process)
-        self._heartbeat_s = heartbeat_s
         self._here = MemoryResults()
-        self._outbox = Batcher(self._send, batch_max=BATCH_MAX, waiting_max=WAITING_MAX)
-        self._telling = Reconnect("answers to other processes", conditions, sleep=sleep)
-        self._hearing = Reconnect("answers from other processes", conditions, sleep=sleep)
-        self._untold = asyncio.Event()
         self.listening = asyncio.Event()
-        """Set while answers can be heard."""
+        """Set while results can be received."""
 
     def expect(self, message_id: str) -> asyncio.Future[Result]:
         return self._here.expect(message_id)
@@ -71,86 +71,59 @@ class RedisResults:
         self._here.forget(message_id, future)
 
     async def publish(self, result: Result) -> None:
-        """See ``Results``. What is for another process goes behind the caller's back."""
+        """See ``Results``. What is for another process is sent behind the caller's back."""
         if maker_of(result.message_id) in {self._process, ""}:
             await self._here.publish(result)
         elif not self._outbox.put(result):
-            self._miss("too many wait for Redis")
-
-    async def sent(self) -> None:
-        """Wait until what was published has gone; for the end of a process."""
-        await self._outbox.emptied()
+            self._note_unsent("too many wait for Redis")
 
     async def run(self) -> None:
-        """Hear answers until cancelled; and see whether others can be told again, if they could not."""
-        async with asyncio.TaskGroup() as both:
-            both.create_task(self._hear_all())
-            both.create_task(self._look_for_redis())
+        """Receive results until cancelled; after an outage, find out that others can be reached again."""
+        await self._run(self._receive_all())
 
     # To the others
 
-    def _miss(self, reason: BaseException | str) -> None:
-        self._telling.begin(reason)
-        self._untold.set()
-
-    async def _look_for_redis(self) -> None:
-        """Ask for it after it took no answer, until it is there: perhaps there is never another answer to tell."""
-        while True:
-            await self._untold.wait()
-            await self._outbox.emptied()
-            self._untold.clear()
-            try:
-                async with asyncio.timeout(REPLY_S):
-                    await self._redis.ping()
-            except AWAY as error:
-                self._miss(error)
-                await self._telling.pause()
-            else:
-                if not self._untold.is_set():
-                    self._telling.end()
-
     async def _send(self, results: Sequence[Result]) -> None:
-        try:
-            async with asyncio.timeout(REPLY_S), self._redis.pipeline(transaction=False) as pipe:
-                for result in results:
-                    packed = results_codec.pack(result)
-                    if len(packed) <= BYTES_MAX:
-                        pipe.publish(keys.results(maker_of(result.message_id)), packed)
-                    else:
-                        log.warning("answer not told, it is too large", message_id=result.message_id, size=len(packed))
-                await pipe.execute()
-        except AWAY as error:
-            self._miss(error)
+        async with self._in_time(), self._redis.pipeline(transaction=False) as pipe:
+            for result in results:
+                packed = results_codec.pack(result)
+                if len(packed) <= BYTES_MAX:
+                    pipe.publish(keys.results(maker_of(result.message_id)), packed)
+                else:
+                    log.warning("result_too_large", message_id=result.message_id, size=len(packed))
+            await pipe.execute()
+
+    async def _make_up(self) -> None:
+        async with self._in_time():
+            await self._redis.ping()
 
     # From the others
 
-    async def _hear_all(self) -> None:
+    async def _receive_all(self) -> None:
         while True:
             try:
                 await self._listen()
             except AWAY as error:
-                self._hearing.begin(error)
-                await hang_up(self._redis)
-                await self._hearing.pause()
+                await self._wait_to_reconnect(error)
 
     async def _listen(self) -> None:
         async with aclosing(self._redis.pubsub(ignore_subscribe_messages=True)) as channel:
-            async with asyncio.timeout(REPLY_S):
+            async with self._in_time():
                 await channel.subscribe(keys.results(self._process))
-                await channel.get_message(timeout=REPLY_S)  # that it is subscribed
-            self._hearing.end()
+                await channel.get_message(timeout=self.reply_s)  # that it is subscribed
+            self._receiving.end()
             self.listening.set()
             try:
                 while True:
-                    await self._hear(channel)
+                    await self._receive(channel)
             finally:
                 self.listening.clear()
 
-    async def _hear(self, channel: PubSub) -> None:
+    async def _receive(self, channel: PubSub) -> None:
         message = await channel.get_message(timeout=self._heartbeat_s)
         if message is None:
             await channel.ping()
-            message = await channel.get_message(timeout=REPLY_S)
+            message = await channel.get_message(timeout=self.reply_s)
             if message is None:
                 raise NotConnected("it does not answer")
         if message["type"] == "message":
@@ -160,6 +133,8 @@ class RedisResults:
         try:
             result = results_codec.unpack(data)
         except results_codec.Unknown as error:
-            log.warning("answer not understood; does another version run beside this one?", reason=str(error))
+            log.warning(
+                "result_not_understood", reason=str(error), possible_cause="another version of tempogram sent it"
+            )
         else:
             await self._here.publish(result)

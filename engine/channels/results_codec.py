@@ -1,4 +1,4 @@
-"""A result as bytes on its way to another process, which may run another version of this program."""
+"""A result as bytes for another process, which may run another version of this program."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _flat: dict[str, msgspec.msgpack.Decoder[Outcome]] = {
 
 
 class Unknown(Exception):
-    """It is no result that this version knows."""
+    """This version does not know such a result."""
 
 
 def pack(result: Result) -> bytes:
@@ -62,7 +62,7 @@ def unpack(data: bytes) -> Result:
     """Return what was packed.
 
     Raises:
-        Unknown: Another version packed it in another form, or it is not ours.
+        Unknown: Another version packed it in another format, or it is not ours.
     """
     try:
         message_id, status, named, replaced_by = _row.decode(data)

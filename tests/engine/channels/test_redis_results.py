@@ -1,4 +1,4 @@
-"""Answers find whoever waits, in the same process or in another; two of them play two processes."""
+"""Results reach the caller that waits, in the same process or in another; each channel object plays a process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ from tempogram.engine.resilience.conditions import Condition, Conditions
 from tests.engine.redis_server import own_redis, port_of
 from tests.fakes import START_MS
 
-WITHIN_S = 5.0
+PATIENCE_S = 60.0
+"""Long enough for a machine that does much else; a test ends as soon as what it waits for holds."""
+
 HERE, THERE = 7, 8
 OUTCOMES: list[Outcome | None] = [
     None,
@@ -57,62 +59,62 @@ OUTCOMES: list[Outcome | None] = [
 
 
 class ResultsContract:
-    """What holds wherever the answer comes from: ``waiting`` waits, ``telling`` tells."""
+    """What holds wherever the result comes from: ``sender`` publishes, callers of ``receiver`` wait."""
 
     @pytest.fixture
-    def telling(self, waiting: Results) -> Results:
-        return waiting
+    def sender(self, receiver: Results) -> Results:
+        return receiver
 
-    async def test_who_waits_is_told(self, waiting: Results, telling: Results) -> None:
+    async def test_every_waiting_caller_gets_the_result(self, receiver: Results, sender: Results) -> None:
         result = made(Sent(5, b"{}"))
-        futures = [waiting.expect(result.message_id), waiting.expect(result.message_id)]
+        futures = [receiver.expect(result.message_id), receiver.expect(result.message_id)]
 
-        await telling.publish(result)
+        await sender.publish(result)
 
-        assert await told(*futures) == [result, result]
+        assert await received(*futures) == [result, result]
 
-    async def test_who_does_not_wait_any_more_is_not_told(self, waiting: Results, telling: Results) -> None:
+    async def test_a_caller_that_waits_no_more_gets_nothing(self, receiver: Results, sender: Results) -> None:
         result = made(Sent(5))
-        gone, here = waiting.expect(result.message_id), waiting.expect(result.message_id)
-        waiting.forget(result.message_id, gone)
+        gone, here = receiver.expect(result.message_id), receiver.expect(result.message_id)
+        receiver.forget(result.message_id, gone)
 
-        await telling.publish(result)
+        await sender.publish(result)
 
-        assert await told(here) == [result]
+        assert await received(here) == [result]
         assert not gone.done()
 
-    async def test_who_was_cancelled_keeps_nobody_from_being_told(self, waiting: Results, telling: Results) -> None:
+    async def test_a_cancelled_caller_keeps_no_other_from_its_result(self, receiver: Results, sender: Results) -> None:
         result = made(Sent(5))
-        gone, here = waiting.expect(result.message_id), waiting.expect(result.message_id)
+        gone, here = receiver.expect(result.message_id), receiver.expect(result.message_id)
         gone.cancel()
 
-        await telling.publish(result)
+        await sender.publish(result)
 
-        assert await told(here) == [result]
+        assert await received(here) == [result]
 
     @pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda each: type(each).__name__)
-    async def test_an_answer_arrives_as_it_was_given(
-        self, waiting: Results, telling: Results, outcome: Outcome | None
+    async def test_a_result_arrives_as_it_was_published(
+        self, receiver: Results, sender: Results, outcome: Outcome | None
     ) -> None:
         result = Result(IDS.new(START_MS), Status.CANCELLED, outcome, replaced_by="another")
-        future = waiting.expect(result.message_id)
+        future = receiver.expect(result.message_id)
 
-        await telling.publish(result)
+        await sender.publish(result)
 
-        assert await told(future) == [result]
+        assert await received(future) == [result]
 
-    async def test_many_at_once_all_arrive(self, waiting: Results, telling: Results) -> None:
+    async def test_many_results_at_once_all_arrive(self, receiver: Results, sender: Results) -> None:
         results = [made(Sent(number)) for number in range(1_000)]
-        futures = [waiting.expect(result.message_id) for result in results]
+        futures = [receiver.expect(result.message_id) for result in results]
 
-        await asyncio.gather(*(telling.publish(result) for result in results))
+        await asyncio.gather(*(sender.publish(result) for result in results))
 
-        assert await told(*futures) == results
+        assert await received(*futures) == results
 
 
 class TestMemoryResults(ResultsContract):
     @pytest.fixture
-    def waiting(self) -> Results:
+    def receiver(self) -> Results:
         return MemoryResults()
 
 
@@ -124,17 +126,17 @@ async def here(redis: Redis) -> AsyncIterator[Results]:
 
 class TestRedisResultsOfOneProcess(ResultsContract):
     @pytest.fixture
-    def waiting(self, here: Results) -> Results:
+    def receiver(self, here: Results) -> Results:
         return here
 
 
 class TestRedisResultsOfTwoProcesses(ResultsContract):
     @pytest.fixture
-    def waiting(self, here: Results) -> Results:
+    def receiver(self, here: Results) -> Results:
         return here
 
     @pytest.fixture
-    async def telling(self, redis: Redis) -> AsyncIterator[Results]:
+    async def sender(self, redis: Redis) -> AsyncIterator[Results]:
         async with running(redis, THERE) as results:
             yield results
 
@@ -142,69 +144,67 @@ class TestRedisResultsOfTwoProcesses(ResultsContract):
 # What only two processes have
 
 
-async def test_answers_that_come_while_some_are_on_their_way_go_together(redis: Redis) -> None:
-    telling = RedisResults(redis, process=THERE, conditions=Conditions(lambda: 0))
+async def test_results_published_while_a_batch_is_on_its_way_go_together(redis: Redis) -> None:
+    sender = RedisResults(redis, process=THERE, conditions=Conditions(lambda: 0))
     before = await pipelines(redis)
 
     for _ in range(2 * BATCH_MAX):
-        await telling.publish(made(Sent(1)))
-    await telling.sent()
+        await sender.publish(made(Sent(1)))
+    await sender.flush()
 
     after = await pipelines(redis)
     assert after["publish"] - before.get("publish", 0) == 2 * BATCH_MAX
     assert after["reads"] - before["reads"] <= 6
 
 
-async def test_what_no_version_like_ours_wrote_is_left_alone(redis: Redis) -> None:
+async def test_a_result_of_another_format_is_skipped(redis: Redis) -> None:
     result = made(Sent(5))
     row = results_codec.pack(result)
-    async with running(redis, HERE) as waiting:
-        future = waiting.expect(result.message_id)
+    async with running(redis, HERE) as receiver:
+        future = receiver.expect(result.message_id)
         with capture_logs() as logs:
             for odd in (b"", b"nonsense", row[:-1], row.replace(b"sent", b"sank"), b"\x94\xa1a\xa4sank\xc0\xc0"):
                 await redis.publish(keys.results("00000007"), odd)
             await redis.publish(keys.results("00000007"), row)
-            assert await told(future) == [result]
+            assert await received(future) == [result]
 
-    assert [each["event"] for each in logs].count(
-        "answer not understood; does another version run beside this one?"
-    ) == 5
+    assert [each["event"] for each in logs].count("result_not_understood") == 5
 
 
-async def test_an_answer_that_is_too_large_is_not_told_and_the_others_are(redis: Redis) -> None:
+async def test_a_result_that_is_too_large_is_not_sent_and_the_others_are(redis: Redis) -> None:
     large, small = made(Sent(1, bytes(BYTES_MAX))), made(Sent(2))
-    async with running(redis, HERE) as waiting:
-        first, second = waiting.expect(large.message_id), waiting.expect(small.message_id)
-        telling = RedisResults(redis, process=THERE, conditions=Conditions(lambda: 0))
+    async with running(redis, HERE) as receiver:
+        first, second = receiver.expect(large.message_id), receiver.expect(small.message_id)
+        sender = RedisResults(redis, process=THERE, conditions=Conditions(lambda: 0))
 
-        await telling.publish(large)
-        await telling.publish(small)
+        await sender.publish(large)
+        await sender.publish(small)
 
-        assert await told(second) == [small]
+        assert await received(second) == [small]
         assert not first.done()
 
 
-async def test_a_redis_that_is_away_neither_fails_nor_holds_up_who_publishes() -> None:
+async def test_publishing_neither_fails_nor_waits_while_redis_is_away() -> None:
     conditions = Conditions(lambda: 0)
-    async with connect("redis://127.0.0.1:1/0") as nobody:
-        telling = RedisResults(nobody, process=THERE, conditions=conditions)
+    async with connect("redis://127.0.0.1:1/0") as redis:
+        sender = RedisResults(redis, process=THERE, conditions=conditions)
         with capture_logs() as logs:
             for _ in range(WAITING_MAX + 1):
-                await telling.publish(made(Sent(1)))
-            await telling.sent()
-            await telling.publish(made(Sent(1)))
-            await telling.sent()
+                await sender.publish(made(Sent(1)))
+            await sender.flush()
+            await sender.publish(made(Sent(1)))
+            await sender.flush()
 
     assert conditions.current == [Condition.REDIS_AWAY]
     assert [each["event"] for each in logs] == ["condition_began"]
 
 
-async def test_that_redis_is_back_is_noted_though_there_is_never_another_answer_to_tell(redis: Redis) -> None:
+async def test_a_redis_that_is_back_is_noticed_without_another_result(redis: Redis) -> None:
     conditions = Conditions(lambda: 0)
-    async with running(redis, THERE, conditions=conditions) as telling:
+    async with running(redis, THERE, conditions=conditions) as sender:
         with capture_logs() as logs:
             for _ in range(WAITING_MAX + 1):
-                await telling.publish(made(Sent(1)))
+                await sender.publish(made(Sent(1)))
             missed = conditions.current
             await until(lambda: not conditions.current)
 
@@ -212,54 +212,54 @@ async def test_that_redis_is_back_is_noted_though_there_is_never_another_answer_
     assert [each["event"] for each in logs] == ["condition_began", "condition_ended"]
 
 
-async def test_whoever_waits_is_told_again_once_redis_is_back(tmp_path: Path) -> None:
+async def test_results_arrive_again_once_redis_is_back(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         with own_redis(tmp_path) as url:
             redis = await stack.enter_async_context(connect(url))
-            waiting = await stack.enter_async_context(running(redis, HERE))
-            telling = RedisResults(redis, process=THERE, conditions=Conditions(lambda: 0))
+            receiver = await stack.enter_async_context(running(redis, HERE))
+            sender = RedisResults(redis, process=THERE, conditions=Conditions(lambda: 0))
             lost, later = made(Sent(1)), made(Sent(2))
-            first, second = waiting.expect(lost.message_id), waiting.expect(later.message_id)
-        await telling.publish(lost)
-        await telling.sent()
-        await until(lambda: not waiting.listening.is_set())
+            first, second = receiver.expect(lost.message_id), receiver.expect(later.message_id)
+        await sender.publish(lost)
+        await sender.flush()
+        await until(lambda: not receiver.listening.is_set())
         with own_redis(tmp_path, port=port_of(url)):
-            await asyncio.wait_for(waiting.listening.wait(), WITHIN_S)
-            await telling.publish(later)
+            await asyncio.wait_for(receiver.listening.wait(), PATIENCE_S)
+            await sender.publish(later)
 
-            assert await told(second) == [later]
+            assert await received(second) == [later]
             assert not first.done()
 
 
-async def test_a_redis_that_froze_is_found_out_and_heard_again(tmp_path: Path) -> None:
+async def test_a_frozen_redis_is_noticed_and_listened_to_again(tmp_path: Path) -> None:
     with own_redis(tmp_path) as url:
         async with connect(url) as redis:
             process_id = (await redis.info("server"))["process_id"]
-            async with running(redis, HERE, heartbeat_s=0.1) as waiting:
+            async with running(redis, HERE, heartbeat_s=0.1) as receiver:
                 os.kill(process_id, signal.SIGSTOP)
                 try:
                     with capture_logs() as logs:
-                        await until(lambda: not waiting.listening.is_set())
+                        await until(lambda: not receiver.listening.is_set())
                 finally:
                     os.kill(process_id, signal.SIGCONT)
-                await asyncio.wait_for(waiting.listening.wait(), WITHIN_S)
+                await asyncio.wait_for(receiver.listening.wait(), PATIENCE_S)
                 result = made(Sent(1))
-                future = waiting.expect(result.message_id)
+                future = receiver.expect(result.message_id)
                 await RedisResults(redis, process=THERE, conditions=Conditions(lambda: 0)).publish(result)
 
-                assert await told(future) == [result]
+                assert await received(future) == [result]
                 assert [each["event"] for each in logs] == ["condition_began"]
 
 
-async def test_who_hears_nothing_asks_after_each_heartbeat_and_goes_on(redis: Redis) -> None:
-    async with running(redis, HERE, heartbeat_s=0.02) as waiting:
-        async with asyncio.timeout(WITHIN_S):
+async def test_a_silent_channel_pings_redis_at_each_heartbeat_and_goes_on(redis: Redis) -> None:
+    async with running(redis, HERE, heartbeat_s=0.02) as receiver:
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 if (await pipelines(redis)).get("ping", 0) >= 3:
                     break
                 await asyncio.sleep(0.01)
 
-        assert waiting.listening.is_set()
+        assert receiver.listening.is_set()
 
 
 IDS = Ids(process=HERE)
@@ -269,13 +269,13 @@ def made(outcome: Outcome) -> Result:
     return Result(IDS.new(START_MS), Status.SENT, outcome)
 
 
-async def told(*futures: asyncio.Future[Result]) -> list[Result]:
-    async with asyncio.timeout(WITHIN_S):
+async def received(*futures: asyncio.Future[Result]) -> list[Result]:
+    async with asyncio.timeout(PATIENCE_S):
         return [await future for future in futures]
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WITHIN_S):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             if condition():
                 return
@@ -291,7 +291,7 @@ async def running(
     )
     task = asyncio.create_task(results.run())
     try:
-        await asyncio.wait_for(results.listening.wait(), WITHIN_S)
+        await asyncio.wait_for(results.listening.wait(), PATIENCE_S)
         yield results
     finally:
         task.cancel()
