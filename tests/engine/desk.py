@@ -1,4 +1,4 @@
-"""A real schedule between a scripted network and a ledger of lists, on a clock that a test advances."""
+"""The engine of one process: real parts between a scripted network and a ledger in memory, on a clock to advance."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ from tempogram.engine.ports import (
 )
 from tempogram.engine.ports.changes import Change
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
+from tempogram.engine.recovery.rebuild import rebuild
 from tempogram.engine.resilience.backoff import RetryPolicy
 from tempogram.engine.resilience.circuit_breaker import CircuitBreaker
 from tempogram.engine.resilience.conditions import Conditions
@@ -319,6 +320,22 @@ class Desk:
     def ledger_wakes_up(self) -> None:
         self.ledger.asleep = False
         self._awake.set()
+
+    @property
+    def sent(self) -> list[str]:
+        """The ids of all messages that reached Telegram, in order, whatever it answered."""
+        return self.transport.ids
+
+    async def work(self) -> None:
+        """Send everything that may go now, one after the other."""
+        while leases := await self.leases():
+            for lease in leases:
+                await self.send(lease)
+
+    async def restart(self) -> None:
+        """Lose the queue, as a crash does, and rebuild it from the ledger."""
+        self.broker.begin_anew()
+        await rebuild(self.ledger, self.broker, self.closer, self.limits, self.clock)
 
     async def leases(self, slots: int = 50) -> list[Lease]:
         return list((await self.broker.lease(worker_id="w", slots=slots)).leases)
