@@ -4,7 +4,8 @@ Read in this order:
 
     conditions       degradations: one log line when one begins, one when it ends
     backoff          how long a failed message waits
-    ledger_retry     writes to a ledger that is away, until it takes them
-    batcher          gathers items while a batch is on its way
+    retry            tries again what an outage refused; repeats work for as long as the process runs
+    ledger_retry     what to do when the ledger refuses
+    batcher          gathers items while a batch is under way
     circuit_breaker  stops calls to a host after too many failures, but for a trial
 """

@@ -17,8 +17,10 @@ from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import Done, Guarantee, Hold, PauseBot, PausedBy
 from tempogram.engine.model.outcomes import Answer, Outcome, Rejected, Uncertain
 from tempogram.engine.ports import Broker, Clock, Ledger, Result, Results, Settled, Transport
+from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.backoff import RetryPolicy
+from tempogram.engine.resilience.batcher import BatchedCalls
 from tempogram.engine.resilience.circuit_breaker import CircuitBreaker
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import observed
@@ -28,7 +30,6 @@ from tempogram.engine.sending.held_lease import HeldLease
 from tempogram.engine.sending.lease_retry import LeaseRetry
 from tempogram.engine.sending.lost_lease import LostLeases
 from tempogram.engine.sending.outcome_policy import OutcomePolicy, record_of
-from tempogram.engine.sending.settle_batcher import SettleBatcher
 
 log = structlog.get_logger()
 
@@ -68,7 +69,7 @@ class Delivery:
         self._conditions = conditions
         self.circuit_breaker = circuit_breaker
         self._policy = OutcomePolicy(retries, circuit_breaker)
-        self._settlements = SettleBatcher(broker)
+        self._settlements = BatchedCalls(broker.settle, batch_max=BATCH_MAX)
         self._retry = LeaseRetry(conditions=conditions, clock=clock, sleep=sleep)
         self._lost_leases = LostLeases(
             ledger=ledger,
@@ -147,9 +148,7 @@ class Delivery:
         # The ledger first: a pause that only the queue knows of would never be ended.
         if isinstance(ruled.ruling.then, PauseBot):
             await self._pause(ruled)
-        settled = await self._retry.broker(
-            ruled.held, lambda: self._settlements.settle(ruled.settlement(self._clock()))
-        )
+        settled = await self._retry.broker(ruled.held, lambda: self._settlements.ask(ruled.settlement(self._clock())))
         if settled is not None and not settled.held:
             await self._lost_leases.follow_up(ruled)
         await self._apply_holds(ruled, settled)

@@ -9,12 +9,12 @@ import structlog
 
 from tempogram.engine.model.messages import Done, Guarantee, Hold, HoldChat, PastSend, Settlement, Spent
 from tempogram.engine.model.outcomes import Answer, Lost, Outcome
-from tempogram.engine.ports import Broker, Clock, Ledger
+from tempogram.engine.ports import Broker, Clock, Ledger, Settled
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
+from tempogram.engine.resilience.batcher import BatchedCalls
 from tempogram.engine.sending.attempt import Answered, Attempt, Ruled
 from tempogram.engine.sending.held_lease import HeldLease
 from tempogram.engine.sending.lease_retry import LeaseRetry
-from tempogram.engine.sending.settle_batcher import SettleBatcher
 
 log = structlog.get_logger()
 
@@ -31,7 +31,7 @@ class LostLeases:
         *,
         ledger: Ledger,
         broker: Broker,
-        settlements: SettleBatcher,
+        settlements: BatchedCalls[Settlement, Settled],
         pending_admissions: PendingAdmissions,
         retry: LeaseRetry,
         clock: Clock,
@@ -83,7 +83,7 @@ class LostLeases:
     async def _settle_ended(self, held: HeldLease) -> None:
         """End a lease whose message has ended in the ledger, so that only the settling was missed."""
         done = Settlement(held.lease, Done(), counted_age_ms=0)
-        await self._retry.broker(held, lambda: self._settlements.settle(done))
+        await self._retry.broker(held, lambda: self._settlements.ask(done))
 
     async def _is_open(self, message_id: str) -> bool:
         """Tell whether a message is to be sent: one that has ended may have been replayed since."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
 from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.resilience.batcher import Batcher
 from tempogram.storage.database.driver_errors import as_ledger_error, is_unavailable
 
 ITEMS_MAX = 500
@@ -63,9 +64,10 @@ class GroupCommit:
     def __init__(self, writer: Writer, *, gather_s: float = GATHER_S) -> None:
         self._writer = writer
         self._gather_s = gather_s
-        self._waiting: deque[_Entry] = deque()
+        self._batcher = Batcher(
+            self._write_batch, batch_max=ITEMS_MAX, weigh=lambda entry: len(entry.items), on_stop=self._stopped
+        )
         self._hurry = asyncio.Event()  # something waits that is not patient, or enough
-        self._writing: asyncio.Task[None] | None = None
         self._closed = False
         self.transactions = 0
 
@@ -99,8 +101,7 @@ class GroupCommit:
             return
         self._closed = True
         self._hurry.set()
-        if self._writing is not None:
-            await self._writing
+        await self._batcher.emptied()
         await self._writer.close()
 
     def _submit(
@@ -108,41 +109,24 @@ class GroupCommit:
     ) -> asyncio.Future[Sequence[Answer]]:
         if self._closed:
             raise LedgerError("the database is closed")
-        loop = asyncio.get_running_loop()
-        entry = _Entry(verb, items, loop.create_future(), alone)
-        self._waiting.append(entry)
-        if not patient or len(self._waiting) >= ENOUGH:
+        entry = _Entry(verb, items, asyncio.get_running_loop().create_future(), alone)
+        self._batcher.put(entry)
+        if not patient or self._batcher.waiting >= ENOUGH:
             self._hurry.set()
-        if self._writing is None:
-            self._writing = loop.create_task(self._write_all())
         return entry.future
 
-    async def _write_all(self) -> None:
-        try:
-            while self._waiting:
-                entries = self._take()
-                is_crowded = len(entries) > 1
-                await self._write_together(entries)
-                if is_crowded:
-                    await self._gather()
-        finally:
-            self._writing = None
-            self._refuse(self._waiting, LedgerError("the writing was stopped"))
+    async def _write_batch(self, entries: list[_Entry]) -> None:
+        if not self._batcher.waiting and not self._closed:
+            self._hurry.clear()
+        is_crowded = len(entries) > 1
+        await self._write_together(entries)
+        if is_crowded:
+            await self._gather()
 
     async def _gather(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._gather_s):
                 await self._hurry.wait()
-
-    def _take(self) -> list[_Entry]:
-        entries = [self._waiting.popleft()]
-        count = len(entries[0].items)
-        while self._waiting and count + len(self._waiting[0].items) <= ITEMS_MAX:
-            entries.append(self._waiting.popleft())
-            count += len(entries[-1].items)
-        if not self._waiting and not self._closed:
-            self._hurry.clear()
-        return entries
 
     async def _write_together(self, entries: list[_Entry]) -> None:
         try:
@@ -166,6 +150,7 @@ class GroupCommit:
                 self._refuse([entry], error)
                 if is_unavailable(error):
                     self._refuse(waiting, error)
+                    return
             except BaseException as error:
                 self._refuse([entry, *waiting], error)
                 raise
@@ -177,12 +162,14 @@ class GroupCommit:
             if not entry.future.done():
                 entry.future.set_result(entry.answers)
 
+    def _stopped(self, entries: Sequence[_Entry]) -> None:
+        self._refuse(entries, LedgerError("the writing was stopped"))
+
     @staticmethod
-    def _refuse(entries: deque[_Entry] | list[_Entry], error: BaseException) -> None:
+    def _refuse(entries: Iterable[_Entry], error: BaseException) -> None:
         for entry in entries:
             if not entry.future.done():
                 entry.future.set_exception(as_ledger_error(error))
-        entries.clear()
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from msgspec import structs
@@ -124,6 +124,7 @@ class WatchedBroker(MemoryBroker):
         self._journal = journal
         self.asleep = False
         self.is_deaf = False
+        self.before_settling: Callable[[], Awaitable[None]] | None = None
         self.asked = 0
         self.waits: list[int | None] = []
         self.slots_asked: list[int] = []
@@ -146,6 +147,8 @@ class WatchedBroker(MemoryBroker):
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
         self._wake()
         self._journal.append("settle")
+        if self.before_settling is not None:
+            await self.before_settling()
         return await super().settle(settlements)
 
     async def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> list[Outgoing]:

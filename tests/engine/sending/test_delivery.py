@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
 
 from tempogram.engine.limits.limits import Limit, Limits
-from tempogram.engine.model.messages import Hold, Rest, Settlement, Status
+from tempogram.engine.model.messages import Hold, Rest, Status
 from tempogram.engine.model.outcomes import (
     Answer,
     Failed,
@@ -23,7 +23,7 @@ from tempogram.engine.model.outcomes import (
     Throttled,
     Uncertain,
 )
-from tempogram.engine.ports import Fault, Result, Settled
+from tempogram.engine.ports import Fault, Result
 from tempogram.engine.recovery.settings_sync import resume_with_token
 from tempogram.engine.resilience.backoff import RetryPolicy
 from tests.engine.desk import LEASE_MS, Desk, at_most_once, soon, turns
@@ -223,16 +223,11 @@ async def test_a_revoked_token_pauses_its_bot_and_keeps_its_messages(desk: Desk)
 
 
 async def test_a_token_that_is_replaced_before_the_schedule_has_paused_its_bot_lets_it_go_on(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Desk,
 ) -> None:
-    """The pause of the schedule came last, and the books knew nothing of it: so nobody ended it."""
-    settle = desk.broker.settle
+    """The pause of the queue came last, and the ledger knew nothing of it: it was never ended."""
+    desk.broker.before_settling = partial(resume_with_token, desk.ledger, desk.broker, 1)
 
-    async def settle_late(settlements: Sequence[Settlement]) -> list[Settled]:
-        await resume_with_token(desk.ledger, desk.broker, 1)
-        return await settle(settlements)
-
-    monkeypatch.setattr(desk.broker, "settle", settle_late)
     await desk.deliver(Revoked("Unauthorized"))
 
     assert await desk.ledger.paused_bots() == []

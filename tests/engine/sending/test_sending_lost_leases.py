@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 from structlog.testing import capture_logs
 
 from tempogram.engine.limits.limits import Limit, Limits
-from tempogram.engine.model.messages import Outgoing, Rest, Settlement, Status
+from tempogram.engine.model.messages import Outgoing, Rest, Status
 from tempogram.engine.model.outcomes import Answer, Failed, HalfSent, Outcome, Rejected, Sent, Throttled
-from tempogram.engine.ports import Settled
 from tempogram.engine.sending.attempt import Answered
 from tempogram.engine.sending.lease_retry import SURELY_MS
 from tests.engine.desk import LEASE_MS, Desk
@@ -87,16 +84,14 @@ async def test_a_chat_that_telegram_holds_is_held_by_the_rebuilt_schedule_too(de
 
 
 async def test_a_message_that_was_replayed_since_it_ended_stays_in_the_rebuilt_schedule(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Desk,
 ) -> None:
     attempt = await called_before_a_rebuild(desk, Rejected(400, "no"))
-    settle = desk.broker.settle
 
-    async def settle_after_the_replay(settlements: Sequence[Settlement]) -> list[Settled]:
+    async def replay() -> None:
         desk.ledger.statuses["a"] = Status.QUEUED
-        return await settle(settlements)
 
-    monkeypatch.setattr(desk.broker, "settle", settle_after_the_replay)
+    desk.broker.before_settling = replay
     await desk.delivery.conclude(attempt)
 
     assert await desk.broker.knows(["a"]) == [True]

@@ -31,8 +31,9 @@ from tempogram.engine.model.messages import (
     PastSend,
     Settlement,
 )
+from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.resilience.batcher import BatchedCalls
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.sending.settle_batcher import SettleBatcher
 from tests.engine.brokers.contract import (
     LEASE_MS,
     UNLIMITED,
@@ -192,9 +193,9 @@ async def test_settlements_that_meet_share_their_round_trips(redis: Redis, make:
     await queue(broker, [outgoing(f"{number:03}", chat_id=number) for number in range(1, 52)])
     first, *others = [*await lease(broker, 50), *await lease(broker, 1)]
     await settle(broker, [first])
-    settlements, before = SettleBatcher(broker), await calls_of_scripts(redis)
+    settlements, before = BatchedCalls(broker.settle, batch_max=BATCH_MAX), await calls_of_scripts(redis)
 
-    settled = await asyncio.gather(*(settlements.settle(Settlement(each, Done(), 0)) for each in others))
+    settled = await asyncio.gather(*(settlements.ask(Settlement(each, Done(), 0)) for each in others))
 
     assert all(each.held for each in settled)
     assert await calls_of_scripts(redis) - before == 2
