@@ -178,7 +178,7 @@ class Dispatcher:
         """
         for message in messages:
             if message.chat_id is not None:
-                self._reachability.regain(message.bot_id, message.chat_id)
+                self._reachability.mark_reachable(message.bot_id, message.chat_id)
         for batch in batches(messages, BATCH_MAX):
             admission = await self._broker.admit(batch, worker_id="", slots=0, capped=False)
             await self._closer.record_replaced(batch, admission.verdicts)

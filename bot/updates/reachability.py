@@ -32,14 +32,14 @@ class ReachabilityObserver:
                 await self._regain(bot_id, name)
 
     async def _lose(self, bot_id: int, chat_id: int, reason: str) -> None:
-        if not self._reachability.is_lost(bot_id, chat_id):
+        if not self._reachability.is_unreachable(bot_id, chat_id):
             await self._chats.mark_unreachable(bot_id, chat_id, reason)
-            await self._reachability.lose(bot_id, chat_id, reason)
+            await self._reachability.mark_unreachable(bot_id, chat_id, reason)
 
     async def _regain(self, bot_id: int, chat_id: ChatId) -> None:
-        if self._reachability.is_lost(bot_id, chat_id):
+        if self._reachability.is_unreachable(bot_id, chat_id):
             await self._chats.mark_reachable(bot_id, chat_id)
-            self._reachability.regain(bot_id, chat_id)
+            self._reachability.mark_reachable(bot_id, chat_id)
 
 
 def _why_lost(changed: ChatMemberUpdated) -> str | None:

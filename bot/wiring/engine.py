@@ -64,7 +64,7 @@ def engine_of(
         closer=closer,
         changes=queue.changes,
         clock=clock,
-        hears=telegram.fleet.registry.gets_updates,
+        gets_updates=telegram.fleet.registry.gets_updates,
     )
     pending_admissions = PendingAdmissions(ledger=ledger, broker=broker, closer=closer)
     delivery = Delivery(

@@ -1,7 +1,7 @@
 """Which chats take nothing more until they write again, and what becomes of the messages that wait for one.
 
-Telegram counts tries to send to people who blocked a bot; so nobody tries twice. What one process finds out the
-others read in the books, when they hear of it.
+Telegram counts attempts to send to users who blocked a bot, so no process tries twice. What one process finds out the
+others read in the ledger, when its change reaches them.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from tempogram.engine.ports.ledger import BOT_CHATS_MAX
 log = structlog.get_logger()
 
 CHATS_MAX = 1_000_000
-"""Unreachable chats that are remembered, about 200 B each. A guess."""
+"""Unreachable chats that are remembered, about 200 B each. untuned: one that is forgotten costs one call."""
 
-READ_AGAIN_MS = 3_000
-"""So long after a chat was lost here it is read again in the books: by then another process that took something from
-it just before has heard of it, or has written. A guess."""
+RELOAD_AFTER_MS = 3_000
+"""A chat that became unreachable here is read again after this time: by then another process that got an update from
+it just before has learned of it, or has written. untuned: a change takes milliseconds to reach the others."""
 
-READ_AGAIN_MAX = 10_000
-"""Chats that are to be read again; more than are lost in so short a time. A guess."""
+RELOADS_MAX = 10_000
+"""Chats that wait to be read again. untuned: more than become unreachable in so short a time."""
 
 PAGE = 500
 """Messages of one chat that are read from the ledger at a time."""
@@ -41,14 +41,14 @@ BotChat = tuple[int, ChatId]
 
 
 class Reachability:
-    """Kept in memory, so that no message costs a look into the books.
+    """Kept in memory, so that no message costs a query.
 
-    Beyond ``chats_max`` the chat that has been unreachable for longest is forgotten. It is tried
-    once more then, and Telegram says the same again.
+    Beyond ``chats_max`` the chat that has been unreachable for longest is forgotten. It is tried once more then, and
+    Telegram answers the same again.
 
     Args:
-        hears: Tells whether a bot's updates come here. Where they do not, nobody would know who came back:
-            what waits for a chat that refused is given up, and what is submitted later is tried.
+        gets_updates: Whether a bot's updates come here. Without them it stays unknown who writes again: what waits
+            for a chat that refused is ended, and what is submitted later is tried.
     """
 
     def __init__(
@@ -58,23 +58,23 @@ class Reachability:
         closer: Closer,
         changes: Changes,
         clock: Clock,
-        hears: Callable[[int], bool],
+        gets_updates: Callable[[int], bool],
         chats_max: int = CHATS_MAX,
     ) -> None:
         self._ledger = ledger
         self._closer = closer
         self._changes = changes
-        self._hears = hears
+        self._gets_updates = gets_updates
         self._chats_max = chats_max
         self._clock = clock
         self._reasons: dict[BotChat, str] = {}
         self._names: dict[BotChat, ChatId] = {}
-        self._touched: set[BotChat] | None = None  # while the books are read: what changes here meanwhile
-        self._lost_at_ms: dict[BotChat, int] = {}  # those that are to be read again, the first one first
-        self._telling: set[asyncio.Task[None]] = set()
+        self._touched: set[BotChat] | None = None  # what changes here while the ledger is read
+        self._lost_at_ms: dict[BotChat, int] = {}  # chats to be read again, the first one first
+        self._announcing: set[asyncio.Task[None]] = set()
 
     async def load(self) -> None:
-        """Read what the books know."""
+        """Read every chat that the ledger knows as unreachable, or by another name."""
         with self._reading() as touched:
             names = await self._ledger.aliases()
             lost = await self._ledger.unreachable_chats(limit=self._chats_max)
@@ -83,9 +83,9 @@ class Reachability:
         await self.reload(touched)
 
     async def reload(self, bot_chats: Collection[BotChat]) -> None:
-        """Read again what the books know of some chats, which another process changed.
+        """Read again what the ledger knows of some chats, which another process changed.
 
-        What waits for them is given up, or not, by whoever found it out. One reader at a time.
+        What waits for them is ended, or not, by the process that found it out. Called by one caller at a time.
 
         Raises:
             LedgerError: Some were not read; all may be read again.
@@ -104,15 +104,15 @@ class Reachability:
         if message.chat_id is None or not self._reasons:
             return None
         reason = self._reasons.get(self._key(message.bot_id, message.chat_id))
-        if reason is None or not self._hears(message.bot_id):
+        if reason is None or not self._gets_updates(message.bot_id):
             return None
         return ChatUnreachable(message.bot_id, message.chat_id, reason)
 
     async def refusal_in_ledger(self, message: Outgoing) -> ChatUnreachable | None:
-        """Return the same of a message whose turn has come, and of which the books say so too.
+        """Return the same for a message whose turn has come, if the ledger says so too.
 
-        Somebody may have written to another process just now, which answers: we send that answer, and have not
-        heard yet.
+        The chat may have written to another process just now, which answers: this process sends that answer, and does
+        not know yet.
         """
         refusal = self.refusal(message)
         if refusal is None or message.chat_id is None:
@@ -124,47 +124,47 @@ class Reachability:
             return refusal
         return None if reason is None else refusal
 
-    def is_lost(self, bot_id: int, chat_id: ChatId) -> bool:
+    def is_unreachable(self, bot_id: int, chat_id: ChatId) -> bool:
         return self._key(bot_id, chat_id) in self._reasons
 
-    async def lose(self, bot_id: int, chat_id: ChatId, reason: str) -> None:
-        """Refuse what comes for a chat from now on, and give up what waits for it. The books know it already."""
+    async def mark_unreachable(self, bot_id: int, chat_id: ChatId, reason: str) -> None:
+        """Refuse what is submitted to a chat from now on, and end what waits for it. The ledger has it already."""
         key, lost_at_ms = self._key(bot_id, chat_id), self._clock()
         self._refuse(key, reason)
-        self._note_lost(key, lost_at_ms)
-        self._tell((bot_id, chat_id), key)
-        await self._give_up(*key, reason, lost_at_ms)
+        self._note_reload(key, lost_at_ms)
+        self._announce((bot_id, chat_id), key)
+        await self._end_waiting(*key, reason, lost_at_ms)
 
     def due_for_reload(self) -> list[BotChat]:
-        """Return, once, the chats that were lost here a short while ago.
+        """Return, once, the chats that became unreachable here a short while ago.
 
-        Somebody may have written to another process that had not heard yet that his chat was lost: to it nothing
-        changed, so that it announced nothing, and only the books know that he is back.
+        A chat may have written to a process that did not know yet that it was unreachable: nothing changed there, so
+        nothing was announced, and only the ledger knows that it can be reached again.
         """
-        until_ms = self._clock() - READ_AGAIN_MS
+        until_ms = self._clock() - RELOAD_AFTER_MS
         bot_chats = [bot_chat for bot_chat, lost_at_ms in self._lost_at_ms.items() if lost_at_ms <= until_ms]
         for bot_chat in bot_chats:
             del self._lost_at_ms[bot_chat]
         return bot_chats
 
-    def regain(self, bot_id: int, chat_id: ChatId) -> None:
-        """Let a chat be sent to again. The books know it already."""
+    def mark_reachable(self, bot_id: int, chat_id: ChatId) -> None:
+        """Let a chat be sent to again. The ledger has it already."""
         key = self._key(bot_id, chat_id)
         self._reasons.pop(key, None)
-        self._tell((bot_id, chat_id), key)
+        self._announce((bot_id, chat_id), key)
 
     def rename(self, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId) -> None:
-        """Let the first id be another name of the second, and be sent to: Telegram has just answered for it.
+        """Make the first id another name of the second, and reachable: Telegram has just answered for it.
 
-        The books know it already.
+        The ledger has it already.
         """
         old = self._key(bot_id, from_chat_id)
         self._reasons.pop(old, None)
         self._point(old, to_chat_id)
-        self._tell((bot_id, from_chat_id), old, (bot_id, to_chat_id))
+        self._announce((bot_id, from_chat_id), old, (bot_id, to_chat_id))
 
     def _take(self, bot_chat: BotChat, name: ChatId | None, reason: str | None) -> None:
-        """Let a chat be what the books say."""
+        """Make a chat what the ledger says."""
         if name is not None:
             self._reasons.pop(bot_chat, None)
             self._point(bot_chat, name)
@@ -180,13 +180,13 @@ class Reachability:
         if len(self._reasons) > self._chats_max:
             del self._reasons[next(iter(self._reasons))]
 
-    def _note_lost(self, bot_chat: BotChat, lost_at_ms: int) -> None:
+    def _note_reload(self, bot_chat: BotChat, lost_at_ms: int) -> None:
         self._lost_at_ms[bot_chat] = lost_at_ms
-        if len(self._lost_at_ms) > READ_AGAIN_MAX:
+        if len(self._lost_at_ms) > RELOADS_MAX:
             del self._lost_at_ms[next(iter(self._lost_at_ms))]
 
     def _point(self, bot_chat: BotChat, name: ChatId) -> None:
-        """Let a chat be known by another id, which itself is known by no other: so names never go in a circle."""
+        """Make another id the chat's, one that is no other name itself: so names never go in a circle."""
         bot_id, chat_id = bot_chat
         self._names.pop((bot_id, name), None)
         if chat_id != name:
@@ -194,22 +194,22 @@ class Reachability:
 
     @contextmanager
     def _reading(self) -> Iterator[set[BotChat]]:
-        """Note what changes here while the books are read: what was read of it may be of the time before."""
+        """Note what changes here while the ledger is read: what was read of it may be older than the change."""
         touched = self._touched = set[BotChat]()
         try:
             yield touched
         finally:
             self._touched = None
 
-    def _tell(self, *bot_chats: BotChat) -> None:
-        """Let the other processes know, behind the caller's back."""
+    def _announce(self, *bot_chats: BotChat) -> None:
+        """Let the other processes know, in the background."""
         if self._touched is not None:
             self._touched.update(bot_chats)
-        task = asyncio.create_task(self._announce(set(bot_chats)))
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+        task = asyncio.create_task(self._announce_all(set(bot_chats)))
+        self._announcing.add(task)
+        task.add_done_callback(self._announcing.discard)
 
-    async def _announce(self, bot_chats: Collection[BotChat]) -> None:
+    async def _announce_all(self, bot_chats: Collection[BotChat]) -> None:
         for bot_chat in bot_chats:
             await self._changes.announce(ChatChanged(*bot_chat))
 
@@ -218,18 +218,18 @@ class Reachability:
             chat_id = self._names[bot_id, chat_id]
         return bot_id, chat_id
 
-    async def _give_up(self, bot_id: int, chat_id: ChatId, reason: str, lost_at_ms: int) -> None:
+    async def _end_waiting(self, bot_id: int, chat_id: ChatId, reason: str, lost_at_ms: int) -> None:
         """End what waits for a chat. What a crash leaves, or a broker that is away, is refused when its turn comes.
 
-        What was submitted later is left: perhaps somebody has written meanwhile, and it is the answer.
+        What was submitted later is left: the chat may have written meanwhile, and this is the answer.
         """
         end = End(Status.DEAD, Fault(code=403, reason=reason), Rejected(403, reason, unreachable=True))
         ended = None
         try:
             ended = (await self._closer.withdraw(self._pages(bot_id, chat_id, lost_at_ms), end)).ended
         except (BrokerUnavailable, LedgerError) as error:
-            log.warning("not given up yet", bot_id=bot_id, chat_id=chat_id, error=str(error))
-        log.info("chat is unreachable", bot_id=bot_id, chat_id=chat_id, reason=reason, given_up=ended)
+            log.warning("chat_messages_not_ended", bot_id=bot_id, chat_id=chat_id, error=str(error))
+        log.info("chat_unreachable", bot_id=bot_id, chat_id=chat_id, reason=reason, ended=ended)
 
     async def _pages(self, bot_id: int, chat_id: ChatId, until_ms: int) -> AsyncIterator[list[Outgoing]]:
         after_id = ""

@@ -192,7 +192,7 @@ class Delivery:
         if message.chat_id is None:
             return
         if ruling.unreachable is not None:
-            await self._reachability.lose(message.bot_id, message.chat_id, ruling.unreachable)
+            await self._reachability.mark_unreachable(message.bot_id, message.chat_id, ruling.unreachable)
         if ruling.chat_id is not None:
             self._reachability.rename(message.bot_id, message.chat_id, ruling.chat_id)
             old, new = message.chat_id, ruling.chat_id

@@ -476,7 +476,7 @@ class World:
             closer=closer,
             changes=MemoryChanges(),
             clock=self.clock,
-            hears=lambda _: True,
+            gets_updates=lambda _: True,
         )
         dispatcher = Dispatcher(
             ledger=self.books,

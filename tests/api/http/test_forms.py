@@ -99,7 +99,7 @@ async def test_a_message_that_the_ledger_does_not_take_leaves_no_file(world: Wor
 
 
 async def test_no_file_is_kept_for_a_chat_that_takes_nothing(world: World) -> None:
-    await world.reachability.lose(BOT_ID, 7, BLOCKED)
+    await world.reachability.mark_unreachable(BOT_ID, 7, BLOCKED)
 
     response = await post(world, CAT)
 
@@ -108,7 +108,7 @@ async def test_no_file_is_kept_for_a_chat_that_takes_nothing(world: World) -> No
 
 
 async def test_a_chat_that_is_lost_while_a_file_is_kept_leaves_none(world: World) -> None:
-    world.files.meanwhile = lambda: world.reachability.lose(BOT_ID, 7, BLOCKED)
+    world.files.meanwhile = lambda: world.reachability.mark_unreachable(BOT_ID, 7, BLOCKED)
 
     response = await post(world, CAT)
 
@@ -127,7 +127,7 @@ async def test_a_bot_that_is_removed_while_a_file_is_kept_submits_nothing(world:
 
 async def test_a_message_that_was_accepted_before_its_chat_was_lost_is_known_still(world: World) -> None:
     first = await post(world, CAT | {"dedup_key": "cat"})
-    await world.reachability.lose(BOT_ID, 7, BLOCKED)
+    await world.reachability.mark_unreachable(BOT_ID, 7, BLOCKED)
 
     again = await post(world, CAT | {"dedup_key": "cat"})
 

@@ -168,7 +168,7 @@ class TestSubmitting:
         assert error_of(await world.client.post("/messages")) == (422, "invalid", "the body is missing")
 
     async def test_a_message_to_a_chat_that_takes_nothing_is_refused_before_it_is_accepted(self, world: World) -> None:
-        await world.reachability.lose(42, 7, "Forbidden: bot was blocked by the user")
+        await world.reachability.mark_unreachable(42, 7, "Forbidden: bot was blocked by the user")
 
         refused = await world.client.post("/messages", json=HELLO)
         batch = await world.client.post("/messages/batch", json=[HELLO, HELLO | {"chat_id": 8}])
@@ -182,7 +182,7 @@ class TestSubmitting:
     async def test_what_was_accepted_while_the_chat_could_be_reached_is_still_known(self, world: World) -> None:
         keyed = HELLO | {"dedup_key": "order-7"}
         first = (await world.client.post("/messages", json=keyed)).json()
-        await world.reachability.lose(42, 7, "Forbidden: bot was blocked by the user")
+        await world.reachability.mark_unreachable(42, 7, "Forbidden: bot was blocked by the user")
 
         again = await world.client.post("/messages", json=keyed)
 

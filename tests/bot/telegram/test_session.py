@@ -309,7 +309,7 @@ async def test_a_message_that_the_ledger_does_not_take_leaves_no_file(caller: Ca
 
 
 async def test_no_file_is_kept_for_a_chat_that_takes_nothing(caller: Caller) -> None:
-    await caller.desk.reachability.lose(BOT_ID, 7, BLOCKED)
+    await caller.desk.reachability.mark_unreachable(BOT_ID, 7, BLOCKED)
     caller.uploads.held_up = asyncio.Event()  # nobody comes here
 
     with pytest.raises(TelegramForbiddenError, match=BLOCKED):
@@ -323,7 +323,7 @@ async def test_a_chat_that_is_lost_while_a_file_is_kept_leaves_none(caller: Call
     sending = asyncio.create_task(caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt")))
     await until(lambda: bool(caller.uploads.carried))
 
-    await caller.desk.reachability.lose(BOT_ID, 7, BLOCKED)
+    await caller.desk.reachability.mark_unreachable(BOT_ID, 7, BLOCKED)
     caller.uploads.held_up.set()
 
     with pytest.raises(TelegramForbiddenError, match=BLOCKED):
@@ -472,7 +472,7 @@ BLOCKED = "Forbidden: bot was blocked by the user"
 
 
 async def test_a_call_to_a_chat_that_takes_nothing_is_forbidden_without_asking(caller: Caller) -> None:
-    await caller.desk.reachability.lose(BOT_ID, 7, BLOCKED)
+    await caller.desk.reachability.mark_unreachable(BOT_ID, 7, BLOCKED)
 
     with pytest.raises(TelegramForbiddenError, match=BLOCKED):
         await caller.send()
@@ -482,7 +482,7 @@ async def test_a_call_to_a_chat_that_takes_nothing_is_forbidden_without_asking(c
 
 
 async def test_a_returned_call_to_such_a_chat_keeps_back_no_other(caller: Caller) -> None:
-    await caller.desk.reachability.lose(BOT_ID, 7, BLOCKED)
+    await caller.desk.reachability.mark_unreachable(BOT_ID, 7, BLOCKED)
 
     for chat_id in (7, 8):
         await caller.gateway.submit(caller.bot, SendMessage(chat_id=chat_id, text="a"), COUNTED["sendMessage"])

@@ -180,12 +180,12 @@ async def test_a_chat_that_removes_the_bot_is_lost_at_once_and_regained_when_it_
 ) -> None:
     async with talk(database, clock) as talking:
         await talking.hears({"update_id": 1} | membership(status, chat_id=GROUP))
-        lost = talking.reachability.is_lost(BOT_ID, GROUP), await SqlLedger(database).unreachable_chats(limit=9)
+        lost = talking.reachability.is_unreachable(BOT_ID, GROUP), await SqlLedger(database).unreachable_chats(limit=9)
         await talking.hears({"update_id": 2} | membership("member", chat_id=GROUP))
 
         assert lost[0]
         assert lost[1] == [(BOT_ID, GROUP, reason)]
-        assert not talking.reachability.is_lost(BOT_ID, GROUP)
+        assert not talking.reachability.is_unreachable(BOT_ID, GROUP)
         assert await lost_chats(database) == []
 
 
@@ -197,10 +197,10 @@ async def test_whatever_somebody_does_in_a_lost_chat_regains_it(database: Databa
 
     async with talk(database, clock) as talking:
         await talking.hears({"update_id": 1} | membership("kicked"))
-        assert talking.reachability.is_lost(BOT_ID, PRIVATE)
+        assert talking.reachability.is_unreachable(BOT_ID, PRIVATE)
         await talking.hears({"update_id": 2, kind: event})
 
-        assert not talking.reachability.is_lost(BOT_ID, PRIVATE)
+        assert not talking.reachability.is_unreachable(BOT_ID, PRIVATE)
         assert await lost_chats(database) == []
 
 
@@ -212,10 +212,12 @@ async def test_a_group_that_was_lost_by_its_name_is_regained_by_what_is_said_in_
 
     async with talk(database, clock) as talking:
         await talking.chats.mark_unreachable(BOT_ID, "@chessclub", "Forbidden: bot was kicked from the supergroup chat")
-        await talking.reachability.lose(BOT_ID, "@chessclub", "Forbidden: bot was kicked from the supergroup chat")
+        await talking.reachability.mark_unreachable(
+            BOT_ID, "@chessclub", "Forbidden: bot was kicked from the supergroup chat"
+        )
         await talking.hears({"update_id": 1, "message": message})
 
-        assert not talking.reachability.is_lost(BOT_ID, "@chessclub")
+        assert not talking.reachability.is_unreachable(BOT_ID, "@chessclub")
         assert await SqlLedger(database).unreachable_chats(limit=9) == []
 
 
@@ -228,7 +230,7 @@ async def test_the_message_that_the_bot_itself_was_removed_does_not_regain_the_g
     async with talk(database, clock) as talking:
         await talking.hears({"update_id": 1} | membership("kicked", chat_id=GROUP), {"update_id": 2, "message": gone})
 
-        assert talking.reachability.is_lost(BOT_ID, GROUP)
+        assert talking.reachability.is_unreachable(BOT_ID, GROUP)
         assert await lost_chats(database) == [GROUP]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
-from tempogram.engine.closing.reachability import READ_AGAIN_MAX, READ_AGAIN_MS, Reachability
+from tempogram.engine.closing.reachability import RELOAD_AFTER_MS, RELOADS_MAX, Reachability
 from tempogram.engine.model.messages import Status
 from tempogram.engine.model.outcomes import Rejected
 from tempogram.engine.ports import Accepted
@@ -22,16 +22,16 @@ def reach_of(desk: Desk, *, chats_max: int = 100) -> Reachability:
         closer=desk.closer,
         changes=desk.changes,
         clock=desk.clock,
-        hears=lambda _: True,
+        gets_updates=lambda _: True,
         chats_max=chats_max,
     )
 
 
 async def test_a_lost_chat_is_refused_with_telegrams_words_until_somebody_writes(desk: Desk) -> None:
-    await desk.reachability.lose(1, 7, BLOCKED)
+    await desk.reachability.mark_unreachable(1, 7, BLOCKED)
 
     (refused, other) = await desk.dispatcher.submit([outgoing("a", chat_id=7), outgoing("b", chat_id=8)])
-    desk.reachability.regain(1, 7)
+    desk.reachability.mark_reachable(1, 7)
     (again,) = await desk.dispatcher.submit([outgoing("c", chat_id=7)])
 
     assert getattr(refused, "reason", None) == BLOCKED
@@ -52,7 +52,7 @@ async def test_a_bot_that_hears_nothing_tries_every_message_that_comes_after_a_r
 
 async def test_a_replay_tries_a_lost_chat_once_more(desk: Desk) -> None:
     await desk.accept(outgoing("a", chat_id=7))
-    await desk.reachability.lose(1, 7, BLOCKED)
+    await desk.reachability.mark_unreachable(1, 7, BLOCKED)
     desk.ledger.statuses["a"] = Status.QUEUED
     desk.transport.answers(Rejected(403, BLOCKED, unreachable=True))
 
@@ -60,11 +60,11 @@ async def test_a_replay_tries_a_lost_chat_once_more(desk: Desk) -> None:
     await desk.send(await desk.lease())
 
     assert desk.transport.ids == ["a"]
-    assert desk.reachability.is_lost(1, 7)
+    assert desk.reachability.is_unreachable(1, 7)
 
 
 async def test_another_bots_messages_to_the_chat_go(desk: Desk) -> None:
-    await desk.reachability.lose(1, 7, BLOCKED)
+    await desk.reachability.mark_unreachable(1, 7, BLOCKED)
 
     assert desk.reachability.refusal(outgoing("a", bot_id=2, chat_id=7)) is None
 
@@ -76,48 +76,48 @@ async def test_what_the_books_know_is_known_after_a_start(desk: Desk) -> None:
 
     await reachability.load()
 
-    assert reachability.is_lost(1, "@news")
-    assert reachability.is_lost(1, -1_001)
-    assert not reachability.is_lost(1, -1_002)
+    assert reachability.is_unreachable(1, "@news")
+    assert reachability.is_unreachable(1, -1_001)
+    assert not reachability.is_unreachable(1, -1_002)
 
 
 async def test_beyond_its_bound_it_forgets_the_chat_that_was_lost_first(desk: Desk) -> None:
     reachability = reach_of(desk, chats_max=2)
 
     for chat_id in (7, 8, 9):
-        await reachability.lose(1, chat_id, BLOCKED)
+        await reachability.mark_unreachable(1, chat_id, BLOCKED)
 
-    assert [reachability.is_lost(1, chat_id) for chat_id in (7, 8, 9)] == [False, True, True]
+    assert [reachability.is_unreachable(1, chat_id) for chat_id in (7, 8, 9)] == [False, True, True]
 
 
 async def test_a_group_that_migrates_can_be_sent_to_and_is_lost_under_both_ids_if_it_removes_the_bot(
     desk: Desk,
 ) -> None:
-    await desk.reachability.lose(1, -5, BLOCKED)
+    await desk.reachability.mark_unreachable(1, -5, BLOCKED)
 
     desk.reachability.rename(1, -5, -1_001)
-    before = desk.reachability.is_lost(1, -5), desk.reachability.is_lost(1, -1_001)
-    await desk.reachability.lose(1, -5, BLOCKED)
+    before = desk.reachability.is_unreachable(1, -5), desk.reachability.is_unreachable(1, -1_001)
+    await desk.reachability.mark_unreachable(1, -5, BLOCKED)
 
     assert before == (False, False)
-    assert desk.reachability.is_lost(1, -1_001)
-    desk.reachability.regain(1, -1_001)
-    assert not desk.reachability.is_lost(1, -5)
+    assert desk.reachability.is_unreachable(1, -1_001)
+    desk.reachability.mark_reachable(1, -1_001)
+    assert not desk.reachability.is_unreachable(1, -5)
 
 
 async def test_two_ids_that_change_places_do_not_point_at_each_other(desk: Desk) -> None:
     desk.reachability.rename(1, -5, -6)
     desk.reachability.rename(1, -6, -5)
 
-    await desk.reachability.lose(1, -6, BLOCKED)
+    await desk.reachability.mark_unreachable(1, -6, BLOCKED)
 
-    assert desk.reachability.is_lost(1, -5)
+    assert desk.reachability.is_unreachable(1, -5)
 
 
 async def test_what_waits_is_given_up_page_by_page(desk: Desk) -> None:
     await desk.accept(*(outgoing(f"m{number:04}", chat_id=7) for number in range(1_201)))
 
-    await desk.reachability.lose(1, 7, BLOCKED)
+    await desk.reachability.mark_unreachable(1, 7, BLOCKED)
 
     assert set(desk.ledger.statuses.values()) == {Status.DEAD}
     assert (await desk.broker.stats()).waiting == dict.fromkeys((await desk.broker.stats()).waiting, 0)
@@ -127,7 +127,7 @@ async def test_what_is_submitted_after_a_chat_was_lost_is_not_given_up_with_what
     after = structs.replace(outgoing("after", chat_id=7), submitted_at_ms=desk.clock() + 1)
     await desk.accept(outgoing("before", chat_id=7), after)
 
-    await desk.reachability.lose(1, 7, BLOCKED)
+    await desk.reachability.mark_unreachable(1, 7, BLOCKED)
 
     assert desk.ledger.statuses == {"before": Status.DEAD, "after": Status.QUEUED}
 
@@ -138,11 +138,11 @@ async def test_what_is_submitted_after_a_chat_was_lost_is_not_given_up_with_what
 async def test_the_answer_to_somebody_who_came_back_to_another_process_goes_though_we_have_not_heard(
     desk: Desk,
 ) -> None:
-    await desk.reachability.lose(1, 7, BLOCKED)
+    await desk.reachability.mark_unreachable(1, 7, BLOCKED)
     desk.ledger.unreachable = {(1, 8): BLOCKED}
 
     back = await desk.reachability.refusal_in_ledger(outgoing("a", chat_id=7))
-    await desk.reachability.lose(1, 8, BLOCKED)
+    await desk.reachability.mark_unreachable(1, 8, BLOCKED)
     lost = await desk.reachability.refusal_in_ledger(outgoing("b", chat_id=8))
 
     assert back is None
@@ -153,38 +153,38 @@ async def test_a_chat_that_was_lost_here_and_regained_before_another_process_hea
     desk: Desk,
 ) -> None:
     """To the other one nothing changed, so it announced nothing; and here the chat was refused for ever."""
-    await desk.reachability.lose(1, 7, BLOCKED)
-    await desk.reachability.lose(1, 8, BLOCKED)
+    await desk.reachability.mark_unreachable(1, 7, BLOCKED)
+    await desk.reachability.mark_unreachable(1, 8, BLOCKED)
     desk.ledger.unreachable = {(1, 8): BLOCKED}
 
-    desk.clock.advance(READ_AGAIN_MS - 1)
+    desk.clock.advance(RELOAD_AFTER_MS - 1)
     too_early = desk.reachability.due_for_reload()
     desk.clock.advance(1)
     due = desk.reachability.due_for_reload()
     await desk.reachability.reload(due)
 
     assert (too_early, due, desk.reachability.due_for_reload()) == ([], [(1, 7), (1, 8)], [])
-    assert [desk.reachability.is_lost(1, chat_id) for chat_id in (7, 8)] == [False, True]
+    assert [desk.reachability.is_unreachable(1, chat_id) for chat_id in (7, 8)] == [False, True]
 
 
 async def test_of_many_chats_that_are_lost_at_once_the_last_are_read_again(desk: Desk) -> None:
-    for chat_id in range(READ_AGAIN_MAX + 1):
-        await desk.reachability.lose(1, chat_id, BLOCKED)
-    desk.clock.advance(READ_AGAIN_MS)
+    for chat_id in range(RELOADS_MAX + 1):
+        await desk.reachability.mark_unreachable(1, chat_id, BLOCKED)
+    desk.clock.advance(RELOAD_AFTER_MS)
 
     due = desk.reachability.due_for_reload()
 
-    assert (len(due), due[0]) == (READ_AGAIN_MAX, (1, 1))
+    assert (len(due), due[0]) == (RELOADS_MAX, (1, 1))
 
 
 async def test_each_change_is_announced_under_every_name_that_it_concerns(desk: Desk) -> None:
     desk.reachability.rename(1, -5, -1_001)
     await turns()
     renamed = news_of(desk)
-    await desk.reachability.lose(1, -5, BLOCKED)
+    await desk.reachability.mark_unreachable(1, -5, BLOCKED)
     await turns()
     lost = news_of(desk)
-    desk.reachability.regain(1, -1_001)
+    desk.reachability.mark_reachable(1, -1_001)
     await turns()
 
     assert renamed == lost == {ChatChanged(1, -5), ChatChanged(1, -1_001)}
@@ -196,23 +196,23 @@ async def test_what_another_process_found_out_is_read_in_the_books_and_nothing_g
     desk.ledger.unreachable, desk.ledger.alias_of = {(1, 7): BLOCKED}, {(1, -5): 7}
 
     await desk.reachability.reload([(1, 7), (1, -5), (1, 8)])
-    lost = [desk.reachability.is_lost(1, chat_id) for chat_id in (7, -5, 8)]
+    lost = [desk.reachability.is_unreachable(1, chat_id) for chat_id in (7, -5, 8)]
     desk.ledger.unreachable, desk.ledger.alias_of = {}, {}
     await desk.reachability.reload([(1, 7), (1, -5)])
 
     assert lost == [True, True, False]
-    assert [desk.reachability.is_lost(1, chat_id) for chat_id in (7, -5)] == [False, False]
+    assert [desk.reachability.is_unreachable(1, chat_id) for chat_id in (7, -5)] == [False, False]
     assert desk.ledger.statuses == {"a": Status.QUEUED}
     assert desk.changes.announced == []
 
 
 async def test_after_a_gap_everything_is_read_and_what_is_over_forgotten(desk: Desk) -> None:
-    await desk.reachability.lose(1, 7, BLOCKED)
+    await desk.reachability.mark_unreachable(1, 7, BLOCKED)
     desk.ledger.unreachable = {(1, 8): BLOCKED}
 
     await desk.reachability.load()
 
-    assert [desk.reachability.is_lost(1, chat_id) for chat_id in (7, 8)] == [False, True]
+    assert [desk.reachability.is_unreachable(1, chat_id) for chat_id in (7, 8)] == [False, True]
 
 
 async def test_a_crowd_of_chats_is_read_in_pages(desk: Desk) -> None:
@@ -232,13 +232,13 @@ async def test_what_changes_here_while_the_books_are_read_is_read_again(
         known = await read(*places, **options)
         monkeypatch.undo()
         desk.ledger.unreachable = {(1, 7): BLOCKED}
-        await desk.reachability.lose(1, 7, BLOCKED)
+        await desk.reachability.mark_unreachable(1, 7, BLOCKED)
         return known
 
     monkeypatch.setattr(desk.ledger, verb, read_before_the_change)
     await (desk.reachability.load() if everything else desk.reachability.reload([(1, 7)]))
 
-    assert desk.reachability.is_lost(1, 7)
+    assert desk.reachability.is_unreachable(1, 7)
 
 
 async def test_names_that_change_places_never_go_in_a_circle_however_they_are_read(desk: Desk) -> None:
@@ -248,8 +248,8 @@ async def test_names_that_change_places_never_go_in_a_circle_however_they_are_re
 
     await desk.reachability.reload([(1, -6)])
 
-    assert not desk.reachability.is_lost(1, -5)
-    assert not desk.reachability.is_lost(1, -6)
+    assert not desk.reachability.is_unreachable(1, -5)
+    assert not desk.reachability.is_unreachable(1, -6)
 
 
 def news_of(desk: Desk) -> set[Change]:

@@ -528,7 +528,7 @@ async def test_what_waits_for_a_chat_that_blocked_the_bot_is_dead_with_the_same_
 async def test_what_is_leased_for_a_lost_chat_all_the_same_is_dead_without_a_call(desk: Desk) -> None:
     lease = await desk.leased(outgoing("a", chat_id=7))
     desk.ledger.unreachable = {(1, 7): BLOCKED}
-    await desk.reachability.lose(1, 7, BLOCKED)
+    await desk.reachability.mark_unreachable(1, 7, BLOCKED)
 
     outcome = await desk.send(lease)
 
