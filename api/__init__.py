@@ -1,12 +1,12 @@
-"""The HTTP side: updates come in, messages are submitted, and operators look and steer.
+"""The HTTP side: takes updates and messages in, and lets operators look and control.
 
 Read in this order:
 
-    core/      what the API is given, and how anything is refused
-    app        how it is put together: ``create_app(services)``
+    core/      what the API depends on, and every error
+    app        ``create_app(services)`` puts it together
     routes/    the endpoints, one noun a file
     usecases/  what the endpoints do
-    schemas/   what requests and answers look like
-    security/  who may do what
-    http/      forms, bounds and the access log
+    schemas/   the bodies of requests and responses
+    security/  bearer tokens and roles
+    http/      forms, body limits and the access log
 """

@@ -1,4 +1,4 @@
-"""How the HTTP side is put together. There is no app before somebody creates one."""
+"""Puts the HTTP side together; importing it creates no app."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ from tempogram.api.usecases.submissions import Submissions
 App = FastAPI
 
 ROUTERS = (messages.forms, messages.router, queue.router, bots.router, limits.router)
-NUMBERS = (metrics.router, health.router)
+MONITORING = (metrics.router, health.router)
 
 
-def create_app(services: Services, *, takes_in: bool = True) -> FastAPI:
-    """Return an app that works with these services, and keeps nothing outside of itself.
+def create_app(services: Services, *, serves_requests: bool = True) -> FastAPI:
+    """Return an app that works with these services; it has no global state.
 
     Args:
-        services: See there.
-        takes_in: Without it the app tells only how the process is and what it counted.
+        services: What the endpoints use.
+        serves_requests: False for a process that serves only its health and its metrics.
     """
     app = FastAPI(
         title="Tempogram",
         description="Runs many Telegram bots from one place, and never sends faster than Telegram allows.",
-        routes=[webhook(services)] if takes_in else [],
+        routes=[webhook(services)] if serves_requests else [],
         middleware=_middleware(services),
-        # Its spans would hold the webhook's address, and that holds a token.
+        # Spans would contain the webhook's path, and that contains a token.
         telemetry={"tracing": False, "metrics": False, "logs": False},
-        redirect_slashes=False,  # likewise a redirect
-        openapi_url=None,  # under the bearer token, below
+        redirect_slashes=False,  # a redirect would contain it, too
+        openapi_url=None,  # served below, behind the bearer token
         docs_url=None,
         redoc_url=None,
     )
     app.state.services = services
     app.state.submissions = Submissions(services)
     errors.install(app)
-    for router in (*(ROUTERS if takes_in else ()), *NUMBERS, openapi):
+    for router in (*(ROUTERS if serves_requests else ()), *MONITORING, openapi):
         app.include_router(router)
     return app
 
 
 def _middleware(services: Services) -> list[Middleware]:
-    """From the outside in."""
+    """Return them from the outermost to the innermost."""
     return [
         Middleware(AccessLog, clock=services.clock),
         Middleware(UnhandledErrors),

@@ -1,11 +1,11 @@
-"""What the API is given, and the one way in which it refuses.
+"""What the API depends on, and the one format of its errors.
 
 Read in this order:
 
-    dependencies         everything that the endpoints use
+    dependencies         everything that an endpoint may use
     ports                what it needs of the bot side
     repositories         what it needs of storage
-    errors               every refusal, with its status
-    validation_messages  what is wrong with a request, as a sentence
-    redaction            texts without tokens, and cut to a length
+    errors               every error, with its status and code
+    validation_messages  a validation error as a sentence
+    redaction            removes tokens from texts, and shortens values
 """

@@ -1,4 +1,4 @@
-"""What the HTTP side works with. ``bot/`` puts it together; a test puts fakes in."""
+"""What the endpoints use: ``bot/`` puts it together, and tests put in fakes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tempogram.engine.resilience.conditions import Conditions
 from tempogram.storage.files.spool import Spool
 
 BODY_BYTES_MAX = 1 << 20
-"""An update is a few KB, a message at most its 4,096 characters and a keyboard."""
+"""An update has a few KB, a message at most 4,096 characters and a keyboard."""
 
 BATCH_BYTES_MAX = 10 << 20
 """10,000 messages of 1 KB."""
 
 FILES_MAX = 10
-"""Of one form. Source: https://core.telegram.org/bots/api#sendmediagroup"""
+"""In one form. Source: https://core.telegram.org/bots/api#sendmediagroup"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +33,8 @@ class Services:
     """Everything that an endpoint may ask for.
 
     Attributes:
-        healthy: Tells whether the ledger can be read and the engine's loops run.
-        admin_token: The bearer token that may do everything.
+        healthy: Tells whether the ledger can be read and the engine's loops are running.
+        admin_token: The bearer token of the role admin.
     """
 
     intake: Intake
@@ -61,16 +61,16 @@ class Services:
 
     @property
     def form_bytes_max(self) -> int:
-        """Of one form with files: an album's."""
+        """The largest form with files: an album."""
         return self.body_bytes_max + FILES_MAX * self.spool.bytes_max
 
     def __post_init__(self) -> None:
         if not self.admin_token:
-            raise SettingsError("the admin token is empty; every stranger would have it")
+            raise SettingsError("the admin token is empty, so that anyone could use the API; set ADMIN_TOKEN")
 
 
 async def services_of(request: Request) -> Services:
-    """Return what the app was created with. A coroutine, or FastAPI would run it in a thread."""
+    """Return the services of the app. A coroutine, because FastAPI would run a function in a thread."""
     services: Services = request.app.state.services
     return services
 

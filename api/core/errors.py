@@ -1,4 +1,4 @@
-"""How anything that goes wrong is told over HTTP: one form, one table.
+"""Every error that a client may get, in one format and one table.
 
 {"error": {"code": "not_found", "message": "there is no message 'abc'"}}
 """
@@ -26,43 +26,43 @@ log = structlog.get_logger()
 
 
 class ApiError(Exception):
-    """What the HTTP side itself refuses; the sentence is for the client."""
+    """An error of the HTTP side itself; its text is for the client."""
 
 
 class Malformed(ApiError):
-    """The body is no JSON, or no form."""
+    """The body is neither valid JSON nor a valid form."""
 
 
 class Invalid(ApiError):
-    """A field is missing or makes no sense."""
+    """A field is missing or not valid."""
 
 
 class NotAuthenticated(ApiError):
-    """No bearer token, or none of ours."""
+    """There is no bearer token, or it is not valid."""
 
 
 class NotAllowed(ApiError):
-    """The token's role may not do this."""
+    """The token's role does not allow this."""
 
 
 class WrongSecret(ApiError):
-    """A webhook call without the secret that Telegram was given."""
+    """A webhook call does not have the secret that Telegram was given."""
 
 
 class NotFound(ApiError):
-    """No such thing."""
+    """What the path names does not exist."""
 
 
 class Conflict(ApiError):
-    """It is too late for this."""
+    """The message is being sent or has ended."""
 
 
 class NotScheduled(ApiError):
-    """The message is accepted, and the schedule does not know it yet."""
+    """The message is accepted, but not admitted to the queue yet."""
 
 
 class TooLarge(ApiError):
-    """The body has more bytes than are read."""
+    """The body has more bytes than this path accepts."""
 
     def __init__(self, bytes_max: int) -> None:
         super().__init__(f"the body is larger than {bytes_max:,} bytes, which is the limit here")
@@ -70,8 +70,8 @@ class TooLarge(ApiError):
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """How one kind of error is told. ``message`` replaces the error's own words where those are for the log."""
+class ErrorFormat:
+    """How one kind of error is shown. ``message`` replaces the error's text where that is only for the log."""
 
     status: int
     code: str
@@ -80,31 +80,33 @@ class Form:
 
 
 AGAIN_SOON = {"Retry-After": "1"}
-AGAIN_LATER = {"Retry-After": "10"}  # a full lane gives a place back about once a second; a guess
+AGAIN_LATER = {"Retry-After": "10"}  # untuned: a full lane sends about one message a second
 
 NOTHING_HERE = "there is nothing at this path"
-"""The same for an unknown route and an unknown bot token, so that nobody learns which tokens are close."""
+"""The same for an unknown route and an unknown bot token, so that tokens cannot be probed."""
 
-TABLE: Mapping[type[Exception], Form] = {
-    Malformed: Form(400, "malformed"),
-    Refusal: Form(400, "refused"),
-    NotAuthenticated: Form(401, "not_authenticated", {"WWW-Authenticate": "Bearer"}),
-    NotAllowed: Form(403, "not_allowed"),
-    WrongSecret: Form(403, "wrong_secret"),
-    NotFound: Form(404, "not_found"),
-    ChatUnreachable: Form(409, "chat_unreachable"),
-    Conflict: Form(409, "conflict"),
-    NoWebhook: Form(409, "no_webhook"),
-    TooLarge: Form(413, "too_large"),
-    FileTooLarge: Form(413, "file_too_large"),
-    Invalid: Form(422, "invalid"),
-    UnknownToken: Form(422, "unknown_token"),
-    QueueFull: Form(429, "queue_full", AGAIN_LATER),
-    IntakeFull: Form(503, "intake_full", AGAIN_SOON),
-    NotScheduled: Form(503, "not_scheduled", AGAIN_SOON),
-    TelegramUnreachable: Form(503, "telegram_unreachable", AGAIN_LATER),
-    LedgerError: Form(503, "ledger_unavailable", AGAIN_SOON, "the ledger cannot be reached; try again in a moment"),
-    BrokerUnavailable: Form(
+TABLE: Mapping[type[Exception], ErrorFormat] = {
+    Malformed: ErrorFormat(400, "malformed"),
+    Refusal: ErrorFormat(400, "refused"),
+    NotAuthenticated: ErrorFormat(401, "not_authenticated", {"WWW-Authenticate": "Bearer"}),
+    NotAllowed: ErrorFormat(403, "not_allowed"),
+    WrongSecret: ErrorFormat(403, "wrong_secret"),
+    NotFound: ErrorFormat(404, "not_found"),
+    ChatUnreachable: ErrorFormat(409, "chat_unreachable"),
+    Conflict: ErrorFormat(409, "conflict"),
+    NoWebhook: ErrorFormat(409, "no_webhook"),
+    TooLarge: ErrorFormat(413, "too_large"),
+    FileTooLarge: ErrorFormat(413, "file_too_large"),
+    Invalid: ErrorFormat(422, "invalid"),
+    UnknownToken: ErrorFormat(422, "unknown_token"),
+    QueueFull: ErrorFormat(429, "queue_full", AGAIN_LATER),
+    IntakeFull: ErrorFormat(503, "intake_full", AGAIN_SOON),
+    NotScheduled: ErrorFormat(503, "not_scheduled", AGAIN_SOON),
+    TelegramUnreachable: ErrorFormat(503, "telegram_unreachable", AGAIN_LATER),
+    LedgerError: ErrorFormat(
+        503, "ledger_unavailable", AGAIN_SOON, "the ledger cannot be reached; try again in a moment"
+    ),
+    BrokerUnavailable: ErrorFormat(
         503, "broker_unavailable", AGAIN_SOON, "the queue cannot be reached; try again in a moment"
     ),
 }
@@ -114,64 +116,67 @@ ROUTING: Mapping[int, tuple[str, str]] = {
     404: ("not_found", NOTHING_HERE),
     405: ("method_not_allowed", "this path does not take this method"),
 }
-"""What the framework itself refuses."""
+"""Errors that the framework raises, by status."""
 
 ALWAYS = (NotAuthenticated, NotAllowed)
-"""What every guarded route can answer."""
+"""Errors that every guarded route may give."""
 
-INTERNAL = Form(500, "internal")
+INTERNAL = ErrorFormat(500, "internal")
 
 
-def schema_of(error: Exception) -> Form:
+def format_of(error: Exception) -> ErrorFormat:
     return next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), INTERNAL)
 
 
-def answer(error: Exception) -> JSONResponse:
-    """Return what the client is told."""
-    form = schema_of(error)
-    return _response(form.status, form.code, form.message or str(error), form.headers)
+def error_response(error: Exception) -> JSONResponse:
+    """Return the response to an error."""
+    format_ = format_of(error)
+    return _response(format_.status, format_.code, format_.message or str(error), format_.headers)
 
 
-def declares(*kinds: type[Exception]) -> dict[int | str, dict[str, Any]]:
-    """Return what a route says in its documentation about the errors that it can give."""
-    forms = [TABLE[kind] for kind in ALWAYS] + [TABLE[kind] for kind in kinds]
+def error_responses(*kinds: type[Exception]) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI description of a route's errors."""
+    formats = [TABLE[kind] for kind in ALWAYS] + [TABLE[kind] for kind in kinds]
     return {
-        status: {"model": ErrorOut, "description": ", ".join(form.code for form in forms if form.status == status)}
-        for status in sorted({form.status for form in forms})
+        status: {
+            "model": ErrorOut,
+            "description": ", ".join(format_.code for format_ in formats if format_.status == status),
+        }
+        for status in sorted({format_.status for format_ in formats})
     }
 
 
 def install(app: FastAPI) -> None:
-    """Let every error of the table be told in the one form."""
+    """Handle every error of the table."""
     for kind in TABLE:
-        app.add_exception_handler(kind, _tell)
-    app.add_exception_handler(RequestValidationError, _tell_invalid)
-    app.add_exception_handler(HTTPException, _tell_routing)
+        app.add_exception_handler(kind, _on_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
 
 
-async def _tell(_request: Request, error: Exception) -> JSONResponse:
-    if schema_of(error).message:  # the ledger or the broker is away, which is told as a condition
-        log.debug("refused", error=type(error).__name__, reason=without_tokens(str(error)))
-    return answer(error)
+async def _on_error(_request: Request, error: Exception) -> JSONResponse:
+    if format_of(error).message:  # the ledger or the broker is unavailable, which is logged as a condition
+        log.debug("request_failed", error=type(error).__name__, reason=without_tokens(str(error)))
+    return error_response(error)
 
 
-async def _tell_invalid(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError), "it is installed for nothing else"  # noqa: S101
+async def _on_validation_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError), "it is installed for this error only"  # noqa: S101
     first = error.errors()[0]
     if first["type"] == "json_invalid":
-        return answer(Malformed(f"the body is no JSON: {first['ctx']['error']}"))
-    return answer(Invalid(sentence_of(first)))
+        return error_response(Malformed(f"the body is not JSON: {first['ctx']['error']}"))
+    return error_response(Invalid(sentence_of(first)))
 
 
-async def _tell_routing(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException), "it is installed for nothing else"  # noqa: S101
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException), "it is installed for this error only"  # noqa: S101
     code, message = ROUTING.get(error.status_code, ("refused", "the request was refused"))
     headers = dict(error.headers or {}) | (_allow(request) if error.status_code == 405 else {})
     return _response(error.status_code, code, message, headers)
 
 
 def _allow(request: Request) -> dict[str, str]:
-    """Return every method of a path: the framework knows each by a route of its own, and names the first one's."""
+    """Return every method of a path: each is a route of its own, and the framework names only the first."""
     path = getattr(request.scope.get("route"), "path", None)
     methods = request.app.openapi()["paths"].get(path, {})
     return {"Allow": ", ".join(sorted(method.upper() for method in methods))} if methods else {}

@@ -1,4 +1,4 @@
-"""What the HTTP side needs of Telegram's side, as promises that ``bot/`` keeps."""
+"""What the HTTP side needs of the bot side; ``bot/`` implements it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tempogram.storage.files.spool import Spooled
 
 
 class Refusal(EngineError):
-    """What a client asked makes no sense; its sentence says why and names the way out."""
+    """A request cannot be carried out; the text says why, and what to do instead."""
 
 
 class NoWebhook(EngineError):
-    """A bot gets its updates in another way, so its webhook has nothing to change."""
+    """The bot does not get its updates by a webhook."""
 
 
 class UnknownToken(EngineError):
@@ -24,42 +24,42 @@ class UnknownToken(EngineError):
 
 
 class TelegramUnreachable(EngineError):
-    """Telegram gave no usable answer; asking again later may help."""
+    """Telegram gave no usable answer; the request may be repeated later."""
 
 
 class IntakeFull(EngineError):
-    """Too many updates wait for their handlers; Telegram shall deliver this one again."""
+    """Too many updates wait for their handlers; Telegram must deliver this one again."""
 
 
 class Intake(Protocol):
-    """Where updates enter."""
+    """Takes updates in."""
 
     async def receive(self, bot_id: int, body: bytes) -> None:
-        """Store an update, and let its handlers run later. A repeated ``update_id`` is stored once.
+        """Store an update and queue it for its handlers. A repeated ``update_id`` is stored once.
 
         Raises:
-            Refusal: The body is no update; nothing was stored.
+            Refusal: The body is not an update; nothing was stored.
             IntakeFull: Nothing was stored.
-            LedgerError: It is not known to be stored; it must be delivered again.
+            LedgerError: It may not be stored; it must be delivered again.
         """
 
 
 class Attachments(Protocol):
-    """Keeps the files that messages carry."""
+    """Stores the files of messages."""
 
     async def keep(self, message: Outgoing, files: Mapping[str, Spooled]) -> None:
-        """Keep the files that a message names, before it is submitted.
+        """Store the files of a message before it is submitted.
 
         Raises:
             LedgerError: The message must not be submitted.
         """
 
     async def forget(self, message: Outgoing) -> None:
-        """Let go of the files of a message that was not accepted; if the ledger has it after all, they stay."""
+        """Delete the files of a message that was not accepted; if the ledger has it after all, they stay."""
 
 
 class Composer(Protocol):
-    """Knows Telegram's methods."""
+    """Makes messages of Bot API methods."""
 
     def compose(
         self,
@@ -74,15 +74,15 @@ class Composer(Protocol):
         """Make a message from what a client wrote.
 
         Args:
-            bot_id: One of our bots.
+            bot_id: The bot that sends it.
             chat_id: As the client gave it.
             method: As Telegram spells it, in any case.
             params: The method's other parameters.
-            files: Names of the files that come with it: a parameter's, or what ``attach://`` names in one.
+            files: Names of its files: of a parameter, or what ``attach://`` refers to.
             **options: Any of ``priority``, ``ready_at_ms``, ``expires_at_ms``, ``guarantee``, ``dedup_key``.
 
         Raises:
-            Refusal: No such method, one that is not sent through the queue, wrong parameters, or a file too many.
+            Refusal: Telegram has no such method, it is not sent through the queue, or its parameters are wrong.
         """
 
 
@@ -90,47 +90,47 @@ class Fleet(Protocol):
     """The bots that run here."""
 
     def authenticate(self, token: str) -> int | None:
-        """Return the id of the bot with exactly this token, compared in constant time; None for any other."""
+        """Return the id of the bot with this token, compared in constant time; None: there is none."""
 
     def webhook_secrets(self, bot_id: int) -> Sequence[str]:
-        """Return the secrets of which each webhook call for this bot must bear one; none if it was set without."""
+        """Return the secrets of which each webhook call must have one; empty: it was set without."""
 
     def when_removed(self, listener: Callable[[int], None]) -> None:
-        """Tell one more listener about each bot that was removed, here or by another process; some more than once."""
+        """Call a listener for each bot that is removed, here or by another process; maybe more than once."""
 
     def source_of(self, bot: RegisteredBot) -> Source:
-        """Return where a bot's updates come from: as it was wanted, or else as the settings have it."""
+        """Return where a bot's updates come from: its own setting, or else that of the process."""
 
     async def add(self, token: str, behaviours: Mapping[str, Any] | None, *, updates: Source | None = None) -> int:
-        """Ask Telegram who this is, and run it from now on; return its id.
+        """Ask Telegram for the bot of a token and run it from now on; return its id.
 
-        Adding it again replaces its token and, if given, its behaviours and where its updates come from.
+        Adding it again replaces its token and, if given, its behaviours and the source of its updates.
 
         Raises:
-            Refusal: This is no token, a behaviour is unknown, or there can be no webhook here.
+            Refusal: The token is malformed, a behaviour is unknown, or webhooks need PUBLIC_URL.
             UnknownToken: Telegram refused the token.
-            TelegramUnreachable: Nobody could be asked.
+            TelegramUnreachable: Telegram did not answer.
         """
 
     async def change(
         self, bot_id: int, *, behaviours: Mapping[str, Any] | None = None, updates: Source | None = None
     ) -> None:
-        """Change what a bot does, from the next update on, and where its updates come from, at once.
+        """Change a bot's behaviours, from its next update on, and the source of its updates, at once.
 
         Raises:
-            Refusal: A behaviour is unknown or its settings are wrong, or there can be no webhook here.
+            Refusal: A behaviour is unknown, its settings are wrong, or webhooks need PUBLIC_URL.
         """
 
     async def remove(self, bot_id: int, *, keep_messages: bool) -> bool:
-        """Forget a bot, its token and its secrets, and take no update for it from now on; False if there is none.
+        """Delete a bot, its token and its secrets, and take no more updates for it; False if there is none.
 
-        ``keep_messages`` is put down in the books; heeding it is for ``Removals``.
+        ``keep_messages`` is stored; ``Removals`` applies it.
         """
 
     async def rotate_secret(self, bot_id: int) -> bool:
-        """Give a bot's webhook another secret; False if there is no such bot.
+        """Replace the secret of a bot's webhook; False if there is no such bot.
 
-        The old one is taken too until nothing can come with it any more.
+        The old one stays valid until no call can have it any more.
 
         Raises:
             NoWebhook: It has none.
@@ -138,10 +138,10 @@ class Fleet(Protocol):
 
 
 class Removals(Protocol):
-    """Sees off the bots that were removed."""
+    """Completes the removal of bots."""
 
     async def complete(self, bot_id: int, *, keep_messages: bool) -> int:
-        """Send nothing for a bot any more, and cancel what waits, or keep it; return how many were cancelled.
+        """Stop sending for a bot, and cancel or keep its waiting messages; return how many were cancelled.
 
-        A call that is under way ends, and what comes back of it is cancelled later, uncounted.
+        A call in flight is finished; if its message would be retried, it is cancelled later and not counted.
         """

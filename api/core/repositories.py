@@ -1,4 +1,4 @@
-"""What the HTTP side asks of the books. ``storage`` answers it; a test may, too."""
+"""What the HTTP side reads from storage, as protocols that tests can implement, too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tempogram.storage.messages import MessageState
 
 
 class MessageHistory(Protocol):
-    """See ``storage.history.MessageHistory``. Everything raises ``LedgerError`` when the ledger is away."""
+    """See ``storage.messages.MessageHistory``. Each raises ``LedgerError`` if the database is unavailable."""
 
     async def message(self, message_id: str) -> MessageState | None: ...
 

@@ -1,4 +1,4 @@
-"""What is wrong with a request, in one sentence that names the field and quotes the value."""
+"""Turns a validation error into one sentence that names the field and quotes the value."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from tempogram.api.core.redaction import short
 
 SECRET_FIELDS = frozenset({"token"})
-"""Named, but never quoted."""
+"""Fields whose value is never quoted."""
 
 SUBJECT = re.compile(r"^(?:Input|String|List|Dictionary|Value|Number) should ")
-SAYS_IT_ALL = frozenset({"too_long", "string_too_long", "string_too_short", "too_short"})
-"""Kinds of which the sentence holds what matters of the value already."""
+WITHOUT_VALUE = frozenset({"too_long", "string_too_long", "string_too_short", "too_short"})
+"""Kinds of errors whose sentence needs no value."""
 
 
 def sentence_of(error: Mapping[str, Any]) -> str:
@@ -30,21 +30,21 @@ def sentence_of(error: Mapping[str, Any]) -> str:
         case "missing":
             return f"{field} is missing"
         case "extra_forbidden":
-            return f"{field} is no field of this request"
+            return f"{field} is not a field of this request"
         case "model_type" | "model_attributes_type" | "dict_type" if field == "the body":
             return "the body should be a JSON object, sent with Content-Type: application/json"
         case "list_type" if field == "the body":
             return "the body should be a JSON list, sent with Content-Type: application/json"
         case kind:
-            return _said(field, error["msg"]) + _quoted(field, kind, error["input"])
+            return _sentence(field, error["msg"]) + _quoted(field, kind, error["input"])
 
 
 def _field(loc: Sequence[int | str]) -> str:
-    """Return the place without ``body`` or ``query`` in front, and without the names of our own types."""
+    """Return the path of the field without ``body`` or ``query`` in front."""
     return ".".join(str(part) for part in loc[1:]) or "the body"
 
 
-def _said(field: str, message: str) -> str:
+def _sentence(field: str, message: str) -> str:
     message = message.removeprefix("Value error, ")
     if message.startswith("should "):
         return f"{field} {message}"
@@ -54,5 +54,5 @@ def _said(field: str, message: str) -> str:
 
 
 def _quoted(field: str, kind: str, value: object) -> str:
-    is_told = field == "the body" or kind in SAYS_IT_ALL or field in SECRET_FIELDS
-    return "" if is_told else f", not {short(value)}"
+    is_hidden = field == "the body" or kind in WITHOUT_VALUE or field in SECRET_FIELDS
+    return "" if is_hidden else f", not {short(value)}"

@@ -1,10 +1,10 @@
-"""HTTP that FastAPI leaves to us.
+"""What FastAPI does not do: body limits, forms as streams, logs without tokens.
 
 Read in this order:
 
-    body_limits       how large a request may be
+    body_limits       the most bytes of a request
     multipart         reads a form as it arrives
-    forms             a message as a form with files
-    access_log        a line for each request, without tokens
-    unhandled_errors  an error of ours, logged and answered
+    forms             a message with files, as a form
+    access_log        one log line per request, without tokens
+    unhandled_errors  logs an unhandled error and answers 500
 """

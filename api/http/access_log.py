@@ -1,4 +1,4 @@
-"""One line for each request: which route, never which address, because one of them holds a token."""
+"""One log line per request, with its route and not its path, because a path may contain a token."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ log = structlog.get_logger()
 
 
 class AccessLog:
-    """Logs the route's template, the method, the status and how long it took.
+    """Logs the route's template, the method, the status and the duration.
 
-    Status 0: no answer was given, the client had gone.
+    Status 0: the client disconnected before it was answered.
     """
 
     def __init__(self, app: ASGIApp, *, clock: Clock) -> None:
@@ -26,13 +26,13 @@ class AccessLog:
             return
         status = 0
 
-        async def watched(event: Message) -> None:
+        async def send_and_note(event: Message) -> None:
             nonlocal status
             status = event.get("status", status)
             await send(event)
 
         started_at_ms = self._clock()
-        await self._app(scope, receive, watched)
+        await self._app(scope, receive, send_and_note)
         log.info(
             "request",
             route=getattr(scope.get("route"), "path", "none"),

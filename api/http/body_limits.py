@@ -1,4 +1,4 @@
-"""How much of a body is read: never more than its path needs, whatever its headers say."""
+"""Limits how many bytes of a body are read, whatever its headers say."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tempogram.api.core.errors import TooLarge, answer
+from tempogram.api.core.errors import TooLarge, error_response
 
 
 class BodyLimits:
-    """Refuses a body that says it is too large, and one that turns out to be, without keeping it.
+    """Refuses a body that is declared, or turns out, to be too large, without buffering it.
 
     Args:
-        bytes_max: For every path
-        bytes_max_of: but these.
-        bytes_max_of_forms: Of a form with files, for the paths that take one.
+        bytes_max: For each path that is not in one of these:
+        bytes_max_of: By path.
+        bytes_max_of_forms: Of a form with files, by path.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class BodyLimits:
             return
         bytes_max = self._bytes_max_for(scope)
         if declared_bytes(scope) > bytes_max:
-            await answer(TooLarge(bytes_max))(scope, receive, send)
+            await error_response(TooLarge(bytes_max))(scope, receive, send)
             return
         await self._app(scope, counting(receive, bytes_max), send)
 
@@ -50,18 +50,18 @@ class BodyLimits:
 
 
 def is_form(headers: Headers) -> bool:
-    """Tell whether a body says that it is a form which may have files."""
+    """Tell whether a body is declared as a form that may have files."""
     return headers.get("content-type", "").lower().startswith("multipart/form-data")
 
 
 def declared_bytes(scope: Scope) -> int:
-    """Return what the client says; 0 where it says nothing, and then it is counted."""
+    """Return the declared length; 0 if there is none, and then the bytes are counted."""
     length = Headers(scope=scope).get("content-length", "")
     return int(length) if length.isdecimal() else 0
 
 
 def counting(receive: Receive, bytes_max: int) -> Receive:
-    """Hand a body on until it becomes too large; then raise ``TooLarge``."""
+    """Pass a body on until it is too large; then raise ``TooLarge``."""
     left = bytes_max
 
     async def counted() -> Message:

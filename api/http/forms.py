@@ -1,4 +1,4 @@
-"""A message as a form with files: what a client writes who has ``curl -F photo=@cat.jpg``."""
+"""A message as a form with files, as ``curl -F photo=@cat.jpg`` sends it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tempogram.api.security.auth import GuardedRoute, StrictRequest
 from tempogram.storage.files.spool import Spooled
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-"""Of a field or a file; it becomes a parameter, or stands behind ``attach://``."""
+"""The name of a field or a file: a parameter, or what follows ``attach://``."""
 
 PARTS_MAX = 100
-"""More than any method has parameters."""
+"""No method has as many parameters."""
 
 NUMBER = re.compile(r"[0-9]{1,10}(\.[0-9]{1,3})?")
 
-NO_BOUNDARY = "the form names no boundary in its Content-Type"
+NO_BOUNDARY = "the Content-Type of the form has no boundary"
 
 _TEXT = {"type": "string"}
 
@@ -41,17 +41,17 @@ FORM_SCHEMA: dict[str, Any] = {
     },
     "additionalProperties": {"anyOf": [_TEXT, {"type": "string", "format": "binary"}]},
     "description": "The fields of the JSON body; each further field is a parameter, and each file is the parameter "
-    "of its name or what attach://<name> means in another one.",
+    "of its name or what attach://<name> refers to in another one.",
     "examples": [{"bot": "123456", "chat_id": "5", "method": "sendPhoto", "photo": "<bytes>", "caption": "A cat."}],
 }
 
 
 class FormRoute(GuardedRoute):
-    """Reads a form as it comes, files into the spool; what follows sees the JSON that says the same."""
+    """Reads a form as a stream, files into the spool, and passes it on as the equivalent JSON."""
 
     @asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[Request]:
-        """Lend the request with its body."""
+        """Read the body; files are deleted when the request ends."""
         request.state.files = {}
         if not is_form(request.headers):
             async with super().read(request) as strict:
@@ -73,7 +73,7 @@ FilesOf = Annotated[Mapping[str, Spooled], Depends(files_of)]
 
 
 class Form:
-    """A form's fields and files; the files go with ``stack``."""
+    """A form's fields and files; the files are deleted when ``stack`` closes."""
 
     def __init__(self, services: Services, stack: AsyncExitStack) -> None:
         self.files: dict[str, Spooled] = {}
@@ -83,12 +83,12 @@ class Form:
         self._bytes_left = services.body_bytes_max
 
     async def read(self, request: Request) -> None:
-        """Read it whole.
+        """Read the whole form.
 
         Raises:
-            Malformed: It is no form.
-            Invalid: It has too many parts, or one twice.
-            TooLarge: Its fields are larger than a JSON body may be.
+            Malformed: It is not a form.
+            Invalid: It has too many parts, or two of one name.
+            TooLarge: Its fields have more bytes than a JSON body may have.
             FileTooLarge: A file is larger than Telegram takes.
         """
         form = Multipart(request.stream(), _boundary(request.headers["content-type"]))
@@ -101,10 +101,10 @@ class Form:
                 self.files[part.name] = self._stack.enter_context(file)
 
     def message(self) -> dict[str, Any]:
-        """Return the message as JSON has it.
+        """Return the message as it would be in JSON.
 
         Raises:
-            Invalid: ``params`` is no JSON object.
+            Invalid: ``params`` is not a JSON object.
         """
         own = {name: value for name, value in self._fields.items() if self._is_own(name)}
         params = {name: value for name, value in self._fields.items() if name not in own}
@@ -114,7 +114,7 @@ class Form:
         return message
 
     def _is_own(self, name: str) -> bool:
-        """Tell whether a field is the message's and not its method's: a ``text`` may be either's."""
+        """Tell whether a field belongs to the message, not to its method; ``text`` may be either."""
         return name in MessageIn.model_fields and (name != "text" or "method" not in self._fields)
 
     def _check(self, part: Part) -> None:
@@ -123,11 +123,11 @@ class Form:
                 f"a form's field should have a name of letters, digits, '_', '-' and '.', not {short(part.name)}"
             )
         if part.name in self._fields or part.name in self.files:
-            raise Invalid(f"{part.name} stands in the form twice")
+            raise Invalid(f"the form has two fields named {part.name}")
         if len(self._fields) >= PARTS_MAX:
-            raise Invalid(f"a form has {PARTS_MAX} fields at most")
+            raise Invalid(f"a form may have at most {PARTS_MAX} fields")
         if part.file_name is not None and len(self.files) >= 2 * FILES_MAX:  # each with a thumbnail
-            raise Invalid(f"a form has {2 * FILES_MAX} files at most")
+            raise Invalid(f"a form may have at most {2 * FILES_MAX} files")
 
     async def _text(self, part: Part) -> str:
         text = bytearray()
@@ -143,7 +143,7 @@ class Form:
 
 
 def as_json(request: Request, message: Mapping[str, Any]) -> Request:
-    """Return a request that says the same in JSON, and is read already."""
+    """Return the request as JSON, with its body already read."""
     headers = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]
     scope = {**request.scope, "headers": [*headers, (b"content-type", b"application/json")]}
     strict = StrictRequest(scope, request.receive)

@@ -1,4 +1,4 @@
-"""What nobody foresaw: written down in full, told in one sentence."""
+"""Unhandled errors: logged with their traceback, answered with a reference to it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tempogram.api.core.errors import answer
+from tempogram.api.core.errors import error_response
 from tempogram.api.core.redaction import without_tokens
 
 log = structlog.get_logger()
 
 
 class UnhandledErrors:
-    """Answers with a 500 and a reference under which the log has the rest.
+    """Answers 500 with a reference under which the log has the error.
 
-    It stands below Starlette's own, which would raise the error again for the server to
-    log, and its text may hold the address of a call to Telegram, and that a token.
+    It runs inside Starlette's own handler, which would raise the error again for the server to log;
+    the text of an error may contain the URL of a call to Telegram, and that contains a token.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -31,31 +31,31 @@ class UnhandledErrors:
             return
         is_answered = False
 
-        async def watched(event: Message) -> None:
+        async def send_and_note(event: Message) -> None:
             nonlocal is_answered
             is_answered = True
             await send(event)
 
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive, send_and_note)
         except ClientDisconnect:
-            return  # nobody is there to be told
+            return  # there is no client to answer
         except Exception as error:  # noqa: BLE001 - the last one who can answer
-            reference = written_down(error)
+            reference = log_unhandled(error)
             if not is_answered:
-                await answer(UnhandledError(reference))(scope, receive, send)
+                await error_response(UnhandledError(reference))(scope, receive, send)
 
 
 class UnhandledError(Exception):
-    """What the client is told of it."""
+    """What the client gets to see of an unhandled error."""
 
     def __init__(self, reference: str) -> None:
-        super().__init__(f"internal error {reference}; the log has more under this reference")
+        super().__init__(f"internal error {reference}; see the log under this reference")
 
 
-def written_down(error: Exception) -> str:
+def log_unhandled(error: Exception) -> str:
     """Log an error with its traceback, and return the reference."""
     reference = secrets.token_hex(4)
     lines = "".join(traceback.format_exception(error))
-    log.error("internal error", reference=reference, error=type(error).__name__, traceback=without_tokens(lines))
+    log.error("unhandled_error", reference=reference, error=type(error).__name__, traceback=without_tokens(lines))
     return reference

@@ -1,10 +1,12 @@
 """The endpoints, one noun a file.
 
-webhook   where Telegram delivers; the hot path
-messages  submit, look at and cancel a message
-queue     how much waits; dead letters
-bots      the fleet
-limits    the limits
-metrics   for Prometheus
-health    whether it is up
+Read in this order:
+
+    webhook   where Telegram delivers updates; the hot path
+    messages  submit, read and cancel messages
+    queue     counts, and dead letters
+    bots      add, read, change and remove bots
+    limits    read and change the limits
+    metrics   for Prometheus, or as JSON
+    health    whether the process is up
 """

@@ -1,4 +1,4 @@
-"""Bots: add one, look at them, change what one does."""
+"""Adds, lists, changes and removes bots."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from tempogram.api.core.dependencies import Services, ServicesOf
-from tempogram.api.core.errors import Invalid, Malformed, NotFound, TooLarge, declares
+from tempogram.api.core.errors import Invalid, Malformed, NotFound, TooLarge, error_responses
 from tempogram.api.core.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
 from tempogram.api.schemas.bots import BotChange, BotIn, BotOut, BotsOut, RemovedOut
 from tempogram.api.schemas.fields import BotId, QueryFlag
@@ -21,7 +21,7 @@ router = APIRouter(tags=["bots"], route_class=GuardedRoute)
 BotPath = Annotated[BotId, Path()]
 
 
-@router.get("/bots", dependencies=[requires(Role.VIEWER)], responses=declares(LedgerError))
+@router.get("/bots", dependencies=[requires(Role.VIEWER)], responses=error_responses(LedgerError))
 async def show_all(services: ServicesOf) -> BotsOut:
     """List every bot, in the order of their ids."""
     return BotsOut(bots=[_shown(services, each) for each in await services.bots.all()])
@@ -31,21 +31,23 @@ async def show_all(services: ServicesOf) -> BotsOut:
     "/bots",
     status_code=201,
     dependencies=[requires(Role.ADMIN)],
-    responses=declares(
+    responses=error_responses(
         Malformed, Refusal, TooLarge, Invalid, UnknownToken, TelegramUnreachable, LedgerError, BrokerUnavailable
     ),
 )
 async def add(wanted: BotIn, services: ServicesOf) -> BotOut:
-    """Run a bot from now on. Adding it again replaces its token and whatever else is given.
+    """Run a bot from now on. Adding it again replaces its token and what else is given.
 
-    One that was removed and whose messages were kept sends them now. Telegram takes 20 new bots a minute and
-    600 an hour from one address: beyond that this waits up to half a minute, then answers 503.
+    A bot that was removed with keep_messages=true sends those messages now. Telegram takes 20 new bots a minute and
+    600 an hour from one address: beyond that the request waits for up to half a minute, then gets a 503.
     """
     bot_id = await services.fleet.add(wanted.token, wanted.behaviours, updates=wanted.updates)
     return _shown(services, await _bot(services, bot_id))
 
 
-@router.get("/bots/{bot_id}", dependencies=[requires(Role.VIEWER)], responses=declares(NotFound, Invalid, LedgerError))
+@router.get(
+    "/bots/{bot_id}", dependencies=[requires(Role.VIEWER)], responses=error_responses(NotFound, Invalid, LedgerError)
+)
 async def show(bot_id: BotPath, services: ServicesOf) -> BotOut:
     """Show one bot, without its token."""
     return _shown(services, await _bot(services, bot_id))
@@ -54,12 +56,12 @@ async def show(bot_id: BotPath, services: ServicesOf) -> BotOut:
 @router.patch(
     "/bots/{bot_id}",
     dependencies=[requires(Role.OPERATOR)],
-    responses=declares(Malformed, Refusal, NotFound, TooLarge, Invalid, LedgerError, BrokerUnavailable),
+    responses=error_responses(Malformed, Refusal, NotFound, TooLarge, Invalid, LedgerError, BrokerUnavailable),
 )
 async def change(bot_id: BotPath, wanted: BotChange, services: ServicesOf) -> BotOut:
-    """Change what a bot does, pause or resume it, give it more turns, or get its updates in another way.
+    """Change a bot's behaviours, pause or resume it, change its weight, or the source of its updates.
 
-    A switch of ``updates`` loses none and handles none twice.
+    A change of ``updates`` loses no update and handles none twice.
     """
     await _change(services, bot_id, wanted)
     return _shown(services, await _bot(services, bot_id))
@@ -68,16 +70,16 @@ async def change(bot_id: BotPath, wanted: BotChange, services: ServicesOf) -> Bo
 @router.delete(
     "/bots/{bot_id}",
     dependencies=[requires(Role.ADMIN)],
-    responses=declares(NotFound, Invalid, LedgerError),
+    responses=error_responses(NotFound, Invalid, LedgerError),
 )
 async def remove(bot_id: BotPath, services: ServicesOf, *, keep_messages: QueryFlag = False) -> RemovedOut:
-    """Remove a bot: its token and its secrets are forgotten, its updates and its messages refused from now on.
+    """Remove a bot: its token and its secrets are deleted, its updates and its messages refused from now on.
 
-    What waits for it is cancelled, and counted in the answer if that takes less than 20 s; what is just being sent
-    is finished. With ``keep_messages=true`` it waits instead, until the bot is added again, and is sent then.
-    Its webhook is taken away in the background. Updates that are stored and not handled yet are dropped. Messages
-    that have ended stay in the history. A second time there is no such bot: 404. One that ``BOT_TOKENS`` names comes
-    back with the next start.
+    Its waiting messages are cancelled, and counted in the answer if that takes less than 20 s; a call in flight
+    is finished. With ``keep_messages=true`` they wait instead, until the bot is added again, and are sent then.
+    Its webhook is deleted in the background. Stored updates that are not handled yet are dropped. Messages
+    that have ended stay in the history. A second request gets a 404. A bot of ``BOT_TOKENS`` is added again at the
+    next start.
     """
     return RemovedOut(cancelled=await _remove(services, bot_id, keep_messages=keep_messages))
 
@@ -86,13 +88,13 @@ async def remove(bot_id: BotPath, services: ServicesOf, *, keep_messages: QueryF
     "/bots/{bot_id}/webhook-secret",
     status_code=202,
     dependencies=[requires(Role.ADMIN)],
-    responses=declares(NoWebhook, NotFound, Invalid, LedgerError),
+    responses=error_responses(NoWebhook, NotFound, Invalid, LedgerError),
 )
 async def change_webhook_secret(bot_id: BotPath, services: ServicesOf) -> BotOut:
-    """Give a bot's webhook another secret; nobody is ever shown it.
+    """Replace the secret of a bot's webhook; it is never shown.
 
-    202: it is written down, and Telegram is told in the background. The old one is taken too until Telegram has
-    the new one, and for a minute more; asking again in that time changes nothing.
+    202: it is stored, and set at Telegram in the background. The old one stays valid until Telegram has
+    the new one, and for a minute more; a second request in that time changes nothing.
     """
     if not await services.fleet.rotate_secret(bot_id):
         raise _no_bot(bot_id)
@@ -115,7 +117,7 @@ def _no_bot(bot_id: int) -> NotFound:
 
 
 async def _change(services: Services, bot_id: int, wanted: BotChange) -> None:
-    """Do first what may be refused; then the books before the broker, which is rebuilt from them."""
+    """Do first what may be refused; then write the database before the broker, which is rebuilt from it."""
     await _bot(services, bot_id)
     if wanted.behaviours is not None or wanted.updates is not None:
         await services.fleet.change(bot_id, behaviours=wanted.behaviours, updates=wanted.updates)
@@ -128,7 +130,7 @@ async def _change(services: Services, bot_id: int, wanted: BotChange) -> None:
 
 
 async def _remove(services: Services, bot_id: int, *, keep_messages: bool) -> int:
-    """Refuse what comes first; then see to what is there."""
+    """Refuse new messages and updates first; then cancel or keep the waiting messages."""
     if not await services.fleet.remove(bot_id, keep_messages=keep_messages):
         raise _no_bot(bot_id)
     return await services.removals.complete(bot_id, keep_messages=keep_messages)

@@ -1,4 +1,4 @@
-"""Whether this process does its work, for whoever restarts it; open to everybody."""
+"""Whether this process works, for load balancers and supervisors; needs no token."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from tempogram.engine.model.errors import LedgerError
 log = structlog.get_logger()
 
 TIMEOUT_S = 1.0
-"""A ledger that needs longer to be read is as good as away."""
+"""A ledger that answers later counts as unavailable."""
 
 router = APIRouter(tags=["health"])
 
 
 @router.get("/health", response_model=HealthOut, responses={503: {"model": HealthOut, "description": "It is down."}})
 async def health(services: ServicesOf, authorization: Annotated[str | None, Header()] = None) -> Response:
-    """Say whether the ledger can be read and the engine's loops run; with a bearer token, what is wrong meanwhile."""
+    """Tell whether the ledger can be read and the engine's loops run; with a bearer token, also what is wrong."""
     is_up = await _is_up(services.healthy)
-    told: dict[str, object] = {"status": "up" if is_up else "down"}
+    body: dict[str, object] = {"status": "up" if is_up else "down"}
     if _may_see(authorization, services):
-        told["conditions"] = services.conditions.current
-    return JSONResponse(told, status_code=200 if is_up else 503)
+        body["conditions"] = services.conditions.current
+    return JSONResponse(body, status_code=200 if is_up else 503)
 
 
 def _may_see(authorization: str | None, services: Services) -> bool:
-    """Tell whether a token is one of ours; nobody is turned away here, because a balancer asks without."""
+    """Tell whether a token is valid; a request without one is answered, too, because load balancers have none."""
     try:
         role_of(authorization, services)
     except NotAuthenticated:
@@ -47,7 +47,7 @@ async def _is_up(healthy: Callable[[], Awaitable[bool]]) -> bool:
     try:
         return await asyncio.wait_for(healthy(), TIMEOUT_S)
     except (LedgerError, TimeoutError):
-        return False  # told as a condition, by who waits for it
+        return False  # logged as a condition by the part that waits for the ledger
     except Exception as error:  # noqa: BLE001 - whatever it is, it is not well
-        log.warning("health is in doubt", error=type(error).__name__)
+        log.warning("health_check_failed", error=type(error).__name__)
         return False

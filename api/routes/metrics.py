@@ -1,4 +1,4 @@
-"""The numbers, as Prometheus reads them, or as JSON."""
+"""Serves the metrics, for Prometheus or as JSON."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ import msgspec
 from fastapi import APIRouter, Header, Query, Response
 
 from tempogram.api.core.dependencies import Services, ServicesOf
-from tempogram.api.core.errors import Invalid, declares
+from tempogram.api.core.errors import Invalid, error_responses
 from tempogram.api.security.auth import GuardedRoute, Role, requires
 from tempogram.engine.model.errors import EngineError
 from tempogram.engine.observability.metrics import CONTENT_TYPE, EngineCollector, as_flat, as_text
 
 GAUGES_TIMEOUT_S = 1.0
-"""The counters are wanted most when the ledger or the broker does not answer."""
+"""The counters are needed most when the ledger or the broker does not answer, so gauges may be missing."""
 
 router = APIRouter(tags=["metrics"], route_class=GuardedRoute)
 
 Number = TypeVar("Number")
-Form = Annotated[Literal["text", "json"] | None, Query(alias="format")]
+Format = Annotated[Literal["text", "json"] | None, Query(alias="format")]
 Accept = Annotated[str, Header()]
 
 
-@router.get("/metrics", dependencies=[requires(Role.VIEWER)], response_class=Response, responses=declares(Invalid))
-async def metrics(services: ServicesOf, form: Form = None, accept: Accept = "") -> Response:
-    """Show what was counted: Prometheus' text, or JSON with ``Accept: application/json`` or ``?format=json``."""
-    return _shown(await _collector(services), as_json=_wants_json(form, accept))
+@router.get(
+    "/metrics", dependencies=[requires(Role.VIEWER)], response_class=Response, responses=error_responses(Invalid)
+)
+async def metrics(services: ServicesOf, format_: Format = None, accept: Accept = "") -> Response:
+    """Show the metrics as Prometheus' text, or as JSON with ``Accept: application/json`` or ``?format=json``."""
+    return _shown(await _collector(services), as_json=_wants_json(format_, accept))
 
 
-def _wants_json(form: str | None, accept: str) -> bool:
-    return "application/json" in accept.lower() if form is None else form == "json"
+def _wants_json(format_: str | None, accept: str) -> bool:
+    return "application/json" in accept.lower() if format_ is None else format_ == "json"
 
 
 def _shown(collector: EngineCollector, *, as_json: bool) -> Response:

@@ -1,4 +1,4 @@
-"""The queue: how much waits, and what was given up on."""
+"""Counts the queue; lists, replays and purges dead letters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from tempogram.api.core.dependencies import Services, ServicesOf
-from tempogram.api.core.errors import Invalid, Malformed, TooLarge, declares
+from tempogram.api.core.errors import Invalid, Malformed, TooLarge, error_responses
 from tempogram.api.schemas.fields import BotId, MessageId
 from tempogram.api.schemas.queue import (
     DeadLettersOut,
@@ -30,31 +30,33 @@ router = APIRouter(tags=["queue"], route_class=GuardedRoute)
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 
 
-@router.get("/queue/stats", dependencies=[requires(Role.VIEWER)], responses=declares(LedgerError, BrokerUnavailable))
+@router.get(
+    "/queue/stats", dependencies=[requires(Role.VIEWER)], responses=error_responses(LedgerError, BrokerUnavailable)
+)
 async def stats(services: ServicesOf) -> QueueStatsOut:
     """Count open messages, each once, and dead letters."""
     return await _counted(services)
 
 
-@router.get("/queue/dlq", dependencies=[requires(Role.VIEWER)], responses=declares(Invalid, LedgerError))
+@router.get("/queue/dlq", dependencies=[requires(Role.VIEWER)], responses=error_responses(Invalid, LedgerError))
 async def dead_letter_page(
     services: ServicesOf, after: MessageId | None = None, limit: Limit = 100, bot: BotId | None = None
 ) -> DeadLettersOut:
-    """List dead letters, oldest first; go on with ``after`` = the last page's ``next_after``."""
+    """List dead letters, oldest first; continue with ``after`` = the ``next_after`` of the last page."""
     return await dead_letters.page(services, after=after or "", limit=limit, bot_id=bot)
 
 
 @router.post(
     "/queue/dlq/replay",
     dependencies=[requires(Role.OPERATOR)],
-    responses=declares(Malformed, TooLarge, Invalid, LedgerError),
+    responses=error_responses(Malformed, TooLarge, Invalid, LedgerError),
 )
 async def replay(selection: Selection, services: ServicesOf) -> ReplayedOut:
-    """Queue dead letters again, with no attempt spent; ids that are not dead letters are left out."""
+    """Queue dead letters again, with their attempts reset; ids that are not dead letters are skipped."""
     return ReplayedOut(replayed=await dead_letters.replay(services, selection))
 
 
-@router.delete("/queue/dlq", dependencies=[requires(Role.OPERATOR)], responses=declares(Invalid, LedgerError))
+@router.delete("/queue/dlq", dependencies=[requires(Role.OPERATOR)], responses=error_responses(Invalid, LedgerError))
 async def purge(selection: Annotated[SelectionQuery, Query()], services: ServicesOf) -> PurgedOut:
     """Remove dead letters for good: ``?ids=…&ids=…``, ``?bot=…`` or ``?all=true``."""
     return PurgedOut(purged=await dead_letters.purge(services, selection))

@@ -8,17 +8,17 @@ from pydantic import BaseModel, ConfigDict
 
 
 class RequestModel(BaseModel):
-    """A request. A misspelt field is refused, because it would be ignored silently otherwise."""
+    """The base of requests. An unknown field is refused: a misspelt one would be ignored silently."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ResponseModel(BaseModel):
-    """An answer."""
+    """The base of responses."""
 
     model_config = ConfigDict(frozen=True)
 
 
 def given(name: str, **value: Any) -> dict[str, Any]:
-    """Return a schema for «this field stands there, and is not null», to be one of several."""
+    """Return a schema of bodies in which this field is given and not null, for ``anyOf`` and ``oneOf``."""
     return {"required": [name], "properties": {name: value}}

@@ -24,7 +24,7 @@ UPDATES: Any = Field(
     None,
     description=(
         "Where its updates come from; webhook if PUBLIC_URL is set, else polling. "
-        "none: its owner gets them in his own way."
+        "none: the owner fetches them elsewhere."
     ),
 )
 
@@ -36,14 +36,14 @@ class BotIn(RequestModel):
         min_length=1,
         max_length=160,
         description="From @BotFather. Kept encrypted, and never shown.",
-        json_schema_extra={"pattern": "^[0-9]{1,18}:[A-Za-z0-9_-]{1,128}$"},  # the fleet says what is wrong with it
+        json_schema_extra={"pattern": "^[0-9]{1,18}:[A-Za-z0-9_-]{1,128}$"},  # the fleet explains what is wrong with it
     )
     behaviours: Behaviours | None = None
     updates: Source | None = UPDATES
 
 
 class BotChange(RequestModel):
-    """What to change of a bot; what is not named stays."""
+    """A change of a bot; fields that are left out stay."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -60,7 +60,7 @@ class BotChange(RequestModel):
     behaviours: Behaviours | None = None
     paused: Flag | None = Field(None, description="A paused bot sends nothing; its messages wait.")
     weight: Annotated[int, Strict(), Field(ge=1, le=WEIGHT_MAX), AS_WHOLE] | None = Field(
-        None, description="So many turns for one of a bot that weighs 1."
+        None, description="Turns that it gets for one of a bot of weight 1."
     )
     updates: Source | None = UPDATES
 

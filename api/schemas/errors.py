@@ -15,6 +15,6 @@ class ErrorBody(ResponseModel):
 
 
 class ErrorOut(ResponseModel):
-    """The one form in which anything is refused."""
+    """The body of every error."""
 
     error: ErrorBody

@@ -1,4 +1,4 @@
-"""The kinds of values that a client writes in more than one way, each read into the one that we use."""
+"""Types of fields that a client may write in more than one way, each read into one."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ TELEGRAM_ID_MAX = (1 << 52) - 1
 """Ids have at most 52 significant bits. Source: https://core.telegram.org/bots/api#chat"""
 
 SEND_AT_S_MAX = 4_102_444_800
-"""The year 2100. What is larger is in milliseconds by mistake."""
+"""The year 2100. A larger number is milliseconds by mistake."""
 
 
 def digits_up_to(largest: int) -> str:
-    """Return the pattern of a positive number that is not larger.
+    """Return the pattern of positive numbers up to the largest.
 
     >>> digits_up_to(4305)
     '([1-9][0-9]{0,2}|[1-3][0-9]{3}|4[0-2][0-9]{2}|430[0-5])'
     """
     digits = str(largest)
     shorter = f"[1-9][0-9]{{0,{len(digits) - 2}}}"
-    as_long = (_smaller(digits, place) for place in range(len(digits)))
-    return f"({'|'.join([shorter, *filter(None, as_long)])})"
+    same_length = (_smaller(digits, position) for position in range(len(digits)))
+    return f"({'|'.join([shorter, *filter(None, same_length)])})"
 
 
-def _smaller(digits: str, place: int) -> str:
+def _smaller(digits: str, position: int) -> str:
     """Return the pattern of what is the same before a place and smaller in it; at the last place, or equal."""
-    is_last = place == len(digits) - 1
-    least, most = int(place == 0), int(digits[place]) - (not is_last)
-    rest = "" if is_last else f"[0-9]{{{len(digits) - place - 1}}}"
-    return "" if most < least else f"{digits[:place]}[{least}-{most}]{rest}"
+    is_last = position == len(digits) - 1
+    least, most = int(position == 0), int(digits[position]) - (not is_last)
+    rest = "" if is_last else f"[0-9]{{{len(digits) - position - 1}}}"
+    return "" if most < least else f"{digits[:position]}[{least}-{most}]{rest}"
 
 
 DIGITS = digits_up_to(TELEGRAM_ID_MAX)
@@ -84,7 +84,7 @@ def time_of(ms: int | None) -> datetime | None:
 
 
 def read_flag(value: object) -> object:
-    """Return what a query says with a word; pydantic would take ``on``, ``1`` and others, too.
+    """Return the boolean that a query spells as a word; pydantic would accept ``on``, ``1`` and others, too.
 
     >>> read_flag("true"), read_flag("on")
     (True, 'on')
@@ -93,7 +93,7 @@ def read_flag(value: object) -> object:
 
 
 def _whole(value: object) -> object:
-    """Return a number without a fraction as what it is: JSON knows one kind of number only.
+    """Return a float without a fraction as an int: JSON has one kind of number only.
 
     >>> _whole(3.0), _whole(3.5)
     (3, 3.5)
@@ -158,7 +158,7 @@ Flag = Annotated[bool, Strict()]
 QueryFlag = Annotated[bool, Strict(), BeforeValidator(read_flag)]
 
 AS_WHOLE = BeforeValidator(_whole)
-"""Stands last: only bounds that stand before it are told in the description of the API."""
+"""Must be last: only bounds before it appear in the API's description."""
 
 MessageId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
-"""Ours are 26 hex digits; this only keeps out what no column could hold."""
+"""Ours are 26 hex digits; this only refuses what no column can store."""

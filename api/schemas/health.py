@@ -9,7 +9,7 @@ from tempogram.engine.resilience.conditions import Condition
 
 
 class HealthOut(ResponseModel):
-    """Up or not: this path is open to everybody. What is wrong meanwhile is for those who bring a bearer token."""
+    """Whether the process is up; with a bearer token also the conditions that last."""
 
     status: Literal["up", "down"]
     conditions: list[Condition] | None = None

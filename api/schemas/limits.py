@@ -1,4 +1,4 @@
-"""What is said of limits, in requests and in answers."""
+"""The limits in requests and responses."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ Cap = Annotated[
 
 
 class Change(RequestModel):
-    """What to change; what is not named stays, and there must be something."""
+    """A change: fields that are left out stay, and at least one is given."""
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
-        if not self.named():
+        if not self.given_fields():
             *names, last = type(self).model_fields
             raise ValueError(f"say what to change: {', '.join(names)} or {last}")
         return self
 
-    def named(self) -> dict[str, Any]:
+    def given_fields(self) -> dict[str, Any]:
         return {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
 
 
 class LimitChange(Change):
-    """What to change of one limit."""
+    """A change of one limit."""
 
     model_config = ConfigDict(
         json_schema_extra={"anyOf": [given("count", type="integer"), given("window_s", type="number")]}
@@ -56,14 +56,14 @@ class LimitChange(Change):
 
     def changes(self) -> dict[str, int]:
         """Return the fields of a ``Limit``."""
-        named = self.named()
-        if "window_s" in named:
-            named["window_ms"] = round(named.pop("window_s") * 1_000)
-        return named
+        given_fields = self.given_fields()
+        if "window_s" in given_fields:
+            given_fields["window_ms"] = round(given_fields.pop("window_s") * 1_000)
+        return given_fields
 
 
 class ChatLimitChange(LimitChange):
-    """What to change of the limit of a private chat."""
+    """A change of the limit of a private chat."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -79,7 +79,7 @@ class ChatLimitChange(LimitChange):
 
 
 class LimitsChange(Change):
-    """What to change of the limits; what is not named stays."""
+    """A change of the limits; fields that are left out stay."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -93,21 +93,21 @@ class LimitsChange(Change):
 
     ceiling: LimitChange | None = Field(None, description="Of all bots together.")
     bot: LimitChange | None = Field(None, description="Of one bot.")
-    paid: LimitChange | None = Field(None, description="Of one bot, of what it pays for.")
+    paid: LimitChange | None = Field(None, description="Of one bot, for paid broadcasts.")
     chat: ChatLimitChange | None = Field(None, description="Of one private chat.")
     group: LimitChange | None = Field(None, description="Of one group or channel.")
-    user: LimitChange | None = Field(None, description="Of what one user makes one bot say.")
+    user: LimitChange | None = Field(None, description="Of what one user triggers at one bot.")
     chat_cap: Cap = None
     bot_cap: Cap = None
 
     def changes(self) -> dict[str, Any]:
         """Return the fields of ``Limits``."""
-        named = self.named()
-        return {name: each.changes() if isinstance(each, LimitChange) else each for name, each in named.items()}
+        given_fields = self.given_fields()
+        return {name: each.changes() if isinstance(each, LimitChange) else each for name, each in given_fields.items()}
 
 
 class LimitOut(ResponseModel):
-    """So many messages in any window; with a burst, a rate that saves up so many."""
+    """At most ``count`` messages in any window; ``burst`` may be sent at once after a pause."""
 
     count: int
     window_s: float
@@ -119,7 +119,7 @@ class LimitOut(ResponseModel):
 
 
 class LimitsOut(ResponseModel):
-    """The limits in force. Each change has a higher version."""
+    """The limits in force. Each change raises the version."""
 
     version: int
     ceiling: LimitOut

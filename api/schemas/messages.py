@@ -61,7 +61,7 @@ class MessageIn(RequestModel):
     )
     delivery: Guarantee = Field(
         Guarantee.AT_LEAST_ONCE,
-        description="What happens if nobody knows whether it arrived: at_least_once tries again.",
+        description="What happens if it is unknown whether it arrived: at_least_once sends it again.",
     )
 
     @model_validator(mode="after")
@@ -69,18 +69,18 @@ class MessageIn(RequestModel):
         if (self.text is None) == (self.method is None):
             raise ValueError("a message needs either a text or a method")
         if "chat_id" in self.params:
-            raise ValueError("chat_id stands beside method, not in params")
+            raise ValueError("chat_id belongs beside method, not in params")
         if self.text is not None and "text" in self.params:
-            raise ValueError("text stands beside params, and in params too")
+            raise ValueError("text is given twice, beside params and in them")
         return self
 
 
 BatchIn = Annotated[list[Annotated[MessageIn, SkipValidation]], Field(json_schema_extra={"maxItems": BATCH_MAX})]
-"""Validated one by one later: a wrong entry must not refuse its neighbours."""
+"""Validated one by one later: an invalid entry must not refuse the others."""
 
 
-class TakenOut(ResponseModel):
-    """A message that is accepted, now or, with a known ``dedup_key``, before."""
+class StatusOut(ResponseModel):
+    """A message and its status: accepted now, before with the same ``dedup_key``, or cancelled."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"id": EXAMPLE_ID, "status": "queued"}]})
 
@@ -135,7 +135,7 @@ class FileOut(ResponseModel):
 
 
 class LetterOut(ResponseModel):
-    """Where a message stands. What it says is not part of it."""
+    """The state of a message, without its content."""
 
     id: str = Field(examples=[EXAMPLE_ID])
     bot: str
@@ -154,11 +154,11 @@ class LetterOut(ResponseModel):
 
     @classmethod
     def of(cls, state: MessageState) -> Self:
-        return cls(**_letter(state))
+        return cls(**_fields_of(state))
 
 
 class MessageOut(LetterOut):
-    """Where a message stands, its files, and every call that was made for it, oldest first."""
+    """The state of a message, its files, and every call that was made for it, oldest first."""
 
     delivered_items: int = Field(description="Items of an album that arrived before the rest; method is the rest's.")
     attempts: list[AttemptOut]
@@ -167,7 +167,7 @@ class MessageOut(LetterOut):
     @classmethod
     def of(cls, state: MessageState) -> Self:
         return cls(
-            **_letter(state),
+            **_fields_of(state),
             delivered_items=sum(each.delivered_items or 0 for each in state.attempts),
             attempts=[AttemptOut.of(each) for each in state.attempts],
             files=[FileOut.of(each) for each in state.files],
@@ -178,25 +178,25 @@ class ExplanationOut(ResponseModel):
     """Why a message still waits."""
 
     id: str = Field(examples=[EXAMPLE_ID])
-    waits_at: WaitsAt = Field(description="The first gate that keeps back the messages of its chat and priority.")
-    before_in_lane: int = Field(description="Messages that its chat gets before it.")
+    waits_at: WaitsAt = Field(description="What keeps the messages of its chat and priority waiting.")
+    before_in_lane: int = Field(description="Messages of its chat that are sent before it.")
     before_in_line: int = Field(
-        description="Messages of its bot and priority that go before it, if every chat's may go; its chat's included."
+        description="Messages of its bot and priority that are sent before it, its chat's included, if no chat waits."
     )
     earliest_at: datetime | None = Field(description="Not before this time. null: its bot is paused.")
 
     @classmethod
-    def of(cls, told: Explanation) -> Self:
+    def of(cls, explanation: Explanation) -> Self:
         return cls(
-            id=told.message_id,
-            waits_at=told.waits_at,
-            before_in_lane=told.before_in_lane,
-            before_in_line=told.before_in_line,
-            earliest_at=time_of(told.earliest_at_ms),
+            id=explanation.message_id,
+            waits_at=explanation.waits_at,
+            before_in_lane=explanation.before_in_lane,
+            before_in_line=explanation.before_in_line,
+            earliest_at=time_of(explanation.earliest_at_ms),
         )
 
 
-def _letter(state: MessageState) -> dict[str, Any]:
+def _fields_of(state: MessageState) -> dict[str, Any]:
     return {
         "id": state.id,
         "bot": str(state.bot_id),

@@ -15,7 +15,7 @@ QUERY_IDS_MAX = 500
 
 
 class LaneCounts(ResponseModel):
-    """A message stands in exactly one of the five."""
+    """Each message is counted in exactly one of the five."""
 
     high: int
     normal: int
@@ -25,7 +25,7 @@ class LaneCounts(ResponseModel):
 
 
 class QueueStatsOut(ResponseModel):
-    """How many messages are open, and how many were given up on."""
+    """How many messages are open, and how many are dead letters."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -45,14 +45,14 @@ class QueueStatsOut(ResponseModel):
 
 
 class DeadLettersOut(ResponseModel):
-    """One page. ``next_after`` is what ``after`` must be for the next one; null: there is none."""
+    """One page. ``next_after`` is the ``after`` of the next page; null: this is the last."""
 
     letters: list[LetterOut]
     next_after: str | None
 
 
 class Selection(RequestModel):
-    """Which dead letters are meant: these ids, or all of one bot, or all."""
+    """A selection of dead letters: by ids, all of one bot, or all."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -72,12 +72,12 @@ class Selection(RequestModel):
     @model_validator(mode="after")
     def _is_one(self) -> Self:
         if [self.ids is not None, self.bot is not None, self.all].count(True) != 1:
-            raise ValueError("say which dead letters are meant: one of ids, bot and all")
+            raise ValueError("say which dead letters: one of ids, bot and all")
         return self
 
 
 class SelectionQuery(Selection):
-    """The same in an address."""
+    """The same selection in a query."""
 
     ids: list[MessageId] | None = Field(None, min_length=1, max_length=QUERY_IDS_MAX)
     all: QueryFlag = False

@@ -1,4 +1,6 @@
-"""Who may do what.
+"""Authorization.
 
-auth   bearer tokens and roles
+Read in this order:
+
+    auth  bearer tokens and roles
 """

@@ -1,4 +1,4 @@
-"""Who may do what: a bearer token, and the role it stands for."""
+"""Authorization: a bearer token, and the role that it gives."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class Role(IntEnum):
-    """Each may do what those below it may."""
+    """Each role includes those below it."""
 
     VIEWER = 1
     OPERATOR = 2
@@ -31,7 +31,7 @@ class Role(IntEnum):
 
 
 class GuardedRoute(APIRoute):
-    """Turns a stranger away before his body is read: FastAPI reads it before any dependency is asked."""
+    """Refuses a request without a valid token before its body is read; FastAPI reads the body before any dependency."""
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
@@ -45,14 +45,14 @@ class GuardedRoute(APIRoute):
 
     @asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[Request]:
-        """Lend the request with its body, which is read here: FastAPI would turn what ``bounds`` raises into a 400."""
+        """Read the body here: FastAPI would turn the error of ``BodyLimits`` into a 400."""
         strict = StrictRequest(request.scope, request.receive)
         await strict.body()
         yield strict
 
 
 class StrictRequest(Request):
-    """Reads JSON as the standard says: no NaN, no half surrogates, which no column and no wire could hold."""
+    """Reads strict JSON: no NaN and no lone surrogates, which no column can store."""
 
     async def json(self) -> Any:
         try:
@@ -62,7 +62,7 @@ class StrictRequest(Request):
 
 
 def requires(role: Role) -> Any:
-    """Let a route be used only with a role that is at least this one."""
+    """Return a dependency that refuses roles below this one."""
 
     async def check(
         request: Request, _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
@@ -74,19 +74,19 @@ def requires(role: Role) -> Any:
 
 
 def role_of(authorization: str | None, services: Services) -> Role:
-    """Return what the bearer may do.
+    """Return the role of a bearer token.
 
     Raises:
-        NotAuthenticated: There is no bearer token, or it is none of ours.
+        NotAuthenticated: There is no bearer token, or it is not valid.
     """
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise NotAuthenticated("this needs the header Authorization: Bearer <token>")
-    if not is_same(token.strip(), services.admin_token):
+    if not equal_in_constant_time(token.strip(), services.admin_token):
         raise NotAuthenticated("this bearer token is not valid")
     return Role.ADMIN
 
 
-def is_same(given: str, secret: str) -> bool:
-    """Compare in constant time, so that nobody can guess a secret character by character."""
+def equal_in_constant_time(given: str, secret: str) -> bool:
+    """Compare in constant time, so that a secret cannot be guessed character by character."""
     return hmac.compare_digest(given.encode(), secret.encode())

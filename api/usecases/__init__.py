@@ -2,8 +2,8 @@
 
 Read in this order:
 
-    submissions     takes messages in
-    known_bots      whether a bot is known
+    submissions     accepts messages
+    known_bots      caches which bots exist
     queued_message  one message: its state, why it waits, its cancellation
     dead_letters    lists, replays and purges dead letters
 """

@@ -1,4 +1,4 @@
-"""Dead letters: a look at them, another try, or the bin."""
+"""Lists, replays and purges dead letters."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tempogram.engine.model.errors import BrokerUnavailable
 log = structlog.get_logger()
 
 REPLAY_PAGE = 500
-"""Dead letters that are queued again in one transaction, so that nobody's write waits long behind it. A guess."""
+"""Dead letters replayed in one transaction. Untuned: few enough that other writes do not wait long behind it."""
 
 
 async def page(services: Services, *, after: str, limit: int, bot_id: int | None) -> DeadLettersOut:
-    """Return one page, and where the next begins. One more than asked for is read, to know whether there is a next."""
+    """Return one page, and where the next begins. One letter more is read to know whether there is a next page."""
     found = await services.history.dead(after_id=after, limit=limit + 1, bot_id=bot_id)
     letters, has_more = found[:limit], len(found) > limit
     return DeadLettersOut(
@@ -36,8 +36,8 @@ async def replay(services: Services, selection: Selection) -> int:
         try:
             await services.dispatcher.readmit(messages)
         except BrokerUnavailable as error:
-            # The ledger has them as queued, and the schedule is rebuilt from it.
-            log.warning("replayed without a schedule", messages=len(messages), reason=str(error))
+            # The ledger has them as queued, and the queue is rebuilt from it.
+            log.warning("replay_not_admitted", messages=len(messages), reason=str(error))
     return replayed
 
 
@@ -49,9 +49,9 @@ async def purge(services: Services, selection: Selection) -> int:
 
 
 async def _pages(services: Services, selection: Selection) -> AsyncIterator[Sequence[str]]:
-    """Yield what is meant, page by page, each id once.
+    """Yield the selected ids, page by page, each once.
 
-    By id and not by "the oldest that are dead": a replayed message may be dead again
+    Pages go by id, not by "the oldest dead letters": a replayed message may be dead again
     before the next page is read, and would be replayed for ever.
     """
     if selection.ids is not None:

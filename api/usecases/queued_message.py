@@ -1,4 +1,4 @@
-"""A message that waits: why it does, and how it is taken back before it is sent."""
+"""One message: its state, why it waits, and its cancellation."""
 
 from __future__ import annotations
 
@@ -9,51 +9,51 @@ from tempogram.engine.model.messages import OPEN, Status
 from tempogram.engine.ports import Explanation
 from tempogram.storage.messages import MessageState
 
-CANCELLED_NO_MORE = "it cannot be cancelled"
+NOT_CANCELLABLE = "it cannot be cancelled"
 
 
 async def cancel(services: Services, message_id: str) -> None:
-    """End a waiting message as cancelled, and tell whoever waits for it.
+    """End a waiting message as cancelled, and publish that.
 
     Raises:
         NotFound: There is no such message.
         Conflict: It is being sent, or has ended.
-        NotScheduled: The broker has not heard of it yet.
+        NotScheduled: It is not admitted to the queue yet.
     """
     if not await services.cancellations.cancel(message_id):
-        raise await _why_not(services, message_id, CANCELLED_NO_MORE)
+        raise await _why_not(services, message_id, NOT_CANCELLABLE)
 
 
 async def explain(services: Services, message_id: str) -> Explanation:
-    """Tell why a message still waits.
+    """Return why a message still waits.
 
     Raises:
         NotFound: There is no such message.
         Conflict: It is being sent, or has ended.
-        NotScheduled: The broker has not heard of it yet.
+        NotScheduled: It is not admitted to the queue yet.
     """
-    told = await services.broker.explain(message_id)
-    if told is None:
+    explanation = await services.broker.explain(message_id)
+    if explanation is None:
         raise await _why_not(services, message_id, "there is nothing to explain")
-    return told
+    return explanation
 
 
 async def state_of(services: Services, message_id: str) -> MessageState:
-    """Return where a message stands; raises ``NotFound``."""
+    """Return the state of a message; raises ``NotFound``."""
     state = await services.history.message(message_id)
     if state is None:
         raise NotFound(f"there is no message {short(message_id)}")
     return state
 
 
-async def _why_not(services: Services, message_id: str, so: str) -> Conflict | NotScheduled:
+async def _why_not(services: Services, message_id: str, consequence: str) -> Conflict | NotScheduled:
     (is_known,) = await services.broker.knows([message_id])
     state = await state_of(services, message_id)
     if is_known or state.status is not Status.QUEUED:
-        return _too_late(state, so)
-    return NotScheduled(f"message {message_id} is accepted and not scheduled yet; try again in a moment")
+        return _too_late(state, consequence)
+    return NotScheduled(f"message {message_id} is accepted and not queued yet; try again in a moment")
 
 
-def _too_late(state: MessageState, so: str) -> Conflict:
+def _too_late(state: MessageState, consequence: str) -> Conflict:
     how = "is being sent" if state.status in OPEN else f"has ended as {state.status.value}"
-    return Conflict(f"message {state.id} {how}, so {so}")
+    return Conflict(f"message {state.id} {how}, so {consequence}")

@@ -1,4 +1,4 @@
-"""How a message gets from a request into the engine, and its end back to a client who waits for it."""
+"""Submits messages to the engine, and returns their end to a client that waits for it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tempogram.api.core.ports import Refusal
 from tempogram.api.core.repositories import MessageHistory
 from tempogram.api.core.validation_messages import sentence_of
 from tempogram.api.schemas.messages import BATCH_MAX, MessageIn
-from tempogram.api.usecases.known_bots import KnownBots, stranger
+from tempogram.api.usecases.known_bots import KnownBots, unknown_bot
 from tempogram.engine.dispatcher import Submission
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, EngineError, LedgerError, QueueFull
 from tempogram.engine.model.messages import OPEN, Outgoing, Status
@@ -29,158 +29,159 @@ log = structlog.get_logger()
 
 MESSAGE = TypeAdapter(MessageIn)
 
-BREATH = 200
-"""Entries of a batch that are read before others have their turn: about 10 ms. A guess."""
+YIELD_EVERY = 200
+"""Entries of a batch between two yields to other requests. Untuned: 200 take about 10 ms."""
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A message that is accepted, now or, with the same ``dedup_key``, before."""
+class Submitted:
+    """A message that was accepted, now or, with the same ``dedup_key``, before."""
 
     message_id: str
     status: Status
 
 
 class Submissions:
-    """The desk at which messages are handed in."""
+    """Accepts messages, one by one or in batches."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self.known_bots = KnownBots(services.bots)
         services.fleet.when_removed(self.known_bots.forget)
 
-    async def take(
-        self, wanted: MessageIn, files: Mapping[str, Spooled] | None = None, *, wait_s: float = 0
-    ) -> Taken | MessageState:
+    async def submit(
+        self, request: MessageIn, files: Mapping[str, Spooled] | None = None, *, wait_s: float = 0
+    ) -> Submitted | MessageState:
         """Accept one message with its files, and return its end if that comes within ``wait_s``.
 
         Raises:
-            Refusal: It makes no sense.
-            QueueFull: Too much waits already.
-            ChatUnreachable: Telegram said that the chat takes nothing.
-            LedgerError: The ledger is away. As with the others, nothing was accepted.
+            Refusal: There is no such bot, or Telegram would refuse the method or its parameters.
+            QueueFull: Its chat or its bot has too many waiting messages.
+            ChatUnreachable: Telegram refused the chat before.
+            LedgerError: The ledger is unavailable. As with the others, nothing was accepted.
         """
-        await self.known_bots.check(wanted.bot)
-        message = composed(self._services, wanted, files or {})
+        await self.known_bots.check(request.bot)
+        message = compose(self._services, request, files or {})
         if files:
             await self._keep(message, files)
         if not wait_s:
             return await self._submit(message)
         return await self._submit_and_wait(message, wait_s)
 
-    async def take_many(self, entries: Sequence[Any]) -> list[Taken | str]:
-        """Accept messages; one answer each, in their order, with a sentence for each that is refused.
+    async def submit_many(self, entries: Sequence[Any]) -> list[Submitted | str]:
+        """Accept messages; return one answer for each, in order, or a sentence if it is refused.
 
         Raises:
             Invalid: There are too many. Nothing was accepted.
-            LedgerError: Nothing was accepted, as far as anybody knows.
+            LedgerError: Nothing was accepted, as far as is known.
         """
         if len(entries) > BATCH_MAX:
-            raise Invalid(f"a batch takes {BATCH_MAX:,} messages at most, and this one has {len(entries):,}")
+            raise Invalid(f"a batch may have at most {BATCH_MAX:,} messages, and this one has {len(entries):,}")
         composed = await self._compose_many(entries)
         messages = [message for message in composed if isinstance(message, Outgoing)]
         answers = iter(zip(messages, await self._dispatch(messages), strict=True))
-        return [_told(*next(answers)) if isinstance(each, Outgoing) else each for each in composed]
+        return [_outcome(*next(answers)) if isinstance(each, Outgoing) else each for each in composed]
 
     async def _compose_many(self, entries: Sequence[Any]) -> list[Outgoing | str]:
         read: list[MessageIn | str] = []
-        for place, entry in enumerate(entries):
+        for index, entry in enumerate(entries):
             read.append(_read(entry))
-            await _breathe(place)
+            await _yield_to_others(index)
         missing = await self.known_bots.missing(each.bot for each in read if isinstance(each, MessageIn))
         messages: list[Outgoing | str] = []
-        for place, each in enumerate(read):
-            messages.append(self._composed_or_why_not(each, missing) if isinstance(each, MessageIn) else each)
-            await _breathe(place)
+        for index, each in enumerate(read):
+            messages.append(self._compose_or_explain(each, missing) if isinstance(each, MessageIn) else each)
+            await _yield_to_others(index)
         return messages
 
-    def _composed_or_why_not(self, wanted: MessageIn, missing: set[int]) -> Outgoing | str:
-        if wanted.bot in missing:
-            return str(stranger(wanted.bot))
+    def _compose_or_explain(self, request: MessageIn, missing: set[int]) -> Outgoing | str:
+        if request.bot in missing:
+            return str(unknown_bot(request.bot))
         try:
-            return composed(self._services, wanted)
+            return compose(self._services, request)
         except Refusal as refusal:
             return str(refusal)
 
     async def _keep(self, message: Outgoing, files: Mapping[str, Spooled]) -> None:
-        if (lost := await self._services.dispatcher.refusal(message)) is not None:
-            raise lost
+        if (refusal := await self._services.dispatcher.refusal(message)) is not None:
+            raise refusal
         await self._services.attachments.keep(message, files)
 
-    async def _submit(self, message: Outgoing) -> Taken:
+    async def _submit(self, message: Outgoing) -> Submitted:
         try:
-            taken = await self._taken(message)
+            submitted = await self._dispatch_one(message)
         except EngineError:
             await self._services.attachments.forget(message)
             raise
-        if taken.message_id != message.id:
+        if submitted.message_id != message.id:
             await self._services.attachments.forget(message)
-        return taken
+        return submitted
 
-    async def _taken(self, message: Outgoing) -> Taken:
-        await self.known_bots.check(message.bot_id)  # it may have been removed while a file was kept
+    async def _dispatch_one(self, message: Outgoing) -> Submitted:
+        await self.known_bots.check(message.bot_id)  # it may have been removed while a file was stored
         match (await self._dispatch([message]))[0]:
             case Accepted():
-                return Taken(message.id, Status.QUEUED)
+                return Submitted(message.id, Status.QUEUED)
             case Known(message_id, status):
-                return Taken(message_id, status)
+                return Submitted(message_id, status)
             case QueueFull() | ChatUnreachable() as refused:
                 raise refused
 
-    async def _submit_and_wait(self, message: Outgoing, wait_s: float) -> Taken | MessageState:
-        # Expected before it is submitted: it may be sent before the submission returns.
-        with _expected(self._services.results, message.id) as result:
-            taken = await self._submit(message)
-            if taken.message_id == message.id:
-                return await self._ended(taken, result, wait_s)
-        with _expected(self._services.results, taken.message_id) as result:
-            return await self._ended(taken, result, wait_s)
+    async def _submit_and_wait(self, message: Outgoing, wait_s: float) -> Submitted | MessageState:
+        # Before it is submitted, because it may be sent before the submission returns.
+        with _expect(self._services.results, message.id) as result:
+            submitted = await self._submit(message)
+            if submitted.message_id == message.id:
+                return await self._wait_for_end(submitted, result, wait_s)
+        with _expect(self._services.results, submitted.message_id) as result:
+            return await self._wait_for_end(submitted, result, wait_s)
 
     async def _dispatch(self, messages: Sequence[Outgoing]) -> list[Submission]:
         try:
             return await self._services.dispatcher.submit(messages)
         except BrokerUnavailable as error:
-            # The ledger may have them all the same, and then they will be sent: a 503 would make the client
-            # submit them twice.
-            log.warning("accepted without a schedule", messages=len(messages), reason=str(error))
-            return [await self._looked_up(message, error) for message in messages]
+            # The ledger may have them, and then they will be sent: a 503 would make the client submit them twice.
+            log.warning("accepted_not_admitted", messages=len(messages), reason=str(error))
+            return [await self._find(message, error) for message in messages]
 
-    async def _looked_up(self, message: Outgoing, error: BrokerUnavailable) -> Submission:
+    async def _find(self, message: Outgoing, error: BrokerUnavailable) -> Submission:
         if await self._services.history.message(message.id) is None:
             raise error
         return Accepted()
 
-    async def _ended(self, taken: Taken, result: asyncio.Future[Result], wait_s: float) -> Taken | MessageState:
-        if taken.status in OPEN:
+    async def _wait_for_end(
+        self, submitted: Submitted, result: asyncio.Future[Result], wait_s: float
+    ) -> Submitted | MessageState:
+        if submitted.status in OPEN:
             await asyncio.wait([result], timeout=wait_s)
-        state = await _state(self._services.history, taken.message_id)
-        return taken if state is None or state.status in OPEN else state
+        state = await _state(self._services.history, submitted.message_id)
+        return submitted if state is None or state.status in OPEN else state
 
 
-def composed(services: Services, wanted: MessageIn, files: Collection[str] = ()) -> Outgoing:
-    """Make the engine's message.
+def compose(services: Services, request: MessageIn, files: Collection[str] = ()) -> Outgoing:
+    """Return the engine's message of a request.
 
     Raises:
         Refusal: Telegram has no such method, or would refuse its parameters.
     """
-    ready_at_ms = wanted.send_at or 0
+    ready_at_ms = request.send_at or 0
     return services.composer.compose(
-        wanted.bot,
-        wanted.chat_id,
-        wanted.method or "sendMessage",
-        wanted.params if wanted.text is None else {**wanted.params, "text": wanted.text},
+        request.bot,
+        request.chat_id,
+        request.method or "sendMessage",
+        request.params if request.text is None else {**request.params, "text": request.text},
         files=files,
-        priority=wanted.priority,
+        priority=request.priority,
         ready_at_ms=ready_at_ms,
-        expires_at_ms=_expires_at_ms(wanted, max(ready_at_ms, services.clock())),
-        guarantee=wanted.delivery,
-        # Apart from the keys that intake makes: no client can take one of those.
-        dedup_key=None if wanted.dedup_key is None else f"client:{wanted.dedup_key}",
+        expires_at_ms=_expires_at_ms(request, max(ready_at_ms, services.clock())),
+        guarantee=request.delivery,
+        # A prefix of its own, so that no client can use a key of a handler.
+        dedup_key=None if request.dedup_key is None else f"client:{request.dedup_key}",
     )
 
 
-def _expires_at_ms(wanted: MessageIn, from_ms: int) -> int | None:
-    return None if wanted.expires_in_s is None else from_ms + round(wanted.expires_in_s * 1_000)
+def _expires_at_ms(request: MessageIn, from_ms: int) -> int | None:
+    return None if request.expires_in_s is None else from_ms + round(request.expires_in_s * 1_000)
 
 
 def _read(entry: Any) -> MessageIn | str:
@@ -191,12 +192,12 @@ def _read(entry: Any) -> MessageIn | str:
         return sentence_of({**first, "loc": ("entry", *first["loc"])})
 
 
-def _told(message: Outgoing, answer: Submission) -> Taken | str:
+def _outcome(message: Outgoing, answer: Submission) -> Submitted | str:
     match answer:
         case Accepted():
-            return Taken(message.id, Status.QUEUED)
+            return Submitted(message.id, Status.QUEUED)
         case Known(message_id, status):
-            return Taken(message_id, status)
+            return Submitted(message_id, status)
         case QueueFull() | ChatUnreachable() as refused:
             return str(refused)
 
@@ -205,16 +206,16 @@ async def _state(history: MessageHistory, message_id: str) -> MessageState | Non
     try:
         return await history.message(message_id)
     except LedgerError:
-        return None  # it is accepted, and an error would say that it is not
+        return None  # it is accepted, and an error would say the opposite
 
 
-async def _breathe(place: int) -> None:
-    if place % BREATH == BREATH - 1:
+async def _yield_to_others(index: int) -> None:
+    if index % YIELD_EVERY == YIELD_EVERY - 1:
         await asyncio.sleep(0)
 
 
 @contextlib.contextmanager
-def _expected(results: Results, message_id: str) -> Iterator[asyncio.Future[Result]]:
+def _expect(results: Results, message_id: str) -> Iterator[asyncio.Future[Result]]:
     result = results.expect(message_id)
     try:
         yield result

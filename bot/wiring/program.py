@@ -99,7 +99,7 @@ async def program(
             lead=await stack.enter_async_context(leadership(database_url(settings), UPDATE_SOURCES_LOCK)),
             app=create_app(
                 services(storage, telegram, engine, updates, removals, loops, at_home.admin_token, clock),
-                takes_in=role.takes_in,
+                serves_requests=role.takes_in,
             ),
             loops=loops,
         )

@@ -28,7 +28,7 @@ async def test_every_route_answers_as_the_openapi_description_says(tmp_path: Pat
 
     assert status == 0, said
     assert health == {"status": "up", "conditions": []}
-    assert "internal error" not in tempogram.output.read_text()
+    assert "unhandled_error" not in tempogram.output.read_text()
 
 
 def with_the_bot_that_runs(description: dict[str, Any]) -> dict[str, Any]:

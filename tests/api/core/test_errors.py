@@ -42,9 +42,9 @@ async def test_what_nobody_foresaw_is_written_down_and_told_in_one_sentence(worl
         response = await world.stranger.post(f"/webhook/telegram/{BOT_TOKEN}", content=b"{}")
 
     status, code, message = error_of(response)
-    (entry,) = [each for each in logs if each["event"] == "internal error"]
+    (entry,) = [each for each in logs if each["event"] == "unhandled_error"]
     assert (status, code) == (500, "internal")
-    assert message == f"internal error {entry['reference']}; the log has more under this reference"
+    assert message == f"internal error {entry['reference']}; see the log under this reference"
     assert "Leaky" in entry["traceback"]
 
 

@@ -141,7 +141,7 @@ async def test_a_message_that_was_accepted_before_its_chat_was_lost_is_known_sti
         ({"chat_id": "7", "method": "sendPhoto"}, (422, "invalid", "bot is missing")),
         ({"bot": str(BOT_ID), "chat_id": "7"}, (422, "invalid", "a message needs either a text or a method")),
         (CAT | {"params": "[1]"}, (422, "invalid", "params should be a JSON object, not '[1]'")),
-        (CAT | {"photo": "AgAC"}, (422, "invalid", "photo stands in the form twice")),
+        (CAT | {"photo": "AgAC"}, (422, "invalid", "the form has two fields named photo")),
         (CAT | {"bot": "99"}, (400, "refused", "bot 99 does not run here; add it with POST /bots")),
         (
             CAT | {"a name": "x"},
@@ -193,20 +193,20 @@ async def test_a_strangers_form_is_not_read(world: World) -> None:
 @pytest.mark.parametrize(
     ("content_type", "body", "sentence"),
     [
-        ("multipart/form-data", b"", "the form names no boundary in its Content-Type"),
-        ("multipart/form-data; boundary=x", b"", "the form breaks off before its end"),
+        ("multipart/form-data", b"", "the Content-Type of the form has no boundary"),
+        ("multipart/form-data; boundary=x", b"", "the form ends in the middle of a part"),
         (
             "multipart/form-data; boundary=x",
             b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nab',
-            "the form breaks off before its end",
+            "the form ends in the middle of a part",
         ),
-        ("multipart/form-data; boundary=x", b"--x??", "the form has something between its parts"),
-        ("multipart/form-data; boundary*0=x; boundary*=y", b"", "the form names no boundary in its Content-Type"),
+        ("multipart/form-data; boundary=x", b"--x??", "the form has bytes between its parts"),
+        ("multipart/form-data; boundary*0=x; boundary*=y", b"", "the Content-Type of the form has no boundary"),
         *(
             (
                 "multipart/form-data; boundary=x",
                 b"--x\r\nContent-Disposition: form-data; " + parameters + b"\r\n\r\na\r\n--x--",
-                "the form has a part whose head cannot be read",
+                "a part of the form has headers that cannot be read",
             )
             for parameters in (
                 b"name*0=a; name*=b''c",
@@ -217,7 +217,7 @@ async def test_a_strangers_form_is_not_read(world: World) -> None:
         (
             "multipart/form-data; boundary=x",
             b"--x\r\n" + b"A: b\r\n" * 5_000,
-            "the form has a part whose head has no end",
+            "a part of the form has headers that do not end",
         ),
     ],
 )
@@ -273,5 +273,5 @@ async def test_an_error_names_what_is_wrong() -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"no form"
 
-    with pytest.raises(Malformed, match=re.escape("breaks off")):
+    with pytest.raises(Malformed, match=re.escape("in the middle of a part")):
         await anext(Multipart(chunks(), "x").parts())

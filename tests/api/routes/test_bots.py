@@ -126,7 +126,7 @@ async def test_a_refused_behaviour_changes_nothing_else(world: World) -> None:
         ({}, "say what to change: behaviours, paused, weight or updates"),
         ({"weight": 0}, "weight should be greater than or equal to 1, not 0"),
         ({"weight": 10**30}, "weight should be less than or equal to 1000, not 1" + "0" * 30),
-        ({"pause": True}, "pause is no field of this request"),
+        ({"pause": True}, "pause is not a field of this request"),
     ],
 )
 async def test_a_change_that_makes_no_sense_is_refused(world: World, body: dict[str, object], sentence: str) -> None:

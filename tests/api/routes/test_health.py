@@ -36,7 +36,7 @@ async def test_a_ledger_that_is_away_is_told_elsewhere_and_not_at_each_look(
         response = await world.stranger.get("/health")
 
     assert response.status_code == 503
-    assert [each["event"] for each in logs].count("health is in doubt") == lines
+    assert [each["event"] for each in logs].count("health_check_failed") == lines
 
 
 async def test_no_answer_in_time_is_down(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

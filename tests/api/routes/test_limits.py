@@ -44,9 +44,9 @@ async def test_the_environments_come_back(world: World) -> None:
         ({"bot": {"count": -1}}, "bot.count should be greater than or equal to 0, not -1"),
         ({"bot": {"count": True}}, "bot.count should be a valid integer, not True"),
         ({"bot": {"window_s": 0}}, "bot.window_s should be greater than or equal to 0.001, not 0"),
-        ({"bot": {"burst": 3}}, "bot.burst is no field of this request"),
+        ({"bot": {"burst": 3}}, "bot.burst is not a field of this request"),
         ({"chat": {"burst": 0}}, "chat.burst should be greater than or equal to 1, not 0"),
-        ({"purse": {"count": 3}}, "purse is no field of this request"),
+        ({"purse": {"count": 3}}, "purse is not a field of this request"),
     ],
 )
 async def test_what_makes_no_sense_is_refused_in_one_sentence(world: World, body: Any, sentence: str) -> None:

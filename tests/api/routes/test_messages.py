@@ -130,10 +130,10 @@ class TestSubmitting:
             ({"send_at": "soon"}, f"send_at {TIME}, not 'soon'"),
             ({"send_at": START_MS}, f"send_at {TIME}, not 1700000000000"),
             ({"expires_in_s": 0}, "expires_in_s should be greater than 0, not 0"),
-            ({"prioritiy": "high"}, "prioritiy is no field of this request"),
+            ({"prioritiy": "high"}, "prioritiy is not a field of this request"),
             ({"method": "sendMessage"}, "a message needs either a text or a method"),
             ({"text": None}, "a message needs either a text or a method"),
-            ({"params": {"chat_id": 7}}, "chat_id stands beside method, not in params"),
+            ({"params": {"chat_id": 7}}, "chat_id belongs beside method, not in params"),
             ({"delivery": "maybe"}, "delivery should be 'at_least_once' or 'at_most_once', not 'maybe'"),
             ({"text": ["a" * 100]}, f"text should be a valid string, not ['{'a' * 57}…"),
         ],
@@ -313,7 +313,7 @@ class TestBatches:
     async def test_more_than_ten_thousand_are_not(self, world: World) -> None:
         response = await world.client.post("/messages/batch", json=[HELLO] * 10_001)
 
-        expected = "a batch takes 10,000 messages at most, and this one has 10,001"
+        expected = "a batch may have at most 10,000 messages, and this one has 10,001"
         assert error_of(response) == (422, "invalid", expected)
         assert not world.books.states
 

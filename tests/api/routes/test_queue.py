@@ -141,7 +141,7 @@ class TestDeadLetters:
 
         response = await world.client.post("/queue/dlq/replay", json=body)
 
-        assert error_of(response)[2] == "say which dead letters are meant: one of ids, bot and all"
+        assert error_of(response)[2] == "say which dead letters: one of ids, bot and all"
 
     @pytest.mark.parametrize("query", ["", "?all=false", "?everything=true"])
     async def test_nothing_is_removed_by_mistake(self, world: World, query: str) -> None:
