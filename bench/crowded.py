@@ -1,4 +1,4 @@
-"""Much that waits, and somebody who comes late: is he kept waiting?
+"""Behind a large backlog, how long does a late message wait?
 
 Question    How long does an urgent message wait behind a million low ones of a thousand bots? And when are nine small
             bots through, behind one with a hundred thousand?
@@ -36,7 +36,7 @@ from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Done, Lease, Outgoing, Priority, Settlement
 from tempogram.engine.ports import Broker, SystemClock
 
-QUESTION = "Much that waits, and somebody who comes late: is he kept waiting?"
+QUESTION = "Behind a large backlog, how long does a late message wait?"
 LIMITS = Limits(chat_cap=0, bot_cap=0)
 RATE = LIMITS.ceiling.count
 SLOT_MS = LIMITS.ceiling.window_ms / RATE
@@ -44,7 +44,7 @@ WAITING, BIG, BIG_CHATS = 1_000_000, 100_000, 1_000
 SMALL = tuple(range(20, 110, 10))
 URGENT, EVERY_MS = 20, 1_007
 AHEAD_MS = 3_600_000
-"""How far the virtual clock is ahead of everybody's: no schedule goes back in time."""
+"""How far the virtual clock is ahead of the machine's: no queue goes back in time."""
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """50 bots, 60 private chats each: how fast does a fleet speak, and what does a message cost?
 
 Question    Do 3,000 messages of 50 bots leave in the two seconds that 30 a second for each bot allow? Does a message
-            cost more CPU with limits, books and a queue than with nothing but aiogram?
+            cost more CPU with limits, a ledger and a queue than with nothing but aiogram?
 Workload    One message to each of 50 x 60 private chats, submitted at once over HTTP, no ceiling over all bots. Beside
             it, in turns: 50 loops of a bare ``await bot.send_message(…)`` to a simulator that limits nothing.
 Measured    At the simulator: the last arrival after the submission began. CPU seconds, user and system, from the

@@ -67,7 +67,7 @@ class Engine(EngineProcess):
         return answers
 
     async def begun(self) -> None:
-        """Wait until a worker has begun the schedule."""
+        """Wait until a worker has begun the queue."""
         while True:
             if await self._queued() is not None:
                 return
@@ -83,7 +83,7 @@ class Engine(EngineProcess):
         return True
 
     async def _queued(self) -> int | None:
-        """Count what is queued; None while no worker has begun the schedule yet."""
+        """Count what is queued; None while no worker has begun the queue yet."""
         try:
             return int((await self.stats())["total_queued"])
         except ProcessFailed:
@@ -95,7 +95,7 @@ class Engine(EngineProcess):
 async def engine(
     telegram_url: str, tokens: Sequence[str], *, broken: bool = False, **environment: str
 ) -> AsyncIterator[Engine]:
-    """Run an engine on new books until the block ends."""
+    """Run an engine on a new database until the block ends."""
     module = "bench.broken_engine" if broken else "bot"
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))

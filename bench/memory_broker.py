@@ -1,4 +1,4 @@
-"""What does the schedule of one process cost, with little and with much that waits?
+"""What does the queue of one process cost, with a short and with a long backlog?
 
 Question    Does the memory broker keep up with a thousand bots at Telegram's limit, 30,000 messages a second, and
             as well with a million messages waiting as with a thousand? What does one that waits take up, and for how
@@ -169,4 +169,4 @@ def resident_bytes() -> int:
 
 
 if __name__ == "__main__":
-    main("What does the schedule of one process cost, with little and with much that waits?", bench)
+    main("What does the queue of one process cost, with a short and with a long backlog?", bench)

@@ -182,7 +182,7 @@ WORKLOADS = (
     ),
     Workload(
         name="killed",
-        title="kill -9 at 8 s of the first: lost, as long as the caller keeps no book",
+        title="kill -9 at 8 s of the first: lost, as long as the caller keeps no record",
         ideal="0 lost",
         plan=_HELLOS,
         cell=_killed,

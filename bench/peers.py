@@ -8,8 +8,8 @@ Measured    At one simulator for the whole run, emptied before each: arrivals, a
             sending process while it works, from its operating system (Linux only).
 Not measured  Starting up; memory; several processes of one sender.
 Checked     Ours delivers everything by the deadline and breaks no window; no sender claims more than the
-            simulator accepted; nobody delivers what was not in the plan. Who is not done by the deadline is
-            reported as such.
+            simulator accepted; no sender delivers what was not in the plan. A sender that is not done by the
+            deadline is reported as such.
 
     python -m bench.peers [--deadline-s 60] [--workloads one_bot,fleet] [--peers ptb,ours]
 
@@ -52,9 +52,9 @@ What does not: Tempogram writes every message to its ledger first and is told of
 their plan in memory; its CPU seconds are of the whole program (API, ledger, queue, polling its bots), the
 others' of a bare sender. Two cores carry the simulator as well.
 The others as their manuals say: PTB with `max_retries=20` (its default, 0, loses every message that meets a 429, and
-holds nobody) and its group window set to the workload's; grammY with its defaults, the group's scaled to the workload's
+holds no chat) and its group window as the workload's; grammY with its defaults, the group's scaled to the workload's
 window, and auto-retry outside the throttler, so that a retry is paced again; the loop obeys `retry_after`, and urgent
-messages go round it, as an answer from a handler would. None of the three has priorities or books, nor claims them."""
+messages go round it, as an answer from a handler would. None of the three has priorities or a ledger, nor claims to."""
 
 
 class Sending(Protocol):
@@ -86,7 +86,7 @@ class Script:
         return int(json.loads(line)["sent"]) if line else None
 
     async def kill(self) -> None:
-        # It has no books, so there is nothing to start again with.
+        # It keeps no record, so there is nothing to start again with.
         self.process.kill()
         await self.process.wait()
 
@@ -240,11 +240,11 @@ async def one_run(
 
 
 def faulty(run: Run, name: str, workload: Workload) -> list[str]:
-    """Say what cannot be, whoever is better."""
+    """Say what cannot be, whichever sender is better."""
     planned = {(one.bot, one.chat_id, one.text) for one in workload.plan}
     found = []
     if strangers := {run.key(call) for call in run.accepted} - planned:
-        found.append(f"{len(strangers)} deliveries that nobody planned")
+        found.append(f"{len(strangers)} deliveries that were not planned")
     if run.claimed is not None and run.claimed > len(run.accepted):
         found.append(f"claims {run.claimed}, the simulator accepted {len(run.accepted)}")
     if name == "ours" and not run.done:

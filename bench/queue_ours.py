@@ -2,7 +2,7 @@
 
     python -m bench.queue_ours <fill|work> <redis url> <database url, or none> <count> <concurrency>
 
-It says the same as ``clients/queue_peer.py``. Without a database the books are not kept at all.
+It says the same as ``clients/queue_peer.py``. Without a database there is no ledger at all.
 """
 
 from __future__ import annotations
@@ -57,17 +57,17 @@ class Tally:
         return Answer(Sent(1), self._clock())
 
 
-class NoBooks:
-    """What a delivery writes, and nothing is written: how fast the queue is alone."""
+class NoLedger:
+    """Records nothing, so that the queue is measured alone."""
 
     async def record(self, records: Sequence[Record]) -> None:
         pass
 
 
 @asynccontextmanager
-async def books(database_url: str) -> AsyncIterator[Ledger]:
+async def ledger_of(database_url: str) -> AsyncIterator[Ledger]:
     if database_url == "none":
-        yield cast("Ledger", NoBooks())
+        yield cast("Ledger", NoLedger())
         return
     database = await Database.open(database_url)
     try:
@@ -141,7 +141,7 @@ async def work(broker: RedisBroker, ledger: Ledger, concurrency: int) -> None:
 
 
 async def run(role: str, redis_url: str, database_url: str, count: int, concurrency: int) -> None:
-    async with connect(redis_url) as redis, books(database_url) as ledger:
+    async with connect(redis_url) as redis, ledger_of(database_url) as ledger:
         broker = RedisBroker(redis, LIMITS, lease_ms=LEASE_MS, begins=True)
         if role == "fill":
             await fill(broker, ledger, count)

@@ -1,14 +1,14 @@
 """Our engine and four task queues on the same Redis, with work that does nothing.
 
 Question    How many messages a second does one worker process get through, and what does each cost, here and in SAQ,
-            arq, taskiq and dramatiq; and what does whoever takes one of those have to build himself?
+            arq, taskiq and dramatiq; and what does a user of one of those have to build in addition?
 Workload    10,000 no-ops with 280 characters each, queued beforehand; one worker process with a concurrency of 50; a
             redis-server of our own, emptied before each. Ours: the real worker and delivery with a transport that
-            answers at once, once without books and once with the ledger in PostgreSQL. Two rounds, in turn.
+            answers at once, once without a ledger and once with the ledger in PostgreSQL. Two rounds, in turn.
 Measured    From the first no-op to the last (ours: until the last is settled): wall time, CPU time of the worker, and
             of Redis from the worker's start on.
 Not measured  Queueing, starting up, several workers, memory, PostgreSQL's own CPU.
-Checked     Everybody got through everything. Who is faster is told, not judged: they do different things.
+Checked     Each got through everything. Which is faster is reported, not judged: they do different things.
 
     python -m bench.queues [--count 10000]
 
@@ -49,7 +49,7 @@ FACTS = {
     ),
     "one after another in a chat": ("yes", "no", "no", "no", "no"),
     "fair between bots": ("yes", "no", "no", "no", "no"),
-    "priorities": ("16 : 4 : 1, nobody starves", "with PostgreSQL only", "no", "no", "among what a worker has fetched"),
+    "priorities": ("16 : 4 : 1, none starves", "with PostgreSQL only", "no", "no", "among what a worker has fetched"),
     "retries": ("by what Telegram answered", "with backoff", "5 by default", "with a middleware", "with backoff"),
     "dead letters": ("kept, and replayed", "kept as failed for a while", "no", "no", "kept for 7 days"),
     "leases: a worker is gone": (
@@ -101,7 +101,7 @@ async def bench(checks: Checks, broken: bool) -> None:  # noqa: ARG001, FBT001 -
     count = int(sys.argv[sys.argv.index("--count") + 1]) if "--count" in sys.argv else 10_000
     async with others() as queues, postgres_url() as database_url, own_redis() as (redis, url):
         ours = (sys.executable, "-m", "bench.queue_ours")
-        queues.insert(0, Queue("Tempogram, without books", ours, ("none",)))
+        queues.insert(0, Queue("Tempogram, without a ledger", ours, ("none",)))
         if database_url is None:
             print("  no PostgreSQL at TEST_POSTGRES_URL; ours with a ledger is left out")
         else:
@@ -173,7 +173,7 @@ def facts() -> str:
 
 @asynccontextmanager
 async def others() -> AsyncIterator[list[Queue]]:
-    """Install the other queues, each where it disagrees with nobody about the version of redis."""
+    """Install the other queues, each in an environment of its own: they need different versions of redis."""
     with tempfile.TemporaryDirectory() as folder:
         pinned = sections((CLIENTS / "queues-requirements.txt").read_text(encoding="utf-8"))
         pythons = await asyncio.gather(

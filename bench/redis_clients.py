@@ -1,4 +1,4 @@
-"""A Redis of our own, and clients of its schedule: processes that admit, lease and settle as fast as they are told."""
+"""A Redis of our own, and clients of its queue: processes that admit, lease and settle as fast as they can."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does the schedule of many processes cost, with little and with much that waits?
+"""What does the queue of many processes cost, with a short and with a long backlog?
 
 Question    How many messages a second do one client and four admit to one Redis, and lease and settle, with a
             thousand, a hundred thousand and (--million) a million waiting? What does one that waits take up, what does
@@ -43,7 +43,7 @@ from bench.redis_clients import BATCH, BOTS, CHATS, Client, Traffic, broker, cli
 from tempogram.engine.model.messages import Hold
 from tempogram.engine.ports import SystemClock
 
-QUESTION = "What does the schedule of many processes cost, with little and with much that waits?"
+QUESTION = "What does the queue of many processes cost, with a short and with a long backlog?"
 SIZES = (1_000, 100_000, 1_000_000)
 ROUNDS, A_ROUND = 5, 4_000
 HELD, EMPTY = 200_000, 200
@@ -194,7 +194,7 @@ class Costs:
 
 
 async def quick(checks: Checks, server: Server, others: float) -> None:
-    """Tell which scripts took too long; with others at work, whoever is interrupted takes long."""
+    """Tell which scripts took too long; with others at work, an interrupted script takes long."""
     slow = await server.slow_ms()
     worst = f", the slowest {max(slow):.1f} ms" if slow else ""
     sentence = f"{len(slow)} scripts took more than {SLOW_MS} ms{worst}"

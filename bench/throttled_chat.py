@@ -78,4 +78,4 @@ def message(bot: int, chat: int, text: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main("A 429 on one chat: does it hold that chat, and nobody else?", bench)
+    main("A 429 on one chat: does it hold that chat, and no other?", bench)

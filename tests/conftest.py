@@ -1,4 +1,4 @@
-"""What every test has: a clock and books of its own; and Hypothesis judges the code, not how busy the machine is."""
+"""Gives each test a clock and a database of its own; Hypothesis judges the code, not how busy the machine is."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = await Database.open(f"sqlite:///{tmp_path / 'books.db'}")
+    database = await Database.open(f"sqlite:///{tmp_path / 'tempogram.db'}")
     yield database
     await database.close()

@@ -1,4 +1,4 @@
-"""A user's behaviour for ``bench.awaited``: whoever writes ``flood 7`` makes the bot say so in the group, and waits.
+"""A user's behaviour for ``bench.awaited``: a user who writes ``flood 7`` makes the bot write to the group and wait.
 
 Each handler writes one line when it begins to wait and one when it is done, as JSON, to the file that
 ``BENCH_NOTES`` names. ``flood 7 impatient`` gives up after 0.2 s.

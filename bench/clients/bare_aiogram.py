@@ -1,4 +1,4 @@
-"""Sends a plan with nothing but ``await bot.send_message(…)``: no queue, no books, no limits; see ``bench.fleet``.
+"""Sends a plan with nothing but ``await bot.send_message(…)``: no queue, no ledger, no limits; see ``bench.fleet``.
 
 One loop for each bot, all at once; ``uvloop`` as its argument puts uvloop under them. Prints the CPU seconds of the
 sending.
