@@ -1,4 +1,6 @@
-"""What is counted, for Prometheus and for ``/metrics`` as JSON.
+"""The counters of a process, for Prometheus and as JSON.
 
-metrics    every metric's name, labels and help, and how it is read
+Read in this order:
+
+    metrics    every metric's name, labels and help, and how it is read
 """

@@ -1,21 +1,21 @@
-"""What is counted, by wrapping the transport and by the dispatcher, and how it is shown.
+"""The metrics of a process: counted at the transport and the dispatcher, shown as Prometheus text or JSON.
 
-    telegram_429_count                                    calls that Telegram throttled
-    telegram_5xx_count                                    calls that Telegram answered with a 5xx
-    telegram_rate_limited_drops                           messages refused because too many waited
-    telegram_messages_total{bot, priority, outcome}       calls, by what Telegram answered
-    telegram_wait_seconds{priority}                       from submitted (or scheduled for) to sent
-    telegram_send_seconds{method}                         one call
-    telegram_waiting{priority}                            open messages that were not tried yet, or are leased
-    telegram_retry_waiting                                tried, and waiting to be tried again
-    telegram_leased                                       in flight
-    telegram_adapted_limit{bot}                           places a window, while a 429 has lowered a bot's limit
-    telegram_paid_messages_total{bot}                     messages that Telegram counted as paid ones
-    telegram_paid_stars{bot}                              Stars spent on them in the last 24 h, at most
-    telegram_dead_letters                                 given up on, kept for a look and a replay
-    telegram_condition{condition}                         1 while it holds; see ``conditions``
+    telegram_429_count                                    calls answered with 429 (too many requests)
+    telegram_5xx_count                                    calls answered with a 5xx
+    telegram_rate_limited_drops                           messages refused because too many were waiting
+    telegram_messages_total{bot, priority, outcome}       calls, by outcome
+    telegram_wait_seconds{priority}                       from submission, or the time a message is for, to its sending
+    telegram_send_seconds{method}                         duration of one call
+    telegram_waiting{priority}                            messages that wait for their first attempt, or are leased
+    telegram_retry_waiting                                messages that wait for another attempt
+    telegram_leased                                       messages in flight
+    telegram_adapted_limit{bot}                           calls a window, while a 429 has lowered a bot's limit
+    telegram_paid_messages_total{bot}                     paid messages
+    telegram_paid_stars{bot}                              most Stars that may have been spent in the last 24 h
+    telegram_dead_letters                                 messages given up on, kept until replayed or purged
+    telegram_condition{condition}                         1 while the condition holds; see ``resilience.conditions``
 
-Every name is an interface: dashboards and alerts hang on it. No label ever names a chat.
+Every name is an interface: dashboards and alerts depend on it. No label ever names a chat.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ SEND_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 
 
 class Histogram:
-    """How many values fell below each bound."""
+    """Counts values by the lowest bound that they do not exceed."""
 
     __slots__ = ("_bounds", "_counts", "_sum")
 
@@ -71,7 +71,7 @@ class Histogram:
 
     @property
     def buckets(self) -> list[tuple[str, float]]:
-        """Return each bound with how many values were not above it, as Prometheus wants them.
+        """Return each bound with the number of values not above it, as Prometheus expects them.
 
         >>> histogram = Histogram((0.1, 1.0))
         >>> histogram.observe(0.1)
@@ -85,7 +85,7 @@ class Histogram:
 
 @dataclass(slots=True)
 class Metrics:
-    """Plain counters: what is counted on every call must cost next to nothing."""
+    """Counters as plain numbers, because counting happens on every call."""
 
     throttled: int = 0
     server_errors: int = 0
@@ -116,7 +116,7 @@ class Metrics:
 
 
 class ObservedTransport:
-    """See ``Transport``; counts every call that passes."""
+    """See ``Transport``; counts every call."""
 
     def __init__(self, transport: Transport, metrics: Metrics, clock: Clock) -> None:
         self._transport = transport
@@ -134,13 +134,12 @@ class ObservedTransport:
 
 
 class EngineCollector:
-    """Shows the counters, and what the broker and the ledger count, under Prometheus' names.
+    """Collects the counters of this process, and what the broker and the ledger count, for Prometheus.
 
     Args:
-        metrics: Of this process.
-        queue: What the broker says; None leaves its gauges out, because a wrong 0 is worse than a gap.
-        dead: What the ledger says; None likewise.
-        conditions: What is wrong just now in this process.
+        queue: From the broker; None leaves its gauges out, because a wrong 0 is worse than a gap.
+        dead: Dead letters, from the ledger; None leaves the gauge out.
+        conditions: Those that hold in this process.
     """
 
     def __init__(
@@ -149,7 +148,7 @@ class EngineCollector:
         *,
         queue: QueueStats | None,
         dead: int | None,
-        conditions: Collection[Condition] = (),
+        conditions: Collection[Condition],
     ) -> None:
         self._metrics = metrics
         self._queue = queue
@@ -165,79 +164,95 @@ class EngineCollector:
     def _counters(self) -> Iterator[Metric]:
         metrics = self._metrics
         # Untyped, because Prometheus' client gives every counter a name that ends in ``_total``.
-        yield UnknownMetricFamily("telegram_429_count", "Calls that Telegram throttled.", metrics.throttled)
+        yield UnknownMetricFamily(
+            "telegram_429_count", "Calls that Telegram answered with 429 (too many requests).", metrics.throttled
+        )
         yield UnknownMetricFamily(
             "telegram_5xx_count", "Calls that Telegram answered with a 5xx.", metrics.server_errors
         )
         yield UnknownMetricFamily(
-            "telegram_rate_limited_drops", "Messages refused because too many waited.", metrics.drops
+            "telegram_rate_limited_drops", "Messages refused because too many were waiting.", metrics.drops
         )
         calls = CounterMetricFamily(
-            "telegram_messages", "Calls, by what Telegram answered.", labels=("bot", "priority", "outcome")
+            "telegram_messages", "Calls to Telegram, by outcome.", labels=("bot", "priority", "outcome")
         )
         for (bot_id, priority, outcome), count in metrics.calls.items():
             calls.add_metric((str(bot_id), priority.value, outcome), count)
         yield calls
-        paid = CounterMetricFamily("telegram_paid_messages", "Messages counted as paid ones.", labels=("bot",))
+        paid = CounterMetricFamily("telegram_paid_messages", "Paid messages (paid broadcasts) sent.", labels=("bot",))
         for bot_id, count in metrics.paid.items():
             paid.add_metric((str(bot_id),), count)
         yield paid
 
     def _shown_conditions(self) -> Metric:
-        shown = GaugeMetricFamily("telegram_condition", "1 while it holds; see /health.", labels=("condition",))
+        shown = GaugeMetricFamily(
+            "telegram_condition", "1 while the condition holds; see /health.", labels=("condition",)
+        )
         for condition in Condition:
             shown.add_metric((condition.value,), condition in self._conditions)
         return shown
 
     def _histograms(self) -> Iterator[Metric]:
         waits = HistogramMetricFamily(
-            "telegram_wait_seconds", "From submitted, or scheduled for, to sent.", labels=("priority",)
+            "telegram_wait_seconds",
+            "Seconds from submission, or from the time a message is for, until it was sent.",
+            labels=("priority",),
         )
         for priority, waited in self._metrics.waits.items():
             waits.add_metric((priority.value,), waited.buckets, waited.sum)
         yield waits
-        sends = HistogramMetricFamily("telegram_send_seconds", "One call.", labels=("method",))
+        sends = HistogramMetricFamily(
+            "telegram_send_seconds", "Seconds that one call to Telegram took.", labels=("method",)
+        )
         for method, took in self._metrics.sends.items():
             sends.add_metric((method,), took.buckets, took.sum)
         yield sends
 
     def _gauges(self) -> Iterator[Metric]:
         if self._queue is not None:
-            waiting = GaugeMetricFamily("telegram_waiting", "Open messages, by priority.", labels=("priority",))
+            waiting = GaugeMetricFamily(
+                "telegram_waiting", "Messages that wait for their first attempt, or are leased.", labels=("priority",)
+            )
             for priority in PRIORITIES:
                 waiting.add_metric((priority.value,), self._queue.waiting.get(priority, 0))
             yield waiting
             yield GaugeMetricFamily(
-                "telegram_retry_waiting", "Tried, and waiting to be tried again.", self._queue.retry
+                "telegram_retry_waiting", "Messages that were tried and wait for another attempt.", self._queue.retry
             )
-            yield GaugeMetricFamily("telegram_leased", "In flight.", self._queue.leased)
+            yield GaugeMetricFamily("telegram_leased", "Messages in flight.", self._queue.leased)
             adapted = GaugeMetricFamily(
-                "telegram_adapted_limit", "Places a window, while a 429 has lowered a bot's limit.", labels=("bot",)
+                "telegram_adapted_limit",
+                "Calls that a bot may make in a window, while a 429 has lowered its limit.",
+                labels=("bot",),
             )
             for bot_id, places in self._queue.adapted.items():
                 adapted.add_metric((str(bot_id),), places)
             yield adapted
             stars = GaugeMetricFamily(
-                "telegram_paid_stars", "Stars spent on paid messages in the last 24 h, at most.", labels=("bot",)
+                "telegram_paid_stars",
+                "Most Stars that may have been spent on paid messages in the last 24 h.",
+                labels=("bot",),
             )
             for bot_id, places in self._queue.paid.items():
                 stars.add_metric((str(bot_id),), places / PLACES_A_STAR)
             yield stars
         if self._dead is not None:
-            yield GaugeMetricFamily("telegram_dead_letters", "Given up on, and kept.", self._dead)
+            yield GaugeMetricFamily(
+                "telegram_dead_letters", "Messages given up on, kept until they are replayed or purged.", self._dead
+            )
 
 
 def as_text(collector: EngineCollector) -> bytes:
-    """Return Prometheus' text form. A registry of its own, so that no two programs in one process meet."""
+    """Return Prometheus' text format. Its registry is not the global one, which another program may use as well."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(collector)
     return generate_latest(registry)
 
 
 def as_flat(collector: EngineCollector) -> dict[str, float]:
-    """Return the same numbers under the same names, each with its labels as the text form writes them.
+    """Return the same numbers under the same names, each with its labels as in the text format.
 
-    >>> flat = as_flat(EngineCollector(Metrics(drops=2), queue=None, dead=1))
+    >>> flat = as_flat(EngineCollector(Metrics(drops=2), queue=None, dead=1, conditions=()))
     >>> flat["telegram_rate_limited_drops"], flat["telegram_dead_letters"]
     (2, 1)
     """

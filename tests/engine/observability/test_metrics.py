@@ -1,3 +1,5 @@
+"""Metrics count calls by their outcome, and are shown under names that never change."""
+
 from __future__ import annotations
 
 import pytest
@@ -42,7 +44,7 @@ async def counted(*outcomes: Outcome, message: Outgoing | None = None) -> dict[s
 
 
 def shown(metrics: Metrics, queue: QueueStats | None = None, dead: int | None = None) -> dict[str, float]:
-    return as_flat(EngineCollector(metrics, queue=queue, dead=dead))
+    return as_flat(EngineCollector(metrics, queue=queue, dead=dead, conditions=()))
 
 
 def lease_of(message: Outgoing) -> Lease:
@@ -77,7 +79,7 @@ async def test_a_call_is_timed_by_its_method() -> None:
     assert numbers['telegram_send_seconds_bucket{le="0.5",method="sendMessage"}'] == 1
 
 
-async def test_a_call_that_was_not_made_takes_no_time() -> None:
+async def test_an_overdue_call_is_not_timed() -> None:
     assert "telegram_send_seconds_count" not in repr(await counted(Overdue()))
 
 
@@ -92,7 +94,7 @@ async def test_a_message_waits_from_its_submission_until_it_is_sent() -> None:
     assert numbers['telegram_wait_seconds_sum{priority="normal"}'] == pytest.approx(1.6)
 
 
-async def test_a_message_for_later_does_not_wait_before_its_time() -> None:
+async def test_a_scheduled_message_does_not_wait_before_its_time() -> None:
     message = outgoing("a", ready_at_ms=START_MS)
 
     numbers = await counted(Sent(1), message=message)
@@ -100,14 +102,18 @@ async def test_a_message_for_later_does_not_wait_before_its_time() -> None:
     assert numbers['telegram_wait_seconds_sum{priority="normal"}'] == pytest.approx(0.3)
 
 
-def test_the_text_has_the_names_to_the_letter() -> None:
-    lines = as_text(EngineCollector(Metrics(throttled=3, server_errors=2, drops=1), queue=None, dead=None)).splitlines()
+def test_the_text_has_the_promised_names_to_the_letter() -> None:
+    lines = as_text(
+        EngineCollector(Metrics(throttled=3, server_errors=2, drops=1), queue=None, dead=None, conditions=())
+    ).splitlines()
 
     assert {b"telegram_429_count 3.0", b"telegram_5xx_count 2.0", b"telegram_rate_limited_drops 1.0"} <= set(lines)
 
 
-def test_text_and_json_say_the_same() -> None:
-    collector = EngineCollector(Metrics(drops=5), queue=QueueStats({Priority.LOW: 2}, retry=1, leased=0), dead=4)
+def test_text_and_json_show_the_same_numbers() -> None:
+    collector = EngineCollector(
+        Metrics(drops=5), queue=QueueStats({Priority.LOW: 2}, retry=1, leased=0), dead=4, conditions=()
+    )
 
     text = as_text(collector).decode()
 
@@ -115,13 +121,13 @@ def test_text_and_json_say_the_same() -> None:
     assert {name: float(value) for name, _, value in lines} == as_flat(collector)
 
 
-def test_what_nobody_could_count_is_left_out() -> None:
+def test_gauges_of_an_unreachable_queue_or_ledger_are_left_out() -> None:
     numbers = shown(Metrics(), queue=None, dead=None)
 
     assert not [name for name in numbers if name.startswith(("telegram_waiting", "telegram_dead_letters"))]
 
 
-def test_the_gauges_show_what_the_queue_and_the_ledger_say() -> None:
+def test_the_gauges_show_the_counts_of_queue_and_ledger() -> None:
     numbers = shown(Metrics(), queue=QueueStats({Priority.LOW: 2}, retry=1, leased=3), dead=4)
 
     assert numbers['telegram_waiting{priority="low"}'] == 2
@@ -140,7 +146,7 @@ async def test_paid_messages_are_counted_by_bot_and_their_stars_shown_as_the_bro
     assert shown(Metrics(), queue)['telegram_paid_stars{bot="42"}'] == pytest.approx(1.5)
 
 
-def test_a_breaker_that_is_open_is_shown_until_a_trial_has_succeeded() -> None:
+def test_an_open_circuit_breaker_is_shown_until_a_trial_has_succeeded() -> None:
     clock = Clock()
     conditions = Conditions(clock)
     breaker = CircuitBreaker("api.test", clock=clock, conditions=conditions)
