@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine.failover.several import FakeProcess, World
+from tests.engine.failover.fake_processes import FakeProcess, World
 
 
 @pytest.fixture

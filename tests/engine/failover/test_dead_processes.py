@@ -1,4 +1,4 @@
-"""A process that dies leaves messages that only the ledger has; who leads finds them within seconds."""
+"""A process that dies leaves messages that only the ledger has; the leader finds them within seconds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tempogram.engine.failover.dead_processes import CHECK_MS
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Outgoing
 from tempogram.engine.recovery.reconciler import CATCH_UP_MS, MISSING_MS
-from tests.engine.failover.several import FakeProcess, World
+from tests.engine.failover.fake_processes import FakeProcess, World
 from tests.fakes import outgoing
 
 STEP_MS = 500
@@ -38,7 +38,7 @@ async def accepted_alone(process: FakeProcess, ids: Ids) -> Outgoing:
     return message
 
 
-async def test_what_a_process_that_died_had_not_scheduled_is_scheduled_within_seconds(
+async def test_messages_that_a_dead_process_had_not_admitted_are_admitted_within_seconds(
     one: FakeProcess, other: FakeProcess
 ) -> None:
     ids = Ids()
@@ -52,7 +52,7 @@ async def test_what_a_process_that_died_had_not_scheduled_is_scheduled_within_se
     assert (unknown, await one.broker.knows([message.id])) == ([False], [True])
 
 
-async def test_what_a_leader_that_died_had_not_scheduled_is_scheduled_by_the_next(
+async def test_messages_that_a_dead_leader_had_not_admitted_are_admitted_by_the_next(
     one: FakeProcess, other: FakeProcess
 ) -> None:
     ids = Ids()
@@ -64,7 +64,7 @@ async def test_what_a_leader_that_died_had_not_scheduled_is_scheduled_by_the_nex
     assert await other.broker.knows([message.id]) == [True]
 
 
-async def test_after_a_death_only_what_is_recent_is_looked_at(
+async def test_after_a_death_only_recent_messages_are_read(
     world: World, one: FakeProcess, other: FakeProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_from, open_ids = list[str](), world.ledger.open_ids
@@ -84,7 +84,7 @@ async def test_after_a_death_only_what_is_recent_is_looked_at(
     assert all(Ids().new(world.clock() - 2 * LEFT_MS) < each for each in read_from)
 
 
-async def test_who_lives_is_not_asked_over_and_over(world: World, one: FakeProcess) -> None:
+async def test_live_processes_are_read_no_more_often_than_needed(world: World, one: FakeProcess) -> None:
     looks = world.checks_for_deaths
 
     await one.steps(for_ms=10 * CHECK_MS, every_ms=100)
@@ -92,7 +92,7 @@ async def test_who_lives_is_not_asked_over_and_over(world: World, one: FakeProce
     assert world.checks_for_deaths - looks == 10
 
 
-async def test_a_process_that_came_and_went_between_two_looks_of_a_leader_is_nobodys_loss(
+async def test_messages_of_a_process_that_lived_between_two_checks_are_found_by_the_slow_comparison(
     world: World, one: FakeProcess
 ) -> None:
     """It is known to none; the slow comparison finds what it left."""

@@ -1,4 +1,4 @@
-"""Where a verb goes, when nothing may be leased, and what is noted of Redis on the way."""
+"""Which source a verb asks, when nothing may be leased, and which conditions the answers of Redis begin and end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tempogram.engine.ports import NO_SCHEMA, Epoch, Source
 from tempogram.engine.resilience.conditions import Condition
 from tempogram.engine.sending.held_lease import HeldLease
 from tests.engine.desk import soon
-from tests.engine.failover.several import LEASE_MS, FakeProcess, World
+from tests.engine.failover.fake_processes import LEASE_MS, FakeProcess, World
 from tests.fakes import outgoing
 
 REDIS = Epoch(0, Source.REDIS, SCHEMA)
@@ -35,7 +35,7 @@ def one(world: World) -> FakeProcess:
     return one
 
 
-async def test_nothing_is_done_before_the_epoch_was_read(world: World) -> None:
+async def test_every_verb_is_refused_before_the_epoch_was_read(world: World) -> None:
     with pytest.raises(BrokerUnavailable, match="was not read"):
         await FakeProcess(world, "one").broker.stats()
 
@@ -49,9 +49,7 @@ async def test_a_lease_ends_no_later_than_the_epoch_is_known(world: World, one: 
     assert lease.expires_at_ms == world.clock() + LEASE_MS - 1_000
 
 
-async def test_a_lease_in_hand_is_used_no_later_than_the_epoch_is_known_however_long_it_is_extended(
-    world: World, one: FakeProcess
-) -> None:
+async def test_an_extended_lease_is_used_no_later_than_the_epoch_is_known(world: World, one: FakeProcess) -> None:
     await one.accept(outgoing("a"))
     await one.accept(outgoing("b", chat_id=8))
     world.clock.advance(LEASE_MS - 1)
@@ -65,7 +63,7 @@ async def test_a_lease_in_hand_is_used_no_later_than_the_epoch_is_known_however_
     assert not other.may_write()
 
 
-async def test_who_has_not_read_the_epoch_for_as_long_as_a_lease_leases_nothing_and_asks_soon_again(
+async def test_a_process_that_has_not_read_the_epoch_for_a_lease_leases_nothing_and_retries_soon(
     world: World, one: FakeProcess
 ) -> None:
     world.clock.advance(LEASE_MS)
@@ -80,7 +78,7 @@ async def test_who_has_not_read_the_epoch_for_as_long_as_a_lease_leases_nothing_
     assert await one.ids() == ["a"]
 
 
-async def test_who_asks_nothing_of_redis_hears_all_the_same_that_it_is_back(one: FakeProcess, world: World) -> None:
+async def test_an_idle_process_notices_that_redis_is_back(one: FakeProcess, world: World) -> None:
     world.cut_from_redis = {"one"}
     with pytest.raises(BrokerUnavailable):
         await one.broker.stats()
@@ -93,7 +91,7 @@ async def test_who_asks_nothing_of_redis_hears_all_the_same_that_it_is_back(one:
     assert one.conditions.current == []
 
 
-async def test_while_another_sends_for_all_every_verb_is_refused(one: FakeProcess, world: World) -> None:
+async def test_every_verb_is_refused_while_another_process_sends_for_all(one: FakeProcess, world: World) -> None:
     one.broker.follow(ANOTHERS, read_at_ms=world.clock())
 
     with pytest.raises(BrokerUnavailable, match="one process sends for all"):
@@ -103,7 +101,7 @@ async def test_while_another_sends_for_all_every_verb_is_refused(one: FakeProces
     assert one.conditions.current == [Condition.ONE_SENDER]
 
 
-async def test_who_is_told_to_doubt_redis_asks_for_it_and_notes_what_it_finds(one: FakeProcess, world: World) -> None:
+async def test_a_suspected_redis_is_probed_and_what_it_answers_is_noted(one: FakeProcess, world: World) -> None:
     world.cut_from_redis.add("one")
     await one.broker.probe_if_missed()
     assert one.conditions.current == []
@@ -118,23 +116,23 @@ async def test_who_is_told_to_doubt_redis_asks_for_it_and_notes_what_it_finds(on
     assert one.conditions.current == []
 
 
-async def test_a_redis_that_only_the_news_miss_is_away_until_they_have_it_again(one: FakeProcess) -> None:
-    one.conditions.begin(Condition.REDIS_AWAY, "connection refused", seen_by="news")
+async def test_a_redis_that_only_a_channel_misses_is_away_until_the_channel_has_it_again(one: FakeProcess) -> None:
+    one.conditions.begin(Condition.REDIS_AWAY, "connection refused", seen_by="changes")
     one.broker.suspect()
     await one.broker.probe_if_missed()
     await one.broker.stats()
     meanwhile = one.conditions.current
 
-    one.conditions.end(Condition.REDIS_AWAY, seen_by="news")
+    one.conditions.end(Condition.REDIS_AWAY, seen_by="changes")
 
     assert (meanwhile, one.conditions.current) == ([Condition.REDIS_AWAY], [])
     assert not one.broker.trouble.is_set()
 
 
-async def test_a_verb_that_misses_redis_wakes_the_keeper_though_the_news_missed_it_before(
+async def test_a_verb_that_misses_redis_wakes_the_leader_though_a_channel_missed_it_before(
     one: FakeProcess, world: World
 ) -> None:
-    one.conditions.begin(Condition.REDIS_AWAY, "connection refused", seen_by="news")
+    one.conditions.begin(Condition.REDIS_AWAY, "connection refused", seen_by="changes")
     world.cut_from_redis.add("one")
 
     with pytest.raises(BrokerUnavailable):
@@ -143,7 +141,7 @@ async def test_a_verb_that_misses_redis_wakes_the_keeper_though_the_news_missed_
     assert one.broker.trouble.is_set()
 
 
-async def test_the_one_who_sends_for_all_leases_from_memory(one: FakeProcess, world: World) -> None:
+async def test_the_process_that_sends_for_all_leases_from_memory(one: FakeProcess, world: World) -> None:
     one.broker.follow(MINE, read_at_ms=world.clock())
     one.broker.open_memory(world.memory(), MINE)
     await one.accept(outgoing("a"))
@@ -153,7 +151,7 @@ async def test_the_one_who_sends_for_all_leases_from_memory(one: FakeProcess, wo
     assert await world.redis.knows(["a"]) == [False]
 
 
-async def test_an_epoch_that_is_over_is_not_heeded_and_its_memory_is_gone(one: FakeProcess, world: World) -> None:
+async def test_an_epoch_that_is_over_is_ignored_and_its_memory_is_gone(one: FakeProcess, world: World) -> None:
     one.broker.follow(MINE, read_at_ms=world.clock())
     one.broker.open_memory(world.memory(), MINE)
     one.broker.follow(Epoch(2, Source.REDIS, SCHEMA), read_at_ms=world.clock())
@@ -165,7 +163,7 @@ async def test_an_epoch_that_is_over_is_not_heeded_and_its_memory_is_gone(one: F
     assert one.conditions.current == []
 
 
-async def test_a_redis_that_is_away_is_noted_until_a_verb_succeeds(one: FakeProcess, world: World) -> None:
+async def test_redis_is_away_until_a_verb_succeeds(one: FakeProcess, world: World) -> None:
     world.cut_from_redis.add("one")
     with pytest.raises(BrokerUnavailable):
         await one.broker.stats()
@@ -177,7 +175,7 @@ async def test_a_redis_that_is_away_is_noted_until_a_verb_succeeds(one: FakeProc
     assert one.conditions.current == []
 
 
-async def test_a_full_redis_is_full_until_it_takes_something_in(one: FakeProcess, world: World) -> None:
+async def test_redis_is_full_until_it_admits_a_message(one: FakeProcess, world: World) -> None:
     world.redis_is_full = True
     await one.accept(outgoing("a"))
     await one.lease()
@@ -188,9 +186,7 @@ async def test_a_full_redis_is_full_until_it_takes_something_in(one: FakeProcess
     assert one.conditions.current == []
 
 
-async def test_a_schedule_that_leases_nothing_is_lost_until_it_leases_and_takes_messages_in(
-    one: FakeProcess, world: World
-) -> None:
+async def test_a_queue_that_leases_nothing_is_lost_until_it_leases(one: FakeProcess, world: World) -> None:
     world.redis_is_barred = True
     await one.broker.admit([outgoing("a")], worker_id="w", slots=1)
     await one.broker.stats()
@@ -201,7 +197,9 @@ async def test_a_schedule_that_leases_nothing_is_lost_until_it_leases_and_takes_
     assert one.conditions.current == []
 
 
-async def test_who_only_submits_finds_the_schedule_again_by_submitting(one: FakeProcess, world: World) -> None:
+async def test_a_process_that_only_submits_notices_the_queue_again_by_submitting(
+    one: FakeProcess, world: World
+) -> None:
     kept, world.redis = world.redis, None
     with pytest.raises(QueueLost):
         await one.broker.admit([outgoing("a")], worker_id="", slots=0)
@@ -213,12 +211,12 @@ async def test_who_only_submits_finds_the_schedule_again_by_submitting(one: Fake
 
 
 async def rebuilt(world: World) -> None:
-    """Let the schedule be another one, which has message "a" waiting."""
+    """Let the queue be another one, which has message "a" waiting."""
     world.redis = world.memory()
     await world.redis.admit([outgoing("a")], worker_id="", slots=0)
 
 
-async def test_a_message_that_ended_under_a_lost_lease_is_taken_out_of_the_schedule_that_has_it(
+async def test_a_message_that_ended_under_a_lost_lease_is_removed_from_a_rebuilt_queue(
     one: FakeProcess, world: World
 ) -> None:
     await one.accept(outgoing("a"))
@@ -234,8 +232,8 @@ async def test_a_message_that_ended_under_a_lost_lease_is_taken_out_of_the_sched
 
 
 @pytest.fixture
-async def untold(one: FakeProcess, world: World) -> Settlement:
-    """Message "a" has ended. The schedule is away, and could not be told."""
+async def unsettled(one: FakeProcess, world: World) -> Settlement:
+    """Message "a" has ended while Redis was away, so that the queue still has it leased."""
     await one.accept(outgoing("a"))
     (lease,) = await one.lease()
     world.ledger.statuses["a"] = Status.DEAD
@@ -247,20 +245,20 @@ async def untold(one: FakeProcess, world: World) -> Settlement:
     return settlement
 
 
-async def test_a_message_that_ended_while_nobody_could_be_told_is_taken_out_later(
-    one: FakeProcess, world: World, untold: Settlement
+async def test_a_message_that_ended_while_redis_was_away_is_removed_later(
+    one: FakeProcess, world: World, unsettled: Settlement
 ) -> None:
     await rebuilt(world)
 
     await one.broker.take_out_ended()
 
-    assert await one.broker.knows([untold.lease.message.id]) == [False]
+    assert await one.broker.knows([unsettled.lease.message.id]) == [False]
 
 
-async def test_what_was_settled_at_the_second_try_is_nothing_to_be_taken_out(
-    one: FakeProcess, world: World, untold: Settlement
+async def test_a_message_that_was_settled_at_the_second_try_is_not_removed(
+    one: FakeProcess, world: World, unsettled: Settlement
 ) -> None:
-    (settled,) = await one.broker.settle([untold])
+    (settled,) = await one.broker.settle([unsettled])
     await rebuilt(world)
 
     await one.broker.take_out_ended()
@@ -269,13 +267,13 @@ async def test_what_was_settled_at_the_second_try_is_nothing_to_be_taken_out(
     assert await one.broker.knows(["a"]) == [True]
 
 
-async def test_a_message_that_was_replayed_after_its_end_is_not_taken_out(
-    one: FakeProcess, world: World, untold: Settlement
+async def test_a_message_that_was_replayed_after_its_end_is_not_removed(
+    one: FakeProcess, world: World, unsettled: Settlement
 ) -> None:
     """It came back by the reconciler alone, half a minute later and behind what had come after it."""
     world.ledger.statuses["a"] = Status.QUEUED
     await rebuilt(world)
-    await one.broker.settle([untold])
+    await one.broker.settle([unsettled])
 
     await one.broker.take_out_ended()
     world.ledger.statuses["a"] = Status.DEAD
@@ -285,7 +283,7 @@ async def test_a_message_that_was_replayed_after_its_end_is_not_taken_out(
 
 
 @pytest.mark.parametrize("source", Source)
-async def test_while_another_version_keeps_the_schedule_every_verb_is_refused(
+async def test_every_verb_is_refused_while_another_version_keeps_the_queue(
     one: FakeProcess, world: World, source: Source
 ) -> None:
     world.cut_from_redis.add("one")
@@ -303,7 +301,7 @@ async def test_while_another_version_keeps_the_schedule_every_verb_is_refused(
     assert one.conditions.current == []
 
 
-async def test_before_anybody_has_begun_the_schedule_nothing_is_leased_and_that_is_told_when_a_message_comes(
+async def test_before_the_queue_is_begun_nothing_is_leased_and_the_first_message_makes_it_a_condition(
     world: World,
 ) -> None:
     one = FakeProcess(world, "one")
@@ -321,7 +319,7 @@ async def test_before_anybody_has_begun_the_schedule_nothing_is_leased_and_that_
     assert one.conditions.current == []
 
 
-async def test_a_sleeper_wakes_when_leases_come_from_elsewhere(one: FakeProcess, world: World) -> None:
+async def test_a_waiting_worker_wakes_when_the_source_changes(one: FakeProcess, world: World) -> None:
     await one.lease()
     sleeper = asyncio.create_task(one.broker.wait(None))
     await asyncio.sleep(0)
@@ -332,7 +330,7 @@ async def test_a_sleeper_wakes_when_leases_come_from_elsewhere(one: FakeProcess,
         await sleeper
 
 
-async def test_who_would_sleep_by_the_answer_of_another_source_does_not(one: FakeProcess, world: World) -> None:
+async def test_a_worker_does_not_wait_by_the_answer_of_another_source(one: FakeProcess, world: World) -> None:
     await one.lease()
     one.broker.follow(MINE, read_at_ms=world.clock())
     one.broker.open_memory(world.memory(), MINE)
@@ -341,7 +339,7 @@ async def test_who_would_sleep_by_the_answer_of_another_source_does_not(one: Fak
         await one.broker.wait(None)
 
 
-async def test_a_sleeper_of_a_redis_that_is_away_is_not_told_so(
+async def test_waiting_raises_nothing_while_redis_is_away(
     one: FakeProcess, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempogram.engine.failover.failover_broker.PAUSE_MS", 1)

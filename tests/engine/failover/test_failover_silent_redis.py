@@ -1,6 +1,6 @@
-"""Several workers side by side, on a clock that goes from one waking to the next, while Redis answers nobody.
+"""Several workers at once, on a clock that jumps from one wake-up to the next, while Redis answers none of them.
 
-In the other tests one does something after the other; here whoever waits for an answer keeps nobody else waiting.
+In the other tests processes act one after the other; here one that waits for an answer keeps no other waiting.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tempogram.engine.failover.epoch_watcher import WATCH_S
 from tempogram.engine.failover.leader import PROBE_S
 from tempogram.engine.model.errors import BrokerError, BrokerUnavailable, LedgerError
 from tempogram.engine.ports import Source
-from tests.engine.failover.several import FakeProcess, World
+from tests.engine.failover.fake_processes import FakeProcess, World
 
 ANSWER_MS = 5_000
 """How long a question waits for an answer that never comes."""
@@ -38,7 +38,7 @@ class Time:
         await woken.wait()
 
     async def go_on(self) -> None:
-        """Let everybody do what he does now, and go to when the next wakes."""
+        """Let each process do what it does now, and go to the next wake-up."""
         for _ in range(30):
             await asyncio.sleep(0)
         at_ms, _, woken = heapq.heappop(self._sleepers)
@@ -47,7 +47,7 @@ class Time:
 
 
 class SilentProcess(FakeProcess):
-    """A worker that keeps as a real one does, and to which Redis may fall silent."""
+    """A worker with the loops of a real one, to which Redis may fall silent."""
 
     def __init__(self, world: World, name: str, time: Time) -> None:
         super().__init__(world, name)
@@ -99,7 +99,7 @@ class SilentProcess(FakeProcess):
         ([0, 500, 1_000, 1_500], [0, 0, 0, 0]),
     ],
 )
-async def test_one_sends_for_all_however_late_the_others_notice_that_redis_is_silent(
+async def test_one_process_sends_for_all_however_late_the_others_notice_a_silent_redis(
     first_ms: Sequence[int], notice_ms: Sequence[int]
 ) -> None:
     """They handed the lead round for ever: each found that another had had it a moment ago."""

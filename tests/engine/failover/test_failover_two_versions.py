@@ -1,4 +1,4 @@
-"""Processes of two versions side by side: those of one form send, and what the others accept is sent by them."""
+"""Processes of two versions side by side: those of one schema send, also what the others accept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tempogram.engine.failover.standalone_mode import BACK_MS, MARGIN_MS
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import NO_SCHEMA, Source
 from tempogram.engine.resilience.conditions import Condition
-from tests.engine.failover.several import LEASE_MS, FakeProcess, World
+from tests.engine.failover.fake_processes import LEASE_MS, FakeProcess, World
 from tests.fakes import outgoing
 
 SILENCE_MS = LEASE_MS + round(WATCH_S * 1_000) + MARGIN_MS
@@ -49,14 +49,14 @@ async def old_keeps(old: FakeProcess, new: FakeProcess) -> None:
 
 
 async def new_keeps(old: FakeProcess, new: FakeProcess) -> None:
-    """Let the old one leave the lead for a moment, until the new one has replaced its schedule."""
+    """Let the old one leave the lead for a moment, until the new one has replaced its queue."""
     await old_keeps(old, new)
     old.world.leader = "new"
     await new.steps(old, for_ms=SILENCE_MS + BACK_MS + SOON_MS)
     assert (new.world.source, new.world.schema) == (Source.REDIS, SCHEMA + 1)
 
 
-async def test_the_first_who_leads_begins_the_first_epoch_without_waiting(world: World, new: FakeProcess) -> None:
+async def test_the_first_leader_of_all_begins_the_first_epoch_at_once(world: World, new: FakeProcess) -> None:
     world.schema = NO_SCHEMA
 
     await new.step()
@@ -66,7 +66,7 @@ async def test_the_first_who_leads_begins_the_first_epoch_without_waiting(world:
     assert await new.ids() == submitted
 
 
-async def test_a_schedule_from_before_the_first_epoch_is_begun_anew(world: World, old: FakeProcess) -> None:
+async def test_a_queue_from_before_the_first_epoch_is_begun_anew(world: World, old: FakeProcess) -> None:
     await old.step()
     before = world.redis
     world.schema = NO_SCHEMA
@@ -77,7 +77,9 @@ async def test_a_schedule_from_before_the_first_epoch_is_begun_anew(world: World
     assert world.schema == SCHEMA
 
 
-async def test_beside_an_older_version_that_leads_a_newer_one_only_takes_in(old: FakeProcess, new: FakeProcess) -> None:
+async def test_beside_an_older_leader_a_newer_process_only_writes_to_the_ledger(
+    old: FakeProcess, new: FakeProcess
+) -> None:
     await old_keeps(old, new)
 
     submitted = await accept(new, old)
@@ -88,7 +90,9 @@ async def test_beside_an_older_version_that_leads_a_newer_one_only_takes_in(old:
     assert new.conditions.current == [Condition.OTHER_VERSION]
 
 
-async def test_beside_a_newer_version_that_leads_an_older_one_only_takes_in(old: FakeProcess, new: FakeProcess) -> None:
+async def test_beside_a_newer_leader_an_older_process_only_writes_to_the_ledger(
+    old: FakeProcess, new: FakeProcess
+) -> None:
     await new_keeps(old, new)
 
     submitted = await accept(old, new)
@@ -99,7 +103,7 @@ async def test_beside_a_newer_version_that_leads_an_older_one_only_takes_in(old:
     assert (old.conditions.current, new.conditions.current) == ([Condition.OTHER_VERSION], [])
 
 
-async def test_what_was_written_by_one_that_has_gone_since_is_taken_in(old: FakeProcess, new: FakeProcess) -> None:
+async def test_messages_of_a_bypassed_process_that_has_gone_are_admitted(old: FakeProcess, new: FakeProcess) -> None:
     await new_keeps(old, new)
     await new.steps(old, for_ms=SOON_MS)
 
@@ -109,7 +113,7 @@ async def test_what_was_written_by_one_that_has_gone_since_is_taken_in(old: Fake
     assert await new.ids() == submitted
 
 
-async def test_who_leads_with_a_newer_form_leases_nothing_before_the_older_leases_have_ended(
+async def test_a_leader_with_a_newer_schema_leases_nothing_before_the_older_leases_have_ended(
     world: World, old: FakeProcess, new: FakeProcess
 ) -> None:
     await old_keeps(old, new)
@@ -120,7 +124,7 @@ async def test_who_leads_with_a_newer_form_leases_nothing_before_the_older_lease
     assert await old.ids() != []  # it has not read it yet
     ends_at_ms = world.clock() + LEASE_MS
 
-    while SCHEMA + 1 not in world.schedules:
+    while SCHEMA + 1 not in world.queues:
         assert await new.ids() == []
         await new.steps(old, for_ms=STEP_MS)
         assert await old.ids() == []
@@ -128,10 +132,10 @@ async def test_who_leads_with_a_newer_form_leases_nothing_before_the_older_lease
     assert world.clock() > ends_at_ms >= held.expires_at_ms
     await new.steps(old, for_ms=SOON_MS)
     assert set(await new.ids()) == set(submitted)
-    assert set(world.schedules) == {SCHEMA + 1}
+    assert set(world.queues) == {SCHEMA + 1}
 
 
-async def test_an_older_one_leaves_the_lead_of_a_newer_one_for_good_and_says_so_once(
+async def test_an_older_process_abandons_the_leadership_once_for_good(
     world: World, old: FakeProcess, new: FakeProcess
 ) -> None:
     await new_keeps(old, new)
@@ -144,7 +148,7 @@ async def test_an_older_one_leaves_the_lead_of_a_newer_one_for_good_and_says_so_
     assert [each["event"] for each in logs].count("leadership_abandoned") == 1
 
 
-async def test_a_newer_one_that_dies_at_any_point_is_followed_by_a_newer_one_alone(
+async def test_a_newer_leader_that_dies_is_followed_by_a_newer_process_alone(
     world: World, old: FakeProcess, new: FakeProcess
 ) -> None:
     await old_keeps(old, new)
@@ -161,7 +165,7 @@ async def test_a_newer_one_that_dies_at_any_point_is_followed_by_a_newer_one_alo
     assert set(await next_one.ids()) == set(submitted)
 
 
-async def test_a_newer_one_stands_in_for_a_redis_that_is_away_when_it_takes_over(
+async def test_a_newer_process_that_takes_over_while_redis_is_away_sends_from_memory(
     world: World, old: FakeProcess, new: FakeProcess
 ) -> None:
     await old_keeps(old, new)
@@ -175,7 +179,7 @@ async def test_a_newer_one_stands_in_for_a_redis_that_is_away_when_it_takes_over
     assert new.broker.memory is not None
 
 
-async def test_after_the_row_is_set_back_an_older_version_goes_on(
+async def test_an_older_version_goes_on_after_the_epochs_row_is_set_back(
     world: World, old: FakeProcess, new: FakeProcess
 ) -> None:
     """As docs/operations.md says under "Back to the version before"."""

@@ -1,4 +1,4 @@
-"""Who leads keeps the schedule: begins it, rebuilds it, stands in for it, and gives it back."""
+"""The leader begins the queue in Redis, rebuilds it, stands in for it, and hands it back."""
 
 from __future__ import annotations
 
@@ -19,30 +19,28 @@ from tempogram.engine.model.messages import Done, Hold, Settlement, Status
 from tempogram.engine.ports import NO_SCHEMA, Record, Source
 from tempogram.engine.resilience.conditions import Condition
 from tests.engine.desk import turns
-from tests.engine.failover.several import LEASE_MS, Died, FakeProcess, FakeRedis, World
+from tests.engine.failover.fake_processes import LEASE_MS, Died, FakeProcess, FakeRedis, World
 from tests.fakes import outgoing
 
 SILENCE_MS = LEASE_MS + round(WATCH_S * 1_000) + MARGIN_MS
 STEP_MS = 500
 
 
-def nobody_reaches_redis(world: World) -> None:
+def cut_all_from_redis(world: World) -> None:
     world.cut_from_redis = {"one", "other"}
 
 
-async def sends_alone(one: FakeProcess, *others: FakeProcess) -> None:
+async def until_standalone(one: FakeProcess, *others: FakeProcess) -> None:
     """Have Redis be away until one sends for all."""
-    nobody_reaches_redis(one.world)
+    cut_all_from_redis(one.world)
     await one.steps(*others, for_ms=AWAY_MS + SILENCE_MS + 4 * STEP_MS)
     assert one.broker.memory is not None
 
 
-# Redis
+# Redis mode
 
 
-async def test_the_leader_begins_the_schedule_and_the_others_lease_from_it(
-    one: FakeProcess, other: FakeProcess
-) -> None:
+async def test_the_leader_begins_the_queue_and_the_others_lease_from_it(one: FakeProcess, other: FakeProcess) -> None:
     await one.accept(outgoing("a"))
     await other.look()
     assert await other.lease() == []
@@ -55,7 +53,7 @@ async def test_the_leader_begins_the_schedule_and_the_others_lease_from_it(
     assert (one.leader.is_leading, other.leader.is_leading) == (True, False)
 
 
-async def test_the_first_schedule_is_begun_and_nothing_was_lost(
+async def test_beginning_the_first_queue_of_all_is_no_loss(
     world: World, one: FakeProcess, other: FakeProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.schema = NO_SCHEMA
@@ -77,7 +75,7 @@ async def test_the_first_schedule_is_begun_and_nothing_was_lost(
     assert {each["log_level"] for each in said} == {"info"}
 
 
-async def test_a_first_schedule_that_is_lost_is_lost(world: World, one: FakeProcess) -> None:
+async def test_a_first_queue_that_vanishes_is_lost(world: World, one: FakeProcess) -> None:
     world.schema = NO_SCHEMA
     await one.step()
     world.redis = None
@@ -87,7 +85,7 @@ async def test_a_first_schedule_that_is_lost_is_lost(world: World, one: FakeProc
     assert one.conditions.current == [Condition.SCHEDULE_LOST]
 
 
-async def test_a_schedule_that_is_lost_is_told_by_who_was_there_before_it_was_begun_and_never_leases(
+async def test_a_process_that_never_leases_notices_that_the_queue_is_lost(
     world: World, one: FakeProcess, other: FakeProcess
 ) -> None:
     world.schema = NO_SCHEMA
@@ -102,7 +100,7 @@ async def test_a_schedule_that_is_lost_is_told_by_who_was_there_before_it_was_be
     assert other.conditions.current == [Condition.SCHEDULE_LOST]
 
 
-async def test_a_schedule_that_is_gone_is_rebuilt_at_the_next_step(one: FakeProcess) -> None:
+async def test_a_queue_that_is_gone_is_rebuilt_at_the_next_step(one: FakeProcess) -> None:
     await one.step()
     await one.accept(outgoing("a"))
     one.world.redis = None
@@ -115,7 +113,7 @@ async def test_a_schedule_that_is_gone_is_rebuilt_at_the_next_step(one: FakeProc
     assert one.conditions.current == []
 
 
-async def test_a_schedule_that_came_back_older_is_rebuilt_without_what_was_sent_since(one: FakeProcess) -> None:
+async def test_a_queue_that_came_back_older_is_rebuilt_without_what_was_sent_since(one: FakeProcess) -> None:
     await one.step()
     for each in "ab":
         await one.accept(outgoing(each, chat_id=ord(each)))
@@ -129,7 +127,7 @@ async def test_a_schedule_that_came_back_older_is_rebuilt_without_what_was_sent_
     assert await one.ids() == ["b"]
 
 
-async def test_what_ends_while_the_schedule_is_rebuilt_is_not_in_it(
+async def test_a_message_that_ends_while_the_queue_is_rebuilt_is_not_in_it(
     one: FakeProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await one.look()
@@ -147,7 +145,7 @@ async def test_what_ends_while_the_schedule_is_rebuilt_is_not_in_it(
     assert await one.broker.knows(["a"]) == [False]
 
 
-async def test_a_call_that_another_process_has_begun_is_not_ended_for_it(one: FakeProcess) -> None:
+async def test_a_call_that_another_process_has_begun_is_left_alone(one: FakeProcess) -> None:
     await one.world.ledger.add([outgoing("a")])
     await one.world.ledger.mark_sending(["a"])
 
@@ -157,7 +155,7 @@ async def test_a_call_that_another_process_has_begun_is_not_ended_for_it(one: Fa
 
 
 @pytest.mark.parametrize("calls", range(14))
-async def test_a_leader_who_dies_at_any_point_of_a_rebuilding_leaves_it_to_the_next(
+async def test_a_leader_that_dies_at_any_point_of_rebuilding_leaves_it_to_the_next(
     one: FakeProcess, other: FakeProcess, calls: int
 ) -> None:
     await one.look()
@@ -175,7 +173,7 @@ async def test_a_leader_who_dies_at_any_point_of_a_rebuilding_leaves_it_to_the_n
     assert await other.ids() == ["a"]
 
 
-async def test_who_loses_the_lead_while_he_rebuilds_does_not_open_what_he_has_begun(
+async def test_a_leader_that_loses_the_lead_while_it_rebuilds_does_not_open_the_queue(
     one: FakeProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await one.look()
@@ -194,7 +192,7 @@ async def test_who_loses_the_lead_while_he_rebuilds_does_not_open_what_he_has_be
 
 
 @pytest.mark.parametrize("freezes_at", ["admit", "restore"])
-async def test_who_wakes_in_the_middle_of_rebuilding_changes_nothing_of_what_another_has_begun(
+async def test_a_frozen_leader_that_wakes_changes_nothing_in_the_queue_of_the_next(
     one: FakeProcess, other: FakeProcess, monkeypatch: pytest.MonkeyPatch, freezes_at: str
 ) -> None:
     await one.look()
@@ -219,7 +217,7 @@ async def test_who_wakes_in_the_middle_of_rebuilding_changes_nothing_of_what_ano
     assert await one.broker.knows(["a"]) == [False]
 
 
-async def test_other_limits_are_brought_into_force_once_by_who_leads(world: World, one: FakeProcess) -> None:
+async def test_new_limits_are_enforced_once_by_the_leader(world: World, one: FakeProcess) -> None:
     await one.step()
     await one.steps(for_ms=3_000)
     assert world.enforced == [world.limits]
@@ -231,7 +229,7 @@ async def test_other_limits_are_brought_into_force_once_by_who_leads(world: Worl
     assert world.enforced == [world.limits, wider]
 
 
-async def test_what_was_throttled_during_a_short_absence_is_held_after(one: FakeProcess) -> None:
+async def test_a_chat_throttled_during_a_short_outage_is_held_after_it(one: FakeProcess) -> None:
     await one.steps(for_ms=3_000)
     one.world.cut_from_redis.add("one")
     await one.step()
@@ -244,7 +242,7 @@ async def test_what_was_throttled_during_a_short_absence_is_held_after(one: Fake
     assert await one.ids() == []
 
 
-async def test_what_was_accepted_during_a_short_absence_is_scheduled_soon_after(one: FakeProcess) -> None:
+async def test_messages_accepted_during_a_short_outage_are_admitted_soon_after(one: FakeProcess) -> None:
     await one.steps(for_ms=3_000)
     one.world.cut_from_redis.add("one")
     await one.step()
@@ -257,7 +255,7 @@ async def test_what_was_accepted_during_a_short_absence_is_scheduled_soon_after(
     assert (one.world.number, one.conditions.current) == (0, [])
 
 
-async def test_what_was_accepted_while_redis_was_full_is_scheduled_soon_after(one: FakeProcess) -> None:
+async def test_messages_accepted_while_redis_was_full_are_admitted_soon_after(one: FakeProcess) -> None:
     await one.steps(for_ms=3_000)
     one.world.redis_is_full = True
     await one.accept(outgoing("a"))
@@ -270,7 +268,7 @@ async def test_what_was_accepted_while_redis_was_full_is_scheduled_soon_after(on
     assert one.conditions.current == []
 
 
-async def test_while_redis_is_full_the_ledger_is_not_read_over_and_over(
+async def test_the_ledger_is_not_read_over_and_over_while_redis_is_full(
     world: World, one: FakeProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await one.steps(for_ms=3_000)
@@ -301,7 +299,7 @@ async def test_while_redis_is_full_the_ledger_is_not_read_over_and_over(
     assert one.conditions.current == []
 
 
-async def test_a_redis_with_no_room_for_all_sends_the_oldest_and_takes_the_rest_in_as_room_comes(
+async def test_a_redis_with_no_room_for_all_sends_the_oldest_and_admits_the_rest_later(
     one: FakeProcess,
 ) -> None:
     await one.look()
@@ -324,7 +322,7 @@ async def test_a_redis_with_no_room_for_all_sends_the_oldest_and_takes_the_rest_
     assert one.conditions.current == []
 
 
-async def test_a_database_that_is_away_is_told_once_when_it_goes_and_once_when_it_is_back(world: World) -> None:
+async def test_an_outage_of_the_database_is_logged_once_when_it_begins_and_once_when_it_ends(world: World) -> None:
     idle = FakeProcess(world, "idle")
     world.cut_from_database.add("idle")
     with capture_logs() as said:
@@ -339,7 +337,7 @@ async def test_a_database_that_is_away_is_told_once_when_it_goes_and_once_when_i
     assert [each["event"] for each in said] == ["condition_began", "condition_ended"]
 
 
-async def test_an_epoch_that_can_be_read_does_not_end_what_a_refused_write_began(one: FakeProcess) -> None:
+async def test_reading_the_epoch_does_not_end_the_condition_of_a_refused_write(one: FakeProcess) -> None:
     one.conditions.begin(Condition.LEDGER_AWAY, "the disk is full")
 
     await one.look()
@@ -347,7 +345,7 @@ async def test_an_epoch_that_can_be_read_does_not_end_what_a_refused_write_began
     assert one.conditions.holds(Condition.LEDGER_AWAY)
 
 
-async def test_who_may_not_lead_only_reads_the_epoch(world: World) -> None:
+async def test_a_process_that_may_not_lead_only_reads_the_epoch(world: World) -> None:
     idle = FakeProcess(world, "idle")
     await idle.look()
 
@@ -355,10 +353,10 @@ async def test_who_may_not_lead_only_reads_the_epoch(world: World) -> None:
     assert idle.broker._source() is idle.redis
 
 
-# The memory of the keeper
+# Standalone mode
 
 
-async def test_nobody_leases_between_the_last_lease_of_redis_and_the_first_from_memory(
+async def test_the_first_lease_from_memory_comes_after_the_last_one_from_redis_has_ended(
     one: FakeProcess, other: FakeProcess
 ) -> None:
     await one.steps(other, for_ms=3_000)
@@ -380,7 +378,7 @@ async def test_nobody_leases_between_the_last_lease_of_redis_and_the_first_from_
     assert first_at_ms >= last_until_ms
 
 
-async def test_with_books_of_its_own_it_waits_for_redis(world: World) -> None:
+async def test_a_process_with_a_ledger_of_its_own_waits_for_redis(world: World) -> None:
     one = FakeProcess(world, "one", shares_ledger=False)
     await one.steps(for_ms=1_000)
     world.cut_from_redis.add("one")
@@ -390,8 +388,10 @@ async def test_with_books_of_its_own_it_waits_for_redis(world: World) -> None:
     assert (world.number, one.broker.memory) == (0, None)
 
 
-async def test_what_others_write_to_the_ledger_is_taken_in(one: FakeProcess, other: FakeProcess) -> None:
-    await sends_alone(one, other)
+async def test_messages_that_others_write_to_the_ledger_are_sent_from_memory(
+    one: FakeProcess, other: FakeProcess
+) -> None:
+    await until_standalone(one, other)
     message = outgoing(Ids().new(one.world.clock()))
     await other.accept(message)
 
@@ -401,8 +401,8 @@ async def test_what_others_write_to_the_ledger_is_taken_in(one: FakeProcess, oth
     assert await other.ids() == []
 
 
-async def test_what_is_sent_is_not_taken_in_again(one: FakeProcess) -> None:
-    await sends_alone(one)
+async def test_a_message_that_was_sent_from_memory_is_not_admitted_again(one: FakeProcess) -> None:
+    await until_standalone(one)
     await one.accept(outgoing("a"))
     (lease,) = await one.lease()
     one.world.ledger.statuses["a"] = Status.SENT
@@ -413,9 +413,9 @@ async def test_what_is_sent_is_not_taken_in_again(one: FakeProcess) -> None:
     assert await one.ids() == []
 
 
-async def test_what_another_ends_after_the_memory_was_rebuilt_is_taken_out_of_it(one: FakeProcess) -> None:
+async def test_a_message_that_another_process_ends_is_removed_from_the_memory(one: FakeProcess) -> None:
     await one.accept(outgoing("a"))
-    await sends_alone(one)
+    await until_standalone(one)
     assert await one.broker.knows(["a"]) == [True]
     # Another process writes its call at the end of its last lease from Redis.
     now_ms = one.world.clock()
@@ -437,8 +437,8 @@ async def test_what_another_ends_after_the_memory_was_rebuilt_is_taken_out_of_it
     assert await one.broker.knows(["a"]) == [False]
 
 
-async def test_what_another_is_told_to_hold_after_the_memory_was_rebuilt_is_held_there(one: FakeProcess) -> None:
-    await sends_alone(one)
+async def test_a_hold_that_another_process_gets_is_set_in_the_memory(one: FakeProcess) -> None:
+    await until_standalone(one)
     await one.accept(outgoing("a"))
     until_ms = one.world.clock() + LEASE_MS
     await one.world.ledger.record_holds([Hold(1, outgoing("a").chat_id, until_ms)])
@@ -451,7 +451,7 @@ async def test_what_another_is_told_to_hold_after_the_memory_was_rebuilt_is_held
 
 
 async def test_a_bot_that_is_paused_in_the_ledger_is_paused_in_the_memory(one: FakeProcess) -> None:
-    await sends_alone(one)
+    await until_standalone(one)
     await one.accept(outgoing("a"))
     await one.world.ledger.pause(1, paused=True)
     await one.steps(for_ms=2 * STEP_MS)
@@ -462,10 +462,10 @@ async def test_a_bot_that_is_paused_in_the_ledger_is_paused_in_the_memory(one: F
     assert (paused, await one.ids()) == ([], ["a"])
 
 
-async def test_when_redis_is_back_for_a_while_leases_come_from_it_again_and_nothing_is_lost(
+async def test_leases_come_from_redis_again_when_it_is_back_for_a_while_and_nothing_is_lost(
     one: FakeProcess, other: FakeProcess
 ) -> None:
-    await sends_alone(one, other)
+    await until_standalone(one, other)
     for number in range(5):
         await other.accept(outgoing(f"{number}", chat_id=number + 1))
     one.world.cut_from_redis.clear()
@@ -479,8 +479,8 @@ async def test_when_redis_is_back_for_a_while_leases_come_from_it_again_and_noth
     assert not one.conditions.holds(Condition.ONE_SENDER)
 
 
-async def test_what_is_leased_from_memory_is_waited_for_before_redis_leases(one: FakeProcess) -> None:
-    await sends_alone(one)
+async def test_redis_leases_only_after_the_last_lease_from_memory_has_ended(one: FakeProcess) -> None:
+    await until_standalone(one)
     await one.accept(outgoing("a"))
     (lease,) = await one.lease()
     one.world.cut_from_redis.clear()
@@ -492,7 +492,7 @@ async def test_what_is_leased_from_memory_is_waited_for_before_redis_leases(one:
     assert one.world.clock() >= lease.expires_at_ms
 
 
-async def test_a_short_absence_ends_without_the_silence(one: FakeProcess) -> None:
+async def test_a_short_outage_ends_without_the_silence(one: FakeProcess) -> None:
     await one.steps(for_ms=3_000)
     one.world.cut_from_redis.add("one")
     await one.steps(for_ms=AWAY_MS + STEP_MS)
@@ -507,7 +507,7 @@ async def test_a_short_absence_ends_without_the_silence(one: FakeProcess) -> Non
 async def test_the_next_leader_waits_until_the_memory_of_the_last_leases_no_more(
     one: FakeProcess, other: FakeProcess
 ) -> None:
-    await sends_alone(one, other)
+    await until_standalone(one, other)
     for number in range(9):
         await one.accept(outgoing(f"{number}", chat_id=number + 1))
     one.world.leader = ""  # it does not know; and it cannot read the epoch
@@ -525,17 +525,17 @@ async def test_the_next_leader_waits_until_the_memory_of_the_last_leases_no_more
     assert await other.ids()
 
 
-async def test_the_next_leader_gives_nothing_to_redis_while_the_memory_of_the_last_may_lease(
+async def test_the_next_leader_keeps_redis_closed_while_the_memory_of_the_last_may_lease(
     one: FakeProcess, other: FakeProcess
 ) -> None:
-    await sends_alone(one, other)
+    await until_standalone(one, other)
     for number in range(30):
         await one.accept(outgoing(f"{number:02}", chat_id=number + 1))
     one.world.leader = ""
     one.world.cut_from_database, one.world.cut_from_redis = {"one"}, set()
 
     last_until_ms = 0
-    while one.world.source == "keeper":
+    while one.world.source is Source.KEEPER:
         await other.look()
         await other.step()
         last_until_ms = max([last_until_ms, *(each.expires_at_ms for each in await one.lease(1))])
@@ -544,8 +544,8 @@ async def test_the_next_leader_gives_nothing_to_redis_while_the_memory_of_the_la
     assert 0 < last_until_ms <= one.world.clock()
 
 
-async def test_a_moment_without_the_database_does_not_end_what_one_sends_for_all(one: FakeProcess) -> None:
-    await sends_alone(one)
+async def test_a_moment_without_the_database_does_not_end_standalone_mode(one: FakeProcess) -> None:
+    await until_standalone(one)
     memory, number = one.broker.memory, one.world.number
     one.world.cut_from_database.add("one")
     await one.steps(for_ms=STEP_MS)
@@ -557,8 +557,10 @@ async def test_a_moment_without_the_database_does_not_end_what_one_sends_for_all
     assert one.world.number == number
 
 
-async def test_a_redis_that_goes_again_while_it_is_rebuilt_leaves_the_epoch_to_the_keeper(one: FakeProcess) -> None:
-    await sends_alone(one)
+async def test_a_redis_that_goes_again_while_it_is_rebuilt_leaves_the_leader_in_standalone_mode(
+    one: FakeProcess,
+) -> None:
+    await until_standalone(one)
     await one.accept(outgoing("a"))
     one.world.cut_from_redis.clear()
     began = one.redis.begin
@@ -575,5 +577,5 @@ async def test_a_redis_that_goes_again_while_it_is_rebuilt_leaves_the_epoch_to_t
     assert await one.ids() == ["a"]
 
 
-def test_a_loss_is_noticed_within_two_seconds_even_by_a_process_that_does_nothing() -> None:
+def test_an_idle_process_notices_a_loss_within_two_seconds() -> None:
     assert PROBE_S <= 2

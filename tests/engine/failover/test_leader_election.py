@@ -1,4 +1,4 @@
-"""Who misses Redis leaves the lead to who reaches it; if nobody does, one of them sends for all."""
+"""A process that misses Redis leaves the lead to one that reaches it; if none does, one of them sends for all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from tempogram.engine.failover.leader_election import ASIDE_MS, AWAY_MS, MISSED_MS
 from tempogram.engine.ports import Source
-from tests.engine.failover.several import FakeProcess, World
+from tests.engine.failover.fake_processes import FakeProcess, World
 from tests.fakes import outgoing
 
 STEP_MS = 500
@@ -18,7 +18,7 @@ async def one_leads(one: FakeProcess, *others: FakeProcess) -> None:
     assert one.leader.is_leading
 
 
-async def test_a_leader_who_alone_cannot_reach_redis_lets_another_lead_and_leases_go_on_coming_from_redis(
+async def test_a_leader_that_alone_cannot_reach_redis_lets_another_process_lead_in_redis_mode(
     world: World, one: FakeProcess, other: FakeProcess
 ) -> None:
     await one_leads(one, other)
@@ -32,7 +32,7 @@ async def test_a_leader_who_alone_cannot_reach_redis_lets_another_lead_and_lease
     assert await other.ids() == ["a"]
 
 
-async def test_if_nobody_reaches_redis_one_of_them_sends_for_all_as_soon_as_if_it_was_alone(
+async def test_if_no_process_reaches_redis_one_sends_for_all_as_soon_as_if_it_was_alone(
     world: World, one: FakeProcess, other: FakeProcess
 ) -> None:
     third = FakeProcess(world, "third")
@@ -50,7 +50,7 @@ async def test_if_nobody_reaches_redis_one_of_them_sends_for_all_as_soon_as_if_i
 
 @pytest.mark.parametrize("silent_ms", [0, 5_000])
 @pytest.mark.parametrize("count", [2, 3, 4])
-async def test_if_nobody_reaches_redis_one_sends_for_all_though_most_have_not_asked_and_each_question_takes_long(
+async def test_if_no_process_reaches_redis_one_sends_for_all_though_most_are_idle_and_redis_is_silent(
     world: World, one: FakeProcess, count: int, silent_ms: int
 ) -> None:
     """They handed the lead round for ever: each found that another had had it a moment ago."""
@@ -64,7 +64,9 @@ async def test_if_nobody_reaches_redis_one_sends_for_all_though_most_have_not_as
     assert (world.number, world.source) == (1, Source.KEEPER)
 
 
-async def test_when_the_leader_is_gone_with_redis_another_sends_for_all(world: World, other: FakeProcess) -> None:
+async def test_another_process_sends_for_all_when_the_leader_is_gone_with_redis(
+    world: World, other: FakeProcess
+) -> None:
     await one_leads(FakeProcess(world, "one"), other)
     world.leader, world.cut_from_redis = "", {"other"}
     await other.lease()  # it notices before it may lead
@@ -74,7 +76,7 @@ async def test_when_the_leader_is_gone_with_redis_another_sends_for_all(world: W
     assert (world.number, world.source) == (1, Source.KEEPER)
 
 
-async def test_who_misses_redis_does_not_take_a_lead_that_is_free(
+async def test_a_process_that_misses_redis_does_not_take_a_free_lead(
     world: World, one: FakeProcess, other: FakeProcess
 ) -> None:
     await one_leads(one, other)
@@ -87,7 +89,7 @@ async def test_who_misses_redis_does_not_take_a_lead_that_is_free(
     assert world.leader == ""
 
 
-async def test_who_has_missed_redis_for_long_leaves_the_lead_once_more_when_another_had_it_a_moment_ago(
+async def test_a_process_that_misses_redis_waits_again_for_one_that_may_reach_it_when_the_lead_becomes_free(
     world: World, one: FakeProcess, other: FakeProcess
 ) -> None:
     third = FakeProcess(world, "third")
@@ -103,7 +105,7 @@ async def test_who_has_missed_redis_for_long_leaves_the_lead_once_more_when_anot
     assert (world.number, world.source) == (0, Source.REDIS)
 
 
-async def test_who_stepped_aside_sends_for_all_when_those_who_reached_redis_are_gone(
+async def test_a_process_that_stepped_aside_sends_for_all_when_those_that_reached_redis_are_gone(
     world: World, one: FakeProcess, other: FakeProcess
 ) -> None:
     await one_leads(one, other)
@@ -116,7 +118,7 @@ async def test_who_stepped_aside_sends_for_all_when_those_who_reached_redis_are_
     assert (world.number, world.source) == (1, Source.KEEPER)
 
 
-async def test_who_reaches_redis_again_may_lead_at_once(world: World, one: FakeProcess) -> None:
+async def test_a_process_that_reaches_redis_again_may_lead_at_once(world: World, one: FakeProcess) -> None:
     await one_leads(one)
     world.cut_from_redis = {"one"}
     await one.steps(for_ms=MISSED_MS + STEP_MS)
@@ -129,7 +131,7 @@ async def test_who_reaches_redis_again_may_lead_at_once(world: World, one: FakeP
     assert world.number == 0
 
 
-async def test_who_steps_aside_in_the_middle_of_rebuilding_leaves_it_to_another(
+async def test_a_leader_that_steps_aside_while_it_rebuilds_leaves_it_to_another(
     world: World, one: FakeProcess, other: FakeProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await one.look()

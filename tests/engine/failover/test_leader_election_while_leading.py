@@ -1,4 +1,4 @@
-"""What only one process may do is done by the one that leads, and by nobody once it does not."""
+"""Work that only one process may do runs while the process leads, and ends with its lead."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import SystemClock
 from tempogram.engine.resilience.conditions import Condition
 from tempogram.storage.processes.membership import membership
-from tests.engine.failover.process import PATIENCE_S, Process, Telegram, hurry, process, until
+from tests.engine.failover.real_processes import PATIENCE_S, Process, Telegram, hurry, process, until
 from tests.engine.redis_server import own_redis
 from tests.fakes import outgoing
 from tests.storage.servers import own_postgres
@@ -61,7 +61,7 @@ def leases_redis(*processes: Process) -> bool:
     return all(each.broker._epoch and each.broker._epoch.source == "redis" for each in processes)
 
 
-async def test_who_leads_begins_the_schedule_and_the_others_wait_for_it(
+async def test_the_leader_begins_the_queue_and_both_processes_send(
     tmp_path: Path, books: str, telegram: Telegram, ids: Ids
 ) -> None:
     with own_redis(tmp_path) as url:
@@ -74,7 +74,7 @@ async def test_who_leads_begins_the_schedule_and_the_others_wait_for_it(
     assert sorted(telegram.ids) == sorted(submitted)
 
 
-async def test_a_redis_that_is_emptied_under_load_heals_and_what_ended_is_not_sent_again(
+async def test_an_emptied_redis_is_rebuilt_under_load_and_nothing_that_ended_is_sent_again(
     tmp_path: Path, books: str, telegram: Telegram, ids: Ids
 ) -> None:
     with own_redis(tmp_path) as url:
@@ -90,7 +90,7 @@ async def test_a_redis_that_is_emptied_under_load_heals_and_what_ended_is_not_se
     assert len(telegram.ids) - len(submitted) <= 16  # what was in the hands of both
 
 
-async def test_while_redis_is_away_one_sends_for_all_and_then_redis_again(
+async def test_one_process_sends_for_all_while_redis_is_away_and_leases_come_from_redis_after(
     tmp_path: Path, books: str, telegram: Telegram, ids: Ids
 ) -> None:
     port = free_port()
@@ -114,7 +114,7 @@ async def test_while_redis_is_away_one_sends_for_all_and_then_redis_again(
             assert sorted(telegram.ids) == sorted(submitted)
 
 
-async def test_when_the_one_who_sends_for_all_dies_another_does(
+async def test_another_process_sends_for_all_when_the_first_dies(
     tmp_path: Path, books: str, telegram: Telegram, ids: Ids
 ) -> None:
     url = f"redis://127.0.0.1:{free_port()}/0"
@@ -132,7 +132,7 @@ async def test_when_the_one_who_sends_for_all_dies_another_does(
     assert {name for name, _ in telegram.sent[20:]} == {second.name}
 
 
-async def test_a_leader_who_dies_leaves_the_schedule_in_redis_to_another(
+async def test_the_next_leader_rebuilds_the_queue_when_the_first_dies(
     tmp_path: Path, books: str, telegram: Telegram, ids: Ids
 ) -> None:
     with own_redis(tmp_path) as url:
@@ -149,7 +149,7 @@ async def test_a_leader_who_dies_leaves_the_schedule_in_redis_to_another(
     assert sorted(telegram.ids) == sorted(submitted)
 
 
-async def test_who_alone_cannot_reach_redis_leaves_the_lead_to_who_does(
+async def test_a_leader_that_alone_cannot_reach_redis_lets_another_process_lead(
     tmp_path: Path, books: str, telegram: Telegram, ids: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempogram.engine.failover.leader_election.AWAY_MS", 5_000)  # until the other has started
@@ -167,7 +167,7 @@ async def test_who_alone_cannot_reach_redis_leaves_the_lead_to_who_does(
     assert {name for name, _ in telegram.sent} == {"b"}
 
 
-async def test_what_a_process_that_ended_left_in_the_ledger_alone_is_sent_soon(
+async def test_messages_that_a_dead_process_left_in_the_ledger_alone_are_sent_soon(
     tmp_path: Path, books: str, telegram: Telegram, ids: Ids
 ) -> None:
     number = 7
@@ -183,7 +183,7 @@ async def test_what_a_process_that_ended_left_in_the_ledger_alone_is_sent_soon(
     assert telegram.ids == [left.id]
 
 
-async def test_an_older_file_of_redis_sends_nothing_again(
+async def test_a_redis_restored_from_an_older_file_sends_nothing_again(
     tmp_path: Path, books: str, telegram: Telegram, ids: Ids
 ) -> None:
     port, folder, older = free_port(), tmp_path / "redis", tmp_path / "older"
@@ -204,7 +204,7 @@ async def test_an_older_file_of_redis_sends_nothing_again(
     assert sorted(telegram.ids) == sorted(submitted)
 
 
-async def test_what_was_accepted_during_a_short_absence_is_scheduled_soon(
+async def test_messages_accepted_during_a_short_outage_are_sent_soon(
     tmp_path: Path, books: str, telegram: Telegram, ids: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempogram.engine.failover.leader_election.AWAY_MS", 60_000)
@@ -222,7 +222,7 @@ async def test_what_was_accepted_during_a_short_absence_is_scheduled_soon(
     assert sorted(telegram.ids) == sorted(submitted)
 
 
-async def test_two_versions_side_by_side_under_load_send_everything_and_never_both(
+async def test_two_versions_under_load_send_everything_and_never_both_at_once(
     tmp_path: Path, books: str, telegram: Telegram, ids: Ids
 ) -> None:
     with own_redis(tmp_path) as url:

@@ -48,8 +48,8 @@ class World:
     """The numbers of the processes that live."""
     born: int = 0
     checks_for_deaths: int = 0
-    schedules: dict[int, MemoryBroker] = field(default_factory=dict)
-    """What Redis holds, by its form."""
+    queues: dict[int, MemoryBroker] = field(default_factory=dict)
+    """What Redis holds, by schema."""
     barred: set[int] = field(default_factory=lambda: {SCHEMA})
     redis_is_full: bool = False
     room: int = sys.maxsize
@@ -58,7 +58,7 @@ class World:
     fuse: int | None = None
     cut_from_redis: set[str] = field(default_factory=set)
     ledger: MemoryLedger = field(init=False)
-    redis_is_silent_for_ms: int = 0  # before whoever is cut from it knows
+    redis_is_silent_for_ms: int = 0  # before a process that is cut from it knows
     cut_from_database: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -66,13 +66,13 @@ class World:
 
     @property
     def redis(self) -> MemoryBroker | None:
-        return self.schedules.get(SCHEMA)
+        return self.queues.get(SCHEMA)
 
     @redis.setter
-    def redis(self, schedule: MemoryBroker | None) -> None:
-        self.schedules.pop(SCHEMA, None)
-        if schedule is not None:
-            self.schedules[SCHEMA] = schedule
+    def redis(self, queue: MemoryBroker | None) -> None:
+        self.queues.pop(SCHEMA, None)
+        if queue is not None:
+            self.queues[SCHEMA] = queue
 
     @property
     def redis_is_barred(self) -> bool:
@@ -98,7 +98,7 @@ class World:
 
 
 async def given(limits: Limits) -> Limits:
-    """Return what the books say."""
+    """Return the limits in force."""
     return limits
 
 
@@ -165,7 +165,7 @@ class FakeMembers:
 
 
 class FakeRedis:
-    """What one process sees of the schedule in Redis, or of one that it has begun (``meant``)."""
+    """What one process sees of the queue in Redis, or of one that it has begun (``meant``)."""
 
     def __init__(self, world: World, name: str, schema: int, meant: MemoryBroker | None = None) -> None:
         self._world = world
@@ -175,14 +175,14 @@ class FakeRedis:
 
     @property
     def incarnation(self) -> int:
-        schedule = self._world.schedules.get(self.schema)
-        return schedule.incarnation if schedule else 0
+        queue = self._world.queues.get(self.schema)
+        return queue.incarnation if queue else 0
 
     async def begin(self) -> FakeRedis:
         self._reachability()
         world, begun = self._world, self._world.memory()
-        world.schedules = {schema: each for schema, each in world.schedules.items() if schema > self.schema}
-        world.schedules[self.schema] = begun
+        world.queues = {schema: each for schema, each in world.queues.items() if schema > self.schema}
+        world.queues[self.schema] = begun
         world.barred.add(self.schema)
         return FakeRedis(world, self._name, self.schema, begun)
 
@@ -224,9 +224,9 @@ class FakeRedis:
 
     def _found(self) -> Broker:
         self._reachability()
-        found = self._world.schedules.get(self.schema)
+        found = self._world.queues.get(self.schema)
         if found is None or self._meant not in {None, found}:
-            raise QueueLost("Redis holds no schedule, or another")
+            raise QueueLost("Redis holds no queue, or another")
         return found
 
     async def _waiting(self, found: Broker) -> int:
@@ -234,7 +234,7 @@ class FakeRedis:
 
     def _check_open(self) -> None:
         if self.schema in self._world.barred:
-            raise QueueLost("the schedule in Redis is barred")
+            raise QueueLost("the queue in Redis is barred")
 
 
 class FakeProcess:

@@ -40,7 +40,7 @@ from tempogram.storage.processes.epochs import SqlEpochs
 from tempogram.storage.processes.leadership import LEADER_LOCK, leadership
 from tempogram.storage.processes.membership import SqlMembership, membership
 from tests.engine.desk import UNLIMITED
-from tests.engine.failover.several import given
+from tests.engine.failover.fake_processes import given
 from tests.fakes import outgoing
 
 LEASE_MS = 1_000
@@ -51,7 +51,7 @@ PATIENCE_S = 120.0
 
 @dataclass
 class Telegram:
-    """Takes ``takes_s`` for a call, and remembers who made it."""
+    """Takes ``takes_s`` for a call, and remembers the worker that made it."""
 
     clock: Clock
     takes_s: float = 0.005
@@ -211,7 +211,7 @@ async def process(
 
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have keepers wait for a tenth of what they usually do."""
+    """Let leaders wait a tenth of what they usually do."""
     for module in (leader, standalone_mode):
         monkeypatch.setattr(module, "WATCH_S", 0.1)
     monkeypatch.setattr(leader, "PROBE_S", 0.2)
