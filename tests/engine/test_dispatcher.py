@@ -16,7 +16,6 @@ from tempogram.engine.model.errors import LedgerError, QueueFull
 from tempogram.engine.model.messages import Outgoing, Priority, Status
 from tempogram.engine.ports import Accepted, Fault, Known, Result
 from tempogram.engine.ports.broker import BATCH_MAX
-from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.conditions import OBSERVED_MS, Condition
 from tests.engine.desk import UNLIMITED, Desk, soon, turns
 from tests.fakes import outgoing
@@ -364,18 +363,3 @@ async def test_who_repeats_himself_is_answered_while_the_broker_is_away(desk: De
     answers = await told(desk, structs.replace(first, id="b"))
 
     assert answers == [Known("a", Status.QUEUED)]
-
-
-async def test_what_could_not_be_scheduled_is_scheduled_though_nobody_submits_anything(desk: Desk) -> None:
-    pending_admissions = PendingAdmissions(
-        ledger=desk.ledger, broker=desk.broker, closer=desk.closer, sleep=lambda _: asyncio.sleep(0)
-    )
-    await desk.ledger.add([outgoing("a")])
-    desk.broker.away_for(3)
-
-    running = asyncio.create_task(pending_admissions.run())
-    pending_admissions.note(["a"])
-    await turns()
-    running.cancel()
-
-    assert await desk.broker.knows(["a"]) == [True]

@@ -399,7 +399,7 @@ class TestTakingBack:
         assert world.books.states[message_id].status is Status.CANCELLED
         assert await world.leased() == ()
 
-    async def test_what_a_rebuilt_schedule_took_in_before_the_cancellation_was_written_is_not_sent(
+    async def test_a_cancelled_message_is_not_sent_though_a_rebuild_queued_it_before_its_end_was_written(
         self, world: World
     ) -> None:
         """Found by a run in which Redis was emptied: the message was sent eight seconds after it was cancelled."""
@@ -421,7 +421,7 @@ class TestTakingBack:
         expected = f"message {message_id} is being sent, so it cannot be cancelled"
         assert error_of(response) == (409, "conflict", expected)
 
-    async def test_a_message_that_waits_to_be_tried_again_can(self, world: World) -> None:
+    async def test_a_message_that_waits_to_be_tried_again_can_be_cancelled(self, world: World) -> None:
         message_id = await world.submitted()
         (lease,) = await world.leased()
         await world.broker.settle([Settlement(lease, Again(60_000), None)])
@@ -445,7 +445,7 @@ class TestTakingBack:
     async def test_an_unknown_message_cannot_be_cancelled(self, world: World) -> None:
         assert error_of(await world.client.delete("/messages/nope"))[:2] == (404, "not_found")
 
-    async def test_a_message_that_is_not_scheduled_yet_may_be_cancelled_in_a_moment(self, world: World) -> None:
+    async def test_a_message_that_is_not_in_the_queue_yet_can_be_cancelled_a_moment_later(self, world: World) -> None:
         world.broker.asleep = True
         message_id = await world.submitted()
         world.broker.asleep = False
@@ -464,7 +464,9 @@ class TestTakingBack:
         assert error_of(response)[:2] == (503, "broker_unavailable")
         assert world.books.states[message_id].status is Status.QUEUED
 
-    async def test_what_the_books_cannot_end_yet_is_not_sent_and_ended_once_they_can(self, world: World) -> None:
+    async def test_a_cancellation_that_the_ledger_cannot_write_yet_is_not_sent_and_written_later(
+        self, world: World
+    ) -> None:
         """Found by a run in which PostgreSQL crashed: it came back after those that were submitted later."""
         message_id = await world.submitted()
         ended = world.results.expect(message_id)
@@ -481,7 +483,9 @@ class TestTakingBack:
         assert (await asyncio.wait_for(ended, 5)).status is Status.CANCELLED
         assert world.books.states[message_id].status is Status.CANCELLED
 
-    async def test_what_the_broker_may_have_forgotten_is_scheduled_before_what_comes_later(self, world: World) -> None:
+    async def test_a_message_that_the_queue_may_have_forgotten_is_admitted_before_later_ones(
+        self, world: World
+    ) -> None:
         first = await world.submitted()
         world.broker.is_mute = True
         response = await world.client.delete(f"/messages/{first}")
@@ -494,8 +498,10 @@ class TestTakingBack:
         assert [lease.message.id for lease in waiting] == [first]
         assert await world.broker.knows([first, second]) == [True, True]
 
-    async def test_what_the_broker_surely_has_not_forgotten_is_left_to_who_accepted_it(self, world: World) -> None:
-        """Another process may have accepted one before it, and could not schedule it either."""
+    async def test_a_message_that_the_queue_surely_has_not_forgotten_is_left_to_the_process_that_accepted_it(
+        self, world: World
+    ) -> None:
+        """Another process may have accepted one before it, and could not queue it either."""
         message_id = await world.submitted()
         world.broker.asleep, world.broker.refusal = True, NoQueue("one process sends for all")
 

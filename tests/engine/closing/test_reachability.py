@@ -1,4 +1,4 @@
-"""Which chats take nothing more: refused at the door, remembered, and forgotten when somebody writes."""
+"""Unreachable chats: what is submitted to one is refused, until it writes again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.fakes import outgoing
 BLOCKED = "Forbidden: bot was blocked by the user"
 
 
-def reach_of(desk: Desk, *, chats_max: int = 100) -> Reachability:
+def reachability_of(desk: Desk, *, chats_max: int = 100) -> Reachability:
     return Reachability(
         ledger=desk.ledger,
         closer=desk.closer,
@@ -27,7 +27,7 @@ def reach_of(desk: Desk, *, chats_max: int = 100) -> Reachability:
     )
 
 
-async def test_a_lost_chat_is_refused_with_telegrams_words_until_somebody_writes(desk: Desk) -> None:
+async def test_an_unreachable_chat_is_refused_with_telegrams_words_until_it_writes(desk: Desk) -> None:
     await desk.reachability.mark_unreachable(1, 7, BLOCKED)
 
     (refused, other) = await desk.dispatcher.submit([outgoing("a", chat_id=7), outgoing("b", chat_id=8)])
@@ -39,7 +39,7 @@ async def test_a_lost_chat_is_refused_with_telegrams_words_until_somebody_writes
     assert list(desk.ledger.statuses) == ["b", "c"]
 
 
-async def test_a_bot_that_hears_nothing_tries_every_message_that_comes_after_a_refusal(desk: Desk) -> None:
+async def test_a_bot_without_updates_tries_every_message_that_comes_after_a_refusal(desk: Desk) -> None:
     desk.deaf.add(1)
     desk.transport.answers(Rejected(403, BLOCKED, unreachable=True))
     await desk.accept(outgoing("a", chat_id=7), outgoing("b", chat_id=7))
@@ -50,7 +50,7 @@ async def test_a_bot_that_hears_nothing_tries_every_message_that_comes_after_a_r
     assert desk.ledger.statuses == {"a": Status.DEAD, "b": Status.DEAD, "c": Status.SENT}
 
 
-async def test_a_replay_tries_a_lost_chat_once_more(desk: Desk) -> None:
+async def test_a_replay_tries_an_unreachable_chat_once_more(desk: Desk) -> None:
     await desk.accept(outgoing("a", chat_id=7))
     await desk.reachability.mark_unreachable(1, 7, BLOCKED)
     desk.ledger.statuses["a"] = Status.QUEUED
@@ -63,16 +63,16 @@ async def test_a_replay_tries_a_lost_chat_once_more(desk: Desk) -> None:
     assert desk.reachability.is_unreachable(1, 7)
 
 
-async def test_another_bots_messages_to_the_chat_go(desk: Desk) -> None:
+async def test_a_chat_that_is_unreachable_for_one_bot_is_reachable_for_another(desk: Desk) -> None:
     await desk.reachability.mark_unreachable(1, 7, BLOCKED)
 
     assert desk.reachability.refusal(outgoing("a", bot_id=2, chat_id=7)) is None
 
 
-async def test_what_the_books_know_is_known_after_a_start(desk: Desk) -> None:
+async def test_unreachable_chats_and_other_names_in_the_ledger_are_known_after_a_start(desk: Desk) -> None:
     desk.ledger.unreachable = {(1, -1_001): BLOCKED}
     desk.ledger.alias_of = {(1, "@news"): -1_001}
-    reachability = reach_of(desk)
+    reachability = reachability_of(desk)
 
     await reachability.load()
 
@@ -81,8 +81,8 @@ async def test_what_the_books_know_is_known_after_a_start(desk: Desk) -> None:
     assert not reachability.is_unreachable(1, -1_002)
 
 
-async def test_beyond_its_bound_it_forgets_the_chat_that_was_lost_first(desk: Desk) -> None:
-    reachability = reach_of(desk, chats_max=2)
+async def test_beyond_the_bound_the_chat_that_has_been_unreachable_for_longest_is_forgotten(desk: Desk) -> None:
+    reachability = reachability_of(desk, chats_max=2)
 
     for chat_id in (7, 8, 9):
         await reachability.mark_unreachable(1, chat_id, BLOCKED)
@@ -90,7 +90,7 @@ async def test_beyond_its_bound_it_forgets_the_chat_that_was_lost_first(desk: De
     assert [reachability.is_unreachable(1, chat_id) for chat_id in (7, 8, 9)] == [False, True, True]
 
 
-async def test_a_group_that_migrates_can_be_sent_to_and_is_lost_under_both_ids_if_it_removes_the_bot(
+async def test_a_group_that_migrates_is_reachable_and_unreachable_under_both_ids_if_it_removes_the_bot(
     desk: Desk,
 ) -> None:
     await desk.reachability.mark_unreachable(1, -5, BLOCKED)
@@ -114,7 +114,7 @@ async def test_two_ids_that_change_places_do_not_point_at_each_other(desk: Desk)
     assert desk.reachability.is_unreachable(1, -5)
 
 
-async def test_what_waits_is_given_up_page_by_page(desk: Desk) -> None:
+async def test_messages_that_wait_for_an_unreachable_chat_are_ended_page_by_page(desk: Desk) -> None:
     await desk.accept(*(outgoing(f"m{number:04}", chat_id=7) for number in range(1_201)))
 
     await desk.reachability.mark_unreachable(1, 7, BLOCKED)
@@ -123,7 +123,7 @@ async def test_what_waits_is_given_up_page_by_page(desk: Desk) -> None:
     assert (await desk.broker.stats()).waiting == dict.fromkeys((await desk.broker.stats()).waiting, 0)
 
 
-async def test_what_is_submitted_after_a_chat_was_lost_is_not_given_up_with_what_waited(desk: Desk) -> None:
+async def test_a_message_that_is_submitted_after_its_chat_became_unreachable_is_not_ended(desk: Desk) -> None:
     after = structs.replace(outgoing("after", chat_id=7), submitted_at_ms=desk.clock() + 1)
     await desk.accept(outgoing("before", chat_id=7), after)
 
@@ -132,10 +132,10 @@ async def test_what_is_submitted_after_a_chat_was_lost_is_not_given_up_with_what
     assert desk.ledger.statuses == {"before": Status.DEAD, "after": Status.QUEUED}
 
 
-# What another process found out
+# What another process finds out
 
 
-async def test_the_answer_to_somebody_who_came_back_to_another_process_goes_though_we_have_not_heard(
+async def test_an_answer_goes_to_a_chat_that_has_written_to_another_process_before_its_change_has_come(
     desk: Desk,
 ) -> None:
     await desk.reachability.mark_unreachable(1, 7, BLOCKED)
@@ -149,10 +149,10 @@ async def test_the_answer_to_somebody_who_came_back_to_another_process_goes_thou
     assert lost is not None
 
 
-async def test_a_chat_that_was_lost_here_and_regained_before_another_process_heard_of_it_is_read_again(
+async def test_a_chat_that_wrote_to_another_process_before_it_knew_of_the_refusal_is_read_again(
     desk: Desk,
 ) -> None:
-    """To the other one nothing changed, so it announced nothing; and here the chat was refused for ever."""
+    """Nothing changed for the other one, so it announced nothing; and here the chat was refused for ever."""
     await desk.reachability.mark_unreachable(1, 7, BLOCKED)
     await desk.reachability.mark_unreachable(1, 8, BLOCKED)
     desk.ledger.unreachable = {(1, 8): BLOCKED}
@@ -167,7 +167,7 @@ async def test_a_chat_that_was_lost_here_and_regained_before_another_process_hea
     assert [desk.reachability.is_unreachable(1, chat_id) for chat_id in (7, 8)] == [False, True]
 
 
-async def test_of_many_chats_that_are_lost_at_once_the_last_are_read_again(desk: Desk) -> None:
+async def test_of_many_chats_that_become_unreachable_at_once_the_last_are_read_again(desk: Desk) -> None:
     for chat_id in range(RELOADS_MAX + 1):
         await desk.reachability.mark_unreachable(1, chat_id, BLOCKED)
     desk.clock.advance(RELOAD_AFTER_MS)
@@ -177,21 +177,21 @@ async def test_of_many_chats_that_are_lost_at_once_the_last_are_read_again(desk:
     assert (len(due), due[0]) == (RELOADS_MAX, (1, 1))
 
 
-async def test_each_change_is_announced_under_every_name_that_it_concerns(desk: Desk) -> None:
+async def test_each_change_is_announced_for_every_name_of_its_chat(desk: Desk) -> None:
     desk.reachability.rename(1, -5, -1_001)
     await turns()
-    renamed = news_of(desk)
+    renamed = announced_by(desk)
     await desk.reachability.mark_unreachable(1, -5, BLOCKED)
     await turns()
-    lost = news_of(desk)
+    lost = announced_by(desk)
     desk.reachability.mark_reachable(1, -1_001)
     await turns()
 
     assert renamed == lost == {ChatChanged(1, -5), ChatChanged(1, -1_001)}
-    assert news_of(desk) == {ChatChanged(1, -1_001)}
+    assert announced_by(desk) == {ChatChanged(1, -1_001)}
 
 
-async def test_what_another_process_found_out_is_read_in_the_books_and_nothing_given_up_again(desk: Desk) -> None:
+async def test_a_change_of_another_process_is_read_in_the_ledger_and_ends_no_message(desk: Desk) -> None:
     await desk.accept(outgoing("a", chat_id=7))
     desk.ledger.unreachable, desk.ledger.alias_of = {(1, 7): BLOCKED}, {(1, -5): 7}
 
@@ -206,7 +206,7 @@ async def test_what_another_process_found_out_is_read_in_the_books_and_nothing_g
     assert desk.changes.announced == []
 
 
-async def test_after_a_gap_everything_is_read_and_what_is_over_forgotten(desk: Desk) -> None:
+async def test_a_full_load_replaces_everything_that_was_known(desk: Desk) -> None:
     await desk.reachability.mark_unreachable(1, 7, BLOCKED)
     desk.ledger.unreachable = {(1, 8): BLOCKED}
 
@@ -215,14 +215,14 @@ async def test_after_a_gap_everything_is_read_and_what_is_over_forgotten(desk: D
     assert [desk.reachability.is_unreachable(1, chat_id) for chat_id in (7, 8)] == [False, True]
 
 
-async def test_a_crowd_of_chats_is_read_in_pages(desk: Desk) -> None:
+async def test_many_chats_are_read_again_in_pages(desk: Desk) -> None:
     await desk.reachability.reload([(1, chat_id) for chat_id in range(1_201)])
 
     assert desk.ledger.reads == [500, 500, 201]
 
 
 @pytest.mark.parametrize("everything", [True, False])
-async def test_what_changes_here_while_the_books_are_read_is_read_again(
+async def test_a_chat_that_changes_here_while_the_ledger_is_read_is_read_again(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, *, everything: bool
 ) -> None:
     verb = "unreachable_chats" if everything else "reach_of"
@@ -241,7 +241,7 @@ async def test_what_changes_here_while_the_books_are_read_is_read_again(
     assert desk.reachability.is_unreachable(1, 7)
 
 
-async def test_names_that_change_places_never_go_in_a_circle_however_they_are_read(desk: Desk) -> None:
+async def test_two_ids_that_change_places_never_go_in_a_circle_however_they_are_read(desk: Desk) -> None:
     desk.ledger.alias_of = {(1, -5): -6}
     await desk.reachability.reload([(1, -5)])
     desk.ledger.alias_of = {(1, -6): -5}
@@ -252,7 +252,7 @@ async def test_names_that_change_places_never_go_in_a_circle_however_they_are_re
     assert not desk.reachability.is_unreachable(1, -6)
 
 
-def news_of(desk: Desk) -> set[Change]:
+def announced_by(desk: Desk) -> set[Change]:
     announced = set(desk.changes.announced)
     desk.changes.announced.clear()
     return announced

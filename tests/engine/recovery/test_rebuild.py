@@ -1,4 +1,4 @@
-"""A restart: the schedule rebuilt from the ledger."""
+"""The queue after a restart, rebuilt from the ledger."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def ids_leased(desk: Desk) -> list[str]:
     return [lease.message.id for lease in await desk.leases()]
 
 
-async def test_everything_that_was_open_waits_again(desk: Desk) -> None:
+async def test_every_open_message_waits_again(desk: Desk) -> None:
     keep(desk, *(outgoing(f"{number:05}", chat_id=number + 1) for number in range(PAGE + 7)))
 
     found = await restart(desk)
@@ -64,7 +64,7 @@ async def test_messages_of_a_chat_keep_their_order(desk: Desk) -> None:
     assert order == ["a", "b", "c"]
 
 
-async def test_caps_do_not_refuse_what_was_accepted_before() -> None:
+async def test_messages_accepted_before_the_restart_are_not_refused_by_caps() -> None:
     desk = Desk(limits=Limits(chat_cap=1, bot_cap=1))
     keep(desk, *(outgoing(each) for each in "abc"))
 
@@ -85,7 +85,7 @@ async def test_a_bot_that_was_at_work_first_waits_one_window(desk: Desk) -> None
     assert (at_once, too_early, await ids_leased(desk)) == ([], [], ["a"])
 
 
-async def test_a_bot_that_was_at_rest_waits_for_nothing(desk: Desk) -> None:
+async def test_a_bot_that_was_at_rest_need_not_wait(desk: Desk) -> None:
     keep(desk, outgoing("a", bot_id=1))
     await restart(desk)
 
@@ -94,7 +94,7 @@ async def test_a_bot_that_was_at_rest_waits_for_nothing(desk: Desk) -> None:
     assert await ids_leased(desk) == ["b"]
 
 
-async def test_a_bot_that_sent_just_now_waits_though_nothing_of_it_is_open(desk: Desk) -> None:
+async def test_a_bot_that_sent_just_before_waits_one_window_though_none_of_its_messages_is_open(desk: Desk) -> None:
     desk.ledger.presumed = [PastSend(1, 7, START_MS - 10, 1)]
     await restart(desk)
 
@@ -166,7 +166,7 @@ async def test_the_costliest_message_of_a_chat_is_the_one_presumed(desk: Desk) -
     assert await ids_leased(desk) == []
 
 
-async def test_what_was_being_sent_at_most_once_takes_its_place_and_is_not_sent_again(desk: Desk) -> None:
+async def test_an_interrupted_at_most_once_message_takes_its_place_and_is_not_sent_again(desk: Desk) -> None:
     keep(desk, outgoing("a", chat_id=GROUP))
     await desk.ledger.mark_sending(["a"])
     desk.ledger.presumed = [PastSend(1, GROUP, START_MS - 30_000, 1)] * 19
@@ -180,9 +180,7 @@ async def test_what_was_being_sent_at_most_once_takes_its_place_and_is_not_sent_
 
 
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.SENDING])
-async def test_what_may_have_been_on_its_way_counts_over_a_second_crash_within_the_window(
-    desk: Desk, status: Status
-) -> None:
+async def test_a_presumed_send_counts_after_a_second_crash_within_the_window(desk: Desk, status: Status) -> None:
     keep(desk, outgoing("a", chat_id=GROUP))
     desk.ledger.statuses["a"] = status
     desk.ledger.presumed = [PastSend(1, GROUP, START_MS - 30_000, 1)] * 19
@@ -237,7 +235,7 @@ async def test_the_names_of_a_chat_are_one_chat_again(desk: Desk) -> None:
     assert [(lease.message.id, lease.message.chat_id) for lease in leases] == [("a", GROUP)]
 
 
-async def test_weights_count_again() -> None:
+async def test_weights_survive_a_restart() -> None:
     desk = Desk(limits=Limits(ceiling=Limit(6, 1_000), bot=Limit(0, 1), chat=Limit(0, 1), saved_up=6, guard_ms=0))
     desk.ledger.bot_weights = {2: 5}
     keep(desk, *(outgoing(f"{bot_id}-{n:02}", bot_id=bot_id, chat_id=n) for bot_id in (1, 2) for n in range(1, 13)))
@@ -262,11 +260,11 @@ async def test_a_retry_keeps_its_time_and_its_spent_attempts(desk: Desk) -> None
     assert lease.attempt == 4
 
 
-async def test_nothing_is_leased_before_the_rebuilding_is_done(desk: Desk) -> None:
+async def test_no_message_is_leased_before_the_rebuild_is_done(desk: Desk) -> None:
     leased: list[int] = []
 
-    class Spied:
-        """Asks, at each question to the ledger, whether anything was leased by then."""
+    class WatchfulLedger:
+        """A ledger that notes, at each call, how many messages are leased by then."""
 
         def __getattr__(self, name: str) -> Any:
             async def asked(*arguments: Any, **options: Any) -> Any:
@@ -275,7 +273,7 @@ async def test_nothing_is_leased_before_the_rebuilding_is_done(desk: Desk) -> No
 
             return asked
 
-    ledger: Ledger = Spied()
+    ledger: Ledger = WatchfulLedger()
     keep(desk, outgoing("a"))
 
     await rebuild(ledger, desk.broker, desk.closer, desk.limits, desk.clock)
@@ -297,7 +295,7 @@ async def test_a_failed_message_survives_a_restart_with_its_guarantee(desk: Desk
     assert desk.ledger.statuses["a"] is Status.QUEUED
 
 
-async def test_what_expired_while_the_process_was_down_is_recorded_by_the_first_who_leases(desk: Desk) -> None:
+async def test_a_message_that_expired_while_the_process_was_down_is_recorded_at_the_first_lease(desk: Desk) -> None:
     late = outgoing("a", expires_at_ms=desk.clock() - 1)
     desk.ledger.messages["a"], desk.ledger.statuses["a"] = late, Status.QUEUED
 
@@ -309,7 +307,7 @@ async def test_what_expired_while_the_process_was_down_is_recorded_by_the_first_
     assert desk.ledger.statuses["a"] is Status.EXPIRED
 
 
-async def test_of_the_edits_of_a_message_only_the_newest_is_scheduled_again(desk: Desk) -> None:
+async def test_of_the_edits_of_a_message_only_the_newest_is_admitted_again(desk: Desk) -> None:
     keep(desk, *(outgoing(each, method="editMessageText", replaces="edit:1") for each in "abc"))
 
     await restart(desk)
@@ -318,7 +316,7 @@ async def test_of_the_edits_of_a_message_only_the_newest_is_scheduled_again(desk
     assert desk.ledger.statuses == {"a": Status.CANCELLED, "b": Status.CANCELLED, "c": Status.QUEUED}
 
 
-async def test_what_a_bot_has_spent_is_spent_after_a_restart() -> None:
+async def test_the_spent_part_of_a_purse_is_spent_after_a_restart() -> None:
     desk = Desk(limits=PAYING)
     desk.ledger.presumed = [
         PastSend(1, 7, START_MS - 3_600_000, 9, is_paid=True),
@@ -331,7 +329,7 @@ async def test_what_a_bot_has_spent_is_spent_after_a_restart() -> None:
     assert [each.message.is_paid for each in await desk.leases()] == [True, False]
 
 
-async def test_no_more_is_presumed_to_be_spent_than_calls_may_have_been_under_way() -> None:
+async def test_no_more_of_a_purse_is_presumed_spent_than_calls_may_have_been_under_way() -> None:
     desk = Desk(limits=PAYING)
     keep(desk, *(outgoing(f"{number:02}", chat_id=number + 1, is_paid=True) for number in range(20)))
 

@@ -1,4 +1,4 @@
-"""Ledger and schedule compared: what only the ledger knows is scheduled again, and nothing else."""
+"""Ledger and queue compared: an open message that only the ledger has is admitted again, and nothing else."""
 
 from __future__ import annotations
 
@@ -22,10 +22,6 @@ DAY_MS = 86_400_000
 
 @pytest.fixture
 def reconciler(desk: Desk) -> Reconciler:
-    return reconciler_of(desk)
-
-
-def reconciler_of(desk: Desk) -> Reconciler:
     return Reconciler(
         ledger=desk.ledger, broker=desk.broker, closer=desk.closer, conditions=desk.conditions, clock=desk.clock
     )
@@ -39,8 +35,8 @@ def written(desk: Desk) -> Outgoing:
     return message
 
 
-async def looks(desk: Desk, reconciler: Reconciler, *, for_ms: int) -> int:
-    """Let the reconciler look every five seconds, and return how many messages it scheduled."""
+async def reconciled(desk: Desk, reconciler: Reconciler, *, for_ms: int) -> int:
+    """Let the reconciler compare a page every five seconds, and return how many messages it admitted."""
     found = await reconciler.reconcile_page()
     for _ in range(0, for_ms, EVERY_MS):
         desk.clock.advance(EVERY_MS)
@@ -48,40 +44,40 @@ async def looks(desk: Desk, reconciler: Reconciler, *, for_ms: int) -> int:
     return found
 
 
-async def test_what_only_the_ledger_knows_is_scheduled_again(desk: Desk, reconciler: Reconciler) -> None:
+async def test_a_message_that_only_the_ledger_has_is_admitted_again(desk: Desk, reconciler: Reconciler) -> None:
     message = structs.replace(outgoing(IDS.new(desk.clock())), submitted_at_ms=desk.clock())
     desk.broker.asleep = True
     await desk.accept(message)
     desk.broker.asleep = False
 
-    too_early = await looks(desk, reconciler, for_ms=MISSING_MS - EVERY_MS)
-    found = await looks(desk, reconciler, for_ms=EVERY_MS)
+    too_early = await reconciled(desk, reconciler, for_ms=MISSING_MS - EVERY_MS)
+    found = await reconciled(desk, reconciler, for_ms=EVERY_MS)
 
     assert (too_early, found) == (0, 1)
     assert (await desk.lease()).message == message
 
 
-async def test_what_both_know_is_left_alone(desk: Desk, reconciler: Reconciler) -> None:
+async def test_a_message_that_both_have_is_left_alone(desk: Desk, reconciler: Reconciler) -> None:
     message = structs.replace(outgoing(IDS.new(desk.clock())), submitted_at_ms=desk.clock())
     await desk.dispatcher.submit([message])
 
-    assert await looks(desk, reconciler, for_ms=2 * MISSING_MS) == 0
+    assert await reconciled(desk, reconciler, for_ms=2 * MISSING_MS) == 0
 
 
-async def test_a_message_that_may_still_be_on_its_way_is_left_alone(desk: Desk, reconciler: Reconciler) -> None:
+async def test_a_message_that_may_still_be_under_way_is_left_alone(desk: Desk, reconciler: Reconciler) -> None:
     written(desk)
 
-    assert await looks(desk, reconciler, for_ms=MISSING_MS - EVERY_MS) == 0
+    assert await reconciled(desk, reconciler, for_ms=MISSING_MS - EVERY_MS) == 0
 
 
-async def test_a_message_whose_id_is_ahead_of_the_clock_is_scheduled_again(desk: Desk, reconciler: Reconciler) -> None:
+async def test_a_message_whose_id_is_ahead_of_the_clock_is_admitted_again(desk: Desk, reconciler: Reconciler) -> None:
     """Ids go on after the highest one, also when the clock of one run was ahead."""
     desk.clock.advance(DAY_MS)
     IDS.new(desk.clock())
     desk.clock.advance(-DAY_MS)
     message = written(desk)
 
-    found = await looks(desk, reconciler, for_ms=MISSING_MS)
+    found = await reconciled(desk, reconciler, for_ms=MISSING_MS)
 
     assert found == 1
     assert (await desk.lease()).message == message
@@ -91,7 +87,7 @@ async def test_a_message_that_ended_between_the_two_looks_is_not_sent_again(
     desk: Desk, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = written(desk)
-    await looks(desk, reconciler, for_ms=MISSING_MS - EVERY_MS)
+    await reconciled(desk, reconciler, for_ms=MISSING_MS - EVERY_MS)
     look = desk.broker.knows
 
     async def knows(message_ids: list[str]) -> list[bool]:
@@ -100,7 +96,7 @@ async def test_a_message_that_ended_between_the_two_looks_is_not_sent_again(
 
     monkeypatch.setattr(desk.broker, "knows", knows)
 
-    assert await looks(desk, reconciler, for_ms=EVERY_MS) == 0
+    assert await reconciled(desk, reconciler, for_ms=EVERY_MS) == 0
     assert await look([ended.id]) == [False]
 
 
@@ -111,64 +107,61 @@ async def test_a_cancellation_that_the_ledger_takes_long_to_write_is_not_undone(
     await desk.dispatcher.submit([message])
 
     assert await desk.broker.cancel([message.id]) == [True]
-    found = await looks(desk, reconciler, for_ms=MISSING_MS - EVERY_MS)  # in the ledger it is still queued
+    found = await reconciled(desk, reconciler, for_ms=MISSING_MS - EVERY_MS)  # in the ledger it is still queued
     desk.ledger.statuses[message.id] = Status.CANCELLED
-    found += await looks(desk, reconciler, for_ms=2 * MISSING_MS)
+    found += await reconciled(desk, reconciler, for_ms=2 * MISSING_MS)
 
     assert found == 0
     assert await desk.leases() == []
 
 
-async def test_a_replay_is_scheduled_once_though_the_reconciler_sees_it_first(
+async def test_a_replay_is_admitted_once_though_the_reconciler_sees_it_first(
     desk: Desk, reconciler: Reconciler
 ) -> None:
     replayed = written(desk)
 
-    found = await looks(desk, reconciler, for_ms=EVERY_MS)  # between the ledger's commit and the admission
+    found = await reconciled(desk, reconciler, for_ms=EVERY_MS)  # between the ledger's commit and the admission
     for lease in await desk.leases():
         await desk.send(lease)
     await desk.dispatcher.readmit([replayed])
     for lease in await desk.leases():
         await desk.send(lease)
-    found += await looks(desk, reconciler, for_ms=2 * MISSING_MS)
+    found += await reconciled(desk, reconciler, for_ms=2 * MISSING_MS)
 
     assert found == 0
     assert desk.transport.ids == [replayed.id]
 
 
-async def test_what_was_missing_twice_for_a_moment_was_not_missing_all_the_time(
-    desk: Desk, reconciler: Reconciler
-) -> None:
+async def test_a_message_that_was_missing_twice_for_a_moment_is_left_alone(desk: Desk, reconciler: Reconciler) -> None:
     replayed = written(desk)
 
-    await looks(desk, reconciler, for_ms=EVERY_MS)
+    await reconciled(desk, reconciler, for_ms=EVERY_MS)
     await desk.dispatcher.readmit([replayed])
-    await looks(desk, reconciler, for_ms=MISSING_MS)
+    await reconciled(desk, reconciler, for_ms=MISSING_MS)
     await desk.broker.cancel([replayed.id])
 
-    assert await looks(desk, reconciler, for_ms=EVERY_MS) == 0
+    assert await reconciled(desk, reconciler, for_ms=EVERY_MS) == 0
 
 
-async def test_what_was_missing_before_it_was_forgotten_is_missing_for_no_time(
+async def test_a_message_that_was_missing_before_a_reset_counts_as_missing_from_then_on(
     desk: Desk, reconciler: Reconciler
 ) -> None:
     written(desk)
-    await looks(desk, reconciler, for_ms=MISSING_MS - EVERY_MS)
+    await reconciled(desk, reconciler, for_ms=MISSING_MS - EVERY_MS)
 
     reconciler.forget()
 
-    assert await looks(desk, reconciler, for_ms=MISSING_MS - EVERY_MS) == 0
-    assert await looks(desk, reconciler, for_ms=EVERY_MS) == 1
+    assert await reconciled(desk, reconciler, for_ms=MISSING_MS - EVERY_MS) == 0
+    assert await reconciled(desk, reconciler, for_ms=EVERY_MS) == 1
 
 
-async def test_a_ledger_that_is_away_is_told_as_a_condition_until_a_page_is_read_again(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+async def test_an_unreachable_ledger_is_a_condition_until_a_page_is_read_again(
+    desk: Desk, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each look was a traceback in the log."""
+    """Each try was a traceback in the log."""
     monkeypatch.setattr("tempogram.engine.recovery.reconciler.RECONCILE_MS", 0)
-    looking = reconciler_of(desk)
     with capture_logs() as logs:
-        running = asyncio.create_task(looking.run())
+        running = asyncio.create_task(reconciler.run())
         desk.ledger.asleep = True
         await turns()
         away = desk.conditions.current

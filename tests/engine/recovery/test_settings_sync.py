@@ -1,4 +1,4 @@
-"""What the books say of bots and limits comes to the schedule, though nobody could tell it at the time."""
+"""Pauses, weights and limits of the ledger come to the queue, also if it was away when they changed."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ BOT = 42
 
 
 @dataclass
-class Office:
-    """A schedule that notes what it is told; ``away`` it hears nothing."""
+class NotedQueue:
+    """A queue that notes what is applied to it; ``away`` it refuses everything."""
 
-    told: list[tuple[object, ...]] = field(default_factory=list)
+    applied: list[tuple[object, ...]] = field(default_factory=list)
     away: bool = False
 
     async def pause(self, bot_id: int, *, paused: bool) -> None:
-        self._hear("paused" if paused else "resumed", bot_id)
+        self._note("paused" if paused else "resumed", bot_id)
 
     async def weigh(self, bot_id: int, weight: int) -> None:
-        self._hear("weighs", bot_id, weight)
+        self._note("weighs", bot_id, weight)
 
     async def configure(self, limits: Limits) -> bool:
-        self._hear("limits", limits.version)
+        self._note("limits", limits.version)
         return True
 
-    def _hear(self, *words: object) -> None:
+    def _note(self, *words: object) -> None:
         if self.away:
             raise BrokerUnavailable("it is away")
-        self.told.append(words)
+        self.applied.append(words)
 
 
 @dataclass
@@ -53,58 +53,58 @@ class Storage:
 
 
 @pytest.fixture
-def books() -> Storage:
+def storage() -> Storage:
     return Storage(MemoryLedger())
 
 
 @pytest.fixture
-def office() -> Office:
-    return Office()
+def queue() -> NotedQueue:
+    return NotedQueue()
 
 
-async def tell(monitored: SettingsSync, office: Office) -> None:
-    await monitored.apply(cast("Broker", office), office.configure)
+async def apply(settings: SettingsSync, queue: NotedQueue) -> None:
+    await settings.apply(cast("Broker", queue), queue.configure)
 
 
-async def test_only_what_changed_is_told_again(books: Storage, office: Office) -> None:
-    monitored = SettingsSync(books.ledger, books.current)
-    await books.ledger.pause(BOT, paused=True)
-    books.ledger.bot_weights[BOT] = 3
-    await tell(monitored, office)
-    assert office.told == [("paused", BOT), ("weighs", BOT, 3), ("limits", UNLIMITED.version)]
+async def test_only_changed_settings_are_applied_again(storage: Storage, queue: NotedQueue) -> None:
+    settings = SettingsSync(storage.ledger, storage.current)
+    await storage.ledger.pause(BOT, paused=True)
+    storage.ledger.bot_weights[BOT] = 3
+    await apply(settings, queue)
+    assert queue.applied == [("paused", BOT), ("weighs", BOT, 3), ("limits", UNLIMITED.version)]
 
-    office.told.clear()
-    await books.ledger.pause(BOT, paused=False)
-    books.ledger.bot_weights.clear()
-    books.limits = replace(UNLIMITED, version=2, bot=Limit(5, 1_000))
-    await tell(monitored, office)
-    await tell(monitored, office)
+    queue.applied.clear()
+    await storage.ledger.pause(BOT, paused=False)
+    storage.ledger.bot_weights.clear()
+    storage.limits = replace(UNLIMITED, version=2, bot=Limit(5, 1_000))
+    await apply(settings, queue)
+    await apply(settings, queue)
 
-    assert office.told == [("resumed", BOT), ("weighs", BOT, 1), ("limits", 2)]
+    assert queue.applied == [("resumed", BOT), ("weighs", BOT, 1), ("limits", 2)]
 
 
-async def test_what_could_not_be_told_is_told_later(books: Storage, office: Office) -> None:
-    monitored = SettingsSync(books.ledger, books.current)
-    await tell(monitored, office)
-    office.told.clear()
+async def test_a_setting_that_could_not_be_applied_is_applied_later(storage: Storage, queue: NotedQueue) -> None:
+    settings = SettingsSync(storage.ledger, storage.current)
+    await apply(settings, queue)
+    queue.applied.clear()
 
-    office.away = True
-    await settings_sync.pause(cast("Broker", office), BOT, paused=True)  # whoever changed the books is not refused
-    await books.ledger.pause(BOT, paused=True)
+    queue.away = True
+    await settings_sync.pause(cast("Broker", queue), BOT, paused=True)  # raises nothing: the ledger has it
+    await storage.ledger.pause(BOT, paused=True)
     with pytest.raises(BrokerUnavailable):
-        await tell(monitored, office)
-    office.away = False
-    await tell(monitored, office)
+        await apply(settings, queue)
+    queue.away = False
+    await apply(settings, queue)
 
-    assert office.told == [("paused", BOT)]
+    assert queue.applied == [("paused", BOT)]
 
 
-async def test_another_schedule_is_told_everything(books: Storage, office: Office) -> None:
-    monitored = SettingsSync(books.ledger, books.current)
-    await books.ledger.pause(BOT, paused=True)
-    await tell(monitored, office)
+async def test_every_setting_is_applied_to_another_queue(storage: Storage, queue: NotedQueue) -> None:
+    settings = SettingsSync(storage.ledger, storage.current)
+    await storage.ledger.pause(BOT, paused=True)
+    await apply(settings, queue)
 
-    monitored.forget()
-    await tell(monitored, office)
+    settings.forget()
+    await apply(settings, queue)
 
-    assert office.told == 2 * [("paused", BOT), ("limits", UNLIMITED.version)]
+    assert queue.applied == 2 * [("paused", BOT), ("limits", UNLIMITED.version)]
