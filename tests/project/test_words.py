@@ -32,7 +32,20 @@ GONE = {
 
 WORD = re.compile(rf"\b(?:{'|'.join(f'({word})' for word in GONE)})\b", re.IGNORECASE)
 
-NOT_YET = ("api/", "bot/", "engine/", "simulator/", "storage/", "tests/")
+NOT_YET = set(
+    """
+    api/security bot/behaviours bot/commands bot/config bot/demo bot/generator bot/runtime bot/telegram bot/updates
+    bot/wiring engine engine/brokers/memory engine/brokers/redis engine/brokers/redis/lua/shared engine/channels
+    engine/failover engine/limits engine/model engine/ports engine/recovery engine/resilience engine/sending
+    simulator/methods simulator/world storage storage/database storage/files storage/ledger storage/migrations
+    tests/api tests/api/core tests/api/http tests/api/routes tests/bot tests/bot/commands tests/bot/config
+    tests/bot/demo tests/bot/fleet tests/bot/generator tests/bot/telegram tests/bot/updates tests/bot/wiring
+    tests/chaos tests/end_to_end tests/engine tests/engine/brokers tests/engine/brokers/redis tests/engine/closing
+    tests/engine/failover tests/engine/limits tests/engine/observability tests/engine/recovery
+    tests/engine/resilience tests/engine/sending tests/simulator/server tests/storage tests/storage/database
+    tests/storage/files tests/storage/processes
+    """.split()
+)
 """Where such words still stand; a folder leaves this list for ever."""
 
 OPEN = {"migrations/versions"}
@@ -44,7 +57,15 @@ LATER = {"CHANGELOG.md", "README.md", "operations.md", "performance.md", "simula
 EVENT = re.compile(r"[a-z][a-z0-9_]*")
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 
-EVENTS_NOT_YET = ("api/", "bot/", "engine/", "simulator/", "storage/")
+EVENTS_NOT_YET = {
+    "bot/generator",
+    "bot/runtime",
+    "bot/telegram",
+    "bot/updates",
+    "engine/resilience",
+    "storage",
+    "storage/migrations",
+}
 
 
 def prose() -> list[Path]:
@@ -61,7 +82,7 @@ def test_words_that_are_gone_stay_away() -> None:
     found = [
         f"{name}:{number}: {word[0]!r}, say: {list(GONE.values())[(word.lastindex or 1) - 1]}"
         for path in prose()
-        if not (name := str(path.relative_to(ROOT))).startswith(NOT_YET)
+        if (name := str(path.relative_to(ROOT))).rpartition("/")[0] not in NOT_YET
         for number, line in enumerate(path.read_text().splitlines(), start=1)
         for word in WORD.finditer(line.replace("_", " "))
     ]
@@ -90,7 +111,7 @@ def test_log_events_are_names() -> None:
     found = [
         f"{name}:{call.lineno}: {ast.unparse(call.args[0]) if call.args else 'no event'}"
         for path in modules()
-        if not (name := str(path.relative_to(ROOT))).startswith(EVENTS_NOT_YET)
+        if (name := str(path.relative_to(ROOT))).rpartition("/")[0] not in EVENTS_NOT_YET
         for call in log_calls(path.read_text())
         if not is_event(call)
     ]
