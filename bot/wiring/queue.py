@@ -21,7 +21,7 @@ from tempogram.engine.channels.redis_results import RedisResults
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.failover import failover
 from tempogram.engine.limits.limits import Limits
-from tempogram.engine.ports import Broker, Clock, Results, Source
+from tempogram.engine.ports import Broker, Clock, LeaseSource, Results
 from tempogram.engine.ports.changes import Changes
 from tempogram.engine.recovery.rebuild import nothing, rebuild
 from tempogram.engine.recovery.reconciler import Reconciler
@@ -76,7 +76,7 @@ def in_memory(settings: Settings, limits: Limits, storage: Storage, clock: Clock
     async def begin() -> None:
         # A schedule in Redis, if there ever was one, is older than what is sent from now on: nobody may trust it again.
         before = await storage.epochs.current()
-        await storage.epochs.advance(before, Source.KEEPER, schema=before.schema)
+        await storage.epochs.advance(before, LeaseSource.LEADER, schema=before.schema)
         await rebuild(storage.ledger, broker, closer, limits, clock, calls_max=calls_max)
 
     return QueueParts(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tempogram.engine.failover.failover_broker import FailoverBroker
-from tempogram.engine.ports import Clock, Epoch, Epochs, Source
+from tempogram.engine.ports import Clock, Epoch, Epochs, LeaseSource
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import monitored
 
@@ -47,7 +47,7 @@ class EpochWatcher:
         if self._broker.is_bypassed:
             await self._epochs.bypass(epoch)
 
-    async def advance(self, after: Epoch, source: Source) -> Epoch:
+    async def advance(self, after: Epoch, source: LeaseSource) -> Epoch:
         """Begin the next epoch, unless another process has; return the current one."""
         await self._epochs.advance(after, source, schema=self.schema)
         return await self.look()

@@ -21,7 +21,7 @@ from tempogram.engine.failover.redis_health import RedisHealth
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import BrokerUnavailable, NoQueue, QueueLost
 from tempogram.engine.model.messages import Done, Lease, Outgoing, Settlement
-from tempogram.engine.ports import NO_SCHEMA, Admission, Broker, Clock, Epoch, Leased, Ledger, Settled, Source
+from tempogram.engine.ports import NO_SCHEMA, Admission, Broker, Clock, Epoch, Leased, LeaseSource, Ledger, Settled
 from tempogram.engine.recovery.ended_messages import EndedMessages
 from tempogram.engine.resilience.conditions import Condition, Conditions
 
@@ -109,7 +109,7 @@ class FailoverBroker:
 
     def open_memory(self, memory: Broker, epoch: Epoch) -> None:
         """Lease from this process's own memory, as long as it is still this epoch."""
-        if self._epoch == epoch and epoch.is_own and epoch.source is Source.KEEPER:
+        if self._epoch == epoch and epoch.is_own and epoch.source is LeaseSource.LEADER:
             self._memory, self._memory_leases = memory, True
             self._switch()
 
@@ -146,7 +146,7 @@ class FailoverBroker:
 
     def suspect(self) -> None:
         """Have Redis probed soon: another part of this process misses it, and may be the only one that uses it."""
-        if self._epoch is not None and self._epoch.source is Source.REDIS:
+        if self._epoch is not None and self._epoch.source is LeaseSource.REDIS:
             self._health.is_failing = True
 
     async def probe_if_missed(self) -> None:
@@ -280,20 +280,20 @@ class FailoverBroker:
             raise NoQueue(OTHER_VERSION)
         if _is_unbegun(self._epoch):
             raise NoQueue(NOT_BEGUN)
-        if self._epoch.source is Source.REDIS:
+        if self._epoch.source is LeaseSource.REDIS:
             return self._redis
         if self._memory is None:
             raise NoQueue(ONE_SENDER)
         return self._memory
 
     def _asks_redis(self) -> bool:
-        return self._epoch is not None and self._epoch.source is Source.REDIS and not self.is_bypassed
+        return self._epoch is not None and self._epoch.source is LeaseSource.REDIS and not self.is_bypassed
 
     def _leases_until_ms(self) -> int:
         """Return until when leases may be given and used, as far as this process knows; 0 is not at all."""
         if self._epoch is None or self._epoch.schema != self._redis.schema:
             return 0
-        if self._epoch.source is Source.KEEPER and not (self._memory and self._memory_leases):
+        if self._epoch.source is LeaseSource.LEADER and not (self._memory and self._memory_leases):
             return 0
         return self._read_at_ms + self._lease_ms
 
@@ -305,7 +305,7 @@ class FailoverBroker:
     def _note_source(self, epoch: Epoch) -> None:
         if epoch.schema == NO_SCHEMA:
             self._health.is_begun = False  # until it leases, as the epoch that follows begins a moment before
-        if epoch.source is Source.KEEPER:
+        if epoch.source is LeaseSource.LEADER:
             reason = "Redis is away, or the queue in it, of an older version, is replaced; one process sends for all"
             self._conditions.begin(Condition.ONE_SENDER, reason)
         else:
@@ -324,7 +324,7 @@ class FailoverBroker:
 
 
 def _is_unbegun(epoch: Epoch) -> bool:
-    return epoch.source is Source.REDIS and epoch.schema == NO_SCHEMA
+    return epoch.source is LeaseSource.REDIS and epoch.schema == NO_SCHEMA
 
 
 def _until(leased: Leased, until_ms: int) -> Leased:

@@ -61,7 +61,7 @@ from tempogram.engine.failover.leader_election import LeaderElection
 from tempogram.engine.failover.redis_mode import RedisMode
 from tempogram.engine.failover.standalone_mode import StandaloneMode
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
-from tempogram.engine.ports import Epoch, Source
+from tempogram.engine.ports import Epoch, LeaseSource
 from tempogram.engine.recovery.settings_sync import SettingsSync
 from tempogram.engine.resilience.ledger_retry import Sleep
 
@@ -137,7 +137,7 @@ class Leader:
         epoch = await self.look()
         if epoch.schema > self._epoch_watcher.schema:
             await self._election.withdraw()
-        elif epoch.source is Source.REDIS:
+        elif epoch.source is LeaseSource.REDIS:
             await self._step_in_redis_mode(epoch)
         else:
             await self._step_in_standalone_mode(epoch)

@@ -11,7 +11,7 @@ from tempogram.engine.failover.epoch_watcher import EpochWatcher
 from tempogram.engine.failover.failover_broker import NOT_BEGUN, FailoverBroker, SharedQueue
 from tempogram.engine.failover.leader_election import NOT_LEADER, LeaderLock
 from tempogram.engine.model.errors import BrokerUnavailable, QueueLost
-from tempogram.engine.ports import NO_SCHEMA, Broker, Epoch, Source
+from tempogram.engine.ports import NO_SCHEMA, Broker, Epoch, LeaseSource
 from tempogram.engine.recovery.rebuild import OtherProcesses
 from tempogram.engine.recovery.settings_sync import SettingsSync
 
@@ -62,7 +62,7 @@ class RedisMode:
 
     async def resume(self, after: Epoch) -> None:
         """Have leases come from Redis, by an epoch that begins when the queue there has all of the ledger."""
-        await self._rebuild_queue(after, then=Source.REDIS)
+        await self._rebuild_queue(after, then=LeaseSource.REDIS)
         log.warning("redis_mode_resumed")
 
     async def _find_queue(self, epoch: Epoch) -> None:
@@ -73,20 +73,20 @@ class RedisMode:
 
     async def _heal(self, epoch: Epoch) -> None:
         if epoch.schema == NO_SCHEMA:
-            await self._rebuild_queue(epoch, then=Source.REDIS)
+            await self._rebuild_queue(epoch, then=LeaseSource.REDIS)
             log.info("redis_queue_begun")
         else:
             log.warning("redis_queue_lost", then="it is rebuilt from the ledger")
             await self._rebuild_queue(epoch, then=None)
         await self._broker.probe()
 
-    async def _rebuild_queue(self, epoch: Epoch, *, then: Source | None) -> None:
+    async def _rebuild_queue(self, epoch: Epoch, *, then: LeaseSource | None) -> None:
         """Begin the queue in Redis anew, and bring it to where the ledger says; in between an epoch may begin."""
 
         async def before_opening() -> None:
             await self._lock.confirm()
             now = epoch if then is None else await self._epoch_watcher.advance(epoch, then)
-            if now.source is not Source.REDIS or (then is not None and not now.is_own):
+            if now.source is not LeaseSource.REDIS or (then is not None and not now.is_own):
                 raise BrokerUnavailable(NOT_LEADER)
 
         await self._lock.confirm()

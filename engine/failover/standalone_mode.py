@@ -15,7 +15,7 @@ from tempogram.engine.failover.redis_mode import Rebuild
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.errors import BrokerUnavailable, QueueLost
-from tempogram.engine.ports import NO_SCHEMA, Broker, Clock, Epoch, Ledger, Source
+from tempogram.engine.ports import NO_SCHEMA, Broker, Clock, Epoch, LeaseSource, Ledger
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.recovery.rebuild import OtherProcesses
 from tempogram.engine.recovery.settings_sync import SettingsSync
@@ -77,9 +77,9 @@ class StandaloneMode:
 
         If it follows one of this Redis, nothing else was leased from: then Redis mode may go on as soon as it is back.
         """
-        epoch = await self._epoch_watcher.advance(after, Source.KEEPER)
+        epoch = await self._epoch_watcher.advance(after, LeaseSource.LEADER)
         is_ours = after.schema in {NO_SCHEMA, self._epoch_watcher.schema}
-        self._expect(epoch, was_redis=after.source is Source.REDIS and is_ours)
+        self._expect(epoch, was_redis=after.source is LeaseSource.REDIS and is_ours)
 
     async def step(self, epoch: Epoch) -> bool:
         """Do what is to be done next; False if leases can come from Redis again."""
@@ -106,7 +106,7 @@ class StandaloneMode:
         self._broker.close_memory()
 
     def _expect(self, epoch: Epoch, *, was_redis: bool) -> None:
-        if epoch.is_own and epoch.source is Source.KEEPER:
+        if epoch.is_own and epoch.source is LeaseSource.LEADER:
             may_lease_at_ms = self._clock() + self._lease_ms + round(WATCH_S * 1_000) + MARGIN_MS
             self._leases_from_ms = (epoch.number, may_lease_at_ms)
             self._redis_from_ms = 0 if was_redis else may_lease_at_ms

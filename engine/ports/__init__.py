@@ -1,13 +1,15 @@
-"""What the engine needs of the world, as promises. Adapters keep them; tests hold them to it.
+"""What the engine needs of the world, as promises. Adapters keep them; contract tests hold them to it.
 
-broker      the schedule: who may send what, and when
-ledger      the lasting record, from which the schedule can be rebuilt
-transport   one call to Telegram
-results     how an answer finds the caller who waits for it
-clock       what time it is
-epochs      where leases come from, as all processes agreed
-members     which processes live
-news        what one process changed that others keep in memory
+Read in this order:
+
+    broker       the queue: which message goes next, and when
+    explanation  why a message still waits
+    ledger       the lasting record, from which the queue can be rebuilt
+    transport    one call to Telegram
+    results      how an answer reaches the caller that waits for it
+    epochs       where leases come from, as all processes have agreed
+    membership   which processes are alive
+    changes      what one process changed that others keep in memory
 """
 
 from tempogram.engine.model.clock import Clock, SystemClock
@@ -23,7 +25,7 @@ from tempogram.engine.ports.broker import (
     Settled,
     Verdict,
 )
-from tempogram.engine.ports.epochs import NO_SCHEMA, Epoch, Epochs, Leadership, Source
+from tempogram.engine.ports.epochs import NO_SCHEMA, Epoch, Epochs, Leadership, LeaseSource
 from tempogram.engine.ports.explanation import Explanation, WaitsAt
 from tempogram.engine.ports.ledger import Accepted, Fault, Known, Ledger, Record
 from tempogram.engine.ports.membership import Membership
@@ -43,6 +45,7 @@ __all__ = [
     "Fault",
     "Known",
     "Leadership",
+    "LeaseSource",
     "Leased",
     "Ledger",
     "MayWrite",
@@ -55,7 +58,6 @@ __all__ = [
     "Result",
     "Results",
     "Settled",
-    "Source",
     "SystemClock",
     "Transport",
     "Verdict",

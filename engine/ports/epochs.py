@@ -1,4 +1,4 @@
-"""Which schedule leases are given from, as all processes have agreed in the database."""
+"""Which queue leases are given from: what all processes have agreed on in the database."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from enum import StrEnum
 from typing import Protocol
 
 
-class Source(StrEnum):
+class LeaseSource(StrEnum):
     """Where leases come from."""
 
     REDIS = "redis"
-    KEEPER = "keeper"  # the memory of the one process that leads
+    LEADER = "keeper"  # the leader's own memory; the value is the one that databases of older versions hold
 
 
 NO_SCHEMA = -1
-"""The form of the first epoch: nobody has ever leased."""
+"""The schema of the first epoch, in which nothing was ever leased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,41 +23,43 @@ class Epoch:
     """A span of time in which all leases come from one source.
 
     Attributes:
-        number: Grows with each.
+        number: Grows by one with each epoch.
         source: Where leases come from.
-        form: That of the schedule, as whoever began the epoch understands it. Who goes by another leases nothing.
-        bypassed: Grows while some who go by another form may write to the ledger alone.
-        is_own: It was this process that began it: only then is the memory of ``KEEPER`` its own.
+        schema: Of the queue, as the process that began the epoch reads it. A process with another schema leases
+            nothing.
+        is_own: This process began the epoch. Only then is the queue of a ``LEADER`` epoch in its own memory.
+        bypassed: Grows while a process with another schema is there: what that one submits goes into the ledger
+            alone, and the leader must read it from there.
     """
 
     number: int
-    source: Source
+    source: LeaseSource
     schema: int
     is_own: bool = False
     bypassed: int = field(default=0, compare=False)
 
 
 class Epochs(Protocol):
-    """One row that every process reads and the leader writes. All raise ``LedgerError``."""
+    """One row that every process reads and the leader writes. All methods raise ``LedgerError``."""
 
     async def current(self) -> Epoch:
-        """Return the epoch that is; the first one is of Redis, and of nobody's form."""
+        """Return the epoch that is; the first one is of Redis, with ``NO_SCHEMA``."""
 
-    async def advance(self, after: Epoch, source: Source, *, schema: int) -> Epoch:
-        """Begin the next epoch; if it is not ``after`` any more, change nothing and return the one that is."""
+    async def advance(self, after: Epoch, source: LeaseSource, *, schema: int) -> Epoch:
+        """Begin the next epoch; if ``after`` is over already, change nothing and return the one that is."""
 
     async def bypass(self, epoch: Epoch) -> None:
-        """Let the leader know that a process of another form is there; nothing happens if the epoch is over."""
+        """Count that a process with another schema is there (``bypassed``); nothing happens if the epoch is over."""
 
 
 class Leadership(Protocol):
-    """At most one process has it at a time; it ends with the process, or with its connection."""
+    """At most one process leads at a time. The lead ends with the process, or with its connection."""
 
     async def leads(self) -> bool:
-        """Tell whether this process leads, and take the lead if nobody has it. False while nobody can be asked.
+        """Tell whether this process leads; take the lead if it is free. False while the database is away.
 
-        A lead that was lost is told as False once, though it could be taken again: another may have had it meanwhile.
+        A lead that was lost gives False once, even if it could be taken again: another process may have led meanwhile.
         """
 
     async def resign(self) -> None:
-        """Leave it to another."""
+        """Leave the lead to another process."""

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, select, update
 
-from tempogram.engine.ports.epochs import NO_SCHEMA, Epoch, Source
+from tempogram.engine.ports.epochs import NO_SCHEMA, Epoch, LeaseSource
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import epochs
 
-FIRST = Epoch(0, Source.REDIS, NO_SCHEMA)
+FIRST = Epoch(0, LeaseSource.REDIS, NO_SCHEMA)
 """While there is no row."""
 
 ROW = 1
@@ -38,9 +38,9 @@ class SqlEpochs:
         if row is None:
             return FIRST
         is_own = row.begun_by == self._name
-        return Epoch(row.number, Source(row.source), row.form, is_own=is_own, bypassed=row.bypassed)
+        return Epoch(row.number, LeaseSource(row.source), row.form, is_own=is_own, bypassed=row.bypassed)
 
-    async def advance(self, after: Epoch, source: Source, *, schema: int) -> Epoch:
+    async def advance(self, after: Epoch, source: LeaseSource, *, schema: int) -> Epoch:
         state = {"number": after.number + 1, "source": source.value, "form": schema, "begun_by": self._name}
         await self._database.write_alone(lambda connection: _advance(connection, after, state))
         return await self.current()

@@ -18,7 +18,7 @@ from tempogram.engine.failover.failover_broker import SharedQueue
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import BrokerError, BrokerFull, BrokerUnavailable, LedgerError, QueueLost
 from tempogram.engine.model.messages import Lease, Outgoing
-from tempogram.engine.ports import Broker, Epoch, Source
+from tempogram.engine.ports import Broker, Epoch, LeaseSource
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.storage.ledger.memory_ledger import MemoryLedger
 from tests.engine.desk import UNLIMITED
@@ -39,7 +39,7 @@ class World:
     clock: Clock = field(default_factory=Clock)
     limits: Limits = UNLIMITED
     number: int = 0
-    source: Source = Source.REDIS
+    source: LeaseSource = LeaseSource.REDIS
     schema: int = SCHEMA
     bypassed: int = 0
     begun_by: str = ""
@@ -113,7 +113,7 @@ class FakeEpochs:
         is_own = world.begun_by == self.name
         return Epoch(world.number, world.source, world.schema, is_own=is_own, bypassed=world.bypassed)
 
-    async def advance(self, after: Epoch, source: Source, *, schema: int) -> Epoch:
+    async def advance(self, after: Epoch, source: LeaseSource, *, schema: int) -> Epoch:
         self._reachability()
         if after.number == self.world.number:
             self.world.number, self.world.source, self.world.begun_by = after.number + 1, source, self.name

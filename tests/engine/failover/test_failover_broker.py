@@ -9,16 +9,16 @@ import pytest
 from tempogram.engine.brokers.redis.keys import SCHEMA
 from tempogram.engine.model.errors import BrokerUnavailable, QueueLost
 from tempogram.engine.model.messages import Done, Settlement, Status
-from tempogram.engine.ports import NO_SCHEMA, Epoch, Source
+from tempogram.engine.ports import NO_SCHEMA, Epoch, LeaseSource
 from tempogram.engine.resilience.conditions import Condition
 from tempogram.engine.sending.held_lease import HeldLease
 from tests.engine.desk import soon
 from tests.engine.failover.fake_processes import LEASE_MS, FakeProcess, World
 from tests.fakes import outgoing
 
-REDIS = Epoch(0, Source.REDIS, SCHEMA)
-MINE = Epoch(1, Source.KEEPER, SCHEMA, is_own=True)
-ANOTHERS = Epoch(1, Source.KEEPER, SCHEMA)
+REDIS = Epoch(0, LeaseSource.REDIS, SCHEMA)
+MINE = Epoch(1, LeaseSource.LEADER, SCHEMA, is_own=True)
+ANOTHERS = Epoch(1, LeaseSource.LEADER, SCHEMA)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ async def test_an_idle_process_notices_that_redis_is_back(one: FakeProcess, worl
     one.broker.follow(ANOTHERS, read_at_ms=world.clock())
     world.cut_from_redis = set()
 
-    one.broker.follow(Epoch(2, Source.REDIS, SCHEMA), read_at_ms=world.clock())
+    one.broker.follow(Epoch(2, LeaseSource.REDIS, SCHEMA), read_at_ms=world.clock())
     await one.broker.probe_if_missed()
 
     assert one.conditions.current == []
@@ -154,7 +154,7 @@ async def test_the_process_that_sends_for_all_leases_from_memory(one: FakeProces
 async def test_an_epoch_that_is_over_is_ignored_and_its_memory_is_gone(one: FakeProcess, world: World) -> None:
     one.broker.follow(MINE, read_at_ms=world.clock())
     one.broker.open_memory(world.memory(), MINE)
-    one.broker.follow(Epoch(2, Source.REDIS, SCHEMA), read_at_ms=world.clock())
+    one.broker.follow(Epoch(2, LeaseSource.REDIS, SCHEMA), read_at_ms=world.clock())
 
     one.broker.follow(MINE, read_at_ms=world.clock() + 1)
     one.broker.open_memory(world.memory(), MINE)
@@ -282,9 +282,9 @@ async def test_a_message_that_was_replayed_after_its_end_is_not_removed(
     assert await one.broker.knows(["a"]) == [True]
 
 
-@pytest.mark.parametrize("source", Source)
+@pytest.mark.parametrize("source", LeaseSource)
 async def test_every_verb_is_refused_while_another_version_keeps_the_queue(
-    one: FakeProcess, world: World, source: Source
+    one: FakeProcess, world: World, source: LeaseSource
 ) -> None:
     world.cut_from_redis.add("one")
     await one.lease()
@@ -297,7 +297,7 @@ async def test_every_verb_is_refused_while_another_version_keeps_the_queue(
     assert Condition.OTHER_VERSION in one.conditions.current
     assert Condition.REDIS_AWAY not in one.conditions.current
 
-    one.broker.follow(Epoch(2, Source.REDIS, SCHEMA), read_at_ms=world.clock())
+    one.broker.follow(Epoch(2, LeaseSource.REDIS, SCHEMA), read_at_ms=world.clock())
     assert one.conditions.current == []
 
 
@@ -305,7 +305,7 @@ async def test_before_the_queue_is_begun_nothing_is_leased_and_the_first_message
     world: World,
 ) -> None:
     one = FakeProcess(world, "one")
-    one.broker.follow(Epoch(0, Source.REDIS, NO_SCHEMA), read_at_ms=world.clock())
+    one.broker.follow(Epoch(0, LeaseSource.REDIS, NO_SCHEMA), read_at_ms=world.clock())
 
     with pytest.raises(BrokerUnavailable, match="has begun the queue yet"):
         await one.broker.lease(worker_id="w", slots=1)
@@ -315,7 +315,7 @@ async def test_before_the_queue_is_begun_nothing_is_leased_and_the_first_message
         await one.broker.admit([outgoing("a")], worker_id="", slots=0)
     assert one.conditions.current == [Condition.NOT_BEGUN]
 
-    one.broker.follow(Epoch(1, Source.REDIS, SCHEMA), read_at_ms=world.clock())
+    one.broker.follow(Epoch(1, LeaseSource.REDIS, SCHEMA), read_at_ms=world.clock())
     assert one.conditions.current == []
 
 

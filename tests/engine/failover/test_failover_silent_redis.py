@@ -16,7 +16,7 @@ import pytest
 from tempogram.engine.failover.epoch_watcher import WATCH_S
 from tempogram.engine.failover.leader import PROBE_S
 from tempogram.engine.model.errors import BrokerError, BrokerUnavailable, LedgerError
-from tempogram.engine.ports import Source
+from tempogram.engine.ports import LeaseSource
 from tests.engine.failover.fake_processes import FakeProcess, World
 
 ANSWER_MS = 5_000
@@ -117,10 +117,10 @@ async def test_one_process_sends_for_all_however_late_the_others_notice_a_silent
     for worker in workers:
         worker.cut_off()
 
-    while world.source is Source.REDIS and world.clock() < began_ms + cut_ms + LONG_MS:
+    while world.source is LeaseSource.REDIS and world.clock() < began_ms + cut_ms + LONG_MS:
         await time.go_on()
     for each in running:
         each.cancel()
     await asyncio.gather(*running, return_exceptions=True)
 
-    assert world.source is Source.KEEPER
+    assert world.source is LeaseSource.LEADER

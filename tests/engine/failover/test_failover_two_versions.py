@@ -11,7 +11,7 @@ from tempogram.engine.brokers.redis.keys import SCHEMA
 from tempogram.engine.failover.epoch_watcher import WATCH_S
 from tempogram.engine.failover.standalone_mode import BACK_MS, MARGIN_MS
 from tempogram.engine.model.ids import Ids
-from tempogram.engine.ports import NO_SCHEMA, Source
+from tempogram.engine.ports import NO_SCHEMA, LeaseSource
 from tempogram.engine.resilience.conditions import Condition
 from tests.engine.failover.fake_processes import LEASE_MS, FakeProcess, World
 from tests.fakes import outgoing
@@ -53,7 +53,7 @@ async def new_keeps(old: FakeProcess, new: FakeProcess) -> None:
     await old_keeps(old, new)
     old.world.leader = "new"
     await new.steps(old, for_ms=SILENCE_MS + BACK_MS + SOON_MS)
-    assert (new.world.source, new.world.schema) == (Source.REDIS, SCHEMA + 1)
+    assert (new.world.source, new.world.schema) == (LeaseSource.REDIS, SCHEMA + 1)
 
 
 async def test_the_first_leader_of_all_begins_the_first_epoch_at_once(world: World, new: FakeProcess) -> None:
@@ -61,7 +61,7 @@ async def test_the_first_leader_of_all_begins_the_first_epoch_at_once(world: Wor
 
     await new.step()
 
-    assert (world.number, world.source, world.schema) == (1, Source.REDIS, new.redis.schema)
+    assert (world.number, world.source, world.schema) == (1, LeaseSource.REDIS, new.redis.schema)
     submitted = await accept(new)
     assert await new.ids() == submitted
 
@@ -186,10 +186,10 @@ async def test_an_older_version_goes_on_after_the_epochs_row_is_set_back(
     await new_keeps(old, new)
     submitted = await accept(new)
     world.leader = ""
-    world.number, world.source, world.schema, world.begun_by = world.number + 1, Source.KEEPER, NO_SCHEMA, ""
+    world.number, world.source, world.schema, world.begun_by = world.number + 1, LeaseSource.LEADER, NO_SCHEMA, ""
 
     again = FakeProcess(world, "again")
     await again.steps(for_ms=SILENCE_MS + BACK_MS + SOON_MS)
 
     assert await again.ids() == submitted
-    assert (world.source, world.schema) == (Source.REDIS, SCHEMA)
+    assert (world.source, world.schema) == (LeaseSource.REDIS, SCHEMA)

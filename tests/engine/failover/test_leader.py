@@ -16,7 +16,7 @@ from tempogram.engine.failover.standalone_mode import BACK_MS, MARGIN_MS
 from tempogram.engine.limits.limits import Limit
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Done, Hold, Settlement, Status
-from tempogram.engine.ports import NO_SCHEMA, Record, Source
+from tempogram.engine.ports import NO_SCHEMA, LeaseSource, Record
 from tempogram.engine.resilience.conditions import Condition
 from tests.engine.desk import turns
 from tests.engine.failover.fake_processes import LEASE_MS, Died, FakeProcess, FakeRedis, World
@@ -470,11 +470,11 @@ async def test_leases_come_from_redis_again_when_it_is_back_for_a_while_and_noth
         await other.accept(outgoing(f"{number}", chat_id=number + 1))
     one.world.cut_from_redis.clear()
     await one.steps(other, for_ms=BACK_MS - STEP_MS)
-    assert one.world.source is Source.KEEPER
+    assert one.world.source is LeaseSource.LEADER
 
     await one.steps(other, for_ms=LEASE_MS + 2_000)
 
-    assert (one.broker.memory, one.world.source) == (None, Source.REDIS)
+    assert (one.broker.memory, one.world.source) == (None, LeaseSource.REDIS)
     assert len(await other.ids()) == 5
     assert not one.conditions.holds(Condition.ONE_SENDER)
 
@@ -484,7 +484,7 @@ async def test_redis_leases_only_after_the_last_lease_from_memory_has_ended(one:
     await one.accept(outgoing("a"))
     (lease,) = await one.lease()
     one.world.cut_from_redis.clear()
-    while one.world.source is Source.KEEPER:
+    while one.world.source is LeaseSource.LEADER:
         await one.look()
         await one.step()
         one.world.clock.advance(100)
@@ -501,7 +501,7 @@ async def test_a_short_outage_ends_without_the_silence(one: FakeProcess) -> None
     one.world.cut_from_redis.clear()
     await one.steps(for_ms=BACK_MS + 2 * STEP_MS)
 
-    assert one.world.source is Source.REDIS
+    assert one.world.source is LeaseSource.REDIS
 
 
 async def test_the_next_leader_waits_until_the_memory_of_the_last_leases_no_more(
@@ -535,7 +535,7 @@ async def test_the_next_leader_keeps_redis_closed_while_the_memory_of_the_last_m
     one.world.cut_from_database, one.world.cut_from_redis = {"one"}, set()
 
     last_until_ms = 0
-    while one.world.source is Source.KEEPER:
+    while one.world.source is LeaseSource.LEADER:
         await other.look()
         await other.step()
         last_until_ms = max([last_until_ms, *(each.expires_at_ms for each in await one.lease(1))])
@@ -573,7 +573,7 @@ async def test_a_redis_that_goes_again_while_it_is_rebuilt_leaves_the_leader_in_
     one.redis.begin = and_then_it_is_away  # type: ignore[method-assign]
     await one.steps(for_ms=BACK_MS + LEASE_MS)
 
-    assert one.world.source is Source.KEEPER
+    assert one.world.source is LeaseSource.LEADER
     assert await one.ids() == ["a"]
 
 

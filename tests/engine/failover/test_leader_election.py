@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tempogram.engine.failover.leader_election import ASIDE_MS, AWAY_MS, MISSED_MS
-from tempogram.engine.ports import Source
+from tempogram.engine.ports import LeaseSource
 from tests.engine.failover.fake_processes import FakeProcess, World
 from tests.fakes import outgoing
 
@@ -28,7 +28,7 @@ async def test_a_leader_that_alone_cannot_reach_redis_lets_another_process_lead_
     await other.accept(outgoing("a"))
 
     assert (one.leader.is_leading, other.leader.is_leading) == (False, True)
-    assert (world.number, world.source) == (0, Source.REDIS)
+    assert (world.number, world.source) == (0, LeaseSource.REDIS)
     assert await other.ids() == ["a"]
 
 
@@ -45,7 +45,7 @@ async def test_if_no_process_reaches_redis_one_sends_for_all_as_soon_as_if_it_wa
     assert world.number == 0
     await one.steps(other, third, for_ms=2 * STEP_MS)
 
-    assert (world.number, world.source) == (1, Source.KEEPER)
+    assert (world.number, world.source) == (1, LeaseSource.LEADER)
 
 
 @pytest.mark.parametrize("silent_ms", [0, 5_000])
@@ -61,7 +61,7 @@ async def test_if_no_process_reaches_redis_one_sends_for_all_though_most_are_idl
 
     await one.steps(*others, for_ms=240_000)
 
-    assert (world.number, world.source) == (1, Source.KEEPER)
+    assert (world.number, world.source) == (1, LeaseSource.LEADER)
 
 
 async def test_another_process_sends_for_all_when_the_leader_is_gone_with_redis(
@@ -73,7 +73,7 @@ async def test_another_process_sends_for_all_when_the_leader_is_gone_with_redis(
 
     await other.steps(for_ms=AWAY_MS + 2 * STEP_MS)
 
-    assert (world.number, world.source) == (1, Source.KEEPER)
+    assert (world.number, world.source) == (1, LeaseSource.LEADER)
 
 
 async def test_a_process_that_misses_redis_does_not_take_a_free_lead(
@@ -102,7 +102,7 @@ async def test_a_process_that_misses_redis_waits_again_for_one_that_may_reach_it
     await third.steps(one, for_ms=2 * AWAY_MS)
 
     assert third.leader.is_leading
-    assert (world.number, world.source) == (0, Source.REDIS)
+    assert (world.number, world.source) == (0, LeaseSource.REDIS)
 
 
 async def test_a_process_that_stepped_aside_sends_for_all_when_those_that_reached_redis_are_gone(
@@ -115,7 +115,7 @@ async def test_a_process_that_stepped_aside_sends_for_all_when_those_that_reache
 
     await one.steps(for_ms=ASIDE_MS + MISSED_MS)
 
-    assert (world.number, world.source) == (1, Source.KEEPER)
+    assert (world.number, world.source) == (1, LeaseSource.LEADER)
 
 
 async def test_a_process_that_reaches_redis_again_may_lead_at_once(world: World, one: FakeProcess) -> None:
@@ -150,4 +150,4 @@ async def test_a_leader_that_steps_aside_while_it_rebuilds_leaves_it_to_another(
     await one.steps(other, for_ms=AWAY_MS)
 
     assert await other.ids() == ["a"]
-    assert (world.number, world.source) == (0, Source.REDIS)
+    assert (world.number, world.source) == (0, LeaseSource.REDIS)

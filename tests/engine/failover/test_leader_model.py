@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from tempogram.engine.brokers.redis.keys import SCHEMA
 from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.model.messages import Done, Lease, Settlement, Status
-from tempogram.engine.ports import Source
+from tempogram.engine.ports import LeaseSource
 from tests.engine.failover.fake_processes import LEASE_MS, Died, FakeProcess, World
 from tests.fakes import outgoing
 
@@ -153,7 +153,7 @@ class Processes(RuleBasedStateMachine):
 
     @staticmethod
     def of_redis(process: FakeProcess) -> bool:
-        return process.broker._epoch is None or process.broker._epoch.source is Source.REDIS
+        return process.broker._epoch is None or process.broker._epoch.source is LeaseSource.REDIS
 
     @rule()
     def end_all(self) -> None:
@@ -191,7 +191,7 @@ class Processes(RuleBasedStateMachine):
             known = self.run(sender, self.processes[sender].broker.knows(waiting[start : start + 50]))
             assert known
             assert all(known)
-        assert self.world.source is Source.REDIS
+        assert self.world.source is LeaseSource.REDIS
         self.loop.close()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
-from tempogram.engine.ports.epochs import NO_SCHEMA, Epoch, Source
+from tempogram.engine.ports.epochs import NO_SCHEMA, Epoch, LeaseSource
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.engines import READERS
 from tempogram.storage.processes.epochs import SqlEpochs
@@ -14,35 +14,35 @@ from tests.storage.backends import OnPostgres, OnSqlite
 
 class EpochsContract:
     async def test_the_first_epoch_is_of_redis_and_of_nobody(self, database: Database) -> None:
-        assert await SqlEpochs(database).current() == Epoch(0, Source.REDIS, NO_SCHEMA)
+        assert await SqlEpochs(database).current() == Epoch(0, LeaseSource.REDIS, NO_SCHEMA)
 
     async def test_whoever_begins_an_epoch_owns_it_and_everybody_reads_it(self, database: Database) -> None:
         mine, other = SqlEpochs(database), SqlEpochs(database)
 
-        begun = await mine.advance(await mine.current(), Source.KEEPER, schema=3)
+        begun = await mine.advance(await mine.current(), LeaseSource.LEADER, schema=3)
 
-        assert begun == await mine.current() == Epoch(1, Source.KEEPER, 3, is_own=True)
-        assert await other.current() == Epoch(1, Source.KEEPER, 3, is_own=False)
+        assert begun == await mine.current() == Epoch(1, LeaseSource.LEADER, 3, is_own=True)
+        assert await other.current() == Epoch(1, LeaseSource.LEADER, 3, is_own=False)
 
     async def test_each_epoch_follows_the_one_before(self, database: Database) -> None:
         epochs = SqlEpochs(database)
-        for source in (Source.KEEPER, Source.REDIS, Source.KEEPER, Source.KEEPER):
+        for source in (LeaseSource.LEADER, LeaseSource.REDIS, LeaseSource.LEADER, LeaseSource.LEADER):
             await epochs.advance(await epochs.current(), source, schema=3)
 
-        assert await epochs.current() == Epoch(4, Source.KEEPER, 3, is_own=True)
+        assert await epochs.current() == Epoch(4, LeaseSource.LEADER, 3, is_own=True)
 
     async def test_who_knows_an_older_epoch_begins_none(self, database: Database) -> None:
         late, quick = SqlEpochs(database), SqlEpochs(database)
         first = await late.current()
-        second = await quick.advance(first, Source.KEEPER, schema=3)
-        await quick.advance(second, Source.REDIS, schema=3)
+        second = await quick.advance(first, LeaseSource.LEADER, schema=3)
+        await quick.advance(second, LeaseSource.REDIS, schema=3)
 
-        assert await late.advance(first, Source.KEEPER, schema=3) == Epoch(2, Source.REDIS, 3)
-        assert await late.advance(second, Source.KEEPER, schema=3) == Epoch(2, Source.REDIS, 3)
+        assert await late.advance(first, LeaseSource.LEADER, schema=3) == Epoch(2, LeaseSource.REDIS, 3)
+        assert await late.advance(second, LeaseSource.LEADER, schema=3) == Epoch(2, LeaseSource.REDIS, 3)
 
     async def test_of_many_who_begin_the_next_at_once_one_owns_it(self, database: Database) -> None:
         many = [SqlEpochs(database) for _ in range(8)]
-        for source in (Source.KEEPER, Source.REDIS):
+        for source in (LeaseSource.LEADER, LeaseSource.REDIS):
             now = await many[0].current()
             begun = await asyncio.gather(*(each.advance(now, source, schema=3) for each in many))
 
@@ -51,9 +51,9 @@ class EpochsContract:
 
     async def test_who_is_of_another_form_is_counted_in_the_epoch_that_is(self, database: Database) -> None:
         leader, other = SqlEpochs(database), SqlEpochs(database)
-        first = await leader.advance(await leader.current(), Source.REDIS, schema=4)
+        first = await leader.advance(await leader.current(), LeaseSource.REDIS, schema=4)
         await other.bypass(first)
-        second = await leader.advance(first, Source.REDIS, schema=5)
+        second = await leader.advance(first, LeaseSource.REDIS, schema=5)
 
         await asyncio.gather(other.bypass(first), other.bypass(second), other.bypass(second))
 
