@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.harness import machine
 from bench.orderly import run_orderly
-from tests.chaos.copies import Copy
+from tests.chaos.duplicates import Copy
 from tests.chaos.evidence import Act
 from tests.chaos.judge import told
 from tests.chaos.plan import ROLES, Plan

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from tests.chaos.evidence import Act, Disturbance
-from tests.chaos.fleet import Fleet, Member
 from tests.chaos.load import now_ms
 from tests.chaos.plan import Plan
+from tests.chaos.processes import Fleet, Member
 from tests.chaos.proxy import Proxy
 from tests.chaos.servers import OwnPostgres, OwnRedis
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from tests.chaos.copies import Copy, accepted_by_key, cause_of, copies, too_many
+from tests.chaos.broken_windows import broken_without_copies
+from tests.chaos.duplicates import Copy, accepted_by_key, cause_of, copies, too_many
 from tests.chaos.evidence import Act, Arrival, Disturbance, Evidence, Promised, SlowScript, Violation
-from tests.chaos.windows import broken_without_copies
 
 NOT_SENT = ("dead", "cancelled", "expired", "uncertain")
 LISTED = 5

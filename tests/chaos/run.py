@@ -21,12 +21,12 @@ from tempogram.engine.model.messages import OPEN
 from tempogram.simulator.client import RunningSimulator, running_simulator
 from tests.chaos.disturbances import Conductor
 from tests.chaos.evidence import Arrival, EndedMessages, Evidence, SlowScript, Violation
-from tests.chaos.fleet import Fleet, fleet
 from tests.chaos.judge import Judgement, judge, silences
 from tests.chaos.load import Load, now_ms, session
 from tests.chaos.plan import Plan
+from tests.chaos.processes import Fleet, fleet
 from tests.chaos.servers import OwnPostgres, OwnRedis, SlowCommand, own_postgres, own_redis
-from tests.chaos.weather import Weather
+from tests.chaos.telegram_faults import Weather
 
 SLOW_ASKED_EVERY_S = 0.2
 CANCELLED_IN_S = 30.0

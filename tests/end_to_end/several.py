@@ -14,7 +14,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from tempogram.simulator.client import RunningSimulator, running_simulator
-from tests.chaos.fleet import Fleet, Member, fleet
+from tests.chaos.processes import Fleet, Member, fleet
 from tests.chaos.run import migrated
 from tests.chaos.servers import OwnRedis, own_postgres, own_redis
 from tests.end_to_end.program import Program, update

@@ -19,7 +19,7 @@ from tempogram.engine.channels.redis_channel import HEARTBEAT_S
 from tempogram.engine.failover.leader import PROBE_S
 from tempogram.engine.recovery.reconciler import RECONCILE_MS
 from tempogram.simulator.limits.faults import Fault
-from tests.chaos.fleet import Member
+from tests.chaos.processes import Member
 from tests.chaos.servers import missing_programs
 from tests.end_to_end.several import CEILING, CONNECTIONS, LEASE_S, Several, end, several
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tests.chaos.copies import second_copies
+from tests.chaos.duplicates import second_copies
 from tests.chaos.evidence import Arrival, Terms, Violation
 
 SAME_MS = 0.001
