@@ -1,28 +1,28 @@
-"""Which broken windows would not have been, had no message arrived twice."""
+"""Finds the windows that were broken only because a message arrived twice."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tests.chaos.duplicates import second_copies
+from tests.chaos.duplicates import repeated_at
 from tests.chaos.evidence import Arrival, Terms, Violation
 
 SAME_MS = 0.001
 
 
-def broken_without_copies(
+def broken_without_duplicates(
     violations: Iterable[Violation], arrivals: Sequence[Arrival], terms: Terms
 ) -> tuple[list[Violation], list[Violation]]:
-    """Sort violations into those that stand, and those that only second copies explain."""
-    seconds = second_copies(arrivals)
-    firsts = [arrival for place, arrival in enumerate(arrivals) if place not in seconds and arrival.is_accepted]
-    repeated = [arrivals[place] for place in seconds]
+    """Sort violations into those that stand, and those that only duplicates explain."""
+    seconds = repeated_at(arrivals)
+    firsts = [arrival for index, arrival in enumerate(arrivals) if index not in seconds and arrival.is_accepted]
+    repeated = [arrivals[index] for index in seconds]
     standing: list[Violation] = []
     explained: list[Violation] = []
     for violation in violations:
-        is_of_copy = any(_is_of(violation, arrival) for arrival in repeated)
+        is_of_duplicate = any(_is_of(violation, arrival) for arrival in repeated)
         has_room = _has_room(violation, firsts, terms)
-        (explained if is_of_copy or has_room else standing).append(violation)
+        (explained if is_of_duplicate or has_room else standing).append(violation)
     return standing, explained
 
 

@@ -1,4 +1,4 @@
-"""What is done to processes and servers: one act after another, from a deck in which each lies once."""
+"""Disturbs processes and servers: one act after another, drawn from a shuffled deck that holds each once."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from dataclasses import dataclass, field
 from tests.chaos.evidence import Act, Disturbance
 from tests.chaos.load import now_ms
 from tests.chaos.plan import Plan
-from tests.chaos.processes import Fleet, Member
+from tests.chaos.processes import Processes, SupervisedProcess
 from tests.chaos.proxy import Proxy
 from tests.chaos.servers import OwnPostgres, OwnRedis
 
 CALM_BEFORE_S, CALM_AFTER_S = 4.0, 7.0
-"""Around an emptied Redis, so that its healing can be seen."""
+"""Nothing else happens around an emptied Redis, so that its recovery can be timed."""
 
 SERVERS = "servers"
 AWAY_S = (0.2, 2.0)
-LINE_S = (0.5, 6.0)
+CUT_OFF_S = (0.5, 6.0)
 
 
 @dataclass(slots=True)
-class Conductor:
-    """Draws and performs. ``say`` is told each act as it begins."""
+class Disturber:
+    """Draws acts and performs them. ``say`` gets each act as it begins."""
 
     plan: Plan
-    fleet: Fleet
+    processes: Processes
     redis: OwnRedis | None
     postgres: OwnPostgres
     chance: random.Random
@@ -37,7 +37,7 @@ class Conductor:
     _under_way: dict[asyncio.Task[None], str] = field(default_factory=dict)
 
     async def run(self) -> None:
-        """Perform until cancelled; then everything is whole again."""
+        """Perform until cancelled; then undo what is still under way."""
         try:
             while True:
                 await asyncio.sleep(self.chance.expovariate(1 / self.plan.pause_s))
@@ -61,8 +61,8 @@ class Conductor:
             await self._perform(act, "", self._flush)
             await asyncio.sleep(CALM_AFTER_S)
             return
-        free = [member for member in self.fleet.members if member.name not in self._under_way.values()]
-        is_of_member = act in ON_LINES or act in {Act.KILLED, Act.FROZEN}
+        free = [member for member in self.processes.members if member.name not in self._under_way.values()]
+        is_of_member = act in ON_CONNECTIONS or act in {Act.KILLED, Act.FROZEN}
         if is_of_member and free:
             member = self.chance.choice(free)
             self._start(member.name, self._perform(act, member.name, lambda: self._to_member(act, member)))
@@ -88,23 +88,23 @@ class Conductor:
         finally:
             self.performed.append(Disturbance(act, target, from_ms, now_ms()))
 
-    async def _to_member(self, act: Act, member: Member) -> None:
+    async def _to_member(self, act: Act, member: SupervisedProcess) -> None:
         if act is Act.KILLED:
             await member.kill()
         elif act is Act.FROZEN:
             await member.freeze(2 * self.plan.terms.lease_ms / 1_000)
         else:
-            line, harm = ON_LINES[act]
-            harm(line(member))
+            proxy_of, harm = ON_CONNECTIONS[act]
+            harm(proxy_of(member))
             try:
                 if harm is not Proxy.cut:
-                    await asyncio.sleep(self.chance.uniform(*LINE_S))
+                    await asyncio.sleep(self.chance.uniform(*CUT_OFF_S))
             finally:
-                line(member).mend()
+                proxy_of(member).mend()
 
     async def _to_server(self, act: Act) -> None:
         if act in {Act.POSTGRES_RESTARTED, Act.POSTGRES_CRASHED}:
-            # Not to be left half-way: without its server the run could not be judged.
+            # Not cancelled half-way: without its server the run could not be judged.
             await asyncio.shield(self.postgres.restart(crash=act is Act.POSTGRES_CRASHED))
             return
         assert self.redis is not None
@@ -131,7 +131,7 @@ class Conductor:
         await self.redis.flush()
 
 
-ON_LINES: dict[Act, tuple[Callable[[Member], Proxy], Callable[[Proxy], None]]] = {
+ON_CONNECTIONS: dict[Act, tuple[Callable[[SupervisedProcess], Proxy], Callable[[Proxy], None]]] = {
     Act.REDIS_CUT: (lambda member: member.redis, Proxy.cut),
     Act.REDIS_UNREACHABLE: (lambda member: member.redis, Proxy.break_off),
     Act.REDIS_SILENT: (lambda member: member.redis, Proxy.stall),

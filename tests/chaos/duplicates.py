@@ -1,4 +1,4 @@
-"""Which messages arrived more than once, and why: each copy but the last needs a cause that we know of."""
+"""Finds messages that arrived more than once. Each arrival but the last needs a cause that is known."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.chaos.evidence import Act, Arrival, Disturbance, Evidence, Key, Promi
 ANSWER_WITHHELD = "its answer was withheld"
 NO_ANSWER = "no answer came in time"
 ON_THE_WAY_MS = 500
-"""Between writing a call and its arrival, on a machine where everybody has something to do. A guess."""
+"""Between writing a call and its arrival, on a busy machine. Untuned: one that is too long only accepts more causes."""
 
 UNDER_WAY_MS = 1_500
-"""From the arrival of a call until its answer is written down, on the same machine. A guess, too."""
+"""From the arrival of a call until its answer is written down, on a busy machine. Untuned, for the same reason."""
 
-OF_ONE = {
+OF_ONE_PROCESS = {
     Act.KILLED,
     Act.FROZEN,
     Act.REDIS_CUT,
@@ -28,21 +28,21 @@ OF_ONE = {
     Act.POSTGRES_UNREACHABLE,
     Act.POSTGRES_SILENT,
 }
-"""Acts after which one process may not know what became of its calls; after the others none does."""
+"""Acts that leave one process without the outcome of its calls; the others concern all processes."""
 
-WITHOUT_BOOKS = {
+WITHOUT_LEDGER = {
     Act.POSTGRES_CUT,
     Act.POSTGRES_UNREACHABLE,
     Act.POSTGRES_SILENT,
     Act.POSTGRES_RESTARTED,
     Act.POSTGRES_CRASHED,
 }
-"""Acts during which a process sends and records nothing, up to ``UNRECORDED_MAX``; killed then, it forgets it all."""
+"""Acts during which a process cannot record what it sends, up to ``UNRECORDED_MAX``; a kill loses all of that."""
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
-    """An arrival that was followed by another one of the same message. ``cause`` is None if nobody knows one."""
+class Duplicate:
+    """An arrival that was followed by another one of the same message. ``cause`` is None if none is known."""
 
     first: Arrival
     again: Arrival
@@ -58,25 +58,25 @@ def accepted_by_key(arrivals: Sequence[Arrival]) -> dict[Key, list[Arrival]]:
     return accepted
 
 
-def second_copies(arrivals: Sequence[Arrival]) -> set[int]:
-    """Return the places in the list at which a message arrives that was accepted before."""
+def repeated_at(arrivals: Sequence[Arrival]) -> set[int]:
+    """Return the indices of arrivals of messages that were accepted before."""
     seen: set[Key] = set()
     found = set()
-    for place, arrival in enumerate(arrivals):
+    for index, arrival in enumerate(arrivals):
         if arrival.key in seen:
-            found.add(place)
+            found.add(index)
         elif arrival.is_accepted:
             seen.add(arrival.key)
     return found
 
 
-def copies(evidence: Evidence) -> list[Copy]:
-    """List every copy but the last of each message, with its cause."""
+def duplicates(evidence: Evidence) -> list[Duplicate]:
+    """List every arrival but the last of each message, with its cause."""
     promised = {message.key: message for message in evidence.promised}
     found = []
     for key, arrived in accepted_by_key(evidence.arrivals).items():
         for first, again in pairwise(arrived):
-            found.append(Copy(first, again, cause_of(first, promised.get(key), evidence)))
+            found.append(Duplicate(first, again, cause_of(first, promised.get(key), evidence)))
     return found
 
 
@@ -96,27 +96,27 @@ def may_explain(disturbance: Disturbance, arrival: Arrival) -> bool:
     return disturbance.from_ms - UNDER_WAY_MS <= arrival.at_ms <= disturbance.until_ms + ON_THE_WAY_MS
 
 
-def too_many(found: Sequence[Copy], evidence: Evidence) -> Mapping[Disturbance, int]:
-    """Return the disturbances to which more copies are put down than can have been in flight."""
+def over_bound(found: Sequence[Duplicate], evidence: Evidence) -> Mapping[Disturbance, int]:
+    """Return the disturbances that explain more duplicates than calls can have been in flight."""
     counted: dict[Disturbance, int] = defaultdict(int)
-    for copy in found:
-        if isinstance(copy.cause, Disturbance):
-            counted[copy.cause] += 1
+    for duplicate in found:
+        if isinstance(duplicate.cause, Disturbance):
+            counted[duplicate.cause] += 1
     return {each: count for each, count in counted.items() if count > in_flight_max(each, evidence)}
 
 
 def in_flight_max(disturbance: Disturbance, evidence: Evidence) -> int:
-    """Return how many calls can have been leased and not recorded; who misses the books goes on for a while."""
+    """Return how many calls can have been leased and not recorded; a process without its ledger goes on for a while."""
     terms = evidence.terms
-    concerned = 1 if disturbance.act in OF_ONE else terms.senders
+    concerned = 1 if disturbance.act in OF_ONE_PROCESS else terms.senders
     each_max = terms.in_flight_max
     if any(forgets_unrecorded(each, disturbance) for each in evidence.disturbances):
         each_max += UNRECORDED_MAX
     return each_max * concerned
 
 
-def forgets_unrecorded(kill: Disturbance, without_books: Disturbance) -> bool:
-    """Tell whether a process was killed while it missed the books, or had not yet written down what came meanwhile."""
-    is_same = without_books.target in {"", kill.target}
-    is_meanwhile = without_books.from_ms <= kill.from_ms <= without_books.until_ms + UNDER_WAY_MS
-    return kill.act is Act.KILLED and without_books.act in WITHOUT_BOOKS and is_same and is_meanwhile
+def forgets_unrecorded(kill: Disturbance, without_ledger: Disturbance) -> bool:
+    """Tell whether a process was killed without its ledger, or before it had recorded what came meanwhile."""
+    is_same = without_ledger.target in {"", kill.target}
+    is_meanwhile = without_ledger.from_ms <= kill.from_ms <= without_ledger.until_ms + UNDER_WAY_MS
+    return kill.act is Act.KILLED and without_ledger.act in WITHOUT_LEDGER and is_same and is_meanwhile

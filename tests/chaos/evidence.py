@@ -15,8 +15,8 @@ class Promised:
     """A message that the API accepted.
 
     Attributes:
-        lane: What shares an order with it; '' for one that is sent at a time of its own.
-        number: Its place in that order.
+        lane: Messages with the same one keep their order; '' for one that is sent at a time of its own.
+        number: Its index in that order.
         cancelled_at_ms: When the API answered that it is cancelled; None if it did not.
         ids: Every id that the API gave for its dedup key: one, or the same was accepted twice.
     """
@@ -27,7 +27,7 @@ class Promised:
     text: str
     lane: str
     number: int
-    is_once: bool = False
+    is_at_most_once: bool = False
     expires_at_ms: float | None = None
     cancelled_at_ms: float | None = None
 
@@ -41,7 +41,7 @@ class Promised:
 
 
 @dataclass(frozen=True, slots=True)
-class EndedMessages:
+class MessageEnd:
     """What the API says of a message in the end. ``outcomes`` are those of its attempts, by our own record."""
 
     status: str
@@ -114,7 +114,7 @@ class SlowScript:
     """A script over 10 ms in the log of Redis, which goes by the clock.
 
     Attributes:
-        waited_ms: How long that Redis waited for a processor about then: at most so much of its time was not its own.
+        waited_ms: How long that Redis waited for a processor at about that time; the script ran for the rest at least.
     """
 
     verb: str
@@ -129,14 +129,14 @@ class SlowScript:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What was agreed before: the limits, and how long things may take.
+    """The limits, and how long things may take.
 
     Attributes:
         in_flight_max: Calls that one process may have under way.
         senders: How many processes send.
         timeout_ms, lease_ms: The engine's.
-        heals_within_ms: After Redis was emptied while it ran.
-        script_ms: How long a script may keep everybody else from Redis.
+        recovers_within_ms: After Redis was emptied while it ran.
+        script_ms: How long one script may keep others from Redis.
     """
 
     bot_limit: int
@@ -151,26 +151,26 @@ class Terms:
     senders: int
     timeout_ms: float
     lease_ms: float
-    heals_within_ms: float = 5_000
+    recovers_within_ms: float = 5_000
     script_ms: float = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Everything that the judge hears.
+    """Everything that is judged.
 
     Attributes:
         arrivals: Every call that counts against a limit, oldest first.
         violations: Those that the simulator listed; ``violations_unlisted`` more are only counted.
-        own_ends: Processes that ended though nobody killed them.
+        own_ends: Processes that ended without being killed.
     """
 
     promised: Sequence[Promised]
-    ended: Mapping[str, EndedMessages]
+    ended: Mapping[str, MessageEnd]
     arrivals: Sequence[Arrival]
     violations: Sequence[Violation]
     disturbances: Sequence[Disturbance]
     terms: Terms
     violations_unlisted: int = 0
     slow_scripts: Sequence[SlowScript] = field(default_factory=tuple)
-    own_ends: Sequence[str] = field(default_factory=tuple)
+    unexpected_ends: Sequence[str] = field(default_factory=tuple)

@@ -1,4 +1,4 @@
-"""What was promised, and what Telegram's own record says of it. The engine is believed where it says «not sent»."""
+"""Compares what was promised with Telegram's own record. «Not sent» is taken from the ledger."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from tests.chaos.broken_windows import broken_without_copies
-from tests.chaos.duplicates import Copy, accepted_by_key, cause_of, copies, too_many
+from tests.chaos.broken_windows import broken_without_duplicates
+from tests.chaos.duplicates import Duplicate, accepted_by_key, cause_of, duplicates, over_bound
 from tests.chaos.evidence import Act, Arrival, Disturbance, Evidence, Promised, SlowScript, Violation
 
 NOT_SENT = ("dead", "cancelled", "expired", "uncertain")
 LISTED = 5
-HEALING_WATCHED_MS = 7_000
-"""No longer than nothing else is done; see ``disturbances``."""
+RECOVERY_WATCHED_MS = 7_000
+"""No longer than the calm after it; see ``disturbances``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A sentence with what was found, and whether it holds. ``of_speed``: on a busy machine it need not."""
+    """A sentence with what was found, and whether it holds. ``of_speed``: on a busy machine it may not hold."""
 
     said: str
     holds: bool
@@ -31,68 +31,78 @@ class Judgement:
     """What came of it.
 
     Attributes:
-        balance: How many ended how, by Telegram's record where it arrived there, else by the books.
-        lost: Neither arrived nor ended otherwise; ``unsaid``: arrived, though the books say it did not, and
+        balance: How many ended how, by Telegram's record where it arrived there, else by the ledger.
+        lost: Neither arrived nor ended otherwise; ``recorded_unsent``: arrived, though the ledger says it did not, and
             nothing happened that would explain it.
-        healed_ms: After each time that Redis was emptied while it ran, until messages arrived again.
+        recovery_ms: After each time that Redis was emptied while it ran, until messages arrived again.
     """
 
     promised: int
     balance: Mapping[str, int]
     lost: Sequence[Promised]
-    unsaid: Sequence[Promised]
-    strangers: Sequence[Arrival]
+    recorded_unsent: Sequence[Promised]
+    unsubmitted: Sequence[Arrival]
     accepted_twice: Sequence[Promised]
-    copies: Sequence[Copy]
+    duplicates: Sequence[Duplicate]
     over_bound: Mapping[Disturbance, int]
-    repeated_once: Sequence[Promised]
+    repeated_at_most_once: Sequence[Promised]
     standing: Sequence[Violation]
     explained: Sequence[Violation]
     out_of_order: Sequence[tuple[Arrival, Arrival]]
     after_cancel: Sequence[Promised]
     after_expiry: Sequence[Promised]
-    healed_ms: Sequence[float]
+    recovery_ms: Sequence[float]
     evidence: Evidence = field(repr=False)
 
     @property
     def promises(self) -> list[Promise]:
         terms = self.evidence.terms
         sums = " + ".join(f"{count} {status}" for status, count in sorted(self.balance.items()))
-        without_cause = [copy for copy in self.copies if copy.cause is None]
+        without_cause = [duplicate for duplicate in self.duplicates if duplicate.cause is None]
         standing = len(self.standing) + self.evidence.violations_unlisted
-        scripts, healed = self.evidence.slow_scripts, ", ".join(f"{each:.0f} ms" for each in self.healed_ms)
+        scripts, recovered = self.evidence.slow_scripts, ", ".join(f"{each:.0f} ms" for each in self.recovery_ms)
         slow = [script for script in scripts if script.own_ms > terms.script_ms]
         return [
             Promise(
                 f"every message that was accepted has one end: {self.promised} = {sums}",
                 sum(self.balance.values()) == self.promised,
             ),
-            Promise(f"none is lost: {told(self.lost)}", not self.lost),
-            Promise(f"none arrived of which the books say that it did not: {told(self.unsaid)}", not self.unsaid),
-            Promise(f"none arrived that nobody asked for: {len(self.strangers)}", not self.strangers),
-            Promise(f"no key was accepted twice: {told(self.accepted_twice)}", not self.accepted_twice),
+            Promise(f"none is lost: {counted(self.lost)}", not self.lost),
             Promise(
-                f"each of {len(self.copies)} repetitions has a cause: {told(copy.first for copy in without_cause)}"
-                " without one",
+                f"none arrived that the ledger calls not sent: {counted(self.recorded_unsent)}",
+                not self.recorded_unsent,
+            ),
+            Promise(f"none arrived that was not submitted: {len(self.unsubmitted)}", not self.unsubmitted),
+            Promise(f"no key was accepted twice: {counted(self.accepted_twice)}", not self.accepted_twice),
+            Promise(
+                f"each of {len(self.duplicates)} duplicates has a cause:"
+                f" {counted(each.first for each in without_cause)} without one",
                 not without_cause,
             ),
-            Promise(f"no more repetitions than were in flight: {len(self.over_bound)} times more", not self.over_bound),
-            Promise(f"what is to arrive at most once did: {told(self.repeated_once)} twice", not self.repeated_once),
+            Promise(f"no more duplicates than calls in flight: {len(self.over_bound)} times more", not self.over_bound),
             Promise(
-                f"no window is broken: {standing} times, and {len(self.explained)} times by second copies only",
+                f"what may arrive at most once did: {counted(self.repeated_at_most_once)} twice",
+                not self.repeated_at_most_once,
+            ),
+            Promise(
+                f"no window is broken: {standing} times, and {len(self.explained)} times by duplicates only",
                 not standing,
             ),
             Promise(f"each lane keeps its order: {len(self.out_of_order)} came late", not self.out_of_order),
-            Promise(f"nothing arrived after it was cancelled: {told(self.after_cancel)}", not self.after_cancel),
-            Promise(f"nothing arrived after it expired: {told(self.after_expiry)}", not self.after_expiry),
-            Promise(f"no process ended by itself: {len(self.evidence.own_ends)} did", not self.evidence.own_ends),
+            Promise(f"nothing arrived after it was cancelled: {counted(self.after_cancel)}", not self.after_cancel),
+            Promise(f"nothing arrived after it expired: {counted(self.after_expiry)}", not self.after_expiry),
             Promise(
-                f"an emptied Redis is healed within {terms.heals_within_ms / 1_000:g} s: {healed or 'never'}",
-                all(each <= terms.heals_within_ms for each in self.healed_ms),
+                f"no process ended by itself: {len(self.evidence.unexpected_ends)} did",
+                not self.evidence.unexpected_ends,
+            ),
+            Promise(
+                f"after an emptied Redis messages arrive again within {terms.recovers_within_ms / 1_000:g} s:"
+                f" {recovered or 'never'}",
+                all(each <= terms.recovers_within_ms for each in self.recovery_ms),
                 of_speed=True,
             ),
             Promise(
-                f"no script has the processor for over {terms.script_ms:g} ms: {len(slow)} had"
+                f"no script runs for over {terms.script_ms:g} ms: {len(slow)} did"
                 f"{named(slow)}; {len(scripts)} took as long by the clock",
                 not slow,
                 of_speed=True,
@@ -101,28 +111,30 @@ class Judgement:
 
 
 def judge(evidence: Evidence) -> Judgement:
-    """Compare."""
+    """Compare the evidence with every promise."""
     accepted = accepted_by_key(evidence.arrivals)
     known = {message.key for message in evidence.promised}
-    found = copies(evidence)
-    standing, explained = broken_without_copies(evidence.violations, evidence.arrivals, evidence.terms)
+    found = duplicates(evidence)
+    standing, explained = broken_without_duplicates(evidence.violations, evidence.arrivals, evidence.terms)
     return Judgement(
         promised=len(evidence.promised),
         balance=balance(evidence, accepted),
         lost=[message for message in evidence.promised if is_lost(message, evidence, accepted)],
-        unsaid=[message for message in evidence.promised if is_unsaid(message, evidence, accepted)],
-        strangers=[arrivals[0] for key, arrivals in accepted.items() if key not in known],
+        recorded_unsent=[message for message in evidence.promised if is_recorded_unsent(message, evidence, accepted)],
+        unsubmitted=[arrivals[0] for key, arrivals in accepted.items() if key not in known],
         accepted_twice=[message for message in evidence.promised if len(message.ids) > 1],
-        copies=found,
-        over_bound=too_many(found, evidence),
-        repeated_once=[each for each in evidence.promised if each.is_once and len(accepted.get(each.key, ())) > 1],
+        duplicates=found,
+        over_bound=over_bound(found, evidence),
+        repeated_at_most_once=[
+            each for each in evidence.promised if each.is_at_most_once and len(accepted.get(each.key, ())) > 1
+        ],
         standing=standing,
         explained=explained,
         out_of_order=out_of_order(evidence.promised, accepted),
         after_cancel=[each for each in evidence.promised if is_after_cancel(each, evidence, accepted)],
         after_expiry=[each for each in evidence.promised if is_after_expiry(each, evidence, accepted)],
-        healed_ms=[
-            healed_ms(evidence.arrivals, each.until_ms)
+        recovery_ms=[
+            recovery_ms(evidence.arrivals, each.until_ms)
             for each in evidence.disturbances
             if each.act is Act.REDIS_FLUSHED
         ],
@@ -154,8 +166,8 @@ def is_lost(message: Promised, evidence: Evidence, accepted: Accepted) -> bool:
     return message.key not in accepted and status_of(message, evidence) not in NOT_SENT
 
 
-def is_unsaid(message: Promised, evidence: Evidence, accepted: Accepted) -> bool:
-    """An uncertain message may have arrived. Any other that arrived is ``sent``, or nobody could know of an arrival."""
+def is_recorded_unsent(message: Promised, evidence: Evidence, accepted: Accepted) -> bool:
+    """Only an uncertain message may have arrived; any other that did is ``sent``, or its arrival could not be known."""
     arrived = accepted.get(message.key, ())
     if not arrived or status_of(message, evidence) in {"sent", "uncertain"}:
         return False
@@ -163,7 +175,7 @@ def is_unsaid(message: Promised, evidence: Evidence, accepted: Accepted) -> bool
 
 
 def out_of_order(promised: Iterable[Promised], accepted: Accepted) -> list[tuple[Arrival, Arrival]]:
-    """Return each message of a lane whose first copy came after that of a later one, with that later one."""
+    """Return each message of a lane that first arrived after a later one, with that later one."""
     lanes: dict[tuple[int, int, str], list[tuple[float, int, Arrival]]] = defaultdict(list)
     for message in promised:
         if message.lane and message.key in accepted:
@@ -181,7 +193,7 @@ def out_of_order(promised: Iterable[Promised], accepted: Accepted) -> list[tuple
 
 
 def is_after_cancel(message: Promised, evidence: Evidence, accepted: Accepted) -> bool:
-    """What was in the air when the answer was given is forgiven: it was written before."""
+    """A call that was under way when the cancellation was answered may still arrive."""
     arrived = accepted.get(message.key)
     if message.cancelled_at_ms is None or not arrived:
         return False
@@ -196,13 +208,13 @@ def is_after_expiry(message: Promised, evidence: Evidence, accepted: Accepted) -
     return arrived[0].at_ms > message.expires_at_ms + evidence.terms.lease_ms
 
 
-def healed_ms(arrivals: Iterable[Arrival], emptied_at_ms: float) -> float:
-    """Return when the longest silence ended that followed; all the time that is watched if it never did."""
-    until_ms = emptied_at_ms + HEALING_WATCHED_MS
+def recovery_ms(arrivals: Iterable[Arrival], emptied_at_ms: float) -> float:
+    """Return when the longest silence after it ended; the whole time that is watched if it did not."""
+    until_ms = emptied_at_ms + RECOVERY_WATCHED_MS
     at_ms = [each.at_ms for each in arrivals if each.is_accepted and emptied_at_ms < each.at_ms < until_ms]
     times = [emptied_at_ms, *at_ms]
     silences = [(after - before, after) for before, after in pairwise(times)]
-    return max(silences)[1] - emptied_at_ms if silences else HEALING_WATCHED_MS
+    return max(silences)[1] - emptied_at_ms if silences else RECOVERY_WATCHED_MS
 
 
 def silences(arrivals: Iterable[Arrival], at_least_ms: float) -> list[tuple[float, float]]:
@@ -215,12 +227,12 @@ def silences(arrivals: Iterable[Arrival], at_least_ms: float) -> list[tuple[floa
     return [(before, after) for before, after in pairwise(at_ms) if after - before >= at_least_ms]
 
 
-def told(things: Iterable[Promised | Arrival]) -> str:
+def counted(things: Iterable[Promised | Arrival]) -> str:
     """Count, and name the first few.
 
-    >>> told([Arrival(at_ms=0, bot_id=1, chat_id=7, text="low #3", code=200)])
+    >>> counted([Arrival(at_ms=0, bot_id=1, chat_id=7, text="low #3", code=200)])
     '1 (bot 1, chat 7: low #3)'
-    >>> told([])
+    >>> counted([])
     '0'
     """
     named = [f"bot {each.bot_id}, chat {each.chat_id}: {each.text}" for each in things]

@@ -1,7 +1,7 @@
-"""Everybody who submits: each chat's messages one after another, so that their order is known.
+"""Submits messages: those of a chat one after another, so that their order is known.
 
-Whatever has no clear answer is submitted again under the same key, until it has one: then what was accepted is known
-to the message.
+A submission without a clear answer is repeated under the same key until it has one, so that it is known which
+messages were accepted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aiohttp import ClientError
 
 from tempogram.bot.demo.process import ADMIN_TOKEN, EngineProcess
 from tempogram.engine.model.messages import OPEN, PRIORITIES
-from tests.chaos.evidence import EndedMessages, Promised
+from tests.chaos.evidence import MessageEnd, Promised
 from tests.chaos.plan import Plan
 
 ANSWER_S = 5.0
@@ -35,23 +35,23 @@ EXPIRES_S = (0.5, 6.0)
 
 
 @dataclass(slots=True)
-class Wish:
-    """A message before it is accepted, and the ids under which it is."""
+class PlannedMessage:
+    """A message before it is accepted, and the ids that the API gives it."""
 
     body: dict[str, Any]
     lane: str
     number: int
-    shall_be_cancelled: bool
+    is_to_be_cancelled: bool
     ids: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
 class Load:
-    """Submits until it is told to stop.
+    """Submits until ``stop``.
 
     Attributes:
-        refused: Counts, by its reason, what the API would not have.
-        books: What the API says of each message in the end.
+        refused: Counts what the API refused, by its reason.
+        end_states: What the API says of each message in the end.
     """
 
     plan: Plan
@@ -61,22 +61,22 @@ class Load:
     promised: list[Promised] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
     tried_again: int = 0
-    books: dict[str, Any] = field(default_factory=dict)
+    end_states: dict[str, Any] = field(default_factory=dict)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _numbers: Counter[tuple[int, int, str]] = field(default_factory=Counter)
 
     async def run(self) -> None:
-        """Talk to every chat until ``stop``; returns when all that was submitted has its answer."""
-        async with asyncio.TaskGroup() as everybody:
+        """Submit to every chat until ``stop``; returns when all that was submitted has its answer."""
+        async with asyncio.TaskGroup() as submitters:
             for bot_id in self.plan.bot_ids:
                 for chat_id in self.plan.chats(bot_id):
-                    everybody.create_task(self._talk_to(bot_id, chat_id))
+                    submitters.create_task(self._submit_to(bot_id, chat_id))
 
     def stop(self) -> None:
         self._stopping.set()
 
-    async def ended(self, *, within_s: float) -> dict[str, EndedMessages]:
-        """Ask what became of every message, and of those that are open again and again until they are not."""
+    async def ended(self, *, within_s: float) -> dict[str, MessageEnd]:
+        """Ask what became of every message, and ask again for those that are open."""
         until_s = time.monotonic() + within_s
         ended = await self._ask_for([message.message_id for message in self.promised])
         while still_open := [message_id for message_id, each in ended.items() if each.status in OPEN]:
@@ -86,28 +86,28 @@ class Load:
             ended |= await self._ask_for(still_open)
         return ended
 
-    async def _ask_for(self, message_ids: Sequence[str]) -> dict[str, EndedMessages]:
+    async def _ask_for(self, message_ids: Sequence[str]) -> dict[str, MessageEnd]:
         gate = asyncio.Semaphore(ASKED_AT_ONCE)
 
-        async def ask(message_id: str) -> tuple[str, EndedMessages]:
+        async def ask(message_id: str) -> tuple[str, MessageEnd]:
             async with gate:
                 answer = await self._until_clear("GET", f"/messages/{message_id}")
             if "error" in answer:
-                return message_id, EndedMessages("unknown")
-            self.books[message_id] = answer
-            return message_id, EndedMessages(answer["status"], tuple(each["outcome"] for each in answer["attempts"]))
+                return message_id, MessageEnd("unknown")
+            self.end_states[message_id] = answer
+            return message_id, MessageEnd(answer["status"], tuple(each["outcome"] for each in answer["attempts"]))
 
         return dict(await asyncio.gather(*(ask(message_id) for message_id in message_ids)))
 
-    async def _talk_to(self, bot_id: int, chat_id: int) -> None:
+    async def _submit_to(self, bot_id: int, chat_id: int) -> None:
         mean_s = self.plan.bots * self.plan.chats_a_bot * (1 + BURST_MAX) / 2 / self.plan.rate
         while not await self._stops_within(self.chance.expovariate(1 / mean_s)):
-            wishes = [self._wish(bot_id, chat_id) for _ in range(self.chance.randint(1, BURST_MAX))]
+            planned_messages = [self._plan_message(bot_id, chat_id) for _ in range(self.chance.randint(1, BURST_MAX))]
             if self.chance.random() < 0.5:
-                await self._submit_batch(wishes)
+                await self._submit_batch(planned_messages)
             else:
-                for wish in wishes:
-                    await self._submit(wish)
+                for planned in planned_messages:
+                    await self._submit(planned)
 
     async def _stops_within(self, seconds: float) -> bool:
         try:
@@ -116,7 +116,7 @@ class Load:
             return False
         return True
 
-    def _wish(self, bot_id: int, chat_id: int) -> Wish:
+    def _plan_message(self, bot_id: int, chat_id: int) -> PlannedMessage:
         drawn = {kind: self.chance.random() < share for kind, share in SHARES.items()}
         priority = self.chance.choice(PRIORITIES).value
         kind = "later" if drawn["later"] else priority
@@ -136,47 +136,49 @@ class Load:
             body["expires_in_s"] = self.chance.uniform(*EXPIRES_S)
         if drawn["once"]:
             body["delivery"] = "at_most_once"
-        return Wish(body, "" if drawn["later"] else priority, number, drawn["cancelled"])
+        return PlannedMessage(body, "" if drawn["later"] else priority, number, drawn["cancelled"])
 
-    async def _submit(self, wish: Wish) -> None:
+    async def _submit(self, planned: PlannedMessage) -> None:
         while True:
-            status, answer = await self._call("POST", "/messages", wish.body)
+            status, answer = await self._call("POST", "/messages", planned.body)
             if status in {200, 202}:
-                wish.ids.add(answer["id"])
-                await self._accepted(wish)
+                planned.ids.add(answer["id"])
+                await self._accepted(planned)
                 return
             if self._is_clear(status):
                 self.refused[str(answer["error"]["code"])] += 1
                 return
             await self._pause()
 
-    async def _submit_batch(self, wishes: Sequence[Wish]) -> None:
+    async def _submit_batch(self, planned_messages: Sequence[PlannedMessage]) -> None:
         """Submit them together; if no answer comes, all of them again."""
         while True:
-            status, answers = await self._call("POST", "/messages/batch", [wish.body for wish in wishes])
+            status, answers = await self._call(
+                "POST", "/messages/batch", [planned.body for planned in planned_messages]
+            )
             if self._is_clear(status):
                 break
             await self._pause()
-        for wish, answer in zip(wishes, answers, strict=True):
+        for planned, answer in zip(planned_messages, answers, strict=True):
             if "error" in answer:
                 self.refused[answer["error"]] += 1
             else:
-                wish.ids.add(answer["id"])
-                await self._accepted(wish)
+                planned.ids.add(answer["id"])
+                await self._accepted(planned)
 
-    async def _accepted(self, wish: Wish) -> None:
-        body, expires_in_s = wish.body, wish.body.get("expires_in_s")
+    async def _accepted(self, planned: PlannedMessage) -> None:
+        body, expires_in_s = planned.body, planned.body.get("expires_in_s")
         message = Promised(
-            ids=frozenset(wish.ids),
+            ids=frozenset(planned.ids),
             bot_id=int(body["bot"]),
             chat_id=body["chat_id"],
             text=body["text"],
-            lane=wish.lane,
-            number=wish.number,
-            is_once="delivery" in body,
+            lane=planned.lane,
+            number=planned.number,
+            is_at_most_once="delivery" in body,
             expires_at_ms=None if expires_in_s is None else now_ms() + expires_in_s * 1_000,
         )
-        if wish.shall_be_cancelled:
+        if planned.is_to_be_cancelled:
             status, _ = await self._call("DELETE", f"/messages/{message.message_id}")
             if status == 200:
                 message = replace(message, cancelled_at_ms=now_ms())
@@ -199,7 +201,7 @@ class Load:
         return bool(status) and status < 500 and status not in BUSY
 
     async def _call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """Make one call to one of those who serve; 0 if no answer came."""
+        """Make one call to one of the API processes; 0 if no answer came."""
         url = self.chance.choice(self.apis).url + path
         try:
             async with self.session.request(method, url, json=body) as response:

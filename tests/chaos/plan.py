@@ -1,4 +1,4 @@
-"""How large a run is, and on what terms."""
+"""How large a run is, and its limits."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ TERMS = Terms(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A run; the same seed draws the same acts, and the machine does the rest.
+    """A run. The same seed draws the same acts; their exact times depend on the machine.
 
     Attributes:
         rate: Messages a second over all chats, on an average.
         pause_s: Between one act and the next, on an average.
-        drains_within_s: What still waits, when nothing is done to anybody any more, ends within this time.
+        drains_within_s: What still waits after the last disturbance ends within this time.
     """
 
     seconds: float

@@ -15,19 +15,19 @@ from tempogram.bot.demo.process import EngineProcess
 from tests.chaos.proxy import Proxy
 from tests.chaos.servers import OwnPostgres, OwnRedis
 
-LOOKS_EVERY_S = 0.2
+SUPERVISED_EVERY_S = 0.2
 RESTARTS_AFTER_S = 0.5
 ANSWERS_IN_S = 0.5
 
 
 @dataclass(slots=True)
-class Member:
-    """One process and its lines to the servers.
+class SupervisedProcess:
+    """One process and its connections to the servers.
 
     Attributes:
         name: Its role and a number.
-        own_ends: How often it ended though nobody killed it, after it was up. (One that cannot reach its servers
-            at its start may say so and end.)
+        own_ends: How often it ended without being killed, after it was up. (One that cannot reach its servers
+            at its start may log that and end.)
     """
 
     name: str
@@ -35,19 +35,19 @@ class Member:
     redis: Proxy
     postgres: Proxy
     restarts: int = 0
-    own_ends: int = 0
+    unexpected_ends: int = 0
     cpu_s: float = 0.0
     _was_up: bool = True
     _is_killed: bool = False
 
     async def kill(self) -> None:
-        """Kill -9; the supervisor starts it again."""
+        """Kill it with SIGKILL; the supervisor starts it again."""
         self._is_killed = True
-        self.note_cpu()
+        self.add_cpu()
         await self.process.kill()
 
     async def freeze(self, for_s: float) -> None:
-        """Let it do nothing for a while; it does not know."""
+        """Stop it with SIGSTOP for a while."""
         assert self.process.process is not None
         pid = self.process.process.pid
         os.kill(pid, signal.SIGSTOP)
@@ -57,12 +57,12 @@ class Member:
             if self.process.is_running and self.process.process.pid == pid:
                 os.kill(pid, signal.SIGCONT)
 
-    async def see_to_it(self) -> None:
+    async def restart_if_ended(self) -> None:
         """Start it again if it has ended."""
         if self.process.is_running:
             self._was_up = self._was_up or await self._is_up()
             return
-        self.own_ends += self._was_up and not self._is_killed
+        self.unexpected_ends += self._was_up and not self._is_killed
         self._was_up = self._is_killed = False
         self.restarts += 1
         await asyncio.sleep(RESTARTS_AFTER_S)
@@ -74,35 +74,35 @@ class Member:
         except TimeoutError:
             return False
 
-    def note_cpu(self) -> None:
-        """Add what it has used, before its number is forgotten."""
+    def add_cpu(self) -> None:
+        """Add the CPU time it has used, before its process id is forgotten."""
         if self.process.process is not None:
             self.cpu_s += cpu_seconds(self.process.process.pid) or 0.0
 
 
 @dataclass(slots=True)
-class Fleet:
-    """All of them."""
+class Processes:
+    """All processes of a run."""
 
-    members: Sequence[Member]
+    members: Sequence[SupervisedProcess]
 
     @property
     def apis(self) -> list[EngineProcess]:
         return [member.process for member in self.members if member.process.role in {"api", "run"}]
 
     @property
-    def senders(self) -> list[Member]:
+    def senders(self) -> list[SupervisedProcess]:
         return [member for member in self.members if member.process.role in {"worker", "run"}]
 
     async def supervise(self) -> None:
         """Start again whatever ends, until cancelled."""
         while True:
-            await asyncio.gather(*(member.see_to_it() for member in self.members))
-            await asyncio.sleep(LOOKS_EVERY_S)
+            await asyncio.gather(*(member.restart_if_ended() for member in self.members))
+            await asyncio.sleep(SUPERVISED_EVERY_S)
 
 
 @asynccontextmanager
-async def fleet(
+async def running_processes(
     folder: Path,
     roles: Sequence[str],
     *,
@@ -111,7 +111,7 @@ async def fleet(
     redis: OwnRedis | None,
     postgres: OwnPostgres,
     environment: Mapping[str, str],
-) -> AsyncIterator[Fleet]:
+) -> AsyncIterator[Processes]:
     """Start one process of each role, and wait until each answers; when the block ends, none is left.
 
     Without a Redis the only role may be ``run``.
@@ -131,6 +131,6 @@ async def fleet(
                 telegram_url, folder / name, tokens, {**environment, **own}, role=role, words=folder / f"{name}.log"
             )
             stack.push_async_callback(process.close)
-            members.append(Member(name, process, to_redis, to_postgres))
+            members.append(SupervisedProcess(name, process, to_redis, to_postgres))
         await asyncio.gather(*(member.process.start() for member in members))
-        yield Fleet(members)
+        yield Processes(members)

@@ -1,4 +1,4 @@
-"""What stands between one process and one server, so that the line between the two can be cut or fall silent."""
+"""A proxy between one process and one server, whose connections can be cut, refused or silenced."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ READ_BYTES = 65_536
 
 @dataclass(slots=True)
 class Proxy:
-    """Passes on what comes, both ways."""
+    """Passes bytes on, both ways."""
 
     server_port: int
     port: int = 0
@@ -32,7 +32,7 @@ class Proxy:
         self.cut()
 
     def stall(self) -> None:
-        """Keep everything back, and let nobody know."""
+        """Keep all bytes back, without ending a connection."""
         self._flows.clear()
 
     def mend(self) -> None:

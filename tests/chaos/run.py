@@ -19,14 +19,14 @@ from tempogram.bot.demo.process import EngineProcess
 from tempogram.engine.brokers.redis.scripts import scripts
 from tempogram.engine.model.messages import OPEN
 from tempogram.simulator.client import RunningSimulator, running_simulator
-from tests.chaos.disturbances import Conductor
-from tests.chaos.evidence import Arrival, EndedMessages, Evidence, SlowScript, Violation
+from tests.chaos.disturbances import Disturber
+from tests.chaos.evidence import Arrival, Evidence, MessageEnd, SlowScript, Violation
 from tests.chaos.judge import Judgement, judge, silences
 from tests.chaos.load import Load, now_ms, session
 from tests.chaos.plan import Plan
-from tests.chaos.processes import Fleet, fleet
+from tests.chaos.processes import Processes, running_processes
 from tests.chaos.servers import OwnPostgres, OwnRedis, SlowCommand, own_postgres, own_redis
-from tests.chaos.telegram_faults import Weather
+from tests.chaos.telegram_faults import TelegramFaults
 
 SLOW_ASKED_EVERY_S = 0.2
 CANCELLED_IN_S = 30.0
@@ -36,12 +36,12 @@ SILENCE_MS = 2_000
 
 
 @dataclass(slots=True)
-class Stage:
-    """Everything that runs."""
+class Environment:
+    """The processes and servers of a run."""
 
     plan: Plan
     telegram: RunningSimulator
-    fleet: Fleet
+    processes: Processes
     redis: OwnRedis | None
     postgres: OwnPostgres
     slow: dict[tuple[int, int], SlowScript] = field(default_factory=dict)
@@ -49,46 +49,47 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A judgement, and what else a reader wants to know."""
+    """A judgement, and notes for the report."""
 
     judgement: Judgement
     notes: Sequence[str]
 
 
 async def chaos(plan: Plan, *, folder: Path, say: Callable[[str], None]) -> Outcome:
-    """Run it; the words of all processes lie in ``folder`` then."""
+    """Run the plan; the output of all processes is in ``folder`` then."""
     started_s = time.monotonic()
 
-    def tell(words: str) -> None:
+    def report(words: str) -> None:
         say(f"{time.monotonic() - started_s:6.1f} s  {words}")
 
-    async with stage(plan, folder) as built, session() as client:
-        tell(f"{len(built.fleet.members)} processes, {plan.bots} bots, {plan.bots * plan.chats_a_bot} chats")
-        load = Load(plan, built.fleet.apis, client, random.Random(plan.seed))
-        conductor = Conductor(plan, built.fleet, built.redis, built.postgres, random.Random(plan.seed + 1), tell)
-        supervising = asyncio.create_task(built.fleet.supervise())
+    async with environment(plan, folder) as built, session() as client:
+        report(f"{len(built.processes.members)} processes, {plan.bots} bots, {plan.bots * plan.chats_a_bot} chats")
+        load = Load(plan, built.processes.apis, client, random.Random(plan.seed))
+        disturber = Disturber(plan, built.processes, built.redis, built.postgres, random.Random(plan.seed + 1), report)
+        supervising = asyncio.create_task(built.processes.supervise())
         watching = [asyncio.create_task(watch_slow(built.redis, built.slow))] if built.redis else []
         submitting = asyncio.create_task(load.run())
         await _for_a_while(
-            [conductor.run(), Weather(built.telegram, plan.bots, random.Random(plan.seed + 2)).run()], plan.seconds
+            [disturber.run(), TelegramFaults(built.telegram, plan.bots, random.Random(plan.seed + 2)).run()],
+            plan.seconds,
         )
-        tell("nothing more is done to anybody")
+        report("the disturbances are over")
         await built.telegram.end_faults()
         load.stop()
         await submitting
-        tell(f"{len(load.promised)} messages were accepted")
+        report(f"{len(load.promised)} messages were accepted")
         ended = await load.ended(within_s=plan.drains_within_s)
-        tell(f"{sum(each.status in OPEN for each in ended.values())} of them are open")
-        evidence = await gathered(built, load, conductor, ended)
+        report(f"{sum(each.status in OPEN for each in ended.values())} of them are open")
+        evidence = await gathered(built, load, disturber, ended)
         keep(folder, evidence, load, await built.postgres.attempts())
         await _end([supervising, *watching])
-        for member in built.fleet.members:
-            member.note_cpu()
+        for member in built.processes.members:
+            member.add_cpu()
         notes = [
             f"{member.name}: {member.cpu_s:.1f} s of CPU, started {member.restarts} times again"
-            for member in built.fleet.members
+            for member in built.processes.members
         ]
-        notes.append(f"submitted again for want of an answer: {load.tried_again}; refused: {dict(load.refused)}")
+        notes.append(f"submitted again without an answer: {load.tried_again}; refused: {dict(load.refused)}")
         started_ms = now_ms() - (time.monotonic() - started_s) * 1_000
         notes += [
             f"nothing arrived from {(from_ms - started_ms) / 1_000:.1f} s to {(until_ms - started_ms) / 1_000:.1f} s"
@@ -98,7 +99,7 @@ async def chaos(plan: Plan, *, folder: Path, say: Callable[[str], None]) -> Outc
 
 
 @asynccontextmanager
-async def stage(plan: Plan, folder: Path) -> AsyncIterator[Stage]:
+async def environment(plan: Plan, folder: Path) -> AsyncIterator[Environment]:
     """Set up servers, the simulator, the tables and the processes."""
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(own_redis()) if plan.has_redis else None
@@ -106,7 +107,7 @@ async def stage(plan: Plan, folder: Path) -> AsyncIterator[Stage]:
         telegram = await stack.enter_async_context(running_simulator(**plan.simulator))
         await migrated(postgres, telegram.url)
         built = await stack.enter_async_context(
-            fleet(
+            running_processes(
                 folder,
                 plan.roles,
                 telegram_url=telegram.url,
@@ -116,11 +117,11 @@ async def stage(plan: Plan, folder: Path) -> AsyncIterator[Stage]:
                 environment=plan.environment,
             )
         )
-        yield Stage(plan, telegram, built, redis, postgres)
+        yield Environment(plan, telegram, built, redis, postgres)
 
 
 async def migrated(postgres: OwnPostgres, telegram_url: str) -> None:
-    """Make the tables, as the one who deploys would."""
+    """Make the tables, as a deployment does."""
     with tempfile.TemporaryDirectory() as folder:
         process = EngineProcess(telegram_url, Path(folder), (), {"DATABASE_URL": postgres.url}, role="migrate")
         await process.spawn()
@@ -131,7 +132,7 @@ async def migrated(postgres: OwnPostgres, telegram_url: str) -> None:
 
 
 async def watch_slow(redis: OwnRedis, noted: dict[tuple[int, int], SlowScript]) -> None:
-    """Note what the log of a Redis says before that Redis is killed."""
+    """Keep what Redis logs as slow; its log ends with it."""
     pid, waited_us = redis.pid, redis.waited_us()
     while True:
         waited_before_us = waited_us if redis.pid == pid else 0
@@ -142,7 +143,7 @@ async def watch_slow(redis: OwnRedis, noted: dict[tuple[int, int], SlowScript]) 
         await asyncio.sleep(SLOW_ASKED_EVERY_S)
 
 
-async def gathered(built: Stage, load: Load, conductor: Conductor, ended: Mapping[str, EndedMessages]) -> Evidence:
+async def gathered(built: Environment, load: Load, disturber: Disturber, ended: Mapping[str, MessageEnd]) -> Evidence:
     """Collect what Telegram saw, what the API says, and what was done."""
     calls: list[dict[str, Any]] = []
     while page := await built.telegram.calls(since=len(calls)):
@@ -159,17 +160,17 @@ async def gathered(built: Stage, load: Load, conductor: Conductor, ended: Mappin
         arrivals=[_arrival(call) for call in calls if call["method"] == "sendMessage"],
         violations=listed,
         violations_unlisted=sum(report.violations.values()) - len(listed),
-        disturbances=conductor.performed,
+        disturbances=disturber.performed,
         terms=built.plan.terms,
         slow_scripts=list(built.slow.values()),
-        own_ends=[member.name for member in built.fleet.members for _ in range(member.own_ends)],
+        unexpected_ends=[member.name for member in built.processes.members for _ in range(member.unexpected_ends)],
     )
 
 
 def keep(folder: Path, evidence: Evidence, load: Load, attempts: Sequence[Mapping[str, Any]]) -> None:
-    """Write down everything that was heard, for whoever looks into a broken promise."""
-    heard = asdict(evidence) | {"ended": None, "books": load.books, "attempts": attempts}
-    (folder / "evidence.json").write_bytes(msgspec.json.encode(heard))
+    """Write all evidence to a file, to look into a broken promise."""
+    everything = asdict(evidence) | {"ended": None, "end_states": load.end_states, "attempts": attempts}
+    (folder / "evidence.json").write_bytes(msgspec.json.encode(everything))
 
 
 def slow_script(slow: SlowCommand, waited_us: int) -> SlowScript:
@@ -186,7 +187,7 @@ def _arrival(call: dict[str, Any]) -> Arrival:
 
 
 async def _for_a_while(works: Sequence[Coroutine[Any, Any, None]], seconds: float) -> None:
-    """Let them work, and cancel them; whoever fails ends the run."""
+    """Let them work for a time, and cancel them; one that fails ends the run."""
     tasks = [asyncio.create_task(work) for work in works]
     done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
     await _end(tasks)

@@ -1,4 +1,4 @@
-"""A Redis and a PostgreSQL of our own, to be killed and emptied: never those that somebody else started."""
+"""Starts a Redis and a PostgreSQL of a run's own, which may be killed and emptied."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tempogram.bot.demo.process import free_port
 
 START_S = 30.0
 CLUSTER_USER = "postgres"
-"""PostgreSQL refuses to be run by root, so a cluster that root wants belongs to the user whom its package makes."""
+"""PostgreSQL refuses to be run by root, so a cluster that root starts belongs to the user that its package makes."""
 
 APPEND_ONLY = "appendonlydir"
 SLOW_US = 10_000
@@ -28,7 +28,7 @@ SLOW_US = 10_000
 
 @dataclass(frozen=True, slots=True)
 class SlowCommand:
-    """What Redis itself took long for, from its SLOWLOG: by the clock, whoever else had the processor meanwhile."""
+    """A command from Redis's SLOWLOG, which goes by the clock, also while Redis waits for a processor."""
 
     number: int
     took_us: int
@@ -62,7 +62,7 @@ class OwnRedis:
         with (self.folder / "words").open("ab") as words_said:
             self._process = await asyncio.create_subprocess_exec("redis-server", *words, stdout=words_said)
         async with asyncio.timeout(START_S):
-            while not await self._answers():  # noqa: ASYNC110 - it is another process, and has no event for us
+            while not await self._answers():  # noqa: ASYNC110 - another process has no event
                 await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
@@ -97,7 +97,7 @@ class OwnRedis:
         await self._ask("FLUSHALL")
 
     def waited_us(self) -> int:
-        """Return how long in all it was ready to run and others had the processors; 0 where nobody counts that."""
+        """Return how long in all it waited for a processor; 0 where the kernel does not count that."""
         try:
             return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[1]) // 1_000
         except OSError:
@@ -140,7 +140,7 @@ class OwnPostgres:
         return f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/postgres"
 
     async def make(self) -> None:
-        """Make the cluster, without files synced to disk: here processes die, no machine loses its power."""
+        """Make the cluster, without syncing files to disk: here processes die, no machine loses its power."""
         await self._run("initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
         options = {
             "port": self.port,
@@ -165,7 +165,7 @@ class OwnPostgres:
             await self._control("stop", "-m", "immediate")
 
     async def attempts(self) -> list[dict[str, Any]]:
-        """Return what the books say of each call, the times with it of which the API tells nothing."""
+        """Return the ledger's row of each call, with the times that the API does not show."""
         connection = await asyncpg.connect(self.url.replace("+asyncpg", ""))
         try:
             return [dict(row) for row in await connection.fetch("SELECT * FROM attempts ORDER BY recorded_at_ms")]
@@ -180,14 +180,14 @@ class OwnPostgres:
         await self._run("pg_ctl", "-D", self._data, "-l", str(self.folder / "words"), "-w", *words)
 
     async def _run(self, program: str, *words: str) -> None:
-        """Run one to its end, though we are cancelled meanwhile: half a start leaves a server that nobody stops."""
-        running = asyncio.create_task(self._seen_out(program, *words))
+        """Run a program to its end, also when cancelled meanwhile: half a start would leave a server running."""
+        running = asyncio.create_task(self._run_to_end(program, *words))
         try:
             await asyncio.shield(running)
         finally:
             await asyncio.wait([running])
 
-    async def _seen_out(self, program: str, *words: str) -> None:
+    async def _run_to_end(self, program: str, *words: str) -> None:
         as_user = ("runuser", "-u", CLUSTER_USER, "--") if os.geteuid() == 0 else ()
         output = self.folder / f"{program}.out"
         with output.open("ab") as file:  # a pipe would be held open by the server that pg_ctl leaves behind
@@ -197,7 +197,7 @@ class OwnPostgres:
                 stdout=file,
                 stderr=file,
                 cwd=self.folder,
-                start_new_session=True,  # what ends our whole group must not end it halfway
+                start_new_session=True,  # a signal to the whole group must not end it halfway
             )
         if await process.wait():
             raise RuntimeError(f"{program} failed: {output.read_text()[-2_000:]}")
@@ -237,7 +237,7 @@ def missing_programs() -> list[str]:
 
 
 def postgres_program(name: str) -> str:
-    """Return where a program of PostgreSQL lies, '' if nowhere; Debian's are of several versions and on no path."""
+    """Return where a program of PostgreSQL lies, '' if nowhere; Debian's several versions are not on PATH."""
     return shutil.which(name) or _newest([str(each) for each in Path("/usr/lib/postgresql").glob(f"*/bin/{name}")])
 
 

@@ -1,4 +1,4 @@
-"""Telegram's bad days: faults in all forms, ordered at the simulator one after another."""
+"""Lets Telegram fail: faults of every kind, ordered at the simulator one after another."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ STATUSES: tuple[Literal[500, 502, 503, 504], ...] = (500, 502, 503, 504)
 
 
 @dataclass(slots=True)
-class Weather:
-    """Orders until it is cancelled."""
+class TelegramFaults:
+    """Orders faults until it is cancelled."""
 
     telegram: RunningSimulator
     bots: int
@@ -29,7 +29,7 @@ class Weather:
             await asyncio.sleep(self.chance.expovariate(1 / PAUSE_S))
 
     def _fault(self) -> Fault:
-        """Draw one; it strikes the next few calls of one bot, and is over after some seconds."""
+        """Draw a fault that strikes the next few calls of one bot, and is over after some seconds."""
         drawn = self.chance.choice(
             (
                 Fault(kind="429", retry_after_s=1, hold="chat"),

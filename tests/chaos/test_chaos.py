@@ -1,4 +1,4 @@
-"""A minute in which everything goes wrong, and nothing is lost."""
+"""A minute of disturbances, after which nothing is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A judge that finds nothing wrong in a run in which all went well, and each thing that can go wrong."""
+"""The judge finds nothing in a run in which all went well, and finds each kind of broken promise."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tests.chaos.evidence import (
     Act,
     Arrival,
     Disturbance,
-    EndedMessages,
     Evidence,
+    MessageEnd,
     Promised,
     SlowScript,
     Terms,
@@ -47,8 +47,8 @@ def arrival(number: int, at_ms: float, **details: object) -> Arrival:
 def evidence(
     messages: Sequence[Promised], arrivals: Sequence[Arrival], statuses: dict[int, str] | None = None, **more: object
 ) -> Evidence:
-    ended = {message.message_id: EndedMessages("sent") for message in messages}
-    ended |= {f"id-{number}": EndedMessages(status) for number, status in (statuses or {}).items()}
+    ended = {message.message_id: MessageEnd("sent") for message in messages}
+    ended |= {f"id-{number}": MessageEnd(status) for number, status in (statuses or {}).items()}
     usual = {"ended": ended, "violations": (), "disturbances": (), "terms": TERMS}
     return Evidence(promised=messages, arrivals=arrivals, **{**usual, **more})  # type: ignore[arg-type]
 
@@ -75,7 +75,7 @@ def test_a_message_that_still_waits_is_lost() -> None:
     assert len(broken(judgement)) == 2, "nor does the balance hold"
 
 
-def test_a_message_is_lost_that_the_books_call_sent_and_telegram_never_saw() -> None:
+def test_a_message_is_lost_that_the_ledger_calls_sent_and_telegram_never_saw() -> None:
     refused = arrival(0, 100_000, code=429)
 
     judgement = judge(evidence([promised(0)], [refused], {0: "sent"}))
@@ -83,16 +83,16 @@ def test_a_message_is_lost_that_the_books_call_sent_and_telegram_never_saw() -> 
     assert [message.number for message in judgement.lost] == [0]
 
 
-def test_a_message_is_lost_of_which_the_books_know_nothing() -> None:
+def test_a_message_that_is_not_in_the_ledger_is_lost() -> None:
     judgement = judge(evidence([promised(0)], [], ended={}))
 
     assert judgement.lost
 
 
-def test_a_message_that_arrived_though_the_books_say_that_it_died_is_found() -> None:
+def test_a_message_that_arrived_though_the_ledger_calls_it_dead_is_found() -> None:
     judgement = judge(evidence([promised(0)], [arrival(0, 100_000)], {0: "dead"}))
 
-    assert [message.number for message in judgement.unsaid] == [0]
+    assert [message.number for message in judgement.recorded_unsent] == [0]
 
 
 def test_a_message_may_die_after_its_answer_was_withheld() -> None:
@@ -101,42 +101,42 @@ def test_a_message_may_die_after_its_answer_was_withheld() -> None:
     assert broken(judgement) == []
 
 
-def test_a_message_that_nobody_asked_for_is_found() -> None:
+def test_an_arrival_that_was_not_submitted_is_found() -> None:
     judgement = judge(evidence([], [arrival(0, 100_000)]))
 
-    assert len(judgement.strangers) == 1
+    assert len(judgement.unsubmitted) == 1
     assert broken(judgement)
 
 
-def test_a_key_with_two_messages_is_found() -> None:
+def test_a_key_that_was_accepted_as_two_messages_is_found() -> None:
     judgement = judge(evidence([promised(0, ids=frozenset({"id-0", "id-9"}))], [arrival(0, 100_000)]))
 
     assert judgement.accepted_twice
     assert broken(judgement)
 
 
-def test_a_repetition_for_which_nothing_happened_is_found() -> None:
+def test_a_duplicate_without_a_cause_is_found() -> None:
     judgement = judge(evidence([promised(0)], [arrival(0, 100_000), arrival(0, 105_000)]))
 
-    assert [copy.cause for copy in judgement.copies] == [None]
+    assert [duplicate.cause for duplicate in judgement.duplicates] == [None]
     assert len(broken(judgement)) == 1
 
 
-def test_a_repetition_after_a_withheld_answer_has_that_cause() -> None:
+def test_a_duplicate_after_a_withheld_answer_has_that_cause() -> None:
     judgement = judge(evidence([promised(0)], [arrival(0, 100_000, lost="hang"), arrival(0, 105_000)]))
 
     assert broken(judgement) == []
 
 
-def test_a_repetition_that_our_own_record_calls_uncertain_has_that_cause() -> None:
-    ended = {"id-0": EndedMessages("sent", ("uncertain", "sent"))}
+def test_a_duplicate_of_an_attempt_recorded_as_uncertain_has_that_cause() -> None:
+    ended = {"id-0": MessageEnd("sent", ("uncertain", "sent"))}
 
     judgement = judge(evidence([promised(0)], [arrival(0, 100_000), arrival(0, 105_000)], ended=ended))
 
     assert broken(judgement) == []
 
 
-def test_a_repetition_is_put_down_to_the_kill_of_that_moment_and_not_to_one_before_or_after() -> None:
+def test_a_duplicate_is_explained_by_a_kill_at_that_moment_and_not_by_one_before_or_after() -> None:
     arrivals = [arrival(0, 100_000), arrival(0, 105_000)]
     kill = Disturbance(Act.KILLED, "worker-1", 100_020, 100_020)
     before, after = replace(kill, from_ms=99_000, until_ms=99_000), replace(kill, from_ms=102_000, until_ms=102_000)
@@ -145,7 +145,7 @@ def test_a_repetition_is_put_down_to_the_kill_of_that_moment_and_not_to_one_befo
     assert broken(judge(evidence([promised(0)], arrivals, disturbances=[before, after]))) != []
 
 
-def test_more_repetitions_than_a_process_had_calls_under_way_are_found() -> None:
+def test_more_duplicates_than_a_process_had_calls_under_way_are_found() -> None:
     kill = Disturbance(Act.KILLED, "worker-1", 100_050, 100_050)
     firsts = [arrival(number, 100_000 + number) for number in range(3)]
     again = [arrival(number, 105_000 + number) for number in range(3)]
@@ -157,7 +157,7 @@ def test_more_repetitions_than_a_process_had_calls_under_way_are_found() -> None
     assert len(broken(judgement)) == 1
 
 
-def test_a_process_that_is_killed_while_it_misses_the_books_forgets_all_that_it_sent_meanwhile() -> None:
+def test_a_process_killed_without_its_ledger_may_repeat_all_that_it_sent_meanwhile() -> None:
     silent = Disturbance(Act.POSTGRES_SILENT, "worker-1", 100_000, 102_000)
     kill = Disturbance(Act.KILLED, "worker-1", 101_900, 101_900)
     firsts = [arrival(number, 100_000 + number) for number in range(3)]
@@ -171,16 +171,16 @@ def test_a_process_that_is_killed_while_it_misses_the_books_forgets_all_that_it_
     assert another.over_bound == {silent: 3}
 
 
-def test_what_may_arrive_once_only_is_found_twice_even_with_a_cause() -> None:
-    messages = [promised(0, is_once=True)]
+def test_an_at_most_once_message_that_arrived_twice_is_found_even_with_a_cause() -> None:
+    messages = [promised(0, is_at_most_once=True)]
 
     judgement = judge(evidence(messages, [arrival(0, 100_000, lost="reset_after"), arrival(0, 105_000)]))
 
-    assert judgement.repeated_once == messages
+    assert judgement.repeated_at_most_once == messages
     assert len(broken(judgement)) == 1
 
 
-def test_a_broken_window_stands_if_it_was_full_of_first_copies() -> None:
+def test_a_window_broken_without_duplicates_stands() -> None:
     full = [arrival(number, 100_000 + number) for number in range(3)]
     violation = Violation(window="bot", at_ms=100_500, bot_id=1, chat_id=8)
 
@@ -190,7 +190,7 @@ def test_a_broken_window_stands_if_it_was_full_of_first_copies() -> None:
     assert broken(judgement)
 
 
-def test_a_window_that_only_second_copies_filled_is_counted_apart() -> None:
+def test_a_window_that_only_duplicates_filled_is_counted_apart() -> None:
     arrivals = [
         arrival(0, 98_000, lost="hang"),
         arrival(0, 100_000),
@@ -205,7 +205,7 @@ def test_a_window_that_only_second_copies_filled_is_counted_apart() -> None:
     assert broken(judgement) == []
 
 
-def test_a_second_copy_that_is_itself_refused_is_counted_apart() -> None:
+def test_a_duplicate_that_is_itself_refused_is_counted_apart() -> None:
     arrivals = [
         arrival(0, 99_000, lost="hang"),
         arrival(1, 100_000),
@@ -256,7 +256,7 @@ def test_a_message_that_comes_before_an_earlier_one_of_its_lane_is_found() -> No
     assert len(broken(judgement)) == 1
 
 
-def test_order_is_that_of_first_copies_and_of_one_lane() -> None:
+def test_order_is_judged_by_first_arrivals_within_one_lane() -> None:
     messages = [promised(0), promised(1), promised(0, ids=frozenset({"x"}), text="high 0", lane="high")]
     arrivals = [
         arrival(0, 100_000, lost="hang"),
@@ -278,19 +278,21 @@ def test_what_arrives_long_after_it_was_cancelled_or_expired_is_found() -> None:
     assert broken(in_the_air) == []
 
 
-def test_an_emptied_redis_is_healed_when_the_silence_after_it_is_over() -> None:
+def test_recovery_from_an_emptied_redis_is_timed_to_the_end_of_the_longest_silence() -> None:
     flushed = [Disturbance(Act.REDIS_FLUSHED, "", 100_000, 100_000)]
     soon = [arrival(0, 100_100), arrival(1, 103_000), arrival(2, 103_100)]
     late = [arrival(0, 100_100), arrival(1, 105_500)]
 
-    assert judge(evidence([], soon, disturbances=flushed)).healed_ms == [3_000]
-    assert judge(evidence([], late, disturbances=flushed)).healed_ms == [5_500]
-    assert judge(evidence([], [], disturbances=flushed)).healed_ms == [7_000]
-    assert any("healed" in said for said in broken(judge(evidence([], late, disturbances=flushed))))
+    assert judge(evidence([], soon, disturbances=flushed)).recovery_ms == [3_000]
+    assert judge(evidence([], late, disturbances=flushed)).recovery_ms == [5_500]
+    assert judge(evidence([], [], disturbances=flushed)).recovery_ms == [7_000]
+    assert any("emptied Redis" in said for said in broken(judge(evidence([], late, disturbances=flushed))))
 
 
-def test_slow_scripts_and_processes_that_end_by_themselves_break_a_promise() -> None:
-    assert len(broken(judge(evidence([], [], slow_scripts=[SlowScript("lease", 12)], own_ends=["worker-1"])))) == 2
+def test_slow_scripts_and_processes_that_end_without_being_killed_break_a_promise() -> None:
+    assert (
+        len(broken(judge(evidence([], [], slow_scripts=[SlowScript("lease", 12)], unexpected_ends=["worker-1"])))) == 2
+    )
 
 
 def test_a_script_that_waited_for_a_processor_is_not_slow() -> None:

@@ -1,4 +1,4 @@
-"""A line that can be cut, broken off and stalled."""
+"""A proxy whose connections can be cut, refused and stalled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def proxy() -> AsyncIterator[Proxy]:
         yield between
 
 
-async def test_what_comes_is_passed_on_and_back(proxy: Proxy) -> None:
+async def test_bytes_are_passed_on_both_ways(proxy: Proxy) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
 
     writer.write(b"hello")
@@ -36,7 +36,7 @@ async def test_what_comes_is_passed_on_and_back(proxy: Proxy) -> None:
     writer.transport.abort()
 
 
-async def test_a_cut_ends_what_stands_and_lets_new_ones_through(proxy: Proxy) -> None:
+async def test_a_cut_ends_open_connections_and_lets_new_ones_through(proxy: Proxy) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
     writer.write(b"one")
     await reader.readexactly(3)
@@ -51,7 +51,7 @@ async def test_a_cut_ends_what_stands_and_lets_new_ones_through(proxy: Proxy) ->
     writer.transport.abort()
 
 
-async def test_a_broken_line_refuses_new_connections_until_it_is_mended(proxy: Proxy) -> None:
+async def test_a_broken_proxy_refuses_new_connections_until_it_is_mended(proxy: Proxy) -> None:
     proxy.break_off()
 
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
@@ -65,7 +65,7 @@ async def test_a_broken_line_refuses_new_connections_until_it_is_mended(proxy: P
     writer.transport.abort()
 
 
-async def test_what_a_stalled_line_kept_back_comes_when_it_is_mended(proxy: Proxy) -> None:
+async def test_bytes_that_a_stalled_proxy_kept_back_arrive_when_it_is_mended(proxy: Proxy) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
     proxy.stall()
     writer.write(b"late")

@@ -1,4 +1,4 @@
-"""What a command started of its own does not outlive it."""
+"""Servers that a command started end with it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ run_orderly(work())
 
 
 @pytest.mark.usefixtures("server_programs")
-def test_a_command_that_is_told_to_end_leaves_no_server_and_no_folder() -> None:
+def test_a_command_that_gets_sigterm_leaves_no_server_and_no_folder() -> None:
     command = subprocess.Popen([sys.executable, "-c", STARTS_SERVERS], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     with command:
         assert command.stdout is not None

@@ -14,7 +14,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from tempogram.simulator.client import RunningSimulator, running_simulator
-from tests.chaos.processes import Fleet, Member, fleet
+from tests.chaos.processes import Processes, SupervisedProcess, running_processes
 from tests.chaos.run import migrated
 from tests.chaos.servers import OwnRedis, own_postgres, own_redis
 from tests.end_to_end.program import Program, update
@@ -46,19 +46,21 @@ class Several:
     telegram: RunningSimulator
     redis: OwnRedis
     client: Redis
-    fleet: Fleet
+    fleet: Processes
     folder: Path
     numbers: count[int]
 
-    def all_of(self, role: str) -> list[Member]:
+    def all_of(self, role: str) -> list[SupervisedProcess]:
         return [member for member in self.fleet.members if member.process.role == role]
 
     @property
-    def api(self) -> Member:
+    def api(self) -> SupervisedProcess:
         """Return the one that is asked when it does not matter which."""
         return next(member for member in self.fleet.members if member.process.role in {"api", "run"})
 
-    async def ask(self, method: str, path: str, body: object = None, *, of: Member | None = None) -> tuple[int, Any]:
+    async def ask(
+        self, method: str, path: str, body: object = None, *, of: SupervisedProcess | None = None
+    ) -> tuple[int, Any]:
         """Make one call of the API, and return its status and its answer."""
         process = (of or self.api).process
         assert process.session is not None
@@ -71,13 +73,13 @@ class Several:
         assert status < 300, answer
         assert not [each for each in answer if "error" in each]
 
-    async def tell(self, token: str, text: str, *, chat_id: int, to: Member | None = None) -> dict[str, Any]:
+    async def tell(self, token: str, text: str, *, chat_id: int, to: SupervisedProcess | None = None) -> dict[str, Any]:
         """Deliver an update as Telegram would by webhook; return it, so that it can be delivered again."""
         told = update(next(self.numbers), text, chat_id=chat_id)
         await self.deliver(token, told, to=to)
         return told
 
-    async def deliver(self, token: str, told: Mapping[str, Any], *, to: Member | None = None) -> None:
+    async def deliver(self, token: str, told: Mapping[str, Any], *, to: SupervisedProcess | None = None) -> None:
         status, answer = await self.ask("POST", f"/webhook/telegram/{token}", told, of=to)
         assert status == 200, answer
 
@@ -102,7 +104,7 @@ class Several:
         await self.until(are_sent, within_s=within_s)
         return await self.texts(beginning)
 
-    async def sent_by(self, member: Member) -> float:
+    async def sent_by(self, member: SupervisedProcess) -> float:
         """Return how many calls a process has made for messages, by its own count."""
         _, numbers = await self.ask("GET", "/metrics?format=json", of=member)
         return float(sum(value for name, value in numbers.items() if name.startswith("telegram_messages_total{")))
@@ -116,7 +118,7 @@ class Several:
     async def until(holds: Any, *, within_s: float = 20) -> None:
         await Program.until(holds, within_s=within_s)
 
-    def said(self, member: Member) -> list[dict[str, Any]]:
+    def said(self, member: SupervisedProcess) -> list[dict[str, Any]]:
         """Return what a process logged; a line that is no event fails here."""
         return [json.loads(line) for line in (self.folder / f"{member.name}.log").read_text().splitlines()]
 
@@ -130,7 +132,7 @@ async def several(folder: Path, roles: Sequence[str], tokens: Sequence[str]) -> 
         telegram = await stack.enter_async_context(running_simulator(**SIMULATOR))
         client = await stack.enter_async_context(Redis.from_url(redis.url))
         await migrated(postgres, telegram.url)
-        running = fleet(
+        running = running_processes(
             folder,
             roles,
             telegram_url=telegram.url,
@@ -142,7 +144,7 @@ async def several(folder: Path, roles: Sequence[str], tokens: Sequence[str]) -> 
         yield Several(telegram, redis, client, await stack.enter_async_context(running), folder, count(1_000_000_000))
 
 
-async def end(member: Member) -> int:
+async def end(member: SupervisedProcess) -> int:
     """Ask it to end, and return its status."""
     assert member.process.process is not None
     member.process.process.terminate()

@@ -19,7 +19,7 @@ from tempogram.engine.channels.redis_channel import HEARTBEAT_S
 from tempogram.engine.failover.leader import PROBE_S
 from tempogram.engine.recovery.reconciler import RECONCILE_MS
 from tempogram.simulator.limits.faults import Fault
-from tests.chaos.processes import Member
+from tests.chaos.processes import SupervisedProcess
 from tests.chaos.servers import missing_programs
 from tests.end_to_end.several import CEILING, CONNECTIONS, LEASE_S, Several, end, several
 
@@ -221,13 +221,13 @@ async def test_each_process_tells_that_it_misses_redis_and_nothing_is_lost_meanw
     assert await fleet.broke_nothing()
 
 
-async def has_condition(fleet: Several, member: Member) -> bool:
+async def has_condition(fleet: Several, member: SupervisedProcess) -> bool:
     _, numbers = await fleet.ask("GET", "/metrics?format=json", of=member)
     _, health = await fleet.ask("GET", "/health", of=member)
     return bool(numbers['telegram_condition{condition="redis_away"}']) and "redis_away" in health["conditions"]
 
 
-async def has_no_condition(fleet: Several, member: Member) -> bool:
+async def has_no_condition(fleet: Several, member: SupervisedProcess) -> bool:
     _, health = await fleet.ask("GET", "/health", of=member)
     return not health["conditions"]
 
@@ -293,7 +293,7 @@ async def test_the_logs_have_no_traceback_no_token_and_nothing_endless(fleet: Se
         assert max(repeated.values(), default=0) <= ENDLESS, (member.name, repeated)
 
 
-def pid_of(member: Member) -> int:
+def pid_of(member: SupervisedProcess) -> int:
     assert member.process.process is not None
     return member.process.process.pid
 
