@@ -69,18 +69,18 @@ class Reachability:
         self._clock = clock
         self._reasons: dict[BotChat, str] = {}
         self._names: dict[BotChat, ChatId] = {}
-        self._touched: set[BotChat] | None = None  # what changes here while the ledger is read
-        self._lost_at_ms: dict[BotChat, int] = {}  # chats to be read again, the first one first
+        self._changed: set[BotChat] | None = None  # what changes here while the ledger is read
+        self._to_reload: dict[BotChat, int] = {}  # chats to be read again, and since when they are unreachable
         self._announcing: set[asyncio.Task[None]] = set()
 
     async def load(self) -> None:
         """Read every chat that the ledger knows as unreachable, or by another name."""
-        with self._reading() as touched:
+        with self._reading() as changed:
             names = await self._ledger.aliases()
-            lost = await self._ledger.unreachable_chats(limit=self._chats_max)
+            unreachable = await self._ledger.unreachable_chats(limit=self._chats_max)
             self._names = {(bot_id, alias): chat_id for bot_id, alias, chat_id in names}
-            self._reasons = {(bot_id, chat_id): reason for bot_id, chat_id, reason in lost}
-        await self.reload(touched)
+            self._reasons = {(bot_id, chat_id): reason for bot_id, chat_id, reason in unreachable}
+        await self.reload(changed)
 
     async def reload(self, bot_chats: Collection[BotChat]) -> None:
         """Read again what the ledger knows of some chats, which another process changed.
@@ -92,12 +92,12 @@ class Reachability:
         """
         left = set(bot_chats)
         while left:
-            with self._reading() as touched:
+            with self._reading() as changed:
                 for page in batches(list(left), BOT_CHATS_MAX):
                     known = await self._ledger.reach_of(page)
                     for bot_chat in page:
-                        self._take(bot_chat, *known.get(bot_chat, (None, None)))
-            left = touched
+                        self._update(bot_chat, *known.get(bot_chat, (None, None)))
+            left = changed
 
     def refusal(self, message: Outgoing) -> ChatUnreachable | None:
         """Return why a message cannot be sent, in Telegram's words; None if it may be tried."""
@@ -129,11 +129,11 @@ class Reachability:
 
     async def mark_unreachable(self, bot_id: int, chat_id: ChatId, reason: str) -> None:
         """Refuse what is submitted to a chat from now on, and end what waits for it. The ledger has it already."""
-        key, lost_at_ms = self._key(bot_id, chat_id), self._clock()
+        key, since_ms = self._key(bot_id, chat_id), self._clock()
         self._refuse(key, reason)
-        self._note_reload(key, lost_at_ms)
+        self._note_reload(key, since_ms)
         self._announce((bot_id, chat_id), key)
-        await self._end_waiting(*key, reason, lost_at_ms)
+        await self._end_waiting(*key, reason, since_ms)
 
     def due_for_reload(self) -> list[BotChat]:
         """Return, once, the chats that became unreachable here a short while ago.
@@ -142,9 +142,9 @@ class Reachability:
         nothing was announced, and only the ledger knows that it can be reached again.
         """
         until_ms = self._clock() - RELOAD_AFTER_MS
-        bot_chats = [bot_chat for bot_chat, lost_at_ms in self._lost_at_ms.items() if lost_at_ms <= until_ms]
+        bot_chats = [bot_chat for bot_chat, since_ms in self._to_reload.items() if since_ms <= until_ms]
         for bot_chat in bot_chats:
-            del self._lost_at_ms[bot_chat]
+            del self._to_reload[bot_chat]
         return bot_chats
 
     def mark_reachable(self, bot_id: int, chat_id: ChatId) -> None:
@@ -160,14 +160,14 @@ class Reachability:
         """
         old = self._key(bot_id, from_chat_id)
         self._reasons.pop(old, None)
-        self._point(old, to_chat_id)
+        self._rename(old, to_chat_id)
         self._announce((bot_id, from_chat_id), old, (bot_id, to_chat_id))
 
-    def _take(self, bot_chat: BotChat, name: ChatId | None, reason: str | None) -> None:
+    def _update(self, bot_chat: BotChat, name: ChatId | None, reason: str | None) -> None:
         """Make a chat what the ledger says."""
         if name is not None:
             self._reasons.pop(bot_chat, None)
-            self._point(bot_chat, name)
+            self._rename(bot_chat, name)
             return
         self._names.pop(bot_chat, None)
         if reason is None:
@@ -180,12 +180,12 @@ class Reachability:
         if len(self._reasons) > self._chats_max:
             del self._reasons[next(iter(self._reasons))]
 
-    def _note_reload(self, bot_chat: BotChat, lost_at_ms: int) -> None:
-        self._lost_at_ms[bot_chat] = lost_at_ms
-        if len(self._lost_at_ms) > RELOADS_MAX:
-            del self._lost_at_ms[next(iter(self._lost_at_ms))]
+    def _note_reload(self, bot_chat: BotChat, since_ms: int) -> None:
+        self._to_reload[bot_chat] = since_ms
+        if len(self._to_reload) > RELOADS_MAX:
+            del self._to_reload[next(iter(self._to_reload))]
 
-    def _point(self, bot_chat: BotChat, name: ChatId) -> None:
+    def _rename(self, bot_chat: BotChat, name: ChatId) -> None:
         """Make another id the chat's, one that is no other name itself: so names never go in a circle."""
         bot_id, chat_id = bot_chat
         self._names.pop((bot_id, name), None)
@@ -195,16 +195,16 @@ class Reachability:
     @contextmanager
     def _reading(self) -> Iterator[set[BotChat]]:
         """Note what changes here while the ledger is read: what was read of it may be older than the change."""
-        touched = self._touched = set[BotChat]()
+        changed = self._changed = set[BotChat]()
         try:
-            yield touched
+            yield changed
         finally:
-            self._touched = None
+            self._changed = None
 
     def _announce(self, *bot_chats: BotChat) -> None:
         """Let the other processes know, in the background."""
-        if self._touched is not None:
-            self._touched.update(bot_chats)
+        if self._changed is not None:
+            self._changed.update(bot_chats)
         task = asyncio.create_task(self._announce_all(set(bot_chats)))
         self._announcing.add(task)
         task.add_done_callback(self._announcing.discard)
@@ -218,7 +218,7 @@ class Reachability:
             chat_id = self._names[bot_id, chat_id]
         return bot_id, chat_id
 
-    async def _end_waiting(self, bot_id: int, chat_id: ChatId, reason: str, lost_at_ms: int) -> None:
+    async def _end_waiting(self, bot_id: int, chat_id: ChatId, reason: str, since_ms: int) -> None:
         """End what waits for a chat. What a crash leaves, or a broker that is away, is refused when its turn comes.
 
         What was submitted later is left: the chat may have written meanwhile, and this is the answer.
@@ -226,7 +226,7 @@ class Reachability:
         end = End(Status.DEAD, Fault(code=403, reason=reason), Rejected(403, reason, unreachable=True))
         ended = None
         try:
-            ended = (await self._closer.withdraw(self._pages(bot_id, chat_id, lost_at_ms), end)).ended
+            ended = (await self._closer.withdraw(self._pages(bot_id, chat_id, since_ms), end)).ended
         except (BrokerUnavailable, LedgerError) as error:
             log.warning("chat_messages_not_ended", bot_id=bot_id, chat_id=chat_id, error=str(error))
         log.info("chat_unreachable", bot_id=bot_id, chat_id=chat_id, reason=reason, ended=ended)

@@ -18,7 +18,7 @@ from tempogram.engine.model.batching import batches
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 from tempogram.engine.ports import Broker, Ledger
 from tempogram.engine.ports.broker import BATCH_MAX
-from tempogram.engine.resilience.ledger_retry import Sleep
+from tempogram.engine.resilience.retry import Sleep, retry
 
 log = structlog.get_logger()
 
@@ -57,17 +57,17 @@ class PendingAdmissions:
 
     async def run(self) -> None:
         """Admit what was noted also if nothing more is submitted, until cancelled."""
-        pause_s = RETRY_S_MIN
         while True:
             await self._noted.wait()
-            await self._sleep(pause_s)
-            try:
-                await self.admit()
-            except (BrokerUnavailable, LedgerError):  # logged there, and shown by ``Conditions``
-                pause_s = min(2 * pause_s, RETRY_S_MAX)
-            else:
-                self._noted.clear()
-                pause_s = RETRY_S_MIN
+            await self._sleep(RETRY_S_MIN)
+            await retry(
+                self.admit,
+                on=(BrokerUnavailable, LedgerError),  # logged there, and shown by ``Conditions``
+                pause_s=2 * RETRY_S_MIN,
+                pause_s_max=RETRY_S_MAX,
+                sleep=self._sleep,
+            )
+            self._noted.clear()
 
     async def admit(self) -> None:
         """Admit what was noted; callers that come meanwhile wait for the same task.

@@ -13,7 +13,6 @@ ledger alone, the recent part of it. Then a message is admitted if it is unknown
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 import structlog
@@ -25,6 +24,7 @@ from tempogram.engine.ports import Broker, Clock, Ledger
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import monitored
+from tempogram.engine.resilience.retry import every
 
 log = structlog.get_logger()
 
@@ -65,15 +65,7 @@ class Reconciler:
 
     async def run(self) -> None:
         """Compare until cancelled: for a process without a leader, which would do it."""
-        while True:
-            await asyncio.sleep(RECONCILE_MS / 1_000)
-            try:
-                with monitored(self._conditions, seen_by="the reconciler"):
-                    await self.reconcile_page()
-            except LedgerError:
-                pass  # shown as a condition
-            except Exception:
-                log.exception("reconcile_failed")
+        await every(RECONCILE_MS / 1_000, self._reconcile, failed="reconcile_failed", expected=LedgerError)
 
     async def reconcile_page(self) -> int:
         """Compare the next page, and what was missing before; return how many messages were admitted again."""
@@ -105,6 +97,10 @@ class Reconciler:
     def forget(self) -> None:
         """Drop what was found missing: it was too long ago."""
         self._missing.clear()
+
+    async def _reconcile(self) -> None:
+        with monitored(self._conditions, seen_by="the reconciler"):
+            await self.reconcile_page()
 
     async def _page(self) -> list[str]:
         ids = await self._ledger.open_ids(after_id=self._after_id, limit=PAGE)
