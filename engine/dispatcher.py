@@ -1,4 +1,4 @@
-"""The way in: into the ledger first, then into the schedule, and out at once if it may go."""
+"""The way in: into the ledger first, then into the queue, and out at once if it may go."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tempogram.engine.sending.slots import SlotSource
 log = structlog.get_logger()
 
 RETRY_WITHIN_S = 1.0
-"""How long who submits waits for a second try to schedule it. A guess: who does not answer at once is away."""
+"""Time a submission may spend on a second attempt to admit. untuned: a broker that answers at all does so sooner."""
 
 Submission = Accepted | Known | QueueFull | ChatUnreachable
 
 
 class Dispatcher:
-    """Takes messages in. With a worker in the same process, what may go now goes now.
+    """Accepts messages. With a worker in the same process, what may go now goes now.
 
     Args:
         worker: Sends at once what may go; ``NoWorker`` in a process that sends nothing.
@@ -69,16 +69,16 @@ class Dispatcher:
             ChatUnreachable: The chat takes nothing; nothing was accepted. (A value, for the same reason.)
 
         Raises:
-            LedgerError: Nothing was accepted, as far as anybody knows; see ``LedgerError``.
+            LedgerError: Nothing was accepted, as far as can be known; see ``LedgerError``.
         """
-        # Shielded: a caller that goes away in between would leave in the ledger what the schedule does not know.
+        # Shielded: a caller that is cancelled in between would leave in the ledger what the queue does not know.
         submission = asyncio.create_task(self._submit(messages))
         self._under_way.add(submission)
         submission.add_done_callback(self._under_way.discard)
         return await asyncio.shield(submission)
 
     async def refusal(self, message: Outgoing) -> ChatUnreachable | None:
-        """Return why ``submit`` would refuse a message now: for whoever would bring much with it first."""
+        """Return why ``submit`` would refuse a message now. For callers that would upload much first."""
         refusal = self._reachability.refusal(message)
         if refusal is None or (await self._ledger.known([message]))[0] is not None:
             return None
@@ -98,38 +98,38 @@ class Dispatcher:
     async def _accept(self, messages: Sequence[Outgoing]) -> list[Submission]:
         answers: list[Submission] = list(await self._add(messages))
         known = [answer for answer in answers if isinstance(answer, Known)]
-        await self._see_scheduled([each.message_id for each in known if each.status is Status.QUEUED])
+        await self._ensure_queued([each.message_id for each in known if each.status is Status.QUEUED])
         indices = [index for index, answer in enumerate(answers) if isinstance(answer, Accepted)]
         for batch in batches(indices, BATCH_MAX):
-            for index, refused in await self._admit(messages, batch):
+            for index, refused in await self._admit_batch(messages, batch):
                 answers[index] = QueueFull(refused.bot_id, refused.chat_id, refused.cap)
             if len(indices) > BATCH_MAX:
-                await asyncio.sleep(0)  # 10,000 at once would keep everybody else from their turn
+                await asyncio.sleep(0)  # 10,000 at once would block the event loop
         return answers
 
-    async def _see_scheduled(self, message_ids: Sequence[str]) -> None:
-        """Schedule what was accepted before, if it is not: who repeats himself had no answer, as something failed."""
+    async def _ensure_queued(self, message_ids: Sequence[str]) -> None:
+        """Admit what was accepted before, if it is not queued: a submission is repeated after an error."""
         if not message_ids:
             return
         self.pending_admissions.note(message_ids)
-        await self._try_to_schedule()
+        await self._try_pending()
 
     async def _add(self, messages: Sequence[Outgoing]) -> Sequence[Submission]:
         try:
             return await self._ledger.add(messages)
         except LedgerError:
-            # If only the commit's answer was lost, they are there, and nobody would schedule them for a minute.
+            # If only the commit's answer was lost, they are there, and would not be admitted for a minute.
             with observed(self._conditions):
                 return await self._ledger.add(messages)
 
-    async def _admit(self, messages: Sequence[Outgoing], indices: Sequence[int]) -> list[tuple[int, Refused]]:
+    async def _admit_batch(self, messages: Sequence[Outgoing], indices: Sequence[int]) -> list[tuple[int, Refused]]:
         batch = [messages[index] for index in indices]
-        verdicts = await self._schedule(batch)
+        verdicts = await self._admit_or_note(batch)
         await self._closer.record_replaced(batch, verdicts)
         refused = [
             (index, verdict) for index, verdict in zip(indices, verdicts, strict=False) if isinstance(verdict, Refused)
         ]
-        if refused and not await self._discard([messages[index].id for index, _ in refused]):
+        if not refused or not await self._discard([messages[index].id for index, _ in refused]):
             return []
         self._count_drops(len(refused))
         return refused
@@ -143,38 +143,36 @@ class Dispatcher:
             return False
         return True
 
-    async def _schedule(self, batch: Sequence[Outgoing]) -> Sequence[Verdict]:
+    async def _admit_or_note(self, batch: Sequence[Outgoing]) -> Sequence[Verdict]:
         """Admit a batch, and send at once what may go. No verdicts if the broker is away: the ledger has them all.
 
-        It is tried once more before the caller hears that it was accepted: a connection that broke is soon another,
-        and what he submits next, perhaps to another process, shall not overtake it.
+        It is tried once more before the caller has its answer: a connection that broke is soon another, and what the
+        caller submits next, perhaps to another process, must not overtake it.
         """
         was_behind = self.pending_admissions.is_behind
         try:
             await self.pending_admissions.admit()
-            return await self._admit_and_send(batch)
+            with self._worker.reserved(len(batch)) as slots:
+                admission = await self._broker.admit(batch, worker_id=self._worker.worker_id, slots=slots.count)
+                slots.leased = admission.leased
         except (BrokerUnavailable, LedgerError):
             self.pending_admissions.note(message.id for message in batch)
+        else:
+            return admission.verdicts
         if not was_behind:
             with suppress(TimeoutError):
                 async with asyncio.timeout(RETRY_WITHIN_S):
-                    await self._try_to_schedule()
+                    await self._try_pending()
         return ()
 
-    async def _try_to_schedule(self) -> None:
-        with suppress(BrokerUnavailable, LedgerError):  # told there
+    async def _try_pending(self) -> None:
+        with suppress(BrokerUnavailable, LedgerError):  # reported there
             await self.pending_admissions.admit()
 
-    async def _admit_and_send(self, batch: Sequence[Outgoing]) -> Sequence[Verdict]:
-        with self._worker.reserved(len(batch)) as slots:
-            admission = await self._broker.admit(batch, worker_id=self._worker.worker_id, slots=slots.count)
-            slots.leased = admission.leased
-        return admission.verdicts
-
     async def readmit(self, messages: Sequence[Outgoing]) -> None:
-        """Schedule messages that the ledger has accepted before (a replay), whatever the caps say.
+        """Admit messages that the ledger has accepted before (a replay), whatever the caps say.
 
-        Their chats may be tried once more, though they were lost: whoever replays knows why.
+        Their chats are tried once more, even if they were lost: the operator who replays knows why.
         """
         for message in messages:
             if message.chat_id is not None:
@@ -184,7 +182,7 @@ class Dispatcher:
             await self._closer.record_replaced(batch, admission.verdicts)
 
     async def drop(self, bot_id: int, chat_id: ChatId, replaces: Sequence[str]) -> None:
-        """End what waits to change messages that were deleted; without a schedule it is tried, and refused."""
+        """End what waits to change messages that were deleted; if the queue is away, Telegram refuses it."""
         for each in replaces:
             try:
                 dropped = await self._broker.drop(bot_id, chat_id, each)

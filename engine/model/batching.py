@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 
 
 def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """Cut into runs of at most ``size``.
+    """Cut into batches of at most ``size``.
 
     >>> list(batches("abcde", 2))
     ['ab', 'cd', 'e']

@@ -3,14 +3,14 @@
     EngineError
     ├── SettingsError          a value in the settings makes no sense
     ├── BrokerError
-    │   └── BrokerUnavailable  it cannot be reached; try again later
-    │       ├── ScheduleLost   it is there and has no schedule that can be trusted; rebuild it from the ledger
-    │       ├── BrokerFull     it is there and takes nothing more in
-    │       └── NobodyToAsk    just now this process may ask none
+    │   └── BrokerUnavailable  the queue cannot be reached; try again later
+    │       ├── QueueLost      it can be reached, but must be rebuilt from the ledger first
+    │       ├── BrokerFull     it can be reached, but takes nothing more in
+    │       └── NoQueue        there is none that this process may ask just now
     ├── LedgerError            the ledger could not be read or written
     ├── QueueFull              a chat or a bot has too much waiting; nothing was accepted
     ├── ChatUnreachable        the chat takes nothing until it writes again; nothing was accepted
-    └── StillQueued            accepted, not sent within the time its caller would wait
+    └── StillQueued            accepted, but not sent within the time its caller would wait
 
 What Telegram answers is not an error: see ``outcomes``.
 """
@@ -37,22 +37,22 @@ class BrokerUnavailable(BrokerError):
 
 
 class QueueLost(BrokerUnavailable):
-    """The queue can be reached, and its schedule is gone or may be older than the ledger. Nothing was done."""
+    """The queue can be reached, but it is empty or older than the ledger: rebuild it first. Nothing was done."""
 
 
 class BrokerFull(BrokerUnavailable):
-    """The queue can be reached, and has no memory left. Nothing was done."""
+    """The queue can be reached, but has no memory left. Nothing was done."""
 
 
 class NoQueue(BrokerUnavailable):
-    """Just now this process may ask no schedule: another process has it, or nobody. Nothing was done."""
+    """There is no queue that this process may ask: another process leads, or none does yet. Nothing was done."""
 
 
 class LedgerError(EngineError):
     """The ledger could not be read or written.
 
     What was to be written is not there, or, if the connection broke before the answer to the commit came, is there
-    whole. So whoever writes again must write something that may be written twice.
+    whole. So only what may be written twice can be written again.
     """
 
 
@@ -66,10 +66,10 @@ class QueueFull(EngineError):
 
 
 class ChatUnreachable(EngineError):
-    """Telegram has said that a chat takes nothing from a bot, and nobody has written there since."""
+    """Telegram has refused a bot's messages to a chat, and no user has written there since."""
 
     def __init__(self, bot_id: int, chat_id: ChatId, reason: str) -> None:
-        super().__init__(f"chat {chat_id} takes nothing from bot {bot_id} until somebody writes there: {reason}")
+        super().__init__(f"chat {chat_id} takes nothing from bot {bot_id} until a user writes there: {reason}")
         self.bot_id, self.chat_id, self.reason = bot_id, chat_id, reason
 
 

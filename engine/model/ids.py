@@ -14,7 +14,7 @@ class Ids:
 
     Ties in the order of a lane are broken by id, so two ids of one process never
     sort against the order in which they were made, even if the clock steps back; and none
-    sorts before ``after``, the last one of the processes before, if it stepped back in between.
+    sorts before ``after``, the last id of earlier processes, if the clock stepped back in between.
 
     >>> ids = Ids(process=7)
     >>> ids.new(1_700_000_000_000), ids.new(1_600_000_000_000)
@@ -48,7 +48,7 @@ def number_of(process: int) -> str:
 
 
 def maker_of(message_id: str) -> str:
-    """Return which process made an id; "" if it is none of ours.
+    """Return the number of the process that made an id; "" for an id of another format.
 
     >>> maker_of(Ids(process=7).new(1_700_000_000_000)), maker_of("a")
     ('00000007', '')

@@ -13,12 +13,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 ChatId = int | str
-"""Negative for groups and channels, ``@name`` for a public one whose id nobody has told us yet,
+"""Negative for groups and channels, ``@name`` for a public one whose id is not known yet,
 ``inline:…`` for a message that Telegram keeps outside of any chat we can see."""
 
 
 class Priority(StrEnum):
-    """Whose turn comes how often; shared 16 : 4 : 1, never strictly."""
+    """How often a message gets a turn; shared 16 : 4 : 1, never strictly."""
 
     HIGH = "high"
     NORMAL = "normal"
@@ -29,7 +29,7 @@ PRIORITIES = tuple(Priority)
 
 
 class Guarantee(StrEnum):
-    """What happens to a message of which nobody knows whether it arrived."""
+    """What happens to a message that perhaps arrived."""
 
     AT_LEAST_ONCE = "at_least_once"
     AT_MOST_ONCE = "at_most_once"
@@ -63,7 +63,7 @@ class Outgoing(Struct, frozen=True, gc=False, kw_only=True):
     Attributes:
         id: Fixed width, sorts by the time of submission; see ``ids``.
         bot_id: The number before the colon of the bot's token.
-        chat_id: Whose budget it uses. None: no chat's, only the bot's.
+        chat_id: The chat whose limit it counts against. None: only the bot's.
         method: As Telegram spells it: ``sendMessage``.
         params: A JSON object without ``chat_id``, ready to be sent as it is.
         cost: Places it takes in each window: an album takes one for each item.
@@ -74,8 +74,8 @@ class Outgoing(Struct, frozen=True, gc=False, kw_only=True):
         attempt: Attempts already spent; not 0 only for a message read back from the ledger.
         replaces: What it changes (``edit:7``), if a newer message with the same chat, method and ``replaces``
             makes it needless. None: nothing does.
-        user_id: Who made the bot say it; None: nobody did.
-        is_paid: Whoever submitted it pays for its speed; in a lease: it goes as a paid one.
+        user_id: The user who triggered it; None: none did.
+        is_paid: Its bot pays for its speed; in a lease: it goes as a paid one.
     """
 
     id: str
@@ -124,7 +124,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class PastSend:
-    """A place that is taken since ``counted_at_ms``, as the ledger remembers it."""
+    """A call of the past, whose places in the windows are taken since ``counted_at_ms``; from the ledger."""
 
     bot_id: int
     chat_id: ChatId | None
@@ -135,7 +135,7 @@ class PastSend:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Places that a bot has paid for, the last of them at a time."""
+    """Places that a bot has paid for, the last of them at ``at_ms``."""
 
     bot_id: int
     at_ms: int
@@ -186,7 +186,7 @@ class MoveChat:
 
 @dataclass(frozen=True, slots=True)
 class PauseBot:
-    """The token is dead: back to the head of its lane, and the bot sends nothing until it is resumed."""
+    """The token is revoked: back to the head of its lane, and the bot sends nothing until it is resumed."""
 
 
 Then = Done | Again | HoldChat | MoveChat | PauseBot

@@ -1,4 +1,9 @@
-"""What Telegram answered: values, matched in ``delivery`` and nowhere else.
+"""What Telegram answered, as values.
+
+What becomes of a message is decided by its outcome in ``sending.outcome_policy`` alone. Elsewhere an outcome is only
+made (``bot/telegram``, and ``Lost`` and ``Overdue`` in ``sending``), counted (``observability.metrics``), sent to the
+caller's process (``channels.results_codec``), and there turned into aiogram's answer or exception
+(``bot/telegram/session``).
 
 Source: https://core.telegram.org/bots/api#making-requests
 """
@@ -12,7 +17,7 @@ from tempogram.engine.model.messages import Rest
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Done. ``body`` is the whole answer as it came, decoded only when somebody waits for it."""
+    """Done. ``body`` is the whole answer as it came, decoded only when a caller waits for it."""
 
     telegram_message_id: int | None
     body: bytes = b""
@@ -33,7 +38,7 @@ class Throttled:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Never, not even later. ``unreachable``: the chat will take nothing more until it writes again."""
+    """Never, not even later. ``unreachable``: the chat takes nothing more until a user writes there again."""
 
     code: int
     reason: str
@@ -70,7 +75,7 @@ class Revoked:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Not done: a 5xx, or the connection never stood. Try again. ``is_ours``: Telegram had no part in it."""
+    """Not done: a 5xx, or no connection. Try again. ``is_ours``: Telegram had no part in the failure."""
 
     reason: str
     code: int | None = None
@@ -86,7 +91,7 @@ class Uncertain:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Whoever held its lease was killed, froze or was cut off: perhaps delivered. ``times``: this one counted."""
+    """The worker that held its lease was killed, froze or was cut off: perhaps delivered. ``times``: with this one."""
 
     times: int
 

@@ -1,4 +1,4 @@
-"""Tells whether calls to one host are worth a try: after too many failures none is made but a trial."""
+"""Stops calls to one host after too many failures, but for one trial at a time."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from tempogram.engine.model.clock import Clock
 from tempogram.engine.resilience.conditions import Condition, Conditions
 
 WINDOW_MS = 10_000
-"""How far back calls are counted. A guess."""
+"""How far back calls are counted. untuned: long enough for ``CALLS_MIN`` of a busy host, short enough to open soon."""
 
 CALLS_MIN = 10
-"""Fewer calls in a window are no evidence. A guess."""
+"""Fewer calls in a window are no evidence. untuned: with fewer calls, little is sent in vain."""
 
 OPEN_MS_MIN = 1_000
 OPEN_MS_MAX = 30_000
-"""How long it stays open: the first after the first time, twice as long after each trial that failed. Guesses."""
+"""How long it stays open: at first the shorter, then twice as long after each failed trial, up to the longer.
+
+untuned: one trial costs one call, and 30 s is the longest that sending waits after the host is back.
+"""
 
 
 class State(Enum):
@@ -30,10 +33,10 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """So many calls may begin.
+    """How many calls may begin.
 
     Attributes:
-        period: Tells results of now from those of before it opened or closed last.
+        period: Of the breaker; results of calls from an earlier period are not counted.
         again_at_ms: When it may permit more, if that is a matter of time.
     """
 
@@ -70,7 +73,7 @@ class CircuitBreaker:
         return self._state
 
     def ask(self, calls: int) -> Permit:
-        """Permit calls: all, or one, or none. What comes of each is told to ``end``."""
+        """Permit calls: all, one or none. ``end`` must get the result of each."""
         match self.state:
             case State.CLOSED:
                 return Permit(calls, self._period)
@@ -83,7 +86,7 @@ class CircuitBreaker:
                 return Permit(0, self._period)
 
     def end(self, permit: Permit, *, is_alive: bool | None) -> None:
-        """Note what one permitted call says of the host; None: nothing, or it was not made after all."""
+        """Count the result of one permitted call; None: it says nothing of the host, or was not made."""
         if permit.period != self._period or not permit.calls:
             return
         if self._state is State.CLOSED:

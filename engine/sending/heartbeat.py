@@ -1,4 +1,4 @@
-"""Extends what a process holds, for as long as the process is alive."""
+"""Extends the leases that a process holds, for as long as the process is alive."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from tempogram.engine.model.batching import batches
 from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.ports import Broker, Clock
 from tempogram.engine.ports.broker import BATCH_MAX
-from tempogram.engine.resilience.ledger_retry import RETRY_S, Sleep
+from tempogram.engine.resilience.retry import Sleep
 from tempogram.engine.sending.held_lease import HeldLease
+from tempogram.engine.sending.lease_retry import BROKER_RETRY_S
 
 log = structlog.get_logger()
 
 
 class Heartbeat:
-    """Beats three times a lease, and each second while the broker is away."""
+    """Extends them three times per lease time, and each second while the broker is away."""
 
     def __init__(self, *, broker: Broker, lease_ms: int, clock: Clock, sleep: Sleep = asyncio.sleep) -> None:
         self._broker = broker
@@ -35,13 +36,13 @@ class Heartbeat:
 
     async def run(self) -> None:
         pause_s = self._lease_ms / 3_000
-        is_heard = True
+        is_extended = True
         while True:
-            await self._sleep(pause_s if is_heard else min(RETRY_S, pause_s))
-            is_heard = await self.beat()
+            await self._sleep(pause_s if is_extended else min(BROKER_RETRY_S, pause_s))
+            is_extended = await self.beat()
 
     async def beat(self) -> bool:
-        """Extend everything once; False if the broker did not take all of it."""
+        """Extend each lease once; False if the broker could not be asked for all of them."""
         still_ours = [held for held in self._held if not held.is_lost]
         return all([await self._extend(some) for some in batches(still_ours, BATCH_MAX)])
 

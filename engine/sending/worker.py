@@ -1,4 +1,4 @@
-"""The loop that fills free connections with messages whose turn has come."""
+"""The loop that leases messages for free connections and sends them."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from tempogram.engine.sending.slots import Slots
 log = structlog.get_logger()
 
 PAUSE_AFTER_ERROR_MS = 1_000
-"""How long a worker rests when its broker failed. A guess."""
+"""Pause after an error of the broker. untuned: a second without leases after an outage is not noticed."""
 
 UNRECORDED_MAX = 1_000
-"""Outcomes of one process that may wait to be recorded: then it leases nothing more. A guess; some KB each.
+"""Outcomes of one process that may wait to be recorded; then it leases nothing more.
 
-After a crash so many messages at most are sent twice, and those that are being sent.
+After a crash at most these are sent twice, and those that are being sent. untuned: some KB each, some seconds' sending.
 """
 
 CONCLUDE_S = 5.0
-"""How long at the end an outcome may take to be written. A guess."""
+"""How long at the end an outcome may take to be written. untuned: leases that are left expire and are recovered."""
 
 Wait = Callable[[], Awaitable[None]]
 
@@ -42,8 +42,9 @@ Wait = Callable[[], Awaitable[None]]
 class Worker:
     """Sends with ``slots`` connections, and sleeps until the exact time at which it can go on.
 
-    Never more calls than connections: a lease that waits for a connection keeps places from those that could go.
-    A connection is free again when Telegram has answered. The lease is kept until the answer is recorded.
+    There are never more calls than connections: a lease that waits for a connection takes places in the windows from
+    messages that could go. A connection is free again when Telegram has answered; the lease is kept until the answer
+    is recorded.
 
     Args:
         is_source: See ``HeldLease``.
@@ -114,7 +115,7 @@ class Worker:
         return task
 
     async def run(self) -> None:
-        """Work until ``stop``; what is in hand then is finished."""
+        """Work until ``stop``; deliveries under way then are finished."""
         beating = asyncio.create_task(self._heartbeat.run())
         try:
             while not self._stopping:
@@ -131,10 +132,10 @@ class Worker:
             self._nap.cancel()
 
     async def finish(self, *, within_s: float, conclude_s: float = CONCLUDE_S) -> None:
-        """Lease nothing more, let calls end within a time, and give back what is in hand then.
+        """Lease nothing more, let calls end within a time, and give back the other leases.
 
         A call that was not made goes back as it was. One that was made and has no answer is uncertain. Both are
-        recorded and settled, so that nothing stays leased; what the ledger does not take in ``conclude_s`` is left.
+        recorded and settled, so that nothing stays leased; what the ledger refuses for ``conclude_s`` is left.
         """
         self.stop()
         with suppress(TimeoutError):

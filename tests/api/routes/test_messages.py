@@ -173,7 +173,7 @@ class TestSubmitting:
         refused = await world.client.post("/messages", json=HELLO)
         batch = await world.client.post("/messages/batch", json=[HELLO, HELLO | {"chat_id": 8}])
 
-        words = "chat 7 takes nothing from bot 42 until somebody writes there: Forbidden: bot was blocked by the user"
+        words = "chat 7 takes nothing from bot 42 until a user writes there: Forbidden: bot was blocked by the user"
         assert error_of(refused) == (409, "chat_unreachable", words)
         assert [list(each) for each in batch.json()] == [["error"], ["id", "status"]]
         assert batch.json()[0] == {"error": words}
