@@ -30,7 +30,8 @@ from functools import partial
 from bench.harness import Checks, main, spread
 from bench.redis_clients import BATCH, BOTS, CHATS, clients, own_redis, together
 from tempogram.engine.brokers.memory.broker import MemoryBroker
-from tempogram.engine.brokers.redis.broker import RedisBroker, connect
+from tempogram.engine.brokers.redis.broker import RedisBroker
+from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Done, Lease, Outgoing, Priority, Settlement

@@ -16,7 +16,8 @@ import uvloop
 from redis.asyncio import Redis
 
 from tempogram.bot.demo.process import free_port
-from tempogram.engine.brokers.redis.broker import RedisBroker, connect
+from tempogram.engine.brokers.redis.broker import RedisBroker
+from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.messages import PRIORITIES, Done, Lease, Outgoing, Priority, Settlement
 

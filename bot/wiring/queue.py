@@ -13,7 +13,8 @@ from tempogram.bot.config.process_roles import ProcessRole
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.wiring.storage import Storage
 from tempogram.engine.brokers.memory.broker import MemoryBroker
-from tempogram.engine.brokers.redis.broker import RedisBroker, connect
+from tempogram.engine.brokers.redis.broker import RedisBroker
+from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
 from tempogram.engine.channels.redis_changes import RedisChanges

@@ -1,5 +1,18 @@
 """The queue, twice, with one behaviour: see ``ports.broker``. Only ``bot/wiring`` imports from here.
 
-memory/   one process, no server
-redis/    many processes, one queue in Redis
+    memory  one process, no server
+    redis   many processes, one queue in Redis
+
+To add a verb:
+
+1.  Write its promise into ``Broker`` (``engine/ports/broker.py``), and a test of it into the contract
+    (``tests/engine/brokers/contract/``), which all brokers then fail.
+2.  ``memory/broker.py``: a method that lets time pass and asks a part of the queue. Ring if more may go than before.
+3.  ``redis/lua/<verb>.lua``: the same steps, under a header that names KEYS, ARGV, RETURNS, COST and the shared files
+    that it USES. Nothing else lists it.
+4.  ``redis/broker.py``: a method that calls the script by the verb's name, with one line of ``codec`` for what it is
+    given and one for what it answers. If what stands in Redis changes its meaning, see ``SCHEMA`` in ``redis/keys.py``.
+5.  ``tests/engine/brokers/naive_broker.py``: the verb with plain lists; and in ``test_brokers_model.py`` a rule that
+    calls it and what the audit makes of its answer.
+6.  ``engine/failover/failover_broker.py``: to which of the two it goes while Redis is away.
 """

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tempogram.engine.brokers.redis.broker import HEARTBEAT_S as BELL_S
+from tempogram.engine.brokers.redis.wakeup import HEARTBEAT_S as BELL_S
 from tempogram.engine.channels.redis_channel import HEARTBEAT_S
 from tempogram.engine.failover.leader import PROBE_S
 from tempogram.engine.recovery.reconciler import RECONCILE_MS

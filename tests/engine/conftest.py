@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from tempogram.engine.brokers.redis.broker import connect
+from tempogram.engine.brokers.redis.connection import connect
 from tests.engine.desk import Desk
 from tests.engine.redis_server import own_redis
 

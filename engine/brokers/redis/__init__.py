@@ -2,12 +2,17 @@
 
 Read in this order:
 
-    keys          every key and channel, for whoever opens ``redis-cli``
+    keys          every key and channel, for a look with ``redis-cli``
     broker        the verbs of ``Broker``
-    scripts       loads the scripts
+    calls         runs the scripts; finds or begins the queue
     codec         arguments and answers of the scripts
-    constants     the numbers that Python hands to Lua
     records       messages and leases as they are kept
+    scripts       puts the scripts together
+    constants     the numbers that scripts are given
+    wakeup        wakes a worker when more may go
+    connection    a client of Redis, and what its errors are called
     requirements  whether a Redis is set up as the queue needs it
-    lua/          the scripts, one verb a file; ``lua/shared/`` mirrors ``limits`` and ``brokers/memory``
+
+``lua/`` holds the scripts, one verb a file; ``lua/shared/`` mirrors ``limits`` and ``brokers/memory``, and the header
+of each file names its twin.
 """

@@ -1,18 +1,18 @@
-"""Values on their way to the scripts and back: rows of msgpack, and messages as records (see ``redis_records``).
+"""Values on their way to the scripts and back: rows of msgpack, and messages as records (see ``records``).
 
 What is None here is false there, because a list in Lua ends at the first nil.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from tempogram.engine.brokers.redis.keys import chat_id_of, chat_name
-from tempogram.engine.brokers.redis.records import body, lease_of, message_of
+from tempogram.engine.brokers.redis.records import body, lease_of, message_of, record
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.messages import (
     PRIORITIES,
@@ -29,17 +29,50 @@ from tempogram.engine.model.messages import (
     Spent,
     Then,
 )
-from tempogram.engine.ports.broker import Duplicate, Leased, Queued, QueueStats, Refused, Replaced, Settled, Verdict
+from tempogram.engine.ports.broker import (
+    Admission,
+    Duplicate,
+    Leased,
+    Queued,
+    QueueStats,
+    Refused,
+    Replaced,
+    Settled,
+    Verdict,
+)
 from tempogram.engine.ports.explanation import Explanation, WaitsAt
 
+T = TypeVar("T")
 Row = Sequence[Any]
 Records = Iterator[bytes]
 
 pack = msgspec.msgpack.encode
 unpack = msgspec.msgpack.decode
+NO_ROWS = pack([])
 
 
-# There
+# To the scripts
+
+
+def rows(row: Callable[[T], Row], values: Sequence[T]) -> bytes:
+    """Pack what ``row`` makes of each value."""
+    return pack([row(value) for value in values])
+
+
+def flag(flag: bool) -> str:  # noqa: FBT001 - one of two words for a script
+    return "1" if flag else ""
+
+
+def message_rows(messages: Sequence[Outgoing]) -> list[bytes]:
+    """Return the ids of messages, and then their records."""
+    return [pack([message.id for message in messages]), *map(record, messages)]
+
+
+def settlement_rows(settlements: Sequence[Settlement]) -> list[bytes]:
+    """Return the rows of settlements, and then the bodies that they name."""
+    bodies: list[bytes] = []
+    packed = pack([settlement_row(each, bodies) for each in settlements])
+    return [packed, *bodies]
 
 
 _LIMITS = Struct("<30d")
@@ -115,7 +148,17 @@ def _or_false(value: int | str | None) -> int | str | bool:
     return False if value is None else value
 
 
-# And back
+# From the scripts
+
+
+def admission_of(row: Row, messages: Sequence[Outgoing], records: Records, *, worker_id: str) -> Admission:
+    verdicts, leased = row
+    each = tuple([verdict_of(verdict, message, records) for verdict, message in zip(verdicts, messages, strict=True)])
+    return Admission(each, leased_of(leased, records, worker_id=worker_id))
+
+
+def messages_of(message_ids: Sequence[str], records: Records) -> list[Outgoing]:
+    return [message_of(message_id, next(records)) for message_id in message_ids]
 
 
 def leases_of(message_ids: Sequence[str], records: Records, *, worker_id: str, incarnation: int) -> list[Lease]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from tempogram.engine.brokers.redis.broker import REPLY_S, connect
+from tempogram.engine.brokers.redis.connection import REPLY_S, connect
 from tempogram.engine.model.errors import BrokerUnavailable
 
 OLDEST = (6, 2)

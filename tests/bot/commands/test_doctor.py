@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from tempogram.bot.commands import checks
 from tempogram.bot.commands.checks import Finding, Introduced, Verdict
 from tempogram.bot.config.settings import Settings, load
-from tempogram.engine.brokers.redis.broker import connect
+from tempogram.engine.brokers.redis.connection import connect
 from tempogram.simulator.client import RunningSimulator, running_simulator
 from tempogram.storage.bots import Bots
 from tempogram.storage.database.database import Database

@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from redis import Redis
 
-from tempogram.engine.brokers.redis.broker import RedisBroker, connect
+from tempogram.engine.brokers.redis.broker import RedisBroker
+from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.ports import Broker
 from tempogram.engine.ports import Clock as Ticks

@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from tempogram.engine.brokers.redis.broker import connect
+from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.brokers.redis.keys import NEWS
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.redis_changes import BATCH_MAX, BY, ITEM, LENGTH, WAITING_MAX, RedisChanges

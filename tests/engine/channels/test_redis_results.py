@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from tempogram.engine.brokers.redis import keys
-from tempogram.engine.brokers.redis.broker import connect
+from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.channels import results_codec
 from tempogram.engine.channels.memory_results import MemoryResults
 from tempogram.engine.channels.redis_results import BATCH_MAX, BYTES_MAX, WAITING_MAX, RedisResults

@@ -12,7 +12,8 @@ from functools import partial
 import pytest
 
 from tempogram.engine.brokers.memory.broker import MemoryBroker
-from tempogram.engine.brokers.redis.broker import RedisBroker, connect
+from tempogram.engine.brokers.redis.broker import RedisBroker
+from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.brokers.redis.keys import SCHEMA
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults

@@ -208,7 +208,7 @@ async def test_messages_accepted_during_a_short_outage_are_sent_soon(
     tmp_path: Path, books: str, telegram: Telegram, ids: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempogram.engine.failover.leader_election.AWAY_MS", 60_000)
-    monkeypatch.setattr("tempogram.engine.brokers.redis.broker.REPLY_S", 0.3)
+    monkeypatch.setattr("tempogram.engine.brokers.redis.connection.REPLY_S", 0.3)
     with own_redis(tmp_path) as url:
         async with process("a", url, books, telegram) as one, Redis.from_url(url) as redis:
             submitted = await one.submit(ids, 20)

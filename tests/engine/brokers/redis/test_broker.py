@@ -14,9 +14,9 @@ import pytest
 from msgspec import structs
 from redis.asyncio import Redis
 
-from tempogram.engine.brokers.redis import codec as wire
-from tempogram.engine.brokers.redis import keys
-from tempogram.engine.brokers.redis.broker import RedisBroker, connect
+from tempogram.engine.brokers.redis import codec, keys
+from tempogram.engine.brokers.redis.broker import RedisBroker
+from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.channels.redis_changes import RedisChanges
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.errors import BrokerFull, BrokerUnavailable, QueueLost, SettingsError
@@ -121,7 +121,7 @@ async def test_who_clears_a_schedule_removes_nothing_of_the_next(
     redis: Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frozen, awake = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock) for _ in range(2))
-    scan = frozen._scan
+    scan = frozen._calls.scan
 
     async def and_then_another_is_ready(*words: str, match: str = "*") -> AsyncIterator[list[bytes]]:
         begun = await awake.begin()
@@ -130,7 +130,7 @@ async def test_who_clears_a_schedule_removes_nothing_of_the_next(
         async for page in scan(*words, match=match):
             yield page
 
-    monkeypatch.setattr(frozen, "_scan", and_then_another_is_ready)
+    monkeypatch.setattr(frozen._calls, "scan", and_then_another_is_ready)
     with pytest.raises(QueueLost):
         await frozen.begin()
 
@@ -141,7 +141,7 @@ async def test_while_a_schedule_is_cleared_nobody_finds_one(
     redis: Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock) for _ in range(2))
-    scan = one._scan
+    scan = one._calls.scan
 
     async def and_another_asks(*words: str, match: str = "*") -> AsyncIterator[list[bytes]]:
         with pytest.raises(QueueLost):
@@ -149,7 +149,7 @@ async def test_while_a_schedule_is_cleared_nobody_finds_one(
         async for page in scan(*words, match=match):
             yield page
 
-    monkeypatch.setattr(one, "_scan", and_another_asks)
+    monkeypatch.setattr(one._calls, "scan", and_another_asks)
     await one.begin()
 
     assert await redis.hlen("{q0}:messages") == 0
@@ -453,7 +453,7 @@ async def test_no_chat_is_leased_by_its_old_limit_before_its_page_is_turned(make
     await queue(broker, many(1, prefix="other", chat_id=8))
 
     narrower = replace(UNLIMITED, version=2, chat=Limit(1, 1_000))
-    await broker._call("configure", narrower.version, wire.limits_record(narrower))
+    await broker._calls("configure", narrower.version, codec.limits_record(narrower))
 
     assert await leased_ids(broker) == ["other0000"]
 
