@@ -4,7 +4,7 @@ python -m bench               all of them, one after another
 python -m bench.one_bot       one of them
 python -m bench.one_bot --broken   the same with a limiter that leaks: it must fail
 python -m bench.other_clients      other frameworks' clients against the simulator; needs npm
-python -m bench.peers              other senders and ours, a table in markdown; needs npm
-python -m bench.queues             four task queues and ours on one Redis, a table in markdown
-python -m bench.crowded            who comes late behind a million, on a virtual clock
+python -m bench.peers              other senders and Tempogram, a table in markdown; needs npm
+python -m bench.queues             four task queues and Tempogram on one Redis, a table in markdown
+python -m bench.crowded            how long a late message waits behind a million, on a virtual clock
 """

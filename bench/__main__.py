@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 
-from bench.orderly import TOLD_TO_END
+from bench.clean_exit import ENDED_BY_SIGTERM
 
 BENCHES = (
     "one_bot",
@@ -22,14 +22,14 @@ BENCHES = (
 
 
 def run() -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TOLD_TO_END))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ENDED_BY_SIGTERM))
     failed = [name for name in BENCHES if status_of(name)]
     print(f"failed: {', '.join(failed)}" if failed else "all benchmarks passed their own checks")
     return 1 if failed else 0
 
 
 def status_of(name: str) -> int:
-    """Run one to its end. If we are told to end meanwhile it is told too, and may first stop what it started."""
+    """Run one to its end. A SIGTERM meanwhile is passed on, so that it can stop what it started."""
     bench = subprocess.Popen([sys.executable, "-m", f"bench.{name}"])
     try:
         return bench.wait()

@@ -1,4 +1,4 @@
-"""200 handlers wait for one flooded group: does the webhook notice, and does everybody get an answer?
+"""200 handlers wait for one flooded group: does the webhook notice, and does each handler get its answer?
 
 Question    When every place for handlers is taken by one that awaits its message, is an update still taken at once?
             Does each handler get its message, or message 0 after the wait? Does a message outlive its handler?
@@ -56,20 +56,20 @@ async def bench(checks: Checks, broken: bool) -> None:  # noqa: FBT001 - the har
             checks.that(await tempogram.drained(within_s=90), "the queue is empty again within 90 s")
             report = await telegram.report()
             calls = accepted(await telegram.calls())
-            told = [json.loads(line) for line in notes.read_text().splitlines()]
+            notes_made = [json.loads(line) for line in notes.read_text().splitlines()]
             checks.that(await answers(tempogram, telegram), "afterwards an update is answered as before")
-    judge(checks, took_s, calls, told)
+    judge(checks, took_s, calls, notes_made)
     checks.that(report.broke_no_window, f"no window broken: {report.violations}")
 
 
-def judge(checks: Checks, took_s: list[float], calls: list[dict[str, Any]], told: list[dict[str, Any]]) -> None:
-    ended = {one["ended"]: one for one in told if "ended" in one}
+def judge(checks: Checks, took_s: list[float], calls: list[dict[str, Any]], notes_made: list[dict[str, Any]]) -> None:
+    ended = {one["ended"]: one for one in notes_made if "ended" in one}
     waits_s = [one["waited_s"] for one in ended.values()]
     at_once = sum(1 for one in ended.values() if one["message_id"])
     later = sum(1 for one in ended.values() if one["message_id"] == 0)
     gave_up = [number for number, one in ended.items() if one["message_id"] is None]
     arrived = [int(call["text"].partition("#")[2]) for call in calls if call["chat_id"] == GROUP]
-    began = [one["began"] for one in told if "began" in one]
+    began = [one["began"] for one in notes_made if "began" in one]
     print(f"  {len(took_s)} updates: 200 after {quantile(took_s, 0.5) * 1e3:.1f} ms at the median,", end=" ")
     print(f"{quantile(took_s, 0.99) * 1e3:.1f} at p99, {max(took_s) * 1e3:.1f} at most")
     print(f"  {at_once} handlers got their message, {later} message 0, {len(gave_up)} gave up;", end=" ")

@@ -8,8 +8,8 @@ Workload    Default limits, on a virtual clock, so what is measured is the order
             (b) 100,000 normal messages of one bot to 1,000 chats, at work for two seconds; then nine bots with 20, 30
             ... 100 messages each, to as many chats, at once.
 Measured    (a) Virtual time from the admission to the lease, and how many were leased in between. (b) When the last
-            message of each small bot left, and when it would have if the ceiling were shared out evenly among all who
-            have something to send, by the message.
+            message of each small bot left, and when it would have if the ceiling were shared out evenly among all bots
+            that have something to send, by the message.
 Checked     On both brokers: (a) the wait is at most a slot (1/30 s) longer than with nothing queued; (b) each small bot
             is done within 10 % of its fair time.
 
@@ -50,7 +50,7 @@ AHEAD_MS = 3_600_000
 
 @dataclass
 class Scene:
-    """A broker on a virtual clock, and everybody who was leased with the time at which it was."""
+    """A broker on a virtual clock, and every message that was leased, with the time of its lease."""
 
     broker: Broker
     clock: VirtualClock
@@ -92,7 +92,7 @@ class Scene:
 
 @dataclass
 class VirtualClock:
-    """Goes on when it is told to, and not beyond ``until_ms`` when nothing else happens."""
+    """Advances when asked to, and not beyond ``until_ms`` when nothing else happens."""
 
     now_ms: int = field(default_factory=lambda: SystemClock()() + AHEAD_MS)
     until_ms: int = 0

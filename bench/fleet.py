@@ -1,4 +1,4 @@
-"""50 bots, 60 private chats each: how fast does a fleet speak, and what does a message cost?
+"""50 bots, 60 private chats each: how fast do many bots send, and what does a message cost?
 
 Question    Do 3,000 messages of 50 bots leave in the two seconds that 30 a second for each bot allow? Does a message
             cost more CPU with limits, a ledger and a queue than with nothing but aiogram?
@@ -11,7 +11,7 @@ Measured    At the simulator: the last arrival after the submission began. CPU s
 Not measured  Starting up, and the same number of messages to warm up (statements are compiled at their first use).
             The way to the real Telegram.
 Checked     No 429, no window broken, nothing lost; at most 3.5 s; at most the CPU of the bare loops as documented
-            (medians). As roles: at most 5 s; the CPU of each process is told.
+            (medians). As roles: at most 5 s; the CPU of each process is printed.
             Ideal: 1 s and what the first message takes, as 30 may go at once and 30 a second later.
 
     python -m bench.fleet [--rounds 5] [--roles]
@@ -117,4 +117,4 @@ def rounds() -> int:
 
 
 if __name__ == "__main__":
-    main("50 bots, 60 private chats each: how fast does a fleet speak, and what does a message cost?", bench)
+    main("50 bots, 60 private chats each: how fast do many bots send, and what does a message cost?", bench)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.orderly import run_orderly
+from bench.clean_exit import run_and_clean_up
 from tempogram.bot.demo.process import EngineProcess, ProcessFailed
 from tests.chaos.servers import own_postgres, own_redis
 
@@ -184,5 +184,5 @@ def main(question: str, bench: Callable[[Checks, bool], Coroutine[Any, Any, None
     broken = "--broken" in sys.argv[1:]
     sys.stdout.write(f"{question}\n  {machine()}{_variant(broken=broken)}\n")
     checks = Checks()
-    run_orderly(bench(checks, broken))
+    run_and_clean_up(bench(checks, broken))
     sys.exit(1 if checks.failed else 0)

@@ -2,13 +2,13 @@
 
 Question    Does the memory broker keep up with a thousand bots at Telegram's limit, 30,000 messages a second, and
             as well with a million messages waiting as with a thousand? What does one that waits take up, and for how
-            long does a verb keep everybody else waiting?
+            long does one call keep others waiting?
 Workload    1,000 bots x 100 chats (80 private, 20 groups), all windows on, and a ceiling of 30,000 a second. A backlog
             of 1,000 or of 1,000,000 messages; then as many come as go, in batches of 50: lease, admit, and settle what
             was leased 50 ms before. A virtual clock goes as fast as the windows allow. 7 rounds of 40,000 messages at
             each size, after one that is not counted.
 Measured    Wall and CPU time in the three verbs; of any one call the longest, while the backlog grows and after it,
-            garbage collection included, which is set as the program sets it (``bot.collector``); resident memory over
+            garbage collection included, set as the program sets it (``bot.runtime.gc_tuning``); resident memory over
             the size of the backlog, the messages themselves (with 90 bytes of parameters that all share) included.
 Not measured  The ledger, HTTP, the event loop: no verb of this broker ever waits.
 Checked     No bot, no chat and no ceiling is over its limit in any window of the virtual time, what went in came out or

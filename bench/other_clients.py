@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import asyncio
 
+from bench.environments import Environments, environments
 from bench.harness import Checks, main
-from bench.homes import Homes, homes
 from tempogram.simulator.client import RunningSimulator, running_simulator
 from tempogram.simulator.limits.faults import Fault
 
@@ -38,14 +38,14 @@ WITHIN_S = 60
 
 
 async def bench(checks: Checks, broken: bool) -> None:  # noqa: ARG001, FBT001 - the harness hands it on
-    async with homes() as places:
+    async with environments() as places:
         for name, script in SCRIPTS.items():
             print(f"  {name}")
             async with running_simulator() as telegram:
                 await one_client(checks, telegram, places, script)
 
 
-async def one_client(checks: Checks, telegram: RunningSimulator, places: Homes, script: str) -> None:
+async def one_client(checks: Checks, telegram: RunningSimulator, places: Environments, script: str) -> None:
     await telegram.call("POST", "bots", {"token": TOKEN, "username": "other_bot"})
     await telegram.add_user("Anna", user_id=USER)
     await telegram.say(USER, "/start", bot=100)

@@ -1,4 +1,4 @@
-"""Other senders and ours on the same workloads at the same strict Telegram.
+"""Other senders and Tempogram on the same workloads at the same strict Telegram.
 
 Question    How do python-telegram-bot's AIORateLimiter, grammY's throttler with auto-retry, a plain aiogram loop
             with sleep 0.05, and Tempogram do on what real bots have to send?
@@ -29,9 +29,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from bench.clean_exit import run_and_clean_up
+from bench.environments import Environments, environments
 from bench.harness import Engine, cpu_seconds, engine, machine, token
-from bench.homes import Homes, homes
-from bench.orderly import run_orderly
 from bench.peer_workloads import WORKLOADS, Run, Workload
 from tempogram.simulator.client import RunningSimulator, running_simulator
 
@@ -48,7 +48,7 @@ CAVEATS = """\
 What favours us: the workloads are of our choosing, and are what Tempogram was built for; the simulator is ours, and
 strict (429 at the first message above a window, and 5 s of penalty for a bot, though none that grows), while Telegram
 tolerates short bursts. With a lenient one the others use much more of one bot's limit.
-What does not: Tempogram writes every message to its ledger first and is told of it over HTTP, the others hold
+What does not: Tempogram writes every message to its ledger first and gets it over HTTP, the others hold
 their plan in memory; its CPU seconds are of the whole program (API, ledger, queue, polling its bots), the
 others' of a bare sender. Two cores carry the simulator as well.
 The others as their manuals say: PTB with `max_retries=20` (its default, 0, loses every message that meets a 429, and
@@ -211,7 +211,7 @@ async def bench(options: argparse.Namespace) -> list[str]:
     wrong: list[str] = []
     rows = []
     async with AsyncExitStack() as stack:
-        places = await stack.enter_async_context(homes()) if set(peers) - {"ours", "aiogram"} else None
+        places = await stack.enter_async_context(environments()) if set(peers) - {"ours", "aiogram"} else None
         telegram = await stack.enter_async_context(running_simulator(penalty_patience=NEVER_GROWS))
         for workload in workloads:
             cells = []
@@ -227,7 +227,7 @@ async def bench(options: argparse.Namespace) -> list[str]:
 
 
 async def one_run(
-    name: str, places: Homes | None, telegram: RunningSimulator, workload: Workload, deadline_s: float
+    name: str, places: Environments | None, telegram: RunningSimulator, workload: Workload, deadline_s: float
 ) -> Run:
     if name == "ours":
         async with ours(telegram, workload) as sending:
@@ -271,7 +271,7 @@ def main() -> int:
     parser.add_argument("--workloads", default=",".join(one.name for one in WORKLOADS))
     parser.add_argument("--peers", default=",".join(PEERS))
     options = parser.parse_args()
-    wrong = run_orderly(bench(options))
+    wrong = run_and_clean_up(bench(options))
     for sentence in wrong:
         note(f"FAIL {sentence}")
     return 1 if wrong else 0

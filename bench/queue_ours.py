@@ -1,8 +1,8 @@
-"""A worker of ours whose transport does nothing, so many times; or the one who gives it that to do.
+"""A worker of Tempogram whose transport does nothing, so many times; or the process that fills its queue.
 
     python -m bench.queue_ours <fill|work> <redis url> <database url, or none> <count> <concurrency>
 
-It says the same as ``clients/queue_peer.py``. Without a database there is no ledger at all.
+It prints the same as ``clients/queue_peer.py``. Without a database there is no ledger at all.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import cast
 
 import uvloop
 
@@ -38,6 +37,7 @@ from tempogram.engine.sending.delivery import Delivery
 from tempogram.engine.sending.worker import Worker
 from tempogram.storage.database.database import Database
 from tempogram.storage.ledger.ledger import SqlLedger
+from tempogram.storage.ledger.memory_ledger import MemoryLedger
 
 LEASE_MS = 30_000
 NONE = Limit(0, 1_000)
@@ -46,7 +46,7 @@ PARAMS = b'{"text":"' + b"x" * 280 + b'"}'
 
 
 class Tally:
-    """A transport that answers at once, and tells when all that it is to answer has been settled."""
+    """A transport that answers at once, and notes when the first call came."""
 
     def __init__(self, clock: SystemClock) -> None:
         self._clock = clock
@@ -58,7 +58,7 @@ class Tally:
         return Answer(Sent(1), self._clock())
 
 
-class NoLedger:
+class NoLedger(MemoryLedger):
     """Records nothing, so that the queue is measured alone."""
 
     async def record(self, records: Sequence[Record]) -> None:
@@ -68,7 +68,7 @@ class NoLedger:
 @asynccontextmanager
 async def ledger_of(database_url: str) -> AsyncIterator[Ledger]:
     if database_url == "none":
-        yield cast("Ledger", NoLedger())
+        yield NoLedger()
         return
     database = await Database.open(database_url)
     try:

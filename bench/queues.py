@@ -1,4 +1,4 @@
-"""Our engine and four task queues on the same Redis, with work that does nothing.
+"""Tempogram and four task queues on the same Redis, with work that does nothing.
 
 Question    How many messages a second does one worker process get through, and what does each cost, here and in SAQ,
             arq, taskiq and dramatiq; and what does a user of one of those have to build in addition?
@@ -31,12 +31,12 @@ from statistics import median
 
 from redis.asyncio import Redis
 
+from bench.environments import CLIENTS, virtual_environment
 from bench.harness import Checks, main
-from bench.homes import CLIENTS, virtual_environment
 from bench.ledger import postgres_url
 from bench.redis_clients import own_redis
 
-QUESTION = "Our engine and four task queues: how fast is one worker that has nothing to do?"
+QUESTION = "Tempogram and four task queues: how fast is one worker that has nothing to do?"
 CONCURRENCY, ROUNDS, WITHIN_S = 50, 2, 180
 NAMES = ("Tempogram", "SAQ 0.26", "arq 0.28", "taskiq 0.13, streams", "dramatiq 2.2")
 FACTS = {
@@ -45,7 +45,7 @@ FACTS = {
         "no",
         "no",
         "no",
-        "a limiter to ask in the task; who is refused is tried again",
+        "a limiter to ask in the task; a refused task is tried again",
     ),
     "one after another in a chat": ("yes", "no", "no", "no", "no"),
     "fair between bots": ("yes", "no", "no", "no", "no"),
@@ -84,7 +84,7 @@ class Took:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """How to start one of them: the words before its role, and those between the URL of Redis and the count."""
+    """How to start one of them: the arguments before its role, and those between the URL of Redis and the count."""
 
     name: str
     before: Sequence[str]

@@ -74,12 +74,12 @@ class Traffic:
 
 
 class Client:
-    """A process with one broker, which does what it is told on its standard input."""
+    """A process with one broker, which executes the commands on its standard input."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self.cpu_s = 0.0
-        """What it has used of a processor in all that it was told."""
+        """The CPU seconds that all its commands took."""
 
     async def do(self, verb: str, count: int) -> None:
         assert self._process.stdin is not None
@@ -134,7 +134,7 @@ def broker(redis: Redis) -> RedisBroker:
     return RedisBroker(redis, LIMITS, lease_ms=60_000, begins=True)
 
 
-async def obey(url: str, number: int) -> None:
+async def serve_commands(url: str, number: int) -> None:
     """Be a client: a verb and a count a line, and the seconds of a processor that it took in answer."""
     async with connect(url) as redis:
         traffic = Traffic(broker(redis), number)
@@ -154,4 +154,4 @@ async def obey(url: str, number: int) -> None:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(obey(sys.argv[1], int(sys.argv[2])))
+        runner.run(serve_commands(sys.argv[1], int(sys.argv[2])))

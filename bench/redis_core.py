@@ -2,11 +2,11 @@
 
 Question    How many messages a second do one client and four admit to one Redis, and lease and settle, with a
             thousand, a hundred thousand and (--million) a million waiting? What does one that waits take up, what does
-            a lease cost that finds nothing, and what does a worker ask that has nothing to do?
+            a lease cost that finds nothing, and what does an idle worker ask?
 Workload    100,000 chats of 1,000 bots in three priorities, 300 bytes of parameters, limits off but for one message of
             a chat in flight. To a backlog of each size 5 times: admit 4,000 more (at the smallest 800) in batches of
             50; lease and settle as many. A client is a process; it settles a batch while it leases the next. Last:
-            200,000 chats that are held, and leases of nothing; and a worker who waits for the bell. After each round of
+            200,000 chats that are held, and leases of nothing; and a worker that waits to be woken. After each round of
             one client the same is done to another server, on which a thousand wait: how fast this machine is changes
             within a run, and a ratio of two neighbours does not.
 Measured    Wall time of the calls; CPU time of the server and of the clients; memory of the server over the size of the
@@ -14,7 +14,7 @@ Measured    Wall time of the calls; CPU time of the server and of the clients; m
 Not measured  The ledger, HTTP, a network between.
 Checked     What went in came out or waits; the most that waits costs Redis at most 1.5 times as much CPU as a thousand;
             700 bytes a message where ten wait for a chat; an empty lease takes half a millisecond; no script of
-            one client takes 10 ms (judged only where nothing else kept the machine busy before). Aimed at, and told:
+            one client takes 10 ms (judged only where nothing else kept the machine busy before). Aimed at, and printed:
             10,000 a second leased and settled.
 
     python -m bench.redis_core [--million] [--minute]
@@ -113,8 +113,8 @@ async def grown(checks: Checks, server: Server, url: str, sizes: Sequence[int]) 
             checks.that(found == size, f"what was taken out and put in leaves {found:,} waiting")
             if a_chat == SIZES[-1] // CHATS:
                 checks.that(taken <= 700, f"a message takes {taken:.0f} bytes, of 700")
-            told = f"{size:,} waiting cost {spread(times, 'times')} as much as {sizes[0]:,} beside them"
-            checks.that(median(times) <= 1.5, told)
+            comparison = f"{size:,} waiting cost {spread(times, 'times')} as much as {sizes[0]:,} beside them"
+            checks.that(median(times) <= 1.5, comparison)
 
 
 @dataclass
@@ -224,7 +224,7 @@ async def empty(checks: Checks, server: Server) -> None:
 
 
 async def idle(redis: Redis, watched_s: int) -> None:
-    """Print what a worker asks of Redis who has nothing to do."""
+    """Print what an idle worker asks of Redis."""
     await redis.flushall()
     worker = asyncio.create_task(wait_for_work(redis))
     await asyncio.sleep(1)
@@ -243,7 +243,7 @@ async def wait_for_work(redis: Redis) -> None:
 
 
 async def commands(redis: Redis, watched_s: int) -> list[str]:
-    """Return every command that Redis is told meanwhile, but for those of scripts."""
+    """Return every command that Redis gets meanwhile, but for those of scripts."""
     seen: list[str] = []
     async with redis.monitor() as monitor:
         with suppress(TimeoutError):

@@ -35,11 +35,13 @@ async def flood(message: Message) -> None:
     number = int(str(message.text).split()[1])
     notes().write(json.dumps({"began": number}) + "\n")
     started_s = time.monotonic()
-    told: int | None = None
+    message_id: int | None = None
     with suppress(TimeoutError):
         async with asyncio.timeout(IMPATIENT_S if "impatient" in str(message.text) else None):
-            told = (await message.bot.send_message(GROUP, f"flood #{number}")).message_id
-    notes().write(json.dumps({"ended": number, "message_id": told, "waited_s": time.monotonic() - started_s}) + "\n")
+            message_id = (await message.bot.send_message(GROUP, f"flood #{number}")).message_id
+    notes().write(
+        json.dumps({"ended": number, "message_id": message_id, "waited_s": time.monotonic() - started_s}) + "\n"
+    )
 
 
 @router.message()

@@ -1,9 +1,9 @@
-"""A worker of another queue that does nothing so many times, or the one who gives it that to do.
+"""A worker of another queue that does nothing so many times, or the process that fills its queue.
 
     python queue_peer.py <saq|arq|taskiq|dramatiq> <fill|work> <redis url> <count> <concurrency>
 
-Each as its manual says, with its defaults. ``work`` writes a line when it is done: the seconds from the first no-op
-to the last, and the seconds of a processor that it used meanwhile.
+Each is used as its manual says, with its defaults. ``work`` prints one line at the end: the seconds from the first
+no-op to the last, and the CPU seconds that it used meanwhile.
 """
 
 from __future__ import annotations

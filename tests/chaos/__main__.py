@@ -8,8 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench.clean_exit import run_and_clean_up
 from bench.harness import machine
-from bench.orderly import run_orderly
 from tests.chaos.duplicates import Duplicate
 from tests.chaos.evidence import Act
 from tests.chaos.judge import counted
@@ -31,7 +31,7 @@ def main() -> int:
         acts=tuple(Act[name.upper()] for name in asked.acts.split(",")),
     )
     say(f"chaos for {asked.minutes:g} minutes, --seed {asked.seed}; the output of all processes: {folder}")
-    return report(run_orderly(chaos(plan, folder=folder, say=say)))
+    return report(run_and_clean_up(chaos(plan, folder=folder, say=say)))
 
 
 def report(outcome: Outcome) -> int:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.orderly import TOLD_TO_END
+from bench.clean_exit import ENDED_BY_SIGTERM
 from tests import ROOT
 
 STARTS_SERVERS = """
 import asyncio
-from bench.orderly import run_orderly
+from bench.clean_exit import run_and_clean_up
 from tests.chaos.servers import own_postgres, own_redis
 
 async def work():
@@ -22,7 +22,7 @@ async def work():
         print(redis.port, postgres.port, redis.folder, postgres.folder, flush=True)
         await asyncio.Event().wait()
 
-run_orderly(work())
+run_and_clean_up(work())
 """
 
 
@@ -35,7 +35,7 @@ def test_a_command_that_gets_sigterm_leaves_no_server_and_no_folder() -> None:
 
         command.terminate()
 
-    assert command.returncode == TOLD_TO_END
+    assert command.returncode == ENDED_BY_SIGTERM
     assert [port for port in ports if answers(int(port))] == []
     assert not Path(redis_folder).exists()
     assert not Path(postgres_folder).exists()

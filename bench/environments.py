@@ -1,7 +1,7 @@
-"""Places for other frameworks: a virtual environment and a folder from npm, made anew and thrown away.
+"""Environments for other frameworks: a virtual environment and a folder from npm, made for one run and removed.
 
 The pinned versions stand in ``clients/requirements.txt`` and ``clients/package.json``; where packages come
-from is the machine's own choice.
+from depends on the machine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CLIENTS = Path(__file__).parent / "clients"
 
 
 @dataclass(frozen=True, slots=True)
-class Homes:
+class Environments:
     """How to start a script of ``clients/``: in a fresh virtual environment, in node, or in ours."""
 
     python: Path
@@ -35,8 +35,8 @@ class Homes:
 
 
 @asynccontextmanager
-async def homes() -> AsyncIterator[Homes]:
-    """Make both places, until the block ends.
+async def environments() -> AsyncIterator[Environments]:
+    """Make both, until the block ends.
 
     Raises:
         RuntimeError: npm is missing, or something could not be installed.
@@ -51,7 +51,7 @@ async def homes() -> AsyncIterator[Homes]:
             _npm(npm, root / "npm"),
             virtual_environment(root / "venv", "--requirement", str(CLIENTS / "requirements.txt")),
         )
-        yield Homes(root / "venv" / "bin" / "python", Path(node), root / "npm")
+        yield Environments(root / "venv" / "bin" / "python", Path(node), root / "npm")
 
 
 async def virtual_environment(folder: Path, *requirements: str) -> Path:
@@ -64,7 +64,7 @@ async def virtual_environment(folder: Path, *requirements: str) -> Path:
 
 
 async def _npm(npm: str, folder: Path) -> None:
-    # No lock: it would record the addresses that this machine was given.
+    # No lock file: it would record the addresses of this machine's registry.
     await _run(npm, "install", "--prefix", str(folder), "--no-package-lock", "--no-audit", "--no-fund", "--silent")
 
 

@@ -1,4 +1,4 @@
-"""Runs what starts servers and processes of its own, so that none of them outlives it."""
+"""Runs work that starts servers and processes, so that none of them outlives it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import uvloop
 
 Result = TypeVar("Result")
 
-TOLD_TO_END = 128 + signal.SIGTERM
-"""What a shell says of a program that SIGTERM ended."""
+ENDED_BY_SIGTERM = 128 + signal.SIGTERM
+"""The status that a shell reports for a program that SIGTERM ended."""
 
 
-def run_orderly(work: Coroutine[Any, Any, Result]) -> Result:
+def run_and_clean_up(work: Coroutine[Any, Any, Result]) -> Result:
     """Run it in a loop of its own. SIGTERM cancels it once, as Ctrl-C does; what it started is stopped then."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             return runner.run(_ended_by_sigterm(work))
         except asyncio.CancelledError:
-            sys.exit(TOLD_TO_END)
+            sys.exit(ENDED_BY_SIGTERM)
 
 
 async def _ended_by_sigterm(work: Coroutine[Any, Any, Result]) -> Result:
