@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from tempogram.engine.model.errors import EngineError
-from tempogram.engine.model.messages import ChatId, Outgoing
+from tempogram.engine.model.messages import ChatId, Guarantee, Outgoing, Priority
 from tempogram.storage.bots import RegisteredBot, Source
 from tempogram.storage.files.spool import Spooled
 
@@ -69,7 +69,11 @@ class Composer(Protocol):
         params: Mapping[str, Any],
         *,
         files: Collection[str] = (),
-        **options: Any,
+        priority: Priority = Priority.NORMAL,
+        guarantee: Guarantee = Guarantee.AT_LEAST_ONCE,
+        ready_at_ms: int = 0,
+        expires_at_ms: int | None = None,
+        dedup_key: str | None = None,
     ) -> Outgoing:
         """Make a message from what a client wrote.
 
@@ -79,7 +83,11 @@ class Composer(Protocol):
             method: As Telegram spells it, in any case.
             params: The method's other parameters.
             files: Names of its files: of a parameter, or what ``attach://`` refers to.
-            **options: Any of ``priority``, ``ready_at_ms``, ``expires_at_ms``, ``guarantee``, ``dedup_key``.
+            priority: See ``Outgoing``, as for all that follow.
+            guarantee: Whether an uncertain attempt is made again.
+            ready_at_ms: Not before this time; 0 is at once.
+            expires_at_ms: Not at or after this time; None is never.
+            dedup_key: The same key of the same bot is accepted once.
 
         Raises:
             Refusal: Telegram has no such method, it is not sent through the queue, or its parameters are wrong.

@@ -1,4 +1,4 @@
-"""Lets people see that an answer is being written."""
+"""Shows "typing" in a chat while an answer is being written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHOWN_S = 4.5
 
 @contextlib.asynccontextmanager
 async def typing(bot: Bot, message: Message) -> AsyncIterator[None]:
-    """Show it in the message's chat until the block ends. It uses no place of any limit."""
+    """Show "typing" in the message's chat until the block ends. It counts against no limit."""
     task = asyncio.create_task(_show(bot, message))
     try:
         yield
@@ -36,4 +36,4 @@ async def _show(bot: Bot, message: Message) -> None:
             await bot.send_chat_action(message.chat.id, ChatAction.TYPING, message_thread_id=thread_id)
             await asyncio.sleep(SHOWN_S)
     except AiogramError as error:
-        log.info("typing not shown", bot_id=bot.id, reason=type(error).__name__)
+        log.info("typing_not_shown", bot_id=bot.id, reason=type(error).__name__)

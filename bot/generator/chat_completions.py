@@ -1,4 +1,4 @@
-"""A generator over HTTP: OpenAI's chat completions, as many servers speak them.
+"""A generator over HTTP, for any server with OpenAI's chat completions.
 
 Source: https://platform.openai.com/docs/api-reference/chat/create
 """
@@ -17,10 +17,10 @@ from tempogram.bot.telegram.responses import UNREADABLE
 PATH = "/chat/completions"
 
 BODY_BYTES_MAX = 1 << 20
-"""An answer of 4,096 characters with all that stands around it has some 30 KB."""
+"""An answer of 4,096 characters and its metadata have some 30 KB."""
 
 CALLS_MAX = 32
-"""Under way at once; the others wait, and their time runs. A guess: a server has few places, too."""
+"""Calls at once; others wait, and their timeout runs. Untuned: a server takes few at once, too."""
 
 
 class _Answered(msgspec.Struct):
@@ -51,12 +51,12 @@ class ChatCompletions:
         self._api_key = api_key
         self._model = model
         self._timeout_s = timeout_s
-        self._places = asyncio.Semaphore(CALLS_MAX)
+        self._slots = asyncio.Semaphore(CALLS_MAX)
 
     async def generate(self, conversation: Conversation) -> Written | NotWritten:
         body = msgspec.json.encode({"model": self._model, "messages": messages_of(conversation)})
         try:
-            async with asyncio.timeout(self._timeout_s), self._places:
+            async with asyncio.timeout(self._timeout_s), self._slots:
                 return await self._ask(body)
         except TimeoutError:
             return NotWritten(f"no answer within {self._timeout_s:g} s")
@@ -67,7 +67,7 @@ class ChatCompletions:
         headers = {"Content-Type": "application/json"}
         if key := self._api_key.get_secret_value():
             headers["Authorization"] = f"Bearer {key}"
-        # A redirect would carry the conversation to a place that nobody has named.
+        # A redirect would carry the conversation to an address that is not configured.
         async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
             if response.status != 200:
                 return NotWritten(f"HTTP {response.status}")  # its body may quote the key
@@ -75,15 +75,15 @@ class ChatCompletions:
 
 
 def messages_of(conversation: Conversation) -> list[dict[str, str]]:
-    """Return a conversation as the server wants it; in a group each text bears its speaker's name.
+    """Return a conversation as the server expects it; in a group each text starts with its speaker's name.
 
     >>> talk = (Utterance("hi", speaker="Anna"), Utterance("hello", by_bot=True), Utterance("how are you?"))
-    >>> said = messages_of(Conversation(bot_id=1, update_id=1, system="Be brief.", templates=("…",), turns=talk))
+    >>> said = messages_of(Conversation(bot_id=1, update_id=1, system="Be brief.", templates=("…",), utterances=talk))
     >>> [(each["role"], each["content"]) for each in said]
     [('system', 'Be brief.'), ('user', 'Anna: hi'), ('assistant', 'hello'), ('user', 'how are you?')]
     """
     system = [{"role": "system", "content": conversation.system}] if conversation.system else []
-    return system + [_message(turn) for turn in conversation.turns]
+    return system + [_message(utterance) for utterance in conversation.utterances]
 
 
 def read(body: bytes) -> Written | NotWritten:
@@ -97,7 +97,7 @@ def read(body: bytes) -> Written | NotWritten:
     try:
         completion = _decode(body)
     except UNREADABLE:
-        return NotWritten("the answer is no chat completion")
+        return NotWritten("the answer is not a chat completion")
     text = (completion.choices[0].message.content or "").strip() if completion.choices else ""
     return Written(text) if text else NotWritten("the answer has no text")
 
@@ -111,7 +111,10 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     return body
 
 
-def _message(turn: Utterance) -> dict[str, str]:
-    if turn.by_bot:
-        return {"role": "assistant", "content": turn.text}
-    return {"role": "user", "content": f"{turn.speaker}: {turn.text}" if turn.speaker else turn.text}
+def _message(utterance: Utterance) -> dict[str, str]:
+    if utterance.by_bot:
+        return {"role": "assistant", "content": utterance.text}
+    return {
+        "role": "user",
+        "content": f"{utterance.speaker}: {utterance.text}" if utterance.speaker else utterance.text,
+    }

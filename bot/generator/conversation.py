@@ -1,4 +1,4 @@
-"""What was said so far, to a generator, and its text back into the books."""
+"""Hands the conversation so far to a generator, and stores what it writes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tempogram.bot.generator.port import Conversation, NotWritten, TextGenerator
 from tempogram.engine.ports import Clock
 from tempogram.storage.texts import ChatText, Texts
 
-TURNS_MAX = 20
+UTTERANCES_MAX = 20
 CHARACTERS_MAX = 8_000
-"""Of a conversation, the last ones. Guesses: enough to know what it is about, little enough to be cheap."""
+"""The end of a conversation that a generator gets. Untuned: enough for the topic, and cheap."""
 
 
 class ConversationWriter:
     """Writes answers.
 
     Args:
-        texts: Where what was said is kept; None: nowhere, and each text is answered by itself.
-        keep_ms: How long ago something may have been said to be part of a conversation.
+        texts: Where conversations are stored; None: nowhere, and each text is answered by itself.
+        keep_ms: How old a text may be to be part of a conversation.
     """
 
     def __init__(self, generator: TextGenerator, *, texts: Texts | None, keep_ms: int, clock: Clock) -> None:
@@ -34,8 +34,8 @@ class ConversationWriter:
     def takes_time(self) -> bool:
         return self._generator.takes_time
 
-    async def hear(self, message: Message, *, bot_id: int, update_id: int, at_ms: int) -> None:
-        """Keep what somebody said, so that a later answer may refer to it."""
+    async def remember(self, message: Message, *, bot_id: int, update_id: int, at_ms: int) -> None:
+        """Store a user's text, so that a later answer may refer to it."""
         text = text_of(message)
         if self._texts is not None and text:
             await self._texts.note(
@@ -53,34 +53,36 @@ class ConversationWriter:
     async def answer(
         self, message: Message, *, bot_id: int, update_id: int, system: str, templates: tuple[str, ...]
     ) -> str | None:
-        """Write the answer to a message that was heard; None if nobody knows one.
+        """Write the answer to a message; None if the generator wrote none.
 
-        The same update is answered the same a second time, as long as its first answer is kept.
+        The same update gets the same answer a second time, as long as the first one is stored.
         """
         known = None if self._texts is None else await self._texts.answer_to(bot_id, update_id)
         if known is not None:
             return known
-        turns = await self._turns(message, bot_id, update_id)
-        conversation = Conversation(bot_id=bot_id, update_id=update_id, system=system, templates=templates, turns=turns)
+        utterances = await self._utterances(message, bot_id, update_id)
+        conversation = Conversation(
+            bot_id=bot_id, update_id=update_id, system=system, templates=templates, utterances=utterances
+        )
         match await self._generator.generate(conversation):
             case Written(text):
-                await self._say(message, bot_id, update_id, text)
+                await self._store(message, bot_id, update_id, text)
                 return text
             case NotWritten():
                 return None
 
-    async def _turns(self, message: Message, bot_id: int, update_id: int) -> tuple[Utterance, ...]:
+    async def _utterances(self, message: Message, bot_id: int, update_id: int) -> tuple[Utterance, ...]:
         since_ms = self._clock() - self._keep_ms
         lately = (
             []
             if self._texts is None
-            else await self._texts.recent(bot_id, message.chat.id, since_ms=since_ms, limit=TURNS_MAX)
+            else await self._texts.recent(bot_id, message.chat.id, since_ms=since_ms, limit=UTTERANCES_MAX)
         )
-        earlier = [turn_of(each) for each in lately if each.by_bot or each.update_id != update_id]
+        earlier = [utterance_of(each) for each in lately if each.by_bot or each.update_id != update_id]
         asked = Utterance(text_of(message), speaker=speaker_of(message))
         return bounded([*earlier, *_quoted(message, bot_id, earlier), asked])
 
-    async def _say(self, message: Message, bot_id: int, update_id: int, text: str) -> None:
+    async def _store(self, message: Message, bot_id: int, update_id: int, text: str) -> None:
         if self._texts is not None:
             await self._texts.note(
                 ChatText(
@@ -100,12 +102,12 @@ def text_of(message: Message) -> str:
 
 
 def without_nul(text: str) -> str:
-    """Return a text that every database takes; Telegram sends no NUL, and a hand-written update may."""
+    """Return a text that every database takes; Telegram sends no NUL, but a hand-written update may."""
     return text.replace("\0", "")
 
 
 def speaker_of(message: Message) -> str:
-    """Return the name by which others in a group know who wrote; '' in a private chat, where it is clear."""
+    """Return the sender's name as shown in a group; '' in a private chat, where it is clear."""
     if message.chat.type == "private":
         return ""
     if message.sender_chat is not None:
@@ -113,14 +115,14 @@ def speaker_of(message: Message) -> str:
     return without_nul(message.from_user.first_name) if message.from_user else ""
 
 
-def turn_of(spoken: ChatText) -> Utterance:
-    return Utterance(spoken.text, by_bot=spoken.by_bot, speaker=spoken.speaker)
+def utterance_of(text: ChatText) -> Utterance:
+    return Utterance(text.text, by_bot=text.by_bot, speaker=text.speaker)
 
 
 def bounded(
-    turns: Iterable[Utterance], *, turns_max: int = TURNS_MAX, characters_max: int = CHARACTERS_MAX
+    utterances: Iterable[Utterance], *, utterances_max: int = UTTERANCES_MAX, characters_max: int = CHARACTERS_MAX
 ) -> tuple[Utterance, ...]:
-    """Return the last turns that fit; the very last one always, if need be only its end.
+    """Return the last utterances that fit; the very last one always, if need be only its end.
 
     >>> [turn.text for turn in bounded([Utterance("one"), Utterance("two"), Utterance("three")], characters_max=8)]
     ['two', 'three']
@@ -129,18 +131,22 @@ def bounded(
     """
     kept: list[Utterance] = []
     left = characters_max
-    for turn in reversed(list(turns)):
-        if kept and (len(turn.text) > left or len(kept) == turns_max):
+    for utterance in reversed(list(utterances)):
+        if kept and (len(utterance.text) > left or len(kept) == utterances_max):
             break
-        kept.append(Utterance(turn.text[-characters_max:], turn.by_bot, turn.speaker))
-        left -= len(turn.text)
+        kept.append(Utterance(utterance.text[-characters_max:], utterance.by_bot, utterance.speaker))
+        left -= len(utterance.text)
     return tuple(reversed(kept))
 
 
 def _quoted(message: Message, bot_id: int, earlier: list[Utterance]) -> list[Utterance]:
-    """Return the message of the bot's that is replied to, unless it stands in the conversation already."""
+    """Return the bot's message that is replied to, unless it is in the conversation already."""
     replied: Any = message.reply_to_message
     if replied is None or replied.from_user is None or replied.from_user.id != bot_id:
         return []
     text = text_of(replied)
-    return [Utterance(text, by_bot=True)] if text and text not in {turn.text for turn in earlier if turn.by_bot} else []
+    return (
+        [Utterance(text, by_bot=True)]
+        if text and text not in {utterance.text for utterance in earlier if utterance.by_bot}
+        else []
+    )

@@ -1,4 +1,4 @@
-"""What a text generator promises."""
+"""The interface of a text generator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One text of a conversation. ``speaker`` is '' for the bot itself, and where only two talk."""
+    """One text of a conversation. ``speaker`` is '' for the bot itself, and in a private chat."""
 
     text: str
     by_bot: bool = False
@@ -17,20 +17,20 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
-    """What a text is wanted for.
+    """The conversation that a generator continues.
 
     Attributes:
-        update_id: The update that is answered; the same again is the same question.
-        system: How the bot shall speak; '' says nothing about it.
-        templates: What it may say where nobody writes anything better, ready to be said. Never empty.
-        turns: What was said, oldest first. The last one is to be answered.
+        update_id: The update that is answered; the same id again is the same question.
+        system: The system prompt; '' for none.
+        templates: Ready texts for an answer without a language model. Never empty.
+        utterances: What was said, oldest first. The last one is to be answered.
     """
 
     bot_id: int
     update_id: int
     system: str
     templates: tuple[str, ...]
-    turns: tuple[Utterance, ...]
+    utterances: tuple[Utterance, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +42,17 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class NotWritten:
-    """Why there is none, in words that hold no key and no text of anybody's."""
+    """Why there is no text; the reason holds no key and no text of a user."""
 
     reason: str
 
 
 class TextGenerator(Protocol):
-    """Writes texts. Whatever goes wrong outside is a value; an exception means that something of ours broke."""
+    """Writes texts. A failure outside is a value; an exception means that something of ours broke."""
 
     @property
     def takes_time(self) -> bool:
-        """Whether people should see that the bot is typing."""
+        """Whether the chat should show that the bot is typing."""
 
     async def generate(self, conversation: Conversation) -> Written | NotWritten:
-        """Write what the bot says next."""
+        """Write the bot's next text."""

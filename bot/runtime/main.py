@@ -75,16 +75,16 @@ async def _feed(built: Program, serving: Server, simulator: RunningSimulator | N
 
 async def _lead(built: Program, simulator: RunningSimulator | None) -> None:
     """Do what one process does for all: let updates come, finish what others began, keep the books tidy."""
-    built.updates.update_sources.begin()
+    built.updates.update_sources.start()
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(built.removals.keep_resuming())
             group.create_task(built.storage.retention.run())
-            await built.updates.update_sources.settled()
+            await built.updates.update_sources.wait_ready()
             if simulator is not None:
                 await simulator.talk(mean_interval_ms=TALK_EVERY_MS, users=6)
     finally:
-        await built.updates.update_sources.end()
+        await built.updates.update_sources.stop()
 
 
 @asynccontextmanager

@@ -1,20 +1,20 @@
-"""The Bot API: from a call to a message of the engine, and from a message to an HTTP call.
+"""The Bot API: turns calls into messages of the engine, and messages into HTTP calls.
 
 Read in this order:
 
-    methods          which calls count, what they cost, whose limit they use
-    session          under every ``Bot``: no call goes round the engine
-    composer         from a call to a message of the engine
-    priority         whether an update is addressed to the bot, and so urgent
+    methods          which methods count, what they cost, whose limit they use
+    session          the session under every ``Bot``: no call bypasses the engine
+    composer         turns a call into a message of the engine
+    fast_validation  validates a plain call without a pydantic model
+    priority         the priority of an answer
     update_context   the update that a call belongs to
     edit_coalescing  which edits of a message replace one another
-    attachments      the files of a message, into storage
-    fast_validation  a plain call, checked without a pydantic model
+    attachments      stores the files of a message
     transport        sends a message and returns its outcome
-    responses        what an answer of Telegram means
-    albums           what an album's answer means for each of its items
-    upload_packing   the files of a message, out of storage
-    multipart        a request with files, as bytes
-    connections      HTTP connections of our own
-    tokens           what a bot's token looks like
+    responses        classifies Telegram's answers
+    albums           the outcome of an album that arrived in part
+    upload_packing   puts stored files into a call
+    multipart        a call with files, as bytes
+    connections      our own HTTP connections
+    tokens           the format of a bot token
 """

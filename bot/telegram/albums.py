@@ -1,4 +1,4 @@
-"""What is left of an album that arrived in part: decision 0009 has the reasons.
+"""The outcome of an album of which only some items arrived: decision 0009 has the reasons.
 
 Source: https://github.com/tdlib/telegram-bot-api (``failed to send message #N``; N is the first that failed) and
 https://core.telegram.org/bots/api#sendmediagroup (an album has 2 to 10 items)
@@ -19,8 +19,8 @@ ALBUM = "sendMediaGroup"
 _FIRST_FAILED = re.compile(r"failed to send message #([0-9]{1,2}) with the error message", re.IGNORECASE)
 
 
-def follow_parts(message: Outgoing, outcome: Outcome) -> Outcome:
-    """Return what an answer means for an album of which items before the first that failed have arrived."""
+def album_outcome(message: Outgoing, outcome: Outcome) -> Outcome:
+    """Return the outcome of an album: the items before the first that failed have arrived."""
     if message.method != ALBUM or not isinstance(outcome, Throttled | Rejected):
         return outcome
     failed = _FIRST_FAILED.search(outcome.reason)
@@ -43,13 +43,13 @@ def rest_of(params: bytes, delivered: int) -> Rest | None:
         return Rest(ALBUM, msgspec.json.encode(shared | {"media": items}), len(items))
     item = dict(items[0])
     kind = item.pop("type")
-    # What an item says of itself, its own method says by the same names; only the file bears that of its kind.
+    # An item's fields are its own method's parameters; only the file is named after its kind there.
     single = shared | {kind: item.pop("media")} | item
     return Rest(f"send{_capitalized(kind)}", msgspec.json.encode(single), 1)
 
 
 def _capitalized(kind: str) -> str:
-    """Return a kind as methods spell it.
+    """Return a kind as method names spell it.
 
     >>> _capitalized("live_photo")
     'LivePhoto'

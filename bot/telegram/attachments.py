@@ -1,4 +1,4 @@
-"""The files that a message carries: where its parameters name them, and how they come into the books.
+"""The files of a message: where its parameters name them, and how they are stored.
 
 Source: https://core.telegram.org/bots/api#sending-files
 """
@@ -27,19 +27,19 @@ log = structlog.get_logger()
 ATTACHED = "attach://"
 
 KINDS = frozenset("animation audio document live_photo photo sticker video video_note voice".split())
-"""What is found again in the answer under the name that it was sent by. A thumbnail cannot be sent again."""
+"""Parameters whose file stands in the answer under the same name. A thumbnail cannot be sent again."""
 
 TEXTS = frozenset({"caption", "text"})
-"""Where the same letters are words."""
+"""Parameters whose value is text, also if it starts with ``attach://``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where parameters name a file: ``holder[key]`` is ``attach://<name>``.
+class FileReference:
+    """A parameter that names a file: ``holder[key]`` is ``attach://<name>``.
 
     Attributes:
         kind: See ``Attachment``.
-        item: Of an album, counted from 0.
+        item: The index in an album, from 0.
     """
 
     holder: Any
@@ -52,36 +52,36 @@ class Place:
         self.holder[self.key] = value
 
 
-def places(params: dict[str, Any]) -> Iterator[Place]:
-    """Find every file that is named.
+def file_references(params: dict[str, Any]) -> Iterator[FileReference]:
+    """Find every parameter that names a file.
 
     >>> album = {"media": [{"type": "photo", "media": "attach://a"}, {"type": "video", "media": "attach://b"}]}
-    >>> [(place.name, place.kind, place.item) for place in places(album)]
+    >>> [(reference.name, reference.kind, reference.item) for reference in file_references(album)]
     [('a', 'photo', 0), ('b', 'video', 1)]
-    >>> [(place.name, place.kind) for place in places({"photo": "attach://a", "caption": "attach://b"})]
+    >>> [(reference.name, reference.kind) for reference in file_references({"photo": "attach://a", "caption": "attach://b"})]
     [('a', 'photo')]
     """
     for key, value in params.items():
         if isinstance(value, list):
             for number, item in enumerate(value):
-                yield from _places(value, number, item, None, number)
+                yield from _file_references(value, number, item, None, number)
         else:
-            yield from _places(params, key, value, key, 0)
+            yield from _file_references(params, key, value, key, 0)
 
 
-def _places(holder: Any, key: Any, value: object, kind: str | None, item: int) -> Iterator[Place]:
+def _file_references(holder: Any, key: Any, value: object, kind: str | None, item: int) -> Iterator[FileReference]:
     if isinstance(value, str) and value.startswith(ATTACHED) and key not in TEXTS:
-        yield Place(holder, key, value.removeprefix(ATTACHED), kind if kind in KINDS else None, item)
+        yield FileReference(holder, key, value.removeprefix(ATTACHED), kind if kind in KINDS else None, item)
     elif isinstance(value, dict):
         for inner, each in list(value.items()):
-            yield from _places(value, inner, each, value.get("type") if inner == "media" else None, item)
+            yield from _file_references(value, inner, each, value.get("type") if inner == "media" else None, item)
     elif isinstance(value, list):
         for number, each in enumerate(value):
-            yield from _places(value, number, each, None, item)
+            yield from _file_references(value, number, each, None, item)
 
 
 class Attachments:
-    """See ``api.ports.Attachments``; takes aiogram's files too."""
+    """See ``api.core.ports.Attachments``; takes aiogram's files too."""
 
     def __init__(self, uploads: Uploads, spool: Spool) -> None:
         self._uploads = uploads
@@ -89,11 +89,11 @@ class Attachments:
 
     @asynccontextmanager
     async def spooled(self, bot: Bot, files: Mapping[str, InputFile]) -> AsyncIterator[dict[str, Spooled]]:
-        """Read files, and lend them until the block ends.
+        """Read files into the spool; they stay there until the block ends.
 
         Raises:
             FileTooLarge: One is larger than Telegram takes.
-            OSError: One is not there.
+            OSError: One cannot be read.
         """
         async with AsyncExitStack() as stack:
             yield {
@@ -104,37 +104,41 @@ class Attachments:
             }
 
     async def keep(self, message: Outgoing, files: Mapping[str, Spooled]) -> None:
-        """See ``api.ports.Attachments``."""
+        """See ``api.core.ports.Attachments``."""
         carried = {
-            place.name: _attachment(place, files[place.name])
-            for place in places(msgspec.json.decode(message.params))
-            if place.name in files
+            reference.name: _attachment(reference, files[reference.name])
+            for reference in file_references(msgspec.json.decode(message.params))
+            if reference.name in files
         }
         bytes_of = {file.sha256: file for file in files.values()}
         try:
             await self._uploads.keep(message.id, message.bot_id, list(carried.values()), bytes_of)
-        except BaseException:  # whoever waited has gone, or the books are away
+        except BaseException:  # the caller was cancelled, or the database is unavailable
             await self.forget(message)
             raise
 
     async def forget(self, message: Outgoing) -> None:
-        """See ``api.ports.Attachments``."""
+        """See ``api.core.ports.Attachments``."""
         if not carries(message):
             return
         try:
             await self._uploads.forget(message.id)
         except LedgerError as error:
-            log.warning("kept until the next start", message_id=message.id, reason=str(error))
+            log.warning("upload_not_deleted", message_id=message.id, reason=str(error))
 
 
 def carries(message: Outgoing) -> bool:
-    """Tell whether a message may carry a file; one whose text says so only costs a look into the books."""
+    """Tell whether a message may carry a file; a text that only looks like it costs one query."""
     return ATTACHED.encode() in message.params
 
 
-def _attachment(place: Place, file: Spooled) -> Attachment:
+def _attachment(reference: FileReference, file: Spooled) -> Attachment:
     return Attachment(
-        name=place.name, kind=place.kind, file_name=file.file_name, sha256=file.sha256, size_bytes=file.size_bytes
+        name=reference.name,
+        kind=reference.kind,
+        file_name=file.file_name,
+        sha256=file.sha256,
+        size_bytes=file.size_bytes,
     )
 
 

@@ -1,4 +1,4 @@
-"""From a call to a message of the engine: an aiogram method, or what a client of the API wrote."""
+"""Turns a Bot API call into a message of the engine: an aiogram method, or a request of the API."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any, Union, get_args, get_origin
 import msgspec
 from aiogram import Bot
 from aiogram.types import BufferedInputFile, InputFile
+from msgspec.structs import replace
 from pydantic import TypeAdapter, ValidationError
 
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import short
 from tempogram.bot.telegram import edit_coalescing
-from tempogram.bot.telegram.attachments import ATTACHED, places
+from tempogram.bot.telegram.attachments import ATTACHED, file_references
 from tempogram.bot.telegram.fast_validation import is_plain
 from tempogram.bot.telegram.methods import BY_NAME, COUNTED, AnyMethod, Counted
 from tempogram.bot.telegram.responses import UNREADABLE
@@ -49,7 +50,7 @@ UNIONS = (Union, UnionType)
 
 
 class MethodComposer:
-    """See ``api.ports.Composer``; takes aiogram's methods too."""
+    """See ``api.core.ports.Composer``; takes aiogram's methods too."""
 
     def __init__(self, *, clock: Clock, ids: Ids, may_pay: bool = False) -> None:
         self._clock = clock
@@ -64,34 +65,56 @@ class MethodComposer:
         params: Mapping[str, Any],
         *,
         files: Collection[str] = (),
-        **options: Any,
+        priority: Priority = Priority.NORMAL,
+        guarantee: Guarantee = Guarantee.AT_LEAST_ONCE,
+        ready_at_ms: int = 0,
+        expires_at_ms: int | None = None,
+        dedup_key: str | None = None,
     ) -> Outgoing:
         """See ``Composer``."""
         known = BY_NAME.get(method.lower())
         if known is None:
-            raise Refusal(f"{short(method)} is no method of Telegram; for a plain text it is sendMessage")
+            raise Refusal(f"{short(method)} is not a method of the Bot API; for a plain text use sendMessage")
         name = known.__api_method__
         rule = COUNTED.get(name)
         if rule is None:
-            raise Refusal(f"{name} is not sent through the queue; call it with the bot itself")
+            raise Refusal(f"{name} is not sent through the queue; call it on the Bot API directly")
         given = read(known, params)
         name_files(known, given, files)
         checked = with_files(given, files)
         check(known, checked if chat_id is None else {**checked, "chat_id": chat_id})
-        return self._outgoing(bot_id, name, rule, {**given, "chat_id": chat_id}, **options)
+        message = self._outgoing(bot_id, name, rule, {**given, "chat_id": chat_id})
+        return replace(
+            message,
+            priority=priority,
+            guarantee=guarantee,
+            ready_at_ms=ready_at_ms,
+            expires_at_ms=expires_at_ms,
+            dedup_key=dedup_key,
+            replaces=None if ready_at_ms else message.replaces,  # one with a time of its own replaces nothing
+        )
 
-    def from_method(self, prepared: Prepared, rule: Counted, **options: Any) -> Outgoing:
+    def from_method(
+        self,
+        prepared: Prepared,
+        rule: Counted,
+        *,
+        priority: Priority = Priority.NORMAL,
+        dedup_key: str | None = None,
+        user_id: int | None = None,
+    ) -> Outgoing:
         """Make a message from an aiogram method."""
-        return self._outgoing(prepared.bot_id, prepared.name, rule, prepared.params, **options)
+        message = self._outgoing(prepared.bot_id, prepared.name, rule, prepared.params)
+        return replace(message, priority=priority, dedup_key=dedup_key, user_id=user_id)
 
-    def _outgoing(self, bot_id: int, name: str, rule: Counted, params: dict[str, Any], **options: Any) -> Outgoing:
+    def _outgoing(self, bot_id: int, name: str, rule: Counted, params: dict[str, Any]) -> Outgoing:
         now_ms = self._clock()
         chat_id = rule.chat_id(params)
         params.pop("chat_id", None)
         is_paid = _take_paid(name, params)
         if is_paid and not self._may_pay:
             raise Refusal(
-                f"{name} with {PAID} costs Stars, and none may be spent; set TELEGRAM_PAID_STARS_CAP to how many a day"
+                f"{name} with {PAID} costs Stars, and the cap is 0; set TELEGRAM_PAID_STARS_CAP to how many a day"
             )
         return Outgoing(
             id=self._ids.new(now_ms),
@@ -99,25 +122,22 @@ class MethodComposer:
             chat_id=chat_id,
             method=name,
             params=msgspec.json.encode(params),
-            priority=options.pop("priority", None) or Priority.NORMAL,
-            guarantee=options.pop("guarantee", None) or Guarantee.AT_LEAST_ONCE,
             cost=rule.cost(params),
             submitted_at_ms=now_ms,
             is_paid=is_paid,
-            replaces=None if chat_id is None or options.get("ready_at_ms") else edit_coalescing.replaces(name, params),
-            **options,
+            replaces=None if chat_id is None else edit_coalescing.replaces(name, params),
         )
 
 
 def _take_paid(name: str, params: dict[str, Any]) -> bool:
-    """Take out of the parameters whether a call is to be paid for; it is put back when it is sent as such."""
+    """Remove ``allow_paid_broadcast`` and return it; ``body_of`` puts it back into a call that is paid for."""
     if PAID not in BY_NAME[name.lower()].model_fields:
         return False
     return _BOOL.validate_python(params.pop(PAID, None) or False)
 
 
 def prepare(bot: Bot, method: AnyMethod) -> Prepared:
-    """Return what a method says, with the bot's defaults filled in."""
+    """Return a method's parameters and files, with the bot's defaults filled in."""
     files: dict[str, InputFile] = {}
     params = {
         name: prepared
@@ -128,7 +148,7 @@ def prepare(bot: Bot, method: AnyMethod) -> Prepared:
 
 
 def read(method: type[AnyMethod], params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters as JSON; like Telegram we take as text what a form cannot say otherwise.
+    """Return parameters as JSON; like Telegram we also take JSON as text, as multipart forms send it.
 
     >>> read(BY_NAME["sendpoll"], {"options": '["a","b"]', "is_anonymous": "true", "question": "[1]?"})
     {'options': ['a', 'b'], 'is_anonymous': True, 'question': '[1]?'}
@@ -140,35 +160,33 @@ def read(method: type[AnyMethod], params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def name_files(method: type[AnyMethod], params: dict[str, Any], files: Collection[str]) -> None:
-    """Put each file where it belongs, unless a parameter says so already by ``attach://``.
+    """Name each file in the parameter of its name, unless a parameter has its ``attach://`` already.
 
     Raises:
-        Refusal: It belongs nowhere.
+        Refusal: No parameter takes the file.
     """
-    named = {place.name for place in places(params)}
+    named = {reference.name for reference in file_references(params)}
     for name in files:
         if name in named:
             continue
         if not _takes(method, name, InputFile):
-            raise Refusal(
-                f"{method.__api_method__} takes no file {short(name)}, and no parameter says {ATTACHED}{name}"
-            )
+            raise Refusal(f"{method.__api_method__} takes no file {short(name)}, and no parameter is {ATTACHED}{name}")
         params[name] = ATTACHED + name
 
 
 def with_files(params: dict[str, Any], files: Collection[str]) -> dict[str, Any]:
-    """Return parameters as aiogram has them, to be checked: with files, and not their names."""
+    """Return the parameters with files in place of their names, as aiogram's validation expects them."""
     if not files:
         return params
     copied = deepcopy(params)
-    for place in list(places(copied)):
-        if place.name in files:
-            place.put(_StandIn(b"", place.name))
+    for reference in list(file_references(copied)):
+        if reference.name in files:
+            reference.put(_StandIn(b"", reference.name))
     return copied
 
 
 class _StandIn(BufferedInputFile):
-    """A file as the check has it; a refusal may quote it."""
+    """Stands for a file during validation; a refusal may quote it."""
 
     def __repr__(self) -> str:
         return f"the file {self.filename!r}"
@@ -178,12 +196,12 @@ def _decoded(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except UNREADABLE:
-        return text  # the check says what is wrong with it
+        return text  # ``check`` says what is wrong with it
 
 
 @cache
 def _takes(method: type[AnyMethod], name: str, kind: type) -> bool:
-    """Tell whether a parameter may be of a kind; an unknown one is left as it is, and has no files."""
+    """Tell whether a parameter may be of a type; an unknown parameter counts as text."""
     field = method.model_fields.get(name)
     return kind is str if field is None else kind in _kinds(field.annotation)
 
@@ -193,7 +211,7 @@ def _kinds(annotation: object) -> set[object]:
 
 
 def check(method: type[AnyMethod], params: Mapping[str, Any]) -> None:
-    """Refuse what Telegram would refuse for certain, before it is accepted.
+    """Refuse a call that Telegram is certain to refuse.
 
     Raises:
         Refusal: One sentence that names the parameter.
@@ -214,22 +232,22 @@ def _check_text(name: str, text: str, *, is_plain: bool) -> None:
     units = len(text.encode("utf-16-le")) // 2
     # Markup does not count, and only Telegram can tell what is left of it.
     if is_plain and units > TEXT_UNITS_MAX:
-        raise Refusal(f"text has {units} characters, and Telegram takes {TEXT_UNITS_MAX}; send it in parts")
+        raise Refusal(f"text has {units} characters, but Telegram takes {TEXT_UNITS_MAX}; send it in parts")
 
 
 def _sentence(name: str, error: ValidationError) -> str:
     first = error.errors()[0]
-    where = str(first["loc"][0])  # what follows are the names of types that it might have been
+    where = str(first["loc"][0])  # the rest are the names of types that were tried
     if first["type"] == "missing":
         return f"{name} needs {where}"
     return f"{name}: {where} is {short(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
 
 
 def body_of(message: Outgoing) -> bytes:
-    """Return the JSON body of a message's call: the stored parameters, and the chat in front of them.
+    """Return the JSON body of a message's call: the chat, whether it is paid for, and the stored parameters.
 
-    The chat stands apart, so that a migration need not touch what is stored; and so does whether it is
-    paid for, which is known when it is leased.
+    The chat is kept apart, so that a migration need not change the stored parameters; whether it is paid for is known
+    only at the lease.
 
     >>> body_of(Outgoing(id="", bot_id=1, chat_id=-5, method="sendMessage", params=b'{"text":"a"}', is_paid=True))
     b'{"chat_id":-5,"allow_paid_broadcast":true,"text":"a"}'

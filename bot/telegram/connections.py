@@ -1,7 +1,7 @@
 """HTTP/1.1 connections to the Bot API: kept open, one call at a time on each.
 
-Of this engine's CPU a call's way through an HTTP client was the largest part, and most of it went into
-what the Bot API has no use for: redirects, cookies, proxies, compression. Decision 0011 has the figures.
+A general HTTP client took the largest part of the engine's CPU, most of it for features that the Bot API does not use:
+redirects, cookies, proxies, compression. Decision 0011 has the figures.
 """
 
 from __future__ import annotations
@@ -26,47 +26,47 @@ from tempogram.bot.telegram.multipart import Form
 from tempogram.engine.model.errors import SettingsError
 
 IDLE_S_MAX = 15.0
-"""How long an unused connection is kept. Whoever stands in between may close it sooner than we know. A guess."""
+"""How long an idle connection is kept; untuned: a proxy may close it sooner without notice, and a new one is cheap."""
 
 NEXT_ADDRESS_S = 0.25
 """How long one address of a host may take before the next is tried beside it: https://www.rfc-editor.org/rfc/rfc8305"""
 
 BODY_BYTES_MAX = 10 << 20
-"""Of an answer. The largest that Telegram gives are a few KB."""
+"""Size limit of an answer. Telegram's largest ones are a few KB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back."""
+    """An HTTP answer."""
 
     status: int
     body: bytes
 
 
-WITHOUT_GAPS = re.compile(r"[!-~]+")
+NO_SPACES = re.compile(r"[!-~]+")
 
 FRAMES = (b"content-length", b"transfer-encoding")
 """An answer with neither ends with its connection."""
 
 
 class BrokenAnswer(OSError):
-    """What came back is no HTTP, or was cut off."""
+    """The answer is not HTTP, or was cut off."""
 
 
 class Connections:
     """All connections to one address.
 
-    As many are opened as are asked for at once: a worker never holds more leases than it may have connections.
+    The pool itself has no limit: a worker never holds more leases than it may have connections.
 
     Args:
         url: ``https://host[:port][/path]``; a path is put in front of each call's.
 
     Raises:
-        SettingsError: It is no such address.
+        SettingsError: It is not such an address.
     """
 
     def __init__(self, url: str) -> None:
-        parts, self._host, port = taken_apart(url)
+        parts, self._host, port = parse_url(url)
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._port = port or (443 if self._tls else 80)
         self._head = f"POST {parts.path.rstrip('/')}", f"HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
@@ -82,17 +82,17 @@ class Connections:
             self._idle.pop().close()
 
     @asynccontextmanager
-    async def lend(self) -> AsyncIterator[Connection]:
-        """Lend a connection: one that is open, or a new one.
+    async def borrow(self) -> AsyncIterator[Connection]:
+        """Borrow an idle connection, or open a new one.
 
         Raises:
-            OSError, UnicodeError: None could be opened; no byte has left.
+            OSError, UnicodeError: None could be opened; no byte was sent.
         """
-        connection = self._open_one() or await self._new()
+        connection = self._idle_connection() or await self._open()
         try:
             yield connection
         except BaseException:
-            connection.close()  # an answer may still come on it
+            connection.close()  # an answer may still arrive on it
             raise
         if connection.is_reusable:
             connection.idle_since_s = time.monotonic()
@@ -100,8 +100,8 @@ class Connections:
         else:
             connection.close()
 
-    def _open_one(self) -> Connection | None:
-        """Return the one that was used last; those that were not for long are closed."""
+    def _idle_connection(self) -> Connection | None:
+        """Return the connection used last; close those idle for too long."""
         fresh_s = time.monotonic() - IDLE_S_MAX
         while self._idle and self._idle[0].idle_since_s < fresh_s:
             self._idle.popleft().close()
@@ -111,7 +111,7 @@ class Connections:
                 return connection
         return None
 
-    async def _new(self) -> Connection:
+    async def _open(self) -> Connection:
         loop = asyncio.get_running_loop()
         addresses = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         open_socket = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_S)
@@ -124,17 +124,17 @@ class Connections:
         return connection
 
 
-def taken_apart(url: str) -> tuple[SplitResult, str, int | None]:
-    """Return the parts of an address, its host and its port; raises as ``Connections`` does."""
+def parse_url(url: str) -> tuple[SplitResult, str, int | None]:
+    """Return the parts of a URL, its host and its port; raises as ``Connections`` does."""
     with suppress(ValueError):
         parts = urlsplit(url)
-        if parts.hostname and WITHOUT_GAPS.fullmatch(url):
+        if parts.hostname and NO_SPACES.fullmatch(url):
             return parts, parts.hostname, parts.port
-    raise SettingsError(f"TELEGRAM_API_URL is {url!r}, which is no address; one looks like https://host:port")
+    raise SettingsError(f"TELEGRAM_API_URL is {url!r}, which is not an address; write it like https://host:port")
 
 
 class Connection(asyncio.Protocol):
-    """One connection. The methods that begin with ``on_`` are the parser's."""
+    """One connection. The parser calls the methods ``on_…``."""
 
     def __init__(self, before_path: str, after_path: str) -> None:
         self.idle_since_s = 0.0
@@ -143,13 +143,13 @@ class Connection(asyncio.Protocol):
         self._after_path = after_path
         self._parser = HttpResponseParser(self)
         self._answer: asyncio.Future[Response] | None = None
-        self._room: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # to write more
+        self._writable: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # to write more
         self._body = bytearray()
         self._has_length = False
-        self._is_framed = True  # else it ends with the connection
+        self._is_framed = True  # otherwise the answer ends with the connection
 
     async def post(self, path: str, content_type: str, body: bytes) -> Response:
-        """Make one call. It has left when this gives way to others.
+        """Make one call. It is written before the first await.
 
         Raises:
             OSError: No answer came, or only a part of one.
@@ -160,7 +160,7 @@ class Connection(asyncio.Protocol):
         return await self._answer
 
     async def post_form(self, path: str, form: Form) -> Response:
-        """Make one call with files, each written while it is read. Its first byte has left when this gives way.
+        """Make one call with files, each written while it is read. The first byte is written before the first await.
 
         Raises:
             OSError: No answer came, or only a part of one.
@@ -173,14 +173,14 @@ class Connection(asyncio.Protocol):
         try:
             async for chunk in form.chunks():
                 self._transport.write(chunk)
-                either: set[asyncio.Future[Any]] = {self._room, answer}
+                either: set[asyncio.Future[Any]] = {self._writable, answer}
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
                 if answer.done():  # refused before it was read, or broken
-                    self._break_off()
+                    self._abort()
                     break
         except BaseException:
             answer.cancel()
-            self._break_off()
+            self._abort()
             raise
         return await answer
 
@@ -188,20 +188,20 @@ class Connection(asyncio.Protocol):
         self.is_reusable = False
         self._transport.close()
 
-    def _break_off(self) -> None:
-        """Let nothing of what is half written leave any more."""
+    def _abort(self) -> None:
+        """Close at once, without sending what is still buffered."""
         self.is_reusable = False
         self._transport.abort()
 
     def pause_writing(self) -> None:
-        self._room = asyncio.get_running_loop().create_future()
+        self._writable = asyncio.get_running_loop().create_future()
 
     def resume_writing(self) -> None:
-        self._room.set_result(None)
+        self._writable.set_result(None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._room.set_result(None)
+        self._writable.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -231,11 +231,11 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         status = self._parser.get_status_code()
-        if status < 200:  # only a word in between
+        if status < 200:  # an interim response
             return
         self._is_framed = True
         answer, self._answer = self._answer, None
-        if answer is None:  # nobody asked
+        if answer is None:  # an answer without a call
             self.is_reusable = False
         elif not answer.done():
             self.is_reusable &= self._parser.should_keep_alive()

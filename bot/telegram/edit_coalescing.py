@@ -1,4 +1,4 @@
-"""Which message a call changes, so that a newer edit can replace one that waits, and a delete can drop it."""
+"""Finds the message that a call edits, so that a newer edit replaces a waiting one, and a delete drops it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ REPLACEABLE = frozenset(
     editMessageCaption editMessageLiveLocation editMessageMedia editMessageReplyMarkup editMessageText
     """.split()
 )
-"""Each of them sets all that it touches, so of two alike only the later counts. All answer with a message or True."""
+"""Each sets everything that it changes, so of two alike only the later matters. All answer with a message or True."""
 
 
 def replaces(name: str, params: Mapping[str, Any]) -> str | None:
-    """Return what an edit changes, within its chat; None for any other call, and for one that is sent at its own time.
+    """Return a key for the message that an edit changes, within its chat; None for any other call.
 
     >>> replaces("editMessageText", {"message_id": 7, "text": "b"}), replaces("sendMessage", {"text": "b"})
     ('edit:7', None)

@@ -1,7 +1,7 @@
-"""Which of Telegram's methods count against a limit, what they cost, and whose budget they use.
+"""The methods that count against a limit, what they cost, and whose budget they use.
 
-Every method of aiogram stands in exactly one of the two tables (a test walks them),
-so a new one cannot slip past the limits unseen.
+Every method of aiogram stands in exactly one of the two tables (a test checks it), so that no new method bypasses the
+limits unnoticed.
 
 Sources: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this and
 https://github.com/tdlib/telegram-bot-api/issues (edits share the chat's budget; an album counts as its items).
@@ -35,18 +35,18 @@ def _items(name: str) -> Callable[[Mapping[str, Any]], int]:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A method that uses up places.
+    """A method that counts against limits.
 
     Attributes:
-        cost: Places it takes, from its parameters.
-        may_be_inline: It may name a message that Telegram keeps outside of any chat.
+        cost: Places it takes, by its parameters.
+        may_be_inline: It may name an inline message, which belongs to no chat of ours.
     """
 
     cost: Callable[[Mapping[str, Any]], int] = _one
     may_be_inline: bool = False
 
     def chat_id(self, params: Mapping[str, Any]) -> ChatId | None:
-        """Return whose budget a call uses; None if only the bot's."""
+        """Return the chat whose budget a call uses; None if only the bot's."""
         chat_id = params.get("chat_id")
         if chat_id is not None:
             return numbered(chat_id)
@@ -55,7 +55,7 @@ class Counted:
 
 
 def numbered(chat_id: ChatId) -> ChatId:
-    """Return an id that came as text as the number that it is.
+    """Return a numeric id given as text as a number.
 
     >>> numbered("-100123"), numbered("@News"), numbered(7)
     (-100123, '@news', 7)
@@ -139,7 +139,7 @@ EXEMPT: dict[str, str] = {
 
 
 def every_method() -> dict[str, type[AnyMethod]]:
-    """Return every method that aiogram knows, by Telegram's spelling."""
+    """Return every method of aiogram, by Telegram's spelling."""
     classes = (getattr(aiogram.methods, name) for name in aiogram.methods.__all__)
     return {
         each.__api_method__: each
@@ -149,4 +149,4 @@ def every_method() -> dict[str, type[AnyMethod]]:
 
 
 BY_NAME: dict[str, type[AnyMethod]] = {name.lower(): method for name, method in every_method().items()}
-"""Telegram takes a method's name in any case."""
+"""Method names are case-insensitive, as at Telegram."""

@@ -1,4 +1,4 @@
-"""A call with files, as ``multipart/form-data``: read from the books while it is written.
+"""A call with files, as ``multipart/form-data``: the files are read from storage while it is written.
 
 Source: https://core.telegram.org/bots/api#making-requests
 """
@@ -15,13 +15,13 @@ import msgspec
 from tempogram.storage.files.uploads import StoredFile
 
 Parts = Callable[[str], AsyncIterator[bytes]]
-"""Reads a file by its sha256, a part at a time."""
+"""Reads a file by its sha256, in parts."""
 
 BINARY = "application/octet-stream"
 
 
 class Form:
-    """Parameters and files. Its length is known before it is read, so that too much is refused at once."""
+    """Parameters and files. Its length is known before the files are read, so Telegram can refuse it at once."""
 
     def __init__(self, params: Mapping[str, Any], files: Mapping[str, StoredFile], parts: Parts) -> None:
         boundary = uuid4().hex
@@ -34,10 +34,10 @@ class Form:
         return sum(piece.size_bytes if isinstance(piece, StoredFile) else len(piece) for piece in self._pieces)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Read it, one part of one file after the other.
+        """Return the body in parts.
 
         Raises:
-            LedgerError: The books cannot be read (any more).
+            LedgerError: A file cannot be read.
         """
         for piece in self._pieces:
             if isinstance(piece, StoredFile):
@@ -65,7 +65,7 @@ def _named(name: str) -> str:
 
 
 def _quoted(name: str) -> str:
-    r"""Return a name as it may stand between quotes; a client of the API may call a parameter anything.
+    r"""Return a name escaped for a quoted string; a client of the API chooses parameter names freely.
 
     >>> print(_quoted('a"b\\c'), _quoted("a\r\nb"))
     a\"b\\c ab

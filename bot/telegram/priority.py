@@ -1,4 +1,4 @@
-"""Whether an update speaks to the bot itself: then its answer is urgent."""
+"""The priority of an answer: high if the update addresses the bot itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tempogram.engine.model.messages import Priority
 
 
 def priority_of(update: Update, bot_id: int, username: str) -> Priority:
-    """Return high for a mention of the bot and for a reply to one of its messages, normal for the rest."""
+    """Return high for a mention of the bot and for a reply to one of its messages, normal otherwise."""
     message = update.message or update.channel_post
     return Priority.HIGH if message is not None and is_addressed(message, bot_id, username) else Priority.NORMAL
 

@@ -1,4 +1,4 @@
-"""What an answer of Telegram's means: by code, parameters and wording.
+"""Classifies Telegram's answers by code, parameters and wording.
 
 Source: https://core.telegram.org/bots/api#making-requests and the server's own code,
 https://github.com/tdlib/telegram-bot-api
@@ -17,11 +17,11 @@ _HIDDEN_429 = re.compile(r"Too Many Requests: retry after ([0-9]{1,9})")
 """A 429 inside a 400, seen with albums: ``failed to send message #1 with the error message "Too Many …"``."""
 
 RETRY_AFTER_S = 1
-"""When a 429 does not say how long."""
+"""For a 429 without ``retry_after``."""
 
 
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that are no JSON of the expected form."""
+"""What msgspec raises for bytes that are not JSON of the expected type."""
 
 
 class _Parameters(msgspec.Struct):
@@ -52,7 +52,7 @@ _decode_messages = msgspec.json.Decoder(list[_Message]).decode
 
 
 def classify(status: int, body: bytes) -> Outcome:
-    """Return the outcome of an answer that came.
+    """Return the outcome of an HTTP answer.
 
     >>> classify(200, b'{"ok":true,"result":{"message_id":7,"chat":{"id":5}}}').telegram_message_id
     7
@@ -64,22 +64,22 @@ def classify(status: int, body: bytes) -> Outcome:
     try:
         answer = _decode_answer(body)
     except UNREADABLE:
-        return _nonsense(status)
+        return _without_json(status)
     if answer.ok:
         return _sent(answer, body)
     return _refused(answer.error_code or status, answer)
 
 
-def _nonsense(status: int) -> Outcome:
+def _without_json(status: int) -> Outcome:
     if status >= 500 or 300 <= status < 400:
-        return Failed(f"HTTP {status}", status)  # a redirect leads away from Telegram, and is not followed
+        return Failed(f"HTTP {status}", status)  # a redirect is not followed
     if status == 429:
         return Throttled(RETRY_AFTER_S * 1_000)
     if status < 400:
         return Uncertain(f"HTTP {status} with an answer that is not Telegram's")
     if status == 413:
         return Rejected(status, f"HTTP {status}")
-    return Failed(f"HTTP {status}", status)  # Telegram itself would have answered in JSON: something stands in between
+    return Failed(f"HTTP {status}", status)  # Telegram answers in JSON, so this came from a proxy
 
 
 def _sent(answer: _Answer, body: bytes) -> Sent:
@@ -88,13 +88,13 @@ def _sent(answer: _Answer, body: bytes) -> Sent:
 
 
 def _first_message(result: bytes) -> _Message:
-    """Return the message in a result, the first of an album's, or an empty one where there is none."""
+    """Return the message in a result, the first one of an album, or an empty one if there is none."""
     try:
         if result.startswith(b"["):
             return next(iter(_decode_messages(result)), _Message())
         return _decode_message(result) if result.startswith(b"{") else _Message()
     except UNREADABLE:
-        return _Message()  # a list of something else: done all the same
+        return _Message()  # a list of something else, which is a success too
 
 
 def _refused(code: int, answer: _Answer) -> Outcome:

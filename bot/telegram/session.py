@@ -1,9 +1,8 @@
-"""Under every ``Bot`` that is built in this program: no call goes round the engine.
+"""The session under every ``Bot`` of this process, so that no call bypasses the engine.
 
-``install`` makes ``Bot.session`` a property that wraps whatever session a bot is
-given, so ``bot.send_message(…)``, ``message.answer(…)`` and a ``Bot`` that a user
-built all end here. Calls that do not count (``methods.EXEMPT``) go straight through
-the session that the bot was given.
+``install`` makes ``Bot.session`` a property that wraps the session a bot is given, so ``bot.send_message(…)``,
+``message.answer(…)`` and a ``Bot`` that a user built all end here. Calls that do not count (``methods.EXEMPT``) go
+through the session that the bot was given.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol, cast, get_args
 
 import msgspec
@@ -46,14 +46,14 @@ log = structlog.get_logger()
 
 
 class TokenStore(Protocol):
-    """Where the token of a bot that a user built is put down, so that a worker can send for it."""
+    """Stores the token of a ``Bot`` that a user built, so that a worker can send for it."""
 
     async def learn(self, token: str) -> None:
-        """Keep a token; free if it is kept already."""
+        """Store a token; costs nothing if it is stored already."""
 
 
 class Gateway:
-    """The way of an aiogram call into the engine, and of its answer back."""
+    """Submits aiogram calls to the engine, and returns their answers."""
 
     def __init__(
         self,
@@ -76,12 +76,12 @@ class Gateway:
         """Submit a call and wait for its answer, at most ``wait_s``.
 
         Returns:
-            What the method returns; or, if it still waits its turn, a ``Message`` (or ``MessageId``, or a list of
-            them) whose ``message_id`` is 0 and which bears our id as ``tempogram_id``.
+            What the method returns; or, if the message still waits, a ``Message`` (or ``MessageId``, or a list of
+            them) whose ``message_id`` is 0 and whose ``tempogram_id`` is our id.
 
         Raises:
-            TelegramAPIError: Telegram refused, now or earlier for the whole chat; aiogram's own exception for it.
-            StillQueued: It waits its turn, and the method has no form that could say so.
+            TelegramAPIError: Telegram refused the call, or refuses the whole chat; aiogram's own exception for it.
+            StillQueued: The message still waits, and the method's type has no value for that.
             QueueFull: It was not accepted.
             TelegramEntityTooLarge: It was not accepted; a file is larger than Telegram takes.
         """
@@ -98,7 +98,7 @@ class Gateway:
             if known is not None:
                 return placeholder(method, known.message_id, telegram_message_id=known.telegram_message_id or 0)
             async with asyncio.timeout(self._wait_s):
-                # Shielded by the future itself: a caller that goes away takes nothing with it.
+                # A caller that is cancelled does not cancel the message: the future is only its answer.
                 result = await future
         except TimeoutError:
             return placeholder(method, message.id)
@@ -107,31 +107,32 @@ class Gateway:
         return answer(bot, method, result)
 
     async def delete(self, bot: Bot, method: AnyMethod) -> None:
-        """Drop the edits that wait for messages which a call has just deleted."""
+        """Drop waiting edits of messages that a call has just deleted."""
         gone = edit_coalescing.deleted(method.__api_method__, dict(method))
         if gone is not None:
             chat_id, message_ids = gone
             await self._dispatcher.drop(bot.id, numbered(chat_id), [edit_coalescing.key(each) for each in message_ids])
 
     async def submit(self, bot: Bot, method: AnyMethod, rule: Counted) -> None:
-        """Submit a call that a handler returned; nobody waits for it, and one to a lost chat keeps back no other."""
+        """Submit a call that a handler returned, without waiting; a lost chat does not stop the calls after it."""
         try:
             await self._submit(bot, await self._compose(bot, method, rule))
         except ChatUnreachable as lost:
-            log.warning("not submitted", bot_id=lost.bot_id, chat_id=lost.chat_id, reason=lost.reason)
+            log.warning("message_not_submitted", bot_id=lost.bot_id, chat_id=lost.chat_id, reason=lost.reason)
 
     async def _compose(self, bot: Bot, method: AnyMethod, rule: Counted) -> Outgoing:
         await self._tokens.learn(bot.token)
-        source, options = update_context.current(), dict[str, Any]()
-        if source is not None:
-            options = {"dedup_key": source.next_key(), "priority": source.priority, "user_id": source.user_id}
-        prepared = prepare(bot, method)
+        prepared, context = prepare(bot, method), update_context.current()
+        compose = partial(self._composer.from_method, prepared, rule)
+        if context is not None:
+            key = context.next_key()
+            compose = partial(compose, dedup_key=key, priority=context.priority, user_id=context.user_id)
         if not prepared.files:
-            return self._composer.from_method(prepared, rule, **options)
+            return compose()
         try:
-            # Read before the message is made: its id says when it was submitted.
+            # Read before the message is made, because its id is its time of submission.
             async with self._attachments.spooled(bot, prepared.files) as files:
-                message = self._composer.from_method(prepared, rule, **options)
+                message = compose()
                 if (lost := await self._dispatcher.refusal(message)) is not None:
                     raise lost
                 await self._attachments.keep(message, files)
@@ -192,7 +193,7 @@ class EngineSession(BaseSession):
 
 
 def install(gateway: Gateway) -> Callable[[], None]:
-    """Put our session under every ``Bot`` from now on; returns what takes it away again."""
+    """Put our session under every ``Bot`` from now on; return a function that undoes it."""
 
     def get(bot: Bot) -> BaseSession:
         session: BaseSession = bot.__dict__["session"]
@@ -202,7 +203,7 @@ def install(gateway: Gateway) -> Callable[[], None]:
 
     def put(bot: Bot, session: BaseSession) -> None:
         wrapped = session if isinstance(session, EngineSession) else EngineSession(session, gateway)
-        bot.__dict__["session"] = wrapped  # where aiogram has it, so that the bot works when we are gone
+        bot.__dict__["session"] = wrapped  # where aiogram keeps it, so that the bot works after ``remove``
 
     setattr(Bot, "session", property(get, put))  # noqa: B010 - aiogram declares it on the instance only
 
@@ -213,13 +214,13 @@ def install(gateway: Gateway) -> Callable[[], None]:
 
 
 def answer(bot: Bot, method: AnyMethod, result: Result) -> Any:
-    """Return what aiogram would, or raise what it would."""
+    """Return or raise what aiogram would for a result."""
     match result.outcome:
         case Sent(body=body):
             response = bot.session.check_response(bot, method, 200, as_returned(method, body).decode())
             return response.result
         case None if result.replaced_by is not None:
-            return True  # as Telegram answers an edit whose message it does not show
+            return True  # as Telegram answers the edit of an inline message
         case _:
             raise refusal(method, result)
 
@@ -251,7 +252,7 @@ def _reason(status: Status, outcome: Outcome | None) -> str:
 
 
 def as_returned(method: AnyMethod, body: bytes) -> bytes:
-    """Return an answer in the form that a method returns: the last item of an album may have gone as a message."""
+    """Return an answer in the type that a method returns: the last item of an album may have been a single message."""
     if method.__returning__ != list[Message]:
         return body
     result = msgspec.json.decode(body)["result"]
@@ -259,9 +260,9 @@ def as_returned(method: AnyMethod, body: bytes) -> bytes:
 
 
 def placeholder(method: AnyMethod, message_id: str, *, telegram_message_id: int = 0) -> Any:
-    """Return the form for «not sent yet»: message 0, as the Bot API itself marks a message that is still scheduled.
+    """Return the value for "not sent yet": message 0, as the Bot API itself marks a scheduled message.
 
-    One that was sent before, by a process that ended then, has its number, and nothing else is known of it.
+    A message that an earlier process sent has its number; nothing else of it is known.
 
     Source: https://core.telegram.org/bots/api#message (``message_id`` may be 0)
     """

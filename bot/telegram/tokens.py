@@ -1,4 +1,4 @@
-"""What a bot's token looks like.
+"""The format of a bot token.
 
 Source: https://core.telegram.org/bots/api#authorizing-your-bot
 """
@@ -9,7 +9,7 @@ import re
 
 TOKEN = re.compile(r"([0-9]{1,18}):([A-Za-z0-9_-]{1,128})")
 
-LOOKS_LIKE = "one looks like 123456:ABC-DEF, and @BotFather gives it out"
+LOOKS_LIKE = "one looks like 123456:ABC-DEF; get it from @BotFather"
 
 
 def is_token(text: str) -> bool:

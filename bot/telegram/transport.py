@@ -1,4 +1,4 @@
-"""One HTTP call to Telegram: stored parameters and files out as they are, the answer as a value."""
+"""Sends a message: one HTTP call to Telegram, whose answer is returned as a value."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from tempogram.bot.telegram.albums import follow_parts
+from tempogram.bot.telegram.albums import album_outcome
 from tempogram.bot.telegram.attachments import carries
 from tempogram.bot.telegram.composer import body_of
 from tempogram.bot.telegram.connections import Connections
@@ -22,21 +22,20 @@ from tempogram.engine.ports import Clock, MayWrite
 JSON = "application/json"
 
 UPLOAD_BYTES_A_S_MIN = 512 << 10
-"""Files may take so much longer than other calls: 4 Mbit/s, 50 MB in under two minutes. A guess."""
+"""Extra time for files: 4 Mbit/s, 50 MB in under two minutes. Untuned: it only has to be slower than real uploads."""
 
-FROM_ELSEWHERE = frozenset({"copyMessage", "copyMessages", "forwardMessage", "forwardMessages"})
+TWO_CHAT_METHODS = frozenset({"copyMessage", "copyMessages", "forwardMessage", "forwardMessages"})
 """Methods that name two chats, either of which may have removed the bot."""
 
 FLOOR_KEPT_S = 60.0
-"""How long the shortest round trip is believed: routes change. A guess."""
+"""How long the shortest round trip counts, because routes change; untuned: decision 0001 has the margin."""
 
 
 class TelegramTransport:
     """See ``Transport``. One pool of connections for all bots.
 
-    When did Telegram count a call? Not later than it answered. A long way there and
-    back would cost that much of every window, so the shortest round trip seen lately is
-    taken off, but for ``guard_ms`` of it: decision 0001 has the reasons and the figures.
+    Telegram counts a call before it answers. Counting from the answer would waste a round trip of every window, so the
+    shortest recent round trip less ``guard_ms`` is subtracted: decision 0001 has the reasons and the figures.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class TelegramTransport:
         if written_s is None:
             return Answer(outcome, counted_at_ms=None)
         if packed is not None:
-            # How long it took says nothing of the way: Telegram counts once it has the whole file.
+            # Its duration is no round trip: Telegram counts the call once it has the whole file.
             counted_at_ms = self._clock()
             return Answer(await self._upload_packer.unpack(packed, outcome), counted_at_ms)
         return Answer(outcome, self._counted_at_ms(outcome, written_s))
@@ -85,13 +84,13 @@ class TelegramTransport:
     async def _call(
         self, lease: Lease, may_write: MayWrite, token: str, body: bytes | Form
     ) -> tuple[Outcome, float | None]:
-        """Make the call; return what came of it, and when its first byte was written, None if none was."""
+        """Make the call; return its outcome, and when its first byte was written (None if none was)."""
         path = f"/bot{token}/{lease.message.method}"
         timeout_s = self._timeout_s + (body.length / UPLOAD_BYTES_A_S_MIN if isinstance(body, Form) else 0)
         written_s: float | None = None
         try:
-            async with asyncio.timeout(timeout_s), self._connections.lend() as connection:
-                # Between this look at the lease and the first byte nobody else has a turn.
+            async with asyncio.timeout(timeout_s), self._connections.borrow() as connection:
+                # No await stands between this check of the lease and the first byte.
                 if not may_write():
                     return Overdue(), None
                 written_s = time.monotonic()
@@ -101,27 +100,27 @@ class TelegramTransport:
                     response = await connection.post(path, JSON, body)
             return self._meaning(lease, classify(response.status, response.body)), written_s
         except (OSError, UnicodeError, LedgerError) as error:
-            # TimeoutError is an OSError; UnicodeError: a host's name that is none; LedgerError: a file broke off.
-            reason = type(error).__name__  # what else it says may hold the address, and that holds the token
+            # TimeoutError is an OSError; UnicodeError: an invalid host name; LedgerError: a file could not be read.
+            reason = type(error).__name__  # the text may hold the address, and that holds the token
             return (Failed(reason) if written_s is None else Uncertain(reason)), written_s
 
     async def _revoked(self, bot_id: int, token: str, outcome: Revoked) -> Outcome:
-        """Return what it means that Telegram does not know a token: it may be an old one."""
+        """Return the outcome for a token that Telegram does not know: it may be an outdated one."""
         try:
             is_old = await self._token_in_books(bot_id) != token
         except (LedgerError, SettingsError):
-            is_old = True  # nobody knows; a bot is not paused by mistake
-        return Failed("the bot got another token while this was sent", code=401) if is_old else outcome
+            is_old = True  # unknown; a bot must not be paused by mistake
+        return Failed("the bot got another token during this call", code=401) if is_old else outcome
 
     @staticmethod
     def _meaning(lease: Lease, outcome: Outcome) -> Outcome:
-        """Return what an answer means for this call.
+        """Return the outcome for this call's method.
 
-        A 403 may mean the chat from which a message comes, and of an album a part may have arrived.
+        A 403 may be about the chat that a message is copied from, and an album may have arrived in part.
         """
-        if isinstance(outcome, Rejected) and lease.message.method in FROM_ELSEWHERE:
+        if isinstance(outcome, Rejected) and lease.message.method in TWO_CHAT_METHODS:
             return replace(outcome, unreachable=False)
-        return follow_parts(lease.message, outcome)
+        return album_outcome(lease.message, outcome)
 
     def _counted_at_ms(self, outcome: Outcome, written_s: float) -> int:
         now_ms = self._clock()
@@ -133,7 +132,7 @@ class TelegramTransport:
 
 
 class Floor:
-    """The shortest of the last round trips: over the running minute and the one before it.
+    """The shortest round trip of this minute and the one before.
 
     >>> floor = Floor()
     >>> floor.note(0.050, 0.0), floor.note(0.030, 1.0), floor.note(0.090, 61.0), floor.note(0.090, 200.0)

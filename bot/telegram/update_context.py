@@ -1,4 +1,4 @@
-"""Which update a call was made for, as far down as a handler's own tasks."""
+"""The update for which a call is made, also within tasks that its handler starts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from tempogram.engine.model.messages import Priority
 class UpdateContext:
     """The update whose handler is running, and how many messages it has submitted.
 
-    A handler that runs a second time after a crash counts the same again, so what
-    it submits bears the same keys, and is accepted once.
+    A handler that runs again after a crash counts the same, so its messages have the same keys and are accepted once.
     """
 
     bot_id: int
@@ -33,7 +32,7 @@ class UpdateContext:
 
 
 def user_of(update: Update) -> int | None:
-    """Return who caused an update; None for a channel's post, and for a kind of update that we do not know."""
+    """Return the user who caused an update; None for a channel post and for an unknown kind of update."""
     try:
         event = update.event
     except UpdateTypeLookupError:
@@ -42,19 +41,19 @@ def user_of(update: Update) -> int | None:
     return None if user is None else user.id
 
 
-_origin: ContextVar[UpdateContext | None] = ContextVar("origin", default=None)
+_current: ContextVar[UpdateContext | None] = ContextVar("origin", default=None)
 
 
 def current() -> UpdateContext | None:
-    """Return the origin of what is done now; None outside of any handler."""
-    return _origin.get()
+    """Return the context of the running handler; None outside of any handler."""
+    return _current.get()
 
 
 @contextmanager
-def of(origin: UpdateContext) -> Iterator[UpdateContext]:
-    """Do what is inside on behalf of an update."""
-    token = _origin.set(origin)
+def of(context: UpdateContext) -> Iterator[UpdateContext]:
+    """Make the calls inside the block on behalf of an update."""
+    token = _current.set(context)
     try:
-        yield origin
+        yield context
     finally:
-        _origin.reset(token)
+        _current.reset(token)

@@ -1,4 +1,4 @@
-"""Where updates enter: stored before they are answered, handled once, in each chat's order."""
+"""Receives updates: each is stored before it is confirmed, and handled once, in the order of its chat."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tempogram.bot.telegram.priority import priority_of
 from tempogram.bot.telegram.session import Gateway
 from tempogram.bot.telegram.update_context import UpdateContext
 from tempogram.bot.updates.handler_pool import HandlerPool, is_ending
-from tempogram.bot.updates.normalize import fill_in
+from tempogram.bot.updates.normalize import normalize
 from tempogram.bot.updates.recorder import Recorder
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.ports import Clock
@@ -34,17 +34,17 @@ log = structlog.get_logger()
 Answer = TypeVar("Answer")
 
 PAGE = 500
-"""Updates taken over at a time from a process that has ended."""
+"""Updates adopted at a time from a process that has ended."""
 
 ADOPT_EVERY_S = 10.0
-"""Between two looks for what a process left that has ended since. A guess."""
+"""Between two looks for updates of a process that has ended; untuned: a look costs one query."""
 
 
 class UpdateIntake:
-    """See ``api.ports.Intake``.
+    """See ``api.core.ports.Intake``.
 
-    An update whose handler raises is given up on, with its reason; one whose handler could not
-    reach the ledger is handled again until it can, and holds up its chat until then.
+    An update whose handler raises is marked as failed, with the reason. An update whose handler cannot reach the
+    database is handled again until it can, and later updates of its chat wait for it.
     """
 
     def __init__(
@@ -75,13 +75,13 @@ class UpdateIntake:
         """See ``Intake``."""
         content = decode(body)
         if self._pool.is_full:
-            raise IntakeFull("too many updates wait for their handlers; deliver this one again later")
+            raise IntakeFull("too many updates wait for a handler; deliver this one again later")
         update_id, now_ms = content["update_id"], self._clock()
         if await self._store(bot_id, update_id, body, now_ms):
             self._handle_later(bot_id, update_id, content, now_ms)
 
     async def _store(self, bot_id: int, update_id: int, body: bytes, now_ms: int) -> bool:
-        """Tell whether it is to be handled: it is new, or it was stored and we were not told."""
+        """Store an update; return whether to handle it: it is new, or an earlier attempt's answer was lost."""
         key = bot_id, update_id
         try:
             with observed(self._conditions):
@@ -94,7 +94,7 @@ class UpdateIntake:
         return is_new or was_in_doubt
 
     async def resume(self) -> int:
-        """Handle what processes that have ended received and did not handle; returns how many."""
+        """Handle what processes that have ended received and did not handle; return how many updates."""
         resumed = 0
         while page := await self._updates.adopt(limit=PAGE):
             for received in page:
@@ -103,33 +103,35 @@ class UpdateIntake:
         return resumed
 
     async def adopt(self) -> None:
-        """Go on looking for what others leave, until cancelled."""
+        """Adopt updates of ended processes regularly, until cancelled."""
         while True:
             await self._sleep(ADOPT_EVERY_S)
-            if resumed := await self._insist(self.resume):
-                log.warning("took over updates of a process that has ended", updates=resumed)
+            if resumed := await self._retry(self.resume):
+                log.warning("updates_adopted", updates=resumed)
 
     def _resume(self, received: ReceivedUpdate) -> None:
         self._handle_later(received.bot_id, received.update_id, decode(received.body), received.received_at_ms)
 
     def _handle_later(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
-        self._pool.submit((bot_id, chat_of(content)), lambda: self._handle(bot_id, update_id, content, received_at_ms))
+        self._pool.submit(
+            (bot_id, order_key(content)), lambda: self._handle(bot_id, update_id, content, received_at_ms)
+        )
 
     async def _handle(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
         try:
-            # Again until the ledger is back: what was submitted before bears the same keys, and is accepted once.
-            await self._insist(lambda: self._handle_once(bot_id, update_id, content, received_at_ms))
+            # Retried until the database is back: what was submitted before has the same keys, and is accepted once.
+            await self._retry(lambda: self._handle_once(bot_id, update_id, content, received_at_ms))
         except asyncio.CancelledError:
             if is_ending():
                 raise
-            log.warning("handler was cancelled from within", bot_id=bot_id, update_id=update_id)
+            log.warning("handler_cancelled", bot_id=bot_id, update_id=update_id)
             await self._give_up(bot_id, update_id, asyncio.CancelledError.__name__)
-        except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is told below
-            await self._give_up(bot_id, update_id, _told(error, bot_id, update_id))
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is logged below
+            await self._give_up(bot_id, update_id, _failure_reason(error, bot_id, update_id))
 
     async def _handle_once(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
         if not self._fleet.registry.has(bot_id):
-            await self._fleet.reload([bot_id])  # who added it may have ended before we heard of it
+            await self._fleet.reload([bot_id])  # the process that added it may have ended before it announced that
         if not self._fleet.registry.has(bot_id):
             reason, now_ms = "its bot was removed", self._clock()
             return await self._updates.mark_failed(bot_id, update_id, reason=reason, now_ms=now_ms)
@@ -140,19 +142,19 @@ class UpdateIntake:
         async def write() -> None:
             await self._updates.mark_failed(bot_id, update_id, reason=reason, now_ms=self._clock())
 
-        await self._insist(write)
+        await self._retry(write)
 
-    async def _insist(self, work: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _retry(self, work: Callable[[], Awaitable[Answer]]) -> Answer:
         return await retry_write(work, sleep=self._sleep, conditions=self._conditions)
 
     async def _run_handlers(self, bot: Bot, content: dict[str, Any], received_at_ms: int) -> None:
-        update = Update.model_validate(fill_in(content, self._clock() // 1_000), context={"bot": bot})
+        update = Update.model_validate(normalize(content, self._clock() // 1_000), context={"bot": bot})
         registered = self._fleet.registry.registered(bot.id)
         if self._recorder is not None:
-            await self._recorder.note(update, registered, received_at_ms=received_at_ms)
+            await self._recorder.record(update, registered, received_at_ms=received_at_ms)
         priority = priority_of(update, bot.id, registered.username)
-        source = UpdateContext(bot.id, update.update_id, priority, update_context.user_of(update))
-        with update_context.of(source):
+        context = UpdateContext(bot.id, update.update_id, priority, update_context.user_of(update))
+        with update_context.of(context):
             returned = await self._dispatcher.feed_update(bot, update, registered=registered)
             for method in methods_in(returned):
                 await self._submit(bot, method)
@@ -166,10 +168,10 @@ class UpdateIntake:
 
 
 def decode(body: bytes) -> dict[str, Any]:
-    """Return an update as Telegram wrote it.
+    """Return an update as JSON.
 
     Raises:
-        Refusal: It is not JSON, no object, or has no number.
+        Refusal: It is not a JSON object with an ``update_id``.
 
     >>> decode(b'{"update_id": 7}')
     {'update_id': 7}
@@ -186,19 +188,19 @@ def decode(body: bytes) -> dict[str, Any]:
     return dict(content)
 
 
-def chat_of(content: dict[str, Any]) -> int:
-    """Return what an update's order is kept by: its chat, else its user, else nothing (0).
+def order_key(content: dict[str, Any]) -> int:
+    """Return the key within which updates are handled in order: the chat, else the user, else 0.
 
-    >>> chat_of({"update_id": 1, "callback_query": {"from": {"id": 4}, "message": {"chat": {"id": -5}}}})
+    >>> order_key({"update_id": 1, "callback_query": {"from": {"id": 4}, "message": {"chat": {"id": -5}}}})
     -5
-    >>> chat_of({"update_id": 1, "inline_query": {"from": {"id": 4}}}), chat_of({"update_id": 1})
+    >>> order_key({"update_id": 1, "inline_query": {"from": {"id": 4}}}), order_key({"update_id": 1})
     (4, 0)
     """
     for event in content.values():
         if isinstance(event, dict):
             message = event.get("message")
-            for place in (event, message if isinstance(message, dict) else {}):
-                if isinstance(chat := place.get("chat"), dict) and isinstance(chat.get("id"), int):
+            for holder in (event, message if isinstance(message, dict) else {}):
+                if isinstance(chat := holder.get("chat"), dict) and isinstance(chat.get("id"), int):
                     return int(chat["id"])
             user = event.get("from") or event.get("user")
             if isinstance(user, dict) and isinstance(user.get("id"), int):
@@ -212,17 +214,17 @@ def methods_in(returned: object) -> list[AnyMethod]:
     return [method for method in each if isinstance(method, TelegramMethod)]
 
 
-def _told(error: Exception, bot_id: int, update_id: int) -> str:
-    """Log why a handler failed, and return it in short. A validation error quotes the user's words: never those."""
+def _failure_reason(error: Exception, bot_id: int, update_id: int) -> str:
+    """Log why a handler failed, and return the reason without the user's words, which a validation error quotes."""
     if isinstance(error, ValidationError):
-        reason = _shape(error)
-        log.error("handler failed", bot_id=bot_id, update_id=update_id, reason=reason)
+        reason = _invalid_field(error)
+        log.error("handler_failed", bot_id=bot_id, update_id=update_id, reason=reason)
     else:
         reason = type(error).__name__
-        log.error("handler failed", bot_id=bot_id, update_id=update_id, reason=reason, exc_info=error)
+        log.error("handler_failed", bot_id=bot_id, update_id=update_id, reason=reason, exc_info=error)
     return reason
 
 
-def _shape(error: ValidationError) -> str:
+def _invalid_field(error: ValidationError) -> str:
     first = error.errors()[0]
     return f"aiogram cannot read it: {'.'.join(map(str, first['loc']))}: {first['msg']}"

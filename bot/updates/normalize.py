@@ -1,4 +1,4 @@
-"""Fills in what an update lacks and aiogram demands, so that a hand-written one is understood."""
+"""Fills in fields that aiogram requires, so that a hand-written update is understood."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 MESSAGE_FIELDS = ("message", "edited_message", "channel_post", "edited_channel_post")
 
 
-def fill_in(update: dict[str, Any], now_s: int) -> dict[str, Any]:
+def normalize(update: dict[str, Any], now_s: int) -> dict[str, Any]:
     """Return the update with a date, a chat type and names where a message has none.
 
-    >>> filled = fill_in({"update_id": 1, "message": {"message_id": 1, "chat": {"id": -123}, "from": {"id": 4}}}, 9)
+    >>> filled = normalize({"update_id": 1, "message": {"message_id": 1, "chat": {"id": -123}, "from": {"id": 4}}}, 9)
     >>> filled["message"]["chat"]["type"], filled["message"]["from"]["is_bot"], filled["message"]["date"]
     ('group', False, 9)
     """

@@ -1,4 +1,4 @@
-"""Fetches updates for bots that Telegram cannot reach: one long poll for each."""
+"""Fetches updates by long polling, for bots without a webhook."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ log = structlog.get_logger()
 POLL_S = 25
 """How long Telegram may hold an empty poll open; it allows 50: https://core.telegram.org/bots/api#getupdates"""
 
-REST_S = 3.0
-"""How long a poller rests after an answer that was none. A guess."""
+PAUSE_S = 3.0
+"""Pause after a failed poll; untuned: Telegram keeps the updates meanwhile."""
 
 
 class _Numbered(msgspec.Struct):
@@ -37,7 +37,7 @@ _decode_number = msgspec.json.Decoder(_Numbered).decode
 
 
 class Poller:
-    """Polls for one bot. The offset moves only after an update is stored: Telegram keeps what we have not."""
+    """Polls for one bot. The offset moves only after an update is stored, so Telegram keeps what we have not."""
 
     def __init__(
         self,
@@ -62,48 +62,48 @@ class Poller:
             try:
                 await self.poll_once()
             except LedgerError:
-                await asyncio.sleep(REST_S)  # told as a condition; Telegram keeps what we have not
-            except Exception as error:  # noqa: BLE001 - whatever it was, Telegram keeps what we have not
+                await asyncio.sleep(PAUSE_S)  # reported as a condition; Telegram keeps the updates
+            except Exception as error:  # noqa: BLE001 - any error is retried: Telegram keeps the updates
                 # The text of aiohttp's errors may hold the address, and that holds the token.
-                log.warning("poll failed", bot_id=self._bot_id, reason=type(error).__name__)
-                await asyncio.sleep(REST_S)
+                log.warning("poll_failed", bot_id=self._bot_id, reason=type(error).__name__)
+                await asyncio.sleep(PAUSE_S)
 
     async def poll_once(self) -> int:
-        """Ask once, store what came, and return how many there were."""
+        """Poll once, store the updates, and return how many there were."""
         url = f"{self._api_url}/bot{self._token_of(self._bot_id)}/getUpdates"
-        # Named even if there are none: Telegram would keep to what an earlier program asked for.
+        # Sent even if empty: otherwise Telegram keeps the kinds of an earlier call.
         kinds = self._allowed_updates
         asked = {"offset": self._offset, "timeout": POLL_S, "limit": 100, "allowed_updates": kinds}
         timeout = aiohttp.ClientTimeout(total=POLL_S + 10)
         async with self._session.post(url, json=asked, timeout=timeout) as response:
             polled = _decode(await response.read())
         if not polled.ok:
-            log.warning("poll refused", bot_id=self._bot_id, status=response.status, reason=polled.description)
+            log.warning("poll_refused", bot_id=self._bot_id, status=response.status, reason=polled.description)
             if response.status == 409 and "webhook" in polled.description:
                 await self._delete_webhook()
-            await asyncio.sleep(REST_S)
+            await asyncio.sleep(PAUSE_S)
         for raw in polled.result:
             await self._receive(bytes(raw))
         return len(polled.result)
 
     async def _delete_webhook(self) -> None:
-        """Take away a webhook that was set before: while it stands, Telegram gives nothing to a poller."""
+        """Delete a webhook that was set before: while there is one, Telegram refuses polls."""
         url = f"{self._api_url}/bot{self._token_of(self._bot_id)}/deleteWebhook"
         async with self._session.post(url, timeout=aiohttp.ClientTimeout(total=POLL_S)) as response:
-            log.info("webhook deleted", bot_id=self._bot_id, status=response.status)
+            log.info("webhook_deleted", bot_id=self._bot_id, status=response.status)
 
     async def _receive(self, body: bytes) -> None:
         try:
-            await _to_the_end(self._intake.receive(self._bot_id, body))
+            await _finish(self._intake.receive(self._bot_id, body))
         except Refusal as error:
-            log.warning("update refused", bot_id=self._bot_id, reason=str(error))
+            log.warning("update_refused", bot_id=self._bot_id, reason=str(error))
         self._offset = _decode_number(body).update_id + 1
 
 
-async def _to_the_end(receiving: Coroutine[Any, Any, None]) -> None:
-    """Finish the update in hand, even when the poller is ended.
+async def _finish(receiving: Coroutine[Any, Any, None]) -> None:
+    """Finish receiving an update even if the poller is cancelled.
 
-    Stored and not given to its handlers, it would wait for the next start: when it comes again, it is known.
+    An update that is stored and not handed to its handlers would wait for the next start.
     """
     task = asyncio.create_task(receiving)
     try:

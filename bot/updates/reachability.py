@@ -1,4 +1,4 @@
-"""Whether a chat can still be sent to, as its updates tell: who blocked the bot, and who came back."""
+"""Learns from updates whether a chat can be reached: a user blocked the bot, or came back."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from tempogram.storage.chats import Chats
 
 
 class ReachabilityObserver:
-    """Keeps the books and the engine's memory up to date; what changes nothing costs nothing."""
+    """Updates the database and the engine's memory; an update that changes nothing costs no query."""
 
     def __init__(self, *, chats: Chats, reachability: Reachability) -> None:
         self._chats = chats
         self._reachability = reachability
 
-    async def note(self, update: Update, bot_id: int) -> None:
-        """Note what an update tells of its chat.
+    async def observe(self, update: Update, bot_id: int) -> None:
+        """Record what an update says of its chat.
 
         Raises:
-            LedgerError: Nothing was written; noting it again does no harm.
+            LedgerError: Nothing was written; calling it again does no harm.
         """
         changed = update.my_chat_member
-        if changed is not None and (reason := _why_lost(changed)) is not None:
+        if changed is not None and (reason := _reason_lost(changed)) is not None:
             await self._lose(bot_id, changed.chat.id, reason)
-        elif (chat := _spoken_in(update, bot_id)) is not None:
+        elif (chat := _reachable_chat(update, bot_id)) is not None:
             for name in _names(chat):
                 await self._regain(bot_id, name)
 
@@ -42,8 +42,8 @@ class ReachabilityObserver:
             self._reachability.mark_reachable(bot_id, chat_id)
 
 
-def _why_lost(changed: ChatMemberUpdated) -> str | None:
-    """Return what Telegram would answer to a message to this chat from now on; None if it would take one.
+def _reason_lost(changed: ChatMemberUpdated) -> str | None:
+    """Return how Telegram will refuse messages to this chat from now on; None if it takes them.
 
     Source: https://core.telegram.org/bots/api#chatmember
     """
@@ -58,16 +58,16 @@ def _why_lost(changed: ChatMemberUpdated) -> str | None:
             return None
 
 
-def is_farewell(message: Message, bot_id: int) -> bool:
-    """Tell whether it says that the bot itself left: the last thing that a bot is told of a group."""
+def is_bot_leaving(message: Message, bot_id: int) -> bool:
+    """Tell whether a message says that the bot itself left: the last update of a group that a bot gets."""
     return message.left_chat_member is not None and message.left_chat_member.id == bot_id
 
 
-def _spoken_in(update: Update, bot_id: int) -> Chat | None:
-    """Return the chat in which somebody did what only a bot that is there is told."""
+def _reachable_chat(update: Update, bot_id: int) -> Chat | None:
+    """Return the chat of an update that only a bot with access to the chat gets."""
     message = update.message or update.edited_message or update.channel_post or update.edited_channel_post
     if message is not None:
-        return None if is_farewell(message, bot_id) else message.chat
+        return None if is_bot_leaving(message, bot_id) else message.chat
     if update.my_chat_member is not None:
         return update.my_chat_member.chat
     pressed = update.callback_query.message if update.callback_query is not None else None

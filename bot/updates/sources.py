@@ -1,4 +1,4 @@
-"""Where each bot's updates come from: a webhook, a poller of its own, or neither."""
+"""Where each bot's updates come from (a webhook, a poller, or neither), and which kinds are asked for."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ ON_REQUEST = frozenset({UpdateType.CHAT_MEMBER, UpdateType.MESSAGE_REACTION, Upd
 
 
 class UpdateSources:
-    """Lets updates come for every bot of the fleet, as each is wanted at any time.
+    """Keeps the update source of every bot as it is configured, also when that changes.
 
-    What is stored before a switch and not confirmed comes again after it, and is stored once.
+    An update stored before a switch and not confirmed comes again after it, and is stored once.
     """
 
     def __init__(self, *, fleet: Fleet, webhooks: Webhooks, poller_for: Callable[[int], Poller]) -> None:
@@ -36,68 +36,68 @@ class UpdateSources:
         self._poller_for = poller_for
         self._tasks: set[asyncio.Task[None]] = set()
         self._latest: dict[int, asyncio.Task[None]] = {}
-        self._begun: dict[int, asyncio.Event] = {}
-        self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._ready: dict[int, asyncio.Event] = {}
+        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    def begin(self) -> None:
-        """Begin with the bots that are there; from now on what changes in the fleet is heeded at once."""
+    def start(self) -> None:
+        """Start the source of every bot; from now on changes of the fleet apply at once."""
         for bot_id in self._registry.bot_ids:
-            self._feed(bot_id)
-        self._fleet.when_changed(self._feed)
+            self._restart(bot_id)
+        self._fleet.when_changed(self._restart)
 
-    async def settled(self) -> None:
-        """Wait until Telegram knows for each bot where its updates shall go."""
-        for begun in list(self._begun.values()):
-            await begun.wait()
+    async def wait_ready(self) -> None:
+        """Wait until every webhook is registered and every poller started."""
+        for ready in list(self._ready.values()):
+            await ready.wait()
 
-    async def end(self) -> None:
+    async def stop(self) -> None:
         self._fleet.when_changed(None)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _feed(self, bot_id: int) -> None:
-        """Let a bot be fed as it is wanted now; what fed it before ends first."""
+    def _restart(self, bot_id: int) -> None:
+        """Start a bot's source as it is configured now; the one before ends first."""
         if bot_id in self._latest:
             self._latest[bot_id].cancel()
-        begun = self._begun[bot_id] = asyncio.Event()
-        task = self._latest[bot_id] = asyncio.create_task(self._in_turn(bot_id, self._way(bot_id, begun), begun))
+        ready = self._ready[bot_id] = asyncio.Event()
+        task = self._latest[bot_id] = asyncio.create_task(self._run(bot_id, self._method_of(bot_id, ready), ready))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _in_turn(self, bot_id: int, way: Callable[[], Coroutine[Any, Any, None]], begun: asyncio.Event) -> None:
+    async def _run(self, bot_id: int, method: Callable[[], Coroutine[Any, Any, None]], ready: asyncio.Event) -> None:
         try:
-            async with self._turns[bot_id]:
-                await way()
+            async with self._locks[bot_id]:
+                await method()
         except Exception:
-            log.exception("no updates come for a bot", bot_id=bot_id)
+            log.exception("update_source_failed", bot_id=bot_id)
         finally:
-            begun.set()
+            ready.set()
 
-    def _way(self, bot_id: int, begun: asyncio.Event) -> Callable[[], Coroutine[Any, Any, None]]:
-        leaving = self._registry.removed_bot(bot_id)
-        if leaving is not None:
-            return lambda: self._after(leaving)
+    def _method_of(self, bot_id: int, ready: asyncio.Event) -> Callable[[], Coroutine[Any, Any, None]]:
+        removed = self._registry.removed_bot(bot_id)
+        if removed is not None:
+            return lambda: self._delete_webhook_of(removed)
         match self._registry.source_of(self._registry.registered(bot_id)):
             case Source.WEBHOOK:
-                return lambda: self._by_webhook(bot_id, begun)
+                return lambda: self._by_webhook(bot_id, ready)
             case Source.POLLING:
-                return lambda: self._by_polling(bot_id, begun)
+                return lambda: self._by_polling(bot_id, ready)
             case Source.NONE:
                 return lambda: self._webhooks.unset(bot_id)
 
-    async def _after(self, leaving: RemovedBot) -> None:
-        if leaving.may_have_webhook:
-            await self._webhooks.delete(leaving.bot)
+    async def _delete_webhook_of(self, removed: RemovedBot) -> None:
+        if removed.may_have_webhook:
+            await self._webhooks.delete(removed.bot)
 
-    async def _by_webhook(self, bot_id: int, begun: asyncio.Event) -> None:
+    async def _by_webhook(self, bot_id: int, ready: asyncio.Event) -> None:
         await self._fleet.verify(bot_id)
         await self._webhooks.set(bot_id)
-        begun.set()
+        ready.set()
         await self._webhooks.retire_secret(bot_id)
 
-    async def _by_polling(self, bot_id: int, begun: asyncio.Event) -> None:
-        begun.set()
+    async def _by_polling(self, bot_id: int, ready: asyncio.Event) -> None:
+        ready.set()
         await self._fleet.verify(bot_id)
         await self._webhooks.unset(bot_id)
         await self._poller_for(bot_id).run()

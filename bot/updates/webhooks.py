@@ -1,4 +1,4 @@
-"""Tells Telegram where to deliver updates, each bot's with a secret of its own."""
+"""Registers webhooks with Telegram, each with a secret of its own."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ PACE_MS = 1_010
 PAUSE_S_MIN, PAUSE_S_MAX = 1.0, 60.0
 
 GRACE_S = 60.0
-"""How long a delivery with the old secret may be under way after Telegram took a new one. A guess."""
+"""How long a delivery with the old secret may be under way after Telegram took a new one; untuned: longer is safe."""
 
 FAILURES = (TelegramAPIError, ClientDecodeError, LedgerError)
-STRANGE = (TelegramUnauthorizedError, TelegramNotFound)
-"""What Telegram says to a token that it does not know (any more)."""
+TOKEN_UNKNOWN = (TelegramUnauthorizedError, TelegramNotFound)
+"""Telegram's answers to a token that it does not know (any more)."""
 
 
 class Webhooks:
-    """Sets webhooks, and takes them away."""
+    """Sets and deletes webhooks."""
 
     def __init__(
         self,
@@ -60,67 +60,67 @@ class Webhooks:
         self._called_at_ms: dict[int, int] = {}
 
     async def set(self, bot_id: int) -> None:
-        """Set one bot's, and try again until Telegram takes it: without it the bot hears nothing.
+        """Set a bot's webhook, and retry until Telegram takes it: without it the bot gets no updates.
 
-        One that stands as it is wanted is left alone, so that a restart is not a call for every bot.
+        A webhook that is registered as wanted is left alone, so that a restart does not set every one again.
         """
-        if not await self._stands(bot_id):
-            await self._insist(bot_id, lambda: self._tell(bot_id))
+        if not await self._is_registered(bot_id):
+            await self._retry(bot_id, lambda: self._register(bot_id))
 
     async def retire_secret(self, bot_id: int) -> None:
-        """Forget an old secret when nothing can come with it any more; ``set`` has told Telegram the new one."""
+        """Forget the old secret once no delivery can bear it any more; ``set`` has registered the new one."""
         if self._registry.secrets.of(bot_id).next_secret is None:
             return
         await self._sleep(GRACE_S)
-        await self._insist(bot_id, lambda: self._registry.secrets.retire(bot_id))
-        log.info("webhook secret changed", bot_id=bot_id)
+        await self._retry(bot_id, lambda: self._registry.secrets.retire(bot_id))
+        log.info("webhook_secret_changed", bot_id=bot_id)
 
     async def unset(self, bot_id: int) -> None:
-        """Take away the webhook that we set, if we did; a bot's owner may have set one of his own."""
+        """Delete the webhook that we set, if we did; the bot's owner may have set another."""
         if self._registry.secrets.of(bot_id).fingerprint is None:
             return
         bot = self._registry.bot(bot_id)
 
-        async def tell() -> None:
+        async def call() -> None:
             await bot.delete_webhook()
             await self._registry.secrets.note_registered(
                 bot_id, None
-            )  # later: after a crash in between it is deleted again
+            )  # second: after a crash in between it is deleted again
 
-        await self._insist(bot_id, tell)
+        await self._retry(bot_id, call)
 
     async def delete(self, bot: Bot) -> None:
-        """Take away the webhook of a bot that was removed, unless its token is no use any more."""
+        """Delete the webhook of a bot that was removed, unless its token is revoked."""
 
-        async def tell() -> None:
+        async def call() -> None:
             try:
                 await bot.delete_webhook()
-            except STRANGE:
-                log.info("webhook left to a token that is revoked", bot_id=bot.id)
+            except TOKEN_UNKNOWN:
+                log.info("webhook_of_revoked_token_not_deleted", bot_id=bot.id)
 
-        await self._insist(bot.id, tell)
+        await self._retry(bot.id, call)
 
-    async def _insist(self, bot_id: int, call: Callable[[], Awaitable[None]]) -> None:
+    async def _retry(self, bot_id: int, call: Callable[[], Awaitable[None]]) -> None:
         pause_s = PAUSE_S_MIN
         while (wait_s := await self._try(bot_id, call)) is not None:
             await self._sleep(max(wait_s, pause_s))
             pause_s = min(2 * pause_s, PAUSE_S_MAX)
 
     async def _try(self, bot_id: int, call: Callable[[], Awaitable[None]]) -> float | None:
-        """Make a call, a second after the bot's last one; None: it was taken, else how long Telegram wants to rest."""
+        """Make a call, a second after the bot's last one; return None if it was taken, else how long to wait."""
         free_at_ms = self._called_at_ms.get(bot_id, 0) + PACE_MS
         if (early_ms := free_at_ms - self._clock()) > 0:
             await self._sleep(early_ms / 1_000)
         try:
             await call()
         except FAILURES as error:
-            log.warning("webhook not changed", bot_id=bot_id, reason=type(error).__name__)
+            log.warning("webhook_not_changed", bot_id=bot_id, reason=type(error).__name__)
             return float(error.retry_after) if isinstance(error, TelegramRetryAfter) else 0.0
         finally:
             self._called_at_ms[bot_id] = self._clock()  # when it was answered: not earlier than Telegram counted it
         return None
 
-    async def _tell(self, bot_id: int) -> None:
+    async def _register(self, bot_id: int) -> None:
         secret, bot = await self._registry.secrets.to_register(bot_id), self._registry.bot(bot_id)
         await bot.set_webhook(
             self._url(bot),
@@ -130,8 +130,8 @@ class Webhooks:
         )
         await self._registry.secrets.note_registered(bot_id, self._fingerprint(bot, secret))
 
-    async def _stands(self, bot_id: int) -> bool:
-        """Tell whether Telegram was told all this before, and nobody has told it otherwise since."""
+    async def _is_registered(self, bot_id: int) -> bool:
+        """Tell whether exactly this webhook is registered, and no other caller has changed it since."""
         kept, bot = self._registry.secrets.of(bot_id), self._registry.bot(bot_id)
         secret = kept.next_secret or kept.secret
         if secret is None or kept.fingerprint != self._fingerprint(bot, secret):
@@ -145,6 +145,6 @@ class Webhooks:
         return f"{self._public_url}/webhook/telegram/{bot.token}"
 
     def _fingerprint(self, bot: Bot, secret: str) -> str:
-        """Return what tells one wish from another, and gives away neither token nor secret."""
-        wish = msgspec.json.encode([self._url(bot), secret, CONNECTIONS_MAX, self._allowed_updates])
-        return hashlib.sha256(wish).hexdigest()
+        """Return a hash that distinguishes webhooks and reveals neither token nor secret."""
+        webhook = msgspec.json.encode([self._url(bot), secret, CONNECTIONS_MAX, self._allowed_updates])
+        return hashlib.sha256(webhook).hexdigest()

@@ -27,8 +27,10 @@ from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import (
     OPEN,
     ChatId,
+    Guarantee,
     Lease,
     Outgoing,
+    Priority,
     Settlement,
     Status,
 )
@@ -259,7 +261,11 @@ class PlainComposer:
         params: Mapping[str, Any],
         *,
         files: Collection[str] = (),
-        **options: Any,
+        priority: Priority = Priority.NORMAL,
+        guarantee: Guarantee = Guarantee.AT_LEAST_ONCE,
+        ready_at_ms: int = 0,
+        expires_at_ms: int | None = None,
+        dedup_key: str | None = None,
     ) -> Outgoing:
         if method == "sendNonsense":
             raise Refusal("Telegram has no method 'sendNonsense'")
@@ -270,7 +276,11 @@ class PlainComposer:
             method=method,
             params=repr(dict(params)).encode(),
             submitted_at_ms=self._clock(),
-            **options,
+            priority=priority,
+            guarantee=guarantee,
+            ready_at_ms=ready_at_ms,
+            expires_at_ms=expires_at_ms,
+            dedup_key=dedup_key,
         )
 
 

@@ -42,11 +42,11 @@ async def served(simulator: Simulator, telegram_url: str, directory: Path) -> As
             serving = server(program.app)
             task = asyncio.create_task(serving.serve(sockets=[listener]))
             await serving.ready.wait()
-            program.updates.update_sources.begin()
+            program.updates.update_sources.start()
             yield program, address_of(listener)
             serving.end()
             await task
-            await program.updates.update_sources.end()
+            await program.updates.update_sources.stop()
 
 
 @pytest.fixture

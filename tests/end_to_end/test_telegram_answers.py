@@ -103,14 +103,14 @@ async def tempogram(telegram: Served, directory: Path) -> AsyncIterator[Tempogra
         telegram_group_limit_window_s=WINDOW_S,
     )
     async with wiring.program(settings) as program, running(program):
-        program.updates.update_sources.begin()
+        program.updates.update_sources.start()
         transport = httpx.ASGITransport(app=program.app)
         bearer = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
         try:
             async with httpx.AsyncClient(transport=transport, base_url="http://tempogram", headers=bearer) as api:
                 yield Tempogram(telegram.simulator, api)
         finally:
-            await program.updates.update_sources.end()
+            await program.updates.update_sources.stop()
 
 
 # An album of which some items arrive

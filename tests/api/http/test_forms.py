@@ -98,7 +98,7 @@ async def test_a_message_that_the_ledger_does_not_take_leaves_no_file(world: Wor
     assert (world.files.times_kept, world.files.kept) == (1, {})
 
 
-async def test_no_file_is_kept_for_a_chat_that_takes_nothing(world: World) -> None:
+async def test_no_file_is_stored_for_an_unreachable_chat(world: World) -> None:
     await world.reachability.mark_unreachable(BOT_ID, 7, BLOCKED)
 
     response = await post(world, CAT)
@@ -107,7 +107,7 @@ async def test_no_file_is_kept_for_a_chat_that_takes_nothing(world: World) -> No
     assert world.files.times_kept == 0
 
 
-async def test_a_chat_that_is_lost_while_a_file_is_kept_leaves_none(world: World) -> None:
+async def test_no_file_remains_if_its_chat_is_lost_meanwhile(world: World) -> None:
     world.files.meanwhile = lambda: world.reachability.mark_unreachable(BOT_ID, 7, BLOCKED)
 
     response = await post(world, CAT)

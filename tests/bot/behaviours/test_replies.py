@@ -118,7 +118,7 @@ async def test_the_generator_gets_the_conversation_so_far_of_that_chat_only(data
         )
 
     assert [each.system for each in generator.asked] == ["You sell pizza."] * 2
-    assert [(turn.by_bot, turn.speaker, turn.text) for turn in generator.asked[1].turns] == [
+    assert [(utterance.by_bot, utterance.speaker, utterance.text) for utterance in generator.asked[1].utterances] == [
         (False, "", "how much?"),
         (True, "", "Seven euros."),
         (False, "", "with cheese?"),
@@ -136,7 +136,7 @@ async def test_in_a_group_the_generator_learns_who_said_what_and_which_message_i
             update("who won?", chat_id=GROUP, **replying_to("The tournament is over.")),
         )
 
-    assert [(turn.speaker, turn.text) for turn in generator.asked[0].turns] == [
+    assert [(utterance.speaker, utterance.text) for utterance in generator.asked[0].utterances] == [
         ("Bert", "I won"),
         ("", "The tournament is over."),
         ("Anna", "who won?"),
@@ -152,7 +152,7 @@ async def test_what_was_said_too_long_ago_is_no_part_of_the_conversation(databas
         clock.advance(KEEP_MS)
         await talking.hears(update("and now?"))
 
-    assert [turn.text for turn in generator.asked[1].turns] == ["and now?"]
+    assert [utterance.text for utterance in generator.asked[1].utterances] == ["and now?"]
 
 
 async def test_a_long_conversation_is_bounded(database: Database, clock: Clock) -> None:
@@ -163,8 +163,8 @@ async def test_a_long_conversation_is_bounded(database: Database, clock: Clock) 
         for _ in range(8):
             await talking.hears(update("more"))
 
-    assert sum(len(turn.text) for turn in generator.asked[-1].turns) <= 8_000
-    assert generator.asked[-1].turns[-1].text == "more"
+    assert sum(len(utterance.text) for utterance in generator.asked[-1].utterances) <= 8_000
+    assert generator.asked[-1].utterances[-1].text == "more"
 
 
 async def test_an_update_that_is_handled_again_is_answered_with_the_same_words_and_asked_once(

@@ -13,13 +13,13 @@ from tempogram.bot.generator.templates import Fallback, Templates
 from tests.bot.generator.conftest import KEY, Model, completion
 
 
-def conversation(*turns: Utterance, **changes: Any) -> Conversation:
+def conversation(*utterances: Utterance, **changes: Any) -> Conversation:
     usual: dict[str, Any] = {
         "bot_id": 42,
         "update_id": 1,
         "system": "",
         "templates": ("One moment.", "In a moment."),
-        "turns": turns or (Utterance("how much?"),),
+        "utterances": utterances or (Utterance("how much?"),),
     }
     return Conversation(**usual | changes)
 
@@ -73,12 +73,12 @@ async def test_a_server_that_wants_no_key_is_sent_none(model: Model) -> None:
         (500, "oops", "HTTP 500"),
         (401, f'{{"error": {{"message": "Incorrect API key provided: {KEY}"}}}}', "HTTP 401"),
         (307, "", "HTTP 307"),
-        (200, "<html>", "the answer is no chat completion"),
-        (200, "[]", "the answer is no chat completion"),
+        (200, "<html>", "the answer is not a chat completion"),
+        (200, "[]", "the answer is not a chat completion"),
         (200, "{}", "the answer has no text"),
         (200, completion(None), "the answer has no text"),
         (200, completion("  \n"), "the answer has no text"),
-        (200, " " * (1 << 20) + completion("too long"), "the answer is no chat completion"),
+        (200, " " * (1 << 20) + completion("too long"), "the answer is not a chat completion"),
         (200, None, "no answer within 0.5 s"),
     ],
 )

@@ -41,7 +41,7 @@ async def test_a_model_answers_and_a_template_while_it_is_out_of_order(tmp_path:
         await tempogram.until(lambda: has_said(telegram, "Eight."), within_s=20)
         typing = [call for call in await telegram.calls() if call["method"].lower() == "sendchataction"]
 
-    assert [turn["content"] for turn in model.asked[-1]["messages"]] == [
+    assert [utterance["content"] for utterance in model.asked[-1]["messages"]] == [
         *("how much?", "Seven euros."),
         *("with cheese?", "One moment."),
         "and now?",

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from tempogram.bot.telegram.albums import follow_parts
+from tempogram.bot.telegram.albums import album_outcome
 from tempogram.bot.telegram.composer import check
 from tempogram.bot.telegram.methods import BY_NAME
 from tempogram.engine.model.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled
@@ -24,7 +24,7 @@ def failed(number: int, error: str = "WEBPAGE_CURL_FAILED") -> str:
 
 def heed(outcome: Outcome, media: list[dict[str, Any]] = PHOTOS, method: str = "sendMediaGroup") -> Outcome:
     message = outgoing("a", method=method, cost=len(media))
-    return follow_parts(structs.replace(message, params=msgspec.json.encode(SHARED | {"media": media})), outcome)
+    return album_outcome(structs.replace(message, params=msgspec.json.encode(SHARED | {"media": media})), outcome)
 
 
 def test_the_items_before_the_first_that_failed_have_arrived_and_the_others_are_an_album_again() -> None:
@@ -52,7 +52,7 @@ def test_the_items_before_the_first_that_failed_have_arrived_and_the_others_are_
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_the_last_item_goes_as_a_message_of_its_kind_with_all_that_it_says(item: dict[str, Any], method: str) -> None:
+def test_the_last_item_is_sent_by_the_method_of_its_kind_with_all_its_fields(item: dict[str, Any], method: str) -> None:
     half = heed(Rejected(400, failed(2)), media=[PHOTOS[0], item])
 
     assert isinstance(half, HalfSent)
@@ -77,11 +77,11 @@ def test_the_last_item_goes_as_a_message_of_its_kind_with_all_that_it_says(item:
     ],
     ids=repr,
 )
-def test_where_nothing_arrived_the_whole_album_is_meant(outcome: Outcome) -> None:
+def test_an_album_of_which_nothing_arrived_keeps_its_outcome(outcome: Outcome) -> None:
     assert heed(outcome) == outcome
 
 
-def test_only_an_album_has_parts() -> None:
+def test_the_outcome_of_any_other_method_is_left_alone() -> None:
     outcome = Rejected(400, failed(3))
 
     assert heed(outcome, method="copyMessages") == outcome

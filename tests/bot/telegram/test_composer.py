@@ -82,7 +82,7 @@ def sentence(call: Callable[[], object]) -> str:
 # Parameters
 
 
-def test_parameters_are_json_and_the_chat_stands_apart(made: Compose) -> None:
+def test_parameters_are_json_and_the_chat_is_kept_apart(made: Compose) -> None:
     keyboard = InlineKeyboardMarkup(inline_keyboard=[[InlineKeyboardButton(text="Yes", callback_data="y")]])
 
     message = made(SendMessage(chat_id=5, text="hello", reply_markup=keyboard, disable_notification=True))
@@ -106,7 +106,7 @@ def test_a_bots_defaults_are_filled_in_when_the_call_is_made(composer: MethodCom
     assert params["link_preview_options"] == {"is_disabled": True}
 
 
-def test_what_a_call_says_itself_stands_before_the_defaults(composer: MethodComposer) -> None:
+def test_a_calls_own_parameters_win_over_the_defaults(composer: MethodComposer) -> None:
     bot = Bot(TOKEN, session=DirectSession(), default=DefaultBotProperties(parse_mode=ParseMode.HTML))
     method = SendMessage(chat_id=5, text="*hello*", parse_mode="MarkdownV2")
 
@@ -132,13 +132,13 @@ def test_objects_within_parameters_and_times_are_json_too(made: Compose) -> None
     assert params["reply_parameters"]["message_id"] == 3
 
 
-def test_what_was_not_said_is_not_sent(made: Compose) -> None:
+def test_unset_parameters_are_not_sent(made: Compose) -> None:
     method = SendMessage(chat_id=5, text="hello", link_preview_options=LinkPreviewOptions(url=None, is_disabled=False))
 
     assert json.loads(made(method).params) == {"text": "hello", "link_preview_options": {"is_disabled": False}}
 
 
-def test_a_message_is_normal_and_goes_at_least_once_unless_told_otherwise(made: Compose) -> None:
+def test_a_message_is_normal_and_at_least_once_by_default(made: Compose) -> None:
     usual = made(SendMessage(chat_id=5, text="a"))
     told = made(
         SendMessage(chat_id=5, text="a"), priority=Priority.HIGH, guarantee=Guarantee.AT_MOST_ONCE, dedup_key="k"
@@ -177,7 +177,9 @@ def test_the_edit_of_an_inline_message_uses_no_chats_budget_and_names_no_chat(ma
 @pytest.mark.parametrize(
     ("given_id", "kept"), [("-100123", -100123), ("5", 5), (-7, -7), ("@News", "@news"), ("@NEWS", "@news")]
 )
-def test_one_chat_has_one_name(made: Compose, wanted: Compose, given_id: ChatId, kept: ChatId) -> None:
+def test_a_chat_id_given_as_text_becomes_a_number(
+    made: Compose, wanted: Compose, given_id: ChatId, kept: ChatId
+) -> None:
     assert made(SendMessage(chat_id=given_id, text="a")).chat_id == kept
     assert wanted(chat_id=given_id, text="a").chat_id == kept
 
@@ -190,7 +192,7 @@ def test_a_methods_name_may_be_written_in_any_case(wanted: Compose, name: str) -
     assert wanted(name, text="a").method == "sendMessage"
 
 
-def test_a_file_is_named_in_the_parameters_and_stands_beside_them(bot: Bot) -> None:
+def test_a_file_is_named_in_the_parameters_and_kept_beside_them(bot: Bot) -> None:
     file = BufferedInputFile(b"bytes", "a.txt")
 
     prepared = prepare(bot, SendDocument(chat_id=5, document=file))
@@ -200,7 +202,7 @@ def test_a_file_is_named_in_the_parameters_and_stands_beside_them(bot: Bot) -> N
     assert carried is file
 
 
-def test_a_file_of_a_client_is_the_parameter_of_its_name(composer: MethodComposer) -> None:
+def test_a_clients_file_goes_into_the_parameter_of_its_name(composer: MethodComposer) -> None:
     params = {"caption": "attach://thumbnail"}
 
     message = composer.compose(BOT_ID, 5, "sendVideo", params, files=["video", "thumbnail"])
@@ -212,7 +214,7 @@ def test_a_file_of_a_client_is_the_parameter_of_its_name(composer: MethodCompose
     }
 
 
-def test_a_file_of_a_client_may_be_named_within_a_parameter_that_is_json(composer: MethodComposer) -> None:
+def test_a_clients_file_may_be_named_within_a_json_parameter(composer: MethodComposer) -> None:
     media = [
         {"type": "photo", "media": "attach://a"},
         {"type": "video", "media": "attach://b", "thumbnail": "attach://c"},
@@ -225,9 +227,11 @@ def test_a_file_of_a_client_may_be_named_within_a_parameter_that_is_json(compose
 
 
 @pytest.mark.parametrize(("method", "params"), [("sendMessage", {"text": "a"}), ("sendPhoto", {"photo": "AgAC"})])
-def test_a_file_that_belongs_nowhere_is_refused(composer: MethodComposer, method: str, params: dict[str, str]) -> None:
+def test_a_file_that_no_parameter_takes_is_refused(
+    composer: MethodComposer, method: str, params: dict[str, str]
+) -> None:
     assert sentence(lambda: composer.compose(BOT_ID, 5, method, params, files=["cat"])) == (
-        f"{method} takes no file 'cat', and no parameter says attach://cat"
+        f"{method} takes no file 'cat', and no parameter is attach://cat"
     )
 
 
@@ -241,7 +245,7 @@ def test_a_refusal_quotes_a_file_by_its_name(composer: MethodComposer, media: st
     assert "object at 0x" not in refusal
 
 
-def test_what_a_form_can_only_say_as_text_is_read_as_what_it_is(composer: MethodComposer) -> None:
+def test_json_in_a_text_parameter_of_a_form_is_decoded(composer: MethodComposer) -> None:
     params = {"text": "[1]", "disable_notification": "true", "reply_markup": '{"remove_keyboard": true}'}
 
     message = composer.compose(BOT_ID, 5, "sendMessage", params)
@@ -253,7 +257,7 @@ def test_what_a_form_can_only_say_as_text_is_read_as_what_it_is(composer: Method
     }
 
 
-def test_a_file_that_telegram_has_already_is_no_upload(made: Compose) -> None:
+def test_a_file_id_is_not_an_upload(made: Compose) -> None:
     assert json.loads(made(SendPhoto(chat_id=5, photo="AgACAgIAAx")).params) == {"photo": "AgACAgIAAx"}
 
 
@@ -265,7 +269,7 @@ def test_a_text_of_4096_utf_16_units_is_taken(wanted: Compose, text: str) -> Non
 @pytest.mark.parametrize("text", ["a" * 4097, "😀" * 2048 + "a", "a" * 4095 + "😀"])
 def test_a_text_of_4097_utf_16_units_is_refused(wanted: Compose, text: str) -> None:
     assert sentence(lambda: wanted(text=text)) == (
-        "text has 4097 characters, and Telegram takes 4096; send it in parts"
+        "text has 4097 characters, but Telegram takes 4096; send it in parts"
     )
 
 
@@ -278,9 +282,9 @@ def test_a_long_text_with_markup_is_left_to_telegram_which_alone_can_count_it(wa
 @pytest.mark.parametrize(
     ("method", "params", "expected"),
     [
-        ("sendMesage", {"text": "a"}, "'sendMesage' is no method of Telegram; for a plain text it is sendMessage"),
-        ("x" * 5_000, {}, "is no method of Telegram"),
-        ("getMe", {}, "getMe is not sent through the queue; call it with the bot itself"),
+        ("sendMesage", {"text": "a"}, "'sendMesage' is not a method of the Bot API; for a plain text use sendMessage"),
+        ("x" * 5_000, {}, "is not a method of the Bot API"),
+        ("getMe", {}, "getMe is not sent through the queue; call it on the Bot API directly"),
         ("sendMessage", {}, "sendMessage needs text"),
         ("sendMessage", {"text": ""}, "sendMessage needs a text that is not empty"),
         ("sendMessage", {"text": " \n "}, "sendMessage needs a text that is not empty"),
@@ -298,7 +302,7 @@ def test_a_long_text_with_markup_is_left_to_telegram_which_alone_can_count_it(wa
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_what_telegram_would_refuse_is_refused_in_one_sentence(
+def test_a_call_that_telegram_would_refuse_is_refused_in_one_sentence(
     wanted: Compose, method: str, params: dict[str, Any], expected: str
 ) -> None:
     assert expected in sentence(lambda: wanted(method, **params))
@@ -352,7 +356,7 @@ def test_any_text_arrives_as_it_was_written(text: str) -> None:
         ("sendMessage", {"text": "a"}, {}, None),
     ],
 )
-def test_an_edit_says_what_it_replaces_unless_it_has_a_time_of_its_own(
+def test_an_edit_replaces_a_waiting_one_unless_it_is_scheduled(
     composer: MethodComposer, method: str, params: dict[str, Any], options: dict[str, Any], replaces: str | None
 ) -> None:
     chat_id = None if "inline_message_id" in params else 5
@@ -361,7 +365,7 @@ def test_an_edit_says_what_it_replaces_unless_it_has_a_time_of_its_own(
 
 
 @pytest.mark.parametrize("value", [True, "true", 1])
-def test_a_paid_call_says_so_apart_from_its_parameters(clock: Clock, value: object) -> None:
+def test_a_paid_call_is_marked_apart_from_its_parameters(clock: Clock, value: object) -> None:
     paying = MethodComposer(clock=clock, ids=Ids(), may_pay=True)
 
     message = paying.compose(BOT_ID, 5, "sendMessage", {"text": "a", "allow_paid_broadcast": value})
@@ -371,24 +375,24 @@ def test_a_paid_call_says_so_apart_from_its_parameters(clock: Clock, value: obje
     assert json.loads(body_of(structs.replace(message, is_paid=False))) == {"chat_id": 5, "text": "a"}
 
 
-def test_a_paid_method_of_aiogram_is_one_too(clock: Clock, bot: Bot) -> None:
+def test_a_paid_aiogram_method_is_marked_too(clock: Clock, bot: Bot) -> None:
     paying = MethodComposer(clock=clock, ids=Ids(), may_pay=True)
     method = SendMessage(chat_id=5, text="a", allow_paid_broadcast=True)
 
     assert paying.from_method(prepare(bot, method), COUNTED["sendMessage"]).is_paid
 
 
-def test_a_paid_call_is_refused_where_no_stars_may_be_spent(wanted: Compose) -> None:
+def test_a_paid_call_is_refused_while_the_stars_cap_is_0(wanted: Compose) -> None:
     said = sentence(lambda: wanted(text="a", allow_paid_broadcast=True))
 
     assert said == (
-        "sendMessage with allow_paid_broadcast costs Stars, and none may be spent; "
+        "sendMessage with allow_paid_broadcast costs Stars, and the cap is 0; "
         "set TELEGRAM_PAID_STARS_CAP to how many a day"
     )
 
 
 @pytest.mark.parametrize("value", [False, None, "false", 0])
-def test_a_call_that_is_not_paid_for_is_like_any_other(wanted: Compose, value: object) -> None:
+def test_a_call_that_declines_to_pay_is_an_ordinary_one(wanted: Compose, value: object) -> None:
     message = wanted(text="a", allow_paid_broadcast=value)
 
     assert (message.is_paid, message.params) == (False, b'{"text":"a"}')

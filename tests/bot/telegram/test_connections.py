@@ -75,7 +75,7 @@ class Server:
 
 
 async def call(connections: Connections, body: bytes = b"{}") -> Response:
-    async with connections.lend() as connection:
+    async with connections.borrow() as connection:
         return await connection.post("/method", "application/json", body)
 
 
@@ -112,7 +112,7 @@ async def test_calls_one_after_another_share_a_connection_and_calls_at_once_do_n
     ],
     ids=["after a word in between", "in chunks"],
 )
-async def test_an_answer_may_come_in_any_form_that_http_knows(answer: bytes) -> None:
+async def test_an_answer_is_read_with_any_http_framing(answer: bytes) -> None:
     server = Server(answer)
 
     async with server.serve() as url, Connections(url) as connections:
@@ -160,7 +160,7 @@ async def test_a_broken_answer_is_an_error_and_its_connection_is_not_used_again(
     assert server.opened == 2
 
 
-async def test_an_answer_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_endless_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BODY_BYTES_MAX", 100)
     server = Server(b"HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n" + b"x" * 101)
 
@@ -169,7 +169,7 @@ async def test_an_answer_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch)
             await call(connections)
 
 
-async def test_a_caller_who_gives_up_leaves_no_connection_on_which_a_late_answer_may_come() -> None:
+async def test_a_cancelled_call_closes_its_connection() -> None:
     server = Server(b"")
 
     async with server.serve() as url, Connections(url) as connections:
@@ -182,7 +182,7 @@ async def test_a_caller_who_gives_up_leaves_no_connection_on_which_a_late_answer
     assert server.opened == 2
 
 
-async def test_a_second_answer_to_one_call_is_never_taken_for_the_next_ones() -> None:
+async def test_a_second_answer_to_one_call_is_not_taken_for_that_of_the_next_call() -> None:
     server = Server(FRAMED + FRAMED.replace(b"hi", b"no"))
 
     async with server.serve() as url, Connections(url) as connections:
@@ -192,7 +192,7 @@ async def test_a_second_answer_to_one_call_is_never_taken_for_the_next_ones() ->
     assert server.opened == 2
 
 
-async def test_a_connection_that_nobody_used_for_long_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_idle_for_long_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IDLE_S_MAX", 0.0)
     server = Server(FRAMED)
 
@@ -203,7 +203,7 @@ async def test_a_connection_that_nobody_used_for_long_is_closed(monkeypatch: pyt
     assert server.opened == 2
 
 
-async def test_the_connections_end_with_their_owner() -> None:
+async def test_idle_connections_are_closed_with_the_pool() -> None:
     server = Server(FRAMED)
 
     async with server.serve() as url:
@@ -212,7 +212,7 @@ async def test_the_connections_end_with_their_owner() -> None:
         await asyncio.wait_for(server.ended.wait(), 5)
 
 
-async def test_tls_is_spoken_to_a_host_whose_certificate_is_vouched_for(
+async def test_a_host_with_a_trusted_certificate_is_called_over_tls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certificate = self_signed(tmp_path)
@@ -225,7 +225,7 @@ async def test_tls_is_spoken_to_a_host_whose_certificate_is_vouched_for(
     assert answer == Response(200, b"hi")
 
 
-async def test_nothing_is_said_to_a_host_whose_certificate_nobody_vouches_for(tmp_path: Path) -> None:
+async def test_a_host_with_an_untrusted_certificate_gets_no_byte(tmp_path: Path) -> None:
     server = Server(FRAMED)
 
     async with server.serve(tls_with(self_signed(tmp_path))) as url, Connections(url) as connections:
@@ -236,7 +236,7 @@ async def test_nothing_is_said_to_a_host_whose_certificate_nobody_vouches_for(tm
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def test_an_address_that_swallows_everything_does_not_keep_a_call_from_the_next_one(
+def test_an_address_that_never_answers_does_not_delay_the_next_one(
     new_loop: Callable[[], asyncio.AbstractEventLoop], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a host has two whose IPv6 is broken on the way."""
@@ -275,8 +275,8 @@ def black_hole() -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("url", ["", "http://", "http://[", "https://host:port", "http://host/a b", "http://h\r\n.x"])
-def test_an_address_that_is_none_is_refused_in_a_sentence(url: str) -> None:
-    with pytest.raises(SettingsError, match="which is no address"):
+def test_an_invalid_address_is_refused_in_a_sentence(url: str) -> None:
+    with pytest.raises(SettingsError, match="which is not an address"):
         Connections(url)
 
 

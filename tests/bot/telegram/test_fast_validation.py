@@ -47,7 +47,7 @@ def calls(draw: st.DrawFn) -> tuple[type[AnyMethod], dict[str, Any]]:
 
 
 @given(call=calls())
-def test_whatever_is_plain_is_valid(call: tuple[type[AnyMethod], dict[str, Any]]) -> None:
+def test_every_plain_call_is_valid(call: tuple[type[AnyMethod], dict[str, Any]]) -> None:
     method, params = call
 
     if is_plain(method, params):
@@ -62,12 +62,12 @@ def test_whatever_is_plain_is_valid(call: tuple[type[AnyMethod], dict[str, Any]]
         {"chat_id": 7, "text": "hello", "parse_mode": None},
     ],
 )
-def test_a_plain_call_is_found_plain(params: dict[str, Any]) -> None:
+def test_a_plain_call_is_recognised(params: dict[str, Any]) -> None:
     assert is_plain(SendMessage, params)
 
 
 @pytest.mark.parametrize("text", [7, True, None, ["hello"]])
-def test_what_the_model_refuses_is_not_plain(text: Any) -> None:
+def test_a_call_that_the_model_refuses_is_not_plain(text: Any) -> None:
     params = {"chat_id": 7, "text": text}
 
     assert not is_plain(SendMessage, params)
@@ -75,6 +75,6 @@ def test_what_the_model_refuses_is_not_plain(text: Any) -> None:
         SendMessage.model_validate(params)
 
 
-def test_what_the_model_would_convert_or_does_not_know_is_left_to_it() -> None:
+def test_a_call_that_the_model_would_convert_is_not_plain() -> None:
     assert not is_plain(SendMessage, {"chat_id": 7, "text": "hello", "reply_markup": {"inline_keyboard": []}})
     assert not is_plain(SendMessage, {"chat_id": 7, "text": "hello", "colour": "red"})

@@ -62,7 +62,7 @@ def test_every_exemption_has_a_reason() -> None:
     assert all(reason.strip() for reason in EXEMPT.values())
 
 
-def test_whatever_sends_forwards_copies_or_edits_a_message_counts() -> None:
+def test_every_method_that_sends_forwards_copies_or_edits_a_message_counts() -> None:
     names = [name for name in every_method() if name.startswith(("send", "forward", "copy", "editMessage"))]
 
     exempt = [name for name in names if name in EXEMPT]
@@ -219,7 +219,7 @@ async def test_closing_a_bot_and_reading_a_file_reach_the_session_it_was_given(d
     assert direct.closed
 
 
-async def test_taking_it_away_restores_aiogram_as_it_was(gateway: Gateway, accepting: AcceptingDispatcher) -> None:
+async def test_removing_the_session_restores_aiogram(gateway: Gateway, accepting: AcceptingDispatcher) -> None:
     assert not hasattr(Bot, "session")
     session.install(gateway)()
 
@@ -232,7 +232,7 @@ async def test_taking_it_away_restores_aiogram_as_it_was(gateway: Gateway, accep
     assert (direct.called, accepting.methods) == (["sendMessage"], [])
 
 
-async def test_a_bot_that_was_built_meanwhile_still_has_a_session_afterwards(gateway: Gateway) -> None:
+async def test_a_bot_built_meanwhile_keeps_a_session_afterwards(gateway: Gateway) -> None:
     with under_every_bot(gateway):
         bot = Bot(TOKEN, session=DirectSession())
 

@@ -74,12 +74,14 @@ NONSENSE: list[tuple[int, bytes, Outcome]] = [
 
 
 @pytest.mark.parametrize(("answer", "outcome"), TABLE, ids=lambda value: repr(value)[:60])
-def test_each_answer_of_telegram_means_what_the_table_says(answer: tuple[int, bytes], outcome: Outcome) -> None:
+def test_each_answer_of_telegram_has_the_outcome_in_the_table(answer: tuple[int, bytes], outcome: Outcome) -> None:
     assert classify(*answer) == outcome
 
 
 @pytest.mark.parametrize(("status", "body", "outcome"), NONSENSE, ids=lambda value: repr(value)[:40])
-def test_an_answer_that_is_not_telegrams_is_judged_by_its_status(status: int, body: bytes, outcome: Outcome) -> None:
+def test_an_answer_that_is_not_telegrams_is_classified_by_its_status(
+    status: int, body: bytes, outcome: Outcome
+) -> None:
     assert classify(status, body) == outcome
 
 
@@ -99,13 +101,13 @@ def test_an_answer_that_is_not_telegrams_is_judged_by_its_status(status: int, bo
     ],
     ids=repr,
 )
-def test_a_success_is_a_success_whatever_it_returns(result: object, number: int | None, chat_id: int | None) -> None:
+def test_a_success_is_sent_whatever_the_result_is(result: object, number: int | None, chat_id: int | None) -> None:
     body = ok(result)
 
     assert classify(200, body) == Sent(number, body, chat_id)
 
 
-def test_a_number_that_no_computer_reads_hides_no_429() -> None:
+def test_a_429_with_an_absurd_number_is_still_throttled() -> None:
     description = "Too Many Requests: retry after " + "9" * 5_000
 
     outcome = classify(*refused(400, description))
@@ -133,12 +135,12 @@ ANSWERS = st.fixed_dictionaries(
 @given(status=st.integers(100, 599), body=st.binary())
 @example(status=200, body=b'{"ok":true,"result":' + b"[" * 5_000)
 @example(status=200, body=b'{"ok":true,"result":{"message_id":5,"chat":{"id":"\xff"}}}')
-def test_no_bytes_whatever_make_it_raise(status: int, body: bytes) -> None:
+def test_classify_raises_for_no_bytes(status: int, body: bytes) -> None:
     assert isinstance(classify(status, body), KINDS)
 
 
 @given(status=st.integers(100, 599), answer=ANSWERS)
-def test_no_object_of_nearly_the_right_form_makes_it_raise(status: int, answer: dict[str, Any]) -> None:
+def test_classify_raises_for_no_nearly_valid_object(status: int, answer: dict[str, Any]) -> None:
     outcome = classify(status, msgspec.json.encode(answer))
 
     assert isinstance(outcome, KINDS)

@@ -106,7 +106,7 @@ def answered(**message: Any) -> Sent:
     return Sent(99, msgspec.json.encode({"ok": True, "result": result}))
 
 
-async def test_a_call_that_is_answered_returns_what_aiogram_would(caller: Caller) -> None:
+async def test_an_answered_call_returns_what_aiogram_would(caller: Caller) -> None:
     caller.desk.transport.answers(answered(text="hello"))
 
     message = await caller.send()
@@ -115,7 +115,7 @@ async def test_a_call_that_is_answered_returns_what_aiogram_would(caller: Caller
     assert message.bot is caller.bot
 
 
-async def test_a_call_that_returns_something_else_than_a_message_does_so(caller: Caller) -> None:
+async def test_a_call_may_return_another_type_than_a_message(caller: Caller) -> None:
     caller.desk.transport.answers(Sent(None, b'{"ok":true,"result":true}'))
 
     edited = await caller.bot(EditMessageText(inline_message_id="AbC", text="b"))
@@ -131,7 +131,7 @@ async def test_a_call_that_still_waits_returns_message_0_with_our_id(hurried: Ca
     assert message.tempogram_id == hurried.ids[0]  # type: ignore[attr-defined]
 
 
-async def test_what_a_call_left_waiting_is_sent_all_the_same(hurried: Caller) -> None:
+async def test_a_message_whose_caller_timed_out_is_still_sent(hurried: Caller) -> None:
     await hurried.send()
 
     await soon(hurried.desk.transport.arrived)
@@ -142,7 +142,7 @@ async def test_what_a_call_left_waiting_is_sent_all_the_same(hurried: Caller) ->
     assert hurried.desk.results.awaited == 0
 
 
-async def test_an_album_that_waits_and_a_copy_that_waits_say_so_too(hurried: Caller) -> None:
+async def test_a_waiting_album_and_a_waiting_copy_return_message_0(hurried: Caller) -> None:
     album = await hurried.bot(SendMediaGroup(chat_id=7, media=[InputMediaPhoto(media="id")] * 2))
     copy = await hurried.bot(CopyMessage(chat_id=8, from_chat_id=7, message_id=3))
     copies = await hurried.bot(CopyMessages(chat_id=9, from_chat_id=7, message_ids=[3, 4]))
@@ -161,7 +161,9 @@ async def test_an_album_that_waits_and_a_copy_that_waits_say_so_too(hurried: Cal
     ],
     ids=lambda method: method.__api_method__,
 )
-async def test_a_method_that_cannot_say_so_raises_still_queued_with_our_id(hurried: Caller, method: Any) -> None:
+async def test_a_waiting_call_of_a_method_without_a_placeholder_raises_still_queued(
+    hurried: Caller, method: Any
+) -> None:
     with pytest.raises(StillQueued) as queued:
         await hurried.bot(method)
 
@@ -200,7 +202,7 @@ async def test_a_refusal_raises_aiograms_own_exception(
     assert words in str(refused.value)
 
 
-async def test_a_429_is_not_the_callers_business(caller: Caller) -> None:
+async def test_a_429_is_not_raised_to_the_caller(caller: Caller) -> None:
     caller.desk.transport.answers(Throttled(7_000), answered(text="hello"))
     sending = asyncio.create_task(caller.send())
     await soon(caller.desk.transport.arrived)
@@ -243,7 +245,7 @@ async def test_cancelling_the_caller_while_the_ledger_writes_does_not_cancel_the
     assert list(caller.desk.ledger.statuses.values()) == [Status.SENT]
 
 
-async def test_a_full_queue_is_told_at_once() -> None:
+async def test_a_full_queue_is_raised_at_once() -> None:
     async with calling(limits=Limits(chat_cap=1, guard_ms=0)) as caller:
         await caller.desk.broker.pause(BOT_ID, paused=True)
         waiting = asyncio.create_task(caller.send())
@@ -254,7 +256,7 @@ async def test_a_full_queue_is_told_at_once() -> None:
         waiting.cancel()
 
 
-async def test_a_ledger_that_refuses_is_an_error_and_no_placeholder(caller: Caller) -> None:
+async def test_a_failed_write_to_the_ledger_is_raised(caller: Caller) -> None:
     caller.desk.ledger.refused_words = ["add", "add"]
 
     with pytest.raises(LedgerError):
@@ -308,7 +310,7 @@ async def test_a_message_that_the_ledger_does_not_take_leaves_no_file(caller: Ca
     assert (caller.uploads.carried, caller.uploads.contents) == ({}, {})
 
 
-async def test_no_file_is_kept_for_a_chat_that_takes_nothing(caller: Caller) -> None:
+async def test_no_file_is_stored_for_an_unreachable_chat(caller: Caller) -> None:
     await caller.desk.reachability.mark_unreachable(BOT_ID, 7, BLOCKED)
     caller.uploads.held_up = asyncio.Event()  # nobody comes here
 
@@ -318,7 +320,7 @@ async def test_no_file_is_kept_for_a_chat_that_takes_nothing(caller: Caller) -> 
     assert caller.uploads.carried == {}
 
 
-async def test_a_chat_that_is_lost_while_a_file_is_kept_leaves_none(caller: Caller) -> None:
+async def test_no_file_remains_if_its_chat_is_lost_meanwhile(caller: Caller) -> None:
     caller.uploads.held_up = asyncio.Event()
     sending = asyncio.create_task(caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt")))
     await until(lambda: bool(caller.uploads.carried))
@@ -331,7 +333,7 @@ async def test_a_chat_that_is_lost_while_a_file_is_kept_leaves_none(caller: Call
     assert (caller.uploads.carried, caller.uploads.contents) == ({}, {})
 
 
-async def test_a_bot_that_is_removed_while_its_file_is_kept_submits_nothing(caller: Caller) -> None:
+async def test_a_bot_removed_while_its_file_is_stored_submits_nothing(caller: Caller) -> None:
     caller.uploads.held_up = asyncio.Event()
     sending = asyncio.create_task(caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt")))
     await until(lambda: bool(caller.uploads.carried))
@@ -369,7 +371,7 @@ async def test_a_file_that_is_too_large_is_refused_as_telegram_would_before_anyt
     assert (caller.ids, caller.uploads.carried) == ([], {})
 
 
-async def test_whoever_goes_away_while_his_file_is_kept_leaves_nothing(caller: Caller) -> None:
+async def test_a_caller_cancelled_while_its_file_is_stored_leaves_no_file(caller: Caller) -> None:
     caller.uploads.held_up = asyncio.Event()
     sending = asyncio.create_task(caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt")))
     await turns()
@@ -381,7 +383,7 @@ async def test_whoever_goes_away_while_his_file_is_kept_leaves_nothing(caller: C
     assert (carried, caller.uploads.carried, caller.ids) == (1, {}, [])
 
 
-async def test_a_file_that_is_not_there_is_the_callers_error(caller: Caller) -> None:
+async def test_a_missing_file_is_raised_to_the_caller(caller: Caller) -> None:
     with pytest.raises(FileNotFoundError):
         await caller.bot.send_document(7, FSInputFile("nowhere/a.txt"))
 
@@ -396,7 +398,7 @@ async def test_a_call_repeated_for_the_same_update_keeps_its_file_once(hurried: 
     assert hurried.ids == list(hurried.uploads.carried)
 
 
-async def test_outside_of_a_handler_a_call_is_normal_and_has_no_key(caller: Caller) -> None:
+async def test_a_call_outside_of_a_handler_is_normal_and_has_no_key(caller: Caller) -> None:
     await caller.gateway.submit(caller.bot, SendMessage(chat_id=7, text="a"), COUNTED["sendMessage"])
 
     (message,) = caller.desk.ledger.messages.values()
@@ -458,7 +460,7 @@ async def test_a_call_repeated_after_it_was_sent_returns_telegrams_number(caller
     assert len(caller.desk.transport.leases) == 1
 
 
-async def test_an_edit_repeated_after_it_was_sent_does_not_say_that_it_waits(caller: Caller) -> None:
+async def test_an_edit_repeated_after_it_was_sent_returns_true(caller: Caller) -> None:
     caller.desk.transport.answers(answered(text="b"))
     for _ in range(2):
         with update_context.of(UpdateContext(BOT_ID, 11, Priority.HIGH)):
@@ -471,7 +473,7 @@ async def test_an_edit_repeated_after_it_was_sent_does_not_say_that_it_waits(cal
 BLOCKED = "Forbidden: bot was blocked by the user"
 
 
-async def test_a_call_to_a_chat_that_takes_nothing_is_forbidden_without_asking(caller: Caller) -> None:
+async def test_a_call_to_an_unreachable_chat_is_forbidden_without_a_call(caller: Caller) -> None:
     await caller.desk.reachability.mark_unreachable(BOT_ID, 7, BLOCKED)
 
     with pytest.raises(TelegramForbiddenError, match=BLOCKED):
@@ -481,7 +483,7 @@ async def test_a_call_to_a_chat_that_takes_nothing_is_forbidden_without_asking(c
     assert caller.desk.results.awaited == 0
 
 
-async def test_a_returned_call_to_such_a_chat_keeps_back_no_other(caller: Caller) -> None:
+async def test_a_returned_call_to_an_unreachable_chat_stops_no_other(caller: Caller) -> None:
     await caller.desk.reachability.mark_unreachable(BOT_ID, 7, BLOCKED)
 
     for chat_id in (7, 8):

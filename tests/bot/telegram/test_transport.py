@@ -128,7 +128,7 @@ async def test_a_message_that_telegram_takes_is_sent(
     ],
     ids=lambda value: getattr(value, "kind", ""),
 )
-async def test_an_answer_of_telegrams_is_a_value_and_a_place_taken(
+async def test_an_answer_is_a_value_and_takes_a_place(
     served: tuple[Simulator, str], transport: TelegramTransport, fault: Fault, expected: object
 ) -> None:
     served[0].order(fault)
@@ -140,7 +140,7 @@ async def test_an_answer_of_telegrams_is_a_value_and_a_place_taken(
     assert no_token_in(answer)
 
 
-async def test_a_403_for_a_copy_tells_nothing_of_the_chat_that_would_get_it(
+async def test_a_403_for_a_copy_does_not_make_the_target_chat_unreachable(
     served: tuple[Simulator, str], transport: TelegramTransport
 ) -> None:
     served[0].order(Fault(kind="kicked"))
@@ -170,7 +170,7 @@ async def test_an_album_of_which_some_items_arrived_is_half_sent(
     assert answer.counted_at_ms is not None
 
 
-async def test_a_token_that_was_replaced_while_a_call_was_under_way_is_no_revoked_one(
+async def test_a_token_replaced_during_a_call_is_not_a_revoked_one(
     served: tuple[Simulator, str],
 ) -> None:
     served[0].order(Fault(kind="revoked"))
@@ -181,7 +181,7 @@ async def test_a_token_that_was_replaced_while_a_call_was_under_way_is_no_revoke
     assert isinstance(answer.outcome, Failed)
 
 
-async def test_a_bot_of_which_nobody_here_has_heard_yet_is_looked_up(served: tuple[Simulator, str]) -> None:
+async def test_a_bot_unknown_here_is_read_from_the_database(served: tuple[Simulator, str]) -> None:
     async with transport_to(served[1], token=OneToken(heard=None)) as transport:
         answer = await send(transport, lease())
 
@@ -224,7 +224,7 @@ async def test_no_answer_in_time_is_uncertain_and_counts_from_when_we_gave_up(se
     assert no_token_in(answer)
 
 
-async def test_a_refused_connection_has_failed_and_took_no_place() -> None:
+async def test_a_refused_connection_is_a_failure_and_takes_no_place() -> None:
     async with served_by(lambda _, writer: writer.close()) as url:
         pass
 
@@ -237,7 +237,7 @@ async def test_a_refused_connection_has_failed_and_took_no_place() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://no.such.host.invalid", f"http://{'a' * 70}.example"])
-async def test_a_host_that_is_none_has_failed(url: str) -> None:
+async def test_an_unknown_host_is_a_failure(url: str) -> None:
     async with transport_to(url) as transport:
         answer = await send(transport, lease())
 
@@ -318,7 +318,7 @@ async def test_a_file_arrives_with_the_parameters_beside_it(
     assert answer.counted_at_ms >= before_ms
 
 
-async def test_an_album_arrives_with_all_its_files_and_is_learned_item_by_item(
+async def test_an_album_arrives_with_all_its_files_and_each_file_id_is_stored(
     served: tuple[Simulator, str], uploads: DictUploads
 ) -> None:
     media = [
@@ -336,7 +336,7 @@ async def test_an_album_arrives_with_all_its_files_and_is_learned_item_by_item(
     assert [photo["photo"][0]["file_id"], video["video"]["file_id"]] == list(uploads.file_ids.values())
 
 
-async def test_what_is_left_of_an_album_goes_without_the_files_that_arrived(
+async def test_the_rest_of_an_album_is_sent_without_the_files_that_arrived(
     served: tuple[Simulator, str], uploads: DictUploads
 ) -> None:
     served[0].order(Fault(kind="400_429", delivered=1, times=1, hold="none"))
@@ -352,7 +352,7 @@ async def test_what_is_left_of_an_album_goes_without_the_files_that_arrived(
     assert shown(answer)["photo"][0]["file_unique_id"] == sha256(b"two").hexdigest()
 
 
-async def test_a_file_that_telegram_knows_is_sent_by_its_name(
+async def test_a_file_that_telegram_knows_is_sent_by_its_file_id(
     served: tuple[Simulator, str], uploads: DictUploads
 ) -> None:
     sent = await carrying(uploads, {"photo": "attach://a"}, a=b"cat")
@@ -365,7 +365,7 @@ async def test_a_file_that_telegram_knows_is_sent_by_its_name(
     assert shown(first)["photo"] == shown(second)["photo"]
 
 
-async def test_a_name_that_telegram_does_not_know_is_forgotten_and_the_bytes_are_tried_next(
+async def test_an_unknown_file_id_is_forgotten_and_the_bytes_are_sent_next(
     served: tuple[Simulator, str], uploads: DictUploads
 ) -> None:
     sent = await carrying(uploads, {"photo": "attach://a"}, a=b"cat")
@@ -398,7 +398,7 @@ async def album_that_telegram_knows(uploads: DictUploads) -> Lease:
     return sent
 
 
-async def test_a_name_that_telegram_does_not_know_within_an_album_is_forgotten_and_the_rest_is_tried_again(
+async def test_an_unknown_file_id_in_an_album_is_forgotten_and_the_rest_is_retried(
     uploads: DictUploads,
 ) -> None:
     sent = await album_that_telegram_knows(uploads)
@@ -412,7 +412,7 @@ async def test_a_name_that_telegram_does_not_know_within_an_album_is_forgotten_a
     assert sorted(uploads.file_ids.values()) == ["AgAC-a", "AgAC-c"]
 
 
-async def test_such_a_name_whose_bytes_are_nowhere_any_more_ends_the_album(uploads: DictUploads) -> None:
+async def test_an_unknown_file_id_without_stored_bytes_ends_the_album(uploads: DictUploads) -> None:
     sent = await album_that_telegram_knows(uploads)
     uploads.contents.clear()
 
@@ -424,7 +424,7 @@ async def test_such_a_name_whose_bytes_are_nowhere_any_more_ends_the_album(uploa
     assert sorted(uploads.file_ids.values()) == ["AgAC-a", "AgAC-c"]
 
 
-async def test_a_file_that_is_nowhere_any_more_is_rejected_without_a_call(
+async def test_a_file_no_longer_stored_is_rejected_without_a_call(
     served: tuple[Simulator, str], uploads: DictUploads
 ) -> None:
     sent = await carrying(uploads, {"photo": "attach://a"}, a=b"cat")
@@ -442,7 +442,9 @@ async def test_a_file_that_is_nowhere_any_more_is_rejected_without_a_call(
     assert served[0].report().calls == 1
 
 
-async def test_a_text_that_says_attach_is_a_text(served: tuple[Simulator, str], transport: TelegramTransport) -> None:
+async def test_a_text_that_looks_like_attach_is_a_text(
+    served: tuple[Simulator, str], transport: TelegramTransport
+) -> None:
     message = structs.replace(outgoing("a", bot_id=BOT_ID, chat_id=7), params=b'{"text":"attach://a"}')
 
     answer = await send(transport, Lease(message, 1, "w", 1, 1, expires_at_ms=clock() + LEASE_MS))
@@ -476,7 +478,7 @@ async def test_a_connection_that_breaks_in_the_middle_of_a_file_is_uncertain(upl
     assert answer.counted_at_ms is not None
 
 
-async def test_a_form_that_is_refused_before_it_was_read_is_answered_all_the_same(uploads: DictUploads) -> None:
+async def test_a_form_refused_before_it_is_read_has_its_answer(uploads: DictUploads) -> None:
     sent = await carrying(uploads, {"photo": "attach://a"}, a=b"cat")
     uploads.contents[sha256(b"cat").hexdigest()] = b"x" * (16 << 20)  # more than any buffer in between holds
 
@@ -498,7 +500,7 @@ async def test_a_form_that_is_refused_before_it_was_read_is_answered_all_the_sam
     assert answer.outcome == Rejected(413, "HTTP 413")
 
 
-async def test_books_that_go_away_in_the_middle_of_a_file_leave_the_call_uncertain(
+async def test_a_database_lost_in_the_middle_of_a_file_leaves_the_call_uncertain(
     served: tuple[Simulator, str], uploads: DictUploads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = await carrying(uploads, {"photo": "attach://a"}, a=b"cat")
@@ -516,7 +518,7 @@ async def test_books_that_go_away_in_the_middle_of_a_file_leave_the_call_uncerta
     assert no_token_in(answer)
 
 
-async def test_books_that_cannot_be_read_are_a_failure_that_took_no_place(
+async def test_an_unreadable_database_is_a_failure_that_takes_no_place(
     served: tuple[Simulator, str], uploads: DictUploads
 ) -> None:
     sent = await carrying(uploads, {"photo": "attach://a"}, a=b"cat")
@@ -525,7 +527,7 @@ async def test_books_that_cannot_be_read_are_a_failure_that_took_no_place(
     async with transport_to(served[1], uploads=uploads) as transport:
         answer = await send(transport, sent)
 
-    assert answer == Answer(Failed("the books could not be read", is_ours=True), counted_at_ms=None)
+    assert answer == Answer(Failed("the message's files could not be read", is_ours=True), counted_at_ms=None)
 
 
 @pytest.mark.parametrize("where", ["in", "out"])
@@ -555,7 +557,7 @@ async def test_a_call_that_took_longer_than_the_shortest_is_counted_later_by_the
     assert answer.counted_at_ms >= before_ms + 100
 
 
-async def test_a_web_page_instead_of_an_answer_is_judged_by_its_status() -> None:
+async def test_a_web_page_instead_of_an_answer_is_classified_by_its_status() -> None:
     async def page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b'"hello"}')
         writer.write(b"HTTP/1.1 503 No\r\nContent-Length: 6\r\n\r\n<html>")
@@ -582,7 +584,7 @@ async def test_an_answer_that_breaks_off_is_uncertain() -> None:
     assert answer.counted_at_ms is not None
 
 
-def test_the_floor_is_the_shortest_of_this_minute_and_the_one_before() -> None:
+def test_the_floor_is_the_shortest_round_trip_of_two_minutes() -> None:
     floor = Floor()
 
     noted = [floor.note(s, at_s) for s, at_s in [(0.05, 0), (0.03, 10), (0.09, 70), (0.08, 119), (0.07, 131)]]
@@ -590,7 +592,7 @@ def test_the_floor_is_the_shortest_of_this_minute_and_the_one_before() -> None:
     assert noted == [0.05, 0.03, 0.03, 0.03, 0.07]
 
 
-def test_the_floor_of_long_ago_is_forgotten() -> None:
+def test_an_old_floor_is_forgotten() -> None:
     floor = Floor()
     floor.note(0.01, 0)
 

@@ -17,8 +17,8 @@ from structlog.testing import capture_logs
 from tempogram.api.core.ports import IntakeFull, Refusal
 from tempogram.bot.telegram.methods import COUNTED
 from tempogram.bot.updates.handler_pool import HandlerPool
-from tempogram.bot.updates.intake import UpdateIntake, chat_of, decode
-from tempogram.bot.updates.normalize import fill_in
+from tempogram.bot.updates.intake import UpdateIntake, decode, order_key
+from tempogram.bot.updates.normalize import normalize
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import Outgoing, Priority
 from tempogram.engine.resilience.conditions import OBSERVED_MS, Condition
@@ -484,13 +484,13 @@ def its_session(house_of_tasks: House) -> Iterator[None]:
 def test_a_button_that_was_pressed_is_answered_in_its_chats_order() -> None:
     pressed = {"id": "1", "from": {"id": 4}, "chat_instance": "x", "message": {"message_id": 1, "chat": {"id": -5}}}
 
-    assert chat_of({"update_id": 1, "callback_query": pressed}) == -5
-    assert chat_of({"update_id": 1, "message": {"chat": "nonsense", "from": 7}}) == 0
+    assert order_key({"update_id": 1, "callback_query": pressed}) == -5
+    assert order_key({"update_id": 1, "message": {"chat": "nonsense", "from": 7}}) == 0
 
 
 def test_a_handwritten_update_is_understood() -> None:
     """The mission's own: no date, no chat type, no name."""
-    understood = Update.model_validate(fill_in(update(1, "Test 1"), START_MS // 1_000))
+    understood = Update.model_validate(normalize(update(1, "Test 1"), START_MS // 1_000))
 
     assert understood.message is not None
     assert (understood.message.chat.type, understood.message.text) == ("group", "Test 1")

@@ -61,7 +61,7 @@ async def world() -> AsyncIterator[World]:
 
 @pytest.fixture
 def restless(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(poller_module, "REST_S", 0.0)
+    monkeypatch.setattr(poller_module, "PAUSE_S", 0.0)
 
 
 @contextlib.asynccontextmanager

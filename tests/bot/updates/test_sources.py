@@ -70,10 +70,10 @@ async def fed(world: World) -> AsyncIterator[Fed]:
             )
 
         update_sources = UpdateSources(fleet=fleet, webhooks=world.webhooks(fleet), poller_for=poller_for)
-        update_sources.begin()
-        await update_sources.settled()
+        update_sources.start()
+        await update_sources.wait_ready()
         yield Fed(world, fleet, update_sources, inbox)
-        await update_sources.end()
+        await update_sources.stop()
 
 
 async def test_one_bot_whose_webhook_is_refused_holds_up_no_other(fed: Fed) -> None:
@@ -81,7 +81,7 @@ async def test_one_bot_whose_webhook_is_refused_holds_up_no_other(fed: Fed) -> N
 
     await fed.fleet.rotate_secret(BOT_ID)
     await fed.fleet.add(OTHER, None)
-    await fed.update_sources.settled()
+    await fed.update_sources.wait_ready()
 
     hooks = fed.world.hook(BOT_ID), fed.world.hook(43)
     assert [hook and hook.secret_token for hook in hooks] == [fed.fleet.webhook_secrets(each)[-1] for each in (42, 43)]
@@ -90,7 +90,7 @@ async def test_one_bot_whose_webhook_is_refused_holds_up_no_other(fed: Fed) -> N
 @pytest.mark.parametrize("source", [Source.WEBHOOK, Source.POLLING])
 async def test_a_bot_that_is_added_while_others_run_is_fed_at_once(fed: Fed, source: Source) -> None:
     await fed.fleet.add(OTHER, None, updates=source)
-    await fed.update_sources.settled()
+    await fed.update_sources.wait_ready()
     fed.say("hello", bot_id=43)
 
     if source is Source.POLLING:
@@ -132,7 +132,7 @@ async def test_what_ends_the_feeding_of_a_bot_is_told(world: World) -> None:
         async with feeding(world, fleet):
             await turns()
 
-    assert [(each["event"], each["bot_id"]) for each in logs] == [("no updates come for a bot", BOT_ID)]
+    assert [(each["event"], each["bot_id"]) for each in logs] == [("update_source_failed", BOT_ID)]
 
 
 @asynccontextmanager
@@ -140,10 +140,10 @@ async def feeding(world: World, fleet: Fleet) -> AsyncIterator[None]:
     """Feed bots that need no poller; there is none."""
     pollers: dict[int, Poller] = {}
     update_sources = UpdateSources(fleet=fleet, webhooks=world.webhooks(fleet), poller_for=pollers.__getitem__)
-    update_sources.begin()
-    await update_sources.settled()
+    update_sources.start()
+    await update_sources.wait_ready()
     yield
-    await update_sources.end()
+    await update_sources.stop()
 
 
 async def test_what_is_said_around_a_switch_to_polling_is_heard(fed: Fed) -> None:
@@ -163,7 +163,7 @@ async def test_a_switch_back_to_the_webhook_ends_the_polling(fed: Fed) -> None:
     await fed.heard()
 
     await fed.fleet.change(BOT_ID, updates=Source.WEBHOOK)
-    await fed.update_sources.settled()
+    await fed.update_sources.wait_ready()
     polls = fed.world.calls("getUpdates")
     fed.say("delivered")
     await asyncio.sleep(0.05)
@@ -175,7 +175,7 @@ async def test_a_switch_back_to_the_webhook_ends_the_polling(fed: Fed) -> None:
 
 async def test_a_bot_that_wants_none_has_neither_webhook_nor_poller(fed: Fed) -> None:
     await fed.fleet.change(BOT_ID, updates=Source.NONE)
-    await fed.update_sources.settled()
+    await fed.update_sources.wait_ready()
 
     assert fed.world.hook(BOT_ID) is None
     assert fed.world.calls("getUpdates") == 0
@@ -199,7 +199,7 @@ async def test_a_removed_bot_is_no_longer_polled(fed: Fed) -> None:
     await fed.heard()
 
     await fed.fleet.remove(BOT_ID, keep_messages=False)
-    await fed.update_sources.settled()
+    await fed.update_sources.wait_ready()
     fed.say("two")
     await asyncio.sleep(0.05)
 
@@ -210,18 +210,18 @@ async def test_the_webhook_of_a_removed_bot_is_taken_away_though_telegram_fails_
     fed.world.simulator.order(Fault(kind="5xx", method="deleteWebhook", times=2))
 
     await fed.fleet.remove(BOT_ID, keep_messages=False)
-    await fed.update_sources.settled()
+    await fed.update_sources.wait_ready()
 
     assert fed.world.hook(BOT_ID) is None
 
 
 async def test_a_removed_bot_whose_owner_got_its_updates_keeps_his_webhook(fed: Fed) -> None:
     await fed.fleet.change(BOT_ID, updates=Source.NONE)
-    await fed.update_sources.settled()
+    await fed.update_sources.wait_ready()
     await fed.fleet.registry.bot(BOT_ID).set_webhook("http://127.0.0.1:3/own")
 
     await fed.fleet.remove(BOT_ID, keep_messages=False)
-    await fed.update_sources.settled()
+    await fed.update_sources.wait_ready()
 
     assert fed.world.hook(BOT_ID) is not None
 
@@ -243,6 +243,6 @@ async def test_a_poller_that_is_ended_finishes_the_update_in_its_hand(fed: Fed) 
     await fed.fleet.change(BOT_ID, updates=Source.NONE)
     await asyncio.sleep(0)
     go_on.set()
-    await fed.update_sources.settled()
+    await fed.update_sources.wait_ready()
 
     assert done.is_set()
