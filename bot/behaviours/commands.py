@@ -29,11 +29,11 @@ FIELDS: dict[str, Callable[[Message, RegisteredBot], str | None]] = {
     "args": lambda message, _: (message.text or "").partition(" ")[2].strip(),
     "bot": lambda _, registered: registered.username,
 }
-"""What a template may name in braces; where there is nothing to name, nothing stands there."""
+"""The fields of a template, in braces; a field without a value is empty."""
 
 
 class KnownCommand(Filter):
-    """Lets a command through that the bot has a template for, unless it is meant for another bot."""
+    """Matches a command that the bot has a template for, unless it names another bot."""
 
     async def __call__(
         self, message: Message, registered: RegisteredBot, config: Mapping[str, str]
@@ -56,7 +56,7 @@ async def answer(message: Message, registered: RegisteredBot, template: str) -> 
 
 
 def fill(template: str, message: Message, registered: RegisteredBot) -> str:
-    """Put the fields' values in; braces that name no field stay as they are."""
+    """Fill in the fields; braces around another word stay as they are."""
 
     def value(matched: re.Match[str]) -> str:
         field = FIELDS.get(matched[1])
@@ -68,8 +68,6 @@ def fill(template: str, message: Message, registered: RegisteredBot) -> str:
 def check(config: Mapping[str, Any]) -> None:
     for name, template in config.items():
         if not _NAME.fullmatch(name):
-            raise Refusal(
-                f"{short(name)} is no command; one has up to 32 of a-z, 0-9 and _, and stands without its slash"
-            )
+            raise Refusal(f"{short(name)} is not a command name; use up to 32 of a-z, 0-9 and _, without the slash")
         if not isinstance(template, str) or not template.strip():
-            raise Refusal(f"the template of /{name} is {short(template)}; it must be a text that is not empty")
+            raise Refusal(f"the template of /{name} is {short(template)}; it must be a non-empty text")

@@ -1,4 +1,4 @@
-"""Says everything again."""
+"""Repeats every text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tempogram.bot.behaviours.enabled import Enabled
 NAME = "echo"
 
 COMMAND_FOR_ANOTHER = r"/\w+@"
-"""Commands that name their bot; one for this bot with an answer was taken by ``commands`` before."""
+"""Commands that name a bot; ``commands`` has already answered those of this bot that have a template."""
 
 
 def router() -> Router:
@@ -31,4 +31,4 @@ async def echo(message: Message) -> SendMessage:
 
 def check(config: Mapping[str, Any]) -> None:
     if config:
-        raise Refusal(f"echo has no settings; {short(next(iter(config)))} is none")
+        raise Refusal(f"echo has no settings, so {short(next(iter(config)))} is unknown; use {{}}")

@@ -1,4 +1,4 @@
-"""Whether a bot has a behaviour, and the settings it has it with."""
+"""The filter for updates of bots that have a behaviour."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tempogram.storage.bots import RegisteredBot
 
 
 class Enabled(Filter):
-    """Lets an update through to a behaviour that its bot has, and hands on that behaviour's ``config``."""
+    """Matches updates of bots that have the behaviour, and passes on its ``config``."""
 
     def __init__(self, name: str) -> None:
         self._name = name

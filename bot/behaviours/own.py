@@ -52,7 +52,7 @@ def _imported(name: str) -> ModuleType:
             f"BEHAVIOURS: {name} needs the module {error.name!r}, which is not installed; install it with pip"
         ) from error
     except Exception as error:
-        raise SettingsError(f"BEHAVIOURS: {name} cannot be imported: {_where(error)}") from error
+        raise SettingsError(f"BEHAVIOURS: {name} cannot be imported: {_summary(error)}") from error
 
 
 def _router_of(name: str, module: ModuleType) -> Router:
@@ -81,7 +81,7 @@ def _made(name: str, found: object) -> object:
     try:
         return found() if callable(found) else found
     except Exception as error:
-        raise SettingsError(f"BEHAVIOURS: router() of {name} failed: {_where(error)}") from error
+        raise SettingsError(f"BEHAVIOURS: router() of {name} failed: {_summary(error)}") from error
 
 
 def _each_once(named: Iterable[tuple[str, Router]]) -> Iterable[Router]:
@@ -95,7 +95,7 @@ def _each_once(named: Iterable[tuple[str, Router]]) -> Iterable[Router]:
         yield router
 
 
-def _where(error: Exception) -> str:
+def _summary(error: Exception) -> str:
     """Return what happened and in which line of the user's code, without a traceback."""
     if isinstance(error, SyntaxError):
         return f"{error.msg} ({error.filename}, line {error.lineno})"

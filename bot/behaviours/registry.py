@@ -1,4 +1,4 @@
-"""The behaviours that come with the program, in the order in which they are asked."""
+"""The bundled behaviours, in the order in which they are asked."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ BEHAVIOURS = {module.NAME: module for module in (commands, replies, echo)}
 
 DEFAULT: Mapping[str, Any] = {
     commands.NAME: {
-        "start": "Hello, {first_name}! Whatever you write to me, I say it again.",
-        "help": "I know /start and /help. Everything else I say again.",
+        "start": "Hello, {first_name}! Whatever you write to me, I repeat.",
+        "help": "I know /start and /help. I repeat everything else.",
     },
     echo.NAME: {},
 }
-"""What a bot does that was added without saying what."""
+"""The behaviours of a bot that was added without any."""
 
 
 def router() -> Router:
-    """Return a new router over all of them."""
+    """Return a new router that includes all of them."""
     every = Router(name="behaviours")
     for module in BEHAVIOURS.values():
         every.include_router(module.router())
@@ -32,7 +32,7 @@ def router() -> Router:
 
 
 def check(behaviours: Mapping[str, Any]) -> None:
-    """Refuse settings that no behaviour would understand.
+    """Refuse settings that are not valid for any behaviour.
 
     Raises:
         Refusal: One sentence that names what is wrong.
@@ -40,7 +40,7 @@ def check(behaviours: Mapping[str, Any]) -> None:
     for name, config in behaviours.items():
         module = BEHAVIOURS.get(name)
         if module is None:
-            raise Refusal(f"{short(name)} is no behaviour; there are {', '.join(BEHAVIOURS)}")
+            raise Refusal(f"{short(name)} is not a behaviour; choose from {', '.join(BEHAVIOURS)}")
         if not isinstance(config, Mapping):
             raise Refusal(f"the settings of {name} are {short(config)}; they must be an object, {{}} for none")
         module.check(config)

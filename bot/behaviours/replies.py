@@ -1,8 +1,8 @@
-"""Answers whoever speaks to the bot: mentions, replies to it and, if its settings say so, any text in private.
+"""Answers mentions of the bot, replies to it and, if ``private`` is set, any text in a private chat.
 
     {"replies": {"system": "You run a chess club.", "templates": ["One moment, {first_name}."], "private": true}}
 
-A text generator writes; ``templates`` are what it says without one, and while that one is out of order.
+A text generator writes the answers; ``templates`` are used without a generator, and while it fails.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from tempogram.storage.bots import RegisteredBot
 NAME = "replies"
 
 TEMPLATES = ("I am a bot, {first_name}, and I heard you.",)
-"""What it says if nobody has written templates for it."""
+"""The default templates."""
 
 TEMPLATES_MAX = 100
 SYSTEM_CHARACTERS_MAX = 8_000
 
 
-class SpokenTo(Filter):
-    """Lets a message through that the bot is meant by; never one of another bot's, or two of them talk for ever."""
+class IsAddressed(Filter):
+    """Matches messages addressed to the bot; never those of another bot, or two bots would talk for ever."""
 
     async def __call__(self, message: Message, registered: RegisteredBot, config: Mapping[str, Any]) -> bool:
-        # An anonymous admin, too, is shown as a bot, with the chat in whose name he writes.
+        # An anonymous admin is shown as a bot, too, with the chat in ``sender_chat``.
         if message.from_user is not None and message.from_user.is_bot and message.sender_chat is None:
             return False
         is_private = message.chat.type == "private" and bool(config.get("private"))
@@ -48,7 +48,7 @@ class SpokenTo(Filter):
 
 def router() -> Router:
     made = Router(name=NAME)
-    made.message.register(reply, F.text | F.caption, Enabled(NAME), SpokenTo())
+    made.message.register(reply, F.text | F.caption, Enabled(NAME), IsAddressed())
     return made
 
 
@@ -74,13 +74,13 @@ async def reply(
 
 
 def _ready(templates: Sequence[str], message: Message, registered: RegisteredBot) -> tuple[str, ...]:
-    """Return the templates filled in; a text has to stand somewhere, even where a name is all that they say."""
+    """Return the templates filled in; if all are empty then, a single "…"."""
     filled = tuple(fill(each, message, registered) for each in templates)
     return tuple(text for text in filled if text.strip()) or ("…",)
 
 
 def _addressed_back(message: Message, text: str) -> SendMessage:
-    # Plain: what was generated is nobody's markup, and a stray sign in it would be a 400.
+    # Without markup: a stray character in a generated text would be a 400.
     if message.chat.type == "private":
         return message.answer(text, parse_mode=None)
     quote = message.as_reply_parameters(allow_sending_without_reply=True, quote_parse_mode=None)
@@ -88,7 +88,7 @@ def _addressed_back(message: Message, text: str) -> SendMessage:
 
 
 def cut(text: str, units_max: int = TEXT_UNITS_MAX) -> str:
-    """Return as much of a text as one message takes. Telegram counts UTF-16 units.
+    """Cut a text to what one message takes. Telegram counts UTF-16 units.
 
     >>> cut("♞" * 9, units_max=5), cut("🐎" * 9, units_max=5), cut("horse", units_max=5)
     ('♞♞♞♞…', '🐎🐎…', 'horse')
@@ -103,7 +103,7 @@ def check(config: Mapping[str, Any]) -> None:
     known = {"templates": _check_templates, "system": _check_system, "private": _check_private}
     for name, value in config.items():
         if name not in known:
-            raise Refusal(f"{short(name)} is no setting of replies; there are {', '.join(known)}")
+            raise Refusal(f"{short(name)} is not a setting of replies; choose from {', '.join(known)}")
         known[name](value)
 
 
@@ -112,7 +112,7 @@ def _check_templates(value: object) -> None:
         raise Refusal(f"templates of replies must be a list of 1 to {TEMPLATES_MAX} texts")
     for template in value:
         if not isinstance(template, str) or not template.strip():
-            raise Refusal(f"a template of replies is {short(template)}; it must be a text that is not empty")
+            raise Refusal(f"a template of replies is {short(template)}; it must be a non-empty text")
 
 
 def _check_system(value: object) -> None:

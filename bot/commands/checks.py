@@ -1,4 +1,4 @@
-"""What a production start needs, looked at without changing anything. Each finding names the way out."""
+"""Checks what a production start needs, without changing anything. Each finding says how to fix it."""
 
 from __future__ import annotations
 
@@ -36,14 +36,15 @@ WEBHOOK_PORTS = (443, 80, 88, 8443)
 TELEGRAM = "https://api.telegram.org"
 
 TIMEOUT_S = 10
-CALLS_MAX = 5  # at once, so that a fleet's tokens do not all knock together
+CALLS_MAX = 5
+"""Calls to Telegram at once."""
 
-CLOCK_APART_S = 5.0
-"""Messages are sent at the hour that a user names; nobody minds some seconds. A guess."""
+CLOCK_AHEAD_S_MAX = 5.0
+"""Untuned: messages are scheduled for the minute, so some seconds do not matter."""
 
 
 class Verdict(Enum):
-    """How it stands. ``ADVICE``: a start works, and perhaps not as it is wanted."""
+    """The result of a check. ``ADVICE``: a start works, but perhaps not as wanted."""
 
     FINE = "fine"
     ADVICE = "advice"
@@ -52,7 +53,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check, with how to fix it."""
 
     name: str
     verdict: Verdict
@@ -61,18 +62,18 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Introduced:
-    """What Telegram said to one token. ``apart_s`` is how far ahead our clock is; None: it did not say the time."""
+class GetMeAnswer:
+    """Telegram's answer to one token. ``ahead_s`` is how far ahead our clock is; None if the answer had no date."""
 
     bot_id: int
     status: int | None
     username: str
     reason: str
-    apart_s: float | None
+    ahead_s: float | None
 
 
-def settings_or_why_not() -> tuple[Settings | None, Finding]:
-    """Read the settings as a start would."""
+def read_settings() -> tuple[Settings | None, Finding]:
+    """Read the settings as a start does; None, and why, if they are invalid."""
     try:
         settings = load()
         check(ProcessRole.RUN, settings)
@@ -85,194 +86,198 @@ def settings_or_why_not() -> tuple[Settings | None, Finding]:
 
 
 async def every(settings: Settings) -> list[Finding]:
-    """Look at everything; what hangs on something else that is out of order says so."""
-    books, tokens = await look_at_books(settings)
+    """Run every check."""
+    books, tokens = await check_database(settings)
     given = {bot_id_of(each.get_secret_value()): each.get_secret_value() for each in settings.bot_tokens}
-    introduced = await introduce(settings, tokens | given)
+    answers = await ask_all(settings, tokens | given)
     return [
         *books,
-        *await look_at_redis(settings),
-        *look_at_tokens(settings, introduced),
-        look_at_clock(introduced),
-        look_at_public_url(settings),
-        look_at_files(settings),
-        look_at_ceiling(settings, bots=len(tokens | given)),
+        *await check_redis(settings),
+        *check_tokens(settings, answers),
+        check_clock(answers),
+        check_public_url(settings),
+        check_key_files(settings),
+        check_ceiling(settings, bots=len(tokens | given)),
     ]
 
 
-async def look_at_books(settings: Settings) -> tuple[list[Finding], dict[int, str]]:
-    """Look at the database and whether ``SECRET_KEY`` opens it; return the tokens in it, too."""
+async def check_database(settings: Settings) -> tuple[list[Finding], dict[int, str]]:
+    """Check the database and ``SECRET_KEY``; return the tokens in it, too."""
     try:
         if not database_exists(database_url(settings)):
-            lacks = Finding("database", Verdict.LACKS, "there is none yet", "run tempogram migrate, which makes it")
+            lacks = Finding(
+                "database", Verdict.LACKS, "it does not exist yet", "run tempogram migrate, which creates it"
+            )
             return [lacks], {}
         database = Database.open_read_only(database_url(settings))
         try:
-            return await _look_into(database, settings)
+            return await _check_tables(database, settings)
         finally:
             await database.close()
     except SettingsError as error:
-        return [Finding("database", Verdict.LACKS, str(error), "mend DATABASE_URL")], {}
+        return [Finding("database", Verdict.LACKS, str(error), "correct DATABASE_URL")], {}
     except LedgerError as error:
-        way_out = "see that it runs, and that DATABASE_URL names it with its user and password"
+        way_out = "check that it runs, and that DATABASE_URL has its address, user and password"
         return [Finding("database", Verdict.LACKS, str(error), way_out)], {}
 
 
-async def _look_into(database: Database, settings: Settings) -> tuple[list[Finding], dict[int, str]]:
+async def _check_tables(database: Database, settings: Settings) -> tuple[list[Finding], dict[int, str]]:
     async with database.reading() as connection:
         found, wanted = await versions(connection)
     if found is None or wanted is None or found < wanted:
-        said = f"its tables are at step {found or 'none'}, and this version wants {wanted}"
+        said = f"its tables are at step {found or 'none'}, but this version needs {wanted}"
         return [Finding("database", Verdict.LACKS, said, "run tempogram migrate")], {}
-    finding, tokens = await look_at_key(settings, database)
+    finding, tokens = await check_secret_key(settings, database)
     return [Finding("database", Verdict.FINE, f"reachable, tables at step {found}"), finding], tokens
 
 
-async def look_at_key(settings: Settings, database: Database) -> tuple[Finding, dict[int, str]]:
-    """Open every sealed token with the key that a start would use."""
+async def check_secret_key(settings: Settings, database: Database) -> tuple[Finding, dict[int, str]]:
+    """Decrypt every token with the key that a start would use."""
     path = settings.data_dir / "secret_key"
     try:
         key = settings.secret_key.get_secret_value() or (path.read_text().strip() if path.exists() else "")
         bots = Bots(database, Seal(key or "no key at all, and nothing to open with it"))
         if not key and not await bots.all():
-            return Finding(
-                "SECRET_KEY", Verdict.FINE, f"none yet; the first start makes one and keeps it in {path}"
-            ), {}
+            return Finding("SECRET_KEY", Verdict.FINE, f"none yet; the first start creates one in {path}"), {}
         tokens = await bots.tokens()
     except OSError as error:
-        way_out = "let this user read it, or set SECRET_KEY"
+        way_out = "make it readable for this user, or set SECRET_KEY"
         return Finding("SECRET_KEY", Verdict.LACKS, f"{path} cannot be read ({error.strerror})", way_out), {}
     except SettingsError as error:
-        way_out = f"set the one that was used before, or bring back {path}"
+        way_out = f"set the one that was used before, or restore {path}"
         return Finding("SECRET_KEY", Verdict.LACKS, str(error), way_out), {}
-    return Finding("SECRET_KEY", Verdict.FINE, f"opens the tokens of {len(tokens)} bots"), tokens
+    return Finding("SECRET_KEY", Verdict.FINE, f"decrypts the tokens of {len(tokens)} bots"), tokens
 
 
-async def look_at_redis(settings: Settings) -> list[Finding]:
-    """Look at the server that shall hold the queue, if one shall."""
+async def check_redis(settings: Settings) -> list[Finding]:
+    """Check the Redis of the queue, if ``REDIS_URL`` is set."""
     if not settings.redis_url:
         return []
     try:
         found = await survey(settings.redis_url)
     except SettingsError as error:
-        return [Finding("Redis", Verdict.LACKS, str(error), "mend REDIS_URL")]
+        return [Finding("Redis", Verdict.LACKS, str(error), "correct REDIS_URL")]
     except BrokerUnavailable as error:
-        way_out = "see that it runs, and that REDIS_URL names it as redis://user:password@host:6379/0"
+        way_out = "check that it runs, and that REDIS_URL is like redis://user:password@host:6379/0"
         return [Finding("Redis", Verdict.LACKS, f"REDIS_URL cannot be used: {error}", way_out)]
     if found.is_old:
-        return [Finding("Redis", Verdict.LACKS, f"it is {found.version}", "6.2 is the oldest that will do; take 7")]
+        return [Finding("Redis", Verdict.LACKS, f"it is version {found.version}", "upgrade to 6.2 or later, best to 7")]
     advice = []
     if found.eviction not in {None, "noeviction"}:
-        said = f"when it is full it throws keys away ({found.eviction}), and the schedule is rebuilt each time"
+        said = f"when full it evicts keys ({found.eviction}), and each time the queue has to be rebuilt"
         advice.append(Finding("Redis", Verdict.LACKS, said, "set maxmemory-policy noeviction"))
     if found.keeps_log is False:
-        said = "it keeps nothing over a restart, and the schedule is rebuilt from the books each time"
+        said = "it keeps nothing over a restart, so the queue is rebuilt from the database each time"
         advice.append(Finding("Redis", Verdict.ADVICE, said, "set appendonly yes"))
     return advice or [Finding("Redis", Verdict.FINE, f"{found.version}, reachable")]
 
 
-async def introduce(settings: Settings, tokens: dict[int, str]) -> list[Introduced]:
-    """Ask Telegram about every token."""
+async def ask_all(settings: Settings, tokens: dict[int, str]) -> list[GetMeAnswer]:
+    """Call ``getMe`` with every token."""
     places = asyncio.Semaphore(CALLS_MAX)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     async with aiohttp.ClientSession(timeout=timeout) as session:
 
-        async def ask(bot_id: int, token: str) -> Introduced:
+        async def ask(bot_id: int, token: str) -> GetMeAnswer:
             async with places:
-                return await _introduce(session, f"{settings.telegram_api_url}/bot{token}/getMe", bot_id)
+                return await _ask(session, f"{settings.telegram_api_url}/bot{token}/getMe", bot_id)
 
         return await asyncio.gather(*(ask(*each) for each in sorted(tokens.items())))
 
 
-def look_at_tokens(settings: Settings, introduced: Sequence[Introduced]) -> list[Finding]:
-    """Say whether Telegram answers, and which tokens it does not take."""
+def check_tokens(settings: Settings, answers: Sequence[GetMeAnswer]) -> list[Finding]:
+    """Check whether Telegram answers, and which tokens it refuses."""
     if not settings.bot_tokens:
-        said = "BOT_TOKENS is not set, and a start without it runs a simulated Telegram"
-        return [Finding("bots", Verdict.LACKS, said, "set BOT_TOKENS; @BotFather gives tokens out")]
-    answered = [each for each in introduced if each.status is not None]
+        said = "BOT_TOKENS is not set, so a start runs a simulated Telegram"
+        return [Finding("bots", Verdict.LACKS, said, "set BOT_TOKENS; get a token from @BotFather")]
+    answered = [each for each in answers if each.status is not None]
     if not answered:
-        said = f"{settings.telegram_api_url} does not answer ({introduced[0].reason})"
-        way_out = "see that this machine may connect to it, or set TELEGRAM_API_URL"
+        said = f"{settings.telegram_api_url} does not answer ({answers[0].reason})"
+        way_out = "check that this machine can connect to it, or set TELEGRAM_API_URL"
         return [Finding("Telegram", Verdict.LACKS, said, way_out)]
-    refused = [_refusal(each) for each in introduced if each.status != 200]
-    valid = [f"{each.bot_id} @{each.username}" for each in introduced if each.status == 200]
+    refused = [_refusal(each) for each in answers if each.status != 200]
+    valid = [f"{each.bot_id} @{each.username}" for each in answers if each.status == 200]
     reachable = Finding("Telegram", Verdict.FINE, f"{settings.telegram_api_url} answers")
     fine = [Finding("bots", Verdict.FINE, ", ".join(valid))] if valid else []
     return [reachable, *fine, *refused]
 
 
-def look_at_clock(introduced: Sequence[Introduced]) -> Finding:
-    """Compare our clock with Telegram's, whose answers say the time in whole seconds."""
-    apart_s = min((each.apart_s for each in introduced if each.apart_s is not None), key=abs, default=None)
-    if apart_s is None:
-        return Finding("clock", Verdict.ADVICE, "not compared: nobody told the time", "mend the connection to Telegram")
-    if abs(apart_s) > CLOCK_APART_S:
-        said = f"{abs(apart_s):.0f} s {'ahead of' if apart_s > 0 else 'behind'} Telegram's"
-        return Finding("clock", Verdict.LACKS, said, "let the machine's clock be set over the network (NTP)")
+def check_clock(answers: Sequence[GetMeAnswer]) -> Finding:
+    """Compare our clock with Telegram's, whose answers give the time in whole seconds."""
+    ahead_s = min((each.ahead_s for each in answers if each.ahead_s is not None), key=abs, default=None)
+    if ahead_s is None:
+        return Finding("clock", Verdict.ADVICE, "not compared: no answer had the time", "see the findings on Telegram")
+    if abs(ahead_s) > CLOCK_AHEAD_S_MAX:
+        said = f"{abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} Telegram's"
+        return Finding("clock", Verdict.LACKS, said, "synchronise the machine's clock (NTP)")
     return Finding("clock", Verdict.FINE, "agrees with Telegram's")
 
 
-def look_at_public_url(settings: Settings) -> Finding:
-    """Say whether Telegram could deliver there."""
+def check_public_url(settings: Settings) -> Finding:
+    """Check whether Telegram can deliver webhooks to ``PUBLIC_URL``."""
     url = settings.public_url
     if not url:
         return Finding("PUBLIC_URL", Verdict.FINE, "none: updates are fetched by polling")
     if settings.telegram_api_url != TELEGRAM:
-        return Finding("PUBLIC_URL", Verdict.FINE, f"{url}; a Bot API server of one's own delivers anywhere")
+        return Finding("PUBLIC_URL", Verdict.FINE, f"{url}; a self-hosted Bot API server delivers anywhere")
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
-        return Finding("PUBLIC_URL", Verdict.LACKS, f"{url} is no address", "write it as https://bots.example.org")
+        return Finding(
+            "PUBLIC_URL", Verdict.LACKS, f"{url} is not an address", "write it like https://bots.example.org"
+        )
     if parts.scheme != "https":
-        return Finding("PUBLIC_URL", Verdict.LACKS, f"{url} is not https", "put a proxy with a certificate before it")
+        return Finding(
+            "PUBLIC_URL", Verdict.LACKS, f"{url} is not https", "put a proxy with a certificate in front of it"
+        )
     if port not in WEBHOOK_PORTS:
         ports = ", ".join(map(str, WEBHOOK_PORTS))
         return Finding(
-            "PUBLIC_URL", Verdict.LACKS, f"its port is {port}", f"Telegram delivers to the ports {ports} only"
+            "PUBLIC_URL", Verdict.LACKS, f"its port is {port}", f"use one of {ports}: Telegram delivers to no other"
         )
     if _is_here_only(parts.hostname or ""):
-        said = f"{parts.hostname} can be reached from here only"
-        return Finding("PUBLIC_URL", Verdict.LACKS, said, "name this machine as the internet knows it, or unset it")
+        said = f"{parts.hostname} can be reached only from this network"
+        return Finding("PUBLIC_URL", Verdict.LACKS, said, "set it to a public host name, or unset it")
     return Finding("PUBLIC_URL", Verdict.FINE, url)
 
 
-def look_at_files(settings: Settings) -> Finding:
-    """Say whether others on this machine can read what is secret."""
+def check_key_files(settings: Settings) -> Finding:
+    """Check whether other users of this machine can read the secrets."""
     kept = [settings.data_dir / "secret_key", settings.data_dir / "admin_token", Path(".env")]
     there = [path for path in kept if path.exists()]
     open_to_others = [path for path in there if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]
     if open_to_others:
         names = " ".join(map(str, open_to_others))
-        return Finding("key files", Verdict.LACKS, f"others may open {names}", f"chmod 600 {names}")
-    said = f"only this user opens {', '.join(map(str, there))}" if there else "none yet"
+        return Finding("key files", Verdict.LACKS, f"other users may read {names}", f"chmod 600 {names}")
+    said = f"only this user may read {', '.join(map(str, there))}" if there else "none yet"
     return Finding("key files", Verdict.FINE, said)
 
 
-def look_at_ceiling(settings: Settings, *, bots: int) -> Finding:
-    """Say whether the ceiling over all bots is what will cap them."""
+def check_ceiling(settings: Settings, *, bots: int) -> Finding:
+    """Check whether the limit over all bots is below what the bots may send."""
     limits = settings.limits()
     if not limits.ceiling.count:
-        return Finding("ceiling", Verdict.FINE, "none over all bots")
+        return Finding("ceiling", Verdict.FINE, "no limit over all bots")
     a_second = limits.ceiling.count * 1_000 / limits.ceiling.window_ms
     of_all = bots * limits.bot.count * 1_000 / limits.bot.window_ms if limits.bot.count else float("inf")
     if bots > 1 and of_all > a_second:
-        said = f"{bots} bots share {a_second:g} messages a second, which is no rule of Telegram's"
+        said = f"{bots} bots share {a_second:g} messages a second, though Telegram has no such limit"
         return Finding("ceiling", Verdict.ADVICE, said, "TELEGRAM_GLOBAL_LIMIT=0 lifts it")
     return Finding("ceiling", Verdict.FINE, f"{a_second:g} messages a second over all bots")
 
 
-async def _introduce(session: aiohttp.ClientSession, url: str, bot_id: int) -> Introduced:
+async def _ask(session: aiohttp.ClientSession, url: str, bot_id: int) -> GetMeAnswer:
     asked_at_s = time.time()
     try:
         async with session.post(url) as response:
             body = await response.read()
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         # The text of aiohttp's errors may hold the address, and that holds the token.
-        return Introduced(bot_id, None, "", type(error).__name__, None)
-    apart_s = _apart_s(response.headers.get("Date"), (asked_at_s + time.time()) / 2)
+        return GetMeAnswer(bot_id, None, "", type(error).__name__, None)
+    ahead_s = _ahead_s(response.headers.get("Date"), (asked_at_s + time.time()) / 2)
     answer = _read(body)
-    return Introduced(bot_id, response.status, answer.result.username, answer.description, apart_s)
+    return GetMeAnswer(bot_id, response.status, answer.result.username, answer.description, ahead_s)
 
 
 class _Me(msgspec.Struct):
@@ -288,13 +293,13 @@ def _read(body: bytes) -> _Answer:
     try:
         return msgspec.json.decode(body, type=_Answer)
     except UNREADABLE:
-        return _Answer("an answer that is not Telegram's")
+        return _Answer("the answer is not from Telegram")
 
 
-def _apart_s(date: str | None, now_s: float) -> float | None:
-    """Return how far ahead we are; a date says the second that has begun, so half a second is added.
+def _ahead_s(date: str | None, now_s: float) -> float | None:
+    """Return how far ahead our clock is; a date is rounded down to the second, so half a second is added.
 
-    >>> _apart_s("Thu, 01 Jan 1970 00:01:40 GMT", 107.5), _apart_s("yesterday", 0), _apart_s(None, 0)
+    >>> _ahead_s("Thu, 01 Jan 1970 00:01:40 GMT", 107.5), _ahead_s("yesterday", 0), _ahead_s(None, 0)
     (7.0, None, None)
     """
     try:
@@ -303,11 +308,11 @@ def _apart_s(date: str | None, now_s: float) -> float | None:
         return None
 
 
-def _refusal(each: Introduced) -> Finding:
+def _refusal(each: GetMeAnswer) -> Finding:
     if each.status in {401, 404}:
-        way_out = "@BotFather has the valid one; or remove the bot from BOT_TOKENS"
+        way_out = "get the valid one from @BotFather, or remove the bot from BOT_TOKENS"
         return Finding("bots", Verdict.LACKS, f"Telegram does not know the token of bot {each.bot_id}", way_out)
-    said = f"bot {each.bot_id} could not be asked about ({each.reason or f'HTTP {each.status}'})"
+    said = f"the token of bot {each.bot_id} could not be checked ({each.reason or f'HTTP {each.status}'})"
     return Finding("bots", Verdict.LACKS, said, "try again in a moment")
 
 

@@ -1,4 +1,4 @@
-"""The command line."""
+"""The commands of ``tempogram``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ app.add_typer(queue.app, name="queue")
 @app.command()
 def run() -> None:
     """Run everything in one process; without BOT_TOKENS, with a simulated Telegram."""
-    _play("RUN")
+    _run_role("RUN")
 
 
 @app.command()
@@ -46,7 +46,7 @@ def migrate() -> None:
 
 @app.command()
 def doctor() -> None:
-    """Say what a production start lacks, each with the way out; status 1 if it lacks something."""
+    """Check what a production start needs, and say how to fix what is missing; status 1 if something is."""
     from tempogram.bot.commands.doctor import diagnose
 
     raise typer.Exit(diagnose())
@@ -54,7 +54,7 @@ def doctor() -> None:
 
 @app.command()
 def demo() -> None:
-    """Show it at work: load, faults and a kill -9 before a simulated Telegram; a report after some 35 s."""
+    """Run a demonstration: load, faults and a kill -9 against a simulated Telegram; a report after some 35 s."""
     from tempogram.bot.demo.runner import demo as show
     from tempogram.bot.demo.settings import DemoSettings
 
@@ -77,23 +77,23 @@ def simulator(
 @app.command()
 def api() -> None:
     """Serve the API and the webhooks, beside workers (needs REDIS_URL)."""
-    _play("API")
+    _run_role("API")
 
 
 @app.command()
 def worker() -> None:
-    """Send, beside other workers (needs REDIS_URL)."""
-    _play("WORKER")
+    """Send messages, beside other workers (needs REDIS_URL)."""
+    _run_role("WORKER")
 
 
 @app.command()
 def scheduler() -> None:
-    """Poll, set webhooks and keep the books tidy, beside others (needs REDIS_URL)."""
-    _play("SCHEDULER")
+    """Poll, set webhooks and delete outdated rows, beside other processes (needs REDIS_URL)."""
+    _run_role("SCHEDULER")
 
 
 def main() -> None:
-    """Run a command; whatever is wrong with the settings is one sentence and status 2."""
+    """Run a command; an error is one sentence and status 2."""
     try:
         app()
     except EngineError as error:
@@ -106,10 +106,10 @@ def _settings() -> Settings:
     return settings
 
 
-def _play(role: str) -> None:
-    """Run one role by its name; what it is made of takes seconds to import, and must not delay an error."""
+def _run_role(role: str) -> None:
+    """Run one role by its name; its modules take seconds to import, so settings are checked before."""
     settings = _settings()
-    gc.disable()  # there is next to no garbage before the start enables it, and much to look through
+    gc.disable()  # until ``GcTuning`` enables it: importing makes many objects and hardly any garbage
     from tempogram.bot.config.process_roles import ProcessRole, check
 
     check(ProcessRole[role], settings)

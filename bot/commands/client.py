@@ -1,4 +1,4 @@
-"""The API, as the command line speaks to it."""
+"""An HTTP client of the API, for the command line."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tempogram.bot.config.settings import Settings, url_of
 from tempogram.engine.model.errors import EngineError, SettingsError
 
 TIMEOUT_S = 60
-"""A replay of many dead letters takes its time."""
+"""A replay of many dead letters takes long."""
 
 IDS_PER_CALL = 200
-"""Some 6 KB of an address, where a server reads 64."""
+"""Some 6 KB of URL; a server reads 64."""
 
 Params = Sequence[tuple[str, str]]
 
@@ -53,7 +53,7 @@ class Client:
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise CallFailed(
                 f"nothing answers at {self._url} ({type(error).__name__}); start tempogram run, "
-                "or say with --url where it runs"
+                "or give its address with --url"
             ) from error
 
     def _answer(self, status: int, body: bytes) -> Any:
@@ -62,19 +62,17 @@ class Client:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             answer = None
         if status == 401:
-            raise CallFailed(
-                f"{self._url} does not take this token; set ADMIN_TOKEN to the one that it was started with"
-            )
+            raise CallFailed(f"{self._url} refused this token; set ADMIN_TOKEN to the one that it was started with")
         if answer is None or status >= 300:
             raise CallFailed(f"{self._url} refused: {_sentence(answer) or f'HTTP {status}'}")
         return answer
 
 
 def client(url: str | None, settings: Settings) -> Client:
-    """Return one for the address and the token of the program that these settings start, unless told otherwise.
+    """Return a client of the program that these settings start, or of the one at ``url``.
 
     Raises:
-        SettingsError: There is no token.
+        SettingsError: The admin token cannot be read.
     """
     return Client(url or url_of(settings.host, settings.port), _token(settings))
 
@@ -82,7 +80,7 @@ def client(url: str | None, settings: Settings) -> Client:
 def _token(settings: Settings) -> str:
     if given := settings.admin_token.get_secret_value():
         return given
-    # As ``run`` does: without a bot, everything lies beside the real books.
+    # As in ``run``: without a bot, everything lies in a folder of its own.
     directory = settings.data_dir if settings.bot_tokens else settings.data_dir / "simulated"
     return _read(directory / "admin_token")
 

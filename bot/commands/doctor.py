@@ -8,24 +8,24 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from tempogram.bot.commands.checks import Finding, Verdict, every, settings_or_why_not
+from tempogram.bot.commands.checks import Finding, Verdict, every, read_settings
 from tempogram.bot.config import logging
 
 SIGNS = {Verdict.FINE: ("✓", "green"), Verdict.ADVICE: ("!", "yellow"), Verdict.LACKS: ("✗", "red")}
 
 
 def diagnose() -> int:
-    """Print every finding, and return the exit status."""
-    settings, finding = settings_or_why_not()
+    """Print every finding, and return the exit status: 1 if something is missing."""
+    settings, finding = read_settings()
     findings = [finding]
     if settings is not None:
-        logging.configure("ERROR")  # what is wrong is said below
+        logging.configure("ERROR")  # problems are printed below
         findings += asyncio.run(every(settings))
     console = Console(highlight=False)
     for each in findings:
         _print(console, each)
     lacking = sum(each.verdict is Verdict.LACKS for each in findings)
-    console.print(f"{lacking} of {len(findings)} not in order." if lacking else "Ready for a production start.")
+    console.print(f"{lacking} of {len(findings)} to fix." if lacking else "Ready for a production start.")
     return 1 if lacking else 0
 
 

@@ -1,4 +1,4 @@
-"""Why a message still waits, in plain words."""
+"""Explains in plain words why a message waits."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from typing import Any
 from tempogram.engine.ports import WaitsAt
 
 REASONS: Mapping[str, str] = {
-    WaitsAt.SCHEDULED: "the time for which it is scheduled is still to come",
-    WaitsAt.BACKOFF: "its chat's last try failed, and is tried again first",
+    WaitsAt.SCHEDULED: "it is scheduled for a later time",
+    WaitsAt.BACKOFF: "the last attempt to its chat failed and is repeated first",
     WaitsAt.CHAT_IN_FLIGHT: "another message of its chat is being sent",
-    WaitsAt.CHAT_HELD: "Telegram asked to leave its chat alone for a while",
-    WaitsAt.CHAT_WINDOW: "its chat has got as many messages as it may get for now",
-    WaitsAt.USER_WINDOW: "whoever made its bot say it has made it say enough for now",
+    WaitsAt.CHAT_HELD: "Telegram asked for a pause in its chat (429)",
+    WaitsAt.CHAT_WINDOW: "its chat has reached the per-chat limit",
+    WaitsAt.USER_WINDOW: "the user who triggered it has reached the per-user limit",
     WaitsAt.BOT_PAUSED: "its bot is paused",
-    WaitsAt.BOT_HELD: "Telegram asked its bot to send nothing for a while",
-    WaitsAt.BOT_WINDOW: "its bot has sent as many messages as it may send for now",
-    WaitsAt.SPACING: "its bot's messages leave evenly spaced, so that a place is free for what is urgent",
-    WaitsAt.CEILING: "all bots together have sent as many messages as they may send for now",
-    WaitsAt.TURN: "others have their turn before it",
+    WaitsAt.BOT_HELD: "Telegram asked for a pause of its bot (429)",
+    WaitsAt.BOT_WINDOW: "its bot has reached the per-bot limit",
+    WaitsAt.SPACING: "its bot's messages are spaced evenly, so that urgent ones find a free place",
+    WaitsAt.CEILING: "all bots together have reached the global limit",
+    WaitsAt.TURN: "other messages are sent before it",
 }
 
 
 def in_words(told: Mapping[str, Any], now: datetime) -> str:
-    """Write what the API says of a waiting message: why, behind how many, and until when.
+    """Return the API's explanation in sentences: why it waits, behind how many, and until when.
 
     >>> now = datetime.fromisoformat("2026-01-01T12:00:00+00:00")
     >>> told = {"waits_at": "turn", "before_in_lane": 0, "before_in_line": 9, "earliest_at": "2026-01-01T12:00:00Z"}
     >>> print(in_words(told, now))
-    It waits because others have their turn before it (turn).
+    It waits because other messages are sent before it (turn).
     9 messages of its bot and priority go before it, none of them to its chat.
     It may go at any moment.
     """
     gate = told["waits_at"]
     return "\n".join(
         (
-            f"It waits because {REASONS.get(gate, 'a gate is shut')} ({gate}).",
+            f"It waits because {REASONS.get(gate, 'it must')} ({gate}).",
             _before(told["before_in_line"], told["before_in_lane"]),
             _when(told["earliest_at"], now),
         )
@@ -45,7 +45,7 @@ def in_words(told: Mapping[str, Any], now: datetime) -> str:
 
 
 def _before(in_line: int, in_lane: int) -> str:
-    """Say how many go before it; those of its chat are part of those of its bot.
+    """Say how many messages go before it; those of its chat are among those of its bot.
 
     >>> _before(0, 0)
     'Nothing of its bot and priority goes before it.'
@@ -62,7 +62,7 @@ def _before(in_line: int, in_lane: int) -> str:
 
 def _when(earliest_at: str | None, now: datetime) -> str:
     if earliest_at is None:
-        return "When it goes, nobody can say before its bot is resumed."
+        return "It goes some time after its bot is resumed."
     earliest = datetime.fromisoformat(earliest_at)
     left_s = (earliest - now).total_seconds()
     if left_s <= 0:
@@ -71,7 +71,7 @@ def _when(earliest_at: str | None, now: datetime) -> str:
 
 
 def _in(left_s: float) -> str:
-    """Write a span so that it is read at a glance.
+    """Write a time span in at most two units.
 
     >>> _in(0.4), _in(75), _in(3_600), _in(200_000)
     ('0.4 s', '1 min 15 s', '1 h', '2 d 7 h')

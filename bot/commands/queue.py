@@ -1,4 +1,4 @@
-"""``tempogram queue``: a look at the queue, and what to do with dead letters."""
+"""``tempogram queue``: shows the queue, and shows, replays and removes dead letters."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
     from tempogram.bot.commands.client import Client, Params
 
-app = typer.Typer(help="Look at the queue and its dead letters, over the API.", no_args_is_help=True)
+app = typer.Typer(help="Show the queue and its dead letters, over the API.", no_args_is_help=True)
 letters = typer.Typer(help="Dead letters: messages that were given up on.", no_args_is_help=True)
 app.add_typer(letters, name="dlq")
 
 PAGE = 1_000
-"""Dead letters that the API tells at once."""
+"""Dead letters that the API returns at once."""
 
-Url = Annotated[str | None, typer.Option(help="Where the API is; else at HOST and PORT.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print what the API said, and nothing else.")]
+Url = Annotated[str | None, typer.Option(help="Address of the API; by default HOST and PORT.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON, and nothing else.")]
 Bot = Annotated[int | None, typer.Option(min=1, help="Only those of this bot.")]
-Ids = Annotated[list[str] | None, typer.Argument(help="Their ids.", show_default=False)]
-All = Annotated[bool, typer.Option("--all", help="Every one there is.")]
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids of dead letters.", show_default=False)]
+All = Annotated[bool, typer.Option("--all", help="All dead letters.")]
 
 
 @app.command()
 def stats(url: Url = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - typer's way to say a flag
-    """Count what waits, by priority, and what was given up on."""
+    """Count waiting messages by priority, and dead letters."""
     _print(_client(url).get("/queue/stats"), as_json, _stats_table)
 
 
@@ -42,18 +42,18 @@ def explain(
     url: Url = None,
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
-    """Say why a message still waits: at which gate, behind how many, and until when at least."""
+    """Explain why a message waits: at which limit, behind how many, and until when at least."""
     from tempogram.bot.commands.explanation import in_words
 
-    told = _client(url).get(f"/messages/{quote(message_id, safe='')}/explain")
-    _print(told, as_json, lambda told: in_words(told, datetime.now(UTC)))
+    explained = _client(url).get(f"/messages/{quote(message_id, safe='')}/explain")
+    _print(explained, as_json, lambda answer: in_words(answer, datetime.now(UTC)))
 
 
 @letters.command("list")
 def list_letters(
     url: Url = None,
     bot: Bot = None,
-    limit: Annotated[int, typer.Option(min=1, help="So many, oldest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="How many, oldest first.")] = 50,
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """List dead letters with their reasons."""
@@ -62,10 +62,10 @@ def list_letters(
 
 @letters.command()
 def replay(url: Url = None, ids: Ids = None, bot: Bot = None, every: All = False, as_json: AsJson = False) -> None:  # noqa: FBT002
-    """Queue dead letters again: these, or all of a bot, or all."""
+    """Queue dead letters again: by id, all of a bot, or all."""
     chosen, made = _chosen(ids, bot, every=every), _client(url)
     replayed = sum(made.post("/queue/dlq/replay", each)["replayed"] for each in chosen)
-    _print({"replayed": replayed}, as_json, lambda told: f"{told['replayed']} queued again")
+    _print({"replayed": replayed}, as_json, lambda answer: f"{answer['replayed']} queued again")
 
 
 @letters.command()
@@ -74,15 +74,15 @@ def purge(
     ids: Ids = None,
     bot: Bot = None,
     every: All = False,  # noqa: FBT002
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,  # noqa: FBT002
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,  # noqa: FBT002
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
-    """Remove dead letters for good: these, or all of a bot, or all."""
+    """Delete dead letters for good: by id, all of a bot, or all."""
     chosen, made = _chosen(ids, bot, every=every), _client(url)
     if not yes:
-        _ask(f"Remove {_named(ids, bot)} for good?")
+        _ask(f"Delete {_named(ids, bot)} for good?")
     purged = sum(made.delete("/queue/dlq", _query(each))["purged"] for each in chosen)
-    _print({"purged": purged}, as_json, lambda told: f"{told['purged']} removed")
+    _print({"purged": purged}, as_json, lambda answer: f"{answer['purged']} deleted")
 
 
 def _client(url: str | None) -> Client:
@@ -109,9 +109,9 @@ def _letters(made: Client, bot: int | None, limit: int) -> dict[str, Any]:
 
 
 def _chosen(ids: Sequence[str] | None, bot: int | None, *, every: bool) -> list[dict[str, Any]]:
-    """Return the API's selections that say the same; many ids are several."""
+    """Return the chosen dead letters as the API's selections; many ids become several."""
     if [bool(ids), bot is not None, every].count(True) != 1:
-        raise typer.BadParameter("say which dead letters are meant: their ids, or --bot, or --all")
+        raise typer.BadParameter("choose dead letters by their ids, by --bot, or by --all")
     if ids:
         return list(_cut(ids))
     return [{"all": True}] if bot is None else [{"bot": str(bot)}]
@@ -135,7 +135,7 @@ def _query(selection: dict[str, Any]) -> Params:
 
 
 def _ask(question: str) -> None:
-    """Go on if somebody says yes. On standard error: what is printed may be read by a program."""
+    """Ask for confirmation on standard error, because a program may read the standard output."""
     typer.echo(f"{question} [y/N] ", nl=False, err=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise typer.Abort
@@ -184,7 +184,7 @@ def _letters_table(told: dict[str, Any]) -> Table | str:
 
 
 def _plain(cell: object) -> str:
-    r"""Return what is safe on a terminal: a reason is what somebody's server said.
+    r"""Return a text without control characters: a reason is written by a server that we do not control.
 
     >>> _plain("chat not found\x1b[2J"), _plain(None)
     ('chat not found�[2J', '')

@@ -1,4 +1,4 @@
-"""The directory that holds what the program keeps: its keys, its admin token and, by default, its books."""
+"""The directory of the keys, the admin token and, by default, the database."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def home(settings: Settings) -> DataDir:
 
 
 def seal(settings: Settings) -> Seal:
-    """Read the key that the tokens are kept under, or make it; raises as ``home`` does."""
+    """Read the key that encrypts the bot tokens, or make it; raises as ``home`` does."""
     with _usable(settings.data_dir) as data_dir:
         return Seal(secret_key(settings.secret_key.get_secret_value(), path=data_dir / "secret_key"))
 
@@ -52,16 +52,16 @@ def database_url(settings: Settings) -> str:
 
 @contextmanager
 def _usable(data_dir: Path) -> Iterator[Path]:
-    """Lend the directory that holds the keys.
+    """Make the data directory if needed, and report what goes wrong with it.
 
     Raises:
         SettingsError: It cannot be made, read or written.
     """
     try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # texts lie in there
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # messages are stored there
         yield data_dir
     except OSError as error:
         raise SettingsError(
             f"DATA_DIR is {str(data_dir)!r}, which cannot be used ({error.strerror or error}); set it to a directory "
-            "that this user may write"
+            "that this user may write to"
         ) from None

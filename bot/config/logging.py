@@ -1,4 +1,4 @@
-"""One event, one line, fields not prose. Standard library logs go the same way."""
+"""The format of log lines: one event a line, with fields. Logs of the standard library have it, too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tempogram.api.core.redaction import without_tokens
 
 
 def configure(level: str) -> None:
-    """Log to standard error: as one line of colours on a terminal, as JSON elsewhere."""
+    """Log to standard error: coloured on a terminal, as JSON elsewhere."""
     renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -32,7 +32,7 @@ def configure(level: str) -> None:
 
 
 def conceal(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Blot out what looks like a bot token, whoever wrote it.
+    """Hide everything that looks like a bot token, also in lines of other libraries.
 
     >>> conceal(None, "", {"event": "GET /bot42:abcDEF-123/getMe failed"})
     {'event': 'GET /bot42:…/getMe failed'}
@@ -41,7 +41,7 @@ def conceal(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _concealed(value: object) -> object:
-    """Return a value that a renderer may write; one with a token inside is written here, and blotted."""
+    """Return a value that a renderer may write; a value with a token inside becomes text without it."""
     if isinstance(value, str):
         return without_tokens(value)
     if value is None or isinstance(value, int | float):

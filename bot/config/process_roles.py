@@ -1,4 +1,4 @@
-"""What a process does: all of it, or one part beside others that share its queue."""
+"""The role of a process: everything, or one part beside other processes that share its queue."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tempogram.storage.database.engines import is_sqlite, parse
 
 
 class ProcessRole(Enum):
-    """One command each.
+    """One role for each command.
 
     Attributes:
-        takes_in: Serves the API and the webhooks, and runs the handlers of what came in by them.
+        takes_in: Serves the API and the webhooks, and runs the handlers of their updates.
         sends: Leases messages and sends them.
-        feeds: Polls, sets webhooks, and keeps the books tidy.
+        update_sources: Polls, sets webhooks, and deletes what has outlived its retention.
     """
 
     RUN = "run", True, True, True
@@ -32,10 +32,10 @@ class ProcessRole(Enum):
 
 
 def check(role: ProcessRole, settings: Settings) -> None:
-    """Refuse a role that needs what other processes can reach too.
+    """Refuse a role whose process could not share its queue.
 
     Raises:
-        SettingsError: There is no Redis, or no database that many processes can share.
+        SettingsError: There is no Redis, or no database that several processes can share.
     """
     if role is ProcessRole.RUN:
         return
@@ -45,6 +45,6 @@ def check(role: ProcessRole, settings: Settings) -> None:
         )
     if is_sqlite(parse(database_url(settings))):
         raise SettingsError(
-            f"tempogram {role.command} shares its books with other processes, which SQLite cannot; "
+            f"tempogram {role.command} shares its database with other processes, which SQLite cannot do; "
             "set DATABASE_URL to a PostgreSQL, or use tempogram run"
         )

@@ -1,4 +1,4 @@
-"""Every environment variable, read once and checked at the door."""
+"""Every environment variable, read once and validated at the start."""
 
 from __future__ import annotations
 
@@ -136,25 +136,25 @@ class Settings(BaseSettings):
     @classmethod
     def _is_url(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
-            raise ValueError(f"{value!r} is no http:// or https:// address")
+            raise ValueError(f"{value!r} is not an http:// or https:// address")
         return value.rstrip("/")
 
     @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, value: str) -> str:
         if value and not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("it begins with redis://, rediss:// or unix://, as in redis://localhost:6379/0")
+            raise ValueError("it must begin with redis://, rediss:// or unix://, as in redis://localhost:6379/0")
         try:
             urlsplit(value).port  # noqa: B018 - reading it checks it
         except ValueError:
-            # What is wrong cannot be quoted: it is a part of the password.
-            raise ValueError("its port is no number; in a password / # ? are written as %2F %23 %3F") from None
+            # The value cannot be quoted: it may be part of the password.
+            raise ValueError("its port is not a number; write / # ? in a password as %2F %23 %3F") from None
         return value
 
     @model_validator(mode="after")
     def _names_a_model(self) -> Self:
         if self.llm_api_url and not self.llm_model:
-            raise ValueError("LLM_API_URL is set, and LLM_MODEL is not; name the model that shall answer there")
+            raise ValueError("LLM_API_URL is set, but LLM_MODEL is not; set LLM_MODEL to the model's name there")
         return self
 
     @model_validator(mode="after")
@@ -198,7 +198,7 @@ class Settings(BaseSettings):
 
     @property
     def keep_texts_ms(self) -> int:
-        """For how long texts are kept; 0 where no generator would read them."""
+        """How long texts are stored; 0 where no generator would read them."""
         return _ms(self.llm_keep_texts * 3_600) if self.llm_api_url else 0
 
     @property
@@ -212,7 +212,7 @@ class Settings(BaseSettings):
 
     @property
     def lease_ms(self) -> int:
-        """A worker extends its leases three times in this time; a call must fit into one without."""
+        """A worker extends its leases three times in this time; a call must fit into one even without that."""
         return self.timeout_ms + _ms(self.telegram_lease_margin)
 
 

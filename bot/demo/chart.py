@@ -1,4 +1,4 @@
-"""Numbers over time as small bars, for any terminal."""
+"""Draws numbers over time as small bars, for any terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GAP = "·"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """How much waited at one moment; ``waiting`` is None while nobody could be asked."""
+    """How much waited at one moment; ``waiting`` is None while the engine was down."""
 
     at_ms: float
     waiting: dict[str, int] | None
@@ -20,7 +20,7 @@ class Sample:
 def bars(values: Sequence[int | None], *, top: int) -> str:
     """Draw one column for each value; more than ``top`` is drawn as ``top``, None as a gap.
 
-    Whatever is not zero shows at least a little.
+    A value above zero shows at least the lowest bar.
 
     >>> bars([0, 1, 15, 30, 99, None], top=30)
     ' ▁▄██·'
@@ -45,7 +45,7 @@ def meter(share: float, *, width: int) -> str:
 
 
 def by_second(times_ms: Iterable[float], *, start_ms: float, seconds: int) -> list[int]:
-    """Count what fell into each second from ``start_ms`` on; what lies outside is left out.
+    """Count the times in each second from ``start_ms`` on; times outside are left out.
 
     >>> by_second([1_000, 1_999, 2_000, 9_000], start_ms=1_000, seconds=3)
     [2, 1, 0]
@@ -59,7 +59,7 @@ def by_second(times_ms: Iterable[float], *, start_ms: float, seconds: int) -> li
 
 
 def waiting_by_second(samples: Iterable[Sample], name: str, *, start_ms: float, seconds: int) -> list[int | None]:
-    """Return what last waited under ``name`` in each second; None where nobody said.
+    """Return the last sample of ``name`` in each second; None where there is none.
 
     >>> samples = [Sample(0, {"low": 9}), Sample(900, {"low": 7}), Sample(1_500, None), Sample(2_100, {"low": 1})]
     >>> waiting_by_second(samples, "low", start_ms=0, seconds=3)
@@ -74,7 +74,7 @@ def waiting_by_second(samples: Iterable[Sample], name: str, *, start_ms: float, 
 
 
 def axis(marks: dict[int, str], *, width: int) -> str:
-    """Write words under a chart, each beginning in its column; one that would meet the word before moves right.
+    """Write labels under a chart, each in its column; one that would overlap the label before moves right.
 
     >>> axis({0: "start", 8: "kill -9", 10: "back"}, width=12)
     'start   kill -9 back'

@@ -1,4 +1,4 @@
-"""Where a demo happens: a simulated Telegram and an engine, each in a process of its own, on throw-away books."""
+"""The environment of a demo: a simulated Telegram and an engine, each a child process, on a temporary database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BOT_IDS = tuple(bot_id_of(token) for token in TOKENS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """Everything is there, and nobody has said a word. Every bot is in both groups, ``flooded`` and ``friends``."""
+    """The running processes and two groups, ``flooded`` and ``friends``, with every bot in both."""
 
     telegram: RunningSimulator
     engine: EngineProcess
@@ -28,20 +28,20 @@ class Environment:
 
 
 @asynccontextmanager
-async def stage(script: DemoSettings) -> AsyncIterator[Environment]:
-    """Set it up; when the block ends, both processes have ended and the books are gone."""
-    settings = {
-        "group_window_ms": script.group_window_s * 1_000,
+async def environment(settings: DemoSettings) -> AsyncIterator[Environment]:
+    """Set the environment up; when the block ends, both processes have ended and the database is deleted."""
+    simulator = {
+        "group_window_ms": settings.group_window_s * 1_000,
         "group_limit": GROUP_LIMIT,
         "total_limit": CEILING,
         "redelivery_base_ms": 500,
         "redelivery_cap_ms": 500,
     }
     with tempfile.TemporaryDirectory(prefix="tempogram-demo-") as name:
-        async with running_simulator(**settings) as telegram:
+        async with running_simulator(**simulator) as telegram:
             bots = [{"token": token, "username": username(bot_id_of(token))} for token in TOKENS]
             await telegram.call("POST", "bots", bots)
-            engine = engine_in(Path(name), telegram.url, script)
+            engine = engine_in(Path(name), telegram.url, settings)
             try:
                 await engine.start()
                 await set_up_bots(engine)
@@ -55,19 +55,19 @@ async def stage(script: DemoSettings) -> AsyncIterator[Environment]:
                 await engine.close()
 
 
-def engine_in(directory: Path, telegram_url: str, script: DemoSettings) -> EngineProcess:
-    engine = EngineProcess(telegram_url, directory, TOKENS, words=directory / "words")
+def engine_in(directory: Path, telegram_url: str, settings: DemoSettings) -> EngineProcess:
+    engine = EngineProcess(telegram_url, directory, TOKENS, log_file=directory / "log")
     engine.environment = {
         "PUBLIC_URL": engine.url,
         "TELEGRAM_GROUP_LIMIT": str(GROUP_LIMIT),
-        "TELEGRAM_GROUP_LIMIT_WINDOW_S": str(script.group_window_s),
+        "TELEGRAM_GROUP_LIMIT_WINDOW_S": str(settings.group_window_s),
         "TELEGRAM_GLOBAL_LIMIT": str(CEILING),
     }
     return engine
 
 
 async def set_up_bots(engine: EngineProcess) -> None:
-    """Let every bot answer whoever speaks to it, each by his name: so no two answers are the same."""
+    """Let every bot answer with the user's first name, so that no two answers are the same."""
     answers = {"replies": {"templates": [answer_to("{first_name}")]}}
     for number, bot_id in enumerate(BOT_IDS):
         polled = {"updates": "polling"} if number < POLLED else {}

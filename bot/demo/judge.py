@@ -1,4 +1,4 @@
-"""What was promised and what Telegram's own record says, compared. Nothing here asks the engine whether it sent."""
+"""Compares the promises with the simulator's record; the engine is not asked what it sent."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tempogram.simulator.client import accepted
 from tempogram.simulator.report import Report
 
 IN_FLIGHT_MS = 1_000
-"""How long before the kill a call can have reached Telegram that was not written down: the longest answer of the
-demo takes 120 ms, and a machine may be busy."""
+"""How long before the kill a call may have reached Telegram without being recorded: the longest answer of the demo
+takes 120 ms, and a machine may be busy."""
 
 BOT_WINDOW_MS = 1_000
 
 
 class Kind(StrEnum):
-    """What a message is part of."""
+    """The part of the demo that a message belongs to."""
 
     BULK = "bulk"
     FLOOD = "flood"
@@ -29,7 +29,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A message that was accepted, or an answer that somebody waits for; from then on it must arrive."""
+    """A message that was accepted, or an answer that a user waits for; it must arrive."""
 
     kind: Kind
     bot_id: int
@@ -47,7 +47,7 @@ Key = tuple[int, int, str]
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """From the kill -9 until the engine, started again, answered. Milliseconds since the epoch, as all times here."""
+    """From the kill -9 until the restarted engine answered. Milliseconds since the epoch, as all times here."""
 
     killed_at_ms: float
     back_at_ms: float
@@ -58,18 +58,18 @@ class Outage:
 
     @property
     def over_at_ms(self) -> float:
-        """When it sends again: a bot waits one window, because it cannot know what has just arrived."""
+        """When it sends again: each bot waits one window first, because its last calls are unknown."""
         return self.back_at_ms + BOT_WINDOW_MS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What is known when it is over.
+    """The record of a demo.
 
     Attributes:
         calls: Every call that reached Telegram, oldest first, as the simulator lists them.
-        report: The simulator's own sums.
-        stats: The engine's ``/queue/stats``: only it knows what it gave up on.
+        report: The simulator's report.
+        stats: The engine's ``/queue/stats``, for its dead letters.
         blocked: The bot and the chat that blocked it.
     """
 
@@ -86,7 +86,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A sentence with the numbers that were found, and whether it holds."""
+    """A promise with the numbers found, and whether it was kept."""
 
     said: str
     holds: bool
@@ -94,13 +94,13 @@ class Promise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What came of it. A wait is None where nobody waited."""
+    """The verdict on a demo. A wait is None where there was none."""
 
     expected: int
     arrived: int
     refused: int
     lost: Sequence[Expected]
-    strangers: int
+    unexpected: int
     in_flight_twice: int
     other_twice: int
     before_kill: int
@@ -119,26 +119,30 @@ class Judgement:
         return [
             Promise(f"nothing is lost: {self.arrived} of {due} messages arrived", not self.lost),
             Promise(
-                "nothing arrives twice but what was under way at the kill -9: "
+                "nothing arrives twice except what was in flight at the kill -9: "
                 f"{self.in_flight_twice} of {self.in_flight_twice + self.other_twice}",
                 self.other_twice == 0,
             ),
-            Promise(f"nothing arrives that nobody asked for: {self.strangers}", self.strangers == 0),
-            Promise(f"no window is broken, the restart included: {counted(report.violations)}", report.broke_no_window),
-            Promise(f"no 429 but those that were ordered: {counted(own)}", not own),
-            Promise(f"what a chat gets, it gets in order: {report.out_of_order} came late", report.out_of_order == 0),
+            Promise(f"nothing arrives that was not submitted: {self.unexpected}", self.unexpected == 0),
             Promise(
-                f"nothing urgent waits longer than {within_s:g} s behind the bulk: {seconds(self.urgent_ms)}",
+                f"no limit is exceeded, even over the restart: {counted(report.violations)}", report.broke_no_window
+            ),
+            Promise(f"no 429 except the injected ones: {counted(own)}", not own),
+            Promise(
+                f"each chat gets its messages in order: {report.out_of_order} out of order", report.out_of_order == 0
+            ),
+            Promise(
+                f"no urgent message waits longer than {within_s:g} s behind the bulk: {seconds(self.urgent_ms)}",
                 self.urgent_ms is not None and self.urgent_ms <= self.evidence.urgent_within_ms,
             ),
             Promise(
-                f"only what cannot arrive is a dead letter: {stats['dlq']}, to one who blocked his bot",
+                f"only undeliverable messages are dead letters: {stats['dlq']}, to a user who blocked the bot",
                 stats["dlq"] == self.refused,
             ),
-            Promise(f"nothing waits in the end: {waiting(stats)}", waiting(stats) == 0),
+            Promise(f"nothing waits at the end: {waiting(stats)}", waiting(stats) == 0),
             Promise(
-                f"all of it under trouble: {self.before_kill} sent before the kill -9, "
-                f"{report.faults_ordered} faults, {self.refused} block",
+                f"all of this under faults: {self.before_kill} sent before the kill -9, "
+                f"{report.faults_ordered} injected faults, {self.refused} blocked",
                 0 < self.before_kill < self.arrived
                 and report.faults_ordered == self.evidence.faults
                 and self.refused == 1,
@@ -165,7 +169,7 @@ def judge(evidence: Evidence) -> Judgement:
         arrived=len(known & arrivals.keys()),
         refused=len(missing) - len(lost),
         lost=lost,
-        strangers=sum(len(times_ms) for key, times_ms in arrivals.items() if key not in known),
+        unexpected=sum(len(times_ms) for key, times_ms in arrivals.items() if key not in known),
         in_flight_twice=explained,
         other_twice=sum(len(times_ms) - 1 for times_ms in twice) - explained,
         before_kill=sum(time_ms <= evidence.outage.killed_at_ms for time_ms in at_ms),
@@ -179,7 +183,7 @@ def judge(evidence: Evidence) -> Judgement:
 
 
 def arrivals_by_key(calls: Iterable[dict[str, Any]]) -> dict[Key, list[float]]:
-    """Return when each message arrived: more than once, if it was sent twice."""
+    """Return the arrival times of each message: more than one if it was sent twice."""
     arrivals: dict[Key, list[float]] = defaultdict(list)
     for call in accepted(calls):
         arrivals[call["bot_id"], call["chat_id"], call["text"]].append(call["wall_ms"])
@@ -187,12 +191,12 @@ def arrivals_by_key(calls: Iterable[dict[str, Any]]) -> dict[Key, list[float]]:
 
 
 def is_refused(message: Expected, evidence: Evidence) -> bool:
-    """Tell whether it is the one to him who blocked his bot, and was given up on: after a 403, or before any call."""
+    """Tell whether it is the message to the user who blocked the bot, and a dead letter."""
     return (message.bot_id, message.chat_id) == evidence.blocked and evidence.stats["dlq"] > 0
 
 
 def was_in_flight(times_ms: Sequence[float], outage: Outage) -> bool:
-    """Tell whether the first copy came just before the kill and the second after it.
+    """Tell whether the first copy arrived just before the kill and the second after it.
 
     >>> outage = Outage(killed_at_ms=10_000, back_at_ms=14_000)
     >>> was_in_flight([9_950, 15_000], outage), was_in_flight([8_000, 15_000], outage)
@@ -209,7 +213,7 @@ def was_in_flight(times_ms: Sequence[float], outage: Outage) -> bool:
 def slowest_ms(
     messages: Iterable[Expected], arrivals: dict[Key, list[float]], outage: Outage, *, over: bool
 ) -> float | None:
-    """Return the longest wait of those that the outage fell into, or of the others."""
+    """Return the longest wait of the messages during the outage, or of the others."""
     waits_ms = [
         arrivals[each.key][0] - each.asked_at_ms
         for each in messages
@@ -220,9 +224,9 @@ def slowest_ms(
 
 
 def use(arrivals: dict[Key, list[float]], evidence: Evidence) -> float:
-    """Return what share of the ceiling was used, from the first message until the bulk was done, the outage left out.
+    """Return the used share of the ceiling, from the first message until the bulk was done, without the outage.
 
-    The second that the restarted engine waits is no part of the outage.
+    The second that the restarted engine waits is not part of the outage.
     """
     bulk = {each.key for each in evidence.expected if each.kind is Kind.BULK}
     every_ms = sorted(time_ms for times_ms in arrivals.values() for time_ms in times_ms)
@@ -240,7 +244,7 @@ def waiting(stats: dict[str, int]) -> int:
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """Write how many there are of each.
+    """Write the counts by name.
 
     >>> counted({"bot": 2, "group": 1}), counted({})
     ('bot 2, group 1', 'none')

@@ -1,4 +1,4 @@
-"""``tempogram run``, or another role, in a process of its own, spoken to over its API as a user would."""
+"""``tempogram run``, or another role, as a child process that is used over its API."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ import aiohttp
 from tempogram.bot.config.settings import Settings
 from tempogram.engine.model.errors import EngineError
 
-ADMIN_TOKEN = "admin-token-of-a-throw-away-engine"  # noqa: S105 - it guards nothing that lasts
+ADMIN_TOKEN = "admin-token-of-a-throw-away-engine"  # noqa: S105 - of a temporary engine
 START_TIMEOUT_S = 60
 """aiogram alone takes seconds to import on a busy machine."""
 
 END_TIMEOUT_S = 30
-"""Longer than a call to Telegram may take, which is finished first."""
+"""Longer than a call to Telegram may take, which is finished before the end."""
 
 ROOT = Path(__file__).parents[3]
 
@@ -34,14 +34,14 @@ def free_port() -> int:
 
 
 class ProcessFailed(EngineError):
-    """It did not start, or ended by itself, or refused a call that ought to be taken."""
+    """The process did not start, ended by itself, or refused a call."""
 
 
 @dataclass
 class EngineProcess:
-    """Started, killed and started again on the same books, which lie in ``directory``.
+    """An engine that can be killed and restarted on the same database, in ``directory``.
 
-    ``words`` is the file that gets what it says on standard error; None: it is said on ours.
+    ``log_file`` gets its standard error; None: ours does.
     """
 
     telegram_url: str
@@ -50,7 +50,7 @@ class EngineProcess:
     environment: Mapping[str, str] = field(default_factory=dict)
     module: str = "tempogram"
     role: str = "run"
-    words: Path | None = None
+    log_file: Path | None = None
     port: int = field(default_factory=free_port)
     process: asyncio.subprocess.Process | None = None
     session: aiohttp.ClientSession | None = None
@@ -79,11 +79,11 @@ class EngineProcess:
 
     async def spawn(self) -> None:
         """Start it, and wait for nothing."""
-        if self.words is None:
+        if self.log_file is None:
             self.process = await self._spawn(None)
         else:
-            with self.words.open("ab") as words:
-                self.process = await self._spawn(words.fileno())
+            with self.log_file.open("ab") as log_file:
+                self.process = await self._spawn(log_file.fileno())
         self.session = self.session or aiohttp.ClientSession(headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
 
     async def kill(self) -> None:
@@ -110,7 +110,7 @@ class EngineProcess:
     def must_run(self) -> None:
         """Raise ``ProcessFailed``, with its last words, if it ended by itself."""
         if self.process is not None and not self.is_running:
-            said = self.words.read_text(errors="replace").strip() if self.words is not None else ""
+            said = self.log_file.read_text(errors="replace").strip() if self.log_file is not None else ""
             last = f": {said.splitlines()[-1]}" if said else ""
             raise ProcessFailed(f"the engine ended by itself, with status {self.process.returncode}{last}")
 

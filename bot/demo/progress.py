@@ -1,4 +1,4 @@
-"""How it goes, while it goes: drawn anew in a terminal, a line now and then elsewhere."""
+"""The progress display: redrawn in a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WIDTH = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """One moment. ``waiting`` is None while the engine is down."""
+    """The state at one moment. ``waiting`` is None while the engine is down."""
 
     at_s: float
     arrived: int
@@ -29,7 +29,7 @@ class Progress:
 
 
 class Screen:
-    """Says sentences, and shows moments."""
+    """Prints sentences, and shows the progress."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -59,7 +59,7 @@ class Screen:
 
 
 def line(progress: Progress) -> str:
-    """Write a moment in one line.
+    """Write the progress in one line.
 
     >>> line(Progress(at_s=5, arrived=90, of=600, last_second=29, ceiling=30, waiting={"high": 0, "low": 510}))
     '   5 s  90 of 600 arrived, 29 in the last second; waiting: high 0, low 510'

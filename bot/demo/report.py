@@ -1,4 +1,4 @@
-"""What came of it, for people to read."""
+"""The report at the end of a demo."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROWS = (("high", "magenta"), ("normal", "cyan"), ("low", "blue"), ("retry", "yel
 
 
 def report(judgement: Judgement, samples: Sequence[Sample], *, started_at_ms: float, group_window_s: int) -> Group:
-    """Return the chart, the numbers, and every promise with whether it holds."""
+    """Return the chart, the numbers, and every promise with whether it was kept."""
     return Group(
         chart(judgement, samples, started_at_ms=started_at_ms),
         "",
@@ -30,7 +30,7 @@ def report(judgement: Judgement, samples: Sequence[Sample], *, started_at_ms: fl
 
 
 def chart(judgement: Judgement, samples: Sequence[Sample], *, started_at_ms: float) -> RenderableType:
-    """Return a column for each second: what waited by priority, and what arrived."""
+    """Return a chart with a column for each second: waiting messages by priority, and arrivals."""
     evidence = judgement.evidence
     arrived_ms = [call["wall_ms"] for call in accepted(evidence.calls)]
     over_s = int((max(arrived_ms, default=started_at_ms) - started_at_ms) // 1_000) + 1

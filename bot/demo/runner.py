@@ -1,4 +1,4 @@
-"""The whole demo, from an empty stage to the verdict."""
+"""The whole demo, from start to verdict."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from tempogram.bot.demo.environment import stage
+from tempogram.bot.demo.environment import environment
 from tempogram.bot.demo.judge import judge
 from tempogram.bot.demo.progress import Screen
 from tempogram.bot.demo.report import report
@@ -24,38 +24,43 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DemoFailed(EngineError):
-    """It broke off before anything could be judged."""
+    """The demo failed before its verdict."""
 
 
-async def demo(script: DemoSettings) -> int:
-    """Show it, and return the exit status: 0 only if every promise held.
+async def demo(settings: DemoSettings) -> int:
+    """Run the demo, and return the exit status: 0 only if every promise was kept.
 
     Raises:
-        DemoFailed: Something went wrong that is not the engine's sending. No process is left.
+        DemoFailed: Something other than the engine's sending failed. No process is left.
     """
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal without bars gets question marks
     with stoppable():
         try:
-            return await _shown(script, Console(highlight=False))
+            return await _run(settings, Console(highlight=False))
         except asyncio.CancelledError:
-            sys.stderr.write("tempogram: the demo was stopped, and nothing of it is left running\n")
+            sys.stderr.write("tempogram: the demo was stopped, and no process of it is left\n")
             return STOPPED
         except Exception as error:
-            raise DemoFailed(f"the demo broke off: {sentence(error)}") from error
+            raise DemoFailed(f"the demo failed: {sentence(error)}") from error
 
 
-async def _shown(script: DemoSettings, console: Console) -> int:
+async def _run(settings: DemoSettings, console: Console) -> int:
     began_s = time.monotonic()
     with Screen(console) as screen:
         ways = f"{POLLED} by polling and {BOTS - POLLED} by webhook"
-        screen.say(f"a simulated Telegram starts, and an engine with {BOTS} bots, {ways}, on books of its own")
-        async with stage(script) as ready:
+        screen.say(f"starting a simulated Telegram and an engine with {BOTS} bots, {ways}, on a temporary database")
+        async with environment(settings) as ready:
             screen.say(f"ready after {time.monotonic() - began_s:.1f} s")
-            play = Scenario(ready, script, say=screen.say, show=screen.show)
-            judgement = judge(await play.perform())
+            scenario = Scenario(ready, settings, say=screen.say, show=screen.show)
+            judgement = judge(await scenario.run())
     console.print(
-        report(judgement, play.samples, started_at_ms=play.started_at_ms, group_window_s=script.group_window_s)
+        report(
+            judgement,
+            scenario.samples,
+            started_at_ms=scenario.started_at_ms,
+            group_window_s=settings.group_window_s,
+        )
     )
     console.print(f"It took {time.monotonic() - began_s:.0f} s.")
     return KEPT if judgement.holds else BROKEN
@@ -63,9 +68,9 @@ async def _shown(script: DemoSettings, console: Console) -> int:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let the first signal end the block in order; a second one must not cut that short."""
+    """Let the first signal end the block in order; a second one does not interrupt that."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None, "this is called in one"  # noqa: S101 - an invariant
+    assert task is not None, "called within a task"  # noqa: S101 - an invariant
 
     def stop() -> None:
         if not task.cancelling():
@@ -81,7 +86,7 @@ def stoppable() -> Iterator[None]:
 
 
 def sentence(error: BaseException) -> str:
-    """Say in one line what happened; of several things at once, the first.
+    """Return an error in one line; of several at once, the first.
 
     >>> sentence(ExceptionGroup("", [ExceptionGroup("", [OSError("disk full")]), ValueError()]))
     'disk full'

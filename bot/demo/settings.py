@@ -1,4 +1,4 @@
-"""How much of everything there is in a demo, and when."""
+"""The amounts and times of a demo."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tempogram.simulator.limits.faults import Fault
 
 BOTS = 5
 POLLED = 2
-"""So many of the bots, the first ones, fetch their updates; to the others Telegram brings them."""
+"""How many of the bots poll, the first ones; the others have webhooks."""
 
 CEILING = 30
 """Messages a second over all bots."""
@@ -22,9 +22,9 @@ URGENT_CHAT = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoSettings:
-    """The whole of it takes some 35 s: 690 messages at 30 a second, two starts of an engine, one of them from a kill.
+    """The amounts and times; it takes some 35 s: 690 messages at 30 a second, and two starts of an engine.
 
-    Telegram's 20 to a group in 60 s are 20 in ``group_window_s`` here, on both sides, or a demo would take minutes.
+    Telegram's 20 messages to a group in 60 s are 20 in ``group_window_s`` here, so that a demo does not take minutes.
     """
 
     bulk: int = 600
@@ -37,7 +37,7 @@ class DemoSettings:
     kill_at_s: float = 6.0
     group_window_s: int = 10
     urgent_within_s: float = 2.0
-    """What is promised of an urgent message while the engine runs. A bulk of 600 takes 20 s."""
+    """The longest promised wait of an urgent message while the engine runs. A bulk of 600 takes 20 s."""
 
     @property
     def messages(self) -> int:
@@ -45,18 +45,18 @@ class DemoSettings:
 
     @property
     def blocked_chat(self) -> int:
-        """Who blocks the bot that is going to write to it."""
+        """The chat whose user blocks the bot that will write to it."""
         return self.bulk_chat(self.bulk * 7 // 10)
 
     def bulk_chat(self, number: int) -> int:
         return BULK_CHAT + number
 
     def latency(self) -> Fault:
-        """Let every answer take a while, as over the internet: so something is on its way at the kill."""
+        """Delay every answer, as over the internet, so that calls are in flight at the kill."""
         return Fault(kind="latency", delay_ms=80, jitter_ms=15, where="out")
 
     def failures(self) -> list[Fault]:
-        """Return what goes wrong: each on a message of the bulk, early, near the kill and late."""
+        """Return the injected faults: each on a message of the bulk, early, near the kill and late."""
         throttled = [self._at(share) for share in (0.05, 0.32, 0.6)]
         failing = [(self._at(share), status) for share, status in ((0.02, 500), (0.2, 502), (0.5, 503), (0.8, 504))]
         return [

@@ -1,4 +1,4 @@
-"""Serves the API over HTTP until the process is told to end."""
+"""The HTTP server of the API."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tempogram.bot.config.settings import url_of
 from tempogram.engine.model.errors import SettingsError
 
 GRACE_S = 5
-"""How long a request that waits for its message may hold up the end."""
+"""How long a request that waits for its message may delay the shutdown."""
 
 
 class Server(uvicorn.Server):
-    """uvicorn, but for its signals: it would raise them again and end the process before our own work is done."""
+    """uvicorn without its signal handling, which would end the process before our own shutdown is done."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -45,7 +45,7 @@ class Server(uvicorn.Server):
 
 
 def server(app: App) -> Server:
-    """Return a server without an access log: a webhook's path holds a token."""
+    """Return a server without an access log, because the path of a webhook holds a token."""
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -60,10 +60,10 @@ def server(app: App) -> Server:
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """Take an address to serve on; ``::`` is every address of either version, where the machine has both.
+    """Listen on an address; ``::`` means every IPv4 and IPv6 address, where the machine has both.
 
     Raises:
-        SettingsError: It is taken, or is none of this machine's.
+        SettingsError: The address is in use, or not one of this machine.
     """
     try:
         if ":" not in host:
@@ -77,5 +77,5 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def address_of(listener: socket.socket) -> str:
-    """Return where it can be reached from this machine."""
+    """Return the listener's address as reached from this machine."""
     return url_of(*listener.getsockname()[:2])

@@ -1,4 +1,4 @@
-"""What runs while the program runs, and how it ends."""
+"""Starts the background tasks, and ends them in order."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from tempogram.bot.wiring.program import Program
 log = structlog.get_logger()
 
 SHUTDOWN_S = 10.0
-"""How long handlers may take to end after the signal."""
+"""How long handlers may run on after the signal."""
 
-HEARING_S = 1.0
-"""How long a start waits until it can hear what other processes answer. A guess."""
+LISTENING_S = 1.0
+"""How long a start waits for the result channel; untuned: without it, a result is read from the ledger."""
 
 SETTLE_S = 5.0
-"""How long the outcomes of the last calls may take to be written, after these calls."""
+"""How long writing the outcomes of the last calls may take, after these calls."""
 
 
 @asynccontextmanager
 async def running(built: Program) -> AsyncIterator[None]:
-    """Send and handle until the block ends; then finish what is under way, at most ``SHUTDOWN_S``."""
+    """Send messages and handle updates until the block ends; then finish what is under way, at most ``SHUTDOWN_S``."""
     role = built.role
-    keeping = built.loops.start(*(loop() for loop in built.queue.loops))
+    queue_loops = built.loops.start(*(loop() for loop in built.queue.loops))
     tasks = built.loops.start(*_loops(built))
     sending = built.loops.start(built.engine.worker.run()) if role.sends else []
     try:
-        await _within(HEARING_S, built.queue.hears())  # while Redis is away there is nothing to be heard
+        await _within(LISTENING_S, built.queue.hears())  # without Redis it cannot listen
         await asyncio.gather(*(add_bot(built, token.get_secret_value()) for token in built.settings.bot_tokens))
-        await built.updates.handlers.emit_startup(**_told(built))
+        await built.updates.handlers.emit_startup(**_handler_arguments(built))
         resumed = await built.updates.intake.resume() if role.takes_in or role.update_sources else 0
         log.info("started", role=role.command, bots=len(built.telegram.fleet.registry.bot_ids), resumed_updates=resumed)
         yield
@@ -44,19 +44,19 @@ async def running(built: Program) -> AsyncIterator[None]:
             task.cancel()
         await built.removals.end()
         await _finish("handlers", built.updates.pool.drain(), within_s=SHUTDOWN_S)
-        await _finish("shutdown handlers", _tell_end(built), within_s=SHUTDOWN_S)
-        # A call that is cut off is uncertain, and may be sent twice; so each may take as long as a call takes.
+        await _finish("shutdown handlers", _emit_shutdown(built), within_s=SHUTDOWN_S)
+        # A call that is cut off is uncertain and may be sent twice, so each has its full timeout.
         if role.sends:
             await built.engine.worker.finish(within_s=built.settings.telegram_timeout, conclude_s=SETTLE_S)
             await _finish("worker", _all(sending), within_s=SETTLE_S)
-        await _finish("answers and news", built.queue.say_the_rest(), within_s=SETTLE_S)
-        for task in keeping:  # until now: what was under way is settled there
+        await _finish("results and announcements", built.queue.say_the_rest(), within_s=SETTLE_S)
+        for task in queue_loops:  # last: they settle what was under way
             task.cancel()
-        await asyncio.wait(keeping)
+        await asyncio.wait(queue_loops)
 
 
 def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
-    """Return what runs beside the sending, by the process's role."""
+    """Return the loops of the process's role, except sending."""
     yield built.cache_invalidation.run()
     yield built.engine.dispatcher.pending_admissions.run()
     if built.role.sends:
@@ -80,35 +80,35 @@ async def _finish(what: str, work: Awaitable[None], *, within_s: float) -> None:
         async with asyncio.timeout(within_s):
             await work
     except TimeoutError:
-        log.warning("stopped with work under way; the next start takes it up", what=what, seconds=within_s)
+        log.warning("shutdown_timeout", what=what, seconds=within_s)  # the next start continues it
 
 
-async def _tell_end(built: Program) -> None:
-    """Tell a router's own handlers; one that fails must not keep ours from ending."""
+async def _emit_shutdown(built: Program) -> None:
+    """Call the routers' shutdown handlers; a failing one must not stop our own shutdown."""
     try:
-        await built.updates.handlers.emit_shutdown(**_told(built))
+        await built.updates.handlers.emit_shutdown(**_handler_arguments(built))
     except Exception as error:
-        log.exception("a shutdown handler failed", reason=type(error).__name__)
+        log.exception("shutdown_handler_failed", reason=type(error).__name__)
 
 
-def _told(built: Program) -> dict[str, Any]:
-    """Return what aiogram tells a router's own handlers of start and end."""
+def _handler_arguments(built: Program) -> dict[str, Any]:
+    """Return the arguments that aiogram gives a router's startup and shutdown handlers."""
     bots = [built.telegram.fleet.registry.bot(bot_id) for bot_id in built.telegram.fleet.registry.bot_ids]
     last = {"bot": bots[-1]} if bots else {}
     return {"dispatcher": built.updates.handlers, "bots": bots, **built.updates.handlers.workflow_data, **last}
 
 
 async def add_bot(built: Program, token: str) -> None:
-    """Run a bot that the environment names, even while Telegram cannot be asked who it is."""
+    """Run a bot of ``BOT_TOKENS``, also while Telegram does not answer ``getMe``."""
     fleet = built.telegram.fleet
     if fleet.registry.is_verified(token):
         return
     try:
         await fleet.add(token, None, patience_s=0)
     except UnknownToken as error:
-        # The others run on. Its messages are kept, and it is paused by the first call that Telegram refuses.
+        # The other bots run. Its messages are kept, and the first call that Telegram refuses pauses it.
         log.error("alert", kind="token_revoked", reason=str(error))  # noqa: TRY400 - one sentence, no traceback
         await fleet.add_unverified(token)
     except TelegramUnreachable as error:
-        log.warning("bot added unasked", reason=str(error))
+        log.warning("bot_added_unverified", reason=str(error))
         await fleet.add_unverified(token)

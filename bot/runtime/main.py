@@ -1,4 +1,4 @@
-"""``tempogram run | api | worker | scheduler``; without a bot token, ``run`` has a simulated Telegram to talk to."""
+"""``tempogram run | api | worker | scheduler``; without a bot token, ``run`` starts a simulated Telegram."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TALK_EVERY_MS = 700
 
 
 async def run(settings: Settings, role: ProcessRole = ProcessRole.RUN) -> None:
-    """Serve until SIGINT or SIGTERM; what is under way then is finished."""
+    """Serve until SIGINT or SIGTERM, and finish what is under way then."""
     async with AsyncExitStack() as stack:
         port = settings.port if role.takes_in else settings.metrics_port
         listener = stack.enter_context(listening(settings.host, port))
@@ -40,25 +40,25 @@ async def run(settings: Settings, role: ProcessRole = ProcessRole.RUN) -> None:
         built = await stack.enter_async_context(program(settings, role, opened=storage, clock=clock))
         GcTuning().install()
         await stack.enter_async_context(running(built))
-        greet(built, listener, simulator)
+        print_addresses(built, listener, simulator)
         await _serve(built, listener, server(built.app), simulator)
 
 
 async def _serve(built: Program, listener: socket.socket, serving: Server, simulator: RunningSimulator | None) -> None:
-    feeding = asyncio.create_task(_feed(built, serving, simulator))
-    watching = asyncio.create_task(_keep_books(built, serving))
+    leading = asyncio.create_task(_lead(built, serving, simulator))
+    watching = asyncio.create_task(_watch_lock(built, serving))
     try:
         await serving.serve(sockets=[listener])
         if watching.done():
             await watching
     finally:
         watching.cancel()
-        feeding.cancel()
-        await asyncio.wait([feeding])
+        leading.cancel()
+        await asyncio.wait([leading])
 
 
-async def _keep_books(built: Program, serving: Server) -> None:
-    """End the program once another one has its books: from then on that one sends."""
+async def _watch_lock(built: Program, serving: Server) -> None:
+    """End the program when another one takes its database: from then on that one sends."""
     try:
         await built.storage.exclusive_lock.watch()
     except Exception:
@@ -67,14 +67,14 @@ async def _keep_books(built: Program, serving: Server) -> None:
         raise
 
 
-async def _feed(built: Program, serving: Server, simulator: RunningSimulator | None) -> None:
+async def _lead(built: Program, serving: Server, simulator: RunningSimulator | None) -> None:
     await serving.ready.wait()
     if built.role.update_sources:
-        await while_leading(built.lead, partial(_lead, built, simulator))
+        await while_leading(built.lead, partial(_do_leaders_work, built, simulator))
 
 
-async def _lead(built: Program, simulator: RunningSimulator | None) -> None:
-    """Do what one process does for all: let updates come, finish what others began, keep the books tidy."""
+async def _do_leaders_work(built: Program, simulator: RunningSimulator | None) -> None:
+    """Do what one process does for all: update sources, unfinished removals, retention."""
     built.updates.update_sources.start()
     try:
         async with asyncio.TaskGroup() as group:
@@ -98,7 +98,7 @@ async def simulated_telegram() -> AsyncIterator[RunningSimulator]:
 
 
 def simulated(settings: Settings, simulator: RunningSimulator, listener: socket.socket) -> Settings:
-    """Return settings for the simulated Telegram, with books of their own beside the real ones."""
+    """Return settings for the simulated Telegram, with a database of its own beside the real one."""
     return settings.model_copy(
         update={
             "telegram_api_url": simulator.url,
@@ -106,13 +106,13 @@ def simulated(settings: Settings, simulator: RunningSimulator, listener: socket.
             "public_url": address_of(listener),
             "data_dir": settings.data_dir / "simulated",
             "redis_url": "",
-            "database_url": "",  # never the real books: their messages would be booked as sent
+            "database_url": "",  # never the real database: its messages would be marked as sent
         }
     )
 
 
-def greet(built: Program, listener: socket.socket, simulator: RunningSimulator | None) -> None:
-    """Say in a few lines where to look."""
+def print_addresses(built: Program, listener: socket.socket, simulator: RunningSimulator | None) -> None:
+    """Print the addresses of the API and, on the first start, the admin token."""
     address = address_of(listener)
     if built.role is not ProcessRole.RUN:
         typer.echo(f"Tempogram's {built.role.command} is at {address}. Ctrl-C ends it.")
@@ -120,10 +120,10 @@ def greet(built: Program, listener: socket.socket, simulator: RunningSimulator |
     token_file = built.settings.data_dir / "admin_token"
     typer.echo(f"Tempogram runs {len(built.telegram.fleet.registry.bot_ids)} bots at {address}. Ctrl-C ends it.")
     if simulator is not None:
-        typer.echo(f"  No BOT_TOKENS is set: a simulated Telegram runs at {simulator.url}, with users who talk.")
-        typer.echo(f"  what it saw  curl {simulator.url}/_sim/report")
+        typer.echo(f"  No BOT_TOKENS is set: a simulated Telegram runs at {simulator.url}, with users that write.")
+        typer.echo(f"  its report   curl {simulator.url}/_sim/report")
     if built.home.admin_token_is_new:
-        typer.echo(f"  admin token  {built.home.admin_token}  (shown once, kept in {token_file})")
+        typer.echo(f"  admin token  {built.home.admin_token}  (shown once, stored in {token_file})")
     given = "$ADMIN_TOKEN" if built.settings.admin_token.get_secret_value() else f"$(cat {token_file})"
     typer.echo(f'  the queue    curl -H "Authorization: Bearer {given}" {address}/queue/stats')
     typer.echo(f'  metrics      curl -H "Authorization: Bearer {given}" {address}/metrics')

@@ -128,7 +128,7 @@ async def running_processes(
             name = f"{role}-{number}"
             (folder / name).mkdir()
             process = EngineProcess(
-                telegram_url, folder / name, tokens, {**environment, **own}, role=role, words=folder / f"{name}.log"
+                telegram_url, folder / name, tokens, {**environment, **own}, role=role, log_file=folder / f"{name}.log"
             )
             stack.push_async_callback(process.close)
             members.append(SupervisedProcess(name, process, to_redis, to_postgres))

@@ -48,7 +48,7 @@ async def test_a_role_without_a_redis_is_refused(tmp_path: Path) -> None:
 async def test_a_role_with_sqlite_is_refused(tmp_path: Path, redis_url: str) -> None:
     for role in ROLES:
         assert await refused(tmp_path / role, role, REDIS_URL=redis_url) == (
-            f"tempogram: tempogram {role} shares its books with other processes, which SQLite cannot; "
+            f"tempogram: tempogram {role} shares its database with other processes, which SQLite cannot do; "
             "set DATABASE_URL to a PostgreSQL, or use tempogram run\n"
         )
 

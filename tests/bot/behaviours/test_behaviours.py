@@ -33,7 +33,7 @@ async def said(text: str, **config: Any) -> str | None:
     return returned.text if isinstance(returned, SendMessage) else None
 
 
-async def test_echo_says_everything_again_in_the_same_chat() -> None:
+async def test_echo_repeats_a_text_in_the_same_chat() -> None:
     method = await echo.echo(message("hello"))
 
     assert (method.chat_id, method.text) == (4, "hello")
@@ -59,7 +59,7 @@ async def test_a_template_names_fields_and_nothing_else(template: str, text: str
     assert method.text == text
 
 
-async def test_where_there_is_nothing_to_name_nothing_stands() -> None:
+async def test_a_field_without_a_value_is_empty() -> None:
     method = await commands.answer(
         message("/start", sender=None), registered({}), "[{first_name}|{username}|{chat_title}|{args}]"
     )
@@ -67,7 +67,7 @@ async def test_where_there_is_nothing_to_name_nothing_stands() -> None:
     assert method.text == "[|||]"
 
 
-async def test_what_a_user_is_called_is_no_template() -> None:
+async def test_braces_in_a_users_name_are_not_filled_in() -> None:
     rascal = User(id=4, is_bot=False, first_name="{bot}")
 
     method = await commands.answer(message("/start", sender=rascal), registered({}), "Hello, {first_name}!")
@@ -86,11 +86,11 @@ async def test_a_command_is_answered(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["/stop", "/start@another_bot", "start", "/", "/startx", " /start", "hello /start"])
-async def test_what_is_no_command_of_this_bot_is_not_answered(text: str) -> None:
+async def test_a_text_that_is_no_command_of_this_bot_is_not_answered(text: str) -> None:
     assert await said(text, commands=START) is None
 
 
-async def test_a_command_for_another_bot_is_not_said_again() -> None:
+async def test_echo_does_not_repeat_a_command_for_another_bot() -> None:
     assert await said("/start@other_bot", commands=START, echo={}) is None
 
 
@@ -103,7 +103,7 @@ async def test_a_bot_without_behaviours_says_nothing() -> None:
     assert await said("/start") is None
 
 
-async def test_a_new_bot_knows_start_and_help_and_says_the_rest_again() -> None:
+async def test_a_new_bot_knows_start_and_help_and_repeats_the_rest() -> None:
     greeting, helping, rest = [await said(text, **behaviours.DEFAULT) for text in ("/start", "/help", "Test 1")]
 
     assert (greeting or "").startswith("Hello, Anna!")
@@ -114,24 +114,24 @@ async def test_a_new_bot_knows_start_and_help_and_says_the_rest_again() -> None:
 @pytest.mark.parametrize(
     ("config", "sentence"),
     [
-        ({"ecko": {}}, "'ecko' is no behaviour; there are commands, replies, echo"),
-        ({"echo": {"loud": True}}, "echo has no settings; 'loud' is none"),
+        ({"ecko": {}}, "'ecko' is not a behaviour; choose from commands, replies, echo"),
+        ({"echo": {"loud": True}}, "echo has no settings, so 'loud' is unknown"),
         ({"echo": None}, "the settings of echo are None; they must be an object, {} for none"),
         ({"commands": ["start"]}, "the settings of commands are ['start']; they must be an object, {} for none"),
-        ({"commands": {"/start": "hi"}}, "'/start' is no command; one has up to 32 of a-z, 0-9 and _"),
-        ({"commands": {"start": " "}}, "the template of /start is ' '; it must be a text that is not empty"),
-        ({"commands": {"start": 5}}, "the template of /start is 5; it must be a text that is not empty"),
+        ({"commands": {"/start": "hi"}}, "'/start' is not a command name; use up to 32 of a-z, 0-9 and _"),
+        ({"commands": {"start": " "}}, "the template of /start is ' '; it must be a non-empty text"),
+        ({"commands": {"start": 5}}, "the template of /start is 5; it must be a non-empty text"),
     ],
     ids=str,
 )
-def test_settings_that_make_no_sense_are_refused_in_one_sentence(config: dict[str, Any], sentence: str) -> None:
+def test_invalid_behaviours_are_refused_in_one_sentence(config: dict[str, Any], sentence: str) -> None:
     with pytest.raises(Refusal) as refused:
         behaviours.check(config)
 
     assert str(refused.value).startswith(sentence)
 
 
-def test_what_comes_with_the_program_makes_sense() -> None:
+def test_the_default_behaviours_are_valid() -> None:
     behaviours.check(behaviours.DEFAULT)
 
 

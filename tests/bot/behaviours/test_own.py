@@ -33,7 +33,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del sys.modules[name]
 
 
-def test_a_module_in_the_directory_of_the_start_gives_its_router(here: Path) -> None:
+def test_a_module_in_the_working_directory_gives_its_router(here: Path) -> None:
     (here / "my_shop.py").write_text(ROUTER)
     (here / "my_desk").mkdir()
     (here / "my_desk" / "news.py").write_text(

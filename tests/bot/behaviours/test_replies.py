@@ -59,7 +59,7 @@ async def test_nothing_else_is_answered(database: Database, clock: Clock, heard:
     assert talking.said == []
 
 
-async def test_in_private_any_text_is_answered_if_the_settings_say_so(database: Database, clock: Clock) -> None:
+async def test_any_private_text_is_answered_if_private_is_set(database: Database, clock: Clock) -> None:
     settings = {"replies": {"private": True}}
 
     async with talk(database, clock, generator=ScriptedGenerator("Seven."), settings=settings) as talking:
@@ -69,7 +69,7 @@ async def test_in_private_any_text_is_answered_if_the_settings_say_so(database: 
     assert "reply_parameters" not in params(talking.submitted[0])
 
 
-async def test_an_answer_in_a_group_is_urgent_and_quotes_even_a_question_that_is_gone(
+async def test_an_answer_in_a_group_is_urgent_and_may_quote_a_deleted_question(
     database: Database, clock: Clock
 ) -> None:
     async with talk(database, clock, generator=ScriptedGenerator("Seven."), settings={"replies": {}}) as talking:
@@ -81,7 +81,7 @@ async def test_an_answer_in_a_group_is_urgent_and_quotes_even_a_question_that_is
     assert (quote["message_id"], quote["allow_sending_without_reply"]) == (77, True)
 
 
-async def test_people_see_that_the_bot_is_typing_and_no_limit_is_touched(database: Database, clock: Clock) -> None:
+async def test_typing_is_shown_and_counts_against_no_limit(database: Database, clock: Clock) -> None:
     class SlowGenerator(ScriptedGenerator):
         async def generate(self, conversation: Any) -> Any:
             for _ in range(10):  # turns of the loop, in which the action is sent
@@ -96,7 +96,7 @@ async def test_people_see_that_the_bot_is_typing_and_no_limit_is_touched(databas
     assert talking.accepting.methods == ["sendMessage"]
 
 
-async def test_templates_are_said_at_once_with_the_names_filled_in(database: Database, clock: Clock) -> None:
+async def test_templates_answer_at_once_with_the_names_filled_in(database: Database, clock: Clock) -> None:
     settings = {"replies": {"private": True, "templates": ["One moment, {first_name}."]}}
 
     async with talk(database, clock, generator=Templates(), settings=settings) as talking:
@@ -125,7 +125,7 @@ async def test_the_generator_gets_the_conversation_so_far_of_that_chat_only(data
     ]
 
 
-async def test_in_a_group_the_generator_learns_who_said_what_and_which_message_is_meant(
+async def test_in_a_group_the_generator_gets_the_speakers_and_the_quoted_message(
     database: Database, clock: Clock
 ) -> None:
     generator = ScriptedGenerator("Bert, of course.")
@@ -143,7 +143,7 @@ async def test_in_a_group_the_generator_learns_who_said_what_and_which_message_i
     ]
 
 
-async def test_what_was_said_too_long_ago_is_no_part_of_the_conversation(database: Database, clock: Clock) -> None:
+async def test_old_texts_are_not_part_of_the_conversation(database: Database, clock: Clock) -> None:
     generator = ScriptedGenerator("Seven.", "Again seven.")
     settings = {"replies": {"private": True}}
 
@@ -167,7 +167,7 @@ async def test_a_long_conversation_is_bounded(database: Database, clock: Clock) 
     assert generator.asked[-1].utterances[-1].text == "more"
 
 
-async def test_an_update_that_is_handled_again_is_answered_with_the_same_words_and_asked_once(
+async def test_an_update_handled_again_gets_the_same_answer_from_one_generation(
     database: Database, clock: Clock
 ) -> None:
     """A crash after the answer was written and before the update was marked as handled."""
@@ -194,7 +194,7 @@ async def test_commands_come_first_and_echo_last(database: Database, clock: Cloc
     assert talking.said == ["Hello!", "Seven.", "hm"]
 
 
-async def test_a_text_that_is_too_long_for_one_message_is_cut(database: Database, clock: Clock) -> None:
+async def test_an_answer_too_long_for_one_message_is_cut(database: Database, clock: Clock) -> None:
     settings = {"replies": {"private": True}}
 
     async with talk(database, clock, generator=ScriptedGenerator("x" * 5_000), settings=settings) as talking:
@@ -206,7 +206,7 @@ async def test_a_text_that_is_too_long_for_one_message_is_cut(database: Database
 @pytest.mark.parametrize(
     ("config", "sentence"),
     [
-        ({"template": []}, "'template' is no setting of replies; there are templates, system, private"),
+        ({"template": []}, "'template' is not a setting of replies; choose from templates, system, private"),
         ({"templates": []}, "must be a list of 1 to 100 texts"),
         ({"templates": "hello"}, "must be a list of 1 to 100 texts"),
         ({"templates": [" "]}, "a template of replies is ' '"),
@@ -214,11 +214,11 @@ async def test_a_text_that_is_too_long_for_one_message_is_cut(database: Database
         ({"private": "yes"}, "private of replies is 'yes'; it must be true or false"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(config: dict[str, Any], sentence: str) -> None:
+def test_invalid_settings_of_replies_are_refused(config: dict[str, Any], sentence: str) -> None:
     with pytest.raises(Refusal, match=sentence):
         behaviours.check({"replies": config})
 
 
-def test_settings_that_make_sense_are_taken() -> None:
+def test_valid_settings_of_replies_are_accepted() -> None:
     behaviours.check({"replies": {"templates": ["a"], "system": "b", "private": True}})
     behaviours.check({"replies": {}})

@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from tempogram.bot.commands import checks
-from tempogram.bot.commands.checks import Finding, Introduced, Verdict
+from tempogram.bot.commands.checks import Finding, GetMeAnswer, Verdict
 from tempogram.bot.config.settings import Settings, load
 from tempogram.engine.brokers.redis.connection import connect
 from tempogram.simulator.client import RunningSimulator, running_simulator
@@ -63,7 +63,7 @@ def lacking(findings: list[Finding]) -> list[str]:
     return [each.name for each in findings if each.verdict is Verdict.LACKS]
 
 
-async def test_a_start_that_lacks_nothing_is_found_in_order(telegram: RunningSimulator, tmp_path: Path) -> None:
+async def test_a_complete_production_start_has_no_finding(telegram: RunningSimulator, tmp_path: Path) -> None:
     await books(f"sqlite:///{tmp_path}/tempogram.db")
 
     findings = await checks.every(settings(tmp_path, telegram_api_url=telegram.url))
@@ -73,51 +73,51 @@ async def test_a_start_that_lacks_nothing_is_found_in_order(telegram: RunningSim
     )
 
 
-async def test_looking_makes_no_database_and_no_key(telegram: RunningSimulator, tmp_path: Path) -> None:
+async def test_the_checks_create_no_database_and_no_key(telegram: RunningSimulator, tmp_path: Path) -> None:
     findings = await checks.every(settings(tmp_path, telegram_api_url=telegram.url, secret_key=SecretStr("")))
 
     assert lacking(findings) == ["database"]
-    assert findings[0].way_out == "run tempogram migrate, which makes it"
+    assert findings[0].way_out == "run tempogram migrate, which creates it"
     assert names_in(tmp_path) == []
 
 
-async def test_a_database_of_an_older_version_is_told_what_it_wants(tmp_path: Path) -> None:
+async def test_a_database_of_an_older_version_has_to_be_migrated(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/tempogram.db"
     database = await Database.open(url)
     await database.write_alone(lambda each: each.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'"))
     await database.close()
 
-    ((finding,), _) = await checks.look_at_books(settings(tmp_path, database_url=url))
+    ((finding,), _) = await checks.check_database(settings(tmp_path, database_url=url))
 
     assert (finding.verdict, finding.way_out) == (Verdict.LACKS, "run tempogram migrate")
-    assert finding.said.startswith("its tables are at step 0001, and this version wants ")
+    assert finding.said.startswith("its tables are at step 0001, but this version needs ")
 
 
-async def test_a_database_that_is_away_is_told(tmp_path: Path) -> None:
-    ((finding,), _) = await checks.look_at_books(settings(tmp_path, database_url="postgresql://me@127.0.0.1:9/books"))
+async def test_an_unreachable_database_is_a_finding(tmp_path: Path) -> None:
+    ((finding,), _) = await checks.check_database(settings(tmp_path, database_url="postgresql://me@127.0.0.1:9/books"))
 
     assert finding.verdict is Verdict.LACKS
     assert "the database refused" in finding.said
 
 
 @pytest.mark.parametrize("key", ["another key than the first", ""])
-async def test_a_secret_key_that_does_not_open_the_tokens_is_told(tmp_path: Path, key: str) -> None:
+async def test_a_wrong_secret_key_is_a_finding(tmp_path: Path, key: str) -> None:
     await books(f"sqlite:///{tmp_path}/tempogram.db")
 
-    ((_, finding), tokens) = await checks.look_at_books(settings(tmp_path, secret_key=SecretStr(key)))
+    ((_, finding), tokens) = await checks.check_database(settings(tmp_path, secret_key=SecretStr(key)))
 
     assert (finding.name, finding.verdict, tokens) == ("SECRET_KEY", Verdict.LACKS, {})
     assert "SECRET_KEY is not the one" in finding.said
 
 
-async def test_each_token_that_telegram_does_not_take_is_named_by_its_bot(
+async def test_each_token_that_telegram_refuses_is_named_by_its_bot_id(
     telegram: RunningSimulator, tmp_path: Path
 ) -> None:
     wrong = "43:a-token-that-nobody-knows"
     given = settings(tmp_path, telegram_api_url=telegram.url)
 
-    introduced = await checks.introduce(given, {42: TOKEN, 43: wrong})
-    findings = checks.look_at_tokens(given, introduced)
+    answers = await checks.ask_all(given, {42: TOKEN, 43: wrong})
+    findings = checks.check_tokens(given, answers)
 
     assert [(each.name, each.verdict) for each in findings] == [
         ("Telegram", Verdict.FINE),
@@ -128,29 +128,29 @@ async def test_each_token_that_telegram_does_not_take_is_named_by_its_bot(
     assert "nobody-knows" not in repr(findings)
 
 
-async def test_a_telegram_that_does_not_answer_is_told_without_the_token(tmp_path: Path) -> None:
+async def test_an_unreachable_telegram_is_a_finding_without_the_token(tmp_path: Path) -> None:
     given = settings(tmp_path, telegram_api_url="http://127.0.0.1:9")
 
-    introduced = await checks.introduce(given, {42: TOKEN})
-    (finding,) = checks.look_at_tokens(given, introduced)
+    answers = await checks.ask_all(given, {42: TOKEN})
+    (finding,) = checks.check_tokens(given, answers)
 
     assert finding.said == "http://127.0.0.1:9 does not answer (ClientConnectorError)"
     assert TOKEN not in repr(finding)
-    assert checks.look_at_clock(introduced).verdict is Verdict.ADVICE
+    assert checks.check_clock(answers).verdict is Verdict.ADVICE
 
 
 @pytest.mark.parametrize(
-    ("apart_s", "verdict", "said"),
+    ("ahead_s", "verdict", "said"),
     [
         (1.0, Verdict.FINE, "agrees with Telegram's"),
         (90.0, Verdict.LACKS, "90 s ahead of Telegram's"),
         (-90.0, Verdict.LACKS, "90 s behind Telegram's"),
     ],
 )
-def test_a_clock_that_is_wrong_is_told(apart_s: float, verdict: Verdict, said: str) -> None:
-    slow = Introduced(43, 200, "b", "", apart_s * 2)
+def test_a_wrong_clock_is_a_finding(ahead_s: float, verdict: Verdict, said: str) -> None:
+    slow = GetMeAnswer(43, 200, "b", "", ahead_s * 2)
 
-    finding = checks.look_at_clock([slow, Introduced(42, 200, "b", "", apart_s)])
+    finding = checks.check_clock([slow, GetMeAnswer(42, 200, "b", "", ahead_s)])
 
     assert (finding.verdict, finding.said) == (verdict, said)
 
@@ -169,22 +169,22 @@ def test_a_clock_that_is_wrong_is_told(apart_s: float, verdict: Verdict, said: s
         ("https://[::1]", Verdict.LACKS),
     ],
 )
-def test_telegram_delivers_over_https_to_four_ports_of_an_address_that_it_can_reach(
+def test_a_public_url_is_https_on_one_of_four_ports_of_a_public_host(
     tmp_path: Path, url: str, verdict: Verdict
 ) -> None:
-    finding = checks.look_at_public_url(settings(tmp_path, public_url=url))
+    finding = checks.check_public_url(settings(tmp_path, public_url=url))
 
     assert finding.verdict is verdict
     assert bool(finding.way_out) is (verdict is Verdict.LACKS)
 
 
-def test_key_files_that_others_may_open_are_told_with_what_closes_them(tmp_path: Path) -> None:
+def test_key_files_readable_by_other_users_are_a_finding_with_its_chmod(tmp_path: Path) -> None:
     (tmp_path / "secret_key").touch(0o600)
     (tmp_path / "admin_token").touch(0o600)
-    closed = checks.look_at_files(settings(tmp_path))
+    closed = checks.check_key_files(settings(tmp_path))
     (tmp_path / "admin_token").chmod(0o640)
 
-    finding = checks.look_at_files(settings(tmp_path))
+    finding = checks.check_key_files(settings(tmp_path))
 
     assert closed.verdict is Verdict.FINE
     assert (finding.verdict, finding.way_out) == (Verdict.LACKS, f"chmod 600 {tmp_path / 'admin_token'}")
@@ -194,8 +194,8 @@ def test_key_files_that_others_may_open_are_told_with_what_closes_them(tmp_path:
     ("limit", "bots", "verdict"),
     [(30, 1, Verdict.FINE), (30, 2, Verdict.ADVICE), (0, 50, Verdict.FINE), (60, 2, Verdict.FINE)],
 )
-def test_a_ceiling_that_caps_the_bots_is_advised_about(tmp_path: Path, limit: int, bots: int, verdict: Verdict) -> None:
-    finding = checks.look_at_ceiling(settings(tmp_path, telegram_global_limit=limit), bots=bots)
+def test_a_ceiling_below_the_bots_limits_is_an_advice(tmp_path: Path, limit: int, bots: int, verdict: Verdict) -> None:
+    finding = checks.check_ceiling(settings(tmp_path, telegram_global_limit=limit), bots=bots)
 
     assert finding.verdict is verdict
 
@@ -204,17 +204,15 @@ def test_a_ceiling_that_caps_the_bots_is_advised_about(tmp_path: Path, limit: in
     ("name", "value", "said"),
     [
         ("REDIS_URL", "localhost:6379", "REDIS_URL makes no sense"),
-        ("BEHAVIOURS", "bot", "BEHAVIOURS names 'bot'"),
+        ("BEHAVIOURS", "tempogram", "BEHAVIOURS names 'tempogram'"),
         ("PORT", "many", "PORT is 'many'"),
-        ("LLM_API_URL", "http://here/v1", "LLM_API_URL is set, and LLM_MODEL is not"),
+        ("LLM_API_URL", "http://here/v1", "LLM_API_URL is set, but LLM_MODEL is not"),
     ],
 )
-def test_settings_with_which_no_start_would_work_are_told(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
-) -> None:
+def test_invalid_settings_are_a_finding(monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:
     monkeypatch.setenv(name, value)
 
-    found, finding = checks.settings_or_why_not()
+    found, finding = checks.read_settings()
 
     assert found is None
     assert finding.verdict is Verdict.LACKS
@@ -228,7 +226,9 @@ def test_settings_with_which_no_start_would_work_are_told(
         ({"REDIS_URL": "redis://127.0.0.1:9"}, "✗ Redis       REDIS_URL cannot be used"),
     ],
 )
-async def test_the_status_is_1_as_long_as_something_lacks(tmp_path: Path, changes: dict[str, str], said: str) -> None:
+async def test_the_exit_status_is_1_while_something_is_missing(
+    tmp_path: Path, changes: dict[str, str], said: str
+) -> None:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tempogram", "doctor"),
@@ -251,30 +251,30 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-async def test_a_redis_that_keeps_nothing_is_worth_an_advice(redis_url: str, tmp_path: Path) -> None:
-    (finding,) = await checks.look_at_redis(settings(tmp_path, redis_url=redis_url))
+async def test_a_redis_without_persistence_is_an_advice(redis_url: str, tmp_path: Path) -> None:
+    (finding,) = await checks.check_redis(settings(tmp_path, redis_url=redis_url))
 
     assert (finding.verdict, finding.way_out) == (Verdict.ADVICE, "set appendonly yes")
 
 
-async def test_a_redis_that_throws_keys_away_will_not_do(redis_url: str, tmp_path: Path) -> None:
+async def test_a_redis_that_evicts_keys_is_a_finding(redis_url: str, tmp_path: Path) -> None:
     redis = connect(redis_url)
     await redis.config_set("maxmemory-policy", "allkeys-lru")
     await redis.aclose()
 
-    findings = await checks.look_at_redis(settings(tmp_path, redis_url=redis_url))
+    findings = await checks.check_redis(settings(tmp_path, redis_url=redis_url))
 
     assert lacking(findings) == ["Redis"]
     assert "allkeys-lru" in findings[0].said
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "redis://127.0.0.1:1/0?what=7"])
-async def test_a_redis_that_cannot_be_used_is_one_sentence(url: str, tmp_path: Path) -> None:
-    (finding,) = await checks.look_at_redis(settings(tmp_path, redis_url=url))
+async def test_an_unusable_redis_is_one_sentence(url: str, tmp_path: Path) -> None:
+    (finding,) = await checks.check_redis(settings(tmp_path, redis_url=url))
 
     assert finding.verdict is Verdict.LACKS
     assert finding.said.startswith("REDIS_URL ")
 
 
-async def test_without_redis_url_nothing_is_said_of_redis(tmp_path: Path) -> None:
-    assert await checks.look_at_redis(settings(tmp_path)) == []
+async def test_redis_is_not_checked_without_redis_url(tmp_path: Path) -> None:
+    assert await checks.check_redis(settings(tmp_path)) == []

@@ -98,23 +98,21 @@ async def test_dead_letters_are_listed_replayed_and_purged(telegram: RunningSimu
     assert [each["id"] for each in json.loads(told)["letters"]] == [first, second, third]
     assert replayed == "1 queued again\n"
     assert refused[:2] == (1, "")
-    assert "Remove 1 dead letter for good?" in refused[2]
-    assert purged == "1 removed\n"
+    assert "Delete 1 dead letter for good?" in refused[2]
+    assert purged == "1 deleted\n"
     assert json.loads(rest) == {"purged": 1}
     assert empty == "There are no dead letters.\n"
 
 
 @pytest.mark.parametrize("words", [["replay"], ["replay", "--all", "--bot", "42"], ["purge", "abc", "--all"]])
-async def test_a_command_that_does_not_say_which_letters_are_meant_is_refused(
-    tempogram: Program, words: list[str]
-) -> None:
+async def test_a_command_without_one_choice_of_dead_letters_is_refused(tempogram: Program, words: list[str]) -> None:
     status, _, errors = await queue(tempogram, "dlq", *words)
 
     assert status == 2
-    assert "say which dead letters are meant" in errors
+    assert "choose dead letters by their ids" in errors
 
 
-async def test_why_a_message_waits_is_said_in_words_or_as_the_api_says_it(tempogram: Program) -> None:
+async def test_an_explanation_is_printed_in_words_or_as_json(tempogram: Program) -> None:
     message = {"bot": "42", "chat_id": 77, "text": "later", "send_at": "2099-01-01T12:00:00Z"}
     _, taken = await tempogram.call("POST", "/messages", json=message)
 
@@ -127,16 +125,16 @@ async def test_why_a_message_waits_is_said_in_words_or_as_the_api_says_it(tempog
 
     assert status == 0
     assert said.splitlines()[:2] == [
-        "It waits because the time for which it is scheduled is still to come (scheduled).",
+        "It waits because it is scheduled for a later time (scheduled).",
         "Nothing of its bot and priority goes before it.",
     ]
     assert "It goes at 2099-01-0" in said
     assert json.loads(told)["id"] == taken["id"]
     assert json.loads(told)["earliest_at"].startswith("2099-01-01T12:00:00")
-    assert "nobody can say before its bot is resumed" in paused
+    assert "It goes some time after its bot is resumed" in paused
 
 
-async def test_a_message_that_does_not_wait_is_told_in_one_sentence(tempogram: Program) -> None:
+async def test_explaining_a_message_that_does_not_wait_ends_in_one_sentence(tempogram: Program) -> None:
     _, sent = await tempogram.call("POST", "/messages", json={"bot": "42", "chat_id": 78, "text": "now"})
     await tempogram.until(tempogram.is_empty, within_s=20)
 
@@ -152,11 +150,11 @@ async def test_a_message_that_does_not_wait_is_told_in_one_sentence(tempogram: P
         assert (status, said, len(errors.splitlines())) == (2, "", 1)
 
 
-async def test_every_gate_has_its_words() -> None:
+async def test_every_reason_to_wait_has_its_words() -> None:
     assert set(REASONS) == set(WaitsAt)
 
 
-async def test_what_the_api_refuses_is_told_in_its_own_words(tempogram: Program) -> None:
+async def test_a_refusal_of_the_api_is_printed_in_its_own_words(tempogram: Program) -> None:
     status, _, errors = await queue(tempogram, "dlq", "replay", "no such id!")
 
     assert status == 2
@@ -171,7 +169,7 @@ async def test_a_wrong_token_and_a_wrong_address_end_in_one_sentence(tempogram: 
     wrong_url = await type_in(tmp_path, ["queue", "stats", "--url", nowhere])
     no_token = await type_in(tmp_path, ["queue", "stats"], ADMIN_TOKEN="")
 
-    assert "does not take this token" in wrong_token[2]
+    assert "refused this token" in wrong_token[2]
     assert f"nothing answers at {nowhere}" in wrong_url[2]
     assert "ADMIN_TOKEN is not set, and data/simulated/admin_token cannot be read" in no_token[2]
     assert [each[0] for each in (wrong_token, wrong_url, no_token)] == [2, 2, 2]

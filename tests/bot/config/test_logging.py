@@ -50,7 +50,7 @@ def log(errors: io.StringIO) -> Iterator[Any]:
         "300:simulated-bot-3",
     ],
 )
-def test_what_looks_like_a_token_is_blotted_out(text: str) -> None:
+def test_a_token_is_hidden_in_a_log_line(text: str) -> None:
     event = conceal(None, "", {"event": text, "field": text})
 
     for blotted in event.values():
@@ -61,7 +61,7 @@ def test_what_looks_like_a_token_is_blotted_out(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["at 12:34:56", "http://127.0.0.1:8000/health", "2026-01-01T00:00:00Z", "chat -123"])
-def test_what_is_no_token_stays_readable(text: str) -> None:
+def test_a_text_without_a_token_stays_readable(text: str) -> None:
     assert conceal(None, "", {"event": text}) == {"event": text}
 
 
@@ -76,7 +76,7 @@ def test_an_event_is_one_line_of_json(log: Any, errors: io.StringIO) -> None:
     assert (line["event"], line["level"], line["bot_id"]) == ("sent", "info", 42)
 
 
-def test_an_exceptions_text_and_traceback_are_blotted_too(log: Any, errors: io.StringIO) -> None:
+def test_a_token_in_an_exceptions_text_and_traceback_is_hidden(log: Any, errors: io.StringIO) -> None:
     log.error("failed", exc_info=ValueError(f"no route to /bot{TOKEN}/getMe"))
 
     (line,) = logged(errors)
@@ -85,20 +85,20 @@ def test_an_exceptions_text_and_traceback_are_blotted_too(log: Any, errors: io.S
 
 
 @pytest.mark.parametrize("value", [URL(f"http://t/bot{TOKEN}"), [TOKEN], {"url": TOKEN}, ValueError(TOKEN)], ids=repr)
-def test_a_token_within_another_value_is_blotted_too(log: Any, errors: io.StringIO, value: object) -> None:
+def test_a_token_within_another_value_is_hidden(log: Any, errors: io.StringIO, value: object) -> None:
     log.warning("failed", value=value)
 
     assert SECRET not in errors.getvalue()
 
 
-def test_what_a_library_logs_goes_the_same_way(log: Any, errors: io.StringIO) -> None:
+def test_a_librarys_log_has_the_same_format(log: Any, errors: io.StringIO) -> None:
     logging.getLogger("aiohttp.client").warning("no answer from %s", URL(f"http://t/bot{TOKEN}/getMe"))
 
     (line,) = logged(errors)
     assert line["event"] == "no answer from http://t/bot42:…/getMe"
 
 
-def test_a_librarys_chatter_is_left_out(log: Any, errors: io.StringIO) -> None:
+def test_a_librarys_info_lines_are_left_out(log: Any, errors: io.StringIO) -> None:
     logging.getLogger("aiogram").info("polling")
 
     assert logged(errors) == []

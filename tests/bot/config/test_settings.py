@@ -54,14 +54,14 @@ def test_the_defaults_are_the_limits_that_telegram_names() -> None:
     assert settings.retries() == RetryPolicy()
 
 
-def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.setenv(name.upper(), "")
 
     assert load() == Settings()
 
 
-def test_tokens_are_separated_by_commas_and_hide_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_are_separated_by_commas_and_hidden_in_the_repr(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOT_TOKENS", " 1:abc , 2:def,, ")
 
     settings = load()
@@ -140,8 +140,8 @@ def test_a_broken_secret_is_named_and_never_shown(name: str) -> None:
     assert "a-secret-value" not in str(refused.value)
 
 
-def test_a_password_that_breaks_the_address_of_redis_is_not_shown() -> None:
-    with pytest.raises(SettingsError, match="port is no number") as caught:
+def test_a_password_that_breaks_the_redis_url_is_not_shown() -> None:
+    with pytest.raises(SettingsError, match="port is not a number") as caught:
         load(redis_url="redis://:secret#word@localhost:6379/0")
 
     assert "secret" not in str(caught.value)

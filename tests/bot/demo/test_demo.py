@@ -55,11 +55,11 @@ class Demo:
             start_new_session=True,
         )
 
-    async def said(self, words: str) -> None:
+    async def said(self, text: str) -> None:
         assert self.process is not None
         assert self.process.stdout is not None
         async with asyncio.timeout(60):
-            while words not in (line := (await self.process.stdout.readline()).decode()):
+            while text not in (line := (await self.process.stdout.readline()).decode()):
                 assert line, "it ended without a word of that"
 
     def interrupt(self, number: signal.Signals) -> None:

@@ -79,7 +79,7 @@ async def test_an_unreachable_telegram_is_an_error_of_its_own(world: World) -> N
 
 
 async def test_an_unknown_behaviour_is_refused_before_telegram_is_asked(world: World) -> None:
-    with pytest.raises(Refusal, match="'ecko' is no behaviour"):
+    with pytest.raises(Refusal, match="'ecko' is not a behaviour"):
         await world.new_fleet().add(TOKEN, {"ecko": {}})
 
     assert world.simulator.report().calls == 0

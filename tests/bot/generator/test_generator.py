@@ -24,7 +24,7 @@ def conversation(*utterances: Utterance, **changes: Any) -> Conversation:
     return Conversation(**usual | changes)
 
 
-async def test_templates_take_turns_and_the_same_update_gets_the_same_one() -> None:
+async def test_templates_alternate_and_the_same_update_gets_the_same_one() -> None:
     said = [await Templates().generate(conversation(update_id=number)) for number in (1, 2, 1)]
 
     assert said == [Written("In a moment."), Written("One moment."), Written("In a moment.")]
@@ -52,7 +52,7 @@ async def test_the_server_gets_the_model_the_key_and_the_conversation(
     ]
 
 
-async def test_a_server_that_wants_no_key_is_sent_none(model: Model) -> None:
+async def test_no_key_is_sent_where_none_is_configured(model: Model) -> None:
     async with aiohttp.ClientSession() as session:
         local = ChatCompletions(
             session=session,
@@ -82,7 +82,7 @@ async def test_a_server_that_wants_no_key_is_sent_none(model: Model) -> None:
         (200, None, "no answer within 0.5 s"),
     ],
 )
-async def test_whatever_goes_wrong_is_a_reason(
+async def test_every_failure_is_a_reason(
     completions: ChatCompletions, model: Model, status: int, body: str | None, reason: str
 ) -> None:
     model.status, model.body, model.headers = status, body, {"Location": model.url + "/elsewhere"}
@@ -91,7 +91,7 @@ async def test_whatever_goes_wrong_is_a_reason(
     assert len(model.asked) == 1
 
 
-async def test_a_server_that_is_not_there_is_a_reason() -> None:
+async def test_an_unreachable_server_is_a_reason() -> None:
     async with aiohttp.ClientSession() as session:
         nowhere = ChatCompletions(
             session=session, api_url="http://127.0.0.1:9", api_key=SecretStr(KEY), model="small", timeout_s=1
@@ -100,7 +100,7 @@ async def test_a_server_that_is_not_there_is_a_reason() -> None:
         assert await nowhere.generate(conversation()) == NotWritten("ClientConnectorError")
 
 
-async def test_without_an_answer_a_template_is_said_and_one_line_logged_that_holds_no_key_and_no_text(
+async def test_a_failed_generator_falls_back_to_a_template_and_logs_no_key_and_no_text(
     completions: ChatCompletions, model: Model
 ) -> None:
     model.status = 503
@@ -112,7 +112,7 @@ async def test_without_an_answer_a_template_is_said_and_one_line_logged_that_hol
     assert lines == [{"event": "generator_failed", "log_level": "warning", "bot_id": 42, "reason": "HTTP 503"}]
 
 
-async def test_with_an_answer_nothing_else_is_asked_or_logged(completions: ChatCompletions) -> None:
+async def test_a_generator_that_answers_needs_no_fallback_and_logs_nothing(completions: ChatCompletions) -> None:
     with structlog.testing.capture_logs() as lines:
         written = await Fallback(completions, Templates()).generate(conversation())
 

@@ -25,7 +25,7 @@ async def end(bot):
 """
 
 
-async def test_a_model_answers_and_a_template_while_it_is_out_of_order(tmp_path: Path, model: Model) -> None:
+async def test_a_model_answers_and_a_template_does_while_it_fails(tmp_path: Path, model: Model) -> None:
     settings = {"LLM_API_URL": model.url, "LLM_API_KEY": KEY, "LLM_MODEL": "small"}
     replies = {"behaviours": {"replies": {"private": True, "templates": ["One moment."]}}}
 
@@ -52,7 +52,7 @@ async def test_a_model_answers_and_a_template_while_it_is_out_of_order(tmp_path:
     assert len(typing) >= 1
 
 
-async def test_a_module_of_ones_own_is_told_of_start_and_end(tmp_path: Path) -> None:
+async def test_a_users_module_is_notified_of_start_and_end(tmp_path: Path) -> None:
     (tmp_path / "my_shop.py").write_text(OWN)
 
     async with running_simulator() as telegram, program(tmp_path, telegram.url, BEHAVIOURS="my_shop") as tempogram:

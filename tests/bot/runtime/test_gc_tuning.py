@@ -26,8 +26,8 @@ def installed() -> Iterator[None]:
     installed.remove()
 
 
-def test_what_was_looked_at_once_is_left_alone_while_there_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gc_tuning, "BLOCKS_LOOKED_AT_MAX", 0)
+def test_objects_that_survived_a_collection_are_frozen_while_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gc_tuning, "BLOCKS_COLLECTED_MAX", 0)
     ring = Ring()
     gone = weakref.ref(ring)
     gc.collect()
@@ -38,23 +38,23 @@ def test_what_was_looked_at_once_is_left_alone_while_there_is_much(monkeypatch: 
     assert gone() is not None
 
 
-def test_all_is_looked_at_again_when_there_is_less(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_objects_are_collected_again_once_there_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     ring = Ring()
     gone = weakref.ref(ring)
-    monkeypatch.setattr(gc_tuning, "BLOCKS_LOOKED_AT_MAX", 0)
+    monkeypatch.setattr(gc_tuning, "BLOCKS_COLLECTED_MAX", 0)
     gc.collect()
     del ring
 
-    monkeypatch.setattr(gc_tuning, "BLOCKS_LOOKED_AT_MAX", 1 << 62)
+    monkeypatch.setattr(gc_tuning, "BLOCKS_COLLECTED_MAX", 1 << 62)
     gc.collect()
 
     assert gone() is None
 
 
-def test_what_lives_then_is_left_alone_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gc_tuning, "BLOCKS_LOOKED_AT_MAX", 0)
+def test_the_survivors_are_frozen_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gc_tuning, "BLOCKS_COLLECTED_MAX", 0)
     gc.collect()
-    monkeypatch.setattr(gc_tuning, "BLOCKS_LOOKED_AT_MAX", 1 << 62)
+    monkeypatch.setattr(gc_tuning, "BLOCKS_COLLECTED_MAX", 1 << 62)
     gc.collect()
 
     frozen = gc.get_freeze_count()

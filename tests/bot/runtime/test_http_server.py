@@ -8,7 +8,7 @@ from tempogram.bot.runtime.http_server import address_of, listening
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
-def test_the_address_that_is_shown_can_be_reached_from_here(host: str) -> None:
+def test_the_displayed_address_is_reachable_from_this_machine(host: str) -> None:
     with listening(host, 0) as listener:
         assert address_of(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
 

@@ -138,14 +138,17 @@ def test_unset_parameters_are_not_sent(made: Compose) -> None:
     assert json.loads(made(method).params) == {"text": "hello", "link_preview_options": {"is_disabled": False}}
 
 
-def test_a_message_is_normal_and_at_least_once_by_default(made: Compose) -> None:
-    usual = made(SendMessage(chat_id=5, text="a"))
-    told = made(
-        SendMessage(chat_id=5, text="a"), priority=Priority.HIGH, guarantee=Guarantee.AT_MOST_ONCE, dedup_key="k"
+def test_a_message_is_normal_and_at_least_once_by_default(composer: MethodComposer) -> None:
+    usual = composer.compose(BOT_ID, 5, "sendMessage", {"text": "a"})
+    chosen = composer.compose(
+        *(BOT_ID, 5, "sendMessage", {"text": "a"}),
+        priority=Priority.HIGH,
+        guarantee=Guarantee.AT_MOST_ONCE,
+        dedup_key="k",
     )
 
     assert (usual.priority, usual.guarantee, usual.dedup_key) == (Priority.NORMAL, Guarantee.AT_LEAST_ONCE, None)
-    assert (told.priority, told.guarantee, told.dedup_key) == (Priority.HIGH, Guarantee.AT_MOST_ONCE, "k")
+    assert (chosen.priority, chosen.guarantee, chosen.dedup_key) == (Priority.HIGH, Guarantee.AT_MOST_ONCE, "k")
     assert usual.submitted_at_ms == START_MS
 
 

@@ -437,7 +437,9 @@ async def test_a_file_no_longer_stored_is_rejected_without_a_call(
 
     assert isinstance(first.outcome, Rejected)
     assert isinstance(second.outcome, Rejected)
-    assert second.outcome.reason.startswith("Telegram no longer knows the file 'a.jpg', and its bytes are not kept")
+    assert second.outcome.reason.startswith(
+        "Telegram no longer knows the file 'a.jpg', and its bytes are no longer stored"
+    )
     assert second.counted_at_ms is None
     assert served[0].report().calls == 1
 

@@ -36,7 +36,7 @@ class Jobs:
         await turns()
 
 
-async def test_never_more_jobs_run_than_there_are_places() -> None:
+async def test_no_more_jobs_run_than_the_pools_size() -> None:
     pool, jobs = HandlerPool(size=3, waiting_max=100, apart_s=0), Jobs()
     names = [f"job {number}" for number in range(10)]
     for name in names:
@@ -66,7 +66,7 @@ async def test_jobs_of_one_key_run_one_after_another_in_their_order() -> None:
     assert then == {"a2", "b1"}
 
 
-async def test_a_key_that_came_to_rest_can_begin_again() -> None:
+async def test_an_idle_key_takes_new_jobs() -> None:
     pool, jobs = HandlerPool(size=1, waiting_max=100, apart_s=0), Jobs()
     for name in ("first", "second"):
         pool.submit("a", jobs.job(name))
@@ -76,7 +76,7 @@ async def test_a_key_that_came_to_rest_can_begin_again() -> None:
     assert jobs.begun == ["first", "second"]
 
 
-async def test_a_pool_is_full_when_so_many_wait_and_running_ones_do_not_count() -> None:
+async def test_a_pool_is_full_by_its_waiting_jobs_only() -> None:
     pool, jobs = HandlerPool(size=1, waiting_max=1, apart_s=0), Jobs()
     pool.submit("a", jobs.job("a"))
     await turns()
@@ -91,7 +91,7 @@ async def test_a_pool_is_full_when_so_many_wait_and_running_ones_do_not_count() 
     assert (before, full, after) == (False, True, False)
 
 
-async def test_a_job_that_raises_holds_up_none_behind_it() -> None:
+async def test_a_job_that_raises_does_not_stop_the_jobs_behind_it() -> None:
     pool, jobs = HandlerPool(size=1, waiting_max=9, apart_s=0), Jobs()
 
     async def fail() -> None:
@@ -106,7 +106,7 @@ async def test_a_job_that_raises_holds_up_none_behind_it() -> None:
     assert jobs.begun == ["next"]
 
 
-async def test_a_pool_that_is_ended_ends() -> None:
+async def test_a_cancelled_pool_ends() -> None:
     pool, jobs = HandlerPool(size=1, waiting_max=9, apart_s=0), Jobs()
     before = asyncio.all_tasks()
     pool.submit("a", jobs.job("a"))
@@ -120,7 +120,7 @@ async def test_a_pool_that_is_ended_ends() -> None:
     assert all(task.cancelled() for task in tasks)
 
 
-async def test_a_crowd_of_jobs_starts_one_after_another_so_that_others_have_their_turn_in_between() -> None:
+async def test_the_starts_of_many_jobs_are_spaced_so_that_other_tasks_run_in_between() -> None:
     pool = HandlerPool(size=10, waiting_max=10)
     started: list[int] = []
 

@@ -119,7 +119,7 @@ async def test_an_update_is_stored_before_it_is_handled() -> None:
     assert house.updates.ends == {(BOT_ID, 1): "handled"}
 
 
-async def test_what_a_handler_says_bears_the_user_who_caused_it() -> None:
+async def test_a_message_of_a_handler_has_the_id_of_the_user_who_caused_it() -> None:
     house = House(echo)
 
     await house.get(update(1))
@@ -135,7 +135,7 @@ async def test_an_update_that_comes_twice_is_handled_once() -> None:
     assert house.texts == ["hello", "again"]
 
 
-async def test_what_cannot_be_stored_is_not_handled_and_not_taken() -> None:
+async def test_an_update_that_cannot_be_stored_is_neither_handled_nor_confirmed() -> None:
     house = House(echo)
     house.updates.asleep = True
 
@@ -145,7 +145,7 @@ async def test_what_cannot_be_stored_is_not_handled_and_not_taken() -> None:
     assert house.submitted == []
 
 
-async def test_an_update_that_could_not_be_stored_is_a_glimpse_of_the_ledger_that_is_away() -> None:
+async def test_an_update_that_could_not_be_stored_is_observed_as_an_outage() -> None:
     house = House(echo)
     house.updates.asleep = True
 
@@ -158,7 +158,7 @@ async def test_an_update_that_could_not_be_stored_is_a_glimpse_of_the_ledger_tha
     assert house.desk.conditions.current == []
 
 
-async def test_who_looks_for_what_others_left_tells_once_that_he_cannot_and_once_that_he_can() -> None:
+async def test_adoption_logs_an_outage_once_and_its_end_once() -> None:
     house = House(echo)
     house.updates.asleep = True
     with capture_logs() as logs:
@@ -171,7 +171,7 @@ async def test_who_looks_for_what_others_left_tells_once_that_he_cannot_and_once
     assert [each["event"] for each in logs] == ["condition_began", "condition_ended"]
 
 
-async def test_too_many_waiting_updates_are_told_to_come_again_and_not_stored() -> None:
+async def test_an_update_is_refused_and_not_stored_while_too_many_wait() -> None:
     let_go = asyncio.Event()
 
     async def wait(_: Message) -> None:
@@ -209,7 +209,7 @@ async def test_too_many_waiting_updates_are_told_to_come_again_and_not_stored() 
     ],
     ids=lambda body: repr(body[:20]),
 )
-def test_a_body_that_is_no_update_is_refused_in_one_sentence(body: bytes) -> None:
+def test_an_invalid_update_is_refused_in_one_sentence(body: bytes) -> None:
     with pytest.raises(Refusal) as refused:
         decode(body)
 
@@ -219,7 +219,7 @@ def test_a_body_that_is_no_update_is_refused_in_one_sentence(body: bytes) -> Non
 # Handling
 
 
-async def test_updates_of_one_chat_are_handled_in_their_order_and_others_do_not_wait() -> None:
+async def test_updates_of_one_chat_are_handled_in_order_and_other_chats_do_not_wait() -> None:
     let_go, order = asyncio.Event(), []
     others_done = asyncio.Event()
 
@@ -240,7 +240,7 @@ async def test_updates_of_one_chat_are_handled_in_their_order_and_others_do_not_
     assert order == ["b1", "a1", "a2"]
 
 
-async def test_a_handler_that_raises_is_given_up_on_with_its_reason_and_the_next_one_runs() -> None:
+async def test_an_update_whose_handler_raises_is_marked_failed_and_the_next_one_is_handled() -> None:
     async def fail_once(message: Message) -> SendMessage:
         if message.text == "bad":
             raise ZeroDivisionError
@@ -254,7 +254,7 @@ async def test_a_handler_that_raises_is_given_up_on_with_its_reason_and_the_next
     assert house.texts == ["fine"]
 
 
-async def test_a_handler_that_awaited_something_cancelled_does_not_silence_its_chat() -> None:
+async def test_a_handler_that_awaited_a_cancelled_task_does_not_stop_its_chat() -> None:
     """The chat's task died of it, and no later update of that chat was ever handled."""
 
     async def await_cancelled(message: Message) -> SendMessage:
@@ -277,7 +277,7 @@ async def test_a_handler_that_awaited_something_cancelled_does_not_silence_its_c
     "broken",
     [{"update_id": 1, "message": {"chat": {"id": 5}}}, {"update_id": 1, "message": update()["message"] | {"text": 7}}],
 )
-async def test_an_update_of_wrong_types_is_given_up_on_with_the_place(broken: dict[str, Any]) -> None:
+async def test_an_update_with_wrong_types_is_marked_failed_with_the_field(broken: dict[str, Any]) -> None:
     house = House(echo)
 
     await house.get(broken)
@@ -296,7 +296,7 @@ async def test_an_update_is_handled_again_until_the_ledger_is_back() -> None:
     assert house.updates.ends == {(BOT_ID, 1): "handled", (BOT_ID, 2): "handled"}
 
 
-async def test_an_update_whose_storing_was_not_answered_is_handled_when_it_comes_again() -> None:
+async def test_an_update_whose_write_lost_its_answer_is_handled_when_it_comes_again() -> None:
     house = House(echo)
     house.updates.loses_answer = True
     with pytest.raises(LedgerError):
@@ -308,7 +308,7 @@ async def test_an_update_whose_storing_was_not_answered_is_handled_when_it_comes
     assert house.texts == ["hello"]
 
 
-async def test_what_was_received_and_not_handled_is_handled_at_the_next_start() -> None:
+async def test_a_received_update_is_handled_at_the_next_start() -> None:
     house = House(echo)
     await house.updates.receive(BOT_ID, 1, json.dumps(update(1, "hello")).encode(), now_ms=house.desk.clock())
 
@@ -339,7 +339,7 @@ async def test_a_second_run_after_a_crash_submits_nothing_twice() -> None:
     assert [message.dedup_key for message in house.submitted] == [f"update:{BOT_ID}:1:1", f"update:{BOT_ID}:1:2"]
 
 
-async def test_the_real_inbox_keeps_the_promise_too(database: Database) -> None:
+async def test_the_sql_inbox_handles_every_update_once(database: Database) -> None:
     house = House(echo)
     house.updates = Updates(database, process=1)  # type: ignore[assignment]
     house.intake = house.new_intake(echo)
@@ -365,7 +365,7 @@ async def test_a_handler_may_return_a_list_of_methods() -> None:
 
 
 @pytest.mark.parametrize("returned", [None, "a text", 7, True, {"text": "a"}, [None, "a"]], ids=repr)
-async def test_whatever_else_a_handler_returns_is_not_sent(returned: object) -> None:
+async def test_a_returned_value_that_is_no_method_is_not_sent(returned: object) -> None:
     async def return_it(_: Message) -> object:
         return returned
 
@@ -376,7 +376,7 @@ async def test_whatever_else_a_handler_returns_is_not_sent(returned: object) -> 
     assert house.updates.ends == {(BOT_ID, 1): "handled"}
 
 
-async def test_a_returned_method_that_does_not_count_goes_straight_to_telegram() -> None:
+async def test_a_returned_method_that_does_not_count_is_called_directly() -> None:
     async def type_something(message: Message) -> SendChatAction:
         return SendChatAction(chat_id=message.chat.id, action="typing")
 
@@ -387,7 +387,7 @@ async def test_a_returned_method_that_does_not_count_goes_straight_to_telegram()
     assert house.submitted == []
 
 
-async def test_an_update_that_no_handler_wants_is_handled() -> None:
+async def test_an_update_without_a_matching_handler_is_marked_handled() -> None:
     house = House(echo)
 
     await house.get({"update_id": 1, "poll_answer": {"poll_id": "p", "option_ids": [0], "user": None}})
@@ -450,7 +450,7 @@ async def test_the_answer_to_a_mention_or_a_reply_is_urgent(message: dict[str, A
 
 
 @pytest.mark.usefixtures("its_session")
-async def test_what_a_handlers_own_tasks_and_threads_send_is_urgent_too(house_of_tasks: House) -> None:
+async def test_messages_of_a_handlers_own_tasks_and_threads_are_urgent_too(house_of_tasks: House) -> None:
     await house_of_tasks.get(update(1, **MENTION))
 
     assert sorted(house_of_tasks.texts) == ["from a task", "from a thread", "from the handler"]
@@ -481,14 +481,14 @@ def its_session(house_of_tasks: House) -> Iterator[None]:
         yield
 
 
-def test_a_button_that_was_pressed_is_answered_in_its_chats_order() -> None:
+def test_a_callback_query_is_handled_in_the_order_of_its_chat() -> None:
     pressed = {"id": "1", "from": {"id": 4}, "chat_instance": "x", "message": {"message_id": 1, "chat": {"id": -5}}}
 
     assert order_key({"update_id": 1, "callback_query": pressed}) == -5
     assert order_key({"update_id": 1, "message": {"chat": "nonsense", "from": 7}}) == 0
 
 
-def test_a_handwritten_update_is_understood() -> None:
+def test_a_hand_written_update_is_understood() -> None:
     """The mission's own: no date, no chat type, no name."""
     understood = Update.model_validate(normalize(update(1, "Test 1"), START_MS // 1_000))
 
@@ -498,7 +498,7 @@ def test_a_handwritten_update_is_understood() -> None:
     assert not understood.message.from_user.is_bot
 
 
-async def test_an_update_of_a_bot_of_which_nobody_here_has_heard_yet_is_handled() -> None:
+async def test_an_update_of_a_bot_unknown_here_is_handled_after_a_reload() -> None:
     handled: list[str] = []
 
     async def handler(message: Message) -> None:
@@ -514,7 +514,7 @@ async def test_an_update_of_a_bot_of_which_nobody_here_has_heard_yet_is_handled(
     assert handled == ["hello"]
 
 
-async def test_an_update_of_a_bot_that_was_removed_meanwhile_is_dropped_with_a_reason() -> None:
+async def test_an_update_of_a_removed_bot_is_marked_failed_with_a_reason() -> None:
     handled: list[str] = []
 
     async def handler(message: Message) -> None:

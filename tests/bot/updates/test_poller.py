@@ -72,7 +72,7 @@ async def running(poller: Poller) -> AsyncIterator[asyncio.Task[None]]:
     await asyncio.wait([task])
 
 
-async def test_what_was_said_is_stored_in_its_order_and_confirmed(world: World) -> None:
+async def test_polled_updates_are_stored_in_order_and_confirmed(world: World) -> None:
     world.say("one", "two")
 
     first = await world.poller.poll_once()
@@ -96,7 +96,7 @@ async def test_the_offset_moves_only_after_an_update_is_stored(world: World, err
 
 
 @pytest.mark.usefixtures("restless")
-async def test_a_ledger_that_is_away_is_told_by_the_intake_and_not_by_each_poller(world: World) -> None:
+async def test_an_unavailable_ledger_is_logged_by_the_intake_and_not_by_each_poller(world: World) -> None:
     world.say("one")
     world.inbox.refusals = [LedgerError("away")] * 3
 
@@ -107,7 +107,7 @@ async def test_a_ledger_that_is_away_is_told_by_the_intake_and_not_by_each_polle
     assert (world.inbox.texts, logs) == (["one"], [])
 
 
-async def test_what_can_never_be_stored_does_not_come_again(world: World) -> None:
+async def test_an_update_that_is_refused_is_confirmed_all_the_same(world: World) -> None:
     world.say("one", "two")
     world.inbox.refusals = [Refusal("nonsense")]
 
@@ -118,7 +118,7 @@ async def test_what_can_never_be_stored_does_not_come_again(world: World) -> Non
 
 @pytest.mark.usefixtures("restless")
 @pytest.mark.parametrize("fault", ["5xx", "reset_before", "reset_after"])
-async def test_a_poll_that_failed_is_made_again(world: World, fault: str) -> None:
+async def test_a_failed_poll_is_repeated(world: World, fault: str) -> None:
     world.simulator.order(Fault(kind=fault, method="getUpdates", times=2))  # type: ignore[arg-type]
     world.say("one")
 

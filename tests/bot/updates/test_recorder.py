@@ -20,9 +20,7 @@ from tests.bot.talk import GROUP, PRIVATE, talk, update
 from tests.fakes import START_MS, Clock
 
 
-async def test_a_message_that_is_handled_stands_in_the_history_and_its_chat_is_known(
-    database: Database, clock: Clock
-) -> None:
+async def test_a_handled_message_and_its_chat_are_stored(database: Database, clock: Clock) -> None:
     async with talk(database, clock) as talking:
         await talking.hears(update("hello", chat_id=GROUP, message_id=77))
 
@@ -36,7 +34,7 @@ async def test_a_message_that_is_handled_stands_in_the_history_and_its_chat_is_k
     assert (chat.title, chat.type, chat.last_message_in_at_ms) == ("Chess club", "supergroup", START_MS + 1_000)
 
 
-async def test_a_person_is_known_by_the_name(database: Database, clock: Clock) -> None:
+async def test_a_private_chat_is_stored_under_the_users_name(database: Database, clock: Clock) -> None:
     async with talk(database, clock) as talking:
         await talking.hears(update("hello"))
 
@@ -46,7 +44,9 @@ async def test_a_person_is_known_by_the_name(database: Database, clock: Clock) -
     assert (chat.title, chat.type) == ("Anna A.", "private")
 
 
-async def test_a_post_in_a_channel_is_noted_and_an_edit_or_a_button_is_not(database: Database, clock: Clock) -> None:
+async def test_a_channel_post_is_stored_and_an_edit_or_a_callback_query_is_not(
+    database: Database, clock: Clock
+) -> None:
     message = update("news", chat_id=GROUP)["message"]
     button = {"id": "1", "from": message["from"], "chat_instance": "x", "data": "y", "message": message}
 
@@ -61,7 +61,7 @@ async def test_a_post_in_a_channel_is_noted_and_an_edit_or_a_button_is_not(datab
     assert len(lines) == 1
 
 
-async def test_an_update_that_is_handled_again_after_a_crash_is_noted_once_with_its_own_time(
+async def test_an_update_handled_again_after_a_crash_is_stored_once_with_its_own_time(
     database: Database, clock: Clock
 ) -> None:
     received_at_ms = clock()
@@ -84,7 +84,7 @@ async def test_an_update_that_is_handled_again_after_a_crash_is_noted_once_with_
     assert chat.last_message_in_at_ms == received_at_ms
 
 
-async def test_whoever_blocked_the_bot_can_be_reached_again_once_he_writes(database: Database, clock: Clock) -> None:
+async def test_a_user_who_blocked_the_bot_is_reachable_again_after_writing(database: Database, clock: Clock) -> None:
     blocked = Record(
         message_id="0" * 26,
         bot_id=BOT_ID,
@@ -105,7 +105,7 @@ async def test_whoever_blocked_the_bot_can_be_reached_again_once_he_writes(datab
         assert await lost_chats(database) == []
 
 
-async def test_the_answer_stands_after_the_question_in_the_history(database: Database, clock: Clock) -> None:
+async def test_the_answer_follows_the_question_in_the_history(database: Database, clock: Clock) -> None:
     """Ids sort by time, and both are made by one maker of ids."""
     async with talk(database, clock, settings={"echo": {}}) as talking:
         await talking.hears(update("hello"))
@@ -115,7 +115,7 @@ async def test_the_answer_stands_after_the_question_in_the_history(database: Dat
     assert question.id < answer.id
 
 
-async def test_notes_and_the_end_of_an_update_cost_no_transaction_each(database: Database, clock: Clock) -> None:
+async def test_the_writes_of_many_updates_share_transactions(database: Database, clock: Clock) -> None:
     async with talk(database, clock, settings={"replies": {}}) as talking:
         before = database.transactions
         await talking.hears(update("hello", chat_id=GROUP))
@@ -123,7 +123,7 @@ async def test_notes_and_the_end_of_an_update_cost_no_transaction_each(database:
     assert database.transactions - before == 3  # received; noted in history, chat and texts; handled
 
 
-async def test_telegram_waits_for_the_inbox_only(database: Database, clock: Clock) -> None:
+async def test_receiving_an_update_waits_for_the_inbox_only(database: Database, clock: Clock) -> None:
     async with talk(database, clock) as talking:
         await talking.intake.receive(BOT_ID, json.dumps(update("hello")).encode())
         before_the_200 = database.transactions
@@ -132,7 +132,7 @@ async def test_telegram_waits_for_the_inbox_only(database: Database, clock: Cloc
     assert before_the_200 == 1
 
 
-async def test_without_the_behaviour_that_answers_no_text_is_kept(database: Database, clock: Clock) -> None:
+async def test_no_text_is_stored_for_a_bot_without_replies(database: Database, clock: Clock) -> None:
     async with talk(database, clock, Router(), settings={"echo": {}}) as talking:
         await talking.hears(update("my secret"))
 
@@ -140,7 +140,7 @@ async def test_without_the_behaviour_that_answers_no_text_is_kept(database: Data
         assert (await connection.execute(texts.select())).all() == []
 
 
-async def test_an_update_that_no_column_could_hold_is_handled_all_the_same(database: Database, clock: Clock) -> None:
+async def test_an_update_with_values_too_large_for_a_column_is_handled(database: Database, clock: Clock) -> None:
     odd = {"id": PRIVATE, "type": "private", "first_name": "An\0na"}
 
     async with talk(database, clock, settings={"echo": {}, "replies": {}}) as talking:
@@ -175,7 +175,7 @@ def membership(status: str, *, chat_id: int = PRIVATE) -> dict[str, Any]:
         ("left", "Forbidden: bot is not a member of the supergroup chat"),
     ],
 )
-async def test_a_chat_that_removes_the_bot_is_lost_at_once_and_regained_when_it_lets_it_in(
+async def test_a_chat_that_removes_the_bot_is_lost_and_regained_when_the_bot_is_back(
     database: Database, clock: Clock, status: str, reason: str
 ) -> None:
     async with talk(database, clock) as talking:
@@ -190,7 +190,7 @@ async def test_a_chat_that_removes_the_bot_is_lost_at_once_and_regained_when_it_
 
 
 @pytest.mark.parametrize("kind", ["message", "edited_message", "callback_query"])
-async def test_whatever_somebody_does_in_a_lost_chat_regains_it(database: Database, clock: Clock, kind: str) -> None:
+async def test_any_update_from_a_lost_chat_regains_it(database: Database, clock: Clock, kind: str) -> None:
     message = update("hello")["message"]
     pressed = {"id": "1", "from": message["from"], "chat_instance": "x", "data": "y", "message": message}
     event = {"message": message, "edited_message": message | {"edit_date": 2}, "callback_query": pressed}[kind]
@@ -204,9 +204,7 @@ async def test_whatever_somebody_does_in_a_lost_chat_regains_it(database: Databa
         assert await lost_chats(database) == []
 
 
-async def test_a_group_that_was_lost_by_its_name_is_regained_by_what_is_said_in_it(
-    database: Database, clock: Clock
-) -> None:
+async def test_a_group_lost_by_its_username_is_regained_by_a_message_in_it(database: Database, clock: Clock) -> None:
     message = update("hello", chat_id=GROUP)["message"]
     message["chat"] |= {"username": "ChessClub"}
 

@@ -76,7 +76,7 @@ async def fed(world: World) -> AsyncIterator[Fed]:
         await update_sources.stop()
 
 
-async def test_one_bot_whose_webhook_is_refused_holds_up_no_other(fed: Fed) -> None:
+async def test_a_refused_webhook_of_one_bot_delays_no_other_bot(fed: Fed) -> None:
     fed.world.simulator.order(Fault(kind="5xx", method="setWebhook", bot_id=BOT_ID, times=3))
 
     await fed.fleet.rotate_secret(BOT_ID)
@@ -88,7 +88,7 @@ async def test_one_bot_whose_webhook_is_refused_holds_up_no_other(fed: Fed) -> N
 
 
 @pytest.mark.parametrize("source", [Source.WEBHOOK, Source.POLLING])
-async def test_a_bot_that_is_added_while_others_run_is_fed_at_once(fed: Fed, source: Source) -> None:
+async def test_a_bot_added_at_run_time_gets_its_updates_at_once(fed: Fed, source: Source) -> None:
     await fed.fleet.add(OTHER, None, updates=source)
     await fed.update_sources.wait_ready()
     fed.say("hello", bot_id=43)
@@ -98,7 +98,7 @@ async def test_a_bot_that_is_added_while_others_run_is_fed_at_once(fed: Fed, sou
     assert (fed.world.hook(43) is not None) is (source is Source.WEBHOOK)
 
 
-async def test_a_bot_is_fed_though_the_books_refuse_its_name_at_first_and_then_that_it_may_send(
+async def test_a_bot_gets_its_updates_though_the_database_fails_twice_while_it_is_verified(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fleet, add, refusals = world.new_fleet(), world.bots.add, [LedgerError("away"), LedgerError("away again")]
@@ -124,7 +124,7 @@ async def test_a_bot_is_fed_though_the_books_refuse_its_name_at_first_and_then_t
     assert proved == [BOT_ID]
 
 
-async def test_what_ends_the_feeding_of_a_bot_is_told(world: World) -> None:
+async def test_a_failed_update_source_is_logged(world: World) -> None:
     fleet = world.new_fleet(Source.POLLING)
     await fleet.add(TOKEN, None)
 
@@ -146,7 +146,7 @@ async def feeding(world: World, fleet: Fleet) -> AsyncIterator[None]:
     await update_sources.stop()
 
 
-async def test_what_is_said_around_a_switch_to_polling_is_heard(fed: Fed) -> None:
+async def test_no_update_is_lost_by_a_switch_to_polling(fed: Fed) -> None:
     fed.say("before")  # nobody answers at the webhook's address, so it waits at Telegram
 
     await fed.fleet.change(BOT_ID, updates=Source.POLLING)
@@ -173,7 +173,7 @@ async def test_a_switch_back_to_the_webhook_ends_the_polling(fed: Fed) -> None:
     assert fed.inbox.got.empty()
 
 
-async def test_a_bot_that_wants_none_has_neither_webhook_nor_poller(fed: Fed) -> None:
+async def test_a_bot_with_source_none_has_neither_webhook_nor_poller(fed: Fed) -> None:
     await fed.fleet.change(BOT_ID, updates=Source.NONE)
     await fed.update_sources.wait_ready()
 
@@ -181,7 +181,7 @@ async def test_a_bot_that_wants_none_has_neither_webhook_nor_poller(fed: Fed) ->
     assert fed.world.calls("getUpdates") == 0
 
 
-async def test_a_bot_that_gets_another_token_polls_with_it_at_once(fed: Fed) -> None:
+async def test_a_bot_with_a_new_token_polls_with_it_at_once(fed: Fed) -> None:
     await fed.fleet.change(BOT_ID, updates=Source.POLLING)
     fed.say("old")
     await fed.heard()
@@ -206,7 +206,7 @@ async def test_a_removed_bot_is_no_longer_polled(fed: Fed) -> None:
     assert fed.inbox.got.empty()
 
 
-async def test_the_webhook_of_a_removed_bot_is_taken_away_though_telegram_fails_at_first(fed: Fed) -> None:
+async def test_the_webhook_of_a_removed_bot_is_deleted_though_telegram_fails_at_first(fed: Fed) -> None:
     fed.world.simulator.order(Fault(kind="5xx", method="deleteWebhook", times=2))
 
     await fed.fleet.remove(BOT_ID, keep_messages=False)
@@ -215,7 +215,7 @@ async def test_the_webhook_of_a_removed_bot_is_taken_away_though_telegram_fails_
     assert fed.world.hook(BOT_ID) is None
 
 
-async def test_a_removed_bot_whose_owner_got_its_updates_keeps_his_webhook(fed: Fed) -> None:
+async def test_the_owners_webhook_of_a_removed_bot_is_left_alone(fed: Fed) -> None:
     await fed.fleet.change(BOT_ID, updates=Source.NONE)
     await fed.update_sources.wait_ready()
     await fed.fleet.registry.bot(BOT_ID).set_webhook("http://127.0.0.1:3/own")
@@ -226,7 +226,7 @@ async def test_a_removed_bot_whose_owner_got_its_updates_keeps_his_webhook(fed: 
     assert fed.world.hook(BOT_ID) is not None
 
 
-async def test_a_poller_that_is_ended_finishes_the_update_in_its_hand(fed: Fed) -> None:
+async def test_a_cancelled_poller_finishes_the_update_it_is_receiving(fed: Fed) -> None:
     """Stored and not handled, it would come again to be known, and wait for the next start."""
     storing, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
 

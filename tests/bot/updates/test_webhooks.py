@@ -16,7 +16,7 @@ class Crash(Exception):
     """The process is killed here."""
 
 
-async def test_webhooks_are_set_with_a_secret_of_each_bots_own(world: World, fleet: Fleet) -> None:
+async def test_each_bots_webhook_has_a_secret_of_its_own(world: World, fleet: Fleet) -> None:
     world.simulator.add_bot(OTHER, "other_bot")
     await fleet.add(OTHER, None)
 
@@ -77,7 +77,7 @@ async def test_a_bots_webhook_is_changed_once_a_second_and_another_bots_meanwhil
     assert world.slept == [0.71]
 
 
-async def test_a_restart_sets_no_webhook_that_stands_as_it_is_wanted(world: World, fleet: Fleet) -> None:
+async def test_a_restart_does_not_set_a_webhook_that_is_registered_as_wanted(world: World, fleet: Fleet) -> None:
     await world.webhooks(fleet).set(BOT_ID)
     again = await world.restarted()
 
@@ -107,7 +107,7 @@ async def test_a_webhook_is_set_again_when_something_about_it_has_changed(
     assert world.calls("setWebhook") == 2
 
 
-async def test_a_webhook_that_somebody_else_took_away_is_set_again(world: World, fleet: Fleet) -> None:
+async def test_a_webhook_deleted_by_another_program_is_set_again(world: World, fleet: Fleet) -> None:
     await world.webhooks(fleet).set(BOT_ID)
     await fleet.registry.bot(BOT_ID).delete_webhook()
     again = await world.restarted()
@@ -117,7 +117,7 @@ async def test_a_webhook_that_somebody_else_took_away_is_set_again(world: World,
     assert world.hook(BOT_ID) is not None
 
 
-async def test_the_old_secret_is_taken_until_telegram_has_the_new_one_and_a_while_more(
+async def test_the_old_secret_is_accepted_until_telegram_has_the_new_one_and_a_while_longer(
     world: World, fleet: Fleet
 ) -> None:
     webhooks = world.webhooks(fleet)
@@ -138,7 +138,7 @@ async def test_the_old_secret_is_taken_until_telegram_has_the_new_one_and_a_whil
     assert world.slept[-1] == GRACE_S
 
 
-async def test_asking_for_a_new_secret_twice_makes_one(fleet: Fleet) -> None:
+async def test_rotating_a_secret_twice_makes_one_new_secret(fleet: Fleet) -> None:
     await fleet.secrets.to_register(BOT_ID)
 
     await fleet.rotate_secret(BOT_ID)
@@ -149,7 +149,7 @@ async def test_asking_for_a_new_secret_twice_makes_one(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("crash_at", ["after it was written", "after Telegram took it", "after that was noted"])
-async def test_after_a_crash_while_the_secret_changes_whatever_telegram_sends_is_known(
+async def test_every_delivery_is_accepted_after_a_crash_during_a_rotation(
     world: World, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, crash_at: str
 ) -> None:
     """Written, told, noted, forgotten: in this order, or a crash in between has Telegram send what we refuse."""
@@ -185,7 +185,7 @@ async def crash(*_: object, **__: object) -> None:
     raise Crash
 
 
-async def test_a_webhook_of_the_owners_own_is_left_alone(world: World, fleet: Fleet) -> None:
+async def test_the_owners_own_webhook_is_left_alone(world: World, fleet: Fleet) -> None:
     await fleet.registry.bot(BOT_ID).set_webhook("http://127.0.0.1:3/own")
 
     await world.webhooks(fleet).unset(BOT_ID)
@@ -193,7 +193,7 @@ async def test_a_webhook_of_the_owners_own_is_left_alone(world: World, fleet: Fl
     assert world.hook(BOT_ID) is not None
 
 
-async def test_a_webhook_is_taken_away_again_until_telegram_has_heard_it(world: World, fleet: Fleet) -> None:
+async def test_deleting_a_webhook_is_retried_until_telegram_takes_it(world: World, fleet: Fleet) -> None:
     await world.webhooks(fleet).set(BOT_ID)
     world.simulator.order(Fault(kind="5xx", method="deleteWebhook", times=2))
 
@@ -203,7 +203,7 @@ async def test_a_webhook_is_taken_away_again_until_telegram_has_heard_it(world: 
     assert (await world.bots.webhooks())[BOT_ID].fingerprint is None
 
 
-async def test_the_webhook_of_a_token_that_is_revoked_is_left_to_itself(world: World, fleet: Fleet) -> None:
+async def test_the_webhook_of_a_revoked_token_is_not_deleted(world: World, fleet: Fleet) -> None:
     world.simulator.order(Fault(kind="revoked", method="deleteWebhook"))
 
     await world.webhooks(fleet).delete(fleet.registry.bot(BOT_ID))

@@ -22,7 +22,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
     return load(data_dir=tmp_path / "data")
 
 
-async def test_the_epoch_is_read_over_connections_that_no_other_read_occupies(settings: Settings) -> None:
+async def test_the_epoch_is_read_over_connections_of_its_own(settings: Settings) -> None:
     async with program(settings, clock=Clock()) as built, AsyncExitStack() as lent, asyncio.timeout(5):
         for _ in range(READERS):
             await lent.enter_async_context(built.storage.ledger._database.reading())
@@ -30,7 +30,7 @@ async def test_the_epoch_is_read_over_connections_that_no_other_read_occupies(se
         assert await built.storage.epochs.current()
 
 
-async def test_what_is_submitted_after_a_start_sorts_after_what_waits_though_the_clock_stepped_back(
+async def test_new_ids_sort_after_waiting_ones_though_the_clock_stepped_back(
     settings: Settings,
 ) -> None:
     clock = Clock()
