@@ -172,7 +172,7 @@ class Dispatcher:
     async def readmit(self, messages: Sequence[Outgoing]) -> None:
         """Admit messages that the ledger has accepted before (a replay), whatever the caps say.
 
-        Their chats are tried once more, even if they were lost: the operator who replays knows why.
+        Their chats are tried once more, even if they are unreachable: a replay is an operator's decision.
         """
         for message in messages:
             if message.chat_id is not None:

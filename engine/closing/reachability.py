@@ -15,7 +15,7 @@ import structlog
 from tempogram.engine.closing.closer import Closer, End
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError
-from tempogram.engine.model.messages import ChatId, Outgoing, Status
+from tempogram.engine.model.messages import BotChat, ChatId, Outgoing, Status
 from tempogram.engine.model.outcomes import Rejected
 from tempogram.engine.ports import Clock, Fault, Ledger
 from tempogram.engine.ports.changes import Changes, ChatChanged
@@ -35,9 +35,6 @@ RELOADS_MAX = 10_000
 
 PAGE = 500
 """Messages of one chat that are read from the ledger at a time."""
-
-BotChat = tuple[int, ChatId]
-"""A bot's id and a chat's."""
 
 
 class Reachability:

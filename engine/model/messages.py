@@ -16,6 +16,9 @@ ChatId = int | str
 """Negative for groups and channels, ``@name`` for a public one whose id is not known yet,
 ``inline:…`` for a message that Telegram keeps outside of any chat we can see."""
 
+BotChat = tuple[int, ChatId]
+"""A bot's id and one of its chats."""
+
 
 class Priority(StrEnum):
     """How often a message gets a turn; shared 16 : 4 : 1, never strictly."""

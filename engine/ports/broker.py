@@ -1,4 +1,4 @@
-"""The schedule: which message goes next, and when."""
+"""The queue: which message goes next, and when."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tempogram.engine.model.messages import ChatId, Hold, Lease, Outgoing, PastS
 from tempogram.engine.ports.explanation import Explanation
 
 BATCH_MAX = 50
-"""Messages in one call of any verb; a caller with more calls again."""
+"""Messages in one call of any verb; a caller that has more calls again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Queued:
     """It waits in its lane, or is among the leases of the same admission.
 
     Attributes:
-        instead_of: The older message whose place it has taken; the broker has forgotten that one, record it.
+        instead_of: The older message that it has replaced in its lane; the broker has forgotten that one, record it.
     """
 
     instead_of: Outgoing | None = None
@@ -27,7 +27,7 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """A newer message that waits here makes it needless: it comes late, from the ledger; record it."""
+    """A newer message that waits already makes it needless; record it. Only messages admitted late meet this."""
 
     by: str
 
@@ -60,7 +60,7 @@ class Leased:
         leases: Send them now, settle each before its deadline.
         expired: Their ``expires_at_ms`` has come; the broker has forgotten them, record it.
         wake_at_ms: When something can go next that cannot now; None if only an event can tell
-            (then the doorbell rings). Never later than that time.
+            (then ``wait`` returns). Never later than that time.
     """
 
     leases: tuple[Lease, ...] = ()
@@ -102,21 +102,21 @@ class QueueStats:
 
 
 class Broker(Protocol):
-    """A schedule for messages that the ledger already has.
+    """A queue for messages that the ledger already has.
 
     **The rule.** A message waits in its *lane* (bot, chat, priority), ordered by id.
     The head of a lane may go when all of these hold, checked and taken together:
 
     1.  its ``ready_at_ms`` has come, and its lane waits for no retry;
     2.  no other message of its chat (of this bot) is in flight; the chat is not held;
-        the chat's gate has room for its cost, and so has the gate of the user who made the
-        bot say it, if users have a limit (it keeps back what is behind it in its lane, too);
-    3.  the bot is not paused and not held; the bot's gate has room; for normal and
+        the chat's window has room for its cost, and so has the window of the user who triggered
+        it, if users have a limit (it keeps back what is behind it in its lane, too);
+    3.  the bot is not paused and not held; the bot's window has room; for normal and
         low the bot's spacing too; and no line of this bot that ranks before *saves up*;
-    4.  the ceiling's gate has room; for normal and low the ceiling's spacing too;
+    4.  the ceiling's window has room; for normal and low the ceiling's spacing too;
         and no priority that ranks before saves up for the ceiling.
 
-    Turns go round four times over, each time by the lowest pass (see ``turns``): the chats of
+    Turns go round four times over, each time by the lowest pass (see ``fair_queue``): the chats of
     a *line* (a bot's priority; ties: the older head), the lines of a bot, by the shares of the
     priorities, the bots of a priority (ties: the lower bot id), and the priorities (ties: the
     higher). A lease is a turn of its lane, its line in both rounds, and its priority.
@@ -128,18 +128,18 @@ class Broker(Protocol):
     and of these the ceiling asks by rank in the same way: the first that fits goes.
 
     **What is paid for.** A message with ``is_paid`` *pays* while its bot's purse has its whole cost left:
-    then 3 asks the bot's paid gate instead of its gate and its spacing, and nothing saves up
+    then 3 asks the bot's paid window instead of its window and its spacing, and nothing saves up
     but what pays. While the purse has not, it goes like any other, and its lease says so. A line has
     two fronts, one of those with ``is_paid`` and one of the others; the one whose turn it is comes first.
 
-    So an album starves behind nobody: when its line ranks first, everybody waits until there
+    So an album never starves: when its line ranks first, all others wait until there
     is room for it, at most a window. And an urgent message that comes meanwhile is not kept
     waiting by it, because its line enters at the virtual time, before which none ranks; only a
     second one is, which comes before the album has left.
 
     **What is replaced.** Of the messages of a chat with the same ``replaces`` that wait, the newest
-    gives way to a newer one of the same method, which takes its place (or, with a higher priority,
-    a place of its own there); no cap refuses that. What is leased is not replaced, and no
+    gives way to a newer one of the same method, which takes its position in the lane (or, with a
+    higher priority, one of its own there); no cap refuses that. What is leased is not replaced, and no
     longer the newest when it comes back to one that is newer.
 
     A place is taken at the lease and stays taken until it is settled; then it is free again at
@@ -177,13 +177,13 @@ class Broker(Protocol):
         """Move deadlines to ``by_ms`` from now; False for each that is lost."""
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
-        """End leases. One whose token is not the latest is not settled, and told so."""
+        """End leases. One that is not the latest of its message is not settled; ``held`` is False."""
 
     async def recover(self, *, worker_id: str, slots: int) -> list[Lease]:
-        """Lease messages whose lease ran out to the caller, who decides what becomes of them.
+        """Lease messages whose lease expired to the caller, which decides what becomes of them.
 
-        They keep their places: they may have been written at the last moment.
-        The old holder can no longer settle.
+        Their places stay taken: they may have been written at the last moment.
+        The process that held them before can no longer settle them.
         """
 
     async def hold(self, holds: Sequence[Hold]) -> None:
@@ -202,7 +202,7 @@ class Broker(Protocol):
         """Give a bot ``weight`` turns for one of a bot that weighs 1."""
 
     async def configure(self, limits: Limits) -> bool:
-        """Act by these limits from now on; False, and nothing done, if their version is not newer."""
+        """Apply these limits from now on; False, and nothing done, if their version is not newer."""
 
     async def migrate(self, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId) -> None:
         """Let two ids be one chat: windows, holds and what waits (and comes) for the first go to the second."""
@@ -213,11 +213,11 @@ class Broker(Protocol):
         """Take the places that past sends still occupy and what was spent out of purses; hold each bot until its time.
 
         Only before the first lease; what was admitted before waits for these places too. A send
-        of which nobody knows its time is given as sent now.
+        whose time is unknown is given as sent now.
         """
 
     async def note(self, sends: Sequence[PastSend], *, spent: Sequence[Spent] = ()) -> None:
-        """Take the places of past sends, and what was spent, at any time: of calls that a rebuilt schedule has missed.
+        """Take the places of past sends, and what was spent, at any time: of calls that a rebuilt queue has missed.
 
         It opens nothing that waits for ``restore``.
         """

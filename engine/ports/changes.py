@@ -1,4 +1,4 @@
-"""What one process changed in the books that the others keep in memory."""
+"""What one process changed in the database that the others keep in memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ChatChanged:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """Some news may have been missed: read everything again."""
+    """Some changes may have been missed: read everything again."""
 
 
 Change = BotChanged | ChatChanged | Missed
@@ -34,10 +34,10 @@ Listener = Callable[[Change], Awaitable[None]]
 
 
 class Changes(Protocol):
-    """A channel from each process to all others; whoever announces does not hear himself."""
+    """A channel from each process to all others, not to itself."""
 
     async def announce(self, item: Change) -> None:
-        """Tell the others within 2 s. Never raises: who cannot be told now hears ``Missed`` later."""
+        """Notify the others within 2 s. Never raises: a process that cannot be notified now gets ``Missed`` later."""
 
     async def run(self, listener: Listener) -> None:
-        """Tell the listener what the others announce from now on, item by item, until cancelled."""
+        """Notify the listener of what the others announce from now on, item by item, until cancelled."""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tempogram.engine.model.messages import ChatId, Hold, Outgoing, PastSend, PausedBy, Rest, Spent, Status
+from tempogram.engine.model.messages import BotChat, ChatId, Hold, Outgoing, PastSend, PausedBy, Rest, Spent, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Record:
         counted_at_ms: When Telegram counted it; None if nothing was written.
         telegram_message_id: Of the sent message.
         fault: For everything but a success.
-        hold: Sets in with it, in the same commit.
+        hold: Begins with it, in the same commit.
         unreachable: Why the chat takes nothing more until it writes again, in Telegram's words; None if it may.
         migrated_to: The chat's new id; its open messages move, in the same commit.
         is_paid: The call was made as a paid one.
@@ -89,7 +89,7 @@ class Ledger(Protocol):
         """Write messages as ``queued``; one answer each, in their order. Added again, it is ``Accepted`` again."""
 
     async def known(self, messages: Sequence[Outgoing]) -> list[Known | None]:
-        """Tell of each message whether its ``dedup_key`` was accepted before; nothing is written."""
+        """Look up each message's ``dedup_key``; None if it was not accepted before. Nothing is written."""
 
     async def discard(self, message_ids: Sequence[str]) -> None:
         """Remove messages that were added and then not admitted; their callers got an error."""
@@ -130,12 +130,12 @@ class Ledger(Protocol):
     async def settle_interrupted(self, now_ms: int, *, longer_than_ms: int = 0) -> int:
         """Make ``sending`` messages ``uncertain``, and return how many: all of them only when none can be sending.
 
-        Where others may be at work, only those marked longer ago than a call and its lease can last. The places
-        that they may have taken count as taken at ``now_ms``.
+        While other processes may be sending, only those marked longer ago than a call and its lease can last. The
+        places that they may have taken count as taken at ``now_ms``.
         """
 
     async def presume(self, sends: Sequence[PastSend]) -> None:
-        """Write places that may be taken, by calls of which nobody knows whether they were made."""
+        """Write places that may be taken, by calls that were perhaps made."""
 
     async def sends_since(self, since_ms: int) -> list[PastSend]:
         """Return what Telegram counted, or may have counted, at or after a time."""
@@ -158,24 +158,21 @@ class Ledger(Protocol):
     async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
         """Return every bot id and chat that takes nothing more, and why."""
 
-    async def reach_of(
-        self, bot_chats: Collection[tuple[int, ChatId]]
-    ) -> dict[tuple[int, ChatId], tuple[ChatId | None, str | None]]:
+    async def reach_of(self, bot_chats: Collection[BotChat]) -> dict[BotChat, tuple[ChatId | None, str | None]]:
         """Return the id that each of these chats has now, if it is another, and why it takes nothing more.
 
-        A place is a bot's id and a chat's; what is missing from the answer is a chat that may be tried. At most
-        ``BOT_CHATS_MAX`` of them.
+        At most ``BOT_CHATS_MAX`` of them. A chat that is missing from the answer may be tried.
         """
 
     async def open_of_chat(self, bot_id: int, chat_id: ChatId, *, after_id: str, limit: int) -> list[Outgoing]:
         """Return a chat's queued messages as ``open_messages`` does, those under its other names too."""
 
     async def weights(self) -> dict[int, int]:
-        """Return the bots whose turns weigh other than 1."""
+        """Return the bots whose weight is not 1."""
 
     async def pause(self, bot_id: int, *, paused: bool, by: PausedBy = PausedBy.OPERATOR) -> bool:
         """Write that a bot sends nothing, or does again; False if that changed nothing.
 
-        An operator decides in any case. A token neither pauses a bot that is paused, nor lets one
-        send again that an operator has paused.
+        An operator's word always counts. A token neither pauses a bot that is paused, nor resumes one that an
+        operator has paused.
         """

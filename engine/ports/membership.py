@@ -1,4 +1,4 @@
-"""Which processes live, of those that share the books."""
+"""Which processes are alive, of those that share the database."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Protocol
 
 
 class Membership(Protocol):
-    """Whoever dies, or is cut off from the books, is none of them within moments."""
+    """A process that dies, or loses the database, is no member within moments."""
 
     async def alive(self) -> frozenset[int]:
-        """Return the numbers of those that live; nobody's, where no other process can have the books.
+        """Return the ids of live processes; empty for SQLite, which has a single process.
 
         Raises:
-            LedgerError: Nobody can be asked.
+            LedgerError: The database cannot be read.
         """

@@ -1,4 +1,4 @@
-"""How an answer finds the caller who waits for it."""
+"""How an answer reaches the caller that waits for it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Result:
 
 
 class Results(Protocol):
-    """A channel from whoever sends to whoever waits, in this process or another."""
+    """A channel from the process that sends to the caller that waits, in this process or another."""
 
     def expect(self, message_id: str) -> asyncio.Future[Result]:
         """Return what ``publish`` will fill. Ask before the message is submitted, or it may be missed."""
 
     def forget(self, message_id: str, future: asyncio.Future[Result]) -> None:
-        """Nobody waits with this future any more."""
+        """Drop a future that its caller waits for no more."""
 
     async def publish(self, result: Result) -> None:
-        """Tell everybody who waits. Costs nothing when nobody does."""
+        """Give the result to each caller that waits. Costs nothing when none does."""

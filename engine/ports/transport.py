@@ -9,7 +9,7 @@ from tempogram.engine.model.messages import Lease
 from tempogram.engine.model.outcomes import Answer
 
 MayWrite = Callable[[], bool]
-"""Tells whether the lease is still held; who hears yes writes before anybody else has a turn."""
+"""Tells whether the lease is still held; after True the bytes are written at once, without an await between."""
 
 
 class Transport(Protocol):

@@ -1,4 +1,4 @@
-"""What follows when a lease was lost: the broker has given the message to another, or to nobody yet."""
+"""What follows when a lease was lost: the broker has the message waiting again, or has leased it to another process."""
 
 from __future__ import annotations
 

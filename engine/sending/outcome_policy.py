@@ -1,4 +1,4 @@
-"""What follows from each outcome: the one place that decides by it. See ``outcomes`` for who else reads them."""
+"""What follows from each outcome: the one place that decides by it. See ``outcomes`` for where else they are read."""
 
 from __future__ import annotations
 

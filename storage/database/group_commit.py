@@ -1,4 +1,4 @@
-"""Many callers, one transaction."""
+"""Group commit: what many callers write goes into one transaction."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tempogram.engine.resilience.batcher import Batcher
 from tempogram.storage.database.driver_errors import as_ledger_error, is_unavailable
 
 ITEMS_MAX = 500
-"""In one transaction; a call that brings more has its own. A guess: some 10 ms of SQLite's time."""
+"""In one transaction; a call that has more gets its own. untuned: some 10 ms of SQLite's time."""
 
 ENOUGH = 64
 GATHER_S = 0.005
-"""In a crowd what is patient waits so long, or until there is enough of it. What a transaction costs besides its items
-is shared by more of them, and a slot that has sent its message waits for it, so it is short. Guesses."""
+"""Under load, patient writes wait this long, or until there are enough of them: the fixed cost of a transaction is then
+shared by more items. untuned: it must be short, as a lease waits for its record."""
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 Verb = Callable[[Connection, Sequence[Item]], Sequence[Answer]]
-"""Writes items in a transaction that is open, and gives one answer for each, in their order."""
+"""Writes items in an open transaction, and returns one answer for each, in their order."""
 
 
 class Writer(Protocol):
@@ -40,16 +40,16 @@ class Writer(Protocol):
         """
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
 
 
 class GroupCommit:
     """Collects what callers write while a transaction runs, and writes it in the next one.
 
-    1.  A caller adds an entry, and starts the writing if nobody writes. There is no delay:
-        an entry that comes alone is a transaction of its own. Only what is patient waits, up to ``GATHER_S``
-        after a transaction in which several met, and takes the next that is not as its opportunity.
-    2.  The writing takes what waits, up to ``ITEMS_MAX`` items, and performs it in one
+    1.  A caller adds an entry. There is no delay (see ``Batcher``): an entry that comes alone is a transaction of
+        its own. Only patient ones wait, up to ``GATHER_S`` after a transaction with several entries, or until one
+        comes that is not patient.
+    2.  What waits, up to ``ITEMS_MAX`` items, is performed in one
         transaction. Entries with the same verb are performed together, in their order.
         Different verbs in one transaction come from callers that did not wait for one another, so there
         is no order between them to keep; an entry of ``alone`` keeps it all the same.
@@ -67,7 +67,7 @@ class GroupCommit:
         self._batcher = Batcher(
             self._write_batch, batch_max=ITEMS_MAX, weigh=lambda entry: len(entry.items), on_stop=self._stopped
         )
-        self._hurry = asyncio.Event()  # something waits that is not patient, or enough
+        self._hurry = asyncio.Event()  # something waits that is not patient, or there is enough of it
         self._closed = False
         self.transactions = 0
 
@@ -79,7 +79,7 @@ class GroupCommit:
         Args:
             verb: What writes them.
             items: What is written; nothing is done if there are none.
-            patient: Nobody is kept waiting if it is written a moment later, in a crowd.
+            patient: It may be written a moment later under load.
 
         Raises:
             LedgerError: Nothing of these items was written, or, if only the commit's answer was lost, all.
@@ -87,7 +87,7 @@ class GroupCommit:
         return await self._submit(verb, items, alone=False, patient=patient) if items else ()
 
     async def alone(self, work: Callable[[Connection], Answer]) -> Answer:
-        """Do work that nothing is merged with: what was submitted before it is written before it.
+        """Do work that is merged with no other: what was submitted before it is written before it.
 
         Raises:
             LedgerError: Nothing was written, or, if only the commit's answer was lost, everything.
@@ -131,7 +131,7 @@ class GroupCommit:
     async def _write_together(self, entries: list[_Entry]) -> None:
         try:
             await self._commit(entries)
-        except Exception as error:  # noqa: BLE001 - whatever it is, every caller must hear of it
+        except Exception as error:  # noqa: BLE001 - whatever it is, every caller must get it
             if len(entries) == 1 or entries[-1].performed or is_unavailable(error):
                 self._refuse(entries, error)
             else:
