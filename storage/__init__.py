@@ -1,17 +1,17 @@
-"""The database: every message and what became of it, the inbox, the bots, the chats. Knows no HTTP and no Telegram.
+"""The database: messages and their outcomes, updates, bots, chats. Knows neither HTTP nor Telegram's API.
 
 Read in this order:
 
-    database/    opening, writing and reading a database; the tables
+    database/    opens, writes and reads a database; the tables
     ledger/      the engine's port: messages and their outcomes, in batches
-    messages     the history of messages, and the dead letters
-    updates      the inbox
-    bots, chats  the fleet, and the chats that it talks to
-    limits       limits that were changed at run time
-    texts        what was said lately, for text generators
-    files/       files that messages carry
-    processes/   locks, the processes that live, and the epoch
-    retention    removes what is old
-    keys         ``SECRET_KEY``, and what is sealed with it
-    migrations/  the tables' history
+    messages     reads the history of messages and the dead letters
+    updates      received updates, until they are handled
+    bots, chats  the registered bots, and the state of their chats
+    limits       limits changed at run time
+    texts        recent texts of chats, for text generators
+    files/       the files of messages
+    processes/   locks, living processes, and the epoch
+    retention    deletes what is old
+    keys         ``SECRET_KEY``, and what is encrypted with it
+    migrations/  the history of the tables
 """

@@ -1,4 +1,4 @@
-"""What is known of chats: who can be reached, which names mean the same, when somebody last wrote."""
+"""The chats of each bot: reachable or not, aliases, last message, time zone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tempogram.storage.ledger import chats as chat_writes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownChat:
-    """One chat of one bot. ``reason`` says why it is unreachable; ``alias_of`` is its present id."""
+    """One chat of one bot. ``reason`` is why it is unreachable; ``alias_of`` is its present id."""
 
     bot_id: int
     chat_id: ChatId
@@ -36,7 +36,7 @@ class KnownChat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatActivity:
-    """Somebody wrote in a chat. None: this update did not tell."""
+    """A user wrote in a chat. A field is None if the update does not have it."""
 
     bot_id: int
     chat_id: ChatId
@@ -46,29 +46,29 @@ class ChatActivity:
 
 
 class Chats:
-    """The repository. What the engine finds out about a chat the ledger writes, with the record of the attempt."""
+    """The repository of chats. What an attempt shows of a chat is stored by the ledger."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def note_activity(self, note: ChatActivity) -> None:
-        """Write that somebody wrote: the chat can be reached (again)."""
+        """Store that a user wrote: the chat is reachable (again)."""
         await self._database.write(_note, [note])
 
     async def mark_reachable(self, bot_id: int, chat_id: ChatId) -> None:
-        """Write that a chat that was lost can be reached again."""
+        """Store that a chat is reachable again."""
         await self._database.write_alone(
             lambda connection: chat_writes.mark_reachable(connection, [(bot_id, str(chat_id))])
         )
 
     async def mark_unreachable(self, bot_id: int, chat_id: ChatId, reason: str) -> None:
-        """Write that a chat takes nothing more, as the ledger does with the record of an attempt."""
+        """Store that a chat is unreachable, as the ledger does for a refused attempt."""
         await self._database.write_alone(
             lambda connection: chat_writes.mark_unreachable(connection, bot_id, chat_id, reason)
         )
 
     async def set_time_zone(self, bot_id: int, chat_id: ChatId, time_zone: str | None) -> None:
-        """Write an IANA name: ``Europe/Berlin``."""
+        """Store an IANA name such as ``Europe/Berlin``."""
         await self._database.write_alone(lambda connection: _set_time_zone(connection, bot_id, str(chat_id), time_zone))
 
     async def get(self, bot_id: int, chat_id: ChatId) -> KnownChat | None:
@@ -97,7 +97,7 @@ def _set_time_zone(connection: Connection, bot_id: int, chat_id: str, time_zone:
 def _known(row: Row[Any]) -> KnownChat:
     return KnownChat(
         bot_id=row.bot_id,
-        chat_id=chat_ids.named(row.chat_id),
+        chat_id=chat_ids.required(row.chat_id),
         reachable=row.reachable,
         reason=row.reason,
         alias_of=chat_ids.from_text(row.alias_of),
@@ -117,7 +117,7 @@ def _note_chats(dialect: str, rows: Binds) -> ClauseElement:
     reachable_again = {
         "reachable": true(),
         "reason": null(),
-        # An update that is handled again after a crash is older than what came since.
+        # An update that is handled again after a crash may be older than the stored time.
         "last_message_in_at_ms": case(
             (chats.c.last_message_in_at_ms > new.last_message_in_at_ms, chats.c.last_message_in_at_ms),
             else_=new.last_message_in_at_ms,

@@ -1,4 +1,4 @@
-"""Secrets at rest: bot tokens and webhook secrets are sealed with a key made from ``SECRET_KEY``."""
+"""Encrypts bot tokens and webhook secrets with a key derived from ``SECRET_KEY``."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from tempogram.engine.model.errors import SettingsError
 
 NONCE_BYTES = 12
-"""As AES-GCM wants it: https://csrc.nist.gov/pubs/sp/800/38/d/final"""
+"""As AES-GCM requires: https://csrc.nist.gov/pubs/sp/800/38/d/final"""
 
 SECRET_KEY_CHARACTERS_MIN = 16
-"""Below this a key can be guessed by whoever has the database file: it is stretched by nothing."""
+"""A shorter key could be found by trial from a copy of the database: it is not stretched."""
 
 
 class Seal:
-    """Seals texts so that only the same ``SECRET_KEY``, for the same owner, opens them.
+    """Encrypts texts so that only the same ``SECRET_KEY`` decrypts them, for the same bot.
 
-    The owner (a bot's id) is bound in, so a sealed token cannot be given to another bot's row.
+    The bot's id is authenticated with the text, so an encrypted token cannot be moved to another bot's row.
 
-    >>> seal = Seal("a key that nobody would guess")
+    >>> seal = Seal("a key that is hard to guess")
     >>> seal.open(seal.seal("42:secret", bot_id=42), bot_id=42)
     '42:secret'
     """
@@ -34,7 +34,7 @@ class Seal:
     def __init__(self, secret_key: str) -> None:
         if len(secret_key) < SECRET_KEY_CHARACTERS_MIN:
             raise SettingsError(
-                f"SECRET_KEY has {len(secret_key)} characters; at least {SECRET_KEY_CHARACTERS_MIN}, or it is guessed"
+                f"SECRET_KEY has {len(secret_key)} characters; it needs at least {SECRET_KEY_CHARACTERS_MIN}"
             )
         derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"tempogram tokens at rest")
         self._cipher = AESGCM(derived.derive(secret_key.encode()))
@@ -50,20 +50,20 @@ class Seal:
         """Return the text.
 
         Raises:
-            SettingsError: It was sealed under another key, or changed since.
+            SettingsError: It was encrypted with another key, or changed since.
         """
         nonce, text = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
         try:
             return self._cipher.decrypt(nonce, text, _owner(bot_id)).decode()
         except InvalidTag:
             raise SettingsError(
-                f"SECRET_KEY is not the one under which the secrets of bot {bot_id} were stored; "
+                f"SECRET_KEY is not the one with which the secrets of bot {bot_id} were encrypted; "
                 "set that one again, or remove the bot and add it with its token"
             ) from None
 
 
 def secret_key(given: str | None, *, path: Path, name: str = "SECRET_KEY") -> str:
-    """Return the key that was given, else the one in the file, which is made if there is none.
+    """Return the given key, else the one in the file, which is created if it is missing.
 
     Raises:
         SettingsError: The file cannot be read or written.
@@ -71,17 +71,17 @@ def secret_key(given: str | None, *, path: Path, name: str = "SECRET_KEY") -> st
     if given:
         return given
     try:
-        return _kept(path) or _made(path)
+        return _read(path) or _create(path)
     except OSError as error:
-        raise SettingsError(f"{name} is not set, and its file {path} is no use: {error.strerror}") from error
+        raise SettingsError(f"{name} is not set, and its file {path} cannot be used: {error.strerror}") from error
 
 
-def _kept(path: Path) -> str:
+def _read(path: Path) -> str:
     return path.read_text().strip() if path.exists() else ""
 
 
-def _made(path: Path) -> str:
-    """Write a new key under a name of its own and link it into place: of two that start at once, one key stands."""
+def _create(path: Path) -> str:
+    """Write a new key to a file of its own and link it into place: of two concurrent starts, one key remains."""
     path.parent.mkdir(parents=True, exist_ok=True)
     own = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -90,7 +90,7 @@ def _made(path: Path) -> str:
     with suppress(FileExistsError):
         path.hardlink_to(own)
     own.unlink()
-    return _kept(path)
+    return _read(path)
 
 
 def _owner(bot_id: int) -> bytes:

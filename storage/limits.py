@@ -1,4 +1,4 @@
-"""The limits by which everything goes: the environment's, and what was changed of them since."""
+"""The limits in force: the environment's, and the changes made at run time."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import limits
 
 Changes = dict[str, Any]
-"""Fields of ``Limits``: a number, or those of a ``Limit`` that were changed."""
+"""Changed fields of ``Limits``: a number, or the changed fields of a ``Limit``."""
 
 
 class StoredLimits:
-    """The repository. Each change makes a higher version, so that every schedule knows which is newer.
+    """The repository of limits. Each change raises the version, so that every broker knows which is newer.
 
     Args:
-        given: The environment's; what was changed goes before them, after a restart, too.
+        given: The environment's; changes take precedence over them, after a restart, too.
     """
 
     def __init__(self, database: Database, given: Limits) -> None:
@@ -34,20 +34,20 @@ class StoredLimits:
         return self._given if row is None else changed(self._given, row.changes, row.version)
 
     async def change(self, changes: Mapping[str, Any]) -> Limits:
-        """Change what is named, and return all of them.
+        """Apply changes, and return all limits.
 
         Raises:
-            SettingsError: Together with the rest they make no sense; nothing was written.
+            SettingsError: The changed limits contradict the others; nothing was stored.
         """
         return await self._write(lambda before: merged(before, changes))
 
     async def reset(self) -> Limits:
-        """Go back to the environment's."""
+        """Reset to the environment's limits."""
         return await self._write(lambda _: {})
 
     async def _write(self, change: Callable[[Changes], Changes]) -> Limits:
         def write(connection: Connection) -> Limits:
-            # The row is there before it is locked: of two processes that change something the second sees the first.
+            # Insert the row before locking it: of two concurrent changes the second sees the first.
             first = insert_by(limits, connection).values(one=True, version=self._given.version, changes={})
             connection.execute(first.on_conflict_do_nothing())
             row = connection.execute(select(limits).with_for_update()).one()
@@ -60,7 +60,7 @@ class StoredLimits:
 
 
 def merged(before: Changes, changes: Mapping[str, Any]) -> Changes:
-    """Return both, the later before the earlier.
+    """Return both; later changes override earlier ones.
 
     >>> merged({"bot": {"count": 20}, "chat_cap": 5}, {"bot": {"window_ms": 500}, "chat_cap": 6})
     {'bot': {'count': 20, 'window_ms': 500}, 'chat_cap': 6}
@@ -72,7 +72,7 @@ def merged(before: Changes, changes: Mapping[str, Any]) -> Changes:
 
 
 def changed(given: Limits, changes: Mapping[str, Any], version: int) -> Limits:
-    """Return limits with changes.
+    """Return the limits with changes applied.
 
     >>> changed(Limits(), {"bot": {"count": 20}, "chat_cap": 5}, version=2).bot
     Limit(count=20, window_ms=1000, burst=None)

@@ -1,4 +1,4 @@
-"""What was said and what became of it, for whoever asks; and the dead letters."""
+"""The history of messages in both directions, and the dead letters."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tempogram.storage.ledger import chats as chat_writes
 from tempogram.storage.ledger.rows import outgoing, with_payloads
 
 PAGE = 1_000
-"""Messages that are removed or replayed in one transaction, so that nobody's write waits long behind it."""
+"""Messages deleted or replayed in one transaction, so that other writes do not wait long behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptState:
-    """One call that was made. ``number`` is 1 for the first; ``attempt`` counts only those that were spent."""
+    """One call. ``number`` counts all calls from 1; ``attempt`` counts only spent attempts."""
 
     number: int
     attempt: int
@@ -41,19 +41,19 @@ class AttemptState:
 
 
 class Direction(StrEnum):
-    """Whether we said it or heard it."""
+    """Whether a message was received or sent."""
 
     IN = "in"
     OUT = "out"
 
 
 RECEIVED = "received"
-"""The only status of a message that came in."""
+"""The only status of an incoming message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
-    """A message that somebody wrote to a bot. ``id`` is ours, made as for an outgoing one."""
+    """A message from a user to a bot. ``id`` is ours, made as for an outgoing one."""
 
     id: str
     bot_id: int
@@ -65,7 +65,7 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatMessage:
-    """One message of a chat, in either direction. ``status`` is ``received`` for one that came in."""
+    """One message of a chat, in either direction. ``status`` is ``received`` for an incoming one."""
 
     id: str
     direction: Direction
@@ -77,7 +77,7 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageState:
-    """Where an outgoing message stands. What it says is not part of it."""
+    """The state of an outgoing message, without its content."""
 
     id: str
     bot_id: int
@@ -100,7 +100,7 @@ class MessageState:
 
 
 class MessageHistory:
-    """The repository."""
+    """The repository of messages."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -118,11 +118,11 @@ class MessageHistory:
             return _state(row, attempts_made, tuple(await files_of(connection, message_id, row.bot_id)))
 
     async def note_incoming(self, incoming: Incoming) -> None:
-        """Write that a message came in; the second time that its update comes, nothing."""
+        """Store an incoming message; if its update is handled again, nothing is stored."""
         await self._database.write(_note_incoming, [incoming])
 
     async def of_chat(self, bot_id: int, chat_id: ChatId, *, before_id: str | None, limit: int) -> list[ChatMessage]:
-        """Return what was said in a chat, both ways, newest first; ``before_id`` is the last one of the page before."""
+        """Return the messages of a chat, newest first; ``before_id`` is the last id of the page before."""
         page = select(messages).where(messages.c.bot_id == bot_id, messages.c.chat_id == str(chat_id))
         if before_id is not None:
             page = page.where(messages.c.id < before_id)
@@ -136,22 +136,22 @@ class MessageHistory:
             return int((await connection.execute(count)).scalar_one())
 
     async def dead(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[MessageState]:
-        """Return dead letters in the order of their ids, ``limit`` a page; ``after_id`` is the last one or ''."""
+        """Return a page of dead letters by id; ``after_id`` is the last id of the page before, or ''."""
         page = _dead(select(messages), bot_id).where(messages.c.id > after_id).order_by(messages.c.id).limit(limit)
         async with self._database.reading() as connection:
             return [_state(row) for row in await connection.execute(page)]
 
     async def replay(self, message_ids: Sequence[str]) -> list[Outgoing]:
-        """Queue dead letters again, with no attempt spent and no time at which they expire; lost chats may be tried.
+        """Queue dead letters again, without spent attempts or expiry; their chats count as reachable again.
 
         Returns:
-            list: What must be admitted now, in the order of their ids; without those that are not dead.
+            list: The messages to admit, in the order of their ids; without those that are not dead letters.
         """
         chosen = _dead(with_payloads(), None).where(messages.c.id.in_(message_ids))
         return await self._database.write_alone(lambda connection: _replay(connection, chosen))
 
     async def purge_dead(self, *, message_ids: Sequence[str] | None = None, bot_id: int | None = None) -> int:
-        """Remove dead letters, these or all of a bot or all, and return how many."""
+        """Delete dead letters (these, all of a bot, or all), and return how many."""
         chosen = _dead(select(messages.c.id), bot_id)
         if message_ids is not None:
             chosen = chosen.where(messages.c.id.in_(message_ids))

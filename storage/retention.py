@@ -1,14 +1,14 @@
-"""Removes what is older than its time: a little at a time, so that nobody's write waits long behind it.
+"""Deletes what is older than its retention period, in small commits, so that other writes do not wait long.
 
     messages    with attempts and files  ``RETENTION_DAYS`` after they ended, dead letters ``RETENTION_DEAD_DAYS``
     updates     once they are handled    after ``UPDATES_MS``
     holds       that are over            at once
     texts                                after the time of ``LLM_KEEP_TEXTS``
-    attempts    that were only presumed  after ``PRESUMED_MS``; see ``engine.start``
+    attempts    that were only presumed  after ``PRESUMED_MS``; see ``engine.recovery.rebuild``
 
-What is open stays, however old, and so do bots and chats. With a message its ``dedup_key`` is
-forgotten: the same key is accepted once within retention, and later it is a new message. With the
-last message that carried a file goes its ``file_id``: it is uploaded once within retention.
+Open messages stay, however old, and so do bots and chats. A message's ``dedup_key`` is deleted
+with it: within retention the same key is accepted once, and later as a new message. A ``file_id``
+is deleted with the last message that has the file: within retention it is uploaded once.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ PRESUMED_MS = 24 * HOUR_MS
 
 EVERY_S = 3_600.0
 PAUSE_S = 0.1
-"""Between two commits. A guess: it leaves nine tenths of the time to those who send."""
+"""Between two commits. Untuned: it leaves nine tenths of the time to other writes."""
 
 ROWS_MAX = 1_000
-"""Removed in one commit."""
+"""Deleted in one commit."""
 
 MESSAGES_MAX = 300
-"""Looked at in one page: with payloads and attempts about ``ROWS_MAX`` rows."""
+"""Read in one page: with payloads and attempts about ``ROWS_MAX`` rows."""
 
 Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionPeriods:
-    """For how long; None is for ever."""
+    """How long each is kept; None: for ever."""
 
     messages_ms: int | None
     dead_ms: int | None
@@ -61,7 +61,7 @@ class RetentionPeriods:
 
 
 class Retention:
-    """Goes through the books once an hour."""
+    """Deletes old rows once an hour."""
 
     def __init__(
         self, database: Database, *, keep: RetentionPeriods, clock: Clock, sleep: Sleep = asyncio.sleep
@@ -76,19 +76,19 @@ class Retention:
             try:
                 await self.purge()
             except LedgerError as error:
-                log.warning("old books removed later", error=str(error))
+                log.warning("retention_postponed", error=str(error))
             except Exception:
-                log.exception("retention failed")
+                log.exception("retention_failed")
             await self._sleep(EVERY_S)
 
     async def purge(self) -> dict[str, int]:
-        """Remove everything that is older than its time, and return how many rows of each table that were."""
+        """Delete everything that is older than its retention period, and return how many rows of each table."""
         now_ms = self._clock()
         removed = {"messages": await self._purge_messages(now_ms)}
         for name, statement in purges(now_ms, texts_ms=self._keep.texts_ms).items():
             removed[name] = await self._repeat(statement)
         if any(removed.values()):
-            log.info("old books removed", **removed)
+            log.info("old_rows_deleted", **removed)
         return removed
 
     async def _purge_messages(self, now_ms: int) -> int:
@@ -107,10 +107,10 @@ class Retention:
         return removed
 
     async def _before_id(self, now_ms: int, before_ms: int) -> str:
-        """Return up to where to look: what was submitted later cannot be old.
+        """Return the id up to which to read: messages submitted later cannot be old.
 
-        Ids go on after the highest one. While that is ahead of the clock, because the clock was once ahead itself, no
-        id tells when its message was submitted, and all of them are looked at.
+        Ids continue after the highest one. While that is ahead of the clock, because the clock once was, an id does
+        not tell when its message was submitted, and all messages are read.
         """
         async with self._database.reading() as connection:
             last_id = (await connection.execute(select(func.max(messages.c.id)))).scalar() or ""
@@ -129,7 +129,7 @@ class Retention:
 
 
 def purges(now_ms: int, *, texts_ms: int) -> dict[str, Delete]:
-    """Return what removes from every other table, up to ``ROWS_MAX`` rows each time."""
+    """Return a statement for every other table that deletes up to ``ROWS_MAX`` rows."""
     is_presumed = attempts.c.message_id == PRESUMED
     return {
         "updates": _purge(updates, updates.c.handled_at_ms < now_ms - UPDATES_MS),
@@ -140,7 +140,7 @@ def purges(now_ms: int, *, texts_ms: int) -> dict[str, Delete]:
 
 
 def message_page(after_id: str, before_id: str, is_old: ColumnElement[bool]) -> Select[str, bool]:
-    """Select the next messages, and whether each is to go: by id, which is by the time of submission."""
+    """Select the next messages, by id and so by the time of submission, and whether each is old."""
     of_time = messages.c.id > after_id, messages.c.id < before_id
     return select(messages.c.id, is_old.label("is_old")).where(*of_time).order_by(messages.c.id).limit(MESSAGES_MAX)
 
@@ -159,12 +159,12 @@ def _before(now_ms: int, keep_ms: int | None) -> int:
 
 def _purge(table: Table, is_old: ColumnElement[bool]) -> Delete:
     key = table.primary_key.columns
-    # Asked twice: a row that another process changes meanwhile is looked at again, and may stay.
+    # Checked twice: a row that another process changes meanwhile is checked again, and may stay.
     return delete(table).where(tuple_(*key).in_(select(*key).where(is_old).limit(ROWS_MAX)), is_old)
 
 
 def _remove_messages(connection: Connection, ids: Sequence[str], is_old: ColumnElement[bool]) -> int:
-    # Asked again: a dead letter may have been replayed since the page was read.
+    # Checked again: a dead letter may have been replayed since the page was read.
     gone = delete(messages).where(messages.c.id.in_(ids), is_old).returning(messages.c.id)
     removed = [row.id for row in connection.execute(gone)]
     connection.execute(delete(attempts).where(attempts.c.message_id.in_(removed)))

@@ -1,4 +1,4 @@
-"""What was said lately where a text generator answers; of everything else no text is kept. See decision 0008."""
+"""Recent texts of chats in which a text generator answers; other texts are not stored. See decision 0008."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tempogram.storage.database.models import texts
 from tempogram.storage.ledger import chat_ids
 
 TEXTS_OF_CHAT_MAX = 50
-"""Kept of one chat. A guess: more than a generator is given."""
+"""Stored of one chat. Untuned: more than a generator is given."""
 
 CHARACTERS_MAX = 4_096
-"""Kept of one text; Telegram's longest: https://core.telegram.org/bots/api#message"""
+"""Stored of one text; Telegram's longest: https://core.telegram.org/bots/api#message"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatText:
-    """One text: what an update brought, or what the bot answered to it. ``speaker`` is '' where nobody is named."""
+    """One text of a chat: of an update, or the bot's answer to it. ``speaker`` is '' if it is unknown."""
 
     bot_id: int
     update_id: int
@@ -36,14 +36,14 @@ class ChatText:
 
 
 class Texts:
-    """The repository. A text goes when ``keep_ms`` are over and another one is written, or by ``retention``."""
+    """The repository of texts. One older than ``keep_ms`` is deleted with the next write, or by ``retention``."""
 
     def __init__(self, database: Database, *, keep_ms: int) -> None:
         self._database = database
         self._keep_ms = keep_ms
 
     async def note(self, spoken: ChatText) -> None:
-        """Keep a text; the second time that its update comes, the first one stands."""
+        """Store a text; if its update is handled again, the first text stays."""
         await self._database.write(self._note, [spoken])
 
     async def recent(self, bot_id: int, chat_id: ChatId, *, since_ms: int, limit: int) -> list[ChatText]:
@@ -57,7 +57,7 @@ class Texts:
                 bot_id=row.bot_id,
                 update_id=row.update_id,
                 by_bot=row.by_bot,
-                chat_id=chat_ids.named(row.chat_id),
+                chat_id=chat_ids.required(row.chat_id),
                 speaker=row.speaker,
                 text=row.text,
                 said_at_ms=row.said_at_ms,
@@ -66,7 +66,7 @@ class Texts:
         ]
 
     async def answer_to(self, bot_id: int, update_id: int) -> str | None:
-        """Return what the bot answered to an update that is handled a second time."""
+        """Return the bot's answer to an update, for when the update is handled again."""
         is_meant = texts.c.bot_id == bot_id, texts.c.update_id == update_id, texts.c.by_bot
         async with self._database.reading() as connection:
             found: str | None = (await connection.execute(select(texts.c.text).where(*is_meant))).scalar()
@@ -95,7 +95,7 @@ _FIRST_KEPT = (
 )
 
 _FORGET = delete(texts).where(*_OF_CHAT, texts.c.said_at_ms < _FIRST_KEPT)
-"""Nothing, as long as the chat has fewer: then there is no first one to keep."""
+"""Deletes nothing while the chat has fewer: then the subquery is NULL."""
 
 _ROW = (
     texts.c.bot_id,

@@ -1,4 +1,4 @@
-"""The inbox: every update of Telegram's, stored before it is answered, handled once."""
+"""Received updates: each is stored before Telegram gets an answer, and handled once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tempogram.storage.processes.adopt_updates import adopt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedUpdate:
-    """One update as it came. ``body`` is Telegram's JSON."""
+    """One update as received. ``body`` is Telegram's JSON."""
 
     bot_id: int
     update_id: int
@@ -27,17 +27,17 @@ class ReceivedUpdate:
 
 
 class Updates:
-    """The repository. What callers write at the same time shares one transaction."""
+    """The repository of updates. Concurrent writes share one transaction."""
 
     def __init__(self, database: Database, *, process: int) -> None:
         self._database = database
         self._process = process
 
     async def receive(self, bot_id: int, update_id: int, body: bytes, *, now_ms: int) -> bool:
-        """Store one update; False if it was stored before, and nothing is to be done.
+        """Store one update; False if it was stored before.
 
         Raises:
-            LedgerError: It is not known to be stored; let Telegram send it again.
+            LedgerError: It may not be stored; Telegram must send it again.
         """
         received = ReceivedUpdate(bot_id=bot_id, update_id=update_id, body=body, received_at_ms=now_ms)
         return (await self.receive_many([received]))[0]
@@ -47,15 +47,15 @@ class Updates:
         return list(await self._database.write(_receive, [(each, self._process) for each in received]))
 
     async def mark_handled(self, handled: Sequence[tuple[int, int]], *, now_ms: int) -> None:
-        """Write that updates, each a bot id and an update id, have had their effect."""
+        """Store that updates, each a bot id and an update id, were handled."""
         await self._database.write(_mark, [_Handled(*each, now_ms, "handled", None) for each in handled])
 
     async def mark_failed(self, bot_id: int, update_id: int, *, reason: str, now_ms: int) -> None:
-        """Write that an update was given up on."""
+        """Store that handling an update failed for good."""
         await self._database.write(_mark, [_Handled(bot_id, update_id, now_ms, "failed", reason)])
 
     async def adopt(self, *, limit: int) -> list[ReceivedUpdate]:
-        """Take over what processes that have ended left unhandled, in the order of arrival, ``limit`` at a time."""
+        """Take over up to ``limit`` unhandled updates of dead processes, in order of arrival."""
         rows = await self._database.write_alone(lambda connection: adopt(connection, self._process, limit))
         return [_received(row) for row in rows]
 
@@ -75,7 +75,7 @@ def _receive(connection: Connection, items: Sequence[tuple[ReceivedUpdate, int]]
     for each, _ in items:
         key = each.bot_id, each.update_id
         answers.append(key in new)
-        new.discard(key)  # the same one twice in a batch: only the first is new
+        new.discard(key)  # of two in one batch only the first is new
     return answers
 
 
@@ -96,7 +96,7 @@ def _mark_updates(_dialect: str, rows: Binds) -> ClauseElement:
     handled = values(*names, name="handled").data([tuple(row) for row in rows]).cte("handled")
     is_meant = updates.c.bot_id == handled.c.bot_id, updates.c.update_id == handled.c.update_id
     changes = {name: handled.c[name] for name in ("handled_at_ms", "status", "reason")}
-    # By the time, not by the status, for the reason that ``records`` gives.
+    # By the time, not by the status, for the reason given in ``ledger.record``.
     return update(updates).where(*is_meant, updates.c.handled_at_ms.is_(None)).values(changes)
 
 

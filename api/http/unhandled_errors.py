@@ -40,7 +40,7 @@ class UnhandledErrors:
             await self._app(scope, receive, send_and_note)
         except ClientDisconnect:
             return  # there is no client to answer
-        except Exception as error:  # noqa: BLE001 - the last one who can answer
+        except Exception as error:  # noqa: BLE001 - the outermost handler
             reference = log_unhandled(error)
             if not is_answered:
                 await error_response(UnhandledError(reference))(scope, receive, send)

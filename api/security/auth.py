@@ -88,5 +88,5 @@ def role_of(authorization: str | None, services: Services) -> Role:
 
 
 def equal_in_constant_time(given: str, secret: str) -> bool:
-    """Compare in constant time, so that a secret cannot be guessed character by character."""
+    """Compare in constant time, so that a secret cannot be found out character by character."""
     return hmac.compare_digest(given.encode(), secret.encode())

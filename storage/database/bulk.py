@@ -1,4 +1,4 @@
-"""One statement for many rows, compiled once."""
+"""A statement for any number of rows, compiled once per size."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ Binds = list[list[BindParameter[Any]]]
 """A placeholder for each column of each row."""
 
 ROWS_MAX = 128
-"""A larger statement saves nothing measurable, and SQLite and PostgreSQL take 32,000 values in one at most."""
+"""More saves nothing measurable, and SQLite and PostgreSQL accept at most 32,000 values in one statement."""
 
 
 class BulkStatement:
     """A statement with a block of rows in it, for any number of rows.
 
     It is compiled for 1, 2, 4 … 128 rows, and a batch is cut into such pieces: 50 rows
-    are 32 + 16 + 2. So the database prepares each text once, and a batch costs a few
-    calls of the driver. (``executemany`` on SQLite gives up Python's lock for every
-    row, and waits up to 5 ms to get it back from a busy event loop.)
+    are 32 + 16 + 2. So the database prepares each statement once, and a batch costs a few
+    calls of the driver. (``executemany`` on SQLite releases the GIL for every row, and
+    waits up to 5 ms to get it back from a busy event loop.)
 
     Args:
-        columns: Name and type of what a row holds, in its order.
+        columns: The columns of a row, in order.
         build: Makes the statement around the placeholders; each must occur once.
     """
 
@@ -45,7 +45,7 @@ class BulkStatement:
     def count(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
         """Execute over all rows and return how many were inserted or changed.
 
-        A row that is returned is a step of the driver in which Python's lock is given up: count where it will do.
+        Each returned row is a step of the driver that releases the GIL: count where that is enough.
         """
         return sum(result.rowcount for result in self._results(connection, rows))
 

@@ -1,4 +1,4 @@
-"""How the drivers' errors become ours. Above this nobody imports them."""
+"""Turns the drivers' errors into ``LedgerError``; other packages never see a driver's."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from tempogram.engine.model.errors import LedgerError
 
 DRIVER_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
-"""What a database that refuses or is away raises; asyncpg's own come only while it connects."""
+"""What an unavailable or refusing database raises; asyncpg's own errors come only while connecting."""
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Tell whether the database is away, so that trying each entry by itself would be in vain."""
+    """Tell whether the database is unavailable, so that trying each entry by itself would be useless."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     return isinstance(
@@ -22,7 +22,7 @@ def is_unavailable(error: BaseException) -> bool:
 
 
 def as_ledger_error(error: BaseException) -> LedgerError:
-    """Return what a caller gets: the driver's first line, without the statement and its values."""
+    """Return the error for callers: the driver's first line, without the statement and its values."""
     words = str(error.orig) if isinstance(error, DBAPIError) else str(error)
     ledger_error = LedgerError(f"the database refused: {words.partition(chr(10))[0] or type(error).__name__}")
     ledger_error.__cause__ = error

@@ -1,25 +1,25 @@
 """The tables. Every time is integer milliseconds since the epoch.
 
-    messages   one row for each message, both directions     history, and the ledger's state
-    payloads   what an open or dead message would send       goes when its message is settled
-    attempts   one row for each call that was made           the windows are rebuilt from it; see ``PRESUMED``
-    updates    the inbox                                     one row for each update of Telegram's
-    holds      send nothing to a chat or from a bot until    ``chat_id`` '' is the whole bot
-    bots       tokens (encrypted), names, behaviours         paused and weight are the ledger's
-    chats      reachable or why not, other names, last seen
-    limits     what was changed of the environment's         one row; the version rises with each change
-    texts      what was said lately, for text generators     bounded by time and by chat
-    attachments  which files a message carries               ``needs_bytes``: they are kept for it
-    uploads    a file whose bytes are all here               goes when nobody needs it
-    upload_parts  its bytes, in rows of 1 MiB
-    file_ids   Telegram's names for files                    go with the last message that carries the file
-    epochs     which schedule leases come from               one row; none is epoch 0, of nobody
+    messages     one row per message, both directions          the history, and the ledger's state
+    payloads     the parameters of an open or dead message     deleted when the message is settled
+    attempts     one row per call                              the windows are rebuilt from it; see ``PRESUMED``
+    updates      received updates                              one row per update
+    holds        send nothing to a chat or from a bot until    ``chat_id`` '' is the whole bot
+    bots         encrypted tokens, names, behaviours           ``paused`` and ``weight`` belong to the ledger
+    chats        reachable or why not, aliases, last message
+    limits       changes to the environment's limits           one row; each change raises the version
+    texts        recent texts, for text generators             bounded by time and per chat
+    attachments  which files a message has                     ``needs_bytes``: it needs their bytes
+    uploads      a file that is stored whole                   deleted when no message needs it
+    upload_parts the bytes of a file, in rows of 1 MiB
+    file_ids     Telegram's ids of files                       deleted with the last message that has the file
+    epochs       which queue leases come from                  one row; none is epoch 0
 
 ``payloads``, ``attempts`` and ``attachments`` have no foreign key: PostgreSQL would look up and lock the
-message's row for each of theirs, which is a third of the work. Whoever removes a message removes them
-(``history``, ``retention``).
+message's row for each of theirs, which is a third of the work. What deletes a message deletes them, too
+(``messages``, ``retention``).
 
-What changes here needs a migration; a test compares the two.
+A change here needs a migration; a test compares the two.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ from sqlalchemy import (
 )
 
 IS_OPEN = text("status IN ('queued', 'sending')")
-"""Spelled once: SQLite uses a partial index only where the query repeats its words."""
+"""Written once: SQLite uses a partial index only if the query repeats its text."""
 
 IS_PAST_REPLAY = text("status NOT IN ('queued', 'sending', 'dead')")
-"""It will never be sent (again), so nothing is kept that only a call needs."""
+"""It will never be sent (again), so what only a call needs is deleted."""
 
 IS_DEAD = text("status = 'dead'")
 IS_PAID = text("is_paid")
 IS_RECEIVED = text("status = 'received'")
 
 PRESUMED = ""
-"""Stands in ``attempts.message_id`` for a call that nobody knows of, and that may have been made."""
+"""The ``attempts.message_id`` of a call that is not recorded, but may have been made."""
 
 LOST = "lost"
-"""Stands in ``attempts.outcome`` for a call whose worker lost its lease."""
+"""The ``attempts.outcome`` of a call whose worker lost its lease."""
 
 metadata = MetaData(naming_convention={"pk": "%(table_name)s_key"})
 
@@ -82,7 +82,7 @@ messages = Table(
     Column("replaces", Text),
     Column("user_id", BigInteger),
     Column("is_paid", Boolean, nullable=False, server_default=false()),
-    Column("sending_since_ms", BigInteger),  # by the clock of the database; means something while it is ``sending``
+    Column("sending_since_ms", BigInteger),  # by the database's clock; valid while it is ``sending``
     CheckConstraint("direction IN ('in', 'out')", name="direction_is_known"),
     CheckConstraint(
         "status IN ('queued', 'sending', 'sent', 'dead', 'cancelled', 'expired', 'uncertain', 'received')",
@@ -106,7 +106,7 @@ messages = Table(
     Index("messages_open", "id", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
     Index("messages_dead", "id", sqlite_where=IS_DEAD, postgresql_where=IS_DEAD),
     Index("messages_of_chat", "bot_id", "chat_id", "id"),
-    sqlite_with_rowid=False,  # ids rise, so the table itself is the index by id
+    sqlite_with_rowid=False,  # ids ascend, so the table itself is the index by id
 )
 
 payloads = Table(
@@ -120,7 +120,7 @@ payloads = Table(
 attempts = Table(
     "attempts",
     metadata,
-    # The order in which they were made; a 429 spends no attempt, so ``attempt`` does not tell.
+    # The order of the calls; ``attempt`` does not give it, because a 429 spends no attempt.
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("message_id", Text, nullable=False),
     Column("bot_id", BigInteger, nullable=False),
@@ -195,17 +195,17 @@ bots = Table(
     Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
     Column("sealed_token", LargeBinary),  # None: paused or weighed before it was added
     Column("sealed_webhook_secret", LargeBinary),
-    Column("sealed_next_webhook_secret", LargeBinary),  # while the secret changes both are taken
-    Column("webhook_told", Text),  # what Telegram took last, as a fingerprint; None: we set none
-    Column("updates", Text),  # None: as the settings have it
-    Column("removal", Text),  # None: it runs, or nobody added it
+    Column("sealed_next_webhook_secret", LargeBinary),  # while the secret changes both are valid
+    Column("webhook_told", Text),  # the fingerprint of what Telegram accepted last; None: we set none
+    Column("updates", Text),  # None: as the settings say
+    Column("removal", Text),  # None: it runs, or was never added
     Column("username", Text, nullable=False, server_default=""),
     Column("first_name", Text, nullable=False, server_default=""),
     Column("behaviours", JSON, nullable=False, server_default="{}"),
     Column("paused", Boolean, nullable=False, server_default=false()),
     Column("weight", Integer, nullable=False, server_default="1"),
     Column("added_at_ms", BigInteger, nullable=False, server_default="0"),
-    Column("paused_by", Text),  # None: not paused, or by an operator before this was written down
+    Column("paused_by", Text),  # None: not paused, or paused by an operator before this column existed
     CheckConstraint("weight >= 1", name="weight_is_at_least_1"),
     CheckConstraint("updates IN ('webhook', 'polling', 'none')", name="source_is_known"),
     CheckConstraint("removal IN ('keep', 'cancel', 'done')", name="removal_is_known"),

@@ -1,8 +1,8 @@
-"""Files that messages carry.
+"""The files of messages.
 
 Read in this order:
 
-    spool    a file that comes in, on disk
-    uploads  a file that is kept until it is sent
-    writes   the statements
+    spool    an incoming file, on disk
+    uploads  a file that is stored until it is sent
+    writes   the statements that write them
 """

@@ -1,4 +1,4 @@
-"""Bytes that come in: counted and hashed before the books hear of them, and never all in memory."""
+"""Buffers incoming files on disk, counted and hashed, before the database stores them."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from typing import IO, Self
 from tempogram.engine.model.errors import EngineError
 
 PART_BYTES = 1 << 20
-"""Of one row, and the most of one file that is in memory at a time."""
+"""The size of one row, and the most of a file that is in memory at a time."""
 
 FILE_NAME_MAX = 255
-"""Characters, of which the last are kept: they say what it is."""
+"""Characters; of a longer name the last are kept, because they have the extension."""
 
 
 class FileTooLarge(EngineError):
-    """A file has more bytes than Telegram takes from a bot; nothing of it was kept."""
+    """A file has more bytes than Telegram accepts from a bot; nothing of it was stored."""
 
     def __init__(self, name: str, bytes_max: int, size_bytes: int | None = None) -> None:
         size = "more than that" if size_bytes is None else f"{size_bytes:,} bytes"
         super().__init__(
-            f"the file {name!r} is too large to upload: Telegram takes {bytes_max:,} bytes from a bot, and it has "
+            f"the file {name!r} is too large to upload: Telegram accepts {bytes_max:,} bytes from a bot, and it has "
             f"{size}; make it smaller, send it by a file_id, "
-            "or raise TELEGRAM_UPLOAD_MB if your Bot API server takes more"
+            "or raise TELEGRAM_UPLOAD_MB if your Bot API server accepts more"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """A file that has come in whole. It lies in an unnamed file, which goes with ``close`` or with the process."""
+    """A received file, in an unnamed temporary file that is deleted by ``close`` or with the process."""
 
     file_name: str
     sha256: str
@@ -56,7 +56,7 @@ class Spooled:
 
 @dataclass(frozen=True, slots=True)
 class Spool:
-    """Where files come in; ``directory`` is on a disk, which ``/tmp`` often is not."""
+    """Receives files into ``directory``, which should be on a disk; ``/tmp`` often is not."""
 
     directory: Path
     bytes_max: int
@@ -65,17 +65,17 @@ class Spool:
         """Read a file to its end.
 
         Args:
-            file_name: As Telegram shows it.
+            file_name: As Telegram will show it.
             chunks: Its bytes.
-            size_bytes: As far as that is known before; then a file that is too large is not even read.
+            size_bytes: If it is known; then a file that is too large is refused unread.
 
         Raises:
-            FileTooLarge: Nothing is left of it.
+            FileTooLarge: Nothing of it is stored.
         """
         if size_bytes is not None and size_bytes > self.bytes_max:
             raise FileTooLarge(file_name, self.bytes_max, size_bytes)
-        file_name = shown(file_name)
-        file = SpooledTemporaryFile(max_size=PART_BYTES, dir=str(self.directory))  # noqa: SIM115 - lent to who called
+        file_name = printable(file_name)
+        file = SpooledTemporaryFile(max_size=PART_BYTES, dir=str(self.directory))  # noqa: SIM115 - the caller closes it
         try:
             return await self._fill(file, file_name, chunks)
         except BaseException:
@@ -93,10 +93,10 @@ class Spool:
         return Spooled(file_name, digest.hexdigest(), count, file)
 
 
-def shown(file_name: str) -> str:
-    r"""Return a file's name as a header and a column can hold it.
+def printable(file_name: str) -> str:
+    r"""Return a file's name without what a header or a column cannot contain.
 
-    >>> shown("cat\r\n.jpg"), shown("")
+    >>> printable("cat\r\n.jpg"), printable("")
     ('cat.jpg', 'file')
     """
     return "".join(character for character in file_name if character.isprintable())[-FILE_NAME_MAX:] or "file"

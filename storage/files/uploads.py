@@ -1,4 +1,4 @@
-"""The files that messages carry. Each is kept once, whoever sends it, until the last message with it is settled."""
+"""Stores the files of messages: each once, until the last message that has it is settled."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class StoredFile:
     """A file of a message, as it can be sent now.
 
     Attributes:
-        file_id: Telegram's name for it; None: it is not known, or cannot be used again.
-        is_here: Its bytes are kept.
+        file_id: Telegram's id of it; None: it is not known, or cannot be used again.
+        is_here: Its bytes are stored.
     """
 
     name: str
@@ -36,66 +36,66 @@ class StoredFile:
 
 
 class Uploads:
-    """The repository.
+    """The repository of files.
 
-    Who brings a file says first which message will carry it, then brings the bytes, then submits the
-    message: so no message is ever without them. What a crash left in between is removed at the next start.
+    A caller names the message first, then stores the bytes, then submits the message: so no message is ever
+    without them. What a crash leaves in between is deleted at the next start.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._bringing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def keep(
         self, message_id: str, bot_id: int, carried: Sequence[Attachment], files: Mapping[str, Spooled]
     ) -> None:
-        """Keep what a message carries, before it is submitted.
+        """Store the files of a message before it is submitted.
 
         Args:
-            message_id: The message's; if it never comes, see ``forget``.
-            bot_id: Whose message it is.
-            carried: What it carries.
+            message_id: Of the message; if it is never submitted, see ``forget``.
+            bot_id: Of the message.
+            carried: Its files.
             files: The bytes, by their sha256.
 
         Raises:
-            LedgerError: Something may be kept; ``forget`` or the next start removes it.
+            LedgerError: Something may be stored; ``forget`` or the next start deletes it.
         """
         carrying = MessageFiles(message_id, bot_id, carried)
         (missing,) = await self._database.write(writes.attach, [carrying])
         for sha256 in sorted(missing):
-            await self._bring(files[sha256])
+            await self._store(files[sha256])
 
     async def forget(self, message_id: str) -> None:
-        """Let go of what was kept for a message that was not accepted; if the ledger has it after all, it stays."""
+        """Delete the files of a message that was not accepted; if the ledger has it after all, they stay."""
         await self._database.write(writes.forget, [message_id])
 
     async def purge_orphans(self) -> int:
-        """Remove what a crash left behind; only at a start, when nobody brings anything. Return how many files."""
+        """Delete what a crash left behind, and return how many files; only at a start, before any file is stored."""
         return await self._database.write_alone(writes.purge_orphans)
 
     async def of_message(self, message_id: str, bot_id: int) -> list[StoredFile]:
-        """Return what a message carries, in the order of the names."""
+        """Return the files of a message, in the order of their names."""
         async with self._database.reading() as connection:
             return await files_of(connection, message_id, bot_id)
 
     async def parts(self, sha256: str) -> AsyncIterator[bytes]:
-        """Read a file, one row after the other; whoever sends it slowly keeps no connection meanwhile."""
+        """Read a file row by row; no connection is held between two rows, however slowly they are sent."""
         number = 0
         while (part := await self._part(sha256, number)) is not None:
             yield part
             number += 1
 
     async def remember_file_id(self, bot_id: int, sha256: str, kind: str, file_id: str) -> None:
-        """Note that Telegram knows a file, so that its bytes need not be sent again while any message carries it."""
+        """Store the ``file_id`` of a file, so that its bytes need not be sent again while any message has it."""
         await self._database.write(writes.remember_file_id, [(bot_id, sha256, kind, file_id)])
 
     async def forget_file_id(self, bot_id: int, file_id: str) -> None:
-        """Forget a ``file_id`` that Telegram does not know any more."""
+        """Delete a ``file_id`` that Telegram no longer knows."""
         await self._database.write(writes.forget_file_id, [(bot_id, file_id)])
 
-    async def _bring(self, file: Spooled) -> None:
-        # One at a time: of a thousand messages with one new file only the first brings it.
-        lock = self._bringing.setdefault(file.sha256, asyncio.Lock())
+    async def _store(self, file: Spooled) -> None:
+        # One at a time: of a thousand messages with the same new file only the first stores it.
+        lock = self._locks.setdefault(file.sha256, asyncio.Lock())
         async with lock:
             if await self._is_here(file.sha256):
                 return
@@ -116,7 +116,7 @@ class Uploads:
 
 
 async def files_of(connection: AsyncConnection, message_id: str, bot_id: int) -> list[StoredFile]:
-    """Return what a message carries, in the order of the names."""
+    """Return the files of a message, in the order of their names."""
     is_known = and_(
         file_ids.c.bot_id == bot_id,
         file_ids.c.sha256 == attachments.c.sha256,

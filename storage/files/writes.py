@@ -1,4 +1,4 @@
-"""How files enter the books with a message, and leave them with the last one that needs them."""
+"""Writes files with their message, and deletes them with the last message that needs them."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import IS_PAST_REPLAY, attachments, file_ids, messages, upload_parts, uploads
 
 ADVISORY_LOCK = 7_270_837_101
-"""On PostgreSQL: nobody attaches a file anew while another process looks whether anybody needs it."""
+"""On PostgreSQL: no file is attached while another process checks whether it is still needed."""
 
 NEEDS_BYTES = attachments.c.needs_bytes == true()
-"""With the value, or SQLite would not look it up in the index."""
+"""Compared with the value, or SQLite would not use the index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """A file that a message carries.
+    """A file of a message.
 
     Attributes:
-        name: What ``attach://`` names in the message's parameters.
-        kind: As what Telegram keeps it (``photo``); None: its ``file_id`` cannot be used again.
+        name: What ``attach://`` refers to in the message's parameters.
+        kind: What Telegram stores it as (``photo``); None: its ``file_id`` cannot be used again.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class MessageFiles:
-    """What a message carries, before the message itself is there."""
+    """The files of a message that is not submitted yet."""
 
     message_id: str
     bot_id: int
@@ -58,9 +58,9 @@ class MessageFiles:
 
 
 def attach(connection: Connection, items: Sequence[MessageFiles]) -> list[set[str]]:
-    """Note what messages carry, and answer each with the files whose bytes must be brought.
+    """Store which files messages have, and return for each those whose bytes must be stored.
 
-    The bytes of what Telegram knows already are not needed: it is sent by its ``file_id``.
+    A file that Telegram knows already is sent by its ``file_id``, and needs no bytes.
     """
     _lock(connection)
     known = _known_to_telegram(connection, items)
@@ -117,44 +117,44 @@ def forget_file_id(connection: Connection, wrong: Sequence[tuple[int, str]]) -> 
 
 
 def release_bytes(connection: Connection, message_ids: Sequence[str]) -> None:
-    """Keep no bytes any more for those messages that will not be sent (again): nearly none has any."""
+    """Delete the bytes for those messages that will not be sent (again); nearly none has any."""
     freed = RELEASE_BYTES.run(connection, [(message_id,) for message_id in message_ids])
     _drop_unneeded(connection, {row.sha256 for row in freed})
 
 
 def forget(connection: Connection, message_ids: Sequence[str]) -> list[None]:
-    """Know nothing any more of what messages carried that are not (any more) in the books.
+    """Delete the attachments of messages that are not, or no longer, in the ledger.
 
-    Nor by which names Telegram knows it, unless another message carries it: so these do not become ever more.
+    Their ``file_id``s go, too, unless another message has the file: else they would grow without bound.
     """
     of_these = attachments.c.message_id.in_(message_ids), not_(_has_message())
     gone = delete(attachments).where(*of_these).returning(attachments.c.sha256)
     sha256s = set(connection.execute(gone).scalars())
     _drop_unneeded(connection, sha256s)
     if sha256s:
-        connection.execute(names_of_uncarried(sha256s))
+        connection.execute(file_ids_without_message(sha256s))
     return [None] * len(message_ids)
 
 
 def forget_bot(connection: Connection, bot_id: int) -> None:
-    """Know no file by the name that Telegram gave it for a bot."""
+    """Delete every ``file_id`` of a bot."""
     connection.execute(delete(file_ids).where(file_ids.c.bot_id == bot_id))
 
 
 def purge_orphans(connection: Connection) -> int:
-    """Remove what was brought for messages that never came, and parts of files that never became whole."""
+    """Delete files of messages that were never submitted, and files that were never complete."""
     connection.execute(delete(attachments).where(not_(_has_message())))
     removed = connection.execute(delete(uploads).where(not_(_is_needed(uploads.c.sha256)))).rowcount
     connection.execute(delete(upload_parts).where(upload_parts.c.sha256.not_in(select(uploads.c.sha256))))
-    connection.execute(delete(file_ids).where(not_(_is_carried())))
+    connection.execute(delete(file_ids).where(not_(_has_attachment())))
     return removed
 
 
-def names_of_uncarried(sha256s: Collection[str]) -> Delete:
-    return delete(file_ids).where(file_ids.c.sha256.in_(sha256s), not_(_is_carried()))
+def file_ids_without_message(sha256s: Collection[str]) -> Delete:
+    return delete(file_ids).where(file_ids.c.sha256.in_(sha256s), not_(_has_attachment()))
 
 
-def _is_carried() -> ColumnElement[bool]:
+def _has_attachment() -> ColumnElement[bool]:
     return exists().where(attachments.c.sha256 == file_ids.c.sha256)
 
 
@@ -166,7 +166,7 @@ def _drop_unneeded(connection: Connection, sha256s: set[str]) -> None:
     if not sha256s:
         return
     _lock(connection)
-    for table in (uploads, upload_parts):  # there are parts, and no file, if it never became whole
+    for table in (uploads, upload_parts):  # a file that was never complete has parts only
         connection.execute(delete(table).where(table.c.sha256.in_(sha256s), not_(_is_needed(table.c.sha256))))
 
 
@@ -188,7 +188,7 @@ def _known_to_telegram(connection: Connection, items: Iterable[MessageFiles]) ->
 
 
 def _release_bytes(_dialect: str, rows: Binds) -> ClauseElement:
-    # Asked of the message itself, as when its payload is dropped: see ``records``.
+    # Checked on the message itself, as for its payload: see ``ledger.record``.
     ended = exists().where(messages.c.id == attachments.c.message_id, IS_PAST_REPLAY)
     of_these = update(attachments).where(attachments.c.message_id.in_([row[0] for row in rows]), NEEDS_BYTES, ended)
     return of_these.values(needs_bytes=false()).returning(attachments.c.sha256)

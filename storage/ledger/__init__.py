@@ -1,13 +1,13 @@
-"""The engine's ledger. Each statement takes a batch.
+"""The engine's ledger; each statement writes a batch.
 
 Read in this order:
 
     ledger         the port, in SQLite or PostgreSQL
-    add            takes messages in
-    record         writes down what became of them
+    add            stores new messages
+    record         stores their outcomes
     rows           reads messages back
-    holds          keeps holds
-    chats          lets two ids be one chat
-    chat_ids       how a chat's id stands in a column
+    holds          stores holds
+    chats          stores aliases and unreachable chats
+    chat_ids       a chat's id as text
     memory_ledger  the port in memory, for tests
 """

@@ -1,4 +1,4 @@
-"""How messages enter the ledger, many at a time, and how they leave it again if nobody took them."""
+"""Stores new messages in batches, and deletes those that were not admitted."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ ACCEPTED = Accepted()
 IS_QUEUED = messages.c.status == Status.QUEUED.value
 
 DedupKey = tuple[int, str]
-"""A bot, and its own key."""
+"""A bot's id, and the message's ``dedup_key``."""
 
 
 def add(connection: Connection, items: Sequence[Outgoing]) -> list[Accepted | Known]:
-    """Insert messages that are new, with their payloads; answer each.
+    """Insert new messages with their payloads; return an answer for each.
 
-    One that is there under its own id was added by a commit whose answer was lost: it is accepted.
+    A message whose id exists was added by a commit whose answer was lost: it is accepted.
     """
-    # Sorted, so that two processes that bring the same keys wait for one another and do not lock each
-    # other out. Of equal keys the first comes first, as before.
+    # Sorted, so that two processes that add the same keys wait for one another and do not deadlock.
+    # The sort is stable: of equal keys the first stays first.
     ordered = sorted(items, key=key_of)
     inserted = INSERT_MESSAGES.count(connection, [_row(message) for message in ordered])
     if inserted == len(items):
         INSERT_PAYLOADS.run(connection, [(message.id, message.params) for message in items])
         return [ACCEPTED] * len(items)
-    there = _open_ids(connection, items)
-    INSERT_PAYLOADS.run(connection, [(message.id, message.params) for message in items if message.id in there])
-    before = known(connection, (each for each in items if each.dedup_key is not None and each.id not in there))
-    return [ACCEPTED if message.id in there else _answer(message, before.get(key_of(message))) for message in items]
+    existing = _open_ids(connection, items)
+    INSERT_PAYLOADS.run(connection, [(message.id, message.params) for message in items if message.id in existing])
+    before = known(connection, (each for each in items if each.dedup_key is not None and each.id not in existing))
+    return [ACCEPTED if message.id in existing else _answer(message, before.get(key_of(message))) for message in items]
 
 
 def _open_ids(connection: Connection, items: Iterable[Outgoing]) -> set[str]:
@@ -59,7 +59,7 @@ def discard(connection: Connection, message_ids: Sequence[str]) -> list[None]:
 
 
 def known(connection: Connection, items: Iterable[Outgoing]) -> dict[DedupKey, Known]:
-    """Return what was accepted before, by its key."""
+    """Return the messages that were accepted before, by their keys."""
     keys = {key_of(message) for message in items if message.dedup_key is not None}
     if not keys:
         return {}

@@ -1,4 +1,4 @@
-"""A chat's id as text: the books keep numbers and names in one column."""
+"""A chat's id as text: numbers and names share a column."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tempogram.engine.model.messages import ChatId
 
 
 def to_text(chat_id: ChatId | None) -> str | None:
-    """Return what the column holds.
+    """Return the text of the column.
 
     >>> to_text(-100123), to_text("@news"), to_text(None)
     ('-100123', '@news', None)
@@ -15,18 +15,18 @@ def to_text(chat_id: ChatId | None) -> str | None:
 
 
 def from_text(text: str | None) -> ChatId | None:
-    """Return what was written. Names begin with a letter or ``@``, so nothing but a number looks like one.
+    """Return the id of a column. Names begin with a letter or ``@``, so only a number looks like one.
 
     >>> from_text("-100123"), from_text("@news"), from_text("inline:7"), from_text(None)
     (-100123, '@news', 'inline:7', None)
     """
-    return None if text is None else named(text)
+    return None if text is None else required(text)
 
 
-def named(text: str) -> ChatId:
-    """Return a chat's id where the column is never empty.
+def required(text: str) -> ChatId:
+    """Return the id of a column that is never NULL.
 
-    >>> named("7"), named("@news")
+    >>> required("7"), required("@news")
     (7, '@news')
     """
     return int(text) if text[:1] in "-0123456789" else text

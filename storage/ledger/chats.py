@@ -1,4 +1,4 @@
-"""What the ledger writes about chats: that one takes nothing more, and that two ids are one chat."""
+"""Stores that a chat is unreachable, and that two ids are one chat."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def mark_unreachable(connection: Connection, bot_id: int, chat_id: ChatId, reaso
 
 
 def mark_reachable(connection: Connection, names: Collection[tuple[int, str | None]]) -> None:
-    """Let lost chats of these bots be sent to again."""
+    """Store that these chats are reachable again."""
     is_lost = tuple_(chats.c.bot_id, chats.c.chat_id).in_(names), chats.c.reachable.is_(False)
     connection.execute(update(chats).where(*is_lost).values(reachable=True, reason=None))
 
 
 def move(connection: Connection, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId) -> None:
-    """Let the first id be another name of the second; what is open and the hold go there."""
+    """Make the first id an alias of the second; open messages and the hold move there."""
     if from_chat_id == to_chat_id:
         return
     old, new = str(from_chat_id), str(to_chat_id)
@@ -42,7 +42,7 @@ def move(connection: Connection, bot_id: int, from_chat_id: ChatId, to_chat_id: 
 
 
 def _write_alias(connection: Connection, bot_id: int, old: str, new: str) -> None:
-    # Names of the old id become names of the new one, so that resolving is always one step.
+    # Aliases of the old id become aliases of the new one, so that resolving is always one step.
     of_bot = chats.c.bot_id == bot_id
     connection.execute(update(chats).where(of_bot, chats.c.chat_id == new).values(alias_of=None))
     connection.execute(

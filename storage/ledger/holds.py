@@ -1,4 +1,4 @@
-"""How holds are written: a later deadline replaces an earlier one, never the other way round."""
+"""Stores holds: a later deadline replaces an earlier one, never the reverse."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tempogram.storage.database.models import holds
 from tempogram.storage.ledger import chat_ids
 
 WHOLE_BOT = ""
-"""Stands in ``chat_id`` for all chats: a key cannot be NULL."""
+"""The ``chat_id`` of a hold of all chats: a key cannot be NULL."""
 
 
 def hold(connection: Connection, items: Sequence[Hold]) -> list[None]:

@@ -1,4 +1,4 @@
-"""The ledger, kept in SQLite or PostgreSQL."""
+"""The ledger in SQLite or PostgreSQL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tempogram.storage.ledger.rows import MESSAGE_IS_OPEN, is_chat_of, outgoing,
 
 
 class SqlLedger:
-    """See ``Ledger``. Calls that meet share one transaction; see ``group_commit``."""
+    """See ``Ledger``. Concurrent calls share one transaction; see ``group_commit``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -128,23 +128,23 @@ class SqlLedger:
     async def aliases(self) -> list[tuple[int, ChatId, ChatId]]:
         async with self._database.reading() as connection:
             rows = await connection.execute(select(chats).where(chats.c.alias_of.is_not(None)))
-            return [(row.bot_id, chat_ids.named(row.chat_id), chat_ids.named(row.alias_of)) for row in rows]
+            return [(row.bot_id, chat_ids.required(row.chat_id), chat_ids.required(row.alias_of)) for row in rows]
 
     async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
         is_lost = chats.c.reachable.is_(False), chats.c.alias_of.is_(None)
         async with self._database.reading() as connection:
             rows = await connection.execute(select(chats).where(*is_lost).limit(limit))
-            return [(row.bot_id, chat_ids.named(row.chat_id), row.reason) for row in rows]
+            return [(row.bot_id, chat_ids.required(row.chat_id), row.reason) for row in rows]
 
     async def reach_of(
         self, bot_chats: Collection[tuple[int, ChatId]]
     ) -> dict[tuple[int, ChatId], tuple[ChatId | None, str | None]]:
         keys = [(bot_id, str(chat_id)) for bot_id, chat_id in bot_chats]
-        told = select(chats).where(tuple_(chats.c.bot_id, chats.c.chat_id).in_(keys))
+        found = select(chats).where(tuple_(chats.c.bot_id, chats.c.chat_id).in_(keys))
         async with self._database.reading() as connection:
-            rows = await connection.execute(told)
+            rows = await connection.execute(found)
             return {
-                (row.bot_id, chat_ids.named(row.chat_id)): (chat_ids.from_text(row.alias_of), row.reason)
+                (row.bot_id, chat_ids.required(row.chat_id)): (chat_ids.from_text(row.alias_of), row.reason)
                 for row in rows
                 if row.alias_of is not None or not row.reachable
             }
@@ -186,7 +186,7 @@ def _interrupted(row: Row[Any], now_ms: int) -> Record:
         recorded_at_ms=now_ms,
         outcome="uncertain",
         counted_at_ms=now_ms,
-        fault=Fault(code=None, reason="interrupted while it was sent"),
+        fault=Fault(code=None, reason="interrupted while it was being sent"),
         is_paid=row.is_paid,
     )
 

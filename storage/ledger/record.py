@@ -1,4 +1,4 @@
-"""How the ledger learns what became of messages, many at a time."""
+"""Stores the outcomes of messages, in batches."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tempogram.storage.ledger import chats as chat_writes
 from tempogram.storage.ledger import holds as hold_writes
 
 REPLAYABLE = (*OPEN, Status.DEAD)
-"""What keeps its payload, and its files."""
+"""Messages of these statuses keep their payload and their files."""
 
 
 def record(connection: Connection, records: Sequence[Record]) -> list[None]:
-    """Update messages, write their attempts, drop what will not be sent any more, and set what comes with it."""
+    """Update messages, insert their attempts, delete payloads that will not be sent, and store holds and chats."""
     for each in records:
         if each.rest is not None:
             _keep_rest(connection, each.message_id, each.rest)
@@ -58,13 +58,13 @@ def cancel(connection: Connection, message_id: str, now_ms: int) -> bool:
 
 
 def presume(connection: Connection, sends: Sequence[PastSend]) -> list[None]:
-    """Write places that may be taken as attempts of no message."""
+    """Insert calls that may have been made, as attempts of no message."""
     INSERT_ATTEMPTS.run(connection, [_presumed(each) for each in sends])
     return [None] * len(sends)
 
 
 def _keep_rest(connection: Connection, message_id: str, rest: Rest) -> None:
-    """Let an open message be what is left of it; what is final stays as it is."""
+    """Reduce an open message to its rest; one that has ended stays as it is."""
     is_open = messages.c.id == message_id, messages.c.settled_at_ms.is_(None)
     change = update(messages).where(*is_open).values(method=rest.method, cost=rest.cost)
     if connection.execute(change).rowcount:
@@ -72,7 +72,7 @@ def _keep_rest(connection: Connection, message_id: str, rest: Rest) -> None:
 
 
 def _waves(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
-    """Cut so that no message is twice in one statement, which would keep either of its records."""
+    """Split so that no message is twice in one statement, which would store only one of its records."""
     if len({each.message_id for each in records}) == len(records):
         yield records
     else:
@@ -152,8 +152,8 @@ _ATTEMPT = (
 def _update_messages(_dialect: str, rows: Binds) -> ClauseElement:
     names = (column(each.name, each.type) for each in _STATE)
     became = values(*names, name="became").data([tuple(row) for row in rows]).cte("became")
-    # What is final stays as it is, whoever comes late. Asked by the time (``settled_has_time``), not by the
-    # status: that would offer PostgreSQL the index of all open messages, which it then reads from end to end.
+    # A late record changes no message that has ended. Checked by the time (``settled_has_time``), not by the
+    # status: for that PostgreSQL would choose the index of all open messages, and read it from end to end.
     is_open = messages.c.settled_at_ms.is_(None)
     changes = {each.name: became.c[each.name] for each in _STATE if each.name != "id"}
     return update(messages).where(messages.c.id == became.c.id, is_open).values(changes)
@@ -165,7 +165,7 @@ def _insert_attempts(_dialect: str, rows: Binds) -> ClauseElement:
 
 
 def _drop_payloads(_dialect: str, rows: Binds) -> ClauseElement:
-    # Asked of the message itself: a late record of a dead one has changed nothing, and must drop nothing.
+    # Checked on the message itself: a late record of a dead one has changed nothing, and must delete nothing.
     settled = select(messages.c.id).where(messages.c.id.in_([row[0] for row in rows]), IS_PAST_REPLAY)
     return delete(payloads).where(payloads.c.message_id.in_(settled))
 

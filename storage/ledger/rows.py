@@ -1,4 +1,4 @@
-"""How messages that may still be sent are read back."""
+"""Reads messages that may still be sent."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tempogram.storage.database.models import IS_OPEN, chats, messages, payloads
 from tempogram.storage.ledger import chat_ids
 
 MESSAGE_IS_OPEN = text("messages." + IS_OPEN.text)
-"""For a query over several tables; it still repeats the words of the partial index."""
+"""``IS_OPEN`` for a query over several tables; it still repeats the text of the partial index."""
 
 
 def with_payloads() -> Select[Any]:
-    """Select messages that have a payload, under the name that their chat has now."""
+    """Select messages that have a payload, with the present id of their chat."""
     return (
         select(messages, real_chat(messages), payloads.c.params)
         .join(payloads, payloads.c.message_id == messages.c.id)
@@ -49,5 +49,5 @@ def is_chat_of(table: Table) -> ColumnElement[bool]:
 
 
 def real_chat(table: Table) -> ColumnElement[str | None]:
-    """Return the chat's present id, where the row may bear an older name."""
+    """Return the chat's present id; the row may have an older one."""
     return func.coalesce(chats.c.alias_of, table.c.chat_id).label("real_chat_id")

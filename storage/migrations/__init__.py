@@ -1,7 +1,12 @@
-"""The tables' history, and ``migrate``, which brings a database up to date.
+"""The migrations of the tables, and ``migrate``, which applies them.
 
-No ``alembic.ini`` is needed: everything is found from this package. A new step is a
-file in ``versions/`` that names the one before it in ``down_revision``.
+No ``alembic.ini`` is needed. A new migration is a file in ``versions/`` that names the one before it in
+``down_revision``.
+
+Read in this order:
+
+    env        what Alembic runs for each migration
+    versions/  the migrations
 """
 
 from __future__ import annotations
@@ -23,16 +28,16 @@ from tempogram.storage.database.writers import writer_of
 log = structlog.get_logger()
 
 ADVISORY_LOCK = 7_270_837_100
-"""Any number, as long as it stays the same: two processes that start at once take turns."""
+"""Any number, the same in every version: two processes that start at once migrate one after the other."""
 
 
 async def migrate(url: str) -> None:
-    """Bring the tables up to date; those that are, or are of a newer version, are left as they are.
+    """Bring the tables up to date; tables of this or a newer version are left as they are.
 
-    Several processes may do so at once: one works, the others wait and find it done.
+    Several processes may call it at once: one migrates, the others wait.
 
     Raises:
-        SettingsError: The URL makes no sense.
+        SettingsError: The URL is not usable.
         LedgerError: The database cannot be reached, or refused; nothing was changed.
     """
     writer = writer_of(parse(url))
@@ -58,14 +63,14 @@ def _upgrade(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":  # SQLite's transaction has the whole file already
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
     found, wanted = _versions(connection)
-    if found and wanted and found > wanted:  # while newer processes run, older ones may still be started
-        log.warning("the tables are of a newer version", found=found, known=wanted)
+    if found and wanted and found > wanted:  # older processes may still be started while newer ones run
+        log.warning("database_is_newer", found=found, known=wanted)
     else:
         command.upgrade(config_of(connection), "head")
 
 
 def config_of(connection: Connection) -> Config:
-    """Return what Alembic's commands take, to run in a transaction that is open."""
+    """Return a configuration for Alembic's commands that runs them in an open transaction."""
     config = _config()
     config.attributes["connection"] = connection
     return config

@@ -1,4 +1,4 @@
-"""What Alembic runs for each migration; ``migrate`` hands it the connection, with the transaction open."""
+"""What Alembic runs for each migration; ``migrate`` passes the connection, with an open transaction."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def run() -> None:
         context.run_migrations()
 
 
-if hasattr(context, "config"):  # Alembic runs this file; whoever only imports it has none
+if hasattr(context, "config"):  # Alembic sets it when it runs this file; a mere import does not
     run()

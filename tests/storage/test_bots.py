@@ -170,7 +170,7 @@ class BotsContract:
     async def test_another_secret_key_is_told_in_one_sentence(self, bots: Bots, database: Database) -> None:
         await add(bots)
 
-        with pytest.raises(SettingsError, match=r"^SECRET_KEY is not the one under which the secrets of bot 42"):
+        with pytest.raises(SettingsError, match=r"^SECRET_KEY is not the one with which the secrets of bot 42"):
             await Bots(database, Seal("a key that was lost and replaced")).tokens()
 
     async def test_what_telegram_calls_its_files_goes_with_a_removed_bot_once_its_messages_are_cancelled(

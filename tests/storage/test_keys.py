@@ -25,7 +25,7 @@ def test_a_key_that_is_not_given_is_made_once_and_only_its_owner_reads_it(tmp_pa
 
 
 def test_a_key_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=rf"^SECRET_KEY is not set, and its file {tmp_path} is no use"):
+    with pytest.raises(SettingsError, match=rf"^SECRET_KEY is not set, and its file {tmp_path} cannot be used"):
         secret_key(None, path=tmp_path)
 
 

@@ -14,7 +14,7 @@ from tempogram.engine.model.messages import Hold, Outgoing, PastSend, Status
 from tempogram.engine.ports.ledger import Accepted, Fault
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import attempts, holds, messages, payloads, texts, updates
-from tempogram.storage.files.writes import names_of_uncarried
+from tempogram.storage.files.writes import file_ids_without_message
 from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.messages import Incoming, MessageHistory
 from tempogram.storage.retention import (
@@ -231,7 +231,7 @@ class RetentionContract:
         async with database.reading() as connection:
             plans = [
                 await connection.run_sync(plan_of, str(each.compile(connection.sync_engine, compile_kwargs=LITERALLY)))
-                for each in (page, names_of_uncarried(["a"]), *purges(NOW_MS, texts_ms=1).values())
+                for each in (page, file_ids_without_message(["a"]), *purges(NOW_MS, texts_ms=1).values())
             ]
 
         assert [plan for plan in plans if "Seq Scan" in plan or "SCAN " in plan] == []
@@ -257,7 +257,7 @@ async def test_books_that_cannot_be_reached_are_tried_again_an_hour_later_and_th
         await Retention(away, keep=KEEP, clock=Clock(), sleep=sleep).run()
 
     assert slept == [EVERY_S, EVERY_S]
-    assert [(each["event"], "exc_info" in each) for each in logs] == [("old books removed later", False)] * 2
+    assert [(each["event"], "exc_info" in each) for each in logs] == [("retention_postponed", False)] * 2
 
 
 LITERALLY = {"literal_binds": True}

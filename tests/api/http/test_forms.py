@@ -176,7 +176,7 @@ async def test_a_file_that_is_too_large_is_refused_before_it_has_come_whole(worl
 
     status, code, sentence = error_of(response)
     assert (status, code) == (413, "file_too_large")
-    assert sentence.startswith("the file 'a.jpg' is too large to upload: Telegram takes 200,000 bytes from a bot")
+    assert sentence.startswith("the file 'a.jpg' is too large to upload: Telegram accepts 200,000 bytes from a bot")
     assert taken == UPLOAD_BYTES_MAX + 10_000
 
 

@@ -324,7 +324,7 @@ class TestUploadsOnPostgres(OnPostgres, UploadsContract):
 
 
 async def test_a_file_that_turns_out_to_be_too_large_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(FileTooLarge, match=r"'a.bin' is too large to upload: Telegram takes 10 bytes .* a file_id"):
+    with pytest.raises(FileTooLarge, match=r"'a.bin' is too large to upload: Telegram accepts 10 bytes .* a file_id"):
         await Spool(tmp_path, 10).take("a.bin", chunks(b"x" * 11))
 
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - a coroutine asks no path
