@@ -12,7 +12,7 @@ To add a verb:
     that it USES. Nothing else lists it.
 4.  ``redis/broker.py``: a method that calls the script by the verb's name, with one line of ``codec`` for what it is
     given and one for what it answers. If what stands in Redis changes its meaning, see ``SCHEMA`` in ``redis/keys.py``.
-5.  ``tests/engine/brokers/naive_broker.py``: the verb with plain lists; and in ``test_brokers_model.py`` a rule that
-    calls it and what the audit makes of its answer.
+5.  ``tests/engine/brokers/naive_broker.py``: the verb with plain lists; in ``machine.py`` a rule that calls it, and in
+    ``audit.py`` what must hold of its answer.
 6.  ``engine/failover/failover_broker.py``: to which of the two it goes while Redis is away.
 """

@@ -22,7 +22,7 @@ START_S = 60.0
 
 @contextmanager
 def own_redis(folder: Path, *more_words: str, port: int | None = None) -> Iterator[str]:
-    """Start a server on a free port that keeps nothing, lend its URL, and end exactly that one.
+    """Start a server on a free port that keeps nothing, yield its URL, and end exactly that one.
 
     ``more_words`` overrule: with ``--appendonly yes`` it keeps everything in its folder.
     """
@@ -61,7 +61,7 @@ def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
 
 
 def _do_without() -> None:
-    reason = "NO redis-server on the path: the schedule of many processes is not tested"
+    reason = "NO redis-server on the path: the queue of many processes is not tested"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)

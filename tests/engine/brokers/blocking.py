@@ -1,4 +1,4 @@
-"""The Redis broker for whoever has no event loop: the state machine drives its brokers step by step."""
+"""The Redis broker without an event loop: the state machine drives its brokers step by step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tempogram.engine.ports import Clock as Ticks
 
 
 class Blocking:
-    """A broker each of whose verbs ends before it first lets anybody else run."""
+    """A broker each of whose verbs ends before anything else runs."""
 
     def __init__(self, broker: Broker, loop: asyncio.AbstractEventLoop) -> None:
         self._broker = broker
@@ -32,7 +32,7 @@ class Blocking:
 
 @contextmanager
 def on_redis(url: str, *, lease_ms: int) -> Iterator[Callable[[Limits, Ticks], Broker]]:
-    """Lend what makes brokers, each in a Redis that was emptied for it."""
+    """Yield what makes brokers, each in a Redis that was emptied for it."""
     loop = asyncio.new_event_loop()
     client = connect(url)
 

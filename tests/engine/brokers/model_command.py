@@ -19,7 +19,7 @@ from hypothesis import seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.engine.brokers.blocking import on_redis
-from tests.engine.brokers.test_brokers_model import LEASE_MS, BrokerMachine, Make, budget, memory, naive
+from tests.engine.brokers.machine import LEASE_MS, BrokerMachine, Make, budget, memory, naive
 from tests.engine.redis_server import own_redis
 
 EXAMPLES = 100

@@ -204,7 +204,7 @@ class NaiveBroker:
         while not self._pick(self._clock()) and (until_ms is None or self._clock() < until_ms):  # noqa: ASYNC110
             await asyncio.sleep(0)
 
-    # Who may go
+    # Which may go
 
     def _pick(self, at_ms: int) -> Entry | None:
         """Return the message whose turn it is at a time, if nothing else happens until then."""
@@ -531,7 +531,7 @@ class NaiveBroker:
     # The lanes
 
     def _stand(self, entry: Entry) -> None:
-        """Put a message into its lane; whoever above it had nothing waiting enters its turns."""
+        """Put a message into its lane; each level above in which nothing waited enters its turns."""
         for key in entry.path:
             if not self._standing[key]:
                 self._pass[key] = self._among(key).enter(self._pass[key])

@@ -1,7 +1,7 @@
 """Every promise is broken on purpose once, to see that the audit or the model notices.
 
 The audit is left alone with the broken broker, without the model; only what no log of one
-broker can show (whose turn it was) is left to the comparison with the model.
+broker can show (which turn it was) is left to the comparison with the model.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.limits.windows import Bucket, Gate, Purse, Window
 from tempogram.engine.model.messages import ChatId, Hold, HoldChat, Lease, Outgoing, Settlement
 from tempogram.engine.ports import Broker, Clock, Leased, QueueStats, Refused, Verdict
-from tests.engine.brokers.test_brokers_model import LEASE_MS, Broken, BrokerMachine, Make, budget, naive
+from tests.engine.brokers.audit import Broken
+from tests.engine.brokers.machine import LEASE_MS, BrokerMachine, Make, budget, naive
 
 Patch = tuple[object, str, object]
 
@@ -101,7 +102,7 @@ class HoldsNothing(Holds):
         return Hold(bot.bot_id, chat_id, until_ms)
 
 
-class SettlesForAnybody(Leases):
+class SettlesForAnyWorker(Leases):
     def held(self, lease: Lease) -> Entry | None:
         return self.leased.get(lease.message.id)
 
@@ -140,7 +141,7 @@ class RefusesTooSoon(Admissions):
 class TakesTheSameTwice(Admissions):
     def admit(self, message: Outgoing, now_ms: int, *, capped: bool) -> Verdict:
         known = self._queue.entries.get(message.id)
-        if known is not None and not known.number:  # of one that was tried the stats may tell first
+        if known is not None and not known.number:  # of one that was tried the stats may show it first
             self._queue.remove(known, now_ms)
         return super().admit(message, now_ms, capped=capped)
 
@@ -195,8 +196,8 @@ class LeasesMoreThanAsked(Leases):
         return super().lease(worker_id, slots + 1, now_ms)
 
 
-class NobodysTurn(FairQueue):
-    """Everybody keeps the pass with which they came, so that ties decide."""
+class NoTurns(FairQueue):
+    """Each keeps the pass with which it came, so that ties decide."""
 
     def serve(self, its_pass: int, *, cost: int, weight: int) -> int:
         return its_pass
@@ -205,7 +206,7 @@ class NobodysTurn(FairQueue):
 class StrictPriorities(Queue):
     def __init__(self, limits: Limits, *, clock: Clock) -> None:
         super().__init__(limits, clock=clock)
-        self.turns = NobodysTurn()
+        self.turns = NoTurns()
 
 
 class TheLowestBotFirst(StrictPriorities):
@@ -213,10 +214,10 @@ class TheLowestBotFirst(StrictPriorities):
         super().__init__(limits, clock=clock)
         self.turns = FairQueue()
         for group in self.groups.values():
-            group.turns = NobodysTurn()
+            group.turns = NoTurns()
 
 
-class NobodySavesUp(Queue):
+class NothingSavesUp(Queue):
     def _saved_up_until_ms(self, front: Entry, now_ms: int) -> int | None:
         return now_ms
 
@@ -271,7 +272,7 @@ CLASSES: list[tuple[str, type]] = [
     ("stars", PaysWithoutEnd),
     ("window", FillsNoPaidWindow),
     ("hold", HoldsNothing),
-    ("fencing", SettlesForAnybody),
+    ("fencing", SettlesForAnyWorker),
     ("attempts", SpendsAnAttemptOnWaiting),
     ("stats", LosesWhatIsTriedAgain),
     ("pause", PausesNothing),
@@ -289,7 +290,7 @@ CLASSES: list[tuple[str, type]] = [
     ("slots", LeasesMoreThanAsked),
     ("model", StrictPriorities),
     ("model", TheLowestBotFirst),
-    ("model", NobodySavesUp),
+    ("model", NothingSavesUp),
     ("model", BlamesNoBot),
     ("model", LowersNothing),
 ]
@@ -312,7 +313,7 @@ def test_a_part_that_breaks_a_promise_is_found_out(promise: str, patch: Patch, m
     assert promise in broken_promise(model=False)
 
 
-def test_a_broker_that_keeps_its_promises_is_not_accused() -> None:
+def test_a_broker_that_keeps_its_promises_is_accused_of_nothing() -> None:
     assert broken_promise(model=True) == ""
 
 

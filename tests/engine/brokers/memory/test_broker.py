@@ -14,7 +14,8 @@ from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.messages import Priority
 from tempogram.engine.ports.broker import BATCH_MAX
-from tests.engine.brokers.contract import LEASE_MS, BrokerContract, MakeBroker, many, queue, send_all
+from tests.engine.brokers.contract import BrokerContract
+from tests.engine.brokers.contract.steps import LEASE_MS, MakeBroker, many, queue, send_all
 from tests.engine.brokers.naive_broker import NaiveBroker
 from tests.fakes import START_MS, Clock
 

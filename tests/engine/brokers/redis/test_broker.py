@@ -1,4 +1,4 @@
-"""The Redis broker keeps the contract; and what is to be said only of one in another process."""
+"""The Redis broker keeps the contract; and what concerns only one in another process."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from tempogram.engine.model.messages import (
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.resilience.batcher import BatchedCalls
 from tempogram.engine.resilience.conditions import Conditions
-from tests.engine.brokers.contract import (
+from tests.engine.brokers.contract import BrokerContract
+from tests.engine.brokers.contract.steps import (
     LEASE_MS,
     UNLIMITED,
-    BrokerContract,
     MakeBroker,
     edit,
     lease,
@@ -62,12 +62,12 @@ class TestRedisBroker(BrokerContract):
         return lambda limits: RedisBroker(redis, limits, lease_ms=LEASE_MS, clock=clock, begins=True)
 
 
-# A schedule that is gone, or old
+# A queue that is gone, or old
 
 
-async def test_a_redis_that_is_away_is_said_to_be_unavailable() -> None:
-    async with connect("redis://127.0.0.1:1/0") as nobody:
-        broker = RedisBroker(nobody, Limits(), lease_ms=LEASE_MS)
+async def test_a_redis_that_is_away_is_unavailable() -> None:
+    async with connect("redis://127.0.0.1:1/0") as away:
+        broker = RedisBroker(away, Limits(), lease_ms=LEASE_MS)
 
         with pytest.raises(BrokerUnavailable, match="cannot be reached"):
             await broker.stats()
@@ -76,14 +76,14 @@ async def test_a_redis_that_is_away_is_said_to_be_unavailable() -> None:
 @pytest.mark.parametrize(
     "url", ["redis://:pass/word@host:6379", "redis://host:port", "redis://host/0?db=x", "redis://host?no_such=1"]
 )
-def test_an_address_that_makes_no_sense_is_refused_and_not_quoted(url: str) -> None:
+def test_a_redis_url_that_makes_no_sense_is_refused_and_not_quoted(url: str) -> None:
     with pytest.raises(SettingsError, match="REDIS_URL makes no sense") as refused:
         connect(url)
 
     assert "word" not in str(refused.value).replace("password", "")
 
 
-async def test_a_redis_without_a_schedule_leases_nothing_until_it_is_rebuilt(redis: Redis, clock: Clock) -> None:
+async def test_a_redis_without_a_queue_leases_nothing_until_it_is_rebuilt(redis: Redis, clock: Clock) -> None:
     broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock)
     with pytest.raises(BrokerUnavailable, match="rebuilt from the ledger"):
         await lease(broker)
@@ -97,7 +97,7 @@ async def test_a_redis_without_a_schedule_leases_nothing_until_it_is_rebuilt(red
     assert await leased_ids(broker) == ["m0000", "m0001"]
 
 
-async def test_who_rebuilds_a_schedule_changes_nothing_of_the_next(redis: Redis, clock: Clock) -> None:
+async def test_a_late_rebuild_changes_nothing_of_the_next_queue(redis: Redis, clock: Clock) -> None:
     frozen, awake = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock) for _ in range(2))
     rebuilt = await frozen.begin()
     await queue(rebuilt, many(1))
@@ -117,7 +117,7 @@ async def test_who_rebuilds_a_schedule_changes_nothing_of_the_next(redis: Redis,
         await lease(awake)
 
 
-async def test_who_clears_a_schedule_removes_nothing_of_the_next(
+async def test_a_late_clearance_removes_nothing_of_the_next_queue(
     redis: Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frozen, awake = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock) for _ in range(2))
@@ -137,7 +137,7 @@ async def test_who_clears_a_schedule_removes_nothing_of_the_next(
     assert await leased_ids(awake) == ["m0000", "m0001"]
 
 
-async def test_while_a_schedule_is_cleared_nobody_finds_one(
+async def test_a_queue_that_is_being_cleared_is_found_by_no_broker(
     redis: Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock) for _ in range(2))
@@ -155,8 +155,8 @@ async def test_while_a_schedule_is_cleared_nobody_finds_one(
     assert await redis.hlen("{q0}:messages") == 0
 
 
-async def test_a_schedule_of_another_form_is_not_seen_and_a_newer_one_removes_it(redis: Redis, clock: Clock) -> None:
-    older, newer = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock, schema=form) for form in (9, 10))
+async def test_a_queue_of_another_schema_is_not_seen_and_a_newer_one_removes_it(redis: Redis, clock: Clock) -> None:
+    older, newer = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock, schema=schema) for schema in (9, 10))
     await RedisChanges(redis, process=1, conditions=Conditions(lambda: 0)).begin()
     await older.begin()
     await queue(older, many(600))
@@ -172,7 +172,7 @@ async def test_a_schedule_of_another_form_is_not_seen_and_a_newer_one_removes_it
     assert {name.partition(":")[0] for name in await names(redis)} == {"{q9}", "{q10}", "{q}"}
 
 
-async def test_a_full_redis_lets_the_schedule_be_begun_anew(tmp_path: Path, clock: Clock) -> None:
+async def test_a_full_redis_lets_the_queue_be_begun_anew(tmp_path: Path, clock: Clock) -> None:
     with own_redis(tmp_path, "--maxmemory-policy", "noeviction") as url:
         async with connect(url) as redis:
             broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock)
@@ -206,7 +206,7 @@ async def calls_of_scripts(redis: Redis) -> int:
     return int((await redis.info("commandstats"))["cmdstat_evalsha"]["calls"])
 
 
-async def test_a_late_note_does_not_open_a_schedule_that_is_being_rebuilt(redis: Redis, clock: Clock) -> None:
+async def test_a_late_note_does_not_open_a_queue_that_is_being_rebuilt(redis: Redis, clock: Clock) -> None:
     broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock)
     await broker.begin()
 
@@ -216,7 +216,7 @@ async def test_a_late_note_does_not_open_a_schedule_that_is_being_rebuilt(redis:
         await lease(broker)
 
 
-async def test_who_wakes_up_late_does_not_open_what_another_is_rebuilding(redis: Redis, clock: Clock) -> None:
+async def test_a_late_restore_does_not_open_a_queue_that_another_process_rebuilds(redis: Redis, clock: Clock) -> None:
     one, other = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock) for _ in range(2))
     late, begun = await one.begin(), await other.begin()
 
@@ -229,7 +229,7 @@ async def test_who_wakes_up_late_does_not_open_what_another_is_rebuilding(redis:
     assert await leased_ids(other) == []
 
 
-async def test_a_lease_of_a_schedule_that_was_emptied_is_refused_by_the_next(redis: Redis, make: MakeBroker) -> None:
+async def test_a_lease_of_a_queue_that_was_emptied_is_refused_by_the_next(redis: Redis, make: MakeBroker) -> None:
     broker = make(UNLIMITED)
     assert isinstance(broker, RedisBroker)
     await queue(broker, many(1))
@@ -267,7 +267,9 @@ async def test_a_redis_that_was_started_anew_is_barred_and_knows_no_lease_from_b
             assert await broker.knows(["m0000", "m0001"]) == [True, True]
 
 
-async def test_who_stays_connected_over_a_new_start_gets_another_incarnation(redis: Redis, make: MakeBroker) -> None:
+async def test_a_broker_connected_over_a_restart_of_redis_gets_another_incarnation(
+    redis: Redis, make: MakeBroker
+) -> None:
     broker = make(UNLIMITED)
     await queue(broker, many(2))
     (old,) = await lease(broker, 1)
@@ -285,7 +287,9 @@ async def test_who_stays_connected_over_a_new_start_gets_another_incarnation(red
     assert [each.held for each in await settle(broker, [old])] == [False]
 
 
-async def test_whoever_begins_leaves_nothing_of_what_was(redis: Redis, make: MakeBroker, clock: Clock) -> None:
+async def test_a_queue_that_is_begun_anew_keeps_no_key_of_the_last(
+    redis: Redis, make: MakeBroker, clock: Clock
+) -> None:
     await queue(make(Limits()), many(600))
     broker = RedisBroker(redis, Limits(), lease_ms=LEASE_MS, clock=clock)
 
@@ -295,7 +299,7 @@ async def test_whoever_begins_leaves_nothing_of_what_was(redis: Redis, make: Mak
     assert await broker.knows(["m0000"]) == [False]
 
 
-async def test_a_redis_that_forgot_the_scripts_is_taught_them_again(redis: Redis, make: MakeBroker) -> None:
+async def test_a_script_that_redis_forgot_is_loaded_again(redis: Redis, make: MakeBroker) -> None:
     broker = make(UNLIMITED)
     await queue(broker, many(1))
 
@@ -369,7 +373,7 @@ async def test_a_message_comes_back_as_it_went_in(make: MakeBroker, clock: Clock
 # Several processes
 
 
-async def test_several_brokers_share_one_schedule(redis: Redis, clock: Clock, make: MakeBroker) -> None:
+async def test_several_brokers_share_one_queue(redis: Redis, clock: Clock, make: MakeBroker) -> None:
     brokers = [make(UNLIMITED) for _ in range(4)]
     await queue(brokers[0], many(100))
 
@@ -392,7 +396,7 @@ async def test_a_broker_sleeps_until_another_process_rings(make: MakeBroker) -> 
     assert await leased_ids(mine) == ["m0000"]
 
 
-async def test_who_slept_over_the_loss_of_the_schedule_hears_the_bell_of_the_next(
+async def test_a_broker_that_slept_while_the_queue_was_lost_hears_the_bell_of_the_next(
     redis: Redis, make: MakeBroker, clock: Clock
 ) -> None:
     sleeper, leader = make(UNLIMITED), RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, clock=clock)
@@ -413,7 +417,7 @@ async def test_who_slept_over_the_loss_of_the_schedule_hears_the_bell_of_the_nex
     assert await leased_ids(sleeper) == ["after0000"]
 
 
-async def test_who_sleeps_asks_nothing(redis: Redis) -> None:
+async def test_a_sleeping_broker_sends_one_command(redis: Redis) -> None:
     broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, begins=True)
     await queue(broker, [outgoing("a", ready_at_ms=await now_ms(redis) + 300)])
     wake_at_ms = (await broker.lease(worker_id="w", slots=1)).wake_at_ms
@@ -428,7 +432,7 @@ async def test_who_sleeps_asks_nothing(redis: Redis) -> None:
 
 
 async def test_a_ring_between_two_sleeps_is_heard_and_an_old_one_is_not(redis: Redis) -> None:
-    """Whoever listens goes on listening when a sleep is over, and may hear what a lease knows already."""
+    """The task goes on listening when a sleep is over, and may hear what a lease knows already."""
     mine, other = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, begins=True) for _ in range(2))
     assert await leased_ids(mine) == []
     await mine.wait(await now_ms(redis) + 20)
@@ -445,7 +449,7 @@ async def test_a_ring_between_two_sleeps_is_heard_and_an_old_one_is_not(redis: R
     assert await leased_ids(mine) == ["later0000"]
 
 
-async def test_no_chat_is_leased_by_its_old_limit_before_its_page_is_turned(make: MakeBroker) -> None:
+async def test_a_chat_is_not_leased_by_its_old_limit_before_its_page_is_looked_at_again(make: MakeBroker) -> None:
     broker = make(replace(UNLIMITED, chat=Limit(3, 1_000)))
     assert isinstance(broker, RedisBroker)
     await queue(broker, many(3, chat_id=7))
@@ -546,12 +550,10 @@ async def test_every_key_stands_in_the_table_with_its_type(redis: Redis, clock: 
 
 
 HELD = {0: "8cd9f0f280a003b4"}
-"""By the form, a digest of what Redis holds after ``make_every_key``."""
+"""By schema, a digest of what Redis holds after ``make_every_key``."""
 
 
-async def test_what_redis_holds_is_what_it_was_or_whether_it_is_a_new_form_has_been_asked(
-    redis: Redis, clock: Clock
-) -> None:
+async def test_what_redis_holds_is_what_it_was_or_the_schema_has_been_considered(redis: Redis, clock: Clock) -> None:
     """If this fails, ask whether an older process would misread what it finds, or a newer one what that left.
 
     If so, make ``SCHEMA`` one higher; else not. Then write the digest down anew.

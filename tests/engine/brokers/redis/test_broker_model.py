@@ -7,10 +7,10 @@ from typing import ClassVar
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.engine.brokers.blocking import on_redis
-from tests.engine.brokers.test_brokers_model import LEASE_MS, BrokerMachine, Make, budget, memory, naive
+from tests.engine.brokers.machine import LEASE_MS, BrokerMachine, Make, budget, memory, naive
 
 EXAMPLES = 25
-"""Each of up to 50 steps. Who wants more, or the shortest way to a finding: ``model_command --broker redis``."""
+"""Each of up to 50 steps. For more, or the shortest way to a finding: ``model_command --broker redis``."""
 
 
 def test_the_redis_broker_answers_as_the_model_does(redis_url: str) -> None:
