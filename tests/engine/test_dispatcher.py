@@ -29,14 +29,14 @@ def each_to_its_chat(count: int) -> list[Outgoing]:
     return [outgoing(f"{number:04}", chat_id=number + 1) for number in range(count)]
 
 
-async def told(desk: Desk, *messages: Outgoing) -> list[Submission]:
+async def submitted(desk: Desk, *messages: Outgoing) -> list[Submission]:
     return await desk.dispatcher.submit(messages)
 
 
-async def test_a_message_is_in_the_ledger_before_it_is_scheduled(desk: Desk) -> None:
+async def test_a_message_is_in_the_ledger_before_it_is_queued(desk: Desk) -> None:
     desk.broker.asleep = True
 
-    answers = await told(desk, outgoing("a"))
+    answers = await submitted(desk, outgoing("a"))
 
     assert answers == [Accepted()]
     assert desk.ledger.statuses == {"a": Status.QUEUED}
@@ -45,9 +45,9 @@ async def test_a_message_is_in_the_ledger_before_it_is_scheduled(desk: Desk) -> 
 
 async def test_a_key_that_was_accepted_before_is_answered_with_the_first_ones_state(desk: Desk) -> None:
     first = structs.replace(outgoing("a"), dedup_key="order-7")
-    await told(desk, first)
+    await submitted(desk, first)
 
-    answers = await told(desk, outgoing("b"), structs.replace(first, id="c"), outgoing("d"))
+    answers = await submitted(desk, outgoing("b"), structs.replace(first, id="c"), outgoing("d"))
 
     assert answers == [Accepted(), Known("a", Status.QUEUED), Accepted()]
     assert await desk.broker.knows(["b", "c", "d"]) == [True, False, True]
@@ -56,7 +56,7 @@ async def test_a_key_that_was_accepted_before_is_answered_with_the_first_ones_st
 async def test_one_message_too_many_is_refused_and_its_neighbours_go_in() -> None:
     desk = Desk(limits=replace(UNLIMITED, chat_cap=1))
 
-    answers = await told(desk, outgoing("a", chat_id=7), outgoing("b", chat_id=7), outgoing("c", chat_id=8))
+    answers = await submitted(desk, outgoing("a", chat_id=7), outgoing("b", chat_id=7), outgoing("c", chat_id=8))
 
     full = answers[1]
     assert [answers[0], answers[2]] == [Accepted(), Accepted()]
@@ -64,24 +64,24 @@ async def test_one_message_too_many_is_refused_and_its_neighbours_go_in() -> Non
     assert (full.bot_id, full.chat_id, full.cap) == (1, 7, 1)
 
 
-async def test_what_a_cap_refuses_is_counted_as_dropped() -> None:
+async def test_a_message_that_a_cap_refuses_is_counted_as_dropped() -> None:
     desk = Desk(limits=replace(UNLIMITED, chat_cap=1))
 
-    await told(desk, outgoing("a"), outgoing("a"), outgoing("b"))
+    await submitted(desk, outgoing("a"), outgoing("a"), outgoing("b"))
 
     assert desk.metrics.drops == 1
 
 
-async def test_what_was_refused_is_not_in_the_ledger_any_more() -> None:
+async def test_a_refused_message_is_not_in_the_ledger_any_more() -> None:
     desk = Desk(limits=replace(UNLIMITED, bot_cap=1))
 
-    await told(desk, outgoing("a", chat_id=7), outgoing("b", chat_id=8))
+    await submitted(desk, outgoing("a", chat_id=7), outgoing("b", chat_id=8))
 
     assert list(desk.ledger.messages) == ["a"]
 
 
 async def test_the_ledger_is_not_asked_to_discard_nothing(desk: Desk) -> None:
-    await told(desk, outgoing("a"))
+    await submitted(desk, outgoing("a"))
 
     assert desk.journal == ["add"]
 
@@ -89,7 +89,7 @@ async def test_the_ledger_is_not_asked_to_discard_nothing(desk: Desk) -> None:
 async def test_more_than_a_batch_goes_in_as_several(desk: Desk) -> None:
     messages = each_to_its_chat(2 * BATCH_MAX + 1)
 
-    answers = await told(desk, *messages)
+    answers = await submitted(desk, *messages)
 
     assert answers == [Accepted()] * len(messages)
     assert (await desk.broker.stats()).waiting[Priority.NORMAL] == len(messages)
@@ -101,7 +101,7 @@ async def test_the_answers_of_a_large_batch_stand_in_the_order_of_its_messages()
     messages[3] = structs.replace(messages[3], chat_id=messages[2].chat_id)
     messages[BATCH_MAX + 5] = structs.replace(messages[BATCH_MAX + 5], chat_id=messages[BATCH_MAX + 4].chat_id)
 
-    answers = await told(desk, *messages)
+    answers = await submitted(desk, *messages)
 
     refused = [place for place, answer in enumerate(answers) if isinstance(answer, QueueFull)]
     assert refused == [3, BATCH_MAX + 5]
@@ -111,16 +111,16 @@ async def test_a_ledger_that_refuses_has_accepted_nothing(desk: Desk) -> None:
     desk.ledger.refused_words = ["add", "add"]
 
     with pytest.raises(LedgerError):
-        await told(desk, outgoing("a"))
+        await submitted(desk, outgoing("a"))
 
     assert await desk.broker.knows(["a"]) == [False]
 
 
-async def test_a_ledger_that_refuses_is_seen_for_a_while_though_nobody_submits_anything_more(desk: Desk) -> None:
+async def test_a_refused_submission_reports_the_ledgers_outage_for_a_while(desk: Desk) -> None:
     desk.ledger.refused_words = ["add", "add"]
     with capture_logs() as logs:
         with pytest.raises(LedgerError):
-            await told(desk, outgoing("a"))
+            await submitted(desk, outgoing("a"))
         meanwhile = desk.conditions.current
         desk.clock.advance(OBSERVED_MS)
         desk.conditions.lapse()
@@ -129,16 +129,16 @@ async def test_a_ledger_that_refuses_is_seen_for_a_while_though_nobody_submits_a
     assert [each["event"] for each in logs] == ["condition_began", "condition_ended"]
 
 
-async def test_a_write_that_is_taken_at_the_second_try_is_no_news(desk: Desk) -> None:
+async def test_a_submission_that_is_written_at_the_second_try_reports_no_outage(desk: Desk) -> None:
     desk.ledger.refused_words = ["add"]
 
     with capture_logs() as logs:
-        answers = await told(desk, outgoing("a"))
+        answers = await submitted(desk, outgoing("a"))
 
     assert (answers, logs) == ([Accepted()], [])
 
 
-async def test_what_may_go_now_goes_at_once(desk: Desk) -> None:
+async def test_a_message_that_may_go_now_is_sent_at_once(desk: Desk) -> None:
     dispatcher = with_worker(desk)
 
     await dispatcher.submit([outgoing("a")])
@@ -182,7 +182,7 @@ async def test_connections_are_given_back_when_the_admission_breaks(desk: Desk) 
         assert slots.count == 4
 
 
-async def test_a_caller_that_goes_away_does_not_take_its_message_with_it(desk: Desk) -> None:
+async def test_cancelling_the_caller_does_not_cancel_its_submission(desk: Desk) -> None:
     desk.ledger.held_up = asyncio.Event()
     caller = asyncio.create_task(desk.dispatcher.submit([outgoing("a")]))
     await turns()
@@ -197,7 +197,7 @@ async def test_a_caller_that_goes_away_does_not_take_its_message_with_it(desk: D
     assert await desk.broker.knows(["a"]) == [True]
 
 
-async def test_a_replay_goes_in_whatever_the_caps_say() -> None:
+async def test_a_replay_is_queued_whatever_the_caps_say() -> None:
     desk = Desk(limits=Limits(bot_cap=1))
     messages = each_to_its_chat(BATCH_MAX + 1)
 
@@ -219,7 +219,7 @@ def edit(message_id: str, *, method: str = "editMessageText") -> Outgoing:
 async def test_a_replaced_edit_is_cancelled_with_the_one_that_replaced_it_as_the_reason(desk: Desk) -> None:
     waiting = desk.results.expect("a")
 
-    answers = await told(desk, edit("a"), edit("b"))
+    answers = await submitted(desk, edit("a"), edit("b"))
 
     assert answers == [Accepted(), Accepted()]
     assert desk.ledger.statuses == {"a": Status.CANCELLED, "b": Status.QUEUED}
@@ -230,13 +230,13 @@ async def test_a_replaced_edit_is_cancelled_with_the_one_that_replaced_it_as_the
 async def test_an_edit_is_recorded_as_replaced_even_if_the_ledger_refuses_at_first(desk: Desk) -> None:
     desk.ledger.refused_words = ["record"]
 
-    await told(desk, edit("a"), edit("b"))
+    await submitted(desk, edit("a"), edit("b"))
 
     assert desk.ledger.statuses["a"] is Status.CANCELLED
 
 
 async def test_the_edits_of_what_was_deleted_are_cancelled(desk: Desk) -> None:
-    await told(desk, edit("a"), edit("b", method="editMessageReplyMarkup"), outgoing("c"))
+    await submitted(desk, edit("a"), edit("b", method="editMessageReplyMarkup"), outgoing("c"))
 
     await desk.dispatcher.drop(1, 7, ["edit:1", "edit:2"])
 
@@ -254,13 +254,13 @@ async def test_a_broker_that_is_away_drops_nothing(desk: Desk) -> None:
     assert desk.ledger.records == []
 
 
-async def test_what_could_not_be_scheduled_goes_before_what_comes_later(desk: Desk) -> None:
-    """Otherwise the second message of a chat overtook the first, when one process alone had lost sight of Redis."""
+async def test_a_message_that_could_not_be_queued_goes_before_those_submitted_later(desk: Desk) -> None:
+    """Otherwise the second message of a chat overtook the first, when one process alone missed Redis."""
     desk.broker.asleep = True
-    await told(desk, outgoing("a"), outgoing("b"))
+    await submitted(desk, outgoing("a"), outgoing("b"))
     desk.broker.asleep = False
 
-    await told(desk, outgoing("c"))
+    await submitted(desk, outgoing("c"))
 
     sent = []
     while leases := await desk.leases():
@@ -270,37 +270,37 @@ async def test_what_could_not_be_scheduled_goes_before_what_comes_later(desk: De
     assert sent == ["a", "b", "c"]
 
 
-async def test_what_could_not_be_scheduled_and_has_ended_meanwhile_is_not_scheduled(desk: Desk) -> None:
+async def test_a_message_that_could_not_be_queued_and_has_ended_meanwhile_is_not_queued(desk: Desk) -> None:
     desk.broker.asleep = True
-    await told(desk, outgoing("a"))
+    await submitted(desk, outgoing("a"))
     desk.broker.asleep = False
     desk.ledger.statuses["a"] = Status.SENT  # another process had found it
 
-    await told(desk, outgoing("b"))
+    await submitted(desk, outgoing("b"))
 
     assert await desk.broker.knows(["a", "b"]) == [False, True]
 
 
 async def test_while_the_broker_is_away_everything_waits_in_the_ledger(desk: Desk) -> None:
     desk.broker.asleep = True
-    await told(desk, outgoing("a"))
-    await told(desk, outgoing("b"))
+    await submitted(desk, outgoing("a"))
+    await submitted(desk, outgoing("b"))
     desk.broker.asleep = False
 
-    await told(desk, outgoing("c"))
+    await submitted(desk, outgoing("c"))
 
     assert await desk.broker.knows(["a", "b", "c"]) == [True, True, True]
 
 
-async def test_that_messages_are_scheduled_later_is_told_once_and_once_that_they_are(desk: Desk) -> None:
+async def test_late_admissions_are_logged_once_when_they_begin_and_once_when_they_end(desk: Desk) -> None:
     with capture_logs() as logs:
         desk.broker.asleep = True
         for number in range(1, 4):
-            await told(desk, structs.replace(outgoing(f"{number}"), dedup_key=f"{number}"))
-        await told(desk, structs.replace(outgoing("4"), dedup_key="1"))
+            await submitted(desk, structs.replace(outgoing(f"{number}"), dedup_key=f"{number}"))
+        await submitted(desk, structs.replace(outgoing("4"), dedup_key="1"))
         desk.broker.asleep = False
-        await told(desk, outgoing("5"))
-        await told(desk, outgoing("6"))
+        await submitted(desk, outgoing("5"))
+        await submitted(desk, outgoing("6"))
 
     assert [(each["event"], each.get("messages")) for each in logs] == [
         ("admission_deferred", None),
@@ -308,23 +308,23 @@ async def test_that_messages_are_scheduled_later_is_told_once_and_once_that_they
     ]
 
 
-async def test_that_all_is_scheduled_is_told_though_others_have_done_it(desk: Desk) -> None:
+async def test_the_end_of_late_admissions_is_logged_though_others_have_made_them(desk: Desk) -> None:
     with capture_logs() as logs:
         desk.broker.asleep = True
-        await told(desk, outgoing("a"))
+        await submitted(desk, outgoing("a"))
         desk.broker.asleep = False
         await desk.admit(outgoing("a"))
-        await told(desk, outgoing("b"))
+        await submitted(desk, outgoing("b"))
 
     assert [(each["event"], each.get("messages")) for each in logs][1:] == [("deferred_messages_admitted", 0)]
 
 
-async def test_who_hears_that_it_was_accepted_has_it_scheduled_though_a_connection_broke(desk: Desk) -> None:
-    """He submitted the next one to another process, and it overtook the first."""
+async def test_an_accepted_message_is_queued_though_a_connection_broke(desk: Desk) -> None:
+    """Its caller submitted the next one to another process, and it overtook the first."""
     desk.broker.away_for(1)
 
     with capture_logs() as logs:
-        await told(desk, outgoing("a"))
+        await submitted(desk, outgoing("a"))
 
     assert await desk.broker.knows(["a"]) == [True]
     assert logs == []
@@ -332,34 +332,34 @@ async def test_who_hears_that_it_was_accepted_has_it_scheduled_though_a_connecti
 
 async def test_while_the_broker_is_away_each_submission_asks_it_once(desk: Desk) -> None:
     desk.broker.asleep = True
-    await told(desk, outgoing("a"))
+    await submitted(desk, outgoing("a"))
     desk.broker.asleep = False
     desk.broker.away_for(2)
 
-    await told(desk, outgoing("b"))
-    await told(desk, outgoing("c"))
+    await submitted(desk, outgoing("b"))
+    await submitted(desk, outgoing("c"))
     assert await desk.broker.knows(["a", "b", "c"]) == [False, False, False]
-    await told(desk, outgoing("d"))
+    await submitted(desk, outgoing("d"))
 
     assert await desk.broker.knows(["a", "b", "c", "d"]) == [True, True, True, True]
 
 
-async def test_who_repeats_himself_has_his_message_scheduled_if_it_was_not(desk: Desk) -> None:
-    """His first answer may have been an error: the ledger had the message, and its own answer was lost."""
+async def test_a_repeated_submission_queues_its_message_if_it_was_not_queued(desk: Desk) -> None:
+    """The first answer may have been an error: the ledger had the message, and only the commit's answer was lost."""
     first = structs.replace(outgoing("a"), dedup_key="order-7")
     await desk.ledger.add([first])
 
-    answers = await told(desk, structs.replace(first, id="b"))
+    answers = await submitted(desk, structs.replace(first, id="b"))
 
     assert answers == [Known("a", Status.QUEUED)]
     assert await desk.broker.knows(["a", "b"]) == [True, False]
 
 
-async def test_who_repeats_himself_is_answered_while_the_broker_is_away(desk: Desk) -> None:
+async def test_a_repeated_submission_is_answered_while_the_broker_is_away(desk: Desk) -> None:
     first = structs.replace(outgoing("a"), dedup_key="order-7")
     desk.broker.asleep = True
-    await told(desk, first)
+    await submitted(desk, first)
 
-    answers = await told(desk, structs.replace(first, id="b"))
+    answers = await submitted(desk, structs.replace(first, id="b"))
 
     assert answers == [Known("a", Status.QUEUED)]

@@ -17,7 +17,7 @@ from tests.fakes import outgoing
 
 
 class SlowBroker:
-    """Answers when it is told to; ``held`` is False for messages whose number is odd."""
+    """Answers when ``answer`` is called; ``held`` is False for messages whose number is odd."""
 
     def __init__(self) -> None:
         self.asked: list[list[int]] = []

@@ -1,4 +1,4 @@
-"""When a host that fails is left alone, and when it is tried again."""
+"""When calls to a host that fails stop, and when it is tried again."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_as_many_calls_are_permitted_as_are_asked_for_while_the_host_answers(bre
     assert breaker.state is State.CLOSED
 
 
-def test_a_few_failures_are_no_evidence(breaker: CircuitBreaker) -> None:
+def test_a_few_failures_do_not_open_the_breaker(breaker: CircuitBreaker) -> None:
     call(breaker, is_alive=False, times=CALLS_MIN - 1)
 
     assert breaker.state is State.CLOSED
@@ -57,7 +57,7 @@ def test_half_of_the_calls_may_fail_and_not_one_more(breaker: CircuitBreaker) ->
     assert (before, breaker.state) == (State.CLOSED, State.OPEN)
 
 
-def test_calls_of_before_the_window_are_forgotten(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_calls_before_the_window_are_forgotten(breaker: CircuitBreaker, clock: Clock) -> None:
     call(breaker, is_alive=False, times=CALLS_MIN - 1)
     clock.advance(WINDOW_MS)
 

@@ -1,4 +1,4 @@
-"""What is wrong is told twice: when it begins, and when it ends."""
+"""An outage is logged twice: when it begins, and when it ends."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from tests.engine.desk import turns
 from tests.fakes import Clock
 
 
-def test_a_condition_is_told_once_when_it_begins_and_once_when_it_ends() -> None:
+def test_a_condition_is_logged_once_when_it_begins_and_once_when_it_ends() -> None:
     now_ms = 1_000
     conditions = Conditions(lambda: now_ms)
-    with capture_logs() as told:
+    with capture_logs() as logged:
         conditions.begin(Condition.REDIS_AWAY, "connection refused")
         conditions.begin(Condition.REDIS_AWAY, "connection refused")
         now_ms = 4_500
         conditions.end(Condition.REDIS_AWAY)
         conditions.end(Condition.REDIS_AWAY)
-    assert [each["event"] for each in told] == ["condition_began", "condition_ended"]
-    assert told[0]["condition"] == "redis_away"
-    assert told[1]["after_ms"] == 3_500
+    assert [each["event"] for each in logged] == ["condition_began", "condition_ended"]
+    assert logged[0]["condition"] == "redis_away"
+    assert logged[1]["after_ms"] == 3_500
 
 
-def test_what_holds_is_listed_from_the_oldest_on() -> None:
+def test_conditions_that_hold_are_listed_from_the_oldest_on() -> None:
     conditions = Conditions(lambda: 0)
     conditions.begin(Condition.LEDGER_AWAY, "refused")
     conditions.begin(Condition.REDIS_AWAY, "refused")
@@ -35,9 +35,9 @@ def test_what_holds_is_listed_from_the_oldest_on() -> None:
     assert conditions.holds(Condition.REDIS_AWAY)
 
 
-def test_what_several_see_begins_with_the_first_of_them_and_ends_with_the_last() -> None:
+def test_a_condition_that_several_report_begins_with_the_first_and_ends_with_the_last() -> None:
     conditions = Conditions(lambda: 0)
-    with capture_logs() as told:
+    with capture_logs() as logged:
         conditions.begin(Condition.REDIS_AWAY, "connection refused", seen_by="news")
         conditions.begin(Condition.REDIS_AWAY, "timeout", seen_by="answers")
         conditions.end(Condition.REDIS_AWAY, seen_by="news")
@@ -47,13 +47,13 @@ def test_what_several_see_begins_with_the_first_of_them_and_ends_with_the_last()
 
     assert held_by_the_other
     assert conditions.current == []
-    assert [(each["event"], each.get("reason")) for each in told] == [
+    assert [(each["event"], each.get("reason")) for each in logged] == [
         ("condition_began", "connection refused"),
         ("condition_ended", None),
     ]
 
 
-def test_who_sees_it_is_told_apart_from_the_others() -> None:
+def test_the_reports_of_several_callers_are_kept_apart() -> None:
     conditions = Conditions(lambda: 0)
     conditions.begin(Condition.REDIS_AWAY, "connection refused", seen_by="news")
 
@@ -61,10 +61,10 @@ def test_who_sees_it_is_told_apart_from_the_others() -> None:
     assert not conditions.is_seen(Condition.REDIS_AWAY, by="verbs")
 
 
-def test_what_was_glimpsed_ends_when_nobody_has_had_a_glimpse_of_it_for_a_while() -> None:
+def test_an_observed_condition_ends_when_it_was_not_observed_again_for_a_while() -> None:
     clock = Clock()
     conditions = Conditions(clock)
-    with capture_logs() as told:
+    with capture_logs() as logged:
         conditions.observe(Condition.LEDGER_AWAY, "refused")
         clock.advance(OBSERVED_MS - 1)
         conditions.observe(Condition.LEDGER_AWAY, "refused")
@@ -75,10 +75,10 @@ def test_what_was_glimpsed_ends_when_nobody_has_had_a_glimpse_of_it_for_a_while(
         conditions.lapse()
 
     assert holds_after_the_second
-    assert [each["event"] for each in told] == ["condition_began", "condition_ended"]
+    assert [each["event"] for each in logged] == ["condition_began", "condition_ended"]
 
 
-def test_a_glimpse_that_is_over_does_not_end_what_another_still_sees() -> None:
+def test_an_observation_that_expires_does_not_end_what_another_caller_reports() -> None:
     clock = Clock()
     conditions = Conditions(clock)
     conditions.observe(Condition.LEDGER_AWAY, "refused")
@@ -89,7 +89,7 @@ def test_a_glimpse_that_is_over_does_not_end_what_another_still_sees() -> None:
     assert conditions.holds(Condition.LEDGER_AWAY)
 
 
-async def test_what_was_glimpsed_ends_by_itself() -> None:
+async def test_an_observed_condition_ends_by_itself() -> None:
     clock = Clock()
 
     async def sleep(seconds: float) -> None:

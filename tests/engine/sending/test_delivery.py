@@ -49,7 +49,7 @@ async def test_an_outcome_is_recorded_before_it_is_settled(desk: Desk, reply: Ou
     assert desk.journal.index("send") < desk.journal.index("record") < desk.journal.index("settle")
 
 
-async def test_whoever_waits_is_told_after_the_settling(desk: Desk) -> None:
+async def test_a_result_is_published_after_its_lease_is_settled(desk: Desk) -> None:
     waiting = desk.results.expect("a")
 
     await desk.deliver(Sent(99, b"{}"))
@@ -58,7 +58,7 @@ async def test_whoever_waits_is_told_after_the_settling(desk: Desk) -> None:
     assert desk.journal[-2:] == ["settle", "publish"]
 
 
-async def test_a_result_that_nobody_awaits_costs_nothing(desk: Desk) -> None:
+async def test_a_result_without_a_waiting_caller_costs_nothing(desk: Desk) -> None:
     gone = desk.results.expect("a")
     desk.results.forget("a", gone)
 
@@ -68,7 +68,7 @@ async def test_a_result_that_nobody_awaits_costs_nothing(desk: Desk) -> None:
     assert not gone.done()
 
 
-async def test_a_waiter_that_was_cancelled_disturbs_nobody(desk: Desk) -> None:
+async def test_a_cancelled_caller_does_not_disturb_the_delivery(desk: Desk) -> None:
     gone, still_there = desk.results.expect("a"), desk.results.expect("a")
     gone.cancel()
 
@@ -78,7 +78,7 @@ async def test_a_waiter_that_was_cancelled_disturbs_nobody(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("reply", [Throttled(1_000), Migrated(-1_001), Revoked("no"), Failed("reset"), Overdue()])
-async def test_nobody_is_told_of_an_end_that_is_none(desk: Desk, reply: Outcome) -> None:
+async def test_an_outcome_that_is_not_final_is_not_published(desk: Desk, reply: Outcome) -> None:
     waiting = desk.results.expect("a")
 
     await desk.deliver(reply)
@@ -137,7 +137,7 @@ async def test_two_chats_throttled_at_once_hold_their_bot_and_the_hold_is_writte
 
 
 @pytest.mark.parametrize("word", ["hold", "pause"])
-async def test_what_sets_in_with_an_outcome_is_written_later_if_the_ledger_refuses_it(desk: Desk, word: str) -> None:
+async def test_a_hold_or_pause_that_the_ledger_refuses_is_written_later(desk: Desk, word: str) -> None:
     reply = Throttled(9_000) if word == "hold" else Revoked("Unauthorized")
     await desk.deliver(Throttled(7_000), message=outgoing("a", chat_id=7))
     desk.ledger.refused_words = [word, word]
@@ -169,7 +169,7 @@ async def test_a_chat_that_blocked_the_bot_is_recorded_as_unreachable(desk: Desk
     assert desk.ledger.records[0].unreachable == reply.reason
 
 
-async def test_whoever_waits_hears_the_refusal(desk: Desk) -> None:
+async def test_a_rejection_is_published_to_the_waiting_caller(desk: Desk) -> None:
     waiting = desk.results.expect("a")
 
     await desk.deliver(Rejected(400, "Bad Request: chat not found"))
@@ -194,7 +194,7 @@ async def test_a_migrated_group_gets_its_message_under_its_new_id_and_what_waite
     assert first.attempt == 1
 
 
-async def test_what_is_submitted_for_the_old_id_later_goes_to_the_new_one(desk: Desk) -> None:
+async def test_a_message_submitted_later_for_a_migrated_chats_old_id_goes_to_the_new_one(desk: Desk) -> None:
     await desk.deliver(Migrated(-1_001), message=outgoing("a", chat_id=-5))
     await desk.send(await desk.lease())
 
@@ -222,7 +222,7 @@ async def test_a_revoked_token_pauses_its_bot_and_keeps_its_messages(desk: Desk)
     assert {(lease.message.id, lease.attempt) for lease in resumed} == {("a", 1), ("b", 1)}
 
 
-async def test_a_token_that_is_replaced_before_the_schedule_has_paused_its_bot_lets_it_go_on(
+async def test_a_token_replaced_before_the_queue_has_paused_its_bot_resumes_it(
     desk: Desk,
 ) -> None:
     """The pause of the queue came last, and the ledger knew nothing of it: it was never ended."""
@@ -405,7 +405,7 @@ async def test_while_the_ledger_refuses_the_message_stays_in_flight(desk: Desk) 
     delivering.cancel()
 
 
-async def test_a_lease_that_was_lost_meanwhile_settles_nothing(desk: Desk) -> None:
+async def test_a_lease_lost_during_its_call_settles_nothing(desk: Desk) -> None:
     attempt = await desk.delivery.call(desk.held(await desk.leased(outgoing("a"))))
     desk.clock.advance(LEASE_MS)
     await desk.broker.recover(worker_id="r", slots=1)
@@ -495,7 +495,7 @@ async def test_the_first_answer_for_a_name_tells_its_id_and_both_are_one_chat_fr
     assert beside_it.message.id == "d"
 
 
-async def test_the_id_of_a_chat_that_has_one_is_no_news(desk: Desk) -> None:
+async def test_an_answer_renames_no_chat_that_was_addressed_by_its_id(desk: Desk) -> None:
     await desk.deliver(Sent(1, chat_id=-1_001), message=outgoing("a", chat_id=-5))
 
     assert desk.ledger.records[0].migrated_to is None
@@ -525,7 +525,7 @@ async def test_what_waits_for_a_chat_that_blocked_the_bot_is_dead_with_the_same_
     assert desk.transport.ids == ["b"]
 
 
-async def test_what_is_leased_for_a_lost_chat_all_the_same_is_dead_without_a_call(desk: Desk) -> None:
+async def test_a_lease_for_an_unreachable_chat_is_dead_without_a_call(desk: Desk) -> None:
     lease = await desk.leased(outgoing("a", chat_id=7))
     desk.ledger.unreachable = {(1, 7): BLOCKED}
     await desk.reachability.mark_unreachable(1, 7, BLOCKED)
@@ -538,7 +538,7 @@ async def test_what_is_leased_for_a_lost_chat_all_the_same_is_dead_without_a_cal
     assert desk.transport.ids == []
 
 
-async def test_who_ends_before_the_books_know_of_a_pause_has_not_paused_the_schedule_alone(desk: Desk) -> None:
+async def test_a_process_that_ends_before_the_ledger_has_a_pause_has_not_paused_the_queue_either(desk: Desk) -> None:
     desk.transport.answers(Revoked("Unauthorized"))
     attempt = await desk.delivery.call(desk.held(await desk.leased(outgoing("a"))))
     desk.ledger.refused_words.append("pause")
@@ -551,7 +551,7 @@ async def test_who_ends_before_the_books_know_of_a_pause_has_not_paused_the_sche
     assert [lease.message.id for lease in await desk.leases()] == ["b"]
 
 
-async def test_the_alert_for_a_revoked_token_is_logged_once_for_what_is_in_flight(desk: Desk) -> None:
+async def test_the_alert_for_a_revoked_token_is_logged_once_for_all_calls_in_flight(desk: Desk) -> None:
     await desk.accept(*(outgoing(f"m{chat}", chat_id=chat) for chat in range(1, 5)))
     desk.transport.answers(*[Revoked("Unauthorized")] * 4)
     leases = await desk.leases()

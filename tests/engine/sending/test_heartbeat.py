@@ -1,4 +1,4 @@
-"""How long a lease is certainly ours."""
+"""How long a process surely holds a lease."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def test_a_lease_that_was_lost_is_not_sent_though_its_deadline_has_not_com
     assert desk.transport.ids == []
 
 
-async def test_what_was_let_go_is_not_extended(desk: Desk, heartbeat: Heartbeat) -> None:
+async def test_a_lease_whose_delivery_has_ended_is_not_extended(desk: Desk, heartbeat: Heartbeat) -> None:
     heartbeat.let_go(await taken(desk, heartbeat))
 
     await heartbeat.beat()

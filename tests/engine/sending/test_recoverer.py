@@ -1,4 +1,4 @@
-"""Who finds messages whose worker is gone, and who finds those that only the ledger knows."""
+"""Messages whose worker is gone are found and concluded."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def test_the_end_of_a_message_that_was_tried_again_meanwhile_ends_its_copy
 
 
 async def test_a_message_that_is_recorded_and_was_never_settled_is_not_sent_twice(desk: Desk) -> None:
-    """Its worker was killed in between: it was tried again, though the ledger knew that it was sent."""
+    """Its worker was killed in between: it was sent again, though the ledger knew that it was sent."""
     await desk.leased(outgoing("a"))
     desk.ledger.statuses["a"] = Status.SENT
     desk.clock.advance(LEASE_MS)
@@ -110,7 +110,7 @@ async def test_an_at_most_once_message_is_never_poison_because_it_is_not_sent_ag
     assert [(record.outcome, record.status) for record in desk.ledger.records] == [("lost", Status.UNCERTAIN)]
 
 
-async def test_what_is_lost_while_the_ledger_is_away_is_concluded_later_and_counted_once(desk: Desk) -> None:
+async def test_a_lease_lost_while_the_ledger_is_away_is_concluded_later_and_counted_once(desk: Desk) -> None:
     await desk.leased(outgoing("a"))
     desk.clock.advance(LEASE_MS)
     desk.ledger.asleep = True
@@ -137,14 +137,14 @@ async def test_more_than_a_batch_is_recovered_over_several_looks(desk: Desk) -> 
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "logged"),
     [
         (ZeroDivisionError(), ["lease_recovery_failed"]),
         (BrokerUnavailable("away"), []),
         (LedgerError("away"), ["condition_began"]),
     ],
 )
-async def test_the_recoverer_goes_on_after_a_failure(desk: Desk, error: Exception, told: list[str]) -> None:
+async def test_the_recoverer_goes_on_after_a_failure(desk: Desk, error: Exception, logged: list[str]) -> None:
     broker = OnceBroken(error)
     recoverer = Recoverer(
         broker=broker,  # type: ignore[arg-type]
@@ -161,7 +161,7 @@ async def test_the_recoverer_goes_on_after_a_failure(desk: Desk, error: Exceptio
         running.cancel()
 
     assert broker.asked == 2
-    assert [each["event"] for each in logs] == told
+    assert [each["event"] for each in logs] == logged
 
 
 class OnceBroken:

@@ -1,23 +1,20 @@
-"""What goes on while nothing can be recorded, and how it ends."""
+"""What is sent while the ledger is away, and how that ends."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from structlog.testing import capture_logs
 
-from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import Status
-from tempogram.engine.resilience.conditions import Condition, Conditions
-from tempogram.engine.resilience.ledger_retry import retry_write
+from tempogram.engine.resilience.conditions import Condition
 from tempogram.engine.sending.worker import UNRECORDED_MAX
 from tests.engine.desk import LEASE_MS, Desk, at_most_once, soon, turns, working
 from tests.fakes import START_MS, outgoing
 
 
 async def until_quiet(desk: Desk) -> None:
-    """Let what can go on go on until nothing is called any more."""
+    """Let tasks run until no more calls are made."""
     called = -1
     while called < len(desk.transport.ids):
         called = len(desk.transport.ids)
@@ -41,7 +38,7 @@ async def test_more_messages_are_sent_than_there_are_connections() -> None:
     assert (await desk.broker.stats()).leased == 0
 
 
-async def test_leasing_stops_at_so_many_outcomes_that_are_not_recorded_and_goes_on_when_they_are() -> None:
+async def test_leasing_stops_at_the_most_unrecorded_outcomes_and_goes_on_when_they_are_recorded() -> None:
     desk = Desk(slots=10)
     desk.ledger_falls_asleep()
     count = UNRECORDED_MAX + 100
@@ -90,7 +87,7 @@ async def test_leases_are_extended_for_as_long_as_their_outcomes_are_not_recorde
     assert [record.outcome for record in desk.ledger.records] == ["sent"]
 
 
-async def test_it_is_told_once_that_the_ledger_is_away_and_once_that_it_is_back(desk: Desk) -> None:
+async def test_a_ledger_outage_is_logged_once_when_it_begins_and_once_when_it_ends(desk: Desk) -> None:
     desk.ledger_falls_asleep()
     await desk.admit(*(outgoing(f"{number}", chat_id=number) for number in range(1, 9)))
 
@@ -103,49 +100,6 @@ async def test_it_is_told_once_that_the_ledger_is_away_and_once_that_it_is_back(
 
     assert held_meanwhile
     assert [each["event"] for each in logs] == ["condition_began", "condition_ended"]
-
-
-async def test_one_write_that_is_refused_is_told_as_long_as_it_is_whatever_others_write() -> None:
-    """Each that was taken ended it, and the next refusal began it again: two lines a second."""
-    conditions, refusing = Conditions(lambda: 0), asyncio.Event()
-    with capture_logs() as logs:
-        refused = asyncio.create_task(retry_write(refused_until(refusing), sleep=yielding, conditions=conditions))
-        await turns(5)
-        await retry_write(taken, conditions=conditions)
-        held_meanwhile = conditions.holds(Condition.LEDGER_AWAY)
-        refusing.set()
-        await refused
-
-    assert held_meanwhile
-    assert [each["event"] for each in logs] == ["condition_began", "condition_ended"]
-
-
-async def test_who_gives_up_insisting_sees_nothing_any_more() -> None:
-    conditions = Conditions(lambda: 0)
-    insisting = asyncio.create_task(retry_write(refused_until(asyncio.Event()), sleep=yielding, conditions=conditions))
-    await turns(5)
-    held_meanwhile = conditions.holds(Condition.LEDGER_AWAY)
-
-    insisting.cancel()
-    await asyncio.gather(insisting, return_exceptions=True)
-
-    assert (held_meanwhile, conditions.current) == (True, [])
-
-
-async def yielding(_: float) -> None:
-    await asyncio.sleep(0)
-
-
-async def taken() -> None:
-    """Be written at once."""
-
-
-def refused_until(event: asyncio.Event) -> Callable[[], Awaitable[None]]:
-    async def write() -> None:
-        if not event.is_set():
-            raise LedgerError("the disk is full")
-
-    return write
 
 
 async def test_messages_that_cannot_be_marked_take_no_connection_from_others() -> None:
@@ -164,7 +118,7 @@ async def test_messages_that_cannot_be_marked_take_no_connection_from_others() -
     assert sorted(desk.transport.ids) == ["a1", "a2", "a3", "a4", "a5", "b"]
 
 
-async def test_what_expired_is_recorded_when_the_ledger_is_back(desk: Desk) -> None:
+async def test_an_expired_message_is_recorded_when_the_ledger_is_back(desk: Desk) -> None:
     desk.ledger_falls_asleep()
     await desk.admit(outgoing("a", expires_at_ms=START_MS + 500, ready_at_ms=START_MS + 900))
 

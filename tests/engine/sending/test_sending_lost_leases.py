@@ -1,4 +1,4 @@
-"""What a schedule is told by a worker whose lease it does not know: it was rebuilt, or the lease ran out."""
+"""What a worker reports to a queue that does not know its lease: it was rebuilt, or the lease has expired."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REST = Rest("sendMediaGroup", b'{"media":[3,4,5]}', cost=3)
 
 
 async def called_before_a_rebuild(desk: Desk, reply: Outcome | Answer, message: Outgoing = MESSAGE) -> Answered:
-    """Make a call, and let the schedule be rebuilt before anything is recorded: there is a copy of the message."""
+    """Make a call, and let the queue be rebuilt before anything is recorded: there is a copy of the message."""
     desk.transport.answers(reply)
     attempt = await desk.delivery.call(desk.held(await desk.leased(message)))
     desk.broker.begin_anew()
@@ -31,7 +31,7 @@ async def called_before_a_rebuild(desk: Desk, reply: Outcome | Answer, message: 
 
 
 @pytest.mark.parametrize("reply", [Sent(1), Rejected(400, "no")])
-async def test_a_message_that_has_its_end_is_not_sent_again_by_a_rebuilt_schedule(desk: Desk, reply: Outcome) -> None:
+async def test_a_message_that_has_ended_is_not_sent_again_by_a_rebuilt_queue(desk: Desk, reply: Outcome) -> None:
     attempt = await called_before_a_rebuild(desk, reply)
 
     await desk.delivery.conclude(attempt)
@@ -39,7 +39,7 @@ async def test_a_message_that_has_its_end_is_not_sent_again_by_a_rebuilt_schedul
     assert await desk.broker.knows(["a"]) == [False]
 
 
-async def test_a_message_that_has_not_ended_stays_in_the_rebuilt_schedule(desk: Desk) -> None:
+async def test_a_message_that_has_not_ended_stays_in_the_rebuilt_queue(desk: Desk) -> None:
     attempt = await called_before_a_rebuild(desk, Failed("HTTP 502", 502))
 
     await desk.delivery.conclude(attempt)
@@ -47,7 +47,7 @@ async def test_a_message_that_has_not_ended_stays_in_the_rebuilt_schedule(desk: 
     assert await desk.broker.knows(["a"]) == [True]
 
 
-async def test_the_place_that_a_call_took_is_known_to_the_rebuilt_schedule() -> None:
+async def test_the_place_that_a_call_took_is_noted_in_the_rebuilt_queue() -> None:
     desk = Desk(limits=ONE_A_SECOND)
     attempt = await called_before_a_rebuild(desk, Answer(Sent(1), counted_at_ms=START_MS))
     await desk.admit(outgoing("b"))
@@ -62,7 +62,7 @@ async def test_the_place_that_a_call_took_is_known_to_the_rebuilt_schedule() -> 
     assert [lease.message.id for lease in on_time] == ["b"]
 
 
-async def test_a_call_that_was_never_written_takes_no_place_of_the_rebuilt_schedule() -> None:
+async def test_a_call_that_was_never_written_takes_no_place_in_the_rebuilt_queue() -> None:
     desk = Desk(limits=ONE_A_SECOND)
     attempt = await called_before_a_rebuild(desk, Answer(Failed("ConnectionRefusedError"), counted_at_ms=None))
 
@@ -71,7 +71,7 @@ async def test_a_call_that_was_never_written_takes_no_place_of_the_rebuilt_sched
     assert [lease.message.id for lease in await desk.leases()] == ["a"]
 
 
-async def test_a_chat_that_telegram_holds_is_held_by_the_rebuilt_schedule_too(desk: Desk) -> None:
+async def test_a_chat_that_telegram_holds_is_held_by_the_rebuilt_queue_too(desk: Desk) -> None:
     attempt = await called_before_a_rebuild(desk, Throttled(7_000))
 
     await desk.delivery.conclude(attempt)
@@ -83,7 +83,7 @@ async def test_a_chat_that_telegram_holds_is_held_by_the_rebuilt_schedule_too(de
     assert [lease.message.id for lease in await desk.leases()] == ["a"]
 
 
-async def test_a_message_that_was_replayed_since_it_ended_stays_in_the_rebuilt_schedule(
+async def test_a_message_that_was_replayed_since_it_ended_stays_in_the_rebuilt_queue(
     desk: Desk,
 ) -> None:
     attempt = await called_before_a_rebuild(desk, Rejected(400, "no"))
@@ -97,7 +97,7 @@ async def test_a_message_that_was_replayed_since_it_ended_stays_in_the_rebuilt_s
     assert await desk.broker.knows(["a"]) == [True]
 
 
-async def test_of_an_album_that_was_half_sent_the_rebuilt_schedule_sends_only_the_rest_after_the_hold(
+async def test_the_rebuilt_queue_sends_only_the_rest_of_a_half_sent_album_after_the_hold(
     desk: Desk,
 ) -> None:
     """The copy was of the whole album, and so the first half came twice."""
@@ -123,7 +123,7 @@ async def test_an_album_of_which_telegram_refused_the_rest_is_not_sent_again(des
     assert await desk.broker.knows(["a"]) == [False]
 
 
-async def test_what_cannot_be_settled_is_settled_when_the_broker_is_back(desk: Desk) -> None:
+async def test_an_outcome_is_settled_when_the_broker_is_back(desk: Desk) -> None:
     attempt = await desk.delivery.call(desk.held(await desk.leased(outgoing("a"))))
     desk.broker.away_for(3)
 
@@ -135,7 +135,7 @@ async def test_what_cannot_be_settled_is_settled_when_the_broker_is_back(desk: D
     assert (await desk.broker.stats()).leased == 0
 
 
-async def test_what_cannot_be_settled_is_left_once_its_lease_has_surely_run_out_and_not_sent_again(desk: Desk) -> None:
+async def test_an_outcome_is_left_unsettled_once_its_lease_has_surely_expired_and_not_sent_again(desk: Desk) -> None:
     waiting = desk.results.expect("a")
     attempt = await desk.delivery.call(desk.held(await desk.leased(outgoing("a"))))
     desk.broker.away_for(1_000)

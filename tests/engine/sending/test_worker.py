@@ -1,4 +1,4 @@
-"""The loop that fills free connections."""
+"""The loop that leases messages for free connections."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.fakes import START_MS, outgoing
 
 
 async def pass_time(desk: Desk, ms: int) -> None:
-    """Let time pass, and the worker see it as it would: by waking when it said it would."""
+    """Let time pass, and wake the worker as the queue would."""
     desk.clock.advance(ms)
     desk.broker.ring()
     await turns(40)
 
 
-async def test_what_waits_is_sent(desk: Desk) -> None:
+async def test_a_waiting_message_is_sent(desk: Desk) -> None:
     await desk.accept(outgoing("a", chat_id=7), outgoing("b", chat_id=8))
 
     async with working(desk.worker):
@@ -32,7 +32,7 @@ async def test_what_waits_is_sent(desk: Desk) -> None:
     assert desk.ledger.statuses == {"a": Status.SENT, "b": Status.SENT}
 
 
-async def test_nothing_is_sent_while_leases_come_from_another_schedule(desk: Desk) -> None:
+async def test_nothing_is_sent_while_leases_come_from_another_queue(desk: Desk) -> None:
     await desk.accept(outgoing("a"))
     worker = desk.new_worker(slots=1, is_source=lambda: False)
 
@@ -73,7 +73,7 @@ async def test_a_worker_sleeps_until_the_exact_time_at_which_it_can_go_on(desk: 
     assert desk.transport.ids == ["a", "a"]
 
 
-async def test_a_worker_with_nothing_to_do_waits_for_the_bell_and_asks_nothing_meanwhile(desk: Desk) -> None:
+async def test_an_idle_worker_waits_to_be_woken_and_asks_nothing_meanwhile(desk: Desk) -> None:
     async with working(desk.worker):
         await soon(desk.broker.resting)
         asked = len(desk.broker.slots_asked)
@@ -97,7 +97,7 @@ async def test_a_spaced_bot_is_woken_for_each_of_its_places() -> None:
     assert len(desk.transport.ids) == 3
 
 
-async def test_stopping_leases_nothing_more_and_finishes_what_is_in_hand(desk: Desk) -> None:
+async def test_stopping_leases_nothing_more_and_finishes_deliveries_under_way(desk: Desk) -> None:
     desk.transport.close()
     await desk.accept(outgoing("a"))
 
@@ -127,7 +127,7 @@ async def test_stopping_ends_a_sleep_at_once(desk: Desk) -> None:
 
 
 async def test_a_sleeping_worker_that_is_cancelled_ends(desk: Desk) -> None:
-    """It took its own cancellation for that of its nap, and slept on: a program with a stuck handler never ended."""
+    """It took its own cancellation for that of its sleep, and slept on: a program with a stuck handler never ended."""
     task = asyncio.create_task(desk.worker.run())
     await soon(desk.broker.resting)
 
@@ -165,7 +165,7 @@ async def test_an_exception_in_a_delivery_gives_its_connection_back() -> None:
     assert desk.transport.ids == ["a", "b"]
 
 
-async def test_a_heartbeat_extends_what_is_in_hand(desk: Desk) -> None:
+async def test_a_heartbeat_extends_the_leases_of_calls_under_way(desk: Desk) -> None:
     desk.transport.close()
     await desk.accept(outgoing("a"))
 
@@ -225,8 +225,8 @@ async def test_a_broker_that_is_away_is_asked_each_second_and_nothing_is_logged(
     assert logs == []
 
 
-async def test_a_bell_that_cannot_be_heard_is_not_asked_again_at_once(desk: Desk) -> None:
-    """The wait raised, nobody saw it, and the loop went round as fast as it could."""
+async def test_a_wait_that_fails_is_repeated_only_after_a_pause(desk: Desk) -> None:
+    """The error of the wait was lost, and the loop went round as fast as it could."""
     desk.broker.is_deaf = True
 
     async with working(desk.worker):
@@ -240,7 +240,7 @@ async def test_a_bell_that_cannot_be_heard_is_not_asked_again_at_once(desk: Desk
 
 
 async def test_a_message_leased_again_while_its_first_delivery_hangs_costs_no_connection() -> None:
-    """Both were kept under the message's id: the second to end found nothing, and its connection was gone for good."""
+    """Both were kept under the message's id: the second to end found nothing, and its connection was lost for good."""
     desk = Desk(slots=2, retries=RetryPolicy(delay_ms_min=0, delay_ms_max=0))
     desk.transport.close()
     await desk.accept(outgoing("a"))
@@ -261,7 +261,7 @@ async def test_a_message_leased_again_while_its_first_delivery_hangs_costs_no_co
 
 
 async def test_a_lease_whose_answer_came_after_its_end_is_not_sent(desk: Desk) -> None:
-    """A frozen process would take it for fresh: its deadline counts from the question, not from the answer."""
+    """A frozen process would take a late answer for a fresh one: the deadline counts from the question."""
     await desk.accept(outgoing("a"))
 
     with desk.worker.reserved(1) as slots:
@@ -273,7 +273,7 @@ async def test_a_lease_whose_answer_came_after_its_end_is_not_sent(desk: Desk) -
     assert [record.outcome for record in desk.ledger.records] == ["overdue"]
 
 
-async def test_what_expired_while_it_waited_is_recorded_and_not_sent(desk: Desk) -> None:
+async def test_a_message_that_expired_while_it_waited_is_recorded_and_not_sent(desk: Desk) -> None:
     waiting = desk.results.expect("a")
     await desk.accept(outgoing("a", expires_at_ms=START_MS + 500, ready_at_ms=START_MS + 900))
 

@@ -1,4 +1,4 @@
-"""How the sending ends: nothing stays leased that could be given back."""
+"""How sending ends: nothing stays leased that could be given back."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def test_a_call_that_was_not_made_yet_goes_back_as_it_was(desk: Desk) -> N
     assert {lease.attempt for lease in await desk.leases()} == {1}
 
 
-async def test_what_is_leased_in_the_same_moment_goes_back_without_a_call(desk: Desk) -> None:
+async def test_a_lease_given_in_the_same_moment_goes_back_without_a_call(desk: Desk) -> None:
     await desk.accept(outgoing("a"))
 
     with desk.worker.reserved(1) as slots:
@@ -77,7 +77,7 @@ async def test_what_is_leased_in_the_same_moment_goes_back_without_a_call(desk: 
     assert (await desk.broker.stats()).leased == 0
 
 
-async def test_what_comes_from_an_admission_after_the_cut_goes_back_without_a_call(desk: Desk) -> None:
+async def test_a_lease_given_by_an_admission_after_the_cut_off_goes_back_without_a_call(desk: Desk) -> None:
     await desk.accept(outgoing("a"))
 
     with desk.worker.reserved(1) as slots:
@@ -89,7 +89,7 @@ async def test_what_comes_from_an_admission_after_the_cut_goes_back_without_a_ca
     assert (await desk.broker.stats()).leased == 0
 
 
-async def test_what_the_ledger_does_not_take_is_left_and_counted_in_one_line(desk: Desk) -> None:
+async def test_outcomes_that_the_ledger_refuses_are_left_and_counted_in_one_log_line(desk: Desk) -> None:
     desk.ledger_falls_asleep()
     await desk.admit(*(outgoing(f"{number}", chat_id=number) for number in range(1, 4)))
 
@@ -104,7 +104,7 @@ async def test_what_the_ledger_does_not_take_is_left_and_counted_in_one_line(des
     assert (await desk.broker.stats()).leased == 3
 
 
-async def test_a_worker_with_nothing_in_hand_finishes_at_once(desk: Desk) -> None:
+async def test_an_idle_worker_finishes_at_once(desk: Desk) -> None:
     async with working(desk.worker) as running:
         await soon(desk.broker.resting)
         await finish(desk, within_s=WITHIN_S)

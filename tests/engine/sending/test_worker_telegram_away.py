@@ -47,7 +47,7 @@ async def test_nothing_is_leased_while_the_breaker_is_open_and_one_message_when_
     assert after == before + 1
 
 
-async def test_everything_goes_on_after_a_trial_that_succeeded() -> None:
+async def test_sending_goes_on_after_a_trial_that_succeeded() -> None:
     desk = await desk_of_a_host_that_fails(30, failures=13)
 
     async with working(desk.worker):

@@ -52,7 +52,7 @@ def write_otherwise(connection: Connection, items: Sequence[str]) -> list[str]:
 
 
 async def crowded(writer: ListWriter, *, gather_s: float) -> GroupCommit:
-    """Return one in whose last transaction several met."""
+    """Return one whose last transaction had several entries."""
     commits = GroupCommit(writer, gather_s=gather_s)
     await asyncio.gather(commits.write(write, ["x"]), commits.write(write, ["y"]))
     return commits
@@ -74,7 +74,9 @@ async def test_each_caller_gets_the_answers_to_its_own_items(commits: GroupCommi
     assert list(answers) == [["A", "B"], ["C"]]
 
 
-async def test_what_comes_during_a_transaction_shares_the_next_one(commits: GroupCommit, writer: ListWriter) -> None:
+async def test_writes_that_come_during_a_transaction_share_the_next_one(
+    commits: GroupCommit, writer: ListWriter
+) -> None:
     writer.gate.clear()
     first = asyncio.ensure_future(commits.write(write, ["a"]))
     await asyncio.sleep(0)
@@ -87,7 +89,7 @@ async def test_what_comes_during_a_transaction_shares_the_next_one(commits: Grou
     assert writer.sizes == [1, 3]
 
 
-async def test_alone_what_is_patient_does_not_wait(writer: ListWriter) -> None:
+async def test_a_patient_write_that_comes_alone_does_not_wait(writer: ListWriter) -> None:
     commits = GroupCommit(writer, gather_s=3_600)
 
     for item in "ab":
@@ -96,7 +98,7 @@ async def test_alone_what_is_patient_does_not_wait(writer: ListWriter) -> None:
     assert writer.sizes == [1, 1]
 
 
-async def test_in_a_crowd_what_is_patient_leaves_with_the_next_that_is_not(writer: ListWriter) -> None:
+async def test_under_load_a_patient_write_goes_with_the_next_that_is_not_patient(writer: ListWriter) -> None:
     commits = await crowded(writer, gather_s=3_600)
 
     patient = [asyncio.ensure_future(commits.write(write, [item], patient=True)) for item in "ab"]
@@ -108,7 +110,7 @@ async def test_in_a_crowd_what_is_patient_leaves_with_the_next_that_is_not(write
     assert all(each.done() for each in patient)
 
 
-async def test_in_a_crowd_what_is_patient_waits_for_enough_of_it(writer: ListWriter) -> None:
+async def test_under_load_patient_writes_wait_until_there_are_enough(writer: ListWriter) -> None:
     commits = await crowded(writer, gather_s=3_600)
 
     await asyncio.gather(*(commits.write(write, ["a"], patient=True) for _ in range(ENOUGH)))
@@ -116,7 +118,7 @@ async def test_in_a_crowd_what_is_patient_waits_for_enough_of_it(writer: ListWri
     assert writer.sizes == [2, ENOUGH]
 
 
-async def test_what_is_patient_waits_for_nobody_longer_than_a_moment(writer: ListWriter) -> None:
+async def test_a_patient_write_waits_for_a_moment_at_most(writer: ListWriter) -> None:
     commits = await crowded(writer, gather_s=0)
 
     await commits.write(write, ["a"], patient=True)
@@ -124,7 +126,7 @@ async def test_what_is_patient_waits_for_nobody_longer_than_a_moment(writer: Lis
     assert writer.sizes == [2, 1]
 
 
-async def test_closing_writes_what_is_patient_at_once(writer: ListWriter) -> None:
+async def test_closing_writes_patient_entries_at_once(writer: ListWriter) -> None:
     commits = await crowded(writer, gather_s=3_600)
 
     patient = asyncio.ensure_future(commits.write(write, ["a"], patient=True))
@@ -140,7 +142,7 @@ async def test_a_transaction_is_bounded(commits: GroupCommit, writer: ListWriter
     assert max(writer.sizes) <= ITEMS_MAX
 
 
-async def test_nothing_to_write_is_no_transaction(commits: GroupCommit, writer: ListWriter) -> None:
+async def test_writing_no_items_makes_no_transaction(commits: GroupCommit, writer: ListWriter) -> None:
     await commits.write(write, [])
 
     assert writer.sizes == []
@@ -155,7 +157,9 @@ async def test_only_the_caller_whose_item_is_wrong_gets_the_error(commits: Group
     assert writer.rows == ["a", "b"]
 
 
-async def test_what_may_have_been_committed_is_not_done_twice(commits: GroupCommit, writer: ListWriter) -> None:
+async def test_a_transaction_that_may_have_been_committed_is_not_repeated(
+    commits: GroupCommit, writer: ListWriter
+) -> None:
     writer.loses_answer = True
 
     answers = await asyncio.gather(*(commits.write(write, [item]) for item in "abc"), return_exceptions=True)
@@ -182,7 +186,7 @@ async def test_a_database_that_came_back_is_written_to_again(commits: GroupCommi
     assert writer.rows == ["b"]
 
 
-async def test_what_is_written_alone_keeps_its_place(commits: GroupCommit, writer: ListWriter) -> None:
+async def test_a_write_that_is_alone_keeps_its_order(commits: GroupCommit, writer: ListWriter) -> None:
     await asyncio.gather(
         commits.write(write, ["a"]),
         commits.write(write_otherwise, ["b"]),
