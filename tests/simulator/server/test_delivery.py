@@ -57,7 +57,7 @@ async def test_a_poll_takes_no_more_than_its_limit(client: Client) -> None:
     assert len(await poll(client, limit=2)) == 2
 
 
-async def test_a_long_poll_ends_when_somebody_speaks(client: Client) -> None:
+async def test_a_long_poll_ends_when_a_user_speaks(client: Client) -> None:
     user, bot = client.simulator.add_user("Anna"), client.simulator.add_bot(client.token)
     polling = asyncio.create_task(poll(client, timeout=30))
     await until_polling(bot)

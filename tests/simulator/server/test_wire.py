@@ -205,7 +205,7 @@ async def test_a_name_and_its_number_are_one_chat(client: Client) -> None:
     assert (await client.send("@news"))["error_code"] == 429
 
 
-async def test_chats_that_nobody_registered_are_not_found_when_the_world_is_closed(client: Client) -> None:
+async def test_unregistered_chats_are_not_found_when_the_world_is_closed(client: Client) -> None:
     client.change(accept_any_chat=False)
     client.simulator.add_user("Anna", user_id=7)
 
