@@ -13,7 +13,8 @@ from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.model.messages import ChatId
 from tempogram.engine.ports.changes import BotChanged, Change, Changes, ChatChanged, Missed
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import Sleep, retry_write
+from tempogram.engine.resilience.ledger_retry import retry_write
+from tempogram.engine.resilience.retry import Sleep
 
 log = structlog.get_logger()
 

@@ -19,7 +19,8 @@ from tempogram.bot.telegram.tokens import LOOKS_LIKE, bot_id_of, is_token
 from tempogram.engine.ports import Clock
 from tempogram.engine.ports.changes import Changes
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import Sleep, retry_write
+from tempogram.engine.resilience.ledger_retry import retry_write
+from tempogram.engine.resilience.retry import Sleep
 from tempogram.storage.bots import Bots, RegisteredBot, Source
 
 log = structlog.get_logger()

@@ -17,7 +17,8 @@ from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import Broker, Clock
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import Sleep, observed, retry_write
+from tempogram.engine.resilience.ledger_retry import observed, retry_write
+from tempogram.engine.resilience.retry import Sleep
 from tempogram.storage.bots import Bots, Removal
 
 log = structlog.get_logger()

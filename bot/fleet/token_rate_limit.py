@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from tempogram.engine.ports import Clock
-from tempogram.engine.resilience.ledger_retry import Sleep
+from tempogram.engine.resilience.retry import Sleep
 
 NEW_TOKENS = ((20, 60_000), (600, 3_600_000))
 """Tokens per milliseconds. Observed in production; Telegram does not document it."""

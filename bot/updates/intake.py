@@ -26,7 +26,8 @@ from tempogram.bot.updates.recorder import Recorder
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.ports import Clock
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import Sleep, observed, retry_write
+from tempogram.engine.resilience.ledger_retry import observed, retry_write
+from tempogram.engine.resilience.retry import Sleep
 from tempogram.storage.updates import ReceivedUpdate, Updates
 
 log = structlog.get_logger()

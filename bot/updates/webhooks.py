@@ -20,7 +20,7 @@ from aiogram.exceptions import (
 from tempogram.bot.fleet.registry import Registry
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.ports import Clock
-from tempogram.engine.resilience.ledger_retry import Sleep
+from tempogram.engine.resilience.retry import Sleep
 
 log = structlog.get_logger()
 

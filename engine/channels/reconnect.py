@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from tempogram.engine.resilience.conditions import Condition, Conditions
-from tempogram.engine.resilience.ledger_retry import Sleep
+from tempogram.engine.resilience.retry import Sleep
 
 AWAY = (RedisError, OSError, TimeoutError)
 """What is raised when Redis cannot be reached, does not answer, or refuses."""

@@ -20,7 +20,7 @@ from tempogram.engine.channels.redis_channel import HEARTBEAT_S, RedisChannel
 from tempogram.engine.model.ids import number_of
 from tempogram.engine.ports.changes import BotChanged, Change, ChatChanged, Listener, Missed
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import Sleep
+from tempogram.engine.resilience.retry import Sleep
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from tempogram.engine.channels.reconnect import AWAY, Reconnect, hang_up
 from tempogram.engine.resilience.batcher import Batcher
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import Sleep
+from tempogram.engine.resilience.retry import Sleep
 
 REPLY_S = 2.0
 """How long an answer may take. What came later would be late anyway."""

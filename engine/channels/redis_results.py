@@ -19,7 +19,7 @@ from tempogram.engine.channels.redis_channel import HEARTBEAT_S, RedisChannel
 from tempogram.engine.model.ids import maker_of, number_of
 from tempogram.engine.ports.results import Result
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import Sleep
+from tempogram.engine.resilience.retry import Sleep
 
 log = structlog.get_logger()
 

@@ -14,7 +14,8 @@ from tempogram.engine.model.outcomes import Outcome
 from tempogram.engine.ports import Broker, Clock, Fault, Ledger, Queued, Record, Replaced, Result, Results, Verdict
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import Sleep, retry_write
+from tempogram.engine.resilience.ledger_retry import retry_write
+from tempogram.engine.resilience.retry import Sleep
 
 PAGE = 1_000
 """Messages of a removed bot that are read from the ledger at a time."""

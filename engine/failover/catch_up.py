@@ -14,7 +14,7 @@ from tempogram.engine.model.errors import BrokerFull
 from tempogram.engine.model.ids import earliest
 from tempogram.engine.ports import Broker, Clock, Ledger
 from tempogram.engine.recovery.reconciler import CATCH_UP_MS, RECONCILE_MS, Reconciler
-from tempogram.engine.resilience.ledger_retry import Sleep
+from tempogram.engine.resilience.retry import Sleep
 
 log = structlog.get_logger()
 

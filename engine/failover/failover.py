@@ -21,7 +21,7 @@ from tempogram.engine.recovery.rebuild import OtherProcesses, rebuild
 from tempogram.engine.recovery.reconciler import Reconciler
 from tempogram.engine.recovery.settings_sync import SettingsSync
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import Sleep
+from tempogram.engine.resilience.retry import Sleep
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ from tempogram.engine.failover.standalone_mode import StandaloneMode
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 from tempogram.engine.ports import Epoch, LeaseSource
 from tempogram.engine.recovery.settings_sync import SettingsSync
-from tempogram.engine.resilience.ledger_retry import Sleep
+from tempogram.engine.resilience.retry import Sleep
 
 log = structlog.get_logger()
 

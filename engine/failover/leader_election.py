@@ -26,7 +26,7 @@ import structlog
 from tempogram.engine.failover.failover_broker import FailoverBroker
 from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.ports import Clock, Leadership
-from tempogram.engine.resilience.ledger_retry import Sleep
+from tempogram.engine.resilience.retry import Sleep
 
 log = structlog.get_logger()
 

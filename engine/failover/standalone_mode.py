@@ -19,7 +19,7 @@ from tempogram.engine.ports import NO_SCHEMA, Broker, Clock, Epoch, LeaseSource,
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.recovery.rebuild import OtherProcesses
 from tempogram.engine.recovery.settings_sync import SettingsSync
-from tempogram.engine.resilience.ledger_retry import Sleep
+from tempogram.engine.resilience.retry import Sleep
 
 log = structlog.get_logger()
 

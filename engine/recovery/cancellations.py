@@ -9,7 +9,8 @@ from tempogram.engine.model.errors import BrokerFull, BrokerUnavailable, LedgerE
 from tempogram.engine.ports import Broker
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import Sleep, retry_write
+from tempogram.engine.resilience.ledger_retry import retry_write
+from tempogram.engine.resilience.retry import Sleep
 
 REFUSED = (QueueLost, BrokerFull, NoQueue)
 """What the broker raises only if it has forgotten nothing."""

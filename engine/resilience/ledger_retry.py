@@ -11,8 +11,6 @@ from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.resilience.conditions import Condition, Conditions
 from tempogram.engine.resilience.retry import Sleep, retry
 
-__all__ = ["RETRY_S", "Sleep", "monitored", "observed", "retry_write"]
-
 RETRY_S = 1.0
 """Between two tries of a refused write; meanwhile the worker's heartbeat keeps the lease. untuned: a write that
 succeeds a second later delays nothing but its own message."""

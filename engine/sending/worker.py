@@ -14,7 +14,7 @@ from tempogram.engine.closing.closer import Closer
 from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.ports import Broker, Clock, Leased
 from tempogram.engine.resilience.circuit_breaker import Permit
-from tempogram.engine.resilience.ledger_retry import Sleep
+from tempogram.engine.resilience.retry import Sleep
 from tempogram.engine.sending.attempt import Answered
 from tempogram.engine.sending.delivery import Delivery
 from tempogram.engine.sending.heartbeat import Heartbeat
