@@ -1,4 +1,4 @@
-"""Stand-ins for the world: ordinary code that a test can hold in its hand."""
+"""What many tests use: a clock to advance, a ledger that can fail, and messages."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def outgoing(
     user_id: int | None = None,
     is_paid: bool = False,
 ) -> Outgoing:
-    """Return a message of which only what matters to the test is said."""
+    """Return a message; a test names only what matters to it."""
     return Outgoing(
         id=message_id,
         bot_id=bot_id,
@@ -66,7 +66,7 @@ def outgoing(
 
 
 class FlakyLedger(MemoryLedger):
-    """A ledger in memory that notes its writes, and refuses what a test tells it to refuse.
+    """A ledger in memory that notes its writes, and refuses those that a test chooses.
 
     Each of ``refused_words`` refuses one write of its kind; ``asleep``: the database is away.
     """

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +30,25 @@ END_TIMEOUT_S = 30
 ROOT = Path(__file__).parents[3]
 
 
+PORTS = range(15_000, 32_000)
+"""Below those that Linux gives to outgoing connections, which could take the port of a server while it is restarted."""
+
+
+def _shuffled(ports: range) -> Iterator[int]:
+    """Give every port, and none again before all the others: what is not bound yet looks free."""
+    first = secrets.randbelow(len(ports))
+    return cycle((*ports[first:], *ports[:first]))
+
+
+_candidates = _shuffled(PORTS)
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a port that is free, and stays so while its server is stopped and started again."""
+    for port in _candidates:
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("unreachable: the candidates go round")
 
 
 class ProcessFailed(EngineError):

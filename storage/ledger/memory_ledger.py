@@ -97,7 +97,7 @@ class MemoryLedger:
         await self.record([_interrupted(message, now_ms) for message in interrupted])
         return len(interrupted)
 
-    # What is open
+    # Queued messages
 
     async def open_messages(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[Outgoing]:
         return [each for each in self._queued() if each.id > after_id and bot_id in {None, each.bot_id}][:limit]

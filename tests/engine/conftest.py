@@ -1,4 +1,4 @@
-"""One Redis for all tests of the engine, empty for each, and a desk."""
+"""One Redis for all tests of the engine, emptied for each, and a ``Desk``."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ Reply = Outcome | Answer | Exception
 
 
 class ScriptedTransport:
-    """Answers with what it was given, in turn, then with ``Sent``.
+    """Stands in for Telegram: gives the scripted answers in turn, then ``Sent``.
 
     After ``close`` an answer waits until ``open``; after ``unpack`` no byte is written before ``pack``.
     """
@@ -113,9 +113,9 @@ class ScriptedTransport:
 
 
 class WatchedBroker(MemoryBroker):
-    """The real one. Its ``wait`` notes until when, and ends only with the bell.
+    """The real queue in memory, which notes how it is called. Its ``wait`` ends only by ``ring``.
 
-    ``asleep``: it cannot be reached; ``is_deaf``: its bell cannot.
+    ``asleep``: it cannot be reached; ``is_deaf``: only ``wait`` fails.
     """
 
     def __init__(self, limits: Limits, *, clock: Clock, journal: list[str]) -> None:
@@ -164,14 +164,14 @@ class WatchedBroker(MemoryBroker):
     async def wait(self, until_ms: int | None) -> None:
         self._wake()
         if self.is_deaf:
-            raise BrokerUnavailable("the bell is away")
+            raise BrokerUnavailable("wait fails")
         self.waits.append(until_ms)
         self.resting.set()
         await super().wait(None)
         self.resting.clear()
 
     def begin_anew(self) -> None:
-        """Forget everything, as a schedule that is rebuilt does, and refuse all leases from before."""
+        """Forget everything, as a queue that is rebuilt does, and refuse all leases from before."""
         super().__init__(
             self._queue.limits, clock=self._queue.clock, lease_ms=LEASE_MS, incarnation=self.incarnation + 1
         )
@@ -181,7 +181,7 @@ class WatchedBroker(MemoryBroker):
         self._refusals = calls
 
     def ring(self) -> None:
-        """Let whoever waits go on, as the time would."""
+        """End ``wait``, as the time would."""
         self._wakeup.ring()
 
     def _wake(self) -> None:
@@ -190,8 +190,8 @@ class WatchedBroker(MemoryBroker):
             raise BrokerUnavailable("the queue is away")
 
 
-class ListNews(MemoryChanges):
-    """Keeps what was announced."""
+class RecordedChanges(MemoryChanges):
+    """Keeps every change that was announced."""
 
     def __init__(self) -> None:
         self.announced: list[Change] = []
@@ -200,7 +200,7 @@ class ListNews(MemoryChanges):
         self.announced.append(item)
 
 
-class NotedResults(MemoryResults):
+class JournaledResults(MemoryResults):
     def __init__(self, journal: list[str]) -> None:
         super().__init__()
         self._journal = journal
@@ -215,7 +215,7 @@ class NotedResults(MemoryResults):
 
 
 class Desk:
-    """The engine's work, put together for one test. ``journal`` has what was done, in order."""
+    """The engine of one process, put together for one test. ``journal`` lists its calls, in order."""
 
     def __init__(self, *, limits: Limits = UNLIMITED, retries: RetryPolicy | None = None, slots: int = 4) -> None:
         self.clock = FakeClock()
@@ -227,9 +227,9 @@ class Desk:
         self.transport = ScriptedTransport(self.clock, self.journal)
         self.ledger = FlakyLedger(self.clock, self.journal)
         self.broker = WatchedBroker(limits, clock=self.clock, journal=self.journal)
-        self.results = NotedResults(self.journal)
-        self.deaf: set[int] = set()  # bots whose updates do not come here
-        self.changes = ListNews()
+        self.results = JournaledResults(self.journal)
+        self.deaf: set[int] = set()  # bots whose updates another process gets
+        self.changes = RecordedChanges()
         self.conditions = Conditions(self.clock)
         self.closer = Closer(
             ledger=self.ledger,
@@ -292,7 +292,7 @@ class Desk:
     def new_dispatcher(
         self, *, worker: SlotSource | None = None, ledger: Ledger | None = None, broker: Broker | None = None
     ) -> Dispatcher:
-        """Return one that sends nothing at once, unless it is given a worker."""
+        """Return a dispatcher that sends nothing by itself, unless it is given a worker."""
         ledger, broker = ledger or self.ledger, broker or self.broker
         return Dispatcher(
             ledger=ledger,
@@ -306,17 +306,17 @@ class Desk:
         )
 
     async def accept(self, *messages: Outgoing) -> None:
-        """Take messages in, as the dispatcher does; nothing is leased."""
+        """Submit messages; none is leased."""
         await self.dispatcher.submit(messages)
 
     async def admit(self, *messages: Outgoing) -> None:
-        """Schedule messages that were accepted while the ledger was there."""
+        """Admit messages as if they had been accepted before, though the ledger may be away."""
         self.ledger.messages.update({message.id: message for message in messages})
         self.ledger.statuses.update(dict.fromkeys((message.id for message in messages), Status.QUEUED))
         await self.broker.admit(messages, worker_id="", slots=0)
 
     def ledger_falls_asleep(self) -> None:
-        """Let every write be refused, and whoever insists wait for ``ledger_wakes_up``."""
+        """Let every write be refused, and every retry wait for ``ledger_wakes_up``."""
         self.ledger.asleep = True
         self._awake.clear()
 
@@ -352,7 +352,7 @@ class Desk:
         return await self.lease()
 
     async def deliver(self, *replies: Reply, message: Outgoing | None = None) -> Outcome:
-        """Send one message once, to this answer."""
+        """Submit one message and make its calls, with these answers."""
         self.transport.answers(*replies)
         return await self.send(await self.leased(message or outgoing("a")))
 
@@ -371,7 +371,7 @@ class Desk:
     async def _sleep_by_the_clock(self, seconds: float) -> None:
         """Sleep until a test has advanced the clock so far."""
         until_ms = self.clock() + round(seconds * 1_000)
-        while self.clock() < until_ms:  # noqa: ASYNC110 - the clock tells nobody that it was advanced
+        while self.clock() < until_ms:  # noqa: ASYNC110 - the clock has no event
             await asyncio.sleep(0)
 
 
@@ -380,19 +380,19 @@ def at_most_once(message: Outgoing) -> Outgoing:
 
 
 async def soon(event: asyncio.Event) -> None:
-    """Wait for an event that must come; a test that would hang fails instead."""
+    """Wait for an event; a test that would hang fails instead."""
     await asyncio.wait_for(event.wait(), WITHIN_S)
 
 
 async def turns(count: int = 20) -> None:
-    """Let every task that can go on go on."""
+    """Let all other tasks run until they wait."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
 @asynccontextmanager
 async def working(worker: Worker) -> AsyncIterator[asyncio.Task[None]]:
-    """Let a worker run, and end it."""
+    """Run a worker until the block ends."""
     task = asyncio.create_task(worker.run())
     await turns()
     try:

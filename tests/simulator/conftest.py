@@ -13,6 +13,8 @@ from tempogram.simulator import Simulator, SimulatorSettings
 from tempogram.simulator.settings import settings_with
 
 TOKEN = "100:abc"
+HANGS_S = 60
+"""What takes longer on a busy machine hangs."""
 
 
 @dataclass(slots=True)
@@ -60,7 +62,7 @@ class Inbox:
         return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
 
     async def wait_for(self, number: int) -> None:
-        async with self.arrived, asyncio.timeout(5):
+        async with self.arrived, asyncio.timeout(HANGS_S):
             await self.arrived.wait_for(lambda: len(self.updates) >= number)
 
 

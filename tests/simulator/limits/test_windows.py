@@ -62,7 +62,7 @@ def test_no_span_of_a_private_chat_holds_more_than_three_and_one_a_second(pauses
 
 
 @given(steps=STEPS)
-def test_every_answer_of_yes_takes_a_place_in_all_windows_and_every_no_in_none(steps: list[tuple[int, int]]) -> None:
+def test_an_admitted_call_takes_a_place_in_all_windows_and_a_refused_one_in_none(steps: list[tuple[int, int]]) -> None:
     settings = SimulatorSettings(bot_limit=5, group_limit=3, group_window_ms=2_000, penalty_growth=1.0)
     windows, accepted = Windows(settings), list[tuple[int, int]]()
     now_ms = 0
@@ -103,7 +103,7 @@ def test_an_album_takes_a_place_for_each_item() -> None:
     assert windows.admit(1, GROUP, 1, now_ns=0) is not None
 
 
-def test_what_costs_more_than_a_window_holds_goes_when_the_window_is_empty() -> None:
+def test_an_album_larger_than_a_window_goes_when_the_window_is_empty() -> None:
     windows = Windows(SimulatorSettings(bot_limit=0))
 
     assert windows.admit(1, PRIVATE, 10, now_ns=0) is None
@@ -128,7 +128,7 @@ def test_a_ceiling_over_all_bots_is_counted_and_not_enforced_unless_asked() -> N
     assert reported.violations_by_window == enforced.violations_by_window == {"total": 1}
 
 
-def test_waiting_as_told_ends_a_penalty_and_the_deadline_is_absolute() -> None:
+def test_waiting_for_retry_after_ends_a_penalty_and_its_deadline_is_absolute() -> None:
     windows = Windows(SimulatorSettings(bot_limit=1, bot_penalty_s=5))
     windows.admit(1, GROUP, 1, now_ns=0)
 
@@ -192,7 +192,7 @@ def test_idle_chats_are_forgotten() -> None:
     assert len(windows._groups) + len(windows._privates_full_at_ns) <= 10_000
 
 
-def test_what_a_bot_pays_for_has_a_window_of_its_own() -> None:
+def test_paid_calls_have_a_window_of_their_own() -> None:
     windows = Windows(SimulatorSettings(bot_limit=2, paid_limit=3))
 
     free = [windows.admit(1, chat, 1, now_ns=0) for chat in (1, 2)]

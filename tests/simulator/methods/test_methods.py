@@ -83,7 +83,7 @@ async def test_the_same_text_with_another_keyboard_is_an_edit(client: Client) ->
         ("sendMessage", {"text": "x", "reply_parameters": {"message_id": 99}}, "message to be replied not found"),
     ],
 )
-async def test_what_was_never_sent_cannot_be_referred_to(
+async def test_a_message_that_was_never_sent_cannot_be_referred_to(
     client: Client, method: str, params: dict[str, Any], description: str
 ) -> None:
     await sent(client)
@@ -209,7 +209,7 @@ async def test_a_user_edits_a_message(client: Client) -> None:
         user.edits(bot, 99, "x")
 
 
-async def test_a_blocked_bot_hears_of_it_and_may_write_again_when_the_user_does(client: Client) -> None:
+async def test_a_blocked_bot_gets_an_update_and_may_write_again_when_the_user_does(client: Client) -> None:
     user, bot = user_of(client), client.simulator.add_bot(client.token)
 
     user.blocks(bot)
@@ -240,7 +240,7 @@ async def test_a_bot_is_removed_from_a_group_and_added_again(client: Client) -> 
     assert [list(update)[1] for update in await updates(client)] == ["my_chat_member", "my_chat_member"]
 
 
-async def test_a_group_that_migrates_tells_its_bots_and_takes_its_places_along(client: Client) -> None:
+async def test_a_group_that_migrates_sends_its_bots_an_update_and_keeps_its_windows(client: Client) -> None:
     client.change(group_limit=2)
     bot = client.simulator.add_bot(client.token)
     client.simulator.add_chat("group", "Friends", chat_id=-5, bots=[bot])
@@ -268,7 +268,7 @@ async def test_a_choice_of_updates_holds_until_it_is_changed(client: Client) -> 
     assert [list(update)[1] for update in await updates(client)] == ["message", "edited_message"]
 
 
-async def test_what_is_written_in_a_channel_is_a_channel_post(client: Client) -> None:
+async def test_a_message_in_a_channel_is_a_channel_post(client: Client) -> None:
     user, bot = user_of(client), client.simulator.add_bot(client.token)
     channel = client.simulator.add_chat("channel", "News", bots=[bot])
 

@@ -13,7 +13,7 @@ from tempogram.simulator.server.control import BODY_LIMIT_BYTES
 from tests.simulator.conftest import Client
 
 
-async def test_a_world_can_be_built_and_made_to_talk(client: Client) -> None:
+async def test_bots_chats_and_users_can_be_added_and_write(client: Client) -> None:
     _, bots = await client.control("POST", "bots", token="300:abc", username="news_bot")
     _, chats = await client.control("POST", "chats", kind="supergroup", title="Friends", bots=bots["ids"])
     _, users = await client.control("POST", "users", first_name="Anna")
@@ -63,7 +63,7 @@ async def test_settings_can_be_changed_while_it_runs(client: Client) -> None:
         ("DELETE", "report", {}, 405),
     ],
 )
-async def test_whatever_is_wrong_becomes_one_sentence(
+async def test_every_error_is_one_sentence_of_json(
     client: Client, method: str, path: str, body: dict[str, Any], status: int
 ) -> None:
     answered, answer = await client.control(method, path, **body)

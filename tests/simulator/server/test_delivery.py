@@ -1,10 +1,10 @@
-"""Users talk, and bots hear of it by webhook or by asking."""
+"""Users write, and bots get updates by webhook or by polling."""
 
 import asyncio
 from typing import Any
 
 from tempogram.simulator.world.world import Bot
-from tests.simulator.conftest import Client, Inbox
+from tests.simulator.conftest import HANGS_S, Client, Inbox
 
 
 async def poll(client: Client, **params: object) -> list[dict[str, Any]]:
@@ -13,7 +13,7 @@ async def poll(client: Client, **params: object) -> list[dict[str, Any]]:
 
 
 async def until_polling(bot: Bot) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANGS_S):
         while bot.mailbox._poller is None:  # noqa: ASYNC110 - nothing announces a poll
             await asyncio.sleep(0.001)
 
@@ -57,14 +57,14 @@ async def test_a_poll_takes_no_more_than_its_limit(client: Client) -> None:
     assert len(await poll(client, limit=2)) == 2
 
 
-async def test_a_long_poll_ends_when_a_user_speaks(client: Client) -> None:
+async def test_a_long_poll_ends_when_a_user_writes(client: Client) -> None:
     user, bot = client.simulator.add_user("Anna"), client.simulator.add_bot(client.token)
-    polling = asyncio.create_task(poll(client, timeout=30))
+    polling = asyncio.create_task(poll(client, timeout=2 * HANGS_S))
     await until_polling(bot)
 
     user.says(bot, "hello")
 
-    assert len(await asyncio.wait_for(polling, 5)) == 1
+    assert len(await asyncio.wait_for(polling, HANGS_S)) == 1
 
 
 async def test_a_second_poller_ends_the_first_with_a_conflict(client: Client) -> None:
@@ -87,7 +87,7 @@ async def test_polling_beside_a_webhook_is_a_conflict(client: Client, inbox: Inb
     assert "can't use getUpdates method while webhook is active" in answer["description"]
 
 
-async def test_in_a_group_every_member_hears_and_private_bots_only_what_is_meant_for_them(client: Client) -> None:
+async def test_in_a_group_every_bot_gets_updates_and_one_with_privacy_only_those_meant_for_it(client: Client) -> None:
     world = client.simulator
     open_bot, shy_bot, stranger = (
         world.add_bot("1:a"),
@@ -139,7 +139,7 @@ async def test_an_update_comes_again_until_it_is_taken_and_in_order(client: Clie
     assert "404" in (await client.call("getWebhookInfo"))["result"]["last_error_message"]
 
 
-async def test_one_chat_that_is_not_taken_holds_up_no_other(client: Client, inbox: Inbox) -> None:
+async def test_a_chat_whose_update_is_refused_holds_up_no_other_chat(client: Client, inbox: Inbox) -> None:
     client.change(redelivery_base_ms=60_000)
     anna, boris = client.simulator.add_user("Anna"), client.simulator.add_user("Boris")
     bot = client.simulator.add_bot(client.token)
@@ -154,7 +154,7 @@ async def test_one_chat_that_is_not_taken_holds_up_no_other(client: Client, inbo
     assert inbox.updates[2]["message"]["from"]["first_name"] == "Boris"
 
 
-async def test_what_waited_goes_to_a_new_webhook_unless_it_is_dropped(client: Client, inbox: Inbox) -> None:
+async def test_waiting_updates_go_to_a_new_webhook_unless_they_are_dropped(client: Client, inbox: Inbox) -> None:
     client.change(webhook_limit=0)
     user, bot = client.simulator.add_user("Anna"), client.simulator.add_bot(client.token)
     user.says(bot, "dropped")
@@ -169,7 +169,7 @@ async def test_what_waited_goes_to_a_new_webhook_unless_it_is_dropped(client: Cl
     assert [update["message"]["text"] for update in inbox.updates] == ["kept"]
 
 
-async def test_talkers_find_something_to_say_wherever_a_bot_is(client: Client) -> None:
+async def test_scripted_users_write_to_every_chat_with_a_bot(client: Client) -> None:
     world = client.simulator
     bot = world.add_bot(client.token)
     world.add_chat("group", "Friends", bots=[bot])

@@ -115,7 +115,7 @@ async def test_a_body_that_is_no_object_cannot_be_parsed(client: Client, body: b
     assert answer["description"].startswith("Bad Request: can't parse")
 
 
-async def test_a_multipart_body_without_parts_is_refused_in_the_same_words(client: Client) -> None:
+async def test_a_multipart_body_without_parts_is_refused_with_the_same_text(client: Client) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     url = f"{client.url}/bot{client.token}/sendMessage"
 
@@ -137,7 +137,7 @@ async def test_a_body_above_the_bound_is_too_large(client: Client) -> None:
         ({"chat_id": 7, "text": "a" * 4_097}, "message is too long"),
         ({"chat_id": 7, "text": "\U0001f600" * 2_049}, "message is too long"),
         ({"text": "hello"}, "chat_id is empty"),
-        ({"chat_id": "nobody", "text": "hello"}, "chat not found"),
+        ({"chat_id": "unknown", "text": "hello"}, "chat not found"),
         (
             {"chat_id": 7, "text": "hello", "message_thread_id": 10**30},
             'invalid value of parameter "message_thread_id"',
@@ -145,7 +145,7 @@ async def test_a_body_above_the_bound_is_too_large(client: Client) -> None:
         ({"chat_id": 7, "text": "hello", "reply_markup": "{"}, "can't parse reply_markup JSON object"),
     ],
 )
-async def test_a_message_that_makes_no_sense_is_refused_in_telegrams_words(
+async def test_an_invalid_message_is_refused_with_telegrams_error_text(
     client: Client, params: dict[str, Any], description: str
 ) -> None:
     answer = await client.call("sendMessage", **params)
@@ -205,16 +205,16 @@ async def test_a_name_and_its_number_are_one_chat(client: Client) -> None:
     assert (await client.send("@news"))["error_code"] == 429
 
 
-async def test_unregistered_chats_are_not_found_when_the_world_is_closed(client: Client) -> None:
+async def test_unknown_chats_are_not_found_when_only_known_ones_are_accepted(client: Client) -> None:
     client.change(accept_any_chat=False)
     client.simulator.add_user("Anna", user_id=7)
 
     assert (await client.send(7))["ok"]
     assert (await client.send(8))["description"] == "Bad Request: chat not found"
-    assert (await client.send("@nobody"))["description"] == "Bad Request: chat not found"
+    assert (await client.send("@unknown"))["description"] == "Bad Request: chat not found"
 
 
-async def test_what_only_reads_is_free(client: Client) -> None:
+async def test_reading_methods_cost_nothing(client: Client) -> None:
     client.change(bot_limit=1, accept_any_message=True)
     await client.send(7)
 
@@ -291,7 +291,7 @@ async def test_requests_over_one_connection_are_answered_in_turn(client: Client)
                 assert response.status == web.HTTPOk.status_code
 
 
-async def test_a_client_that_is_gone_in_the_middle_of_its_call_has_called_nothing(
+async def test_a_call_whose_client_goes_away_in_the_middle_has_no_effect(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     host, port = client.url.removeprefix("http://").split(":")
