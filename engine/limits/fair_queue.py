@@ -1,10 +1,10 @@
 """Whose turn it is: start-time fair queueing, in integers.
 
 Each competitor has a *pass*; the lowest pass among those that may go has the turn, and
-its pass then rises by cost / weight. So whoever waits gets its share, whatever its
-messages cost. The *virtual time* is the pass with which the last turn began: nobody who
-could go is behind it. Who begins to wait enters at the virtual time, or keeps its own pass
-if that is higher: it neither claims turns from before nor stands behind those who waited.
+its pass then rises by cost / weight. So each that waits gets its share, whatever its
+messages cost. The *virtual time* is the pass with which the last turn began: none that
+could go is behind it. A competitor that begins to wait enters at the virtual time, or keeps its own
+pass if that is higher: it neither claims turns from before nor stands behind those that waited.
 
 Sources: Waldspurger, Weihl: Stride Scheduling, MIT/LCS/TM-528, 1995 (pass, stride).
 Goyal, Vin, Cheng: Start-time Fair Queuing, SIGCOMM 1996 (the virtual time).
@@ -16,12 +16,12 @@ STRIDE = 1 << 24
 """The pass of one turn at weight 1; large, so that weights divide it finely."""
 
 LAG = 16 * STRIDE
-"""How far one may lag that could not go for a while, and make good for it.
+"""How far a competitor that could not go for a while may lag, and make good for it.
 
 While a chat has its one message in flight, or a bot waits for its next slot, the others go
 ahead, by an album of ten at most: such a lag is kept, or messages of different costs would
-share unfairly. Whoever lags further was held, paused or at its own limit, and would keep
-everybody else waiting for as long. The next power of two after ten.
+share unfairly. One that lags further was held, paused or at its own limit, and would keep
+all others waiting for as long. The next power of two after ten.
 """
 
 
@@ -31,7 +31,7 @@ class FairQueue:
     Args:
         entry: How much later than the virtual time a newcomer enters. One stride where
             newcomers never end (chats): each counts as one that has just had a turn, so
-            it goes behind those who wait for theirs. 0 where all are known and keep
+            it goes behind those that wait for theirs. 0 where all are known and keep
             their pass while they are away (priorities, bots): they may go at once.
 
     >>> turns = FairQueue()
@@ -50,13 +50,13 @@ class FairQueue:
         self._waiting = 0
 
     def enter(self, last_pass: int) -> int:
-        """Return the pass of one who begins to wait, given its last one (0 if it never had one)."""
+        """Return the pass of one that begins to wait, given its last one (0 if it never had one)."""
         self._waiting += 1
-        token_rate_limit = self._now + self._entry
-        return max(token_rate_limit, last_pass)
+        newcomers_pass = self._now + self._entry
+        return max(newcomers_pass, last_pass)
 
     def leave(self) -> None:
-        """One of them has nothing waiting any more; when nobody has, all debts are forgotten."""
+        """One of them has nothing waiting any more; when none has, all debts are forgotten."""
         self._waiting -= 1
         if not self._waiting:
             self._now = self._last

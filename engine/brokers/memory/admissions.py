@@ -103,7 +103,7 @@ class Admissions:
 
 
 def _is_due(message: Outgoing, now_ms: int) -> bool:
-    """Tell whether it stands in its lane: one that was tried does, and its lane waits with it."""
+    """Tell whether it stands in its lane: a message that was tried does, and its lane waits with it."""
     return message.ready_at_ms <= now_ms or message.attempt > 0
 
 

@@ -95,7 +95,7 @@ class Inquiry:
 
 
 def _turn(lane: Lane) -> int:
-    """Return its pass; for one that has nothing waiting the pass with which it would enter."""
+    """Return its pass; if nothing waits in it, the pass with which it would enter."""
     return lane.turn if lane.size else copy(lane.line.turns).enter(lane.turn)
 
 

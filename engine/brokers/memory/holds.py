@@ -26,9 +26,9 @@ class Holds:
         if is_near:
             return tuple(holds)
         bot.doubt_until_ms = now_ms + DOUBT_MS
-        bot.blames = [(at_ms, who) for at_ms, who in bot.blames if at_ms >= now_ms - BLAME_MS]
+        bot.blames = [(at_ms, chat_id) for at_ms, chat_id in bot.blames if at_ms >= now_ms - BLAME_MS]
         bot.blames.append((now_ms, chat.chat_id))
-        is_bot_meant = len({bot.resolve(who) for _, who in bot.blames}) > 1
+        is_bot_meant = len({bot.resolve(chat_id) for _, chat_id in bot.blames}) > 1
         of_bot = bot.paid_gate if entry.pays else bot.gate
         if of_bot is None or not of_bot.is_near(now_ms):
             if not is_bot_meant:

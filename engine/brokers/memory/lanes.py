@@ -263,7 +263,7 @@ class Chat:
 
 
 class User:
-    """What one user makes one bot say; known only while users have a limit."""
+    """What one user makes one bot send; known only while users have a limit."""
 
     __slots__ = ("bot", "forget_at_ms", "gate", "lanes", "open", "user_id")
 

@@ -24,7 +24,7 @@ class Leases:
         self._number = 0
 
     def lease(self, worker_id: str, slots: int, now_ms: int) -> Leased:
-        # Without slots nothing is looked at, and so nothing expires: the next who leases records it.
+        # Without slots nothing is looked at, and so nothing expires: the next lease reports it.
         queue = self._queue
         expired = queue.expire(now_ms) if slots > 0 else ()
         next_expiry_ms = queue.next_expiry_ms()
@@ -57,7 +57,7 @@ class Leases:
                 return front, None
             wake_at_ms = sooner(wake_at_ms, free_at_ms)
             if front.message.cost > 1:
-                break  # it saves up: nobody behind it takes what comes free meanwhile
+                break  # it saves up: nothing behind it takes what comes free meanwhile
         return None, wake_at_ms
 
     def _in_turn(self) -> list[Group]:

@@ -35,7 +35,7 @@ class Queue:
     """Bots, chats, lanes and timers.
 
     A lane whose head may go stands in its line, a line whose front may go in its group. What
-    may not go yet has a timer, or waits for an event. Whoever changes anything on which
+    may not go yet has a timer, or waits for an event. What changes anything on which
     that depends offers the lane, the line or the bot again.
     """
 

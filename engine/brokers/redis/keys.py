@@ -1,6 +1,6 @@
-"""Every Redis key and channel, for whoever opens ``redis-cli``.
+"""Every Redis key and channel, for a look with ``redis-cli``.
 
-    {q0}:state                           the schedule as a whole: incarnation, time, turns, ceiling   string, record
+    {q0}:state                           the queue as a whole: incarnation,    time, turns, ceiling   string, record
     {q0}:limits                          what it acts by                                              string, record
     {q0}:counts                          open messages: high, normal, low, retry                      hash
     {q0}:messages                        every open message by its id                                 hash of records
@@ -8,7 +8,7 @@
     {q0}:timers                          what is looked at again, by when                             zset, ms
     {q0}:expiries                        waiting ids by the time at which they expire                 zset, ms
     {q0}:leases                          leased ids by their deadline                                 zset, ms
-    {q0}:bell                            its last entry wakes whoever sleeps                          stream
+    {q0}:bell                            its last entry wakes the workers that sleep                  stream
     {q0}:group:<priority>                bots of which something may go, by pass                      zset
     {q0}:bot:<bot>                       one bot: limit, holds, turns                                 string, record
     {q0}:purse:<bot>                     what it pays for                                             string, msgpack
@@ -21,7 +21,7 @@
     {q0}:later:<bot>:<chat>              ids of what is scheduled                                     set
     {q0}:edits:<bot>:<chat>              waiting edits by what they change                            zset
     {q0}:user:<bot>:<user>               one user's limit; expires by itself                          string, record
-    {q0}:user_lanes:<bot>:<user>         lanes whose heads it made the bot say                        set
+    {q0}:user_lanes:<bot>:<user>         lanes whose heads it made the bot send                       set
 
     {q}:news                             what processes changed that others keep in memory            stream
     {q}:results:<process>                answers for calls that this process awaits                   channel
@@ -43,20 +43,20 @@ import re
 from tempogram.engine.model.messages import PRIORITIES, ChatId
 
 SCHEMA = 0
-"""The form of the schedule's keys and records, and the meaning of what stands in them: a change of any makes it one
-higher. Processes that go by different forms run side by side, and only those of one of them send; see
-docs/decisions/0013."""
+"""The version of the queue's keys and records and of what stands in them: a change of any makes it one higher.
+
+Processes of different schemas run side by side, and only those of one of them send; see docs/decisions/0013."""
 
 NEWS = "{q}:news"
 
 
 def prefix(schema: int = SCHEMA) -> str:
-    """Return how the keys of a schedule of this form begin."""
+    """Return how the keys of a queue of this schema begin."""
     return f"{{q{schema}}}:"
 
 
 def schema_of(key: bytes) -> int | None:
-    """Return the form of the schedule to which a key belongs, or None if it belongs to none.
+    """Return the schema of the queue to which a key belongs, or None if it belongs to none.
 
     >>> schema_of(b"{q12}:state"), schema_of(b"{q}:changes"), schema_of(b"{q1x}:state")
     (12, None, None)

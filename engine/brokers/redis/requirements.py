@@ -1,4 +1,4 @@
-"""What a Redis server must be like to hold the schedule, asked without changing anything."""
+"""What a Redis server must be like to hold the queue, asked without changing anything."""
 
 from __future__ import annotations
 
