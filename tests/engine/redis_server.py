@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tempogram.bot.demo.process import free_port
+from tests.engine.fake_redis import CANNOT
 
 START_S = 60.0
 """More than a server takes to start on a machine that does much else."""
@@ -61,7 +62,7 @@ def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
 
 
 def _do_without() -> None:
-    reason = "NO redis-server on the path: the queue of many processes is not tested"
+    reason = f"NO redis-server on the path: of the queue of many processes only the contract runs, without {CANNOT}"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)

@@ -1,6 +1,6 @@
 """Every Redis key and channel, for a look with ``redis-cli``.
 
-    {q0}:state                           the queue as a whole: incarnation,    time, turns, ceiling   string, record
+    {q0}:state                           the queue as a whole: incarnation, time, turns, ceiling      string, record
     {q0}:limits                          what it acts by                                              string, record
     {q0}:counts                          open messages: high, normal, low, retry                      hash
     {q0}:messages                        every open message by its id                                 hash of records

@@ -47,7 +47,24 @@ from tests.engine.brokers.contract.windows import Windows
 from tests.fakes import Clock
 
 
+class Brokers:
+    """What the tests of a broker are given. A test class of a broker gives ``make``."""
+
+    @pytest.fixture
+    def make(self, clock: Clock) -> MakeBroker:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def broker(self, make: MakeBroker) -> Broker:
+        return make(Limits())
+
+    @pytest.fixture
+    def unlimited(self, make: MakeBroker) -> Broker:
+        return make(UNLIMITED)
+
+
 class BrokerContract(
+    Brokers,
     Windows,
     Spacing,
     Order,
@@ -65,16 +82,8 @@ class BrokerContract(
     Paid,
     Explain,
 ):
-    """A test of a broker gives ``make``."""
+    """Every promise."""
 
-    @pytest.fixture
-    def make(self, clock: Clock) -> MakeBroker:
-        raise NotImplementedError
 
-    @pytest.fixture
-    def broker(self, make: MakeBroker) -> Broker:
-        return make(Limits())
-
-    @pytest.fixture
-    def unlimited(self, make: MakeBroker) -> Broker:
-        return make(UNLIMITED)
+class ShortContract(Brokers, Order, Leases, Counting, Migration, Replacement):
+    """Some promises, where all would take too long."""
