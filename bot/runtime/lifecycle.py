@@ -28,13 +28,13 @@ SETTLE_S = 5.0
 @asynccontextmanager
 async def running(built: Program) -> AsyncIterator[None]:
     """Send messages and handle updates until the block ends; then finish what is under way, at most ``SHUTDOWN_S``."""
-    role = built.role
+    settings, role = built.context.settings, built.context.role
     queue_loops = built.loops.start(*(loop() for loop in built.queue.loops))
     tasks = built.loops.start(*_loops(built))
     sending = built.loops.start(built.engine.worker.run()) if role.sends else []
     try:
-        await _within(LISTENING_S, built.queue.hears())  # without Redis it cannot listen
-        await asyncio.gather(*(add_bot(built, token.get_secret_value()) for token in built.settings.bot_tokens))
+        await _within(LISTENING_S, built.queue.listening())  # without Redis it cannot listen
+        await asyncio.gather(*(add_bot(built, token.get_secret_value()) for token in settings.bot_tokens))
         await built.updates.handlers.emit_startup(**_handler_arguments(built))
         resumed = await built.updates.intake.resume() if role.takes_in or role.update_sources else 0
         log.info("started", role=role.command, bots=len(built.telegram.fleet.registry.bot_ids), resumed_updates=resumed)
@@ -47,9 +47,9 @@ async def running(built: Program) -> AsyncIterator[None]:
         await _finish("shutdown handlers", _emit_shutdown(built), within_s=SHUTDOWN_S)
         # A call that is cut off is uncertain and may be sent twice, so each has its full timeout.
         if role.sends:
-            await built.engine.worker.finish(within_s=built.settings.telegram_timeout, conclude_s=SETTLE_S)
+            await built.engine.worker.finish(within_s=settings.telegram_timeout, conclude_s=SETTLE_S)
             await _finish("worker", _all(sending), within_s=SETTLE_S)
-        await _finish("results and announcements", built.queue.say_the_rest(), within_s=SETTLE_S)
+        await _finish("results and announcements", built.queue.flush(), within_s=SETTLE_S)
         for task in queue_loops:  # last: they settle what was under way
             task.cancel()
         await asyncio.wait(queue_loops)
@@ -59,9 +59,9 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
     """Return the loops of the process's role, except sending."""
     yield built.cache_invalidation.run()
     yield built.engine.dispatcher.pending_admissions.run()
-    if built.role.sends:
+    if built.context.role.sends:
         yield built.engine.recoverer.run()
-    if built.role.takes_in or built.role.update_sources:
+    if built.context.role.takes_in or built.context.role.update_sources:
         yield built.updates.intake.adopt()
 
 

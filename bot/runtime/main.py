@@ -16,7 +16,7 @@ from tempogram.bot.config.settings import Settings
 from tempogram.bot.runtime.gc_tuning import GcTuning
 from tempogram.bot.runtime.http_server import Server, address_of, listening, server
 from tempogram.bot.runtime.lifecycle import running
-from tempogram.bot.wiring import Program, open_storage, program
+from tempogram.bot.wiring import Program, app_of, open_storage, program
 from tempogram.engine.failover.leader_election import while_leading
 from tempogram.engine.ports import SystemClock
 from tempogram.simulator.client import RunningSimulator, running_simulator
@@ -38,10 +38,11 @@ async def run(settings: Settings, role: ProcessRole = ProcessRole.RUN) -> None:
             settings = simulated(settings, simulator, listener)
             storage = await stack.enter_async_context(open_storage(settings, clock))
         built = await stack.enter_async_context(program(settings, role, opened=storage, clock=clock))
+        serving = server(app_of(built))
         GcTuning().install()
         await stack.enter_async_context(running(built))
         print_addresses(built, listener, simulator)
-        await _serve(built, listener, server(built.app), simulator)
+        await _serve(built, listener, serving, simulator)
 
 
 async def _serve(built: Program, listener: socket.socket, serving: Server, simulator: RunningSimulator | None) -> None:
@@ -69,8 +70,8 @@ async def _watch_lock(built: Program, serving: Server) -> None:
 
 async def _lead(built: Program, serving: Server, simulator: RunningSimulator | None) -> None:
     await serving.ready.wait()
-    if built.role.update_sources:
-        await while_leading(built.lead, partial(_do_leaders_work, built, simulator))
+    if built.context.role.update_sources:
+        await while_leading(built.leadership, partial(_do_leaders_work, built, simulator))
 
 
 async def _do_leaders_work(built: Program, simulator: RunningSimulator | None) -> None:
@@ -114,17 +115,17 @@ def simulated(settings: Settings, simulator: RunningSimulator, listener: socket.
 def print_addresses(built: Program, listener: socket.socket, simulator: RunningSimulator | None) -> None:
     """Print the addresses of the API and, on the first start, the admin token."""
     address = address_of(listener)
-    if built.role is not ProcessRole.RUN:
-        typer.echo(f"Tempogram's {built.role.command} is at {address}. Ctrl-C ends it.")
+    if built.context.role is not ProcessRole.RUN:
+        typer.echo(f"Tempogram's {built.context.role.command} is at {address}. Ctrl-C ends it.")
         return
-    token_file = built.settings.data_dir / "admin_token"
+    token_file = built.context.settings.data_dir / "admin_token"
     typer.echo(f"Tempogram runs {len(built.telegram.fleet.registry.bot_ids)} bots at {address}. Ctrl-C ends it.")
     if simulator is not None:
         typer.echo(f"  No BOT_TOKENS is set: a simulated Telegram runs at {simulator.url}, with users that write.")
         typer.echo(f"  its report   curl {simulator.url}/_sim/report")
-    if built.home.admin_token_is_new:
-        typer.echo(f"  admin token  {built.home.admin_token}  (shown once, stored in {token_file})")
-    given = "$ADMIN_TOKEN" if built.settings.admin_token.get_secret_value() else f"$(cat {token_file})"
+    if built.data_dir.admin_token_is_new:
+        typer.echo(f"  admin token  {built.data_dir.admin_token}  (shown once, stored in {token_file})")
+    given = "$ADMIN_TOKEN" if built.context.settings.admin_token.get_secret_value() else f"$(cat {token_file})"
     typer.echo(f'  the queue    curl -H "Authorization: Bearer {given}" {address}/queue/stats')
     typer.echo(f'  metrics      curl -H "Authorization: Bearer {given}" {address}/metrics')
     typer.echo(f'  the API      curl -H "Authorization: Bearer {given}" {address}/openapi.json')

@@ -1,16 +1,17 @@
-"""Puts the program together. The one folder that names concrete classes.
+"""Puts the program together. The only folder that names concrete classes.
 
 Read in this order:
 
-    storage   the database and what is kept in it
+    context   the settings, the role and the clock, which every part gets
+    storage   the database, and the repositories over it
+    queue     the queue and its channels: in this process, or in Redis
     telegram  the bots, and the connections to Telegram
-    queue     the queue and the channels: in this process, or in Redis
-    engine    what sends
-    updates   what comes in, and who answers it
-    program   all of them, and the HTTP side
+    engine    the parts that send messages
+    updates   the parts that receive updates and answer them
+    program   the whole program, and the HTTP API over it
 """
 
-from tempogram.bot.wiring.program import Program, program
+from tempogram.bot.wiring.program import Program, app_of, program
 from tempogram.bot.wiring.storage import Storage, open_storage
 
-__all__ = ["Program", "Storage", "open_storage", "program"]
+__all__ = ["Program", "Storage", "app_of", "open_storage", "program"]

@@ -1,4 +1,4 @@
-"""What sends messages when their time has come."""
+"""The parts that send messages."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from tempogram.bot.config.process_roles import ProcessRole
-from tempogram.bot.config.settings import Settings
 from tempogram.bot.telegram.transport import TelegramTransport
 from tempogram.bot.telegram.upload_packing import UploadPacker
-from tempogram.bot.wiring.queue import QueueParts
+from tempogram.bot.wiring.context import Context
+from tempogram.bot.wiring.queue import Queue
 from tempogram.bot.wiring.storage import Storage
 from tempogram.bot.wiring.telegram import Telegram
-from tempogram.engine.closing.closer import Closer
 from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.observability.metrics import Metrics, ObservedTransport
-from tempogram.engine.ports import Broker, Clock, Ledger, Results
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.circuit_breaker import CircuitBreaker
-from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.sending.delivery import Delivery
 from tempogram.engine.sending.recoverer import Recoverer
 from tempogram.engine.sending.slots import NoWorker
@@ -30,23 +26,17 @@ from tempogram.engine.sending.worker import Worker
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """What decides when a message goes, and sends it."""
+    """The parts that accept messages and send them."""
 
-    broker: Broker
-    ledger: Ledger
-    results: Results
     metrics: Metrics
-    conditions: Conditions
     reachability: Reachability
-    closer: Closer
     dispatcher: Dispatcher
     worker: Worker
     recoverer: Recoverer
 
 
-def engine_of(
-    settings: Settings, role: ProcessRole, storage: Storage, telegram: Telegram, queue: QueueParts, clock: Clock
-) -> Engine:
+def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegram) -> Engine:
+    settings, clock = context.settings, context.clock
     metrics, broker, results, ledger = Metrics(), queue.broker, queue.results, storage.ledger
     conditions, closer = queue.conditions, queue.closer
     name = f"{socket.gethostname()}-{os.getpid()}-{storage.process:08x}"
@@ -91,19 +81,14 @@ def engine_of(
         clock=clock,
     )
     return Engine(
-        broker=broker,
-        ledger=ledger,
-        results=results,
         metrics=metrics,
-        conditions=conditions,
         reachability=reachability,
-        closer=closer,
         dispatcher=Dispatcher(
             ledger=ledger,
             broker=broker,
             reachability=reachability,
             closer=closer,
-            worker=worker if role.sends else NoWorker(),
+            worker=worker if context.role.sends else NoWorker(),
             pending_admissions=pending_admissions,
             conditions=conditions,
             count_drops=metrics.count_drops,

@@ -1,4 +1,4 @@
-"""All parts together, and the HTTP side."""
+"""The whole program, and the HTTP API over it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tempogram.bot.config.settings import Settings
 from tempogram.bot.fleet.cache_invalidation import CacheInvalidation
 from tempogram.bot.fleet.removal import Removals
 from tempogram.bot.runtime.loops import Loops
+from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.engine import Engine, engine_of
-from tempogram.bot.wiring.queue import QueueParts, queue_of
+from tempogram.bot.wiring.queue import Queue, queue_of
 from tempogram.bot.wiring.storage import Storage, open_storage
 from tempogram.bot.wiring.telegram import Telegram, connect_telegram
-from tempogram.bot.wiring.updates import UpdateHandling, text_generator, updates_of
-from tempogram.engine.model.ids import Ids
+from tempogram.bot.wiring.updates import UpdateHandling, updates_of
 from tempogram.engine.ports import Clock, Leadership, SystemClock
 from tempogram.engine.recovery.cancellations import Cancellations
 from tempogram.engine.recovery.settings_sync import resume_with_token
@@ -30,20 +30,22 @@ from tempogram.storage.processes.leadership import UPDATE_SOURCES_LOCK, leadersh
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """Everything that runs, put together and rebuilt from the ledger; nothing is sent before ``running``."""
+    """Every part that runs. The queue is rebuilt from the ledger; nothing is sent before ``running``.
 
-    settings: Settings
-    role: ProcessRole
-    home: DataDir
+    Attributes:
+        leadership: Elects the process that runs the update sources.
+    """
+
+    context: Context
+    data_dir: DataDir
     storage: Storage
+    queue: Queue
     telegram: Telegram
-    queue: QueueParts
     engine: Engine
     updates: UpdateHandling
     removals: Removals
     cache_invalidation: CacheInvalidation
-    lead: Leadership
-    app: App
+    leadership: Leadership
     loops: Loops
 
 
@@ -55,108 +57,93 @@ async def program(
     opened: Storage | None = None,
     clock: Clock | None = None,
 ) -> AsyncIterator[Program]:
-    """Build the program: a queue, the database, one pool of connections.
-
-    Without ``opened`` it opens the books itself.
-    """
+    """Build the program; without ``opened`` it opens the database itself."""
     check(role, settings)
     own_routers = behaviours.own.routers(settings.behaviours)
-    clock, at_home = clock or SystemClock(), home(settings)
+    context, data_dir = Context(settings=settings, role=role, clock=clock or SystemClock()), home(settings)
     async with AsyncExitStack() as stack:
-        storage = opened if opened is not None else await stack.enter_async_context(open_storage(settings, clock))
-        queue = await stack.enter_async_context(queue_of(settings, role, storage, clock))
-        telegram = await stack.enter_async_context(
-            connect_telegram(settings, storage, queue.changes, queue.conditions, clock)
+        storage = (
+            opened if opened is not None else await stack.enter_async_context(open_storage(settings, context.clock))
         )
-        generator = await stack.enter_async_context(text_generator(settings))
-        engine = engine_of(settings, role, storage, telegram, queue, clock)
+        queue = await stack.enter_async_context(queue_of(context, storage))
+        telegram = await stack.enter_async_context(connect_telegram(context, storage, queue))
+        engine = engine_of(context, storage, queue, telegram)
         await storage.uploads.purge_orphans()
-        ids = Ids(await storage.ledger.last_id(), process=storage.process)
-        updates = stack.enter_context(
-            updates_of(settings, storage, telegram, engine, generator, own_routers, ids, clock)
+        updates = await stack.enter_async_context(
+            updates_of(context, storage, queue, telegram, engine, routers=own_routers)
         )
-        removals, loops = departures_of(settings, storage, telegram, engine, ids, clock), Loops()
         await queue.begin()
         await engine.reachability.load()
         await telegram.fleet.load()
-        telegram.fleet.when_token_stored(partial(resume_with_token, engine.ledger, engine.broker))
+        telegram.fleet.when_token_stored(partial(resume_with_token, storage.ledger, queue.broker))
         yield Program(
-            settings=settings,
-            role=role,
-            home=at_home,
+            context=context,
+            data_dir=data_dir,
             storage=storage,
-            telegram=telegram,
             queue=queue,
+            telegram=telegram,
             engine=engine,
             updates=updates,
-            removals=removals,
+            removals=removals_of(context, storage, queue, telegram),
             cache_invalidation=CacheInvalidation(
                 changes=queue.changes,
                 fleet=telegram.fleet,
                 reachability=engine.reachability,
-                conditions=engine.conditions,
+                conditions=queue.conditions,
             ),
-            lead=await stack.enter_async_context(leadership(database_url(settings), UPDATE_SOURCES_LOCK)),
-            app=create_app(
-                services(storage, telegram, engine, updates, removals, loops, at_home.admin_token, clock),
-                serves_requests=role.takes_in,
-            ),
-            loops=loops,
+            leadership=await stack.enter_async_context(leadership(database_url(settings), UPDATE_SOURCES_LOCK)),
+            loops=Loops(),
         )
 
 
-def departures_of(
-    settings: Settings, storage: Storage, telegram: Telegram, engine: Engine, ids: Ids, clock: Clock
-) -> Removals:
+def removals_of(context: Context, storage: Storage, queue: Queue, telegram: Telegram) -> Removals:
     return Removals(
         registry=telegram.fleet.registry,
         bots=storage.bots,
-        broker=engine.broker,
-        closer=engine.closer,
-        calls_end_within_s=settings.lease_ms / 1_000,
-        ids=ids,
-        conditions=engine.conditions,
-        clock=clock,
+        broker=queue.broker,
+        closer=queue.closer,
+        calls_end_within_s=context.settings.lease_ms / 1_000,
+        ids=storage.ids,
+        conditions=queue.conditions,
+        clock=context.clock,
     )
 
 
-def services(
-    storage: Storage,
-    telegram: Telegram,
-    engine: Engine,
-    updates: UpdateHandling,
-    removals: Removals,
-    loops: Loops,
-    admin_token: str,
-    clock: Clock,
-) -> Services:
+def app_of(built: Program) -> App:
+    """Return the HTTP API; a role that takes nothing in serves only its health and metrics."""
+    return create_app(services(built), serves_requests=built.context.role.takes_in)
+
+
+def services(built: Program) -> Services:
+    storage, queue, engine, updates = built.storage, built.queue, built.engine, built.updates
+
     async def healthy() -> bool:
-        await engine.ledger.open_ids(after_id="", limit=1)  # raises if the ledger cannot be read
-        return loops.alive
+        await storage.ledger.open_ids(after_id="", limit=1)  # raises if the ledger cannot be read
+        return built.loops.alive
 
     return Services(
         intake=updates.intake,
         composer=updates.composer,
         attachments=updates.attachments,
         spool=updates.spool,
-        fleet=telegram.fleet,
+        fleet=built.telegram.fleet,
         dispatcher=engine.dispatcher,
         cancellations=Cancellations(
-            broker=engine.broker,
-            closer=engine.closer,
+            broker=queue.broker,
+            closer=queue.closer,
             pending_admissions=engine.dispatcher.pending_admissions,
-            conditions=engine.conditions,
+            conditions=queue.conditions,
         ),
-        broker=engine.broker,
-        ledger=engine.ledger,
-        results=engine.results,
+        broker=queue.broker,
+        ledger=storage.ledger,
+        results=queue.results,
         history=storage.history,
         bots=storage.bots,
         limits=storage.limits,
-        removals=removals,
+        removals=built.removals,
         metrics=engine.metrics,
-        conditions=engine.conditions,
-        clock=clock,
-        admin_token=admin_token,
+        conditions=queue.conditions,
+        clock=built.context.clock,
+        admin_token=built.data_dir.admin_token,
         healthy=healthy,
     )

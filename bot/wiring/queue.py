@@ -1,4 +1,4 @@
-"""Who may send what, and when: kept in this process, or in Redis for all that share it."""
+"""The queue and its channels: in this process, or in Redis for all processes that share it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from functools import partial
 from typing import Any
 
 from tempogram.bot.config.data_dir import database_url
-from tempogram.bot.config.process_roles import ProcessRole
-from tempogram.bot.config.settings import Settings
+from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.storage import Storage
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.brokers.redis.broker import RedisBroker
@@ -22,7 +21,7 @@ from tempogram.engine.channels.redis_results import RedisResults
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.failover import failover
 from tempogram.engine.limits.limits import Limits
-from tempogram.engine.ports import Broker, Clock, LeaseSource, Results
+from tempogram.engine.ports import Broker, LeaseSource, Results
 from tempogram.engine.ports.changes import Changes
 from tempogram.engine.recovery.rebuild import nothing, rebuild
 from tempogram.engine.recovery.reconciler import Reconciler
@@ -34,15 +33,15 @@ Loop = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QueueParts:
-    """The queue, and how processes tell one another what they must know.
+class Queue:
+    """The queue, and the channels between processes.
 
     Attributes:
         is_source: Whether leases of it may be used now; None: always.
-        begin: Bring it to where the ledger says that it was, before anything is asked of it.
+        begin: Rebuilds the queue from the ledger, before it is used.
         loops: What must run as long as the process does.
-        hears: Wait until answers of other processes can be heard.
-        say_the_rest: Wait until others were told what they must know; for the end of the process.
+        listening: Waits until results of other processes are received.
+        flush: Waits until other processes have every result and change; for the end of the process.
     """
 
     broker: Broker
@@ -53,21 +52,23 @@ class QueueParts:
     is_source: Callable[[], bool] | None = None
     begin: Callable[[], Awaitable[Any]]
     loops: tuple[Loop, ...]
-    hears: Callable[[], Awaitable[Any]]
-    say_the_rest: Callable[[], Awaitable[None]]
+    listening: Callable[[], Awaitable[Any]]
+    flush: Callable[[], Awaitable[None]]
 
 
 @asynccontextmanager
-async def queue_of(settings: Settings, role: ProcessRole, storage: Storage, clock: Clock) -> AsyncIterator[QueueParts]:
-    if settings.redis_url:
-        async with in_redis(settings, role, storage, clock) as queue:
+async def queue_of(context: Context, storage: Storage) -> AsyncIterator[Queue]:
+    limits = await storage.limits.current()
+    if context.settings.redis_url:
+        async with in_redis(context, storage, limits) as queue:
             yield queue
     else:
-        yield in_memory(settings, await storage.limits.current(), storage, clock)
+        yield in_memory(context, storage, limits)
 
 
-def in_memory(settings: Settings, limits: Limits, storage: Storage, clock: Clock) -> QueueParts:
+def in_memory(context: Context, storage: Storage, limits: Limits) -> Queue:
     """Return the queue of one process; it is rebuilt from the ledger at each start."""
+    settings, clock = context.settings, context.clock
     results, conditions = MemoryResults(), Conditions(clock)
     broker = MemoryBroker(limits, clock=clock, lease_ms=settings.lease_ms)
     closer = Closer(ledger=storage.ledger, broker=broker, results=results, conditions=conditions, clock=clock)
@@ -75,12 +76,12 @@ def in_memory(settings: Settings, limits: Limits, storage: Storage, clock: Clock
     calls_max = settings.telegram_connections
 
     async def begin() -> None:
-        # A schedule in Redis, if there ever was one, is older than what is sent from now on: nobody may trust it again.
+        # A queue in Redis, if there ever was one, is outdated from now on: no process may lease from it again.
         before = await storage.epochs.current()
         await storage.epochs.advance(before, LeaseSource.LEADER, schema=before.schema)
         await rebuild(storage.ledger, broker, closer, limits, clock, calls_max=calls_max)
 
-    return QueueParts(
+    return Queue(
         broker=broker,
         results=results,
         changes=MemoryChanges(),
@@ -88,15 +89,16 @@ def in_memory(settings: Settings, limits: Limits, storage: Storage, clock: Clock
         conditions=conditions,
         begin=begin,
         loops=(reconciler.run, conditions.run),
-        hears=nothing,
-        say_the_rest=nothing,
+        listening=nothing,
+        flush=nothing,
     )
 
 
 @asynccontextmanager
-async def in_redis(settings: Settings, role: ProcessRole, storage: Storage, clock: Clock) -> AsyncIterator[QueueParts]:
-    """Lend the queue of many processes; one of those that send keeps it, and stands in for it while Redis is away."""
-    url, limits, conditions = database_url(settings), await storage.limits.current(), Conditions(clock)
+async def in_redis(context: Context, storage: Storage, limits: Limits) -> AsyncIterator[Queue]:
+    """Open the queue of many processes; the leader among those that send replaces it while Redis is unavailable."""
+    settings, clock = context.settings, context.clock
+    url, conditions = database_url(settings), Conditions(clock)
     redis = connect(settings.redis_url)
     results = RedisResults(redis, process=storage.process, conditions=conditions)
     shared = RedisBroker(redis, limits, lease_ms=settings.lease_ms)
@@ -117,17 +119,17 @@ async def in_redis(settings: Settings, role: ProcessRole, storage: Storage, cloc
                 lease_ms=settings.lease_ms,
                 clock=clock,
                 conditions=conditions,
-                may_lead=role.sends,
+                may_lead=context.role.sends,
             )
             broker, leader = built.broker, built.leader
             changes = RedisChanges(redis, process=storage.process, conditions=conditions, when_away=broker.suspect)
 
-            async def say_the_rest() -> None:
+            async def flush() -> None:
                 await results.flush()
                 await changes.flush()
 
-            await changes.begin()  # before the books are read: what changes meanwhile is heard later
-            yield QueueParts(
+            await changes.begin()  # before the database is read, so that no change in between is missed
+            yield Queue(
                 broker=broker,
                 results=results,
                 changes=changes,
@@ -136,8 +138,8 @@ async def in_redis(settings: Settings, role: ProcessRole, storage: Storage, cloc
                 is_source=broker.is_source,
                 begin=leader.look,
                 loops=(leader.run, results.run, conditions.run),
-                hears=results.listening.wait,
-                say_the_rest=say_the_rest,
+                listening=results.listening.wait,
+                flush=flush,
             )
     finally:
         await redis.aclose()

@@ -1,4 +1,4 @@
-"""What is kept, in one database."""
+"""The database, and the repositories over it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from tempogram.bot.config.data_dir import database_url, seal
 from tempogram.bot.config.settings import Settings
+from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import Clock
 from tempogram.storage.bots import Bots
 from tempogram.storage.chats import Chats
@@ -30,13 +31,15 @@ PROCESS_BITS = 31
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """What is kept, in one database.
+    """The repositories over one database.
 
     Attributes:
-        process: The number of this process among those that share it.
+        process: The number of this process among those that share the database.
+        ids: Makes message ids that sort after every stored one.
     """
 
     process: int
+    ids: Ids
     exclusive_lock: ExclusiveLock
     ledger: SqlLedger
     epochs: SqlEpochs
@@ -53,7 +56,7 @@ class Storage:
 
 @asynccontextmanager
 async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storage]:
-    """Open the books: with a queue in memory for this process alone, else beside others."""
+    """Open the database: exclusively if the queue is in memory, otherwise beside other processes."""
     key, process = seal(settings), secrets.randbits(PROCESS_BITS)
     keep = RetentionPeriods(
         messages_ms=settings.keep_messages_ms, dead_ms=settings.keep_dead_ms, texts_ms=settings.keep_texts_ms
@@ -61,12 +64,14 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
     url = database_url(settings)
     async with exclusive_lock(url, shared=bool(settings.redis_url)) as use, membership(url, process):
         database = await Database.open(url)
+        ledger = SqlLedger(database)
         epoch_readers = Database.open_read_only(url, query_timeout_s=LOCK_QUERY_TIMEOUT_S)
         try:
             yield Storage(
                 process=process,
+                ids=Ids(await ledger.last_id(), process=process),
                 exclusive_lock=use,
-                ledger=SqlLedger(database),
+                ledger=ledger,
                 epochs=SqlEpochs(database, readers=epoch_readers),
                 members=SqlMembership(epoch_readers),
                 bots=Bots(database, key),

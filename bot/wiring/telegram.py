@@ -16,10 +16,9 @@ from tempogram.bot.config.settings import Settings
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.fleet.token_rate_limit import NEW_TOKENS, TokenRateLimit
 from tempogram.bot.telegram.connections import Connections
+from tempogram.bot.wiring.context import Context
+from tempogram.bot.wiring.queue import Queue
 from tempogram.bot.wiring.storage import Storage
-from tempogram.engine.ports import Clock
-from tempogram.engine.ports.changes import Changes
-from tempogram.engine.resilience.conditions import Conditions
 from tempogram.storage.bots import Source
 
 
@@ -33,10 +32,9 @@ class Telegram:
 
 
 @asynccontextmanager
-async def connect_telegram(
-    settings: Settings, storage: Storage, changes: Changes, conditions: Conditions, clock: Clock
-) -> AsyncIterator[Telegram]:
-    """Open the connections: polls stand open, and senders must not wait for them."""
+async def connect_telegram(context: Context, storage: Storage, queue: Queue) -> AsyncIterator[Telegram]:
+    """Open the connections. Polls have their own, so that a send never waits for one."""
+    settings, clock = context.settings, context.clock
     direct = AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_url))
     fleet = Fleet(
         bots=storage.bots,
@@ -45,9 +43,9 @@ async def connect_telegram(
         default_behaviours=behaviours.DEFAULT,
         default_source=Source.WEBHOOK if settings.public_url else Source.POLLING,
         token_rate_limit=TokenRateLimit(clock=clock, windows=NEW_TOKENS if is_telegram(settings) else ()),
-        changes=changes,
+        changes=queue.changes,
         calls_end_within_ms=settings.lease_ms,
-        conditions=conditions,
+        conditions=queue.conditions,
         clock=clock,
     )
     try:
@@ -59,5 +57,5 @@ async def connect_telegram(
 
 
 def is_telegram(settings: Settings) -> bool:
-    """Tell whether Telegram itself answers, and not a server of one's own or a simulated one."""
+    """Tell whether the Bot API is Telegram's own, not a self-hosted or simulated one."""
     return urlsplit(settings.telegram_api_url).hostname == "api.telegram.org"

@@ -1,9 +1,9 @@
-"""What comes in, and who answers it."""
+"""The parts that receive updates and answer them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
@@ -27,23 +27,23 @@ from tempogram.bot.updates.reachability import ReachabilityObserver
 from tempogram.bot.updates.recorder import Recorder
 from tempogram.bot.updates.sources import UpdateSources, allowed_updates
 from tempogram.bot.updates.webhooks import Webhooks
+from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.engine import Engine
+from tempogram.bot.wiring.queue import Queue
 from tempogram.bot.wiring.storage import Storage
 from tempogram.bot.wiring.telegram import Telegram
-from tempogram.engine.model.ids import Ids
-from tempogram.engine.ports import Clock
 from tempogram.storage.files.spool import Spool
 
 HANDLERS_MAX = 200
-"""Handlers that run at once. A guess; most of them wait for an answer."""
+"""Handlers that run at once; untuned: most of them wait for an answer."""
 
 UPDATES_WAITING_MAX = 20_000
-"""Updates that may wait for a handler before the webhook asks Telegram to come again. A guess."""
+"""Updates that may wait for a handler before webhooks are refused; untuned: Telegram delivers those again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateHandling:
-    """What comes in, and who answers it."""
+    """The parts that receive updates and answer them."""
 
     composer: MethodComposer
     attachments: Attachments
@@ -54,76 +54,69 @@ class UpdateHandling:
     update_sources: UpdateSources
 
 
-@contextmanager
-def updates_of(
-    settings: Settings,
-    storage: Storage,
-    telegram: Telegram,
-    engine: Engine,
-    generator: TextGenerator,
-    own_routers: Sequence[Router],
-    ids: Ids,
-    clock: Clock,
-) -> Iterator[UpdateHandling]:
-    """Put the behaviours together; until the block ends, every ``Bot`` that is built speaks through the engine."""
-    composer = MethodComposer(clock=clock, ids=ids, may_pay=settings.telegram_paid_stars_cap > 0)
+@asynccontextmanager
+async def updates_of(
+    context: Context, storage: Storage, queue: Queue, telegram: Telegram, engine: Engine, *, routers: Sequence[Router]
+) -> AsyncIterator[UpdateHandling]:
+    """Put the behaviours together; until the block ends, every ``Bot`` sends through the engine."""
+    settings, clock = context.settings, context.clock
+    composer = MethodComposer(clock=clock, ids=storage.ids, may_pay=settings.telegram_paid_stars_cap > 0)
     spool = Spool(settings.data_dir, settings.upload_bytes_max)
     attachments = Attachments(storage.uploads, spool)
     gateway = Gateway(
         dispatcher=engine.dispatcher,
         composer=composer,
         attachments=attachments,
-        results=engine.results,
+        results=queue.results,
         tokens=telegram.fleet,
         wait_s=settings.telegram_rate_limit_wait,
     )
-    conversation_writer = ConversationWriter(
-        generator,
-        texts=storage.texts if settings.keep_texts_ms else None,
-        keep_ms=settings.keep_texts_ms,
-        clock=clock,
-    )
-    handlers = AiogramDispatcher(conversation_writer=conversation_writer)
-    handlers.include_routers(*own_routers, behaviours.router())
     pool = HandlerPool(size=HANDLERS_MAX, waiting_max=UPDATES_WAITING_MAX)
-    intake = UpdateIntake(
-        updates=storage.updates,
-        fleet=telegram.fleet,
-        dispatcher=handlers,
-        gateway=gateway,
-        pool=pool,
-        conditions=engine.conditions,
-        clock=clock,
-        recorder=Recorder(
-            history=storage.history,
-            chats=storage.chats,
-            reachability=ReachabilityObserver(chats=storage.chats, reachability=engine.reachability),
-            conversation_writer=conversation_writer,
-            ids=ids,
-        ),
-    )
-    remove = session.install(gateway)
-    try:
-        yield UpdateHandling(
-            composer=composer,
-            attachments=attachments,
-            spool=spool,
-            handlers=handlers,
-            intake=intake,
+    async with conversation_writer_of(context, storage) as conversation_writer:
+        handlers = AiogramDispatcher(conversation_writer=conversation_writer)
+        handlers.include_routers(*routers, behaviours.router())
+        intake = UpdateIntake(
+            updates=storage.updates,
+            fleet=telegram.fleet,
+            dispatcher=handlers,
+            gateway=gateway,
             pool=pool,
-            update_sources=update_sources_of(settings, telegram, intake, allowed_updates(handlers), clock),
+            conditions=queue.conditions,
+            clock=clock,
+            recorder=Recorder(
+                history=storage.history,
+                chats=storage.chats,
+                reachability=ReachabilityObserver(chats=storage.chats, reachability=engine.reachability),
+                conversation_writer=conversation_writer,
+                ids=storage.ids,
+            ),
         )
-    finally:
-        remove()
+        remove = session.install(gateway)
+        try:
+            yield UpdateHandling(
+                composer=composer,
+                attachments=attachments,
+                spool=spool,
+                handlers=handlers,
+                intake=intake,
+                pool=pool,
+                update_sources=update_sources_of(context, telegram, intake, allowed_updates(handlers)),
+            )
+        finally:
+            remove()
 
 
 def update_sources_of(
-    settings: Settings, telegram: Telegram, intake: UpdateIntake, kinds: Sequence[str], clock: Clock
+    context: Context, telegram: Telegram, intake: UpdateIntake, kinds: Sequence[str]
 ) -> UpdateSources:
+    settings = context.settings
     return UpdateSources(
         fleet=telegram.fleet,
         webhooks=Webhooks(
-            registry=telegram.fleet.registry, public_url=settings.public_url, allowed_updates=kinds, clock=clock
+            registry=telegram.fleet.registry,
+            public_url=settings.public_url,
+            allowed_updates=kinds,
+            clock=context.clock,
         ),
         poller_for=lambda bot_id: Poller(
             bot_id=bot_id,
@@ -137,12 +130,21 @@ def update_sources_of(
 
 
 @asynccontextmanager
+async def conversation_writer_of(context: Context, storage: Storage) -> AsyncIterator[ConversationWriter]:
+    keep_ms = context.settings.keep_texts_ms
+    async with text_generator(context.settings) as generator:
+        yield ConversationWriter(
+            generator, texts=storage.texts if keep_ms else None, keep_ms=keep_ms, clock=context.clock
+        )
+
+
+@asynccontextmanager
 async def text_generator(settings: Settings) -> AsyncIterator[TextGenerator]:
-    """Lend the one that the settings name: templates, or a server, and templates for when it fails."""
+    """Open the configured generator: templates, or a server with templates as its fallback."""
     if not settings.llm_api_url:
         yield Templates()
         return
-    # Connections of its own: a slow server must not take those to Telegram.
+    # Its own connections, so that a slow server takes none from Telegram's.
     async with aiohttp.ClientSession() as session:
         yield Fallback(
             ChatCompletions(

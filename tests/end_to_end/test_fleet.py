@@ -39,7 +39,7 @@ async def served(simulator: Simulator, telegram_url: str, directory: Path) -> As
             telegram_bot_limit=0,
         )
         async with wiring.program(settings) as program, running(program):
-            serving = server(program.app)
+            serving = server(wiring.app_of(program))
             task = asyncio.create_task(serving.serve(sockets=[listener]))
             await serving.ready.wait()
             program.updates.update_sources.start()

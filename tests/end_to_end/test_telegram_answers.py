@@ -104,7 +104,7 @@ async def tempogram(telegram: Served, directory: Path) -> AsyncIterator[Tempogra
     )
     async with wiring.program(settings) as program, running(program):
         program.updates.update_sources.start()
-        transport = httpx.ASGITransport(app=program.app)
+        transport = httpx.ASGITransport(app=wiring.app_of(program))
         bearer = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
         try:
             async with httpx.AsyncClient(transport=transport, base_url="http://tempogram", headers=bearer) as api:

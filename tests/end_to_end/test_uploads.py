@@ -78,7 +78,7 @@ async def test_a_large_file_passes_through_without_being_in_memory(tmp_path: Pat
         yield b"\r\n--x--\r\n"
 
     async with sending(tmp_path) as (_, _, built):
-        client = httpx.AsyncClient(transport=httpx.ASGITransport(built.app), base_url="http://tempogram")
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(wiring.app_of(built)), base_url="http://tempogram")
         headers = {"Authorization": f"Bearer {ADMIN_TOKEN}", "Content-Type": "multipart/form-data; boundary=x"}
         tracemalloc.start()
         try:
