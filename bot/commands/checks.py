@@ -87,11 +87,11 @@ def read_settings() -> tuple[Settings | None, Finding]:
 
 async def every(settings: Settings) -> list[Finding]:
     """Run every check."""
-    books, tokens = await check_database(settings)
+    database_findings, tokens = await check_database(settings)
     given = {bot_id_of(each.get_secret_value()): each.get_secret_value() for each in settings.bot_tokens}
     answers = await ask_all(settings, tokens | given)
     return [
-        *books,
+        *database_findings,
         *await check_redis(settings),
         *check_tokens(settings, answers),
         check_clock(answers),

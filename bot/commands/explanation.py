@@ -24,22 +24,22 @@ REASONS: Mapping[str, str] = {
 }
 
 
-def in_words(told: Mapping[str, Any], now: datetime) -> str:
+def in_words(state: Mapping[str, Any], now: datetime) -> str:
     """Return the API's explanation in sentences: why it waits, behind how many, and until when.
 
     >>> now = datetime.fromisoformat("2026-01-01T12:00:00+00:00")
-    >>> told = {"waits_at": "turn", "before_in_lane": 0, "before_in_line": 9, "earliest_at": "2026-01-01T12:00:00Z"}
-    >>> print(in_words(told, now))
+    >>> state = {"waits_at": "turn", "before_in_lane": 0, "before_in_line": 9, "earliest_at": "2026-01-01T12:00:00Z"}
+    >>> print(in_words(state, now))
     It waits because other messages are sent before it (turn).
     9 messages of its bot and priority go before it, none of them to its chat.
     It may go at any moment.
     """
-    gate = told["waits_at"]
+    gate = state["waits_at"]
     return "\n".join(
         (
             f"It waits because {REASONS.get(gate, 'it must')} ({gate}).",
-            _before(told["before_in_line"], told["before_in_lane"]),
-            _when(told["earliest_at"], now),
+            _before(state["before_in_line"], state["before_in_lane"]),
+            _when(state["earliest_at"], now),
         )
     )
 

@@ -147,37 +147,37 @@ def _named(ids: Sequence[str] | None, bot: int | None) -> str:
     return "all dead letters" if bot is None else f"all dead letters of bot {bot}"
 
 
-def _print(told: Any, as_json: bool, shown: Callable[[Any], Table | str]) -> None:  # noqa: FBT001
+def _print(answer: Any, as_json: bool, shown: Callable[[Any], Table | str]) -> None:  # noqa: FBT001
     if as_json:
-        typer.echo(json.dumps(told))
+        typer.echo(json.dumps(answer))
         return
     from rich.console import Console
 
-    Console(highlight=False).print(shown(told))
+    Console(highlight=False).print(shown(answer))
 
 
-def _stats_table(told: dict[str, Any]) -> Table:
+def _stats_table(answer: dict[str, Any]) -> Table:
     from rich.table import Table
 
     named = {"high": "high", "normal": "normal", "low": "low", "retry": "to be tried again", "dlq": "dead letters"}
     table = Table("", "messages")
     table.columns[1].justify = "right"
-    for name, count in told["stats"].items():
+    for name, count in answer["stats"].items():
         table.add_row(named.get(name, name), f"{count:,}", end_section=name == "retry")
-    table.add_row("queued in all", f"{told['total_queued']:,}", style="bold")
+    table.add_row("queued in all", f"{answer['total_queued']:,}", style="bold")
     return table
 
 
-def _letters_table(told: dict[str, Any]) -> Table | str:
+def _letters_table(answer: dict[str, Any]) -> Table | str:
     from rich.table import Table
     from rich.text import Text
 
-    if not told["letters"]:
+    if not answer["letters"]:
         return "There are no dead letters."
-    table = Table(caption="There are more; --limit shows them." if told["next_after"] else None)
+    table = Table(caption="There are more; --limit shows them." if answer["next_after"] else None)
     for heading in ("id", "bot", "chat", "method", "tries", "given up", "reason"):
         table.add_column(heading, no_wrap=heading == "id", overflow="fold")
-    for each in told["letters"]:
+    for each in answer["letters"]:
         cells = (each["id"], each["bot"], each["chat_id"], each["method"], each["attempt"])
         table.add_row(*(Text(_plain(cell)) for cell in (*cells, _when(each["settled_at"]), each["reason"])))
     return table

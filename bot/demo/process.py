@@ -136,7 +136,7 @@ class EngineProcess:
         """Make one call of the API.
 
         Raises:
-            ProcessFailed: It was refused, or nobody answered.
+            ProcessFailed: It was refused, or the engine did not answer.
         """
         assert self.session is not None, "it is started first"  # noqa: S101 - an invariant
         try:
@@ -184,7 +184,7 @@ class EngineProcess:
 
 
 def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return it without any setting of ours, so that a user's bots and books are out of reach.
+    """Return the environment without our settings, so that a user's bots and database are out of reach.
 
     >>> without_settings({"BOT_TOKENS": "42:secret", "port": "80", "PATH": "/bin"})
     {'PATH': '/bin'}

@@ -43,11 +43,11 @@ class WebhookSecrets:
     def forget(self, bot_id: int) -> None:
         self._kept.pop(bot_id, None)
 
-    async def note_registered(self, bot_id: int, told: str | None) -> None:
+    async def note_registered(self, bot_id: int, fingerprint: str | None) -> None:
         """Store the fingerprint of the webhook that Telegram took last; None: it was deleted."""
         async with self._lock(bot_id):
-            if await self._bots.set_webhook_fingerprint(bot_id, told):
-                self.put(bot_id, replace(self.of(bot_id), fingerprint=told))
+            if await self._bots.set_webhook_fingerprint(bot_id, fingerprint):
+                self.put(bot_id, replace(self.of(bot_id), fingerprint=fingerprint))
 
     async def to_register(self, bot_id: int) -> str:
         """Return the secret to register with Telegram; a bot's first one is made here."""

@@ -51,7 +51,7 @@ class TelegramTransport:
     ) -> None:
         self._connections = connections
         self._token_of = token_of
-        self._token_in_books = reload_token
+        self._reload_token = reload_token
         self._timeout_s = timeout_ms / 1_000
         self._guard_ms = guard_ms
         self._upload_packer = upload_packer
@@ -62,7 +62,7 @@ class TelegramTransport:
         """See ``Transport``."""
         message = lease.message
         try:
-            token = self._token_of(message.bot_id) or await self._token_in_books(message.bot_id)
+            token = self._token_of(message.bot_id) or await self._reload_token(message.bot_id)
         except (LedgerError, SettingsError):
             return Answer(Failed("the bot's token cannot be read", is_ours=True), counted_at_ms=None)
         if token is None:
@@ -107,7 +107,7 @@ class TelegramTransport:
     async def _revoked(self, bot_id: int, token: str, outcome: Revoked) -> Outcome:
         """Return the outcome for a token that Telegram does not know: it may be an outdated one."""
         try:
-            is_old = await self._token_in_books(bot_id) != token
+            is_old = await self._reload_token(bot_id) != token
         except (LedgerError, SettingsError):
             is_old = True  # unknown; a bot must not be paused by mistake
         return Failed("the bot got another token during this call", code=401) if is_old else outcome

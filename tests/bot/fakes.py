@@ -1,4 +1,4 @@
-"""Stand-ins for what stands on both sides of ``bot/``: aiogram's network, the books, minimal methods."""
+"""Fakes of what surrounds ``bot/``: aiogram's network, the database, minimal methods."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ class ListUpdates:
         self.ends.setdefault((bot_id, update_id), f"failed: {reason}")
 
     async def adopt(self, *, limit: int) -> list[ReceivedUpdate]:
-        """Take over each once: whoever stored it has ended by then."""
+        """Adopt each once: the process that stored it has ended by then."""
         self._wake()
         left = [key for key in self.stored if key not in self.ends and key not in self.adopted][:limit]
         self.adopted.update(left)
@@ -204,7 +204,7 @@ class ListUpdates:
 
 
 class OneBot:
-    """A fleet of one, and its roster."""
+    """A fleet of one bot, and its registry."""
 
     def __init__(self, *, behaviours: Mapping[str, Any] | None = None) -> None:
         self._bot = Bot(TOKEN, session=DirectSession())
@@ -254,7 +254,7 @@ def registered(behaviours: Mapping[str, Any]) -> RegisteredBot:
 
 
 def minimal_fields(model: type[BaseModel]) -> dict[str, Any]:
-    """Return a value for each field that a method or type demands, and for nothing else."""
+    """Return a value for each required field of a method or type."""
     return {name: minimal(each.annotation, name) for name, each in model.model_fields.items() if each.is_required()}
 
 

@@ -1,4 +1,4 @@
-"""Ways into an engine, as the wiring builds them: into one that accepts everything, or into a desk's."""
+"""Gateways as the wiring builds them: into an engine that accepts everything, or into a desk's."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def accepting_gateway(
     attachments: Attachments | None = None,
     tokens: TokenList | None = None,
 ) -> Gateway:
-    """Return one whose engine sends nothing; whoever awaits a call waits for nothing."""
+    """Return a gateway whose engine sends nothing; an awaited call returns at once."""
     return Gateway(
         dispatcher=accepting,  # type: ignore[arg-type]
         composer=composer,
@@ -42,7 +42,7 @@ def desk_gateway(
     tokens: TokenList | None = None,
     wait_s: float = 0,
 ) -> Gateway:
-    """Return one into the desk's own engine; without a worker nothing is sent at once."""
+    """Return a gateway into the desk's own engine; without a worker nothing is sent at once."""
     return Gateway(
         dispatcher=desk.new_dispatcher(worker=worker),
         composer=MethodComposer(clock=desk.clock, ids=Ids(process=1)),
@@ -55,7 +55,7 @@ def desk_gateway(
 
 @contextmanager
 def under_every_bot(gateway: Gateway) -> Iterator[None]:
-    """Lend every bot our session, until the block ends."""
+    """Put our session under every bot, until the block ends."""
     remove = session.install(gateway)
     try:
         yield

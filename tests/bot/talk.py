@@ -1,4 +1,4 @@
-"""Updates as Telegram sends them, and a bot that hears and answers them on real books."""
+"""Updates as Telegram sends them, and a bot that answers them, with a real database."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def person(name: str, *, user_id: int = 5, is_bot: bool = False) -> dict[str, An
 
 
 def mention(text: str) -> dict[str, Any]:
-    """Return the entities of a text that begins with the bot's name."""
+    """Return the entities of a text that begins with a mention of the bot."""
     return {"entities": [{"type": "mention", "offset": 0, "length": text.index(" ")}]}
 
 
 class ScriptedGenerator:
-    """Says what the test says, and keeps what it was asked."""
+    """Returns the test's texts, and keeps what it was asked."""
 
     def __init__(self, *answers: str, takes_time: bool = True) -> None:
         self.takes_time = takes_time
@@ -72,7 +72,7 @@ class ScriptedGenerator:
 
 
 class Talk:
-    """One bot between an inbox and an engine that accepts everything and sends nothing."""
+    """A bot with an inbox, over an engine that accepts everything and sends nothing."""
 
     def __init__(
         self, database: Database, clock: Clock, *, generator: TextGenerator, settings: dict[str, Any], own: list[Router]
@@ -108,7 +108,7 @@ class Talk:
         )
 
     async def hears(self, *updates: dict[str, Any]) -> None:
-        """Let updates come one after the other, a second apart, and be handled."""
+        """Receive updates a second apart, and wait until they are handled."""
         for each in updates:
             self.clock.advance(1_000)
             await self.intake.receive(BOT_ID, json.dumps(each).encode())
@@ -135,7 +135,7 @@ async def talk(
     generator: TextGenerator | None = None,
     settings: dict[str, Any] | None = None,
 ) -> AsyncIterator[Talk]:
-    """Lend one whose bot has the behaviours in ``settings``."""
+    """Return a ``Talk`` whose bot has the behaviours in ``settings``."""
     talking = Talk(database, clock, generator=generator or ScriptedGenerator(), settings=settings or {}, own=list(own))
     with under_every_bot(talking.gateway):
         yield talking

@@ -1,4 +1,4 @@
-"""The real program in a process of its own, as a user starts it."""
+"""The real program as a child process, as a user starts it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOKEN = "42:token-of-the-test-bot"
 
 
 class Program:
-    """``tempogram run``, or another role: started, killed and started again on the same books."""
+    """``tempogram run``, or another role: started, killed and restarted on the same database."""
 
     def __init__(self, directory: Path, *, role: str = "run", **environment: str) -> None:
         self.directory = directory
@@ -80,7 +80,7 @@ class Program:
         await self.process.wait()
 
     async def end(self) -> int:
-        """Ask it to end, and return its status."""
+        """End it by SIGTERM, and return its status."""
         if self.process.returncode is None:
             self.process.terminate()
         return await self.process.wait()
@@ -98,7 +98,7 @@ class Program:
 
     @staticmethod
     async def until(holds: Any, *, within_s: float) -> None:
-        """Ask again and again; it happens in another process, where no event of ours reaches."""
+        """Poll until it holds: it happens in another process, so that no event can be awaited."""
         until_s = time.monotonic() + within_s
         while not await holds():
             assert time.monotonic() < until_s, f"{holds} still does not hold after {within_s} s"

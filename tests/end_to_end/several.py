@@ -1,4 +1,4 @@
-"""Several processes over one Redis and one PostgreSQL of their own, and what a user asks of them."""
+"""Several processes over one Redis and one PostgreSQL of their own."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SIMULATOR = {"total_limit": CEILING, "group_limit": GROUP_LIMIT, "group_window_m
 
 @dataclass(frozen=True, slots=True)
 class Several:
-    """All that runs; nothing is forgotten between two tests but what they forget."""
+    """The servers and processes that the tests of a module share."""
 
     telegram: RunningSimulator
     redis: OwnRedis
@@ -55,7 +55,7 @@ class Several:
 
     @property
     def api(self) -> SupervisedProcess:
-        """Return the one that is asked when it does not matter which."""
+        """Return the first process with an API."""
         return next(member for member in self.fleet.members if member.process.role in {"api", "run"})
 
     async def ask(
@@ -68,19 +68,19 @@ class Several:
             return response.status, await response.json(content_type=None)
 
     async def submit(self, *messages: Mapping[str, Any]) -> None:
-        """Submit messages, and see that each is accepted."""
+        """Submit messages, and check that each is accepted."""
         status, answer = await self.ask("POST", "/messages/batch", list(messages))
         assert status < 300, answer
         assert not [each for each in answer if "error" in each]
 
     async def tell(self, token: str, text: str, *, chat_id: int, to: SupervisedProcess | None = None) -> dict[str, Any]:
         """Deliver an update as Telegram would by webhook; return it, so that it can be delivered again."""
-        told = update(next(self.numbers), text, chat_id=chat_id)
-        await self.deliver(token, told, to=to)
-        return told
+        sent_update = update(next(self.numbers), text, chat_id=chat_id)
+        await self.deliver(token, sent_update, to=to)
+        return sent_update
 
-    async def deliver(self, token: str, told: Mapping[str, Any], *, to: SupervisedProcess | None = None) -> None:
-        status, answer = await self.ask("POST", f"/webhook/telegram/{token}", told, of=to)
+    async def deliver(self, token: str, sent_update: Mapping[str, Any], *, to: SupervisedProcess | None = None) -> None:
+        status, answer = await self.ask("POST", f"/webhook/telegram/{token}", sent_update, of=to)
         assert status == 200, answer
 
     async def calls(self) -> list[dict[str, Any]]:
@@ -88,7 +88,7 @@ class Several:
         return await self.telegram.calls()
 
     async def sent(self, beginning: str) -> list[dict[str, Any]]:
-        """Return the messages that Telegram took and that begin so."""
+        """Return the accepted messages whose text has this beginning."""
         calls = await self.calls()
         return [call for call in calls if call["code"] == 200 and call["cost"] and call["text"].startswith(beginning)]
 
@@ -96,7 +96,7 @@ class Several:
         return [call["text"] for call in await self.sent(beginning)]
 
     async def until_sent(self, beginning: str, number: int, *, within_s: float = 20) -> list[str]:
-        """Wait until Telegram has taken so many different ones; return all."""
+        """Wait until Telegram has accepted this many different texts; return all."""
 
         async def are_sent() -> bool:
             return len(set(await self.texts(beginning))) >= number
@@ -110,7 +110,7 @@ class Several:
         return float(sum(value for name, value in numbers.items() if name.startswith("telegram_messages_total{")))
 
     async def broke_nothing(self) -> bool:
-        """Tell whether no window was broken and no call refused for coming too soon, since the start."""
+        """Tell whether no limit was exceeded and no call answered with 429 since the start."""
         report = await self.telegram.report()
         return report.broke_no_window and not any(report.throttled.values())
 
@@ -119,13 +119,13 @@ class Several:
         await Program.until(holds, within_s=within_s)
 
     def said(self, member: SupervisedProcess) -> list[dict[str, Any]]:
-        """Return what a process logged; a line that is no event fails here."""
+        """Return a process's log events; any other line fails here."""
         return [json.loads(line) for line in (self.folder / f"{member.name}.log").read_text().splitlines()]
 
 
 @asynccontextmanager
 async def several(folder: Path, roles: Sequence[str], tokens: Sequence[str]) -> AsyncIterator[Several]:
-    """Start the servers, the simulator and one process for each role; all of them end with the block."""
+    """Start the servers, the simulator and one process for each role; all end with the block."""
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(own_redis())
         postgres = await stack.enter_async_context(own_postgres())
@@ -145,7 +145,7 @@ async def several(folder: Path, roles: Sequence[str], tokens: Sequence[str]) -> 
 
 
 async def end(member: SupervisedProcess) -> int:
-    """Ask it to end, and return its status."""
+    """End it by SIGTERM, and return its status."""
     assert member.process.process is not None
     member.process.process.terminate()
     return await asyncio.wait_for(member.process.process.wait(), 30)

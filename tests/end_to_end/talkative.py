@@ -1,4 +1,4 @@
-"""A user's behaviours that need the answers to their own calls, or take their time."""
+"""A user's behaviours: one awaits the answers to its own calls, one is slow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ router = Router(name=__name__)
 
 @router.message(F.text.startswith("number "))
 async def tell_number(message: Message) -> None:
-    """Say something, and then which number Telegram gave it."""
+    """Send a message, and then the id that Telegram gave it."""
     said = await message.answer(f"heard {message.text}")
     await message.answer(f"{message.text} was answered by {said.message_id}")
 

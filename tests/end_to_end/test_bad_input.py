@@ -55,7 +55,7 @@ REQUESTS: dict[str, tuple[str, str, dict[str, Any], int, str]] = {
 
 @pytest.mark.parametrize("what", REQUESTS)
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_request_that_makes_no_sense_is_refused_in_one_sentence(tempogram: Program, what: str) -> None:
+async def test_an_invalid_request_is_refused_in_one_sentence(tempogram: Program, what: str) -> None:
     method, path, request, expected, word = REQUESTS[what]
 
     status, answer = await tempogram.call(method, path, **request)
@@ -82,7 +82,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-async def test_a_setting_that_makes_no_sense_ends_the_start_with_one_sentence(tmp_path: Path, name: str) -> None:
+async def test_an_invalid_setting_ends_the_start_with_one_sentence(tmp_path: Path, name: str) -> None:
     value, sentence = SETTINGS[name]
     broken = Program(tmp_path, **{name: value})
 
@@ -97,7 +97,7 @@ async def test_a_setting_that_makes_no_sense_ends_the_start_with_one_sentence(tm
     assert "secret" not in line.replace("SECRET", "")
 
 
-async def test_a_port_that_is_taken_ends_the_start_with_one_sentence(tmp_path: Path) -> None:
+async def test_a_port_in_use_ends_the_start_with_one_sentence(tmp_path: Path) -> None:
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -1,4 +1,4 @@
-"""Edits of one message, faster than Telegram takes them: few are sent, and the last one wins."""
+"""Edits of one message, faster than Telegram allows: few are sent, and the last one wins."""
 
 from __future__ import annotations
 

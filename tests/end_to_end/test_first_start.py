@@ -16,7 +16,7 @@ from tests.end_to_end.program import TOKEN, Program, program, update
 WRONG = {"X-Telegram-Bot-Api-Secret-Token": "wrong"}
 
 
-async def test_without_a_token_a_simulated_telegram_starts_and_its_users_get_answers(tmp_path: Path) -> None:
+async def test_a_start_without_a_token_answers_the_users_of_a_simulated_telegram(tmp_path: Path) -> None:
     async with program(tmp_path, "", BOT_TOKENS="") as tempogram:
         url = re.findall(r"a simulated Telegram runs at (http://[0-9.:]+)", tempogram.output.read_text())[0]
         telegram = Simulated(url, tempogram.session)
@@ -35,7 +35,7 @@ async def test_without_a_token_a_simulated_telegram_starts_and_its_users_get_ans
     assert not any(token in output for token in SIMULATED_TOKENS)
 
 
-async def test_updates_that_are_polled_are_answered(tmp_path: Path) -> None:
+async def test_polled_updates_are_answered(tmp_path: Path) -> None:
     async with running_simulator() as telegram, program(tmp_path, telegram.url) as tempogram:
         (bot_id,) = await telegram.add_bots(TOKEN)
         await telegram.say(await telegram.add_user("Anna"), "hello", bot=bot_id)
@@ -43,7 +43,7 @@ async def test_updates_that_are_polled_are_answered(tmp_path: Path) -> None:
         await tempogram.until(lambda: has_said(telegram, "hello"), within_s=20)
 
 
-async def test_without_a_telegram_it_starts_and_takes_messages_and_without_an_admin_token_it_makes_one(
+async def test_a_start_without_telegram_accepts_messages_and_makes_an_admin_token(
     tmp_path: Path,
 ) -> None:
     async with program(tmp_path, "http://127.0.0.1:9", ADMIN_TOKEN="") as tempogram:
@@ -71,7 +71,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-async def test_what_cannot_be_used_ends_the_start_with_one_sentence(tmp_path: Path, name: str) -> None:
+async def test_an_unusable_directory_or_database_ends_the_start_with_one_sentence(tmp_path: Path, name: str) -> None:
     value, sentence = BROKEN[name]
     broken = Program(tmp_path, **{"ADMIN_TOKEN": "", name: value})
 

@@ -57,7 +57,7 @@ def simulator() -> Simulator:
     return simulator
 
 
-async def test_a_bot_is_added_heard_given_another_secret_polled_and_removed_and_no_update_is_lost(
+async def test_no_update_is_lost_while_a_bot_is_added_rotated_polled_and_removed(
     tmp_path: Path, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhooks, "GRACE_S", GRACE_S)

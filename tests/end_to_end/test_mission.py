@@ -15,7 +15,7 @@ GROUP = -123
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="NO curl on this machine: the mission's own test is not run")
-async def test_a_hundred_updates_for_one_group_are_all_taken_and_answered_no_faster_than_allowed(
+async def test_a_hundred_updates_of_one_group_are_answered_no_faster_than_allowed(
     tmp_path: Path,
 ) -> None:
     async with running_simulator() as telegram, program(tmp_path, telegram.url) as tempogram:
@@ -40,7 +40,7 @@ async def test_a_hundred_updates_for_one_group_are_all_taken_and_answered_no_fas
 
 
 async def curl(tempogram: Program, number: int) -> bytes:
-    """Send the mission's own words, with our port, our token and a number of their own."""
+    """Make the mission's own call, with our port, our token and a number of its own."""
     body = (
         f'{{"update_id": {number}, "message": {{"message_id": {number}, "chat": {{"id": {GROUP}}}, '
         f'"from": {{"id": 456}}, "text": "Test {number}"}}}}'

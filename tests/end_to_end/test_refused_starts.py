@@ -54,9 +54,7 @@ async def test_a_role_with_sqlite_is_refused(tmp_path: Path, redis_url: str) -> 
 
 
 @pytest.mark.parametrize("url", [":s3cret@redis:6379", "http://:s3cret@redis", "redis://:s3cret@redis:port/0"])
-async def test_a_redis_url_that_makes_no_sense_is_refused_and_not_quoted(
-    tmp_path: Path, postgres_url: str, url: str
-) -> None:
+async def test_an_invalid_redis_url_is_refused_and_not_quoted(tmp_path: Path, postgres_url: str, url: str) -> None:
     said = await refused(tmp_path / "worker", "worker", REDIS_URL=url, DATABASE_URL=postgres_url)
 
     assert said.startswith("tempogram: REDIS_URL makes no sense: ")
@@ -64,15 +62,15 @@ async def test_a_redis_url_that_makes_no_sense_is_refused_and_not_quoted(
     assert "s3cret" not in said
 
 
-async def test_without_its_redis_each_role_starts_and_says_that_it_is_away(tmp_path: Path, postgres_url: str) -> None:
+async def test_each_role_starts_without_redis_and_reports_the_condition(tmp_path: Path, postgres_url: str) -> None:
     away = {"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "DATABASE_URL": postgres_url}
 
     async def start(role: str) -> tuple[object, object, str]:
         async with program(made(tmp_path / role), NOWHERE, role=role, **away) as running:
             await Program.until(lambda: tells(running, "redis_away"), within_s=20)
-            _, told = await running.call("GET", "/health")
-            _, untold = await running.call("GET", "/health", headers={"Authorization": ""})
-            return told["status"], untold, running.output.read_text()
+            _, health = await running.call("GET", "/health")
+            _, unauthenticated = await running.call("GET", "/health", headers={"Authorization": ""})
+            return health["status"], unauthenticated, running.output.read_text()
 
     for status, without_token, said in await asyncio.gather(*map(start, ROLES)):
         assert status == "up"
@@ -80,7 +78,7 @@ async def test_without_its_redis_each_role_starts_and_says_that_it_is_away(tmp_p
         assert "Traceback" not in said
 
 
-async def test_a_queue_in_memory_and_one_in_redis_never_share_books(
+async def test_a_queue_in_memory_and_one_in_redis_never_share_a_database(
     tmp_path: Path, postgres_url: str, another_postgres_url: str, redis_url: str
 ) -> None:
     async def beside_a(first: str, second: str, url: str, *, first_redis: str = "", second_redis: str = "") -> str:
@@ -114,5 +112,5 @@ def made(directory: Path) -> Path:
 
 
 async def tells(running: Program, condition: str) -> bool:
-    _, told = await running.call("GET", "/health")
-    return condition in told["conditions"]
+    _, health = await running.call("GET", "/health")
+    return condition in health["conditions"]

@@ -1,4 +1,4 @@
-"""One API, two workers and a scheduler over one Redis and one PostgreSQL: together they keep every promise."""
+"""One API, two workers and a scheduler over one Redis and one PostgreSQL keep every promise together."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BOTS = (1, 2, 3, 4)
 TOKENS = [f"{bot_id}:token-of-bot-{bot_id}" for bot_id in BOTS]
 NEWCOMER, NEW_TOKEN = 5, "5:token-of-a-newcomer"
 ENDLESS = 30
-"""More lines of a kind that is no mere information than all that is done here can cause."""
+"""More warnings or errors of one event than these tests can cause."""
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -44,8 +44,8 @@ async def fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sever
         yield running
 
 
-async def test_an_idle_fleet_asks_redis_for_nothing_but_heartbeats(fleet: Several) -> None:
-    """The bound is derived from the constants; the keeper's probe is nine tenths of it."""
+async def test_idle_processes_send_redis_only_heartbeats(fleet: Several) -> None:
+    """The bound is derived from the constants; the leader's probe is nine tenths of it."""
     processes, workers, seconds = len(ROLES), 2, 10.0
     beats = {
         "the leader's probe, two scripts": (PROBE_S, 2),
@@ -66,7 +66,7 @@ async def test_an_idle_fleet_asks_redis_for_nothing_but_heartbeats(fleet: Severa
 
 
 async def commands_within(fleet: Several, seconds: float) -> Counter[str]:
-    """Count what clients say to Redis; what a script says is part of that script."""
+    """Count the commands of clients; commands within a script count as that script."""
     heard: Counter[str] = Counter()
     async with fleet.client.monitor() as monitor:
         with suppress(TimeoutError):
@@ -77,7 +77,7 @@ async def commands_within(fleet: Several, seconds: float) -> Counter[str]:
     return heard
 
 
-async def test_both_workers_send_and_together_they_keep_every_limit(fleet: Several) -> None:
+async def test_two_workers_send_and_keep_every_limit_together(fleet: Several) -> None:
     before = [await fleet.sent_by(worker) for worker in fleet.all_of("worker")]
     chats = [*range(100, 130), *range(-1_004, -1_000)]
     texts = {f"limit {bot_id} {chat_id} {number}" for bot_id in BOTS[:3] for chat_id in chats for number in range(3)}
@@ -92,7 +92,7 @@ async def test_both_workers_send_and_together_they_keep_every_limit(fleet: Sever
     assert all(now > then for now, then in zip(after, before, strict=True))
 
 
-async def test_an_awaited_call_gets_its_number_though_another_process_makes_it(fleet: Several) -> None:
+async def test_an_awaited_call_that_another_process_makes_returns_its_message_id(fleet: Several) -> None:
     person = await fleet.telegram.add_user("Ada")
     await fleet.telegram.say(person, "number by poll", bot=1)
     await fleet.tell(TOKENS[1], "number by webhook", chat_id=201)
@@ -104,7 +104,7 @@ async def test_an_awaited_call_gets_its_number_though_another_process_makes_it(f
     assert [await fleet.sent_by(member) for member in (fleet.api, *fleet.all_of("scheduler"))] == [0, 0]
 
 
-async def test_a_bot_that_is_added_is_sent_for_and_polled_until_it_is_removed(fleet: Several) -> None:
+async def test_an_added_bot_sends_and_polls_until_it_is_removed(fleet: Several) -> None:
     person = await fleet.telegram.add_user("Bo")
     status, _ = await fleet.ask("POST", "/bots", {"token": NEW_TOKEN})
     await fleet.telegram.say(person, "number of a newcomer", bot=NEWCOMER)
@@ -122,7 +122,7 @@ async def test_a_bot_that_is_added_is_sent_for_and_polled_until_it_is_removed(fl
 
 
 async def is_left_alone(fleet: Several, person: int) -> bool:
-    """Tell whether what a person writes to the newcomer stays with Telegram for as long as another bot is polled."""
+    """Tell whether a message to the removed bot stays at Telegram while another bot is polled."""
     word = f"number {next(fleet.numbers)}"
     await fleet.telegram.say(person, word, bot=NEWCOMER)
     await fleet.telegram.say(person, word, bot=1)
@@ -132,13 +132,13 @@ async def is_left_alone(fleet: Several, person: int) -> bool:
     return pending[NEWCOMER] > 0 and {call["bot_id"] for call in heard} == {1}
 
 
-async def test_a_paused_bot_sends_nothing_and_goes_on_when_it_is_resumed(fleet: Several) -> None:
+async def test_a_paused_bot_sends_nothing_until_it_is_resumed(fleet: Several) -> None:
     await fleet.submit(*({"bot": "2", "chat_id": 400, "text": f"pause {each}"} for each in range(8)))
     await fleet.until_sent("pause ", 2)
     await fleet.ask("PATCH", "/bots/2", {"paused": True})
     await fleet.until(lambda: nothing_is_leased(fleet))
     before = await fleet.texts("pause ")
-    # Another bot's chat has the same pace: when it has been sent so many, this one's turn would have come as often.
+    # A chat of another bot has the same pace: once it has this many, the paused one would have had as many.
     await fleet.submit(*({"bot": "3", "chat_id": 400, "text": f"meanwhile {each}"} for each in range(5)))
     await fleet.until_sent("meanwhile ", 5)
     paused = await fleet.texts("pause ")
@@ -150,7 +150,7 @@ async def test_a_paused_bot_sends_nothing_and_goes_on_when_it_is_resumed(fleet: 
     assert resumed == [f"pause {each}" for each in range(8)]
 
 
-async def test_weights_and_limits_are_changed_for_all_while_they_send(fleet: Several) -> None:
+async def test_changed_weights_and_limits_apply_to_all_processes_while_they_send(fleet: Several) -> None:
     ceiling, weight = 10, 4
     await fleet.ask("PATCH", "/bots/4", {"weight": weight})
     status, limits = await fleet.ask("PATCH", "/limits", {"ceiling": {"count": ceiling}})
@@ -189,7 +189,7 @@ async def is_refused(fleet: Several, message: dict[str, Any]) -> bool:
     return status == 409 and answer["error"]["code"] == "chat_unreachable"
 
 
-async def test_a_worker_tells_its_health_and_its_numbers_and_nothing_else(fleet: Several) -> None:
+async def test_a_worker_serves_its_health_and_metrics_and_nothing_else(fleet: Several) -> None:
     worker, _ = fleet.all_of("worker")
 
     health = await fleet.ask("GET", "/health", of=worker)
@@ -201,7 +201,7 @@ async def test_a_worker_tells_its_health_and_its_numbers_and_nothing_else(fleet:
     assert submitted == 404
 
 
-async def test_each_process_tells_that_it_misses_redis_and_nothing_is_lost_meanwhile(fleet: Several) -> None:
+async def test_each_process_reports_an_unreachable_redis_and_no_message_is_lost(fleet: Several) -> None:
     texts = [f"missed {number}" for number in range(100)]
     await fleet.submit(*({"bot": "1", "chat_id": 1_100 + each, "text": text} for each, text in enumerate(texts)))
     await fleet.until_sent("missed ", 5)
@@ -232,7 +232,7 @@ async def has_no_condition(fleet: Several, member: SupervisedProcess) -> bool:
     return not health["conditions"]
 
 
-async def test_a_worker_that_is_asked_to_end_leaves_nothing_leased_lost_or_sent_twice(fleet: Several) -> None:
+async def test_a_worker_ended_by_a_signal_leaves_nothing_leased_lost_or_sent_twice(fleet: Several) -> None:
     worker, _ = fleet.all_of("worker")
     mark = f"-{pid_of(worker)}-".encode()
     await fleet.telegram.order(Fault(kind="latency", delay_ms=200, for_ms=5_000))
@@ -252,7 +252,7 @@ async def test_a_worker_that_is_asked_to_end_leaves_nothing_leased_lost_or_sent_
     assert await fleet.broke_nothing()
 
 
-async def test_what_a_killed_worker_was_sending_is_tried_again(fleet: Several) -> None:
+async def test_messages_in_flight_in_a_killed_worker_are_retried(fleet: Several) -> None:
     _, worker = fleet.all_of("worker")
     mark = f"-{pid_of(worker)}-".encode()
     await fleet.telegram.order(Fault(kind="latency", delay_ms=300, where="out", for_ms=2_000))
@@ -272,7 +272,7 @@ async def test_what_a_killed_worker_was_sending_is_tried_again(fleet: Several) -
     assert await fleet.broke_nothing()
 
 
-async def test_what_a_killed_api_had_taken_in_is_answered_once_by_another(fleet: Several) -> None:
+async def test_updates_of_a_killed_api_process_are_answered_once_by_another(fleet: Several) -> None:
     for number in range(5):
         await fleet.tell(TOKENS[3], f"slow {number}", chat_id=800 + number)
     await fleet.api.process.kill()
@@ -283,7 +283,7 @@ async def test_what_a_killed_api_had_taken_in_is_answered_once_by_another(fleet:
     assert sorted(sent) == [f"answered slow {number}" for number in range(5)]
 
 
-async def test_the_logs_have_no_traceback_no_token_and_nothing_endless(fleet: Several) -> None:
+async def test_the_logs_have_no_traceback_no_token_and_no_endless_repetition(fleet: Several) -> None:
     for member in fleet.fleet.members:
         events = fleet.said(member)
         written = str(events)
@@ -299,7 +299,7 @@ def pid_of(member: SupervisedProcess) -> int:
 
 
 async def leased(fleet: Several) -> list[bytes]:
-    """Return the records of what is leased; each names its worker."""
+    """Return the records of leased messages; each names its worker."""
     ids: list[Any] = await fleet.client.zrange("{q0}:leases", 0, -1)
     records: list[Any] = await fleet.client.hmget("{q0}:messages", ids) if ids else []
     return [record for record in records if record]

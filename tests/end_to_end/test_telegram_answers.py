@@ -44,9 +44,9 @@ class Tempogram:
         return response.status_code, response.json()
 
     async def submit(self, chat_id: int | str, text: str = "hello", **more: Any) -> str:
-        status, told = await self.call("POST", "/messages", {"bot": 42, "chat_id": chat_id, "text": text} | more)
-        assert status == 202, told
-        return str(told["id"])
+        status, accepted = await self.call("POST", "/messages", {"bot": 42, "chat_id": chat_id, "text": text} | more)
+        assert status == 202, accepted
+        return str(accepted["id"])
 
     async def submit_album(self, items: int) -> str:
         media = [{"type": "photo", "media": f"p{number}", "caption": str(number)} for number in range(items)]
@@ -78,7 +78,7 @@ class Tempogram:
 
 
 async def until(holds: Callable[[], Any]) -> None:
-    """Ask again and again; a poller and a worker that nobody can wait for bring it about."""
+    """Poll until it holds: a poller or a worker brings it about, and neither can be awaited."""
     until_s = time.monotonic() + WITHIN_S
     while not await holds():
         assert time.monotonic() < until_s, f"{holds} still does not hold after {WITHIN_S} s"
@@ -117,7 +117,7 @@ async def tempogram(telegram: Served, directory: Path) -> AsyncIterator[Tempogra
 
 
 @pytest.mark.parametrize(("delivered", "method"), [(3, "sendMediaGroup"), (4, "sendPhoto")])
-async def test_of_a_half_delivered_album_only_the_rest_is_sent_after_the_hold(
+async def test_only_the_rest_of_a_half_delivered_album_is_sent_after_the_hold(
     telegram: Served, tmp_path: Path, delivered: int, method: str
 ) -> None:
     telegram.simulator.order(
@@ -152,9 +152,7 @@ async def test_a_restart_during_the_hold_sends_no_item_twice(telegram: Served, t
         assert second.shown(GROUP, "caption") == ["0", "1", "2", "3", "4"]
 
 
-async def test_an_album_with_an_item_that_cannot_be_sent_says_what_arrived_and_a_replay_sends_the_rest(
-    telegram: Served, tmp_path: Path
-) -> None:
+async def test_a_replay_of_an_album_with_a_bad_item_sends_only_the_rest(telegram: Served, tmp_path: Path) -> None:
     telegram.simulator.order(Fault(kind="400_item", delivered=2, times=1))
 
     async with tempogram(telegram, tmp_path) as running_program:
@@ -172,7 +170,9 @@ async def test_an_album_with_an_item_that_cannot_be_sent_says_what_arrived_and_a
 # A group that migrates, and a channel that has a name
 
 
-async def test_fifty_that_wait_for_a_group_arrive_at_its_new_id_in_order(telegram: Served, tmp_path: Path) -> None:
+async def test_waiting_messages_of_a_migrated_group_arrive_at_its_new_id_in_order(
+    telegram: Served, tmp_path: Path
+) -> None:
     texts = [f"no. {number}" for number in range(50)]
 
     async with tempogram(telegram, tmp_path) as running_program:
@@ -191,9 +191,7 @@ async def test_fifty_that_wait_for_a_group_arrive_at_its_new_id_in_order(telegra
     assert report.throttled == {}
 
 
-async def test_a_channel_has_one_window_whether_it_is_called_by_its_name_or_its_id(
-    telegram: Served, tmp_path: Path
-) -> None:
+async def test_a_channel_has_one_window_for_its_username_and_its_id(telegram: Served, tmp_path: Path) -> None:
     telegram.simulator.add_chat("channel", "News", chat_id=GROUP, username="News")
 
     async with tempogram(telegram, tmp_path) as running_program:
@@ -212,7 +210,7 @@ async def test_a_channel_has_one_window_whether_it_is_called_by_its_name_or_its_
 # A person who blocks the bot and comes back
 
 
-async def test_a_block_ends_what_waits_and_refuses_what_comes_until_the_person_writes(
+async def test_a_block_ends_waiting_messages_and_refuses_new_ones_until_the_user_writes(
     telegram: Served, tmp_path: Path
 ) -> None:
     anna, bot = telegram.simulator.add_user("Anna"), telegram.simulator.telegram.world.bots[42]
@@ -242,7 +240,7 @@ async def test_a_block_ends_what_waits_and_refuses_what_comes_until_the_person_w
         assert [call["code"] for call in running_program.calls("sendMessage")].count(403) == 1
 
 
-async def test_a_block_that_telegram_tells_of_costs_no_call_at_all_also_after_a_restart(
+async def test_a_block_known_from_an_update_costs_no_call_also_after_a_restart(
     telegram: Served, tmp_path: Path
 ) -> None:
     anna, bot = telegram.simulator.add_user("Anna"), telegram.simulator.telegram.world.bots[42]
@@ -254,7 +252,7 @@ async def test_a_block_that_telegram_tells_of_costs_no_call_at_all_also_after_a_
         anna.blocks(bot)
         await first.becomes(later, "dead")
     async with tempogram(telegram, tmp_path) as second:
-        status, told = await second.call("POST", "/messages", body)
+        status, accepted = await second.call("POST", "/messages", body)
         anna.unblocks(bot)
 
         async def is_accepted() -> bool:
@@ -263,14 +261,12 @@ async def test_a_block_that_telegram_tells_of_costs_no_call_at_all_also_after_a_
         await until(is_accepted)
         await until(second.is_empty)
 
-        assert (status, told["error"]["code"]) == (409, "chat_unreachable")
+        assert (status, accepted["error"]["code"]) == (409, "chat_unreachable")
         assert second.shown(anna.user_id) == ["hello", "hello"]
     assert "403" not in telegram.simulator.report().by_code
 
 
-async def test_a_bot_whose_updates_go_elsewhere_sends_to_whoever_came_back_and_so_does_a_replay(
-    telegram: Served, tmp_path: Path
-) -> None:
+async def test_a_bot_without_updates_here_reaches_a_user_who_came_back(telegram: Served, tmp_path: Path) -> None:
     anna, bot = telegram.simulator.add_user("Anna"), telegram.simulator.telegram.world.bots[42]
 
     async with tempogram(telegram, tmp_path) as first:
@@ -317,15 +313,15 @@ async def test_a_new_token_does_not_end_the_pause_of_an_operator(telegram: Serve
         await running_program.call("PATCH", "/bots/42", {"paused": True})
         telegram.simulator.add_bot(NEW_TOKEN, "test_bot")
 
-        _, told = await running_program.call("POST", "/bots", {"token": NEW_TOKEN})
+        _, accepted = await running_program.call("POST", "/bots", {"token": NEW_TOKEN})
 
-        assert (told["paused"], told["paused_by"]) == (True, "operator")
+        assert (accepted["paused"], accepted["paused_by"]) == (True, "operator")
 
 
 # A wait of hours
 
 
-async def test_a_retry_after_of_hours_holds_its_chat_alone_burns_nothing_and_survives_a_restart(
+async def test_a_retry_after_of_hours_holds_only_its_chat_and_survives_a_restart(
     telegram: Served, tmp_path: Path
 ) -> None:
     telegram.simulator.order(Fault(kind="429", chat_id=77, times=1, retry_after_s=10_000))
@@ -336,8 +332,8 @@ async def test_a_retry_after_of_hours_holds_its_chat_alone_burns_nothing_and_sur
             expiring = await first.submit(77, "too late", expires_in_s=1)
 
             async def is_held() -> bool:
-                status, told = await first.call("GET", f"/messages/{held}/explain")
-                return status == 200 and told["waits_at"] == "chat_held"
+                status, accepted = await first.call("GET", f"/messages/{held}/explain")
+                return status == 200 and accepted["waits_at"] == "chat_held"
 
             await until(is_held)
             for chat_id in (78, 79):
@@ -346,9 +342,9 @@ async def test_a_retry_after_of_hours_holds_its_chat_alone_burns_nothing_and_sur
     async with tempogram(telegram, tmp_path) as second:
         await second.becomes(await second.submit(80), "sent")
         message = await second.message(held)
-        _, told = await second.call("GET", f"/messages/{held}/explain")
+        _, accepted = await second.call("GET", f"/messages/{held}/explain")
 
     assert (message["status"], message["attempt"]) == ("queued", 0)
-    assert told["waits_at"] == "chat_held"
+    assert accepted["waits_at"] == "chat_held"
     assert [each["chat_id"] for each in logs if each["event"] == "alert"] == [77]
     assert telegram.simulator.report().by_code["429"] == 1

@@ -45,7 +45,7 @@ async def sending(directory: Path) -> AsyncIterator[tuple[Bot, Simulator, wiring
             yield Bot(TOKEN), simulator, built
 
 
-async def test_a_file_is_sent_as_bytes_once_and_by_name_from_then_on(tmp_path: Path) -> None:
+async def test_a_file_is_sent_as_bytes_once_and_by_file_id_afterwards(tmp_path: Path) -> None:
     async with sending(tmp_path) as (bot, simulator, _):
         first = await bot.send_photo(CHAT_ID, BufferedInputFile(b"a cat", "cat.jpg"), caption="look")
         second = await bot.send_photo(CHAT_ID + 1, BufferedInputFile(b"a cat", "another-name.jpg"))
@@ -63,7 +63,7 @@ async def test_a_file_is_sent_as_bytes_once_and_by_name_from_then_on(tmp_path: P
     assert simulator.report().places == 4
 
 
-async def test_a_large_file_passes_through_without_being_in_memory(tmp_path: Path) -> None:
+async def test_a_large_file_is_never_whole_in_memory(tmp_path: Path) -> None:
     chunk, chunks = b"x" * 65_536, 320  # 20 MiB
     head = (
         '--x\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'.format(*field)
@@ -97,7 +97,7 @@ async def test_a_large_file_passes_through_without_being_in_memory(tmp_path: Pat
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def books(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+def database_settings(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     if request.param == "sqlite":
         yield {}
     else:
@@ -105,9 +105,9 @@ def books(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
             yield {"DATABASE_URL": url}
 
 
-async def test_a_file_that_was_accepted_is_sent_after_a_kill(tmp_path: Path, books: dict[str, str]) -> None:
+async def test_an_accepted_file_is_sent_after_a_kill(tmp_path: Path, database_settings: dict[str, str]) -> None:
     content = bytes(range(256)) * 10_000  # three rows
-    async with running_simulator() as telegram, program(tmp_path, telegram.url, **books) as tempogram:
+    async with running_simulator() as telegram, program(tmp_path, telegram.url, **database_settings) as tempogram:
         await tempogram.call("PATCH", "/bots/42", json={"paused": True})
         form = aiohttp.FormData({"bot": "42", "chat_id": "77", "method": "sendMediaGroup"})
         media = [{"type": "document", "media": "attach://a"}, {"type": "document", "media": "attach://b"}]
@@ -129,7 +129,7 @@ async def test_a_file_that_was_accepted_is_sent_after_a_kill(tmp_path: Path, boo
     assert [file["file_id"] for file in state["files"]] == [message["document"]["file_id"] for message in shown]
 
 
-async def test_the_same_file_to_many_chats_leaves_once(tmp_path: Path) -> None:
+async def test_the_same_file_to_many_chats_is_uploaded_once(tmp_path: Path) -> None:
     async with sending(tmp_path) as (bot, simulator, _):
         first = await bot.send_document(CHAT_ID, BufferedInputFile(b"news", "news.pdf"))
         sends = (bot.send_document(chat_id, BufferedInputFile(b"news", "news.pdf")) for chat_id in range(1, 21))

@@ -12,7 +12,7 @@ ANNA = {"id": 77, "is_bot": False, "first_name": "Anna"}
 CHAT = {"id": 77, "type": "private", "first_name": "Anna"}
 
 
-async def test_an_ordinary_aiogram_bot_runs_without_a_change(tmp_path: Path) -> None:
+async def test_an_ordinary_aiogram_bot_runs_unchanged(tmp_path: Path) -> None:
     async with (
         running_simulator(accept_any_message=True) as telegram,  # the pressed button is ours, not the simulator's
         program(tmp_path, telegram.url, BEHAVIOURS="examples.pizza") as tempogram,
@@ -32,7 +32,7 @@ async def test_an_ordinary_aiogram_bot_runs_without_a_change(tmp_path: Path) -> 
     assert "Traceback" not in tempogram.output.read_text()
 
 
-async def test_a_module_that_is_missing_ends_the_start_with_one_sentence(tmp_path: Path) -> None:
+async def test_a_missing_module_ends_the_start_with_one_sentence(tmp_path: Path) -> None:
     broken = Program(tmp_path, BEHAVIOURS="my_shop")
 
     process = await broken.spawn()

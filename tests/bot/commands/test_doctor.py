@@ -1,4 +1,4 @@
-"""``tempogram doctor``: what a production start lacks."""
+"""``tempogram doctor``: the findings on a production start."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def telegram() -> AsyncIterator[RunningSimulator]:
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A directory where no ``.env`` lies."""
+    """A directory without a ``.env``."""
     monkeypatch.chdir(tmp_path)
 
 
@@ -46,8 +46,8 @@ def settings(tmp_path: Path, **changes: Any) -> Settings:
     return load(**usual | changes)
 
 
-async def books(url: str, *, key: str = KEY, token: str = TOKEN) -> None:
-    """Make books with one bot."""
+async def add_stored_bot(url: str, *, key: str = KEY, token: str = TOKEN) -> None:
+    """Make a database with one bot."""
     database = await Database.open(url)
     await Bots(database, Seal(key)).add(
         int(token.partition(":")[0]), token, username="b", first_name="B", behaviours={}, now_ms=START_MS
@@ -64,7 +64,7 @@ def lacking(findings: list[Finding]) -> list[str]:
 
 
 async def test_a_complete_production_start_has_no_finding(telegram: RunningSimulator, tmp_path: Path) -> None:
-    await books(f"sqlite:///{tmp_path}/tempogram.db")
+    await add_stored_bot(f"sqlite:///{tmp_path}/tempogram.db")
 
     findings = await checks.every(settings(tmp_path, telegram_api_url=telegram.url))
 
@@ -102,7 +102,7 @@ async def test_an_unreachable_database_is_a_finding(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["another key than the first", ""])
 async def test_a_wrong_secret_key_is_a_finding(tmp_path: Path, key: str) -> None:
-    await books(f"sqlite:///{tmp_path}/tempogram.db")
+    await add_stored_bot(f"sqlite:///{tmp_path}/tempogram.db")
 
     ((_, finding), tokens) = await checks.check_database(settings(tmp_path, secret_key=SecretStr(key)))
 

@@ -1,4 +1,4 @@
-"""``tempogram queue``, as somebody types it, against a program that runs."""
+"""``tempogram queue``, as a user types it, against a running program."""
 
 from __future__ import annotations
 
@@ -73,18 +73,18 @@ async def given_up(telegram: RunningSimulator, tempogram: Program, count: int) -
 
 async def test_stats_are_a_table_or_what_the_api_says(tempogram: Program) -> None:
     status, table, _ = await queue(tempogram, "stats")
-    _, told, _ = await queue(tempogram, "stats", "--json")
+    _, printed, _ = await queue(tempogram, "stats", "--json")
 
     assert status == 0
     assert "dead letters" in table
-    assert json.loads(told) == await tempogram.stats()
+    assert json.loads(printed) == await tempogram.stats()
 
 
 async def test_dead_letters_are_listed_replayed_and_purged(telegram: RunningSimulator, tempogram: Program) -> None:
     first, second, third = await given_up(telegram, tempogram, 3)
 
     _, table, _ = await queue(tempogram, "dlq", "list", "--limit", "2")
-    _, told, _ = await queue(tempogram, "dlq", "list", "--json")
+    _, printed, _ = await queue(tempogram, "dlq", "list", "--json")
     _, replayed, _ = await queue(tempogram, "dlq", "replay", first)
     refused = await queue(tempogram, "dlq", "purge", second, answer="n\n")
     _, purged, _ = await queue(tempogram, "dlq", "purge", second, answer="y\n")
@@ -95,7 +95,7 @@ async def test_dead_letters_are_listed_replayed_and_purged(telegram: RunningSimu
     assert NOT_FOUND in table
     assert third not in table
     assert "There are more" in table
-    assert [each["id"] for each in json.loads(told)["letters"]] == [first, second, third]
+    assert [each["id"] for each in json.loads(printed)["letters"]] == [first, second, third]
     assert replayed == "1 queued again\n"
     assert refused[:2] == (1, "")
     assert "Delete 1 dead letter for good?" in refused[2]
@@ -117,7 +117,7 @@ async def test_an_explanation_is_printed_in_words_or_as_json(tempogram: Program)
     _, taken = await tempogram.call("POST", "/messages", json=message)
 
     status, said, _ = await queue(tempogram, "explain", taken["id"])
-    _, told, _ = await queue(tempogram, "explain", taken["id"], "--json")
+    _, printed, _ = await queue(tempogram, "explain", taken["id"], "--json")
     await tempogram.call("PATCH", "/bots/42", json={"paused": True})
     _, paused, _ = await queue(tempogram, "explain", taken["id"])
     await tempogram.call("PATCH", "/bots/42", json={"paused": False})
@@ -129,8 +129,8 @@ async def test_an_explanation_is_printed_in_words_or_as_json(tempogram: Program)
         "Nothing of its bot and priority goes before it.",
     ]
     assert "It goes at 2099-01-0" in said
-    assert json.loads(told)["id"] == taken["id"]
-    assert json.loads(told)["earliest_at"].startswith("2099-01-01T12:00:00")
+    assert json.loads(printed)["id"] == taken["id"]
+    assert json.loads(printed)["earliest_at"].startswith("2099-01-01T12:00:00")
     assert "It goes some time after its bot is resumed" in paused
 
 
@@ -181,9 +181,9 @@ async def test_the_address_and_the_token_are_those_of_the_program_that_the_setti
     directory = tempogram.directory / "data"
     (directory / "admin_token").write_text(ADMIN_TOKEN + "\n")
 
-    status, told, errors = await type_in(
+    status, printed, errors = await type_in(
         tempogram.directory, ["queue", "stats", "--json"], **settings | {"BOT_TOKENS": "42:token-of-the-test-bot"}
     )
 
     assert (status, errors) == (0, "")
-    assert json.loads(told) == await tempogram.stats()
+    assert json.loads(printed) == await tempogram.stats()

@@ -1,4 +1,4 @@
-"""No token stands in any log, whoever wrote it."""
+"""No token stands in any log, also not in those of libraries."""
 
 from __future__ import annotations
 

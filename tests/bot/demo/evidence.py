@@ -1,4 +1,4 @@
-"""What a demo could have ended with, made up: ten messages, one of them refused, one sent twice over the kill."""
+"""Made-up evidence of a demo: ten messages, one of them refused, one sent twice over the kill."""
 
 from __future__ import annotations
 

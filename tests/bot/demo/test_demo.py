@@ -1,4 +1,4 @@
-"""``tempogram demo`` as somebody starts it: to the end, stopped on the way, and with an engine that dies."""
+"""``tempogram demo`` as a user starts it: to the end, stopped on the way, and with an engine that dies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ settings.DemoSettings = lambda: full(
 sys.argv = ["tempogram", "demo"]
 main()
 """
-"""The same command with less of everything. How quick urgent messages are says a quiet machine only."""
+"""The same command with smaller amounts. The wait of urgent messages is not judged on a busy machine."""
 
 STOPPED = "tempogram: the demo was stopped, and nothing of it is left running\n"
 
@@ -100,7 +100,9 @@ class Demo:
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="processes are looked up in /proc")
 class TestDemo:
-    async def test_it_keeps_its_promises_over_a_kill_and_touches_nothing_of_the_users(self, tmp_path: Path) -> None:
+    async def test_the_demo_keeps_its_promises_over_a_kill_and_leaves_the_users_files_alone(
+        self, tmp_path: Path
+    ) -> None:
         (tmp_path / ".env").write_text("BOT_TOKENS=nonsense\nTELEGRAM_GROUP_LIMIT=1\n")
         demo = Demo(
             tmp_path,
@@ -123,7 +125,7 @@ class TestDemo:
         assert not (tmp_path / "data-of-the-users").exists()
         assert demo.nothing_is_left()
 
-    async def test_ctrl_c_in_the_middle_ends_it_in_one_sentence_and_leaves_nothing(self, tmp_path: Path) -> None:
+    async def test_ctrl_c_ends_the_demo_with_one_sentence_and_leaves_no_process(self, tmp_path: Path) -> None:
         demo = Demo(tmp_path)
         await demo.start()
         await demo.said("are submitted")
@@ -134,7 +136,7 @@ class TestDemo:
         assert (status, errors) == (130, STOPPED)
         assert demo.nothing_is_left()
 
-    async def test_a_signal_while_the_engine_starts_leaves_nothing_either(self, tmp_path: Path) -> None:
+    async def test_a_signal_during_the_start_leaves_no_process(self, tmp_path: Path) -> None:
         demo = Demo(tmp_path)
         await demo.start()
         await demo.child("-m tempogram run")
@@ -145,7 +147,7 @@ class TestDemo:
         assert (status, errors) == (130, STOPPED)
         assert demo.nothing_is_left()
 
-    async def test_an_engine_that_dies_by_itself_ends_it_in_one_sentence_and_leaves_nothing(
+    async def test_an_engine_that_dies_ends_the_demo_with_one_sentence_and_leaves_no_process(
         self, tmp_path: Path
     ) -> None:
         demo = Demo(tmp_path)

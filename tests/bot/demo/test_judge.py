@@ -1,4 +1,4 @@
-"""What the demo's judge calls kept and broken, and what its report says of it."""
+"""Which promises the demo's judge calls kept or broken, and its report."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def printed(found: Evidence, samples: list[Sample], *, has_colours: bool = False
     return written.getvalue()
 
 
-def test_what_arrived_in_full_in_time_and_in_order_keeps_every_promise() -> None:
+def test_complete_timely_and_ordered_arrivals_keep_every_promise() -> None:
     judgement = judge(evidence())
 
     assert judgement.holds
@@ -40,14 +40,14 @@ def test_a_second_copy_is_excused_only_if_the_first_was_in_flight_at_the_kill() 
     assert broken(evidence(calls=long_before)) == ["nothing arrives twice except what was in flight at the kill -9"]
 
 
-def test_waits_that_the_outage_fell_into_are_told_apart() -> None:
+def test_waits_during_the_outage_are_reported_apart() -> None:
     judgement = judge(evidence())
 
     assert (judgement.urgent_ms, judgement.urgent_over_outage_ms) == (250, None)
     assert (judgement.answer_ms, judgement.answer_over_outage_ms) == (None, 4_000)
 
 
-def test_the_use_of_the_limit_counts_neither_the_outage_nor_what_came_after_the_bulk() -> None:
+def test_the_used_share_of_the_limit_excludes_the_outage_and_what_follows_the_bulk() -> None:
     # From 1.5 s to the last of the bulk at 9.99 s, without 4 s of outage: nine places of 30 a second.
     assert judge(evidence()).use == pytest.approx(9 / (30 * 4.49))
 

@@ -1,4 +1,4 @@
-"""The engine as a process that others start."""
+"""The engine as a child process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the demo shows while it goes."""
+"""The demo's progress display."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def moment(at_s: float, *, is_down: bool = False) -> Progress:
     return Progress(at_s=at_s, arrived=30, of=600, last_second=28, ceiling=30, waiting=waiting)
 
 
-def test_elsewhere_than_in_a_terminal_a_plain_line_comes_now_and_then() -> None:
+def test_outside_a_terminal_progress_is_a_plain_line_every_few_seconds() -> None:
     written = io.StringIO()
     with Screen(Console(file=written, width=40)) as screen:
         screen.say("a sentence that is longer than the forty columns of this console")
@@ -28,7 +28,7 @@ def test_elsewhere_than_in_a_terminal_a_plain_line_comes_now_and_then() -> None:
     ]
 
 
-def test_in_a_terminal_it_is_drawn_anew_and_gone_in_the_end() -> None:
+def test_in_a_terminal_progress_is_redrawn_and_removed_at_the_end() -> None:
     written = io.StringIO()
     with Screen(Console(file=written, width=80, force_terminal=True, force_interactive=True)) as screen:
         screen.show(moment(1))
@@ -38,7 +38,7 @@ def test_in_a_terminal_it_is_drawn_anew_and_gone_in_the_end() -> None:
     assert written.getvalue().endswith("\x1b[2K")  # the last line of the drawing is erased
 
 
-def test_what_is_drawn_names_what_waits_and_says_when_nobody_can_be_asked() -> None:
+def test_progress_names_the_waiting_messages_and_an_engine_that_is_down() -> None:
     up, down = io.StringIO(), io.StringIO()
     Console(file=up, width=80).print(drawn(moment(1)))
     Console(file=down, width=80).print(drawn(moment(1, is_down=True)))

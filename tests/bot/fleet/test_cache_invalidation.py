@@ -210,7 +210,7 @@ async def there(world: World, here: Fleet, wire: Wire) -> Fleet:
 
 
 async def test_every_write_is_announced(here: Fleet, wire: Wire) -> None:
-    told = list[list[Change]]()
+    changed = list[list[Change]]()
     writes: list[Callable[[], Awaitable[object]]] = [
         lambda: here.change(BOT_ID, behaviours={}),
         lambda: here.change(BOT_ID, updates=Source.WEBHOOK),
@@ -225,9 +225,9 @@ async def test_every_write_is_announced(here: Fleet, wire: Wire) -> None:
     for write in writes:
         wire.announced.clear()
         await write()
-        told.append(list(wire.announced))
+        changed.append(list(wire.announced))
 
-    assert [set(each) for each in told] == [{BotChanged(BOT_ID)}] * 8 + [{BotChanged(43)}]
+    assert [set(each) for each in changed] == [{BotChanged(BOT_ID)}] * 8 + [{BotChanged(43)}]
 
 
 async def test_a_write_whose_answer_was_lost_is_announced(
@@ -247,8 +247,8 @@ async def test_a_write_whose_answer_was_lost_is_announced(
 async def test_update_sources_are_notified_of_bots_that_another_process_added_changed_or_removed(
     here: Fleet, there: Fleet
 ) -> None:
-    told = list[int]()
-    there.when_changed(told.append)
+    changed = list[int]()
+    there.when_changed(changed.append)
 
     await here.add_unverified(OTHER)
     await there.reload([43])
@@ -257,13 +257,13 @@ async def test_update_sources_are_notified_of_bots_that_another_process_added_ch
     await here.remove(43, keep_messages=False)
     await there.reload([43])
 
-    assert told == [43, BOT_ID, 43]
+    assert changed == [43, BOT_ID, 43]
     assert there.registry.removed_bot(43) is not None
 
 
 async def test_update_sources_are_notified_of_a_new_secret_and_of_no_other_change(here: Fleet, there: Fleet) -> None:
-    told = list[int]()
-    there.when_changed(told.append)
+    changed = list[int]()
+    there.when_changed(changed.append)
 
     writes: list[Callable[[], Awaitable[object]]] = [
         lambda: here.secrets.to_register(BOT_ID),
@@ -273,14 +273,14 @@ async def test_update_sources_are_notified_of_a_new_secret_and_of_no_other_chang
     for write in writes:
         await write()
         await there.reload([BOT_ID])
-    unconcerned = list(told)
+    unconcerned = list(changed)
     await here.rotate_secret(BOT_ID)
     await there.reload([BOT_ID])
-    concerned = list(told)
+    concerned = list(changed)
     await here.secrets.retire(BOT_ID)
     await there.reload([BOT_ID])
 
-    assert (unconcerned, concerned, told) == ([], [BOT_ID], [BOT_ID])
+    assert (unconcerned, concerned, changed) == ([], [BOT_ID], [BOT_ID])
     assert there.webhook_secrets(BOT_ID) == here.webhook_secrets(BOT_ID)
 
 
@@ -374,7 +374,7 @@ async def follow_through(steps: list[tuple[str, int, str]]) -> None:
                 stale = {item.bot_id for item in others if isinstance(item, BotChanged)}
                 await (fleet.load() if behind[number] else fleet.reload(stale))
             for fleet in fleets:
-                await is_what_the_books_say(fleet, world)
+                await equals_the_database(fleet, world)
         await database.close()
 
 
@@ -385,7 +385,7 @@ async def change(fleet: Fleet, word: str, token: str) -> None:
             await CHANGES[word](fleet, token, bot_id)
 
 
-async def is_what_the_books_say(fleet: Fleet, world: World) -> None:
+async def equals_the_database(fleet: Fleet, world: World) -> None:
     kept = {bot_id: one for bot_id, one in (await world.bots.stored()).items() if one is not None}
     assert {bot_id: fleet.registry.token_of(bot_id) for bot_id in fleet.registry.bot_ids} == {
         bot_id: one.token for bot_id, one in kept.items()

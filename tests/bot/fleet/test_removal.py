@@ -134,13 +134,13 @@ async def started(process: Process, clock: Clock) -> Process:
 
 async def test_waiting_messages_are_cancelled_and_counted_and_their_callers_notified(process: Process) -> None:
     waiting = [await process.submit(chat_id=chat) for chat in range(1, 121)]
-    told = process.results.expect(waiting[0])
+    expected = process.results.expect(waiting[0])
 
     cancelled = await process.remove()
 
     assert cancelled == 120
     assert {await process.status(each) for each in waiting} == {Status.CANCELLED}
-    assert (await told).status is Status.CANCELLED
+    assert (await expected).status is Status.CANCELLED
     assert (await process.broker.stats()).bots == {}
 
 

@@ -1,4 +1,4 @@
-"""A server that speaks chat completions, and books to write into."""
+"""A server with chat completions, and a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left of an album that arrived in part."""
+"""The outcome of an album that arrived in part."""
 
 from __future__ import annotations
 

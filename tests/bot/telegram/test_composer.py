@@ -1,4 +1,4 @@
-"""From a call to a message of the engine, and from there to the bytes that are sent."""
+"""Calls become messages of the engine, and messages the bytes that are sent."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def made(composer: MethodComposer, bot: Bot) -> Compose:
 
 @pytest.fixture
 def wanted(composer: MethodComposer) -> Compose:
-    """Make a message from what a client of the API wrote."""
+    """Make a message from a request of the API."""
 
     def make(method: str = "sendMessage", chat_id: ChatId | None = 5, **params: Any) -> Outgoing:
         return composer.compose(BOT_ID, chat_id, method, params)

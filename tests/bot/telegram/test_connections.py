@@ -1,4 +1,4 @@
-"""Connections that are kept open, against servers that behave and servers that do not."""
+"""HTTP connections, to servers that behave and servers that do not."""
 
 from __future__ import annotations
 
@@ -264,7 +264,7 @@ def test_an_address_that_never_answers_does_not_delay_the_next_one(
 
 @contextmanager
 def black_hole() -> Iterator[tuple[str, int]]:
-    """Lend an address at which no connection is ever accepted or refused: its queue is full."""
+    """Yield an address at which no connection is ever accepted or refused: its backlog is full."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(4):

@@ -1,4 +1,4 @@
-"""What passes without validation would have passed it."""
+"""Every call that skips validation would have passed it."""
 
 from __future__ import annotations
 

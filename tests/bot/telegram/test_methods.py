@@ -1,4 +1,4 @@
-"""Every method of aiogram: it counts and passes the engine, or it is exempt by the table. There is no way round."""
+"""Every method of aiogram: it counts and passes the engine, or the table exempts it."""
 
 from __future__ import annotations
 

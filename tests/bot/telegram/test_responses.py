@@ -1,4 +1,4 @@
-"""What each of Telegram's answers means. The table is ``telegram.md``'s, the nonsense is ours."""
+"""The outcome of each of Telegram's answers, and of nonsense."""
 
 from __future__ import annotations
 

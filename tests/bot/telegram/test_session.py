@@ -87,7 +87,7 @@ async def caller() -> AsyncIterator[Caller]:
 
 @pytest.fixture
 async def hurried() -> AsyncIterator[Caller]:
-    """Who waits for nothing, while Telegram does not answer."""
+    """A caller that does not wait, while Telegram does not answer."""
     async with calling(wait_s=0) as caller:
         caller.desk.transport.close()
         yield caller
@@ -312,7 +312,7 @@ async def test_a_message_that_the_ledger_does_not_take_leaves_no_file(caller: Ca
 
 async def test_no_file_is_stored_for_an_unreachable_chat(caller: Caller) -> None:
     await caller.desk.reachability.mark_unreachable(BOT_ID, 7, BLOCKED)
-    caller.uploads.held_up = asyncio.Event()  # nobody comes here
+    caller.uploads.held_up = asyncio.Event()  # never reached
 
     with pytest.raises(TelegramForbiddenError, match=BLOCKED):
         await caller.bot.send_document(7, BufferedInputFile(b"bytes", "a.txt"))

@@ -1,4 +1,4 @@
-"""One HTTP call, against a simulated Telegram and against servers that are none."""
+"""One HTTP call, to a simulated Telegram and to broken servers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def send(transport: TelegramTransport, leased: Lease) -> Answer:
 
 
 class OneToken:
-    """What the books say of the one bot, and what of it was heard here."""
+    """A bot's token in the database, and the one known in this process."""
 
     def __init__(self, heard: str | None = TOKEN, *, kept: str | None = TOKEN) -> None:
         self.heard = heard
@@ -64,7 +64,7 @@ class OneToken:
     def __call__(self, bot_id: int) -> str | None:
         return self.heard if bot_id == BOT_ID else None
 
-    async def in_books(self, bot_id: int) -> str | None:
+    async def in_database(self, bot_id: int) -> str | None:
         return self.kept if bot_id == BOT_ID else None
 
 
@@ -81,7 +81,7 @@ async def transport_to(
         yield TelegramTransport(
             connections=connections,
             token_of=token,
-            reload_token=token.in_books,
+            reload_token=token.in_database,
             timeout_ms=timeout_ms,
             guard_ms=0,
             upload_packer=UploadPacker(uploads or DictUploads()),  # type: ignore[arg-type]
@@ -346,7 +346,7 @@ async def test_the_rest_of_an_album_is_sent_without_the_files_that_arrived(
     async with transport_to(served[1], uploads=uploads) as transport:
         half = (await send(transport, sent)).outcome
         assert isinstance(half, HalfSent)
-        del uploads.contents[sha256(b"one").hexdigest()]  # whoever reads it now has no answer
+        del uploads.contents[sha256(b"one").hexdigest()]  # reading it would fail
         answer = await send(transport, structs.replace(sent, message=half.rest.of(sent.message)))
 
     assert shown(answer)["photo"][0]["file_unique_id"] == sha256(b"two").hexdigest()
@@ -606,7 +606,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]
 
 @asynccontextmanager
 async def served_by(handler: Handler) -> AsyncIterator[str]:
-    """Serve raw bytes on a free port, and lend the address."""
+    """Serve raw bytes on a free port; yield the address."""
     server = await asyncio.start_server(handler, "127.0.0.1", 0)  # type: ignore[arg-type]
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

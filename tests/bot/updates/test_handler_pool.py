@@ -1,4 +1,4 @@
-"""Handlers run bounded over all, and one after another for each chat."""
+"""A bounded number of handlers runs at once, and one after another for each chat."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.engine.desk import turns
 
 
 class Jobs:
-    """Jobs that wait until they may end, and say who runs."""
+    """Jobs that wait until they may end, and note which run."""
 
     def __init__(self) -> None:
         self.running: set[str] = set()

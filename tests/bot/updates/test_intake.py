@@ -1,4 +1,4 @@
-"""Updates in: stored before they are answered, handled once, in each chat's order."""
+"""Updates are stored before they are confirmed, and handled once, in the order of their chat."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ async def test_an_update_whose_handler_raises_is_marked_failed_and_the_next_one_
 
 
 async def test_a_handler_that_awaited_a_cancelled_task_does_not_stop_its_chat() -> None:
-    """The chat's task died of it, and no later update of that chat was ever handled."""
+    """It ended the chat's task, and no later update of that chat was handled."""
 
     async def await_cancelled(message: Message) -> SendMessage:
         if message.text == "bad":

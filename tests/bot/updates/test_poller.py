@@ -1,4 +1,4 @@
-"""One long poll for each bot that Telegram cannot reach."""
+"""Long polling for each bot without a webhook."""
 
 from __future__ import annotations
 

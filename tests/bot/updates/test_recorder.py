@@ -1,4 +1,4 @@
-"""The inbox feeds the books."""
+"""Handled updates are stored: messages, chats and whether these can be reached."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ async def test_a_user_who_blocked_the_bot_is_reachable_again_after_writing(datab
 
 
 async def test_the_answer_follows_the_question_in_the_history(database: Database, clock: Clock) -> None:
-    """Ids sort by time, and both are made by one maker of ids."""
+    """Ids sort by time, and both come from the same ``Ids``."""
     async with talk(database, clock, settings={"echo": {}}) as talking:
         await talking.hears(update("hello"))
         (answer,) = talking.submitted

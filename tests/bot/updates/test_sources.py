@@ -1,4 +1,4 @@
-"""Updates come for every bot as it is wanted at any time, and a switch loses none."""
+"""Every bot has the update source that is configured, and a switch loses no update."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Inbox:
 
 @dataclass
 class Fed:
-    """Feeds that have begun."""
+    """Update sources that are started."""
 
     world: World
     fleet: Fleet
@@ -137,7 +137,7 @@ async def test_a_failed_update_source_is_logged(world: World) -> None:
 
 @asynccontextmanager
 async def feeding(world: World, fleet: Fleet) -> AsyncIterator[None]:
-    """Feed bots that need no poller; there is none."""
+    """Start update sources without a poller."""
     pollers: dict[int, Poller] = {}
     update_sources = UpdateSources(fleet=fleet, webhooks=world.webhooks(fleet), poller_for=pollers.__getitem__)
     update_sources.start()
@@ -147,7 +147,7 @@ async def feeding(world: World, fleet: Fleet) -> AsyncIterator[None]:
 
 
 async def test_no_update_is_lost_by_a_switch_to_polling(fed: Fed) -> None:
-    fed.say("before")  # nobody answers at the webhook's address, so it waits at Telegram
+    fed.say("before")  # no server is at the webhook's address, so it waits at Telegram
 
     await fed.fleet.change(BOT_ID, updates=Source.POLLING)
     first = await fed.heard()
@@ -227,7 +227,7 @@ async def test_the_owners_webhook_of_a_removed_bot_is_left_alone(fed: Fed) -> No
 
 
 async def test_a_cancelled_poller_finishes_the_update_it_is_receiving(fed: Fed) -> None:
-    """Stored and not handled, it would come again to be known, and wait for the next start."""
+    """An update stored and not handled would wait for the next start."""
     storing, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def receive(bot_id: int, body: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What Telegram is told of webhooks, when and how often."""
+"""When and how often webhooks are registered with Telegram."""
 
 from __future__ import annotations
 
@@ -127,14 +127,14 @@ async def test_the_old_secret_is_accepted_until_telegram_has_the_new_one_and_a_w
     await fleet.rotate_secret(BOT_ID)
     before_telling = fleet.webhook_secrets(BOT_ID)
     await webhooks.set(BOT_ID)
-    told, in_grace = world.hook(BOT_ID), fleet.webhook_secrets(BOT_ID)
+    registered, in_grace = world.hook(BOT_ID), fleet.webhook_secrets(BOT_ID)
     await webhooks.retire_secret(BOT_ID)
 
     [new] = fleet.webhook_secrets(BOT_ID)
     assert old != new
     assert before_telling == in_grace == [old, new]
-    assert told is not None
-    assert told.secret_token == new
+    assert registered is not None
+    assert registered.secret_token == new
     assert world.slept[-1] == GRACE_S
 
 
@@ -152,7 +152,7 @@ async def test_rotating_a_secret_twice_makes_one_new_secret(fleet: Fleet) -> Non
 async def test_every_delivery_is_accepted_after_a_crash_during_a_rotation(
     world: World, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, crash_at: str
 ) -> None:
-    """Written, told, noted, forgotten: in this order, or a crash in between has Telegram send what we refuse."""
+    """Stored, registered, noted, forgotten: in another order, a crash in between makes us refuse deliveries."""
     webhooks = world.webhooks(fleet)
     await webhooks.set(BOT_ID)
     await fleet.rotate_secret(BOT_ID)
