@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tempogram.engine.limits.limits import Limit, Limits
     from tempogram.engine.model.messages import Guarantee, Outgoing, Priority, Status
+    from tempogram.storage.ledger.memory_ledger import MemoryLedger
 
-__all__ = ["Guarantee", "Limit", "Limits", "Outgoing", "Priority", "Status"]
+__all__ = ["Guarantee", "Limit", "Limits", "MemoryLedger", "Outgoing", "Priority", "Status"]
 
 HOMES = {
     "Guarantee": "engine.model.messages",
     "Limit": "engine.limits.limits",
     "Limits": "engine.limits.limits",
+    "MemoryLedger": "storage.ledger.memory_ledger",
     "Outgoing": "engine.model.messages",
     "Priority": "engine.model.messages",
     "Status": "engine.model.messages",

@@ -19,10 +19,11 @@ LOST = "lost"
 class MemoryLedger:
     """See ``Ledger``: it passes the same contract as the ledger in a database.
 
-    Use it to test a module of your own without a database: give it to whatever asks for a ``Ledger``, and read
-    ``messages``, ``statuses`` and ``records`` afterwards.
+    Use it to test a module of your own without a database: give it to a part that needs a ``Ledger``, and read
+    ``messages``, ``statuses`` and ``records`` afterwards. (``tests/tour`` does so with the whole engine.)
 
     >>> import asyncio
+    >>> from tempogram import MemoryLedger, Outgoing
     >>> ledger = MemoryLedger()
     >>> hello = Outgoing(id="1", bot_id=42, chat_id=7, method="sendMessage", params=b'{"text":"hello"}')
     >>> asyncio.run(ledger.add([hello]))

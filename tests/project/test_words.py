@@ -59,7 +59,6 @@ NOT_YET = set(
     tests/bot/updates
     tests/bot/wiring
     tests/end_to_end
-    tests/engine
     tests/engine/failover
     tests/engine/limits
     tests/engine/resilience
