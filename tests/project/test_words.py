@@ -44,7 +44,6 @@ NOT_YET = set(
     engine/channels
     engine/limits
     engine/recovery
-    storage/ledger
     tests/api
     tests/api/core
     tests/api/http
@@ -61,7 +60,6 @@ NOT_YET = set(
     tests/end_to_end
     tests/engine/failover
     tests/engine/limits
-    tests/engine/resilience
     tests/engine/sending
     tests/storage
     tests/storage/database
