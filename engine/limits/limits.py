@@ -64,7 +64,7 @@ class Limits:
         purse: How many places one bot may pay for, 0.1 Star each at most; 0 is none at all.
         chat: One private chat: about 1 a second, short bursts are tolerated.
         group: One group, supergroup or channel: a true sliding window.
-        user: What one user may make one bot say, in all chats. No rule of Telegram's; our own.
+        user: What one user may make one bot send, in all chats. No rule of Telegram's; our own.
         saved_up: Normal and low leave a bot (and the ceiling) spaced by window / count; this many
             may leave at once after a pause, and the rest of the places is left for high. What leaves
             at once is free again at once, with a gap of as many slots behind it in which all places are
@@ -102,7 +102,7 @@ class Limits:
         if not 0 < self.adapt_least <= 1:
             raise SettingsError(f"adapt_least is {self.adapt_least}; it is a share, above 0 and at most 1")
         if self.saved_up < 1:
-            raise SettingsError(f"saved_up is {self.saved_up}; at least 1, or nothing would ever leave")
+            raise SettingsError(f"saved_up is {self.saved_up}; at least 1, or no message would ever leave")
 
     def of_chat(self, chat_id: ChatId | None) -> Limit | None:
         """Return the limit of one chat: a group's or a private one's, None where no chat is meant.

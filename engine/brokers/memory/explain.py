@@ -1,4 +1,4 @@
-"""Why a message of the memory broker still waits: the rule of ``Broker``, asked gate by gate."""
+"""Why a message still waits: the rule of ``Broker``, asked gate by gate; see ``lua/explain.lua``."""
 
 from __future__ import annotations
 

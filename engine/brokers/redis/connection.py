@@ -17,8 +17,8 @@ REPLY_S = 5.0
 untuned: a script takes milliseconds, and an outage lasts longer than either."""
 
 UNREADABLE = (
-    "REDIS_URL makes no sense: it is written as redis://:password@host:port/database, and in the password / is %2F, "
-    "# is %23 and ? is %3F"
+    "REDIS_URL makes no sense: write redis://:password@host:port/database, and in the password %2F for /, "
+    "%23 for # and %3F for ?"
 )
 
 
