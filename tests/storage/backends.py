@@ -1,9 +1,8 @@
-"""The two databases that every contract is run on, and messages to fill them with."""
+"""The two databases that every storage test runs on, and messages to fill them with."""
 
 from __future__ import annotations
 
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +21,8 @@ _ticks = count(NOW_MS)
 
 class OnSqlite:
     @pytest.fixture
-    def url(self, tmp_path: Path) -> str:
-        return f"sqlite:///{tmp_path / 'books.db'}"
+    def url(self, sqlite_url: str) -> str:
+        return sqlite_url
 
 
 @pytest.mark.postgres
@@ -34,7 +33,7 @@ class OnPostgres:
 
 
 def message(**changes: Any) -> Outgoing:
-    """Return a message that nobody has seen before."""
+    """Return a message with an id of its own."""
     now_ms = next(_ticks)
     usual: dict[str, Any] = {
         "id": _ids.new(now_ms),

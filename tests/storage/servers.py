@@ -1,4 +1,4 @@
-"""Databases that a test makes for itself, and takes away again."""
+"""Databases that a test creates and drops."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tempogram.storage.database.driver_errors import DRIVER_ERRORS
 
 SERVER_URL = os.environ.get("TEST_POSTGRES_URL", "postgresql+asyncpg://postgres@127.0.0.1:5432/postgres")
 
-# They are waited for: until one has ended, it holds its locks.
+# Waits for each: until a session has ended, it holds its locks.
 DISCONNECT_OTHERS = """
     SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -25,7 +25,7 @@ DISCONNECT_OTHERS = """
 
 @contextmanager
 def own_postgres() -> Iterator[str]:
-    """Make a database with a name that nobody else has, lend its URL, and drop exactly that one."""
+    """Create a database with a random name, and drop it at the end."""
     name = f"tempogram_test_{secrets.token_hex(8)}"
     try:
         asyncio.run(run(SERVER_URL, f'CREATE DATABASE "{name}"'))
@@ -49,7 +49,7 @@ async def run(url: str, statement: str) -> None:
 
 def _do_without(error: BaseException) -> None:
     reason = (
-        f"NO POSTGRESQL at {make_url(SERVER_URL)!r} (TEST_POSTGRES_URL): half of the storage is not tested: {error}"
+        f"NO POSTGRESQL at {make_url(SERVER_URL)!r} (TEST_POSTGRES_URL): half of the storage tests are skipped: {error}"
     )
     if os.environ.get("CI") == "true":
         pytest.fail(reason)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 
 import pytest
 from alembic import command
@@ -28,10 +29,6 @@ async def migrating(url: str) -> int:
 
 
 class MigrationsContract:
-    @pytest.fixture
-    def fresh(self, url: str) -> str:
-        return url
-
     async def test_the_migrations_make_what_the_models_say(self, fresh: str) -> None:
         database = await Database.open(fresh)
 
@@ -80,7 +77,9 @@ class MigrationsContract:
 
 
 class TestMigrationsOnSqlite(OnSqlite, MigrationsContract):
-    pass
+    @pytest.fixture
+    def fresh(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path / 'fresh.db'}"
 
 
 class TestMigrationsOnPostgres(OnPostgres, MigrationsContract):
