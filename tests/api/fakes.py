@@ -1,4 +1,4 @@
-"""Stand-ins for what the HTTP side works with. The queue is the real one; the books are lists."""
+"""Fakes of what the HTTP side depends on. The queue is the real one; storage is in memory."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ from tests.fakes import START_MS, Clock, FlakyLedger
 ADMIN_TOKEN = "correct-horse-battery-staple"
 BOT_ID = 42
 BOT_TOKEN = "42:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n"
-STRANGERS_TOKEN = "43:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n"
+UNKNOWN_TOKEN = "43:AAF1kZq-3nT0k3nT0k3nT0k3nT0k3nT0k3n"
 SECRET = "a-webhook-secret"
 UPLOAD_BYTES_MAX = 200_000
 
@@ -182,7 +182,7 @@ def _attempt(number: int, record: Record) -> AttemptState:
 
 
 class NotingResults(MemoryResults):
-    """Notes for whose end somebody waits, one after the other."""
+    """Notes the messages whose results are waited for, in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -194,7 +194,7 @@ class NotingResults(MemoryResults):
 
 
 class SleepyBroker(MemoryBroker):
-    """A broker that cannot be reached while it is ``asleep``, and whose answers are lost while it ``is_mute``."""
+    """A broker that is unavailable while ``asleep``, and whose answers are lost while ``is_mute``."""
 
     asleep = is_mute = False
     refusal = BrokerUnavailable("connection refused by 10.0.0.6")
@@ -234,7 +234,7 @@ class SleepyBroker(MemoryBroker):
 
 
 class ListIntake:
-    """Keeps what it is given; raises ``failure`` if there is one."""
+    """Stores what it receives; raises ``failure`` if there is one."""
 
     def __init__(self) -> None:
         self.received: list[tuple[int, bytes]] = []
@@ -247,7 +247,7 @@ class ListIntake:
 
 
 class PlainComposer:
-    """Takes every method but ``sendNonsense``."""
+    """Composes every method but ``sendNonsense``."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -285,9 +285,9 @@ class PlainComposer:
 
 
 class FileList:
-    """See ``api.ports.Attachments``: what was kept for each message. ``asleep``: the database is away.
+    """See ``Attachments``: what was stored for each message. ``asleep``: the database is unavailable.
 
-    ``meanwhile`` happens while a file is kept; ``times_kept`` counts what was forgotten too.
+    ``meanwhile`` runs while a file is stored; ``times_kept`` counts what was deleted, too.
     """
 
     def __init__(self) -> None:
@@ -309,7 +309,7 @@ class FileList:
 
 
 class ListedLimits:
-    """What was changed, in memory. ``asleep``: the database is away."""
+    """Changed limits, in memory. ``asleep``: the database is unavailable."""
 
     def __init__(self, given: Limits) -> None:
         self._given = given
@@ -335,7 +335,7 @@ class ListedLimits:
 
 
 class ListBots:
-    """The bots' repository."""
+    """The bots' repository, in memory."""
 
     def __init__(self) -> None:
         self.registered: dict[int, RegisteredBot] = {}
@@ -435,7 +435,7 @@ class PlainDepartures:
 
 
 class Health:
-    """Says what the test says."""
+    """Answers as the test sets it."""
 
     def __init__(self) -> None:
         self.answer: bool | Exception = True
@@ -448,7 +448,7 @@ class Health:
 
 @dataclass
 class World:
-    """An app with everything it works with, and a client that has the admin token."""
+    """An app with all its dependencies, and a client with the admin token."""
 
     limits: Limits = field(default_factory=Limits)
     clock: Clock = field(default_factory=Clock)
@@ -458,9 +458,9 @@ class World:
     bots: ListBots = field(default_factory=ListBots)
     health: Health = field(default_factory=Health)
     files: FileList = field(default_factory=FileList)
-    books: Storage = field(init=False)
+    storage: Storage = field(init=False)
     broker: SleepyBroker = field(init=False)
-    kept_limits: ListedLimits = field(init=False)
+    stored_limits: ListedLimits = field(init=False)
     naps: asyncio.Queue[None] = field(default_factory=asyncio.Queue)
     reachability: Reachability = field(init=False)
     fleet: ListFleet = field(init=False)
@@ -468,28 +468,28 @@ class World:
     services: Services = field(init=False)
     app: FastAPI = field(init=False)
     client: httpx.AsyncClient = field(init=False)
-    stranger: httpx.AsyncClient = field(init=False)
+    anonymous: httpx.AsyncClient = field(init=False)
 
     def __post_init__(self) -> None:
-        self.books = Storage(self.clock)
+        self.storage = Storage(self.clock)
         self.conditions = Conditions(self.clock)
         self.broker = SleepyBroker(self.limits, clock=self.clock, lease_ms=60_000)
-        self.kept_limits = ListedLimits(self.limits)
+        self.stored_limits = ListedLimits(self.limits)
         self.fleet = ListFleet(self.bots)
         self.bots.register(BOT_ID, {"echo": {}})
         closer = Closer(
-            ledger=self.books, broker=self.broker, results=self.results, conditions=self.conditions, clock=self.clock
+            ledger=self.storage, broker=self.broker, results=self.results, conditions=self.conditions, clock=self.clock
         )
-        pending_admissions = PendingAdmissions(ledger=self.books, broker=self.broker, closer=closer)
+        pending_admissions = PendingAdmissions(ledger=self.storage, broker=self.broker, closer=closer)
         self.reachability = Reachability(
-            ledger=self.books,
+            ledger=self.storage,
             closer=closer,
             changes=MemoryChanges(),
             clock=self.clock,
             gets_updates=lambda _: True,
         )
         dispatcher = Dispatcher(
-            ledger=self.books,
+            ledger=self.storage,
             broker=self.broker,
             reachability=self.reachability,
             closer=closer,
@@ -513,11 +513,11 @@ class World:
                 sleep=lambda _: self.naps.get(),
             ),
             broker=self.broker,
-            ledger=self.books,
+            ledger=self.storage,
             results=self.results,
-            history=self.books,
+            history=self.storage,
             bots=self.bots,
-            limits=self.kept_limits,
+            limits=self.stored_limits,
             removals=PlainDepartures(self.broker, closer),
             metrics=self.metrics,
             conditions=self.conditions,
@@ -527,7 +527,7 @@ class World:
         )
         self.app = create_app(self.services)
         self.client = self._client({"Authorization": f"Bearer {ADMIN_TOKEN}"})
-        self.stranger = self._client({})
+        self.anonymous = self._client({})
 
     async def submitted(self, **changes: Any) -> str:
         """Submit a message and return its id."""
@@ -537,18 +537,18 @@ class World:
         return message_id
 
     async def dead(self, **changes: Any) -> str:
-        """Submit a message, and let it be given up on."""
+        """Submit a message, and make it a dead letter."""
         message_id = await self.submitted(**changes)
         await self.broker.cancel([message_id])
-        await self.books.end(message_id, Status.DEAD, "Forbidden: bot was blocked by the user")
+        await self.storage.end(message_id, Status.DEAD, "Forbidden: bot was blocked by the user")
         return message_id
 
     async def leased(self, slots: int = 1) -> tuple[Lease, ...]:
         return (await self.broker.lease(worker_id="w", slots=slots)).leases
 
     async def send(self, message_id: str) -> None:
-        """Let a message be sent, as the engine would."""
-        await self.books.end(message_id, Status.SENT)
+        """End a message as sent, as the engine would."""
+        await self.storage.end(message_id, Status.SENT)
         await self.results.publish(Result(message_id, Status.SENT, None))
 
     def _client(self, headers: dict[str, str]) -> httpx.AsyncClient:
@@ -557,7 +557,7 @@ class World:
 
 
 def error_of(response: httpx.Response) -> tuple[int, str, str]:
-    """Return the status, the code and the sentence, and see that there is nothing else."""
+    """Return the status, the code and the message of an error; assert that the body has nothing else."""
     body = response.json()
     assert list(body) == ["error"]
     assert sorted(body["error"]) == ["code", "message"]

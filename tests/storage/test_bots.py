@@ -34,7 +34,7 @@ class BotsContract:
     def bots(self, database: Database) -> Bots:
         return Bots(database, Seal(KEY))
 
-    async def test_a_bot_is_told_without_its_token(self, bots: Bots) -> None:
+    async def test_a_bot_is_returned_without_its_token(self, bots: Bots) -> None:
         await add(bots)
 
         bot = await bots.get(BOT)
@@ -44,7 +44,7 @@ class BotsContract:
         assert TOKEN not in repr(bot)
         assert await bots.tokens() == {BOT: TOKEN}
 
-    async def test_adding_a_bot_again_renews_its_token_and_keeps_what_it_does(self, bots: Bots) -> None:
+    async def test_adding_a_bot_again_replaces_its_token_and_keeps_its_behaviours(self, bots: Bots) -> None:
         await add(bots)
         await bots.set_behaviours(BOT, {"quiz": {"rounds": 3}})
 
@@ -65,7 +65,7 @@ class BotsContract:
         [bot] = await bots.all()
         assert (bot.paused, bot.behaviours, bot.added_at_ms) == (True, ECHO, NOW_MS)
 
-    async def test_a_bot_tells_why_it_is_paused(self, bots: Bots, database: Database) -> None:
+    async def test_a_paused_bot_has_its_reason(self, bots: Bots, database: Database) -> None:
         await add(bots)
         ledger, told = SqlLedger(database), []
         for paused, by in ((True, PausedBy.TOKEN), (True, PausedBy.OPERATOR), (False, PausedBy.OPERATOR)):
@@ -74,7 +74,7 @@ class BotsContract:
 
         assert told == [PausedBy.TOKEN, PausedBy.OPERATOR, None]
 
-    async def test_the_ledger_tells_the_weights_that_are_not_1(self, bots: Bots, database: Database) -> None:
+    async def test_the_ledger_returns_the_weights_that_are_not_1(self, bots: Bots, database: Database) -> None:
         await add(bots)
         assert await SqlLedger(database).weights() == {}
 
@@ -88,7 +88,7 @@ class BotsContract:
         with pytest.raises(LedgerError, match="weight_is_at_least_1"):
             await bots.set_weight(BOT, 0)
 
-    async def test_a_new_webhook_secret_stands_beside_the_old_one_until_it_takes_its_place(self, bots: Bots) -> None:
+    async def test_a_new_webhook_secret_is_stored_beside_the_old_one_until_it_replaces_it(self, bots: Bots) -> None:
         await add(bots)
 
         await bots.set_webhook_secret(BOT, "knock")
@@ -101,7 +101,7 @@ class BotsContract:
         assert "knock" not in repr(both)
         assert await bots.webhooks() == {BOT: StoredWebhook(secret="ring", fingerprint="a fingerprint")}
 
-    async def test_it_is_kept_where_a_bots_updates_come_from(self, bots: Bots) -> None:
+    async def test_the_source_of_a_bots_updates_is_stored(self, bots: Bots) -> None:
         await add(bots)
         before = await bots.get(BOT)
 
@@ -112,23 +112,23 @@ class BotsContract:
         assert after is not None
         assert (before.updates, after.updates) == (None, Source.POLLING)
 
-    async def test_a_source_that_is_none_is_refused(self, bots: Bots) -> None:
+    async def test_an_unknown_source_is_refused(self, bots: Bots) -> None:
         await add(bots)
 
         with pytest.raises(LedgerError, match="source_is_known"):
             await bots.set_updates(BOT, SimpleNamespace(value="pigeon"))  # type: ignore[arg-type]
 
-    async def test_the_bots_that_were_added_are_told_apart_in_one_read(self, bots: Bots) -> None:
+    async def test_existing_bots_are_found_in_one_read(self, bots: Bots) -> None:
         await add(bots)
 
         assert await bots.among([BOT, 43]) == {BOT}
 
-    async def test_a_bot_that_nobody_added_cannot_be_changed(self, bots: Bots) -> None:
+    async def test_a_bot_that_was_never_added_cannot_be_changed(self, bots: Bots) -> None:
         assert not await bots.set_weight(BOT, 2)
         assert not await bots.remove(BOT, keep_messages=False)
 
     @pytest.mark.parametrize("keep_messages", [True, False])
-    async def test_a_removed_bot_is_gone_with_its_secrets_and_silent_until_it_is_added_again(
+    async def test_a_removed_bot_loses_its_secrets_and_is_paused_until_it_is_added_again(
         self, bots: Bots, database: Database, *, keep_messages: bool
     ) -> None:
         ledger = SqlLedger(database)
@@ -150,7 +150,9 @@ class BotsContract:
         assert (again.paused, again.weight, again.updates, await bots.removed()) == (False, 1, None, {})
         assert await ledger.paused_bots() == []
 
-    async def test_what_was_cancelled_with_a_bot_is_not_looked_for_again(self, bots: Bots, database: Database) -> None:
+    async def test_a_bot_whose_messages_were_cancelled_is_marked_as_cleared(
+        self, bots: Bots, database: Database
+    ) -> None:
         await add(bots)
         await bots.remove(BOT, keep_messages=False)
 
@@ -167,13 +169,13 @@ class BotsContract:
 
         assert await bots.removed() == {BOT: Removal.KEEP}
 
-    async def test_another_secret_key_is_told_in_one_sentence(self, bots: Bots, database: Database) -> None:
+    async def test_another_secret_key_is_refused_in_one_sentence(self, bots: Bots, database: Database) -> None:
         await add(bots)
 
         with pytest.raises(SettingsError, match=r"^SECRET_KEY is not the one with which the secrets of bot 42"):
             await Bots(database, Seal("a key that was lost and replaced")).tokens()
 
-    async def test_what_telegram_calls_its_files_goes_with_a_removed_bot_once_its_messages_are_cancelled(
+    async def test_the_file_ids_of_a_removed_bot_are_deleted_once_its_messages_are_cancelled(
         self, bots: Bots, database: Database
     ) -> None:
         uploads = Uploads(database)
@@ -192,7 +194,7 @@ class BotsContract:
 
 
 class TestBotsOnSqlite(OnSqlite, BotsContract):
-    async def test_no_secret_stands_in_the_files_in_clear(self, bots: Bots, tmp_path: Path) -> None:
+    async def test_no_file_contains_a_secret_in_plain_text(self, bots: Bots, tmp_path: Path) -> None:
         await add(bots)
         await bots.set_webhook_secret(BOT, "knock-knock-knock")
 

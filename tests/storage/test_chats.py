@@ -26,11 +26,11 @@ class ChatsContract:
     def ledger(self, database: Database) -> SqlLedger:
         return SqlLedger(database)
 
-    async def test_a_chat_of_which_nothing_is_known_may_be_tried(self, chats: Chats, ledger: SqlLedger) -> None:
+    async def test_an_unknown_chat_counts_as_reachable(self, chats: Chats, ledger: SqlLedger) -> None:
         assert await chats.get(BOT, CHAT) is None
         assert await ledger.unreachable_chats(limit=9) == []
 
-    async def test_a_chat_is_reachable_again_when_somebody_writes_in_it(self, chats: Chats, ledger: SqlLedger) -> None:
+    async def test_a_chat_is_reachable_again_when_a_user_writes_in_it(self, chats: Chats, ledger: SqlLedger) -> None:
         await ledger.record([became(message(), Status.DEAD, fault=BLOCKED, unreachable=BLOCKED.reason)])
         lost = await ledger.unreachable_chats(limit=9)
 
@@ -39,7 +39,9 @@ class ChatsContract:
         assert lost == [(BOT, CHAT, BLOCKED.reason)]
         assert await ledger.unreachable_chats(limit=9) == []
 
-    async def test_a_chat_that_was_left_is_lost_until_it_is_joined_again(self, chats: Chats, ledger: SqlLedger) -> None:
+    async def test_a_chat_that_the_bot_left_is_unreachable_until_it_is_joined_again(
+        self, chats: Chats, ledger: SqlLedger
+    ) -> None:
         await chats.note_activity(ChatActivity(bot_id=BOT, chat_id=-5, at_ms=NOW_MS, title="Chess"))
 
         await chats.mark_unreachable(BOT, -5, "Forbidden: gone")
@@ -51,7 +53,7 @@ class ChatsContract:
         assert chat is not None
         assert (chat.reachable, chat.reason, chat.title) == (True, None, "Chess")
 
-    async def test_a_title_stays_when_the_next_message_does_not_tell_one(self, chats: Chats) -> None:
+    async def test_a_title_stays_when_the_next_message_has_none(self, chats: Chats) -> None:
         await chats.note_activity(ChatActivity(bot_id=BOT, chat_id=-5, at_ms=NOW_MS, title="Chess", type="group"))
 
         await chats.note_activity(ChatActivity(bot_id=BOT, chat_id=-5, at_ms=NOW_MS + 1))
@@ -60,13 +62,13 @@ class ChatsContract:
         assert chat is not None
         assert (chat.title, chat.type, chat.last_message_in_at_ms) == ("Chess", "group", NOW_MS + 1)
 
-    async def test_names_of_an_old_id_are_names_of_the_new_one(self, ledger: SqlLedger) -> None:
+    async def test_aliases_of_an_old_id_become_aliases_of_the_new_one(self, ledger: SqlLedger) -> None:
         await ledger.record([moved("@chess", -5)])
         await ledger.record([moved(-5, -1005)])
 
         assert sorted(await ledger.aliases(), key=repr) == [(BOT, "@chess", -1005), (BOT, -5, -1005)]
 
-    async def test_of_some_chats_is_told_what_they_are_called_now_and_why_they_take_nothing(
+    async def test_chats_are_returned_with_their_present_ids_and_why_they_are_unreachable(
         self, ledger: SqlLedger, chats: Chats
     ) -> None:
         await ledger.record([moved("@chess", -5)])
@@ -78,13 +80,13 @@ class ChatsContract:
 
         assert known == {(BOT, "@chess"): (-5, None), (BOT, 7): (None, "Forbidden: gone")}
 
-    async def test_two_ids_that_change_places_do_not_point_at_each_other(self, ledger: SqlLedger) -> None:
+    async def test_two_ids_that_are_swapped_do_not_point_at_each_other(self, ledger: SqlLedger) -> None:
         await ledger.record([moved(-5, -6)])
         await ledger.record([moved(-6, -5)])
 
         assert await ledger.aliases() == [(BOT, -6, -5)]
 
-    async def test_a_message_for_an_old_name_is_read_back_for_the_present_id(self, ledger: SqlLedger) -> None:
+    async def test_a_message_for_an_alias_is_read_back_for_the_present_id(self, ledger: SqlLedger) -> None:
         await ledger.record([moved("@chess", -5)])
         await ledger.add([message(chat_id="@chess")])
 
@@ -92,7 +94,7 @@ class ChatsContract:
 
         assert back.chat_id == -5
 
-    async def test_a_time_zone_is_kept(self, chats: Chats) -> None:
+    async def test_a_time_zone_is_stored(self, chats: Chats) -> None:
         await chats.set_time_zone(BOT, CHAT, "Europe/Berlin")
 
         chat = await chats.get(BOT, CHAT)

@@ -9,12 +9,12 @@ from tempogram.engine.model.errors import SettingsError
 from tempogram.storage.keys import Seal, secret_key
 
 
-def test_a_key_that_is_given_is_used_and_no_file_is_made(tmp_path: Path) -> None:
+def test_a_given_key_is_used_and_no_file_is_created(tmp_path: Path) -> None:
     assert secret_key("given", path=tmp_path / "key") == "given"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_key_that_is_not_given_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+def test_a_missing_key_is_created_once_and_readable_by_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "kept" / "key"
 
     made = secret_key(None, path=path)
@@ -29,19 +29,19 @@ def test_a_key_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         secret_key(None, path=tmp_path)
 
 
-def test_a_key_that_could_be_guessed_is_refused() -> None:
+def test_a_key_that_is_too_short_is_refused() -> None:
     with pytest.raises(SettingsError, match="SECRET_KEY has 6 characters"):
         Seal("secret")
 
 
-def test_a_sealed_token_does_not_open_for_another_bot() -> None:
+def test_an_encrypted_token_is_not_decrypted_for_another_bot() -> None:
     seal = Seal("the key of these tests only")
 
     with pytest.raises(SettingsError, match="bot 43"):
         seal.open(seal.seal("42:token", bot_id=42), bot_id=43)
 
 
-def test_the_same_token_is_sealed_differently_each_time() -> None:
+def test_the_same_token_is_encrypted_differently_each_time() -> None:
     seal = Seal("the key of these tests only")
 
     assert seal.seal("42:token", bot_id=42) != seal.seal("42:token", bot_id=42)

@@ -18,10 +18,10 @@ class LimitsContract:
     def kept(self, database: Database) -> StoredLimits:
         return StoredLimits(database, GIVEN)
 
-    async def test_before_any_change_they_are_the_environments(self, kept: StoredLimits) -> None:
+    async def test_limits_without_a_change_are_the_environments(self, kept: StoredLimits) -> None:
         assert await kept.current() == GIVEN
 
-    async def test_what_was_changed_goes_before_the_environment_of_the_next_start(
+    async def test_changed_limits_take_precedence_over_the_next_starts_environment(
         self, kept: StoredLimits, database: Database
     ) -> None:
         await kept.change({"bot": {"count": 20}})
@@ -32,14 +32,16 @@ class LimitsContract:
         assert told == replace(GIVEN, version=3, bot=Limit(20, 2_000), bot_cap=5)
         assert later == replace(told, chat_cap=8)
 
-    async def test_the_environments_come_back_with_a_higher_version(self, kept: StoredLimits) -> None:
+    async def test_reset_limits_are_the_environments_with_a_higher_version(self, kept: StoredLimits) -> None:
         await kept.change({"chat_cap": 9})
 
         told = await kept.reset()
 
         assert told == await kept.current() == replace(GIVEN, version=3)
 
-    async def test_of_changes_at_once_none_is_lost(self, kept: StoredLimits, database: Database, url: str) -> None:
+    async def test_concurrent_changes_of_limits_are_all_stored(
+        self, kept: StoredLimits, database: Database, url: str
+    ) -> None:
         other = await Database.open(url)
         elsewhere = StoredLimits(other, GIVEN)
 

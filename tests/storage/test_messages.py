@@ -21,7 +21,7 @@ class HistoryContract:
     def history(self, database: Database) -> MessageHistory:
         return MessageHistory(database)
 
-    async def test_a_message_is_told_with_every_attempt_in_their_order(
+    async def test_a_message_is_returned_with_every_attempt_in_order(
         self, ledger: SqlLedger, history: MessageHistory
     ) -> None:
         sent = message()
@@ -39,7 +39,7 @@ class HistoryContract:
             (2, "Sent", None),
         ]
 
-    async def test_a_message_that_nobody_submitted_is_unknown(self, history: MessageHistory) -> None:
+    async def test_a_message_that_was_never_submitted_is_unknown(self, history: MessageHistory) -> None:
         assert await history.message("nothing") is None
 
     async def test_dead_letters_are_counted(self, ledger: SqlLedger, history: MessageHistory) -> None:
@@ -75,7 +75,7 @@ class HistoryContract:
         assert (again.id, again.params, again.attempt, again.expires_at_ms) == (given_up.id, given_up.params, 0, None)
         assert await ledger.open_messages(after_id="", limit=9) == [again, waiting]
 
-    async def test_a_replay_lets_lost_chats_be_tried_and_no_others(
+    async def test_a_replay_makes_only_its_own_chats_reachable_again(
         self, ledger: SqlLedger, history: MessageHistory
     ) -> None:
         blocked, other, renamed = message(), message(chat_id=8), message(chat_id=-5)
@@ -99,7 +99,7 @@ class HistoryContract:
         assert await history.purge_dead() == 1
         assert await history.dead_count() == 0
 
-    async def test_a_chat_shows_what_was_said_both_ways(self, ledger: SqlLedger, history: MessageHistory) -> None:
+    async def test_a_chat_has_its_messages_in_both_directions(self, ledger: SqlLedger, history: MessageHistory) -> None:
         heard, said = message(), message()
         incoming = Incoming(
             id=heard.id, bot_id=BOT, chat_id=CHAT, update_id=5, telegram_message_id=8, received_at_ms=NOW_MS

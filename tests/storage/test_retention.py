@@ -1,4 +1,4 @@
-"""What is older than its time goes, in small pieces; what is open stays."""
+"""Old rows are deleted in small commits; open messages stay."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class RetentionContract:
         )
         return kept
 
-    async def test_what_ended_goes_after_its_time_with_its_attempts_and_its_key(
+    async def test_an_ended_message_is_deleted_with_its_attempts_and_its_dedup_key(
         self, retention: Retention, ledger: SqlLedger, database: Database, clock: Clock
     ) -> None:
         await self.keep(ledger, Status.SENT, Status.CANCELLED, Status.EXPIRED, Status.UNCERTAIN)
@@ -94,7 +94,7 @@ class RetentionContract:
         assert set((await self.rows(database)).values()) == {0}
         assert await ledger.add([message(dedup_key="order 0")]) == [Accepted()]
 
-    async def test_what_ended_goes_after_its_time_though_its_id_is_ahead_of_the_clock(
+    async def test_an_ended_message_is_deleted_though_its_id_is_ahead_of_the_clock(
         self, retention: Retention, ledger: SqlLedger, clock: Clock
     ) -> None:
         """Ids go on after the highest one, also when the clock of one run was ahead."""
@@ -123,7 +123,7 @@ class RetentionContract:
 
         assert set((await self.rows(database)).values()) == {0}
 
-    async def test_what_is_open_stays_however_old(self, retention: Retention, ledger: SqlLedger, clock: Clock) -> None:
+    async def test_open_messages_stay_however_old(self, retention: Retention, ledger: SqlLedger, clock: Clock) -> None:
         [waiting] = await self.keep(ledger, Status.QUEUED)
 
         clock.advance(1_000 * DAY_MS)
@@ -150,7 +150,7 @@ class RetentionContract:
         [back] = await ledger.open_messages(after_id="", limit=9)
         assert back.id == given_up.id
 
-    async def test_what_came_in_goes_like_what_was_said(
+    async def test_incoming_messages_are_deleted_like_outgoing_ones(
         self, retention: Retention, database: Database, clock: Clock
     ) -> None:
         history = MessageHistory(database)
@@ -165,7 +165,7 @@ class RetentionContract:
 
         assert await history.of_chat(BOT, CHAT, before_id=None, limit=9) == []
 
-    async def test_handled_updates_outlive_telegrams_repeating_and_unhandled_ones_everything(
+    async def test_handled_updates_are_kept_as_long_as_telegram_repeats_them_and_unhandled_ones_for_ever(
         self, retention: Retention, database: Database, clock: Clock
     ) -> None:
         inbox = Updates(database, process=1)
@@ -181,7 +181,7 @@ class RetentionContract:
         assert (await retention.purge())["updates"] == 2
         assert await Updates(database, process=2).adopt(limit=9) == [unhandled]
 
-    async def test_holds_that_are_over_and_texts_that_are_old_go(
+    async def test_holds_that_are_over_and_old_texts_are_deleted(
         self, retention: Retention, ledger: SqlLedger, database: Database, clock: Clock
     ) -> None:
         standing = Hold(BOT, None, clock() + 2 * DAY_MS)
@@ -197,7 +197,7 @@ class RetentionContract:
         assert await ledger.holds(0) == [standing]
         assert (await self.rows(database))["texts"] == 0
 
-    async def test_places_that_were_only_presumed_go_after_every_window(
+    async def test_presumed_calls_are_deleted_after_the_longest_window(
         self, retention: Retention, ledger: SqlLedger, clock: Clock
     ) -> None:
         await ledger.presume([PastSend(BOT, CHAT, clock(), 1)])
@@ -225,7 +225,7 @@ class RetentionContract:
         assert (removed["messages"], removed["updates"]) == (2 * MESSAGES_MAX + 1, ROWS_MAX + 1)
         assert pauses == [PAUSE_S] * 5  # three pages of messages, two of updates
 
-    async def test_nothing_is_found_by_reading_a_whole_table(self, database: Database) -> None:
+    async def test_retention_reads_no_table_from_end_to_end(self, database: Database) -> None:
         page = message_page("", "018", old_messages(NOW_MS, NOW_MS))
 
         async with database.reading() as connection:
@@ -236,7 +236,9 @@ class RetentionContract:
 
         assert [plan for plan in plans if "Seq Scan" in plan or "SCAN " in plan] == []
 
-    async def test_for_ever_is_for_ever(self, database: Database, ledger: SqlLedger, clock: Clock) -> None:
+    async def test_retention_without_a_period_deletes_nothing(
+        self, database: Database, ledger: SqlLedger, clock: Clock
+    ) -> None:
         await self.keep(ledger, Status.SENT, Status.DEAD)
         retention = Retention(database, keep=RetentionPeriods(messages_ms=None, dead_ms=None, texts_ms=0), clock=clock)
 
@@ -245,8 +247,8 @@ class RetentionContract:
         assert (await retention.purge())["messages"] == 0
 
 
-async def test_books_that_cannot_be_reached_are_tried_again_an_hour_later_and_that_is_one_line() -> None:
-    away, slept = Database.open_read_only("postgresql://me@127.0.0.1:1/books"), list[float]()
+async def test_retention_of_an_unavailable_database_is_retried_an_hour_later_and_logged_in_one_line() -> None:
+    away, slept = Database.open_read_only("postgresql://me@127.0.0.1:1/fleet"), list[float]()
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)

@@ -33,7 +33,7 @@ class TextsContract:
     async def recent(texts: Texts, *, since_ms: int = 0, limit: int = 100) -> list[str]:
         return [each.text for each in await texts.recent(BOT, CHAT, since_ms=since_ms, limit=limit)]
 
-    async def test_a_conversation_is_told_oldest_first_both_ways(self, texts: Texts) -> None:
+    async def test_the_texts_of_a_chat_are_returned_oldest_first_in_both_directions(self, texts: Texts) -> None:
         question, answer = spoken(1, "how much?"), replace(spoken(1, "seven", by_bot=True), said_at_ms=NOW_MS + 1)
 
         await texts.note(question)
@@ -44,7 +44,7 @@ class TextsContract:
         assert await self.recent(texts) == ["how much?", "seven", "thanks"]
         assert await texts.recent(BOT + 1, CHAT, since_ms=0, limit=2) == []
 
-    async def test_what_is_noted_again_stays_as_it_was(self, texts: Texts) -> None:
+    async def test_a_text_that_is_stored_again_stays_as_it_was(self, texts: Texts) -> None:
         await texts.note(spoken(1, "seven", by_bot=True))
 
         await texts.note(spoken(1, "eight", by_bot=True))
@@ -52,9 +52,7 @@ class TextsContract:
         assert await texts.answer_to(BOT, 1) == "seven"
         assert await texts.answer_to(BOT, 2) is None
 
-    async def test_only_the_last_texts_of_a_chat_are_kept_and_none_of_them_whole_if_it_is_too_long(
-        self, texts: Texts
-    ) -> None:
+    async def test_only_the_last_texts_of_a_chat_are_kept_and_long_ones_are_cut(self, texts: Texts) -> None:
         for number in range(TEXTS_OF_CHAT_MAX + 5):
             await texts.note(spoken(number, f"{number}" + "." * CHARACTERS_MAX))
 
@@ -64,18 +62,18 @@ class TextsContract:
         assert kept[0].startswith("5.")
         assert {len(text) for text in kept} == {CHARACTERS_MAX}
 
-    async def test_a_text_goes_after_its_time(self, texts: Texts) -> None:
+    async def test_a_text_is_deleted_after_its_time(self, texts: Texts) -> None:
         await texts.note(spoken(1, "old"))
         await texts.note(replace(spoken(2, "elsewhere"), chat_id=CHAT + 1, said_at_ms=NOW_MS + 2 * DAY_MS))
 
         assert await self.recent(texts) == []
 
-    async def test_what_is_too_old_is_not_told_even_if_it_is_there(self, texts: Texts) -> None:
+    async def test_a_text_that_is_too_old_is_not_returned_though_it_is_stored(self, texts: Texts) -> None:
         await texts.note(spoken(1, "old"))
 
         assert await self.recent(texts, since_ms=NOW_MS + 2) == []
 
-    async def test_a_chat_is_never_seen_earlier_than_it_was(self, database: Database) -> None:
+    async def test_the_last_message_of_a_chat_never_moves_back_in_time(self, database: Database) -> None:
         """An update that stayed unhandled over a crash is handled after newer ones."""
         chats = Chats(database)
         await chats.note_activity(ChatActivity(bot_id=BOT, chat_id=CHAT, at_ms=NOW_MS))

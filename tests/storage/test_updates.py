@@ -35,22 +35,22 @@ class UpdatesContract:
     def next_updates(self, database: Database) -> Updates:
         return Updates(database, process=2)
 
-    async def test_an_update_that_comes_again_is_stored_once(self, updates: Updates) -> None:
+    async def test_a_repeated_update_is_stored_once(self, updates: Updates) -> None:
         assert await updates.receive(BOT, 1, b"{}", now_ms=NOW_MS)
         assert not await updates.receive(BOT, 1, b"{}", now_ms=NOW_MS + 1)
         assert await updates.receive(BOT + 1, 1, b"{}", now_ms=NOW_MS)
 
-    async def test_an_update_that_comes_twice_at_once_is_new_to_one_caller(self, updates: Updates) -> None:
+    async def test_an_update_received_twice_at_once_is_new_to_one_caller(self, updates: Updates) -> None:
         answers = await asyncio.gather(*(updates.receive(BOT, 1, b"{}", now_ms=NOW_MS) for _ in range(20)))
 
         assert answers == [True] + [False] * 19
 
-    async def test_callers_that_meet_share_a_transaction(self, updates: Updates, database: Database) -> None:
+    async def test_concurrent_callers_share_a_transaction(self, updates: Updates, database: Database) -> None:
         await asyncio.gather(*(updates.receive(BOT, number, b"{}", now_ms=NOW_MS) for number in range(100)))
 
         assert database.transactions < 100
 
-    async def test_what_a_process_left_is_taken_over_in_pages_in_the_order_of_arrival(
+    async def test_updates_of_a_dead_process_are_adopted_in_pages_in_order_of_arrival(
         self, updates: Updates, next_updates: Updates
     ) -> None:
         arrived = [received(9, NOW_MS), received(3, NOW_MS + 1), received(4, NOW_MS + 1)]
@@ -62,7 +62,7 @@ class UpdatesContract:
         assert first + second == arrived
         assert await next_updates.adopt(limit=2) == []
 
-    async def test_nobody_takes_over_his_own(self, updates: Updates) -> None:
+    async def test_a_process_does_not_adopt_its_own_updates(self, updates: Updates) -> None:
         await updates.receive_many([received(1)])
 
         assert await updates.adopt(limit=9) == []
@@ -84,7 +84,7 @@ class TestUpdatesOnSqlite(OnSqlite, UpdatesContract):
 
 
 class TestUpdatesOnPostgres(OnPostgres, UpdatesContract):
-    async def test_what_a_living_process_has_not_handled_yet_is_left_to_it(
+    async def test_unhandled_updates_of_a_living_process_are_not_adopted(
         self, url: str, updates: Updates, next_updates: Updates
     ) -> None:
         await updates.receive_many([received(1)])
@@ -106,7 +106,7 @@ class TestUpdatesOnPostgres(OnPostgres, UpdatesContract):
 
         assert sorted(map(len, taken)) == [0, 50]
 
-    async def test_a_process_that_lost_its_connection_is_known_as_alive_again(
+    async def test_a_process_that_lost_its_connection_is_alive_again(
         self, url: str, updates: Updates, next_updates: Updates, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(membership_of, "CHECK_EVERY_S", 0.05)

@@ -21,25 +21,25 @@ class Leaky(Exception):
         super().__init__(f"cannot connect to https://api.telegram.org/bot{BOT_TOKEN}/getMe")
 
 
-async def test_an_unknown_route_is_told_in_the_one_form(world: World) -> None:
+async def test_an_unknown_route_gets_the_common_error_format(world: World) -> None:
     assert error_of(await world.client.get("/nowhere")) == (404, "not_found", "there is nothing at this path")
 
 
-async def test_a_wrong_method_is_told_in_the_one_form(world: World) -> None:
+async def test_a_wrong_method_gets_the_common_error_format(world: World) -> None:
     response = await world.client.put("/messages")
 
     assert error_of(response) == (405, "method_not_allowed", "this path does not take this method")
 
 
-async def test_a_path_with_a_slash_too_many_is_not_redirected(world: World) -> None:
+async def test_a_path_with_a_trailing_slash_is_not_redirected(world: World) -> None:
     assert error_of(await world.client.get("/bots/"))[:2] == (404, "not_found")
 
 
-async def test_what_nobody_foresaw_is_written_down_and_told_in_one_sentence(world: World) -> None:
+async def test_an_unhandled_error_is_logged_and_answered_with_a_reference(world: World) -> None:
     world.intake.failure = Leaky()
 
     with capture_logs() as logs:
-        response = await world.stranger.post(f"/webhook/telegram/{BOT_TOKEN}", content=b"{}")
+        response = await world.anonymous.post(f"/webhook/telegram/{BOT_TOKEN}", content=b"{}")
 
     status, code, message = error_of(response)
     (entry,) = [each for each in logs if each["event"] == "unhandled_error"]
@@ -48,9 +48,9 @@ async def test_what_nobody_foresaw_is_written_down_and_told_in_one_sentence(worl
     assert "Leaky" in entry["traceback"]
 
 
-async def test_each_request_is_logged_by_its_route_and_never_by_its_address(world: World) -> None:
+async def test_each_request_is_logged_by_its_route_and_never_by_its_path(world: World) -> None:
     with capture_logs() as logs:
-        await world.stranger.post(f"/webhook/telegram/{BOT_TOKEN}", content=b"{}")
+        await world.anonymous.post(f"/webhook/telegram/{BOT_TOKEN}", content=b"{}")
         await world.client.get("/messages/abc")
         await world.client.get("/nowhere")
         await world.client.put("/messages")
@@ -64,17 +64,17 @@ async def test_each_request_is_logged_by_its_route_and_never_by_its_address(worl
 
 
 @pytest.mark.parametrize("error", [LedgerError("away"), QueueLost("gone")])
-async def test_what_a_condition_tells_is_not_told_at_each_request(world: World, error: Exception) -> None:
+async def test_an_outage_that_is_a_condition_is_not_logged_at_each_request(world: World, error: Exception) -> None:
     world.intake.failure = error
 
     with capture_logs() as logs:
-        response = await world.stranger.post(f"/webhook/telegram/{BOT_TOKEN}", content=b"{}")
+        response = await world.anonymous.post(f"/webhook/telegram/{BOT_TOKEN}", content=b"{}")
 
     assert response.status_code == 503
     assert [each["event"] for each in logs if each["log_level"] != "debug"] == ["request"]
 
 
-async def test_no_token_stands_in_any_log_or_error(world: World) -> None:
+async def test_no_log_or_error_contains_a_token(world: World) -> None:
     world.fleet.secrets[42] = [SECRET]
     path = f"/webhook/telegram/{BOT_TOKEN}"
     told = ""
@@ -83,9 +83,9 @@ async def test_no_token_stands_in_any_log_or_error(world: World) -> None:
         for failure in (None, Leaky(), *(kind.__new__(kind, BOT_TOKEN) for kind in TABLE)):
             world.intake.failure = failure
             for headers in ({}, {"X-Telegram-Bot-Api-Secret-Token": SECRET}):
-                told += (await world.stranger.post(path, content=b"{}", headers=headers)).text
-        told += (await world.stranger.get(path)).text
-        told += (await world.stranger.post(f"{path}/more")).text
+                told += (await world.anonymous.post(path, content=b"{}", headers=headers)).text
+        told += (await world.anonymous.get(path)).text
+        told += (await world.anonymous.post(f"{path}/more")).text
         told += (await world.client.post("/bots", json={"token": BOT_TOKEN})).text
         told += (await world.client.get(f"/messages/{BOT_TOKEN}")).text
 
@@ -95,7 +95,7 @@ async def test_no_token_stands_in_any_log_or_error(world: World) -> None:
     assert SECRET not in written
 
 
-async def test_a_client_that_goes_away_is_no_incident(world: World) -> None:
+async def test_a_client_that_disconnects_is_not_an_unhandled_error(world: World) -> None:
     sent: list[MutableMapping[str, Any]] = []
 
     async def gone() -> dict[str, str]:
@@ -121,7 +121,7 @@ async def test_an_error_at_the_start_stops_the_start(world: World) -> None:
         await UnhandledErrors(broken)({"type": "lifespan"}, _never, _never)
 
 
-async def test_an_answer_that_has_begun_is_not_begun_again(world: World) -> None:
+async def test_a_response_that_has_started_is_not_started_again(world: World) -> None:
     sent: list[MutableMapping[str, Any]] = []
 
     async def breaks_off(_scope: object, _receive: object, send: Send) -> None:
@@ -138,7 +138,7 @@ async def test_an_answer_that_has_begun_is_not_begun_again(world: World) -> None
 
 
 async def _never(*_: object) -> Any:
-    raise AssertionError("nobody calls this")
+    raise AssertionError("this is never called")
 
 
 async def test_the_description_names_every_route_and_its_errors(world: World) -> None:
@@ -170,7 +170,7 @@ async def test_the_description_names_every_route_and_its_errors(world: World) ->
 async def test_a_cancelled_request_forgets_its_waiter(world: World) -> None:
     body = {"bot": 42, "chat_id": 7, "text": "hello"}
     asked = asyncio.create_task(world.client.post("/messages?wait=30", json=body))
-    await world.books.added.wait()
+    await world.storage.added.wait()
 
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):

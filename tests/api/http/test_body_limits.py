@@ -11,7 +11,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 class Body:
-    """Fifty megabytes that come bit by bit, and count how many bits somebody took."""
+    """Fifty megabytes in chunks; counts how many chunks were read."""
 
     def __init__(self, size: int = 50 << 20) -> None:
         self.chunks = size // len(CHUNK)
@@ -27,9 +27,7 @@ class Body:
     ("path", "limit"),
     [("/messages", 1 << 20), ("/messages/batch", 10 << 20), (f"/webhook/telegram/{BOT_TOKEN}", 1 << 20)],
 )
-async def test_a_body_that_does_not_say_how_large_it_is_is_read_only_up_to_the_limit(
-    world: World, path: str, limit: int
-) -> None:
+async def test_a_body_of_undeclared_length_is_read_up_to_the_limit(world: World, path: str, limit: int) -> None:
     body = Body()
 
     response = await world.client.post(path, content=body, headers=JSON)
@@ -40,7 +38,7 @@ async def test_a_body_that_does_not_say_how_large_it_is_is_read_only_up_to_the_l
 
 
 @pytest.mark.parametrize("path", ["/messages", "/messages/batch", f"/webhook/telegram/{BOT_TOKEN}", "/nowhere"])
-async def test_a_body_that_says_it_is_too_large_is_not_read_at_all(world: World, path: str) -> None:
+async def test_a_body_declared_too_large_is_not_read(world: World, path: str) -> None:
     body = Body()
 
     response = await world.client.post(path, content=body, headers={"Content-Length": str(50 << 20)} | JSON)
@@ -49,18 +47,18 @@ async def test_a_body_that_says_it_is_too_large_is_not_read_at_all(world: World,
     assert body.taken == 0
 
 
-async def test_a_strangers_body_is_not_read(world: World) -> None:
+async def test_a_body_without_a_valid_token_is_not_read(world: World) -> None:
     body = Body()
 
-    response = await world.stranger.post("/messages/batch", content=body, headers=JSON)
+    response = await world.anonymous.post("/messages/batch", content=body, headers=JSON)
 
     assert (response.status_code, body.taken) == (401, 0)
 
 
-async def test_an_unknown_bots_body_is_not_read(world: World) -> None:
+async def test_a_body_for_an_unknown_bot_is_not_read(world: World) -> None:
     body = Body()
 
-    response = await world.stranger.post("/webhook/telegram/1:nonsense", content=body)
+    response = await world.anonymous.post("/webhook/telegram/1:nonsense", content=body)
 
     assert (response.status_code, body.taken) == (404, 0)
 

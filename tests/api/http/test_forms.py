@@ -29,14 +29,14 @@ async def post(world: World, fields: dict[str, str], files: dict[str, Any] | Non
 async def test_a_form_is_a_message_whose_other_fields_are_parameters(world: World) -> None:
     response = await post(world, CAT)
 
-    (message,) = world.books.messages.values()
+    (message,) = world.storage.messages.values()
     assert response.json() == {"id": message.id, "status": "queued"}
     assert (message.bot_id, message.chat_id, message.method) == (BOT_ID, 7, "sendPhoto")
     assert message.params == b"{'caption': 'hi'}"
     assert world.files.kept == {message.id: {"photo": ("cat.jpg", b"a cat")}}
 
 
-async def test_a_form_says_all_that_json_can(world: World) -> None:
+async def test_a_form_can_have_every_field_of_the_json_body(world: World) -> None:
     options = {
         "priority": "low",
         "send_at": str(START_MS / 1_000 + 60),
@@ -48,7 +48,7 @@ async def test_a_form_says_all_that_json_can(world: World) -> None:
 
     await post(world, CAT | options)
 
-    (message,) = world.books.messages.values()
+    (message,) = world.storage.messages.values()
     assert message.params == b"{'has_spoiler': True, 'caption': 'hi'}"
     assert (message.priority, message.guarantee) == (Priority.LOW, Guarantee.AT_MOST_ONCE)
     assert (message.ready_at_ms, message.expires_at_ms) == (START_MS + 60_000, START_MS + 70_000)
@@ -67,11 +67,11 @@ async def test_a_form_without_files_is_a_message_too(world: World) -> None:
 async def test_a_text_beside_a_method_is_the_methods(world: World) -> None:
     await post(world, CAT | {"method": "editMessageText", "text": "hello"})
 
-    (message,) = world.books.messages.values()
+    (message,) = world.storage.messages.values()
     assert b"'text': 'hello'" in message.params
 
 
-async def test_a_message_that_was_accepted_before_keeps_no_second_file(world: World) -> None:
+async def test_a_message_that_was_accepted_before_stores_no_second_file(world: World) -> None:
     first = await post(world, CAT | {"dedup_key": "cat"})
 
     again = await post(world, CAT | {"dedup_key": "cat"})
@@ -80,17 +80,17 @@ async def test_a_message_that_was_accepted_before_keeps_no_second_file(world: Wo
     assert list(world.files.kept) == [first.json()["id"]]
 
 
-async def test_a_message_whose_file_cannot_be_kept_is_not_accepted(world: World) -> None:
+async def test_a_message_whose_file_cannot_be_stored_is_not_accepted(world: World) -> None:
     world.files.asleep = True
 
     response = await post(world, CAT)
 
     assert response.status_code == 503
-    assert world.books.messages == {}
+    assert world.storage.messages == {}
 
 
-async def test_a_message_that_the_ledger_does_not_take_leaves_no_file(world: World) -> None:
-    world.books.asleep = True
+async def test_a_message_that_the_ledger_refuses_leaves_no_file(world: World) -> None:
+    world.storage.asleep = True
 
     response = await post(world, CAT)
 
@@ -107,7 +107,7 @@ async def test_no_file_is_stored_for_an_unreachable_chat(world: World) -> None:
     assert world.files.times_kept == 0
 
 
-async def test_no_file_remains_if_its_chat_is_lost_meanwhile(world: World) -> None:
+async def test_no_file_remains_if_its_chat_becomes_unreachable_meanwhile(world: World) -> None:
     world.files.meanwhile = lambda: world.reachability.mark_unreachable(BOT_ID, 7, BLOCKED)
 
     response = await post(world, CAT)
@@ -116,16 +116,16 @@ async def test_no_file_remains_if_its_chat_is_lost_meanwhile(world: World) -> No
     assert (world.files.times_kept, world.files.kept) == (1, {})
 
 
-async def test_a_bot_that_is_removed_while_a_file_is_kept_submits_nothing(world: World) -> None:
+async def test_a_bot_that_is_removed_while_a_file_is_stored_submits_nothing(world: World) -> None:
     world.files.meanwhile = lambda: world.client.delete(f"/bots/{BOT_ID}")
 
     response = await post(world, CAT)
 
     assert error_of(response) == (400, "refused", "bot 42 does not run here; add it with POST /bots")
-    assert (world.books.messages, world.files.times_kept, world.files.kept) == ({}, 1, {})
+    assert (world.storage.messages, world.files.times_kept, world.files.kept) == ({}, 1, {})
 
 
-async def test_a_message_that_was_accepted_before_its_chat_was_lost_is_known_still(world: World) -> None:
+async def test_a_message_accepted_before_its_chat_became_unreachable_is_still_known(world: World) -> None:
     first = await post(world, CAT | {"dedup_key": "cat"})
     await world.reachability.mark_unreachable(BOT_ID, 7, BLOCKED)
 
@@ -153,14 +153,14 @@ async def test_a_message_that_was_accepted_before_its_chat_was_lost_is_known_sti
     ],
     ids=str,
 )
-async def test_a_form_that_makes_no_sense_is_refused_in_one_sentence(
+async def test_an_invalid_form_is_refused_in_one_sentence(
     world: World, fields: dict[str, str], expected: tuple[int, str, str]
 ) -> None:
     assert error_of(await post(world, fields)) == expected
-    assert (world.books.messages, world.files.kept) == ({}, {})
+    assert (world.storage.messages, world.files.kept) == ({}, {})
 
 
-async def test_a_file_that_is_too_large_is_refused_before_it_has_come_whole(world: World) -> None:
+async def test_a_file_that_is_too_large_is_refused_before_it_is_read_whole(world: World) -> None:
     taken = 0
 
     async def body() -> AsyncIterator[bytes]:
@@ -180,14 +180,14 @@ async def test_a_file_that_is_too_large_is_refused_before_it_has_come_whole(worl
     assert taken == UPLOAD_BYTES_MAX + 10_000
 
 
-async def test_fields_may_have_no_more_bytes_than_json(world: World) -> None:
+async def test_the_fields_of_a_form_may_have_no_more_bytes_than_a_json_body(world: World) -> None:
     response = await post(world, CAT | {"caption": "x" * (world.services.body_bytes_max + 1)})
 
     assert error_of(response)[:2] == (413, "too_large")
 
 
-async def test_a_strangers_form_is_not_read(world: World) -> None:
-    assert (await world.stranger.post("/messages", data=CAT, files=PHOTO)).status_code == 401
+async def test_a_form_without_a_valid_token_is_not_read(world: World) -> None:
+    assert (await world.anonymous.post("/messages", data=CAT, files=PHOTO)).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -221,13 +221,15 @@ async def test_a_strangers_form_is_not_read(world: World) -> None:
         ),
     ],
 )
-async def test_a_body_that_is_no_form_is_refused(world: World, content_type: str, body: bytes, sentence: str) -> None:
+async def test_a_body_that_is_not_a_form_is_refused(
+    world: World, content_type: str, body: bytes, sentence: str
+) -> None:
     response = await world.client.post("/messages", content=body, headers={"Content-Type": content_type})
 
     assert error_of(response) == (400, "malformed", sentence)
 
 
-async def test_the_description_names_the_form(world: World) -> None:
+async def test_the_openapi_description_has_the_form(world: World) -> None:
     description = (await world.client.get("/openapi.json")).json()
 
     content = description["paths"]["/messages"]["post"]["requestBody"]["content"]
@@ -240,7 +242,7 @@ async def test_the_description_names_the_form(world: World) -> None:
     contents=st.lists(st.binary(max_size=60) | st.sampled_from([b"\r\n--", b"\r\n--x", b"--xyz--", b"\r\n\r\n"])),
     size=st.integers(1, 100),
 )
-async def test_every_cut_of_a_form_gives_the_same_parts(contents: list[bytes], size: int) -> None:
+async def test_a_form_gives_the_same_parts_wherever_its_chunks_end(contents: list[bytes], size: int) -> None:
     head = 'Content-Disposition: form-data; name="n{}"; filename="ä;\\".jpg"'
     parts = [
         b"--xyz\r\n" + head.format(number).encode() + b"\r\n\r\n" + content + b"\r\n"
@@ -260,7 +262,7 @@ async def test_every_cut_of_a_form_gives_the_same_parts(contents: list[bytes], s
     assert found == [(f"n{number}", 'ä;".jpg', content) for number, content in enumerate(contents)]
 
 
-async def test_a_part_that_nobody_reads_is_passed_over() -> None:
+async def test_a_part_that_is_not_read_is_skipped() -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for name in ("a", "b"):
             yield f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\nunread\r\n'.encode()
@@ -269,7 +271,7 @@ async def test_a_part_that_nobody_reads_is_passed_over() -> None:
     assert [part.name async for part in Multipart(chunks(), "x").parts()] == ["a", "b"]
 
 
-async def test_an_error_names_what_is_wrong() -> None:
+async def test_a_malformed_form_is_refused_with_its_reason() -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"no form"
 

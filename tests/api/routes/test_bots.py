@@ -5,7 +5,7 @@ import pytest
 from tempogram.api.core.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
 from tempogram.api.schemas.fields import TELEGRAM_ID_MAX
 from tempogram.engine.model.messages import Status
-from tests.api.fakes import BOT_ID, BOT_TOKEN, STRANGERS_TOKEN, World, error_of
+from tests.api.fakes import BOT_ID, BOT_TOKEN, UNKNOWN_TOKEN, World, error_of
 
 
 async def test_bots_are_listed_without_their_tokens(world: World) -> None:
@@ -28,46 +28,48 @@ async def test_bots_are_listed_without_their_tokens(world: World) -> None:
     }
 
 
-async def test_a_bot_is_added_and_its_token_not_repeated(world: World) -> None:
-    response = await world.client.post("/bots", json={"token": STRANGERS_TOKEN, "behaviours": {"echo": {}}})
+async def test_an_added_bot_is_shown_without_its_token(world: World) -> None:
+    response = await world.client.post("/bots", json={"token": UNKNOWN_TOKEN, "behaviours": {"echo": {}}})
 
     assert (response.status_code, response.json()["id"]) == (201, "43")
-    assert STRANGERS_TOKEN.partition(":")[2] not in response.text
+    assert UNKNOWN_TOKEN.partition(":")[2] not in response.text
 
 
 @pytest.mark.parametrize(
     ("failure", "status", "code"),
     [
         (Refusal("there is no behaviour 'ecko'"), 400, "refused"),
-        (UnknownToken(f"Telegram does not know {STRANGERS_TOKEN}"), 422, "unknown_token"),
-        (TelegramUnreachable("nobody answered"), 503, "telegram_unreachable"),
+        (UnknownToken(f"Telegram does not know {UNKNOWN_TOKEN}"), 422, "unknown_token"),
+        (TelegramUnreachable("no answer"), 503, "telegram_unreachable"),
     ],
 )
-async def test_a_bot_that_cannot_be_added_is_told_why(world: World, failure: Exception, status: int, code: str) -> None:
+async def test_a_bot_that_cannot_be_added_is_refused_with_the_reason(
+    world: World, failure: Exception, status: int, code: str
+) -> None:
     world.fleet.failure = failure
 
-    response = await world.client.post("/bots", json={"token": STRANGERS_TOKEN})
+    response = await world.client.post("/bots", json={"token": UNKNOWN_TOKEN})
 
     assert error_of(response)[:2] == (status, code)
-    assert STRANGERS_TOKEN not in response.text
+    assert UNKNOWN_TOKEN not in response.text
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        {"token": [STRANGERS_TOKEN]},
-        {"token": STRANGERS_TOKEN * 20},
-        {"token": STRANGERS_TOKEN, "behaviours": STRANGERS_TOKEN},
-        {"tokn": STRANGERS_TOKEN},
-        {STRANGERS_TOKEN: 1},
-        STRANGERS_TOKEN,
+        {"token": [UNKNOWN_TOKEN]},
+        {"token": UNKNOWN_TOKEN * 20},
+        {"token": UNKNOWN_TOKEN, "behaviours": UNKNOWN_TOKEN},
+        {"tokn": UNKNOWN_TOKEN},
+        {UNKNOWN_TOKEN: 1},
+        UNKNOWN_TOKEN,
     ],
 )
-async def test_a_token_in_the_wrong_place_is_not_quoted(world: World, body: object) -> None:
+async def test_a_token_in_the_wrong_field_is_not_quoted(world: World, body: object) -> None:
     response = await world.client.post("/bots", json=body)
 
     assert error_of(response)[:2] == (422, "invalid")
-    assert STRANGERS_TOKEN.partition(":")[2] not in response.text
+    assert UNKNOWN_TOKEN.partition(":")[2] not in response.text
 
 
 async def test_one_bot_is_shown(world: World) -> None:
@@ -75,18 +77,18 @@ async def test_one_bot_is_shown(world: World) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-async def test_an_unknown_bot_is_told(world: World, method: str) -> None:
+async def test_an_unknown_bot_is_not_found(world: World, method: str) -> None:
     response = await world.client.request(method, "/bots/5", json={"paused": True} if method == "PATCH" else None)
 
     assert error_of(response) == (404, "not_found", "there is no bot 5")
 
 
-async def test_a_paused_bot_is_paused_in_the_books_and_in_the_queue(world: World) -> None:
+async def test_a_paused_bot_is_paused_in_the_ledger_and_in_the_queue(world: World) -> None:
     await world.submitted()
 
     await world.client.patch(f"/bots/{BOT_ID}", json={"paused": True})
 
-    assert await world.books.paused_bots() == [BOT_ID]
+    assert await world.storage.paused_bots() == [BOT_ID]
     assert await world.leased() == ()
 
 
@@ -99,13 +101,13 @@ async def test_a_resumed_bot_sends_again(world: World) -> None:
     assert len(await world.leased()) == 1
 
 
-async def test_a_weight_is_kept_and_shown(world: World) -> None:
+async def test_a_weight_is_stored_and_shown(world: World) -> None:
     response = await world.client.patch(f"/bots/{BOT_ID}", json={"weight": 3})
 
     assert response.json()["weight"] == 3
 
 
-async def test_other_behaviours_are_taken(world: World) -> None:
+async def test_behaviours_are_replaced(world: World) -> None:
     response = await world.client.patch(f"/bots/{BOT_ID}", json={"behaviours": {"quiz": {"rounds": 3}}})
 
     assert response.json()["behaviours"] == {"quiz": {"rounds": 3}}
@@ -117,7 +119,7 @@ async def test_a_refused_behaviour_changes_nothing_else(world: World) -> None:
     response = await world.client.patch(f"/bots/{BOT_ID}", json={"behaviours": {"quizz": {}}, "paused": True})
 
     assert error_of(response)[:2] == (400, "refused")
-    assert await world.books.paused_bots() == []
+    assert await world.storage.paused_bots() == []
 
 
 @pytest.mark.parametrize(
@@ -129,13 +131,13 @@ async def test_a_refused_behaviour_changes_nothing_else(world: World) -> None:
         ({"pause": True}, "pause is not a field of this request"),
     ],
 )
-async def test_a_change_that_makes_no_sense_is_refused(world: World, body: dict[str, object], sentence: str) -> None:
+async def test_an_invalid_change_of_a_bot_is_refused(world: World, body: dict[str, object], sentence: str) -> None:
     response = await world.client.patch(f"/bots/{BOT_ID}", json=body)
 
     assert error_of(response) == (422, "invalid", sentence)
 
 
-async def test_a_removed_bot_is_gone_and_what_waits_for_it_is_cancelled_and_counted(world: World) -> None:
+async def test_a_removed_bot_is_gone_and_its_waiting_messages_are_cancelled_and_counted(world: World) -> None:
     waiting = [await world.submitted(chat_id=chat) for chat in (7, 8)]
     world.bots.register(43, {})
     others = await world.submitted(bot=43)
@@ -145,23 +147,23 @@ async def test_a_removed_bot_is_gone_and_what_waits_for_it_is_cancelled_and_coun
 
     assert (removed.status_code, removed.json()) == (200, {"cancelled": 2})
     assert error_of(again) == (404, "not_found", "there is no bot 42")
-    assert [world.books.states[each].status for each in waiting] == [Status.CANCELLED] * 2
+    assert [world.storage.states[each].status for each in waiting] == [Status.CANCELLED] * 2
     assert [lease.message.id for lease in await world.leased(9)] == [others]
     assert (await world.client.get("/queue/stats")).json()["total_queued"] == 1
 
 
-async def test_what_is_being_sent_when_a_bot_is_removed_is_finished(world: World) -> None:
+async def test_a_call_in_flight_is_finished_when_its_bot_is_removed(world: World) -> None:
     sending, waiting = [await world.submitted() for _ in range(2)]
     await world.leased()
 
     removed = await world.client.delete(f"/bots/{BOT_ID}")
 
     assert removed.json() == {"cancelled": 1}
-    assert world.books.states[sending].status is Status.QUEUED
-    assert world.books.states[waiting].status is Status.CANCELLED
+    assert world.storage.states[sending].status is Status.QUEUED
+    assert world.storage.states[waiting].status is Status.CANCELLED
 
 
-async def test_a_message_for_a_removed_bot_is_refused_though_one_was_taken_before(world: World) -> None:
+async def test_a_message_for_a_removed_bot_is_refused_though_one_was_accepted_before(world: World) -> None:
     await world.submitted()
 
     await world.client.delete(f"/bots/{BOT_ID}")
@@ -179,7 +181,7 @@ async def test_an_update_for_a_removed_bot_is_refused(world: World) -> None:
     assert world.intake.received == []
 
 
-async def test_messages_that_are_kept_stay_queued_and_are_not_sent(world: World) -> None:
+async def test_kept_messages_of_a_removed_bot_stay_queued_and_are_not_sent(world: World) -> None:
     kept = await world.submitted()
 
     removed = await world.client.delete(f"/bots/{BOT_ID}?keep_messages=true")
@@ -198,28 +200,28 @@ async def test_many_bots_of_one_batch_are_looked_up_in_one_read(world: World) ->
     assert world.bots.reads == before + 1
 
 
-async def test_where_updates_come_from_is_chosen_and_shown(world: World) -> None:
-    added = await world.client.post("/bots", json={"token": STRANGERS_TOKEN, "updates": "none"})
+async def test_the_source_of_updates_is_changed_and_shown(world: World) -> None:
+    added = await world.client.post("/bots", json={"token": UNKNOWN_TOKEN, "updates": "none"})
     changed = await world.client.patch("/bots/43", json={"updates": "webhook"})
 
     assert (added.json()["updates"], changed.json()["updates"]) == ("none", "webhook")
 
 
-async def test_updates_that_come_by_nothing_we_know_are_refused(world: World) -> None:
+async def test_an_unknown_source_of_updates_is_refused(world: World) -> None:
     response = await world.client.patch(f"/bots/{BOT_ID}", json={"updates": "pigeon"})
 
     sentence = "updates should be 'webhook', 'polling' or 'none', not 'pigeon'"
     assert error_of(response) == (422, "invalid", sentence)
 
 
-async def test_a_webhook_gets_another_secret_and_nobody_is_shown_it(world: World) -> None:
+async def test_a_new_webhook_secret_is_set_and_never_shown(world: World) -> None:
     response = await world.client.post(f"/bots/{BOT_ID}/webhook-secret")
 
     assert (response.status_code, world.fleet.rotated) == (202, [BOT_ID])
     assert "secret" not in response.text
 
 
-async def test_a_bot_that_is_not_there_has_no_secret_to_change(world: World) -> None:
+async def test_an_unknown_bot_has_no_webhook_secret_to_change(world: World) -> None:
     response = await world.client.post("/bots/999/webhook-secret")
 
     assert error_of(response)[:2] == (404, "not_found")
@@ -233,7 +235,7 @@ async def test_a_bot_without_a_webhook_has_no_secret_to_change(world: World) -> 
     assert error_of(response)[:2] == (409, "no_webhook")
 
 
-async def test_every_id_that_telegram_may_give_out_is_one(world: World) -> None:
+async def test_every_id_that_telegram_may_assign_is_accepted(world: World) -> None:
     largest = await world.client.get(f"/bots/{TELEGRAM_ID_MAX}")
     larger = await world.client.get(f"/bots/{TELEGRAM_ID_MAX + 1}")
 

@@ -11,53 +11,53 @@ from tempogram.engine.resilience.conditions import Condition
 from tests.api.fakes import World
 
 
-async def test_everybody_may_ask_whether_it_is_up(world: World) -> None:
-    response = await world.stranger.get("/health")
+async def test_health_needs_no_token(world: World) -> None:
+    response = await world.anonymous.get("/health")
 
     assert (response.status_code, response.json()) == (200, {"status": "up"})
 
 
 @pytest.mark.parametrize("answer", [False, RuntimeError("10.0.0.5 is away")])
-async def test_down_is_told_without_details(world: World, answer: bool | Exception) -> None:  # noqa: FBT001
+async def test_health_without_a_token_has_no_details(world: World, answer: bool | Exception) -> None:  # noqa: FBT001
     world.health.answer = answer
 
-    response = await world.stranger.get("/health")
+    response = await world.anonymous.get("/health")
 
     assert (response.status_code, response.json()) == (503, {"status": "down"})
 
 
 @pytest.mark.parametrize(("answer", "lines"), [(LedgerError("away"), 0), (RuntimeError("ours"), 1)])
-async def test_a_ledger_that_is_away_is_told_elsewhere_and_not_at_each_look(
+async def test_an_unavailable_ledger_is_not_logged_at_each_health_check(
     world: World, answer: Exception, lines: int
 ) -> None:
     world.health.answer = answer
 
     with capture_logs() as logs:
-        response = await world.stranger.get("/health")
+        response = await world.anonymous.get("/health")
 
     assert response.status_code == 503
     assert [each["event"] for each in logs].count("health_check_failed") == lines
 
 
-async def test_no_answer_in_time_is_down(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_ledger_that_does_not_answer_in_time_is_down(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "TIMEOUT_S", 0.001)
     world.health.__class__ = type("Hanging", (type(world.health),), {"__call__": lambda _self: asyncio.Event().wait()})
 
-    assert (await world.stranger.get("/health")).status_code == 503
+    assert (await world.anonymous.get("/health")).status_code == 503
 
 
-async def test_what_is_wrong_is_told_to_who_brings_the_token_alone(world: World) -> None:
+async def test_conditions_are_shown_only_with_a_token(world: World) -> None:
     world.conditions.begin(Condition.REDIS_AWAY, "connection refused")
 
     told = (await world.client.get("/health")).json()
-    strangers = (await world.stranger.get("/health")).json()
-    guessed = (await world.stranger.get("/health", headers={"Authorization": "Bearer guess"})).json()
+    without_token = (await world.anonymous.get("/health")).json()
+    with_wrong_token = (await world.anonymous.get("/health", headers={"Authorization": "Bearer wrong"})).json()
 
     assert told == {"status": "up", "conditions": ["redis_away"]}
-    assert strangers == guessed == {"status": "up"}
+    assert without_token == with_wrong_token == {"status": "up"}
 
 
-async def test_each_condition_is_a_number_too(world: World) -> None:
+async def test_each_condition_is_a_metric_too(world: World) -> None:
     world.conditions.begin(Condition.LEDGER_AWAY, "connection refused")
 
     numbers = (await world.client.get("/metrics?format=json")).json()

@@ -14,7 +14,7 @@ async def test_the_limits_are_shown(world: World) -> None:
     assert (shown["version"], shown["chat_cap"]) == (1, 10_000)
 
 
-async def test_what_is_changed_acts_at_once_and_the_rest_stays(world: World) -> None:
+async def test_changed_limits_apply_at_once_and_the_others_stay(world: World) -> None:
     await world.client.patch("/limits", json={"group": {"count": 5}, "chat_cap": 2})
     response = await world.client.patch("/limits", json={"group": {"window_s": 30}})
     third = [await world.client.post("/messages", json={"bot": 42, "chat_id": 7, "text": "x"}) for _ in range(3)][-1]
@@ -25,7 +25,7 @@ async def test_what_is_changed_acts_at_once_and_the_rest_stays(world: World) -> 
     assert third.status_code == 429
 
 
-async def test_the_environments_come_back(world: World) -> None:
+async def test_reset_limits_are_the_environments(world: World) -> None:
     before = (await world.client.get("/limits")).json()
     await world.client.patch("/limits", json={"bot": {"count": 5}})
 
@@ -49,14 +49,14 @@ async def test_the_environments_come_back(world: World) -> None:
         ({"purse": {"count": 3}}, "purse is not a field of this request"),
     ],
 )
-async def test_what_makes_no_sense_is_refused_in_one_sentence(world: World, body: Any, sentence: str) -> None:
+async def test_an_invalid_change_of_limits_is_refused_in_one_sentence(world: World, body: Any, sentence: str) -> None:
     response = await world.client.patch("/limits", json=body)
 
     assert error_of(response) == (422, "invalid", sentence)
     assert (await world.client.get("/limits")).json()["version"] == 1
 
 
-async def test_while_the_queue_is_away_they_are_written_down_and_its_keeper_tells_it_later(world: World) -> None:
+async def test_limits_can_be_changed_while_the_queue_is_unavailable(world: World) -> None:
     world.broker.asleep = True
 
     changed = await world.client.patch("/limits", json={"bot": {"count": 5}})
@@ -64,7 +64,7 @@ async def test_while_the_queue_is_away_they_are_written_down_and_its_keeper_tell
     assert (changed.status_code, changed.json()["version"]) == (200, 2)
 
 
-async def test_while_the_books_are_away_nobody_knows_them(world: World) -> None:
-    world.kept_limits.asleep = True
+async def test_limits_cannot_be_shown_while_the_ledger_is_unavailable(world: World) -> None:
+    world.stored_limits.asleep = True
 
     assert error_of(await world.client.get("/limits"))[:2] == (503, "ledger_unavailable")

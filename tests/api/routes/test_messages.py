@@ -22,16 +22,16 @@ class TestSubmitting:
         response = await world.client.post("/messages", json=HELLO)
 
         assert response.status_code == 202
-        assert response.json() == {"id": next(iter(world.books.states)), "status": "queued"}
+        assert response.json() == {"id": next(iter(world.storage.states)), "status": "queued"}
         assert (await world.broker.stats()).waiting[Priority.NORMAL] == 1
 
     async def test_a_bot_may_be_a_number_or_text(self, world: World) -> None:
         await world.submitted(bot=BOT_ID)
         await world.submitted(bot=str(BOT_ID))
 
-        assert [each.bot_id for each in world.books.messages.values()] == [BOT_ID, BOT_ID]
+        assert [each.bot_id for each in world.storage.messages.values()] == [BOT_ID, BOT_ID]
 
-    async def test_any_method_is_taken_with_all_that_is_asked_of_it(self, world: World) -> None:
+    async def test_any_method_is_accepted_with_all_of_its_options(self, world: World) -> None:
         wanted = {
             "bot": BOT_ID,
             "chat_id": "@news",
@@ -46,7 +46,7 @@ class TestSubmitting:
 
         await world.client.post("/messages", json=wanted)
 
-        (message,) = world.books.messages.values()
+        (message,) = world.storage.messages.values()
         assert (message.chat_id, message.method, message.priority) == ("@news", "sendPhoto", Priority.LOW)
         assert message.ready_at_ms == START_MS + 60_000
         assert message.expires_at_ms == START_MS + 70_000
@@ -57,22 +57,22 @@ class TestSubmitting:
 
         await world.submitted(send_at=moment)
 
-        assert next(iter(world.books.messages.values())).ready_at_ms == START_MS
+        assert next(iter(world.storage.messages.values())).ready_at_ms == START_MS
 
     async def test_the_same_key_is_answered_with_the_first_ones_state(self, world: World) -> None:
         first = await world.submitted(dedup_key="once")
-        await world.books.end(first, Status.SENT)
+        await world.storage.end(first, Status.SENT)
 
         response = await world.client.post("/messages", json=HELLO | {"dedup_key": "once"})
 
         assert response.json() == {"id": first, "status": "sent"}
 
-    async def test_a_clients_key_never_meets_one_that_intake_made(self, world: World) -> None:
+    async def test_a_clients_dedup_key_never_equals_one_of_a_handler(self, world: World) -> None:
         await world.submitted(dedup_key="update:42:1:1")
 
-        assert next(iter(world.books.messages.values())).dedup_key == "client:update:42:1:1"
+        assert next(iter(world.storage.messages.values())).dedup_key == "client:update:42:1:1"
 
-    async def test_a_full_chat_is_told_to_come_back(self) -> None:
+    async def test_a_message_to_a_full_chat_is_refused_with_a_time_to_retry(self) -> None:
         world = World(limits=Limits(chat_cap=1))
         await world.submitted()
 
@@ -80,10 +80,10 @@ class TestSubmitting:
 
         assert error_of(response)[:2] == (429, "queue_full")
         assert int(response.headers["retry-after"]) > 0
-        assert len(world.books.states) == 1
+        assert len(world.storage.states) == 1
 
-    async def test_a_ledger_that_is_away_accepts_nothing_and_says_so(self, world: World) -> None:
-        world.books.asleep = True
+    async def test_no_message_is_accepted_while_the_ledger_is_unavailable(self, world: World) -> None:
+        world.storage.asleep = True
 
         response = await world.client.post("/messages", json=HELLO)
 
@@ -91,13 +91,13 @@ class TestSubmitting:
         assert response.headers["retry-after"] == "1"
         assert "10.0.0.5" not in response.text
 
-    async def test_a_broker_that_is_away_takes_nothing_back_of_what_the_ledger_has(self, world: World) -> None:
+    async def test_a_message_in_the_ledger_stays_accepted_while_the_broker_is_unavailable(self, world: World) -> None:
         world.broker.asleep = True
 
         response = await world.client.post("/messages", json=HELLO)
 
         assert response.status_code == 202
-        assert response.json()["id"] in world.books.states
+        assert response.json()["id"] in world.storage.states
 
     async def test_a_bot_that_does_not_run_here_is_refused(self, world: World) -> None:
         response = await world.client.post("/messages", json=HELLO | {"bot": 5})
@@ -110,7 +110,7 @@ class TestSubmitting:
 
         assert world.bots.reads == 1
 
-    async def test_what_the_composer_refuses_is_told_in_its_words(self, world: World) -> None:
+    async def test_a_refusal_of_the_composer_is_shown_as_it_is(self, world: World) -> None:
         wanted = {"bot": BOT_ID, "chat_id": 7, "method": "sendNonsense"}
 
         response = await world.client.post("/messages", json=wanted)
@@ -153,21 +153,21 @@ class TestSubmitting:
     @pytest.mark.parametrize(
         "body", [b'{"bot": 42,', b"{'bot': 42}", b'{"bot": NaN}', b'"\\ud800"', b"\xff", b"[" * 100_000]
     )
-    async def test_what_is_no_json_is_refused_as_such(self, world: World, body: bytes) -> None:
+    async def test_a_body_that_is_not_json_is_refused(self, world: World, body: bytes) -> None:
         response = await world.client.post("/messages", content=body, headers={"Content-Type": "application/json"})
 
         assert error_of(response)[:2] == (400, "malformed")
 
-    async def test_a_body_of_another_type_is_told_which_one_is_wanted(self, world: World) -> None:
+    async def test_a_body_of_another_content_type_is_refused_with_the_right_one(self, world: World) -> None:
         response = await world.client.post("/messages", content=json.dumps(HELLO))
 
         expected = "the body should be a JSON object, sent with Content-Type: application/json"
         assert error_of(response) == (422, "invalid", expected)
 
-    async def test_no_body_is_told(self, world: World) -> None:
+    async def test_a_missing_body_is_refused(self, world: World) -> None:
         assert error_of(await world.client.post("/messages")) == (422, "invalid", "the body is missing")
 
-    async def test_a_message_to_a_chat_that_takes_nothing_is_refused_before_it_is_accepted(self, world: World) -> None:
+    async def test_a_message_to_an_unreachable_chat_is_refused_before_it_is_accepted(self, world: World) -> None:
         await world.reachability.mark_unreachable(42, 7, "Forbidden: bot was blocked by the user")
 
         refused = await world.client.post("/messages", json=HELLO)
@@ -177,9 +177,9 @@ class TestSubmitting:
         assert error_of(refused) == (409, "chat_unreachable", words)
         assert [list(each) for each in batch.json()] == [["error"], ["id", "status"]]
         assert batch.json()[0] == {"error": words}
-        assert [each.chat_id for each in world.books.states.values()] == [8]
+        assert [each.chat_id for each in world.storage.states.values()] == [8]
 
-    async def test_what_was_accepted_while_the_chat_could_be_reached_is_still_known(self, world: World) -> None:
+    async def test_a_message_accepted_while_its_chat_was_reachable_is_still_known(self, world: World) -> None:
         keyed = HELLO | {"dedup_key": "order-7"}
         first = (await world.client.post("/messages", json=keyed)).json()
         await world.reachability.mark_unreachable(42, 7, "Forbidden: bot was blocked by the user")
@@ -190,10 +190,10 @@ class TestSubmitting:
 
 
 class TestWaiting:
-    async def test_whoever_waits_learns_the_end_as_soon_as_it_comes(self, world: World) -> None:
+    async def test_a_waiting_client_gets_the_end_as_soon_as_it_comes(self, world: World) -> None:
         asked = asyncio.create_task(world.client.post("/messages?wait=30", json=HELLO))
-        await world.books.added.wait()
-        message_id = next(iter(world.books.states))
+        await world.storage.added.wait()
+        message_id = next(iter(world.storage.states))
 
         await world.send(message_id)
 
@@ -202,19 +202,19 @@ class TestWaiting:
         assert response.json()["status"] == "sent"
         assert response.json()["telegram_message_id"] == 7
 
-    async def test_whoever_waited_in_vain_learns_that_it_is_accepted(self, world: World) -> None:
+    async def test_a_client_that_waited_in_vain_learns_that_its_message_is_accepted(self, world: World) -> None:
         response = await world.client.post("/messages?wait=0.001", json=HELLO)
 
         assert response.status_code == 202
         assert response.json()["status"] == "queued"
 
-    async def test_nobody_is_remembered_who_waits_no_more(self, world: World) -> None:
+    async def test_a_client_that_no_longer_waits_is_forgotten(self, world: World) -> None:
         await world.client.post("/messages?wait=0.001", json=HELLO)
 
         assert not world.results._waiting
 
-    async def test_nobody_is_remembered_whose_message_was_refused(self, world: World) -> None:
-        world.books.asleep = True
+    async def test_a_client_whose_message_was_refused_is_forgotten(self, world: World) -> None:
+        world.storage.asleep = True
 
         await world.client.post("/messages?wait=30", json=HELLO)
 
@@ -232,7 +232,7 @@ class TestWaiting:
 
     async def test_waiting_for_a_known_key_that_has_ended_takes_no_time(self, world: World) -> None:
         first = await world.submitted(dedup_key="once")
-        await world.books.end(first, Status.DEAD, "Forbidden")
+        await world.storage.end(first, Status.DEAD, "Forbidden")
 
         response = await world.client.post("/messages?wait=30", json=HELLO | {"dedup_key": "once"})
 
@@ -240,24 +240,24 @@ class TestWaiting:
 
     async def test_a_cancelled_message_ends_the_wait(self, world: World) -> None:
         asked = asyncio.create_task(world.client.post("/messages?wait=30", json=HELLO))
-        await world.books.added.wait()
+        await world.storage.added.wait()
 
-        await world.client.delete(f"/messages/{next(iter(world.books.states))}")
+        await world.client.delete(f"/messages/{next(iter(world.storage.states))}")
 
         assert (await asked).json()["status"] == "cancelled"
 
-    async def test_a_ledger_that_goes_away_meanwhile_does_not_deny_what_was_accepted(self, world: World) -> None:
+    async def test_a_ledger_that_fails_during_the_wait_does_not_deny_the_acceptance(self, world: World) -> None:
         asked = asyncio.create_task(world.client.post("/messages?wait=30", json=HELLO))
-        await world.books.added.wait()
-        message_id = next(iter(world.books.states))
-        world.books.asleep = True
+        await world.storage.added.wait()
+        message_id = next(iter(world.storage.states))
+        world.storage.asleep = True
 
         await world.send(message_id)
 
         assert (await asked).status_code == 202
 
     @pytest.mark.parametrize("wait", ["-1", "31", "soon"])
-    async def test_there_is_an_end_to_waiting(self, world: World, wait: str) -> None:
+    async def test_a_wait_longer_than_the_maximum_is_refused(self, world: World, wait: str) -> None:
         response = await world.client.post(f"/messages?wait={wait}", json=HELLO)
 
         assert error_of(response)[:2] == (422, "invalid")
@@ -265,7 +265,7 @@ class TestWaiting:
 
 
 class TestBatches:
-    async def test_each_entry_gets_its_answer_in_its_place(self, world: World) -> None:
+    async def test_each_entry_of_a_batch_gets_its_answer_in_order(self, world: World) -> None:
         first = await world.submitted(dedup_key="known")
         entries: list[Any] = [
             HELLO,
@@ -291,9 +291,9 @@ class TestBatches:
             "the body should be a JSON object, sent with Content-Type: application/json",
             "a message needs either a text or a method",
         ]
-        assert {answers[0]["id"], answers[7]["id"], first} == set(world.books.states)
+        assert {answers[0]["id"], answers[7]["id"], first} == set(world.storage.states)
 
-    async def test_what_finds_no_room_is_told_and_its_neighbours_go_in(self) -> None:
+    async def test_an_entry_of_a_batch_over_a_cap_is_refused_and_the_others_accepted(self) -> None:
         world = World(limits=Limits(chat_cap=1))
 
         response = await world.client.post("/messages/batch", json=[HELLO, HELLO, HELLO | {"chat_id": 8}])
@@ -302,7 +302,7 @@ class TestBatches:
         assert (accepted["status"], neighbour["status"]) == ("queued", "queued")
         assert refused["error"].startswith("chat 7 of bot 42 has 1 messages waiting")
 
-    async def test_ten_thousand_are_taken(self, world: World) -> None:
+    async def test_a_batch_of_ten_thousand_is_accepted(self, world: World) -> None:
         entries = [{"bot": BOT_ID, "chat_id": chat_id, "text": "hello"} for chat_id in range(1, 10_001)]
 
         response = await world.client.post("/messages/batch", json=entries)
@@ -310,32 +310,32 @@ class TestBatches:
         assert response.status_code == 202
         assert len({each["id"] for each in response.json()}) == 10_000
 
-    async def test_more_than_ten_thousand_are_not(self, world: World) -> None:
+    async def test_a_batch_of_more_than_ten_thousand_is_refused(self, world: World) -> None:
         response = await world.client.post("/messages/batch", json=[HELLO] * 10_001)
 
         expected = "a batch may have at most 10,000 messages, and this one has 10,001"
         assert error_of(response) == (422, "invalid", expected)
-        assert not world.books.states
+        assert not world.storage.states
 
-    async def test_none_at_all_is_answered_with_none(self, world: World) -> None:
+    async def test_an_empty_batch_gets_an_empty_answer(self, world: World) -> None:
         assert (await world.client.post("/messages/batch", json=[])).json() == []
 
-    async def test_one_message_is_no_batch(self, world: World) -> None:
+    async def test_a_single_message_is_not_a_batch(self, world: World) -> None:
         response = await world.client.post("/messages/batch", json=HELLO)
 
         assert error_of(response)[2] == "the body should be a JSON list, sent with Content-Type: application/json"
 
-    async def test_a_ledger_that_is_away_accepts_none_of_them(self, world: World) -> None:
-        world.books.asleep = True
+    async def test_no_entry_of_a_batch_is_accepted_while_the_ledger_is_unavailable(self, world: World) -> None:
+        world.storage.asleep = True
 
         assert error_of(await world.client.post("/messages/batch", json=[HELLO]))[:2] == (503, "ledger_unavailable")
 
 
 class TestLooking:
-    async def test_a_message_tells_where_it_stands_and_how_it_got_there(self, world: World) -> None:
+    async def test_a_message_is_shown_with_its_status_and_its_attempts(self, world: World) -> None:
         message_id = await world.submitted()
         world.clock.advance(1_500)
-        await world.books.end(message_id, Status.SENT)
+        await world.storage.end(message_id, Status.SENT)
 
         response = await world.client.get(f"/messages/{message_id}")
 
@@ -372,31 +372,31 @@ class TestLooking:
     async def test_items_of_an_album_that_arrived_before_the_rest_are_counted(self, world: World) -> None:
         message_id = await world.submitted()
         for count in (3, 2, None):
-            await world.books.end(message_id, Status.SENT, items=count)
+            await world.storage.end(message_id, Status.SENT, items=count)
 
         told = (await world.client.get(f"/messages/{message_id}")).json()
 
         assert told["delivered_items"] == 5
         assert [each["delivered_items"] for each in told["attempts"]] == [3, 2, None]
 
-    async def test_an_unknown_id_is_told(self, world: World) -> None:
+    async def test_an_unknown_message_is_not_found(self, world: World) -> None:
         assert error_of(await world.client.get("/messages/nope")) == (404, "not_found", "there is no message 'nope'")
 
     @pytest.mark.parametrize("message_id", ["%00", "a" * 65, "a%20b"])
-    async def test_what_can_be_no_id_never_reaches_the_books(self, world: World, message_id: str) -> None:
-        world.books.asleep = True
+    async def test_a_malformed_id_never_reaches_the_ledger(self, world: World, message_id: str) -> None:
+        world.storage.asleep = True
 
         assert error_of(await world.client.get(f"/messages/{message_id}"))[:2] == (422, "invalid")
 
 
 class TestTakingBack:
-    async def test_a_message_that_waits_is_cancelled_everywhere(self, world: World) -> None:
+    async def test_a_waiting_message_is_cancelled_in_the_ledger_and_in_the_queue(self, world: World) -> None:
         message_id = await world.submitted()
 
         response = await world.client.delete(f"/messages/{message_id}")
 
         assert (response.status_code, response.json()) == (200, {"id": message_id, "status": "cancelled"})
-        assert world.books.states[message_id].status is Status.CANCELLED
+        assert world.storage.states[message_id].status is Status.CANCELLED
         assert await world.leased() == ()
 
     async def test_a_cancelled_message_is_not_sent_though_a_rebuild_queued_it_before_its_end_was_written(
@@ -404,8 +404,8 @@ class TestTakingBack:
     ) -> None:
         """Found by a run in which Redis was emptied: the message was sent eight seconds after it was cancelled."""
         message_id = await world.submitted()
-        read = world.books.messages[message_id]
-        world.books.meanwhile = lambda: world.broker.admit([read], worker_id="", slots=0, capped=False)
+        read = world.storage.messages[message_id]
+        world.storage.meanwhile = lambda: world.broker.admit([read], worker_id="", slots=0, capped=False)
 
         response = await world.client.delete(f"/messages/{message_id}")
 
@@ -421,7 +421,7 @@ class TestTakingBack:
         expected = f"message {message_id} is being sent, so it cannot be cancelled"
         assert error_of(response) == (409, "conflict", expected)
 
-    async def test_a_message_that_waits_to_be_tried_again_can_be_cancelled(self, world: World) -> None:
+    async def test_a_message_that_waits_for_a_retry_can_be_cancelled(self, world: World) -> None:
         message_id = await world.submitted()
         (lease,) = await world.leased()
         await world.broker.settle([Settlement(lease, Again(60_000), None)])
@@ -455,33 +455,33 @@ class TestTakingBack:
         assert error_of(response)[:2] == (503, "not_scheduled")
         assert response.headers["retry-after"] == "1"
 
-    async def test_a_broker_that_is_away_cancels_nothing(self, world: World) -> None:
+    async def test_nothing_is_cancelled_while_the_broker_is_unavailable(self, world: World) -> None:
         message_id = await world.submitted()
         world.broker.asleep = True
 
         response = await world.client.delete(f"/messages/{message_id}")
 
         assert error_of(response)[:2] == (503, "broker_unavailable")
-        assert world.books.states[message_id].status is Status.QUEUED
+        assert world.storage.states[message_id].status is Status.QUEUED
 
-    async def test_a_cancellation_that_the_ledger_cannot_write_yet_is_not_sent_and_written_later(
+    async def test_a_cancelled_message_is_not_sent_though_the_ledger_stores_the_cancellation_later(
         self, world: World
     ) -> None:
         """Found by a run in which PostgreSQL crashed: it came back after those that were submitted later."""
         message_id = await world.submitted()
         ended = world.results.expect(message_id)
-        world.books.asleep = True
+        world.storage.asleep = True
         response = await world.client.delete(f"/messages/{message_id}")
         assert response.status_code == 503
         assert await world.leased() == ()
 
         world.naps.put_nowait(None)
-        assert world.books.states[message_id].status is Status.QUEUED
-        world.books.asleep = False
+        assert world.storage.states[message_id].status is Status.QUEUED
+        world.storage.asleep = False
         world.naps.put_nowait(None)
 
         assert (await asyncio.wait_for(ended, 5)).status is Status.CANCELLED
-        assert world.books.states[message_id].status is Status.CANCELLED
+        assert world.storage.states[message_id].status is Status.CANCELLED
 
     async def test_a_message_that_the_queue_may_have_forgotten_is_admitted_before_later_ones(
         self, world: World
@@ -498,7 +498,7 @@ class TestTakingBack:
         assert [lease.message.id for lease in waiting] == [first]
         assert await world.broker.knows([first, second]) == [True, True]
 
-    async def test_a_message_that_the_queue_surely_has_not_forgotten_is_left_to_the_process_that_accepted_it(
+    async def test_a_message_that_the_queue_still_has_is_left_to_the_process_that_accepted_it(
         self, world: World
     ) -> None:
         """Another process may have accepted one before it, and could not queue it either."""
@@ -512,7 +512,7 @@ class TestTakingBack:
 
 
 class TestExplaining:
-    async def test_a_message_that_waits_tells_what_for(self, world: World) -> None:
+    async def test_a_waiting_message_is_explained(self, world: World) -> None:
         message_id = await world.submitted(send_at=(START_MS + 60_000) / 1_000)
 
         response = await world.client.get(f"/messages/{message_id}/explain")
@@ -526,26 +526,26 @@ class TestExplaining:
             "earliest_at": datetime.fromtimestamp(START_MS / 1_000 + 60, UTC).isoformat().replace("+00:00", "Z"),
         }
 
-    async def test_a_message_in_a_full_lane_tells_how_many_are_before_it(self, world: World) -> None:
+    async def test_a_message_in_a_full_lane_is_explained_with_the_count_before_it(self, world: World) -> None:
         ids = [await world.submitted() for _ in range(3)]
 
         response = await world.client.get(f"/messages/{ids[2]}/explain")
 
         assert (response.json()["waits_at"], response.json()["before_in_lane"]) == ("turn", 2)
 
-    async def test_a_message_that_has_ended_waits_for_nothing(self, world: World) -> None:
+    async def test_a_message_that_has_ended_is_not_explained(self, world: World) -> None:
         message_id = await world.submitted()
         await world.broker.cancel([message_id])
-        await world.books.end(message_id, Status.SENT)
+        await world.storage.end(message_id, Status.SENT)
 
         response = await world.client.get(f"/messages/{message_id}/explain")
 
         assert error_of(response)[:2] == (409, "conflict")
 
-    async def test_an_unknown_message_waits_for_nothing(self, world: World) -> None:
+    async def test_an_unknown_message_is_not_explained(self, world: World) -> None:
         assert error_of(await world.client.get("/messages/nope/explain"))[:2] == (404, "not_found")
 
-    async def test_a_broker_that_is_away_explains_nothing(self, world: World) -> None:
+    async def test_nothing_is_explained_while_the_broker_is_unavailable(self, world: World) -> None:
         message_id = await world.submitted()
         world.broker.asleep = True
 

@@ -8,7 +8,7 @@ from tests.api.fakes import World, error_of
 NAMES = ("telegram_429_count", "telegram_5xx_count", "telegram_rate_limited_drops")
 
 
-async def test_prometheus_finds_the_names_that_stay_stable(world: World) -> None:
+async def test_prometheus_finds_the_stable_names(world: World) -> None:
     world.metrics.throttled = 3
 
     response = await world.client.get("/metrics")
@@ -29,7 +29,7 @@ async def test_json_has_the_same_names_at_the_top(world: World, query: str, acce
     assert {name: response.json()[name] for name in NAMES} == dict.fromkeys(NAMES, 0)
 
 
-async def test_a_format_that_is_asked_for_goes_before_the_header(world: World) -> None:
+async def test_the_format_parameter_takes_precedence_over_the_header(world: World) -> None:
     response = await world.client.get("/metrics?format=text", headers={"Accept": "application/json"})
 
     assert response.headers["content-type"].startswith("text/plain")
@@ -41,7 +41,7 @@ async def test_an_unknown_format_is_refused(world: World) -> None:
     assert error_of(response) == (422, "invalid", "format should be 'text' or 'json', not 'xml'")
 
 
-async def test_what_waits_and_what_was_given_up_on_is_shown(world: World) -> None:
+async def test_metrics_show_waiting_messages_and_dead_letters(world: World) -> None:
     await world.dead()
     await world.submitted(priority="high")
 
@@ -61,8 +61,8 @@ async def test_a_message_refused_by_a_cap_is_counted_as_dropped() -> None:
     assert numbers["telegram_rate_limited_drops"] == 1
 
 
-async def test_the_counters_are_there_when_the_books_and_the_queue_are_not(world: World) -> None:
-    world.books.asleep = world.broker.asleep = True
+async def test_the_counters_are_shown_while_the_ledger_and_the_queue_are_unavailable(world: World) -> None:
+    world.storage.asleep = world.broker.asleep = True
 
     numbers = (await world.client.get("/metrics?format=json")).json()
 

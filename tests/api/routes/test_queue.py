@@ -7,7 +7,7 @@ from tests.api.fakes import BOT_ID, World, error_of
 
 
 class TestStats:
-    async def test_the_form_is_exactly_this(self, world: World) -> None:
+    async def test_the_queue_stats_have_exactly_the_documented_fields(self, world: World) -> None:
         await world.submitted(chat_id=1)
         (lease,) = await world.leased()
         await world.broker.settle([Settlement(lease, Again(60_000), None)])
@@ -34,7 +34,7 @@ class TestStats:
             "total_failed": 1,
         }
 
-    async def test_a_broker_that_is_away_is_told(self, world: World) -> None:
+    async def test_queue_stats_are_refused_while_the_broker_is_unavailable(self, world: World) -> None:
         world.broker.asleep = True
 
         response = await world.client.get("/queue/stats")
@@ -44,7 +44,7 @@ class TestStats:
 
 
 class TestDeadLetters:
-    async def test_the_pages_hold_each_once_in_their_order(self, world: World) -> None:
+    async def test_the_pages_of_dead_letters_have_each_once_in_order(self, world: World) -> None:
         dead = [await world.dead() for _ in range(5)]
 
         seen, after = [], ""
@@ -58,12 +58,12 @@ class TestDeadLetters:
 
         assert seen == dead
 
-    async def test_the_last_page_says_that_it_is_the_last(self, world: World) -> None:
+    async def test_the_last_page_of_dead_letters_has_no_next(self, world: World) -> None:
         await world.dead()
 
         assert (await world.client.get("/queue/dlq?limit=1")).json()["next_after"] is None
 
-    async def test_a_letter_tells_why_it_was_given_up_on(self, world: World) -> None:
+    async def test_a_dead_letter_is_shown_with_its_reason(self, world: World) -> None:
         await world.dead()
 
         (letter,) = (await world.client.get("/queue/dlq")).json()["letters"]
@@ -71,7 +71,7 @@ class TestDeadLetters:
         assert letter["reason"] == "Forbidden: bot was blocked by the user"
         assert letter["settled_at"] is not None
 
-    async def test_one_bots_letters_can_be_listed_alone(self, world: World) -> None:
+    async def test_dead_letters_can_be_listed_by_bot(self, world: World) -> None:
         world.bots.register(5, {})
         await world.dead()
         mine = await world.dead(bot=5)
@@ -81,22 +81,22 @@ class TestDeadLetters:
         assert [letter["id"] for letter in response.json()["letters"]] == [mine]
 
     @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=many", "after=%00", "bot=me"])
-    async def test_a_page_that_makes_no_sense_is_refused(self, world: World, query: str) -> None:
+    async def test_an_invalid_page_of_dead_letters_is_refused(self, world: World, query: str) -> None:
         response = await world.client.get(f"/queue/dlq?{query}")
 
         assert error_of(response)[:2] == (422, "invalid")
         assert error_of(response)[2].startswith(query.partition("=")[0])
 
-    async def test_replayed_letters_are_queued_again(self, world: World) -> None:
+    async def test_replayed_dead_letters_are_queued_again(self, world: World) -> None:
         first, second = await world.dead(), await world.dead()
 
         response = await world.client.post("/queue/dlq/replay", json={"ids": [second, "unknown"]})
 
         assert response.json() == {"replayed": 1}
-        assert world.books.states[first].status is Status.DEAD
+        assert world.storage.states[first].status is Status.DEAD
         assert [lease.message.id for lease in await world.leased()] == [second]
 
-    async def test_all_letters_of_a_bot_can_be_replayed(self, world: World) -> None:
+    async def test_all_dead_letters_of_a_bot_can_be_replayed(self, world: World) -> None:
         world.bots.register(5, {})
         for _ in range(3):
             await world.dead(bot=5)
@@ -105,18 +105,18 @@ class TestDeadLetters:
         response = await world.client.post("/queue/dlq/replay", json={"bot": "5"})
 
         assert response.json() == {"replayed": 3}
-        assert await world.books.dead_count() == 1
+        assert await world.storage.dead_count() == 1
 
-    async def test_all_letters_can_be_replayed_each_once(self, world: World) -> None:
+    async def test_all_dead_letters_can_be_replayed_each_once(self, world: World) -> None:
         for chat_id in range(1, 1_202):
             await world.dead(chat_id=chat_id)
 
         response = await world.client.post("/queue/dlq/replay", json={"all": True})
 
         assert response.json() == {"replayed": 1_201}
-        assert await world.books.dead_count() == 0
+        assert await world.storage.dead_count() == 0
 
-    async def test_a_replay_stands_though_the_broker_is_away(self, world: World) -> None:
+    async def test_a_replay_is_stored_though_the_broker_is_unavailable(self, world: World) -> None:
         await world.dead()
         world.broker.asleep = True
 
@@ -127,16 +127,16 @@ class TestDeadLetters:
     @pytest.mark.parametrize(
         ("query", "left"), [("ids={first}", 2), ("ids={first}&ids={second}", 1), (f"bot={BOT_ID}", 0), ("all=true", 0)]
     )
-    async def test_letters_are_removed_for_good(self, world: World, query: str, left: int) -> None:
+    async def test_purged_dead_letters_are_not_found_any_more(self, world: World, query: str, left: int) -> None:
         first, second, _ = [await world.dead() for _ in range(3)]
 
         response = await world.client.delete("/queue/dlq?" + query.format(first=first, second=second))
 
         assert response.json() == {"purged": 3 - left}
-        assert await world.books.dead_count() == left
+        assert await world.storage.dead_count() == left
 
     @pytest.mark.parametrize("body", [{}, {"all": True, "bot": 5}])
-    async def test_what_is_meant_must_be_said(self, world: World, body: dict[str, object]) -> None:
+    async def test_a_replay_without_one_selection_is_refused(self, world: World, body: dict[str, object]) -> None:
         await world.dead()
 
         response = await world.client.post("/queue/dlq/replay", json=body)
@@ -144,10 +144,10 @@ class TestDeadLetters:
         assert error_of(response)[2] == "say which dead letters: one of ids, bot and all"
 
     @pytest.mark.parametrize("query", ["", "?all=false", "?everything=true"])
-    async def test_nothing_is_removed_by_mistake(self, world: World, query: str) -> None:
+    async def test_a_purge_without_a_selection_deletes_nothing(self, world: World, query: str) -> None:
         await world.dead()
 
         response = await world.client.delete(f"/queue/dlq{query}")
 
         assert error_of(response)[:2] == (422, "invalid")
-        assert await world.books.dead_count() == 1
+        assert await world.storage.dead_count() == 1

@@ -4,41 +4,41 @@ import pytest
 
 from tempogram.api.core.ports import IntakeFull, Refusal
 from tempogram.engine.model.errors import LedgerError
-from tests.api.fakes import BOT_ID, BOT_TOKEN, SECRET, STRANGERS_TOKEN, World, error_of
+from tests.api.fakes import BOT_ID, BOT_TOKEN, SECRET, UNKNOWN_TOKEN, World, error_of
 
 PATH = f"/webhook/telegram/{BOT_TOKEN}"
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"
 
 
-async def test_an_update_is_handed_on_as_it_came(world: World) -> None:
-    response = await world.stranger.post(PATH, content=b'{"update_id":1}')
+async def test_an_update_is_passed_on_unchanged(world: World) -> None:
+    response = await world.anonymous.post(PATH, content=b'{"update_id":1}')
 
     assert (response.status_code, response.json()) == (200, {"ok": True})
     assert world.intake.received == [(BOT_ID, b'{"update_id":1}')]
 
 
-async def test_a_token_may_come_percent_encoded(world: World) -> None:
-    response = await world.stranger.post(PATH.replace(":", "%3A"), content=b"{}")
+async def test_a_percent_encoded_token_is_accepted(world: World) -> None:
+    response = await world.anonymous.post(PATH.replace(":", "%3A"), content=b"{}")
 
     assert response.status_code == 200
 
 
-@pytest.mark.parametrize("token", [STRANGERS_TOKEN, BOT_TOKEN[:-1], "nonsense", "%00", "42:\u00e9"])
+@pytest.mark.parametrize("token", [UNKNOWN_TOKEN, BOT_TOKEN[:-1], "nonsense", "%00", "42:\u00e9"])
 async def test_an_unknown_token_looks_like_an_unknown_route(world: World, token: str) -> None:
-    response = await world.stranger.post(f"/webhook/telegram/{token}", content=b"{}")
+    response = await world.anonymous.post(f"/webhook/telegram/{token}", content=b"{}")
 
-    nowhere = await world.stranger.post("/nowhere", content=b"{}")
+    nowhere = await world.anonymous.post("/nowhere", content=b"{}")
     assert error_of(response) == error_of(nowhere) == (404, "not_found", "there is nothing at this path")
     assert world.intake.received == []
 
 
-async def test_the_secret_that_telegram_was_given_is_demanded(world: World) -> None:
+async def test_a_webhook_call_needs_the_secret_that_telegram_was_given(world: World) -> None:
     world.fleet.secrets[BOT_ID] = [SECRET]
 
-    right = await world.stranger.post(PATH, content=b"{}", headers={SECRET_HEADER: SECRET})
-    wrong = await world.stranger.post(PATH, content=b"{}", headers={SECRET_HEADER: SECRET + "x"})
-    strange = await world.stranger.post(PATH, content=b"{}", headers={SECRET_HEADER.encode(): b"\xe9"})
-    none = await world.stranger.post(PATH, content=b"{}")
+    right = await world.anonymous.post(PATH, content=b"{}", headers={SECRET_HEADER: SECRET})
+    wrong = await world.anonymous.post(PATH, content=b"{}", headers={SECRET_HEADER: SECRET + "x"})
+    strange = await world.anonymous.post(PATH, content=b"{}", headers={SECRET_HEADER.encode(): b"\xe9"})
+    none = await world.anonymous.post(PATH, content=b"{}")
 
     assert right.status_code == 200
     assert {error_of(each)[:2] for each in (wrong, strange, none)} == {(403, "wrong_secret")}
@@ -58,25 +58,25 @@ async def test_an_update_that_was_not_stored_is_not_confirmed(
 ) -> None:
     world.intake.failure = failure
 
-    response = await world.stranger.post(PATH, content=b"{}")
+    response = await world.anonymous.post(PATH, content=b"{}")
 
     assert error_of(response)[:2] == (status, code)
     assert ("retry-after" in response.headers) == (status == 503)
 
 
-async def test_only_posts_are_taken(world: World) -> None:
-    response = await world.stranger.get(PATH)
+async def test_a_webhook_call_must_be_a_post(world: World) -> None:
+    response = await world.anonymous.get(PATH)
 
     assert error_of(response)[:2] == (405, "method_not_allowed")
     assert response.headers["allow"] == "POST"
 
 
-async def test_while_the_secret_changes_the_old_and_the_new_one_are_taken_and_no_other(world: World) -> None:
+async def test_during_a_change_the_old_and_the_new_webhook_secret_are_accepted(world: World) -> None:
     world.fleet.secrets[BOT_ID] = ["the-old-one", "the-new-one"]
 
     bearing = ("the-old-one", "the-new-one", "another", "")
     posts = [
-        await world.stranger.post(
+        await world.anonymous.post(
             f"/webhook/telegram/{BOT_TOKEN}",
             content=b'{"update_id": 1}',
             headers={"X-Telegram-Bot-Api-Secret-Token": secret},

@@ -29,10 +29,12 @@ def guarded() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize(
     "header", [None, "Bearer", "Bearer wrong", f"Basic {ADMIN_TOKEN}", ADMIN_TOKEN, "Bearer \u00e9"]
 )
-async def test_no_stranger_gets_in(world: World, method: str, path: str, header: str | None) -> None:
+async def test_a_request_without_a_valid_token_is_refused(
+    world: World, method: str, path: str, header: str | None
+) -> None:
     headers = {} if header is None else {b"Authorization": header.encode()}
 
-    response = await world.stranger.request(method, path, headers=headers, content=b"nonsense")
+    response = await world.anonymous.request(method, path, headers=headers, content=b"nonsense")
 
     assert error_of(response)[:2] == (401, "not_authenticated")
     assert response.headers["www-authenticate"] == "Bearer"
@@ -55,7 +57,7 @@ async def test_a_role_below_the_needed_one_is_not_enough(world: World) -> None:
 
 
 async def test_the_word_bearer_may_be_written_in_any_case(world: World) -> None:
-    response = await world.stranger.get("/bots", headers={"Authorization": f"bearer {ADMIN_TOKEN}"})
+    response = await world.anonymous.get("/bots", headers={"Authorization": f"bearer {ADMIN_TOKEN}"})
 
     assert response.status_code == 200
 
@@ -70,8 +72,8 @@ async def test_secrets_are_compared_in_constant_time(world: World, monkeypatch: 
     monkeypatch.setattr(hmac, "compare_digest", watched)
     world.fleet.secrets[42] = [SECRET]
 
-    await world.stranger.get("/bots", headers={"Authorization": "Bearer guess"})
-    await world.stranger.post(f"/webhook/telegram/{BOT_TOKEN}")
+    await world.anonymous.get("/bots", headers={"Authorization": "Bearer guess"})
+    await world.anonymous.post(f"/webhook/telegram/{BOT_TOKEN}")
 
     assert compared == [(b"guess", ADMIN_TOKEN.encode()), (b"", SECRET.encode())]
 

@@ -8,15 +8,15 @@ from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.storage.database.database import Database
 
 
-@pytest.mark.parametrize("url", ["mysql://me:hush@db/books", "redis://me:hush@db", "sqlite+pysqlite:///books.db"])
-async def test_a_url_of_another_kind_is_refused_without_its_password(url: str) -> None:
+@pytest.mark.parametrize("url", ["mysql://me:hush@db/fleet", "redis://me:hush@db", "sqlite+pysqlite:///fleet.db"])
+async def test_a_url_of_another_database_is_refused_without_quoting_its_password(url: str) -> None:
     with pytest.raises(SettingsError, match=r"^DATABASE_URL .* is neither sqlite:///… nor postgresql://…$") as refused:
         await Database.open(url)
 
     assert "hush" not in str(refused.value)
 
 
-async def test_what_is_no_url_at_all_is_not_quoted() -> None:
+async def test_a_malformed_url_is_not_quoted() -> None:
     with pytest.raises(SettingsError, match="DATABASE_URL is not a URL"):
         await Database.open("me:hush@db")
 
@@ -27,22 +27,22 @@ async def test_a_database_in_memory_is_refused(url: str) -> None:
         await Database.open(url)
 
 
-async def test_a_server_that_is_not_there_is_told_and_not_waited_for() -> None:
+async def test_a_server_that_refuses_connections_is_an_error_at_once() -> None:
     with pytest.raises(LedgerError, match="the database refused"):
-        await Database.open("postgresql://me:hush@127.0.0.1:1/books")
+        await Database.open("postgresql://me:hush@127.0.0.1:1/fleet")
 
 
-async def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "books.db"
+async def test_a_file_that_is_not_a_database_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.db"
     path.write_bytes(b"not a database, but long enough to be looked at" * 100)
 
     with pytest.raises(LedgerError, match="file is not a database"):
         await Database.open(f"sqlite:///{path}")
 
 
-async def test_a_file_in_a_folder_that_is_not_there_yet_is_made(tmp_path: Path) -> None:
-    database = await Database.open(f"sqlite:///{tmp_path / 'deep' / 'books.db'}")
+async def test_a_missing_folder_of_a_database_is_created(tmp_path: Path) -> None:
+    database = await Database.open(f"sqlite:///{tmp_path / 'deep' / 'fleet.db'}")
 
     await database.close()
 
-    assert (tmp_path / "deep" / "books.db").exists()
+    assert (tmp_path / "deep" / "fleet.db").exists()

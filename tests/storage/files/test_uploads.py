@@ -43,7 +43,7 @@ def attachment(file: Spooled, **changes: str) -> Attachment:
 
 class UploadsContract:
     @pytest.fixture
-    def books(self, database: Database) -> Uploads:
+    def uploads(self, database: Database) -> Uploads:
         return Uploads(database)
 
     @pytest.fixture
@@ -51,19 +51,19 @@ class UploadsContract:
         return SqlLedger(database)
 
     @staticmethod
-    async def keep(books: Uploads, sent: Outgoing, *files: Spooled) -> None:
+    async def keep(uploads: Uploads, sent: Outgoing, *files: Spooled) -> None:
         carried = [attachment(file, name=f"file{number}") for number, file in enumerate(files)]
-        await books.keep(sent.id, BOT, carried, {file.sha256: file for file in files})
+        await uploads.keep(sent.id, BOT, carried, {file.sha256: file for file in files})
         for file in files:
             file.close()
 
     @staticmethod
-    async def content(books: Uploads, file: Spooled) -> bytes:
-        return b"".join([part async for part in books.parts(file.sha256)])
+    async def content(uploads: Uploads, file: Spooled) -> bytes:
+        return b"".join([part async for part in uploads.parts(file.sha256)])
 
     @staticmethod
     async def rows(database: Database) -> tuple[int, int]:
-        """Return how many files, and how many of their rows, are in the books."""
+        """Return how many files, and how many of their rows, are stored."""
         async with database.reading() as connection:
             counts = [
                 await connection.execute(select(func.count()).select_from(each)) for each in (uploads, upload_parts)
@@ -76,34 +76,34 @@ class UploadsContract:
             return list((await connection.execute(select(file_ids.c.file_id))).scalars())
 
     async def test_a_file_is_read_back_as_it_was_in_rows_that_are_never_large(
-        self, books: Uploads, tmp_path: Path
+        self, uploads: Uploads, tmp_path: Path
     ) -> None:
         sent = message(params=CARRYING)
         file = await spooled(tmp_path, LARGE, "large.bin")
-        await self.keep(books, sent, file)
+        await self.keep(uploads, sent, file)
 
-        parts = [part async for part in books.parts(file.sha256)]
-        (kept,) = await books.of_message(sent.id, BOT)
+        parts = [part async for part in uploads.parts(file.sha256)]
+        (kept,) = await uploads.of_message(sent.id, BOT)
 
         assert b"".join(parts) == LARGE
         assert [len(part) for part in parts] == [PART_BYTES, PART_BYTES, 7]
         assert file.sha256 == hashlib.sha256(LARGE).hexdigest()
         assert (kept.file_name, kept.size_bytes, kept.is_here, kept.file_id) == ("large.bin", len(LARGE), True, None)
 
-    async def test_an_empty_file_is_a_file(self, books: Uploads, tmp_path: Path) -> None:
+    async def test_an_empty_file_is_stored(self, uploads: Uploads, tmp_path: Path) -> None:
         sent = message(params=CARRYING)
-        await self.keep(books, sent, await spooled(tmp_path, b""))
+        await self.keep(uploads, sent, await spooled(tmp_path, b""))
 
-        (kept,) = await books.of_message(sent.id, BOT)
+        (kept,) = await uploads.of_message(sent.id, BOT)
 
         assert kept.is_here
 
-    async def test_the_same_bytes_of_many_messages_are_kept_once_and_go_with_the_last_of_them(
-        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
+    async def test_the_same_bytes_of_many_messages_are_stored_once_and_deleted_with_the_last(
+        self, uploads: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
     ) -> None:
         sent = [message(params=CARRYING) for _ in range(3)]
         for each in sent:
-            await self.keep(books, each, await spooled(tmp_path))
+            await self.keep(uploads, each, await spooled(tmp_path))
         await ledger.add(sent)
 
         kept = [await self.rows(database)]
@@ -114,23 +114,23 @@ class UploadsContract:
         assert kept == [(1, 1), (1, 1), (1, 1), (0, 0)]
 
     @pytest.mark.parametrize("status", [Status.SENT, Status.EXPIRED, Status.UNCERTAIN])
-    async def test_the_bytes_go_when_their_message_is_settled(
-        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path, status: Status
+    async def test_the_bytes_are_deleted_when_their_message_is_settled(
+        self, uploads: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path, status: Status
     ) -> None:
         sent = message(params=CARRYING)
-        await self.keep(books, sent, await spooled(tmp_path))
+        await self.keep(uploads, sent, await spooled(tmp_path))
         await ledger.add([sent])
 
         await ledger.record([became(sent, status)])
 
         assert await self.rows(database) == (0, 0)
-        assert len(await books.of_message(sent.id, BOT)) == 1  # what it was is still told
+        assert len(await uploads.of_message(sent.id, BOT)) == 1  # what it was is still known
 
     async def test_a_late_record_of_a_dead_message_leaves_its_bytes(
-        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
+        self, uploads: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
     ) -> None:
         sent = message(params=CARRYING)
-        await self.keep(books, sent, await spooled(tmp_path))
+        await self.keep(uploads, sent, await spooled(tmp_path))
         await ledger.add([sent])
 
         await ledger.record([became(sent, Status.DEAD, fault=NEVER)])
@@ -138,8 +138,8 @@ class UploadsContract:
 
         assert await self.rows(database) == (1, 1)
 
-    async def test_a_file_that_never_became_whole_goes_with_who_brought_it(
-        self, books: Uploads, database: Database, tmp_path: Path
+    async def test_an_incomplete_file_is_deleted_with_its_message(
+        self, uploads: Uploads, database: Database, tmp_path: Path
     ) -> None:
         sent = message(params=CARRYING)
         with await spooled(tmp_path, LARGE) as file:
@@ -147,16 +147,16 @@ class UploadsContract:
             await database.write(writes.put_parts, [(file.sha256, 0, next(file.parts()))])
         brought = await self.rows(database)
 
-        await books.forget(sent.id)
+        await uploads.forget(sent.id)
 
         assert (brought, await self.rows(database)) == ((0, 1), (0, 0))
 
-    async def test_a_message_that_waits_or_is_dead_keeps_its_bytes_for_another_try(
-        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
+    async def test_a_waiting_or_dead_message_keeps_its_bytes_for_another_attempt(
+        self, uploads: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
     ) -> None:
         sent = message(params=CARRYING)
         file = await spooled(tmp_path)
-        await self.keep(books, sent, file)
+        await self.keep(uploads, sent, file)
         await ledger.add([sent])
 
         await ledger.record([became(sent, Status.QUEUED, ready_at_ms=NOW_MS + 1)])
@@ -164,14 +164,14 @@ class UploadsContract:
         (replayed,) = await MessageHistory(database).replay([sent.id])
 
         assert replayed.id == sent.id
-        assert await self.content(books, file) == b"bytes"
+        assert await self.content(uploads, file) == b"bytes"
 
-    async def test_the_bytes_go_with_a_message_that_is_purged_cancelled_or_not_admitted(
-        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
+    async def test_the_bytes_are_deleted_with_a_message_that_is_purged_cancelled_or_not_admitted(
+        self, uploads: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
     ) -> None:
         purged, cancelled, discarded = sent = [message(params=CARRYING) for _ in range(3)]
         for number, each in enumerate(sent):
-            await self.keep(books, each, await spooled(tmp_path, bytes([number])))
+            await self.keep(uploads, each, await spooled(tmp_path, bytes([number])))
         await ledger.add(sent)
         await ledger.record([became(purged, Status.DEAD, fault=NEVER)])
 
@@ -181,11 +181,11 @@ class UploadsContract:
 
         assert await self.rows(database) == (0, 0)
 
-    async def test_what_a_message_carried_is_forgotten_with_it(
-        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
+    async def test_the_attachments_of_a_message_are_deleted_with_it(
+        self, uploads: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
     ) -> None:
         sent = message(params=CARRYING)
-        await self.keep(books, sent, await spooled(tmp_path))
+        await self.keep(uploads, sent, await spooled(tmp_path))
         await ledger.add([sent])
         await ledger.record([became(sent, Status.SENT)])
 
@@ -193,21 +193,21 @@ class UploadsContract:
             database, keep=RetentionPeriods(messages_ms=0, dead_ms=0, texts_ms=0), clock=lambda: FAR_MS
         ).purge()
 
-        assert await books.of_message(sent.id, BOT) == []
+        assert await uploads.of_message(sent.id, BOT) == []
 
-    async def test_what_telegram_calls_a_file_is_forgotten_with_the_last_message_that_carried_it(
-        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
+    async def test_a_file_id_is_deleted_with_the_last_message_that_has_the_file(
+        self, uploads: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
     ) -> None:
         sent, refused = message(params=CARRYING), message(params=CARRYING)
         with await spooled(tmp_path) as file:
-            await books.keep(sent.id, BOT, [attachment(file)], {file.sha256: file})
+            await uploads.keep(sent.id, BOT, [attachment(file)], {file.sha256: file})
         await ledger.add([sent])
-        await books.remember_file_id(BOT, file.sha256, "photo", "AgAC")
+        await uploads.remember_file_id(BOT, file.sha256, "photo", "AgAC")
         await ledger.record([became(sent, Status.SENT)])
-        await books.keep(refused.id, BOT, [attachment(file)], {})
+        await uploads.keep(refused.id, BOT, [attachment(file)], {})
 
-        await books.forget(refused.id)
-        (known,) = await books.of_message(sent.id, BOT)
+        await uploads.forget(refused.id)
+        (known,) = await uploads.of_message(sent.id, BOT)
         await Retention(
             database, keep=RetentionPeriods(messages_ms=0, dead_ms=0, texts_ms=0), clock=lambda: FAR_MS
         ).purge()
@@ -215,23 +215,23 @@ class UploadsContract:
         assert known.file_id == "AgAC"
         assert await self.names(database) == []
 
-    async def test_what_telegram_calls_a_file_that_nothing_carries_is_forgotten_at_the_next_start(
-        self, books: Uploads, database: Database, tmp_path: Path
+    async def test_a_file_id_that_no_message_has_is_deleted_at_the_next_start(
+        self, uploads: Uploads, database: Database, tmp_path: Path
     ) -> None:
         lost = message(params=CARRYING)
         with await spooled(tmp_path) as file:
-            await books.remember_file_id(BOT, file.sha256, "photo", "AgAC")
-            await books.keep(lost.id, BOT, [attachment(file)], {})
+            await uploads.remember_file_id(BOT, file.sha256, "photo", "AgAC")
+            await uploads.keep(lost.id, BOT, [attachment(file)], {})
 
-        await books.purge_orphans()
+        await uploads.purge_orphans()
 
         assert await self.names(database) == []
 
-    async def test_the_bytes_of_an_interrupted_call_go_with_it(
-        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
+    async def test_the_bytes_of_an_interrupted_call_are_deleted_with_it(
+        self, uploads: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
     ) -> None:
         sent = message(params=CARRYING)
-        await self.keep(books, sent, await spooled(tmp_path))
+        await self.keep(uploads, sent, await spooled(tmp_path))
         await ledger.add([sent])
         await ledger.mark_sending([sent.id])
 
@@ -239,79 +239,79 @@ class UploadsContract:
 
         assert await self.rows(database) == (0, 0)
 
-    async def test_what_was_brought_for_a_message_that_never_came_goes_at_the_next_start(
-        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
+    async def test_files_of_a_message_that_was_never_submitted_are_deleted_at_the_next_start(
+        self, uploads: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
     ) -> None:
         accepted, lost = message(params=CARRYING), message(params=CARRYING)
-        await self.keep(books, accepted, await spooled(tmp_path, b"accepted"))
-        await self.keep(books, lost, await spooled(tmp_path, b"lost"))
+        await self.keep(uploads, accepted, await spooled(tmp_path, b"accepted"))
+        await self.keep(uploads, lost, await spooled(tmp_path, b"lost"))
         await ledger.add([accepted])
 
-        purged = await books.purge_orphans()
+        purged = await uploads.purge_orphans()
 
         assert purged == 1
         assert await self.rows(database) == (1, 1)
-        assert await books.of_message(lost.id, BOT) == []
+        assert await uploads.of_message(lost.id, BOT) == []
 
-    async def test_what_was_brought_for_a_message_that_was_not_accepted_can_be_forgotten(
-        self, books: Uploads, database: Database, tmp_path: Path
+    async def test_files_of_a_message_that_was_not_accepted_can_be_deleted(
+        self, uploads: Uploads, database: Database, tmp_path: Path
     ) -> None:
         sent = message(params=CARRYING)
-        await self.keep(books, sent, await spooled(tmp_path))
+        await self.keep(uploads, sent, await spooled(tmp_path))
 
-        await books.forget(sent.id)
+        await uploads.forget(sent.id)
 
         assert await self.rows(database) == (0, 0)
 
-    async def test_what_the_ledger_has_after_all_is_not_forgotten(
-        self, books: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
+    async def test_files_of_a_message_that_the_ledger_has_after_all_stay(
+        self, uploads: Uploads, ledger: SqlLedger, database: Database, tmp_path: Path
     ) -> None:
-        """Of a submission whose commit was not answered nobody can tell."""
+        """A submission whose commit was not answered may have been stored."""
         sent = message(params=CARRYING)
-        await self.keep(books, sent, await spooled(tmp_path))
+        await self.keep(uploads, sent, await spooled(tmp_path))
         await ledger.add([sent])
 
-        await books.forget(sent.id)
+        await uploads.forget(sent.id)
 
         assert await self.rows(database) == (1, 1)
-        assert len(await books.of_message(sent.id, BOT)) == 1
+        assert len(await uploads.of_message(sent.id, BOT)) == 1
 
-    async def test_a_file_that_telegram_knows_is_not_kept_again(
-        self, books: Uploads, database: Database, tmp_path: Path
+    async def test_a_file_that_telegram_knows_is_not_stored_again(
+        self, uploads: Uploads, database: Database, tmp_path: Path
     ) -> None:
         file = await spooled(tmp_path)
-        await books.remember_file_id(BOT, file.sha256, "photo", "AgAC-old")
-        await books.remember_file_id(BOT, file.sha256, "photo", "AgAC")
+        await uploads.remember_file_id(BOT, file.sha256, "photo", "AgAC-old")
+        await uploads.remember_file_id(BOT, file.sha256, "photo", "AgAC")
         sent = message(params=CARRYING)
-        await self.keep(books, sent, file)
+        await self.keep(uploads, sent, file)
 
-        (kept,) = await books.of_message(sent.id, BOT)
+        (kept,) = await uploads.of_message(sent.id, BOT)
 
         assert (kept.file_id, kept.is_here) == ("AgAC", False)
         assert await self.rows(database) == (0, 0)
 
     @pytest.mark.parametrize(("bot_id", "kind"), [(BOT + 1, "photo"), (BOT, "document")])
-    async def test_a_file_id_is_of_one_bot_and_one_kind(
-        self, books: Uploads, tmp_path: Path, bot_id: int, kind: str
+    async def test_a_file_id_belongs_to_one_bot_and_one_kind(
+        self, uploads: Uploads, tmp_path: Path, bot_id: int, kind: str
     ) -> None:
         file = await spooled(tmp_path)
-        await books.remember_file_id(bot_id, file.sha256, kind, "AgAC")
+        await uploads.remember_file_id(bot_id, file.sha256, kind, "AgAC")
         sent = message(params=CARRYING)
-        await self.keep(books, sent, file)
+        await self.keep(uploads, sent, file)
 
-        (kept,) = await books.of_message(sent.id, BOT)
+        (kept,) = await uploads.of_message(sent.id, BOT)
 
         assert (kept.file_id, kept.is_here) == (None, True)
 
-    async def test_a_file_id_that_is_wrong_is_forgotten(self, books: Uploads, tmp_path: Path) -> None:
+    async def test_a_wrong_file_id_is_deleted(self, uploads: Uploads, tmp_path: Path) -> None:
         file = await spooled(tmp_path)
-        await books.remember_file_id(BOT, file.sha256, "photo", "AgAC")
+        await uploads.remember_file_id(BOT, file.sha256, "photo", "AgAC")
 
-        await books.forget_file_id(BOT, "AgAC")
+        await uploads.forget_file_id(BOT, "AgAC")
 
         sent = message(params=CARRYING)
-        await self.keep(books, sent, file)
-        (kept,) = await books.of_message(sent.id, BOT)
+        await self.keep(uploads, sent, file)
+        (kept,) = await uploads.of_message(sent.id, BOT)
         assert (kept.file_id, kept.is_here) == (None, True)
 
 
@@ -330,7 +330,7 @@ async def test_a_file_that_turns_out_to_be_too_large_is_refused_and_leaves_nothi
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - a coroutine asks no path
 
 
-async def test_a_file_that_says_that_it_is_too_large_is_not_read(tmp_path: Path) -> None:
+async def test_a_file_declared_too_large_is_not_read(tmp_path: Path) -> None:
     reading = chunks(b"x" * 11)
 
     with pytest.raises(FileTooLarge, match="it has 11 bytes"):

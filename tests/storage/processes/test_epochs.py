@@ -13,10 +13,10 @@ from tests.storage.backends import OnPostgres, OnSqlite
 
 
 class EpochsContract:
-    async def test_the_first_epoch_is_of_redis_and_of_nobody(self, database: Database) -> None:
+    async def test_the_first_epoch_is_of_redis_and_of_no_process(self, database: Database) -> None:
         assert await SqlEpochs(database).current() == Epoch(0, LeaseSource.REDIS, NO_SCHEMA)
 
-    async def test_whoever_begins_an_epoch_owns_it_and_everybody_reads_it(self, database: Database) -> None:
+    async def test_the_process_that_begins_an_epoch_owns_it_and_all_read_it(self, database: Database) -> None:
         mine, other = SqlEpochs(database), SqlEpochs(database)
 
         begun = await mine.advance(await mine.current(), LeaseSource.LEADER, schema=3)
@@ -31,7 +31,7 @@ class EpochsContract:
 
         assert await epochs.current() == Epoch(4, LeaseSource.LEADER, 3, is_own=True)
 
-    async def test_who_knows_an_older_epoch_begins_none(self, database: Database) -> None:
+    async def test_a_process_that_knows_an_older_epoch_begins_none(self, database: Database) -> None:
         late, quick = SqlEpochs(database), SqlEpochs(database)
         first = await late.current()
         second = await quick.advance(first, LeaseSource.LEADER, schema=3)
@@ -40,7 +40,7 @@ class EpochsContract:
         assert await late.advance(first, LeaseSource.LEADER, schema=3) == Epoch(2, LeaseSource.REDIS, 3)
         assert await late.advance(second, LeaseSource.LEADER, schema=3) == Epoch(2, LeaseSource.REDIS, 3)
 
-    async def test_of_many_who_begin_the_next_at_once_one_owns_it(self, database: Database) -> None:
+    async def test_of_processes_that_begin_the_next_epoch_at_once_one_owns_it(self, database: Database) -> None:
         many = [SqlEpochs(database) for _ in range(8)]
         for source in (LeaseSource.LEADER, LeaseSource.REDIS):
             now = await many[0].current()
@@ -49,7 +49,7 @@ class EpochsContract:
             assert [each.is_own for each in begun].count(True) == 1
             assert {(each.number, each.source) for each in begun} == {(now.number + 1, source)}
 
-    async def test_who_is_of_another_form_is_counted_in_the_epoch_that_is(self, database: Database) -> None:
+    async def test_a_process_of_another_schema_is_counted_in_the_present_epoch(self, database: Database) -> None:
         leader, other = SqlEpochs(database), SqlEpochs(database)
         first = await leader.advance(await leader.current(), LeaseSource.REDIS, schema=4)
         await other.bypass(first)
@@ -59,13 +59,13 @@ class EpochsContract:
 
         assert (await leader.current()).bypassed == 3
 
-    async def test_the_epoch_is_read_though_all_connections_of_the_database_are_lent(
+    async def test_the_epoch_is_read_though_all_connections_of_the_database_are_in_use(
         self, url: str, database: Database
     ) -> None:
         readers = Database.open_read_only(url)
-        async with AsyncExitStack() as lent, asyncio.timeout(5):
+        async with AsyncExitStack() as in_use, asyncio.timeout(5):
             for _ in range(READERS):
-                await lent.enter_async_context(database.reading())
+                await in_use.enter_async_context(database.reading())
 
             assert (await SqlEpochs(database, readers=readers).current()).number == 0
         await readers.close()

@@ -1,4 +1,4 @@
-"""Two processes with a queue in memory must not share their books."""
+"""Two processes with a queue in memory must not share a database."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.storage.servers import DISCONNECT_OTHERS, run
 
 
 class ExclusiveLockContract:
-    async def test_a_second_one_is_refused_in_one_sentence(self, url: str) -> None:
+    async def test_a_second_process_is_refused_in_one_sentence(self, url: str) -> None:
         async with exclusive_lock(url):
             with pytest.raises(SettingsError, match="another tempogram uses the database"):
                 async with exclusive_lock(url, timeout_s=0.01):
                     pass
 
-    async def test_the_books_are_free_again_afterwards(self, url: str) -> None:
+    async def test_the_database_can_be_locked_again_afterwards(self, url: str) -> None:
         async with exclusive_lock(url):
             pass
         async with exclusive_lock(url):
@@ -34,7 +34,7 @@ class ExclusiveLockContract:
 
 
 class TestExclusiveLockOnSqlite(OnSqlite, ExclusiveLockContract):
-    async def test_a_file_is_one_process_s_wherever_the_queue_is(self, url: str) -> None:
+    async def test_a_sqlite_file_has_one_process_wherever_the_queue_is(self, url: str) -> None:
         async with exclusive_lock(url, shared=True):
             with pytest.raises(SettingsError, match="another tempogram uses the database"):
                 async with exclusive_lock(url, shared=True):
@@ -42,7 +42,7 @@ class TestExclusiveLockOnSqlite(OnSqlite, ExclusiveLockContract):
 
 
 class TestExclusiveLockOnPostgres(OnPostgres, ExclusiveLockContract):
-    async def test_a_lock_that_broke_with_its_connection_is_taken_again(self, url: str) -> None:
+    async def test_a_lock_lost_with_its_connection_is_taken_again(self, url: str) -> None:
         async with exclusive_lock(url) as use:
             await run(url, DISCONNECT_OTHERS)
             with capture_logs() as logged:
@@ -53,7 +53,7 @@ class TestExclusiveLockOnPostgres(OnPostgres, ExclusiveLockContract):
                 async with exclusive_lock(url, timeout_s=0.01):
                     pass
 
-    async def test_books_that_another_took_meanwhile_are_given_up_in_one_sentence(self, url: str) -> None:
+    async def test_a_database_that_another_process_locked_meanwhile_is_given_up_in_one_sentence(self, url: str) -> None:
         async with exclusive_lock(url, timeout_s=0.01) as use:
             await run(url, DISCONNECT_OTHERS)
             async with exclusive_lock(url):
@@ -74,24 +74,24 @@ class TestExclusiveLockOnPostgres(OnPostgres, ExclusiveLockContract):
                 async with exclusive_lock(url, timeout_s=0.01):
                     pass
 
-    async def test_processes_whose_queue_is_in_redis_share_the_books(self, url: str) -> None:
+    async def test_processes_whose_queue_is_in_redis_share_a_database(self, url: str) -> None:
         async with exclusive_lock(url, shared=True) as first, exclusive_lock(url, shared=True) as second:
             await looked(first)
             await looked(second)
 
-    async def test_a_queue_in_memory_has_no_place_beside_one_in_redis(self, url: str) -> None:
+    async def test_a_queue_in_memory_is_refused_beside_one_in_redis(self, url: str) -> None:
         async with exclusive_lock(url, shared=True):
             with pytest.raises(SettingsError, match="another tempogram uses the database"):
                 async with exclusive_lock(url, timeout_s=0.01):
                     pass
 
-    async def test_a_queue_in_redis_has_no_place_beside_one_in_memory(self, url: str) -> None:
+    async def test_a_queue_in_redis_is_refused_beside_one_in_memory(self, url: str) -> None:
         async with exclusive_lock(url):
             with pytest.raises(SettingsError, match="a tempogram with its queue in memory uses the database"):
                 async with exclusive_lock(url, shared=True, timeout_s=0.01):
                     pass
 
-    async def test_a_database_that_is_away_for_long_costs_the_lock_one_line_and_its_return_another(
+    async def test_a_lock_lost_in_a_long_outage_and_its_return_are_logged_once_each(
         self, url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(module, "CHECK_EVERY_S", 0)
@@ -104,7 +104,7 @@ class TestExclusiveLockOnPostgres(OnPostgres, ExclusiveLockContract):
 
         assert [each["event"] for each in logged] == [LOST, HELD_AGAIN]
 
-    async def test_a_lock_that_stands_is_left_alone(self, url: str) -> None:
+    async def test_a_held_lock_is_not_taken_again(self, url: str) -> None:
         async with exclusive_lock(url) as use:
             with capture_logs() as logged:
                 await looked(use)
@@ -133,7 +133,7 @@ class NeverThere:
 
 @asynccontextmanager
 async def wire(url: str) -> AsyncIterator[tuple[str, Callable[[], None]]]:
-    """Lend an address by which the database is reached, and what cuts the connections that stand, at the far end."""
+    """Open a proxy to the database; yield its URL, and a function that cuts its connections at the far end."""
     far_ends: list[asyncio.StreamWriter] = []
     talks: list[asyncio.Task[None]] = []
     parsed = make_url(url)

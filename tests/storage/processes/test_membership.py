@@ -28,13 +28,13 @@ HIGHEST = 2**31 - 1
 
 
 class TestMembersOnSqlite(OnSqlite):
-    async def test_there_is_nobody_to_ask_for(self, url: str, database: Database) -> None:
+    async def test_sqlite_has_no_other_living_processes(self, url: str, database: Database) -> None:
         async with membership(url, 1):
             assert await SqlMembership(database).alive() == frozenset()
 
 
 class TestMembersOnPostgres(OnPostgres):
-    async def test_who_has_the_lock_of_its_number_lives_until_it_ends(self, url: str, database: Database) -> None:
+    async def test_a_process_is_alive_while_it_holds_its_lock(self, url: str, database: Database) -> None:
         members = SqlMembership(database)
 
         async with membership(url, 1):
@@ -43,18 +43,18 @@ class TestMembersOnPostgres(OnPostgres):
             assert await members.alive() == {1}
         assert await members.alive() == frozenset()
 
-    async def test_other_locks_are_no_members(self, url: str, database: Database) -> None:
+    async def test_other_locks_are_not_living_processes(self, url: str, database: Database) -> None:
         async with leadership(url, LEADER_LOCK) as leads, membership(url, 1):
             assert await leads.leads()
             assert await SqlMembership(database).alive() == {1}
 
-    async def test_those_of_other_books_on_the_same_server_are_no_members(
+    async def test_processes_of_another_database_on_the_same_server_are_not_counted(
         self, url: str, database: Database, fresh_postgres: str
     ) -> None:
         async with membership(fresh_postgres, 2), membership(url, 1):
             assert await SqlMembership(database).alive() == {1}
 
-    async def test_who_is_killed_lives_no_more(self, url: str, database: Database) -> None:
+    async def test_a_killed_process_is_not_alive(self, url: str, database: Database) -> None:
         members = SqlMembership(database)
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", LIVES, url, "7", cwd=ROOT, stdout=PIPE)
         assert process.stdout is not None
