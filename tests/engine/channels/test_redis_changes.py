@@ -19,6 +19,7 @@ from tempogram.engine.channels.redis_changes import BATCH_MAX, BY, ITEM, LENGTH,
 from tempogram.engine.channels.redis_channel import HEARTBEAT_S, RedisChannel
 from tempogram.engine.ports.changes import BotChanged, Change, ChatChanged, Missed
 from tempogram.engine.resilience.conditions import Condition, Conditions
+from tempogram.engine.resilience.retry import Sleep
 from tests.engine.redis_server import own_redis, port_of
 
 PATIENCE_S = 60.0
@@ -144,11 +145,15 @@ async def test_a_restarted_redis_is_noticed_once(tmp_path: Path, keeps: str) -> 
 
 
 async def test_changes_that_could_not_be_sent_become_missed_for_the_others(tmp_path: Path) -> None:
-    conditions = Conditions(lambda: 0)
+    conditions, both_listen = Conditions(lambda: 0), asyncio.Event()
+
+    async def sleep(_: float) -> None:
+        await both_listen.wait()
+
     async with AsyncExitStack() as stack:
         with own_redis(tmp_path) as url:
             redis = await stack.enter_async_context(connect(url))
-            one, _ = await stack.enter_async_context(process(redis, 1, conditions))
+            one, _ = await stack.enter_async_context(process(redis, 1, conditions, sleep=sleep))
             for number in range(3):
                 await one.announce(BotChanged(number))
         with capture_logs() as logs:
@@ -159,6 +164,7 @@ async def test_changes_that_could_not_be_sent_become_missed_for_the_others(tmp_p
             with own_redis(tmp_path, port=port_of(url)):
                 late = await stack.enter_async_context(connect(url))
                 _, other = await stack.enter_async_context(process(late, 2))
+                both_listen.set()
                 await until(lambda: Missed() in other.received, other.received)
                 await until(lambda: not conditions.current, conditions.current)
 
@@ -238,10 +244,15 @@ async def test_a_single_process_receives_no_changes() -> None:
 
 @asynccontextmanager
 async def process(
-    redis: Redis, number: int, conditions: Conditions | None = None, heartbeat_s: float = HEARTBEAT_S
+    redis: Redis,
+    number: int,
+    conditions: Conditions | None = None,
+    *,
+    heartbeat_s: float = HEARTBEAT_S,
+    sleep: Sleep = asyncio.sleep,
 ) -> AsyncIterator[tuple[RedisChanges, Inbox]]:
     changes = RedisChanges(
-        redis, process=number, conditions=conditions or Conditions(lambda: 0), heartbeat_s=heartbeat_s
+        redis, process=number, conditions=conditions or Conditions(lambda: 0), heartbeat_s=heartbeat_s, sleep=sleep
     )
     await changes.begin()
     async with listening(changes) as inbox:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -76,6 +77,7 @@ class Process:
     name: str
     ledger: SqlLedger
     leader: Leader
+    redis: RedisBroker
     broker: FailoverBroker
     conditions: Conditions
     dispatcher: Dispatcher
@@ -102,11 +104,16 @@ class Process:
 
     async def kill(self) -> None:
         """End at once, with whatever is in hand."""
-        doomed = [*self.tasks, *self.worker._tasks]
-        for each in doomed:
-            each.cancel()
-        await asyncio.gather(*doomed, return_exceptions=True)
+        await _cancel(*self.tasks, *self.worker._tasks)
+        if (listening := self.redis._wakeup._listening) is not None:
+            await _cancel(listening)  # or it would take a connection after all of them were closed
         self.tasks = []
+
+
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    for each in tasks:
+        each.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -181,6 +188,7 @@ async def process(
             name=name,
             ledger=ledger,
             leader=built.leader,
+            redis=redis,
             broker=broker,
             conditions=conditions,
             dispatcher=Dispatcher(
