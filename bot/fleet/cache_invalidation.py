@@ -89,7 +89,7 @@ class CacheInvalidation:
             loops.create_task(self._changes.run(self._receive))
             loops.create_task(self._reload_stale())
             loops.create_task(self._reload_bots_regularly())
-            loops.create_task(self._reload_lost_chats())
+            loops.create_task(self._reload_unreachable_chats())
 
     async def _receive(self, item: Change) -> None:
         self._stale.add(item)
@@ -102,7 +102,7 @@ class CacheInvalidation:
             self._stale.every_bot = True
             self._wakeup.set()
 
-    async def _reload_lost_chats(self) -> None:
+    async def _reload_unreachable_chats(self) -> None:
         while True:
             await self._sleep(LOOK_EVERY_S)
             bot_chats = self._reachability.due_for_reload()
@@ -129,7 +129,7 @@ class CacheInvalidation:
 
     async def _read_chats(self, stale: Stale) -> None:
         if stale.everything:
-            log.info("announcements_missed_all_caches_reloaded")
+            log.info("announcements_missed")
             await self._retry(self._reachability.load)
         elif stale.chats:
             await self._retry(lambda: self._reachability.reload(stale.chats))

@@ -119,7 +119,7 @@ class Removals:
         task.add_done_callback(self._tasks.discard)
 
     async def _keep_messages(self, removal: RemovalInProgress) -> None:
-        while self._is_gone(removal) and not await self._pause(removal, cancel=False):
+        while self._is_gone(removal) and not await self._attempt(removal, cancel=False):
             await self._sleep(AGAIN_S)
         removal.is_paused.set()
         await self._sleep(self._calls_end_within_s)
@@ -128,7 +128,7 @@ class Removals:
     async def _cancel_messages(self, removal: RemovalInProgress) -> None:
         """Cancel until nothing is left, and at least twice: a submission may have been under way the first time."""
         while self._is_gone(removal):
-            is_clear = await self._pause(removal, cancel=True)
+            is_clear = await self._attempt(removal, cancel=True)
             if is_clear and removal.is_paused.is_set():
                 await self._mark_cleared(removal)
                 break
@@ -141,7 +141,7 @@ class Removals:
         write = partial(self._bots.mark_cleared, removal.bot_id)
         await retry_write(write, sleep=self._sleep, conditions=self._conditions)
 
-    async def _pause(self, removal: RemovalInProgress, *, cancel: bool) -> bool:
+    async def _attempt(self, removal: RemovalInProgress, *, cancel: bool) -> bool:
         """Pause the bot and, if wanted, cancel what waits; tell whether nothing is left to do."""
         try:
             await self._broker.pause(removal.bot_id, paused=True)

@@ -61,20 +61,20 @@ class UpdateSources:
         if bot_id in self._latest:
             self._latest[bot_id].cancel()
         ready = self._ready[bot_id] = asyncio.Event()
-        task = self._latest[bot_id] = asyncio.create_task(self._run(bot_id, self._method_of(bot_id, ready), ready))
+        task = self._latest[bot_id] = asyncio.create_task(self._run(bot_id, self._job_of(bot_id, ready), ready))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, bot_id: int, method: Callable[[], Coroutine[Any, Any, None]], ready: asyncio.Event) -> None:
+    async def _run(self, bot_id: int, job: Callable[[], Coroutine[Any, Any, None]], ready: asyncio.Event) -> None:
         try:
             async with self._locks[bot_id]:
-                await method()
+                await job()
         except Exception:
             log.exception("update_source_failed", bot_id=bot_id)
         finally:
             ready.set()
 
-    def _method_of(self, bot_id: int, ready: asyncio.Event) -> Callable[[], Coroutine[Any, Any, None]]:
+    def _job_of(self, bot_id: int, ready: asyncio.Event) -> Callable[[], Coroutine[Any, Any, None]]:
         removed = self._registry.removed_bot(bot_id)
         if removed is not None:
             return lambda: self._delete_webhook_of(removed)

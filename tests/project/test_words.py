@@ -34,10 +34,6 @@ WORD = re.compile(rf"\b(?:{'|'.join(f'({word})' for word in GONE)})\b", re.IGNOR
 
 NOT_YET = set(
     """
-    bot/commands
-    bot/demo
-    bot/telegram
-    bot/wiring
     engine/brokers/memory
     engine/brokers/redis
     engine/brokers/redis/lua/shared
@@ -48,16 +44,6 @@ NOT_YET = set(
     tests/api/core
     tests/api/http
     tests/api/routes
-    tests/bot
-    tests/bot/commands
-    tests/bot/config
-    tests/bot/demo
-    tests/bot/fleet
-    tests/bot/generator
-    tests/bot/telegram
-    tests/bot/updates
-    tests/bot/wiring
-    tests/end_to_end
     tests/engine/failover
     tests/engine/limits
     tests/engine/sending

@@ -94,7 +94,7 @@ async def test_a_database_of_an_older_version_has_to_be_migrated(tmp_path: Path)
 
 
 async def test_an_unreachable_database_is_a_finding(tmp_path: Path) -> None:
-    ((finding,), _) = await checks.check_database(settings(tmp_path, database_url="postgresql://me@127.0.0.1:9/books"))
+    ((finding,), _) = await checks.check_database(settings(tmp_path, database_url="postgresql://me@127.0.0.1:9/none"))
 
     assert finding.verdict is Verdict.LACKS
     assert "the database refused" in finding.said
@@ -113,7 +113,7 @@ async def test_a_wrong_secret_key_is_a_finding(tmp_path: Path, key: str) -> None
 async def test_each_token_that_telegram_refuses_is_named_by_its_bot_id(
     telegram: RunningSimulator, tmp_path: Path
 ) -> None:
-    wrong = "43:a-token-that-nobody-knows"
+    wrong = "43:a-token-that-telegram-does-not-know"
     given = settings(tmp_path, telegram_api_url=telegram.url)
 
     answers = await checks.ask_all(given, {42: TOKEN, 43: wrong})
@@ -125,7 +125,7 @@ async def test_each_token_that_telegram_refuses_is_named_by_its_bot_id(
         ("bots", Verdict.LACKS),
     ]
     assert findings[2].said == "Telegram does not know the token of bot 43"
-    assert "nobody-knows" not in repr(findings)
+    assert "telegram-does-not-know" not in repr(findings)
 
 
 async def test_an_unreachable_telegram_is_a_finding_without_the_token(tmp_path: Path) -> None:

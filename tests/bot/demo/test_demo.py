@@ -107,7 +107,7 @@ class TestDemo:
         demo = Demo(
             tmp_path,
             BOT_TOKENS="7:a-token-of-the-users",
-            DATABASE_URL="postgresql+asyncpg://nobody@127.0.0.1:1/none",
+            DATABASE_URL="postgresql+asyncpg://user@127.0.0.1:1/none",
             DATA_DIR=str(tmp_path / "data-of-the-users"),
             PORT="1",
             PUBLIC_URL="https://bots.example.org",

@@ -354,7 +354,7 @@ def test_every_fleet_equals_the_database_after_any_events_and_losses(
 
 async def follow_through(steps: list[tuple[str, int, str]]) -> None:
     with TemporaryDirectory() as folder:
-        database = await Database.open(f"sqlite:///{Path(folder) / 'books.db'}")
+        database = await Database.open(f"sqlite:///{Path(folder) / 'fleet.db'}")
         async with fleet_world(database, Clock()) as world:
             wires = Wire(), Wire()
             fleets = [world.new_fleet(changes=wire) for wire in wires]

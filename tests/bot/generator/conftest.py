@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from tempogram.bot.generator.chat_completions import ChatCompletions
 
-KEY = "sk-nobody-may-see-this"
+KEY = "sk-a-secret-key"
 
 
 def completion(text: str | None) -> str:

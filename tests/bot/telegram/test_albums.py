@@ -22,7 +22,7 @@ def failed(number: int, error: str = "WEBPAGE_CURL_FAILED") -> str:
     return f'Bad Request: failed to send message #{number} with the error message "{error}"'
 
 
-def heed(outcome: Outcome, media: list[dict[str, Any]] = PHOTOS, method: str = "sendMediaGroup") -> Outcome:
+def outcome_of(outcome: Outcome, media: list[dict[str, Any]] = PHOTOS, method: str = "sendMediaGroup") -> Outcome:
     message = outgoing("a", method=method, cost=len(media))
     return album_outcome(structs.replace(message, params=msgspec.json.encode(SHARED | {"media": media})), outcome)
 
@@ -30,7 +30,7 @@ def heed(outcome: Outcome, media: list[dict[str, Any]] = PHOTOS, method: str = "
 def test_the_items_before_the_first_that_failed_have_arrived_and_the_others_are_an_album_again() -> None:
     cause = Throttled(8_000, failed(3, "Too Many Requests: retry after 8"))
 
-    half = heed(cause)
+    half = outcome_of(cause)
 
     assert isinstance(half, HalfSent)
     assert (half.delivered, half.cause) == (2, cause)
@@ -53,7 +53,7 @@ def test_the_items_before_the_first_that_failed_have_arrived_and_the_others_are_
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_the_last_item_is_sent_by_the_method_of_its_kind_with_all_its_fields(item: dict[str, Any], method: str) -> None:
-    half = heed(Rejected(400, failed(2)), media=[PHOTOS[0], item])
+    half = outcome_of(Rejected(400, failed(2)), media=[PHOTOS[0], item])
 
     assert isinstance(half, HalfSent)
     assert (half.rest.method, half.rest.cost) == (method, 1)
@@ -78,10 +78,10 @@ def test_the_last_item_is_sent_by_the_method_of_its_kind_with_all_its_fields(ite
     ids=repr,
 )
 def test_an_album_of_which_nothing_arrived_keeps_its_outcome(outcome: Outcome) -> None:
-    assert heed(outcome) == outcome
+    assert outcome_of(outcome) == outcome
 
 
 def test_the_outcome_of_any_other_method_is_left_alone() -> None:
     outcome = Rejected(400, failed(3))
 
-    assert heed(outcome, method="copyMessages") == outcome
+    assert outcome_of(outcome, method="copyMessages") == outcome

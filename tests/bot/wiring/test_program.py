@@ -23,9 +23,9 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
 
 
 async def test_the_epoch_is_read_over_connections_of_its_own(settings: Settings) -> None:
-    async with program(settings, clock=Clock()) as built, AsyncExitStack() as lent, asyncio.timeout(5):
+    async with program(settings, clock=Clock()) as built, AsyncExitStack() as readers, asyncio.timeout(5):
         for _ in range(READERS):
-            await lent.enter_async_context(built.storage.ledger._database.reading())
+            await readers.enter_async_context(built.storage.ledger._database.reading())
 
         assert await built.storage.epochs.current()
 
