@@ -26,7 +26,7 @@ main()
 """
 """The same command with smaller amounts. The wait of urgent messages is not judged on a busy machine."""
 
-STOPPED = "tempogram: the demo was stopped, and nothing of it is left running\n"
+STOPPED = "tempogram: the demo was stopped, and no process of it is left\n"
 
 
 class Demo:
@@ -60,7 +60,7 @@ class Demo:
         assert self.process.stdout is not None
         async with asyncio.timeout(60):
             while text not in (line := (await self.process.stdout.readline()).decode()):
-                assert line, "it ended without a word of that"
+                assert line, "the demo ended without that line"
 
     def interrupt(self, number: signal.Signals) -> None:
         assert self.process is not None
@@ -76,9 +76,9 @@ class Demo:
         """Return the processes of its session besides itself, each with its command."""
         assert self.process is not None
         found = []
-        for place in Path("/proc").glob("[0-9]*"):
+        for folder in Path("/proc").glob("[0-9]*"):
             try:
-                pid, command = int(place.name), (place / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                pid, command = int(folder.name), (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
                 if os.getsid(pid) == self.process.pid != pid and command:
                     found.append((pid, command))
             except OSError:
@@ -158,5 +158,5 @@ class TestDemo:
         status, _, errors = await demo.finished()
 
         assert status == 2
-        assert errors == "tempogram: the demo broke off: the engine ended by itself, with status -9\n"
+        assert errors == "tempogram: the demo failed: the engine ended by itself, with status -9\n"
         assert demo.nothing_is_left()
