@@ -365,7 +365,7 @@ async def test_an_album_carries_its_files_and_their_thumbnails_and_costs_its_ite
 async def test_a_file_that_is_too_large_is_refused_as_telegram_would_before_anything_is_accepted(
     caller: Caller,
 ) -> None:
-    with pytest.raises(TelegramEntityTooLarge, match=r"takes 1,000 bytes from a bot, and it has 1,001 bytes"):
+    with pytest.raises(TelegramEntityTooLarge, match=r"accepts 1,000 bytes from a bot, and it has 1,001 bytes"):
         await caller.bot.send_document(7, BufferedInputFile(b"x" * (UPLOAD_BYTES_MAX + 1), "a.txt"))
 
     assert (caller.ids, caller.uploads.carried) == ([], {})

@@ -248,10 +248,12 @@ async def test_an_update_whose_handler_raises_is_marked_failed_and_the_next_one_
 
     house = House(fail_once)
 
-    await house.get(update(1, "bad"), update(2, "good"))
+    with capture_logs() as logs:
+        await house.get(update(1, "bad"), update(2, "good"))
 
     assert house.updates.ends == {(BOT_ID, 1): "failed: ZeroDivisionError", (BOT_ID, 2): "handled"}
     assert house.texts == ["fine"]
+    assert [(each["event"], each["reason"]) for each in logs] == [("handler_failed", "ZeroDivisionError")]
 
 
 async def test_a_handler_that_awaited_a_cancelled_task_does_not_stop_its_chat() -> None:
