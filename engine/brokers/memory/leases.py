@@ -24,8 +24,8 @@ class Leases:
         self._number = 0
 
     def lease(self, worker_id: str, slots: int, now_ms: int) -> Leased:
-        # Without slots nothing is looked at, and so nothing expires: the next lease reports it.
         queue = self._queue
+        # Without slots nothing is looked at, and so nothing expires: the next lease reports it.
         expired = queue.expire(now_ms) if slots > 0 else ()
         next_expiry_ms = queue.next_expiry_ms()
         if next_expiry_ms is not None and next_expiry_ms <= now_ms:

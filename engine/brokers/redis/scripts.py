@@ -6,6 +6,10 @@ names files of ``lua/shared``, each of which names in the same way what it uses 
 Redis since 6.2 runs them: libraries came with 7.0. (But one of 6.2 may bring scripts back from a snapshot, and then
 nothing shows that it was started anew; see docs/decisions/0012.) To define a function takes a call as long as to run
 it, so a verb uses no file that it can do without.
+
+A shared file is a function that hands on what others use, and is called at once: each function that Lua makes looks for
+the variables it shares among all that are shared around it, so the fewer there are, the sooner everything is defined. A
+variable that changes is declared outside, as only a table is handed on as it is.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 -- Queue messages, then lease what may go now.
 --
+-- TWIN  engine/brokers/memory/admissions.py
+--
 -- One script, because a message that may go at once is leased before any other call runs.
 --
 -- KEYS

@@ -1,5 +1,7 @@
 -- Act by other limits from now on, if they are newer.
 --
+-- TWIN  engine/brokers/memory/configure.py
+--
 -- Bots and the ceiling change here; a chat changes when it is looked at, and the caller
 -- has the lanes that wait looked at, page by page (see reoffer.lua). Meanwhile none is leased
 -- by its old limit: lease.lua looks again at a chat that has not changed yet.

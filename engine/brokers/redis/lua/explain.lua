@@ -1,4 +1,6 @@
--- Tell why a message still waits: see engine/brokers/memory/explain.py.
+-- Tell why a message still waits.
+--
+-- TWIN  engine/brokers/memory/explain.py
 --
 -- KEYS
 --   1 state  string  the queue as a whole
