@@ -53,7 +53,7 @@ class LosesAnAnswer(SqlLedger):
 class LedgerContract:
     """What every ledger does, also the one in memory."""
 
-    async def test_what_was_added_is_read_back_as_it_was(self, ledger: Ledger) -> None:
+    async def test_an_added_message_is_read_back_unchanged(self, ledger: Ledger) -> None:
         everything = message(
             chat_id="@news",
             method="sendMediaGroup",
@@ -112,7 +112,7 @@ class LedgerContract:
 
         assert answers == [Accepted(), Accepted()]
 
-    async def test_a_known_message_is_answered_with_what_became_of_it(self, ledger: Ledger) -> None:
+    async def test_a_known_message_is_answered_with_its_status(self, ledger: Ledger) -> None:
         first = message(dedup_key="order 1")
         await ledger.add([first])
         await ledger.record([became(first, Status.SENT)])
@@ -121,7 +121,7 @@ class LedgerContract:
 
         assert answers == [Known(first.id, Status.SENT)]
 
-    async def test_a_message_that_was_sent_is_known_by_telegrams_number(self, ledger: Ledger) -> None:
+    async def test_a_sent_message_is_known_with_its_telegram_message_id(self, ledger: Ledger) -> None:
         first, other = message(dedup_key="order 1"), message(dedup_key="order 2")
         await ledger.add([first])
         await ledger.record([became(first, Status.SENT, telegram_message_id=99)])
@@ -131,7 +131,7 @@ class LedgerContract:
         assert known == [Known(first.id, Status.SENT, 99), None, None]
         assert await ledger.add([message(dedup_key="order 1")]) == [Known(first.id, Status.SENT, 99)]
 
-    async def test_what_is_added_again_is_accepted_again_and_once(self, ledger: Ledger) -> None:
+    async def test_a_message_that_is_added_again_is_accepted_again_and_kept_once(self, ledger: Ledger) -> None:
         plain, keyed, stranger = message(), message(dedup_key="order 1"), message(dedup_key="order 1")
         await ledger.add([plain, keyed])
 
@@ -165,7 +165,7 @@ class LedgerContract:
 
         assert await ledger.cancel(waiting.id, now_ms=NOW_MS)
 
-    async def test_what_was_discarded_was_never_there(self, ledger: Ledger) -> None:
+    async def test_a_discarded_message_leaves_nothing_behind(self, ledger: Ledger) -> None:
         unwanted = message(dedup_key="order 1")
         await ledger.add([unwanted])
 
@@ -203,7 +203,7 @@ class LedgerContract:
         assert (back.attempt, back.ready_at_ms) == (2, NOW_MS + 9)
 
     @pytest.mark.parametrize("status", [Status.SENT, Status.CANCELLED, Status.EXPIRED, Status.UNCERTAIN])
-    async def test_what_has_ended_is_not_open_any_more(self, ledger: Ledger, status: Status) -> None:
+    async def test_an_ended_message_is_not_open_any_more(self, ledger: Ledger, status: Status) -> None:
         ended = message()
         await ledger.add([ended])
 
@@ -211,7 +211,7 @@ class LedgerContract:
 
         assert await open_ids(ledger) == []
 
-    async def test_what_is_final_never_changes(self, ledger: Ledger) -> None:
+    async def test_a_final_status_never_changes(self, ledger: Ledger) -> None:
         given_up = message(dedup_key="order 1")
         await ledger.add([given_up])
         await ledger.record([became(given_up, Status.DEAD, fault=NEVER)])
@@ -256,7 +256,7 @@ class LedgerContract:
         assert await status_of(ledger, interrupted) is Status.UNCERTAIN
         assert await open_ids(ledger) == [waiting.id]
 
-    async def test_beside_others_at_work_only_what_was_begun_long_ago_is_interrupted(self, ledger: Ledger) -> None:
+    async def test_beside_other_processes_only_calls_begun_long_ago_are_interrupted(self, ledger: Ledger) -> None:
         begun = message(dedup_key="order 1", guarantee=Guarantee.AT_MOST_ONCE)
         await ledger.add([begun])
         await ledger.mark_sending([begun.id])
@@ -280,7 +280,7 @@ class LedgerContract:
 
         assert await ledger.sends_since(NOW_MS) == [PastSend(BOT, -100, NOW_MS, 3)]
 
-    async def test_what_has_ended_is_told_by_when_its_last_call_was_counted(self, ledger: Ledger) -> None:
+    async def test_ended_since_returns_messages_by_the_time_of_their_last_counted_call(self, ledger: Ledger) -> None:
         early, sent, tried, cancelled = message(), message(), message(), message()
         await ledger.add([early, sent, tried, cancelled])
         await ledger.record(
@@ -296,7 +296,7 @@ class LedgerContract:
 
         assert await ledger.ended_since(NOW_MS) == [sent.id]
 
-    async def test_what_was_spent_is_summed_up_by_minutes_and_comes_with_the_last_of_each(self, ledger: Ledger) -> None:
+    async def test_paid_calls_are_summed_by_minute_with_the_time_of_the_last(self, ledger: Ledger) -> None:
         minute_ms = NOW_MS // 60_000 * 60_000
         at_ms = (minute_ms - 1, minute_ms, minute_ms + 59_999, minute_ms + 60_000)
         sends = [message(cost=cost) for cost in (1, 2, 3, 4)]
@@ -313,7 +313,7 @@ class LedgerContract:
         assert spent == [Spent(BOT, minute_ms + 59_999, 12), Spent(BOT, minute_ms + 60_000, 4)]
         assert {each.is_paid for each in await ledger.sends_since(minute_ms)} == {True, False}
 
-    async def test_what_is_presumed_is_told_as_a_past_send(self, ledger: Ledger) -> None:
+    async def test_a_presumed_call_is_a_past_send(self, ledger: Ledger) -> None:
         presumed = [PastSend(BOT, -100, NOW_MS, 3), PastSend(BOT, None, NOW_MS, 1)]
 
         await ledger.presume(presumed)
@@ -335,7 +335,7 @@ class LedgerContract:
 
         assert set(await ledger.holds(40)) == {Hold(BOT, CHAT, 70), Hold(BOT, None, 45)}
 
-    async def test_a_hold_that_is_over_is_not_told(self, ledger: Ledger) -> None:
+    async def test_a_hold_that_is_over_is_not_returned(self, ledger: Ledger) -> None:
         await ledger.record_holds([Hold(BOT, CHAT, 50)])
 
         assert await ledger.holds(50) == []
@@ -358,7 +358,7 @@ class LedgerContract:
 
         assert await ledger.unreachable_chats(limit=9) == [(BOT, CHAT, BLOCKED)]
 
-    async def test_reach_of_chats_gives_their_present_ids_and_why_they_are_lost(self, ledger: Ledger) -> None:
+    async def test_reach_of_returns_present_ids_and_why_chats_are_unreachable(self, ledger: Ledger) -> None:
         fault = Fault(code=403, reason=BLOCKED)
         await ledger.record([became(message(chat_id=-5), Status.QUEUED, migrated_to=-1005)])
         await ledger.record([became(message(chat_id=-6), Status.DEAD, fault=fault, unreachable=BLOCKED)])
@@ -367,7 +367,7 @@ class LedgerContract:
 
         assert reach == {(BOT, -5): (-1005, None), (BOT, -6): (None, BLOCKED)}
 
-    async def test_a_lost_chat_is_told_under_its_present_id_only(self, ledger: Ledger) -> None:
+    async def test_an_unreachable_chat_is_returned_under_its_present_id_only(self, ledger: Ledger) -> None:
         fault = Fault(code=403, reason="Forbidden: bot was kicked from the group chat")
         for chat_id in (-5, -6):
             await ledger.record([became(message(chat_id=chat_id), Status.DEAD, fault=fault, unreachable=fault.reason)])
@@ -377,7 +377,7 @@ class LedgerContract:
         assert await ledger.unreachable_chats(limit=9) == [(BOT, -6, fault.reason)]
         assert await ledger.unreachable_chats(limit=0) == []
 
-    async def test_what_waits_for_a_chat_is_told_page_by_page_under_all_its_names(self, ledger: Ledger) -> None:
+    async def test_queued_messages_of_a_chat_come_in_pages_under_all_its_ids(self, ledger: Ledger) -> None:
         first, sent, other, foreign = message(chat_id="@chess"), message(chat_id=-5), message(), message(bot_id=43)
         await ledger.add([first, sent, other, foreign])
         await ledger.record([became(sent, Status.SENT)])
@@ -390,7 +390,7 @@ class LedgerContract:
 
         assert [(each.id, each.chat_id) for each in (*page, *rest)] == [(first.id, -5), (late.id, -5)]
 
-    async def test_what_is_left_of_an_album_replaces_it_and_only_what_arrived_counts(self, ledger: Ledger) -> None:
+    async def test_the_rest_of_an_album_replaces_it_and_only_arrived_items_count(self, ledger: Ledger) -> None:
         album = message(method="sendMediaGroup", params=b'{"media":[1,2,3]}', cost=3)
         rest = Rest("sendPhoto", b'{"photo":3}', cost=1)
         await ledger.add([album])
@@ -402,7 +402,7 @@ class LedgerContract:
         assert back == rest.of(album)
         assert [send.cost for send in await ledger.sends_since(0)] == [2]
 
-    async def test_a_group_that_migrated_takes_everything_open_with_it(self, ledger: Ledger) -> None:
+    async def test_a_group_that_migrated_takes_its_open_messages_and_its_hold_with_it(self, ledger: Ledger) -> None:
         sent, migrated, waiting, elsewhere = (message(chat_id=chat_id) for chat_id in (-5, -5, -5, -6))
         await ledger.add([sent, migrated, waiting, elsewhere])
         await ledger.record([became(sent, Status.SENT, hold=Hold(BOT, -5, NOW_MS + 1))])
@@ -414,7 +414,7 @@ class LedgerContract:
         assert await ledger.holds(NOW_MS) == [Hold(BOT, -1005, NOW_MS + 1)]
         assert [send.chat_id for send in await ledger.sends_since(0)] == [-1005]
 
-    async def test_the_old_id_of_a_group_is_told_as_another_name_of_the_new_one(self, ledger: Ledger) -> None:
+    async def test_the_old_id_of_a_group_is_an_alias_of_the_new_one(self, ledger: Ledger) -> None:
         migrated = message(chat_id=-5)
         await ledger.add([migrated])
 
@@ -438,7 +438,7 @@ class LedgerContract:
 
         assert (page, rest) == ([first.id, second.id], [third.id])
 
-    async def test_those_that_are_still_open_among_some_are_read_again(self, ledger: Ledger) -> None:
+    async def test_open_among_returns_those_that_are_still_queued(self, ledger: Ledger) -> None:
         waiting, ended = message(), message()
         await ledger.add([waiting, ended])
         await ledger.record([became(ended, Status.SENT)])
@@ -496,7 +496,7 @@ class SqlLedgerContract(LedgerContract):
         assert database.transactions < 100
 
     @pytest.mark.parametrize("key", [None, "order 1"])
-    async def test_a_submission_whose_commit_was_not_answered_is_accepted_and_scheduled(
+    async def test_a_submission_whose_commit_was_not_answered_is_accepted_and_queued(
         self, database: Database, key: str | None
     ) -> None:
         desk = Desk()
@@ -546,7 +546,7 @@ class SqlLedgerContract(LedgerContract):
 
         assert [str(answer) for answer in answers] == ["the database is closed"] * 2
 
-    async def test_what_waits_is_written_before_the_database_closes(self, url: str) -> None:
+    async def test_waiting_writes_are_written_before_the_database_closes(self, url: str) -> None:
         database = await Database.open(url)
         added = [message() for _ in range(30)]
         adding = asyncio.gather(*(SqlLedger(database).add([each]) for each in added))
@@ -556,7 +556,9 @@ class SqlLedgerContract(LedgerContract):
 
         assert await adding == [[Accepted()]] * 30
 
-    async def test_a_dead_album_is_replayed_without_what_arrived(self, ledger: Ledger, database: Database) -> None:
+    async def test_a_dead_album_is_replayed_without_the_items_that_arrived(
+        self, ledger: Ledger, database: Database
+    ) -> None:
         album = message(method="sendMediaGroup", params=b'{"media":[1,2,3]}', cost=3)
         rest = Rest("sendPhoto", b'{"photo":3}', cost=1)
         await ledger.add([album])
