@@ -46,9 +46,7 @@ NOT_YET = set(
     tests/api/routes
     tests/engine/failover
     tests/engine/limits
-    tests/engine/sending
     tests/storage
-    tests/storage/database
     tests/storage/files
     tests/storage/processes
     """.split()

@@ -118,7 +118,7 @@ async def test_a_call_that_may_have_arrived_spends_an_attempt_even_then() -> Non
         (Failed("HTTP 502", 502), False),
         (Uncertain("TimeoutError"), False),
         (REFUSED, False),
-        (Answer(Failed("the books could not be read", is_ours=True), None), None),
+        (Answer(Failed("the ledger could not be read", is_ours=True), None), None),
         (Answer(Rejected(400, "its file is gone"), None), None),
     ],
 )
