@@ -41,8 +41,8 @@ Handler = Callable[..., Awaitable[Any]]
 
 
 @dataclass
-class House:
-    """An intake, with one handler for messages that a test gives it, and the real engine behind."""
+class RunningIntake:
+    """An intake with one handler of the test, over a real engine."""
 
     handler: Handler
     updates: ListUpdates = field(default_factory=ListUpdates)
@@ -105,66 +105,66 @@ async def test_an_update_is_stored_before_it_is_handled() -> None:
     let_go, stored = asyncio.Event(), []
 
     async def wait(_: Message) -> None:
-        stored.append(dict(house.updates.stored))
+        stored.append(dict(inbox.updates.stored))
         await let_go.wait()
 
-    house = House(wait)
-    await house.intake.receive(BOT_ID, json.dumps(update(1)).encode())
-    ends_when_answered = dict(house.updates.ends)
+    inbox = RunningIntake(wait)
+    await inbox.intake.receive(BOT_ID, json.dumps(update(1)).encode())
+    ends_when_answered = dict(inbox.updates.ends)
     let_go.set()
-    await house.pool.drain()
+    await inbox.pool.drain()
 
     assert ends_when_answered == {}
     assert list(stored[0]) == [(BOT_ID, 1)]
-    assert house.updates.ends == {(BOT_ID, 1): "handled"}
+    assert inbox.updates.ends == {(BOT_ID, 1): "handled"}
 
 
 async def test_a_message_of_a_handler_has_the_id_of_the_user_who_caused_it() -> None:
-    house = House(echo)
+    inbox = RunningIntake(echo)
 
-    await house.get(update(1))
+    await inbox.get(update(1))
 
-    assert [message.user_id for message in house.submitted] == [456]
+    assert [message.user_id for message in inbox.submitted] == [456]
 
 
 async def test_an_update_that_comes_twice_is_handled_once() -> None:
-    house = House(echo)
+    inbox = RunningIntake(echo)
 
-    await house.get(update(1, "hello"), update(1, "hello"), update(2, "again"))
+    await inbox.get(update(1, "hello"), update(1, "hello"), update(2, "again"))
 
-    assert house.texts == ["hello", "again"]
+    assert inbox.texts == ["hello", "again"]
 
 
 async def test_an_update_that_cannot_be_stored_is_neither_handled_nor_confirmed() -> None:
-    house = House(echo)
-    house.updates.asleep = True
+    inbox = RunningIntake(echo)
+    inbox.updates.asleep = True
 
     with pytest.raises(LedgerError):
-        await house.get(update(1))
+        await inbox.get(update(1))
 
-    assert house.submitted == []
+    assert inbox.submitted == []
 
 
 async def test_an_update_that_could_not_be_stored_is_observed_as_an_outage() -> None:
-    house = House(echo)
-    house.updates.asleep = True
+    inbox = RunningIntake(echo)
+    inbox.updates.asleep = True
 
     with pytest.raises(LedgerError):
-        await house.get(update())
-    assert house.desk.conditions.current == [Condition.LEDGER_AWAY]
+        await inbox.get(update())
+    assert inbox.desk.conditions.current == [Condition.LEDGER_AWAY]
 
-    house.desk.clock.advance(OBSERVED_MS)
-    house.desk.conditions.lapse()
-    assert house.desk.conditions.current == []
+    inbox.desk.clock.advance(OBSERVED_MS)
+    inbox.desk.conditions.lapse()
+    assert inbox.desk.conditions.current == []
 
 
 async def test_adoption_logs_an_outage_once_and_its_end_once() -> None:
-    house = House(echo)
-    house.updates.asleep = True
+    inbox = RunningIntake(echo)
+    inbox.updates.asleep = True
     with capture_logs() as logs:
-        looking = asyncio.create_task(house.intake.adopt())
+        looking = asyncio.create_task(inbox.intake.adopt())
         await turns()
-        house.updates.asleep = False
+        inbox.updates.asleep = False
         await turns()
         looking.cancel()
 
@@ -177,17 +177,17 @@ async def test_an_update_is_refused_and_not_stored_while_too_many_wait() -> None
     async def wait(_: Message) -> None:
         await let_go.wait()
 
-    house = House(wait, pool=HandlerPool(size=1, waiting_max=1))
+    inbox = RunningIntake(wait, pool=HandlerPool(size=1, waiting_max=1))
     for number in (1, 2):
-        await house.intake.receive(BOT_ID, json.dumps(update(number)).encode())
+        await inbox.intake.receive(BOT_ID, json.dumps(update(number)).encode())
         await turns()
 
     with pytest.raises(IntakeFull):
-        await house.intake.receive(BOT_ID, json.dumps(update(3)).encode())
+        await inbox.intake.receive(BOT_ID, json.dumps(update(3)).encode())
     let_go.set()
-    await house.pool.drain()
+    await inbox.pool.drain()
 
-    assert list(house.updates.ends) == [(BOT_ID, 1), (BOT_ID, 2)]
+    assert list(inbox.updates.ends) == [(BOT_ID, 1), (BOT_ID, 2)]
 
 
 @pytest.mark.parametrize(
@@ -230,12 +230,12 @@ async def test_updates_of_one_chat_are_handled_in_order_and_other_chats_do_not_w
         if message.text == "b1":
             others_done.set()
 
-    house = House(first_waits)
+    inbox = RunningIntake(first_waits)
     for number, (text, chat_id) in enumerate([("a1", -1), ("a2", -1), ("b1", -2)]):
-        await house.intake.receive(BOT_ID, json.dumps(update(number, text, chat_id=chat_id)).encode())
+        await inbox.intake.receive(BOT_ID, json.dumps(update(number, text, chat_id=chat_id)).encode())
     await soon(others_done)
     let_go.set()
-    await house.pool.drain()
+    await inbox.pool.drain()
 
     assert order == ["b1", "a1", "a2"]
 
@@ -246,13 +246,13 @@ async def test_an_update_whose_handler_raises_is_marked_failed_and_the_next_one_
             raise ZeroDivisionError
         return message.answer("fine")
 
-    house = House(fail_once)
+    inbox = RunningIntake(fail_once)
 
     with capture_logs() as logs:
-        await house.get(update(1, "bad"), update(2, "good"))
+        await inbox.get(update(1, "bad"), update(2, "good"))
 
-    assert house.updates.ends == {(BOT_ID, 1): "failed: ZeroDivisionError", (BOT_ID, 2): "handled"}
-    assert house.texts == ["fine"]
+    assert inbox.updates.ends == {(BOT_ID, 1): "failed: ZeroDivisionError", (BOT_ID, 2): "handled"}
+    assert inbox.texts == ["fine"]
     assert [(each["event"], each["reason"]) for each in logs] == [("handler_failed", "ZeroDivisionError")]
 
 
@@ -266,13 +266,13 @@ async def test_a_handler_that_awaited_a_cancelled_task_does_not_stop_its_chat() 
             await cancelled
         return message.answer("fine")
 
-    house = House(await_cancelled)
+    inbox = RunningIntake(await_cancelled)
 
-    await house.get(update(1, "bad"), update(2, "good"))
-    await house.get(update(3, "good"))
+    await inbox.get(update(1, "bad"), update(2, "good"))
+    await inbox.get(update(3, "good"))
 
-    assert house.updates.ends[BOT_ID, 1] == "failed: CancelledError"
-    assert house.texts == ["fine", "fine"]
+    assert inbox.updates.ends[BOT_ID, 1] == "failed: CancelledError"
+    assert inbox.texts == ["fine", "fine"]
 
 
 @pytest.mark.parametrize(
@@ -280,76 +280,76 @@ async def test_a_handler_that_awaited_a_cancelled_task_does_not_stop_its_chat() 
     [{"update_id": 1, "message": {"chat": {"id": 5}}}, {"update_id": 1, "message": update()["message"] | {"text": 7}}],
 )
 async def test_an_update_with_wrong_types_is_marked_failed_with_the_field(broken: dict[str, Any]) -> None:
-    house = House(echo)
+    inbox = RunningIntake(echo)
 
-    await house.get(broken)
+    await inbox.get(broken)
 
-    assert house.updates.ends[BOT_ID, 1].startswith("failed: aiogram cannot read it: message.")
+    assert inbox.updates.ends[BOT_ID, 1].startswith("failed: aiogram cannot read it: message.")
 
 
 async def test_an_update_is_handled_again_until_the_ledger_is_back() -> None:
-    house = House(echo)
-    house.desk.ledger.refused_words = ["add"] * 4
+    inbox = RunningIntake(echo)
+    inbox.desk.ledger.refused_words = ["add"] * 4
 
-    await house.get(update(1, "hello"), update(2, "world"))
+    await inbox.get(update(1, "hello"), update(2, "world"))
 
-    assert house.slept == [1.0, 1.0]
-    assert house.texts == ["hello", "world"]
-    assert house.updates.ends == {(BOT_ID, 1): "handled", (BOT_ID, 2): "handled"}
+    assert inbox.slept == [1.0, 1.0]
+    assert inbox.texts == ["hello", "world"]
+    assert inbox.updates.ends == {(BOT_ID, 1): "handled", (BOT_ID, 2): "handled"}
 
 
 async def test_an_update_whose_write_lost_its_answer_is_handled_when_it_comes_again() -> None:
-    house = House(echo)
-    house.updates.loses_answer = True
+    inbox = RunningIntake(echo)
+    inbox.updates.loses_answer = True
     with pytest.raises(LedgerError):
-        await house.get(update(1, "hello"))
+        await inbox.get(update(1, "hello"))
 
-    house.updates.loses_answer = False
-    await house.get(update(1, "hello"), update(1, "hello"))
+    inbox.updates.loses_answer = False
+    await inbox.get(update(1, "hello"), update(1, "hello"))
 
-    assert house.texts == ["hello"]
+    assert inbox.texts == ["hello"]
 
 
 async def test_a_received_update_is_handled_at_the_next_start() -> None:
-    house = House(echo)
-    await house.updates.receive(BOT_ID, 1, json.dumps(update(1, "hello")).encode(), now_ms=house.desk.clock())
+    inbox = RunningIntake(echo)
+    await inbox.updates.receive(BOT_ID, 1, json.dumps(update(1, "hello")).encode(), now_ms=inbox.desk.clock())
 
-    resumed = await house.new_intake(echo).resume()
-    await house.pool.drain()
+    resumed = await inbox.new_intake(echo).resume()
+    await inbox.pool.drain()
 
     assert resumed == 1
-    assert house.texts == ["hello"]
-    assert house.updates.ends == {(BOT_ID, 1): "handled"}
+    assert inbox.texts == ["hello"]
+    assert inbox.updates.ends == {(BOT_ID, 1): "handled"}
 
 
 async def test_a_second_run_after_a_crash_submits_nothing_twice() -> None:
     async def answer_twice(message: Message) -> SendMessage:
-        await house.gateway.submit(house.fleet.bot(BOT_ID), message.answer("one"), COUNTED["sendMessage"])
+        await inbox.gateway.submit(inbox.fleet.bot(BOT_ID), message.answer("one"), COUNTED["sendMessage"])
         if not crashed:
             crashed.append(True)
             raise LedgerError("the process died here")
         return message.answer("two")
 
     crashed: list[bool] = []
-    house = House(answer_twice)
-    await house.get(update(1))
+    inbox = RunningIntake(answer_twice)
+    await inbox.get(update(1))
 
-    await house.new_intake(answer_twice).resume()
-    await house.pool.drain()
+    await inbox.new_intake(answer_twice).resume()
+    await inbox.pool.drain()
 
-    assert house.texts == ["one", "two"]
-    assert [message.dedup_key for message in house.submitted] == [f"update:{BOT_ID}:1:1", f"update:{BOT_ID}:1:2"]
+    assert inbox.texts == ["one", "two"]
+    assert [message.dedup_key for message in inbox.submitted] == [f"update:{BOT_ID}:1:1", f"update:{BOT_ID}:1:2"]
 
 
 async def test_the_sql_inbox_handles_every_update_once(database: Database) -> None:
-    house = House(echo)
-    house.updates = Updates(database, process=1)  # type: ignore[assignment]
-    house.intake = house.new_intake(echo)
+    inbox = RunningIntake(echo)
+    inbox.updates = Updates(database, process=1)  # type: ignore[assignment]
+    inbox.intake = inbox.new_intake(echo)
 
-    await house.get(update(1, "hello"), update(1, "hello"))
-    resumed = await house.new_intake(echo).resume()
+    await inbox.get(update(1, "hello"), update(1, "hello"))
+    resumed = await inbox.new_intake(echo).resume()
 
-    assert house.texts == ["hello"]
+    assert inbox.texts == ["hello"]
     assert resumed == 0
 
 
@@ -360,10 +360,10 @@ async def test_a_handler_may_return_a_list_of_methods() -> None:
     async def several(message: Message) -> list[SendMessage]:
         return [message.answer("one"), message.answer("two")]
 
-    house = House(several)
-    await house.get(update(1))
+    inbox = RunningIntake(several)
+    await inbox.get(update(1))
 
-    assert house.texts == ["one", "two"]
+    assert inbox.texts == ["one", "two"]
 
 
 @pytest.mark.parametrize("returned", [None, "a text", 7, True, {"text": "a"}, [None, "a"]], ids=repr)
@@ -371,31 +371,31 @@ async def test_a_returned_value_that_is_no_method_is_not_sent(returned: object) 
     async def return_it(_: Message) -> object:
         return returned
 
-    house = House(return_it)
-    await house.get(update(1))
+    inbox = RunningIntake(return_it)
+    await inbox.get(update(1))
 
-    assert house.submitted == []
-    assert house.updates.ends == {(BOT_ID, 1): "handled"}
+    assert inbox.submitted == []
+    assert inbox.updates.ends == {(BOT_ID, 1): "handled"}
 
 
 async def test_a_returned_method_that_does_not_count_is_called_directly() -> None:
     async def type_something(message: Message) -> SendChatAction:
         return SendChatAction(chat_id=message.chat.id, action="typing")
 
-    house = House(type_something)
-    await house.get(update(1))
+    inbox = RunningIntake(type_something)
+    await inbox.get(update(1))
 
-    assert house.fleet.direct.called == ["sendChatAction"]
-    assert house.submitted == []
+    assert inbox.fleet.direct.called == ["sendChatAction"]
+    assert inbox.submitted == []
 
 
 async def test_an_update_without_a_matching_handler_is_marked_handled() -> None:
-    house = House(echo)
+    inbox = RunningIntake(echo)
 
-    await house.get({"update_id": 1, "poll_answer": {"poll_id": "p", "option_ids": [0], "user": None}})
+    await inbox.get({"update_id": 1, "poll_answer": {"poll_id": "p", "option_ids": [0], "user": None}})
 
-    assert house.submitted == []
-    assert len(house.updates.ends) == 1
+    assert inbox.submitted == []
+    assert len(inbox.updates.ends) == 1
 
 
 # How urgent it is
@@ -444,15 +444,15 @@ URGENCY = [
 
 @pytest.mark.parametrize(("message", "priority"), URGENCY, ids=lambda value: str(value)[:30])
 async def test_the_answer_to_a_mention_or_a_reply_is_urgent(message: dict[str, Any], priority: Priority) -> None:
-    house = House(echo)
+    inbox = RunningIntake(echo)
 
-    await house.get(update(1, **message))
+    await inbox.get(update(1, **message))
 
-    assert [each.priority for each in house.submitted] == [priority]
+    assert [each.priority for each in inbox.submitted] == [priority]
 
 
 @pytest.mark.usefixtures("its_session")
-async def test_messages_of_a_handlers_own_tasks_and_threads_are_urgent_too(house_of_tasks: House) -> None:
+async def test_messages_of_a_handlers_own_tasks_and_threads_are_urgent_too(house_of_tasks: RunningIntake) -> None:
     await house_of_tasks.get(update(1, **MENTION))
 
     assert sorted(house_of_tasks.texts) == ["from a task", "from a thread", "from the handler"]
@@ -461,7 +461,7 @@ async def test_messages_of_a_handlers_own_tasks_and_threads_are_urgent_too(house
 
 
 @pytest.fixture
-def house_of_tasks() -> House:
+def house_of_tasks() -> RunningIntake:
     async def spawn(message: Message) -> None:
         loop = asyncio.get_running_loop()
         bot = Bot(TOKEN, session=DirectSession())
@@ -474,11 +474,11 @@ def house_of_tasks() -> House:
         await asyncio.create_task(message.answer("from a task").emit(bot))
         await asyncio.to_thread(in_thread)
 
-    return House(spawn)
+    return RunningIntake(spawn)
 
 
 @pytest.fixture
-def its_session(house_of_tasks: House) -> Iterator[None]:
+def its_session(house_of_tasks: RunningIntake) -> Iterator[None]:
     with under_every_bot(house_of_tasks.gateway):
         yield
 
@@ -506,12 +506,12 @@ async def test_an_update_of_a_bot_unknown_here_is_handled_after_a_reload() -> No
     async def handler(message: Message) -> None:
         handled.append(message.text or "")
 
-    house = House(handler)
-    await house.updates.receive(BOT_ID, 1, json.dumps(REMOVED).encode(), now_ms=START_MS)
-    house.fleet.unheard.add(BOT_ID)
+    inbox = RunningIntake(handler)
+    await inbox.updates.receive(BOT_ID, 1, json.dumps(REMOVED).encode(), now_ms=START_MS)
+    inbox.fleet.unheard.add(BOT_ID)
 
-    await house.intake.resume()
-    await house.pool.drain()
+    await inbox.intake.resume()
+    await inbox.pool.drain()
 
     assert handled == ["hello"]
 
@@ -522,15 +522,15 @@ async def test_an_update_of_a_removed_bot_is_marked_failed_with_a_reason() -> No
     async def handler(message: Message) -> None:
         handled.append(message.text or "")
 
-    house = House(handler)
-    await house.updates.receive(BOT_ID, 1, json.dumps(REMOVED).encode(), now_ms=START_MS)
-    house.fleet.removed.add(BOT_ID)
+    inbox = RunningIntake(handler)
+    await inbox.updates.receive(BOT_ID, 1, json.dumps(REMOVED).encode(), now_ms=START_MS)
+    inbox.fleet.removed.add(BOT_ID)
 
-    await house.intake.resume()
-    await house.pool.drain()
+    await inbox.intake.resume()
+    await inbox.pool.drain()
 
     assert handled == []
-    assert house.updates.ends == {(BOT_ID, 1): "failed: its bot was removed"}
+    assert inbox.updates.ends == {(BOT_ID, 1): "failed: its bot was removed"}
 
 
 REMOVED = {"update_id": 1, "message": {"message_id": 1, "chat": {"id": CHAT}, "from": {"id": 4}, "text": "hello"}}

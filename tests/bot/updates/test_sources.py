@@ -35,7 +35,7 @@ class Inbox:
 
 
 @dataclass
-class Fed:
+class StartedSources:
     """Update sources that are started."""
 
     world: World
@@ -58,7 +58,7 @@ def world(world: World) -> World:
 
 
 @pytest.fixture
-async def fed(world: World) -> AsyncIterator[Fed]:
+async def started(world: World) -> AsyncIterator[StartedSources]:
     fleet, inbox = world.new_fleet(), Inbox()
     await fleet.add(TOKEN, None)
     async with aiohttp.ClientSession() as session:
@@ -72,30 +72,32 @@ async def fed(world: World) -> AsyncIterator[Fed]:
         update_sources = UpdateSources(fleet=fleet, webhooks=world.webhooks(fleet), poller_for=poller_for)
         update_sources.start()
         await update_sources.wait_ready()
-        yield Fed(world, fleet, update_sources, inbox)
+        yield StartedSources(world, fleet, update_sources, inbox)
         await update_sources.stop()
 
 
-async def test_a_refused_webhook_of_one_bot_delays_no_other_bot(fed: Fed) -> None:
-    fed.world.simulator.order(Fault(kind="5xx", method="setWebhook", bot_id=BOT_ID, times=3))
+async def test_a_refused_webhook_of_one_bot_delays_no_other_bot(started: StartedSources) -> None:
+    started.world.simulator.order(Fault(kind="5xx", method="setWebhook", bot_id=BOT_ID, times=3))
 
-    await fed.fleet.rotate_secret(BOT_ID)
-    await fed.fleet.add(OTHER, None)
-    await fed.update_sources.wait_ready()
+    await started.fleet.rotate_secret(BOT_ID)
+    await started.fleet.add(OTHER, None)
+    await started.update_sources.wait_ready()
 
-    hooks = fed.world.hook(BOT_ID), fed.world.hook(43)
-    assert [hook and hook.secret_token for hook in hooks] == [fed.fleet.webhook_secrets(each)[-1] for each in (42, 43)]
+    hooks = started.world.hook(BOT_ID), started.world.hook(43)
+    assert [hook and hook.secret_token for hook in hooks] == [
+        started.fleet.webhook_secrets(each)[-1] for each in (42, 43)
+    ]
 
 
 @pytest.mark.parametrize("source", [Source.WEBHOOK, Source.POLLING])
-async def test_a_bot_added_at_run_time_gets_its_updates_at_once(fed: Fed, source: Source) -> None:
-    await fed.fleet.add(OTHER, None, updates=source)
-    await fed.update_sources.wait_ready()
-    fed.say("hello", bot_id=43)
+async def test_a_bot_added_at_run_time_gets_its_updates_at_once(started: StartedSources, source: Source) -> None:
+    await started.fleet.add(OTHER, None, updates=source)
+    await started.update_sources.wait_ready()
+    started.say("hello", bot_id=43)
 
     if source is Source.POLLING:
-        assert await fed.heard() == "43: hello"
-    assert (fed.world.hook(43) is not None) is (source is Source.WEBHOOK)
+        assert await started.heard() == "43: hello"
+    assert (started.world.hook(43) is not None) is (source is Source.WEBHOOK)
 
 
 async def test_a_bot_gets_its_updates_though_the_database_fails_twice_while_it_is_verified(
@@ -146,87 +148,87 @@ async def feeding(world: World, fleet: Fleet) -> AsyncIterator[None]:
     await update_sources.stop()
 
 
-async def test_no_update_is_lost_by_a_switch_to_polling(fed: Fed) -> None:
-    fed.say("before")  # no server is at the webhook's address, so it waits at Telegram
+async def test_no_update_is_lost_by_a_switch_to_polling(started: StartedSources) -> None:
+    started.say("before")  # no server is at the webhook's address, so it waits at Telegram
 
-    await fed.fleet.change(BOT_ID, updates=Source.POLLING)
-    first = await fed.heard()
-    fed.say("after")
+    await started.fleet.change(BOT_ID, updates=Source.POLLING)
+    first = await started.heard()
+    started.say("after")
 
-    assert (first, await fed.heard()) == ("42: before", "42: after")
-    assert fed.world.hook(BOT_ID) is None
+    assert (first, await started.heard()) == ("42: before", "42: after")
+    assert started.world.hook(BOT_ID) is None
 
 
-async def test_a_switch_back_to_the_webhook_ends_the_polling(fed: Fed) -> None:
-    await fed.fleet.change(BOT_ID, updates=Source.POLLING)
-    fed.say("polled")
-    await fed.heard()
+async def test_a_switch_back_to_the_webhook_ends_the_polling(started: StartedSources) -> None:
+    await started.fleet.change(BOT_ID, updates=Source.POLLING)
+    started.say("polled")
+    await started.heard()
 
-    await fed.fleet.change(BOT_ID, updates=Source.WEBHOOK)
-    await fed.update_sources.wait_ready()
-    polls = fed.world.calls("getUpdates")
-    fed.say("delivered")
+    await started.fleet.change(BOT_ID, updates=Source.WEBHOOK)
+    await started.update_sources.wait_ready()
+    polls = started.world.calls("getUpdates")
+    started.say("delivered")
     await asyncio.sleep(0.05)
 
-    assert fed.world.hook(BOT_ID) is not None
-    assert fed.world.calls("getUpdates") == polls
-    assert fed.inbox.got.empty()
+    assert started.world.hook(BOT_ID) is not None
+    assert started.world.calls("getUpdates") == polls
+    assert started.inbox.got.empty()
 
 
-async def test_a_bot_with_source_none_has_neither_webhook_nor_poller(fed: Fed) -> None:
-    await fed.fleet.change(BOT_ID, updates=Source.NONE)
-    await fed.update_sources.wait_ready()
+async def test_a_bot_with_source_none_has_neither_webhook_nor_poller(started: StartedSources) -> None:
+    await started.fleet.change(BOT_ID, updates=Source.NONE)
+    await started.update_sources.wait_ready()
 
-    assert fed.world.hook(BOT_ID) is None
-    assert fed.world.calls("getUpdates") == 0
-
-
-async def test_a_bot_with_a_new_token_polls_with_it_at_once(fed: Fed) -> None:
-    await fed.fleet.change(BOT_ID, updates=Source.POLLING)
-    fed.say("old")
-    await fed.heard()
-    fed.world.simulator.add_bot("42:a-new-token", "the_bot")
-
-    await fed.fleet.add("42:a-new-token", None)
-    fed.say("new")
-
-    assert await fed.heard() == "42: new"
+    assert started.world.hook(BOT_ID) is None
+    assert started.world.calls("getUpdates") == 0
 
 
-async def test_a_removed_bot_is_no_longer_polled(fed: Fed) -> None:
-    await fed.fleet.change(BOT_ID, updates=Source.POLLING)
-    fed.say("one")
-    await fed.heard()
+async def test_a_bot_with_a_new_token_polls_with_it_at_once(started: StartedSources) -> None:
+    await started.fleet.change(BOT_ID, updates=Source.POLLING)
+    started.say("old")
+    await started.heard()
+    started.world.simulator.add_bot("42:a-new-token", "the_bot")
 
-    await fed.fleet.remove(BOT_ID, keep_messages=False)
-    await fed.update_sources.wait_ready()
-    fed.say("two")
+    await started.fleet.add("42:a-new-token", None)
+    started.say("new")
+
+    assert await started.heard() == "42: new"
+
+
+async def test_a_removed_bot_is_no_longer_polled(started: StartedSources) -> None:
+    await started.fleet.change(BOT_ID, updates=Source.POLLING)
+    started.say("one")
+    await started.heard()
+
+    await started.fleet.remove(BOT_ID, keep_messages=False)
+    await started.update_sources.wait_ready()
+    started.say("two")
     await asyncio.sleep(0.05)
 
-    assert fed.inbox.got.empty()
+    assert started.inbox.got.empty()
 
 
-async def test_the_webhook_of_a_removed_bot_is_deleted_though_telegram_fails_at_first(fed: Fed) -> None:
-    fed.world.simulator.order(Fault(kind="5xx", method="deleteWebhook", times=2))
+async def test_the_webhook_of_a_removed_bot_is_deleted_though_telegram_fails_at_first(started: StartedSources) -> None:
+    started.world.simulator.order(Fault(kind="5xx", method="deleteWebhook", times=2))
 
-    await fed.fleet.remove(BOT_ID, keep_messages=False)
-    await fed.update_sources.wait_ready()
+    await started.fleet.remove(BOT_ID, keep_messages=False)
+    await started.update_sources.wait_ready()
 
-    assert fed.world.hook(BOT_ID) is None
-
-
-async def test_the_owners_webhook_of_a_removed_bot_is_left_alone(fed: Fed) -> None:
-    await fed.fleet.change(BOT_ID, updates=Source.NONE)
-    await fed.update_sources.wait_ready()
-    await fed.fleet.registry.bot(BOT_ID).set_webhook("http://127.0.0.1:3/own")
-
-    await fed.fleet.remove(BOT_ID, keep_messages=False)
-    await fed.update_sources.wait_ready()
-
-    assert fed.world.hook(BOT_ID) is not None
+    assert started.world.hook(BOT_ID) is None
 
 
-async def test_a_cancelled_poller_finishes_the_update_it_is_receiving(fed: Fed) -> None:
+async def test_the_owners_webhook_of_a_removed_bot_is_left_alone(started: StartedSources) -> None:
+    await started.fleet.change(BOT_ID, updates=Source.NONE)
+    await started.update_sources.wait_ready()
+    await started.fleet.registry.bot(BOT_ID).set_webhook("http://127.0.0.1:3/own")
+
+    await started.fleet.remove(BOT_ID, keep_messages=False)
+    await started.update_sources.wait_ready()
+
+    assert started.world.hook(BOT_ID) is not None
+
+
+async def test_a_cancelled_poller_finishes_the_update_it_is_receiving(started: StartedSources) -> None:
     """An update stored and not handled would wait for the next start."""
     storing, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -235,14 +237,14 @@ async def test_a_cancelled_poller_finishes_the_update_it_is_receiving(fed: Fed) 
         await go_on.wait()
         done.set()
 
-    fed.inbox.receive = receive  # type: ignore[method-assign]
-    await fed.fleet.change(BOT_ID, updates=Source.POLLING)
-    fed.say("in hand")
+    started.inbox.receive = receive  # type: ignore[method-assign]
+    await started.fleet.change(BOT_ID, updates=Source.POLLING)
+    started.say("in hand")
     await soon(storing)
 
-    await fed.fleet.change(BOT_ID, updates=Source.NONE)
+    await started.fleet.change(BOT_ID, updates=Source.NONE)
     await asyncio.sleep(0)
     go_on.set()
-    await fed.update_sources.wait_ready()
+    await started.update_sources.wait_ready()
 
     assert done.is_set()
