@@ -41,7 +41,7 @@ async def test_a_missing_module_ends_the_start_with_one_sentence(tmp_path: Path)
 
     (line,) = broken.output.read_text().splitlines()
     assert status == 2
-    assert line.startswith("tempogram: BEHAVIOURS names 'my_shop', and there is no such module in ")
+    assert line.startswith("tempogram: BEHAVIOURS names 'my_shop', but there is no such module in ")
 
 
 async def deliver(tempogram: Program, number: int, **event: dict[str, Any]) -> None:
