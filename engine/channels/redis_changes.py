@@ -83,7 +83,7 @@ class RedisChanges(RedisChannel[Change]):
 
     async def announce(self, item: Change) -> None:
         """See ``Changes``. It is sent behind the caller's back."""
-        if not self._outbox.put(item):
+        if not self._batcher.put(item):
             self._unsent.set()
 
     async def run(self, listener: Listener) -> None:

@@ -50,14 +50,14 @@ class RedisChannel(ABC, Generic[Item]):
     ) -> None:
         self._redis = redis
         self._heartbeat_s = heartbeat_s
-        self._outbox = Batcher(self._send_or_note, batch_max=batch_max, waiting_max=waiting_max)
+        self._batcher = Batcher(self._send_or_note, batch_max=batch_max, waiting_max=waiting_max)
         self._sending = Reconnect(f"{name} to other processes", conditions, sleep=sleep)
         self._receiving = Reconnect(f"{name} from other processes", conditions, sleep=sleep)
         self._unsent = asyncio.Event()  # something could not be sent
 
     async def flush(self) -> None:
         """Wait until every item was sent, or failed to be; for the end of a process."""
-        await self._outbox.emptied()
+        await self._batcher.emptied()
 
     @abstractmethod
     async def _send(self, items: Sequence[Item]) -> None:
@@ -86,7 +86,7 @@ class RedisChannel(ABC, Generic[Item]):
         """Ask for Redis after it took no item, until it is back: there may never be another item to send."""
         while True:
             await self._unsent.wait()
-            await self._outbox.emptied()
+            await self._batcher.emptied()
             self._unsent.clear()  # before, as an item may fail to be sent meanwhile
             try:
                 await self._make_up()

@@ -74,7 +74,7 @@ class RedisResults(RedisChannel[Result]):
         """See ``Results``. What is for another process is sent behind the caller's back."""
         if maker_of(result.message_id) in {self._process, ""}:
             await self._here.publish(result)
-        elif not self._outbox.put(result):
+        elif not self._batcher.put(result):
             self._note_unsent("too many wait for Redis")
 
     async def run(self) -> None:

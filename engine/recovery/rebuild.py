@@ -124,7 +124,7 @@ async def _restore_settings(ledger: Ledger, broker: Broker) -> None:
 async def _admit_open(
     ledger: Ledger, broker: Broker, closer: Closer, found: RebuildReport, others: OtherProcesses
 ) -> None:
-    """Admit what is open, the oldest first, as long as there is room; what is left may have been on its way too."""
+    """Admit the open messages, the oldest first, as long as there is room; the rest may have been on its way too."""
     after_id, has_room = "", True
     while page := await ledger.open_messages(after_id=after_id, limit=PAGE):
         for message in page:
