@@ -35,7 +35,7 @@ def _quiet() -> Iterator[None]:
 
 
 @pytest.fixture
-def books() -> Iterator[str]:
+def database_url() -> Iterator[str]:
     with own_postgres() as url:
         yield url
 
@@ -64,10 +64,10 @@ def leases_redis(*processes: Process) -> bool:
 
 
 async def test_the_leader_begins_the_queue_and_both_processes_send(
-    tmp_path: Path, books: str, telegram: Telegram, ids: Ids
+    tmp_path: Path, database_url: str, telegram: Telegram, ids: Ids
 ) -> None:
     with own_redis(tmp_path) as url:
-        async with process("a", url, books, telegram) as one, process("b", url, books, telegram) as other:
+        async with process("a", url, database_url, telegram) as one, process("b", url, database_url, telegram) as other:
             submitted = await one.submit(ids, 50) + await other.submit(ids, 50)
             await all_sent(telegram, submitted, one)
 
@@ -77,10 +77,10 @@ async def test_the_leader_begins_the_queue_and_both_processes_send(
 
 
 async def test_an_emptied_redis_is_rebuilt_under_load_and_nothing_that_ended_is_sent_again(
-    tmp_path: Path, books: str, telegram: Telegram, ids: Ids
+    tmp_path: Path, database_url: str, telegram: Telegram, ids: Ids
 ) -> None:
     with own_redis(tmp_path) as url:
-        async with process("a", url, books, telegram) as one, process("b", url, books, telegram) as other:
+        async with process("a", url, database_url, telegram) as one, process("b", url, database_url, telegram) as other:
             submitted = await one.submit(ids, 800, chats=400)
             await until(lambda: len(telegram.sent) > 100)
             async with Redis.from_url(url) as redis:
@@ -93,15 +93,15 @@ async def test_an_emptied_redis_is_rebuilt_under_load_and_nothing_that_ended_is_
 
 
 async def test_one_process_sends_for_all_while_redis_is_away_and_leases_come_from_redis_after(
-    tmp_path: Path, books: str, telegram: Telegram, ids: Ids
+    tmp_path: Path, database_url: str, telegram: Telegram, ids: Ids
 ) -> None:
     port = free_port()
     with own_redis(tmp_path, port=port) as url:
-        async with process("a", url, books, telegram) as one, process("b", url, books, telegram) as other:
+        async with process("a", url, database_url, telegram) as one, process("b", url, database_url, telegram) as other:
             submitted = await one.submit(ids, 20)
             await all_sent(telegram, submitted, one)
     url = f"redis://127.0.0.1:{port}/0"
-    async with process("a", url, books, telegram) as one, process("b", url, books, telegram) as other:
+    async with process("a", url, database_url, telegram) as one, process("b", url, database_url, telegram) as other:
         submitted += await one.submit(ids, 30) + await other.submit(ids, 30)
         await all_sent(telegram, submitted, one)
         await until(lambda: all(each.conditions.holds(Condition.ONE_SENDER) for each in (one, other)))
@@ -117,10 +117,10 @@ async def test_one_process_sends_for_all_while_redis_is_away_and_leases_come_fro
 
 
 async def test_another_process_sends_for_all_when_the_first_dies(
-    tmp_path: Path, books: str, telegram: Telegram, ids: Ids
+    tmp_path: Path, database_url: str, telegram: Telegram, ids: Ids
 ) -> None:
     url = f"redis://127.0.0.1:{free_port()}/0"
-    async with process("a", url, books, telegram) as one, process("b", url, books, telegram) as other:
+    async with process("a", url, database_url, telegram) as one, process("b", url, database_url, telegram) as other:
         await until(lambda: one.broker.memory or other.broker.memory)
         first, second = (one, other) if one.broker.memory else (other, one)
         submitted = await first.submit(ids, 20)
@@ -135,10 +135,10 @@ async def test_another_process_sends_for_all_when_the_first_dies(
 
 
 async def test_the_next_leader_rebuilds_the_queue_when_the_first_dies(
-    tmp_path: Path, books: str, telegram: Telegram, ids: Ids
+    tmp_path: Path, database_url: str, telegram: Telegram, ids: Ids
 ) -> None:
     with own_redis(tmp_path) as url:
-        async with process("a", url, books, telegram) as one, process("b", url, books, telegram) as other:
+        async with process("a", url, database_url, telegram) as one, process("b", url, database_url, telegram) as other:
             await until(lambda: one.leader.is_leading or other.leader.is_leading)
             first, second = (one, other) if one.leader.is_leading else (other, one)
             await first.kill()
@@ -152,14 +152,14 @@ async def test_the_next_leader_rebuilds_the_queue_when_the_first_dies(
 
 
 async def test_a_leader_that_alone_cannot_reach_redis_lets_another_process_lead(
-    tmp_path: Path, books: str, telegram: Telegram, ids: Ids, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, database_url: str, telegram: Telegram, ids: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempogram.engine.failover.leader_election.AWAY_MS", 600_000)  # the other one starts meanwhile
     nowhere = f"redis://127.0.0.1:{free_port()}/0"
     with own_redis(tmp_path) as url:
-        async with process("a", nowhere, books, telegram) as cut:
+        async with process("a", nowhere, database_url, telegram) as cut:
             await until(lambda: cut.leader.is_leading)
-            async with process("b", url, books, telegram) as other:
+            async with process("b", url, database_url, telegram) as other:
                 await until(lambda: other.leader.is_leading)
                 submitted = await other.submit(ids, 20)
                 await all_sent(telegram, submitted, other)
@@ -170,13 +170,13 @@ async def test_a_leader_that_alone_cannot_reach_redis_lets_another_process_lead(
 
 
 async def test_messages_that_a_dead_process_left_in_the_ledger_alone_are_sent_soon(
-    tmp_path: Path, books: str, telegram: Telegram, ids: Ids
+    tmp_path: Path, database_url: str, telegram: Telegram, ids: Ids
 ) -> None:
     number = 7
     with own_redis(tmp_path) as url:
-        async with process("a", url, books, telegram) as one:
+        async with process("a", url, database_url, telegram) as one:
             catch_up = one.leader._catch_up
-            async with membership(books, number):
+            async with membership(database_url, number):
                 await until(lambda: number in catch_up._dead_processes._alive and not catch_up.is_behind)
                 left = outgoing(ids.new(SystemClock()()))
                 await one.ledger.add([left])
@@ -186,19 +186,19 @@ async def test_messages_that_a_dead_process_left_in_the_ledger_alone_are_sent_so
 
 
 async def test_a_redis_restored_from_an_older_file_sends_nothing_again(
-    tmp_path: Path, books: str, telegram: Telegram, ids: Ids
+    tmp_path: Path, database_url: str, telegram: Telegram, ids: Ids
 ) -> None:
     port, folder, older = free_port(), tmp_path / "redis", tmp_path / "older"
     folder.mkdir()
     keeping = ("--appendonly", "yes", "--appendfsync", "always")
     with own_redis(folder, *keeping, port=port) as url:
-        async with process("a", url, books, telegram, slots=2) as one:
+        async with process("a", url, database_url, telegram, slots=2) as one:
             submitted = await one.submit(ids, 200, chats=200)
             await until(lambda: len(telegram.sent) > 10)
             shutil.copytree(folder, older)
             await all_sent(telegram, submitted, one)
     with own_redis(older, *keeping, port=port) as url:
-        async with process("a", url, books, telegram) as one:
+        async with process("a", url, database_url, telegram) as one:
             submitted += await one.submit(ids, 20)
             await all_sent(telegram, submitted, one)
 
@@ -207,12 +207,12 @@ async def test_a_redis_restored_from_an_older_file_sends_nothing_again(
 
 
 async def test_messages_accepted_during_a_short_outage_are_sent_soon(
-    tmp_path: Path, books: str, telegram: Telegram, ids: Ids, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, database_url: str, telegram: Telegram, ids: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempogram.engine.failover.leader_election.AWAY_MS", 600_000)
     monkeypatch.setattr("tempogram.engine.brokers.redis.connection.REPLY_S", 0.3)
     with own_redis(tmp_path) as url:
-        async with process("a", url, books, telegram) as one, Redis.from_url(url) as redis:
+        async with process("a", url, database_url, telegram) as one, Redis.from_url(url) as redis:
             submitted = await one.submit(ids, 20)
             await all_sent(telegram, submitted, one)
             server = (await redis.info("server"))["process_id"]
@@ -229,16 +229,16 @@ async def test_messages_accepted_during_a_short_outage_are_sent_soon(
 
 
 async def test_two_versions_under_load_send_everything_and_never_both_at_once(
-    tmp_path: Path, books: str, telegram: Telegram, ids: Ids
+    tmp_path: Path, database_url: str, telegram: Telegram, ids: Ids
 ) -> None:
     with own_redis(tmp_path) as url:
         async with (
-            process("old leader", url, books, telegram) as leader,
-            process("old", url, books, telegram, may_lead=False) as old,
+            process("old leader", url, database_url, telegram) as leader,
+            process("old", url, database_url, telegram, may_lead=False) as old,
         ):
             submitted = await leader.submit(ids, 20)
             await all_sent(telegram, submitted, leader)
-            async with process("new", url, books, telegram, schema=SCHEMA + 1) as new:
+            async with process("new", url, database_url, telegram, schema=SCHEMA + 1) as new:
                 submitted += await new.submit(ids, 20)
                 await all_sent(telegram, submitted, leader)
                 await until(lambda: new.conditions.current == [Condition.OTHER_VERSION])

@@ -138,7 +138,7 @@ def test_a_newcomer_stands_behind_those_who_wait_for_their_turn_where_newcomers_
 
 
 def test_one_that_comes_back_after_a_while_goes_before_those_who_had_turns_meanwhile() -> None:
-    """However often it did so: a high message that meets no other waits for nobody."""
+    """However often it did so: a high message that meets no other high one never waits."""
     both = Round({"normal": 4, "low": 1})
     high_pass, waited = 0, []
     for _ in range(1_000):

@@ -130,7 +130,7 @@ local function save_bot(bot)
   put(key.bot(bot.bot_id), bot.raw, head .. packed_lines(bot))
 end
 
--- Load what a bot pays for; most pay for nothing. Whoever changes it says so in ``has_purse``.
+-- Load what a bot pays for; most pay for nothing. A change of it is noted in ``has_purse``.
 local function purse_of(bot)
   if bot.purse then return bot.purse end
   local kept
