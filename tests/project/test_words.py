@@ -32,20 +32,6 @@ GONE = {
 
 WORD = re.compile(rf"\b(?:{'|'.join(f'({word})' for word in GONE)})\b", re.IGNORECASE)
 
-NOT_YET = set(
-    """
-    engine/brokers/memory
-    engine/brokers/redis
-    engine/brokers/redis/lua/shared
-    engine/channels
-    engine/limits
-    engine/recovery
-    tests/engine/failover
-    tests/engine/limits
-    """.split()
-)
-"""Where such words still stand; a folder leaves this list for ever."""
-
 OPEN = {"migrations/versions"}
 """What was released is not changed."""
 
@@ -68,9 +54,8 @@ def prose() -> list[Path]:
 
 def test_words_that_are_gone_stay_away() -> None:
     found = [
-        f"{name}:{number}: {word[0]!r}, say: {list(GONE.values())[(word.lastindex or 1) - 1]}"
+        f"{path.relative_to(ROOT)}:{number}: {word[0]!r}, say: {list(GONE.values())[(word.lastindex or 1) - 1]}"
         for path in prose()
-        if (name := str(path.relative_to(ROOT))).rpartition("/")[0] not in NOT_YET
         for number, line in enumerate(path.read_text().splitlines(), start=1)
         for word in WORD.finditer(line.replace("_", " "))
     ]
