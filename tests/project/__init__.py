@@ -11,6 +11,7 @@ Read in this order:
     test_structure            reading orders, import cycles, sizes of folders, import contracts
     test_mirror               each test stands where its module's place says
     test_words                words that are gone, and the form of log events
+    test_log_events           the table of log events
     test_project_files        README, Makefile, constraints and compose
     test_decisions            the decisions name files and names that exist
 """
