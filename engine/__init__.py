@@ -9,7 +9,7 @@ Read in this order:
     sending/        the way out: leases, calls, outcomes
     closing/        messages that end without being sent
     recovery/       the ledger and the queue, brought together after a failure
-    failover/       one process that sends for all while Redis is away
+    failover/       Redis is away, or was emptied: its queue is rebuilt, and one process sends for all meanwhile
     resilience/     retries, batches, the circuit breaker, what is wrong just now
     observability/  metrics
     brokers/        the queue in memory and in Redis

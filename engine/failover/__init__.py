@@ -1,4 +1,4 @@
-"""What happens when Redis is away: one process sends for all, from memory, until it is back.
+"""What happens when Redis is away or was emptied: its queue is rebuilt, and meanwhile one process may send for all.
 
 Read in this order:
 

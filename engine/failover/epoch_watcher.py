@@ -8,7 +8,7 @@ from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import monitored
 
 WATCH_S = 1.0
-"""Between two readings of the epoch. From the design."""
+"""Between two readings of the epoch. untuned: a process stops to lease ``lease_ms`` after its last reading."""
 
 BYPASSED_MS = 10_000
 """How long processes of another version count as present after their last sign of life. untuned: they give one each

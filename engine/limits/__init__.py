@@ -5,5 +5,15 @@ Read in this order:
     limits      the limits as versioned data
     windows     the places of a limit, and when they are free again
     aimd        a limit that a 429 lowers for a while
-    fair_queue  stride scheduling: whose turn it is
+    fair_queue  stride scheduling: the arithmetic of turns
+
+To add a limit (the one per user is the shortest example; look for ``user_id``):
+
+1.  ``limits.py``: its ``Limit`` in ``Limits``. Settings: ``bot/config/settings.py``, ``.env.example``,
+    ``api/schemas/limits.py``.
+2.  ``model/messages.py``: what a message must tell for it; ``bot/telegram/update_context.py`` and ``composer.py`` fill
+    it in, ``storage/ledger/add.py`` and ``rows.py`` keep it.
+3.  ``brokers/memory/lanes.py`` and ``queue.py``: whose places they are, and that a lease takes them with all others;
+    ``brokers/redis/lua/shared`` the same, ``codec.py`` hands it over; ``tests/engine/brokers/naive_broker.py`` judges both.
+4.  ``ports/explanation.py`` and ``explain`` of both brokers: why a message waits for it.
 """

@@ -1,5 +1,6 @@
-"""Whose turn it is: start-time fair queueing, in integers.
+"""The arithmetic of turns: start-time fair queueing, in integers.
 
+The competitors are priorities, bots and chats; ``brokers/memory/lanes`` says who competes with whom.
 Each competitor has a *pass*; the lowest pass among those that may go has the turn, and
 its pass then rises by cost / weight. So each that waits gets its share, whatever its
 messages cost. The *virtual time* is the pass with which the last turn began: none that
@@ -73,7 +74,7 @@ class FairQueue:
         return after
 
     def rank(self, its_pass: int) -> int:
-        """Return by which pass it saves up: a lag gives no right to keep back one that has just come."""
+        """Return its pass as it counts for saving up: one that lags ranks no better than one that has just come."""
         return max(self._now, its_pass)
 
     def is_past(self, its_pass: int) -> bool:

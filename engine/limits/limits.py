@@ -66,9 +66,9 @@ class Limits:
         group: One group, supergroup or channel: a true sliding window.
         user: What one user may make one bot send, in all chats. No rule of Telegram's; our own.
         saved_up: Normal and low leave a bot (and the ceiling) spaced by window / count; this many
-            may leave at once after a pause, and the rest of the places is left for high. What leaves
-            at once is free again at once, with a gap of as many slots behind it in which all places are
-            taken: with 5, an urgent message could wait for 160 ms, with 2 for one slot.
+            may leave at once after a pause, and the rest of the places is left for high. The places
+            of such a burst become free together, and as many slots before that all places are taken:
+            with 5, an urgent message could wait for 160 ms, with 2 for one slot.
         guard_ms: How much longer a place stays taken while our own count is in doubt: after a
             restart, and for a minute after a 429 that it does not explain.
         adapt_least: A 429 that our count does not explain lowers the limit of its chat or bot, at most to this

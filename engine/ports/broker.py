@@ -116,7 +116,7 @@ class Broker(Protocol):
     4.  the ceiling's window has room; for normal and low the ceiling's spacing too;
         and no priority that ranks before saves up for the ceiling.
 
-    Turns go round four times over, each time by the lowest pass (see ``fair_queue``): the chats of
+    Turns are taken in four rounds, each by the lowest pass (see ``fair_queue``): the chats of
     a *line* (a bot's priority; ties: the older head), the lines of a bot, by the shares of the
     priorities, the bots of a priority (ties: the lower bot id), and the priorities (ties: the
     higher). A lease is a turn of its lane, its line in both rounds, and its priority.

@@ -1,7 +1,9 @@
-"""Rebuilds the queue from the ledger, so that a restart breaks no window and loses nothing.
+"""Rebuilds the queue from the ledger, so that neither a restart nor an emptied Redis breaks a window or loses anything.
 
-Which of the open messages were on their way when the last process died is unknown. At most one of each chat was: so
-one place of each chat that has open messages counts as taken now, and every bot that was at work first waits for one
+When that is done: ``bot/wiring/queue`` at each start with the queue in memory, else the table in ``failover/leader``.
+
+Which of the open messages were on their way when the last process died is unknown. At most one message of each chat was:
+so one place of each chat that has open messages counts as taken now, and every bot that was at work first waits for one
 window. These presumed sends are written down before anything is leased: the next start, if it comes within the same
 window, counts them too.
 

@@ -1,4 +1,12 @@
-"""A lease that this process holds: until when it surely does, and how far its call has come."""
+"""A lease that this process holds: until when it surely does, and how far its call has come.
+
+A lease may be used no more, or is refused when it is settled, because
+
+-   it ran out, or its process was told so (``may_write`` here);
+-   another process has it by now, or the queue is another one: number and incarnation differ
+    (``brokers/memory/leases``, ``brokers/redis/lua/shared/messages``);
+-   leases come from elsewhere: the epoch has changed (``failover/failover_broker``).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +24,7 @@ class HeldLease:
     Attributes:
         until_ms: The deadline that was confirmed last, by the clock of this process: counted from the moment at
             which it was asked for, because the broker may have another clock, and its answer takes its time.
-        is_source: Whether leases of the queue that gave it may be used now; None: there is no other queue.
+        is_source: Whether leases still come from the queue that gave it; None: there is only one queue.
         is_lost: The broker has answered that this process holds it no more.
         is_cut_off: The process ends, and its call with it: what becomes of the message is concluded at once.
         written_at_ms: When the first byte of its call was written; None if none was.

@@ -4,9 +4,9 @@ Read in this order:
 
     broker       the verbs of ``Broker``; each asks one of the parts below
     queue        what waits, until when, and which of it may go
-    lanes        what the queue remembers: messages, lanes, lines, chats, users, bots
+    lanes        whose turn it is, between priorities, bots and chats; messages, lanes, lines, users
     admissions   how messages enter the queue, and replace one another there
-    leases       which message goes next, and its lease
+    leases       leases the message whose turn it is; deadlines
     settlements  how a lease ends, and what follows from it
     holds        holds of chats and bots, and what a 429 tells of both
     migration    a chat that has another id from now on

@@ -36,24 +36,24 @@ class Admissions:
         return QUEUED
 
     def _admit_instead(self, message: Outgoing, older: Entry, now_ms: int) -> Verdict:
-        """Let a message take the place of one that waits, unless that one is the newer of the two."""
+        """Let a message take the position of one that waits, unless that one is the newer of the two."""
         replaced, lane = older.message, older.lane
         if replaced.id > message.id:
             return Replaced(by=replaced.id)
-        place = older.place
-        if PRIORITIES.index(message.priority) < lane.line.place:
-            place = message.id
+        position = older.position
+        if PRIORITIES.index(message.priority) < lane.line.index:
+            position = message.id
         else:
             message = structs.replace(message, priority=lane.line.priority)
-        if place == older.place and older.is_due and _is_due(message, now_ms):
+        if position == older.position and older.is_due and _is_due(message, now_ms):
             self._swap(older, message, now_ms)
         else:
             self._queue.remove(older, now_ms)
-            self._add(message, lane.chat, place, now_ms)
+            self._add(message, lane.chat, position, now_ms)
         return Queued(instead_of=replaced)
 
     def _swap(self, entry: Entry, message: Outgoing, now_ms: int) -> None:
-        """Put another message into a place: its lane goes on waiting, and keeps its turn."""
+        """Put another message into a position: its lane goes on waiting, and keeps its turn."""
         queue = self._queue
         lane = entry.lane
         if entry.message.is_paid != message.is_paid:
@@ -65,16 +65,16 @@ class Admissions:
         lane.line.bot.note_special(entry.is_special - was_special)
         entry.user = queue.user(lane.chat.bot, message.user_id)
         entry.attempt, entry.tried = message.attempt, message.attempt > 0
-        queue.entries[message.id] = lane.stand_ins[entry.place] = entry
+        queue.entries[message.id] = lane.stand_ins[entry.position] = entry
         queue.count_open(entry, 1)
         self.note_times(entry, now_ms)
         queue.offer_lane(lane, now_ms)
         queue.reoffer(lane.line.bot, now_ms)  # it may cost more or less
 
-    def _add(self, message: Outgoing, chat: Chat, place: str, now_ms: int) -> None:
+    def _add(self, message: Outgoing, chat: Chat, position: str, now_ms: int) -> None:
         queue = self._queue
         message = _named(message, chat)
-        entry = Entry(message, chat.lane(message.priority), place, queue.user(chat.bot, message.user_id))
+        entry = Entry(message, chat.lane(message.priority), position, queue.user(chat.bot, message.user_id))
         queue.entries[message.id] = entry
         queue.count_open(entry, 1)
         queue.count_waiting(entry, 1)

@@ -33,19 +33,19 @@ class Inquiry:
 
     def _before(self) -> list[Entry]:
         lane = self.entry.lane
-        places = {place for place in lane.places if place < self.entry.place}
-        return [entry for place in places if (entry := lane.at(place, self.entries)) is not None]
+        positions = {position for position in lane.positions if position < self.entry.position}
+        return [entry for position in positions if (entry := lane.at(position, self.entries)) is not None]
 
     def _overtaking(self, rounds: int) -> Iterator[int]:
         """Yield how many messages each other lane of its line sends first."""
         lane = self.entry.lane
         first = lane.head(self.entries) or self.entry
-        mine = _turn(lane), min(first.place, self.entry.place)
+        mine = _turn(lane), min(first.position, self.entry.position)
         for chat in lane.line.bot.chats.values():
             other = chat.lanes.get(lane.line.priority)
             head = None if other is None or other is lane else other.head(self.entries)
             if other is not None and head is not None:
-                yield min(other.size, rounds + ((other.turn, head.place) < mine))
+                yield min(other.size, rounds + ((other.turn, head.position) < mine))
 
     def _waits_at(self) -> WaitsAt:
         if not self.entry.is_due:

@@ -17,7 +17,8 @@ class Holds:
     def throttle(self, entry: Entry, until_ms: int, now_ms: int, *, is_near: bool) -> tuple[Hold, ...]:
         """Hold a chat, and its bot too when a second chat gives evidence that the bot is meant.
 
-        Source: Telegram does not say which of the two it is; see the design, Hold.
+        Source: Telegram does not say which of the two it is; so the
+        chat is held, and the bot on evidence.
         """
         queue = self._queue
         chat = entry.lane.chat

@@ -1,4 +1,4 @@
-"""What the memory broker remembers of bots, chats and their waiting messages.
+"""Whose turn it is, between priorities, bots and chats; and what the queue remembers of each.
 
     Group    a priority          lines of its bots, by pass
     Line     a bot's priority    lanes of its chats, by pass; offers its front message
@@ -37,17 +37,17 @@ class Entry:
         "message",
         "number",
         "pays",
-        "place",
+        "position",
         "tried",
         "user",
         "worker_id",
     )
 
-    def __init__(self, message: Outgoing, lane: Lane, place: str, user: User | None) -> None:
+    def __init__(self, message: Outgoing, lane: Lane, position: str, user: User | None) -> None:
         self.become(message)
         self.lane = lane
         self.user = user  # if users have a limit
-        self.place = place  # in its lane: its id, or that of the first message that it replaced
+        self.position = position  # in its lane: its id, or that of the first message that it replaced
         self.attempt = message.attempt  # spent ones
         self.tried = message.attempt > 0
         self.is_due = False
@@ -65,13 +65,24 @@ class Entry:
 class Lane:
     """One chat's waiting messages of one priority."""
 
-    __slots__ = ("chat", "key", "line", "offered", "places", "size", "stand_ins", "turn", "wait_until_ms", "wake_at_ms")
+    __slots__ = (
+        "chat",
+        "key",
+        "line",
+        "offered",
+        "positions",
+        "size",
+        "stand_ins",
+        "turn",
+        "wait_until_ms",
+        "wake_at_ms",
+    )
 
     def __init__(self, chat: Chat, line: Line) -> None:
         self.chat = chat
         self.line = line
-        self.places: list[str] = []  # a heap; may name messages that are gone
-        self.stand_ins: dict[str, Entry] = {}  # by place, those whose id is another
+        self.positions: list[str] = []  # a heap; may name messages that are gone
+        self.stand_ins: dict[str, Entry] = {}  # by position, those whose id is another
         self.size = 0  # of those that are not
         self.turn = 0
         self.wait_until_ms = 0  # a retry's backoff
@@ -80,17 +91,17 @@ class Lane:
         self.wake_at_ms: int | None = None
 
     def head(self, entries: dict[str, Entry]) -> Entry | None:
-        places = self.places
-        while places:
-            entry = self.at(places[0], entries)
+        positions = self.positions
+        while positions:
+            entry = self.at(positions[0], entries)
             if entry is not None:
                 return entry
-            heappop(places)
+            heappop(positions)
         return None
 
-    def at(self, place: str, entries: dict[str, Entry]) -> Entry | None:
-        """Return the message that waits in a place; None if none does."""
-        entry = self.stand_ins.get(place) or entries.get(place)
+    def at(self, position: str, entries: dict[str, Entry]) -> Entry | None:
+        """Return the message that waits at a position; None if none does."""
+        entry = self.stand_ins.get(position) or entries.get(position)
         if entry is not None and entry.lane is self and entry.is_due and not entry.number:
             return entry
         return None
@@ -110,7 +121,7 @@ class Line:
         "lanes",
         "offered",
         "paid",
-        "place",
+        "index",
         "priority",
         "ready",
         "turn",
@@ -122,7 +133,7 @@ class Line:
         self.bot = bot
         self.group = group
         self.priority = priority
-        self.place = PRIORITIES.index(priority)
+        self.index = PRIORITIES.index(priority)
         self.is_spaced = priority in SPACING_PRIORITIES
         self.turns = FairQueue(entry=STRIDE)
         self.turn = 0  # among the bots of its priority
@@ -136,8 +147,8 @@ class Line:
     def offer(self, lane: Lane, head: Entry) -> None:
         lane.offered = head
         key = lane.key
-        if key is None or key[0] != lane.turn or key[1] != head.place:
-            lane.key = (lane.turn, head.place, next(_tick), lane)
+        if key is None or key[0] != lane.turn or key[1] != head.position:
+            lane.key = (lane.turn, head.position, next(_tick), lane)
             heappush(self.paid if head.message.is_paid else self.ready, lane.key)
 
     def front(self, *, paid: bool = False) -> Entry | None:
@@ -154,21 +165,21 @@ class Line:
     def fronts(self) -> list[Entry]:
         """Return both, the one whose turn it is first."""
         fronts = [front for paid in (False, True) if (front := self.front(paid=paid)) is not None]
-        return sorted(fronts, key=lambda front: (front.lane.turn, front.place))
+        return sorted(fronts, key=lambda front: (front.lane.turn, front.position))
 
     def rank(self) -> tuple[int, int]:
-        """Return its place among the lines of its bot, the first to save up first."""
-        return self.bot.turns.rank(self.turn_in_bot), self.place
+        """Return its rank among the lines of its bot, the first to save up first."""
+        return self.bot.turns.rank(self.turn_in_bot), self.index
 
 
 class Group:
     """All lines of one priority."""
 
-    __slots__ = ("lines", "place", "priority", "ready", "share", "turn", "turns")
+    __slots__ = ("lines", "index", "priority", "ready", "share", "turn", "turns")
 
     def __init__(self, priority: Priority, share: int) -> None:
         self.priority = priority
-        self.place = PRIORITIES.index(priority)
+        self.index = PRIORITIES.index(priority)
         self.share = share
         self.turns = FairQueue()
         self.turn = 0

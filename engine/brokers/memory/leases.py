@@ -89,7 +89,7 @@ class Leases:
         chat.in_flight += 1
         lease = self.give(entry, worker_id, now_ms)
         self.leased[entry.message.id] = entry
-        heappop(lane.places)
+        heappop(lane.positions)
         queue.leave(entry)
         for other in chat.lanes.values():
             other.key = None

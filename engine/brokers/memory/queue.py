@@ -24,7 +24,7 @@ untuned: that many stale ones take some 100 kB."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recovery:
+class RisingLimit:
     """A lowered limit that rises again; stale once its chat or bot has another."""
 
     scope: Chat | BotState
@@ -51,7 +51,7 @@ class Queue:
         self.ceiling = gate(limits.ceiling)
         self.ceiling_spacing = spacing(limits.ceiling, limits.saved_up)
         self.timers: list[tuple[int, int, Lane | BotState | Entry]] = []
-        self._recoveries: list[tuple[int, int, Recovery]] = []
+        self._rising_limits: list[tuple[int, int, RisingLimit]] = []
         self.expiries: list[tuple[int, str]] = []
         self._forgets: list[tuple[int, int, Chat | User]] = []
         self.tick = count()
@@ -100,9 +100,9 @@ class Queue:
         """Put a due message into its lane."""
         lane = entry.lane
         entry.is_due = True
-        heappush(lane.places, entry.place)
-        if entry.place != entry.message.id:
-            lane.stand_ins[entry.place] = entry
+        heappush(lane.positions, entry.position)
+        if entry.position != entry.message.id:
+            lane.stand_ins[entry.position] = entry
         lane.size += 1
         if entry.is_special:
             lane.line.bot.note_special(1)
@@ -128,7 +128,7 @@ class Queue:
         """Take a message out of its lane."""
         lane = entry.lane
         if lane.stand_ins:
-            lane.stand_ins.pop(entry.place, None)
+            lane.stand_ins.pop(entry.position, None)
         lane.size -= 1
         if entry.is_special:
             lane.line.bot.note_special(-1)
@@ -137,7 +137,7 @@ class Queue:
 
     def _end_to_wait(self, lane: Lane) -> None:
         line = lane.line
-        lane.places.clear()
+        lane.positions.clear()
         line.turns.leave()
         line.lanes -= 1
         if not line.lanes:
@@ -338,10 +338,10 @@ class Queue:
     def pass_time(self) -> int:
         """Let everything happen that is due by now, and return the time."""
         now_ms = self.clock()
-        while self._recoveries and self._recoveries[0][0] <= now_ms:
-            at_ms, _, recovery = heappop(self._recoveries)
-            if recovery.scope.adapted is recovery.adapted and recovery.adapted.rises_at_ms == at_ms:
-                self._recover_limit(recovery, now_ms)
+        while self._rising_limits and self._rising_limits[0][0] <= now_ms:
+            at_ms, _, rising = heappop(self._rising_limits)
+            if rising.scope.adapted is rising.adapted and rising.adapted.rises_at_ms == at_ms:
+                self._recover_limit(rising, now_ms)
         timers = self.timers
         while timers and timers[0][0] <= now_ms:
             at_ms, _, owner = heappop(timers)
@@ -388,22 +388,22 @@ class Queue:
         adapted.lower(now_ms)
         if adapted.is_lower:
             scope.adapted = adapted
-            self._adapt(Recovery(scope, adapted), now_ms)
+            self._adapt(RisingLimit(scope, adapted), now_ms)
 
-    def _recover_limit(self, recovery: Recovery, now_ms: int) -> None:
-        scope, adapted = recovery.scope, recovery.adapted
+    def _recover_limit(self, rising: RisingLimit, now_ms: int) -> None:
+        scope, adapted = rising.scope, rising.adapted
         adapted.rise(now_ms)
-        self._adapt(recovery, now_ms)
+        self._adapt(rising, now_ms)
         if isinstance(scope, Chat):
             self.reoffer_chat(scope, now_ms)
         else:
             self.reoffer(scope, now_ms)
 
-    def _adapt(self, recovery: Recovery, now_ms: int) -> None:
-        scope, adapted = recovery.scope, recovery.adapted
+    def _adapt(self, rising: RisingLimit, now_ms: int) -> None:
+        scope, adapted = rising.scope, rising.adapted
         narrow(scope.gate, scope.spacing if isinstance(scope, BotState) else None, adapted.places, now_ms)
         if adapted.is_lower:
-            heappush(self._recoveries, (adapted.rises_at_ms, next(self.tick), recovery))
+            heappush(self._rising_limits, (adapted.rises_at_ms, next(self.tick), rising))
         else:
             scope.adapted = None
 
@@ -465,7 +465,7 @@ class Queue:
         timers = self.timers
         while timers and self._is_stale(timers[0][2], timers[0][0]):
             heappop(timers)
-        recovers_at_ms = self._recoveries[0][0] if self._recoveries else None
+        recovers_at_ms = self._rising_limits[0][0] if self._rising_limits else None
         times = (wake_at_ms, timers[0][0] if timers else None, recovers_at_ms, self.next_expiry_ms())
         return min((at_ms for at_ms in times if at_ms is not None), default=None)
 

@@ -45,7 +45,7 @@ class Entry:
     message: Outgoing
     attempt: int  # how many are spent
     tried: bool
-    place: str  # in its lane: its id, or that of the first that it replaced
+    position: str  # in its lane: its id, or that of the first that it replaced
     standing: bool = False
     pays: bool = False  # while it is leased
     lease: Lease | None = None
@@ -226,7 +226,7 @@ class NaiveBroker:
 
     def _free_heads(self, at_ms: int) -> Iterator[Entry]:
         """Yield the head of each lane, where lane and chat let it go."""
-        entries = sorted(self._entries.values(), key=lambda entry: entry.place)
+        entries = sorted(self._entries.values(), key=lambda entry: entry.position)
         seen = {(priority, *entry.path[0][1:]) for entry in entries if entry.lease for priority in PRIORITIES}
         for entry in entries:
             due = entry.standing or (not entry.lease and entry.message.ready_at_ms <= at_ms)
@@ -281,12 +281,12 @@ class NaiveBroker:
 
     def _explain(self, entry: Entry, now_ms: int) -> Explanation:
         lanes: defaultdict[Key, list[Entry]] = defaultdict(list)
-        for each in sorted(self._entries.values(), key=lambda each: each.place):
+        for each in sorted(self._entries.values(), key=lambda each: each.position):
             if each.standing and each.path[1] == entry.path[1]:
                 lanes[each.path[0]].append(each)
         lane = lanes.pop(entry.path[0], [])
-        before = [each for each in lane if each.place < entry.place]
-        first = self._turn(entry.path[0]), min(each.place for each in (entry, *lane))
+        before = [each for each in lane if each.position < entry.position]
+        first = self._turn(entry.path[0]), min(each.position for each in (entry, *lane))
         others = [min(len(ids), len(before) + ((self._turn(key), ids[0].place) < first)) for key, ids in lanes.items()]
         shut = (gate for gate, until_ms in self._shut(lane[0], now_ms) if until_ms > now_ms) if entry.standing else ()
         waits_at = next(iter(shut), WaitsAt.TURN) if entry.standing else WaitsAt.SCHEDULED
@@ -381,14 +381,14 @@ class NaiveBroker:
             self._stand(entry)
 
     def _instead(self, message: Outgoing, older: Entry, now_ms: int) -> Verdict:
-        replaced, place = older.message, older.place
+        replaced, place = older.message, older.position
         if replaced.id > message.id:
             return Replaced(by=replaced.id)
         if PRIORITIES.index(message.priority) < PRIORITIES.index(replaced.priority):
             place = message.id
         else:
             message = structs.replace(message, priority=replaced.priority)
-        stays = older.standing and place == older.place and (message.attempt or message.ready_at_ms <= now_ms)
+        stays = older.standing and place == older.position and (message.attempt or message.ready_at_ms <= now_ms)
         entry = Entry(message, message.attempt, message.attempt > 0, place, standing=bool(stays))
         if stays:  # its lane goes on waiting, and keeps its turn
             del self._entries[replaced.id]
@@ -514,7 +514,7 @@ class NaiveBroker:
         if new.gate and old.gate:
             new.gate.absorb(old.gate)
         moved = [entry for entry in self._entries.values() if entry.path[0][1:] == (bot_id, old_id)]
-        moved.sort(key=lambda entry: (PRIORITIES.index(entry.message.priority), entry.place))
+        moved.sort(key=lambda entry: (PRIORITIES.index(entry.message.priority), entry.position))
         stood = [entry for entry in moved if entry.standing]
         for entry in stood:
             self._leave(entry)

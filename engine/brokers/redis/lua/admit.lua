@@ -79,7 +79,7 @@ end
 local function admit_instead(entry, older)
   if is_before(entry.id, older.id) then return {"replaced", older.id} end
   local position, replaced = older.position, report(records, older)
-  if entry.place < older.place then position = entry.id else entry.place = older.place end
+  if entry.index < older.index then position = entry.id else entry.index = older.index end
   if position == older.position and older.is_due and is_due(entry) then
     swap(older, entry)
   else
@@ -112,15 +112,15 @@ end
 
 pass_time()
 local ids, coming, owners = cmsgpack.unpack(packed_ids), {}, {}
-for place, message_id in ipairs(ids) do
-  local entry = unpack_entry(message_id, ARGV[first_record + place - 1])
-  coming[place], owners[place] = entry, {entry.bot_id, entry.chat_id}
+for index, message_id in ipairs(ids) do
+  local entry = unpack_entry(message_id, ARGV[first_record + index - 1])
+  coming[index], owners[index] = entry, {entry.bot_id, entry.chat_id}
 end
 fetch_entries(ids)
 fetch_chats(owners)
 
 local verdicts = {}
-for place, entry in ipairs(coming) do verdicts[place] = admit(entry) end
+for index, entry in ipairs(coming) do verdicts[index] = admit(entry) end
 local leased = lease_some(worker_id, slots_count, tonumber(lease_ms), records)
 if leased[3] and (not state.promised_ms or leased[3] < state.promised_ms) then ring() end
 return answer(state_key, {verdicts, leased}, records)

@@ -18,11 +18,11 @@ if refused then return refused end
 
 pass_time()
 local cancelled = {}
-for place = 2, #ARGV do
-  local entry = entry_of(ARGV[place])
+for index = 2, #ARGV do
+  local entry = entry_of(ARGV[index])
   local waits = entry ~= nil and entry.number == 0
   if waits then remove(entry) end
-  cancelled[place - 1] = waits
+  cancelled[index - 1] = waits
 end
 ring()
 return answer(state_key, cancelled)

@@ -25,6 +25,6 @@ load_state(state_key)
 if not (state and state.is_cleared and state.incarnation == tonumber(incarnation)) then return {"gone"} end
 
 local names = {}
-for place = 3, #ARGV do names[#names + 1] = ARGV[place] end
+for index = 3, #ARGV do names[#names + 1] = ARGV[index] end
 in_runs("UNLINK", names)
 return {"done", cmsgpack.pack({})}

@@ -23,9 +23,9 @@ local members = call(
   "ZRANGEBYLEX", key.edits(bot_id, resolve(bot, chat_id)), "[" .. replaces .. "\0", "(" .. replaces .. "\1",
   "LIMIT", 0, constants.BATCH_MAX
 )
-for place, member in ipairs(members) do
+for index, member in ipairs(members) do
   local entry = entry_of(string.sub(member, #replaces + 2))
-  dropped[place] = report(records, entry)
+  dropped[index] = report(records, entry)
   remove(entry)
 end
 ring()

@@ -47,9 +47,9 @@ end
 local function overtaking(rounds)
   local first = head and is_before(head.position, entry.position) and head.position or entry.position
   local turn, sum = turn_of(lane), 0
-  for _, chat_id in ipairs(call("SMEMBERS", key.lanes(bot.bot_id, line.place))) do
+  for _, chat_id in ipairs(call("SMEMBERS", key.lanes(bot.bot_id, line.index))) do
     if chat_id ~= chat.chat_id then
-      local other = known_chat(bot, chat_id).lanes[line.place]
+      local other = known_chat(bot, chat_id).lanes[line.index]
       local position = head_of(other).position
       local overtakes = other.turn < turn or (other.turn == turn and is_before(position, first))
       sum = sum + math.min(other.size, rounds + (overtakes and 1 or 0))

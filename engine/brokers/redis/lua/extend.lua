@@ -18,12 +18,12 @@ if refused then return refused end
 
 pass_time()
 local extended = {}
-for place, lease in ipairs(cmsgpack.unpack(leases)) do
+for index, lease in ipairs(cmsgpack.unpack(leases)) do
   local entry = held(unpack(lease))
   if entry then
     entry.lease_until_ms, entry.is_changed = now_ms + tonumber(by_ms), true
     lease_ends[entry.id] = entry.lease_until_ms
   end
-  extended[place] = entry ~= nil
+  extended[index] = entry ~= nil
 end
 return answer(state_key, extended)

@@ -17,7 +17,7 @@ local refused = open(state_key, given_ms)
 if refused then return refused end
 
 local known = {}
-for place = 2, #ARGV do
-  known[place - 1] = call("HEXISTS", key.messages(), ARGV[place]) == 1
+for index = 2, #ARGV do
+  known[index - 1] = call("HEXISTS", key.messages(), ARGV[index]) == 1
 end
 return answer(state_key, known)

@@ -17,8 +17,8 @@ local refused = open(state_key, given_ms)
 if refused then return refused end
 
 pass_time()
-for place = 3, #ARGV do
-  local chat = known_chat(bot_of(bot_id), ARGV[place])
+for index = 3, #ARGV do
+  local chat = known_chat(bot_of(bot_id), ARGV[index])
   if chat then reoffer_chat(chat) end
 end
 ring()

@@ -24,7 +24,7 @@ if refused then return refused end
 
 pass_time()
 local rows, ids, owners = cmsgpack.unpack(settlements), {}, {}
-for place, settlement in ipairs(rows) do ids[place] = settlement[1] end
+for index, settlement in ipairs(rows) do ids[index] = settlement[1] end
 fetch_entries(ids)
 for _, message_id in ipairs(ids) do
   local entry = entry_of(message_id)
@@ -33,10 +33,10 @@ end
 fetch_chats(owners)
 
 local settled = {}
-for place, settlement in ipairs(rows) do
+for index, settlement in ipairs(rows) do
   local rest = settlement[7]
   if rest then rest[3] = ARGV[2 + rest[3]] end
-  settled[place] = settle(unpack(settlement))
+  settled[index] = settle(unpack(settlement))
 end
 ring()
 return answer(state_key, settled)

@@ -15,7 +15,7 @@ local BOT_HEAD = "<BBBBdddddddddddI4c0I4c0I4c0"
 local BOT_LINE = "<dddddddBI2c0dI2c0"
 
 -- Read a line, and return where the next begins.
-local function unpack_line(bot, place, raw, at)
+local function unpack_line(bot, index, raw, at)
   local turn, turn_in_bot, now, last, members, in_group, first_turn, has_first, first, offered_cost, offered
   turn, turn_in_bot, now, last, members, in_group, first_turn, has_first, first, offered_cost, offered, at =
     struct.unpack(BOT_LINE, raw, at)
@@ -24,8 +24,8 @@ local function unpack_line(bot, place, raw, at)
   elseif has_first == 0 then
     first = false
   end
-  bot.lines[place] = {
-    bot = bot, place = place, is_spaced = constants.IS_SPACED[place], turn = turn, turn_in_bot = turn_in_bot, now = now,
+  bot.lines[index] = {
+    bot = bot, index = index, is_spaced = constants.IS_SPACED[index], turn = turn, turn_in_bot = turn_in_bot, now = now,
     last = last, members = members, in_group = some(in_group), first = first, first_turn = first_turn,
     offered = offered ~= "" and offered or nil, offered_cost = offered_cost, fronts = nil, ready_key = nil,
   }
@@ -43,9 +43,9 @@ local function packed_line(line)
   )
 end
 
-local function fresh_line(bot, place)
-  bot.lines[place] = {
-    bot = bot, place = place, is_spaced = constants.IS_SPACED[place], turn = 0, turn_in_bot = 0, now = 0, last = 0,
+local function fresh_line(bot, index)
+  bot.lines[index] = {
+    bot = bot, index = index, is_spaced = constants.IS_SPACED[index], turn = 0, turn_in_bot = 0, now = 0, last = 0,
     members = 0, first = false, first_turn = 0, offered_cost = 0,
   }
 end
@@ -58,7 +58,7 @@ local function fresh_bot(bot_id)
     is_short = false, gate = gates.fresh(limits.bot), lines = {}, chats = {},
     spacing = spacings.unpacked(nil, limits.bot, limits.saved_up),
   }
-  for place = 1, 3 do fresh_line(bot, place) end
+  for index = 1, 3 do fresh_line(bot, index) end
   return bot
 end
 
@@ -67,7 +67,7 @@ local function lines_of(bot)
   if bot.lines then return bot.lines end
   local at = bot.lines_at
   bot.lines = {}
-  for place = 1, 3 do at = unpack_line(bot, place, bot.raw, at) end
+  for index = 1, 3 do at = unpack_line(bot, index, bot.raw, at) end
   return bot.lines
 end
 

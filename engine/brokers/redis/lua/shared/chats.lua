@@ -21,14 +21,14 @@ local function limit_of_chat(chat_id)
   return limits.chat
 end
 
-local function lane_in(chat, place)
-  local lane = chat.lanes[place]
+local function lane_in(chat, index)
+  local lane = chat.lanes[index]
   if not lane then
     lane = {
-      chat = chat, line = lines_of(chat.bot)[place], size = 0, turn = 0, wait_until_ms = 0, offered = false,
+      chat = chat, line = lines_of(chat.bot)[index], size = 0, turn = 0, wait_until_ms = 0, offered = false,
       offered_as_paid = false, alone = false, user_id = false,
     }
-    chat.lanes[place] = lane
+    chat.lanes[index] = lane
   end
   return lane
 end
@@ -44,11 +44,11 @@ local function words_of(text)
 end
 
 -- Read a lane, and return where the next begins.
-local function unpack_lane(chat, place, raw, at)
+local function unpack_lane(chat, index, raw, at)
   local size, turn, wait_until_ms, offered_as_paid, offered, alone, user_id
   size, turn, wait_until_ms, offered_as_paid, offered, alone, user_id, at = struct.unpack(CHAT_LANE, raw, at)
-  chat.lanes[place] = {
-    chat = chat, line = lines_of(chat.bot)[place], size = size, turn = turn, wait_until_ms = wait_until_ms,
+  chat.lanes[index] = {
+    chat = chat, line = lines_of(chat.bot)[index], size = size, turn = turn, wait_until_ms = wait_until_ms,
     offered = offered ~= "" and offered, offered_as_paid = offered_as_paid == 1, alone = alone ~= "" and alone,
     user_id = user_id ~= "" and user_id,
   }
@@ -67,8 +67,8 @@ local function unpack_chat(bot, chat_id, raw)
     chat.adapted = cmsgpack.unpack(adapted)
     if chat.gate then chat.gate.places = chat.adapted.places end
   end
-  for place = 1, 3 do
-    if lanes % 2 == 1 then at = unpack_lane(chat, place, raw, at) end
+  for index = 1, 3 do
+    if lanes % 2 == 1 then at = unpack_lane(chat, index, raw, at) end
     lanes = math.floor(lanes / 2)
   end
   return chat
@@ -115,8 +115,8 @@ local function needed_ms(chat, has_lanes)
   local until_ms = math.max(chat.hold_until_ms, chat.gate and gates.idle_at_ms(chat.gate) or 0)
   if has_lanes then until_ms = math.max(until_ms, now_ms + constants.DEBT_KEPT_MS) end
   if chat.is_restored then until_ms = math.max(until_ms, now_ms + constants.RESTORED_MS) end
-  for place = 1, 3 do
-    local lane = chat.lanes[place]
+  for index = 1, 3 do
+    local lane = chat.lanes[index]
     if lane then until_ms = math.max(until_ms, lane.wait_until_ms) end
   end
   return math.max(0, until_ms - now_ms)

@@ -19,16 +19,16 @@ function key.timers() return prefix .. "timers" end
 function key.expiries() return prefix .. "expiries" end
 function key.leases() return prefix .. "leases" end
 function key.bell() return prefix .. "bell" end
-function key.group(place) return prefix .. "group:" .. PRIORITIES[place] end
+function key.group(index) return prefix .. "group:" .. PRIORITIES[index] end
 function key.bot(bot_id) return prefix .. "bot:" .. bot_id end
 function key.purse(bot_id) return prefix .. "purse:" .. bot_id end
 function key.aliases(bot_id) return prefix .. "aliases:" .. bot_id end
-function key.ready(bot_id, place) return prefix .. "ready:" .. PRIORITIES[place] .. ":" .. bot_id end
-function key.paid(bot_id, place) return prefix .. "paid:" .. PRIORITIES[place] .. ":" .. bot_id end
-function key.lanes(bot_id, place) return prefix .. "lanes:" .. PRIORITIES[place] .. ":" .. bot_id end
+function key.ready(bot_id, index) return prefix .. "ready:" .. PRIORITIES[index] .. ":" .. bot_id end
+function key.paid(bot_id, index) return prefix .. "paid:" .. PRIORITIES[index] .. ":" .. bot_id end
+function key.lanes(bot_id, index) return prefix .. "lanes:" .. PRIORITIES[index] .. ":" .. bot_id end
 function key.chat(bot_id, chat_id) return prefix .. "chat:" .. bot_id .. ":" .. chat_id end
-function key.lane(bot_id, place, chat_id)
-  return prefix .. "lane:" .. PRIORITIES[place] .. ":" .. bot_id .. ":" .. chat_id
+function key.lane(bot_id, index, chat_id)
+  return prefix .. "lane:" .. PRIORITIES[index] .. ":" .. bot_id .. ":" .. chat_id
 end
 function key.later(bot_id, chat_id) return prefix .. "later:" .. bot_id .. ":" .. chat_id end
 function key.edits(bot_id, chat_id) return prefix .. "edits:" .. bot_id .. ":" .. chat_id end

@@ -43,7 +43,7 @@ local function front_in(member)
 end
 
 local function lane_key(lane)
-  lane.key = lane.key or key.lane(lane.chat.bot.bot_id, lane.line.place, lane.chat.chat_id)
+  lane.key = lane.key or key.lane(lane.chat.bot.bot_id, lane.line.index, lane.chat.chat_id)
   return lane.key
 end
 
@@ -84,8 +84,8 @@ end
 
 local function begin_to_wait(lane)
   local line, bot = lane.line, lane.chat.bot
-  local group = state.groups[line.place]
-  call("SADD", key.lanes(bot.bot_id, line.place), lane.chat.chat_id)
+  local group = state.groups[line.index]
+  call("SADD", key.lanes(bot.bot_id, line.index), lane.chat.chat_id)
   lane.turn = turns.enter(line, lane.turn, constants.STRIDE)
   if line.members > 1 then return end
   line.turn = turns.enter(group.turns, line.turn, 0)
@@ -98,16 +98,16 @@ local firsts = {} -- of each group the line whose turn it is, false if there is 
 
 local function leave_group(line)
   if line.in_group then
-    firsts[line.place] = nil
-    call("ZREM", key.group(line.place), number_of(line.bot))
+    firsts[line.index] = nil
+    call("ZREM", key.group(line.index), number_of(line.bot))
     line.in_group = nil
   end
 end
 
 local function end_to_wait(lane)
   local line, bot = lane.line, lane.chat.bot
-  local group = state.groups[line.place]
-  call("SREM", key.lanes(bot.bot_id, line.place), lane.chat.chat_id)
+  local group = state.groups[line.index]
+  call("SREM", key.lanes(bot.bot_id, line.index), lane.chat.chat_id)
   turns.leave(line)
   if line.members > 0 then return end
   leave_group(line)
@@ -128,8 +128,8 @@ end
 -- Which lanes may go
 
 local function line_key(line, as_paid)
-  if as_paid then return key.paid(line.bot.bot_id, line.place) end
-  line.ready_key = line.ready_key or key.ready(line.bot.bot_id, line.place)
+  if as_paid then return key.paid(line.bot.bot_id, line.index) end
+  line.ready_key = line.ready_key or key.ready(line.bot.bot_id, line.index)
   return line.ready_key
 end
 
@@ -184,8 +184,8 @@ end
 
 -- Tell whether one id is before another, byte by byte as in Python and in a sorted set.
 local function is_before(one, other)
-  for place = 1, math.min(#one, #other) do
-    local mine, yours = string.byte(one, place), string.byte(other, place)
+  for index = 1, math.min(#one, #other) do
+    local mine, yours = string.byte(one, index), string.byte(other, index)
     if mine ~= yours then return mine < yours end
   end
   return #one < #other
@@ -214,7 +214,7 @@ local function lane_ready_at_ms(lane, head, user)
 end
 
 local function member_of_user(lane)
-  return lane.line.place .. " " .. lane.chat.chat_id
+  return lane.line.index .. " " .. lane.chat.chat_id
 end
 
 -- Let a user know of the lanes whose head is its own: what becomes free of its limit is offered to them.
@@ -243,7 +243,7 @@ local function offer_lane(lane)
   end
   withdraw(lane)
   if ready_at_ms then
-    set_timer("lane " .. lane.line.bot.bot_id .. " " .. lane.line.place .. " " .. lane.chat.chat_id, ready_at_ms)
+    set_timer("lane " .. lane.line.bot.bot_id .. " " .. lane.line.index .. " " .. lane.chat.chat_id, ready_at_ms)
   end
 end
 

@@ -7,12 +7,12 @@ local
   give, lease_some
 = (function()
 
-local function first_of_group(place)
-  local line = firsts[place]
+local function first_of_group(index)
+  local line = firsts[index]
   if line == nil then -- not looked at since a line joined or left
-    local member = call("ZRANGE", key.group(place), 0, 0)[1]
-    line = member and lines_of(seen_bot(string.match(member, "^0*(%d+)$")))[place] or false
-    firsts[place] = line
+    local member = call("ZRANGE", key.group(index), 0, 0)[1]
+    line = member and lines_of(seen_bot(string.match(member, "^0*(%d+)$")))[index] or false
+    firsts[index] = line
   end
   return line
 end
@@ -20,10 +20,10 @@ end
 -- Return the first lines of the groups, the one whose turn it is first.
 local function candidates()
   local lines, ranks = {}, {}
-  for place = 1, 3 do
-    local line = first_of_group(place)
+  for index = 1, 3 do
+    local line = first_of_group(index)
     if line then
-      local rank, at = turns.rank(state.turns, state.groups[place].turn), #lines + 1
+      local rank, at = turns.rank(state.turns, state.groups[index].turn), #lines + 1
       while at > 1 and ranks[at - 1] > rank do
         lines[at], ranks[at] = lines[at - 1], ranks[at - 1]
         at = at - 1
@@ -82,7 +82,7 @@ end
 
 -- Lease the front of a line: its places, its turns, and its chat's one place in flight.
 local function take(line, worker_id, lease_ms, records)
-  local bot, group = line.bot, state.groups[line.place]
+  local bot, group = line.bot, state.groups[line.index]
   local position, chat_id = string.match(line.offered, "^(%S+) %d+ (.*)$")
   local chat = known_chat(bot, chat_id)
   bot.is_touched = true
@@ -90,9 +90,9 @@ local function take(line, worker_id, lease_ms, records)
     reoffer_chat(chat) -- its limit is another since it was offered
     return nil
   end
-  local lane = chat.lanes[line.place]
+  local lane = chat.lanes[line.index]
   local entry = head_entry(lane, position)
-  local cost, share = entry.cost, limits.shares[line.place]
+  local cost, share = entry.cost, limits.shares[line.index]
   take_places(entry, chat, line)
   group.turn = turns.serve(state.turns, group.turn, cost, share)
   line.turn = turns.serve(group.turns, line.turn, cost, bot.weight)
@@ -100,7 +100,7 @@ local function take(line, worker_id, lease_ms, records)
   lane.turn = turns.serve(line, lane.turn, cost, 1)
   if entry.tried then -- while it is leased it counts under its priority
     state.retry = state.retry - 1
-    state.open[line.place] = state.open[line.place] + 1
+    state.open[line.index] = state.open[line.index] + 1
   end
   count_waiting(chat, -1)
   forget_edit(chat, entry)
@@ -108,8 +108,8 @@ local function take(line, worker_id, lease_ms, records)
   table.insert(chat.flying, entry.id)
   local lease = give(entry, worker_id, lease_ms, records)
   leave(entry)
-  for place = 1, 3 do
-    if chat.lanes[place] then withdraw(chat.lanes[place]) end
+  for index = 1, 3 do
+    if chat.lanes[index] then withdraw(chat.lanes[index]) end
   end
   reoffer_user(bot, entry.user_id)
   reoffer(bot)

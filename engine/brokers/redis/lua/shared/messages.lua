@@ -20,10 +20,10 @@ local function or_false(word)
 end
 
 local function unpack_entry(message_id, raw)
-  local place, is_paid, it_pays, is_due, tried, cost, first_attempt, attempt, ready_at_ms, expires_at_ms, number,
+  local index, is_paid, it_pays, is_due, tried, cost, first_attempt, attempt, ready_at_ms, expires_at_ms, number,
     lease_until_ms, bot_id, chat_id, replaces, user_id, method, position, worker_id, body = struct.unpack(MESSAGE, raw)
   return {
-    id = message_id, bot_id = bot_id, chat_id = chat_id, place = place, cost = cost, ready_at_ms = ready_at_ms,
+    id = message_id, bot_id = bot_id, chat_id = chat_id, index = index, cost = cost, ready_at_ms = ready_at_ms,
     expires_at_ms = some(expires_at_ms), first_attempt = first_attempt, replaces = or_false(replaces),
     user_id = or_false(user_id), is_paid = is_paid == 1, method = method, position = or_false(position) or message_id,
     attempt = attempt, tried = tried == 1, is_due = is_due == 1, pays = it_pays == 1, number = number,
@@ -36,7 +36,7 @@ local function packed_entry(entry)
   local replaces, user_id, method, body = entry.replaces or "", entry.user_id or "", entry.method, entry.body
   local position = entry.position ~= entry.id and entry.position or ""
   return struct.pack(
-    MESSAGE, entry.place, flag(entry.is_paid), flag(entry.pays), flag(entry.is_due), flag(entry.tried), entry.cost,
+    MESSAGE, entry.index, flag(entry.is_paid), flag(entry.pays), flag(entry.is_due), flag(entry.tried), entry.cost,
     entry.first_attempt, entry.attempt, entry.ready_at_ms, entry.expires_at_ms or NONE, entry.number,
     entry.lease_until_ms, #entry.bot_id, entry.bot_id, #entry.chat_id, entry.chat_id, #replaces, replaces, #user_id,
     user_id, #method, method, #position, position, #entry.worker_id, entry.worker_id, #body, body
@@ -59,8 +59,8 @@ end
 
 local function fetch_entries(message_ids)
   if #message_ids == 0 then return end
-  for place, raw in ipairs(call("HMGET", key.messages(), unpack(message_ids))) do
-    if entries[message_ids[place]] == nil then load_entry(message_ids[place], raw) end
+  for index, raw in ipairs(call("HMGET", key.messages(), unpack(message_ids))) do
+    if entries[message_ids[index]] == nil then load_entry(message_ids[index], raw) end
   end
 end
 
@@ -72,8 +72,8 @@ local function fetch_chats(pairs_of_ids)
     end
   end
   fetch(of_bots)
-  for place, each in ipairs(pairs_of_ids) do
-    of_chats[place] = key.chat(each[1], resolve(bot_of(each[1]), each[2]))
+  for index, each in ipairs(pairs_of_ids) do
+    of_chats[index] = key.chat(each[1], resolve(bot_of(each[1]), each[2]))
   end
   fetch(of_chats)
 end
@@ -84,7 +84,7 @@ local function chat_of_entry(entry)
 end
 
 local function lane_of(entry)
-  return lane_in(chat_of_entry(entry), entry.place)
+  return lane_in(chat_of_entry(entry), entry.index)
 end
 
 -- Hand a message to the caller: its id, and its record at the end of the answer.

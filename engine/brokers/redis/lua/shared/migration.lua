@@ -31,20 +31,20 @@ local function migrate(bot, from_chat_id, to_chat_id)
   if old.gate and new.gate then gates.absorb(new.gate, old.gate) end
   for _, message_id in ipairs(old.flying) do table.insert(new.flying, message_id) end
   new.waiting = new.waiting + old.waiting
-  for place = 1, 3 do -- all lanes leave before one enters: what is left empty forgets its debts
-    local lane = old.lanes[place]
+  for index = 1, 3 do -- all lanes leave before one enters: what is left empty forgets its debts
+    local lane = old.lanes[index]
     if lane then
       withdraw(lane)
       note_user(lane, nil)
-      call("ZREM", key.timers(), "lane " .. bot_id .. " " .. place .. " " .. old_id)
+      call("ZREM", key.timers(), "lane " .. bot_id .. " " .. index .. " " .. old_id)
       if lane.size > 0 then end_to_wait(lane) end
     end
   end
   call("ZREM", key.timers(), "limit " .. bot_id .. " " .. old_id)
-  for place = 1, 3 do
-    local lane = old.lanes[place]
+  for index = 1, 3 do
+    local lane = old.lanes[index]
     if lane then
-      local new_lane = lane_in(new, place)
+      local new_lane = lane_in(new, index)
       new_lane.wait_until_ms = math.max(new_lane.wait_until_ms, lane.wait_until_ms)
       if lane.size > 0 then
         write_out(lane)

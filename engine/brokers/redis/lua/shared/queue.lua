@@ -28,7 +28,7 @@ end
 local function ranks_before(line, other)
   local among = line.bot
   local mine, yours = turns.rank(among, line.turn_in_bot), turns.rank(among, other.turn_in_bot)
-  return mine < yours or (mine == yours and line.place < other.place)
+  return mine < yours or (mine == yours and line.index < other.index)
 end
 
 -- Return until when a front of more than one place that ranks before saves up; ``now_ms`` if none does.
@@ -63,8 +63,8 @@ end
 
 local function join_group(line)
   if line.in_group ~= line.turn then
-    firsts[line.place] = nil
-    call("ZADD", key.group(line.place), line.turn, number_of(line.bot))
+    firsts[line.index] = nil
+    call("ZADD", key.group(line.index), line.turn, number_of(line.bot))
     line.in_group = line.turn
   end
 end
@@ -139,8 +139,8 @@ end
 
 local function reoffer_chat(chat)
   chat.version = limits.version
-  for place = 1, 3 do
-    local lane = chat.lanes[place]
+  for index = 1, 3 do
+    local lane = chat.lanes[index]
     if lane and lane.size > 0 then offer_lane(lane) end
   end
   reoffer(chat.bot)
@@ -150,9 +150,9 @@ end
 local function reoffer_user(bot, user_id)
   if not user_of(bot, user_id) then return end
   for _, member in ipairs(call("SMEMBERS", key.user_lanes(bot.bot_id, user_id))) do
-    local place, chat_id = string.match(member, "^(%d) (.*)$")
+    local index, chat_id = string.match(member, "^(%d) (.*)$")
     local chat = known_chat(bot, chat_id)
-    local lane = chat and chat.lanes[tonumber(place)]
+    local lane = chat and chat.lanes[tonumber(index)]
     if lane then offer_lane(lane) end
   end
 end
@@ -173,7 +173,7 @@ local function count_open(entry, by)
   if entry.tried and entry.number == 0 then
     state.retry = state.retry + by
   else
-    state.open[entry.place] = state.open[entry.place] + by
+    state.open[entry.index] = state.open[entry.index] + by
   end
 end
 
@@ -272,9 +272,9 @@ function on_time.bot(bot_id)
 end
 
 function on_time.lane(bot_id, place_and_chat)
-  local place, chat_id = string.match(place_and_chat, "^(%d) (.*)$")
+  local index, chat_id = string.match(place_and_chat, "^(%d) (.*)$")
   local chat = known_chat(bot_of(bot_id), chat_id)
-  local lane = chat and chat.lanes[tonumber(place)]
+  local lane = chat and chat.lanes[tonumber(index)]
   if lane and lane.size > 0 then offer(lane) end
 end
 
@@ -285,9 +285,9 @@ local function pass_time()
   if #due == 0 then return end
   call("ZREM", key.timers(), unpack(due))
   local timers, owners = {}, {}
-  for place, member in ipairs(due) do
-    timers[place] = {string.match(member, "^(%l+) (%S+) ?(.*)$")}
-    local kind, bot_id, place_and_chat = unpack(timers[place])
+  for index, member in ipairs(due) do
+    timers[index] = {string.match(member, "^(%l+) (%S+) ?(.*)$")}
+    local kind, bot_id, place_and_chat = unpack(timers[index])
     if kind == "lane" then owners[#owners + 1] = {bot_id, string.sub(place_and_chat, 3)} end
   end
   fetch_chats(owners)
@@ -302,9 +302,9 @@ end
 local function expire(records)
   local gone = call("ZRANGEBYSCORE", key.expiries(), "-inf", now_ms, "LIMIT", 0, constants.BATCH_MAX)
   local expired = {}
-  for place, message_id in ipairs(gone) do
+  for index, message_id in ipairs(gone) do
     local entry = entry_of(message_id)
-    expired[place] = report(records, entry)
+    expired[index] = report(records, entry)
     remove(entry)
   end
   return expired

@@ -22,14 +22,14 @@ local to_set, to_delete, to_keep, to_forget = {}, {}, {}, {} -- records, keys of
 local function in_runs(command, words, ...)
   for start = 1, #words, constants.ARGUMENTS_MAX do
     local run, last = {...}, math.min(#words, start + constants.ARGUMENTS_MAX - 1)
-    for place = start, last do run[#run + 1] = words[place] end
+    for index = start, last do run[#run + 1] = words[index] end
     call(command, unpack(run))
   end
 end
 
 local function fetch(record_keys)
   if #record_keys == 0 then return end
-  for place, raw in ipairs(call("MGET", unpack(record_keys))) do fetched[record_keys[place]] = raw end
+  for index, raw in ipairs(call("MGET", unpack(record_keys))) do fetched[record_keys[index]] = raw end
 end
 
 local function read(record_key)

@@ -71,9 +71,9 @@ local function settle(message_id, number, incarnation, attempt, counted_age_ms, 
   if rest then entry.method, entry.cost, entry.body = unpack(rest) end
   lease_ends[entry.id] = false
   entry.number = 0
-  for place, flying in ipairs(chat.flying) do
+  for index, flying in ipairs(chat.flying) do
     if flying == entry.id then
-      table.remove(chat.flying, place)
+      table.remove(chat.flying, index)
       break
     end
   end

@@ -47,7 +47,7 @@ local function unpack_state(raw)
     turns = {now = now, last = last, members = members}, run_id = run_id, ceiling = ceiling,
     ceiling_spacing = spaced, counts = counts, groups = {},
   }
-  for place = 1, 3 do unpacked.groups[place], at = unpack_group(raw, at) end
+  for index = 1, 3 do unpacked.groups[index], at = unpack_group(raw, at) end
   return unpacked
 end
 
