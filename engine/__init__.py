@@ -16,5 +16,6 @@ Read in this order:
     channels/       what processes tell one another
 
 Imports go one way: model < limits < ports < resilience < closing < recovery < sending < failover. The adapters,
-``brokers`` and ``channels``, are imported by ``bot/wiring`` alone.
+``brokers`` and ``channels``, are imported by ``bot/wiring`` alone (but
+for ``redis/keys``, which ``channels`` share, and ``redis/requirements``, which the doctor asks).
 """

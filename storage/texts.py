@@ -42,9 +42,9 @@ class Texts:
         self._database = database
         self._keep_ms = keep_ms
 
-    async def note(self, spoken: ChatText) -> None:
+    async def note(self, text: ChatText) -> None:
         """Store a text; if its update is handled again, the first text stays."""
-        await self._database.write(self._note, [spoken])
+        await self._database.write(self._note, [text])
 
     async def recent(self, bot_id: int, chat_id: ChatId, *, since_ms: int, limit: int) -> list[ChatText]:
         """Return the last texts of a chat, oldest first."""

@@ -1,4 +1,4 @@
-"""Completes the removal of bots: nothing is sent for them any more, and waiting messages are cancelled or, if asked, kept."""
+"""Completes the removal of bots: nothing is sent for them any more; what waits is cancelled or, if asked, kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The queue, twice, with one behaviour: see ``ports.broker``. Only ``bot/wiring`` imports from here.
+"""The queue, twice, with one behaviour: see ``ports.broker``.
+
+Only ``bot/wiring`` imports from here, but for ``redis/keys`` (``channels``) and ``redis/requirements`` (the doctor).
 
     memory  one process, no server
     redis   many processes, one queue in Redis

@@ -28,7 +28,7 @@ class RedisChannel(ABC, Generic[Item]):
     """Sends items behind the caller's back, and goes on by itself when Redis is back.
 
     Args:
-        redis: See ``connect`` in ``brokers.redis.broker``; what receives takes a connection of its own from it.
+        redis: See ``connect`` in ``brokers.redis.connection``; what receives takes a connection of its own from it.
         name: Of the items, as the reason of a condition names them.
         conditions: Where it notes that Redis is away; that it is back is noted while ``run`` runs.
         batch_max: Items that are sent at once.

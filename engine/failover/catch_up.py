@@ -56,11 +56,6 @@ class CatchUp:
         self._taken_in_at_ms = 0
         self._reconciled_at_ms = self._interrupted_at_ms = clock()
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether the ledger has yet to be read for what the queue may have missed."""
-        return self._behind_after is not None
-
     def begin_anew(self) -> None:
         """Forget what was found before another process led."""
         self._reconciler.forget()

@@ -266,9 +266,8 @@ class FailoverBroker:
     async def _wait(self, until_ms: int | None) -> None:
         if not self._health.is_failing and self._leases_until_ms() > self._clock():
             with contextlib.suppress(BrokerUnavailable):
-                await self._source().wait(
-                    until_ms
-                )  # it may return without a word from Redis, so it tells nothing of it
+                # It may return without a word from Redis, so it tells nothing of it.
+                await self._source().wait(until_ms)
                 return
         await asyncio.sleep(PAUSE_MS / 1_000)
 

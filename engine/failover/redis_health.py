@@ -10,7 +10,7 @@ from tempogram.engine.model.errors import BrokerFull, BrokerUnavailable, QueueLo
 from tempogram.engine.ports import Clock
 from tempogram.engine.resilience.conditions import Condition, Conditions
 
-OF_REDIS = (Condition.REDIS_AWAY, Condition.REDIS_FULL, Condition.SCHEDULE_LOST)
+OF_REDIS = (Condition.REDIS_AWAY, Condition.REDIS_FULL, Condition.QUEUE_LOST)
 BY_VERBS = "the queue's verbs"
 """How ``Conditions`` knows what is seen here. Changes and results have connections, and conditions, of their own."""
 
@@ -67,7 +67,7 @@ class RedisHealth:
             case BrokerFull():
                 condition = Condition.REDIS_FULL
             case QueueLost():
-                condition = Condition.SCHEDULE_LOST
+                condition = Condition.QUEUE_LOST
                 self._lost_to_leasing = self._lost_to_leasing or leases
             case _:
                 condition = Condition.REDIS_AWAY
@@ -88,7 +88,7 @@ class RedisHealth:
         self.is_begun = self.is_begun or leases or takes_in
         if leases or not self._lost_to_leasing:
             self._lost_to_leasing = False
-            self._end(Condition.SCHEDULE_LOST)
+            self._end(Condition.QUEUE_LOST)
 
     def _note_answer(self) -> None:
         self.away_since_ms = None

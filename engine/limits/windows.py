@@ -204,7 +204,7 @@ class Bucket(Spacing):
 
     def ready_at_ms(self, now_ms: int, cost: int) -> int | None:
         capacity = self._capacity
-        taken = self._in_flight + (min(capacity, cost))
+        taken = self._in_flight + min(capacity, cost)
         return self.free_at_ms(now_ms, taken) if taken <= capacity else None
 
     def take(self, now_ms: int, cost: int) -> None:  # noqa: ARG002 - only what is settled has a time

@@ -1,7 +1,7 @@
 """What Telegram answered, as values.
 
 What becomes of a message is decided by its outcome in ``sending.outcome_policy`` alone. Elsewhere an outcome is only
-made (``bot/telegram``, and ``Lost`` and ``Overdue`` in ``sending``), counted (``observability.metrics``), sent to the
+made (``bot/telegram``, ``sending``, ``closing.reachability``), counted (``observability.metrics``), sent to the
 caller's process (``channels.results_codec``), and there turned into aiogram's answer or exception
 (``bot/telegram/session``).
 

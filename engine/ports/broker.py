@@ -109,11 +109,11 @@ class Broker(Protocol):
 
     1.  its ``ready_at_ms`` has come, and its lane waits for no retry;
     2.  no other message of its chat (of this bot) is in flight; the chat is not held;
-        the chat's window has room for its cost, and so has the window of the user who triggered
+        the chat's gate has room for its cost, and so has the gate of the user who triggered
         it, if users have a limit (it keeps back what is behind it in its lane, too);
-    3.  the bot is not paused and not held; the bot's window has room; for normal and
+    3.  the bot is not paused and not held; the bot's gate has room; for normal and
         low the bot's spacing too; and no line of this bot that ranks before *saves up*;
-    4.  the ceiling's window has room; for normal and low the ceiling's spacing too;
+    4.  the ceiling's gate has room; for normal and low the ceiling's spacing too;
         and no priority that ranks before saves up for the ceiling.
 
     Turns are taken in four rounds, each by the lowest pass (see ``fair_queue``): the chats of
@@ -128,7 +128,7 @@ class Broker(Protocol):
     and of these the ceiling asks by rank in the same way: the first that fits goes.
 
     **What is paid for.** A message with ``is_paid`` *pays* while its bot's purse has its whole cost left:
-    then 3 asks the bot's paid window instead of its window and its spacing, and nothing saves up
+    then 3 asks the bot's paid gate instead of its gate and its spacing, and nothing saves up
     but what pays. While the purse has not, it goes like any other, and its lease says so. A line has
     two fronts, one of those with ``is_paid`` and one of the others; the one whose turn it is comes first.
 

@@ -63,7 +63,7 @@ class SettingsSync:
         self._weights: dict[int, int] = {}
         self._limits: Limits | None = None
 
-    async def apply(self, broker: Broker, configure: Callable[[Limits], Awaitable[bool]]) -> None:
+    async def apply(self, broker: Broker, enforce: Callable[[Limits], Awaitable[bool]]) -> None:
         """Apply what has changed in the ledger since the last time.
 
         Raises:
@@ -78,6 +78,6 @@ class SettingsSync:
             if weights.get(bot_id, 1) != self._weights.get(bot_id, 1):
                 await broker.weigh(bot_id, weights.get(bot_id, 1))
         self._paused, self._weights = paused, weights
-        if limits != self._limits and await configure(limits):
+        if limits != self._limits and await enforce(limits):
             log.info("limits_applied", limits=limits)
         self._limits = limits

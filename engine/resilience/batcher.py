@@ -63,9 +63,9 @@ class Batcher(Generic[Item]):
         self._go_on()
 
     async def emptied(self) -> None:
-        """Wait until everything that was put in has been sent, or failed to be."""
+        """Wait until everything that was put in has been sent, or failed to be; raises nothing of that."""
         if self._sending is not None:
-            await asyncio.shield(self._sending)
+            await asyncio.wait([self._sending])
 
     def _go_on(self) -> None:
         self.is_busy = bool(self._waiting)

@@ -22,7 +22,7 @@ class Condition(StrEnum):
 
     REDIS_AWAY = "redis_away"  # nothing can be queued or announced there; what is submitted goes into the ledger
     REDIS_FULL = "redis_full"  # it has reached its maxmemory; what is queued goes on
-    SCHEDULE_LOST = "schedule_lost"  # Redis is there, and its queue must be rebuilt from the ledger
+    QUEUE_LOST = "schedule_lost"  # Redis is there, and its queue must be rebuilt; named as /health always has
     NOT_BEGUN = "not_begun"  # no process that sends has used this database yet; what is submitted waits there
     ONE_SENDER = "one_sender"  # one process sends for all, from a queue in its own memory
     OTHER_VERSION = "other_version"  # processes of another version send; this one only accepts messages

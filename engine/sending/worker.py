@@ -88,7 +88,7 @@ class Worker:
         return len(self._unrecorded)
 
     def reserved(self, slots_max: int) -> Slots:
-        """Set at most ``slots_max`` free connections aside, until the ``with`` block ends. See ``Slots``."""
+        """Set at most ``slots_max`` free connections aside, until the ``with`` block ends: never call it without one."""
         is_full = self._stopping or self.unrecorded >= UNRECORDED_MAX
         permit = self._circuit_breaker.ask(0 if is_full else min(self._free, slots_max))
         self._free -= permit.calls
@@ -220,7 +220,9 @@ class Worker:
     def _end_call(self, held: HeldLease, permit: Permit, answered: Answered | None) -> None:
         """Give the connection back; the lease is kept until the answer is recorded."""
         del self._calls[held]
-        self._circuit_breaker.end(permit, is_alive=is_host_alive(answered.answer) if answered else None)
+        # A call that our own end has cut off tells nothing of the host.
+        is_alive = None if answered is None or held.is_cut_off else is_host_alive(answered.answer)
+        self._circuit_breaker.end(permit, is_alive=is_alive)
         self._give_back(1)
         if answered is not None:
             self._unrecorded.add(held)

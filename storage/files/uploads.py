@@ -47,21 +47,21 @@ class Uploads:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def keep(
-        self, message_id: str, bot_id: int, carried: Sequence[Attachment], files: Mapping[str, Spooled]
+        self, message_id: str, bot_id: int, attachments: Sequence[Attachment], files: Mapping[str, Spooled]
     ) -> None:
         """Store the files of a message before it is submitted.
 
         Args:
             message_id: Of the message; if it is never submitted, see ``forget``.
             bot_id: Of the message.
-            carried: Its files.
+            attachments: Its files.
             files: The bytes, by their sha256.
 
         Raises:
             LedgerError: Something may be stored; ``forget`` or the next start deletes it.
         """
-        carrying = MessageFiles(message_id, bot_id, carried)
-        (missing,) = await self._database.write(writes.attach, [carrying])
+        message_files = MessageFiles(message_id, bot_id, attachments)
+        (missing,) = await self._database.write(writes.attach, [message_files])
         for sha256 in sorted(missing):
             await self._store(files[sha256])
 

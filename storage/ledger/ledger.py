@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, true, tuple_
+from sqlalchemy import Connection, Row, func, select, true, tuple_, update
 
-from tempogram.engine.model.messages import OPEN, ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
+from tempogram.engine.model.messages import OPEN, BotChat, ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
 from tempogram.engine.ports.ledger import Accepted, Fault, Known, Record
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import database_now_ms, insert_by
@@ -136,9 +136,7 @@ class SqlLedger:
             rows = await connection.execute(select(chats).where(*is_lost).limit(limit))
             return [(row.bot_id, chat_ids.required(row.chat_id), row.reason) for row in rows]
 
-    async def reach_of(
-        self, bot_chats: Collection[tuple[int, ChatId]]
-    ) -> dict[tuple[int, ChatId], tuple[ChatId | None, str | None]]:
+    async def reach_of(self, bot_chats: Collection[BotChat]) -> dict[BotChat, tuple[ChatId | None, str | None]]:
         keys = [(bot_id, str(chat_id)) for bot_id, chat_id in bot_chats]
         found = select(chats).where(tuple_(chats.c.bot_id, chats.c.chat_id).in_(keys))
         async with self._database.reading() as connection:
@@ -197,6 +195,10 @@ def _pause(connection: Connection, bot_id: int, *, paused: bool, by: PausedBy) -
         PausedBy.TOKEN: bots.c.paused.is_(False) if paused else bots.c.paused_by == PausedBy.TOKEN.value,
     }
     state = {"paused": paused, "paused_by": by.value if paused else None}
+    if by is PausedBy.TOKEN and not paused:  # nothing to resume, if there is no row
+        return (
+            connection.execute(update(bots).where(bots.c.bot_id == bot_id, may_change[by]).values(state)).rowcount == 1
+        )
     write = insert_by(bots, connection).values(bot_id=bot_id, **state)
     change = write.on_conflict_do_update(index_elements=[bots.c.bot_id], set_=state, where=may_change[by])
     return connection.execute(change).rowcount == 1

@@ -7,10 +7,8 @@ from collections.abc import Collection, Iterator, Sequence
 
 from msgspec.structs import replace
 
-from tempogram.engine.model.messages import OPEN, ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
+from tempogram.engine.model.messages import OPEN, BotChat, ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
 from tempogram.engine.ports import Accepted, Clock, Fault, Known, Record, SystemClock
-
-BotChat = tuple[int, ChatId]
 
 LOST = "lost"
 """``Record.outcome`` of a call whose worker lost its lease."""
@@ -265,6 +263,6 @@ def _interrupted(message: Outgoing, now_ms: int) -> Record:
         recorded_at_ms=now_ms,
         outcome="uncertain",
         counted_at_ms=now_ms,
-        fault=Fault(code=None, reason="interrupted while it was sent"),
+        fault=Fault(code=None, reason="interrupted while it was being sent"),
         is_paid=message.is_paid,
     )

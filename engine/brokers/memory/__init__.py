@@ -14,5 +14,5 @@ Read in this order:
     wakeup       wakes a worker when more may go
     explain      why a message waits
 
-Each has a twin in ``brokers/redis/lua``, which says so in its header and does the same step for step.
+Each but ``broker`` has a twin in ``brokers/redis/lua``, which says so in its header and does the same step for step.
 """

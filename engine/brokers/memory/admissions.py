@@ -67,7 +67,7 @@ class Admissions:
         entry.attempt, entry.tried = message.attempt, message.attempt > 0
         queue.entries[message.id] = lane.stand_ins[entry.position] = entry
         queue.count_open(entry, 1)
-        self.note_times(entry, now_ms)
+        self._note_times(entry, now_ms)
         queue.offer_lane(lane, now_ms)
         queue.reoffer(lane.line.bot, now_ms)  # it may cost more or less
 
@@ -79,14 +79,14 @@ class Admissions:
         queue.count_open(entry, 1)
         queue.count_waiting(entry, 1)
         chat.note_edit(entry)
-        self.note_times(entry, now_ms)
+        self._note_times(entry, now_ms)
         if _is_due(message, now_ms):
             queue.enter(entry, now_ms)
         else:
             chat.later[message.id] = entry
             heappush(queue.timers, (message.ready_at_ms, next(queue.tick), entry))
 
-    def note_times(self, entry: Entry, now_ms: int) -> None:
+    def _note_times(self, entry: Entry, now_ms: int) -> None:
         message = entry.message
         if message.expires_at_ms is not None:
             heappush(self._queue.expiries, (message.expires_at_ms, message.id))

@@ -431,7 +431,7 @@ class Queue:
         if chat.forget_at_ms is None and not chat.waiting and not chat.in_flight:
             limit = self.limits.of_chat(chat.chat_id)
             at_ms = now_ms + (1_000 if limit is None else limit.window_ms)
-            chat.forget_at_ms = 1 + (max(chat.hold_until_ms, at_ms))
+            chat.forget_at_ms = 1 + max(chat.hold_until_ms, at_ms)
             heappush(self._forgets, (chat.forget_at_ms, next(self.tick), chat))
 
     def forget_user_later(self, user: User) -> None:

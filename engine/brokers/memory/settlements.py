@@ -84,10 +84,10 @@ class Settlements:
                     move(entry, queue.chat(chat.bot, chat.bot.resolve(to_chat_id)))
             case PauseBot():
                 chat.bot.is_paused = True
-        self.give_back(entry, now_ms)
+        self._give_back(entry, now_ms)
         return holds
 
-    def give_back(self, entry: Entry, now_ms: int) -> None:
+    def _give_back(self, entry: Entry, now_ms: int) -> None:
         """Put a message back at the head of its lane: its id is older than any behind it."""
         queue = self._queue
         queue.count_open(entry, 1)

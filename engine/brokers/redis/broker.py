@@ -188,8 +188,8 @@ class RedisBroker:
 
     async def _reoffer(self, bot_id: str) -> None:
         """Look again at every lane of a bot that waits, page by page."""
-        for place in range(3):
-            async for chats in self._calls.scan("SSCAN", self._calls.prefix + lanes(bot_id, place)):
+        for index in range(3):
+            async for chats in self._calls.scan("SSCAN", self._calls.prefix + lanes(bot_id, index)):
                 await self._calls("reoffer", bot_id, *chats)
 
 

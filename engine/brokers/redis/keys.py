@@ -58,7 +58,7 @@ def prefix(schema: int = SCHEMA) -> str:
 def schema_of(key: bytes) -> int | None:
     """Return the schema of the queue to which a key belongs, or None if it belongs to none.
 
-    >>> schema_of(b"{q12}:state"), schema_of(b"{q}:changes"), schema_of(b"{q1x}:state")
+    >>> schema_of(b"{q12}:state"), schema_of(b"{q}:news"), schema_of(b"{q1x}:state")
     (12, None, None)
     """
     found = re.match(rb"\{q(\d+)\}:", key)

@@ -1,4 +1,4 @@
-"""A message as Redis keeps it: numbers at fixed places, then words, then its body.
+"""A message as Redis keeps it: numbers at fixed positions, then words, then its body.
 
 Both sides read and write the same bytes (``engine/brokers/redis/lua/shared/messages.lua``), so that a script hands on
 what it leases instead of spelling it out again.
@@ -18,7 +18,7 @@ NONE = -1
 """Where a time is missing."""
 
 _HEAD = Struct("<5B3I4q")
-"""place, is_paid, pays, is_due, tried; cost, attempts before it came, attempts; ready, expires, number, lease until."""
+"""index of the priority, is_paid, pays, is_due, tried; cost, attempts before it came, attempts; ready, expires, number, lease until."""
 
 _WORD = Struct("<H")
 """The length of a word: bot, chat, replaces, user, method, position (if it is another's), worker."""

@@ -1,4 +1,4 @@
-"""The first tables. See ``storage.models`` for what they mean."""
+"""The first tables. See ``storage.database.models`` for what they mean."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ async def test_a_queue_that_leases_nothing_is_lost_until_it_leases(one: FakeProc
     world.redis_is_barred = True
     await one.broker.admit([outgoing("a")], worker_id="w", slots=1)
     await one.broker.stats()
-    assert one.conditions.current == [Condition.SCHEDULE_LOST]
+    assert one.conditions.current == [Condition.QUEUE_LOST]
 
     world.redis_is_barred = False
     assert await one.ids() == ["a"]
@@ -203,7 +203,7 @@ async def test_a_process_that_only_submits_notices_the_queue_again_by_submitting
     kept, world.redis = world.redis, None
     with pytest.raises(QueueLost):
         await one.broker.admit([outgoing("a")], worker_id="", slots=0)
-    assert one.conditions.current == [Condition.SCHEDULE_LOST]
+    assert one.conditions.current == [Condition.QUEUE_LOST]
 
     world.redis = kept
     await one.accept(outgoing("b"))

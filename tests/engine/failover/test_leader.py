@@ -82,7 +82,7 @@ async def test_a_first_queue_that_vanishes_is_lost(world: World, one: FakeProces
 
     await one.lease()
 
-    assert one.conditions.current == [Condition.SCHEDULE_LOST]
+    assert one.conditions.current == [Condition.QUEUE_LOST]
 
 
 async def test_a_process_that_never_leases_notices_that_the_queue_is_lost(
@@ -97,7 +97,7 @@ async def test_a_process_that_never_leases_notices_that_the_queue_is_lost(
 
     await other.accept(outgoing("b"))
 
-    assert other.conditions.current == [Condition.SCHEDULE_LOST]
+    assert other.conditions.current == [Condition.QUEUE_LOST]
 
 
 async def test_a_queue_that_is_gone_is_rebuilt_at_the_next_step(one: FakeProcess) -> None:

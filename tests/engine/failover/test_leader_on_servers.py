@@ -177,7 +177,7 @@ async def test_messages_that_a_dead_process_left_in_the_ledger_alone_are_sent_so
         async with process("a", url, database_url, telegram) as one:
             catch_up = one.leader._catch_up
             async with membership(database_url, number):
-                await until(lambda: number in catch_up._dead_processes._alive and not catch_up.is_behind)
+                await until(lambda: number in catch_up._dead_processes._alive and catch_up._behind_after is None)
                 left = outgoing(ids.new(SystemClock()()))
                 await one.ledger.add([left])
 

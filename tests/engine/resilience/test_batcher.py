@@ -212,3 +212,20 @@ async def test_callers_are_cancelled_with_the_call_that_has_their_items() -> Non
     await turns()
 
     assert all(each.cancelled() for each in others)
+
+
+async def test_waiting_for_a_batcher_whose_sending_was_cancelled_raises_nothing() -> None:
+    never = asyncio.Event()
+
+    async def send(_: list[str]) -> None:
+        await never.wait()
+
+    batcher = Batcher(send, batch_max=1)
+    batcher.put("a")
+    await turns()
+    assert batcher._sending is not None
+    batcher._sending.cancel()
+
+    await batcher.emptied()
+
+    assert not batcher.is_busy

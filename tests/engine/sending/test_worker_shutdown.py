@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from tempogram.engine.model.messages import Status
 from tempogram.engine.model.outcomes import Failed
 from tempogram.engine.resilience.backoff import RetryPolicy
+from tempogram.engine.resilience.circuit_breaker import CALLS_MIN, State
 from tests.engine.desk import WITHIN_S, Desk, at_most_once, soon, turns, working
 from tests.fakes import outgoing
 
@@ -49,6 +50,22 @@ async def test_a_call_that_has_no_answer_in_time_is_uncertain_and_not_leased_any
     assert outcomes == {"a": ("uncertain", Status.QUEUED), "b": ("uncertain", Status.UNCERTAIN)}
     assert (await desk.broker.stats()).leased == 0
     assert (await desk.lease()).attempt == 2
+
+
+async def test_calls_that_the_end_cut_off_are_no_evidence_against_telegrams_host() -> None:
+    desk = Desk(slots=2 * CALLS_MIN)
+    desk.transport.close()
+    await desk.accept(*(outgoing(str(number), chat_id=number) for number in range(1, 2 * CALLS_MIN)))
+
+    async with working(desk.worker) as running:
+        await soon(desk.transport.arrived)
+        await turns()
+        await finish(desk)
+        await asyncio.wait_for(running, WITHIN_S)
+
+    assert [record.outcome for record in desk.ledger.records] == ["uncertain"] * (2 * CALLS_MIN - 1)
+    assert desk.circuit_breaker.state is State.CLOSED
+    assert desk.conditions.current == []
 
 
 async def test_a_call_that_was_not_made_yet_goes_back_as_it_was(desk: Desk) -> None:

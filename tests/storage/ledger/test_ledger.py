@@ -460,6 +460,10 @@ class LedgerContract:
         assert answers == [True, False, False]
         assert await ledger.paused_bots() == [BOT]
 
+    async def test_a_valid_token_changes_nothing_of_a_bot_that_the_ledger_does_not_know(self, ledger: Ledger) -> None:
+        assert not await ledger.pause(BOT, paused=False, by=PausedBy.TOKEN)
+        assert await ledger.paused_bots() == []
+
     async def test_a_valid_token_ends_only_the_pause_that_a_revoked_one_began(self, ledger: Ledger) -> None:
         await ledger.pause(BOT, paused=True, by=PausedBy.TOKEN)
         assert await ledger.pause(BOT, paused=False, by=PausedBy.TOKEN)
