@@ -116,12 +116,12 @@ class Line:
     __slots__ = (
         "bot",
         "group",
+        "index",
         "is_spaced",
         "key",
         "lanes",
         "offered",
         "paid",
-        "index",
         "priority",
         "ready",
         "turn",
@@ -175,7 +175,7 @@ class Line:
 class Group:
     """All lines of one priority."""
 
-    __slots__ = ("lines", "index", "priority", "ready", "share", "turn", "turns")
+    __slots__ = ("index", "lines", "priority", "ready", "share", "turn", "turns")
 
     def __init__(self, priority: Priority, share: int) -> None:
         self.priority = priority
