@@ -18,7 +18,8 @@ NONE = -1
 """Where a time is missing."""
 
 _HEAD = Struct("<5B3I4q")
-"""index of the priority, is_paid, pays, is_due, tried; cost, attempts before it came, attempts; ready, expires, number, lease until."""
+"""priority (its index), is_paid, pays, is_due, tried; cost, attempts before it came, attempts; ready, expires, number,
+lease until."""
 
 _WORD = Struct("<H")
 """The length of a word: bot, chat, replaces, user, method, position (if it is another's), worker."""
