@@ -14,6 +14,7 @@ To add a limit (the one per user is the shortest example; look for ``user_id``):
 2.  ``model/messages.py``: what a message must tell for it; ``bot/telegram/update_context.py`` and ``composer.py`` fill
     it in, ``storage/ledger/add.py`` and ``rows.py`` keep it.
 3.  ``brokers/memory/lanes.py`` and ``queue.py``: whose places they are, and that a lease takes them with all others;
-    ``brokers/redis/lua/shared`` the same, ``codec.py`` hands it over; ``tests/engine/brokers/naive_broker.py`` judges both.
+    ``brokers/redis/lua/shared`` the same, ``codec.py`` hands it over;
+    ``tests/engine/brokers/naive_broker.py`` judges both.
 4.  ``ports/explanation.py`` and ``explain`` of both brokers: why a message waits for it.
 """

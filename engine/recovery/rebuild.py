@@ -2,10 +2,10 @@
 
 When that is done: ``bot/wiring/queue`` at each start with the queue in memory, else the table in ``failover/leader``.
 
-Which of the open messages were on their way when the last process died is unknown. At most one message of each chat was:
-so one place of each chat that has open messages counts as taken now, and every bot that was at work first waits for one
-window. These presumed sends are written down before anything is leased: the next start, if it comes within the same
-window, counts them too.
+Which of the open messages were on their way when the last process died is unknown. At most one message of each chat
+was: so one place of each chat that has open messages counts as taken now, and every bot that was at work first waits
+for one window. These presumed sends are written down before anything is leased: the next start, if it comes within
+the same window, counts them too.
 
 Where other processes are at work, only the queue died, and they go on with their leases. What they end is recorded
 before it is settled: so each page is read again after it was admitted, and what has ended by then is taken out. What

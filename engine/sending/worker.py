@@ -88,7 +88,7 @@ class Worker:
         return len(self._unrecorded)
 
     def reserved(self, slots_max: int) -> Slots:
-        """Set at most ``slots_max`` free connections aside, until the ``with`` block ends: never call it without one."""
+        """Set at most ``slots_max`` free connections aside for a ``with`` block; never call it without one."""
         is_full = self._stopping or self.unrecorded >= UNRECORDED_MAX
         permit = self._circuit_breaker.ask(0 if is_full else min(self._free, slots_max))
         self._free -= permit.calls
