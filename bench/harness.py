@@ -96,7 +96,7 @@ async def engine(
     telegram_url: str, tokens: Sequence[str], *, broken: bool = False, **environment: str
 ) -> AsyncIterator[Engine]:
     """Run an engine on a new database until the block ends."""
-    module = "bench.broken_engine" if broken else "bot"
+    module = "bench.broken_engine" if broken else "tempogram"
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if has_roles():

@@ -54,7 +54,7 @@ class FairQueue:
         """Return the pass of one that begins to wait, given its last one (0 if it never had one)."""
         self._waiting += 1
         newcomers_pass = self._now + self._entry
-        return max(newcomers_pass, last_pass)
+        return last_pass if last_pass > newcomers_pass else newcomers_pass
 
     def leave(self) -> None:
         """One of them has nothing waiting any more; when none has, all debts are forgotten."""
@@ -70,12 +70,13 @@ class FairQueue:
         elif start < self._now - LAG:
             start = self._now - LAG
         after = start + STRIDE * cost // weight
-        self._last = max(self._last, after)
+        if after > self._last:
+            self._last = after
         return after
 
     def rank(self, its_pass: int) -> int:
         """Return its pass as it counts for saving up: one that lags ranks no better than one that has just come."""
-        return max(self._now, its_pass)
+        return its_pass if its_pass > self._now else self._now
 
     def is_past(self, its_pass: int) -> bool:
         """Tell whether a newcomer would get this pass or a higher one, so that it can be forgotten."""

@@ -98,11 +98,11 @@ class Window:
         self._in_flight += cost
 
     def settle(self, counted_at_ms: int | None, cost: int, *, guard_ms: int = 0) -> None:
-        self._in_flight -= min(self._in_flight, cost)  # the limit may be new meanwhile
+        self._in_flight -= cost if cost < self._in_flight else self._in_flight  # the limit may be new meanwhile
         if counted_at_ms is None:
             return
         frees_ms, free_at_ms = self._frees_ms, counted_at_ms + 1 + guard_ms + self._limit.window_ms
-        for _ in range(min(self._limit.count, cost)):
+        for _ in range(cost if cost < self._limit.count else self._limit.count):
             if frees_ms and free_at_ms < frees_ms[-1]:
                 insort(frees_ms, free_at_ms)
             else:
@@ -160,7 +160,7 @@ class Spacing:
         limit, spare = self._limit, self._capacity - cost
         drained_at = self._drained_at - spare * limit.window_ms if spare > 0 else self._drained_at
         free_at_ms = -(-drained_at // limit.count)
-        return max(now_ms, free_at_ms)
+        return free_at_ms if free_at_ms > now_ms else now_ms
 
     def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
         """Return when the last of so many may go one after another."""
@@ -180,7 +180,8 @@ class Spacing:
     def spend(self, at_ms: int, cost: int) -> None:
         """Pour at a time; of two that come in the wrong order the earlier counts as late as the later."""
         limit, drained_at = self._limit, at_ms * self._limit.count
-        drained_at = max(drained_at, self._drained_at)
+        if drained_at < self._drained_at:
+            drained_at = self._drained_at
         self._drained_at = drained_at + cost * limit.window_ms
 
 
@@ -204,14 +205,14 @@ class Bucket(Spacing):
 
     def ready_at_ms(self, now_ms: int, cost: int) -> int | None:
         capacity = self._capacity
-        taken = self._in_flight + min(capacity, cost)
+        taken = self._in_flight + (cost if cost < capacity else capacity)
         return self.free_at_ms(now_ms, taken) if taken <= capacity else None
 
     def take(self, now_ms: int, cost: int) -> None:  # noqa: ARG002 - only what is settled has a time
         self._in_flight += cost
 
     def settle(self, counted_at_ms: int | None, cost: int, *, guard_ms: int = 0) -> None:
-        self._in_flight -= min(self._in_flight, cost)  # the limit may be new meanwhile
+        self._in_flight -= cost if cost < self._in_flight else self._in_flight  # the limit may be new meanwhile
         if counted_at_ms is not None:
             self.spend(counted_at_ms + 1 + guard_ms, cost)
 
@@ -332,7 +333,7 @@ def both_free_at_ms(limited: Gate | None, apart: Spacing | None, cost: int, now_
     if free_at_ms is None or apart is None:
         return free_at_ms
     spaced_at_ms = apart.free_at_ms(now_ms, cost)
-    return max(free_at_ms, spaced_at_ms)
+    return spaced_at_ms if spaced_at_ms > free_at_ms else free_at_ms
 
 
 def narrow(limited: Gate | None, apart: Spacing | None, places: int, now_ms: int) -> None:

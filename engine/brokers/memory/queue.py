@@ -224,8 +224,9 @@ class Queue:
             ready_at_ms = None if users_at_ms is None else max(ready_at_ms, users_at_ms)
         if ready_at_ms is None:
             return None
-        ready_at_ms = max(ready_at_ms, chat.hold_until_ms)
-        return max(ready_at_ms, lane.wait_until_ms)
+        if chat.hold_until_ms > ready_at_ms:
+            ready_at_ms = chat.hold_until_ms
+        return lane.wait_until_ms if lane.wait_until_ms > ready_at_ms else ready_at_ms
 
     def reoffer(self, bot: BotState, now_ms: int) -> None:
         """Put the lines of a bot among those of their priorities that may go, and set its timer for the others."""
@@ -431,7 +432,7 @@ class Queue:
         if chat.forget_at_ms is None and not chat.waiting and not chat.in_flight:
             limit = self.limits.of_chat(chat.chat_id)
             at_ms = now_ms + (1_000 if limit is None else limit.window_ms)
-            chat.forget_at_ms = 1 + max(chat.hold_until_ms, at_ms)
+            chat.forget_at_ms = 1 + (at_ms if at_ms > chat.hold_until_ms else chat.hold_until_ms)
             heappush(self._forgets, (chat.forget_at_ms, next(self.tick), chat))
 
     def forget_user_later(self, user: User) -> None:
