@@ -209,7 +209,7 @@ class NaiveBroker:
     def _pick(self, at_ms: int) -> Entry | None:
         """Return the message whose turn it is at a time, if nothing else happens until then."""
         fronts: dict[Key, Entry] = {}
-        for head in sorted(self._free_heads(at_ms), key=lambda head: (self._turn(head.path[0]), head.place)):
+        for head in sorted(self._free_heads(at_ms), key=lambda head: (self._turn(head.path[0]), head.position)):
             fronts.setdefault((*head.path[1], head.message.is_paid), head)
         offers: list[Entry] = []
         for bot_id, bot in self._bots.items():
@@ -219,7 +219,12 @@ class NaiveBroker:
                 offers += self._fitting(self._paid_of(bot_id), paying, 2, at_ms)
                 offers += self._fitting(bot, [front for front in mine if front not in paying], 2, at_ms)
         offers.sort(
-            key=lambda front: (self._turn(front.path[1]), front.message.bot_id, self._turn(front.path[0]), front.place)
+            key=lambda front: (
+                self._turn(front.path[1]),
+                front.message.bot_id,
+                self._turn(front.path[0]),
+                front.position,
+            )
         )
         candidates = {front.message.priority: front for front in reversed(offers)}
         return next(self._fitting(self._ceiling, candidates.values(), 3, at_ms), None)
@@ -243,7 +248,7 @@ class NaiveBroker:
 
         def rank(front: Entry) -> tuple[int, int, int, str]:
             key = front.path[level]
-            of_lane = self._turn(front.path[0]), front.place
+            of_lane = self._turn(front.path[0]), front.position
             return self._among(key).rank(self._turn(key)), PRIORITIES.index(front.message.priority), *of_lane
 
         for front in sorted(fronts, key=rank):
@@ -287,7 +292,9 @@ class NaiveBroker:
         lane = lanes.pop(entry.path[0], [])
         before = [each for each in lane if each.position < entry.position]
         first = self._turn(entry.path[0]), min(each.position for each in (entry, *lane))
-        others = [min(len(ids), len(before) + ((self._turn(key), ids[0].place) < first)) for key, ids in lanes.items()]
+        others = [
+            min(len(ids), len(before) + ((self._turn(key), ids[0].position) < first)) for key, ids in lanes.items()
+        ]
         shut = (gate for gate, until_ms in self._shut(lane[0], now_ms) if until_ms > now_ms) if entry.standing else ()
         waits_at = next(iter(shut), WaitsAt.TURN) if entry.standing else WaitsAt.SCHEDULED
         return Explanation(
@@ -369,7 +376,7 @@ class NaiveBroker:
             return Refused(message.bot_id, message.chat_id, self._limits.chat_cap)
         if capped and 0 < self._limits.bot_cap <= len(of_bot):
             return Refused(message.bot_id, None, self._limits.bot_cap)
-        self._add(Entry(message, message.attempt, tried=message.attempt > 0, place=message.id), now_ms)
+        self._add(Entry(message, message.attempt, tried=message.attempt > 0, position=message.id), now_ms)
         return Queued()
 
     def _add(self, entry: Entry, now_ms: int) -> None:
