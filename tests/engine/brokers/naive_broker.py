@@ -388,15 +388,15 @@ class NaiveBroker:
             self._stand(entry)
 
     def _instead(self, message: Outgoing, older: Entry, now_ms: int) -> Verdict:
-        replaced, place = older.message, older.position
+        replaced, position = older.message, older.position
         if replaced.id > message.id:
             return Replaced(by=replaced.id)
         if PRIORITIES.index(message.priority) < PRIORITIES.index(replaced.priority):
-            place = message.id
+            position = message.id
         else:
             message = structs.replace(message, priority=replaced.priority)
-        stays = older.standing and place == older.position and (message.attempt or message.ready_at_ms <= now_ms)
-        entry = Entry(message, message.attempt, message.attempt > 0, place, standing=bool(stays))
+        stays = older.standing and position == older.position and (message.attempt or message.ready_at_ms <= now_ms)
+        entry = Entry(message, message.attempt, message.attempt > 0, position, standing=bool(stays))
         if stays:  # its lane goes on waiting, and keeps its turn
             del self._entries[replaced.id]
         else:
