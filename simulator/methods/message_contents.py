@@ -210,7 +210,7 @@ def rich(params: Params) -> Json:
 def forwarded(params: Params) -> Json:
     """Contain that a message was forwarded; what it contained is found in its chat."""
     return copied(params) | {
-        "forward_origin": {"type": "hidden_user", "sender_user_name": "Anna", "date": 1},
+        "forward_origin": {"type": "hidden_user", "sender_user_name": "somebody", "date": 1},
     }
 
 

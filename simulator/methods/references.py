@@ -192,8 +192,8 @@ def _source_chat_id(world: World, call: Call) -> int:
 
 
 def _check_edit(edit: Edit, call: Call) -> None:
-    conversation_writer = edit.old.get("from")
-    if conversation_writer is not None and conversation_writer["id"] != call.bot.bot_id:
+    sender = edit.old.get("from")
+    if sender is not None and sender["id"] != call.bot.bot_id:
         raise bad_request("message can't be edited")
     name = call.method.lower()
     if name == "editmessagetext" and not has_any(edit.old, ("text", "rich_message")):

@@ -63,9 +63,9 @@ class Messages:
         (owner, chat_id, message_id), message = self._shown.popitem(last=False)
         count = _count_of(owner, chat_id)
         self._pushed_out[count] = max(self._pushed_out.get(count, 0), message_id)
-        conversation_writer = (message or {}).get("from", {}).get("id", 0)
-        if self.last_of_bot.get((conversation_writer, chat_id)) == message_id:
-            del self.last_of_bot[conversation_writer, chat_id]
+        sender_id = (message or {}).get("from", {}).get("id", 0)
+        if self.last_of_bot.get((sender_id, chat_id)) == message_id:
+            del self.last_of_bot[sender_id, chat_id]
 
 
 def _owner(bot_id: int, chat_id: int) -> int:

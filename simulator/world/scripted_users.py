@@ -9,7 +9,7 @@ from tempogram.simulator.world.world import Bot, Chat, User, World
 
 TEXTS = (
     "good morning",
-    "where is the new timetable?",
+    "has anybody seen the new timetable?",
     "what is the time?",
     "thank you",
     "see you tomorrow",

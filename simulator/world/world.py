@@ -320,7 +320,7 @@ class World:
         changed = False
         for bot in listeners:
             message = self.messages.find(bot.bot_id, chat.chat_id, message_id)
-            if message and _conversation_writer(message) in {user.user_id, chat.chat_id}:
+            if message and _sender_id(message) in {user.user_id, chat.chat_id}:
                 edited = message | self._message(user, chat, message_id, text)
                 edited |= {"date": message["date"], "edit_date": int(time.time())}
                 self.messages.keep(bot.bot_id, edited)
@@ -335,7 +335,7 @@ class World:
         chat, listeners = self._place(user, place)
         for bot in listeners:
             message = self.messages.find(bot.bot_id, chat.chat_id, message_id)
-            if message and _conversation_writer(message) in {bot.bot_id, chat.chat_id}:
+            if message and _sender_id(message) in {bot.bot_id, chat.chat_id}:
                 return self._query(user, bot, message, _data_of(message, button))
         raise ValueError(f"no bot has written a message {message_id} there")
 
@@ -405,14 +405,8 @@ class World:
         return [self.bots[bot_id] for bot_id in sorted(chat.bots) if bot_id in self.bots]
 
     def _message(self, user: User, chat: Chat, message_id: int, text: str) -> Json:
-        conversation_writer = {"sender_chat": chat.brief} if chat.kind == "channel" else {"from": user.brief}
-        message = {
-            "message_id": message_id,
-            **conversation_writer,
-            "chat": chat.brief,
-            "date": int(time.time()),
-            "text": text,
-        }
+        sender = {"sender_chat": chat.brief} if chat.kind == "channel" else {"from": user.brief}
+        message = {"message_id": message_id, **sender, "chat": chat.brief, "date": int(time.time()), "text": text}
         entities = entities_of(text)
         if entities:
             message["entities"] = entities
@@ -475,10 +469,10 @@ class World:
         )
 
 
-def _conversation_writer(message: Json) -> int:
+def _sender_id(message: Json) -> int:
     """Return the sender of a message: a user, a bot, or the channel itself."""
-    conversation_writer: int = (message.get("from") or message.get("sender_chat") or {}).get("id", 0)
-    return conversation_writer
+    sender_id: int = (message.get("from") or message.get("sender_chat") or {}).get("id", 0)
+    return sender_id
 
 
 def _data_of(message: Json, button: str) -> str:
