@@ -13,7 +13,7 @@ from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.model.messages import ChatId
 from tempogram.engine.ports.changes import BotChanged, Change, Changes, ChatChanged, Missed
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import retry_write
+from tempogram.engine.resilience.ledger_retry import retry_ledger
 from tempogram.engine.resilience.retry import Sleep
 
 log = structlog.get_logger()
@@ -135,4 +135,4 @@ class CacheInvalidation:
             await self._retry(lambda: self._reachability.reload(stale.chats))
 
     async def _retry(self, read: Callable[[], Awaitable[None]]) -> None:
-        await retry_write(read, sleep=self._sleep, conditions=self._conditions)
+        await retry_ledger(read, sleep=self._sleep, conditions=self._conditions)

@@ -19,7 +19,7 @@ from tempogram.bot.telegram.tokens import LOOKS_LIKE, bot_id_of, is_token
 from tempogram.engine.ports import Clock
 from tempogram.engine.ports.changes import Changes
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import retry_write
+from tempogram.engine.resilience.ledger_retry import retry_ledger
 from tempogram.engine.resilience.retry import Sleep
 from tempogram.storage.bots import Bots, RegisteredBot, Source
 
@@ -169,7 +169,7 @@ class Fleet:
         except (UnknownToken, TelegramUnreachable) as error:
             log.warning("bot_not_verified", bot_id=bot_id, reason=str(error))
         else:
-            await retry_write(lambda: self._store_names(token, me), conditions=self._conditions, sleep=self._sleep)
+            await retry_ledger(lambda: self._store_names(token, me), conditions=self._conditions, sleep=self._sleep)
 
     async def _store_names(self, token: str, me: User) -> None:
         if await self._register.name(token, me):

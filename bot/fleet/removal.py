@@ -17,7 +17,7 @@ from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import Broker, Clock
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import observed, retry_write
+from tempogram.engine.resilience.ledger_retry import observed, retry_ledger
 from tempogram.engine.resilience.retry import Sleep
 from tempogram.storage.bots import Bots, Removal
 
@@ -139,7 +139,7 @@ class Removals:
 
     async def _mark_cleared(self, removal: RemovalInProgress) -> None:
         write = partial(self._bots.mark_cleared, removal.bot_id)
-        await retry_write(write, sleep=self._sleep, conditions=self._conditions)
+        await retry_ledger(write, sleep=self._sleep, conditions=self._conditions)
 
     async def _attempt(self, removal: RemovalInProgress, *, cancel: bool) -> bool:
         """Pause the bot and, if wanted, cancel what waits; tell whether nothing is left to do."""

@@ -26,7 +26,7 @@ from tempogram.bot.updates.recorder import Recorder
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.ports import Clock
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import observed, retry_write
+from tempogram.engine.resilience.ledger_retry import observed, retry_ledger
 from tempogram.engine.resilience.retry import Sleep
 from tempogram.storage.updates import ReceivedUpdate, Updates
 
@@ -146,7 +146,7 @@ class UpdateIntake:
         await self._retry(write)
 
     async def _retry(self, work: Callable[[], Awaitable[Answer]]) -> Answer:
-        return await retry_write(work, sleep=self._sleep, conditions=self._conditions)
+        return await retry_ledger(work, sleep=self._sleep, conditions=self._conditions)
 
     async def _run_handlers(self, bot: Bot, content: dict[str, Any], received_at_ms: int) -> None:
         update = Update.model_validate(normalize(content, self._clock() // 1_000), context={"bot": bot})

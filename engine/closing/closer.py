@@ -14,7 +14,7 @@ from tempogram.engine.model.outcomes import Outcome
 from tempogram.engine.ports import Broker, Clock, Fault, Ledger, Queued, Record, Replaced, Result, Results, Verdict
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import retry_write
+from tempogram.engine.resilience.ledger_retry import retry_ledger
 from tempogram.engine.resilience.retry import Sleep
 
 PAGE = 1_000
@@ -139,7 +139,7 @@ class Closer:
         if not ends:
             return
         records = [self._record_of(message, end) for message, end in ends]
-        await retry_write(lambda: self._ledger.record(records), sleep=self._sleep, conditions=self._conditions)
+        await retry_ledger(lambda: self._ledger.record(records), sleep=self._sleep, conditions=self._conditions)
         if forget_again:
             await self._forget_again([message.id for message, _ in ends])
         for message, end in ends:

@@ -9,7 +9,7 @@ from tempogram.engine.model.errors import BrokerFull, BrokerUnavailable, LedgerE
 from tempogram.engine.ports import Broker
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import retry_write
+from tempogram.engine.resilience.ledger_retry import retry_ledger
 from tempogram.engine.resilience.retry import Sleep
 
 REFUSED = (QueueLost, BrokerFull, NoQueue)
@@ -71,4 +71,4 @@ class Cancellations:
 
     async def _retry(self, message_id: str) -> bool:
         end = self._closer.end_cancelled
-        return await retry_write(lambda: end(message_id), sleep=self._sleep, conditions=self._conditions)
+        return await retry_ledger(lambda: end(message_id), sleep=self._sleep, conditions=self._conditions)

@@ -1,4 +1,4 @@
-"""What to do when the ledger refuses: write until it succeeds, or report the outage."""
+"""What to do when the ledger refuses: repeat until it succeeds, or report the outage."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from tempogram.engine.resilience.conditions import Condition, Conditions
 from tempogram.engine.resilience.retry import Sleep, retry
 
 RETRY_S = 1.0
-"""Between two tries of a refused write; meanwhile the worker's heartbeat keeps the lease. untuned: a write that
-succeeds a second later delays nothing but its own message."""
+"""Between two tries; meanwhile the worker's heartbeat keeps the lease. untuned: a write that succeeds a second later
+delays nothing but its own message."""
 
 Answer = TypeVar("Answer")
 
 
-async def retry_write(
-    write: Callable[[], Awaitable[Answer]], *, conditions: Conditions, sleep: Sleep = asyncio.sleep
+async def retry_ledger(
+    work: Callable[[], Awaitable[Answer]], *, conditions: Conditions, sleep: Sleep = asyncio.sleep
 ) -> Answer:
-    """Write until the ledger accepts it.
+    """Repeat a read or a write until the ledger answers it.
 
-    Each caller reports the outage separately, until its own write succeeds.
+    Each caller reports the outage separately, until its own work succeeds.
     """
     caller = object()
     try:
         return await retry(
-            write,
+            work,
             on=LedgerError,
             pause_s=RETRY_S,
             on_failure=lambda error: conditions.begin(Condition.LEDGER_AWAY, str(error), seen_by=caller),

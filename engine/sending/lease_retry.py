@@ -10,7 +10,7 @@ import structlog
 from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.ports import Clock
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.resilience.ledger_retry import retry_write
+from tempogram.engine.resilience.ledger_retry import retry_ledger
 from tempogram.engine.resilience.retry import Sleep, retry
 from tempogram.engine.sending.held_lease import HeldLease
 
@@ -35,7 +35,7 @@ class LeaseRetry:
         self._sleep = sleep
 
     async def ledger(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        return await retry_write(ask, conditions=self._conditions, sleep=self._sleep)
+        return await retry_ledger(ask, conditions=self._conditions, sleep=self._sleep)
 
     async def broker(self, held: HeldLease, ask: Callable[[], Awaitable[Answer]]) -> Answer | None:
         """Return the broker's answer; None if it stayed away until the lease had run out for sure.

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.resilience.conditions import Condition, Conditions
-from tempogram.engine.resilience.ledger_retry import retry_write
+from tempogram.engine.resilience.ledger_retry import retry_ledger
 from tests.engine.desk import turns
 
 
@@ -17,9 +17,9 @@ async def test_a_refused_write_keeps_the_outage_open_while_other_writes_succeed(
     """Each write that succeeded ended the outage, and the next refusal began it again: two log lines a second."""
     conditions, refusing = Conditions(lambda: 0), asyncio.Event()
     with capture_logs() as logs:
-        refused = asyncio.create_task(retry_write(refused_until(refusing), sleep=yielding, conditions=conditions))
+        refused = asyncio.create_task(retry_ledger(refused_until(refusing), sleep=yielding, conditions=conditions))
         await turns(5)
-        await retry_write(accepted, conditions=conditions)
+        await retry_ledger(accepted, conditions=conditions)
         held_meanwhile = conditions.holds(Condition.LEDGER_AWAY)
         refusing.set()
         await refused
@@ -30,7 +30,7 @@ async def test_a_refused_write_keeps_the_outage_open_while_other_writes_succeed(
 
 async def test_a_write_that_is_cancelled_ends_its_report_of_the_outage() -> None:
     conditions = Conditions(lambda: 0)
-    writing = asyncio.create_task(retry_write(refused_until(asyncio.Event()), sleep=yielding, conditions=conditions))
+    writing = asyncio.create_task(retry_ledger(refused_until(asyncio.Event()), sleep=yielding, conditions=conditions))
     await turns(5)
     held_meanwhile = conditions.holds(Condition.LEDGER_AWAY)
 
