@@ -7,6 +7,7 @@ from tempogram.api.core.errors import Conflict, NotFound, NotScheduled
 from tempogram.api.core.redaction import short
 from tempogram.engine.model.messages import OPEN, Status
 from tempogram.engine.ports import Explanation
+from tempogram.engine.recovery.cancellations import Cancellation
 from tempogram.storage.messages import MessageState
 
 NOT_CANCELLABLE = "it cannot be cancelled"
@@ -20,8 +21,13 @@ async def cancel(services: Services, message_id: str) -> None:
         Conflict: It is being sent, or has ended.
         NotScheduled: It is not admitted to the queue yet.
     """
-    if not await services.cancellations.cancel(message_id):
-        raise await _why_not(services, message_id, NOT_CANCELLABLE)
+    match await services.cancellations.cancel(message_id):
+        case Cancellation.NOT_WAITING:
+            raise await _why_not(services, message_id, NOT_CANCELLABLE)
+        case Cancellation.OTHER_END:
+            raise _too_late(await state_of(services, message_id), NOT_CANCELLABLE)
+        case Cancellation.DONE:
+            pass
 
 
 async def explain(services: Services, message_id: str) -> Explanation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from enum import Enum, auto
 
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.model.errors import BrokerFull, BrokerUnavailable, LedgerError, NoQueue, QueueLost
@@ -14,6 +15,16 @@ from tempogram.engine.resilience.retry import Sleep
 
 REFUSED = (QueueLost, BrokerFull, NoQueue)
 """What the broker raises only if it has forgotten nothing."""
+
+
+class Cancellation(Enum):
+    """What became of a cancellation."""
+
+    DONE = auto()
+    NOT_WAITING = auto()
+    """The message does not wait in the queue; nothing has changed."""
+    OTHER_END = auto()
+    """The queue had it waiting, and the ledger has another end of it."""
 
 
 class Cancellations:
@@ -40,15 +51,17 @@ class Cancellations:
         self._sleep = sleep
         self._retries: set[asyncio.Task[bool]] = set()
 
-    async def cancel(self, message_id: str) -> bool:
-        """End a message as cancelled; False if it does not wait in the queue, or has another end.
+    async def cancel(self, message_id: str) -> Cancellation:
+        """End a message as cancelled, unless it does not wait in the queue, or has another end.
 
         Raises:
             BrokerUnavailable: It waits as before.
             LedgerError: It is not sent any more, and ends once the ledger can be written, unless this process ends
                 before.
         """
-        return await self._forget(message_id) and await self._end(message_id)
+        if not await self._forget(message_id):
+            return Cancellation.NOT_WAITING
+        return Cancellation.DONE if await self._end(message_id) else Cancellation.OTHER_END
 
     async def _forget(self, message_id: str) -> bool:
         try:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from tempogram.engine.limits.limits import Limits
-from tempogram.engine.model.errors import NoQueue
+from tempogram.engine.model.errors import BrokerUnavailable, NoQueue
 from tempogram.engine.model.messages import Again, Guarantee, Priority, Settlement, Status
 from tests.api.fakes import BOT_ID, World, error_of
 from tests.fakes import START_MS
@@ -434,6 +435,23 @@ class TestTakingBack:
         response = await world.client.delete(f"/messages/{message_id}")
 
         expected = f"message {message_id} has ended as dead, so it cannot be cancelled"
+        assert error_of(response) == (409, "conflict", expected)
+
+    async def test_a_message_that_ended_while_the_queue_had_it_waiting_is_a_conflict_without_the_queue(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What the queue forgot needs no second question to it: Redis may be unavailable by then."""
+        message_id = await world.submitted()
+        await world.storage.end(message_id, Status.SENT)
+
+        async def unavailable(_: Sequence[str]) -> list[bool]:
+            raise BrokerUnavailable("connection refused by 10.0.0.6")
+
+        monkeypatch.setattr(world.broker, "knows", unavailable)
+
+        response = await world.client.delete(f"/messages/{message_id}")
+
+        expected = f"message {message_id} has ended as sent, so it cannot be cancelled"
         assert error_of(response) == (409, "conflict", expected)
 
     async def test_a_message_cannot_be_cancelled_twice(self, world: World) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError, NoQueue
 from tempogram.engine.model.messages import Status
 from tempogram.engine.ports import Result
-from tempogram.engine.recovery.cancellations import Cancellations
+from tempogram.engine.recovery.cancellations import Cancellation, Cancellations
 from tempogram.engine.resilience.conditions import Condition
 from tests.engine.desk import Desk, turns
 from tests.fakes import outgoing
@@ -30,7 +30,7 @@ async def test_a_waiting_message_is_cancelled_and_its_result_published(
     await desk.accept(outgoing("a"))
     waiting = desk.results.expect("a")
 
-    assert await cancellations.cancel("a")
+    assert await cancellations.cancel("a") is Cancellation.DONE
 
     assert waiting.result() == Result("a", Status.CANCELLED, None)
     assert desk.ledger.statuses == {"a": Status.CANCELLED}
@@ -40,8 +40,8 @@ async def test_a_waiting_message_is_cancelled_and_its_result_published(
 async def test_a_leased_or_unknown_message_is_not_cancelled(desk: Desk, cancellations: Cancellations) -> None:
     await desk.leased(outgoing("a"))
 
-    assert not await cancellations.cancel("a")
-    assert not await cancellations.cancel("b")
+    assert await cancellations.cancel("a") is Cancellation.NOT_WAITING
+    assert await cancellations.cancel("b") is Cancellation.NOT_WAITING
     assert desk.ledger.statuses == {"a": Status.QUEUED}
 
 
@@ -50,7 +50,7 @@ async def test_a_message_that_has_another_end_in_the_ledger_keeps_it(desk: Desk,
     waiting = desk.results.expect("a")
     desk.ledger.statuses["a"] = Status.SENT
 
-    assert not await cancellations.cancel("a")
+    assert await cancellations.cancel("a") is Cancellation.OTHER_END
 
     assert desk.ledger.statuses == {"a": Status.SENT}
     assert not waiting.done()
