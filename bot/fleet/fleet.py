@@ -12,7 +12,7 @@ from aiogram.types import User
 
 from tempogram.api.core.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
 from tempogram.bot.fleet.get_me import GetMe
-from tempogram.bot.fleet.registry import BotLocks, Register, Registry
+from tempogram.bot.fleet.registry import BotLocks, Registry, StoredBots
 from tempogram.bot.fleet.token_rate_limit import TokenRateLimit
 from tempogram.bot.fleet.webhook_secrets import WebhookSecrets
 from tempogram.bot.telegram.tokens import LOOKS_LIKE, bot_id_of, is_token
@@ -62,7 +62,7 @@ class Fleet:
             calls_end_within_ms=calls_end_within_ms,
             clock=clock,
         )
-        self._register = Register(
+        self._stored_bots = StoredBots(
             bots=bots, registry=self.registry, bot_locks=bot_locks, default_behaviours=default_behaviours, clock=clock
         )
         self._get_me = GetMe(session=session, token_rate_limit=token_rate_limit)
@@ -80,11 +80,11 @@ class Fleet:
             LedgerError: Nothing was read.
             SettingsError: The tokens were stored under another ``SECRET_KEY``.
         """
-        self._notify_changed(*await self._register.read_all())
+        self._notify_changed(*await self._stored_bots.read_all())
 
     async def reload(self, bot_ids: Collection[int]) -> None:
         """Read some bots again that another process changed; see ``load``."""
-        self._notify_changed(*await self._register.read(bot_ids))
+        self._notify_changed(*await self._stored_bots.read(bot_ids))
 
     async def reload_token(self, bot_id: int) -> str | None:
         """Read a bot again and return its token: a change of it may not have been announced yet."""
@@ -143,10 +143,10 @@ class Fleet:
         if not self.registry.is_verified(token):
             await self._get_me.wait_for_slot(token, within_s=patience_s)
         me = await self._get_me.ask(token)
-        await self._register.keep(token, username=me.username or "", first_name=me.first_name, behaviours=behaviours)
+        await self._stored_bots.keep(token, username=me.username or "", first_name=me.first_name, behaviours=behaviours)
         await self._notify_token_stored(me.id)
         if updates is not None:
-            await self._register.set_updates(me.id, updates)
+            await self._stored_bots.set_updates(me.id, updates)
         self._notify_changed(me.id)
         return me.id
 
@@ -154,7 +154,7 @@ class Fleet:
         """Run a bot of ``BOT_TOKENS`` for which Telegram has not answered ``getMe``."""
         bot_id = bot_id_of(token)
         if not self.registry.has(bot_id):
-            await self._register.keep(token)
+            await self._stored_bots.keep(token)
             await self._notify_token_stored(bot_id)
         return bot_id
 
@@ -172,7 +172,7 @@ class Fleet:
             await retry_ledger(lambda: self._store_names(token, me), conditions=self._conditions, sleep=self._sleep)
 
     async def _store_names(self, token: str, me: User) -> None:
-        if await self._register.name(token, me):
+        if await self._stored_bots.name(token, me):
             await self._notify_token_stored(me.id)
 
     async def learn(self, token: str) -> None:
@@ -182,7 +182,7 @@ class Fleet:
             Refusal: The bot was removed. A handler that still runs must not add it again.
         """
         if not self.registry.has(bot_id_of(token)):
-            await self._register.learn(token)
+            await self._stored_bots.learn(token)
 
     async def change(
         self, bot_id: int, *, behaviours: Mapping[str, Any] | None = None, updates: Source | None = None
@@ -190,14 +190,14 @@ class Fleet:
         """See ``Fleet``."""
         self._check(behaviours, updates)
         if behaviours is not None:
-            await self._register.set_behaviours(bot_id, behaviours)
+            await self._stored_bots.set_behaviours(bot_id, behaviours)
         if updates is not None:
-            await self._register.set_updates(bot_id, updates)
+            await self._stored_bots.set_updates(bot_id, updates)
             self._notify_changed(bot_id)
 
     async def remove(self, bot_id: int, *, keep_messages: bool) -> bool:
         """See ``Fleet``."""
-        if not await self._register.remove(bot_id, keep_messages=keep_messages):
+        if not await self._stored_bots.remove(bot_id, keep_messages=keep_messages):
             return False
         self._notify_changed(bot_id)
         return True

@@ -1,7 +1,7 @@
 """The bots that run in this process, in memory and in step with the database.
 
-``Registry`` holds what the database last said of each bot, ``Register`` reads and writes both, ``BotLocks`` lets one
-change of a bot happen at a time.
+``Registry`` holds what the database last said of each bot, ``StoredBots`` reads and writes the database and brings the
+registry in step, ``BotLocks`` lets one change of a bot happen at a time.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ class Registry:
             listener(bot_id)
 
 
-class Register:
+class StoredBots:
     """Reads and writes bots in the database, and sets the registry to what the database then says."""
 
     def __init__(
