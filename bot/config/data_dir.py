@@ -13,18 +13,18 @@ from tempogram.storage.keys import Seal, secret_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DataDir:
+class AdminToken:
     """The API's bearer token, from ``ADMIN_TOKEN`` or from a file that only its owner may read.
 
     Attributes:
-        admin_token_is_new: It was made just now, and is shown once.
+        is_new: It was made just now, and is shown once.
     """
 
-    admin_token: str
-    admin_token_is_new: bool
+    value: str
+    is_new: bool
 
 
-def home(settings: Settings) -> DataDir:
+def read_admin_token(settings: Settings) -> AdminToken:
     """Read the admin token, or make it.
 
     Raises:
@@ -34,14 +34,14 @@ def home(settings: Settings) -> DataDir:
     with _usable(settings.data_dir) as data_dir:
         path = data_dir / "admin_token"
         is_new = not given and not path.exists()
-        return DataDir(
-            admin_token=secret_key(given, path=path, name="ADMIN_TOKEN"),
-            admin_token_is_new=is_new,
+        return AdminToken(
+            value=secret_key(given, path=path, name="ADMIN_TOKEN"),
+            is_new=is_new,
         )
 
 
 def seal(settings: Settings) -> Seal:
-    """Read the key that encrypts the bot tokens, or make it; raises as ``home`` does."""
+    """Read the key that encrypts the bot tokens, or make it; raises as ``read_admin_token`` does."""
     with _usable(settings.data_dir) as data_dir:
         return Seal(secret_key(settings.secret_key.get_secret_value(), path=data_dir / "secret_key"))
 

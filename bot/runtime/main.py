@@ -46,7 +46,7 @@ async def run(settings: Settings, role: ProcessRole = ProcessRole.RUN) -> None:
 
 
 async def _serve(built: Program, listener: socket.socket, serving: Server, simulator: RunningSimulator | None) -> None:
-    leading = asyncio.create_task(_lead(built, serving, simulator))
+    updating = asyncio.create_task(_run_update_sources(built, serving, simulator))
     watching = asyncio.create_task(_watch_lock(built, serving))
     try:
         await serving.serve(sockets=[listener])
@@ -54,8 +54,8 @@ async def _serve(built: Program, listener: socket.socket, serving: Server, simul
             await watching
     finally:
         watching.cancel()
-        leading.cancel()
-        await asyncio.wait([leading])
+        updating.cancel()
+        await asyncio.wait([updating])
 
 
 async def _watch_lock(built: Program, serving: Server) -> None:
@@ -68,13 +68,13 @@ async def _watch_lock(built: Program, serving: Server) -> None:
         raise
 
 
-async def _lead(built: Program, serving: Server, simulator: RunningSimulator | None) -> None:
+async def _run_update_sources(built: Program, serving: Server, simulator: RunningSimulator | None) -> None:
     await serving.ready.wait()
     if built.context.role.update_sources:
-        await while_leading(built.leadership, partial(_do_leaders_work, built, simulator))
+        await while_leading(built.update_sources_lock, partial(_do_exclusive_work, built, simulator))
 
 
-async def _do_leaders_work(built: Program, simulator: RunningSimulator | None) -> None:
+async def _do_exclusive_work(built: Program, simulator: RunningSimulator | None) -> None:
     """Do what one process does for all: update sources, unfinished removals, retention."""
     built.updates.update_sources.start()
     try:
@@ -123,8 +123,8 @@ def print_addresses(built: Program, listener: socket.socket, simulator: RunningS
     if simulator is not None:
         typer.echo(f"  No BOT_TOKENS is set: a simulated Telegram runs at {simulator.url}, with users that write.")
         typer.echo(f"  its report   curl {simulator.url}/_sim/report")
-    if built.data_dir.admin_token_is_new:
-        typer.echo(f"  admin token  {built.data_dir.admin_token}  (shown once, stored in {token_file})")
+    if built.admin_token.is_new:
+        typer.echo(f"  admin token  {built.admin_token.value}  (shown once, stored in {token_file})")
     given = "$ADMIN_TOKEN" if built.context.settings.admin_token.get_secret_value() else f"$(cat {token_file})"
     typer.echo(f'  the queue    curl -H "Authorization: Bearer {given}" {address}/queue/stats')
     typer.echo(f'  metrics      curl -H "Authorization: Bearer {given}" {address}/metrics')

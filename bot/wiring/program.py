@@ -10,7 +10,7 @@ from functools import partial
 from tempogram.api.app import App, create_app
 from tempogram.api.core.dependencies import Services
 from tempogram.bot import behaviours
-from tempogram.bot.config.data_dir import DataDir, database_url, home
+from tempogram.bot.config.data_dir import AdminToken, database_url, read_admin_token
 from tempogram.bot.config.process_roles import ProcessRole, check
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.fleet.cache_invalidation import CacheInvalidation
@@ -33,11 +33,11 @@ class Program:
     """Every part that runs. The queue is rebuilt from the ledger; nothing is sent before ``running``.
 
     Attributes:
-        leadership: Elects the process that runs the update sources.
+        update_sources_lock: The process that holds it runs the update sources, and all else that one does for all.
     """
 
     context: Context
-    data_dir: DataDir
+    admin_token: AdminToken
     storage: Storage
     queue: Queue
     telegram: Telegram
@@ -45,7 +45,7 @@ class Program:
     updates: UpdateHandling
     removals: Removals
     cache_invalidation: CacheInvalidation
-    leadership: Leadership
+    update_sources_lock: Leadership
     loops: Loops
 
 
@@ -60,7 +60,8 @@ async def program(
     """Build the program; without ``opened`` it opens the database itself."""
     check(role, settings)
     own_routers = behaviours.own.routers(settings.behaviours)
-    context, data_dir = Context(settings=settings, role=role, clock=clock or SystemClock()), home(settings)
+    context = Context(settings=settings, role=role, clock=clock or SystemClock())
+    admin_token = read_admin_token(settings)
     async with AsyncExitStack() as stack:
         storage = (
             opened if opened is not None else await stack.enter_async_context(open_storage(settings, context.clock))
@@ -78,7 +79,7 @@ async def program(
         telegram.fleet.when_token_stored(partial(resume_with_token, storage.ledger, queue.broker))
         yield Program(
             context=context,
-            data_dir=data_dir,
+            admin_token=admin_token,
             storage=storage,
             queue=queue,
             telegram=telegram,
@@ -91,7 +92,9 @@ async def program(
                 reachability=engine.reachability,
                 conditions=queue.conditions,
             ),
-            leadership=await stack.enter_async_context(leadership(database_url(settings), UPDATE_SOURCES_LOCK)),
+            update_sources_lock=await stack.enter_async_context(
+                leadership(database_url(settings), UPDATE_SOURCES_LOCK)
+            ),
             loops=Loops(),
         )
 
@@ -144,6 +147,6 @@ def services(built: Program) -> Services:
         metrics=engine.metrics,
         conditions=queue.conditions,
         clock=built.context.clock,
-        admin_token=built.data_dir.admin_token,
+        admin_token=built.admin_token.value,
         healthy=healthy,
     )

@@ -159,6 +159,9 @@ async def while_leading(
 ) -> None:
     """Run work whenever this process leads, and cancel it once another may; never returns.
 
+    ``leadership`` need not be that of the queue's leader: the update sources have a lock of their own, and another
+    process may hold it.
+
     Work that fails is begun again at the next check. When this is cancelled, another may lead at once.
     """
     try:
@@ -180,4 +183,4 @@ async def _lead(leadership: Leadership, work: Callable[[], Coroutine[Any, Any, N
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait([task])
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("leader_work_failed", reason=type(error).__name__, exc_info=error)
+        log.error("exclusive_work_failed", reason=type(error).__name__, exc_info=error)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tempogram.bot.config.data_dir import DataDir, home
+from tempogram.bot.config.data_dir import AdminToken, read_admin_token
 from tempogram.bot.config.settings import Settings, load
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import SettingsError
@@ -150,16 +150,16 @@ def test_a_password_that_breaks_the_redis_url_is_not_shown() -> None:
 def test_an_admin_token_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
     settings = load(data_dir=tmp_path / "deep")
 
-    first, again = home(settings), home(settings)
+    first, again = read_admin_token(settings), read_admin_token(settings)
 
-    assert (first.admin_token_is_new, again.admin_token_is_new) == (True, False)
-    assert first.admin_token == again.admin_token
-    assert len(first.admin_token) >= 32
+    assert (first.is_new, again.is_new) == (True, False)
+    assert first.value == again.value
+    assert len(first.value) >= 32
     assert (tmp_path / "deep" / "admin_token").stat().st_mode & 0o777 == 0o600
 
 
 def test_an_admin_token_that_is_set_is_written_nowhere(tmp_path: Path) -> None:
-    at_home = home(load(data_dir=tmp_path, admin_token="mine"))
+    admin_token = read_admin_token(load(data_dir=tmp_path, admin_token="mine"))
 
-    assert at_home == DataDir(admin_token="mine", admin_token_is_new=False)
+    assert admin_token == AdminToken(value="mine", is_new=False)
     assert list(tmp_path.iterdir()) == []
