@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import cycle
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,10 @@ END_TIMEOUT_S = 30
 ROOT = Path(__file__).parents[3]
 
 
+class ProcessFailed(EngineError):
+    """The process did not start, ended by itself, or refused a call."""
+
+
 PORTS = range(15_000, 32_000)
 """Below those that Linux gives to outgoing connections, which could take the port of a server while it is restarted."""
 
@@ -44,15 +48,17 @@ _candidates = _shuffled(PORTS)
 
 
 def free_port() -> int:
-    """Return a port that is free, and stays so while its server is stopped and started again."""
-    for port in _candidates:
+    """Return a port that is free, and stays so while its server is stopped and started again.
+
+    Raises:
+        ProcessFailed: None is free.
+    """
+    for port in islice(_candidates, len(PORTS)):
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
-    raise AssertionError("unreachable: the candidates go round")
-
-
-class ProcessFailed(EngineError):
-    """The process did not start, ended by itself, or refused a call."""
+    raise ProcessFailed(
+        f"no port from {PORTS.start} to {PORTS.stop - 1} can be opened at 127.0.0.1; end a program that uses them"
+    )
 
 
 @dataclass

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
-from tempogram.bot.demo.process import EngineProcess, ProcessFailed
+from tempogram.bot.demo.process import EngineProcess, ProcessFailed, free_port
 
 
 async def test_an_engine_that_does_not_start_raises_its_last_line(tmp_path: Path) -> None:
@@ -16,3 +17,13 @@ async def test_an_engine_that_does_not_start_raises_its_last_line(tmp_path: Path
         await engine.start()
 
     await engine.close()
+
+
+def test_a_machine_without_a_free_port_is_reported_once_each_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: tuple[str, int]) -> socket.socket:
+        raise OSError("address already in use")
+
+    monkeypatch.setattr(socket, "create_server", refuse)
+
+    with pytest.raises(ProcessFailed, match="no port from 15000 to 31999 can be opened"):
+        free_port()
