@@ -37,11 +37,20 @@ def in_words(state: Mapping[str, Any], now: datetime) -> str:
     gate = state["waits_at"]
     return "\n".join(
         (
-            f"It waits because {REASONS.get(gate, 'it must')} ({gate}).",
+            f"It waits {_why(gate)} ({gate}).",
             _before(state["before_in_line"], state["before_in_lane"]),
             _when(state["earliest_at"], now),
         )
     )
+
+
+def _why(gate: str) -> str:
+    """Say what it waits for; a newer version of the API may have reasons of its own.
+
+    >>> _why("turn"), _why("x")
+    ('because other messages are sent before it', 'for a reason that this version does not know')
+    """
+    return f"because {REASONS[gate]}" if gate in REASONS else "for a reason that this version does not know"
 
 
 def _before(in_line: int, in_lane: int) -> str:

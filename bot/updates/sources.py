@@ -46,7 +46,11 @@ class UpdateSources:
         self._fleet.when_changed(self._restart)
 
     async def wait_ready(self) -> None:
-        """Wait until every webhook is registered and every poller started."""
+        """Wait until every source is set up, or has failed.
+
+        A webhook is set up once Telegram has registered or deleted it; a poller as soon as its task runs, before it has
+        asked Telegram for anything.
+        """
         for ready in list(self._ready.values()):
             await ready.wait()
 
