@@ -53,15 +53,20 @@ PATIENCE_S = 120.0
 
 @dataclass
 class Telegram:
-    """Takes ``takes_s`` for a call, and remembers the worker that made it."""
+    """Takes ``takes_s`` for a call, and remembers the worker that made it.
+
+    ``overdue`` counts the calls that were not made, as their leases had ended: 0 where no lease may end.
+    """
 
     clock: Clock
     takes_s: float = 0.005
     sent: list[tuple[str, str]] = field(default_factory=list)
     """The worker's id, and the message's."""
+    overdue: int = 0
 
     async def send(self, lease: Lease, may_write: MayWrite) -> Answer:
         if not may_write():
+            self.overdue += 1
             return Answer(Overdue(), counted_at_ms=None)
         self.sent.append((lease.worker_id, lease.message.id))
         await asyncio.sleep(self.takes_s)
@@ -125,6 +130,7 @@ async def process(
     *,
     limits: Limits = UNLIMITED,
     slots: int = 8,
+    lease_ms: int = LEASE_MS,
     schema: int = SCHEMA,
     may_lead: bool = True,
 ) -> AsyncIterator[Process]:
@@ -138,10 +144,10 @@ async def process(
         connection = await stack.enter_async_context(connect(redis_url))
         clock, ledger, results = SystemClock(), SqlLedger(database), MemoryResults()
         conditions = Conditions(clock)
-        redis = RedisBroker(connection, limits, lease_ms=LEASE_MS, schema=schema)
+        redis = RedisBroker(connection, limits, lease_ms=lease_ms, schema=schema)
         built = failover.build(
             redis,
-            partial(MemoryBroker, clock=clock, lease_ms=LEASE_MS),
+            partial(MemoryBroker, clock=clock, lease_ms=lease_ms),
             failover.Coordination(
                 epochs=SqlEpochs(database),
                 leadership=leads,
@@ -151,7 +157,7 @@ async def process(
             ledger=ledger,
             results=results,
             limits=partial(given, limits),
-            lease_ms=LEASE_MS,
+            lease_ms=lease_ms,
             clock=clock,
             conditions=conditions,
             may_lead=may_lead,
@@ -180,7 +186,7 @@ async def process(
             closer=closer,
             worker_id=name,
             slots=slots,
-            lease_ms=LEASE_MS,
+            lease_ms=lease_ms,
             is_source=broker.is_source,
             clock=clock,
         )
@@ -206,7 +212,7 @@ async def process(
                 broker=broker,
                 delivery=delivery,
                 worker_id=f"{name}-r",
-                interval_ms=LEASE_MS // 2,
+                interval_ms=lease_ms // 2,
                 conditions=conditions,
                 clock=clock,
             ),
