@@ -16,7 +16,7 @@ from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.brokers.redis.keys import NEWS
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.redis_changes import BATCH_MAX, BY, ITEM, LENGTH, WAITING_MAX, RedisChanges
-from tempogram.engine.channels.redis_channel import HEARTBEAT_S, RedisChannel
+from tempogram.engine.channels.redis_channel import RedisChannel
 from tempogram.engine.ports.changes import BotChanged, Change, ChatChanged, Missed
 from tempogram.engine.resilience.conditions import Condition, Conditions
 from tempogram.engine.resilience.retry import Sleep
@@ -24,6 +24,9 @@ from tests.engine.redis_server import own_redis, port_of
 
 PATIENCE_S = 60.0
 """Long enough for a machine that does much else; a test ends as soon as what it waits for holds."""
+
+NO_HEARTBEAT_S = 600.0
+"""Longer than that, so that no heartbeat finds what is to be found without one."""
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +66,7 @@ async def test_a_change_reaches_every_other_process_and_not_its_announcer(redis:
 
 
 async def test_a_change_announced_between_begin_and_run_is_received(redis: Redis) -> None:
-    late = RedisChanges(redis, process=1, conditions=Conditions(lambda: 0))
+    late = RedisChanges(redis, process=1, conditions=Conditions(lambda: 0), heartbeat_s=NO_HEARTBEAT_S)
     await late.begin()
     async with process(redis, 2) as (other, _):
         await other.announce(BotChanged(1))
@@ -248,7 +251,7 @@ async def process(
     number: int,
     conditions: Conditions | None = None,
     *,
-    heartbeat_s: float = HEARTBEAT_S,
+    heartbeat_s: float = NO_HEARTBEAT_S,
     sleep: Sleep = asyncio.sleep,
 ) -> AsyncIterator[tuple[RedisChanges, Inbox]]:
     changes = RedisChanges(

@@ -41,6 +41,9 @@ from tests.fakes import START_MS
 PATIENCE_S = 60.0
 """Long enough for a machine that does much else; a test ends as soon as what it waits for holds."""
 
+NO_HEARTBEAT_S = 600.0
+"""Longer than that, so that no heartbeat finds what is to be found without one."""
+
 HERE, THERE = 7, 8
 OUTCOMES: list[Outcome | None] = [
     None,
@@ -284,7 +287,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def running(
-    redis: Redis, process: int, heartbeat_s: float = 30, conditions: Conditions | None = None
+    redis: Redis, process: int, heartbeat_s: float = NO_HEARTBEAT_S, conditions: Conditions | None = None
 ) -> AsyncIterator[RedisResults]:
     results = RedisResults(
         redis, process=process, conditions=conditions or Conditions(lambda: 0), heartbeat_s=heartbeat_s
