@@ -108,24 +108,24 @@ class FakeEpochs:
     name: str
 
     async def current(self) -> Epoch:
-        self._reachability()
+        self._check_reachable()
         world = self.world
         is_own = world.begun_by == self.name
         return Epoch(world.number, world.source, world.schema, is_own=is_own, bypassed=world.bypassed)
 
     async def advance(self, after: Epoch, source: LeaseSource, *, schema: int) -> Epoch:
-        self._reachability()
+        self._check_reachable()
         if after.number == self.world.number:
             self.world.number, self.world.source, self.world.begun_by = after.number + 1, source, self.name
             self.world.schema = schema
         return await self.current()
 
     async def bypass(self, epoch: Epoch) -> None:
-        self._reachability()
+        self._check_reachable()
         if epoch.number == self.world.number:
             self.world.bypassed += 1
 
-    def _reachability(self) -> None:
+    def _check_reachable(self) -> None:
         self.world.burn()
         if self.name in self.world.cut_from_database:
             raise LedgerError("the database is away")
@@ -179,7 +179,7 @@ class FakeRedis:
         return queue.incarnation if queue else 0
 
     async def begin(self) -> FakeRedis:
-        self._reachability()
+        self._check_reachable()
         world, begun = self._world, self._world.memory()
         world.queues = {schema: each for schema, each in world.queues.items() if schema > self.schema}
         world.queues[self.schema] = begun
@@ -187,7 +187,7 @@ class FakeRedis:
         return FakeRedis(world, self._name, self.schema, begun)
 
     async def enforce(self, limits: Limits) -> bool:
-        self._reachability()
+        self._check_reachable()
         is_new = self._world.enforced[-1:] != [limits]
         self._world.enforced.append(limits)
         return is_new
@@ -216,14 +216,14 @@ class FakeRedis:
 
         return ask
 
-    def _reachability(self) -> None:
+    def _check_reachable(self) -> None:
         self._world.burn()
         if self._name in self._world.cut_from_redis:
             self._world.clock.advance(self._world.redis_is_silent_for_ms)
             raise BrokerUnavailable("Redis cannot be reached")
 
     def _found(self) -> Broker:
-        self._reachability()
+        self._check_reachable()
         found = self._world.queues.get(self.schema)
         if found is None or self._meant not in {None, found}:
             raise QueueLost("Redis holds no queue, or another")
