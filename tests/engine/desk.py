@@ -293,14 +293,17 @@ class Desk:
         self, *, worker: SlotSource | None = None, ledger: Ledger | None = None, broker: Broker | None = None
     ) -> Dispatcher:
         """Return a dispatcher that sends nothing by itself, unless it is given a worker."""
-        ledger, broker = ledger or self.ledger, broker or self.broker
+        pending_admissions = self.pending_admissions
+        if ledger or broker:
+            ledger, broker = ledger or self.ledger, broker or self.broker
+            pending_admissions = PendingAdmissions(ledger=ledger, broker=broker, closer=self.closer)
         return Dispatcher(
-            ledger=ledger,
-            broker=broker,
+            ledger=ledger or self.ledger,
+            broker=broker or self.broker,
             reachability=self.reachability,
             closer=self.closer,
             worker=worker or NoWorker(),
-            pending_admissions=PendingAdmissions(ledger=ledger, broker=broker, closer=self.closer),
+            pending_admissions=pending_admissions,
             conditions=self.conditions,
             count_drops=self.metrics.count_drops,
         )

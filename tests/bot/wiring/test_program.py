@@ -30,6 +30,13 @@ async def test_the_epoch_is_read_over_connections_of_its_own(settings: Settings)
         assert await built.storage.epochs.current()
 
 
+async def test_the_dispatcher_and_the_delivery_share_their_pending_admissions(settings: Settings) -> None:
+    async with program(settings, clock=Clock()) as built:
+        noted_by_delivery = built.engine.worker._delivery._lost_leases._pending_admissions
+
+        assert built.engine.dispatcher.pending_admissions is noted_by_delivery
+
+
 async def test_new_ids_sort_after_waiting_ones_though_the_clock_stepped_back(
     settings: Settings,
 ) -> None:
