@@ -28,7 +28,7 @@ def digits_up_to(largest: int) -> str:
 
 
 def _smaller(digits: str, position: int) -> str:
-    """Return the pattern of what is the same before a place and smaller in it; at the last place, or equal."""
+    """Return the pattern of what is the same before a position and smaller at it; at the last position, or equal."""
     is_last = position == len(digits) - 1
     least, most = int(position == 0), int(digits[position]) - (not is_last)
     rest = "" if is_last else f"[0-9]{{{len(digits) - position - 1}}}"

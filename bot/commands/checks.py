@@ -174,12 +174,12 @@ async def check_redis(settings: Settings) -> list[Finding]:
 
 async def ask_all(settings: Settings, tokens: dict[int, str]) -> list[GetMeAnswer]:
     """Call ``getMe`` with every token."""
-    places = asyncio.Semaphore(CALLS_MAX)
+    slots = asyncio.Semaphore(CALLS_MAX)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     async with aiohttp.ClientSession(timeout=timeout) as session:
 
         async def ask(bot_id: int, token: str) -> GetMeAnswer:
-            async with places:
+            async with slots:
                 return await _ask(session, f"{settings.telegram_api_url}/bot{token}/getMe", bot_id)
 
         return await asyncio.gather(*(ask(*each) for each in sorted(tokens.items())))

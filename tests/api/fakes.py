@@ -422,7 +422,7 @@ class ListFleet:
         return True
 
 
-class PlainDepartures:
+class PlainRemovals:
     """Pauses a bot, and clears what waits once."""
 
     def __init__(self, broker: Broker, closer: Closer) -> None:
@@ -518,7 +518,7 @@ class World:
             history=self.storage,
             bots=self.bots,
             limits=self.stored_limits,
-            removals=PlainDepartures(self.broker, closer),
+            removals=PlainRemovals(self.broker, closer),
             metrics=self.metrics,
             conditions=self.conditions,
             clock=self.clock,

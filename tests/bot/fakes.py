@@ -92,7 +92,7 @@ class AcceptingDispatcher:
 
 
 class DictUploads:
-    """See ``storage.uploads``: what messages carry, in memory. ``asleep``: the database is away."""
+    """See ``storage.files.uploads``: what messages carry, in memory. ``asleep``: the database is away."""
 
     def __init__(self) -> None:
         self.asleep = False
