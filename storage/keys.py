@@ -26,7 +26,7 @@ class Seal:
 
     The bot's id is authenticated with the text, so an encrypted token cannot be moved to another bot's row.
 
-    >>> seal = Seal("a key that is hard to guess")
+    >>> seal = Seal("a key that no trial finds")
     >>> seal.open(seal.seal("42:secret", bot_id=42), bot_id=42)
     '42:secret'
     """

@@ -89,7 +89,7 @@ class Scenario:
                 bot_id = said["bot_id"]
             asked = Expected(Kind.ANSWER, bot_id, friends, answer_to(first_name), now_ms())
             if said is None:
-                await telegram.say(guest, f"@{username(bot_id)}, is anybody there?", chat=friends)
+                await telegram.say(guest, f"@{username(bot_id)}, are you there?", chat=friends)
             else:
                 await telegram.say(guest, "And what do you say to that?", chat=friends, reply_to=said["message_id"])
             self._expected.append(asked)

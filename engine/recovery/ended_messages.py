@@ -1,6 +1,6 @@
 """Messages that this process has ended and the queue may still hold, noted until they are taken out of it.
 
-The queue was away when it was to be told, or was rebuilt from the ledger while the message was under way.
+The queue was away when they were to be settled, or was rebuilt from the ledger while they were under way.
 """
 
 from __future__ import annotations

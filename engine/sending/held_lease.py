@@ -2,7 +2,7 @@
 
 A lease may be used no more, or is refused when it is settled, because
 
--   it ran out, or its process was told so (``may_write`` here);
+-   it ran out, or the broker has answered so (``may_write`` here);
 -   another process has it by now, or the queue is another one: number and incarnation differ
     (``brokers/memory/leases``, ``brokers/redis/lua/shared/messages``);
 -   leases come from elsewhere: the epoch has changed (``failover/failover_broker``).

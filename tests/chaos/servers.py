@@ -251,6 +251,6 @@ def _newest(paths: Sequence[str]) -> str:
 
 
 def _slow_command(entry: Any) -> SlowCommand:
-    """Read number, time, microseconds and words; who asked stands behind them."""
+    """Read number, time, microseconds and words; the client stands behind them."""
     number, _, took_us, words, *_ = entry
     return SlowCommand(number, took_us, b" ".join(words).decode(errors="replace")[:200])

@@ -98,9 +98,9 @@ async def test_an_awaited_call_that_another_process_makes_returns_its_message_id
     await fleet.tell(TOKENS[1], "number by webhook", chat_id=201)
 
     for how in ("poll", "webhook"):
-        (told,) = await fleet.until_sent(f"number by {how} was answered by", 1)
+        (answer,) = await fleet.until_sent(f"number by {how} was answered by", 1)
         (heard,) = await fleet.sent(f"heard number by {how}")
-        assert told == f"number by {how} was answered by {heard['message_id']}"
+        assert answer == f"number by {how} was answered by {heard['message_id']}"
     assert [await fleet.sent_by(member) for member in (fleet.api, *fleet.all_of("scheduler"))] == [0, 0]
 
 

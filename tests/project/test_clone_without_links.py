@@ -1,4 +1,4 @@
-"""Git on Windows outside WSL checks links out as small text files, unless it is told otherwise."""
+"""Git on Windows outside WSL checks links out as small text files, unless it is configured otherwise."""
 
 from __future__ import annotations
 

@@ -67,12 +67,12 @@ class BotsContract:
 
     async def test_a_paused_bot_has_its_reason(self, bots: Bots, database: Database) -> None:
         await add(bots)
-        ledger, told = SqlLedger(database), []
+        ledger, reasons = SqlLedger(database), []
         for paused, by in ((True, PausedBy.TOKEN), (True, PausedBy.OPERATOR), (False, PausedBy.OPERATOR)):
             await ledger.pause(BOT, paused=paused, by=by)
-            told += [each.paused_by for each in await bots.all()]
+            reasons += [each.paused_by for each in await bots.all()]
 
-        assert told == [PausedBy.TOKEN, PausedBy.OPERATOR, None]
+        assert reasons == [PausedBy.TOKEN, PausedBy.OPERATOR, None]
 
     async def test_the_ledger_returns_the_weights_that_are_not_1(self, bots: Bots, database: Database) -> None:
         await add(bots)

@@ -25,19 +25,19 @@ class LimitsContract:
         self, kept: StoredLimits, database: Database
     ) -> None:
         await kept.change({"bot": {"count": 20}})
-        told = await kept.change({"bot": {"window_ms": 2_000}, "bot_cap": 5})
+        changed = await kept.change({"bot": {"window_ms": 2_000}, "bot_cap": 5})
 
         later = await StoredLimits(database, replace(GIVEN, chat_cap=8)).current()
 
-        assert told == replace(GIVEN, version=3, bot=Limit(20, 2_000), bot_cap=5)
-        assert later == replace(told, chat_cap=8)
+        assert changed == replace(GIVEN, version=3, bot=Limit(20, 2_000), bot_cap=5)
+        assert later == replace(changed, chat_cap=8)
 
     async def test_reset_limits_are_the_environments_with_a_higher_version(self, kept: StoredLimits) -> None:
         await kept.change({"chat_cap": 9})
 
-        told = await kept.reset()
+        reset = await kept.reset()
 
-        assert told == await kept.current() == replace(GIVEN, version=3)
+        assert reset == await kept.current() == replace(GIVEN, version=3)
 
     async def test_concurrent_changes_of_limits_are_all_stored(
         self, kept: StoredLimits, database: Database, url: str
@@ -45,15 +45,15 @@ class LimitsContract:
         other = await Database.open(url)
         elsewhere = StoredLimits(other, GIVEN)
 
-        told = await asyncio.gather(
+        changed = await asyncio.gather(
             *(kept.change({"bot": {"count": 10 + number}}) for number in range(5)),
             *(elsewhere.change({"chat_cap": number}) for number in range(5)),
         )
         now = await kept.current()
         await other.close()
 
-        assert sorted(each.version for each in told) == list(range(2, 12))
-        assert now == max(told, key=lambda each: each.version)
+        assert sorted(each.version for each in changed) == list(range(2, 12))
+        assert now == max(changed, key=lambda each: each.version)
         assert (now.bot.count != GIVEN.bot.count, now.chat_cap != GIVEN.chat_cap) == (True, True)
 
 

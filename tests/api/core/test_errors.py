@@ -77,19 +77,19 @@ async def test_an_outage_that_is_a_condition_is_not_logged_at_each_request(world
 async def test_no_log_or_error_contains_a_token(world: World) -> None:
     world.fleet.secrets[42] = [SECRET]
     path = f"/webhook/telegram/{BOT_TOKEN}"
-    told = ""
+    answers = ""
 
     with capture_logs() as logs:
         for failure in (None, Leaky(), *(kind.__new__(kind, BOT_TOKEN) for kind in TABLE)):
             world.intake.failure = failure
             for headers in ({}, {"X-Telegram-Bot-Api-Secret-Token": SECRET}):
-                told += (await world.anonymous.post(path, content=b"{}", headers=headers)).text
-        told += (await world.anonymous.get(path)).text
-        told += (await world.anonymous.post(f"{path}/more")).text
-        told += (await world.client.post("/bots", json={"token": BOT_TOKEN})).text
-        told += (await world.client.get(f"/messages/{BOT_TOKEN}")).text
+                answers += (await world.anonymous.post(path, content=b"{}", headers=headers)).text
+        answers += (await world.anonymous.get(path)).text
+        answers += (await world.anonymous.post(f"{path}/more")).text
+        answers += (await world.client.post("/bots", json={"token": BOT_TOKEN})).text
+        answers += (await world.client.get(f"/messages/{BOT_TOKEN}")).text
 
-    written = told + repr(logs)
+    written = answers + repr(logs)
     assert BOT_TOKEN.partition(":")[2] not in written
     assert ADMIN_TOKEN not in written
     assert SECRET not in written

@@ -49,11 +49,11 @@ async def test_a_ledger_that_does_not_answer_in_time_is_down(world: World, monke
 async def test_conditions_are_shown_only_with_a_token(world: World) -> None:
     world.conditions.begin(Condition.REDIS_AWAY, "connection refused")
 
-    told = (await world.client.get("/health")).json()
+    with_token = (await world.client.get("/health")).json()
     without_token = (await world.anonymous.get("/health")).json()
     with_wrong_token = (await world.anonymous.get("/health", headers={"Authorization": "Bearer wrong"})).json()
 
-    assert told == {"status": "up", "conditions": ["redis_away"]}
+    assert with_token == {"status": "up", "conditions": ["redis_away"]}
     assert without_token == with_wrong_token == {"status": "up"}
 
 

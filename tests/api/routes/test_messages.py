@@ -375,10 +375,10 @@ class TestLooking:
         for count in (3, 2, None):
             await world.storage.end(message_id, Status.SENT, items=count)
 
-        told = (await world.client.get(f"/messages/{message_id}")).json()
+        shown = (await world.client.get(f"/messages/{message_id}")).json()
 
-        assert told["delivered_items"] == 5
-        assert [each["delivered_items"] for each in told["attempts"]] == [3, 2, None]
+        assert shown["delivered_items"] == 5
+        assert [each["delivered_items"] for each in shown["attempts"]] == [3, 2, None]
 
     async def test_an_unknown_message_is_not_found(self, world: World) -> None:
         assert error_of(await world.client.get("/messages/nope")) == (404, "not_found", "there is no message 'nope'")

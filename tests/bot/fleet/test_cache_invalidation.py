@@ -215,7 +215,7 @@ async def test_every_write_is_announced(here: Fleet, wire: Wire) -> None:
         lambda: here.change(BOT_ID, behaviours={}),
         lambda: here.change(BOT_ID, updates=Source.WEBHOOK),
         lambda: here.secrets.to_register(BOT_ID),
-        lambda: here.secrets.note_registered(BOT_ID, "told"),
+        lambda: here.secrets.note_registered(BOT_ID, "registered"),
         lambda: here.rotate_secret(BOT_ID),
         lambda: here.secrets.retire(BOT_ID),
         lambda: here.remove(BOT_ID, keep_messages=True),
@@ -267,7 +267,7 @@ async def test_update_sources_are_notified_of_a_new_secret_and_of_no_other_chang
 
     writes: list[Callable[[], Awaitable[object]]] = [
         lambda: here.secrets.to_register(BOT_ID),
-        lambda: here.secrets.note_registered(BOT_ID, "told"),
+        lambda: here.secrets.note_registered(BOT_ID, "registered"),
         lambda: here.change(BOT_ID, behaviours={}),
     ]
     for write in writes:
@@ -334,7 +334,7 @@ CHANGES: dict[str, Callable[[Fleet, str, int], Awaitable[object]]] = {
     "secret": lambda fleet, _, bot_id: fleet.secrets.to_register(bot_id),
     "rotate": lambda fleet, _, bot_id: fleet.rotate_secret(bot_id),
     "retire": lambda fleet, _, bot_id: fleet.secrets.retire(bot_id),
-    "told": lambda fleet, _, bot_id: fleet.secrets.note_registered(bot_id, "told"),
+    "registered": lambda fleet, _, bot_id: fleet.secrets.note_registered(bot_id, "registered"),
 }
 STEPS = st.one_of(
     st.tuples(

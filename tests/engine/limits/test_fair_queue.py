@@ -1,4 +1,4 @@
-"""Who has the turn, seen from outside: how often each was served."""
+"""The fair queue, seen from outside: how often each competitor was served."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tempogram.engine.limits.fair_queue import LAG, STRIDE, FairQueue
 
 
 class Round:
-    """Competitors who all wait, by weight."""
+    """Competitors that all wait, by weight."""
 
     def __init__(self, weights: dict[str, int], *, entry: int = 0) -> None:
         self.turns = FairQueue(entry=entry)

@@ -251,8 +251,8 @@ async def test_a_group_that_migrates_sends_its_bots_an_update_and_keeps_its_wind
 
     assert (await client.send(-5))["parameters"] == {"migrate_to_chat_id": new}
     assert (await client.send(new))["error_code"] == 429
-    told = [update["message"] for update in await updates(client)]
-    assert [told[0].get("migrate_to_chat_id"), told[1].get("migrate_from_chat_id")] == [new, -5]
+    received = [update["message"] for update in await updates(client)]
+    assert [received[0].get("migrate_to_chat_id"), received[1].get("migrate_from_chat_id")] == [new, -5]
 
 
 async def test_a_choice_of_updates_holds_until_it_is_changed(client: Client) -> None:

@@ -1,4 +1,4 @@
-"""Who lives is known by the lock of its number, until its connection ends."""
+"""A process is alive as long as the lock of its number is held, which ends with its connection."""
 
 from __future__ import annotations
 

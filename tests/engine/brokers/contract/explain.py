@@ -79,10 +79,10 @@ class Explain:
         broker = make(replace(UNLIMITED, group=Limit(20, 60_000)))
         await queue(broker, [*many(50, chat_id=-1, priority=HIGH), *many(3, prefix="o", chat_id=-2, priority=HIGH)])
 
-        told = await explained(broker, clock, "m0045")
+        explanation = await explained(broker, clock, "m0045")
         sent = {message_id: at_ms for at_ms, message_id in await send_all(broker, clock, for_ms=200_000)}
 
-        assert told == (WaitsAt.TURN, 45, 48, 120_000)
+        assert explanation == (WaitsAt.TURN, 45, 48, 120_000)
         assert sent["m0045"] == 120_002  # each is taken to be counted at the end of its millisecond
 
     async def test_what_is_leased_or_unknown_has_nothing_to_explain(self, unlimited: Broker) -> None:

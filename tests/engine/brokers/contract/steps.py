@@ -71,7 +71,7 @@ async def settle(
 
 
 async def send_all(broker: Broker, clock: Clock, *, for_ms: int) -> list[tuple[int, str]]:
-    """Lease whatever may go and settle it at once, waking when told; return when each left, and its id."""
+    """Lease whatever may go and settle it at once, waking when the broker says; return when each left, and its id."""
     sent: list[tuple[int, str]] = []
     end_ms = clock() + for_ms
     while True:
@@ -109,14 +109,14 @@ def busiest(sent: Iterable[tuple[int, str]], *, from_ms: int, to_ms: int) -> int
 
 
 async def waits_at(broker: Broker, message_id: str) -> WaitsAt:
-    told = await broker.explain(message_id)
-    assert told is not None
-    return told.waits_at
+    explanation = await broker.explain(message_id)
+    assert explanation is not None
+    return explanation.waits_at
 
 
 async def explained(broker: Broker, clock: Clock, message_id: str) -> tuple[WaitsAt, int, int, int | None]:
     """Return its gate, how many are before it in lane and line, and in how many ms it goes at the earliest."""
-    told = await broker.explain(message_id)
-    assert told is not None
-    in_ms = None if told.earliest_at_ms is None else told.earliest_at_ms - clock()
-    return told.waits_at, told.before_in_lane, told.before_in_line, in_ms
+    explanation = await broker.explain(message_id)
+    assert explanation is not None
+    in_ms = None if explanation.earliest_at_ms is None else explanation.earliest_at_ms - clock()
+    return explanation.waits_at, explanation.before_in_lane, explanation.before_in_line, in_ms
