@@ -103,9 +103,9 @@ class Process:
         return [each.id for each in submitted]
 
     def start(self) -> None:
-        self.tasks = [
-            asyncio.create_task(each) for each in (self.leader.run(), self.worker.run(), self.recoverer.run())
-        ]
+        pending_admissions = self.dispatcher.pending_admissions
+        parts = (self.leader.run(), self.worker.run(), self.recoverer.run(), pending_admissions.run())
+        self.tasks = [asyncio.create_task(each) for each in parts]
 
     async def kill(self) -> None:
         """End at once, with whatever is in hand."""
