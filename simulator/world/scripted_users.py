@@ -9,7 +9,7 @@ from tempogram.simulator.world.world import Bot, Chat, User, World
 
 TEXTS = (
     "good morning",
-    "has anybody seen the new timetable?",
+    "has anyone seen the new timetable?",
     "what is the time?",
     "thank you",
     "see you tomorrow",
