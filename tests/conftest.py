@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +22,12 @@ settings.load_profile("any-machine")
 
 # A traceback with rich and its local variables takes seconds to draw.
 structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Run two files for each core: about half of the suite's time is waiting for processes and servers."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture
