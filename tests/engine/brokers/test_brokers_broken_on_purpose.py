@@ -295,13 +295,20 @@ CLASSES: list[tuple[str, type]] = [
     ("model", LowersNothing),
 ]
 
+EXAMPLES = 300
+
+FOUND_LATE: dict[type, int] = {
+    LosesWhatIsTriedAgain: 3_000,  # a message has to be tried again first, and then only the stats show its loss
+    NothingSavesUp: 3_000,  # found in few runs or in hundreds, by the constants that the library draws from
+}
+
 
 @pytest.mark.parametrize(("promise", "kind"), CLASSES, ids=lambda value: getattr(value, "__name__", value))
 def test_a_broker_that_breaks_a_promise_is_found_out(promise: str, kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
     part = next(base for base in kind.__mro__ if hasattr(broker, base.__name__))
     monkeypatch.setattr(broker, part.__name__, kind)
 
-    broken = broken_promise(model=promise == "model", examples=3_000)
+    broken = broken_promise(model=promise == "model", examples=FOUND_LATE.get(kind, EXAMPLES))
 
     assert any(each in broken for each in promise.split(" or "))
 
@@ -317,7 +324,7 @@ def test_a_broker_that_keeps_its_promises_is_accused_of_nothing() -> None:
     assert broken_promise(model=True) == ""
 
 
-def broken_promise(*, model: bool, examples: int = 300) -> str:
+def broken_promise(*, model: bool, examples: int = EXAMPLES) -> str:
     """Run the broker, with whatever part of it is patched, until it breaks a promise; return which one."""
 
     def make(limits: Limits, clock: Clock) -> Broker:
