@@ -24,7 +24,7 @@ demo: setup ## Show it at work against a simulated Telegram: load, faults, a kil
 	@$(BIN)/tempogram demo
 
 test: setup ## Run the whole test suite
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: setup ## Format, lint, types and floors
 	$(BIN)/ruff format --check .

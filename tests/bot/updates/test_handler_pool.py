@@ -121,18 +121,19 @@ async def test_a_cancelled_pool_ends() -> None:
 
 
 async def test_the_starts_of_many_jobs_are_spaced_so_that_other_tasks_run_in_between() -> None:
-    pool = HandlerPool(size=10, waiting_max=10)
+    pool = HandlerPool(size=10, waiting_max=10, apart_s=3_600)  # longer than any test: it passes when we say so
     started: list[int] = []
+    seen: list[list[int]] = []
 
     async def job(number: int) -> None:
         started.append(number)
 
     for number in range(3):
         pool.submit(number, lambda number=number: job(number))  # type: ignore[misc]
-    for _ in range(5):
-        await asyncio.sleep(0)
-    at_once = list(started)
+    for _ in range(3):
+        await turns()
+        seen.append(list(started))
+        pool._starting.release()
     await pool.drain()
 
-    assert at_once == [0]
-    assert started == [0, 1, 2]
+    assert seen == [[0], [0, 1], [0, 1, 2]]
