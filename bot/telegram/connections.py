@@ -37,10 +37,17 @@ BODY_BYTES_MAX = 10 << 20
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP answer."""
+    """An HTTP answer.
+
+    Attributes:
+        retry_after: The header of this name; empty if there is none.
+        date: The header of this name, by the clock of the host that answered.
+    """
 
     status: int
     body: bytes
+    retry_after: bytes = b""
+    date: bytes = b""
 
 
 NO_SPACES = re.compile(r"[!-~]+")
@@ -146,6 +153,7 @@ class Connection(asyncio.Protocol):
         self._writable: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # to write more
         self._body = bytearray()
         self._has_length = False
+        self._retry_after = self._date = b""
         self._is_framed = True  # otherwise the answer ends with the connection
 
     async def post(self, path: str, content_type: str, body: bytes) -> Response:
@@ -217,9 +225,15 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._body.clear()
         self._has_length = False
+        self._retry_after = self._date = b""
 
-    def on_header(self, name: bytes, _value: bytes) -> None:
-        self._has_length |= name.lower() in FRAMES
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        self._has_length |= name in FRAMES
+        if name == b"date":
+            self._date = value
+        elif name == b"retry-after":
+            self._retry_after = value
 
     def on_headers_complete(self) -> None:
         self._is_framed = self._has_length
@@ -239,7 +253,7 @@ class Connection(asyncio.Protocol):
             self.is_reusable = False
         elif not answer.done():
             self.is_reusable &= self._parser.should_keep_alive()
-            answer.set_result(Response(status, bytes(self._body)))
+            answer.set_result(Response(status, bytes(self._body), self._retry_after, self._date))
 
     def _fail(self, error: Exception) -> None:
         self.is_reusable = False

@@ -7,6 +7,9 @@ https://github.com/tdlib/telegram-bot-api
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import ceil
 from typing import Annotated
 
 import msgspec
@@ -16,8 +19,16 @@ from tempogram.engine.model.outcomes import Failed, Migrated, Outcome, Rejected,
 _HIDDEN_429 = re.compile(r"Too Many Requests: retry after ([0-9]{1,9})")
 """A 429 inside a 400, seen with albums: ``failed to send message #1 with the error message "Too Many …"``."""
 
+_WAIT_IN_TEXT = re.compile(r"retry after ([0-9]{1,9})", re.IGNORECASE)
+
+TEXT_BYTES_MAX = 4_096
+"""How much of a 429 that is not JSON is searched for its wait. untuned: the sentence stands in the first line."""
+
 RETRY_AFTER_S = 1
-"""For a 429 without ``retry_after``."""
+"""For a 429 that names no wait."""
+
+RETRY_AFTER_S_MAX = 86_400
+"""For a wait that only a header names, which a proxy may have written. untuned: after a day it is asked again."""
 
 
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -51,8 +62,8 @@ _decode_message = msgspec.json.Decoder(_Message).decode
 _decode_messages = msgspec.json.Decoder(list[_Message]).decode
 
 
-def classify(status: int, body: bytes) -> Outcome:
-    """Return the outcome of an HTTP answer.
+def classify(status: int, body: bytes, *, header_s: int | None = None) -> Outcome:
+    """Return the outcome of an HTTP answer; ``header_s`` is what ``header_wait_s`` says of its headers.
 
     >>> classify(200, b'{"ok":true,"result":{"message_id":7,"chat":{"id":5}}}').telegram_message_id
     7
@@ -64,17 +75,58 @@ def classify(status: int, body: bytes) -> Outcome:
     try:
         answer = _decode_answer(body)
     except UNREADABLE:
-        return _without_json(status)
+        return _without_json(status, body, header_s)
     if answer.ok:
         return _sent(answer, body)
-    return _refused(answer.error_code or status, answer)
+    return _refused(answer.error_code or status, answer, header_s)
 
 
-def _without_json(status: int) -> Outcome:
+def header_wait_s(retry_after: str, date: str = "") -> int | None:
+    """Return the seconds that a ``Retry-After`` header asks for; None if it makes no sense.
+
+    A time is compared with the answer's own ``Date``: the clock of this machine may be another.
+    Source: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+
+    >>> header_wait_s("8"), header_wait_s("soon"), header_wait_s("-3")
+    (8, None, None)
+    >>> header_wait_s("Fri, 07 Nov 2026 23:59:59 GMT", "Fri, 07 Nov 2026 23:59:49 GMT")
+    10
+    """
+    text = retry_after.strip()
+    if text.isascii() and text.isdigit():
+        return min(int(text[:9]), RETRY_AFTER_S_MAX)
+    until = _http_date(text)
+    if until is None:
+        return None
+    wait_s = ceil((until - (_http_date(date) or datetime.now(UTC))).total_seconds())
+    return min(wait_s, RETRY_AFTER_S_MAX) if wait_s >= 0 else None
+
+
+def throttled_s(*, parameter: int | None, header_s: int | None, text: str) -> int:
+    """Return the seconds that a 429 asks for: as its parameter says, or else its header, or else its text.
+
+    >>> throttled_s(parameter=None, header_s=None, text="Too Many Requests: retry after 8")
+    8
+    """
+    in_text = _WAIT_IN_TEXT.search(text)
+    said = (parameter, header_s, int(in_text[1]) if in_text else None)
+    return next((seconds for seconds in said if seconds), RETRY_AFTER_S)
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date
+
+
+def _without_json(status: int, body: bytes, header_s: int | None) -> Outcome:
     if status >= 500 or 300 <= status < 400:
         return Failed(f"HTTP {status}", status)  # a redirect is not followed
     if status == 429:
-        return Throttled(RETRY_AFTER_S * 1_000)
+        text = body[:TEXT_BYTES_MAX].decode(errors="replace")
+        return Throttled(throttled_s(parameter=None, header_s=header_s, text=text) * 1_000)
     if status < 400:
         return Uncertain(f"HTTP {status} with an answer that is not Telegram's")
     if status == 413:
@@ -97,10 +149,11 @@ def _first_message(result: bytes) -> _Message:
         return _Message()  # a list of something else, which is a success too
 
 
-def _refused(code: int, answer: _Answer) -> Outcome:
+def _refused(code: int, answer: _Answer, header_s: int | None) -> Outcome:
     parameters, reason = answer.parameters or _Parameters(), answer.description
     if code == 429:
-        return Throttled((parameters.retry_after or RETRY_AFTER_S) * 1_000, reason)
+        wait_s = throttled_s(parameter=parameters.retry_after, header_s=header_s, text=reason)
+        return Throttled(wait_s * 1_000, reason)
     if hidden := _HIDDEN_429.search(reason):
         return Throttled(int(hidden[1]) * 1_000, reason)
     if parameters.migrate_to_chat_id is not None:

@@ -10,9 +10,9 @@ from dataclasses import replace
 from tempogram.bot.telegram.albums import album_outcome
 from tempogram.bot.telegram.attachments import carries
 from tempogram.bot.telegram.composer import body_of
-from tempogram.bot.telegram.connections import Connections
+from tempogram.bot.telegram.connections import Connections, Response
 from tempogram.bot.telegram.multipart import Form
-from tempogram.bot.telegram.responses import classify
+from tempogram.bot.telegram.responses import classify, header_wait_s
 from tempogram.bot.telegram.upload_packing import UploadPacker
 from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.engine.model.messages import Lease
@@ -98,7 +98,7 @@ class TelegramTransport:
                     response = await connection.post_form(path, body)
                 else:
                     response = await connection.post(path, JSON, body)
-            return self._meaning(lease, classify(response.status, response.body)), written_s
+            return self._meaning(lease, outcome_of(response)), written_s
         except (OSError, UnicodeError, LedgerError) as error:
             # TimeoutError is an OSError; UnicodeError: an invalid host name; LedgerError: a file could not be read.
             reason = type(error).__name__  # the text may hold the address, and that holds the token
@@ -129,6 +129,14 @@ class TelegramTransport:
         now_s = time.monotonic()
         floor_ms = int(self._floor.note(now_s - written_s, now_s) * 1_000)
         return now_ms - max(0, floor_ms - self._guard_ms)
+
+
+def outcome_of(response: Response) -> Outcome:
+    """Return the outcome of an answer, of whose headers only ``Retry-After`` says something."""
+    if not response.retry_after:
+        return classify(response.status, response.body)
+    header_s = header_wait_s(response.retry_after.decode("latin-1"), response.date.decode("latin-1"))
+    return classify(response.status, response.body, header_s=header_s)
 
 
 class Floor:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tempogram.bot.telegram.responses import classify
+from tempogram.bot.telegram.responses import RETRY_AFTER_S_MAX, classify, header_wait_s
 from tempogram.engine.model.outcomes import Failed, Migrated, Outcome, Rejected, Revoked, Sent, Throttled, Uncertain
 
 
@@ -39,6 +39,10 @@ TABLE: list[tuple[tuple[int, bytes], Outcome]] = [
     ),
     (refused(429, "Too Many Requests", retry_after=10_000), Throttled(10_000_000, "Too Many Requests")),
     (refused(429, "Too Many Requests"), Throttled(1_000, "Too Many Requests")),
+    (
+        refused(429, "Too Many Requests: retry after 8"),
+        Throttled(8_000, "Too Many Requests: retry after 8"),
+    ),
     (refused(400, HIDDEN), Throttled(8_000, HIDDEN)),
     (refused(400, UPGRADED, migrate_to_chat_id=-100123), Migrated(-100123)),
     (refused(400, "Bad Request: chat not found"), Rejected(400, "Bad Request: chat not found")),
@@ -57,6 +61,10 @@ NONSENSE: list[tuple[int, bytes, Outcome]] = [
     (502, b"<html>Bad Gateway</html>", Failed("HTTP 502", 502)),
     (500, b"", Failed("HTTP 500", 500)),
     (429, b"<html>slow down</html>", Throttled(1_000)),
+    (429, b"Too Many Requests: retry after 8", Throttled(8_000)),
+    (429, b"\xff Too Many Requests: Retry after 8 s", Throttled(8_000)),
+    (429, b'{"ok":false,"description":"retry after 8","parameters":{"retry_after":"soon"}}', Throttled(8_000)),
+    (429, b" " * 1_000_000 + b"retry after 8", Throttled(1_000)),
     (200, b"<html>hello</html>", Uncertain("HTTP 200 with an answer that is not Telegram's")),
     (302, b"", Failed("HTTP 302", 302)),
     (403, b"<html>forbidden by a proxy</html>", Failed("HTTP 403", 403)),
@@ -105,6 +113,51 @@ def test_a_success_is_sent_whatever_the_result_is(result: object, number: int | 
     body = ok(result)
 
     assert classify(200, body) == Sent(number, body, chat_id)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", refused(429, "Too Many Requests")[1]])
+def test_a_429_is_obeyed_whose_wait_stands_only_in_the_header(body: bytes) -> None:
+    outcome = classify(429, body, header_s=9)
+
+    assert isinstance(outcome, Throttled)
+    assert outcome.retry_after_ms == 9_000
+
+
+def test_what_telegram_says_itself_counts_more_than_a_header() -> None:
+    outcome = classify(*refused(429, "Too Many Requests", retry_after=3), header_s=9)
+
+    assert outcome == Throttled(3_000, "Too Many Requests")
+
+
+NOW, IN_NINE_S, LONG_AGO = (f"Mon, 30 Nov 2026 {time} GMT" for time in ("12:00:00", "12:00:09", "11:00:00"))
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "date", "seconds"),
+    [
+        ("9", "", 9),
+        (" 9 ", NOW, 9),
+        (IN_NINE_S, NOW, 9),
+        (LONG_AGO, NOW, None),
+        ("9" * 5_000, "", RETRY_AFTER_S_MAX),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", NOW, RETRY_AFTER_S_MAX),
+        ("-9", NOW, None),
+        ("9.5", NOW, None),
+        ("soon", NOW, None),
+        ("²", NOW, None),
+        ("", NOW, None),
+        ("Mon, 99 Nov 2026 99:99:99 GMT", NOW, None),
+    ],
+)
+def test_a_retry_after_header_counts_as_seconds_or_as_a_time(retry_after: str, date: str, seconds: int | None) -> None:
+    assert header_wait_s(retry_after, date) == seconds
+
+
+@given(retry_after=st.text(max_size=60), date=st.text(max_size=60))
+def test_no_header_is_too_strange_to_be_read(retry_after: str, date: str) -> None:
+    seconds = header_wait_s(retry_after, date)
+
+    assert seconds is None or 0 <= seconds <= RETRY_AFTER_S_MAX
 
 
 def test_a_429_with_an_absurd_number_is_still_throttled() -> None:

@@ -572,6 +572,21 @@ async def test_a_web_page_instead_of_an_answer_is_classified_by_its_status() -> 
     assert answer.outcome == Failed("HTTP 503", 503)
 
 
+@pytest.mark.parametrize(
+    "header", ["Retry-After: 9", "retry-after: Mon, 30 Nov 2026 12:00:09 GMT\r\nDate: Mon, 30 Nov 2026 12:00:00 GMT"]
+)
+async def test_a_429_is_obeyed_whose_wait_stands_only_in_the_header(header: str) -> None:
+    async def throttle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 429 Slow Down\r\n{header}\r\nContent-Length: 4\r\n\r\nwait".encode())
+        writer.close()
+
+    async with served_by(throttle) as url, transport_to(url) as transport:
+        answer = await send(transport, lease())
+
+    assert answer.outcome == Throttled(9_000)
+
+
 async def test_an_answer_that_breaks_off_is_uncertain() -> None:
     async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b'"hello"}')
