@@ -74,6 +74,7 @@ class Composer(Protocol):
         ready_at_ms: int = 0,
         expires_at_ms: int | None = None,
         dedup_key: str | None = None,
+        user_id: int | None = None,
     ) -> Outgoing:
         """Make a message from what a client wrote.
 
@@ -88,6 +89,7 @@ class Composer(Protocol):
             ready_at_ms: Not before this time; 0 is at once.
             expires_at_ms: Not at or after this time; None is never.
             dedup_key: The same key of the same bot is accepted once.
+            user_id: Who triggered it; None: no user did.
 
         Raises:
             Refusal: Telegram has no such method, it is not sent through the queue, or its parameters are wrong.

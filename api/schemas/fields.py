@@ -53,6 +53,18 @@ def read_bot(value: object) -> int:
     return number
 
 
+def read_user(value: object) -> int | None:
+    """Return a user's id, or None for none.
+
+    >>> read_user("7"), read_user(7), read_user(None)
+    (7, 7, None)
+    """
+    number = _number(value)
+    if value is not None and (number is None or not 0 < number <= TELEGRAM_ID_MAX):
+        raise ValueError("should be a user's id, a number above 0")
+    return number
+
+
 def read_chat(value: object) -> int | str | None:
     """Return a chat's id, or the name of a public one.
 
@@ -129,6 +141,17 @@ BotId = Annotated[
         {"type": "string", "pattern": f"^{DIGITS}$"},
         {"type": "integer", "minimum": 1, "maximum": TELEGRAM_ID_MAX},
         description="A bot's id: the number before the colon of its token.",
+    ),
+]
+
+UserId = Annotated[
+    int | None,
+    BeforeValidator(read_user),
+    _either(
+        {"type": "integer", "minimum": 1, "maximum": TELEGRAM_ID_MAX},
+        {"type": "string", "pattern": f"^{DIGITS}$"},
+        {"type": "null"},
+        description="The user who triggered it: it counts against the limit of what one user may make a bot send.",
     ),
 ]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Field, SkipValidation, model_validator
 
 from tempogram.api.schemas.base import RequestModel, ResponseModel, given
-from tempogram.api.schemas.fields import BotId, ChatField, TimeMs, time_of
+from tempogram.api.schemas.fields import BotId, ChatField, TimeMs, UserId, time_of
 from tempogram.engine.model.messages import ChatId, Guarantee, Priority, Status
 from tempogram.engine.ports import Explanation, WaitsAt
 from tempogram.storage.files.uploads import StoredFile
@@ -59,6 +59,7 @@ class MessageIn(RequestModel):
         pattern=r"^[!-~]{1,200}$",
         description="The same key of the same bot is accepted once within RETENTION_DAYS. Printable ASCII.",
     )
+    user_id: UserId = None
     delivery: Guarantee = Field(
         Guarantee.AT_LEAST_ONCE,
         description="What happens if it is unknown whether it arrived: at_least_once sends it again.",

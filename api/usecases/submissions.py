@@ -177,6 +177,7 @@ def compose(services: Services, request: MessageIn, files: Collection[str] = ())
         guarantee=request.delivery,
         # A prefix of its own, so that no client can use a key of a handler.
         dedup_key=None if request.dedup_key is None else f"client:{request.dedup_key}",
+        user_id=request.user_id,
     )
 
 

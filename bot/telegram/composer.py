@@ -70,6 +70,7 @@ class MethodComposer:
         ready_at_ms: int = 0,
         expires_at_ms: int | None = None,
         dedup_key: str | None = None,
+        user_id: int | None = None,
     ) -> Outgoing:
         """See ``Composer``."""
         known = BY_NAME.get(method.lower())
@@ -91,6 +92,7 @@ class MethodComposer:
             ready_at_ms=ready_at_ms,
             expires_at_ms=expires_at_ms,
             dedup_key=dedup_key,
+            user_id=user_id,
             replaces=None if ready_at_ms else message.replaces,  # one with a time of its own replaces nothing
         )
 

@@ -266,6 +266,7 @@ class PlainComposer:
         ready_at_ms: int = 0,
         expires_at_ms: int | None = None,
         dedup_key: str | None = None,
+        user_id: int | None = None,
     ) -> Outgoing:
         if method == "sendNonsense":
             raise Refusal("Telegram has no method 'sendNonsense'")
@@ -281,6 +282,7 @@ class PlainComposer:
             ready_at_ms=ready_at_ms,
             expires_at_ms=expires_at_ms,
             dedup_key=dedup_key,
+            user_id=user_id,
         )
 
 

@@ -94,13 +94,14 @@ async def telegram() -> AsyncIterator[Served]:
 
 
 @asynccontextmanager
-async def tempogram(telegram: Served, directory: Path) -> AsyncIterator[Tempogram]:
+async def tempogram(telegram: Served, directory: Path, **others: Any) -> AsyncIterator[Tempogram]:
     settings = Settings(
         telegram_api_url=telegram.url,
         bot_tokens=(SecretStr(TOKEN),),
         admin_token=SecretStr(ADMIN_TOKEN),
         data_dir=directory,
         telegram_group_limit_window_s=WINDOW_S,
+        **others,
     )
     async with wiring.program(settings) as program, running(program):
         program.updates.update_sources.start()
@@ -348,3 +349,20 @@ async def test_a_retry_after_of_hours_holds_only_its_chat_and_survives_a_restart
     assert accepted["waits_at"] == "chat_held"
     assert [each["chat_id"] for each in logs if each["event"] == "alert"] == [77]
     assert telegram.simulator.report().by_code["429"] == 1
+
+
+# The user who triggered a message
+
+
+async def test_a_user_named_by_a_client_has_one_limit_over_all_chats(telegram: Served, tmp_path: Path) -> None:
+    async with tempogram(telegram, tmp_path, telegram_user_limit=1) as running_program:
+        first = await running_program.submit(1, user_id=501)
+        await running_program.becomes(first, "sent")
+        _, accepted = await running_program.call(
+            "POST", "/messages/batch", [{"bot": 42, "chat_id": 2, "text": "again", "user_id": 501}]
+        )
+        await running_program.becomes(await running_program.submit(3, user_id=502), "sent")
+        _, why = await running_program.call("GET", f"/messages/{accepted[0]['id']}/explain")
+
+        assert await running_program.status(accepted[0]["id"]) == "queued"
+        assert why["waits_at"] == "user_window"

@@ -43,6 +43,7 @@ async def test_a_form_can_have_every_field_of_the_json_body(world: World) -> Non
         "expires_in_s": "10",
         "dedup_key": "cat",
         "delivery": "at_most_once",
+        "user_id": "501",
         "params": '{"has_spoiler": true}',
     }
 
@@ -52,7 +53,7 @@ async def test_a_form_can_have_every_field_of_the_json_body(world: World) -> Non
     assert message.params == b"{'has_spoiler': True, 'caption': 'hi'}"
     assert (message.priority, message.guarantee) == (Priority.LOW, Guarantee.AT_MOST_ONCE)
     assert (message.ready_at_ms, message.expires_at_ms) == (START_MS + 60_000, START_MS + 70_000)
-    assert message.dedup_key == "client:cat"
+    assert (message.dedup_key, message.user_id) == ("client:cat", 501)
 
 
 async def test_a_form_without_files_is_a_message_too(world: World) -> None:

@@ -43,6 +43,7 @@ class TestSubmitting:
             "expires_in_s": 10,
             "dedup_key": "cat",
             "delivery": "at_most_once",
+            "user_id": 501,
         }
 
         await world.client.post("/messages", json=wanted)
@@ -51,7 +52,7 @@ class TestSubmitting:
         assert (message.chat_id, message.method, message.priority) == ("@news", "sendPhoto", Priority.LOW)
         assert message.ready_at_ms == START_MS + 60_000
         assert message.expires_at_ms == START_MS + 70_000
-        assert message.guarantee is Guarantee.AT_MOST_ONCE
+        assert (message.guarantee, message.user_id) == (Guarantee.AT_MOST_ONCE, 501)
 
     async def test_the_time_to_send_at_may_be_iso_8601_with_a_zone(self, world: World) -> None:
         moment = datetime.fromtimestamp(START_MS / 1_000, UTC).isoformat()
@@ -127,6 +128,8 @@ class TestSubmitting:
             ({"bot": 10**30}, "bot should be a bot's id, the number before the colon of its token, not 1" + "0" * 30),
             ({"chat_id": "news"}, "chat_id should be a chat's id or its @name, not 'news'"),
             ({"chat_id": 1.5}, "chat_id should be a chat's id or its @name, not 1.5"),
+            ({"user_id": -5}, "user_id should be a user's id, a number above 0, not -5"),
+            ({"user_id": "@anna"}, "user_id should be a user's id, a number above 0, not '@anna'"),
             ({"send_at": "2026-01-01T12:00:00"}, f"send_at {TIME}, not '2026-01-01T12:00:00'"),
             ({"send_at": "soon"}, f"send_at {TIME}, not 'soon'"),
             ({"send_at": START_MS}, f"send_at {TIME}, not 1700000000000"),

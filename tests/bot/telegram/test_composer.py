@@ -145,10 +145,12 @@ def test_a_message_is_normal_and_at_least_once_by_default(composer: MethodCompos
         priority=Priority.HIGH,
         guarantee=Guarantee.AT_MOST_ONCE,
         dedup_key="k",
+        user_id=501,
     )
 
     assert (usual.priority, usual.guarantee, usual.dedup_key) == (Priority.NORMAL, Guarantee.AT_LEAST_ONCE, None)
     assert (chosen.priority, chosen.guarantee, chosen.dedup_key) == (Priority.HIGH, Guarantee.AT_MOST_ONCE, "k")
+    assert (usual.user_id, chosen.user_id) == (None, 501)
     assert usual.submitted_at_ms == START_MS
 
 
