@@ -69,6 +69,14 @@ class TooLarge(ApiError):
         self.bytes_max = bytes_max
 
 
+class HeadTooLarge(ApiError):
+    """The request line and the headers have more bytes or lines than a request needs."""
+
+
+class HeadTooSlow(ApiError):
+    """The request line and the headers were not complete in time."""
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorFormat:
     """How one kind of error is shown. ``message`` replaces the error's text where that is only for the log."""
@@ -92,6 +100,7 @@ TABLE: Mapping[type[Exception], ErrorFormat] = {
     NotAllowed: ErrorFormat(403, "not_allowed"),
     WrongSecret: ErrorFormat(403, "wrong_secret"),
     NotFound: ErrorFormat(404, "not_found"),
+    HeadTooSlow: ErrorFormat(408, "head_too_slow"),
     ChatUnreachable: ErrorFormat(409, "chat_unreachable"),
     Conflict: ErrorFormat(409, "conflict"),
     NoWebhook: ErrorFormat(409, "no_webhook"),
@@ -100,6 +109,7 @@ TABLE: Mapping[type[Exception], ErrorFormat] = {
     Invalid: ErrorFormat(422, "invalid"),
     UnknownToken: ErrorFormat(422, "unknown_token"),
     QueueFull: ErrorFormat(429, "queue_full", AGAIN_LATER),
+    HeadTooLarge: ErrorFormat(431, "head_too_large"),
     IntakeFull: ErrorFormat(503, "intake_full", AGAIN_SOON),
     NotScheduled: ErrorFormat(503, "not_scheduled", AGAIN_SOON),
     TelegramUnreachable: ErrorFormat(503, "telegram_unreachable", AGAIN_LATER),

@@ -2,9 +2,10 @@
 
 Read in this order:
 
-    main         ``tempogram run | api | worker | scheduler``
-    lifecycle    starts the background tasks, and ends them in order
-    loops        the background tasks, and whether all of them still run
-    http_server  the HTTP server of the API
-    gc_tuning    when Python's garbage collector runs
+    main           ``tempogram run | api | worker | scheduler``
+    lifecycle      starts the background tasks, and ends them in order
+    loops          the background tasks, and whether all of them still run
+    http_server    the HTTP server of the API
+    http_protocol  bounds the head of a request, in bytes, lines and time
+    gc_tuning      when Python's garbage collector runs
 """

@@ -12,6 +12,7 @@ import uvicorn
 
 from tempogram.api.app import App
 from tempogram.bot.config.settings import url_of
+from tempogram.bot.runtime.http_protocol import HttpProtocol
 from tempogram.engine.model.errors import SettingsError
 
 GRACE_S = 5
@@ -50,7 +51,7 @@ def server(app: App) -> Server:
         app,
         log_config=None,
         access_log=False,
-        http="httptools",
+        http=HttpProtocol,
         ws="none",
         lifespan="off",
         server_header=False,

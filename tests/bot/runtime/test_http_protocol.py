@@ -1,0 +1,225 @@
+"""What a client sends besides a body has a bound: in bytes, in lines and in time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tempogram.bot.runtime import http_protocol
+from tempogram.bot.runtime.http_protocol import HEAD_BYTES_MAX, HEAD_LINES_MAX, PIECE_BYTES
+from tempogram.bot.runtime.http_server import listening, server
+from tests.api.fakes import World
+
+HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n"
+BATCH = b"POST /messages/batch HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+class Connection:
+    """A client's connection; ``answer`` is the status and the body of the next answer."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self._writer = reader, writer
+
+    async def send(self, content: bytes) -> None:
+        self._writer.write(content)
+        await self._writer.drain()
+
+    async def send_without_end(self, content: bytes) -> None:
+        async with asyncio.timeout(10):
+            while True:
+                await self.send(content)
+
+    async def answer(self) -> tuple[int, str]:
+        async with asyncio.timeout(5):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+        length = next(int(line.split()[1]) for line in head.lower().splitlines() if line.startswith("content-length"))
+        return int(head.split()[1]), (await self.reader.readexactly(length)).decode()
+
+    async def refusal(self) -> tuple[int, str]:
+        """Return an answer's status and sentence; nothing must follow it."""
+        status, body = await self.answer()
+        assert await self.is_closed()
+        return status, json.loads(body)["error"]["message"]
+
+    async def is_closed(self) -> bool:
+        async with asyncio.timeout(5):
+            try:
+                return await self.reader.read(1) == b""
+            except ConnectionError:
+                return True
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class Served:
+    """A server that answers, and the connections to it."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._connections: list[Connection] = []
+
+    async def connect(self) -> Connection:
+        connection = Connection(*await asyncio.open_connection("127.0.0.1", self.port))
+        self._connections.append(connection)
+        return connection
+
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.close()
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[Served]:
+    running, listener = server(World().app), listening("127.0.0.1", 0)
+    task = asyncio.create_task(running.serve(sockets=[listener]))
+    await running.ready.wait()
+    served = Served(listener.getsockname()[1])
+    try:
+        yield served
+    finally:
+        served.close()
+        running.end()
+        await task
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    async with serving() as served:
+        yield served
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        (HEALTH + b"X-A: ", b"a"),
+        (HEALTH, b"X-A: a\r\n"),
+        (HEALTH, b"a"),
+        (b"GET /", b"a"),
+        (b"", b"\r\n"),
+    ],
+    ids=["a value", "lines", "a name", "a request line", "empty lines"],
+)
+async def test_a_head_without_end_is_refused_and_no_more_of_it_is_read(
+    served: Served, start: bytes, more: bytes
+) -> None:
+    """One such client left 8 sends in 41 s where 227 in 8 s went before, and took memory without bound."""
+    connection = await served.connect()
+    await connection.send(start + more * (HEAD_BYTES_MAX // len(more) + 1))
+
+    status, sentence = await connection.refusal()
+
+    assert status == 431
+    assert sentence.startswith("the head of a request must not exceed")
+
+
+async def test_a_refused_client_that_goes_on_sending_is_cut_off(served: Served) -> None:
+    connection = await served.connect()
+
+    await connection.send(HEALTH + b"X-A: ")
+
+    with pytest.raises(ConnectionError):
+        await connection.send_without_end(b"a" * (64 << 10))
+
+
+async def test_a_head_that_comes_byte_by_byte_is_read_up_to_the_bound(served: Served) -> None:
+    connection = await served.connect()
+    await connection.send(HEALTH + b"X-A: ")
+    for _ in range(50):
+        await connection.send(b"a")
+        await asyncio.sleep(0)
+    await connection.send(b"\r\n\r\n")
+
+    assert (await connection.answer())[0] == 200
+
+
+@pytest.mark.parametrize(("lines", "status"), [(HEAD_LINES_MAX, 200), (HEAD_LINES_MAX + 1, 431)])
+async def test_a_head_has_a_bounded_number_of_lines(served: Served, lines: int, status: int) -> None:
+    connection = await served.connect()
+    others = lines - 1
+
+    await connection.send(HEALTH + b"X-A: a\r\n" * others + b"\r\n")
+
+    assert (await connection.answer())[0] == status
+
+
+async def test_a_large_head_within_the_bound_is_taken_and_another_request_on_its_connection(served: Served) -> None:
+    connection = await served.connect()
+    large = HEALTH + b"X-A: " + b"a" * (HEAD_BYTES_MAX - PIECE_BYTES) + b"\r\n\r\n"
+
+    await connection.send(large)
+    first = await connection.answer()
+    await connection.send(large)
+
+    assert [first[0], (await connection.answer())[0]] == [200, 200]
+
+
+async def test_many_requests_on_one_connection_are_no_long_head(served: Served) -> None:
+    connection = await served.connect()
+    request = HEALTH + b"X-A: " + b"a" * 1_000 + b"\r\n\r\n"
+    statuses = []
+
+    for _ in range(3):
+        await connection.send(request * 20)
+        statuses += [(await connection.answer())[0] for _ in range(20)]
+
+    assert statuses == [200] * 60
+
+
+async def test_a_large_body_is_no_long_head(served: Served) -> None:
+    connection = await served.connect()
+    body = json.dumps([{"bot": "42", "chat_id": 5, "text": "x" * 1_000}] * 200).encode()
+    head = b"POST /messages/batch HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+
+    await connection.send(head + body)
+
+    assert (await connection.answer())[0] == 401
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b"1;" + b"a" * (2 * HEAD_BYTES_MAX), b"0\r\n" + b"X-A: a\r\n" * HEAD_LINES_MAX + b"X-A: " + b"a" * HEAD_BYTES_MAX],
+    ids=["a chunk's extension", "trailers"],
+)
+async def test_what_a_chunked_body_has_besides_its_content_is_bounded(served: Served, endless: bytes) -> None:
+    connection = await served.connect()
+    await connection.send(BATCH + b"1\r\n[\r\n")
+
+    with pytest.raises(ConnectionError):
+        await connection.send_without_end(endless)
+
+
+@pytest.mark.parametrize("start", [b"", HEALTH, b"\r\n", HEALTH + b"\r\n" + HEALTH])
+async def test_a_head_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch, start: bytes) -> None:
+    monkeypatch.setattr(http_protocol, "HEAD_S", 0.05)
+    async with serving() as served:
+        connection = await served.connect()
+        await connection.send(start)
+        if start.count(HEALTH) == 2:
+            assert (await connection.answer())[0] == 200
+
+        assert await connection.refusal() == (408, "the head of a request must be there within 0.05 s")
+
+
+async def test_a_connection_that_rests_between_two_requests_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "HEAD_S", 0.05)
+    async with serving() as served:
+        connection = await served.connect()
+        await connection.send(HEALTH + b"\r\n")
+        first = await connection.answer()
+        await asyncio.sleep(0.15)
+        await connection.send(HEALTH + b"\r\n")
+
+        assert [first[0], (await connection.answer())[0]] == [200, 200]
+
+
+async def test_what_is_not_http_is_refused_in_one_sentence(served: Served) -> None:
+    connection = await served.connect()
+
+    await connection.send(b"\x16\x03\x01 this is TLS\r\n\r\n")
+
+    assert await connection.refusal() == (400, "this is not an HTTP request")
