@@ -6,5 +6,6 @@ python -m bench.one_bot --broken   the same with a limiter that leaks: it must f
 python -m bench.other_clients      other frameworks' clients against the simulator; needs npm
 python -m bench.peers              other senders and Tempogram, a table in markdown; needs npm
 python -m bench.queues             four task queues and Tempogram on one Redis, a table in markdown
+python -m bench.load               50 bots, 100 users, 50 updates a second by webhook: a baseline
 python -m bench.crowded            how long a late message waits behind a million, on a virtual clock
 """

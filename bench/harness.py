@@ -12,9 +12,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class Engine(EngineProcess):
     """An engine under load: one process, or the API with others beside it that live and die with it."""
 
     beside: Sequence[EngineProcess] = ()
+    servers: Mapping[str, int] = field(default_factory=dict)  # ids of the processes of its servers
 
     async def start(self) -> None:
         await asyncio.gather(super().start(), *(each.start() for each in self.beside))
@@ -51,12 +52,23 @@ class Engine(EngineProcess):
     def cpu_s(self) -> dict[str, float]:
         """Tell how much of a processor each process has used."""
         used = {}
+        for name, pid in self._own_pids().items():
+            seconds = cpu_seconds(pid)
+            assert seconds is not None, "CPU seconds are read from /proc"
+            used[name] = seconds
+        return used
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Return the ids of its processes and of its servers."""
+        return {**self._own_pids(), **self.servers}
+
+    def _own_pids(self) -> dict[str, int]:
+        pids = {}
         for number, each in enumerate((self, *self.beside), start=1):
             assert each.process is not None
-            seconds = cpu_seconds(each.process.pid)
-            assert seconds is not None, "CPU seconds are read from /proc"
-            used[f"{each.role} {number}"] = seconds
-        return used
+            pids[f"{each.role} {number}"] = each.process.pid
+        return pids
 
     async def submit(self, messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         answers: list[dict[str, Any]] = []
@@ -93,19 +105,20 @@ class Engine(EngineProcess):
 
 @asynccontextmanager
 async def engine(
-    telegram_url: str, tokens: Sequence[str], *, broken: bool = False, **environment: str
+    telegram_url: str, tokens: Sequence[str], *, broken: bool = False, by_webhook: bool = False, **environment: str
 ) -> AsyncIterator[Engine]:
-    """Run an engine on a new database until the block ends."""
+    """Run an engine on a new database until the block ends; it polls, or gets its updates by webhook."""
     module = "bench.broken_engine" if broken else "tempogram"
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        if has_roles():
-            environment |= await _servers(stack)
+        servers = await _servers(stack, environment) if has_roles() else {}
         started, *beside = [
             Engine(telegram_url, _made(directory / f"{role}-{number}"), tokens, environment, module, role)
             for number, role in enumerate(ROLES if has_roles() else ("run",))
         ]
-        started.beside = beside
+        started.beside, started.servers = beside, servers
+        if by_webhook:
+            environment["PUBLIC_URL"] = started.url  # of all processes, which share this environment
         try:
             await started.start()
             await started.begun()
@@ -115,9 +128,11 @@ async def engine(
             await started.close()
 
 
-async def _servers(stack: AsyncExitStack) -> dict[str, str]:
+async def _servers(stack: AsyncExitStack, environment: dict[str, str]) -> dict[str, int]:
+    """Start both, put their addresses into the environment, and return their process ids."""
     redis, postgres = await stack.enter_async_context(own_redis()), await stack.enter_async_context(own_postgres())
-    return {"REDIS_URL": redis.url, "DATABASE_URL": postgres.url}
+    environment |= {"REDIS_URL": redis.url, "DATABASE_URL": postgres.url}
+    return {"Redis": redis.pid, "PostgreSQL": postgres.pid}
 
 
 def _made(directory: Path) -> Path:

@@ -230,6 +230,7 @@ async def _list_bots(simulator: Simulation, _: Query, __: bytes) -> object:
             "bot_id": bot.bot_id,
             "username": bot.username,
             "webhook_url": bot.webhook.url if bot.webhook else "",
+            "webhook_secret": bot.webhook.secret_token if bot.webhook else "",
             "allowed_updates": bot.allowed_updates,
             "commands": bot.commands,
             "updates_pending": len(bot.mailbox.updates),

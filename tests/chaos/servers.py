@@ -139,6 +139,11 @@ class OwnPostgres:
     def url(self) -> str:
         return f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/postgres"
 
+    @property
+    def pid(self) -> int:
+        """Return the process that started all others."""
+        return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+
     async def make(self) -> None:
         """Make the cluster, without syncing files to disk: here processes die, no machine loses its power."""
         await self._run("initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")

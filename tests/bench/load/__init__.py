@@ -1,0 +1,1 @@
+"""The load comes at its planned instants, and everything is counted from those."""
