@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 ChatId = int | str
 """Negative for groups and channels, ``@name`` for a public one whose id is not known yet,
-``inline:…`` for a message that Telegram keeps outside of any chat we can see."""
+``inline:…`` for a message that Telegram keeps outside of any chat we can see, ``method:…`` for calls of a method that
+concern no chat, such as ``setMyName``: a 429 for one of them holds its like."""
 
 BotChat = tuple[int, ChatId]
 """A bot's id and one of its chats."""
@@ -69,7 +70,8 @@ class Outgoing(Struct, frozen=True, gc=False, kw_only=True):
         chat_id: The chat whose limit it counts against. None: only the bot's.
         method: As Telegram spells it: ``sendMessage``.
         params: A JSON object without ``chat_id``, ready to be sent as it is.
-        cost: Places it takes in each window: an album takes one for each item.
+        cost: Places it takes in each window: an album takes one for each item. 0 is *uncounted*: a call that Telegram
+            does not count (``deleteMessage``) takes none, and waits only for holds and pauses.
         submitted_at_ms: Milliseconds since the epoch, as are all times here.
         ready_at_ms: Not before this time; 0 is at once.
         expires_at_ms: Not at or after this time; None is never.

@@ -127,6 +127,13 @@ class Broker(Protocol):
     line behind it stays in. Of the bots left, each priority offers the one whose turn it is,
     and of these the ceiling asks by rank in the same way: the first that fits goes.
 
+    **What is uncounted.** A message of cost 0 takes no place of any limit and stands in an uncounted lane (bot, chat,
+    priority), in lines and groups that only such lanes have. Its head may go when its chat and its bot are
+    not held and the bot is not paused: several of one chat are in flight at once, nothing waits for them, and
+    one that backs off waits alone. Its turn in the group and among all groups is that of a message of cost 1,
+    as it uses a connection. A 429 for it holds as any other, and lowers no limit; where it is for no chat
+    that messages go to (``method:…``), it holds only what bears that name. It replaces nothing, and none pays for it.
+
     **What is paid for.** A message with ``is_paid`` *pays* while its bot's purse has its whole cost left:
     then 3 asks the bot's paid gate instead of its gate and its spacing, and nothing saves up
     but what pays. While the purse has not, it goes like any other, and its lease says so. A line has

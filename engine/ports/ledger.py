@@ -138,7 +138,7 @@ class Ledger(Protocol):
         """Write places that may be taken, by calls that were perhaps made."""
 
     async def sends_since(self, since_ms: int) -> list[PastSend]:
-        """Return what Telegram counted, or may have counted, at or after a time."""
+        """Return what Telegram counted, or may have counted, at or after a time; nothing that takes no place."""
 
     async def ended_since(self, since_ms: int) -> list[str]:
         """Return what has ended by a call that Telegram counted, or may have counted, at or after a time."""

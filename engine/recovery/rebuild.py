@@ -51,8 +51,13 @@ class RebuildReport:
     presumed: dict[tuple[int, ChatId | None], PastSend] = field(default_factory=dict)
 
     def note(self, message: Outgoing) -> None:
-        """Presume that the chat's costliest open message was on its way; its time is set at the end."""
+        """Presume that the chat's costliest open message was on its way; its time is set at the end.
+
+        What is uncounted takes no place, wherever it is.
+        """
         self.messages += 1
+        if not message.cost:
+            return
         key = (message.bot_id, message.chat_id)
         before = self.presumed.get(key, PastSend(*key, 0, 0))
         cost, is_paid = max(message.cost, before.cost), message.is_paid or before.is_paid

@@ -53,7 +53,7 @@ class LostLeases:
         if isinstance(ruling.then, HoldChat):
             hold = Hold(message.bot_id, message.chat_id, self._clock() + ruling.then.retry_after_ms)
             await self._retry.broker(held, lambda: self._broker.hold([hold]))
-        if counted_at_ms is not None:
+        if counted_at_ms is not None and message.cost:
             cost = ruled.settlement(counted_at_ms).counted_cost
             send = PastSend(message.bot_id, message.chat_id, counted_at_ms, cost, message.is_paid)
             spent = [Spent(message.bot_id, counted_at_ms, cost)] if message.is_paid else []

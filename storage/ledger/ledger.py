@@ -94,7 +94,7 @@ class SqlLedger:
         columns = attempts.c.bot_id, real_chat(attempts), attempts.c.counted_at_ms, attempts.c.cost, attempts.c.is_paid
         sends = select(*columns).select_from(attempts.outerjoin(chats, is_chat_of(attempts)))
         async with self._database.reading() as connection:
-            rows = await connection.execute(sends.where(attempts.c.counted_at_ms >= since_ms))
+            rows = await connection.execute(sends.where(attempts.c.counted_at_ms >= since_ms, attempts.c.cost > 0))
             return [
                 PastSend(row.bot_id, chat_ids.from_text(row.real_chat_id), row.counted_at_ms, row.cost, row.is_paid)
                 for row in rows

@@ -127,6 +127,7 @@ class MemoryLedger:
         return [
             PastSend(each.bot_id, self._present(each.bot_id, each.chat_id), each.counted_at_ms, each.cost, each.is_paid)
             for each in self._past_sends(since_ms)
+            if each.cost
         ]
 
     async def ended_since(self, since_ms: int) -> list[str]:

@@ -63,7 +63,7 @@ class Admissions:
         was_special = entry.is_special
         entry.become(_named(message, lane.chat))
         lane.line.bot.note_special(entry.is_special - was_special)
-        entry.user = queue.user(lane.chat.bot, message.user_id)
+        entry.user = queue.user(lane.chat.bot, message)
         entry.attempt, entry.tried = message.attempt, message.attempt > 0
         queue.entries[message.id] = lane.stand_ins[entry.position] = entry
         queue.count_open(entry, 1)
@@ -74,7 +74,7 @@ class Admissions:
     def _add(self, message: Outgoing, chat: Chat, position: str, now_ms: int) -> None:
         queue = self._queue
         message = _named(message, chat)
-        entry = Entry(message, chat.lane(message.priority), position, queue.user(chat.bot, message.user_id))
+        entry = Entry(message, chat.lane(message), position, queue.user(chat.bot, message))
         queue.entries[message.id] = entry
         queue.count_open(entry, 1)
         queue.count_waiting(entry, 1)
@@ -83,14 +83,13 @@ class Admissions:
         if _is_due(message, now_ms):
             queue.enter(entry, now_ms)
         else:
-            chat.later[message.id] = entry
-            heappush(queue.timers, (message.ready_at_ms, next(queue.tick), entry))
+            queue.schedule(entry)
 
     def _note_times(self, entry: Entry, now_ms: int) -> None:
         message = entry.message
         if message.expires_at_ms is not None:
             heappush(self._queue.expiries, (message.expires_at_ms, message.id))
-        if message.attempt and message.ready_at_ms > now_ms:
+        if message.attempt and message.cost and message.ready_at_ms > now_ms:
             entry.lane.wait_until_ms = max(entry.lane.wait_until_ms, message.ready_at_ms)
 
     def _refusal(self, bot: BotState, chat: Chat) -> Refused | None:
@@ -103,8 +102,11 @@ class Admissions:
 
 
 def _is_due(message: Outgoing, now_ms: int) -> bool:
-    """Tell whether it stands in its lane: a message that was tried does, and its lane waits with it."""
-    return message.ready_at_ms <= now_ms or message.attempt > 0
+    """Tell whether it stands in its lane: a message that was tried does, and its lane waits with it.
+
+    An uncounted one waits by itself.
+    """
+    return message.ready_at_ms <= now_ms or (message.attempt > 0 and message.cost > 0)
 
 
 def _named(message: Outgoing, chat: Chat) -> Outgoing:

@@ -11,7 +11,7 @@ def configure(queue: Queue, limits: Limits, now_ms: int) -> None:
     """Give every gate its new limit; what is taken stays taken."""
     queue.ceiling = reform(queue.ceiling, limits.ceiling)
     queue.ceiling_spacing = spacing(limits.ceiling, limits.saved_up)
-    for group in queue.groups.values():
+    for group in queue.all_groups:
         group.share = limits.shares[group.priority]
     _configure_users(queue, limits)
     for bot in queue.bots.values():
@@ -35,7 +35,7 @@ def _configure_users(queue: Queue, limits: Limits) -> None:
             if limited is not None:
                 bot.users[user_id], user.gate, user.open = user, limited, 0
     for entry in queue.entries.values():
-        entry.user = queue.user(entry.lane.chat.bot, entry.message.user_id)
+        entry.user = queue.user(entry.lane.chat.bot, entry.message)
         if entry.user is not None:
             entry.user.open += 1
     for bot in queue.bots.values():

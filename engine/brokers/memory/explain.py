@@ -42,20 +42,25 @@ class Inquiry:
         first = lane.head(self.entries) or self.entry
         mine = _turn(lane), min(first.position, self.entry.position)
         for chat in lane.line.bot.chats.values():
-            other = chat.lanes.get(lane.line.priority)
+            other = (chat.lanes if lane.line.is_counted else chat.uncounted_lanes).get(lane.line.priority)
             head = None if other is None or other is lane else other.head(self.entries)
             if other is not None and head is not None:
                 yield min(other.size, rounds + ((other.turn, head.position) < mine))
 
     def _waits_at(self) -> WaitsAt:
         if not self.entry.is_due:
-            return WaitsAt.SCHEDULED
+            return WaitsAt.BACKOFF if self.entry.tried else WaitsAt.SCHEDULED
         head = self.entry.lane.head(self.entries) or self.entry
         return next((gate for gate, is_shut in self._gates(head) if is_shut), WaitsAt.TURN)
 
     def _gates(self, head: Entry) -> Iterator[tuple[WaitsAt, bool]]:
         lane, now_ms, cost = head.lane, self.now_ms, head.message.cost
         chat, bot = lane.chat, lane.chat.bot
+        if not cost:
+            yield WaitsAt.CHAT_HELD, chat.hold_until_ms > now_ms
+            yield WaitsAt.BOT_PAUSED, bot.is_paused
+            yield WaitsAt.BOT_HELD, bot.hold_until_ms > now_ms
+            return
         yield WaitsAt.BACKOFF, lane.wait_until_ms > now_ms
         yield WaitsAt.CHAT_IN_FLIGHT, chat.in_flight > 0
         yield WaitsAt.CHAT_HELD, chat.hold_until_ms > now_ms
@@ -75,8 +80,11 @@ class Inquiry:
         chat, bot = lane.chat, lane.chat.bot
         if bot.is_paused:
             return None
-        costs = [each.message.cost for each in entries]
         own_ms = 0 if self.entry.is_due else self.entry.message.ready_at_ms
+        holds_ms = max(self.now_ms, own_ms, chat.hold_until_ms, bot.hold_until_ms)
+        if not lane.line.is_counted:
+            return holds_ms
+        costs = [each.message.cost for each in entries]
         limits: list[Gate | Spacing | None] = [chat.gate, self.ceiling]
         of_bot: list[Gate | Spacing | None] = [bot.gate]
         if lane.line.is_spaced:
@@ -91,7 +99,7 @@ class Inquiry:
             free.append(
                 user.gate.earliest_ms(self.now_ms, [each.message.cost for each in entries if each.user is user])
             )
-        return max(self.now_ms, own_ms, lane.wait_until_ms, chat.hold_until_ms, bot.hold_until_ms, *free)
+        return max(holds_ms, lane.wait_until_ms, *free)
 
 
 def _turn(lane: Lane) -> int:

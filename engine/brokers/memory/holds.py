@@ -17,6 +17,9 @@ class Holds:
     def throttle(self, entry: Entry, until_ms: int, now_ms: int, *, is_near: bool) -> tuple[Hold, ...]:
         """Hold a chat, and its bot too when a second chat gives evidence that the bot is meant.
 
+        An uncounted call tells nothing of our count; if it is of no chat that messages go to, nothing of the bot
+        either.
+
         Source: Telegram does not say which of the two it is; so the
         chat is held, and the bot on evidence.
         """
@@ -24,14 +27,16 @@ class Holds:
         chat = entry.lane.chat
         bot = chat.bot
         holds = [self.hold(bot, chat.chat_id, until_ms, now_ms)]
-        if is_near:
+        is_counted = entry.message.cost > 0
+        if is_near or (not is_counted and queue.limits.of_chat(chat.chat_id) is None):
             return tuple(holds)
-        bot.doubt_until_ms = now_ms + DOUBT_MS
+        if is_counted:
+            bot.doubt_until_ms = now_ms + DOUBT_MS
         bot.blames = [(at_ms, chat_id) for at_ms, chat_id in bot.blames if at_ms >= now_ms - BLAME_MS]
         bot.blames.append((now_ms, chat.chat_id))
         is_bot_meant = len({bot.resolve(chat_id) for _, chat_id in bot.blames}) > 1
         of_bot = bot.paid_gate if entry.pays else bot.gate
-        if of_bot is None or not of_bot.is_near(now_ms):
+        if is_counted and (of_bot is None or not of_bot.is_near(now_ms)):
             if not is_bot_meant:
                 queue.lower_limit(chat, queue.limits.of_chat(chat.chat_id), now_ms)
             elif not entry.pays:

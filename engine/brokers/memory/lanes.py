@@ -5,6 +5,9 @@
     Lane     a chat's priority   ids of its messages, oldest first
     Entry    a message           waiting, or leased under a number
 
+What is uncounted (messages of cost 0) has groups, lines and lanes of its own. It takes turns with the rest, because it
+needs a connection too; but it takes no place, and neither waits for the chat's message in flight nor is one.
+
 The heaps hold keys that may have gone stale; an entry of a heap counts only while
 its owner still bears that very key. So nothing is ever searched for in a heap.
 """
@@ -57,9 +60,9 @@ class Entry:
         self.lease_until_ms = 0
 
     def become(self, message: Outgoing) -> None:
-        """Stand for a message; ``is_special`` if it takes anything but one free place of its bot."""
+        """Stand for a message; ``is_special`` if it takes anything but one free place of its bot, or none."""
         self.message = message
-        self.is_special = message.is_paid or message.cost != 1
+        self.is_special = message.is_paid or message.cost > 1
 
 
 class Lane:
@@ -117,6 +120,7 @@ class Line:
         "bot",
         "group",
         "index",
+        "is_counted",
         "is_spaced",
         "key",
         "lanes",
@@ -134,7 +138,8 @@ class Line:
         self.group = group
         self.priority = priority
         self.index = PRIORITIES.index(priority)
-        self.is_spaced = priority in SPACING_PRIORITIES
+        self.is_counted = group.is_counted
+        self.is_spaced = group.is_counted and priority in SPACING_PRIORITIES
         self.turns = FairQueue(entry=STRIDE)
         self.turn = 0  # among the bots of its priority
         self.turn_in_bot = 0  # among the priorities of its bot
@@ -173,13 +178,13 @@ class Line:
 
 
 class Group:
-    """All lines of one priority."""
+    """All lines of one priority: those that are counted, or the others."""
 
-    __slots__ = ("index", "lines", "priority", "ready", "share", "turn", "turns")
+    __slots__ = ("is_counted", "lines", "priority", "ready", "share", "turn", "turns")
 
-    def __init__(self, priority: Priority, share: int) -> None:
+    def __init__(self, priority: Priority, share: int, *, is_counted: bool) -> None:
         self.priority = priority
-        self.index = PRIORITIES.index(priority)
+        self.is_counted = is_counted
         self.share = share
         self.turns = FairQueue()
         self.turn = 0
@@ -202,6 +207,10 @@ class Group:
         return None
 
 
+NO_LANES: dict[Priority, Lane] = {}
+"""Of the many chats without an uncounted message; never written."""
+
+
 class Chat:
     """What a bot knows of one chat; forgotten when nothing distinguishes it from a new one."""
 
@@ -217,6 +226,8 @@ class Chat:
         "in_flight",
         "lanes",
         "later",
+        "uncounted_in_flight",
+        "uncounted_lanes",
         "waiting",
     )
 
@@ -227,17 +238,34 @@ class Chat:
         self.adapted: AdaptiveLimit | None = None  # while its limit is lowered
         self.hold_until_ms = 0
         self.in_flight = 0
+        self.uncounted_in_flight = 0
         self.waiting = 0
         self.lanes: dict[Priority, Lane] = {}
+        self.uncounted_lanes = NO_LANES
         self.later: dict[str, Entry] = {}  # messages that are not due yet
         self.edits: dict[str, list[Entry]] = {}  # what waits by its ``replaces``, oldest first
         self.forget_at_ms: int | None = None
 
-    def lane(self, priority: Priority) -> Lane:
+    def lane(self, message: Outgoing) -> Lane:
+        if message.cost:
+            return self.lanes.get(message.priority) or self.counted_lane(message.priority)
+        return self._uncounted_lane(message.priority)
+
+    def counted_lane(self, priority: Priority) -> Lane:
         lane = self.lanes.get(priority)
         if lane is None:
             lane = self.lanes[priority] = Lane(self, self.bot.lines[priority])
         return lane
+
+    def _uncounted_lane(self, priority: Priority) -> Lane:
+        lane = self.uncounted_lanes.get(priority)
+        if lane is None:
+            lane = Lane(self, self.bot.uncounted_line(priority))
+            self.uncounted_lanes = {**self.uncounted_lanes, priority: lane}
+        return lane
+
+    def all_lanes(self) -> list[Lane]:
+        return [*self.lanes.values(), *self.uncounted_lanes.values()]
 
     def note_edit(self, entry: Entry) -> None:
         key = entry.message.replaces
@@ -258,18 +286,20 @@ class Chat:
 
     def let_go(self) -> None:
         """Cut what points to one another, so that a forgotten chat needs no garbage collector."""
-        for lane in self.lanes.values():
+        for lane in self.all_lanes():
             lane.key = lane.offered = None
         self.lanes.clear()
+        self.uncounted_lanes = NO_LANES
 
     def is_forgettable(self, now_ms: int) -> bool:
         return (
             not self.waiting
             and self.adapted is None
             and not self.in_flight
+            and not self.uncounted_in_flight
             and self.hold_until_ms <= now_ms
             and (self.gate is None or self.gate.is_idle(now_ms))
-            and all(lane.is_forgettable(now_ms) for lane in self.lanes.values())
+            and all(lane.is_forgettable(now_ms) for lane in self.all_lanes())
         )
 
 
@@ -311,6 +341,8 @@ class BotState:
         "spacing",
         "special",
         "turns",
+        "uncounted_groups",
+        "uncounted_lines",
         "users",
         "waiting",
         "waiting_lines",
@@ -322,6 +354,7 @@ class BotState:
         self,
         bot_id: int,
         groups: dict[Priority, Group],
+        uncounted_groups: dict[Priority, Group],
         *,
         gate: Gate | None,
         spacing: Spacing | None,
@@ -335,7 +368,9 @@ class BotState:
         self.purse = purse
         self.adapted: AdaptiveLimit | None = None  # while its limit is lowered
         self.lines = {priority: Line(self, groups[priority], priority) for priority in PRIORITIES}
-        self.waiting_lines: list[Line] = []
+        self.uncounted_groups = uncounted_groups
+        self.uncounted_lines: dict[Priority, Line] = {}  # from their first message on
+        self.waiting_lines: list[Line] = []  # the counted ones
         self.is_short = False  # something waited for its places when it was last looked at
         self.special = 0  # messages in its lanes that take several places or are to be paid for
         self.wake_at_ms: int | None = None
@@ -350,6 +385,12 @@ class BotState:
         self.blames: list[tuple[int, ChatId | None]] = []  # when, and which chat, of those
         self.waiting = 0
         self.open = 0
+
+    def uncounted_line(self, priority: Priority) -> Line:
+        line = self.uncounted_lines.get(priority)
+        if line is None:
+            line = self.uncounted_lines[priority] = Line(self, self.uncounted_groups[priority], priority)
+        return line
 
     def pays(self, message: Outgoing, now_ms: int) -> bool:
         """Tell whether a message would go as a paid one now."""

@@ -46,24 +46,28 @@ class Leases:
         """Return the message whose turn it is; or None, and when the ceiling lets one go that it now keeps back."""
         queue = self._queue
         wake_at_ms: int | None = None
+        saves_up = False
         for group in self._in_turn():
             line = group.front()
             front = None if line is None else line.offered
             if line is None or front is None:
+                continue
+            if not group.is_counted:
+                return front, None
+            if saves_up:
                 continue
             apart = queue.ceiling_spacing if line.is_spaced else None
             free_at_ms = both_free_at_ms(queue.ceiling, apart, front.message.cost, now_ms)
             if free_at_ms == now_ms:
                 return front, None
             wake_at_ms = sooner(wake_at_ms, free_at_ms)
-            if front.message.cost > 1:
-                break  # it saves up: nothing behind it takes what comes free meanwhile
+            saves_up = front.message.cost > 1  # nothing behind it takes what comes free meanwhile
         return None, wake_at_ms
 
     def _in_turn(self) -> list[Group]:
         """Return the priorities of which something may go, the one whose turn it is first."""
         queue = self._queue
-        groups = [group for group in queue.groups.values() if group.ready]  # by their places, which break ties
+        groups = [group for group in queue.all_groups if group.ready]  # by their places, which break ties
         if len(groups) > 1:
             rank = queue.turns.rank
             groups.sort(key=lambda group: rank(group.turn))
@@ -72,27 +76,34 @@ class Leases:
     def _take(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
         """Lease the front of a line: its places, its turns, and its chat's one place in flight."""
         queue = self._queue
-        lane, cost = entry.lane, entry.message.cost
+        lane, cost = entry.lane, entry.message.cost or 1  # what takes no place takes a connection
         line, chat = lane.line, lane.chat
         bot, group = line.bot, line.group
         share = group.share
         self._take_places(entry, now_ms)
         group.turn = queue.turns.serve(group.turn, cost=cost, weight=share)
         line.turn = group.turns.serve(line.turn, cost=cost, weight=bot.weight)
-        line.turn_in_bot = bot.turns.serve(line.turn_in_bot, cost=cost, weight=share)
+        if line.is_counted:
+            line.turn_in_bot = bot.turns.serve(line.turn_in_bot, cost=cost, weight=share)
         lane.turn = line.turns.serve(lane.turn, cost=cost, weight=1)
         if entry.tried:  # while it is leased it counts under its priority
             queue.retry -= 1
             queue.open[line.priority] += 1
         queue.count_waiting(entry, -1)
         chat.forget_edit(entry)
-        chat.in_flight += 1
         lease = self.give(entry, worker_id, now_ms)
         self.leased[entry.message.id] = entry
         heappop(lane.positions)
         queue.leave(entry)
-        for other in chat.lanes.values():
-            other.key = None
+        if line.is_counted:
+            chat.in_flight += 1
+            for other in chat.lanes.values():
+                other.key = None
+        else:
+            chat.uncounted_in_flight += 1
+            lane.key = None
+            if lane.size:
+                queue.offer_lane(lane, now_ms)
         line.key = None
         if entry.user is not None:
             queue.reoffer_user(entry.user, now_ms)

@@ -29,6 +29,7 @@ class Migration:
         new = queue.chat(bot, new_id)
         new.hold_until_ms = max(new.hold_until_ms, old.hold_until_ms)
         new.in_flight += old.in_flight
+        new.uncounted_in_flight += old.uncounted_in_flight
         if old.gate is not None and new.gate is not None:
             new.gate.absorb(old.gate)
         self._move_messages(old, new, now_ms)
@@ -37,11 +38,12 @@ class Migration:
 
     def _move_messages(self, old: Chat, new: Chat, now_ms: int) -> None:
         leased = [entry for entry in self._leases.leased.values() if entry.lane.chat is old]
-        lanes = [old.lanes[priority] for priority in PRIORITIES if priority in old.lanes]
+        lanes = [of[each] for of in (old.lanes, old.uncounted_lanes) for each in PRIORITIES if each in of]
         moved = [entry for lane in lanes for entry in self._empty(lane)]
         for lane in lanes:
-            new_lane = new.lane(lane.line.priority)
-            new_lane.wait_until_ms = max(new_lane.wait_until_ms, lane.wait_until_ms)
+            if lane.wait_until_ms:
+                new_lane = new.counted_lane(lane.line.priority)
+                new_lane.wait_until_ms = max(new_lane.wait_until_ms, lane.wait_until_ms)
         for entry in (*moved, *leased, *old.later.values()):
             move(entry, new)
         new.later.update(old.later)
@@ -69,6 +71,6 @@ class Migration:
 
 def move(entry: Entry, chat: Chat) -> None:
     """Let a message belong to a chat, under the id by which Telegram knows it now."""
-    entry.lane = chat.lane(entry.message.priority)
+    entry.lane = chat.lane(entry.message)
     if entry.message.chat_id != chat.chat_id:
         entry.become(structs.replace(entry.message, chat_id=chat.chat_id))

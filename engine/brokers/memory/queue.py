@@ -43,7 +43,10 @@ class Queue:
         self.limits = limits
         self.clock = clock
         self.turns = FairQueue()
-        self.groups = {priority: Group(priority, limits.shares[priority]) for priority in PRIORITIES}
+        shares = limits.shares
+        self.groups = {each: Group(each, shares[each], is_counted=True) for each in PRIORITIES}
+        self.uncounted_groups = {each: Group(each, shares[each], is_counted=False) for each in PRIORITIES}
+        self.all_groups = (*self.groups.values(), *self.uncounted_groups.values())
         self.bots: dict[int, BotState] = {}
         self.entries: dict[str, Entry] = {}
         self.open = dict.fromkeys(PRIORITIES, 0)
@@ -70,6 +73,7 @@ class Queue:
             bot = self.bots[bot_id] = BotState(
                 bot_id,
                 self.groups,
+                self.uncounted_groups,
                 gate=gate(limits.bot),
                 spacing=spacing(limits.bot, limits.saved_up),
                 paid_gate=gate(limits.paid),
@@ -83,8 +87,9 @@ class Queue:
             chat = bot.chats[chat_id] = Chat(bot, chat_id, gate(self.limits.of_chat(chat_id)))
         return chat
 
-    def user(self, bot: BotState, user_id: int | None) -> User | None:
-        if user_id is None:
+    def user(self, bot: BotState, message: Outgoing) -> User | None:
+        user_id = message.user_id
+        if user_id is None or not message.cost:
             return None
         limited = gate(self.limits.user)
         if limited is None:
@@ -118,8 +123,9 @@ class Queue:
         line.lanes += 1
         if line.lanes == 1:
             line.turn = group.turns.enter(line.turn)
-            line.turn_in_bot = line.bot.turns.enter(line.turn_in_bot)
-            line.bot.waiting_lines.append(line)
+            if line.is_counted:
+                line.turn_in_bot = line.bot.turns.enter(line.turn_in_bot)
+                line.bot.waiting_lines.append(line)
             group.lines += 1
             if group.lines == 1:
                 group.turn = self.turns.enter(group.turn)
@@ -145,8 +151,9 @@ class Queue:
             line.key = line.offered = None
             line.ready.clear()
             line.paid.clear()
-            bot.waiting_lines.remove(line)
-            bot.turns.leave()
+            if line.is_counted:
+                bot.waiting_lines.remove(line)
+                bot.turns.leave()
             group.turns.leave()
             group.lines -= 1
             if not group.lines:
@@ -190,7 +197,15 @@ class Queue:
         self.remove(entry, now_ms)
         return True
 
+    def schedule(self, entry: Entry) -> None:
+        """Let a message wait outside of its lane until it is due."""
+        entry.is_due = False
+        entry.lane.chat.later[entry.message.id] = entry
+        heappush(self.timers, (entry.message.ready_at_ms, next(self.tick), entry))
+
     def gates_of(self, entry: Entry) -> tuple[Gate | None, ...]:
+        if not entry.message.cost:
+            return ()
         chat = entry.lane.chat
         of_bot = chat.bot.paid_gate if entry.pays else chat.bot.gate
         return self.ceiling, of_bot, chat.gate, None if entry.user is None else entry.user.gate
@@ -206,7 +221,7 @@ class Queue:
 
     def offer_lane(self, lane: Lane, now_ms: int) -> None:
         """Put a lane among those of its line that may go, or set its timer."""
-        head = None if lane.chat.in_flight else lane.head(self.entries)
+        head = None if lane.chat.in_flight and lane.line.is_counted else lane.head(self.entries)
         if head is not None and head.user is not None:
             head.user.lanes[lane] = None
         ready_at_ms = None if head is None else self._lane_ready_at_ms(lane, head, now_ms)
@@ -218,6 +233,8 @@ class Queue:
 
     def _lane_ready_at_ms(self, lane: Lane, head: Entry, now_ms: int) -> int | None:
         chat, cost = lane.chat, head.message.cost
+        if not cost:
+            return max(now_ms, chat.hold_until_ms)
         ready_at_ms = now_ms if chat.gate is None else chat.gate.ready_at_ms(now_ms, cost)
         if head.user is not None and ready_at_ms is not None:
             users_at_ms = head.user.gate.ready_at_ms(now_ms, cost)
@@ -249,7 +266,22 @@ class Queue:
                 line.key = None
                 if line.offered is not None:
                     wake_at_ms = sooner(wake_at_ms, at_ms)
+        if bot.uncounted_lines:
+            wake_at_ms = sooner(wake_at_ms, self._offer_uncounted(bot, now_ms))
         self._set_timer(bot, wake_at_ms)
+
+    def _offer_uncounted(self, bot: BotState, now_ms: int) -> int | None:
+        """Offer the lines of what takes no place, and return when a hold of their bot lets them go."""
+        is_held = bot.is_paused or bot.hold_until_ms > now_ms
+        is_waiting = False
+        for line in bot.uncounted_lines.values():
+            line.offered = line.front()
+            if line.offered is not None and not is_held:
+                line.group.offer(line)
+                continue
+            line.key = None
+            is_waiting = is_waiting or line.offered is not None
+        return bot.hold_until_ms if is_waiting and not bot.is_paused else None
 
     def _one_place_at_ms(self, bot: BotState, now_ms: int) -> int | None:
         if bot.is_paused:
@@ -320,7 +352,7 @@ class Queue:
         return None if pays_at_ms == now_ms else pays_at_ms
 
     def reoffer_chat(self, chat: Chat, now_ms: int) -> None:
-        for lane in chat.lanes.values():
+        for lane in chat.all_lanes() if chat.uncounted_lanes else chat.lanes.values():
             if lane.size:
                 self.offer_lane(lane, now_ms)
         self.reoffer(chat.bot, now_ms)
@@ -429,7 +461,8 @@ class Queue:
 
     def forget_later(self, chat: Chat, now_ms: int) -> None:
         """Look again in a while at a chat with nothing to do, so that memory returns after a backlog."""
-        if chat.forget_at_ms is None and not chat.waiting and not chat.in_flight:
+        is_idle = not chat.waiting and not chat.in_flight and not chat.uncounted_in_flight
+        if chat.forget_at_ms is None and is_idle:
             limit = self.limits.of_chat(chat.chat_id)
             at_ms = now_ms + (1_000 if limit is None else limit.window_ms)
             chat.forget_at_ms = 1 + (at_ms if at_ms > chat.hold_until_ms else chat.hold_until_ms)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from heapq import heappush
 
+from msgspec.structs import replace
+
 from tempogram.engine.brokers.memory.holds import Holds
 from tempogram.engine.brokers.memory.lanes import Entry
 from tempogram.engine.brokers.memory.leases import Leases
@@ -37,7 +39,10 @@ class Settlements:
             entry.become(settlement.rest.of(entry.message))
         del self._leases.leased[entry.message.id]
         entry.number = 0
-        chat.in_flight -= 1
+        if entry.lane.line.is_counted:
+            chat.in_flight -= 1
+        else:
+            chat.uncounted_in_flight -= 1
         holds = self._end(entry, settlement, now_ms, is_near=is_near)
         if may_let_others_go(entry, settlement):
             if entry.user is not None:
@@ -74,7 +79,7 @@ class Settlements:
                 entry.attempt = attempt if spent else attempt - 1
                 entry.tried = entry.tried or spent
                 if delay_ms:
-                    entry.lane.wait_until_ms = max(entry.lane.wait_until_ms, now_ms + delay_ms)
+                    _back_off(entry, now_ms + delay_ms)
             case HoldChat(retry_after_ms):
                 entry.tried = True
                 holds = self._holds.throttle(entry, now_ms + retry_after_ms, now_ms, is_near=is_near)
@@ -88,21 +93,38 @@ class Settlements:
         return holds
 
     def _give_back(self, entry: Entry, now_ms: int) -> None:
-        """Put a message back at the head of its lane: its id is older than any behind it."""
+        """Put a message back at the head of its lane: its id is older than any behind it.
+
+        An uncounted one that backs off comes back when it is due.
+        """
         queue = self._queue
         queue.count_open(entry, 1)
         queue.count_waiting(entry, 1)
         entry.lane.chat.note_edit(entry)
-        queue.enter(entry, now_ms)
+        if not entry.message.cost and entry.message.ready_at_ms > now_ms:
+            queue.schedule(entry)
+        else:
+            queue.enter(entry, now_ms)
         if entry.message.expires_at_ms is not None:
             heappush(queue.expiries, (entry.message.expires_at_ms, entry.message.id))
+
+
+def _back_off(entry: Entry, until_ms: int) -> None:
+    """Let a lane wait until its message is tried again; of what is uncounted, the message alone."""
+    if entry.message.cost:
+        entry.lane.wait_until_ms = max(entry.lane.wait_until_ms, until_ms)
+    else:
+        entry.become(replace(entry.message, ready_at_ms=until_ms))
 
 
 def may_let_others_go(entry: Entry, settlement: Settlement) -> bool:
     """Tell whether anything may go by an end that did not before.
 
     A place that begins to count stays taken: that matters only to what waits for the chat, or for places.
+    What is uncounted keeps nothing back.
     """
+    if not entry.message.cost:
+        return not isinstance(settlement.then, Done)
     chat = entry.lane.chat
     return (
         chat.waiting > 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tempogram.engine.brokers.redis.keys import LINES
 from tempogram.engine.brokers.redis.records import NONE
 from tempogram.engine.limits.aimd import BLAME_MS, DOUBT_MS, DOWN_PERCENT
 from tempogram.engine.limits.fair_queue import LAG, STRIDE
@@ -37,13 +38,13 @@ CONSTANTS: Mapping[str, int | Sequence[str] | Sequence[bool]] = {
     "DEBT_KEPT_MS": DEBT_KEPT_MS,
     "DOUBT_MS": DOUBT_MS,
     "DOWN_PERCENT": DOWN_PERCENT,
-    "IS_SPACED": [priority in SPACING_PRIORITIES for priority in PRIORITIES],
+    "IS_SPACED": [*(priority in SPACING_PRIORITIES for priority in PRIORITIES), *(False for _ in PRIORITIES)],
     "LAG": LAG,
     "LATE_MS": LATE_MS,
+    "LINES": LINES,
     "LOOKS_MAX": LOOKS_MAX,
     "NEAR_PERCENT": NEAR_PERCENT,
     "NONE": NONE,
-    "PRIORITIES": [str(priority) for priority in PRIORITIES],
     "PURSE_GRAINS": PURSE_GRAINS,
     "RESTORED_MS": RESTORED_MS,
     "STRIDE": STRIDE,

@@ -1,38 +1,39 @@
 """Every Redis key and channel, for a look with ``redis-cli``.
 
-    {q0}:state                           the queue as a whole: incarnation, time, turns, ceiling      string, record
-    {q0}:limits                          what it acts by                                              string, record
-    {q0}:counts                          open messages: high, normal, low, retry                      hash
-    {q0}:messages                        every open message by its id                                 hash of records
-    {q0}:bots                            ids of the bots it ever met                                  set
-    {q0}:timers                          what is looked at again, by when                             zset, ms
-    {q0}:expiries                        waiting ids by the time at which they expire                 zset, ms
-    {q0}:leases                          leased ids by their deadline                                 zset, ms
-    {q0}:bell                            its last entry wakes the workers that sleep                  stream
-    {q0}:group:<priority>                bots of which something may go, by pass                      zset
-    {q0}:bot:<bot>                       one bot: limit, holds, turns                                 string, record
-    {q0}:purse:<bot>                     what it pays for                                             string, msgpack
-    {q0}:aliases:<bot>                   ids of chats that have another id now                        hash
-    {q0}:ready:<priority>:<bot>          lanes that may go, by pass                                   zset
-    {q0}:paid:<priority>:<bot>           the same, whose heads are to be paid for                     zset
-    {q0}:lanes:<priority>:<bot>          chats for which something waits                              set
-    {q0}:chat:<bot>:<chat>               one chat: limit, holds, flying, lanes; expires by itself     string, record
-    {q0}:lane:<priority>:<bot>:<chat>    waiting ids in order, if there was ever more than one        zset
-    {q0}:later:<bot>:<chat>              ids of what is scheduled                                     set
-    {q0}:edits:<bot>:<chat>              waiting edits by what they change                            zset
-    {q0}:user:<bot>:<user>               one user's limit; expires by itself                          string, record
-    {q0}:user_lanes:<bot>:<user>         lanes whose heads it made the bot send                       set
+    {q1}:state                           the queue as a whole: incarnation, time, turns, ceiling      string, record
+    {q1}:limits                          what it acts by                                              string, record
+    {q1}:counts                          open messages: high, normal, low, retry                      hash
+    {q1}:messages                        every open message by its id                                 hash of records
+    {q1}:bots                            ids of the bots it ever met                                  set
+    {q1}:timers                          what is looked at again, by when                             zset, ms
+    {q1}:expiries                        waiting ids by the time at which they expire                 zset, ms
+    {q1}:leases                          leased ids by their deadline                                 zset, ms
+    {q1}:bell                            its last entry wakes the workers that sleep                  stream
+    {q1}:group:<line>                    bots of which something may go, by pass                      zset
+    {q1}:bot:<bot>                       one bot: limit, holds, turns                                 string, record
+    {q1}:purse:<bot>                     what it pays for                                             string, msgpack
+    {q1}:aliases:<bot>                   ids of chats that have another id now                        hash
+    {q1}:ready:<line>:<bot>              lanes that may go, by pass                                   zset
+    {q1}:paid:<line>:<bot>               the same, whose heads are to be paid for                     zset
+    {q1}:lanes:<line>:<bot>              chats for which something waits                              set
+    {q1}:chat:<bot>:<chat>               one chat: limit, holds, flying, lanes; expires by itself     string, record
+    {q1}:lane:<line>:<bot>:<chat>        waiting ids in order, if there was ever more than one        zset
+    {q1}:later:<bot>:<chat>              ids of what is scheduled                                     set
+    {q1}:edits:<bot>:<chat>              waiting edits by what they change                            zset
+    {q1}:user:<bot>:<user>               one user's limit; expires by itself                          string, record
+    {q1}:user_lanes:<bot>:<user>         lanes whose heads it made the bot send                       set
 
     {q}:news                             what processes changed that others keep in memory            stream
     {q}:results:<process>                answers for calls that this process awaits                   channel
 
-What ``LLEN queue:high`` would be elsewhere is ``HGET {q0}:counts high`` here, and
-``ZCARD {q0}:leases`` is what is in flight. ``{q0}`` is a hash tag: all keys live in one slot of a
+What ``LLEN queue:high`` would be elsewhere is ``HGET {q1}:counts high`` here, and
+``ZCARD {q1}:leases`` is what is in flight. ``{q1}`` is a hash tag: all keys live in one slot of a
 cluster, because one script takes the places of a bot, a chat and the ceiling together. The number in it
 is ``SCHEMA``, so that no version reads what it does not understand; the last two, all versions share.
 
 A record is numbers and words at fixed places; the files of ``lua/shared/`` that are named for its owner write it.
 
+A line is a priority (``high``), or ``uncounted_high`` and so on for what takes no place.
 A chat is written as its id, ``@name``, ``'`` and any other name, or nothing where no chat is meant.
 """
 
@@ -42,12 +43,15 @@ import re
 
 from tempogram.engine.model.messages import PRIORITIES, ChatId
 
-SCHEMA = 0
+SCHEMA = 1
 """The version of the queue's keys and records and of what stands in them: a change of any makes it one higher.
 
 Processes of different schemas run side by side, and only those of one of them send; see docs/decisions/0013."""
 
 NEWS = "{q}:news"
+
+LINES = (*map(str, PRIORITIES), *(f"uncounted_{priority}" for priority in PRIORITIES))
+"""How the lines of a bot are named: one for each priority, and one for what of it is uncounted."""
 
 
 def prefix(schema: int = SCHEMA) -> str:

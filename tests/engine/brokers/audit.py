@@ -171,7 +171,7 @@ class Audit:
             return
         found.lease = None
         message, scope = found.message, self._scope(found.message)
-        if settlement.counted_age_ms is not None:
+        if settlement.counted_age_ms is not None and message.cost:
             paid = settlement.lease.message.is_paid
             counted = structs.replace(message, cost=settlement.counted_cost, is_paid=paid)
             self._count(counted, now_ms - settlement.counted_age_ms + 1)
@@ -188,9 +188,12 @@ class Audit:
                 found.attempt += spent
                 found.tried = found.tried or spent
                 self._wait(message, now_ms + delay_ms)
+                if not message.cost and delay_ms:
+                    found.message = structs.replace(message, ready_at_ms=now_ms + delay_ms)
             case HoldChat(retry_after_ms):
                 found.tried = True
-                self.lowered[message.bot_id] = now_ms + 10 * 400  # ten places a limit at most, 400 ms a window
+                if message.cost:
+                    self.lowered[message.bot_id] = now_ms + 10 * 400  # ten places a limit at most, 400 ms a window
                 must("hold", self.holds[scope[: 1 + (scope[1] is not None)]] >= now_ms + retry_after_ms, answer)
             case MoveChat(to_chat_id):
                 self.migrated(message.bot_id, message.chat_id, to_chat_id)
@@ -278,11 +281,8 @@ class Audit:
         message, scope = found.message, self._scope(found.message)
         must("one holder", found.lease is None, lease)
         must("fencing", lease.number > self.number, lease)
-        must("one in flight", not self._is_busy(scope), lease)
-        must("send_at", message.attempt > 0 or message.ready_at_ms <= now_ms, lease)
+        must("send_at", self._is_due(found, now_ms), lease)
         must("expiry", _expiry(message) > now_ms, lease)
-        must("backoff", self.waits[(*scope, message.priority)] <= now_ms, lease)
-        must("order", self._is_head(found, now_ms), lease)
         must("attempts", lease.attempt == found.attempt + 1, lease)
         must("pause", message.bot_id not in self.paused, lease)
         must("hold", self.holds[scope] <= now_ms and self.holds[scope[:1]] <= now_ms, lease)
@@ -290,12 +290,20 @@ class Audit:
         must("stars", not paid or (message.is_paid and self._stars_left(message, now_ms)), lease)
         must("stars", paid or not message.is_paid or not self._stars_left(message, now_ms - 5), lease)
         message = structs.replace(message, is_paid=paid)
-        must("window", self._has_room(message, now_ms, guard_ms=0), lease)
-        must("user window", self._user_has_room(message, now_ms, guard_ms=0), lease)
-        must("spacing", self._is_spaced(message, now_ms), lease)
+        if message.cost:
+            self._given_places(found, message, now_ms)
+        self.number, found.lease, found.leased_at_ms = lease.number, lease, now_ms
+
+    def _given_places(self, found: OpenMessage, message: Outgoing, now_ms: int) -> None:
+        scope = self._scope(message)
+        must("one in flight", not self._is_busy(scope), message)
+        must("backoff", self.waits[(*scope, message.priority)] <= now_ms, message)
+        must("order", self._is_head(found, now_ms), message)
+        must("window", self._has_room(message, now_ms, guard_ms=0), message)
+        must("user window", self._user_has_room(message, now_ms, guard_ms=0), message)
+        must("spacing", self._is_spaced(message, now_ms), message)
         for part, limit in self._spacings(message):
             self.spaced[part].pour(limit, message.cost, now_ms)
-        self.number, found.lease, found.leased_at_ms = lease.number, lease, now_ms
 
     def _nothing_is_kept_back(self, now_ms: int) -> None:
         waiting = [found for found in self.open_messages.values() if not found.lease and self._is_due(found, now_ms)]
@@ -306,17 +314,22 @@ class Audit:
                 continue  # what was spent is free again within these 5 ms: it may wait for either window
             message = structs.replace(message, is_paid=message.is_paid and pays)
             another_may_save_up = any(other.message.cost > 1 for other in waiting if other is not found)
-            free = (
-                self._is_head(found, now_ms)
-                and not self._is_busy(scope)
-                and message.bot_id not in self.paused
-                and self.lowered[message.bot_id] <= now_ms
-                and max(self.holds[scope], self.holds[scope[:1]], self.waits[(*scope, message.priority)]) <= now_ms
-                and self._has_room(message, now_ms, guard_ms=self.limits.guard_ms)
-                and self._user_has_room(message, now_ms, guard_ms=self.limits.guard_ms)
-                and self._is_spaced(message, now_ms)
-            )
-            must("busy", not free or another_may_save_up, message)
+            free = message.bot_id not in self.paused and max(self.holds[scope], self.holds[scope[:1]]) <= now_ms
+            if message.cost:
+                free = free and not another_may_save_up and self._may_take_places(found, message, now_ms)
+            must("busy", not free, message)
+
+    def _may_take_places(self, found: OpenMessage, message: Outgoing, now_ms: int) -> bool:
+        scope = self._scope(message)
+        return (
+            self._is_head(found, now_ms)
+            and not self._is_busy(scope)
+            and self.lowered[message.bot_id] <= now_ms
+            and self.waits[(*scope, message.priority)] <= now_ms
+            and self._has_room(message, now_ms, guard_ms=self.limits.guard_ms)
+            and self._user_has_room(message, now_ms, guard_ms=self.limits.guard_ms)
+            and self._is_spaced(message, now_ms)
+        )
 
     def _has_room(self, message: Outgoing, now_ms: int, *, guard_ms: int) -> bool:
         scope = self._scope(message)
@@ -386,14 +399,15 @@ class Audit:
         return not any(
             (self._scope(other.message), other.message.priority) == lane
             for other in self.open_messages.values()
-            if not other.lease and self._is_due(other, now_ms) and other.place < found.place
+            if not other.lease and other.message.cost and self._is_due(other, now_ms) and other.place < found.place
         )
 
     def _is_due(self, found: OpenMessage, now_ms: int) -> bool:
-        return found.message.attempt > 0 or found.message.ready_at_ms <= now_ms
+        return (found.message.attempt > 0 and found.message.cost > 0) or found.message.ready_at_ms <= now_ms
 
     def _is_busy(self, scope: Scope) -> bool:
-        return any(found.lease and self._scope(found.message) == scope for found in self.open_messages.values())
+        flying = [found.message for found in self.open_messages.values() if found.lease and found.message.cost]
+        return any(self._scope(message) == scope for message in flying)
 
     def _is_full(self, message: Outgoing) -> bool:
         scope = self._scope(message)
@@ -422,7 +436,8 @@ class Audit:
 
     def _wait(self, message: Outgoing, until_ms: int) -> None:
         lane = (*self._scope(message), message.priority)
-        self.waits[lane] = max(self.waits[lane], until_ms)
+        if message.cost:  # what is uncounted waits by itself
+            self.waits[lane] = max(self.waits[lane], until_ms)
 
     def _end(self, message_id: str) -> None:
         del self.open_messages[message_id]

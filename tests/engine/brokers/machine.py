@@ -261,7 +261,7 @@ drafts = st.builds(
     bot_id=st.sampled_from(BOTS),
     chat_id=st.sampled_from((*CHATS, OLD_GROUP)),
     priority_index=st.integers(0, 2),
-    cost=st.sampled_from((1, 1, 1, 2, 3, 4)),
+    cost=st.sampled_from((0, 1, 1, 1, 2, 3, 4)),  # 0 is uncounted
     jitter=st.integers(0, 30),
     ready_in_ms=st.just(0) | st.integers(-5, 400),
     expires_in_ms=st.none() | st.integers(0, 800),
@@ -428,10 +428,10 @@ class BrokerMachine(RuleBasedStateMachine):
             ready_at_ms=now_ms + draft.ready_in_ms if draft.ready_in_ms else 0,
             expires_at_ms=None if draft.expires_in_ms is None else now_ms + draft.expires_in_ms,
             attempt=draft.attempt,
-            replaces=draft.edit[0] if draft.edit else None,
-            method=draft.edit[1] if draft.edit else "sendMessage",
+            replaces=draft.edit[0] if draft.edit and draft.cost else None,
+            method=draft.edit[1] if draft.edit and draft.cost else "sendMessage",
             user_id=draft.user_id,
-            is_paid=draft.is_paid,
+            is_paid=draft.is_paid and draft.cost > 0,
         )
 
 

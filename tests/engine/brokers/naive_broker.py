@@ -33,6 +33,12 @@ from tempogram.engine.ports import (
 from tempogram.engine.ports.broker import BATCH_MAX
 
 NEVER_MS = 1 << 62
+
+
+def uncounted(priority: Priority) -> str:
+    return f"uncounted {priority}"
+
+
 Key = tuple[Priority | int | ChatId | None, ...]
 """(priority, bot, chat) is a lane, (priority, bot) a line among bots, (bot, priority) one within its bot,
 (priority,) a group. Without its last part it is those among whom the turns go round."""
@@ -52,8 +58,21 @@ class Entry:
 
     @property
     def path(self) -> tuple[Key, Key, Key, Key]:
+        """What is uncounted has lanes, lines and groups of its own, and takes no turns within its bot."""
         priority, bot_id = self.message.priority, self.message.bot_id
+        if not self.is_counted:
+            of = uncounted(priority)
+            return (of, bot_id, self.message.chat_id), (of, bot_id), (of, bot_id, "within"), (of,)
         return (priority, bot_id, self.message.chat_id), (priority, bot_id), (bot_id, priority), (priority,)
+
+    @property
+    def is_counted(self) -> bool:
+        return self.message.cost > 0
+
+    @property
+    def rank(self) -> int:
+        """Its position among the groups, which breaks ties."""
+        return PRIORITIES.index(self.message.priority) + (0 if self.is_counted else len(PRIORITIES))
 
     @property
     def expires_at_ms(self) -> int:
@@ -226,13 +245,14 @@ class NaiveBroker:
                 front.position,
             )
         )
-        candidates = {front.message.priority: front for front in reversed(offers)}
+        candidates = {front.path[3]: front for front in reversed(offers)}
         return next(self._fitting(self._ceiling, candidates.values(), 3, at_ms), None)
 
     def _free_heads(self, at_ms: int) -> Iterator[Entry]:
         """Yield the head of each lane, where lane and chat let it go."""
         entries = sorted(self._entries.values(), key=lambda entry: entry.position)
-        seen = {(priority, *entry.path[0][1:]) for entry in entries if entry.lease for priority in PRIORITIES}
+        flying = [entry for entry in entries if entry.lease and entry.is_counted]
+        seen = {(priority, *entry.path[0][1:]) for entry in flying for priority in PRIORITIES}
         for entry in entries:
             due = entry.standing or (not entry.lease and entry.message.ready_at_ms <= at_ms)
             if due and entry.expires_at_ms > at_ms and (lane := entry.path[0]) not in seen:
@@ -244,20 +264,23 @@ class NaiveBroker:
                     yield entry
 
     def _fitting(self, scope: Scope, fronts: Iterable[Entry], level: int, at_ms: int) -> Iterator[Entry]:
-        """Yield the fronts that fit into a bot or under the ceiling, until one saves up."""
+        """Yield the fronts that fit into a bot or under the ceiling, until one saves up; what is uncounted always."""
 
         def rank(front: Entry) -> tuple[int, int, int, str]:
             key = front.path[level]
             of_lane = self._turn(front.path[0]), front.position
-            return self._among(key).rank(self._turn(key)), PRIORITIES.index(front.message.priority), *of_lane
+            return self._among(key).rank(self._turn(key)), front.rank, *of_lane
 
+        saves_up = False
         for front in sorted(fronts, key=rank):
-            if self._has_room(scope, front.message, at_ms):
+            fits = self._has_room(scope, front.message, at_ms)
+            if fits and not (saves_up and front.is_counted):
                 yield front
-            elif front.message.cost > 1:
-                return
+            saves_up = saves_up or (not fits and front.message.cost > 1)
 
     def _has_room(self, scope: Scope, message: Outgoing, at_ms: int) -> bool:
+        if not message.cost:
+            return True
         ready_at_ms = scope.gate.ready_at_ms(self._clock(), message.cost) if scope.gate else 0
         apart = scope.spacing if message.priority in SPACING_PRIORITIES else None
         spaced_at_ms = apart.free_at_ms(at_ms, message.cost) if apart else 0
@@ -296,7 +319,8 @@ class NaiveBroker:
             min(len(ids), len(before) + ((self._turn(key), ids[0].position) < first)) for key, ids in lanes.items()
         ]
         shut = (gate for gate, until_ms in self._shut(lane[0], now_ms) if until_ms > now_ms) if entry.standing else ()
-        waits_at = next(iter(shut), WaitsAt.TURN) if entry.standing else WaitsAt.SCHEDULED
+        outside = WaitsAt.BACKOFF if entry.tried else WaitsAt.SCHEDULED
+        waits_at = next(iter(shut), WaitsAt.TURN) if entry.standing else outside
         return Explanation(
             message_id=entry.message.id,
             waits_at=waits_at,
@@ -310,7 +334,7 @@ class NaiveBroker:
         message, lane = head.message, head.path[0]
         bot, chat = self._bot(message.bot_id), self._chat(message.bot_id, message.chat_id)
         side = self._paid_of(message.bot_id) if self._pays(message, now_ms) else bot
-        flying = any(each.lease and each.path[0][1:] == lane[1:] for each in self._entries.values())
+        flying = any(each.lease and each.is_counted and each.path[0][1:] == lane[1:] for each in self._entries.values())
 
         def full(scope: Scope) -> int:
             ready_at_ms = scope.gate.ready_at_ms(now_ms, message.cost) if scope.gate else 0
@@ -320,10 +344,14 @@ class NaiveBroker:
             is_spaced = scope.spacing and message.priority in SPACING_PRIORITIES
             return scope.spacing.free_at_ms(now_ms, message.cost) if scope.spacing and is_spaced else 0
 
-        yield from ((WaitsAt.BACKOFF, self._wait_until_ms[lane]), (WaitsAt.CHAT_IN_FLIGHT, flying * NEVER_MS))
-        yield from ((WaitsAt.CHAT_HELD, chat.hold_until_ms), (WaitsAt.CHAT_WINDOW, full(chat)))
-        yield WaitsAt.USER_WINDOW, full(self._user(message))
+        counts = head.is_counted
+        yield from ((WaitsAt.BACKOFF, self._wait_until_ms[lane]), (WaitsAt.CHAT_IN_FLIGHT, counts * flying * NEVER_MS))
+        yield WaitsAt.CHAT_HELD, chat.hold_until_ms
+        if counts:
+            yield from ((WaitsAt.CHAT_WINDOW, full(chat)), (WaitsAt.USER_WINDOW, full(self._user(message))))
         yield from ((WaitsAt.BOT_PAUSED, bot.paused * NEVER_MS), (WaitsAt.BOT_HELD, bot.hold_until_ms))
+        if not counts:
+            return
         yield from ((WaitsAt.BOT_WINDOW, full(side)), (WaitsAt.SPACING, apart(side)))
         yield from ((WaitsAt.CEILING, full(self._ceiling)), (WaitsAt.SPACING, apart(self._ceiling)))
 
@@ -335,6 +363,8 @@ class NaiveBroker:
         is_spaced = message.priority in SPACING_PRIORITIES
         own_ms = 0 if entry.standing else message.ready_at_ms
         waits_ms = own_ms, self._wait_until_ms[entry.path[0]], chat.hold_until_ms, bot.hold_until_ms
+        if not entry.is_counted:
+            return None if bot.paused else max(now_ms, *waits_ms)
         free_ms = [
             limit.earliest_ms(now_ms, of)
             for scope, of in ((chat, costs), (bot, unpaid), (self._ceiling, costs))
@@ -384,7 +414,7 @@ class NaiveBroker:
         self._entries[message.id] = entry
         if message.attempt and message.ready_at_ms > now_ms:
             self._delay(entry, message.ready_at_ms)
-        if not entry.standing and (message.attempt or message.ready_at_ms <= now_ms):
+        if not entry.standing and ((message.attempt and message.cost) or message.ready_at_ms <= now_ms):
             self._stand(entry)
 
     def _instead(self, message: Outgoing, older: Entry, now_ms: int) -> Verdict:
@@ -426,16 +456,16 @@ class NaiveBroker:
     def _serve(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
         message = entry.message
         entry.pays = self._pays(message, now_ms)
-        for each in self._gates(message.bot_id, message.chat_id, self._user(message), pays=entry.pays):
+        for each in self._gates_of(entry):
             each.take(now_ms, message.cost)
         if entry.pays:
             self._purse(message.bot_id).take(message.cost)
         for scope in (self._ceiling, *([] if entry.pays else [self._bot(message.bot_id)])):
-            if scope.spacing and message.priority in SPACING_PRIORITIES:
+            if scope.spacing and message.priority in SPACING_PRIORITIES and message.cost:
                 scope.spacing.spend(now_ms, message.cost)
         weights = (1, self._bot(message.bot_id).weight, *[self._limits.shares[message.priority]] * 2)
         for key, weight in zip(entry.path, weights, strict=True):
-            self._pass[key] = self._among(key).serve(self._pass[key], cost=message.cost, weight=weight)
+            self._pass[key] = self._among(key).serve(self._pass[key], cost=message.cost or 1, weight=weight)
         self._leave(entry)
         return self._grant(entry, worker_id, now_ms)
 
@@ -455,7 +485,7 @@ class NaiveBroker:
         near = chat.gate is not None and chat.gate.is_near(now_ms)
         counted_at_ms = None if settlement.counted_age_ms is None else now_ms - settlement.counted_age_ms
         guard_ms = self._limits.guard_ms if bot.doubt_until_ms > now_ms else 0
-        for each in self._gates(message.bot_id, message.chat_id, self._user(message), pays=entry.pays):
+        for each in self._gates_of(entry):
             each.settle(counted_at_ms, settlement.counted_cost, guard_ms=guard_ms)
             each.settle(None, message.cost - settlement.counted_cost)
         if entry.pays:
@@ -471,6 +501,9 @@ class NaiveBroker:
             case says.Again(delay_ms, spent):
                 entry.attempt, entry.tried = lease.attempt - (not spent), entry.tried or spent
                 self._delay(entry, now_ms + delay_ms if delay_ms else 0)
+                if not message.cost and delay_ms:  # it waits by itself
+                    entry.message = structs.replace(message, ready_at_ms=now_ms + delay_ms)
+                    return Settled(held=True)
             case says.HoldChat(retry_after_ms):
                 entry.tried, holds = True, self._throttle(entry, now_ms, now_ms + retry_after_ms, near=near)
             case says.MoveChat(to_chat_id) if message.chat_id is not None:
@@ -484,13 +517,14 @@ class NaiveBroker:
     def _throttle(self, entry: Entry, now_ms: int, until_ms: int, *, near: bool) -> tuple[Hold, ...]:
         message = entry.message
         bot, hold = self._bot(message.bot_id), self._hold(Hold(message.bot_id, message.chat_id, until_ms))
-        if near:
+        if near or (not message.cost and self._limits.of_chat(message.chat_id) is None):
             return (hold,)
-        bot.doubt_until_ms = now_ms + 60_000
+        bot.doubt_until_ms = now_ms + 60_000 if message.cost else bot.doubt_until_ms
         bot.blames = [blame for blame in bot.blames if now_ms - blame[0] <= 2_000] + [(now_ms, message.chat_id)]
         bot_is_meant = len({self._resolve(message.bot_id, chat_id) for _, chat_id in bot.blames}) > 1
         side = self._paid_of(message.bot_id) if entry.pays else bot
-        if (side.gate is None or not side.gate.is_near(now_ms)) and not (entry.pays and bot_is_meant):
+        is_surprise = message.cost > 0 and (side.gate is None or not side.gate.is_near(now_ms))
+        if is_surprise and not (entry.pays and bot_is_meant):
             limit = self._limits.bot if bot_is_meant else self._limits.of_chat(message.chat_id)
             self._lower(bot if bot_is_meant else self._chat(message.bot_id, message.chat_id), limit, now_ms)
         if not bot_is_meant:
@@ -509,7 +543,8 @@ class NaiveBroker:
         return replace(hold, until_ms=held.hold_until_ms)
 
     def _delay(self, entry: Entry, until_ms: int) -> None:
-        self._wait_until_ms[entry.path[0]] = max(self._wait_until_ms[entry.path[0]], until_ms)
+        if entry.is_counted:
+            self._wait_until_ms[entry.path[0]] = max(self._wait_until_ms[entry.path[0]], until_ms)
 
     def _migrate(self, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId) -> None:
         old_id, new_id = self._resolve(bot_id, from_chat_id), self._resolve(bot_id, to_chat_id)
@@ -528,7 +563,8 @@ class NaiveBroker:
         for priority in PRIORITIES:
             waits_ms = self._wait_until_ms.pop((priority, bot_id, old_id), 0)
             self._wait_until_ms[priority, bot_id, new_id] = max(self._wait_until_ms[priority, bot_id, new_id], waits_ms)
-            self._pass.pop((priority, bot_id, old_id), None)
+            for each in (priority, uncounted(priority)):
+                self._pass.pop((each, bot_id, old_id), None)
         del self._chats[bot_id, old_id]
         for entry in moved:
             entry.message = structs.replace(entry.message, chat_id=new_id)
@@ -596,6 +632,11 @@ class NaiveBroker:
     def _gates(self, bot_id: int, chat_id: ChatId | None, *more: Scope, pays: bool = False) -> list[Gate]:
         scopes = self._ceiling, self._paid_of(bot_id) if pays else self._bot(bot_id), self._chat(bot_id, chat_id), *more
         return [scope.gate for scope in scopes if scope.gate is not None]
+
+    def _gates_of(self, entry: Entry) -> list[Gate]:
+        message = entry.message
+        gates = self._gates(message.bot_id, message.chat_id, self._user(message), pays=entry.pays)
+        return gates if entry.is_counted else []
 
     def _resolve(self, bot_id: int, chat_id: ChatId | None) -> ChatId | None:
         while (bot_id, chat_id) in self._aliases:

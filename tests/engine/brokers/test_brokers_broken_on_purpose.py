@@ -233,7 +233,16 @@ class LowersNothing(Queue):
 
 
 class KnowsNoUsers(Queue):
-    def user(self, bot: BotState, user_id: int | None) -> User | None:
+    def user(self, bot: BotState, message: Outgoing) -> User | None:
+        return None
+
+
+class OffersWhatIsUncountedAlways(Queue):
+    def _offer_uncounted(self, bot: BotState, now_ms: int) -> int | None:
+        for line in bot.uncounted_lines.values():
+            line.offered = line.front()
+            if line.offered is not None:
+                line.group.offer(line)
         return None
 
 
@@ -276,6 +285,7 @@ CLASSES: list[tuple[str, type]] = [
     ("attempts", SpendsAnAttemptOnWaiting),
     ("stats", LosesWhatIsTriedAgain),
     ("pause", PausesNothing),
+    ("pause or hold", OffersWhatIsUncountedAlways),
     ("expiry", ExpiresNothing),
     ("caps", RefusesNothing),
     ("caps", RefusesTooSoon),

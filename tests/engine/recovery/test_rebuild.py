@@ -156,6 +156,16 @@ async def test_one_message_of_each_chat_is_presumed_to_have_been_on_its_way(desk
     assert await ids_leased(desk) == ["a"]
 
 
+async def test_an_uncounted_call_is_presumed_to_have_taken_no_place(desk: Desk) -> None:
+    keep(desk, outgoing("a", chat_id=GROUP, cost=0))
+
+    found = await restart(desk)
+
+    assert found.messages == 1
+    assert desk.ledger.presumed == []
+    assert await ids_leased(desk) == ["a"]
+
+
 async def test_the_costliest_message_of_a_chat_is_the_one_presumed(desk: Desk) -> None:
     desk.ledger.presumed = [PastSend(1, GROUP, START_MS - 30_000, 1)] * 11
     keep(desk, outgoing("a", chat_id=GROUP), outgoing("b", chat_id=GROUP, cost=9))

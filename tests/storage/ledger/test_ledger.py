@@ -268,13 +268,14 @@ class LedgerContract:
         assert await status_of(ledger, begun) is Status.UNCERTAIN
 
     async def test_past_sends_are_those_that_telegram_counted_since(self, ledger: Ledger) -> None:
-        early, late, unwritten = message(), message(chat_id=-100, cost=3), message()
-        await ledger.add([early, late, unwritten])
+        early, late, unwritten, uncounted = message(), message(chat_id=-100, cost=3), message(), message(cost=0)
+        await ledger.add([early, late, unwritten, uncounted])
         await ledger.record(
             [
                 became(early, Status.SENT, counted_at_ms=NOW_MS - 1),
                 became(late, Status.SENT, counted_at_ms=NOW_MS),
                 became(unwritten, Status.QUEUED, counted_at_ms=None),
+                became(uncounted, Status.SENT, counted_at_ms=NOW_MS),
             ]
         )
 

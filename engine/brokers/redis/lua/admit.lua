@@ -26,13 +26,15 @@ if refused then return refused end
 
 local records = {}
 
+-- Tell whether it stands in its lane: a message that was tried does, and its lane waits with it. An uncounted one
+-- waits by itself.
 local function is_due(entry)
-  return entry.ready_at_ms <= now_ms or entry.first_attempt > 0
+  return entry.ready_at_ms <= now_ms or (entry.first_attempt > 0 and entry.cost > 0)
 end
 
 local function note_times(entry, lane)
   if entry.expires_at_ms then call("ZADD", key.expiries(), entry.expires_at_ms, entry.id) end
-  if entry.first_attempt > 0 and entry.ready_at_ms > now_ms then
+  if entry.first_attempt > 0 and entry.cost > 0 and entry.ready_at_ms > now_ms then
     lane.wait_until_ms = math.max(lane.wait_until_ms, entry.ready_at_ms)
   end
 end
@@ -49,8 +51,7 @@ local function add(entry, position)
   if is_due(entry) then
     enter(entry)
   else
-    call("SADD", key.later(entry.bot_id, chat.chat_id), entry.id)
-    set_timer("message " .. entry.id, entry.ready_at_ms)
+    schedule(entry)
   end
 end
 

@@ -67,8 +67,13 @@ local function is_too_soon(spacing, cost)
 end
 
 local function waits_at()
-  if not entry.is_due then return "scheduled" end
+  if not entry.is_due then return entry.tried and "backoff" or "scheduled" end
   local front = head or entry
+  if not line.is_counted then
+    if chat.hold_until_ms > now_ms then return "chat_held" end
+    if bot.is_paused then return "bot_paused" end
+    return bot.hold_until_ms > now_ms and "bot_held" or "turn"
+  end
   local cost, user = front.cost, user_of(bot, front.user_id)
   local it_pays = pays(bot, front.is_paid, cost)
   local of_bot = bot.gate
@@ -100,6 +105,7 @@ local function earliest_at_ms(messages)
   if bot.is_paused then return false end
   local own_ms = entry.is_due and 0 or entry.ready_at_ms
   local at_ms = math.max(now_ms, own_ms, lane.wait_until_ms, chat.hold_until_ms, bot.hold_until_ms)
+  if not line.is_counted then return at_ms end
   local function wait_for(gate, spacing, costs)
     if #costs == 0 then return end
     if gate then at_ms = math.max(at_ms, gates.earliest_ms(gate, now_ms, costs)) end

@@ -28,7 +28,7 @@ if refused then
   local groups = {}
   -- Of the last queue a sleeping worker may know the rings: those of this one begin beyond them.
   local first = given_ms == "" and time_ms() or tonumber(given_ms)
-  for index = 1, 3 do groups[index] = {turn = 0, lines = 0, turns = turns.fresh()} end
+  for index = 1, #constants.LINES do groups[index] = {turn = 0, lines = 0, turns = turns.fresh()} end
   call("SET", state_key, packed_state({
     incarnation = tonumber(incarnation), run_id = run_id, is_barred = begins == "barred", clock_ms = 0, number = 0,
     rings = first, answered = first, open = {0, 0, 0}, retry = 0, turns = turns.fresh(), groups = groups,

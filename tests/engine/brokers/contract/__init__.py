@@ -18,6 +18,7 @@ Read in this order:
     replacement  the newest edit of a message takes the place of an older one
     users        a user's limit holds over all chats of a bot
     paid         paid messages have a window and a purse of their own
+    uncounted    a call that Telegram does not count takes no place, and obeys holds, pauses and turns
     explain      a message says why it waits
 """
 
@@ -42,6 +43,7 @@ from tests.engine.brokers.contract.shares import Shares
 from tests.engine.brokers.contract.spacing import Spacing
 from tests.engine.brokers.contract.steps import UNLIMITED, MakeBroker
 from tests.engine.brokers.contract.times import Times
+from tests.engine.brokers.contract.uncounted import Uncounted
 from tests.engine.brokers.contract.users import Users
 from tests.engine.brokers.contract.windows import Windows
 from tests.fakes import Clock
@@ -80,6 +82,7 @@ class BrokerContract(
     Replacement,
     Users,
     Paid,
+    Uncounted,
     Explain,
 ):
     """Every promise."""

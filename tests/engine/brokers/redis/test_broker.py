@@ -112,7 +112,7 @@ async def test_a_late_rebuild_changes_nothing_of_the_next_queue(redis: Redis, cl
         with pytest.raises(QueueLost):
             await late
 
-    assert await redis.hlen("{q0}:messages") == 0
+    assert await redis.hlen("{q1}:messages") == 0
     with pytest.raises(BrokerUnavailable, match="nothing is leased"):
         await lease(awake)
 
@@ -152,7 +152,7 @@ async def test_a_queue_that_is_being_cleared_is_found_by_no_broker(
     monkeypatch.setattr(one._calls, "scan", and_another_asks)
     await one.begin()
 
-    assert await redis.hlen("{q0}:messages") == 0
+    assert await redis.hlen("{q1}:messages") == 0
 
 
 async def test_a_queue_of_another_schema_is_not_seen_and_a_newer_one_removes_it(redis: Redis, clock: Clock) -> None:
@@ -274,11 +274,11 @@ async def test_a_broker_connected_over_a_restart_of_redis_gets_another_incarnati
     await queue(broker, many(2))
     (old,) = await lease(broker, 1)
 
-    kept = await redis.get("{q0}:state")
+    kept = await redis.get("{q1}:state")
     assert isinstance(kept, bytes)
     run_id = (await redis.info("server"))["run_id"].encode()
     assert run_id in kept
-    await redis.set("{q0}:state", kept.replace(run_id, b"0" * len(run_id)))  # of a server before, as it would come back
+    await redis.set("{q1}:state", kept.replace(run_id, b"0" * len(run_id)))  # of a server before, as it would come back
     await redis.script_flush()
 
     with pytest.raises(BrokerUnavailable, match="may be older"):
@@ -519,7 +519,7 @@ async def test_memory_returns_after_the_backlog_is_gone(redis: Redis, clock: Clo
     assert len(sent) == 300
     left = sorted([name for name in await names(redis) if await redis.pttl(name) == -1])  # Redis forgets the others
     assert full > 300
-    assert left == [f"{{q0}}:{name}" for name in ("bell", "bot:1", "bots", "counts", "limits", "state")]
+    assert left == [f"{{q1}}:{name}" for name in ("bell", "bot:1", "bots", "counts", "limits", "state")]
 
 
 async def test_a_chat_without_a_limit_is_forgotten_with_its_last_message(redis: Redis, make: MakeBroker) -> None:
@@ -538,7 +538,7 @@ async def test_every_key_stands_in_the_table_with_its_type(redis: Redis, clock: 
     await RedisChanges(redis, process=1, conditions=Conditions(lambda: 0)).begin()
     table = {
         re.sub(r"<\w+>", "*", pattern): kind
-        for pattern, kind in re.findall(r"^    (\{q0?\}:\S+) .*  +(string|hash|set|zset|stream)\b", TABLE, re.MULTILINE)
+        for pattern, kind in re.findall(r"^    (\{q1?\}:\S+) .*  +(string|hash|set|zset|stream)\b", TABLE, re.MULTILINE)
     }
 
     kinds: dict[str, set[str]] = {}
@@ -549,7 +549,7 @@ async def test_every_key_stands_in_the_table_with_its_type(redis: Redis, clock: 
     assert kinds == {pattern: {kind} for pattern, kind in table.items()}
 
 
-HELD = {0: "8cd9f0f280a003b4"}
+HELD = {1: "2131640763a30352"}
 """By schema, a digest of what Redis holds after ``make_every_key``."""
 
 
@@ -606,5 +606,6 @@ async def make_every_key(make: MakeBroker, clock: Clock) -> None:
     await queue(broker, [edit("e1"), edit("e2", chat_id=8), outgoing("later", ready_at_ms=clock() + 10)])
     await queue(broker, [outgoing("soon", chat_id=9, expires_at_ms=clock() + 10_000)])
     await queue(broker, [outgoing("one", chat_id=10), outgoing("two", chat_id=10)])
+    await queue(broker, [outgoing("uncounted", chat_id=11, cost=0)])
     first, second, *_ = await lease(broker, 4)
     await broker.settle([Settlement(first, Done(), 0), Settlement(second, Again(500), 0)])

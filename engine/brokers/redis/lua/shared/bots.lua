@@ -1,10 +1,13 @@
 -- One bot: its limits, holds and turns, its line of each priority, and what it pays for.
 --
+-- Its lines 1 to 3 are those of what is counted, by priority; 4 to 6, from their first message on, those of the rest.
+--
 -- TWIN  engine/brokers/memory/lanes.py (BotState, Line)
 -- USES  keys windows records state
 
 local
-  bots, lines_of, seen_bot, bot_of, save_bot, purse_of, paid_gate_of, save_purse, pays, resolve
+  bots, lines_of, line_in, uncounted_lines_of, seen_bot, bot_of, save_bot, purse_of, paid_gate_of, save_purse, pays,
+  resolve
 = (function()
 
 local bots = {} -- those of this call, by id
@@ -13,6 +16,10 @@ local UNSURE = 2 -- which lane is the first of a line
 local NO_BLAMES = {}
 local BOT_HEAD = "<BBBBdddddddddddI4c0I4c0I4c0"
 local BOT_LINE = "<dddddddBI2c0dI2c0"
+
+local function priority_of(index)
+  return index <= 3 and index or index - 3
+end
 
 -- Read a line, and return where the next begins.
 local function unpack_line(bot, index, raw, at)
@@ -25,8 +32,9 @@ local function unpack_line(bot, index, raw, at)
     first = false
   end
   bot.lines[index] = {
-    bot = bot, index = index, is_spaced = constants.IS_SPACED[index], turn = turn, turn_in_bot = turn_in_bot, now = now,
-    last = last, members = members, in_group = some(in_group), first = first, first_turn = first_turn,
+    bot = bot, index = index, priority = priority_of(index), is_counted = index <= 3,
+    is_spaced = constants.IS_SPACED[index], turn = turn, turn_in_bot = turn_in_bot, now = now, last = last,
+    members = members, in_group = some(in_group), first = first, first_turn = first_turn,
     offered = offered ~= "" and offered or nil, offered_cost = offered_cost, fronts = nil, ready_key = nil,
   }
   return at
@@ -45,8 +53,9 @@ end
 
 local function fresh_line(bot, index)
   bot.lines[index] = {
-    bot = bot, index = index, is_spaced = constants.IS_SPACED[index], turn = 0, turn_in_bot = 0, now = 0, last = 0,
-    members = 0, first = false, first_turn = 0, offered_cost = 0,
+    bot = bot, index = index, priority = priority_of(index), is_counted = index <= 3,
+    is_spaced = constants.IS_SPACED[index], turn = 0, turn_in_bot = 0, now = 0, last = 0, members = 0, first = false,
+    first_turn = 0, offered_cost = 0,
   }
 end
 
@@ -68,7 +77,25 @@ local function lines_of(bot)
   local at = bot.lines_at
   bot.lines = {}
   for index = 1, 3 do at = unpack_line(bot, index, bot.raw, at) end
+  if at <= #bot.raw then
+    for index = 4, 6 do at = unpack_line(bot, index, bot.raw, at) end
+  end
   return bot.lines
+end
+
+-- Return a line of a bot, which has those of what is uncounted from then on.
+local function line_in(bot, index)
+  local lines = lines_of(bot)
+  if not lines[index] then
+    for each = 4, 6 do fresh_line(bot, each) end
+  end
+  return lines[index]
+end
+
+-- Return the lines of what is uncounted, if the bot has ever had any.
+local function uncounted_lines_of(bot)
+  local _, _, _, high, normal, low = unpack(lines_of(bot))
+  return {high, normal, low}
 end
 
 local function unpack_bot(bot_id, raw)
@@ -116,8 +143,9 @@ end
 
 local function packed_lines(bot)
   if not bot.lines then return string.sub(bot.raw, bot.lines_at) end
-  local high, normal, low = unpack(bot.lines)
-  return packed_line(high) .. packed_line(normal) .. packed_line(low)
+  local lines = {}
+  for index, line in ipairs(bot.lines) do lines[index] = packed_line(line) end
+  return table.concat(lines)
 end
 
 local function save_bot(bot)
@@ -174,5 +202,6 @@ local function resolve(bot, chat_id)
 end
 
 return
-  bots, lines_of, seen_bot, bot_of, save_bot, purse_of, paid_gate_of, save_purse, pays, resolve
+  bots, lines_of, line_in, uncounted_lines_of, seen_bot, bot_of, save_bot, purse_of, paid_gate_of, save_purse, pays,
+  resolve
 end)()

@@ -25,7 +25,7 @@ local function lane_in(chat, index)
   local lane = chat.lanes[index]
   if not lane then
     lane = {
-      chat = chat, line = lines_of(chat.bot)[index], size = 0, turn = 0, wait_until_ms = 0, offered = false,
+      chat = chat, line = line_in(chat.bot, index), size = 0, turn = 0, wait_until_ms = 0, offered = false,
       offered_as_paid = false, alone = false, user_id = false,
     }
     chat.lanes[index] = lane
@@ -48,7 +48,7 @@ local function unpack_lane(chat, index, raw, at)
   local size, turn, wait_until_ms, offered_as_paid, offered, alone, user_id
   size, turn, wait_until_ms, offered_as_paid, offered, alone, user_id, at = struct.unpack(CHAT_LANE, raw, at)
   chat.lanes[index] = {
-    chat = chat, line = lines_of(chat.bot)[index], size = size, turn = turn, wait_until_ms = wait_until_ms,
+    chat = chat, line = line_in(chat.bot, index), size = size, turn = turn, wait_until_ms = wait_until_ms,
     offered = offered ~= "" and offered, offered_as_paid = offered_as_paid == 1, alone = alone ~= "" and alone,
     user_id = user_id ~= "" and user_id,
   }
@@ -67,9 +67,10 @@ local function unpack_chat(bot, chat_id, raw)
     chat.adapted = cmsgpack.unpack(adapted)
     if chat.gate then chat.gate.places = chat.adapted.places end
   end
-  for index = 1, 3 do
+  local index = 1
+  while lanes > 0 do
     if lanes % 2 == 1 then at = unpack_lane(chat, index, raw, at) end
-    lanes = math.floor(lanes / 2)
+    index, lanes = index + 1, math.floor(lanes / 2)
   end
   return chat
 end
@@ -115,7 +116,7 @@ local function needed_ms(chat, has_lanes)
   local until_ms = math.max(chat.hold_until_ms, chat.gate and gates.idle_at_ms(chat.gate) or 0)
   if has_lanes then until_ms = math.max(until_ms, now_ms + constants.DEBT_KEPT_MS) end
   if chat.is_restored then until_ms = math.max(until_ms, now_ms + constants.RESTORED_MS) end
-  for index = 1, 3 do
+  for index = 1, 6 do
     local lane = chat.lanes[index]
     if lane then until_ms = math.max(until_ms, lane.wait_until_ms) end
   end
@@ -132,11 +133,16 @@ local function save_chat(chat)
   local adapted = chat.adapted and cmsgpack.pack(chat.adapted) or ""
   local high, normal, low = packed_lane(lanes[1]), packed_lane(lanes[2]), packed_lane(lanes[3])
   local which = (high and 1 or 0) + (normal and 2 or 0) + (low and 4 or 0)
+  local uncounted = ""
+  for index = 4, 6 do
+    local lane = packed_lane(lanes[index])
+    if lane then which, uncounted = which + 2 ^ (index - 1), uncounted .. lane end
+  end
   local head = struct.pack(
     CHAT_HEAD, chat.waiting, chat.hold_until_ms, chat.version, #flying, flying, #gate, gate, #adapted, adapted,
     which
   )
-  local packed = head .. (high or "") .. (normal or "") .. (low or "")
+  local packed = head .. (high or "") .. (normal or "") .. (low or "") .. uncounted
   local is_idle = chat.waiting == 0 and flying == "" and not chat.adapted
   local left_ms = is_idle and needed_ms(chat, which > 0)
   if not left_ms then

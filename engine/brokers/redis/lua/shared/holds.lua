@@ -19,13 +19,15 @@ local function hold(bot, chat_id, until_ms)
   return {bot.bot_id, chat.chat_id, chat.hold_until_ms}
 end
 
--- Hold a chat, and its bot too when a second chat gives evidence that the bot is meant.
+-- Hold a chat, and its bot too when a second chat gives evidence that the bot is meant. An uncounted call tells nothing
+-- of our count; if it is of no chat that messages go to, nothing of the bot either.
 local function throttle(entry, until_ms, is_near)
   local chat = chat_of_entry(entry)
   local bot = chat.bot
   local holds = {hold(bot, chat.chat_id, until_ms)}
-  if is_near then return holds end
-  bot.doubt_until_ms = now_ms + constants.DOUBT_MS
+  local is_counted = entry.cost > 0
+  if is_near or not (is_counted or limit_of_chat(chat.chat_id)) then return holds end
+  if is_counted then bot.doubt_until_ms = now_ms + constants.DOUBT_MS end
   local blames, blamed = {}, {}
   for _, blame in ipairs(bot.blames) do
     if blame[1] >= now_ms - constants.BLAME_MS then blames[#blames + 1] = blame end
@@ -39,7 +41,7 @@ local function throttle(entry, until_ms, is_near)
   end
   local of_bot = bot.gate
   if entry.pays then of_bot = paid_gate_of(bot) end
-  if not of_bot or not gates.is_near(of_bot, now_ms) then
+  if is_counted and (not of_bot or not gates.is_near(of_bot, now_ms)) then
     if count < 2 then
       lower_limit(chat, limit_of_chat(chat.chat_id))
     elseif not entry.pays then

@@ -6,8 +6,8 @@
 -- the first, ``state``, and makes the others from it.
 
 local call = redis.call
-local PRIORITIES = constants.PRIORITIES
-local prefix -- "{q0}:"; the number is SCHEMA
+local LINES = constants.LINES
+local prefix -- "{q1}:"; the number is SCHEMA
 
 local key = {}
 
@@ -19,16 +19,16 @@ function key.timers() return prefix .. "timers" end
 function key.expiries() return prefix .. "expiries" end
 function key.leases() return prefix .. "leases" end
 function key.bell() return prefix .. "bell" end
-function key.group(index) return prefix .. "group:" .. PRIORITIES[index] end
+function key.group(index) return prefix .. "group:" .. LINES[index] end
 function key.bot(bot_id) return prefix .. "bot:" .. bot_id end
 function key.purse(bot_id) return prefix .. "purse:" .. bot_id end
 function key.aliases(bot_id) return prefix .. "aliases:" .. bot_id end
-function key.ready(bot_id, index) return prefix .. "ready:" .. PRIORITIES[index] .. ":" .. bot_id end
-function key.paid(bot_id, index) return prefix .. "paid:" .. PRIORITIES[index] .. ":" .. bot_id end
-function key.lanes(bot_id, index) return prefix .. "lanes:" .. PRIORITIES[index] .. ":" .. bot_id end
+function key.ready(bot_id, index) return prefix .. "ready:" .. LINES[index] .. ":" .. bot_id end
+function key.paid(bot_id, index) return prefix .. "paid:" .. LINES[index] .. ":" .. bot_id end
+function key.lanes(bot_id, index) return prefix .. "lanes:" .. LINES[index] .. ":" .. bot_id end
 function key.chat(bot_id, chat_id) return prefix .. "chat:" .. bot_id .. ":" .. chat_id end
 function key.lane(bot_id, index, chat_id)
-  return prefix .. "lane:" .. PRIORITIES[index] .. ":" .. bot_id .. ":" .. chat_id
+  return prefix .. "lane:" .. LINES[index] .. ":" .. bot_id .. ":" .. chat_id
 end
 function key.later(bot_id, chat_id) return prefix .. "later:" .. bot_id .. ":" .. chat_id end
 function key.edits(bot_id, chat_id) return prefix .. "edits:" .. bot_id .. ":" .. chat_id end

@@ -19,16 +19,16 @@ local function set_timer(owner, at_ms)
   call("ZADD", key.timers(), at_ms, owner)
 end
 
--- Tell whether it takes anything but one free place of its bot; ``special`` counts those in its lanes.
+-- Tell whether it takes anything but one free place of its bot, or none; ``special`` counts those in its lanes.
 local function is_special(entry)
-  return entry.cost ~= 1 or entry.is_paid
+  return entry.cost > 1 or entry.is_paid
 end
 
 -- In its lane a message stands under its position, and with it all that is asked of a head: its own id, if it is in
--- the place of another, its cost, its user. Of most that is nothing.
+-- the place of another, its cost, its user. Of most that is nothing, and of what is uncounted no more is asked.
 local function member_of(entry)
   local id, position = entry.id, entry.position
-  if position == id and not entry.user_id and not is_special(entry) then return id end
+  if position == id and (entry.cost == 0 or not (entry.user_id or is_special(entry))) then return id end
   return string.format("%s %s %d%s%s", position, id, entry.cost, entry.is_paid and "p" or "f", entry.user_id or "")
 end
 
@@ -89,7 +89,7 @@ local function begin_to_wait(lane)
   lane.turn = turns.enter(line, lane.turn, constants.STRIDE)
   if line.members > 1 then return end
   line.turn = turns.enter(group.turns, line.turn, 0)
-  line.turn_in_bot = turns.enter(bot, line.turn_in_bot, 0)
+  if line.is_counted then line.turn_in_bot = turns.enter(bot, line.turn_in_bot, 0) end
   group.lines = group.lines + 1
   if group.lines == 1 then group.turn = turns.enter(state.turns, group.turn, 0) end
 end
@@ -111,7 +111,7 @@ local function end_to_wait(lane)
   turns.leave(line)
   if line.members > 0 then return end
   leave_group(line)
-  turns.leave(bot)
+  if line.is_counted then turns.leave(bot) end
   turns.leave(group.turns)
   group.lines = group.lines - 1
   if group.lines == 0 then turns.leave(state.turns) end
@@ -206,6 +206,7 @@ local function fronts_of(line)
 end
 
 local function lane_ready_at_ms(lane, head, user)
+  if not lane.line.is_counted then return math.max(now_ms, lane.chat.hold_until_ms) end
   local of_chat, of_user = lane.chat.gate, user and user.gate
   local chat_at_ms = of_chat and gates.ready_at_ms(of_chat, now_ms, head.cost) or not of_chat and now_ms
   local user_at_ms = of_user and gates.ready_at_ms(of_user, now_ms, head.cost) or not of_user and now_ms
@@ -229,12 +230,12 @@ end
 
 -- Put a lane among those of its line that may go, or set its timer.
 local function offer_lane(lane)
-  if #lane.chat.flying > 0 then
+  if #lane.chat.flying > 0 and lane.line.is_counted then
     withdraw(lane)
     return
   end
   local head = head_of(lane)
-  local user = head and user_of(lane.chat.bot, head.user_id)
+  local user = head and lane.line.is_counted and user_of(lane.chat.bot, head.user_id)
   note_user(lane, user)
   local ready_at_ms = head and lane_ready_at_ms(lane, head, user)
   if head and ready_at_ms == now_ms then

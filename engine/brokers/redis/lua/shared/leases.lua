@@ -20,7 +20,7 @@ end
 -- Return the first lines of the groups, the one whose turn it is first.
 local function candidates()
   local lines, ranks = {}, {}
-  for index = 1, 3 do
+  for index = 1, #constants.LINES do
     local line = first_of_group(index)
     if line then
       local rank, at = turns.rank(state.turns, state.groups[index].turn), #lines + 1
@@ -36,14 +36,17 @@ end
 
 -- Return the line whose turn it is; or nil, and when the ceiling lets one go that it now keeps back.
 local function choose()
-  local wake_at_ms
+  local wake_at_ms, saves_up
   for _, line in ipairs(candidates()) do
-    local cost = line.offered_cost
-    local spacing = line.is_spaced and state.ceiling_spacing or nil
-    local free_at_ms = both_free_at_ms(state.ceiling, spacing, cost, now_ms)
-    if free_at_ms == now_ms then return line, nil end
-    wake_at_ms = sooner(wake_at_ms, free_at_ms)
-    if cost > 1 then break end -- it saves up: nothing behind it takes what comes free meanwhile
+    if not line.is_counted then return line, nil end
+    if not saves_up then
+      local cost = line.offered_cost
+      local spacing = line.is_spaced and state.ceiling_spacing or nil
+      local free_at_ms = both_free_at_ms(state.ceiling, spacing, cost, now_ms)
+      if free_at_ms == now_ms then return line, nil end
+      wake_at_ms = sooner(wake_at_ms, free_at_ms)
+      saves_up = cost > 1 -- nothing behind it takes what comes free meanwhile
+    end
   end
   return nil, wake_at_ms
 end
@@ -86,32 +89,37 @@ local function take(line, worker_id, lease_ms, records)
   local position, chat_id = string.match(line.offered, "^(%S+) %d+ (.*)$")
   local chat = known_chat(bot, chat_id)
   bot.is_touched = true
-  if chat.version ~= limits.version then
+  if chat.version ~= limits.version and line.is_counted then
     reoffer_chat(chat) -- its limit is another since it was offered
     return nil
   end
   local lane = chat.lanes[line.index]
   local entry = head_entry(lane, position)
-  local cost, share = entry.cost, limits.shares[line.index]
+  local cost, share = math.max(1, entry.cost), limits.shares[line.priority] -- what takes no place takes a connection
   take_places(entry, chat, line)
   group.turn = turns.serve(state.turns, group.turn, cost, share)
   line.turn = turns.serve(group.turns, line.turn, cost, bot.weight)
-  line.turn_in_bot = turns.serve(bot, line.turn_in_bot, cost, share)
+  if line.is_counted then line.turn_in_bot = turns.serve(bot, line.turn_in_bot, cost, share) end
   lane.turn = turns.serve(line, lane.turn, cost, 1)
   if entry.tried then -- while it is leased it counts under its priority
     state.retry = state.retry - 1
-    state.open[line.index] = state.open[line.index] + 1
+    state.open[line.priority] = state.open[line.priority] + 1
   end
   count_waiting(chat, -1)
   forget_edit(chat, entry)
   if entry.expires_at_ms then call("ZREM", key.expiries(), entry.id) end
-  table.insert(chat.flying, entry.id)
   local lease = give(entry, worker_id, lease_ms, records)
   leave(entry)
-  for index = 1, 3 do
-    if chat.lanes[index] then withdraw(chat.lanes[index]) end
+  if line.is_counted then
+    table.insert(chat.flying, entry.id)
+    for index = 1, 3 do
+      if chat.lanes[index] then withdraw(chat.lanes[index]) end
+    end
+    reoffer_user(bot, entry.user_id)
+  else
+    withdraw(lane)
+    if lane.size > 0 then offer_lane(lane) end
   end
-  reoffer_user(bot, entry.user_id)
   reoffer(bot)
   return lease
 end

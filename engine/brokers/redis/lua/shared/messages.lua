@@ -84,7 +84,7 @@ local function chat_of_entry(entry)
 end
 
 local function lane_of(entry)
-  return lane_in(chat_of_entry(entry), entry.index)
+  return lane_in(chat_of_entry(entry), entry.cost > 0 and entry.index or entry.index + 3)
 end
 
 -- Hand a message to the caller: its id, and its record at the end of the answer.
@@ -126,6 +126,7 @@ local function held(message_id, number, incarnation)
 end
 
 local function gates_of(entry, chat)
+  if entry.cost == 0 then return {} end
   local bot, user = chat.bot, user_of(chat.bot, entry.user_id)
   local of_bot = bot.gate
   if entry.pays then of_bot = paid_gate_of(bot) end

@@ -31,7 +31,7 @@ local function migrate(bot, from_chat_id, to_chat_id)
   if old.gate and new.gate then gates.absorb(new.gate, old.gate) end
   for _, message_id in ipairs(old.flying) do table.insert(new.flying, message_id) end
   new.waiting = new.waiting + old.waiting
-  for index = 1, 3 do -- all lanes leave before one enters: what is left empty forgets its debts
+  for index = 1, 6 do -- all lanes leave before one enters: what is left empty forgets its debts
     local lane = old.lanes[index]
     if lane then
       withdraw(lane)
@@ -41,7 +41,7 @@ local function migrate(bot, from_chat_id, to_chat_id)
     end
   end
   call("ZREM", key.timers(), "limit " .. bot_id .. " " .. old_id)
-  for index = 1, 3 do
+  for index = 1, 6 do
     local lane = old.lanes[index]
     if lane then
       local new_lane = lane_in(new, index)

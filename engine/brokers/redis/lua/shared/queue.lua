@@ -4,8 +4,8 @@
 -- USES  keys windows aimd fair_queue state bots chats users messages lanes
 
 local
-  reoffer, reoffer_chat, reoffer_user, count_open, count_waiting, enter, remove, lower_limit, pass_time, first_at_ms,
-  expire
+  reoffer, reoffer_chat, reoffer_user, count_open, count_waiting, schedule, enter, remove, lower_limit, pass_time,
+  first_at_ms, expire
 = (function()
 
 -- Return when a purse will suffice for what goes as a free one until then.
@@ -35,7 +35,8 @@ end
 local function saved_up_until_ms(line, front)
   local bot = line.bot
   local it_pays = pays(bot, front.is_paid, front.cost)
-  for _, other_line in ipairs(lines_of(bot)) do
+  for index = 1, 3 do
+    local other_line = lines_of(bot)[index]
     if other_line.members > 0 and (other_line == line or ranks_before(other_line, line)) then
       for _, other in ipairs(fronts_of(other_line)) do
         if other_line == line and other.member == front.member then break end
@@ -100,7 +101,8 @@ local function reoffer_singles(bot)
   if high_at_ms and bot.spacing then
     spaced_at_ms = math.max(high_at_ms, spacings.free_at_ms(bot.spacing, now_ms, 1))
   end
-  for _, line in ipairs(lines_of(bot)) do
+  for index = 1, 3 do
+    local line = lines_of(bot)[index]
     local front = line.members > 0 and first_ready(line)
     local at_ms = high_at_ms
     if line.is_spaced then at_ms = spaced_at_ms end
@@ -116,17 +118,36 @@ local function reoffer_singles(bot)
   return wake_at_ms
 end
 
+-- Offer the lines of what takes no place, and return when a hold of their bot lets them go.
+local function reoffer_uncounted(bot)
+  local is_held, is_waiting = bot.is_paused or bot.hold_until_ms > now_ms, false
+  for _, line in ipairs(uncounted_lines_of(bot)) do
+    local front = line.members > 0 and first_ready(line)
+    line.offered = nil
+    if front and not is_held then
+      line.offered, line.offered_cost = front, 0
+      join_group(line)
+    else
+      leave_group(line)
+      is_waiting = is_waiting or front
+    end
+  end
+  return is_waiting and not bot.is_paused and bot.hold_until_ms or nil
+end
+
 -- Put the lines of a bot among those of their priorities that may go, and set its timer for the others.
 local function reoffer(bot)
   local wake_at_ms
   bot.is_short = bot.members > 0 -- something waits for its places
   if bot.special > 0 then
-    for _, line in ipairs(lines_of(bot)) do
+    for index = 1, 3 do
+      local line = lines_of(bot)[index]
       if line.members > 0 then wake_at_ms = sooner(wake_at_ms, offer_line(line)) end
     end
   else
     wake_at_ms = reoffer_singles(bot)
   end
+  if lines_of(bot)[4] then wake_at_ms = sooner(wake_at_ms, reoffer_uncounted(bot)) end
   if bot.wake_at_ms ~= wake_at_ms then
     bot.wake_at_ms = wake_at_ms
     if wake_at_ms then
@@ -139,7 +160,7 @@ end
 
 local function reoffer_chat(chat)
   chat.version = limits.version
-  for index = 1, 3 do
+  for index = 1, 6 do
     local lane = chat.lanes[index]
     if lane and lane.size > 0 then offer_lane(lane) end
   end
@@ -183,6 +204,14 @@ local function count_waiting(chat, by)
 end
 
 -- In and out of the lanes
+
+-- Let a message wait outside of its lane until it is due.
+local function schedule(entry)
+  entry.is_due, entry.is_changed = false, true
+  local chat = chat_of_entry(entry)
+  call("SADD", key.later(chat.bot.bot_id, chat.chat_id), entry.id)
+  set_timer("message " .. entry.id, entry.ready_at_ms)
+end
 
 -- Put a due message into its lane.
 local function enter(entry)
@@ -311,6 +340,6 @@ local function expire(records)
 end
 
 return
-  reoffer, reoffer_chat, reoffer_user, count_open, count_waiting, enter, remove, lower_limit, pass_time, first_at_ms,
-  expire
+  reoffer, reoffer_chat, reoffer_user, count_open, count_waiting, schedule, enter, remove, lower_limit, pass_time,
+  first_at_ms, expire
 end)()

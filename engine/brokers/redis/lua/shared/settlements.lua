@@ -22,14 +22,25 @@ local function settle_places(entry, chat, counted_at_ms, cost)
   end
 end
 
--- Put a message back at the head of its lane: its id is older than any behind it.
+-- Put a message back at the head of its lane: its id is older than any behind it. An uncounted one that backs off comes
+-- back when it is due.
 local function give_back(entry)
   local chat = chat_of_entry(entry)
   count_open(entry, 1)
   count_waiting(chat, 1)
   note_edit(chat, entry)
-  enter(entry)
+  if entry.cost == 0 and entry.ready_at_ms > now_ms then schedule(entry) else enter(entry) end
   if entry.expires_at_ms then call("ZADD", key.expiries(), entry.expires_at_ms, entry.id) end
+end
+
+-- Let a lane wait until its message is tried again; of what is uncounted, the message alone.
+local function back_off(entry, until_ms)
+  if entry.cost == 0 then
+    entry.ready_at_ms = until_ms
+  else
+    local lane = lane_of(entry)
+    lane.wait_until_ms = math.max(lane.wait_until_ms, until_ms)
+  end
 end
 
 local ending = {}
@@ -37,10 +48,7 @@ local ending = {}
 function ending.again(entry, attempt, _, delay_ms, is_spent)
   entry.attempt = is_spent and attempt or attempt - 1
   entry.tried = entry.tried or is_spent
-  if delay_ms > 0 then
-    local lane = lane_of(entry)
-    lane.wait_until_ms = math.max(lane.wait_until_ms, now_ms + delay_ms)
-  end
+  if delay_ms > 0 then back_off(entry, now_ms + delay_ms) end
   return {}
 end
 
@@ -58,6 +66,13 @@ end
 function ending.pause(entry)
   bot_of(entry.bot_id).is_paused = true
   return {}
+end
+
+-- Tell whether anything may go by an end that did not before. A place that begins to count stays taken: that matters
+-- only to what waits for the chat, or for places. What is uncounted keeps nothing back.
+local function may_let_others_go(entry, chat, is_done, all_is_counted)
+  if entry.cost == 0 then return not is_done end
+  return chat.waiting > 0 or chat.bot.is_short or user_of(chat.bot, entry.user_id) or not (is_done and all_is_counted)
 end
 
 -- End a lease: {held, holds}. ``rest`` is what the message is from now on, {method, cost, body}, if a part arrived.
@@ -85,9 +100,7 @@ local function settle(message_id, number, incarnation, attempt, counted_age_ms, 
     give_back(entry)
   end
   chat = chat_of_entry(entry)
-  -- A place that begins to count stays taken: that matters only to what waits for the chat, or for places.
-  local counted_all = counted_age_ms and counted_cost == cost and kind == "done"
-  if chat.waiting > 0 or chat.bot.is_short or user_of(chat.bot, entry.user_id) or not counted_all then
+  if may_let_others_go(entry, chat, kind == "done", counted_age_ms and counted_cost == cost) then
     reoffer_user(chat.bot, entry.user_id)
     reoffer_chat(chat)
   end

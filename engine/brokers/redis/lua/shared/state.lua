@@ -47,19 +47,20 @@ local function unpack_state(raw)
     turns = {now = now, last = last, members = members}, run_id = run_id, ceiling = ceiling,
     ceiling_spacing = spaced, counts = counts, groups = {},
   }
-  for index = 1, 3 do unpacked.groups[index], at = unpack_group(raw, at) end
+  for index = 1, #constants.LINES do unpacked.groups[index], at = unpack_group(raw, at) end
   return unpacked
 end
 
 -- Return the record of a queue whose ceiling is packed already.
 local function packed_state(kept)
-  local among, high, normal, low = kept.turns, unpack(kept.groups)
+  local among, groups = kept.turns, {}
+  for index, group in ipairs(kept.groups) do groups[index] = packed_group(group) end
   return struct.pack(
     STATE, flag(kept.is_barred), kept.incarnation, kept.clock_ms, kept.number, kept.rings, kept.answered,
     kept.promised_ms or NONE, kept.open[1], kept.open[2], kept.open[3], kept.retry, among.now, among.last,
     among.members, #kept.run_id, kept.run_id, #kept.ceiling, kept.ceiling, #kept.ceiling_spacing, kept.ceiling_spacing,
     #kept.counts, kept.counts
-  ) .. packed_group(high) .. packed_group(normal) .. packed_group(low)
+  ) .. table.concat(groups)
 end
 
 local function limit_of(count, window_ms, burst)
