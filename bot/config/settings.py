@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tempogram.bot.telegram.tokens import LOOKS_LIKE, is_token
-from tempogram.engine.limits.limits import DAY_MS, PLACES_A_STAR, Limit, Limits
+from tempogram.engine.limits.limits import DAY_MS, GUARD_IN_DOUBT_MS, PLACES_A_STAR, Limit, Limits
 from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.resilience.backoff import RetryPolicy
 
@@ -91,8 +91,11 @@ class Settings(BaseSettings):
     )
     telegram_user_limit_window_s: float = Field(60, gt=0, description="Seconds.")
     telegram_chat_burst: int = Field(3, ge=1, description="Messages to one private chat at once, after a pause.")
-    telegram_window_guard_ms: int = Field(
-        25, ge=0, le=10_000, description="Milliseconds a place may stay taken beyond its window; see decision 0001."
+    telegram_window_guard_ms: int | None = Field(
+        None,
+        ge=0,
+        le=10_000,
+        description="Milliseconds a place stays taken beyond its window; none = as the measured round trips require.",
     )
     telegram_adapt_least: float = Field(
         0.3,
@@ -175,7 +178,7 @@ class Settings(BaseSettings):
             chat=_limit(self.telegram_chat_limit, self.telegram_chat_limit_window_s, self.telegram_chat_burst),
             group=_limit(self.telegram_group_limit, self.telegram_group_limit_window_s),
             user=_limit(self.telegram_user_limit, self.telegram_user_limit_window_s),
-            guard_ms=self.telegram_window_guard_ms,
+            guard_ms=GUARD_IN_DOUBT_MS if self.telegram_window_guard_ms is None else self.telegram_window_guard_ms,
             adapt_least=self.telegram_adapt_least,
             chat_cap=self.queue_chat_cap,
             bot_cap=self.queue_bot_cap,

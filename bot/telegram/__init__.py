@@ -11,6 +11,7 @@ Read in this order:
     edit_coalescing  which edits of a message replace one another
     attachments      stores the files of a message
     transport        sends a message and returns its outcome
+    round_trips      how much of a round trip an answer's time may be dated back
     responses        classifies Telegram's answers
     albums           the outcome of an album that arrived in part
     upload_packing   puts stored files into a call

@@ -13,6 +13,7 @@ from tempogram.bot.telegram.composer import body_of
 from tempogram.bot.telegram.connections import Connections, Response
 from tempogram.bot.telegram.multipart import Form
 from tempogram.bot.telegram.responses import classify, header_wait_s
+from tempogram.bot.telegram.round_trips import RoundTrips
 from tempogram.bot.telegram.upload_packing import UploadPacker
 from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.engine.model.messages import Lease
@@ -27,15 +28,16 @@ UPLOAD_BYTES_A_S_MIN = 512 << 10
 TWO_CHAT_METHODS = frozenset({"copyMessage", "copyMessages", "forwardMessage", "forwardMessages"})
 """Methods that name two chats, either of which may have removed the bot."""
 
-FLOOR_KEPT_S = 60.0
-"""How long the shortest round trip counts, because routes change; untuned: decision 0001 has the margin."""
-
 
 class TelegramTransport:
     """See ``Transport``. One pool of connections for all bots.
 
     Telegram counts a call before it answers. Counting from the answer would waste a round trip of every window, so the
-    shortest recent round trip less ``guard_ms`` is subtracted: decision 0001 has the reasons and the figures.
+    way that every call has certainly taken is subtracted: the shortest recent round trip less a guard, see
+    ``round_trips``.
+
+    Args:
+        guard_ms: The guard, if it is fixed; None: it follows what is measured.
     """
 
     def __init__(
@@ -45,7 +47,7 @@ class TelegramTransport:
         token_of: Callable[[int], str | None],
         reload_token: Callable[[int], Awaitable[str | None]],
         timeout_ms: int,
-        guard_ms: int,
+        guard_ms: int | None,
         upload_packer: UploadPacker,
         clock: Clock,
     ) -> None:
@@ -53,10 +55,9 @@ class TelegramTransport:
         self._token_of = token_of
         self._reload_token = reload_token
         self._timeout_s = timeout_ms / 1_000
-        self._guard_ms = guard_ms
         self._upload_packer = upload_packer
         self._clock = clock
-        self._floor = Floor()
+        self._round_trips = RoundTrips(guard_s=None if guard_ms is None else guard_ms / 1_000)
 
     async def send(self, lease: Lease, may_write: MayWrite) -> Answer:
         """See ``Transport``."""
@@ -127,8 +128,7 @@ class TelegramTransport:
         if isinstance(outcome, Uncertain):
             return now_ms
         now_s = time.monotonic()
-        floor_ms = int(self._floor.note(now_s - written_s, now_s) * 1_000)
-        return now_ms - max(0, floor_ms - self._guard_ms)
+        return now_ms - int(self._round_trips.note(now_s - written_s, now_s) * 1_000)
 
 
 def outcome_of(response: Response) -> Outcome:
@@ -137,25 +137,3 @@ def outcome_of(response: Response) -> Outcome:
         return classify(response.status, response.body)
     header_s = header_wait_s(response.retry_after.decode("latin-1"), response.date.decode("latin-1"))
     return classify(response.status, response.body, header_s=header_s)
-
-
-class Floor:
-    """The shortest round trip of this minute and the one before.
-
-    >>> floor = Floor()
-    >>> floor.note(0.050, 0.0), floor.note(0.030, 1.0), floor.note(0.090, 61.0), floor.note(0.090, 200.0)
-    (0.05, 0.03, 0.03, 0.09)
-    """
-
-    def __init__(self) -> None:
-        self._since_s = 0.0
-        self._now = float("inf")
-        self._before = float("inf")
-
-    def note(self, round_trip_s: float, now_s: float) -> float:
-        if now_s - self._since_s >= FLOOR_KEPT_S:
-            is_next = now_s - self._since_s < 2 * FLOOR_KEPT_S
-            self._before = self._now if is_next else float("inf")
-            self._now, self._since_s = float("inf"), now_s
-        self._now = min(self._now, round_trip_s)
-        return min(self._now, self._before)

@@ -13,6 +13,9 @@ from tempogram.engine.model.messages import ChatId, Priority
 
 DAY_MS = 86_400_000
 
+GUARD_IN_DOUBT_MS = 25
+"""How much longer a place stays taken while our own count is in doubt; decision 0001 has the reason."""
+
 PLACES_A_STAR = 10
 """What a bot may pay for with one Star, if none of it were free.
 
@@ -87,7 +90,7 @@ class Limits:
     group: Limit = Limit(20, 60_000)
     user: Limit = Limit(0, 60_000)
     saved_up: int = 2
-    guard_ms: int = 25
+    guard_ms: int = GUARD_IN_DOUBT_MS
     adapt_least: float = 0.3
     shares: Mapping[Priority, int] = field(
         default_factory=lambda: {Priority.HIGH: 16, Priority.NORMAL: 4, Priority.LOW: 1}

@@ -49,7 +49,10 @@ class Fault:
     processed: bool = False  # "hang": whether the call has its effect
     delay_ms: int = 0  # "latency"
     jitter_ms: int = 0  # "latency": up to so much more, evenly spread
-    where: Literal["in", "out", "both"] = "in"  # "latency": on the way here, or on the way back
+    sigma: float = 0.0  # "latency": log-normal around the median ``delay_ms``, with this deviation of its logarithm
+    # "latency": on the way here, on the way back, half of it on each, or as much again on each. So a call is counted
+    # just before its answer, at once, in the middle of its round trip, or somewhere in it.
+    where: Literal["in", "out", "middle", "both"] = "in"
     to_chat_id: int | None = None  # "migrated": the supergroup's id; None makes one up
 
     def __post_init__(self) -> None:
@@ -62,15 +65,29 @@ class Fault:
             raise ValueError(f"delivered cannot be negative: {self.delivered}")
         if self.delay_ms < 0 or self.jitter_ms < 0:
             raise ValueError(f"delay_ms and jitter_ms cannot be negative: {self.delay_ms}, {self.jitter_ms}")
+        if self.sigma < 0:
+            raise ValueError(f"sigma cannot be negative: {self.sigma}")
         if not 0 < self.share <= 1:
             raise ValueError(f"share must be above 0 and at most 1, not {self.share}")
         if self.kind == "migrated" and self.chat_id is None:
             raise ValueError("migrated needs a chat_id")
 
-    @property
-    def extra_ms(self) -> float:
-        """Draw how long one call is delayed."""
-        return self.delay_ms + random.random() * self.jitter_ms
+    def ways_ms(self) -> tuple[float, float]:
+        """Draw how long one call is delayed on the way here and on the way back."""
+        delay_ms = self._delay_ms()
+        match self.where:
+            case "in":
+                return delay_ms, 0.0
+            case "out":
+                return 0.0, delay_ms
+            case "middle":
+                return delay_ms / 2, delay_ms / 2
+            case "both":
+                return delay_ms, self._delay_ms()
+
+    def _delay_ms(self) -> float:
+        median_ms = self.delay_ms * random.lognormvariate(0.0, self.sigma) if self.sigma else self.delay_ms
+        return median_ms + random.random() * self.jitter_ms
 
 
 @dataclass(slots=True)

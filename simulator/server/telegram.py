@@ -103,15 +103,15 @@ class Telegram:
             Lost: There is no answer.
         """
         slow = self._latency(call, method)
-        if slow is not None and slow.where != "out":
-            await asyncio.sleep(slow.extra_ms / 1_000)
-            # Such a delay stands for the way here: the call arrives after it.
-            call.at_ns = time.monotonic_ns()
+        here_ms, back_ms = slow.ways_ms() if slow is not None else (0.0, 0.0)
+        if here_ms:
+            await asyncio.sleep(here_ms / 1_000)
+            call.at_ns = time.monotonic_ns()  # the call arrives after it
         try:
             return await self._answer(call, method)
         finally:
-            if slow is not None and slow.where != "in":
-                await asyncio.sleep(slow.extra_ms / 1_000)
+            if back_ms:
+                await asyncio.sleep(back_ms / 1_000)
 
     async def _answer(self, call: Call, method: Method) -> Any:
         fault = self._failure(call, method)

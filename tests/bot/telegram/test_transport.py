@@ -17,7 +17,7 @@ from msgspec import structs
 
 from tempogram.bot.telegram.attachments import Attachments
 from tempogram.bot.telegram.connections import Connections
-from tempogram.bot.telegram.transport import Floor, TelegramTransport
+from tempogram.bot.telegram.transport import TelegramTransport
 from tempogram.bot.telegram.upload_packing import UploadPacker
 from tempogram.engine.model.messages import ChatId, Lease
 from tempogram.engine.model.outcomes import (
@@ -599,21 +599,6 @@ async def test_an_answer_that_breaks_off_is_uncertain() -> None:
 
     assert isinstance(answer.outcome, Uncertain)
     assert answer.counted_at_ms is not None
-
-
-def test_the_floor_is_the_shortest_round_trip_of_two_minutes() -> None:
-    floor = Floor()
-
-    noted = [floor.note(s, at_s) for s, at_s in [(0.05, 0), (0.03, 10), (0.09, 70), (0.08, 119), (0.07, 131)]]
-
-    assert noted == [0.05, 0.03, 0.03, 0.03, 0.07]
-
-
-def test_an_old_floor_is_forgotten() -> None:
-    floor = Floor()
-    floor.note(0.01, 0)
-
-    assert floor.note(0.09, 500) == 0.09
 
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]

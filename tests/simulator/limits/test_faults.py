@@ -1,6 +1,8 @@
 """Everything that can be ordered to go wrong."""
 
 import asyncio
+import math
+import random
 from typing import Any, Literal
 
 import aiohttp
@@ -122,9 +124,9 @@ async def test_a_hanging_call_is_never_answered(client: Client, *, processed: bo
     assert client.simulator.report().lost == {"hang": 1}
 
 
-@pytest.mark.parametrize("where", ["in", "out", "both"])
+@pytest.mark.parametrize("where", ["in", "out", "middle", "both"])
 async def test_latency_delays_and_does_not_change_the_answer(
-    client: Client, where: Literal["in", "out", "both"]
+    client: Client, where: Literal["in", "out", "middle", "both"]
 ) -> None:
     client.simulator.order(Fault(kind="latency", delay_ms=1, jitter_ms=1, where=where))
     client.simulator.order(Fault(kind="5xx", times=1))
@@ -132,6 +134,28 @@ async def test_latency_delays_and_does_not_change_the_answer(
     codes = [(await client.send(CHAT)).get("error_code") for _ in range(2)]
 
     assert codes == [500, None]
+
+
+def test_a_call_is_counted_where_its_latency_says() -> None:
+    ways = [Fault(kind="latency", delay_ms=40, where=where).ways_ms() for where in ("in", "out", "middle", "both")]
+
+    assert ways == [(40, 0), (0, 40), (20, 20), (40, 40)]
+
+
+def test_a_latency_with_a_deviation_is_as_often_shorter_as_longer_and_never_nothing() -> None:
+    random.seed(1)
+    fault = Fault(kind="latency", delay_ms=40, sigma=0.35)
+
+    drawn_ms = sorted(fault.ways_ms()[0] for _ in range(1_001))
+
+    assert 38 < drawn_ms[500] < 42  # the median
+    assert 0.32 < math.log(drawn_ms[841] / drawn_ms[500]) < 0.38  # one deviation above it
+    assert drawn_ms[0] > 0
+
+
+def test_a_latency_with_a_negative_deviation_is_refused() -> None:
+    with pytest.raises(ValueError, match="sigma"):
+        Fault(kind="latency", delay_ms=40, sigma=-0.1)
 
 
 @pytest.mark.parametrize(
