@@ -37,6 +37,8 @@ class Intake(Protocol):
     async def receive(self, bot_id: int, body: bytes) -> None:
         """Store an update and queue it for its handlers. A repeated ``update_id`` is stored once.
 
+        One that no parser takes is skipped with a line in the log: Telegram would deliver it again and again.
+
         Raises:
             Refusal: The body is not an update; nothing was stored.
             IntakeFull: Nothing was stored.

@@ -7,6 +7,7 @@ Read in this order:
     get_me              asks Telegram which bot a token belongs to
     token_rate_limit    limits how many new tokens Telegram sees in a while
     webhook_secrets     the secret of each bot's webhook
+    revoked_tokens      pauses a bot whose token Telegram refuses
     removal             completes the removal of a bot: cancels its waiting messages
     cache_invalidation  reads again what other processes changed
 """

@@ -166,8 +166,10 @@ class Fleet:
         await self._get_me.wait_for_slot(token)
         try:
             me = await self._get_me.ask(token)
-        except (UnknownToken, TelegramUnreachable) as error:
+        except UnknownToken as error:
             log.warning("bot_not_verified", bot_id=bot_id, reason=str(error))
+        except TelegramUnreachable as error:  # its update source says so, once for all bots
+            log.debug("bot_not_asked_for", bot_id=bot_id, reason=str(error))
         else:
             await retry_ledger(lambda: self._store_names(token, me), conditions=self._conditions, sleep=self._sleep)
 

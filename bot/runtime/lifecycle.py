@@ -34,7 +34,7 @@ async def running(built: Program) -> AsyncIterator[None]:
     sending = built.loops.start(built.engine.worker.run()) if role.sends else []
     try:
         await _within(LISTENING_S, built.queue.listening())  # without Redis it cannot listen
-        await asyncio.gather(*(add_bot(built, token.get_secret_value()) for token in settings.bot_tokens))
+        await add_bots(built, [token.get_secret_value() for token in settings.bot_tokens])
         await built.updates.handlers.emit_startup(**_handler_arguments(built))
         resumed = await built.updates.intake.resume() if role.takes_in or role.update_sources else 0
         log.info("started", role=role.command, bots=len(built.telegram.fleet.registry.bot_ids), resumed_updates=resumed)
@@ -98,11 +98,18 @@ def _handler_arguments(built: Program) -> dict[str, Any]:
     return {"dispatcher": built.updates.handlers, "bots": bots, **built.updates.handlers.workflow_data, **last}
 
 
-async def add_bot(built: Program, token: str) -> None:
-    """Run a bot of ``BOT_TOKENS``, also while Telegram does not answer ``getMe``."""
+async def add_bots(built: Program, tokens: Sequence[str]) -> None:
+    """Run the bots of ``BOT_TOKENS``, also while Telegram does not answer ``getMe``."""
+    reasons = [reason for reason in await asyncio.gather(*(add_bot(built, token) for token in tokens)) if reason]
+    if reasons:
+        log.warning("bots_added_unverified", bots=len(reasons), reason=reasons[0])
+
+
+async def add_bot(built: Program, token: str) -> str | None:
+    """Run a bot; return why Telegram could not be asked for its name, if so."""
     fleet = built.telegram.fleet
     if fleet.registry.is_verified(token):
-        return
+        return None
     try:
         await fleet.add(token, None, patience_s=0)
     except UnknownToken as error:
@@ -110,5 +117,6 @@ async def add_bot(built: Program, token: str) -> None:
         log.error("alert", kind="token_revoked", reason=str(error))  # noqa: TRY400 - one sentence, no traceback
         await fleet.add_unverified(token)
     except TelegramUnreachable as error:
-        log.warning("bot_added_unverified", reason=str(error))
         await fleet.add_unverified(token)
+        return str(error)
+    return None

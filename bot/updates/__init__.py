@@ -2,12 +2,14 @@
 
 Read in this order:
 
-    sources       where each bot's updates come from (webhook, polling or neither), and which kinds
-    webhooks      sets and removes webhooks
-    poller        fetches updates by long polling
-    intake        stores an update, then has it handled
-    normalize     fills in fields that a hand-written update lacks
-    handler_pool  runs a bounded number of handlers
-    recorder      stores incoming messages and their chats
-    reachability  learns from updates whether a chat can be reached
+    sources        where each bot's updates come from (webhook, polling or neither), and which kinds
+    source_health  tells an outage of Telegram from a trouble of one bot
+    webhooks       sets and removes webhooks
+    poller         fetches updates by long polling
+    intake         stores an update, then has it handled
+    nesting        reads what no parser takes, so that it can be skipped
+    normalize      fills in fields that a hand-written update lacks
+    handler_pool   runs a bounded number of handlers
+    recorder       stores incoming messages and their chats
+    reachability   learns from updates whether a chat can be reached
 """

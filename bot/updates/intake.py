@@ -21,6 +21,7 @@ from tempogram.bot.telegram.priority import priority_of
 from tempogram.bot.telegram.session import Gateway
 from tempogram.bot.telegram.update_context import UpdateContext
 from tempogram.bot.updates.handler_pool import HandlerPool, is_ending
+from tempogram.bot.updates.nesting import DEPTH_MAX, is_too_deep, update_id_in
 from tempogram.bot.updates.normalize import normalize
 from tempogram.bot.updates.recorder import Recorder
 from tempogram.engine.model.errors import LedgerError
@@ -36,6 +37,9 @@ Answer = TypeVar("Answer")
 
 PAGE = 500
 """Updates adopted at a time from a process that has ended."""
+
+NOT_AN_UPDATE = "an update is a JSON object with an update_id, a whole number"
+TOO_DEEP = f"the update is nested deeper than {DEPTH_MAX} levels, so it is none of Telegram's"
 
 ADOPT_EVERY_S = 10.0
 """Between two looks for updates of a process that has ended; untuned: a look costs one query."""
@@ -74,12 +78,15 @@ class UpdateIntake:
 
     async def receive(self, bot_id: int, body: bytes) -> None:
         """See ``Intake``."""
+        if is_too_deep(body):
+            return skip(bot_id, body)
         content = decode(body)
         if self._pool.is_full:
             raise IntakeFull("too many updates wait for a handler; deliver this one again later")
         update_id, now_ms = content["update_id"], self._clock()
         if await self._store(bot_id, update_id, body, now_ms):
             self._handle_later(bot_id, update_id, content, now_ms)
+        return None
 
     async def _store(self, bot_id: int, update_id: int, body: bytes, now_ms: int) -> bool:
         """Store an update; return whether to handle it: it is new, or an earlier attempt's answer was lost."""
@@ -111,7 +118,14 @@ class UpdateIntake:
                 log.warning("updates_adopted", updates=resumed)
 
     def _resume(self, received: ReceivedUpdate) -> None:
-        self._handle_later(received.bot_id, received.update_id, decode(received.body), received.received_at_ms)
+        bot_id, update_id = received.bot_id, received.update_id
+        try:
+            content = decode(received.body)
+        except Refusal as error:  # an older version stored it; no start must fail for it
+            reason = str(error)
+            self._pool.submit((bot_id, update_id), lambda: self._give_up(bot_id, update_id, reason))
+        else:
+            self._handle_later(bot_id, update_id, content, received.received_at_ms)
 
     def _handle_later(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
         self._pool.submit(
@@ -182,11 +196,23 @@ def decode(body: bytes) -> dict[str, Any]:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refusal(f"the update is not JSON: {error}") from None
     except RecursionError:
-        raise Refusal("the update is nested too deeply to be one of Telegram's") from None
+        raise Refusal(TOO_DEEP) from None
     update_id = content.get("update_id") if isinstance(content, dict) else None
     if not isinstance(update_id, int) or isinstance(update_id, bool) or not 0 <= update_id < 2**63:
-        raise Refusal("an update is a JSON object with an update_id, a whole number")
+        raise Refusal(NOT_AN_UPDATE)
     return dict(content)
+
+
+def skip(bot_id: int, body: bytes) -> None:
+    """Log an update that cannot be read; to the caller it is received, or Telegram would deliver it for ever.
+
+    Raises:
+        Refusal: It has no ``update_id``.
+    """
+    update_id = update_id_in(body)
+    if update_id is None:
+        raise Refusal(NOT_AN_UPDATE)
+    log.warning("update_skipped", bot_id=bot_id, update_id=update_id, reason=TOO_DEEP)
 
 
 def order_key(content: dict[str, Any]) -> int:

@@ -96,8 +96,10 @@ class UpdateSources:
 
     async def _by_webhook(self, bot_id: int, ready: asyncio.Event) -> None:
         await self._fleet.verify(bot_id)
-        await self._webhooks.set(bot_id)
+        is_set = await self._webhooks.set(bot_id)
         ready.set()
+        if not is_set:
+            return  # its token is revoked; with a valid one this begins anew
         await self._webhooks.retire_secret(bot_id)
 
     async def _by_polling(self, bot_id: int, ready: asyncio.Event) -> None:

@@ -12,14 +12,21 @@ from aiogram import Bot
 from aiogram.exceptions import (
     ClientDecodeError,
     TelegramAPIError,
+    TelegramNetworkError,
     TelegramNotFound,
     TelegramRetryAfter,
+    TelegramServerError,
     TelegramUnauthorizedError,
 )
 
 from tempogram.bot.fleet.registry import Registry
+from tempogram.bot.telegram.responses import throttled_s
+from tempogram.bot.updates.poller import PauseRevoked
+from tempogram.bot.updates.source_health import SourceHealth
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.ports import Clock
+from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.resilience.ledger_retry import retry_ledger
 from tempogram.engine.resilience.retry import Sleep
 
 log = structlog.get_logger()
@@ -36,6 +43,11 @@ GRACE_S = 60.0
 """How long a delivery with the old secret may be under way after Telegram took a new one; untuned: longer is safe."""
 
 FAILURES = (TelegramAPIError, ClientDecodeError, LedgerError)
+UNANSWERED = (TelegramNetworkError, TelegramServerError, ClientDecodeError)
+ORIGINAL = "Original description: "
+"""Stands before Telegram's own words in some of aiogram's errors."""
+
+TOO_MANY = "Too Many Requests"
 TOKEN_UNKNOWN = (TelegramUnauthorizedError, TelegramNotFound)
 """Telegram's answers to a token that it does not know (any more)."""
 
@@ -48,31 +60,39 @@ class Webhooks:
         *,
         registry: Registry,
         public_url: str,
+        pause_revoked: PauseRevoked,
+        health: SourceHealth,
+        conditions: Conditions,
         clock: Clock,
         allowed_updates: Sequence[str] = (),
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._registry = registry
+        self._pause_revoked = pause_revoked
+        self._health = health
+        self._conditions = conditions
         self._clock = clock
         self._sleep = sleep
         self._public_url = public_url
         self._allowed_updates = list(allowed_updates)
         self._called_at_ms: dict[int, int] = {}
 
-    async def set(self, bot_id: int) -> None:
+    async def set(self, bot_id: int) -> bool:
         """Set a bot's webhook, and retry until Telegram takes it: without it the bot gets no updates.
 
-        A webhook that is registered as wanted is left alone, so that a restart does not set every one again.
+        A webhook that is registered as wanted is left alone, so that a restart does not set every one again. False:
+        the bot's token is revoked, and it is paused.
         """
-        if not await self._is_registered(bot_id):
-            await self._retry(bot_id, lambda: self._register(bot_id))
+        return await self._is_registered(bot_id) or await self._retry(bot_id, lambda: self._register(bot_id))
 
     async def retire_secret(self, bot_id: int) -> None:
         """Forget the old secret once no delivery can bear it any more; ``set`` has registered the new one."""
         if self._registry.secrets.of(bot_id).next_secret is None:
             return
         await self._sleep(GRACE_S)
-        await self._retry(bot_id, lambda: self._registry.secrets.retire(bot_id))
+        await retry_ledger(
+            lambda: self._registry.secrets.retire(bot_id), conditions=self._conditions, sleep=self._sleep
+        )
         log.info("webhook_secret_changed", bot_id=bot_id)
 
     async def unset(self, bot_id: int) -> None:
@@ -100,22 +120,51 @@ class Webhooks:
 
         await self._retry(bot.id, call)
 
-    async def _retry(self, bot_id: int, call: Callable[[], Awaitable[None]]) -> None:
-        pause_s = PAUSE_S_MIN
-        while (wait_s := await self._try(bot_id, call)) is not None:
-            await self._sleep(max(wait_s, pause_s))
-            pause_s = min(2 * pause_s, PAUSE_S_MAX)
+    async def _retry(self, bot_id: int, call: Callable[[], Awaitable[None]]) -> bool:
+        """Repeat a call until it is taken; False if the bot's token is revoked instead."""
+        pause_s, logged = PAUSE_S_MIN, ""
+        with self._health.watching(bot_id):
+            while (error := await self._try(bot_id, call)) is not None:
+                logged = self._note(bot_id, error, logged)
+                if isinstance(error, TelegramUnauthorizedError) and await self._is_paused(bot_id):
+                    return False
+                await self._sleep(max(wait_s_of(error), pause_s))
+                pause_s = min(2 * pause_s, PAUSE_S_MAX)
+            self._health.succeeded(bot_id)
+        if logged:
+            log.info("webhook_changed", bot_id=bot_id)
+        return True
 
-    async def _try(self, bot_id: int, call: Callable[[], Awaitable[None]]) -> float | None:
-        """Make a call, a second after the bot's last one; return None if it was taken, else how long to wait."""
+    def _note(self, bot_id: int, error: Exception, logged: str) -> str:
+        """Log why a call failed, unless that was logged last; return what is logged now.
+
+        A call without an answer may be the trouble of all bots, so that is not logged for each.
+        """
+        reason = reason_of(error)
+        if isinstance(error, UNANSWERED):
+            self._health.failed(bot_id, reason)
+            return logged
+        if isinstance(error, TelegramAPIError):
+            self._health.succeeded(bot_id)
+        if reason != logged:
+            log.warning("webhook_not_changed", bot_id=bot_id, reason=reason)
+        return reason
+
+    async def _is_paused(self, bot_id: int) -> bool:
+        """Pause a bot whose token is revoked; False if it has another token by now, or is removed."""
+        if not self._registry.has(bot_id):
+            return False
+        return await self._pause_revoked(bot_id, self._registry.bot(bot_id).token)
+
+    async def _try(self, bot_id: int, call: Callable[[], Awaitable[None]]) -> Exception | None:
+        """Make a call, a second after the bot's last one; return None if it was taken, else what went wrong."""
         free_at_ms = self._called_at_ms.get(bot_id, 0) + PACE_MS
         if (early_ms := free_at_ms - self._clock()) > 0:
             await self._sleep(early_ms / 1_000)
         try:
             await call()
         except FAILURES as error:
-            log.warning("webhook_not_changed", bot_id=bot_id, reason=type(error).__name__)
-            return float(error.retry_after) if isinstance(error, TelegramRetryAfter) else 0.0
+            return error
         finally:
             self._called_at_ms[bot_id] = self._clock()  # when it was answered: not earlier than Telegram counted it
         return None
@@ -148,3 +197,34 @@ class Webhooks:
         """Return a hash that distinguishes webhooks and reveals neither token nor secret."""
         webhook = msgspec.json.encode([self._url(bot), secret, CONNECTIONS_MAX, self._allowed_updates])
         return hashlib.sha256(webhook).hexdigest()
+
+
+def reason_of(error: Exception) -> str:
+    """Return why Telegram refused a call, in its own words; of other errors the name, as their text may hold a token.
+
+    >>> from aiogram.exceptions import TelegramBadRequest, TelegramNetworkError
+    >>> from aiogram.methods import SetWebhook
+    >>> method = SetWebhook(url="https://example.org")
+    >>> reason_of(TelegramBadRequest(method, "Bad Request: bad webhook: HTTPS url must be provided for webhook"))
+    'Bad Request: bad webhook: HTTPS url must be provided for webhook'
+    >>> reason_of(TelegramNetworkError(method, "ClientConnectorError: Cannot connect to host"))
+    'ClientConnectorError'
+    """
+    match error:
+        case TelegramNetworkError(message=message):
+            return message.partition(":")[0]
+        case TelegramAPIError(message=message):
+            return message.rpartition(ORIGINAL)[2]
+        case _:
+            return type(error).__name__
+
+
+def wait_s_of(error: Exception) -> float:
+    """Return how long Telegram asks to wait; 0 if it does not."""
+    match error:
+        case TelegramRetryAfter(retry_after=seconds):
+            return float(seconds)
+        case TelegramAPIError(message=message) if TOO_MANY in message:
+            return float(throttled_s(parameter=None, header_s=None, text=message))
+        case _:
+            return 0.0

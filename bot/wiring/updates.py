@@ -12,6 +12,7 @@ from aiogram import Router
 
 from tempogram.bot import behaviours
 from tempogram.bot.config.settings import Settings
+from tempogram.bot.fleet.revoked_tokens import RevokedTokens
 from tempogram.bot.generator import TextGenerator
 from tempogram.bot.generator.chat_completions import ChatCompletions
 from tempogram.bot.generator.conversation import ConversationWriter
@@ -25,6 +26,7 @@ from tempogram.bot.updates.intake import UpdateIntake
 from tempogram.bot.updates.poller import Poller
 from tempogram.bot.updates.reachability import ReachabilityObserver
 from tempogram.bot.updates.recorder import Recorder
+from tempogram.bot.updates.source_health import SourceHealth
 from tempogram.bot.updates.sources import UpdateSources, allowed_updates
 from tempogram.bot.updates.webhooks import Webhooks
 from tempogram.bot.wiring.context import Context
@@ -100,21 +102,26 @@ async def updates_of(
                 handlers=handlers,
                 intake=intake,
                 pool=pool,
-                update_sources=update_sources_of(context, telegram, intake, allowed_updates(handlers)),
+                update_sources=update_sources_of(context, storage, queue, telegram, intake, allowed_updates(handlers)),
             )
         finally:
             remove()
 
 
 def update_sources_of(
-    context: Context, telegram: Telegram, intake: UpdateIntake, kinds: Sequence[str]
+    context: Context, storage: Storage, queue: Queue, telegram: Telegram, intake: UpdateIntake, kinds: Sequence[str]
 ) -> UpdateSources:
-    settings = context.settings
+    settings, conditions = context.settings, queue.conditions
+    health = SourceHealth(conditions)
+    revoked_tokens = RevokedTokens(fleet=telegram.fleet, ledger=storage.ledger, broker=queue.broker)
     return UpdateSources(
         fleet=telegram.fleet,
         webhooks=Webhooks(
             registry=telegram.fleet.registry,
             public_url=settings.public_url,
+            pause_revoked=revoked_tokens.pause,
+            health=health,
+            conditions=conditions,
             allowed_updates=kinds,
             clock=context.clock,
         ),
@@ -123,7 +130,11 @@ def update_sources_of(
             session=telegram.polls,
             api_url=settings.telegram_api_url,
             token_of=telegram.fleet.registry.token_of,
+            pause_revoked=revoked_tokens.pause,
             intake=intake,
+            health=health,
+            conditions=conditions,
+            clock=context.clock,
             allowed_updates=kinds,
         ),
     )

@@ -42,6 +42,13 @@ async def configure(broker: Broker, limits: Limits) -> None:
         log.debug("setting_not_applied", limits=limits, error=str(error))
 
 
+async def pause_without_token(ledger: Ledger, broker: Broker, bot_id: int) -> None:
+    """Let a bot send nothing whose token Telegram refused, until it has a valid one."""
+    if await ledger.pause(bot_id, paused=True, by=PausedBy.TOKEN):
+        log.error("alert", kind="token_revoked", bot_id=bot_id, way_out="give the bot a valid token")
+    await pause(broker, bot_id, paused=bot_id in await ledger.paused_bots())
+
+
 async def resume_with_token(ledger: Ledger, broker: Broker, bot_id: int) -> None:
     """Let a bot send again whose token is new or was found valid, unless an operator has paused it."""
     if await ledger.pause(bot_id, paused=False, by=PausedBy.TOKEN):

@@ -28,6 +28,8 @@ class Condition(StrEnum):
     OTHER_VERSION = "other_version"  # processes of another version send; this one only accepts messages
     LEDGER_AWAY = "ledger_away"  # nothing can be accepted or recorded
     TELEGRAM_AWAY = "telegram_away"  # calls fail; nothing is leased but a trial
+    UPDATES_AWAY = "updates_away"  # no bot's getUpdates or setWebhook is answered; Telegram keeps the updates
+    INTAKE_FULL = "intake_full"  # updates come faster than their handlers end; Telegram keeps the polled ones
 
 
 class Conditions:

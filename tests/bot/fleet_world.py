@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from aiogram.client.telegram import TelegramAPIServer
 from tempogram.bot import behaviours
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.fleet.token_rate_limit import TokenRateLimit
+from tempogram.bot.updates.source_health import SourceHealth
 from tempogram.bot.updates.webhooks import Webhooks
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.ports.changes import Changes
@@ -41,14 +42,30 @@ class World:
     new_fleet: Callable[..., Fleet]
     clock: Clock
     slept: list[float] = field(default_factory=list)
+    paused: list[int] = field(default_factory=list)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.clock.advance(round(seconds * 1_000))
         await asyncio.sleep(0)
 
-    def webhooks(self, fleet: Fleet) -> Webhooks:
-        return Webhooks(registry=fleet.registry, public_url=HERE, clock=self.clock, sleep=self.sleep)
+    def webhooks(self, fleet: Fleet, *, public_url: str = HERE, allowed_updates: Sequence[str] = ()) -> Webhooks:
+        conditions = Conditions(self.clock)
+        return Webhooks(
+            registry=fleet.registry,
+            public_url=public_url,
+            allowed_updates=allowed_updates,
+            pause_revoked=self.pause_revoked,
+            health=SourceHealth(conditions),
+            conditions=conditions,
+            clock=self.clock,
+            sleep=self.sleep,
+        )
+
+    async def pause_revoked(self, bot_id: int, _token: str | None) -> bool:
+        """See ``RevokedTokens.pause``."""
+        self.paused.append(bot_id)
+        return True
 
     def hook(self, bot_id: int) -> Webhook | None:
         """Return what Telegram has."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tempogram.simulator.client import running_simulator
-from tests.end_to_end.program import ADMIN_TOKEN, TOKEN, Program, program
+from tests.end_to_end.program import ADMIN_TOKEN, TOKEN, Program, program, update
 
 JSON = {"Content-Type": "application/json"}
 
@@ -95,6 +96,22 @@ async def test_an_invalid_setting_ends_the_start_with_one_sentence(tmp_path: Pat
     assert line.startswith("tempogram: ")
     assert sentence in line
     assert "secret" not in line.replace("SECRET", "")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_update_that_no_parser_takes_is_confirmed_and_what_follows_it_is_handled(tempogram: Program) -> None:
+    """Refused, Telegram would deliver it for a day."""
+    deep = b'{"update_id":701,"x":' + b"[" * 2_000 + b"]" * 2_000 + b"}"
+    seen = len(tempogram.output.read_text())
+
+    first = await tempogram.call("POST", f"/webhook/telegram/{TOKEN}", data=deep)
+    second = await tempogram.call("POST", f"/webhook/telegram/{TOKEN}", json=update(702, "hello"))
+
+    lines = [json.loads(line) for line in tempogram.output.read_text()[seen:].splitlines()]
+    skipped = [(each["bot_id"], each["update_id"]) for each in lines if each["event"] == "update_skipped"]
+    assert (first, second) == ((200, {"ok": True}), (200, {"ok": True}))
+    assert skipped == [(42, 701)]
+    assert "Traceback" not in tempogram.output.read_text()[seen:]
 
 
 async def test_a_port_in_use_ends_the_start_with_one_sentence(tmp_path: Path) -> None:

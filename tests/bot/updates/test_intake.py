@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from tempogram.api.core.ports import IntakeFull, Refusal
 from tempogram.bot.telegram.methods import COUNTED
 from tempogram.bot.updates.handler_pool import HandlerPool
-from tempogram.bot.updates.intake import UpdateIntake, decode, order_key
+from tempogram.bot.updates.intake import TOO_DEEP, UpdateIntake, decode, order_key
 from tempogram.bot.updates.normalize import normalize
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import Outgoing, Priority
@@ -133,6 +133,34 @@ async def test_an_update_that_comes_twice_is_handled_once() -> None:
     await inbox.get(update(1, "hello"), update(1, "hello"), update(2, "again"))
 
     assert inbox.texts == ["hello", "again"]
+
+
+async def test_an_update_nested_beyond_every_parser_is_received_and_skipped_with_one_line() -> None:
+    """Refused, it would be delivered for a day, and hold up what comes after it."""
+    inbox = RunningIntake(echo)
+    deep = b'{"update_id":7,"x":' + b"[" * 2_000 + b"]" * 2_000 + b"}"
+
+    with capture_logs() as logs:
+        await inbox.intake.receive(BOT_ID, deep)
+
+    assert inbox.updates.stored == {}
+    assert [(each["event"], each["bot_id"], each["update_id"]) for each in logs] == [("update_skipped", BOT_ID, 7)]
+
+
+async def test_a_nested_body_without_a_number_is_refused() -> None:
+    with pytest.raises(Refusal):
+        await RunningIntake(echo).intake.receive(BOT_ID, b"[" * 2_000 + b"]" * 2_000)
+
+
+async def test_a_stored_update_that_cannot_be_read_any_more_stops_no_start() -> None:
+    inbox = RunningIntake(echo)
+    deep = b'{"update_id":7,"x":' + b"[" * 2_000 + b"]" * 2_000 + b"}"
+    await inbox.updates.receive(BOT_ID, 7, deep, now_ms=1)
+
+    await inbox.intake.resume()
+    await inbox.pool.drain()
+
+    assert inbox.updates.ends == {(BOT_ID, 7): f"failed: {TOO_DEEP}"}
 
 
 async def test_an_update_that_cannot_be_stored_is_neither_handled_nor_confirmed() -> None:

@@ -15,8 +15,10 @@ from structlog.testing import capture_logs
 
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.updates.poller import Poller
+from tempogram.bot.updates.source_health import SourceHealth
 from tempogram.bot.updates.sources import UpdateSources
 from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.resilience.conditions import Conditions
 from tempogram.simulator import Fault
 from tempogram.storage.bots import Source
 from tests.bot.fakes import BOT_ID, TOKEN
@@ -61,12 +63,21 @@ def world(world: World) -> World:
 async def started(world: World) -> AsyncIterator[StartedSources]:
     fleet, inbox = world.new_fleet(), Inbox()
     await fleet.add(TOKEN, None)
+    conditions = Conditions(world.clock)
     async with aiohttp.ClientSession() as session:
         api_url = str(fleet.registry.bot(BOT_ID).session.api.base).partition("/bot{")[0]
 
         def poller_for(bot_id: int) -> Poller:
             return Poller(
-                bot_id=bot_id, session=session, api_url=api_url, token_of=fleet.registry.token_of, intake=inbox
+                bot_id=bot_id,
+                session=session,
+                api_url=api_url,
+                token_of=fleet.registry.token_of,
+                pause_revoked=world.pause_revoked,
+                intake=inbox,
+                health=SourceHealth(conditions),
+                conditions=conditions,
+                clock=world.clock,
             )
 
         update_sources = UpdateSources(fleet=fleet, webhooks=world.webhooks(fleet), poller_for=poller_for)

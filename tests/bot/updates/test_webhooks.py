@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 from aiogram import Bot
+from aiogram.exceptions import TelegramBadRequest
+from aiogram.methods import SetWebhook
+from structlog.testing import capture_logs
 
+from tempogram.bot.config.logging import conceal
 from tempogram.bot.fleet.fleet import Fleet
-from tempogram.bot.updates.webhooks import GRACE_S, Webhooks
+from tempogram.bot.updates.webhooks import GRACE_S
 from tempogram.simulator import Fault
 from tests.bot.fakes import BOT_ID, TOKEN
 from tests.bot.fleet_world import HERE, OTHER, World
@@ -54,6 +58,54 @@ async def test_a_webhook_that_is_refused_is_set_again_until_telegram_takes_it(wo
     assert world.slept == [1.0, 0.01, 2.0, 4.0]  # and once what was left of the pace
 
 
+async def test_a_webhook_that_is_refused_is_logged_once_with_telegrams_reason(
+    world: World, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log had only the exception's name, at each try."""
+    answers: list[Exception] = [TelegramBadRequest(SetWebhook(url=HERE), f"Bad Request: bad webhook {TOKEN}")] * 3
+
+    async def refuse(*_: object, **__: object) -> bool:
+        if answers:
+            raise answers.pop()
+        return True
+
+    monkeypatch.setattr(Bot, "set_webhook", refuse)
+    with capture_logs() as logs:
+        await world.webhooks(fleet).set(BOT_ID)
+
+    lines = [conceal(None, "", each) for each in logs]
+    assert [(each["event"], each.get("reason")) for each in lines] == [
+        ("webhook_not_changed", "Bad Request: bad webhook 42:…"),
+        ("webhook_changed", None),
+    ]
+
+
+async def test_webhooks_that_get_no_answer_are_an_outage_and_not_a_line_for_each_try(
+    world: World, fleet: Fleet
+) -> None:
+    world.simulator.order(Fault(kind="5xx", method="setWebhook", times=3))
+
+    with capture_logs() as logs:
+        await world.webhooks(fleet).set(BOT_ID)
+
+    assert [each["event"] for each in logs] == ["condition_began", "condition_ended"]
+
+
+@pytest.mark.parametrize("change", ["set", "unset"])
+async def test_the_webhook_of_a_revoked_token_is_not_tried_again_and_its_bot_is_paused(
+    world: World, fleet: Fleet, change: str
+) -> None:
+    if change == "unset":
+        await world.webhooks(fleet).set(BOT_ID)
+    world.simulator.order(Fault(kind="revoked", bot_id=BOT_ID))
+
+    with capture_logs() as logs:
+        await getattr(world.webhooks(fleet), change)(BOT_ID)
+
+    assert world.paused == [BOT_ID]
+    assert [(each["event"], each["reason"]) for each in logs] == [("webhook_not_changed", "Unauthorized")]
+
+
 async def test_telegram_asking_us_to_wait_is_obeyed(world: World, fleet: Fleet) -> None:
     world.simulator.order(Fault(kind="429", method="setWebhook", retry_after_s=37, hold="none", times=1))
 
@@ -94,12 +146,10 @@ async def test_a_webhook_is_set_again_when_something_about_it_has_changed(
     if changed == "token":
         world.simulator.add_bot("42:a-new-token", "the_bot")
         await fleet.add("42:a-new-token", None)
-    webhooks = Webhooks(
-        registry=fleet.registry,
+    webhooks = world.webhooks(
+        fleet,
         public_url="http://127.0.0.1:2" if changed == "public_url" else HERE,
         allowed_updates=["message"] if changed == "allowed_updates" else [],
-        clock=world.clock,
-        sleep=world.sleep,
     )
 
     await webhooks.set(BOT_ID)
