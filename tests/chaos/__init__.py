@@ -6,6 +6,7 @@ By hand: ``python -m tests.chaos --minutes 10 --seed 7``. Read in this order:
     plan             how large a run is, and its limits
     load             submits messages
     disturbances     kills, freezes and cuts off processes and servers
+    isolation/       lets Telegram fail some bots, and times the others
     telegram_faults  lets Telegram fail
     processes        the processes, started again when they end
     servers          a Redis and a PostgreSQL of its own

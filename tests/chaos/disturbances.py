@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from tests.chaos.evidence import Act, Disturbance
+from tests.chaos.isolation.troubles import AT_TELEGRAM, OF_ALL_BOTS, Troubles
+from tests.chaos.isolation.waits import OWN_AFTERMATH_MS
 from tests.chaos.load import now_ms
 from tests.chaos.plan import Plan
 from tests.chaos.processes import Processes, SupervisedProcess
@@ -30,6 +32,7 @@ class Disturber:
     processes: Processes
     redis: OwnRedis | None
     postgres: OwnPostgres
+    troubles: Troubles
     chance: random.Random
     say: Callable[[str], None]
     performed: list[Disturbance] = field(default_factory=list)
@@ -55,6 +58,9 @@ class Disturber:
 
     async def _begin(self, act: Act) -> None:
         """Start an act beside those under way; one at a time for each process, and for the servers."""
+        if act in AT_TELEGRAM:
+            await self._trouble(act)
+            return
         if act is Act.REDIS_FLUSHED:
             await self._finish()
             await asyncio.sleep(CALM_BEFORE_S)
@@ -70,6 +76,16 @@ class Disturber:
             self._start(SERVERS, self._perform(act, "", lambda: self._to_server(act)))
         else:
             self._deck.insert(0, act)
+
+    async def _trouble(self, act: Act) -> None:
+        """Let Telegram fail some bots while nothing else happens, nor has happened just before."""
+        await self._finish()
+        ends_ms = [each.until_ms for each in self.performed]
+        await asyncio.sleep(max([0.0, *ends_ms]) / 1_000 + self.plan.terms.aftermath_ms / 1_000 - now_ms() / 1_000)
+        self.say(act.value)
+        await self.troubles.perform(act)
+        if act in OF_ALL_BOTS:  # or there would be no bot without a trouble of its own in the next act
+            await asyncio.sleep(self.plan.trouble_s + OWN_AFTERMATH_MS / 1_000)
 
     def _start(self, name: str, performance: Awaitable[None]) -> None:
         task = asyncio.ensure_future(performance)

@@ -19,6 +19,7 @@ class Promised:
         number: Its index in that order.
         cancelled_at_ms: When the API answered that it is cancelled; None if it did not.
         ids: Every id that the API gave for its dedup key: one, or the same was accepted twice.
+        planned_at_ms: When it was to be submitted, if how long it waits is judged.
     """
 
     ids: frozenset[str]
@@ -30,6 +31,7 @@ class Promised:
     is_at_most_once: bool = False
     expires_at_ms: float | None = None
     cancelled_at_ms: float | None = None
+    planned_at_ms: float | None = None
 
     @property
     def key(self) -> Key:
@@ -80,7 +82,7 @@ class Violation:
 
 
 class Act(StrEnum):
-    """What was done to a process or a server."""
+    """What was done to a process or a server, or at Telegram's end."""
 
     KILLED = "killed"
     FROZEN = "frozen"
@@ -97,6 +99,13 @@ class Act(StrEnum):
     REDIS_FLUSHED = "Redis was emptied while it ran"
     POSTGRES_RESTARTED = "PostgreSQL was restarted"
     POSTGRES_CRASHED = "PostgreSQL crashed and was started again"
+    BOT_HANGS = "the calls of one bot hung"
+    BOTS_HANG = "the calls of half of the bots hung"
+    BOT_FAILS = "Telegram answered one bot with 500"
+    CHATS_FAIL = "Telegram answered calls to some chats of one bot with 500"
+    BOT_RESET = "the connections of one bot's calls were reset"
+    HOST_HANGS = "Telegram answered no call"
+    HOST_REFUSES = "Telegram refused connections"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +116,25 @@ class Disturbance:
     target: str
     from_ms: float
     until_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """What Telegram did to some bots for a while.
+
+    Attributes:
+        act: None for one of the passing faults that come all the time.
+        chat_ids: The chats that it concerned; none stands for all chats of these bots.
+    """
+
+    act: Act | None
+    from_ms: float
+    until_ms: float
+    bot_ids: frozenset[int]
+    chat_ids: frozenset[int] = frozenset()
+
+    def concerns(self, bot_id: int, chat_id: int) -> bool:
+        return bot_id in self.bot_ids and (not self.chat_ids or chat_id in self.chat_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +165,8 @@ class Terms:
         timeout_ms, lease_ms: The engine's.
         recovers_within_ms: After Redis was emptied while it ran.
         script_ms: How long one script may keep others from Redis.
+        isolated_ms: How long messages of bots without trouble may wait at p99 while others have it.
+        aftermath_ms: So long after a process or server came back that is not judged.
     """
 
     bot_limit: int
@@ -153,6 +183,8 @@ class Terms:
     lease_ms: float
     recovers_within_ms: float = 5_000
     script_ms: float = 10
+    isolated_ms: float = 500
+    aftermath_ms: float = 12_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,3 +206,4 @@ class Evidence:
     violations_unlisted: int = 0
     slow_scripts: Sequence[SlowScript] = field(default_factory=tuple)
     unexpected_ends: Sequence[str] = field(default_factory=tuple)
+    troubles: Sequence[Trouble] = field(default_factory=tuple)

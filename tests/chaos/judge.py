@@ -10,6 +10,7 @@ from itertools import pairwise
 from tests.chaos.broken_windows import broken_without_duplicates
 from tests.chaos.duplicates import Duplicate, accepted_by_key, cause_of, duplicates, over_bound
 from tests.chaos.evidence import Act, Arrival, Disturbance, Evidence, Promised, SlowScript, Violation
+from tests.chaos.isolation.waits import Waits, others_waits
 
 NOT_SENT = ("dead", "cancelled", "expired", "uncertain")
 LISTED = 5
@@ -34,6 +35,7 @@ class Judgement:
         balance: How many ended how, by Telegram's record where it arrived there, else by the ledger.
         lost: Neither arrived nor ended otherwise; ``recorded_unsent``: arrived, though the ledger says it did not, and
             nothing happened that would explain it.
+        others_waits: How long messages of other bots or chats waited, while Telegram failed some.
         recovery_ms: After each time that Redis was emptied while it ran, until messages arrived again.
     """
 
@@ -52,6 +54,7 @@ class Judgement:
     after_cancel: Sequence[Promised]
     after_expiry: Sequence[Promised]
     recovery_ms: Sequence[float]
+    others_waits: Sequence[Waits]
     evidence: Evidence = field(repr=False)
 
     @property
@@ -107,7 +110,16 @@ class Judgement:
                 not slow,
                 of_speed=True,
             ),
+            *(self._isolation(waits) for waits in self.others_waits),
         ]
+
+    def _isolation(self, waits: Waits) -> Promise:
+        at_most_ms = self.evidence.terms.isolated_ms
+        return Promise(
+            f"others wait for under {at_most_ms:.0f} ms at p99 while {waits.act.value}: {waits}",
+            waits.most_ms < at_most_ms,
+            of_speed=True,
+        )
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -138,6 +150,7 @@ def judge(evidence: Evidence) -> Judgement:
             for each in evidence.disturbances
             if each.act is Act.REDIS_FLUSHED
         ],
+        others_waits=others_waits(evidence),
         evidence=evidence,
     )
 

@@ -41,7 +41,8 @@ class PlannedMessage:
     body: dict[str, Any]
     lane: str
     number: int
-    is_to_be_cancelled: bool
+    is_to_be_cancelled: bool = False
+    planned_at_ms: float | None = None
     ids: set[str] = field(default_factory=set)
 
 
@@ -101,15 +102,15 @@ class Load:
 
     async def _submit_to(self, bot_id: int, chat_id: int) -> None:
         mean_s = self.plan.bots * self.plan.chats_a_bot * (1 + BURST_MAX) / 2 / self.plan.rate
-        while not await self._stops_within(self.chance.expovariate(1 / mean_s)):
+        while not await self.stops_within(self.chance.expovariate(1 / mean_s)):
             planned_messages = [self._plan_message(bot_id, chat_id) for _ in range(self.chance.randint(1, BURST_MAX))]
             if self.chance.random() < 0.5:
-                await self._submit_batch(planned_messages)
+                await self.submit_batch(planned_messages)
             else:
                 for planned in planned_messages:
-                    await self._submit(planned)
+                    await self.submit(planned)
 
-    async def _stops_within(self, seconds: float) -> bool:
+    async def stops_within(self, seconds: float) -> bool:
         try:
             await asyncio.wait_for(self._stopping.wait(), seconds)
         except TimeoutError:
@@ -119,7 +120,20 @@ class Load:
     def _plan_message(self, bot_id: int, chat_id: int) -> PlannedMessage:
         drawn = {kind: self.chance.random() < share for kind, share in SHARES.items()}
         priority = self.chance.choice(PRIORITIES).value
-        kind = "later" if drawn["later"] else priority
+        planned = self.next_message(bot_id, chat_id, priority, kind="later" if drawn["later"] else priority)
+        planned.is_to_be_cancelled = drawn["cancelled"]
+        if drawn["later"]:
+            planned.lane = ""
+            planned.body["send_at"] = round(now_ms() / 1_000 + self.chance.uniform(*LATER_S), 3)
+        elif drawn["expires"]:
+            planned.body["expires_in_s"] = self.chance.uniform(*EXPIRES_S)
+        if drawn["once"]:
+            planned.body["delivery"] = "at_most_once"
+        return planned
+
+    def next_message(self, bot_id: int, chat_id: int, priority: str, *, kind: str = "") -> PlannedMessage:
+        """Return the next message of a lane; ``kind`` tells its text from those of the chat's other messages."""
+        kind = kind or priority
         number = self._numbers[bot_id, chat_id, kind]
         self._numbers[bot_id, chat_id, kind] += 1
         text = f"{kind} {number}"
@@ -130,15 +144,9 @@ class Load:
             "priority": priority,
             "dedup_key": f"{bot_id}:{chat_id}:{text.replace(' ', '-')}",
         }
-        if drawn["later"]:
-            body["send_at"] = round(now_ms() / 1_000 + self.chance.uniform(*LATER_S), 3)
-        elif drawn["expires"]:
-            body["expires_in_s"] = self.chance.uniform(*EXPIRES_S)
-        if drawn["once"]:
-            body["delivery"] = "at_most_once"
-        return PlannedMessage(body, "" if drawn["later"] else priority, number, drawn["cancelled"])
+        return PlannedMessage(body, priority, number)
 
-    async def _submit(self, planned: PlannedMessage) -> None:
+    async def submit(self, planned: PlannedMessage) -> None:
         while True:
             status, answer = await self._call("POST", "/messages", planned.body)
             if status in {200, 202}:
@@ -150,7 +158,7 @@ class Load:
                 return
             await self._pause()
 
-    async def _submit_batch(self, planned_messages: Sequence[PlannedMessage]) -> None:
+    async def submit_batch(self, planned_messages: Sequence[PlannedMessage]) -> None:
         """Submit them together; if no answer comes, all of them again."""
         while True:
             status, answers = await self._call(
@@ -177,6 +185,7 @@ class Load:
             number=planned.number,
             is_at_most_once="delivery" in body,
             expires_at_ms=None if expires_in_s is None else now_ms() + expires_in_s * 1_000,
+            planned_at_ms=planned.planned_at_ms,
         )
         if planned.is_to_be_cancelled:
             status, _ = await self._call("DELETE", f"/messages/{message.message_id}")

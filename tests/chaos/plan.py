@@ -33,6 +33,9 @@ class Plan:
     Attributes:
         rate: Messages a second over all chats, on an average.
         pause_s: Between one act and the next, on an average.
+        trouble_s: How long one at Telegram's end lasts. It is some time after what else was done, so that it can be
+            judged by itself: ``terms.aftermath_ms``.
+        probes_a_bot_s: Messages a second whose waits are judged, half of them high and half normal.
         drains_within_s: What still waits after the last disturbance ends within this time.
     """
 
@@ -42,6 +45,8 @@ class Plan:
     chats_a_bot: int = 25
     rate: float = 60.0
     pause_s: float = 4.0
+    trouble_s: float = 8.0
+    probes_a_bot_s: float = 1.0
     drains_within_s: float = 120.0
     roles: tuple[str, ...] = ROLES
     acts: tuple[Act, ...] = tuple(Act)
@@ -59,6 +64,14 @@ class Plan:
         """Return private chats and groups, about as many of each."""
         numbers = range(bot_id * 1_000, bot_id * 1_000 + self.chats_a_bot)
         return [number if number % 2 else -1_000_000 - number for number in numbers]
+
+    def chats_of_probes(self, bot_id: int) -> list[int]:
+        """Return private chats, so many that none comes near its limit."""
+        return list(range(bot_id * 1_000 + 900, bot_id * 1_000 + 904))
+
+    def chats_of_backlog(self, bot_id: int) -> list[int]:
+        """Return private chats that get more than can be sent while their bot has trouble."""
+        return list(range(bot_id * 1_000 + 500, bot_id * 1_000 + 550))
 
     @property
     def has_redis(self) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from tempogram.bot.demo.process import free_port
+
 READ_BYTES = 65_536
 
 
@@ -20,6 +22,7 @@ class Proxy:
     _lines: set[asyncio.Task[None]] = field(default_factory=set)
     _flows: asyncio.Event = field(default_factory=asyncio.Event)
     _is_broken: bool = False
+    _server: asyncio.Server | None = None
 
     def cut(self) -> None:
         """Reset every connection that stands; new ones are let through."""
@@ -30,6 +33,17 @@ class Proxy:
         """Reset every connection, and each that is tried from now on."""
         self._is_broken = True
         self.cut()
+
+    async def refuse(self) -> None:
+        """Reset every connection, and refuse new ones: there is no listener."""
+        assert self._server is not None
+        self._server.close()
+        self.cut()
+        await asyncio.sleep(0)
+
+    async def listen(self) -> None:
+        """Take connections, also after they were refused."""
+        self._server = await asyncio.start_server(self._take, "127.0.0.1", self.port)
 
     def stall(self) -> None:
         """Keep all bytes back, without ending a connection."""
@@ -44,12 +58,13 @@ class Proxy:
     async def serve(self) -> AsyncIterator[None]:
         """Listen on a free port until the block ends."""
         self._flows.set()
-        server = await asyncio.start_server(self._take, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
+        self.port = free_port()
+        await self.listen()
         try:
             yield
         finally:
-            server.close()
+            assert self._server is not None
+            self._server.close()
             self.break_off()
             self._flows.set()
             await asyncio.gather(*self._lines)

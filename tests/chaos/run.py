@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -20,11 +21,14 @@ from tempogram.engine.brokers.redis.scripts import scripts
 from tempogram.engine.model.messages import OPEN
 from tempogram.simulator.client import RunningSimulator, running_simulator
 from tests.chaos.disturbances import Disturber
-from tests.chaos.evidence import Arrival, Evidence, MessageEnd, SlowScript, Violation
+from tests.chaos.evidence import Arrival, Evidence, MessageEnd, SlowScript, Trouble, Violation
+from tests.chaos.isolation.probes import Probes
+from tests.chaos.isolation.troubles import Troubles
 from tests.chaos.judge import Judgement, judge, silences
 from tests.chaos.load import Load, now_ms, session
 from tests.chaos.plan import Plan
 from tests.chaos.processes import Processes, running_processes
+from tests.chaos.proxy import Proxy
 from tests.chaos.servers import OwnPostgres, OwnRedis, SlowCommand, own_postgres, own_redis
 from tests.chaos.telegram_faults import TelegramFaults
 
@@ -41,6 +45,7 @@ class Environment:
 
     plan: Plan
     telegram: RunningSimulator
+    to_telegram: Proxy
     processes: Processes
     redis: OwnRedis | None
     postgres: OwnPostgres
@@ -65,14 +70,15 @@ async def chaos(plan: Plan, *, folder: Path, say: Callable[[str], None]) -> Outc
     async with environment(plan, folder) as built, session() as client:
         report(f"{len(built.processes.members)} processes, {plan.bots} bots, {plan.bots * plan.chats_a_bot} chats")
         load = Load(plan, built.processes.apis, client, random.Random(plan.seed))
-        disturber = Disturber(plan, built.processes, built.redis, built.postgres, random.Random(plan.seed + 1), report)
+        troubles = Troubles(plan, built.telegram, built.to_telegram, load, random.Random(plan.seed + 3))
+        disturber = Disturber(
+            plan, built.processes, built.redis, built.postgres, troubles, random.Random(plan.seed + 1), report
+        )
+        faults = TelegramFaults(built.telegram, plan.bots, random.Random(plan.seed + 2))
         supervising = asyncio.create_task(built.processes.supervise())
         watching = [asyncio.create_task(watch_slow(built.redis, built.slow))] if built.redis else []
-        submitting = asyncio.create_task(load.run())
-        await _for_a_while(
-            [disturber.run(), TelegramFaults(built.telegram, plan.bots, random.Random(plan.seed + 2)).run()],
-            plan.seconds,
-        )
+        submitting = asyncio.gather(load.run(), Probes(plan, load).run())
+        await _for_a_while([disturber.run(), faults.run()], plan.seconds)
         report("the disturbances are over")
         await built.telegram.end_faults()
         load.stop()
@@ -80,7 +86,7 @@ async def chaos(plan: Plan, *, folder: Path, say: Callable[[str], None]) -> Outc
         report(f"{len(load.promised)} messages were accepted")
         ended = await load.ended(within_s=plan.drains_within_s)
         report(f"{sum(each.status in OPEN for each in ended.values())} of them are open")
-        evidence = await gathered(built, load, disturber, ended)
+        evidence = await gathered(built, load, disturber, [*faults.ordered, *troubles.performed], ended)
         keep(folder, evidence, load, await built.postgres.attempts())
         await _end([supervising, *watching])
         for member in built.processes.members:
@@ -105,19 +111,21 @@ async def environment(plan: Plan, folder: Path) -> AsyncIterator[Environment]:
         redis = await stack.enter_async_context(own_redis()) if plan.has_redis else None
         postgres = await stack.enter_async_context(own_postgres())
         telegram = await stack.enter_async_context(running_simulator(**plan.simulator))
+        to_telegram = Proxy(urlsplit(telegram.url).port or 0)
+        await stack.enter_async_context(to_telegram.serve())
         await migrated(postgres, telegram.url)
         built = await stack.enter_async_context(
             running_processes(
                 folder,
                 plan.roles,
-                telegram_url=telegram.url,
+                telegram_url=f"http://127.0.0.1:{to_telegram.port}",
                 tokens=plan.tokens,
                 redis=redis,
                 postgres=postgres,
                 environment=plan.environment,
             )
         )
-        yield Environment(plan, telegram, built, redis, postgres)
+        yield Environment(plan, telegram, to_telegram, built, redis, postgres)
 
 
 async def migrated(postgres: OwnPostgres, telegram_url: str) -> None:
@@ -143,7 +151,13 @@ async def watch_slow(redis: OwnRedis, noted: dict[tuple[int, int], SlowScript]) 
         await asyncio.sleep(SLOW_ASKED_EVERY_S)
 
 
-async def gathered(built: Environment, load: Load, disturber: Disturber, ended: Mapping[str, MessageEnd]) -> Evidence:
+async def gathered(
+    built: Environment,
+    load: Load,
+    disturber: Disturber,
+    troubles: Sequence[Trouble],
+    ended: Mapping[str, MessageEnd],
+) -> Evidence:
     """Collect what Telegram saw, what the API says, and what was done."""
     calls: list[dict[str, Any]] = []
     while page := await built.telegram.calls(since=len(calls)):
@@ -161,6 +175,7 @@ async def gathered(built: Environment, load: Load, disturber: Disturber, ended: 
         violations=listed,
         violations_unlisted=sum(report.violations.values()) - len(listed),
         disturbances=disturber.performed,
+        troubles=troubles,
         terms=built.plan.terms,
         slow_scripts=list(built.slow.values()),
         unexpected_ends=[member.name for member in built.processes.members for _ in range(member.unexpected_ends)],

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tempogram.simulator.client import RunningSimulator
 from tempogram.simulator.limits.faults import Fault
+from tests.chaos.evidence import Trouble
+from tests.chaos.load import now_ms
 
 PAUSE_S = 0.4
 FOR_MS = 3_000
@@ -17,15 +19,20 @@ STATUSES: tuple[Literal[500, 502, 503, 504], ...] = (500, 502, 503, 504)
 
 @dataclass(slots=True)
 class TelegramFaults:
-    """Orders faults until it is cancelled."""
+    """Orders faults until it is cancelled, and notes which bots may have had one."""
 
     telegram: RunningSimulator
     bots: int
     chance: random.Random
+    ordered: list[Trouble] = field(default_factory=list)
 
     async def run(self) -> None:
         while True:
-            await self.telegram.order(self._fault())
+            fault, from_ms = self._fault(), now_ms()
+            assert fault.bot_id is not None
+            bot_ids = frozenset({fault.bot_id})
+            self.ordered.append(Trouble(act=None, from_ms=from_ms, until_ms=from_ms + FOR_MS, bot_ids=bot_ids))
+            await self.telegram.order(fault)
             await asyncio.sleep(self.chance.expovariate(1 / PAUSE_S))
 
     def _fault(self) -> Fault:

@@ -65,6 +65,24 @@ async def test_a_broken_proxy_refuses_new_connections_until_it_is_mended(proxy: 
     writer.transport.abort()
 
 
+async def test_a_proxy_that_refuses_has_no_listener_until_it_listens_again(proxy: Proxy) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+    writer.write(b"one")
+    await reader.readexactly(3)
+
+    await proxy.refuse()
+
+    assert await ended(reader)
+    writer.transport.abort()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", proxy.port)
+    await proxy.listen()
+    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+    writer.write(b"two")
+    assert await reader.readexactly(3) == b"two"
+    writer.transport.abort()
+
+
 async def test_bytes_that_a_stalled_proxy_kept_back_arrive_when_it_is_mended(proxy: Proxy) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
     proxy.stall()

@@ -1,0 +1,46 @@
+"""Messages whose waits are judged: one after another from every bot, high and normal in turn, at planned instants.
+
+An instant does not depend on how the messages before it fared, so that nothing slow hides itself by being asked less.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from itertools import count
+
+from tests.chaos.load import Load, now_ms
+from tests.chaos.plan import Plan
+
+PRIORITIES = ("high", "normal")
+
+
+@dataclass(slots=True)
+class Probes:
+    """Submits until the load is to stop."""
+
+    plan: Plan
+    load: Load
+
+    async def run(self) -> None:
+        """Submit each when it is due, beside those before it; ends with those under way."""
+        began_s = time.monotonic()
+        submissions: set[asyncio.Task[None]] = set()
+        apart_s = 1 / (self.plan.probes_a_bot_s * self.plan.bots)
+        for number in count():
+            due_s = began_s + number * apart_s
+            if await self.load.stops_within(max(0.0, due_s - time.monotonic())):
+                break
+            late_ms = (time.monotonic() - due_s) * 1_000
+            task = asyncio.create_task(self._submit(number, now_ms() - late_ms))
+            submissions.add(task)
+            task.add_done_callback(submissions.discard)
+        await asyncio.gather(*submissions)
+
+    async def _submit(self, number: int, planned_at_ms: float) -> None:
+        turn, bot = divmod(number, self.plan.bots)
+        bot_id, chats = self.plan.bot_ids[bot], self.plan.chats_of_probes(self.plan.bot_ids[bot])
+        planned = self.load.next_message(bot_id, chats[turn % len(chats)], PRIORITIES[(turn + bot) % 2])
+        planned.planned_at_ms = planned_at_ms
+        await self.load.submit(planned)
