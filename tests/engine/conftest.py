@@ -8,9 +8,8 @@ import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from tempogram.engine.brokers.redis.connection import connect
 from tests.engine.desk import Desk
-from tests.engine.redis_server import own_redis
+from tests.engine.redis_server import connected, own_redis
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +27,7 @@ def empty_redis(redis_url: str) -> str:
 
 @pytest.fixture
 async def redis(empty_redis: str) -> AsyncIterator[AsyncRedis]:
-    async with connect(empty_redis) as redis:
+    async with connected(empty_redis) as redis:
         yield redis
 
 

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as NoConnection
 
 from tempogram.bot.demo.process import free_port
+from tempogram.engine.brokers.redis.connection import connect
 from tests.engine.fake_redis import CANNOT
 
 START_S = 60.0
 """More than a server takes to start on a machine that does much else."""
+
+ENDED_S = 60.0
+"""More than a command takes that has lost its connection."""
 
 
 @contextmanager
@@ -39,6 +47,30 @@ def own_redis(folder: Path, *more_words: str, port: int | None = None) -> Iterat
     finally:
         server.terminate()
         server.wait()
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Redis]:
+    """Connect until the block ends; then nothing is connected, nor will be.
+
+    What a killed process left under way, such as a batch of settlements, would otherwise take a connection of the
+    closed pool, which none closes: the garbage collector reports it, in any later test.
+    """
+    redis = connect(url)
+    pool = redis.connection_pool
+    try:
+        yield redis
+    finally:
+        pool.get_connection = _refuse  # type: ignore[method-assign]
+        await pool.disconnect()
+        async with asyncio.timeout(ENDED_S):
+            while pool._in_use_connections:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.001)
+        await pool.disconnect()  # also what was still connecting before
+
+
+async def _refuse(*_: object, **__: object) -> NoReturn:
+    raise NoConnection("the test that would have closed the connection is over")
 
 
 def port_of(url: str) -> int:

@@ -12,7 +12,6 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.brokers.redis.keys import NEWS
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.redis_changes import BATCH_MAX, BY, ITEM, LENGTH, WAITING_MAX, RedisChanges
@@ -20,7 +19,7 @@ from tempogram.engine.channels.redis_channel import RedisChannel
 from tempogram.engine.ports.changes import BotChanged, Change, ChatChanged, Missed
 from tempogram.engine.resilience.conditions import Condition, Conditions
 from tempogram.engine.resilience.retry import Sleep
-from tests.engine.redis_server import own_redis, port_of
+from tests.engine.redis_server import connected, own_redis, port_of
 
 PATIENCE_S = 60.0
 """Long enough for a machine that does much else; a test ends as soon as what it waits for holds."""
@@ -131,7 +130,7 @@ async def test_an_emptied_redis_is_noticed_after_a_heartbeat_at_the_latest(redis
 async def test_a_restarted_redis_is_noticed_once(tmp_path: Path, keeps: str) -> None:
     async with AsyncExitStack() as stack:
         with own_redis(tmp_path) as url:
-            redis = await stack.enter_async_context(connect(url))
+            redis = await stack.enter_async_context(connected(url))
             one, _ = await stack.enter_async_context(process(redis, 1))
             _, other = await stack.enter_async_context(process(redis, 2))
             if keeps == "older data":
@@ -155,7 +154,7 @@ async def test_changes_that_could_not_be_sent_become_missed_for_the_others(tmp_p
 
     async with AsyncExitStack() as stack:
         with own_redis(tmp_path) as url:
-            redis = await stack.enter_async_context(connect(url))
+            redis = await stack.enter_async_context(connected(url))
             one, _ = await stack.enter_async_context(process(redis, 1, conditions, sleep=sleep))
             for number in range(3):
                 await one.announce(BotChanged(number))
@@ -165,7 +164,7 @@ async def test_changes_that_could_not_be_sent_become_missed_for_the_others(tmp_p
                 await one.flush()
             away = conditions.current
             with own_redis(tmp_path, port=port_of(url)):
-                late = await stack.enter_async_context(connect(url))
+                late = await stack.enter_async_context(connected(url))
                 _, other = await stack.enter_async_context(process(late, 2))
                 both_listen.set()
                 await until(lambda: Missed() in other.received, other.received)
@@ -193,7 +192,7 @@ async def test_changes_that_a_full_redis_refused_become_missed_when_it_has_room(
 
 
 async def test_a_redis_that_is_away_from_the_start_raises_nothing(tmp_path: Path) -> None:
-    async with connect("redis://127.0.0.1:1/0") as redis:
+    async with connected("redis://127.0.0.1:1/0") as redis:
         changes = RedisChanges(redis, process=1, conditions=Conditions(lambda: 0))
 
         await changes.begin()
@@ -203,7 +202,7 @@ async def test_a_redis_that_is_away_from_the_start_raises_nothing(tmp_path: Path
 
 async def test_when_away_is_called_when_redis_is_missed() -> None:
     missed = asyncio.Event()
-    async with connect("redis://127.0.0.1:1/0") as redis:
+    async with connected("redis://127.0.0.1:1/0") as redis:
         listening = asyncio.create_task(
             RedisChanges(redis, process=1, conditions=Conditions(lambda: 0), when_away=missed.set).run(Inbox().listen)
         )

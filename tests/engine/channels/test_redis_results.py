@@ -14,7 +14,6 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from tempogram.engine.brokers.redis import keys
-from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.channels import results_codec
 from tempogram.engine.channels.memory_results import MemoryResults
 from tempogram.engine.channels.redis_results import BATCH_MAX, BYTES_MAX, WAITING_MAX, RedisResults
@@ -35,7 +34,7 @@ from tempogram.engine.model.outcomes import (
 )
 from tempogram.engine.ports import Result, Results
 from tempogram.engine.resilience.conditions import Condition, Conditions
-from tests.engine.redis_server import own_redis, port_of
+from tests.engine.redis_server import connected, own_redis, port_of
 from tests.fakes import START_MS
 
 PATIENCE_S = 60.0
@@ -189,7 +188,7 @@ async def test_a_result_that_is_too_large_is_not_sent_and_the_others_are(redis: 
 
 async def test_publishing_neither_fails_nor_waits_while_redis_is_away() -> None:
     conditions = Conditions(lambda: 0)
-    async with connect("redis://127.0.0.1:1/0") as redis:
+    async with connected("redis://127.0.0.1:1/0") as redis:
         sender = RedisResults(redis, process=THERE, conditions=conditions)
         with capture_logs() as logs:
             for _ in range(WAITING_MAX + 1):
@@ -218,7 +217,7 @@ async def test_a_redis_that_is_back_is_noticed_without_another_result(redis: Red
 async def test_results_arrive_again_once_redis_is_back(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         with own_redis(tmp_path) as url:
-            redis = await stack.enter_async_context(connect(url))
+            redis = await stack.enter_async_context(connected(url))
             receiver = await stack.enter_async_context(running(redis, HERE))
             sender = RedisResults(redis, process=THERE, conditions=Conditions(lambda: 0))
             lost, later = made(Sent(1)), made(Sent(2))
@@ -236,7 +235,7 @@ async def test_results_arrive_again_once_redis_is_back(tmp_path: Path) -> None:
 
 async def test_a_frozen_redis_is_noticed_and_listened_to_again(tmp_path: Path) -> None:
     with own_redis(tmp_path) as url:
-        async with connect(url) as redis:
+        async with connected(url) as redis:
             process_id = (await redis.info("server"))["process_id"]
             async with running(redis, HERE, heartbeat_s=0.1) as receiver:
                 os.kill(process_id, signal.SIGSTOP)

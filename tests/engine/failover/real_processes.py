@@ -14,7 +14,6 @@ import pytest
 
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.brokers.redis.broker import RedisBroker
-from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.brokers.redis.keys import SCHEMA
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
@@ -43,6 +42,7 @@ from tempogram.storage.processes.leadership import LEADER_LOCK, leadership
 from tempogram.storage.processes.membership import SqlMembership, membership
 from tests.engine.desk import UNLIMITED
 from tests.engine.failover.fake_processes import given
+from tests.engine.redis_server import connected
 from tests.fakes import outgoing
 
 LEASE_MS = 1_000
@@ -110,8 +110,6 @@ class Process:
     async def kill(self) -> None:
         """End at once, with whatever is in hand."""
         await _cancel(*self.tasks, *self.worker._tasks)
-        if (listening := self.redis._wakeup._listening) is not None:
-            await _cancel(listening)  # or it would take a connection after all of them were closed
         self.tasks = []
 
 
@@ -141,7 +139,7 @@ async def process(
         leads = await stack.enter_async_context(leadership(database_url, LEADER_LOCK))
         number = secrets.randbits(31)
         await stack.enter_async_context(membership(database_url, number))
-        connection = await stack.enter_async_context(connect(redis_url))
+        connection = await stack.enter_async_context(connected(redis_url))
         clock, ledger, results = SystemClock(), SqlLedger(database), MemoryResults()
         conditions = Conditions(clock)
         redis = RedisBroker(connection, limits, lease_ms=lease_ms, schema=schema)
