@@ -153,7 +153,9 @@ class Dispatcher:
         try:
             await self.pending_admissions.admit()
             with self._worker.reserved(len(batch)) as slots:
-                admission = await self._broker.admit(batch, worker_id=self._worker.worker_id, slots=slots.count)
+                admission = await self._broker.admit(
+                    batch, worker_id=self._worker.worker_id, slots=slots.count, connections=slots.connections
+                )
                 slots.leased = admission.leased
         except (BrokerUnavailable, LedgerError):
             self.pending_admissions.note(message.id for message in batch)

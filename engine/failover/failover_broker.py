@@ -19,6 +19,7 @@ from msgspec import structs
 
 from tempogram.engine.failover.redis_health import RedisHealth
 from tempogram.engine.limits.limits import Limits
+from tempogram.engine.limits.pool import Connections
 from tempogram.engine.model.errors import BrokerUnavailable, NoQueue, QueueLost
 from tempogram.engine.model.messages import Done, Lease, Outgoing, Settlement
 from tempogram.engine.ports import NO_SCHEMA, Admission, Broker, Clock, Epoch, Leased, LeaseSource, Ledger, Settled
@@ -174,7 +175,13 @@ class FailoverBroker:
         return (self._memory or self._redis).incarnation
 
     async def admit(
-        self, messages: Sequence[Outgoing], *, worker_id: str, slots: int, capped: bool = True
+        self,
+        messages: Sequence[Outgoing],
+        *,
+        worker_id: str,
+        slots: int,
+        connections: Connections | None = None,
+        capped: bool = True,
     ) -> Admission:
         if self._epoch is not None and _is_unbegun(self._epoch):
             # Only now that a message waits for it: at the very first start it is so for a moment.
@@ -183,7 +190,9 @@ class FailoverBroker:
         slots = slots if until_ms > self._clock() else 0
         try:
             with self._noted(broker, leases=slots > 0, takes_in=True):
-                admission = await broker.admit(messages, worker_id=worker_id, slots=slots, capped=capped)
+                admission = await broker.admit(
+                    messages, worker_id=worker_id, slots=slots, connections=connections, capped=capped
+                )
         except QueueLost:
             if not slots:
                 raise
@@ -192,13 +201,13 @@ class FailoverBroker:
                 admission = await broker.admit(messages, worker_id=worker_id, slots=0, capped=capped)
         return replace(admission, leased=_until(admission.leased, until_ms))
 
-    async def lease(self, *, worker_id: str, slots: int) -> Leased:
+    async def lease(self, *, worker_id: str, slots: int, connections: Connections | None = None) -> Leased:
         self._switches_seen = self._switches
         broker, until_ms = self._source(), self._leases_until_ms()
         if until_ms <= self._clock():
             return Leased(wake_at_ms=self._clock() + PAUSE_MS)
         with self._noted(broker, leases=True):
-            leased = await broker.lease(worker_id=worker_id, slots=slots)
+            leased = await broker.lease(worker_id=worker_id, slots=slots, connections=connections)
         return _until(leased, until_ms)
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:

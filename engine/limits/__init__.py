@@ -6,6 +6,7 @@ Read in this order:
     windows     the places of a limit, and when they are free again
     aimd        a limit that a 429 lowers for a while
     fair_queue  stride scheduling: the arithmetic of turns
+    pool        places that calls keep until they end, shared out among bots
 
 To add a limit (the one per user is the shortest example; look for ``user_id``):
 

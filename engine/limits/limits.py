@@ -47,6 +47,11 @@ class Limit:
             raise SettingsError(f"a burst of {self.burst} lets nothing through; it must be at least 1")
 
     @property
+    def places(self) -> int:
+        """How many messages may be under way at once; 0 is no limit."""
+        return (self.burst or self.count) if self.count else 0
+
+    @property
     def drains_in_ms(self) -> int:
         """How long what was sent before may weigh on a bucket, beyond its window.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tempogram.engine.limits.limits import Limits
+from tempogram.engine.limits.pool import Connections
 from tempogram.engine.model.messages import ChatId, Hold, Lease, Outgoing, PastSend, Priority, Settlement, Spent
 from tempogram.engine.ports.explanation import Explanation
 
@@ -61,11 +62,14 @@ class Leased:
         expired: Their ``expires_at_ms`` has come; the broker has forgotten them, record it.
         wake_at_ms: When something can go next that cannot now; None if only an event can tell
             (then ``wait`` returns). Never later than that time.
+        is_kept_back: Something may go, but not by the connections of the worker that asked: it asks again when
+            a call of its own ends, or when its shares change.
     """
 
     leases: tuple[Lease, ...] = ()
     expired: tuple[Outgoing, ...] = ()
     wake_at_ms: int | None = None
+    is_kept_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,11 @@ class Broker(Protocol):
     as it uses a connection. A 429 for it holds as any other, and lowers no limit; where it is for no chat
     that messages go to (``method:…``), it holds only what bears that name. It replaces nothing, and none pays for it.
 
+    **What calls keep.** A place of the ceiling is kept from the lease until it is settled, and a connection until
+    Telegram has answered, however long that takes. Both are shared out among the bots by one rule (see ``pool``). A
+    bot that may take no further one is passed over: the next in its round has the turn, and nothing of it saves up.
+    (What is uncounted needs none of the ceiling.)
+
     **What is paid for.** A message with ``is_paid`` *pays* while its bot's purse has its whole cost left:
     then 3 asks the bot's paid gate instead of its gate and its spacing, and nothing saves up
     but what pays. While the purse has not, it goes like any other, and its lease says so. A line has
@@ -169,7 +178,13 @@ class Broker(Protocol):
         """Different for every broker that begins empty; part of every lease."""
 
     async def admit(
-        self, messages: Sequence[Outgoing], *, worker_id: str, slots: int, capped: bool = True
+        self,
+        messages: Sequence[Outgoing],
+        *,
+        worker_id: str,
+        slots: int,
+        connections: Connections | None = None,
+        capped: bool = True,
     ) -> Admission:
         """Queue messages, then lease up to ``slots`` of whatever may go now.
 
@@ -177,8 +192,12 @@ class Broker(Protocol):
         messages that were accepted before (a restart, a replay) and cannot be refused any more.
         """
 
-    async def lease(self, *, worker_id: str, slots: int) -> Leased:
-        """Lease up to ``slots`` messages by the rule. Cost: O(log n) for each, O(1) for none."""
+    async def lease(self, *, worker_id: str, slots: int, connections: Connections | None = None) -> Leased:
+        """Lease up to ``slots`` messages by the rule, to each bot what it may have of the worker's connections.
+
+        Without ``connections`` each bot may have all. Cost: O(log n) for each lease and each bot that is passed over
+        (at most as many as the pools have places), O(1) for none.
+        """
 
     async def extend(self, leases: Sequence[Lease], *, by_ms: int) -> list[bool]:
         """Move deadlines to ``by_ms`` from now; False for each that is lost."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, Self
 
+from tempogram.engine.limits.pool import Connections
 from tempogram.engine.ports import Leased
 
 NOTHING = Leased()
@@ -19,6 +20,7 @@ class Slots:
 
     Attributes:
         count: How many leases the block may ask for.
+        connections: What it hands on with that number, so that bots share the connections.
         on_exit: Gets ``leased``.
         again_at_ms: When there may be more, if that is a matter of time.
         leased: The broker's answer; the block sets it.
@@ -26,6 +28,7 @@ class Slots:
 
     count: int
     on_exit: Callable[[Leased], None]
+    connections: Connections | None = None
     again_at_ms: int | None = None
     leased: Leased = NOTHING
 

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from tempogram.engine.closing.closer import Closer
+from tempogram.engine.limits.pool import Connections, Pool
 from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.ports import Broker, Clock, Leased
 from tempogram.engine.resilience.circuit_breaker import Permit
@@ -44,7 +45,7 @@ class Worker:
 
     There are never more calls than connections: a lease that waits for a connection takes places in the windows from
     messages that could go. A connection is free again when Telegram has answered; the lease is kept until the answer
-    is recorded.
+    is recorded. The bots share the connections, so that those whose calls hang leave some to the others (see ``Pool``).
 
     Args:
         is_source: See ``HeldLease``.
@@ -68,7 +69,8 @@ class Worker:
         self._delivery = delivery
         self._circuit_breaker = delivery.circuit_breaker
         self._closer = closer
-        self._free = slots
+        self._pool = Pool(slots)
+        self._free = slots  # neither a call has them nor a question to the broker
         self._lease_ms = lease_ms
         self._clock = clock
         self._is_source = is_source
@@ -91,8 +93,9 @@ class Worker:
         """Set at most ``slots_max`` free connections aside for a ``with`` block; never call it without one."""
         is_full = self._stopping or self.unrecorded >= UNRECORDED_MAX
         permit = self._circuit_breaker.ask(0 if is_full else min(self._free, slots_max))
+        connections = Connections(self._pool, self._free, self._clock())
         self._free -= permit.calls
-        return Slots(permit.calls, partial(self._accept, permit, self._clock()), permit.again_at_ms)
+        return Slots(permit.calls, partial(self._accept, permit, connections.at_ms), connections, permit.again_at_ms)
 
     def _accept(self, permit: Permit, asked_at_ms: int, leased: Leased) -> None:
         """Send what was leased, and record what expired, each in a task of its own; give back the other slots."""
@@ -103,6 +106,7 @@ class Worker:
             # Held from the question on, at least: a frozen process would take a late answer for a fresh one.
             held = HeldLease(lease, asked_at_ms + self._lease_ms, self._clock, self._is_source)
             held.is_cut_off = self._is_cutting_off
+            self._pool.begin(lease.message.bot_id, held, 1, self._clock())
             self._heartbeat.take(held)
             self._calls[held] = self._start(self._deliver(held, permit))
         if leased.expired:
@@ -168,13 +172,21 @@ class Worker:
             if not slots.count:
                 return self._room_after(slots)
             try:
-                slots.leased = await self._broker.lease(worker_id=self.worker_id, slots=slots.count)
+                slots.leased = await self._broker.lease(
+                    worker_id=self.worker_id, slots=slots.count, connections=slots.connections
+                )
             except BrokerUnavailable:
                 return self._pause  # reported as a condition, by the broker that knows why
             except Exception:
                 log.exception("lease_call_failed", worker_id=self.worker_id)
                 return self._pause
-        return partial(self._broker.wait, slots.leased.wake_at_ms) if self._free else self._room
+            has_room = self._has_room.is_set()
+        if not has_room:
+            self._has_room.clear()  # what this question gives back is no room that it has not seen
+        if not self._free:
+            return self._room
+        wait = self._room_or_wake if slots.leased.is_kept_back else self._broker.wait
+        return partial(wait, slots.leased.wake_at_ms)
 
     def _room_after(self, slots: Slots) -> Wait:
         """Wait for a call or a record to end, or for the time at which the circuit breaker permits a trial."""
@@ -205,6 +217,19 @@ class Worker:
     async def _room(self) -> None:
         await self._has_room.wait()
 
+    async def _room_or_wake(self, wake_at_ms: int | None) -> None:
+        """Wait for a connection, as those that are free are left to other bots, or until the broker may have more."""
+        times = [at_ms for at_ms in (wake_at_ms, self._pool.changes_at_ms(self._clock())) if at_ms is not None]
+        waits = asyncio.create_task(self._broker.wait(min(times, default=None))), asyncio.create_task(self._room())
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+        for wait in done:
+            wait.result()
+
     async def _pause(self) -> None:
         await self._sleep(PAUSE_AFTER_ERROR_MS / 1_000)
 
@@ -223,6 +248,7 @@ class Worker:
         # A call that our own end has cut off tells nothing of the host.
         is_alive = None if answered is None or held.is_cut_off else is_host_alive(answered.answer)
         self._circuit_breaker.end(permit, is_alive=is_alive)
+        self._pool.end(held.lease.message.bot_id, held, 1, self._clock())
         self._give_back(1)
         if answered is not None:
             self._unrecorded.add(held)

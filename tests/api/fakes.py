@@ -22,6 +22,7 @@ from tempogram.engine.closing.closer import Closer
 from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.limits.limits import Limits
+from tempogram.engine.limits.pool import Connections
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import (
@@ -200,10 +201,16 @@ class SleepyBroker(MemoryBroker):
     refusal = BrokerUnavailable("connection refused by 10.0.0.6")
 
     async def admit(
-        self, messages: Sequence[Outgoing], *, worker_id: str, slots: int, capped: bool = True
+        self,
+        messages: Sequence[Outgoing],
+        *,
+        worker_id: str,
+        slots: int,
+        connections: Connections | None = None,
+        capped: bool = True,
     ) -> Admission:
         self._wake()
-        return await super().admit(messages, worker_id=worker_id, slots=slots, capped=capped)
+        return await super().admit(messages, worker_id=worker_id, slots=slots, connections=connections, capped=capped)
 
     async def configure(self, limits: Limits) -> bool:
         self._wake()

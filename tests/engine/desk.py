@@ -16,6 +16,7 @@ from tempogram.engine.closing.closer import Closer
 from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.limits.pool import Connections
 from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.model.messages import (
     ChatId,
@@ -133,16 +134,22 @@ class WatchedBroker(MemoryBroker):
         self.resting = asyncio.Event()
 
     async def admit(
-        self, messages: Sequence[Outgoing], *, worker_id: str, slots: int, capped: bool = True
+        self,
+        messages: Sequence[Outgoing],
+        *,
+        worker_id: str,
+        slots: int,
+        connections: Connections | None = None,
+        capped: bool = True,
     ) -> Admission:
         self._wake()
-        return await super().admit(messages, worker_id=worker_id, slots=slots, capped=capped)
+        return await super().admit(messages, worker_id=worker_id, slots=slots, connections=connections, capped=capped)
 
-    async def lease(self, *, worker_id: str, slots: int) -> Leased:
+    async def lease(self, *, worker_id: str, slots: int, connections: Connections | None = None) -> Leased:
         self.asked += 1
         self._wake()
         self.slots_asked.append(slots)
-        return await super().lease(worker_id=worker_id, slots=slots)
+        return await super().lease(worker_id=worker_id, slots=slots, connections=connections)
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
         self._wake()

@@ -15,6 +15,7 @@ from tempogram.engine.brokers.memory.queue import Queue
 from tempogram.engine.brokers.memory.settlements import Settlements
 from tempogram.engine.brokers.memory.wakeup import Wakeup
 from tempogram.engine.limits.limits import Limits
+from tempogram.engine.limits.pool import Connections
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.messages import ChatId, Hold, Lease, Outgoing, PastSend, Settlement, Spent
 from tempogram.engine.ports.broker import (
@@ -49,17 +50,23 @@ class MemoryBroker:
         return self._queue.size()
 
     async def admit(
-        self, messages: Sequence[Outgoing], *, worker_id: str, slots: int, capped: bool = True
+        self,
+        messages: Sequence[Outgoing],
+        *,
+        worker_id: str,
+        slots: int,
+        connections: Connections | None = None,
+        capped: bool = True,
     ) -> Admission:
         _bounded(messages)
         now_ms = self._queue.pass_time()
         verdicts = tuple(self._admissions.admit(message, now_ms, capped=capped) for message in messages)
-        leased = self._leases.lease(worker_id, slots, now_ms)
-        self._wakeup.ring_if_sooner(leased.wake_at_ms)
+        leased = self._leases.lease(worker_id, slots, now_ms, connections)
+        self._wakeup.ring_if_sooner(now_ms if leased.is_kept_back else leased.wake_at_ms)
         return Admission(verdicts, leased)
 
-    async def lease(self, *, worker_id: str, slots: int) -> Leased:
-        leased = self._leases.lease(worker_id, slots, self._queue.pass_time())
+    async def lease(self, *, worker_id: str, slots: int, connections: Connections | None = None) -> Leased:
+        leased = self._leases.lease(worker_id, slots, self._queue.pass_time(), connections)
         self._wakeup.answer(leased.wake_at_ms)
         return leased
 
@@ -172,7 +179,7 @@ class MemoryBroker:
         entry = queue.entries.get(message_id)
         if entry is None or entry.number:
             return None
-        return Inquiry(entry, queue.entries, queue.ceiling, queue.ceiling_spacing, now_ms).answer()
+        return Inquiry(entry, queue.entries, queue.ceiling, queue.ceiling_spacing, queue.pool, now_ms).answer()
 
     async def stats(self) -> QueueStats:
         queue = self._queue

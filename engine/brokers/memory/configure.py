@@ -11,6 +11,7 @@ def configure(queue: Queue, limits: Limits, now_ms: int) -> None:
     """Give every gate its new limit; what is taken stays taken."""
     queue.ceiling = reform(queue.ceiling, limits.ceiling)
     queue.ceiling_spacing = spacing(limits.ceiling, limits.saved_up)
+    queue.pool.places = limits.ceiling.places
     for group in queue.all_groups:
         group.share = limits.shares[group.priority]
     _configure_users(queue, limits)

@@ -7,6 +7,7 @@ from copy import copy
 from dataclasses import dataclass
 
 from tempogram.engine.brokers.memory.lanes import Entry, Lane
+from tempogram.engine.limits.pool import Pool
 from tempogram.engine.limits.windows import Gate, Spacing
 from tempogram.engine.ports.explanation import Explanation, WaitsAt
 
@@ -19,6 +20,7 @@ class Inquiry:
     entries: dict[str, Entry]
     ceiling: Gate | None
     ceiling_spacing: Spacing | None
+    pool: Pool
     now_ms: int
 
     def answer(self) -> Explanation:
@@ -71,8 +73,13 @@ class Inquiry:
         pays = bot.pays(head.message, now_ms)
         yield WaitsAt.BOT_WINDOW, _is_full(bot.paid_gate if pays else bot.gate, cost, now_ms)
         yield WaitsAt.SPACING, lane.line.is_spaced and not pays and _is_too_soon(bot.spacing, cost, now_ms)
-        yield WaitsAt.CEILING, _is_full(self.ceiling, cost, now_ms)
+        yield WaitsAt.CEILING, _is_full(self.ceiling, cost, now_ms) or self._is_left_to_others(lane)
         yield WaitsAt.SPACING, lane.line.is_spaced and _is_too_soon(self.ceiling_spacing, cost, now_ms)
+
+    def _is_left_to_others(self, lane: Lane) -> bool:
+        """Tell whether the free places of the ceiling are left to other bots, or to high."""
+        is_left_for_high = lane.line.is_spaced and self.pool.is_left_for_high()
+        return is_left_for_high or not self.pool.may_begin(lane.chat.bot.bot_id, self.now_ms)
 
     def _earliest_at_ms(self, entries: list[Entry]) -> int | None:
         """Return when the last of them may go if they were alone."""

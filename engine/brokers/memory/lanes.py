@@ -24,6 +24,9 @@ from tempogram.engine.limits.limits import SPACING_PRIORITIES
 from tempogram.engine.limits.windows import Gate, Purse, Spacing
 from tempogram.engine.model.messages import PRIORITIES, ChatId, Outgoing, Priority
 
+LineKey = tuple[int, int, int, "Line"]
+"""How a line stands among those of its priority that may go: its pass, its bot, and when it came."""
+
 _tick = count()
 """Breaks ties between two keys, one of which has gone stale."""
 
@@ -146,7 +149,7 @@ class Line:
         self.lanes = 0  # that have something waiting
         self.ready: list[tuple[int, str, int, Lane]] = []
         self.paid: list[tuple[int, str, int, Lane]] = []  # those that may go with a message that is to be paid for
-        self.key: tuple[int, int, int, Line] | None = None  # in ``group.ready``, while it may go
+        self.key: LineKey | None = None  # in ``group.ready``, while it may go
         self.offered: Entry | None = None  # one of its fronts, while it may go
 
     def offer(self, lane: Lane, head: Entry) -> None:
@@ -189,7 +192,7 @@ class Group:
         self.turns = FairQueue()
         self.turn = 0
         self.lines = 0  # that have something waiting
-        self.ready: list[tuple[int, int, int, Line]] = []
+        self.ready: list[LineKey] = []
 
     def offer(self, line: Line) -> None:
         if line.key is None or line.key[0] != line.turn:

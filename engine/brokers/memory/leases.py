@@ -2,15 +2,72 @@
 
 from __future__ import annotations
 
-from heapq import heappop
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 from msgspec import structs
 
-from tempogram.engine.brokers.memory.lanes import Entry, Group
+from tempogram.engine.brokers.memory.lanes import Entry, Group, Line, LineKey
 from tempogram.engine.brokers.memory.queue import Queue, sooner
+from tempogram.engine.limits.pool import Connections
 from tempogram.engine.limits.windows import both_free_at_ms
 from tempogram.engine.model.messages import Lease
 from tempogram.engine.ports.broker import BATCH_MAX, Leased
+
+
+@dataclass(slots=True)
+class Question:
+    """One question for leases.
+
+    A bot that may take no further place of the ceiling, or no further connection of the worker that asks, is passed
+    over: its turn neither ends nor keeps others waiting. Until the question ends nothing lets it in again.
+
+    Attributes:
+        connections: Of the worker that asks; None if it has so many that any bot may have them.
+        given: How many leases each bot got.
+        passed_over: Lines that were taken out of their groups until the end, with the heap of each.
+        waits_for_ceiling: A bot was passed over that has its share of the ceiling's places.
+        is_kept_back: Something may go, but not by these connections.
+    """
+
+    now_ms: int
+    connections: Connections | None
+    leases: list[Lease] = field(default_factory=list)
+    given: dict[int, int] = field(default_factory=dict)
+    passed_over: list[tuple[list[LineKey], LineKey]] = field(default_factory=list)
+    waits_for_ceiling: bool = False
+    is_kept_back: bool = False
+
+    def note_lease(self, lease: Lease) -> None:
+        self.leases.append(lease)
+        if self.connections is not None:
+            bot_id = lease.message.bot_id
+            self.given[bot_id] = self.given.get(bot_id, 0) + 1
+
+    def may_connect(self, bot_id: int) -> bool:
+        connections = self.connections
+        if connections is None:
+            return True
+        free, given = connections.free - len(self.leases), self.given.get(bot_id, 0)
+        if connections.pool.may_begin(bot_id, connections.at_ms, free=free, more=given):
+            return True
+        self.is_kept_back = True
+        return False
+
+    def connects_high_only(self) -> bool:
+        connections = self.connections
+        if connections is None or not connections.pool.is_left_for_high(free=connections.free - len(self.leases)):
+            return False
+        self.is_kept_back = True
+        return True
+
+    def pass_over(self, group: Group) -> None:
+        self.passed_over.append((group.ready, heappop(group.ready)))
+
+    def end(self) -> None:
+        for ready, key in self.passed_over:
+            if key[3].key is key:
+                heappush(ready, key)
 
 
 class Leases:
@@ -23,32 +80,37 @@ class Leases:
         self._lease_ms = lease_ms
         self._number = 0
 
-    def lease(self, worker_id: str, slots: int, now_ms: int) -> Leased:
+    def lease(self, worker_id: str, slots: int, now_ms: int, connections: Connections | None = None) -> Leased:
         queue = self._queue
         # Without slots nothing is looked at, and so nothing expires: the next lease reports it.
         expired = queue.expire(now_ms) if slots > 0 else ()
         next_expiry_ms = queue.next_expiry_ms()
         if next_expiry_ms is not None and next_expiry_ms <= now_ms:
             return Leased((), expired, now_ms)  # more than a batch: none of the rest may be leased
-        leases: list[Lease] = []
         room = min(slots, BATCH_MAX)
+        is_bounded = connections is not None and not connections.are_any_bots_after(room)
+        question = Question(now_ms, connections if is_bounded else None)
         wake_at_ms = None
         while True:
-            entry, wake_at_ms = self._choose(now_ms)
-            if entry is None or len(leases) >= room:
+            entry, wake_at_ms = self._choose(question)
+            if entry is None or len(question.leases) >= room:
                 break
-            leases.append(self._take(entry, worker_id, now_ms))
+            question.note_lease(self._take(entry, worker_id, now_ms))
+        question.end()
         if entry is not None:
             wake_at_ms = now_ms
-        return Leased(tuple(leases), expired, queue.earliest(wake_at_ms))
+        elif question.waits_for_ceiling:
+            wake_at_ms = sooner(wake_at_ms, queue.pool.changes_at_ms(now_ms))
+        return Leased(tuple(question.leases), expired, queue.earliest(wake_at_ms), question.is_kept_back)
 
-    def _choose(self, now_ms: int) -> tuple[Entry | None, int | None]:
+    def _choose(self, question: Question) -> tuple[Entry | None, int | None]:
         """Return the message whose turn it is; or None, and when the ceiling lets one go that it now keeps back."""
-        queue = self._queue
+        queue, now_ms = self._queue, question.now_ms
         wake_at_ms: int | None = None
         saves_up = False
+        is_shared_out = question.connections is not None or not queue.pool.is_any_bots
         for group in self._in_turn():
-            line = group.front()
+            line = self._front(group, question) if is_shared_out else group.front()
             front = None if line is None else line.offered
             if line is None or front is None:
                 continue
@@ -56,6 +118,8 @@ class Leases:
                 return front, None
             if saves_up:
                 continue
+            if is_shared_out and line.is_spaced and self._is_left_for_high(question):
+                continue  # it saves up nothing: none but high may take what is free
             apart = queue.ceiling_spacing if line.is_spaced else None
             free_at_ms = both_free_at_ms(queue.ceiling, apart, front.message.cost, now_ms)
             if free_at_ms == now_ms:
@@ -63,6 +127,22 @@ class Leases:
             wake_at_ms = sooner(wake_at_ms, free_at_ms)
             saves_up = front.message.cost > 1  # nothing behind it takes what comes free meanwhile
         return None, wake_at_ms
+
+    def _front(self, group: Group, question: Question) -> Line | None:
+        """Return the line of a priority whose turn it is among those whose bots may take a place."""
+        while (line := group.front()) is not None and not self._may_begin(line, question):
+            question.pass_over(group)
+        return line
+
+    def _may_begin(self, line: Line, question: Question) -> bool:
+        bot_id = line.bot.bot_id
+        if line.is_counted and not self._queue.pool.may_begin(bot_id, question.now_ms):
+            question.waits_for_ceiling = True
+            return False
+        return question.may_connect(bot_id)
+
+    def _is_left_for_high(self, question: Question) -> bool:
+        return self._queue.pool.is_left_for_high() or question.connects_high_only()
 
     def _in_turn(self) -> list[Group]:
         """Return the priorities of which something may go, the one whose turn it is first."""
@@ -93,6 +173,7 @@ class Leases:
         chat.forget_edit(entry)
         lease = self.give(entry, worker_id, now_ms)
         self.leased[entry.message.id] = entry
+        queue.pool.begin(bot.bot_id, entry.message.id, entry.message.cost, now_ms)
         heappop(lane.positions)
         queue.leave(entry)
         if line.is_counted:

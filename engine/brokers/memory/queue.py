@@ -12,6 +12,7 @@ from tempogram.engine.brokers.memory.lanes import BotState, Chat, Entry, Group, 
 from tempogram.engine.limits.aimd import AdaptiveLimit
 from tempogram.engine.limits.fair_queue import FairQueue
 from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.limits.pool import Pool
 from tempogram.engine.limits.windows import Gate, Purse, both_free_at_ms, gate, narrow, spacing
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.messages import PRIORITIES, ChatId, Outgoing
@@ -53,6 +54,7 @@ class Queue:
         self.retry = 0
         self.ceiling = gate(limits.ceiling)
         self.ceiling_spacing = spacing(limits.ceiling, limits.saved_up)
+        self.pool = Pool(limits.ceiling.places)
         self.timers: list[tuple[int, int, Lane | BotState | Entry]] = []
         self._rising_limits: list[tuple[int, int, RisingLimit]] = []
         self.expiries: list[tuple[int, str]] = []

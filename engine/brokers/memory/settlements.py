@@ -57,6 +57,7 @@ class Settlements:
         counted_at_ms = None if age_ms is None else now_ms - age_ms
         cost = settlement.counted_cost
         free = entry.message.cost - cost
+        queue.pool.end(chat.bot.bot_id, entry.message.id, entry.message.cost, now_ms)
         guard_ms = queue.limits.guard_ms if chat.bot.doubt_until_ms > now_ms else 0
         for each in queue.gates_of(entry):
             if each is not None:

@@ -12,6 +12,7 @@ from tempogram.engine.brokers.redis.calls import PAGE, REFUSALS, Calls, fresh_in
 from tempogram.engine.brokers.redis.keys import SCHEMA, chat_name, lanes
 from tempogram.engine.brokers.redis.wakeup import Wakeup
 from tempogram.engine.limits.limits import Limits
+from tempogram.engine.limits.pool import Connections
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.errors import QueueLost
@@ -95,15 +96,24 @@ class RedisBroker:
         return await self.configure(replace(limits, version=version + 1))
 
     async def admit(
-        self, messages: Sequence[Outgoing], *, worker_id: str, slots: int, capped: bool = True
+        self,
+        messages: Sequence[Outgoing],
+        *,
+        worker_id: str,
+        slots: int,
+        connections: Connections | None = None,
+        capped: bool = True,
     ) -> Admission:
         _check_size(messages)
-        rows = codec.message_rows(messages)
-        said, records = await self._calls("admit", worker_id, slots, self._lease_ms, codec.flag(capped), *rows)
+        shared_out, rows = codec.connections_row(connections, slots), codec.message_rows(messages)
+        said, records = await self._calls(
+            "admit", worker_id, slots, self._lease_ms, shared_out, codec.flag(capped), *rows
+        )
         return codec.admission_of(said, messages, records, worker_id=worker_id)
 
-    async def lease(self, *, worker_id: str, slots: int) -> Leased:
-        said, records = await self._calls("lease", worker_id, slots, self._lease_ms)
+    async def lease(self, *, worker_id: str, slots: int, connections: Connections | None = None) -> Leased:
+        shared_out = codec.connections_row(connections, slots)
+        said, records = await self._calls("lease", worker_id, slots, self._lease_ms, shared_out)
         *_, rings, self._calls.incarnation, now_ms = said
         self._wakeup.note_lease(rings, now_ms)
         return codec.leased_of(said, records, worker_id=worker_id)

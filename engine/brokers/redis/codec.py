@@ -14,6 +14,7 @@ import msgspec
 from tempogram.engine.brokers.redis.keys import chat_id_of, chat_name
 from tempogram.engine.brokers.redis.records import body, lease_of, message_of, record
 from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.limits.pool import Connections
 from tempogram.engine.model.messages import (
     PRIORITIES,
     Again,
@@ -30,6 +31,7 @@ from tempogram.engine.model.messages import (
     Then,
 )
 from tempogram.engine.ports.broker import (
+    BATCH_MAX,
     Admission,
     Duplicate,
     Leased,
@@ -66,6 +68,15 @@ def flag(flag: bool) -> str:  # noqa: FBT001 - one of two words for a script
 def message_rows(messages: Sequence[Outgoing]) -> list[bytes]:
     """Return the ids of messages, and then their records."""
     return [pack([message.id for message in messages]), *map(record, messages)]
+
+
+def connections_row(connections: Connections | None, slots: int) -> bytes:
+    """Return a worker's connections; nothing if more than half stay free, as then any bot may have them."""
+    if connections is None or connections.are_any_bots_after(min(slots, BATCH_MAX)):
+        return b""
+    pool, at_ms = connections.pool, connections.at_ms
+    counts = [(str(bot_id), taken, is_quick) for bot_id, taken, is_quick in pool.counts(at_ms)]
+    return pack((pool.places, connections.free, pool.active(at_ms), pool.is_shared, counts))
 
 
 def settlement_rows(settlements: Sequence[Settlement]) -> list[bytes]:
@@ -166,10 +177,10 @@ def leases_of(message_ids: Sequence[str], records: Records, *, worker_id: str, i
 
 
 def leased_of(row: Row, records: Records, *, worker_id: str) -> Leased:
-    leases, expired, wake_at_ms, _, incarnation, _ = row
+    leases, expired, wake_at_ms, is_kept_back, _, incarnation, _ = row
     gone = tuple([message_of(each, next(records), with_spent=True) for each in expired])
     given = leases_of(leases, records, worker_id=worker_id, incarnation=incarnation)
-    return Leased(tuple(given), gone, _or_none(wake_at_ms))
+    return Leased(tuple(given), gone, _or_none(wake_at_ms), is_kept_back)
 
 
 def verdict_of(row: Row, message: Outgoing, records: Records) -> Verdict:

@@ -12,6 +12,7 @@ from tempogram.engine.brokers.redis.records import NONE
 from tempogram.engine.limits.aimd import BLAME_MS, DOUBT_MS, DOWN_PERCENT
 from tempogram.engine.limits.fair_queue import LAG, STRIDE
 from tempogram.engine.limits.limits import SPACING_PRIORITIES
+from tempogram.engine.limits.pool import ACTIVE_MS, KEPT_PART, SLOW_MS
 from tempogram.engine.limits.windows import LATE_MS, NEAR_PERCENT, PURSE_GRAINS
 from tempogram.engine.model.messages import PRIORITIES
 from tempogram.engine.ports.broker import BATCH_MAX
@@ -32,6 +33,7 @@ DEBT_KEPT_MS = 3_600_000
 """How long a lane that went before its turn is remembered while it is silent."""
 
 CONSTANTS: Mapping[str, int | Sequence[str] | Sequence[bool]] = {
+    "ACTIVE_MS": ACTIVE_MS,
     "ARGUMENTS_MAX": ARGUMENTS_MAX,
     "BATCH_MAX": BATCH_MAX,
     "BLAME_MS": BLAME_MS,
@@ -39,6 +41,7 @@ CONSTANTS: Mapping[str, int | Sequence[str] | Sequence[bool]] = {
     "DOUBT_MS": DOUBT_MS,
     "DOWN_PERCENT": DOWN_PERCENT,
     "IS_SPACED": [*(priority in SPACING_PRIORITIES for priority in PRIORITIES), *(False for _ in PRIORITIES)],
+    "KEPT_PART": KEPT_PART,
     "LAG": LAG,
     "LATE_MS": LATE_MS,
     "LINES": LINES,
@@ -47,6 +50,7 @@ CONSTANTS: Mapping[str, int | Sequence[str] | Sequence[bool]] = {
     "NONE": NONE,
     "PURSE_GRAINS": PURSE_GRAINS,
     "RESTORED_MS": RESTORED_MS,
+    "SLOW_MS": SLOW_MS,
     "STRIDE": STRIDE,
     "TIMERS_MAX": TIMERS_MAX,
 }

@@ -104,6 +104,8 @@ class Audit:
     lowered: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
     """Until when a bot or one of its chats may use less than its limit, after a 429."""
     names: dict[Scope, ChatId] = field(default_factory=dict)
+    senders: set[int] = field(default_factory=set)
+    """Bots that ever had a lease."""
     quiet_until: tuple[int | None] | None = None  # what the last lease said, while nothing else happened
 
     # What is said to the broker
@@ -130,7 +132,7 @@ class Audit:
                     self._keep(message, self.open_messages[instead_of.id] if instead_of else None)
         self.leased(answer.leased, now_ms, slots)
 
-    def leased(self, answer: Leased, now_ms: int, slots: int) -> None:
+    def leased(self, answer: Leased, now_ms: int, slots: int, *, are_connections_shared: bool = False) -> None:
         if self.quiet_until is not None and (answer.leases or answer.expired):
             (until_ms,) = self.quiet_until
             must("wake", until_ms is not None and until_ms <= now_ms, f"{answer} came before {until_ms}")
@@ -143,9 +145,10 @@ class Audit:
         must("expiry", slots > 0 or not answer.expired, answer)
         must("expiry", not slots or len(answer.expired) == BATCH_MAX or not self._late(now_ms), self._late(now_ms))
         if len(answer.leases) < min(slots, BATCH_MAX):
-            self._nothing_is_kept_back(now_ms)
+            if not are_connections_shared:
+                self._nothing_is_kept_back(now_ms)
             must("wake", answer.wake_at_ms is None or answer.wake_at_ms > now_ms, answer)
-        self.quiet_until = (answer.wake_at_ms,)
+        self.quiet_until = None if answer.is_kept_back else (answer.wake_at_ms,)
 
     def recovered(self, leases: Sequence[Lease], now_ms: int) -> None:
         self.quiet_until = None
@@ -293,6 +296,7 @@ class Audit:
         if message.cost:
             self._given_places(found, message, now_ms)
         self.number, found.lease, found.leased_at_ms = lease.number, lease, now_ms
+        self.senders.add(message.bot_id)
 
     def _given_places(self, found: OpenMessage, message: Outgoing, now_ms: int) -> None:
         scope = self._scope(message)
@@ -302,8 +306,24 @@ class Audit:
         must("window", self._has_room(message, now_ms, guard_ms=0), message)
         must("user window", self._user_has_room(message, now_ms, guard_ms=0), message)
         must("spacing", self._is_spaced(message, now_ms), message)
+        must("kept for high", not self._is_left_for_high(message), message)
+        must("half a ceiling", not self._has_too_many_places(message), message)
         for part, limit in self._spacings(message):
             self.spaced[part].pour(limit, message.cost, now_ms)
+
+    def _is_left_for_high(self, message: Outgoing) -> bool:
+        """Tell whether a message takes the last place but one, or one of the last fifteenth, from an urgent one."""
+        places = self.limits.ceiling.places
+        left = places - self._in_flight(())
+        is_last = 0 < left <= max(places > 1, places // 15)
+        return is_last and len(self.senders) > 1 and message.priority in SPACING_PRIORITIES
+
+    def _has_too_many_places(self, message: Outgoing) -> bool:
+        """Tell whether its bot has half of the ceiling's places while others have calls, too."""
+        places, all_of_them = self.limits.ceiling.places, self._in_flight(())
+        flying = [found.message for found in self.open_messages.values() if found.lease]
+        mine = sum(other.cost for other in flying if other.bot_id == message.bot_id)
+        return 0 < places <= min(2 * mine, 2 * all_of_them) and mine < all_of_them and len(self.senders) > 1
 
     def _nothing_is_kept_back(self, now_ms: int) -> None:
         waiting = [found for found in self.open_messages.values() if not found.lease and self._is_due(found, now_ms)]
@@ -329,7 +349,13 @@ class Audit:
             and self._has_room(message, now_ms, guard_ms=self.limits.guard_ms)
             and self._user_has_room(message, now_ms, guard_ms=self.limits.guard_ms)
             and self._is_spaced(message, now_ms)
+            and not self._may_be_left_to_others()
         )
+
+    def _may_be_left_to_others(self) -> bool:
+        """Tell whether the ceiling's places may be shared out: half of them are kept by calls, and bots are several."""
+        places = self.limits.ceiling.places
+        return 0 < places <= 2 * self._in_flight(()) and len(self.senders) > 1
 
     def _has_room(self, message: Outgoing, now_ms: int, *, guard_ms: int) -> bool:
         scope = self._scope(message)

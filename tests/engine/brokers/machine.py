@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.limits.pool import Connections, Pool
 from tempogram.engine.model.messages import (
     PRIORITIES,
     Again,
@@ -118,6 +119,17 @@ class World:
         self.audit.leased(answer, self.clock(), slots)
         self.leases += answer.leases
 
+    def lease_for_few_connections(self, calls: Sequence[tuple[int, int]], asked_for_others: int) -> None:
+        """Lease for a worker with ``calls`` under way, each of a bot and of an age, and six connections in all."""
+        pool = Pool(6)
+        for number, (bot_id, age_ms) in enumerate(calls):
+            pool.begin(bot_id, number, 1, self.clock() - age_ms)
+        connections = Connections(pool, max(0, 6 - len(calls) - asked_for_others), self.clock())
+        slots = connections.free
+        answer = self._both(lambda broker: broker.lease(worker_id="w", slots=slots, connections=connections))
+        self.audit.leased(answer, self.clock(), slots, are_connections_shared=True)
+        self.leases += answer.leases
+
     def settle(self, picks: Sequence[tuple[int, Then, int | None]]) -> None:
         settlements = [self._settlement(pick, then, age) for pick, then, age in picks if self.leases]
         answers = self._both(lambda broker: broker.settle(settlements))
@@ -205,11 +217,9 @@ class World:
                 must("model", ours.verdicts == model.verdicts, f"{ours} but the model {model}")
                 self._compare(ours.leased, model.leased)
             case Leased(), Leased():
-                must(
-                    "model",
-                    replace(ours, wake_at_ms=None) == replace(model, wake_at_ms=None),
-                    f"{ours} but the model {model}",
-                )
+                mine, its = (replace(leased, wake_at_ms=None, is_kept_back=False) for leased in (ours, model))
+                must("model", mine == its, f"{ours} but the model {model}")
+                must("model wake", ours.is_kept_back or not model.is_kept_back, f"{ours} but the model {model}")
                 self._compare_wakes(ours.wake_at_ms, model.wake_at_ms)
             case _:
                 must("model", ours == model, f"{ours} but the model {model}")
@@ -307,6 +317,13 @@ class BrokerMachine(RuleBasedStateMachine):
     @rule(slots=st.sampled_from((0, 1, 2, 60)))
     def lease(self, slots: int) -> None:
         self.world.lease(slots)
+
+    @rule(
+        calls=st.lists(st.tuples(st.sampled_from(BOTS), st.sampled_from((0, 100, 600))), max_size=6),
+        asked_for_others=st.sampled_from((0, 0, 1)),
+    )
+    def lease_for_few_connections(self, calls: list[tuple[int, int]], asked_for_others: int) -> None:
+        self.world.lease_for_few_connections(sorted(calls, key=lambda call: -call[1]), asked_for_others)
 
     @rule(
         bot_id=st.sampled_from(BOTS),

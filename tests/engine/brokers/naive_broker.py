@@ -13,6 +13,7 @@ from msgspec import structs
 from tempogram.engine.limits.aimd import AdaptiveLimit
 from tempogram.engine.limits.fair_queue import STRIDE, FairQueue
 from tempogram.engine.limits.limits import SPACING_PRIORITIES, Limit, Limits
+from tempogram.engine.limits.pool import ACTIVE_MS, SLOW_MS, Connections, kept_of
 from tempogram.engine.limits.windows import Gate, Purse, Spacing, gate, narrow, reform, spacing
 from tempogram.engine.model import messages as says
 from tempogram.engine.model.messages import PRIORITIES, ChatId, Hold, Lease, Outgoing, PastSend, Priority
@@ -55,6 +56,7 @@ class Entry:
     standing: bool = False
     pays: bool = False  # while it is leased
     lease: Lease | None = None
+    leased_at_ms: int = 0
 
     @property
     def path(self) -> tuple[Key, Key, Key, Key]:
@@ -77,6 +79,30 @@ class Entry:
     @property
     def expires_at_ms(self) -> int:
         return NEVER_MS if self.message.expires_at_ms is None else self.message.expires_at_ms
+
+
+@dataclass(slots=True)
+class Places:
+    """What a pool has at a time, and what one bot has of it."""
+
+    total: int
+    free: int
+    active_bots: int
+    is_shared: bool
+    mine: int
+    is_quick: bool
+
+    @property
+    def are_left_for_high(self) -> bool:
+        return self.is_shared and self.free <= kept_of(self.total)
+
+    @property
+    def are_mine_too(self) -> bool:
+        if not self.is_shared or self.free > self.total / 2:
+            return True
+        share = max(1, (self.total - kept_of(self.total)) // max(1, self.active_bots))
+        borrows = self.is_quick and self.mine < self.total / 2 and self.free > kept_of(self.total)
+        return self.mine < share or borrows
 
 
 @dataclass(slots=True)
@@ -111,16 +137,25 @@ class NaiveBroker:
         self._pass: defaultdict[Key, int] = defaultdict(int)
         self._turns: dict[Key, FairQueue] = {}
         self._wait_until_ms: defaultdict[Key, int] = defaultdict(int)
+        self._last_calls: dict[int, tuple[int, bool]] = {}  # when each bot's last one ended, and whether it was quick
+        self._connections: Connections | None = None  # of the worker that asks
+        self._given: Counter[int] = Counter()  # to each bot, since it asked
 
     async def admit(
-        self, messages: Sequence[Outgoing], *, worker_id: str, slots: int, capped: bool = True
+        self,
+        messages: Sequence[Outgoing],
+        *,
+        worker_id: str,
+        slots: int,
+        connections: Connections | None = None,
+        capped: bool = True,
     ) -> Admission:
         now_ms = self._tick(messages)
         verdicts = tuple(self._admit(message, now_ms, capped=capped) for message in messages)
-        return Admission(verdicts, self._lease(worker_id, slots, now_ms))
+        return Admission(verdicts, self._lease(worker_id, slots, now_ms, connections))
 
-    async def lease(self, *, worker_id: str, slots: int) -> Leased:
-        return self._lease(worker_id, slots, self._tick())
+    async def lease(self, *, worker_id: str, slots: int, connections: Connections | None = None) -> Leased:
+        return self._lease(worker_id, slots, self._tick(), connections)
 
     async def extend(self, leases: Sequence[Lease], *, by_ms: int) -> list[bool]:
         until_ms, entries = self._tick(leases) + by_ms, [self._held(lease) for lease in leases]
@@ -237,6 +272,7 @@ class NaiveBroker:
                 paying = [front for front in mine if self._pays(front.message, at_ms)]
                 offers += self._fitting(self._paid_of(bot_id), paying, 2, at_ms)
                 offers += self._fitting(bot, [front for front in mine if front not in paying], 2, at_ms)
+        offers = [front for front in offers if all(pool.are_mine_too for pool in self._pools(front.message, at_ms))]
         offers.sort(
             key=lambda front: (
                 self._turn(front.path[1]),
@@ -245,8 +281,44 @@ class NaiveBroker:
                 front.position,
             )
         )
-        candidates = {front.path[3]: front for front in reversed(offers)}
-        return next(self._fitting(self._ceiling, candidates.values(), 3, at_ms), None)
+        firsts = {front.path[3]: front for front in reversed(offers)}
+        candidates = [front for front in firsts.values() if not self._is_left_for_high(front, at_ms)]
+        return next(self._fitting(self._ceiling, candidates, 3, at_ms), None)
+
+    def _is_left_for_high(self, front: Entry, at_ms: int) -> bool:
+        is_spaced = front.is_counted and front.message.priority in SPACING_PRIORITIES
+        return is_spaced and any(pool.are_left_for_high for pool in self._pools(front.message, at_ms))
+
+    def _pools(self, message: Outgoing, at_ms: int) -> Iterator[Places]:
+        """Yield what a message needs a place of: the ceiling, unless it costs none, and the worker's connections."""
+        if self._limits.ceiling.places and message.cost:
+            yield self._ceiling_places(message.bot_id, at_ms)
+        if self._connections is not None:
+            yield self._places_of(self._connections, message.bot_id)
+
+    def _ceiling_places(self, bot_id: int, at_ms: int) -> Places:
+        leased = [entry for entry in self._entries.values() if entry.lease]
+        mine = [entry for entry in leased if entry.message.bot_id == bot_id]
+        is_young = bool(mine) and at_ms - min(entry.leased_at_ms for entry in mine) < SLOW_MS
+        period = at_ms // ACTIVE_MS
+        ended = {bot for bot, (ended_ms, _) in self._last_calls.items() if ended_ms // ACTIVE_MS >= period - 1}
+        flying = {entry.message.bot_id for entry in leased}
+        total = self._limits.ceiling.places
+        return Places(
+            total=total,
+            free=total - sum(entry.message.cost for entry in leased),
+            active_bots=len(flying | ended),
+            is_shared=len(flying | self._last_calls.keys()) > 1,
+            mine=sum(entry.message.cost for entry in mine),
+            is_quick=is_young and self._last_calls.get(bot_id, (0, True))[1],
+        )
+
+    def _places_of(self, connections: Connections, bot_id: int) -> Places:
+        pool, at_ms = connections.pool, connections.at_ms
+        counts = {bot: (taken, is_quick) for bot, taken, is_quick in pool.counts(at_ms)}
+        taken, is_quick = counts.get(bot_id, (0, False))
+        free = connections.free - self._given.total()
+        return Places(pool.places, free, pool.active(at_ms), pool.is_shared, taken + self._given[bot_id], is_quick)
 
     def _free_heads(self, at_ms: int) -> Iterator[Entry]:
         """Yield the head of each lane, where lane and chat let it go."""
@@ -306,6 +378,7 @@ class NaiveBroker:
             paid_gate = self._paid_of(message.bot_id).gate
             yield paid_gate.ready_at_ms(now_ms, message.cost) if paid_gate else None
             yield self._purse(message.bot_id).free_at_ms(now_ms, message.cost)
+        yield from ((now_ms // ACTIVE_MS + periods) * ACTIVE_MS for periods in (1, 2))
 
     def _explain(self, entry: Entry, now_ms: int) -> Explanation:
         lanes: defaultdict[Key, list[Entry]] = defaultdict(list)
@@ -353,7 +426,10 @@ class NaiveBroker:
         if not counts:
             return
         yield from ((WaitsAt.BOT_WINDOW, full(side)), (WaitsAt.SPACING, apart(side)))
-        yield from ((WaitsAt.CEILING, full(self._ceiling)), (WaitsAt.SPACING, apart(self._ceiling)))
+        may = all(pool.are_mine_too for pool in self._pools(message, now_ms))
+        is_left = not may or self._is_left_for_high(head, now_ms)
+        yield WaitsAt.CEILING, max(full(self._ceiling), is_left * NEVER_MS)
+        yield WaitsAt.SPACING, apart(self._ceiling)
 
     def _earliest(self, entry: Entry, until: list[Entry], now_ms: int) -> int | None:
         costs = [each.message.cost for each in until]
@@ -440,18 +516,21 @@ class NaiveBroker:
         mine = [each for each in mine if each.path[0][1:] == (bot_id, self._resolve(bot_id, chat_id))]
         return sorted(mine, key=lambda each: each.message.id) if replaces else []
 
-    def _lease(self, worker_id: str, slots: int, now_ms: int) -> Leased:
+    def _lease(self, worker_id: str, slots: int, now_ms: int, connections: Connections | None) -> Leased:
         late = [entry for entry in self._entries.values() if not entry.lease and entry.expires_at_ms <= now_ms]
         expired = sorted(late, key=lambda entry: (entry.expires_at_ms, entry.message.id))[: BATCH_MAX * (slots > 0)]
         for entry in expired:
             self._forget(entry)
         leases: list[Lease] = []
+        self._connections = connections
         while len(leases) < min(slots, BATCH_MAX) and (front := self._pick(now_ms)):
             leases.append(self._serve(front, worker_id, now_ms))
+            self._given[front.message.bot_id] += 1
         wake_at_ms = now_ms if len(late) > len(expired) else self._wake_at_ms(now_ms)
-        return Leased(
-            tuple(leases), tuple(structs.replace(entry.message, attempt=entry.attempt) for entry in expired), wake_at_ms
-        )
+        may_go = self._pick(now_ms)
+        self._connections, self._given = None, Counter()
+        gone = tuple(structs.replace(entry.message, attempt=entry.attempt) for entry in expired)
+        return Leased(tuple(leases), gone, wake_at_ms, is_kept_back=not may_go and self._pick(now_ms) is not None)
 
     def _serve(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
         message = entry.message
@@ -467,6 +546,7 @@ class NaiveBroker:
         for key, weight in zip(entry.path, weights, strict=True):
             self._pass[key] = self._among(key).serve(self._pass[key], cost=message.cost or 1, weight=weight)
         self._leave(entry)
+        entry.leased_at_ms = now_ms
         return self._grant(entry, worker_id, now_ms)
 
     def _grant(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
@@ -493,6 +573,7 @@ class NaiveBroker:
             self._purse(message.bot_id).settle(None, message.cost - settlement.counted_cost)
         message = entry.message = settlement.rest.of(message) if settlement.rest else message
         entry.lease = None
+        self._last_calls[message.bot_id] = now_ms, now_ms - entry.leased_at_ms < SLOW_MS
         holds: tuple[Hold, ...] = ()
         match settlement.then:
             case says.Done():

@@ -19,12 +19,13 @@ from tempogram.engine.brokers.memory.admissions import Admissions
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.brokers.memory.holds import Holds
 from tempogram.engine.brokers.memory.lanes import BotState, Chat, Entry, Lane, User
-from tempogram.engine.brokers.memory.leases import Leases
+from tempogram.engine.brokers.memory.leases import Leases, Question
 from tempogram.engine.brokers.memory.queue import Queue
 from tempogram.engine.brokers.memory.settlements import Settlements
 from tempogram.engine.limits import windows as windows_module
 from tempogram.engine.limits.fair_queue import FairQueue
 from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.limits.pool import Connections, Pool
 from tempogram.engine.limits.windows import Bucket, Gate, Purse, Window
 from tempogram.engine.model.messages import ChatId, Hold, HoldChat, Lease, Outgoing, Settlement
 from tempogram.engine.ports import Broker, Clock, Leased, QueueStats, Refused, Verdict
@@ -166,9 +167,9 @@ class WakesTooLate(Queue):
 
 
 class KeepsOneBack(Leases):
-    def _choose(self, now_ms: int) -> tuple[Entry | None, int | None]:
-        entry, wake_at_ms = super()._choose(now_ms)
-        return (None, now_ms + 1) if entry is not None and entry.message.bot_id == 2 else (entry, wake_at_ms)
+    def _choose(self, question: Question) -> tuple[Entry | None, int | None]:
+        entry, wake_at_ms = super()._choose(question)
+        return (None, question.now_ms + 1) if entry is not None and entry.message.bot_id == 2 else (entry, wake_at_ms)
 
 
 class RecoversTooEarly(Leases):
@@ -192,8 +193,8 @@ class ForgetsTheTried(MemoryBroker):
 
 
 class LeasesMoreThanAsked(Leases):
-    def lease(self, worker_id: str, slots: int, now_ms: int) -> Leased:
-        return super().lease(worker_id, slots + 1, now_ms)
+    def lease(self, worker_id: str, slots: int, now_ms: int, connections: Connections | None = None) -> Leased:
+        return super().lease(worker_id, slots + 1, now_ms, connections)
 
 
 class NoTurns(FairQueue):
@@ -272,6 +273,8 @@ PATCHES: list[tuple[str, Patch]] = [
     ("spacing", (queue, "spacing", lambda *_: None)),
     ("edits", (Chat, "replaced_by", lambda *_: None)),
     ("stars", (queue, "Purse", PaysLater)),
+    ("half a ceiling", (Pool, "may_begin", lambda *_, **__: True)),
+    ("kept for high", (Pool, "is_left_for_high", lambda *_, **__: False)),
     ("order", by(lambda entry: (False, entry.message.id), last=True)),
     ("order", by(lambda entry: (entry.tried, entry.message.id))),
 ]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from structlog.testing import capture_logs
 
 from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.limits.pool import ACTIVE_MS
 from tempogram.engine.model.messages import Priority, Status
 from tempogram.engine.model.outcomes import Failed, Throttled
 from tempogram.engine.resilience.backoff import RetryPolicy
@@ -325,3 +328,58 @@ async def test_messages_of_one_chat_leave_in_their_order_over_retries() -> None:
         await turns(60)
 
     assert desk.transport.ids == ["a", "a", "a", "b", "c"]
+
+
+@asynccontextmanager
+async def beside_a_bot_that_hangs() -> AsyncIterator[Desk]:
+    """Yield an engine with 8 connections: bot 1 has as many as it gets for 8 normal messages, and bot 2 is idle."""
+    desk = Desk(slots=8)
+    await desk.accept(*(outgoing(f"hello{bot_id}", bot_id=bot_id) for bot_id in (1, 2)))
+    async with working(desk.worker):
+        await turns(40)
+        desk.transport.close()
+        await desk.accept(*(outgoing(f"bulk{chat_id}", bot_id=1, chat_id=chat_id) for chat_id in range(1, 9)))
+        await turns(100)
+        yield desk
+
+
+async def test_a_bot_whose_calls_hang_leaves_connections_to_the_others() -> None:
+    async with beside_a_bot_that_hangs() as desk:
+        sent = len(desk.transport.ids) - 2
+        await desk.accept(outgoing("urgent", bot_id=2, priority=Priority.HIGH))
+        await turns(40)
+
+    assert sent == 4
+    assert desk.transport.ids[-1] == "urgent"
+
+
+async def test_a_worker_that_keeps_connections_for_other_bots_asks_nothing_meanwhile() -> None:
+    async with beside_a_bot_that_hangs() as desk:
+        asked = len(desk.broker.slots_asked)
+        await turns(200)
+
+        assert len(desk.broker.slots_asked) == asked
+        assert desk.broker.waits[-1] == (desk.clock() // ACTIVE_MS + 1) * ACTIVE_MS  # then shares may be others
+
+
+async def test_a_connection_that_is_free_again_is_used_before_the_answer_is_recorded() -> None:
+    async with beside_a_bot_that_hangs() as desk:
+        desk.ledger_falls_asleep()
+        desk.transport.open()
+        await turns(200)
+        sent = len(desk.transport.ids) - 2
+        desk.ledger_wakes_up()
+
+    assert sent == 8
+
+
+async def test_what_a_submission_has_set_aside_and_not_used_is_used_by_what_waits() -> None:
+    async with beside_a_bot_that_hangs() as desk:
+        with desk.worker.reserved(4):
+            await desk.accept(outgoing("urgent", bot_id=2, priority=Priority.HIGH))
+            await turns(40)
+            sent = "urgent" in desk.transport.ids
+        await turns(40)
+
+    assert not sent
+    assert desk.transport.ids[-1] == "urgent"

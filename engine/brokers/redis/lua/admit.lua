@@ -7,8 +7,8 @@
 -- KEYS
 --   1 state  string  the queue as a whole
 -- ARGV
---   1 now_ms ("": the time of Redis)  2 worker_id  3 slots  4 lease_ms  5 capped ("1" or "")
---   6 message ids, in msgpack  7... their records
+--   1 now_ms ("": the time of Redis)  2 worker_id  3 slots  4 lease_ms
+--   5 connections, as for lease.lua  6 capped ("1" or "")  7 message ids, in msgpack  8... their records
 -- RETURNS
 --   {"done", {verdicts, leased}, records}  leased as by lease.lua; records of the replaced, expired and leased
 --     verdicts: {"queued"} | {"queued", the id it replaced} | {"replaced", by} | {"duplicate"}
@@ -18,8 +18,8 @@
 -- USES  keys state bots chats messages lanes queue leases answer
 
 local state_key = unpack(KEYS)
-local given_ms, worker_id, slots, lease_ms, capped, packed_ids = unpack(ARGV)
-local slots_count, first_record = tonumber(slots), 7
+local given_ms, worker_id, slots, lease_ms, connections, capped, packed_ids = unpack(ARGV)
+local slots_count, first_record = tonumber(slots), 8
 
 local refused = open(state_key, given_ms, slots_count > 0, true)
 if refused then return refused end
@@ -122,6 +122,7 @@ fetch_chats(owners)
 
 local verdicts = {}
 for index, entry in ipairs(coming) do verdicts[index] = admit(entry) end
-local leased = lease_some(worker_id, slots_count, tonumber(lease_ms), records)
-if leased[3] and (not state.promised_ms or leased[3] < state.promised_ms) then ring() end
+local leased = lease_some(worker_id, slots_count, tonumber(lease_ms), connections, records)
+local wake_at_ms, is_kept_back = leased[3], leased[4]
+if is_kept_back or (wake_at_ms and (not state.promised_ms or wake_at_ms < state.promised_ms)) then ring() end
 return answer(state_key, {verdicts, leased}, records)

@@ -11,7 +11,7 @@
 --   {"done", {}}  it does not wait here
 --   {"gone"}      nothing was done
 -- COST  O(messages of its lane + chats of its bot)
--- USES  keys windows state bots chats users messages lanes queue answer
+-- USES  keys windows pools state bots chats users messages lanes queue answer
 
 local state_key = unpack(KEYS)
 local given_ms, message_id = unpack(ARGV)
@@ -66,6 +66,13 @@ local function is_too_soon(spacing, cost)
   return line.is_spaced and spacing and spacings.free_at_ms(spacing, now_ms, cost) > now_ms
 end
 
+-- Tell whether the free places of the ceiling are left to other bots, or to high.
+local function is_left_to_others()
+  local places = gates.places_of(limits.ceiling)
+  if line.is_spaced and pools.is_left_for_high(state.pool, places) then return true end
+  return not pools.may_begin(state.pool, places, bot.calls)
+end
+
 local function waits_at()
   if not entry.is_due then return entry.tried and "backoff" or "scheduled" end
   local front = head or entry
@@ -87,7 +94,7 @@ local function waits_at()
   if bot.hold_until_ms > now_ms then return "bot_held" end
   if is_full(of_bot, cost) then return "bot_window" end
   if not it_pays and is_too_soon(bot.spacing, cost) then return "spacing" end
-  if is_full(state.ceiling, cost) then return "ceiling" end
+  if is_full(state.ceiling, cost) or is_left_to_others() then return "ceiling" end
   if is_too_soon(state.ceiling_spacing, cost) then return "spacing" end
   return "turn"
 end

@@ -14,7 +14,7 @@
 --   {"done", {incarnation}}  go on
 --   {"gone"}                 there is none, and it was not begun: rebuild it from the ledger; or another has cleared it
 -- COST  O(1)
--- USES  keys fair_queue records state answer
+-- USES  keys fair_queue pools records state answer
 
 local state_key = unpack(KEYS)
 local given_ms, incarnation, run_id, limits_packed, begins = unpack(ARGV)
@@ -32,7 +32,7 @@ if refused then
   call("SET", state_key, packed_state({
     incarnation = tonumber(incarnation), run_id = run_id, is_barred = begins == "barred", clock_ms = 0, number = 0,
     rings = first, answered = first, open = {0, 0, 0}, retry = 0, turns = turns.fresh(), groups = groups,
-    ceiling = "", ceiling_spacing = "", counts = "",
+    ceiling = "", ceiling_spacing = "", counts = "", pool = pools.fresh(),
   }))
   open(state_key, given_ms)
 end

@@ -7,6 +7,7 @@ Read in this order:
     spacing      while a message may go it goes; normal and low leave a bot spaced
     order        a chat's messages leave in order, and one that waits holds up no other chat or bot
     shares       priorities, bots and chats take turns by their shares and weights
+    pools        calls that hang keep places of the ceiling and connections, and cost other bots nothing
     holds        a 429 holds its chat, and its bot when the bot is meant
     aimd         a 429 that our count does not explain lowers a limit for a while
     leases       a lease has one holder, a deadline and a number
@@ -37,6 +38,7 @@ from tests.engine.brokers.contract.leases import Leases
 from tests.engine.brokers.contract.migration import Migration
 from tests.engine.brokers.contract.order import Order
 from tests.engine.brokers.contract.paid import Paid
+from tests.engine.brokers.contract.pools import Pools
 from tests.engine.brokers.contract.replacement import Replacement
 from tests.engine.brokers.contract.restart import Restart
 from tests.engine.brokers.contract.shares import Shares
@@ -71,6 +73,7 @@ class BrokerContract(
     Spacing,
     Order,
     Shares,
+    Pools,
     Holds,
     AdaptiveLimits,
     Leases,

@@ -1,19 +1,67 @@
 -- Which message goes next, and its lease.
 --
 -- TWIN  engine/brokers/memory/leases.py
--- USES  keys windows fair_queue state bots chats messages lanes queue
+-- USES  keys windows fair_queue pools state bots chats messages lanes queue
 
 local
   give, lease_some
 = (function()
 
+-- One question for leases. A bot that may take no further place of the ceiling, or no further connection of the worker
+-- that asks, is passed over: its turn neither ends nor keeps others waiting. Nothing lets it in again in this call.
+local question = {
+  connections = nil, -- of the worker that asks, if they are shared out
+  waits_for_ceiling = false, -- a bot was passed over that has its share of the ceiling's places
+  is_kept_back = false, -- something may go, but not by these connections
+}
+local passed_over, passed_count = {}, 0
+
+local function ceiling_places()
+  return gates.places_of(limits.ceiling)
+end
+
+local function may_begin(line)
+  local bot, connections = line.bot, question.connections
+  if line.is_counted and not pools.may_begin(state.pool, ceiling_places(), bot.calls) then
+    question.waits_for_ceiling = true
+    return false
+  end
+  if not connections or pools.may_connect(connections, bot.bot_id) then return true end
+  question.is_kept_back = true
+  return false
+end
+
+local function is_left_for_high(line)
+  if not line.is_spaced then return false end
+  if pools.is_left_for_high(state.pool, ceiling_places()) then return true end
+  if not question.connections or not pools.connects_high_only(question.connections) then return false end
+  question.is_kept_back = true
+  return true
+end
+
+local function pass_over(bot)
+  if not passed_over[bot.bot_id] then
+    passed_over[bot.bot_id], passed_count = true, passed_count + 1
+  end
+end
+
+-- Return the first line of a group whose bot was not passed over: of so many and one more, one was not.
+local function first_left(index)
+  for _, member in ipairs(call("ZRANGE", key.group(index), 0, passed_count)) do
+    local bot_id = string.match(member, "^0*(%d+)$")
+    if not passed_over[bot_id] then return lines_of(seen_bot(bot_id))[index] end
+  end
+  return false
+end
+
 local function first_of_group(index)
   local line = firsts[index]
-  if line == nil then -- not looked at since a line joined or left
-    local member = call("ZRANGE", key.group(index), 0, 0)[1]
-    line = member and lines_of(seen_bot(string.match(member, "^0*(%d+)$")))[index] or false
-    firsts[index] = line
+  if line == nil then line = first_left(index) end -- not looked at since a line joined or left
+  while line and not may_begin(line) do
+    pass_over(line.bot)
+    line = first_left(index)
   end
+  firsts[index] = line
   return line
 end
 
@@ -39,7 +87,7 @@ local function choose()
   local wake_at_ms, saves_up
   for _, line in ipairs(candidates()) do
     if not line.is_counted then return line, nil end
-    if not saves_up then
+    if not saves_up and not is_left_for_high(line) then -- what is left for high saves up nothing
       local cost = line.offered_cost
       local spacing = line.is_spaced and state.ceiling_spacing or nil
       local free_at_ms = both_free_at_ms(state.ceiling, spacing, cost, now_ms)
@@ -68,6 +116,7 @@ end
 -- Give a message to a worker, under a number that is higher than any before.
 local function give(entry, worker_id, lease_ms, records)
   state.number = state.number + 1
+  if entry.number > 0 then pools.renumber(bot_of(entry.bot_id).calls, entry.number, state.number) end
   entry.number, entry.worker_id, entry.lease_until_ms = state.number, worker_id, now_ms + lease_ms
   entry.is_changed = true
   lease_ends[entry.id] = entry.lease_until_ms
@@ -109,6 +158,8 @@ local function take(line, worker_id, lease_ms, records)
   forget_edit(chat, entry)
   if entry.expires_at_ms then call("ZREM", key.expiries(), entry.id) end
   local lease = give(entry, worker_id, lease_ms, records)
+  pools.begin(state.pool, bot.calls, entry.number, entry.cost)
+  if question.connections then pools.connect(question.connections, bot.bot_id) end
   leave(entry)
   if line.is_counted then
     table.insert(chat.flying, entry.id)
@@ -124,14 +175,15 @@ local function take(line, worker_id, lease_ms, records)
   return lease
 end
 
--- Lease what may go: {leases, expired, wake_at_ms or false, rings, incarnation, now_ms}.
-local function lease_some(worker_id, slots, lease_ms, records)
+-- Lease what may go: {leases, expired, wake_at_ms or false, is_kept_back, rings, incarnation, now_ms}.
+local function lease_some(worker_id, slots, lease_ms, connections, records)
   local leases, expired = {}, {}
   if slots > 0 then expired = expire(records) end
   local next_expiry_ms = first_at_ms(key.expiries())
   if next_expiry_ms and next_expiry_ms <= now_ms then -- more than a batch: none of the rest may be leased
-    return {leases, expired, now_ms, state.rings, state.incarnation, now_ms}
+    return {leases, expired, now_ms, false, state.rings, state.incarnation, now_ms}
   end
+  question.connections = pools.connections(connections)
   local room = math.min(slots, constants.BATCH_MAX)
   local looks, line, wake_at_ms = 0, choose()
   while line and #leases < room and looks < constants.LOOKS_MAX do
@@ -139,9 +191,12 @@ local function lease_some(worker_id, slots, lease_ms, records)
     leases[#leases + 1] = take(line, worker_id, lease_ms, records)
     line, wake_at_ms = choose()
   end
+  if question.waits_for_ceiling then wake_at_ms = sooner(wake_at_ms, pools.changes_at_ms(state.pool)) end
   if line or more_is_due then wake_at_ms = now_ms end
   wake_at_ms = sooner(sooner(wake_at_ms, first_at_ms(key.timers())), next_expiry_ms)
-  return {leases, expired, wake_at_ms or false, state.rings, state.incarnation, now_ms}
+  return {
+    leases, expired, wake_at_ms or false, question.is_kept_back, state.rings, state.incarnation, now_ms,
+  }
 end
 
 return

@@ -1,7 +1,7 @@
 -- How a lease ends, and what follows from it.
 --
 -- TWIN  engine/brokers/memory/settlements.py
--- USES  keys windows state bots users messages queue holds migration
+-- USES  keys windows pools state bots users messages queue holds migration
 
 local
   settle
@@ -82,6 +82,7 @@ local function settle(message_id, number, incarnation, attempt, counted_age_ms, 
   local chat, cost = chat_of_entry(entry), entry.cost
   local is_near = chat.gate and gates.is_near(chat.gate, now_ms) or false
   settle_places(entry, chat, counted_age_ms and now_ms - counted_age_ms, counted_cost)
+  pools.finish(state.pool, chat.bot.calls, number, cost)
   count_open(entry, -1)
   if rest then entry.method, entry.cost, entry.body = unpack(rest) end
   lease_ends[entry.id] = false

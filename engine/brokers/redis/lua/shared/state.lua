@@ -10,7 +10,7 @@ local
   cleared_state, packed_state, unpack_limits, load_state, open
 = (function()
 
-local STATE = "<BdddddddddddddI2c0I4c0I2c0I2c0"
+local STATE = "<BdddddddddddddI2c0I4c0I2c0I2c0dddddd"
 local GROUP = "<ddddd"
 local LIMITS = "<dddddddddddddddddddddddddddddd"
 
@@ -40,12 +40,17 @@ local function unpack_state(raw)
     return {is_cleared = true, incarnation = incarnation}
   end
   local is_barred, incarnation, clock_ms, number, rings, answered, promised_ms, high, normal, low, retry, now, last,
-    members, run_id, ceiling, spaced, counts, at = struct.unpack(STATE, raw)
+    members, run_id, ceiling, spaced, counts, taken, senders, with_calls, period, ended_now, ended_before, at =
+    struct.unpack(STATE, raw)
   local unpacked = {
     is_barred = is_barred == 1, incarnation = incarnation, clock_ms = clock_ms, number = number, rings = rings,
     answered = answered, promised_ms = some(promised_ms), open = {high, normal, low}, retry = retry,
     turns = {now = now, last = last, members = members}, run_id = run_id, ceiling = ceiling,
     ceiling_spacing = spaced, counts = counts, groups = {},
+    pool = {
+      taken = taken, senders = senders, with_calls = with_calls, period = period, ended_now = ended_now,
+      ended_before = ended_before,
+    },
   }
   for index = 1, #constants.LINES do unpacked.groups[index], at = unpack_group(raw, at) end
   return unpacked
@@ -53,13 +58,13 @@ end
 
 -- Return the record of a queue whose ceiling is packed already.
 local function packed_state(kept)
-  local among, groups = kept.turns, {}
+  local among, pool, groups = kept.turns, kept.pool, {}
   for index, group in ipairs(kept.groups) do groups[index] = packed_group(group) end
   return struct.pack(
     STATE, flag(kept.is_barred), kept.incarnation, kept.clock_ms, kept.number, kept.rings, kept.answered,
     kept.promised_ms or NONE, kept.open[1], kept.open[2], kept.open[3], kept.retry, among.now, among.last,
     among.members, #kept.run_id, kept.run_id, #kept.ceiling, kept.ceiling, #kept.ceiling_spacing, kept.ceiling_spacing,
-    #kept.counts, kept.counts
+    #kept.counts, kept.counts, pool.taken, pool.senders, pool.with_calls, pool.period, pool.ended_now, pool.ended_before
   ) .. table.concat(groups)
 end
 
