@@ -11,6 +11,7 @@ import structlog
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.model.batching import batches
+from tempogram.engine.model.conversations import conversation_of
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
 from tempogram.engine.model.messages import ChatId, Outgoing, Status
 from tempogram.engine.ports import Accepted, Broker, Known, Ledger, Refused, Verdict
@@ -177,8 +178,8 @@ class Dispatcher:
         Their chats are tried once more, even if they are unreachable: a replay is an operator's decision.
         """
         for message in messages:
-            if message.chat_id is not None:
-                self._reachability.mark_reachable(message.bot_id, message.chat_id)
+            if (name := conversation_of(message)) is not None:
+                self._reachability.mark_reachable(message.bot_id, name)
         for batch in batches(messages, BATCH_MAX):
             admission = await self._broker.admit(batch, worker_id="", slots=0, capped=False)
             await self._closer.record_replaced(batch, admission.verdicts)

@@ -1,4 +1,7 @@
-"""The chats of each bot: reachable or not, aliases, last message, time zone."""
+"""The chats of each bot: reachable or not, aliases, last message, time zone.
+
+What a bot says in a chat for a business has a row of its own, for whether it is reachable; see ``conversations``.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, null, select, true
+from sqlalchemy import ColumnElement, Connection, Row, case, func, null, select, true
 from sqlalchemy.sql import ClauseElement
 
+from tempogram.engine.model.conversations import conversation
 from tempogram.engine.model.messages import ChatId
 from tempogram.storage.database.bulk import Binds, BulkStatement
 from tempogram.storage.database.database import Database
@@ -67,6 +71,13 @@ class Chats:
             lambda connection: chat_writes.mark_unreachable(connection, bot_id, chat_id, reason)
         )
 
+    async def lost_of_business(self, bot_id: int, connection_id: str) -> list[ChatId]:
+        """Return the conversations of a business connection that take nothing more."""
+        is_meant = chats.c.bot_id == bot_id, chats.c.reachable.is_(False), _is_of_business(connection_id)
+        async with self._database.reading() as connection:
+            rows = await connection.execute(select(chats.c.chat_id).where(*is_meant))
+            return [chat_ids.required(name) for name in rows.scalars()]
+
     async def set_time_zone(self, bot_id: int, chat_id: ChatId, time_zone: str | None) -> None:
         """Store an IANA name such as ``Europe/Berlin``."""
         await self._database.write_alone(lambda connection: _set_time_zone(connection, bot_id, str(chat_id), time_zone))
@@ -76,6 +87,10 @@ class Chats:
         async with self._database.reading() as connection:
             row = (await connection.execute(select(chats).where(*is_meant))).first()
             return None if row is None else _known(row)
+
+
+def _is_of_business(connection_id: str) -> ColumnElement[bool]:
+    return chats.c.chat_id.startswith(conversation("", connection_id), autoescape=True)
 
 
 def _note(connection: Connection, notes: Sequence[ChatActivity]) -> list[None]:

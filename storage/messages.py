@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, delete, func, literal_column, select, text, update
 from sqlalchemy.sql import ClauseElement
 
+from tempogram.engine.model.conversations import conversation_of
 from tempogram.engine.model.messages import ChatId, Guarantee, Outgoing, Priority, Status
 from tempogram.storage.database.bulk import Binds, BulkStatement
 from tempogram.storage.database.database import Database
@@ -238,10 +239,24 @@ def _replay(connection: Connection, chosen: Select[Any]) -> list[Outgoing]:
     ended = {"expires_at_ms": None, "settled_at_ms": None, "reason": None}
     connection.execute(update(messages).where(messages.c.id.in_(ids)).values(again | ended))
     replayed = connection.execute(with_payloads().where(messages.c.id.in_(ids)).order_by(messages.c.id)).all()
+    replayed_messages = [outgoing(row) for row in replayed]
     chat_writes.mark_reachable(
-        connection, {(row.bot_id, name) for row in replayed for name in (row.chat_id, row.real_chat_id)}
+        connection,
+        {
+            (row.bot_id, name)
+            for row, message in zip(replayed, replayed_messages, strict=True)
+            for name in _names(row, message)
+        },
     )
-    return [outgoing(row) for row in replayed]
+    return replayed_messages
+
+
+def _names(row: Row[Any], message: Outgoing) -> Iterator[str | None]:
+    """Give the names under which a message's conversation may be unreachable."""
+    conversation = conversation_of(message)
+    yield chat_ids.to_text(conversation)
+    if conversation == message.chat_id:
+        yield row.chat_id  # an older id of the same chat
 
 
 def _remove(connection: Connection, chosen: Select[Any]) -> int:

@@ -44,6 +44,7 @@ def outgoing(
     attempt: int = 0,
     replaces: str | None = None,
     method: str = "sendMessage",
+    params: bytes = b'{"text":"hello"}',
     user_id: int | None = None,
     is_paid: bool = False,
 ) -> Outgoing:
@@ -53,7 +54,7 @@ def outgoing(
         bot_id=bot_id,
         chat_id=chat_id,
         method=method,
-        params=b'{"text":"hello"}',
+        params=params,
         priority=priority,
         cost=cost,
         ready_at_ms=ready_at_ms,

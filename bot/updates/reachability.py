@@ -1,12 +1,27 @@
-"""Learns from updates whether a chat can be reached: a user blocked the bot, or came back."""
+"""Learns from updates whether a chat can be reached: a user blocked the bot, or came back.
+
+``SHOWN_BY`` is the table of what each kind of update shows. A chat that is taken for reachable too early costs one
+call; one that is taken for lost gets nothing, so whatever can only come from a chat that takes messages opens it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
-from aiogram.types import Chat, ChatMemberUpdated, Message, Update
+from aiogram.enums import UpdateType
+from aiogram.types import (
+    BusinessMessagesDeleted,
+    CallbackQuery,
+    Chat,
+    ChatJoinRequest,
+    ChatMemberUpdated,
+    Message,
+    Update,
+)
 
 from tempogram.engine.closing.reachability import Reachability
+from tempogram.engine.model.conversations import conversation
 from tempogram.engine.model.messages import ChatId
 from tempogram.storage.chats import Chats
 
@@ -27,9 +42,21 @@ class ReachabilityObserver:
         changed = update.my_chat_member
         if changed is not None and (reason := _reason_lost(changed)) is not None:
             await self._lose(bot_id, changed.chat.id, reason)
-        elif (chat := _reachable_chat(update, bot_id)) is not None:
-            for name in _names(chat):
+        else:
+            for name in shown(update, bot_id):
                 await self._regain(bot_id, name)
+            await self._regain_business(update, bot_id)
+
+    async def _regain_business(self, update: Update, bot_id: int) -> None:
+        """Regain what was lost by a business connection that may reply (again).
+
+        One that ends loses nothing by itself: Telegram refuses each message that still waits, in words of its own.
+        """
+        connection = update.business_connection
+        if connection is None or not connection.is_enabled:
+            return
+        for name in await self._chats.lost_of_business(bot_id, connection.id):
+            await self._regain(bot_id, name)
 
     async def _lose(self, bot_id: int, chat_id: int, reason: str) -> None:
         if not self._reachability.is_unreachable(bot_id, chat_id):
@@ -54,6 +81,8 @@ def _reason_lost(changed: ChatMemberUpdated) -> str | None:
             return f"Forbidden: bot was kicked from the {kind} chat"
         case "left", kind:
             return f"Forbidden: bot is not a member of the {kind} chat"
+        case "restricted", kind if not getattr(changed.new_chat_member, "is_member", True):
+            return f"Forbidden: bot is not a member of the {kind} chat"
         case _:
             return None
 
@@ -63,18 +92,79 @@ def is_bot_leaving(message: Message, bot_id: int) -> bool:
     return message.left_chat_member is not None and message.left_chat_member.id == bot_id
 
 
-def _reachable_chat(update: Update, bot_id: int) -> Chat | None:
-    """Return the chat of an update that only a bot with access to the chat gets."""
-    message = update.message or update.edited_message or update.channel_post or update.edited_channel_post
-    if message is not None:
-        return None if is_bot_leaving(message, bot_id) else message.chat
-    if update.my_chat_member is not None:
-        return update.my_chat_member.chat
-    pressed = update.callback_query.message if update.callback_query is not None else None
-    return None if pressed is None else pressed.chat
+def shown(update: Update, bot_id: int) -> Iterator[ChatId]:
+    """Give the names of all conversations that an update shows to be reachable."""
+    message = update.message or update.channel_post
+    if message is None or not is_bot_leaving(message, bot_id):
+        for kind, names_in in SHOWN_BY.items():
+            event = getattr(update, kind)
+            if event is not None:
+                yield from names_in(event)
 
 
 def _names(chat: Chat) -> Iterator[ChatId]:
     yield chat.id
     if chat.username and chat.type != "private":
         yield f"@{chat.username.lower()}"
+
+
+def _chat(event: Any) -> Iterator[ChatId]:
+    """Give the chat of an event that only a bot with access to the chat gets."""
+    return _names(event.chat)
+
+
+def _business(event: Message | BusinessMessagesDeleted) -> Iterator[ChatId]:
+    """Give what the bot says there for a business; of the person's own chat with the bot it says nothing."""
+    yield conversation(event.chat.id, event.business_connection_id)
+
+
+def _pressed(query: CallbackQuery) -> Iterator[ChatId]:
+    """Give the chat of the message under which a button was pressed, if the bot itself sent it there."""
+    message = query.message
+    if isinstance(message, Message) and message.business_connection_id:
+        yield from _business(message)
+    elif message is not None:
+        yield from _names(message.chat)
+
+
+def _joining(request: ChatJoinRequest) -> Iterator[ChatId]:
+    """Give the chat, and the private chat with who asks: the bot may write there until the request is answered."""
+    yield from _names(request.chat)
+    yield request.user_chat_id
+
+
+def _nothing(_: object) -> Iterable[ChatId]:
+    """Give none: its sender need not have a chat with the bot, or may have blocked it."""
+    return ()
+
+
+SHOWN_BY: Mapping[UpdateType, Callable[[Any], Iterable[ChatId]]] = {
+    UpdateType.MESSAGE: _chat,
+    UpdateType.EDITED_MESSAGE: _chat,
+    UpdateType.CHANNEL_POST: _chat,
+    UpdateType.EDITED_CHANNEL_POST: _chat,
+    UpdateType.BUSINESS_CONNECTION: _nothing,  # names no chat; see ``_regain_business``
+    UpdateType.BUSINESS_MESSAGE: _business,
+    UpdateType.EDITED_BUSINESS_MESSAGE: _business,
+    UpdateType.DELETED_BUSINESS_MESSAGES: _business,
+    UpdateType.GUEST_MESSAGE: _nothing,  # from a chat in which the bot is no member
+    UpdateType.MESSAGE_REACTION: _chat,
+    UpdateType.MESSAGE_REACTION_COUNT: _chat,
+    UpdateType.INLINE_QUERY: _nothing,
+    UpdateType.CHOSEN_INLINE_RESULT: _nothing,
+    UpdateType.CALLBACK_QUERY: _pressed,
+    UpdateType.SHIPPING_QUERY: _nothing,
+    UpdateType.PRE_CHECKOUT_QUERY: _nothing,
+    UpdateType.PURCHASED_PAID_MEDIA: _nothing,
+    UpdateType.POLL: _nothing,
+    UpdateType.POLL_ANSWER: _nothing,  # who voted, not where
+    UpdateType.MY_CHAT_MEMBER: _chat,
+    UpdateType.CHAT_MEMBER: _chat,
+    UpdateType.CHAT_JOIN_REQUEST: _joining,
+    UpdateType.CHAT_BOOST: _chat,
+    UpdateType.REMOVED_CHAT_BOOST: _chat,
+    UpdateType.MANAGED_BOT: _nothing,
+    UpdateType.SUBSCRIPTION: _nothing,
+    UpdateType.STOPPED_MESSAGE_GENERATION: _chat,
+}
+"""What each kind of update shows to be reachable. Source: https://core.telegram.org/bots/api#update"""

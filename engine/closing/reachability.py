@@ -2,6 +2,9 @@
 
 Telegram counts attempts to send to users who blocked a bot, so no process tries twice. What one process finds out the
 others read in the ledger, when its change reaches them.
+
+"Chat" here means a conversation: what a bot says in a chat in the name of a business account is one of its own, under
+a name of its own; see ``conversations``.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import structlog
 
 from tempogram.engine.closing.closer import Closer, End
 from tempogram.engine.model.batching import batches
+from tempogram.engine.model.conversations import chat_of, conversation_of
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError
 from tempogram.engine.model.messages import BotChat, ChatId, Outgoing, Status
 from tempogram.engine.model.outcomes import Rejected
@@ -100,7 +104,7 @@ class Reachability:
         """Return why a message cannot be sent, in Telegram's words; None if it may be tried."""
         if message.chat_id is None or not self._reasons:
             return None
-        reason = self._reasons.get(self._key(message.bot_id, message.chat_id))
+        reason = self._reasons.get(self._key_of(message))
         if reason is None or not self._gets_updates(message.bot_id):
             return None
         return ChatUnreachable(message.bot_id, message.chat_id, reason)
@@ -112,9 +116,9 @@ class Reachability:
         not know yet.
         """
         refusal = self.refusal(message)
-        if refusal is None or message.chat_id is None:
+        if refusal is None:
             return None
-        bot_chat = self._key(message.bot_id, message.chat_id)
+        bot_chat = self._key_of(message)
         try:
             _, reason = (await self._ledger.reach_of([bot_chat])).get(bot_chat, (None, None))
         except LedgerError:
@@ -210,6 +214,11 @@ class Reachability:
         for bot_chat in bot_chats:
             await self._changes.announce(ChatChanged(*bot_chat))
 
+    def _key_of(self, message: Outgoing) -> BotChat:
+        name = conversation_of(message)
+        assert name is not None, "only a message to a chat can be refused"  # noqa: S101
+        return self._key(message.bot_id, name)
+
     def _key(self, bot_id: int, chat_id: ChatId) -> BotChat:
         while (bot_id, chat_id) in self._names:
             chat_id = self._names[bot_id, chat_id]
@@ -230,6 +239,7 @@ class Reachability:
 
     async def _pages(self, bot_id: int, chat_id: ChatId, until_ms: int) -> AsyncIterator[list[Outgoing]]:
         after_id = ""
-        while page := await self._ledger.open_of_chat(bot_id, chat_id, after_id=after_id, limit=PAGE):
+        while page := await self._ledger.open_of_chat(bot_id, chat_of(chat_id), after_id=after_id, limit=PAGE):
             after_id = page[-1].id
-            yield [message for message in page if message.submitted_at_ms <= until_ms]
+            meant = [message for message in page if self._key_of(message) == (bot_id, chat_id)]
+            yield [message for message in meant if message.submitted_at_ms <= until_ms]

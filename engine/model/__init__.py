@@ -2,10 +2,11 @@
 
 Read in this order:
 
-    messages   a Bot API call that was not made yet, its lease, and how a lease ends
-    outcomes   what Telegram answered
-    ids        message ids that sort by the time of submission
-    errors     everything the engine raises
-    clock      what time it is, as a value that is passed in
-    batching   cuts a long list into batches
+    messages       a Bot API call that was not made yet, its lease, and how a lease ends
+    conversations  its chat, or what a bot says there in the name of a business account
+    outcomes       what Telegram answered
+    ids            message ids that sort by the time of submission
+    errors         everything the engine raises
+    clock          what time it is, as a value that is passed in
+    batching       cuts a long list into batches
 """

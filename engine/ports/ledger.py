@@ -45,7 +45,9 @@ class Record:
         telegram_message_id: Of the sent message.
         fault: For everything but a success.
         hold: Begins with it, in the same commit.
-        unreachable: Why the chat takes nothing more until it writes again, in Telegram's words; None if it may.
+        unreachable: Why its conversation takes nothing more until something comes from there, in Telegram's words;
+            None if it may.
+        conversation: Its name, where it is not the chat; see ``conversations``.
         migrated_to: The chat's new id; its open messages move, in the same commit.
         is_paid: The call was made as a paid one.
         delivered_items: How many items arrived of an album that did not arrive as a whole.
@@ -67,6 +69,7 @@ class Record:
     fault: Fault | None = None
     hold: Hold | None = None
     unreachable: str | None = None
+    conversation: ChatId | None = None
     migrated_to: ChatId | None = None
     is_paid: bool = False
     delivered_items: int | None = None
@@ -156,7 +159,7 @@ class Ledger(Protocol):
         """Return every bot id, other name of a chat, and id that the chat is known by."""
 
     async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
-        """Return every bot id and chat that takes nothing more, and why."""
+        """Return every bot id and conversation that takes nothing more, and why."""
 
     async def reach_of(self, bot_chats: Collection[BotChat]) -> dict[BotChat, tuple[ChatId | None, str | None]]:
         """Return the id that each of these chats has now, if it is another, and why it takes nothing more.

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from tempogram.engine.closing.reachability import Reachability
+from tempogram.engine.model.conversations import conversation_of
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import Done, Guarantee, Hold, PauseBot, PausedBy
 from tempogram.engine.model.outcomes import Answer, Outcome, Rejected, Uncertain
@@ -188,11 +189,11 @@ class Delivery:
 
     async def _update_chat(self, ruled: Ruled) -> None:
         """Apply what the answer says of the chat: that it takes nothing more, or has another id."""
-        message, ruling = ruled.lease.message, ruled.ruling
-        if message.chat_id is None:
+        message, ruling, conversation = ruled.lease.message, ruled.ruling, conversation_of(ruled.lease.message)
+        if message.chat_id is None or conversation is None:
             return
         if ruling.unreachable is not None:
-            await self._reachability.mark_unreachable(message.bot_id, message.chat_id, ruling.unreachable)
+            await self._reachability.mark_unreachable(message.bot_id, conversation, ruling.unreachable)
         if ruling.chat_id is not None:
             self._reachability.rename(message.bot_id, message.chat_id, ruling.chat_id)
             old, new = message.chat_id, ruling.chat_id

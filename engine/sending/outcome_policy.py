@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tempogram.engine.model.conversations import conversation_of
 from tempogram.engine.model.messages import (
     Again,
     Done,
@@ -145,6 +146,7 @@ def record_of(ruled: Ruled, now_ms: int) -> Record:
         if isinstance(then, HoldChat)
         else None,
         unreachable=ruling.unreachable,
+        conversation=None if ruling.unreachable is None else conversation_of(message),
         is_paid=message.is_paid,
         migrated_to=ruling.chat_id,
         delivered_items=ruling.delivered_items,

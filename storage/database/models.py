@@ -6,7 +6,7 @@
     updates      received updates                              one row per update
     holds        send nothing to a chat or from a bot until    ``chat_id`` '' is the whole bot
     bots         encrypted tokens, names, behaviours           ``paused`` and ``weight`` belong to the ledger
-    chats        reachable or why not, aliases, last message
+    chats        reachable or why not, aliases, last message; what a bot says there for a business has its own row
     limits       changes to the environment's limits           one row; each change raises the version
     texts        recent texts, for text generators             bounded by time and per chat
     attachments  which files a message has                     ``needs_bytes``: it needs their bytes

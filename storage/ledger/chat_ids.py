@@ -17,8 +17,8 @@ def to_text(chat_id: ChatId | None) -> str | None:
 def from_text(text: str | None) -> ChatId | None:
     """Return the id of a column. Names begin with a letter or ``@``, so only a number looks like one.
 
-    >>> from_text("-100123"), from_text("@news"), from_text("inline:7"), from_text(None)
-    (-100123, '@news', 'inline:7', None)
+    >>> from_text("-100123"), from_text("@news"), from_text("business:shop:7"), from_text(None)
+    (-100123, '@news', 'business:shop:7', None)
     """
     return None if text is None else required(text)
 

@@ -212,7 +212,7 @@ class MemoryLedger:
         if record.hold is not None:
             self._hold(record.hold)
         if record.chat_id is not None and record.unreachable is not None:
-            self.unreachable[record.bot_id, record.chat_id] = record.unreachable
+            self.unreachable[record.bot_id, record.conversation or record.chat_id] = record.unreachable
         if record.chat_id is not None and record.migrated_to not in {None, record.chat_id}:
             self._move(record.bot_id, record.chat_id, record.migrated_to)
 

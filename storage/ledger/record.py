@@ -82,7 +82,7 @@ def _waves(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
 def _learn_of_chats(connection: Connection, records: Iterable[Record]) -> None:
     for each in records:
         if each.chat_id is not None and each.unreachable is not None:
-            chat_writes.mark_unreachable(connection, each.bot_id, each.chat_id, each.unreachable)
+            chat_writes.mark_unreachable(connection, each.bot_id, each.conversation or each.chat_id, each.unreachable)
         if each.chat_id is not None and each.migrated_to is not None:
             chat_writes.move(connection, each.bot_id, each.chat_id, each.migrated_to)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from tempogram.engine.model.conversations import conversation
 from tempogram.engine.model.messages import ChatId, Status
 from tempogram.engine.ports.ledger import Fault, Record
 from tempogram.storage.chats import ChatActivity, Chats
@@ -52,6 +53,15 @@ class ChatsContract:
         assert lost == [(BOT, -5, "Forbidden: gone")]
         assert chat is not None
         assert (chat.reachable, chat.reason, chat.title) == (True, None, "Chess")
+
+    async def test_the_lost_conversations_of_a_business_connection_are_found(self, chats: Chats) -> None:
+        names = [conversation(7, "a_b"), conversation(8, "a_b"), conversation(7, "a%b"), conversation(7, "aXb"), 7]
+        for name in names:
+            await chats.mark_unreachable(BOT, name, "Forbidden: gone")
+        await chats.mark_reachable(BOT, names[1])
+
+        assert await chats.lost_of_business(BOT, "a_b") == names[:1]
+        assert await chats.lost_of_business(BOT + 1, "a_b") == []
 
     async def test_a_title_stays_when_the_next_message_has_none(self, chats: Chats) -> None:
         await chats.note_activity(ChatActivity(bot_id=BOT, chat_id=-5, at_ms=NOW_MS, title="Chess", type="group"))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from tempogram.engine.model.conversations import conversation_of
 from tempogram.engine.model.messages import Status
 from tempogram.engine.ports.ledger import Fault
 from tempogram.storage.database.database import Database
@@ -88,6 +89,19 @@ class HistoryContract:
         await history.replay([blocked.id, renamed.id])
 
         assert await ledger.unreachable_chats(limit=9) == [(BOT, 8, NEVER.reason)]
+
+    async def test_a_replay_of_what_was_said_for_a_business_leaves_the_chat_itself_unreachable(
+        self, ledger: SqlLedger, history: MessageHistory
+    ) -> None:
+        own, for_shop = message(), message(params=b'{"business_connection_id":"shop"}')
+        await ledger.add([own, for_shop])
+        for each in (own, for_shop):
+            name = conversation_of(each)
+            await ledger.record([became(each, Status.DEAD, fault=NEVER, unreachable=NEVER.reason, conversation=name)])
+
+        await history.replay([for_shop.id])
+
+        assert await ledger.unreachable_chats(limit=9) == [(BOT, CHAT, NEVER.reason)]
 
     async def test_purged_dead_letters_are_gone(self, ledger: SqlLedger, history: MessageHistory) -> None:
         chosen, mine, others = message(), message(), message(bot_id=BOT + 1)

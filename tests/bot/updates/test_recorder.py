@@ -189,21 +189,6 @@ async def test_a_chat_that_removes_the_bot_is_lost_and_regained_when_the_bot_is_
         assert await lost_chats(database) == []
 
 
-@pytest.mark.parametrize("kind", ["message", "edited_message", "callback_query"])
-async def test_any_update_from_a_lost_chat_regains_it(database: Database, clock: Clock, kind: str) -> None:
-    message = update("hello")["message"]
-    pressed = {"id": "1", "from": message["from"], "chat_instance": "x", "data": "y", "message": message}
-    event = {"message": message, "edited_message": message | {"edit_date": 2}, "callback_query": pressed}[kind]
-
-    async with talk(database, clock) as talking:
-        await talking.hears({"update_id": 1} | membership("kicked"))
-        assert talking.reachability.is_unreachable(BOT_ID, PRIVATE)
-        await talking.hears({"update_id": 2, kind: event})
-
-        assert not talking.reachability.is_unreachable(BOT_ID, PRIVATE)
-        assert await lost_chats(database) == []
-
-
 async def test_a_group_lost_by_its_username_is_regained_by_a_message_in_it(database: Database, clock: Clock) -> None:
     message = update("hello", chat_id=GROUP)["message"]
     message["chat"] |= {"username": "ChessClub"}

@@ -39,6 +39,49 @@ async def test_an_unreachable_chat_is_refused_with_telegrams_words_until_it_writ
     assert list(desk.ledger.statuses) == ["b", "c"]
 
 
+FOR_SHOP = b'{"text":"hello","business_connection_id":"shop"}'
+
+
+async def test_who_blocked_the_bot_still_gets_what_it_says_for_a_business_and_the_other_way_round(desk: Desk) -> None:
+    """The key was the chat: one 403 ended the answers to a person who had written to the business."""
+    own, for_shop = outgoing("own", chat_id=7), outgoing("for shop", chat_id=7, params=FOR_SHOP)
+    for_other = outgoing("other", chat_id=7, params=b'{"business_connection_id":"other"}')
+
+    await desk.reachability.mark_unreachable(1, 7, BLOCKED)
+    first = [desk.reachability.refusal(each) is None for each in (own, for_shop, for_other)]
+    desk.reachability.mark_reachable(1, 7)
+    await desk.reachability.mark_unreachable(1, "business:shop:7", BLOCKED)
+    second = [desk.reachability.refusal(each) is None for each in (own, for_shop, for_other)]
+
+    assert (first, second) == ([False, True, True], [True, False, True])
+
+
+@pytest.mark.parametrize(("refused", "left"), [("own", ["shop 2"]), ("shop", ["own 2"])])
+async def test_a_refused_message_ends_what_waits_for_its_own_conversation_only(
+    desk: Desk, refused: str, left: list[str]
+) -> None:
+    params = {"own": b'{"text":"hello"}', "shop": FOR_SHOP}
+    await desk.accept(outgoing("a", chat_id=7, params=params[refused]))
+    lease = await desk.lease()
+    await desk.accept(*(outgoing(f"{each} 2", chat_id=7, params=params[each]) for each in ("own", "shop")))
+
+    desk.transport.answers(Rejected(403, BLOCKED, unreachable=True))
+    await desk.send(lease)
+
+    waiting = [each for each, status in desk.ledger.statuses.items() if status is Status.QUEUED]
+    name = 7 if refused == "own" else "business:shop:7"
+    assert (waiting, list(desk.ledger.unreachable)) == (left, [(1, name)])
+
+
+async def test_a_replay_tries_the_conversation_of_its_message_once_more_and_no_other(desk: Desk) -> None:
+    for name in (7, "business:shop:7"):
+        await desk.reachability.mark_unreachable(1, name, BLOCKED)
+
+    await desk.dispatcher.readmit([outgoing("a", chat_id=7, params=FOR_SHOP)])
+
+    assert [desk.reachability.is_unreachable(1, name) for name in (7, "business:shop:7")] == [True, False]
+
+
 async def test_a_bot_without_updates_tries_every_message_that_comes_after_a_refusal(desk: Desk) -> None:
     desk.deaf.add(1)
     desk.transport.answers(Rejected(403, BLOCKED, unreachable=True))

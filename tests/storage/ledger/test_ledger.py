@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from tempogram.engine.model.conversations import conversation
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Guarantee, Hold, Outgoing, PastSend, PausedBy, Priority, Rest, Spent, Status
@@ -358,6 +359,16 @@ class LedgerContract:
         await ledger.record([became(refused, Status.DEAD, fault=NEVER, unreachable=BLOCKED)])
 
         assert await ledger.unreachable_chats(limit=9) == [(BOT, CHAT, BLOCKED)]
+
+    async def test_a_conversation_by_a_business_connection_is_unreachable_under_a_name_of_its_own(
+        self, ledger: Ledger
+    ) -> None:
+        name = conversation(CHAT, "shop")
+
+        await ledger.record([became(message(), Status.DEAD, fault=NEVER, unreachable=BLOCKED, conversation=name)])
+
+        assert await ledger.unreachable_chats(limit=9) == [(BOT, name, BLOCKED)]
+        assert await ledger.reach_of([(BOT, CHAT), (BOT, name)]) == {(BOT, name): (None, BLOCKED)}
 
     async def test_reach_of_returns_present_ids_and_why_chats_are_unreachable(self, ledger: Ledger) -> None:
         fault = Fault(code=403, reason=BLOCKED)
