@@ -39,7 +39,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     A connection is in a message from the first byte of its request line to the last of its body, and in a head until
     the body begins. Bytes since the last progress are counted: a head that is complete, a piece of a body, the end of
-    a message. What a chunked body has between its pieces, and after the last one, is bounded by that, too.
+    a message. What a chunked body has between its pieces, and after the last one, is bounded by that, too. A body that
+    goes on after its request was answered has as much time as a head, and then its connection is closed.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -73,7 +74,8 @@ class HttpProtocol(HttpToolsProtocol):
             progress = progress or self._has_progressed
             if self._refusal is not None or self.transport.is_closing():
                 return
-        if self._is_in_head and (self._is_in_message or not progress):
+        is_late_body = not self._is_in_head and not self._is_answering()
+        if is_late_body or (self._is_in_head and (self._is_in_message or not progress)):
             self._start_head_timer()
         else:
             self._stop_head_timer()
@@ -130,6 +132,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_timer = None
         if self._is_answering():  # reads may be paused until then, which is not the client's fault
             self._start_head_timer()
+        elif not self._is_in_head:
+            self.transport.close()
         elif self._refusal is None and not self.transport.is_closing():
             self._refuse(HeadTooSlow(f"the head of a request must be there within {HEAD_S:g} s"))
 

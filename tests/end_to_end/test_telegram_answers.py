@@ -309,6 +309,31 @@ async def test_a_revoked_token_keeps_its_messages_and_a_new_one_sends_them(teleg
     assert [each["kind"] for each in logs if each["event"] == "alert"] == ["token_revoked"]
 
 
+async def test_a_revoked_token_ends_the_polling_until_it_is_valid(telegram: Served, tmp_path: Path) -> None:
+    """It polled on every three seconds, with a warning each time."""
+    telegram.simulator.order(Fault(kind="revoked", method="getUpdates"))
+    bot, anna = telegram.simulator.telegram.world.bots[42], telegram.simulator.add_user("Anna")
+
+    with capture_logs() as logs:
+        async with tempogram(telegram, tmp_path) as running_program:
+
+            async def is_paused() -> bool:
+                return bool((await running_program.call("GET", "/bots/42"))[1]["paused_by"] == "token_revoked")
+
+            async def is_answered() -> bool:
+                return "hello" in [each["text"] for each in running_program.calls("sendMessage")]
+
+            await until(is_paused)
+            anna.says(bot, "hello")
+            telegram.simulator.telegram.faults.clear()
+            added = await running_program.call("POST", "/bots", {"token": TOKEN})
+            await until(is_answered)
+
+    assert (added[0], added[1]["paused_by"]) == (201, None)
+    of_it = [each["event"] for each in logs if each["event"] in {"alert", "polling_stopped", "poll_refused"}]
+    assert of_it == ["alert", "polling_stopped"]
+
+
 async def test_a_new_token_does_not_end_the_pause_of_an_operator(telegram: Served, tmp_path: Path) -> None:
     async with tempogram(telegram, tmp_path) as running_program:
         await running_program.call("PATCH", "/bots/42", {"paused": True})

@@ -205,6 +205,20 @@ async def test_a_head_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyP
         assert await connection.refusal() == (408, "the head of a request must be there within 0.05 s")
 
 
+async def test_a_body_that_trickles_on_after_its_request_was_answered_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_protocol, "HEAD_S", 0.05)
+    async with serving() as served:
+        connection = await served.connect()
+        await connection.send(b"POST /messages HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        answered = await connection.answer()
+        await connection.send(b"[")
+
+        assert answered[0] == 401
+        assert await connection.is_closed()
+
+
 async def test_a_connection_that_rests_between_two_requests_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "HEAD_S", 0.05)
     async with serving() as served:
