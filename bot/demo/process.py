@@ -21,7 +21,7 @@ from tempogram.bot.config.settings import Settings
 from tempogram.engine.model.errors import EngineError
 
 ADMIN_TOKEN = "admin-token-of-a-throw-away-engine"  # noqa: S105 - of a temporary engine
-START_TIMEOUT_S = 60
+START_TIMEOUT_S = 180
 """aiogram alone takes seconds to import on a busy machine."""
 
 END_TIMEOUT_S = 30

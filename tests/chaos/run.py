@@ -83,6 +83,7 @@ async def chaos(plan: Plan, *, folder: Path, say: Callable[[str], None]) -> Outc
         await built.telegram.end_faults()
         load.stop()
         await submitting
+        await troubles.finish()
         report(f"{len(load.promised)} messages were accepted")
         ended = await load.ended(within_s=plan.drains_within_s)
         report(f"{sum(each.status in OPEN for each in ended.values())} of them are open")

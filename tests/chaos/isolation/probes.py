@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from itertools import count
 
 from tests.chaos.load import Load, now_ms
@@ -22,6 +23,7 @@ class Probes:
 
     plan: Plan
     load: Load
+    _chats: defaultdict[int, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
     async def run(self) -> None:
         """Submit each when it is due, beside those before it; ends with those under way."""
@@ -41,6 +43,8 @@ class Probes:
     async def _submit(self, number: int, planned_at_ms: float) -> None:
         turn, bot = divmod(number, self.plan.bots)
         bot_id, chats = self.plan.bot_ids[bot], self.plan.chats_of_probes(self.plan.bot_ids[bot])
-        planned = self.load.next_message(bot_id, chats[turn % len(chats)], PRIORITIES[(turn + bot) % 2])
-        planned.planned_at_ms = planned_at_ms
-        await self.load.submit(planned)
+        chat_id = chats[turn % len(chats)]
+        async with self._chats[chat_id]:  # or a lane might get its messages in another order
+            planned = self.load.next_message(bot_id, chat_id, PRIORITIES[(turn + bot) % 2])
+            planned.planned_at_ms = planned_at_ms
+            await self.load.submit(planned)

@@ -41,6 +41,12 @@ class Troubles:
     load: Load
     chance: random.Random
     performed: list[Trouble] = field(default_factory=list)
+    _pressing: list[asyncio.Task[None]] = field(default_factory=list)
+    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def finish(self) -> None:
+        """Wait until all backlogs are submitted: it must be known which messages were accepted."""
+        await asyncio.gather(*self._pressing)
 
     async def perform(self, act: Act) -> None:
         """Begin an act, let its bots have much to send, and undo it after ``trouble_s``."""
@@ -48,7 +54,7 @@ class Troubles:
         chat_ids = self._chats(bot_ids) if act is Act.CHATS_FAIL else []
         from_ms = now_ms()
         ordered = await self._begin(act, bot_ids, chat_ids)
-        pressing = asyncio.create_task(self._press(bot_ids, chat_ids))
+        self._pressing.append(asyncio.create_task(self._press(bot_ids, chat_ids)))
         try:
             await asyncio.sleep(self.plan.trouble_s)
         finally:
@@ -62,7 +68,6 @@ class Troubles:
                 )
             )
             await asyncio.shield(self._end(act, ordered))
-            await pressing
 
     def _bots(self, act: Act) -> list[int]:
         if act in OF_ALL_BOTS:
@@ -90,13 +95,14 @@ class Troubles:
 
     async def _press(self, bot_ids: list[int], chat_ids: list[int]) -> None:
         """Submit a backlog to the chats with trouble; one message to each in turn."""
-        for bot_id in bot_ids:
-            chats = chat_ids or self.plan.chats_of_backlog(bot_id)
-            planned = [
-                self.load.next_message(bot_id, chats[number % len(chats)], "normal")
-                for number in range(BACKLOG // len(bot_ids))
-            ]
-            await self.load.submit_batch(planned)
+        async with self._one_at_a_time:  # or a lane might get its messages in another order
+            for bot_id in bot_ids:
+                chats = chat_ids or self.plan.chats_of_backlog(bot_id)
+                planned = [
+                    self.load.next_message(bot_id, chats[number % len(chats)], "normal")
+                    for number in range(BACKLOG // len(bot_ids))
+                ]
+                await self.load.submit_batch(planned)
 
 
 def faults(act: Act, bot_ids: list[int], chat_ids: list[int]) -> list[Fault]:
