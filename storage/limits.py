@@ -75,7 +75,7 @@ def changed(given: Limits, changes: Mapping[str, Any], version: int) -> Limits:
     """Return the limits with changes applied.
 
     >>> changed(Limits(), {"bot": {"count": 20}, "chat_cap": 5}, version=2).bot
-    Limit(count=20, window_ms=1000, burst=None)
+    Limit(count=20, window_ms=1000, burst=None, leaks=False)
     """
     new: dict[str, Any] = {}
     for name, value in changes.items():

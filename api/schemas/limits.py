@@ -24,6 +24,10 @@ Burst = Annotated[
     Annotated[int, Strict(), Field(ge=1, le=BURST_MAX), AS_WHOLE] | None,
     Field(description="Messages at once, after a pause."),
 ]
+BurstBeside = Annotated[
+    Annotated[int, Strict(), Field(ge=0, le=BURST_MAX), AS_WHOLE] | None,
+    Field(description="Messages at once, refilled at count / window_s, besides the window; 0 = only the window holds."),
+]
 Cap = Annotated[
     Annotated[int, Strict(), Field(ge=0, le=CAP_MAX), AS_WHOLE] | None,
     Field(description="Messages that may wait; 0 = no cap."),
@@ -44,6 +48,17 @@ class Change(RequestModel):
         return {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
 
 
+WITH_BURST = ConfigDict(
+    json_schema_extra={
+        "anyOf": [
+            given("count", type="integer"),
+            given("window_s", type="number"),
+            given("burst", type="integer"),
+        ]
+    }
+)
+
+
 class LimitChange(Change):
     """A change of one limit."""
 
@@ -54,7 +69,7 @@ class LimitChange(Change):
     count: Count = None
     window_s: Window = None
 
-    def changes(self) -> dict[str, int]:
+    def changes(self) -> dict[str, Any]:
         """Return the fields of a ``Limit``."""
         given_fields = self.given_fields()
         if "window_s" in given_fields:
@@ -62,18 +77,23 @@ class LimitChange(Change):
         return given_fields
 
 
+class PacedLimitChange(LimitChange):
+    """A change of a limit with a bucket besides its window."""
+
+    model_config = WITH_BURST
+
+    burst: BurstBeside = None
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields of a ``Limit``, whose burst is None where there is no bucket."""
+        changes = super().changes()
+        return changes | ({"burst": changes["burst"] or None} if "burst" in changes else {})
+
+
 class ChatLimitChange(LimitChange):
     """A change of the limit of a private chat."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "anyOf": [
-                given("count", type="integer"),
-                given("window_s", type="number"),
-                given("burst", type="integer"),
-            ]
-        }
-    )
+    model_config = WITH_BURST
 
     burst: Burst = None
 
@@ -91,11 +111,11 @@ class LimitsChange(Change):
         }
     )
 
-    ceiling: LimitChange | None = Field(None, description="Of all bots together.")
-    bot: LimitChange | None = Field(None, description="Of one bot.")
+    ceiling: PacedLimitChange | None = Field(None, description="Of all bots together.")
+    bot: PacedLimitChange | None = Field(None, description="Of one bot.")
     paid: LimitChange | None = Field(None, description="Of one bot, for paid broadcasts.")
     chat: ChatLimitChange | None = Field(None, description="Of one private chat.")
-    group: LimitChange | None = Field(None, description="Of one group or channel.")
+    group: PacedLimitChange | None = Field(None, description="Of one group or channel.")
     user: LimitChange | None = Field(None, description="Of what one user triggers at one bot.")
     chat_cap: Cap = None
     bot_cap: Cap = None
@@ -107,7 +127,10 @@ class LimitsChange(Change):
 
 
 class LimitOut(ResponseModel):
-    """At most ``count`` messages in any window; ``burst`` may be sent at once after a pause."""
+    """At most ``count`` messages in any window; with ``burst``, so many at once after a pause.
+
+    For a private chat the burst alone holds: 1 a second after a burst of 3 are more than 1 in a window.
+    """
 
     count: int
     window_s: float

@@ -73,8 +73,14 @@ class Settings(BaseSettings):
     telegram_connections: int = Field(100, ge=1, le=10_000, description="Calls to Telegram under way at once.")
     telegram_global_limit: int = Field(30, ge=0, description="Messages over all bots in its window; 0 = no limit.")
     telegram_global_limit_window_s: float = Field(1, gt=0, description="Seconds.")
+    telegram_global_burst: int = Field(
+        0, ge=0, description="Messages over all bots at once, refilled at limit / window; 0 = only the window holds."
+    )
     telegram_bot_limit: int = Field(30, ge=0, description="Messages of one bot in its window; 0 = no limit.")
     telegram_bot_limit_window_s: float = Field(1, gt=0, description="Seconds.")
+    telegram_bot_burst: int = Field(
+        0, ge=0, description="Messages of one bot at once, refilled at limit / window; 0 = only the window holds."
+    )
     telegram_paid_limit: int = Field(
         1_000, ge=0, description="Messages of one bot with allow_paid_broadcast in its window; 0 = no limit."
     )
@@ -86,6 +92,9 @@ class Settings(BaseSettings):
     telegram_chat_limit_window_s: float = Field(1, gt=0, description="Seconds.")
     telegram_group_limit: int = Field(20, ge=0, description="Messages to one group in its window; 0 = no limit.")
     telegram_group_limit_window_s: float = Field(60, gt=0, description="Seconds.")
+    telegram_group_burst: int = Field(
+        0, ge=0, description="Messages to one group at once, refilled at limit / window; 0 = only the window holds."
+    )
     telegram_user_limit: int = Field(
         0, ge=0, description="Messages that one user may make one bot say in its window; 0 = no limit."
     )
@@ -171,12 +180,21 @@ class Settings(BaseSettings):
 
     def limits(self) -> Limits:
         return Limits(
-            ceiling=_limit(self.telegram_global_limit, self.telegram_global_limit_window_s),
-            bot=_limit(self.telegram_bot_limit, self.telegram_bot_limit_window_s),
+            ceiling=_limit(
+                self.telegram_global_limit, self.telegram_global_limit_window_s, burst=self.telegram_global_burst
+            ),
+            bot=_limit(self.telegram_bot_limit, self.telegram_bot_limit_window_s, burst=self.telegram_bot_burst),
             paid=_limit(self.telegram_paid_limit, self.telegram_paid_limit_window_s),
             purse=Limit(self.telegram_paid_stars_cap * PLACES_A_STAR, DAY_MS),
-            chat=_limit(self.telegram_chat_limit, self.telegram_chat_limit_window_s, self.telegram_chat_burst),
-            group=_limit(self.telegram_group_limit, self.telegram_group_limit_window_s),
+            chat=_limit(
+                self.telegram_chat_limit,
+                self.telegram_chat_limit_window_s,
+                burst=self.telegram_chat_burst,
+                leaks=True,
+            ),
+            group=_limit(
+                self.telegram_group_limit, self.telegram_group_limit_window_s, burst=self.telegram_group_burst
+            ),
             user=_limit(self.telegram_user_limit, self.telegram_user_limit_window_s),
             guard_ms=GUARD_IN_DOUBT_MS if self.telegram_window_guard_ms is None else self.telegram_window_guard_ms,
             adapt_least=self.telegram_adapt_least,
@@ -259,5 +277,5 @@ def _ms(seconds: float) -> int:
     return round(seconds * 1_000)
 
 
-def _limit(count: int, window_s: float, burst: int | None = None) -> Limit:
-    return Limit(count, max(1, _ms(window_s)), burst)
+def _limit(count: int, window_s: float, *, burst: int = 0, leaks: bool = False) -> Limit:
+    return Limit(count, max(1, _ms(window_s)), burst or None, leaks=leaks)

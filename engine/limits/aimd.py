@@ -39,7 +39,7 @@ class AdaptiveLimit:
     __slots__ = ("_least", "_lowered_at_ms", "_window_ms", "full", "places", "rises_at_ms")
 
     def __init__(self, limit: Limit, *, least: float) -> None:
-        self.full = self.places = limit.burst or limit.count
+        self.full = self.places = limit.places
         self.rises_at_ms = 0
         self._least = max(1, ceil(self.full * least))
         self._window_ms = limit.window_ms

@@ -25,18 +25,19 @@ Source: https://core.telegram.org/bots/faq#how-can-i-message-all-of-my-bot-39s-s
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """``count`` places in any ``window_ms``; with ``burst``, a token bucket instead.
+    """``count`` places in any ``window_ms``; with ``burst``, a token bucket besides.
 
-    As a bucket: capacity ``burst``, refilled at ``count`` a window. A bucket lets
-    ``burst`` more through than its rate in the first window, so it is right for a
-    rule that is itself a rate with a burst (a private chat's), and leaks where the
-    rule is a window (a bucket of 20 refilled at 20 a minute passes 39 in a minute).
+    The bucket has the capacity ``burst`` and is refilled at ``count`` a window. By itself it
+    leaks: it lets ``burst`` more through than its rate in the first window (a bucket of 20
+    refilled at 20 a minute passes 39 in a minute). So the window holds besides it, unless
+    ``leaks`` says that the rule is itself a rate with a burst (a private chat's).
     ``count`` 0 is no limit.
     """
 
     count: int
     window_ms: int
     burst: int | None = None
+    leaks: bool = False
 
     def __post_init__(self) -> None:
         if self.count < 0:
@@ -47,18 +48,29 @@ class Limit:
             raise SettingsError(f"a burst of {self.burst} lets nothing through; it must be at least 1")
 
     @property
+    def has_window(self) -> bool:
+        return not (self.leaks and self.burst)
+
+    @property
     def places(self) -> int:
-        """How many messages may be under way at once; 0 is no limit."""
-        return (self.burst or self.count) if self.count else 0
+        """How many may be taken at once, or messages be under way; 0 is no limit.
+
+        A bucket besides a window is refilled while calls are under way, so only the window counts.
+        """
+        if not self.count:
+            return 0
+        return self.count if self.has_window else self.burst or self.count
 
     @property
     def drains_in_ms(self) -> int:
-        """How long what was sent before may weigh on a bucket, beyond its window.
+        """How long what was sent before may weigh on a bucket that leaks, beyond its window.
 
-        >>> Limit(1, 1_000, burst=3).drains_in_ms, Limit(20, 60_000).drains_in_ms
+        >>> Limit(1, 1_000, burst=3, leaks=True).drains_in_ms, Limit(20, 60_000).drains_in_ms
         (3000, 0)
         """
-        return -(-self.window_ms * self.burst // self.count) if self.burst and self.count else 0
+        if self.has_window or not self.burst or not self.count:
+            return 0
+        return -(-self.window_ms * self.burst // self.count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +83,8 @@ class Limits:
         paid: One bot's paid messages, which take no place of ``bot``.
         purse: How many places one bot may pay for, 0.1 Star each at most; 0 is none at all.
         chat: One private chat: about 1 a second, short bursts are tolerated.
-        group: One group, supergroup or channel: a true sliding window.
+        group: One group, supergroup or channel: a true sliding window, like those of bots and the ceiling,
+            each with a bucket besides it if its ``burst`` is set.
         user: What one user may make one bot send, in all chats. No rule of Telegram's; our own.
         saved_up: Normal and low leave a bot (and the ceiling) spaced by window / count; this many
             may leave at once after a pause, and the rest of the places is left for high. The places
@@ -91,7 +104,7 @@ class Limits:
     bot: Limit = Limit(30, 1_000)
     paid: Limit = Limit(1_000, 1_000)
     purse: Limit = Limit(0, DAY_MS)
-    chat: Limit = Limit(1, 1_000, burst=3)
+    chat: Limit = Limit(1, 1_000, burst=3, leaks=True)
     group: Limit = Limit(20, 60_000)
     user: Limit = Limit(0, 60_000)
     saved_up: int = 2

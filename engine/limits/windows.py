@@ -1,6 +1,6 @@
 """The state behind a limit: which places are taken, and when the next is free.
 
-Both kinds answer the same three questions, with the time passed in. Times are
+All kinds answer the same questions, with the time passed in. Times are
 integer milliseconds; a place that Telegram counted in the middle of one is taken
 from its end, so rounding never frees a place too early.
 """
@@ -30,7 +30,7 @@ PURSE_GRAINS = 1_440
 
 
 class Gate(Protocol):
-    """What one limit knows."""
+    """What one limit knows: a window, a window with a bucket besides it, or a bucket that leaks."""
 
     def ready_at_ms(self, now_ms: int, cost: int) -> int | None:
         """Return when ``cost`` places are free: ``now_ms`` or later, None until something is settled."""
@@ -177,12 +177,66 @@ class Spacing:
         owed = max(0, self._drained_at - now_ms * old.count)
         self._drained_at = max(-(-self._drained_at * places // old.count), now_ms * places + owed)
 
+    def hold_at_most(self, places: int) -> None:
+        """Let only so many leave at once; the rate stays."""
+        self._capacity = min(self._limit.burst or places, places)
+
+    def is_drained(self, now_ms: int) -> bool:
+        return self._drained_at <= now_ms * self._limit.count
+
+    def go_on_from(self, other: Spacing) -> None:
+        """Take over what was spent of another, which turned out to be this one."""
+        theirs = -(-other._drained_at * self._limit.count // other._limit.count)
+        self._drained_at = max(self._drained_at, theirs)
+
     def spend(self, at_ms: int, cost: int) -> None:
         """Pour at a time; of two that come in the wrong order the earlier counts as late as the later."""
         limit, drained_at = self._limit, at_ms * self._limit.count
         if drained_at < self._drained_at:
             drained_at = self._drained_at
         self._drained_at = drained_at + cost * limit.window_ms
+
+
+class PacedWindow(Window):
+    """A window, and besides it a bucket: no window is broken, and at most ``burst`` leave at once.
+
+    A place in the bucket is spent at the lease and refilled with time, whatever becomes of the
+    call: only the window is Telegram's, so only that waits for what Telegram counted.
+
+    >>> paced = PacedWindow(Limit(3, 900, burst=2))
+    >>> for _ in range(2): paced.take(0, 1)
+    >>> paced.ready_at_ms(0, 1)
+    300
+    """
+
+    __slots__ = ("_bucket",)
+
+    def __init__(self, limit: Limit) -> None:
+        super().__init__(limit)
+        self._bucket = Spacing(limit)
+
+    def ready_at_ms(self, now_ms: int, cost: int) -> int | None:
+        ready_at_ms = super().ready_at_ms(now_ms, cost)
+        return None if ready_at_ms is None else max(ready_at_ms, self._bucket.free_at_ms(now_ms, cost))
+
+    def take(self, now_ms: int, cost: int) -> None:
+        super().take(now_ms, cost)
+        self._bucket.spend(now_ms, cost)
+
+    def is_idle(self, now_ms: int) -> bool:
+        return super().is_idle(now_ms) and self._bucket.is_drained(now_ms)
+
+    def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
+        return max(super().earliest_ms(now_ms, costs), self._bucket.earliest_ms(now_ms, costs))
+
+    def narrow(self, places: int, now_ms: int) -> None:
+        super().narrow(places, now_ms)
+        self._bucket.hold_at_most(places)
+
+    def absorb(self, other: Gate) -> None:
+        super().absorb(other)
+        if isinstance(other, PacedWindow):
+            self._bucket.go_on_from(other._bucket)  # noqa: SLF001 - one of ours
 
 
 class Bucket(Spacing):
@@ -217,7 +271,7 @@ class Bucket(Spacing):
             self.spend(counted_at_ms + 1 + guard_ms, cost)
 
     def is_idle(self, now_ms: int) -> bool:
-        return not self._in_flight and self._drained_at <= now_ms * self._limit.count
+        return not self._in_flight and self.is_drained(now_ms)
 
     def is_near(self, now_ms: int) -> bool:
         settled = max(0, self._drained_at - now_ms * self._limit.count)
@@ -230,14 +284,13 @@ class Bucket(Spacing):
         return super().earliest_ms(now_ms, [self._in_flight, *costs] if self._in_flight else costs)
 
     def narrow(self, places: int, now_ms: int) -> None:  # noqa: ARG002 - only a spacing needs the time
-        self._capacity = places
+        self.hold_at_most(places)
 
     def absorb(self, other: Gate) -> None:
         if isinstance(other, Window | Bucket):
             self._in_flight += other._in_flight  # noqa: SLF001 - one of ours
         if isinstance(other, Bucket):
-            theirs = -(-other._drained_at * self._limit.count // other._limit.count)  # noqa: SLF001
-            self._drained_at = max(self._drained_at, theirs)
+            self.go_on_from(other)
 
 
 class Purse:
@@ -305,7 +358,9 @@ def gate(limit: Limit | None) -> Gate | None:
     """Return the fresh state of a limit, or None where there is none."""
     if limit is None or limit.count == 0:
         return None
-    return Window(limit) if limit.burst is None else Bucket(limit)
+    if limit.burst is None:
+        return Window(limit)
+    return PacedWindow(limit) if limit.has_window else Bucket(limit)
 
 
 def reform(old: Gate | None, limit: Limit | None) -> Gate | None:

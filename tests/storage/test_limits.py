@@ -32,6 +32,13 @@ class LimitsContract:
         assert changed == replace(GIVEN, version=3, bot=Limit(20, 2_000), bot_cap=5)
         assert later == replace(changed, chat_cap=8)
 
+    async def test_a_burst_is_kept_and_taken_away_again(self, kept: StoredLimits) -> None:
+        with_burst = await kept.change({"bot": {"burst": 5}})
+        without = await kept.change({"bot": {"burst": None}})
+
+        assert with_burst.bot == Limit(25, 1_000, burst=5)
+        assert await kept.current() == without == replace(GIVEN, version=3)
+
     async def test_reset_limits_are_the_environments_with_a_higher_version(self, kept: StoredLimits) -> None:
         await kept.change({"chat_cap": 9})
 

@@ -87,7 +87,9 @@ def settlement_rows(settlements: Sequence[Settlement]) -> list[bytes]:
 
 
 _LIMITS = Struct("<30d")
-"""Version, saved up, guard, least after a 429, caps of chat and bot; shares; count, window, burst (0: none) of 7."""
+"""Version, saved up, guard, least after a 429, caps of chat and bot; shares; count, window, burst of 7.
+
+A burst is 0 if there is none, and negative if a window holds besides the bucket."""
 
 _VERSION = Struct("<d")
 
@@ -107,7 +109,8 @@ def version_of(kept: bytes) -> int:
 
 
 def _limit(limit: Limit) -> tuple[int, int, int]:
-    return limit.count, limit.window_ms, limit.burst or 0
+    burst = limit.burst or 0
+    return limit.count, limit.window_ms, -burst if limit.has_window else burst
 
 
 def lease_row(lease: Lease) -> Row:

@@ -25,6 +25,14 @@ async def test_changed_limits_apply_at_once_and_the_others_stay(world: World) ->
     assert third.status_code == 429
 
 
+async def test_a_burst_besides_a_window_can_be_set_and_taken_away(world: World) -> None:
+    with_burst = (await world.client.patch("/limits", json={"bot": {"burst": 5}})).json()["bot"]
+    without = (await world.client.patch("/limits", json={"bot": {"burst": 0}})).json()["bot"]
+
+    assert with_burst == {"count": 30, "window_s": 1.0, "burst": 5}
+    assert without == {"count": 30, "window_s": 1.0, "burst": None}
+
+
 async def test_reset_limits_are_the_environments(world: World) -> None:
     before = (await world.client.get("/limits")).json()
     await world.client.patch("/limits", json={"bot": {"count": 5}})
@@ -39,12 +47,13 @@ async def test_reset_limits_are_the_environments(world: World) -> None:
     ("body", "sentence"),
     [
         ({}, "say what to change: ceiling, bot, paid, chat, group, user, chat_cap or bot_cap"),
-        ({"bot": {}}, "bot: say what to change: count or window_s, not {}"),
+        ({"bot": {}}, "bot: say what to change: count, window_s or burst, not {}"),
         ({"bot": None}, "say what to change: ceiling, bot, paid, chat, group, user, chat_cap or bot_cap"),
         ({"bot": {"count": -1}}, "bot.count should be greater than or equal to 0, not -1"),
         ({"bot": {"count": True}}, "bot.count should be a valid integer, not True"),
         ({"bot": {"window_s": 0}}, "bot.window_s should be greater than or equal to 0.001, not 0"),
-        ({"bot": {"burst": 3}}, "bot.burst is not a field of this request"),
+        ({"user": {"burst": 3}}, "user.burst is not a field of this request"),
+        ({"bot": {"burst": -1}}, "bot.burst should be greater than or equal to 0, not -1"),
         ({"chat": {"burst": 0}}, "chat.burst should be greater than or equal to 1, not 0"),
         ({"purse": {"count": 3}}, "purse is not a field of this request"),
     ],

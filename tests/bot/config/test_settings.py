@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from tempogram.bot.config.data_dir import AdminToken, read_admin_token
 from tempogram.bot.config.settings import Settings, load
-from tempogram.engine.limits.limits import Limits
+from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.resilience.backoff import RetryPolicy
 from tests import ROOT
@@ -52,6 +52,14 @@ def test_the_defaults_are_the_limits_that_telegram_names() -> None:
 
     assert settings.limits() == Limits()
     assert settings.retries() == RetryPolicy()
+
+
+def test_a_burst_is_a_bucket_besides_the_window_and_for_a_private_chat_instead_of_it() -> None:
+    limits = Settings(telegram_global_burst=9, telegram_bot_burst=5, telegram_group_burst=3).limits()
+
+    assert limits.ceiling == Limit(30, 1_000, burst=9)
+    assert (limits.bot, limits.group) == (Limit(30, 1_000, burst=5), Limit(20, 60_000, burst=3))
+    assert [each.has_window for each in (limits.ceiling, limits.bot, limits.group, limits.chat)] == [True] * 3 + [False]
 
 
 def test_an_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,6 +95,8 @@ class Audit:
     counted: defaultdict[Scope, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
     levels: defaultdict[Scope, Level] = field(default_factory=lambda: defaultdict(Level))
     guarded: defaultdict[Scope, Level] = field(default_factory=lambda: defaultdict(Level))
+    paced: defaultdict[Scope, Level] = field(default_factory=lambda: defaultdict(Level))
+    """The buckets besides windows, from which a place is spent at the lease."""
     spaced: defaultdict[Scope, Level] = field(default_factory=lambda: defaultdict(Level))
     holds: defaultdict[Scope, int] = field(default_factory=lambda: defaultdict(int))
     waits: defaultdict[Scope, int] = field(default_factory=lambda: defaultdict(int))
@@ -255,8 +257,10 @@ class Audit:
             return
         self.names[bot_id, old] = new
         limit = self.limits.of_chat(old)
-        if limit is None or limit.burst is None:  # a bucket does not know when each was counted
+        if limit is None or limit.has_window:  # a bucket does not know when each was counted
             self.counted[bot_id, new] += self.counted.pop((bot_id, old), [])
+        paced = self.paced.pop((bot_id, old), Level())
+        self.paced[bot_id, new].empty_at = max(self.paced[bot_id, new].empty_at, paced.empty_at)
         for ends in (self.holds, self.waits):
             for scope in [scope for scope in ends if scope[:2] == (bot_id, old)]:
                 moved = (bot_id, new, *scope[2:])
@@ -268,6 +272,7 @@ class Audit:
         for send in sends:
             sent = outgoing("", bot_id=send.bot_id, chat_id=send.chat_id, cost=send.cost, is_paid=send.is_paid)
             self._count(sent, send.counted_at_ms + 1, is_spent=False)
+            self._pour_paced(sent, send.counted_at_ms)
 
     def stood(self, stats: QueueStats) -> None:
         retry = [found for found in self.open_messages.values() if found.tried and not found.lease]
@@ -304,12 +309,14 @@ class Audit:
         must("backoff", self.waits[(*scope, message.priority)] <= now_ms, message)
         must("order", self._is_head(found, now_ms), message)
         must("window", self._has_room(message, now_ms, guard_ms=0), message)
+        must("pace", self._is_paced(message, now_ms), message)
         must("user window", self._user_has_room(message, now_ms, guard_ms=0), message)
         must("spacing", self._is_spaced(message, now_ms), message)
         must("kept for high", not self._is_left_for_high(message), message)
         must("half a ceiling", not self._has_too_many_places(message), message)
         for part, limit in self._spacings(message):
             self.spaced[part].pour(limit, message.cost, now_ms)
+        self._pour_paced(message, now_ms)
 
     def _is_left_for_high(self, message: Outgoing) -> bool:
         """Tell whether a message takes the last place but one, or one of the last fifteenth, from an urgent one."""
@@ -347,6 +354,7 @@ class Audit:
             and self.lowered[message.bot_id] <= now_ms
             and self.waits[(*scope, message.priority)] <= now_ms
             and self._has_room(message, now_ms, guard_ms=self.limits.guard_ms)
+            and self._is_paced(message, now_ms)
             and self._user_has_room(message, now_ms, guard_ms=self.limits.guard_ms)
             and self._is_spaced(message, now_ms)
             and not self._may_be_left_to_others()
@@ -361,13 +369,27 @@ class Audit:
         scope = self._scope(message)
         return all(
             (self.guarded if guard_ms else self.levels)[part].has_room(
-                limit, self._in_flight(part) + min(message.cost, limit.burst), now_ms
+                limit, self._in_flight(part) + min(message.cost, limit.places), now_ms
             )
-            if limit.burst
+            if not limit.has_window
             else self._in_flight(part) + self._counted(part, limit, now_ms - guard_ms) + min(message.cost, limit.count)
             <= limit.count
             for part, limit in self._limits_of(scope, paid=message.is_paid)
         )
+
+    def _is_paced(self, message: Outgoing, now_ms: int) -> bool:
+        return all(
+            self.paced[part].has_room(limit, min(message.cost, limit.burst or 1), now_ms)
+            for part, limit in self._paces(message)
+        )
+
+    def _pour_paced(self, message: Outgoing, at_ms: int) -> None:
+        for part, limit in self._paces(message):
+            self.paced[part].pour(limit, message.cost, at_ms)
+
+    def _paces(self, message: Outgoing) -> list[tuple[Scope, Limit]]:
+        limits = self._limits_of(self._scope(message), paid=message.is_paid)
+        return [(part, limit) for part, limit in limits if limit.burst and limit.has_window]
 
     def _user_has_room(self, message: Outgoing, now_ms: int, *, guard_ms: int) -> bool:
         limit, user = self.limits.user, (message.bot_id, message.user_id)

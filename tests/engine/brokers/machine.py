@@ -55,11 +55,11 @@ OLD_GROUP = -5  # what -100 and @name are called before they migrate, and may be
 GROUPS: tuple[ChatId, ...] = (-100, "@name", OLD_GROUP)
 LIMITS = (
     Limits(
-        ceiling=Limit(5, 100), bot=Limit(3, 100), chat=Limit(1, 50, burst=3), group=Limit(4, 400),
+        ceiling=Limit(5, 100), bot=Limit(3, 100), chat=Limit(1, 50, burst=3, leaks=True), group=Limit(4, 400),
         user=Limit(3, 200), paid=Limit(2, 100), purse=Limit(20, 2_000), saved_up=2, guard_ms=7, chat_cap=5, bot_cap=12,
     ),
     Limits(
-        ceiling=Limit(0, 1), bot=Limit(6, 300), chat=Limit(2, 70, burst=2), group=Limit(2, 100),
+        ceiling=Limit(0, 1), bot=Limit(6, 300), chat=Limit(2, 70, burst=2, leaks=True), group=Limit(2, 100, burst=1),
         paid=Limit(5, 50), purse=Limit(3, 700),
         saved_up=5, guard_ms=25, chat_cap=0, bot_cap=8,
     ),
@@ -68,7 +68,7 @@ LIMITS = (
         user=Limit(1, 300), saved_up=1, guard_ms=3, chat_cap=9, bot_cap=0,
     ),
     Limits(
-        ceiling=Limit(6, 100, burst=5), bot=Limit(5, 100, burst=4), chat=Limit(3, 100), group=Limit(2, 60),
+        ceiling=Limit(6, 100, burst=3), bot=Limit(5, 100, burst=2), chat=Limit(3, 100), group=Limit(2, 60),
         paid=Limit(0, 1), purse=Limit(9, 5_000), saved_up=3, guard_ms=5, chat_cap=6, bot_cap=20,
     ),
 )  # fmt: skip

@@ -69,7 +69,7 @@ def windows(kind: type[Window]) -> Patch:
     return (
         queue,
         "gate",
-        lambda limit: kind(limit) if isinstance(windows_module.gate(limit), Window) else windows_module.gate(limit),
+        lambda limit: kind(limit) if type(windows_module.gate(limit)) is Window else windows_module.gate(limit),
     )
 
 
@@ -78,7 +78,11 @@ def a_millisecond_too_early(limit: Limit | None) -> Gate | None:
 
 
 def buckets_by_the_lease(limit: Limit | None) -> Gate | None:
-    return CountsFromTheLease(limit) if limit and limit.burst and limit.count else windows_module.gate(limit)
+    return CountsFromTheLease(limit) if limit and limit.count and not limit.has_window else windows_module.gate(limit)
+
+
+def no_bucket_besides_a_window(limit: Limit | None) -> Gate | None:
+    return windows_module.gate(replace(limit, burst=None) if limit and limit.has_window else limit)
 
 
 def by(choice: Callable[[Entry], tuple[bool, str]], *, last: bool = False) -> Patch:
@@ -268,6 +272,7 @@ PATCHES: list[tuple[str, Patch]] = [
     ("window", windows(ForgetsWhatIsInFlight)),
     ("window", (queue, "gate", a_millisecond_too_early)),
     ("window", (queue, "gate", buckets_by_the_lease)),
+    ("pace", (queue, "gate", no_bucket_besides_a_window)),
     ("window", windows(ForgetsOnMigration)),
     ("busy", windows(KeepsWhatNeverLeft)),
     ("spacing", (queue, "spacing", lambda *_: None)),

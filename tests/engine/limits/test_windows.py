@@ -44,9 +44,29 @@ def test_a_window_is_ready_at_the_first_millisecond_at_which_there_is_room(
 
 
 @given(calls=calls)
+def test_a_window_with_a_burst_breaks_no_window_and_lets_no_more_than_the_burst_leave_at_once(
+    calls: list[tuple[int, int, int]],
+) -> None:
+    paced, counted, now_ms = gate(Limit(COUNT, WINDOW_MS, burst=BURST)), [], 1_000
+    assert paced is not None
+    full_at = 0  # when the bucket is full again, in 1/COUNT ms
+    for cost, pause_ms, latency_ms in calls:
+        ready_at_ms = paced.ready_at_ms(now_ms + pause_ms, cost)
+        assert ready_at_ms is not None
+        paced.take(ready_at_ms, cost)
+        assert full_at - ready_at_ms * COUNT <= (BURST - min(cost, BURST)) * WINDOW_MS
+        full_at = max(full_at, ready_at_ms * COUNT) + cost * WINDOW_MS
+        now_ms = ready_at_ms + latency_ms
+        paced.settle(now_ms, cost)
+        counted += [now_ms] * min(cost, COUNT)
+
+    assert all(sum(since <= at <= since + WINDOW_MS for at in counted) <= COUNT for since in counted)
+
+
+@given(calls=calls)
 def test_a_bucket_of_telegrams_never_overflows(calls: list[tuple[int, int, int]]) -> None:
     """One call after the other, as for one chat."""
-    limit = Limit(COUNT, WINDOW_MS, burst=BURST)
+    limit = Limit(COUNT, WINDOW_MS, burst=BURST, leaks=True)
     bucket, now_ms, empty_at = Bucket(limit), 1_000, 0
     for cost, pause_ms, latency_ms in calls:
         ready_at_ms = bucket.ready_at_ms(now_ms + pause_ms, cost)
@@ -59,7 +79,7 @@ def test_a_bucket_of_telegrams_never_overflows(calls: list[tuple[int, int, int]]
 
 
 def test_a_bucket_counts_each_of_those_that_were_in_flight_together() -> None:
-    bucket = Bucket(Limit(1, 1_000, burst=3))
+    bucket = Bucket(Limit(1, 1_000, burst=3, leaks=True))
     for _ in range(3):
         bucket.take(0, 1)
 
@@ -69,7 +89,7 @@ def test_a_bucket_counts_each_of_those_that_were_in_flight_together() -> None:
     assert bucket.ready_at_ms(5_001, 1) == 6_001
 
 
-@pytest.mark.parametrize("limit", [Limit(2, 100), Limit(2, 100, burst=2)])
+@pytest.mark.parametrize("limit", [Limit(2, 100), Limit(2, 100, burst=2, leaks=True)])
 def test_what_never_left_leaves_no_trace(limit: Limit) -> None:
     mine = gate(limit)
     assert mine is not None
@@ -80,7 +100,7 @@ def test_what_never_left_leaves_no_trace(limit: Limit) -> None:
     assert mine.is_idle(1_000)
 
 
-@pytest.mark.parametrize("limit", [Limit(2, 100), Limit(2, 100, burst=2)])
+@pytest.mark.parametrize("limit", [Limit(2, 100), Limit(2, 100, burst=2, leaks=True)])
 def test_what_costs_more_than_the_limit_leaves_when_nothing_is_taken(limit: Limit) -> None:
     mine = gate(limit)
     assert mine is not None
@@ -94,7 +114,7 @@ def test_what_costs_more_than_the_limit_leaves_when_nothing_is_taken(limit: Limi
     assert not mine.is_idle(ready_at_ms - 1)
 
 
-@pytest.mark.parametrize("limit", [Limit(2, 100), Limit(2, 100, burst=2)])
+@pytest.mark.parametrize("limit", [Limit(2, 100), Limit(2, 100, burst=2, leaks=True)])
 def test_a_guard_keeps_a_place_taken_for_longer(limit: Limit) -> None:
     plain, guarded = gate(limit), gate(limit)
     assert plain is not None
@@ -157,7 +177,7 @@ def test_spacing_lets_so_many_leave_at_once_and_then_one_a_slot() -> None:
 
 
 def test_a_bucket_tells_when_what_is_settled_has_drained_enough_beside_what_is_in_flight() -> None:
-    bucket = Bucket(Limit(1, 1_000, burst=3))
+    bucket = Bucket(Limit(1, 1_000, burst=3, leaks=True))
     for _ in range(2):
         bucket.take(0, 1)
     bucket.settle(0, 1)
@@ -168,7 +188,7 @@ def test_a_bucket_tells_when_what_is_settled_has_drained_enough_beside_what_is_i
 
 
 def test_a_bucket_under_another_name_adds_what_is_in_flight() -> None:
-    one, other = Bucket(Limit(1, 1_000, burst=3)), Bucket(Limit(1, 1_000, burst=3))
+    one, other = Bucket(Limit(1, 1_000, burst=3, leaks=True)), Bucket(Limit(1, 1_000, burst=3, leaks=True))
     for bucket in (one, other):
         bucket.take(0, 1)
 

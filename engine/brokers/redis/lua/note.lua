@@ -36,7 +36,7 @@ for _, each in ipairs(cmsgpack.unpack(sends)) do
   end
   for _, gate in ipairs({state.ceiling or false, of_bot or false, chat.gate or false}) do
     if gate then
-      gates.take(gate, cost)
+      gates.take(gate, counted_at_ms, cost)
       gates.settle(gate, counted_at_ms, cost, 0)
     end
   end

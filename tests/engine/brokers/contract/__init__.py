@@ -30,6 +30,7 @@ import pytest
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.ports import Broker
 from tests.engine.brokers.contract.aimd import AdaptiveLimits
+from tests.engine.brokers.contract.bursts import Bursts
 from tests.engine.brokers.contract.changes import Changes
 from tests.engine.brokers.contract.counting import Counting
 from tests.engine.brokers.contract.explain import Explain
@@ -70,6 +71,7 @@ class Brokers:
 class BrokerContract(
     Brokers,
     Windows,
+    Bursts,
     Spacing,
     Order,
     Shares,

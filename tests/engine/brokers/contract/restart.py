@@ -38,7 +38,7 @@ class Restart:
         self, make: MakeBroker, clock: Clock
     ) -> None:
         """Found by a run in which Redis was emptied: each send had drained by itself when the next was restored."""
-        broker = make(replace(UNLIMITED, chat=Limit(1, 1_000, burst=3)))
+        broker = make(replace(UNLIMITED, chat=Limit(1, 1_000, burst=3, leaks=True)))
         spent = [PastSend(1, 7, clock() - 6_000, cost=3)]
         steady = [PastSend(1, 7, clock() - ago_ms, cost=1) for ago_ms in range(5_000, 0, -1_000)]
         others = [PastSend(1, 1_000 + n, clock() - 6_000 + 20 * n, cost=1) for n in range(300)]

@@ -131,7 +131,7 @@ class Times:
         [
             (Limits(ceiling=NONE, bot=Limit(1, 1_000), saved_up=1), 1_001),
             (Limits(ceiling=Limit(1, 700), bot=NONE), 701),
-            (Limits(ceiling=NONE, bot=NONE, chat=Limit(1, 300, burst=1)), 301),
+            (Limits(ceiling=NONE, bot=NONE, chat=Limit(1, 300, burst=1, leaks=True)), 301),
             (Limits(ceiling=NONE, bot=NONE, chat=Limit(1, 60_000)), 60_001),
         ],
     )

@@ -219,7 +219,7 @@ class Windows:
     async def test_places_in_flight_are_taken_from_a_bucket_until_they_are_settled(
         self, make: MakeBroker, clock: Clock
     ) -> None:
-        broker = make(replace(UNLIMITED, bot=Limit(1, 1_000, burst=3)))
+        broker = make(replace(UNLIMITED, bot=Limit(1, 1_000, burst=3, leaks=True)))
         await queue(broker, many(5, priority=HIGH))
         first = await lease(broker)
         clock.advance(5_000)

@@ -6,7 +6,7 @@
 local adaptive = {}
 
 function adaptive.fresh(limit, least)
-  local full = limit.burst or limit.count
+  local full = limit.places
   return {
     full = full, places = full, rises_at_ms = 0, lowered_at_ms = false,
     least = math.max(1, math.ceil(full * least)), window_ms = limit.window_ms,

@@ -102,7 +102,7 @@ end
 local function take_places(entry, chat, line)
   local bot, cost = chat.bot, entry.cost
   entry.pays = pays(bot, entry.is_paid, cost)
-  for _, gate in ipairs(gates_of(entry, chat)) do gates.take(gate, cost) end
+  for _, gate in ipairs(gates_of(entry, chat)) do gates.take(gate, now_ms, cost) end
   if entry.pays then
     bot.has_purse = true
     bot.purse.taken = bot.purse.taken + cost

@@ -68,8 +68,13 @@ local function packed_state(kept)
   ) .. table.concat(groups)
 end
 
+-- Its burst is negative if a window holds besides its bucket.
 local function limit_of(count, window_ms, burst)
-  return {count = count, window_ms = window_ms, burst = burst > 0 and burst}
+  local has_window = burst <= 0
+  return {
+    count = count, window_ms = window_ms, burst = burst ~= 0 and math.abs(burst), has_window = has_window,
+    places = has_window and count or burst,
+  }
 end
 
 local function unpack_limits(raw)

@@ -1,9 +1,10 @@
 -- The state behind a limit: what is taken, and when it is free again.
 --
--- TWIN  engine/limits/windows.py (Window and Bucket are gates, Spacing, Purse)
+-- TWIN  engine/limits/windows.py (Window, PacedWindow and Bucket are gates, Spacing, Purse)
 --
--- A gate is {limit, places, in_flight} and {counted} if it is a window, or {drained_at, count} if it
--- is a bucket. ``counted`` is one string of doubles, oldest first: to read and write it is to copy it.
+-- A gate is {limit, places, in_flight}, with {counted} if it is a window, with {drained_at, count} if it
+-- is a bucket, and with both if it is a window with a bucket besides it; then what is in flight is taken from
+-- the window alone. ``counted`` is one string of doubles, oldest first: to read and write it is to copy it.
 -- Divisions go through fmod, which is exact: a quotient of two doubles is not.
 
 local
@@ -51,12 +52,9 @@ end
 
 function gates.fresh(limit)
   if not limit or limit.count == 0 then return nil end
-  local gate = {limit = limit, places = limit.burst or limit.count, in_flight = 0}
-  if limit.burst then
-    gate.drained_at, gate.count = 0, limit.count
-  else
-    gate.counted = ""
-  end
+  local gate = {limit = limit, places = limit.places, in_flight = 0}
+  if limit.burst then gate.drained_at, gate.count = 0, limit.count end
+  if limit.has_window then gate.counted = "" end
   return gate
 end
 
@@ -76,30 +74,35 @@ local function with_counted(counted, at_ms, often)
   return string.sub(counted, 1, size) .. string.rep(struct.pack(TIME, at_ms), often) .. string.sub(counted, size + 1)
 end
 
--- Take over the places of a gate that turned out to be this one.
+-- Take over the places of a gate that turned out to be this one. What its bucket has spent is known only to a gate
+-- of the same kind.
 function gates.absorb(gate, other)
   gate.in_flight = gate.in_flight + other.in_flight
-  if gate.counted and other.counted then
+  if gate.counted == "" and other.counted then
+    gate.counted = other.counted
+  elseif gate.counted and other.counted then
     for place = 1, #other.counted / TIME_SIZE do
       gate.counted = with_counted(gate.counted, time_at(other.counted, place), 1)
     end
-  elseif gate.drained_at and other.drained_at then
+  end
+  if gate.drained_at and other.drained_at and not gate.counted == not other.counted then
     gate.drained_at = math.max(gate.drained_at, scaled(other.drained_at, gate.count, other.count))
   end
 end
 
--- A gate in a record: nothing if nothing is taken, "w" and a window, "b" and a bucket.
+-- A gate in a record: nothing if nothing is taken, "w" and a window, "b" and a bucket, "p" and both.
 
 local PACKED_WINDOW = "<c1d"
 local PACKED_BUCKET = "<c1ddd"
 
 function gates.packed(gate)
   if not gate then return "" end
-  if gate.counted then
-    if gate.in_flight == 0 and gate.counted == "" then return "" end
-    return struct.pack(PACKED_WINDOW, "w", gate.in_flight) .. gate.counted
+  if gate.drained_at then
+    local kind = gate.counted and "p" or "b"
+    return struct.pack(PACKED_BUCKET, kind, gate.in_flight, gate.drained_at, gate.count) .. (gate.counted or "")
   end
-  return struct.pack(PACKED_BUCKET, "b", gate.in_flight, gate.drained_at, gate.count)
+  if gate.in_flight == 0 and gate.counted == "" then return "" end
+  return struct.pack(PACKED_WINDOW, "w", gate.in_flight) .. gate.counted
 end
 
 local function read_gate(packed)
@@ -107,20 +110,16 @@ local function read_gate(packed)
     local _, in_flight, first = struct.unpack(PACKED_WINDOW, packed)
     return {in_flight = in_flight, counted = string.sub(packed, first)}
   end
-  local _, in_flight, drained_at, count = struct.unpack(PACKED_BUCKET, packed)
-  return {in_flight = in_flight, drained_at = drained_at, count = count}
+  local kind, in_flight, drained_at, count, first = struct.unpack(PACKED_BUCKET, packed)
+  local counted = kind == "p" and string.sub(packed, first) or nil
+  return {in_flight = in_flight, drained_at = drained_at, count = count, counted = counted}
 end
 
 -- Return a kept gate under the limit of now: what was taken under another stays taken.
 function gates.unpacked(packed, limit)
   local gate = gates.fresh(limit)
   if not gate or not packed or packed == "" then return gate end
-  local was = read_gate(packed)
-  if gate.counted and was.counted then
-    gate.in_flight, gate.counted = was.in_flight, was.counted
-  else
-    gates.absorb(gate, was)
-  end
+  gates.absorb(gate, read_gate(packed))
   return gate
 end
 
@@ -137,22 +136,38 @@ local function prune(gate, now_ms)
   if gone > 0 then gate.counted = string.sub(gate.counted, gone + 1) end
 end
 
+-- Return when a window has ``cost`` places free, and when the bucket of a gate has.
+
+local function window_at_ms(gate, now_ms, cost)
+  prune(gate, now_ms)
+  local missing = gate.in_flight + #gate.counted / TIME_SIZE + math.min(cost, gate.places) - gate.places
+  if missing <= 0 then return now_ms end
+  local at_ms = time_at(gate.counted, missing)
+  return at_ms and at_ms + gate.limit.window_ms
+end
+
+local function bucket_at_ms(gate, drained_at, now_ms, cost)
+  local capacity = math.min(gate.limit.burst, gate.places)
+  return drained_by(drained_at, gate.count, gate.limit.window_ms, capacity, now_ms, cost)
+end
+
 -- Return when ``cost`` places are free: ``now_ms`` or later, nil until something is settled.
 function gates.ready_at_ms(gate, now_ms, cost)
   if gate.counted then
-    prune(gate, now_ms)
-    local missing = gate.in_flight + #gate.counted / TIME_SIZE + math.min(cost, gate.places) - gate.places
-    if missing <= 0 then return now_ms end
-    local at_ms = time_at(gate.counted, missing)
-    return at_ms and at_ms + gate.limit.window_ms
+    local free_at_ms = window_at_ms(gate, now_ms, cost)
+    if not free_at_ms or not gate.drained_at then return free_at_ms end
+    return math.max(free_at_ms, bucket_at_ms(gate, gate.drained_at, now_ms, cost))
   end
   local taken = gate.in_flight + math.min(cost, gate.places)
   if taken > gate.places then return nil end
-  return drained_by(gate.drained_at, gate.count, gate.limit.window_ms, gate.places, now_ms, taken)
+  return bucket_at_ms(gate, gate.drained_at, now_ms, taken)
 end
 
-function gates.take(gate, cost)
+function gates.take(gate, at_ms, cost)
   gate.in_flight = gate.in_flight + cost
+  if gate.counted and gate.drained_at then
+    gate.drained_at = poured(gate.drained_at, gate.count, gate.limit.window_ms, at_ms, cost)
+  end
 end
 
 function gates.settle(gate, counted_at_ms, cost, guard_ms)
@@ -168,9 +183,9 @@ end
 
 -- Return from when on nothing that was settled counts any more.
 function gates.idle_at_ms(gate)
-  if not gate.counted then return ceil_div(gate.drained_at, gate.count) end
-  local last = time_at(gate.counted, #gate.counted / TIME_SIZE)
-  return last and last + gate.limit.window_ms or 0
+  local idle_at_ms = gate.drained_at and ceil_div(gate.drained_at, gate.count) or 0
+  local last = gate.counted and time_at(gate.counted, #gate.counted / TIME_SIZE)
+  return last and math.max(idle_at_ms, last + gate.limit.window_ms) or idle_at_ms
 end
 
 function gates.is_near(gate, now_ms)
@@ -184,24 +199,34 @@ function gates.is_near(gate, now_ms)
 end
 
 -- Return when the last of so many may go one after another, if what is in flight counts from now.
+
+local function window_earliest_ms(gate, now_ms, costs)
+  local window_ms, places, sum = gate.limit.window_ms, gate.places, 0
+  for _, cost in ipairs(costs) do sum = sum + math.min(cost, places) end
+  local rounds = floor_div(sum - 1, places)
+  local missing = #gate.counted / TIME_SIZE + gate.in_flight + (sum - 1 - rounds * places) + 1 - places
+  local first_ms = now_ms
+  if missing > 0 then first_ms = math.max(now_ms, (time_at(gate.counted, missing) or now_ms) + window_ms) end
+  return first_ms + rounds * window_ms
+end
+
+local function bucket_earliest_ms(gate, now_ms, costs)
+  local drained_at = gate.drained_at
+  for place = 1, #costs - 1 do
+    drained_at = poured(drained_at, gate.count, gate.limit.window_ms, now_ms, costs[place])
+  end
+  return bucket_at_ms(gate, drained_at, now_ms, costs[#costs])
+end
+
 function gates.earliest_ms(gate, now_ms, costs)
-  local window_ms, places = gate.limit.window_ms, gate.places
   if gate.counted then
-    local sum = 0
-    for _, cost in ipairs(costs) do sum = sum + math.min(cost, places) end
-    local rounds = floor_div(sum - 1, places)
-    local missing = #gate.counted / TIME_SIZE + gate.in_flight + (sum - 1 - rounds * places) + 1 - places
-    local first_ms = now_ms
-    if missing > 0 then first_ms = math.max(now_ms, (time_at(gate.counted, missing) or now_ms) + window_ms) end
-    return first_ms + rounds * window_ms
+    local at_ms = window_earliest_ms(gate, now_ms, costs)
+    return gate.drained_at and math.max(at_ms, bucket_earliest_ms(gate, now_ms, costs)) or at_ms
   end
-  local drained_at, all = gate.drained_at, {}
+  local all = {}
   if gate.in_flight > 0 then all[1] = gate.in_flight end
-  for _, cost in ipairs(costs) do all[#all + 1] = math.min(cost, places) end
-  for place = 1, #all - 1 do
-    drained_at = poured(drained_at, gate.count, window_ms, now_ms, all[place])
-  end
-  return drained_by(drained_at, gate.count, window_ms, places, now_ms, all[#all])
+  for _, cost in ipairs(costs) do all[#all + 1] = math.min(cost, gate.places) end
+  return bucket_earliest_ms(gate, now_ms, all)
 end
 
 -- A spacing is {drained_at, count, window_ms, burst}; its count is lower while its bot's limit is.
