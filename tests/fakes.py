@@ -81,6 +81,7 @@ class FlakyLedger(MemoryLedger):
         self.asleep = False
         self.held_up: asyncio.Event | None = None  # set by a test that wants ``add`` to wait for it
         self.reads: list[int] = []  # for how many chats each ``reach_of`` asked
+        self.unread = 0  # how many questions for a message's history are refused
 
     async def add(self, messages: Sequence[Outgoing]) -> list[Accepted | Known]:
         self._write("add")
@@ -115,6 +116,12 @@ class FlakyLedger(MemoryLedger):
     async def open_ids(self, *, after_id: str, limit: int) -> list[str]:
         self._reach()
         return await super().open_ids(after_id=after_id, limit=limit)
+
+    async def may_have_arrived(self, message: Outgoing) -> bool:
+        if self.unread:
+            self.unread -= 1
+            raise LedgerError(self.refusal)
+        return await super().may_have_arrived(message)
 
     async def open_among(self, message_ids: Sequence[str]) -> list[Outgoing]:
         self._reach()

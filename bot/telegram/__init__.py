@@ -13,6 +13,7 @@ Read in this order:
     transport        sends a message and returns its outcome
     round_trips      how much of a round trip an answer's time may be dated back
     responses        classifies Telegram's answers
+    refusals         what a refusal means by the history of its message
     albums           the outcome of an album that arrived in part
     upload_packing   puts stored files into a call
     multipart        a call with files, as bytes

@@ -31,6 +31,11 @@ RETRY_AFTER_S_MAX = 86_400
 """For a wait that only a header names, which a proxy may have written. untuned: after a day it is asked again."""
 
 
+_REMOVED_AT_ONCE = "sent message was immediately deleted"
+"""A 500 that says that the message was sent: the chat's own rules (an anti-spam bot's, say) have removed it."""
+
+NOTHING_SHOWN = b'{"ok":true,"result":null}'
+
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not JSON of the expected type."""
 
@@ -158,6 +163,8 @@ def _refused(code: int, answer: _Answer, header_s: int | None) -> Outcome:
         return Throttled(int(hidden[1]) * 1_000, reason)
     if parameters.migrate_to_chat_id is not None:
         return Migrated(parameters.migrate_to_chat_id)
+    if _REMOVED_AT_ONCE in reason:
+        return Sent(None, NOTHING_SHOWN, removed=reason)
     if code == 401:
         return Revoked(reason)
     if code >= 500:

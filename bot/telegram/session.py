@@ -216,6 +216,8 @@ def install(gateway: Gateway) -> Callable[[], None]:
 def answer(bot: Bot, method: AnyMethod, result: Result) -> Any:
     """Return or raise what aiogram would for a result."""
     match result.outcome:
+        case Sent(removed=str(reason)) if reason:
+            raise TelegramServerError(method, reason)  # as Telegram answered: there is no message to return
         case Sent(body=body):
             response = bot.session.check_response(bot, method, 200, as_returned(method, body).decode())
             return response.result

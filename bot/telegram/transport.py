@@ -12,6 +12,7 @@ from tempogram.bot.telegram.attachments import carries
 from tempogram.bot.telegram.composer import body_of
 from tempogram.bot.telegram.connections import Connections, Response
 from tempogram.bot.telegram.multipart import Form
+from tempogram.bot.telegram.refusals import TWO_CHAT_METHODS, with_doubt
 from tempogram.bot.telegram.responses import classify, header_wait_s
 from tempogram.bot.telegram.round_trips import RoundTrips
 from tempogram.bot.telegram.upload_packing import UploadPacker
@@ -24,9 +25,6 @@ JSON = "application/json"
 
 UPLOAD_BYTES_A_S_MIN = 512 << 10
 """Extra time for files: 4 Mbit/s, 50 MB in under two minutes. Untuned: it only has to be slower than real uploads."""
-
-TWO_CHAT_METHODS = frozenset({"copyMessage", "copyMessages", "forwardMessage", "forwardMessages"})
-"""Methods that name two chats, either of which may have removed the bot."""
 
 
 class TelegramTransport:
@@ -117,11 +115,12 @@ class TelegramTransport:
     def _meaning(lease: Lease, outcome: Outcome) -> Outcome:
         """Return the outcome for this call's method.
 
-        A 403 may be about the chat that a message is copied from, and an album may have arrived in part.
+        A 403 may be about the chat that a message is copied from, an album may have arrived in part, and what a call
+        asks for may have been done before.
         """
         if isinstance(outcome, Rejected) and lease.message.method in TWO_CHAT_METHODS:
-            return replace(outcome, unreachable=False)
-        return album_outcome(lease.message, outcome)
+            outcome = replace(outcome, unreachable=False)
+        return album_outcome(lease.message, with_doubt(lease.message, outcome))
 
     def _counted_at_ms(self, outcome: Outcome, written_s: float) -> int:
         now_ms = self._clock()

@@ -19,6 +19,7 @@ from tempogram.engine.model.outcomes import (
     Sent,
     Throttled,
     Uncertain,
+    Unquoted,
 )
 from tempogram.engine.ports.results import Result
 
@@ -35,15 +36,26 @@ class HalfSentRow:
     cause: Named
 
 
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """``Rejected``, whose doubt is resolved before it is published."""
+
+    code: int
+    reason: str
+    unreachable: bool = False
+
+
 FLAT = {
     kind.__name__.lower(): kind
-    for kind in (Sent, Throttled, Rejected, Migrated, Revoked, Failed, Uncertain, Lost, Overdue)
+    for kind in (Sent, Throttled, Migrated, Revoked, Failed, Uncertain, Lost, Overdue, Unquoted)
 }
 HALF_SENT = HalfSent.__name__.lower()
+REJECTED = Rejected.__name__.lower()
 
 _encode = msgspec.msgpack.encode
 _row = msgspec.msgpack.Decoder(tuple[str, Status, Named | None, str | None])
 _half_sent = msgspec.msgpack.Decoder(HalfSentRow)
+_rejected = msgspec.msgpack.Decoder(RejectedRow)
 _flat: dict[str, msgspec.msgpack.Decoder[Outcome]] = {
     name: msgspec.msgpack.Decoder(kind) for name, kind in FLAT.items()
 }
@@ -75,11 +87,16 @@ def _named(outcome: Outcome) -> Named:
     row: object = outcome
     if isinstance(outcome, HalfSent):
         row = HalfSentRow(outcome.delivered, outcome.rest, _named(outcome.cause))
+    elif isinstance(outcome, Rejected):
+        row = RejectedRow(outcome.code, outcome.reason, outcome.unreachable)
     return type(outcome).__name__.lower(), msgspec.Raw(_encode(row))
 
 
 def _outcome(named: Named) -> Outcome:
     name, data = named
+    if name == REJECTED:
+        refused = _rejected.decode(data)
+        return Rejected(refused.code, refused.reason, refused.unreachable)
     if name != HALF_SENT:
         return _flat[name].decode(data)
     row = _half_sent.decode(data)

@@ -149,7 +149,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What is left of a message of which a part arrived: another call under the same id."""
+    """Another call under the same id: what is left of a message of which a part arrived, or could not arrive."""
 
     method: str
     params: bytes

@@ -10,18 +10,22 @@ Source: https://core.telegram.org/bots/api#making-requests
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tempogram.engine.model.messages import Rest
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Done. ``body`` is the whole answer as it came, decoded only when a caller waits for it."""
+    """Done. ``body`` is the whole answer as it came, decoded only when a caller waits for it.
+
+    ``removed``: it was sent, and the chat's own rules removed it at once; Telegram's words for it.
+    """
 
     telegram_message_id: int | None
     body: bytes = b""
     chat_id: int | None = None
+    removed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +42,39 @@ class Throttled:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Never, not even later. ``unreachable``: the chat takes nothing more until a user writes there again."""
+    """Never, not even later. ``unreachable``: the chat takes nothing more until a user writes there again.
+
+    ``doubt``: it may mean another outcome, until the message's history is known (``sending.history``).
+    """
 
     code: int
     reason: str
     unreachable: bool = False
+    doubt: Doubt | None = None
+
+    def without_doubt(self) -> Rejected:
+        return replace(self, doubt=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What a refusal means by its message's history.
+
+    Attributes:
+        if_done: If an earlier call of the same message may have had its effect.
+        if_moved: If its chat has got another id since it was submitted.
+    """
+
+    if_done: Sent | None = None
+    if_moved: Unquoted | Rejected | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unquoted:
+    """The message that it replies to stayed in the group that its chat was: ``rest`` is sent instead, without it."""
+
+    rest: Rest
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +137,7 @@ class Overdue:
     """The lease had run out, or the call was given up, before the bytes left; nothing was sent."""
 
 
-Outcome = Sent | Throttled | Rejected | HalfSent | Migrated | Revoked | Failed | Uncertain | Lost | Overdue
+Outcome = Sent | Throttled | Rejected | Unquoted | HalfSent | Migrated | Revoked | Failed | Uncertain | Lost | Overdue
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class Record:
         started_at_ms: When the call was begun; None if no call was made.
         counted_at_ms: When Telegram counted it; None if nothing was written.
         telegram_message_id: Of the sent message.
-        fault: For everything but a success.
+        fault: For everything but a success; of a success, why nothing is left of it.
         hold: Begins with it, in the same commit.
         unreachable: Why its conversation takes nothing more until something comes from there, in Telegram's words;
             None if it may.
@@ -51,7 +51,7 @@ class Record:
         migrated_to: The chat's new id; its open messages move, in the same commit.
         is_paid: The call was made as a paid one.
         delivered_items: How many items arrived of an album that did not arrive as a whole.
-        rest: What is still to be sent of it, in place of the message, in the same commit.
+        rest: What is to be sent in place of the message from now on, in the same commit.
     """
 
     message_id: str
@@ -129,6 +129,16 @@ class Ledger(Protocol):
 
     async def times_lost(self, message_ids: Sequence[str]) -> list[int]:
         """Count for each how often its lease was lost, as its attempts say (``Lost``)."""
+
+    async def may_have_arrived(self, message: Outgoing) -> bool:
+        """Tell whether an earlier call of a message may have had its effect, though no answer said so.
+
+        So it is after an attempt that was uncertain, lost or answered by a failure of the host, and for what waited
+        when the queue was rebuilt: the process that ended may have made its call.
+        """
+
+    async def has_moved(self, message: Outgoing) -> bool:
+        """Tell whether a message was submitted to a group that has another id by now."""
 
     async def settle_interrupted(self, now_ms: int, *, longer_than_ms: int = 0) -> int:
         """Make ``sending`` messages ``uncertain``, and return how many: all of them only when none can be sending.

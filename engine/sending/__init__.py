@@ -6,6 +6,7 @@ Read in this order:
     slots           free connections, set aside for one question to the broker
     delivery        sends one leased message and records what became of it
     attempt         how far one try has come: a type for each step
+    history         what a refusal means by the history of its message
     outcome_policy  what follows from each outcome
     held_lease      a lease in hand, and whether it may still be used
     lease_retry     asks ledger and broker again while a lease is held

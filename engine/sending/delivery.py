@@ -1,6 +1,6 @@
 """Sends one message: one that may go now, and one that waited for an hour.
 
-    lease -> mark -> call -> rule -> record -> settle -> publish
+    lease -> mark -> call -> judge -> rule -> record -> settle -> publish
 
 Every message that leaves passes ``Delivery.deliver``.
 """
@@ -28,6 +28,7 @@ from tempogram.engine.resilience.ledger_retry import observed
 from tempogram.engine.resilience.retry import Sleep
 from tempogram.engine.sending.attempt import Answered, Attempt, Ruled, without_call
 from tempogram.engine.sending.held_lease import HeldLease
+from tempogram.engine.sending.history import History
 from tempogram.engine.sending.lease_retry import LeaseRetry
 from tempogram.engine.sending.lost_lease import LostLeases
 from tempogram.engine.sending.outcome_policy import OutcomePolicy, record_of
@@ -72,6 +73,7 @@ class Delivery:
         self._policy = OutcomePolicy(retries, circuit_breaker)
         self._settlements = BatchedCalls(broker.settle, batch_max=BATCH_MAX)
         self._retry = LeaseRetry(conditions=conditions, clock=clock, sleep=sleep)
+        self._history = History(ledger, self._retry)
         self._lost_leases = LostLeases(
             ledger=ledger,
             broker=broker,
@@ -109,7 +111,7 @@ class Delivery:
 
     async def conclude(self, answered: Answered) -> Outcome:
         """Do what follows from an answer. Recorded before settling: a crash in between loses nothing."""
-        ruled = self._policy.rule(answered)
+        ruled = self._policy.rule(await self._history.judged(answered))
         await self._record(ruled)
         await self._settle(ruled)
         await self._publish(ruled)

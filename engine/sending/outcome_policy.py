@@ -28,6 +28,7 @@ from tempogram.engine.model.outcomes import (
     Sent,
     Throttled,
     Uncertain,
+    Unquoted,
 )
 from tempogram.engine.ports import Fault, Record
 from tempogram.engine.resilience.backoff import RetryPolicy
@@ -51,13 +52,20 @@ class OutcomePolicy:
 
     def _ruling(self, answered: Answered) -> Ruling:
         match answered.outcome:
-            case Sent(telegram_message_id, chat_id=chat_id):
-                new_chat_id = chat_id if _is_named(answered.lease.message) else None
-                return Ruling(Status.SENT, Done(), chat_id=new_chat_id, telegram_message_id=telegram_message_id)
+            case Sent(telegram_message_id, chat_id=chat_id, removed=removed):
+                return Ruling(
+                    Status.SENT,
+                    Done(),
+                    Fault(code=500, reason=removed) if removed else None,
+                    chat_id=chat_id if _is_named(answered.lease.message) else None,
+                    telegram_message_id=telegram_message_id,
+                )
             case Throttled(retry_after_ms, reason):
                 return Ruling(Status.QUEUED, HoldChat(retry_after_ms), Fault(code=429, reason=reason))
             case Rejected(code, reason, unreachable):
                 return Ruling(Status.DEAD, Done(), Fault(code=code, reason=reason), reason if unreachable else None)
+            case Unquoted(rest, reason):
+                return Ruling(Status.QUEUED, Again(0, spent=False), Fault(code=400, reason=reason), rest=rest)
             case HalfSent() as half:
                 ruling = self._ruling(answered.answered(Answer(half.cause, counted_at_ms=None)))
                 fault = Fault(code=half.cause.code, reason=half.reason)

@@ -22,6 +22,7 @@ Kind = Literal[
     "migrated",
     "revoked",
     "chat_not_found",
+    "removed",
 ]
 RULES_KEPT = 100_000
 

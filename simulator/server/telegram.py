@@ -208,6 +208,8 @@ class Telegram:
             self._send_some(fault, call)
         if fault.kind == "migrated":
             self.migrate(call.chat_id, fault.to_chat_id)
+        if fault.kind == "removed":
+            self._send_and_remove(call)
         raise FAILURES[fault.kind](fault, call, self.world)
 
     def _send_some(self, fault: Fault, call: Call) -> None:
@@ -216,6 +218,11 @@ class Telegram:
         items = method.check(call.params)[: fault.delivered]
         self.windows.take(call.bot.bot_id, call.chat_id, len(items), now_ns=call.at_ns)
         method.answer(self.world, call, items)
+
+    def _send_and_remove(self, call: Call) -> None:
+        """Let a message take its place and be shown, and remove it at once, as an anti-spam bot does."""
+        self._process(call, METHODS[call.method.lower()])
+        self.world.messages.delete(call.bot.bot_id, call.chat_id, call.message_id)
 
     def _hold(self, fault: Fault, call: Call) -> None:
         self.record.throttled["ordered"] += 1
@@ -292,5 +299,6 @@ FAILURES: dict[str, Callable[[Fault, Call, World], Refused]] = {
     "kicked": _kicked,
     "migrated": _moved,
     "revoked": lambda _, __, ___: Refused(401, "Unauthorized"),
+    "removed": lambda _, __, ___: Refused(500, "Internal Server Error: sent message was immediately deleted"),
     "chat_not_found": lambda _, __, ___: bad_request("chat not found"),
 }

@@ -57,6 +57,9 @@ PRESUMED = ""
 LOST = "lost"
 """The ``attempts.outcome`` of a call whose worker lost its lease."""
 
+UNCERTAIN, FAILED, MIGRATED = "uncertain", "failed", "migrated"
+"""The ``attempts.outcome`` of a call without an answer, of a host that failed, and of a group that has moved."""
+
 metadata = MetaData(naming_convention={"pk": "%(table_name)s_key"})
 
 messages = Table(

@@ -6,6 +6,7 @@ Read in this order:
     add            stores new messages
     record         stores their outcomes
     rows           reads messages back
+    doubts         what is known of a message whose refusal leaves a doubt
     holds          stores holds
     chats          stores aliases and unreachable chats
     chat_ids       a chat's id as text

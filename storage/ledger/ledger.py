@@ -12,7 +12,7 @@ from tempogram.engine.ports.ledger import Accepted, Fault, Known, Record
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import database_now_ms, insert_by
 from tempogram.storage.database.models import IS_PAID, LOST, attempts, bots, chats, holds, messages
-from tempogram.storage.ledger import add, chat_ids
+from tempogram.storage.ledger import add, chat_ids, doubts
 from tempogram.storage.ledger import holds as hold_writes
 from tempogram.storage.ledger import record as record_verbs
 from tempogram.storage.ledger.rows import MESSAGE_IS_OPEN, is_chat_of, outgoing, real_chat, with_payloads
@@ -81,6 +81,14 @@ class SqlLedger:
         async with self._database.reading() as connection:
             times = {row[0]: row[1] for row in await connection.execute(counts)}
         return [times.get(message_id, 0) for message_id in message_ids]
+
+    async def may_have_arrived(self, message: Outgoing) -> bool:
+        async with self._database.reading() as connection:
+            return bool((await connection.execute(select(doubts.may_have_arrived(message)))).scalar())
+
+    async def has_moved(self, message: Outgoing) -> bool:
+        async with self._database.reading() as connection:
+            return bool((await connection.execute(select(doubts.has_moved(message)))).scalar())
 
     async def settle_interrupted(self, now_ms: int, *, longer_than_ms: int = 0) -> int:
         return await self._database.write_alone(

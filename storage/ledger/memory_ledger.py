@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from tempogram.engine.model.messages import OPEN, BotChat, ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
 from tempogram.engine.ports import Accepted, Clock, Fault, Known, Record, SystemClock
 
-LOST = "lost"
-"""``Record.outcome`` of a call whose worker lost its lease."""
+LOST, UNCERTAIN, FAILED, MIGRATED = "lost", "uncertain", "failed", "migrated"
+"""``Record.outcome`` of calls whose worker lost its lease, that had no answer, whose host failed, whose chat moved."""
 
 
 class MemoryLedger:
@@ -119,6 +119,22 @@ class MemoryLedger:
     async def times_lost(self, message_ids: Sequence[str]) -> list[int]:
         times = Counter(each.message_id for each in self.records if each.outcome == LOST)
         return [times[message_id] for message_id in message_ids]
+
+    async def may_have_arrived(self, message: Outgoing) -> bool:
+        return any(each.message_id == message.id and _is_doubtful(each) for each in self.records) or any(
+            (each.bot_id, each.chat_id) == (message.bot_id, message.chat_id)
+            for each in self.presumed
+            if each.counted_at_ms >= message.submitted_at_ms
+        )
+
+    async def has_moved(self, message: Outgoing) -> bool:
+        first = self.messages[message.id].chat_id if message.id in self.messages else None
+        return (isinstance(first, int) and first != message.chat_id) or any(
+            isinstance(each.chat_id, int) and self._present(each.bot_id, each.chat_id) == message.chat_id
+            for each in self.records
+            if each.bot_id == message.bot_id and each.outcome == MIGRATED
+            if each.recorded_at_ms >= message.submitted_at_ms
+        )
 
     async def presume(self, sends: Sequence[PastSend]) -> None:
         self.presumed.extend(sends)
@@ -267,3 +283,9 @@ def _interrupted(message: Outgoing, now_ms: int) -> Record:
         fault=Fault(code=None, reason="interrupted while it was being sent"),
         is_paid=message.is_paid,
     )
+
+
+def _is_doubtful(record: Record) -> bool:
+    """Tell whether a call may have had its effect, though no answer said so."""
+    is_failed = record.outcome == FAILED and record.counted_at_ms is not None
+    return is_failed or record.outcome in {LOST, UNCERTAIN}

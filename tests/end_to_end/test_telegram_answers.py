@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from aiogram import Bot
-from aiogram.exceptions import TelegramForbiddenError
+from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError, TelegramServerError
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
@@ -374,6 +374,101 @@ async def test_a_retry_after_of_hours_holds_only_its_chat_and_survives_a_restart
     assert accepted["waits_at"] == "chat_held"
     assert [each["chat_id"] for each in logs if each["event"] == "alert"] == [77]
     assert telegram.simulator.report().by_code["429"] == 1
+
+
+# Calls whose effect came and whose answer did not
+
+SOON = {"telegram_base_delay": 0.1, "telegram_max_delay": 0.1}
+
+
+async def test_an_edit_that_took_effect_without_an_answer_is_sent_and_returns_true(
+    telegram: Served, tmp_path: Path
+) -> None:
+    async with tempogram(telegram, tmp_path, **SOON) as running_program:
+        bot = Bot(TOKEN)
+        first = await bot.send_message(7, "before")
+        telegram.simulator.order(Fault(kind="reset_after", method="editMessageText", times=1))
+
+        edited = await bot.edit_message_text("after", chat_id=7, message_id=first.message_id)
+
+        assert edited is True
+        assert running_program.shown(7) == ["after"]
+        assert [call["code"] for call in running_program.calls("editMessageText")] == [200, 400]
+
+
+async def test_an_edit_that_changes_nothing_is_refused_as_before(telegram: Served, tmp_path: Path) -> None:
+    async with tempogram(telegram, tmp_path, **SOON):
+        bot = Bot(TOKEN)
+        first = await bot.send_message(7, "the same")
+
+        with pytest.raises(TelegramBadRequest, match="message is not modified"):
+            await bot.edit_message_text("the same", chat_id=7, message_id=first.message_id)
+
+
+async def test_an_edit_whose_answer_was_lost_before_a_restart_is_sent_after_it(
+    telegram: Served, tmp_path: Path
+) -> None:
+    edit = {"bot": 42, "chat_id": 7, "method": "editMessageText"}
+    telegram.simulator.order(Fault(kind="reset_after", method="editMessageText", times=1))
+
+    async with tempogram(telegram, tmp_path, telegram_base_delay=2, telegram_max_delay=2) as first:
+        sent = await first.becomes(await first.submit(7, "before"), "sent")
+        params = {"message_id": sent["telegram_message_id"], "text": "after"}
+        message_id = (await first.call("POST", "/messages", edit | {"params": params}))[1]["id"]
+
+        async def is_tried() -> bool:
+            return bool((await first.message(message_id))["attempts"])
+
+        await until(is_tried)
+    async with tempogram(telegram, tmp_path) as second:
+        edited = await second.becomes(message_id, "sent")
+
+        assert edited["telegram_message_id"] == sent["telegram_message_id"]
+        assert [each["outcome"] for each in edited["attempts"]] == ["uncertain", "sent"]
+
+
+async def test_a_message_that_its_chat_removes_at_once_is_sent_once(telegram: Served, tmp_path: Path) -> None:
+    telegram.simulator.order(Fault(kind="removed"))
+
+    async with tempogram(telegram, tmp_path, **SOON) as running_program:
+        sent = await running_program.becomes(await running_program.submit(7), "sent")
+        with pytest.raises(TelegramServerError, match="sent message was immediately deleted"):
+            await Bot(TOKEN).send_message(8, "hello")
+
+        assert len(running_program.calls("sendMessage")) == 2
+        assert sent["telegram_message_id"] is None
+        assert sent["reason"] == "Internal Server Error: sent message was immediately deleted"
+
+
+# What names a message of a group that has moved
+
+
+async def test_replies_that_wait_while_their_group_moves_arrive_without_the_quote(
+    telegram: Served, tmp_path: Path
+) -> None:
+    async with tempogram(telegram, tmp_path) as running_program:
+        for chat_id in range(1, 6):
+            await running_program.becomes(await running_program.submit(chat_id), "sent")
+        old = (await running_program.becomes(await running_program.submit(OLD_GROUP), "sent"))["telegram_message_id"]
+        await running_program.call("PATCH", "/bots/42", {"paused": True})
+        quotes = [{"reply_parameters": {"message_id": old}}, {"reply_to_message_id": old}]
+        replies = [
+            await running_program.submit(OLD_GROUP, f"no. {number}", params=quote)
+            for number, quote in enumerate(quotes)
+        ]
+        edit = {"method": "editMessageText", "params": {"message_id": old, "text": "b"}}
+        edited = (await running_program.call("POST", "/messages", {"bot": 42, "chat_id": OLD_GROUP} | edit))[1]["id"]
+        new_id = telegram.simulator.migrate(OLD_GROUP)
+        await running_program.call("PATCH", "/bots/42", {"paused": False})
+        ends = [await running_program.becomes(each, "sent") for each in replies]
+        dead = await running_program.becomes(edited, "dead")
+
+        assert running_program.shown(new_id) == ["no. 0", "no. 1"]
+        assert [each["attempt"] for each in ends] == [1, 1]
+        assert dead["reason"] == (
+            "Bad Request: message to edit not found "
+            "(the group has become a supergroup since, in which its messages have no such ids)"
+        )
 
 
 # The user who triggered a message

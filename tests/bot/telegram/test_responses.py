@@ -32,6 +32,8 @@ UNREACHABLE = [
     "Forbidden: bot can't initiate conversation with a user",
 ]
 
+REMOVED = "Internal Server Error: sent message was immediately deleted"
+
 TABLE: list[tuple[tuple[int, bytes], Outcome]] = [
     (
         refused(429, "Too Many Requests: retry after 37", retry_after=37),
@@ -52,6 +54,7 @@ TABLE: list[tuple[tuple[int, bytes], Outcome]] = [
     (refused(404, "Not Found: method not found"), Rejected(404, "Not Found: method not found")),
     (refused(413, "Request Entity Too Large"), Rejected(413, "Request Entity Too Large")),
     (refused(500, "Internal Server Error"), Failed("Internal Server Error", 500)),
+    (refused(500, REMOVED), Sent(None, b'{"ok":true,"result":null}', removed=REMOVED)),
     (refused(502, "Bad Gateway"), Failed("Bad Gateway", 502)),
     (refused(503, "Service Unavailable"), Failed("Service Unavailable", 503)),
     (refused(504, "Gateway Timeout"), Failed("Gateway Timeout", 504)),

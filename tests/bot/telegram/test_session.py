@@ -123,6 +123,17 @@ async def test_a_call_may_return_another_type_than_a_message(caller: Caller) -> 
     assert edited is True
 
 
+async def test_a_message_that_its_chat_removed_at_once_is_raised_as_telegram_answered(caller: Caller) -> None:
+    caller.desk.transport.answers(
+        Sent(None, b'{"ok":true,"result":null}', removed="sent message was immediately deleted")
+    )
+
+    with pytest.raises(TelegramServerError, match="immediately deleted"):
+        await caller.send()
+
+    assert caller.desk.ledger.statuses[caller.ids[0]] is Status.SENT
+
+
 async def test_a_call_that_still_waits_returns_message_0_with_our_id(hurried: Caller) -> None:
     message = await hurried.send(chat_id=-1005)
 

@@ -178,6 +178,19 @@ async def test_a_lasting_refusal_has_telegrams_error_text(
     assert (answer["error_code"], answer["description"]) == (code, description)
 
 
+async def test_a_message_that_the_chat_removes_at_once_takes_its_place_and_is_not_shown(client: Client) -> None:
+    client.simulator.order(Fault(kind="removed", times=1))
+
+    answer = await client.send(CHAT)
+
+    assert (answer["error_code"], answer["description"]) == (
+        500,
+        "Internal Server Error: sent message was immediately deleted",
+    )
+    assert list(client.simulator.telegram.world.messages.of_chat(CHAT)) == []
+    assert [call["cost"] for call in client.simulator.telegram.record.calls(since=0, limit=10)] == [1]
+
+
 async def test_a_revoked_token_is_refused_even_getme(client: Client) -> None:
     client.simulator.order(Fault(kind="revoked", bot_id=100))
 

@@ -4,8 +4,10 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from tempogram.engine.model.conversations import conversation
 from tempogram.engine.model.errors import LedgerError
@@ -245,6 +247,68 @@ class LedgerContract:
         await ledger.record([became(each, Status.QUEUED, outcome="uncertain") for each in (often, never)])
 
         assert await ledger.times_lost([never.id, often.id, "unknown"]) == [0, 2, 0]
+
+    @pytest.mark.parametrize(
+        "tries",
+        [[("uncertain", NOW_MS)], [("lost", NOW_MS)], [("failed", NOW_MS)], [("uncertain", NOW_MS), ("failed", None)]],
+    )
+    async def test_a_message_may_have_arrived_by_an_attempt_without_an_answer(
+        self, ledger: Ledger, tries: list[tuple[str, int | None]]
+    ) -> None:
+        tried, never = message(), message()
+        await ledger.add([tried, never])
+
+        for outcome, counted_at_ms in tries:
+            await ledger.record([became(tried, Status.QUEUED, outcome=outcome, counted_at_ms=counted_at_ms)])
+
+        assert await ledger.may_have_arrived(tried)
+        assert not await ledger.may_have_arrived(never)
+
+    @pytest.mark.parametrize(("outcome", "counted_at_ms"), [("failed", None), ("throttled", NOW_MS)])
+    async def test_a_message_cannot_have_arrived_by_an_attempt_that_never_left_or_was_refused(
+        self, ledger: Ledger, outcome: str, counted_at_ms: int | None
+    ) -> None:
+        tried = message()
+        await ledger.add([tried])
+        await ledger.record([became(tried, Status.QUEUED, outcome=outcome, counted_at_ms=counted_at_ms)])
+
+        assert not await ledger.may_have_arrived(tried)
+
+    @pytest.mark.parametrize("chat_id", [CHAT, None, "inline:AbC"])
+    async def test_what_waited_in_a_chat_when_the_queue_was_rebuilt_may_have_arrived(
+        self, ledger: Ledger, chat_id: int | str | None
+    ) -> None:
+        before, elsewhere = message(chat_id=chat_id), message(chat_id=-9)
+        at_ms = elsewhere.submitted_at_ms
+        later = message(chat_id=chat_id, submitted_at_ms=at_ms + 1)
+        await ledger.add([before, elsewhere, later])
+        await ledger.presume([PastSend(BOT, chat_id, at_ms, 1)])
+
+        assert await ledger.may_have_arrived(before)
+        assert not await ledger.may_have_arrived(elsewhere)
+        assert not await ledger.may_have_arrived(later)
+
+    async def test_a_message_has_moved_with_its_group_if_it_was_submitted_before(self, ledger: Ledger) -> None:
+        waiting, elsewhere = message(chat_id=-5), message(chat_id=-9)
+        await ledger.add([waiting, elsewhere])
+        moved_at_ms = elsewhere.submitted_at_ms
+        moves = became(waiting, Status.QUEUED, outcome="migrated", migrated_to=-1_005)
+        await ledger.record([replace(moves, recorded_at_ms=moved_at_ms, counted_at_ms=moved_at_ms)])
+        after = message(chat_id=-1_005, submitted_at_ms=moved_at_ms + 1)
+        to_the_old_id = message(chat_id=-5, submitted_at_ms=moved_at_ms + 1)
+        await ledger.add([after, to_the_old_id])
+
+        moved = [structs.replace(each, chat_id=-1_005) for each in (waiting, after, to_the_old_id)]
+        assert [await ledger.has_moved(each) for each in (*moved, elsewhere)] == [True, False, True, False]
+
+    async def test_a_channel_that_is_known_by_its_name_too_has_not_moved(self, ledger: Ledger) -> None:
+        named = message(chat_id="@news")
+        await ledger.add([named])
+        await ledger.record([became(named, Status.SENT, outcome="sent", migrated_to=-1_005)])
+        waiting = message(chat_id="@news")
+        await ledger.add([waiting])
+
+        assert not await ledger.has_moved(structs.replace(waiting, chat_id=-1_005))
 
     async def test_an_interrupted_at_most_once_message_is_uncertain(self, ledger: Ledger) -> None:
         interrupted, waiting = message(dedup_key="order 1", guarantee=Guarantee.AT_MOST_ONCE, cost=2), message()

@@ -1,0 +1,90 @@
+"""What a refusal means beyond its words, if its message has a history: see ``engine.sending.history``.
+
+Sources: https://github.com/tdlib/telegram-bot-api (``Client.cpp``, the texts of its errors) and
+https://core.telegram.org/bots/api#responseparameters (a group that has become a supergroup has another id; the
+messages of the old one are not in the new one)
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import cache
+from typing import Any, get_args
+
+import msgspec
+
+from tempogram.bot.telegram.methods import BY_NAME
+from tempogram.engine.model.messages import Outgoing, Rest
+from tempogram.engine.model.outcomes import Doubt, Outcome, Rejected, Sent, Unquoted
+
+TWO_CHAT_METHODS = frozenset({"copyMessage", "copyMessages", "forwardMessage", "forwardMessages"})
+"""Methods that name two chats, either of which may have removed the bot."""
+
+TRUE = b'{"ok":true,"result":true}'
+"""What is known of a call whose answer was lost: that it was done."""
+
+_DONE_BEFORE = {
+    "deleteMessage": re.compile(r"message to delete not found"),
+    "deleteMessages": re.compile(r"message to delete not found"),
+    "unpinChatMessage": re.compile(r"message to unpin not found"),
+}
+"""What is answered when there is nothing left to be done; of every other method ``_NOT_MODIFIED``."""
+
+_NOT_MODIFIED = re.compile(r"not[ _]modified", re.IGNORECASE)
+
+_NO_QUOTE = re.compile(r"(message to be replied|message to reply|replied message|reply message) not found")
+
+_NO_MESSAGE = re.compile(r"message (to [a-z]+|with poll to stop) not found|message not found|MESSAGE_ID_INVALID")
+
+_QUOTE = ("reply_parameters", "reply_to_message_id", "allow_sending_without_reply")
+
+MOVED = "the group has become a supergroup since, in which its messages have no such ids"
+
+
+def with_doubt(message: Outgoing, outcome: Outcome) -> Outcome:
+    """Return the outcome of a message's call, with what it may mean if it is a refusal."""
+    if not isinstance(outcome, Rejected) or outcome.code != 400:
+        return outcome
+    doubt = Doubt(_if_done(message, outcome.reason), _if_moved(message, outcome))
+    return outcome if doubt == Doubt() else replace(outcome, doubt=doubt)
+
+
+def _if_done(message: Outgoing, reason: str) -> Sent | None:
+    said = _DONE_BEFORE.get(message.method, _NOT_MODIFIED)
+    if not said.search(reason) or not _may_return_true(message.method):
+        return None
+    message_id = msgspec.json.decode(message.params).get("message_id")
+    return Sent(message_id if isinstance(message_id, int) else None, TRUE)
+
+
+def _if_moved(message: Outgoing, refused: Rejected) -> Unquoted | Rejected | None:
+    if _NO_QUOTE.search(refused.reason):
+        rest = without_quote(message)
+        return None if rest is None else Unquoted(rest, refused.reason)
+    if _NO_MESSAGE.search(refused.reason) and message.method not in TWO_CHAT_METHODS:
+        return replace(refused, reason=f"{refused.reason} ({MOVED})")
+    return None
+
+
+def without_quote(message: Outgoing) -> Rest | None:
+    """Return the same call without the message that it replies to; None if it replies to none.
+
+    >>> without_quote(Outgoing(id="", bot_id=1, chat_id=-5, method="sendMessage", params=b'{"text":"a"}'))
+    """
+    params: dict[str, Any] = msgspec.json.decode(message.params)
+    left = {name: value for name, value in params.items() if name not in _QUOTE}
+    if len(left) == len(params):
+        return None
+    return Rest(message.method, msgspec.json.encode(left), message.cost)
+
+
+@cache
+def _may_return_true(method: str) -> bool:
+    """Tell whether a method may return ``True``: of a message that it would return nothing else is known.
+
+    >>> [_may_return_true(method) for method in ("editMessageText", "deleteMessage", "stopPoll")]
+    [True, True, False]
+    """
+    returned = BY_NAME[method.lower()].__returning__
+    return returned is bool or bool in get_args(returned)
