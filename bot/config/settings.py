@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     llm_keep_texts: float = Field(
         24, ge=0, le=8_760, description="Hours for which conversations are kept for LLM_API_URL; 0 = none is kept."
     )
-    telegram_rate_limit_wait: float = Field(2.0, ge=0, le=60, description="Seconds an awaited call waits to be sent.")
+    telegram_rate_limit_wait: float = Field(2.0, ge=0, le=60, description="Seconds an awaited call waits for a place.")
     telegram_max_retries: int = Field(5, ge=0, le=100, description="Tries after the first, then a dead letter.")
     telegram_base_delay: float = Field(1.0, ge=0, description="Seconds before the first retry at the most.")
     telegram_max_delay: float = Field(60.0, ge=0, description="Seconds before any retry at the most.")

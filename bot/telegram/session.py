@@ -7,7 +7,6 @@ through the session that the bot was given.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -35,6 +34,7 @@ from tempogram.bot.telegram import edit_coalescing, update_context
 from tempogram.bot.telegram.attachments import Attachments
 from tempogram.bot.telegram.composer import MethodComposer, prepare
 from tempogram.bot.telegram.methods import COUNTED, AnyMethod, Counted, numbered
+from tempogram.bot.telegram.place_wait import PlaceWait
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.model.errors import ChatUnreachable, EngineError, QueueFull, StillQueued
 from tempogram.engine.model.messages import Outgoing, Status
@@ -53,7 +53,12 @@ class TokenStore(Protocol):
 
 
 class Gateway:
-    """Submits aiogram calls to the engine, and returns their answers."""
+    """Submits aiogram calls to the engine, and returns their answers.
+
+    Args:
+        wait_s: Time an awaited call may wait for places; Telegram's own answer is not counted.
+        call_s: Time in which a call to Telegram surely ends.
+    """
 
     def __init__(
         self,
@@ -64,6 +69,7 @@ class Gateway:
         results: Results,
         tokens: TokenStore,
         wait_s: float,
+        call_s: float,
     ) -> None:
         self._dispatcher = dispatcher
         self._composer = composer
@@ -71,9 +77,10 @@ class Gateway:
         self._results = results
         self._tokens = tokens
         self._wait_s = wait_s
+        self._call_s = call_s
 
     async def call(self, bot: Bot, method: AnyMethod, rule: Counted) -> Any:
-        """Submit a call and wait for its answer, at most ``wait_s``.
+        """Submit a call and wait for its answer: at most ``wait_s`` for its places, then until its call has ended.
 
         Returns:
             What the method returns; or, if the message still waits, a ``Message`` (or ``MessageId``, or a list of
@@ -92,14 +99,14 @@ class Gateway:
             raise TelegramForbiddenError(method, lost.reason) from None
 
     async def _answered(self, bot: Bot, method: AnyMethod, message: Outgoing) -> Any:
-        future = self._results.expect(message.id)
+        waiting = PlaceWait(wait_s=self._wait_s, call_s=self._call_s)
+        future = self._results.expect(message.id, waiting.note)
         try:
             known = await self._submit(bot, message)
             if known is not None:
                 return placeholder(method, known.message_id, telegram_message_id=known.telegram_message_id or 0)
-            async with asyncio.timeout(self._wait_s):
-                # A caller that is cancelled does not cancel the message: the future is only its answer.
-                result = await future
+            # A caller that is cancelled does not cancel the message: the future is only its answer.
+            result = await waiting.until(future)
         except TimeoutError:
             return placeholder(method, message.id)
         finally:

@@ -72,6 +72,7 @@ async def updates_of(
         results=queue.results,
         tokens=telegram.fleet,
         wait_s=settings.telegram_rate_limit_wait,
+        call_s=settings.lease_ms / 1_000,
     )
     pool = HandlerPool(size=HANDLERS_MAX, waiting_max=UPDATES_WAITING_MAX)
     async with conversation_writer_of(context, storage) as conversation_writer:

@@ -17,7 +17,7 @@ from tempogram.engine.channels.memory_results import MemoryResults
 from tempogram.engine.channels.reconnect import AWAY
 from tempogram.engine.channels.redis_channel import HEARTBEAT_S, RedisChannel
 from tempogram.engine.model.ids import maker_of, number_of
-from tempogram.engine.ports.results import Result
+from tempogram.engine.ports.results import OnProgress, Progress, Result
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.retry import Sleep
 
@@ -27,11 +27,15 @@ BATCH_MAX = 200
 WAITING_MAX = 10_000
 """Results that may wait for Redis; more are dropped. untuned: some seconds of many busy bots."""
 
+LATE_S = 0.25
+"""How long a call takes before the process that waits for it hears that it has begun: most have ended by then, and
+cost nothing. untuned: a caller that waits for less than that in all takes such a call for one that waits."""
+
 BYTES_MAX = 1 << 20
 """Of one result. Telegram's answers have some KB, that to an album ten times as much."""
 
 
-class RedisResults(RedisChannel[Result]):
+class RedisResults(RedisChannel[Result | Progress]):
     """See ``Results``, and ``RedisChannel``.
 
     A caller whose result is lost, because Redis is away or lost it, waits until its own deadline, and then reads the
@@ -61,20 +65,58 @@ class RedisResults(RedisChannel[Result]):
         )
         self._process = number_of(process)
         self._here = MemoryResults()
+        self._calls: dict[str, asyncio.TimerHandle] = {}  # those of other processes' messages, until they are late
+        self._announced: set[str] = set()  # those that were late
         self.listening = asyncio.Event()
         """Set while results can be received."""
 
-    def expect(self, message_id: str) -> asyncio.Future[Result]:
-        return self._here.expect(message_id)
+    def expect(self, message_id: str, on_progress: OnProgress | None = None) -> asyncio.Future[Result]:
+        return self._here.expect(message_id, on_progress)
 
     def forget(self, message_id: str, future: asyncio.Future[Result]) -> None:
         self._here.forget(message_id, future)
 
     async def publish(self, result: Result) -> None:
         """See ``Results``. What is for another process is sent behind the caller's back."""
-        if maker_of(result.message_id) in {self._process, ""}:
+        if self._is_here(result.message_id):
             await self._here.publish(result)
-        elif not self._batcher.put(result):
+        else:
+            self._end_call(result.message_id)
+            self._put(result)
+
+    def call_begins(self, message_id: str) -> None:
+        """See ``Results``. Another process hears of it only if the call takes long."""
+        if self._is_here(message_id):
+            self._here.call_begins(message_id)
+        elif message_id not in self._calls:
+            self._calls[message_id] = asyncio.get_running_loop().call_later(LATE_S, self._announce, message_id)
+
+    def waits_again(self, message_id: str) -> None:
+        if self._is_here(message_id):
+            self._here.waits_again(message_id)
+        elif self._end_call(message_id):
+            self._put(Progress(message_id, is_calling=False))
+
+    def _is_here(self, message_id: str) -> bool:
+        return maker_of(message_id) in {self._process, ""}
+
+    def _announce(self, message_id: str) -> None:
+        del self._calls[message_id]
+        self._announced.add(message_id)
+        self._put(Progress(message_id, is_calling=True, age_ms=round(LATE_S * 1_000)))
+
+    def _end_call(self, message_id: str) -> bool:
+        """Forget a call; return whether its process was informed."""
+        late = self._calls.pop(message_id, None)
+        if late is not None:
+            late.cancel()
+            return False
+        was_announced = message_id in self._announced
+        self._announced.discard(message_id)
+        return was_announced
+
+    def _put(self, item: Result | Progress) -> None:
+        if not self._batcher.put(item):
             self._note_unsent("too many wait for Redis")
 
     async def run(self) -> None:
@@ -83,7 +125,7 @@ class RedisResults(RedisChannel[Result]):
 
     # To the others
 
-    async def _send(self, results: Sequence[Result]) -> None:
+    async def _send(self, results: Sequence[Result | Progress]) -> None:
         async with self._in_time(), self._redis.pipeline(transaction=False) as pipe:
             for result in results:
                 packed = results_codec.pack(result)
@@ -136,5 +178,8 @@ class RedisResults(RedisChannel[Result]):
             log.warning(
                 "result_not_understood", reason=str(error), possible_cause="another version of tempogram sent it"
             )
+            return
+        if isinstance(result, Progress):
+            self._here.note(result)
         else:
             await self._here.publish(result)

@@ -1,4 +1,4 @@
-"""A result as bytes for another process, which may run another version of this program."""
+"""A result, or how far a call is, as bytes for another process, which may run another version of this program."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tempogram.engine.model.outcomes import (
     Uncertain,
     Unquoted,
 )
-from tempogram.engine.ports.results import Result
+from tempogram.engine.ports.results import Progress, Result
 
 Named = tuple[str, msgspec.Raw]
 """An outcome under the name of its kind."""
@@ -54,6 +54,7 @@ REJECTED = Rejected.__name__.lower()
 
 _encode = msgspec.msgpack.encode
 _row = msgspec.msgpack.Decoder(tuple[str, Status, Named | None, str | None])
+_progress = msgspec.msgpack.Decoder(tuple[str, bool, int])
 _half_sent = msgspec.msgpack.Decoder(HalfSentRow)
 _rejected = msgspec.msgpack.Decoder(RejectedRow)
 _flat: dict[str, msgspec.msgpack.Decoder[Outcome]] = {
@@ -65,18 +66,26 @@ class Unknown(Exception):
     """This version does not know such a result."""
 
 
-def pack(result: Result) -> bytes:
+PROGRESS = _encode(("", False, 0))[:1]
+"""How a progress begins: as a row of three, where a result has four."""
+
+
+def pack(result: Result | Progress) -> bytes:
+    if isinstance(result, Progress):
+        return _encode((result.message_id, result.is_calling, result.age_ms))
     outcome = None if result.outcome is None else _named(result.outcome)
     return _encode((result.message_id, result.status, outcome, result.replaced_by))
 
 
-def unpack(data: bytes) -> Result:
+def unpack(data: bytes) -> Result | Progress:
     """Return what was packed.
 
     Raises:
         Unknown: Another version packed it in another format, or it is not ours.
     """
     try:
+        if data.startswith(PROGRESS):
+            return Progress(*_progress.decode(data))
         message_id, status, named, replaced_by = _row.decode(data)
         return Result(message_id, status, None if named is None else _outcome(named), replaced_by)
     except (msgspec.DecodeError, KeyError) as error:

@@ -29,7 +29,7 @@ from tempogram.engine.ports.epochs import NO_SCHEMA, Epoch, Epochs, Leadership, 
 from tempogram.engine.ports.explanation import Explanation, WaitsAt
 from tempogram.engine.ports.ledger import Accepted, Fault, Known, Ledger, Record
 from tempogram.engine.ports.membership import Membership
-from tempogram.engine.ports.results import Result, Results
+from tempogram.engine.ports.results import Progress, Result, Results
 from tempogram.engine.ports.transport import MayWrite, Transport
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "Ledger",
     "MayWrite",
     "Membership",
+    "Progress",
     "QueueStats",
     "Queued",
     "Record",

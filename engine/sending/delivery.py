@@ -126,6 +126,7 @@ class Delivery:
         if held.is_cut_off:
             return _cut_off(held, self._clock())
         message = held.lease.message
+        self._results.call_begins(message.id)
         refusal = await self._reachability.refusal_in_ledger(message)
         if refusal is not None:
             return Attempt(held, None).answered(Answer(Rejected(403, refusal.reason), counted_at_ms=None))
@@ -188,6 +189,8 @@ class Delivery:
     async def _publish(self, ruled: Ruled) -> None:
         if isinstance(ruled.ruling.then, Done):
             await self._results.publish(Result(ruled.lease.message.id, ruled.ruling.status, ruled.outcome))
+        else:
+            self._results.waits_again(ruled.lease.message.id)
 
     async def _update_chat(self, ruled: Ruled) -> None:
         """Apply what the answer says of the chat: that it takes nothing more, or has another id."""

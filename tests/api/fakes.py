@@ -48,6 +48,7 @@ from tempogram.engine.ports import (
     Result,
     Settled,
 )
+from tempogram.engine.ports.results import OnProgress
 from tempogram.engine.recovery.cancellations import Cancellations
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.conditions import Conditions
@@ -189,9 +190,9 @@ class NotingResults(MemoryResults):
         super().__init__()
         self.expected: asyncio.Queue[str] = asyncio.Queue()
 
-    def expect(self, message_id: str) -> asyncio.Future[Result]:
+    def expect(self, message_id: str, on_progress: OnProgress | None = None) -> asyncio.Future[Result]:
         self.expected.put_nowait(message_id)
-        return super().expect(message_id)
+        return super().expect(message_id, on_progress)
 
 
 class SleepyBroker(MemoryBroker):

@@ -31,6 +31,7 @@ def accepting_gateway(
         results=MemoryResults(),
         tokens=tokens or TokenList(),
         wait_s=0,
+        call_s=0,
     )
 
 
@@ -41,6 +42,7 @@ def desk_gateway(
     uploads: DictUploads | None = None,
     tokens: TokenList | None = None,
     wait_s: float = 0,
+    call_s: float = 30,
 ) -> Gateway:
     """Return a gateway into the desk's own engine; without a worker nothing is sent at once."""
     return Gateway(
@@ -50,6 +52,7 @@ def desk_gateway(
         results=desk.results,
         tokens=tokens or TokenList(),
         wait_s=wait_s,
+        call_s=call_s,
     )
 
 

@@ -376,6 +376,21 @@ async def test_a_retry_after_of_hours_holds_only_its_chat_and_survives_a_restart
     assert telegram.simulator.report().by_code["429"] == 1
 
 
+# A Telegram that takes its time
+
+
+async def test_an_awaited_call_waits_for_telegram_longer_than_for_a_place(telegram: Served, tmp_path: Path) -> None:
+    telegram.simulator.order(Fault(kind="latency", delay_ms=700, where="out"))
+
+    async with tempogram(telegram, tmp_path, telegram_rate_limit_wait=0.2) as running_program:
+        answered = await Bot(TOKEN).send_message(7, "hello")
+        await running_program.call("PATCH", "/bots/42", {"paused": True})
+        waiting = await Bot(TOKEN).send_message(8, "hello")
+
+        assert answered.message_id > 0
+        assert waiting.message_id == 0
+
+
 # Calls whose effect came and whose answer did not
 
 SOON = {"telegram_base_delay": 0.1, "telegram_max_delay": 0.1}

@@ -79,6 +79,27 @@ async def calling(*, wait_s: float = AWAITED_S, limits: Limits = UNLIMITED) -> A
         yield Caller(Bot(TOKEN, session=DirectSession()), desk, gateway, uploads, tokens)
 
 
+class LoopClock:
+    """The event loop's time, which passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    async def advance(self, seconds: float) -> None:
+        self.now_s += seconds
+        await turns()
+
+
+@pytest.fixture
+async def loop_clock(monkeypatch: pytest.MonkeyPatch) -> LoopClock:
+    clock = LoopClock()
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", clock)
+    return clock
+
+
 @pytest.fixture
 async def caller() -> AsyncIterator[Caller]:
     async with calling() as caller:
@@ -87,12 +108,10 @@ async def caller() -> AsyncIterator[Caller]:
 
 @pytest.fixture
 async def hurried() -> AsyncIterator[Caller]:
-    """A caller that does not wait, while Telegram does not answer."""
+    """A caller that does not wait, while its bot has no place."""
     async with calling(wait_s=0) as caller:
-        caller.desk.transport.close()
+        await caller.desk.broker.pause(BOT_ID, paused=True)
         yield caller
-        caller.desk.transport.open()
-        await turns()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -145,12 +164,71 @@ async def test_a_call_that_still_waits_returns_message_0_with_our_id(hurried: Ca
 async def test_a_message_whose_caller_timed_out_is_still_sent(hurried: Caller) -> None:
     await hurried.send()
 
-    await soon(hurried.desk.transport.arrived)
-    hurried.desk.transport.open()
-    await turns()
+    await hurried.desk.broker.pause(BOT_ID, paused=False)
+    await hurried.desk.work()
 
     assert list(hurried.desk.ledger.statuses.values()) == [Status.SENT]
     assert hurried.desk.results.awaited == 0
+
+
+async def test_the_time_that_telegram_takes_is_not_counted_as_waiting(loop_clock: LoopClock) -> None:
+    async with calling(wait_s=2) as caller:
+        caller.desk.transport.answers(answered(text="hello"))
+        caller.desk.transport.close()
+        sending = asyncio.create_task(caller.send())
+        await soon(caller.desk.transport.arrived)
+
+        await loop_clock.advance(3)
+        assert not sending.done()
+        caller.desk.transport.open()
+
+        assert (await sending).message_id == 99
+
+
+async def test_a_free_place_is_waited_for_even_by_a_caller_that_waits_for_none() -> None:
+    async with calling(wait_s=0) as caller:
+        caller.desk.transport.answers(answered(text="hello"))
+
+        assert (await caller.send()).message_id == 99
+
+
+async def test_the_waits_for_a_place_before_each_try_add_up(loop_clock: LoopClock) -> None:
+    async with calling(wait_s=2) as caller:
+        desk = caller.desk
+        await desk.broker.pause(BOT_ID, paused=True)
+        sending = asyncio.create_task(caller.send())
+        await turns()
+        await loop_clock.advance(1.5)
+        await desk.broker.pause(BOT_ID, paused=False)
+        desk.transport.close()
+        desk.transport.answers(Throttled(60_000))
+        calling_now = asyncio.create_task(desk.send(await desk.lease()))
+        await turns()
+        await loop_clock.advance(10)
+        desk.transport.open()
+        await calling_now
+        await loop_clock.advance(0.4)
+        waits_still = not sending.done()
+        await loop_clock.advance(0.2)
+
+        assert waits_still
+        assert (await sending).message_id == 0
+
+
+async def test_a_call_whose_process_has_ended_counts_as_waiting_in_the_end(loop_clock: LoopClock) -> None:
+    async with calling(wait_s=2) as caller:
+        caller.desk.transport.close()
+        sending = asyncio.create_task(caller.send())
+        await soon(caller.desk.transport.arrived)
+
+        await loop_clock.advance(31)
+        waits_still = not sending.done()
+        await loop_clock.advance(2)
+
+        assert waits_still
+        assert (await sending).message_id == 0
+        caller.desk.transport.open()
+        await turns()
 
 
 async def test_a_waiting_album_and_a_waiting_copy_return_message_0(hurried: Caller) -> None:

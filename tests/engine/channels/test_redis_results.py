@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from tempogram.engine.brokers.redis import keys
 from tempogram.engine.channels import results_codec
 from tempogram.engine.channels.memory_results import MemoryResults
-from tempogram.engine.channels.redis_results import BATCH_MAX, BYTES_MAX, WAITING_MAX, RedisResults
+from tempogram.engine.channels.redis_results import BATCH_MAX, BYTES_MAX, LATE_S, WAITING_MAX, RedisResults
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Rest, Status
 from tempogram.engine.model.outcomes import (
@@ -31,8 +31,9 @@ from tempogram.engine.model.outcomes import (
     Sent,
     Throttled,
     Uncertain,
+    Unquoted,
 )
-from tempogram.engine.ports import Result, Results
+from tempogram.engine.ports import Progress, Result, Results
 from tempogram.engine.resilience.conditions import Condition, Conditions
 from tests.engine.redis_server import connected, own_redis, port_of
 from tests.fakes import START_MS
@@ -57,6 +58,7 @@ OUTCOMES: list[Outcome | None] = [
     Uncertain("no answer"),
     Lost(3),
     Overdue(),
+    Unquoted(Rest("sendMessage", b"{}", 1), "Bad Request: message to be replied not found"),
 ]
 
 
@@ -105,6 +107,39 @@ class ResultsContract:
 
         assert await received(future) == [result]
 
+    async def test_a_caller_learns_that_its_call_takes_long_and_that_it_waits_again(
+        self, receiver: Results, sender: Results
+    ) -> None:
+        result, seen = made(Sent(5)), asyncio.Queue[Progress]()
+        future = receiver.expect(result.message_id, seen.put_nowait)
+
+        sender.call_begins(result.message_id)
+        calling = await within(seen.get())
+        sender.waits_again(result.message_id)
+        waiting = await within(seen.get())
+        sender.call_begins(result.message_id)
+        calling_again = await within(seen.get())
+        await sender.publish(result)
+
+        assert [each.is_calling for each in (calling, waiting, calling_again)] == [True, False, True]
+        assert 0 <= calling.age_ms <= 1_000 * LATE_S
+        assert await received(future) == [result]
+
+    async def test_how_far_a_call_is_concerns_no_other_caller(self, receiver: Results, sender: Results) -> None:
+        mine, other, seen = made(Sent(5)), made(Sent(6)), asyncio.Queue[Progress]()
+        futures = [receiver.expect(mine.message_id, seen.put_nowait), receiver.expect(mine.message_id)]
+        gone = receiver.expect(mine.message_id, seen.put_nowait)
+        receiver.forget(mine.message_id, gone)
+
+        for message_id in (other.message_id, mine.message_id):
+            sender.call_begins(message_id)
+        first = await within(seen.get())
+        await sender.publish(mine)
+        await received(*futures)
+
+        assert first.message_id == mine.message_id
+        assert seen.empty()
+
     async def test_many_results_at_once_all_arrive(self, receiver: Results, sender: Results) -> None:
         results = [made(Sent(number)) for number in range(1_000)]
         futures = [receiver.expect(result.message_id) for result in results]
@@ -144,6 +179,24 @@ class TestRedisResultsOfTwoProcesses(ResultsContract):
 
 
 # What only two processes have
+
+
+async def test_another_process_hears_nothing_of_calls_that_end_soon(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempogram.engine.channels.redis_results.LATE_S", PATIENCE_S)
+    async with running(redis, HERE) as here, running(redis, THERE) as there:
+        result, seen = made(Sent(5)), list[Progress]()
+        future = here.expect(result.message_id, seen.append)
+
+        there.call_begins(result.message_id)
+        there.waits_again(result.message_id)
+        there.call_begins(result.message_id)
+        await there.publish(result)
+
+        assert await received(future) == [result]
+        assert seen == []
+        assert (there._calls, there._announced) == ({}, set())
 
 
 async def test_results_published_while_a_batch_is_on_its_way_go_together(redis: Redis) -> None:
@@ -269,6 +322,11 @@ IDS = Ids(process=HERE)
 
 def made(outcome: Outcome) -> Result:
     return Result(IDS.new(START_MS), Status.SENT, outcome)
+
+
+async def within(progress: Awaitable[Progress]) -> Progress:
+    async with asyncio.timeout(PATIENCE_S):
+        return await progress
 
 
 async def received(*futures: asyncio.Future[Result]) -> list[Result]:
