@@ -67,6 +67,21 @@ def _if_moved(message: Outgoing, refused: Rejected) -> Unquoted | Rejected | Non
     return None
 
 
+def after_move(message: Outgoing) -> Unquoted | Rejected | None:
+    """Return what becomes of a message that was submitted before its group moved, if it names a message of the group.
+
+    A supergroup has a count of message ids of its own: the same number is another message there, which must not be
+    quoted, edited, pinned or deleted instead.
+    """
+    rest = without_quote(message)
+    if rest is not None:
+        return Unquoted(rest, f"it replies to a message that stayed behind: {MOVED}")
+    names_one = not msgspec.json.decode(message.params, type=dict).keys().isdisjoint(("message_id", "message_ids"))
+    if names_one and message.method not in TWO_CHAT_METHODS:
+        return Rejected(400, f"{message.method} names a message that stayed behind: {MOVED}")
+    return None
+
+
 def without_quote(message: Outgoing) -> Rest | None:
     """Return the same call without the message that it replies to; None if it replies to none.
 

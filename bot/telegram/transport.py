@@ -6,18 +6,19 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Protocol
 
 from tempogram.bot.telegram.albums import album_outcome
 from tempogram.bot.telegram.attachments import carries
 from tempogram.bot.telegram.composer import body_of
 from tempogram.bot.telegram.connections import Connections, Response
 from tempogram.bot.telegram.multipart import Form
-from tempogram.bot.telegram.refusals import TWO_CHAT_METHODS, with_doubt
+from tempogram.bot.telegram.refusals import TWO_CHAT_METHODS, after_move, with_doubt
 from tempogram.bot.telegram.responses import classify, header_wait_s
 from tempogram.bot.telegram.round_trips import RoundTrips
 from tempogram.bot.telegram.upload_packing import UploadPacker
 from tempogram.engine.model.errors import LedgerError, SettingsError
-from tempogram.engine.model.messages import Lease
+from tempogram.engine.model.messages import Lease, Outgoing
 from tempogram.engine.model.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Revoked, Uncertain
 from tempogram.engine.ports import Clock, MayWrite
 
@@ -25,6 +26,16 @@ JSON = "application/json"
 
 UPLOAD_BYTES_A_S_MIN = 512 << 10
 """Extra time for files: 4 Mbit/s, 50 MB in under two minutes. Untuned: it only has to be slower than real uploads."""
+
+
+class GroupMoves(Protocol):
+    """Knows which groups have become supergroups."""
+
+    def may_have_moved(self, message: Outgoing) -> bool:
+        """Tell whether it is worth asking ``has_moved`` of a message."""
+
+    async def has_moved(self, message: Outgoing) -> bool:
+        """Tell whether a message was submitted to a group that has another id by now; raises ``LedgerError``."""
 
 
 class TelegramTransport:
@@ -44,6 +55,7 @@ class TelegramTransport:
         connections: Connections,
         token_of: Callable[[int], str | None],
         reload_token: Callable[[int], Awaitable[str | None]],
+        group_moves: GroupMoves,
         timeout_ms: int,
         guard_ms: int | None,
         upload_packer: UploadPacker,
@@ -52,6 +64,7 @@ class TelegramTransport:
         self._connections = connections
         self._token_of = token_of
         self._reload_token = reload_token
+        self._group_moves = group_moves
         self._timeout_s = timeout_ms / 1_000
         self._upload_packer = upload_packer
         self._clock = clock
@@ -66,6 +79,8 @@ class TelegramTransport:
             return Answer(Failed("the bot's token cannot be read", is_ours=True), counted_at_ms=None)
         if token is None:
             return Answer(Revoked("the bot has no token here"), counted_at_ms=None)
+        if (moved := await self._after_move(message)) is not None:
+            return Answer(moved, counted_at_ms=None)
         packed = await self._upload_packer.pack(message) if carries(message) else None
         if isinstance(packed, Rejected | Failed):
             return Answer(packed, counted_at_ms=None)
@@ -79,6 +94,14 @@ class TelegramTransport:
             counted_at_ms = self._clock()
             return Answer(await self._upload_packer.unpack(packed, outcome), counted_at_ms)
         return Answer(outcome, self._counted_at_ms(outcome, written_s))
+
+    async def _after_move(self, message: Outgoing) -> Outcome | None:
+        """Return the outcome of a message that names a message of the group that its chat was; None if it may go."""
+        outcome = after_move(message) if self._group_moves.may_have_moved(message) else None
+        try:
+            return outcome if outcome is not None and await self._group_moves.has_moved(message) else None
+        except LedgerError:
+            return Failed("whether its group has moved cannot be read", is_ours=True)
 
     async def _call(
         self, lease: Lease, may_write: MayWrite, token: str, body: bytes | Form

@@ -40,21 +40,22 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
     metrics, broker, results, ledger = Metrics(), queue.broker, queue.results, storage.ledger
     conditions, closer = queue.conditions, queue.closer
     name = f"{socket.gethostname()}-{os.getpid()}-{storage.process:08x}"
-    transport = TelegramTransport(
-        connections=telegram.sends,
-        token_of=telegram.fleet.registry.token_of,
-        reload_token=telegram.fleet.reload_token,
-        timeout_ms=settings.timeout_ms,
-        guard_ms=settings.telegram_window_guard_ms,
-        upload_packer=UploadPacker(storage.uploads),
-        clock=clock,
-    )
     reachability = Reachability(
         ledger=ledger,
         closer=closer,
         changes=queue.changes,
         clock=clock,
         gets_updates=telegram.fleet.registry.gets_updates,
+    )
+    transport = TelegramTransport(
+        connections=telegram.sends,
+        token_of=telegram.fleet.registry.token_of,
+        reload_token=telegram.fleet.reload_token,
+        group_moves=reachability,
+        timeout_ms=settings.timeout_ms,
+        guard_ms=settings.telegram_window_guard_ms,
+        upload_packer=UploadPacker(storage.uploads),
+        clock=clock,
     )
     pending_admissions = PendingAdmissions(ledger=ledger, broker=broker, closer=closer)
     delivery = Delivery(

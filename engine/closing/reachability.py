@@ -37,6 +37,10 @@ it just before has learned of it, or has written. untuned: a change takes millis
 RELOADS_MAX = 10_000
 """Chats that wait to be read again. untuned: more than become unreachable in so short a time."""
 
+OLD_IDS_USED_MS = 86_400_000
+"""For how long a client may go on to use a group's old id, and the ids of its messages. untuned: only what names such a
+message costs a query, and what is submitted later is judged by Telegram's answer."""
+
 PAGE = 500
 """Messages of one chat that are read from the ledger at a time."""
 
@@ -70,6 +74,7 @@ class Reachability:
         self._clock = clock
         self._reasons: dict[BotChat, str] = {}
         self._names: dict[BotChat, ChatId] = {}
+        self._moved_ms: dict[BotChat, int] = {}  # groups that got their id from another, and when this was learned
         self._changed: set[BotChat] | None = None  # what changes here while the ledger is read
         self._to_reload: dict[BotChat, int] = {}  # chats to be read again, and since when they are unreachable
         self._announcing: set[asyncio.Task[None]] = set()
@@ -80,6 +85,8 @@ class Reachability:
             names = await self._ledger.aliases()
             unreachable = await self._ledger.unreachable_chats(limit=self._chats_max)
             self._names = {(bot_id, alias): chat_id for bot_id, alias, chat_id in names}
+            for bot_id, alias, chat_id in names:
+                self._note_move((bot_id, alias), chat_id)
             self._reasons = {(bot_id, chat_id): reason for bot_id, chat_id, reason in unreachable}
         await self.reload(changed)
 
@@ -124,6 +131,21 @@ class Reachability:
         except LedgerError:
             return refusal
         return None if reason is None else refusal
+
+    def may_have_moved(self, message: Outgoing) -> bool:
+        """Tell whether it is worth asking ``has_moved`` of a message. Costs nothing where no group has moved."""
+        if not self._moved_ms or message.chat_id is None:
+            return False
+        moved_ms = self._moved_ms.get((message.bot_id, message.chat_id))
+        return moved_ms is not None and message.submitted_at_ms <= moved_ms + OLD_IDS_USED_MS
+
+    async def has_moved(self, message: Outgoing) -> bool:
+        """Tell whether a message was submitted to a group that has another id by now.
+
+        Raises:
+            LedgerError: It cannot be read.
+        """
+        return await self._ledger.has_moved(message)
 
     def is_unreachable(self, bot_id: int, chat_id: ChatId) -> bool:
         return self._key(bot_id, chat_id) in self._reasons
@@ -192,6 +214,12 @@ class Reachability:
         self._names.pop((bot_id, name), None)
         if chat_id != name:
             self._names[bot_chat] = name
+            self._note_move(bot_chat, name)
+
+    def _note_move(self, bot_chat: BotChat, chat_id: ChatId) -> None:
+        bot_id, old_id = bot_chat
+        if isinstance(old_id, int) and isinstance(chat_id, int):
+            self._moved_ms[bot_id, chat_id] = self._clock()
 
     @contextmanager
     def _reading(self) -> Iterator[set[BotChat]]:

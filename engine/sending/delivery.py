@@ -113,6 +113,7 @@ class Delivery:
         """Do what follows from an answer. Recorded before settling: a crash in between loses nothing."""
         ruled = self._policy.rule(await self._history.judged(answered))
         await self._record(ruled)
+        self._note_name(ruled)
         await self._settle(ruled)
         await self._publish(ruled)
         await self._update_chat(ruled)
@@ -192,6 +193,12 @@ class Delivery:
         else:
             self._results.waits_again(ruled.lease.message.id)
 
+    def _note_name(self, ruled: Ruled) -> None:
+        """Know the chat's other id before the queue gives out what waits for it."""
+        message, ruling = ruled.lease.message, ruled.ruling
+        if message.chat_id is not None and ruling.chat_id is not None:
+            self._reachability.rename(message.bot_id, message.chat_id, ruling.chat_id)
+
     async def _update_chat(self, ruled: Ruled) -> None:
         """Apply what the answer says of the chat: that it takes nothing more, or has another id."""
         message, ruling, conversation = ruled.lease.message, ruled.ruling, conversation_of(ruled.lease.message)
@@ -200,7 +207,6 @@ class Delivery:
         if ruling.unreachable is not None:
             await self._reachability.mark_unreachable(message.bot_id, conversation, ruling.unreachable)
         if ruling.chat_id is not None:
-            self._reachability.rename(message.bot_id, message.chat_id, ruling.chat_id)
             old, new = message.chat_id, ruling.chat_id
             await self._retry.broker(ruled.held, lambda: self._broker.migrate(message.bot_id, old, new))
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from tempfile import gettempdir
@@ -19,7 +20,8 @@ from tempogram.bot.telegram.attachments import Attachments
 from tempogram.bot.telegram.connections import Connections
 from tempogram.bot.telegram.transport import TelegramTransport
 from tempogram.bot.telegram.upload_packing import UploadPacker
-from tempogram.engine.model.messages import ChatId, Lease
+from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.messages import ChatId, Lease, Outgoing
 from tempogram.engine.model.outcomes import (
     Answer,
     Failed,
@@ -31,6 +33,7 @@ from tempogram.engine.model.outcomes import (
     Sent,
     Throttled,
     Uncertain,
+    Unquoted,
 )
 from tempogram.engine.ports import SystemClock
 from tempogram.engine.sending.held_lease import HeldLease
@@ -68,6 +71,21 @@ class OneToken:
         return self.kept if bot_id == BOT_ID else None
 
 
+@dataclass
+class Moves:
+    """Whether every group has moved; None: the database is away."""
+
+    has_moved_in_ledger: bool | None
+
+    def may_have_moved(self, _: Outgoing) -> bool:
+        return self.has_moved_in_ledger is not False
+
+    async def has_moved(self, _: Outgoing) -> bool:
+        if self.has_moved_in_ledger is None:
+            raise LedgerError("the database is away")
+        return self.has_moved_in_ledger
+
+
 @asynccontextmanager
 async def transport_to(
     url: str,
@@ -75,6 +93,7 @@ async def transport_to(
     uploads: DictUploads | Uploads | None = None,
     timeout_ms: int = 5_000,
     token: OneToken | None = None,
+    moves: Moves | None = None,
 ) -> AsyncIterator[TelegramTransport]:
     token = token or OneToken()
     async with Connections(url) as connections:
@@ -82,6 +101,7 @@ async def transport_to(
             connections=connections,
             token_of=token,
             reload_token=token.in_database,
+            group_moves=moves or Moves(has_moved_in_ledger=False),
             timeout_ms=timeout_ms,
             guard_ms=0,
             upload_packer=UploadPacker(uploads or DictUploads()),  # type: ignore[arg-type]
@@ -610,3 +630,54 @@ async def served_by(handler: Handler) -> AsyncIterator[str]:
     server = await asyncio.start_server(handler, "127.0.0.1", 0)  # type: ignore[arg-type]
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+# Messages that were submitted before their group moved
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "expected"),
+    [
+        ("sendMessage", {"text": "a", "reply_parameters": {"message_id": 3}}, Unquoted),
+        ("sendMessage", {"text": "a", "reply_to_message_id": 3}, Unquoted),
+        ("editMessageText", {"text": "a", "message_id": 3}, Rejected),
+        ("deleteMessages", {"message_ids": [3, 4]}, Rejected),
+        ("pinChatMessage", {"message_id": 3}, Rejected),
+    ],
+)
+async def test_a_number_of_the_old_group_never_meets_another_message_of_the_new_one(
+    served: tuple[Simulator, str], method: str, params: dict[str, Any], expected: type
+) -> None:
+    message = structs.replace(lease().message, method=method, params=msgspec.json.encode(params))
+
+    async with transport_to(served[1], moves=Moves(has_moved_in_ledger=True)) as transport:
+        answer = await send(transport, structs.replace(lease(), message=message))
+
+    assert isinstance(answer.outcome, expected)
+    assert answer.counted_at_ms is None
+    assert served[0].report().calls == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "params"), [("sendMessage", {"text": "a"}), ("copyMessage", {"from_chat_id": 7, "message_id": 3})]
+)
+async def test_a_message_that_names_none_of_the_old_group_is_sent(
+    served: tuple[Simulator, str], method: str, params: dict[str, Any]
+) -> None:
+    message = structs.replace(lease().message, method=method, params=msgspec.json.encode(params))
+
+    async with transport_to(served[1], moves=Moves(has_moved_in_ledger=True)) as transport:
+        await send(transport, structs.replace(lease(), message=message))
+
+    assert served[0].report().calls == 1
+
+
+async def test_nothing_is_sent_while_it_cannot_be_read_whether_the_group_has_moved(
+    served: tuple[Simulator, str],
+) -> None:
+    reply = structs.replace(lease().message, params=b'{"text":"a","reply_to_message_id":3}')
+
+    async with transport_to(served[1], moves=Moves(None)) as transport:
+        answer = await send(transport, structs.replace(lease(), message=reply))
+
+    assert answer == Answer(Failed("whether its group has moved cannot be read", is_ours=True), None)

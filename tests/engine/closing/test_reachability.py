@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
-from tempogram.engine.closing.reachability import RELOAD_AFTER_MS, RELOADS_MAX, Reachability
+from tempogram.engine.closing.reachability import OLD_IDS_USED_MS, RELOAD_AFTER_MS, RELOADS_MAX, Reachability
 from tempogram.engine.model.messages import Status
 from tempogram.engine.model.outcomes import Rejected
 from tempogram.engine.ports import Accepted
@@ -299,3 +299,29 @@ def announced_by(desk: Desk) -> set[Change]:
     announced = set(desk.changes.announced)
     desk.changes.announced.clear()
     return announced
+
+
+# Groups that have moved
+
+
+async def test_only_what_was_submitted_to_a_group_that_moved_is_looked_up(desk: Desk) -> None:
+    desk.reachability.rename(1, -5, -1_005)
+    desk.reachability.rename(1, "@news", -1_006)
+    now_ms = desk.clock()
+
+    def may_have_moved(chat_id: int | None, submitted_at_ms: int = now_ms, bot_id: int = 1) -> bool:
+        message = outgoing("a", chat_id=chat_id, bot_id=bot_id)
+        return desk.reachability.may_have_moved(structs.replace(message, submitted_at_ms=submitted_at_ms))
+
+    assert may_have_moved(-1_005)
+    assert not may_have_moved(-1_005, now_ms + OLD_IDS_USED_MS + 1)
+    assert not any((may_have_moved(-1_006), may_have_moved(-5), may_have_moved(None), may_have_moved(-1_005, bot_id=2)))
+
+
+async def test_a_move_that_the_ledger_knows_is_known_after_a_restart(desk: Desk) -> None:
+    desk.ledger.alias_of = {(1, -5): -1_005}
+    restarted = reachability_of(desk)
+
+    await restarted.load()
+
+    assert restarted.may_have_moved(outgoing("a", chat_id=-1_005))

@@ -127,6 +127,20 @@ async def test_a_reply_that_waited_while_its_group_moved_goes_without_its_quote(
     assert desk.ledger.records[-1].attempt == 1
 
 
+async def test_a_group_that_moved_is_known_before_the_queue_gives_out_what_waits_for_it(desk: Desk) -> None:
+    waiting = outgoing("b", chat_id=SUPERGROUP)
+    known: list[bool] = []
+
+    async def note() -> None:
+        known.append(desk.reachability.may_have_moved(waiting))
+
+    desk.broker.before_settling = note
+
+    await desk.deliver(Migrated(SUPERGROUP), message=outgoing("a", chat_id=GROUP))
+
+    assert known == [True]
+
+
 async def test_a_reply_to_the_old_id_of_a_group_goes_without_its_quote(desk: Desk) -> None:
     await desk.deliver(Migrated(SUPERGROUP), message=outgoing("a", chat_id=GROUP))
     await desk.work()
