@@ -14,6 +14,10 @@ from tempogram.engine.ports.explanation import Explanation
 BATCH_MAX = 50
 """Messages in one call of any verb; a caller that has more calls again."""
 
+EXPIRED_MAX = 50
+"""Expired messages that one call takes out, as every other call waits for it; the next takes more. (Those whose turn
+comes in this call are taken out besides.) untuned: 0.2 ms in memory, 2 ms in Redis."""
+
 
 @dataclass(frozen=True, slots=True)
 class Queued:
@@ -161,6 +165,11 @@ class Broker(Protocol):
     A place is taken at the lease and stays taken until it is settled; then it is free again at
     the time at which Telegram counted it + window (+ guard while our count is in doubt). In
     a bucket it drains from that time.
+
+    **What expires.** A message that has expired is never leased. A call that leases takes out those that expired
+    first, ``EXPIRED_MAX`` at most, and then, in place of a lease, each whose turn comes all the same: it has had its
+    turn, and takes no place. So a backlog that expires at once keeps nothing else waiting. Until it is taken
+    out, a message counts as one that waits, and keeps back what is behind it in its lane.
 
     **What a 429 lowers.** One that neither the chat's own count explains nor the bot's lowers the
     limit of the chat, or of the bot if a second chat is hit meanwhile: to 70 % of what it was,

@@ -11,7 +11,7 @@ from tempogram.engine.brokers.memory.lanes import Entry, Group, Line, LineKey
 from tempogram.engine.brokers.memory.queue import Queue, sooner
 from tempogram.engine.limits.pool import Connections
 from tempogram.engine.limits.windows import both_free_at_ms
-from tempogram.engine.model.messages import Lease
+from tempogram.engine.model.messages import Lease, Outgoing
 from tempogram.engine.ports.broker import BATCH_MAX, Leased
 
 
@@ -83,25 +83,30 @@ class Leases:
     def lease(self, worker_id: str, slots: int, now_ms: int, connections: Connections | None = None) -> Leased:
         queue = self._queue
         # Without slots nothing is looked at, and so nothing expires: the next lease reports it.
-        expired = queue.expire(now_ms) if slots > 0 else ()
-        next_expiry_ms = queue.next_expiry_ms()
-        if next_expiry_ms is not None and next_expiry_ms <= now_ms:
-            return Leased((), expired, now_ms)  # more than a batch: none of the rest may be leased
-        room = min(slots, BATCH_MAX)
-        is_bounded = connections is not None and not connections.are_any_bots_after(room)
+        expired = queue.expire_some(now_ms) if slots > 0 else []
+        turns = min(slots, BATCH_MAX)
+        is_bounded = connections is not None and not connections.are_any_bots_after(turns)
         question = Question(now_ms, connections if is_bounded else None)
         wake_at_ms = None
         while True:
             entry, wake_at_ms = self._choose(question)
-            if entry is None or len(question.leases) >= room:
+            if entry is None or not turns:
                 break
-            question.note_lease(self._take(entry, worker_id, now_ms))
+            turns -= 1
+            expires_at_ms = entry.message.expires_at_ms
+            if expires_at_ms is None or expires_at_ms > now_ms:
+                question.note_lease(self._take(entry, worker_id, now_ms))
+            else:  # more had expired than were taken out
+                expired.append(self._expire_front(entry, now_ms))
         question.end()
         if entry is not None:
             wake_at_ms = now_ms
         elif question.waits_for_ceiling:
             wake_at_ms = sooner(wake_at_ms, queue.pool.changes_at_ms(now_ms))
-        return Leased(tuple(question.leases), expired, queue.earliest(wake_at_ms), question.is_kept_back)
+        wake_at_ms = queue.earliest(wake_at_ms)
+        if wake_at_ms is not None and wake_at_ms < now_ms:
+            wake_at_ms = now_ms  # some that have expired are still to be taken out
+        return Leased(tuple(question.leases), tuple(expired), wake_at_ms, question.is_kept_back)
 
     def _choose(self, question: Question) -> tuple[Entry | None, int | None]:
         """Return the message whose turn it is; or None, and when the ceiling lets one go that it now keeps back."""
@@ -156,16 +161,11 @@ class Leases:
     def _take(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
         """Lease the front of a line: its places, its turns, and its chat's one place in flight."""
         queue = self._queue
-        lane, cost = entry.lane, entry.message.cost or 1  # what takes no place takes a connection
+        lane = entry.lane
         line, chat = lane.line, lane.chat
-        bot, group = line.bot, line.group
-        share = group.share
+        bot = line.bot
         self._take_places(entry, now_ms)
-        group.turn = queue.turns.serve(group.turn, cost=cost, weight=share)
-        line.turn = group.turns.serve(line.turn, cost=cost, weight=bot.weight)
-        if line.is_counted:
-            line.turn_in_bot = bot.turns.serve(line.turn_in_bot, cost=cost, weight=share)
-        lane.turn = line.turns.serve(lane.turn, cost=cost, weight=1)
+        self._take_turn(entry)
         if entry.tried:  # while it is leased it counts under its priority
             queue.retry -= 1
             queue.open[line.priority] += 1
@@ -190,6 +190,24 @@ class Leases:
             queue.reoffer_user(entry.user, now_ms)
         queue.reoffer(bot, now_ms)
         return lease
+
+    def _expire_front(self, entry: Entry, now_ms: int) -> Outgoing:
+        """Forget the front of a line that has expired. It has had its turn, or a line of them would have every turn."""
+        self._take_turn(entry)
+        expired = self._queue.expire(entry, now_ms)
+        self._queue.reoffer(entry.lane.line.bot, now_ms)
+        return expired
+
+    def _take_turn(self, entry: Entry) -> None:
+        lane, cost = entry.lane, entry.message.cost or 1  # what takes no place takes a connection
+        line = lane.line
+        bot, group = line.bot, line.group
+        share = group.share
+        group.turn = self._queue.turns.serve(group.turn, cost=cost, weight=share)
+        line.turn = group.turns.serve(line.turn, cost=cost, weight=bot.weight)
+        if line.is_counted:
+            line.turn_in_bot = bot.turns.serve(line.turn_in_bot, cost=cost, weight=share)
+        lane.turn = line.turns.serve(lane.turn, cost=cost, weight=1)
 
     def _take_places(self, entry: Entry, now_ms: int) -> None:
         queue = self._queue

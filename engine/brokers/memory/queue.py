@@ -16,7 +16,7 @@ from tempogram.engine.limits.pool import Pool
 from tempogram.engine.limits.windows import Gate, Purse, both_free_at_ms, gate, narrow, spacing
 from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.messages import PRIORITIES, ChatId, Outgoing
-from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.ports.broker import EXPIRED_MAX
 
 STALE_KEPT = 1_000
 """Below so many it is not worth looking for what is stale.
@@ -451,15 +451,20 @@ class Queue:
             return self.entries.get(owner.message.id) is not owner or owner.is_due
         return owner.wake_at_ms != at_ms
 
-    def expire(self, now_ms: int) -> tuple[Outgoing, ...]:
+    def expire_some(self, now_ms: int) -> list[Outgoing]:
+        """Forget what expired first, ``EXPIRED_MAX`` messages at most, and return it."""
         expired: list[Outgoing] = []
-        while self.expiries and self.expiries[0][0] <= now_ms and len(expired) < BATCH_MAX:
+        while self.expiries and self.expiries[0][0] <= now_ms and len(expired) < EXPIRED_MAX:
             _, message_id = heappop(self.expiries)
             entry = self.entries.get(message_id)
             if entry is not None and not entry.number:
-                self.remove(entry, now_ms)
-                expired.append(structs.replace(entry.message, attempt=entry.attempt))
-        return tuple(expired)
+                expired.append(self.expire(entry, now_ms))
+        return expired
+
+    def expire(self, entry: Entry, now_ms: int) -> Outgoing:
+        """Forget an expired message, and return it as it is to be recorded."""
+        self.remove(entry, now_ms)
+        return structs.replace(entry.message, attempt=entry.attempt)
 
     def forget_later(self, chat: Chat, now_ms: int) -> None:
         """Look again in a while at a chat with nothing to do, so that memory returns after a backlog."""

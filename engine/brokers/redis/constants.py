@@ -15,7 +15,7 @@ from tempogram.engine.limits.limits import SPACING_PRIORITIES
 from tempogram.engine.limits.pool import ACTIVE_MS, KEPT_PART, SLOW_MS
 from tempogram.engine.limits.windows import LATE_MS, NEAR_PERCENT, PURSE_GRAINS
 from tempogram.engine.model.messages import PRIORITIES
-from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.ports.broker import BATCH_MAX, EXPIRED_MAX
 
 TIMERS_MAX = 100
 """Timers that one call looks at, as every other call waits for it; if more are due, the next lease comes at once."""
@@ -40,6 +40,7 @@ CONSTANTS: Mapping[str, int | Sequence[str] | Sequence[bool]] = {
     "DEBT_KEPT_MS": DEBT_KEPT_MS,
     "DOUBT_MS": DOUBT_MS,
     "DOWN_PERCENT": DOWN_PERCENT,
+    "EXPIRED_MAX": EXPIRED_MAX,
     "IS_SPACED": [*(priority in SPACING_PRIORITIES for priority in PRIORITIES), *(False for _ in PRIORITIES)],
     "KEPT_PART": KEPT_PART,
     "LAG": LAG,

@@ -34,7 +34,7 @@ from tempogram.engine.ports import (
     Replaced,
     Settled,
 )
-from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.ports.broker import BATCH_MAX, EXPIRED_MAX
 from tests.fakes import outgoing
 
 
@@ -145,8 +145,11 @@ class Audit:
         for lease in answer.leases:
             self._given(lease, now_ms)
         must("expiry", slots > 0 or not answer.expired, answer)
-        must("expiry", not slots or len(answer.expired) == BATCH_MAX or not self._late(now_ms), self._late(now_ms))
-        if len(answer.leases) < min(slots, BATCH_MAX):
+        late = self._late(now_ms)
+        must("expiry", not slots or len(answer.expired) >= EXPIRED_MAX or not late, late)
+        must("wake", not slots or not late or answer.wake_at_ms == now_ms, answer)
+        passed_over = max(0, len(answer.expired) - EXPIRED_MAX)  # each has had the turn of a lease
+        if len(answer.leases) + passed_over < min(slots, BATCH_MAX) and not late:
             if not are_connections_shared:
                 self._nothing_is_kept_back(now_ms)
             must("wake", answer.wake_at_ms is None or answer.wake_at_ms > now_ms, answer)

@@ -31,7 +31,7 @@ from tempogram.engine.ports import (
     Verdict,
     WaitsAt,
 )
-from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.ports.broker import BATCH_MAX, EXPIRED_MAX
 
 NEVER_MS = 1 << 62
 
@@ -327,7 +327,7 @@ class NaiveBroker:
         seen = {(priority, *entry.path[0][1:]) for entry in flying for priority in PRIORITIES}
         for entry in entries:
             due = entry.standing or (not entry.lease and entry.message.ready_at_ms <= at_ms)
-            if due and entry.expires_at_ms > at_ms and (lane := entry.path[0]) not in seen:
+            if due and (lane := entry.path[0]) not in seen:
                 seen.add(lane)
                 chat = self._chat(entry.message.bot_id, entry.message.chat_id)
                 waits = max(self._wait_until_ms[lane], chat.hold_until_ms) > at_ms
@@ -518,14 +518,20 @@ class NaiveBroker:
 
     def _lease(self, worker_id: str, slots: int, now_ms: int, connections: Connections | None) -> Leased:
         late = [entry for entry in self._entries.values() if not entry.lease and entry.expires_at_ms <= now_ms]
-        expired = sorted(late, key=lambda entry: (entry.expires_at_ms, entry.message.id))[: BATCH_MAX * (slots > 0)]
+        expired = sorted(late, key=lambda entry: (entry.expires_at_ms, entry.message.id))[: EXPIRED_MAX * (slots > 0)]
         for entry in expired:
             self._forget(entry)
         leases: list[Lease] = []
         self._connections = connections
-        while len(leases) < min(slots, BATCH_MAX) and (front := self._pick(now_ms)):
-            leases.append(self._serve(front, worker_id, now_ms))
-            self._given[front.message.bot_id] += 1
+        for _ in range(min(slots, BATCH_MAX)):
+            front = self._pick(now_ms)
+            if front and front.expires_at_ms <= now_ms:
+                self._take_turn(front)
+                self._forget(front)
+                expired.append(front)
+            elif front:
+                leases.append(self._serve(front, worker_id, now_ms))
+                self._given[front.message.bot_id] += 1
         wake_at_ms = now_ms if len(late) > len(expired) else self._wake_at_ms(now_ms)
         may_go = self._pick(now_ms)
         self._connections, self._given = None, Counter()
@@ -542,12 +548,16 @@ class NaiveBroker:
         for scope in (self._ceiling, *([] if entry.pays else [self._bot(message.bot_id)])):
             if scope.spacing and message.priority in SPACING_PRIORITIES and message.cost:
                 scope.spacing.spend(now_ms, message.cost)
-        weights = (1, self._bot(message.bot_id).weight, *[self._limits.shares[message.priority]] * 2)
-        for key, weight in zip(entry.path, weights, strict=True):
-            self._pass[key] = self._among(key).serve(self._pass[key], cost=message.cost or 1, weight=weight)
+        self._take_turn(entry)
         self._leave(entry)
         entry.leased_at_ms = now_ms
         return self._grant(entry, worker_id, now_ms)
+
+    def _take_turn(self, entry: Entry) -> None:
+        message = entry.message
+        weights = (1, self._bot(message.bot_id).weight, *[self._limits.shares[message.priority]] * 2)
+        for key, weight in zip(entry.path, weights, strict=True):
+            self._pass[key] = self._among(key).serve(self._pass[key], cost=message.cost or 1, weight=weight)
 
     def _grant(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
         self._number += 1

@@ -129,8 +129,8 @@ class PausesNothing(MemoryBroker):
 
 
 class ExpiresNothing(Queue):
-    def expire(self, now_ms: int) -> tuple[Outgoing, ...]:
-        return ()
+    def expire_some(self, now_ms: int) -> list[Outgoing]:  # noqa: ARG002 - it looks at no time
+        return []
 
 
 class RefusesNothing(Admissions):

@@ -13,7 +13,7 @@ from tempogram.engine.model.messages import (
     Hold,
 )
 from tempogram.engine.ports import Broker
-from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.ports.broker import BATCH_MAX, EXPIRED_MAX
 from tests.engine.brokers.contract.steps import (
     HIGH,
     NONE,
@@ -113,8 +113,64 @@ class Times:
         first = await unlimited.lease(worker_id="worker", slots=BATCH_MAX)
         second = await unlimited.lease(worker_id="worker", slots=BATCH_MAX)
 
-        assert (len(first.expired), len(first.leases), first.wake_at_ms) == (BATCH_MAX, 0, clock())
-        assert (len(second.expired), len(second.leases), second.wake_at_ms) == (10, 0, None)
+        assert {each.id for each in (*first.expired, *second.expired)} == {each.id for each in backlog}
+        assert (first.leases, second.leases, second.wake_at_ms) == ((), (), None)
+
+    async def test_while_a_backlog_expires_an_urgent_message_of_another_bot_goes_at_once(
+        self, make: MakeBroker, clock: Clock
+    ) -> None:
+        broker = make(Limits())
+        backlog = [structs.replace(each, expires_at_ms=clock() + 500) for each in many(4 * EXPIRED_MAX)]
+        await queue(broker, backlog)
+        clock.advance(500)
+        await queue(broker, [outgoing("urgent", bot_id=2, priority=HIGH)])
+
+        leased = await broker.lease(worker_id="worker", slots=2)
+
+        assert [each.message.id for each in leased.leases] == ["urgent"]
+        assert len(leased.expired) <= EXPIRED_MAX + 1
+        assert leased.wake_at_ms == clock()
+
+    async def test_while_one_bots_backlog_expires_another_bot_has_every_other_turn(
+        self, unlimited: Broker, clock: Clock
+    ) -> None:
+        backlog = [structs.replace(each, expires_at_ms=clock() + 500) for each in many(4 * EXPIRED_MAX)]
+        await queue(unlimited, backlog)
+        await queue(unlimited, many(20, prefix="other", bot_id=2))
+        clock.advance(500)
+
+        leased = await unlimited.lease(worker_id="worker", slots=10)
+
+        assert len(leased.leases) == 5
+        assert {each.message.bot_id for each in leased.leases} == {2}
+
+    async def test_every_message_of_a_backlog_that_expires_is_reported_once(
+        self, unlimited: Broker, clock: Clock
+    ) -> None:
+        backlog = [structs.replace(each, expires_at_ms=clock() + 500) for each in many(3 * EXPIRED_MAX)]
+        await queue(unlimited, backlog)
+        await queue(unlimited, many(100, prefix="other", bot_id=2))
+        clock.advance(500)
+
+        answers = [await unlimited.lease(worker_id="worker", slots=40) for _ in range(6)]
+
+        expired = [message.id for answer in answers for message in answer.expired]
+        leased = [each.message.id for answer in answers for each in answer.leases]
+        assert sorted(expired) == [message.id for message in backlog]
+        assert sorted(leased) == [message.id for message in many(100, prefix="other", bot_id=2)]
+
+    async def test_what_stands_behind_an_expired_message_of_its_chat_goes_when_that_is_taken_out(
+        self, unlimited: Broker, clock: Clock
+    ) -> None:
+        await queue(unlimited, [structs.replace(each, expires_at_ms=clock() + 400) for each in many(EXPIRED_MAX)])
+        chat = [outgoing("x1", bot_id=2, chat_id=7, expires_at_ms=clock() + 500), outgoing("x2", bot_id=2, chat_id=7)]
+        await queue(unlimited, chat)
+        clock.advance(500)
+
+        leased = await unlimited.lease(worker_id="worker", slots=2)
+
+        assert [each.message.id for each in leased.leases] == ["x2"]
+        assert "x1" in [message.id for message in leased.expired]
 
     async def test_a_lease_says_to_the_millisecond_when_more_can_go(self, broker: Broker, clock: Clock) -> None:
         await queue(broker, many(4, chat_id=-100, priority=HIGH))

@@ -132,9 +132,27 @@ local function head_entry(lane, position)
   return entry_of(head_of(lane).id)
 end
 
--- Lease the front of a line: its places, its turns, and its chat's one place in flight.
-local function take(line, worker_id, lease_ms, records)
+local function take_turn(line, lane, entry)
   local bot, group = line.bot, state.groups[line.index]
+  local cost, share = math.max(1, entry.cost), limits.shares[line.priority] -- what takes no place takes a connection
+  group.turn = turns.serve(state.turns, group.turn, cost, share)
+  line.turn = turns.serve(group.turns, line.turn, cost, bot.weight)
+  if line.is_counted then line.turn_in_bot = turns.serve(bot, line.turn_in_bot, cost, share) end
+  lane.turn = turns.serve(line, lane.turn, cost, 1)
+end
+
+-- Forget the front of a line that has expired. It has had its turn, or a line of them would have every turn.
+local function expire_front(line, lane, entry, records)
+  take_turn(line, lane, entry)
+  local message_id = expire(entry, records)
+  reoffer(line.bot)
+  return message_id
+end
+
+-- Lease the front of a line: its places, its turns, and its chat's one place in flight. Return its id, or instead that
+-- of one that had expired, though no more of those were to be taken out; neither, if it must wait after all.
+local function take(line, worker_id, lease_ms, records, of_leases)
+  local bot = line.bot
   local position, chat_id = string.match(line.offered, "^(%S+) %d+ (.*)$")
   local chat = known_chat(bot, chat_id)
   bot.is_touched = true
@@ -144,12 +162,9 @@ local function take(line, worker_id, lease_ms, records)
   end
   local lane = chat.lanes[line.index]
   local entry = head_entry(lane, position)
-  local cost, share = math.max(1, entry.cost), limits.shares[line.priority] -- what takes no place takes a connection
+  if entry.expires_at_ms and entry.expires_at_ms <= now_ms then return nil, expire_front(line, lane, entry, records) end
   take_places(entry, chat, line)
-  group.turn = turns.serve(state.turns, group.turn, cost, share)
-  line.turn = turns.serve(group.turns, line.turn, cost, bot.weight)
-  if line.is_counted then line.turn_in_bot = turns.serve(bot, line.turn_in_bot, cost, share) end
-  lane.turn = turns.serve(line, lane.turn, cost, 1)
+  take_turn(line, lane, entry)
   if entry.tried then -- while it is leased it counts under its priority
     state.retry = state.retry - 1
     state.open[line.priority] = state.open[line.priority] + 1
@@ -157,7 +172,7 @@ local function take(line, worker_id, lease_ms, records)
   count_waiting(chat, -1)
   forget_edit(chat, entry)
   if entry.expires_at_ms then call("ZREM", key.expiries(), entry.id) end
-  local lease = give(entry, worker_id, lease_ms, records)
+  local lease = give(entry, worker_id, lease_ms, of_leases)
   pools.begin(state.pool, bot.calls, entry.number, entry.cost)
   if question.connections then pools.connect(question.connections, bot.bot_id) end
   leave(entry)
@@ -177,23 +192,23 @@ end
 
 -- Lease what may go: {leases, expired, wake_at_ms or false, is_kept_back, rings, incarnation, now_ms}.
 local function lease_some(worker_id, slots, lease_ms, connections, records)
-  local leases, expired = {}, {}
-  if slots > 0 then expired = expire(records) end
-  local next_expiry_ms = first_at_ms(key.expiries())
-  if next_expiry_ms and next_expiry_ms <= now_ms then -- more than a batch: none of the rest may be leased
-    return {leases, expired, now_ms, false, state.rings, state.incarnation, now_ms}
-  end
+  local leases, expired, of_leases = {}, {}, {}
+  if slots > 0 then expired = expire_some(records) end
   question.connections = pools.connections(connections)
-  local room = math.min(slots, constants.BATCH_MAX)
+  local its_turns = math.min(slots, constants.BATCH_MAX)
   local looks, line, wake_at_ms = 0, choose()
-  while line and #leases < room and looks < constants.LOOKS_MAX do
+  while line and its_turns > 0 and looks < constants.LOOKS_MAX do
     looks = looks + 1
-    leases[#leases + 1] = take(line, worker_id, lease_ms, records)
+    local leased, gone = take(line, worker_id, lease_ms, records, of_leases)
+    leases[#leases + 1], expired[#expired + 1] = leased, gone
+    if leased or gone then its_turns = its_turns - 1 end
     line, wake_at_ms = choose()
   end
+  for _, record in ipairs(of_leases) do records[#records + 1] = record end
   if question.waits_for_ceiling then wake_at_ms = sooner(wake_at_ms, pools.changes_at_ms(state.pool)) end
   if line or more_is_due then wake_at_ms = now_ms end
-  wake_at_ms = sooner(sooner(wake_at_ms, first_at_ms(key.timers())), next_expiry_ms)
+  wake_at_ms = sooner(sooner(wake_at_ms, first_at_ms(key.timers())), first_at_ms(key.expiries()))
+  if wake_at_ms and wake_at_ms < now_ms then wake_at_ms = now_ms end -- some that have expired are still to be taken out
   return {
     leases, expired, wake_at_ms or false, question.is_kept_back, state.rings, state.incarnation, now_ms,
   }

@@ -5,7 +5,7 @@
 
 local
   reoffer, reoffer_chat, reoffer_user, count_open, count_waiting, schedule, enter, remove, lower_limit, pass_time,
-  first_at_ms, expire
+  first_at_ms, expire, expire_some
 = (function()
 
 -- Return when a purse will suffice for what goes as a free one until then.
@@ -327,19 +327,28 @@ local function first_at_ms(sorted_key)
   return tonumber(call("ZRANGE", sorted_key, 0, 0, "WITHSCORES")[2])
 end
 
--- Forget what has expired, a batch at most, and return it.
-local function expire(records)
-  local gone = call("ZRANGEBYSCORE", key.expiries(), "-inf", now_ms, "LIMIT", 0, constants.BATCH_MAX)
-  local expired = {}
+-- Forget an expired message, and return it as it is to be recorded.
+local function expire(entry, records)
+  local message_id = report(records, entry)
+  remove(entry)
+  return message_id
+end
+
+-- Forget what expired first, EXPIRED_MAX messages at most, and return it.
+local function expire_some(records)
+  local gone = call("ZRANGEBYSCORE", key.expiries(), "-inf", now_ms, "LIMIT", 0, constants.EXPIRED_MAX)
+  fetch_entries(gone)
+  local owners, expired = {}, {}
   for index, message_id in ipairs(gone) do
     local entry = entry_of(message_id)
-    expired[index] = report(records, entry)
-    remove(entry)
+    owners[index] = {entry.bot_id, entry.chat_id}
   end
+  fetch_chats(owners)
+  for index, message_id in ipairs(gone) do expired[index] = expire(entry_of(message_id), records) end
   return expired
 end
 
 return
   reoffer, reoffer_chat, reoffer_user, count_open, count_waiting, schedule, enter, remove, lower_limit, pass_time,
-  first_at_ms, expire
+  first_at_ms, expire, expire_some
 end)()
