@@ -265,9 +265,9 @@ class Reachability:
             log.warning("chat_messages_not_ended", bot_id=bot_id, chat_id=chat_id, error=str(error))
         log.info("chat_unreachable", bot_id=bot_id, chat_id=chat_id, reason=reason, ended=ended)
 
-    async def _pages(self, bot_id: int, chat_id: ChatId, until_ms: int) -> AsyncIterator[list[Outgoing]]:
+    async def _pages(self, bot_id: int, chat_id: ChatId, until_ms: int) -> AsyncIterator[list[str]]:
         after_id = ""
         while page := await self._ledger.open_of_chat(bot_id, chat_of(chat_id), after_id=after_id, limit=PAGE):
             after_id = page[-1].id
             meant = [message for message in page if self._key_of(message) == (bot_id, chat_id)]
-            yield [message for message in meant if message.submitted_at_ms <= until_ms]
+            yield [message.id for message in meant if message.submitted_at_ms <= until_ms]

@@ -103,6 +103,12 @@ class Ledger(Protocol):
     async def record(self, records: Sequence[Record]) -> None:
         """Write what became of messages. What is final loses its payload."""
 
+    async def end_many(self, message_ids: Sequence[str], *, status: Status, fault: Fault, now_ms: int) -> None:
+        """End messages without a call, all in the same way; one that has ended stays as it is.
+
+        What is final loses its payload. For many at a time: several times as fast as ``record``.
+        """
+
     async def cancel(self, message_id: str, *, now_ms: int) -> bool:
         """End a queued message as cancelled; False if it has another end, is being sent, or is not there.
 
@@ -118,8 +124,8 @@ class Ledger(Protocol):
         They bear the attempts that they spent.
         """
 
-    async def open_ids(self, *, after_id: str, limit: int) -> list[str]:
-        """Return the ids of queued messages, in order, ``limit`` a page."""
+    async def open_ids(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[str]:
+        """Return the ids of queued messages, in order, ``limit`` a page; with ``bot_id`` only those of one bot."""
 
     async def last_id(self) -> str:
         """Return the highest id of all messages that are kept, and '' if there is none."""

@@ -43,6 +43,11 @@ class SqlLedger:
     async def record(self, records: Sequence[Record]) -> None:
         await self._database.write(record_verbs.record, records, patient=True)
 
+    async def end_many(self, message_ids: Sequence[str], *, status: Status, fault: Fault, now_ms: int) -> None:
+        await self._database.write_alone(
+            lambda connection: record_verbs.end_many(connection, message_ids, status, fault, now_ms)
+        )
+
     async def cancel(self, message_id: str, *, now_ms: int) -> bool:
         return await self._database.write_alone(lambda connection: record_verbs.cancel(connection, message_id, now_ms))
 
@@ -57,9 +62,11 @@ class SqlLedger:
         async with self._database.reading() as connection:
             return [outgoing(row) for row in await connection.execute(page)]
 
-    async def open_ids(self, *, after_id: str, limit: int) -> list[str]:
+    async def open_ids(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[str]:
         is_next = messages.c.id > after_id, messages.c.status == Status.QUEUED.value
         page = select(messages.c.id).where(MESSAGE_IS_OPEN, *is_next).order_by(messages.c.id).limit(limit)
+        if bot_id is not None:
+            page = page.where(messages.c.bot_id == bot_id)
         async with self._database.reading() as connection:
             return list((await connection.execute(page)).scalars())
 

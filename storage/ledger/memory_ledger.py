@@ -81,6 +81,10 @@ class MemoryLedger:
                 self._update(each)
             self._learn(each)
 
+    async def end_many(self, message_ids: Sequence[str], *, status: Status, fault: Fault, now_ms: int) -> None:
+        known = [self.messages[message_id] for message_id in message_ids if message_id in self.messages]
+        await self.record([_ended(message, status, fault, now_ms) for message in known])
+
     async def cancel(self, message_id: str, *, now_ms: int) -> bool:  # noqa: ARG002 - no time of it is kept
         if self.statuses.get(message_id) is Status.QUEUED:
             self.statuses[message_id] = Status.CANCELLED
@@ -101,8 +105,8 @@ class MemoryLedger:
     async def open_messages(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[Outgoing]:
         return [each for each in self._queued() if each.id > after_id and bot_id in {None, each.bot_id}][:limit]
 
-    async def open_ids(self, *, after_id: str, limit: int) -> list[str]:
-        return [each.id for each in self._queued() if each.id > after_id][:limit]
+    async def open_ids(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[str]:
+        return [each.id for each in self._queued() if each.id > after_id and bot_id in {None, each.bot_id}][:limit]
 
     async def last_id(self) -> str:
         return max(self.messages, default="")
@@ -267,6 +271,19 @@ class MemoryLedger:
         for each in self.records:
             if each.outcome is not None and each.counted_at_ms is not None and each.counted_at_ms >= since_ms:
                 yield each, each.counted_at_ms
+
+
+def _ended(message: Outgoing, status: Status, fault: Fault, now_ms: int) -> Record:
+    return Record(
+        message_id=message.id,
+        bot_id=message.bot_id,
+        chat_id=message.chat_id,
+        cost=message.cost,
+        status=status,
+        attempt=message.attempt,
+        recorded_at_ms=now_ms,
+        fault=fault,
+    )
 
 
 def _interrupted(message: Outgoing, now_ms: int) -> Record:

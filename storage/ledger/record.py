@@ -9,7 +9,7 @@ from sqlalchemy import Connection, column, delete, insert, select, update, value
 from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.messages import OPEN, PastSend, Rest, Status
-from tempogram.engine.ports.ledger import Record
+from tempogram.engine.ports.ledger import Fault, Record
 from tempogram.storage.database.bulk import Binds, BulkStatement
 from tempogram.storage.database.dialects import database_now_ms
 from tempogram.storage.database.models import IS_PAST_REPLAY, PRESUMED, attempts, messages, payloads
@@ -43,6 +43,16 @@ def mark_sending(connection: Connection, message_ids: Sequence[str]) -> list[Non
     state = {"status": Status.SENDING.value, "sending_since_ms": database_now_ms(connection)}
     connection.execute(update(messages).where(messages.c.id.in_(message_ids), is_queued).values(state))
     return [None] * len(message_ids)
+
+
+def end_many(connection: Connection, message_ids: Sequence[str], status: Status, fault: Fault, now_ms: int) -> None:
+    """End open messages, all in the same way; what they would have sent goes with them, unless they can be replayed."""
+    is_open = messages.c.id.in_(message_ids), messages.c.settled_at_ms.is_(None)
+    ended = {"status": status.value, "settled_at_ms": now_ms, "reason": fault.reason}
+    connection.execute(update(messages).where(*is_open).values(ended))
+    if status not in REPLAYABLE:
+        DROP_PAYLOADS.run(connection, [(message_id,) for message_id in message_ids])
+        file_writes.release_bytes(connection, message_ids)
 
 
 def cancel(connection: Connection, message_id: str, now_ms: int) -> bool:

@@ -129,7 +129,7 @@ class PausesNothing(MemoryBroker):
 
 
 class ExpiresNothing(Queue):
-    def expire_some(self, now_ms: int) -> list[Outgoing]:  # noqa: ARG002 - it looks at no time
+    def expire_some(self, now_ms: int) -> list[Outgoing]:
         return []
 
 

@@ -13,6 +13,8 @@ from tests.fakes import START_MS, outgoing
 
 
 async def test_an_expired_message_is_recorded_as_expired_without_a_call(desk: Desk) -> None:
+    await desk.accept(outgoing("a", attempt=2))
+
     await desk.closer.record_expired([outgoing("a", attempt=2)])
 
     (record,) = desk.ledger.records
@@ -75,6 +77,7 @@ async def test_a_message_whose_target_was_deleted_is_cancelled(desk: Desk) -> No
 
 
 async def test_a_ledger_that_refuses_an_end_is_asked_again_until_it_records_it(desk: Desk) -> None:
+    await desk.accept(outgoing("a"))
     desk.ledger.refused_words = ["record", "record"]
 
     await desk.closer.record_expired([outgoing("a")])

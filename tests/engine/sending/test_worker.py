@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import pytest
 from structlog.testing import capture_logs
 
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.limits.pool import ACTIVE_MS
+from tempogram.engine.model.batching import batches
 from tempogram.engine.model.messages import Priority, Status
 from tempogram.engine.model.outcomes import Failed, Throttled
+from tempogram.engine.ports import Record
+from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.resilience.backoff import RetryPolicy
-from tempogram.engine.sending.worker import PAUSE_AFTER_ERROR_MS
+from tempogram.engine.sending.worker import EXPIRED_UNRECORDED_MAX, PAUSE_AFTER_ERROR_MS
 from tests.engine.desk import LEASE_MS, WITHIN_S, Desk, soon, turns, working
 from tests.fakes import START_MS, outgoing
 
@@ -287,6 +291,33 @@ async def test_a_message_that_expired_while_it_waited_is_recorded_and_not_sent(d
     assert desk.transport.ids == []
     assert desk.ledger.statuses["a"] is Status.EXPIRED
     assert waiting.result().status is Status.EXPIRED
+
+
+async def test_a_backlog_that_expires_is_taken_out_of_the_queue_no_faster_than_the_ledger_records_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, may_record, record = 3 * EXPIRED_UNRECORDED_MAX, asyncio.Event(), desk.ledger.record
+
+    async def record_later(records: Sequence[Record]) -> None:
+        await may_record.wait()
+        await record(records)
+
+    monkeypatch.setattr(desk.ledger, "record", record_later)
+    ids = [f"m{number:04}" for number in range(count)]
+    for batch in batches(ids, BATCH_MAX):
+        await desk.accept(*(outgoing(each, chat_id=int(each[1:]) + 1, expires_at_ms=START_MS) for each in batch))
+
+    async with working(desk.worker):
+        for _ in range(40):
+            await pass_time(desk, 1)
+        taken_out = count - sum([(await desk.broker.knows([each]))[0] for each in ids])
+        may_record.set()
+        for _ in range(40):
+            await pass_time(desk, 1)
+
+    assert EXPIRED_UNRECORDED_MAX <= taken_out < EXPIRED_UNRECORDED_MAX + 2 * BATCH_MAX
+    assert set(desk.ledger.statuses.values()) == {Status.EXPIRED}
+    assert desk.transport.ids == []
 
 
 async def test_a_ledger_that_refuses_an_expired_message_does_not_end_the_worker(desk: Desk) -> None:

@@ -154,6 +154,29 @@ class LedgerContract:
         assert answers == [True, False, False, False]
         assert await open_ids(ledger) == []
 
+    async def test_many_messages_are_ended_together_and_one_that_has_ended_stays_as_it_is(self, ledger: Ledger) -> None:
+        waiting, sending, sent, other = (message(dedup_key=key) for key in ("a", "b", "c", "d"))
+        await ledger.add([waiting, sending, sent, other])
+        await ledger.mark_sending([sending.id])
+        await ledger.record([became(sent, Status.SENT)])
+
+        ended = [waiting.id, sending.id, sent.id, "unknown"]
+        await ledger.end_many(ended, status=Status.EXPIRED, fault=NEVER, now_ms=NOW_MS)
+
+        statuses = [await status_of(ledger, each) for each in (waiting, sending, sent, other)]
+        assert statuses == [Status.EXPIRED, Status.EXPIRED, Status.SENT, Status.QUEUED]
+        assert await ledger.open_ids(after_id="", limit=9) == [other.id]
+        assert await ledger.ended_since(0) == [sent.id]
+
+    async def test_the_ids_of_one_bots_queued_messages_come_in_pages(self, ledger: Ledger) -> None:
+        mine, others = [message() for _ in range(3)], message(bot_id=BOT + 1)
+        await ledger.add([*mine, others])
+
+        first = await ledger.open_ids(after_id="", limit=2, bot_id=BOT)
+        rest = await ledger.open_ids(after_id=first[-1], limit=2, bot_id=BOT)
+
+        assert [*first, *rest] == [each.id for each in mine]
+
     async def test_a_cancelled_message_is_known_as_cancelled(self, ledger: Ledger) -> None:
         waiting = message(dedup_key="order 1")
         await ledger.add([waiting])

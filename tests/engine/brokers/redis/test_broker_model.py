@@ -26,7 +26,7 @@ def test_the_redis_broker_answers_as_the_model_when_more_expires_than_one_call_t
 ) -> None:
     for module in (naive_broker, audit):
         monkeypatch.setattr(module, "EXPIRED_MAX", 1)
-    monkeypatch.setitem(constants.CONSTANTS, "EXPIRED_MAX", 1)  # type: ignore[arg-type]
+    monkeypatch.setitem(constants.CONSTANTS, "EXPIRED_MAX", 1)
     scripts.cache_clear()
     try:
         run_against_redis(redis_url)
