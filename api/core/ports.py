@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tempogram.engine.model.errors import EngineError
@@ -149,11 +150,25 @@ class Fleet(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class RemovalProgress:
+    """How far a removal is.
+
+    Attributes:
+        cancelled: Messages that were cancelled since this process began or resumed it.
+        is_complete: No message waits any more. One that is being sent is finished; if it would be retried, it is
+            cancelled later and not counted.
+    """
+
+    cancelled: int
+    is_complete: bool
+
+
 class Removals(Protocol):
     """Completes the removal of bots."""
 
-    async def complete(self, bot_id: int, *, keep_messages: bool) -> int:
-        """Stop sending for a bot, and cancel or keep its waiting messages; return how many were cancelled.
+    async def complete(self, bot_id: int, *, keep_messages: bool) -> RemovalProgress:
+        """Stop sending for a bot, and cancel or keep its waiting messages; return when that is done, or is too long."""
 
-        A call in flight is finished; if its message would be retried, it is cancelled later and not counted.
-        """
+    async def progress(self, bot_id: int) -> RemovalProgress | None:
+        """Continue a removal if it is not complete, and return as ``complete`` does; None if there is none."""

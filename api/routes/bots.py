@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 
 from tempogram.api.core.dependencies import Services, ServicesOf
 from tempogram.api.core.errors import Invalid, Malformed, NotFound, TooLarge, error_responses
-from tempogram.api.core.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
+from tempogram.api.core.ports import NoWebhook, Refusal, RemovalProgress, TelegramUnreachable, UnknownToken
 from tempogram.api.schemas.bots import BotChange, BotIn, BotOut, BotsOut, RemovedOut
 from tempogram.api.schemas.fields import BotId, QueryFlag
 from tempogram.api.security.auth import GuardedRoute, Role, requires
@@ -70,18 +70,23 @@ async def change(bot_id: BotPath, wanted: BotChange, services: ServicesOf) -> Bo
 @router.delete(
     "/bots/{bot_id}",
     dependencies=[requires(Role.ADMIN)],
-    responses=error_responses(NotFound, Invalid, LedgerError),
+    responses=error_responses(NotFound, Invalid, LedgerError)
+    | {202: {"model": RemovedOut, "description": "It is removed, and its messages are still being cancelled."}},
 )
-async def remove(bot_id: BotPath, services: ServicesOf, *, keep_messages: QueryFlag = False) -> RemovedOut:
+async def remove(
+    bot_id: BotPath, services: ServicesOf, response: Response, *, keep_messages: QueryFlag = False
+) -> RemovedOut:
     """Remove a bot: its token and its secrets are deleted, its updates and its messages refused from now on.
 
-    Its waiting messages are cancelled, and counted in the answer if that takes less than 20 s; a call in flight
-    is finished. With ``keep_messages=true`` they wait instead, until the bot is added again, and are sent then.
-    Its webhook is deleted in the background. Stored updates that are not handled yet are dropped. Messages
-    that have ended stay in the history. A second request gets a 404. A bot of ``BOT_TOKENS`` is added again at the
-    next start.
+    Its waiting messages are cancelled and counted; a call in flight is finished. 202: that takes longer than 10 s and
+    goes on, also after a crash; ``cancelled`` is the count so far. The same request again waits for it likewise, and
+    gets a 404 once it is complete. With ``keep_messages=true`` they wait instead, until the bot is added again, and are
+    sent then. Its webhook is deleted in the background. Stored updates that are not handled yet are dropped. Messages
+    that have ended stay in the history. A bot of ``BOT_TOKENS`` is added again at the next start.
     """
-    return RemovedOut(cancelled=await _remove(services, bot_id, keep_messages=keep_messages))
+    progress = await _remove(services, bot_id, keep_messages=keep_messages)
+    response.status_code = 200 if progress.is_complete else 202
+    return RemovedOut(cancelled=progress.cancelled)
 
 
 @router.post(
@@ -129,8 +134,11 @@ async def _change(services: Services, bot_id: int, wanted: BotChange) -> None:
         await settings_sync.pause(services.broker, bot_id, paused=wanted.paused)
 
 
-async def _remove(services: Services, bot_id: int, *, keep_messages: bool) -> int:
+async def _remove(services: Services, bot_id: int, *, keep_messages: bool) -> RemovalProgress:
     """Refuse new messages and updates first; then cancel or keep the waiting messages."""
-    if not await services.fleet.remove(bot_id, keep_messages=keep_messages):
+    if await services.fleet.remove(bot_id, keep_messages=keep_messages):
+        return await services.removals.complete(bot_id, keep_messages=keep_messages)
+    progress = await services.removals.progress(bot_id)
+    if progress is None:
         raise _no_bot(bot_id)
-    return await services.removals.complete(bot_id, keep_messages=keep_messages)
+    return progress

@@ -106,6 +106,6 @@ class BotsOut(ResponseModel):
 
 
 class RemovedOut(ResponseModel):
-    """How many messages were cancelled with a bot."""
+    """How many messages were cancelled with a bot, so far if the status is 202."""
 
     cancelled: int

@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from tempogram.api.core.ports import RemovalProgress
 from tempogram.bot.fleet.registry import Registry
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
@@ -32,8 +33,8 @@ Longer than it takes until all other processes know of the removal, and accept n
 RESUME_EVERY_S = 60.0
 """Between two looks for removals whose process has ended; untuned: their bots are paused meanwhile."""
 
-ANSWER_WITHIN_S = 20.0
-"""How long the caller that removes a bot waits for the count; what is cancelled later is not in it."""
+ANSWER_WITHIN_S = 10.0
+"""How long the caller that removes a bot waits; then it gets the count so far. Shorter than a client's time-out."""
 
 
 @dataclass(slots=True)
@@ -47,6 +48,9 @@ class RemovalInProgress:
     before_id: str
     cancelled: int = 0
     is_paused: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def count(self, cancelled: int) -> None:
+        self.cancelled += cancelled
 
 
 class Removals:
@@ -75,22 +79,25 @@ class Removals:
         self._conditions = conditions
         self._sleep = sleep
         self._tasks: set[asyncio.Task[None]] = set()
-        self._in_progress: set[int] = set()
+        self._in_progress: dict[int, RemovalInProgress] = {}
 
-    async def complete(self, bot_id: int, *, keep_messages: bool) -> int:
+    async def complete(self, bot_id: int, *, keep_messages: bool) -> RemovalProgress:
         """See ``Removals``."""
         removal = self._start(bot_id)
         self._run(self._keep_messages(removal) if keep_messages else self._cancel_messages(removal))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ANSWER_WITHIN_S):
-                await removal.is_paused.wait()
-        return removal.cancelled
+        return await self._progress(removal)
+
+    async def progress(self, bot_id: int) -> RemovalProgress | None:
+        """See ``Removals``. Two processes may continue one removal: the queue gives each message to one of them."""
+        if not self._registry.is_removed(bot_id) or (await self._bots.removed()).get(bot_id) is not Removal.CANCEL:
+            return None
+        return await self._progress(self._in_progress.get(bot_id) or self._resume(bot_id))
 
     async def resume(self) -> None:
         """Continue the removals that a process which has ended left unfinished."""
         for bot_id, stored in (await self._bots.removed()).items():
             if stored is Removal.CANCEL and bot_id not in self._in_progress:
-                self._run(self._cancel_messages(self._start(bot_id)))
+                self._resume(bot_id)
 
     async def keep_resuming(self) -> None:
         """Call ``resume`` regularly, until cancelled."""
@@ -110,8 +117,21 @@ class Removals:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _start(self, bot_id: int) -> RemovalInProgress:
-        self._in_progress.add(bot_id)
-        return RemovalInProgress(bot_id, before_id=self._ids.new(self._clock()))
+        removal = RemovalInProgress(bot_id, before_id=self._ids.new(self._clock()))
+        self._in_progress[bot_id] = removal
+        return removal
+
+    def _resume(self, bot_id: int) -> RemovalInProgress:
+        removal = self._start(bot_id)
+        self._run(self._cancel_messages(removal))
+        return removal
+
+    @staticmethod
+    async def _progress(removal: RemovalInProgress) -> RemovalProgress:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                await removal.is_paused.wait()
+        return RemovalProgress(removal.cancelled, is_complete=removal.is_paused.is_set())
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -148,17 +168,17 @@ class Removals:
             if not cancel:
                 return True
             with observed(self._conditions):
-                cleared = await self._closer.clear_bot(removal.bot_id, before_id=removal.before_id)
+                cleared = await self._closer.clear_bot(removal.bot_id, before_id=removal.before_id, count=removal.count)
         except (LedgerError, BrokerUnavailable) as error:  # reported as conditions
             log.debug("removal_not_complete", bot_id=removal.bot_id, error=str(error))
             return False
-        removal.cancelled += cleared.ended
         return cleared.left == 0
 
     def _is_gone(self, removal: RemovalInProgress) -> bool:
         return self._registry.is_removed(removal.bot_id)
 
     def _finish(self, removal: RemovalInProgress) -> None:
-        self._in_progress.discard(removal.bot_id)
+        if self._in_progress.get(removal.bot_id) is removal:
+            del self._in_progress[removal.bot_id]
         if self._is_gone(removal):
             self._registry.forget(removal.bot_id)

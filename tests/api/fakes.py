@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from tempogram.api.app import create_app
 from tempogram.api.core.dependencies import Services
-from tempogram.api.core.ports import Refusal
+from tempogram.api.core.ports import Refusal, RemovalProgress
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
@@ -439,9 +439,15 @@ class PlainRemovals:
         self._broker = broker
         self._closer = closer
 
-    async def complete(self, bot_id: int, *, keep_messages: bool) -> int:
+        self.going_on: dict[int, RemovalProgress] = {}
+
+    async def complete(self, bot_id: int, *, keep_messages: bool) -> RemovalProgress:
         await self._broker.pause(bot_id, paused=True)
-        return 0 if keep_messages else (await self._closer.clear_bot(bot_id, before_id="g")).ended
+        ended = 0 if keep_messages else (await self._closer.clear_bot(bot_id, before_id="g")).ended
+        return RemovalProgress(ended, is_complete=bot_id not in self.going_on)
+
+    async def progress(self, bot_id: int) -> RemovalProgress | None:
+        return self.going_on.get(bot_id)
 
 
 class Health:
@@ -474,6 +480,7 @@ class World:
     naps: asyncio.Queue[None] = field(default_factory=asyncio.Queue)
     reachability: Reachability = field(init=False)
     fleet: ListFleet = field(init=False)
+    removals: PlainRemovals = field(init=False)
     conditions: Conditions = field(init=False)
     services: Services = field(init=False)
     app: FastAPI = field(init=False)
@@ -490,6 +497,7 @@ class World:
         closer = Closer(
             ledger=self.storage, broker=self.broker, results=self.results, conditions=self.conditions, clock=self.clock
         )
+        self.removals = PlainRemovals(self.broker, closer)
         pending_admissions = PendingAdmissions(ledger=self.storage, broker=self.broker, closer=closer)
         self.reachability = Reachability(
             ledger=self.storage,
@@ -528,7 +536,7 @@ class World:
             history=self.storage,
             bots=self.bots,
             limits=self.stored_limits,
-            removals=PlainRemovals(self.broker, closer),
+            removals=self.removals,
             metrics=self.metrics,
             conditions=self.conditions,
             clock=self.clock,

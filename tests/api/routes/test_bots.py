@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tempogram.api.core.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
+from tempogram.api.core.ports import NoWebhook, Refusal, RemovalProgress, TelegramUnreachable, UnknownToken
 from tempogram.api.schemas.fields import TELEGRAM_ID_MAX
 from tempogram.engine.model.messages import Status
 from tests.api.fakes import BOT_ID, BOT_TOKEN, UNKNOWN_TOKEN, World, error_of
@@ -150,6 +150,20 @@ async def test_a_removed_bot_is_gone_and_its_waiting_messages_are_cancelled_and_
     assert [world.storage.states[each].status for each in waiting] == [Status.CANCELLED] * 2
     assert [lease.message.id for lease in await world.leased(9)] == [others]
     assert (await world.client.get("/queue/stats")).json()["total_queued"] == 1
+
+
+async def test_a_removal_that_takes_long_answers_202_with_its_count_so_far_whenever_it_is_asked(world: World) -> None:
+    await world.submitted()
+    world.removals.going_on[BOT_ID] = RemovalProgress(27_000, is_complete=False)
+
+    removed = await world.client.delete(f"/bots/{BOT_ID}")
+    again = await world.client.delete(f"/bots/{BOT_ID}")
+    world.removals.going_on[BOT_ID] = RemovalProgress(300_000, is_complete=True)
+    complete = await world.client.delete(f"/bots/{BOT_ID}")
+
+    assert (removed.status_code, removed.json()) == (202, {"cancelled": 1})
+    assert (again.status_code, again.json()) == (202, {"cancelled": 27_000})
+    assert (complete.status_code, complete.json()) == (200, {"cancelled": 300_000})
 
 
 async def test_a_call_in_flight_is_finished_when_its_bot_is_removed(world: World) -> None:

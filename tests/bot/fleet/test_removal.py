@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
 import pytest
 
+from tempogram.api.core.ports import RemovalProgress
+from tempogram.bot.fleet import removal
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.fleet.removal import Removals
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.channels.memory_results import MemoryResults
-from tempogram.engine.closing.closer import Closer
+from tempogram.engine.closing.closer import ENDED_MAX, Closer
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Again, Lease, Settlement, Status
+from tempogram.engine.ports import Fault
 from tempogram.engine.recovery.rebuild import rebuild
 from tempogram.engine.recovery.settings_sync import resume_with_token
 from tempogram.engine.resilience.conditions import Conditions
@@ -77,7 +80,7 @@ class Process:
 
     async def remove(self, *, keep_messages: bool = False) -> int:
         await self.fleet.remove(BOT_ID, keep_messages=keep_messages)
-        return await self.removals.complete(BOT_ID, keep_messages=keep_messages)
+        return (await self.removals.complete(BOT_ID, keep_messages=keep_messages)).cancelled
 
     async def is_removed(self) -> None:
         """Wait until the removal is complete, and the token forgotten."""
@@ -196,6 +199,46 @@ async def test_nothing_is_sent_after_a_crash_that_follows_the_removal(processes:
     assert leased == ()
     assert await later.status(waiting) is Status.CANCELLED
     assert await later.world.bots.removed() == {BOT_ID: Removal.DONE}
+
+
+async def test_a_removal_that_takes_long_tells_how_many_it_has_cancelled_so_far(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removal, "ANSWER_WITHIN_S", 0.5)
+    for chat in range(1, ENDED_MAX + 2):
+        await process.submit(chat_id=chat)
+    goes_on, end_many = asyncio.Event(), process.ledger.end_many
+
+    async def stop_at_the_last(message_ids: Sequence[str], *, status: Status, fault: Fault, now_ms: int) -> None:
+        if len(message_ids) == 1:
+            await goes_on.wait()
+        await end_many(message_ids, status=status, fault=fault, now_ms=now_ms)
+
+    monkeypatch.setattr(process.ledger, "end_many", stop_at_the_last)
+    await process.fleet.remove(BOT_ID, keep_messages=False)
+
+    first = await process.removals.complete(BOT_ID, keep_messages=False)
+    goes_on.set()
+    second = await process.removals.progress(BOT_ID)
+    await process.pauses.end()
+    await process.is_removed()
+
+    assert first == RemovalProgress(ENDED_MAX, is_complete=False)
+    assert second == RemovalProgress(ENDED_MAX + 1, is_complete=True)
+    assert await process.removals.progress(BOT_ID) is None
+
+
+async def test_a_removal_that_was_cut_off_goes_on_when_it_is_asked_for_again(
+    processes: list[Process], clock: Clock
+) -> None:
+    waiting = await processes[0].submit()
+    await processes[0].fleet.remove(BOT_ID, keep_messages=False)  # and it is killed before anything is cancelled
+
+    later = await started(processes[1], clock)
+    progress = await later.removals.progress(BOT_ID)
+
+    assert progress == RemovalProgress(1, is_complete=True)
+    assert await later.status(waiting) is Status.CANCELLED
 
 
 @pytest.mark.parametrize(
