@@ -18,6 +18,7 @@ BENCHES = (
     "memory_broker",
     "redis_core",
     "crowded",
+    "mass_work",
 )
 
 

@@ -38,10 +38,9 @@ BYTES_MAX, RATE_MIN = 700, 10_000
 
 
 async def bench(checks: Checks, broken: bool) -> None:  # noqa: ARG001, FBT001 - nothing here can leak
-    settings = {"QUEUE_BOT_CAP": "0", "QUEUE_CHAT_CAP": "0"}
     async with (
         running_simulator(total_limit=30) as telegram,
-        engine(telegram.url, [token(MASS), token(URGENT)], **settings) as tempogram,
+        engine(telegram.url, [token(MASS), token(URGENT)], QUEUE_BOT_CAP="0", QUEUE_CHAT_CAP="0") as tempogram,
     ):
         urgent = Urgent(telegram, tempogram)
         idle_ms = statistics.median(await urgent.during(lambda: asyncio.sleep(3)))
@@ -148,6 +147,7 @@ def judge(checks: Checks, when: str, waits_ms: list[float], idle_ms: float) -> N
 
 def resident_bytes(tempogram: Engine) -> int:
     """Return the memory of the engine's first process that is in use (Linux)."""
+    assert tempogram.process is not None
     pages = int(Path(f"/proc/{tempogram.process.pid}/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 

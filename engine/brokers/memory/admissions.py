@@ -65,7 +65,8 @@ class Admissions:
         lane.line.bot.note_special(entry.is_special - was_special)
         entry.user = queue.user(lane.chat.bot, message)
         entry.attempt, entry.tried = message.attempt, message.attempt > 0
-        queue.entries[message.id] = lane.stand_ins[entry.position] = entry
+        queue.entries[message.id] = entry
+        lane.stand_in(entry)
         queue.count_open(entry, 1)
         self._note_times(entry, now_ms)
         queue.offer_lane(lane, now_ms)

@@ -11,7 +11,7 @@ from tempogram.engine.brokers.memory.explain import Inquiry
 from tempogram.engine.brokers.memory.holds import Holds
 from tempogram.engine.brokers.memory.leases import Leases
 from tempogram.engine.brokers.memory.migration import Migration
-from tempogram.engine.brokers.memory.queue import Queue
+from tempogram.engine.brokers.memory.queue import Queue, sooner
 from tempogram.engine.brokers.memory.settlements import Settlements
 from tempogram.engine.brokers.memory.wakeup import Wakeup
 from tempogram.engine.limits.limits import Limits
@@ -194,7 +194,10 @@ class MemoryBroker:
         )
 
     async def wait(self, until_ms: int | None) -> None:
-        await self._wakeup.wait(None if until_ms is None else until_ms - self._queue.clock())
+        queue = self._queue
+        # To forget what is idle a call is needed, though nothing may go.
+        wake_at_ms = sooner(until_ms, queue.next_forget_ms())
+        await self._wakeup.wait(None if wake_at_ms is None else wake_at_ms - queue.clock())
 
 
 def _bounded(batch: Sequence[object]) -> None:

@@ -22,7 +22,7 @@ def configure(queue: Queue, limits: Limits, now_ms: int) -> None:
         bot.purse.reform(limits.purse)
         for chat in bot.chats.values():
             chat.gate, chat.adapted = reform(chat.gate, limits.of_chat(chat.chat_id)), None
-            for lane in chat.lanes.values():
+            for lane in chat.lanes:
                 queue.offer_lane(lane, now_ms)
         queue.reoffer(bot, now_ms)
 

@@ -44,7 +44,7 @@ class Inquiry:
         first = lane.head(self.entries) or self.entry
         mine = _turn(lane), min(first.position, self.entry.position)
         for chat in lane.line.bot.chats.values():
-            other = (chat.lanes if lane.line.is_counted else chat.uncounted_lanes).get(lane.line.priority)
+            other = next((each for each in chat.all_lanes() if each.line is lane.line), None)
             head = None if other is None or other is lane else other.head(self.entries)
             if other is not None and head is not None:
                 yield min(other.size, rounds + ((other.turn, head.position) < mine))

@@ -68,6 +68,10 @@ class Entry:
         self.is_special = message.is_paid or message.cost > 1
 
 
+NO_ENTRIES: dict[str, Entry] = {}
+"""Of the many lanes and chats with nothing of the kind; never written."""
+
+
 class Lane:
     """One chat's waiting messages of one priority."""
 
@@ -88,13 +92,19 @@ class Lane:
         self.chat = chat
         self.line = line
         self.positions: list[str] = []  # a heap; may name messages that are gone
-        self.stand_ins: dict[str, Entry] = {}  # by position, those whose id is another
+        self.stand_ins = NO_ENTRIES  # by position, those whose id is another
         self.size = 0  # of those that are not
         self.turn = 0
         self.wait_until_ms = 0  # a retry's backoff
         self.key: tuple[int, str, int, Lane] | None = None  # in ``line.ready`` or ``line.paid``, while it may go
         self.offered: Entry | None = None  # its head, while it may go
         self.wake_at_ms: int | None = None
+
+    def stand_in(self, entry: Entry) -> None:
+        """Note under its position an entry whose message has another id."""
+        if self.stand_ins is NO_ENTRIES:
+            self.stand_ins = {}
+        self.stand_ins[entry.position] = entry
 
     def head(self, entries: dict[str, Entry]) -> Entry | None:
         positions = self.positions
@@ -213,6 +223,9 @@ class Group:
 NO_LANES: dict[Priority, Lane] = {}
 """Of the many chats without an uncounted message; never written."""
 
+NO_EDITS: dict[str, list[Entry]] = {}
+"""Of the many chats without an edit; never written. (A backlog may have a chat for each message.)"""
+
 
 class Chat:
     """What a bot knows of one chat; forgotten when nothing distinguishes it from a new one."""
@@ -243,21 +256,23 @@ class Chat:
         self.in_flight = 0
         self.uncounted_in_flight = 0
         self.waiting = 0
-        self.lanes: dict[Priority, Lane] = {}
+        self.lanes: tuple[Lane, ...] = ()
         self.uncounted_lanes = NO_LANES
-        self.later: dict[str, Entry] = {}  # messages that are not due yet
-        self.edits: dict[str, list[Entry]] = {}  # what waits by its ``replaces``, oldest first
+        self.later = NO_ENTRIES  # messages that are not due yet
+        self.edits = NO_EDITS  # what waits by its ``replaces``, oldest first
         self.forget_at_ms: int | None = None
 
     def lane(self, message: Outgoing) -> Lane:
         if message.cost:
-            return self.lanes.get(message.priority) or self.counted_lane(message.priority)
+            return self.counted_lane(message.priority)
         return self._uncounted_lane(message.priority)
 
     def counted_lane(self, priority: Priority) -> Lane:
-        lane = self.lanes.get(priority)
-        if lane is None:
-            lane = self.lanes[priority] = Lane(self, self.bot.lines[priority])
+        for lane in self.lanes:
+            if lane.line.priority is priority:
+                return lane
+        lane = Lane(self, self.bot.lines[priority])
+        self.lanes = (*self.lanes, lane)
         return lane
 
     def _uncounted_lane(self, priority: Priority) -> Lane:
@@ -268,11 +283,19 @@ class Chat:
         return lane
 
     def all_lanes(self) -> list[Lane]:
-        return [*self.lanes.values(), *self.uncounted_lanes.values()]
+        return [*self.lanes, *self.uncounted_lanes.values()]
+
+    def postpone(self, entry: Entry) -> None:
+        """Note a message that is not due yet."""
+        if self.later is NO_ENTRIES:
+            self.later = {}
+        self.later[entry.message.id] = entry
 
     def note_edit(self, entry: Entry) -> None:
         key = entry.message.replaces
         if key is not None:
+            if self.edits is NO_EDITS:
+                self.edits = {}
             insort(self.edits.setdefault(key, []), entry, key=lambda each: each.message.id)
 
     def forget_edit(self, entry: Entry) -> None:
@@ -291,7 +314,7 @@ class Chat:
         """Cut what points to one another, so that a forgotten chat needs no garbage collector."""
         for lane in self.all_lanes():
             lane.key = lane.offered = None
-        self.lanes.clear()
+        self.lanes = ()
         self.uncounted_lanes = NO_LANES
 
     def is_forgettable(self, now_ms: int) -> bool:

@@ -178,7 +178,7 @@ class Leases:
         queue.leave(entry)
         if line.is_counted:
             chat.in_flight += 1
-            for other in chat.lanes.values():
+            for other in chat.lanes:
                 other.key = None
         else:
             chat.uncounted_in_flight += 1

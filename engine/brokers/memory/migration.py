@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from tempogram.engine.brokers.memory.lanes import BotState, Chat, Entry, Lane
+from tempogram.engine.brokers.memory.lanes import NO_EDITS, BotState, Chat, Entry, Lane
 from tempogram.engine.brokers.memory.leases import Leases
 from tempogram.engine.brokers.memory.queue import Queue
-from tempogram.engine.model.messages import PRIORITIES, ChatId
+from tempogram.engine.model.messages import ChatId
 
 
 class Migration:
@@ -38,7 +38,7 @@ class Migration:
 
     def _move_messages(self, old: Chat, new: Chat, now_ms: int) -> None:
         leased = [entry for entry in self._leases.leased.values() if entry.lane.chat is old]
-        lanes = [of[each] for of in (old.lanes, old.uncounted_lanes) for each in PRIORITIES if each in of]
+        lanes = sorted(old.all_lanes(), key=lambda lane: lane.line.index)
         moved = [entry for lane in lanes for entry in self._empty(lane)]
         for lane in lanes:
             if lane.wait_until_ms:
@@ -46,11 +46,12 @@ class Migration:
                 new_lane.wait_until_ms = max(new_lane.wait_until_ms, lane.wait_until_ms)
         for entry in (*moved, *leased, *old.later.values()):
             move(entry, new)
-        new.later.update(old.later)
+        for entry in old.later.values():
+            new.postpone(entry)
         for edits in old.edits.values():
             for entry in edits:
                 new.note_edit(entry)
-        old.edits.clear()
+        old.edits = NO_EDITS
         new.waiting += old.waiting
         old.waiting = 0
         for entry in moved:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import count
+from sys import getsizeof
+from typing import Any
 
 from msgspec import structs
 
@@ -18,10 +20,21 @@ from tempogram.engine.model.clock import Clock
 from tempogram.engine.model.messages import PRIORITIES, ChatId, Outgoing
 from tempogram.engine.ports.broker import EXPIRED_MAX
 
+DUE_MAX = 500
+"""Timers, and chats to forget, that one call looks at; if more are due, the next lease comes at once.
+
+untuned: some ms; 300,000 that are due at once would keep everything else waiting for seconds.
+"""
+
 STALE_KEPT = 1_000
 """Below so many it is not worth looking for what is stale.
 
 untuned: that many stale ones take some 100 kB."""
+
+
+SPARSE_BYTES_KEPT = 100_000
+SPARSE_BYTES_EACH = 500
+"""A dict that is full takes 40 to 150 bytes an item. untuned: copying what is left of a large one takes few ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +122,7 @@ class Queue:
         entry.is_due = True
         heappush(lane.positions, entry.position)
         if entry.position != entry.message.id:
-            lane.stand_ins[entry.position] = entry
+            lane.stand_in(entry)
         lane.size += 1
         if entry.is_special:
             lane.line.bot.note_special(1)
@@ -202,7 +215,7 @@ class Queue:
     def schedule(self, entry: Entry) -> None:
         """Let a message wait outside of its lane until it is due."""
         entry.is_due = False
-        entry.lane.chat.later[entry.message.id] = entry
+        entry.lane.chat.postpone(entry)
         heappush(self.timers, (entry.message.ready_at_ms, next(self.tick), entry))
 
     def gates_of(self, entry: Entry) -> tuple[Gate | None, ...]:
@@ -354,7 +367,7 @@ class Queue:
         return None if pays_at_ms == now_ms else pays_at_ms
 
     def reoffer_chat(self, chat: Chat, now_ms: int) -> None:
-        for lane in chat.all_lanes() if chat.uncounted_lanes else chat.lanes.values():
+        for lane in chat.all_lanes() if chat.uncounted_lanes else chat.lanes:
             if lane.size:
                 self.offer_lane(lane, now_ms)
         self.reoffer(chat.bot, now_ms)
@@ -371,14 +384,15 @@ class Queue:
     # Time
 
     def pass_time(self) -> int:
-        """Let everything happen that is due by now, and return the time."""
+        """Let happen what is due by now, ``DUE_MAX`` of each kind at most, and return the time."""
         now_ms = self.clock()
         while self._rising_limits and self._rising_limits[0][0] <= now_ms:
             at_ms, _, rising = heappop(self._rising_limits)
             if rising.scope.adapted is rising.adapted and rising.adapted.rises_at_ms == at_ms:
                 self._recover_limit(rising, now_ms)
-        timers = self.timers
-        while timers and timers[0][0] <= now_ms:
+        timers, looks = self.timers, 0
+        while timers and timers[0][0] <= now_ms and looks < DUE_MAX:
+            looks += 1
             at_ms, _, owner = heappop(timers)
             if self._is_stale(owner, at_ms):
                 continue
@@ -391,10 +405,20 @@ class Queue:
                 case Lane():
                     owner.wake_at_ms = None
                     self._offer(owner, now_ms)
-        while self._forgets and self._forgets[0][0] <= now_ms:
-            self._forget(heappop(self._forgets)[2], now_ms)
+        if self._forgets:
+            self._forget_some(now_ms)
         self._sweep()
         return now_ms
+
+    def _forget_some(self, now_ms: int) -> None:
+        forgets, looks = self._forgets, 0
+        while forgets and forgets[0][0] <= now_ms and looks < DUE_MAX:
+            looks += 1
+            self._forget(heappop(forgets)[2], now_ms)
+
+    def next_forget_ms(self) -> int | None:
+        """Return when there may be something to forget; nothing else depends on it."""
+        return self._forgets[0][0] if self._forgets else None
 
     def _sweep(self) -> None:
         """Drop what is stale in the heaps once it is more than half of them, so that memory returns after a backlog.
@@ -402,6 +426,8 @@ class Queue:
         What lives is at most a timer for each message, for its lane and for each bot, and an expiry for each message.
         """
         waiting = len(self.entries)
+        if is_sparse(self.entries):
+            self.entries = dict(self.entries)
         if len(self.timers) > 4 * waiting + 2 * len(self.bots) + STALE_KEPT:
             self.timers = [timer for timer in self.timers if not self._is_stale(timer[2], timer[0])]
             heapify(self.timers)
@@ -496,8 +522,11 @@ class Queue:
     def _forget_chat(self, chat: Chat, now_ms: int) -> None:
         chat.forget_at_ms = None
         if chat.is_forgettable(now_ms):
-            if chat.bot.chats.get(chat.chat_id) is chat:
-                del chat.bot.chats[chat.chat_id]
+            bot = chat.bot
+            if bot.chats.get(chat.chat_id) is chat:
+                del bot.chats[chat.chat_id]
+                if is_sparse(bot.chats):
+                    bot.chats = dict(bot.chats)
             chat.let_go()
         else:
             self.forget_later(chat, now_ms)
@@ -516,6 +545,11 @@ class Queue:
         while expiries and ((entry := self.entries.get(expiries[0][1])) is None or entry.number):
             heappop(expiries)
         return expiries[0][0] if expiries else None
+
+
+def is_sparse(table: dict[Any, Any]) -> bool:
+    """Tell whether a dict takes several times what its items need: none shrinks when items are deleted."""
+    return getsizeof(table) > SPARSE_BYTES_KEPT + SPARSE_BYTES_EACH * len(table)
 
 
 def sooner(at_ms: int | None, other_ms: int | None) -> int | None:

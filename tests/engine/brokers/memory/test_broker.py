@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import weakref
+from sys import getsizeof
 
 import pytest
 from msgspec import structs
 
 from tempogram.engine.brokers.memory.broker import MemoryBroker
-from tempogram.engine.brokers.memory.queue import STALE_KEPT
+from tempogram.engine.brokers.memory.queue import DUE_MAX, STALE_KEPT
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.messages import Priority
-from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.ports.broker import BATCH_MAX, EXPIRED_MAX
 from tests.engine.brokers.contract import BrokerContract
-from tests.engine.brokers.contract.steps import LEASE_MS, MakeBroker, many, queue, send_all
+from tests.engine.brokers.contract.steps import LEASE_MS, UNLIMITED, MakeBroker, lease, many, queue, send_all, settle
 from tests.engine.brokers.naive_broker import NaiveBroker
-from tests.fakes import START_MS, Clock
+from tests.fakes import START_MS, Clock, outgoing
 
 FAR_MS = START_MS + 86_400_000
 
@@ -55,10 +57,51 @@ class TestMemoryBroker(BrokerContract):
         for batch in batches([each.id for each in messages], BATCH_MAX):
             assert all(await broker.cancel(batch))
         clock.advance(120_000)
-        await broker.lease(worker_id="w", slots=0)
+        for _ in range(len(messages) // DUE_MAX):
+            await broker.lease(worker_id="w", slots=0)
 
         assert full > 10_000
         assert broker.size() <= 2 * STALE_KEPT
+
+    async def test_no_dict_keeps_the_size_of_a_backlog(self, clock: Clock, make: MakeBroker) -> None:
+        broker = make(Limits())
+        assert isinstance(broker, MemoryBroker)
+        kept = broker._queue
+        await queue(broker, [structs.replace(each, expires_at_ms=clock() + 1) for each in many(9_000)])
+        await queue(broker, [outgoing("stays", chat_id=-7)])
+        full = getsizeof(kept.entries), getsizeof(kept.bots[1].chats)
+
+        for _ in range(9_000 // EXPIRED_MAX):
+            clock.advance(20)
+            await broker.lease(worker_id="w", slots=1)
+        clock.advance(120_000)
+        for _ in range(9_000 // DUE_MAX + 1):
+            await broker.lease(worker_id="w", slots=0)
+
+        left = getsizeof(kept.entries), getsizeof(kept.bots[1].chats)
+        assert all(after < before / 2 for before, after in zip(full, left, strict=True))
+
+    async def test_what_is_due_at_once_is_begun_in_calls_that_end_soon(self, clock: Clock, make: MakeBroker) -> None:
+        broker = make(UNLIMITED)
+        messages = [structs.replace(each, ready_at_ms=clock() + 10) for each in many(3 * DUE_MAX)]
+        await queue(broker, messages)
+        clock.advance(10)
+
+        first = await broker.lease(worker_id="w", slots=1)
+        sent = await send_all(broker, clock, for_ms=1)
+
+        assert first.wake_at_ms == clock() - 1
+        assert len(sent) == 3 * DUE_MAX - 1
+
+    async def test_a_wait_ends_when_there_is_something_to_forget(self, clock: Clock, make: MakeBroker) -> None:
+        broker = make(Limits())
+        await queue(broker, many(1, chat_id=7))
+        await settle(broker, await lease(broker))
+        assert (await broker.lease(worker_id="w", slots=1)).wake_at_ms is None
+        clock.advance(120_000)
+
+        async with asyncio.timeout(5):
+            await broker.wait(until_ms=None)
 
     async def test_chats_that_are_forgotten_need_no_garbage_collector(self, clock: Clock, make: MakeBroker) -> None:
         broker = make(Limits())
