@@ -8,4 +8,5 @@ Read in this order:
     http_server    the HTTP server of the API
     http_protocol  bounds the head of a request, in bytes, lines and time
     gc_tuning      when Python's garbage collector runs
+    memory_trim    gives freed memory back to the system
 """

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from tempogram.api.core.ports import TelegramUnreachable, UnknownToken
+from tempogram.bot.runtime.memory_trim import MemoryTrim, malloc_trim
 from tempogram.bot.wiring.program import Program
 
 log = structlog.get_logger()
@@ -59,6 +60,7 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
     """Return the loops of the process's role, except sending."""
     yield built.cache_invalidation.run()
     yield built.engine.dispatcher.pending_admissions.run()
+    yield MemoryTrim(trim=malloc_trim()).run()
     if built.context.role.sends:
         yield built.engine.recoverer.run()
     if built.context.role.takes_in or built.context.role.update_sources:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import tracemalloc
 import weakref
 from sys import getsizeof
 
@@ -11,7 +12,7 @@ import pytest
 from msgspec import structs
 
 from tempogram.engine.brokers.memory.broker import MemoryBroker
-from tempogram.engine.brokers.memory.queue import DUE_MAX, STALE_KEPT
+from tempogram.engine.brokers.memory.queue import DUE_MAX, SPARSE_BYTES_KEPT, STALE_KEPT
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.messages import Priority
@@ -80,6 +81,33 @@ class TestMemoryBroker(BrokerContract):
 
         left = getsizeof(kept.entries), getsizeof(kept.bots[1].chats)
         assert all(after < before / 2 for before, after in zip(full, left, strict=True))
+
+    @pytest.mark.parametrize(("own_chats", "bytes_max"), [(True, 1_000), (False, 250)])
+    async def test_a_waiting_message_takes_little_and_what_it_took_returns(
+        self,
+        clock: Clock,
+        make: MakeBroker,
+        own_chats: bool,  # noqa: FBT001 - a case
+        bytes_max: int,
+    ) -> None:
+        broker, count = make(Limits(chat_cap=0)), 6_000
+        messages = many(count, chat_id=None if own_chats else 7)
+        await broker.pause(1, paused=True)
+        tracemalloc.start()
+        try:
+            await queue(broker, messages)
+            taken = tracemalloc.get_traced_memory()[0]
+            for batch in batches([each.id for each in messages], BATCH_MAX):
+                await broker.cancel(batch)
+            clock.advance(120_000)
+            for _ in range(count // DUE_MAX + 1):
+                await broker.lease(worker_id="w", slots=0)
+            left = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+
+        assert taken / count <= bytes_max
+        assert left <= 5 * SPARSE_BYTES_KEPT
 
     async def test_what_is_due_at_once_is_begun_in_calls_that_end_soon(self, clock: Clock, make: MakeBroker) -> None:
         broker = make(UNLIMITED)
