@@ -3,6 +3,7 @@
 python -m bench               all of them, one after another
 python -m bench.one_bot       one of them
 python -m bench.round_trips   600 chats over ways of 40 and 120 ms, counted anywhere in the round trip
+python -m bench.unknown_limit a server that takes half of what we think
 python -m bench.one_bot --broken   the same with a limiter that leaks: it must fail
 python -m bench.other_clients      other frameworks' clients against the simulator; needs npm
 python -m bench.peers              other senders and Tempogram, a table in markdown; needs npm

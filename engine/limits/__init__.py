@@ -4,7 +4,7 @@ Read in this order:
 
     limits      the limits as versioned data
     windows     the places of a limit, and when they are free again
-    aimd        a limit that a 429 lowers for a while
+    aimd        a limit that a 429 lowers, and that use raises again
     fair_queue  stride scheduling: the arithmetic of turns
     pool        places that calls keep until they end, shared out among bots
 

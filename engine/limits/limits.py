@@ -90,10 +90,10 @@ class Limits:
             may leave at once after a pause, and the rest of the places is left for high. The places
             of such a burst become free together, and as many slots before that all places are taken:
             with 5, an urgent message could wait for 160 ms, with 2 for one slot.
-        guard_ms: How much longer a place stays taken while our own count is in doubt: after a
-            restart, and for a minute after a 429 that it does not explain.
-        adapt_least: A 429 that our count does not explain lowers the limit of its chat or bot, at most to this
-            share of it; it recovers by one place in each window without another. 1 is never.
+        guard_ms: How much longer a place stays taken while our own count is in doubt: after a restart, and
+            for a minute after a 429 that it does not explain, in that chat, or in the bot if it is meant.
+        adapt_least: A 429 lowers the limit of its chat, or of its bot if it is meant, at most to this share of
+            it; it rises again as far as Telegram bears it. 1 is never.
         shares: How priorities share, by stride scheduling.
         chat_cap: How many may wait for one chat of one bot; 0 is no cap.
         bot_cap: The same for one bot.

@@ -47,6 +47,9 @@ class Gate(Protocol):
     def is_near(self, now_ms: int) -> bool:
         """Tell whether more than ``NEAR_PERCENT`` of it are taken: a 429 would not surprise us."""
 
+    def counted(self, now_ms: int) -> int | None:
+        """Return how many places are settled and still taken; None where that is not known."""
+
     def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
         """Return when the last of so many may go one after another, if what is in flight counts from now."""
 
@@ -114,6 +117,9 @@ class Window:
     def is_near(self, now_ms: int) -> bool:
         taken = self._in_flight + sum(free_at_ms > now_ms for free_at_ms in self._frees_ms)
         return 100 * taken > NEAR_PERCENT * self._limit.count
+
+    def counted(self, now_ms: int) -> int | None:
+        return len(self._frees_ms) - bisect_right(self._frees_ms, now_ms)
 
     def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
         count, window_ms = self._count, self._limit.window_ms
@@ -278,6 +284,9 @@ class Bucket(Spacing):
         capacity = self._limit.burst or self._limit.count
         taken = settled + self._in_flight * self._limit.window_ms
         return 100 * taken > NEAR_PERCENT * capacity * self._limit.window_ms
+
+    def counted(self, now_ms: int) -> int | None:  # noqa: ARG002 - what has drained is not counted any more
+        return None
 
     def earliest_ms(self, now_ms: int, costs: Sequence[int]) -> int:
         costs = [min(cost, self._capacity) for cost in costs]

@@ -163,7 +163,7 @@ class Broker(Protocol):
     longer the newest when it comes back to one that is newer.
 
     A place is taken at the lease and stays taken until it is settled; then it is free again at
-    the time at which Telegram counted it + window (+ guard while our count is in doubt). In
+    the time at which Telegram counted it + window (+ guard while our count of that chat or bot is in doubt). In
     a bucket it drains from that time.
 
     **What expires.** A message that has expired is never leased. A call that leases takes out those that expired
@@ -171,10 +171,11 @@ class Broker(Protocol):
     turn, and takes no place. So a backlog that expires at once keeps nothing else waiting. Until it is taken
     out, a message counts as one that waits, and keeps back what is behind it in its lane.
 
-    **What a 429 lowers.** One that neither the chat's own count explains nor the bot's lowers the
-    limit of the chat, or of the bot if a second chat is hit meanwhile: to 70 % of what it was,
-    once a window, not below ``adapt_least`` of it. It rises by one place for each window without
-    another. New limits forget it, and so does a restart. (A user's window is empty after one, too.)
+    **What a 429 lowers.** The limit of its chat, unless only the bot's own count explains it; or that of the bot, if
+    a second chat is hit within 2 s, neither near its own limit. It is left with 70 % of what Telegram took in this
+    window, not less than ``adapt_least``, and rises only by windows in which it was full, counted from the end of the
+    hold: see ``AdaptiveLimit``. New limits forget it, and so do a restart and an hour without use. (A user's window is
+    empty after a restart, too.)
 
     A verb takes at most ``BATCH_MAX`` messages, leases or ids, and raises ``BrokerUnavailable``
     when the broker cannot be reached, and then has done nothing. Only ``hold``, ``note`` and ``restore``

@@ -235,6 +235,7 @@ class Chat:
         "adapted",
         "bot",
         "chat_id",
+        "doubt_until_ms",
         "edits",
         "forget_at_ms",
         "gate",
@@ -255,6 +256,7 @@ class Chat:
         self.hold_until_ms = 0
         self.in_flight = 0
         self.uncounted_in_flight = 0
+        self.doubt_until_ms = 0  # a 429 came that our own count of this chat does not explain
         self.waiting = 0
         self.lanes: tuple[Lane, ...] = ()
         self.uncounted_lanes = NO_LANES
@@ -320,7 +322,8 @@ class Chat:
     def is_forgettable(self, now_ms: int) -> bool:
         return (
             not self.waiting
-            and self.adapted is None
+            and (self.adapted is None or self.adapted.kept_until_ms <= now_ms)
+            and self.doubt_until_ms <= now_ms
             and not self.in_flight
             and not self.uncounted_in_flight
             and self.hold_until_ms <= now_ms
@@ -407,7 +410,7 @@ class BotState:
         self.weight = 1
         self.is_paused = False
         self.hold_until_ms = 0
-        self.doubt_until_ms = 0  # a 429 came that our own count does not explain
+        self.doubt_until_ms = 0  # 429s came that our own count of this bot does not explain
         self.blames: list[tuple[int, ChatId | None]] = []  # when, and which chat, of those
         self.waiting = 0
         self.open = 0

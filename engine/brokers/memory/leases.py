@@ -223,6 +223,10 @@ class Leases:
             for apart in (queue.ceiling_spacing, None if entry.pays else bot.spacing):
                 if apart is not None:
                     apart.spend(now_ms, cost)
+        if entry.lane.chat.adapted is not None and cost:
+            queue.use_limit(entry.lane.chat, entry.lane.chat.adapted, now_ms)
+        if bot.adapted is not None and cost and not entry.pays:
+            queue.use_limit(bot, bot.adapted, now_ms)
 
     def give(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
         self._number += 1

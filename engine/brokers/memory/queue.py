@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import count
 from sys import getsizeof
@@ -37,14 +36,6 @@ SPARSE_BYTES_EACH = 500
 """A dict that is full takes 40 to 150 bytes an item. untuned: copying what is left of a large one takes few ms."""
 
 
-@dataclass(frozen=True, slots=True)
-class RisingLimit:
-    """A lowered limit that rises again; stale once its chat or bot has another."""
-
-    scope: Chat | BotState
-    adapted: AdaptiveLimit
-
-
 class Queue:
     """Bots, chats, lanes and timers.
 
@@ -69,7 +60,6 @@ class Queue:
         self.ceiling_spacing = spacing(limits.ceiling, limits.saved_up)
         self.pool = Pool(limits.ceiling.places)
         self.timers: list[tuple[int, int, Lane | BotState | Entry]] = []
-        self._rising_limits: list[tuple[int, int, RisingLimit]] = []
         self.expiries: list[tuple[int, str]] = []
         self._forgets: list[tuple[int, int, Chat | User]] = []
         self.tick = count()
@@ -386,10 +376,6 @@ class Queue:
     def pass_time(self) -> int:
         """Let happen what is due by now, ``DUE_MAX`` of each kind at most, and return the time."""
         now_ms = self.clock()
-        while self._rising_limits and self._rising_limits[0][0] <= now_ms:
-            at_ms, _, rising = heappop(self._rising_limits)
-            if rising.scope.adapted is rising.adapted and rising.adapted.rises_at_ms == at_ms:
-                self._recover_limit(rising, now_ms)
         timers, looks = self.timers, 0
         while timers and timers[0][0] <= now_ms and looks < DUE_MAX:
             looks += 1
@@ -441,32 +427,29 @@ class Queue:
             if at_ms is not None:
                 heappush(self.timers, (at_ms, next(self.tick), owner))
 
-    def lower_limit(self, scope: Chat | BotState, limit: Limit | None, now_ms: int) -> None:
-        """Let a chat or a bot use less of its limit, and more again as time passes."""
+    def lower_limit(
+        self, scope: Chat | BotState, limit: Limit | None, now_ms: int, *, until_ms: int, refused: int
+    ) -> None:
+        """Let a chat or a bot use less of its limit, of whose places ``refused`` were not taken by Telegram."""
         if scope.gate is None or limit is None:
             return
+        counted = scope.gate.counted(now_ms)
         adapted = scope.adapted or AdaptiveLimit(limit, least=self.limits.adapt_least)
-        adapted.lower(now_ms)
-        if adapted.is_lower:
-            scope.adapted = adapted
-            self._adapt(RisingLimit(scope, adapted), now_ms)
+        adapted.lower(now_ms, until_ms=until_ms, passed=None if counted is None else counted - refused)
+        self._adapt(scope, adapted, now_ms)
 
-    def _recover_limit(self, rising: RisingLimit, now_ms: int) -> None:
-        scope, adapted = rising.scope, rising.adapted
-        adapted.rise(now_ms)
-        self._adapt(rising, now_ms)
-        if isinstance(scope, Chat):
-            self.reoffer_chat(scope, now_ms)
-        else:
-            self.reoffer(scope, now_ms)
+    def use_limit(self, scope: Chat | BotState, adapted: AdaptiveLimit, now_ms: int) -> None:
+        """Let a lowered limit rise if it was used; at a lease, so what is offered is looked at again anyway."""
+        if scope.gate is None:
+            return
+        places = adapted.places
+        adapted.use(now_ms, is_full=scope.gate.ready_at_ms(now_ms, 1) != now_ms)
+        if adapted.places != places:
+            self._adapt(scope, adapted, now_ms)
 
-    def _adapt(self, rising: RisingLimit, now_ms: int) -> None:
-        scope, adapted = rising.scope, rising.adapted
+    def _adapt(self, scope: Chat | BotState, adapted: AdaptiveLimit, now_ms: int) -> None:
         narrow(scope.gate, scope.spacing if isinstance(scope, BotState) else None, adapted.places, now_ms)
-        if adapted.is_lower:
-            heappush(self._rising_limits, (adapted.rises_at_ms, next(self.tick), rising))
-        else:
-            scope.adapted = None
+        scope.adapted = adapted if adapted.is_lower else None
 
     def _become_due(self, entry: Entry, now_ms: int) -> None:
         entry.lane.chat.later.pop(entry.message.id, None)
@@ -498,6 +481,8 @@ class Queue:
         if chat.forget_at_ms is None and is_idle:
             limit = self.limits.of_chat(chat.chat_id)
             at_ms = now_ms + (1_000 if limit is None else limit.window_ms)
+            if chat.adapted is not None:
+                at_ms = max(at_ms, chat.adapted.kept_until_ms)
             chat.forget_at_ms = 1 + (at_ms if at_ms > chat.hold_until_ms else chat.hold_until_ms)
             heappush(self._forgets, (chat.forget_at_ms, next(self.tick), chat))
 
@@ -535,8 +520,7 @@ class Queue:
         timers = self.timers
         while timers and self._is_stale(timers[0][2], timers[0][0]):
             heappop(timers)
-        recovers_at_ms = self._rising_limits[0][0] if self._rising_limits else None
-        times = (wake_at_ms, timers[0][0] if timers else None, recovers_at_ms, self.next_expiry_ms())
+        times = (wake_at_ms, timers[0][0] if timers else None, self.next_expiry_ms())
         return min((at_ms for at_ms in times if at_ms is not None), default=None)
 
     def next_expiry_ms(self) -> int | None:

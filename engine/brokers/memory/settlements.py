@@ -7,7 +7,7 @@ from heapq import heappush
 from msgspec.structs import replace
 
 from tempogram.engine.brokers.memory.holds import Holds
-from tempogram.engine.brokers.memory.lanes import Entry
+from tempogram.engine.brokers.memory.lanes import Chat, Entry
 from tempogram.engine.brokers.memory.leases import Leases
 from tempogram.engine.brokers.memory.migration import Migration, move
 from tempogram.engine.brokers.memory.queue import Queue
@@ -15,6 +15,7 @@ from tempogram.engine.model.messages import Again, Done, Hold, HoldChat, MoveCha
 from tempogram.engine.ports.broker import Settled
 
 SETTLED = Settled(held=True)
+NO_GUARDS_MS = 0, 0, 0, 0
 
 
 class Settlements:
@@ -58,8 +59,9 @@ class Settlements:
         cost = settlement.counted_cost
         free = entry.message.cost - cost
         queue.pool.end(chat.bot.bot_id, entry.message.id, entry.message.cost, now_ms)
-        guard_ms = queue.limits.guard_ms if chat.bot.doubt_until_ms > now_ms else 0
-        for each in queue.gates_of(entry):
+        in_doubt = chat.doubt_until_ms > now_ms or chat.bot.doubt_until_ms > now_ms
+        guards_ms = self._guards_ms(chat, now_ms) if in_doubt else NO_GUARDS_MS
+        for each, guard_ms in zip(queue.gates_of(entry), guards_ms, strict=False):
             if each is not None:
                 each.settle(counted_at_ms, cost, guard_ms=guard_ms)
                 if free:
@@ -67,6 +69,13 @@ class Settlements:
         if entry.pays:
             chat.bot.purse.settle(counted_at_ms, cost)
             chat.bot.purse.settle(None, free)
+
+    def _guards_ms(self, chat: Chat, now_ms: int) -> tuple[int, ...]:
+        """Return how much longer the places of ``Queue.gates_of`` stay taken: those whose count is in doubt."""
+        guard_ms = self._queue.limits.guard_ms
+        of_bot_ms = guard_ms if chat.bot.doubt_until_ms > now_ms else 0
+        of_chat_ms = guard_ms if chat.doubt_until_ms > now_ms else 0
+        return 0, of_bot_ms, of_chat_ms, 0
 
     def _end(self, entry: Entry, settlement: Settlement, now_ms: int, *, is_near: bool) -> tuple[Hold, ...]:
         queue = self._queue

@@ -9,7 +9,15 @@ from collections.abc import Mapping, Sequence
 
 from tempogram.engine.brokers.redis.keys import LINES
 from tempogram.engine.brokers.redis.records import NONE
-from tempogram.engine.limits.aimd import BLAME_MS, DOUBT_MS, DOWN_PERCENT
+from tempogram.engine.limits.aimd import (
+    BLAME_MS,
+    DOUBT_MS,
+    DOWN_PERCENT,
+    HOLDS_STAYED,
+    KEPT_MS,
+    PATIENCE,
+    PATIENCE_MAX,
+)
 from tempogram.engine.limits.fair_queue import LAG, STRIDE
 from tempogram.engine.limits.limits import SPACING_PRIORITIES
 from tempogram.engine.limits.pool import ACTIVE_MS, KEPT_PART, SLOW_MS
@@ -41,7 +49,9 @@ CONSTANTS: Mapping[str, int | Sequence[str] | Sequence[bool]] = {
     "DOUBT_MS": DOUBT_MS,
     "DOWN_PERCENT": DOWN_PERCENT,
     "EXPIRED_MAX": EXPIRED_MAX,
+    "HOLDS_STAYED": HOLDS_STAYED,
     "IS_SPACED": [*(priority in SPACING_PRIORITIES for priority in PRIORITIES), *(False for _ in PRIORITIES)],
+    "KEPT_MS": KEPT_MS,
     "KEPT_PART": KEPT_PART,
     "LAG": LAG,
     "LATE_MS": LATE_MS,
@@ -49,6 +59,8 @@ CONSTANTS: Mapping[str, int | Sequence[str] | Sequence[bool]] = {
     "LOOKS_MAX": LOOKS_MAX,
     "NEAR_PERCENT": NEAR_PERCENT,
     "NONE": NONE,
+    "PATIENCE": PATIENCE,
+    "PATIENCE_MAX": PATIENCE_MAX,
     "PURSE_GRAINS": PURSE_GRAINS,
     "RESTORED_MS": RESTORED_MS,
     "SLOW_MS": SLOW_MS,

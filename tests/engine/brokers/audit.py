@@ -103,7 +103,7 @@ class Audit:
     said: defaultdict[tuple[int, int | None], list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
     """When each user made a bot say something, and what that cost."""
     paused: set[int] = field(default_factory=set)
-    lowered: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+    lowered: set[int] = field(default_factory=set)
     """Until when a bot or one of its chats may use less than its limit, after a 429."""
     names: dict[Scope, ChatId] = field(default_factory=dict)
     senders: set[int] = field(default_factory=set)
@@ -201,7 +201,7 @@ class Audit:
             case HoldChat(retry_after_ms):
                 found.tried = True
                 if message.cost:
-                    self.lowered[message.bot_id] = now_ms + 10 * 400  # ten places a limit at most, 400 ms a window
+                    self.lowered.add(message.bot_id)  # until it was used for long enough
                 must("hold", self.holds[scope[: 1 + (scope[1] is not None)]] >= now_ms + retry_after_ms, answer)
             case MoveChat(to_chat_id):
                 self.migrated(message.bot_id, message.chat_id, to_chat_id)
@@ -354,7 +354,7 @@ class Audit:
         return (
             self._is_head(found, now_ms)
             and not self._is_busy(scope)
-            and self.lowered[message.bot_id] <= now_ms
+            and message.bot_id not in self.lowered
             and self.waits[(*scope, message.priority)] <= now_ms
             and self._has_room(message, now_ms, guard_ms=self.limits.guard_ms)
             and self._is_paced(message, now_ms)

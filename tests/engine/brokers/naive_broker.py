@@ -246,9 +246,7 @@ class NaiveBroker:
         stands = [None if entry.tried and not entry.lease else entry.message.priority for entry in entries]
         leased = sum(entry.lease is not None for entry in entries)
         bots = Counter(entry.message.bot_id for entry in entries)
-        adapted = {
-            bot_id: bot.adapted.places for bot_id, bot in self._bots.items() if bot.adapted and bot.adapted.is_lower
-        }
+        adapted = {bot_id: bot.adapted.places for bot_id, bot in self._bots.items() if bot.adapted}
         waiting = {each: stands.count(each) for each in PRIORITIES}
         paid = {bot_id: taken for bot_id, purse in self._purses.items() if (taken := purse.taken(self._clock()))}
         return QueueStats(waiting, stands.count(None), leased, bots, adapted, paid)
@@ -458,10 +456,6 @@ class NaiveBroker:
         if len(batch) > BATCH_MAX:
             raise ValueError(f"{len(batch)} are more than {BATCH_MAX}")
         now_ms = self._clock()
-        for scope in (*self._bots.values(), *self._chats.values()):
-            if scope.adapted and scope.adapted.is_lower and scope.adapted.rises_at_ms <= now_ms:
-                scope.adapted.rise(now_ms)
-                narrow(scope.gate, scope.spacing, scope.adapted.places, now_ms)
         for entry in self._entries.values():
             if not entry.lease and not entry.standing and entry.message.ready_at_ms <= now_ms:
                 self._stand(entry)
@@ -548,6 +542,9 @@ class NaiveBroker:
         for scope in (self._ceiling, *([] if entry.pays else [self._bot(message.bot_id)])):
             if scope.spacing and message.priority in SPACING_PRIORITIES and message.cost:
                 scope.spacing.spend(now_ms, message.cost)
+        chat, bot = self._chat(message.bot_id, message.chat_id), self._bot(message.bot_id)
+        for scope in (chat, *([] if entry.pays else [bot])) if message.cost else ():
+            self._use(scope, now_ms)
         self._take_turn(entry)
         self._leave(entry)
         entry.leased_at_ms = now_ms
@@ -574,8 +571,9 @@ class NaiveBroker:
         chat = self._chat(message.bot_id, message.chat_id)
         near = chat.gate is not None and chat.gate.is_near(now_ms)
         counted_at_ms = None if settlement.counted_age_ms is None else now_ms - settlement.counted_age_ms
-        guard_ms = self._limits.guard_ms if bot.doubt_until_ms > now_ms else 0
+        doubted = [scope.gate for scope in (bot, self._paid_of(message.bot_id), chat) if scope.doubt_until_ms > now_ms]
         for each in self._gates_of(entry):
+            guard_ms = self._limits.guard_ms if any(each is gate for gate in doubted) else 0
             each.settle(counted_at_ms, settlement.counted_cost, guard_ms=guard_ms)
             each.settle(None, message.cost - settlement.counted_cost)
         if entry.pays:
@@ -608,25 +606,43 @@ class NaiveBroker:
     def _throttle(self, entry: Entry, now_ms: int, until_ms: int, *, near: bool) -> tuple[Hold, ...]:
         message = entry.message
         bot, hold = self._bot(message.bot_id), self._hold(Hold(message.bot_id, message.chat_id, until_ms))
+        chat = self._chat(message.bot_id, message.chat_id)
+        if near and message.cost:
+            self._lower(chat, self._limits.of_chat(message.chat_id), now_ms, until_ms, refused=1)
         if near or (not message.cost and self._limits.of_chat(message.chat_id) is None):
             return (hold,)
-        bot.doubt_until_ms = now_ms + 60_000 if message.cost else bot.doubt_until_ms
         bot.blames = [blame for blame in bot.blames if now_ms - blame[0] <= 2_000] + [(now_ms, message.chat_id)]
         bot_is_meant = len({self._resolve(message.bot_id, chat_id) for _, chat_id in bot.blames}) > 1
         side = self._paid_of(message.bot_id) if entry.pays else bot
-        is_surprise = message.cost > 0 and (side.gate is None or not side.gate.is_near(now_ms))
-        if is_surprise and not (entry.pays and bot_is_meant):
-            limit = self._limits.bot if bot_is_meant else self._limits.of_chat(message.chat_id)
-            self._lower(bot if bot_is_meant else self._chat(message.bot_id, message.chat_id), limit, now_ms)
+        if message.cost:
+            for scope in (chat, *([bot, self._paid_of(message.bot_id)] if bot_is_meant else [])):
+                scope.doubt_until_ms = now_ms + 60_000
+        if message.cost and bot_is_meant and not entry.pays:
+            refused = sum(at_ms > now_ms - self._limits.bot.window_ms for at_ms, _ in bot.blames)
+            self._lower(bot, self._limits.bot, now_ms, until_ms, refused=refused)
+        if message.cost and not bot_is_meant and (side.gate is None or not side.gate.is_near(now_ms)):
+            self._lower(chat, self._limits.of_chat(message.chat_id), now_ms, until_ms, refused=1)
         if not bot_is_meant:
             return (hold,)
         return hold, self._hold(Hold(message.bot_id, None, until_ms))
 
-    def _lower(self, scope: Scope, limit: Limit | None, now_ms: int) -> None:
+    def _lower(self, scope: Scope, limit: Limit | None, now_ms: int, until_ms: int, *, refused: int) -> None:
         if limit is not None and scope.gate is not None:
+            counted = scope.gate.counted(now_ms)
             scope.adapted = scope.adapted or AdaptiveLimit(limit, least=self._limits.adapt_least)
-            scope.adapted.lower(now_ms)
-            narrow(scope.gate, scope.spacing, scope.adapted.places, now_ms)
+            scope.adapted.lower(now_ms, until_ms=until_ms, passed=None if counted is None else counted - refused)
+            self._adapt(scope, scope.adapted, now_ms)
+
+    def _use(self, scope: Scope, now_ms: int) -> None:
+        if scope.adapted is not None and scope.gate is not None:
+            places = scope.adapted.places
+            scope.adapted.use(now_ms, is_full=scope.gate.ready_at_ms(now_ms, 1) != now_ms)
+            if scope.adapted.places != places:
+                self._adapt(scope, scope.adapted, now_ms)
+
+    def _adapt(self, scope: Scope, adapted: AdaptiveLimit, now_ms: int) -> None:
+        narrow(scope.gate, scope.spacing, adapted.places, now_ms)
+        scope.adapted = adapted if adapted.is_lower else None
 
     def _hold(self, hold: Hold) -> Hold:
         held = self._bot(hold.bot_id) if hold.chat_id is None else self._chat(hold.bot_id, hold.chat_id)

@@ -233,7 +233,9 @@ class BlamesNoBot(Holds):
 
 
 class LowersNothing(Queue):
-    def lower_limit(self, scope: Chat | BotState, limit: Limit | None, now_ms: int) -> None:
+    def lower_limit(
+        self, scope: Chat | BotState, limit: Limit | None, now_ms: int, *, until_ms: int, refused: int
+    ) -> None:
         pass
 
 

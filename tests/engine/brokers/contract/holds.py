@@ -110,11 +110,11 @@ class Holds:
         assert [len(answer.holds) for answer in answers] == [1, 1]
         assert await leased_ids(broker) == ["c"]
 
-    async def test_after_a_429_that_we_cannot_explain_places_stay_taken_longer_for_a_minute(
+    async def test_after_a_429_that_we_cannot_explain_its_chats_places_stay_taken_longer_for_a_minute(
         self, make: MakeBroker, clock: Clock
     ) -> None:
-        broker = make(replace(UNLIMITED, bot=Limit(1, 1_000), guard_ms=25))
-        await queue(broker, many(3, priority=HIGH))
+        broker = make(replace(UNLIMITED, group=Limit(2, 1_000), guard_ms=25))
+        await queue(broker, many(4, chat_id=-1, priority=HIGH))
         await settle(broker, await lease(broker), HoldChat(1), age_ms=None)
         clock.advance(1)
         await settle(broker, await lease(broker))
@@ -130,6 +130,32 @@ class Holds:
         assert too_early == []
         assert len(in_time) == 1
         assert len(await lease(broker)) == 1
+
+    async def test_a_429_on_one_chat_keeps_no_other_chats_places_taken_longer(
+        self, make: MakeBroker, clock: Clock
+    ) -> None:
+        broker = make(replace(UNLIMITED, ceiling=Limit(2, 1_000), bot=Limit(2, 1_000), guard_ms=25))
+        await queue(broker, many(5, priority=HIGH))
+        await settle(broker, await lease(broker, 1), HoldChat(9_000), age_ms=None)
+        await settle(broker, await lease(broker, 2))
+
+        clock.advance(1_001)
+
+        assert len(await lease(broker)) == 2
+
+    async def test_429s_on_two_chats_make_the_count_of_their_bot_doubtful(self, make: MakeBroker, clock: Clock) -> None:
+        broker = make(replace(UNLIMITED, bot=Limit(3, 1_000), guard_ms=25, adapt_least=1))
+        await queue(broker, many(6, priority=HIGH))
+        await settle(broker, await lease(broker, 2), HoldChat(1), age_ms=None)
+        clock.advance(1)
+        await settle(broker, await lease(broker))
+
+        clock.advance(1_025)
+        too_early = await leased_ids(broker)
+        clock.advance(1)
+
+        assert too_early == []
+        assert len(await lease(broker)) == 3
 
     async def test_a_throttled_call_of_no_chat_holds_the_bot(self, unlimited: Broker, clock: Clock) -> None:
         await queue(unlimited, [outgoing("a", chat_id=None), outgoing("b", chat_id=2)])

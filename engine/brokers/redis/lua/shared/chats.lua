@@ -56,16 +56,20 @@ local function unpack_lane(chat, index, raw, at)
 end
 
 local function unpack_chat(bot, chat_id, raw)
-  local waiting, hold_until_ms, version, flying, gate, adapted, lanes, at =
+  local waiting, hold_until_ms, version, flying, gate, rare, lanes, at =
     struct.unpack(CHAT_HEAD, raw)
   local chat = {
     bot = bot, chat_id = chat_id, raw = raw, lanes = {}, waiting = waiting, hold_until_ms = hold_until_ms,
-    flying = words_of(flying), version = version, adapted = false,
+    flying = words_of(flying), version = version, adapted = false, doubt_until_ms = 0,
     gate = gates.unpacked(gate, limit_of_chat(chat_id)),
   }
-  if adapted ~= "" and version == limits.version then -- what was lowered under other limits is forgotten
-    chat.adapted = cmsgpack.unpack(adapted)
-    if chat.gate then chat.gate.places = chat.adapted.places end
+  if rare ~= "" then
+    rare = cmsgpack.unpack(rare)
+    chat.doubt_until_ms = rare.doubt_until_ms
+    if rare.adapted and version == limits.version then -- what was lowered under other limits is forgotten
+      chat.adapted = rare.adapted
+      if chat.gate then chat.gate.places = chat.adapted.places end
+    end
   end
   local index = 1
   while lanes > 0 do
@@ -91,7 +95,7 @@ local function chat_of(bot, chat_id)
   if chat then return chat end
   chat = {
     bot = bot, chat_id = chat_id, lanes = {}, waiting = 0, hold_until_ms = 0, flying = {},
-    version = limits.version, adapted = false, gate = gates.fresh(limit_of_chat(chat_id)),
+    version = limits.version, adapted = false, doubt_until_ms = 0, gate = gates.fresh(limit_of_chat(chat_id)),
   }
   remember(chat)
   return chat
@@ -114,6 +118,7 @@ end
 -- Return for how long a chat is needed of which nothing waits and nothing is in flight.
 local function needed_ms(chat, has_lanes)
   local until_ms = math.max(chat.hold_until_ms, chat.gate and gates.idle_at_ms(chat.gate) or 0)
+  until_ms = math.max(until_ms, chat.doubt_until_ms, chat.adapted and chat.adapted.kept_until_ms or 0)
   if has_lanes then until_ms = math.max(until_ms, now_ms + constants.DEBT_KEPT_MS) end
   if chat.is_restored then until_ms = math.max(until_ms, now_ms + constants.RESTORED_MS) end
   for index = 1, 6 do
@@ -123,6 +128,12 @@ local function needed_ms(chat, has_lanes)
   return math.max(0, until_ms - now_ms)
 end
 
+-- What few chats have: a lowered limit, or a count in doubt.
+local function rare_of(chat)
+  if not chat.adapted and chat.doubt_until_ms <= now_ms then return "" end
+  return cmsgpack.pack({adapted = chat.adapted, doubt_until_ms = chat.doubt_until_ms})
+end
+
 local function save_chat(chat)
   local chat_key = key.chat(chat.bot.bot_id, chat.chat_id)
   if chat.is_gone then
@@ -130,7 +141,7 @@ local function save_chat(chat)
     return
   end
   local flying, gate, lanes = table.concat(chat.flying, " "), gates.packed(chat.gate), chat.lanes
-  local adapted = chat.adapted and cmsgpack.pack(chat.adapted) or ""
+  local rare = rare_of(chat)
   local high, normal, low = packed_lane(lanes[1]), packed_lane(lanes[2]), packed_lane(lanes[3])
   local which = (high and 1 or 0) + (normal and 2 or 0) + (low and 4 or 0)
   local uncounted = ""
@@ -139,11 +150,11 @@ local function save_chat(chat)
     if lane then which, uncounted = which + 2 ^ (index - 1), uncounted .. lane end
   end
   local head = struct.pack(
-    CHAT_HEAD, chat.waiting, chat.hold_until_ms, chat.version, #flying, flying, #gate, gate, #adapted, adapted,
+    CHAT_HEAD, chat.waiting, chat.hold_until_ms, chat.version, #flying, flying, #gate, gate, #rare, rare,
     which
   )
   local packed = head .. (high or "") .. (normal or "") .. (low or "") .. uncounted
-  local is_idle = chat.waiting == 0 and flying == "" and not chat.adapted
+  local is_idle = chat.waiting == 0 and flying == ""
   local left_ms = is_idle and needed_ms(chat, which > 0)
   if not left_ms then
     put(chat_key, chat.raw, packed)

@@ -111,6 +111,10 @@ local function take_places(entry, chat, line)
     if state.ceiling_spacing then spacings.spend(state.ceiling_spacing, now_ms, cost) end
     if bot.spacing and not entry.pays then spacings.spend(bot.spacing, now_ms, cost) end
   end
+  if cost > 0 then
+    use_limit(chat)
+    if not entry.pays then use_limit(bot) end
+  end
 end
 
 -- Give a message to a worker, under a number that is higher than any before.

@@ -40,7 +40,6 @@ local function migrate(bot, from_chat_id, to_chat_id)
       if lane.size > 0 then end_to_wait(lane) end
     end
   end
-  call("ZREM", key.timers(), "limit " .. bot_id .. " " .. old_id)
   for index = 1, 6 do
     local lane = old.lanes[index]
     if lane then

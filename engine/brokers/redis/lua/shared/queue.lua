@@ -4,8 +4,8 @@
 -- USES  keys windows aimd fair_queue state bots chats users messages lanes
 
 local
-  reoffer, reoffer_chat, reoffer_user, count_open, count_waiting, schedule, enter, remove, lower_limit, pass_time,
-  first_at_ms, expire, expire_some
+  reoffer, reoffer_chat, reoffer_user, count_open, count_waiting, schedule, enter, remove, lower_limit, use_limit,
+  pass_time, first_at_ms, expire, expire_some
 = (function()
 
 -- Return when a purse will suffice for what goes as a free one until then.
@@ -244,33 +244,32 @@ end
 
 -- Limits that a 429 has lowered
 
-local function narrow(scope)
-  local adapted = scope.adapted
+local function adapt(scope, adapted)
   scope.gate.places = adapted.places
   if scope.bot_id and scope.spacing then spacings.narrow(scope.spacing, adapted.places, now_ms) end
   if adapted.places < adapted.full then
-    local owner = scope.bot_id and scope.bot_id or scope.bot.bot_id .. " " .. scope.chat_id
-    set_timer("limit " .. owner, adapted.rises_at_ms)
+    scope.adapted = adapted
   else
     scope.adapted = scope.bot_id and nil or false
   end
 end
 
-local function lower_limit(scope, limit)
+-- Let a chat or a bot use less of its limit, of whose places ``refused`` were not taken by Telegram.
+local function lower_limit(scope, limit, until_ms, refused)
   if not scope.gate or not limit then return end
+  local counted = gates.counted(scope.gate, now_ms)
   local adapted = scope.adapted or adaptive.fresh(limit, limits.adapt_least)
-  adaptive.lower(adapted, now_ms)
-  if adapted.places < adapted.full then
-    scope.adapted = adapted
-    narrow(scope)
-  end
+  adaptive.lower(adapted, now_ms, until_ms, counted and counted - refused)
+  adapt(scope, adapted)
 end
 
-local function recover_limit(scope)
-  if not scope or not scope.adapted or not scope.gate or scope.adapted.rises_at_ms > now_ms then return end
-  adaptive.rise(scope.adapted, now_ms)
-  narrow(scope)
-  if scope.bot_id then reoffer(scope) else reoffer_chat(scope) end
+-- Let a lowered limit rise if it was used; at a lease, so what is offered is looked at again anyway.
+local function use_limit(scope)
+  local adapted = scope.adapted
+  if not adapted or not scope.gate then return end
+  local places = adapted.places
+  adaptive.use(adapted, now_ms, gates.ready_at_ms(scope.gate, now_ms, 1) ~= now_ms)
+  if adapted.places ~= places then adapt(scope, adapted) end
 end
 
 -- Time
@@ -283,15 +282,6 @@ function on_time.message(message_id)
   local lane = lane_of(entry)
   call("SREM", key.later(lane.chat.bot.bot_id, lane.chat.chat_id), entry.id)
   enter(entry)
-end
-
-function on_time.limit(bot_id, chat_id)
-  local bot = bot_of(bot_id)
-  if chat_id == "" then
-    recover_limit(bot)
-  else
-    recover_limit(known_chat(bot, chat_id))
-  end
 end
 
 function on_time.bot(bot_id)
@@ -349,6 +339,6 @@ local function expire_some(records)
 end
 
 return
-  reoffer, reoffer_chat, reoffer_user, count_open, count_waiting, schedule, enter, remove, lower_limit, pass_time,
-  first_at_ms, expire, expire_some
+  reoffer, reoffer_chat, reoffer_user, count_open, count_waiting, schedule, enter, remove, lower_limit, use_limit,
+  pass_time, first_at_ms, expire, expire_some
 end)()

@@ -7,12 +7,22 @@ local
   settle
 = (function()
 
+-- Return how much longer a place stays taken while our count of its gate is in doubt.
+local function guard_of(gate, chat)
+  local bot, doubt_until_ms = chat.bot, 0
+  if gate == chat.gate then
+    doubt_until_ms = chat.doubt_until_ms
+  elseif gate == bot.gate or gate == bot.paid_gate then
+    doubt_until_ms = bot.doubt_until_ms
+  end
+  return doubt_until_ms > now_ms and limits.guard_ms or 0
+end
+
 -- Telegram counted ``cost`` places; those of the rest, of which nothing arrived, are free at once.
 local function settle_places(entry, chat, counted_at_ms, cost)
   local rest = entry.cost - cost
-  local guard_ms = chat.bot.doubt_until_ms > now_ms and limits.guard_ms or 0
   for _, gate in ipairs(gates_of(entry, chat)) do
-    gates.settle(gate, counted_at_ms, cost, guard_ms)
+    gates.settle(gate, counted_at_ms, cost, guard_of(gate, chat))
     if rest > 0 then gates.settle(gate, nil, rest, 0) end
   end
   if entry.pays then

@@ -198,6 +198,11 @@ function gates.is_near(gate, now_ms)
   return 100 * (settled + gate.in_flight * window_ms) > constants.NEAR_PERCENT * capacity * window_ms
 end
 
+-- Return how many places are settled and still taken; nil where that is not known.
+function gates.counted(gate, now_ms)
+  return gate.counted and (#gate.counted - gone_size(gate, now_ms)) / TIME_SIZE or nil
+end
+
 -- Return when the last of so many may go one after another, if what is in flight counts from now.
 
 local function window_earliest_ms(gate, now_ms, costs)
