@@ -19,6 +19,7 @@ BENCHES = (
     "redis_core",
     "crowded",
     "mass_work",
+    "load",
 )
 
 
