@@ -106,7 +106,7 @@ class Attachments:
     async def keep(self, message: Outgoing, files: Mapping[str, Spooled]) -> None:
         """See ``api.core.ports.Attachments``."""
         carried = {
-            reference.name: _attachment(reference, files[reference.name])
+            reference.name: _attachment(message, reference, files[reference.name])
             for reference in file_references(msgspec.json.decode(message.params))
             if reference.name in files
         }
@@ -132,10 +132,10 @@ def carries(message: Outgoing) -> bool:
     return ATTACHED.encode() in message.params
 
 
-def _attachment(reference: FileReference, file: Spooled) -> Attachment:
+def _attachment(message: Outgoing, reference: FileReference, file: Spooled) -> Attachment:
     return Attachment(
         name=reference.name,
-        kind=reference.kind,
+        kind=reference.kind if message.cost else None,  # the photo of a chat must be uploaded, even if it was sent
         file_name=file.file_name,
         sha256=file.sha256,
         size_bytes=file.size_bytes,

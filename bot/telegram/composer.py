@@ -20,7 +20,7 @@ from tempogram.api.core.redaction import short
 from tempogram.bot.telegram import edit_coalescing
 from tempogram.bot.telegram.attachments import ATTACHED, file_references
 from tempogram.bot.telegram.fast_validation import is_plain
-from tempogram.bot.telegram.methods import BY_NAME, COUNTED, AnyMethod, Counted
+from tempogram.bot.telegram.methods import BY_NAME, OWN_NAME, QUEUED, AnyMethod, Rule
 from tempogram.bot.telegram.responses import UNREADABLE
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import ChatId, Guarantee, Outgoing, Priority
@@ -32,6 +32,9 @@ TEXT_UNITS_MAX = 4096
 
 PAID = "allow_paid_broadcast"
 """Up to 1000 messages a second for 0.1 Star each. Source: https://core.telegram.org/bots/api#sendmessage"""
+
+NO_CHATS = ("inline:", OWN_NAME)
+"""How the chats of calls begin that Telegram is told no chat of."""
 
 _BOOL = TypeAdapter(bool)
 
@@ -77,7 +80,7 @@ class MethodComposer:
         if known is None:
             raise Refusal(f"{short(method)} is not a method of the Bot API; for a plain text use sendMessage")
         name = known.__api_method__
-        rule = COUNTED.get(name)
+        rule = QUEUED.get(name)
         if rule is None:
             raise Refusal(f"{name} is not sent through the queue; call it on the Bot API directly")
         given = read(known, params)
@@ -88,7 +91,7 @@ class MethodComposer:
         return replace(
             message,
             priority=priority,
-            guarantee=guarantee,
+            guarantee=guarantee if message.guarantee is Guarantee.AT_LEAST_ONCE else message.guarantee,
             ready_at_ms=ready_at_ms,
             expires_at_ms=expires_at_ms,
             dedup_key=dedup_key,
@@ -99,7 +102,7 @@ class MethodComposer:
     def from_method(
         self,
         prepared: Prepared,
-        rule: Counted,
+        rule: Rule,
         *,
         priority: Priority = Priority.NORMAL,
         dedup_key: str | None = None,
@@ -109,7 +112,7 @@ class MethodComposer:
         message = self._outgoing(prepared.bot_id, prepared.name, rule, prepared.params)
         return replace(message, priority=priority, dedup_key=dedup_key, user_id=user_id)
 
-    def _outgoing(self, bot_id: int, name: str, rule: Counted, params: dict[str, Any]) -> Outgoing:
+    def _outgoing(self, bot_id: int, name: str, rule: Rule, params: dict[str, Any]) -> Outgoing:
         now_ms = self._clock()
         chat_id = rule.chat_id(params)
         params.pop("chat_id", None)
@@ -126,6 +129,7 @@ class MethodComposer:
             params=msgspec.json.encode(params),
             cost=rule.cost(params),
             submitted_at_ms=now_ms,
+            guarantee=rule.guarantee(params),
             is_paid=is_paid,
             replaces=None if chat_id is None else edit_coalescing.replaces(name, params),
         )
@@ -255,7 +259,7 @@ def body_of(message: Outgoing) -> bytes:
     b'{"chat_id":-5,"allow_paid_broadcast":true,"text":"a"}'
     """
     chat_id, first = message.chat_id, []
-    if chat_id is not None and not (isinstance(chat_id, str) and chat_id.startswith("inline:")):
+    if chat_id is not None and not (isinstance(chat_id, str) and chat_id.startswith(NO_CHATS)):
         first.append(b'"chat_id":' + msgspec.json.encode(chat_id))
     if message.is_paid:
         first.append(b'"allow_paid_broadcast":true')

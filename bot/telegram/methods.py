@@ -1,7 +1,11 @@
-"""The methods that count against a limit, what they cost, and whose budget they use.
+"""Which way each method goes: what counts and what it costs, what only passes the queue, and what goes directly.
 
-Every method of aiogram stands in exactly one of the two tables (a test checks it), so that no new method bypasses the
+Every method of aiogram stands in exactly one of the three tables (a test checks it), so that no new method bypasses the
 limits unnoticed.
+
+    COUNTED    through the queue; takes places of its chat, its bot and the ceiling
+    UNCOUNTED  through the queue, as Telegram does not count it: obeys holds and pauses, is tried again, takes no place
+    DIRECT     to Telegram at once, each with the reason
 
 Sources: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this and
 https://github.com/tdlib/telegram-bot-api/issues (edits share the chat's budget; an album counts as its items).
@@ -16,42 +20,67 @@ from typing import Any
 import aiogram.methods
 from aiogram.methods import TelegramMethod
 
-from tempogram.engine.model.messages import ChatId
+from tempogram.engine.model.messages import ChatId, Guarantee
 
 AnyMethod = TelegramMethod[Any]
+Params = Mapping[str, Any]
+
+OWN_NAME = "method:"
+"""How the chat of a call that concerns no chat begins; its method follows. So a 429 for it holds its like alone."""
 
 
-def _one(params: Mapping[str, Any]) -> int:  # noqa: ARG001 - every cost takes the parameters
+def _one(params: Params) -> int:  # noqa: ARG001 - every cost takes the parameters
     return 1
 
 
-def _items(name: str) -> Callable[[Mapping[str, Any]], int]:
-    def cost(params: Mapping[str, Any]) -> int:
+def _none(params: Params) -> int:  # noqa: ARG001
+    return 0
+
+
+def _items(name: str) -> Callable[[Params], int]:
+    def cost(params: Params) -> int:
         items = params.get(name)
         return max(1, len(items)) if isinstance(items, list | tuple) else 1
 
     return cost
 
 
+def _always(params: Params) -> bool:  # noqa: ARG001 - every answer takes the parameters
+    return True
+
+
+def _never(params: Params) -> bool:  # noqa: ARG001
+    return False
+
+
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """A method that counts against limits.
+class Rule:
+    """How a method passes the queue.
 
     Attributes:
-        cost: Places it takes, by its parameters.
+        cost: Places it takes, by its parameters; 0: it is uncounted.
         may_be_inline: It may name an inline message, which belongs to no chat of ours.
+        may_repeat: Whether a call that perhaps took effect may be made again, by its parameters: it leaves things as
+            the first one did. Any other is made again only if surely nothing was done.
+        own_name: What stands for the chat of a call that names none; None: only the bot's budget is used.
     """
 
-    cost: Callable[[Mapping[str, Any]], int] = _one
+    cost: Callable[[Params], int] = _one
     may_be_inline: bool = False
+    may_repeat: Callable[[Params], bool] = _always
+    own_name: str | None = None
 
-    def chat_id(self, params: Mapping[str, Any]) -> ChatId | None:
-        """Return the chat whose budget a call uses; None if only the bot's."""
+    def chat_id(self, params: Params) -> ChatId | None:
+        """Return the chat whose budget a call uses, or whose holds it obeys."""
         chat_id = params.get("chat_id")
         if chat_id is not None:
             return numbered(chat_id)
         inline_id = params.get("inline_message_id") if self.may_be_inline else None
-        return None if inline_id is None else f"inline:{inline_id}"
+        return self.own_name if inline_id is None else f"inline:{inline_id}"
+
+    def guarantee(self, params: Params) -> Guarantee:
+        """Return what happens to a call that perhaps took effect."""
+        return Guarantee.AT_LEAST_ONCE if self.may_repeat(params) else Guarantee.AT_MOST_ONCE
 
 
 def numbered(chat_id: ChatId) -> ChatId:
@@ -65,12 +94,12 @@ def numbered(chat_id: ChatId) -> ChatId:
     return int(chat_id) if chat_id.removeprefix("-").isdecimal() else chat_id.lower()
 
 
-_PLAIN, _EDIT = Counted(), Counted(may_be_inline=True)
+_PLAIN, _EDIT = Rule(), Rule(may_be_inline=True)
 
-COUNTED: dict[str, Counted] = {
+COUNTED: dict[str, Rule] = {
     **dict.fromkeys(
         """
-        sendAnimation sendAudio sendChecklist sendContact sendDice sendDocument sendGame sendGift sendInvoice
+        sendAnimation sendAudio sendChecklist sendContact sendDice sendDocument sendGame sendInvoice
         sendLivePhoto sendLocation sendMessage sendMessageDraft sendPaidMedia sendPhoto sendPoll sendRichMessage
         sendRichMessageDraft sendSticker sendVenue sendVideo sendVideoNote sendVoice
         forwardMessage copyMessage createForumTopic stopPoll
@@ -86,23 +115,69 @@ COUNTED: dict[str, Counted] = {
         """.split(),
         _EDIT,
     ),
-    "sendMediaGroup": Counted(cost=_items("media")),
-    "forwardMessages": Counted(cost=_items("message_ids")),
-    "copyMessages": Counted(cost=_items("message_ids")),
+    "sendMediaGroup": Rule(cost=_items("media")),
+    "forwardMessages": Rule(cost=_items("message_ids")),
+    "copyMessages": Rule(cost=_items("message_ids")),
+    "sendGift": Rule(may_repeat=_never),  # each costs Stars
 }
 
-EXEMPT: dict[str, str] = {
+
+def _uncounted(names: str, may_repeat: Callable[[Params], bool]) -> dict[str, Rule]:
+    return {name: Rule(_none, may_repeat=may_repeat, own_name=OWN_NAME + name) for name in names.split()}
+
+
+def _names_a_message(params: Params) -> bool:
+    return params.get("message_id") is not None
+
+
+UNCOUNTED: dict[str, Rule] = {
+    # A second call changes nothing, or is refused because the first has taken effect.
+    **_uncounted(
+        """
+        approveChatJoinRequest approveSuggestedPost banChatMember banChatSenderChat closeForumTopic
+        closeGeneralForumTopic declineChatJoinRequest declineSuggestedPost deleteAllMessageReactions
+        deleteBusinessMessages deleteChatPhoto deleteChatStickerSet deleteEphemeralMessage deleteForumTopic
+        deleteMessage deleteMessageReaction deleteMessages deleteMyCommands deleteStickerFromSet deleteStickerSet
+        deleteStory editChatInviteLink editChatSubscriptionInviteLink editForumTopic editGeneralForumTopic editStory
+        editUserStarSubscription hideGeneralForumTopic leaveChat pinChatMessage promoteChatMember
+        readBusinessMessage removeChatVerification removeUserVerification reopenForumTopic
+        reopenGeneralForumTopic restrictChatMember revokeChatInviteLink setBusinessAccountBio
+        setBusinessAccountGiftSettings setBusinessAccountName setBusinessAccountUsername
+        setChatAdministratorCustomTitle setChatDescription setChatMemberTag setChatMenuButton setChatPermissions
+        setChatStickerSet setChatTitle setCustomEmojiStickerSetThumbnail setManagedBotAccessSettings
+        setMessageReaction setMyCommands setMyDefaultAdministratorRights setMyDescription setMyName
+        setMyShortDescription setPassportDataErrors setStickerEmojiList setStickerKeywords setStickerMaskPosition
+        setStickerPositionInSet setStickerSetThumbnail setStickerSetTitle setUserEmojiStatus unbanChatMember
+        unbanChatSenderChat unhideGeneralForumTopic unpinAllChatMessages unpinAllForumTopicMessages
+        unpinAllGeneralForumTopicMessages verifyChat verifyUser
+        """,
+        _always,
+    ),
+    # Without a message it unpins the newest, so a second call unpins another one.
+    **_uncounted("unpinChatMessage", _names_a_message),
+    # A second call makes, shows, moves, pays or removes something once more; or answers what can be answered once.
+    **_uncounted(
+        """
+        addStickerToSet answerChatJoinRequestQuery answerGuestQuery answerWebAppQuery convertGiftToStars
+        createChatInviteLink createChatSubscriptionInviteLink createInvoiceLink createNewStickerSet
+        exportChatInviteLink giftPremiumSubscription postStory refundStarPayment removeBusinessAccountProfilePhoto
+        removeMyProfilePhoto replaceStickerInSet repostStory savePreparedInlineMessage savePreparedKeyboardButton
+        sendChatJoinRequestWebApp setBusinessAccountProfilePhoto setChatPhoto setMyProfilePhoto
+        transferBusinessAccountStars transferGift upgradeGift uploadStickerFile
+        """,
+        _never,
+    ),
+}
+"""Calls that change something and show no message."""
+
+QUEUED: dict[str, Rule] = COUNTED | UNCOUNTED
+
+DIRECT: dict[str, str] = {
     name: reason
     for reason, names in {
-        "answers a query, which has its own deadline": """
-            answerCallbackQuery answerChatJoinRequestQuery answerGuestQuery answerInlineQuery answerPreCheckoutQuery
-            answerShippingQuery answerWebAppQuery sendChatJoinRequestWebApp""",
-        "shows no message": "sendChatAction setMessageReaction readBusinessMessage",
-        "removes, and adds nothing": """
-            deleteAllMessageReactions deleteBusinessMessages deleteChatPhoto deleteChatStickerSet
-            deleteEphemeralMessage deleteForumTopic deleteMessage deleteMessageReaction deleteMessages
-            deleteMyCommands deleteStickerFromSet deleteStickerSet deleteStory deleteWebhook
-            removeBusinessAccountProfilePhoto removeChatVerification removeMyProfilePhoto removeUserVerification""",
+        "answers a query within seconds, or never": """
+            answerCallbackQuery answerInlineQuery answerPreCheckoutQuery answerShippingQuery""",
+        "shows for some seconds that the bot is at work": "sendChatAction",
         "reads": """
             getAvailableGifts getBusinessAccountGifts getBusinessAccountStarBalance getBusinessConnection getChat
             getChatAdministrators getChatGifts getChatMember getChatMemberCount getChatMenuButton
@@ -111,28 +186,9 @@ EXEMPT: dict[str, str] = {
             getMyDescription getMyName getMyShortDescription getMyStarBalance getStarTransactions getStickerSet
             getUpdates getUserChatBoosts getUserGifts getUserPersonalChatMessages getUserProfileAudios
             getUserProfilePhotos getWebhookInfo""",
-        "governs a chat, its members or its topics": """
-            approveChatJoinRequest approveSuggestedPost banChatMember banChatSenderChat closeForumTopic
-            closeGeneralForumTopic createChatInviteLink createChatSubscriptionInviteLink declineChatJoinRequest
-            declineSuggestedPost editChatInviteLink editChatSubscriptionInviteLink editForumTopic
-            editGeneralForumTopic exportChatInviteLink hideGeneralForumTopic leaveChat pinChatMessage
-            promoteChatMember reopenForumTopic reopenGeneralForumTopic restrictChatMember revokeChatInviteLink
-            setChatAdministratorCustomTitle setChatDescription setChatMemberTag setChatMenuButton
-            setChatPermissions setChatPhoto setChatStickerSet setChatTitle unbanChatMember unbanChatSenderChat
-            unhideGeneralForumTopic unpinAllChatMessages unpinAllForumTopicMessages
-            unpinAllGeneralForumTopicMessages unpinChatMessage verifyChat verifyUser""",
-        "governs the bot, a sticker set or an account": """
-            addStickerToSet close createNewStickerSet logOut replaceManagedBotToken replaceStickerInSet
-            setBusinessAccountBio setBusinessAccountGiftSettings setBusinessAccountName
-            setBusinessAccountProfilePhoto setBusinessAccountUsername setCustomEmojiStickerSetThumbnail
-            setManagedBotAccessSettings setMyCommands setMyDefaultAdministratorRights setMyDescription setMyName
-            setMyProfilePhoto setMyShortDescription setPassportDataErrors setStickerEmojiList setStickerKeywords
-            setStickerMaskPosition setStickerPositionInSet setStickerSetThumbnail setStickerSetTitle
-            setUserEmojiStatus setWebhook uploadStickerFile""",
-        "moves gifts, stars, stories or links, outside of any chat": """
-            convertGiftToStars createInvoiceLink editStory editUserStarSubscription giftPremiumSubscription
-            postStory refundStarPayment repostStory savePreparedInlineMessage savePreparedKeyboardButton
-            transferBusinessAccountStars transferGift upgradeGift""",
+        "says where updates go or ends the bot here; a paused bot does that too": """
+            close deleteWebhook logOut setWebhook""",
+        "is answered with a token, which must not pass the queue": "replaceManagedBotToken",
     }.items()
     for name in names.split()
 }

@@ -1,13 +1,14 @@
 """The session under every ``Bot`` of this process, so that no call bypasses the engine.
 
 ``install`` makes ``Bot.session`` a property that wraps the session a bot is given, so ``bot.send_message(…)``,
-``message.answer(…)`` and a ``Bot`` that a user built all end here. Calls that do not count (``methods.EXEMPT``) go
-through the session that the bot was given.
+``message.answer(…)`` and a ``Bot`` that a user built all end here. What does not pass the queue (``methods.DIRECT``)
+goes through the session that the bot was given.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -24,25 +25,31 @@ from aiogram.exceptions import (
     TelegramForbiddenError,
     TelegramNetworkError,
     TelegramNotFound,
+    TelegramRetryAfter,
     TelegramServerError,
 )
-from aiogram.methods import TelegramMethod
+from aiogram.methods import SendChatAction, TelegramMethod
 from aiogram.methods.base import TelegramType
-from aiogram.types import Chat, Message, MessageId
+from aiogram.types import Chat, Message, MessageId, SentGuestMessage, SentWebAppMessage, Story
 
 from tempogram.bot.telegram import edit_coalescing, update_context
 from tempogram.bot.telegram.attachments import Attachments
 from tempogram.bot.telegram.composer import MethodComposer, prepare
-from tempogram.bot.telegram.methods import COUNTED, AnyMethod, Counted, numbered
+from tempogram.bot.telegram.methods import QUEUED, UNCOUNTED, AnyMethod, Rule, numbered
 from tempogram.bot.telegram.place_wait import PlaceWait
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.model.errors import ChatUnreachable, EngineError, QueueFull, StillQueued
-from tempogram.engine.model.messages import Outgoing, Status
+from tempogram.engine.model.messages import OPEN, ChatId, Hold, Outgoing, Status
 from tempogram.engine.model.outcomes import Failed, HalfSent, Lost, Outcome, Rejected, Sent, Uncertain
 from tempogram.engine.ports import Known, Result, Results
+from tempogram.engine.sending.known_holds import KnownHolds
 from tempogram.storage.files.spool import FileTooLarge
 
 log = structlog.get_logger()
+
+
+KEPT_OR_SHOWN = frozenset({bool, Message, MessageId, SentGuestMessage, SentWebAppMessage, Story})
+"""What answers a call that must not be made twice because its handler runs twice."""
 
 
 class TokenStore(Protocol):
@@ -68,6 +75,7 @@ class Gateway:
         attachments: Attachments,
         results: Results,
         tokens: TokenStore,
+        known_holds: KnownHolds,
         wait_s: float,
         call_s: float,
     ) -> None:
@@ -76,10 +84,12 @@ class Gateway:
         self._attachments = attachments
         self._results = results
         self._tokens = tokens
+        self._known_holds = known_holds
         self._wait_s = wait_s
         self._call_s = call_s
+        self._dropping: dict[str, asyncio.Task[None]] = {}  # by the ids of calls that delete messages
 
-    async def call(self, bot: Bot, method: AnyMethod, rule: Counted) -> Any:
+    async def call(self, bot: Bot, method: AnyMethod, rule: Rule) -> Any:
         """Submit a call and wait for its answer: at most ``wait_s`` for its places, then until its call has ended.
 
         Returns:
@@ -102,37 +112,44 @@ class Gateway:
         waiting = PlaceWait(wait_s=self._wait_s, call_s=self._call_s)
         future = self._results.expect(message.id, waiting.note)
         try:
-            known = await self._submit(bot, message)
+            known = await self._submit(bot, method, message)
             if known is not None:
-                return placeholder(method, known.message_id, telegram_message_id=known.telegram_message_id or 0)
+                return known_answer(method, known)
             # A caller that is cancelled does not cancel the message: the future is only its answer.
             result = await waiting.until(future)
         except TimeoutError:
             return placeholder(method, message.id)
         finally:
             self._results.forget(message.id, future)
+        if dropping := self._dropping.get(message.id):
+            await asyncio.shield(dropping)
         return answer(bot, method, result)
 
-    async def delete(self, bot: Bot, method: AnyMethod) -> None:
-        """Drop waiting edits of messages that a call has just deleted."""
-        gone = edit_coalescing.deleted(method.__api_method__, dict(method))
-        if gone is not None:
-            chat_id, message_ids = gone
-            await self._dispatcher.drop(bot.id, numbered(chat_id), [edit_coalescing.key(each) for each in message_ids])
+    async def show_action(self, direct: BaseSession, bot: Bot, method: SendChatAction, timeout_s: int | None) -> bool:
+        """Show that a bot is at work; True and no call while the chat or the bot is held, as far as is known here."""
+        chat_id = numbered(method.chat_id)
+        if self._known_holds.is_held(bot.id, chat_id):
+            return True
+        try:
+            return await direct.make_request(bot, method, timeout_s)
+        except TelegramRetryAfter as throttled:
+            self._known_holds.note(Hold(bot.id, chat_id, self._known_holds.in_ms(1_000 * throttled.retry_after)))
+            raise
 
-    async def submit(self, bot: Bot, method: AnyMethod, rule: Counted) -> None:
+    async def submit(self, bot: Bot, method: AnyMethod, rule: Rule) -> None:
         """Submit a call that a handler returned, without waiting; a lost chat does not stop the calls after it."""
         try:
-            await self._submit(bot, await self._compose(bot, method, rule))
+            await self._submit(bot, method, await self._compose(bot, method, rule))
         except ChatUnreachable as lost:
             log.warning("message_not_submitted", bot_id=lost.bot_id, chat_id=lost.chat_id, reason=lost.reason)
 
-    async def _compose(self, bot: Bot, method: AnyMethod, rule: Counted) -> Outgoing:
+    async def _compose(self, bot: Bot, method: AnyMethod, rule: Rule) -> Outgoing:
         await self._tokens.learn(bot.token)
         prepared, context = prepare(bot, method), update_context.current()
         compose = partial(self._composer.from_method, prepared, rule)
         if context is not None:
-            key = context.next_key()
+            is_made_again = prepared.name in UNCOUNTED and is_answered_with_a_value(method)
+            key = None if is_made_again else context.next_key()
             compose = partial(compose, dedup_key=key, priority=context.priority, user_id=context.user_id)
         if not prepared.files:
             return compose()
@@ -147,7 +164,37 @@ class Gateway:
         except FileTooLarge as error:
             raise TelegramEntityTooLarge(method, str(error)) from error
 
-    async def _submit(self, bot: Bot, message: Outgoing) -> Known | None:
+    async def _submit(self, bot: Bot, method: AnyMethod, message: Outgoing) -> Known | None:
+        """Submit a call; once it has deleted messages, what waits to edit them is dropped."""
+        deleted = edit_coalescing.deleted(method.__api_method__, dict(method))
+        if deleted is None:
+            return await self._submit_message(bot, message)
+        future = self._results.expect(message.id)
+        known = None
+        try:
+            known = await self._submit_message(bot, message)
+        except BaseException:
+            self._results.forget(message.id, future)
+            raise
+        if known is not None:
+            self._results.forget(message.id, future)
+            return known
+        dropping = self._dropping[message.id] = asyncio.create_task(self._drop_edits(bot.id, future, *deleted))
+        dropping.add_done_callback(lambda _: self._dropping.pop(message.id))
+        return None
+
+    async def _drop_edits(
+        self, bot_id: int, future: asyncio.Future[Result], chat_id: ChatId, message_ids: Sequence[int]
+    ) -> None:
+        result = await future
+        if not isinstance(result.outcome, Sent):
+            return
+        try:
+            await self._dispatcher.drop(bot_id, numbered(chat_id), [edit_coalescing.key(each) for each in message_ids])
+        except EngineError as error:  # Telegram refuses the edits
+            log.debug("edits_not_dropped", bot_id=bot_id, error=str(error))
+
+    async def _submit_message(self, bot: Bot, message: Outgoing) -> Known | None:
         try:
             await self._tokens.learn(bot.token)  # it may have been removed while a file was read and kept
             (submission,) = await self._dispatcher.submit([message])
@@ -163,7 +210,7 @@ class Gateway:
 
 
 class EngineSession(BaseSession):
-    """Sends what counts through the engine, and everything else through ``direct``."""
+    """Sends through the engine, and what does not pass the queue through ``direct``."""
 
     def __init__(self, direct: BaseSession, gateway: Gateway) -> None:
         super().__init__(direct.api, direct.json_loads, direct.json_dumps, direct.timeout)
@@ -177,12 +224,12 @@ class EngineSession(BaseSession):
         method: TelegramMethod[TelegramType],
         timeout: int | None = None,  # noqa: ASYNC109 - aiogram's own signature
     ) -> TelegramType:
-        rule = COUNTED.get(method.__api_method__)
-        if rule is None:
-            answered = await self.direct.make_request(bot, method, timeout)
-            await self._gateway.delete(bot, method)
-            return answered
-        return cast("TelegramType", await self._gateway.call(bot, method, rule))
+        rule = QUEUED.get(method.__api_method__)
+        if rule is not None:
+            return cast("TelegramType", await self._gateway.call(bot, method, rule))
+        if isinstance(method, SendChatAction):
+            return cast("TelegramType", await self._gateway.show_action(self.direct, bot, method, timeout))
+        return await self.direct.make_request(bot, method, timeout)
 
     async def close(self) -> None:
         await self.direct.close()
@@ -266,6 +313,28 @@ def as_returned(method: AnyMethod, body: bytes) -> bytes:
         return body
     result = msgspec.json.decode(body)["result"]
     return body if isinstance(result, list) else msgspec.json.encode({"ok": True, "result": [result]})
+
+
+def is_answered_with_a_value(method: AnyMethod) -> bool:
+    """Tell whether a call is answered with something that is not kept, and shows nothing: a link, say.
+
+    A handler that runs again makes such a call again, as it could not be given the answer to the first.
+
+    >>> from aiogram.methods import CreateChatInviteLink, EditMessageText
+    >>> is_answered_with_a_value(CreateChatInviteLink(chat_id=5)), is_answered_with_a_value(EditMessageText(text="a"))
+    (True, False)
+    """
+    returned = method.__returning__
+    return not KEPT_OR_SHOWN.intersection((returned, *get_args(returned)))
+
+
+def known_answer(method: AnyMethod, known: Known) -> Any:
+    """Return what a call is answered with that a handler has made before; a call that only succeeds will do so."""
+    if method.__returning__ is not bool:
+        return placeholder(method, known.message_id, telegram_message_id=known.telegram_message_id or 0)
+    if known.status in (*OPEN, Status.SENT):
+        return True
+    raise refusal(method, Result(known.message_id, known.status, None))
 
 
 def placeholder(method: AnyMethod, message_id: str, *, telegram_message_id: int = 0) -> Any:

@@ -138,12 +138,13 @@ class TelegramTransport:
     def _meaning(lease: Lease, outcome: Outcome) -> Outcome:
         """Return the outcome for this call's method.
 
-        A 403 may be about the chat that a message is copied from, an album may have arrived in part, and what a call
-        asks for may have been done before.
+        A 403 may be about the chat that a message is copied from, or about a right that an uncounted call needs; an
+        album may have arrived in part; and what a call asks for may have been done before.
         """
-        if isinstance(outcome, Rejected) and lease.message.method in TWO_CHAT_METHODS:
+        message = lease.message
+        if isinstance(outcome, Rejected) and (not message.cost or message.method in TWO_CHAT_METHODS):
             outcome = replace(outcome, unreachable=False)
-        return album_outcome(lease.message, with_doubt(lease.message, outcome))
+        return album_outcome(message, with_doubt(message, outcome))
 
     def _counted_at_ms(self, outcome: Outcome, written_s: float) -> int:
         now_ms = self._clock()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 import structlog
 from aiogram import Bot, Dispatcher
+from aiogram.exceptions import TelegramAPIError
 from aiogram.methods import TelegramMethod
 from aiogram.types import Update
 from pydantic import ValidationError
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 from tempogram.api.core.ports import IntakeFull, Refusal
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.telegram import update_context
-from tempogram.bot.telegram.methods import COUNTED, AnyMethod
+from tempogram.bot.telegram.methods import QUEUED, AnyMethod
 from tempogram.bot.telegram.priority import priority_of
 from tempogram.bot.telegram.session import Gateway
 from tempogram.bot.telegram.update_context import UpdateContext
@@ -171,15 +172,26 @@ class UpdateIntake:
         context = UpdateContext(bot.id, update.update_id, priority, update_context.user_of(update))
         with update_context.of(context):
             returned = await self._dispatcher.feed_update(bot, update, registered=registered)
-            for method in methods_in(returned):
-                await self._submit(bot, method)
+            await self._make_calls(bot, methods_in(returned))
 
-    async def _submit(self, bot: Bot, method: AnyMethod) -> None:
-        rule = COUNTED.get(method.__api_method__)
-        if rule is None:
-            await bot(method)
-        else:
-            await self._gateway.submit(bot, method, rule)
+    async def _make_calls(self, bot: Bot, methods: Sequence[AnyMethod]) -> None:
+        """Make the calls that a handler returned, each whatever Telegram says to those before it.
+
+        Raises:
+            TelegramAPIError: The first refusal of a call that does not pass the queue, after the last call.
+        """
+        refusals: list[TelegramAPIError] = []
+        for method in methods:
+            rule = QUEUED.get(method.__api_method__)
+            if rule is not None:
+                await self._gateway.submit(bot, method, rule)
+                continue
+            try:
+                await bot(method)
+            except TelegramAPIError as refusal:
+                refusals.append(refusal)
+        if refusals:
+            raise refusals[0]
 
 
 def decode(body: bytes) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tempogram.engine.observability.metrics import Metrics, ObservedTransport
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.circuit_breaker import CircuitBreaker
 from tempogram.engine.sending.delivery import Delivery
+from tempogram.engine.sending.known_holds import KnownHolds
 from tempogram.engine.sending.recoverer import Recoverer
 from tempogram.engine.sending.slots import NoWorker
 from tempogram.engine.sending.worker import Worker
@@ -33,6 +34,7 @@ class Engine:
     dispatcher: Dispatcher
     worker: Worker
     recoverer: Recoverer
+    known_holds: KnownHolds
 
 
 def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegram) -> Engine:
@@ -95,6 +97,7 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
             count_drops=metrics.count_drops,
         ),
         worker=worker,
+        known_holds=delivery.known_holds,
         recoverer=Recoverer(
             broker=broker,
             delivery=delivery,

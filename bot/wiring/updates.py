@@ -71,6 +71,7 @@ async def updates_of(
         attachments=attachments,
         results=queue.results,
         tokens=telegram.fleet,
+        known_holds=engine.known_holds,
         wait_s=settings.telegram_rate_limit_wait,
         call_s=settings.lease_ms / 1_000,
     )

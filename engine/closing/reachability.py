@@ -108,8 +108,11 @@ class Reachability:
             left = changed
 
     def refusal(self, message: Outgoing) -> ChatUnreachable | None:
-        """Return why a message cannot be sent, in Telegram's words; None if it may be tried."""
-        if message.chat_id is None or not self._reasons:
+        """Return why a message cannot be sent, in Telegram's words; None if it may be tried.
+
+        An uncounted call may: a bot that was blocked may still delete what it sent.
+        """
+        if message.chat_id is None or not message.cost or not self._reasons:
             return None
         reason = self._reasons.get(self._key_of(message))
         if reason is None or not self._gets_updates(message.bot_id):
@@ -269,5 +272,5 @@ class Reachability:
         after_id = ""
         while page := await self._ledger.open_of_chat(bot_id, chat_of(chat_id), after_id=after_id, limit=PAGE):
             after_id = page[-1].id
-            meant = [message for message in page if self._key_of(message) == (bot_id, chat_id)]
+            meant = [message for message in page if message.cost and self._key_of(message) == (bot_id, chat_id)]
             yield [message.id for message in meant if message.submitted_at_ms <= until_ms]

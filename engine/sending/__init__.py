@@ -11,6 +11,7 @@ Read in this order:
     held_lease      a lease in hand, and whether it may still be used
     lease_retry     asks ledger and broker again while a lease is held
     lost_lease      what follows when a lease was lost
+    known_holds     the holds that this process has seen
     heartbeat       extends leases while their calls take long
     recoverer       takes over leases that ran out
 """

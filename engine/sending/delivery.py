@@ -29,6 +29,7 @@ from tempogram.engine.resilience.retry import Sleep
 from tempogram.engine.sending.attempt import Answered, Attempt, Ruled, without_call
 from tempogram.engine.sending.held_lease import HeldLease
 from tempogram.engine.sending.history import History
+from tempogram.engine.sending.known_holds import KnownHolds
 from tempogram.engine.sending.lease_retry import LeaseRetry
 from tempogram.engine.sending.lost_lease import LostLeases
 from tempogram.engine.sending.outcome_policy import OutcomePolicy, record_of
@@ -70,6 +71,7 @@ class Delivery:
         self._clock = clock
         self._conditions = conditions
         self.circuit_breaker = circuit_breaker
+        self.known_holds = KnownHolds(clock)
         self._policy = OutcomePolicy(retries, circuit_breaker)
         self._settlements = BatchedCalls(broker.settle, batch_max=BATCH_MAX)
         self._retry = LeaseRetry(conditions=conditions, clock=clock, sleep=sleep)
@@ -163,6 +165,7 @@ class Delivery:
     async def _apply_holds(self, ruled: Ruled, settled: Settled | None) -> None:
         holds = settled.holds if settled is not None else ()
         for hold in holds:
+            self.known_holds.note(hold)
             self._log_hold(ruled, hold)
         bot_holds = [hold for hold in holds if hold.chat_id is None]
         if bot_holds:

@@ -11,6 +11,7 @@ from tempogram.bot.telegram.composer import MethodComposer
 from tempogram.bot.telegram.session import Gateway
 from tempogram.engine.channels.memory_results import MemoryResults
 from tempogram.engine.model.ids import Ids
+from tempogram.engine.sending.known_holds import KnownHolds
 from tempogram.engine.sending.worker import Worker
 from tests.bot.fakes import AcceptingDispatcher, DictUploads, TokenList, attaching
 from tests.engine.desk import Desk
@@ -30,6 +31,7 @@ def accepting_gateway(
         attachments=attachments or attaching(DictUploads()),
         results=MemoryResults(),
         tokens=tokens or TokenList(),
+        known_holds=KnownHolds(lambda: 0),
         wait_s=0,
         call_s=0,
     )
@@ -51,6 +53,7 @@ def desk_gateway(
         attachments=attaching(DictUploads() if uploads is None else uploads),
         results=desk.results,
         tokens=tokens or TokenList(),
+        known_holds=desk.delivery.known_holds,
         wait_s=wait_s,
         call_s=call_s,
     )

@@ -14,9 +14,10 @@ from aiogram.methods import SendMessage
 from aiogram.types import Chat, Message
 
 from tempogram.bot.telegram import session
-from tempogram.bot.telegram.methods import BY_NAME, COUNTED, EXEMPT, AnyMethod, every_method
+from tempogram.bot.telegram.methods import BY_NAME, COUNTED, DIRECT, QUEUED, UNCOUNTED, AnyMethod, every_method
 from tempogram.bot.telegram.session import EngineSession, Gateway
 from tempogram.engine.model.errors import StillQueued
+from tempogram.engine.model.messages import Guarantee
 from tests.bot.fakes import (
     TOKEN,
     AcceptingDispatcher,
@@ -53,27 +54,67 @@ WAYS = [by_shortcut, by_call, by_awaiting]
 def test_every_method_of_aiogram_stands_in_exactly_one_table() -> None:
     names = set(every_method())
 
-    assert COUNTED.keys() | EXEMPT.keys() == names
-    assert COUNTED.keys() & EXEMPT.keys() == set()
+    assert sorted([*COUNTED, *UNCOUNTED, *DIRECT]) == sorted(names)
     assert {name.lower() for name in names} == set(BY_NAME)
 
 
-def test_every_exemption_has_a_reason() -> None:
-    assert all(reason.strip() for reason in EXEMPT.values())
+def test_every_method_that_goes_directly_has_a_reason() -> None:
+    assert all(reason.strip() for reason in DIRECT.values())
+
+
+def test_every_method_that_only_reads_goes_directly() -> None:
+    assert {name for name in every_method() if name.startswith("get")} < DIRECT.keys()
+
+
+def test_what_is_uncounted_takes_no_place_and_what_counts_takes_some() -> None:
+    assert {rule.cost({}) for rule in UNCOUNTED.values()} == {0}
+    assert {rule.cost({}) for rule in COUNTED.values()} == {1}
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "guarantee"),
+    [
+        ("deleteMessage", {"chat_id": 7, "message_id": 1}, Guarantee.AT_LEAST_ONCE),
+        ("banChatMember", {"chat_id": -5, "user_id": 7}, Guarantee.AT_LEAST_ONCE),
+        ("unpinChatMessage", {"chat_id": -5, "message_id": 1}, Guarantee.AT_LEAST_ONCE),
+        ("unpinChatMessage", {"chat_id": -5}, Guarantee.AT_MOST_ONCE),
+        ("createInvoiceLink", {}, Guarantee.AT_MOST_ONCE),
+        ("refundStarPayment", {"user_id": 7}, Guarantee.AT_MOST_ONCE),
+        ("sendGift", {"user_id": 7}, Guarantee.AT_MOST_ONCE),
+        ("sendMessage", {"chat_id": 7}, Guarantee.AT_LEAST_ONCE),
+    ],
+)
+def test_a_call_that_perhaps_took_effect_is_made_again_only_where_that_changes_nothing(
+    name: str, params: dict[str, Any], guarantee: Guarantee
+) -> None:
+    assert QUEUED[name].guarantee(params) is guarantee
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "chat_id"),
+    [
+        ("deleteMessage", {"chat_id": "-5", "message_id": 1}, -5),
+        ("setChatMenuButton", {}, "method:setChatMenuButton"),
+        ("setMyCommands", {"scope": {"type": "chat", "chat_id": 7}}, "method:setMyCommands"),
+        ("sendGift", {"user_id": 7}, None),
+    ],
+)
+def test_an_uncounted_call_belongs_to_its_chat_or_to_its_like(name: str, params: dict[str, Any], chat_id: Any) -> None:
+    assert QUEUED[name].chat_id(params) == chat_id
 
 
 def test_every_method_that_sends_forwards_copies_or_edits_a_message_counts() -> None:
     names = [name for name in every_method() if name.startswith(("send", "forward", "copy", "editMessage"))]
 
-    exempt = [name for name in names if name in EXEMPT]
+    others = [name for name in names if name not in COUNTED]
 
-    assert exempt == ["sendChatAction", "sendChatJoinRequestWebApp"]
+    assert others == ["sendChatAction", "sendChatJoinRequestWebApp"]
 
 
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("method", EVERY, ids=lambda method: method.__api_method__)
-async def test_each_method_passes_the_engine_or_is_exempt(
+async def test_each_method_passes_the_engine_or_goes_directly(
     method: type[AnyMethod], way: Any, direct: DirectSession, accepting: AcceptingDispatcher
 ) -> None:
     bot = Bot(TOKEN, session=direct)
@@ -82,8 +123,8 @@ async def test_each_method_passes_the_engine_or_is_exempt(
     with contextlib.suppress(StillQueued):
         await way(bot, method)
 
-    assert accepting.methods == ([name] if name in COUNTED else [])
-    assert direct.called == ([name] if name in EXEMPT else [])
+    assert accepting.methods == ([name] if name in QUEUED else [])
+    assert direct.called == ([name] if name in DIRECT else [])
 
 
 @pytest.mark.usefixtures("installed")
@@ -236,7 +277,7 @@ async def test_a_bot_built_meanwhile_keeps_a_session_afterwards(gateway: Gateway
     with under_every_bot(gateway):
         bot = Bot(TOKEN, session=DirectSession())
 
-    assert await bot.delete_message(7, 3)
+    assert await bot.send_chat_action(7, "typing")
 
 
 def received() -> Message:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,22 @@ from aiogram.exceptions import (
     TelegramForbiddenError,
     TelegramNetworkError,
     TelegramNotFound,
+    TelegramRetryAfter,
     TelegramServerError,
 )
-from aiogram.methods import CopyMessage, CopyMessages, EditMessageText, SendMediaGroup, SendMessage, StopPoll
+from aiogram.methods import (
+    CopyMessage,
+    CopyMessages,
+    DeleteMessage,
+    EditMessageText,
+    SendChatAction,
+    SendMediaGroup,
+    SendMessage,
+    StopPoll,
+)
 from aiogram.types import (
     BufferedInputFile,
+    ChatInviteLink,
     FSInputFile,
     InputFile,
     InputMediaPhoto,
@@ -34,10 +46,10 @@ from aiogram.types import (
 
 from tempogram.api.core.ports import Refusal
 from tempogram.bot.telegram import update_context
-from tempogram.bot.telegram.methods import COUNTED
+from tempogram.bot.telegram.methods import COUNTED, QUEUED
 from tempogram.bot.telegram.session import Gateway
 from tempogram.bot.telegram.update_context import UpdateContext
-from tempogram.engine.limits.limits import Limits
+from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.errors import LedgerError, QueueFull, StillQueued
 from tempogram.engine.model.messages import Priority, Rest, Status
 from tempogram.engine.model.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled, Uncertain
@@ -528,16 +540,6 @@ async def test_an_edit_that_a_newer_one_replaced_returns_true(hurried: Caller) -
     edits[1].cancel()
 
 
-async def test_a_delete_drops_the_edits_that_wait(hurried: Caller) -> None:
-    await hurried.send()
-    with pytest.raises(StillQueued):
-        await hurried.bot(EditMessageText(chat_id=7, message_id=1, text="a"))
-
-    await hurried.bot.delete_messages(7, [1, 2])
-
-    assert hurried.desk.ledger.statuses[hurried.ids[1]] is Status.CANCELLED
-
-
 async def test_a_call_repeated_after_it_was_sent_returns_telegrams_number(caller: Caller) -> None:
     caller.desk.transport.answers(answered(text="hello"))
     with update_context.of(UpdateContext(BOT_ID, 11, Priority.HIGH)):
@@ -587,3 +589,196 @@ async def test_an_album_whose_last_item_went_as_a_message_returns_a_list_of_it(c
     messages = await caller.bot.send_media_group(7, [InputMediaPhoto(media="a"), InputMediaPhoto(media="b")])
 
     assert [(message.message_id, message.caption) for message in messages] == [(99, "the last")]
+
+
+# What takes no place
+
+
+DONE = Sent(None, b'{"ok":true,"result":true}')
+ONE_A_MINUTE = replace(UNLIMITED, chat=Limit(1, 60_000), group=Limit(1, 60_000))
+
+
+@pytest.fixture
+async def limited() -> AsyncIterator[Caller]:
+    """A caller whose chats take one message a minute."""
+    async with calling(limits=ONE_A_MINUTE) as caller:
+        yield caller
+
+
+async def test_an_uncounted_call_passes_the_engine_and_returns_true(limited: Caller) -> None:
+    limited.desk.transport.answers(answered(), DONE, DONE)
+    await limited.send()
+
+    assert await limited.bot.delete_message(7, 99) is True
+    assert await limited.bot.ban_chat_member(7, 5) is True
+
+    methods = [lease.message.method for lease in limited.desk.transport.leases]
+    assert methods == ["sendMessage", "deleteMessage", "banChatMember"]
+    assert [message.cost for message in limited.desk.ledger.messages.values()] == [1, 0, 0]
+
+
+async def test_an_uncounted_call_returns_the_object_that_telegram_answers(caller: Caller) -> None:
+    link = {
+        "invite_link": "https://t.me/+abc",
+        "creator": {"id": 1, "is_bot": True, "first_name": "Bot"},
+        "creates_join_request": False,
+        "is_primary": False,
+        "is_revoked": False,
+    }
+    caller.desk.transport.answers(
+        Sent(None, msgspec.json.encode({"ok": True, "result": link})),
+        Sent(None, b'{"ok":true,"result":"https://t.me/x"}'),
+    )
+
+    made = await caller.bot.create_chat_invite_link(-5, name="friends")
+    exported = await caller.bot.export_chat_invite_link(-5)
+
+    assert isinstance(made, ChatInviteLink)
+    assert (made.invite_link, exported) == ("https://t.me/+abc", "https://t.me/x")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error"),
+    [
+        (Rejected(400, "Bad Request: message can't be deleted"), TelegramBadRequest),
+        (Rejected(403, "Forbidden: not enough rights"), TelegramForbiddenError),
+        (Rejected(404, "Not Found: method not found"), TelegramNotFound),
+        (Failed("Bad Gateway", 502), TelegramServerError),
+        (Failed("ConnectionRefusedError"), TelegramNetworkError),
+    ],
+)
+async def test_a_refused_uncounted_call_raises_what_aiogram_would(
+    caller: Caller, outcome: Outcome, error: type[Exception]
+) -> None:
+    caller.desk.transport.answers(outcome)
+
+    with pytest.raises(error):
+        await caller.bot.delete_message(7, 99)
+
+
+async def test_an_uncounted_call_is_made_though_the_chat_takes_no_more_messages(caller: Caller) -> None:
+    caller.desk.transport.answers(Rejected(403, "Forbidden: bot was blocked by the user", unreachable=True), DONE)
+    with pytest.raises(TelegramForbiddenError):
+        await caller.send()
+
+    assert await caller.bot.delete_message(7, 99) is True
+    with pytest.raises(TelegramForbiddenError):
+        await caller.send()
+    assert len(caller.desk.transport.leases) == 2
+
+
+async def test_uncounted_calls_of_one_chat_are_under_way_together(caller: Caller) -> None:
+    caller.desk.transport.close()
+
+    calls = [asyncio.create_task(caller.bot.delete_message(7, number)) for number in range(3)]
+    await until(lambda: len(caller.desk.transport.leases) == 3)
+    caller.desk.transport.answers(*[DONE] * 3)
+    caller.desk.transport.open()
+
+    await asyncio.wait(calls)
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+async def test_only_a_delete_that_succeeded_drops_the_edits_that_wait(limited: Caller, *, is_deleted: bool) -> None:
+    limited.desk.transport.answers(answered(), DONE if is_deleted else Rejected(400, "Bad Request: no rights"))
+    await limited.send()
+    edit = asyncio.create_task(limited.bot(EditMessageText(chat_id=7, message_id=1, text="a")))
+    await until(lambda: len(limited.ids) == 2)
+
+    with contextlib.suppress(TelegramBadRequest):
+        await limited.bot.delete_messages(7, [1, 2])
+
+    assert (limited.desk.ledger.statuses[limited.ids[1]] is Status.CANCELLED) == is_deleted
+    edit.cancel()
+
+
+async def test_a_delete_that_nobody_awaits_drops_the_edits_that_wait(limited: Caller) -> None:
+    limited.desk.transport.answers(answered(), DONE)
+    await limited.send()
+    edit = asyncio.create_task(limited.bot(EditMessageText(chat_id=7, message_id=1, text="a")))
+    await until(lambda: len(limited.ids) == 2)
+
+    await limited.gateway.submit(limited.bot, DeleteMessage(chat_id=7, message_id=1), QUEUED["deleteMessage"])
+
+    await until(lambda: limited.desk.ledger.statuses[limited.ids[1]] is Status.CANCELLED)
+    edit.cancel()
+
+
+async def test_a_delete_repeated_by_its_handler_is_made_once(caller: Caller) -> None:
+    caller.desk.transport.answers(DONE)
+    for _ in range(2):
+        with update_context.of(UpdateContext(BOT_ID, 11, Priority.HIGH)):
+            assert await caller.bot.delete_message(7, 99) is True
+
+    assert len(caller.desk.transport.leases) == 1
+
+
+async def test_a_refused_delete_repeated_by_its_handler_raises_again(caller: Caller) -> None:
+    caller.desk.transport.answers(Rejected(400, "Bad Request: message can't be deleted"))
+    for _ in range(2):
+        with update_context.of(UpdateContext(BOT_ID, 11, Priority.HIGH)), pytest.raises(TelegramAPIError):
+            await caller.bot.delete_message(7, 99)
+
+    assert len(caller.desk.transport.leases) == 1
+
+
+async def test_a_link_asked_for_again_by_its_handler_is_made_again_as_the_first_is_not_kept(caller: Caller) -> None:
+    for number in range(2):
+        caller.desk.transport.answers(Sent(None, msgspec.json.encode({"ok": True, "result": f"https://t.me/{number}"})))
+        with update_context.of(UpdateContext(BOT_ID, 11, Priority.HIGH)):
+            assert await caller.bot.export_chat_invite_link(-5) == f"https://t.me/{number}"
+
+
+async def test_the_photo_of_a_chat_goes_through_the_engine_with_its_bytes(caller: Caller) -> None:
+    photo = BufferedInputFile(b"pixels", "chat.jpg")
+    caller.uploads.file_ids[BOT_ID, hashlib.sha256(b"pixels").hexdigest(), "photo"] = "sent-before"
+    caller.desk.transport.answers(DONE)
+
+    assert await caller.bot.set_chat_photo(-5, photo) is True
+
+    (message_id,) = caller.ids
+    (file,) = await caller.uploads.of_message(message_id, BOT_ID)
+    assert (file.file_id, file.is_here) == (None, True)
+
+
+# A bot that types
+
+
+class Typing(DirectSession):
+    """Telegram refuses the first action."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refuses = True
+
+    async def make_request(self, bot: Bot, method: Any, timeout: int | None = None) -> Any:  # noqa: ASYNC109
+        if self.refuses and isinstance(method, SendChatAction):
+            self.refuses = False
+            self.called.append(method.__api_method__)
+            raise TelegramRetryAfter(method, "Too Many Requests", retry_after=3)
+        return await super().make_request(bot, method, timeout)
+
+
+async def test_a_bot_that_is_asked_to_wait_shows_no_typing_meanwhile(caller: Caller) -> None:
+    direct = Typing()
+    bot = Bot(TOKEN, session=direct)
+    with pytest.raises(TelegramRetryAfter):
+        await bot.send_chat_action(7, "typing")
+
+    assert await bot.send_chat_action(7, "typing") is True
+    assert len(direct.called) == 1
+    await bot.send_chat_action(8, "typing")
+    caller.desk.clock.advance(3_000)
+    await bot.send_chat_action(7, "typing")
+    assert len(direct.called) == 3
+
+
+async def test_a_bot_shows_no_typing_in_a_chat_whose_messages_are_held(caller: Caller) -> None:
+    caller.desk.transport.answers(Throttled(5_000))
+    direct = DirectSession()
+    bot = Bot(TOKEN, session=direct)
+    await caller.gateway.submit(bot, SendMessage(chat_id=7, text="a"), COUNTED["sendMessage"])
+    await until(lambda: caller.desk.delivery.known_holds.is_held(BOT_ID, 7))
+
+    assert await bot.send_chat_action(7, "typing") is True
+    assert direct.called == []
