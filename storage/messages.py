@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, literal_column, select, text, update
+from sqlalchemy import Connection, Row, Select, delete, func, literal_column, or_, select, text, update
 from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.conversations import conversation_of
@@ -123,8 +123,12 @@ class MessageHistory:
         await self._database.write(_note_incoming, [incoming])
 
     async def of_chat(self, bot_id: int, chat_id: ChatId, *, before_id: str | None, limit: int) -> list[ChatMessage]:
-        """Return the messages of a chat, newest first; ``before_id`` is the last id of the page before."""
-        page = select(messages).where(messages.c.bot_id == bot_id, messages.c.chat_id == str(chat_id))
+        """Return the messages of a chat, newest first; ``before_id`` is the last id of the page before.
+
+        Calls that show none (a deletion) are left out.
+        """
+        is_shown = or_(messages.c.direction == Direction.IN.value, messages.c.cost > 0)
+        page = select(messages).where(messages.c.bot_id == bot_id, messages.c.chat_id == str(chat_id), is_shown)
         if before_id is not None:
             page = page.where(messages.c.id < before_id)
         async with self._database.reading() as connection:

@@ -34,7 +34,7 @@ PAID = "allow_paid_broadcast"
 """Up to 1000 messages a second for 0.1 Star each. Source: https://core.telegram.org/bots/api#sendmessage"""
 
 NO_CHATS = ("inline:", OWN_NAME)
-"""How the chats of calls begin that Telegram is told no chat of."""
+"""How the chats of calls begin whose chat Telegram must not be given."""
 
 _BOOL = TypeAdapter(bool)
 

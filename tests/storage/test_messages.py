@@ -120,7 +120,7 @@ class HistoryContract:
         )
         await history.note_incoming(incoming)
         await history.note_incoming(incoming)
-        await ledger.add([said])
+        await ledger.add([said, message(method="deleteMessage", cost=0)])
 
         lines = await history.of_chat(BOT, CHAT, before_id=None, limit=10)
 

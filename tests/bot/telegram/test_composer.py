@@ -70,6 +70,15 @@ def wanted(composer: MethodComposer) -> Compose:
     return make
 
 
+INVOICE = {
+    "title": "title",
+    "description": "description",
+    "payload": "payload",
+    "currency": "XTR",
+    "prices": [{"label": "one", "amount": 1}],
+}
+
+
 def sentence(call: Callable[[], object]) -> str:
     with pytest.raises(Refusal) as refused:
         call()
@@ -276,6 +285,36 @@ def test_a_text_of_4097_utf_16_units_is_refused(wanted: Compose, text: str) -> N
     assert sentence(lambda: wanted(text=text)) == (
         "text has 4097 characters, but Telegram takes 4096; send it in parts"
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "chat_id", "params", "belongs_to", "body"),
+    [
+        ("deleteMessage", 5, {"message_id": 7}, 5, {"chat_id": 5, "message_id": 7}),
+        ("PINCHATMESSAGE", "-5", {"message_id": "7"}, -5, {"chat_id": -5, "message_id": 7}),
+        ("setMyName", None, {"name": "Tempo"}, "method:setMyName", {"name": "Tempo"}),
+    ],
+)
+def test_an_uncounted_call_costs_nothing(
+    wanted: Compose, method: str, chat_id: ChatId | None, params: dict[str, Any], belongs_to: ChatId, body: Any
+) -> None:
+    message = wanted(method, chat_id, **params)
+
+    assert (message.cost, message.chat_id) == (0, belongs_to)
+    assert json.loads(body_of(message)) == body
+
+
+def test_a_call_that_must_not_be_made_twice_is_sent_at_most_once_whatever_is_asked_for(
+    composer: MethodComposer,
+) -> None:
+    asked = {
+        guarantee: composer.compose(1, None, "createInvoiceLink", INVOICE, guarantee=guarantee)
+        for guarantee in Guarantee
+    }
+    deletes = {each: composer.compose(1, 5, "deleteMessage", {"message_id": 7}, guarantee=each) for each in Guarantee}
+
+    assert {message.guarantee for message in asked.values()} == {Guarantee.AT_MOST_ONCE}
+    assert all(message.guarantee is guarantee for guarantee, message in deletes.items())
 
 
 def test_a_long_text_with_markup_is_left_to_telegram_which_alone_can_count_it(wanted: Compose) -> None:

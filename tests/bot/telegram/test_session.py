@@ -692,7 +692,7 @@ async def test_only_a_delete_that_succeeded_drops_the_edits_that_wait(limited: C
     edit.cancel()
 
 
-async def test_a_delete_that_nobody_awaits_drops_the_edits_that_wait(limited: Caller) -> None:
+async def test_a_delete_that_is_not_awaited_drops_the_edits_that_wait(limited: Caller) -> None:
     limited.desk.transport.answers(answered(), DONE)
     await limited.send()
     edit = asyncio.create_task(limited.bot(EditMessageText(chat_id=7, message_id=1, text="a")))

@@ -173,6 +173,18 @@ async def test_a_403_for_a_copy_does_not_make_the_target_chat_unreachable(
     assert answer.outcome == Rejected(403, "Forbidden: bot was kicked from the group chat", unreachable=False)
 
 
+async def test_a_403_for_an_uncounted_call_does_not_make_its_chat_unreachable(
+    served: tuple[Simulator, str], transport: TelegramTransport
+) -> None:
+    """It may be about a right that the bot lacks."""
+    served[0].order(Fault(kind="kicked", method="banChatMember"))
+    ban = structs.replace(lease().message, method="banChatMember", cost=0, params=b'{"user_id":5}')
+
+    answer = await send(transport, structs.replace(lease(), message=ban))
+
+    assert answer.outcome == Rejected(403, "Forbidden: bot was kicked from the group chat", unreachable=False)
+
+
 async def test_an_album_of_which_some_items_arrived_is_half_sent(
     served: tuple[Simulator, str], transport: TelegramTransport
 ) -> None:

@@ -166,6 +166,15 @@ async def test_messages_that_wait_for_an_unreachable_chat_are_ended_page_by_page
     assert (await desk.broker.stats()).waiting == dict.fromkeys((await desk.broker.stats()).waiting, 0)
 
 
+async def test_a_call_that_shows_no_message_may_go_to_an_unreachable_chat(desk: Desk) -> None:
+    await desk.accept(outgoing("message", chat_id=7), outgoing("deletion", chat_id=7, cost=0))
+
+    await desk.reachability.mark_unreachable(1, 7, BLOCKED)
+
+    assert desk.ledger.statuses == {"message": Status.DEAD, "deletion": Status.QUEUED}
+    assert desk.reachability.refusal(outgoing("later", chat_id=7, cost=0)) is None
+
+
 async def test_a_message_that_is_submitted_after_its_chat_became_unreachable_is_not_ended(desk: Desk) -> None:
     after = structs.replace(outgoing("after", chat_id=7), submitted_at_ms=desk.clock() + 1)
     await desk.accept(outgoing("before", chat_id=7), after)
