@@ -119,7 +119,7 @@ class Leases:
             front = None if line is None else line.offered
             if line is None or front is None:
                 continue
-            if not group.is_counted:
+            if not line.is_counted:
                 return front, None
             if saves_up:
                 continue
@@ -152,7 +152,9 @@ class Leases:
     def _in_turn(self) -> list[Group]:
         """Return the priorities of which something may go, the one whose turn it is first."""
         queue = self._queue
-        groups = [group for group in queue.all_groups if group.ready]  # by their places, which break ties
+        groups = [group for group in queue.groups.values() if group.ready]  # by their places, which break ties
+        if queue.uncounted:
+            groups += [group for group in queue.uncounted_groups.values() if group.ready]
         if len(groups) > 1:
             rank = queue.turns.rank
             groups.sort(key=lambda group: rank(group.turn))

@@ -52,6 +52,7 @@ class Queue:
         self.groups = {each: Group(each, shares[each], is_counted=True) for each in PRIORITIES}
         self.uncounted_groups = {each: Group(each, shares[each], is_counted=False) for each in PRIORITIES}
         self.all_groups = (*self.groups.values(), *self.uncounted_groups.values())
+        self.uncounted = 0  # lines of uncounted_groups in which something waits
         self.bots: dict[int, BotState] = {}
         self.entries: dict[str, Entry] = {}
         self.open = dict.fromkeys(PRIORITIES, 0)
@@ -131,6 +132,8 @@ class Queue:
             if line.is_counted:
                 line.turn_in_bot = line.bot.turns.enter(line.turn_in_bot)
                 line.bot.waiting_lines.append(line)
+            else:
+                self.uncounted += 1
             group.lines += 1
             if group.lines == 1:
                 group.turn = self.turns.enter(group.turn)
@@ -159,6 +162,8 @@ class Queue:
             if line.is_counted:
                 bot.waiting_lines.remove(line)
                 bot.turns.leave()
+            else:
+                self.uncounted -= 1
             group.turns.leave()
             group.lines -= 1
             if not group.lines:
@@ -238,7 +243,7 @@ class Queue:
 
     def _lane_ready_at_ms(self, lane: Lane, head: Entry, now_ms: int) -> int | None:
         chat, cost = lane.chat, head.message.cost
-        if not cost:
+        if cost == 0:
             return max(now_ms, chat.hold_until_ms)
         ready_at_ms = now_ms if chat.gate is None else chat.gate.ready_at_ms(now_ms, cost)
         if head.user is not None and ready_at_ms is not None:
@@ -477,8 +482,7 @@ class Queue:
 
     def forget_later(self, chat: Chat, now_ms: int) -> None:
         """Look again in a while at a chat with nothing to do, so that memory returns after a backlog."""
-        is_idle = not chat.waiting and not chat.in_flight and not chat.uncounted_in_flight
-        if chat.forget_at_ms is None and is_idle:
+        if chat.forget_at_ms is None and not chat.waiting and not chat.in_flight and not chat.uncounted_in_flight:
             limit = self.limits.of_chat(chat.chat_id)
             at_ms = now_ms + (1_000 if limit is None else limit.window_ms)
             if chat.adapted is not None:

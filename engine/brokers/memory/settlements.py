@@ -40,7 +40,7 @@ class Settlements:
             entry.become(settlement.rest.of(entry.message))
         del self._leases.leased[entry.message.id]
         entry.number = 0
-        if entry.lane.line.is_counted:
+        if settlement.lease.message.cost:
             chat.in_flight -= 1
         else:
             chat.uncounted_in_flight -= 1
