@@ -65,11 +65,11 @@ class Uncounted:
         assert len(await lease(broker)) == 5
 
     async def test_an_uncounted_call_passes_an_album_that_saves_up(self, make: MakeBroker) -> None:
-        broker = make(replace(UNLIMITED, ceiling=Limit(4, 1_000), bot=Limit(4, 1_000)))
+        broker = make(replace(UNLIMITED, ceiling=Limit(4, 1_000)))
         await queue(broker, [*many(2, priority=HIGH), outgoing("album", chat_id=8, cost=4, priority=HIGH)])
         await lease(broker)
 
-        await queue(broker, uncounted(1, priority=LOW))
+        await queue(broker, [*uncounted(1, priority=LOW), outgoing("s", chat_id=9, priority=LOW)])
 
         assert await leased_ids(broker) == ["u0000"]
 
@@ -138,13 +138,16 @@ class Uncounted:
         assert await waits_at(broker, "u0000") is WaitsAt.CHAT_HELD
         assert (await broker.stats()).adapted == {}
 
-    async def test_throttled_uncounted_calls_of_two_chats_hold_their_bot(self, unlimited: Broker) -> None:
-        await queue(unlimited, [*uncounted(1), *uncounted(1, prefix="v", chat_id=8)])
+    async def test_throttled_uncounted_calls_of_two_chats_hold_their_bot_and_lower_no_limit(
+        self, make: MakeBroker
+    ) -> None:
+        broker = make(replace(UNLIMITED, bot=Limit(10, 1_000)))
+        await queue(broker, [*uncounted(1), *uncounted(1, prefix="v", chat_id=8)])
 
-        answers = await settle(unlimited, await lease(unlimited), HoldChat(2_000))
+        answers = await settle(broker, await lease(broker), HoldChat(2_000))
 
         assert [hold.chat_id for answer in answers for hold in answer.holds] == [7, 8, None]
-        assert (await unlimited.stats()).adapted == {}
+        assert (await broker.stats()).adapted == {}
 
     async def test_a_throttled_call_that_belongs_to_no_chat_holds_only_its_like(
         self, unlimited: Broker, clock: Clock
@@ -152,10 +155,14 @@ class Uncounted:
         """Telegram lets a bot change its name some times a day, and then asks for hours: that concerns no message."""
         names, commands = "method:setMyName", "method:setMyCommands"
         await queue(unlimited, [*uncounted(2, chat_id=names), *uncounted(1, prefix="v", chat_id=commands)])
-        first, second, other = await lease(unlimited)
+        of_names, of_commands = [
+            [each for each in leases if each.message.chat_id == chat_id]
+            for leases in (await lease(unlimited),)
+            for chat_id in (names, commands)
+        ]
 
-        await settle(unlimited, [first, other], HoldChat(3_600_000))
-        await settle(unlimited, [second])
+        await settle(unlimited, [of_names[0], *of_commands], HoldChat(3_600_000))
+        await settle(unlimited, of_names[1:])
         await queue(unlimited, [outgoing("s"), *uncounted(1, prefix="w", chat_id=names)])
 
         assert await leased_ids(unlimited) == ["s"]
