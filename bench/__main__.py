@@ -14,6 +14,7 @@ BENCHES = (
     "urgent",
     "killed",
     "throttled_chat",
+    "failing_bots",
     "ledger",
     "memory_broker",
     "redis_core",

@@ -17,6 +17,7 @@ REASONS: Mapping[str, str] = {
     WaitsAt.USER_WINDOW: "the user who triggered it has reached the per-user limit",
     WaitsAt.BOT_PAUSED: "its bot is paused",
     WaitsAt.BOT_HELD: "Telegram asked for a pause of its bot (429)",
+    WaitsAt.BOT_FAILING: "the calls of its bot fail, and one is tried now and then",
     WaitsAt.BOT_WINDOW: "its bot has reached the per-bot limit",
     WaitsAt.SPACING: "its bot's messages are spaced evenly, so that urgent ones find a free place",
     WaitsAt.CEILING: "all bots together have reached the global limit",

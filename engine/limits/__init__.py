@@ -7,6 +7,7 @@ Read in this order:
     aimd        a limit that a 429 lowers, and that use raises again
     fair_queue  stride scheduling: the arithmetic of turns
     pool        places that calls keep until they end, shared out among bots
+    failing     when a bot whose calls fail is held, and when it is tried
 
 To add a limit (the one per user is the shortest example; look for ``user_id``):
 

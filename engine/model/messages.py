@@ -169,7 +169,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Back to the head of its lane, which waits for ``delay_ms``; ``spent`` tells whether it cost an attempt."""
+    """Back to the head of its lane, which waits for ``delay_ms``; ``spent`` tells whether it cost an attempt.
+
+    If the call failed (see ``Settlement.alive``), its chat's other lanes wait as long.
+    """
 
     delay_ms: int
     spent: bool = True
@@ -205,12 +208,15 @@ class Settlement(Struct, frozen=True, gc=False):
             no two clocks agree. None: the bytes never left, and its places are free at once.
         rest: What the message is from now on, because a part of it arrived. Telegram counted that part;
             the places of the rest are free at once.
+        alive: What the answer tells of Telegram: True: it answered; False: the call failed, by a 5xx, a time-out or
+            the lack of a connection; None: nothing, as no call was made, or ours is the fault.
     """
 
     lease: Lease
     then: Then
     counted_age_ms: int | None
     rest: Rest | None = None
+    alive: bool | None = None
 
     @property
     def counted_cost(self) -> int:

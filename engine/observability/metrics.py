@@ -9,6 +9,7 @@
     telegram_waiting{priority}                            messages that wait for their first attempt, or are leased
     telegram_retry_waiting                                messages that wait for another attempt
     telegram_leased                                       messages in flight
+    telegram_bot_failing{bot}                             1 while the calls of a bot fail and it is tried now and then
     telegram_adapted_limit{bot}                           calls a window, while a 429 has lowered a bot's limit
     telegram_paid_messages_total{bot}                     paid messages
     telegram_paid_stars{bot}                              most Stars that may have been spent in the last 24 h
@@ -228,6 +229,12 @@ class EngineCollector:
             for bot_id, places in self._queue.adapted.items():
                 adapted.add_metric((str(bot_id),), places)
             yield adapted
+            failing = GaugeMetricFamily(
+                "telegram_bot_failing", "1 while a bot's calls fail and it is tried now and then.", labels=("bot",)
+            )
+            for bot_id in self._queue.failing:
+                failing.add_metric((str(bot_id),), 1)
+            yield failing
             stars = GaugeMetricFamily(
                 "telegram_paid_stars",
                 "Most Stars that may have been spent on paid messages in the last 24 h.",

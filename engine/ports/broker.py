@@ -85,11 +85,24 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
+class FailingChange:
+    """A bot is failing from now on, or no longer.
+
+    Attributes:
+        after_ms: Since its first call in vain, when it begins; since it began, when it ends.
+    """
+
+    begins: bool
+    after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
-    """Whether the lease was still held, and the holds that followed from it."""
+    """Whether the lease was still held, and what followed from it: holds, and whether its bot is failing now."""
 
     held: bool
     holds: tuple[Hold, ...] = ()
+    failing: FailingChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +111,8 @@ class QueueStats:
 
     Leased ones and ones with a later ``ready_at_ms`` count under their priority. ``adapted``: bots
     whose limit a 429 has lowered, and what it is now. ``paid``: places that each bot has paid for in
-    the window of its purse, or may have to for what is in flight.
+    the window of its purse, or may have to for what is in flight. ``failing``: since when each bot
+    that is failing is.
     """
 
     waiting: Mapping[Priority, int]
@@ -107,6 +121,7 @@ class QueueStats:
     bots: Mapping[int, int] = field(default_factory=dict)
     adapted: Mapping[int, int] = field(default_factory=dict)
     paid: Mapping[int, int] = field(default_factory=dict)
+    failing: Mapping[int, int] = field(default_factory=dict)
 
 
 class Broker(Protocol):
@@ -119,8 +134,9 @@ class Broker(Protocol):
     2.  no other message of its chat (of this bot) is in flight; the chat is not held;
         the chat's gate has room for its cost, and so has the gate of the user who triggered
         it, if users have a limit (it keeps back what is behind it in its lane, too);
-    3.  the bot is not paused and not held; the bot's gate has room; for normal and
-        low the bot's spacing too; and no line of this bot that ranks before *saves up*;
+    3.  the bot is not paused and not held, and if it is failing, a trial is due; the bot's gate
+        has room; for normal and low the bot's spacing too; and no line of this bot that ranks
+        before *saves up*;
     4.  the ceiling's gate has room; for normal and low the ceiling's spacing too;
         and no priority that ranks before saves up for the ceiling.
 
@@ -156,6 +172,14 @@ class Broker(Protocol):
     is room for it, at most a window. And an urgent message that comes meanwhile is not kept
     waiting by it, because its line enters at the virtual time, before which none ranks; only a
     second one is, which comes before the album has left.
+
+    **What fails.** A call fails when nothing shows that Telegram has taken it in (``Settlement.alive``). Its chat
+    is then *failed* until a call there succeeds, or nothing of it waits or is in flight any more; its lanes wait
+    together for the retry. A bot is *failing* when since its last success at least 5 calls failed, in 2 chats or
+    more, and the first call since then began at least 2 s ago: any success ends that. Meanwhile each lease is a
+    *trial*, 1, 2, 4, 8, 16, 30, 30 … s after the one before. Lanes of chats that have not failed are tried
+    first: while one of them may go, none of the others does, and each kind has a time of its own. A restart forgets
+    all of this.
 
     **What is replaced.** Of the messages of a chat with the same ``replaces`` that wait, the newest
     gives way to a newer one of the same method, which takes its position in the lane (or, with a

@@ -17,6 +17,7 @@ class WaitsAt(StrEnum):
     USER_WINDOW = "user_window"  # the user who triggered it has reached the per-user limit
     BOT_PAUSED = "bot_paused"
     BOT_HELD = "bot_held"
+    BOT_FAILING = "bot_failing"  # its calls fail, and it is tried now and then
     BOT_WINDOW = "bot_window"
     SPACING = "spacing"  # places are free, and left for what is urgent
     CEILING = "ceiling"

@@ -27,7 +27,7 @@ class Condition(StrEnum):
     ONE_SENDER = "one_sender"  # one process sends for all, from a queue in its own memory
     OTHER_VERSION = "other_version"  # processes of another version send; this one only accepts messages
     LEDGER_AWAY = "ledger_away"  # nothing can be accepted or recorded
-    TELEGRAM_AWAY = "telegram_away"  # calls fail; nothing is leased but a trial
+    TELEGRAM_AWAY = "telegram_away"  # the calls of distinct bots fail; nothing is leased but a trial each second
     UPDATES_AWAY = "updates_away"  # no bot's getUpdates or setWebhook is answered; Telegram keeps the updates
     INTAKE_FULL = "intake_full"  # updates come faster than their handlers end; Telegram keeps the polled ones
 

@@ -8,9 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tempogram.engine.model.messages import ChatId, Lease, Rest, Settlement, Status, Then
-from tempogram.engine.model.outcomes import Answer, Outcome, Overdue
+from tempogram.engine.model.outcomes import Answer, Failed, Lost, Outcome, Overdue, Uncertain
 from tempogram.engine.ports import Fault
 from tempogram.engine.sending.held_lease import HeldLease
+
+SERVER_ERRORS = 500
+"""The lowest code that shows a fault of the server: in JSON too, as Telegram answers ``restart`` so when it does.
+
+Source: https://github.com/eternnoir/pyTelegramBotAPI/issues/406
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +48,25 @@ class Answered(Attempt):
     def outcome(self) -> Outcome:
         return self.answer.outcome
 
-    def ruled(self, ruling: Ruling) -> Ruled:
-        return Ruled(self.held, self.started_at_ms, self.answer, ruling)
+    @property
+    def is_alive(self) -> bool | None:
+        """Tell what it shows of Telegram: that it answered, that the call failed, or nothing. See ``Settlement``."""
+        if self.held.is_cut_off:  # our own end has ended the call
+            return None
+        match self.answer:
+            case Answer(Failed(code=int(code))):
+                return code < SERVER_ERRORS
+            case Answer(Failed(is_ours=False) | Uncertain()):
+                return False
+            case Answer(Lost()):
+                return None
+            case Answer(counted_at_ms=int()):
+                return True
+            case _:
+                return None
+
+    def ruled(self, ruling: Ruling, *, is_hosts_fault: bool) -> Ruled:
+        return Ruled(self.held, self.started_at_ms, self.answer, ruling, is_hosts_fault)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +96,14 @@ class Ruled(Answered):
     """A try of which it is decided what follows; that is recorded, settled and published."""
 
     ruling: Ruling
+    is_hosts_fault: bool  # the host is away: that it failed tells nothing of its bot or chat
 
     def settlement(self, now_ms: int) -> Settlement:
         counted_at_ms = self.answer.counted_at_ms
         age_ms = None if counted_at_ms is None else max(0, now_ms - counted_at_ms)
-        return Settlement(self.lease, self.ruling.then, age_ms, self.ruling.rest)
+        return Settlement(
+            self.lease, self.ruling.then, age_ms, self.ruling.rest, None if self.is_hosts_fault else self.is_alive
+        )
 
 
 def without_call(held: HeldLease) -> Answered:

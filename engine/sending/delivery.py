@@ -17,7 +17,7 @@ from tempogram.engine.model.conversations import conversation_of
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import Done, Guarantee, Hold, PauseBot, PausedBy
 from tempogram.engine.model.outcomes import Answer, Outcome, Rejected, Uncertain
-from tempogram.engine.ports import Broker, Clock, Ledger, Result, Results, Settled, Transport
+from tempogram.engine.ports import Broker, Clock, FailingChange, Ledger, Result, Results, Settled, Transport
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.backoff import RetryPolicy
@@ -159,6 +159,8 @@ class Delivery:
         if settled is not None and not settled.held:
             await self._lost_leases.follow_up(ruled)
         await self._apply_holds(ruled, settled)
+        if settled is not None and settled.failing is not None:
+            _log_failing(ruled, settled.failing)
         if isinstance(ruled.ruling.then, PauseBot):
             await self._resume_if_valid(ruled)
 
@@ -212,6 +214,15 @@ class Delivery:
         if ruling.chat_id is not None:
             old, new = message.chat_id, ruling.chat_id
             await self._retry.broker(ruled.held, lambda: self._broker.migrate(message.bot_id, old, new))
+
+
+def _log_failing(ruled: Ruled, failing: FailingChange) -> None:
+    bot_id, fault = ruled.lease.message.bot_id, ruled.ruling.fault
+    if failing.begins:
+        reason = "its calls failed" if fault is None else fault.reason
+        log.error("bot_failing_began", bot_id=bot_id, reason=reason, after_ms=failing.after_ms)
+    else:
+        log.warning("bot_failing_ended", bot_id=bot_id, after_ms=failing.after_ms)
 
 
 def _cut_off(held: HeldLease, now_ms: int) -> Answered:

@@ -32,7 +32,7 @@ from tempogram.engine.model.outcomes import (
 )
 from tempogram.engine.ports import Fault, Record
 from tempogram.engine.resilience.backoff import RetryPolicy
-from tempogram.engine.resilience.circuit_breaker import CircuitBreaker, State
+from tempogram.engine.resilience.circuit_breaker import CircuitBreaker
 from tempogram.engine.sending.attempt import Answered, Ruled, Ruling
 
 POISON_AFTER = 3
@@ -48,7 +48,8 @@ class OutcomePolicy:
         self._circuit_breaker = circuit_breaker
 
     def rule(self, answered: Answered) -> Ruled:
-        return answered.ruled(self._ruling(answered))
+        is_hosts_fault = self._circuit_breaker.is_agreed and answered.is_alive is False
+        return answered.ruled(self._ruling(answered), is_hosts_fault=is_hosts_fault)
 
     def _ruling(self, answered: Answered) -> Ruling:
         match answered.outcome:
@@ -86,7 +87,7 @@ class OutcomePolicy:
 
     def _try_again(self, answered: Answered, fault: Fault) -> Ruling:
         delay_ms = self._retries.delay_ms(answered.lease.attempt)
-        if self._is_hosts_fault(answered):
+        if self._is_unspent(answered):
             return Ruling(Status.QUEUED, Again(delay_ms or 0, spent=False), fault)
         if delay_ms is None:
             return Ruling(Status.DEAD, Done(), fault)
@@ -97,11 +98,10 @@ class OutcomePolicy:
             return Ruling(Status.UNCERTAIN, Done(), fault)
         return self._try_again(answered, fault)
 
-    def _is_hosts_fault(self, answered: Answered) -> bool:
+    def _is_unspent(self, answered: Answered) -> bool:
         """Tell whether nothing was written because the host is away: that says nothing of the message."""
-        answer = answered.answer
-        is_unreached = answer.counted_at_ms is None and is_host_alive(answer) is False
-        return is_unreached and self._circuit_breaker.state is not State.CLOSED
+        is_unreached = answered.answer.counted_at_ms is None and answered.is_alive is False
+        return is_unreached and self._circuit_breaker.is_open
 
     def _give_up_poison(self, answered: Answered, lost: Lost) -> Ruling:
         """Try again what a lost worker did not finish, unless the message itself may be what ends its workers."""
@@ -112,19 +112,6 @@ class OutcomePolicy:
             )
             return Ruling(Status.DEAD, Done(), Fault(code=None, reason=reason))
         return self._doubt(answered, Fault(code=None, reason=lost.reason))
-
-
-def is_host_alive(answer: Answer) -> bool | None:
-    """Tell what an answer says of the API's host: any answer of Telegram's shows it alive; None: nothing."""
-    match answer:
-        case Answer(Failed(code=int(code))):
-            return code < 500
-        case Answer(Failed(is_ours=False) | Uncertain()):
-            return False
-        case Answer(counted_at_ms=int()):
-            return True
-        case _:
-            return None
 
 
 def _is_named(message: Outgoing) -> bool:

@@ -21,7 +21,6 @@ from tempogram.engine.sending.attempt import Answered
 from tempogram.engine.sending.delivery import Delivery
 from tempogram.engine.sending.heartbeat import Heartbeat
 from tempogram.engine.sending.held_lease import HeldLease
-from tempogram.engine.sending.outcome_policy import is_host_alive
 from tempogram.engine.sending.slots import Slots
 
 log = structlog.get_logger()
@@ -108,7 +107,7 @@ class Worker:
     def _accept(self, permit: Permit, asked_at_ms: int, leased: Leased) -> None:
         """Send what was leased, and record what expired, each in a task of its own; give back the other slots."""
         if not leased.leases:
-            self._circuit_breaker.end(permit, is_alive=None)
+            self._circuit_breaker.give_back(permit)
         self._give_back(permit.calls - len(leased.leases))
         for lease in leased.leases:
             # Held from the question on, at least: a frozen process would take a late answer for a fresh one.
@@ -271,10 +270,9 @@ class Worker:
     def _end_call(self, held: HeldLease, permit: Permit, answered: Answered | None) -> None:
         """Give the connection back; the lease is kept until the answer is recorded."""
         del self._calls[held]
-        # A call that our own end has cut off tells nothing of the host.
-        is_alive = None if answered is None or held.is_cut_off else is_host_alive(answered.answer)
-        self._circuit_breaker.end(permit, is_alive=is_alive)
-        self._pool.end(held.lease.message.bot_id, held, 1, self._clock())
+        message, is_alive = held.lease.message, None if answered is None else answered.is_alive
+        self._circuit_breaker.end(permit, message.bot_id, message.chat_id, is_alive=is_alive)
+        self._pool.end(message.bot_id, held, 1, self._clock())
         self._give_back(1)
         if answered is not None:
             self._unrecorded.add(held)

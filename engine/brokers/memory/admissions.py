@@ -74,6 +74,8 @@ class Admissions:
 
     def _add(self, message: Outgoing, chat: Chat, position: str, now_ms: int) -> None:
         queue = self._queue
+        if chat.has_failed and not chat.is_busy:
+            chat.has_failed = False
         message = _named(message, chat)
         entry = Entry(message, chat.lane(message), position, queue.user(chat.bot, message))
         queue.entries[message.id] = entry

@@ -191,6 +191,11 @@ class MemoryBroker:
             bots={bot.bot_id: bot.open for bot in queue.bots.values() if bot.open},
             adapted={bot.bot_id: bot.adapted.places for bot in queue.bots.values() if bot.adapted is not None},
             paid={bot.bot_id: places for bot in queue.bots.values() if (places := bot.purse.taken(now_ms))},
+            failing={
+                bot.bot_id: failing.since_ms
+                for bot in queue.bots.values()
+                if (failing := bot.health.failing) is not None
+            },
         )
 
     async def wait(self, until_ms: int | None) -> None:

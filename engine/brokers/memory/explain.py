@@ -62,6 +62,7 @@ class Inquiry:
             yield WaitsAt.CHAT_HELD, chat.hold_until_ms > now_ms
             yield WaitsAt.BOT_PAUSED, bot.is_paused
             yield WaitsAt.BOT_HELD, bot.hold_until_ms > now_ms
+            yield WaitsAt.BOT_FAILING, _tried_at_ms(lane) > now_ms
             return
         yield WaitsAt.BACKOFF, lane.wait_until_ms > now_ms
         yield WaitsAt.CHAT_IN_FLIGHT, chat.in_flight > 0
@@ -70,6 +71,7 @@ class Inquiry:
         yield WaitsAt.USER_WINDOW, _is_full(None if head.user is None else head.user.gate, cost, now_ms)
         yield WaitsAt.BOT_PAUSED, bot.is_paused
         yield WaitsAt.BOT_HELD, bot.hold_until_ms > now_ms
+        yield WaitsAt.BOT_FAILING, _tried_at_ms(lane) > now_ms
         pays = bot.pays(head.message, now_ms)
         yield WaitsAt.BOT_WINDOW, _is_full(bot.paid_gate if pays else bot.gate, cost, now_ms)
         yield WaitsAt.SPACING, lane.line.is_spaced and not pays and _is_too_soon(bot.spacing, cost, now_ms)
@@ -88,7 +90,7 @@ class Inquiry:
         if bot.is_paused:
             return None
         own_ms = 0 if self.entry.is_due else self.entry.message.ready_at_ms
-        holds_ms = max(self.now_ms, own_ms, chat.hold_until_ms, bot.hold_until_ms)
+        holds_ms = max(self.now_ms, own_ms, chat.hold_until_ms, bot.hold_until_ms, _tried_at_ms(lane))
         if not lane.line.is_counted:
             return holds_ms
         costs = [each.message.cost for each in entries]
@@ -112,6 +114,12 @@ class Inquiry:
 def _turn(lane: Lane) -> int:
     """Return its pass; if nothing waits in it, the pass with which it would enter."""
     return lane.turn if lane.size else copy(lane.line.turns).enter(lane.turn)
+
+
+def _tried_at_ms(lane: Lane) -> int:
+    """Return when its bot is tried next in lanes like this one, if it is failing."""
+    failing = lane.chat.bot.health.failing
+    return 0 if failing is None else failing.tried_at_ms(in_failed_chat=lane.is_in_failed_chat)
 
 
 def _is_full(gate: Gate | None, cost: int, now_ms: int) -> bool:

@@ -19,6 +19,7 @@ from heapq import heappop, heappush
 from itertools import count
 
 from tempogram.engine.limits.aimd import AdaptiveLimit
+from tempogram.engine.limits.failing import Health
 from tempogram.engine.limits.fair_queue import STRIDE, FairQueue
 from tempogram.engine.limits.limits import SPACING_PRIORITIES
 from tempogram.engine.limits.windows import Gate, Purse, Spacing
@@ -71,6 +72,9 @@ class Entry:
 NO_ENTRIES: dict[str, Entry] = {}
 """Of the many lanes and chats with nothing of the kind; never written."""
 
+LaneKey = tuple[int, str, int, "Lane"]
+"""Pass, position of its head, tick, lane."""
+
 
 class Lane:
     """One chat's waiting messages of one priority."""
@@ -96,7 +100,7 @@ class Lane:
         self.size = 0  # of those that are not
         self.turn = 0
         self.wait_until_ms = 0  # a retry's backoff
-        self.key: tuple[int, str, int, Lane] | None = None  # in ``line.ready`` or ``line.paid``, while it may go
+        self.key: LaneKey | None = None  # in one of the heaps of its line, while it may go
         self.offered: Entry | None = None  # its head, while it may go
         self.wake_at_ms: int | None = None
 
@@ -122,6 +126,11 @@ class Lane:
             return entry
         return None
 
+    @property
+    def is_in_failed_chat(self) -> bool:
+        """Tell whether its chat has failed; what is uncounted is no part of that."""
+        return self.chat.has_failed and self.line.is_counted
+
     def is_forgettable(self, now_ms: int) -> bool:
         return self.wait_until_ms <= now_ms and self.line.turns.is_past(self.turn)
 
@@ -131,6 +140,8 @@ class Line:
 
     __slots__ = (
         "bot",
+        "failed",
+        "failed_paid",
         "group",
         "index",
         "is_counted",
@@ -157,8 +168,10 @@ class Line:
         self.turn = 0  # among the bots of its priority
         self.turn_in_bot = 0  # among the priorities of its bot
         self.lanes = 0  # that have something waiting
-        self.ready: list[tuple[int, str, int, Lane]] = []
-        self.paid: list[tuple[int, str, int, Lane]] = []  # those that may go with a message that is to be paid for
+        self.ready: list[LaneKey] = []
+        self.paid: list[LaneKey] = []  # those that may go with a message that is to be paid for
+        self.failed: list[LaneKey] = []  # those of chats that have failed
+        self.failed_paid: list[LaneKey] = []
         self.key: LineKey | None = None  # in ``group.ready``, while it may go
         self.offered: Entry | None = None  # one of its fronts, while it may go
 
@@ -167,11 +180,16 @@ class Line:
         key = lane.key
         if key is None or key[0] != lane.turn or key[1] != head.position:
             lane.key = (lane.turn, head.position, next(_tick), lane)
-            heappush(self.paid if head.message.is_paid else self.ready, lane.key)
+            if lane.is_in_failed_chat:
+                heappush(self.failed_paid if head.message.is_paid else self.failed, lane.key)
+            else:
+                heappush(self.paid if head.message.is_paid else self.ready, lane.key)
 
     def front(self, *, paid: bool = False) -> Entry | None:
         """Return the message whose turn it is, of the free or of the paid ones."""
-        ready = self.paid if paid else self.ready
+        ready, failed = (self.paid, self.failed_paid) if paid else (self.ready, self.failed)
+        if failed:
+            return self._front_of_both(ready, failed)
         while ready:
             key = ready[0]
             lane = key[3]
@@ -179,6 +197,25 @@ class Line:
                 return lane.offered
             heappop(ready)
         return None
+
+    def _front_of_both(self, ready: list[LaneKey], failed: list[LaneKey]) -> Entry | None:
+        """Return the one whose turn it is; while the bot is failing, one of the chats that are tried now."""
+        bot = self.bot
+        keys = [_first(ready), _first(failed)]
+        if bot.health.failing is not None:
+            keys = [keys[bot.tries_failed]]
+        first = min((key for key in keys if key is not None), default=None)
+        return None if first is None else first[3].offered
+
+    def has_untroubled(self) -> bool:
+        """Tell whether a lane may go whose chat has not failed."""
+        return _first(self.ready) is not None or _first(self.paid) is not None
+
+    def clear(self) -> None:
+        """Forget all lanes, as none of them has anything waiting."""
+        self.key = self.offered = None
+        for heap in (self.ready, self.paid, self.failed, self.failed_paid):
+            heap.clear()
 
     def fronts(self) -> list[Entry]:
         """Return both, the one whose turn it is first."""
@@ -188,6 +225,15 @@ class Line:
     def rank(self) -> tuple[int, int]:
         """Return its rank among the lines of its bot, the first to save up first."""
         return self.bot.turns.rank(self.turn_in_bot), self.index
+
+
+def _first(heap: list[LaneKey]) -> LaneKey | None:
+    while heap:
+        key = heap[0]
+        if key[3].key is key:
+            return key
+        heappop(heap)
+    return None
 
 
 class Group:
@@ -239,6 +285,7 @@ class Chat:
         "edits",
         "forget_at_ms",
         "gate",
+        "has_failed",
         "hold_until_ms",
         "in_flight",
         "lanes",
@@ -254,6 +301,7 @@ class Chat:
         self.gate = gate
         self.adapted: AdaptiveLimit | None = None  # while its limit is lowered
         self.hold_until_ms = 0
+        self.has_failed = False  # since its last success; counts only while it is busy
         self.in_flight = 0
         self.uncounted_in_flight = 0
         self.doubt_until_ms = 0  # a 429 came that our own count of this chat does not explain
@@ -292,6 +340,11 @@ class Chat:
         if self.later is NO_ENTRIES:
             self.later = {}
         self.later[entry.message.id] = entry
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether anything of it waits or is in flight."""
+        return self.waiting > 0 or self.in_flight > 0
 
     def note_edit(self, entry: Entry) -> None:
         key = entry.message.replaces
@@ -360,6 +413,7 @@ class BotState:
         "chats",
         "doubt_until_ms",
         "gate",
+        "health",
         "hold_until_ms",
         "is_paused",
         "is_short",
@@ -369,6 +423,7 @@ class BotState:
         "purse",
         "spacing",
         "special",
+        "tries_failed",
         "turns",
         "uncounted_groups",
         "uncounted_lines",
@@ -410,6 +465,8 @@ class BotState:
         self.weight = 1
         self.is_paused = False
         self.hold_until_ms = 0
+        self.health = Health()
+        self.tries_failed = False  # while it is failing: no lane may go whose chat has not failed
         self.doubt_until_ms = 0  # 429s came that our own count of this bot does not explain
         self.blames: list[tuple[int, ChatId | None]] = []  # when, and which chat, of those
         self.waiting = 0
@@ -421,6 +478,13 @@ class BotState:
             line = self.uncounted_lines[priority] = Line(self, self.uncounted_groups[priority], priority)
         return line
 
+    def held_until_ms(self) -> int:
+        """Return until when it is held, by a 429 or because it is failing and no trial is due."""
+        failing = self.health.failing
+        if failing is None:
+            return self.hold_until_ms
+        return max(self.hold_until_ms, failing.tried_at_ms(in_failed_chat=self.tries_failed))
+
     def pays(self, message: Outgoing, now_ms: int) -> bool:
         """Tell whether a message would go as a paid one now."""
         return message.is_paid and self.purse.free_at_ms(now_ms, message.cost) == now_ms
@@ -430,6 +494,7 @@ class BotState:
         if not self.special:
             for line in self.lines.values():
                 line.paid.clear()
+                line.failed_paid.clear()
 
     def resolve(self, chat_id: ChatId | None) -> ChatId | None:
         while chat_id is not None and chat_id in self.aliases:

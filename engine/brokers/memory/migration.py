@@ -28,6 +28,7 @@ class Migration:
             return
         new = queue.chat(bot, new_id)
         new.hold_until_ms = max(new.hold_until_ms, old.hold_until_ms)
+        self._unite_failures(old, new)
         new.in_flight += old.in_flight
         new.uncounted_in_flight += old.uncounted_in_flight
         if old.gate is not None and new.gate is not None:
@@ -35,6 +36,13 @@ class Migration:
         self._move_messages(old, new, now_ms)
         queue.reoffer_chat(new, now_ms)
         queue.forget_later(new, now_ms)
+
+    def _unite_failures(self, old: Chat, new: Chat) -> None:
+        has_failed = (old.has_failed and old.is_busy) or (new.has_failed and new.is_busy)
+        if new.has_failed != has_failed:
+            new.has_failed = has_failed
+            for lane in new.all_lanes():
+                lane.key = None  # it stands among the others from now on
 
     def _move_messages(self, old: Chat, new: Chat, now_ms: int) -> None:
         leased = [entry for entry in self._leases.leased.values() if entry.lane.chat is old]

@@ -156,9 +156,7 @@ class Queue:
         line.lanes -= 1
         if not line.lanes:
             bot, group = line.bot, line.group
-            line.key = line.offered = None
-            line.ready.clear()
-            line.paid.clear()
+            line.clear()
             if line.is_counted:
                 bot.waiting_lines.remove(line)
                 bot.turns.leave()
@@ -226,8 +224,9 @@ class Queue:
         """Look at one lane again, and at its bot if what its line offers is another message now."""
         line = lane.line
         self.offer_lane(lane, now_ms)
-        if line.bot.special or line.front() is not line.offered:
-            self.reoffer(line.bot, now_ms)
+        bot = line.bot
+        if bot.special or bot.health.failing is not None or line.front() is not line.offered:
+            self.reoffer(bot, now_ms)
 
     def offer_lane(self, lane: Lane, now_ms: int) -> None:
         """Put a lane among those of its line that may go, or set its timer."""
@@ -259,6 +258,9 @@ class Queue:
         """Put the lines of a bot among those of their priorities that may go, and set its timer for the others."""
         wake_at_ms = None
         bot.is_short = bool(bot.waiting_lines)
+        if bot.health.failing is not None:
+            lines = (*bot.waiting_lines, *bot.uncounted_lines.values())
+            bot.tries_failed = not any(line.has_untroubled() for line in lines)
         if bot.special:
             for line in bot.waiting_lines:
                 wake_at_ms = sooner(wake_at_ms, self._offer_line(line, now_ms))
@@ -282,7 +284,8 @@ class Queue:
 
     def _offer_uncounted(self, bot: BotState, now_ms: int) -> int | None:
         """Offer the lines of what takes no place, and return when a hold of their bot lets them go."""
-        is_held = bot.is_paused or bot.hold_until_ms > now_ms
+        held_until_ms = bot.held_until_ms()
+        is_held = bot.is_paused or held_until_ms > now_ms
         is_waiting = False
         for line in bot.uncounted_lines.values():
             line.offered = line.front()
@@ -291,13 +294,14 @@ class Queue:
                 continue
             line.key = None
             is_waiting = is_waiting or line.offered is not None
-        return bot.hold_until_ms if is_waiting and not bot.is_paused else None
+        return held_until_ms if is_waiting and not bot.is_paused else None
 
     def _one_place_at_ms(self, bot: BotState, now_ms: int) -> int | None:
         if bot.is_paused:
             return None
-        if bot.hold_until_ms > now_ms:
-            return bot.hold_until_ms
+        held_until_ms = bot.held_until_ms()
+        if held_until_ms > now_ms:
+            return held_until_ms
         return now_ms if bot.gate is None else bot.gate.ready_at_ms(now_ms, 1)
 
     def _offer_line(self, line: Line, now_ms: int) -> int | None:
@@ -321,9 +325,10 @@ class Queue:
         bot = line.bot
         if bot.is_paused:
             return None
-        if bot.hold_until_ms > now_ms:
-            return bot.hold_until_ms
-        if len(bot.waiting_lines) > 1 or line.paid:
+        held_until_ms = bot.held_until_ms()
+        if held_until_ms > now_ms:
+            return held_until_ms
+        if len(bot.waiting_lines) > 1 or line.paid or line.failed_paid:
             saves_until_ms = self._saved_up_until_ms(front, now_ms)
             if saves_until_ms != now_ms:
                 return sooner(saves_until_ms, self._pays_later_at_ms(front, now_ms))

@@ -11,8 +11,8 @@ from tempogram.engine.brokers.memory.lanes import Chat, Entry
 from tempogram.engine.brokers.memory.leases import Leases
 from tempogram.engine.brokers.memory.migration import Migration, move
 from tempogram.engine.brokers.memory.queue import Queue
-from tempogram.engine.model.messages import Again, Done, Hold, HoldChat, MoveChat, PauseBot, Settlement
-from tempogram.engine.ports.broker import Settled
+from tempogram.engine.model.messages import PRIORITIES, Again, Done, Hold, HoldChat, MoveChat, PauseBot, Settlement
+from tempogram.engine.ports.broker import FailingChange, Settled
 
 SETTLED = Settled(held=True)
 NO_GUARDS_MS = 0, 0, 0, 0
@@ -44,13 +44,14 @@ class Settlements:
             chat.in_flight -= 1
         else:
             chat.uncounted_in_flight -= 1
+        failing = None if settlement.alive is None else _judge(entry, now_ms, is_alive=settlement.alive)
         holds = self._end(entry, settlement, now_ms, is_near=is_near)
-        if may_let_others_go(entry, settlement):
+        if failing is not None or may_let_others_go(entry, settlement):
             if entry.user is not None:
                 queue.reoffer_user(entry.user, now_ms)
             queue.reoffer_chat(entry.lane.chat, now_ms)
         queue.forget_later(chat, now_ms)
-        return Settled(held=True, holds=holds) if holds else SETTLED
+        return Settled(held=True, holds=holds, failing=failing) if holds or failing else SETTLED
 
     def _settle_places(self, entry: Entry, settlement: Settlement, now_ms: int) -> None:
         queue = self._queue
@@ -89,7 +90,7 @@ class Settlements:
                 entry.attempt = attempt if spent else attempt - 1
                 entry.tried = entry.tried or spent
                 if delay_ms:
-                    _back_off(entry, now_ms + delay_ms)
+                    _back_off(entry, now_ms + delay_ms, whole_chat=settlement.alive is False)
             case HoldChat(retry_after_ms):
                 entry.tried = True
                 holds = self._holds.throttle(entry, now_ms + retry_after_ms, now_ms, is_near=is_near)
@@ -119,12 +120,33 @@ class Settlements:
             heappush(queue.expiries, (entry.message.expires_at_ms, entry.message.id))
 
 
-def _back_off(entry: Entry, until_ms: int) -> None:
-    """Let a lane wait until its message is tried again; of what is uncounted, the message alone."""
-    if entry.message.cost:
-        entry.lane.wait_until_ms = max(entry.lane.wait_until_ms, until_ms)
-    else:
+def _back_off(entry: Entry, until_ms: int, *, whole_chat: bool) -> None:
+    """Let a lane or its whole chat wait until its message is tried again; of what is uncounted, the message alone."""
+    if not entry.message.cost:
         entry.become(replace(entry.message, ready_at_ms=until_ms))
+        return
+    lanes = [entry.lane.chat.counted_lane(each) for each in PRIORITIES] if whole_chat else [entry.lane]
+    for lane in lanes:
+        lane.wait_until_ms = max(lane.wait_until_ms, until_ms)
+
+
+def _judge(entry: Entry, now_ms: int, *, is_alive: bool) -> FailingChange | None:
+    """Note what an answer tells of Telegram; return whether the bot is failing from now on, or no longer.
+
+    What is uncounted waits for no other message of its chat, and tells nothing of the chat.
+    """
+    chat = entry.lane.chat
+    bot, health = chat.bot, chat.bot.health
+    if entry.lane.line.is_counted:
+        chat.has_failed = not is_alive
+    if is_alive:
+        if not health.failures:  # nearly always
+            health.called_since_ms = 0
+            return None
+        ended = health.succeed()
+        return None if ended is None else FailingChange(begins=False, after_ms=now_ms - ended.since_ms)
+    begins = health.fail(chat.chat_id, now_ms, resolve=bot.resolve)
+    return FailingChange(begins=True, after_ms=now_ms - health.called_since_ms) if begins else None
 
 
 def may_let_others_go(entry: Entry, settlement: Settlement) -> bool:

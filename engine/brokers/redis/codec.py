@@ -34,6 +34,7 @@ from tempogram.engine.ports.broker import (
     BATCH_MAX,
     Admission,
     Duplicate,
+    FailingChange,
     Leased,
     Queued,
     QueueStats,
@@ -128,8 +129,12 @@ def settlement_row(settlement: Settlement, bodies: list[bytes]) -> Row:
         _or_false(settlement.counted_age_ms),
         settlement.counted_cost,
         rest is not None and (rest.method, rest.cost, len(bodies)),
+        _ALIVE[settlement.alive],
         *_then_row(settlement.then),
     )
+
+
+_ALIVE = {True: "alive", False: "failed", None: ""}
 
 
 def _then_row(then: Then) -> Row:
@@ -201,8 +206,9 @@ def verdict_of(row: Row, message: Outgoing, records: Records) -> Verdict:
 
 
 def settled_of(row: Row) -> Settled:
-    held, holds = row
-    return Settled(held, tuple(Hold(int(bot_id), chat_id_of(chat), until_ms) for bot_id, chat, until_ms in holds))
+    held, holds, failing = row
+    found = tuple([Hold(int(bot_id), chat_id_of(chat), until_ms) for bot_id, chat, until_ms in holds])
+    return Settled(held, found, FailingChange(*failing) if failing else None)
 
 
 def explanation_of(message_id: str, row: Row) -> Explanation | None:
@@ -220,8 +226,8 @@ def explanation_of(message_id: str, row: Row) -> Explanation | None:
 
 def stats_of(row: Row) -> QueueStats:
     waiting, retry, leased, *by_bot = row
-    bots, adapted, paid = ({int(bot_id): count for bot_id, count in rows} for rows in by_bot)
-    return QueueStats(dict(zip(PRIORITIES, waiting, strict=True)), retry, leased, bots, adapted, paid)
+    bots, adapted, paid, failing = ({int(bot_id): number for bot_id, number in rows} for rows in by_bot)
+    return QueueStats(dict(zip(PRIORITIES, waiting, strict=True)), retry, leased, bots, adapted, paid, failing)
 
 
 def _or_none(value: Any) -> Any:

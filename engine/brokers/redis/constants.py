@@ -18,6 +18,7 @@ from tempogram.engine.limits.aimd import (
     PATIENCE,
     PATIENCE_MAX,
 )
+from tempogram.engine.limits.failing import CHATS_MIN, FAILING_AFTER_MS, FAILURES_MIN, TRIAL_MS_MAX, TRIAL_MS_MIN
 from tempogram.engine.limits.fair_queue import LAG, STRIDE
 from tempogram.engine.limits.limits import SPACING_PRIORITIES
 from tempogram.engine.limits.pool import ACTIVE_MS, KEPT_PART, SLOW_MS
@@ -45,10 +46,13 @@ CONSTANTS: Mapping[str, int | Sequence[str] | Sequence[bool]] = {
     "ARGUMENTS_MAX": ARGUMENTS_MAX,
     "BATCH_MAX": BATCH_MAX,
     "BLAME_MS": BLAME_MS,
+    "CHATS_MIN": CHATS_MIN,
     "DEBT_KEPT_MS": DEBT_KEPT_MS,
     "DOUBT_MS": DOUBT_MS,
     "DOWN_PERCENT": DOWN_PERCENT,
     "EXPIRED_MAX": EXPIRED_MAX,
+    "FAILING_AFTER_MS": FAILING_AFTER_MS,
+    "FAILURES_MIN": FAILURES_MIN,
     "HOLDS_STAYED": HOLDS_STAYED,
     "IS_SPACED": [*(priority in SPACING_PRIORITIES for priority in PRIORITIES), *(False for _ in PRIORITIES)],
     "KEPT_MS": KEPT_MS,
@@ -66,6 +70,8 @@ CONSTANTS: Mapping[str, int | Sequence[str] | Sequence[bool]] = {
     "SLOW_MS": SLOW_MS,
     "STRIDE": STRIDE,
     "TIMERS_MAX": TIMERS_MAX,
+    "TRIAL_MS_MAX": TRIAL_MS_MAX,
+    "TRIAL_MS_MIN": TRIAL_MS_MIN,
 }
 
 

@@ -15,6 +15,8 @@
     {q1}:aliases:<bot>                   ids of chats that have another id now                        hash
     {q1}:ready:<line>:<bot>              lanes that may go, by pass                                   zset
     {q1}:paid:<line>:<bot>               the same, whose heads are to be paid for                     zset
+    {q1}:failed:<line>:<bot>             lanes that may go, of chats whose last call failed           zset
+    {q1}:failed_paid:<line>:<bot>        the same, whose heads are to be paid for                     zset
     {q1}:lanes:<line>:<bot>              chats for which something waits                              set
     {q1}:chat:<bot>:<chat>               one chat: limit, holds, flying, lanes; expires by itself     string, record
     {q1}:lane:<line>:<bot>:<chat>        waiting ids in order, if there was ever more than one        zset

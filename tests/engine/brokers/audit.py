@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 from msgspec import structs
 
@@ -105,6 +106,8 @@ class Audit:
     paused: set[int] = field(default_factory=set)
     lowered: set[int] = field(default_factory=set)
     """Until when a bot or one of its chats may use less than its limit, after a 429."""
+    trials: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    """While a bot is failing: when it began to, twice, and when each trial began."""
     names: dict[Scope, ChatId] = field(default_factory=dict)
     senders: set[int] = field(default_factory=set)
     """Bots that ever had a lease."""
@@ -189,13 +192,18 @@ class Audit:
             message = found.message = settlement.rest.of(message)
         for hold in answer.holds:
             self.held(hold)
+        if answer.failing is not None:
+            must("failing", answer.failing.begins != bool(settlement.alive), answer)
+            self.trials[message.bot_id] = [now_ms] * 2 if answer.failing.begins else []
         match settlement.then:
             case Done():
                 self._end(message.id)
             case Again(delay_ms, spent):
                 found.attempt += spent
                 found.tried = found.tried or spent
-                self._wait(message, now_ms + delay_ms)
+                lanes = PRIORITIES if settlement.alive is False and message.cost else (message.priority,)
+                for priority in lanes:
+                    self._wait(structs.replace(message, priority=priority), now_ms + delay_ms)
                 if not message.cost and delay_ms:
                     found.message = structs.replace(message, ready_at_ms=now_ms + delay_ms)
             case HoldChat(retry_after_ms):
@@ -297,9 +305,12 @@ class Audit:
         must("attempts", lease.attempt == found.attempt + 1, lease)
         must("pause", message.bot_id not in self.paused, lease)
         must("hold", self.holds[scope] <= now_ms and self.holds[scope[:1]] <= now_ms, lease)
+        if times_ms := self.trials[message.bot_id]:  # two of each kind of chat are a second apart
+            must("trials", now_ms - times_ms[-2] >= 1_000, lease)
+            times_ms.append(now_ms)
         paid = lease.message.is_paid
         must("stars", not paid or (message.is_paid and self._stars_left(message, now_ms)), lease)
-        must("stars", paid or not message.is_paid or not self._stars_left(message, now_ms - 5), lease)
+        must("stars", paid or not message.is_paid or not self._stars_surely_left(message, now_ms), lease)
         message = structs.replace(message, is_paid=paid)
         if message.cost:
             self._given_places(found, message, now_ms)
@@ -339,12 +350,13 @@ class Audit:
         waiting = [found for found in self.open_messages.values() if not found.lease and self._is_due(found, now_ms)]
         for found in waiting:
             message, scope = found.message, self._scope(found.message)
-            pays = self._stars_left(message, now_ms - 5)
+            pays = self._stars_surely_left(message, now_ms)
             if message.is_paid and pays != self._stars_left(message, now_ms):
                 continue  # what was spent is free again within these 5 ms: it may wait for either window
             message = structs.replace(message, is_paid=message.is_paid and pays)
             another_may_save_up = any(other.message.cost > 1 for other in waiting if other is not found)
-            free = message.bot_id not in self.paused and max(self.holds[scope], self.holds[scope[:1]]) <= now_ms
+            free = message.bot_id not in self.paused and not self._is_between_trials(message.bot_id, now_ms)
+            free = free and max(self.holds[scope], self.holds[scope[:1]]) <= now_ms
             if message.cost:
                 free = free and not another_may_save_up and self._may_take_places(found, message, now_ms)
             must("busy", not free, message)
@@ -367,6 +379,11 @@ class Audit:
         """Tell whether the ceiling's places may be shared out: half of them are kept by calls, and bots are several."""
         places = self.limits.ceiling.places
         return 0 < places <= 2 * self._in_flight(()) and len(self.senders) > 1
+
+    def _is_between_trials(self, bot_id: int, now_ms: int) -> bool:
+        """Tell whether a bot that is failing may be held: not for longer than the longest time between two trials."""
+        times_ms = self.trials[bot_id]
+        return bool(times_ms) and now_ms - times_ms[-1] < 30_000
 
     def _has_room(self, message: Outgoing, now_ms: int, *, guard_ms: int) -> bool:
         scope = self._scope(message)
@@ -410,6 +427,14 @@ class Audit:
         part, limit = ("paid", message.bot_id), self.limits.purse
         spent = [cost for at_ms, cost in self.spent[message.bot_id] if at_ms + limit.window_ms > now_ms]
         return sum(spent) + self._in_flight(part) + message.cost <= limit.count
+
+    def _stars_surely_left(self, message: Outgoing, now_ms: int) -> bool:
+        """Tell the same for a purse that counts in grains of 5 ms, and what is settled late with what came after it."""
+        in_order = list(accumulate(self.spent[message.bot_id], lambda last, spent: (max(last[0], spent[0]), spent[1])))
+        true, self.spent[message.bot_id] = self.spent[message.bot_id], in_order
+        is_left = self._stars_left(message, now_ms - 5)
+        self.spent[message.bot_id] = true
+        return is_left
 
     def _in_flight(self, part: Scope) -> int:
         leases = [found.lease for found in self.open_messages.values() if found.lease]

@@ -85,6 +85,8 @@ def run(verb: Coroutine[Any, Any, T]) -> T:
 
 
 Make = Callable[[Limits, Ticks], Broker]
+Pick = tuple[int, Then, int | None, bool | None]
+"""Which lease, what follows, how long ago it was counted, and what it tells of Telegram."""
 
 
 def memory(limits: Limits, clock: Ticks) -> Broker:
@@ -130,8 +132,8 @@ class World:
         self.audit.leased(answer, self.clock(), slots, are_connections_shared=True)
         self.leases += answer.leases
 
-    def settle(self, picks: Sequence[tuple[int, Then, int | None]]) -> None:
-        settlements = [self._settlement(pick, then, age) for pick, then, age in picks if self.leases]
+    def settle(self, picks: Sequence[Pick]) -> None:
+        settlements = [self._settlement(*pick) for pick in picks if self.leases]
         answers = self._both(lambda broker: broker.settle(settlements))
         for settlement, answer in zip(settlements, answers, strict=True):
             self.audit.settled(settlement, answer, self.clock())
@@ -196,14 +198,14 @@ class World:
     def _explained(self, message_id: str) -> Explanation | None:
         return self._both(lambda broker: broker.explain(message_id))
 
-    def _settlement(self, pick: int, then: Then, age: int | None) -> Settlement:
+    def _settlement(self, pick: int, then: Then, age: int | None, alive: bool | None) -> Settlement:  # noqa: FBT001
         """Telegram counted it between its lease and now; ``age`` of 100 is all of that time ago."""
         lease = self.leases.pop(pick % len(self.leases))
         found = self.audit.open_messages.get(lease.message.id)
         since_ms = self.clock() - found.leased_at_ms if found else 0
         is_half = lease.message.cost > 2 and isinstance(then, Done | HoldChat) and age is not None
         rest = Rest("sendMediaGroup", b"{}", lease.message.cost - 2) if is_half else None
-        return Settlement(lease, then, None if age is None else since_ms * age // 100, rest)
+        return Settlement(lease, then, None if age is None else since_ms * age // 100, rest, alive)
 
     def _both(self, verb: Callable[[Broker], Coroutine[Any, Any, T]]) -> T:
         answer = run(verb(self.broker))
@@ -353,13 +355,29 @@ class BrokerMachine(RuleBasedStateMachine):
                 )
                 self.world.admit([self._message(draft)], 2, capped=True)
                 self.world.clock.advance(latency_ms)
-                self.world.settle([(-1, Done(), 0)])
+                self.world.settle([(-1, Done(), 0, True)])
 
     @rule(picks=st.lists(indexes, min_size=2, max_size=4), retry_after_ms=soon)
     def be_throttled(self, picks: list[int], retry_after_ms: int) -> None:
         """Telegram throttles several calls at once, before it counted any."""
         self.world.lease(3)
-        self.world.settle([(pick, HoldChat(retry_after_ms), None) for pick in picks])
+        self.world.settle([(pick, HoldChat(retry_after_ms), None, True) for pick in picks])
+
+    @rule(
+        bot_id=st.sampled_from(BOTS),
+        delay_ms=st.sampled_from((0, 30, 400)),
+        gap_ms=st.sampled_from((300, 700, 1_000)),
+        times=st.integers(3, 12),
+    )
+    def fail_for_a_while(self, bot_id: int, delay_ms: int, gap_ms: int, times: int) -> None:
+        """Let every call of a bot fail, so that it is tried now and then, if its chats are two or more."""
+        drafts_of_bot = [Draft(bot_id, chat_id, 1, 1, 0, 0, None, 0) for chat_id in CHATS[:3]]
+        self.world.admit([self._message(draft) for draft in drafts_of_bot], 0, capped=True)
+        for _ in range(times):
+            self.world.lease(3)
+            mine = [at for at, lease in enumerate(self.world.leases) if lease.message.bot_id == bot_id]
+            self.world.settle([(at, Again(delay_ms), None, False) for at in reversed(mine[-4:])])
+            self.world.clock.advance(gap_ms)
 
     @rule()
     def sleep_until_woken(self) -> None:
@@ -373,14 +391,14 @@ class BrokerMachine(RuleBasedStateMachine):
         self.world.lease(BATCH_MAX)
 
     @precondition(lambda self: self.world.leases)
-    @rule(picks=st.lists(st.tuples(indexes, thens, ages), min_size=1, max_size=4))
-    def settle(self, picks: list[tuple[int, Then, int | None]]) -> None:
+    @rule(picks=st.lists(st.tuples(indexes, thens, ages, st.sampled_from((None, False, True))), min_size=1, max_size=4))
+    def settle(self, picks: list[Pick]) -> None:
         self.world.settle(picks)
 
     @precondition(lambda self: self.world.leases)
     @rule(age=ages)
     def settle_all(self, age: int | None) -> None:
-        self.world.settle([(0, Done(), age)] * min(len(self.world.leases), BATCH_MAX))
+        self.world.settle([(0, Done(), age, None)] * min(len(self.world.leases), BATCH_MAX))
 
     @precondition(lambda self: self.world.leases)
     @rule(picks=st.lists(indexes, min_size=1, max_size=3), by_ms=st.integers(0, 900))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from msgspec import structs
 
 from tempogram.engine.limits.aimd import AdaptiveLimit
+from tempogram.engine.limits.failing import Health
 from tempogram.engine.limits.fair_queue import STRIDE, FairQueue
 from tempogram.engine.limits.limits import SPACING_PRIORITIES, Limit, Limits
 from tempogram.engine.limits.pool import ACTIVE_MS, SLOW_MS, Connections, kept_of
@@ -22,6 +23,7 @@ from tempogram.engine.ports import (
     Clock,
     Duplicate,
     Explanation,
+    FailingChange,
     Leased,
     Queued,
     QueueStats,
@@ -117,6 +119,7 @@ class Scope:
     doubt_until_ms: int = 0
     blames: list[tuple[int, ChatId | None]] = field(default_factory=list)
     adapted: AdaptiveLimit | None = None
+    failed: bool = False  # a chat since its last success; counts only while it is busy
 
 
 class NaiveBroker:
@@ -131,6 +134,7 @@ class NaiveBroker:
         self._paid: dict[int, Scope] = {}
         self._purses: dict[int, Purse] = {}
         self._chats: dict[tuple[int, ChatId | None], Scope] = {}
+        self._health: defaultdict[int, Health] = defaultdict(Health)
         self._users: dict[tuple[int, int | None], Scope] = {}
         self._aliases: dict[tuple[int, ChatId | None], ChatId | None] = {}
         self._standing: Counter[Key] = Counter()  # messages below each key
@@ -249,7 +253,8 @@ class NaiveBroker:
         adapted = {bot_id: bot.adapted.places for bot_id, bot in self._bots.items() if bot.adapted}
         waiting = {each: stands.count(each) for each in PRIORITIES}
         paid = {bot_id: taken for bot_id, purse in self._purses.items() if (taken := purse.taken(self._clock()))}
-        return QueueStats(waiting, stands.count(None), leased, bots, adapted, paid)
+        failing = {bot_id: each.failing.since_ms for bot_id, each in self._health.items() if each.failing}
+        return QueueStats(waiting, stands.count(None), leased, bots, adapted, paid, failing)
 
     async def wait(self, until_ms: int | None) -> None:
         # It has no bell, it looks again and again.
@@ -261,7 +266,10 @@ class NaiveBroker:
     def _pick(self, at_ms: int) -> Entry | None:
         """Return the message whose turn it is at a time, if nothing else happens until then."""
         fronts: dict[Key, Entry] = {}
-        for head in sorted(self._free_heads(at_ms), key=lambda head: (self._turn(head.path[0]), head.position)):
+        for head in sorted(
+            self._tried(list(self._free_heads(at_ms)), at_ms),
+            key=lambda head: (self._turn(head.path[0]), head.position),
+        ):
             fronts.setdefault((*head.path[1], head.message.is_paid), head)
         offers: list[Entry] = []
         for bot_id, bot in self._bots.items():
@@ -333,6 +341,22 @@ class NaiveBroker:
                 if not waits and all(self._has_room(scope, entry.message, at_ms) for scope in scopes):
                     yield entry
 
+    def _tried(self, heads: Sequence[Entry], at_ms: int) -> Iterator[Entry]:
+        """Yield the heads whose bots are not failing, or are tried with them: chats that have not failed come first."""
+        for head in heads:
+            is_failing = self._health[head.message.bot_id].failing is not None
+            others = [other for other in heads if is_failing and other.message.bot_id == head.message.bot_id]
+            if (not self._failed(head) or all(map(self._failed, others))) and self._tried_at_ms(head) <= at_ms:
+                yield head
+
+    def _failed(self, entry: Entry) -> bool:
+        return entry.is_counted and self._chat(entry.message.bot_id, entry.message.chat_id).failed
+
+    def _tried_at_ms(self, entry: Entry) -> int:
+        """Return when its bot is tried next in chats like its own, if it is failing."""
+        failing = self._health[entry.message.bot_id].failing
+        return failing.tried_at_ms(in_failed_chat=self._failed(entry)) if failing else 0
+
     def _fitting(self, scope: Scope, fronts: Iterable[Entry], level: int, at_ms: int) -> Iterator[Entry]:
         """Yield the fronts that fit into a bot or under the ceiling, until one saves up; what is uncounted always."""
 
@@ -369,6 +393,7 @@ class NaiveBroker:
         message, bot = entry.message, self._bot(entry.message.bot_id)
         chat = self._chat(message.bot_id, message.chat_id)
         yield from (message.ready_at_ms, self._wait_until_ms[entry.path[0]], chat.hold_until_ms, bot.hold_until_ms)
+        yield self._tried_at_ms(entry)
         for scope in (chat, bot, self._ceiling, self._user(message)):
             yield scope.gate.ready_at_ms(now_ms, message.cost) if scope.gate else None
             yield scope.spacing.free_at_ms(now_ms, message.cost) if scope.spacing else None
@@ -421,6 +446,7 @@ class NaiveBroker:
         if counts:
             yield from ((WaitsAt.CHAT_WINDOW, full(chat)), (WaitsAt.USER_WINDOW, full(self._user(message))))
         yield from ((WaitsAt.BOT_PAUSED, bot.paused * NEVER_MS), (WaitsAt.BOT_HELD, bot.hold_until_ms))
+        yield WaitsAt.BOT_FAILING, self._tried_at_ms(head)
         if not counts:
             return
         yield from ((WaitsAt.BOT_WINDOW, full(side)), (WaitsAt.SPACING, apart(side)))
@@ -436,7 +462,10 @@ class NaiveBroker:
         unpaid = [each.message.cost for each in until if not each.message.is_paid]
         is_spaced = message.priority in SPACING_PRIORITIES
         own_ms = 0 if entry.standing else message.ready_at_ms
-        waits_ms = own_ms, self._wait_until_ms[entry.path[0]], chat.hold_until_ms, bot.hold_until_ms
+        waits_ms = (
+            *(own_ms, self._wait_until_ms[entry.path[0]], chat.hold_until_ms),
+            *(bot.hold_until_ms, self._tried_at_ms(entry)),
+        )
         if not entry.is_counted:
             return None if bot.paused else max(now_ms, *waits_ms)
         free_ms = [
@@ -481,6 +510,8 @@ class NaiveBroker:
 
     def _add(self, entry: Entry, now_ms: int) -> None:
         message = entry.message
+        chat = self._chat(message.bot_id, message.chat_id)
+        chat.failed = chat.failed and self._is_busy(message.bot_id, message.chat_id)
         self._entries[message.id] = entry
         if message.attempt and message.ready_at_ms > now_ms:
             self._delay(entry, message.ready_at_ms)
@@ -546,6 +577,7 @@ class NaiveBroker:
         for scope in (chat, *([] if entry.pays else [bot])) if message.cost else ():
             self._use(scope, now_ms)
         self._take_turn(entry)
+        self._health[message.bot_id].begin_call(now_ms, in_failed_chat=self._failed(entry))
         self._leave(entry)
         entry.leased_at_ms = now_ms
         return self._grant(entry, worker_id, now_ms)
@@ -582,17 +614,18 @@ class NaiveBroker:
         message = entry.message = settlement.rest.of(message) if settlement.rest else message
         entry.lease = None
         self._last_calls[message.bot_id] = now_ms, now_ms - entry.leased_at_ms < SLOW_MS
+        failing = None if settlement.alive is None else self._judge(message, now_ms, alive=settlement.alive)
         holds: tuple[Hold, ...] = ()
         match settlement.then:
             case says.Done():
                 del self._entries[message.id]
-                return Settled(held=True)
+                return Settled(held=True, failing=failing)
             case says.Again(delay_ms, spent):
                 entry.attempt, entry.tried = lease.attempt - (not spent), entry.tried or spent
-                self._delay(entry, now_ms + delay_ms if delay_ms else 0)
+                self._delay(entry, now_ms + delay_ms if delay_ms else 0, whole_chat=settlement.alive is False)
                 if not message.cost and delay_ms:  # it waits by itself
                     entry.message = structs.replace(message, ready_at_ms=now_ms + delay_ms)
-                    return Settled(held=True)
+                    return Settled(held=True, failing=failing)
             case says.HoldChat(retry_after_ms):
                 entry.tried, holds = True, self._throttle(entry, now_ms, now_ms + retry_after_ms, near=near)
             case says.MoveChat(to_chat_id) if message.chat_id is not None:
@@ -601,7 +634,17 @@ class NaiveBroker:
             case says.PauseBot():
                 bot.paused = True
         self._stand(entry)
-        return Settled(held=True, holds=holds)
+        return Settled(held=True, holds=holds, failing=failing)
+
+    def _judge(self, message: Outgoing, now_ms: int, *, alive: bool) -> FailingChange | None:
+        health = self._health[message.bot_id]
+        if message.cost:
+            self._chat(message.bot_id, message.chat_id).failed = not alive
+        if alive:
+            ended = health.succeed()
+            return FailingChange(begins=False, after_ms=now_ms - ended.since_ms) if ended else None
+        begins = health.fail(message.chat_id, now_ms, resolve=lambda chat_id: self._resolve(message.bot_id, chat_id))
+        return FailingChange(begins=True, after_ms=now_ms - health.called_since_ms) if begins else None
 
     def _throttle(self, entry: Entry, now_ms: int, until_ms: int, *, near: bool) -> tuple[Hold, ...]:
         message = entry.message
@@ -649,15 +692,18 @@ class NaiveBroker:
         held.hold_until_ms = max(held.hold_until_ms, hold.until_ms)
         return replace(hold, until_ms=held.hold_until_ms)
 
-    def _delay(self, entry: Entry, until_ms: int) -> None:
-        if entry.is_counted:
-            self._wait_until_ms[entry.path[0]] = max(self._wait_until_ms[entry.path[0]], until_ms)
+    def _delay(self, entry: Entry, until_ms: int, *, whole_chat: bool = False) -> None:
+        lane = entry.path[0]
+        lanes = [(priority, *lane[1:]) for priority in PRIORITIES] if whole_chat else [lane]
+        for each in lanes if entry.is_counted else ():
+            self._wait_until_ms[each] = max(self._wait_until_ms[each], until_ms)
 
     def _migrate(self, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId) -> None:
         old_id, new_id = self._resolve(bot_id, from_chat_id), self._resolve(bot_id, to_chat_id)
         if old_id == new_id:
             return
         old, new = self._chat(bot_id, old_id), self._chat(bot_id, new_id)
+        new.failed = any(self._chat(bot_id, each).failed and self._is_busy(bot_id, each) for each in (old_id, new_id))
         self._aliases[bot_id, old_id] = new_id
         new.hold_until_ms = max(new.hold_until_ms, old.hold_until_ms)
         if new.gate and old.gate:
@@ -731,6 +777,16 @@ class NaiveBroker:
     def _chat(self, bot_id: int, chat_id: ChatId | None) -> Scope:
         key = bot_id, self._resolve(bot_id, chat_id)
         return self._chats.setdefault(key, Scope(gate(self._limits.of_chat(key[1]))))
+
+    def _is_busy(self, bot_id: int, chat_id: ChatId | None) -> bool:
+        """Tell whether anything of a chat waits, now or for later, or is leased and counted."""
+        mine = [each for each in self._entries.values() if each.path[0][1:] == (bot_id, chat_id)]
+        return any(
+            (each.lease and each.is_counted)
+            or each.standing
+            or (not each.lease and each.message.ready_at_ms > self._clock())
+            for each in mine
+        )
 
     def _user(self, message: Outgoing) -> Scope:
         limit = None if message.user_id is None else self._limits.user

@@ -270,6 +270,25 @@ class FillsNoPaidWindow(Queue):
         return (gates[0], None, *gates[2:]) if entry.pays else gates
 
 
+class HoldsNoFailingBot(Queue):
+    def reoffer(self, bot: BotState, now_ms: int) -> None:
+        failing, bot.health.failing = bot.health.failing, None
+        super().reoffer(bot, now_ms)
+        bot.health.failing = failing
+
+
+class TriesNoFailingBotAgain(Queue):
+    def reoffer(self, bot: BotState, now_ms: int) -> None:
+        is_paused, bot.is_paused = bot.is_paused, bot.is_paused or bot.health.failing is not None
+        super().reoffer(bot, now_ms)
+        bot.is_paused = is_paused
+
+
+class DelaysOnlyTheLaneThatFailed(Settlements):
+    def _end(self, entry: Entry, settlement: Settlement, now_ms: int, *, is_near: bool) -> tuple[Hold, ...]:
+        return super()._end(entry, structs.replace(settlement, alive=None), now_ms, is_near=is_near)
+
+
 PATCHES: list[tuple[str, Patch]] = [
     ("window", windows(ForgetsWhatIsInFlight)),
     ("window", (queue, "gate", a_millisecond_too_early)),
@@ -301,6 +320,9 @@ CLASSES: list[tuple[str, type]] = [
     ("caps", RefusesTooSoon),
     ("once in or stats", TakesTheSameTwice),
     ("backoff", BacksOffFromNothing),
+    ("backoff", DelaysOnlyTheLaneThatFailed),
+    ("trials", HoldsNoFailingBot),
+    ("busy", TriesNoFailingBotAgain),
     ("send_at", SendsBeforeItsTime),
     ("wake", WakesTooLate),
     ("busy", KeepsOneBack),

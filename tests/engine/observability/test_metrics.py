@@ -14,7 +14,7 @@ from tempogram.engine.observability.metrics import (
     as_text,
 )
 from tempogram.engine.ports import MayWrite, QueueStats
-from tempogram.engine.resilience.circuit_breaker import CALLS_MIN, OPEN_MS_MIN, CircuitBreaker
+from tempogram.engine.resilience.circuit_breaker import FAILURES_MIN, TRIAL_MS, CircuitBreaker
 from tempogram.engine.resilience.conditions import Conditions
 from tests.fakes import START_MS, Clock, outgoing
 
@@ -146,6 +146,12 @@ async def test_paid_messages_are_counted_by_bot_and_their_stars_shown_as_the_bro
     assert shown(Metrics(), queue)['telegram_paid_stars{bot="42"}'] == pytest.approx(1.5)
 
 
+def test_a_bot_whose_calls_fail_is_shown() -> None:
+    queue = QueueStats(waiting={}, retry=0, leased=0, failing={42: START_MS})
+
+    assert shown(Metrics(), queue)['telegram_bot_failing{bot="42"}'] == 1
+
+
 def test_an_open_circuit_breaker_is_shown_until_a_trial_has_succeeded() -> None:
     clock = Clock()
     conditions = Conditions(clock)
@@ -156,12 +162,12 @@ def test_an_open_circuit_breaker_is_shown_until_a_trial_has_succeeded() -> None:
         return as_flat(collector)['telegram_condition{condition="telegram_away"}']
 
     before = is_shown()
-    for _ in range(CALLS_MIN):
-        breaker.end(breaker.ask(1), is_alive=False)
+    for number in range(FAILURES_MIN):
+        breaker.end(breaker.ask(1), number, 7, is_alive=False)
     opened = is_shown()
-    clock.advance(OPEN_MS_MIN)
+    clock.advance(TRIAL_MS)
     trial = breaker.ask(1)
-    half_open = is_shown()
-    breaker.end(trial, is_alive=True)
+    tried = is_shown()
+    breaker.end(trial, 1, 7, is_alive=True)
 
-    assert (before, opened, half_open, is_shown()) == (0, 1, 1, 0)
+    assert (before, opened, tried, is_shown()) == (0, 1, 1, 0)

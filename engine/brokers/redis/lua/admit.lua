@@ -42,6 +42,7 @@ end
 local function add(entry, position)
   local lane = lane_of(entry)
   local chat = lane.chat
+  if chat.has_failed and not is_busy(chat) then chat.has_failed = false end
   entry.position = position
   entries[entry.id] = entry
   count_open(entry, 1)

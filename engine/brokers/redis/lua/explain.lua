@@ -11,7 +11,7 @@
 --   {"done", {}}  it does not wait here
 --   {"gone"}      nothing was done
 -- COST  O(messages of its lane + chats of its bot)
--- USES  keys windows pools state bots chats users messages lanes queue answer
+-- USES  keys windows pools failing state bots chats users messages lanes queue answer
 
 local state_key = unpack(KEYS)
 local given_ms, message_id = unpack(ARGV)
@@ -76,10 +76,12 @@ end
 local function waits_at()
   if not entry.is_due then return entry.tried and "backoff" or "scheduled" end
   local front = head or entry
+  local is_failing = healths.tried_at_ms(bot.health, is_in_failed_chat(lane)) > now_ms
   if not line.is_counted then
     if chat.hold_until_ms > now_ms then return "chat_held" end
     if bot.is_paused then return "bot_paused" end
-    return bot.hold_until_ms > now_ms and "bot_held" or "turn"
+    if bot.hold_until_ms > now_ms then return "bot_held" end
+    return is_failing and "bot_failing" or "turn"
   end
   local cost, user = front.cost, user_of(bot, front.user_id)
   local it_pays = pays(bot, front.is_paid, cost)
@@ -92,6 +94,7 @@ local function waits_at()
   if is_full(user and user.gate, cost) then return "user_window" end
   if bot.is_paused then return "bot_paused" end
   if bot.hold_until_ms > now_ms then return "bot_held" end
+  if is_failing then return "bot_failing" end
   if is_full(of_bot, cost) then return "bot_window" end
   if not it_pays and is_too_soon(bot.spacing, cost) then return "spacing" end
   if is_full(state.ceiling, cost) or is_left_to_others() then return "ceiling" end
@@ -112,6 +115,7 @@ local function earliest_at_ms(messages)
   if bot.is_paused then return false end
   local own_ms = entry.is_due and 0 or entry.ready_at_ms
   local at_ms = math.max(now_ms, own_ms, lane.wait_until_ms, chat.hold_until_ms, bot.hold_until_ms)
+  at_ms = math.max(at_ms, healths.tried_at_ms(bot.health, is_in_failed_chat(lane)))
   if not line.is_counted then return at_ms end
   local function wait_for(gate, spacing, costs)
     if #costs == 0 then return end

@@ -7,12 +7,14 @@
 -- ARGV
 --   1 now_ms ("": the time of Redis)
 --   2 settlements, in msgpack: {message_id, number, incarnation, attempt, counted_age_ms or false, counted_cost,
---     rest, then...}; rest is false or {method, cost, which of the bodies is its own}; then is one of
+--     rest, alive, then...}; rest is false or {method, cost, which of the bodies is its own}; alive is "alive",
+--     "failed" or "" (it tells nothing of Telegram); then is one of
 --     "done" | "again", delay_ms, is_spent | "hold", retry_after_ms | "move", to_chat_id | "pause"
 --   3... bodies of rests
 -- RETURNS
---   {"done", {{held, holds}...}}  a hold is {bot_id, chat_id, until_ms}
---   {"gone"}                      nothing was done
+--   {"done", {{held, holds, failing}...}}  a hold is {bot_id, chat_id, until_ms}; failing is false, or {begins,
+--     after_ms}: its bot is failing from now on, or no longer
+--   {"gone"}                               nothing was done
 -- COST  O(log n) for each
 -- USES  state messages queue settlements answer
 

@@ -10,6 +10,7 @@ Read in this order:
     pools        calls that hang keep places of the ceiling and connections, and cost other bots nothing
     holds        a 429 holds its chat, and its bot when the bot is meant
     aimd         a 429 that our count does not explain lowers a limit for a while
+    failing      a chat whose calls fail waits for its retry, and a bot whose calls fail is tried now and then
     leases       a lease has one holder, a deadline and a number
     counting     every message counts once, and a verb takes at most a batch
     times        messages leave at their time and expire; a worker learns when to wake
@@ -34,6 +35,7 @@ from tests.engine.brokers.contract.bursts import Bursts
 from tests.engine.brokers.contract.changes import Changes
 from tests.engine.brokers.contract.counting import Counting
 from tests.engine.brokers.contract.explain import Explain
+from tests.engine.brokers.contract.failing import Failing
 from tests.engine.brokers.contract.holds import Holds
 from tests.engine.brokers.contract.leases import Leases
 from tests.engine.brokers.contract.migration import Migration
@@ -78,6 +80,7 @@ class BrokerContract(
     Pools,
     Holds,
     AdaptiveLimits,
+    Failing,
     Leases,
     Counting,
     Times,

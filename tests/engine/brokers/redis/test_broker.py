@@ -549,7 +549,7 @@ async def test_every_key_stands_in_the_table_with_its_type(redis: Redis, clock: 
     assert kinds == {pattern: {kind} for pattern, kind in table.items()}
 
 
-HELD = {1: "80c08035851ab2f4"}
+HELD = {1: "1effd366fa68796c"}
 """By schema, a digest of what Redis holds after ``make_every_key``."""
 
 
@@ -599,6 +599,10 @@ TABLE = keys.__doc__ or ""
 async def make_every_key(make: MakeBroker, clock: Clock) -> None:
     broker = make(Limits(user=Limit(5, 60_000), purse=Limit(9, 60_000)))
     await broker.migrate(1, -5, -6)
+    await queue(broker, [outgoing("failed", bot_id=2), outgoing("failed_paid", bot_id=2, chat_id=12, is_paid=True)])
+    for _ in range(3):
+        await broker.settle([Settlement(each, Again(0), None, alive=False) for each in await lease(broker)])
+        clock.advance(1_000)
     await queue(broker, [structs.replace(each, user_id=500) for each in many(3, prefix="low", priority=PRIORITIES[2])])
     await queue(
         broker, [structs.replace(each, is_paid=True) for each in many(3, prefix="paid", priority=PRIORITIES[0])]

@@ -3,7 +3,7 @@
 -- Its lines 1 to 3 are those of what is counted, by priority; 4 to 6, from their first message on, those of the rest.
 --
 -- TWIN  engine/brokers/memory/lanes.py (BotState, Line)
--- USES  keys windows pools records state
+-- USES  keys windows pools records state failing
 
 local
   bots, lines_of, line_in, uncounted_lines_of, seen_bot, bot_of, save_bot, purse_of, paid_gate_of, save_purse, pays,
@@ -14,7 +14,7 @@ local bots = {} -- those of this call, by id
 
 local UNSURE = 2 -- which lane is the first of a line
 local NO_BLAMES = {}
-local BOT_HEAD = "<BBBBBddddddddddddI4c0I4c0I4c0I4c0d"
+local BOT_HEAD = "<BBBBBddddddddddddddI4c0I4c0I4c0I4c0d"
 local BOT_LINE = "<dddddddBI2c0dI2c0"
 
 local function priority_of(index)
@@ -65,7 +65,8 @@ local function fresh_bot(bot_id)
     bot_id = bot_id, weight = 1, is_paused = false, is_aliased = false, hold_until_ms = 0, doubt_until_ms = 0,
     waiting = 0, open = 0, special = 0, blames = NO_BLAMES, now = 0, last = 0, members = 0, has_purse = false,
     is_short = false, gate = gates.fresh(limits.bot), lines = {}, chats = {}, calls = pools.fresh_calls(),
-    spacing = spacings.unpacked(nil, limits.bot, limits.saved_up),
+    spacing = spacings.unpacked(nil, limits.bot, limits.saved_up), health = healths.fresh(), failed_lanes = 0,
+    tries_failed = false,
   }
   for index = 1, 3 do fresh_line(bot, index) end
   return bot
@@ -100,21 +101,25 @@ end
 
 local function unpack_bot(bot_id, raw)
   local is_paused, is_aliased, has_purse, is_short, was_slow, weight, hold_until_ms, doubt_until_ms, waiting,
-    open_count, special, wake_at_ms, now, last, members, version, taken, spaced, gate, rare, began, period, at =
+    open_count, special, wake_at_ms, now, last, members, version, taken, called_since_ms, failed_lanes,
+    spaced, gate, rare, began, period, at =
     struct.unpack(BOT_HEAD, raw)
   local is_current = version == limits.version -- what was lowered under other limits is forgotten
-  local adapted, blames = nil, NO_BLAMES
+  local adapted, blames, health = nil, NO_BLAMES, nil
   if rare ~= "" then
     rare = cmsgpack.unpack(rare)
-    adapted, blames = is_current and rare.adapted or nil, rare.blames
+    adapted, blames, health = is_current and rare.adapted or nil, rare.blames, rare.health
   end
+  health = health or healths.fresh()
+  health.called_since_ms = called_since_ms
   local bot = {
     bot_id = bot_id, raw = raw, weight = weight, is_paused = is_paused == 1, is_aliased = is_aliased == 1,
     hold_until_ms = hold_until_ms, doubt_until_ms = doubt_until_ms, waiting = waiting, open = open_count,
     special = special, wake_at_ms = some(wake_at_ms), blames = blames, now = now, last = last, members = members,
     adapted = adapted, has_purse = has_purse == 1, is_short = is_short == 1, gate = gates.unpacked(gate, limits.bot),
     spacing = spacings.unpacked(is_current and spaced, limits.bot, limits.saved_up), lines = nil, lines_at = at,
-    chats = {}, calls = {taken = taken, began = began, was_slow = was_slow == 1, period = period},
+    chats = {}, calls = {taken = taken, began = began, was_slow = was_slow == 1, period = period}, health = health,
+    failed_lanes = failed_lanes, tries_failed = false,
   }
   if adapted and bot.gate then bot.gate.places = adapted.places end
   return bot
@@ -138,8 +143,9 @@ local function bot_of(bot_id)
 end
 
 local function rare_of(bot)
-  if not bot.adapted and #bot.blames == 0 then return "" end
-  return cmsgpack.pack({adapted = bot.adapted, blames = bot.blames})
+  local health = bot.health.failures > 0 and bot.health or nil
+  if not bot.adapted and #bot.blames == 0 and not health then return "" end
+  return cmsgpack.pack({adapted = bot.adapted, blames = bot.blames, health = health})
 end
 
 local function packed_lines(bot)
@@ -154,8 +160,9 @@ local function save_bot(bot)
   local head = struct.pack(
     BOT_HEAD, flag(bot.is_paused), flag(bot.is_aliased), flag(bot.has_purse), flag(bot.is_short),
     flag(calls.was_slow), bot.weight, bot.hold_until_ms, bot.doubt_until_ms, bot.waiting, bot.open, bot.special,
-    bot.wake_at_ms or NONE, bot.now, bot.last, bot.members, limits.version, calls.taken, #spaced, spaced, #gate, gate,
-    #rare, rare, #calls.began, calls.began, calls.period
+    bot.wake_at_ms or NONE, bot.now, bot.last, bot.members, limits.version, calls.taken,
+    bot.health.called_since_ms, bot.failed_lanes, #spaced, spaced, #gate, gate, #rare, rare, #calls.began, calls.began,
+    calls.period
   )
   put(key.bot(bot.bot_id), bot.raw, head .. packed_lines(bot))
 end

@@ -6,12 +6,13 @@
 -- As chats are many, nothing is kept of the lanes in which nothing waits.
 
 local
-  chats, limit_of_chat, lane_in, known_chat, chat_of, save_chat
+  chats, limit_of_chat, lane_in, known_chat, chat_of, is_busy, is_in_failed_chat, save_chat
 = (function()
 
 local chats = {} -- those of this call, in the order in which they were read
 
 local CHAT_HEAD = "<I4ddI2c0I4c0I2c0B"
+local HAS_FAILED = 2 ^ 6 -- beside which of the six lanes follow
 local CHAT_LANE = "<I4ddBI2c0I2c0Bc0"
 
 local function limit_of_chat(chat_id)
@@ -26,7 +27,7 @@ local function lane_in(chat, index)
   if not lane then
     lane = {
       chat = chat, line = line_in(chat.bot, index), size = 0, turn = 0, wait_until_ms = 0, offered = false,
-      offered_as_paid = false, alone = false, user_id = false,
+      offered_in = 0, alone = false, user_id = false,
     }
     chat.lanes[index] = lane
   end
@@ -45,11 +46,11 @@ end
 
 -- Read a lane, and return where the next begins.
 local function unpack_lane(chat, index, raw, at)
-  local size, turn, wait_until_ms, offered_as_paid, offered, alone, user_id
-  size, turn, wait_until_ms, offered_as_paid, offered, alone, user_id, at = struct.unpack(CHAT_LANE, raw, at)
+  local size, turn, wait_until_ms, offered_in, offered, alone, user_id
+  size, turn, wait_until_ms, offered_in, offered, alone, user_id, at = struct.unpack(CHAT_LANE, raw, at)
   chat.lanes[index] = {
     chat = chat, line = line_in(chat.bot, index), size = size, turn = turn, wait_until_ms = wait_until_ms,
-    offered = offered ~= "" and offered, offered_as_paid = offered_as_paid == 1, alone = alone ~= "" and alone,
+    offered = offered ~= "" and offered, offered_in = offered_in, alone = alone ~= "" and alone,
     user_id = user_id ~= "" and user_id,
   }
   return at
@@ -71,6 +72,8 @@ local function unpack_chat(bot, chat_id, raw)
       if chat.gate then chat.gate.places = chat.adapted.places end
     end
   end
+  chat.has_failed = lanes >= HAS_FAILED
+  lanes = lanes % HAS_FAILED
   local index = 1
   while lanes > 0 do
     if lanes % 2 == 1 then at = unpack_lane(chat, index, raw, at) end
@@ -96,9 +99,20 @@ local function chat_of(bot, chat_id)
   chat = {
     bot = bot, chat_id = chat_id, lanes = {}, waiting = 0, hold_until_ms = 0, flying = {},
     version = limits.version, adapted = false, doubt_until_ms = 0, gate = gates.fresh(limit_of_chat(chat_id)),
+    has_failed = false,
   }
   remember(chat)
   return chat
+end
+
+-- Tell whether anything of it waits or is in flight.
+local function is_busy(chat)
+  return chat.waiting > 0 or #chat.flying > 0
+end
+
+-- Tell whether its chat has failed; what is uncounted is no part of that.
+local function is_in_failed_chat(lane)
+  return lane.chat.has_failed and lane.line.is_counted
 end
 
 -- Tell whether an empty lane backs off, has a later turn than a new one would get, or stands in the set of a user.
@@ -110,7 +124,7 @@ local function packed_lane(lane)
   if not lane or (lane.size == 0 and not is_remembered(lane)) then return nil end
   local offered, alone, user_id = lane.offered or "", lane.alone or "", lane.user_id or ""
   return struct.pack(
-    CHAT_LANE, lane.size, lane.turn, lane.wait_until_ms, flag(lane.offered_as_paid), #offered, offered, #alone, alone,
+    CHAT_LANE, lane.size, lane.turn, lane.wait_until_ms, lane.offered_in, #offered, offered, #alone, alone,
     #user_id, user_id
   )
 end
@@ -151,7 +165,7 @@ local function save_chat(chat)
   end
   local head = struct.pack(
     CHAT_HEAD, chat.waiting, chat.hold_until_ms, chat.version, #flying, flying, #gate, gate, #rare, rare,
-    which
+    which + (chat.has_failed and HAS_FAILED or 0)
   )
   local packed = head .. (high or "") .. (normal or "") .. (low or "") .. uncounted
   local is_idle = chat.waiting == 0 and flying == ""
@@ -166,5 +180,5 @@ local function save_chat(chat)
 end
 
 return
-  chats, limit_of_chat, lane_in, known_chat, chat_of, save_chat
+  chats, limit_of_chat, lane_in, known_chat, chat_of, is_busy, is_in_failed_chat, save_chat
 end)()

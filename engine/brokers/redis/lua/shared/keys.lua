@@ -25,6 +25,8 @@ function key.purse(bot_id) return prefix .. "purse:" .. bot_id end
 function key.aliases(bot_id) return prefix .. "aliases:" .. bot_id end
 function key.ready(bot_id, index) return prefix .. "ready:" .. LINES[index] .. ":" .. bot_id end
 function key.paid(bot_id, index) return prefix .. "paid:" .. LINES[index] .. ":" .. bot_id end
+function key.failed(bot_id, index) return prefix .. "failed:" .. LINES[index] .. ":" .. bot_id end
+function key.failed_paid(bot_id, index) return prefix .. "failed_paid:" .. LINES[index] .. ":" .. bot_id end
 function key.lanes(bot_id, index) return prefix .. "lanes:" .. LINES[index] .. ":" .. bot_id end
 function key.chat(bot_id, chat_id) return prefix .. "chat:" .. bot_id .. ":" .. chat_id end
 function key.lane(bot_id, index, chat_id)

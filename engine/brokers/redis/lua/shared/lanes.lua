@@ -1,12 +1,12 @@
 -- In and out of a lane, and which lanes may go.
 --
 -- TWIN  engine/brokers/memory/lanes.py (Lane, Line), engine/brokers/memory/queue.py (_begin_to_wait to _offer_lane)
--- USES  keys windows fair_queue state bots users messages
+-- USES  keys windows fair_queue state bots chats users messages
 
 local
   number_of, set_timer, is_special, member_of, front_in, lane_key, head_of, write_out, put_in, take_out, note_special,
-  begin_to_wait, firsts, leave_group, end_to_wait, leave, withdraw, first_ready, is_before, fronts_of, note_user,
-  offer_lane
+  begin_to_wait, firsts, leave_group, end_to_wait, leave, withdraw, first_ready, has_untroubled, is_before, fronts_of,
+  note_user, offer_lane
 = (function()
 
 -- A bot's id in a sorted set, so that of two with the same pass the lower comes first.
@@ -127,9 +127,13 @@ end
 
 -- Which lanes may go
 
-local function line_key(line, as_paid)
-  if as_paid then return key.paid(line.bot.bot_id, line.index) end
-  line.ready_key = line.ready_key or key.ready(line.bot.bot_id, line.index)
+-- Where a lane stands that may go, by whether its head is to be paid for, and whether its chat has failed.
+local HEAPS = {[0] = key.ready, key.paid, key.failed, key.failed_paid}
+local PAID, FAILED = 1, 2
+
+local function line_key(line, heap)
+  if heap > 0 then return HEAPS[heap](line.bot.bot_id, line.index) end
+  line.ready_key = line.ready_key or HEAPS[heap](line.bot.bot_id, line.index)
   return line.ready_key
 end
 
@@ -146,40 +150,23 @@ end
 local function withdraw(lane)
   if not lane.offered then return end
   local line = lane.line
-  call("ZREM", line_key(line, lane.offered_as_paid), lane.offered)
+  call("ZREM", line_key(line, lane.offered_in), lane.offered)
+  if lane.offered_in >= FAILED then line.bot.failed_lanes = line.bot.failed_lanes - 1 end
   if line.first == lane.offered then line.first = nil end
   lane.offered, line.fronts = nil, nil
 end
 
 -- A member tells all that is asked of a front before its turn: its position (which breaks ties), its cost, its chat.
 local function offer_in_line(lane, head)
-  local line, is_paid = lane.line, head.is_paid
+  local line = lane.line
+  local heap = (head.is_paid and PAID or 0) + (is_in_failed_chat(lane) and FAILED or 0)
   local member = head.position .. " " .. head.cost .. " " .. lane.chat.chat_id
-  if lane.offered == member and lane.offered_as_paid == is_paid then return end
+  if lane.offered == member and lane.offered_in == heap then return end
   withdraw(lane)
-  call("ZADD", line_key(line, is_paid), lane.turn, member)
-  if not is_paid then note_first(line, lane.turn, member) end
-  lane.offered, lane.offered_as_paid, line.fronts = member, is_paid, nil
-end
-
--- Return the member of the ready lane whose turn it is.
-local function first_ready(line)
-  if line.first == nil then
-    local found = call("ZRANGE", line_key(line, false), 0, 0, "WITHSCORES")
-    line.first, line.first_turn = found[1] or false, tonumber(found[2] or 0)
-  end
-  return line.first
-end
-
-local function front_of(member, turn, is_paid)
-  local position, cost = string.match(member, "^(%S+) (%d+) ")
-  return {member = member, turn = turn, position = position, cost = tonumber(cost), is_paid = is_paid}
-end
-
-local function first_paid(line)
-  if line.bot.special == 0 then return nil end
-  local found = call("ZRANGE", line_key(line, true), 0, 0, "WITHSCORES")
-  return found[1] and front_of(found[1], tonumber(found[2]), true)
+  call("ZADD", line_key(line, heap), lane.turn, member)
+  if heap == 0 then note_first(line, lane.turn, member) end
+  if heap >= FAILED then line.bot.failed_lanes = line.bot.failed_lanes + 1 end
+  lane.offered, lane.offered_in, line.fronts = member, heap, nil
 end
 
 -- Tell whether one id is before another, byte by byte as in Python and in a sorted set.
@@ -191,11 +178,55 @@ local function is_before(one, other)
   return #one < #other
 end
 
+-- Return the member whose turn it is in one of a line's sorted sets, and its pass.
+local function first_in(line, heap)
+  if heap == 0 and line.first ~= nil then return line.first, line.first_turn end
+  local found = call("ZRANGE", line_key(line, heap), 0, 0, "WITHSCORES")
+  local member, turn = found[1] or false, tonumber(found[2] or 0)
+  if heap == 0 then line.first, line.first_turn = member, turn end
+  return member, turn
+end
+
+-- Return the member whose turn it is, of the free or of the paid ones, and its pass; while the bot is failing, one of
+-- the chats that are tried now.
+local function first_of(line, heap)
+  local bot = line.bot
+  if bot.failed_lanes == 0 then return first_in(line, heap) end
+  if bot.health.failing then return first_in(line, bot.tries_failed and heap + FAILED or heap) end
+  local member, turn = first_in(line, heap)
+  local other, its_turn = first_in(line, heap + FAILED)
+  if not member or (other and (its_turn < turn or (its_turn == turn and is_before(other, member)))) then
+    return other, its_turn
+  end
+  return member, turn
+end
+
+-- Return the member of the ready lane whose turn it is.
+local function first_ready(line)
+  return (first_of(line, 0))
+end
+
+-- Tell whether a lane may go whose chat has not failed.
+local function has_untroubled(line)
+  return first_in(line, 0) or (line.bot.special > 0 and first_in(line, PAID))
+end
+
+local function front_of(member, turn, is_paid)
+  local position, cost = string.match(member, "^(%S+) (%d+) ")
+  return {member = member, turn = turn, position = position, cost = tonumber(cost), is_paid = is_paid}
+end
+
+local function first_paid(line)
+  if line.bot.special == 0 then return nil end
+  local member, turn = first_of(line, PAID)
+  return member and front_of(member, turn, true) or nil
+end
+
 -- Return the free and the paid front of a line, the one whose turn it is first.
 local function fronts_of(line)
   if line.fronts then return line.fronts end
-  local member = first_ready(line)
-  local fronts = {member and front_of(member, line.first_turn, false) or nil}
+  local member, turn = first_of(line, 0)
+  local fronts = {member and front_of(member, turn, false) or nil}
   fronts[#fronts + 1] = first_paid(line)
   local free, paid = fronts[1], fronts[2]
   if paid and (paid.turn < free.turn or (paid.turn == free.turn and is_before(paid.position, free.position))) then
@@ -250,6 +281,6 @@ end
 
 return
   number_of, set_timer, is_special, member_of, front_in, lane_key, head_of, write_out, put_in, take_out, note_special,
-  begin_to_wait, firsts, leave_group, end_to_wait, leave, withdraw, first_ready, is_before, fronts_of, note_user,
-  offer_lane
+  begin_to_wait, firsts, leave_group, end_to_wait, leave, withdraw, first_ready, has_untroubled, is_before, fronts_of,
+  note_user, offer_lane
 end)()

@@ -1,7 +1,7 @@
 -- Which message goes next, and its lease.
 --
 -- TWIN  engine/brokers/memory/leases.py
--- USES  keys windows fair_queue pools state bots chats messages lanes queue
+-- USES  keys windows fair_queue pools failing state bots chats messages lanes queue
 
 local
   give, lease_some
@@ -169,6 +169,7 @@ local function take(line, worker_id, lease_ms, records, of_leases)
   if entry.expires_at_ms and entry.expires_at_ms <= now_ms then return nil, expire_front(line, lane, entry, records) end
   take_places(entry, chat, line)
   take_turn(line, lane, entry)
+  healths.begin_call(bot.health, is_in_failed_chat(lane))
   if entry.tried then -- while it is leased it counts under its priority
     state.retry = state.retry - 1
     state.open[line.priority] = state.open[line.priority] + 1

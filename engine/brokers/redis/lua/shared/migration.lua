@@ -28,6 +28,7 @@ local function migrate(bot, from_chat_id, to_chat_id)
   if not old then return end
   local new = chat_of(bot, new_id)
   new.hold_until_ms = math.max(new.hold_until_ms, old.hold_until_ms)
+  new.has_failed = (old.has_failed and is_busy(old)) or (new.has_failed and is_busy(new))
   if old.gate and new.gate then gates.absorb(new.gate, old.gate) end
   for _, message_id in ipairs(old.flying) do table.insert(new.flying, message_id) end
   new.waiting = new.waiting + old.waiting

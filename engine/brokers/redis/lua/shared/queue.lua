@@ -1,7 +1,7 @@
 -- Which lines may go, what enters and leaves the queue, and what time brings.
 --
 -- TWIN  engine/brokers/memory/queue.py
--- USES  keys windows aimd fair_queue state bots chats users messages lanes
+-- USES  keys windows aimd fair_queue failing state bots chats users messages lanes
 
 local
   reoffer, reoffer_chat, reoffer_user, count_open, count_waiting, schedule, enter, remove, lower_limit, use_limit,
@@ -50,11 +50,17 @@ local function saved_up_until_ms(line, front)
   return now_ms
 end
 
+-- Return until when a bot is held, by a 429 or because it is failing and no trial is due.
+local function held_until_ms(bot)
+  return math.max(bot.hold_until_ms, healths.tried_at_ms(bot.health, bot.tries_failed))
+end
+
 -- Return when a front may leave its bot; nil if only an event can tell.
 local function front_ready_at_ms(line, front)
   local bot = line.bot
   if bot.is_paused then return nil end
-  if bot.hold_until_ms > now_ms then return bot.hold_until_ms end
+  local until_ms = held_until_ms(bot)
+  if until_ms > now_ms then return until_ms end
   local saves_until_ms = saved_up_until_ms(line, front)
   if saves_until_ms ~= now_ms then
     return sooner(saves_until_ms, pays_later_at_ms(line, front))
@@ -89,7 +95,8 @@ end
 -- Return when a bot has one free place; nil if only an event can tell.
 local function one_place_at_ms(bot)
   if bot.is_paused then return nil end
-  if bot.hold_until_ms > now_ms then return bot.hold_until_ms end
+  local until_ms = held_until_ms(bot)
+  if until_ms > now_ms then return until_ms end
   return bot.gate and gates.ready_at_ms(bot.gate, now_ms, 1) or not bot.gate and now_ms or nil
 end
 
@@ -120,7 +127,8 @@ end
 
 -- Offer the lines of what takes no place, and return when a hold of their bot lets them go.
 local function reoffer_uncounted(bot)
-  local is_held, is_waiting = bot.is_paused or bot.hold_until_ms > now_ms, false
+  local until_ms, is_waiting = held_until_ms(bot), false
+  local is_held = bot.is_paused or until_ms > now_ms
   for _, line in ipairs(uncounted_lines_of(bot)) do
     local front = line.members > 0 and first_ready(line)
     line.offered = nil
@@ -132,12 +140,22 @@ local function reoffer_uncounted(bot)
       is_waiting = is_waiting or front
     end
   end
-  return is_waiting and not bot.is_paused and bot.hold_until_ms or nil
+  return is_waiting and not bot.is_paused and until_ms or nil
+end
+
+-- While a bot is failing, its chats that have not failed are tried first.
+local function choose_what_is_tried(bot)
+  bot.tries_failed = bot.health.failing ~= nil
+  for _, line in ipairs(lines_of(bot)) do
+    line.fronts = nil
+    if bot.tries_failed and has_untroubled(line) then bot.tries_failed = false end
+  end
 end
 
 -- Put the lines of a bot among those of their priorities that may go, and set its timer for the others.
 local function reoffer(bot)
   local wake_at_ms
+  if bot.health.failing or bot.failed_lanes > 0 then choose_what_is_tried(bot) end
   bot.is_short = bot.members > 0 -- something waits for its places
   if bot.special > 0 then
     for index = 1, 3 do
@@ -183,7 +201,7 @@ local function offer(lane)
   local line = lane.line
   local before = first_ready(line)
   offer_lane(lane)
-  if line.bot.special > 0 or first_ready(line) ~= before then reoffer(line.bot) end
+  if line.bot.special > 0 or line.bot.health.failing or first_ready(line) ~= before then reoffer(line.bot) end
 end
 
 -- What is counted

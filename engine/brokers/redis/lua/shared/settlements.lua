@@ -1,7 +1,7 @@
 -- How a lease ends, and what follows from it.
 --
 -- TWIN  engine/brokers/memory/settlements.py
--- USES  keys windows pools state bots users messages queue holds migration
+-- USES  keys windows pools failing state bots chats users messages queue holds migration
 
 local
   settle
@@ -43,31 +43,37 @@ local function give_back(entry)
   if entry.expires_at_ms then call("ZADD", key.expiries(), entry.expires_at_ms, entry.id) end
 end
 
--- Let a lane wait until its message is tried again; of what is uncounted, the message alone.
-local function back_off(entry, until_ms)
+-- Let a lane or its whole chat wait until its message is tried again; of what is uncounted, the message alone.
+local function back_off(entry, until_ms, is_whole_chat)
   if entry.cost == 0 then
     entry.ready_at_ms = until_ms
-  else
-    local lane = lane_of(entry)
-    lane.wait_until_ms = math.max(lane.wait_until_ms, until_ms)
+    return
+  end
+  local chat = chat_of_entry(entry)
+  for index = 1, 3 do
+    if is_whole_chat or index == entry.index then
+      local lane = lane_in(chat, index)
+      lane.wait_until_ms = math.max(lane.wait_until_ms, until_ms)
+    end
   end
 end
 
 local ending = {}
 
-function ending.again(entry, attempt, _, delay_ms, is_spent)
+-- A call that failed delays all lanes of its chat.
+function ending.again(entry, attempt, _, alive, delay_ms, is_spent)
   entry.attempt = is_spent and attempt or attempt - 1
   entry.tried = entry.tried or is_spent
-  if delay_ms > 0 then back_off(entry, now_ms + delay_ms) end
+  if delay_ms > 0 then back_off(entry, now_ms + delay_ms, alive == "failed") end
   return {}
 end
 
-function ending.hold(entry, _, is_near, retry_after_ms)
+function ending.hold(entry, _, is_near, _, retry_after_ms)
   entry.tried = true
   return throttle(entry, now_ms + retry_after_ms, is_near)
 end
 
-function ending.move(entry, _, _, to_chat_id)
+function ending.move(entry, _, _, _, to_chat_id)
   local chat = chat_of_entry(entry)
   if chat.chat_id ~= "" then migrate(chat.bot, chat.chat_id, to_chat_id) end
   return {}
@@ -85,10 +91,24 @@ local function may_let_others_go(entry, chat, is_done, all_is_counted)
   return chat.waiting > 0 or chat.bot.is_short or user_of(chat.bot, entry.user_id) or not (is_done and all_is_counted)
 end
 
--- End a lease: {held, holds}. ``rest`` is what the message is from now on, {method, cost, body}, if a part arrived.
-local function settle(message_id, number, incarnation, attempt, counted_age_ms, counted_cost, rest, kind, ...)
+-- Note what an answer tells of Telegram. Return {begins, after_ms} if the bot is failing from now on, or no longer.
+-- What is uncounted waits for no other message of its chat, and tells nothing of the chat.
+local function judge(entry, chat, alive)
+  local bot, health = chat.bot, chat.bot.health
+  if entry.cost > 0 then chat.has_failed = alive == "failed" end
+  if alive == "alive" then
+    local ended = healths.succeed(health)
+    return ended and {false, now_ms - ended.since_ms} or false
+  end
+  local begins = healths.fail(health, chat.chat_id, function(chat_id) return resolve(bot, chat_id) end)
+  return begins and {true, now_ms - health.called_since_ms} or false
+end
+
+-- End a lease: {held, holds, {begins, after_ms} if its bot is failing from now on, or no longer}. ``rest`` is what the
+-- message is from now on, {method, cost, body}, if a part arrived.
+local function settle(message_id, number, incarnation, attempt, counted_age_ms, counted_cost, rest, alive, kind, ...)
   local entry = held(message_id, number, incarnation)
-  if not entry then return {false, {}} end
+  if not entry then return {false, {}, false} end
   local chat, cost = chat_of_entry(entry), entry.cost
   local is_near = chat.gate and gates.is_near(chat.gate, now_ms) or false
   settle_places(entry, chat, counted_age_ms and now_ms - counted_age_ms, counted_cost)
@@ -103,19 +123,19 @@ local function settle(message_id, number, incarnation, attempt, counted_age_ms, 
       break
     end
   end
-  local holds = {}
+  local holds, failing = {}, alive ~= "" and judge(entry, chat, alive)
   if kind == "done" then
     entry.is_gone = true
   else
-    holds = ending[kind](entry, attempt, is_near, ...)
+    holds = ending[kind](entry, attempt, is_near, alive, ...)
     give_back(entry)
   end
   chat = chat_of_entry(entry)
-  if may_let_others_go(entry, chat, kind == "done", counted_age_ms and counted_cost == cost) then
+  if failing or may_let_others_go(entry, chat, kind == "done", counted_age_ms and counted_cost == cost) then
     reoffer_user(chat.bot, entry.user_id)
     reoffer_chat(chat)
   end
-  return {true, holds}
+  return {true, holds, failing}
 end
 
 return
