@@ -21,6 +21,7 @@ BENCHES = (
     "crowded",
     "mass_work",
     "load",
+    "hanging_bots",
 )
 
 

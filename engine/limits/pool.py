@@ -161,6 +161,11 @@ class Pool:
         self._pass_time(now_ms)
         return (self._period + 1) * ACTIVE_MS if self._ended_now or self._ended_before else None
 
+    def slow_at_ms(self, bot_id: int, now_ms: int) -> int | None:
+        """Return when a quick bot will be slow if no call ends; None if it is not quick."""
+        bot = self._bots.get(bot_id)
+        return next(iter(bot.began_ms.values())) + SLOW_MS if bot is not None and bot.is_quick(now_ms) else None
+
     def counts(self, now_ms: int) -> Iterator[tuple[int, int, bool]]:
         """Yield each bot that has a call under way: its id, its places, and whether it is quick."""
         for bot_id, bot in self._with_calls.items():

@@ -11,6 +11,7 @@ from tempogram.engine.brokers.memory.lanes import Chat, Entry
 from tempogram.engine.brokers.memory.leases import Leases
 from tempogram.engine.brokers.memory.migration import Migration, move
 from tempogram.engine.brokers.memory.queue import Queue
+from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.messages import PRIORITIES, Again, Done, Hold, HoldChat, MoveChat, PauseBot, Settlement
 from tempogram.engine.ports.broker import FailingChange, Settled
 
@@ -46,7 +47,7 @@ class Settlements:
             chat.uncounted_in_flight -= 1
         failing = None if settlement.alive is None else _judge(entry, now_ms, is_alive=settlement.alive)
         holds = self._end(entry, settlement, now_ms, is_near=is_near)
-        if failing is not None or may_let_others_go(entry, settlement):
+        if failing is not None or changes_what_may_go(entry, settlement, queue.limits):
             if entry.user is not None:
                 queue.reoffer_user(entry.user, now_ms)
             queue.reoffer_chat(entry.lane.chat, now_ms)
@@ -149,11 +150,11 @@ def _judge(entry: Entry, now_ms: int, *, is_alive: bool) -> FailingChange | None
     return FailingChange(begins=True, after_ms=now_ms - health.called_since_ms) if begins else None
 
 
-def may_let_others_go(entry: Entry, settlement: Settlement) -> bool:
-    """Tell whether anything may go by an end that did not before.
+def changes_what_may_go(entry: Entry, settlement: Settlement, limits: Limits) -> bool:
+    """Tell whether anything may go by an end that did not before, or may not go that did.
 
-    A place that begins to count stays taken: that matters only to what waits for the chat, or for places.
-    What is uncounted keeps nothing back.
+    A place that begins to count stays taken: that matters only to what waits for the chat, or for places. But in a
+    bucket it drains only from then on. What is uncounted keeps nothing back.
     """
     if not entry.message.cost:
         return not isinstance(settlement.then, Done)
@@ -162,6 +163,8 @@ def may_let_others_go(entry: Entry, settlement: Settlement) -> bool:
         chat.waiting > 0
         or chat.bot.is_short
         or entry.user is not None
+        or limits.bot.burst is not None
+        or limits.paid.burst is not None
         or settlement.counted_age_ms is None
         or settlement.rest is not None
         or not isinstance(settlement.then, Done)

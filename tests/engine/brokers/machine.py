@@ -221,7 +221,8 @@ class World:
             case Leased(), Leased():
                 mine, its = (replace(leased, wake_at_ms=None, is_kept_back=False) for leased in (ours, model))
                 must("model", mine == its, f"{ours} but the model {model}")
-                must("model wake", ours.is_kept_back or not model.is_kept_back, f"{ours} but the model {model}")
+                asks_again = ours.is_kept_back or ours.wake_at_ms == self.clock()
+                must("model wake", asks_again or not model.is_kept_back, f"{ours} but the model {model}")
                 self._compare_wakes(ours.wake_at_ms, model.wake_at_ms)
             case _:
                 must("model", ours == model, f"{ours} but the model {model}")
@@ -319,6 +320,13 @@ class BrokerMachine(RuleBasedStateMachine):
     @rule(slots=st.sampled_from((0, 1, 2, 60)))
     def lease(self, slots: int) -> None:
         self.world.lease(slots)
+
+    @rule(bot_id=st.sampled_from(BOTS), other_bot_id=st.sampled_from(BOTS))
+    def a_bot_floods(self, bot_id: int, other_bot_id: int) -> None:
+        """Let one bot have as many calls under way as it may beside one of another, and neither be answered."""
+        for each, chats in ((other_bot_id, CHATS[:1]), (bot_id, CHATS)):
+            drafts_of_it = [Draft(each, chat_id, 0, 1, 0, 0, None, 0) for chat_id in chats]
+            self.world.admit([self._message(draft) for draft in drafts_of_it], BATCH_MAX, capped=True)
 
     @rule(
         calls=st.lists(st.tuples(st.sampled_from(BOTS), st.sampled_from((0, 100, 600))), max_size=6),

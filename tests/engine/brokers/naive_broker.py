@@ -402,6 +402,7 @@ class NaiveBroker:
             yield paid_gate.ready_at_ms(now_ms, message.cost) if paid_gate else None
             yield self._purse(message.bot_id).free_at_ms(now_ms, message.cost)
         yield from ((now_ms // ACTIVE_MS + periods) * ACTIVE_MS for periods in (1, 2))
+        yield from (each.leased_at_ms + SLOW_MS for each in self._entries.values() if each.lease)
 
     def _explain(self, entry: Entry, now_ms: int) -> Explanation:
         lanes: defaultdict[Key, list[Entry]] = defaultdict(list)

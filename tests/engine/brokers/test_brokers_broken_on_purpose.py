@@ -18,14 +18,14 @@ from tempogram.engine.brokers.memory import broker, queue
 from tempogram.engine.brokers.memory.admissions import Admissions
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.brokers.memory.holds import Holds
-from tempogram.engine.brokers.memory.lanes import BotState, Chat, Entry, Lane, User
+from tempogram.engine.brokers.memory.lanes import BotState, Chat, Entry, Group, Lane, Line, User
 from tempogram.engine.brokers.memory.leases import Leases, Question
 from tempogram.engine.brokers.memory.queue import Queue
 from tempogram.engine.brokers.memory.settlements import Settlements
 from tempogram.engine.limits import windows as windows_module
 from tempogram.engine.limits.fair_queue import FairQueue
 from tempogram.engine.limits.limits import Limit, Limits
-from tempogram.engine.limits.pool import Connections, Pool
+from tempogram.engine.limits.pool import Connections
 from tempogram.engine.limits.windows import Bucket, Gate, Purse, Window
 from tempogram.engine.model.messages import ChatId, Hold, HoldChat, Lease, Outgoing, Settlement
 from tempogram.engine.ports import Broker, Clock, Leased, QueueStats, Refused, Verdict
@@ -201,6 +201,16 @@ class LeasesMoreThanAsked(Leases):
         return super().lease(worker_id, slots + 1, now_ms, connections)
 
 
+class SharesOutNothing(Leases):
+    def _front(self, group: Group, question: Question) -> Line | None:
+        return group.front()
+
+
+class KeepsNothingForHigh(Leases):
+    def _is_left_for_high(self, question: Question) -> bool:
+        return False
+
+
 class NoTurns(FairQueue):
     """Each keeps the pass with which it came, so that ties decide."""
 
@@ -299,8 +309,6 @@ PATCHES: list[tuple[str, Patch]] = [
     ("spacing", (queue, "spacing", lambda *_: None)),
     ("edits", (Chat, "replaced_by", lambda *_: None)),
     ("stars", (queue, "Purse", PaysLater)),
-    ("half a ceiling", (Pool, "may_begin", lambda *_, **__: True)),
-    ("kept for high", (Pool, "is_left_for_high", lambda *_, **__: False)),
     ("order", by(lambda entry: (False, entry.message.id), last=True)),
     ("order", by(lambda entry: (entry.tried, entry.message.id))),
 ]
@@ -330,6 +338,8 @@ CLASSES: list[tuple[str, type]] = [
     ("cancel", CancelsWhatIsLeased),
     ("stats", ForgetsTheTried),
     ("slots", LeasesMoreThanAsked),
+    ("model", SharesOutNothing),
+    ("model", KeepsNothingForHigh),
     ("model", StrictPriorities),
     ("model", TheLowestBotFirst),
     ("model", NothingSavesUp),

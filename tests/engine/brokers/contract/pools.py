@@ -269,6 +269,34 @@ class Pools:
 
         assert await leased_ids(broker) == ["urgent0001"]
 
+    async def test_what_takes_no_place_goes_though_its_bot_has_its_share_of_the_ceiling(
+        self, broker: Broker, clock: Clock
+    ) -> None:
+        await meet(broker, 1, 2)
+        await queue_for(broker, [1], 30, HIGH)
+        await lease(broker)
+        clock.advance(SLOW_MS)
+        assert await lease(broker) == []
+
+        await queue(broker, [outgoing("delete", bot_id=1, chat_id=-7, cost=0, method="deleteMessage", priority=HIGH)])
+
+        assert await leased_ids(broker) == ["delete"]
+
+    async def test_an_album_saves_up_no_longer_than_its_bot_is_quick(self, make: MakeBroker, clock: Clock) -> None:
+        broker = make(replace(UNLIMITED, ceiling=Limit(30, 1_000)))
+        await meet(broker, *range(1, 11))
+        clock.advance(1_002)
+        await queue_for(broker, [1, 2], 12, HIGH)
+        assert len(await lease(broker)) == 24
+        await queue(broker, [outgoing("album", bot_id=1, chat_id=-7, cost=10, priority=HIGH)])
+        await queue(broker, [urgent(3, 1)])
+
+        before = await broker.lease(worker_id="worker", slots=BATCH_MAX)
+        assert before.wake_at_ms == clock() + SLOW_MS
+        clock.advance(SLOW_MS)
+
+        assert await leased_ids(broker) == ["urgent0001"]
+
     async def test_a_place_that_was_given_up_goes_to_a_bot_that_was_passed_over(
         self, broker: Broker, clock: Clock
     ) -> None:

@@ -14,7 +14,8 @@ local question = {
   waits_for_ceiling = false, -- a bot was passed over that has its share of the ceiling's places
   is_kept_back = false, -- something may go, but not by these connections
 }
-local passed_over, passed_count = {}, 0
+local passed_over, passed_count = {}, {} -- of each group: its bots, and how many
+for index = 1, #constants.LINES do passed_over[index], passed_count[index] = {}, 0 end
 
 local function ceiling_places()
   return gates.places_of(limits.ceiling)
@@ -39,17 +40,18 @@ local function is_left_for_high(line)
   return true
 end
 
-local function pass_over(bot)
-  if not passed_over[bot.bot_id] then
-    passed_over[bot.bot_id], passed_count = true, passed_count + 1
+local function pass_over(line)
+  local bots = passed_over[line.index]
+  if not bots[line.bot.bot_id] then
+    bots[line.bot.bot_id], passed_count[line.index] = true, passed_count[line.index] + 1
   end
 end
 
 -- Return the first line of a group whose bot was not passed over: of so many and one more, one was not.
 local function first_left(index)
-  for _, member in ipairs(call("ZRANGE", key.group(index), 0, passed_count)) do
+  for _, member in ipairs(call("ZRANGE", key.group(index), 0, passed_count[index])) do
     local bot_id = string.match(member, "^0*(%d+)$")
-    if not passed_over[bot_id] then return lines_of(seen_bot(bot_id))[index] end
+    if not passed_over[index][bot_id] then return lines_of(seen_bot(bot_id))[index] end
   end
   return false
 end
@@ -58,7 +60,7 @@ local function first_of_group(index)
   local line = firsts[index]
   if line == nil then line = first_left(index) end -- not looked at since a line joined or left
   while line and not may_begin(line) do
-    pass_over(line.bot)
+    pass_over(line)
     line = first_left(index)
   end
   firsts[index] = line
@@ -93,7 +95,10 @@ local function choose()
       local free_at_ms = both_free_at_ms(state.ceiling, spacing, cost, now_ms)
       if free_at_ms == now_ms then return line, nil end
       wake_at_ms = sooner(wake_at_ms, free_at_ms)
-      saves_up = cost > 1 -- nothing behind it takes what comes free meanwhile
+      saves_up = cost > 1 -- nothing behind it takes what comes free meanwhile, until its bot is passed over
+      if saves_up then
+        wake_at_ms = sooner(wake_at_ms, pools.slow_at_ms(state.pool, ceiling_places(), line.bot.calls))
+      end
     end
   end
   return nil, wake_at_ms

@@ -112,6 +112,13 @@ function pools.is_left_for_high(pool, places)
   return places > 0 and places - pool.taken <= kept_of(places) and pool.senders > 1
 end
 
+-- Return when a quick bot will be slow if no call ends, while places are shared out; nil if that changes nothing.
+function pools.slow_at_ms(pool, places, calls)
+  if places == 0 or 2 * pool.taken < places or not is_quick(calls) then return nil end
+  local _, oldest_ms = struct.unpack(CALL, calls.began)
+  return oldest_ms + constants.SLOW_MS
+end
+
 -- Return when shares may grow though no call ends; nil: they do not.
 function pools.changes_at_ms(pool)
   pass_time(pool)

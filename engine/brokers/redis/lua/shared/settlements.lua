@@ -84,10 +84,12 @@ function ending.pause(entry)
   return {}
 end
 
--- Tell whether anything may go by an end that did not before. A place that begins to count stays taken: that matters
--- only to what waits for the chat, or for places. What is uncounted keeps nothing back.
-local function may_let_others_go(entry, chat, is_done, all_is_counted)
+-- Tell whether anything may go by an end that did not before, or may not go that did. A place that begins to count
+-- stays taken: that matters only to what waits for the chat, or for places. But in a bucket it drains only from then
+-- on. What is uncounted keeps nothing back.
+local function changes_what_may_go(entry, chat, is_done, all_is_counted)
   if entry.cost == 0 then return not is_done end
+  if limits.bot.burst or limits.paid.burst then return true end
   return chat.waiting > 0 or chat.bot.is_short or user_of(chat.bot, entry.user_id) or not (is_done and all_is_counted)
 end
 
@@ -131,7 +133,7 @@ local function settle(message_id, number, incarnation, attempt, counted_age_ms, 
     give_back(entry)
   end
   chat = chat_of_entry(entry)
-  if failing or may_let_others_go(entry, chat, kind == "done", counted_age_ms and counted_cost == cost) then
+  if failing or changes_what_may_go(entry, chat, kind == "done", counted_age_ms and counted_cost == cost) then
     reoffer_user(chat.bot, entry.user_id)
     reoffer_chat(chat)
   end
