@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, true, tuple_, update
+from sqlalchemy import Connection, Row, Select, func, select, true, tuple_, update
 
 from tempogram.engine.model.messages import OPEN, BotChat, ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
 from tempogram.engine.ports.ledger import Accepted, Fault, Known, Record
@@ -55,18 +55,12 @@ class SqlLedger:
         await self._database.write(hold_writes.hold, holds)
 
     async def open_messages(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[Outgoing]:
-        is_next = messages.c.id > after_id, messages.c.status == Status.QUEUED.value
-        page = with_payloads().where(MESSAGE_IS_OPEN, *is_next).order_by(messages.c.id).limit(limit)
-        if bot_id is not None:
-            page = page.where(messages.c.bot_id == bot_id)
+        page = open_page(with_payloads(), after_id=after_id, limit=limit, bot_id=bot_id)
         async with self._database.reading() as connection:
             return [outgoing(row) for row in await connection.execute(page)]
 
     async def open_ids(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[str]:
-        is_next = messages.c.id > after_id, messages.c.status == Status.QUEUED.value
-        page = select(messages.c.id).where(MESSAGE_IS_OPEN, *is_next).order_by(messages.c.id).limit(limit)
-        if bot_id is not None:
-            page = page.where(messages.c.bot_id == bot_id)
+        page = open_page(select(messages.c.id), after_id=after_id, limit=limit, bot_id=bot_id)
         async with self._database.reading() as connection:
             return list((await connection.execute(page)).scalars())
 
@@ -177,6 +171,18 @@ class SqlLedger:
 
     async def pause(self, bot_id: int, *, paused: bool, by: PausedBy = PausedBy.OPERATOR) -> bool:
         return await self._database.write_alone(lambda connection: _pause(connection, bot_id, paused=paused, by=by))
+
+
+def open_page(query: Select[Any], *, after_id: str, limit: int, bot_id: int | None) -> Select[Any]:
+    """Restrict a query to a page of what is queued, of all bots or of one, in the order of its ids.
+
+    The bot is compared so that no index by bots fits: by that one, SQLite would read all that the bot has ever sent
+    and sort it, for each page. With 60,000 waiting, a page of 1,000 took 26 ms instead of 2.
+    """
+    page = query.where(MESSAGE_IS_OPEN, messages.c.id > after_id, messages.c.status == Status.QUEUED.value)
+    if bot_id is not None:
+        page = page.where(messages.c.bot_id + 0 == bot_id)
+    return page.order_by(messages.c.id).limit(limit)
 
 
 def _settle_interrupted(connection: Connection, now_ms: int, longer_than_ms: int) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from tempogram.simulator.client import running_simulator
 from tempogram.storage.database.engines import parse
 from tempogram.storage.processes.exclusive_lock import EXCLUSIVE_LOCK
-from tests.end_to_end.program import TOKEN, program, update
+from tests.end_to_end.program import TOKEN, Program, program, update
 from tests.storage.servers import own_postgres, run
 
 
@@ -95,6 +96,33 @@ async def test_a_signal_ends_the_program_cleanly_and_the_next_start_continues(tm
     assert report.duplicates == 0
 
 
+async def test_a_removal_cut_off_by_a_kill_goes_on_when_asked_again_and_loses_nothing(tmp_path: Path) -> None:
+    removed, other = "43:token-of-a-removed-bot", [{"bot": "42", "chat_id": chat, "text": "hi"} for chat in range(1, 6)]
+    waiting = [{"bot": "43", "chat_id": chat, "text": "hello"} for chat in range(1, 10_001)]
+
+    async with running_simulator() as telegram, program(tmp_path, telegram.url, QUEUE_BOT_CAP="0") as tempogram:
+        await tempogram.call("POST", "/bots", json={"token": removed})
+        for bot_id in ("42", "43"):
+            await tempogram.call("PATCH", f"/bots/{bot_id}", json={"paused": True})
+        for batch in (other, waiting):
+            await tempogram.call("POST", "/messages/batch", json=batch)
+        cut_off = asyncio.create_task(tempogram.call("DELETE", "/bots/43"))
+        await tempogram.until(lambda: waits_less_than(tempogram, 10_005), within_s=30)
+        await tempogram.kill()
+        await asyncio.gather(cut_off, return_exceptions=True)
+        before = statuses_of(tmp_path, bot_id=43)
+        await tempogram.start()
+        await tempogram.until(lambda: is_removed(tempogram, "43"), within_s=60)
+        await tempogram.call("PATCH", "/bots/42", json={"paused": False})
+        await tempogram.until(tempogram.is_empty, within_s=30)
+        report = await telegram.report()
+
+    assert 0 < before["cancelled"] < 10_000
+    assert statuses_of(tmp_path, bot_id=43) == {"cancelled": 10_000}
+    assert statuses_of(tmp_path, bot_id=42) == {"sent": 5}
+    assert (report.accepted, report.duplicates) == (5, 0)
+
+
 async def test_a_second_program_on_the_same_database_is_refused(
     tmp_path: Path, database_settings: dict[str, str]
 ) -> None:
@@ -146,8 +174,6 @@ async def program_of(
     tmp_path: Path, telegram_url: str, directory: Path, database_settings: dict[str, str]
 ) -> tuple[int, str]:
     """Start another program on the database in ``directory``, and return its status and output."""
-    from tests.end_to_end.program import Program
-
     own = tmp_path / "second"
     own.mkdir()
     second = Program(own, TELEGRAM_API_URL=telegram_url, **database_settings | {"DATA_DIR": str(directory / "data")})
@@ -160,3 +186,20 @@ async def program_of(
 async def answered(telegram: object, answers: int) -> bool:
     report = await telegram.report()  # type: ignore[attr-defined]
     return bool(report.accepted - report.duplicates >= answers)
+
+
+async def waits_less_than(tempogram: Program, messages: int) -> bool:
+    return bool((await tempogram.stats())["total_queued"] < messages)
+
+
+async def is_removed(tempogram: Program, bot_id: str) -> bool:
+    """Ask for the removal again; 404 means complete."""
+    status, _ = await tempogram.call("DELETE", f"/bots/{bot_id}")
+    assert status in {200, 202, 404}
+    return status == 404
+
+
+def statuses_of(directory: Path, *, bot_id: int) -> dict[str, int]:
+    query = "SELECT status, count(*) FROM messages WHERE bot_id = ? AND direction = 'out' GROUP BY status"
+    with closing(sqlite3.connect(directory / "data" / "tempogram.db")) as database:
+        return dict(database.execute(query, (bot_id,)).fetchall())

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from msgspec import structs
+from sqlalchemy import select, text
 
 from tempogram.engine.model.conversations import conversation
 from tempogram.engine.model.errors import LedgerError
@@ -16,7 +17,8 @@ from tempogram.engine.model.messages import Guarantee, Hold, Outgoing, PastSend,
 from tempogram.engine.ports.ledger import Accepted, Fault, Known, Ledger
 from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
-from tempogram.storage.ledger.ledger import SqlLedger
+from tempogram.storage.database.models import messages
+from tempogram.storage.ledger.ledger import SqlLedger, open_page
 from tempogram.storage.ledger.memory_ledger import MemoryLedger
 from tempogram.storage.messages import MessageHistory
 from tests.engine.desk import Desk
@@ -733,7 +735,13 @@ class TestMemoryLedger(LedgerContract):
 
 
 class TestLedgerOnSqlite(OnSqlite, SqlLedgerContract):
-    pass
+    async def test_a_page_of_one_bots_messages_is_read_in_order_and_never_sorted(self, database: Database) -> None:
+        page = open_page(select(messages.c.id), after_id="", limit=1_000, bot_id=BOT)
+        async with database.reading() as connection:
+            statement = page.compile(connection.sync_engine, compile_kwargs={"literal_binds": True})
+            plan = [row.detail for row in await connection.execute(text(f"EXPLAIN QUERY PLAN {statement}"))]
+
+        assert plan == ["SEARCH messages USING INDEX messages_open (id>?)"]
 
 
 class TestLedgerOnPostgres(OnPostgres, SqlLedgerContract):
