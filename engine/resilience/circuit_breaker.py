@@ -33,13 +33,15 @@ class Permit:
     """How many calls may begin.
 
     Attributes:
+        at_ms: When it was given: no earlier do its calls begin.
         again_at_ms: When it may permit more, if that is a matter of time.
-        trial_at_ms: When the trial began that it is; None: it is none.
+        is_trial: The breaker is open, and this is its trial of now.
     """
 
     calls: int
+    at_ms: int
     again_at_ms: int | None = None
-    trial_at_ms: int | None = None
+    is_trial: bool = False
 
 
 class CircuitBreaker:
@@ -48,8 +50,9 @@ class CircuitBreaker:
     closed ──nothing has succeeded since the first of ``FAILURES_MIN`` failures, and distinct bots agree──> open
     open ──any call succeeds──> closed
 
-    If only one bot makes calls, two of its chats must agree, and nothing have succeeded for as long as its broker
-    needs to tell that the bot is failing.
+    A call that began before the last success is no evidence: some bots' calls may hang, and end together, while those
+    of others succeed. If only one bot makes calls, two of its chats must agree, and nothing have succeeded for as long
+    as its broker needs to tell that the bot is failing.
     """
 
     def __init__(self, host: str, *, clock: Clock, conditions: Conditions) -> None:
@@ -58,6 +61,7 @@ class CircuitBreaker:
         self._conditions = conditions
         self._failures: deque[int] = deque(maxlen=FAILURES_MIN)  # since the last success: when the latest ended
         self._failing_since_ms = 0
+        self._succeeded_at_ms = NEVER_MS
         self._bots = LastTwo()
         self._failed_bots = LastTwo()
         self._failed_chats = LastTwo()
@@ -67,18 +71,18 @@ class CircuitBreaker:
 
     def ask(self, calls: int) -> Permit:
         """Permit calls: all, one or none. ``end`` must get the result of each, or ``give_back`` the permit."""
-        if not self.is_open or not calls:
-            return Permit(calls)
         now_ms = self._clock()
+        if not self.is_open or not calls:
+            return Permit(calls, now_ms)
         if now_ms < self._trial_at_ms:
-            return Permit(0, again_at_ms=self._trial_at_ms)
+            return Permit(0, now_ms, again_at_ms=self._trial_at_ms)
         self._trial_at_ms = now_ms + TRIAL_MS
-        return Permit(1, trial_at_ms=now_ms)
+        return Permit(1, now_ms, is_trial=True)
 
     def give_back(self, permit: Permit) -> None:
         """Take back a permit of which nothing came: if it was the last trial, another may begin at once."""
-        if permit.trial_at_ms is not None and self._trial_at_ms == permit.trial_at_ms + TRIAL_MS:
-            self._trial_at_ms = permit.trial_at_ms
+        if permit.is_trial and self._trial_at_ms == permit.at_ms + TRIAL_MS:
+            self._trial_at_ms = permit.at_ms
 
     def end(self, permit: Permit, bot_id: int, chat_id: ChatId | None, *, is_alive: bool | None) -> None:
         """Count the result of one permitted call; None: it says nothing of the host, or was not made."""
@@ -88,11 +92,12 @@ class CircuitBreaker:
         now_ms = self._clock()
         self._bots.note(bot_id, now_ms)
         if is_alive:
-            self._succeed()
-        else:
+            self._succeed(now_ms)
+        elif permit.at_ms >= self._succeeded_at_ms:
             self._fail(bot_id, chat_id, now_ms)
 
-    def _succeed(self) -> None:
+    def _succeed(self, now_ms: int) -> None:
+        self._succeeded_at_ms = now_ms
         if self._failures:
             self._failures.clear()
             self._failed_bots, self._failed_chats = LastTwo(), LastTwo()

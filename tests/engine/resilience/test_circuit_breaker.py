@@ -13,6 +13,9 @@ from tests.fakes import Clock
 
 BOTS = (1, 2, 3)
 
+LATELY_MS = 1 << 60
+"""When calls began that began after every success."""
+
 
 @pytest.fixture
 def conditions(clock: Clock) -> Conditions:
@@ -26,7 +29,7 @@ def breaker(clock: Clock, conditions: Conditions) -> CircuitBreaker:
 
 def call(breaker: CircuitBreaker, bot_id: int, chat_id: int = 7, *, is_alive: bool | None, times: int = 1) -> None:
     for _ in range(times):
-        breaker.end(Permit(1), bot_id, chat_id, is_alive=is_alive)
+        breaker.end(Permit(1, LATELY_MS), bot_id, chat_id, is_alive=is_alive)
 
 
 def open_(breaker: CircuitBreaker) -> None:
@@ -111,6 +114,33 @@ def test_a_success_ends_what_failures_before_it_tell(breaker: CircuitBreaker) ->
         call(breaker, 1, is_alive=True)
 
     assert not breaker.is_open
+
+
+def test_bots_whose_calls_hang_and_end_together_do_not_take_the_host_away_from_others(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
+    hanging = breaker.ask(4 * FAILURES_MIN)
+    clock.advance(20_000)
+    call(breaker, 9, is_alive=True)
+    clock.advance(1)
+
+    for number in range(4 * FAILURES_MIN):
+        breaker.end(hanging, number % 4, number, is_alive=False)
+
+    assert not breaker.is_open
+
+
+def test_calls_that_hang_after_the_last_success_show_that_the_host_is_away(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
+    call(breaker, 9, is_alive=True)
+    hanging = breaker.ask(FAILURES_MIN)
+    clock.advance(20_000)
+
+    for number in range(FAILURES_MIN):
+        breaker.end(hanging, number % 4, number, is_alive=False)
+
+    assert breaker.is_open
 
 
 def test_failures_before_the_window_are_forgotten(breaker: CircuitBreaker, clock: Clock) -> None:
@@ -202,7 +232,7 @@ class BreakerMachine(RuleBasedStateMachine):
     )
     def end(self, bot_id: int, chat_id: int, is_alive: bool | None, times: int) -> None:  # noqa: FBT001
         for _ in range(times):
-            self.breaker.end(Permit(1), bot_id, chat_id, is_alive=is_alive)
+            self.breaker.end(Permit(1, LATELY_MS), bot_id, chat_id, is_alive=is_alive)
             if is_alive is not None:
                 self.calls.append((self.clock(), bot_id))
             if is_alive:
