@@ -343,10 +343,14 @@ class NaiveBroker:
 
     def _tried(self, heads: Sequence[Entry], at_ms: int) -> Iterator[Entry]:
         """Yield the heads whose bots are not failing, or are tried with them: chats that have not failed come first."""
+        failing = [head for head in heads if self._health[head.message.bot_id].failing]
+        untroubled = {head.message.bot_id for head in failing if not self._failed(head)}
         for head in heads:
-            is_failing = self._health[head.message.bot_id].failing is not None
-            others = [other for other in heads if is_failing and other.message.bot_id == head.message.bot_id]
-            if (not self._failed(head) or all(map(self._failed, others))) and self._tried_at_ms(head) <= at_ms:
+            bot_id = head.message.bot_id
+            is_failing = self._health[bot_id].failing is not None
+            if not is_failing or (
+                self._tried_at_ms(head) <= at_ms and not (self._failed(head) and bot_id in untroubled)
+            ):
                 yield head
 
     def _failed(self, entry: Entry) -> bool:
