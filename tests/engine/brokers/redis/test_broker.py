@@ -19,6 +19,7 @@ from tempogram.engine.brokers.redis.broker import RedisBroker
 from tempogram.engine.brokers.redis.connection import connect
 from tempogram.engine.channels.redis_changes import RedisChanges
 from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.limits.pool import Connections, Pool
 from tempogram.engine.model.errors import BrokerFull, BrokerUnavailable, QueueLost, SettingsError
 from tempogram.engine.model.messages import (
     PRIORITIES,
@@ -583,6 +584,21 @@ async def what_it_holds(redis: Redis, name: str) -> object:
             return list(await redis.zrange(name, 0, -1, withscores=True))
         case kind:
             return kind  # in the bell only the time of its last entry matters
+
+
+async def test_bots_that_are_passed_over_are_each_read_once(redis: Redis, make: MakeBroker, clock: Clock) -> None:
+    broker, pool = make(UNLIMITED), Pool(100)
+    for bot_id in range(1, 95):
+        pool.begin(bot_id, "hangs", 1, now_ms=clock())
+        await queue(broker, many(1, prefix=f"of{bot_id}-", bot_id=bot_id))
+    clock.advance(1_000)
+    await redis.config_resetstat()
+
+    leased = await broker.lease(worker_id="w", slots=6, connections=Connections(pool, 6, clock()))
+
+    reads = await redis.info("commandstats")
+    assert (leased.leases, leased.is_kept_back) == ((), True)
+    assert reads["cmdstat_zrange"]["calls"] < 20
 
 
 async def names(redis: Redis) -> list[str]:

@@ -47,9 +47,27 @@ local function pass_over(line)
   end
 end
 
--- Return the first line of a group whose bot was not passed over: of so many and one more, one was not.
+-- What was read of a group: its members from ``start`` on, as many as were ``asked`` for or all, and how many of them
+-- were looked at. Dropped when a line joins or leaves the group; so each that is passed over is read once until then.
+local pages = {}
+
+local function next_member(index)
+  local page = pages[index]
+  if not page then
+    local asked = passed_count[index] + 1
+    page = {start = 0, asked = asked, seen = 0, members = call("ZRANGE", key.group(index), 0, asked - 1)}
+  elseif page.seen == page.asked then
+    local start = page.start + page.asked
+    local members = call("ZRANGE", key.group(index), start, start + constants.BATCH_MAX - 1)
+    page = {start = start, asked = constants.BATCH_MAX, seen = 0, members = members}
+  end
+  pages[index], page.seen = page, page.seen + 1
+  return page.members[page.seen]
+end
+
+-- Return the first line of a group whose bot was not passed over.
 local function first_left(index)
-  for _, member in ipairs(call("ZRANGE", key.group(index), 0, passed_count[index])) do
+  for member in next_member, index do
     local bot_id = string.match(member, "^0*(%d+)$")
     if not passed_over[index][bot_id] then return lines_of(seen_bot(bot_id))[index] end
   end
@@ -58,7 +76,10 @@ end
 
 local function first_of_group(index)
   local line = firsts[index]
-  if line == nil then line = first_left(index) end -- not looked at since a line joined or left
+  if line == nil then -- not looked at since a line joined or left
+    pages[index] = nil
+    line = first_left(index)
+  end
   while line and not may_begin(line) do
     pass_over(line)
     line = first_left(index)
