@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, column, delete, insert, select, update, values
+from sqlalchemy import Column, Connection, column, delete, insert, select, update, values
 from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.messages import OPEN, PastSend, Rest, Status
@@ -46,10 +46,12 @@ def mark_sending(connection: Connection, message_ids: Sequence[str]) -> list[Non
 
 
 def end_many(connection: Connection, message_ids: Sequence[str], status: Status, fault: Fault, now_ms: int) -> None:
-    """End open messages, all in the same way; what they would have sent goes with them, unless they can be replayed."""
-    is_open = messages.c.id.in_(message_ids), messages.c.settled_at_ms.is_(None)
-    ended = {"status": status.value, "settled_at_ms": now_ms, "reason": fault.reason}
-    connection.execute(update(messages).where(*is_open).values(ended))
+    """End open messages, all in the same way; what they would have sent goes with them, unless they can be replayed.
+
+    A statement made anew for each call would leave a cycle with all these ids to the garbage collector, and between
+    them no memory returns.
+    """
+    END_MESSAGES.run(connection, [(message_id, status.value, now_ms, fault.reason) for message_id in message_ids])
     if status not in REPLAYABLE:
         DROP_PAYLOADS.run(connection, [(message_id,) for message_id in message_ids])
         file_writes.release_bytes(connection, message_ids)
@@ -142,6 +144,8 @@ _STATE = (
     messages.c.reason,
 )
 
+_END = messages.c.id, messages.c.status, messages.c.settled_at_ms, messages.c.reason
+
 _ATTEMPT = (
     attempts.c.message_id,
     attempts.c.bot_id,
@@ -159,14 +163,19 @@ _ATTEMPT = (
 )
 
 
-def _update_messages(_dialect: str, rows: Binds) -> ClauseElement:
-    names = (column(each.name, each.type) for each in _STATE)
-    became = values(*names, name="became").data([tuple(row) for row in rows]).cte("became")
-    # A late record changes no message that has ended. Checked by the time (``settled_has_time``), not by the
-    # status: for that PostgreSQL would choose the index of all open messages, and read it from end to end.
-    is_open = messages.c.settled_at_ms.is_(None)
-    changes = {each.name: became.c[each.name] for each in _STATE if each.name != "id"}
-    return update(messages).where(messages.c.id == became.c.id, is_open).values(changes)
+def _updating(columns: Sequence[Column[Any]]) -> Callable[[str, Binds], ClauseElement]:
+    """Return what builds an update of open messages, in which each row has an id and what the message became."""
+
+    def build(_dialect: str, rows: Binds) -> ClauseElement:
+        names = (column(each.name, each.type) for each in columns)
+        became = values(*names, name="became").data([tuple(row) for row in rows]).cte("became")
+        # A late record changes no message that has ended. Checked by the time (``settled_has_time``), not by the
+        # status: for that PostgreSQL would choose the index of all open messages, and read it from end to end.
+        is_open = messages.c.settled_at_ms.is_(None)
+        changes = {each.name: became.c[each.name] for each in columns if each.name != "id"}
+        return update(messages).where(messages.c.id == became.c.id, is_open).values(changes)
+
+    return build
 
 
 def _insert_attempts(_dialect: str, rows: Binds) -> ClauseElement:
@@ -180,6 +189,7 @@ def _drop_payloads(_dialect: str, rows: Binds) -> ClauseElement:
     return delete(payloads).where(payloads.c.message_id.in_(settled))
 
 
-UPDATE_MESSAGES = BulkStatement(_STATE, _update_messages)
+UPDATE_MESSAGES = BulkStatement(_STATE, _updating(_STATE))
+END_MESSAGES = BulkStatement(_END, _updating(_END))
 INSERT_ATTEMPTS = BulkStatement(_ATTEMPT, _insert_attempts)
 DROP_PAYLOADS = BulkStatement((messages.c.id,), _drop_payloads)
