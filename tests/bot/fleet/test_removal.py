@@ -241,6 +241,23 @@ async def test_a_removal_that_was_cut_off_goes_on_when_it_is_asked_for_again(
     assert await later.status(waiting) is Status.CANCELLED
 
 
+async def test_a_removal_is_continued_by_the_process_that_is_asked_though_it_has_not_begun_it(
+    processes: list[Process], clock: Clock
+) -> None:
+    waiting = await processes[0].submit()
+    await processes[0].fleet.remove(BOT_ID, keep_messages=False)  # and it is killed before anything is cancelled
+    other = processes[1]
+    await rebuild(
+        other.ledger, other.broker, closer_of(other.ledger, other.broker, other.results, clock), UNLIMITED, clock
+    )
+    await other.fleet.load()
+
+    progress = await other.removals.progress(BOT_ID)
+
+    assert progress == RemovalProgress(1, is_complete=True)
+    assert await other.status(waiting) is Status.CANCELLED
+
+
 @pytest.mark.parametrize(
     "add",
     [lambda fleet: fleet.add(TOKEN, None), lambda fleet: fleet.add_unverified(TOKEN)],

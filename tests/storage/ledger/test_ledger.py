@@ -17,7 +17,7 @@ from tempogram.engine.model.messages import Guarantee, Hold, Outgoing, PastSend,
 from tempogram.engine.ports.ledger import Accepted, Fault, Known, Ledger
 from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
-from tempogram.storage.database.models import messages
+from tempogram.storage.database.models import messages, payloads
 from tempogram.storage.ledger.ledger import SqlLedger, open_page
 from tempogram.storage.ledger.memory_ledger import MemoryLedger
 from tempogram.storage.messages import MessageHistory
@@ -683,6 +683,17 @@ class SqlLedgerContract(LedgerContract):
         state = await MessageHistory(database).message(album.id)
         assert state is not None
         assert (state.status, state.method, state.cost) == (Status.SENT, "sendMediaGroup", 3)
+
+    async def test_what_many_ended_messages_would_have_sent_is_deleted_with_them(
+        self, ledger: Ledger, database: Database
+    ) -> None:
+        ended, waiting = [message() for _ in range(3)], message()
+        await ledger.add([*ended, waiting])
+
+        await ledger.end_many([each.id for each in ended], status=Status.EXPIRED, fault=NEVER, now_ms=NOW_MS)
+
+        async with database.reading() as connection:
+            assert list((await connection.execute(select(payloads.c.message_id))).scalars()) == [waiting.id]
 
     async def test_a_dead_letter_is_not_changed_by_a_late_record_and_keeps_its_payload(
         self, ledger: Ledger, database: Database
