@@ -214,8 +214,11 @@ class Line:
     def clear(self) -> None:
         """Forget all lanes, as none of them has anything waiting."""
         self.key = self.offered = None
-        for heap in (self.ready, self.paid, self.failed, self.failed_paid):
-            heap.clear()
+        self.ready.clear()
+        self.paid.clear()
+        if self.failed or self.failed_paid:
+            self.failed.clear()
+            self.failed_paid.clear()
 
     def fronts(self) -> list[Entry]:
         """Return both, the one whose turn it is first."""

@@ -176,8 +176,10 @@ class Leases:
         if entry.tried:  # while it is leased it counts under its priority
             queue.retry -= 1
             queue.open[line.priority] += 1
-        queue.count_waiting(entry, -1)
-        chat.forget_edit(entry)
+        chat.waiting -= 1
+        bot.waiting -= 1
+        if chat.edits:
+            chat.forget_edit(entry)
         lease = self.give(entry, worker_id, now_ms)
         self.leased[entry.message.id] = entry
         queue.pool.begin(bot.bot_id, entry.message.id, entry.message.cost, now_ms)

@@ -261,7 +261,9 @@ class Queue:
         if bot.health.failing is not None:
             lines = (*bot.waiting_lines, *bot.uncounted_lines.values())
             bot.tries_failed = not any(line.has_untroubled() for line in lines)
-        if bot.special:
+        if not bot.waiting_lines:
+            pass  # nothing waits for its windows
+        elif bot.special:
             for line in bot.waiting_lines:
                 wake_at_ms = sooner(wake_at_ms, self._offer_line(line, now_ms))
         else:  # each front takes one place of the same window, so these are the times of all
@@ -299,7 +301,7 @@ class Queue:
     def _one_place_at_ms(self, bot: BotState, now_ms: int) -> int | None:
         if bot.is_paused:
             return None
-        held_until_ms = bot.held_until_ms()
+        held_until_ms = bot.hold_until_ms if bot.health.failing is None else bot.held_until_ms()
         if held_until_ms > now_ms:
             return held_until_ms
         return now_ms if bot.gate is None else bot.gate.ready_at_ms(now_ms, 1)
