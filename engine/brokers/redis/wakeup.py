@@ -44,16 +44,15 @@ class Wakeup:
                 return
 
     async def _rings_within(self, waits_s: float) -> bool:
-        """Tell whether it rang; when the time is over, the task goes on listening for the next call."""
+        """Tell whether it rang. When the time is over, or the sleep is cut short, the task listens for the next call.
+
+        It is never cancelled: the driver would close its connection, and the next sleep open another. It ends when
+        the client of Redis is closed.
+        """
         if self._listening is None:
             self._listening = asyncio.create_task(self._next_ring())
             self._listening.add_done_callback(_retrieve_error)
-        try:
-            done, _ = await asyncio.wait([self._listening], timeout=None if waits_s == math.inf else waits_s)
-        except asyncio.CancelledError:
-            self._listening.cancel()
-            self._listening = None
-            raise
+        done, _ = await asyncio.wait([self._listening], timeout=None if waits_s == math.inf else waits_s)
         if not done:
             return False
         heard, self._listening = self._listening, None

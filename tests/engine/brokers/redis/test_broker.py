@@ -432,6 +432,49 @@ async def test_a_sleeping_broker_sends_one_command(redis: Redis) -> None:
     assert await leased_ids(broker) == ["a"]
 
 
+async def test_sleeps_that_are_cut_short_open_no_connection(redis: Redis) -> None:
+    mine, other = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, begins=True) for _ in range(2))
+    assert await leased_ids(mine) == []
+    await sleep_a_little(mine)
+    before = await connections_ever(redis)
+
+    for _ in range(20):
+        await sleep_a_little(mine)
+
+    assert await connections_ever(redis) == before
+    await queue(other, many(1))
+    async with asyncio.timeout(5):
+        await mine.wait(until_ms=None)
+    assert await leased_ids(mine) == ["m0000"]
+
+
+async def test_a_broker_whose_sleep_was_cut_short_listens_until_redis_is_closed(empty_redis: str) -> None:
+    async with connect(empty_redis) as redis:
+        broker = RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, begins=True)
+        await lease(broker)
+        await sleep_a_little(broker)
+        listening = broker._wakeup._listening
+        assert listening is not None
+        assert not listening.done()
+
+    await asyncio.wait([listening], timeout=5)
+
+    assert isinstance(listening.exception(), BrokerUnavailable)
+
+
+async def sleep_a_little(broker: RedisBroker) -> None:
+    """Sleep until Redis has heard of it, and be woken by something else."""
+    sleeping = asyncio.create_task(broker.wait(until_ms=None))
+    await asyncio.sleep(0.01)
+    sleeping.cancel()
+    await asyncio.wait([sleeping])
+    assert sleeping.cancelled()
+
+
+async def connections_ever(redis: Redis) -> int:
+    return int((await redis.info("stats"))["total_connections_received"])
+
+
 async def test_a_ring_between_two_sleeps_is_heard_and_an_old_one_is_not(redis: Redis) -> None:
     """The task goes on listening when a sleep is over, and may hear what a lease knows already."""
     mine, other = (RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, begins=True) for _ in range(2))
