@@ -53,14 +53,12 @@ class RebuildReport:
     def note(self, message: Outgoing) -> None:
         """Presume that the chat's costliest open message was on its way; its time is set at the end.
 
-        What is uncounted takes no place, wherever it is.
+        What is uncounted takes no place, but may have arrived too: the ledger tells of it later, and not as a send.
         """
         self.messages += 1
-        if not message.cost:
-            return
         key = (message.bot_id, message.chat_id)
         before = self.presumed.get(key, PastSend(*key, 0, 0))
-        cost, is_paid = max(message.cost, before.cost), message.is_paid or before.is_paid
+        cost, is_paid = max(message.cost, before.cost), (message.is_paid and message.cost > 0) or before.is_paid
         self.presumed[key] = PastSend(*key, 0, cost, is_paid)
 
 

@@ -162,8 +162,19 @@ async def test_an_uncounted_call_is_presumed_to_have_taken_no_place(desk: Desk) 
     found = await restart(desk)
 
     assert found.messages == 1
-    assert desk.ledger.presumed == []
+    assert await desk.ledger.sends_since(0) == []
     assert await ids_leased(desk) == ["a"]
+
+
+async def test_an_uncounted_call_may_have_arrived_though_it_took_no_place(desk: Desk) -> None:
+    waiting = outgoing("a", chat_id=GROUP, cost=0, is_paid=True)
+    keep(desk, waiting, outgoing("b", chat_id=GROUP - 1, cost=0), outgoing("c", chat_id=GROUP - 1))
+
+    await restart(desk)
+
+    assert await desk.ledger.may_have_arrived(waiting)
+    assert await desk.ledger.spent_since(0) == []
+    assert [(each.chat_id, each.cost) for each in await desk.ledger.sends_since(0)] == [(GROUP - 1, 1)]
 
 
 async def test_the_costliest_message_of_a_chat_is_the_one_presumed(desk: Desk) -> None:
