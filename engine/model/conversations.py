@@ -48,10 +48,15 @@ def conversation(chat_id: ChatId, connection_id: str | None) -> ChatId:
 def chat_of(name: ChatId) -> ChatId:
     """Return the chat in which a conversation takes place.
 
-    >>> chat_of("business:shop:7"), chat_of("@news"), chat_of(-5)
-    (7, '@news', -5)
+    >>> chat_of("business:shop:7"), chat_of("business:shop:@news"), chat_of("@news"), chat_of(-5)
+    (7, '@news', '@news', -5)
+    >>> chat_of("business:shop:inline:AbC"), chat_of("business:shop:inline:7")
+    ('inline:AbC', 'inline:7')
     """
     if not isinstance(name, str) or not name.startswith(BUSINESS):
         return name
-    chat_id = name.rpartition(":")[2]
-    return chat_id if chat_id.startswith("@") else int(chat_id)
+    chat_id = name.removeprefix(BUSINESS).partition(":")[2]
+    try:
+        return int(chat_id)
+    except ValueError:
+        return chat_id
