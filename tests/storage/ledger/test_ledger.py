@@ -170,6 +170,15 @@ class LedgerContract:
         assert await ledger.open_ids(after_id="", limit=9) == [other.id]
         assert await ledger.ended_since(0) == [sent.id]
 
+    async def test_a_dead_letter_that_is_ended_again_stays_dead(self, ledger: Ledger) -> None:
+        given_up = message(dedup_key="order 1")
+        await ledger.add([given_up])
+        await ledger.record([became(given_up, Status.DEAD, fault=NEVER)])
+
+        await ledger.end_many([given_up.id], status=Status.EXPIRED, fault=NEVER, now_ms=NOW_MS)
+
+        assert await status_of(ledger, given_up) is Status.DEAD
+
     async def test_the_ids_of_one_bots_queued_messages_come_in_pages(self, ledger: Ledger) -> None:
         mine, others = [message() for _ in range(3)], message(bot_id=BOT + 1)
         await ledger.add([*mine, others])
@@ -705,6 +714,18 @@ class SqlLedgerContract(LedgerContract):
         await ledger.record([became(given_up, Status.SENT)])
 
         assert [each.id for each in await MessageHistory(database).replay([given_up.id])] == [given_up.id]
+
+    async def test_a_dead_letter_that_is_ended_again_with_others_keeps_its_payload(
+        self, ledger: Ledger, database: Database
+    ) -> None:
+        given_up, waiting = message(), message()
+        await ledger.add([given_up, waiting])
+        await ledger.record([became(given_up, Status.DEAD, fault=NEVER)])
+
+        await ledger.end_many([given_up.id, waiting.id], status=Status.EXPIRED, fault=NEVER, now_ms=NOW_MS)
+
+        replayed = await MessageHistory(database).replay([given_up.id])
+        assert [(each.id, each.params) for each in replayed] == [(given_up.id, given_up.params)]
 
     async def test_a_chat_that_refuses_us_is_written_down_with_the_reason(
         self, ledger: Ledger, database: Database
