@@ -95,10 +95,14 @@ class Delivery:
         """
         answered = None
         try:
-            answered = await self.call(held)
-        finally:
-            on_answer(answered)
-        return await self.conclude(answered)
+            try:
+                answered = await self.call(held)
+            finally:
+                on_answer(answered)
+            return await self.conclude(answered)
+        except Exception:  # one of ours: the lease runs out, and the message waits for the recoverer
+            self._results.waits_again(held.lease.message.id)
+            raise
 
     async def call(self, held: HeldLease) -> Answered:
         """Make a lease's call, once. This half of ``deliver`` needs a connection."""

@@ -24,6 +24,7 @@ from tempogram.engine.model.outcomes import (
     Uncertain,
 )
 from tempogram.engine.ports import Fault, Result
+from tempogram.engine.ports.results import Progress
 from tempogram.engine.recovery.settings_sync import resume_with_token
 from tempogram.engine.resilience.backoff import RetryPolicy
 from tests.engine.desk import LEASE_MS, Desk, at_most_once, soon, turns
@@ -56,6 +57,16 @@ async def test_a_result_is_published_after_its_lease_is_settled(desk: Desk) -> N
 
     assert waiting.result() == Result("a", Status.SENT, Sent(99, b"{}"))
     assert desk.journal[-2:] == ["settle", "publish"]
+
+
+async def test_a_caller_learns_that_a_call_is_over_which_an_error_of_ours_ended(desk: Desk) -> None:
+    said: list[Progress] = []
+    desk.results.expect("a", said.append)
+
+    with pytest.raises(ZeroDivisionError):
+        await desk.deliver(ZeroDivisionError())
+
+    assert [each.is_calling for each in said] == [True, False]
 
 
 async def test_a_result_without_a_waiting_caller_costs_nothing(desk: Desk) -> None:
