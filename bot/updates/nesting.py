@@ -12,7 +12,10 @@ DEPTH_MAX = 256
 """Levels of arrays and objects in an update, far above Telegram's. Below what msgspec takes: a quarter of Python's own
 limit of 1,000 for its stack, so that an update that was stored can be read again from anywhere."""
 
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\Z)|[\[\]{}]', re.DOTALL)
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+"""A string or a bracket. Every start of a string matches, also one that ends in a lone backslash: what did not would be
+read again from each of its quotes."""
+
 _RESULT = re.compile(rb'"result"\s*:\s*\Z')
 _UPDATE_ID = re.compile(rb'"update_id"\s*:\s*([0-9]{1,18})')
 
