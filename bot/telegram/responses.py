@@ -83,6 +83,8 @@ def classify(status: int, body: bytes, *, header_s: int | None = None) -> Outcom
         return _without_json(status, body, header_s)
     if answer.ok:
         return _sent(answer, body)
+    if answer.error_code is None and status != 429:  # a proxy's JSON, which must not stop a bot or a chat
+        return _without_json(status, body, header_s)
     return _refused(answer.error_code or status, answer, header_s)
 
 
