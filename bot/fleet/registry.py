@@ -21,7 +21,6 @@ from tempogram.api.core.ports import Refusal
 from tempogram.bot.fleet.get_me import aiogram_bot
 from tempogram.bot.fleet.webhook_secrets import WebhookSecrets
 from tempogram.bot.telegram.tokens import bot_id_of, is_token
-from tempogram.engine.model.messages import PausedBy
 from tempogram.engine.ports import Clock
 from tempogram.engine.ports.changes import BotChanged, Changes
 from tempogram.storage.bots import Bots, RegisteredBot, Source, StoredBot
@@ -160,9 +159,9 @@ class Registry:
         self.secrets.put(bot_id, kept.webhook)
         is_same_source = before is not None and self.source_of(before) is self.source_of(kept.registered)
         is_new_secret = kept.webhook.next_secret not in {None, webhook.next_secret}
-        was_revoked = before is not None and before.paused_by is PausedBy.TOKEN
-        is_valid_again = was_revoked and kept.registered.paused_by is not PausedBy.TOKEN
-        return not is_same_source or token != kept.token or is_new_secret or is_valid_again
+        # By an operator, too: a token that is refused during such a pause ends the source, and the pause stays theirs.
+        is_resumed = before is not None and before.paused_by is not None and kept.registered.paused_by is None
+        return not is_same_source or token != kept.token or is_new_secret or is_resumed
 
     def _put(self, registered: RegisteredBot, token: str) -> None:
         bot_id = registered.bot_id

@@ -70,3 +70,19 @@ async def test_the_update_source_begins_again_when_another_process_finds_the_sam
     await fleet.reload([BOT_ID])
 
     assert (before, restarted) == ([], [BOT_ID])
+
+
+async def test_the_update_source_begins_again_when_the_pause_ends_that_an_operator_had_set_before(
+    fleet: Fleet, ledger: SqlLedger, broker: MemoryBroker
+) -> None:
+    """It had ended for good: the pause was the operator's, and stayed so."""
+    restarted: list[int] = []
+    fleet.when_changed(restarted.append)
+    await ledger.pause(BOT_ID, paused=True, by=PausedBy.OPERATOR)
+    await revoked_tokens(fleet, ledger, broker).pause(BOT_ID, TOKEN)
+    before = list(restarted)
+
+    await ledger.pause(BOT_ID, paused=False, by=PausedBy.OPERATOR)
+    await fleet.reload([BOT_ID])
+
+    assert (before, restarted) == ([], [BOT_ID])
