@@ -355,6 +355,7 @@ async def test_an_update_nested_beyond_every_parser_is_confirmed_with_the_rest_o
         b'{"ok":true,"description":"\xff","result":3}',
         b'{"ok":true,"result":' + b"[" * 50_000,
         b'{"ok":true,"result":[{}]}',
+        b'{"ok":true}',
         b"[]",
         b"",
     ],
@@ -369,3 +370,13 @@ async def test_an_answer_that_is_not_telegrams_is_no_end_of_the_polling_and_no_r
 
     assert polling.inbox.texts == ["one"]
     assert len(polling.slept) == 1
+
+
+async def test_an_update_with_a_lower_number_is_no_outage(polling: Polling) -> None:
+    """After a week without updates, Telegram goes on from a number of its choice."""
+    async with telegram(updates(saying(900, "one")), updates(saying(5, "two")), NOTHING) as (_, url, session):
+        poller = polling.poller(session, url)
+        outcomes = [await poller.poll_once() for _ in range(3)]
+
+    assert (outcomes, polling.inbox.texts) == ([Polled(1), Polled(1), Polled(0)], ["one", "two"])
+    assert poller._offset == 6
