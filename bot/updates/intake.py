@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 from aiogram import Bot, Dispatcher
-from aiogram.exceptions import TelegramAPIError
+from aiogram.exceptions import AiogramError
 from aiogram.methods import TelegramMethod
 from aiogram.types import Update
 from pydantic import ValidationError
@@ -25,7 +25,7 @@ from tempogram.bot.updates.handler_pool import HandlerPool, is_ending
 from tempogram.bot.updates.nesting import DEPTH_MAX, is_too_deep, update_id_in
 from tempogram.bot.updates.normalize import normalize
 from tempogram.bot.updates.recorder import Recorder
-from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.errors import LedgerError, QueueFull
 from tempogram.engine.ports import Clock
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import observed, retry_ledger
@@ -175,20 +175,18 @@ class UpdateIntake:
             await self._make_calls(bot, methods_in(returned))
 
     async def _make_calls(self, bot: Bot, methods: Sequence[AnyMethod]) -> None:
-        """Make the calls that a handler returned, each whatever Telegram says to those before it.
+        """Make the calls that a handler returned, each whatever became of those before it.
 
         Raises:
-            TelegramAPIError: The first refusal of a call that does not pass the queue, after the last call.
+            AiogramError, QueueFull, Refusal: Of the first call that was refused, after the last call.
+            LedgerError: At once, as all of them are made again.
         """
-        refusals: list[TelegramAPIError] = []
+        refusals: list[Exception] = []
         for method in methods:
             rule = QUEUED.get(method.__api_method__)
-            if rule is not None:
-                await self._gateway.submit(bot, method, rule)
-                continue
             try:
-                await bot(method)
-            except TelegramAPIError as refusal:
+                await (bot(method) if rule is None else self._gateway.submit(bot, method, rule))
+            except (AiogramError, QueueFull, Refusal) as refusal:
                 refusals.append(refusal)
         if refusals:
             raise refusals[0]

@@ -10,16 +10,17 @@ from typing import Any
 
 import pytest
 from aiogram import Bot, Dispatcher
-from aiogram.methods import SendChatAction, SendMessage
+from aiogram.exceptions import ClientDecodeError, TelegramEntityTooLarge
+from aiogram.methods import SendChatAction, SendMessage, TelegramMethod
 from aiogram.types import Message, Update
 from structlog.testing import capture_logs
 
 from tempogram.api.core.ports import IntakeFull, Refusal
-from tempogram.bot.telegram.methods import COUNTED
+from tempogram.bot.telegram.methods import COUNTED, Rule
 from tempogram.bot.updates.handler_pool import HandlerPool
 from tempogram.bot.updates.intake import TOO_DEEP, UpdateIntake, decode, order_key
 from tempogram.bot.updates.normalize import normalize
-from tempogram.engine.model.errors import LedgerError
+from tempogram.engine.model.errors import LedgerError, QueueFull
 from tempogram.engine.model.messages import Outgoing, Priority
 from tempogram.engine.resilience.conditions import OBSERVED_MS, Condition
 from tempogram.storage.database.database import Database
@@ -415,6 +416,43 @@ async def test_a_returned_method_that_does_not_count_is_called_directly() -> Non
 
     assert inbox.fleet.direct.called == ["sendChatAction"]
     assert inbox.submitted == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientDecodeError("no JSON", ValueError("no JSON"), "<html>"),
+        TelegramEntityTooLarge(SendMessage(chat_id=CHAT, text="one"), "a file is too large"),
+        QueueFull(BOT_ID, CHAT, 1),
+        Refusal("the bot was removed"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("is_queued", [True, False], ids=["queued", "direct"])
+async def test_a_returned_call_that_is_refused_loses_none_after_it(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, *, is_queued: bool
+) -> None:
+    async def several(message: Message) -> list[TelegramMethod[Any]]:
+        first = message.answer("one") if is_queued else SendChatAction(chat_id=CHAT, action="typing")
+        return [first, message.answer("two")]
+
+    inbox = RunningIntake(several)
+    submit = inbox.gateway.submit
+
+    async def refuse_one(bot: Bot, method: Any, rule: Rule) -> None:
+        if method.text == "one":
+            raise error
+        await submit(bot, method, rule)
+
+    async def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(inbox.gateway, "submit", refuse_one)
+    monkeypatch.setattr(Bot, "__call__", refuse)
+    await inbox.get(update(1))
+
+    assert inbox.texts == ["two"]
+    assert inbox.updates.ends == {(BOT_ID, 1): f"failed: {type(error).__name__}"}
 
 
 async def test_an_update_without_a_matching_handler_is_marked_handled() -> None:
