@@ -99,10 +99,9 @@ class Webhooks:
         """Delete the webhook that we set, if we did; the bot's owner may have set another."""
         if self._registry.secrets.of(bot_id).fingerprint is None:
             return
-        bot = self._registry.bot(bot_id)
 
         async def call() -> None:
-            await bot.delete_webhook()
+            await self._registry.bot(bot_id).delete_webhook()
             await self._registry.secrets.note_registered(
                 bot_id, None
             )  # second: after a crash in between it is deleted again
@@ -124,9 +123,12 @@ class Webhooks:
         """Repeat a call until it is taken; False if the bot's token is revoked instead."""
         pause_s, logged = PAUSE_S_MIN, ""
         with self._health.watching(bot_id):
-            while (error := await self._try(bot_id, call)) is not None:
+            while True:
+                token = self._registry.token_of(bot_id)  # before the call: a new one must not be taken for refused
+                if (error := await self._try(bot_id, call)) is None:
+                    break
                 logged = self._note(bot_id, error, logged)
-                if isinstance(error, TelegramUnauthorizedError) and await self._is_paused(bot_id):
+                if isinstance(error, TelegramUnauthorizedError) and await self._is_paused(bot_id, token):
                     return False
                 await self._sleep(max(wait_s_of(error), pause_s))
                 pause_s = min(2 * pause_s, PAUSE_S_MAX)
@@ -150,11 +152,13 @@ class Webhooks:
             log.warning("webhook_not_changed", bot_id=bot_id, reason=reason)
         return reason
 
-    async def _is_paused(self, bot_id: int) -> bool:
+    async def _is_paused(self, bot_id: int, token: str | None) -> bool:
         """Pause a bot whose token is revoked; False if it has another token by now, or is removed."""
         if not self._registry.has(bot_id):
             return False
-        return await self._pause_revoked(bot_id, self._registry.bot(bot_id).token)
+        return await retry_ledger(
+            lambda: self._pause_revoked(bot_id, token), conditions=self._conditions, sleep=self._sleep
+        )
 
     async def _try(self, bot_id: int, call: Callable[[], Awaitable[None]]) -> Exception | None:
         """Make a call, a second after the bot's last one; return None if it was taken, else what went wrong."""

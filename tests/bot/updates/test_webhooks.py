@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 from aiogram import Bot
-from aiogram.exceptions import TelegramBadRequest
+from aiogram.exceptions import TelegramBadRequest, TelegramUnauthorizedError
 from aiogram.methods import SetWebhook
 from structlog.testing import capture_logs
 
 from tempogram.bot.config.logging import conceal
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.updates.webhooks import GRACE_S
+from tempogram.engine.model.errors import LedgerError
 from tempogram.simulator import Fault
 from tests.bot.fakes import BOT_ID, TOKEN
 from tests.bot.fleet_world import HERE, OTHER, World
@@ -259,3 +260,44 @@ async def test_the_webhook_of_a_revoked_token_is_not_deleted(world: World, fleet
     await world.webhooks(fleet).delete(fleet.registry.bot(BOT_ID))
 
     assert world.calls("deleteWebhook") == 1
+
+
+async def test_a_revoked_token_is_noted_once_the_database_is_back(
+    world: World, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bot's source ended for good, and the bot was not paused."""
+    away, pause = [LedgerError("away")] * 3, world.pause_revoked
+
+    async def pause_later(bot_id: int, token: str | None) -> bool:
+        if away:
+            raise away.pop()
+        return await pause(bot_id, token)
+
+    monkeypatch.setattr(world, "pause_revoked", pause_later)
+    world.simulator.order(Fault(kind="revoked", bot_id=BOT_ID))
+
+    assert not await world.webhooks(fleet).set(BOT_ID)
+    assert (away, world.paused) == ([], [BOT_ID])
+
+
+async def test_a_token_that_is_replaced_during_a_call_is_not_taken_for_the_refused_one(
+    world: World, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str | None] = []
+
+    async def refuse(*_: object, **__: object) -> bool:
+        if asked:
+            return True
+        world.simulator.add_bot("42:a-new-token", "the_bot")
+        await fleet.add("42:a-new-token", None)
+        raise TelegramUnauthorizedError(SetWebhook(url=HERE), "Unauthorized")
+
+    async def pause(_: int, token: str | None) -> bool:
+        asked.append(token)
+        return fleet.registry.token_of(BOT_ID) == token
+
+    monkeypatch.setattr(Bot, "set_webhook", refuse)
+    monkeypatch.setattr(world, "pause_revoked", pause)
+
+    assert await world.webhooks(fleet).set(BOT_ID)
+    assert asked == [TOKEN]
