@@ -75,6 +75,8 @@ class HttpProtocol(HttpToolsProtocol):
             if self._refusal is not None or self.transport.is_closing():
                 return
         is_late_body = not self._is_in_head and not self._is_answering()
+        if progress and not is_late_body:
+            self._stop_head_timer()  # what is in a head now is another one, which has its own time
         if is_late_body or (self._is_in_head and (self._is_in_message or not progress)):
             self._start_head_timer()
         else:

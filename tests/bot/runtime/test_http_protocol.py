@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tempogram.bot.runtime import http_protocol
-from tempogram.bot.runtime.http_protocol import HEAD_BYTES_MAX, HEAD_LINES_MAX, PIECE_BYTES
+from tempogram.bot.runtime.http_protocol import HEAD_BYTES_MAX, HEAD_LINES_MAX, PIECE_BYTES, HttpProtocol
 from tempogram.bot.runtime.http_server import listening, server
 from tests.api.fakes import World
 
@@ -237,3 +237,27 @@ async def test_what_is_not_http_is_refused_in_one_sentence(served: Served) -> No
     await connection.send(b"\x16\x03\x01 this is TLS\r\n\r\n")
 
     assert await connection.refusal() == (400, "this is not an HTTP request")
+
+
+async def test_a_client_that_pipelines_has_the_time_of_a_head_for_each_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each read ended one head and began another: the first one's time went on, and a quick client got a 408."""
+    timers: list[asyncio.TimerHandle] = []
+    start = HttpProtocol._start_head_timer
+
+    def start_and_note(protocol: HttpProtocol) -> None:
+        start(protocol)
+        if protocol._head_timer is not None and protocol._head_timer not in timers:
+            timers.append(protocol._head_timer)
+
+    monkeypatch.setattr(HttpProtocol, "_start_head_timer", start_and_note)
+    async with serving() as served:
+        connection = await served.connect()
+        await connection.send(HEALTH)
+        for _ in range(3):
+            await connection.send(b"\r\n" + HEALTH)
+            assert (await connection.answer())[0] == 200
+
+        assert [timer.cancelled() for timer in timers[-3:]] == [True, True, False]
+        assert len(timers) == 4
