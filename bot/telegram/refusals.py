@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from tempogram.bot.telegram.methods import BY_NAME
+from tempogram.bot.telegram.methods import BY_NAME, numbered
 from tempogram.engine.model.messages import Outgoing, Rest
 from tempogram.engine.model.outcomes import Doubt, Outcome, Rejected, Sent, Unquoted
 
@@ -38,6 +38,9 @@ _NO_QUOTE = re.compile(r"(message to be replied|message to reply|replied message
 _NO_MESSAGE = re.compile(r"message (to [a-z]+|with poll to stop) not found|message not found|MESSAGE_ID_INVALID")
 
 _QUOTE = ("reply_parameters", "reply_to_message_id", "allow_sending_without_reply")
+
+BASIC_GROUP_ID_MIN = -999_999_999_999
+"""Below are supergroups and channels: https://core.telegram.org/api/bots/ids"""
 
 MOVED = "the group has become a supergroup since, in which its messages have no such ids"
 
@@ -71,9 +74,10 @@ def after_move(message: Outgoing) -> Unquoted | Rejected | None:
     """Return what becomes of a message that was submitted before its group moved, if it names a message of the group.
 
     A supergroup has a count of message ids of its own: the same number is another message there, which must not be
-    quoted, edited, pinned or deleted instead.
+    quoted, edited, pinned or deleted instead. The quote of a message in a chat that is no group of the kind that moves
+    stays right.
     """
-    rest = without_quote(message)
+    rest = None if _quotes_another_chat(message) else without_quote(message)
     if rest is not None:
         return Unquoted(rest, f"it replies to a message that stayed behind: {MOVED}")
     names_one = not msgspec.json.decode(message.params, type=dict).keys().isdisjoint(("message_id", "message_ids"))
@@ -92,6 +96,18 @@ def without_quote(message: Outgoing) -> Rest | None:
     if len(left) == len(params):
         return None
     return Rest(message.method, msgspec.json.encode(left), message.cost)
+
+
+def _quotes_another_chat(message: Outgoing) -> bool:
+    """Tell whether a message quotes one of another chat, which cannot be the group that its chat was."""
+    params: dict[str, Any] = msgspec.json.decode(message.params)
+    quote = params.get("reply_parameters")
+    chat_id = quote.get("chat_id") if isinstance(quote, dict) else None
+    if not isinstance(chat_id, int | str):
+        return False
+    number = numbered(chat_id)
+    may_be_old = isinstance(number, int) and BASIC_GROUP_ID_MIN <= number < 0
+    return number != message.chat_id and not may_be_old
 
 
 @cache

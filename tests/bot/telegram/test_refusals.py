@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from tempogram.bot.telegram.refusals import MOVED, with_doubt
+from tempogram.bot.telegram.refusals import MOVED, after_move, with_doubt
 from tempogram.engine.model.messages import Outgoing, Rest
 from tempogram.engine.model.outcomes import Doubt, Failed, Rejected, Sent, Unquoted
 from tests.fakes import outgoing
@@ -111,3 +111,17 @@ def test_only_a_refusal_of_the_call_itself_leaves_a_doubt() -> None:
 
     assert doubt_of(edit, NOT_MODIFIED, code=403) is None
     assert with_doubt(edit, Failed(NOT_MODIFIED, 500)) == Failed(NOT_MODIFIED, 500)
+
+
+@pytest.mark.parametrize("chat_id", [-1000000000009, "-1000000000009", 9, "@news"])
+def test_a_quote_of_another_chat_does_not_stay_behind_with_the_group(chat_id: int | str) -> None:
+    message = call("sendMessage", text="a", reply_parameters={"message_id": 9, "chat_id": chat_id})
+
+    assert after_move(structs.replace(message, chat_id=-1000000000005)) is None
+
+
+@pytest.mark.parametrize("chat_id", [-1000000000005, "-1000000000005", -5])
+def test_a_quote_of_the_group_under_either_of_its_ids_stays_behind(chat_id: int | str) -> None:
+    message = call("sendMessage", text="a", reply_parameters={"message_id": 9, "chat_id": chat_id})
+
+    assert isinstance(after_move(structs.replace(message, chat_id=-1000000000005)), Unquoted)
