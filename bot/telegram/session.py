@@ -48,6 +48,10 @@ from tempogram.storage.files.spool import FileTooLarge
 log = structlog.get_logger()
 
 
+DROP_WITHIN_S = 600.0
+"""How long the edits of a message are dropped once a call to delete it succeeds. untuned: that call takes no place, so
+it waits for holds and pauses only; after a longer one Telegram refuses the edits."""
+
 KEPT_OR_SHOWN = frozenset({bool, Message, MessageId, SentGuestMessage, SentWebAppMessage, Story})
 """What answers a call that must not be made twice because its handler runs twice."""
 
@@ -179,14 +183,21 @@ class Gateway:
         if known is not None:
             self._results.forget(message.id, future)
             return known
-        dropping = self._dropping[message.id] = asyncio.create_task(self._drop_edits(bot.id, future, *deleted))
+        dropping = self._dropping[message.id] = asyncio.create_task(self._drop_edits(message, future, *deleted))
         dropping.add_done_callback(lambda _: self._dropping.pop(message.id))
         return None
 
     async def _drop_edits(
-        self, bot_id: int, future: asyncio.Future[Result], chat_id: ChatId, message_ids: Sequence[int]
+        self, deleting: Outgoing, future: asyncio.Future[Result], chat_id: ChatId, message_ids: Sequence[int]
     ) -> None:
-        result = await future
+        bot_id = deleting.bot_id
+        try:
+            async with asyncio.timeout(DROP_WITHIN_S):
+                result = await future
+        except TimeoutError:
+            return
+        finally:
+            self._results.forget(deleting.id, future)
         if not isinstance(result.outcome, Sent):
             return
         try:
