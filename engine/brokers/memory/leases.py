@@ -131,7 +131,7 @@ class Leases:
                 return front, None
             wake_at_ms = sooner(wake_at_ms, free_at_ms)
             saves_up = front.message.cost > 1  # nothing behind it takes what comes free meanwhile
-            if saves_up and is_shared_out:  # until its bot is passed over
+            if saves_up and not queue.pool.is_any_bots:  # until its bot is passed over
                 wake_at_ms = sooner(wake_at_ms, queue.pool.slow_at_ms(line.bot.bot_id, now_ms))
         return None, wake_at_ms
 

@@ -68,7 +68,7 @@ end
 
 -- Tell whether the free places of the ceiling are left to other bots, or to high.
 local function is_left_to_others()
-  local places = gates.places_of(limits.ceiling)
+  local places = limits.ceiling.places
   if line.is_spaced and pools.is_left_for_high(state.pool, places) then return true end
   return not pools.may_begin(state.pool, places, bot.calls)
 end

@@ -49,6 +49,20 @@ class Bursts:
         assert in_any_window(sent, 1_000) == 30
         assert 145 <= len(sent) <= 155
 
+    async def test_a_burst_of_the_ceiling_leaves_bots_as_many_places_as_its_window_has(
+        self, make: MakeBroker, clock: Clock
+    ) -> None:
+        broker = make(limited("ceiling"))
+        for bot_id in range(1, 5):
+            await queue(broker, many(10, prefix=f"b{bot_id}-", bot_id=bot_id))
+
+        under_way = 0
+        for _ in range(40):
+            under_way += len(await lease(broker))
+            clock.advance(50)
+
+        assert under_way == 28  # the last two are kept for high
+
     async def test_a_group_with_a_burst_is_not_sent_its_whole_minute_at_once(
         self, make: MakeBroker, clock: Clock
     ) -> None:

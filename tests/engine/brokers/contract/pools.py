@@ -297,6 +297,22 @@ class Pools:
 
         assert await leased_ids(broker) == ["urgent0001"]
 
+    async def test_an_album_that_waits_while_more_than_half_of_the_ceiling_is_free_wakes_nobody_when_its_bot_is_slow(
+        self, make: MakeBroker, clock: Clock
+    ) -> None:
+        broker = make(replace(UNLIMITED, ceiling=Limit(4, 10_000)))
+        await meet(broker, 1, 2)
+        await queue(broker, many(1, priority=HIGH))
+        await lease(broker)
+        await queue(broker, [outgoing("album", bot_id=1, chat_id=-7, cost=3, priority=HIGH)])
+        pool = Pool(2)
+        pool.begin(1, "call", 1, clock())
+
+        leased = await broker.lease(worker_id="worker", slots=1, connections=Connections(pool, 1, clock()))
+
+        assert leased.leases == ()
+        assert leased.wake_at_ms == clock() + 10_001
+
     async def test_a_place_that_was_given_up_goes_to_a_bot_that_was_passed_over(
         self, broker: Broker, clock: Clock
     ) -> None:

@@ -18,7 +18,7 @@ local passed_over, passed_count = {}, {} -- of each group: its bots, and how man
 for index = 1, #constants.LINES do passed_over[index], passed_count[index] = {}, 0 end
 
 local function ceiling_places()
-  return gates.places_of(limits.ceiling)
+  return limits.ceiling.places
 end
 
 local function may_begin(line)

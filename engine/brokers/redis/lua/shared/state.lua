@@ -73,7 +73,7 @@ local function limit_of(count, window_ms, burst)
   local has_window = burst <= 0
   return {
     count = count, window_ms = window_ms, burst = burst ~= 0 and math.abs(burst), has_window = has_window,
-    places = has_window and count or burst,
+    places = (has_window or count == 0) and count or burst,
   }
 end
 

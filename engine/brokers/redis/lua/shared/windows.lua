@@ -45,11 +45,6 @@ end
 
 local gates = {}
 
--- Return how many messages may be under way at once; 0 is no limit.
-function gates.places_of(limit)
-  return limit.count == 0 and 0 or limit.burst or limit.count
-end
-
 function gates.fresh(limit)
   if not limit or limit.count == 0 then return nil end
   local gate = {limit = limit, places = limit.places, in_flight = 0}
