@@ -194,7 +194,7 @@ class MemoryBroker:
             failing={
                 bot.bot_id: failing.since_ms
                 for bot in queue.bots.values()
-                if (failing := bot.health.failing) is not None
+                if bot.open and (failing := bot.health.failing) is not None
             },
         )
 

@@ -253,7 +253,9 @@ class NaiveBroker:
         adapted = {bot_id: bot.adapted.places for bot_id, bot in self._bots.items() if bot.adapted}
         waiting = {each: stands.count(each) for each in PRIORITIES}
         paid = {bot_id: taken for bot_id, purse in self._purses.items() if (taken := purse.taken(self._clock()))}
-        failing = {bot_id: each.failing.since_ms for bot_id, each in self._health.items() if each.failing}
+        failing = {
+            bot_id: each.failing.since_ms for bot_id, each in self._health.items() if each.failing and bots[bot_id]
+        }
         return QueueStats(waiting, stands.count(None), leased, bots, adapted, paid, failing)
 
     async def wait(self, until_ms: int | None) -> None:

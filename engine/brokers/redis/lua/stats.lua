@@ -23,7 +23,7 @@ for _, bot_id in ipairs(call("SMEMBERS", key.bots())) do
   local bot = seen_bot(bot_id)
   if bot.open > 0 then of_bots[#of_bots + 1] = {bot_id, bot.open} end
   if bot.adapted then adapted[#adapted + 1] = {bot_id, bot.adapted.places} end
-  if bot.health.failing then failing[#failing + 1] = {bot_id, bot.health.failing.since_ms} end
+  if bot.open > 0 and bot.health.failing then failing[#failing + 1] = {bot_id, bot.health.failing.since_ms} end
   local taken = bot.has_purse and purses.taken(purse_of(bot), now_ms) or 0
   if taken > 0 then paid[#paid + 1] = {bot_id, taken} end
 end

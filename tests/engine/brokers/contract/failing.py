@@ -95,6 +95,18 @@ class Failing:
         assert (await unlimited.stats()).failing == {}
         assert len(await leased_ids(unlimited)) == FAILURES_MIN
 
+    async def test_a_bot_of_which_nothing_is_open_any_more_is_not_reported_as_failing(
+        self, unlimited: Broker, clock: Clock
+    ) -> None:
+        messages = many(FAILURES_MIN)
+        await fail(unlimited, clock, messages)
+        before = (await unlimited.stats()).failing
+
+        await unlimited.cancel([each.id for each in messages])
+
+        assert before == {1: clock()}
+        assert (await unlimited.stats()).failing == {}
+
     async def test_a_bot_that_begins_to_fail_again_is_tried_as_often_as_at_first(
         self, unlimited: Broker, clock: Clock
     ) -> None:
