@@ -112,7 +112,7 @@ class QueueStats:
     Leased ones and ones with a later ``ready_at_ms`` count under their priority. ``adapted``: bots
     whose limit a 429 has lowered, and what it is now. ``paid``: places that each bot has paid for in
     the window of its purse, or may have to for what is in flight. ``failing``: since when each bot
-    is failing that is and has something open.
+    that is failing has been, while anything of it is open.
     """
 
     waiting: Mapping[Priority, int]

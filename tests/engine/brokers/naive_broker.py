@@ -392,8 +392,11 @@ class NaiveBroker:
             return now_ms
         waiting = [entry for entry in self._entries.values() if not entry.lease]
         expiries = {entry.expires_at_ms for entry in waiting} - {NEVER_MS}
-        times = {at_ms for entry in waiting for at_ms in self._times(entry, now_ms) if at_ms and at_ms > now_ms}
-        return next((at_ms for at_ms in sorted(times | expiries) if at_ms in expiries or self._pick(at_ms)), None)
+        times = {at_ms for entry in waiting for at_ms in self._times(entry, now_ms)}
+        times |= {(now_ms // ACTIVE_MS + periods) * ACTIVE_MS for periods in (1, 2) if waiting}
+        times |= {each.leased_at_ms + SLOW_MS for each in self._entries.values() if each.lease}
+        times_ms = {at_ms for at_ms in times if at_ms and at_ms > now_ms}
+        return next((at_ms for at_ms in sorted(times_ms | expiries) if at_ms in expiries or self._pick(at_ms)), None)
 
     def _times(self, entry: Entry, now_ms: int) -> Iterator[int | None]:
         message, bot = entry.message, self._bot(entry.message.bot_id)
@@ -407,8 +410,6 @@ class NaiveBroker:
             paid_gate = self._paid_of(message.bot_id).gate
             yield paid_gate.ready_at_ms(now_ms, message.cost) if paid_gate else None
             yield self._purse(message.bot_id).free_at_ms(now_ms, message.cost)
-        yield from ((now_ms // ACTIVE_MS + periods) * ACTIVE_MS for periods in (1, 2))
-        yield from (each.leased_at_ms + SLOW_MS for each in self._entries.values() if each.lease)
 
     def _explain(self, entry: Entry, now_ms: int) -> Explanation:
         lanes: defaultdict[Key, list[Entry]] = defaultdict(list)
@@ -557,15 +558,17 @@ class NaiveBroker:
         self._connections = connections
         for _ in range(min(slots, BATCH_MAX)):
             front = self._pick(now_ms)
-            if front and front.expires_at_ms <= now_ms:
+            if front is None:
+                break
+            if front.expires_at_ms <= now_ms:
                 self._take_turn(front)
                 self._forget(front)
                 expired.append(front)
-            elif front:
+            else:
                 leases.append(self._serve(front, worker_id, now_ms))
                 self._given[front.message.bot_id] += 1
         wake_at_ms = now_ms if len(late) > len(expired) else self._wake_at_ms(now_ms)
-        may_go = self._pick(now_ms)
+        may_go = connections is None or self._pick(now_ms)
         self._connections, self._given = None, Counter()
         gone = tuple(structs.replace(entry.message, attempt=entry.attempt) for entry in expired)
         return Leased(tuple(leases), gone, wake_at_ms, is_kept_back=not may_go and self._pick(now_ms) is not None)
@@ -767,8 +770,9 @@ class NaiveBroker:
     # Finding things
 
     def _bot(self, bot_id: int) -> Scope:
-        fresh = Scope(gate(self._limits.bot), spacing(self._limits.bot, self._limits.saved_up))
-        return self._bots.setdefault(bot_id, fresh)
+        if bot_id not in self._bots:
+            self._bots[bot_id] = Scope(gate(self._limits.bot), spacing(self._limits.bot, self._limits.saved_up))
+        return self._bots[bot_id]
 
     def _paid_of(self, bot_id: int) -> Scope:
         return self._paid.setdefault(bot_id, Scope(gate(self._limits.paid)))
@@ -783,7 +787,9 @@ class NaiveBroker:
 
     def _chat(self, bot_id: int, chat_id: ChatId | None) -> Scope:
         key = bot_id, self._resolve(bot_id, chat_id)
-        return self._chats.setdefault(key, Scope(gate(self._limits.of_chat(key[1]))))
+        if key not in self._chats:
+            self._chats[key] = Scope(gate(self._limits.of_chat(key[1])))
+        return self._chats[key]
 
     def _is_busy(self, bot_id: int, chat_id: ChatId | None) -> bool:
         """Tell whether anything of a chat waits, now or for later, or is leased and counted."""
@@ -796,8 +802,10 @@ class NaiveBroker:
         )
 
     def _user(self, message: Outgoing) -> Scope:
-        limit = None if message.user_id is None else self._limits.user
-        return self._users.setdefault((message.bot_id, message.user_id), Scope(gate(limit)))
+        key = message.bot_id, message.user_id
+        if key not in self._users:
+            self._users[key] = Scope(gate(None if message.user_id is None else self._limits.user))
+        return self._users[key]
 
     def _gates(self, bot_id: int, chat_id: ChatId | None, *more: Scope, pays: bool = False) -> list[Gate]:
         scopes = self._ceiling, self._paid_of(bot_id) if pays else self._bot(bot_id), self._chat(bot_id, chat_id), *more

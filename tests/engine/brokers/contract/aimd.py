@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tempogram.engine.limits.limits import Limit
-from tempogram.engine.model.messages import Done, HoldChat, Lease, Then
+from tempogram.engine.model.messages import Done, HoldChat, Lease, Outgoing, Then
 from tempogram.engine.ports import Broker
 from tempogram.engine.ports.broker import BATCH_MAX
 from tests.engine.brokers.contract.steps import (
@@ -100,8 +100,7 @@ class AdaptiveLimits:
         self, make: MakeBroker, clock: Clock
     ) -> None:
         broker = make(replace(UNLIMITED, bot=Limit(20, 1_000), guard_ms=0))
-        await queue(broker, many(1_000, priority=NORMAL))
-        server = StrictServer(broker, clock, limit=10, hold_ms=2_000)
+        server = StrictServer(broker, clock, many(1_000, priority=NORMAL), limit=10, hold_ms=2_000)
 
         probes_at_s = [round(at_ms / 1_000) for at_ms in await server.serve(for_ms=75_000)]
 
@@ -113,8 +112,7 @@ class AdaptiveLimits:
         self, make: MakeBroker, clock: Clock, limit: int, hold_ms: int
     ) -> None:
         broker = make(replace(UNLIMITED, bot=Limit(30, 1_000)))
-        await queue(broker, many(1_500, priority=NORMAL))
-        server = StrictServer(broker, clock, limit=limit, hold_ms=hold_ms)
+        server = StrictServer(broker, clock, many(1_500, priority=NORMAL), limit=limit, hold_ms=hold_ms)
 
         throttled_at_ms = await server.serve(for_ms=50_000)
 
@@ -125,8 +123,7 @@ class AdaptiveLimits:
         self, make: MakeBroker, clock: Clock
     ) -> None:
         broker = make(replace(UNLIMITED, bot=Limit(30, 1_000)))
-        await queue(broker, many(1_500, priority=NORMAL))
-        server = StrictServer(broker, clock, limit=15, hold_ms=25_000)
+        server = StrictServer(broker, clock, many(1_500, priority=NORMAL), limit=15, hold_ms=25_000)
 
         throttled_at_ms = await server.serve(for_ms=77_000)
 
@@ -138,8 +135,9 @@ class AdaptiveLimits:
         self, make: MakeBroker, clock: Clock, limit: int
     ) -> None:
         broker = make(replace(UNLIMITED, group=Limit(20, 60_000)))
-        await queue(broker, many(400, chat_id=-1, priority=NORMAL))
-        server = StrictServer(broker, clock, limit=limit, hold_ms=25_000, window_ms=60_000)
+        server = StrictServer(
+            broker, clock, many(400, chat_id=-1, priority=NORMAL), limit=limit, hold_ms=25_000, window_ms=60_000
+        )
 
         throttled_at_ms = await server.serve(for_ms=15 * 60_000)
 
@@ -198,11 +196,25 @@ class AdaptiveLimits:
 
 
 class StrictServer:
-    """Takes so many calls in any window, and refuses everything for a while when there is one more."""
+    """Takes so many calls in any window, and refuses everything for a while when there is one more.
 
-    def __init__(self, broker: Broker, clock: Clock, *, limit: int, hold_ms: int, window_ms: int = 1_000) -> None:
+    Of the messages that are to be sent, as many wait at a time as never run out.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        clock: Clock,
+        messages: list[Outgoing],
+        *,
+        limit: int,
+        hold_ms: int,
+        window_ms: int = 1_000,
+    ) -> None:
         self._broker = broker
         self._clock = clock
+        self._to_come = messages
+        self._waiting = 0
         self._limit = limit
         self._hold_ms = hold_ms
         self._window_ms = window_ms
@@ -217,7 +229,9 @@ class StrictServer:
         throttled_at_ms: list[int] = []
         while self._clock() < begin_ms + for_ms:
             await self._settle_answered()
+            await self._queue_more()
             leased = await self._broker.lease(worker_id="worker", slots=BATCH_MAX)
+            self._waiting -= len(leased.leases)
             for each in leased.leases:
                 then = self._answer()
                 if isinstance(then, HoldChat):
@@ -228,11 +242,18 @@ class StrictServer:
             self._clock.now_ms = max(self._clock() + 1, min(answered_at_ms, wake_at_ms, begin_ms + for_ms))
         return throttled_at_ms
 
+    async def _queue_more(self) -> None:
+        while self._to_come and self._waiting < 2 * BATCH_MAX:
+            batch, self._to_come = self._to_come[:BATCH_MAX], self._to_come[BATCH_MAX:]
+            await queue(self._broker, batch)
+            self._waiting += len(batch)
+
     async def _settle_answered(self) -> None:
         while self._under_way and self._under_way[0][0] <= self._clock():
             answered_at_ms, each, then = self._under_way.pop(0)
             age_ms = self._clock() - answered_at_ms + ROUND_TRIP_MS
             await settle(self._broker, [each], then, age_ms=age_ms)
+            self._waiting += isinstance(then, HoldChat)
 
     def _answer(self) -> Then:
         now_ms = self._clock()
