@@ -297,7 +297,7 @@ class Pools:
 
         assert await leased_ids(broker) == ["urgent0001"]
 
-    async def test_an_album_that_waits_while_more_than_half_of_the_ceiling_is_free_wakes_nobody_when_its_bot_is_slow(
+    async def test_an_album_that_waits_while_more_than_half_of_the_ceiling_is_free_wakes_none_when_its_bot_is_slow(
         self, make: MakeBroker, clock: Clock
     ) -> None:
         broker = make(replace(UNLIMITED, ceiling=Limit(4, 10_000)))
