@@ -180,7 +180,7 @@ class Poller:
             case Throttled(retry_after_ms, reason):
                 self._health.succeeded(self._bot_id)
                 self._begin_trouble("poll_refused", reason, status=429)
-                await self._sleep(retry_after_ms / 1_000 * (1 + random.random() * JITTER))  # noqa: S311 - jitter
+                await self._pause(retry_after_ms / 1_000)
             case Revoked(reason):
                 self._health.succeeded(self._bot_id)
                 await self._stop_if_revoked(reason)
@@ -221,7 +221,10 @@ class Poller:
     async def _back_off(self) -> None:
         pause_s = min(PAUSE_S_MAX, PAUSE_S_MIN * 2 ** min(self._failures, 10))
         self._failures += 1
-        await self._sleep(pause_s * (1 + random.random() * JITTER))  # noqa: S311 - jitter, not a secret
+        await self._pause(pause_s)
+
+    async def _pause(self, least_s: float) -> None:
+        await self._sleep(least_s * (1 + random.random() * JITTER))  # noqa: S311 - jitter, not a secret
 
     def _begin_trouble(self, event: str, reason: str, *, status: int | None = None, way_out: str | None = None) -> None:
         """Log what is wrong with this bot's polls, once until it is over or something else is wrong."""

@@ -42,10 +42,15 @@ async def configure(broker: Broker, limits: Limits) -> None:
         log.debug("setting_not_applied", limits=limits, error=str(error))
 
 
-async def pause_without_token(ledger: Ledger, broker: Broker, bot_id: int) -> None:
-    """Let a bot send nothing whose token Telegram refused, until it has a valid one."""
+async def record_revoked_token(ledger: Ledger, bot_id: int) -> None:
+    """Record the pause of a bot whose token Telegram refused; the first time, raise an alert."""
     if await ledger.pause(bot_id, paused=True, by=PausedBy.TOKEN):
         log.error("alert", kind="token_revoked", bot_id=bot_id, way_out="give the bot a valid token")
+
+
+async def pause_without_token(ledger: Ledger, broker: Broker, bot_id: int) -> None:
+    """Let a bot send nothing whose token Telegram refused, until it has a valid one."""
+    await record_revoked_token(ledger, bot_id)
     await pause(broker, bot_id, paused=bot_id in await ledger.paused_bots())
 
 

@@ -15,11 +15,12 @@ import structlog
 from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.model.conversations import conversation_of
 from tempogram.engine.model.errors import LedgerError
-from tempogram.engine.model.messages import Done, Guarantee, Hold, PauseBot, PausedBy
+from tempogram.engine.model.messages import Done, Guarantee, Hold, PauseBot
 from tempogram.engine.model.outcomes import Answer, Outcome, Rejected, Uncertain
 from tempogram.engine.ports import Broker, Clock, FailingChange, Ledger, Result, Results, Settled, Transport
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
+from tempogram.engine.recovery.settings_sync import record_revoked_token
 from tempogram.engine.resilience.backoff import RetryPolicy
 from tempogram.engine.resilience.batcher import BatchedCalls
 from tempogram.engine.resilience.circuit_breaker import CircuitBreaker
@@ -158,7 +159,8 @@ class Delivery:
     async def _settle(self, ruled: Ruled) -> None:
         # The ledger first: a pause that only the queue knows of would never be ended.
         if isinstance(ruled.ruling.then, PauseBot):
-            await self._pause(ruled)
+            bot_id = ruled.lease.message.bot_id
+            await self._retry.ledger(lambda: record_revoked_token(self._ledger, bot_id))
         settled = await self._retry.broker(ruled.held, lambda: self._settlements.ask(ruled.settlement(self._clock())))
         if settled is not None and not settled.held:
             await self._lost_leases.follow_up(ruled)
@@ -176,12 +178,6 @@ class Delivery:
         bot_holds = [hold for hold in holds if hold.chat_id is None]
         if bot_holds:
             await self._retry.ledger(lambda: self._ledger.record_holds(bot_holds))
-
-    async def _pause(self, ruled: Ruled) -> None:
-        bot_id = ruled.lease.message.bot_id
-        is_first = await self._retry.ledger(lambda: self._ledger.pause(bot_id, paused=True, by=PausedBy.TOKEN))
-        if is_first:
-            log.error("alert", kind="token_revoked", bot_id=bot_id, way_out="give the bot a valid token")
 
     async def _resume_if_valid(self, ruled: Ruled) -> None:
         """Undo the queue's pause if the ledger's pause has ended before: a valid token came in between."""
