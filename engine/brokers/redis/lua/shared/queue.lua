@@ -265,11 +265,7 @@ end
 local function adapt(scope, adapted)
   scope.gate.places = adapted.places
   if scope.bot_id and scope.spacing then spacings.narrow(scope.spacing, adapted.places, now_ms) end
-  if adapted.places < adapted.full then
-    scope.adapted = adapted
-  else
-    scope.adapted = scope.bot_id and nil or false
-  end
+  scope.adapted = adapted.places < adapted.full and adapted -- or false
 end
 
 -- Let a chat or a bot use less of its limit, of whose places ``refused`` were not taken by Telegram.
