@@ -75,6 +75,32 @@ class RemoteUser:
         query_id: str = self._does("press", where, message_id=message_id, button=button)["id"]
         return query_id
 
+    def sends(self, where: RemoteBot | RemoteChat, kind: str, *, times: int = 1, caption: str = "") -> list[int]:
+        """Send a photo or another kind of file, more than one as an album, and return the ids of the messages."""
+        answer = self._does("files", where, kind=kind, times=times, caption=caption)
+        message_ids: list[int] = answer["message_ids"]
+        return message_ids
+
+    def asks_inline(self, bot: RemoteBot, text: str, *, offset: str = "") -> str:
+        """Type the bot's name and some words; the inline query's id goes to ``Remote.answer_to``."""
+        query_id: str = self._does("inline", bot, text=text, offset=offset)["id"]
+        return query_id
+
+    def chooses(self, bot: RemoteBot, result: str, text: str) -> str:
+        """Send one of the results of an inline query, and return its ``inline_message_id``."""
+        inline_message_id: str = self._does("choose", bot, result=result, text=text)["inline_message_id"]
+        return inline_message_id
+
+    def pays(self, where: RemoteBot | RemoteChat, message_id: int) -> str:
+        """Pay an invoice: a message says so once the bot confirms it; the id goes to ``Remote.answer_to``."""
+        query_id: str = self._does("pay", where, message_id=message_id)["id"]
+        return query_id
+
+    def joins(self, group: RemoteChat) -> int:
+        """Join a group, and return the id of the message that says so."""
+        message_id: int = self._does("join", group)["message_ids"][0]
+        return message_id
+
     def blocks(self, bot: RemoteBot) -> None:
         """Block a bot: it gets an update of it, and can write no more."""
         self._is_with(bot, None, member=False)
@@ -119,7 +145,7 @@ class Remote:
     def add_chat(
         self, kind: str = "supergroup", title: str = "Group", *, bots: Sequence[RemoteBot] = (), **details: object
     ) -> RemoteChat:
-        """Register a group, supergroup or channel with bots in it; ``details``: ``chat_id``, ``username``."""
+        """Register a group, supergroup or channel with bots in it; ``details``: see ``World.add_chat``."""
         body = {"kind": kind, "title": title, "bots": [bot.bot_id for bot in bots]} | details
         return RemoteChat(self.call("POST", "chats", body)["ids"][0], kind, title)
 
@@ -164,7 +190,7 @@ class Remote:
         return messages
 
     def answer_to(self, query_id: str) -> Json | None:
-        """Return what the bot answered to a pressed button, None if nothing yet."""
+        """Return what the bot answered to a button, an inline query or a payment, None if nothing yet."""
         answer: Json | None = self.call("GET", f"queries?id={quote(query_id)}")["answer"]
         return answer
 

@@ -64,6 +64,11 @@ def shape(kind: str, given: object, params: Params) -> Json:
     return {kind: file | extras[kind]} if kind in extras else {"document": file}
 
 
+def sent_by_user(kind: str, *, number: int) -> Json:
+    """Contain a file that a user sends; ``number`` tells one from another."""
+    return shape(kind, f"user-{kind}-{number}", {})
+
+
 def album(params: Params) -> list[Json]:
     """Contain the items of an album, one message each.
 

@@ -22,6 +22,11 @@ from tempogram.simulator.world.world import Webhook, World
 Check = Callable[[Params], Any]
 Answer = Callable[[World, Call, Any], Any]
 
+QUERIES = {
+    "answerCallbackQuery": "callback_query",
+    "answerInlineQuery": "inline_query",
+    "answerPreCheckoutQuery": "pre_checkout_query",
+}
 SECRET_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,256}")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 THREAD = ("reply_to_message", "message_thread_id", "is_topic_message")  # left out of a message that is replied to
@@ -51,6 +56,12 @@ def _send(world: World, call: Call, content: Json) -> Json:
     message = _message(world, call, content)
     call.message_id = message["message_id"]
     world.messages.keep_own(call.bot.bot_id, message)
+    return message
+
+
+def _send_invoice(world: World, call: Call, content: Json) -> Json:
+    message = _send(world, call, content)
+    world.invoice_payloads[call.bot.bot_id, call.chat_id, call.message_id] = str(call.params["payload"])
     return message
 
 
@@ -247,11 +258,20 @@ def _webhook_info(_: World, call: Call, __: object) -> Json:
     return info
 
 
-def _answer_query(world: World, call: Call, _: object) -> bool:
-    query = world.queries.get(str(call.params.get("callback_query_id", "")))
-    if query is not None:
-        query.answer = {name: value for name, value in call.params.items() if name != "callback_query_id"}
-    return True
+def _answer_query(kind: str) -> Answer:
+    """Keep what a query is answered with, and let what follows from it happen once."""
+    id_name = f"{kind}_id"
+
+    def answered(world: World, call: Call, _: object) -> bool:
+        query = world.queries.get(str(call.params.get(id_name, "")))
+        if query is not None:
+            query.answer = {name: value for name, value in call.params.items() if name != id_name}
+            if query.then is not None:
+                then, query.then = query.then, None
+                then(query.answer)
+        return True
+
+    return answered
 
 
 def _leave(world: World, call: Call, _: object) -> bool:
@@ -312,7 +332,14 @@ def _table() -> dict[str, Method]:
     methods = [Method(name, _nothing_to_check, _true) for name in TRUE_METHODS]
     methods += [Method(name, _nothing_to_check, _read(value)) for name, value in READS.items()]
     methods += [
-        Method(name, _checked(content), _send, counts=True, needs_chat=True, reference=_reference(name))
+        Method(
+            name,
+            _checked(content),
+            _send_invoice if name == "sendInvoice" else _send,
+            counts=True,
+            needs_chat=True,
+            reference=_reference(name),
+        )
         for name, content in CONTENTS.items()
     ]
     methods += [
@@ -360,7 +387,10 @@ def _table() -> dict[str, Method]:
         Method("deleteMessages", ids_of, _delete_many, needs_chat=True),
         Method("pinChatMessage", _check_message_id, _true, needs_chat=True, reference=references.exists("pin")),
         Method("setMessageReaction", _check_message_id, _true, needs_chat=True, reference=references.exists("react")),
-        Method("answerCallbackQuery", _nothing_to_check, _answer_query, reference=references.pressed),
+        *(
+            Method(name, _nothing_to_check, _answer_query(kind), reference=references.asked(kind))
+            for name, kind in QUERIES.items()
+        ),
         Method("leaveChat", _nothing_to_check, _leave, needs_chat=True),
         Method("sendChatAction", _check_chat_action, _true, needs_chat=True),
         Method("setWebhook", _check_webhook, _set_webhook),

@@ -44,13 +44,19 @@ def member(world: World, call: Call) -> Json:
     bot, user = world.bots.get(user_id), world.users.get(user_id)
     known = bot or user
     brief = known.brief if known else {"id": user_id, "is_bot": False, "first_name": f"User {user_id}"}
+    if user_id and user_id == world.chat(call.chat_id).owner_id:
+        return _creator(brief)
     return {"status": "member", "user": brief}
 
 
-def administrators(_: World, call: Call) -> list[Json]:
-    """Answer ``getChatAdministrators``."""
-    _chat_id(call)
-    return [{"status": "creator", "user": call.bot.brief, "is_anonymous": False}]
+def administrators(world: World, call: Call) -> list[Json]:
+    """Answer ``getChatAdministrators``: the group's owner, or the bot where there is none."""
+    owner = world.users.get(world.chat(_chat_id(call)).owner_id)
+    return [_creator(owner.brief if owner else call.bot.brief)]
+
+
+def _creator(user: Json) -> Json:
+    return {"status": "creator", "user": user, "is_anonymous": False}
 
 
 def member_count(world: World, call: Call) -> int:
@@ -201,8 +207,6 @@ TRUE_METHODS = frozenset(
     [
         "addStickerToSet",
         "answerChatJoinRequestQuery",
-        "answerInlineQuery",
-        "answerPreCheckoutQuery",
         "answerShippingQuery",
         "approveChatJoinRequest",
         "approveSuggestedPost",

@@ -160,12 +160,17 @@ def sources(what: str) -> Reference:
     return resolve
 
 
-def pressed(world: World, call: Call, checked: Any) -> Any:
-    """Refuse an answer to a button that was not pressed."""
-    query = world.queries.get(str(call.params.get("callback_query_id", "")))
-    if not world.settings.accept_any_message and (query is None or query.bot_id != call.bot.bot_id):
-        raise bad_request("query is too old and response timeout expired or query ID is invalid")
-    return checked
+def asked(kind: str) -> Reference:
+    """Refuse an answer to a query that was not asked."""
+
+    def resolve(world: World, call: Call, checked: Any) -> Any:
+        query = world.queries.get(str(call.params.get(f"{kind}_id", "")))
+        is_known = query is not None and query.bot_id == call.bot.bot_id and query.kind == kind
+        if not is_known and not world.settings.accept_any_message:
+            raise bad_request("query is too old and response timeout expired or query ID is invalid")
+        return checked
+
+    return resolve
 
 
 def content_of(message: Json) -> Json:

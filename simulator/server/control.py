@@ -9,15 +9,20 @@
     POST   /_sim/faults                 one ``faults.Fault`` or a list of them
     DELETE /_sim/faults?id=             one rule, or all
     POST   /_sim/bots                   {"token", "username"?, "privacy"?} or a list
-    POST   /_sim/chats                  {"kind", "title", "chat_id"?, "username"?, "bots"? (ids)} or a list
+    POST   /_sim/chats                  {"kind", "title", "chat_id"?, "username"?, "bots"? (ids), "owner_id"?} or a list
     POST   /_sim/users                  {"first_name", "username"?, "user_id"?} or a list
     POST   /_sim/say                    {"user", "text", "chat" or "bot", "reply_to"?} or a list
     POST   /_sim/edit                   {"user", "message_id", "text", "chat" or "bot"}
     POST   /_sim/press                  {"user", "message_id", "button" (data or text), "chat" or "bot"}
+    POST   /_sim/files                  {"user", "kind", "chat" or "bot", "times"? (2 to 10: an album), "caption"?}
+    POST   /_sim/inline                 {"user", "bot", "text", "offset"?}: an inline query
+    POST   /_sim/choose                 {"user", "bot", "result", "text"}: one of its results is sent
+    POST   /_sim/pay                    {"user", "message_id", "chat" or "bot"}: pay an invoice
+    POST   /_sim/join                   {"user", "chat"}: join a group
     POST   /_sim/members                {"user", "bot", "chat"? (left out: the private chat), "member"}: block, add …
     POST   /_sim/migrate                {"chat", "to"?}: a group becomes a supergroup
     GET    /_sim/messages?chat=&bot=    what a chat shows now, oldest first; ``bot`` as that bot sees it
-    GET    /_sim/queries?id=            what was answered to a pressed button, null if nothing yet
+    GET    /_sim/queries?id=            what was answered to a button, inline query or payment, null if not yet
     POST   /_sim/talkers                {"mean_interval_ms", "users"?}; 0 ends it
     GET    /_sim/settings               see ``settings.SimulatorSettings``
     PATCH  /_sim/settings               some of them
@@ -29,7 +34,7 @@ Only for callers on this machine, unless the settings say otherwise. Errors are
 import ipaddress
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -37,9 +42,11 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from tempogram.simulator.limits.faults import Fault
+from tempogram.simulator.methods.message_contents import ALBUM_LIMIT, sent_by_user
 from tempogram.simulator.server.simulation import Simulation
 from tempogram.simulator.server.wire import JSON_TYPE, encode
 from tempogram.simulator.settings import settings_with
+from tempogram.simulator.world import user_actions
 from tempogram.simulator.world.world import Bot, Chat, ChatType
 
 PREFIX = "/_sim/"
@@ -68,6 +75,7 @@ class NewChat(msgspec.Struct, forbid_unknown_fields=True):
     chat_id: int | None = None
     username: str = ""
     bots: list[int] = []
+    owner_id: int = 0
 
 
 class NewUser(msgspec.Struct, forbid_unknown_fields=True):
@@ -106,6 +114,51 @@ class Pressed(msgspec.Struct, forbid_unknown_fields=True):
     button: str
     chat: int | str | None = None
     bot: int | None = None
+
+
+class SentFiles(msgspec.Struct, forbid_unknown_fields=True):
+    """See ``user_actions.send``; ``times`` above 1 make an album."""
+
+    user: int
+    kind: Literal["photo", "video", "document", "audio", "voice", "sticker"]
+    times: int = 1
+    caption: str = ""
+    chat: int | str | None = None
+    bot: int | None = None
+
+
+class InlineQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """See ``user_actions.ask_inline``."""
+
+    user: int
+    bot: int
+    text: str
+    offset: str = ""
+
+
+class Chosen(msgspec.Struct, forbid_unknown_fields=True):
+    """See ``user_actions.choose``."""
+
+    user: int
+    bot: int
+    result: str
+    text: str
+
+
+class Payment(msgspec.Struct, forbid_unknown_fields=True):
+    """See ``user_actions.pay``."""
+
+    user: int
+    message_id: int
+    chat: int | str | None = None
+    bot: int | None = None
+
+
+class Joined(msgspec.Struct, forbid_unknown_fields=True):
+    """See ``user_actions.join``."""
+
+    user: int
+    chat: int | str
 
 
 class Membership(msgspec.Struct, forbid_unknown_fields=True):
@@ -252,6 +305,7 @@ async def _chats(simulator: Simulation, _: Query, body: bytes) -> object:
             chat.title,
             chat_id=chat.chat_id,
             username=chat.username,
+            owner_id=chat.owner_id,
             bots=[_known(world.bots, "bot", bot_id) for bot_id in chat.bots],
         )
         for chat in _items(body, NewChat)
@@ -286,11 +340,50 @@ async def _press(simulator: Simulation, _: Query, body: bytes) -> object:
     return {"ok": True, "id": user.presses(_target(simulator, pressed), pressed.message_id, pressed.button)}
 
 
-def _target(simulator: Simulation, given: Said | Edited | Pressed) -> Bot | Chat:
+def _target(simulator: Simulation, given: Said | Edited | Pressed | SentFiles | Payment) -> Bot | Chat:
     world = simulator.telegram.world
     if given.bot is not None:
         return _known(world.bots, "bot", given.bot)
     return _known(world.chats, "chat", world.chat_id_of(given.chat))
+
+
+async def _files(simulator: Simulation, _: Query, body: bytes) -> object:
+    given = msgspec.json.decode(body, type=SentFiles)
+    if not 1 <= given.times <= ALBUM_LIMIT:
+        raise ValueError(f"at most {ALBUM_LIMIT} files at a time, and at least one, not {given.times}")
+    world = simulator.telegram.world
+    user = _known(world.users, "user", given.user)
+    contents = [sent_by_user(given.kind, number=number) for number in range(1, given.times + 1)]
+    ids = user_actions.send(world, user, _target(simulator, given), contents, caption=given.caption)
+    return {"ok": True, "message_ids": ids}
+
+
+async def _inline(simulator: Simulation, _: Query, body: bytes) -> object:
+    given = msgspec.json.decode(body, type=InlineQuery)
+    world = simulator.telegram.world
+    user, bot = _known(world.users, "user", given.user), _known(world.bots, "bot", given.bot)
+    return {"ok": True, "id": user_actions.ask_inline(world, user, bot, given.text, offset=given.offset)}
+
+
+async def _choose(simulator: Simulation, _: Query, body: bytes) -> object:
+    given = msgspec.json.decode(body, type=Chosen)
+    world = simulator.telegram.world
+    user, bot = _known(world.users, "user", given.user), _known(world.bots, "bot", given.bot)
+    return {"ok": True, "inline_message_id": user_actions.choose(world, user, bot, given.result, given.text)}
+
+
+async def _pay(simulator: Simulation, _: Query, body: bytes) -> object:
+    given = msgspec.json.decode(body, type=Payment)
+    world = simulator.telegram.world
+    user = _known(world.users, "user", given.user)
+    return {"ok": True, "id": user_actions.pay(world, user, _target(simulator, given), given.message_id)}
+
+
+async def _join(simulator: Simulation, _: Query, body: bytes) -> object:
+    given = msgspec.json.decode(body, type=Joined)
+    world = simulator.telegram.world
+    user, chat = _known(world.users, "user", given.user), _known(world.chats, "chat", world.chat_id_of(given.chat))
+    return {"ok": True, "message_ids": [user_actions.join(world, user, chat)]}
 
 
 async def _members(simulator: Simulation, _: Query, body: bytes) -> object:
@@ -366,6 +459,11 @@ ENDPOINTS: dict[str, dict[str, Endpoint]] = {
     "say": {"POST": _say},
     "edit": {"POST": _edit},
     "press": {"POST": _press},
+    "files": {"POST": _files},
+    "inline": {"POST": _inline},
+    "choose": {"POST": _choose},
+    "pay": {"POST": _pay},
+    "join": {"POST": _join},
     "members": {"POST": _members},
     "migrate": {"POST": _migrate},
     "messages": {"GET": _messages},

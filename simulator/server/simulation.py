@@ -48,9 +48,12 @@ class Simulation:
         chat_id: int | None = None,
         username: str = "",
         bots: Iterable[Bot] = (),
+        owner_id: int = 0,
     ) -> Chat:
         """See ``World.add_chat``."""
-        return self.telegram.world.add_chat(kind, title, chat_id=chat_id, username=username, bots=bots)
+        return self.telegram.world.add_chat(
+            kind, title, chat_id=chat_id, username=username, bots=bots, owner_id=owner_id
+        )
 
     def add_user(self, first_name: str, username: str = "", *, user_id: int | None = None) -> User:
         """See ``World.add_user``."""

@@ -3,6 +3,7 @@
 Read in this order:
 
     world           bots, chats, users, and what they do
+    user_actions    files, inline queries, payments, joining
     messages        what the chats show
     texts           entities, commands and mentions in a text
     files           what bots uploaded

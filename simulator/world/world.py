@@ -3,7 +3,7 @@
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal, Protocol
@@ -71,6 +71,7 @@ class Chat:
     title: str
     username: str = ""
     bots: set[int] = field(default_factory=set)
+    owner_id: int = 0  # the user who made a group; 0 is none that is known
     brief: Json = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -151,10 +152,15 @@ class Courier(Protocol):
 
 @dataclass(slots=True)
 class Query:
-    """A pressed button; ``answer`` is what the bot gave to ``answerCallbackQuery``."""
+    """A question that a bot answers once: a pressed button, an inline query, a payment to be confirmed.
+
+    ``answer`` is what the bot gave; ``then`` is called with it.
+    """
 
     bot_id: int
+    kind: str = "callback_query"
     answer: Json | None = None
+    then: Callable[[Json], None] | None = None
 
 
 @dataclass(slots=True)
@@ -174,6 +180,8 @@ class World:
     shut_out: dict[tuple[int, int], str] = field(default_factory=dict)
     _bots_by_token: dict[str, Bot] = field(default_factory=dict)
     _chats_by_name: dict[str, int] = field(default_factory=dict)
+    # By bot, chat and message: a payment tells the bot what no message shows.
+    invoice_payloads: dict[tuple[int, int, int], str] = field(default_factory=dict)
     _message_ids: "dict[int, count[int]]" = field(default_factory=dict)
     _free_ids: "count[int]" = field(default_factory=lambda: count(7_000_001))
 
@@ -211,6 +219,7 @@ class World:
         chat_id: int | None = None,
         username: str = "",
         bots: Iterable[Bot] = (),
+        owner_id: int = 0,
     ) -> Chat:
         """Register a chat with bots as its members; without an id one is made up.
 
@@ -222,7 +231,7 @@ class World:
             number = -number if kind == "group" else SUPERGROUPS_BELOW - number
         if (number > 0) != (kind == "private") or abs(number) >= ID_LIMIT:
             raise ValueError(f"{number} cannot be the id of a {kind} chat")
-        chat = Chat(number, kind, title, username.removeprefix("@"), {bot.bot_id for bot in bots})
+        chat = Chat(number, kind, title, username.removeprefix("@"), {bot.bot_id for bot in bots}, owner_id)
         self.chats[number] = chat
         if chat.username:
             self._chats_by_name[chat.username.lower()] = number
@@ -297,6 +306,10 @@ class World:
 
     def say(self, user: User, place: Chat | Bot, text: str, *, reply_to: int | None = None) -> int:
         """See ``User.says``."""
+        return self.post(user, place, _text(text), reply_to=reply_to)
+
+    def post(self, user: User, place: Chat | Bot, content: Json, *, reply_to: int | None = None) -> int:
+        """Let a user write a message of any content, and return its id."""
         chat, listeners = self._place(user, place)
         if isinstance(place, Bot) and (place.bot_id, chat.chat_id) in self.shut_out:
             self.let_in(user, place, None)
@@ -305,7 +318,7 @@ class World:
             # Of a supergroup all bots see one id; elsewhere each bot counts for itself.
             if not shared_id or chat.chat_id > SUPERGROUPS_BELOW:
                 shared_id = self.next_message_id(bot, chat.chat_id)
-            message = self._message(user, chat, shared_id, text)
+            message = self._message(user, chat, shared_id, content)
             if reply_to is not None:
                 message["reply_to_message"] = self._replied_to(user, bot, chat, reply_to)
             self.messages.keep(bot.bot_id, message)
@@ -321,7 +334,7 @@ class World:
         for bot in listeners:
             message = self.messages.find(bot.bot_id, chat.chat_id, message_id)
             if message and _sender_id(message) in {user.user_id, chat.chat_id}:
-                edited = message | self._message(user, chat, message_id, text)
+                edited = message | self._message(user, chat, message_id, _text(text))
                 edited |= {"date": message["date"], "edit_date": int(time.time())}
                 self.messages.keep(bot.bot_id, edited)
                 changed = True
@@ -404,13 +417,9 @@ class World:
     def _members(self, chat: Chat) -> list[Bot]:
         return [self.bots[bot_id] for bot_id in sorted(chat.bots) if bot_id in self.bots]
 
-    def _message(self, user: User, chat: Chat, message_id: int, text: str) -> Json:
+    def _message(self, user: User, chat: Chat, message_id: int, content: Json) -> Json:
         sender = {"sender_chat": chat.brief} if chat.kind == "channel" else {"from": user.brief}
-        message = {"message_id": message_id, **sender, "chat": chat.brief, "date": int(time.time()), "text": text}
-        entities = entities_of(text)
-        if entities:
-            message["entities"] = entities
-        return message
+        return {"message_id": message_id, **sender, "chat": chat.brief, "date": int(time.time()), **content}
 
     def _replied_to(self, user: User, bot: Bot, chat: Chat, message_id: int) -> Json:
         said = self.messages.find(bot.bot_id, chat.chat_id, message_id)
@@ -445,13 +454,17 @@ class World:
         self.post_update(bot, chat.chat_id, "my_chat_member", changed)
 
     def _query(self, user: User, bot: Bot, message: Json, data: str) -> str:
+        chat_id = message["chat"]["id"]
+        question = {"from": user.brief, "message": message, "chat_instance": str(chat_id), "data": data}
+        return self.ask(Query(bot.bot_id), bot, chat_id, question)
+
+    def ask(self, query: Query, bot: Bot, chat_id: int, question: Json) -> str:
+        """Give a bot an update that it answers once, and return the query's id."""
         query_id = str(random.getrandbits(62))
-        self.queries[query_id] = Query(bot.bot_id)
+        self.queries[query_id] = query
         if len(self.queries) > QUERIES_KEPT:
             self.queries.popitem(last=False)
-        chat_id = message["chat"]["id"]
-        query = {"id": query_id, "from": user.brief, "message": message, "chat_instance": str(chat_id), "data": data}
-        self.post_update(bot, chat_id, "callback_query", query)
+        self.post_update(bot, chat_id, query.kind, {"id": query_id} | question)
         return query_id
 
     def _hears(self, bot: Bot, chat: Chat, message: Json) -> bool:
@@ -462,11 +475,13 @@ class World:
         if not bot.privacy or chat.kind == "private":
             return True
         replied = message.get("reply_to_message", {})
-        return (
-            is_command(message["text"])
-            or mentions(message["text"], bot.username)
-            or replied.get("from", {}).get("id") == bot.bot_id
-        )
+        text = message.get("text") or message.get("caption") or ""
+        return is_command(text) or mentions(text, bot.username) or replied.get("from", {}).get("id") == bot.bot_id
+
+
+def _text(text: str) -> Json:
+    entities = entities_of(text)
+    return {"text": text, "entities": entities} if entities else {"text": text}
 
 
 def _sender_id(message: Json) -> int:
