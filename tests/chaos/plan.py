@@ -35,7 +35,7 @@ class Plan:
         pause_s: Between one act and the next, on an average.
         trouble_s: How long one at Telegram's end lasts. It is some time after what else was done, so that it can be
             judged by itself: ``terms.aftermath_ms``.
-        probes_a_bot_s: Messages a second whose waits are judged, half of them high and half normal.
+        probes_a_bot_s: Messages a second of each judged bot whose waits are judged, half of them high and half normal.
         drains_within_s: What still waits after the last disturbance ends within this time.
     """
 
@@ -46,7 +46,7 @@ class Plan:
     rate: float = 60.0
     pause_s: float = 4.0
     trouble_s: float = 8.0
-    probes_a_bot_s: float = 1.0
+    probes_a_bot_s: float = 2.0
     drains_within_s: float = 120.0
     roles: tuple[str, ...] = ROLES
     acts: tuple[Act, ...] = tuple(Act)
@@ -59,6 +59,19 @@ class Plan:
     @property
     def bot_ids(self) -> range:
         return range(1, self.bots + 1)
+
+    @property
+    def judged_bots(self) -> range:
+        """Return the bots whose waits are judged; nothing but the acts befalls them.
+
+        A 429 without a reason would lower a bot's limit, and a lost answer let its next trial wait for longer.
+        """
+        return self.bot_ids[: self.bots // 2]
+
+    @property
+    def bots_with_faults(self) -> range:
+        """Return the bots whose calls now and then fail for a moment."""
+        return self.bot_ids[self.bots // 2 :]
 
     def chats(self, bot_id: int) -> list[int]:
         """Return private chats and groups, about as many of each."""

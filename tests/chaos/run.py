@@ -74,7 +74,7 @@ async def chaos(plan: Plan, *, folder: Path, say: Callable[[str], None]) -> Outc
         disturber = Disturber(
             plan, built.processes, built.redis, built.postgres, troubles, random.Random(plan.seed + 1), report
         )
-        faults = TelegramFaults(built.telegram, plan.bots, random.Random(plan.seed + 2))
+        faults = TelegramFaults(built.telegram, plan.bots_with_faults, random.Random(plan.seed + 2))
         supervising = asyncio.create_task(built.processes.supervise())
         watching = [asyncio.create_task(watch_slow(built.redis, built.slow))] if built.redis else []
         submitting = asyncio.gather(load.run(), Probes(plan, load).run())

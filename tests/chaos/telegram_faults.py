@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -12,17 +13,19 @@ from tempogram.simulator.limits.faults import Fault
 from tests.chaos.evidence import Trouble
 from tests.chaos.load import now_ms
 
-PAUSE_S = 0.4
+PAUSE_OF_A_BOT_S = 8.0
+"""Between two faults of one bot, on an average."""
+
 FOR_MS = 3_000
 STATUSES: tuple[Literal[500, 502, 503, 504], ...] = (500, 502, 503, 504)
 
 
 @dataclass(slots=True)
 class TelegramFaults:
-    """Orders faults until it is cancelled, and notes which bots may have had one."""
+    """Orders faults of some bots until it is cancelled, and notes which may have had one."""
 
     telegram: RunningSimulator
-    bots: int
+    bot_ids: Sequence[int]
     chance: random.Random
     ordered: list[Trouble] = field(default_factory=list)
 
@@ -33,7 +36,7 @@ class TelegramFaults:
             bot_ids = frozenset({fault.bot_id})
             self.ordered.append(Trouble(act=None, from_ms=from_ms, until_ms=from_ms + FOR_MS, bot_ids=bot_ids))
             await self.telegram.order(fault)
-            await asyncio.sleep(self.chance.expovariate(1 / PAUSE_S))
+            await asyncio.sleep(self.chance.expovariate(len(self.bot_ids) / PAUSE_OF_A_BOT_S))
 
     def _fault(self) -> Fault:
         """Draw a fault that strikes the next few calls of one bot, and is over after some seconds."""
@@ -48,5 +51,5 @@ class TelegramFaults:
                 Fault(kind="latency", delay_ms=100, jitter_ms=400, where="both"),
             )
         )
-        bot_id, times = self.chance.randint(1, self.bots), self.chance.randint(1, 3)
+        bot_id, times = self.chance.choice(self.bot_ids), self.chance.randint(1, 3)
         return replace(drawn, bot_id=bot_id, times=times, for_ms=FOR_MS)

@@ -1,4 +1,4 @@
-"""Messages whose waits are judged: one after another from every bot, high and normal in turn, at planned instants.
+"""Messages whose waits are judged: from each judged bot in turn, high and normal in turn, at planned instants.
 
 An instant does not depend on how the messages before it fared, so that nothing slow hides itself by being asked less.
 """
@@ -29,7 +29,7 @@ class Probes:
         """Submit each when it is due, beside those before it; ends with those under way."""
         began_s = time.monotonic()
         submissions: set[asyncio.Task[None]] = set()
-        apart_s = 1 / (self.plan.probes_a_bot_s * self.plan.bots)
+        apart_s = 1 / (self.plan.probes_a_bot_s * len(self.plan.judged_bots))
         for number in count():
             due_s = began_s + number * apart_s
             if await self.load.stops_within(max(0.0, due_s - time.monotonic())):
@@ -41,8 +41,9 @@ class Probes:
         await asyncio.gather(*submissions)
 
     async def _submit(self, number: int, planned_at_ms: float) -> None:
-        turn, bot = divmod(number, self.plan.bots)
-        bot_id, chats = self.plan.bot_ids[bot], self.plan.chats_of_probes(self.plan.bot_ids[bot])
+        turn, bot = divmod(number, len(self.plan.judged_bots))
+        bot_id = self.plan.judged_bots[bot]
+        chats = self.plan.chats_of_probes(bot_id)
         chat_id = chats[turn % len(chats)]
         async with self._chats[chat_id]:  # or a lane might get its messages in another order
             planned = self.load.next_message(bot_id, chat_id, PRIORITIES[(turn + bot) % 2])
