@@ -31,7 +31,8 @@ class Plan:
     """A run. The same seed draws the same acts; their exact times depend on the machine.
 
     Attributes:
-        rate: Messages a second over all chats, on an average.
+        rate: Messages a second over all chats, on an average. With what is judged and the backlogs some 70, which
+            leaves room under the ceiling to catch up soon with what waited while the host was away.
         pause_s: Between one act and the next, on an average.
         trouble_s: How long one at Telegram's end lasts. It is some time after what else was done, so that it can be
             judged by itself: ``terms.aftermath_ms``.
@@ -43,7 +44,7 @@ class Plan:
     seed: int
     bots: int = 20
     chats_a_bot: int = 25
-    rate: float = 60.0
+    rate: float = 30.0
     pause_s: float = 4.0
     trouble_s: float = 8.0
     probes_a_bot_s: float = 2.0

@@ -27,7 +27,7 @@ FAULTS: dict[Act, Fault] = {
 OF_ALL_BOTS = {Act.HOST_HANGS, Act.HOST_REFUSES}
 AT_TELEGRAM = {*FAULTS, Act.HOST_REFUSES}
 
-BACKLOG = 300
+BACKLOG = 150
 """Submitted at the beginning, of the bots with trouble together."""
 
 
