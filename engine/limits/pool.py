@@ -7,10 +7,10 @@ than half of them are free, any bot may take one. Of the other half
 -   a bot that has less than its *share* may take one. A share is what each bot would have if all that were active
     lately had the same of all places but those few;
 -   so may a *quick* bot above its share, as it soon gives back what it borrows: while it has less than half of all,
-    and more are free than are kept for high.
+    and more than a quarter is free. (Bots that begin to hang are quick at first, and all of them borrow.)
 
-So bots that hang, however many, leave the others half of the places, or their shares. A bot beside which no other was
-ever seen may take every place.
+So bots that hang, however many, leave the others half of the places or their shares, and at first a quarter. A bot
+beside which no other was ever seen may take every place.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class Pool:
         taken = more if bot is None else bot.taken + more
         if taken < self.share(now_ms):
             return True
-        return bot is not None and bot.is_quick(now_ms) and 2 * taken < places and free > kept_of(places)
+        return bot is not None and bot.is_quick(now_ms) and 2 * taken < places < 4 * free
 
     def is_left_for_high(self, *, free: int | None = None) -> bool:
         """Tell whether only places are free that are kept for high."""

@@ -103,7 +103,7 @@ class Places:
         if not self.is_shared or self.free > self.total / 2:
             return True
         share = max(1, (self.total - kept_of(self.total)) // max(1, self.active_bots))
-        borrows = self.is_quick and self.mine < self.total / 2 and self.free > kept_of(self.total)
+        borrows = self.is_quick and self.mine < self.total / 2 and self.free > self.total / 4
         return self.mine < share or borrows
 
 

@@ -45,6 +45,18 @@ def test_a_quick_bot_borrows_up_to_half_of_all_places() -> None:
     assert not pool_of(30, bot1=15, bot2=2, bot3=0).may_begin(1, SLOW_MS - 1)
 
 
+def test_quick_bots_together_leave_a_quarter_of_the_places_to_those_that_have_less_than_their_share() -> None:
+    pool = Pool(40)
+    for number in range(40):
+        for bot_id in range(1, 21):
+            if pool.may_begin(bot_id, 0):
+                pool.begin(bot_id, number, 1, 0)
+
+    assert pool.taken == 30
+    assert not pool.may_begin(1, 0)
+    assert pool.may_begin(21, 0)
+
+
 def test_a_bot_whose_oldest_call_takes_long_borrows_nothing_though_others_end_soon() -> None:
     pool = pool_of(30, bot1=14, bot2=2, bot3=0)
     pool.end(1, 13, 1, SLOW_MS - 1)

@@ -98,6 +98,10 @@ def urgent(bot_id: int, number: int) -> Outgoing:
     return outgoing(f"urgent{number:04}", bot_id=bot_id, chat_id=-1_000 - number, priority=HIGH)
 
 
+def usual(bot_id: int, number: int) -> Outgoing:
+    return outgoing(f"usual{number:04}", bot_id=bot_id, chat_id=-2_000 - number)
+
+
 async def meet(broker: Broker, *bots: int) -> None:
     """Let each bot send one message."""
     for bot_id in bots:
@@ -131,6 +135,25 @@ class Pools:
         assert len(waited_ms) == 100
         assert max(waited_ms) <= 100
         assert sum(worker.under_way(bot_id) for bot_id in HANGING) >= 40
+
+    async def test_bots_that_begin_to_hang_all_at_once_hold_up_no_ordinary_message_of_another(
+        self, make: MakeBroker, clock: Clock
+    ) -> None:
+        broker = make(replace(Limits(), ceiling=NONE))
+        hanging = range(101, 111)
+        ordinary = [(START_MS + 250 * number, usual(OTHERS[number % 4], number)) for number in range(24)]
+        backlog = [
+            (START_MS + 1_100, each) for bot_id in hanging for each in many(10, prefix=f"b{bot_id}-", bot_id=bot_id)
+        ]
+        takes_ms = dict.fromkeys(hanging, HANGS_MS) | dict.fromkeys(OTHERS, QUICK_MS)
+        worker = CallingWorker(broker, clock, takes_ms, Pool(30))
+
+        await worker.work(until_ms=START_MS + 7_000, arrivals=sorted(ordinary + backlog, key=lambda each: each[0]))
+
+        came_ms = {message.id: at_ms for at_ms, message in ordinary}
+        waited_ms = [at_ms - came_ms[each.message.id] for at_ms, each in worker.began if each.message.id in came_ms]
+        assert len(waited_ms) == 24
+        assert max(waited_ms) <= 100
 
     async def test_bots_that_hang_leave_the_others_their_share_of_the_ceiling(
         self, broker: Broker, clock: Clock
@@ -188,7 +211,7 @@ class Pools:
         assert worker.under_way(1) == 28
         assert await leased_ids(broker) == ["urgent0001"]
 
-    @pytest.mark.parametrize(("after_ms", "more"), [(0, 9), (SLOW_MS - 1, 9), (SLOW_MS, 0)])
+    @pytest.mark.parametrize(("after_ms", "more"), [(0, 7), (SLOW_MS - 1, 7), (SLOW_MS, 0)])
     async def test_a_quick_bot_goes_on_above_its_share_and_a_slow_one_does_not(
         self, broker: Broker, clock: Clock, after_ms: int, more: int
     ) -> None:

@@ -97,9 +97,8 @@ end
 
 -- Tell whether a bot that has ``taken`` places may take another one beyond the half that is any bot's.
 local function may_share(places, free, bots, taken, it_is_quick)
-  local kept = kept_of(places)
-  local share = math.max(1, floor_div(places - kept, math.max(1, bots)))
-  return taken < share or (it_is_quick and 2 * taken < places and free > kept)
+  local share = math.max(1, floor_div(places - kept_of(places), math.max(1, bots)))
+  return taken < share or (it_is_quick and 2 * taken < places and places < 4 * free)
 end
 
 function pools.may_begin(pool, places, calls)
