@@ -25,6 +25,22 @@ class Source(StrEnum):
     NONE = "none"
 
 
+class ChosenBy(StrEnum):
+    """What a bot's behaviours come from.
+
+    Attributes:
+        OWNER: From the request that added or changed the bot.
+        SETTINGS: From ``BEHAVIOURS``, as it is a bot of ``BOT_TOKENS``; they follow that setting.
+        PROGRAM: It has none: only a user's own ``Bot`` brought it here.
+        EARLIER: From a version in which each bot had every module of ``BEHAVIOURS``, too.
+    """
+
+    OWNER = "owner"
+    SETTINGS = "settings"
+    PROGRAM = "program"
+    EARLIER = "earlier"
+
+
 class Removal(StrEnum):
     """What happens to the messages of a removed bot: they wait, are to be cancelled, or none is left."""
 
@@ -39,6 +55,7 @@ class RegisteredBot:
 
     Attributes:
         behaviours: The settings of each behaviour, by its name.
+        defaults: Parameters that its calls have unless they say otherwise; see ``api.schemas.bots.DefaultsIn``.
         paused_by: Why it is paused; None: it is not.
         updates: Where its updates come from; None: as the settings say.
     """
@@ -52,6 +69,8 @@ class RegisteredBot:
     added_at_ms: int
     paused_by: PausedBy | None = None
     updates: Source | None = None
+    chosen_by: ChosenBy = ChosenBy.OWNER
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,15 +104,27 @@ class Bots:
         self._seal = seal
 
     async def add(
-        self, bot_id: int, token: str, *, username: str, first_name: str, behaviours: Mapping[str, Any], now_ms: int
+        self,
+        bot_id: int,
+        token: str,
+        *,
+        username: str,
+        first_name: str,
+        behaviours: Mapping[str, Any],
+        chosen_by: ChosenBy = ChosenBy.OWNER,
+        now_ms: int,
     ) -> None:
-        """Add a bot. One that exists gets the new token and the names that are not empty, and keeps the rest."""
+        """Add a bot. One that exists gets the new token and the names that are not empty, and keeps the rest.
+
+        One that only a user's own ``Bot`` brought here gets the behaviours, too.
+        """
         row = {
             "bot_id": bot_id,
             "sealed_token": self._seal.seal(token, bot_id=bot_id),
             "username": username,
             "first_name": first_name,
             "behaviours": dict(behaviours),
+            "behaviours_by": chosen_by.value,
             "added_at_ms": now_ms,
         }
         await self._database.write_alone(lambda connection: _add(connection, row))
@@ -178,9 +209,19 @@ class Bots:
         """Store where a bot's updates come from; False if there is no such bot."""
         return await self._change(bot_id, updates=source.value)
 
-    async def set_behaviours(self, bot_id: int, behaviours: Mapping[str, Any]) -> bool:
+    async def set_behaviours(
+        self, bot_id: int, behaviours: Mapping[str, Any], *, chosen_by: ChosenBy = ChosenBy.OWNER
+    ) -> bool:
         """Replace a bot's behaviours; False if there is no such bot."""
-        return await self._change(bot_id, behaviours=dict(behaviours))
+        return await self._change(bot_id, behaviours=dict(behaviours), behaviours_by=chosen_by.value)
+
+    async def set_defaults(self, bot_id: int, defaults: Mapping[str, Any]) -> bool:
+        """Replace a bot's defaults; False if there is no such bot."""
+        return await self._change(bot_id, defaults=dict(defaults))
+
+    async def keep_modules(self, modules: Mapping[str, Any]) -> int:
+        """Give these behaviours to each bot of an earlier version, which had them unsaid; return how many bots."""
+        return await self._database.write_alone(lambda connection: _keep_modules(connection, modules))
 
     async def set_weight(self, bot_id: int, weight: int) -> bool:
         """Store how many turns a bot gets for one of a bot of weight 1; False if there is no such bot."""
@@ -214,6 +255,8 @@ _REMOVED: dict[str, Any] = {
     "username": "",
     "first_name": "",
     "behaviours": {},
+    "behaviours_by": ChosenBy.OWNER.value,
+    "defaults": {},
     "updates": None,
     "paused": False,
     "weight": 1,
@@ -227,10 +270,27 @@ def _add(connection: Connection, row: dict[str, Any]) -> None:
     # A pause since the removal is lifted: a call in flight then may have met the revoked token.
     paused = case((bots.c.removal.is_not(None), false()), else_=bots.c.paused)
     renewed = {"sealed_token": new.sealed_token, "removal": null(), "paused": paused} | names
-    first_time = {name: case((IS_ADDED, bots.c[name]), else_=new[name]) for name in ("behaviours", "added_at_ms")}
+    is_kept = {
+        "added_at_ms": IS_ADDED,
+        "behaviours": IS_ADDED & (bots.c.behaviours_by != ChosenBy.PROGRAM.value),
+        "behaviours_by": IS_ADDED & (bots.c.behaviours_by != ChosenBy.PROGRAM.value),
+    }
+    first_time = {name: case((is_as_before, bots.c[name]), else_=new[name]) for name, is_as_before in is_kept.items()}
     connection.execute(
         write.values(row).on_conflict_do_update(index_elements=[bots.c.bot_id], set_=renewed | first_time)
     )
+
+
+def _keep_modules(connection: Connection, modules: Mapping[str, Any]) -> int:
+    is_earlier = bots.c.behaviours_by == ChosenBy.EARLIER.value
+    earlier = connection.execute(select(bots).where(IS_ADDED, is_earlier)).all()
+    for row in earlier:
+        is_of_program = not row.username and not row.behaviours
+        whole = {} if is_of_program else {**modules, **row.behaviours}
+        by = ChosenBy.PROGRAM if is_of_program else ChosenBy.OWNER
+        change = update(bots).where(bots.c.bot_id == row.bot_id)
+        connection.execute(change.values(behaviours=whole, behaviours_by=by.value))
+    return len(earlier)
 
 
 def _mark_cleared(connection: Connection, bot_id: int) -> None:
@@ -250,4 +310,6 @@ def _registered(row: Row[Any]) -> RegisteredBot:
         added_at_ms=row.added_at_ms,
         paused_by=PausedBy(row.paused_by or PausedBy.OPERATOR) if row.paused else None,
         updates=row.updates and Source(row.updates),
+        chosen_by=ChosenBy(row.behaviours_by),
+        defaults=row.defaults,
     )

@@ -205,6 +205,8 @@ bots = Table(
     Column("username", Text, nullable=False, server_default=""),
     Column("first_name", Text, nullable=False, server_default=""),
     Column("behaviours", JSON, nullable=False, server_default="{}"),
+    Column("behaviours_by", Text, nullable=False, server_default="earlier"),
+    Column("defaults", JSON, nullable=False, server_default="{}"),
     Column("paused", Boolean, nullable=False, server_default=false()),
     Column("weight", Integer, nullable=False, server_default="1"),
     Column("added_at_ms", BigInteger, nullable=False, server_default="0"),

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.engine.model.messages import PausedBy
-from tempogram.storage.bots import Bots, Removal, Source, StoredWebhook
+from tempogram.storage.bots import Bots, ChosenBy, Removal, Source, StoredWebhook
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.models import file_ids
 from tempogram.storage.files.uploads import Uploads
@@ -53,6 +53,42 @@ class BotsContract:
         [bot] = await bots.all()
         assert (bot.username, bot.behaviours) == ("a_bot", {"quiz": {"rounds": 3}})
         assert await bots.tokens() == {BOT: "42:BBBB"}
+
+    async def test_a_bot_that_a_program_brought_gets_behaviours_when_it_is_added(self, bots: Bots) -> None:
+        await bots.add(BOT, TOKEN, username="", first_name="", behaviours={}, chosen_by=ChosenBy.PROGRAM, now_ms=NOW_MS)
+
+        await add(bots)
+
+        [bot] = await bots.all()
+        assert (bot.behaviours, bot.chosen_by) == (ECHO, ChosenBy.OWNER)
+
+    async def test_bots_of_an_earlier_version_get_the_modules_once(self, bots: Bots) -> None:
+        await add(bots)
+        await bots.set_behaviours(BOT, ECHO, chosen_by=ChosenBy.EARLIER)
+
+        kept = [await bots.keep_modules({"shop": {}}), await bots.keep_modules({"desk": {}})]
+
+        [bot] = await bots.all()
+        assert (kept, bot.behaviours, bot.chosen_by) == ([1, 0], {"shop": {}} | ECHO, ChosenBy.OWNER)
+
+    async def test_a_bot_of_an_earlier_version_that_a_program_brought_gets_none(self, bots: Bots) -> None:
+        await bots.add(BOT, TOKEN, username="", first_name="", behaviours={}, chosen_by=ChosenBy.EARLIER, now_ms=NOW_MS)
+
+        await bots.keep_modules({"shop": {}})
+
+        [bot] = await bots.all()
+        assert (bot.behaviours, bot.chosen_by) == ({}, ChosenBy.PROGRAM)
+
+    async def test_the_defaults_of_a_bot_are_replaced_and_end_with_it(self, bots: Bots) -> None:
+        await add(bots)
+        await bots.set_defaults(BOT, {"parse_mode": "HTML"})
+        before = await bots.get(BOT)
+        await bots.remove(BOT, keep_messages=False)
+        await add(bots)
+
+        after = await bots.get(BOT)
+
+        assert [each and each.defaults for each in (before, after)] == [{"parse_mode": "HTML"}, {}]
 
     async def test_a_bot_that_was_paused_before_it_was_added_is_still_paused(
         self, bots: Bots, database: Database
