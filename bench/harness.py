@@ -23,6 +23,9 @@ from tempogram.bot.demo.process import EngineProcess, ProcessFailed
 from tests.chaos.servers import own_postgres, own_redis
 
 BATCH = 10_000
+ECHO = "tempogram.bot.behaviours.echo"
+"""As ``BEHAVIOURS``: every bot repeats what it is sent."""
+
 ROLES = ("api", "worker", "worker", "scheduler")
 
 

@@ -17,7 +17,7 @@ import asyncio
 
 import aiohttp
 
-from bench.harness import Checks, Engine, engine, main, token
+from bench.harness import ECHO, Checks, Engine, engine, main, token
 from tempogram.simulator.client import RunningSimulator, accepted, running_simulator
 
 GROUP = -1_001_000_000_001
@@ -31,7 +31,7 @@ async def bench(checks: Checks, broken: bool) -> None:  # noqa: FBT001 - the har
         async with engine(telegram.url, [token(1)], broken=broken, TELEGRAM_GROUP_LIMIT_WINDOW_S="10") as tempogram:
             await killed_while_sending(checks, telegram, tempogram)
         await telegram.reset()
-        async with engine(telegram.url, [token(1)], broken=broken) as tempogram:
+        async with engine(telegram.url, [token(1)], broken=broken, BEHAVIOURS=ECHO) as tempogram:
             await killed_before_handling(checks, telegram, tempogram)
 
 

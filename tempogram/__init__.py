@@ -11,11 +11,12 @@ from os import path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tempogram.bot.behaviours.once import once_for_fleet
     from tempogram.engine.limits.limits import Limit, Limits
     from tempogram.engine.model.messages import Guarantee, Outgoing, Priority, Status
     from tempogram.storage.ledger.memory_ledger import MemoryLedger
 
-__all__ = ["Guarantee", "Limit", "Limits", "MemoryLedger", "Outgoing", "Priority", "Status"]
+__all__ = ["Guarantee", "Limit", "Limits", "MemoryLedger", "Outgoing", "Priority", "Status", "once_for_fleet"]
 
 HOMES = {
     "Guarantee": "engine.model.messages",
@@ -25,6 +26,7 @@ HOMES = {
     "Outgoing": "engine.model.messages",
     "Priority": "engine.model.messages",
     "Status": "engine.model.messages",
+    "once_for_fleet": "bot.behaviours.once",
 }
 
 if path.isfile(path.join(path.dirname(__file__), "api")):  # noqa: PTH113, PTH118, PTH120 - pathlib is slow to import

@@ -46,4 +46,4 @@ async def flood(message: Message) -> None:
 
 @router.message()
 async def nothing(_: Message) -> None:
-    """Say nothing to anything else; the bundled behaviours would."""
+    """Say nothing to anything else."""

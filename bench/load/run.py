@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.harness import engine
+from bench.harness import ECHO, engine
 from bench.load.deliveries import Delivered, Deliveries, Webhook, delivering_session
 from bench.load.plan import LoadPlan, PlannedUpdate
 from bench.load.result import Result, result_of
@@ -38,7 +38,12 @@ async def run(plan: LoadPlan, *, broken: bool = False) -> Run:
     async with (
         running_simulator(any_webhook_url=True, total_limit=plan.ceiling) as telegram,
         engine(
-            telegram.url, plan.tokens, broken=broken, by_webhook=True, TELEGRAM_GLOBAL_LIMIT=str(plan.ceiling)
+            telegram.url,
+            plan.tokens,
+            broken=broken,
+            by_webhook=True,
+            BEHAVIOURS=ECHO,
+            TELEGRAM_GLOBAL_LIMIT=str(plan.ceiling),
         ) as tempogram,
         delivering_session() as session,
     ):

@@ -1,19 +1,17 @@
-"""What bots answer: aiogram routers whose handlers return methods.
+"""What bots answer. Each behaviour is a module with aiogram handlers; docs/behaviours.md says what it may have.
 
 Each bot's settings in the database name its behaviours, each with its config:
-``{"commands": {"start": "Hello, {first_name}!"}, "echo": {}}``.
+``{"shop": {"currency": "EUR"}, "commands": {"start": "Hello, {first_name}!"}}``.
 
 Read in this order:
 
-    registry   the bundled behaviours, in the order in which they are asked
-    enabled    the filter that reads those settings
-    commands   answers commands with templates
-    replies    answers mentions and replies, by a text generator
-    echo       repeats every text
-    own        loads the routers of a user's modules, which are asked first
+    behaviour    what a module offers
+    own          loads a user's modules, which are asked first
+    commands     answers commands with templates
+    replies      answers mentions and replies, by a text generator
+    echo         repeats every text
+    registry     every behaviour by name, and which a new bot has
+    dispatchers  a Dispatcher for each behaviour, fed with the updates of the bots that have it
+    hooks        runs a module's hooks: at the start, at the end, for bots that are added and removed
+    once         the mark of a hook that runs once for the fleet
 """
-
-from tempogram.bot.behaviours import own
-from tempogram.bot.behaviours.registry import DEFAULT, check, router
-
-__all__ = ["DEFAULT", "check", "own", "router"]

@@ -13,7 +13,6 @@ from aiogram.types import Message
 
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import short
-from tempogram.bot.behaviours.enabled import Enabled
 from tempogram.storage.bots import RegisteredBot
 
 NAME = "commands"
@@ -47,12 +46,13 @@ class KnownCommand(Filter):
 
 def router() -> Router:
     made = Router(name=NAME)
-    made.message.register(answer, F.text.startswith("/"), Enabled(NAME), KnownCommand())
+    made.message.register(answer, F.text.startswith("/"), KnownCommand())
     return made
 
 
 async def answer(message: Message, registered: RegisteredBot, template: str) -> SendMessage:
-    return message.answer(fill(template, message, registered))
+    # Without markup: a user's name may hold a stray character of it.
+    return message.answer(fill(template, message, registered), parse_mode=None)
 
 
 def fill(template: str, message: Message, registered: RegisteredBot) -> str:

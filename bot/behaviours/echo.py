@@ -11,7 +11,6 @@ from aiogram.types import Message
 
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import short
-from tempogram.bot.behaviours.enabled import Enabled
 
 NAME = "echo"
 
@@ -21,12 +20,12 @@ COMMAND_FOR_ANOTHER = r"/\w+@"
 
 def router() -> Router:
     made = Router(name=NAME)
-    made.message.register(echo, F.text, ~F.text.regexp(COMMAND_FOR_ANOTHER), Enabled(NAME))
+    made.message.register(echo, F.text, ~F.text.regexp(COMMAND_FOR_ANOTHER))
     return made
 
 
 async def echo(message: Message) -> SendMessage:
-    return message.answer(message.text or "")
+    return message.answer(message.text or "", parse_mode=None)
 
 
 def check(config: Mapping[str, Any]) -> None:

@@ -1,9 +1,9 @@
-"""Loads a user's own behaviours: aiogram routers in the modules that ``BEHAVIOURS`` names."""
+"""Loads a user's own behaviours: the modules that ``BEHAVIOURS`` names."""
 
 from __future__ import annotations
 
+import re
 import sys
-import traceback
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -11,11 +11,20 @@ from types import ModuleType
 
 from aiogram import Dispatcher, Router
 
+from tempogram.bot.behaviours.behaviour import Behaviour, summary
 from tempogram.engine.model.errors import SettingsError
 
+BUNDLED = tuple(f"tempogram.bot.behaviours.{name}" for name in ("commands", "replies", "echo"))
+"""These may be named, too: the bots of ``BOT_TOKENS`` have them then."""
 
-def routers(names: Sequence[str]) -> list[Router]:
-    """Import modules from the working directory or Python's path, and return their routers.
+FUNCTIONS = ("setup", "check", "on_bot_added", "on_bot_removed")
+"""What a module may have besides its router."""
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def load(names: Sequence[str]) -> list[Behaviour]:
+    """Import modules from the working directory or Python's path.
 
     Raises:
         SettingsError: One sentence that names the module and what is wrong with it.
@@ -27,13 +36,13 @@ def routers(names: Sequence[str]) -> list[Router]:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)  # last, so that it shadows no installed package
-    return list(_each_once((name, _router_of(name, _imported(name))) for name in names))
+    return list(_each_once((name, _behaviour_of(name, _imported(name))) for name in names))
 
 
 def _check_name(name: str) -> None:
     if not all(part.isidentifier() for part in name.split(".")):
         raise SettingsError(f"BEHAVIOURS names {name!r}, which is not a module name; write it like shop or shop.orders")
-    if name.partition(".")[0] == "tempogram":
+    if name.partition(".")[0] == "tempogram" and name not in BUNDLED:
         raise SettingsError(
             f"BEHAVIOURS names {name!r}, but tempogram is this program's own package; give your module another name"
         )
@@ -52,19 +61,43 @@ def _imported(name: str) -> ModuleType:
             f"BEHAVIOURS: {name} needs the module {error.name!r}, which is not installed; install it with pip"
         ) from error
     except Exception as error:
-        raise SettingsError(f"BEHAVIOURS: {name} cannot be imported: {_summary(error)}") from error
+        raise SettingsError(f"BEHAVIOURS: {name} cannot be imported: {summary(error)}") from error
 
 
-def _router_of(name: str, module: ModuleType) -> Router:
-    found = getattr(module, "router", None)
+def _behaviour_of(name: str, module: ModuleType) -> Behaviour:
+    for function in FUNCTIONS:
+        if not callable(getattr(module, function, _nothing)):
+            raise SettingsError(f"BEHAVIOURS: {function} of {name} is not a function; give it another name")
+    return Behaviour(name=_name_of(name, module), module=module, router=_router_of(name, module))
+
+
+def _nothing() -> None:
+    """Stands for a function that a module does not have."""
+
+
+def _name_of(name: str, module: ModuleType) -> str:
+    chosen = getattr(module, "NAME", name.rpartition(".")[2])
+    if not isinstance(chosen, str) or not _NAME.fullmatch(chosen):
+        raise SettingsError(
+            f"BEHAVIOURS: NAME of {name} is {chosen!r}; it must have 1 to 64 letters, digits, dots, _ or -"
+        )
+    return chosen
+
+
+def _router_of(name: str, module: ModuleType) -> Router | None:
+    found, has_setup = getattr(module, "router", None), hasattr(module, "setup")
+    if has_setup and not isinstance(found, Router):
+        return None
     if found is None:
         raise SettingsError(
-            f"BEHAVIOURS: {name} has no router; write router = Router() in it and register its handlers there"
+            f"BEHAVIOURS: {name} has no router; write router = Router() in it and register its handlers there, "
+            "or write setup(dispatcher)"
         )
     router = found if isinstance(found, Router) else _made(name, found)
     if isinstance(router, Dispatcher):
         raise SettingsError(
-            f"BEHAVIOURS: router of {name} is a Dispatcher, but the program has its own; make it a Router"
+            f"BEHAVIOURS: router of {name} is a Dispatcher, but the program makes one for it; make it a Router, "
+            "and write what the Dispatcher needs into setup(dispatcher)"
         )
     if not isinstance(router, Router):
         raise SettingsError(
@@ -81,24 +114,22 @@ def _made(name: str, found: object) -> object:
     try:
         return found() if callable(found) else found
     except Exception as error:
-        raise SettingsError(f"BEHAVIOURS: router() of {name} failed: {_summary(error)}") from error
+        raise SettingsError(f"BEHAVIOURS: router() of {name} failed: {summary(error)}") from error
 
 
-def _each_once(named: Iterable[tuple[str, Router]]) -> Iterable[Router]:
-    seen: dict[int, str] = {}
-    for name, router in named:
-        if id(router) in seen:
+def _each_once(named: Iterable[tuple[str, Behaviour]]) -> Iterable[Behaviour]:
+    seen: set[str] = set()
+    routers: dict[int, str] = {}
+    names = {path.rpartition(".")[2]: path for path in BUNDLED}
+    for path, behaviour in named:
+        if path in seen:
+            raise SettingsError(f"BEHAVIOURS names {path} twice; name it once")
+        seen.add(path)
+        if behaviour.router is not None and (other := routers.setdefault(id(behaviour.router), path)) != path:
+            raise SettingsError(f"BEHAVIOURS: {other} and {path} have the same router; name only one of them")
+        if (other := names.setdefault(behaviour.name, path)) != path:
             raise SettingsError(
-                f"BEHAVIOURS: {seen[id(router)]} and {name} have the same router; name only one of them"
+                f"BEHAVIOURS: {other} and {path} are both named {behaviour.name}; give one a name of its own, as in "
+                f'NAME = "{path.replace(".", "_")}_2"'
             )
-        seen[id(router)] = name
-        yield router
-
-
-def _summary(error: Exception) -> str:
-    """Return what happened and in which line of the user's code, without a traceback."""
-    if isinstance(error, SyntaxError):
-        return f"{error.msg} ({error.filename}, line {error.lineno})"
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    words = " ".join(str(error).split())
-    return f"{type(error).__name__}: {words} ({last.filename}, line {last.lineno})"
+        yield behaviour

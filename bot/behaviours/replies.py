@@ -19,7 +19,6 @@ from aiogram.types import Message, Update
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import short
 from tempogram.bot.behaviours.commands import fill
-from tempogram.bot.behaviours.enabled import Enabled
 from tempogram.bot.generator.chat_action import typing
 from tempogram.bot.generator.conversation import ConversationWriter
 from tempogram.bot.telegram.composer import TEXT_UNITS_MAX
@@ -48,7 +47,7 @@ class IsAddressed(Filter):
 
 def router() -> Router:
     made = Router(name=NAME)
-    made.message.register(reply, F.text | F.caption, Enabled(NAME), IsAddressed())
+    made.message.register(reply, F.text | F.caption, IsAddressed())
     return made
 
 

@@ -77,7 +77,7 @@ def read_settings() -> tuple[Settings | None, Finding]:
     try:
         settings = load()
         check(ProcessRole.RUN, settings)
-        own.routers(settings.behaviours)
+        own.load(settings.behaviours)
     except SettingsError as error:
         return None, Finding(
             "settings", Verdict.LACKS, str(error), ".env.example lists every variable with its default"

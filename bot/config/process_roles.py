@@ -30,6 +30,11 @@ class ProcessRole(Enum):
         self.sends = sends
         self.update_sources = update_sources
 
+    @property
+    def handles_updates(self) -> bool:
+        """Tell whether the process runs handlers: a scheduler does, too, as it polls."""
+        return self.takes_in or self.update_sources
+
 
 def check(role: ProcessRole, settings: Settings) -> None:
     """Refuse a role whose process could not share its queue.

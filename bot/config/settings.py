@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     behaviours: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Modules of one's own with a router, comma-separated; they are asked before the bundled ones."
+        (), description="Modules of one's own, comma-separated; the bots of BOT_TOKENS have them, others choose."
     )
     llm_api_url: str = Field(
         "", description="OpenAI-compatible, up to /v1; none: bots with the behaviour replies answer from templates."

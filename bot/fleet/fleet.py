@@ -11,8 +11,9 @@ from aiogram.client.session.base import BaseSession
 from aiogram.types import User
 
 from tempogram.api.core.ports import NoWebhook, Refusal, TelegramUnreachable, UnknownToken
+from tempogram.bot.behaviours.registry import Behaviours
 from tempogram.bot.fleet.get_me import GetMe
-from tempogram.bot.fleet.registry import BotLocks, Registry, StoredBots
+from tempogram.bot.fleet.registry import BotLocks, Choice, Registry, StoredBots
 from tempogram.bot.fleet.token_rate_limit import TokenRateLimit
 from tempogram.bot.fleet.webhook_secrets import WebhookSecrets
 from tempogram.bot.telegram.tokens import LOOKS_LIKE, bot_id_of, is_token
@@ -21,11 +22,9 @@ from tempogram.engine.ports.changes import Changes
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import retry_ledger
 from tempogram.engine.resilience.retry import Sleep
-from tempogram.storage.bots import Bots, RegisteredBot, Source
+from tempogram.storage.bots import Bots, ChosenBy, RegisteredBot, Source
 
 log = structlog.get_logger()
-
-Check = Callable[[Mapping[str, Any]], None]
 
 PATIENCE_S = 30.0
 """How long adding a bot may wait for its slot at Telegram: shorter than the usual proxy timeout, 60 s."""
@@ -43,8 +42,7 @@ class Fleet:
         *,
         bots: Bots,
         session: BaseSession,
-        check_behaviours: Check,
-        default_behaviours: Mapping[str, Any],
+        behaviours: Behaviours,
         default_source: Source,
         token_rate_limit: TokenRateLimit,
         changes: Changes,
@@ -62,11 +60,9 @@ class Fleet:
             calls_end_within_ms=calls_end_within_ms,
             clock=clock,
         )
-        self._stored_bots = StoredBots(
-            bots=bots, registry=self.registry, bot_locks=bot_locks, default_behaviours=default_behaviours, clock=clock
-        )
+        self._stored_bots = StoredBots(bots=bots, registry=self.registry, bot_locks=bot_locks, clock=clock)
         self._get_me = GetMe(session=session, token_rate_limit=token_rate_limit)
-        self._check_behaviours = check_behaviours
+        self._behaviours = behaviours
         self._default_source = default_source
         self._conditions = conditions
         self._sleep = sleep
@@ -139,14 +135,21 @@ class Fleet:
         """See ``Fleet``. It waits at most ``patience_s`` until Telegram takes another new token."""
         if not is_token(token):
             raise Refusal(f"this is not a bot token; {LOOKS_LIKE}")
-        self._check(behaviours, updates)
-        if not self.registry.is_verified(token):
-            await self._get_me.wait_for_slot(token, within_s=patience_s)
-        me = await self._get_me.ask(token)
-        await self._stored_bots.keep(token, username=me.username or "", first_name=me.first_name, behaviours=behaviours)
+        of_a_new_one = self._behaviours.of_an_added_bot
+        self._check(of_a_new_one if behaviours is None and self._is_new(token) else behaviours, updates)
+        me = await self._verified(token, patience_s=patience_s)
+        await self._stored_bots.keep(token, Choice(of_a_new_one, ChosenBy.OWNER), me=me, behaviours=behaviours)
         await self._notify_token_stored(me.id)
         if updates is not None:
             await self._stored_bots.set_updates(me.id, updates)
+        self._notify_changed(me.id)
+        return me.id
+
+    async def add_of_settings(self, token: str) -> int:
+        """Run a bot of ``BOT_TOKENS``, if Telegram answers at once; raises as ``add`` does."""
+        me = await self._verified(token, patience_s=0)
+        await self._stored_bots.keep(token, self._of_settings, me=me)
+        await self._notify_token_stored(me.id)
         self._notify_changed(me.id)
         return me.id
 
@@ -154,9 +157,31 @@ class Fleet:
         """Run a bot of ``BOT_TOKENS`` for which Telegram has not answered ``getMe``."""
         bot_id = bot_id_of(token)
         if not self.registry.has(bot_id):
-            await self._stored_bots.keep(token)
+            await self._stored_bots.keep(token, self._of_settings)
             await self._notify_token_stored(bot_id)
         return bot_id
+
+    async def follow_settings(self, bot_id: int) -> None:
+        """Give a bot of ``BOT_TOKENS`` the modules of ``BEHAVIOURS``, unless its owner has chosen others."""
+        registered, wanted = self.registry.registered(bot_id), self._of_settings
+        chosen = Choice(registered.behaviours, registered.chosen_by)
+        if chosen.by in {ChosenBy.SETTINGS, ChosenBy.PROGRAM} and chosen != wanted:
+            await self._stored_bots.set_behaviours(bot_id, wanted)
+            self._notify_changed(bot_id)
+
+    @property
+    def _of_settings(self) -> Choice:
+        return Choice(self._behaviours.of_settings, ChosenBy.SETTINGS)
+
+    def _is_new(self, token: str) -> bool:
+        """Tell whether no behaviours were chosen for a bot yet."""
+        bot_id = bot_id_of(token)
+        return not self.registry.has(bot_id) or self.registry.registered(bot_id).chosen_by is ChosenBy.PROGRAM
+
+    async def _verified(self, token: str, *, patience_s: float) -> User:
+        if not self.registry.is_verified(token):
+            await self._get_me.wait_for_slot(token, within_s=patience_s)
+        return await self._get_me.ask(token)
 
     async def verify(self, bot_id: int) -> None:
         """Call ``getMe`` once for a bot that was added unverified."""
@@ -191,11 +216,17 @@ class Fleet:
     ) -> None:
         """See ``Fleet``."""
         self._check(behaviours, updates)
+        is_heard_otherwise = updates is not None
         if behaviours is not None:
-            await self._stored_bots.set_behaviours(bot_id, behaviours)
+            is_heard_otherwise |= not self.registry.has(bot_id) or self._names(bot_id) != behaviours.keys()
+            await self._stored_bots.set_behaviours(bot_id, Choice(behaviours, ChosenBy.OWNER))
         if updates is not None:
             await self._stored_bots.set_updates(bot_id, updates)
+        if is_heard_otherwise:
             self._notify_changed(bot_id)
+
+    def _names(self, bot_id: int) -> Collection[str]:
+        return self.registry.registered(bot_id).behaviours.keys()
 
     async def remove(self, bot_id: int, *, keep_messages: bool) -> bool:
         """See ``Fleet``."""
@@ -206,7 +237,7 @@ class Fleet:
 
     def _check(self, behaviours: Mapping[str, Any] | None, updates: Source | None) -> None:
         if behaviours is not None:
-            self._check_behaviours(behaviours)
+            self._behaviours.check(behaviours)
         if updates is Source.WEBHOOK and self._default_source is not Source.WEBHOOK:
             raise Refusal(
                 "updates by webhook need PUBLIC_URL, the address at which Telegram reaches this server; "

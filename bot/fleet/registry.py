@@ -23,7 +23,7 @@ from tempogram.bot.fleet.webhook_secrets import WebhookSecrets
 from tempogram.bot.telegram.tokens import bot_id_of, is_token
 from tempogram.engine.ports import Clock
 from tempogram.engine.ports.changes import BotChanged, Changes
-from tempogram.storage.bots import Bots, RegisteredBot, Source, StoredBot
+from tempogram.storage.bots import Bots, ChosenBy, RegisteredBot, Source, StoredBot
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,14 @@ class RemovedBot:
     bot: Bot
     may_have_webhook: bool
     until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The behaviours of a bot, and what they come from."""
+
+    behaviours: Mapping[str, Any]
+    by: ChosenBy
 
 
 class Registry:
@@ -69,6 +77,8 @@ class Registry:
         self._removed: set[int] = set()
         self._removed_bots: dict[int, RemovedBot] = {}
         self._removal_listeners: list[Callable[[int], None]] = []
+        self._watchers: list[Callable[[int], None]] = []
+        self._with_behaviour: dict[str, tuple[Bot, ...]] = {}  # until the next change of any bot
 
     @property
     def bot_ids(self) -> list[int]:
@@ -86,6 +96,22 @@ class Registry:
 
     def registered(self, bot_id: int) -> RegisteredBot:
         return self._registered[bot_id]
+
+    def has_behaviour(self, bot_id: int, behaviour: str) -> bool:
+        """Tell whether a bot runs here and has a behaviour."""
+        return bot_id in self._registered and behaviour in self._registered[bot_id].behaviours
+
+    def bots_with(self, behaviour: str) -> tuple[Bot, ...]:
+        """Return the bots that have a behaviour. Cost: O(bots) after a change of any bot."""
+        if behaviour not in self._with_behaviour:
+            chosen = [self._aiogram[bot_id] for bot_id in self._registered if self.has_behaviour(bot_id, behaviour)]
+            self._with_behaviour[behaviour] = tuple(chosen)
+        return self._with_behaviour[behaviour]
+
+    def watch(self, listener: Callable[[int], None]) -> Callable[[], None]:
+        """Notify a listener of each bot that is added, changed or removed; return a function that ends it."""
+        self._watchers.append(listener)
+        return lambda: self._watchers.remove(listener)
 
     def is_verified(self, token: str) -> bool:
         """Tell whether Telegram has answered ``getMe`` for exactly this token."""
@@ -113,7 +139,8 @@ class Registry:
 
     def source_of(self, bot: RegisteredBot) -> Source:
         """See ``api.core.ports.Fleet``. A bot that only a user's own ``Bot`` brought here gets no updates from us."""
-        if bot.updates is None and not bot.username and not bot.behaviours:
+        is_unsaid = bot.updates is None and not bot.username and not bot.behaviours
+        if is_unsaid and bot.chosen_by in {ChosenBy.PROGRAM, ChosenBy.EARLIER}:
             return Source.NONE
         if bot.updates is Source.WEBHOOK:
             return self._default_source  # polling, if ``PUBLIC_URL`` was unset since
@@ -141,6 +168,7 @@ class Registry:
         """Apply what was written of a bot, unless it was removed meanwhile."""
         if bot_id in self._registered:
             self._registered[bot_id] = replace(self._registered[bot_id], **changes)
+            self._notify_watchers(bot_id)
 
     def remove(self, bot_id: int) -> None:
         """Remove a bot; ``Removals`` forgets it once its last calls have ended."""
@@ -158,10 +186,11 @@ class Registry:
         self._put(kept.registered, kept.token)
         self.secrets.put(bot_id, kept.webhook)
         is_same_source = before is not None and self.source_of(before) is self.source_of(kept.registered)
+        is_same_use = before is not None and before.behaviours.keys() == kept.registered.behaviours.keys()
         is_new_secret = kept.webhook.next_secret not in {None, webhook.next_secret}
         # By an operator, too: a token that is refused during such a pause ends the source, and the pause stays theirs.
         is_resumed = before is not None and before.paused_by is not None and kept.registered.paused_by is None
-        return not is_same_source or token != kept.token or is_new_secret or is_resumed
+        return not (is_same_source and is_same_use) or token != kept.token or is_new_secret or is_resumed
 
     def _put(self, registered: RegisteredBot, token: str) -> None:
         bot_id = registered.bot_id
@@ -171,6 +200,7 @@ class Registry:
         self._tokens[bot_id] = token
         self._removed.discard(bot_id)
         self._removed_bots.pop(bot_id, None)
+        self._notify_watchers(bot_id)
 
     def _remove_as_elsewhere(self, bot_id: int) -> bool:
         """Remove a bot that another process removed, if it is known here."""
@@ -189,6 +219,12 @@ class Registry:
         for known in (self._tokens, self._aiogram, self._registered):
             known.pop(bot_id, None)
         self.secrets.forget(bot_id)
+        self._notify_watchers(bot_id)
+
+    def _notify_watchers(self, bot_id: int) -> None:
+        self._with_behaviour.clear()
+        for listener in self._watchers:
+            listener(bot_id)
 
     def _mark_removed(self, bot_id: int) -> None:
         self._removed.add(bot_id)
@@ -205,13 +241,11 @@ class StoredBots:
         bots: Bots,
         registry: Registry,
         bot_locks: BotLocks,
-        default_behaviours: Mapping[str, Any],
         clock: Clock,
     ) -> None:
         self._bots = bots
         self._registry = registry
         self._bot_locks = bot_locks
-        self._default_behaviours = default_behaviours
         self._clock = clock
 
     async def read_all(self) -> list[int]:
@@ -226,17 +260,19 @@ class StoredBots:
             return self._registry.apply(bot_ids, await self._bots.stored(bot_ids))
 
     async def keep(
-        self, token: str, *, username: str = "", first_name: str = "", behaviours: Mapping[str, Any] | None = None
+        self, token: str, first_time: Choice, *, me: User | None = None, behaviours: Mapping[str, Any] | None = None
     ) -> None:
+        """Store a bot; without ``behaviours`` one that is stored already keeps its own."""
         async with self._bot_locks.lock:
-            await self._write(token, username=username, first_name=first_name, behaviours=behaviours)
+            await self._write(token, first_time, me=me, behaviours=behaviours)
 
     async def name(self, token: str, me: User) -> bool:
         """Store a bot's names; return False if it has another token, or none, by now."""
         async with self._bot_locks.lock:
             if not self._registry.has_token(token):
                 return False
-            await self._write(token, username=me.username or "", first_name=me.first_name, behaviours=None)
+            registered = self._registry.registered(bot_id_of(token))
+            await self._write(token, Choice(registered.behaviours, registered.chosen_by), me=me)
         return True
 
     async def learn(self, token: str) -> None:
@@ -251,12 +287,17 @@ class StoredBots:
             if self._registry.is_removed(bot_id):
                 raise Refusal(f"bot {bot_id} was removed; add it again with POST /bots")
             if not self._registry.has(bot_id):
-                await self._write(token, username="", first_name="", behaviours={})
+                await self._write(token, Choice({}, ChosenBy.PROGRAM))
 
-    async def set_behaviours(self, bot_id: int, behaviours: Mapping[str, Any]) -> None:
+    async def set_behaviours(self, bot_id: int, choice: Choice) -> None:
         async with self._bot_locks.of(bot_id):
-            await self._bots.set_behaviours(bot_id, behaviours)
-            self._registry.update(bot_id, behaviours=behaviours)
+            await self._bots.set_behaviours(bot_id, choice.behaviours, chosen_by=choice.by)
+            self._registry.update(bot_id, behaviours=choice.behaviours, chosen_by=choice.by)
+
+    async def set_defaults(self, bot_id: int, defaults: Mapping[str, Any]) -> None:
+        async with self._bot_locks.of(bot_id):
+            await self._bots.set_defaults(bot_id, defaults)
+            self._registry.update(bot_id, defaults=defaults)
 
     async def set_updates(self, bot_id: int, source: Source) -> None:
         async with self._bot_locks.of(bot_id):
@@ -271,12 +312,19 @@ class StoredBots:
             self._registry.remove(bot_id)
         return True
 
-    async def _write(self, token: str, *, username: str, first_name: str, behaviours: Mapping[str, Any] | None) -> None:
+    async def _write(
+        self, token: str, first_time: Choice, *, me: User | None = None, behaviours: Mapping[str, Any] | None = None
+    ) -> None:
         bot_id = bot_id_of(token)
-        given = self._default_behaviours if behaviours is None else behaviours
         async with self._bot_locks.announced(bot_id):
             await self._bots.add(
-                bot_id, token, username=username, first_name=first_name, behaviours=given, now_ms=self._clock()
+                bot_id,
+                token,
+                username=me.username or "" if me else "",
+                first_name=me.first_name if me else "",
+                behaviours=first_time.behaviours,
+                chosen_by=first_time.by,
+                now_ms=self._clock(),
             )
             if behaviours is not None:
                 await self._bots.set_behaviours(bot_id, behaviours)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +13,7 @@ import structlog
 
 from tempogram.api.core.ports import TelegramUnreachable, UnknownToken
 from tempogram.bot.runtime.memory_trim import MemoryTrim, malloc_trim
+from tempogram.bot.telegram.tokens import bot_id_of
 from tempogram.bot.wiring.program import Program
 
 log = structlog.get_logger()
@@ -36,8 +38,11 @@ async def running(built: Program) -> AsyncIterator[None]:
     try:
         await _within(LISTENING_S, built.queue.listening())  # without Redis it cannot listen
         await add_bots(built, [token.get_secret_value() for token in settings.bot_tokens])
-        await built.updates.handlers.emit_startup(**_handler_arguments(built))
-        resumed = await built.updates.intake.resume() if role.takes_in or role.update_sources else 0
+        if role.handles_updates:
+            await built.updates.dispatchers.start()
+            tasks += built.loops.start(built.updates.dispatchers.follow())
+            log_silent_bots(built)
+        resumed = await built.updates.intake.resume() if role.handles_updates else 0
         log.info("started", role=role.command, bots=len(built.telegram.fleet.registry.bot_ids), resumed_updates=resumed)
         yield
     finally:
@@ -45,7 +50,7 @@ async def running(built: Program) -> AsyncIterator[None]:
             task.cancel()
         await built.removals.end()
         await _finish("handlers", built.updates.pool.drain(), within_s=SHUTDOWN_S)
-        await _finish("shutdown handlers", _emit_shutdown(built), within_s=SHUTDOWN_S)
+        await _finish("shutdown handlers", built.updates.dispatchers.stop(), within_s=SHUTDOWN_S)
         # A call that is cut off is uncertain and may be sent twice, so each has its full timeout.
         if role.sends:
             await built.engine.worker.finish(within_s=settings.telegram_timeout, conclude_s=SETTLE_S)
@@ -63,7 +68,7 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
     yield MemoryTrim(trim=malloc_trim()).run()
     if built.context.role.sends:
         yield built.engine.recoverer.run()
-    if built.context.role.takes_in or built.context.role.update_sources:
+    if built.context.role.handles_updates:
         yield built.updates.intake.adopt()
 
 
@@ -85,26 +90,14 @@ async def _finish(what: str, work: Awaitable[None], *, within_s: float) -> None:
         log.warning("shutdown_timeout", what=what, seconds=within_s)  # the next start continues it
 
 
-async def _emit_shutdown(built: Program) -> None:
-    """Call the routers' shutdown handlers; a failing one must not stop our own shutdown."""
-    try:
-        await built.updates.handlers.emit_shutdown(**_handler_arguments(built))
-    except Exception as error:
-        log.exception("shutdown_handler_failed", reason=type(error).__name__)
-
-
-def _handler_arguments(built: Program) -> dict[str, Any]:
-    """Return the arguments that aiogram gives a router's startup and shutdown handlers."""
-    bots = [built.telegram.fleet.registry.bot(bot_id) for bot_id in built.telegram.fleet.registry.bot_ids]
-    last = {"bot": bots[-1]} if bots else {}
-    return {"dispatcher": built.updates.handlers, "bots": bots, **built.updates.handlers.workflow_data, **last}
-
-
 async def add_bots(built: Program, tokens: Sequence[str]) -> None:
     """Run the bots of ``BOT_TOKENS``, also while Telegram does not answer ``getMe``."""
     reasons = [reason for reason in await asyncio.gather(*(add_bot(built, token) for token in tokens)) if reason]
     if reasons:
         log.warning("bots_added_unverified", bots=len(reasons), reason=reasons[0])
+    if built.context.role.handles_updates:  # another process does not know the modules
+        for token in tokens:
+            await built.telegram.fleet.follow_settings(bot_id_of(token))
 
 
 async def add_bot(built: Program, token: str) -> str | None:
@@ -113,7 +106,7 @@ async def add_bot(built: Program, token: str) -> str | None:
     if fleet.registry.is_verified(token):
         return None
     try:
-        await fleet.add(token, None, patience_s=0)
+        await fleet.add_of_settings(token)
     except UnknownToken as error:
         # The other bots run. Its messages are kept, and the first call that Telegram refuses pauses it.
         log.error("alert", kind="token_revoked", reason=str(error))  # noqa: TRY400 - one sentence, no traceback
@@ -122,3 +115,24 @@ async def add_bot(built: Program, token: str) -> str | None:
         await fleet.add_unverified(token)
         return str(error)
     return None
+
+
+def log_silent_bots(built: Program) -> None:
+    """Say which bots answer nothing, in the process that holds the update sources, and what is wrong with which."""
+    if not built.context.role.update_sources:
+        return
+    for unusable in built.behaviours.unusable:
+        log.warning("behaviour_needs_settings", behaviour=unusable.name, reason=unusable.reason)
+    registry, missing = built.telegram.fleet.registry, Counter[str]()
+    for bot_id in registry.bot_ids:
+        names = registry.registered(bot_id).behaviours
+        unknown = built.updates.dispatchers.missing(names)
+        missing.update(unknown)
+        if registry.gets_updates(bot_id) and unknown == set(names):
+            log.info("bot_answers_nothing", bot_id=bot_id, way_out=f"choose a behaviour: {_example(built, bot_id)}")
+    for name, bots in missing.items():
+        log.warning("behaviour_not_loaded", behaviour=name, bots=bots, way_out="name its module in BEHAVIOURS")
+
+
+def _example(built: Program, bot_id: int) -> str:
+    return f'PATCH /bots/{bot_id} {{"behaviours": {{"{built.behaviours.names[0]}": {{}}}}}}'

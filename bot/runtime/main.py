@@ -37,7 +37,9 @@ async def run(settings: Settings, role: ProcessRole = ProcessRole.RUN) -> None:
             simulator = await stack.enter_async_context(simulated_telegram())
             settings = simulated(settings, simulator, listener)
             storage = await stack.enter_async_context(open_storage(settings, clock))
-        built = await stack.enter_async_context(program(settings, role, opened=storage, clock=clock))
+        built = await stack.enter_async_context(
+            program(settings, role, opened=storage, clock=clock, simulated=simulator is not None)
+        )
         serving = server(app_of(built))
         GcTuning().install()
         await stack.enter_async_context(running(built))
@@ -78,7 +80,7 @@ async def _do_exclusive_work(built: Program, simulator: RunningSimulator | None)
     """Do what one process does for all: update sources, unfinished removals, retention."""
     built.updates.update_sources.start()
     try:
-        async with asyncio.TaskGroup() as group:
+        async with built.updates.dispatchers.hooks_of_fleet(), asyncio.TaskGroup() as group:
             group.create_task(built.removals.keep_resuming())
             group.create_task(built.storage.retention.run())
             await built.updates.update_sources.wait_ready()

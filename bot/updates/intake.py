@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import structlog
-from aiogram import Bot, Dispatcher
+from aiogram import Bot
 from aiogram.exceptions import AiogramError
 from aiogram.methods import TelegramMethod
 from aiogram.types import Update
@@ -30,6 +30,7 @@ from tempogram.engine.ports import Clock
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import observed, retry_ledger
 from tempogram.engine.resilience.retry import Sleep
+from tempogram.storage.bots import RegisteredBot
 from tempogram.storage.updates import ReceivedUpdate, Updates
 
 log = structlog.get_logger()
@@ -46,6 +47,13 @@ ADOPT_EVERY_S = 10.0
 """Between two looks for updates of a process that has ended; untuned: a look costs one query."""
 
 
+class Handlers(Protocol):
+    """See ``bot.behaviours.dispatchers.Dispatchers``."""
+
+    async def feed_update(self, bot: Bot, update: Update, *, registered: RegisteredBot) -> Any:
+        """Return what the handler of an update returned."""
+
+
 class UpdateIntake:
     """See ``api.core.ports.Intake``.
 
@@ -58,7 +66,7 @@ class UpdateIntake:
         *,
         updates: Updates,
         fleet: Fleet,
-        dispatcher: Dispatcher,
+        dispatcher: Handlers,
         gateway: Gateway,
         pool: HandlerPool,
         clock: Clock,

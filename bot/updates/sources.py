@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 import structlog
-from aiogram import Router
 from aiogram.enums import UpdateType
 
 from tempogram.bot.fleet.fleet import Fleet
@@ -109,11 +108,11 @@ class UpdateSources:
         await self._poller_for(bot_id).run()
 
 
-def allowed_updates(router: Router) -> list[str]:
-    """Return the kinds of updates to ask Telegram for; an empty list means the default ones.
+def allowed_updates(used: Collection[str]) -> list[str]:
+    """Return the kinds of updates to ask Telegram for, given those with handlers; an empty list: the default ones.
 
-    >>> allowed_updates(Router())
+    >>> allowed_updates({"message"})
     []
     """
-    wanted = ON_REQUEST & set(router.resolve_used_update_types())
+    wanted = ON_REQUEST & set(used)
     return sorted({*UpdateType} - ON_REQUEST | wanted) if wanted else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import structlog
@@ -53,7 +53,11 @@ TOKEN_UNKNOWN = (TelegramUnauthorizedError, TelegramNotFound)
 
 
 class Webhooks:
-    """Sets and deletes webhooks."""
+    """Sets and deletes webhooks.
+
+    Args:
+        allowed_for: Returns the kinds of updates that Telegram is asked for, by bot.
+    """
 
     def __init__(
         self,
@@ -64,7 +68,7 @@ class Webhooks:
         health: SourceHealth,
         conditions: Conditions,
         clock: Clock,
-        allowed_updates: Sequence[str] = (),
+        allowed_for: Callable[[int], list[str]] = lambda _: [],
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._registry = registry
@@ -74,7 +78,7 @@ class Webhooks:
         self._clock = clock
         self._sleep = sleep
         self._public_url = public_url
-        self._allowed_updates = list(allowed_updates)
+        self._allowed_for = allowed_for
         self._called_at_ms: dict[int, int] = {}
 
     async def set(self, bot_id: int) -> bool:
@@ -179,7 +183,7 @@ class Webhooks:
             self._url(bot),
             secret_token=secret,
             max_connections=CONNECTIONS_MAX,
-            allowed_updates=self._allowed_updates,
+            allowed_updates=self._allowed_for(bot_id),
         )
         await self._registry.secrets.note_registered(bot_id, self._fingerprint(bot, secret))
 
@@ -199,7 +203,7 @@ class Webhooks:
 
     def _fingerprint(self, bot: Bot, secret: str) -> str:
         """Return a hash that distinguishes webhooks and reveals neither token nor secret."""
-        webhook = msgspec.json.encode([self._url(bot), secret, CONNECTIONS_MAX, self._allowed_updates])
+        webhook = msgspec.json.encode([self._url(bot), secret, CONNECTIONS_MAX, self._allowed_for(bot.id)])
         return hashlib.sha256(webhook).hexdigest()
 
 

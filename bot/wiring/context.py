@@ -11,8 +11,13 @@ from tempogram.engine.ports import Clock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """The settings, the role and the clock of this process."""
+    """The settings, the role and the clock of this process.
+
+    Attributes:
+        simulated: The bots are simulated ones, which greet and repeat.
+    """
 
     settings: Settings
     role: ProcessRole
     clock: Clock
+    simulated: bool = False

@@ -7,9 +7,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import structlog
+
 from tempogram.api.app import App, create_app
 from tempogram.api.core.dependencies import Services
-from tempogram.bot import behaviours
+from tempogram.bot.behaviours import own
+from tempogram.bot.behaviours.registry import Behaviours
 from tempogram.bot.config.data_dir import AdminToken, database_url, read_admin_token
 from tempogram.bot.config.process_roles import ProcessRole, check
 from tempogram.bot.config.settings import Settings
@@ -27,6 +30,8 @@ from tempogram.engine.recovery.cancellations import Cancellations
 from tempogram.engine.recovery.settings_sync import resume_with_token
 from tempogram.storage.processes.leadership import UPDATE_SOURCES_LOCK, leadership
 
+log = structlog.get_logger()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
@@ -37,6 +42,7 @@ class Program:
     """
 
     context: Context
+    behaviours: Behaviours
     admin_token: AdminToken
     storage: Storage
     queue: Queue
@@ -56,29 +62,30 @@ async def program(
     *,
     opened: Storage | None = None,
     clock: Clock | None = None,
+    simulated: bool = False,
 ) -> AsyncIterator[Program]:
     """Build the program; without ``opened`` it opens the database itself."""
     check(role, settings)
-    own_routers = behaviours.own.routers(settings.behaviours)
-    context = Context(settings=settings, role=role, clock=clock or SystemClock())
+    context = Context(settings=settings, role=role, clock=clock or SystemClock(), simulated=simulated)
+    behaviours = Behaviours(own.load(settings.behaviours) if role.handles_updates else (), simulated=simulated)
     admin_token = read_admin_token(settings)
     async with AsyncExitStack() as stack:
         storage = (
             opened if opened is not None else await stack.enter_async_context(open_storage(settings, context.clock))
         )
         queue = await stack.enter_async_context(queue_of(context, storage))
-        telegram = await stack.enter_async_context(connect_telegram(context, storage, queue))
+        telegram = await stack.enter_async_context(connect_telegram(context, storage, queue, behaviours))
         engine = engine_of(context, storage, queue, telegram)
         await storage.uploads.purge_orphans()
-        updates = await stack.enter_async_context(
-            updates_of(context, storage, queue, telegram, engine, routers=own_routers)
-        )
+        updates = await stack.enter_async_context(updates_of(context, storage, queue, telegram, engine, behaviours))
         await queue.begin()
         await engine.reachability.load()
+        await keep_modules(context, storage, behaviours)
         await telegram.fleet.load()
         telegram.fleet.when_token_stored(partial(resume_with_token, storage.ledger, queue.broker))
         yield Program(
             context=context,
+            behaviours=behaviours,
             admin_token=admin_token,
             storage=storage,
             queue=queue,
@@ -97,6 +104,12 @@ async def program(
             ),
             loops=Loops(),
         )
+
+
+async def keep_modules(context: Context, storage: Storage, behaviours: Behaviours) -> None:
+    """Give the bots of an earlier version, in which each had every module of ``BEHAVIOURS``, those modules."""
+    if context.role.handles_updates and (kept := await storage.bots.keep_modules(behaviours.of_earlier)):
+        log.info("modules_kept", bots=kept, behaviours=list(behaviours.of_earlier))
 
 
 def removals_of(context: Context, storage: Storage, queue: Queue, telegram: Telegram) -> Removals:

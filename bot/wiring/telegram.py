@@ -11,7 +11,7 @@ import aiohttp
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 
-from tempogram.bot import behaviours
+from tempogram.bot.behaviours.registry import Behaviours
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.fleet.token_rate_limit import NEW_TOKENS, TokenRateLimit
@@ -32,15 +32,16 @@ class Telegram:
 
 
 @asynccontextmanager
-async def connect_telegram(context: Context, storage: Storage, queue: Queue) -> AsyncIterator[Telegram]:
+async def connect_telegram(
+    context: Context, storage: Storage, queue: Queue, behaviours: Behaviours
+) -> AsyncIterator[Telegram]:
     """Open the connections. Polls have their own, so that a send never waits for one."""
     settings, clock = context.settings, context.clock
     direct = AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_url))
     fleet = Fleet(
         bots=storage.bots,
         session=direct,
-        check_behaviours=behaviours.check,
-        default_behaviours=behaviours.DEFAULT,
+        behaviours=behaviours,
         default_source=Source.WEBHOOK if settings.public_url else Source.POLLING,
         token_rate_limit=TokenRateLimit(clock=clock, windows=NEW_TOKENS if is_telegram(settings) else ()),
         changes=queue.changes,

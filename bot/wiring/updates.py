@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
-from aiogram import Dispatcher as AiogramDispatcher
-from aiogram import Router
 
-from tempogram.bot import behaviours
+from tempogram.bot.behaviours.dispatchers import Dispatchers, dispatchers_of
+from tempogram.bot.behaviours.registry import Behaviours
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.fleet.revoked_tokens import RevokedTokens
 from tempogram.bot.generator import TextGenerator
@@ -50,7 +49,7 @@ class UpdateHandling:
     composer: MethodComposer
     attachments: Attachments
     spool: Spool
-    handlers: AiogramDispatcher
+    dispatchers: Dispatchers
     intake: UpdateIntake
     pool: HandlerPool
     update_sources: UpdateSources
@@ -58,7 +57,7 @@ class UpdateHandling:
 
 @asynccontextmanager
 async def updates_of(
-    context: Context, storage: Storage, queue: Queue, telegram: Telegram, engine: Engine, *, routers: Sequence[Router]
+    context: Context, storage: Storage, queue: Queue, telegram: Telegram, engine: Engine, behaviours: Behaviours
 ) -> AsyncIterator[UpdateHandling]:
     """Put the behaviours together; until the block ends, every ``Bot`` sends through the engine."""
     settings, clock = context.settings, context.clock
@@ -77,12 +76,15 @@ async def updates_of(
     )
     pool = HandlerPool(size=HANDLERS_MAX, waiting_max=UPDATES_WAITING_MAX)
     async with conversation_writer_of(context, storage) as conversation_writer:
-        handlers = AiogramDispatcher(conversation_writer=conversation_writer)
-        handlers.include_routers(*routers, behaviours.router())
+        dispatchers = await dispatchers_of(
+            behaviours.all if context.role.handles_updates else (),
+            telegram.fleet.registry,
+            bundled={"conversation_writer": conversation_writer},
+        )
         intake = UpdateIntake(
             updates=storage.updates,
             fleet=telegram.fleet,
-            dispatcher=handlers,
+            dispatcher=dispatchers,
             gateway=gateway,
             pool=pool,
             conditions=queue.conditions,
@@ -101,43 +103,52 @@ async def updates_of(
                 composer=composer,
                 attachments=attachments,
                 spool=spool,
-                handlers=handlers,
+                dispatchers=dispatchers,
                 intake=intake,
                 pool=pool,
-                update_sources=update_sources_of(context, storage, queue, telegram, intake, allowed_updates(handlers)),
+                update_sources=update_sources_of(context, storage, queue, telegram, intake, dispatchers),
             )
         finally:
             remove()
 
 
 def update_sources_of(
-    context: Context, storage: Storage, queue: Queue, telegram: Telegram, intake: UpdateIntake, kinds: Sequence[str]
+    context: Context,
+    storage: Storage,
+    queue: Queue,
+    telegram: Telegram,
+    intake: UpdateIntake,
+    dispatchers: Dispatchers,
 ) -> UpdateSources:
-    settings, conditions = context.settings, queue.conditions
+    settings, conditions, registry = context.settings, queue.conditions, telegram.fleet.registry
+
+    def allowed_for(bot_id: int) -> list[str]:
+        return allowed_updates(dispatchers.kinds_of(registry.registered(bot_id).behaviours))
+
     health = SourceHealth(conditions)
     revoked_tokens = RevokedTokens(fleet=telegram.fleet, ledger=storage.ledger, broker=queue.broker)
     return UpdateSources(
         fleet=telegram.fleet,
         webhooks=Webhooks(
-            registry=telegram.fleet.registry,
+            registry=registry,
             public_url=settings.public_url,
             pause_revoked=revoked_tokens.pause,
             health=health,
             conditions=conditions,
-            allowed_updates=kinds,
+            allowed_for=allowed_for,
             clock=context.clock,
         ),
         poller_for=lambda bot_id: Poller(
             bot_id=bot_id,
             session=telegram.polls,
             api_url=settings.telegram_api_url,
-            token_of=telegram.fleet.registry.token_of,
+            token_of=registry.token_of,
             pause_revoked=revoked_tokens.pause,
             intake=intake,
             health=health,
             conditions=conditions,
             clock=context.clock,
-            allowed_updates=kinds,
+            allowed_updates=allowed_for(bot_id),
         ),
     )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import types
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import gettempdir
@@ -203,6 +203,46 @@ class ListUpdates:
             raise LedgerError("the database is away")
 
 
+class FewBots:
+    """A registry of bots that a test adds, changes and removes."""
+
+    def __init__(self) -> None:
+        self._bots: dict[int, tuple[Bot, RegisteredBot]] = {}
+        self._watchers: list[Callable[[int], None]] = []
+
+    def put(self, bot_id: int, **behaviours: Any) -> Bot:
+        """Add a bot, or change its behaviours."""
+        known = self._bots.get(bot_id)
+        bot = known[0] if known else Bot(f"{bot_id}:{TOKEN.partition(':')[2]}", session=DirectSession())
+        self._bots[bot_id] = bot, replace(registered(behaviours), bot_id=bot_id)
+        self._notify(bot_id)
+        return bot
+
+    def remove(self, bot_id: int) -> None:
+        del self._bots[bot_id]
+        self._notify(bot_id)
+
+    def bot(self, bot_id: int) -> Bot:
+        return self._bots[bot_id][0]
+
+    def registered(self, bot_id: int) -> RegisteredBot:
+        return self._bots[bot_id][1]
+
+    def has_behaviour(self, bot_id: int, behaviour: str) -> bool:
+        return bot_id in self._bots and behaviour in self._bots[bot_id][1].behaviours
+
+    def bots_with(self, behaviour: str) -> tuple[Bot, ...]:
+        return tuple(bot for bot_id, (bot, _) in self._bots.items() if self.has_behaviour(bot_id, behaviour))
+
+    def watch(self, listener: Callable[[int], None]) -> Callable[[], None]:
+        self._watchers.append(listener)
+        return lambda: self._watchers.remove(listener)
+
+    def _notify(self, bot_id: int) -> None:
+        for listener in self._watchers:
+            listener(bot_id)
+
+
 class OneBot:
     """A fleet of one bot, and its registry."""
 
@@ -232,6 +272,15 @@ class OneBot:
     def bot(self, bot_id: int) -> Bot:
         assert bot_id == BOT_ID
         return self._bot
+
+    def has_behaviour(self, bot_id: int, behaviour: str) -> bool:
+        return self.has(bot_id) and behaviour in self._registered.behaviours
+
+    def bots_with(self, behaviour: str) -> tuple[Bot, ...]:
+        return (self._bot,) if self.has_behaviour(BOT_ID, behaviour) else ()
+
+    def watch(self, _: Callable[[int], None]) -> Callable[[], None]:
+        return lambda: None
 
     def registered(self, bot_id: int) -> RegisteredBot:
         assert bot_id == BOT_ID

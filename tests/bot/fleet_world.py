@@ -11,7 +11,8 @@ from typing import Any
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 
-from tempogram.bot import behaviours
+from tempogram.bot.behaviours import own
+from tempogram.bot.behaviours.registry import Behaviours
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.fleet.token_rate_limit import TokenRateLimit
 from tempogram.bot.updates.source_health import SourceHealth
@@ -54,7 +55,7 @@ class World:
         return Webhooks(
             registry=fleet.registry,
             public_url=public_url,
-            allowed_updates=allowed_updates,
+            allowed_for=lambda _: list(allowed_updates),
             pause_revoked=self.pause_revoked,
             health=SourceHealth(conditions),
             conditions=conditions,
@@ -88,12 +89,13 @@ async def fleet_world(database: Database, clock: Clock) -> AsyncIterator[World]:
     async with simulator.serve() as served:
         direct = AiohttpSession(api=TelegramAPIServer.from_base(served.url))
 
+        behaviours = Behaviours(own.load(["tempogram.bot.behaviours.echo"]))
+
         def new_fleet(default: Source = Source.WEBHOOK, *, changes: Changes | None = None) -> Fleet:
             return Fleet(
                 bots=bots,
                 session=direct,
-                check_behaviours=behaviours.check,
-                default_behaviours=ECHO,
+                behaviours=behaviours,
                 default_source=default,
                 token_rate_limit=TokenRateLimit(clock=clock, windows=()),
                 changes=changes or MemoryChanges(),

@@ -6,11 +6,15 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
+from types import ModuleType
 from typing import Any
 
-from aiogram import Dispatcher, Router
+from aiogram import Bot, Router
+from aiogram.types import Update
 
-from tempogram.bot import behaviours
+from tempogram.bot.behaviours.behaviour import Behaviour
+from tempogram.bot.behaviours.dispatchers import Dispatchers, dispatchers_of
+from tempogram.bot.behaviours.registry import Behaviours
 from tempogram.bot.generator import Conversation, NotWritten, TextGenerator, Written
 from tempogram.bot.generator.conversation import ConversationWriter
 from tempogram.bot.telegram.composer import MethodComposer
@@ -20,6 +24,7 @@ from tempogram.bot.updates.reachability import ReachabilityObserver
 from tempogram.bot.updates.recorder import Recorder
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import Outgoing
+from tempogram.storage.bots import RegisteredBot
 from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
 from tempogram.storage.messages import MessageHistory
@@ -74,18 +79,15 @@ class ScriptedGenerator:
 class Talk:
     """A bot with an inbox, over an engine that accepts everything and sends nothing."""
 
-    def __init__(
-        self, database: Database, clock: Clock, *, generator: TextGenerator, settings: dict[str, Any], own: list[Router]
-    ) -> None:
+    def __init__(self, database: Database, clock: Clock, *, generator: TextGenerator, settings: dict[str, Any]) -> None:
         self.clock = clock
         self.accepting = AcceptingDispatcher()
         self.fleet = OneBot(behaviours=settings)
         self.history, self.chats = MessageHistory(database), Chats(database)
         self.texts = Texts(database, keep_ms=KEEP_MS)
         self.updates = Updates(database, process=1)
-        conversation_writer = ConversationWriter(generator, texts=self.texts, keep_ms=KEEP_MS, clock=clock)
-        handlers = Dispatcher(conversation_writer=conversation_writer)
-        handlers.include_routers(*own, behaviours.router())
+        self.conversation_writer = ConversationWriter(generator, texts=self.texts, keep_ms=KEEP_MS, clock=clock)
+        self.dispatchers = Dispatchers([])
         self.pool = HandlerPool(size=10, waiting_max=1_000)
         ids, desk = Ids(process=1), Desk()
         self.reachability = desk.reachability
@@ -93,7 +95,7 @@ class Talk:
         self.intake = UpdateIntake(
             updates=self.updates,
             fleet=self.fleet,  # type: ignore[arg-type]
-            dispatcher=handlers,
+            dispatcher=self,
             gateway=self.gateway,
             pool=self.pool,
             conditions=desk.conditions,
@@ -102,10 +104,18 @@ class Talk:
                 history=self.history,
                 chats=self.chats,
                 reachability=ReachabilityObserver(chats=self.chats, reachability=self.reachability),
-                conversation_writer=conversation_writer,
+                conversation_writer=self.conversation_writer,
                 ids=ids,
             ),
         )
+
+    async def feed_update(self, bot: Bot, update: Update, *, registered: RegisteredBot) -> Any:
+        """See ``bot.updates.intake.Handlers``."""
+        return await self.dispatchers.feed_update(bot, update, registered=registered)
+
+    async def set_up(self, behaviours: Behaviours) -> None:
+        bundled = {"conversation_writer": self.conversation_writer}
+        self.dispatchers = await dispatchers_of(behaviours.all, self.fleet, bundled=bundled)
 
     async def hears(self, *updates: dict[str, Any]) -> None:
         """Receive updates a second apart, and wait until they are handled."""
@@ -131,14 +141,24 @@ class Talk:
 async def talk(
     database: Database,
     clock: Clock,
-    *own: Router,
+    *own: Router | Behaviour,
     generator: TextGenerator | None = None,
     settings: dict[str, Any] | None = None,
 ) -> AsyncIterator[Talk]:
-    """Return a ``Talk`` whose bot has the behaviours in ``settings``."""
-    talking = Talk(database, clock, generator=generator or ScriptedGenerator(), settings=settings or {}, own=list(own))
+    """Return a ``Talk`` whose bot has its own behaviours and those in ``settings``."""
+    mine = [behaviour(each) if isinstance(each, Router) else each for each in own]
+    chosen = {each.name: {} for each in mine} | (settings or {})
+    talking = Talk(database, clock, generator=generator or ScriptedGenerator(), settings=chosen)
+    await talking.set_up(Behaviours(mine))
     with under_every_bot(talking.gateway):
         yield talking
+
+
+def behaviour(router: Router, *, name: str = "mine", **functions: Any) -> Behaviour:
+    """Return the behaviour of a module with this router and these functions."""
+    module = ModuleType(name)
+    module.__dict__.update(functions)
+    return Behaviour(name=name, module=module, router=router)
 
 
 def params(message: Outgoing) -> dict[str, Any]:

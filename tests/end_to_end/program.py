@@ -21,6 +21,7 @@ START_TIMEOUT_S = 60
 
 ADMIN_TOKEN = "an-admin-token-for-tests"
 TOKEN = "42:token-of-the-test-bot"
+ECHO = "tempogram.bot.behaviours.echo"
 
 
 class Program:
@@ -47,6 +48,7 @@ class Program:
             "ADMIN_TOKEN": ADMIN_TOKEN,
             "SECRET_KEY": "a-secret-key-for-tests",
             "DATA_DIR": str(self.directory / "data"),
+            "BEHAVIOURS": ECHO,
             "PORT": str(self.port),
             "METRICS_PORT": str(self.port),  # of a role without an API
             "PYTHONPATH": str(ROOT),

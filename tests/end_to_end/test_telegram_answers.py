@@ -22,7 +22,7 @@ from tempogram.bot.config.settings import Settings
 from tempogram.bot.runtime.lifecycle import running
 from tempogram.simulator import Fault, Simulator, SimulatorSettings
 from tempogram.simulator.server.server import Served
-from tests.end_to_end.program import ADMIN_TOKEN, TOKEN
+from tests.end_to_end.program import ADMIN_TOKEN, ECHO, TOKEN
 
 NEW_TOKEN = "42:another-token-of-the-test-bot"
 GROUP, OLD_GROUP = -1_001_000_000_005, -5
@@ -95,13 +95,13 @@ async def telegram() -> AsyncIterator[Served]:
 
 @asynccontextmanager
 async def tempogram(telegram: Served, directory: Path, **others: Any) -> AsyncIterator[Tempogram]:
+    usual: dict[str, Any] = {"behaviours": (ECHO,), "telegram_group_limit_window_s": WINDOW_S}
     settings = Settings(
         telegram_api_url=telegram.url,
         bot_tokens=(SecretStr(TOKEN),),
         admin_token=SecretStr(ADMIN_TOKEN),
         data_dir=directory,
-        telegram_group_limit_window_s=WINDOW_S,
-        **others,
+        **usual | others,
     )
     async with wiring.program(settings) as program, running(program):
         program.updates.update_sources.start()

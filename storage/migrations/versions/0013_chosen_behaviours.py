@@ -15,6 +15,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("bots") as table:
-        table.drop_column("defaults")
-        table.drop_column("behaviours_by")
+    op.drop_column("bots", "defaults")
+    op.drop_column("bots", "behaviours_by")

@@ -8,7 +8,7 @@ import pytest
 from aiogram.methods import SendChatAction
 
 from tempogram.api.core.ports import Refusal
-from tempogram.bot import behaviours
+from tempogram.bot.behaviours.registry import Behaviours
 from tempogram.bot.generator.templates import Templates
 from tempogram.engine.model.messages import Priority
 from tempogram.storage.database.database import Database
@@ -216,9 +216,9 @@ async def test_an_answer_too_long_for_one_message_is_cut(database: Database, clo
 )
 def test_invalid_settings_of_replies_are_refused(config: dict[str, Any], sentence: str) -> None:
     with pytest.raises(Refusal, match=sentence):
-        behaviours.check({"replies": config})
+        Behaviours().check({"replies": config})
 
 
 def test_valid_settings_of_replies_are_accepted() -> None:
-    behaviours.check({"replies": {"templates": ["a"], "system": "b", "private": True}})
-    behaviours.check({"replies": {}})
+    Behaviours().check({"replies": {"templates": ["a"], "system": "b", "private": True}})
+    Behaviours().check({"replies": {}})

@@ -23,7 +23,7 @@ from tempogram.engine.resilience.conditions import Conditions
 from tempogram.storage.bots import Source
 from tempogram.storage.database.database import Database
 from tests.bot.fakes import BOT_ID, TOKEN
-from tests.bot.fleet_world import CALLS_END_WITHIN_MS, OTHER, World, fleet_world
+from tests.bot.fleet_world import CALLS_END_WITHIN_MS, ECHO, OTHER, World, fleet_world
 from tests.engine.desk import turns
 from tests.fakes import Clock
 
@@ -268,7 +268,7 @@ async def test_update_sources_are_notified_of_a_new_secret_and_of_no_other_chang
     writes: list[Callable[[], Awaitable[object]]] = [
         lambda: here.secrets.to_register(BOT_ID),
         lambda: here.secrets.note_registered(BOT_ID, "registered"),
-        lambda: here.change(BOT_ID, behaviours={}),
+        lambda: here.change(BOT_ID, behaviours=ECHO),
     ]
     for write in writes:
         await write()
@@ -282,6 +282,18 @@ async def test_update_sources_are_notified_of_a_new_secret_and_of_no_other_chang
 
     assert (unconcerned, concerned, changed) == ([], [BOT_ID], [BOT_ID])
     assert there.webhook_secrets(BOT_ID) == here.webhook_secrets(BOT_ID)
+
+
+async def test_update_sources_are_notified_of_other_behaviours_which_may_need_other_kinds(
+    here: Fleet, there: Fleet
+) -> None:
+    changed = list[int]()
+    there.when_changed(changed.append)
+
+    await here.change(BOT_ID, behaviours={})
+    await there.reload([BOT_ID])
+
+    assert changed == [BOT_ID]
 
 
 async def test_calls_under_way_keep_the_token_of_a_bot_that_another_process_removed_until_they_end(

@@ -1,0 +1,231 @@
+"""When the hooks of a module run: at the start, at the end, and for bots that come and go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiogram import Bot, Dispatcher, Router
+from structlog.testing import capture_logs
+
+from tempogram import once_for_fleet
+from tempogram.bot.behaviours.dispatchers import Dispatchers, dispatchers_of
+from tests.bot.fakes import FewBots
+from tests.bot.talk import behaviour
+from tests.engine.desk import turns
+
+
+class Shop:
+    """A module that notes which of its hooks ran; ``failing`` names one that fails."""
+
+    def __init__(self, bots: FewBots, *, failing: str = "") -> None:
+        self.bots = bots
+        self.failing = failing
+        self.ran: list[str] = []
+        self.router = Router()
+        self.router.startup.register(self.begin_in_router)
+
+    def setup(self, dispatcher: Dispatcher) -> None:
+        dispatcher["stock"] = "full"
+        dispatcher.startup.register(self.begin)
+        dispatcher.shutdown.register(self.end)
+
+    async def begin(self, bot: Bot, bots: tuple[Bot, ...], dispatcher: Dispatcher, stock: str) -> None:
+        assert dispatcher["stock"] == stock
+        self.note(f"startup {bot.id} of {[each.id for each in bots]}")
+
+    async def begin_in_router(self) -> None:
+        self.note("startup of the router")
+
+    async def end(self, bots: tuple[Bot, ...]) -> None:
+        self.note(f"shutdown {[each.id for each in bots]}")
+
+    async def added(self, bot: Bot, stock: str) -> None:
+        self.note(f"added {bot.id} {stock}")
+
+    async def removed(self, bot_id: int) -> None:
+        self.note(f"removed {bot_id}")
+
+    def note(self, what: str) -> None:
+        self.ran.append(what)
+        if what.partition(" ")[0] == self.failing:
+            raise ZeroDivisionError
+
+    async def dispatchers(self) -> Dispatchers:
+        functions: dict[str, Any] = {"setup": self.setup, "on_bot_added": self.added, "on_bot_removed": self.removed}
+        return await dispatchers_of([behaviour(self.router, name="shop", **functions)], self.bots)
+
+
+@pytest.fixture
+def bots() -> FewBots:
+    return FewBots()
+
+
+@pytest.fixture
+def shop(bots: FewBots) -> Shop:
+    return Shop(bots)
+
+
+@asynccontextmanager
+async def following(dispatchers: Dispatchers) -> AsyncIterator[None]:
+    """Run the hooks as a process does that handles updates."""
+    await dispatchers.start()
+    task = asyncio.create_task(dispatchers.follow())
+    await turns()
+    try:
+        yield
+        await turns()
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        await dispatchers.stop()
+
+
+async def test_startup_and_shutdown_get_the_bots_that_have_the_behaviour(bots: FewBots, shop: Shop) -> None:
+    bots.put(901, shop={})
+    bots.put(902, echo={})
+    bots.put(903, shop={})
+
+    async with following(await shop.dispatchers()):
+        pass
+
+    assert shop.ran == ["startup 903 of [901, 903]", "startup of the router", "shutdown [901, 903]"]
+
+
+async def test_a_module_without_a_bot_starts_with_its_first_bot(bots: FewBots, shop: Shop) -> None:
+    async with following(await shop.dispatchers()):
+        before = list(shop.ran)
+        bots.put(901, shop={})
+
+    assert before == []
+    assert shop.ran == ["startup 901 of [901]", "startup of the router", "shutdown [901]"]
+
+
+async def test_a_module_without_a_bot_never_starts_and_never_ends(shop: Shop) -> None:
+    async with following(await shop.dispatchers()):
+        pass
+
+    assert shop.ran == []
+
+
+async def test_a_bot_that_is_added_changed_or_removed_is_announced(bots: FewBots, shop: Shop) -> None:
+    bots.put(901, shop={})
+
+    async with following(await shop.dispatchers()):
+        shop.ran.clear()
+        bots.put(902, shop={})
+        bots.put(903, echo={})
+        await turns()
+        bots.put(902, shop={"currency": "EUR"})
+        bots.put(903, echo={}, shop={})
+        await turns()
+        bots.put(902, echo={})
+        bots.remove(901)
+        await turns()
+        seen = list(shop.ran)
+
+    assert seen == ["added 902 full", "added 903 full", "removed 902", "removed 901"]
+
+
+async def test_a_bot_added_between_the_start_and_the_first_look_is_announced(bots: FewBots, shop: Shop) -> None:
+    bots.put(901, shop={})
+    dispatchers = await shop.dispatchers()
+    await dispatchers.start()
+    shop.ran.clear()
+    bots.put(902, shop={})
+
+    async with following(dispatchers):
+        pass
+
+    assert shop.ran[0] == "added 902 full"
+
+
+async def test_a_hook_that_fails_is_logged_and_stops_no_other(bots: FewBots) -> None:
+    shop = Shop(bots, failing="added")
+    bots.put(901, shop={})
+
+    with capture_logs() as logs:
+        async with following(await shop.dispatchers()):
+            shop.ran.clear()
+            bots.put(902, shop={})
+            bots.put(903, shop={})
+            await turns()
+            seen = list(shop.ran)
+
+    assert seen == ["added 902 full", "added 903 full"]
+    assert [(each["event"], each["behaviour"], each["hook"], each["reason"]) for each in logs] == [
+        ("behaviour_hook_failed", "shop", "added", "ZeroDivisionError")
+    ] * 2
+
+
+async def test_a_startup_that_fails_is_raised_and_its_shutdown_does_not_run(bots: FewBots) -> None:
+    shop = Shop(bots, failing="startup")
+    bots.put(901, shop={})
+    dispatchers = await shop.dispatchers()
+
+    with pytest.raises(ZeroDivisionError):
+        await dispatchers.start()
+    await dispatchers.stop()
+
+    assert shop.ran == ["startup 901 of [901]"]
+
+
+async def test_a_hook_once_for_the_fleet_runs_only_where_the_update_sources_are(bots: FewBots) -> None:
+    ran: list[str] = []
+
+    def setup(dispatcher: Dispatcher) -> None:
+        @dispatcher.startup()
+        @once_for_fleet
+        async def begin(bot: Bot) -> None:
+            ran.append(f"once {bot.id}")
+
+        @dispatcher.startup()
+        async def begin_here() -> None:
+            ran.append("here")
+
+        @dispatcher.shutdown()
+        @once_for_fleet
+        async def end() -> None:
+            ran.append("ended once")
+
+    @once_for_fleet
+    async def added(bot: Bot) -> None:
+        ran.append(f"added {bot.id}")
+
+    bots.put(901, shop={})
+    processes = [
+        await dispatchers_of([behaviour(Router(), name="shop", setup=setup, on_bot_added=added)], bots)
+        for _ in range(2)
+    ]
+    async with following(processes[0]), following(processes[1]):
+        each, ran[:] = list(ran), []
+        async with processes[1].hooks_of_fleet():
+            await turns()
+            bots.put(902, shop={})
+            await turns()
+        once, ran[:] = list(ran), []
+
+    assert each == ["here", "here"]
+    assert once == ["once 901", "added 902", "ended once"]
+    assert ran == []
+
+
+async def test_the_next_process_that_holds_the_update_sources_runs_them_again(bots: FewBots) -> None:
+    ran: list[int] = []
+
+    def setup(dispatcher: Dispatcher) -> None:
+        @dispatcher.startup()
+        @once_for_fleet
+        async def begin(bot: Bot) -> None:
+            ran.append(bot.id)
+
+    bots.put(901, shop={})
+    dispatchers = await dispatchers_of([behaviour(Router(), name="shop", setup=setup)], bots)
+    for _ in range(2):
+        async with dispatchers.hooks_of_fleet():
+            await turns()
+
+    assert ran == [901, 901]
