@@ -35,6 +35,7 @@ from aiogram.types import Chat, Message, MessageId, SentGuestMessage, SentWebApp
 from tempogram.bot.telegram import edit_coalescing, update_context
 from tempogram.bot.telegram.attachments import Attachments
 from tempogram.bot.telegram.composer import MethodComposer, prepare
+from tempogram.bot.telegram.engine_loop import EngineLoop
 from tempogram.bot.telegram.methods import QUEUED, UNCOUNTED, AnyMethod, Rule, numbered
 from tempogram.bot.telegram.place_wait import PlaceWait
 from tempogram.engine.dispatcher import Dispatcher
@@ -91,6 +92,7 @@ class Gateway:
         self._known_holds = known_holds
         self._wait_s = wait_s
         self._call_s = call_s
+        self.loop = EngineLoop()
         self._dropping: dict[str, asyncio.Task[None]] = {}  # by the ids of calls that delete messages
 
     async def call(self, bot: Bot, method: AnyMethod, rule: Rule) -> Any:
@@ -148,13 +150,13 @@ class Gateway:
             log.warning("message_not_submitted", bot_id=lost.bot_id, chat_id=lost.chat_id, reason=lost.reason)
 
     async def _compose(self, bot: Bot, method: AnyMethod, rule: Rule) -> Outgoing:
-        await self._tokens.learn(bot.token)
         prepared, context = prepare(bot, method), update_context.current()
         compose = partial(self._composer.from_method, prepared, rule)
         if context is not None:
             is_made_again = prepared.name in UNCOUNTED and is_answered_with_a_value(method)
-            key = None if is_made_again else context.next_key()
+            key = None if is_made_again else context.next_key(prepared.name, rule.chat_id(prepared.params))
             compose = partial(compose, dedup_key=key, priority=context.priority, user_id=context.user_id)
+        await self._tokens.learn(bot.token)  # after the key, which depends on the order in which calls are made
         if not prepared.files:
             return compose()
         try:
@@ -221,7 +223,7 @@ class Gateway:
 
 
 class EngineSession(BaseSession):
-    """Sends through the engine, and what does not pass the queue through ``direct``."""
+    """Sends through the engine, and what does not pass the queue through ``direct``; both in the engine's loop."""
 
     def __init__(self, direct: BaseSession, gateway: Gateway) -> None:
         super().__init__(direct.api, direct.json_loads, direct.json_dumps, direct.timeout)
@@ -235,15 +237,21 @@ class EngineSession(BaseSession):
         method: TelegramMethod[TelegramType],
         timeout: int | None = None,  # noqa: ASYNC109 - aiogram's own signature
     ) -> TelegramType:
+        return await self._gateway.loop.run(self._make_request(bot, method, timeout))
+
+    async def _make_request(
+        self, bot: Bot, method: TelegramMethod[TelegramType], timeout_s: int | None
+    ) -> TelegramType:
         rule = QUEUED.get(method.__api_method__)
         if rule is not None:
             return cast("TelegramType", await self._gateway.call(bot, method, rule))
         if isinstance(method, SendChatAction):
-            return cast("TelegramType", await self._gateway.show_action(self.direct, bot, method, timeout))
-        return await self.direct.make_request(bot, method, timeout)
+            return cast("TelegramType", await self._gateway.show_action(self.direct, bot, method, timeout_s))
+        return await self.direct.make_request(bot, method, timeout_s)
 
     async def close(self) -> None:
-        await self.direct.close()
+        closing = self.direct.close()
+        await (closing if self._gateway.loop.has_ended else self._gateway.loop.run(closing))
 
     async def stream_content(
         self,
@@ -253,8 +261,20 @@ class EngineSession(BaseSession):
         chunk_size: int = 65536,
         raise_for_status: bool = True,  # noqa: FBT001, FBT002 - aiogram's own signature
     ) -> AsyncGenerator[bytes, None]:
-        async for chunk in self.direct.stream_content(url, headers, timeout, chunk_size, raise_for_status):
-            yield chunk
+        content = self.direct.stream_content(url, headers, timeout, chunk_size, raise_for_status)
+        try:
+            while (chunk := await self._gateway.loop.run(_next(content))) is not None:
+                yield chunk
+        finally:
+            await self._gateway.loop.run(_end(content))
+
+
+async def _next(content: AsyncGenerator[bytes, None]) -> bytes | None:
+    return await anext(content, None)
+
+
+async def _end(content: AsyncGenerator[bytes, None]) -> None:
+    await content.aclose()
 
 
 def install(gateway: Gateway) -> Callable[[], None]:

@@ -1,34 +1,44 @@
-"""The update for which a call is made, also within tasks that its handler starts."""
+"""The update for which a call is made, also within tasks that its handler starts, until the handler has ended."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiogram.types import Update
 from aiogram.types.update import UpdateTypeLookupError
 
-from tempogram.engine.model.messages import Priority
+from tempogram.engine.model.messages import ChatId, Priority
 
 
 @dataclass
 class UpdateContext:
-    """The update whose handler is running, and how many messages it has submitted.
+    """The update whose handler is running, and how many messages it has submitted, by method and chat.
 
-    A handler that runs again after a crash counts the same, so its messages have the same keys and are accepted once.
+    A handler that runs again after a crash counts the same, so its messages have the same keys and are accepted once;
+    also if its tasks, each for a chat of its own, go on in another order.
     """
 
     bot_id: int
     update_id: int
     priority: Priority
     user_id: int | None = None
-    submitted: int = 0
+    has_ended: bool = False
+    submitted: Counter[tuple[str, ChatId | None]] = field(default_factory=Counter)
 
-    def next_key(self) -> str:
-        self.submitted += 1
-        return f"update:{self.bot_id}:{self.update_id}:{self.submitted}"
+    def next_key(self, method: str, chat_id: ChatId | None) -> str:
+        """Return the key of the next call of a method to a chat; to be asked before the first ``await`` of the call.
+
+        >>> context = UpdateContext(42, 7, Priority.NORMAL)
+        >>> [context.next_key("sendMessage", chat_id) for chat_id in (5, 5, -100)]
+        ['update:42:7:sendMessage:5:1', 'update:42:7:sendMessage:5:2', 'update:42:7:sendMessage:-100:1']
+        """
+        self.submitted[method, chat_id] += 1
+        chat = "" if chat_id is None else chat_id
+        return f"update:{self.bot_id}:{self.update_id}:{method}:{chat}:{self.submitted[method, chat_id]}"
 
 
 def user_of(update: Update) -> int | None:
@@ -45,15 +55,17 @@ _current: ContextVar[UpdateContext | None] = ContextVar("origin", default=None)
 
 
 def current() -> UpdateContext | None:
-    """Return the context of the running handler; None outside of any handler."""
-    return _current.get()
+    """Return the context of the running handler; None outside of any handler, and in a task that outlives its own."""
+    context = _current.get()
+    return None if context is None or context.has_ended else context
 
 
 @contextmanager
 def of(context: UpdateContext) -> Iterator[UpdateContext]:
-    """Make the calls inside the block on behalf of an update."""
+    """Make the calls inside the block on behalf of an update; a task that it starts does so until the block ends."""
     token = _current.set(context)
     try:
         yield context
     finally:
+        context.has_ended = True
         _current.reset(token)

@@ -513,7 +513,10 @@ async def test_a_call_repeated_for_the_same_update_is_submitted_once(hurried: Ca
             await hurried.send("second", chat_id=8)
 
     kept = list(hurried.desk.ledger.messages.values())
-    assert [message.dedup_key for message in kept] == [f"update:{BOT_ID}:11:1", f"update:{BOT_ID}:11:2"]
+    assert [message.dedup_key for message in kept] == [
+        f"update:{BOT_ID}:11:sendMessage:7:1",
+        f"update:{BOT_ID}:11:sendMessage:8:1",
+    ]
     assert {message.priority for message in kept} == {Priority.HIGH}
 
 

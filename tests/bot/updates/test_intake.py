@@ -367,7 +367,10 @@ async def test_a_second_run_after_a_crash_submits_nothing_twice() -> None:
     await inbox.pool.drain()
 
     assert inbox.texts == ["one", "two"]
-    assert [message.dedup_key for message in inbox.submitted] == [f"update:{BOT_ID}:1:1", f"update:{BOT_ID}:1:2"]
+    assert [message.dedup_key for message in inbox.submitted] == [
+        f"update:{BOT_ID}:1:sendMessage:{CHAT}:1",
+        f"update:{BOT_ID}:1:sendMessage:{CHAT}:2",
+    ]
 
 
 async def test_the_sql_inbox_handles_every_update_once(database: Database) -> None:
