@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tempogram.bot.telegram.tokens import LOOKS_LIKE, is_token
+from tempogram.bot.updates.order import Order
 from tempogram.engine.limits.limits import DAY_MS, GUARD_IN_DOUBT_MS, PLACES_A_STAR, Limit, Limits
 from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.resilience.backoff import RetryPolicy
@@ -58,6 +59,22 @@ class Settings(BaseSettings):
     llm_timeout: float = Field(20, gt=0, le=600, description="Seconds to write one answer; then a template is said.")
     llm_keep_texts: float = Field(
         24, ge=0, le=8_760, description="Hours for which conversations are kept for LLM_API_URL; 0 = none is kept."
+    )
+    handlers_max: int = Field(
+        200, ge=2, le=100_000, description="Handlers of updates that run at once; one bot has at most three quarters."
+    )
+    handler_order: Order = Field(
+        Order.USER,
+        description="Updates handled one after another: of one user in a chat (user), or strictly of a chat (chat).",
+    )
+    handler_head_start_s: float = Field(
+        1,
+        ge=0,
+        le=86_400,
+        description="Seconds a handler runs before the next update of its user is handled beside it.",
+    )
+    handler_timeout_s: float = Field(
+        0, ge=0, le=604_800, description="Seconds a handler may run, waits for the queue not counted; 0 = for ever."
     )
     telegram_rate_limit_wait: float = Field(2.0, ge=0, le=60, description="Seconds an awaited call waits for a place.")
     telegram_max_retries: int = Field(5, ge=0, le=100, description="Tries after the first, then a dead letter.")
@@ -208,6 +225,11 @@ class Settings(BaseSettings):
             delay_ms_min=_ms(self.telegram_base_delay),
             delay_ms_max=_ms(self.telegram_max_delay),
         )
+
+    @property
+    def head_start_s(self) -> float | None:
+        """None where an update waits until the one before it has ended."""
+        return None if self.handler_order is Order.CHAT else self.handler_head_start_s
 
     @property
     def keep_messages_ms(self) -> int | None:

@@ -49,7 +49,7 @@ async def running(built: Program) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await built.removals.end()
-        await _finish("handlers", built.updates.pool.drain(), within_s=SHUTDOWN_S)
+        await _finish("handlers", built.updates.pool.stop(), within_s=SHUTDOWN_S)
         await _finish("shutdown handlers", built.updates.dispatchers.stop(), within_s=SHUTDOWN_S)
         # A call that is cut off is uncertain and may be sent twice, so each has its full timeout.
         if role.sends:

@@ -110,7 +110,8 @@ class Gateway:
         """
         try:
             message = await self._compose(bot, method, rule)
-            return await self._answered(bot, method, message)
+            async with update_context.waiting_for_queue():
+                return await self._answered(bot, method, message)
         except ChatUnreachable as lost:
             raise TelegramForbiddenError(method, lost.reason) from None
 

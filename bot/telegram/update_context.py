@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from aiogram.types import Update
 from aiogram.types.update import UpdateTypeLookupError
 
 from tempogram.engine.model.messages import ChatId, Priority
+
+
+class QueueWaits(Protocol):
+    """The run of a handler, which gives its place to another while a call of it waits for the queue."""
+
+    def waiting_for_queue(self) -> AbstractAsyncContextManager[None]:
+        """Return the block in which a call waits; its end waits until the handler has a place again."""
 
 
 @dataclass
@@ -26,6 +34,7 @@ class UpdateContext:
     update_id: int
     priority: Priority
     user_id: int | None = None
+    run: QueueWaits | None = None
     has_ended: bool = False
     submitted: Counter[tuple[str, ChatId | None]] = field(default_factory=Counter)
 
@@ -58,6 +67,12 @@ def current() -> UpdateContext | None:
     """Return the context of the running handler; None outside of any handler, and in a task that outlives its own."""
     context = _current.get()
     return None if context is None or context.has_ended else context
+
+
+def waiting_for_queue() -> AbstractAsyncContextManager[None]:
+    """Return the block in which a call waits for the queue: its handler, if there is one, holds no place meanwhile."""
+    context = current()
+    return nullcontext() if context is None or context.run is None else context.run.waiting_for_queue()
 
 
 @contextmanager

@@ -9,7 +9,12 @@ Read in this order:
     intake         stores an update, then has it handled
     nesting        reads what no parser takes, so that it can be skipped
     normalize      fills in fields that a hand-written update lacks
+    order          which updates are handled one after another
     handler_pool   runs a bounded number of handlers
+    shares         how many of them may be one bot's
+    waiting_by_bot  what waits for a place
+    handler_run    one run of a handler: its place, its time, and the waits of its calls
+    stopwatch      counts the time that a handler runs
     recorder       stores incoming messages and their chats
     reachability   learns from updates whether a chat can be reached
 """

@@ -1,4 +1,4 @@
-"""Receives updates: each is stored before it is confirmed, and handled once, in the order of its chat."""
+"""Receives updates: each is stored before it is confirmed, and handled once, in the order of its key."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ from tempogram.bot.telegram.methods import QUEUED, AnyMethod
 from tempogram.bot.telegram.priority import priority_of
 from tempogram.bot.telegram.session import Gateway
 from tempogram.bot.telegram.update_context import UpdateContext
-from tempogram.bot.updates.handler_pool import HandlerPool, is_ending
+from tempogram.bot.updates.handler_pool import HandlerPool, Job, is_ending
+from tempogram.bot.updates.handler_run import HandlerRun, HandlerTimeout
 from tempogram.bot.updates.nesting import DEPTH_MAX, is_too_deep, update_id_in
 from tempogram.bot.updates.normalize import normalize
+from tempogram.bot.updates.order import Order, is_query, order_key
 from tempogram.bot.updates.recorder import Recorder
 from tempogram.engine.model.errors import LedgerError, QueueFull
 from tempogram.engine.ports import Clock
@@ -57,8 +59,8 @@ class Handlers(Protocol):
 class UpdateIntake:
     """See ``api.core.ports.Intake``.
 
-    An update whose handler raises is marked as failed, with the reason. An update whose handler cannot reach the
-    database is handled again until it can, and later updates of its chat wait for it.
+    An update whose handler raises, or runs for too long, is marked as failed, with the reason. One whose handler cannot
+    reach the database is handled again until it can, and later updates of its key wait for it.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class UpdateIntake:
         pool: HandlerPool,
         clock: Clock,
         conditions: Conditions,
+        order: Order = Order.USER,
         sleep: Sleep = asyncio.sleep,
         recorder: Recorder | None = None,
     ) -> None:
@@ -81,6 +84,7 @@ class UpdateIntake:
         self._pool = pool
         self._clock = clock
         self._conditions = conditions
+        self._order = order
         self._sleep = sleep
         self._recorder = recorder
         self._in_doubt: set[tuple[int, int]] = set()
@@ -90,8 +94,8 @@ class UpdateIntake:
         if is_too_deep(body):
             return skip(bot_id, body)
         content = decode(body)
-        if self._pool.is_full:
-            raise IntakeFull("too many updates wait for a handler; deliver this one again later")
+        if self._pool.is_full(bot_id):
+            raise IntakeFull("too many updates of this bot wait for a handler; deliver this one again later")
         update_id, now_ms = content["update_id"], self._clock()
         if await self._store(bot_id, update_id, body, now_ms):
             self._handle_later(bot_id, update_id, content, now_ms)
@@ -131,20 +135,32 @@ class UpdateIntake:
         try:
             content = decode(received.body)
         except Refusal as error:  # an older version stored it; no start must fail for it
-            reason = str(error)
-            self._pool.submit((bot_id, update_id), lambda: self._give_up(bot_id, update_id, reason))
+            self._give_up_later(bot_id, update_id, str(error))
         else:
             self._handle_later(bot_id, update_id, content, received.received_at_ms)
 
-    def _handle_later(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
-        self._pool.submit(
-            (bot_id, order_key(content)), lambda: self._handle(bot_id, update_id, content, received_at_ms)
-        )
+    def _give_up_later(self, bot_id: int, update_id: int, reason: str) -> None:
+        async def give_up(_: HandlerRun) -> None:
+            await self._give_up(bot_id, update_id, reason)
 
-    async def _handle(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
+        self._pool.submit(Job(bot_id, (bot_id, update_id), give_up))
+
+    def _handle_later(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
+        async def handle(run: HandlerRun) -> None:
+            await self._handle(run, update_id, content, received_at_ms)
+
+        key = bot_id, order_key(content, self._order)
+        self._pool.submit(Job(bot_id, key, handle, is_query=is_query(content)))
+
+    async def _handle(self, run: HandlerRun, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
+        async def sleep(seconds: float) -> None:
+            with run.paused():
+                await self._sleep(seconds)
+
+        bot_id = run.bot_id
         try:
             # Retried until the database is back: what was submitted before has the same keys, and is accepted once.
-            await self._retry(lambda: self._handle_once(bot_id, update_id, content, received_at_ms))
+            await self._retry(lambda: self._handle_once(run, update_id, content, received_at_ms), sleep)
         except asyncio.CancelledError:
             if is_ending():
                 raise
@@ -153,13 +169,14 @@ class UpdateIntake:
         except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is logged below
             await self._give_up(bot_id, update_id, _failure_reason(error, bot_id, update_id))
 
-    async def _handle_once(self, bot_id: int, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
+    async def _handle_once(self, run: HandlerRun, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
+        bot_id = run.bot_id
         if not self._fleet.registry.has(bot_id):
             await self._fleet.reload([bot_id])  # the process that added it may have ended before it announced that
         if not self._fleet.registry.has(bot_id):
             reason, now_ms = "its bot was removed", self._clock()
             return await self._updates.mark_failed(bot_id, update_id, reason=reason, now_ms=now_ms)
-        await self._run_handlers(self._fleet.registry.bot(bot_id), content, received_at_ms)
+        await self._run_handlers(run, self._fleet.registry.bot(bot_id), content, received_at_ms)
         return await self._updates.mark_handled([(bot_id, update_id)], now_ms=self._clock())
 
     async def _give_up(self, bot_id: int, update_id: int, reason: str) -> None:
@@ -168,18 +185,18 @@ class UpdateIntake:
 
         await self._retry(write)
 
-    async def _retry(self, work: Callable[[], Awaitable[Answer]]) -> Answer:
-        return await retry_ledger(work, sleep=self._sleep, conditions=self._conditions)
+    async def _retry(self, work: Callable[[], Awaitable[Answer]], sleep: Sleep | None = None) -> Answer:
+        return await retry_ledger(work, sleep=sleep or self._sleep, conditions=self._conditions)
 
-    async def _run_handlers(self, bot: Bot, content: dict[str, Any], received_at_ms: int) -> None:
+    async def _run_handlers(self, run: HandlerRun, bot: Bot, content: dict[str, Any], received_at_ms: int) -> None:
         update = Update.model_validate(normalize(content, self._clock() // 1_000), context={"bot": bot})
         registered = self._fleet.registry.registered(bot.id)
         if self._recorder is not None:
             await self._recorder.record(update, registered, received_at_ms=received_at_ms)
         priority = priority_of(update, bot.id, registered.username)
-        context = UpdateContext(bot.id, update.update_id, priority, update_context.user_of(update))
+        context = UpdateContext(bot.id, update.update_id, priority, update_context.user_of(update), run)
         with update_context.of(context):
-            returned = await self._dispatcher.feed_update(bot, update, registered=registered)
+            returned = await run.within_timeout(self._dispatcher.feed_update(bot, update, registered=registered))
             await self._make_calls(bot, methods_in(returned))
 
     async def _make_calls(self, bot: Bot, methods: Sequence[AnyMethod]) -> None:
@@ -233,26 +250,6 @@ def skip(bot_id: int, body: bytes) -> None:
     log.warning("update_skipped", bot_id=bot_id, update_id=update_id, reason=TOO_DEEP)
 
 
-def order_key(content: dict[str, Any]) -> int:
-    """Return the key within which updates are handled in order: the chat, else the user, else 0.
-
-    >>> order_key({"update_id": 1, "callback_query": {"from": {"id": 4}, "message": {"chat": {"id": -5}}}})
-    -5
-    >>> order_key({"update_id": 1, "inline_query": {"from": {"id": 4}}}), order_key({"update_id": 1})
-    (4, 0)
-    """
-    for event in content.values():
-        if isinstance(event, dict):
-            message = event.get("message")
-            for holder in (event, message if isinstance(message, dict) else {}):
-                if isinstance(chat := holder.get("chat"), dict) and isinstance(chat.get("id"), int):
-                    return int(chat["id"])
-            user = event.get("from") or event.get("user")
-            if isinstance(user, dict) and isinstance(user.get("id"), int):
-                return int(user["id"])
-    return 0
-
-
 def methods_in(returned: object) -> list[AnyMethod]:
     """Return the methods among what a handler returned: one, or a list or tuple of them."""
     each = returned if isinstance(returned, list | tuple) else [returned]
@@ -261,7 +258,10 @@ def methods_in(returned: object) -> list[AnyMethod]:
 
 def _failure_reason(error: Exception, bot_id: int, update_id: int) -> str:
     """Log why a handler failed, and return the reason without the user's words, which a validation error quotes."""
-    if isinstance(error, ValidationError):
+    if isinstance(error, HandlerTimeout):
+        reason, handler = str(error), error.handler
+        log.error("handler_timed_out", bot_id=bot_id, update_id=update_id, handler=handler, timeout_s=error.timeout_s)
+    elif isinstance(error, ValidationError):
         reason = _invalid_field(error)
         log.error("handler_failed", bot_id=bot_id, update_id=update_id, reason=reason)
     else:

@@ -35,9 +35,6 @@ from tempogram.bot.wiring.storage import Storage
 from tempogram.bot.wiring.telegram import Telegram
 from tempogram.storage.files.spool import Spool
 
-HANDLERS_MAX = 200
-"""Handlers that run at once; untuned: most of them wait for an answer."""
-
 UPDATES_WAITING_MAX = 20_000
 """Updates that may wait for a handler before webhooks are refused; untuned: Telegram delivers those again."""
 
@@ -74,7 +71,13 @@ async def updates_of(
         wait_s=settings.telegram_rate_limit_wait,
         call_s=settings.lease_ms / 1_000,
     )
-    pool = HandlerPool(size=HANDLERS_MAX, waiting_max=UPDATES_WAITING_MAX)
+    pool = HandlerPool(
+        size=settings.handlers_max,
+        waiting_max=UPDATES_WAITING_MAX,
+        head_start_s=settings.head_start_s,
+        timeout_s=settings.handler_timeout_s or None,
+    )
+    engine.metrics.handlers = pool.counts
     async with conversation_writer_of(context, storage) as conversation_writer:
         dispatchers = await dispatchers_of(
             behaviours.all if context.role.handles_updates else (),
@@ -89,6 +92,7 @@ async def updates_of(
             pool=pool,
             conditions=queue.conditions,
             clock=clock,
+            order=settings.handler_order,
             recorder=Recorder(
                 history=storage.history,
                 chats=storage.chats,

@@ -13,6 +13,7 @@
     telegram_adapted_limit{bot}                           calls a window, while a 429 has lowered a bot's limit
     telegram_paid_messages_total{bot}                     paid messages
     telegram_paid_stars{bot}                              most Stars that may have been spent in the last 24 h
+    telegram_handlers{state}                              handlers of updates that run, or wait for what
     telegram_dead_letters                                 messages given up on, kept until replayed or purged
     telegram_condition{condition}                         1 while the condition holds; see ``resilience.conditions``
 
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -86,7 +87,11 @@ class Histogram:
 
 @dataclass(slots=True)
 class Metrics:
-    """Counters as plain numbers, because counting happens on every call."""
+    """Counters as plain numbers, because counting happens on every call.
+
+    Attributes:
+        handlers: Counts the handlers of updates by their state; set by what runs them.
+    """
 
     throttled: int = 0
     server_errors: int = 0
@@ -97,6 +102,7 @@ class Metrics:
     )
     paid: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     sends: dict[str, Histogram] = field(default_factory=lambda: defaultdict(lambda: Histogram(SEND_S)))
+    handlers: Callable[[], Mapping[str, int]] = dict
 
     def count_drops(self, messages: int) -> None:
         self.drops += messages
@@ -159,6 +165,7 @@ class EngineCollector:
     def collect(self) -> Iterator[Metric]:
         yield from self._counters()
         yield self._shown_conditions()
+        yield self._shown_handlers()
         yield from self._histograms()
         yield from self._gauges()
 
@@ -191,6 +198,14 @@ class EngineCollector:
         )
         for condition in Condition:
             shown.add_metric((condition.value,), condition in self._conditions)
+        return shown
+
+    def _shown_handlers(self) -> Metric:
+        shown = GaugeMetricFamily(
+            "telegram_handlers", "Handlers that run, wait for a place, or wait for the queue.", labels=("state",)
+        )
+        for state, count in self._metrics.handlers().items():
+            shown.add_metric((state,), count)
         return shown
 
     def _histograms(self) -> Iterator[Metric]:

@@ -178,7 +178,8 @@ async def test_an_update_handled_again_gets_the_same_answer_from_one_generation(
     async with talk(database, clock, generator=generator, settings=settings) as talking:
         await talking.hears(heard)
         for _ in range(2):
-            await talking.intake._handle(BOT_ID, 5000, json.loads(json.dumps(heard)), clock())
+            talking.intake._handle_later(BOT_ID, 5000, json.loads(json.dumps(heard)), clock())
+            await talking.pool.drain()
 
     assert talking.said == ["Seven."] * 3
     assert len({message.dedup_key for message in talking.submitted}) == 1

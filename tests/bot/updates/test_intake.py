@@ -1,4 +1,4 @@
-"""Updates are stored before they are confirmed, and handled once, in the order of their chat."""
+"""Updates are stored before they are confirmed, and handled once, in the order of their key."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from typing import Any
 import pytest
 from aiogram import Bot, Dispatcher
 from aiogram.exceptions import ClientDecodeError, TelegramEntityTooLarge
+from aiogram.fsm.context import FSMContext
 from aiogram.methods import SendChatAction, SendMessage, TelegramMethod
-from aiogram.types import Message, Update
+from aiogram.types import CallbackQuery, Message, Update
 from structlog.testing import capture_logs
 
 from tempogram.api.core.ports import IntakeFull, Refusal
 from tempogram.bot.telegram.methods import COUNTED, Rule
-from tempogram.bot.updates.handler_pool import HandlerPool
-from tempogram.bot.updates.intake import TOO_DEEP, UpdateIntake, decode, order_key
+from tempogram.bot.updates.handler_pool import LAST_CALLS_S, HandlerPool
+from tempogram.bot.updates.intake import TOO_DEEP, UpdateIntake, decode
 from tempogram.bot.updates.normalize import normalize
+from tempogram.bot.updates.order import Order
 from tempogram.engine.model.errors import LedgerError, QueueFull
 from tempogram.engine.model.messages import Outgoing, Priority
 from tempogram.engine.resilience.conditions import OBSERVED_MS, Condition
@@ -34,10 +36,12 @@ from tests.bot.fakes import (
     OneBot,
 )
 from tests.bot.gateways import desk_gateway, under_every_bot
+from tests.bot.updates.timers import HandTimers
 from tests.engine.desk import Desk, soon, turns
 from tests.fakes import START_MS
 
 CHAT = -123
+ANNA, BERT = 456, 457
 Handler = Callable[..., Awaitable[Any]]
 
 
@@ -51,9 +55,11 @@ class RunningIntake:
     pool: HandlerPool = field(default_factory=lambda: HandlerPool(size=4, waiting_max=100))
     fleet: OneBot = field(default_factory=OneBot)
     slept: list[float] = field(default_factory=list)
+    order: Order = Order.USER
+    wait_s: float = 0
 
     def __post_init__(self) -> None:
-        self.gateway = desk_gateway(self.desk)
+        self.gateway = desk_gateway(self.desk, wait_s=self.wait_s)
         self.intake = self.new_intake(self.handler)
 
     def new_intake(self, handler: Handler) -> UpdateIntake:
@@ -68,6 +74,7 @@ class RunningIntake:
             pool=self.pool,
             clock=self.desk.clock,
             conditions=self.desk.conditions,
+            order=self.order,
             sleep=self._sleep,
         )
 
@@ -77,9 +84,12 @@ class RunningIntake:
 
     async def get(self, *updates: dict[str, Any]) -> None:
         """Receive updates, and let their handlers end."""
+        await self.receive(*updates)
+        await self.pool.drain()
+
+    async def receive(self, *updates: dict[str, Any]) -> None:
         for each in updates:
             await self.intake.receive(BOT_ID, json.dumps(each).encode())
-        await self.pool.drain()
 
     @property
     def submitted(self) -> list[Outgoing]:
@@ -90,9 +100,36 @@ class RunningIntake:
         return [json.loads(message.params)["text"] for message in self.submitted]
 
 
+class AsksAndWaits:
+    """A handler that awaits the press of a button, as a confirmation in many bots does."""
+
+    def __init__(self) -> None:
+        self.asked: asyncio.Future[str] | None = None
+        self.pressed: list[str] = []
+
+    async def handle(self, event: Message | CallbackQuery) -> None:
+        if isinstance(event, CallbackQuery):
+            assert self.asked is not None
+            self.asked.set_result(event.data or "")
+        elif event.text == "order":
+            self.asked = asyncio.get_running_loop().create_future()
+            self.pressed.append(await self.asked)
+
+
+def press(number: int, data: str) -> dict[str, Any]:
+    message = {"message_id": 1, "date": 1, "chat": {"id": CHAT, "type": "group"}}
+    anna = {"id": ANNA, "is_bot": False, "first_name": "Anna"}
+    pressed = {"id": "1", "from": anna, "chat_instance": "x", "data": data, "message": message}
+    return {"update_id": number, "callback_query": pressed}
+
+
 def update(number: int = 1, text: str = "hello", *, chat_id: int = CHAT, **message: Any) -> dict[str, Any]:
-    written = {"message_id": number, "chat": {"id": chat_id}, "from": {"id": 456}, "text": text}
+    written = {"message_id": number, "chat": {"id": chat_id}, "from": {"id": ANNA}, "text": text}
     return {"update_id": number, "message": written | message}
+
+
+def said_by(user_id: int) -> dict[str, Any]:
+    return {"from": {"id": user_id}}
 
 
 async def echo(message: Message) -> SendMessage:
@@ -248,7 +285,7 @@ def test_an_invalid_update_is_refused_in_one_sentence(body: bytes) -> None:
 # Handling
 
 
-async def test_updates_of_one_chat_are_handled_in_order_and_other_chats_do_not_wait() -> None:
+async def test_updates_of_one_user_are_handled_in_order_and_other_chats_do_not_wait() -> None:
     let_go, order = asyncio.Event(), []
     others_done = asyncio.Event()
 
@@ -267,6 +304,180 @@ async def test_updates_of_one_chat_are_handled_in_order_and_other_chats_do_not_w
     await inbox.pool.drain()
 
     assert order == ["b1", "a1", "a2"]
+
+
+async def test_one_users_slow_handler_does_not_stop_its_group() -> None:
+    let_go, answered, timers = asyncio.Event(), list[str | None](), HandTimers()
+
+    async def slow_for_anna(message: Message) -> None:
+        assert message.from_user is not None
+        if message.from_user.id == ANNA:
+            await let_go.wait()
+        answered.append(message.text)
+
+    inbox = RunningIntake(slow_for_anna, pool=HandlerPool(size=4, waiting_max=9, timers=timers))
+    await inbox.receive(update(1, "of Anna"), update(2, "of Bert", **said_by(BERT)))
+    await timers.advance(0.1)
+    at_first = list(answered)
+    let_go.set()
+    await inbox.pool.drain()
+
+    assert at_first == ["of Bert"]
+
+
+async def test_strictly_by_chat_the_users_of_a_group_are_handled_one_after_another() -> None:
+    begun, let_go, timers = list[str | None](), asyncio.Event(), HandTimers()
+
+    async def wait(message: Message) -> None:
+        begun.append(message.text)
+        await let_go.wait()
+
+    pool = HandlerPool(size=4, waiting_max=9, head_start_s=None, timers=timers)
+    inbox = RunningIntake(wait, pool=pool, order=Order.CHAT)
+    await inbox.receive(update(1, "of Anna"), update(2, "of Bert", **said_by(BERT)))
+    await timers.advance(60)
+    for_a_minute = list(begun)
+    let_go.set()
+    await timers.settle()
+
+    assert for_a_minute == ["of Anna"]
+    assert begun == ["of Anna", "of Bert"]
+
+
+async def test_a_cancel_starts_a_second_after_a_slow_handler_of_15_s() -> None:
+    timers, started = HandTimers(), dict[str | None, float]()
+
+    async def command(message: Message) -> None:
+        started[message.text] = timers.now_s
+        if message.text == "/slow":
+            ended = asyncio.Event()
+            timers.call_later(15, ended.set)
+            await ended.wait()
+
+    inbox = RunningIntake(command, pool=HandlerPool(size=4, waiting_max=9, timers=timers))
+    await inbox.receive(update(1, "/slow"), update(2, "/cancel"))
+    await timers.advance(16)
+
+    assert started["/cancel"] - started["/slow"] == pytest.approx(1.0)
+    assert inbox.updates.ends == {(BOT_ID, 1): "handled", (BOT_ID, 2): "handled"}
+
+
+async def test_a_handler_may_await_what_the_press_of_a_button_sets() -> None:
+    """Its chat was dead for ever, also after a restart."""
+    inbox = RunningIntake((answer_to := AsksAndWaits()).handle)
+
+    await inbox.receive(update(1, "order"))
+    await turns()
+    await inbox.get(press(2, "yes"))
+
+    assert answer_to.pressed == ["yes"]
+    assert inbox.updates.ends == {(BOT_ID, 1): "handled", (BOT_ID, 2): "handled"}
+
+
+async def test_a_handler_that_waits_for_a_press_waits_again_after_a_restart() -> None:
+    timers = HandTimers()
+    inbox = RunningIntake((answer_to := AsksAndWaits()).handle, pool=HandlerPool(size=4, waiting_max=9, timers=timers))
+    await inbox.updates.receive(BOT_ID, 1, json.dumps(update(1, "order")).encode(), now_ms=START_MS)
+    await inbox.updates.receive(BOT_ID, 2, json.dumps(update(2, "anyone there?")).encode(), now_ms=START_MS)
+
+    assert await inbox.intake.resume() == 2
+    await timers.advance(0.1)
+    await inbox.receive(press(3, "yes"))
+    await timers.advance(0.1)
+
+    assert answer_to.pressed == ["yes"]
+    assert set(inbox.updates.ends.values()) == {"handled"}
+
+
+async def test_six_messages_at_once_to_one_form_end_in_the_order_in_which_they_came() -> None:
+    forms: list[list[str]] = []
+
+    async def fill_in(message: Message, state: FSMContext) -> None:
+        answers = [*(await state.get_data()).get("answers", ()), message.text]
+        await turns()  # others would come in between
+        await state.set_data({"answers": answers})
+        forms.append(answers)
+
+    inbox = RunningIntake(fill_in)
+    await inbox.get(*(update(number, f"answer {number}") for number in range(1, 7)))
+
+    assert forms[-1] == [f"answer {number}" for number in range(1, 7)]
+
+
+async def test_a_handler_that_runs_for_too_long_is_named_in_one_line_and_its_update_is_failed() -> None:
+    timers = HandTimers()
+
+    async def endless(_: Message) -> None:
+        await asyncio.Event().wait()
+
+    inbox = RunningIntake(endless, pool=HandlerPool(size=4, waiting_max=9, timeout_s=30, timers=timers))
+    with capture_logs() as logs:
+        await inbox.receive(update(1))
+        await timers.advance(30)
+        await inbox.pool.drain()
+
+    (line,) = logs
+    assert line == {
+        "event": "handler_timed_out",
+        "log_level": "error",
+        "bot_id": BOT_ID,
+        "update_id": 1,
+        "handler": f"{__name__}.{endless.__qualname__}",
+        "timeout_s": 30,
+    }
+    assert inbox.updates.ends == {(BOT_ID, 1): f"failed: its handler {line['handler']} ran longer than 30 s"}
+
+
+async def test_a_stop_ends_a_handler_that_waits_for_a_full_group_and_a_second_run_submits_nothing_twice() -> None:
+    timers = HandTimers()
+
+    async def say(message: Message) -> None:
+        await message.answer("to a full group")
+
+    pool = HandlerPool(size=4, waiting_max=9, timers=timers)
+    inbox = RunningIntake(say, pool=pool, wait_s=3_600)
+    with under_every_bot(inbox.gateway):
+        await inbox.receive(update(1))
+        while not inbox.submitted:
+            await timers.settle()
+        stopping = asyncio.create_task(pool.stop())
+        await timers.advance(LAST_CALLS_S)
+        await stopping
+        ends_at_the_stop = dict(inbox.updates.ends)
+
+        again = RunningIntake(say, updates=inbox.updates, desk=inbox.desk)
+    with under_every_bot(again.gateway):
+        assert await again.intake.resume() == 1
+        await again.pool.drain()
+
+    assert ends_at_the_stop == {}
+    assert inbox.texts == ["to a full group"]
+    assert inbox.updates.ends == {(BOT_ID, 1): "handled"}
+
+
+async def test_the_next_update_of_a_user_waits_while_the_ledger_is_away() -> None:
+    timers, back, slept = HandTimers(), asyncio.Event(), asyncio.Event()
+
+    async def say(message: Message) -> SendMessage:
+        return message.answer(message.text or "")
+
+    async def sleep(_: float) -> None:
+        slept.set()
+        await back.wait()
+
+    inbox = RunningIntake(say, pool=HandlerPool(size=4, waiting_max=9, timers=timers))
+    inbox.intake._sleep = sleep
+    inbox.desk.ledger.refused_words = ["add"] * 2
+    await inbox.receive(update(1, "first"), update(2, "second"))
+    while not slept.is_set():
+        await timers.settle()
+    await timers.advance(60)
+    while_away = inbox.texts
+    back.set()
+    await timers.advance(1)
+
+    assert while_away == []
+    assert inbox.texts == ["first", "second"]
 
 
 async def test_an_update_whose_handler_raises_is_marked_failed_and_the_next_one_is_handled() -> None:
@@ -550,13 +761,6 @@ def house_of_tasks() -> RunningIntake:
 def its_session(house_of_tasks: RunningIntake) -> Iterator[None]:
     with under_every_bot(house_of_tasks.gateway):
         yield
-
-
-def test_a_callback_query_is_handled_in_the_order_of_its_chat() -> None:
-    pressed = {"id": "1", "from": {"id": 4}, "chat_instance": "x", "message": {"message_id": 1, "chat": {"id": -5}}}
-
-    assert order_key({"update_id": 1, "callback_query": pressed}) == -5
-    assert order_key({"update_id": 1, "message": {"chat": "nonsense", "from": 7}}) == 0
 
 
 def test_a_hand_written_update_is_understood() -> None:
