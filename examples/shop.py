@@ -125,25 +125,25 @@ async def empty_cart(query: CallbackQuery, state: FSMContext) -> None:
 
 @router.callback_query(F.data == "order", StateFilter(None))
 async def begin_order(query: CallbackQuery, state: FSMContext) -> None:
+    await state.set_state(Checkout.name)
     await query.answer()
     if isinstance(query.message, Message):
         await query.message.edit_reply_markup(reply_markup=None)
         await query.message.answer("For whom is it?")
-    await state.set_state(Checkout.name)
 
 
 @router.message(Checkout.name, F.text.len() >= 2)
 async def take_name(message: Message, state: FSMContext) -> None:
-    await message.answer("At which number do we reach you?")
     await state.update_data(name=message.text)
     await state.set_state(Checkout.phone)
+    await message.answer("At which number do we reach you?")
 
 
 @router.message(Checkout.phone, F.text.regexp(r"^\+?\d{6,15}$"))
 async def take_phone(message: Message, state: FSMContext) -> None:
-    await message.answer("And where shall it go?")
     await state.update_data(phone=message.text)
     await state.set_state(Checkout.address)
+    await message.answer("And where shall it go?")
 
 
 @router.message(Checkout.phone)

@@ -23,8 +23,18 @@ START_TIMEOUT_S = 20
 NO_LIMITS = SimulatorSettings(private_limit=0, group_limit=0, bot_limit=0)
 
 
+HELD: dict[Example, Transcript] = {}
+"""The conversations that this process has held; they are the same each time."""
+
+
 async def held_plainly(example: Example, directory: Path, put: Callable[[Mapping[str, str]], None]) -> Transcript:
     """Hold the conversation with the example as its author runs it; ``put`` sets environment variables."""
+    if example not in HELD:
+        HELD[example] = await _held(example, directory, put)
+    return HELD[example]
+
+
+async def _held(example: Example, directory: Path, put: Callable[[Mapping[str, str]], None]) -> Transcript:
     with served_in_thread(NO_LIMITS) as telegram:
         talk = Talk.begin(telegram, in_group=example.in_group)
         async with example.environment(subfolder(directory, "plain")) as own:

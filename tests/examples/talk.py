@@ -13,7 +13,7 @@ from tempogram.simulator.sync_client import Remote, RemoteBot, RemoteChat, Remot
 Json = dict[str, Any]
 
 POLL_S = 0.01
-WITHIN_S = 20.0
+WITHIN_S = 40.0
 TOKEN = "42:token-of-the-test-bot"
 GROUP_ID = -1_000_000_000_005
 STAFF_ID = -1_000_000_000_006

@@ -1,4 +1,4 @@
-"""Each example holds its conversation as its author runs it: an ordinary aiogram program."""
+"""Each example holds the same conversation as an ordinary aiogram program and as a behaviour of Tempogram."""
 
 from __future__ import annotations
 
@@ -6,15 +6,56 @@ from pathlib import Path
 
 import pytest
 
+from tempogram.simulator.settings import SimulatorSettings
+from tempogram.simulator.sync_client import served_in_thread
 from tests.examples.conftest import Environment
-from tests.examples.examples import EXAMPLES, Example
-from tests.examples.plain import held_plainly
+from tests.examples.examples import EXAMPLES, IN_GROUPS, Example
+from tests.examples.moved import GROUP_LIMIT, fill_group, moved
+from tests.examples.plain import NO_LIMITS, held_plainly
+from tests.examples.talk import Talk
+
+WINDOW_S = 1.5
+"""A minute, for a test: the group is full for that long."""
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=str)
-async def test_an_example_holds_its_conversation_under_plain_aiogram(
+def is_whole(example: Example) -> bool:
+    """Leave the album out: its items are handled one after another, and each is taken for an album of its own."""
+    return example.name != "album"
+
+
+FULL_GROUP = SimulatorSettings(
+    private_limit=0, bot_limit=0, group_limit=GROUP_LIMIT, group_window_ms=int(1_000 * WINDOW_S)
+)
+
+
+@pytest.mark.parametrize("example", [each for each in EXAMPLES if is_whole(each)], ids=str)
+async def test_an_example_says_under_tempogram_what_it_says_under_plain_aiogram(
     example: Example, environment: Environment, tmp_path: Path
 ) -> None:
-    transcript = await held_plainly(example, tmp_path, environment)
+    plainly = await held_plainly(example, tmp_path, environment)
 
-    assert any(shown.sender == "the_bot" for shown in transcript.chats["group" if example.in_group else "Anna"])
+    with served_in_thread(NO_LIMITS) as telegram:
+        talk = Talk.begin(telegram, in_group=example.in_group)
+        async with moved(example, telegram, tmp_path, environment, window_s=60):
+            await example.converse(talk)
+        moved_in = talk.transcript()
+
+    assert moved_in.lines() == plainly.lines()
+
+
+@pytest.mark.parametrize("example", [each for each in IN_GROUPS if is_whole(each)], ids=str)
+async def test_an_example_in_a_full_group_ends_as_in_one_that_is_never_full(
+    example: Example, environment: Environment, tmp_path: Path
+) -> None:
+    plainly = await held_plainly(example, tmp_path, environment)
+
+    with served_in_thread(FULL_GROUP) as telegram:
+        talk = Talk.begin(telegram, in_group=True)
+        async with moved(example, telegram, tmp_path, environment, window_s=WINDOW_S) as built:
+            await fill_group(built, telegram)
+            await example.converse(talk)
+        full, report = talk.transcript(), telegram.report()
+
+    assert full.without_edit_marks().lines() == plainly.without_edit_marks().lines()
+    assert report.busiest_group.places == GROUP_LIMIT
+    assert report.broke_no_window

@@ -22,7 +22,8 @@ async def converse(talk: Talk) -> None:
     ahoy = await talk.asks("who are you", "ahoy! you say: who are you, after 5")
     await talk.asks("please fail", "I cannot think just now. Please try later.")
     await talk.presses(ahoy, "🔁 Again")
-    await talk.reads("ahoy! you say: who are you, after 5")
+    for _ in ("without its button", "again"):
+        await talk.reads("ahoy! you say: who are you, after 5")
     await talk.asks("/reset", "6 messages are forgotten.")
     assert (await talk.presses(first, "🔁 Again"))["text"] == "I have forgotten what it was about."
 

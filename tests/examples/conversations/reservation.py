@@ -9,6 +9,9 @@ async def converse(talk: Talk) -> None:
     await talk.presses(day, "Friday")
     await talk.reads("How many are you?")
     await talk.asks("a few", "Please write a number from 1 to 12.")
+    if talk.place is talk.bot:  # where a dialog follows what its user writes
+        for _ in ("the old one without its button", "the new one"):
+            await talk.reads("How many are you?")
     extras = await talk.asks("4", "Anything special on Friday?")
     await talk.presses(extras, "a table by the window")
     extras = await talk.reads("Anything special on Friday?")
