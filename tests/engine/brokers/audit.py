@@ -138,7 +138,8 @@ class Audit:
         self.leased(answer.leased, now_ms, slots)
 
     def leased(self, answer: Leased, now_ms: int, slots: int, *, are_connections_shared: bool = False) -> None:
-        if self.quiet_until is not None and (answer.leases or answer.expired):
+        # What saves up lets others pass where its bot may have no further connection of the worker that asks.
+        if self.quiet_until is not None and not are_connections_shared and (answer.leases or answer.expired):
             (until_ms,) = self.quiet_until
             must("wake", until_ms is not None and until_ms <= now_ms, f"{answer} came before {until_ms}")
         must("slots", len(answer.leases) <= min(slots, BATCH_MAX), answer)
