@@ -105,6 +105,10 @@ class FlakyLedger(MemoryLedger):
         self._write("cancel")
         return await super().cancel(message_id, now_ms=now_ms)
 
+    async def amend(self, messages: Sequence[Outgoing]) -> None:
+        self._write("amend")
+        await super().amend(messages)
+
     async def record_holds(self, holds: Sequence[Hold]) -> None:
         self._write("hold")
         await super().record_holds(holds)

@@ -115,6 +115,15 @@ class Ledger(Protocol):
         Ask the broker to forget it first. Called again, because an answer was lost, it is True again.
         """
 
+    async def amend(self, messages: Sequence[Outgoing]) -> None:
+        """Write what messages that wait are from now on: these ``method``, ``params`` and ``ready_at_ms``.
+
+        Ask the broker first (see ``Broker.amend``), and amend here what it has amended. One that was sent meanwhile
+        stays as it is; one that is dead by now takes the content with which it was refused, since it can be replayed.
+        One of another cost, of which a part was sent, stays as it is, too, and one that has spent an attempt keeps
+        its time.
+        """
+
     async def record_holds(self, holds: Sequence[Hold]) -> None:
         """Write holds that did not come with a record; a later deadline replaces an earlier one."""
 

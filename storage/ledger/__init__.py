@@ -4,6 +4,7 @@ Read in this order:
 
     ledger         the port, in SQLite or PostgreSQL
     add            stores new messages
+    amend          stores what they are instead, while they wait
     record         stores their outcomes
     rows           reads messages back
     doubts         what is known of a message whose refusal leaves a doubt

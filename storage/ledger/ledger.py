@@ -12,7 +12,7 @@ from tempogram.engine.ports.ledger import Accepted, Fault, Known, Record
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import database_now_ms, insert_by
 from tempogram.storage.database.models import IS_PAID, LOST, attempts, bots, chats, holds, messages
-from tempogram.storage.ledger import add, chat_ids, doubts
+from tempogram.storage.ledger import add, amend, chat_ids, doubts
 from tempogram.storage.ledger import holds as hold_writes
 from tempogram.storage.ledger import record as record_verbs
 from tempogram.storage.ledger.rows import MESSAGE_IS_OPEN, is_chat_of, outgoing, real_chat, with_payloads
@@ -50,6 +50,9 @@ class SqlLedger:
 
     async def cancel(self, message_id: str, *, now_ms: int) -> bool:
         return await self._database.write_alone(lambda connection: record_verbs.cancel(connection, message_id, now_ms))
+
+    async def amend(self, messages: Sequence[Outgoing]) -> None:
+        await self._database.write(amend.amend, messages)
 
     async def record_holds(self, holds: Sequence[Hold]) -> None:
         await self._database.write(hold_writes.hold, holds)

@@ -90,6 +90,13 @@ class MemoryLedger:
             self.statuses[message_id] = Status.CANCELLED
         return self.statuses.get(message_id) is Status.CANCELLED
 
+    async def amend(self, messages: Sequence[Outgoing]) -> None:
+        for each in messages:
+            kept = self.messages.get(each.id)
+            if kept is not None and self.statuses[each.id] in (*OPEN, Status.DEAD) and kept.cost == each.cost:
+                ready_at_ms = kept.ready_at_ms if kept.attempt else each.ready_at_ms
+                self.messages[each.id] = replace(kept, method=each.method, params=each.params, ready_at_ms=ready_at_ms)
+
     async def settle_interrupted(self, now_ms: int, *, longer_than_ms: int = 0) -> int:
         since_ms = self._clock() - longer_than_ms
         interrupted = [

@@ -512,6 +512,61 @@ class LedgerContract:
         assert back == rest.of(album)
         assert [send.cost for send in await ledger.sends_since(0)] == [2]
 
+    async def test_a_waiting_message_takes_another_content_and_time(self, ledger: Ledger) -> None:
+        amended, other = message(guarantee=Guarantee.AT_MOST_ONCE, dedup_key="spring", ready_at_ms=NOW_MS), message()
+        await ledger.add([amended, other])
+        now = structs.replace(amended, method="sendPhoto", params=b'{"photo":"1"}', ready_at_ms=NOW_MS + 1)
+
+        await ledger.amend([now])
+
+        assert await ledger.open_messages(after_id="", limit=10) == [now, other]
+
+    async def test_nothing_but_content_and_time_is_amended(self, ledger: Ledger) -> None:
+        kept = message(expires_at_ms=NOW_MS, replaces="edit:7", user_id=5)
+        await ledger.add([kept])
+        others = {"bot_id": 43, "chat_id": 8, "priority": Priority.LOW, "expires_at_ms": None, "user_id": None}
+
+        await ledger.amend([structs.replace(kept, params=b"{}", **others)])
+
+        assert await ledger.open_messages(after_id="", limit=10) == [structs.replace(kept, params=b"{}")]
+
+    async def test_of_two_amendments_of_one_message_the_last_is_kept(self, ledger: Ledger) -> None:
+        twice = message()
+        await ledger.add([twice])
+
+        await ledger.amend([structs.replace(twice, params=b"1"), structs.replace(twice, params=b"2")])
+
+        assert [each.params for each in await ledger.open_messages(after_id="", limit=10)] == [b"2"]
+
+    async def test_a_message_that_was_tried_keeps_its_time_when_it_is_amended(self, ledger: Ledger) -> None:
+        tried = message()
+        await ledger.add([tried])
+        await ledger.record([became(tried, Status.QUEUED, ready_at_ms=NOW_MS + 500)])
+
+        await ledger.amend([structs.replace(tried, params=b"{}", ready_at_ms=NOW_MS + 9)])
+
+        [back] = await ledger.open_messages(after_id="", limit=1)
+        assert (back.params, back.attempt, back.ready_at_ms) == (b"{}", 1, NOW_MS + 500)
+
+    async def test_an_album_of_which_a_part_was_sent_stays_its_rest_when_it_is_amended(self, ledger: Ledger) -> None:
+        album = message(method="sendMediaGroup", params=b'{"media":[1,2,3]}', cost=3)
+        rest = Rest("sendPhoto", b'{"photo":3}', cost=1)
+        await ledger.add([album])
+        await ledger.record([became(album, Status.QUEUED, attempt=0, outcome="halfsent", cost=2, rest=rest)])
+
+        await ledger.amend([structs.replace(album, params=b'{"media":[4,5,6]}')])
+
+        assert await ledger.open_messages(after_id="", limit=1) == [rest.of(album)]
+
+    async def test_amending_a_message_that_was_sent_or_is_unknown_opens_nothing(self, ledger: Ledger) -> None:
+        sent, unknown = message(), message()
+        await ledger.add([sent])
+        await ledger.record([became(sent, Status.SENT)])
+
+        await ledger.amend([sent, unknown])
+
+        assert await open_ids(ledger) == []
+
     async def test_a_group_that_migrated_takes_its_open_messages_and_its_hold_with_it(self, ledger: Ledger) -> None:
         sent, migrated, waiting, elsewhere = (message(chat_id=chat_id) for chat_id in (-5, -5, -5, -6))
         await ledger.add([sent, migrated, waiting, elsewhere])
@@ -681,6 +736,43 @@ class SqlLedgerContract(LedgerContract):
         [replayed] = await MessageHistory(database).replay([album.id])
 
         assert (replayed.method, replayed.params, replayed.cost) == (rest.method, rest.params, rest.cost)
+
+    async def test_a_message_that_died_while_it_was_amended_is_replayed_as_it_was_refused(
+        self, ledger: Ledger, database: Database
+    ) -> None:
+        dead = message()
+        await ledger.add([dead])
+        await ledger.record([became(dead, Status.DEAD, fault=NEVER)])
+
+        await ledger.amend([structs.replace(dead, method="sendPhoto", params=b"{}")])
+        [replayed] = await MessageHistory(database).replay([dead.id])
+
+        assert (replayed.method, replayed.params) == ("sendPhoto", b"{}")
+
+    async def test_a_message_that_was_sent_while_it_was_amended_keeps_no_payload(
+        self, ledger: Ledger, database: Database
+    ) -> None:
+        sent = message()
+        await ledger.add([sent])
+        await ledger.record([became(sent, Status.SENT)])
+
+        await ledger.amend([structs.replace(sent, method="sendPhoto")])
+
+        state = await MessageHistory(database).message(sent.id)
+        assert state is not None
+        assert (state.status, state.method) == (Status.SENT, "sendMessage")
+        async with database.reading() as connection:
+            assert (await connection.execute(select(payloads))).all() == []
+
+    async def test_amendments_that_meet_share_a_transaction(self, ledger: Ledger, database: Database) -> None:
+        added = [message() for _ in range(100)]
+        await ledger.add(added)
+        before = database.transactions
+
+        await asyncio.gather(*(ledger.amend([structs.replace(each, params=b"{}")]) for each in added))
+
+        assert {each.params for each in await ledger.open_messages(after_id="", limit=100)} == {b"{}"}
+        assert database.transactions - before < 100
 
     async def test_a_late_record_of_half_an_album_changes_nothing(self, ledger: Ledger, database: Database) -> None:
         album = message(method="sendMediaGroup", cost=3)

@@ -1,0 +1,70 @@
+"""Stores other contents and times of messages that wait, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import (
+    CTE,
+    Column,
+    ColumnElement,
+    Connection,
+    and_,
+    case,
+    column,
+    exists,
+    literal_column,
+    update,
+    values,
+)
+from sqlalchemy.sql import ClauseElement
+
+from tempogram.engine.model.messages import Outgoing
+from tempogram.storage.database.bulk import Binds, BulkStatement
+from tempogram.storage.database.models import messages, payloads
+from tempogram.storage.ledger.record import REPLAYABLE
+
+
+def amend(connection: Connection, items: Sequence[Outgoing]) -> list[None]:
+    """Update messages that may still be sent, and their payloads; of the same message twice, the later one counts."""
+    last = {message.id: message for message in items}.values()
+    AMEND_MESSAGES.run(connection, [(each.id, each.cost, each.method, each.ready_at_ms) for each in last])
+    AMEND_PAYLOADS.run(connection, [(each.id, each.cost, each.params) for each in last])
+    return [None] * len(items)
+
+
+def _amend_messages(_dialect: str, rows: Binds) -> ClauseElement:
+    amended = _amended(_MESSAGE, rows)
+    is_untried = messages.c.attempt == literal_column("0")
+    ready_at_ms = case((is_untried, amended.c.ready_at_ms), else_=messages.c.ready_at_ms)
+    changes = {"method": amended.c.method, "ready_at_ms": ready_at_ms}
+    return update(messages).where(_is_meant(amended)).values(changes)
+
+
+def _amend_payloads(_dialect: str, rows: Binds) -> ClauseElement:
+    amended = _amended(_PAYLOAD, rows)
+    is_meant = exists().where(_is_meant(amended)).correlate(amended)
+    is_its_own = payloads.c.message_id == amended.c.id
+    return update(payloads).where(is_its_own, is_meant).values(params=amended.c.params)
+
+
+def _amended(columns: Sequence[Column[object]], rows: Binds) -> CTE:
+    names = (column(each.name, each.type) for each in columns)
+    return values(*names, name="amended").data([tuple(row) for row in rows]).cte("amended")
+
+
+def _is_meant(amended: CTE) -> ColumnElement[bool]:
+    """Choose messages of the same cost that may still be sent.
+
+    Among their statuses is one that is not open, so PostgreSQL cannot choose the index of all open messages, which it
+    would read from end to end.
+    """
+    may_be_sent = messages.c.status.in_([literal_column(f"'{status}'") for status in REPLAYABLE])
+    return and_(messages.c.id == amended.c.id, messages.c.cost == amended.c.cost, may_be_sent)
+
+
+_MESSAGE = messages.c.id, messages.c.cost, messages.c.method, messages.c.ready_at_ms
+_PAYLOAD = messages.c.id, messages.c.cost, payloads.c.params
+
+AMEND_MESSAGES = BulkStatement(_MESSAGE, _amend_messages)
+AMEND_PAYLOADS = BulkStatement(_PAYLOAD, _amend_payloads)
