@@ -260,6 +260,7 @@ class FailoverBroker:
     extend = forwarded(Broker.extend)
     hold = forwarded(Broker.hold)
     cancel = forwarded(Broker.cancel)
+    amend = forwarded(Broker.amend)
     drop = forwarded(Broker.drop)
     pause = forwarded(Broker.pause)
     weigh = forwarded(Broker.weigh)

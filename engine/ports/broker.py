@@ -252,6 +252,23 @@ class Broker(Protocol):
     async def cancel(self, message_ids: Sequence[str]) -> list[bool]:
         """Forget waiting messages. False for one that is leased or unknown: too late."""
 
+    async def amend(self, messages: Sequence[Outgoing]) -> list[bool]:
+        """Change what waits: a message of the same id takes these ``method``, ``params`` and ``ready_at_ms``.
+
+        False for one that is leased or unknown: too late. Of an album of which a part was sent meanwhile, what is
+        left has another cost than the message that is given here: that is too late, too. Otherwise it waits, and no
+        lease that is given from now on has the old content.
+
+        Everything else stays as it is: chat, bot, priority, cost, ``replaces``, expiry, attempts and backoff. (Give
+        the message as it was submitted but for these.) One that is ready and remains so keeps its turn. One that
+        waited for its time, and is ready now, enters its lane at its position by id; one that is ready no more leaves
+        it until then. A message that has spent an attempt keeps its time, which is that of its retry.
+
+        A caller amends here first, and then in the ledger what was True here: a crash in between sends either
+        content, and neither was acknowledged. It amends one message from one place at a time, or the two might
+        keep different ones.
+        """
+
     async def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> list[Outgoing]:
         """Forget what waits with this ``replaces``, and return it, oldest first; what it changes is gone."""
 

@@ -224,6 +224,10 @@ class SleepyBroker(MemoryBroker):
             raise BrokerUnavailable("connection reset by 10.0.0.6")
         return forgotten
 
+    async def amend(self, messages: Sequence[Outgoing]) -> list[bool]:
+        self._wake()
+        return await super().amend(messages)
+
     async def explain(self, message_id: str) -> Explanation | None:
         self._wake()
         return await super().explain(message_id)

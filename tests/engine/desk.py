@@ -158,6 +158,10 @@ class WatchedBroker(MemoryBroker):
             await self.before_settling()
         return await super().settle(settlements)
 
+    async def amend(self, messages: Sequence[Outgoing]) -> list[bool]:
+        self._wake()
+        return await super().amend(messages)
+
     async def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> list[Outgoing]:
         self._wake()
         return await super().drop(bot_id, chat_id, replaces)

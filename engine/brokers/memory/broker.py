@@ -104,6 +104,15 @@ class MemoryBroker:
         self._wakeup.ring()
         return cancelled
 
+    async def amend(self, messages: Sequence[Outgoing]) -> list[bool]:
+        queue = self._queue
+        _bounded(messages)
+        now_ms = queue.pass_time()
+        amended = [queue.amend(message, now_ms) for message in messages]
+        if any(amended):
+            self._wakeup.ring()
+        return amended
+
     async def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> list[Outgoing]:
         queue = self._queue
         now_ms = queue.pass_time()

@@ -184,19 +184,43 @@ class Queue:
 
     def remove(self, entry: Entry, now_ms: int) -> None:
         """Forget a waiting message."""
-        lane = entry.lane
+        chat = entry.lane.chat
         del self.entries[entry.message.id]
         self.count_open(entry, -1)
         self.count_waiting(entry, -1)
-        lane.chat.forget_edit(entry)
-        if entry.is_due:
-            self.leave(entry)
-            self._offer(lane, now_ms)
-            if entry.is_special:  # its line may have offered it beside a free one
-                self.reoffer(lane.line.bot, now_ms)
-        else:
+        chat.forget_edit(entry)
+        self._pull_out(entry, now_ms)
+        self.forget_later(chat, now_ms)
+
+    def _pull_out(self, entry: Entry, now_ms: int) -> None:
+        """Take a message out of where it waits: its lane, or what is scheduled."""
+        lane = entry.lane
+        if not entry.is_due:
             lane.chat.later.pop(entry.message.id, None)
-        self.forget_later(lane.chat, now_ms)
+            return
+        self.leave(entry)
+        entry.is_due = False
+        self._offer(lane, now_ms)
+        if entry.is_special:  # its line may have offered it beside a free one
+            self.reoffer(lane.line.bot, now_ms)
+
+    def amend(self, message: Outgoing, now_ms: int) -> bool:
+        """Give a waiting message another content and time, unless a part of it was sent; see ``lua/amend.lua``."""
+        entry = self.entries.get(message.id)
+        if entry is None or entry.number or entry.message.cost != message.cost:
+            return False
+        ready_at_ms = entry.message.ready_at_ms if entry.attempt else message.ready_at_ms
+        amended = structs.replace(entry.message, method=message.method, params=message.params, ready_at_ms=ready_at_ms)
+        if entry.attempt or (entry.is_due and ready_at_ms <= now_ms):
+            entry.become(amended)
+            return True
+        self._pull_out(entry, now_ms)
+        entry.become(amended)
+        if ready_at_ms <= now_ms:
+            self.enter(entry, now_ms)
+        else:
+            self.schedule(entry)
+        return True
 
     def cancel(self, message_id: str, now_ms: int) -> bool:
         entry = self.entries.get(message_id)
@@ -469,7 +493,8 @@ class Queue:
 
     def _is_stale(self, owner: Lane | BotState | Entry, at_ms: int) -> bool:
         if isinstance(owner, Entry):
-            return self.entries.get(owner.message.id) is not owner or owner.is_due
+            is_meant = owner.message.ready_at_ms == at_ms and not owner.is_due
+            return self.entries.get(owner.message.id) is not owner or not is_meant
         return owner.wake_at_ms != at_ms
 
     def expire_some(self, now_ms: int) -> list[Outgoing]:

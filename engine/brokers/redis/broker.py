@@ -141,6 +141,11 @@ class RedisBroker:
         said, _ = await self._calls("cancel", *message_ids)
         return list(said)
 
+    async def amend(self, messages: Sequence[Outgoing]) -> list[bool]:
+        _check_size(messages)
+        said, _ = await self._calls("amend", *codec.amendment_rows(messages))
+        return list(said)
+
     async def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> list[Outgoing]:
         dropped: list[Outgoing] = []
         while True:

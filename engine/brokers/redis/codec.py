@@ -71,6 +71,11 @@ def message_rows(messages: Sequence[Outgoing]) -> list[bytes]:
     return [pack([message.id for message in messages]), *map(record, messages)]
 
 
+def amendment_rows(messages: Sequence[Outgoing]) -> list[bytes]:
+    """Return what of messages that wait is another now, and then their bodies."""
+    return [rows(lambda each: (each.id, each.cost, each.method, each.ready_at_ms), messages), *map(body, messages)]
+
+
 def connections_row(connections: Connections | None, slots: int) -> bytes:
     """Return a worker's connections; nothing if more than half stay free, as then any bot may have them."""
     if connections is None or connections.are_any_bots_after(min(slots, BATCH_MAX)):

@@ -262,6 +262,17 @@ class Audit:
         if answer:
             self._end(message_id)
 
+    def amended(self, message: Outgoing, *, answer: bool) -> None:
+        self.quiet_until = None
+        found = self.open_messages.get(message.id)
+        may_change = found is not None and not found.lease and found.message.cost == message.cost
+        must("amend", answer == may_change, message)
+        if found is not None and answer:
+            ready_at_ms = found.message.ready_at_ms if found.attempt else message.ready_at_ms
+            found.message = structs.replace(
+                found.message, method=message.method, params=message.params, ready_at_ms=ready_at_ms
+            )
+
     def migrated(self, bot_id: int, from_chat_id: ChatId | None, to_chat_id: ChatId) -> None:
         self.quiet_until = None
         old, new = self._name(bot_id, from_chat_id), self._name(bot_id, to_chat_id)
@@ -302,6 +313,8 @@ class Audit:
         must("one holder", found.lease is None, lease)
         must("fencing", lease.number > self.number, lease)
         must("send_at", self._is_due(found, now_ms), lease)
+        content = message.method, message.params
+        must("amend", (lease.message.method, lease.message.params) == content, lease)
         must("expiry", _expiry(message) > now_ms, lease)
         must("attempts", lease.attempt == found.attempt + 1, lease)
         must("pause", message.bot_id not in self.paused, lease)

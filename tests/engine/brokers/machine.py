@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeVar
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec import structs
 
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.limits.limits import Limit, Limits
@@ -87,6 +88,8 @@ def run(verb: Coroutine[Any, Any, T]) -> T:
 Make = Callable[[Limits, Ticks], Broker]
 Pick = tuple[int, Then, int | None, bool | None]
 """Which lease, what follows, how long ago it was counted, and what it tells of Telegram."""
+Amendment = tuple[int, int, int]
+"""Which message that was seen, what it says from now on, and in how many ms it may go."""
 
 
 def memory(limits: Limits, clock: Ticks) -> Broker:
@@ -157,6 +160,18 @@ class World:
         answers = self._both(lambda broker: broker.cancel(ids))
         for message_id, answer in zip(ids, answers, strict=True):
             self.audit.cancelled(message_id, answer=answer)
+
+    def amend(self, amendments: Sequence[Amendment]) -> None:
+        messages = [self._amended(*each) for each in amendments if self.seen]
+        answers = self._both(lambda broker: broker.amend(messages))
+        for message, answer in zip(messages, answers, strict=True):
+            self.audit.amended(message, answer=answer)
+
+    def _amended(self, pick: int, number: int, ready_in_ms: int) -> Outgoing:
+        message = self.seen[pick % len(self.seen)]
+        method = EDITS[number % len(EDITS)][1] if message.replaces else message.method
+        ready_at_ms = self.clock() + ready_in_ms if ready_in_ms else 0
+        return structs.replace(message, method=method, params=b"%d" % number, ready_at_ms=ready_at_ms)
 
     def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> None:
         answer = self._both(lambda broker: broker.drop(bot_id, chat_id, replaces))
@@ -426,6 +441,10 @@ class BrokerMachine(RuleBasedStateMachine):
     @rule(picks=st.lists(indexes, min_size=1, max_size=4))
     def cancel(self, picks: list[int]) -> None:
         self.world.cancel(picks)
+
+    @rule(amendments=st.lists(st.tuples(indexes, st.integers(0, 9), st.just(0) | st.integers(-5, 400)), max_size=4))
+    def amend(self, amendments: list[Amendment]) -> None:
+        self.world.amend(amendments)
 
     @rule(bot_id=st.sampled_from(BOTS), chat_id=st.sampled_from((-100, 7)))
     def drop(self, bot_id: int, chat_id: ChatId) -> None:

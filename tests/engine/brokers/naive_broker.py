@@ -186,6 +186,10 @@ class NaiveBroker:
         self._tick(message_ids)
         return [self._forget(self._entries.get(message_id)) for message_id in message_ids]
 
+    async def amend(self, messages: Sequence[Outgoing]) -> list[bool]:
+        now_ms = self._tick(messages)
+        return [self._amend(message, self._entries.get(message.id), now_ms) for message in messages]
+
     async def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> list[Outgoing]:
         self._tick()
         dropped = self._waiting_edits(bot_id, chat_id, replaces)
@@ -525,6 +529,19 @@ class NaiveBroker:
             self._delay(entry, message.ready_at_ms)
         if not entry.standing and ((message.attempt and message.cost) or message.ready_at_ms <= now_ms):
             self._stand(entry)
+
+    def _amend(self, message: Outgoing, entry: Entry | None, now_ms: int) -> bool:
+        if entry is None or entry.lease or entry.message.cost != message.cost:
+            return False
+        is_moved = entry.attempt == 0 and entry.standing != (message.ready_at_ms <= now_ms)
+        if is_moved and entry.standing:
+            self._leave(entry)
+        ready_at_ms = entry.message.ready_at_ms if entry.attempt else message.ready_at_ms
+        content = {"method": message.method, "params": message.params}
+        entry.message = structs.replace(entry.message, **content, ready_at_ms=ready_at_ms)
+        if is_moved and ready_at_ms <= now_ms:
+            self._stand(entry)
+        return True
 
     def _instead(self, message: Outgoing, older: Entry, now_ms: int) -> Verdict:
         replaced, position = older.message, older.position

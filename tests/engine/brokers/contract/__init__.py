@@ -15,6 +15,7 @@ Read in this order:
     counting     every message counts once, and a verb takes at most a batch
     times        messages leave at their time and expire; a worker learns when to wake
     changes      messages are cancelled, bots paused, and too many waiting messages refused
+    amendments   what waits takes another content and another time
     migration    two ids of one chat share its windows, holds and messages
     restart      what was sent and spent before is still counted
     replacement  the newest edit of a message takes the place of an older one
@@ -31,6 +32,7 @@ import pytest
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.ports import Broker
 from tests.engine.brokers.contract.aimd import AdaptiveLimits
+from tests.engine.brokers.contract.amendments import Amendments
 from tests.engine.brokers.contract.bursts import Bursts
 from tests.engine.brokers.contract.changes import Changes
 from tests.engine.brokers.contract.counting import Counting
@@ -85,6 +87,7 @@ class BrokerContract(
     Counting,
     Times,
     Changes,
+    Amendments,
     Migration,
     Restart,
     Replacement,

@@ -4,8 +4,8 @@
 -- USES  keys windows aimd fair_queue failing state bots chats users messages lanes
 
 local
-  reoffer, reoffer_chat, reoffer_user, count_open, count_waiting, schedule, enter, remove, lower_limit, use_limit,
-  pass_time, first_at_ms, expire, expire_some
+  reoffer, reoffer_chat, reoffer_user, count_open, count_waiting, schedule, enter, pull_out, remove, lower_limit,
+  use_limit, pass_time, first_at_ms, expire, expire_some
 = (function()
 
 -- Return when a purse will suffice for what goes as a free one until then.
@@ -241,23 +241,30 @@ local function enter(entry)
   offer(lane)
 end
 
--- Forget a waiting message.
-local function remove(entry)
+-- Take a message out of where it waits: its lane, or what is scheduled.
+local function pull_out(entry)
   local lane = lane_of(entry)
   local chat = lane.chat
-  entry.is_gone = true
-  count_open(entry, -1)
-  count_waiting(chat, -1)
-  forget_edit(chat, entry)
-  if entry.expires_at_ms then call("ZREM", key.expiries(), entry.id) end
   if entry.is_due then
     leave(entry)
+    entry.is_due, entry.is_changed = false, true
     offer(lane)
     if is_special(entry) then reoffer(lane.line.bot) end -- its line may have offered it beside a free one
   else
     call("SREM", key.later(chat.bot.bot_id, chat.chat_id), entry.id)
     call("ZREM", key.timers(), "message " .. entry.id)
   end
+end
+
+-- Forget a waiting message.
+local function remove(entry)
+  local chat = chat_of_entry(entry)
+  entry.is_gone = true
+  count_open(entry, -1)
+  count_waiting(chat, -1)
+  forget_edit(chat, entry)
+  if entry.expires_at_ms then call("ZREM", key.expiries(), entry.id) end
+  pull_out(entry)
 end
 
 -- Limits that a 429 has lowered
@@ -353,6 +360,6 @@ local function expire_some(records)
 end
 
 return
-  reoffer, reoffer_chat, reoffer_user, count_open, count_waiting, schedule, enter, remove, lower_limit, use_limit,
-  pass_time, first_at_ms, expire, expire_some
+  reoffer, reoffer_chat, reoffer_user, count_open, count_waiting, schedule, enter, pull_out, remove, lower_limit,
+  use_limit, pass_time, first_at_ms, expire, expire_some
 end)()
