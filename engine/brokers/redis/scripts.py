@@ -24,6 +24,9 @@ from pathlib import Path
 from tempogram.engine.brokers.redis.constants import constants_table
 
 FOLDER = Path(__file__).parent / "lua"
+LIFECYCLE = FOLDER / "lifecycle"
+"""Scripts that begin, find and clear a queue: no verbs of ``Broker``."""
+
 SHARED = FOLDER / "shared"
 _USES = re.compile(r"^-- USES  (.*)$", re.MULTILINE)
 
@@ -39,7 +42,7 @@ class Script:
 @cache
 def scripts() -> Mapping[str, Script]:
     """Read every verb, by its name."""
-    return {path.stem: _script(path) for path in FOLDER.glob("*.lua")}
+    return {path.stem: _script(path) for folder in (FOLDER, LIFECYCLE) for path in folder.glob("*.lua")}
 
 
 def uses(text: str) -> list[str]:
