@@ -38,12 +38,14 @@ class Job:
     Attributes:
         key: Jobs of one key start in the order of their submission.
         is_query: It waits for none before it.
+        album: It starts with the others of its key that have the same one.
     """
 
     bot_id: int
     key: Hashable
     run: Callable[[HandlerRun], Awaitable[None]]
     is_query: bool = False
+    album: str | None = None
 
 
 class Rank(IntEnum):
@@ -129,7 +131,7 @@ class HandlerPool:
             return
         self._is_idle.clear()
         self._unstarted.take(job.bot_id)
-        if self._order.add(job.key, job, waits=not job.is_query):
+        if self._order.add(job.key, job, waits=not job.is_query, album=job.album):
             self._let_start(job)
 
     async def drain(self) -> None:
@@ -244,8 +246,7 @@ class HandlerPool:
         self._ahead.discard(run)
         if self._is_stopping:
             return
-        job = self._order.release(self._runs[run])
-        if job is not None:
+        for job in self._order.release(self._runs[run]):
             self._let_start(job)
 
     def _space_starts(self) -> None:

@@ -25,7 +25,7 @@ from tempogram.bot.updates.handler_pool import HandlerPool, Job, is_ending
 from tempogram.bot.updates.handler_run import HandlerRun, HandlerTimeout
 from tempogram.bot.updates.nesting import DEPTH_MAX, is_too_deep, update_id_in
 from tempogram.bot.updates.normalize import normalize
-from tempogram.bot.updates.order import Order, is_query, order_key
+from tempogram.bot.updates.order import Order, album_of, is_query, order_key
 from tempogram.bot.updates.recorder import Recorder
 from tempogram.engine.model.errors import LedgerError, QueueFull
 from tempogram.engine.ports import Clock
@@ -150,7 +150,7 @@ class UpdateIntake:
             await self._handle(run, update_id, content, received_at_ms)
 
         key = bot_id, order_key(content, self._order)
-        self._pool.submit(Job(bot_id, key, handle, is_query=is_query(content)))
+        self._pool.submit(Job(bot_id, key, handle, is_query=is_query(content), album=album_of(content)))
 
     async def _handle(self, run: HandlerRun, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
         async def sleep(seconds: float) -> None:

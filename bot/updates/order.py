@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -37,43 +37,60 @@ class UpdateOrder(Generic[Item]):
     """Holds back what must wait for others of its key that came before it.
 
     An item is *ahead* until ``release`` says that it has ended, or that the next need not wait for it any longer.
+    Items of one album start together if none came between them: the first often waits for the others.
     """
 
     def __init__(self) -> None:
         self._groups: dict[Hashable, deque[_Group[Item]]] = {}
         self._group_of: dict[Item, tuple[Hashable, _Group[Item]]] = {}
 
-    def add(self, key: Hashable, item: Item, *, waits: bool) -> bool:
+    def add(self, key: Hashable, item: Item, *, waits: bool, album: str | None = None) -> bool:
         """Return whether the item may start now; if not, a later ``release`` returns it."""
         groups = self._groups.setdefault(key, deque())
-        must_wait = waits and bool(groups)
-        if must_wait or not groups:
-            groups.append(_Group(item))
+        joins = bool(groups) and groups[-1].is_joined_by(album)
+        may_start = not waits or not groups or (joins and len(groups) == 1)
+        if not groups or (waits and not joins):
+            groups.append(_Group(album))
         self._group_of[item] = key, groups[-1]
-        groups[-1].ahead += not must_wait
-        return not must_wait
+        if may_start:
+            groups[-1].ahead += 1
+        else:
+            groups[-1].waiting.append(item)
+        return may_start
 
-    def release(self, item: Item) -> Item | None:
-        """Have one item less ahead of those behind it; return the next if it may start now."""
+    def release(self, item: Item) -> list[Item]:
+        """Have one item less ahead of those behind it; return what may start now: the next, or a whole album."""
         key, group = self._group_of.pop(item)
         group.ahead -= 1
         groups = self._groups[key]
         if groups[0].ahead:
-            return None
+            return []
         groups.popleft()
         if not groups:
             del self._groups[key]
-            return None
-        groups[0].ahead += 1
-        return groups[0].first
+            return []
+        return groups[0].start()
 
 
 @dataclass(slots=True, eq=False)
 class _Group(Generic[Item]):
-    """An item that waits for those before it, or has, and the queries that came after it; ``ahead`` of them run."""
+    """An item or an album that waits for what came before it, or has, and the queries that came after it.
 
-    first: Item
+    Attributes:
+        ahead: So many of them run.
+    """
+
+    album: str | None
+    waiting: list[Item] = field(default_factory=list)
     ahead: int = 0
+
+    def is_joined_by(self, album: str | None) -> bool:
+        return album is not None and album == self.album
+
+    def start(self) -> list[Item]:
+        started, self.waiting = self.waiting, []
+        self.ahead += len(started)
+        return started
 
 
 def is_query(content: Mapping[str, Any]) -> bool:
@@ -83,6 +100,18 @@ def is_query(content: Mapping[str, Any]) -> bool:
     (True, False)
     """
     return not QUERIES.isdisjoint(content)
+
+
+def album_of(content: Mapping[str, Any]) -> str | None:
+    """Return the album of which an update brings one item; None: of none.
+
+    Source: https://core.telegram.org/bots/api#message (``media_group_id``)
+
+    >>> album_of({"update_id": 1, "message": {"media_group_id": "7"}}), album_of({"update_id": 1, "message": {}})
+    ('7', None)
+    """
+    album = _event_in(content)[1].get("media_group_id")
+    return album if isinstance(album, str) else None
 
 
 def order_key(content: Mapping[str, Any], order: Order = Order.USER) -> OrderKey:

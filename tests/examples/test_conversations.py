@@ -18,17 +18,12 @@ WINDOW_S = 1.5
 """A minute, for a test: the group is full for that long."""
 
 
-def is_whole(example: Example) -> bool:
-    """Leave the album out: its items are handled one after another, and each is taken for an album of its own."""
-    return example.name != "album"
-
-
 FULL_GROUP = SimulatorSettings(
     private_limit=0, bot_limit=0, group_limit=GROUP_LIMIT, group_window_ms=int(1_000 * WINDOW_S)
 )
 
 
-@pytest.mark.parametrize("example", [each for each in EXAMPLES if is_whole(each)], ids=str)
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
 async def test_an_example_says_under_tempogram_what_it_says_under_plain_aiogram(
     example: Example, environment: Environment, tmp_path: Path
 ) -> None:
@@ -43,7 +38,7 @@ async def test_an_example_says_under_tempogram_what_it_says_under_plain_aiogram(
     assert moved_in.lines() == plainly.lines()
 
 
-@pytest.mark.parametrize("example", [each for each in IN_GROUPS if is_whole(each)], ids=str)
+@pytest.mark.parametrize("example", IN_GROUPS, ids=str)
 async def test_an_example_in_a_full_group_ends_as_in_one_that_is_never_full(
     example: Example, environment: Environment, tmp_path: Path
 ) -> None:

@@ -31,7 +31,7 @@ class House:
         self._steps: dict[str, asyncio.Event] = {}
         self._calling: set[str] = set()
 
-    def submit(self, name: str, *, bot_id: int = BUSY, key: str | None = None, is_query: bool = False) -> None:
+    def submit(self, name: str, *, bot_id: int = BUSY, key: str | None = None, **how: Any) -> None:
         """Submit a job that runs until ``end``; without a key it waits for no other."""
 
         async def run(run: HandlerRun) -> None:
@@ -46,7 +46,7 @@ class House:
                 self.running.discard(name)
 
         self._gates[name], self._steps[name] = asyncio.Event(), asyncio.Event()
-        self.pool.submit(Job(bot_id, key or name, run, is_query=is_query))
+        self.pool.submit(Job(bot_id, key or name, run, **how))
 
     async def _run(self, name: str, run: HandlerRun) -> None:
         await self._steps[name].wait()
@@ -236,6 +236,21 @@ async def test_a_query_waits_for_none_and_the_next_message_waits_for_it(house: H
     await house.end("press")
 
     assert (at_once, then, house.running) == ({"message", "press"}, {"press"}, {"next message"})
+
+
+async def test_the_items_of_an_album_run_at_once_for_the_first_may_wait_for_the_others(house: House) -> None:
+    house.submit("text", key="user")
+    for name in ("a1", "a2"):
+        house.submit(name, key="user", album="a")
+    house.submit("next", key="user")
+    await house.timers.settle()
+    await house.end("text")
+    at_once = set(house.running)
+
+    await house.end("a1")
+    await house.end("a2")
+
+    assert (at_once, house.running) == ({"a1", "a2"}, {"next"})
 
 
 async def test_an_idle_key_takes_new_jobs(house: House) -> None:

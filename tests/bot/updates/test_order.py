@@ -105,7 +105,7 @@ def test_an_item_starts_when_all_before_it_are_ahead_no_longer() -> None:
     assert order.add("key", "a query", waits=False)
     assert not order.add("key", "second", waits=True)
     assert order.add("another key", "its first", waits=True)
-    assert [order.release(each) for each in ("first", "a query", "second")] == [None, "second", None]
+    assert [order.release(each) for each in ("first", "a query", "second")] == [[], ["second"], []]
     assert order.add("key", "third", waits=True)
 
 
@@ -116,7 +116,29 @@ def test_a_query_holds_up_what_came_after_it_and_nothing_before() -> None:
     order.add("key", "a query", waits=False)
     order.add("key", "third", waits=True)
 
-    assert [order.release(each) for each in ("first", "second", "a query")] == ["second", None, "third"]
-    assert order.release("third") is None
+    assert [order.release(each) for each in ("first", "second", "a query")] == [["second"], [], ["third"]]
+    assert order.release("third") == []
     assert not order._groups
     assert not order._group_of
+
+
+def test_the_items_of_an_album_start_together_and_what_follows_waits_for_all_of_them() -> None:
+    order: UpdateOrder[str] = UpdateOrder()
+    order.add("key", "before", waits=True)
+
+    started = [order.add("key", item, waits=True, album=item[0]) for item in ("a1", "a2", "b1")]
+    order.add("key", "after", waits=True)
+
+    assert started == [False, False, False]
+    assert order.release("before") == ["a1", "a2"]
+    assert [order.release(each) for each in ("a1", "a2", "b1", "after")] == [[], ["b1"], ["after"], []]
+
+
+def test_an_item_that_comes_later_joins_its_album_unless_another_item_came_between() -> None:
+    order: UpdateOrder[str] = UpdateOrder()
+
+    assert order.add("key", "a1", waits=True, album="a")
+    assert order.add("key", "a press", waits=False)
+    assert order.add("key", "a2", waits=True, album="a")
+    assert not order.add("key", "a text", waits=True)
+    assert not order.add("key", "a3", waits=True, album="a")
