@@ -9,6 +9,7 @@ Read in this order:
     bots, chats  the registered bots, and the state of their chats
     limits       limits changed at run time
     texts        recent texts of chats, for text generators
+    fsm/         where each user stands in a conversation: aiogram's states
     files/       the files of messages
     processes/   locks, living processes, and the epoch
     retention    deletes what is old

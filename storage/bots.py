@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, false, func, null, select, update
+from sqlalchemy import Connection, Row, case, exists, false, func, null, select, update
 
 from tempogram.engine.model.messages import PausedBy
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import bots
 from tempogram.storage.files import writes as file_writes
+from tempogram.storage.fsm import writes as state_writes
 from tempogram.storage.keys import Seal
 
 
@@ -145,7 +146,9 @@ class Bots:
             return {row.bot_id: Removal(row.removal) for row in await connection.execute(gone)}
 
     async def mark_cleared(self, bot_id: int) -> None:
-        """Store that a removed bot has no message left to cancel, and delete its ``file_id``s."""
+        """Store that a removed bot has no message left to cancel, and delete its states and ``file_id``s."""
+        while await self._database.write_alone(lambda connection: _forget_states(connection, bot_id)):
+            pass  # in small commits, so that other writes do not wait long
         await self._database.write_alone(lambda connection: _mark_cleared(connection, bot_id))
 
     async def get(self, bot_id: int) -> RegisteredBot | None:
@@ -297,6 +300,11 @@ def _mark_cleared(connection: Connection, bot_id: int) -> None:
     is_meant = bots.c.bot_id == bot_id, bots.c.removal == Removal.CANCEL.value
     if connection.execute(update(bots).where(*is_meant).values(removal=Removal.DONE.value)).rowcount:
         file_writes.forget_bot(connection, bot_id)
+
+
+def _forget_states(connection: Connection, bot_id: int) -> int:
+    is_cancelled = exists().where(bots.c.bot_id == bot_id, bots.c.removal == Removal.CANCEL.value)
+    return state_writes.forget_bot(connection, bot_id, only_if=is_cancelled)
 
 
 def _registered(row: Row[Any]) -> RegisteredBot:

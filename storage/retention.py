@@ -5,6 +5,7 @@
     holds       that are over            at once
     texts                                after the time of ``LLM_KEEP_TEXTS``
     attempts    that were only presumed  after ``PRESUMED_MS``; see ``engine.recovery.rebuild``
+    fsm_states  that are cleared         once the update that cleared them is handled
 
 Open messages stay, however old, and so do bots and chats. A message's ``dedup_key`` is deleted
 with it: within retention the same key is accepted once, and later as a new message. A ``file_id``
@@ -18,14 +19,25 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, Delete, Select, Table, and_, delete, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Delete, Select, Table, and_, delete, exists, func, or_, select, tuple_
 
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.ids import earliest
 from tempogram.engine.model.messages import Status
 from tempogram.engine.ports import Clock
 from tempogram.storage.database.database import Database
-from tempogram.storage.database.models import PRESUMED, attempts, holds, messages, payloads, texts, updates
+from tempogram.storage.database.models import (
+    IS_CLEARED,
+    IS_RECEIVED,
+    PRESUMED,
+    attempts,
+    fsm_states,
+    holds,
+    messages,
+    payloads,
+    texts,
+    updates,
+)
 from tempogram.storage.files import writes as file_writes
 
 log = structlog.get_logger()
@@ -131,10 +143,13 @@ class Retention:
 def purges(now_ms: int, *, texts_ms: int) -> dict[str, Delete]:
     """Return a statement for every other table that deletes up to ``ROWS_MAX`` rows."""
     is_presumed = attempts.c.message_id == PRESUMED
+    by_update = updates.c.bot_id == fsm_states.c.bot_id, updates.c.update_id == fsm_states.c.update_id
+    is_cleared = and_(IS_CLEARED, fsm_states.c.update_id >= 0, ~exists().where(*by_update, IS_RECEIVED))
     return {
         "updates": _purge(updates, updates.c.handled_at_ms < now_ms - UPDATES_MS),
         "holds": _purge(holds, holds.c.until_ms < now_ms),
         "texts": _purge(texts, texts.c.said_at_ms < now_ms - texts_ms),
+        "fsm_states": _purge(fsm_states, is_cleared),
         "presumed": _purge(attempts, and_(is_presumed, attempts.c.counted_at_ms < now_ms - PRESUMED_MS)),
     }
 

@@ -14,6 +14,7 @@
     upload_parts the bytes of a file, in rows of 1 MiB
     file_ids     Telegram's ids of files                       deleted with the last message that has the file
     epochs       which queue leases come from                  one row; none is epoch 0
+    fsm_states   aiogram's states and their data               ``…_before``: what the update of ``update_id`` found
 
 ``payloads``, ``attempts`` and ``attachments`` have no foreign key: PostgreSQL would look up and lock the
 message's row for each of theirs, which is a third of the work. What deletes a message deletes them, too
@@ -50,6 +51,7 @@ IS_PAST_REPLAY = text("status NOT IN ('queued', 'sending', 'dead')")
 IS_DEAD = text("status = 'dead'")
 IS_PAID = text("is_paid")
 IS_RECEIVED = text("status = 'received'")
+IS_CLEARED = text("state IS NULL AND data IS NULL")
 
 PRESUMED = ""
 """The ``attempts.message_id`` of a call that is not recorded, but may have been made."""
@@ -306,4 +308,23 @@ epochs = Table(
     Column("bypassed", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("id = 1", name="there_is_one_epoch"),
     CheckConstraint("source IN ('redis', 'keeper')", name="epoch_source_is_known"),
+)
+
+fsm_states = Table(
+    "fsm_states",
+    metadata,
+    Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("chat_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("thread_id", BigInteger, primary_key=True, autoincrement=False),  # 0: none
+    Column("business_connection_id", Text, primary_key=True),  # '': none
+    Column("destiny", Text, primary_key=True),
+    Column("state", Text),
+    Column("data", LargeBinary),  # JSON; None: there is none
+    Column("update_id", BigInteger),  # the update that changed it last; None: it was changed outside of any handler
+    Column("run", BigInteger),  # tells a second run of that update's handlers from the first
+    Column("state_before", Text),
+    Column("data_before", LargeBinary),
+    CheckConstraint("(update_id IS NULL) = (run IS NULL)", name="run_is_of_an_update"),
+    Index("fsm_states_cleared", "update_id", sqlite_where=IS_CLEARED, postgresql_where=IS_CLEARED),
 )

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, select, tuple_, update
 from tempogram.engine.model.messages import ChatId, Hold
 from tempogram.storage.database.dialects import insert_by
 from tempogram.storage.database.models import IS_OPEN, chats, holds, messages
+from tempogram.storage.fsm import writes as state_writes
 from tempogram.storage.ledger import chat_ids
 from tempogram.storage.ledger import holds as hold_writes
 
@@ -32,13 +33,15 @@ def mark_reachable(connection: Connection, names: Collection[tuple[int, str | No
 
 
 def move(connection: Connection, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId) -> None:
-    """Make the first id an alias of the second; open messages and the hold move there."""
+    """Make the first id an alias of the second; open messages, states and the hold move there."""
     if from_chat_id == to_chat_id:
         return
     old, new = str(from_chat_id), str(to_chat_id)
     _write_alias(connection, bot_id, old, new)
     _move_messages(connection, bot_id, old, new)
     _move_hold(connection, bot_id, old, to_chat_id)
+    if isinstance(from_chat_id, int) and isinstance(to_chat_id, int):  # a state's chat is never a name
+        state_writes.move_chat(connection, bot_id, from_chat_id, to_chat_id)
 
 
 def _write_alias(connection: Connection, bot_id: int, old: str, new: str) -> None:
