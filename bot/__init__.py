@@ -7,6 +7,7 @@ Read in this order:
     updates/     incoming updates: webhooks, polling, the inbox, the handlers
     fleet/       adds, changes and removes bots
     behaviours/  decides what a bot answers
+    fsm/         aiogram's states, in the database
     generator/   writes the text of an answer: templates, or a language model
     wiring/      puts the program together; the only folder that names concrete classes
     runtime/     starts the program, runs it and ends it

@@ -10,6 +10,7 @@ from typing import Any
 from aiogram import Bot, Dispatcher
 from aiogram.dispatcher.event.bases import UNHANDLED
 from aiogram.fsm.storage.base import BaseStorage
+from aiogram.fsm.storage.memory import MemoryStorage
 from aiogram.types import Update
 from aiogram.types.update import UpdateTypeLookupError
 
@@ -17,6 +18,7 @@ from tempogram.bot.behaviours import hooks
 from tempogram.bot.behaviours.behaviour import Behaviour
 from tempogram.bot.behaviours.hooks import BotsOfBehaviour
 from tempogram.bot.behaviours.registry import BUNDLED
+from tempogram.bot.fsm.dispatcher import new_dispatcher
 from tempogram.storage.bots import RegisteredBot
 
 
@@ -34,7 +36,9 @@ async def dispatcher_for(
         SettingsError: The module's ``setup`` failed.
     """
     is_bundled = behaviour.module in BUNDLED
-    dispatcher = Dispatcher(disable_fsm=True, **bundled or {}) if is_bundled else Dispatcher(storage=storage)
+    dispatcher = (
+        Dispatcher(disable_fsm=True, **bundled or {}) if is_bundled else new_dispatcher(storage or MemoryStorage())
+    )
     await behaviour.set_up(dispatcher)
     return dispatcher
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
@@ -36,6 +37,7 @@ class UpdateContext:
     user_id: int | None = None
     run: QueueWaits | None = None
     has_ended: bool = False
+    run_id: int = field(default_factory=lambda: secrets.randbits(63))
     submitted: Counter[tuple[str, ChatId | None]] = field(default_factory=Counter)
 
     def next_key(self, method: str, chat_id: ChatId | None) -> str:

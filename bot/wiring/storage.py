@@ -15,6 +15,7 @@ from tempogram.storage.bots import Bots
 from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
 from tempogram.storage.files.uploads import Uploads
+from tempogram.storage.fsm.states import States
 from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.limits import StoredLimits
 from tempogram.storage.messages import MessageHistory
@@ -48,6 +49,7 @@ class Storage:
     chats: Chats
     history: MessageHistory
     limits: StoredLimits
+    states: States
     texts: Texts
     updates: Updates
     uploads: Uploads
@@ -78,6 +80,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                 chats=Chats(database),
                 history=MessageHistory(database),
                 limits=StoredLimits(database, settings.limits()),
+                states=States(database),
                 texts=Texts(database, keep_ms=settings.keep_texts_ms),
                 updates=Updates(database, process=process),
                 uploads=Uploads(database),

@@ -12,6 +12,7 @@ from tempogram.bot.behaviours.dispatchers import Dispatchers, dispatchers_of
 from tempogram.bot.behaviours.registry import Behaviours
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.fleet.revoked_tokens import RevokedTokens
+from tempogram.bot.fsm.storage import DatabaseStorage
 from tempogram.bot.generator import TextGenerator
 from tempogram.bot.generator.chat_completions import ChatCompletions
 from tempogram.bot.generator.conversation import ConversationWriter
@@ -82,6 +83,7 @@ async def updates_of(
         dispatchers = await dispatchers_of(
             behaviours.all if context.role.handles_updates else (),
             telegram.fleet.registry,
+            storage=DatabaseStorage(storage.states, clock=clock),
             bundled={"conversation_writer": conversation_writer},
         )
         intake = UpdateIntake(
