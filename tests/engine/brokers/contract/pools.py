@@ -309,8 +309,8 @@ class Pools:
         broker = make(replace(UNLIMITED, ceiling=Limit(30, 1_000)))
         await meet(broker, *range(1, 11))
         clock.advance(1_002)
-        await queue_for(broker, [1, 2], 12, HIGH)
-        assert len(await lease(broker)) == 24
+        await queue_for(broker, [1, 2], 11, HIGH)
+        assert len(await lease(broker)) == 22
         await queue(broker, [outgoing("album", bot_id=1, chat_id=-7, cost=10, priority=HIGH)])
         await queue(broker, [urgent(3, 1)])
 
