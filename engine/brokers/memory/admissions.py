@@ -6,7 +6,7 @@ from heapq import heappush
 
 from msgspec import structs
 
-from tempogram.engine.brokers.memory.lanes import BotState, Chat, Entry
+from tempogram.engine.brokers.memory.lanes import BotState, Chat, Entry, entry_of
 from tempogram.engine.brokers.memory.queue import Queue
 from tempogram.engine.model.messages import PRIORITIES, Outgoing
 from tempogram.engine.ports.broker import Duplicate, Queued, Refused, Replaced, Verdict
@@ -77,7 +77,7 @@ class Admissions:
         if chat.has_failed and not chat.is_busy:
             chat.has_failed = False
         message = _named(message, chat)
-        entry = Entry(message, chat.lane(message), position, queue.user(chat.bot, message))
+        entry = entry_of(message, chat.lane(message), position, queue.user(chat.bot, message))
         queue.entries[message.id] = entry
         queue.count_open(entry, 1)
         queue.count_waiting(entry, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import weakref
 from collections.abc import Mapping, Sequence
 
 from tempogram.engine.brokers.memory.admissions import Admissions
@@ -40,6 +41,7 @@ class MemoryBroker:
         self._migration = migration = Migration(queue, leases)
         self._settlements = Settlements(queue, leases, holds, migration)
         self._wakeup = Wakeup()
+        weakref.finalize(self, queue.let_go).atexit = False
 
     @property
     def incarnation(self) -> int:
@@ -171,7 +173,7 @@ class MemoryBroker:
         for send in sends:
             bot = queue.bot(send.bot_id)
             chat = queue.chat(bot, bot.resolve(send.chat_id))
-            for gate in (queue.ceiling, bot.paid_gate if send.is_paid else bot.gate, chat.gate):
+            for gate in (queue.ceiling, bot.paid_gate if send.is_paid else bot.gate, queue.gate_of(chat)):
                 if gate is not None:
                     gate.take(send.counted_at_ms, send.cost)
                     gate.settle(send.counted_at_ms, send.cost)
@@ -188,6 +190,7 @@ class MemoryBroker:
         entry = queue.entries.get(message_id)
         if entry is None or entry.number:
             return None
+        queue.gate_of(entry.lane.chat)  # of a fresh one, too, only so many places are free
         return Inquiry(entry, queue.entries, queue.ceiling, queue.ceiling_spacing, queue.pool, now_ms).answer()
 
     async def stats(self) -> QueueStats:

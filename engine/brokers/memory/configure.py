@@ -21,7 +21,9 @@ def configure(queue: Queue, limits: Limits, now_ms: int) -> None:
         bot.paid_gate = reform(bot.paid_gate, limits.paid)
         bot.purse.reform(limits.purse)
         for chat in bot.chats.values():
-            chat.gate, chat.adapted = reform(chat.gate, limits.of_chat(chat.chat_id)), None
+            chat.adapted = None
+            if chat.gate is not None:
+                chat.gate = reform(chat.gate, limits.of_chat(chat.chat_id))
             for lane in chat.lanes:
                 queue.offer_lane(lane, now_ms)
         queue.reoffer(bot, now_ms)

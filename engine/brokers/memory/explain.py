@@ -34,9 +34,8 @@ class Inquiry:
         )
 
     def _before(self) -> list[Entry]:
-        lane = self.entry.lane
-        positions = {position for position in lane.positions if position < self.entry.position}
-        return [entry for position in positions if (entry := lane.at(position, self.entries)) is not None]
+        waiting = self.entry.lane.all_waiting(self.entries)
+        return [entry for entry in waiting if entry.position < self.entry.position]
 
     def _overtaking(self, rounds: int) -> Iterator[int]:
         """Yield how many messages each other lane of its line sends first."""

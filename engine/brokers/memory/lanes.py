@@ -8,6 +8,9 @@
 What is uncounted (messages of cost 0) has groups, lines and lanes of its own. It takes turns with the rest, because it
 needs a connection too; but it takes no place, and neither waits for the chat's message in flight nor is one.
 
+There may be a million chats, lanes and entries. So they are structs at which Python's garbage collector does not look,
+and what forgets a chat cuts what points to one another (``Chat.let_go``).
+
 The heaps hold keys that may have gone stale; an entry of a heap counts only while
 its owner still bears that very key. So nothing is ever searched for in a heap.
 """
@@ -16,7 +19,8 @@ from __future__ import annotations
 
 from bisect import insort
 from heapq import heappop, heappush
-from itertools import count
+
+from msgspec import Struct
 
 from tempogram.engine.limits.aimd import AdaptiveLimit
 from tempogram.engine.limits.failing import Health
@@ -25,84 +29,113 @@ from tempogram.engine.limits.limits import SPACING_PRIORITIES
 from tempogram.engine.limits.windows import Gate, Purse, Spacing
 from tempogram.engine.model.messages import PRIORITIES, ChatId, Outgoing, Priority
 
-LineKey = tuple[int, int, int, "Line"]
-"""How a line stands among those of its priority that may go: its pass, its bot, and when it came."""
-
-_tick = count()
-"""Breaks ties between two keys, one of which has gone stale."""
+LineKey = tuple[int, int, "Line"]
+"""How a line stands among those of its priority that may go: its pass, its bot, and itself."""
 
 
-class Entry:
-    """A message that waits or is leased; leased while ``number`` is not 0."""
+class Entry(Struct, gc=False, eq=False):
+    """A message that waits or is leased; leased while ``number`` is not 0.
 
-    __slots__ = (
-        "attempt",
-        "is_due",
-        "is_special",
-        "lane",
-        "lease_until_ms",
-        "message",
-        "number",
-        "pays",
-        "position",
-        "tried",
-        "user",
-        "worker_id",
-    )
+    Attributes:
+        position: In its lane: its id, or that of the first message that it replaced.
+        user: If users have a limit.
+        is_special: It takes anything but one free place of its bot, or none.
+        attempt: Spent ones.
+        pays: While it is leased: it went as a paid one.
+    """
 
-    def __init__(self, message: Outgoing, lane: Lane, position: str, user: User | None) -> None:
-        self.become(message)
-        self.lane = lane
-        self.user = user  # if users have a limit
-        self.position = position  # in its lane: its id, or that of the first message that it replaced
-        self.attempt = message.attempt  # spent ones
-        self.tried = message.attempt > 0
-        self.is_due = False
-        self.pays = False  # while it is leased: it went as a paid one
-        self.number = 0
-        self.worker_id = ""
-        self.lease_until_ms = 0
+    message: Outgoing
+    lane: Lane
+    position: str
+    user: User | None
+    is_special: bool
+    attempt: int
+    tried: bool
+    is_due: bool = False
+    pays: bool = False
+    number: int = 0
+    lease_until_ms: int = 0
 
     def become(self, message: Outgoing) -> None:
-        """Stand for a message; ``is_special`` if it takes anything but one free place of its bot, or none."""
+        """Stand for another message."""
         self.message = message
-        self.is_special = message.is_paid or message.cost > 1
+        self.is_special = is_special(message)
+
+
+def entry_of(message: Outgoing, lane: Lane, position: str, user: User | None) -> Entry:
+    return Entry(message, lane, position, user, is_special(message), message.attempt, message.attempt > 0)
+
+
+def is_special(message: Outgoing) -> bool:
+    return message.is_paid or message.cost > 1
 
 
 NO_ENTRIES: dict[str, Entry] = {}
 """Of the many lanes and chats with nothing of the kind; never written."""
 
-LaneKey = tuple[int, str, int, "Lane"]
-"""Pass, position of its head, tick, lane."""
+NO_POSITIONS: list[str] = []
+"""Of the many lanes in which one message waits, or none; never written."""
+
+LaneKey = tuple[int, str, "Lane"]
+"""Pass, position of its head, lane."""
 
 
-class Lane:
-    """One chat's waiting messages of one priority."""
+class Lane(Struct, gc=False, eq=False):
+    """One chat's waiting messages of one priority.
 
-    __slots__ = (
-        "chat",
-        "key",
-        "line",
-        "offered",
-        "positions",
-        "size",
-        "stand_ins",
-        "turn",
-        "wait_until_ms",
-        "wake_at_ms",
-    )
+    Most lanes of a long backlog have one message, which is kept without a heap: that would take a hundred bytes.
 
-    def __init__(self, chat: Chat, line: Line) -> None:
-        self.chat = chat
-        self.line = line
-        self.positions: list[str] = []  # a heap; may name messages that are gone
-        self.stand_ins = NO_ENTRIES  # by position, those whose id is another
-        self.size = 0  # of those that are not
-        self.turn = 0
-        self.wait_until_ms = 0  # a retry's backoff
-        self.key: LaneKey | None = None  # in one of the heaps of its line, while it may go
-        self.offered: Entry | None = None  # its head, while it may go
-        self.wake_at_ms: int | None = None
+    Attributes:
+        positions: A heap, if there are others than ``alone``; may name messages that are gone.
+        stand_ins: By position, those whose id is another.
+        alone: The one message that waits.
+        size: How many wait.
+        wait_until_ms: A retry's backoff.
+        key: In one of the heaps of its line, while it may go.
+        offered: Its head, while it may go.
+    """
+
+    chat: Chat
+    line: Line
+    positions: list[str]
+    stand_ins: dict[str, Entry]
+    alone: Entry | None = None
+    size: int = 0
+    turn: int = 0
+    wait_until_ms: int = 0
+    key: LaneKey | None = None
+    offered: Entry | None = None
+    wake_at_ms: int | None = None
+
+    def __lt__(self, other: Lane) -> bool:
+        """Let two keys that differ in nothing else stand in any order: one of them has gone stale."""
+        return False
+
+    def push(self, entry: Entry) -> None:
+        """Add a message to those that wait, before it is counted."""
+        if not self.size:
+            self.alone = entry
+            return
+        if self.alone is not None:
+            self.positions = [self.alone.position]
+            self.alone = None
+        heappush(self.positions, entry.position)
+
+    def pop(self) -> None:
+        """Take out the head, before it is discounted."""
+        if self.alone is None:
+            heappop(self.positions)
+
+    def clear(self) -> None:
+        """Forget all positions, as nothing waits any more."""
+        self.alone = None
+        self.positions = NO_POSITIONS
+
+    def all_waiting(self, entries: dict[str, Entry]) -> list[Entry]:
+        """Return all that wait, in no order."""
+        if self.alone is not None:
+            return [self.alone]
+        return [entry for position in set(self.positions) if (entry := self.at(position, entries)) is not None]
 
     def stand_in(self, entry: Entry) -> None:
         """Note under its position an entry whose message has another id."""
@@ -111,6 +144,9 @@ class Lane:
         self.stand_ins[entry.position] = entry
 
     def head(self, entries: dict[str, Entry]) -> Entry | None:
+        alone = self.alone
+        if alone is not None:
+            return alone if alone.is_due else None
         positions = self.positions
         while positions:
             entry = self.at(positions[0], entries)
@@ -179,7 +215,7 @@ class Line:
         lane.offered = head
         key = lane.key
         if key is None or key[0] != lane.turn or key[1] != head.position:
-            lane.key = (lane.turn, head.position, next(_tick), lane)
+            lane.key = (lane.turn, head.position, lane)
             if lane.is_in_failed_chat:
                 heappush(self.failed_paid if head.message.is_paid else self.failed, lane.key)
             else:
@@ -192,7 +228,7 @@ class Line:
             return self._front_of_both(ready, failed)
         while ready:
             key = ready[0]
-            lane = key[3]
+            lane = key[2]
             if lane.key is key:
                 return lane.offered
             heappop(ready)
@@ -205,7 +241,7 @@ class Line:
         if bot.health.failing is not None:
             keys = [keys[bot.tries_failed]]
         first = min((key for key in keys if key is not None), default=None)
-        return None if first is None else first[3].offered
+        return None if first is None else first[2].offered
 
     def has_untroubled(self) -> bool:
         """Tell whether a lane may go whose chat has not failed."""
@@ -233,7 +269,7 @@ class Line:
 def _first(heap: list[LaneKey]) -> LaneKey | None:
     while heap:
         key = heap[0]
-        if key[3].key is key:
+        if key[2].key is key:
             return key
         heappop(heap)
     return None
@@ -255,14 +291,14 @@ class Group:
 
     def offer(self, line: Line) -> None:
         if line.key is None or line.key[0] != line.turn:
-            line.key = (line.turn, line.bot.bot_id, next(_tick), line)
+            line.key = (line.turn, line.bot.bot_id, line)
             heappush(self.ready, line.key)
 
     def front(self) -> Line | None:
         ready = self.ready
         while ready:
             key = ready[0]
-            line = key[3]
+            line = key[2]
             if line.key is key:
                 return line
             heappop(ready)
@@ -276,44 +312,33 @@ NO_EDITS: dict[str, list[Entry]] = {}
 """Of the many chats without an edit; never written. (A backlog may have a chat for each message.)"""
 
 
-class Chat:
-    """What a bot knows of one chat; forgotten when nothing distinguishes it from a new one."""
+class Chat(Struct, gc=False, eq=False):
+    """What a bot knows of one chat; forgotten when nothing distinguishes it from a new one.
 
-    __slots__ = (
-        "__weakref__",
-        "adapted",
-        "bot",
-        "chat_id",
-        "doubt_until_ms",
-        "edits",
-        "forget_at_ms",
-        "gate",
-        "has_failed",
-        "hold_until_ms",
-        "in_flight",
-        "lanes",
-        "later",
-        "uncounted_in_flight",
-        "uncounted_lanes",
-        "waiting",
-    )
+    Attributes:
+        later: Messages that are not due yet.
+        edits: What waits by its ``replaces``, oldest first.
+        gate: From its first place on, if it has a limit; see ``Queue.gate_of``.
+        adapted: While its limit is lowered.
+        has_failed: Since its last success; counts only while it is busy.
+        doubt_until_ms: Until then a 429 that our own count of this chat does not explain makes it doubtful.
+    """
 
-    def __init__(self, bot: BotState, chat_id: ChatId | None, gate: Gate | None) -> None:
-        self.bot = bot
-        self.chat_id = chat_id
-        self.gate = gate
-        self.adapted: AdaptiveLimit | None = None  # while its limit is lowered
-        self.hold_until_ms = 0
-        self.has_failed = False  # since its last success; counts only while it is busy
-        self.in_flight = 0
-        self.uncounted_in_flight = 0
-        self.doubt_until_ms = 0  # a 429 came that our own count of this chat does not explain
-        self.waiting = 0
-        self.lanes: tuple[Lane, ...] = ()
-        self.uncounted_lanes = NO_LANES
-        self.later = NO_ENTRIES  # messages that are not due yet
-        self.edits = NO_EDITS  # what waits by its ``replaces``, oldest first
-        self.forget_at_ms: int | None = None
+    bot: BotState
+    chat_id: ChatId | None
+    uncounted_lanes: dict[Priority, Lane]
+    later: dict[str, Entry]
+    edits: dict[str, list[Entry]]
+    lanes: tuple[Lane, ...] = ()
+    gate: Gate | None = None
+    adapted: AdaptiveLimit | None = None
+    hold_until_ms: int = 0
+    has_failed: bool = False
+    in_flight: int = 0
+    uncounted_in_flight: int = 0
+    doubt_until_ms: int = 0
+    waiting: int = 0
+    forget_at_ms: int | None = None
 
     def lane(self, message: Outgoing) -> Lane:
         if message.cost:
@@ -324,14 +349,14 @@ class Chat:
         for lane in self.lanes:
             if lane.line.priority is priority:
                 return lane
-        lane = Lane(self, self.bot.lines[priority])
+        lane = Lane(self, self.bot.lines[priority], NO_POSITIONS, NO_ENTRIES)
         self.lanes = (*self.lanes, lane)
         return lane
 
     def _uncounted_lane(self, priority: Priority) -> Lane:
         lane = self.uncounted_lanes.get(priority)
         if lane is None:
-            lane = Lane(self, self.bot.uncounted_line(priority))
+            lane = Lane(self, self.bot.uncounted_line(priority), NO_POSITIONS, NO_ENTRIES)
             self.uncounted_lanes = {**self.uncounted_lanes, priority: lane}
         return lane
 
@@ -369,11 +394,15 @@ class Chat:
         return edits[-1] if edits and edits[-1].message.method == message.method else None
 
     def let_go(self) -> None:
-        """Cut what points to one another, so that a forgotten chat needs no garbage collector."""
+        """Cut what points to one another: the garbage collector looks at none of it."""
         for lane in self.all_lanes():
+            lane.clear()
             lane.key = lane.offered = None
+            lane.stand_ins = NO_ENTRIES
         self.lanes = ()
         self.uncounted_lanes = NO_LANES
+        self.later = NO_ENTRIES
+        self.edits = NO_EDITS
 
     def is_forgettable(self, now_ms: int) -> bool:
         return (
@@ -386,6 +415,10 @@ class Chat:
             and (self.gate is None or self.gate.is_idle(now_ms))
             and all(lane.is_forgettable(now_ms) for lane in self.all_lanes())
         )
+
+
+def chat_of(bot: BotState, chat_id: ChatId | None) -> Chat:
+    return Chat(bot, chat_id, NO_LANES, NO_ENTRIES, NO_EDITS)
 
 
 class User:
@@ -480,6 +513,15 @@ class BotState:
         if line is None:
             line = self.uncounted_lines[priority] = Line(self, self.uncounted_groups[priority], priority)
         return line
+
+    def let_go(self) -> None:
+        """Cut what points to one another; see ``Chat.let_go``."""
+        for line in (*self.lines.values(), *self.uncounted_lines.values()):
+            line.clear()
+        for chat in self.chats.values():
+            chat.let_go()
+        self.chats.clear()
+        self.users.clear()
 
     def held_until_ms(self) -> int:
         """Return until when it is held, by a 429 or because it is failing and no trial is due."""

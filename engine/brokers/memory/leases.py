@@ -66,7 +66,7 @@ class Question:
 
     def end(self) -> None:
         for ready, key in self.passed_over:
-            if key[3].key is key:
+            if key[2].key is key:
                 heappush(ready, key)
 
 
@@ -183,7 +183,7 @@ class Leases:
         lease = self.give(entry, worker_id, now_ms)
         self.leased[entry.message.id] = entry
         queue.pool.begin(bot.bot_id, entry.message.id, entry.message.cost, now_ms)
-        heappop(lane.positions)
+        lane.pop()
         queue.leave(entry)
         if line.is_counted:
             chat.in_flight += 1
@@ -240,7 +240,6 @@ class Leases:
     def give(self, entry: Entry, worker_id: str, now_ms: int) -> Lease:
         self._number += 1
         entry.number = self._number
-        entry.worker_id = worker_id
         entry.lease_until_ms = now_ms + self._lease_ms
         message = entry.message
         if message.is_paid and not entry.pays:

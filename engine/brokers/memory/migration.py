@@ -31,9 +31,10 @@ class Migration:
         self._unite_failures(old, new)
         new.in_flight += old.in_flight
         new.uncounted_in_flight += old.uncounted_in_flight
-        if old.gate is not None and new.gate is not None:
-            new.gate.absorb(old.gate)
+        if old.gate is not None and (of_new := queue.gate_of(new)) is not None:
+            of_new.absorb(old.gate)
         self._move_messages(old, new, now_ms)
+        old.let_go()
         queue.reoffer_chat(new, now_ms)
         queue.forget_later(new, now_ms)
 

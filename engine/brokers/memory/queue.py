@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import structs
 
-from tempogram.engine.brokers.memory.lanes import BotState, Chat, Entry, Group, Lane, Line, User
+from tempogram.engine.brokers.memory.lanes import BotState, Chat, Entry, Group, Lane, Line, User, chat_of
 from tempogram.engine.limits.aimd import AdaptiveLimit
 from tempogram.engine.limits.fair_queue import FairQueue
 from tempogram.engine.limits.limits import Limit, Limits
@@ -70,6 +70,14 @@ class Queue:
         heaps = len(self.timers) + len(self.expiries) + len(self._forgets)
         return heaps + len(self.entries) + sum(len(bot.chats) + len(bot.users) for bot in self.bots.values())
 
+    def let_go(self) -> None:
+        """Forget everything, as its broker is gone; see ``Chat.let_go``."""
+        for bot in self.bots.values():
+            bot.let_go()
+        self.entries.clear()
+        self.timers.clear()
+        self._forgets.clear()
+
     # Bots and chats
 
     def bot(self, bot_id: int) -> BotState:
@@ -90,8 +98,14 @@ class Queue:
     def chat(self, bot: BotState, chat_id: ChatId | None) -> Chat:
         chat = bot.chats.get(chat_id)
         if chat is None:
-            chat = bot.chats[chat_id] = Chat(bot, chat_id, gate(self.limits.of_chat(chat_id)))
+            chat = bot.chats[chat_id] = chat_of(bot, chat_id)
         return chat
+
+    def gate_of(self, chat: Chat) -> Gate | None:
+        """Return the state of a chat's limit, made when it is first needed: most chats of a long backlog wait."""
+        if chat.gate is None:
+            chat.gate = gate(self.limits.of_chat(chat.chat_id))
+        return chat.gate
 
     def user(self, bot: BotState, message: Outgoing) -> User | None:
         user_id = message.user_id
@@ -111,7 +125,7 @@ class Queue:
         """Put a due message into its lane."""
         lane = entry.lane
         entry.is_due = True
-        heappush(lane.positions, entry.position)
+        lane.push(entry)
         if entry.position != entry.message.id:
             lane.stand_in(entry)
         lane.size += 1
@@ -151,7 +165,7 @@ class Queue:
 
     def _end_to_wait(self, lane: Lane) -> None:
         line = lane.line
-        lane.positions.clear()
+        lane.clear()
         line.turns.leave()
         line.lanes -= 1
         if not line.lanes:
@@ -240,7 +254,8 @@ class Queue:
             return ()
         chat = entry.lane.chat
         of_bot = chat.bot.paid_gate if entry.pays else chat.bot.gate
-        return self.ceiling, of_bot, chat.gate, None if entry.user is None else entry.user.gate
+        of_chat = chat.gate or self.gate_of(chat)
+        return self.ceiling, of_bot, of_chat, None if entry.user is None else entry.user.gate
 
     # Which of it may go
 
