@@ -1,19 +1,25 @@
-"""Tunes Python's garbage collector, so that a long queue does not stop the program for a second.
+"""Tunes Python's garbage collector, so that nothing stops the program for a second.
 
-Whenever the number of objects has grown by a quarter, Python collects all of them, which takes more than a second with
-a million waiting messages, and nothing is sent meanwhile. Messages need no garbage collection. So while memory is
-large, each object is collected once and then frozen until memory is smaller.
+Whenever the number of objects that may be part of a cycle has grown by a quarter, Python looks at all of them. Waiting
+messages are none of them (see ``brokers/memory/lanes``), and what exists at the start is frozen: looking at that took
+0.3 s each time. What remains are some ten thousand objects, and some ms.
 
-Cyclic garbage among frozen objects stays until then: at most what was under way at each collection.
+Where there are many all the same, a hundred thousand callers that wait for their messages, each is looked at once and
+then frozen until memory is smaller. Cyclic garbage among frozen objects stays until then.
 """
 
 from __future__ import annotations
 
 import gc
 import sys
+import time
+from collections.abc import Callable
 
-BLOCKS_COLLECTED_MAX = 1_200_000
-"""Memory blocks up to which nothing is frozen: a collection takes 0.15 s; untuned: half more than an idle program."""
+SLOW_S = 0.05
+"""CPU time of a full collection after which its survivors are frozen; untuned: longer than a slot, 1/30 s."""
+
+SMALLER = 0.5
+"""Share of the memory blocks at the freezing below which all is looked at again; untuned: it takes 0.3 s or more."""
 
 YOUNG_MAX = 5_000
 """New objects before a young collection; untuned: Python's default of 700 is only some thirty messages."""
@@ -22,14 +28,19 @@ OLDEST = 2
 
 
 class GcTuning:
-    """Freezes the survivors of a collection while memory is large, and collects them once it is smaller again."""
+    """Freezes the survivors of a slow collection, and looks at them again once memory is smaller."""
 
-    def __init__(self) -> None:
-        self._is_much = False
+    def __init__(
+        self, *, blocks: Callable[[], int] = sys.getallocatedblocks, cpu_s: Callable[[], float] = time.thread_time
+    ) -> None:
+        self._blocks = blocks
+        self._cpu_s = cpu_s
+        self._began_s = 0.0
+        self._blocks_frozen = 0
         self._thresholds = gc.get_threshold()
 
     def install(self) -> None:
-        """Set the thresholds for the whole process, and freeze what exists: collecting that took 0.3 s each time."""
+        """Set the thresholds for the whole process, and freeze what exists."""
         gc.callbacks.append(self._at_a_collection)
         gc.set_threshold(YOUNG_MAX, *self._thresholds[1:])
         gc.freeze()
@@ -44,9 +55,14 @@ class GcTuning:
     def _at_a_collection(self, phase: str, info: dict[str, int]) -> None:
         if info["generation"] != OLDEST:
             return
-        was_much, self._is_much = self._is_much, sys.getallocatedblocks() > BLOCKS_COLLECTED_MAX
-        if phase == "start" and was_much and not self._is_much:
-            gc.unfreeze()
-            self._is_much = True  # until it was collected
-        elif phase == "stop" and (was_much or self._is_much):
+        if phase == "start":
+            self._begin()
+        elif self._cpu_s() - self._began_s > SLOW_S:
             gc.freeze()
+            self._blocks_frozen = max(self._blocks_frozen, self._blocks())
+
+    def _begin(self) -> None:
+        if self._blocks() < SMALLER * self._blocks_frozen:
+            gc.unfreeze()
+            self._blocks_frozen = 0
+        self._began_s = self._cpu_s()
