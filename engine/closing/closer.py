@@ -13,7 +13,8 @@ from tempogram.engine.model.errors import BrokerUnavailable
 from tempogram.engine.model.messages import Outgoing, Status
 from tempogram.engine.model.outcomes import Outcome
 from tempogram.engine.ports import Broker, Clock, Fault, Ledger, Queued, Record, Replaced, Result, Results, Verdict
-from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.ports.broker import BATCH_MAX, EXPIRED_MAX
+from tempogram.engine.resilience.batcher import BatchedCalls
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import retry_ledger
 from tempogram.engine.resilience.retry import Sleep
@@ -84,10 +85,16 @@ class Closer:
         self._conditions = conditions
         self._clock = clock
         self._sleep = sleep
+        self._expired = BatchedCalls(self._end_expired, batch_max=ENDED_MAX // (EXPIRED_MAX + BATCH_MAX))
 
     async def record_expired(self, messages: Sequence[Outgoing]) -> None:
-        """End what the broker found expired. A crash before this loses nothing: rebuilt, it finds them again."""
-        await self._end([message.id for message in messages], EXPIRED)
+        """End what the broker found expired. A crash before this loses nothing: rebuilt, it finds them again.
+
+        What is found while others are recorded goes together in the next transaction: of all of it only one stands
+        before what is submitted meanwhile.
+        """
+        if messages:
+            await self._expired.ask(messages)
 
     async def record_replaced(self, messages: Sequence[Outgoing], verdicts: Sequence[Verdict]) -> None:
         """End what an admission of these messages replaced, by its verdicts. No verdicts: the broker was away.
@@ -173,6 +180,10 @@ class Closer:
             await self._forget_again(message_ids)
         for message_id in message_ids:
             await self._results.publish(Result(message_id, end.status, end.outcome))
+
+    async def _end_expired(self, found: Sequence[Sequence[Outgoing]]) -> Sequence[None]:
+        await self._end([message.id for messages in found for message in messages], EXPIRED)
+        return [None] * len(found)
 
     async def _record(self, ends: Sequence[tuple[Outgoing, End]]) -> None:
         if not ends:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 import pytest
 
 from tempogram.engine.closing.closer import Withdrawn
 from tempogram.engine.model.messages import Status
 from tempogram.engine.ports import Fault, Queued, Replaced, Result
 from tempogram.engine.resilience.conditions import Condition
-from tests.engine.desk import Desk
+from tests.engine.desk import Desk, turns
 from tests.fakes import START_MS, outgoing
 
 
@@ -30,6 +33,26 @@ async def test_the_result_of_an_expired_message_is_published_after_it_is_recorde
 
     assert waiting.result() == Result("a", Status.EXPIRED, None)
     assert desk.journal == ["record", "publish"]
+
+
+async def test_what_expires_while_others_are_recorded_is_recorded_together(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together, may_record, end_many = list[list[str]](), asyncio.Event(), desk.ledger.end_many
+
+    async def end_later(message_ids: Sequence[str], *, status: Status, fault: Fault, now_ms: int) -> None:
+        together.append(list(message_ids))
+        await may_record.wait()
+        await end_many(message_ids, status=status, fault=fault, now_ms=now_ms)
+
+    monkeypatch.setattr(desk.ledger, "end_many", end_later)
+    async with asyncio.TaskGroup() as tasks:
+        for message_id in "abc":
+            tasks.create_task(desk.closer.record_expired([outgoing(message_id)]))
+        await turns()
+        may_record.set()
+
+    assert together == [["a"], ["b", "c"]]
 
 
 async def test_a_message_is_not_sent_at_the_moment_at_which_it_expires(desk: Desk) -> None:
