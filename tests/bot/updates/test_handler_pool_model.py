@@ -18,7 +18,7 @@ from tests.bot.updates.timers import HandTimers
 
 SIZE, KEPT, UNENDED = 16, 2, 24
 HEAD_START_S = 1.0
-BOTS, USERS = 5, 3
+BOTS, USERS = 4, 3
 
 
 @dataclass(eq=False)
@@ -74,7 +74,7 @@ class HandlerPoolModel(RuleBasedStateMachine):
         self.of_key: defaultdict[tuple[int, int], list[Handling]] = defaultdict(list)
         self.not_seen_to_start: set[Handling] = set()
 
-    @rule(bot_id=st.integers(1, BOTS), user=st.integers(1, USERS), is_query=st.booleans(), many=st.integers(1, 10))
+    @rule(bot_id=st.integers(1, BOTS), user=st.integers(1, USERS), is_query=st.booleans(), many=st.integers(1, 20))
     def receive(self, bot_id: int, user: int, is_query: bool, many: int) -> None:  # noqa: FBT001 - hypothesis passes it
         for offset in range(many):
             update = Handling(len(self.updates), bot_id, (bot_id, user + offset % USERS), is_query)
@@ -83,7 +83,7 @@ class HandlerPoolModel(RuleBasedStateMachine):
             self.not_seen_to_start.add(update)
             self._in_loop(self._submit(update))
 
-    @rule(data=st.data(), many=st.integers(1, 8))
+    @rule(data=st.data(), many=st.integers(1, SIZE))
     @precondition(lambda self: self.running)
     def wait_for_the_queue(self, data: st.DataObject, many: int) -> None:
         for _ in range(min(many, len(self.running))):
