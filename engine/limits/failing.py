@@ -31,24 +31,37 @@ untuned: a trial costs one call, and the longer is the longest that a bot waits 
 class Trials:
     """When the next trial may begin. The time to the one after it is twice as long, whatever becomes of it.
 
-    So a trial that hangs delays no other.
+    So a trial that hangs delays no other. One that makes no call was none: another may begin at once.
 
     >>> trials = Trials(0)
     >>> trials.at_ms
     1000
-    >>> trials.begin(1_000); trials.at_ms
+    >>> trials.begin("a", 1_000); trials.at_ms
     3000
+    >>> trials.give_back("a"); trials.at_ms
+    True
+    1000
     """
 
-    __slots__ = ("_pause_ms", "at_ms")
+    __slots__ = ("_message_id", "_pause_before_ms", "_pause_ms", "at_ms")
 
     def __init__(self, now_ms: int) -> None:
-        self._pause_ms = TRIAL_MS_MIN
+        self._message_id = ""  # of the last trial
+        self._pause_ms = self._pause_before_ms = TRIAL_MS_MIN
         self.at_ms = now_ms + TRIAL_MS_MIN
 
-    def begin(self, now_ms: int) -> None:
+    def begin(self, message_id: str, now_ms: int) -> None:
+        self._message_id, self._pause_before_ms = message_id, self._pause_ms
         self._pause_ms = min(2 * self._pause_ms, TRIAL_MS_MAX)
         self.at_ms = now_ms + self._pause_ms
+
+    def give_back(self, message_id: str) -> bool:
+        """Undo the last trial; False if it was none of this message."""
+        is_last = self._message_id == message_id
+        if is_last:
+            self.at_ms -= self._pause_ms
+            self._message_id, self._pause_ms = "", self._pause_before_ms
+        return is_last
 
 
 class Failing:
@@ -69,10 +82,14 @@ class Failing:
         """Return when the next trial may begin."""
         return (self._in_failed_chats if in_failed_chat else self._in_other_chats).at_ms
 
-    def begin_trial(self, now_ms: int, *, in_failed_chat: bool) -> None:
-        self._in_failed_chats.begin(now_ms)
+    def begin_trial(self, message_id: str, now_ms: int, *, in_failed_chat: bool) -> None:
+        self._in_failed_chats.begin(message_id, now_ms)
         if not in_failed_chat:
-            self._in_other_chats.begin(now_ms)
+            self._in_other_chats.begin(message_id, now_ms)
+
+    def give_back_trial(self, message_id: str) -> bool:
+        in_failed, in_others = self._in_failed_chats.give_back(message_id), self._in_other_chats.give_back(message_id)
+        return in_failed or in_others
 
 
 class Health:
@@ -92,12 +109,16 @@ class Health:
         self.failures = 0
         self._chats: tuple[ChatId | None, ...] = ()  # that failed: two at most
 
-    def begin_call(self, now_ms: int, *, in_failed_chat: bool) -> None:
+    def begin_call(self, message_id: str, now_ms: int, *, in_failed_chat: bool) -> None:
         """Note a lease; while the bot is failing it is a trial."""
         if not self.called_since_ms:
             self.called_since_ms = now_ms
         if self.failing is not None:
-            self.failing.begin_trial(now_ms, in_failed_chat=in_failed_chat)
+            self.failing.begin_trial(message_id, now_ms, in_failed_chat=in_failed_chat)
+
+    def give_back(self, message_id: str) -> bool:
+        """Take back a call that was not made, or showed nothing; True if another trial may begin instead."""
+        return self.failing is not None and self.failing.give_back_trial(message_id)
 
     def fail(self, chat_id: ChatId | None, now_ms: int, *, resolve: Callable[[ChatId | None], ChatId | None]) -> bool:
         """Note a call that failed; True if the bot is failing from now on. ``resolve`` tells a chat's id of now."""

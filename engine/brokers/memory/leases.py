@@ -172,7 +172,7 @@ class Leases:
         self._take_turn(entry)
         health = bot.health
         if health.failing is not None or not health.called_since_ms:
-            health.begin_call(now_ms, in_failed_chat=lane.is_in_failed_chat)
+            health.begin_call(entry.message.id, now_ms, in_failed_chat=lane.is_in_failed_chat)
         if entry.tried:  # while it is leased it counts under its priority
             queue.retry -= 1
             queue.open[line.priority] += 1

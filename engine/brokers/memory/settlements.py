@@ -45,9 +45,11 @@ class Settlements:
             chat.in_flight -= 1
         else:
             chat.uncounted_in_flight -= 1
-        failing = None if settlement.alive is None else _judge(entry, now_ms, is_alive=settlement.alive)
+        alive = settlement.alive
+        is_given_back = alive is None and chat.bot.health.give_back(entry.message.id)
+        failing = None if alive is None else _judge(entry, now_ms, is_alive=alive)
         holds = self._end(entry, settlement, now_ms, is_near=is_near)
-        if failing is not None or changes_what_may_go(entry, settlement, queue.limits):
+        if failing is not None or is_given_back or changes_what_may_go(entry, settlement, queue.limits):
             if entry.user is not None:
                 queue.reoffer_user(entry.user, now_ms)
             queue.reoffer_chat(entry.lane.chat, now_ms)

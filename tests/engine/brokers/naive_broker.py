@@ -604,7 +604,7 @@ class NaiveBroker:
         for scope in (chat, *([] if entry.pays else [bot])) if message.cost else ():
             self._use(scope, now_ms)
         self._take_turn(entry)
-        self._health[message.bot_id].begin_call(now_ms, in_failed_chat=self._failed(entry))
+        self._health[message.bot_id].begin_call(message.id, now_ms, in_failed_chat=self._failed(entry))
         self._leave(entry)
         entry.leased_at_ms = now_ms
         return self._grant(entry, worker_id, now_ms)
@@ -641,7 +641,7 @@ class NaiveBroker:
         message = entry.message = settlement.rest.of(message) if settlement.rest else message
         entry.lease = None
         self._last_calls[message.bot_id] = now_ms, now_ms - entry.leased_at_ms < SLOW_MS
-        failing = None if settlement.alive is None else self._judge(message, now_ms, alive=settlement.alive)
+        failing = self._judge(message, now_ms, alive=settlement.alive)
         holds: tuple[Hold, ...] = ()
         match settlement.then:
             case says.Done():
@@ -663,8 +663,11 @@ class NaiveBroker:
         self._stand(entry)
         return Settled(held=True, holds=holds, failing=failing)
 
-    def _judge(self, message: Outgoing, now_ms: int, *, alive: bool) -> FailingChange | None:
+    def _judge(self, message: Outgoing, now_ms: int, *, alive: bool | None) -> FailingChange | None:
         health = self._health[message.bot_id]
+        if alive is None:
+            health.give_back(message.id)
+            return None
         if message.cost:
             self._chat(message.bot_id, message.chat_id).failed = not alive
         if alive:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from tempogram.engine.limits.failing import FAILING_AFTER_MS, FAILURES_MIN, TRIAL_MS_MAX, TRIAL_MS_MIN
-from tempogram.engine.model.messages import Again, Done, Lease, Outgoing, Settlement, Then
+from tempogram.engine.model.messages import Again, Done, Lease, Outgoing, Priority, Settlement, Then
 from tempogram.engine.ports import Broker, FailingChange, Settled, WaitsAt
-from tests.engine.brokers.contract.steps import HIGH, LOW, explained, lease, leased_ids, many, queue
+from tests.engine.brokers.contract.steps import HIGH, LOW, explained, lease, leased_ids, many, queue, wake_in_ms
 from tests.fakes import Clock, outgoing
 
 
@@ -213,6 +213,54 @@ class Failing:
         await queue(unlimited, [outgoing("again", chat_id=4)])
 
         assert (await trials(unlimited, clock, 2))[0] == (TRIAL_MS_MIN, "again")
+
+    @pytest.mark.parametrize("priority", [HIGH, LOW])
+    async def test_a_trial_whose_call_is_never_made_is_given_back_so_that_another_goes_at_once(
+        self, unlimited: Broker, clock: Clock, priority: Priority
+    ) -> None:
+        await fail(unlimited, clock, many(FAILURES_MIN))
+        await queue(unlimited, many(2, prefix="next", priority=priority))
+        clock.advance(TRIAL_MS_MIN)
+        never_made = await lease(unlimited)
+
+        clock.advance(300)
+        await answer(unlimited, never_made, alive=None)
+        instead = await lease(unlimited)
+
+        assert (len(never_made), len(instead)) == (1, 1)
+        assert await wake_in_ms(unlimited, clock) == 2 * TRIAL_MS_MIN
+
+    async def test_a_trial_in_a_chat_that_has_failed_is_given_back_like_any_other(
+        self, unlimited: Broker, clock: Clock
+    ) -> None:
+        await fail(unlimited, clock, many(FAILURES_MIN))
+        clock.advance(TRIAL_MS_MIN)
+        await answer(unlimited, await lease(unlimited), alive=None)
+
+        assert len(await leased_ids(unlimited)) == 1
+
+    async def test_a_trial_is_not_given_back_once_a_later_one_has_begun(self, unlimited: Broker, clock: Clock) -> None:
+        await fail(unlimited, clock, many(FAILURES_MIN))
+        await queue(unlimited, many(3, prefix="next"))
+        clock.advance(TRIAL_MS_MIN)
+        first = await lease(unlimited)
+        clock.advance(2 * TRIAL_MS_MIN)
+        await lease(unlimited)
+
+        await answer(unlimited, first, alive=None)
+
+        assert await wake_in_ms(unlimited, clock) == 4 * TRIAL_MS_MIN
+
+    async def test_what_was_under_way_before_its_bot_began_to_fail_is_no_trial_to_give_back(
+        self, unlimited: Broker, clock: Clock
+    ) -> None:
+        await queue(unlimited, [outgoing("early", chat_id=99)])
+        early = await lease(unlimited)
+        await fail(unlimited, clock, many(FAILURES_MIN))
+
+        await answer(unlimited, early, alive=None)
+
+        assert await wake_in_ms(unlimited, clock) == TRIAL_MS_MIN
 
     async def test_a_trial_takes_one_message_though_many_lines_have_one(self, unlimited: Broker, clock: Clock) -> None:
         await fail(unlimited, clock, many(FAILURES_MIN))

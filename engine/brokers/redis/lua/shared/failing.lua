@@ -3,7 +3,8 @@
 -- TWIN  engine/limits/failing.py
 -- USES  state
 --
--- A health is {called_since_ms, failures, chats} and {failing} while its bot is. Trials are {at_ms, pause_ms}.
+-- A health is {called_since_ms, failures, chats} and {failing} while its bot is. Trials are {at_ms, pause_ms,
+-- pause_before_ms, message_id of the last}.
 
 local
   healths
@@ -12,12 +13,22 @@ local
 local healths = {}
 
 local function fresh_trials()
-  return {at_ms = now_ms + constants.TRIAL_MS_MIN, pause_ms = constants.TRIAL_MS_MIN}
+  local pause_ms = constants.TRIAL_MS_MIN
+  return {at_ms = now_ms + pause_ms, pause_ms = pause_ms, pause_before_ms = pause_ms, message_id = ""}
 end
 
-local function begin_trial(trials)
+local function begin_trial(trials, message_id)
+  trials.message_id, trials.pause_before_ms = message_id, trials.pause_ms
   trials.pause_ms = math.min(2 * trials.pause_ms, constants.TRIAL_MS_MAX)
   trials.at_ms = now_ms + trials.pause_ms
+end
+
+-- Undo the last trial; false if it was none of this message.
+local function give_back_trial(trials, message_id)
+  if trials.message_id ~= message_id then return false end
+  trials.at_ms = trials.at_ms - trials.pause_ms
+  trials.message_id, trials.pause_ms = "", trials.pause_before_ms
+  return true
 end
 
 local function fresh_failing()
@@ -36,12 +47,20 @@ function healths.tried_at_ms(health, in_failed_chat)
 end
 
 -- Note a lease; while the bot is failing it is a trial.
-function healths.begin_call(health, in_failed_chat)
+function healths.begin_call(health, message_id, in_failed_chat)
   if health.called_since_ms == 0 then health.called_since_ms = now_ms end
   local failing = health.failing
   if not failing then return end
-  begin_trial(failing.in_failed_chats)
-  if not in_failed_chat then begin_trial(failing.in_other_chats) end
+  begin_trial(failing.in_failed_chats, message_id)
+  if not in_failed_chat then begin_trial(failing.in_other_chats, message_id) end
+end
+
+-- Take back a call that was not made, or showed nothing; true if another trial may begin instead.
+function healths.give_back(health, message_id)
+  local failing = health.failing
+  if not failing then return false end
+  local in_failed = give_back_trial(failing.in_failed_chats, message_id)
+  return give_back_trial(failing.in_other_chats, message_id) or in_failed
 end
 
 -- Note a call that failed; true if the bot is failing from now on. ``known_as`` tells by which id a chat is known now.

@@ -195,7 +195,7 @@ local function take(line, worker_id, lease_ms, records, of_leases)
   if entry.expires_at_ms and entry.expires_at_ms <= now_ms then return nil, expire_front(line, lane, entry, records) end
   take_places(entry, chat, line)
   take_turn(line, lane, entry)
-  healths.begin_call(bot.health, is_in_failed_chat(lane))
+  healths.begin_call(bot.health, entry.id, is_in_failed_chat(lane))
   if entry.tried then -- while it is leased it counts under its priority
     state.retry = state.retry - 1
     state.open[line.priority] = state.open[line.priority] + 1

@@ -125,6 +125,7 @@ local function settle(message_id, number, incarnation, attempt, counted_age_ms, 
       break
     end
   end
+  local is_given_back = alive == "" and healths.give_back(chat.bot.health, entry.id)
   local holds, failing = {}, alive ~= "" and judge(entry, chat, alive)
   if kind == "done" then
     entry.is_gone = true
@@ -133,7 +134,7 @@ local function settle(message_id, number, incarnation, attempt, counted_age_ms, 
     give_back(entry)
   end
   chat = chat_of_entry(entry)
-  if failing or changes_what_may_go(entry, chat, kind == "done", counted_age_ms and counted_cost == cost) then
+  if failing or is_given_back or changes_what_may_go(entry, chat, kind == "done", counted_age_ms and counted_cost == cost) then
     reoffer_user(chat.bot, entry.user_id)
     reoffer_chat(chat)
   end
