@@ -25,7 +25,7 @@ untuned: half of the way back is made by the next window that is used."""
 PATIENCE = 16
 """How many windows a limit stays just under the height that failed, before the first probe.
 
-untuned: a failed probe doubles the next stay, and ``HOLDS_STAYED`` is longer where a hold is."""
+untuned: ``HOLDS_STAYED`` is longer where a hold is."""
 
 PATIENCE_MAX = 256
 """The longest stay; untuned: some minutes for a bot, some hours for a group."""
@@ -80,7 +80,7 @@ class AdaptiveLimit:
         self._failed = self.full
         self._held_until_ms = 0
         self._rises_at_ms = 0
-        self._patience = PATIENCE // 2
+        self._patience = PATIENCE
         self._waited = 0  # windows at the height just under the one that failed
         self._stayed = 0  # the height at which it stayed before it probed
         self._step = 1  # above 1 while it probes
@@ -105,7 +105,7 @@ class AdaptiveLimit:
         start = self._failed - 1 if is_probe else self._failed * DOWN_PERCENT // 100
         self.places = min(self.places, max(self._least, start))
         stay = HOLDS_STAYED * (until_ms - now_ms) // self._window_ms
-        self._patience = min(PATIENCE_MAX, max(2 * self._patience, stay))
+        self._patience = min(PATIENCE_MAX, max(2 * self._patience if is_probe else self._patience, stay))
         self._waited, self._step = 0, 1
 
     def use(self, now_ms: int, *, is_full: bool) -> None:

@@ -107,6 +107,20 @@ class AdaptiveLimits:
         assert (await broker.stats()).adapted == {1: 10}
         assert [at_s for at_s in sorted(set(probes_at_s)) if at_s > 2] == pytest.approx([25, 66], abs=2)
 
+    async def test_only_a_probe_that_fails_makes_the_next_stay_longer(self, make: MakeBroker, clock: Clock) -> None:
+        broker = make(replace(UNLIMITED, bot=Limit(20, 1_000), guard_ms=0))
+        await queue(broker, many(400, priority=HIGH))
+        for _ in range(3):
+            await settle(broker, await lease(broker, 2), HoldChat(100))
+            clock.advance(100)
+
+        heights = []
+        for _ in range(25):
+            await send_all(broker, clock, for_ms=1_002)
+            heights.append((await broker.stats()).adapted.get(1))
+
+        assert heights == [6, 7, *[8] * 17, 9, 11, 15, None, None, None]
+
     @pytest.mark.parametrize(("limit", "hold_ms"), [(10, 2_000), (15, 2_000), (20, 2_000), (25, 2_000)])
     async def test_most_of_an_unknown_rate_is_used_with_few_429s(
         self, make: MakeBroker, clock: Clock, limit: int, hold_ms: int

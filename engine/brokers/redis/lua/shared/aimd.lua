@@ -10,7 +10,7 @@ function adaptive.fresh(limit, least)
   return {
     full = full, places = full, least = math.max(1, math.ceil(full * least)), window_ms = limit.window_ms,
     failed = full, held_until_ms = 0, rises_at_ms = 0, kept_until_ms = 0,
-    patience = floor_div(constants.PATIENCE, 2), waited = 0, stayed = 0, step = 1,
+    patience = constants.PATIENCE, waited = 0, stayed = 0, step = 1,
   }
 end
 
@@ -23,7 +23,8 @@ function adaptive.lower(adapted, now_ms, until_ms, passed)
   if not is_new then return end
   if not passed or passed < adapted.least or passed >= adapted.places then passed = adapted.places - 1 end
   local start
-  if adapted.step > 1 then -- a probe failed
+  local is_probe = adapted.step > 1
+  if is_probe then
     adapted.failed = math.max(passed, adapted.stayed) + 1
     start = adapted.failed - 1
   else
@@ -32,7 +33,7 @@ function adaptive.lower(adapted, now_ms, until_ms, passed)
   end
   adapted.places = math.min(adapted.places, math.max(adapted.least, start))
   local stay = floor_div(constants.HOLDS_STAYED * (until_ms - now_ms), adapted.window_ms)
-  adapted.patience = math.min(constants.PATIENCE_MAX, math.max(2 * adapted.patience, stay))
+  adapted.patience = math.min(constants.PATIENCE_MAX, math.max(is_probe and 2 * adapted.patience or adapted.patience, stay))
   adapted.waited, adapted.step = 0, 1
 end
 
