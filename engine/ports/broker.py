@@ -153,10 +153,11 @@ class Broker(Protocol):
 
     **What is uncounted.** A message of cost 0 takes no place of any limit and stands in an uncounted lane (bot, chat,
     priority), in lines and groups that only such lanes have. Its head may go when its chat and its bot are
-    not held and the bot is not paused: several of one chat are in flight at once, nothing waits for them, and
-    one that backs off waits alone. Its turn in the group and among all groups is that of a message of cost 1,
-    as it uses a connection. A 429 for it holds as any other, and lowers no limit; where it is for no chat
-    that messages go to (``method:…``), it holds only what bears that name. It replaces nothing, and none pays for it.
+    not held, the bot is not paused, and if it is failing, a trial is due: several of one chat are in flight at
+    once, nothing waits for them, and one that backs off waits alone. Its turn in the group and among all groups is
+    that of a message of cost 1, as it uses a connection. A 429 for it holds as any other, and lowers no limit;
+    where it is for no chat that messages go to (``method:…``), it holds only what bears that name. It replaces
+    nothing, and none pays for it.
 
     **What calls keep.** A place of the ceiling is kept from the lease until it is settled, and a connection until
     Telegram has answered, however long that takes. Both are shared out among the bots by one rule (see ``pool``). A
@@ -173,13 +174,14 @@ class Broker(Protocol):
     waiting by it, because its line enters at the virtual time, before which none ranks; only a
     second one is, which comes before the album has left.
 
-    **What fails.** A call fails when nothing shows that Telegram has taken it in (``Settlement.alive``). Its chat
-    is then *failed* until a call there succeeds, or nothing of it waits or is in flight any more; its lanes wait
-    together for the retry. A bot is *failing* when since its last success at least 5 calls failed, in 2 chats or
-    more, and the first call since then began at least 2 s ago: any success ends that. Meanwhile each lease is a
-    *trial*, 1, 2, 4, 8, 16, 30, 30 … s after the one before. Lanes of chats that have not failed are tried
-    first: while one of them may go, none of the others does, and each kind has a time of its own. A restart forgets
-    all of this.
+    **What fails.** A call fails when nothing shows that Telegram has taken it in (``Settlement.alive``). If it is
+    counted, its chat is then *failed* until such a call there succeeds, or nothing of it waits or is in flight any
+    more; its lanes wait together for the retry. All calls tell of the bot, the uncounted too: a bot is *failing* when
+    since its last success at least 5 calls failed, in 2 chats or more, and the first call since then began at least
+    2 s ago: any success ends that. Meanwhile each lease is a *trial*, 1, 2, 4, 8, 16, 30, 30 … s after the one before;
+    if the last one ends without a call that tells anything, another may begin at once instead. Lanes of chats that have
+    not failed are tried first: while one of them may go, none of the others does, and each kind has a time of its own.
+    A rebuild forgets all of this.
 
     **What is replaced.** Of the messages of a chat with the same ``replaces`` that wait, the newest
     gives way to a newer one of the same method, which takes its position in the lane (or, with a
@@ -198,8 +200,8 @@ class Broker(Protocol):
     **What a 429 lowers.** The limit of its chat, unless only the bot's own count explains it; or that of the bot, if
     a second chat is hit within 2 s, neither near its own limit. It is left with 70 % of what Telegram took in this
     window, not less than ``adapt_least``, and rises only by windows in which it was full, counted from the end of the
-    hold: see ``AdaptiveLimit``. New limits forget it, and so do a restart and an hour without use. (A user's window is
-    empty after a restart, too.)
+    hold: see ``AdaptiveLimit``. New limits forget it, and so do a rebuild and an hour without use. (A user's window is
+    empty after a rebuild, too.)
 
     A verb takes at most ``BATCH_MAX`` messages, leases or ids, and raises ``BrokerUnavailable``
     when the broker cannot be reached, and then has done nothing. Only ``hold``, ``note`` and ``restore``
