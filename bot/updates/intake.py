@@ -23,7 +23,7 @@ from tempogram.bot.telegram.session import Gateway
 from tempogram.bot.telegram.update_context import UpdateContext
 from tempogram.bot.updates.handler_pool import HandlerPool, Job, is_ending
 from tempogram.bot.updates.handler_run import HandlerRun, HandlerTimeout
-from tempogram.bot.updates.nesting import DEPTH_MAX, is_too_deep, update_id_in
+from tempogram.bot.updates.nesting import DEPTH_MAX, is_cut_off, is_too_deep, update_id_in
 from tempogram.bot.updates.normalize import normalize
 from tempogram.bot.updates.order import Order, album_of, is_query, order_key
 from tempogram.bot.updates.recorder import Recorder
@@ -54,6 +54,10 @@ class Handlers(Protocol):
 
     async def feed_update(self, bot: Bot, update: Update, *, registered: RegisteredBot) -> Any:
         """Return what the handler of an update returned."""
+
+
+class NotJson(Refusal):
+    """No parser takes an update."""
 
 
 class UpdateIntake:
@@ -92,8 +96,13 @@ class UpdateIntake:
     async def receive(self, bot_id: int, body: bytes) -> None:
         """See ``Intake``."""
         if is_too_deep(body):
-            return skip(bot_id, body)
-        content = decode(body)
+            return skip(bot_id, body, TOO_DEEP)
+        try:
+            content = decode(body)
+        except NotJson as error:
+            if is_cut_off(body):
+                raise
+            return skip(bot_id, body, str(error))
         if self._pool.is_full(bot_id):
             raise IntakeFull("too many updates of this bot wait for a handler; deliver this one again later")
         update_id, now_ms = content["update_id"], self._clock()
@@ -221,7 +230,8 @@ def decode(body: bytes) -> dict[str, Any]:
     """Return an update as JSON.
 
     Raises:
-        Refusal: It is not a JSON object with an ``update_id``.
+        NotJson: No parser takes it.
+        Refusal: It is not an object with an ``update_id``.
 
     >>> decode(b'{"update_id": 7}')
     {'update_id': 7}
@@ -229,16 +239,16 @@ def decode(body: bytes) -> dict[str, Any]:
     try:
         content = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refusal(f"the update is not JSON: {error}") from None
+        raise NotJson(f"the update is not JSON: {error}") from None
     except RecursionError:
-        raise Refusal(TOO_DEEP) from None
+        raise NotJson(TOO_DEEP) from None
     update_id = content.get("update_id") if isinstance(content, dict) else None
     if not isinstance(update_id, int) or isinstance(update_id, bool) or not 0 <= update_id < 2**63:
         raise Refusal(NOT_AN_UPDATE)
     return dict(content)
 
 
-def skip(bot_id: int, body: bytes) -> None:
+def skip(bot_id: int, body: bytes, reason: str) -> None:
     """Log an update that cannot be read; to the caller it is received, or Telegram would deliver it for ever.
 
     Raises:
@@ -247,7 +257,7 @@ def skip(bot_id: int, body: bytes) -> None:
     update_id = update_id_in(body)
     if update_id is None:
         raise Refusal(NOT_AN_UPDATE)
-    log.warning("update_skipped", bot_id=bot_id, update_id=update_id, reason=TOO_DEEP)
+    log.warning("update_skipped", bot_id=bot_id, update_id=update_id, reason=reason)
 
 
 def methods_in(returned: object) -> list[AnyMethod]:

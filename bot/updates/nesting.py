@@ -1,6 +1,6 @@
-"""Reads what no parser takes: JSON that is nested so deeply that parsing it would exhaust the stack.
+"""Reads what no parser takes: JSON with invalid unicode, or nested so deeply that parsing it would exhaust the stack.
 
-No update of Telegram's is. One that was would be asked for again and again, with all that come after it.
+No update should be so. One that was would be asked for again and again, with all that come after it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,16 @@ def is_too_deep(body: bytes) -> bool:
     if body.count(b"[") + body.count(b"{") <= DEPTH_MAX:
         return False
     return any(depth > DEPTH_MAX for _, depth in _tokens(body))
+
+
+def is_cut_off(body: bytes) -> bool:
+    """Tell whether JSON ends before its brackets are closed: sent again, it may be whole.
+
+    >>> is_cut_off(b'{"text": "}'), is_cut_off(b'{"text": "}"}')
+    (True, False)
+    """
+    depths = [depth for _, depth in _tokens(body)]
+    return bool(depths) and depths[-1] > 0
 
 
 def update_id_in(update: bytes) -> int | None:

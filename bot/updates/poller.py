@@ -46,6 +46,9 @@ CONFLICT = 409
 UNAVAILABLE = (aiohttp.ClientError, OSError)
 """What a call raises that gets no answer; ``TimeoutError`` is an ``OSError``."""
 
+UNREADABLE = msgspec.MsgspecError, UnicodeDecodeError, RecursionError
+"""What a parser raises: for one update of a batch it refuses them all."""
+
 WEBHOOK_IN_THE_WAY = "its webhook is deleted; set none for a bot that polls, here or in another program"
 OTHER_POLLER = "stop the other program that polls this bot, or take the bot out here"
 NOT_TELEGRAMS = "an answer that is not Telegram's"
@@ -255,10 +258,8 @@ def updates_of(body: bytes) -> Sequence[bytes] | None:
     """
     try:
         polled = _decode(body)
-    except RecursionError:
+    except UNREADABLE:
         return updates_in(body) or None
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
     return [bytes(update) for update in polled.result] if polled.ok else None
 
 
@@ -266,10 +267,10 @@ def number_of(update: bytes) -> int | None:
     """Return an update's ``update_id``; None if it has none."""
     try:
         return _decode_number(update).update_id
-    except RecursionError:
-        return update_id_in(update)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except msgspec.ValidationError:
         return None
+    except UNREADABLE:
+        return update_id_in(update)
 
 
 async def _finish(receiving: Coroutine[Any, Any, None]) -> None:

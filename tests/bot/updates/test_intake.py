@@ -173,21 +173,36 @@ async def test_an_update_that_comes_twice_is_handled_once() -> None:
     assert inbox.texts == ["hello", "again"]
 
 
-async def test_an_update_nested_beyond_every_parser_is_received_and_skipped_with_one_line() -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"update_id":7,"x":' + b"[" * 2_000 + b"]" * 2_000 + b"}",
+        b'{"update_id":7,"message":{"text":"\xff"}}',
+        rb'{"message":{"text":"\ud83d"},"update_id":7}',
+        rb'{"update_id":7,"message":{"text":"\ude00!"}}',
+        b'{"update_id":7,"x":1e999}',
+    ],
+    ids=["nested", "no UTF-8", "high surrogate", "low surrogate", "no number"],
+)
+async def test_an_update_that_no_parser_takes_is_received_and_skipped_with_one_line(body: bytes) -> None:
     """Refused, it would be delivered for a day, and hold up what comes after it."""
     inbox = RunningIntake(echo)
-    deep = b'{"update_id":7,"x":' + b"[" * 2_000 + b"]" * 2_000 + b"}"
 
     with capture_logs() as logs:
-        await inbox.intake.receive(BOT_ID, deep)
+        await inbox.intake.receive(BOT_ID, body)
 
     assert inbox.updates.stored == {}
     assert [(each["event"], each["bot_id"], each["update_id"]) for each in logs] == [("update_skipped", BOT_ID, 7)]
 
 
-async def test_a_nested_body_without_a_number_is_refused() -> None:
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 2_000 + b"]" * 2_000, b'{"message":{"text":"\xff"}}', b'{"update_id":7,"message":{"text":"}'],
+    ids=["nested, without a number", "no UTF-8, without a number", "cut off"],
+)
+async def test_what_no_parser_takes_is_refused_if_it_has_no_number_or_may_come_whole_again(body: bytes) -> None:
     with pytest.raises(Refusal):
-        await RunningIntake(echo).intake.receive(BOT_ID, b"[" * 2_000 + b"]" * 2_000)
+        await RunningIntake(echo).intake.receive(BOT_ID, body)
 
 
 async def test_a_stored_update_that_cannot_be_read_any_more_stops_no_start() -> None:

@@ -1,4 +1,4 @@
-"""JSON that is nested beyond every parser is found, and what its update is called."""
+"""What no parser takes is found, and the number of its update."""
 
 from __future__ import annotations
 
