@@ -139,6 +139,7 @@ async def delays(database: Database) -> list[float]:
         ledger=ledger,
         broker=broker,
         results=results,
+        closer=closer,
         reachability=reachability,
         retries=RetryPolicy(),
         retry_after_ms_max=300_000,

@@ -107,6 +107,7 @@ async def work(broker: RedisBroker, ledger: Ledger, concurrency: int) -> None:
         ledger=ledger,
         broker=broker,
         results=results,
+        closer=closer,
         reachability=Reachability(
             ledger=ledger, closer=closer, changes=MemoryChanges(), clock=clock, gets_updates=lambda _: True
         ),

@@ -186,10 +186,4 @@ class Dispatcher:
 
     async def drop(self, bot_id: int, chat_id: ChatId, replaces: Sequence[str]) -> None:
         """End what waits to change messages that were deleted; if the queue is away, Telegram refuses it."""
-        for each in replaces:
-            try:
-                dropped = await self._broker.drop(bot_id, chat_id, each)
-            except BrokerUnavailable as error:
-                log.debug("edits_not_dropped", bot_id=bot_id, error=str(error))
-                return
-            await self._closer.record_dropped(dropped)
+        await self._closer.drop(bot_id, chat_id, replaces)

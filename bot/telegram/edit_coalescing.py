@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tempogram.engine.model.messages import ChatId
+import msgspec
+
+from tempogram.engine.model.messages import ChatId, Outgoing
 
 REPLACEABLE = frozenset(
     """
@@ -13,6 +15,8 @@ REPLACEABLE = frozenset(
     """.split()
 )
 """Each sets everything that it changes, so of two alike only the later matters. All answer with a message or True."""
+
+DELETIONS = frozenset({"deleteMessage", "deleteMessages"})
 
 
 def replaces(name: str, params: Mapping[str, Any]) -> str | None:
@@ -29,6 +33,20 @@ def replaces(name: str, params: Mapping[str, Any]) -> str | None:
 
 def key(message_id: object, connection_id: object = None) -> str:
     return f"edit:{message_id}" if connection_id is None else f"edit:{connection_id}:{message_id}"
+
+
+def edits_made_needless(message: Outgoing) -> list[str]:
+    """Return the keys of the edits that a call makes needless once it is made: those of what it deletes.
+
+    >>> call = Outgoing(id="a", bot_id=1, chat_id=5, method="deleteMessages", params=b'{"message_ids":[7,8]}')
+    >>> edits_made_needless(call)
+    ['edit:7', 'edit:8']
+    """
+    if message.method not in DELETIONS:
+        return []
+    params = msgspec.json.decode(message.params)
+    deleted = params.get("message_ids", [params.get("message_id")])
+    return [key(each) for each in deleted] if isinstance(deleted, list) else []
 
 
 def deleted(name: str, params: Mapping[str, Any]) -> tuple[ChatId, Sequence[int]] | None:

@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from tempogram.bot.telegram.edit_coalescing import edits_made_needless
 from tempogram.bot.telegram.transport import TelegramTransport
 from tempogram.bot.telegram.upload_packing import UploadPacker
 from tempogram.bot.wiring.context import Context
@@ -65,12 +66,14 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
         ledger=ledger,
         broker=broker,
         results=results,
+        closer=closer,
         reachability=reachability,
         retries=settings.retries(),
         retry_after_ms_max=round(settings.telegram_max_retry_after * 1_000),
         conditions=conditions,
         circuit_breaker=CircuitBreaker(urlsplit(settings.telegram_api_url).netloc, clock=clock, conditions=conditions),
         pending_admissions=pending_admissions,
+        makes_needless=edits_made_needless,
         clock=clock,
     )
     worker = Worker(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+import structlog
+
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.errors import BrokerUnavailable
-from tempogram.engine.model.messages import Outgoing, Status
+from tempogram.engine.model.messages import ChatId, Outgoing, Status
 from tempogram.engine.model.outcomes import Outcome
 from tempogram.engine.ports import Broker, Clock, Fault, Ledger, Queued, Record, Replaced, Result, Results, Verdict
 from tempogram.engine.ports.broker import BATCH_MAX, EXPIRED_MAX
@@ -18,6 +20,8 @@ from tempogram.engine.resilience.batcher import BatchedCalls
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import retry_ledger
 from tempogram.engine.resilience.retry import Sleep
+
+log = structlog.get_logger()
 
 PAGE = 1_000
 """Messages of a removed bot that are read from the ledger at a time."""
@@ -65,8 +69,8 @@ class Closer:
     of it: a ledger that refuses is asked until it records the end. A message that stayed open would be queued again,
     and an edit might then undo a newer one. A crash in between leaves the messages open in the ledger.
 
-    The ``record_…`` methods are for what the broker has taken out by itself; ``clear_bot`` and ``withdraw`` ask it
-    first; ``end_cancelled`` is the end of ``Cancellations``, which does.
+    The ``record_…`` methods are for what the broker has taken out by itself; ``drop``, ``clear_bot`` and ``withdraw``
+    ask it first; ``end_cancelled`` is the end of ``Cancellations``, which does.
     """
 
     def __init__(
@@ -103,9 +107,18 @@ class Closer:
         """
         await self._record(list(_replaced(messages, verdicts)))
 
-    async def record_dropped(self, messages: Iterable[Outgoing]) -> None:
-        """End what would change a deleted message. A crash before this: they are sent, and Telegram refuses them."""
-        await self._record([(message, TARGET_DELETED) for message in messages])
+    async def drop(self, bot_id: int, chat_id: ChatId, replaces: Sequence[str]) -> None:
+        """End what waits to change messages that were deleted.
+
+        What a crash leaves, or a broker that is away, is sent, and Telegram refuses it.
+        """
+        for each in replaces:
+            try:
+                dropped = await self._broker.drop(bot_id, chat_id, each)
+            except BrokerUnavailable as error:
+                log.debug("edits_not_dropped", bot_id=bot_id, error=str(error))
+                return
+            await self._record([(message, TARGET_DELETED) for message in dropped])
 
     async def clear_bot(self, bot_id: int, *, before_id: str, count: Callable[[int], None] = _ignore) -> Withdrawn:
         """Go once through the open messages of a removed bot, which must be paused; repeat until none is left.

@@ -1,6 +1,6 @@
 """Sends one message: one that may go now, and one that waited for an hour.
 
-    lease -> mark -> call -> judge -> rule -> record -> settle -> publish
+    lease -> mark -> call -> judge -> rule -> record -> settle -> drop -> publish
 
 Every message that leaves passes ``Delivery.deliver``.
 """
@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from tempogram.engine.closing.closer import Closer
 from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.model.conversations import conversation_of
 from tempogram.engine.model.errors import LedgerError
-from tempogram.engine.model.messages import Done, Guarantee, Hold, PauseBot
-from tempogram.engine.model.outcomes import Answer, Outcome, Rejected, Uncertain
+from tempogram.engine.model.messages import Done, Guarantee, Hold, Outgoing, PauseBot
+from tempogram.engine.model.outcomes import Answer, Outcome, Rejected, Sent, Uncertain
 from tempogram.engine.ports import Broker, Clock, FailingChange, Ledger, Result, Results, Settled, Transport
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
@@ -38,6 +39,11 @@ from tempogram.engine.sending.outcome_policy import OutcomePolicy, record_of
 log = structlog.get_logger()
 
 
+def nothing(_message: Outgoing) -> Sequence[str]:
+    """Make nothing needless."""
+    return ()
+
+
 class Delivery:
     """Sends leased messages and writes down what became of them.
 
@@ -45,6 +51,7 @@ class Delivery:
         conditions: Shows that the ledger is away, for as long as it is.
         circuit_breaker: Of the API's host. The worker asks it before it leases.
         pending_admissions: Admits soon what is left of a message that was delivered in part.
+        makes_needless: Returns which ``replaces`` of its chat a message makes needless once it is sent.
     """
 
     def __init__(
@@ -54,6 +61,7 @@ class Delivery:
         ledger: Ledger,
         broker: Broker,
         results: Results,
+        closer: Closer,
         reachability: Reachability,
         retries: RetryPolicy,
         retry_after_ms_max: int,
@@ -61,12 +69,15 @@ class Delivery:
         conditions: Conditions,
         circuit_breaker: CircuitBreaker,
         pending_admissions: PendingAdmissions,
+        makes_needless: Callable[[Outgoing], Sequence[str]] = nothing,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._transport = transport
         self._ledger = ledger
         self._broker = broker
         self._results = results
+        self._closer = closer
+        self._makes_needless = makes_needless
         self._reachability = reachability
         self._retry_after_ms_max = retry_after_ms_max
         self._clock = clock
@@ -122,6 +133,7 @@ class Delivery:
         await self._record(ruled)
         self._note_name(ruled)
         await self._settle(ruled)
+        await self._drop_needless(ruled)
         await self._publish(ruled)
         await self._update_chat(ruled)
         return ruled.outcome
@@ -169,6 +181,14 @@ class Delivery:
             _log_failing(ruled, settled.failing)
         if isinstance(ruled.ruling.then, PauseBot):
             await self._resume_if_valid(ruled)
+
+    async def _drop_needless(self, ruled: Ruled) -> None:
+        """Drop the edits of what was deleted, before the caller who deleted it goes on."""
+        message = ruled.lease.message
+        if not isinstance(ruled.outcome, Sent) or message.chat_id is None:
+            return
+        if needless := self._makes_needless(message):
+            await self._closer.drop(message.bot_id, message.chat_id, needless)
 
     async def _apply_holds(self, ruled: Ruled, settled: Settled | None) -> None:
         holds = settled.holds if settled is not None else ()

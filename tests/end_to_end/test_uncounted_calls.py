@@ -123,6 +123,27 @@ async def test_awaited_calls_return_and_raise_what_aiogram_does(telegram: Served
     assert telegram.simulator.report().broke_no_window
 
 
+async def test_a_deletion_submitted_by_http_drops_the_edits_that_wait(telegram: Served, tmp_path: Path) -> None:
+    """Only aiogram's deletions did: this edit waited for a minute, and Telegram refused it."""
+    telegram.simulator.add_chat("supergroup", "Group", chat_id=GROUP)
+
+    async with tempogram(telegram, tmp_path) as running_program:
+        sent = await running_program.becomes(await running_program.submit(GROUP), "sent")
+        number = sent["telegram_message_id"]
+        for _ in range(19):  # what the group takes in a minute
+            await running_program.submit(GROUP)
+        calls = [
+            {"bot": 42, "chat_id": GROUP, "method": method, "params": {"message_id": number, **more}}
+            for method, more in (("editMessageText", {"text": "a"}), ("deleteMessage", {}))
+        ]
+        edit, deletion = [(await running_program.call("POST", "/messages", each))[1]["id"] for each in calls]
+        await running_program.becomes(deletion, "sent")
+        ended = await running_program.becomes(edit, "cancelled")
+
+    assert ended["reason"] == "the message it would change was deleted"
+    assert times(running_program, "editMessageText") == 0
+
+
 async def test_a_deletion_submitted_by_http_is_sent_and_obeys_a_pause(telegram: Served, tmp_path: Path) -> None:
     telegram.simulator.add_chat("supergroup", "Group", chat_id=GROUP)
 

@@ -44,7 +44,7 @@ from tempogram.engine.recovery.rebuild import rebuild
 from tempogram.engine.resilience.backoff import RetryPolicy
 from tempogram.engine.resilience.circuit_breaker import CircuitBreaker
 from tempogram.engine.resilience.conditions import Conditions
-from tempogram.engine.sending.delivery import Delivery
+from tempogram.engine.sending.delivery import Delivery, nothing
 from tempogram.engine.sending.held_lease import HeldLease
 from tempogram.engine.sending.recoverer import Recoverer
 from tempogram.engine.sending.slots import NoWorker, SlotSource
@@ -240,6 +240,7 @@ class Desk:
         self.broker = WatchedBroker(limits, clock=self.clock, journal=self.journal)
         self.results = JournaledResults(self.journal)
         self.deaf: set[int] = set()  # bots whose updates another process gets
+        self.makes_needless: Callable[[Outgoing], Sequence[str]] = nothing
         self.changes = RecordedChanges()
         self.conditions = Conditions(self.clock)
         self.closer = Closer(
@@ -264,6 +265,7 @@ class Desk:
             ledger=self.ledger,
             broker=self.broker,
             results=self.results,
+            closer=self.closer,
             reachability=self.reachability,
             retries=retries or RetryPolicy(),
             retry_after_ms_max=300_000,
@@ -271,6 +273,7 @@ class Desk:
             conditions=self.conditions,
             circuit_breaker=self.circuit_breaker,
             pending_admissions=self.pending_admissions,
+            makes_needless=self._makes_needless,
             sleep=self._sleep,
         )
         self.worker = self.new_worker(slots=slots)
@@ -284,6 +287,9 @@ class Desk:
             conditions=self.conditions,
             clock=self.clock,
         )
+
+    def _makes_needless(self, message: Outgoing) -> Sequence[str]:
+        return self.makes_needless(message)
 
     def new_worker(
         self, *, slots: int, lease_ms: int = LEASE_MS, is_source: Callable[[], bool] | None = None

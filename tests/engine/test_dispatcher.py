@@ -235,25 +235,6 @@ async def test_an_edit_is_recorded_as_replaced_even_if_the_ledger_refuses_at_fir
     assert desk.ledger.statuses["a"] is Status.CANCELLED
 
 
-async def test_the_edits_of_what_was_deleted_are_cancelled(desk: Desk) -> None:
-    await submitted(desk, edit("a"), edit("b", method="editMessageReplyMarkup"), outgoing("c"))
-
-    await desk.dispatcher.drop(1, 7, ["edit:1", "edit:2"])
-
-    assert desk.ledger.statuses == {"a": Status.CANCELLED, "b": Status.CANCELLED, "c": Status.QUEUED}
-    assert {record.fault.reason for record in desk.ledger.records if record.fault} == {
-        "the message it would change was deleted"
-    }
-
-
-async def test_a_broker_that_is_away_drops_nothing(desk: Desk) -> None:
-    desk.broker.asleep = True
-
-    await desk.dispatcher.drop(1, 7, ["edit:1"])
-
-    assert desk.ledger.records == []
-
-
 async def test_a_message_that_could_not_be_queued_goes_before_those_submitted_later(desk: Desk) -> None:
     """Otherwise the second message of a chat overtook the first, when one process alone missed Redis."""
     desk.broker.asleep = True

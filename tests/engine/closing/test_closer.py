@@ -90,13 +90,24 @@ async def test_an_admission_without_verdicts_replaces_nothing(desk: Desk) -> Non
 
 async def test_a_message_whose_target_was_deleted_is_cancelled(desk: Desk) -> None:
     waiting = desk.results.expect("a")
+    await desk.accept(outgoing("a", replaces="edit:1"), outgoing("b", replaces="edit:2"), outgoing("c"))
 
-    await desk.closer.record_dropped([outgoing("a")])
+    await desk.closer.drop(1, 7, ["edit:1", "edit:3"])
 
     assert waiting.result() == Result("a", Status.CANCELLED, None)
+    assert desk.ledger.statuses == {"a": Status.CANCELLED, "b": Status.QUEUED, "c": Status.QUEUED}
     assert [each.fault for each in desk.ledger.records] == [
         Fault(code=None, reason="the message it would change was deleted")
     ]
+
+
+async def test_a_broker_that_is_away_drops_nothing(desk: Desk) -> None:
+    await desk.accept(outgoing("a", replaces="edit:1"))
+    desk.broker.asleep = True
+
+    await desk.closer.drop(1, 7, ["edit:1"])
+
+    assert desk.ledger.records == []
 
 
 async def test_a_ledger_that_refuses_an_end_is_asked_again_until_it_records_it(desk: Desk) -> None:

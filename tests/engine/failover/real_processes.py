@@ -170,6 +170,7 @@ async def process(
             ledger=ledger,
             broker=broker,
             results=results,
+            closer=closer,
             reachability=reachability,
             retries=RetryPolicy(),
             retry_after_ms_max=300_000,

@@ -586,3 +586,34 @@ async def test_a_valid_token_ends_the_pause_of_a_revoked_one_and_not_an_operator
 
     assert [lease.message.id for lease in resumed] == ["a"]
     assert await desk.leases() == []
+
+
+# What it makes needless
+
+
+async def test_what_a_sent_message_makes_needless_is_dropped_before_its_caller_goes_on(desk: Desk) -> None:
+    desk.makes_needless = lambda message: ["edit:1"] if message.id == "a" else []
+    await desk.accept(outgoing("a"))
+    lease = await desk.lease()
+    await desk.accept(outgoing("b", replaces="edit:1"), outgoing("c", replaces="edit:2"))
+    waiting = desk.results.expect("a")
+    waiting.add_done_callback(lambda _: statuses.update(desk.ledger.statuses))
+    statuses: dict[str, Status] = {}
+
+    desk.transport.answers(Sent(99))
+    await desk.send(lease)
+    await turns()
+
+    assert statuses == {"a": Status.SENT, "b": Status.CANCELLED, "c": Status.QUEUED}
+
+
+async def test_a_refused_message_makes_nothing_needless(desk: Desk) -> None:
+    desk.makes_needless = lambda _: ["edit:1"]
+    await desk.accept(outgoing("a"))
+    lease = await desk.lease()
+    await desk.accept(outgoing("b", replaces="edit:1"))
+
+    desk.transport.answers(Rejected(400, "no"))
+    await desk.send(lease)
+
+    assert desk.ledger.statuses == {"a": Status.DEAD, "b": Status.QUEUED}
