@@ -13,7 +13,7 @@ from bench.harness import machine
 from tests.chaos.duplicates import Duplicate
 from tests.chaos.evidence import Act
 from tests.chaos.judge import counted
-from tests.chaos.plan import ROLES, Plan
+from tests.chaos.plan import FULL_MINUTES, ROLES, Plan, terms_of
 from tests.chaos.run import Outcome, chaos, say
 
 DUPLICATES_LISTED = 30
@@ -29,6 +29,7 @@ def main() -> int:
         rate=asked.rate,
         roles=tuple(asked.roles.split(",")),
         acts=tuple(Act[name.upper()] for name in asked.acts.split(",")),
+        terms=terms_of(asked.minutes),
     )
     say(f"chaos for {asked.minutes:g} minutes, --seed {asked.seed}; the output of all processes: {folder}")
     return report(run_and_clean_up(chaos(plan, folder=folder, say=say)))
@@ -68,7 +69,7 @@ def _act(duplicate: Duplicate) -> str:
 
 def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
-    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--minutes", type=float, default=FULL_MINUTES)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--rate", type=float, default=Plan(seconds=0, seed=0).rate, help="messages a second")
     parser.add_argument("--roles", default=",".join(ROLES), help="a process each, comma-separated")

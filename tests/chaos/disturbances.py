@@ -7,8 +7,8 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from tests.chaos.evidence import Act, Disturbance
-from tests.chaos.isolation.troubles import AT_TELEGRAM, OF_ALL_BOTS, Troubles
+from tests.chaos.evidence import OF_ALL_BOTS, Act, Disturbance
+from tests.chaos.isolation.troubles import AT_TELEGRAM, Troubles
 from tests.chaos.isolation.waits import OWN_AFTERMATH_MS
 from tests.chaos.load import now_ms
 from tests.chaos.plan import Plan

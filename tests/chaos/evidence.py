@@ -108,6 +108,9 @@ class Act(StrEnum):
     HOST_REFUSES = "Telegram refused connections"
 
 
+OF_ALL_BOTS = frozenset({Act.HOST_HANGS, Act.HOST_REFUSES})
+
+
 @dataclass(frozen=True, slots=True)
 class Disturbance:
     """An act, and how long it lasted; ``target`` is a process's name, or '' for what concerns all of them."""
@@ -167,6 +170,7 @@ class Terms:
         script_ms: How long one script may keep others from Redis.
         isolated_ms: How long messages of bots without trouble may wait at p99 while others have it.
         aftermath_ms: So long after a process or server came back that is not judged.
+        judged_min: Messages of each priority that must have been judged while others had a kind of trouble.
     """
 
     bot_limit: int
@@ -185,6 +189,7 @@ class Terms:
     script_ms: float = 10
     isolated_ms: float = 500
     aftermath_ms: float = 12_000
+    judged_min: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from itertools import pairwise
 from tests.chaos.broken_windows import broken_without_duplicates
 from tests.chaos.duplicates import Duplicate, accepted_by_key, cause_of, duplicates, over_bound
 from tests.chaos.evidence import Act, Arrival, Disturbance, Evidence, Promised, SlowScript, Violation
-from tests.chaos.isolation.waits import Waits, others_waits
+from tests.chaos.isolation.waits import PRIORITIES, Waits, acts_to_judge, others_waits
 
 NOT_SENT = ("dead", "cancelled", "expired", "uncertain")
 LISTED = 5
@@ -110,16 +110,22 @@ class Judgement:
                 not slow,
                 of_speed=True,
             ),
-            *(self._isolation(waits) for waits in self.others_waits),
+            *(self._isolation(act) for act in acts_to_judge(self.evidence.troubles)),
         ]
 
-    def _isolation(self, waits: Waits) -> Promise:
-        at_most_ms = self.evidence.terms.isolated_ms
-        return Promise(
-            f"others wait for under {at_most_ms:.0f} ms at p99 while {waits.act.value}: {waits}",
-            waits.most_ms < at_most_ms,
-            of_speed=True,
-        )
+    def _isolation(self, act: Act) -> Promise:
+        """Promise that others did not wait, and that enough of them were looked at: that is no matter of speed."""
+        terms = self.evidence.terms
+        found = {waits.priority: waits for waits in self.others_waits if waits.act is act}
+        judged = {priority: len(found[priority].waits_ms) if priority in found else 0 for priority in PRIORITIES}
+        too_few = [priority for priority, count in judged.items() if count < terms.judged_min]
+        said = f"others wait for under {terms.isolated_ms:.0f} ms at p99 while {act.value}"
+        waits = ", ".join(str(each) for each in found.values())
+        if too_few:
+            said = f"{said}: fewer than {terms.judged_min} {' and '.join(too_few)} messages were judged"
+            return Promise(f"{said}: {waits or 'none'}", holds=False)
+        is_soon = all(each.most_ms < terms.isolated_ms for each in found.values())
+        return Promise(f"{said}: {waits or 'none was judged'}", is_soon, of_speed=True)
 
 
 def judge(evidence: Evidence) -> Judgement:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.chaos.evidence import Act, Terms
 
@@ -22,8 +22,17 @@ TERMS = Terms(
     senders=2,
     timeout_ms=2_000,
     lease_ms=4_000,
+    judged_min=50,
 )
-"""Telegram's limits, those of groups and the ceiling scaled to what a short run can fill."""
+"""Telegram's limits, those of groups and the ceiling scaled to what a short run can fill. ``judged_min`` is for a run
+of ``FULL_MINUTES``, which judges about a hundred messages of each priority during each kind of act."""
+
+FULL_MINUTES = 10
+
+
+def terms_of(minutes: float) -> Terms:
+    """Return the terms of a run: a shorter one judges fewer messages."""
+    return replace(TERMS, judged_min=round(TERMS.judged_min * min(1.0, minutes / FULL_MINUTES)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import count
 
+from tests.chaos.isolation.waits import PRIORITIES
 from tests.chaos.load import Load, now_ms
 from tests.chaos.plan import Plan
-
-PRIORITIES = ("high", "normal")
 
 
 @dataclass(slots=True)

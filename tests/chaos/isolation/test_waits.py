@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from tests.chaos.evidence import Act, Arrival, Disturbance, Evidence, MessageEnd, Promised, Trouble
+from tests.chaos.evidence import Act, Arrival, Disturbance, Evidence, MessageEnd, Promised, Terms, Trouble
 from tests.chaos.isolation.waits import OWN_AFTERMATH_MS, others_waits
 from tests.chaos.judge import judge
 from tests.chaos.plan import TERMS
+
+FEW = replace(TERMS, judged_min=0)
+ENOUGH = TERMS.judged_min
 
 FROM_MS, UNTIL_MS = 100_000.0, 108_000.0
 DURING_MS = 104_000.0
@@ -49,6 +53,7 @@ def evidence(
     *,
     troubles: Sequence[Trouble] = (trouble(1),),
     disturbances: Sequence[Disturbance] = (),
+    terms: Terms = FEW,
 ) -> Evidence:
     return Evidence(
         promised=[message for message, _ in arrived],
@@ -56,7 +61,7 @@ def evidence(
         arrivals=sorted((arrival(message, after_ms) for message, after_ms in arrived), key=lambda each: each.at_ms),
         violations=(),
         disturbances=disturbances,
-        terms=TERMS,
+        terms=terms,
         troubles=troubles,
     )
 
@@ -82,7 +87,7 @@ def test_what_never_arrives_waits_for_ever() -> None:
         arrivals=[arrival(message, 5.0, code=500)],
         violations=(),
         disturbances=(),
-        terms=TERMS,
+        terms=FEW,
         troubles=[trouble(1)],
     )
 
@@ -95,7 +100,39 @@ def test_high_and_normal_are_judged_by_themselves() -> None:
 
     (said,) = broken(evidence([*soon, (probe(0), LATE_MS)]))
 
-    assert "high" in said
+    assert f"high {LATE_MS:.0f} ms" in said
+
+
+def probes(count: int, *, priority: str) -> list[tuple[Promised, float]]:
+    return [(probe(number, priority=priority, at_ms=FROM_MS + number), SOON_MS) for number in range(count)]
+
+
+def test_a_run_that_judged_enough_of_each_priority_keeps_its_promise() -> None:
+    found = [*probes(ENOUGH, priority="high"), *probes(ENOUGH, priority="normal")]
+
+    assert broken(evidence(found, terms=TERMS)) == []
+
+
+@pytest.mark.parametrize("few", ["high", "normal"])
+def test_a_run_that_judged_too_few_of_a_priority_breaks_its_promise(few: str) -> None:
+    other = {"high": "normal", "normal": "high"}[few]
+    found = [*probes(ENOUGH - 1, priority=few), *probes(ENOUGH, priority=other)]
+
+    (said,) = broken(evidence(found, terms=TERMS))
+
+    assert f"fewer than {ENOUGH} {few} messages" in said
+
+
+def test_a_run_that_judged_none_promises_no_isolation_on_any_machine() -> None:
+    unjudged = judge(evidence([(probe(0, bot_id=1), LATE_MS)], terms=TERMS))
+
+    assert [promise.of_speed for promise in unjudged.promises if not promise.holds] == [False]
+
+
+def test_a_trouble_of_all_bots_leaves_none_to_be_judged_and_promises_nothing() -> None:
+    away = trouble(*range(1, 21), act=Act.HOST_HANGS)
+
+    assert broken(evidence([(probe(0), LATE_MS)], troubles=[away], terms=TERMS)) == []
 
 
 def test_less_than_one_of_a_hundred_may_wait_longer() -> None:

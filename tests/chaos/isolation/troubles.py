@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from tempogram.simulator.client import RunningSimulator
 from tempogram.simulator.limits.faults import Fault
-from tests.chaos.evidence import Act, Trouble
+from tests.chaos.evidence import OF_ALL_BOTS, Act, Trouble
 from tests.chaos.load import Load, now_ms
 from tests.chaos.plan import Plan
 from tests.chaos.proxy import Proxy
@@ -24,7 +24,6 @@ FAULTS: dict[Act, Fault] = {
 }
 """Each for all calls that send, until it is removed."""
 
-OF_ALL_BOTS = {Act.HOST_HANGS, Act.HOST_REFUSES}
 AT_TELEGRAM = {*FAULTS, Act.HOST_REFUSES}
 
 BACKLOG = 150

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bench.harness import quantile
 from tests.chaos.duplicates import accepted_by_key
-from tests.chaos.evidence import Act, Evidence, Promised, Trouble
+from tests.chaos.evidence import OF_ALL_BOTS, Act, Evidence, Promised, Trouble
 
 OWN_AFTERMATH_MS = 3_000
 """After a bot's own trouble, and after an act as long as that lasted besides: so long may the engine go easy on it.
@@ -17,6 +17,7 @@ OWN_AFTERMATH_MS = 3_000
 Untuned: a longer time only judges fewer messages.
 """
 
+PRIORITIES = ("high", "normal")
 SHARE = 0.99
 
 
@@ -49,6 +50,11 @@ def others_waits(evidence: Evidence) -> list[Waits]:
             arrived = accepted.get(message.key)
             found[act, message.lane].append(arrived[0].at_ms - message.planned_at_ms if arrived else math.inf)
     return [Waits(act, priority, waits_ms) for (act, priority), waits_ms in sorted(found.items())]
+
+
+def acts_to_judge(troubles: Sequence[Trouble]) -> list[Act]:
+    """Return the kinds of acts that left some bots without trouble."""
+    return sorted({each.act for each in troubles if each.act is not None} - OF_ALL_BOTS)
 
 
 def judged_act(message: Promised, evidence: Evidence, own: Sequence[Trouble]) -> Act | None:
