@@ -114,10 +114,20 @@ class Fleet(Protocol):
     def source_of(self, bot: RegisteredBot) -> Source:
         """Return where a bot's updates come from: its own setting, or else that of the process."""
 
-    async def add(self, token: str, behaviours: Mapping[str, Any] | None, *, updates: Source | None = None) -> int:
+    def text_params(self, bot_id: int) -> Mapping[str, Any]:
+        """Return the parameters that a text of a bot has unless its request says otherwise."""
+
+    async def add(
+        self,
+        token: str,
+        behaviours: Mapping[str, Any] | None,
+        *,
+        updates: Source | None = None,
+        defaults: Mapping[str, Any] | None = None,
+    ) -> int:
         """Ask Telegram for the bot of a token and run it from now on; return its id.
 
-        Adding it again replaces its token and, if given, its behaviours and the source of its updates.
+        Adding it again replaces its token and, if given, its behaviours, the source of its updates and its defaults.
 
         Raises:
             Refusal: The token is malformed, a behaviour is unknown, or webhooks need PUBLIC_URL.
@@ -126,9 +136,14 @@ class Fleet(Protocol):
         """
 
     async def change(
-        self, bot_id: int, *, behaviours: Mapping[str, Any] | None = None, updates: Source | None = None
+        self,
+        bot_id: int,
+        *,
+        behaviours: Mapping[str, Any] | None = None,
+        updates: Source | None = None,
+        defaults: Mapping[str, Any] | None = None,
     ) -> None:
-        """Change a bot's behaviours, from its next update on, and the source of its updates, at once.
+        """Change a bot's behaviours and defaults, from its next update and call on, and the source of its updates.
 
         Raises:
             Refusal: A behaviour is unknown, its settings are wrong, or webhooks need PUBLIC_URL.

@@ -41,7 +41,9 @@ async def add(wanted: BotIn, services: ServicesOf) -> BotOut:
     A bot that was removed with keep_messages=true sends those messages now. Telegram takes 20 new bots a minute and
     600 an hour from one address: beyond that the request waits for up to half a minute, then gets a 503.
     """
-    bot_id = await services.fleet.add(wanted.token, wanted.behaviours, updates=wanted.updates)
+    bot_id = await services.fleet.add(
+        wanted.token, wanted.behaviours, updates=wanted.updates, defaults=wanted.own_defaults
+    )
     return _shown(services, await _bot(services, bot_id))
 
 
@@ -59,7 +61,7 @@ async def show(bot_id: BotPath, services: ServicesOf) -> BotOut:
     responses=error_responses(Malformed, Refusal, NotFound, TooLarge, Invalid, LedgerError, BrokerUnavailable),
 )
 async def change(bot_id: BotPath, wanted: BotChange, services: ServicesOf) -> BotOut:
-    """Change a bot's behaviours, pause or resume it, change its weight, or the source of its updates.
+    """Change a bot's behaviours or defaults, pause or resume it, change its weight, or the source of its updates.
 
     A change of ``updates`` loses no update and handles none twice.
     """
@@ -124,8 +126,10 @@ def _no_bot(bot_id: int) -> NotFound:
 async def _change(services: Services, bot_id: int, wanted: BotChange) -> None:
     """Do first what may be refused; then write the database before the broker, which is rebuilt from it."""
     await _bot(services, bot_id)
-    if wanted.behaviours is not None or wanted.updates is not None:
-        await services.fleet.change(bot_id, behaviours=wanted.behaviours, updates=wanted.updates)
+    if wanted.changes_fleet:
+        await services.fleet.change(
+            bot_id, behaviours=wanted.behaviours, updates=wanted.updates, defaults=wanted.own_defaults
+        )
     if wanted.weight is not None:
         await services.bots.set_weight(bot_id, wanted.weight)
         await settings_sync.weigh(services.broker, bot_id, wanted.weight)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, Strict, model_validator
 
@@ -29,7 +29,45 @@ UPDATES: Any = Field(
 )
 
 
-class BotIn(RequestModel):
+class BotDefaults(RequestModel):
+    """Parameters that the calls of a bot have unless they say otherwise, as aiogram's ``DefaultBotProperties``.
+
+    What is left out is as the settings ``BOT_…`` say.
+    """
+
+    parse_mode: Literal["HTML", "MarkdownV2", "Markdown", ""] | None = Field(
+        None, description='Of texts and captions. "": none, whatever BOT_PARSE_MODE says.'
+    )
+    disable_notification: Flag | None = None
+    protect_content: Flag | None = None
+    allow_sending_without_reply: Flag | None = None
+    link_preview_is_disabled: Flag | None = None
+    link_preview_prefer_small_media: Flag | None = None
+    link_preview_prefer_large_media: Flag | None = None
+    link_preview_show_above_text: Flag | None = None
+    show_caption_above_media: Flag | None = None
+
+
+DEFAULTS: Any = Field(
+    None,
+    description=(
+        "Parameters of its calls, unless they say otherwise: of handlers, and of messages with text; a message with "
+        "method and params is sent as it is. Replaces the former ones."
+    ),
+)
+
+
+class WithDefaults(RequestModel):
+    """A request that may give defaults."""
+
+    defaults: BotDefaults | None = DEFAULTS
+
+    @property
+    def own_defaults(self) -> dict[str, Any] | None:
+        return None if self.defaults is None else self.defaults.model_dump(exclude_none=True)
+
+
+class BotIn(WithDefaults):
     """A bot to run."""
 
     token: str = Field(
@@ -42,7 +80,7 @@ class BotIn(RequestModel):
     updates: Source | None = UPDATES
 
 
-class BotChange(RequestModel):
+class BotChange(WithDefaults):
     """A change of a bot; fields that are left out stay."""
 
     model_config = ConfigDict(
@@ -53,6 +91,7 @@ class BotChange(RequestModel):
                 given("paused", type="boolean"),
                 given("weight", type="integer"),
                 given("updates", type="string"),
+                given("defaults", type="object"),
             ],
         }
     )
@@ -66,9 +105,14 @@ class BotChange(RequestModel):
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
-        if (self.behaviours, self.paused, self.weight, self.updates) == (None, None, None, None):
-            raise ValueError("say what to change: behaviours, paused, weight or updates")
+        if not self.changes_fleet and self.paused is None and self.weight is None:
+            raise ValueError("say what to change: behaviours, paused, weight, updates or defaults")
         return self
+
+    @property
+    def changes_fleet(self) -> bool:
+        """Tell whether more than the queue is concerned."""
+        return (self.behaviours, self.updates, self.defaults) != (None, None, None)
 
 
 class BotOut(ResponseModel):
@@ -82,6 +126,7 @@ class BotOut(ResponseModel):
     paused_by: PausedBy | None = Field(description="token_revoked ends with a valid token. null: it is not paused.")
     weight: int
     updates: Source
+    defaults: BotDefaults
     added_at: datetime | None
 
     @classmethod
@@ -95,6 +140,7 @@ class BotOut(ResponseModel):
             paused_by=bot.paused_by,
             weight=bot.weight,
             updates=source,
+            defaults=BotDefaults(**bot.defaults),
             added_at=time_of(bot.added_at_ms),
         )
 

@@ -169,7 +169,7 @@ def compose(services: Services, request: MessageIn, files: Collection[str] = ())
         request.bot,
         request.chat_id,
         request.method or "sendMessage",
-        request.params if request.text is None else {**request.params, "text": request.text},
+        request.params if request.text is None else _text_params(services, request),
         files=files,
         priority=request.priority,
         ready_at_ms=ready_at_ms,
@@ -179,6 +179,11 @@ def compose(services: Services, request: MessageIn, files: Collection[str] = ())
         dedup_key=None if request.dedup_key is None else f"client:{request.dedup_key}",
         user_id=request.user_id,
     )
+
+
+def _text_params(services: Services, request: MessageIn) -> dict[str, Any]:
+    """Return the parameters of a text: the bot's defaults, as aiogram would add them, under those of the request."""
+    return {**services.fleet.text_params(request.bot), **request.params, "text": request.text}
 
 
 def _expires_at_ms(request: MessageIn, from_ms: int) -> int | None:

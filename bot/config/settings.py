@@ -51,6 +51,18 @@ class Settings(BaseSettings):
     behaviours: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Modules of one's own, comma-separated; the bots of BOT_TOKENS have them, others choose."
     )
+    bot_parse_mode: str = Field(
+        "", description="HTML, MarkdownV2 or Markdown: of every bot without one of its own; none: plain texts."
+    )
+    bot_disable_notification: bool | None = Field(
+        None, description="true: messages of bots without a choice of their own arrive without a sound."
+    )
+    bot_protect_content: bool | None = Field(
+        None, description="true: messages of bots without a choice of their own cannot be forwarded or saved."
+    )
+    bot_link_preview_is_disabled: bool | None = Field(
+        None, description="true: texts of bots without a choice of their own have no link preview."
+    )
     llm_api_url: str = Field(
         "", description="OpenAI-compatible, up to /v1; none: bots with the behaviour replies answer from templates."
     )
@@ -161,6 +173,13 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is none of DEBUG, INFO, WARNING, ERROR")
         return value.upper()
 
+    @field_validator("bot_parse_mode")
+    @classmethod
+    def _known_mode(cls, value: str) -> str:
+        if value not in {"", "HTML", "MarkdownV2", "Markdown"}:
+            raise ValueError(f"{value!r} is none of HTML, MarkdownV2, Markdown")
+        return value
+
     @field_validator("telegram_api_url", "public_url", "llm_api_url")
     @classmethod
     def _is_url(cls, value: str) -> str:
@@ -194,6 +213,15 @@ class Settings(BaseSettings):
                 f"TELEGRAM_MAX_DELAY ({self.telegram_max_delay})"
             )
         return self
+
+    def bot_defaults(self) -> dict[str, object]:
+        """Return the defaults of every bot without its own, by their names in aiogram."""
+        return {
+            "parse_mode": self.bot_parse_mode or None,
+            "disable_notification": self.bot_disable_notification,
+            "protect_content": self.bot_protect_content,
+            "link_preview_is_disabled": self.bot_link_preview_is_disabled,
+        }
 
     def limits(self) -> Limits:
         return Limits(

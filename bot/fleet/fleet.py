@@ -16,6 +16,7 @@ from tempogram.bot.fleet.get_me import GetMe
 from tempogram.bot.fleet.registry import BotLocks, Choice, Registry, StoredBots
 from tempogram.bot.fleet.token_rate_limit import TokenRateLimit
 from tempogram.bot.fleet.webhook_secrets import WebhookSecrets
+from tempogram.bot.telegram.defaults import Defaults
 from tempogram.bot.telegram.tokens import LOOKS_LIKE, bot_id_of, is_token
 from tempogram.engine.ports import Clock
 from tempogram.engine.ports.changes import Changes
@@ -43,6 +44,7 @@ class Fleet:
         bots: Bots,
         session: BaseSession,
         behaviours: Behaviours,
+        defaults: Defaults,
         default_source: Source,
         token_rate_limit: TokenRateLimit,
         changes: Changes,
@@ -58,6 +60,7 @@ class Fleet:
             secrets=self.secrets,
             default_source=default_source,
             calls_end_within_ms=calls_end_within_ms,
+            defaults=defaults,
             clock=clock,
         )
         self._stored_bots = StoredBots(bots=bots, registry=self.registry, bot_locks=bot_locks, clock=clock)
@@ -103,6 +106,10 @@ class Fleet:
         """See ``Fleet``."""
         return self.registry.source_of(bot)
 
+    def text_params(self, bot_id: int) -> Mapping[str, Any]:
+        """See ``Fleet``."""
+        return self.registry.text_params(bot_id)
+
     def authenticate(self, token: str) -> int | None:
         """See ``Fleet``."""
         return self.registry.authenticate(token)
@@ -130,6 +137,7 @@ class Fleet:
         behaviours: Mapping[str, Any] | None,
         *,
         updates: Source | None = None,
+        defaults: Mapping[str, Any] | None = None,
         patience_s: float = PATIENCE_S,
     ) -> int:
         """See ``Fleet``. It waits at most ``patience_s`` until Telegram takes another new token."""
@@ -142,6 +150,8 @@ class Fleet:
         await self._notify_token_stored(me.id)
         if updates is not None:
             await self._stored_bots.set_updates(me.id, updates)
+        if defaults is not None:
+            await self._stored_bots.set_defaults(me.id, defaults)
         self._notify_changed(me.id)
         return me.id
 
@@ -212,7 +222,12 @@ class Fleet:
             await self._stored_bots.learn(token)
 
     async def change(
-        self, bot_id: int, *, behaviours: Mapping[str, Any] | None = None, updates: Source | None = None
+        self,
+        bot_id: int,
+        *,
+        behaviours: Mapping[str, Any] | None = None,
+        updates: Source | None = None,
+        defaults: Mapping[str, Any] | None = None,
     ) -> None:
         """See ``Fleet``."""
         self._check(behaviours, updates)
@@ -222,6 +237,8 @@ class Fleet:
             await self._stored_bots.set_behaviours(bot_id, Choice(behaviours, ChosenBy.OWNER))
         if updates is not None:
             await self._stored_bots.set_updates(bot_id, updates)
+        if defaults is not None:
+            await self._stored_bots.set_defaults(bot_id, defaults)
         if is_heard_otherwise:
             self._notify_changed(bot_id)
 

@@ -13,9 +13,9 @@ from tempogram.bot.fleet.token_rate_limit import TokenRateLimit
 from tempogram.bot.telegram.tokens import bot_id_of
 
 
-def aiogram_bot(token: str, session: BaseSession) -> Bot:
+def aiogram_bot(token: str, session: BaseSession, default: DefaultBotProperties | None = None) -> Bot:
     """Return a bot with this session; ``session.install`` routes its counted calls through the engine."""
-    return Bot(token, session=session, default=DefaultBotProperties())
+    return Bot(token, session=session, default=default or DefaultBotProperties())
 
 
 class GetMe:

@@ -20,6 +20,7 @@ from aiogram.types import User
 from tempogram.api.core.ports import Refusal
 from tempogram.bot.fleet.get_me import aiogram_bot
 from tempogram.bot.fleet.webhook_secrets import WebhookSecrets
+from tempogram.bot.telegram.defaults import Defaults, text_params
 from tempogram.bot.telegram.tokens import bot_id_of, is_token
 from tempogram.engine.ports import Clock
 from tempogram.engine.ports.changes import BotChanged, Changes
@@ -64,16 +65,19 @@ class Registry:
         secrets: WebhookSecrets,
         default_source: Source,
         calls_end_within_ms: int,
+        defaults: Defaults,
         clock: Clock,
     ) -> None:
         self._session = session
         self.secrets = secrets
         self._default_source = default_source
         self._calls_end_within_ms = calls_end_within_ms
+        self._defaults = defaults
         self._clock = clock
         self._tokens: dict[int, str] = {}
         self._aiogram: dict[int, Bot] = {}
         self._registered: dict[int, RegisteredBot] = {}
+        self._text_params: dict[int, dict[str, Any]] = {}
         self._removed: set[int] = set()
         self._removed_bots: dict[int, RemovedBot] = {}
         self._removal_listeners: list[Callable[[int], None]] = []
@@ -112,6 +116,14 @@ class Registry:
         """Notify a listener of each bot that is added, changed or removed; return a function that ends it."""
         self._watchers.append(listener)
         return lambda: self._watchers.remove(listener)
+
+    def text_params(self, bot_id: int) -> Mapping[str, Any]:
+        """See ``api.core.ports.Fleet``."""
+        if bot_id not in self._registered:
+            return {}  # another process has just added it
+        if bot_id not in self._text_params:
+            self._text_params[bot_id] = text_params(self._aiogram[bot_id])
+        return self._text_params[bot_id]
 
     def is_verified(self, token: str) -> bool:
         """Tell whether Telegram has answered ``getMe`` for exactly this token."""
@@ -167,7 +179,7 @@ class Registry:
     def update(self, bot_id: int, **changes: Any) -> None:
         """Apply what was written of a bot, unless it was removed meanwhile."""
         if bot_id in self._registered:
-            self._registered[bot_id] = replace(self._registered[bot_id], **changes)
+            self._set(replace(self._registered[bot_id], **changes))
             self._notify_watchers(bot_id)
 
     def remove(self, bot_id: int) -> None:
@@ -194,13 +206,21 @@ class Registry:
 
     def _put(self, registered: RegisteredBot, token: str) -> None:
         bot_id = registered.bot_id
+        is_unchanged = self.has_token(token) and self._registered[bot_id] == registered
         if not self.has_token(token):
             self._aiogram[bot_id] = aiogram_bot(token, self._session)
-        self._registered[bot_id] = registered
+        self._set(registered)
         self._tokens[bot_id] = token
         self._removed.discard(bot_id)
         self._removed_bots.pop(bot_id, None)
-        self._notify_watchers(bot_id)
+        if not is_unchanged:  # all bots are read again each minute
+            self._notify_watchers(bot_id)
+
+    def _set(self, registered: RegisteredBot) -> None:
+        bot = self._aiogram[registered.bot_id]
+        bot.default = self._defaults.of(registered.defaults)  # in place: hooks and dialogs keep their ``Bot``
+        self._registered[registered.bot_id] = registered
+        self._text_params.pop(registered.bot_id, None)
 
     def _remove_as_elsewhere(self, bot_id: int) -> bool:
         """Remove a bot that another process removed, if it is known here."""
@@ -216,7 +236,7 @@ class Registry:
             or self.secrets.of(bot_id).fingerprint is not None
         )
         self._removed_bots[bot_id] = RemovedBot(self._aiogram[bot_id], may_have_webhook, until_ms)
-        for known in (self._tokens, self._aiogram, self._registered):
+        for known in (self._tokens, self._aiogram, self._registered, self._text_params):
             known.pop(bot_id, None)
         self.secrets.forget(bot_id)
         self._notify_watchers(bot_id)

@@ -7,6 +7,7 @@ Read in this order:
     engine_loop      the event loop in which calls run, wherever they are made
     place_wait       how long an awaited call waits for its places
     composer         turns a call into a message of the engine
+    defaults         parameters that a bot's calls have unless they say otherwise
     fast_validation  validates a plain call without a pydantic model
     priority         the priority of an answer
     update_context   the update that a call belongs to

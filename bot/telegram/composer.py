@@ -33,6 +33,8 @@ TEXT_UNITS_MAX = 4096
 PAID = "allow_paid_broadcast"
 """Up to 1000 messages a second for 0.1 Star each. Source: https://core.telegram.org/bots/api#sendmessage"""
 
+SILENT = "disable_notification"
+
 NO_CHATS = ("inline:", OWN_NAME)
 """How the chats of calls begin whose chat Telegram must not be given."""
 
@@ -145,6 +147,10 @@ def _take_paid(name: str, params: dict[str, Any]) -> bool:
 def prepare(bot: Bot, method: AnyMethod) -> Prepared:
     """Return a method's parameters and files, with the bot's defaults filled in."""
     files: dict[str, InputFile] = {}
+    if bot.default.disable_notification is not None and getattr(method, SILENT, True) is None:
+        method = method.model_copy(
+            update={SILENT: bot.default.disable_notification}
+        )  # aiogram knows it, and forgets it
     params = {
         name: prepared
         for name, value in method.model_dump(warnings=False).items()

@@ -16,6 +16,7 @@ from tempogram.bot.config.settings import Settings
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.fleet.token_rate_limit import NEW_TOKENS, TokenRateLimit
 from tempogram.bot.telegram.connections import Connections
+from tempogram.bot.telegram.defaults import Defaults
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.queue import Queue
 from tempogram.bot.wiring.storage import Storage
@@ -42,6 +43,7 @@ async def connect_telegram(
         bots=storage.bots,
         session=direct,
         behaviours=behaviours,
+        defaults=Defaults(settings.bot_defaults()),
         default_source=Source.WEBHOOK if settings.public_url else Source.POLLING,
         token_rate_limit=TokenRateLimit(clock=clock, windows=NEW_TOKENS if is_telegram(settings) else ()),
         changes=queue.changes,

@@ -370,7 +370,13 @@ class ListBots:
         self.registered[bot_id] = replace(self.registered[bot_id], weight=weight)
         return True
 
-    def register(self, bot_id: int, behaviours: Mapping[str, Any], updates: Source | None = None) -> None:
+    def register(
+        self,
+        bot_id: int,
+        behaviours: Mapping[str, Any],
+        updates: Source | None = None,
+        defaults: Mapping[str, Any] | None = None,
+    ) -> None:
         self.registered[bot_id] = RegisteredBot(
             bot_id=bot_id,
             username=f"bot{bot_id}",
@@ -380,6 +386,7 @@ class ListBots:
             weight=1,
             added_at_ms=START_MS,
             updates=updates,
+            defaults=defaults or {},
         )
 
 
@@ -400,23 +407,39 @@ class ListFleet:
     def webhook_secrets(self, bot_id: int) -> Sequence[str]:
         return self.secrets.get(bot_id, ())
 
+    def text_params(self, bot_id: int) -> Mapping[str, Any]:
+        bot = self._bots.registered.get(bot_id)
+        return bot.defaults if bot is not None else {}
+
     def source_of(self, bot: RegisteredBot) -> Source:
         return bot.updates or Source.POLLING
 
-    async def add(self, token: str, behaviours: Mapping[str, Any] | None, *, updates: Source | None = None) -> int:
+    async def add(
+        self,
+        token: str,
+        behaviours: Mapping[str, Any] | None,
+        *,
+        updates: Source | None = None,
+        defaults: Mapping[str, Any] | None = None,
+    ) -> int:
         if self.failure is not None:
             raise self.failure
         bot_id = int(token.partition(":")[0])
         self.tokens[token] = bot_id
-        self._bots.register(bot_id, behaviours or {}, updates)
+        self._bots.register(bot_id, behaviours or {}, updates, defaults)
         return bot_id
 
     async def change(
-        self, bot_id: int, *, behaviours: Mapping[str, Any] | None = None, updates: Source | None = None
+        self,
+        bot_id: int,
+        *,
+        behaviours: Mapping[str, Any] | None = None,
+        updates: Source | None = None,
+        defaults: Mapping[str, Any] | None = None,
     ) -> None:
         if self.failure is not None:
             raise self.failure
-        self._bots.register(bot_id, behaviours or {}, updates)
+        self._bots.register(bot_id, behaviours or {}, updates, defaults)
 
     def when_removed(self, listener: Callable[[int], None]) -> None:
         self._forgetful.append(listener)

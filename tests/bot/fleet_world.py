@@ -15,6 +15,7 @@ from tempogram.bot.behaviours import own
 from tempogram.bot.behaviours.registry import Behaviours
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.fleet.token_rate_limit import TokenRateLimit
+from tempogram.bot.telegram.defaults import Defaults
 from tempogram.bot.updates.source_health import SourceHealth
 from tempogram.bot.updates.webhooks import Webhooks
 from tempogram.engine.channels.memory_changes import MemoryChanges
@@ -89,13 +90,20 @@ async def fleet_world(database: Database, clock: Clock) -> AsyncIterator[World]:
     async with simulator.serve() as served:
         direct = AiohttpSession(api=TelegramAPIServer.from_base(served.url))
 
-        behaviours = Behaviours(own.load(["tempogram.bot.behaviours.echo"]))
+        echoing = Behaviours(own.load(["tempogram.bot.behaviours.echo"]))
 
-        def new_fleet(default: Source = Source.WEBHOOK, *, changes: Changes | None = None) -> Fleet:
+        def new_fleet(
+            default: Source = Source.WEBHOOK,
+            *,
+            changes: Changes | None = None,
+            defaults: dict[str, Any] | None = None,
+            behaviours: Behaviours = echoing,
+        ) -> Fleet:
             return Fleet(
                 bots=bots,
                 session=direct,
                 behaviours=behaviours,
+                defaults=Defaults(defaults or {}),
                 default_source=default,
                 token_rate_limit=TokenRateLimit(clock=clock, windows=()),
                 changes=changes or MemoryChanges(),

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import ast
+
 import pytest
 
 from tempogram.api.core.ports import NoWebhook, Refusal, RemovalProgress, TelegramUnreachable, UnknownToken
+from tempogram.api.schemas.bots import BotDefaults
 from tempogram.api.schemas.fields import TELEGRAM_ID_MAX
 from tempogram.engine.model.messages import Status
 from tests.api.fakes import BOT_ID, BOT_TOKEN, UNKNOWN_TOKEN, World, error_of
+
+NO_DEFAULTS = dict.fromkeys(BotDefaults.model_fields)
 
 
 async def test_bots_are_listed_without_their_tokens(world: World) -> None:
@@ -22,6 +27,7 @@ async def test_bots_are_listed_without_their_tokens(world: World) -> None:
                 "paused_by": None,
                 "weight": 1,
                 "updates": "polling",
+                "defaults": NO_DEFAULTS,
                 "added_at": "2023-11-14T22:13:20Z",
             }
         ]
@@ -113,6 +119,50 @@ async def test_behaviours_are_replaced(world: World) -> None:
     assert response.json()["behaviours"] == {"quiz": {"rounds": 3}}
 
 
+async def test_the_defaults_of_a_bot_are_stored_and_shown(world: World) -> None:
+    given = {"parse_mode": "HTML", "protect_content": True}
+
+    added = await world.client.post("/bots", json={"token": UNKNOWN_TOKEN, "defaults": given})
+    changed = await world.client.patch(f"/bots/{BOT_ID}", json={"defaults": {"disable_notification": False}})
+
+    assert added.json()["defaults"] == NO_DEFAULTS | given
+    assert changed.json()["defaults"] == NO_DEFAULTS | {"disable_notification": False}
+
+
+@pytest.mark.parametrize(
+    ("defaults", "sentence"),
+    [
+        ({"parse_mode": "Html"}, "defaults.parse_mode should be 'HTML', 'MarkdownV2', 'Markdown' or '', not 'Html'"),
+        ({"protect_content": 1}, "defaults.protect_content should be a valid boolean, not 1"),
+        ({"markup": "HTML"}, "defaults.markup is not a field of this request"),
+    ],
+)
+async def test_invalid_defaults_are_refused_in_one_sentence(
+    world: World, defaults: dict[str, object], sentence: str
+) -> None:
+    response = await world.client.patch(f"/bots/{BOT_ID}", json={"defaults": defaults})
+
+    assert error_of(response) == (422, "invalid", sentence)
+
+
+async def test_a_text_has_the_defaults_of_its_bot_and_a_method_has_none(world: World) -> None:
+    await world.client.patch(f"/bots/{BOT_ID}", json={"defaults": {"parse_mode": "HTML"}})
+    message = {"bot": "42", "chat_id": 7}
+
+    answers = [
+        await world.client.post("/messages", json=message | each)
+        for each in (
+            {"text": "<b>a</b>"},
+            {"text": "a < b", "params": {"parse_mode": None}},
+            {"method": "sendMessage", "params": {"text": "a < b"}},
+        )
+    ]
+
+    sent = [ast.literal_eval(each.params.decode()) for each in world.storage.messages.values()]
+    assert [each.status_code for each in answers] == [202] * 3
+    assert [each.get("parse_mode") for each in sent] == ["HTML", None, None]
+
+
 async def test_a_refused_behaviour_changes_nothing_else(world: World) -> None:
     world.fleet.failure = Refusal("there is no behaviour 'quizz'")
 
@@ -125,7 +175,7 @@ async def test_a_refused_behaviour_changes_nothing_else(world: World) -> None:
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        ({}, "say what to change: behaviours, paused, weight or updates"),
+        ({}, "say what to change: behaviours, paused, weight, updates or defaults"),
         ({"weight": 0}, "weight should be greater than or equal to 1, not 0"),
         ({"weight": 10**30}, "weight should be less than or equal to 1000, not 1" + "0" * 30),
         ({"pause": True}, "pause is not a field of this request"),

@@ -6,13 +6,17 @@ import hmac
 from collections.abc import Awaitable, Callable
 
 import pytest
+from aiogram import Router
 
 from tempogram.api.core.ports import Refusal, TelegramUnreachable, UnknownToken
+from tempogram.bot.behaviours.behaviour import Behaviour
+from tempogram.bot.behaviours.registry import Behaviours
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.simulator import Fault
 from tempogram.storage.bots import Source
 from tests.bot.fakes import BOT_ID, TOKEN
 from tests.bot.fleet_world import ECHO, OTHER, World
+from tests.bot.talk import behaviour
 
 
 async def test_an_added_bot_authenticates_by_exactly_its_token(fleet: Fleet) -> None:
@@ -249,6 +253,74 @@ async def test_learning_a_known_bot_changes_nothing(fleet: Fleet) -> None:
 
     assert fleet.registry.token_of(BOT_ID) == TOKEN
     assert fleet.registry.registered(BOT_ID).behaviours == ECHO
+
+
+async def test_a_bot_added_without_behaviours_has_none_if_there_are_several_modules(world: World) -> None:
+    fleet = world.new_fleet(behaviours=Behaviours([shop(), shop(name="desk")]))
+
+    await fleet.add(TOKEN, None)
+
+    assert fleet.registry.registered(BOT_ID).behaviours == {}
+
+
+async def test_a_bot_added_without_the_settings_that_its_only_module_needs_is_refused(world: World) -> None:
+    def check(config: dict[str, object]) -> None:
+        if not config:
+            raise ValueError("there is no currency")
+
+    fleet = world.new_fleet(behaviours=Behaviours([shop(check=check)]))
+
+    with pytest.raises(Refusal, match="the settings of shop are refused: there is no currency"):
+        await fleet.add(TOKEN, None)
+    await fleet.add(TOKEN, {"shop": {"currency": "EUR"}})
+    await fleet.add(TOKEN, None)  # it keeps its own
+
+    assert fleet.registry.registered(BOT_ID).behaviours == {"shop": {"currency": "EUR"}}
+
+
+async def test_a_bot_that_is_read_again_unchanged_is_announced_to_no_watcher(fleet: Fleet) -> None:
+    changed: list[int] = []
+    fleet.registry.watch(changed.append)
+
+    await fleet.load()
+    unchanged = list(changed)
+    await fleet.change(BOT_ID, behaviours={})
+
+    assert (unchanged, changed) == ([], [BOT_ID])
+
+
+def shop(name: str = "shop", **functions: Callable[..., None]) -> Behaviour:
+    return behaviour(Router(), name=name, **functions)
+
+
+async def test_a_bot_has_its_own_defaults_over_those_of_the_settings(world: World) -> None:
+    of_settings = {"parse_mode": "HTML", "protect_content": True}
+    fleet = world.new_fleet(defaults=of_settings)
+
+    await fleet.add(TOKEN, None, defaults={"protect_content": False, "disable_notification": True})
+
+    bot = fleet.registry.bot(BOT_ID)
+    assert fleet.text_params(BOT_ID) == {
+        "parse_mode": "HTML",
+        "protect_content": False,
+        "disable_notification": True,
+    }
+    assert (bot.default.parse_mode, bot.default.protect_content) == ("HTML", False)
+
+
+async def test_changed_defaults_apply_at_once_to_a_bot_that_is_held(world: World, fleet: Fleet) -> None:
+    bot, other = fleet.registry.bot(BOT_ID), await world.restarted()
+
+    await fleet.change(BOT_ID, defaults={"link_preview_is_disabled": True})
+    await other.reload([BOT_ID])
+
+    assert bot.default.link_preview_is_disabled
+    assert fleet.text_params(BOT_ID)["link_preview_options"] == {"is_disabled": True}
+    assert other.registry.registered(BOT_ID).defaults == {"link_preview_is_disabled": True}
+
+
+async def test_a_bot_that_runs_elsewhere_has_no_defaults_here_yet(fleet: Fleet) -> None:
+    assert fleet.text_params(44) == {}
 
 
 async def test_a_bot_gets_updates_unless_its_source_is_none(fleet: Fleet) -> None:

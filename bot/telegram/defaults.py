@@ -1,0 +1,38 @@
+"""Parameters that a bot's calls have unless they say otherwise: of the settings, under the bot's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiogram import Bot
+from aiogram.client.default import DefaultBotProperties
+from aiogram.methods import SendMessage
+
+from tempogram.bot.telegram.composer import prepare
+
+NO_PARSE_MODE = ""
+"""A bot's own ``parse_mode`` that lifts the one of the settings."""
+
+
+class Defaults:
+    """The defaults of every bot."""
+
+    def __init__(self, of_settings: Mapping[str, Any]) -> None:
+        self._of_settings = {name: value for name, value in of_settings.items() if value is not None}
+
+    def of(self, own: Mapping[str, Any]) -> DefaultBotProperties:
+        """Return aiogram's defaults for a bot with these of its own.
+
+        >>> Defaults({"parse_mode": "HTML", "protect_content": True}).of({"parse_mode": ""}).parse_mode
+        >>> Defaults({"parse_mode": "HTML"}).of({"protect_content": True}).parse_mode
+        'HTML'
+        """
+        merged = {**self._of_settings, **own}
+        return DefaultBotProperties(**{name: value for name, value in merged.items() if value != NO_PARSE_MODE})
+
+
+def text_params(bot: Bot) -> dict[str, Any]:
+    """Return what aiogram would add to a text of this bot."""
+    params = prepare(bot, SendMessage(chat_id=bot.id, text="…")).params
+    return {name: value for name, value in params.items() if name not in {"chat_id", "text"}}
