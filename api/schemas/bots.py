@@ -76,7 +76,9 @@ class BotIn(WithDefaults):
         description="From @BotFather. Kept encrypted, and never shown.",
         json_schema_extra={"pattern": "^[0-9]{1,18}:[A-Za-z0-9_-]{1,128}$"},  # the fleet explains what is wrong with it
     )
-    behaviours: Behaviours | None = None
+    behaviours: Behaviours | None = Field(
+        None, description="Left out: the module of BEHAVIOURS, if that names exactly one; otherwise it answers nothing."
+    )
     updates: Source | None = UPDATES
 
 
