@@ -65,8 +65,8 @@ class Hooks:
             bots = self._registry.bots_with(self._behaviour.name)
             if self.is_started or not bots:
                 return
-            await self._startup(**self._arguments(bots))
             self._known = {bot.id for bot in bots}
+            await self._startup(**self._arguments(bots))
             self.is_started = True
 
     async def follow(self) -> None:
@@ -101,13 +101,14 @@ class Hooks:
     async def _compare(self, bot_id: int) -> None:
         """Run the hook of a bot that has, or lost, the behaviour since it was last looked at."""
         has, had = self._registry.has_behaviour(bot_id, self.name), bot_id in self._known
-        if has and not self.is_started:
+        if has == had:
+            return
+        self._known ^= {bot_id}
+        if not self.is_started:
             await self.start_guarded()
-        elif has and not had:
-            self._known.add(bot_id)
+        elif has:
             await self._run(self._added, bot=self._registry.bot(bot_id), bot_id=bot_id)
-        elif had and not has:
-            self._known.discard(bot_id)
+        else:
             await self._run(self._removed, bot_id=bot_id)
 
     async def _run(self, hook: CallableObject | None, **arguments: Any) -> None:

@@ -213,6 +213,31 @@ async def test_a_hook_once_for_the_fleet_runs_only_where_the_update_sources_are(
     assert ran == []
 
 
+async def test_a_startup_that_fails_for_the_fleet_is_tried_again_with_the_next_bot_and_not_before(
+    bots: FewBots,
+) -> None:
+    tried: list[int] = []
+
+    def setup(dispatcher: Dispatcher) -> None:
+        @dispatcher.startup()
+        @once_for_fleet
+        async def begin(bot: Bot) -> None:
+            tried.append(bot.id)
+            if len(tried) == 1:
+                raise ZeroDivisionError
+
+    bots.put(901, shop={})
+    bots.put(902, shop={})
+    dispatchers = await dispatchers_of([behaviour(Router(), name="shop", setup=setup)], bots)
+    async with dispatchers.hooks_of_fleet():
+        await turns()
+        at_first = list(tried)
+        bots.put(903, shop={})
+        await turns()
+
+    assert (at_first, tried) == ([902], [902, 903])
+
+
 async def test_the_next_process_that_holds_the_update_sources_runs_them_again(bots: FewBots) -> None:
     ran: list[int] = []
 
