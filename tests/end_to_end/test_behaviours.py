@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,7 +93,7 @@ async def test_each_bot_answers_by_the_module_that_its_owner_chose(telegram: Run
     async with program(here, telegram.url, BEHAVIOURS="my_shop") as tempogram:
         added = await tempogram.call("POST", "/bots", json={"token": DESK_TOKEN, "updates": "none"})
     async with program(here, telegram.url, BEHAVIOURS="my_shop,my_desk") as tempogram:
-        chosen = {"behaviours": {"my_desk": {}}}
+        chosen: dict[str, Any] = {"behaviours": {"my_desk": {}}}
         await tempogram.call("PATCH", f"/bots/{SHOP_ID}", json={"behaviours": {"my_shop": {"currency": "CHF"}}})
         refused = await tempogram.call(
             "PATCH", f"/bots/{SHOP_ID}", json={"behaviours": {"my_shop": {"currency": "GBP"}}}
