@@ -50,6 +50,7 @@ async def bench(checks: Checks, broken: bool) -> None:  # noqa: FBT001 - the har
                 BENCH_NOTES=str(notes),
                 TELEGRAM_GROUP_LIMIT_WINDOW_S=str(GROUP_WINDOW_S),
                 TELEGRAM_GLOBAL_LIMIT="0",
+                TELEGRAM_RATE_LIMIT_WAIT=str(WAIT_S),
             ) as tempogram,
         ):
             took_s = await flood(tempogram)

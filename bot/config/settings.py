@@ -88,7 +88,11 @@ class Settings(BaseSettings):
     handler_timeout_s: float = Field(
         0, ge=0, le=604_800, description="Seconds a handler may run, waits for the queue not counted; 0 = for ever."
     )
-    telegram_rate_limit_wait: float = Field(2.0, ge=0, le=60, description="Seconds an awaited call waits for a place.")
+    telegram_rate_limit_wait: float | None = Field(
+        None,
+        ge=0,
+        description="Seconds an awaited call waits for a place before it returns a handle; none: until it is sent.",
+    )
     telegram_max_retries: int = Field(5, ge=0, le=100, description="Tries after the first, then a dead letter.")
     telegram_base_delay: float = Field(1.0, ge=0, description="Seconds before the first retry at the most.")
     telegram_max_delay: float = Field(60.0, ge=0, description="Seconds before any retry at the most.")

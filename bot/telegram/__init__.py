@@ -3,9 +3,7 @@
 Read in this order:
 
     methods          which methods count, what they cost, whose limit they use
-    session          the session under every ``Bot``: no call bypasses the engine
     engine_loop      the event loop in which calls run, wherever they are made
-    place_wait       how long an awaited call waits for its places
     composer         turns a call into a message of the engine
     defaults         parameters that a bot's calls have unless they say otherwise
     fast_validation  validates a plain call without a pydantic model

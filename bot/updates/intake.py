@@ -15,11 +15,11 @@ from aiogram.types import Update
 from pydantic import ValidationError
 
 from tempogram.api.core.ports import IntakeFull, Refusal
+from tempogram.bot.calls.gateway import Gateway
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.telegram import update_context
 from tempogram.bot.telegram.methods import QUEUED, AnyMethod
 from tempogram.bot.telegram.priority import priority_of
-from tempogram.bot.telegram.session import Gateway
 from tempogram.bot.telegram.update_context import UpdateContext
 from tempogram.bot.updates.handler_pool import HandlerPool, Job, is_ending
 from tempogram.bot.updates.handler_run import HandlerRun, HandlerTimeout

@@ -10,6 +10,9 @@ import aiohttp
 
 from tempogram.bot.behaviours.dispatchers import Dispatchers, dispatchers_of
 from tempogram.bot.behaviours.registry import Behaviours
+from tempogram.bot.calls import session
+from tempogram.bot.calls.endings import Endings
+from tempogram.bot.calls.gateway import Gateway
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.fleet.revoked_tokens import RevokedTokens
 from tempogram.bot.fsm.storage import DatabaseStorage
@@ -17,10 +20,8 @@ from tempogram.bot.generator import TextGenerator
 from tempogram.bot.generator.chat_completions import ChatCompletions
 from tempogram.bot.generator.conversation import ConversationWriter
 from tempogram.bot.generator.templates import Fallback, Templates
-from tempogram.bot.telegram import session
 from tempogram.bot.telegram.attachments import Attachments
 from tempogram.bot.telegram.composer import MethodComposer
-from tempogram.bot.telegram.session import Gateway
 from tempogram.bot.updates.handler_pool import HandlerPool
 from tempogram.bot.updates.intake import UpdateIntake
 from tempogram.bot.updates.poller import Poller
@@ -67,6 +68,7 @@ async def updates_of(
         composer=composer,
         attachments=attachments,
         results=queue.results,
+        endings=Endings(queue.results, storage.ledger.standings),
         tokens=telegram.fleet,
         known_holds=engine.known_holds,
         wait_s=settings.telegram_rate_limit_wait,

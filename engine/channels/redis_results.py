@@ -77,24 +77,24 @@ class RedisResults(RedisChannel[Result | Progress]):
         self._here.forget(message_id, future)
 
     async def publish(self, result: Result) -> None:
-        """See ``Results``. What is for another process is sent behind the caller's back."""
-        if self._is_here(result.message_id):
-            await self._here.publish(result)
-        else:
+        """See ``Results``. What is for another process is sent behind the caller's back.
+
+        A message that a process before this one submitted may be awaited here, too: its handler runs again.
+        """
+        await self._here.publish(result)
+        if not self._is_here(result.message_id):
             self._end_call(result.message_id)
             self._put(result)
 
     def call_begins(self, message_id: str) -> None:
         """See ``Results``. Another process hears of it only if the call takes long."""
-        if self._is_here(message_id):
-            self._here.call_begins(message_id)
-        elif message_id not in self._calls:
+        self._here.call_begins(message_id)
+        if not self._is_here(message_id) and message_id not in self._calls:
             self._calls[message_id] = asyncio.get_running_loop().call_later(LATE_S, self._announce, message_id)
 
     def waits_again(self, message_id: str) -> None:
-        if self._is_here(message_id):
-            self._here.waits_again(message_id)
-        elif self._end_call(message_id):
+        self._here.waits_again(message_id)
+        if not self._is_here(message_id) and self._end_call(message_id):
             self._put(Progress(message_id, is_calling=False))
 
     def _is_here(self, message_id: str) -> bool:

@@ -47,6 +47,9 @@ class End:
 
 EXPIRED = End(Status.EXPIRED, Fault(code=None, reason="its time ran out before its turn came"))
 TARGET_DELETED = End(Status.CANCELLED, Fault(code=None, reason="the message it would change was deleted"))
+REPLACED_BY = "replaced by "
+"""How the reason of a message begins that a newer one made needless; the id of that one follows."""
+
 BOT_REMOVED = End(Status.CANCELLED, Fault(code=None, reason="its bot was removed"))
 
 
@@ -242,5 +245,5 @@ def _replaced(messages: Sequence[Outgoing], verdicts: Sequence[Verdict]) -> Iter
 
 
 def _replaced_by(message_id: str) -> End:
-    fault = Fault(code=None, reason=f"replaced by {message_id}")
+    fault = Fault(code=None, reason=REPLACED_BY + message_id)
     return End(Status.CANCELLED, fault, replaced_by=message_id)

@@ -9,8 +9,7 @@
     │       └── NoQueue        there is none that this process may ask just now
     ├── LedgerError            the ledger could not be read or written
     ├── QueueFull              a chat or a bot has too much waiting; nothing was accepted
-    ├── ChatUnreachable        the chat takes nothing until it writes again; nothing was accepted
-    └── StillQueued            accepted, but not sent within the time its caller would wait
+    └── ChatUnreachable        the chat takes nothing until it writes again; nothing was accepted
 
 What Telegram answers is not an error: see ``outcomes``.
 """
@@ -71,11 +70,3 @@ class ChatUnreachable(EngineError):
     def __init__(self, bot_id: int, chat_id: ChatId, reason: str) -> None:
         super().__init__(f"chat {chat_id} takes nothing from bot {bot_id} until a user writes there: {reason}")
         self.bot_id, self.chat_id, self.reason = bot_id, chat_id, reason
-
-
-class StillQueued(EngineError):
-    """The message is accepted and waits its turn; its answer is not there yet."""
-
-    def __init__(self, message_id: str) -> None:
-        super().__init__(f"message {message_id} is accepted and still waits its turn")
-        self.message_id = message_id

@@ -14,21 +14,29 @@ class Accepted:
     """The message is in the ledger now, and was not before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The same ``dedup_key`` of the same bot was accepted before, under this id; nothing was written."""
-
-    message_id: str
-    status: Status
-    telegram_message_id: int | None = None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """What went wrong, in Telegram's words or ours. ``code`` is HTTP's, None where there was no answer."""
 
     code: int | None
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Where a message stands that was accepted before.
+
+    ``add`` answers so if it had the same ``dedup_key`` and bot; nothing was written then.
+
+    Attributes:
+        fault: Why it was not sent, or not yet; of a message that was sent, why nothing is left of it. Only
+            ``standings`` looks it up.
+    """
+
+    message_id: str
+    status: Status
+    telegram_message_id: int | None = None
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +101,9 @@ class Ledger(Protocol):
 
     async def known(self, messages: Sequence[Outgoing]) -> list[Known | None]:
         """Look up each message's ``dedup_key``; None if it was not accepted before. Nothing is written."""
+
+    async def standings(self, message_ids: Sequence[str]) -> list[Known | None]:
+        """Return where messages stand, in their order; None for one that is not kept."""
 
     async def discard(self, message_ids: Sequence[str]) -> None:
         """Remove messages that were added and then not admitted; their callers got an error."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, text, tuple_
+from sqlalchemy import Connection, Row, delete, select, text, tuple_
 from sqlalchemy.sql import ClauseElement
 
 from tempogram.engine.model.messages import Outgoing, Status
-from tempogram.engine.ports.ledger import Accepted, Known
+from tempogram.engine.ports.ledger import Accepted, Fault, Known
 from tempogram.storage.database.bulk import Binds, BulkStatement
 from tempogram.storage.database.dialects import insert_into
-from tempogram.storage.database.models import messages, payloads
+from tempogram.storage.database.models import attempts, messages, payloads
 from tempogram.storage.files import writes as file_writes
 from tempogram.storage.ledger import chat_ids
 
@@ -67,6 +67,19 @@ def known(connection: Connection, items: Iterable[Outgoing]) -> dict[DedupKey, K
     state = messages.c.id, messages.c.status, messages.c.telegram_message_id
     rows = connection.execute(select(*state, *columns).where(tuple_(*columns).in_(keys)))
     return {(row.bot_id, row.dedup_key): Known(row.id, Status(row.status), row.telegram_message_id) for row in rows}
+
+
+def standings(connection: Connection, message_ids: Sequence[str]) -> dict[str, Known]:
+    """Return where messages stand that are kept."""
+    last = select(attempts.c.code).where(attempts.c.message_id == messages.c.id).order_by(attempts.c.id.desc()).limit(1)
+    state = messages.c.id, messages.c.status, messages.c.telegram_message_id, messages.c.reason
+    kept = select(*state, last.scalar_subquery().label("code")).where(messages.c.id.in_(message_ids))
+    return {row.id: _standing(row) for row in connection.execute(kept)}
+
+
+def _standing(row: Row[*tuple[Any, ...]]) -> Known:
+    fault = None if row.reason is None else Fault(code=row.code, reason=row.reason)
+    return Known(row.id, Status(row.status), row.telegram_message_id, fault)
 
 
 def key_of(message: Outgoing) -> DedupKey:

@@ -34,6 +34,11 @@ class SqlLedger:
             before = await connection.run_sync(add.known, messages)
         return [before.get(add.key_of(message)) for message in messages]
 
+    async def standings(self, message_ids: Sequence[str]) -> list[Known | None]:
+        async with self._database.reading() as connection:
+            kept = await connection.run_sync(add.standings, message_ids)
+        return [kept.get(message_id) for message_id in message_ids]
+
     async def discard(self, message_ids: Sequence[str]) -> None:
         await self._database.write(add.discard, message_ids)
 

@@ -63,6 +63,9 @@ class MemoryLedger:
     async def known(self, messages: Sequence[Outgoing]) -> list[Known | None]:
         return [self._known(message) for message in messages]
 
+    async def standings(self, message_ids: Sequence[str]) -> list[Known | None]:
+        return [self._standing(message_id) if message_id in self.messages else None for message_id in message_ids]
+
     async def discard(self, message_ids: Sequence[str]) -> None:
         for message_id in message_ids:
             if self.statuses.get(message_id) is Status.QUEUED:
@@ -226,6 +229,11 @@ class MemoryLedger:
             if (each.bot_id, each.dedup_key) == (message.bot_id, message.dedup_key):
                 return Known(each.id, self.statuses[each.id], self._telegram_message_ids.get(each.id))
         return None
+
+    def _standing(self, message_id: str) -> Known:
+        faults = [each.fault for each in self.records if each.message_id == message_id]
+        fault = faults[-1] if faults else None
+        return Known(message_id, self.statuses[message_id], self._telegram_message_ids.get(message_id), fault)
 
     def _update(self, record: Record) -> None:
         message = self.messages[record.message_id]

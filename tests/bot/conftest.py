@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tempogram.bot.calls.gateway import Gateway
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.telegram.attachments import Attachments
 from tempogram.bot.telegram.composer import MethodComposer
-from tempogram.bot.telegram.session import Gateway
 from tempogram.engine.model.ids import Ids
 from tempogram.storage.database.database import Database
 from tests.bot.fakes import TOKEN, AcceptingDispatcher, DictUploads, DirectSession, TokenList, attaching

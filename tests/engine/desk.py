@@ -97,6 +97,9 @@ class ScriptedTransport:
     def pack(self) -> None:
         self._packed.set()
 
+    def reply_to(self, lease: Lease) -> Reply:
+        return self.script.popleft() if self.script else Sent(len(self.leases))
+
     async def send(self, lease: Lease, may_write: MayWrite) -> Answer:
         self._journal.append("send")
         await self._packed.wait()
@@ -104,7 +107,7 @@ class ScriptedTransport:
             return Answer(Overdue(), counted_at_ms=None)
         self.leases.append(lease)
         self.arrived.set()
-        reply = self.script.popleft() if self.script else Sent(len(self.leases))
+        reply = self.reply_to(lease)
         await self._open.wait()
         if isinstance(reply, Exception):
             raise reply
@@ -215,10 +218,12 @@ class JournaledResults(MemoryResults):
     def __init__(self, journal: list[str]) -> None:
         super().__init__()
         self._journal = journal
+        self.is_deaf = False  # results are lost
 
     async def publish(self, result: Result) -> None:
         self._journal.append("publish")
-        await super().publish(result)
+        if not self.is_deaf:
+            await super().publish(result)
 
     @property
     def awaited(self) -> int:
@@ -228,14 +233,21 @@ class JournaledResults(MemoryResults):
 class Desk:
     """The engine of one process, put together for one test. ``journal`` lists its calls, in order."""
 
-    def __init__(self, *, limits: Limits = UNLIMITED, retries: RetryPolicy | None = None, slots: int = 4) -> None:
+    def __init__(
+        self,
+        *,
+        limits: Limits = UNLIMITED,
+        retries: RetryPolicy | None = None,
+        slots: int = 4,
+        transport: type[ScriptedTransport] = ScriptedTransport,
+    ) -> None:
         self.clock = FakeClock()
         self.limits = limits
         self.journal: list[str] = []
         self.slept: list[float] = []
         self._awake = asyncio.Event()
         self._awake.set()
-        self.transport = ScriptedTransport(self.clock, self.journal)
+        self.transport = transport(self.clock, self.journal)
         self.ledger = FlakyLedger(self.clock, self.journal)
         self.broker = WatchedBroker(limits, clock=self.clock, journal=self.journal)
         self.results = JournaledResults(self.journal)

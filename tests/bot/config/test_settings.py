@@ -84,6 +84,13 @@ def test_a_limit_of_0_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load().limits().ceiling.count == 0
 
 
+def test_an_awaited_call_waits_until_it_is_sent_unless_a_time_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load().telegram_rate_limit_wait is None
+
+    monkeypatch.setenv("TELEGRAM_RATE_LIMIT_WAIT", "3600")
+    assert load().telegram_rate_limit_wait == 3_600
+
+
 def test_a_lease_is_longer_than_a_call_may_take() -> None:
     settings = Settings(telegram_timeout=600)
 
@@ -106,7 +113,8 @@ def test_a_lease_is_longer_than_a_call_may_take() -> None:
         ("TELEGRAM_BASE_DELAY", "inf"),
         ("TELEGRAM_MAX_DELAY", "inf"),
         ("TELEGRAM_MAX_RETRY_AFTER", "inf"),
-        ("TELEGRAM_RATE_LIMIT_WAIT", "61"),
+        ("TELEGRAM_RATE_LIMIT_WAIT", "-1"),
+        ("TELEGRAM_RATE_LIMIT_WAIT", "inf"),
         ("TELEGRAM_MAX_RETRIES", "-1"),
         ("TELEGRAM_MAX_RETRIES", "1.5"),
         ("TELEGRAM_CONNECTIONS", "0"),

@@ -13,8 +13,8 @@ from aiogram.exceptions import TelegramBadRequest
 from tempogram.bot.telegram.engine_loop import HAS_ENDED
 from tempogram.engine.model.messages import Status
 from tempogram.engine.model.outcomes import Rejected
+from tests.bot.calls.test_gateway import Caller, answered, calling
 from tests.bot.fakes import BOT_ID, TOKEN, DirectSession
-from tests.bot.telegram.test_session import Caller, answered, calling
 from tests.engine.desk import WITHIN_S
 
 Answer = TypeVar("Answer")

@@ -11,8 +11,8 @@ import pytest
 from tempogram.bot.telegram import update_context
 from tempogram.bot.telegram.update_context import UpdateContext
 from tempogram.engine.model.messages import Priority
+from tests.bot.calls.test_gateway import Caller, answered, calling, until
 from tests.bot.fakes import BOT_ID
-from tests.bot.telegram.test_session import Caller, answered, calling, until
 
 
 @pytest.fixture

@@ -136,6 +136,25 @@ class LedgerContract:
         assert known == [Known(first.id, Status.SENT, 99), None, None]
         assert await ledger.add([message(dedup_key="order 1")]) == [Known(first.id, Status.SENT, 99)]
 
+    async def test_where_messages_stand_is_answered_with_why_they_were_not_sent(self, ledger: Ledger) -> None:
+        waiting, sent, refused, unknown = message(), message(), message(), message()
+        await ledger.add([waiting, sent, refused])
+        await ledger.record(
+            [
+                became(sent, Status.SENT, telegram_message_id=99, outcome="sent"),
+                became(refused, Status.DEAD, fault=NEVER, outcome="rejected"),
+            ]
+        )
+
+        standings = await ledger.standings([refused.id, waiting.id, unknown.id, sent.id])
+
+        assert standings == [
+            Known(refused.id, Status.DEAD, fault=NEVER),
+            Known(waiting.id, Status.QUEUED),
+            None,
+            Known(sent.id, Status.SENT, 99),
+        ]
+
     async def test_a_message_that_is_added_again_is_accepted_again_and_kept_once(self, ledger: Ledger) -> None:
         plain, keyed, stranger = message(), message(dedup_key="order 1"), message(dedup_key="order 1")
         await ledger.add([plain, keyed])

@@ -41,16 +41,18 @@ from aiogram.types import (
     InputMediaPhoto,
     InputMediaVideo,
     Message,
+    Poll,
     URLInputFile,
 )
 
 from tempogram.api.core.ports import Refusal
+from tempogram.bot.calls.endings import REREAD_S
+from tempogram.bot.calls.gateway import DROP_WITHIN_S, Gateway
 from tempogram.bot.telegram import update_context
 from tempogram.bot.telegram.methods import COUNTED, QUEUED
-from tempogram.bot.telegram.session import DROP_WITHIN_S, Gateway
 from tempogram.bot.telegram.update_context import UpdateContext
 from tempogram.engine.limits.limits import Limit, Limits
-from tempogram.engine.model.errors import LedgerError, QueueFull, StillQueued
+from tempogram.engine.model.errors import LedgerError, QueueFull
 from tempogram.engine.model.messages import Priority, Rest, Status
 from tempogram.engine.model.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled, Uncertain
 from tempogram.engine.resilience.backoff import RetryPolicy
@@ -61,6 +63,18 @@ from tests.fakes import START_MS
 
 AWAITED_S = 5.0
 HALF_BLOCKED = HalfSent(2, Rest("sendPhoto", b"{}", 1), Rejected(403, "Forbidden: bot was blocked", unreachable=True))
+POLL = {
+    "id": "1",
+    "question": "?",
+    "options": [],
+    "total_voter_count": 0,
+    "is_closed": True,
+    "is_anonymous": True,
+    "type": "regular",
+    "allows_multiple_answers": False,
+    "allows_revoting": False,
+    "members_only": False,
+}
 HALF_SENT = HalfSent(2, Rest("sendPhoto", b"{}", 1), Rejected(400, "Bad Request: WEBPAGE_CURL_FAILED"))
 
 
@@ -83,7 +97,7 @@ class Caller:
 
 
 @contextlib.asynccontextmanager
-async def calling(*, wait_s: float = AWAITED_S, limits: Limits = UNLIMITED) -> AsyncIterator[Caller]:
+async def calling(*, wait_s: float | None = AWAITED_S, limits: Limits = UNLIMITED) -> AsyncIterator[Caller]:
     uploads, tokens = DictUploads(), TokenList()
     desk = Desk(limits=limits, retries=RetryPolicy(retries_max=0))
     gateway = desk_gateway(desk, worker=desk.worker, uploads=uploads, tokens=tokens, wait_s=wait_s)
@@ -253,22 +267,36 @@ async def test_a_waiting_album_and_a_waiting_copy_return_message_0(hurried: Call
     assert [each.tempogram_id for each in said] == hurried.ids
 
 
-@pytest.mark.parametrize(
-    "method",
-    [
-        EditMessageText(inline_message_id="AbC", text="b"),
-        EditMessageText(chat_id=7, message_id=3, text="b"),
-        StopPoll(chat_id=7, message_id=3),
-    ],
-    ids=lambda method: method.__api_method__,
-)
-async def test_a_waiting_call_of_a_method_without_a_placeholder_raises_still_queued(
-    hurried: Caller, method: Any
-) -> None:
-    with pytest.raises(StillQueued) as queued:
-        await hurried.bot(method)
+async def test_a_waiting_edit_returns_the_message_as_it_asked_for(hurried: Caller) -> None:
+    edited = await hurried.bot.edit_message_text("b", chat_id=-1005, message_id=3)
 
-    assert queued.value.message_id == hurried.ids[0]
+    assert isinstance(edited, Message)
+    assert (edited.message_id, edited.chat.id, edited.text, edited.bot) == (3, -1005, "b", hurried.bot)
+
+
+@pytest.mark.parametrize(
+    ("method", "result"),
+    [
+        (EditMessageText(inline_message_id="AbC", text="b"), True),
+        (DeleteMessage(chat_id=7, message_id=3), True),
+        (StopPoll(chat_id=7, message_id=3), POLL),
+    ],
+    ids=["an inline edit", "a delete", "a poll's end"],
+)
+async def test_a_call_without_a_value_for_one_that_waits_is_waited_for(
+    hurried: Caller, method: Any, result: Any
+) -> None:
+    calling = asyncio.create_task(hurried.bot(method))
+    await until(lambda: len(hurried.ids) == 1)
+    await turns()
+    waits = not calling.done()
+    hurried.desk.transport.answers(Sent(None, msgspec.json.encode({"ok": True, "result": result})))
+
+    await hurried.desk.broker.pause(BOT_ID, paused=False)
+    await hurried.desk.work()
+
+    assert waits
+    assert (await calling).__class__ is (Poll if result is POLL else bool)
 
 
 @pytest.mark.parametrize(
@@ -529,18 +557,70 @@ async def test_a_repeated_call_returns_message_0_with_the_first_ones_id(hurried:
     assert (again.message_id, again.tempogram_id) == (0, hurried.ids[0])  # type: ignore[attr-defined]
 
 
-async def test_an_edit_that_a_newer_one_replaced_returns_true(hurried: Caller) -> None:
-    """As Telegram answers an edit of a message that it does not show."""
-    await hurried.send()  # its chat is busy now
-    hurried.gateway._wait_s = AWAITED_S
-    edits = [
-        asyncio.create_task(hurried.bot(EditMessageText(chat_id=7, message_id=1, text=text))) for text in ("a", "b")
-    ]
+async def test_an_edit_that_a_newer_one_replaced_returns_at_once_what_it_asked_for(caller: Caller) -> None:
+    await caller.desk.broker.pause(BOT_ID, paused=True)
+    edits = [asyncio.create_task(caller.bot.edit_message_text(text, chat_id=7, message_id=1)) for text in ("a", "b")]
 
-    answered_first = await asyncio.wait_for(edits[0], AWAITED_S)
+    replaced = await asyncio.wait_for(edits[0], AWAITED_S)
 
-    assert answered_first is True
+    assert isinstance(replaced, Message)
+    assert (replaced.message_id, replaced.chat.id, replaced.text) == (1, 7, "a")
+    assert not edits[1].done()
     edits[1].cancel()
+
+
+async def test_an_edit_of_an_inline_message_that_a_newer_one_replaced_returns_true(caller: Caller) -> None:
+    """As Telegram answers an edit of a message that it does not show."""
+    await caller.desk.broker.pause(BOT_ID, paused=True)
+    edits = [asyncio.create_task(caller.bot(EditMessageText(inline_message_id="A", text=text))) for text in "ab"]
+
+    assert await asyncio.wait_for(edits[0], AWAITED_S) is True
+    edits[1].cancel()
+
+
+async def test_a_replaced_edit_that_its_handler_repeats_returns_what_it_asked_for(caller: Caller) -> None:
+    await caller.desk.broker.pause(BOT_ID, paused=True)
+    for _ in range(2):
+        with update_context.of(UpdateContext(BOT_ID, 11, Priority.HIGH)):
+            first = asyncio.create_task(caller.bot.edit_message_text("a", chat_id=7, message_id=1))
+            await turns()
+        newer = asyncio.create_task(caller.bot.edit_message_text("b", chat_id=7, message_id=1))
+        replaced = await asyncio.wait_for(first, AWAITED_S)
+
+        assert isinstance(replaced, Message)
+        assert (replaced.message_id, replaced.text) == (1, "a")
+        await turns()
+        newer.cancel()
+
+
+async def test_a_call_that_its_handler_repeats_waits_for_the_first_ones_message(caller: Caller) -> None:
+    await caller.desk.broker.pause(BOT_ID, paused=True)
+    calls = []
+    for _ in range(2):
+        with update_context.of(UpdateContext(BOT_ID, 11, Priority.HIGH)):
+            calls.append(asyncio.create_task(caller.send()))
+            await turns()
+    caller.desk.transport.answers(answered(text="hello"))
+
+    await caller.desk.broker.pause(BOT_ID, paused=False)
+    await caller.desk.work()
+
+    assert [(await call).text for call in calls] == ["hello", "hello"]
+    assert len(caller.ids) == 1
+
+
+async def test_a_result_that_was_lost_on_its_way_is_read_from_the_ledger(caller: Caller, loop_clock: LoopClock) -> None:
+    await caller.desk.broker.pause(BOT_ID, paused=True)
+    sending = asyncio.create_task(caller.send())
+    await turns()
+    caller.desk.results.is_deaf = True
+
+    await caller.desk.broker.pause(BOT_ID, paused=False)
+    await caller.desk.work()
+    await loop_clock.advance(2 * REREAD_S)
+    await loop_clock.advance(2 * REREAD_S)
+
+    assert (await sending).message_id == 1
 
 
 async def test_a_call_repeated_after_it_was_sent_returns_telegrams_number(caller: Caller) -> None:
@@ -554,13 +634,14 @@ async def test_a_call_repeated_after_it_was_sent_returns_telegrams_number(caller
     assert len(caller.desk.transport.leases) == 1
 
 
-async def test_an_edit_repeated_after_it_was_sent_returns_true(caller: Caller) -> None:
+async def test_an_edit_repeated_after_it_was_sent_returns_what_it_asked_for(caller: Caller) -> None:
     caller.desk.transport.answers(answered(text="b"))
     for _ in range(2):
         with update_context.of(UpdateContext(BOT_ID, 11, Priority.HIGH)):
             edited = await caller.bot(EditMessageText(chat_id=7, message_id=99, text="b"))
 
-    assert edited is True
+    assert isinstance(edited, Message)
+    assert (edited.message_id, edited.text) == (99, "b")
     assert len(caller.desk.transport.leases) == 1
 
 
@@ -719,7 +800,7 @@ async def test_a_delete_repeated_by_its_handler_is_made_once(caller: Caller) -> 
 async def test_a_refused_delete_repeated_by_its_handler_raises_again(caller: Caller) -> None:
     caller.desk.transport.answers(Rejected(400, "Bad Request: message can't be deleted"))
     for _ in range(2):
-        with update_context.of(UpdateContext(BOT_ID, 11, Priority.HIGH)), pytest.raises(TelegramAPIError):
+        with update_context.of(UpdateContext(BOT_ID, 11, Priority.HIGH)), pytest.raises(TelegramBadRequest):
             await caller.bot.delete_message(7, 99)
 
     assert len(caller.desk.transport.leases) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import TypeVar
 
 from tempogram.engine.ports import Progress
@@ -14,12 +15,12 @@ class PlaceWait:
     """The wait of one caller.
 
     Args:
-        wait_s: Time it may wait for places, that before each retry included.
+        wait_s: Time it may wait for places, that before each retry included; None: it waits until the message ends.
         call_s: Time in which a call surely ends. What takes longer counts as waiting again: its process has ended.
     """
 
-    def __init__(self, *, wait_s: float, call_s: float) -> None:
-        self._left_s = wait_s
+    def __init__(self, *, wait_s: float | None, call_s: float) -> None:
+        self._left_s = wait_s if wait_s is not None else inf
         self._call_s = call_s
         self._is_calling = False
         self._since_s: float | None = None  # of waiting, or of the call; None: the caller does not wait yet
@@ -49,5 +50,7 @@ class PlaceWait:
         if not self._timeout.expired():
             self._timeout.reschedule(self._deadline_s(at_s))
 
-    def _deadline_s(self, since_s: float) -> float:
+    def _deadline_s(self, since_s: float) -> float | None:
+        if self._left_s == inf:
+            return None
         return since_s + max(0.0, self._left_s) + (self._call_s if self._is_calling else 0.0)

@@ -1,0 +1,10 @@
+"""Calls of a ``Bot``: into the engine, and the answer back to the caller.
+
+Read in this order:
+
+    session     what stands under every ``Bot``, so that no call bypasses the engine
+    gateway     the way of a call into the engine, and of its answer back
+    answers     what became of a message, as aiogram returns or raises it
+    endings     tells callers how messages end
+    place_wait  how long an awaited call waits for its places
+"""

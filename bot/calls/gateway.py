@@ -1,0 +1,210 @@
+"""The way of a call into the engine, and of its answer back to the caller."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import structlog
+from aiogram import Bot
+from aiogram.client.session.base import BaseSession
+from aiogram.exceptions import TelegramEntityTooLarge, TelegramForbiddenError, TelegramRetryAfter
+from aiogram.methods import SendChatAction
+
+from tempogram.bot.calls.answers import answer, is_answered_with_a_value, may_be_shown, shown
+from tempogram.bot.calls.endings import Endings
+from tempogram.bot.calls.place_wait import PlaceWait
+from tempogram.bot.telegram import edit_coalescing, update_context
+from tempogram.bot.telegram.attachments import Attachments
+from tempogram.bot.telegram.composer import MethodComposer, prepare
+from tempogram.bot.telegram.engine_loop import EngineLoop
+from tempogram.bot.telegram.methods import UNCOUNTED, AnyMethod, Rule, numbered
+from tempogram.engine.dispatcher import Dispatcher
+from tempogram.engine.model.errors import ChatUnreachable, EngineError, QueueFull
+from tempogram.engine.model.messages import ChatId, Hold, Outgoing
+from tempogram.engine.model.outcomes import Sent
+from tempogram.engine.ports import Known, Result, Results
+from tempogram.engine.sending.known_holds import KnownHolds
+from tempogram.storage.files.spool import FileTooLarge
+
+log = structlog.get_logger()
+
+
+DROP_WITHIN_S = 600.0
+"""How long the edits of a message are dropped once a call to delete it succeeds. untuned: that call takes no place, so
+it waits for holds and pauses only; after a longer one Telegram refuses the edits."""
+
+
+class TokenStore(Protocol):
+    """Stores the token of a ``Bot`` that a user built, so that a worker can send for it."""
+
+    async def learn(self, token: str) -> None:
+        """Store a token; costs nothing if it is stored already."""
+
+
+class Gateway:
+    """Submits aiogram calls to the engine, and returns their answers.
+
+    Args:
+        wait_s: Time an awaited call may wait for places, Telegram's own answer not counted; None: until it is sent.
+        call_s: Time in which a call to Telegram surely ends.
+    """
+
+    def __init__(
+        self,
+        *,
+        dispatcher: Dispatcher,
+        composer: MethodComposer,
+        attachments: Attachments,
+        results: Results,
+        endings: Endings,
+        tokens: TokenStore,
+        known_holds: KnownHolds,
+        wait_s: float | None,
+        call_s: float,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._composer = composer
+        self._attachments = attachments
+        self._results = results
+        self._endings = endings
+        self._tokens = tokens
+        self._known_holds = known_holds
+        self._wait_s = wait_s
+        self._call_s = call_s
+        self.loop = EngineLoop()
+        self._dropping: dict[str, asyncio.Task[None]] = {}  # by the ids of calls that delete messages
+
+    async def call(self, bot: Bot, method: AnyMethod, rule: Rule) -> Any:
+        """Submit a call and wait until it has ended, or at most ``wait_s`` for its places.
+
+        Returns:
+            What the method returns; or, if the message still waits, a ``Message`` (or ``MessageId``, or a list of
+            them) whose ``message_id`` is 0 and whose ``tempogram_id`` is our id.
+
+        Raises:
+            TelegramAPIError: Telegram refused the call, or refuses the whole chat; aiogram's own exception for it.
+            QueueFull: It was not accepted.
+            TelegramEntityTooLarge: It was not accepted; a file is larger than Telegram takes.
+        """
+        try:
+            message = await self._compose(bot, method, rule)
+            async with update_context.waiting_for_queue():
+                return await self._answered(bot, method, message)
+        except ChatUnreachable as lost:
+            raise TelegramForbiddenError(method, lost.reason) from None
+
+    async def _answered(self, bot: Bot, method: AnyMethod, message: Outgoing) -> Any:
+        waiting = PlaceWait(wait_s=self._wait_s if may_be_shown(method) else None, call_s=self._call_s)
+        with self._endings.expect(message.id, waiting.note) as ended:
+            known = await self._submit(bot, method, message)
+            if known is None:
+                return await self._end_of(bot, method, message.id, waiting.until(ended))
+        with self._endings.expect(known.message_id, waiting.note) as ended:
+            # It may have ended before; what ends from here on is not missed.
+            result = await self._endings.look_up(known.message_id)
+            if result is not None:
+                return answer(bot, method, result)
+            return await self._end_of(bot, method, known.message_id, waiting.until(ended))
+
+    async def _end_of(self, bot: Bot, method: AnyMethod, message_id: str, ended: Awaitable[Result]) -> Any:
+        """Wait for a message and return its answer. A caller that is cancelled does not cancel the message."""
+        try:
+            result = await ended
+        except TimeoutError:
+            return shown(bot, method, message_id, [0])
+        if dropping := self._dropping.get(message_id):
+            await asyncio.shield(dropping)
+        return answer(bot, method, result)
+
+    async def show_action(self, direct: BaseSession, bot: Bot, method: SendChatAction, timeout_s: int | None) -> bool:
+        """Show that a bot is at work; True and no call while the chat or the bot is held, as far as is known here."""
+        chat_id = numbered(method.chat_id)
+        if self._known_holds.is_held(bot.id, chat_id):
+            return True
+        try:
+            return await direct.make_request(bot, method, timeout_s)
+        except TelegramRetryAfter as throttled:
+            self._known_holds.note(Hold(bot.id, chat_id, self._known_holds.in_ms(1_000 * throttled.retry_after)))
+            raise
+
+    async def submit(self, bot: Bot, method: AnyMethod, rule: Rule) -> None:
+        """Submit a call that a handler returned, without waiting; a lost chat does not stop the calls after it."""
+        try:
+            await self._submit(bot, method, await self._compose(bot, method, rule))
+        except ChatUnreachable as lost:
+            log.warning("message_not_submitted", bot_id=lost.bot_id, chat_id=lost.chat_id, reason=lost.reason)
+
+    async def _compose(self, bot: Bot, method: AnyMethod, rule: Rule) -> Outgoing:
+        prepared, context = prepare(bot, method), update_context.current()
+        compose = partial(self._composer.from_method, prepared, rule)
+        if context is not None:
+            is_made_again = prepared.name in UNCOUNTED and is_answered_with_a_value(method)
+            key = None if is_made_again else context.next_key(prepared.name, rule.chat_id(prepared.params))
+            compose = partial(compose, dedup_key=key, priority=context.priority, user_id=context.user_id)
+        await self._tokens.learn(bot.token)  # after the key, which depends on the order in which calls are made
+        if not prepared.files:
+            return compose()
+        try:
+            # Read before the message is made, because its id is its time of submission.
+            async with self._attachments.spooled(bot, prepared.files) as files:
+                message = compose()
+                if (lost := await self._dispatcher.refusal(message)) is not None:
+                    raise lost
+                await self._attachments.keep(message, files)
+                return message
+        except FileTooLarge as error:
+            raise TelegramEntityTooLarge(method, str(error)) from error
+
+    async def _submit(self, bot: Bot, method: AnyMethod, message: Outgoing) -> Known | None:
+        """Submit a call; once it has deleted messages, what waits to edit them is dropped."""
+        deleted = edit_coalescing.deleted(method.__api_method__, dict(method))
+        if deleted is None:
+            return await self._submit_message(bot, message)
+        future = self._results.expect(message.id)
+        known = None
+        try:
+            known = await self._submit_message(bot, message)
+        except BaseException:
+            self._results.forget(message.id, future)
+            raise
+        if known is not None:
+            self._results.forget(message.id, future)
+            return known
+        dropping = self._dropping[message.id] = asyncio.create_task(self._drop_edits(message, future, *deleted))
+        dropping.add_done_callback(lambda _: self._dropping.pop(message.id))
+        return None
+
+    async def _drop_edits(
+        self, deleting: Outgoing, future: asyncio.Future[Result], chat_id: ChatId, message_ids: Sequence[int]
+    ) -> None:
+        bot_id = deleting.bot_id
+        try:
+            async with asyncio.timeout(DROP_WITHIN_S):
+                result = await future
+        except TimeoutError:
+            return
+        finally:
+            self._results.forget(deleting.id, future)
+        if not isinstance(result.outcome, Sent):
+            return
+        try:
+            await self._dispatcher.drop(bot_id, numbered(chat_id), [edit_coalescing.key(each) for each in message_ids])
+        except EngineError as error:  # Telegram refuses the edits
+            log.debug("edits_not_dropped", bot_id=bot_id, error=str(error))
+
+    async def _submit_message(self, bot: Bot, message: Outgoing) -> Known | None:
+        try:
+            await self._tokens.learn(bot.token)  # it may have been removed while a file was read and kept
+            (submission,) = await self._dispatcher.submit([message])
+            if isinstance(submission, QueueFull | ChatUnreachable):
+                raise submission
+        except EngineError:
+            await self._attachments.forget(message)
+            raise
+        if isinstance(submission, Known):
+            await self._attachments.forget(message)
+            return submission
+        return None

@@ -1,0 +1,95 @@
+"""The session under every ``Bot`` of this process, so that no call bypasses the engine.
+
+``install`` makes ``Bot.session`` a property that wraps the session a bot is given, so ``bot.send_message(…)``,
+``message.answer(…)`` and a ``Bot`` that a user built all end here. What does not pass the queue (``methods.DIRECT``)
+goes through the session that the bot was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, cast
+
+from aiogram import Bot
+from aiogram.client.session.base import BaseSession
+from aiogram.methods import SendChatAction, TelegramMethod
+from aiogram.methods.base import TelegramType
+
+from tempogram.bot.calls.gateway import Gateway
+from tempogram.bot.telegram.methods import QUEUED
+
+
+class EngineSession(BaseSession):
+    """Sends through the engine, and what does not pass the queue through ``direct``; both in the engine's loop."""
+
+    def __init__(self, direct: BaseSession, gateway: Gateway) -> None:
+        super().__init__(direct.api, direct.json_loads, direct.json_dumps, direct.timeout)
+        self.direct = direct
+        self.middleware = direct.middleware
+        self._gateway = gateway
+
+    async def make_request(
+        self,
+        bot: Bot,
+        method: TelegramMethod[TelegramType],
+        timeout: int | None = None,  # noqa: ASYNC109 - aiogram's own signature
+    ) -> TelegramType:
+        return await self._gateway.loop.run(self._make_request(bot, method, timeout))
+
+    async def _make_request(
+        self, bot: Bot, method: TelegramMethod[TelegramType], timeout_s: int | None
+    ) -> TelegramType:
+        rule = QUEUED.get(method.__api_method__)
+        if rule is not None:
+            return cast("TelegramType", await self._gateway.call(bot, method, rule))
+        if isinstance(method, SendChatAction):
+            return cast("TelegramType", await self._gateway.show_action(self.direct, bot, method, timeout_s))
+        return await self.direct.make_request(bot, method, timeout_s)
+
+    async def close(self) -> None:
+        closing = self.direct.close()
+        await (closing if self._gateway.loop.has_ended else self._gateway.loop.run(closing))
+
+    async def stream_content(
+        self,
+        url: str,
+        headers: dict[str, Any] | None = None,
+        timeout: int = 30,  # noqa: ASYNC109 - aiogram's own signature
+        chunk_size: int = 65536,
+        raise_for_status: bool = True,  # noqa: FBT001, FBT002 - aiogram's own signature
+    ) -> AsyncGenerator[bytes, None]:
+        content = self.direct.stream_content(url, headers, timeout, chunk_size, raise_for_status)
+        try:
+            while (chunk := await self._gateway.loop.run(_next(content))) is not None:
+                yield chunk
+        finally:
+            await self._gateway.loop.run(_end(content))
+
+
+async def _next(content: AsyncGenerator[bytes, None]) -> bytes | None:
+    return await anext(content, None)
+
+
+async def _end(content: AsyncGenerator[bytes, None]) -> None:
+    await content.aclose()
+
+
+def install(gateway: Gateway) -> Callable[[], None]:
+    """Put our session under every ``Bot`` from now on; return a function that undoes it."""
+
+    def get(bot: Bot) -> BaseSession:
+        session: BaseSession = bot.__dict__["session"]
+        if not isinstance(session, EngineSession):  # built before
+            put(bot, session)
+        return cast("BaseSession", bot.__dict__["session"])
+
+    def put(bot: Bot, session: BaseSession) -> None:
+        wrapped = session if isinstance(session, EngineSession) else EngineSession(session, gateway)
+        bot.__dict__["session"] = wrapped  # where aiogram keeps it, so that the bot works after ``remove``
+
+    setattr(Bot, "session", property(get, put))  # noqa: B010 - aiogram declares it on the instance only
+
+    def remove() -> None:
+        delattr(Bot, "session")
+
+    return remove
