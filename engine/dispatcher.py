@@ -12,9 +12,9 @@ from tempogram.engine.closing.closer import Closer
 from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.conversations import conversation_of
-from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
+from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull, TargetLost
 from tempogram.engine.model.messages import ChatId, Outgoing, Status
-from tempogram.engine.ports import Accepted, Broker, Known, Ledger, Refused, Verdict
+from tempogram.engine.ports import Accepted, Broker, Known, Ledger, References, Refused, Verdict
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.conditions import Conditions
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 RETRY_WITHIN_S = 1.0
 """Time a submission may spend on a second attempt to admit. untuned: a broker that answers at all does so sooner."""
 
-Submission = Accepted | Known | QueueFull | ChatUnreachable
+Submission = Accepted | Known | QueueFull | ChatUnreachable | TargetLost
 
 
 class Dispatcher:
@@ -35,6 +35,7 @@ class Dispatcher:
     Args:
         worker: Sends at once what may go; ``NoWorker`` in a process that sends nothing.
         conditions: Shows for a while that the ledger has refused a submission.
+        references: Gives a message its place that refers to others by handles; None: none does.
         count_drops: Gets the number of messages that a cap has refused.
     """
 
@@ -49,6 +50,7 @@ class Dispatcher:
         pending_admissions: PendingAdmissions,
         conditions: Conditions,
         count_drops: Callable[[int], None],
+        references: References | None = None,
     ) -> None:
         self._ledger = ledger
         self._broker = broker
@@ -58,6 +60,7 @@ class Dispatcher:
         self.pending_admissions = pending_admissions
         self._conditions = conditions
         self._count_drops = count_drops
+        self._references = references
         self._under_way: set[asyncio.Task[list[Submission]]] = set()
 
     async def submit(self, messages: Sequence[Outgoing]) -> list[Submission]:
@@ -68,6 +71,7 @@ class Dispatcher:
             Known: The same ``dedup_key`` was accepted before; nothing was done.
             QueueFull: Too much waits already; nothing was accepted. (A value here: its neighbours went in.)
             ChatUnreachable: The chat takes nothing; nothing was accepted. (A value, for the same reason.)
+            TargetLost: It refers to what is not there, or was not sent; nothing was accepted. (Likewise.)
 
         Raises:
             LedgerError: Nothing was accepted, as far as can be known; see ``LedgerError``.
@@ -86,6 +90,23 @@ class Dispatcher:
         return refusal
 
     async def _submit(self, messages: Sequence[Outgoing]) -> list[Submission]:
+        references = self._references
+        if references is None or not any(map(references.may_refer, messages)):
+            return await self._submit_placed(messages)
+        plain = [message for message in messages if not references.may_refer(message)]
+        submitted = iter(await self._submit_placed(plain))
+        return [
+            await self._submit_referring(references, message) if references.may_refer(message) else next(submitted)
+            for message in messages
+        ]
+
+    async def _submit_referring(self, references: References, message: Outgoing) -> Submission:
+        async with references.in_order(message.bot_id):
+            (known,) = await self._ledger.known([message])
+            placed = message if known is not None else await references.place(message)
+            return placed if isinstance(placed, TargetLost) else (await self._submit_placed([placed]))[0]
+
+    async def _submit_placed(self, messages: Sequence[Outgoing]) -> list[Submission]:
         refusals = [self._reachability.refusal(message) for message in messages]
         if not any(refusals):
             return await self._accept(messages)

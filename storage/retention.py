@@ -1,9 +1,10 @@
 """Deletes what is older than its retention period, in small commits, so that other writes do not wait long.
 
-    messages    with attempts and files  ``RETENTION_DAYS`` after they ended, dead letters ``RETENTION_DEAD_DAYS``
+    messages    with all that is theirs  ``RETENTION_DAYS`` after they ended, dead letters ``RETENTION_DEAD_DAYS``
     updates     once they are handled    after ``UPDATES_MS``
     holds       that are over            at once
     texts                                after the time of ``LLM_KEEP_TEXTS``
+    referrals   of what has ended        an hour after they were written
     attempts    that were only presumed  after ``PRESUMED_MS``; see ``engine.recovery.rebuild``
     fsm_states  that are cleared         once the update that cleared them is handled
 
@@ -32,9 +33,11 @@ from tempogram.storage.database.models import (
     PRESUMED,
     attempts,
     fsm_states,
+    handles,
     holds,
     messages,
     payloads,
+    referrals,
     texts,
     updates,
 )
@@ -150,6 +153,7 @@ def purges(now_ms: int, *, texts_ms: int) -> dict[str, Delete]:
         "holds": _purge(holds, holds.c.until_ms < now_ms),
         "texts": _purge(texts, texts.c.said_at_ms < now_ms - texts_ms),
         "fsm_states": _purge(fsm_states, is_cleared),
+        "referrals": _purge(referrals, and_(referrals.c.message_id < earliest(now_ms - HOUR_MS), ~_is_open(referrals))),
         "presumed": _purge(attempts, and_(is_presumed, attempts.c.counted_at_ms < now_ms - PRESUMED_MS)),
     }
 
@@ -168,6 +172,10 @@ def old_messages(settled_before_ms: int, dead_before_ms: int) -> ColumnElement[b
     )
 
 
+def _is_open(table: Table) -> ColumnElement[bool]:
+    return exists().where(messages.c.id == table.c.message_id, messages.c.settled_at_ms.is_(None))
+
+
 def _before(now_ms: int, keep_ms: int | None) -> int:
     return 0 if keep_ms is None else now_ms - keep_ms
 
@@ -184,5 +192,6 @@ def _remove_messages(connection: Connection, ids: Sequence[str], is_old: ColumnE
     removed = [row.id for row in connection.execute(gone)]
     connection.execute(delete(attempts).where(attempts.c.message_id.in_(removed)))
     connection.execute(delete(payloads).where(payloads.c.message_id.in_(removed)))
+    connection.execute(delete(handles).where(handles.c.message_id.in_(removed)))
     file_writes.forget(connection, removed)
     return len(removed)

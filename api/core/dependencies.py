@@ -13,7 +13,7 @@ from tempogram.api.core.repositories import Bots, MessageHistory, StoredLimits
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.observability.metrics import Metrics
-from tempogram.engine.ports import Broker, Clock, Ledger, Results
+from tempogram.engine.ports import Broker, Clock, Handles, Ledger, Results
 from tempogram.engine.recovery.cancellations import Cancellations
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.storage.files.spool import Spool
@@ -47,6 +47,7 @@ class Services:
     broker: Broker
     ledger: Ledger
     results: Results
+    handles: Handles
     history: MessageHistory
     bots: Bots
     limits: StoredLimits

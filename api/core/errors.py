@@ -19,7 +19,7 @@ from tempogram.api.core.ports import IntakeFull, NoWebhook, Refusal, TelegramUnr
 from tempogram.api.core.redaction import without_tokens
 from tempogram.api.core.validation_messages import sentence_of
 from tempogram.api.schemas.errors import ErrorOut
-from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
+from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull, TargetLost
 from tempogram.storage.files.spool import FileTooLarge
 
 log = structlog.get_logger()
@@ -102,6 +102,7 @@ TABLE: Mapping[type[Exception], ErrorFormat] = {
     NotFound: ErrorFormat(404, "not_found"),
     HeadTooSlow: ErrorFormat(408, "head_too_slow"),
     ChatUnreachable: ErrorFormat(409, "chat_unreachable"),
+    TargetLost: ErrorFormat(409, "target_lost"),
     Conflict: ErrorFormat(409, "conflict"),
     NoWebhook: ErrorFormat(409, "no_webhook"),
     TooLarge: ErrorFormat(413, "too_large"),

@@ -17,7 +17,7 @@ from tempogram.api.schemas.messages import BatchIn, ExplanationOut, MessageIn, M
 from tempogram.api.security.auth import GuardedRoute, Role, requires
 from tempogram.api.usecases.queued_message import cancel, explain, state_of
 from tempogram.api.usecases.submissions import Submissions, Submitted
-from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull
+from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull, TargetLost
 from tempogram.engine.model.messages import Status
 from tempogram.storage.files.spool import FileTooLarge
 from tempogram.storage.messages import MessageState
@@ -51,7 +51,9 @@ WaitS = Annotated[float, Query(ge=0, le=WAIT_S_MAX, description="Wait this many 
     response_model=StatusOut,
     dependencies=[requires(Role.OPERATOR)],
     responses=ENDED_IN_TIME
-    | error_responses(Malformed, Refusal, ChatUnreachable, TooLarge, FileTooLarge, Invalid, QueueFull, LedgerError),
+    | error_responses(
+        Malformed, Refusal, ChatUnreachable, TargetLost, TooLarge, FileTooLarge, Invalid, QueueFull, LedgerError
+    ),
     openapi_extra={"requestBody": {"content": {"multipart/form-data": {"schema": FORM_SCHEMA}}}},
 )
 async def submit(wanted: MessageIn, files: FilesOf, submissions: SubmissionsOf, wait: WaitS = 0) -> Response:

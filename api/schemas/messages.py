@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, SkipValidation, model_validator
 
 from tempogram.api.schemas.base import RequestModel, ResponseModel, given
 from tempogram.api.schemas.fields import BotId, ChatField, TimeMs, UserId, time_of
-from tempogram.engine.model.messages import ChatId, Guarantee, Priority, Status
+from tempogram.engine.model.messages import PARKED_MS, ChatId, Guarantee, Priority, Status
 from tempogram.engine.ports import Explanation, WaitsAt
 from tempogram.storage.files.uploads import StoredFile
 from tempogram.storage.messages import AttemptState, MessageState
@@ -184,7 +184,8 @@ class ExplanationOut(ResponseModel):
     before_in_line: int = Field(
         description="Messages of its bot and priority that are sent before it, its chat's included, if no chat waits."
     )
-    earliest_at: datetime | None = Field(description="Not before this time. null: its bot is paused.")
+    earliest_at: datetime | None = Field(description="Not before this time. null: its bot is paused, or see waits_for.")
+    waits_for: list[str] = Field(description="The messages that must have ended before, as it refers to them.")
 
     @classmethod
     def of(cls, explanation: Explanation) -> Self:
@@ -194,6 +195,7 @@ class ExplanationOut(ResponseModel):
             before_in_lane=explanation.before_in_lane,
             before_in_line=explanation.before_in_line,
             earliest_at=time_of(explanation.earliest_at_ms),
+            waits_for=list(explanation.waits_for),
         )
 
 
@@ -207,7 +209,7 @@ def _fields_of(state: MessageState) -> dict[str, Any]:
         "status": state.status,
         "attempt": state.attempt,
         "submitted_at": time_of(state.submitted_at_ms),
-        "send_at": time_of(state.ready_at_ms or None),
+        "send_at": time_of(None if state.ready_at_ms in {0, PARKED_MS} else state.ready_at_ms),
         "expires_at": time_of(state.expires_at_ms),
         "sent_at": time_of(state.settled_at_ms) if state.status is Status.SENT else None,
         "settled_at": time_of(state.settled_at_ms),

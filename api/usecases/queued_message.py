@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tempogram.api.core.dependencies import Services
 from tempogram.api.core.errors import Conflict, NotFound, NotScheduled
 from tempogram.api.core.redaction import short
-from tempogram.engine.model.messages import OPEN, Status
-from tempogram.engine.ports import Explanation
+from tempogram.engine.model.messages import OPEN, PARKED_MS, Status
+from tempogram.engine.ports import Explanation, WaitsAt
 from tempogram.engine.recovery.cancellations import Cancellation
 from tempogram.storage.messages import MessageState
 
@@ -41,7 +43,10 @@ async def explain(services: Services, message_id: str) -> Explanation:
     explanation = await services.broker.explain(message_id)
     if explanation is None:
         raise await _why_not(services, message_id, "there is nothing to explain")
-    return explanation
+    if explanation.earliest_at_ms != PARKED_MS:
+        return explanation
+    waits_for = tuple(await services.handles.awaited(message_id))
+    return replace(explanation, waits_at=WaitsAt.REFERENCE, earliest_at_ms=None, waits_for=waits_for)
 
 
 async def state_of(services: Services, message_id: str) -> MessageState:

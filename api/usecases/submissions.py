@@ -19,7 +19,14 @@ from tempogram.api.core.validation_messages import sentence_of
 from tempogram.api.schemas.messages import BATCH_MAX, MessageIn
 from tempogram.api.usecases.known_bots import KnownBots, unknown_bot
 from tempogram.engine.dispatcher import Submission
-from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, EngineError, LedgerError, QueueFull
+from tempogram.engine.model.errors import (
+    BrokerUnavailable,
+    ChatUnreachable,
+    EngineError,
+    LedgerError,
+    QueueFull,
+    TargetLost,
+)
 from tempogram.engine.model.messages import OPEN, Outgoing, Status
 from tempogram.engine.ports import Accepted, Known, Result, Results
 from tempogram.storage.files.spool import Spooled
@@ -58,6 +65,7 @@ class Submissions:
             Refusal: There is no such bot, or Telegram would refuse the method or its parameters.
             QueueFull: Its chat or its bot has too many waiting messages.
             ChatUnreachable: Telegram refused the chat before.
+            TargetLost: It refers to a message that is not there, or was not sent.
             LedgerError: The ledger is unavailable. As with the others, nothing was accepted.
         """
         await self.known_bots.check(request.bot)
@@ -124,7 +132,7 @@ class Submissions:
                 return Submitted(message.id, Status.QUEUED)
             case Known(message_id, status):
                 return Submitted(message_id, status)
-            case QueueFull() | ChatUnreachable() as refused:
+            case QueueFull() | ChatUnreachable() | TargetLost() as refused:
                 raise refused
 
     async def _submit_and_wait(self, message: Outgoing, wait_s: float) -> Submitted | MessageState:
@@ -204,7 +212,7 @@ def _outcome(message: Outgoing, answer: Submission) -> Submitted | str:
             return Submitted(message.id, Status.QUEUED)
         case Known(message_id, status):
             return Submitted(message_id, status)
-        case QueueFull() | ChatUnreachable() as refused:
+        case QueueFull() | ChatUnreachable() | TargetLost() as refused:
             return str(refused)
 
 

@@ -6,5 +6,7 @@ Read in this order:
     gateway     the way of a call into the engine, and of its answer back
     answers     what became of a message, as aiogram returns or raises it
     endings     tells callers how messages end
+    handles     what becomes of calls that refer to messages by their handles
+    amendments  what a message that waits is after an edit
     place_wait  how long an awaited call waits for its places
 """

@@ -126,6 +126,25 @@ def _refused(code: int | None, reason: str) -> Outcome:
     return Rejected(code, reason) if code in REFUSED else Failed(reason, code)
 
 
+def refused(method: AnyMethod, reason: str) -> Exception:
+    """Return aiogram's own exception for a call that was not accepted because of what it refers to."""
+    outcome = _refused(_code_in(reason) or 400, reason)
+    return refusal(method, Result("", Status.DEAD, outcome))
+
+
+def items_of(method: AnyMethod) -> int:
+    """Return how many messages a call makes.
+
+    >>> from aiogram.methods import CopyMessages, SendMessage
+    >>> copies = CopyMessages(chat_id=7, from_chat_id=8, message_ids=[1, 2])
+    >>> items_of(SendMessage(chat_id=7, text="a")), items_of(copies)
+    (1, 2)
+    """
+    items = getattr(method, "media", None) if method.__returning__ == list[Message] else None
+    items = items or getattr(method, "message_ids", None)
+    return len(items) if isinstance(items, list) else 1
+
+
 def _code_in(reason: str) -> int | None:
     """Return the code of a refusal by Telegram's words for it; None if they are not Telegram's.
 
@@ -157,7 +176,7 @@ def shown(bot: Bot, method: AnyMethod, message_id: str, numbers: Sequence[int]) 
     """
     returned = method.__returning__
     if bool in {returned, *get_args(returned)}:
-        return _edited(bot, method, message_id)
+        return _edited(bot, method, message_id, numbers)
     if returned in {Message, list[Message]} and numbers:
         messages = [_message(bot, method, message_id, number) for number in numbers]
         return messages[0] if returned is Message else messages
@@ -181,9 +200,9 @@ def may_be_shown(method: AnyMethod) -> bool:
     return method.__returning__ in {Message, MessageId, list[Message], list[MessageId]}
 
 
-def _edited(bot: Bot, method: AnyMethod, message_id: str) -> Message | bool:
+def _edited(bot: Bot, method: AnyMethod, message_id: str, numbers: Sequence[int]) -> Message | bool:
     """Return what an edit is answered with: the message, or True where Telegram does not show it."""
-    number = getattr(method, "message_id", None)
+    number = numbers[0] if numbers else getattr(method, "message_id", None)
     if not isinstance(number, int) or Message not in get_args(method.__returning__):
         return True
     return _message(bot, method, message_id, number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import structlog
 from aiogram import Bot
@@ -13,19 +13,21 @@ from aiogram.client.session.base import BaseSession
 from aiogram.exceptions import TelegramEntityTooLarge, TelegramForbiddenError, TelegramRetryAfter
 from aiogram.methods import SendChatAction
 
-from tempogram.bot.calls.answers import answer, is_answered_with_a_value, may_be_shown, shown
+from tempogram.bot.calls.answers import answer, is_answered_with_a_value, items_of, may_be_shown, refused, shown
 from tempogram.bot.calls.endings import Endings
+from tempogram.bot.calls.handles import Amended, Done, HandleReferences
 from tempogram.bot.calls.place_wait import PlaceWait
 from tempogram.bot.telegram import edit_coalescing, update_context
 from tempogram.bot.telegram.attachments import Attachments
 from tempogram.bot.telegram.composer import MethodComposer, prepare
 from tempogram.bot.telegram.engine_loop import EngineLoop
 from tempogram.bot.telegram.methods import UNCOUNTED, AnyMethod, Rule, numbered
+from tempogram.bot.telegram.references import may_refer, unknown, why_lost
 from tempogram.engine.dispatcher import Dispatcher
-from tempogram.engine.model.errors import ChatUnreachable, EngineError, QueueFull
+from tempogram.engine.model.errors import ChatUnreachable, EngineError, QueueFull, TargetLost
 from tempogram.engine.model.messages import ChatId, Hold, Outgoing
 from tempogram.engine.model.outcomes import Sent
-from tempogram.engine.ports import Known, Result, Results
+from tempogram.engine.ports import Handles, Known, Result, Results
 from tempogram.engine.sending.known_holds import KnownHolds
 from tempogram.storage.files.spool import FileTooLarge
 
@@ -60,6 +62,8 @@ class Gateway:
         attachments: Attachments,
         results: Results,
         endings: Endings,
+        handles: Handles,
+        references: HandleReferences,
         tokens: TokenStore,
         known_holds: KnownHolds,
         wait_s: float | None,
@@ -70,6 +74,8 @@ class Gateway:
         self._attachments = attachments
         self._results = results
         self._endings = endings
+        self._handles = handles
+        self._references = references
         self._tokens = tokens
         self._known_holds = known_holds
         self._wait_s = wait_s
@@ -82,7 +88,7 @@ class Gateway:
 
         Returns:
             What the method returns; or, if the message still waits, a ``Message`` (or ``MessageId``, or a list of
-            them) whose ``message_id`` is 0 and whose ``tempogram_id`` is our id.
+            them) whose ``message_id`` is a handle and whose ``tempogram_id`` is our id.
 
         Raises:
             TelegramAPIError: Telegram refused the call, or refuses the whole chat; aiogram's own exception for it.
@@ -95,29 +101,70 @@ class Gateway:
                 return await self._answered(bot, method, message)
         except ChatUnreachable as lost:
             raise TelegramForbiddenError(method, lost.reason) from None
+        except TargetLost as lost:
+            raise refused(method, str(lost)) from None
 
     async def _answered(self, bot: Bot, method: AnyMethod, message: Outgoing) -> Any:
         waiting = PlaceWait(wait_s=self._wait_s if may_be_shown(method) else None, call_s=self._call_s)
         with self._endings.expect(message.id, waiting.note) as ended:
-            known = await self._submit(bot, method, message)
-            if known is None:
+            other_id = await self._enter(bot, method, message)
+            if other_id is None:
                 return await self._end_of(bot, method, message.id, waiting.until(ended))
-        with self._endings.expect(known.message_id, waiting.note) as ended:
+        if not other_id:
+            return True
+        with self._endings.expect(other_id, waiting.note) as ended:
             # It may have ended before; what ends from here on is not missed.
-            result = await self._endings.look_up(known.message_id)
+            result = await self._endings.look_up(other_id)
             if result is not None:
                 return answer(bot, method, result)
-            return await self._end_of(bot, method, known.message_id, waiting.until(ended))
+            return await self._end_of(bot, method, other_id, waiting.until(ended))
+
+    async def _enter(self, bot: Bot, method: AnyMethod, message: Outgoing) -> str | None:
+        """Submit a message; return the id of another one whose end is its own, "" if there is nothing left to do."""
+        if may_refer(message):
+            async with self._references.in_order(bot.id):
+                left = await self._references.change_waiting(message)
+            if isinstance(left, Done | Amended):
+                await self._attachments.forget(message)
+                return left.message_id if isinstance(left, Amended) else ""
+            message = left
+        known = await self._submit(bot, method, message)
+        return None if known is None else known.message_id
 
     async def _end_of(self, bot: Bot, method: AnyMethod, message_id: str, ended: Awaitable[Result]) -> Any:
         """Wait for a message and return its answer. A caller that is cancelled does not cancel the message."""
         try:
             result = await ended
         except TimeoutError:
-            return shown(bot, method, message_id, [0])
+            return shown(bot, method, message_id, await self._handles_of(bot, method, message_id))
         if dropping := self._dropping.get(message_id):
             await asyncio.shield(dropping)
         return answer(bot, method, result)
+
+    async def _handles_of(self, bot: Bot, method: AnyMethod, message_id: str) -> list[int]:
+        """Return what stands for a call's messages until they are sent; an edit's message has its number already."""
+        if bool in get_args(method.__returning__):
+            return []
+        return await self._handles.hand_out(bot.id, message_id, items_of(method))
+
+    async def with_numbers(self, bot: Bot, method: AnyMethod) -> AnyMethod:
+        """Return a call that does not pass the queue with Telegram's number; it waits until its message is sent."""
+        number = getattr(method, "message_id", None)
+        if not isinstance(number, int) or number >= 0:
+            return method
+        target = (await self._handles.targets(bot.id, [number])).get(number)
+        if target is not None and target.is_open:
+            async with update_context.waiting_for_queue():
+                await self._until_ended(target.message_id)
+            target = (await self._handles.targets(bot.id, [number])).get(number)
+        if target is None or target.telegram_message_id is None:
+            raise refused(method, unknown(bot.id, number) if target is None else str(why_lost(number, target)))
+        return method.model_copy(update={"message_id": target.telegram_message_id})
+
+    async def _until_ended(self, message_id: str) -> None:
+        with self._endings.expect(message_id) as ended:
+            if await self._endings.look_up(message_id) is None:
+                await ended
 
     async def show_action(self, direct: BaseSession, bot: Bot, method: SendChatAction, timeout_s: int | None) -> bool:
         """Show that a bot is at work; True and no call while the chat or the bot is held, as far as is known here."""
@@ -133,7 +180,7 @@ class Gateway:
     async def submit(self, bot: Bot, method: AnyMethod, rule: Rule) -> None:
         """Submit a call that a handler returned, without waiting; a lost chat does not stop the calls after it."""
         try:
-            await self._submit(bot, method, await self._compose(bot, method, rule))
+            await self._enter(bot, method, await self._compose(bot, method, rule))
         except ChatUnreachable as lost:
             log.warning("message_not_submitted", bot_id=lost.bot_id, chat_id=lost.chat_id, reason=lost.reason)
 
@@ -199,7 +246,7 @@ class Gateway:
         try:
             await self._tokens.learn(bot.token)  # it may have been removed while a file was read and kept
             (submission,) = await self._dispatcher.submit([message])
-            if isinstance(submission, QueueFull | ChatUnreachable):
+            if isinstance(submission, QueueFull | ChatUnreachable | TargetLost):
                 raise submission
         except EngineError:
             await self._attachments.forget(message)

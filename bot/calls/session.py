@@ -44,6 +44,7 @@ class EngineSession(BaseSession):
             return cast("TelegramType", await self._gateway.call(bot, method, rule))
         if isinstance(method, SendChatAction):
             return cast("TelegramType", await self._gateway.show_action(self.direct, bot, method, timeout_s))
+        method = await self._gateway.with_numbers(bot, method)
         return await self.direct.make_request(bot, method, timeout_s)
 
     async def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from tempogram.engine.ports import WaitsAt
 
 REASONS: Mapping[str, str] = {
     WaitsAt.SCHEDULED: "it is scheduled for a later time",
+    WaitsAt.REFERENCE: "it refers to a message that is not sent yet",
     WaitsAt.BACKOFF: "the last attempt to its chat failed and is repeated first",
     WaitsAt.CHAT_IN_FLIGHT: "another message of its chat is being sent",
     WaitsAt.CHAT_HELD: "Telegram asked for a pause in its chat (429)",
@@ -40,7 +41,7 @@ def in_words(state: Mapping[str, Any], now: datetime) -> str:
         (
             f"It waits {_why(gate)} ({gate}).",
             _before(state["before_in_line"], state["before_in_lane"]),
-            _when(state["earliest_at"], now),
+            _after(state["waits_for"]) if state.get("waits_for") else _when(state["earliest_at"], now),
         )
     )
 
@@ -68,6 +69,15 @@ def _before(in_line: int, in_lane: int) -> str:
         f"{in_line:,} messages of its bot and priority go" if in_line > 1 else "1 message of its bot and priority goes"
     )
     return f"{many} before it, {f'{in_lane:,}' if in_lane else 'none'} of them to its chat."
+
+
+def _after(message_ids: Sequence[str]) -> str:
+    """Say after which messages it goes.
+
+    >>> _after(["018bcfe5680000000000000007"])
+    'It goes once 018bcfe5680000000000000007 has ended.'
+    """
+    return f"It goes once {' and '.join(message_ids)} {'has' if len(message_ids) == 1 else 'have'} ended."
 
 
 def _when(earliest_at: str | None, now: datetime) -> str:

@@ -65,6 +65,7 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
     """Return the loops of the process's role, except sending."""
     yield built.cache_invalidation.run()
     yield built.engine.dispatcher.pending_admissions.run()
+    yield built.engine.parked_messages.run()
     yield MemoryTrim(trim=malloc_trim()).run()
     if built.context.role.sends:
         yield built.engine.recoverer.run()

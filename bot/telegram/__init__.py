@@ -4,6 +4,7 @@ Read in this order:
 
     methods          which methods count, what they cost, whose limit they use
     engine_loop      the event loop in which calls run, wherever they are made
+    references       which messages a call names, and what it does with them
     composer         turns a call into a message of the engine
     defaults         parameters that a bot's calls have unless they say otherwise
     fast_validation  validates a plain call without a pydantic model

@@ -142,18 +142,21 @@ def _without_json(status: int, body: bytes, header_s: int | None) -> Outcome:
 
 
 def _sent(answer: _Answer, body: bytes) -> Sent:
-    message = _first_message(bytes(answer.result))
-    return Sent(message.message_id, body, message.chat.id if message.chat else None)
+    messages = _messages(bytes(answer.result))
+    first = messages[0] if messages else _Message()
+    numbers = tuple(each.message_id for each in messages if each.message_id is not None)
+    item_ids = numbers if len(messages) > 1 else ()
+    return Sent(first.message_id, body, first.chat.id if first.chat else None, item_ids=item_ids)
 
 
-def _first_message(result: bytes) -> _Message:
-    """Return the message in a result, the first one of an album, or an empty one if there is none."""
+def _messages(result: bytes) -> list[_Message]:
+    """Return the message in a result, those of an album, or none if there is none."""
     try:
         if result.startswith(b"["):
-            return next(iter(_decode_messages(result)), _Message())
-        return _decode_message(result) if result.startswith(b"{") else _Message()
+            return _decode_messages(result)
+        return [_decode_message(result)] if result.startswith(b"{") else []
     except UNREADABLE:
-        return _Message()  # a list of something else, which is a success too
+        return []  # a list of something else, which is a success too
 
 
 def _refused(code: int, answer: _Answer, header_s: int | None) -> Outcome:

@@ -8,11 +8,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Protocol
 
+from msgspec import structs
+
 from tempogram.bot.telegram.albums import album_outcome
 from tempogram.bot.telegram.attachments import carries
 from tempogram.bot.telegram.composer import body_of
 from tempogram.bot.telegram.connections import Connections, Response
 from tempogram.bot.telegram.multipart import Form
+from tempogram.bot.telegram.references import referred
 from tempogram.bot.telegram.refusals import TWO_CHAT_METHODS, after_move, with_doubt
 from tempogram.bot.telegram.responses import classify, header_wait_s
 from tempogram.bot.telegram.round_trips import RoundTrips
@@ -20,7 +23,7 @@ from tempogram.bot.telegram.upload_packing import UploadPacker
 from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.engine.model.messages import Lease, Outgoing
 from tempogram.engine.model.outcomes import Answer, Failed, Outcome, Overdue, Rejected, Revoked, Uncertain
-from tempogram.engine.ports import Clock, MayWrite
+from tempogram.engine.ports import Clock, Handles, MayWrite
 
 JSON = "application/json"
 
@@ -56,6 +59,7 @@ class TelegramTransport:
         token_of: Callable[[int], str | None],
         reload_token: Callable[[int], Awaitable[str | None]],
         group_moves: GroupMoves,
+        handles: Handles,
         timeout_ms: int,
         guard_ms: int | None,
         upload_packer: UploadPacker,
@@ -65,6 +69,7 @@ class TelegramTransport:
         self._token_of = token_of
         self._reload_token = reload_token
         self._group_moves = group_moves
+        self._handles = handles
         self._timeout_s = timeout_ms / 1_000
         self._upload_packer = upload_packer
         self._clock = clock
@@ -79,6 +84,10 @@ class TelegramTransport:
             return Answer(Failed("the bot's token cannot be read", is_ours=True), counted_at_ms=None)
         if token is None:
             return Answer(Revoked("the bot has no token here"), counted_at_ms=None)
+        referring = await referred(message, self._handles)
+        if not isinstance(referring, Outgoing):
+            return Answer(referring, counted_at_ms=None)
+        lease, message = structs.replace(lease, message=referring), referring
         if (moved := await self._after_move(message)) is not None:
             return Answer(moved, counted_at_ms=None)
         packed = await self._upload_packer.pack(message) if carries(message) else None

@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from tempogram.bot.calls.handles import HandleReferences
 from tempogram.bot.telegram.edit_coalescing import edits_made_needless
 from tempogram.bot.telegram.transport import TelegramTransport
 from tempogram.bot.telegram.upload_packing import UploadPacker
@@ -17,6 +18,8 @@ from tempogram.bot.wiring.telegram import Telegram
 from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.observability.metrics import Metrics, ObservedTransport
+from tempogram.engine.recovery.cancellations import Cancellations
+from tempogram.engine.recovery.parked_messages import ParkedMessages
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.circuit_breaker import CircuitBreaker
 from tempogram.engine.sending.delivery import Delivery
@@ -36,6 +39,9 @@ class Engine:
     worker: Worker
     recoverer: Recoverer
     known_holds: KnownHolds
+    cancellations: Cancellations
+    parked_messages: ParkedMessages
+    references: HandleReferences
 
 
 def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegram) -> Engine:
@@ -55,12 +61,26 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
         token_of=telegram.fleet.registry.token_of,
         reload_token=telegram.fleet.reload_token,
         group_moves=reachability,
+        handles=storage.handles,
         timeout_ms=settings.timeout_ms,
         guard_ms=settings.telegram_window_guard_ms,
         upload_packer=UploadPacker(storage.uploads),
         clock=clock,
     )
     pending_admissions = PendingAdmissions(ledger=ledger, broker=broker, closer=closer)
+    cancellations = Cancellations(
+        broker=broker, closer=closer, pending_admissions=pending_admissions, conditions=conditions
+    )
+    parked_messages = ParkedMessages(
+        handles=storage.handles, ledger=ledger, broker=broker, results=results, conditions=conditions
+    )
+    references = HandleReferences(
+        handles=storage.handles,
+        ledger=ledger,
+        broker=broker,
+        cancellations=cancellations,
+        parked_messages=parked_messages,
+    )
     delivery = Delivery(
         transport=ObservedTransport(transport, metrics, clock),
         ledger=ledger,
@@ -98,9 +118,13 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
             pending_admissions=pending_admissions,
             conditions=conditions,
             count_drops=metrics.count_drops,
+            references=references,
         ),
         worker=worker,
         known_holds=delivery.known_holds,
+        cancellations=cancellations,
+        parked_messages=parked_messages,
+        references=references,
         recoverer=Recoverer(
             broker=broker,
             delivery=delivery,

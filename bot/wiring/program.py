@@ -26,7 +26,6 @@ from tempogram.bot.wiring.storage import Storage, open_storage
 from tempogram.bot.wiring.telegram import Telegram, connect_telegram
 from tempogram.bot.wiring.updates import UpdateHandling, updates_of
 from tempogram.engine.ports import Clock, Leadership, SystemClock
-from tempogram.engine.recovery.cancellations import Cancellations
 from tempogram.engine.recovery.settings_sync import resume_with_token
 from tempogram.storage.processes.leadership import UPDATE_SOURCES_LOCK, leadership
 
@@ -144,15 +143,11 @@ def services(built: Program) -> Services:
         spool=updates.spool,
         fleet=built.telegram.fleet,
         dispatcher=engine.dispatcher,
-        cancellations=Cancellations(
-            broker=queue.broker,
-            closer=queue.closer,
-            pending_admissions=engine.dispatcher.pending_admissions,
-            conditions=queue.conditions,
-        ),
+        cancellations=engine.cancellations,
         broker=queue.broker,
         ledger=storage.ledger,
         results=queue.results,
+        handles=storage.handles,
         history=storage.history,
         bots=storage.bots,
         limits=storage.limits,

@@ -16,6 +16,7 @@ from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
 from tempogram.storage.files.uploads import Uploads
 from tempogram.storage.fsm.states import States
+from tempogram.storage.handles import SqlHandles
 from tempogram.storage.ledger.ledger import SqlLedger
 from tempogram.storage.limits import StoredLimits
 from tempogram.storage.messages import MessageHistory
@@ -47,6 +48,7 @@ class Storage:
     members: SqlMembership
     bots: Bots
     chats: Chats
+    handles: SqlHandles
     history: MessageHistory
     limits: StoredLimits
     states: States
@@ -78,6 +80,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                 members=SqlMembership(epoch_readers),
                 bots=Bots(database, key),
                 chats=Chats(database),
+                handles=SqlHandles(database),
                 history=MessageHistory(database),
                 limits=StoredLimits(database, settings.limits()),
                 states=States(database),

@@ -69,6 +69,8 @@ async def updates_of(
         attachments=attachments,
         results=queue.results,
         endings=Endings(queue.results, storage.ledger.standings),
+        handles=storage.handles,
+        references=engine.references,
         tokens=telegram.fleet,
         known_holds=engine.known_holds,
         wait_s=settings.telegram_rate_limit_wait,

@@ -9,7 +9,8 @@
     │       └── NoQueue        there is none that this process may ask just now
     ├── LedgerError            the ledger could not be read or written
     ├── QueueFull              a chat or a bot has too much waiting; nothing was accepted
-    └── ChatUnreachable        the chat takes nothing until it writes again; nothing was accepted
+    ├── ChatUnreachable        the chat takes nothing until it writes again; nothing was accepted
+    └── TargetLost             what it refers to is not there, or was not sent; nothing was accepted
 
 What Telegram answers is not an error: see ``outcomes``.
 """
@@ -70,3 +71,7 @@ class ChatUnreachable(EngineError):
     def __init__(self, bot_id: int, chat_id: ChatId, reason: str) -> None:
         super().__init__(f"chat {chat_id} takes nothing from bot {bot_id} until a user writes there: {reason}")
         self.bot_id, self.chat_id, self.reason = bot_id, chat_id, reason
+
+
+class TargetLost(EngineError):
+    """A message refers to one that is not known, or that ended without being sent."""

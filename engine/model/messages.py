@@ -60,6 +60,11 @@ class Status(StrEnum):
 
 OPEN = (Status.QUEUED, Status.SENDING)
 
+PARKED_MS = 90_000_000_000_000
+"""The ``ready_at_ms`` of a message that waits until others have ended: in the year 4821.
+
+Of 14 digits, which Lua still writes without an exponent."""
+
 
 class Outgoing(Struct, frozen=True, gc=False, kw_only=True):
     """One Bot API call not yet made.

@@ -19,6 +19,7 @@ from tempogram.engine.model.messages import Rest
 class Sent:
     """Done. ``body`` is the whole answer as it came, decoded only when a caller waits for it.
 
+    ``item_ids``: Telegram's numbers of the items of an album.
     ``removed``: it was sent, and the chat's own rules removed it at once; Telegram's words for it.
     """
 
@@ -26,6 +27,7 @@ class Sent:
     body: bytes = b""
     chat_id: int | None = None
     removed: str = ""
+    item_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ Read in this order:
     broker       the queue: which message goes next, and when
     explanation  why a message still waits
     ledger       the lasting record, from which the queue can be rebuilt
+    handles      provisional numbers of messages that wait
     transport    one call to Telegram
     results      how an answer reaches the caller that waits for it
     epochs       where leases come from, as all processes have agreed
@@ -28,6 +29,7 @@ from tempogram.engine.ports.broker import (
 )
 from tempogram.engine.ports.epochs import NO_SCHEMA, Epoch, Epochs, Leadership, LeaseSource
 from tempogram.engine.ports.explanation import Explanation, WaitsAt
+from tempogram.engine.ports.handles import Handles, References, Referral, Target
 from tempogram.engine.ports.ledger import Accepted, Fault, Known, Ledger, Record
 from tempogram.engine.ports.membership import Membership
 from tempogram.engine.ports.results import Progress, Result, Results
@@ -45,6 +47,7 @@ __all__ = [
     "Explanation",
     "FailingChange",
     "Fault",
+    "Handles",
     "Known",
     "Leadership",
     "LeaseSource",
@@ -56,12 +59,15 @@ __all__ = [
     "QueueStats",
     "Queued",
     "Record",
+    "References",
+    "Referral",
     "Refused",
     "Replaced",
     "Result",
     "Results",
     "Settled",
     "SystemClock",
+    "Target",
     "Transport",
     "Verdict",
     "WaitsAt",

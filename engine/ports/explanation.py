@@ -10,6 +10,7 @@ class WaitsAt(StrEnum):
     """What a message can wait for, in the order in which it is checked."""
 
     SCHEDULED = "scheduled"  # its own ``ready_at_ms``
+    REFERENCE = "reference"  # it is parked until the messages to which it refers have ended
     BACKOFF = "backoff"  # its lane waits for a retry
     CHAT_IN_FLIGHT = "chat_in_flight"  # another message of its chat is being sent
     CHAT_HELD = "chat_held"  # Telegram asked us to wait
@@ -34,7 +35,8 @@ class Explanation:
         before_in_line: Messages of its bot and priority that would go before it if all of them could:
             those of its lane, and of each other lane as many as turns go round until then.
         earliest_at_ms: Not before this time, even if nothing else takes a place meanwhile. None: its bot
-            is paused. (What is in flight is counted as sent now.)
+            is paused, or it is parked. (What is in flight is counted as sent now.)
+        waits_for: The open messages until whose end it is parked. (A broker does not know them.)
     """
 
     message_id: str
@@ -42,3 +44,4 @@ class Explanation:
     before_in_lane: int
     before_in_line: int
     earliest_at_ms: int | None
+    waits_for: tuple[str, ...] = ()

@@ -51,6 +51,7 @@ class Record:
         started_at_ms: When the call was begun; None if no call was made.
         counted_at_ms: When Telegram counted it; None if nothing was written.
         telegram_message_id: Of the sent message.
+        item_ids: Of the items of an album, as far as they are known: those of the last call that sent any.
         fault: For everything but a success; of a success, why nothing is left of it.
         hold: Begins with it, in the same commit.
         unreachable: Why its conversation takes nothing more until something comes from there, in Telegram's words;
@@ -82,6 +83,7 @@ class Record:
     is_paid: bool = False
     delivered_items: int | None = None
     rest: Rest | None = None
+    item_ids: tuple[int, ...] = ()
 
 
 BOT_CHATS_MAX = 500

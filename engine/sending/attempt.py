@@ -77,6 +77,7 @@ class Ruling:
         unreachable: Why its chat takes nothing more, in Telegram's words; None if it may.
         chat_id: The id by which Telegram knows its chat, if it is another one.
         telegram_message_id: Of the sent message.
+        item_ids: Of the items of an album.
         delivered_items: How many items of an album arrived, if not all.
         rest: What is left of the message.
     """
@@ -89,6 +90,7 @@ class Ruling:
     telegram_message_id: int | None = None
     delivered_items: int | None = None
     rest: Rest | None = None
+    item_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

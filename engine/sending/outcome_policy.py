@@ -53,13 +53,14 @@ class OutcomePolicy:
 
     def _ruling(self, answered: Answered) -> Ruling:
         match answered.outcome:
-            case Sent(telegram_message_id, chat_id=chat_id, removed=removed):
+            case Sent(telegram_message_id, chat_id=chat_id, removed=removed, item_ids=item_ids):
                 return Ruling(
                     Status.SENT,
                     Done(),
                     Fault(code=500, reason=removed) if removed else None,
                     chat_id=chat_id if _is_named(answered.lease.message) else None,
                     telegram_message_id=telegram_message_id,
+                    item_ids=item_ids,
                 )
             case Throttled(retry_after_ms, reason):
                 return Ruling(Status.QUEUED, HoldChat(retry_after_ms), Fault(code=429, reason=reason))
@@ -146,4 +147,5 @@ def record_of(ruled: Ruled, now_ms: int) -> Record:
         migrated_to=ruling.chat_id,
         delivered_items=ruling.delivered_items,
         rest=ruling.rest,
+        item_ids=ruling.item_ids,
     )

@@ -3,6 +3,8 @@
     messages     one row per message, both directions          the history, and the ledger's state
     payloads     the parameters of an open or dead message     deleted when the message is settled
     attempts     one row per call                              the windows are rebuilt from it; see ``PRESUMED``
+    handles      provisional numbers of messages               ``last_handles``: the last of each bot
+    referrals    which message refers to, or waits for, which  deleted soon after it has ended
     updates      received updates                              one row per update
     holds        send nothing to a chat or from a bot until    ``chat_id`` '' is the whole bot
     bots         encrypted tokens, names, behaviours           ``paused`` and ``weight`` belong to the ledger
@@ -88,6 +90,7 @@ messages = Table(
     Column("user_id", BigInteger),
     Column("is_paid", Boolean, nullable=False, server_default=false()),
     Column("sending_since_ms", BigInteger),  # by the database's clock; valid while it is ``sending``
+    Column("item_ids", JSON(none_as_null=True)),  # Telegram's numbers of an album's items
     CheckConstraint("direction IN ('in', 'out')", name="direction_is_known"),
     CheckConstraint(
         "status IN ('queued', 'sending', 'sent', 'dead', 'cancelled', 'expired', 'uncertain', 'received')",
@@ -153,6 +156,34 @@ attempts = Table(
         sqlite_where=IS_PAID,
         postgresql_where=IS_PAID,
     ),
+)
+
+handles = Table(
+    "handles",
+    metadata,
+    Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("message_id", Text, nullable=False),
+    Column("item", Integer, nullable=False),  # from the end: -1 is the last
+    CheckConstraint("number < 0", name="handle_is_negative"),
+    CheckConstraint("item < 0", name="item_is_from_the_end"),
+    Index("handles_of_message", "message_id", "item", unique=True),
+)
+
+last_handles = Table(
+    "last_handles",
+    metadata,
+    Column("bot_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", Integer, nullable=False),
+)
+
+referrals = Table(
+    "referrals",
+    metadata,
+    Column("message_id", Text, primary_key=True),
+    Column("target_id", Text, primary_key=True),
+    Column("is_named", Boolean, nullable=False),  # False: it only goes after it
+    Index("referrals_of_target", "target_id"),
 )
 
 updates = Table(

@@ -38,6 +38,7 @@ class MemoryLedger:
         presumed: Calls that may have been made.
         bot_weights: What ``weights`` returns; to be set by a test.
         unreachable: Why a chat takes nothing more.
+        item_ids: Telegram's numbers of an album's items.
         alias_of: Another name of a chat, and the id that the chat is known by.
     """
 
@@ -50,6 +51,7 @@ class MemoryLedger:
         self.bot_weights: dict[int, int] = {}
         self.unreachable: dict[BotChat, str] = {}
         self.alias_of: dict[BotChat, ChatId] = {}
+        self.item_ids: dict[str, tuple[int, ...]] = {}
         self._telegram_message_ids: dict[str, int | None] = {}
         self._sending_since_ms: dict[str, int] = {}
         self._hold_until_ms: dict[tuple[int, ChatId | None], int] = {}
@@ -242,6 +244,7 @@ class MemoryLedger:
         self.messages[message.id] = replace(message, attempt=record.attempt, ready_at_ms=record.ready_at_ms)
         self.statuses[message.id] = record.status
         self._telegram_message_ids[message.id] = record.telegram_message_id
+        self.item_ids[message.id] = record.item_ids
 
     def _learn(self, record: Record) -> None:
         if record.hold is not None:

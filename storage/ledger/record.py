@@ -27,6 +27,8 @@ def record(connection: Connection, records: Sequence[Record]) -> list[None]:
     for each in records:
         if each.rest is not None:
             _keep_rest(connection, each.message_id, each.rest)
+        if each.item_ids:
+            _keep_item_ids(connection, each.message_id, each.item_ids)
     for wave in _waves(records):
         UPDATE_MESSAGES.run(connection, [_state(each) for each in wave])
     INSERT_ATTEMPTS.run(connection, [_attempt(each) for each in records if each.outcome is not None])
@@ -81,6 +83,11 @@ def _keep_rest(connection: Connection, message_id: str, rest: Rest) -> None:
     change = update(messages).where(*is_open).values(method=rest.method, cost=rest.cost)
     if connection.execute(change).rowcount:
         connection.execute(update(payloads).where(payloads.c.message_id == message_id).values(params=rest.params))
+
+
+def _keep_item_ids(connection: Connection, message_id: str, item_ids: Sequence[int]) -> None:
+    is_open = messages.c.id == message_id, messages.c.settled_at_ms.is_(None)
+    connection.execute(update(messages).where(*is_open).values(item_ids=list(item_ids)))
 
 
 def _waves(records: Sequence[Record]) -> Iterator[Sequence[Record]]:

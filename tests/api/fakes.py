@@ -10,11 +10,13 @@ from tempfile import gettempdir
 from typing import Any
 
 import httpx
+import msgspec
 from fastapi import FastAPI
 
 from tempogram.api.app import create_app
 from tempogram.api.core.dependencies import Services
 from tempogram.api.core.ports import Refusal, RemovalProgress
+from tempogram.bot.calls.handles import HandleReferences
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
@@ -50,6 +52,7 @@ from tempogram.engine.ports import (
 )
 from tempogram.engine.ports.results import OnProgress
 from tempogram.engine.recovery.cancellations import Cancellations
+from tempogram.engine.recovery.parked_messages import ParkedMessages
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.sending.slots import NoWorker
@@ -58,6 +61,7 @@ from tempogram.storage.files.spool import Spool, Spooled
 from tempogram.storage.ledger.memory_ledger import MemoryLedger
 from tempogram.storage.limits import changed, merged
 from tempogram.storage.messages import AttemptState, MessageState
+from tests.bot.memory_handles import MemoryHandles
 from tests.fakes import START_MS, Clock, FlakyLedger
 
 ADMIN_TOKEN = "correct-horse-battery-staple"
@@ -287,7 +291,8 @@ class PlainComposer:
             bot_id=bot_id,
             chat_id=chat_id,
             method=method,
-            params=repr(dict(params)).encode(),
+            params=msgspec.json.encode(dict(params)),
+            cost=0 if method == "pinChatMessage" else 1,
             submitted_at_ms=self._clock(),
             priority=priority,
             guarantee=guarantee,
@@ -533,6 +538,14 @@ class World:
             clock=self.clock,
             gets_updates=lambda _: True,
         )
+        cancellations = Cancellations(
+            broker=self.broker,
+            closer=closer,
+            pending_admissions=pending_admissions,
+            conditions=self.conditions,
+            sleep=lambda _: self.naps.get(),
+        )
+        self.handles = MemoryHandles(self.storage)
         dispatcher = Dispatcher(
             ledger=self.storage,
             broker=self.broker,
@@ -542,6 +555,19 @@ class World:
             pending_admissions=pending_admissions,
             conditions=self.conditions,
             count_drops=self.metrics.count_drops,
+            references=HandleReferences(
+                handles=self.handles,
+                ledger=self.storage,
+                broker=self.broker,
+                cancellations=cancellations,
+                parked_messages=ParkedMessages(
+                    handles=self.handles,
+                    ledger=self.storage,
+                    broker=self.broker,
+                    results=self.results,
+                    conditions=self.conditions,
+                ),
+            ),
         )
         self.services = Services(
             intake=self.intake,
@@ -550,13 +576,8 @@ class World:
             spool=Spool(Path(gettempdir()), UPLOAD_BYTES_MAX),
             fleet=self.fleet,
             dispatcher=dispatcher,
-            cancellations=Cancellations(
-                broker=self.broker,
-                closer=closer,
-                pending_admissions=pending_admissions,
-                conditions=self.conditions,
-                sleep=lambda _: self.naps.get(),
-            ),
+            handles=self.handles,
+            cancellations=cancellations,
             broker=self.broker,
             ledger=self.storage,
             results=self.results,

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
-from tempogram.engine.model.messages import ChatId, Lease
-from tempogram.engine.model.outcomes import Rejected, Sent
+from tempogram.bot.telegram.references import referred
+from tempogram.engine.model.messages import ChatId, Lease, Outgoing
+from tempogram.engine.model.outcomes import Answer, Rejected, Sent
+from tempogram.engine.ports import Handles, MayWrite
 from tests.engine.desk import Reply, ScriptedTransport
 from tests.fakes import START_MS
 
@@ -154,6 +157,13 @@ class ChatTransport(ScriptedTransport):
     """Answers as a Telegram does that keeps its messages; what is scripted comes first."""
 
     chats: Chats
+    handles: Handles
+
+    async def send(self, lease: Lease, may_write: MayWrite) -> Answer:
+        referring = await referred(lease.message, self.handles)
+        if not isinstance(referring, Outgoing):
+            return Answer(referring, counted_at_ms=None)
+        return await super().send(structs.replace(lease, message=referring), may_write)
 
     def reply_to(self, lease: Lease) -> Reply:
         if self.script:
@@ -164,7 +174,8 @@ class ChatTransport(ScriptedTransport):
             result = self.chats.call(message.method, message.chat_id, msgspec.json.decode(message.params))
         except ValueError as refused:
             return Rejected(400, str(refused))
-        return Sent(_number_of(result), msgspec.json.encode({"ok": True, "result": result}))
+        item_ids = tuple(each["message_id"] for each in result) if isinstance(result, list) else ()
+        return Sent(_number_of(result), msgspec.json.encode({"ok": True, "result": result}), item_ids=item_ids)
 
 
 def _number_of(result: Any) -> int | None:

@@ -45,10 +45,12 @@ class DirectSession(BaseSession):
     def __init__(self) -> None:
         super().__init__()
         self.called: list[str] = []
+        self.methods: list[AnyMethod] = []
         self.closed = False
 
     async def make_request(self, bot: Bot, method: TelegramMethod[Any], timeout: int | None = None) -> Any:  # noqa: ASYNC109
         self.called.append(method.__api_method__)
+        self.methods.append(method)
         return True
 
     async def close(self) -> None:

@@ -35,6 +35,7 @@ from tempogram.engine.ports import (
     Leased,
     Ledger,
     MayWrite,
+    References,
     Result,
     Settled,
 )
@@ -319,7 +320,12 @@ class Desk:
         )
 
     def new_dispatcher(
-        self, *, worker: SlotSource | None = None, ledger: Ledger | None = None, broker: Broker | None = None
+        self,
+        *,
+        worker: SlotSource | None = None,
+        ledger: Ledger | None = None,
+        broker: Broker | None = None,
+        references: References | None = None,
     ) -> Dispatcher:
         """Return a dispatcher that sends nothing by itself, unless it is given a worker."""
         pending_admissions = self.pending_admissions
@@ -335,6 +341,7 @@ class Desk:
             pending_admissions=pending_admissions,
             conditions=self.conditions,
             count_drops=self.metrics.count_drops,
+            references=references,
         )
 
     async def accept(self, *messages: Outgoing) -> None:

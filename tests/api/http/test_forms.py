@@ -32,7 +32,7 @@ async def test_a_form_is_a_message_whose_other_fields_are_parameters(world: Worl
     (message,) = world.storage.messages.values()
     assert response.json() == {"id": message.id, "status": "queued"}
     assert (message.bot_id, message.chat_id, message.method) == (BOT_ID, 7, "sendPhoto")
-    assert message.params == b"{'caption': 'hi'}"
+    assert message.params == b'{"caption":"hi"}'
     assert world.files.kept == {message.id: {"photo": ("cat.jpg", b"a cat")}}
 
 
@@ -50,7 +50,7 @@ async def test_a_form_can_have_every_field_of_the_json_body(world: World) -> Non
     await post(world, CAT | options)
 
     (message,) = world.storage.messages.values()
-    assert message.params == b"{'has_spoiler': True, 'caption': 'hi'}"
+    assert message.params == b'{"has_spoiler":true,"caption":"hi"}'
     assert (message.priority, message.guarantee) == (Priority.LOW, Guarantee.AT_MOST_ONCE)
     assert (message.ready_at_ms, message.expires_at_ms) == (START_MS + 60_000, START_MS + 70_000)
     assert (message.dedup_key, message.user_id) == ("client:cat", 501)
@@ -69,7 +69,7 @@ async def test_a_text_beside_a_method_is_the_methods(world: World) -> None:
     await post(world, CAT | {"method": "editMessageText", "text": "hello"})
 
     (message,) = world.storage.messages.values()
-    assert b"'text': 'hello'" in message.params
+    assert b'"text":"hello"' in message.params
 
 
 async def test_a_message_that_was_accepted_before_stores_no_second_file(world: World) -> None:

@@ -183,6 +183,30 @@ class TestSubmitting:
         assert batch.json()[0] == {"error": words}
         assert [each.chat_id for each in world.storage.states.values()] == [8]
 
+    async def test_a_call_that_refers_to_a_message_that_is_not_known_is_refused(self, world: World) -> None:
+        edit = {"bot": "42", "chat_id": 7, "method": "editMessageText", "params": {"message_id": -5, "text": "b"}}
+
+        refused = await world.client.post("/messages", json=edit)
+        batch = await world.client.post("/messages/batch", json=[edit, HELLO])
+
+        words = (
+            "Bad Request: message -5 is not known: a negative number stands for a message that bot 42 had waiting, "
+            "and this one stands for none"
+        )
+        assert error_of(refused) == (409, "target_lost", words)
+        assert batch.json()[0] == {"error": words}
+        assert len(world.storage.states) == 1
+
+    async def test_an_edit_of_a_message_that_waits_goes_behind_it(self, world: World) -> None:
+        target = (await world.client.post("/messages", json=HELLO)).json()["id"]
+        await world.handles.hand_out(42, target, 1)
+        edit = {"bot": "42", "chat_id": 7, "method": "editMessageText", "params": {"message_id": -1, "text": "b"}}
+
+        accepted = await world.client.post("/messages", json=edit)
+
+        assert accepted.status_code == 202
+        assert await world.broker.knows([target, accepted.json()["id"]]) == [True, True]
+
     async def test_a_message_accepted_while_its_chat_was_reachable_is_still_known(self, world: World) -> None:
         keyed = HELLO | {"dedup_key": "order-7"}
         first = (await world.client.post("/messages", json=keyed)).json()
@@ -545,6 +569,7 @@ class TestExplaining:
             "before_in_lane": 0,
             "before_in_line": 0,
             "earliest_at": datetime.fromtimestamp(START_MS / 1_000 + 60, UTC).isoformat().replace("+00:00", "Z"),
+            "waits_for": [],
         }
 
     async def test_a_message_in_a_full_lane_is_explained_with_the_count_before_it(self, world: World) -> None:
@@ -553,6 +578,18 @@ class TestExplaining:
         response = await world.client.get(f"/messages/{ids[2]}/explain")
 
         assert (response.json()["waits_at"], response.json()["before_in_lane"]) == ("turn", 2)
+
+    async def test_a_parked_message_is_explained_with_what_it_waits_for(self, world: World) -> None:
+        target = (await world.client.post("/messages", json=HELLO)).json()["id"]
+        await world.handles.hand_out(42, target, 1)
+        pin = {"bot": "42", "chat_id": 7, "method": "pinChatMessage", "params": {"message_id": -1}}
+        parked = (await world.client.post("/messages", json=pin)).json()["id"]
+
+        explained = (await world.client.get(f"/messages/{parked}/explain")).json()
+        state = (await world.client.get(f"/messages/{parked}")).json()
+
+        assert (explained["waits_at"], explained["waits_for"]) == ("reference", [target])
+        assert (explained["earliest_at"], state["send_at"], state["telegram_message_id"]) == (None, None, None)
 
     async def test_a_message_that_has_ended_is_not_explained(self, world: World) -> None:
         message_id = await world.submitted()

@@ -179,10 +179,10 @@ async def test_a_message_that_its_chat_removed_at_once_is_raised_as_telegram_ans
     assert caller.desk.ledger.statuses[caller.ids[0]] is Status.SENT
 
 
-async def test_a_call_that_still_waits_returns_message_0_with_our_id(hurried: Caller) -> None:
+async def test_a_call_that_still_waits_returns_a_handle_with_our_id(hurried: Caller) -> None:
     message = await hurried.send(chat_id=-1005)
 
-    assert message.message_id == 0
+    assert message.message_id == -1
     assert (message.chat.id, message.chat.type) == (-1005, "supergroup")
     assert message.tempogram_id == hurried.ids[0]  # type: ignore[attr-defined]
 
@@ -238,7 +238,7 @@ async def test_the_waits_for_a_place_before_each_try_add_up(loop_clock: LoopCloc
         await loop_clock.advance(0.2)
 
         assert waits_still
-        assert (await sending).message_id == 0
+        assert (await sending).message_id == -1
 
 
 async def test_a_call_whose_process_has_ended_counts_as_waiting_in_the_end(loop_clock: LoopClock) -> None:
@@ -252,19 +252,19 @@ async def test_a_call_whose_process_has_ended_counts_as_waiting_in_the_end(loop_
         await loop_clock.advance(2)
 
         assert waits_still
-        assert (await sending).message_id == 0
+        assert (await sending).message_id == -1
         caller.desk.transport.open()
         await turns()
 
 
-async def test_a_waiting_album_and_a_waiting_copy_return_message_0(hurried: Caller) -> None:
+async def test_a_waiting_album_and_a_waiting_copy_return_handles(hurried: Caller) -> None:
     album = await hurried.bot(SendMediaGroup(chat_id=7, media=[InputMediaPhoto(media="id")] * 2))
     copy = await hurried.bot(CopyMessage(chat_id=8, from_chat_id=7, message_id=3))
     copies = await hurried.bot(CopyMessages(chat_id=9, from_chat_id=7, message_ids=[3, 4]))
 
-    said: list[Any] = [album[0], copy, copies[0]]
-    assert [each.message_id for each in said] == [0, 0, 0]
-    assert [each.tempogram_id for each in said] == hurried.ids
+    said: list[Any] = [*album, copy, *copies]
+    assert [each.message_id for each in said] == [-1, -2, -3, -4, -5]
+    assert list(dict.fromkeys(each.tempogram_id for each in said)) == hurried.ids
 
 
 async def test_a_waiting_edit_returns_the_message_as_it_asked_for(hurried: Caller) -> None:
@@ -548,13 +548,13 @@ async def test_a_call_repeated_for_the_same_update_is_submitted_once(hurried: Ca
     assert {message.priority for message in kept} == {Priority.HIGH}
 
 
-async def test_a_repeated_call_returns_message_0_with_the_first_ones_id(hurried: Caller) -> None:
+async def test_a_repeated_call_returns_the_first_ones_handle(hurried: Caller) -> None:
     with update_context.of(UpdateContext(BOT_ID, 11, Priority.HIGH)):
         await hurried.send()
     with update_context.of(UpdateContext(BOT_ID, 11, Priority.HIGH)):
         again = await hurried.send()
 
-    assert (again.message_id, again.tempogram_id) == (0, hurried.ids[0])  # type: ignore[attr-defined]
+    assert (again.message_id, again.tempogram_id) == (-1, hurried.ids[0])  # type: ignore[attr-defined]
 
 
 async def test_an_edit_that_a_newer_one_replaced_returns_at_once_what_it_asked_for(caller: Caller) -> None:

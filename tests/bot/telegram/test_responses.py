@@ -106,7 +106,6 @@ def test_an_answer_that_is_not_telegrams_is_classified_by_its_status(
     ("result", "number", "chat_id"),
     [
         ({"message_id": 7, "chat": {"id": -5}, "text": "a"}, 7, -5),
-        ([{"message_id": 7, "chat": {"id": -5}}, {"message_id": 8, "chat": {"id": -5}}], 7, -5),
         ({"message_id": 9}, 9, None),
         ([], None, None),
         (True, None, None),
@@ -122,6 +121,12 @@ def test_a_success_is_sent_whatever_the_result_is(result: object, number: int | 
     body = ok(result)
 
     assert classify(200, body) == Sent(number, body, chat_id)
+
+
+def test_of_an_album_the_number_of_each_item_is_known() -> None:
+    body = ok([{"message_id": 7, "chat": {"id": -5}}, {"message_id": 8, "chat": {"id": -5}}])
+
+    assert classify(200, body) == Sent(7, body, -5, item_ids=(7, 8))
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", refused(429, "Too Many Requests")[1]])

@@ -40,7 +40,9 @@ from tempogram.engine.sending.held_lease import HeldLease
 from tempogram.simulator import Fault, Simulator
 from tempogram.storage.files.spool import Spool
 from tempogram.storage.files.uploads import Uploads
+from tempogram.storage.ledger.memory_ledger import MemoryLedger
 from tests.bot.fakes import BOT_ID, TOKEN, DictUploads
+from tests.bot.memory_handles import MemoryHandles
 from tests.fakes import outgoing
 
 CHAT = -5
@@ -102,6 +104,7 @@ async def transport_to(
             token_of=token,
             reload_token=token.in_database,
             group_moves=moves or Moves(has_moved_in_ledger=False),
+            handles=MemoryHandles(MemoryLedger()),
             timeout_ms=timeout_ms,
             guard_ms=0,
             upload_packer=UploadPacker(uploads or DictUploads()),  # type: ignore[arg-type]

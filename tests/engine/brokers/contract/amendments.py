@@ -9,8 +9,8 @@ import pytest
 from msgspec import structs
 
 from tempogram.engine.limits.limits import Limit
-from tempogram.engine.model.messages import Again, HoldChat, Lease, Outgoing, Rest, Settlement
-from tempogram.engine.ports import Broker, Duplicate, Queued
+from tempogram.engine.model.messages import PARKED_MS, Again, HoldChat, Lease, Outgoing, Rest, Settlement
+from tempogram.engine.ports import Broker, Duplicate, Queued, WaitsAt
 from tempogram.engine.ports.broker import BATCH_MAX
 from tests.engine.brokers.contract.steps import (
     HIGH,
@@ -40,6 +40,21 @@ def contents(leases: list[Lease]) -> list[tuple[str, bytes]]:
 
 
 class Amendments:
+    async def test_a_parked_message_waits_until_it_is_amended(self, unlimited: Broker) -> None:
+        parked, later = outgoing("a", ready_at_ms=PARKED_MS), outgoing("b")
+        await queue(unlimited, [parked, later])
+
+        leased = await unlimited.lease(worker_id="w", slots=5)
+        explanation = await unlimited.explain("a")
+        await settle(unlimited, list(leased.leases))
+        amended = await unlimited.amend([structs.replace(parked, ready_at_ms=0)])
+
+        assert [each.message.id for each in leased.leases] == ["b"]
+        assert explanation is not None
+        assert (explanation.waits_at, explanation.earliest_at_ms) == (WaitsAt.SCHEDULED, PARKED_MS)
+        assert amended == [True]
+        assert await leased_ids(unlimited) == ["a"]
+
     async def test_a_waiting_message_is_sent_with_its_new_content(self, unlimited: Broker) -> None:
         photo = outgoing("a", method="sendPhoto")
         await queue(unlimited, [photo])

@@ -1,0 +1,85 @@
+"""Messages that wait outside of every lane until others have ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import partial
+
+from msgspec.structs import replace
+
+from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.ports import Broker, Handles, Ledger, Result, Results
+from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.resilience.conditions import Conditions
+from tempogram.engine.resilience.ledger_retry import monitored
+from tempogram.engine.resilience.retry import every
+
+LOOK_S = 5.0
+"""Between two looks. untuned: one finds only what another process parked that has ended, or whose result was lost."""
+
+WATCHED_MAX = 10_000
+"""Messages whose end is awaited here; of any beyond, the next look finds it."""
+
+
+class ParkedMessages:
+    """Lets a parked message go as soon as all that it waits for has ended, sent or not.
+
+    It stands in the queue with a time that never comes (``PARKED_MS``), so that it can expire, be cancelled and be
+    explained like any other; then it is amended to be ready, and enters its lane at its position by id. What it waits
+    for is in the ledger, so any process finds what another one has parked.
+    """
+
+    def __init__(
+        self, *, handles: Handles, ledger: Ledger, broker: Broker, results: Results, conditions: Conditions
+    ) -> None:
+        self._handles = handles
+        self._ledger = ledger
+        self._broker = broker
+        self._results = results
+        self._conditions = conditions
+        self._watched: dict[str, asyncio.Future[Result]] = {}
+        self._ended = asyncio.Event()
+
+    def watch(self, message_ids: Iterable[str]) -> None:
+        """Look as soon as one of these ends. To be called before what waits for them is submitted."""
+        for message_id in message_ids:
+            if message_id not in self._watched and len(self._watched) < WATCHED_MAX:
+                self._watched[message_id] = future = self._results.expect(message_id)
+                future.add_done_callback(partial(self._end, message_id))
+
+    async def run(self) -> None:
+        """Let go what may go, until cancelled."""
+        await every(0, self._look, failed="parked_messages_failed", expected=(LedgerError, BrokerUnavailable))
+
+    async def release(self) -> int:
+        """Let go what may go now; return how many messages that were.
+
+        Raises:
+            LedgerError: Some may wait until the next look.
+            BrokerUnavailable: The same.
+        """
+        released = 0
+        while message_ids := await self._handles.releasable(limit=BATCH_MAX):
+            ready = [replace(each, ready_at_ms=0) for each in await self._ledger.open_among(message_ids)]
+            are_amended = await self._broker.amend(ready)
+            amended = [message for message, is_amended in zip(ready, are_amended, strict=True) if is_amended]
+            await self._ledger.amend(amended)
+            released += len(amended)
+            if len(amended) < BATCH_MAX:  # there are no more, or the queue does not know some yet
+                break
+        return released
+
+    async def _look(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_S):
+                await self._ended.wait()
+        self._ended.clear()
+        with monitored(self._conditions, seen_by="the release of parked messages"):
+            await self.release()
+
+    def _end(self, message_id: str, future: asyncio.Future[Result]) -> None:
+        self._watched.pop(message_id, None)
+        self._results.forget(message_id, future)
+        self._ended.set()

@@ -1,0 +1,120 @@
+"""What is parked goes when all that it waits for has ended, whichever process parked it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tempogram.engine.model.errors import BrokerUnavailable
+from tempogram.engine.model.messages import PARKED_MS, Status
+from tempogram.engine.model.outcomes import Rejected
+from tempogram.engine.ports import WaitsAt
+from tempogram.engine.recovery.parked_messages import ParkedMessages
+from tests.bot.gateways import parked_messages_of
+from tests.bot.memory_handles import MemoryHandles
+from tests.engine.desk import Desk, turns
+from tests.fakes import outgoing
+
+TARGET, PARKED = outgoing("a"), outgoing("b", chat_id=8, ready_at_ms=PARKED_MS)
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    """A desk at which one message is parked until another has ended."""
+    desk = Desk()
+    desk.handles = MemoryHandles(desk.ledger)  # type: ignore[attr-defined]
+    await desk.handles.refer("b", ["a"], after_ids=["a"])  # type: ignore[attr-defined]
+    await desk.accept(TARGET, PARKED)
+    return desk
+
+
+@pytest.fixture
+def parked_messages(desk: Desk) -> ParkedMessages:
+    return parked_messages_of(desk, desk.handles)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def running(parked_messages: ParkedMessages) -> Iterator[None]:
+    task = asyncio.create_task(parked_messages.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def test_a_parked_message_waits_though_it_has_a_place(desk: Desk, parked_messages: ParkedMessages) -> None:
+    released = await parked_messages.release()
+    leases = await desk.leases()
+
+    assert released == 0
+    assert [lease.message.id for lease in leases] == ["a"]
+
+
+@pytest.mark.parametrize("refusal", [None, Rejected(400, "Bad Request: no rights")], ids=["sent", "refused"])
+async def test_it_goes_once_its_target_has_ended(
+    desk: Desk, parked_messages: ParkedMessages, refusal: Rejected | None
+) -> None:
+    if refusal is not None:
+        desk.transport.answers(refusal)
+    await desk.work()
+
+    assert await parked_messages.release() == 1
+    await desk.work()
+
+    assert desk.sent == ["a", "b"]
+    assert await parked_messages.release() == 0
+
+
+async def test_it_goes_at_once_when_the_result_of_its_target_comes(desk: Desk, parked_messages: ParkedMessages) -> None:
+    with running(parked_messages):
+        parked_messages.watch(["a"])
+        await turns()
+        await desk.work()
+        await turns()
+
+        assert [lease.message.id for lease in await desk.leases()] == ["b"]
+
+
+async def test_it_goes_after_a_restart(desk: Desk) -> None:
+    await desk.work()
+    await desk.restart()
+
+    assert await parked_messages_of(desk, desk.handles).release() == 1  # type: ignore[attr-defined]
+
+
+async def test_while_the_queue_is_away_it_stays_parked(desk: Desk, parked_messages: ParkedMessages) -> None:
+    await desk.work()
+    desk.broker.asleep = True
+    with pytest.raises(BrokerUnavailable):
+        await parked_messages.release()
+    desk.broker.asleep = False
+
+    assert await parked_messages.release() == 1
+
+
+async def test_a_crash_before_the_ledger_knows_of_the_release_loses_nothing(
+    desk: Desk, parked_messages: ParkedMessages
+) -> None:
+    await desk.work()
+    await parked_messages.release()
+    desk.ledger.messages["b"] = PARKED  # as if the ledger had not been amended
+    await desk.restart()
+
+    assert await parked_messages.release() == 1
+    desk.clock.advance(60_000)
+    await desk.work()
+    assert desk.ledger.statuses["b"] is Status.SENT
+
+
+async def test_a_parked_message_expires_and_is_cancelled_like_any_other(desk: Desk) -> None:
+    assert await desk.broker.cancel(["b"]) == [True]
+
+
+async def test_the_queue_explains_a_parked_message_as_one_that_has_its_time(desk: Desk) -> None:
+    explanation = await desk.broker.explain("b")
+
+    assert explanation is not None
+    assert (explanation.waits_at, explanation.earliest_at_ms) == (WaitsAt.SCHEDULED, PARKED_MS)
