@@ -13,7 +13,7 @@ from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.conversations import conversation_of
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull, TargetLost
-from tempogram.engine.model.messages import ChatId, Outgoing, Status
+from tempogram.engine.model.messages import Outgoing, Status
 from tempogram.engine.ports import Accepted, Broker, Known, Ledger, References, Refused, Verdict
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
@@ -204,7 +204,3 @@ class Dispatcher:
         for batch in batches(messages, BATCH_MAX):
             admission = await self._broker.admit(batch, worker_id="", slots=0, capped=False)
             await self._closer.record_replaced(batch, admission.verdicts)
-
-    async def drop(self, bot_id: int, chat_id: ChatId, replaces: Sequence[str]) -> None:
-        """End what waits to change messages that were deleted; if the queue is away, Telegram refuses it."""
-        await self._closer.drop(bot_id, chat_id, replaces)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from functools import partial
 from typing import Any, Protocol, get_args
 
@@ -17,7 +16,7 @@ from tempogram.bot.calls.answers import answer, is_answered_with_a_value, items_
 from tempogram.bot.calls.endings import Endings
 from tempogram.bot.calls.handles import Amended, Done, HandleReferences
 from tempogram.bot.calls.place_wait import PlaceWait
-from tempogram.bot.telegram import edit_coalescing, update_context
+from tempogram.bot.telegram import update_context
 from tempogram.bot.telegram.attachments import Attachments
 from tempogram.bot.telegram.composer import MethodComposer, prepare
 from tempogram.bot.telegram.engine_loop import EngineLoop
@@ -25,18 +24,12 @@ from tempogram.bot.telegram.methods import UNCOUNTED, AnyMethod, Rule, numbered
 from tempogram.bot.telegram.references import may_refer, unknown, why_lost
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.model.errors import ChatUnreachable, EngineError, QueueFull, TargetLost
-from tempogram.engine.model.messages import ChatId, Hold, Outgoing
-from tempogram.engine.model.outcomes import Sent
-from tempogram.engine.ports import Handles, Known, Result, Results
+from tempogram.engine.model.messages import Hold, Outgoing
+from tempogram.engine.ports import Handles, Known, Result
 from tempogram.engine.sending.known_holds import KnownHolds
 from tempogram.storage.files.spool import FileTooLarge
 
 log = structlog.get_logger()
-
-
-DROP_WITHIN_S = 600.0
-"""How long the edits of a message are dropped once a call to delete it succeeds. untuned: that call takes no place, so
-it waits for holds and pauses only; after a longer one Telegram refuses the edits."""
 
 
 class TokenStore(Protocol):
@@ -60,7 +53,6 @@ class Gateway:
         dispatcher: Dispatcher,
         composer: MethodComposer,
         attachments: Attachments,
-        results: Results,
         endings: Endings,
         handles: Handles,
         references: HandleReferences,
@@ -72,7 +64,6 @@ class Gateway:
         self._dispatcher = dispatcher
         self._composer = composer
         self._attachments = attachments
-        self._results = results
         self._endings = endings
         self._handles = handles
         self._references = references
@@ -81,7 +72,6 @@ class Gateway:
         self._wait_s = wait_s
         self._call_s = call_s
         self.loop = EngineLoop()
-        self._dropping: dict[str, asyncio.Task[None]] = {}  # by the ids of calls that delete messages
 
     async def call(self, bot: Bot, method: AnyMethod, rule: Rule) -> Any:
         """Submit a call and wait until it has ended, or at most ``wait_s`` for its places.
@@ -107,7 +97,7 @@ class Gateway:
     async def _answered(self, bot: Bot, method: AnyMethod, message: Outgoing) -> Any:
         waiting = PlaceWait(wait_s=self._wait_s if may_be_shown(method) else None, call_s=self._call_s)
         with self._endings.expect(message.id, waiting.note) as ended:
-            other_id = await self._enter(bot, method, message)
+            other_id = await self._enter(bot, message)
             if other_id is None:
                 return await self._end_of(bot, method, message.id, waiting.until(ended))
         if not other_id:
@@ -119,7 +109,7 @@ class Gateway:
                 return answer(bot, method, result)
             return await self._end_of(bot, method, other_id, waiting.until(ended))
 
-    async def _enter(self, bot: Bot, method: AnyMethod, message: Outgoing) -> str | None:
+    async def _enter(self, bot: Bot, message: Outgoing) -> str | None:
         """Submit a message; return the id of another one whose end is its own, "" if there is nothing left to do."""
         if may_refer(message):
             async with self._references.in_order(bot.id):
@@ -128,7 +118,7 @@ class Gateway:
                 await self._attachments.forget(message)
                 return left.message_id if isinstance(left, Amended) else ""
             message = left
-        known = await self._submit(bot, method, message)
+        known = await self._submit(bot, message)
         return None if known is None else known.message_id
 
     async def _end_of(self, bot: Bot, method: AnyMethod, message_id: str, ended: Awaitable[Result]) -> Any:
@@ -137,8 +127,6 @@ class Gateway:
             result = await ended
         except TimeoutError:
             return shown(bot, method, message_id, await self._handles_of(bot, method, message_id))
-        if dropping := self._dropping.get(message_id):
-            await asyncio.shield(dropping)
         return answer(bot, method, result)
 
     async def _handles_of(self, bot: Bot, method: AnyMethod, message_id: str) -> list[int]:
@@ -180,7 +168,7 @@ class Gateway:
     async def submit(self, bot: Bot, method: AnyMethod, rule: Rule) -> None:
         """Submit a call that a handler returned, without waiting; a lost chat does not stop the calls after it."""
         try:
-            await self._enter(bot, method, await self._compose(bot, method, rule))
+            await self._enter(bot, await self._compose(bot, method, rule))
         except ChatUnreachable as lost:
             log.warning("message_not_submitted", bot_id=lost.bot_id, chat_id=lost.chat_id, reason=lost.reason)
 
@@ -205,44 +193,7 @@ class Gateway:
         except FileTooLarge as error:
             raise TelegramEntityTooLarge(method, str(error)) from error
 
-    async def _submit(self, bot: Bot, method: AnyMethod, message: Outgoing) -> Known | None:
-        """Submit a call; once it has deleted messages, what waits to edit them is dropped."""
-        deleted = edit_coalescing.deleted(method.__api_method__, dict(method))
-        if deleted is None:
-            return await self._submit_message(bot, message)
-        future = self._results.expect(message.id)
-        known = None
-        try:
-            known = await self._submit_message(bot, message)
-        except BaseException:
-            self._results.forget(message.id, future)
-            raise
-        if known is not None:
-            self._results.forget(message.id, future)
-            return known
-        dropping = self._dropping[message.id] = asyncio.create_task(self._drop_edits(message, future, *deleted))
-        dropping.add_done_callback(lambda _: self._dropping.pop(message.id))
-        return None
-
-    async def _drop_edits(
-        self, deleting: Outgoing, future: asyncio.Future[Result], chat_id: ChatId, message_ids: Sequence[int]
-    ) -> None:
-        bot_id = deleting.bot_id
-        try:
-            async with asyncio.timeout(DROP_WITHIN_S):
-                result = await future
-        except TimeoutError:
-            return
-        finally:
-            self._results.forget(deleting.id, future)
-        if not isinstance(result.outcome, Sent):
-            return
-        try:
-            await self._dispatcher.drop(bot_id, numbered(chat_id), [edit_coalescing.key(each) for each in message_ids])
-        except EngineError as error:  # Telegram refuses the edits
-            log.debug("edits_not_dropped", bot_id=bot_id, error=str(error))
-
-    async def _submit_message(self, bot: Bot, message: Outgoing) -> Known | None:
+    async def _submit(self, bot: Bot, message: Outgoing) -> Known | None:
         try:
             await self._tokens.learn(bot.token)  # it may have been removed while a file was read and kept
             (submission,) = await self._dispatcher.submit([message])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from tempogram.engine.model.messages import ChatId, Outgoing
+from tempogram.engine.model.messages import Outgoing
 
 REPLACEABLE = frozenset(
     """
@@ -47,19 +47,3 @@ def edits_made_needless(message: Outgoing) -> list[str]:
     params = msgspec.json.decode(message.params)
     deleted = params.get("message_ids", [params.get("message_id")])
     return [key(each) for each in deleted] if isinstance(deleted, list) else []
-
-
-def deleted(name: str, params: Mapping[str, Any]) -> tuple[ChatId, Sequence[int]] | None:
-    """Return the chat and the messages that a call deletes; None for any other call.
-
-    >>> deleted("deleteMessage", {"chat_id": 5, "message_id": 7})
-    (5, [7])
-    """
-    chat_id = params.get("chat_id")
-    match name:
-        case "deleteMessage" if chat_id is not None:
-            return chat_id, [params["message_id"]]
-        case "deleteMessages" if chat_id is not None:
-            return chat_id, list(params["message_ids"])
-        case _:
-            return None

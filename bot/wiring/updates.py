@@ -67,7 +67,6 @@ async def updates_of(
         dispatcher=engine.dispatcher,
         composer=composer,
         attachments=attachments,
-        results=queue.results,
         endings=Endings(queue.results, storage.ledger.standings),
         handles=storage.handles,
         references=engine.references,

@@ -36,8 +36,7 @@ def accepting_gateway(
         dispatcher=accepting,  # type: ignore[arg-type]
         composer=composer,
         attachments=attachments or attaching(DictUploads()),
-        results=(results := MemoryResults()),
-        endings=Endings(results, (ledger := MemoryLedger()).standings),
+        endings=Endings(MemoryResults(), (ledger := MemoryLedger()).standings),
         handles=MemoryHandles(ledger),
         references=NoReferences(),  # type: ignore[arg-type]
         tokens=tokens or TokenList(),
@@ -64,7 +63,6 @@ def desk_gateway(
         dispatcher=desk.new_dispatcher(worker=worker, references=references),
         composer=MethodComposer(clock=desk.clock, ids=Ids(process=1)),
         attachments=attaching(DictUploads() if uploads is None else uploads),
-        results=desk.results,
         endings=Endings(desk.results, desk.ledger.standings),
         handles=handles,
         references=references,

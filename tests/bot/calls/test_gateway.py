@@ -47,7 +47,7 @@ from aiogram.types import (
 
 from tempogram.api.core.ports import Refusal
 from tempogram.bot.calls.endings import REREAD_S
-from tempogram.bot.calls.gateway import DROP_WITHIN_S, Gateway
+from tempogram.bot.calls.gateway import Gateway
 from tempogram.bot.telegram import update_context
 from tempogram.bot.telegram.methods import COUNTED, QUEUED
 from tempogram.bot.telegram.update_context import UpdateContext
@@ -866,13 +866,3 @@ async def test_a_bot_shows_no_typing_in_a_chat_whose_messages_are_held(caller: C
 
     assert await bot.send_chat_action(7, "typing") is True
     assert direct.called == []
-
-
-async def test_a_delete_that_never_ends_is_not_waited_for_without_end(hurried: Caller, loop_clock: LoopClock) -> None:
-    await hurried.gateway.submit(hurried.bot, DeleteMessage(chat_id=7, message_id=1), QUEUED["deleteMessage"])
-    await turns()
-    before = len(hurried.gateway._dropping)
-
-    await loop_clock.advance(DROP_WITHIN_S + 1)
-
-    assert (before, hurried.gateway._dropping) == (1, {})
