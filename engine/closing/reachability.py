@@ -84,9 +84,10 @@ class Reachability:
         with self._reading() as changed:
             names = await self._ledger.aliases()
             unreachable = await self._ledger.unreachable_chats(limit=self._chats_max)
-            self._names = {(bot_id, alias): chat_id for bot_id, alias, chat_id in names}
-            for bot_id, alias, chat_id in names:
-                self._note_move((bot_id, alias), chat_id)
+            self._names = {(each.bot_id, each.name): each.chat_id for each in names}
+            self._moved_ms = {}
+            for each in sorted(names, key=lambda each: each.since_ms):
+                self._note_move((each.bot_id, each.name), each.chat_id, each.since_ms)
             self._reasons = {(bot_id, chat_id): reason for bot_id, chat_id, reason in unreachable}
         await self.reload(changed)
 
@@ -215,14 +216,19 @@ class Reachability:
         """Make another id the chat's, one that is no other name itself: so names never go in a circle."""
         bot_id, chat_id = bot_chat
         self._names.pop((bot_id, name), None)
-        if chat_id != name:
+        if chat_id != name and self._names.get(bot_chat) != name:
             self._names[bot_chat] = name
-            self._note_move(bot_chat, name)
+            self._note_move(bot_chat, name, self._clock())
 
-    def _note_move(self, bot_chat: BotChat, chat_id: ChatId) -> None:
+    def _note_move(self, bot_chat: BotChat, chat_id: ChatId, at_ms: int) -> None:
+        """Remember when a group got its id, and forget those whose old ids are used no more."""
         bot_id, old_id = bot_chat
         if isinstance(old_id, int) and isinstance(chat_id, int):
-            self._moved_ms[bot_id, chat_id] = self._clock()
+            self._moved_ms.pop((bot_id, chat_id), None)  # so that the oldest stay first
+            self._moved_ms[bot_id, chat_id] = at_ms
+        used_since_ms = self._clock() - OLD_IDS_USED_MS
+        while self._moved_ms and next(iter(self._moved_ms.values())) < used_since_ms:
+            del self._moved_ms[next(iter(self._moved_ms))]
 
     @contextmanager
     def _reading(self) -> Iterator[set[BotChat]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tempogram.engine.model.messages import BotChat, ChatId, Hold, Outgoing, PastSend, PausedBy, Rest, Spent, Status
 
@@ -88,6 +88,15 @@ class Record:
 
 BOT_CHATS_MAX = 500
 """Chats in one ``reach_of``."""
+
+
+class Alias(NamedTuple):
+    """Another name of a chat: the id by which the chat is known, and when that was learned; 0: long ago."""
+
+    bot_id: int
+    name: ChatId
+    chat_id: ChatId
+    since_ms: int
 
 
 class Ledger(Protocol):
@@ -193,8 +202,8 @@ class Ledger(Protocol):
     async def paused_bots(self) -> list[int]:
         """Return the bots that must send nothing: paused, or removed."""
 
-    async def aliases(self) -> list[tuple[int, ChatId, ChatId]]:
-        """Return every bot id, other name of a chat, and id that the chat is known by."""
+    async def aliases(self) -> list[Alias]:
+        """Return every other name of a chat."""
 
     async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
         """Return every bot id and conversation that takes nothing more, and why."""

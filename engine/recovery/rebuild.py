@@ -122,8 +122,8 @@ async def _restore_settings(ledger: Ledger, broker: Broker) -> None:
         await broker.pause(bot_id, paused=True)
     for bot_id, weight in (await ledger.weights()).items():
         await broker.weigh(bot_id, weight)
-    for bot_id, alias, chat_id in await ledger.aliases():
-        await broker.migrate(bot_id, alias, chat_id)
+    for each in await ledger.aliases():
+        await broker.migrate(each.bot_id, each.name, each.chat_id)
 
 
 async def _admit_open(

@@ -258,6 +258,7 @@ chats = Table(
     Column("reachable", Boolean, nullable=False, server_default=true()),
     Column("reason", Text),
     Column("alias_of", Text),
+    Column("alias_since_ms", BigInteger, nullable=False, server_default="0"),
     Column("last_message_in_at_ms", BigInteger),
     Column("title", Text),
     Column("type", Text),

@@ -32,29 +32,30 @@ def mark_reachable(connection: Connection, names: Collection[tuple[int, str | No
     connection.execute(update(chats).where(*is_lost).values(reachable=True, reason=None))
 
 
-def move(connection: Connection, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId) -> None:
-    """Make the first id an alias of the second; open messages, states and the hold move there."""
+def move(connection: Connection, bot_id: int, from_chat_id: ChatId, to_chat_id: ChatId, at_ms: int) -> None:
+    """Make the first id an alias of the second, learned at a time; open messages, states and the hold move there."""
     if from_chat_id == to_chat_id:
         return
     old, new = str(from_chat_id), str(to_chat_id)
-    _write_alias(connection, bot_id, old, new)
+    _write_alias(connection, bot_id, old, new, at_ms)
     _move_messages(connection, bot_id, old, new)
     _move_hold(connection, bot_id, old, to_chat_id)
     if isinstance(from_chat_id, int) and isinstance(to_chat_id, int):  # a state's chat is never a name
         state_writes.move_chat(connection, bot_id, from_chat_id, to_chat_id)
 
 
-def _write_alias(connection: Connection, bot_id: int, old: str, new: str) -> None:
+def _write_alias(connection: Connection, bot_id: int, old: str, new: str, at_ms: int) -> None:
     # Aliases of the old id become aliases of the new one, so that resolving is always one step.
     of_bot = chats.c.bot_id == bot_id
     connection.execute(update(chats).where(of_bot, chats.c.chat_id == new).values(alias_of=None))
     connection.execute(
         update(chats).where(of_bot, chats.c.alias_of == old, chats.c.chat_id != new).values(alias_of=new)
     )
-    write = insert_by(chats, connection).values(bot_id=bot_id, chat_id=old, alias_of=new)
+    write = insert_by(chats, connection).values(bot_id=bot_id, chat_id=old, alias_of=new, alias_since_ms=at_ms)
     connection.execute(
         write.on_conflict_do_update(
-            index_elements=[chats.c.bot_id, chats.c.chat_id], set_={"alias_of": write.excluded.alias_of}
+            index_elements=[chats.c.bot_id, chats.c.chat_id],
+            set_={"alias_of": write.excluded.alias_of, "alias_since_ms": write.excluded.alias_since_ms},
         )
     )
 

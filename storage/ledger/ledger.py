@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, select, true, tuple_, update
 
 from tempogram.engine.model.messages import OPEN, BotChat, ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
-from tempogram.engine.ports.ledger import Accepted, Fault, Known, Record
+from tempogram.engine.ports.ledger import Accepted, Alias, Fault, Known, Record
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import database_now_ms, insert_by
 from tempogram.storage.database.models import IS_PAID, LOST, attempts, bots, chats, holds, messages
@@ -142,10 +142,18 @@ class SqlLedger:
         async with self._database.reading() as connection:
             return list((await connection.execute(silent)).scalars())
 
-    async def aliases(self) -> list[tuple[int, ChatId, ChatId]]:
+    async def aliases(self) -> list[Alias]:
         async with self._database.reading() as connection:
             rows = await connection.execute(select(chats).where(chats.c.alias_of.is_not(None)))
-            return [(row.bot_id, chat_ids.required(row.chat_id), chat_ids.required(row.alias_of)) for row in rows]
+            return [
+                Alias(
+                    row.bot_id,
+                    chat_ids.required(row.chat_id),
+                    chat_ids.required(row.alias_of),
+                    row.alias_since_ms,
+                )
+                for row in rows
+            ]
 
     async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
         is_lost = chats.c.reachable.is_(False), chats.c.alias_of.is_(None)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from msgspec.structs import replace
 
 from tempogram.engine.model.messages import OPEN, BotChat, ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
-from tempogram.engine.ports import Accepted, Clock, Fault, Known, Record, SystemClock
+from tempogram.engine.ports import Accepted, Alias, Clock, Fault, Known, Record, SystemClock
 
 LOST, UNCERTAIN, FAILED, MIGRATED = "lost", "uncertain", "failed", "migrated"
 """``Record.outcome`` of calls whose worker lost its lease, that had no answer, whose host failed, whose chat moved."""
@@ -40,6 +40,7 @@ class MemoryLedger:
         unreachable: Why a chat takes nothing more.
         item_ids: Telegram's numbers of an album's items.
         alias_of: Another name of a chat, and the id that the chat is known by.
+        alias_since_ms: When such a name was learned.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
@@ -51,6 +52,7 @@ class MemoryLedger:
         self.bot_weights: dict[int, int] = {}
         self.unreachable: dict[BotChat, str] = {}
         self.alias_of: dict[BotChat, ChatId] = {}
+        self.alias_since_ms: dict[BotChat, int] = {}
         self.item_ids: dict[str, tuple[int, ...]] = {}
         self._telegram_message_ids: dict[str, int | None] = {}
         self._sending_since_ms: dict[str, int] = {}
@@ -202,8 +204,9 @@ class MemoryLedger:
     async def weights(self) -> dict[int, int]:
         return self.bot_weights
 
-    async def aliases(self) -> list[tuple[int, ChatId, ChatId]]:
-        return [(bot_id, name, chat_id) for (bot_id, name), chat_id in self.alias_of.items()]
+    async def aliases(self) -> list[Alias]:
+        since_ms = self.alias_since_ms
+        return [Alias(*name, chat_id, since_ms.get(name, 0)) for name, chat_id in self.alias_of.items()]
 
     async def unreachable_chats(self, *, limit: int) -> list[tuple[int, ChatId, str]]:
         lost = [(*chat, reason) for chat, reason in self.unreachable.items() if chat not in self.alias_of]
@@ -252,19 +255,19 @@ class MemoryLedger:
         if record.chat_id is not None and record.unreachable is not None:
             self.unreachable[record.bot_id, record.conversation or record.chat_id] = record.unreachable
         if record.chat_id is not None and record.migrated_to not in {None, record.chat_id}:
-            self._move(record.bot_id, record.chat_id, record.migrated_to)
+            self._move(record.bot_id, record.chat_id, record.migrated_to, record.recorded_at_ms)
 
     def _hold(self, hold: Hold) -> None:
         key = hold.bot_id, hold.chat_id
         self._hold_until_ms[key] = max(hold.until_ms, self._hold_until_ms.get(key, 0))
 
-    def _move(self, bot_id: int, old: ChatId, new: ChatId) -> None:
+    def _move(self, bot_id: int, old: ChatId, new: ChatId, at_ms: int) -> None:
         """Let the old id be another name of the new one; names of the old one follow, so that resolving is one step."""
         self.alias_of.pop((bot_id, new), None)
         for (of_bot, name), chat_id in list(self.alias_of.items()):
             if (of_bot, chat_id) == (bot_id, old):
                 self.alias_of[of_bot, name] = new
-        self.alias_of[bot_id, old] = new
+        self.alias_of[bot_id, old], self.alias_since_ms[bot_id, old] = new, at_ms
         until_ms = self._hold_until_ms.pop((bot_id, old), None)
         if until_ms is not None:
             self._hold(Hold(bot_id, new, until_ms))

@@ -103,7 +103,7 @@ def _learn_of_chats(connection: Connection, records: Iterable[Record]) -> None:
         if each.chat_id is not None and each.unreachable is not None:
             chat_writes.mark_unreachable(connection, each.bot_id, each.conversation or each.chat_id, each.unreachable)
         if each.chat_id is not None and each.migrated_to is not None:
-            chat_writes.move(connection, each.bot_id, each.chat_id, each.migrated_to)
+            chat_writes.move(connection, each.bot_id, each.chat_id, each.migrated_to, each.recorded_at_ms)
 
 
 def _state(each: Record) -> tuple[Any, ...]:

@@ -76,7 +76,8 @@ class ChatsContract:
         await ledger.record([moved("@chess", -5)])
         await ledger.record([moved(-5, -1005)])
 
-        assert sorted(await ledger.aliases(), key=repr) == [(BOT, "@chess", -1005), (BOT, -5, -1005)]
+        at_ms = NOW_MS + 200
+        assert sorted(await ledger.aliases(), key=repr) == [(BOT, "@chess", -1005, at_ms), (BOT, -5, -1005, at_ms)]
 
     async def test_chats_are_returned_with_their_present_ids_and_why_they_are_unreachable(
         self, ledger: SqlLedger, chats: Chats
@@ -94,7 +95,7 @@ class ChatsContract:
         await ledger.record([moved(-5, -6)])
         await ledger.record([moved(-6, -5)])
 
-        assert await ledger.aliases() == [(BOT, -6, -5)]
+        assert await ledger.aliases() == [(BOT, -6, -5, NOW_MS + 200)]
 
     async def test_a_message_for_an_alias_is_read_back_for_the_present_id(self, ledger: SqlLedger) -> None:
         await ledger.record([moved("@chess", -5)])

@@ -49,6 +49,7 @@ from tempogram.api.core.ports import Refusal
 from tempogram.bot.calls.endings import REREAD_S
 from tempogram.bot.calls.gateway import Gateway
 from tempogram.bot.telegram import update_context
+from tempogram.bot.telegram.edit_coalescing import edits_made_needless
 from tempogram.bot.telegram.methods import COUNTED, QUEUED
 from tempogram.bot.telegram.update_context import UpdateContext
 from tempogram.engine.limits.limits import Limit, Limits
@@ -100,6 +101,7 @@ class Caller:
 async def calling(*, wait_s: float | None = AWAITED_S, limits: Limits = UNLIMITED) -> AsyncIterator[Caller]:
     uploads, tokens = DictUploads(), TokenList()
     desk = Desk(limits=limits, retries=RetryPolicy(retries_max=0))
+    desk.makes_needless = edits_made_needless
     gateway = desk_gateway(desk, worker=desk.worker, uploads=uploads, tokens=tokens, wait_s=wait_s)
     with under_every_bot(gateway):
         yield Caller(Bot(TOKEN, session=DirectSession()), desk, gateway, uploads, tokens)

@@ -327,10 +327,38 @@ async def test_only_what_was_submitted_to_a_group_that_moved_is_looked_up(desk: 
     assert not any((may_have_moved(-1_006), may_have_moved(-5), may_have_moved(None), may_have_moved(-1_005, bot_id=2)))
 
 
-async def test_a_move_that_the_ledger_knows_is_known_after_a_restart(desk: Desk) -> None:
+@pytest.mark.parametrize(("ago_ms", "is_known"), [(0, True), (OLD_IDS_USED_MS, True), (OLD_IDS_USED_MS + 1, False)])
+async def test_a_move_is_after_a_restart_as_old_as_the_ledger_says(
+    desk: Desk,
+    ago_ms: int,
+    is_known: bool,  # noqa: FBT001 - pytest names it
+) -> None:
+    """Each start made all moves new, so that messages to groups that had moved years ago cost a query for a day."""
     desk.ledger.alias_of = {(1, -5): -1_005}
+    desk.ledger.alias_since_ms = {(1, -5): desk.clock() - ago_ms}
     restarted = reachability_of(desk)
 
     await restarted.load()
 
-    assert restarted.may_have_moved(outgoing("a", chat_id=-1_005))
+    message = structs.replace(outgoing("a", chat_id=-1_005), submitted_at_ms=desk.clock())
+    assert restarted.may_have_moved(message) is is_known
+
+
+async def test_a_move_stays_as_old_as_it_is_when_its_chat_is_read_again(desk: Desk) -> None:
+    desk.reachability.rename(1, -5, -1_005)
+    desk.ledger.alias_of = {(1, -5): -1_005}
+    desk.clock.advance(OLD_IDS_USED_MS + 1)
+
+    await desk.reachability.reload([(1, -5)])
+
+    message = structs.replace(outgoing("a", chat_id=-1_005), submitted_at_ms=desk.clock())
+    assert not desk.reachability.may_have_moved(message)
+
+
+async def test_a_move_is_forgotten_when_the_old_id_is_used_no_more(desk: Desk) -> None:
+    desk.reachability.rename(1, -5, -1_005)
+    desk.clock.advance(OLD_IDS_USED_MS + 1)
+
+    desk.reachability.rename(1, -6, -1_006)
+
+    assert list(desk.reachability._moved_ms) == [(1, -1_006)]

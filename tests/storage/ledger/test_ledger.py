@@ -604,7 +604,7 @@ class LedgerContract:
 
         await ledger.record([became(migrated, Status.QUEUED, migrated_to=-1005, counted_at_ms=None)])
 
-        assert await ledger.aliases() == [(BOT, -5, -1005)]
+        assert await ledger.aliases() == [(BOT, -5, -1005, NOW_MS + 200)]
 
     async def test_open_messages_of_one_bot_come_without_those_of_others(self, ledger: Ledger) -> None:
         one, other, another = message(), message(bot_id=43), message()
