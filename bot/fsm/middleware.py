@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from aiogram import Bot, Dispatcher, Router
+from aiogram import Bot, Dispatcher
 from aiogram.dispatcher.event.handler import CallableObject
 from aiogram.dispatcher.event.telegram import TelegramEventObserver
 from aiogram.dispatcher.middlewares.error import ErrorsMiddleware
 from aiogram.dispatcher.middlewares.user_context import UserContextMiddleware
 from aiogram.fsm.middleware import FSMContextMiddleware
-from aiogram.types import TelegramObject
+from aiogram.types import TelegramObject, Update
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
@@ -23,7 +23,8 @@ class StateMiddleware(FSMContextMiddleware):
     """
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
-        if takes_raw_state(data["dispatcher"]):
+        assert isinstance(event, Update), "it is a middleware of updates"  # noqa: S101
+        if takes_raw_state(data["dispatcher"], event.event_type):
             return await super().__call__(handler, event, data)
         return await self._without_reading(handler, event, data)
 
@@ -37,17 +38,20 @@ class StateMiddleware(FSMContextMiddleware):
             return await handler(event, data | {"state": context})
 
 
-def takes_raw_state(dispatcher: Dispatcher) -> bool:
-    """Tell whether a filter, handler or middleware could look at ``raw_state``; asked anew, as handlers may be added.
+def takes_raw_state(dispatcher: Dispatcher, kind: str) -> bool:
+    """Tell whether a filter, handler or middleware that an update of a kind meets could look at ``raw_state``.
 
-    Every middleware counts, since it gets all data, and so does a function with ``**kwargs``. Cost: some microseconds
-    for each router.
+    Asked anew for each update, as handlers may be added. Every middleware counts, since it gets all data, and so does
+    a function with ``**kwargs``. Cost: some microseconds for each router.
     """
-    return any(_takes_raw_state(observer) for router in _routers(dispatcher) for observer in router.observers.values())
+    return any(map(_takes_raw_state, _observers(dispatcher, kind)))
 
 
-def _routers(dispatcher: Dispatcher) -> Iterable[Router]:
-    return dispatcher.chain_tail
+def _observers(dispatcher: Dispatcher, kind: str) -> Iterable[TelegramEventObserver]:
+    yield dispatcher.update
+    for router in dispatcher.chain_tail:
+        yield router.observers[kind]
+        yield router.error
 
 
 OURS = (ErrorsMiddleware, UserContextMiddleware, FSMContextMiddleware)
@@ -61,7 +65,7 @@ def _takes_raw_state(observer: TelegramEventObserver) -> bool:
 
 def _callables(observer: TelegramEventObserver) -> Iterable[CallableObject]:
     yield from observer._handler.filters or ()  # noqa: SLF001 - the filters of all handlers stand nowhere else
-    is_root = isinstance(observer.router, Dispatcher) and observer is observer.router.update
+    is_root = observer.event_name == "update"
     for handler in observer.handlers[is_root:]:  # the first one there is aiogram's own, which passes everything on
         yield handler
         yield from handler.filters or ()

@@ -84,17 +84,20 @@ async def reads_for(register: Callable[[Router], object]) -> int:
         lambda router: router.message.register(answer),
         lambda router: router.message.register(answer, F.text, Command("start")),
         lambda router: router.message.filter(F.chat.type == "private"),
+        lambda router: router.callback_query.register(answer, Form.name),
         lambda router: router.include_router(Router()),
     ],
-    ids=["a handler", "filters of other things", "a filter of all handlers", "no handler"],
+    ids=["a handler", "filters of other things", "a filter of all handlers", "states of another kind", "no handler"],
 )
-async def test_an_update_of_a_module_without_states_costs_no_read(register: Callable[[Router], object]) -> None:
+async def test_an_update_that_meets_nothing_that_takes_its_state_costs_no_read(
+    register: Callable[[Router], object],
+) -> None:
     assert await reads_for(register) == 0
 
 
 def inside(router: Router) -> None:
     inner = Router()
-    inner.callback_query.register(answer, Form.name)
+    inner.message.register(answer, Form.name)
     router.include_router(inner)
 
 
@@ -112,7 +115,7 @@ def inside(router: Router) -> None:
         lambda router: router.message.register(answer_by_state),
         lambda router: router.message.register(answer_with_all),
         lambda router: router.message.middleware(PassesOn()),
-        lambda router: router.callback_query.outer_middleware(PassesOn()),
+        lambda router: router.message.outer_middleware(PassesOn()),
         lambda router: router.error.register(answer_by_state),
         inside,
     ],
@@ -128,7 +131,7 @@ def inside(router: Router) -> None:
         "a handler that takes it",
         "a handler that takes everything",
         "an inner middleware",
-        "an outer middleware of another kind",
+        "an outer middleware",
         "an error handler",
         "a router inside",
     ],
