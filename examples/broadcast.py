@@ -78,9 +78,9 @@ async def preview(message: Message, state: FSMContext) -> None:
         InlineKeyboardButton(text="Throw away", callback_data="drop"),
     ]
     shown = await message.send_copy(message.chat.id)
-    await message.answer("Shall this go out?", reply_markup=InlineKeyboardMarkup(inline_keyboard=[buttons]))
     await state.update_data(chat_id=shown.chat.id, message_id=shown.message_id)
     await state.set_state(News.sure)
+    await message.answer("Shall this go out?", reply_markup=InlineKeyboardMarkup(inline_keyboard=[buttons]))
 
 
 @newsroom.callback_query(StateFilter(News.sure), F.data == "drop")

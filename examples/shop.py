@@ -154,12 +154,12 @@ async def refuse_phone(message: Message) -> None:
 @router.message(Checkout.address, F.text)
 async def take_address(message: Message, state: FSMContext) -> None:
     data = await state.update_data(address=message.text)
+    await state.set_state(Checkout.confirm)
     builder = InlineKeyboardBuilder()
     builder.button(text="✅ Yes", callback_data="confirm").button(text="❌ No", callback_data="refuse")
     await message.answer(
         f"{bill(data['cart'])}\nfor {data['name']}, {data['address']}?", reply_markup=builder.as_markup()
     )
-    await state.set_state(Checkout.confirm)
 
 
 @router.callback_query(Checkout.confirm, F.data.in_({"confirm", "refuse"}))
