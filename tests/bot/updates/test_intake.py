@@ -459,8 +459,7 @@ async def test_a_stop_ends_a_handler_that_waits_for_a_full_group_and_a_second_ru
         await timers.advance(LAST_CALLS_S)
         await stopping
         ends_at_the_stop = dict(inbox.updates.ends)
-
-        again = RunningIntake(say, updates=inbox.updates, desk=inbox.desk)
+    again = RunningIntake(say, updates=inbox.updates, desk=inbox.desk)
     with under_every_bot(again.gateway):
         assert await again.intake.resume() == 1
         await again.pool.drain()
