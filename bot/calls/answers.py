@@ -16,18 +16,24 @@ from aiogram.exceptions import (
     TelegramForbiddenError,
     TelegramNetworkError,
     TelegramNotFound,
+    TelegramRetryAfter,
     TelegramServerError,
 )
 from aiogram.types import Chat, InlineKeyboardMarkup, Message, MessageId, SentGuestMessage, SentWebAppMessage, Story
 
+from tempogram.api.core.ports import Refusal
 from tempogram.bot.telegram.methods import AnyMethod, numbered
 from tempogram.engine.closing.closer import REPLACED_BY
+from tempogram.engine.model.errors import ChatUnreachable, QueueFull, TargetLost
 from tempogram.engine.model.messages import Status
 from tempogram.engine.model.outcomes import Failed, HalfSent, Lost, Outcome, Rejected, Sent, Uncertain
 from tempogram.engine.ports import Fault, Known, Result
 
 KEPT_OR_SHOWN = frozenset({bool, Message, MessageId, SentGuestMessage, SentWebAppMessage, Story})
 """What answers a call that must not be made twice because its handler runs twice."""
+
+FULL_QUEUE_RETRY_S = 10
+"""untuned: a full lane sends about one message a second."""
 
 REFUSED = {400: "Bad Request", 403: "Forbidden", 404: "Not Found", 413: "Request Entity Too Large"}
 """The codes of what is never sent, and how Telegram's words for it begin."""
@@ -42,13 +48,28 @@ SAID: dict[str, type] = {
 """What a message has from its call, and its type there."""
 
 
+class FullQueue(QueueFull, TelegramRetryAfter):
+    """A full queue, as aiogram raises a limit: code that waits and sends again needs no change."""
+
+    label = "Tempogram says"
+    url = ""
+
+    def __init__(self, method: AnyMethod, full: QueueFull) -> None:
+        TelegramAPIError.__init__(self, method, str(full))
+        self.bot_id, self.chat_id, self.cap = full.bot_id, full.chat_id, full.cap
+        self.retry_after = FULL_QUEUE_RETRY_S
+
+
+NotAccepted = ChatUnreachable | QueueFull | TargetLost | Refusal
+
+
 def answer(bot: Bot, method: AnyMethod, result: Result) -> Any:
     """Return or raise what aiogram would for a result."""
     match result.outcome:
         case Sent(removed=str(reason)) if reason:
             raise TelegramServerError(method, reason)  # as Telegram answered: there is no message to return
-        case Sent(telegram_message_id=number, body=b""):
-            return shown(bot, method, result.message_id, [] if number is None else [number])
+        case Sent(telegram_message_id=number, body=b"", item_ids=item_ids):
+            return shown(bot, method, result.message_id, item_ids or ([] if number is None else [number]))
         case Sent(body=body):
             response = bot.session.check_response(bot, method, 200, as_returned(method, body).decode())
             return response.result
@@ -113,7 +134,8 @@ def result_of(known: Known) -> Result:
 def _outcome_of(known: Known) -> Outcome | None:
     match known.status, known.fault:
         case Status.SENT, fault:
-            return Sent(known.telegram_message_id, removed=fault.reason if fault else "")
+            removed = fault.reason if fault else ""
+            return Sent(known.telegram_message_id, removed=removed, item_ids=known.item_ids)
         case Status.UNCERTAIN, fault:
             return Uncertain(fault.reason if fault else "")
         case Status.DEAD, Fault(code=code, reason=reason):
@@ -130,6 +152,19 @@ def refused(method: AnyMethod, reason: str) -> Exception:
     """Return aiogram's own exception for a call that was not accepted because of what it refers to."""
     outcome = _refused(_code_in(reason) or 400, reason)
     return refusal(method, Result("", Status.DEAD, outcome))
+
+
+def not_accepted(method: AnyMethod, error: NotAccepted) -> Exception:
+    """Return aiogram's own exception for a call that the engine did not accept."""
+    match error:
+        case ChatUnreachable(reason=reason):
+            return TelegramForbiddenError(method, reason)
+        case QueueFull():
+            return FullQueue(method, error)
+        case TargetLost():
+            return refused(method, str(error))
+        case Refusal():
+            return TelegramBadRequest(method, str(error))
 
 
 def items_of(method: AnyMethod) -> int:

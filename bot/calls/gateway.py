@@ -9,10 +9,19 @@ from typing import Any, Protocol, get_args
 import structlog
 from aiogram import Bot
 from aiogram.client.session.base import BaseSession
-from aiogram.exceptions import TelegramEntityTooLarge, TelegramForbiddenError, TelegramRetryAfter
+from aiogram.exceptions import TelegramEntityTooLarge, TelegramRetryAfter
 from aiogram.methods import SendChatAction
 
-from tempogram.bot.calls.answers import answer, is_answered_with_a_value, items_of, may_be_shown, refused, shown
+from tempogram.api.core.ports import Refusal
+from tempogram.bot.calls.answers import (
+    answer,
+    is_answered_with_a_value,
+    items_of,
+    may_be_shown,
+    not_accepted,
+    refused,
+    shown,
+)
 from tempogram.bot.calls.endings import Endings
 from tempogram.bot.calls.handles import Amended, Done, HandleReferences
 from tempogram.bot.calls.place_wait import PlaceWait
@@ -81,18 +90,17 @@ class Gateway:
             them) whose ``message_id`` is a handle and whose ``tempogram_id`` is our id.
 
         Raises:
-            TelegramAPIError: Telegram refused the call, or refuses the whole chat; aiogram's own exception for it.
-            QueueFull: It was not accepted.
+            TelegramAPIError: Telegram or the engine refused the call; aiogram's own exception for it.
+            FullQueue: It was not accepted, as its chat or its bot has too many messages waiting.
+            LedgerError: It was not accepted, as far as is known; it may be made again.
             TelegramEntityTooLarge: It was not accepted; a file is larger than Telegram takes.
         """
         try:
             message = await self._compose(bot, method, rule)
             async with update_context.waiting_for_queue():
                 return await self._answered(bot, method, message)
-        except ChatUnreachable as lost:
-            raise TelegramForbiddenError(method, lost.reason) from None
-        except TargetLost as lost:
-            raise refused(method, str(lost)) from None
+        except (ChatUnreachable, QueueFull, Refusal, TargetLost) as error:
+            raise not_accepted(method, error) from None
 
     async def _answered(self, bot: Bot, method: AnyMethod, message: Outgoing) -> Any:
         waiting = PlaceWait(wait_s=self._wait_s if may_be_shown(method) else None, call_s=self._call_s)
@@ -166,11 +174,17 @@ class Gateway:
             raise
 
     async def submit(self, bot: Bot, method: AnyMethod, rule: Rule) -> None:
-        """Submit a call that a handler returned, without waiting; a lost chat does not stop the calls after it."""
+        """Submit a call that a handler returned, without waiting. A lost chat is only logged.
+
+        Raises:
+            TelegramAPIError: It was not accepted; the same as of ``call``.
+        """
         try:
             await self._enter(bot, await self._compose(bot, method, rule))
         except ChatUnreachable as lost:
             log.warning("message_not_submitted", bot_id=lost.bot_id, chat_id=lost.chat_id, reason=lost.reason)
+        except (QueueFull, Refusal, TargetLost) as error:
+            raise not_accepted(method, error) from None
 
     async def _compose(self, bot: Bot, method: AnyMethod, rule: Rule) -> Outgoing:
         prepared, context = prepare(bot, method), update_context.current()

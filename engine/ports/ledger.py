@@ -31,12 +31,14 @@ class Known:
     Attributes:
         fault: Why it was not sent, or not yet; of a message that was sent, why nothing is left of it. Only
             ``standings`` looks it up.
+        item_ids: Telegram's numbers of an album's items; only ``standings`` looks them up.
     """
 
     message_id: str
     status: Status
     telegram_message_id: int | None = None
     fault: Fault | None = None
+    item_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

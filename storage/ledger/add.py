@@ -72,14 +72,14 @@ def known(connection: Connection, items: Iterable[Outgoing]) -> dict[DedupKey, K
 def standings(connection: Connection, message_ids: Sequence[str]) -> dict[str, Known]:
     """Return where messages stand that are kept."""
     last = select(attempts.c.code).where(attempts.c.message_id == messages.c.id).order_by(attempts.c.id.desc()).limit(1)
-    state = messages.c.id, messages.c.status, messages.c.telegram_message_id, messages.c.reason
+    state = messages.c.id, messages.c.status, messages.c.telegram_message_id, messages.c.item_ids, messages.c.reason
     kept = select(*state, last.scalar_subquery().label("code")).where(messages.c.id.in_(message_ids))
     return {row.id: _standing(row) for row in connection.execute(kept)}
 
 
 def _standing(row: Row[*tuple[Any, ...]]) -> Known:
     fault = None if row.reason is None else Fault(code=row.code, reason=row.reason)
-    return Known(row.id, Status(row.status), row.telegram_message_id, fault)
+    return Known(row.id, Status(row.status), row.telegram_message_id, fault, tuple(row.item_ids or ()))
 
 
 def key_of(message: Outgoing) -> DedupKey:

@@ -238,7 +238,8 @@ class MemoryLedger:
     def _standing(self, message_id: str) -> Known:
         faults = [each.fault for each in self.records if each.message_id == message_id]
         fault = faults[-1] if faults else None
-        return Known(message_id, self.statuses[message_id], self._telegram_message_ids.get(message_id), fault)
+        number, item_ids = self._telegram_message_ids.get(message_id), self.item_ids.get(message_id, ())
+        return Known(message_id, self.statuses[message_id], number, fault, item_ids)
 
     def _update(self, record: Record) -> None:
         message = self.messages[record.message_id]

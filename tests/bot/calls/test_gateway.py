@@ -45,7 +45,7 @@ from aiogram.types import (
     URLInputFile,
 )
 
-from tempogram.api.core.ports import Refusal
+from tempogram.bot.calls.answers import FULL_QUEUE_RETRY_S
 from tempogram.bot.calls.endings import REREAD_S
 from tempogram.bot.calls.gateway import Gateway
 from tempogram.bot.telegram import update_context
@@ -387,6 +387,30 @@ async def test_a_full_queue_is_raised_at_once() -> None:
         waiting.cancel()
 
 
+@pytest.mark.parametrize("is_awaited", [True, False], ids=["awaited", "returned by a handler"])
+async def test_a_full_queue_is_raised_as_aiogram_raises_a_limit(*, is_awaited: bool) -> None:
+    async with calling(limits=Limits(chat_cap=1, guard_ms=0)) as caller:
+        await caller.desk.broker.pause(BOT_ID, paused=True)
+        call, rule = SendMessage(chat_id=7, text="a"), COUNTED["sendMessage"]
+        await caller.gateway.submit(caller.bot, call, rule)
+
+        with pytest.raises(TelegramRetryAfter) as refused:
+            await (caller.bot(call) if is_awaited else caller.gateway.submit(caller.bot, call, rule))
+
+        assert str(refused.value).startswith("Tempogram says - chat 7 of bot 42 has 1 messages waiting")
+        assert refused.value.retry_after == FULL_QUEUE_RETRY_S
+
+
+async def test_a_call_that_the_engine_refuses_raises_aiograms_own_exception(caller: Caller) -> None:
+    caller.tokens.removed = True
+
+    with pytest.raises(TelegramBadRequest, match="removed"):
+        await caller.send()
+    with pytest.raises(TelegramBadRequest, match="removed"):
+        await caller.gateway.submit(caller.bot, SendMessage(chat_id=7, text="a"), COUNTED["sendMessage"])
+    assert caller.ids == []
+
+
 async def test_a_failed_write_to_the_ledger_is_raised(caller: Caller) -> None:
     caller.desk.ledger.refused_words = ["add", "add"]
 
@@ -472,7 +496,7 @@ async def test_a_bot_removed_while_its_file_is_stored_submits_nothing(caller: Ca
     caller.tokens.removed = True
     caller.uploads.held_up.set()
 
-    with pytest.raises(Refusal):
+    with pytest.raises(TelegramBadRequest, match="removed"):
         await sending
     assert (caller.ids, caller.uploads.carried) == ([], {})
 
@@ -644,6 +668,18 @@ async def test_an_edit_repeated_after_it_was_sent_returns_what_it_asked_for(call
 
     assert isinstance(edited, Message)
     assert (edited.message_id, edited.text) == (99, "b")
+    assert len(caller.desk.transport.leases) == 1
+
+
+async def test_an_album_repeated_after_it_was_sent_returns_the_number_of_each_item(caller: Caller) -> None:
+    album = [{"message_id": number, "date": 0, "chat": {"id": 7, "type": "private"}} for number in (98, 99)]
+    body = msgspec.json.encode({"ok": True, "result": album})
+    caller.desk.transport.answers(Sent(98, body, item_ids=(98, 99)))
+    for _ in range(2):
+        with update_context.of(UpdateContext(BOT_ID, 11, Priority.HIGH)):
+            sent = await caller.bot.send_media_group(7, [InputMediaPhoto(media=each) for each in "ab"])
+
+        assert [message.message_id for message in sent] == [98, 99]
     assert len(caller.desk.transport.leases) == 1
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aiogram.exceptions import TelegramAPIError, TelegramBadRequest
-from aiogram.methods import GetGameHighScores
+from aiogram.methods import EditMessageText, GetGameHighScores
 from aiogram.types import (
     InlineKeyboardButton,
     InlineKeyboardMarkup,
@@ -19,6 +19,7 @@ from aiogram.types import (
     ReplyParameters,
 )
 
+from tempogram.bot.telegram.methods import QUEUED
 from tempogram.engine.model.messages import PARKED_MS, Lease, Status
 from tempogram.engine.model.outcomes import Rejected
 from tests.bot.full_group import GROUP, TWO_A_MINUTE, FullGroup, full_group
@@ -356,6 +357,16 @@ async def test_a_negative_number_that_stands_for_none_is_refused_at_once(group: 
         await getattr(message, method)(**more.get(method, {}))
 
     assert open_methods(group) == ["sendMessage"]
+
+
+async def test_a_returned_call_with_a_handle_that_stands_for_none_raises_aiograms_own_exception(
+    group: FullGroup,
+) -> None:
+    """So the calls that a handler returned after it are made."""
+    edit = EditMessageText(chat_id=GROUP, message_id=-5, text="x")
+
+    with pytest.raises(TelegramBadRequest, match="-5"):
+        await group.gateway.submit(group.bot, edit, QUEUED["editMessageText"])
 
 
 async def test_a_handle_in_another_chat_than_its_messages_is_refused(group: FullGroup) -> None:

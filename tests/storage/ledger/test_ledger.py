@@ -155,6 +155,13 @@ class LedgerContract:
             Known(sent.id, Status.SENT, 99),
         ]
 
+    async def test_where_an_album_stands_is_answered_with_the_numbers_of_its_items(self, ledger: Ledger) -> None:
+        album = message(method="sendMediaGroup", cost=2)
+        await ledger.add([album])
+        await ledger.record([became(album, Status.SENT, telegram_message_id=7, item_ids=(7, 8))])
+
+        assert await ledger.standings([album.id]) == [Known(album.id, Status.SENT, 7, item_ids=(7, 8))]
+
     async def test_a_message_that_is_added_again_is_accepted_again_and_kept_once(self, ledger: Ledger) -> None:
         plain, keyed, stranger = message(), message(dedup_key="order 1"), message(dedup_key="order 1")
         await ledger.add([plain, keyed])
