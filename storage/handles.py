@@ -28,6 +28,10 @@ class SqlHandles:
         (numbers,) = await self._database.write(_hand_out, [_Wanted(bot_id, message_id, items)])
         return numbers
 
+    async def handed_out(self, message_id: str) -> list[int]:
+        async with self._database.reading() as connection:
+            return list((await connection.execute(_numbers(message_id))).scalars())
+
     async def targets(self, bot_id: int, numbers: Collection[int]) -> dict[int, Target]:
         async with self._database.reading() as connection:
             rows = await connection.execute(_targets(bot_id, numbers))
@@ -94,8 +98,11 @@ def _hand_out(connection: Connection, wanted: Sequence[_Wanted]) -> list[list[in
 
 
 def _numbers_of(connection: Connection, wanted: _Wanted) -> list[int]:
-    numbers = select(handles.c.number).where(handles.c.message_id == wanted.message_id).order_by(handles.c.item)
-    return list(connection.execute(numbers).scalars())
+    return list(connection.execute(_numbers(wanted.message_id)).scalars())
+
+
+def _numbers(message_id: str) -> Select[int]:
+    return select(handles.c.number).where(handles.c.message_id == message_id).order_by(handles.c.item)
 
 
 def _new_numbers(connection: Connection, wanted: _Wanted) -> list[int]:

@@ -33,7 +33,7 @@ from tempogram.bot.telegram.methods import UNCOUNTED, AnyMethod, Rule, numbered
 from tempogram.bot.telegram.references import may_refer, unknown, why_lost
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.model.errors import ChatUnreachable, EngineError, QueueFull, TargetLost
-from tempogram.engine.model.messages import Hold, Outgoing
+from tempogram.engine.model.messages import Hold, Outgoing, Status
 from tempogram.engine.ports import Handles, Known, Result
 from tempogram.engine.sending.known_holds import KnownHolds
 from tempogram.storage.files.spool import FileTooLarge
@@ -114,8 +114,14 @@ class Gateway:
             # It may have ended before; what ends from here on is not missed.
             result = await self._endings.look_up(other_id)
             if result is not None:
-                return answer(bot, method, result)
+                return await self._answer_again(bot, method, result)
             return await self._end_of(bot, method, other_id, waiting.until(ended))
+
+    async def _answer_again(self, bot: Bot, method: AnyMethod, result: Result) -> Any:
+        """Answer a call that was made before; as then with a handle, if its message was taken back since."""
+        if result.status is Status.CANCELLED and (numbers := await self._handles.handed_out(result.message_id)):
+            return shown(bot, method, result.message_id, numbers)
+        return answer(bot, method, result)
 
     async def _enter(self, bot: Bot, message: Outgoing) -> str | None:
         """Submit a message; return the id of another one whose end is its own, "" if there is nothing left to do."""

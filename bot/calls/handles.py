@@ -3,6 +3,7 @@
     the target is sent    the call goes with Telegram's number
     it ended unsent       the call is refused with its reason; a reply that allows it goes without
     it waits              a delete cancels it; an edit that fits changes it; anything else goes behind it
+    it waits, in doubt    everything goes behind it: a call that was made for it may have reached Telegram
 
 *Behind it* is in its lane, if the call takes a place there: the lane keeps the order, and the number is put in just
 before the call. Any other call is *parked*: it waits outside of every lane until what it waits for has ended (see
@@ -163,9 +164,10 @@ class HandleReferences:
         return Amended(changed.id)
 
     async def _is_kept(self, edit: Outgoing, waiting: Outgoing) -> bool:
-        """Tell whether a message must be sent as it is, because an earlier call wants it so."""
+        """Tell whether a message must be sent as it is: an earlier call wants it so, or it may have arrived."""
         comes_after, referrals = COMES_AFTER[Kind.of(edit.method)], await self._handles.referrals([waiting.id])
-        return any(Kind.of(each.method) in {*comes_after, Kind.DELETE} for each in referrals)
+        is_wanted = any(Kind.of(each.method) in {*comes_after, Kind.DELETE} for each in referrals)
+        return is_wanted or await self._ledger.may_have_arrived(waiting)
 
     async def _cancel(self, deletion: Outgoing) -> Outgoing | Done:
         params = msgspec.json.decode(deletion.params)
@@ -184,7 +186,7 @@ class HandleReferences:
         target = next(each for each in targets.values() if each.message_id == target_id)
         if not target.is_open:
             return target.status is Status.CANCELLED
-        if await self._handles.referrals([target_id]):
+        if await self._handles.referrals([target_id]) or await self._is_in_doubt(target_id):
             return False
         try:
             return await self._cancellations.cancel(target_id) is Cancellation.DONE
@@ -192,6 +194,10 @@ class HandleReferences:
             return False
         except LedgerError:
             return True  # it is not sent any more, and ends once the ledger can be written
+
+    async def _is_in_doubt(self, target_id: str) -> bool:
+        waiting = await self._ledger.open_among([target_id])
+        return any([await self._ledger.may_have_arrived(each) for each in waiting])
 
 
 def _whole(targets: Targets) -> list[str]:

@@ -73,6 +73,9 @@ class Handles(Protocol):
     async def hand_out(self, bot_id: int, message_id: str, items: int) -> list[int]:
         """Return the handles of a message, one for each item; asked again, it returns the same."""
 
+    async def handed_out(self, message_id: str) -> list[int]:
+        """Return the handles that a message has already."""
+
     async def targets(self, bot_id: int, numbers: Collection[int]) -> dict[int, Target]:
         """Return what these handles stand for; one that stands for none is missing. At most ``TARGETS_MAX``."""
 

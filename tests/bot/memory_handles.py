@@ -30,6 +30,9 @@ class MemoryHandles:
                 self._named[bot_id, number] = message_id, item
         return self._numbers[message_id]
 
+    async def handed_out(self, message_id: str) -> list[int]:
+        return self._numbers.get(message_id, [])
+
     async def targets(self, bot_id: int, numbers: Collection[int]) -> dict[int, Target]:
         return {
             number: self._target(*self._named[bot_id, number]) for number in numbers if (bot_id, number) in self._named

@@ -45,6 +45,15 @@ class HandlesContract:
         assert answers == [[-1, -2]] * 5
         assert await handles.hand_out(BOT, (await added(ledger)).id, 1) == [-3]
 
+    async def test_the_handles_of_a_message_are_those_that_were_handed_out(
+        self, handles: Handles, ledger: Ledger
+    ) -> None:
+        album = await added(ledger)
+        before = await handles.handed_out(album.id)
+        numbers = await handles.hand_out(BOT, album.id, 2)
+
+        assert (before, await handles.handed_out(album.id)) == ([], numbers)
+
     async def test_many_who_ask_at_once_get_different_handles(self, handles: Handles, ledger: Ledger) -> None:
         messages = [await added(ledger) for _ in range(30)]
 

@@ -19,9 +19,11 @@ from aiogram.types import (
     ReplyParameters,
 )
 
+from tempogram.bot.telegram import update_context
 from tempogram.bot.telegram.methods import QUEUED
-from tempogram.engine.model.messages import PARKED_MS, Lease, Status
-from tempogram.engine.model.outcomes import Rejected
+from tempogram.bot.telegram.update_context import UpdateContext
+from tempogram.engine.model.messages import PARKED_MS, Lease, Priority, Status
+from tempogram.engine.model.outcomes import Rejected, Uncertain
 from tests.bot.full_group import GROUP, TWO_A_MINUTE, FullGroup, full_group
 from tests.engine.desk import turns
 
@@ -155,6 +157,52 @@ async def test_deleting_what_is_just_being_sent_deletes_it_afterwards(group: Ful
     assert waits
     assert await deleting is True
     assert group.chats.texts(GROUP) == [FULL]
+
+
+async def in_doubt(group: FullGroup) -> Message:
+    """Send a message that waits for its second call, as the first was not answered."""
+    message = await waiting(group)
+    group.desk.transport.answers(Uncertain("ServerDisconnectedError"))
+    await group.desk.send(await next_lease(group))
+    return message
+
+
+def methods_called(group: FullGroup) -> list[str]:
+    return [lease.message.method for lease in group.desk.transport.leases][1:]
+
+
+async def test_deleting_what_may_have_arrived_does_not_cancel_it(group: FullGroup) -> None:
+    message = await in_doubt(group)
+    deleting = asyncio.ensure_future(message.delete())
+    await turns()
+    waits = not deleting.done()
+
+    await all_sent(group)
+
+    assert waits
+    assert await deleting is True
+    assert methods_called(group) == ["sendMessage", "sendMessage", "deleteMessage"]
+    assert Status.CANCELLED not in group.desk.ledger.statuses.values()
+
+
+async def test_an_edit_of_what_may_have_arrived_goes_behind_it(group: FullGroup) -> None:
+    message = await in_doubt(group)
+
+    await message.edit_text("new")
+    await all_sent(group)
+
+    assert methods_called(group) == ["sendMessage", "sendMessage", "editMessageText"]
+    assert group.chats.texts(GROUP) == [FULL, "new"]
+
+
+async def test_a_message_that_its_handler_took_back_has_its_handle_when_that_runs_again(group: FullGroup) -> None:
+    for _ in range(2):
+        with update_context.of(UpdateContext(group.bot.id, 11, Priority.HIGH)):
+            message = await group.bot.send_message(GROUP, "hello")
+            assert message.message_id == -1
+            assert await message.delete() is True
+
+    assert open_methods(group) == []
 
 
 async def test_an_edit_changes_the_text_that_waits(group: FullGroup) -> None:
