@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import ast
+import json
 
 import pytest
 
@@ -158,7 +158,7 @@ async def test_a_text_has_the_defaults_of_its_bot_and_a_method_has_none(world: W
         )
     ]
 
-    sent = [ast.literal_eval(each.params.decode()) for each in world.storage.messages.values()]
+    sent = [json.loads(each.params) for each in world.storage.messages.values()]
     assert [each.status_code for each in answers] == [202] * 3
     assert [each.get("parse_mode") for each in sent] == ["HTML", None, None]
 

@@ -108,6 +108,8 @@ class Audit:
     """Until when a bot or one of its chats may use less than its limit, after a 429."""
     trials: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     """While a bot is failing: when it began to, twice, and when each trial began."""
+    trial_began_ms: dict[str, int] = field(default_factory=dict)
+    """When the last trial of each message began, by its id."""
     names: dict[Scope, ChatId] = field(default_factory=dict)
     senders: set[int] = field(default_factory=set)
     """Bots that ever had a lease."""
@@ -196,6 +198,9 @@ class Audit:
         if answer.failing is not None:
             must("failing", answer.failing.begins != bool(settlement.alive), answer)
             self.trials[message.bot_id] = [now_ms] * 2 if answer.failing.begins else []
+        began_ms = self.trial_began_ms.pop(message.id, None)
+        if settlement.alive is None and began_ms in (times_ms := self.trials[message.bot_id])[2:]:
+            times_ms.remove(began_ms)  # no call was made, so it was no trial
         match settlement.then:
             case Done():
                 self._end(message.id)
@@ -322,6 +327,7 @@ class Audit:
         if times_ms := self.trials[message.bot_id]:  # two of each kind of chat are a second apart
             must("trials", now_ms - times_ms[-2] >= 1_000, lease)
             times_ms.append(now_ms)
+            self.trial_began_ms[message.id] = now_ms
         paid = lease.message.is_paid
         must("stars", not paid or (message.is_paid and self._stars_left(message, now_ms)), lease)
         must("stars", paid or not message.is_paid or not self._stars_surely_left(message, now_ms), lease)

@@ -33,7 +33,8 @@ function adaptive.lower(adapted, now_ms, until_ms, passed)
   end
   adapted.places = math.min(adapted.places, math.max(adapted.least, start))
   local stay = floor_div(constants.HOLDS_STAYED * (until_ms - now_ms), adapted.window_ms)
-  adapted.patience = math.min(constants.PATIENCE_MAX, math.max(is_probe and 2 * adapted.patience or adapted.patience, stay))
+  local patience = is_probe and 2 * adapted.patience or adapted.patience
+  adapted.patience = math.min(constants.PATIENCE_MAX, math.max(patience, stay))
   adapted.waited, adapted.step = 0, 1
 end
 

@@ -134,7 +134,8 @@ local function settle(message_id, number, incarnation, attempt, counted_age_ms, 
     give_back(entry)
   end
   chat = chat_of_entry(entry)
-  if failing or is_given_back or changes_what_may_go(entry, chat, kind == "done", counted_age_ms and counted_cost == cost) then
+  local is_done, is_whole = kind == "done", counted_age_ms and counted_cost == cost
+  if failing or is_given_back or changes_what_may_go(entry, chat, is_done, is_whole) then
     reoffer_user(chat.bot, entry.user_id)
     reoffer_chat(chat)
   end
