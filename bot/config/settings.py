@@ -73,7 +73,10 @@ class Settings(BaseSettings):
         24, ge=0, le=8_760, description="Hours for which conversations are kept for LLM_API_URL; 0 = none is kept."
     )
     handlers_max: int = Field(
-        200, ge=2, le=100_000, description="Handlers of updates that run at once; one bot has at most three quarters."
+        200,
+        ge=2,
+        le=100_000,
+        description="Handlers of updates that start while no more run; one bot has three quarters.",
     )
     handler_order: Order = Field(
         Order.USER,

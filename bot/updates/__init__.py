@@ -12,6 +12,7 @@ Read in this order:
     order          which updates are handled one after another
     handler_pool   runs a bounded number of handlers
     shares         how many of them may be one bot's
+    chat_bound     how many of a bot's may be one chat's
     waiting_by_bot  what waits for a place
     handler_run    one run of a handler: its place, its time, and the waits of its calls
     stopwatch      counts the time that a handler runs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from enum import IntEnum
 
 import structlog
 
+from tempogram.bot.updates.chat_bound import ChatBound
 from tempogram.bot.updates.handler_run import HandlerRun
 from tempogram.bot.updates.order import UpdateOrder
 from tempogram.bot.updates.shares import Shares
@@ -37,6 +39,7 @@ class Job:
 
     Attributes:
         key: Jobs of one key start in the order of their submission.
+        chat_id: Its chat, so that one chat has not all that its bot may have under way; None: it has none.
         is_query: It waits for none before it.
         album: It starts with the others of its key that have the same one.
     """
@@ -44,41 +47,48 @@ class Job:
     bot_id: int
     key: Hashable
     run: Callable[[HandlerRun], Awaitable[None]]
+    chat_id: int | None = None
     is_query: bool = False
     album: str | None = None
 
 
 class Rank(IntEnum):
-    """What a place is wanted for; within a bot the first of these goes first."""
+    """What is to start; within a bot the first of these goes first."""
 
-    QUERY_GOES_ON = 0
-    GOES_ON = 1
-    QUERY = 2
-    OTHER = 3
+    QUERY = 0
+    BESIDE = 1  # another of its key has not ended, and may wait for just this one
+    OTHER = 2
 
     @property
     def is_urgent(self) -> bool:
-        return self is Rank.QUERY_GOES_ON or self is Rank.QUERY
+        return self is not Rank.OTHER
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """A job whose turn it is within its key."""
+
+    job: Job
+    rank: Rank
 
     @property
-    def is_start(self) -> bool:
-        return self >= Rank.QUERY
-
-
-GO_ON = (Rank.QUERY_GOES_ON, Rank.GOES_ON)
-"""What a handler wants a place for that has started."""
+    def chat(self) -> Hashable:
+        """What it is bounded with: what is urgent apart from the rest, which may wait for it."""
+        return self if self.job.chat_id is None else (self.job.bot_id, self.job.chat_id, self.rank.is_urgent)
 
 
 class HandlerPool:
-    """Runs at most ``size`` jobs at once; see ``Shares`` for how many of them may be one bot's.
+    """Starts jobs while fewer than ``size`` run; see ``Shares`` for how many of them may be one bot's.
 
     1.  A job waits until those of its key before it have ended, or have had their head start. A query does not.
-    2.  It waits for a place. The bot that holds the fewest has the next one, and uses it by ``Rank``.
+    2.  It waits while its chat has too many under way (``ChatBound``), then for a place. The bot that holds the fewest
+        has the next one, and uses it by ``Rank``.
     3.  It starts, ``apart_s`` after the start before it.
-    4.  While its calls wait for the queue, another has its place (``HandlerRun.waiting_for_queue``).
+    4.  While its calls wait for the queue, another has its place (``HandlerRun.waiting_for_queue``). It goes on
+        without waiting, beyond the places if need be: others that hold theirs may wait for it.
 
     Args:
-        size: Jobs that run at once.
+        size: Jobs that run at once, without those that went on beyond.
         waiting_max: Jobs that may wait for their start; the bot that has most of them is refused more before others.
         head_start_s: Time that a job may run before the next one of its key starts; None: until it has ended.
         timeout_s: Time that a handler may run; None: for ever.
@@ -99,12 +109,15 @@ class HandlerPool:
     ) -> None:
         self._running, self._unended, self._unstarted = Shares(size), Shares(unended_max), Shares(waiting_max)
         self._order: UpdateOrder[Job] = UpdateOrder()
-        self._waiting = {rank: WaitingByBot[Callable[[], None]](self._running.held) for rank in Rank}
+        self._chats: ChatBound[Start] = ChatBound(lambda: self._unended.free)
+        self._waiting = {rank: WaitingByBot[Start](self._running.held) for rank in Rank}
         self._head_start_s = head_start_s
         self._timeout_s = timeout_s
         self._apart_s = apart_s
         self._own_timers = timers
         self._runs: dict[HandlerRun, Job] = {}
+        self._runs_of_key: Counter[Hashable] = Counter()
+        self._beyond: set[HandlerRun] = set()
         self._ahead: set[HandlerRun] = set()
         self._may_start = True
         self._is_stopping = False
@@ -117,11 +130,10 @@ class HandlerPool:
         return not self._unstarted.may_take(bot_id)
 
     def counts(self) -> dict[str, int]:
-        """Return how many handlers run, wait for a place (to start or to go on), and wait for the queue."""
-        going_on = sum(len(self._waiting[rank]) for rank in GO_ON)
+        """Return how many handlers run, wait for their start, and wait for the queue."""
         return {
-            "running": self._running.taken,
-            "waiting": self._unstarted.taken + going_on,
+            "running": self._running.taken + len(self._beyond),
+            "waiting": self._unstarted.taken,
             "waiting_for_queue": sum(run.waiting_calls > 0 for run in self._runs),
         }
 
@@ -141,13 +153,12 @@ class HandlerPool:
     async def stop(self) -> None:
         """Start no further job, cancel those that wait for the queue, and wait until the others have ended."""
         self._is_stopping = True
-        for rank in (Rank.QUERY, Rank.OTHER):
-            self._waiting[rank].clear()
+        for waiting in self._waiting.values():
+            waiting.clear()
         self._unstarted = Shares(self._unstarted.size)
         for run in self._runs:
             if run.waiting_calls:
                 self._cancel_soon(run)
-        self._hand_out()
         self._look_if_idle()
         await self.drain()
 
@@ -155,24 +166,27 @@ class HandlerPool:
         """See ``Places``."""
         if self._is_stopping:
             self._cancel_soon(run)
-        self._free_place(run.bot_id)
+        self._free_place(run)
         self._hand_out()
 
-    def ask(self, run: HandlerRun) -> None:
+    def take_again(self, run: HandlerRun) -> None:
         """See ``Places``."""
-        rank = Rank.QUERY_GOES_ON if self._runs[run].is_query else Rank.GOES_ON
-        self._waiting[rank].append(run.bot_id, lambda: self._go_on(run))
-        self._hand_out()
+        if self._running.may_take(run.bot_id):
+            self._running.take(run.bot_id)
+        else:
+            self._running.go_beyond(run.bot_id)
+            self._beyond.add(run)
+        self._reorder(run.bot_id)
 
     # Who has the next place
 
     def _hand_out(self) -> None:
         while (next_one := self._next()) is not None:
             rank, bot_id = next_one
-            use = self._waiting[rank].pop(bot_id)
+            start = self._waiting[rank].pop(bot_id)
             self._running.take(bot_id)
             self._reorder(bot_id)
-            use()
+            self._start(start)
 
     def _next(self) -> tuple[Rank, int] | None:
         """Return the bot that may have the next place, and for what; None if there is none, or no place."""
@@ -180,25 +194,21 @@ class HandlerPool:
         return min(found, key=lambda each: self._running.held(each[1]), default=None)
 
     def _ranks(self) -> Iterable[Rank]:
-        if self._is_stopping:
-            return GO_ON
-        if self._running.free <= 0:
-            return ()
-        return Rank if self._may_start and self._unended.free > 0 else GO_ON
+        return Rank if self._may_start and self._running.free > 0 and self._unended.free > 0 else ()
 
     def _first_bot(self, rank: Rank) -> int | None:
         return next((bot_id for bot_id in self._waiting[rank].bots() if self._may_use(rank, bot_id)), None)
 
     def _may_use(self, rank: Rank, bot_id: int) -> bool:
-        if self._is_stopping:
-            return True
-        if rank.is_start and not self._unended.may_take(bot_id, is_urgent=rank.is_urgent):
-            return False
-        return self._running.may_take(bot_id, is_urgent=rank.is_urgent)
+        return all(shares.may_take(bot_id, is_urgent=rank.is_urgent) for shares in (self._unended, self._running))
 
-    def _free_place(self, bot_id: int) -> None:
-        self._running.give_back(bot_id)
-        self._reorder(bot_id)
+    def _free_place(self, run: HandlerRun) -> None:
+        if run in self._beyond:
+            self._beyond.remove(run)
+            self._running.come_back(run.bot_id)
+        else:
+            self._running.give_back(run.bot_id)
+        self._reorder(run.bot_id)
 
     def _reorder(self, bot_id: int) -> None:
         for waiting in self._waiting.values():
@@ -207,39 +217,56 @@ class HandlerPool:
     # What a place is used for
 
     def _let_start(self, job: Job) -> None:
-        self._waiting[Rank.QUERY if job.is_query else Rank.OTHER].append(job.bot_id, lambda: self._start(job))
+        start = Start(job, self._rank(job))
+        if self._chats.admit(start.chat, start):
+            self._wait_for_place(start)
+
+    def _rank(self, job: Job) -> Rank:
+        if job.is_query:
+            return Rank.QUERY
+        return Rank.BESIDE if self._runs_of_key[job.key] else Rank.OTHER
+
+    def _wait_for_place(self, start: Start) -> None:
+        self._waiting[start.rank].append(start.job.bot_id, start)
         self._hand_out()
 
-    def _start(self, job: Job) -> None:
+    def _start(self, start: Start) -> None:
+        job = start.job
         self._unstarted.give_back(job.bot_id)
         self._unended.take(job.bot_id)
         run = HandlerRun(job.bot_id, places=self, timers=self._timers, timeout_s=self._timeout_s)
         self._runs[run] = job
+        self._runs_of_key[job.key] += 1
         self._ahead.add(run)
         if self._head_start_s is not None:
             run.stopwatch.call_after(self._head_start_s, lambda: self._release(run))
         # In a context of its own: this may be called by the handler of another update.
         task = asyncio.get_running_loop().create_task(self._do(job, run), context=self._context.copy())
-        task.add_done_callback(lambda _: self._end(run))
+        task.add_done_callback(lambda _: self._end(run, start))
         run.start(task)
         self._space_starts()
 
-    def _go_on(self, run: HandlerRun) -> None:
-        if run.has_ended:  # without waiting for its place: it was cancelled
-            self._free_place(run.bot_id)
-        else:
-            run.go_on()
-
-    def _end(self, run: HandlerRun) -> None:
+    def _end(self, run: HandlerRun, start: Start) -> None:
         run.end()
-        self._unended.give_back(run.bot_id)
-        if run.holds_place:
-            self._free_place(run.bot_id)
+        self._forget(run, start)
         if run in self._ahead:
             self._release(run)
         del self._runs[run]
         self._hand_out()
         self._look_if_idle()
+
+    def _forget(self, run: HandlerRun, start: Start) -> None:
+        """Count it no more, and let the next of its chat wait for a place."""
+        key = start.job.key
+        self._unended.give_back(run.bot_id)
+        self._runs_of_key[key] -= 1
+        if not self._runs_of_key[key]:
+            del self._runs_of_key[key]
+        if run.holds_place:
+            self._free_place(run)
+        for admitted in self._chats.release(start.chat):
+            if not self._is_stopping:
+                self._wait_for_place(admitted)
 
     def _release(self, run: HandlerRun) -> None:
         """Let the next job of its key start."""

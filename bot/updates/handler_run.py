@@ -30,8 +30,8 @@ class Places(Protocol):
     def give_back(self, run: HandlerRun) -> None:
         """Give a run's place to another."""
 
-    def ask(self, run: HandlerRun) -> None:
-        """Call ``run.go_on`` once the run has a place again, which may be at once."""
+    def take_again(self, run: HandlerRun) -> None:
+        """Give a run a place again: it is never refused, as others may wait for just what it does next."""
 
 
 class HandlerRun:
@@ -55,16 +55,15 @@ class HandlerRun:
         self._timeout_s = timeout_s
         self._has_timed_out = False
         self._is_paused = False
-        self._place: asyncio.Future[None] | None = None
 
     @asynccontextmanager
     async def waiting_for_queue(self) -> AsyncIterator[None]:
-        """Give the place back until the block ends; then wait for another."""
+        """Give the place back until the block ends."""
         self._begin_wait()
         try:
             yield
         finally:
-            await self._end_wait()
+            self._end_wait()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -100,14 +99,6 @@ class HandlerRun:
         self.task = task
         self._keep_time()
 
-    def go_on(self) -> None:
-        """Have a place again."""
-        self.holds_place = True
-        self._keep_time()
-        if self._place is not None:
-            self._place.set_result(None)
-            self._place = None
-
     def end(self) -> None:
         self.has_ended = True
         self._keep_time()
@@ -124,15 +115,13 @@ class HandlerRun:
             self._keep_time()
             self._places.give_back(self)
 
-    async def _end_wait(self) -> None:
+    def _end_wait(self) -> None:
         self.waiting_calls -= 1
         if self.waiting_calls or self.holds_place or self.has_ended:
             return
-        place = self._place
-        if place is None:
-            place = self._place = asyncio.get_running_loop().create_future()
-            self._places.ask(self)
-        await asyncio.shield(place)
+        self._places.take_again(self)
+        self.holds_place = True
+        self._keep_time()
 
     def _keep_time(self) -> None:
         self.stopwatch.run(is_running=self.holds_place and not self._is_paused and not self.has_ended)

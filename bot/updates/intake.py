@@ -158,8 +158,17 @@ class UpdateIntake:
         async def handle(run: HandlerRun) -> None:
             await self._handle(run, update_id, content, received_at_ms)
 
-        key = bot_id, order_key(content, self._order)
-        self._pool.submit(Job(bot_id, key, handle, is_query=is_query(content), album=album_of(content)))
+        key = order_key(content, self._order)
+        self._pool.submit(
+            Job(
+                bot_id,
+                (bot_id, key),
+                handle,
+                chat_id=key.chat_id,
+                is_query=is_query(content),
+                album=album_of(content),
+            )
+        )
 
     async def _handle(self, run: HandlerRun, update_id: int, content: dict[str, Any], received_at_ms: int) -> None:
         async def sleep(seconds: float) -> None:

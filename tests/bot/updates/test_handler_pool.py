@@ -168,6 +168,19 @@ async def test_a_job_starts_with_no_context_variable_of_the_job_that_ended_befor
     assert seen == ["unset"] * 3
 
 
+async def test_a_users_next_message_gets_through_though_its_bot_has_its_share() -> None:
+    """The handler of the message before may wait for just that."""
+    house = House(size=200)
+    for number in range(210):
+        house.submit(f"waiting for a reply {number}", key=f"user {number}")
+    await house.timers.settle()
+
+    house.submit("reply", key="user 3")
+    await house.timers.advance(1)
+
+    assert "reply" in house.running
+
+
 # Order
 
 
@@ -278,19 +291,77 @@ async def test_a_handler_whose_call_waits_for_the_queue_holds_no_place() -> None
     assert house.pool.counts() == {"running": 1, "waiting": 0, "waiting_for_queue": 20}
 
 
-async def test_a_handler_whose_call_is_answered_goes_on_before_another_starts() -> None:
-    house = House(size=1)
-    for name in ("first", "second", "third"):
-        house.submit(name)
+async def test_a_handler_that_has_a_lock_goes_on_though_those_that_wait_for_it_have_all_places(house: House) -> None:
+    house.submit("with the lock")
     await house.timers.settle()
-    await house.call("first")
-    await house.end("first")
+    await house.call("with the lock")
+    for number in range(10):
+        house.submit(f"waiting for the lock {number}")
+    await house.timers.settle()
 
-    while_second_runs = set(house.running)
-    await house.end("second")
+    await house.end("with the lock")
 
-    assert while_second_runs == {"second"}
-    assert house.running == {"first"}
+    assert house.count("waiting for the lock") == 6
+    assert "with the lock" in house.running
+    assert house.pool.counts()["running"] == 7
+
+
+async def test_handlers_that_go_on_beyond_the_places_take_none_of_another_bots() -> None:
+    house = House(size=8)
+    names = [f"sleeping {number}" for number in range(40)]
+    for name in names:
+        house.submit(name, bot_id=BUSY)
+        await house.timers.settle()
+        await house.call(name)
+    await house.end(*names)
+    house.submit("no more", bot_id=BUSY)
+    house.submit("ping", bot_id=OTHER)
+    await house.timers.settle()
+
+    at_first = house.count("sleeping"), set(house.running) - set(names)
+    await house.end(*names)
+
+    assert at_first == (40, {"ping"})
+    assert house.running == {"no more", "ping"}
+
+
+async def test_the_replies_to_handlers_that_went_on_beyond_the_places_all_start() -> None:
+    house = House(size=16)
+    for number in range(40):
+        house.submit(f"asking {number}", key=f"user {number}")
+        await house.timers.settle()
+        await house.call(f"asking {number}")
+    await house.end(*(f"asking {number}" for number in range(40)))
+    for number in range(40):
+        house.submit(f"reply {number}", key=f"user {number}")
+    await house.timers.advance(1)
+
+    for number in range(40):
+        await house.end(f"reply {number}", f"asking {number}")
+
+    assert house.begun[40:] == [f"reply {number}" for number in range(40)]
+    assert house.pool.counts() == {"running": 0, "waiting": 0, "waiting_for_queue": 0}
+
+
+async def test_full_groups_leave_room_to_the_other_chats_of_their_bot() -> None:
+    house = House(unended_max=80)
+    names = [f"group {group}, {number}" for group in range(5) for number in range(40)]
+    for name in names:
+        house.submit(name, chat_id=-int(name[6]) - 1)
+        await house.timers.settle()
+        if name in house.running:
+            await house.call(name)
+    house.submit("private", chat_id=1)
+    await house.timers.settle()
+
+    at_first, under_way = set(house.running), house.pool.counts()["waiting_for_queue"]
+    for name in names:
+        await house.end(name)
+        await house.end(name)
+
+    assert at_first == {"private"}
+    assert 5 <= under_way <= 40
+    assert set(names) < set(house.begun)
 
 
 async def test_handlers_that_have_not_ended_are_bounded_and_other_bots_still_start() -> None:
@@ -349,6 +420,30 @@ async def test_a_call_that_outlives_its_handler_asks_for_no_place() -> None:
     await asyncio.gather(*tasks)
 
     assert house.pool.counts() == {"running": 1, "waiting": 0, "waiting_for_queue": 0}
+
+
+async def test_a_call_that_is_answered_while_all_places_are_taken_returns_though_its_handler_ends_then() -> None:
+    house, answered, ends, tasks = House(size=1), asyncio.Event(), asyncio.Event(), list[asyncio.Task[None]]()
+
+    async def call(run: HandlerRun) -> None:
+        async with run.waiting_for_queue():
+            await answered.wait()
+
+    async def start_a_task(run: HandlerRun) -> None:
+        tasks.append(asyncio.create_task(call(run)))
+        await ends.wait()
+
+    house.pool.submit(Job(BUSY, "key", start_a_task))
+    house.submit("next")
+    await house.timers.settle()
+    for event in (answered, ends):
+        event.set()
+        await house.timers.settle()
+    await house.end("next")
+
+    assert house.begun == ["next"]
+    assert [task.done() for task in tasks] == [True]
+    assert house.pool.counts()["running"] == 0
 
 
 # Bounds, spacing and the end

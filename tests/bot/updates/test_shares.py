@@ -65,3 +65,16 @@ def test_places_taken_beyond_the_last_one_are_given_back_before_another_is_free(
     assert not shares.may_take(2)
     shares.give_back(1)
     assert shares.may_take(2)
+
+
+def test_what_a_bot_holds_beyond_the_places_counts_for_its_own_starts_only() -> None:
+    shares = Shares(200)
+    for _ in range(300):
+        shares.go_beyond(1)
+    while shares.may_take(2):
+        shares.take(2)
+
+    assert (shares.may_take(1), shares.held(1), shares.held(2)) == (False, 300, 150)
+    for _ in range(300):
+        shares.come_back(1)
+    assert shares.may_take(1)
