@@ -35,7 +35,8 @@ class StateMiddleware(FSMContextMiddleware):
         if context is None:
             return await handler(event, data)
         async with self.events_isolation.lock(key=context.key):
-            return await handler(event, data | {"state": context})
+            data["state"] = context  # in aiogram's own dict: error handlers get that one
+            return await handler(event, data)
 
 
 def takes_raw_state(dispatcher: Dispatcher, kind: str) -> bool:

@@ -12,7 +12,7 @@ from aiogram.fsm.context import FSMContext
 from aiogram.fsm.state import State, StatesGroup
 from aiogram.fsm.storage.base import StorageKey
 from aiogram.fsm.storage.memory import MemoryStorage
-from aiogram.types import Message, Update
+from aiogram.types import ErrorEvent, Message, Update
 
 from tempogram.bot.fsm.dispatcher import new_dispatcher
 from tests.bot.fakes import BOT_ID, TOKEN
@@ -169,6 +169,23 @@ async def test_a_handler_without_a_filter_of_states_reads_and_writes_by_its_cont
     await feed(dispatcher)
 
     assert (seen, storage.reads) == ([None, "Form:name"], 2)
+
+
+async def test_an_error_handler_gets_the_state_of_its_user_without_a_read() -> None:
+    storage, seen = CountingStorage(), []
+    dispatcher = new_dispatcher(storage)
+
+    @dispatcher.message()
+    async def fail(message: Message) -> None:
+        raise ZeroDivisionError
+
+    @dispatcher.errors()
+    async def note(event: ErrorEvent, state: FSMContext) -> None:
+        seen.append((type(event.exception), state.key))
+
+    await feed(dispatcher)
+
+    assert (seen, storage.reads) == ([(ZeroDivisionError, KEY)], 0)
 
 
 async def test_a_handler_that_is_added_later_finds_the_state() -> None:
