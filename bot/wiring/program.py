@@ -106,9 +106,13 @@ async def program(
 
 
 async def keep_modules(context: Context, storage: Storage, behaviours: Behaviours) -> None:
-    """Give the bots of an earlier version, in which each had every module of ``BEHAVIOURS``, those modules."""
-    if context.role.handles_updates and (kept := await storage.bots.keep_modules(behaviours.of_earlier)):
-        log.info("modules_kept", bots=kept, behaviours=list(behaviours.of_earlier))
+    """Give the bots of an earlier version, in which each had every module of ``BEHAVIOURS``, those modules.
+
+    While ``BEHAVIOURS`` names none, they stay as they are: a start without it must not take their modules for good.
+    """
+    modules = behaviours.of_earlier if context.role.handles_updates else {}
+    if modules and (kept := await storage.bots.keep_modules(modules)):
+        log.info("modules_kept", bots=kept, behaviours=list(modules))
 
 
 def removals_of(context: Context, storage: Storage, queue: Queue, telegram: Telegram) -> Removals:

@@ -90,6 +90,26 @@ async def test_a_bot_of_an_earlier_version_keeps_what_it_has_and_the_modules_tha
     assert await behaviours_of("my_shop", "my_desk") == {"my_shop": {}} | before
 
 
+async def test_a_bot_of_an_earlier_version_gets_its_modules_though_a_start_named_none_before() -> None:
+    async with started() as built:
+        await built.storage.bots.set_behaviours(BOT_ID, {"echo": {}}, chosen_by=ChosenBy.EARLIER)
+
+    seen = [await behaviours_of(*names) for names in ((), ("my_shop",))]
+
+    assert seen == [{"echo": {}}, {"my_shop": {}, "echo": {}}]
+
+
+async def test_a_bot_of_an_earlier_version_follows_the_settings_once_it_is_removed_and_added_again() -> None:
+    async with started() as built:
+        await built.storage.bots.set_behaviours(BOT_ID, {"echo": {}}, chosen_by=ChosenBy.EARLIER)
+    async with started("my_shop") as built:
+        await built.telegram.fleet.remove(BOT_ID, keep_messages=True)
+
+    seen = [await behaviours_of(*names) for names in (("my_shop",), ("my_desk",))]
+
+    assert seen == [{"my_shop": {}}, {"my_desk": {}}]
+
+
 async def test_a_users_own_bot_of_an_earlier_version_still_gets_no_updates() -> None:
     async with started(tokens=()) as built:
         await built.telegram.fleet.learn(TOKEN)
