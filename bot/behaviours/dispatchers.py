@@ -98,16 +98,14 @@ class Dispatchers:
         """Return the behaviours that are not loaded here."""
         return set(names) - {each.name for each in self._running}
 
-    async def start(self) -> None:
-        """Run the hooks of startup in this process; raises what a hook raises."""
-        for each in self._running:
-            await each.hooks.start()
-
     async def follow(self) -> None:
-        """Run this process's hooks of bots that are added and removed, until cancelled."""
+        """Run this process's hooks of startup, and of bots that are added and removed, until cancelled.
+
+        No behaviour waits for another's hooks; its updates wait for its own hooks of startup.
+        """
         async with asyncio.TaskGroup() as group:
             for each in self._running:
-                group.create_task(each.hooks.follow())
+                group.create_task(_start_and_follow(each.hooks))
 
     async def stop(self) -> None:
         """Run the hooks of shutdown in this process, of the last behaviour first."""
@@ -128,10 +126,15 @@ class Dispatchers:
 
 async def _lead(running: RunningBehaviour) -> None:
     try:
-        await running.hooks_of_fleet.start_guarded()
-        await running.hooks_of_fleet.follow()
+        await running.hooks.start()  # these may prepare what those of the fleet use
+        await _start_and_follow(running.hooks_of_fleet)
     finally:
         await running.hooks_of_fleet.stop()
+
+
+async def _start_and_follow(followed: hooks.Hooks) -> None:
+    await followed.start()
+    await followed.follow()
 
 
 async def dispatchers_of(

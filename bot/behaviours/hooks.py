@@ -15,6 +15,9 @@ from tempogram.bot.behaviours.once import is_once
 
 log = structlog.get_logger()
 
+STARTUP_S = 30.0
+"""How long a module's hooks of startup may take, while its updates wait; untuned: an awaited call may never return."""
+
 
 class BotsOfBehaviour(Protocol):
     """See ``bot.fleet.registry.Registry``."""
@@ -53,43 +56,40 @@ class Hooks:
         self._added = _function(behaviour, "on_bot_added", once=once)
         self._removed = _function(behaviour, "on_bot_removed", once=once)
         self._known: set[int] = set()
-        self._changed: asyncio.Queue[int] = asyncio.Queue()
+        self._announcing: set[int] = set()
         self._starting = asyncio.Lock()
+        self._was_tried = False
         self.is_started = False
 
     async def start(self) -> None:
-        """Run the hooks of startup, once there is a bot for them; raises what a hook raises."""
-        if self.is_started:
+        """Run the hooks of startup, once there is a bot for them.
+
+        If one fails, or they take longer than ``STARTUP_S``, that is logged, and the behaviour is used all the same.
+        """
+        if self._was_tried:
             return
         async with self._starting:
-            bots = self._registry.bots_with(self._behaviour.name)
-            if self.is_started or not bots:
-                return
-            self._known = {bot.id for bot in bots}
-            await self._startup(**self._arguments(bots))
-            self.is_started = True
+            if not self._was_tried:
+                await self._try_to_start()
 
     async def follow(self) -> None:
-        """Run the hooks of bots that are added and removed, until cancelled."""
-        stop_watching = self._registry.watch(self._changed.put_nowait)
-        try:
-            for bot_id in self._missed():
-                await self._compare(bot_id)
-            while True:
-                await self._compare(await self._changed.get())
-        finally:
-            stop_watching()
+        """Run the hooks of bots that are added and removed, until cancelled; those of one bot in order."""
+        async with asyncio.TaskGroup() as group:
+            stop_watching = self._registry.watch(lambda bot_id: self._announce_in(group, bot_id))
+            try:
+                for bot_id in self._missed():
+                    self._announce_in(group, bot_id)
+                await asyncio.Event().wait()
+            finally:
+                stop_watching()
 
     async def stop(self) -> None:
         """Run the hooks of shutdown, if it has started."""
+        self._was_tried = False
         if not self.is_started:
             return
         self.is_started = False
         await self._guarded("shutdown", self._shutdown, **self._arguments(self._registry.bots_with(self.name)))
-
-    async def start_guarded(self) -> None:
-        """Start; a hook that fails is logged."""
-        await self._guarded("startup", self.start)
 
     @property
     def name(self) -> str:
@@ -98,15 +98,46 @@ class Hooks:
     def _missed(self) -> set[int]:
         return self._known ^ {bot.id for bot in self._registry.bots_with(self.name)}
 
-    async def _compare(self, bot_id: int) -> None:
-        """Run the hook of a bot that has, or lost, the behaviour since it was last looked at."""
-        has, had = self._registry.has_behaviour(bot_id, self.name), bot_id in self._known
-        if has == had:
-            return
+    async def _try_to_start(self) -> None:
+        bots = self._registry.bots_with(self.name)
+        self._known = {bot.id for bot in bots}
+        if bots:
+            self.is_started = await self._guarded("startup", self._start_in_time, **self._arguments(bots))
+            self._was_tried = True
+
+    async def _start_in_time(self, **arguments: Any) -> None:
+        async with asyncio.timeout(STARTUP_S):
+            await self._startup(**arguments)
+
+    def _announce_in(self, group: asyncio.TaskGroup, bot_id: int) -> None:
+        if bot_id not in self._announcing:
+            self._announcing.add(bot_id)
+            group.create_task(self._announce(bot_id))
+
+    async def _announce(self, bot_id: int) -> None:
+        """Run the hooks of a bot until they know whether it has the behaviour."""
+        try:
+            while self._is_news(bot_id):
+                if self.is_started:
+                    await self._announce_once(bot_id)
+                else:
+                    await self._start_with(bot_id)
+        finally:
+            self._announcing.discard(bot_id)
+
+    def _is_news(self, bot_id: int) -> bool:
+        """Tell whether a bot has, or lost, the behaviour since the hooks last heard of it."""
+        return self._registry.has_behaviour(bot_id, self.name) != (bot_id in self._known)
+
+    async def _start_with(self, bot_id: int) -> None:
+        """Start with the first bot; after a failure, try again with the next."""
+        async with self._starting:
+            if not self.is_started and self._is_news(bot_id):
+                await self._try_to_start()
+
+    async def _announce_once(self, bot_id: int) -> None:
         self._known ^= {bot_id}
-        if not self.is_started:
-            await self.start_guarded()
-        elif has:
+        if bot_id in self._known:
             await self._run(self._added, bot=self._registry.bot(bot_id), bot_id=bot_id)
         else:
             await self._run(self._removed, bot_id=bot_id)
@@ -116,11 +147,13 @@ class Hooks:
             given = {"dispatcher": self._dispatcher, **self._dispatcher.workflow_data, **arguments}
             await self._guarded(hook.callback.__name__, hook.call, **given)
 
-    async def _guarded(self, what: str, hook: Callable[..., Any], **arguments: Any) -> None:
+    async def _guarded(self, what: str, hook: Callable[..., Any], **arguments: Any) -> bool:
         try:
             await hook(**arguments)
         except Exception as error:
             log.exception("behaviour_hook_failed", behaviour=self.name, hook=what, reason=type(error).__name__)
+            return False
+        return True
 
     def _arguments(self, bots: Sequence[Bot]) -> dict[str, Any]:
         """Return the arguments that aiogram gives to hooks of startup and shutdown."""

@@ -39,7 +39,6 @@ async def running(built: Program) -> AsyncIterator[None]:
         await _within(LISTENING_S, built.queue.listening())  # without Redis it cannot listen
         await add_bots(built, [token.get_secret_value() for token in settings.bot_tokens])
         if role.handles_updates:
-            await built.updates.dispatchers.start()
             tasks += built.loops.start(built.updates.dispatchers.follow())
             log_silent_bots(built)
         resumed = await built.updates.intake.resume() if role.handles_updates else 0

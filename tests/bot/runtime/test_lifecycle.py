@@ -19,8 +19,19 @@ from tempogram.bot.wiring import Program, program
 from tempogram.storage.bots import ChosenBy
 from tempogram.storage.database.models import bots
 from tests.bot.fakes import BOT_ID, TOKEN
+from tests.engine.desk import turns
 
 ROUTER = "from aiogram import Router\nrouter = Router(name=__name__)\n"
+GREETS_THE_OWNER = """
+import asyncio
+started = []
+
+@router.startup()
+async def greet():
+    started.append("began")
+    await {waiting}
+    started.append("ended")
+"""
 NEEDS_A_CURRENCY = "def check(config):\n    if not config: raise ValueError('there is no currency')\n"
 
 
@@ -108,6 +119,17 @@ async def test_a_bot_of_an_earlier_version_follows_the_settings_once_it_is_remov
     seen = [await behaviours_of(*names) for names in (("my_shop",), ("my_desk",))]
 
     assert seen == [{"my_shop": {}}, {"my_desk": {}}]
+
+
+@pytest.mark.parametrize("waiting", ["asyncio.Event().wait()", "asyncio.sleep(1 / 0)"], ids=["hangs", "fails"])
+async def test_a_hook_of_startup_that_hangs_or_fails_holds_up_no_start(here: Path, waiting: str) -> None:
+    (here / "my_shop.py").write_text(ROUTER + GREETS_THE_OWNER.format(waiting=waiting))
+
+    async with started("my_shop"):
+        await turns()
+        seen = list(sys.modules["my_shop"].started)
+
+    assert seen == ["began"]
 
 
 async def test_a_users_own_bot_of_an_earlier_version_still_gets_no_updates() -> None:
