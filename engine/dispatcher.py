@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 import structlog
 
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.closing.reachability import Reachability
-from tempogram.engine.model.batching import batches
+from tempogram.engine.model.batching import batches, runs
 from tempogram.engine.model.conversations import conversation_of
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull, TargetLost
 from tempogram.engine.model.messages import Outgoing, Status
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 RETRY_WITHIN_S = 1.0
 """Time a submission may spend on a second attempt to admit. untuned: a broker that answers at all does so sooner."""
 
-Submission = Accepted | Known | QueueFull | ChatUnreachable | TargetLost
+Submission = Accepted | Known | QueueFull | ChatUnreachable | TargetLost | LedgerError
 
 
 class Dispatcher:
@@ -72,6 +72,7 @@ class Dispatcher:
             QueueFull: Too much waits already; nothing was accepted. (A value here: its neighbours went in.)
             ChatUnreachable: The chat takes nothing; nothing was accepted. (A value, for the same reason.)
             TargetLost: It refers to what is not there, or was not sent; nothing was accepted. (Likewise.)
+            LedgerError: It was not accepted, as far as can be known, but others before it were.
 
         Raises:
             LedgerError: Nothing was accepted, as far as can be known; see ``LedgerError``.
@@ -93,18 +94,35 @@ class Dispatcher:
         references = self._references
         if references is None or not any(map(references.may_refer, messages)):
             return await self._submit_placed(messages)
-        plain = [message for message in messages if not references.may_refer(message)]
-        submitted = iter(await self._submit_placed(plain))
-        return [
-            await self._submit_referring(references, message) if references.may_refer(message) else next(submitted)
-            for message in messages
-        ]
+        answers: list[Submission] = []
+        # A message finds its place among those that were accepted, so two that refer to one target go in separately.
+        for run in runs(messages, lambda message: message.bot_id if references.may_refer(message) else None):
+            try:
+                answers += await self._submit_run(references, run)
+            except LedgerError as error:
+                if not answers:
+                    raise
+                return answers + [error] * (len(messages) - len(answers))  # raised, it would have all submitted again
+        return answers
 
-    async def _submit_referring(self, references: References, message: Outgoing) -> Submission:
-        async with references.in_order(message.bot_id):
-            (known,) = await self._ledger.known([message])
-            placed = message if known is not None else await references.place(message)
-            return placed if isinstance(placed, TargetLost) else (await self._submit_placed([placed]))[0]
+    async def _submit_run(self, references: References, messages: Sequence[Outgoing]) -> list[Submission]:
+        """Find the place of those that refer to others, then accept all in their order."""
+        referring = [message for message in messages if references.may_refer(message)]
+        async with AsyncExitStack() as order:
+            for bot_id in sorted({message.bot_id for message in referring}):  # sorted: no deadlock with another batch
+                await order.enter_async_context(references.in_order(bot_id))
+            found = iter(await self._find_places(references, referring))
+            placed = [next(found) if references.may_refer(message) else message for message in messages]
+            accepted = iter(await self._submit_placed([each for each in placed if not isinstance(each, TargetLost)]))
+            return [each if isinstance(each, TargetLost) else next(accepted) for each in placed]
+
+    async def _find_places(self, references: References, messages: Sequence[Outgoing]) -> list[Outgoing | TargetLost]:
+        with observed(self._conditions):
+            known = await self._ledger.known(messages)
+            return [
+                await references.place(message) if before is None else message
+                for message, before in zip(messages, known, strict=True)
+            ]
 
     async def _submit_placed(self, messages: Sequence[Outgoing]) -> list[Submission]:
         refusals = [self._reachability.refusal(message) for message in messages]
@@ -118,6 +136,8 @@ class Dispatcher:
         return [(next(known) or refusal) if refusal else next(accepted) for refusal in refusals]
 
     async def _accept(self, messages: Sequence[Outgoing]) -> list[Submission]:
+        if not messages:
+            return []
         answers: list[Submission] = list(await self._add(messages))
         known = [answer for answer in answers if isinstance(answer, Known)]
         await self._ensure_queued([each.message_id for each in known if each.status is Status.QUEUED])

@@ -90,6 +90,8 @@ class ErrorFormat:
 AGAIN_SOON = {"Retry-After": "1"}
 AGAIN_LATER = {"Retry-After": "10"}  # untuned: a full lane sends about one message a second
 
+LEDGER_AWAY = "the ledger cannot be reached; try again in a moment"
+
 NOTHING_HERE = "there is nothing at this path"
 """The same for an unknown route and an unknown bot token, so that tokens cannot be probed."""
 
@@ -114,9 +116,7 @@ TABLE: Mapping[type[Exception], ErrorFormat] = {
     IntakeFull: ErrorFormat(503, "intake_full", AGAIN_SOON),
     NotScheduled: ErrorFormat(503, "not_scheduled", AGAIN_SOON),
     TelegramUnreachable: ErrorFormat(503, "telegram_unreachable", AGAIN_LATER),
-    LedgerError: ErrorFormat(
-        503, "ledger_unavailable", AGAIN_SOON, "the ledger cannot be reached; try again in a moment"
-    ),
+    LedgerError: ErrorFormat(503, "ledger_unavailable", AGAIN_SOON, LEDGER_AWAY),
     BrokerUnavailable: ErrorFormat(
         503, "broker_unavailable", AGAIN_SOON, "the queue cannot be reached; try again in a moment"
     ),

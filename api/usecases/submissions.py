@@ -12,7 +12,7 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from tempogram.api.core.dependencies import Services
-from tempogram.api.core.errors import Invalid
+from tempogram.api.core.errors import LEDGER_AWAY, Invalid
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.repositories import MessageHistory
 from tempogram.api.core.validation_messages import sentence_of
@@ -81,7 +81,7 @@ class Submissions:
 
         Raises:
             Invalid: There are too many. Nothing was accepted.
-            LedgerError: Nothing was accepted, as far as is known.
+            LedgerError: Nothing was accepted, as far as is known. (If something was, it is the answer of the others.)
         """
         if len(entries) > BATCH_MAX:
             raise Invalid(f"a batch may have at most {BATCH_MAX:,} messages, and this one has {len(entries):,}")
@@ -132,7 +132,7 @@ class Submissions:
                 return Submitted(message.id, Status.QUEUED)
             case Known(message_id, status):
                 return Submitted(message_id, status)
-            case QueueFull() | ChatUnreachable() | TargetLost() as refused:
+            case EngineError() as refused:
                 raise refused
 
     async def _submit_and_wait(self, message: Outgoing, wait_s: float) -> Submitted | MessageState:
@@ -214,6 +214,8 @@ def _outcome(message: Outgoing, answer: Submission) -> Submitted | str:
             return Submitted(message_id, status)
         case QueueFull() | ChatUnreachable() | TargetLost() as refused:
             return str(refused)
+        case LedgerError():
+            return LEDGER_AWAY
 
 
 async def _state(history: MessageHistory, message_id: str) -> MessageState | None:

@@ -217,7 +217,7 @@ class Gateway:
         try:
             await self._tokens.learn(bot.token)  # it may have been removed while a file was read and kept
             (submission,) = await self._dispatcher.submit([message])
-            if isinstance(submission, QueueFull | ChatUnreachable | TargetLost):
+            if isinstance(submission, EngineError):
                 raise submission
         except EngineError:
             await self._attachments.forget(message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from dataclasses import replace
 
 import pytest
@@ -12,12 +13,12 @@ from structlog.testing import capture_logs
 
 from tempogram.engine.dispatcher import Dispatcher, Submission
 from tempogram.engine.limits.limits import Limits
-from tempogram.engine.model.errors import LedgerError, QueueFull
+from tempogram.engine.model.errors import LedgerError, QueueFull, TargetLost
 from tempogram.engine.model.messages import Outgoing, Priority, Status
 from tempogram.engine.ports import Accepted, Fault, Known, Result
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.resilience.conditions import OBSERVED_MS, Condition
-from tests.engine.desk import UNLIMITED, Desk, soon, turns
+from tests.engine.desk import UNLIMITED, WITHIN_S, Desk, soon, turns
 from tests.fakes import outgoing
 
 
@@ -344,3 +345,102 @@ async def test_a_repeated_submission_is_answered_while_the_broker_is_away(desk: 
     answers = await submitted(desk, structs.replace(first, id="b"))
 
     assert answers == [Known("a", Status.QUEUED)]
+
+
+class FakeReferences:
+    """Every edit refers to a target; those of ``unreadable`` ids cannot be placed, and those of ``lost`` have none."""
+
+    def __init__(self, desk: Desk, *, unreadable: str = "", lost: str = "") -> None:
+        self._desk, self._unreadable, self._lost = desk, unreadable, lost
+        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.accepted_before: dict[str, list[str]] = {}
+
+    def may_refer(self, message: Outgoing) -> bool:
+        return message.method == "editMessageText"
+
+    def in_order(self, bot_id: int) -> asyncio.Lock:
+        return self._locks[bot_id]
+
+    async def place(self, message: Outgoing) -> Outgoing | TargetLost:
+        if message.id in self._unreadable:
+            raise LedgerError("the database is away")
+        self.accepted_before[message.id] = list(self._desk.ledger.messages)
+        return TargetLost("it was not sent") if message.id in self._lost else message
+
+
+def referring(message_id: str, *, bot_id: int = 1) -> Outgoing:
+    return outgoing(message_id, bot_id=bot_id, method="editMessageText")
+
+
+async def test_nothing_of_a_batch_is_accepted_if_what_one_refers_to_cannot_be_read(desk: Desk) -> None:
+    """Its caller submits all of it again."""
+    dispatcher = desk.new_dispatcher(references=FakeReferences(desk, unreadable="b"))
+
+    with pytest.raises(LedgerError):
+        await dispatcher.submit([outgoing("a"), referring("b"), outgoing("c", chat_id=8)])
+
+    assert desk.ledger.statuses == {}
+    assert await desk.broker.knows(["a", "b", "c"]) == [False, False, False]
+    assert desk.conditions.current == [Condition.LEDGER_AWAY]
+
+
+async def test_a_message_does_not_overtake_an_earlier_one_of_its_batch_that_refers_to_another(desk: Desk) -> None:
+    dispatcher = desk.new_dispatcher(worker=desk.worker, references=FakeReferences(desk))
+
+    answers = await dispatcher.submit([referring("a"), outgoing("b")])
+    await soon(desk.transport.arrived)
+    await turns()
+
+    assert answers == [Accepted(), Accepted()]
+    assert desk.transport.ids == ["a"]
+
+
+async def test_a_batch_with_one_message_that_refers_to_another_is_written_at_once(desk: Desk) -> None:
+    dispatcher = desk.new_dispatcher(references=FakeReferences(desk))
+
+    await dispatcher.submit([outgoing("a"), referring("b"), outgoing("c")])
+
+    assert desk.journal == ["add"]
+    assert list(desk.ledger.messages) == ["a", "b", "c"]
+
+
+async def test_a_message_finds_its_place_behind_those_of_its_batch_that_refer_to_the_same(desk: Desk) -> None:
+    references = FakeReferences(desk)
+
+    await desk.new_dispatcher(references=references).submit([referring("a"), outgoing("b"), referring("c")])
+
+    assert references.accepted_before == {"a": [], "c": ["a", "b"]}
+
+
+async def test_a_message_whose_target_is_lost_is_refused_and_its_neighbours_go_in(desk: Desk) -> None:
+    dispatcher = desk.new_dispatcher(references=FakeReferences(desk, lost="b"))
+
+    answers = await dispatcher.submit([outgoing("a"), referring("b"), outgoing("c")])
+
+    assert [answers[0], answers[2]] == [Accepted(), Accepted()]
+    assert isinstance(answers[1], TargetLost)
+    assert list(desk.ledger.messages) == ["a", "c"]
+
+
+async def test_the_rest_of_a_batch_is_refused_one_by_one_if_some_was_accepted(desk: Desk) -> None:
+    dispatcher = desk.new_dispatcher(references=FakeReferences(desk, unreadable="c"))
+
+    answers = await dispatcher.submit([outgoing("a"), referring("b"), referring("c"), outgoing("d")])
+
+    assert answers[:2] == [Accepted(), Accepted()]
+    assert [type(answer) for answer in answers[2:]] == [LedgerError, LedgerError]
+    assert list(desk.ledger.messages) == ["a", "b"]
+
+
+async def test_two_batches_whose_messages_refer_to_others_for_the_same_bots_do_not_block_each_other(desk: Desk) -> None:
+    references = FakeReferences(desk)
+    dispatcher = desk.new_dispatcher(references=references)
+    async with references.in_order(1), references.in_order(2):
+        one = asyncio.create_task(dispatcher.submit([referring("a", bot_id=1), referring("b", bot_id=2)]))
+        other = asyncio.create_task(dispatcher.submit([referring("c", bot_id=2), referring("d", bot_id=1)]))
+        await turns()
+
+    async with asyncio.timeout(WITHIN_S):
+        answers = await one + await other
+
+    assert answers == [Accepted()] * 4

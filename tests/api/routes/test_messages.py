@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from tempogram.engine.limits.limits import Limits
-from tempogram.engine.model.errors import BrokerUnavailable, NoQueue
+from tempogram.engine.model.errors import BrokerUnavailable, LedgerError, NoQueue
 from tempogram.engine.model.messages import Again, Guarantee, Priority, Settlement, Status
+from tempogram.engine.ports import Target
 from tests.api.fakes import BOT_ID, World, error_of
 from tests.fakes import START_MS
 
@@ -196,6 +197,25 @@ class TestSubmitting:
         assert error_of(refused) == (409, "target_lost", words)
         assert batch.json()[0] == {"error": words}
         assert len(world.storage.states) == 1
+
+    async def test_a_batch_that_the_database_fails_halfway_says_which_messages_were_accepted(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        edit = {"bot": "42", "chat_id": 7, "method": "editMessageText", "params": {"message_id": -5, "text": "b"}}
+        reads: Iterator[dict[int, Target]] = iter([{}])
+
+        async def targets(*_: object) -> dict[int, Target]:
+            if (read := next(reads, None)) is None:
+                raise LedgerError("disk I/O error")
+            return read
+
+        monkeypatch.setattr(world.handles, "targets", targets)
+
+        batch = await world.client.post("/messages/batch", json=[HELLO, edit, edit, HELLO])
+
+        assert [list(each) for each in batch.json()] == [["id", "status"], ["error"], ["error"], ["error"]]
+        assert batch.json()[2:] == [{"error": "the ledger cannot be reached; try again in a moment"}] * 2
+        assert list(world.storage.states) == [batch.json()[0]["id"]]
 
     async def test_an_edit_of_a_message_that_waits_goes_behind_it(self, world: World) -> None:
         target = (await world.client.post("/messages", json=HELLO)).json()["id"]
