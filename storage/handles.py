@@ -45,8 +45,9 @@ class SqlHandles:
     async def referrals(self, target_ids: Collection[str]) -> list[Referral]:
         if not target_ids:
             return []
-        columns = *referrals.c, messages.c.method, messages.c.priority, messages.c.ready_at_ms
-        referring = select(*columns).join(messages, messages.c.id == referrals.c.message_id)
+        columns = *referrals.c, messages.c.method, messages.c.priority, messages.c.ready_at_ms, real_chat(messages)
+        tables = referrals.join(messages, messages.c.id == referrals.c.message_id)
+        referring = select(*columns).select_from(tables.outerjoin(chats, is_chat_of(messages)))
         is_meant = referrals.c.target_id.in_(target_ids), referrals.c.is_named, IS_OPEN
         async with self._database.reading() as connection:
             rows = await connection.execute(referring.where(*is_meant).order_by(referrals.c.message_id))
@@ -54,6 +55,7 @@ class SqlHandles:
                 Referral(
                     message_id=row.message_id,
                     target_id=row.target_id,
+                    chat_id=chat_ids.from_text(row.real_chat_id),
                     method=row.method,
                     priority=Priority(row.priority),
                     ready_at_ms=row.ready_at_ms,

@@ -40,7 +40,7 @@ from tempogram.bot.telegram.references import (
 )
 from tempogram.bot.telegram.refusals import BASIC_GROUP_ID_MIN, without_quote
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError, TargetLost
-from tempogram.engine.model.messages import PARKED_MS, ChatId, Outgoing, Priority, Status
+from tempogram.engine.model.messages import KEPT_MS, PARKED_MS, ChatId, Outgoing, Priority, Status
 from tempogram.engine.ports import Broker, Handles, Ledger, Referral, Target
 from tempogram.engine.recovery.cancellations import Cancellation, Cancellations
 from tempogram.engine.recovery.parked_messages import ParkedMessages
@@ -155,7 +155,7 @@ class HandleReferences:
         if changed is None or not _is_same_chat(edit.chat_id, changed.chat_id) or await self._is_kept(edit, changed):
             return edit
         try:
-            (is_amended,) = await self._broker.amend([changed])
+            (is_amended,) = await self._broker.amend([changed := replace(changed, ready_at_ms=KEPT_MS)])
         except BrokerUnavailable:
             return edit
         if not is_amended:
@@ -253,7 +253,8 @@ def _in_chat_of(message: Outgoing, params: dict[str, Any], target: Target) -> Ou
 
 def _may_share_lane(message: Outgoing, targets: Sequence[Target], earlier: Sequence[Referral]) -> bool:
     """Tell whether the lane of the targets keeps the order: all that it goes after stands there, or has left it."""
-    if not message.cost or any(each.chat_id != message.chat_id for each in targets):
+    chat_ids = {*(each.chat_id for each in targets), *(each.chat_id for each in earlier)}
+    if not message.cost or chat_ids - {message.chat_id}:
         return False
     if any(each.is_parked for each in targets) or any(each.is_parked for each in earlier):
         return False

@@ -65,6 +65,12 @@ PARKED_MS = 90_000_000_000_000
 
 Of 14 digits, which Lua still writes without an exponent."""
 
+KEPT_MS = -1
+"""The ``ready_at_ms`` of an amendment that changes the content alone."""
+
+KEPT_METHOD = ""
+"""The ``method`` of an amendment that changes the time alone."""
+
 
 class Outgoing(Struct, frozen=True, gc=False, kw_only=True):
     """One Bot API call not yet made.
@@ -104,6 +110,19 @@ class Outgoing(Struct, frozen=True, gc=False, kw_only=True):
     replaces: str | None = None
     user_id: int | None = None
     is_paid: bool = False
+
+
+def amended(kept: Outgoing, by: Outgoing, *, keeps_time: bool) -> Outgoing:
+    """Return a message that waits with another content or another time, or both.
+
+    >>> message = Outgoing(id="a", bot_id=1, chat_id=5, method="sendMessage", params=b"{}", ready_at_ms=7)
+    >>> by = Outgoing(id="a", bot_id=1, chat_id=5, method=KEPT_METHOD, params=b"", ready_at_ms=0)
+    >>> amended(message, by, keeps_time=False) == replace(message, ready_at_ms=0)
+    True
+    """
+    method, params = (kept.method, kept.params) if by.method == KEPT_METHOD else (by.method, by.params)
+    ready_at_ms = kept.ready_at_ms if keeps_time or by.ready_at_ms == KEPT_MS else by.ready_at_ms
+    return replace(kept, method=method, params=params, ready_at_ms=ready_at_ms)
 
 
 class Lease(Struct, frozen=True, gc=False):

@@ -257,6 +257,9 @@ class Broker(Protocol):
     async def amend(self, messages: Sequence[Outgoing]) -> list[bool]:
         """Change what waits: a message of the same id takes these ``method``, ``params`` and ``ready_at_ms``.
 
+        It keeps its time if ``ready_at_ms`` is ``KEPT_MS``, and its content if ``method`` is ``KEPT_METHOD``: so of two
+        callers that change one each, neither undoes what the other did.
+
         False for one that is leased or unknown: too late. Of an album of which a part was sent meanwhile, what is
         left has another cost than the message that is given here: that is too late, too. Otherwise it waits, and no
         lease that is given from now on has the old content.
@@ -267,8 +270,8 @@ class Broker(Protocol):
         it until then. A message that has spent an attempt keeps its time, which is that of its retry.
 
         A caller amends here first, and then in the ledger what was True here: a crash in between sends either
-        content, and neither was acknowledged. It amends one message from one place at a time, or the two might
-        keep different ones.
+        content, and neither was acknowledged. It gives one message contents from one place at a time, or the two
+        might keep different ones.
         """
 
     async def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> list[Outgoing]:

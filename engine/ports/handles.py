@@ -55,6 +55,7 @@ class Referral:
 
     message_id: str
     target_id: str
+    chat_id: ChatId | None
     method: str
     priority: Priority
     ready_at_ms: int

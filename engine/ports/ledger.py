@@ -142,6 +142,7 @@ class Ledger(Protocol):
     async def amend(self, messages: Sequence[Outgoing]) -> None:
         """Write what messages that wait are from now on: these ``method``, ``params`` and ``ready_at_ms``.
 
+        One may keep its content or its time, as in ``Broker.amend``.
         Ask the broker first (see ``Broker.amend``), and amend here what it has amended. One that was sent meanwhile
         stays as it is; one that is dead by now takes the content with which it was refused, since it can be replayed.
         One of another cost, of which a part was sent, stays as it is, too, and one that has spent an attempt keeps

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 
 from msgspec.structs import replace
 
+from tempogram.engine.model.batching import batches
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
+from tempogram.engine.model.messages import KEPT_METHOD, OPEN, Outgoing
 from tempogram.engine.ports import Broker, Handles, Ledger, Result, Results
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.resilience.conditions import Conditions
@@ -49,9 +51,14 @@ class ParkedMessages:
                 self._watched[message_id] = future = self._results.expect(message_id)
                 future.add_done_callback(partial(self._end, message_id))
 
+    @property
+    def watched(self) -> set[str]:
+        return set(self._watched)
+
     async def run(self) -> None:
         """Let go what may go, until cancelled."""
-        await every(0, self._look, failed="parked_messages_failed", expected=(LedgerError, BrokerUnavailable))
+        repeat = partial(every, failed="parked_messages_failed", expected=(LedgerError, BrokerUnavailable))
+        await asyncio.gather(repeat(0, self._look), repeat(LOOK_S, self.forget_ended))
 
     async def release(self) -> int:
         """Let go what may go now; return how many messages that were.
@@ -62,14 +69,33 @@ class ParkedMessages:
         """
         released = 0
         while message_ids := await self._handles.releasable(limit=BATCH_MAX):
-            ready = [replace(each, ready_at_ms=0) for each in await self._ledger.open_among(message_ids)]
-            are_amended = await self._broker.amend(ready)
-            amended = [message for message, is_amended in zip(ready, are_amended, strict=True) if is_amended]
-            await self._ledger.amend(amended)
-            released += len(amended)
-            if len(amended) < BATCH_MAX:  # there are no more, or the queue does not know some yet
+            amended = await self._release(message_ids)
+            released += amended
+            if amended < BATCH_MAX:  # there are no more, or the queue does not know some yet
                 break
         return released
+
+    async def forget_ended(self) -> None:
+        """Watch no more what has ended, though no result of it came: it may have ended before it was watched.
+
+        Raises:
+            LedgerError: The others are watched until the next time.
+        """
+        for watched in batches(list(self._watched.items()), BATCH_MAX):
+            known = await self._ledger.standings([message_id for message_id, _ in watched])
+            for (message_id, future), each in zip(watched, known, strict=True):
+                if (each is None or each.status not in OPEN) and self._watched.get(message_id) is future:
+                    self._end(message_id, future)
+
+    async def _release(self, message_ids: Sequence[str]) -> int:
+        """Make messages ready, whatever an edit makes of their content meanwhile."""
+        ready = [_ready(each) for each in await self._ledger.open_among(message_ids)]
+        are_amended = await self._broker.amend(ready)
+        amended = [message for message, is_amended in zip(ready, are_amended, strict=True) if is_amended]
+        if amended:
+            await self._ledger.amend(amended)
+            await self._broker.amend(amended)  # a queue that was rebuilt meanwhile has read them as parked
+        return len(amended)
 
     async def _look(self) -> None:
         with suppress(TimeoutError):
@@ -83,3 +109,7 @@ class ParkedMessages:
         self._watched.pop(message_id, None)
         self._results.forget(message_id, future)
         self._ended.set()
+
+
+def _ready(parked: Outgoing) -> Outgoing:
+    return replace(parked, method=KEPT_METHOD, params=b"", ready_at_ms=0)

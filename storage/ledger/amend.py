@@ -10,7 +10,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     and_,
-    case,
     column,
     exists,
     literal_column,
@@ -19,26 +18,34 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ClauseElement
 
-from tempogram.engine.model.messages import Outgoing
+from tempogram.engine.model.messages import KEPT_METHOD, KEPT_MS, Outgoing
 from tempogram.storage.database.bulk import Binds, BulkStatement
 from tempogram.storage.database.models import messages, payloads
 from tempogram.storage.ledger.record import REPLAYABLE
 
 
 def amend(connection: Connection, items: Sequence[Outgoing]) -> list[None]:
-    """Update messages that may still be sent, and their payloads; of the same message twice, the later one counts."""
-    last = {message.id: message for message in items}.values()
-    AMEND_MESSAGES.run(connection, [(each.id, each.cost, each.method, each.ready_at_ms) for each in last])
-    AMEND_PAYLOADS.run(connection, [(each.id, each.cost, each.params) for each in last])
+    """Update messages that may still be sent, and their payloads.
+
+    Of the same message twice, the later content counts, and the later time.
+    """
+    contents = {each.id: each for each in items if each.method != KEPT_METHOD}.values()
+    times = {each.id: each for each in items if each.ready_at_ms != KEPT_MS}.values()
+    AMEND_METHODS.run(connection, [(each.id, each.cost, each.method) for each in contents])
+    AMEND_PAYLOADS.run(connection, [(each.id, each.cost, each.params) for each in contents])
+    AMEND_TIMES.run(connection, [(each.id, each.cost, each.ready_at_ms) for each in times])
     return [None] * len(items)
 
 
-def _amend_messages(_dialect: str, rows: Binds) -> ClauseElement:
-    amended = _amended(_MESSAGE, rows)
+def _amend_methods(_dialect: str, rows: Binds) -> ClauseElement:
+    amended = _amended(_METHOD, rows)
+    return update(messages).where(_is_meant(amended)).values(method=amended.c.method)
+
+
+def _amend_times(_dialect: str, rows: Binds) -> ClauseElement:
+    amended = _amended(_TIME, rows)
     is_untried = messages.c.attempt == literal_column("0")
-    ready_at_ms = case((is_untried, amended.c.ready_at_ms), else_=messages.c.ready_at_ms)
-    changes = {"method": amended.c.method, "ready_at_ms": ready_at_ms}
-    return update(messages).where(_is_meant(amended)).values(changes)
+    return update(messages).where(_is_meant(amended), is_untried).values(ready_at_ms=amended.c.ready_at_ms)
 
 
 def _amend_payloads(_dialect: str, rows: Binds) -> ClauseElement:
@@ -63,8 +70,10 @@ def _is_meant(amended: CTE) -> ColumnElement[bool]:
     return and_(messages.c.id == amended.c.id, messages.c.cost == amended.c.cost, may_be_sent)
 
 
-_MESSAGE = messages.c.id, messages.c.cost, messages.c.method, messages.c.ready_at_ms
+_METHOD = messages.c.id, messages.c.cost, messages.c.method
+_TIME = messages.c.id, messages.c.cost, messages.c.ready_at_ms
 _PAYLOAD = messages.c.id, messages.c.cost, payloads.c.params
 
-AMEND_MESSAGES = BulkStatement(_MESSAGE, _amend_messages)
+AMEND_METHODS = BulkStatement(_METHOD, _amend_methods)
+AMEND_TIMES = BulkStatement(_TIME, _amend_times)
 AMEND_PAYLOADS = BulkStatement(_PAYLOAD, _amend_payloads)

@@ -7,7 +7,18 @@ from collections.abc import Collection, Iterator, Sequence
 
 from msgspec.structs import replace
 
-from tempogram.engine.model.messages import OPEN, BotChat, ChatId, Hold, Outgoing, PastSend, PausedBy, Spent, Status
+from tempogram.engine.model.messages import (
+    OPEN,
+    BotChat,
+    ChatId,
+    Hold,
+    Outgoing,
+    PastSend,
+    PausedBy,
+    Spent,
+    Status,
+    amended,
+)
 from tempogram.engine.ports import Accepted, Alias, Clock, Fault, Known, Record, SystemClock
 
 LOST, UNCERTAIN, FAILED, MIGRATED = "lost", "uncertain", "failed", "migrated"
@@ -101,8 +112,7 @@ class MemoryLedger:
         for each in messages:
             kept = self.messages.get(each.id)
             if kept is not None and self.statuses[each.id] in (*OPEN, Status.DEAD) and kept.cost == each.cost:
-                ready_at_ms = kept.ready_at_ms if kept.attempt else each.ready_at_ms
-                self.messages[each.id] = replace(kept, method=each.method, params=each.params, ready_at_ms=ready_at_ms)
+                self.messages[each.id] = amended(kept, each, keeps_time=kept.attempt > 0)
 
     async def settle_interrupted(self, now_ms: int, *, longer_than_ms: int = 0) -> int:
         since_ms = self._clock() - longer_than_ms

@@ -50,6 +50,7 @@ class MemoryHandles:
             Referral(
                 message_id=message_id,
                 target_id=target_id,
+                chat_id=self._ledger._present(message.bot_id, message.chat_id),
                 method=message.method,
                 priority=message.priority,
                 ready_at_ms=message.ready_at_ms,

@@ -142,6 +142,7 @@ class HandlesContract:
             Referral(
                 message_id=each.id,
                 target_id=target.id,
+                chat_id=each.chat_id,
                 method=each.method,
                 priority=each.priority,
                 ready_at_ms=each.ready_at_ms,

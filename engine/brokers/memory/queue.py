@@ -16,7 +16,7 @@ from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.limits.pool import Pool
 from tempogram.engine.limits.windows import Gate, Purse, both_free_at_ms, gate, narrow, spacing
 from tempogram.engine.model.clock import Clock
-from tempogram.engine.model.messages import PRIORITIES, ChatId, Outgoing
+from tempogram.engine.model.messages import PRIORITIES, ChatId, Outgoing, amended
 from tempogram.engine.ports.broker import EXPIRED_MAX
 
 DUE_MAX = 500
@@ -223,13 +223,13 @@ class Queue:
         entry = self.entries.get(message.id)
         if entry is None or entry.number or entry.message.cost != message.cost:
             return False
-        ready_at_ms = entry.message.ready_at_ms if entry.attempt else message.ready_at_ms
-        amended = structs.replace(entry.message, method=message.method, params=message.params, ready_at_ms=ready_at_ms)
-        if entry.attempt or (entry.is_due and ready_at_ms <= now_ms):
-            entry.become(amended)
+        changed = amended(entry.message, message, keeps_time=entry.attempt > 0)
+        ready_at_ms = changed.ready_at_ms
+        if ready_at_ms == entry.message.ready_at_ms or (entry.is_due and ready_at_ms <= now_ms):
+            entry.become(changed)
             return True
         self._pull_out(entry, now_ms)
-        entry.become(amended)
+        entry.become(changed)
         if ready_at_ms <= now_ms:
             self.enter(entry, now_ms)
         else:

@@ -325,6 +325,26 @@ async def test_a_copy_to_another_chat_has_the_content_that_its_message_had_then(
     assert group.chats.texts(GROUP) == [FULL, "two"]
 
 
+async def test_a_copy_that_waits_for_a_place_in_another_chat_keeps_the_content_that_its_message_had_then(
+    wide_group: FullGroup,
+) -> None:
+    message = await waiting(wide_group, "one")
+    await message.copy_to(OTHER)
+    wide_group.desk.clock.advance(59_000)
+    for text in ("b", "c", "d", "e"):
+        await wide_group.bot.send_message(OTHER, text)
+    for _ in range(3):
+        await turns()
+        await wide_group.work()
+        wide_group.desk.clock.advance(1_000)
+
+    await message.edit_text("two")
+    await all_sent(wide_group)
+
+    assert set(wide_group.chats.texts(OTHER)) == {"b", "c", "d", "e", "one"}
+    assert wide_group.chats.texts(GROUP)[-1] == "two"
+
+
 async def test_what_waits_for_a_message_of_another_chat_holds_up_no_message_there(group: FullGroup) -> None:
     message = await waiting(group, "one")
     await message.forward(OTHER)

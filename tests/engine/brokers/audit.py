@@ -36,6 +36,7 @@ from tempogram.engine.ports import (
     Settled,
 )
 from tempogram.engine.ports.broker import BATCH_MAX, EXPIRED_MAX
+from tests.engine.brokers.naive_broker import amended_by
 from tests.fakes import outgoing
 
 
@@ -273,10 +274,7 @@ class Audit:
         may_change = found is not None and not found.lease and found.message.cost == message.cost
         must("amend", answer == may_change, message)
         if found is not None and answer:
-            ready_at_ms = found.message.ready_at_ms if found.attempt else message.ready_at_ms
-            found.message = structs.replace(
-                found.message, method=message.method, params=message.params, ready_at_ms=ready_at_ms
-            )
+            found.message = amended_by(found.message, message, has_tried=found.attempt > 0)
 
     def migrated(self, bot_id: int, from_chat_id: ChatId | None, to_chat_id: ChatId) -> None:
         self.quiet_until = None

@@ -20,6 +20,8 @@ from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.limits.pool import Connections, Pool
 from tempogram.engine.model.messages import (
+    KEPT_METHOD,
+    KEPT_MS,
     PRIORITIES,
     Again,
     ChatId,
@@ -89,6 +91,12 @@ Make = Callable[[Limits, Ticks], Broker]
 Pick = tuple[int, Then, int | None, bool | None]
 """Which lease, what follows, how long ago it was counted, and what it tells of Telegram."""
 Amendment = tuple[int, int, int]
+
+CONTENT_IS_KEPT = 9
+"""The number of an amendment of the time alone."""
+
+TIME_IS_KEPT = -5
+"""The ``ready_in_ms`` of an amendment of the content alone."""
 """Which message that was seen, what it says from now on, and in how many ms it may go."""
 
 
@@ -171,6 +179,10 @@ class World:
         message = self.seen[pick % len(self.seen)]
         method = EDITS[number % len(EDITS)][1] if message.replaces else message.method
         ready_at_ms = self.clock() + ready_in_ms if ready_in_ms else 0
+        if number == CONTENT_IS_KEPT:
+            method = KEPT_METHOD
+        if ready_in_ms == TIME_IS_KEPT:
+            ready_at_ms = KEPT_MS
         return structs.replace(message, method=method, params=b"%d" % number, ready_at_ms=ready_at_ms)
 
     def drop(self, bot_id: int, chat_id: ChatId, replaces: str) -> None:

@@ -17,7 +17,17 @@ from tempogram.engine.limits.limits import SPACING_PRIORITIES, Limit, Limits
 from tempogram.engine.limits.pool import ACTIVE_MS, SLOW_MS, Connections, kept_of
 from tempogram.engine.limits.windows import Gate, Purse, Spacing, gate, narrow, reform, spacing
 from tempogram.engine.model import messages as says
-from tempogram.engine.model.messages import PRIORITIES, ChatId, Hold, Lease, Outgoing, PastSend, Priority
+from tempogram.engine.model.messages import (
+    KEPT_METHOD,
+    KEPT_MS,
+    PRIORITIES,
+    ChatId,
+    Hold,
+    Lease,
+    Outgoing,
+    PastSend,
+    Priority,
+)
 from tempogram.engine.ports import (
     Admission,
     Clock,
@@ -533,12 +543,12 @@ class NaiveBroker:
     def _amend(self, message: Outgoing, entry: Entry | None, now_ms: int) -> bool:
         if entry is None or entry.lease or entry.message.cost != message.cost:
             return False
-        is_moved = entry.attempt == 0 and entry.standing != (message.ready_at_ms <= now_ms)
+        amended = amended_by(entry.message, message, has_tried=entry.attempt > 0)
+        ready_at_ms = amended.ready_at_ms
+        is_moved = entry.attempt == 0 and entry.standing != (ready_at_ms <= now_ms)
         if is_moved and entry.standing:
             self._leave(entry)
-        ready_at_ms = entry.message.ready_at_ms if entry.attempt else message.ready_at_ms
-        content = {"method": message.method, "params": message.params}
-        entry.message = structs.replace(entry.message, **content, ready_at_ms=ready_at_ms)
+        entry.message = amended
         if is_moved and ready_at_ms <= now_ms:
             self._stand(entry)
         return True
@@ -845,3 +855,12 @@ class NaiveBroker:
         entry = self._entries.get(lease.message.id)
         held = entry and entry.lease and (entry.lease.number, self.incarnation) == (lease.number, lease.incarnation)
         return entry if held else None
+
+
+def amended_by(kept: Outgoing, message: Outgoing, *, has_tried: bool) -> Outgoing:
+    changes: dict[str, object] = {}
+    if message.method != KEPT_METHOD:
+        changes |= {"method": message.method, "params": message.params}
+    if message.ready_at_ms != KEPT_MS and not has_tried:
+        changes["ready_at_ms"] = message.ready_at_ms
+    return structs.replace(kept, **changes)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
+from tempogram.bot.calls.handles import Amended
 from tempogram.engine.model.errors import BrokerUnavailable
-from tempogram.engine.model.messages import PARKED_MS, Status
+from tempogram.engine.model.messages import PARKED_MS, Outgoing, Status
 from tempogram.engine.model.outcomes import Rejected
 from tempogram.engine.ports import WaitsAt
 from tempogram.engine.recovery.parked_messages import ParkedMessages
-from tests.bot.gateways import parked_messages_of
+from tests.bot.gateways import parked_messages_of, references_of
 from tests.bot.memory_handles import MemoryHandles
 from tests.engine.desk import Desk, turns
 from tests.fakes import outgoing
@@ -118,3 +121,54 @@ async def test_the_queue_explains_a_parked_message_as_one_that_has_its_time(desk
 
     assert explanation is not None
     assert (explanation.waits_at, explanation.earliest_at_ms) == (WaitsAt.SCHEDULED, PARKED_MS)
+
+
+async def test_an_edit_of_a_message_that_is_just_let_go_is_not_lost(
+    desk: Desk, parked_messages: ParkedMessages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (number,) = await desk.handles.hand_out(PARKED.bot_id, "b", 1)  # type: ignore[attr-defined]
+    params = msgspec.json.encode({"message_id": number, "text": "new"})
+    edit = replace(outgoing("c", chat_id=8), method="editMessageText", params=params)
+    references, open_among = references_of(desk, desk.handles), desk.ledger.open_among  # type: ignore[attr-defined]
+
+    async def edited_meanwhile(message_ids: Sequence[str]) -> list[Outgoing]:
+        read = await open_among(message_ids)
+        monkeypatch.undo()
+        assert await references.change_waiting(edit) == Amended("b")
+        return read
+
+    await desk.work()
+    monkeypatch.setattr(desk.ledger, "open_among", edited_meanwhile)
+    await parked_messages.release()
+
+    (lease,) = await desk.leases()
+    assert msgspec.json.decode(lease.message.params)["text"] == "new"
+    assert desk.ledger.messages["b"].params == lease.message.params
+
+
+async def test_a_message_goes_though_the_queue_was_rebuilt_while_it_was_let_go(
+    desk: Desk, parked_messages: ParkedMessages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    amend = desk.ledger.amend
+
+    async def rebuilt_before(messages: Sequence[Outgoing]) -> None:
+        await desk.broker.amend([PARKED])  # as the ledger has it until now
+        await amend(messages)
+
+    await desk.work()
+    monkeypatch.setattr(desk.ledger, "amend", rebuilt_before)
+    await parked_messages.release()
+    await desk.work()
+
+    assert desk.sent == ["a", "b"]
+
+
+async def test_what_had_ended_before_it_was_watched_is_watched_no_more(
+    desk: Desk, parked_messages: ParkedMessages
+) -> None:
+    await desk.work()
+    parked_messages.watch(["a", "b"])
+
+    await parked_messages.forget_ended()
+
+    assert parked_messages.watched == {"b"}

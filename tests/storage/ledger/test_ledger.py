@@ -13,7 +13,20 @@ from sqlalchemy import select, text
 from tempogram.engine.model.conversations import conversation
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.ids import Ids
-from tempogram.engine.model.messages import Guarantee, Hold, Outgoing, PastSend, PausedBy, Priority, Rest, Spent, Status
+from tempogram.engine.model.messages import (
+    KEPT_METHOD,
+    KEPT_MS,
+    PARKED_MS,
+    Guarantee,
+    Hold,
+    Outgoing,
+    PastSend,
+    PausedBy,
+    Priority,
+    Rest,
+    Spent,
+    Status,
+)
 from tempogram.engine.ports.ledger import Accepted, Fault, Known, Ledger
 from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
@@ -555,6 +568,20 @@ class LedgerContract:
         await ledger.amend([structs.replace(kept, params=b"{}", **others)])
 
         assert await ledger.open_messages(after_id="", limit=10) == [structs.replace(kept, params=b"{}")]
+
+    async def test_an_amendment_of_the_content_and_one_of_the_time_are_both_kept(self, ledger: Ledger) -> None:
+        first, second, third = [message(ready_at_ms=PARKED_MS) for _ in range(3)]
+        await ledger.add([first, second, third])
+        content = [structs.replace(each, params=b"1", ready_at_ms=KEPT_MS) for each in (first, second)]
+        time = [structs.replace(each, method=KEPT_METHOD, params=b"", ready_at_ms=0) for each in (second, third)]
+
+        await ledger.amend([*content, *time])
+
+        assert await ledger.open_messages(after_id="", limit=10) == [
+            structs.replace(first, params=b"1"),
+            structs.replace(second, params=b"1", ready_at_ms=0),
+            structs.replace(third, ready_at_ms=0),
+        ]
 
     async def test_of_two_amendments_of_one_message_the_last_is_kept(self, ledger: Ledger) -> None:
         twice = message()

@@ -1,4 +1,4 @@
--- Give waiting messages another content, and another time.
+-- Give waiting messages another content, or another time, or both.
 --
 -- TWIN  engine/brokers/memory/queue.py (amend)
 --
@@ -6,6 +6,7 @@
 --   1 state  string  the queue as a whole
 -- ARGV
 --   1 now_ms ("": the time of Redis)  2 rows, in msgpack: {id, cost, method, ready_at_ms}  3... their bodies
+--   method "": it keeps its content    ready_at_ms -1: it keeps its time
 -- RETURNS
 --   {"done", {whether each was amended}}  false for one that is leased, partly sent or unknown: too late
 --   {"gone"}                              nothing was done
@@ -30,8 +31,10 @@ local function amend(row, body)
   local message_id, cost, method, ready_at_ms = unpack(row)
   local entry = entry_of(message_id)
   if not entry or entry.number > 0 or entry.cost ~= cost then return false end
-  entry.method, entry.body, entry.is_changed = method, body, true
+  if method ~= "" then entry.method, entry.body = method, body end
+  entry.is_changed = true
   if entry.attempt > 0 then return true end -- its time is that of its retry
+  if ready_at_ms < 0 or ready_at_ms == entry.ready_at_ms then return true end
   if entry.is_due and ready_at_ms <= now_ms then
     entry.ready_at_ms = ready_at_ms
   else

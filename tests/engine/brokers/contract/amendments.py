@@ -9,7 +9,17 @@ import pytest
 from msgspec import structs
 
 from tempogram.engine.limits.limits import Limit
-from tempogram.engine.model.messages import PARKED_MS, Again, HoldChat, Lease, Outgoing, Rest, Settlement
+from tempogram.engine.model.messages import (
+    KEPT_METHOD,
+    KEPT_MS,
+    PARKED_MS,
+    Again,
+    HoldChat,
+    Lease,
+    Outgoing,
+    Rest,
+    Settlement,
+)
 from tempogram.engine.ports import Broker, Duplicate, Queued, WaitsAt
 from tempogram.engine.ports.broker import BATCH_MAX
 from tests.engine.brokers.contract.steps import (
@@ -33,6 +43,11 @@ NEW = b'{"text":"new"}'
 
 def new(message: Outgoing, *, ready_at_ms: int = 0) -> Outgoing:
     return structs.replace(message, params=NEW, ready_at_ms=ready_at_ms)
+
+
+def ready(message: Outgoing) -> Outgoing:
+    """Return an amendment of the time alone."""
+    return structs.replace(message, method=KEPT_METHOD, params=b"", ready_at_ms=0)
 
 
 def contents(leases: list[Lease]) -> list[tuple[str, bytes]]:
@@ -105,6 +120,39 @@ class Amendments:
 
         assert amended == [True]
         assert leased.expired == (new(kept),)
+
+    async def test_an_amendment_of_the_content_keeps_the_time(self, unlimited: Broker, clock: Clock) -> None:
+        later, parked = outgoing("a", ready_at_ms=clock() + 500), outgoing("b", ready_at_ms=PARKED_MS)
+        await queue(unlimited, [later, parked])
+
+        amended = await unlimited.amend([new(each, ready_at_ms=KEPT_MS) for each in (later, parked)])
+
+        assert amended == [True, True]
+        assert await send_all(unlimited, clock, for_ms=1_000) == [(500, "a")]
+        assert await unlimited.knows(["b"]) == [True]
+
+    async def test_an_amendment_of_the_time_keeps_the_content(self, unlimited: Broker) -> None:
+        parked = outgoing("a", method="sendPhoto", params=b'{"photo":"1"}', ready_at_ms=PARKED_MS)
+        await queue(unlimited, [parked])
+
+        amended = await unlimited.amend([ready(parked)])
+        (leased,) = await lease(unlimited)
+
+        assert amended == [True]
+        assert leased.message == structs.replace(parked, ready_at_ms=0)
+
+    @pytest.mark.parametrize("is_edited_first", [True, False])
+    async def test_of_an_edit_and_a_release_neither_undoes_the_other(
+        self, unlimited: Broker, *, is_edited_first: bool
+    ) -> None:
+        parked = outgoing("a", ready_at_ms=PARKED_MS)
+        await queue(unlimited, [parked])
+        both = [new(parked, ready_at_ms=KEPT_MS), ready(parked)]
+
+        for each in both if is_edited_first else reversed(both):
+            await unlimited.amend([each])
+
+        assert contents(await lease(unlimited)) == [("a", NEW)]
 
     async def test_an_amended_message_keeps_its_place_in_its_lane(self, unlimited: Broker) -> None:
         a, b, c = many(3, chat_id=7)

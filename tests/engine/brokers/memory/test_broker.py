@@ -14,7 +14,7 @@ from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.brokers.memory.queue import DUE_MAX, SPARSE_BYTES_KEPT, STALE_KEPT
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.batching import batches
-from tempogram.engine.model.messages import Priority
+from tempogram.engine.model.messages import KEPT_MS, Priority
 from tempogram.engine.ports.broker import BATCH_MAX, EXPIRED_MAX
 from tests.engine.brokers.contract import BrokerContract
 from tests.engine.brokers.contract.steps import LEASE_MS, UNLIMITED, MakeBroker, lease, many, queue, send_all, settle
@@ -65,6 +65,21 @@ class TestMemoryBroker(BrokerContract):
 
         assert full > 10_000
         assert broker.size() <= 2 * STALE_KEPT
+
+    @pytest.mark.parametrize("ready_at_ms", [KEPT_MS, FAR_MS])
+    async def test_a_scheduled_message_that_is_edited_again_and_again_has_one_timer(
+        self, make: MakeBroker, ready_at_ms: int
+    ) -> None:
+        broker = make(Limits())
+        assert isinstance(broker, MemoryBroker)
+        message = outgoing("a", ready_at_ms=FAR_MS)
+        await queue(broker, [message])
+        before = len(broker._queue.timers)
+
+        for number in range(10):
+            await broker.amend([structs.replace(message, params=b"%d" % number, ready_at_ms=ready_at_ms)])
+
+        assert len(broker._queue.timers) == before
 
     async def test_no_dict_keeps_the_size_of_a_backlog(self, clock: Clock, make: MakeBroker) -> None:
         broker = make(Limits())
