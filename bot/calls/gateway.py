@@ -97,7 +97,7 @@ class Gateway:
         """
         try:
             message = await self._compose(bot, method, rule)
-            async with update_context.waiting_for_queue():
+            with update_context.waiting_for_queue():
                 return await self._answered(bot, method, message)
         except (ChatUnreachable, QueueFull, Refusal, TargetLost) as error:
             raise not_accepted(method, error) from None
@@ -156,7 +156,7 @@ class Gateway:
             return method
         target = (await self._handles.targets(bot.id, [number])).get(number)
         if target is not None and target.is_open:
-            async with update_context.waiting_for_queue():
+            with update_context.waiting_for_queue():
                 await self._until_ended(target.message_id)
             target = (await self._handles.targets(bot.id, [number])).get(number)
         if target is None or target.telegram_message_id is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,8 +19,8 @@ from tempogram.engine.model.messages import ChatId, Priority
 class QueueWaits(Protocol):
     """The run of a handler, which gives its place to another while a call of it waits for the queue."""
 
-    def waiting_for_queue(self) -> AbstractAsyncContextManager[None]:
-        """Return the block in which a call waits; its end waits until the handler has a place again."""
+    def waiting_for_queue(self) -> AbstractContextManager[None]:
+        """Return the block in which a call waits; after it the handler has a place again."""
 
 
 @dataclass
@@ -71,7 +71,7 @@ def current() -> UpdateContext | None:
     return None if context is None or context.has_ended else context
 
 
-def waiting_for_queue() -> AbstractAsyncContextManager[None]:
+def waiting_for_queue() -> AbstractContextManager[None]:
     """Return the block in which a call waits for the queue: its handler, if there is one, holds no place meanwhile."""
     context = current()
     return nullcontext() if context is None or context.run is None else context.run.waiting_for_queue()

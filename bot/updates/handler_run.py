@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -56,8 +56,8 @@ class HandlerRun:
         self._has_timed_out = False
         self._is_paused = False
 
-    @asynccontextmanager
-    async def waiting_for_queue(self) -> AsyncIterator[None]:
+    @contextmanager
+    def waiting_for_queue(self) -> Iterator[None]:
         """Give the place back until the block ends."""
         self._begin_wait()
         try:

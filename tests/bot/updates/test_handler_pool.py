@@ -52,7 +52,7 @@ class House:
         await self._steps[name].wait()
         if name in self._calling:
             self.running.discard(name)
-            async with run.waiting_for_queue():
+            with run.waiting_for_queue():
                 await self._gates[name].wait()
             self._gates[name].clear()
             self.running.add(name)
@@ -158,7 +158,7 @@ async def test_a_job_starts_with_no_context_variable_of_the_job_that_ended_befor
     async def look(run: HandlerRun) -> None:
         seen.append(variable.get())
         variable.set("set by a handler")
-        async with run.waiting_for_queue():
+        with run.waiting_for_queue():
             await turns()
 
     for number in range(3):
@@ -383,7 +383,7 @@ async def test_a_handler_with_several_calls_at_once_has_its_place_back_after_the
     held: list[bool] = []
 
     async def call(run: HandlerRun, number: int) -> None:
-        async with run.waiting_for_queue():
+        with run.waiting_for_queue():
             await answered[number].wait()
         held.append(run.holds_place)
 
@@ -405,7 +405,7 @@ async def test_a_call_that_outlives_its_handler_asks_for_no_place() -> None:
     tasks = []
 
     async def call(run: HandlerRun) -> None:
-        async with run.waiting_for_queue():
+        with run.waiting_for_queue():
             await answered.wait()
 
     async def start_a_task(run: HandlerRun) -> None:
@@ -426,7 +426,7 @@ async def test_a_call_that_is_answered_while_all_places_are_taken_returns_though
     house, answered, ends, tasks = House(size=1), asyncio.Event(), asyncio.Event(), list[asyncio.Task[None]]()
 
     async def call(run: HandlerRun) -> None:
-        async with run.waiting_for_queue():
+        with run.waiting_for_queue():
             await answered.wait()
 
     async def start_a_task(run: HandlerRun) -> None:

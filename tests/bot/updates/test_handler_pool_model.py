@@ -49,7 +49,7 @@ class Handling:
         self.run = run
         while await self._is_to_wait():
             self.has_called = True
-            async with run.waiting_for_queue():
+            with run.waiting_for_queue():
                 await self._step()
         self.has_ended = True
 

@@ -67,7 +67,7 @@ async def test_a_handler_that_waits_for_the_queue_for_an_hour_is_not_cancelled(t
     answered = asyncio.Event()
 
     async def calls(_: Message, run: HandlerRun) -> str:
-        async with run.waiting_for_queue():
+        with run.waiting_for_queue():
             await answered.wait()
         return "answered"
 
