@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Select, exists, func, select
 
-from tempogram.engine.model.messages import PARKED_MS, Priority, Status
+from tempogram.engine.model.messages import Priority, Status
 from tempogram.engine.ports.handles import Referral, Target
 from tempogram.storage.database.database import Database
 from tempogram.storage.database.dialects import insert_by
-from tempogram.storage.database.models import chats, handles, last_handles, messages, referrals
+from tempogram.storage.database.models import IS_PARKED, chats, handles, last_handles, messages, referrals
 from tempogram.storage.ledger import chat_ids
 from tempogram.storage.ledger.rows import is_chat_of, real_chat
 
@@ -66,13 +66,11 @@ class SqlHandles:
     async def releasable(self, *, limit: int) -> list[str]:
         other, target = referrals.alias(), messages.alias()
         waits = exists().where(
-            other.c.message_id == referrals.c.message_id,
+            other.c.message_id == messages.c.id,
             target.c.id == other.c.target_id,
             target.c.settled_at_ms.is_(None),
         )
-        parked = select(referrals.c.message_id).distinct().join(messages, messages.c.id == referrals.c.message_id)
-        is_parked = IS_OPEN, messages.c.ready_at_ms == PARKED_MS
-        page = parked.where(*is_parked, ~waits).order_by(referrals.c.message_id).limit(limit)
+        page = select(messages.c.id).where(IS_PARKED, ~waits).order_by(messages.c.id).limit(limit)
         async with self._database.reading() as connection:
             return list((await connection.execute(page)).scalars())
 

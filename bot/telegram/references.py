@@ -18,7 +18,7 @@ from tempogram.bot.telegram.edit_coalescing import REPLACEABLE
 from tempogram.bot.telegram.refusals import TWO_CHAT_METHODS, without_quote
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import Outgoing, Status
-from tempogram.engine.model.outcomes import Failed, Outcome, Rejected
+from tempogram.engine.model.outcomes import Failed, Outcome, Rejected, Unready
 from tempogram.engine.ports import Handles, Target
 
 ONE = ("message_id", "reply_to_message_id")
@@ -139,8 +139,7 @@ def _numbers(params: Mapping[str, Any]) -> Iterator[int]:
 async def referred(message: Outgoing, handles: Handles) -> Outgoing | Outcome:
     """Return a leased message with Telegram's numbers in place of handles; its outcome if it cannot be sent.
 
-    All that it refers to has ended, as it went behind it. If not, because it was replayed or had a time of its own, it
-    is tried again later.
+    All that it refers to has ended, as it went behind it; unless it was replayed or had a time of its own.
     """
     numbers = handles_of(message)
     if not numbers:
@@ -150,7 +149,7 @@ async def referred(message: Outgoing, handles: Handles) -> Outgoing | Outcome:
     except LedgerError:
         return Failed("what it refers to cannot be read", is_ours=True)
     if any(target.is_open for target in targets.values()):
-        return Failed("what it refers to is not sent yet", is_ours=True)
+        return Unready()
     return _with_ended(message, targets)
 
 

@@ -94,6 +94,7 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
         circuit_breaker=CircuitBreaker(urlsplit(settings.telegram_api_url).netloc, clock=clock, conditions=conditions),
         pending_admissions=pending_admissions,
         makes_needless=edits_made_needless,
+        park=parked_messages.park,
         clock=clock,
     )
     worker = Worker(

@@ -20,6 +20,7 @@ from tempogram.engine.model.outcomes import (
     Throttled,
     Uncertain,
     Unquoted,
+    Unready,
 )
 from tempogram.engine.ports.results import Progress, Result
 
@@ -47,7 +48,7 @@ class RejectedRow:
 
 FLAT = {
     kind.__name__.lower(): kind
-    for kind in (Sent, Throttled, Migrated, Revoked, Failed, Uncertain, Lost, Overdue, Unquoted)
+    for kind in (Sent, Throttled, Migrated, Revoked, Failed, Uncertain, Lost, Overdue, Unquoted, Unready)
 }
 HALF_SENT = HalfSent.__name__.lower()
 REJECTED = Rejected.__name__.lower()

@@ -139,7 +139,25 @@ class Overdue:
     """The lease had run out, or the call was given up, before the bytes left; nothing was sent."""
 
 
-Outcome = Sent | Throttled | Rejected | Unquoted | HalfSent | Migrated | Revoked | Failed | Uncertain | Lost | Overdue
+@dataclass(frozen=True, slots=True)
+class Unready:
+    """What it refers to is not sent yet, so no call was made; it goes back to wait for that, outside of its lane."""
+
+
+Outcome = (
+    Sent
+    | Throttled
+    | Rejected
+    | Unquoted
+    | HalfSent
+    | Migrated
+    | Revoked
+    | Failed
+    | Uncertain
+    | Lost
+    | Overdue
+    | Unready
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from tempogram.engine.limits.limits import PLACES_A_STAR
 from tempogram.engine.model.messages import PRIORITIES, Lease, Outgoing, Priority
-from tempogram.engine.model.outcomes import Answer, Failed, HalfSent, Outcome, Overdue, Sent, Throttled
+from tempogram.engine.model.outcomes import Answer, Failed, HalfSent, Outcome, Overdue, Sent, Throttled, Unready
 from tempogram.engine.ports import Clock, MayWrite, QueueStats, Transport
 from tempogram.engine.resilience.conditions import Condition
 
@@ -109,7 +109,7 @@ class Metrics:
 
     def count_call(self, message: Outgoing, outcome: Outcome, *, took_ms: int, now_ms: int) -> None:
         self.calls[message.bot_id, message.priority, type(outcome).__name__.lower()] += 1
-        if isinstance(outcome, Overdue):
+        if isinstance(outcome, Overdue | Unready):
             return
         self.sends[message.method].observe(took_ms / 1_000)
         why = outcome.cause if isinstance(outcome, HalfSent) else outcome

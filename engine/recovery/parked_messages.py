@@ -7,16 +7,19 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 
+import structlog
 from msgspec.structs import replace
 
 from tempogram.engine.model.batching import batches
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
-from tempogram.engine.model.messages import KEPT_METHOD, OPEN, Outgoing
+from tempogram.engine.model.messages import KEPT_METHOD, OPEN, PARKED_MS, Outgoing
 from tempogram.engine.ports import Broker, Handles, Ledger, Result, Results
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import monitored
 from tempogram.engine.resilience.retry import every
+
+log = structlog.get_logger()
 
 LOOK_S = 5.0
 """Between two looks. untuned: one finds only what another process parked that has ended, or whose result was lost."""
@@ -75,6 +78,21 @@ class ParkedMessages:
                 break
         return released
 
+    async def park(self, message: Outgoing) -> None:
+        """Take a message that is due, but not ready, out of its lane until all that it waits for has ended.
+
+        If that fails, it is leased again soon, and is not ready then either.
+        """
+        parked = replace(message, method=KEPT_METHOD, params=b"", ready_at_ms=PARKED_MS)
+        try:
+            self.watch(await self._handles.awaited(message.id))
+            await self._ledger.amend([parked])  # first: what only the queue has as parked would never be released
+            await self._broker.amend([parked])
+            if not await self._is_parked(message.id):  # released meanwhile
+                await self._broker.amend([_ready(message)])
+        except (LedgerError, BrokerUnavailable) as error:
+            log.debug("message_not_parked", message_id=message.id, reason=str(error))
+
     async def forget_ended(self) -> None:
         """Watch no more what has ended, though no result of it came: it may have ended before it was watched.
 
@@ -96,6 +114,9 @@ class ParkedMessages:
             await self._ledger.amend(amended)
             await self._broker.amend(amended)  # a queue that was rebuilt meanwhile has read them as parked
         return len(amended)
+
+    async def _is_parked(self, message_id: str) -> bool:
+        return any(each.ready_at_ms == PARKED_MS for each in await self._ledger.open_among([message_id]))
 
     async def _look(self) -> None:
         with suppress(TimeoutError):

@@ -8,7 +8,7 @@ Every message that leaves passes ``Delivery.deliver``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -17,7 +17,7 @@ from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.model.conversations import conversation_of
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import Done, Guarantee, Hold, Outgoing, PauseBot
-from tempogram.engine.model.outcomes import Answer, Outcome, Rejected, Sent, Uncertain
+from tempogram.engine.model.outcomes import Answer, Outcome, Rejected, Sent, Uncertain, Unready
 from tempogram.engine.ports import Broker, Clock, FailingChange, Ledger, Result, Results, Settled, Transport
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
@@ -52,6 +52,7 @@ class Delivery:
         circuit_breaker: Of the API's host. The worker asks it before it leases.
         pending_admissions: Admits soon what is left of a message that was delivered in part.
         makes_needless: Returns which ``replaces`` of its chat a message makes needless once it is sent.
+        park: Takes a message that is not ready out of its lane; see ``ParkedMessages.park``.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Delivery:
         circuit_breaker: CircuitBreaker,
         pending_admissions: PendingAdmissions,
         makes_needless: Callable[[Outgoing], Sequence[str]] = nothing,
+        park: Callable[[Outgoing], Awaitable[None]] | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._transport = transport
@@ -78,6 +80,7 @@ class Delivery:
         self._results = results
         self._closer = closer
         self._makes_needless = makes_needless
+        self._park = park
         self._reachability = reachability
         self._retry_after_ms_max = retry_after_ms_max
         self._clock = clock
@@ -133,6 +136,8 @@ class Delivery:
         await self._record(ruled)
         self._note_name(ruled)
         await self._settle(ruled)
+        if isinstance(ruled.outcome, Unready) and self._park is not None:
+            await self._park(ruled.lease.message)
         await self._drop_needless(ruled)
         await self._publish(ruled)
         await self._update_chat(ruled)

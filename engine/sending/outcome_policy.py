@@ -29,6 +29,7 @@ from tempogram.engine.model.outcomes import (
     Throttled,
     Uncertain,
     Unquoted,
+    Unready,
 )
 from tempogram.engine.ports import Fault, Record
 from tempogram.engine.resilience.backoff import RetryPolicy
@@ -38,6 +39,9 @@ from tempogram.engine.sending.attempt import Answered, Ruled, Ruling
 POISON_AFTER = 3
 """Workers that may be lost while they send one message; then it is given up. untuned: a lost worker is rare, so two
 messages seldom meet it twice by chance."""
+
+UNREADY_MS = 1_000
+"""Time after which a message is looked at again that could not be parked; untuned: the database or Redis was away."""
 
 
 class OutcomePolicy:
@@ -85,6 +89,8 @@ class OutcomePolicy:
                 return self._give_up_poison(answered, lost)
             case Overdue():
                 return Ruling(Status.QUEUED, Again(0, spent=False))
+            case Unready():
+                return Ruling(Status.QUEUED, Again(UNREADY_MS, spent=False))
 
     def _try_again(self, answered: Answered, fault: Fault) -> Ruling:
         delay_ms = self._retries.delay_ms(answered.lease.attempt)

@@ -44,12 +44,15 @@ from sqlalchemy import (
     true,
 )
 
+from tempogram.engine.model.messages import PARKED_MS
+
 IS_OPEN = text("status IN ('queued', 'sending')")
 """Written once: SQLite uses a partial index only if the query repeats its text."""
 
 IS_PAST_REPLAY = text("status NOT IN ('queued', 'sending', 'dead')")
 """It will never be sent (again), so what only a call needs is deleted."""
 
+IS_PARKED = text(f"settled_at_ms IS NULL AND ready_at_ms = {PARKED_MS}")
 IS_DEAD = text("status = 'dead'")
 IS_PAID = text("is_paid")
 IS_RECEIVED = text("status = 'received'")
@@ -112,6 +115,7 @@ messages = Table(
         postgresql_where=text("dedup_key IS NOT NULL"),
     ),
     Index("messages_open", "id", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
+    Index("messages_parked", "id", sqlite_where=IS_PARKED, postgresql_where=IS_PARKED),
     Index("messages_dead", "id", sqlite_where=IS_DEAD, postgresql_where=IS_DEAD),
     Index("messages_of_chat", "bot_id", "chat_id", "id"),
     sqlite_with_rowid=False,  # ids ascend, so the table itself is the index by id

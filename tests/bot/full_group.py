@@ -32,6 +32,7 @@ class FullGroup:
         self.direct = DirectSession()
         self.handles = desk.transport.handles = MemoryHandles(desk.ledger)
         self.parked = parked_messages_of(desk, self.handles)
+        desk.park = self.parked.park
         self.gateway = desk_gateway(desk, worker=desk.worker, wait_s=wait_s, handles=self.handles)
         self.bot = Bot(TOKEN, session=self.direct)
 

@@ -89,8 +89,8 @@ class Plan:
         return [number if number % 2 else -1_000_000 - number for number in numbers]
 
     def chats_of_probes(self, bot_id: int) -> list[int]:
-        """Return private chats, so many that none comes near its limit."""
-        return list(range(bot_id * 1_000 + 900, bot_id * 1_000 + 904))
+        """Return private chats, so many that none comes near its limit, with what waited during a trouble neither."""
+        return list(range(bot_id * 1_000 + 900, bot_id * 1_000 + 916))
 
     def chats_of_backlog(self, bot_id: int) -> list[int]:
         """Return private chats that get more than can be sent while their bot has trouble."""

@@ -18,11 +18,12 @@ from tests.chaos.processes import Processes, SupervisedProcess, running_processe
 from tests.chaos.run import migrated
 from tests.chaos.servers import OwnRedis, own_postgres, own_redis
 from tests.end_to_end.program import Program, update
+from tests.end_to_end.talkative import GROUP_LIMIT
 
 TIMEOUT_S, LEASE_MARGIN_S = 2, 2
 LEASE_S = TIMEOUT_S + LEASE_MARGIN_S
 CONNECTIONS = 10
-CEILING, GROUP_LIMIT, GROUP_WINDOW_S = 60, 5, 5
+CEILING, GROUP_WINDOW_S = 60, 5
 
 ENVIRONMENT = {
     "LOG_LEVEL": "INFO",
@@ -124,7 +125,9 @@ class Several:
 
 
 @asynccontextmanager
-async def several(folder: Path, roles: Sequence[str], tokens: Sequence[str]) -> AsyncIterator[Several]:
+async def several(
+    folder: Path, roles: Sequence[str], tokens: Sequence[str], **environment: str
+) -> AsyncIterator[Several]:
     """Start the servers, the simulator and one process for each role; all end with the block."""
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(own_redis())
@@ -139,7 +142,7 @@ async def several(folder: Path, roles: Sequence[str], tokens: Sequence[str]) -> 
             tokens=tokens,
             redis=redis,
             postgres=postgres,
-            environment=ENVIRONMENT,
+            environment=ENVIRONMENT | environment,
         )
         yield Several(telegram, redis, client, await stack.enter_async_context(running), folder, count(1_000_000_000))
 

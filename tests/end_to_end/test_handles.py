@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
+import pytest
 from aiogram import Bot
 
 from tempogram.simulator.server.server import Served
+from tests.chaos.servers import missing_programs
 from tests.end_to_end.program import TOKEN
+from tests.end_to_end.several import Several, several
+from tests.end_to_end.talkative import GROUP_LIMIT
 from tests.end_to_end.test_telegram_answers import GROUP, telegram, tempogram, until
 
 __all__ = ["telegram"]
@@ -38,3 +43,21 @@ async def test_handles_of_a_full_group_work_before_and_after_a_restart(telegram:
         assert sorted(second.shown(GROUP)[FULL:]) == sorted(["kept", "the answer", "a reply"])
         assert second.shown(77) == ["thinking"]
     assert telegram.simulator.report().broke_no_window
+
+
+async def test_handles_work_in_one_process_while_another_sends(tmp_path: Path) -> None:
+    if missing := missing_programs():
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"NO {' AND NO '.join(missing)}")
+    async with several(tmp_path, ("api", "worker"), [TOKEN], TELEGRAM_RATE_LIMIT_WAIT="0") as running:
+        await running.tell(TOKEN, "change your mind", chat_id=GROUP)
+        sent = await running.until_sent("mind ", GROUP_LIMIT + 3)
+        await running.until(lambda: is_pinned(running))
+
+        kept, answer, reply = sent[GROUP_LIMIT:]
+        assert [kept, answer] == ["mind kept", "mind the answer"]
+        assert reply.startswith("mind a reply to -")
+        assert await running.broke_nothing()
+
+
+async def is_pinned(running: Several) -> bool:
+    return any(call["method"] == "pinChatMessage" and call["code"] == 200 for call in await running.calls())

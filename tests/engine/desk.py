@@ -254,6 +254,7 @@ class Desk:
         self.results = JournaledResults(self.journal)
         self.deaf: set[int] = set()  # bots whose updates another process gets
         self.makes_needless: Callable[[Outgoing], Sequence[str]] = nothing
+        self.park: Callable[[Outgoing], Awaitable[None]] | None = None
         self.changes = RecordedChanges()
         self.conditions = Conditions(self.clock)
         self.closer = Closer(
@@ -287,6 +288,7 @@ class Desk:
             circuit_breaker=self.circuit_breaker,
             pending_admissions=self.pending_admissions,
             makes_needless=self._makes_needless,
+            park=self._park,
             sleep=self._sleep,
         )
         self.worker = self.new_worker(slots=slots)
@@ -300,6 +302,10 @@ class Desk:
             conditions=self.conditions,
             clock=self.clock,
         )
+
+    async def _park(self, message: Outgoing) -> None:
+        if self.park is not None:
+            await self.park(message)
 
     def _makes_needless(self, message: Outgoing) -> Sequence[str]:
         return self.makes_needless(message)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 from aiogram.exceptions import TelegramAPIError, TelegramBadRequest
 from aiogram.methods import EditMessageText, GetGameHighScores
@@ -25,7 +26,9 @@ from tempogram.bot.telegram.update_context import UpdateContext
 from tempogram.engine.model.messages import PARKED_MS, Lease, Priority, Status
 from tempogram.engine.model.outcomes import Rejected, Uncertain
 from tests.bot.full_group import GROUP, TWO_A_MINUTE, FullGroup, full_group
+from tests.bot.gateways import references_of
 from tests.engine.desk import turns
+from tests.fakes import outgoing
 
 OTHER = -1006
 KEYBOARD = InlineKeyboardMarkup(inline_keyboard=[[InlineKeyboardButton(text="ok", callback_data="ok")]])
@@ -354,6 +357,31 @@ async def test_what_waits_for_a_message_of_another_chat_holds_up_no_message_ther
 
     assert before.message_id > 0
     assert group.chats.texts(OTHER) == ["at once", "one"]
+
+
+async def test_a_call_of_a_time_at_which_its_message_still_waits_holds_up_nothing_and_goes_behind_it(
+    group: FullGroup,
+) -> None:
+    message = await waiting(group)
+    copy = outgoing(
+        "~",
+        bot_id=group.bot.id,
+        chat_id=OTHER,
+        method="copyMessage",
+        params=msgspec.json.encode({"from_chat_id": GROUP, "message_id": message.message_id}),
+        ready_at_ms=group.desk.clock() + 5_000,
+    )
+    dispatcher = group.desk.new_dispatcher(references=references_of(group.desk, group.handles))
+    await dispatcher.submit([copy])
+    group.desk.clock.advance(10_000)
+    await group.work()
+
+    await group.end(group.bot.send_message(OTHER, "later"))
+    before = group.chats.texts(OTHER)
+    await all_sent(group)
+
+    assert before == ["later"]
+    assert group.chats.texts(OTHER) == ["later", "hello"]
 
 
 async def test_a_deleted_message_is_copied_before_it_is_deleted(group: FullGroup) -> None:

@@ -153,6 +153,21 @@ def test_each_kind_of_trouble_is_judged_by_itself() -> None:
     ]
 
 
+def test_nothing_is_judged_while_what_several_bots_could_not_send_fills_the_ceiling() -> None:
+    hung = trouble(1, 3, act=Act.BOTS_HANG)
+    later = Trouble(act=Act.BOT_FAILS, from_ms=UNTIL_MS + 1, until_ms=UNTIL_MS + 60_000, bot_ids=frozenset({1}))
+    over_ms = UNTIL_MS + LENGTH_MS + OWN_AFTERMATH_MS
+    waits = [(probe(0, at_ms=over_ms), LATE_MS), (probe(1, at_ms=over_ms + 1), SOON_MS)]
+
+    assert judged(evidence(waits, troubles=[hung, later])) == [(Act.BOT_FAILS, "high", [SOON_MS])]
+
+
+def test_a_normal_message_is_not_judged_while_its_bot_has_a_backlog_of_that_priority() -> None:
+    failing = trouble(1, act=Act.CHATS_FAIL, chat_ids=[7])
+
+    assert judged(evidence([(probe(0, bot_id=1, chat_id=8, priority="normal"), LATE_MS)], troubles=[failing])) == []
+
+
 def test_a_bot_is_not_judged_in_its_own_trouble() -> None:
     assert judged(evidence([(probe(0, bot_id=1), LATE_MS)])) == []
 

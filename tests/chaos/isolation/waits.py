@@ -60,7 +60,9 @@ def acts_to_judge(troubles: Sequence[Trouble]) -> list[Act]:
 def judged_act(message: Promised, evidence: Evidence, own: Sequence[Trouble]) -> Act | None:
     """Return the act at Telegram's end during which a message was planned; None if it had other reasons to wait."""
     at_ms = message.planned_at_ms
-    if at_ms is None or is_disturbed(at_ms, evidence) or any(holds_up(each, message, evidence) for each in own):
+    if at_ms is None or is_disturbed(at_ms, evidence) or fills_ceiling(at_ms, evidence):
+        return None
+    if any(holds_up(each, message, evidence) for each in own):
         return None
     acts = (each for each in evidence.troubles if each.act is not None and each.from_ms <= at_ms <= each.until_ms)
     return next((each.act for each in acts), None)
@@ -75,13 +77,28 @@ def is_disturbed(at_ms: float, evidence: Evidence) -> bool:
     )
 
 
+def fills_ceiling(at_ms: float, evidence: Evidence) -> bool:
+    """Tell whether what several bots could not send meanwhile is sent now, and fills the ceiling of all bots."""
+    several = (each for each in evidence.troubles if len(each.bot_ids) > 1)
+    return any(each.until_ms < at_ms <= each.until_ms + _aftermath_ms(each) for each in several)
+
+
 def holds_up(trouble: Trouble, message: Promised, evidence: Evidence) -> bool:
     """Tell whether a message may have waited for a trouble of its own, or for what that left behind."""
     assert message.planned_at_ms is not None
-    lasted_ms = trouble.until_ms - trouble.from_ms if trouble.act is not None else 0.0
-    over_ms = trouble.until_ms + lasted_ms + OWN_AFTERMATH_MS
+    over_ms = trouble.until_ms + _aftermath_ms(trouble)
     is_then = trouble.from_ms <= message.planned_at_ms + evidence.terms.isolated_ms and message.planned_at_ms <= over_ms
-    return is_then and trouble.concerns(message.bot_id, message.chat_id)
+    return is_then and (trouble.concerns(message.bot_id, message.chat_id) or _takes_turns(trouble, message))
+
+
+def _takes_turns(trouble: Trouble, message: Promised) -> bool:
+    """Tell whether a message takes turns with the backlog of its own bot, which is of normal priority."""
+    return message.lane == "normal" and message.bot_id in trouble.bot_ids
+
+
+def _aftermath_ms(trouble: Trouble) -> float:
+    lasted_ms = trouble.until_ms - trouble.from_ms if trouble.act is not None else 0.0
+    return lasted_ms + OWN_AFTERMATH_MS
 
 
 def own_troubles(troubles: Sequence[Trouble]) -> Mapping[int, Sequence[Trouble]]:
