@@ -172,3 +172,54 @@ async def test_what_had_ended_before_it_was_watched_is_watched_no_more(
     await parked_messages.forget_ended()
 
     assert parked_messages.watched == {"b"}
+
+
+DUE = outgoing("c", chat_id=8)
+
+
+@pytest.fixture
+async def due(desk: Desk) -> Outgoing:
+    """A message that is due, and refers to one that is not sent yet."""
+    await desk.handles.refer("c", ["a"], after_ids=["a"])  # type: ignore[attr-defined]
+    await desk.accept(DUE)
+    return DUE
+
+
+async def test_a_message_that_is_not_ready_leaves_its_lane_and_goes_once_its_target_has_ended(
+    desk: Desk, parked_messages: ParkedMessages, due: Outgoing
+) -> None:
+    await parked_messages.park(due)
+    (lease,) = await desk.leases()
+    await desk.send(lease)
+    released = await parked_messages.release()
+
+    assert (lease.message.id, released) == ("a", 2)
+    assert {lease.message.id for lease in await desk.leases()} == {"b"}
+
+
+@pytest.mark.parametrize("who", ["ledger", "broker"])
+async def test_a_message_that_cannot_be_parked_stays_in_its_lane(
+    desk: Desk, parked_messages: ParkedMessages, due: Outgoing, who: str
+) -> None:
+    getattr(desk, who).asleep = True
+    await parked_messages.park(due)
+    getattr(desk, who).asleep = False
+
+    assert "c" in {lease.message.id for lease in await desk.leases()}
+
+
+async def test_a_message_whose_target_ends_while_it_is_parked_is_not_left_behind(
+    desk: Desk, parked_messages: ParkedMessages, due: Outgoing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    amend = desk.broker.amend
+
+    async def released_meanwhile(messages: Sequence[Outgoing]) -> list[bool]:
+        monkeypatch.undo()
+        desk.ledger.statuses["a"] = Status.SENT
+        await parked_messages.release()
+        return await amend(messages)
+
+    monkeypatch.setattr(desk.broker, "amend", released_meanwhile)
+    await parked_messages.park(due)
+
+    assert "c" in {lease.message.id for lease in await desk.leases()}
