@@ -40,7 +40,7 @@ POISON_AFTER = 3
 """Workers that may be lost while they send one message; then it is given up. untuned: a lost worker is rare, so two
 messages seldom meet it twice by chance."""
 
-UNREADY_MS = 1_000
+UNREADY_MS = 250
 """Time after which a message is looked at again that could not be parked; untuned: the database or Redis was away."""
 
 

@@ -25,6 +25,7 @@ from tempogram.bot.telegram.methods import QUEUED
 from tempogram.bot.telegram.update_context import UpdateContext
 from tempogram.engine.model.messages import PARKED_MS, Lease, Priority, Status
 from tempogram.engine.model.outcomes import Rejected, Uncertain
+from tempogram.engine.sending.outcome_policy import UNREADY_MS
 from tests.bot.full_group import GROUP, TWO_A_MINUTE, FullGroup, full_group
 from tests.bot.gateways import references_of
 from tests.engine.desk import turns
@@ -376,7 +377,9 @@ async def test_a_call_of_a_time_at_which_its_message_still_waits_holds_up_nothin
     group.desk.clock.advance(10_000)
     await group.work()
 
-    await group.end(group.bot.send_message(OTHER, "later"))
+    await group.bot.send_message(OTHER, "later")
+    group.desk.clock.advance(UNREADY_MS)
+    await group.work()
     before = group.chats.texts(OTHER)
     await all_sent(group)
 
