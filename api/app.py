@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from tempogram.api.core import errors
 from tempogram.api.core.dependencies import Services
@@ -12,6 +13,7 @@ from tempogram.api.http.access_log import AccessLog
 from tempogram.api.http.body_limits import BodyLimits
 from tempogram.api.http.unhandled_errors import UnhandledErrors
 from tempogram.api.routes import bots, health, limits, messages, metrics, queue
+from tempogram.api.routes.bot_api import bot_api, is_of_a_bot
 from tempogram.api.routes.webhook import webhook
 from tempogram.api.security.auth import GuardedRoute, Role, requires
 from tempogram.api.usecases.submissions import Submissions
@@ -29,10 +31,11 @@ def create_app(services: Services, *, serves_requests: bool = True) -> FastAPI:
         services: What the endpoints use.
         serves_requests: False for a process that serves only its health and its metrics.
     """
+    submissions = Submissions(services)
     app = FastAPI(
         title="Tempogram",
         description="Runs many Telegram bots from one place, and never sends faster than Telegram allows.",
-        routes=[webhook(services)] if serves_requests else [],
+        routes=_hot_routes(services, submissions) if serves_requests else [],
         middleware=_middleware(services),
         # Spans would contain the webhook's path, and that contains a token.
         telemetry={"tracing": False, "metrics": False, "logs": False},
@@ -42,11 +45,17 @@ def create_app(services: Services, *, serves_requests: bool = True) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
-    app.state.submissions = Submissions(services)
+    app.state.submissions = submissions
     errors.install(app)
     for router in (*(ROUTERS if serves_requests else ()), *MONITORING, openapi):
         app.include_router(router)
     return app
+
+
+def _hot_routes(services: Services, submissions: Submissions) -> list[BaseRoute]:
+    """Return those that are not FastAPI's: where updates arrive, and the Bot API if it is served here."""
+    door = services.door
+    return [webhook(services), *(bot_api(services, door, submissions) if door is not None else ())]
 
 
 def _middleware(services: Services) -> list[Middleware]:
@@ -59,6 +68,7 @@ def _middleware(services: Services) -> list[Middleware]:
             bytes_max=services.body_bytes_max,
             bytes_max_of={messages.BATCH_PATH: services.batch_bytes_max},
             bytes_max_of_forms={messages.PATH: services.form_bytes_max},
+            bounds_itself=is_of_a_bot if services.door is not None else lambda _: False,
         ),
     ]
 

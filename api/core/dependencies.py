@@ -8,7 +8,19 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from tempogram.api.core.ports import Attachments, Composer, Fleet, Intake, Removals
+from tempogram.api.core.ports import (
+    Attachments,
+    BotPlaces,
+    CallEndings,
+    Composer,
+    DoorCalls,
+    DoorTokens,
+    Fleet,
+    Intake,
+    PassThrough,
+    PlaceWait,
+    Removals,
+)
 from tempogram.api.core.repositories import Bots, MessageHistory, StoredLimits
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.model.errors import SettingsError
@@ -29,12 +41,34 @@ FILES_MAX = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """What the Bot API door needs besides.
+
+    Attributes:
+        gets_updates: Tells whether a bot's updates come to us.
+        place_wait: Begins a wait of so many seconds.
+        waiting: Places of calls that wait for the queue.
+        wait_s: How long a call waits for its places, if it does not say so.
+    """
+
+    tokens: DoorTokens
+    calls: DoorCalls
+    endings: CallEndings
+    telegram: PassThrough
+    gets_updates: Callable[[int], bool]
+    place_wait: Callable[[float], PlaceWait]
+    waiting: BotPlaces
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """Everything that an endpoint may ask for.
 
     Attributes:
         healthy: Tells whether the ledger can be read and the engine's loops are running.
         admin_token: The bearer token of the role admin.
+        door: None: the Bot API is not served here.
     """
 
     intake: Intake
@@ -57,6 +91,7 @@ class Services:
     clock: Clock
     healthy: Callable[[], Awaitable[bool]]
     admin_token: str = field(repr=False)
+    door: Door | None = None
     body_bytes_max: int = BODY_BYTES_MAX
     batch_bytes_max: int = BATCH_BYTES_MAX
 

@@ -69,6 +69,18 @@ class TooLarge(ApiError):
         self.bytes_max = bytes_max
 
 
+class MethodNotAllowed(ApiError):
+    """The Bot API is called by GET or POST."""
+
+
+class TooManyRequests(ApiError):
+    """A call of the Bot API found no place in time, and was taken back."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(f"Too Many Requests: retry after {retry_after_s}")
+        self.retry_after_s = retry_after_s
+
+
 class HeadTooLarge(ApiError):
     """The request line and the headers have more bytes or lines than a request needs."""
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any, Protocol
 
 from tempogram.engine.model.errors import EngineError
 from tempogram.engine.model.messages import ChatId, Guarantee, Outgoing, Priority
+from tempogram.engine.ports import Progress, Result
+from tempogram.engine.ports.results import OnProgress
 from tempogram.storage.bots import RegisteredBot, Source
 from tempogram.storage.files.spool import Spooled
 
@@ -30,6 +35,14 @@ class TelegramUnreachable(EngineError):
 
 class IntakeFull(EngineError):
     """Too many updates wait for their handlers; Telegram must deliver this one again."""
+
+
+class Crowded(EngineError):
+    """Too much of one kind is under way, for this bot or for all; the request may be repeated after a while."""
+
+    def __init__(self, what: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(what)
+        self.retry_after_s = retry_after_s
 
 
 class Intake(Protocol):
@@ -187,3 +200,131 @@ class Removals(Protocol):
 
     async def progress(self, bot_id: int) -> RemovalProgress | None:
         """Continue a removal if it is not complete, and return as ``complete`` does; None if there is none."""
+
+
+# The Bot API door
+
+
+class Way(Enum):
+    """Which way a call goes that came through the Bot API door."""
+
+    QUEUE = auto()
+    """Through the queue, as every message does."""
+    ACTION = auto()
+    """``sendChatAction``: to Telegram at once, or nowhere while its chat is held."""
+    UPDATES = auto()
+    """It says where a bot's updates go, or takes them: to Telegram, unless they come to us."""
+    DIRECT = auto()
+    """To Telegram at once, as it came."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiAnswer:
+    """An answer of the Bot API: its HTTP status, and its body in JSON."""
+
+    status: int
+    body: bytes
+
+
+class DoorTokens(Protocol):
+    """The bots that may use the Bot API door: all whose token Telegram knows."""
+
+    async def bot_of(self, token: str) -> int:
+        """Return the bot of a token. Telegram is asked about a new one, once, and it sends from here from then on.
+
+        Raises:
+            NotFound: It is no token.
+            UnknownToken: Telegram does not know it.
+            Refusal: The bot was removed here.
+            Crowded: Too many new tokens came lately.
+            TelegramUnreachable: Telegram did not answer.
+            LedgerError: It could not be stored.
+        """
+
+
+class DoorCalls(Protocol):
+    """What becomes of calls, as the Bot API puts it."""
+
+    def way(self, method: str) -> Way:
+        """Return the way of a method, spelled in any case. A method that is not known goes directly."""
+
+    def answer(self, message: Outgoing, result: Result) -> ApiAnswer:
+        """Return Telegram's answer to a message that has ended, or one in its words where there is none."""
+
+
+class CallEndings(Protocol):
+    """Tells callers how their messages end."""
+
+    def expect(
+        self, message_id: str, on_progress: OnProgress | None = None
+    ) -> AbstractContextManager[asyncio.Future[Result]]:
+        """Give a future of a message's result. Ask before the message is submitted; else look it up, too."""
+
+    async def look_up(self, message_id: str) -> Result | None:
+        """Return the result of a message that has ended; None if it is open, or not known."""
+
+
+class PlaceWait(Protocol):
+    """How long one caller waits for the places of its message; while its call is under way, no time passes."""
+
+    def note(self, progress: Progress) -> None:
+        """Count the time from here on as that of a call, or as waiting."""
+
+    async def until(self, future: asyncio.Future[Result]) -> Result:
+        """Return what a future is filled with; raises ``TimeoutError`` once it has waited for too long."""
+
+
+class BotPlaces(Protocol):
+    """A number of places, shared out by bot."""
+
+    def may_take(self, bot_id: int) -> bool:
+        """Tell whether a bot may take a place."""
+
+    def take(self, bot_id: int) -> None:
+        """Take one."""
+
+    def give_back(self, bot_id: int) -> None:
+        """Give one back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassedCall:
+    """A request that goes to Telegram as it came.
+
+    Attributes:
+        path: Below the address of the Bot API; it bears the token.
+        query: As the client wrote it.
+        headers: Those that Telegram is to see.
+        body: Whole, or as it arrives; None: it has none.
+    """
+
+    bot_id: int
+    http_method: str
+    path: str = field(repr=False)
+    query: str
+    headers: Mapping[str, str]
+    body: bytes | AsyncIterator[bytes] | None
+
+
+@dataclass(frozen=True, slots=True)
+class PassedAnswer:
+    """What Telegram answers to it; ``chunks`` is its body as it arrives."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    chunks: AsyncIterator[bytes]
+
+
+class PassThrough(Protocol):
+    """Passes requests on to Telegram, over connections of its own."""
+
+    def open(self, call: PassedCall) -> AbstractAsyncContextManager[PassedAnswer]:
+        """Make a call; its answer can be read until the block ends, and the call ends with the block at the latest.
+
+        Raises:
+            Crowded: Its bot, or all together, have too many such calls under way.
+            TelegramUnreachable: There was no answer.
+        """
+
+    async def show_action(self, bot_id: int, token: str, params: Mapping[str, Any]) -> ApiAnswer:
+        """Show that a bot is at work; nothing is called while its chat or the bot is held. Raises as ``open``."""

@@ -5,6 +5,9 @@ Read in this order:
     body_limits       the most bytes of a request
     multipart         reads a form as it arrives
     forms             a message with files, as a form
+    call_params       the parameters of a call of the Bot API
+    disconnection     notices that a client has gone
+    telegram_errors   errors in Telegram's form
     access_log        one log line per request, without tokens
     unhandled_errors  logs an unhandled error and answers 500
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,6 +17,7 @@ class BodyLimits:
         bytes_max: For each path that is not in one of these:
         bytes_max_of: By path.
         bytes_max_of_forms: Of a form with files, by path.
+        bounds_itself: Tells of which paths the endpoint counts the bytes itself.
     """
 
     def __init__(
@@ -26,14 +27,16 @@ class BodyLimits:
         bytes_max: int,
         bytes_max_of: Mapping[str, int],
         bytes_max_of_forms: Mapping[str, int],
+        bounds_itself: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._app = app
         self._bytes_max = bytes_max
         self._bytes_max_of = bytes_max_of
         self._bytes_max_of_forms = bytes_max_of_forms
+        self._bounds_itself = bounds_itself
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or self._bounds_itself(scope["path"]):
             await self._app(scope, receive, send)
             return
         bytes_max = self._bytes_max_for(scope)

@@ -77,7 +77,7 @@ class Form:
 
     def __init__(self, services: Services, stack: AsyncExitStack) -> None:
         self.files: dict[str, Spooled] = {}
-        self._fields: dict[str, str] = {}
+        self.fields: dict[str, str] = {}
         self._services = services
         self._stack = stack
         self._bytes_left = services.body_bytes_max
@@ -95,7 +95,7 @@ class Form:
         async for part in form.parts():
             self._check(part)
             if part.file_name is None:
-                self._fields[part.name] = await self._text(part)
+                self.fields[part.name] = await self._text(part)
             else:
                 file = await self._services.spool.take(part.file_name or part.name, part.chunks)
                 self.files[part.name] = self._stack.enter_context(file)
@@ -106,8 +106,8 @@ class Form:
         Raises:
             Invalid: ``params`` is not a JSON object.
         """
-        own = {name: value for name, value in self._fields.items() if self._is_own(name)}
-        params = {name: value for name, value in self._fields.items() if name not in own}
+        own = {name: value for name, value in self.fields.items() if self._is_own(name)}
+        params = {name: value for name, value in self.fields.items() if name not in own}
         message: dict[str, Any] = own | {"params": _object(own.get("params", "{}")) | params}
         if NUMBER.fullmatch(own.get("send_at", "")):
             message["send_at"] = float(own["send_at"])
@@ -115,16 +115,16 @@ class Form:
 
     def _is_own(self, name: str) -> bool:
         """Tell whether a field belongs to the message, not to its method; ``text`` may be either."""
-        return name in MessageIn.model_fields and (name != "text" or "method" not in self._fields)
+        return name in MessageIn.model_fields and (name != "text" or "method" not in self.fields)
 
     def _check(self, part: Part) -> None:
         if not NAME.fullmatch(part.name):
             raise Invalid(
                 f"a form's field should have a name of letters, digits, '_', '-' and '.', not {short(part.name)}"
             )
-        if part.name in self._fields or part.name in self.files:
+        if part.name in self.fields or part.name in self.files:
             raise Invalid(f"the form has two fields named {part.name}")
-        if len(self._fields) >= PARTS_MAX:
+        if len(self.fields) >= PARTS_MAX:
             raise Invalid(f"a form may have at most {PARTS_MAX} fields")
         if part.file_name is not None and len(self.files) >= 2 * FILES_MAX:  # each with a thumbnail
             raise Invalid(f"a form may have at most {2 * FILES_MAX} files")

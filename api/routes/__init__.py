@@ -3,6 +3,7 @@
 Read in this order:
 
     webhook   where Telegram delivers updates; the hot path
+    bot_api   the Bot API itself, for clients that know nothing of us
     messages  submit, read and cancel messages
     queue     counts, and dead letters
     bots      add, read, change and remove bots

@@ -6,4 +6,6 @@ Read in this order:
     known_bots      caches which bots exist
     queued_message  one message: its state, why it waits, its cancellation
     dead_letters    lists, replays and purges dead letters
+    bot_api         calls of the Bot API: awaited for a while, and taken back
+    retry_times     when callers that found no place are to come back
 """

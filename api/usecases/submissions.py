@@ -76,6 +76,13 @@ class Submissions:
             return await self._submit(message)
         return await self._submit_and_wait(message, wait_s)
 
+    async def accept(self, message: Outgoing, files: Mapping[str, Spooled]) -> Submitted:
+        """Accept a message that is composed already, with its files; raises as ``submit``."""
+        await self.known_bots.check(message.bot_id)
+        if files:
+            await self._keep(message, files)
+        return await self._submit(message)
+
     async def submit_many(self, entries: Sequence[Any]) -> list[Submitted | str]:
         """Accept messages; return one answer for each, in order, or a sentence if it is refused.
 

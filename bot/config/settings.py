@@ -47,6 +47,19 @@ class Settings(BaseSettings):
         le=65535,
         description="Port at which a worker or scheduler tells its health and metrics; 0: a free one.",
     )
+    bot_api_door: bool = Field(
+        default=False,
+        description="true: the Bot API is served here; a client that is given this address as Telegram's is paced.",
+    )
+    bot_api_door_wait: float = Field(
+        3, ge=0, le=600, description="Seconds a call through it waits for a place; then it is answered with 429."
+    )
+    bot_api_door_calls: int = Field(
+        2_000, ge=8, le=100_000, description="Calls through it that wait at once; one bot has three quarters."
+    )
+    bot_api_door_connections: int = Field(
+        500, ge=8, le=100_000, description="Calls that it passes on to Telegram at once; one bot has three quarters."
+    )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     behaviours: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Modules of one's own, comma-separated; the bots of BOT_TOKENS have them, others choose."

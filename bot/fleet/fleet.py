@@ -64,7 +64,7 @@ class Fleet:
             clock=clock,
         )
         self._stored_bots = StoredBots(bots=bots, registry=self.registry, bot_locks=bot_locks, clock=clock)
-        self._get_me = GetMe(session=session, token_rate_limit=token_rate_limit)
+        self.get_me = GetMe(session=session, token_rate_limit=token_rate_limit)
         self._behaviours = behaviours
         self._default_source = default_source
         self._conditions = conditions
@@ -190,17 +190,17 @@ class Fleet:
 
     async def _verified(self, token: str, *, patience_s: float) -> User:
         if not self.registry.is_verified(token):
-            await self._get_me.wait_for_slot(token, within_s=patience_s)
-        return await self._get_me.ask(token)
+            await self.get_me.wait_for_slot(token, within_s=patience_s)
+        return await self.get_me.ask(token)
 
     async def verify(self, bot_id: int) -> None:
         """Call ``getMe`` once for a bot that was added unverified."""
         token = self.registry.bot(bot_id).token
         if self.registry.is_verified(token):
             return
-        await self._get_me.wait_for_slot(token)
+        await self.get_me.wait_for_slot(token)
         try:
-            me = await self._get_me.ask(token)
+            me = await self.get_me.ask(token)
         except UnknownToken as error:
             log.warning("bot_not_verified", bot_id=bot_id, reason=str(error))
         except TelegramUnreachable as error:  # its update source says so, once for all bots
@@ -220,6 +220,19 @@ class Fleet:
         """
         if not self.registry.has(bot_id_of(token)):
             await self._stored_bots.learn(token)
+
+    async def learn_verified(self, token: str) -> None:
+        """Store a token that Telegram has just confirmed: of a bot that only sends here, or a new one of any bot.
+
+        Raises:
+            Refusal: The bot was removed.
+        """
+        bot_id = bot_id_of(token)
+        await self.learn(token)
+        if not self.registry.has_token(token):
+            await self._stored_bots.keep(token, Choice({}, ChosenBy.PROGRAM))
+            self._notify_changed(bot_id)
+        await self._notify_token_stored(bot_id)
 
     async def change(
         self,

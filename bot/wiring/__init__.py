@@ -8,6 +8,7 @@ Read in this order:
     telegram  the bots, and the connections to Telegram
     engine    the parts that send messages
     updates   the parts that receive updates and answer them
+    door      the parts that serve the Bot API itself
     program   the whole program, and the HTTP API over it
 """
 

@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from tempogram.api.app import App, create_app
-from tempogram.api.core.dependencies import Services
+from tempogram.api.core.dependencies import Door, Services
 from tempogram.bot.behaviours import own
 from tempogram.bot.behaviours.registry import Behaviours
 from tempogram.bot.config.data_dir import AdminToken, database_url, read_admin_token
@@ -20,6 +20,7 @@ from tempogram.bot.fleet.cache_invalidation import CacheInvalidation
 from tempogram.bot.fleet.removal import Removals
 from tempogram.bot.runtime.loops import Loops
 from tempogram.bot.wiring.context import Context
+from tempogram.bot.wiring.door import door_of
 from tempogram.bot.wiring.engine import Engine, engine_of
 from tempogram.bot.wiring.queue import Queue, queue_of
 from tempogram.bot.wiring.storage import Storage, open_storage
@@ -37,6 +38,7 @@ class Program:
     """Every part that runs. The queue is rebuilt from the ledger; nothing is sent before ``running``.
 
     Attributes:
+        door: What serves the Bot API itself; None: it is not served here.
         update_sources_lock: The process that holds it runs the update sources, and all else that one does for all.
     """
 
@@ -48,6 +50,7 @@ class Program:
     telegram: Telegram
     engine: Engine
     updates: UpdateHandling
+    door: Door | None
     removals: Removals
     cache_invalidation: CacheInvalidation
     update_sources_lock: Leadership
@@ -91,6 +94,7 @@ async def program(
             telegram=telegram,
             engine=engine,
             updates=updates,
+            door=await stack.enter_async_context(door_of(context, storage, queue, telegram, engine)),
             removals=removals_of(context, storage, queue, telegram),
             cache_invalidation=CacheInvalidation(
                 changes=queue.changes,
@@ -161,4 +165,5 @@ def services(built: Program) -> Services:
         clock=built.context.clock,
         admin_token=built.admin_token.value,
         healthy=healthy,
+        door=built.door,
     )

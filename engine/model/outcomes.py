@@ -3,7 +3,7 @@
 What becomes of a message is decided by its outcome in ``sending.outcome_policy`` alone. Elsewhere an outcome is only
 made (``bot/telegram``, ``sending``, ``closing.reachability``), counted (``observability.metrics``), sent to the
 caller's process (``channels.results_codec``), and there turned into aiogram's answer or exception
-(``bot/calls/answers``).
+(``bot/calls/answers``), or into the Bot API's (``bot/door/answers``).
 
 Source: https://core.telegram.org/bots/api#making-requests
 """

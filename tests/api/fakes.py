@@ -33,6 +33,7 @@ from tempogram.engine.model.messages import (
     Guarantee,
     Lease,
     Outgoing,
+    PausedBy,
     Priority,
     Settlement,
     Status,
@@ -81,7 +82,11 @@ class Storage(FlakyLedger):
         super().__init__(clock)
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
         self.added = asyncio.Event()
+        self.in_doubt: set[str] = set()  # messages of which an earlier call may have arrived
         self._cancelled_at_ms: dict[str, int] = {}
+
+    async def may_have_arrived(self, message: Outgoing) -> bool:
+        return message.id in self.in_doubt or await super().may_have_arrived(message)
 
     @property
     def states(self) -> dict[str, MessageState]:
@@ -374,6 +379,9 @@ class ListBots:
     async def set_weight(self, bot_id: int, weight: int) -> bool:
         self.registered[bot_id] = replace(self.registered[bot_id], weight=weight)
         return True
+
+    def pause(self, bot_id: int, by: PausedBy) -> None:
+        self.registered[bot_id] = replace(self.registered[bot_id], paused=True, paused_by=by)
 
     def register(
         self,

@@ -1,0 +1,127 @@
+"""When callers of the Bot API door are to come back whose messages were taken back: so that each finds a place.
+
+A message that is taken back leaves nothing behind in the queue, so the explanation of the next one knows nothing of
+it: a hundred callers would all be asked to come back at once, and ninety of them in vain. So each limit (a chat's, a
+bot's, the ceiling) has a clock here, which every promise moves on by one gap: window / count. A promise takes no place:
+what comes meanwhile may have any that is free.
+
+What comes back as it was asked to is recognised by what it says (``Returning``), so that newcomers do not keep it out.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+
+from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.model.messages import ChatId, Outgoing
+from tempogram.engine.ports import Clock, Explanation
+
+CLOCKS_MAX = 10_000
+"""Clocks that are kept; those that stand in the past go first. untuned: a flood of one bot has one for each chat."""
+
+UNKNOWN_S = 60
+"""For a message of a bot that is paused: only an operator knows until when. untuned."""
+
+RETURNS_MAX = 10_000
+"""Callers that are expected; more are newcomers when they come. untuned."""
+
+EARLY_MS, LATE_MS = 1_000, 30_000
+"""How far from its time a caller is still expected: ``retry_after`` has whole seconds, and clients add to it."""
+
+Key = tuple[str, int, ChatId]
+
+
+class RetryTimes:
+    """Promises each caller a time of its own; see above."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._free_at_ms: dict[Key, int] = {}
+
+    def promise(self, message: Outgoing, explanation: Explanation | None, limits: Limits) -> int:
+        """Return when a message that was taken back will find a place, in milliseconds since the epoch.
+
+        Args:
+            message: What was taken back.
+            explanation: Why it waited, asked before it was taken back; None: it is not known.
+            limits: Those in force.
+        """
+        now_ms = self._clock()
+        if explanation is None:
+            return now_ms
+        if explanation.earliest_at_ms is None:
+            return now_ms + UNKNOWN_S * 1_000
+        times = [explanation.earliest_at_ms]
+        if message.cost:
+            before = explanation.before_in_line
+            bot_id, chat_id, cost = message.bot_id, message.chat_id, message.cost
+            times += [
+                self._next(("ceiling", 0, 0), limits.ceiling, now_ms, before=before, cost=cost),
+                self._next(("bot", bot_id, 0), limits.bot, now_ms, before=before, cost=cost),
+            ]
+            if chat_id is not None and (limit := limits.of_chat(chat_id)) is not None:
+                times.append(self._next(("chat", bot_id, chat_id), limit, times[0], before=0, cost=cost))
+        return max(times)
+
+    def _next(self, key: Key, limit: Limit, from_ms: int, *, before: int, cost: int) -> int:
+        """Return when a limit has room after all that it was promised to, and promise it."""
+        if not limit.count:
+            return from_ms
+        gap_ms = limit.window_ms / limit.count
+        at_ms = max(self._free_at_ms.get(key, 0), from_ms + round(before * gap_ms))
+        if len(self._free_at_ms) >= CLOCKS_MAX:
+            self._forget_past()
+        self._free_at_ms[key] = at_ms + round(gap_ms * cost)
+        return at_ms
+
+    def _forget_past(self) -> None:
+        now_ms = self._clock()
+        left = {key: at_ms for key, at_ms in self._free_at_ms.items() if at_ms > now_ms}
+        self._free_at_ms = left if len(left) < CLOCKS_MAX else {}
+
+
+class Returning:
+    """The callers that were asked to come back, by a fingerprint of what they say."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._due_ms: dict[bytes, tuple[int, int]] = {}  # when, and for which bot
+        self._in_order: list[tuple[int, bytes]] = []  # a heap
+        self._of_bot: Counter[int] = Counter()
+
+    def expect(self, fingerprint: bytes, bot_id: int, at_ms: int) -> None:
+        """Expect a caller at a time."""
+        self._forget_late()
+        if len(self._due_ms) >= RETURNS_MAX or fingerprint in self._due_ms:
+            return
+        self._due_ms[fingerprint] = at_ms, bot_id
+        self._of_bot[bot_id] += 1
+        heapq.heappush(self._in_order, (at_ms, fingerprint))
+
+    def comes_back(self, fingerprint: bytes) -> bool:
+        """Tell whether a caller is expected now, and expect it no more."""
+        self._forget_late()
+        at_ms, _ = self._due_ms.get(fingerprint, (None, 0))
+        if at_ms is None or self._clock() < at_ms - EARLY_MS:
+            return False
+        self._forget(fingerprint)
+        return True
+
+    def is_any_expected(self, bot_id: int) -> bool:
+        """Tell whether any caller of a bot is to come back yet."""
+        self._forget_late()
+        return self._of_bot[bot_id] > 0
+
+    def _forget(self, fingerprint: bytes) -> None:
+        _, bot_id = self._due_ms.pop(fingerprint)
+        self._of_bot[bot_id] -= 1
+        if not self._of_bot[bot_id]:
+            del self._of_bot[bot_id]
+
+    def _forget_late(self) -> None:
+        late_ms = self._clock() - LATE_MS
+        while self._in_order and self._in_order[0][0] < late_ms:
+            at_ms, fingerprint = heapq.heappop(self._in_order)
+            if self._due_ms.get(fingerprint, (None, 0))[0] == at_ms:
+                self._forget(fingerprint)

@@ -1,0 +1,121 @@
+"""When callers are to come back: each at a time at which its limits have room."""
+
+from __future__ import annotations
+
+import pytest
+
+from tempogram.api.usecases.retry_times import EARLY_MS, LATE_MS, RETURNS_MAX, RetryTimes, Returning
+from tempogram.engine.limits.limits import Limit, Limits
+from tempogram.engine.model.messages import ChatId
+from tempogram.engine.ports import Explanation, WaitsAt
+from tests.fakes import START_MS, Clock, outgoing
+
+LIMITS = Limits()
+
+
+class Promises:
+    """Takes messages back, and tells after how many milliseconds each is to come back."""
+
+    def __init__(self, clock: Clock, limits: Limits = LIMITS) -> None:
+        self.times = RetryTimes(clock)
+        self.limits = limits
+
+    def after_ms(
+        self, chat_id: ChatId | None, *, bot_id: int = 1, earliest_ms: int | None = 0, before: int = 0, cost: int = 1
+    ) -> int:
+        explanation = Explanation(
+            message_id="a",
+            waits_at=WaitsAt.TURN,
+            before_in_lane=0,
+            before_in_line=before,
+            earliest_at_ms=None if earliest_ms is None else START_MS + earliest_ms,
+        )
+        message = outgoing("a", bot_id=bot_id, chat_id=chat_id, cost=cost)
+        return self.times.promise(message, explanation, self.limits) - START_MS
+
+
+@pytest.fixture
+def promises(clock: Clock) -> Promises:
+    return Promises(clock)
+
+
+def test_a_message_alone_is_promised_the_time_of_its_explanation(promises: Promises) -> None:
+    assert promises.after_ms(-100, earliest_ms=42_000) == 42_000
+
+
+def test_messages_to_one_group_are_promised_one_place_after_the_other(promises: Promises) -> None:
+    assert [promises.after_ms(-100, earliest_ms=60_000) for _ in range(22)][-2:] == [120_000, 123_000]
+
+
+def test_messages_to_many_chats_are_promised_the_places_of_their_bot(promises: Promises) -> None:
+    times = [promises.after_ms(chat_id) for chat_id in range(1, 302)]
+
+    assert times[0] == 0
+    assert 9_900 <= times[-1] <= 10_000  # the 301st at 30 a second
+
+
+def test_messages_that_wait_before_it_are_counted(promises: Promises) -> None:
+    assert promises.after_ms(7, before=300) == 10_000
+
+
+def test_bots_share_the_ceiling_and_only_that(clock: Clock) -> None:
+    free = Promises(clock, Limits(ceiling=Limit(0, 1_000)))
+    bound = Promises(clock, Limits(ceiling=Limit(30, 1_000)))
+
+    assert [free.after_ms(7, bot_id=bot_id) for bot_id in (1, 2, 3)] == [0, 0, 0]
+    assert [bound.after_ms(7, bot_id=bot_id) for bot_id in (1, 2, 3)] == [0, 33, 66]
+
+
+def test_an_album_is_promised_all_of_its_places(promises: Promises) -> None:
+    promises.after_ms(-100, cost=10)
+
+    assert promises.after_ms(-100) == 30_000
+
+
+def test_a_call_that_takes_no_place_is_promised_none(promises: Promises) -> None:
+    assert [promises.after_ms(-100, cost=0, earliest_ms=2_000) for _ in range(3)] == [2_000] * 3
+
+
+def test_what_was_promised_in_the_past_keeps_no_place(promises: Promises, clock: Clock) -> None:
+    for _ in range(3):
+        promises.after_ms(-100)
+    clock.advance(60_000)
+
+    assert promises.after_ms(-100, earliest_ms=60_000) == 60_000
+
+
+def test_a_paused_bots_callers_are_asked_to_come_back_in_a_minute(promises: Promises) -> None:
+    assert promises.after_ms(7, earliest_ms=None) == 60_000
+
+
+def test_a_caller_is_expected_at_its_time_and_once(clock: Clock) -> None:
+    returning = Returning(clock)
+    returning.expect(b"a", 1, START_MS + 5_000)
+
+    assert not returning.comes_back(b"a")  # too early
+    clock.advance(5_000 - EARLY_MS)
+    assert returning.is_any_expected(1)
+    assert returning.comes_back(b"a")
+    assert not returning.comes_back(b"a")
+    assert not returning.is_any_expected(1)
+
+
+def test_a_caller_that_never_comes_back_is_expected_no_more(clock: Clock) -> None:
+    returning = Returning(clock)
+    returning.expect(b"a", 1, START_MS)
+    returning.expect(b"b", 2, START_MS + 60_000)
+
+    clock.advance(LATE_MS + 1)
+
+    assert not returning.comes_back(b"a")
+    assert (returning.is_any_expected(1), returning.is_any_expected(2)) == (False, True)
+
+
+def test_no_more_callers_are_expected_than_can_be_remembered(clock: Clock) -> None:
+    returning = Returning(clock)
+    for number in range(RETURNS_MAX):
+        returning.expect(str(number).encode(), 1, START_MS)
+
+    returning.expect(b"one more", 2, START_MS)
+
+    assert not returning.is_any_expected(2)
