@@ -6,6 +6,8 @@ python -m bench.round_trips   600 chats over ways of 40 and 120 ms, counted anyw
 python -m bench.unknown_limit a server that takes half of what we think
 python -m bench.one_bot --broken   the same with a limiter that leaks: it must fail
 python -m bench.other_clients      other frameworks' clients against the simulator; needs npm
+python -m bench.other_clients --door   the same clients through the Bot API door
+python -m bench.door               clients that know nothing of us, through the Bot API door; needs npm
 python -m bench.peers              other senders and Tempogram, a table in markdown; needs npm
 python -m bench.queues             four task queues and Tempogram on one Redis, a table in markdown
 python -m bench.load               50 bots, 100 users, 50 updates a second by webhook: a baseline

@@ -1,6 +1,8 @@
 """python-telegram-bot against a Bot API at an address: prints what it understood, one line each.
 
-python ptb.py URL TOKEN
+python ptb.py URL TOKEN [--door]
+
+Through the door a message to a group that has moved is sent on, and a 429 may say how much of the hold is left.
 """
 
 from __future__ import annotations
@@ -60,19 +62,21 @@ async def sends(bot: Any) -> None:
     understood("an album of uploads", holds=len({item.media_group_id for item in album}) == 1)
 
 
-async def is_refused(bot: Any) -> None:
+async def is_refused(bot: Any, *, is_door: bool) -> None:
     try:
         await bot.send_message(THROTTLED, "x")
     except RetryAfter as error:
-        understood("a 429", holds=int(error.retry_after) == 3)
+        understood("a 429", holds=int(error.retry_after) in ({1, 2, 3} if is_door else {3}))
     try:
         await bot.send_message(BLOCKED, "x")
     except Forbidden as error:
         understood("a 403", holds="blocked" in error.message)
     try:
-        await bot.send_message(MIGRATED, "x")
+        moved = await bot.send_message(MIGRATED, "x")
     except ChatMigrated as error:
         understood("a migration", holds=(await bot.send_message(error.new_chat_id, "x")).message_id)
+    else:
+        understood("a migration", holds=is_door and moved.chat.id != MIGRATED)
     message = await bot.send_message(9, "x")
     try:
         await bot.edit_message_text("x", 9, message.message_id)
@@ -80,13 +84,13 @@ async def is_refused(bot: Any) -> None:
         understood("a 400", holds="not modified" in error.message)
 
 
-async def main(url: str, token: str) -> None:
+async def main(url: str, token: str, *options: str) -> None:
     app = Application.builder().token(token).base_url(f"{url}/bot").base_file_url(f"{url}/file/bot").build()
     async with app:
         understood("getMe", holds=(await app.bot.get_me()).username == "other_bot")
         await talks(app)
         await sends(app.bot)
-        await is_refused(app.bot)
+        await is_refused(app.bot, is_door="--door" in options)
 
 
 if __name__ == "__main__":

@@ -109,8 +109,7 @@ async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clie
 
 
 async def test_a_message_is_sent_by_json_a_form_a_multipart_form_and_a_get_request(client: Client) -> None:
-    multipart = aiohttp.FormData({"chat_id": "104", "text": "by multipart"})
-    multipart._is_multipart = True  # aiohttp writes a form without files as urlencoded
+    multipart = aiohttp.FormData({"chat_id": "104", "text": "by multipart"}, default_to_multipart=True)
 
     answers = await asyncio.gather(
         client.post("sendMessage", json={"chat_id": 101, "text": "by JSON"}),
