@@ -24,7 +24,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from bench.clean_exit import run_and_clean_up
@@ -52,13 +52,14 @@ class Way:
     """How a broadcast goes through the door.
 
     Attributes:
+        wait_s: The door's patience; 3 is the default.
         at_once: Calls that the client makes at once; 0: all.
         read_s: How long python-telegram-bot waits for an answer; 0: its default, 5 s. (grammY waits for 500.)
         obeys: The client comes back when it is asked to.
     """
 
     title: str
-    environment: dict[str, str] = field(default_factory=dict)
+    wait_s: int = 3
     at_once: int = 0
     read_s: int = 0
     obeys: bool = False
@@ -75,12 +76,11 @@ class Way:
         }
 
 
-PATIENT = {"BOT_API_DOOR_WAIT": str(PATIENT_S)}
 WAYS = (
-    Way("all at once, patience 60 s", PATIENT, read_s=READ_S),
+    Way("all at once, patience 60 s", PATIENT_S, read_s=READ_S),
     Way("60 at a time, every default", at_once=60),
     Way("all at once, every default, comes back as asked", obeys=True),
-    Way("all at once, patience 60 s, kill -9 of Tempogram at 8 s", PATIENT, read_s=READ_S, is_killed=True),
+    Way("all at once, patience 60 s, kill -9 of Tempogram at 8 s", PATIENT_S, read_s=READ_S, is_killed=True),
 )
 
 
@@ -128,7 +128,7 @@ async def client(command: list[str], plan: dict[str, Any]) -> AsyncIterator[asyn
 
 
 async def through_door(places: Environments, telegram: RunningSimulator, name: str, way: Way) -> Seen:
-    async with engine(telegram.url, [token(1)], BOT_API_DOOR="true", **way.environment) as tempogram:
+    async with engine(telegram.url, [token(1)], BOT_API_DOOR="true", BOT_API_DOOR_WAIT=str(way.wait_s)) as tempogram:
         async with client(places.command(DOOR_SCRIPTS[name]), way.plan(tempogram.url)) as process:
             await prepare(telegram, ONE_BOT)
             start_ms = time.time() * 1_000

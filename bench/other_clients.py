@@ -40,7 +40,6 @@ STEPS = (
 TOKEN, USER, UPLOAD_BYTES = "100:other-client", 77, 70_000
 WITHIN_S = 60
 
-BY_THE_DOOR = {"BOT_API_DOOR": "true", "BOT_API_DOOR_WAIT": "1"}
 OWNED = "101:bot-of-the-engine"
 """The client's own bot only sends through the door, and gets its updates itself."""
 
@@ -60,7 +59,7 @@ async def address_of(telegram: RunningSimulator) -> AsyncIterator[str]:
         yield telegram.url
         return
     await telegram.add_bots(OWNED)
-    async with engine(telegram.url, [OWNED], **BY_THE_DOOR) as tempogram:
+    async with engine(telegram.url, [OWNED], BOT_API_DOOR="true", BOT_API_DOOR_WAIT="1") as tempogram:
         yield tempogram.url
 
 

@@ -62,13 +62,13 @@ class Tokens:
             if len(self._asked) >= ASKED_MAX:
                 raise Crowded("Telegram is asked about other new bots just now")
             task = self._asked[digest] = asyncio.create_task(self._ask(token, digest))
-            task.add_done_callback(lambda done: self._forget_asked(digest, done))
+            task.add_done_callback(lambda _: self._forget_asked(digest))
         return self._asked[digest]
 
-    def _forget_asked(self, digest: bytes, done: asyncio.Task[int]) -> None:
-        del self._asked[digest]
-        if not done.cancelled():
-            done.exception()  # each caller that still waits has it
+    def _forget_asked(self, digest: bytes) -> None:
+        task = self._asked.pop(digest)
+        if not task.cancelled():
+            task.exception()  # each caller that still waits has it
 
     async def _ask(self, token: str, digest: bytes) -> int:
         if not await self._rate_limit.wait_for_slot(token, within_s=0):

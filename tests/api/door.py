@@ -59,7 +59,8 @@ class ManualWait:
     async def until(self, future: asyncio.Future[Result]) -> Result:
         self.has_begun = True
         over = asyncio.create_task(self.over.wait())
-        await asyncio.wait({over, future}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {over, future}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         over.cancel()
         if future.done():
             return future.result()

@@ -241,7 +241,7 @@ async def test_a_call_with_a_key_keeps_its_place_while_its_client_comes_and_goes
         await client.say(-241, f"first {number}")
     key = {"X-Tempogram-Dedup-Key": "invoice-7"}
 
-    answers = []
+    answers: list[tuple[int, Any]] = []
     while not answers or answers[-1][0] == 429:
         answers.append(await client.say(-241, "once", **key))
     again = await client.say(-241, "once", **key)
