@@ -27,7 +27,7 @@ from tempogram.api.core.errors import Invalid, TooManyRequests
 from tempogram.api.core.ports import ApiAnswer, Crowded, PlaceWait, UnknownToken
 from tempogram.api.core.validation_messages import sentence_of
 from tempogram.api.schemas.messages import MessageIn
-from tempogram.api.usecases.retry_times import RetryTimes, Returning
+from tempogram.api.usecases.retry_times import RetryTimes, Returning, WaitingCalls
 from tempogram.api.usecases.submissions import Submissions, compose
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
@@ -98,6 +98,7 @@ class BotApi:
         self._submissions = submissions
         self._retry_times = RetryTimes(services.clock)
         self._returning = Returning(services.clock)
+        self._waiting_calls = WaitingCalls()
         self._limits: tuple[int, Limits] | None = None
 
     @contextmanager
@@ -127,15 +128,19 @@ class BotApi:
         """
         message = compose(self._services, _request(call), call.files)
         waiting = _Waiting(call, message, gone, Patience(self._door, self._wait_s(call)))
+        with self._waiting_calls.including(message):
+            return self._door.calls.answer(message, await self._result_of(waiting))
+
+    async def _result_of(self, waiting: _Waiting) -> Result:
+        message = waiting.message
         with self._door.endings.expect(message.id, waiting.patience.note) as ended:
-            submitted = await self._submissions.accept(message, call.files)
+            submitted = await self._submissions.accept(message, waiting.call.files)
             if submitted.message_id == message.id:
-                return self._door.calls.answer(message, await self._end_of(waiting, message.id, ended))
+                return await self._end_of(waiting, message.id, ended)
         with self._door.endings.expect(submitted.message_id, waiting.patience.note) as ended:
             # It may have ended before; what ends from here on is not missed.
             before = await self._door.endings.look_up(submitted.message_id)
-            result = before or await self._end_of(waiting, submitted.message_id, ended)
-            return self._door.calls.answer(message, result)
+            return before or await self._end_of(waiting, submitted.message_id, ended)
 
     def _wait_s(self, call: BotApiCall) -> float:
         wait_s = self._door.wait_s if call.wait_s is None else call.wait_s
@@ -156,15 +161,27 @@ class BotApi:
 
     async def _give_up(self, waiting: _Waiting, message_id: str) -> None:
         """Raise what the client gets instead of an answer, if its message was taken back, or keeps its place."""
-        explanation = await self._explain(message_id)
         if waiting.is_kept:
-            if explanation is not None:
+            if (explanation := await self._explain(message_id)) is not None:
+                await self._read_limits()
                 raise self._over(waiting, explanation)
-        elif await self._is_taken_back(waiting):
+            return
+        explanation, taken_back = await self._explain_oldest(waiting.message)
+        self._waiting_calls.leave(waiting.message)
+        if await self._is_taken_back(waiting):
             if explanation is not None and explanation.waits_at is WaitsAt.BOT_PAUSED:
                 await self._check_token(waiting.message.bot_id)
             await self._read_limits()
-            raise self._over(waiting, explanation)
+            raise self._over(waiting, explanation, taken_back=taken_back)
+        self._waiting_calls.join(waiting.message)
+
+    async def _explain_oldest(self, message: Outgoing) -> tuple[Explanation | None, int]:
+        """Explain why the oldest message of the door to a chat waits, and count those of its bot.
+
+        Those before it are taken back as well, or are sent soon. If it is being sent, the message itself is explained.
+        """
+        oldest_id, taken_back = self._waiting_calls.oldest(message), self._waiting_calls.of_bot(message.bot_id)
+        return await self._explain(oldest_id) or await self._explain(message.id), taken_back
 
     async def _explain(self, message_id: str) -> Explanation | None:
         with suppress(BrokerUnavailable):
@@ -194,16 +211,16 @@ class BotApi:
             with suppress(LedgerError):
                 self._limits = now_ms, await self._services.limits.current()
 
-    def _over(self, waiting: _Waiting, explanation: Explanation | None) -> Exception:
+    def _over(self, waiting: _Waiting, explanation: Explanation | None, *, taken_back: int = 0) -> Exception:
         """Return what ends the wait of a client; one that has gone is asked for nothing."""
         if waiting.gone.done():
             return ClientDisconnect()
-        limits, now_ms = self._limits[1] if self._limits else Limits(), self._services.clock()
-        if waiting.is_kept and explanation is not None:  # its place is its own
-            at_ms = explanation.earliest_at_ms or now_ms
+        message, limits, now_ms = waiting.message, self._limits[1] if self._limits else Limits(), self._services.clock()
+        if waiting.is_kept and explanation is not None:
+            at_ms = self._retry_times.expected_at(explanation, limits)
         else:
-            at_ms = self._retry_times.promise(waiting.message, explanation, limits)
-            self._returning.expect(waiting.call.fingerprint, waiting.message.bot_id, at_ms)
+            at_ms = self._retry_times.promise(message, explanation, limits, taken_back=taken_back)
+            self._returning.expect(waiting.call.fingerprint, message.bot_id, at_ms)
         return TooManyRequests(max(1, -(-(at_ms - now_ms) // 1_000)))
 
 

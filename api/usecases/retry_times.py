@@ -2,8 +2,9 @@
 
 A message that is taken back leaves nothing behind in the queue, so the explanation of the next one knows nothing of
 it: a hundred callers would all be asked to come back at once, and ninety of them in vain. So each limit (a chat's, a
-bot's, the ceiling) has a clock here, which every promise moves on by one gap: window / count. A promise takes no place:
-what comes meanwhile may have any that is free.
+bot's, the ceiling) has a clock here, which every promise moves on by one gap: window / count. And those that wait here
+still are not counted as being before it (``WaitingCalls``): what of them is not sent soon is taken back, and promised a
+time of its own. A promise takes no place: what comes meanwhile may have any that is free.
 
 What comes back as it was asked to is recognised by what it says (``Returning``), so that newcomers do not keep it out.
 """
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.messages import ChatId, Outgoing
@@ -39,13 +42,14 @@ class RetryTimes:
         self._clock = clock
         self._free_at_ms: dict[Key, int] = {}
 
-    def promise(self, message: Outgoing, explanation: Explanation | None, limits: Limits) -> int:
+    def promise(self, message: Outgoing, explanation: Explanation | None, limits: Limits, *, taken_back: int) -> int:
         """Return when a message that was taken back will find a place, in milliseconds since the epoch.
 
         Args:
             message: What was taken back.
-            explanation: Why it waited, asked before it was taken back; None: it is not known.
+            explanation: Why the oldest message of the door to its chat waited; None: it is not known.
             limits: Those in force.
+            taken_back: How many of those before it will be taken back, or are sent before it could come back.
         """
         now_ms = self._clock()
         if explanation is None:
@@ -54,7 +58,7 @@ class RetryTimes:
             return now_ms + UNKNOWN_S * 1_000
         times = [explanation.earliest_at_ms]
         if message.cost:
-            before = explanation.before_in_line
+            before = max(0, explanation.before_in_line - taken_back)
             bot_id, chat_id, cost = message.bot_id, message.chat_id, message.cost
             times += [
                 self._next(("ceiling", 0, 0), limits.ceiling, now_ms, before=before, cost=cost),
@@ -63,6 +67,14 @@ class RetryTimes:
             if chat_id is not None and (limit := limits.of_chat(chat_id)) is not None:
                 times.append(self._next(("chat", bot_id, chat_id), limit, times[0], before=0, cost=cost))
         return max(times)
+
+    def expected_at(self, explanation: Explanation, limits: Limits) -> int:
+        """Return when a message that keeps its place is sent at the earliest, those before it counted."""
+        now_ms = self._clock()
+        if explanation.earliest_at_ms is None:
+            return now_ms + UNKNOWN_S * 1_000
+        gaps_ms = [each.window_ms / each.count for each in (limits.ceiling, limits.bot) if each.count]
+        return max(explanation.earliest_at_ms, now_ms + round(explanation.before_in_line * max(gaps_ms, default=0)))
 
     def _next(self, key: Key, limit: Limit, from_ms: int, *, before: int, cost: int) -> int:
         """Return when a limit has room after all that it was promised to, and promise it."""
@@ -79,6 +91,46 @@ class RetryTimes:
         now_ms = self._clock()
         left = {key: at_ms for key, at_ms in self._free_at_ms.items() if at_ms > now_ms}
         self._free_at_ms = left if len(left) < CLOCKS_MAX else {}
+
+
+class WaitingCalls:
+    """The messages of the door that wait, by chat, and how many a bot has."""
+
+    def __init__(self) -> None:
+        self._of_chat: dict[tuple[int, ChatId | None], dict[str, None]] = {}
+        self._of_bot: Counter[int] = Counter()
+
+    @contextmanager
+    def including(self, message: Outgoing) -> Iterator[None]:
+        """Count a message until the block ends, or it leaves."""
+        self.join(message)
+        try:
+            yield
+        finally:
+            self.leave(message)
+
+    def join(self, message: Outgoing) -> None:
+        self._of_chat.setdefault((message.bot_id, message.chat_id), {})[message.id] = None
+        self._of_bot[message.bot_id] += 1
+
+    def leave(self, message: Outgoing) -> None:
+        """Count a message no more, as it is being taken back; one that does not count stays out."""
+        key = message.bot_id, message.chat_id
+        if message.id not in self._of_chat.get(key, {}):
+            return
+        del self._of_chat[key][message.id]
+        if not self._of_chat[key]:
+            del self._of_chat[key]
+        self._of_bot[message.bot_id] -= 1
+        if not self._of_bot[message.bot_id]:
+            del self._of_bot[message.bot_id]
+
+    def oldest(self, message: Outgoing) -> str:
+        """Return the id of the oldest message to the same chat."""
+        return next(iter(self._of_chat[message.bot_id, message.chat_id]))
+
+    def of_bot(self, bot_id: int) -> int:
+        return self._of_bot[bot_id]
 
 
 class Returning:

@@ -18,6 +18,10 @@ from tempogram.engine.model.errors import SettingsError
 GRACE_S = 5
 """How long a request that waits for its message may delay the shutdown."""
 
+KEEP_ALIVE_S = 75
+"""How long an idle connection stays open: longer than clients keep theirs. A call is lost that comes just when its
+connection is closed, as after a 429 that says 5 s where this is 5 s. untuned: as web servers have it."""
+
 
 class Server(uvicorn.Server):
     """uvicorn without its signal handling, which would end the process before our own shutdown is done."""
@@ -56,6 +60,7 @@ def server(app: App) -> Server:
         lifespan="off",
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
     return Server(config)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tempogram.api.usecases.retry_times import EARLY_MS, LATE_MS, RETURNS_MAX, RetryTimes, Returning
+from tempogram.api.usecases.retry_times import EARLY_MS, LATE_MS, RETURNS_MAX, RetryTimes, Returning, WaitingCalls
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.messages import ChatId
 from tempogram.engine.ports import Explanation, WaitsAt
@@ -21,17 +21,28 @@ class Promises:
         self.limits = limits
 
     def after_ms(
-        self, chat_id: ChatId | None, *, bot_id: int = 1, earliest_ms: int | None = 0, before: int = 0, cost: int = 1
+        self,
+        chat_id: ChatId | None,
+        *,
+        bot_id: int = 1,
+        earliest_ms: int | None = 0,
+        before: int = 0,
+        taken_back: int = 0,
+        cost: int = 1,
     ) -> int:
-        explanation = Explanation(
-            message_id="a",
-            waits_at=WaitsAt.TURN,
-            before_in_lane=0,
-            before_in_line=before,
-            earliest_at_ms=None if earliest_ms is None else START_MS + earliest_ms,
-        )
         message = outgoing("a", bot_id=bot_id, chat_id=chat_id, cost=cost)
-        return self.times.promise(message, explanation, self.limits) - START_MS
+        explanation = explained(earliest_ms, before=before)
+        return self.times.promise(message, explanation, self.limits, taken_back=taken_back) - START_MS
+
+
+def explained(earliest_ms: int | None, *, before: int) -> Explanation:
+    return Explanation(
+        message_id="a",
+        waits_at=WaitsAt.TURN,
+        before_in_lane=0,
+        before_in_line=before,
+        earliest_at_ms=None if earliest_ms is None else START_MS + earliest_ms,
+    )
 
 
 @pytest.fixture
@@ -56,6 +67,36 @@ def test_messages_to_many_chats_are_promised_the_places_of_their_bot(promises: P
 
 def test_messages_that_wait_before_it_are_counted(promises: Promises) -> None:
     assert promises.after_ms(7, before=300) == 10_000
+
+
+def test_messages_before_it_that_will_be_taken_back_are_not_counted(promises: Promises) -> None:
+    times = [promises.after_ms(chat_id, before=300 - chat_id, taken_back=300) for chat_id in range(1, 302)]
+
+    assert times[0] == 0
+    assert 9_900 <= times[-1] <= 10_000  # whatever their order
+
+
+def test_a_message_that_keeps_its_place_is_expected_after_those_before_it(clock: Clock) -> None:
+    times = RetryTimes(clock)
+
+    assert times.expected_at(explained(2_000, before=300), LIMITS) == START_MS + 10_000
+    assert times.expected_at(explained(20_000, before=300), LIMITS) == START_MS + 20_000
+    assert times.expected_at(explained(None, before=0), LIMITS) == START_MS + 60_000
+
+
+def test_what_waits_is_known_by_its_chat_and_bot() -> None:
+    waiting, first, second = WaitingCalls(), outgoing("a", chat_id=7), outgoing("b", chat_id=7)
+
+    with waiting.including(second), waiting.including(outgoing("c", chat_id=8)):
+        with waiting.including(first):
+            assert waiting.oldest(first) == "b"
+            assert waiting.of_bot(1) == 3
+            waiting.leave(second)
+            waiting.leave(second)
+            assert (waiting.oldest(first), waiting.of_bot(1)) == ("a", 2)
+            waiting.join(second)
+        assert waiting.of_bot(1) == 2
+    assert waiting.of_bot(1) == 0
 
 
 def test_bots_share_the_ceiling_and_only_that(clock: Clock) -> None:
