@@ -182,8 +182,10 @@ def check(checks: Checks, name: str, way: Way, seen: Seen) -> None:
         return
     checks.that(seen.client.get("sent") == made, f"{what}the client counts {seen.client.get('sent')} sent")
     checks.that(seen.run.report.duplicates == 0, f"{what}none twice")
-    if not way.obeys:
-        checks.that(seen.use >= 0.97, f"{what}{seen.use:.1%} of the limit used")
+    if way.obeys:
+        asked = seen.client.get("throttled", 0)
+        checks.that(asked <= made, f"{what}asked to come back {asked} times, once for each at most")
+    checks.that(seen.use >= (0.9 if way.obeys else 0.97), f"{what}{seen.use:.1%} of the limit used")
 
 
 async def bench(checks: Checks, names: list[str]) -> None:

@@ -143,7 +143,9 @@ class BotApi:
             return before or await self._end_of(waiting, submitted.message_id, ended)
 
     def _wait_s(self, call: BotApiCall) -> float:
-        wait_s = self._door.wait_s if call.wait_s is None else call.wait_s
+        if call.wait_s is not None:
+            return call.wait_s
+        wait_s = self._door.wait_s
         if not self._returning.is_any_expected(call.bot_id) or self._returning.comes_back(call.fingerprint):
             return wait_s
         return wait_s / NEWCOMERS_PART

@@ -93,6 +93,7 @@ class ScriptedTelegram:
         self.actions: list[Mapping[str, Any]] = []
         self.is_crowded = False
         self.hangs = False
+        self.was_cut_off = asyncio.Event()
 
     @asynccontextmanager
     async def open(self, call: PassedCall) -> AsyncIterator[PassedAnswer]:
@@ -101,7 +102,16 @@ class ScriptedTelegram:
         self.calls.append(call)
         body = call.body or b""
         self.bodies.append(body if isinstance(body, bytes) else b"".join([chunk async for chunk in body]))
+        if self.hangs:
+            await self._hang()
         yield PassedAnswer(200, [(b"content-type", b"text/plain")], _chunks(b"what Telegram", b" said"))
+
+    async def _hang(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.was_cut_off.set()
+            raise
 
     async def show_action(self, bot_id: int, token: str, params: Mapping[str, Any]) -> ApiAnswer:
         self.actions.append(params)

@@ -259,6 +259,23 @@ async def test_a_bot_that_only_sends_here_gets_its_updates_from_telegram(world: 
     assert [call.query for call in world.telegram.calls] == ["timeout=5"]
 
 
+async def test_a_poll_whose_client_goes_is_ended_at_telegram(world: DoorWorld) -> None:
+    world.telegram.hangs = True
+    events: list[dict[str, Any]] = [{"type": "http.request"}, {"type": "http.disconnect"}]
+    path = f"/bot{ELSEWHERE_TOKEN}/getUpdates"
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": []}
+
+    async def receive() -> Any:
+        return events.pop(0)
+
+    async def send(event: Any) -> None:
+        raise AssertionError(f"{event} is for a client that has gone")
+
+    await world.app(scope, receive, send)
+
+    assert world.telegram.was_cut_off.is_set()
+
+
 async def test_an_action_goes_past_the_queue(world: DoorWorld) -> None:
     response = await world.call("sendchataction", data={"chat_id": "7", "action": "typing"})
 

@@ -148,6 +148,19 @@ async def test_newcomers_wait_half_as_long_while_callers_are_to_come_back(world:
     await asyncio.gather(newcomer, again, later)
 
 
+async def test_a_client_that_says_how_long_it_waits_waits_so_long(world: DoorWorld) -> None:
+    await world.broker.hold([Hold(BOT_ID, 7, world.clock() + 5_000)])
+    calling, _ = await world.calling(json=SAID)
+    world.waits[0].over.set()
+    await calling
+
+    newcomer, message_id = await world.calling(json={"chat_id": 8, "text": "new"}, headers={"X-Tempogram-Wait": "60"})
+    await world.sent(message_id)
+    await newcomer
+
+    assert [wait.wait_s for wait in world.waits] == [3, 60]
+
+
 # With a key
 
 
