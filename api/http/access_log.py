@@ -1,4 +1,4 @@
-"""One log line per request, with its route and not its path, because a path may contain a token."""
+"""One log line per request, at DEBUG, with its route and not its path, because a path may contain a token."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class AccessLog:
 
         started_at_ms = self._clock()
         await self._app(scope, receive, send_and_note)
-        log.info(
+        log.debug(
             "request",
             route=getattr(scope.get("route"), "path", "none"),
             method=scope["method"],

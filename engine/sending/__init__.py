@@ -8,6 +8,7 @@ Read in this order:
     attempt         how far one try has come: a type for each step
     history         what a refusal means by the history of its message
     outcome_policy  what follows from each outcome
+    failure_log     a line in the log for a retry and for a dead letter
     held_lease      a lease in hand, and whether it may still be used
     lease_retry     asks ledger and broker again while a lease is held
     lost_lease      what follows when a lease was lost

@@ -29,6 +29,7 @@ from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import observed
 from tempogram.engine.resilience.retry import Sleep
 from tempogram.engine.sending.attempt import Answered, Attempt, Ruled, without_call
+from tempogram.engine.sending.failure_log import log_failure
 from tempogram.engine.sending.held_lease import HeldLease
 from tempogram.engine.sending.history import History
 from tempogram.engine.sending.known_holds import KnownHolds
@@ -136,6 +137,7 @@ class Delivery:
         await self._record(ruled)
         self._note_name(ruled)
         await self._settle(ruled)
+        log_failure(ruled)
         if isinstance(ruled.outcome, Unready) and self._park is not None:
             await self._park(ruled.lease.message)
         await self._drop_needless(ruled)
