@@ -13,8 +13,10 @@ setup: .venv/ready ## Install everything into .venv
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Tempogram needs Python 3.11 or newer, and this is " + sys.version.split()[0] + "; set PYTHON=python3.12, say") if sys.version_info < (3, 11) else None'
-	$(PYTHON) -m venv .venv
-	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@echo "Tempogram makes its virtual environment in .venv (once) …"
+	@$(PYTHON) -m venv .venv
+	@echo "Tempogram installs its packages, as pinned in constraints.txt (once, a minute or two) …"
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 run: setup ## Run everything in one process; without BOT_TOKENS, with a simulated Telegram

@@ -13,6 +13,7 @@ Read in this order:
     generator/   writes the text of an answer: templates, or a language model
     wiring/      puts the program together; the only folder that names concrete classes
     runtime/     starts the program, runs it and ends it
+    terminal/    what a person sees who starts it on a terminal
     commands/    the command line
     demo/        ``tempogram demo``
 """

@@ -14,8 +14,9 @@ from tempogram.engine.model.batching import batches, runs
 from tempogram.engine.model.conversations import conversation_of
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull, TargetLost
 from tempogram.engine.model.messages import Outgoing, Status
-from tempogram.engine.ports import Accepted, Broker, Known, Ledger, References, Refused, Verdict
+from tempogram.engine.ports import Accepted, Admission, Broker, Known, Ledger, Queued, References, Refused, Verdict
 from tempogram.engine.ports.broker import BATCH_MAX
+from tempogram.engine.ports.watcher import Watcher
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.resilience.conditions import Conditions
 from tempogram.engine.resilience.ledger_retry import observed
@@ -37,6 +38,7 @@ class Dispatcher:
         conditions: Shows for a while that the ledger has refused a submission.
         references: Gives a message its place that refers to others by handles; None: none does.
         count_drops: Gets the number of messages that a cap has refused.
+        watcher: Is notified of messages that wait.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Dispatcher:
         conditions: Conditions,
         count_drops: Callable[[int], None],
         references: References | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
         self._ledger = ledger
         self._broker = broker
@@ -61,6 +64,7 @@ class Dispatcher:
         self._conditions = conditions
         self._count_drops = count_drops
         self._references = references
+        self._watcher = watcher
         self._under_way: set[asyncio.Task[list[Submission]]] = set()
 
     async def submit(self, messages: Sequence[Outgoing]) -> list[Submission]:
@@ -202,12 +206,22 @@ class Dispatcher:
         except (BrokerUnavailable, LedgerError):
             self.pending_admissions.note(message.id for message in batch)
         else:
+            self._notify_watcher(batch, admission)
             return admission.verdicts
         if not was_behind:
             with suppress(TimeoutError):
                 async with asyncio.timeout(RETRY_WITHIN_S):
                     await self._try_pending()
         return ()
+
+    def _notify_watcher(self, batch: Sequence[Outgoing], admission: Admission) -> None:
+        if self._watcher is None:
+            return
+        leased = {lease.message.id for lease in admission.leased.leases}
+        is_queued = [isinstance(verdict, Queued) for verdict in admission.verdicts]
+        self._watcher.queued(
+            [each for each, waits in zip(batch, is_queued, strict=True) if waits and each.id not in leased]
+        )
 
     async def _try_pending(self) -> None:
         with suppress(BrokerUnavailable, LedgerError):  # reported there

@@ -150,7 +150,7 @@ class Remote:
         return RemoteChat(self.call("POST", "chats", body)["ids"][0], kind, title)
 
     def add_user(self, first_name: str = "Anna", **details: object) -> RemoteUser:
-        """Register a user; ``details``: ``user_id``, ``username``."""
+        """Register a user; ``details``: ``user_id``, ``username``, ``scripted``."""
         user_id: int = self.call("POST", "users", {"first_name": first_name} | details)["ids"][0]
         return RemoteUser(user_id, first_name, self)
 

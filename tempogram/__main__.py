@@ -1,5 +1,5 @@
 """``python -m tempogram``: the command line."""
 
-from tempogram.bot.commands.cli import main
+from tempogram.bot.commands.entry import main
 
 main()

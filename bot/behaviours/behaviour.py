@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import short
+from tempogram.bot.config.logging import open_to_modules
 from tempogram.engine.model.errors import SettingsError
 
 
@@ -65,8 +66,9 @@ class Behaviour:
         """
         setup = self.function("setup")
         try:
-            if setup is not None and isawaitable(made := setup(dispatcher)):
-                await cast("Awaitable[object]", made)
+            with open_to_modules():
+                if setup is not None and isawaitable(made := setup(dispatcher)):
+                    await cast("Awaitable[object]", made)
             if self.router is not None and self.router.parent_router is None:
                 dispatcher.include_router(self.router)
         except Exception as error:

@@ -12,6 +12,7 @@ from types import ModuleType
 from aiogram import Dispatcher, Router
 
 from tempogram.bot.behaviours.behaviour import Behaviour, summary
+from tempogram.bot.config.logging import open_to_modules
 from tempogram.engine.model.errors import SettingsError
 
 BUNDLED = tuple(f"tempogram.bot.behaviours.{name}" for name in ("commands", "replies", "echo"))
@@ -36,7 +37,8 @@ def load(names: Sequence[str]) -> list[Behaviour]:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)  # last, so that it shadows no installed package
-    return list(_each_once((name, _behaviour_of(name, _imported(name))) for name in names))
+    with open_to_modules():
+        return list(_each_once((name, _behaviour_of(name, _imported(name))) for name in names))
 
 
 def _check_name(name: str) -> None:

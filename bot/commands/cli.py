@@ -11,8 +11,11 @@ import typer
 import uvloop
 
 from tempogram.bot.commands import queue
+from tempogram.bot.commands.say import say
 from tempogram.bot.config import logging
 from tempogram.bot.config.settings import Settings, load
+from tempogram.bot.terminal.opening import opened
+from tempogram.bot.terminal.steps import IMPORTING, step
 from tempogram.engine.model.errors import EngineError
 
 Result = TypeVar("Result")
@@ -27,6 +30,7 @@ app = typer.Typer(
 
 
 app.add_typer(queue.app, name="queue")
+app.command()(say)
 
 
 @app.command()
@@ -108,14 +112,15 @@ def _settings() -> Settings:
 
 def _run_role(role: str) -> None:
     """Run one role by its name; its modules take seconds to import, so settings are checked before."""
-    settings = _settings()
+    settings = load()
     gc.disable()  # until ``GcTuning`` enables it: importing makes many objects and hardly any garbage
     from tempogram.bot.config.process_roles import ProcessRole, check
 
     check(ProcessRole[role], settings)
-    from tempogram.bot.runtime.main import run as run_role
-
-    _until_done(run_role(settings, ProcessRole[role]))
+    with opened(settings) as conversation:
+        with step(IMPORTING):
+            from tempogram.bot.runtime.main import run as run_role
+        _until_done(run_role(settings, ProcessRole[role], conversation))
 
 
 def _until_done(work: Coroutine[Any, Any, Result]) -> Result:

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from tempogram.bot.config.data_dir import SIMULATED
 from tempogram.bot.config.settings import Settings, url_of
 from tempogram.engine.model.errors import EngineError, SettingsError
 
@@ -81,7 +82,7 @@ def _token(settings: Settings) -> str:
     if given := settings.admin_token.get_secret_value():
         return given
     # As in ``run``: without a bot, everything lies in a folder of its own.
-    directory = settings.data_dir if settings.bot_tokens else settings.data_dir / "simulated"
+    directory = settings.data_dir if settings.bot_tokens else settings.data_dir / SIMULATED
     return _read(directory / "admin_token")
 
 

@@ -50,6 +50,31 @@ def database_url(settings: Settings) -> str:
     return settings.database_url or f"sqlite+aiosqlite:///{settings.data_dir}/tempogram.db"
 
 
+SIMULATED = "simulated"
+"""The folder of a start without a bot, in the data directory: nothing of it is mixed with what is real."""
+
+SIMULATOR = "simulator"
+
+
+@contextmanager
+def simulator_noted(data_dir: Path, url: str) -> Iterator[None]:
+    """Keep the address of a simulated Telegram in a file until the block ends, so that other commands find it."""
+    path = data_dir / SIMULATOR
+    path.write_text(url)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def noted_simulator(settings: Settings) -> str | None:
+    """Return the address of the simulated Telegram that was started last; it may have been killed since."""
+    try:
+        return (settings.data_dir / SIMULATED / SIMULATOR).read_text().strip() or None
+    except OSError:
+        return None
+
+
 @contextmanager
 def _usable(data_dir: Path) -> Iterator[Path]:
     """Make the data directory if needed, and report what goes wrong with it.

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from tempogram.bot.config.logging import LogFormat
 from tempogram.bot.telegram.tokens import LOOKS_LIKE, is_token
 from tempogram.bot.updates.order import Order
 from tempogram.engine.limits.limits import DAY_MS, GUARD_IN_DOUBT_MS, PLACES_A_STAR, Limit, Limits
@@ -61,6 +62,10 @@ class Settings(BaseSettings):
         500, ge=8, le=100_000, description="Calls that it passes on to Telegram at once; one bot has three quarters."
     )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_format: LogFormat = Field(
+        LogFormat.AUTO,
+        description="auto, conversation, json or console; auto: the conversation on a terminal, JSON elsewhere.",
+    )
     behaviours: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Modules of one's own, comma-separated; the bots of BOT_TOKENS have them, others choose."
     )

@@ -14,6 +14,7 @@ import structlog
 from tempogram.api.core.ports import TelegramUnreachable, UnknownToken
 from tempogram.bot.runtime.memory_trim import MemoryTrim, malloc_trim
 from tempogram.bot.telegram.tokens import bot_id_of
+from tempogram.bot.terminal.steps import step
 from tempogram.bot.wiring.program import Program
 
 log = structlog.get_logger()
@@ -37,11 +38,13 @@ async def running(built: Program) -> AsyncIterator[None]:
     sending = built.loops.start(built.engine.worker.run()) if role.sends else []
     try:
         await _within(LISTENING_S, built.queue.listening())  # without Redis it cannot listen
-        await add_bots(built, [token.get_secret_value() for token in settings.bot_tokens])
+        with step("asks Telegram for the names of its bots"):
+            await add_bots(built, [token.get_secret_value() for token in settings.bot_tokens])
         if role.handles_updates:
             tasks += built.loops.start(built.updates.dispatchers.follow())
             log_silent_bots(built)
-        resumed = await built.updates.intake.resume() if role.handles_updates else 0
+        with step("takes up updates that were not handled"):
+            resumed = await built.updates.intake.resume() if role.handles_updates else 0
         log.info("started", role=role.command, bots=len(built.telegram.fleet.registry.bot_ids), resumed_updates=resumed)
         yield
     finally:
@@ -70,6 +73,8 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
         yield built.engine.recoverer.run()
     if built.context.role.handles_updates:
         yield built.updates.intake.adopt()
+    if (conversation := built.context.watched_by) is not None:
+        yield conversation.follow(built.telegram.fleet.registry, built.queue.broker).run()
 
 
 async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -3,42 +3,63 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from pydantic import SecretStr
 
+from tempogram.bot.config.data_dir import SIMULATED, simulator_noted
 from tempogram.bot.config.process_roles import ProcessRole
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.runtime.gc_tuning import GcTuning
 from tempogram.bot.runtime.http_server import Server, address_of, listening, server
 from tempogram.bot.runtime.lifecycle import running
+from tempogram.bot.telegram.tokens import bot_id_of
+from tempogram.bot.terminal.steps import step
 from tempogram.bot.wiring import Program, app_of, open_storage, program
 from tempogram.engine.failover.leader_election import while_leading
 from tempogram.engine.ports import SystemClock
 from tempogram.simulator.client import RunningSimulator, running_simulator
+
+if TYPE_CHECKING:
+    from tempogram.bot.terminal.conversation import Conversation
 
 SIMULATED_TOKENS = tuple(f"{number}00:simulated-bot-{number}" for number in (1, 2, 3))
 GROUPS = ("News desk", "Support", "Chess club")
 TALK_EVERY_MS = 700
 
 
-async def run(settings: Settings, role: ProcessRole = ProcessRole.RUN) -> None:
-    """Serve until SIGINT or SIGTERM, and finish what is under way then."""
+async def run(
+    settings: Settings, role: ProcessRole = ProcessRole.RUN, conversation: Conversation | None = None
+) -> None:
+    """Serve until SIGINT or SIGTERM, and finish what is under way then.
+
+    Args:
+        settings: Of the process.
+        role: What it does.
+        conversation: Is shown what happens; None: there is no terminal.
+    """
     async with AsyncExitStack() as stack:
         port = settings.port if role.takes_in else settings.metrics_port
         listener = stack.enter_context(listening(settings.host, port))
         clock, simulator = SystemClock(), None
         storage = await stack.enter_async_context(open_storage(settings, clock))
         if role is ProcessRole.RUN and not settings.bot_tokens and not await storage.bots.all():
-            simulator = await stack.enter_async_context(simulated_telegram())
+            with step("starts a simulated Telegram"):
+                simulator = await stack.enter_async_context(simulated_telegram())
             settings = simulated(settings, simulator, listener)
             storage = await stack.enter_async_context(open_storage(settings, clock))
+            stack.enter_context(simulator_noted(settings.data_dir, simulator.url))
+        is_simulated = simulator is not None
         built = await stack.enter_async_context(
-            program(settings, role, opened=storage, clock=clock, simulated=simulator is not None)
+            program(settings, role, opened=storage, clock=clock, simulated=is_simulated, conversation=conversation)
         )
         serving = server(app_of(built))
         GcTuning().install()
@@ -107,7 +128,7 @@ def simulated(settings: Settings, simulator: RunningSimulator, listener: socket.
             "telegram_api_url": simulator.url,
             "bot_tokens": tuple(SecretStr(token) for token in SIMULATED_TOKENS),
             "public_url": address_of(listener),
-            "data_dir": settings.data_dir / "simulated",
+            "data_dir": settings.data_dir / SIMULATED,
             "redis_url": "",
             "database_url": "",  # never the real database: its messages would be marked as sent
         }
@@ -115,19 +136,37 @@ def simulated(settings: Settings, simulator: RunningSimulator, listener: socket.
 
 
 def print_addresses(built: Program, listener: socket.socket, simulator: RunningSimulator | None) -> None:
-    """Print the addresses of the API and, on the first start, the admin token."""
-    address = address_of(listener)
+    """Print the addresses of the API and, on the first start, the admin token; the address stays on a terminal."""
+    address, conversation = address_of(listener), built.context.conversation
+    show = typer.echo if conversation is None else conversation.say
+    for line in address_lines(built, address, simulator):
+        show(line)
+    if conversation is not None:
+        registry = built.telegram.fleet.registry
+        more = [] if simulator is None else [f"  simulated Telegram {simulator.url} · {spoken_to(SIMULATED_TOKENS[0])}"]
+        conversation.pin(address, lambda: len(registry.bot_ids), more)
+
+
+def address_lines(built: Program, address: str, simulator: RunningSimulator | None) -> Iterator[str]:
     if built.context.role is not ProcessRole.RUN:
-        typer.echo(f"Tempogram's {built.context.role.command} is at {address}. Ctrl-C ends it.")
+        yield f"Tempogram's {built.context.role.command} is at {address}. Ctrl-C ends it."
         return
     token_file = built.context.settings.data_dir / "admin_token"
-    typer.echo(f"Tempogram runs {len(built.telegram.fleet.registry.bot_ids)} bots at {address}. Ctrl-C ends it.")
+    yield f"Tempogram runs {len(built.telegram.fleet.registry.bot_ids)} bots at {address}. Ctrl-C ends it."
     if simulator is not None:
-        typer.echo(f"  No BOT_TOKENS is set: a simulated Telegram runs at {simulator.url}, with users that write.")
-        typer.echo(f"  its report   curl {simulator.url}/_sim/report")
+        yield f"  No BOT_TOKENS is set: a simulated Telegram runs at {simulator.url}, with users that write."
+        yield f"  its report   curl {simulator.url}/_sim/report"
+        yield f"  speak to it  {spoken_to(SIMULATED_TOKENS[0])}"
     if built.admin_token.is_new:
-        typer.echo(f"  admin token  {built.admin_token.value}  (shown once, stored in {token_file})")
+        yield f"  admin token  {built.admin_token.value}  (shown once, stored in {token_file})"
     given = "$ADMIN_TOKEN" if built.context.settings.admin_token.get_secret_value() else f"$(cat {token_file})"
-    typer.echo(f'  the queue    curl -H "Authorization: Bearer {given}" {address}/queue/stats')
-    typer.echo(f'  metrics      curl -H "Authorization: Bearer {given}" {address}/metrics')
-    typer.echo(f'  the API      curl -H "Authorization: Bearer {given}" {address}/openapi.json')
+    yield f'  the queue    curl -H "Authorization: Bearer {given}" {address}/queue/stats'
+    yield f'  metrics      curl -H "Authorization: Bearer {given}" {address}/metrics'
+    yield f'  the API      curl -H "Authorization: Bearer {given}" {address}/openapi.json'
+
+
+def spoken_to(token: str) -> str:
+    """Return the command that speaks to a simulated bot, as this process was started itself."""
+    started_as = sys.argv[0]
+    is_on_path = Path(started_as).name != "tempogram" or shutil.which("tempogram") == started_as
+    return f'{"tempogram" if is_on_path else started_as} say {bot_id_of(token)} "/start"'

@@ -65,6 +65,9 @@ class UpdateIntake:
 
     An update whose handler raises, or runs for too long, is marked as failed, with the reason. One whose handler cannot
     reach the database is handled again until it can, and later updates of its key wait for it.
+
+    Args:
+        watch: Is called with an update and its bot's id when its handler begins; it returns at once.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class UpdateIntake:
         order: Order = Order.USER,
         sleep: Sleep = asyncio.sleep,
         recorder: Recorder | None = None,
+        watch: Callable[[Update, int], None] | None = None,
     ) -> None:
         self._updates = updates
         self._fleet = fleet
@@ -91,6 +95,7 @@ class UpdateIntake:
         self._order = order
         self._sleep = sleep
         self._recorder = recorder
+        self._watch = watch
         self._in_doubt: set[tuple[int, int]] = set()
 
     async def receive(self, bot_id: int, body: bytes) -> None:
@@ -209,6 +214,8 @@ class UpdateIntake:
     async def _run_handlers(self, run: HandlerRun, bot: Bot, content: dict[str, Any], received_at_ms: int) -> None:
         update = Update.model_validate(normalize(content, self._clock() // 1_000), context={"bot": bot})
         registered = self._fleet.registry.registered(bot.id)
+        if self._watch is not None:
+            self._watch(update, bot.id)
         if self._recorder is not None:
             await self._recorder.record(update, registered, received_at_ms=received_at_ms)
         priority = priority_of(update, bot.id, registered.username)

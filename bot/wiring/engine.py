@@ -18,6 +18,8 @@ from tempogram.bot.wiring.telegram import Telegram
 from tempogram.engine.closing.reachability import Reachability
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.observability.metrics import Metrics, ObservedTransport
+from tempogram.engine.observability.watched_transport import WatchedTransport
+from tempogram.engine.ports import Transport
 from tempogram.engine.recovery.cancellations import Cancellations
 from tempogram.engine.recovery.parked_messages import ParkedMessages
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
@@ -82,7 +84,7 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
         parked_messages=parked_messages,
     )
     delivery = Delivery(
-        transport=ObservedTransport(transport, metrics, clock),
+        transport=ObservedTransport(watched(context, transport), metrics, clock),
         ledger=ledger,
         broker=broker,
         results=results,
@@ -120,6 +122,7 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
             conditions=conditions,
             count_drops=metrics.count_drops,
             references=references,
+            watcher=context.watched_by,
         ),
         worker=worker,
         known_holds=delivery.known_holds,
@@ -135,3 +138,8 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
             clock=clock,
         ),
     )
+
+
+def watched(context: Context, transport: Transport) -> Transport:
+    watcher = context.watched_by
+    return transport if watcher is None else WatchedTransport(transport, watcher, context.clock)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -19,6 +20,7 @@ from tempogram.bot.config.settings import Settings
 from tempogram.bot.fleet.cache_invalidation import CacheInvalidation
 from tempogram.bot.fleet.removal import Removals
 from tempogram.bot.runtime.loops import Loops
+from tempogram.bot.terminal.steps import step
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.door import door_of
 from tempogram.bot.wiring.engine import Engine, engine_of
@@ -29,6 +31,9 @@ from tempogram.bot.wiring.updates import UpdateHandling, updates_of
 from tempogram.engine.ports import Clock, Leadership, SystemClock
 from tempogram.engine.recovery.settings_sync import resume_with_token
 from tempogram.storage.processes.leadership import UPDATE_SOURCES_LOCK, leadership
+
+if TYPE_CHECKING:
+    from tempogram.bot.terminal.conversation import Conversation
 
 log = structlog.get_logger()
 
@@ -65,22 +70,27 @@ async def program(
     opened: Storage | None = None,
     clock: Clock | None = None,
     simulated: bool = False,
+    conversation: Conversation | None = None,
 ) -> AsyncIterator[Program]:
     """Build the program; without ``opened`` it opens the database itself."""
     check(role, settings)
-    context = Context(settings=settings, role=role, clock=clock or SystemClock(), simulated=simulated)
+    context = Context(
+        settings=settings, role=role, clock=clock or SystemClock(), simulated=simulated, conversation=conversation
+    )
     behaviours = Behaviours(own.load(settings.behaviours) if role.handles_updates else (), simulated=simulated)
     admin_token = read_admin_token(settings)
     async with AsyncExitStack() as stack:
         storage = (
             opened if opened is not None else await stack.enter_async_context(open_storage(settings, context.clock))
         )
-        queue = await stack.enter_async_context(queue_of(context, storage))
+        with step("waits for Redis"):
+            queue = await stack.enter_async_context(queue_of(context, storage))
         telegram = await stack.enter_async_context(connect_telegram(context, storage, queue, behaviours))
         engine = engine_of(context, storage, queue, telegram)
         await storage.uploads.purge_orphans()
         updates = await stack.enter_async_context(updates_of(context, storage, queue, telegram, engine, behaviours))
-        await queue.begin()
+        with step("puts what waits into the queue"):
+            await queue.begin()
         await engine.reachability.load()
         await keep_modules(context, storage, behaviours)
         await telegram.fleet.load()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from tempogram.bot.config.data_dir import database_url, seal
 from tempogram.bot.config.settings import Settings
+from tempogram.bot.terminal.steps import step
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.ports import Clock
 from tempogram.storage.bots import Bots
 from tempogram.storage.chats import Chats
 from tempogram.storage.database.database import Database
+from tempogram.storage.database.engines import is_sqlite, parse
 from tempogram.storage.files.uploads import Uploads
 from tempogram.storage.fsm.states import States
 from tempogram.storage.handles import SqlHandles
@@ -66,8 +68,12 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
         messages_ms=settings.keep_messages_ms, dead_ms=settings.keep_dead_ms, texts_ms=settings.keep_texts_ms
     )
     url = database_url(settings)
-    async with exclusive_lock(url, shared=bool(settings.redis_url)) as use, membership(url, process):
-        database = await Database.open(url)
+    async with AsyncExitStack() as stack:
+        with step(f"waits for {_name_of(url)}"):
+            use = await stack.enter_async_context(exclusive_lock(url, shared=bool(settings.redis_url)))
+            await stack.enter_async_context(membership(url, process))
+        with step(f"makes the tables of {_name_of(url)}, or brings them up to date"):
+            database = await Database.open(url)
         ledger = SqlLedger(database)
         epoch_readers = Database.open_read_only(url, query_timeout_s=LOCK_QUERY_TIMEOUT_S)
         try:
@@ -92,3 +98,11 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
         finally:
             await epoch_readers.close()
             await database.close()
+
+
+def _name_of(url: str) -> str:
+    """Name a database without its password."""
+    parsed = parse(url)
+    if is_sqlite(parsed):
+        return f"the database {parsed.database}"
+    return f"PostgreSQL at {parsed.host or 'this machine'}, database {parsed.database}"

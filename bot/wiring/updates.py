@@ -98,6 +98,7 @@ async def updates_of(
             conditions=queue.conditions,
             clock=clock,
             order=settings.handler_order,
+            watch=None if context.watched_by is None else context.watched_by.received,
             recorder=Recorder(
                 history=storage.history,
                 chats=storage.chats,

@@ -1,6 +1,7 @@
-"""The counters of a process, for Prometheus and as JSON.
+"""What an operator sees of the engine: counters, for Prometheus and as JSON, and calls as they happen.
 
 Read in this order:
 
-    metrics    every metric's name, labels and help, and how it is read
+    metrics            every metric's name, labels and help, and how it is read
+    watched_transport  notifies a view of each call
 """

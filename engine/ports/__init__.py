@@ -7,6 +7,7 @@ Read in this order:
     ledger       the lasting record, from which the queue can be rebuilt
     handles      provisional numbers of messages that wait
     transport    one call to Telegram
+    watcher      what becomes of messages, for a view
     results      how an answer reaches the caller that waits for it
     epochs       where leases come from, as all processes have agreed
     membership   which processes are alive

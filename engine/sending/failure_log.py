@@ -39,10 +39,10 @@ def log_failure(ruled: Ruled) -> None:
 
 
 def without_quotes(reason: str) -> str:
-    """Return a reason without what it quotes, as no log line bears a message's text.
+    r"""Return a reason without what it quotes, as no log line bears a message's text.
 
-    >>> without_quotes('Bad Request: can\\'t parse entities: Unsupported start tag "x" at byte offset 0')
-    'Bad Request: can\\'t parse entities: Unsupported start tag "…" at byte offset 0'
+    >>> without_quotes('Bad Request: can\'t parse entities: Unsupported start tag "x" at byte offset 0')
+    'Bad Request: can\'t parse entities: Unsupported start tag "…" at byte offset 0'
     >>> without_quotes("Bad Request: inline keyboard button URL 'x' is invalid: Wrong HTTP URL")
     "Bad Request: inline keyboard button URL '…' is invalid: Wrong HTTP URL"
     """

@@ -10,7 +10,9 @@
     DELETE /_sim/faults?id=             one rule, or all
     POST   /_sim/bots                   {"token", "username"?, "privacy"?} or a list
     POST   /_sim/chats                  {"kind", "title", "chat_id"?, "username"?, "bots"? (ids), "owner_id"?} or a list
-    POST   /_sim/users                  {"first_name", "username"?, "user_id"?} or a list
+    GET    /_sim/chats                  each group, supergroup and channel with its bots
+    POST   /_sim/users                  {"first_name", "username"?, "user_id"?, "scripted"? (true)} or a list
+    GET    /_sim/users                  each user; one that is not scripted never writes by itself
     POST   /_sim/say                    {"user", "text", "chat" or "bot", "reply_to"?} or a list
     POST   /_sim/edit                   {"user", "message_id", "text", "chat" or "bot"}
     POST   /_sim/press                  {"user", "message_id", "button" (data or text), "chat" or "bot"}
@@ -84,6 +86,7 @@ class NewUser(msgspec.Struct, forbid_unknown_fields=True):
     first_name: str
     username: str = ""
     user_id: int | None = None
+    scripted: bool = True
 
 
 class Said(msgspec.Struct, forbid_unknown_fields=True):
@@ -314,8 +317,37 @@ async def _chats(simulator: Simulation, _: Query, body: bytes) -> object:
 
 
 async def _users(simulator: Simulation, _: Query, body: bytes) -> object:
-    added = [simulator.add_user(user.first_name, user.username, user_id=user.user_id) for user in _items(body, NewUser)]
+    added = [
+        simulator.add_user(user.first_name, user.username, user_id=user.user_id, scripted=user.scripted)
+        for user in _items(body, NewUser)
+    ]
     return {"ok": True, "ids": [user.user_id for user in added]}
+
+
+async def _list_chats(simulator: Simulation, _: Query, __: bytes) -> object:
+    return [
+        {
+            "chat_id": chat.chat_id,
+            "kind": chat.kind,
+            "title": chat.title,
+            "username": chat.username,
+            "bots": sorted(chat.bots),
+        }
+        for chat in simulator.telegram.world.chats.values()
+        if chat.kind != "private"
+    ]
+
+
+async def _list_users(simulator: Simulation, _: Query, __: bytes) -> object:
+    return [
+        {
+            "user_id": user.user_id,
+            "first_name": user.first_name,
+            "username": user.username,
+            "scripted": user.scripted,
+        }
+        for user in simulator.telegram.world.users.values()
+    ]
 
 
 async def _say(simulator: Simulation, _: Query, body: bytes) -> object:
@@ -454,8 +486,8 @@ ENDPOINTS: dict[str, dict[str, Endpoint]] = {
     "reset": {"POST": _reset},
     "faults": {"GET": _faults, "POST": _order, "DELETE": _end_faults},
     "bots": {"GET": _list_bots, "POST": _bots},
-    "chats": {"POST": _chats},
-    "users": {"POST": _users},
+    "chats": {"GET": _list_chats, "POST": _chats},
+    "users": {"GET": _list_users, "POST": _users},
     "say": {"POST": _say},
     "edit": {"POST": _edit},
     "press": {"POST": _press},

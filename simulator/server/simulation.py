@@ -55,9 +55,11 @@ class Simulation:
             kind, title, chat_id=chat_id, username=username, bots=bots, owner_id=owner_id
         )
 
-    def add_user(self, first_name: str, username: str = "", *, user_id: int | None = None) -> User:
+    def add_user(
+        self, first_name: str, username: str = "", *, user_id: int | None = None, scripted: bool = True
+    ) -> User:
         """See ``World.add_user``."""
-        return self.telegram.world.add_user(first_name, username, user_id=user_id)
+        return self.telegram.world.add_user(first_name, username, user_id=user_id, scripted=scripted)
 
     def migrate(self, chat_id: int, to_chat_id: int | None = None) -> int:
         """Make a supergroup of a group, tell its bots, and return its id."""

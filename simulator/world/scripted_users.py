@@ -21,7 +21,7 @@ NAMES = ("Anna", "Boris", "Chloe", "Daniel", "Elena", "Farid", "Greta", "Hugo")
 
 @dataclass(slots=True)
 class ScriptedUsers:
-    """Lets all users of the world write now and then; the pauses are exponential."""
+    """Lets all scripted users of the world write now and then; the pauses are exponential."""
 
     world: World
     chance: random.Random = field(default_factory=random.Random)
@@ -30,7 +30,7 @@ class ScriptedUsers:
     async def start(self, *, mean_interval_ms: int, users: int = 3) -> None:
         """Begin, with at least so many users; if they write already, only the pace changes."""
         await self.stop()
-        for number in range(len(self.world.users), users):
+        for number in range(len(self._scripted()), users):
             self.world.add_user(NAMES[number % len(NAMES)])
         self._task = asyncio.create_task(self._talk(mean_interval_ms))
 
@@ -47,11 +47,15 @@ class ScriptedUsers:
         """Let one user write; False if there is no user, or neither a bot nor a group."""
         targets: list[Chat | Bot] = [chat for chat in self.world.chats.values() if chat.bots and chat.chat_id < 0]
         targets += self.world.bots.values()
-        if not self.world.users or not targets:
+        users = self._scripted()
+        if not users or not targets:
             return False
-        user = self.chance.choice(list(self.world.users.values()))
+        user = self.chance.choice(users)
         self._say(user, self.chance.choice(targets))
         return True
+
+    def _scripted(self) -> list[User]:
+        return [user for user in self.world.users.values() if user.scripted]
 
     async def _talk(self, mean_interval_ms: int) -> None:
         while True:

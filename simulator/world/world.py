@@ -90,6 +90,7 @@ class User:
     first_name: str
     username: str
     world: "World"
+    scripted: bool = True  # ``ScriptedUsers`` may let it write
 
     def says(self, chat: "Chat | Bot", text: str, *, reply_to: int | None = None) -> int:
         """Write into a group, or into the private chat with a bot, and return the message's id.
@@ -237,12 +238,14 @@ class World:
             self._chats_by_name[chat.username.lower()] = number
         return chat
 
-    def add_user(self, first_name: str, username: str = "", *, user_id: int | None = None) -> User:
-        """Register a user."""
+    def add_user(
+        self, first_name: str, username: str = "", *, user_id: int | None = None, scripted: bool = True
+    ) -> User:
+        """Register a user; one that is not ``scripted`` never writes by itself."""
         number = next(self._free_ids) if user_id is None else user_id
         if not 0 < number < ID_LIMIT:
             raise ValueError(f"{number} cannot be the id of a user")
-        user = self.users[number] = User(number, first_name, username.removeprefix("@"), self)
+        user = self.users[number] = User(number, first_name, username.removeprefix("@"), self, scripted)
         return user
 
     def bot_of(self, token: str) -> Bot | None:

@@ -94,5 +94,5 @@ def test_the_metadata_names_the_command_the_plugin_and_the_readme(distributions:
     assert (metadata["Name"], metadata["Requires-Python"]) == ("tempogram", ">=3.11")
     assert metadata["Summary"] == "Runs many Telegram bots from one place, and never sends faster than Telegram allows."
     assert metadata["Description-Content-Type"] == "text/markdown"
-    assert "tempogram.bot.commands.cli:main" in entry_points
+    assert "tempogram.bot.commands.entry:main" in entry_points
     assert "tempogram.simulator.pytest_plugin" in entry_points
