@@ -120,13 +120,9 @@ def in_words(ms: int) -> str:
 
 def _to(bot_id: int, chat_id: ChatId | None, names: Names, said: tuple[str, str], width: int) -> Text:
     cells = _name_cells(width)
-    return Text.assemble(
-        (names.bot(bot_id, cells=cells), "bold"),
-        (" → ", "blue"),
-        (names.chat(chat_id, cells=cells), "cyan"),
-        ": ",
-        said,
-    )
+    bot, chat = names.bot(bot_id, cells=cells), names.chat(chat_id, cells=cells)
+    to = [(" → ", "blue"), (chat, "cyan")] if chat else []
+    return Text.assemble((bot, "bold"), *to, ": ", said)
 
 
 def _name_cells(width: int) -> int:

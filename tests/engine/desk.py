@@ -40,6 +40,7 @@ from tempogram.engine.ports import (
     Settled,
 )
 from tempogram.engine.ports.changes import Change
+from tempogram.engine.ports.watcher import Watcher
 from tempogram.engine.recovery.pending_admissions import PendingAdmissions
 from tempogram.engine.recovery.rebuild import rebuild
 from tempogram.engine.resilience.backoff import RetryPolicy
@@ -332,6 +333,7 @@ class Desk:
         ledger: Ledger | None = None,
         broker: Broker | None = None,
         references: References | None = None,
+        watcher: Watcher | None = None,
     ) -> Dispatcher:
         """Return a dispatcher that sends nothing by itself, unless it is given a worker."""
         pending_admissions = self.pending_admissions
@@ -348,6 +350,7 @@ class Desk:
             conditions=self.conditions,
             count_drops=self.metrics.count_drops,
             references=references,
+            watcher=watcher,
         )
 
     async def accept(self, *messages: Outgoing) -> None:

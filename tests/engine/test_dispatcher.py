@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,8 @@ from structlog.testing import capture_logs
 from tempogram.engine.dispatcher import Dispatcher, Submission
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import LedgerError, QueueFull, TargetLost
-from tempogram.engine.model.messages import Outgoing, Priority, Status
+from tempogram.engine.model.messages import Lease, Outgoing, Priority, Status
+from tempogram.engine.model.outcomes import Outcome
 from tempogram.engine.ports import Accepted, Fault, Known, Result
 from tempogram.engine.ports.broker import BATCH_MAX
 from tempogram.engine.resilience.conditions import OBSERVED_MS, Condition
@@ -444,3 +446,37 @@ async def test_two_batches_whose_messages_refer_to_others_for_the_same_bots_do_n
         answers = await one + await other
 
     assert answers == [Accepted()] * 4
+
+
+# What a view is notified of
+
+
+class Waiting:
+    """See ``Watcher``; notes what waits."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+
+    def queued(self, messages: Sequence[Outgoing]) -> None:
+        self.ids += [message.id for message in messages]
+
+    def answered(self, lease: Lease, outcome: Outcome, *, took_ms: int) -> None:
+        """Note nothing."""
+
+
+async def test_a_watcher_is_notified_of_what_waits_and_not_of_what_goes_at_once(desk: Desk) -> None:
+    waiting = Waiting()
+    dispatcher = desk.new_dispatcher(worker=desk.worker, watcher=waiting)
+
+    await dispatcher.submit([outgoing("a"), outgoing("b"), outgoing("c", chat_id=8)])
+    await turns()
+
+    assert waiting.ids == ["b"]
+
+
+async def test_a_watcher_is_not_notified_of_what_a_cap_refuses() -> None:
+    desk, waiting = Desk(limits=replace(UNLIMITED, chat_cap=1)), Waiting()
+
+    await desk.new_dispatcher(watcher=waiting).submit([outgoing("a"), outgoing("b")])
+
+    assert waiting.ids == ["a"]

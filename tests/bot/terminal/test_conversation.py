@@ -1,0 +1,103 @@
+"""Updates, calls and log events become lines on the screen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiogram.types import Update
+
+from tempogram.bot.terminal.conversation import Conversation
+from tempogram.bot.terminal.screen import Screen
+from tempogram.engine.model.messages import Lease
+from tempogram.engine.model.outcomes import Failed, Outcome, Sent
+from tests.bot.fakes import BOT_ID
+from tests.bot.talk import PRIVATE, update
+from tests.bot.terminal.emulator import Emulator
+from tests.bot.terminal.test_lines import NewsBot
+from tests.engine.desk import Desk
+from tests.fakes import START_MS, Clock, outgoing
+
+
+class Shown:
+    """A conversation on an emulated terminal."""
+
+    def __init__(self, clock: Clock, desk: Desk) -> None:
+        self.clock = clock
+        self.emulator = Emulator()
+        self.screen = Screen(self.emulator.terminal, clock=clock)
+        self.conversation = Conversation(self.screen, clock=clock)
+        self.waits = self.conversation.follow(NewsBot(), desk.broker)
+
+    def hears(self, **content: Any) -> None:
+        self.conversation.received(Update.model_validate(update("/price", **content)), BOT_ID)
+
+    def answers(self, outcome: Outcome) -> None:
+        message = outgoing("a", bot_id=BOT_ID, chat_id=PRIVATE, ready_at_ms=START_MS)
+        lease = Lease(message, attempt=1, worker_id="w", incarnation=1, number=1, expires_at_ms=0)
+        self.conversation.answered(lease, outcome, took_ms=20)
+
+    @property
+    def rows(self) -> list[str]:
+        self.screen.draw()
+        return self.emulator.shown
+
+
+@pytest.fixture
+def shown(clock: Clock, desk: Desk) -> Shown:
+    return Shown(clock, desk)
+
+
+def test_a_question_and_its_answer_are_two_lines(shown: Shown) -> None:
+    shown.hears()
+    shown.answers(Sent(1))
+
+    assert shown.rows == ["News bot ← Anna: /price", "News bot → Anna A.: sent, 0.02 s"]
+
+
+def test_a_call_that_failed_leaves_its_line_to_the_log_event(shown: Shown) -> None:
+    shown.hears()
+    shown.answers(Failed("Bad Gateway", 502))
+    is_shown = shown.conversation.shows(
+        {
+            "event": "message_retried",
+            "bot_id": BOT_ID,
+            "chat_id": PRIVATE,
+            "delay_ms": 900,
+            "attempt": 1,
+            "reason": "Bad Gateway",
+        }
+    )
+
+    assert is_shown
+    assert shown.rows[1:] == ["News bot → Anna A.: tries again in 0.90 s, as attempt 1 failed: Bad Gateway"]
+
+
+def test_another_log_event_stays_a_line_of_the_log(shown: Shown) -> None:
+    assert not shown.conversation.shows({"event": "handler_failed", "bot_id": BOT_ID})
+    assert shown.rows == []
+
+
+def test_the_address_and_the_counts_are_pinned(shown: Shown) -> None:
+    shown.conversation.pin("http://127.0.0.1:8000", lambda: 3, ["  simulated Telegram http://127.0.0.1:8081"])
+    shown.hears()
+    shown.answers(Sent(1))
+
+    assert shown.rows[-2:] == [
+        "Tempogram http://127.0.0.1:8000 · 1 in, 1 out · 3 bots · Ctrl-C ends it",
+        "  simulated Telegram http://127.0.0.1:8081",
+    ]
+
+
+def test_what_waits_is_followed_until_it_is_sent(shown: Shown) -> None:
+    shown.conversation.queued([outgoing("a", bot_id=BOT_ID, chat_id=PRIVATE)])
+    before = len(shown.waits._waiting)
+    shown.answers(Sent(1))
+
+    assert (before, len(shown.waits._waiting)) == (1, 0)
+
+
+def test_an_update_of_a_kind_that_is_not_known_is_shown(shown: Shown) -> None:
+    shown.conversation.received(Update.model_validate({"update_id": 1, "from_the_future": {}}), BOT_ID)
+
+    assert shown.rows == ["News bot ← Telegram: something that this version does not know"]
