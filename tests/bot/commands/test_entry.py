@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tempogram.bot.demo.process import free_port
+from tempogram.simulator.sync_client import Remote
 from tests import ROOT
 from tests.bot.terminal.emulator import Emulator
 
@@ -79,9 +80,10 @@ async def on_terminal(directory: Path, *words: str, columns: int = 80, **environ
         os.close(ours)
 
 
-LIGHT = (
-    "import sys; sys.argv = ['tempogram', 'run']; sys.stderr.isatty = lambda: True; "
-    + """
+LIGHT = """
+import sys
+sys.argv = ["tempogram", "run"]
+sys.stderr.isatty = lambda: True
 import builtins
 known = set(sys.modules)
 written = []
@@ -97,7 +99,6 @@ except Stop: pass
 (line, modules), = written
 print(line.strip(), len([each for each in modules if each.split(".")[0] in {"typer", "aiogram", "pydantic", "rich"}]))
 """
-)
 
 
 async def test_the_first_line_waits_for_no_heavy_module() -> None:
@@ -138,8 +139,10 @@ async def test_json_lines_may_be_chosen_on_a_terminal(tmp_path: Path) -> None:
 
 async def test_a_level_above_info_leaves_the_messages_out(tmp_path: Path) -> None:
     async with on_terminal(tmp_path, "run", LOG_LEVEL="WARNING") as shown:
-        await shown.until(lambda: "the API" in shown.text)
-        await asyncio.sleep(2)  # in which its users write
+        await shown.until(lambda: "  simulated Telegram" in shown.text)
+        (url,) = set(re.findall(r"simulated Telegram (http://[0-9.:]+)", shown.text))
+        while (await asyncio.to_thread(Remote(url).report)).accepted < 3:
+            await asyncio.sleep(0.05)
 
     assert "←" not in shown.text
     assert "Tempogram http://127.0.0.1:" in shown.text
