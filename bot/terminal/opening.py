@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tempogram.bot.config import logging
 from tempogram.bot.config.logging import LogFormat
 from tempogram.bot.config.settings import Settings
+from tempogram.bot.terminal.steps import IMPORTING, step
 from tempogram.engine.ports import SystemClock
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ def opened(settings: Settings) -> Iterator[Conversation | None]:
         logging.configure(settings.log_level, chosen, own=own)
         yield None
         return
-    from tempogram.bot.terminal.conversation import Conversation  # and with it aiogram, which takes long to import
-    from tempogram.bot.terminal.printed import LogLines, Printed
-    from tempogram.bot.terminal.screen import Screen, Terminal
+    with step(IMPORTING):  # of aiogram, too
+        from tempogram.bot.terminal.conversation import Conversation
+        from tempogram.bot.terminal.printed import LogLines, Printed
+        from tempogram.bot.terminal.screen import Screen, Terminal
 
     clock, output, errors = SystemClock(), sys.stdout, sys.stderr
     screen = Screen(Terminal.of(errors.fileno()), clock=clock)

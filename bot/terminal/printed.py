@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from tempogram.bot.terminal.flow import Kind
 from tempogram.bot.terminal.screen import Line, Screen
@@ -18,6 +18,11 @@ class Printed(io.TextIOBase):
         self._original = original
         self._begun = ""
         self._lock = threading.Lock()
+
+    @property
+    def buffer(self) -> BinaryIO:
+        """Return what takes bytes, past the screen."""
+        return self._original.buffer
 
     @property
     def encoding(self) -> str:  # type: ignore[override]

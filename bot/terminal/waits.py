@@ -86,6 +86,7 @@ class Waits:
         self._sleep = sleep
         self._waiting: dict[str, Waiting] = {}
         self._said: set[BotChat] = set()
+        self._asked_ms: dict[BotChat, int] = {}  # chats that were explained, and of which there was nothing to say
         self._bots_said_ms: dict[int, int] = {}
         self._not_before_ms = 0
 
@@ -124,7 +125,9 @@ class Waits:
             for message_id, is_known in zip(oldest, known, strict=True):
                 if not is_known:
                     self.forget(message_id)
-        self._said.intersection_update({each.bot_chat for each in self._waiting.values()})
+        waiting = {each.bot_chat for each in self._waiting.values()}
+        self._said &= waiting
+        self._asked_ms = {each: asked_ms for each, asked_ms in self._asked_ms.items() if each in waiting}
 
     def _to_explain(self) -> list[tuple[Waiting, int]]:
         """Return the first message of each chat of which nothing was said, and how many more wait there."""
@@ -133,7 +136,8 @@ class Waits:
         for each in self._waiting.values():
             if each.since_ms <= until_ms and each.bot_chat not in self._said and not self._is_bot_said(each):
                 first.setdefault(each.bot_chat, each)
-        return [(each, counts[each.bot_chat] - 1) for each in list(first.values())[:CHATS_A_LOOK]]
+        in_turn = sorted(first.values(), key=lambda each: self._asked_ms.get(each.bot_chat, 0))
+        return [(each, counts[each.bot_chat] - 1) for each in in_turn[:CHATS_A_LOOK]]
 
     def _is_bot_said(self, waiting: Waiting) -> bool:
         said_ms = self._bots_said_ms.get(waiting.message.bot_id)
@@ -142,7 +146,7 @@ class Waits:
     async def _explain(self, waiting: Waiting, others: int) -> None:
         if self._is_bot_said(waiting):
             return
-        asked_ms = self._clock()
+        asked_ms = self._asked_ms[waiting.bot_chat] = self._clock()
         explanation = await self._broker.explain(waiting.message.id)
         now_ms = self._clock()
         if now_ms - asked_ms >= SLOW_MS:

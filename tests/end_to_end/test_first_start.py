@@ -33,6 +33,7 @@ async def test_a_start_without_a_token_answers_the_users_of_a_simulated_telegram
     assert status == 0
     assert "Traceback" not in output
     assert not any(token in output for token in SIMULATED_TOKENS)
+    assert not (tmp_path / "data" / "simulated" / "simulator").exists()
 
 
 async def test_polled_updates_are_answered(tmp_path: Path) -> None:

@@ -141,8 +141,7 @@ async def test_a_level_above_info_leaves_the_messages_out(tmp_path: Path) -> Non
     async with on_terminal(tmp_path, "run", LOG_LEVEL="WARNING") as shown:
         await shown.until(lambda: "  simulated Telegram" in shown.text)
         (url,) = set(re.findall(r"simulated Telegram (http://[0-9.:]+)", shown.text))
-        while (await asyncio.to_thread(Remote(url).report)).accepted < 3:
-            await asyncio.sleep(0.05)
+        await shown.until(lambda: Remote(url).report().accepted >= 3)
 
     assert "←" not in shown.text
     assert "Tempogram http://127.0.0.1:" in shown.text

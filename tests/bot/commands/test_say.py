@@ -147,7 +147,7 @@ async def test_without_a_simulated_telegram_it_says_so(tmp_path: Path) -> None:
     assert errors.startswith("tempogram: no simulated Telegram runs here; start tempogram run without BOT_TOKENS")
 
 
-def test_what_a_bot_changed_is_said_without_what_a_terminal_would_obey() -> None:
+async def test_what_a_bot_changed_is_said_without_what_a_terminal_would_obey() -> None:
     before = {1: {"message_id": 1, "text": "a"}, 2: {"message_id": 2, "text": "b"}}
     after = {1: {"message_id": 1, "text": "a\x1b[2J"}, 3: {"message_id": 3, "photo": [], "caption": "the sea"}}
 

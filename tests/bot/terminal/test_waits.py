@@ -180,3 +180,16 @@ async def test_a_queue_that_is_away_is_left_to_its_own_condition() -> None:
 
     with pytest.raises(BrokerUnavailable):
         await view.look()
+
+
+async def test_chats_of_which_there_is_nothing_to_say_keep_no_others_from_their_line() -> None:
+    view, chats = View(Desk()), range(1, CHATS_A_LOOK + 1)
+    await view.desk.accept(*(outgoing(f"a{chat}", chat_id=chat) for chat in chats))
+    in_flight = await view.desk.leases()
+    await view.queue(*(outgoing(f"b{chat}", chat_id=chat) for chat in chats))
+    await view.queue(outgoing("c", chat_id=99, ready_at_ms=START_MS + 3_600_000))
+
+    said = [await view.look(), await view.look(after_ms=0)]
+
+    assert len(in_flight) == CHATS_A_LOOK
+    assert said == [[], ["bot 1 → chat 99: waits for its time, about 60 min"]]

@@ -57,6 +57,7 @@ class RunningIntake:
     slept: list[float] = field(default_factory=list)
     order: Order = Order.USER
     wait_s: float = 0
+    watched: list[tuple[int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.gateway = desk_gateway(self.desk, wait_s=self.wait_s)
@@ -76,6 +77,7 @@ class RunningIntake:
             conditions=self.desk.conditions,
             order=self.order,
             sleep=self._sleep,
+            watch=lambda update, bot_id: self.watched.append((bot_id, update.update_id)),
         )
 
     async def _sleep(self, seconds: float) -> None:
@@ -821,3 +823,11 @@ async def test_an_update_of_a_removed_bot_is_marked_failed_with_a_reason() -> No
 
 
 REMOVED = {"update_id": 1, "message": {"message_id": 1, "chat": {"id": CHAT}, "from": {"id": 4}, "text": "hello"}}
+
+
+async def test_a_view_is_notified_of_each_update_whose_handler_begins() -> None:
+    running = RunningIntake(echo)
+
+    await running.get(update(1), update(1), update(2))
+
+    assert running.watched == [(BOT_ID, 1), (BOT_ID, 2)]
