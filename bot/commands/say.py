@@ -151,8 +151,6 @@ class Talk:
         self._shown = self._messages()
         for number in sorted(self._shown, reverse=True):
             buttons = buttons_of(self._shown[number])
-            if button in {each.text for each in buttons if each.is_reply}:
-                return self.say(button)
             if button in {name for each in buttons for name in (each.text, each.data) if each.data}:
                 return self._press(number, button)
         raise NotSaid(f"no message of {self.bot.username} here has a button {button!r} that can be pressed")
@@ -196,12 +194,11 @@ class Talk:
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """A button under a message; ``is_reply``: pressing it writes its text."""
+    """A button under a message. (A key of a reply keyboard is no part of a message: it writes its text.)"""
 
     text: str
     data: str = ""
     url: str = ""
-    is_reply: bool = False
 
 
 def changes(before: Mapping[int, Json], after: Mapping[int, Json], name: str) -> Iterator[str]:
@@ -221,16 +218,11 @@ def buttons_of(message: Json) -> list[Button]:
 
 
 def _rows(message: Json) -> list[list[Button]]:
-    markup = message.get("reply_markup") or {}
-    inline = [
+    rows = (message.get("reply_markup") or {}).get("inline_keyboard", [])
+    return [
         [Button(each["text"], str(each.get("callback_data", "")), str(each.get("url", ""))) for each in row]
-        for row in markup.get("inline_keyboard", [])
+        for row in rows
     ]
-    reply = [
-        [Button(each if isinstance(each, str) else each["text"], is_reply=True) for each in row]
-        for row in markup.get("keyboard", [])
-    ]
-    return [*inline, *reply]
 
 
 def _shown_buttons(message: Json) -> str:

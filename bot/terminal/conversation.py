@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from aiogram.types import Chat, Update
+from aiogram.types import Message, Update
 from aiogram.types.update import UpdateTypeLookupError
 from rich.text import Text
 
@@ -19,8 +19,20 @@ from tempogram.engine.model.messages import Lease, Outgoing
 from tempogram.engine.model.outcomes import Outcome, Sent
 from tempogram.engine.ports import Broker, Clock
 
-NEEDLESS = frozenset({"started"})
-"""Log events that say what the start's own lines say."""
+
+class Hearing:
+    """One message, and how many bots got it: in a group all of them do. Counted until its line is drawn."""
+
+    def __init__(self, update: Update, bot_id: int, key: tuple[int, int] | None) -> None:
+        self.key = key
+        self.bots = 1
+        self.is_drawn = False
+        self._update = update
+        self._bot_id = bot_id
+
+    def draw(self, names: Names, width: int) -> Text:
+        self.is_drawn = True
+        return received(self._update, self._bot_id, self.bots, names, width)
 
 
 class Conversation:
@@ -31,6 +43,7 @@ class Conversation:
         self._clock = clock
         self._names = Names()
         self._waits: Waits | None = None
+        self._heard: Hearing | None = None
         self._received = 0
         self._sent = 0
         self._pinned: tuple[str, Callable[[], int], Sequence[str]] | None = None
@@ -53,9 +66,16 @@ class Conversation:
     def received(self, update: Update, bot_id: int) -> None:
         """Show an update whose handler begins."""
         self._received += 1
-        if (chat := _chat_of(update)) is not None:
-            self._names.learn(chat)
-        self._screen.put(Line(Kind.RECEIVED, partial(received, update, bot_id, self._names)))
+        message = _message_of(update)
+        if message is not None:
+            self._names.learn(message.chat)
+        key = None if message is None or message.chat.type == "private" else (message.chat.id, message.message_id)
+        heard = self._heard
+        if heard is not None and key is not None and heard.key == key and not heard.is_drawn:
+            heard.bots += 1
+            return
+        self._heard = Hearing(update, bot_id, key)
+        self._screen.put(Line(Kind.RECEIVED, partial(self._heard.draw, self._names)))
 
     def queued(self, messages: Sequence[Outgoing]) -> None:
         """See ``Watcher``."""
@@ -74,10 +94,10 @@ class Conversation:
 
     def shows(self, event: Mapping[str, Any]) -> bool:
         """Show a log event as a line of the conversation, if it is one; False: it needs a line of the log."""
-        name = event["event"]
-        if name in EVENTS:
+        if event["event"] in EVENTS:
             self._screen.put(Line(Kind.FAILED, partial(failed, event, self._names)))
-        return name in EVENTS or name in NEEDLESS
+            return True
+        return is_needless(event)
 
     def _footer(self, _width: int) -> list[Text]:
         if self._pinned is None:
@@ -88,10 +108,14 @@ class Conversation:
         return [first, *(Text(line, "dim") for line in more)]
 
 
-def _chat_of(update: Update) -> Chat | None:
+def is_needless(event: Mapping[str, Any]) -> bool:
+    """Tell whether a log event says only what the start's own lines say, or that there is nothing to say."""
+    return event["event"] == "started" or (event["event"] == "queue_rebuilt" and not event.get("messages"))
+
+
+def _message_of(update: Update) -> Message | None:
     try:
-        event: Any = update.event
+        event = update.event
     except UpdateTypeLookupError:
         return None
-    chat = getattr(event, "chat", None)
-    return chat if isinstance(chat, Chat) else None
+    return event if isinstance(event, Message) else None

@@ -21,13 +21,14 @@ WAITED_MS_SHOWN = 1_000
 """A message that waited for longer says so once it is sent."""
 
 
-def received(update: Update, bot_id: int, names: Names, width: int) -> Text:
-    """Say who wrote what to a bot."""
+def received(update: Update, bot_id: int, bots: int, names: Names, width: int) -> Text:
+    """Say who wrote what to a bot, and how many bots got it."""
     who, chat, said = content_of(update)
     cells = _name_cells(width)
     where = f" ({plain(title_of(chat), cells=cells)})" if chat is not None and chat.type != "private" else ""
     return Text.assemble(
         (names.bot(bot_id, cells=cells), "bold"),
+        f" and {bots - 1} more" if bots > 1 else "",
         (" ← ", "green"),
         (plain(who, cells=cells), "cyan"),
         (where, "cyan"),

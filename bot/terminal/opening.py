@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 from tempogram.bot.config import logging
 from tempogram.bot.config.logging import LogFormat
@@ -36,7 +36,11 @@ def opened(settings: Settings) -> Iterator[Conversation | None]:
     conversation = Conversation(screen, clock=clock)
     with redirect_stdout(Printed(screen, output)), redirect_stderr(Printed(screen, errors)):
         logging.configure(
-            settings.log_level, chosen, stream=LogLines(screen, errors), shows=conversation.shows, own=own
+            settings.log_level,
+            chosen,
+            stream=cast("TextIO", LogLines(screen, errors)),
+            shows=conversation.shows,
+            own=own,
         )
         screen.start()
         try:

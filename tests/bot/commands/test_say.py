@@ -17,25 +17,17 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SHOP = """
 from aiogram import F, Router
 from aiogram.filters import Command
-from aiogram.types import (
-    CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, KeyboardButton, Message, ReplyKeyboardMarkup,
-)
+from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message
 
 router = Router()
 SURE = InlineKeyboardMarkup(inline_keyboard=[[
     InlineKeyboardButton(text="Yes", callback_data="y"), InlineKeyboardButton(text="Help", url="https://example.org"),
 ]])
-MENU = ReplyKeyboardMarkup(keyboard=[[KeyboardButton(text="/price")]])
 
 
 @router.message(Command("price"))
 async def price(message: Message) -> None:
     await message.answer(f"7 EUR, {message.from_user.first_name}\\nA pizza?", reply_markup=SURE)
-
-
-@router.message(Command("menu"))
-async def menu(message: Message) -> None:
-    await message.answer("Choose:", reply_markup=MENU)
 
 
 @router.message(Command("silent"))
@@ -89,11 +81,12 @@ async def test_a_pressed_button_shows_the_edit_and_what_the_press_is_answered(te
 
 
 async def test_a_text_and_a_press_go_in_one_command(tempogram: Program) -> None:
-    status, lines, _ = await say(tempogram, "100", "/menu", "--press", "/price", "--user", "Mia")
+    status, lines, _ = await say(tempogram, "100", "/price", "--press", "y", "--user", "Mia")
 
     assert status == 0
-    assert lines[:4] == ["Mia → sim_100_bot: /menu", "sim_100_bot: Choose:", "  [/price]", "Mia → sim_100_bot: /price"]
-    assert lines[4] == "sim_100_bot: 7 EUR, Mia"
+    assert lines[:2] == ["Mia → sim_100_bot: /price", "sim_100_bot: 7 EUR, Mia"]
+    assert lines[4] == "Mia presses [y]"
+    assert "sim_100_bot edits: Sold." in lines[5:]
 
 
 async def test_a_group_is_named_by_its_title(tempogram: Program) -> None:

@@ -12,7 +12,7 @@ from tempogram.bot.terminal.screen import Screen
 from tempogram.engine.model.messages import Lease
 from tempogram.engine.model.outcomes import Failed, Outcome, Sent
 from tests.bot.fakes import BOT_ID
-from tests.bot.talk import PRIVATE, update
+from tests.bot.talk import GROUP, PRIVATE, update
 from tests.bot.terminal.emulator import Emulator
 from tests.bot.terminal.test_lines import NewsBot
 from tests.engine.desk import Desk
@@ -44,18 +44,34 @@ class Shown:
 
 
 @pytest.fixture
-def shown(clock: Clock, desk: Desk) -> Shown:
-    return Shown(clock, desk)
+async def shown(clock: Clock) -> Shown:
+    return Shown(clock, Desk())
 
 
-def test_a_question_and_its_answer_are_two_lines(shown: Shown) -> None:
+async def test_a_question_and_its_answer_are_two_lines(shown: Shown) -> None:
     shown.hears()
     shown.answers(Sent(1))
 
     assert shown.rows == ["News bot ← Anna: /price", "News bot → Anna A.: sent, 0.02 s"]
 
 
-def test_a_call_that_failed_leaves_its_line_to_the_log_event(shown: Shown) -> None:
+async def test_a_message_that_several_bots_of_a_group_get_is_one_line(shown: Shown) -> None:
+    message = update("/price", chat_id=GROUP)
+    for bot_id in (BOT_ID, 43, 44):
+        shown.conversation.received(Update.model_validate(message), bot_id)
+    together = shown.rows
+    shown.conversation.received(Update.model_validate(message), 45)
+
+    assert together == ["News bot and 2 more ← Anna (Chess club): /price"]
+    assert shown.rows[1:] == ["bot 45 ← Anna (Chess club): /price"]
+
+
+async def test_a_start_with_nothing_that_waits_says_nothing_of_the_queue(shown: Shown) -> None:
+    assert shown.conversation.shows({"event": "queue_rebuilt", "messages": 0})
+    assert not shown.conversation.shows({"event": "queue_rebuilt", "messages": 7})
+
+
+async def test_a_call_that_failed_leaves_its_line_to_the_log_event(shown: Shown) -> None:
     shown.hears()
     shown.answers(Failed("Bad Gateway", 502))
     is_shown = shown.conversation.shows(
@@ -73,12 +89,12 @@ def test_a_call_that_failed_leaves_its_line_to_the_log_event(shown: Shown) -> No
     assert shown.rows[1:] == ["News bot → Anna A.: tries again in 0.90 s, as attempt 1 failed: Bad Gateway"]
 
 
-def test_another_log_event_stays_a_line_of_the_log(shown: Shown) -> None:
+async def test_another_log_event_stays_a_line_of_the_log(shown: Shown) -> None:
     assert not shown.conversation.shows({"event": "handler_failed", "bot_id": BOT_ID})
     assert shown.rows == []
 
 
-def test_the_address_and_the_counts_are_pinned(shown: Shown) -> None:
+async def test_the_address_and_the_counts_are_pinned(shown: Shown) -> None:
     shown.conversation.pin("http://127.0.0.1:8000", lambda: 3, ["  simulated Telegram http://127.0.0.1:8081"])
     shown.hears()
     shown.answers(Sent(1))
@@ -89,7 +105,7 @@ def test_the_address_and_the_counts_are_pinned(shown: Shown) -> None:
     ]
 
 
-def test_what_waits_is_followed_until_it_is_sent(shown: Shown) -> None:
+async def test_what_waits_is_followed_until_it_is_sent(shown: Shown) -> None:
     shown.conversation.queued([outgoing("a", bot_id=BOT_ID, chat_id=PRIVATE)])
     before = len(shown.waits._waiting)
     shown.answers(Sent(1))
@@ -97,7 +113,7 @@ def test_what_waits_is_followed_until_it_is_sent(shown: Shown) -> None:
     assert (before, len(shown.waits._waiting)) == (1, 0)
 
 
-def test_an_update_of_a_kind_that_is_not_known_is_shown(shown: Shown) -> None:
+async def test_an_update_of_a_kind_that_is_not_known_is_shown(shown: Shown) -> None:
     shown.conversation.received(Update.model_validate({"update_id": 1, "from_the_future": {}}), BOT_ID)
 
     assert shown.rows == ["News bot ← Telegram: something that this version does not know"]

@@ -17,6 +17,7 @@ from tests.bot.talk import GROUP, PRIVATE, person, update
 from tests.fakes import outgoing
 
 WIDTH = 80
+PHOTO = {"file_id": "x", "file_unique_id": "x", "width": 1, "height": 1}
 
 
 class NewsBot:
@@ -48,7 +49,7 @@ def names() -> Names:
 
 
 def received(content: Mapping[str, Any], names: Names, width: int = WIDTH) -> str:
-    return lines.received(Update.model_validate(content), BOT_ID, names, width).plain
+    return lines.received(Update.model_validate(content), BOT_ID, 1, names, width).plain
 
 
 def learn(names: Names, *contents: Mapping[str, Any]) -> None:
@@ -69,7 +70,7 @@ def test_a_message_in_a_group_names_the_group(names: Names) -> None:
 @pytest.mark.parametrize(
     ("message", "said"),
     [
-        ({"photo": [], "caption": "the sea"}, "photo: the sea"),
+        ({"photo": [PHOTO], "caption": "the sea"}, "photo: the sea"),
         ({"location": {"latitude": 1, "longitude": 2}}, "location"),
         ({"new_chat_members": [person("Boris")]}, "new chat members"),
     ],
@@ -157,7 +158,7 @@ def test_a_hostile_name_or_text_can_neither_colour_nor_move_anything(name: str, 
     names.bots = NewsBot(name)
     content = update(name * 20, sender=name)
 
-    drawn = lines.received(Update.model_validate(content), BOT_ID, names, width)
+    drawn = lines.received(Update.model_validate(content), BOT_ID, 1, names, width)
 
     assert drawn.plain.isprintable()
     assert {span.style for span in drawn.spans} <= {"bold", "green", "cyan"}
