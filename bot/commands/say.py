@@ -194,7 +194,7 @@ class Talk:
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """A button under a message. (A key of a reply keyboard is no part of a message: it writes its text.)"""
+    """A button under a message. A key of a reply keyboard is none: it writes its text."""
 
     text: str
     data: str = ""
