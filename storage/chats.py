@@ -88,6 +88,13 @@ class Chats:
             row = (await connection.execute(select(chats).where(*is_meant))).first()
             return None if row is None else _known(row)
 
+    async def titles(self, *, limit: int) -> dict[ChatId, str]:
+        """Return the titles of some chats, as many as ``limit``, for a view."""
+        query = select(chats.c.chat_id, chats.c.title).where(chats.c.title.is_not(None)).limit(limit)
+        async with self._database.reading() as connection:
+            rows = await connection.execute(query)
+            return {chat_ids.required(chat_id): title for chat_id, title in rows}
+
 
 def _is_of_business(connection_id: str) -> ColumnElement[bool]:
     return chats.c.chat_id.startswith(conversation("", connection_id), autoescape=True)

@@ -25,6 +25,9 @@ SHUTDOWN_S = 10.0
 LISTENING_S = 1.0
 """How long a start waits for the result channel; untuned: without it, a result is read from the ledger."""
 
+TITLES_MAX = 10_000
+"""Chats of earlier starts that are shown by their names. untuned: others are, once something comes from them."""
+
 SETTLE_S = 5.0
 """How long writing the outcomes of the last calls may take, after these calls."""
 
@@ -33,6 +36,8 @@ SETTLE_S = 5.0
 async def running(built: Program) -> AsyncIterator[None]:
     """Send messages and handle updates until the block ends; then finish what is under way, at most ``SHUTDOWN_S``."""
     settings, role = built.context.settings, built.context.role
+    if (conversation := built.context.conversation) is not None:
+        conversation.name(built.telegram.fleet.registry, await built.storage.chats.titles(limit=TITLES_MAX))
     queue_loops = built.loops.start(*(loop() for loop in built.queue.loops))
     tasks = built.loops.start(*_loops(built))
     sending = built.loops.start(built.engine.worker.run()) if role.sends else []
@@ -74,7 +79,7 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
     if built.context.role.handles_updates:
         yield built.updates.intake.adopt()
     if (conversation := built.context.watched_by) is not None:
-        yield conversation.follow(built.telegram.fleet.registry, built.queue.broker).run()
+        yield conversation.follow(built.queue.broker).run()
 
 
 async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:

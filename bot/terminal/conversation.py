@@ -15,7 +15,7 @@ from tempogram.bot.terminal.lines import EVENTS, failed, received, sent
 from tempogram.bot.terminal.names import NamedBots, Names
 from tempogram.bot.terminal.screen import Line, Screen
 from tempogram.bot.terminal.waits import Waits
-from tempogram.engine.model.messages import Lease, Outgoing
+from tempogram.engine.model.messages import ChatId, Lease, Outgoing
 from tempogram.engine.model.outcomes import Outcome, Sent
 from tempogram.engine.ports import Broker, Clock
 
@@ -49,9 +49,13 @@ class Conversation:
         self._pinned: tuple[str, Callable[[], int], Sequence[str]] | None = None
         screen.footer = self._footer
 
-    def follow(self, bots: NamedBots, broker: Broker) -> Waits:
-        """Know the bots by their names, and say what messages wait for; return what must run for that."""
+    def name(self, bots: NamedBots, chats: Mapping[ChatId, str]) -> None:
+        """Know the bots, and chats of earlier starts, by their names."""
         self._names.bots = bots
+        self._names.learn_titles(chats)
+
+    def follow(self, broker: Broker) -> Waits:
+        """Say what messages wait for; return what must run for that."""
         self._waits = Waits(broker=broker, names=self._names, put=self._screen.put, clock=self._clock)
         return self._waits
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from aiogram.types import Chat, User
@@ -27,7 +27,7 @@ class NamedBots(Protocol):
 
 
 class Names:
-    """Names of bots, from the registry, and of chats, as far as updates have shown them; else their ids."""
+    """Names of bots, from the registry, and of chats, from updates and the database; else their ids."""
 
     def __init__(self, *, chats_max: int = CHATS_MAX) -> None:
         self.bots: NamedBots | None = None
@@ -50,8 +50,16 @@ class Names:
 
     def learn(self, chat: Chat) -> None:
         """Keep a chat's title, from an update."""
-        self._titles[chat.id] = title_of(chat)
-        self._titles.move_to_end(chat.id)
+        self._keep(chat.id, title_of(chat))
+
+    def learn_titles(self, titles: Mapping[ChatId, str]) -> None:
+        """Keep titles, from the database."""
+        for chat_id, title in titles.items():
+            self._keep(chat_id, title)
+
+    def _keep(self, chat_id: ChatId, title: str) -> None:
+        self._titles[chat_id] = title
+        self._titles.move_to_end(chat_id)
         if len(self._titles) > self._chats_max:
             self._titles.popitem(last=False)
 

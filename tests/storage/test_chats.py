@@ -31,6 +31,13 @@ class ChatsContract:
         assert await chats.get(BOT, CHAT) is None
         assert await ledger.unreachable_chats(limit=9) == []
 
+    async def test_the_titles_of_chats_are_read_at_once(self, chats: Chats) -> None:
+        for chat_id, title in ((5, "Anna"), (-100_7, "Chess club"), (6, None)):
+            await chats.note_activity(ChatActivity(bot_id=BOT, chat_id=chat_id, at_ms=NOW_MS, title=title))
+
+        assert await chats.titles(limit=9) == {5: "Anna", -100_7: "Chess club"}
+        assert len(await chats.titles(limit=1)) == 1
+
     async def test_a_chat_is_reachable_again_when_a_user_writes_in_it(self, chats: Chats, ledger: SqlLedger) -> None:
         await ledger.record([became(message(), Status.DEAD, fault=BLOCKED, unreachable=BLOCKED.reason)])
         lost = await ledger.unreachable_chats(limit=9)

@@ -27,7 +27,8 @@ class Shown:
         self.emulator = Emulator()
         self.screen = Screen(self.emulator.terminal, clock=clock)
         self.conversation = Conversation(self.screen, clock=clock)
-        self.waits = self.conversation.follow(NewsBot(), desk.broker)
+        self.conversation.name(NewsBot(), {})
+        self.waits = self.conversation.follow(desk.broker)
 
     def hears(self, **content: Any) -> None:
         self.conversation.received(Update.model_validate(update("/price", **content)), BOT_ID)
@@ -69,6 +70,13 @@ async def test_a_message_that_several_bots_of_a_group_get_is_one_line(shown: Sho
 async def test_a_start_with_nothing_that_waits_says_nothing_of_the_queue(shown: Shown) -> None:
     assert shown.conversation.shows({"event": "queue_rebuilt", "messages": 0})
     assert not shown.conversation.shows({"event": "queue_rebuilt", "messages": 7})
+
+
+async def test_a_chat_of_an_earlier_start_has_its_name(shown: Shown) -> None:
+    shown.conversation.name(NewsBot(), {PRIVATE: "Anna"})
+    shown.answers(Sent(1))
+
+    assert shown.rows == ["News bot → Anna: sent, 0.02 s"]
 
 
 async def test_a_call_that_failed_leaves_its_line_to_the_log_event(shown: Shown) -> None:
