@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,7 +128,7 @@ class BotApi:
         """
         message = compose(self._services, _request(call), call.files)
         waiting = _Waiting(call, message, gone, Patience(self._door, self._wait_s(call)))
-        with self._waiting_calls.including(message):
+        with nullcontext() if waiting.is_kept else self._waiting_calls.including(message):
             return self._door.calls.answer(message, await self._result_of(waiting))
 
     async def _result_of(self, waiting: _Waiting) -> Result:
