@@ -106,7 +106,7 @@ def main() -> None:
 
 def _settings() -> Settings:
     settings = load()
-    logging.configure(settings.log_level)
+    logging.configure(settings.log_level, settings.log_format)
     return settings
 
 

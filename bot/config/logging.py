@@ -71,7 +71,7 @@ def configure(
 
     Args:
         level: DEBUG, INFO, WARNING or ERROR.
-        log_format: ``AUTO`` and ``CONVERSATION``: coloured on a terminal, as JSON elsewhere.
+        log_format: ``AUTO``: coloured on a terminal, as JSON elsewhere; ``CONVERSATION``: as ``CONSOLE``, and shorter.
         stream: Gets one write for each line instead of standard error.
         shows: Tells of an event whether it is shown in another way, and needs no line.
         own: The top-level packages of a user's modules.
