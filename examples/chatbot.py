@@ -109,8 +109,8 @@ async def start(message: Message, state: FSMContext) -> None:
 @router.message(Command("reset"))
 async def reset(message: Message, state: FSMContext) -> None:
     turns = (await state.get_data()).get("turns", [])
-    await message.answer(f"{len(turns)} messages are forgotten.")
     await state.update_data(turns=[])
+    await message.answer(f"{len(turns)} messages are forgotten.")
 
 
 @router.message(Command("persona"))
