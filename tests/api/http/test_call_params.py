@@ -29,7 +29,7 @@ def request(
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body}
 
-    return Request(scope, receive)  # type: ignore[arg-type]
+    return Request(scope, receive)
 
 
 async def read(given: Request) -> dict[str, Any]:
