@@ -96,6 +96,7 @@ class MessageState:
     settled_at_ms: int | None
     telegram_message_id: int | None
     reason: str | None
+    tag: str | None = None
     attempts: tuple[AttemptState, ...] = ()
     files: tuple[StoredFile, ...] = ()
 
@@ -140,9 +141,13 @@ class MessageHistory:
             count = _dead(select(func.count()).select_from(messages), bot_id)
             return int((await connection.execute(count)).scalar_one())
 
-    async def dead(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[MessageState]:
+    async def dead(
+        self, *, after_id: str, limit: int, bot_id: int | None = None, tag: str | None = None
+    ) -> list[MessageState]:
         """Return a page of dead letters by id; ``after_id`` is the last id of the page before, or ''."""
         page = _dead(select(messages), bot_id).where(messages.c.id > after_id).order_by(messages.c.id).limit(limit)
+        if tag is not None:
+            page = page.where(messages.c.tag == tag)
         async with self._database.reading() as connection:
             return [_state(row) for row in await connection.execute(page)]
 
@@ -290,6 +295,7 @@ def _state(row: Row[Any], made: tuple[AttemptState, ...] = (), files: tuple[Stor
         settled_at_ms=row.settled_at_ms,
         telegram_message_id=row.telegram_message_id,
         reason=row.reason,
+        tag=row.tag,
         attempts=made,
         files=files,
     )

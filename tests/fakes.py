@@ -117,9 +117,11 @@ class FlakyLedger(MemoryLedger):
         self._write("pause")
         return await super().pause(bot_id, paused=paused, by=by)
 
-    async def open_ids(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[str]:
+    async def open_ids(
+        self, *, after_id: str, limit: int, bot_id: int | None = None, tag: str | None = None
+    ) -> list[str]:
         self._reach()
-        return await super().open_ids(after_id=after_id, limit=limit, bot_id=bot_id)
+        return await super().open_ids(after_id=after_id, limit=limit, bot_id=bot_id, tag=tag)
 
     async def may_have_arrived(self, message: Outgoing) -> bool:
         if self.unread:

@@ -92,6 +92,7 @@ class Outgoing(Struct, frozen=True, gc=False, kw_only=True):
             makes it needless. None: nothing does.
         user_id: The user who triggered it; None: none did.
         is_paid: Its bot pays for its speed; in a lease: it goes as a paid one.
+        tag: A label of the user's own, such as the name of a campaign; None: it has none. Nothing is sent by it.
     """
 
     id: str
@@ -110,6 +111,7 @@ class Outgoing(Struct, frozen=True, gc=False, kw_only=True):
     replaces: str | None = None
     user_id: int | None = None
     is_paid: bool = False
+    tag: str | None = None
 
 
 def amended(kept: Outgoing, by: Outgoing, *, keeps_time: bool) -> Outgoing:

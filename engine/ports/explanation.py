@@ -37,6 +37,7 @@ class Explanation:
         earliest_at_ms: Not before this time, even if nothing else takes a place meanwhile. None: its bot
             is paused, or it is parked. (What is in flight is counted as sent now.)
         waits_for: The open messages until whose end it is parked. (A broker does not know them.)
+        tag: As of the message. (A broker does not look for it.)
     """
 
     message_id: str
@@ -45,3 +46,4 @@ class Explanation:
     before_in_line: int
     earliest_at_ms: int | None
     waits_for: tuple[str, ...] = ()
+    tag: str | None = None

@@ -158,8 +158,10 @@ class Ledger(Protocol):
         They bear the attempts that they spent.
         """
 
-    async def open_ids(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[str]:
-        """Return the ids of queued messages, in order, ``limit`` a page; with ``bot_id`` only those of one bot."""
+    async def open_ids(
+        self, *, after_id: str, limit: int, bot_id: int | None = None, tag: str | None = None
+    ) -> list[str]:
+        """Return the ids of queued messages, in order, ``limit`` a page; of one bot, or with one tag, if given."""
 
     async def last_id(self) -> str:
         """Return the highest id of all messages that are kept, and '' if there is none."""

@@ -49,6 +49,8 @@ from tempogram.engine.model.messages import PARKED_MS
 IS_OPEN = text("status IN ('queued', 'sending')")
 """Written once: SQLite uses a partial index only if the query repeats its text."""
 
+IS_OPEN_WITH_TAG = text("tag IS NOT NULL AND status IN ('queued', 'sending')")
+
 IS_PAST_REPLAY = text("status NOT IN ('queued', 'sending', 'dead')")
 """It will never be sent (again), so what only a call needs is deleted."""
 
@@ -94,6 +96,7 @@ messages = Table(
     Column("is_paid", Boolean, nullable=False, server_default=false()),
     Column("sending_since_ms", BigInteger),  # by the database's clock; valid while it is ``sending``
     Column("item_ids", JSON(none_as_null=True)),  # Telegram's numbers of an album's items
+    Column("tag", Text),
     CheckConstraint("direction IN ('in', 'out')", name="direction_is_known"),
     CheckConstraint(
         "status IN ('queued', 'sending', 'sent', 'dead', 'cancelled', 'expired', 'uncertain', 'received')",
@@ -116,6 +119,7 @@ messages = Table(
     ),
     Index("messages_open", "id", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
     Index("messages_parked", "id", sqlite_where=IS_PARKED, postgresql_where=IS_PARKED),
+    Index("messages_open_with_tag", "tag", "id", sqlite_where=IS_OPEN_WITH_TAG, postgresql_where=IS_OPEN_WITH_TAG),
     Index("messages_dead", "id", sqlite_where=IS_DEAD, postgresql_where=IS_DEAD),
     Index("messages_of_chat", "bot_id", "chat_id", "id"),
     sqlite_with_rowid=False,  # ids ascend, so the table itself is the index by id

@@ -103,6 +103,7 @@ def _row(message: Outgoing) -> tuple[Any, ...]:
         message.replaces,
         message.user_id,
         message.is_paid,
+        message.tag,
     )
 
 
@@ -122,6 +123,7 @@ _COLUMNS = (
     messages.c.replaces,
     messages.c.user_id,
     messages.c.is_paid,
+    messages.c.tag,
 )
 
 

@@ -67,8 +67,12 @@ class SqlLedger:
         async with self._database.reading() as connection:
             return [outgoing(row) for row in await connection.execute(page)]
 
-    async def open_ids(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[str]:
+    async def open_ids(
+        self, *, after_id: str, limit: int, bot_id: int | None = None, tag: str | None = None
+    ) -> list[str]:
         page = open_page(select(messages.c.id), after_id=after_id, limit=limit, bot_id=bot_id)
+        if tag is not None:
+            page = page.where(messages.c.tag == tag)
         async with self._database.reading() as connection:
             return list((await connection.execute(page)).scalars())
 

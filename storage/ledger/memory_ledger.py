@@ -129,8 +129,11 @@ class MemoryLedger:
     async def open_messages(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[Outgoing]:
         return [each for each in self._queued() if each.id > after_id and bot_id in {None, each.bot_id}][:limit]
 
-    async def open_ids(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[str]:
-        return [each.id for each in self._queued() if each.id > after_id and bot_id in {None, each.bot_id}][:limit]
+    async def open_ids(
+        self, *, after_id: str, limit: int, bot_id: int | None = None, tag: str | None = None
+    ) -> list[str]:
+        chosen = (each for each in self._queued() if bot_id in {None, each.bot_id} and tag in {None, each.tag})
+        return [each.id for each in chosen if each.id > after_id][:limit]
 
     async def last_id(self) -> str:
         return max(self.messages, default="")

@@ -41,6 +41,7 @@ def outgoing(row: Row[Any]) -> Outgoing:
         replaces=row.replaces,
         user_id=row.user_id,
         is_paid=row.is_paid,
+        tag=row.tag,
     )
 
 

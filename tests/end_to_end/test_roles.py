@@ -306,8 +306,8 @@ def pid_of(member: SupervisedProcess) -> int:
 
 async def leased(fleet: Several) -> list[bytes]:
     """Return the records of leased messages; each names its worker."""
-    ids: list[Any] = await fleet.client.zrange("{q1}:leases", 0, -1)
-    records: list[Any] = await fleet.client.hmget("{q1}:messages", ids) if ids else []
+    ids: list[Any] = await fleet.client.zrange("{q2}:leases", 0, -1)
+    records: list[Any] = await fleet.client.hmget("{q2}:messages", ids) if ids else []
     return [record for record in records if record]
 
 

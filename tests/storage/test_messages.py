@@ -64,6 +64,17 @@ class HistoryContract:
         assert [each.id for each in first + second] == [each.id for each in given_up]
         assert first[0].reason == NEVER.reason
 
+    async def test_dead_letters_can_be_chosen_by_their_tag(self, ledger: SqlLedger, history: MessageHistory) -> None:
+        spring, plain, other = message(tag="spring"), message(), message(tag="autumn")
+        await ledger.add([spring, plain, other])
+        await ledger.record([became(each, Status.DEAD, fault=NEVER) for each in (spring, plain, other)])
+
+        chosen = await history.dead(after_id="", limit=9, tag="spring")
+
+        assert [(each.id, each.tag) for each in chosen] == [(spring.id, "spring")]
+        assert [each.tag for each in await history.dead(after_id="", limit=9)] == ["spring", None, "autumn"]
+        assert [each.tag for each in await history.replay([spring.id])] == ["spring"]
+
     async def test_a_replayed_dead_letter_is_queued_as_if_it_had_never_been_tried(
         self, ledger: SqlLedger, history: MessageHistory
     ) -> None:

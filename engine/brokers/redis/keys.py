@@ -1,35 +1,35 @@
 """Every Redis key and channel, for a look with ``redis-cli``.
 
-    {q1}:state                           the queue as a whole: incarnation, time, turns, ceiling      string, record
-    {q1}:limits                          what it acts by                                              string, record
-    {q1}:counts                          open messages: high, normal, low, retry                      hash
-    {q1}:messages                        every open message by its id                                 hash of records
-    {q1}:bots                            ids of the bots it ever met                                  set
-    {q1}:timers                          what is looked at again, by when                             zset, ms
-    {q1}:expiries                        waiting ids by the time at which they expire                 zset, ms
-    {q1}:leases                          leased ids by their deadline                                 zset, ms
-    {q1}:bell                            its last entry wakes the workers that sleep                  stream
-    {q1}:group:<line>                    bots of which something may go, by pass                      zset
-    {q1}:bot:<bot>                       one bot: limit, holds, turns                                 string, record
-    {q1}:purse:<bot>                     what it pays for                                             string, msgpack
-    {q1}:aliases:<bot>                   ids of chats that have another id now                        hash
-    {q1}:ready:<line>:<bot>              lanes that may go, by pass                                   zset
-    {q1}:paid:<line>:<bot>               the same, whose heads are to be paid for                     zset
-    {q1}:failed:<line>:<bot>             lanes that may go, of chats whose last call failed           zset
-    {q1}:failed_paid:<line>:<bot>        the same, whose heads are to be paid for                     zset
-    {q1}:lanes:<line>:<bot>              chats for which something waits                              set
-    {q1}:chat:<bot>:<chat>               one chat: limit, holds, flying, lanes; expires by itself     string, record
-    {q1}:lane:<line>:<bot>:<chat>        waiting ids in order, if there was ever more than one        zset
-    {q1}:later:<bot>:<chat>              ids of what is scheduled                                     set
-    {q1}:edits:<bot>:<chat>              waiting edits by what they change                            zset
-    {q1}:user:<bot>:<user>               one user's limit; expires by itself                          string, record
-    {q1}:user_lanes:<bot>:<user>         lanes whose heads it made the bot send                       set
+    {q2}:state                           the queue as a whole: incarnation, time, turns, ceiling      string, record
+    {q2}:limits                          what it acts by                                              string, record
+    {q2}:counts                          open messages: high, normal, low, retry                      hash
+    {q2}:messages                        every open message by its id                                 hash of records
+    {q2}:bots                            ids of the bots it ever met                                  set
+    {q2}:timers                          what is looked at again, by when                             zset, ms
+    {q2}:expiries                        waiting ids by the time at which they expire                 zset, ms
+    {q2}:leases                          leased ids by their deadline                                 zset, ms
+    {q2}:bell                            its last entry wakes the workers that sleep                  stream
+    {q2}:group:<line>                    bots of which something may go, by pass                      zset
+    {q2}:bot:<bot>                       one bot: limit, holds, turns                                 string, record
+    {q2}:purse:<bot>                     what it pays for                                             string, msgpack
+    {q2}:aliases:<bot>                   ids of chats that have another id now                        hash
+    {q2}:ready:<line>:<bot>              lanes that may go, by pass                                   zset
+    {q2}:paid:<line>:<bot>               the same, whose heads are to be paid for                     zset
+    {q2}:failed:<line>:<bot>             lanes that may go, of chats whose last call failed           zset
+    {q2}:failed_paid:<line>:<bot>        the same, whose heads are to be paid for                     zset
+    {q2}:lanes:<line>:<bot>              chats for which something waits                              set
+    {q2}:chat:<bot>:<chat>               one chat: limit, holds, flying, lanes; expires by itself     string, record
+    {q2}:lane:<line>:<bot>:<chat>        waiting ids in order, if there was ever more than one        zset
+    {q2}:later:<bot>:<chat>              ids of what is scheduled                                     set
+    {q2}:edits:<bot>:<chat>              waiting edits by what they change                            zset
+    {q2}:user:<bot>:<user>               one user's limit; expires by itself                          string, record
+    {q2}:user_lanes:<bot>:<user>         lanes whose heads it made the bot send                       set
 
     {q}:news                             what processes changed that others keep in memory            stream
     {q}:results:<process>                answers for calls that this process awaits                   channel
 
-What ``LLEN queue:high`` would be elsewhere is ``HGET {q1}:counts high`` here, and
-``ZCARD {q1}:leases`` is what is in flight. ``{q1}`` is a hash tag: all keys live in one slot of a
+What ``LLEN queue:high`` would be elsewhere is ``HGET {q2}:counts high`` here, and
+``ZCARD {q2}:leases`` is what is in flight. ``{q2}`` is a hash tag: all keys live in one slot of a
 cluster, because one script takes the places of a bot, a chat and the ceiling together. The number in it
 is ``SCHEMA``, so that no version reads what it does not understand; the last two, all versions share.
 
@@ -45,7 +45,7 @@ import re
 
 from tempogram.engine.model.messages import PRIORITIES, ChatId
 
-SCHEMA = 1
+SCHEMA = 2
 """The version of the queue's keys and records and of what stands in them: a change of any makes it one higher.
 
 Processes of different schemas run side by side, and only those of one of them send; see docs/decisions/0013."""

@@ -26,8 +26,20 @@ _WORD = Struct("<H")
 
 _NO_WORD = _WORD.pack(0)
 _BODY = Struct("<I")
-_body = msgspec.msgpack.Decoder(tuple[int, int, str | None, bytes])
 _guarantees = tuple(Guarantee)
+
+
+class _Body(msgspec.Struct, array_like=True, gc=False):
+    """What no script looks into; a message without a tag ends before it."""
+
+    submitted_at_ms: int
+    guarantee: int
+    dedup_key: str | None
+    params: bytes
+    tag: str | None = None
+
+
+_body = msgspec.msgpack.Decoder(_Body)
 
 
 def record(message: Outgoing) -> bytes:
@@ -56,7 +68,8 @@ def record(message: Outgoing) -> bytes:
 def body(message: Outgoing) -> bytes:
     """Return what no script looks into."""
     guarantee = _guarantees.index(message.guarantee)
-    return msgspec.msgpack.encode((message.submitted_at_ms, guarantee, message.dedup_key, message.params))
+    always = message.submitted_at_ms, guarantee, message.dedup_key, message.params
+    return msgspec.msgpack.encode(always if message.tag is None else (*always, message.tag))
 
 
 def message_of(message_id: str, kept: bytes, *, with_spent: bool = False) -> Outgoing:
@@ -86,22 +99,23 @@ def _message(message_id: str, kept: bytes, head: tuple[int, ...], *, attempt: in
         words.append(kept[at + 2 : end].decode())
         at = end
     bot, chat, replaces, user, method, _, _ = words
-    submitted_at_ms, guarantee, dedup_key, params = _body.decode(kept[at + _BODY.size :])
+    said = _body.decode(kept[at + _BODY.size :])
     return Outgoing(
         id=message_id,
         bot_id=int(bot),
         chat_id=chat_id_of(chat),
         method=method,
-        params=params,
+        params=said.params,
         priority=PRIORITIES[place - 1],
         cost=cost,
-        submitted_at_ms=submitted_at_ms,
+        submitted_at_ms=said.submitted_at_ms,
         ready_at_ms=ready_at_ms,
         expires_at_ms=None if expires_at_ms == NONE else expires_at_ms,
-        guarantee=_guarantees[guarantee],
-        dedup_key=dedup_key,
+        guarantee=_guarantees[said.guarantee],
+        dedup_key=said.dedup_key,
         attempt=attempt,
         replaces=replaces or None,
         user_id=int(user) if user else None,
         is_paid=is_paid,
+        tag=said.tag,
     )

@@ -85,6 +85,7 @@ class LedgerContract:
             replaces="edit:7",
             user_id=501,
             is_paid=True,
+            tag="spring sale",
         )
 
         answers = await ledger.add([everything])
@@ -656,6 +657,18 @@ class LedgerContract:
 
         assert (page, rest) == ([first.id, second.id], [third.id])
 
+    async def test_ids_of_open_messages_with_a_tag_come_without_the_others(self, ledger: Ledger) -> None:
+        spring = [message(tag="spring") for _ in range(3)]
+        ended, plain, other = message(tag="spring"), message(), message(tag="Spring")
+        await ledger.add([*spring, ended, plain, other])
+        await ledger.record([became(ended, Status.SENT)])
+
+        first = await ledger.open_ids(after_id="", limit=2, tag="spring")
+        rest = await ledger.open_ids(after_id=first[-1], limit=2, tag="spring")
+
+        assert (first, rest) == ([each.id for each in spring[:2]], [spring[2].id])
+        assert await ledger.open_ids(after_id="", limit=9, tag="autumn") == []
+
     async def test_open_among_returns_those_that_are_still_queued(self, ledger: Ledger) -> None:
         waiting, ended = message(), message()
         await ledger.add([waiting, ended])
@@ -919,6 +932,14 @@ class TestLedgerOnSqlite(OnSqlite, SqlLedgerContract):
             plan = [row.detail for row in await connection.execute(text(f"EXPLAIN QUERY PLAN {statement}"))]
 
         assert plan == ["SEARCH messages USING INDEX messages_open (id>?)"]
+
+    async def test_open_messages_with_a_tag_are_found_by_an_index_of_their_own(self, database: Database) -> None:
+        page = open_page(select(messages.c.id), after_id="", limit=1_000, bot_id=None).where(messages.c.tag == "a")
+        async with database.reading() as connection:
+            statement = page.compile(connection.sync_engine, compile_kwargs={"literal_binds": True})
+            plan = [row.detail for row in await connection.execute(text(f"EXPLAIN QUERY PLAN {statement}"))]
+
+        assert plan == ["SEARCH messages USING INDEX messages_open_with_tag (tag=? AND id>?)"]
 
 
 class TestLedgerOnPostgres(OnPostgres, SqlLedgerContract):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.messages import (
@@ -28,6 +29,18 @@ class Changes:
 
         assert answers == [False, True, True, False]
         assert await leased_ids(unlimited) == []
+
+    async def test_a_message_keeps_its_tag_and_one_without_gets_none(self, unlimited: Broker, clock: Clock) -> None:
+        tagged, plain = structs.replace(outgoing("a", chat_id=7), tag="весна 🌷"), outgoing("b", chat_id=8)
+        expires = structs.replace(outgoing("c", chat_id=9, expires_at_ms=clock() + 500), tag="spring")
+        await queue(unlimited, [tagged, plain, structs.replace(expires, ready_at_ms=clock() + 1_000)])
+
+        leases = await lease(unlimited)
+        clock.advance(500)
+        expired = (await unlimited.lease(worker_id="worker", slots=1)).expired
+
+        assert [each.message.tag for each in leases] == ["весна 🌷", None]
+        assert [each.tag for each in expired] == ["spring"]
 
     async def test_a_paused_bot_takes_messages_and_sends_none_until_it_goes_on(self, unlimited: Broker) -> None:
         await unlimited.pause(1, paused=True)

@@ -113,7 +113,7 @@ async def test_a_late_rebuild_changes_nothing_of_the_next_queue(redis: Redis, cl
         with pytest.raises(QueueLost):
             await late
 
-    assert await redis.hlen("{q1}:messages") == 0
+    assert await redis.hlen("{q2}:messages") == 0
     with pytest.raises(BrokerUnavailable, match="nothing is leased"):
         await lease(awake)
 
@@ -153,7 +153,7 @@ async def test_a_queue_that_is_being_cleared_is_found_by_no_broker(
     monkeypatch.setattr(one._calls, "scan", and_another_asks)
     await one.begin()
 
-    assert await redis.hlen("{q1}:messages") == 0
+    assert await redis.hlen("{q2}:messages") == 0
 
 
 async def test_a_queue_of_another_schema_is_not_seen_and_a_newer_one_removes_it(redis: Redis, clock: Clock) -> None:
@@ -275,11 +275,11 @@ async def test_a_broker_connected_over_a_restart_of_redis_gets_another_incarnati
     await queue(broker, many(2))
     (old,) = await lease(broker, 1)
 
-    kept = await redis.get("{q1}:state")
+    kept = await redis.get("{q2}:state")
     assert isinstance(kept, bytes)
     run_id = (await redis.info("server"))["run_id"].encode()
     assert run_id in kept
-    await redis.set("{q1}:state", kept.replace(run_id, b"0" * len(run_id)))  # of a server before, as it would come back
+    await redis.set("{q2}:state", kept.replace(run_id, b"0" * len(run_id)))  # of a server before, as it would come back
     await redis.script_flush()
 
     with pytest.raises(BrokerUnavailable, match="may be older"):
@@ -364,6 +364,7 @@ async def test_a_message_comes_back_as_it_went_in(make: MakeBroker, clock: Clock
         replaces="edit:ü",
         user_id=1 << 52,
         is_paid=True,
+        tag="весна",
     )
 
     await queue(broker, [message])
@@ -563,7 +564,7 @@ async def test_memory_returns_after_the_backlog_is_gone(redis: Redis, clock: Clo
     assert len(sent) == 300
     left = sorted([name for name in await names(redis) if await redis.pttl(name) == -1])  # Redis forgets the others
     assert full > 300
-    assert left == [f"{{q1}}:{name}" for name in ("bell", "bot:1", "bots", "counts", "limits", "state")]
+    assert left == [f"{{q2}}:{name}" for name in ("bell", "bot:1", "bots", "counts", "limits", "state")]
 
 
 async def test_a_chat_without_a_limit_is_forgotten_with_its_last_message(redis: Redis, make: MakeBroker) -> None:
@@ -593,7 +594,7 @@ async def test_every_key_stands_in_the_table_with_its_type(redis: Redis, clock: 
     assert kinds == {pattern: {kind} for pattern, kind in table.items()}
 
 
-HELD = {1: "00370a75b1b1db57"}
+HELD = {2: "8cfa6f563881b19a"}
 """By schema, a digest of what Redis holds after ``make_every_key``."""
 
 
@@ -668,7 +669,7 @@ async def make_every_key(make: MakeBroker, clock: Clock) -> None:
     )
     await queue(broker, [edit("e1"), edit("e2", chat_id=8), outgoing("later", ready_at_ms=clock() + 10)])
     await queue(broker, [outgoing("soon", chat_id=9, expires_at_ms=clock() + 10_000)])
-    await queue(broker, [outgoing("one", chat_id=10), outgoing("two", chat_id=10)])
+    await queue(broker, [outgoing("one", chat_id=10), structs.replace(outgoing("two", chat_id=10), tag="spring")])
     await queue(broker, [outgoing("uncounted", chat_id=11, cost=0)])
     first, second, *_ = await lease(broker, 4)
     await broker.settle([Settlement(first, Done(), 0), Settlement(second, Again(500), 0)])

@@ -7,7 +7,7 @@
 
 local call = redis.call
 local LINES = constants.LINES
-local prefix -- "{q1}:"; the number is SCHEMA
+local prefix -- "{q2}:"; the number is SCHEMA
 
 local key = {}
 
