@@ -22,6 +22,7 @@ from tempogram.api.core.ports import (
     Removals,
 )
 from tempogram.api.core.repositories import Bots, MessageHistory, StoredLimits
+from tempogram.engine.closing.closer import Closer
 from tempogram.engine.dispatcher import Dispatcher
 from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.observability.metrics import Metrics
@@ -78,6 +79,7 @@ class Services:
     fleet: Fleet
     dispatcher: Dispatcher
     cancellations: Cancellations
+    closer: Closer
     broker: Broker
     ledger: Ledger
     results: Results

@@ -91,6 +91,7 @@ class Composer(Protocol):
         expires_at_ms: int | None = None,
         dedup_key: str | None = None,
         user_id: int | None = None,
+        tag: str | None = None,
     ) -> Outgoing:
         """Make a message from what a client wrote.
 
@@ -106,6 +107,7 @@ class Composer(Protocol):
             expires_at_ms: Not at or after this time; None is never.
             dedup_key: The same key of the same bot is accepted once.
             user_id: Who triggered it; None: no user did.
+            tag: Its label; None: it has none.
 
         Raises:
             Refusal: Telegram has no such method, it is not sent through the queue, or its parameters are wrong.

@@ -12,11 +12,20 @@ from tempogram.api.core.dependencies import ServicesOf
 from tempogram.api.core.errors import Conflict, Invalid, Malformed, NotFound, NotScheduled, TooLarge, error_responses
 from tempogram.api.core.ports import Refusal
 from tempogram.api.http.forms import FORM_SCHEMA, FilesOf, FormRoute
-from tempogram.api.schemas.fields import MessageId
-from tempogram.api.schemas.messages import BatchIn, ExplanationOut, MessageIn, MessageOut, RefusedOut, StatusOut
+from tempogram.api.schemas.fields import MessageId, Tag
+from tempogram.api.schemas.messages import (
+    BatchIn,
+    ExplanationOut,
+    MessageIn,
+    MessageOut,
+    RefusedOut,
+    StatusOut,
+    TagCancelledOut,
+)
 from tempogram.api.security.auth import GuardedRoute, Role, requires
 from tempogram.api.usecases.queued_message import cancel, explain, state_of
 from tempogram.api.usecases.submissions import Submissions, Submitted
+from tempogram.api.usecases.tagged_messages import cancel_tagged
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull, TargetLost
 from tempogram.engine.model.messages import Status
 from tempogram.storage.files.spool import FileTooLarge
@@ -109,6 +118,23 @@ async def cancel_message(message_id: MessageId, services: ServicesOf) -> StatusO
     return StatusOut(id=message_id, status=Status.CANCELLED)
 
 
+@router.delete(
+    PATH,
+    dependencies=[requires(Role.OPERATOR)],
+    responses=error_responses(Invalid, LedgerError, BrokerUnavailable)
+    | {202: {"model": TagCancelledOut, "description": "Some were not looked at yet; the same request goes on."}},
+)
+async def cancel_with_tag(tag: Tag, services: ServicesOf, response: Response) -> TagCancelledOut:
+    """Cancel what waits with a tag: ``?tag=spring``. What is submitted with it meanwhile may stay.
+
+    A call in flight is finished and counted in ``left``; if it must be made again, the message waits again. 202: that
+    takes longer than 10 s; the same request again goes on.
+    """
+    cancelled = await cancel_tagged(services, tag)
+    response.status_code = 200 if cancelled.is_complete else 202
+    return cancelled
+
+
 def _submitted(answer: Submitted | MessageState) -> Response:
     if isinstance(answer, MessageState):
         return Response(MessageOut.of(answer).model_dump_json(), media_type="application/json")
@@ -122,4 +148,4 @@ def _submitted_many(answers: Sequence[Submitted | str]) -> Response:
 
 
 def _entry(submitted: Submitted) -> dict[str, str]:
-    return {"id": submitted.message_id, "status": submitted.status.value}
+    return {"id": submitted.id, "status": submitted.status.value}

@@ -6,12 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from tempogram.api.core.dependencies import Services, ServicesOf
+from tempogram.api.core.dependencies import ServicesOf
 from tempogram.api.core.errors import Invalid, Malformed, TooLarge, error_responses
-from tempogram.api.schemas.fields import BotId, MessageId
+from tempogram.api.schemas.fields import BotId, MessageId, Tag
 from tempogram.api.schemas.queue import (
     DeadLettersOut,
-    LaneCounts,
     PurgedOut,
     QueueStatsOut,
     ReplayedOut,
@@ -20,14 +19,12 @@ from tempogram.api.schemas.queue import (
 )
 from tempogram.api.security.auth import GuardedRoute, Role, requires
 from tempogram.api.usecases import dead_letters
+from tempogram.api.usecases.queue_stats import counted
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
-from tempogram.engine.model.messages import Priority
-
-PAGE_MAX = 1_000
 
 router = APIRouter(tags=["queue"], route_class=GuardedRoute)
 
-Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
+Limit = Annotated[int, Query(ge=1, le=dead_letters.PAGE_MAX)]
 
 
 @router.get(
@@ -35,15 +32,19 @@ Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 )
 async def stats(services: ServicesOf) -> QueueStatsOut:
     """Count open messages, each once, and dead letters."""
-    return await _counted(services)
+    return await counted(services)
 
 
 @router.get("/queue/dlq", dependencies=[requires(Role.VIEWER)], responses=error_responses(Invalid, LedgerError))
 async def dead_letter_page(
-    services: ServicesOf, after: MessageId | None = None, limit: Limit = 100, bot: BotId | None = None
+    services: ServicesOf,
+    after: MessageId | None = None,
+    limit: Limit = 100,
+    bot: BotId | None = None,
+    tag: Tag | None = None,
 ) -> DeadLettersOut:
     """List dead letters, oldest first; continue with ``after`` = the ``next_after`` of the last page."""
-    return await dead_letters.page(services, after=after or "", limit=limit, bot_id=bot)
+    return await dead_letters.page(services, after=after or "", limit=limit, bot_id=bot, tag=tag)
 
 
 @router.post(
@@ -60,14 +61,3 @@ async def replay(selection: Selection, services: ServicesOf) -> ReplayedOut:
 async def purge(selection: Annotated[SelectionQuery, Query()], services: ServicesOf) -> PurgedOut:
     """Remove dead letters for good: ``?ids=…&ids=…``, ``?bot=…`` or ``?all=true``."""
     return PurgedOut(purged=await dead_letters.purge(services, selection))
-
-
-async def _counted(services: Services) -> QueueStatsOut:
-    counts = await services.broker.stats()
-    dead = await services.history.dead_count()
-    waiting = {priority.value: counts.waiting.get(priority, 0) for priority in Priority}
-    return QueueStatsOut(
-        stats=LaneCounts(**waiting, retry=counts.retry, dlq=dead),
-        total_queued=sum(waiting.values()) + counts.retry,
-        total_failed=dead,
-    )

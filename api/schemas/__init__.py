@@ -4,6 +4,7 @@ Read in this order:
 
     base      ``RequestModel`` and ``ResponseModel``
     fields    the types of fields
+    sending   how a message is sent
     messages  a message to send, and its state
     queue     counts and dead letters
     bots      a bot

@@ -38,6 +38,12 @@ def _smaller(digits: str, position: int) -> str:
 DIGITS = digits_up_to(TELEGRAM_ID_MAX)
 
 NUMBER = re.compile(f"-?{DIGITS}")
+TAG = re.compile(r"[^\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]{1,64}")
+"""Without control characters and invisible ones."""
+
+HALF_OF_A_PAIR = re.compile(r"[\ud800-\udfff]")
+"""Strict JSON has none, and no column can store one."""
+
 USERNAME = re.compile(r"@[A-Za-z][A-Za-z0-9_]{1,63}")
 
 
@@ -77,6 +83,17 @@ def read_chat(value: object) -> int | str | None:
     if isinstance(value, str) and USERNAME.fullmatch(value):
         return value
     raise ValueError("should be a chat's id or its @name")
+
+
+def read_tag(value: object) -> str:
+    r"""Return a message's tag.
+
+    >>> read_tag("spring sale"), TAG.fullmatch("spring\n") is None
+    ('spring sale', True)
+    """
+    if isinstance(value, str) and TAG.fullmatch(value) and not HALF_OF_A_PAIR.search(value):
+        return value
+    raise ValueError("should have 1 to 64 printable characters")
 
 
 def read_time_ms(value: object) -> int:
@@ -124,10 +141,10 @@ def _seconds(value: object) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
     try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
     except ValueError:
         return None
-    return moment.timestamp() if moment and moment.tzinfo else None
+    return moment.timestamp() if isinstance(moment, datetime) and moment.tzinfo else None
 
 
 def _either(*kinds: dict[str, Any], description: str) -> WithJsonSchema:
@@ -173,6 +190,15 @@ TimeMs = Annotated[
         {"type": "string", "format": "date-time"},
         {"type": "number", "minimum": 0, "maximum": SEND_AT_S_MAX},
         description="ISO 8601 with a zone, or seconds since the epoch.",
+    ),
+]
+
+Tag = Annotated[
+    str,
+    BeforeValidator(read_tag),
+    _either(
+        {"type": "string", "pattern": f"^{TAG.pattern}$"},
+        description="A label of one's own, such as the name of a campaign: 1 to 64 printable characters.",
     ),
 ]
 

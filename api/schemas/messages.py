@@ -7,9 +7,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, SkipValidation, model_validator
 
-from tempogram.api.schemas.base import RequestModel, ResponseModel, given
-from tempogram.api.schemas.fields import BotId, ChatField, TimeMs, UserId, time_of
-from tempogram.engine.model.messages import PARKED_MS, ChatId, Guarantee, Priority, Status
+from tempogram.api.schemas.base import ResponseModel, given
+from tempogram.api.schemas.fields import BotId, ChatField, UserId, time_of
+from tempogram.api.schemas.sending import Sending
+from tempogram.engine.model.messages import PARKED_MS, ChatId, Priority, Status
 from tempogram.engine.ports import Explanation, WaitsAt
 from tempogram.storage.files.uploads import StoredFile
 from tempogram.storage.messages import AttemptState, MessageState
@@ -19,10 +20,8 @@ BATCH_MAX = 10_000
 
 EXAMPLE_ID = "018bcfe5680000000000000007"
 
-EXPIRES_IN_S_MAX = 366 * 86_400
 
-
-class MessageIn(RequestModel):
+class MessageIn(Sending):
     """A message to send: a ``text``, or any ``method`` of the Bot API with its ``params``."""
 
     model_config = ConfigDict(
@@ -38,6 +37,7 @@ class MessageIn(RequestModel):
                     "send_at": "2026-12-24T18:00:00+01:00",
                     "expires_in_s": 3600,
                     "dedup_key": "newsletter-2026-12:@news",
+                    "tag": "newsletter",
                 },
             ],
             "oneOf": [given("text", type="string"), given("method", type="string")],
@@ -49,21 +49,7 @@ class MessageIn(RequestModel):
     text: str | None = Field(None, description="Short for the method sendMessage with this text.")
     method: str | None = Field(None, pattern=r"^[A-Za-z]{1,64}$", description="As Telegram spells it.")
     params: dict[str, Any] = Field(default_factory=dict, description="The method's parameters without chat_id.")
-    priority: Priority = Field(Priority.NORMAL, description="Shared 16 : 4 : 1, never strictly.")
-    send_at: TimeMs | None = None
-    expires_in_s: float | None = Field(
-        None, gt=0, le=EXPIRES_IN_S_MAX, description="Not sent after this many seconds, counted from send_at or now."
-    )
-    dedup_key: str | None = Field(
-        None,
-        pattern=r"^[!-~]{1,200}$",
-        description="The same key of the same bot is accepted once within RETENTION_DAYS. Printable ASCII.",
-    )
     user_id: UserId = None
-    delivery: Guarantee = Field(
-        Guarantee.AT_LEAST_ONCE,
-        description="What happens if it is unknown whether it arrived: at_least_once sends it again.",
-    )
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
@@ -93,6 +79,14 @@ class RefusedOut(ResponseModel):
     """One entry of a batch that was not accepted."""
 
     error: str = Field(examples=["text is missing"])
+
+
+class TagCancelledOut(ResponseModel):
+    """How many messages with a tag were cancelled."""
+
+    cancelled: int
+    left: int = Field(description="Looked at and left: they are being sent, or not in the queue yet.")
+    is_complete: bool = Field(description="Every message that had the tag was looked at. false: ask again.")
 
 
 class AttemptOut(ResponseModel):
@@ -152,6 +146,7 @@ class LetterOut(ResponseModel):
     settled_at: datetime | None = Field(description="When its status became final.")
     telegram_message_id: int | None
     reason: str | None
+    tag: str | None
 
     @classmethod
     def of(cls, state: MessageState) -> Self:
@@ -186,6 +181,7 @@ class ExplanationOut(ResponseModel):
     )
     earliest_at: datetime | None = Field(description="Not before this time. null: its bot is paused, or see waits_for.")
     waits_for: list[str] = Field(description="The messages that must have ended before, as it refers to them.")
+    tag: str | None
 
     @classmethod
     def of(cls, explanation: Explanation) -> Self:
@@ -196,6 +192,7 @@ class ExplanationOut(ResponseModel):
             before_in_line=explanation.before_in_line,
             earliest_at=time_of(explanation.earliest_at_ms),
             waits_for=list(explanation.waits_for),
+            tag=explanation.tag,
         )
 
 
@@ -215,4 +212,5 @@ def _fields_of(state: MessageState) -> dict[str, Any]:
         "settled_at": time_of(state.settled_at_ms),
         "telegram_message_id": state.telegram_message_id,
         "reason": state.reason,
+        "tag": state.tag,
     }

@@ -14,13 +14,18 @@ from tempogram.engine.model.errors import BrokerUnavailable
 
 log = structlog.get_logger()
 
+PAGE_MAX = 1_000
+"""Dead letters in one page."""
+
 REPLAY_PAGE = 500
 """Dead letters replayed in one transaction. Untuned: few enough that other writes do not wait long behind it."""
 
 
-async def page(services: Services, *, after: str, limit: int, bot_id: int | None) -> DeadLettersOut:
+async def page(
+    services: Services, *, after: str, limit: int, bot_id: int | None, tag: str | None = None
+) -> DeadLettersOut:
     """Return one page, and where the next begins. One letter more is read to know whether there is a next page."""
-    found = await services.history.dead(after_id=after, limit=limit + 1, bot_id=bot_id)
+    found = await services.history.dead(after_id=after, limit=limit + 1, bot_id=bot_id, tag=tag)
     letters, has_more = found[:limit], len(found) > limit
     return DeadLettersOut(
         letters=[LetterOut.of(state) for state in letters], next_after=letters[-1].id if has_more else None

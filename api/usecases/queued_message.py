@@ -43,6 +43,7 @@ async def explain(services: Services, message_id: str) -> Explanation:
     explanation = await services.broker.explain(message_id)
     if explanation is None:
         raise await _why_not(services, message_id, "there is nothing to explain")
+    explanation = replace(explanation, tag=(await state_of(services, message_id)).tag)
     if explanation.earliest_at_ms != PARKED_MS:
         return explanation
     waits_for = tuple(await services.handles.awaited(message_id))

@@ -44,7 +44,7 @@ YIELD_EVERY = 200
 class Submitted:
     """A message that was accepted, now or, with the same ``dedup_key``, before."""
 
-    message_id: str
+    id: str
     status: Status
 
 
@@ -128,7 +128,7 @@ class Submissions:
         except EngineError:
             await self._services.attachments.forget(message)
             raise
-        if submitted.message_id != message.id:
+        if submitted.id != message.id:
             await self._services.attachments.forget(message)
         return submitted
 
@@ -146,9 +146,9 @@ class Submissions:
         # Before it is submitted, because it may be sent before the submission returns.
         with _expect(self._services.results, message.id) as result:
             submitted = await self._submit(message)
-            if submitted.message_id == message.id:
+            if submitted.id == message.id:
                 return await self._wait_for_end(submitted, result, wait_s)
-        with _expect(self._services.results, submitted.message_id) as result:
+        with _expect(self._services.results, submitted.id) as result:
             return await self._wait_for_end(submitted, result, wait_s)
 
     async def _dispatch(self, messages: Sequence[Outgoing]) -> list[Submission]:
@@ -169,7 +169,7 @@ class Submissions:
     ) -> Submitted | MessageState:
         if submitted.status in OPEN:
             await asyncio.wait([result], timeout=wait_s)
-        state = await _state(self._services.history, submitted.message_id)
+        state = await _state(self._services.history, submitted.id)
         return submitted if state is None or state.status in OPEN else state
 
 
@@ -190,10 +190,15 @@ def compose(services: Services, request: MessageIn, files: Collection[str] = ())
         ready_at_ms=ready_at_ms,
         expires_at_ms=_expires_at_ms(request, max(ready_at_ms, services.clock())),
         guarantee=request.delivery,
-        # A prefix of its own, so that no client can use a key of a handler.
-        dedup_key=None if request.dedup_key is None else f"client:{request.dedup_key}",
+        dedup_key=None if request.dedup_key is None else client_key(request.dedup_key),
         user_id=request.user_id,
+        tag=request.tag,
     )
+
+
+def client_key(key: str) -> str:
+    """Return a client's ``dedup_key`` as it is stored: its prefix keeps it from the keys of handlers."""
+    return f"client:{key}"
 
 
 def _text_params(services: Services, request: MessageIn) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def in_words(state: Mapping[str, Any], now: datetime) -> str:
             f"It waits {_why(gate)} ({gate}).",
             _before(state["before_in_line"], state["before_in_lane"]),
             _after(state["waits_for"]) if state.get("waits_for") else _when(state["earliest_at"], now),
+            *([f"Its tag is {state['tag']}."] if state.get("tag") else []),
         )
     )
 

@@ -26,6 +26,7 @@ PAGE = 1_000
 Url = Annotated[str | None, typer.Option(help="Address of the API; by default HOST and PORT.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON, and nothing else.")]
 Bot = Annotated[int | None, typer.Option(min=1, help="Only those of this bot.")]
+Tag = Annotated[str | None, typer.Option(help="Only those with this tag.")]
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of dead letters.", show_default=False)]
 All = Annotated[bool, typer.Option("--all", help="All dead letters.")]
 
@@ -49,15 +50,26 @@ def explain(
     _print(explained, as_json, lambda answer: in_words(answer, datetime.now(UTC)))
 
 
+@app.command()
+def cancel(
+    tag: Annotated[str, typer.Option(help="The tag of the messages.", show_default=False)],
+    url: Url = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Cancel every message that waits with a tag, such as those of one campaign."""
+    _print(_cancel_tagged(_client(url), tag), as_json, _cancelled_in_words)
+
+
 @letters.command("list")
 def list_letters(
     url: Url = None,
     bot: Bot = None,
+    tag: Tag = None,
     limit: Annotated[int, typer.Option(min=1, help="How many, oldest first.")] = 50,
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """List dead letters with their reasons."""
-    _print(_letters(_client(url), bot, limit), as_json, _letters_table)
+    _print(_letters(_client(url), bot, tag, limit), as_json, _letters_table)
 
 
 @letters.command()
@@ -92,7 +104,29 @@ def _client(url: str | None) -> Client:
     return client(url, load())
 
 
-def _letters(made: Client, bot: int | None, limit: int) -> dict[str, Any]:
+def _cancel_tagged(made: Client, tag: str) -> dict[str, Any]:
+    """Ask again until every message was looked at: one request goes on for some seconds."""
+    cancelled = 0
+    while True:
+        answer = made.delete("/messages", [("tag", tag)])
+        cancelled += answer["cancelled"]
+        if answer["is_complete"] or not answer["cancelled"]:
+            return {"cancelled": cancelled, "left": answer["left"]}
+
+
+def _cancelled_in_words(answer: dict[str, int]) -> str:
+    """Say how many were cancelled, and how many could not be.
+
+    >>> _cancelled_in_words({"cancelled": 1200, "left": 1}), _cancelled_in_words({"cancelled": 0, "left": 0})
+    ('1,200 cancelled; 1 is being sent, or not queued yet', '0 cancelled')
+    """
+    cancelled, left = f"{answer['cancelled']:,} cancelled", answer["left"]
+    if not left:
+        return cancelled
+    return f"{cancelled}; {left:,} {'is' if left == 1 else 'are'} being sent, or not queued yet"
+
+
+def _letters(made: Client, bot: int | None, tag: str | None, limit: int) -> dict[str, Any]:
     """Read pages until there are enough."""
     found: list[dict[str, Any]] = []
     after: str | None = None
@@ -100,6 +134,7 @@ def _letters(made: Client, bot: int | None, limit: int) -> dict[str, Any]:
         asked = [("limit", str(min(PAGE, limit - len(found))))]
         asked += [("after", after)] if after else []
         asked += [("bot", str(bot))] if bot else []
+        asked += [("tag", tag)] if tag is not None else []
         page = made.get("/queue/dlq", asked)
         found += page["letters"]
         after = page["next_after"]
@@ -175,10 +210,10 @@ def _letters_table(answer: dict[str, Any]) -> Table | str:
     if not answer["letters"]:
         return "There are no dead letters."
     table = Table(caption="There are more; --limit shows them." if answer["next_after"] else None)
-    for heading in ("id", "bot", "chat", "method", "tries", "given up", "reason"):
+    for heading in ("id", "bot", "chat", "method", "tag", "tries", "given up", "reason"):
         table.add_column(heading, no_wrap=heading == "id", overflow="fold")
     for each in answer["letters"]:
-        cells = (each["id"], each["bot"], each["chat_id"], each["method"], each["attempt"])
+        cells = (each["id"], each["bot"], each["chat_id"], each["method"], each["tag"], each["attempt"])
         table.add_row(*(Text(_plain(cell)) for cell in (*cells, _when(each["settled_at"]), each["reason"])))
     return table
 

@@ -76,6 +76,7 @@ class MethodComposer:
         expires_at_ms: int | None = None,
         dedup_key: str | None = None,
         user_id: int | None = None,
+        tag: str | None = None,
     ) -> Outgoing:
         """See ``Composer``."""
         known = BY_NAME.get(method.lower())
@@ -91,14 +92,12 @@ class MethodComposer:
         check(known, checked if chat_id is None else {**checked, "chat_id": chat_id})
         message = self._outgoing(bot_id, name, rule, {**given, "chat_id": chat_id})
         return replace(
-            message,
+            _at(message, guarantee, ready_at_ms),
             priority=priority,
-            guarantee=guarantee if message.guarantee is Guarantee.AT_LEAST_ONCE else message.guarantee,
-            ready_at_ms=ready_at_ms,
             expires_at_ms=expires_at_ms,
             dedup_key=dedup_key,
             user_id=user_id,
-            replaces=None if ready_at_ms else message.replaces,  # one with a time of its own replaces nothing
+            tag=tag,
         )
 
     def from_method(
@@ -107,12 +106,24 @@ class MethodComposer:
         rule: Rule,
         *,
         priority: Priority = Priority.NORMAL,
+        guarantee: Guarantee = Guarantee.AT_LEAST_ONCE,
+        ready_at_ms: int = 0,
+        expires_in_s: float | None = None,
         dedup_key: str | None = None,
         user_id: int | None = None,
+        tag: str | None = None,
     ) -> Outgoing:
-        """Make a message from an aiogram method."""
+        """Make a message from an aiogram method; ``expires_in_s`` is counted from its time, or else from now."""
         message = self._outgoing(prepared.bot_id, prepared.name, rule, prepared.params)
-        return replace(message, priority=priority, dedup_key=dedup_key, user_id=user_id)
+        from_ms = max(ready_at_ms, message.submitted_at_ms)
+        return replace(
+            _at(message, guarantee, ready_at_ms),
+            priority=priority,
+            expires_at_ms=None if expires_in_s is None else from_ms + round(expires_in_s * 1_000),
+            dedup_key=dedup_key,
+            user_id=user_id,
+            tag=tag,
+        )
 
     def _outgoing(self, bot_id: int, name: str, rule: Rule, params: dict[str, Any]) -> Outgoing:
         now_ms = self._clock()
@@ -135,6 +146,16 @@ class MethodComposer:
             is_paid=is_paid,
             replaces=None if chat_id is None else edit_coalescing.replaces(name, params),
         )
+
+
+def _at(message: Outgoing, guarantee: Guarantee, ready_at_ms: int) -> Outgoing:
+    """Return a message with a time of its own, and a guarantee that its method may make stricter."""
+    return replace(
+        message,
+        guarantee=guarantee if message.guarantee is Guarantee.AT_LEAST_ONCE else message.guarantee,
+        ready_at_ms=ready_at_ms,
+        replaces=None if ready_at_ms else message.replaces,  # one with a time of its own replaces nothing
+    )
 
 
 def _take_paid(name: str, params: dict[str, Any]) -> bool:

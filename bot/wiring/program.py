@@ -162,6 +162,7 @@ def services(built: Program) -> Services:
         fleet=built.telegram.fleet,
         dispatcher=engine.dispatcher,
         cancellations=engine.cancellations,
+        closer=queue.closer,
         broker=queue.broker,
         ledger=storage.ledger,
         results=queue.results,

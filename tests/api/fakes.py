@@ -111,8 +111,10 @@ class Storage(FlakyLedger):
     async def dead_count(self, bot_id: int | None = None) -> int:
         return len(self._dead(bot_id))
 
-    async def dead(self, *, after_id: str, limit: int, bot_id: int | None = None) -> list[MessageState]:
-        return [each for each in self._dead(bot_id) if each.id > after_id][:limit]
+    async def dead(
+        self, *, after_id: str, limit: int, bot_id: int | None = None, tag: str | None = None
+    ) -> list[MessageState]:
+        return [each for each in self._dead(bot_id) if each.id > after_id and tag in {None, each.tag}][:limit]
 
     async def replay(self, message_ids: Sequence[str]) -> list[Outgoing]:
         chosen = [each.id for each in self._dead(None) if each.id in message_ids]
@@ -173,6 +175,7 @@ class Storage(FlakyLedger):
             settled_at_ms=last.recorded_at_ms if last else self._cancelled_at_ms.get(message_id),
             telegram_message_id=last.telegram_message_id if last else None,
             reason=last.fault.reason if last and last.fault else None,
+            tag=message.tag,
             attempts=tuple(_attempt(number, each) for number, each in enumerate(records, 1) if each.outcome),
         )
 
@@ -288,6 +291,7 @@ class PlainComposer:
         expires_at_ms: int | None = None,
         dedup_key: str | None = None,
         user_id: int | None = None,
+        tag: str | None = None,
     ) -> Outgoing:
         if method == "sendNonsense":
             raise Refusal("Telegram has no method 'sendNonsense'")
@@ -305,6 +309,7 @@ class PlainComposer:
             expires_at_ms=expires_at_ms,
             dedup_key=dedup_key,
             user_id=user_id,
+            tag=tag,
         )
 
 
@@ -586,6 +591,7 @@ class World:
             dispatcher=dispatcher,
             handles=self.handles,
             cancellations=cancellations,
+            closer=closer,
             broker=self.broker,
             ledger=self.storage,
             results=self.results,

@@ -45,6 +45,7 @@ class TestSubmitting:
             "dedup_key": "cat",
             "delivery": "at_most_once",
             "user_id": 501,
+            "tag": "весна 2026",
         }
 
         await world.client.post("/messages", json=wanted)
@@ -54,6 +55,20 @@ class TestSubmitting:
         assert message.ready_at_ms == START_MS + 60_000
         assert message.expires_at_ms == START_MS + 70_000
         assert (message.guarantee, message.user_id) == (Guarantee.AT_MOST_ONCE, 501)
+        assert message.tag == "весна 2026"
+
+    @pytest.mark.parametrize("tag", ["", "a" * 65, "a\nb", "a\x00", "\u202eevil", 7])
+    async def test_a_tag_that_is_not_printable_or_too_long_is_refused(self, world: World, tag: object) -> None:
+        response = await world.client.post("/messages", json={**HELLO, "tag": tag})
+
+        assert error_of(response)[:2] == (422, "invalid")
+        assert error_of(response)[2].startswith("tag should have 1 to 64 printable characters, not ")
+
+    async def test_a_message_is_shown_with_its_tag(self, world: World) -> None:
+        tagged, plain = await world.submitted(tag="spring"), await world.submitted()
+
+        assert (await world.client.get(f"/messages/{tagged}")).json()["tag"] == "spring"
+        assert (await world.client.get(f"/messages/{plain}")).json()["tag"] is None
 
     async def test_the_time_to_send_at_may_be_iso_8601_with_a_zone(self, world: World) -> None:
         moment = datetime.fromtimestamp(START_MS / 1_000, UTC).isoformat()
@@ -402,6 +417,7 @@ class TestLooking:
             "settled_at": "2023-11-14T22:13:21.500000Z",
             "telegram_message_id": 7,
             "reason": None,
+            "tag": None,
             "delivered_items": 0,
             "attempts": [
                 {
@@ -590,7 +606,13 @@ class TestExplaining:
             "before_in_line": 0,
             "earliest_at": datetime.fromtimestamp(START_MS / 1_000 + 60, UTC).isoformat().replace("+00:00", "Z"),
             "waits_for": [],
+            "tag": None,
         }
+
+    async def test_an_explained_message_shows_its_tag(self, world: World) -> None:
+        message_id = await world.submitted(tag="spring")
+
+        assert (await world.client.get(f"/messages/{message_id}/explain")).json()["tag"] == "spring"
 
     async def test_a_message_in_a_full_lane_is_explained_with_the_count_before_it(self, world: World) -> None:
         ids = [await world.submitted() for _ in range(3)]
@@ -630,3 +652,64 @@ class TestExplaining:
         response = await world.client.get(f"/messages/{message_id}/explain")
 
         assert error_of(response)[:2] == (503, "broker_unavailable")
+
+
+class TestCancellingByTag:
+    async def test_what_waits_with_the_tag_is_cancelled_and_nothing_else(self, world: World) -> None:
+        spring = [await world.submitted(chat_id=chat_id, tag="spring") for chat_id in range(1, 4)]
+        spring.append(await world.submitted(tag="spring", send_at=(START_MS + 60_000) / 1_000))
+        others = [await world.submitted(), await world.submitted(tag="autumn")]
+
+        response = await world.client.delete("/messages?tag=spring")
+
+        assert (response.status_code, response.json()) == (200, {"cancelled": 4, "left": 0, "is_complete": True})
+        assert {world.storage.states[each].status for each in spring} == {Status.CANCELLED}
+        assert {world.storage.states[each].status for each in others} == {Status.QUEUED}
+        assert [each.message.id for each in await world.leased(9)] == [others[0]]
+
+    async def test_a_cancelled_message_says_why(self, world: World) -> None:
+        message_id = await world.submitted(tag="spring")
+
+        await world.client.delete("/messages?tag=spring")
+
+        assert world.storage.states[message_id].reason == "everything with its tag was cancelled"
+
+    async def test_a_message_that_is_being_sent_is_left_and_counted_as_left(self, world: World) -> None:
+        sending = await world.submitted(tag="spring")
+        await world.leased()
+        await world.submitted(chat_id=8, tag="spring")
+
+        response = await world.client.delete("/messages?tag=spring")
+
+        assert response.json() == {"cancelled": 1, "left": 1, "is_complete": True}
+        assert world.storage.states[sending].status is Status.QUEUED
+
+    async def test_a_tag_that_no_message_has_cancels_nothing(self, world: World) -> None:
+        await world.submitted()
+
+        response = await world.client.delete("/messages?tag=spring")
+
+        assert response.json() == {"cancelled": 0, "left": 0, "is_complete": True}
+
+    @pytest.mark.parametrize("query", ["", "?tag=", f"?tag={'a' * 65}", "?tag=a%00"])
+    async def test_without_a_tag_nothing_is_cancelled(self, world: World, query: str) -> None:
+        message_id = await world.submitted()
+
+        response = await world.client.delete(f"/messages{query}")
+
+        assert error_of(response)[:2] == (422, "invalid")
+        assert world.storage.states[message_id].status is Status.QUEUED
+
+    async def test_nothing_is_cancelled_without_the_token(self, world: World) -> None:
+        await world.submitted(tag="spring")
+
+        assert (await world.anonymous.delete("/messages?tag=spring")).status_code == 401
+
+    async def test_nothing_is_cancelled_while_the_broker_is_unavailable(self, world: World) -> None:
+        message_id = await world.submitted(tag="spring")
+        world.broker.asleep = True
+
+        response = await world.client.delete("/messages?tag=spring")
+
+        assert error_of(response)[:2] == (503, "broker_unavailable")
+        assert world.storage.states[message_id].status is Status.QUEUED

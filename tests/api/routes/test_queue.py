@@ -80,7 +80,15 @@ class TestDeadLetters:
 
         assert [letter["id"] for letter in response.json()["letters"]] == [mine]
 
-    @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=many", "after=%00", "bot=me"])
+    async def test_dead_letters_can_be_listed_by_tag(self, world: World) -> None:
+        await world.dead()
+        spring = await world.dead(tag="spring")
+
+        response = await world.client.get("/queue/dlq?tag=spring")
+
+        assert [(letter["id"], letter["tag"]) for letter in response.json()["letters"]] == [(spring, "spring")]
+
+    @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=many", "after=%00", "bot=me", "tag="])
     async def test_an_invalid_page_of_dead_letters_is_refused(self, world: World, query: str) -> None:
         response = await world.client.get(f"/queue/dlq?{query}")
 

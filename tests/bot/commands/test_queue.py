@@ -134,6 +134,40 @@ async def test_an_explanation_is_printed_in_words_or_as_json(tempogram: Program)
     assert "It goes some time after its bot is resumed" in paused
 
 
+async def test_what_waits_with_a_tag_is_cancelled_by_one_command(tempogram: Program) -> None:
+    later = {"bot": "42", "text": "later", "send_at": "2099-01-01T12:00:00Z"}
+    spring = [{**later, "chat_id": chat_id, "tag": "spring sale"} for chat_id in range(1, 4)]
+    _, taken = await tempogram.call("POST", "/messages/batch", json=[*spring, {**later, "chat_id": 5}])
+
+    status, said, _ = await queue(tempogram, "cancel", "--tag", "spring sale")
+    _, printed, _ = await queue(tempogram, "cancel", "--tag", "spring sale", "--json")
+    refused = await queue(tempogram, "cancel", "--tag", "")
+    states = [(await tempogram.call("GET", f"/messages/{each['id']}"))[1]["status"] for each in taken]
+    await tempogram.call("DELETE", f"/messages/{taken[-1]['id']}")
+
+    assert (status, said) == (0, "3 cancelled\n")
+    assert json.loads(printed) == {"cancelled": 0, "left": 0}
+    assert (refused[0], "tag should have 1 to 64 printable characters" in refused[2]) == (2, True)
+    assert states == ["cancelled", "cancelled", "cancelled", "queued"]
+
+
+async def test_dead_letters_of_a_tag_are_listed_without_the_others(
+    telegram: RunningSimulator, tempogram: Program
+) -> None:
+    await given_up(telegram, tempogram, 1)
+    await telegram.order(Fault(kind="chat_not_found", chat_id=9))
+    await tempogram.call("POST", "/messages", json={"bot": "42", "chat_id": 9, "text": "hello", "tag": "spring"})
+    await tempogram.until(tempogram.is_empty, within_s=20)
+    await telegram.end_faults()
+
+    _, printed, _ = await queue(tempogram, "dlq", "list", "--tag", "spring", "--json")
+    _, table, _ = await queue(tempogram, "dlq", "list")
+    await queue(tempogram, "dlq", "purge", "--all", "--yes")
+
+    assert [each["tag"] for each in json.loads(printed)["letters"]] == ["spring"]
+    assert "spring" in table
+
+
 async def test_explaining_a_message_that_does_not_wait_ends_in_one_sentence(tempogram: Program) -> None:
     _, sent = await tempogram.call("POST", "/messages", json={"bot": "42", "chat_id": 78, "text": "now"})
     await tempogram.until(tempogram.is_empty, within_s=20)
