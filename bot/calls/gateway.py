@@ -2,43 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import Any, Protocol, get_args
 
+import aiohttp
 import structlog
 from aiogram import Bot
 from aiogram.client.session.base import BaseSession
-from aiogram.exceptions import TelegramEntityTooLarge, TelegramRetryAfter
+from aiogram.exceptions import AiogramError, TelegramEntityTooLarge, TelegramRetryAfter
 from aiogram.methods import SendChatAction
 
 from tempogram.api.core.ports import Refusal
+from tempogram.api.usecases.submissions import Submitted
+from tempogram.bot.calls import call_options
 from tempogram.bot.calls.answers import (
     answer,
-    is_answered_with_a_value,
     items_of,
     may_be_shown,
     not_accepted,
     refused,
     shown,
 )
+from tempogram.bot.calls.call_options import CallOptions
 from tempogram.bot.calls.endings import Endings
 from tempogram.bot.calls.handles import Amended, Done, HandleReferences
+from tempogram.bot.calls.intents import Intent, intent_by_rule, intent_of
 from tempogram.bot.calls.place_wait import PlaceWait
 from tempogram.bot.telegram import update_context
 from tempogram.bot.telegram.attachments import Attachments
 from tempogram.bot.telegram.composer import MethodComposer, prepare
 from tempogram.bot.telegram.engine_loop import EngineLoop
-from tempogram.bot.telegram.methods import UNCOUNTED, AnyMethod, Rule, numbered
+from tempogram.bot.telegram.methods import AnyMethod, Rule, numbered
 from tempogram.bot.telegram.references import may_refer, unknown, why_lost
-from tempogram.engine.dispatcher import Dispatcher
-from tempogram.engine.model.errors import ChatUnreachable, EngineError, QueueFull, TargetLost
-from tempogram.engine.model.messages import Hold, Outgoing, Status
-from tempogram.engine.ports import Handles, Known, Result
+from tempogram.engine.dispatcher import Dispatcher, Submission
+from tempogram.engine.model.errors import ChatUnreachable, EngineError, LedgerError, QueueFull, TargetLost
+from tempogram.engine.model.messages import Guarantee, Hold, Outgoing, Priority, Status
+from tempogram.engine.ports import Accepted, Handles, Known, Result
 from tempogram.engine.sending.known_holds import KnownHolds
 from tempogram.storage.files.spool import FileTooLarge
 
 log = structlog.get_logger()
+
+YIELD_EVERY = 50
+"""Calls of a batch between two yields to others; untuned: 50 take some 5 ms."""
+
+NOT_COMPOSED = (AiogramError, EngineError, aiohttp.ClientError, OSError)
+"""What may be wrong with one call of a batch before it is submitted: its parameters, or a file that cannot be read."""
 
 
 class TokenStore(Protocol):
@@ -82,8 +93,14 @@ class Gateway:
         self._call_s = call_s
         self.loop = EngineLoop()
 
-    async def call(self, bot: Bot, method: AnyMethod, rule: Rule) -> Any:
+    async def call(self, bot: Bot, method: AnyMethod, rule: Rule, *, wait_s: float | None = None) -> Any:
         """Submit a call and wait until it has ended, or at most ``wait_s`` for its places.
+
+        Args:
+            bot: It makes the call.
+            method: The call.
+            rule: See ``QUEUED``.
+            wait_s: In place of the gateway's own; None: that one.
 
         Returns:
             What the method returns; or, if the message still waits, a ``Message`` (or ``MessageId``, or a list of
@@ -98,12 +115,12 @@ class Gateway:
         try:
             message = await self._compose(bot, method, rule)
             with update_context.waiting_for_queue():
-                return await self._answered(bot, method, message)
+                return await self._answered(bot, method, message, self._wait_s if wait_s is None else wait_s)
         except (ChatUnreachable, QueueFull, Refusal, TargetLost) as error:
             raise not_accepted(method, error) from None
 
-    async def _answered(self, bot: Bot, method: AnyMethod, message: Outgoing) -> Any:
-        waiting = PlaceWait(wait_s=self._wait_s if may_be_shown(method) else None, call_s=self._call_s)
+    async def _answered(self, bot: Bot, method: AnyMethod, message: Outgoing, wait_s: float | None) -> Any:
+        waiting = PlaceWait(wait_s=wait_s if may_be_shown(method) else None, call_s=self._call_s)
         with self._endings.expect(message.id, waiting.note) as ended:
             other_id = await self._enter(bot, message)
             if other_id is None:
@@ -192,13 +209,89 @@ class Gateway:
         except (QueueFull, Refusal, TargetLost) as error:
             raise not_accepted(method, error) from None
 
+    async def submit_many(
+        self, bot: Bot, methods: Sequence[AnyMethod], options: CallOptions
+    ) -> list[Submitted | Exception]:
+        """Submit calls by one write of the ledger, without waiting for any; one answer each, in their order.
+
+        Each is a message of its own, as over HTTP: an edit or a delete of what waits goes behind it.
+
+        Returns:
+            Submitted: It is accepted, now or before.
+            TelegramAPIError: It is not; the same as ``call`` raises. Its neighbours are.
+            LedgerError: It is not, as far as is known, but others before it are.
+            OSError, aiohttp.ClientError: A file of it cannot be read.
+
+        Raises:
+            LedgerError: None is accepted, as far as is known.
+        """
+        options = options.within(call_options.current())
+        intents = [intent_of(method, options) for method in methods]
+        composed: list[Outgoing | Exception] = []
+        for index, each in enumerate(intents):
+            composed.append(await self._composed(bot, each) if isinstance(each, Intent) else each)
+            if index % YIELD_EVERY == YIELD_EVERY - 1:
+                await asyncio.sleep(0)
+        messages = [each for each in composed if isinstance(each, Outgoing)]
+        submissions = iter(await self._submit_all(bot, messages))
+        return [
+            await self._submitted(method, each, next(submissions)) if isinstance(each, Outgoing) else each
+            for method, each in zip(methods, composed, strict=True)
+        ]
+
+    async def _composed(self, bot: Bot, intent: Intent) -> Outgoing | Exception:
+        try:
+            return await self._message(bot, intent)
+        except (ChatUnreachable, Refusal) as error:
+            return not_accepted(intent.method, error)
+        except NOT_COMPOSED as error:
+            return error
+
+    async def _submit_all(self, bot: Bot, messages: Sequence[Outgoing]) -> Sequence[Submission | Refusal]:
+        if not messages:
+            return []
+        try:
+            await self._tokens.learn(bot.token)  # as in ``_submit``
+            return await self._dispatcher.submit(messages)
+        except Refusal as removed:
+            return [removed] * len(messages)
+        except EngineError:
+            for message in messages:
+                await self._attachments.forget(message)
+            raise
+
+    async def _submitted(
+        self, method: AnyMethod, message: Outgoing, submission: Submission | Refusal
+    ) -> Submitted | Exception:
+        if isinstance(submission, Accepted):
+            return Submitted(message.id, Status.QUEUED)
+        await self._attachments.forget(message)
+        match submission:
+            case Known(message_id, status):
+                return Submitted(message_id, status)
+            case LedgerError():
+                return submission
+            case refused:
+                return not_accepted(method, refused)
+
     async def _compose(self, bot: Bot, method: AnyMethod, rule: Rule) -> Outgoing:
-        prepared, context = prepare(bot, method), update_context.current()
-        compose = partial(self._composer.from_method, prepared, rule)
-        if context is not None:
-            is_made_again = prepared.name in UNCOUNTED and is_answered_with_a_value(method)
-            key = None if is_made_again else context.next_key(prepared.name, rule.chat_id(prepared.params))
-            compose = partial(compose, dedup_key=key, priority=context.priority, user_id=context.user_id)
+        return await self._message(bot, intent_by_rule(method, rule, call_options.current()))
+
+    async def _message(self, bot: Bot, intent: Intent) -> Outgoing:
+        """Make the message of a call, and keep its files."""
+        method, options, prepared = intent.method, intent.options, prepare(bot, intent.method)
+        compose = partial(
+            self._composer.from_method,
+            prepared,
+            intent.rule,
+            priority=options.priority or Priority.NORMAL,
+            guarantee=options.delivery or Guarantee.AT_LEAST_ONCE,
+            ready_at_ms=options.send_at_ms or 0,
+            expires_in_s=options.expires_in_s,
+            dedup_key=options.dedup_key,
+            user_id=intent.user_id,
+            tag=options.tag,
+        )
         await self._tokens.learn(bot.token)  # after the key, which depends on the order in which calls are made
         if not prepared.files:
             return compose()
