@@ -11,22 +11,71 @@ from os import path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tempogram.api.core.errors import Conflict, NotFound, NotScheduled
+    from tempogram.api.core.ports import Refusal
+    from tempogram.api.usecases.submissions import Submitted
     from tempogram.bot.behaviours.once import once_for_fleet
+    from tempogram.bot.calls.call_options import options, priority
+    from tempogram.bot.embedding.functions import cancel, dead_letters, explain, send, state, stats, submit, submit_many
     from tempogram.engine.limits.limits import Limit, Limits
+    from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
     from tempogram.engine.model.messages import Guarantee, Outgoing, Priority, Status
     from tempogram.storage.ledger.memory_ledger import MemoryLedger
 
-__all__ = ["Guarantee", "Limit", "Limits", "MemoryLedger", "Outgoing", "Priority", "Status", "once_for_fleet"]
+__all__ = [
+    "BrokerUnavailable",
+    "Conflict",
+    "Guarantee",
+    "LedgerError",
+    "Limit",
+    "Limits",
+    "MemoryLedger",
+    "NotFound",
+    "NotScheduled",
+    "Outgoing",
+    "Priority",
+    "Refusal",
+    "Status",
+    "Submitted",
+    "cancel",
+    "dead_letters",
+    "explain",
+    "once_for_fleet",
+    "options",
+    "priority",
+    "send",
+    "state",
+    "stats",
+    "submit",
+    "submit_many",
+]
 
 HOMES = {
+    "BrokerUnavailable": "engine.model.errors",
+    "Conflict": "api.core.errors",
     "Guarantee": "engine.model.messages",
+    "LedgerError": "engine.model.errors",
     "Limit": "engine.limits.limits",
     "Limits": "engine.limits.limits",
     "MemoryLedger": "storage.ledger.memory_ledger",
+    "NotFound": "api.core.errors",
+    "NotScheduled": "api.core.errors",
     "Outgoing": "engine.model.messages",
     "Priority": "engine.model.messages",
+    "Refusal": "api.core.ports",
     "Status": "engine.model.messages",
+    "Submitted": "api.usecases.submissions",
+    "cancel": "bot.embedding.functions",
+    "dead_letters": "bot.embedding.functions",
+    "explain": "bot.embedding.functions",
     "once_for_fleet": "bot.behaviours.once",
+    "options": "bot.calls.call_options",
+    "priority": "bot.calls.call_options",
+    "send": "bot.embedding.functions",
+    "state": "bot.embedding.functions",
+    "stats": "bot.embedding.functions",
+    "submit": "bot.embedding.functions",
+    "submit_many": "bot.embedding.functions",
 }
 
 if path.isfile(path.join(path.dirname(__file__), "api")):  # noqa: PTH113, PTH118, PTH120 - pathlib is slow to import

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from tempogram.api.core.ports import TelegramUnreachable, UnknownToken
+from tempogram.bot.embedding import current
 from tempogram.bot.runtime.memory_trim import MemoryTrim, malloc_trim
 from tempogram.bot.telegram.tokens import bot_id_of
 from tempogram.bot.terminal.steps import step
@@ -34,7 +35,17 @@ SETTLE_S = 5.0
 
 @asynccontextmanager
 async def running(built: Program) -> AsyncIterator[None]:
-    """Send messages and handle updates until the block ends; then finish what is under way, at most ``SHUTDOWN_S``."""
+    """Send messages and handle updates until the block ends; then finish what is under way, at most ``SHUTDOWN_S``.
+
+    So long it is the engine of ``tempogram.send`` and its like.
+    """
+    with current.of(built):
+        async with _running(built):
+            yield
+
+
+@asynccontextmanager
+async def _running(built: Program) -> AsyncIterator[None]:
     settings, role = built.context.settings, built.context.role
     if (conversation := built.context.conversation) is not None:
         conversation.name(built.telegram.fleet.registry, await built.storage.chats.titles(limit=TITLES_MAX))

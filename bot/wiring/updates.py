@@ -46,6 +46,7 @@ class UpdateHandling:
     """The parts that receive updates and answer them."""
 
     composer: MethodComposer
+    gateway: Gateway
     attachments: Attachments
     spool: Spool
     dispatchers: Dispatchers
@@ -111,6 +112,7 @@ async def updates_of(
         try:
             yield UpdateHandling(
                 composer=composer,
+                gateway=gateway,
                 attachments=attachments,
                 spool=spool,
                 dispatchers=dispatchers,
