@@ -2,16 +2,12 @@
 
 Read in this order:
 
-    submissions     accepts messages
-    known_bots      caches which bots exist
-    queued_message  one message: its state, why it waits, its cancellation
-    dead_letters    lists, replays and purges dead letters
-    bot_api         calls of the Bot API: awaited for a while, and taken back
-    retry_times     when callers that found no place are to come back
     submissions      accepts messages
     known_bots       caches which bots exist
     queued_message   one message: its state, why it waits, its cancellation
     tagged_messages  cancels what waits with a tag
     queue_stats      counts the queue
     dead_letters     lists, replays and purges dead letters
+    bot_api          calls of the Bot API: awaited for a while, and taken back
+    retry_times      when callers that found no place are to come back
 """
