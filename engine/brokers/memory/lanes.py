@@ -39,7 +39,6 @@ class Entry(Struct, gc=False, eq=False):
     Attributes:
         position: In its lane: its id, or that of the first message that it replaced.
         user: If users have a limit.
-        is_special: It takes anything but one free place of its bot, or none.
         attempt: Spent ones.
         pays: While it is leased: it went as a paid one.
     """
@@ -48,7 +47,6 @@ class Entry(Struct, gc=False, eq=False):
     lane: Lane
     position: str
     user: User | None
-    is_special: bool
     attempt: int
     tried: bool
     is_due: bool = False
@@ -56,18 +54,18 @@ class Entry(Struct, gc=False, eq=False):
     number: int = 0
     lease_until_ms: int = 0
 
+    @property
+    def is_special(self) -> bool:
+        """Tell whether it takes anything but one free place of its bot, or none."""
+        return self.message.is_paid or self.message.cost > 1
+
     def become(self, message: Outgoing) -> None:
         """Stand for another message."""
         self.message = message
-        self.is_special = is_special(message)
 
 
 def entry_of(message: Outgoing, lane: Lane, position: str, user: User | None) -> Entry:
-    return Entry(message, lane, position, user, is_special(message), message.attempt, message.attempt > 0)
-
-
-def is_special(message: Outgoing) -> bool:
-    return message.is_paid or message.cost > 1
+    return Entry(message, lane, position, user, message.attempt, message.attempt > 0)
 
 
 NO_ENTRIES: dict[str, Entry] = {}
