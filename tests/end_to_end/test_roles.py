@@ -258,6 +258,21 @@ async def test_a_worker_ended_by_a_signal_leaves_nothing_leased_lost_or_sent_twi
     assert await fleet.broke_nothing()
 
 
+async def test_each_message_of_a_cancelled_campaign_is_either_sent_or_counted_as_cancelled(fleet: Several) -> None:
+    texts = [f"sale {number}" for number in range(300)]
+    await fleet.submit(
+        *({"bot": "2", "chat_id": 2_000 + each, "text": text, "tag": "sale"} for each, text in enumerate(texts))
+    )
+    await fleet.until_sent("sale ", 10)
+    status, answer = await fleet.ask("DELETE", "/messages?tag=sale")
+    await fleet.until(lambda: nothing_is_leased(fleet))
+    sent = await fleet.texts("sale ")
+
+    assert (status, answer["is_complete"]) == (200, True)
+    assert answer["cancelled"] > 0
+    assert len(sent) == len(set(sent)) == len(texts) - answer["cancelled"]
+
+
 async def test_messages_in_flight_in_a_killed_worker_are_retried(fleet: Several) -> None:
     _, worker = fleet.all_of("worker")
     mark = f"-{pid_of(worker)}-".encode()
