@@ -187,6 +187,8 @@ async def ask_all(settings: Settings, tokens: dict[int, str]) -> list[GetMeAnswe
 
 def check_tokens(settings: Settings, answers: Sequence[GetMeAnswer]) -> list[Finding]:
     """Check whether Telegram answers, and which tokens it refuses."""
+    if not settings.bot_tokens and settings.bot_api_door:
+        return [Finding("bots", Verdict.FINE, "BOT_TOKENS is not set; bots come through the Bot API door")]
     if not settings.bot_tokens:
         said = "BOT_TOKENS is not set, so a start runs a simulated Telegram"
         return [Finding("bots", Verdict.LACKS, said, "set BOT_TOKENS; get a token from @BotFather")]

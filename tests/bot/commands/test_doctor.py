@@ -128,6 +128,13 @@ async def test_each_token_that_telegram_refuses_is_named_by_its_bot_id(
     assert "telegram-does-not-know" not in repr(findings)
 
 
+def test_a_start_without_tokens_is_fine_where_bots_come_by_the_door(tmp_path: Path) -> None:
+    (by_the_door,) = checks.check_tokens(settings(tmp_path, bot_tokens=(), bot_api_door=True), [])
+    (without,) = checks.check_tokens(settings(tmp_path, bot_tokens=()), [])
+
+    assert (by_the_door.verdict, without.verdict) == (Verdict.FINE, Verdict.LACKS)
+
+
 async def test_an_unreachable_telegram_is_a_finding_without_the_token(tmp_path: Path) -> None:
     given = settings(tmp_path, telegram_api_url="http://127.0.0.1:9")
 
