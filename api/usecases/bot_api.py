@@ -135,12 +135,12 @@ class BotApi:
         message = waiting.message
         with self._door.endings.expect(message.id, waiting.patience.note) as ended:
             submitted = await self._submissions.accept(message, waiting.call.files)
-            if submitted.message_id == message.id:
+            if submitted.id == message.id:
                 return await self._end_of(waiting, message.id, ended)
-        with self._door.endings.expect(submitted.message_id, waiting.patience.note) as ended:
+        with self._door.endings.expect(submitted.id, waiting.patience.note) as ended:
             # It may have ended before; what ends from here on is not missed.
-            before = await self._door.endings.look_up(submitted.message_id)
-            return before or await self._end_of(waiting, submitted.message_id, ended)
+            before = await self._door.endings.look_up(submitted.id)
+            return before or await self._end_of(waiting, submitted.id, ended)
 
     def _wait_s(self, call: BotApiCall) -> float:
         if call.wait_s is not None:
