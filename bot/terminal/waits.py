@@ -22,7 +22,7 @@ LOOK_EVERY_S = 0.5
 SHOWN_AFTER_MS = 500
 """A shorter wait is none to a person."""
 
-LEFT_MS_MIN = 500
+LEFT_MS_MIN = 1_000
 """A wait that is over sooner is not worth a line."""
 
 WAITING_MAX = 1_000
@@ -172,8 +172,10 @@ class Waits:
 
 
 def _is_long(explanation: Explanation, now_ms: int) -> bool:
-    earliest_at_ms = explanation.earliest_at_ms
-    return earliest_at_ms is None or earliest_at_ms - now_ms >= LEFT_MS_MIN or explanation.before_in_line > 0
+    """Tell whether a wait is worth a line; of a whole bot it is, too, while others go before."""
+    if explanation.waits_at in OF_BOT and explanation.before_in_line > 0:
+        return True
+    return explanation.earliest_at_ms is None or explanation.earliest_at_ms - now_ms >= LEFT_MS_MIN
 
 
 def _how_long(explanation: Explanation, now_ms: int) -> str:

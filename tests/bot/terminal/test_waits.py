@@ -69,6 +69,12 @@ async def test_a_wait_that_is_hardly_begun_is_not_said() -> None:
     assert await view.look(after_ms=400) == []
 
 
+async def test_a_wait_that_is_nearly_over_is_not_said() -> None:
+    view = await behind_a_sent_one(outgoing("a"))
+
+    assert await view.look(after_ms=11_100) == []
+
+
 async def test_a_message_that_was_sent_meanwhile_is_not_said() -> None:
     view = View(Desk())
     await view.queue(outgoing("a"))
