@@ -137,8 +137,7 @@ class Talk:
     def say(self, text: str) -> bool:
         """Write a text, and show the answers until the bot is silent; False if there is none."""
         self._shown = self._messages()
-        where = "" if self.chat is None else f" in {harmless(self.chat.title)}"
-        self.show(f"{harmless(self.user.first_name)} → {self.bot.username}{where}: {harmless(text)}")
+        self._show_said(harmless(text))
         self.user.says(self._place, text)
         return self._show_answers(lambda: iter(()))
 
@@ -156,7 +155,7 @@ class Talk:
         raise NotSaid(f"no message of {self.bot.username} here has a button {button!r} that can be pressed")
 
     def _press(self, number: int, button: str) -> bool:
-        self.show(f"{harmless(self.user.first_name)} presses [{harmless(button)}]")
+        self._show_said(f"[{harmless(button)}]")
         query_id = self.user.presses(self._place, number, button)
         is_shown = False
 
@@ -168,6 +167,10 @@ class Talk:
                 yield f"{self.bot.username} answers the button{_said(given.get('text'))}"
 
         return self._show_answers(answer)
+
+    def _show_said(self, what: str) -> None:
+        where = "" if self.chat is None else f" in {harmless(self.chat.title)}"
+        self.show(f"{harmless(self.user.first_name)} → {self.bot.username}{where}: {what}")
 
     def _show_answers(self, others: Callable[[], Iterator[str]]) -> bool:
         began_s = self.now_s()

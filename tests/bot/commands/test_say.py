@@ -76,7 +76,7 @@ async def test_a_pressed_button_shows_the_edit_and_what_the_press_is_answered(te
     status, lines, _ = await say(tempogram, "200", "--press", "Yes", "--user", "Zoe")
 
     assert status == 0
-    assert lines[0] == "Zoe presses [Yes]"
+    assert lines[0] == "Zoe → sim_200_bot: [Yes]"
     assert sorted(lines[1:]) == ["sim_200_bot answers the button: Thank you", "sim_200_bot edits: Sold."]
 
 
@@ -85,7 +85,7 @@ async def test_a_text_and_a_press_go_in_one_command(tempogram: Program) -> None:
 
     assert status == 0
     assert lines[:2] == ["Mia → sim_100_bot: /price", "sim_100_bot: 7 EUR, Mia"]
-    assert lines[4] == "Mia presses [y]"
+    assert lines[4] == "Mia → sim_100_bot: [y]"
     assert "sim_100_bot edits: Sold." in lines[5:]
 
 
