@@ -23,7 +23,7 @@ from tempogram.bot.runtime.http_server import Server, address_of, listening, ser
 from tempogram.bot.runtime.lifecycle import running
 from tempogram.bot.telegram.tokens import bot_id_of
 from tempogram.bot.terminal.steps import step
-from tempogram.bot.wiring import Program, app_of, open_storage, program
+from tempogram.bot.wiring import Program, Storage, app_of, open_storage, program
 from tempogram.engine.failover.leader_election import while_leading
 from tempogram.engine.ports import SystemClock
 from tempogram.simulator.client import RunningSimulator, running_simulator
@@ -51,7 +51,7 @@ async def run(
         listener = stack.enter_context(listening(settings.host, port))
         clock, simulator = SystemClock(), None
         storage = await stack.enter_async_context(open_storage(settings, clock))
-        if role is ProcessRole.RUN and not settings.bot_tokens and not await storage.bots.all():
+        if role is ProcessRole.RUN and await knows_no_bot(settings, storage):
             with step("starts a simulated Telegram"):
                 simulator = await stack.enter_async_context(simulated_telegram())
             settings = simulated(settings, simulator, listener)
@@ -111,6 +111,11 @@ async def _do_exclusive_work(built: Program, simulator: RunningSimulator | None)
         await built.updates.update_sources.stop()
 
 
+async def knows_no_bot(settings: Settings, storage: Storage) -> bool:
+    """Tell whether there is no bot to run, and none is to come through the Bot API door."""
+    return not settings.bot_tokens and not settings.bot_api_door and not await storage.bots.all()
+
+
 @asynccontextmanager
 async def simulated_telegram() -> AsyncIterator[RunningSimulator]:
     """Start a simulated Telegram with a few bots, groups and users."""
@@ -161,6 +166,8 @@ def address_lines(built: Program, address: str, simulator: RunningSimulator | No
         yield f"  admin token  {built.admin_token.value}  (shown once, stored in {token_file})"
     given = "$ADMIN_TOKEN" if built.context.settings.admin_token.get_secret_value() else f"$(cat {token_file})"
     yield f'  the queue    curl -H "Authorization: Bearer {given}" {address}/queue/stats'
+    if built.door is not None:
+        yield f"  the Bot API  {address}/bot<token>/<method>, for any client that is given this address"
     yield f'  metrics      curl -H "Authorization: Bearer {given}" {address}/metrics'
     yield f'  the API      curl -H "Authorization: Bearer {given}" {address}/openapi.json'
 

@@ -336,6 +336,22 @@ async def test_no_token_stands_in_a_log_or_a_metric(client: Client) -> None:
         assert secret not in said + metrics
 
 
+async def test_bots_may_come_by_the_door_alone(tmp_path: Path) -> None:
+    async with running_simulator(**SIMULATOR) as telegram:
+        await telegram.add_bots(ELSEWHERE)
+        async with door(tmp_path, telegram, BOT_TOKENS="") as client:
+            client.token = ELSEWHERE
+            status, body = await client.say(501, "no bot was configured")
+            await client.program.end()
+            await client.program.start()
+            again, _ = await client.say(502, "nor after a restart")
+            texts = await client.texts(501) + await client.texts(502)
+
+    assert (status, again) == (200, 200)
+    assert body["result"]["chat"]["id"] == 501
+    assert texts == ["no bot was configured", "nor after a restart"]
+
+
 # A kill
 
 
