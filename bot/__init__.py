@@ -12,6 +12,7 @@ Read in this order:
     generator/   writes the text of an answer: templates, or a language model
     wiring/      puts the program together; the only folder that names concrete classes
     runtime/     starts the program, runs it and ends it
+    embedding/   Tempogram in a program that has an aiogram Dispatcher of its own
     commands/    the command line
     demo/        ``tempogram demo``
 """

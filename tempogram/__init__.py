@@ -12,11 +12,22 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tempogram.bot.behaviours.once import once_for_fleet
+    from tempogram.bot.embedding.tempogram import Tempogram
     from tempogram.engine.limits.limits import Limit, Limits
     from tempogram.engine.model.messages import Guarantee, Outgoing, Priority, Status
     from tempogram.storage.ledger.memory_ledger import MemoryLedger
 
-__all__ = ["Guarantee", "Limit", "Limits", "MemoryLedger", "Outgoing", "Priority", "Status", "once_for_fleet"]
+__all__ = [
+    "Guarantee",
+    "Limit",
+    "Limits",
+    "MemoryLedger",
+    "Outgoing",
+    "Priority",
+    "Status",
+    "Tempogram",
+    "once_for_fleet",
+]
 
 HOMES = {
     "Guarantee": "engine.model.messages",
@@ -26,6 +37,7 @@ HOMES = {
     "Outgoing": "engine.model.messages",
     "Priority": "engine.model.messages",
     "Status": "engine.model.messages",
+    "Tempogram": "bot.embedding.tempogram",
     "once_for_fleet": "bot.behaviours.once",
 }
 

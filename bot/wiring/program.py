@@ -27,7 +27,7 @@ from tempogram.bot.wiring.telegram import Telegram, connect_telegram
 from tempogram.bot.wiring.updates import UpdateHandling, updates_of
 from tempogram.engine.ports import Clock, Leadership, SystemClock
 from tempogram.engine.recovery.settings_sync import resume_with_token
-from tempogram.storage.processes.leadership import UPDATE_SOURCES_LOCK, leadership
+from tempogram.storage.processes.leadership import UPDATE_SOURCES_LOCK, UPKEEP_LOCK, leadership
 
 log = structlog.get_logger()
 
@@ -37,7 +37,8 @@ class Program:
     """Every part that runs. The queue is rebuilt from the ledger; nothing is sent before ``running``.
 
     Attributes:
-        update_sources_lock: The process that holds it runs the update sources, and all else that one does for all.
+        update_sources_lock: The process that holds it runs the update sources.
+        upkeep_lock: The process that holds it does the upkeep: retention, and removals that were left unfinished.
     """
 
     context: Context
@@ -51,6 +52,7 @@ class Program:
     removals: Removals
     cache_invalidation: CacheInvalidation
     update_sources_lock: Leadership
+    upkeep_lock: Leadership
     loops: Loops
 
 
@@ -101,6 +103,7 @@ async def program(
             update_sources_lock=await stack.enter_async_context(
                 leadership(database_url(settings), UPDATE_SOURCES_LOCK)
             ),
+            upkeep_lock=await stack.enter_async_context(leadership(database_url(settings), UPKEEP_LOCK)),
             loops=Loops(),
         )
 

@@ -1,0 +1,10 @@
+"""Tempogram in a program that has an aiogram Dispatcher of its own.
+
+Read in this order:
+
+    tempogram      ``Tempogram``, the one line
+    engine_task    the engine, in a task of its own: its start and its end
+    feeding        what the program's Dispatchers are fed: calls made for an update, and methods that handlers return
+    usernames      the name of each bot, as far as it is known without asking
+    second_signal  a second Ctrl-C, which ends the end
+"""
