@@ -98,8 +98,8 @@ class Gateway:
             waiting.hasten()
 
     def refuse_calls(self, reason: str) -> None:
-        """Refuse every call from now on."""
-        self._refusal = reason
+        """Refuse every call from now on; the first reason stands."""
+        self._refusal = self._refusal or reason
 
     async def call(self, bot: Bot, method: AnyMethod, rule: Rule) -> Any:
         """Submit a call and wait until it has ended, or at most ``wait_s`` for its places.

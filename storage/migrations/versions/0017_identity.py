@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-
 import sqlalchemy as sa
 from alembic import op
 
@@ -12,14 +10,13 @@ down_revision = "0016"
 
 
 def upgrade() -> None:
-    identity = op.create_table(
+    op.create_table(
         "identity",
         sa.Column("id", sa.Integer, nullable=False, autoincrement=False),
         sa.Column("ledger_id", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("id", name="identity_key"),
         sa.CheckConstraint("id = 1", name="there_is_one_identity"),
     )
-    op.bulk_insert(identity, [{"id": 1, "ledger_id": secrets.token_hex(8)}])
 
 
 def downgrade() -> None:

@@ -66,7 +66,7 @@ class OwnProgram:
 
     async def until_shown(self, *texts: str, chat_id: int = 7) -> None:
         async with asyncio.timeout(20):
-            while sorted(self.shown(chat_id)) != sorted(texts):
+            while sorted(self.shown(chat_id)) != sorted(texts):  # noqa: ASYNC110 - it happens in another thread
                 await asyncio.sleep(0.01)
 
     async def fill_group(self) -> None:

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from aiogram import Bot, F
+from aiogram import Bot, F, Router
 from aiogram.methods import SendMessage
 from aiogram.types import Message
 from aiogram.webhook.aiohttp_server import SimpleRequestHandler, setup_application
@@ -113,10 +113,6 @@ class TestAttached:
         async def note() -> None:
             seen.append(session.is_installed())
 
-        async def greet(bot: Bot) -> None:
-            await bot.send_message(7, "I am here")
-            await own.dispatcher.emit_shutdown(bot=bot)
-
         own.dispatcher.startup.register(note)
         own.dispatcher.shutdown.register(note)
         own.tempogram().attach(own.dispatcher)
@@ -130,8 +126,6 @@ class TestAttached:
         assert own.shown() == ["I run"]
 
     async def test_the_last_hook_of_a_router_below_still_sends(self, own: OwnProgram) -> None:
-        from aiogram import Router
-
         below = Router()
         own.dispatcher.include_router(below)
 
@@ -233,7 +227,7 @@ class TestTheEnd:
             await own.fill_group()
             waiting = [asyncio.create_task(send(f"late {n}")) for n in range(3)]
             async with asyncio.timeout(10):
-                while len(own.shown(GROUP_ID)) < GROUP_LIMIT:
+                while len(own.shown(GROUP_ID)) < GROUP_LIMIT:  # noqa: ASYNC110 - it happens in another thread
                     await asyncio.sleep(0.01)
             await asyncio.sleep(0.1)  # until the three are accepted
         await asyncio.gather(*waiting)
