@@ -25,6 +25,7 @@ from tests.end_to_end.program import Program
 
 TOKEN = "42:token-of-the-test-bot"
 
+log = logging.getLogger("own_program")
 router = Router()
 
 
@@ -47,7 +48,7 @@ async def repeat(message: Message) -> None:
 
 @router.shutdown()
 async def say_goodbye() -> None:
-    print("shutdown hook", flush=True)
+    log.info("shutdown hook")
 
 
 def main(way: str) -> None:
@@ -66,7 +67,7 @@ def main(way: str) -> None:
             dispatcher.run_polling(bot)
         else:
             asyncio.run(dispatcher.start_polling(bot))
-    print("ended", flush=True)
+    log.info("ended")
 
 
 async def polling(dispatcher: Dispatcher, bot: Bot) -> None:
