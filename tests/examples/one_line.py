@@ -13,7 +13,7 @@ import sqlite3
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,10 +116,8 @@ async def cut_by_kill(example: Example, directory: Path, after_step: int, *, see
             talk.after_step = kill_in_time
             try:
                 await program.start()
-                try:
+                with suppress(Killed):
                     await example.converse(talk)
-                except Killed:
-                    pass
                 accepted = messages_in(own_directory)
                 await program.start()
                 await Program.until(lambda: all_ended(own_directory, accepted), within_s=40)

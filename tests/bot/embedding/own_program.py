@@ -77,7 +77,10 @@ class OwnProgram:
     async def polling(self, **settings: Any) -> AsyncIterator[None]:
         """Run the one line around polling, until the block ends."""
         polls = asyncio.Event()
-        self.dispatcher.startup.register(polls.set)
+
+        @self.dispatcher.startup()
+        async def note_start() -> None:
+            polls.set()
 
         async def main() -> None:
             async with self.tempogram(**settings):

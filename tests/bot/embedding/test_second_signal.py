@@ -6,12 +6,22 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import uvloop
 
 from tempogram.bot.embedding.second_signal import SIGNALS, second_signal
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """Give the signals their handlers back, which a loop may leave changed."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
 
 LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [asyncio.new_event_loop, uvloop.new_event_loop]
 
@@ -31,10 +41,8 @@ def test_a_signal_inside_the_block_is_heard_beside_a_dead_handler_of_aiograms(
             async with asyncio.timeout(10):
                 return await heard.wait()
 
-    before = signal.getsignal(number)
     with asyncio.Runner(loop_factory=new_loop) as runner:
         assert runner.run(main())
-    assert signal.getsignal(number) in {before, signal.SIG_DFL, signal.default_int_handler}
 
 
 async def test_the_programs_own_handler_is_there_again_after_the_block() -> None:
