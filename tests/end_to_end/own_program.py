@@ -31,8 +31,10 @@ router = Router()
 
 @router.message(F.text.startswith("many "))
 async def answer_often(message: Message) -> None:
-    number = int((message.text or "").split()[1])
-    await asyncio.gather(*(message.answer(f"{message.text} no. {n}") for n in range(number)))
+    async def answer(number: int) -> None:
+        await message.answer(f"{message.text} no. {number}")
+
+    await asyncio.gather(*map(answer, range(int((message.text or "").split()[1]))))
 
 
 @router.message(F.text == "slow")

@@ -101,8 +101,8 @@ local function load_state(state_key)
 end
 
 -- Return the time that a caller gives, and which queue it means: ``"<given_ms> <incarnation> <ledger>"``, or the time
--- alone. A process that rebuilds a queue names its incarnation: it may have been frozen until another has begun it anew.
--- One with a ledger names that, because Redis may have been emptied, and be another ledger's by now. "-" is any.
+-- alone. One that rebuilds a queue names its incarnation: it may have been frozen until another has begun it anew. One
+-- with a ledger names that, because Redis may have been emptied, and be another ledger's by now. "-" is any.
 local function meant(given_ms)
   if not string.find(given_ms, " ", 1, true) then return given_ms, "-", "-" end
   return string.match(given_ms, "^(%d*) (%S+) (%S+)$")
