@@ -131,7 +131,7 @@ async def delays(database: Database) -> list[float]:
     conditions = Conditions(clock)
     closer = Closer(ledger=ledger, broker=broker, results=results, conditions=conditions, clock=clock)
     reachability = Reachability(
-        ledger=ledger, closer=closer, changes=MemoryChanges(), clock=clock, gets_updates=lambda _: True
+        ledger=ledger, closer=closer, changes=MemoryChanges(), clock=clock, hears=lambda *_: True
     )
     pending_admissions = PendingAdmissions(ledger=ledger, broker=broker, closer=closer)
     delivery = Delivery(

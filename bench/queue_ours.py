@@ -109,7 +109,7 @@ async def work(broker: RedisBroker, ledger: Ledger, concurrency: int) -> None:
         results=results,
         closer=closer,
         reachability=Reachability(
-            ledger=ledger, closer=closer, changes=MemoryChanges(), clock=clock, gets_updates=lambda _: True
+            ledger=ledger, closer=closer, changes=MemoryChanges(), clock=clock, hears=lambda *_: True
         ),
         retries=RetryPolicy(),
         retry_after_ms_max=300_000,

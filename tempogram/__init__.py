@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tempogram.bot.behaviours.once import once_for_fleet
     from tempogram.bot.calls.call_options import options, priority
     from tempogram.bot.embedding.functions import cancel, dead_letters, explain, send, state, stats, submit, submit_many
+    from tempogram.bot.embedding.tempogram import Tempogram
     from tempogram.engine.limits.limits import Limit, Limits
     from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
     from tempogram.engine.model.messages import Guarantee, Outgoing, Priority, Status
@@ -37,6 +38,7 @@ __all__ = [
     "Refusal",
     "Status",
     "Submitted",
+    "Tempogram",
     "cancel",
     "dead_letters",
     "explain",
@@ -65,6 +67,7 @@ HOMES = {
     "Refusal": "api.core.ports",
     "Status": "engine.model.messages",
     "Submitted": "api.usecases.submissions",
+    "Tempogram": "bot.embedding.tempogram",
     "cancel": "bot.embedding.functions",
     "dead_letters": "bot.embedding.functions",
     "explain": "bot.embedding.functions",

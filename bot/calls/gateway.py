@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol, get_args
 
@@ -91,7 +92,24 @@ class Gateway:
         self._known_holds = known_holds
         self._wait_s = wait_s
         self._call_s = call_s
+        self._waits: set[PlaceWait] = set()
+        self._is_ending = False
+        self._refusal: str | None = None
         self.loop = EngineLoop()
+
+    @property
+    def has_ended(self) -> bool:
+        return self._refusal is not None
+
+    def end_waits(self) -> None:
+        """Cancel the calls that wait for places, and let none wait from now on; what they submitted stays accepted."""
+        self._is_ending = True
+        for waiting in self._waits:
+            waiting.hasten()
+
+    def refuse_calls(self, reason: str) -> None:
+        """Refuse every call from now on; the first reason stands."""
+        self._refusal = self._refusal or reason
 
     async def call(self, bot: Bot, method: AnyMethod, rule: Rule, *, wait_s: float | None = None) -> Any:
         """Submit a call and wait until it has ended, or at most ``wait_s`` for its places.
@@ -111,7 +129,10 @@ class Gateway:
             FullQueue: It was not accepted, as its chat or its bot has too many messages waiting.
             LedgerError: It was not accepted, as far as is known; it may be made again.
             TelegramEntityTooLarge: It was not accepted; a file is larger than Telegram takes.
+            RuntimeError: It was not accepted, as the engine has ended.
+            CancelledError: The engine ends; the message was accepted, and goes when its turn comes.
         """
+        self._check_running()
         try:
             message = await self._compose(bot, method, rule)
             with update_context.waiting_for_queue():
@@ -119,8 +140,27 @@ class Gateway:
         except (ChatUnreachable, QueueFull, Refusal, TargetLost) as error:
             raise not_accepted(method, error) from None
 
+    def _check_running(self) -> None:
+        if self._refusal is not None:
+            raise RuntimeError(self._refusal)
+
     async def _answered(self, bot: Bot, method: AnyMethod, message: Outgoing, wait_s: float | None) -> Any:
-        waiting = PlaceWait(wait_s=wait_s if may_be_shown(method) else None, call_s=self._call_s)
+        with self._place_wait(wait_s if may_be_shown(method) else None) as waiting:
+            return await self._answered_within(waiting, bot, method, message)
+
+    @contextmanager
+    def _place_wait(self, wait_s: float | None) -> Iterator[PlaceWait]:
+        """Give the wait of one call; it is cut short when the engine ends."""
+        waiting = PlaceWait(wait_s=wait_s, call_s=self._call_s)
+        if self._is_ending:
+            waiting.hasten()
+        self._waits.add(waiting)
+        try:
+            yield waiting
+        finally:
+            self._waits.remove(waiting)
+
+    async def _answered_within(self, waiting: PlaceWait, bot: Bot, method: AnyMethod, message: Outgoing) -> Any:
         with self._endings.expect(message.id, waiting.note) as ended:
             other_id = await self._enter(bot, message)
             if other_id is None:
@@ -157,6 +197,8 @@ class Gateway:
         try:
             result = await ended
         except TimeoutError:
+            if self._is_ending:
+                raise asyncio.CancelledError from None
             return shown(bot, method, message_id, await self._handles_of(bot, method, message_id))
         return answer(bot, method, result)
 
@@ -171,6 +213,7 @@ class Gateway:
         number = getattr(method, "message_id", None)
         if not isinstance(number, int) or number >= 0:
             return method
+        self._check_running()
         target = (await self._handles.targets(bot.id, [number])).get(number)
         if target is not None and target.is_open:
             with update_context.waiting_for_queue():
@@ -181,9 +224,12 @@ class Gateway:
         return method.model_copy(update={"message_id": target.telegram_message_id})
 
     async def _until_ended(self, message_id: str) -> None:
-        with self._endings.expect(message_id) as ended:
+        with self._place_wait(None) as waiting, self._endings.expect(message_id, waiting.note) as ended:
             if await self._endings.look_up(message_id) is None:
-                await ended
+                try:
+                    await waiting.until(ended)
+                except TimeoutError:
+                    raise asyncio.CancelledError from None
 
     async def show_action(self, direct: BaseSession, bot: Bot, method: SendChatAction, timeout_s: int | None) -> bool:
         """Show that a bot is at work; True and no call while the chat or the bot is held, as far as is known here."""
@@ -200,8 +246,9 @@ class Gateway:
         """Submit a call that a handler returned, without waiting. A lost chat is only logged.
 
         Raises:
-            TelegramAPIError: It was not accepted; the same as of ``call``.
+            TelegramAPIError, RuntimeError: It was not accepted; the same as of ``call``.
         """
+        self._check_running()
         try:
             await self._enter(bot, await self._compose(bot, method, rule))
         except ChatUnreachable as lost:

@@ -19,6 +19,9 @@ from tempogram.api.core.redaction import without_tokens
 LIBRARIES = ("aiogram", "aiohttp", "aiosqlite", "alembic", "asyncio", "redis", "sqlalchemy", "uvicorn")
 """Those that write at each update or query; others are recognised by where they lie, line by line."""
 
+LOGGING_FRAMES = 3
+"""structlog's between a line of ours and the standard logger, so that a record names our line."""
+
 INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 """The folders of Python's own modules and of installed ones."""
 
@@ -126,6 +129,46 @@ def open_to_modules() -> Iterator[None]:
         logging.lastResort = last_resort
         if not root.handlers:
             root.handlers[:] = ours
+
+
+@contextmanager
+def through_standard_logger() -> Iterator[None]:
+    """Send events to the standard logger ``tempogram`` until the block ends, unless the program configured structlog.
+
+    Its level, handlers and format are the program's. Without any, nothing is printed, as of every library.
+    """
+    if structlog.is_configured():
+        yield
+        return
+    logger, silent = logging.getLogger("tempogram"), logging.NullHandler()
+    processors: list[Processor] = [
+        structlog.stdlib.filter_by_level,
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.format_exc_info,
+        conceal,
+        _as_line,
+    ]
+    structlog.configure(
+        processors=processors, wrapper_class=structlog.stdlib.BoundLogger, logger_factory=lambda *_: logger
+    )
+    logger.addHandler(silent)
+    try:
+        yield
+    finally:
+        logger.removeHandler(silent)
+        if structlog.get_config()["processors"] is processors:  # else the program has configured it meanwhile
+            structlog.reset_defaults()
+
+
+def _as_line(_: WrappedLogger, __: str, event: EventDict) -> tuple[tuple[str], dict[str, int]]:
+    """Return the arguments of the standard logger for an event.
+
+    >>> _as_line(None, "info", {"event": "started", "bots": 2})
+    (('started bots=2',), {'stacklevel': 3})
+    """
+    name, trace = event.pop("event"), event.pop("exception", None)
+    line = " ".join([str(name), *(f"{field}={value!r}" for field, value in event.items())])
+    return (line if trace is None else f"{line}\n{trace}",), {"stacklevel": LOGGING_FRAMES}
 
 
 def conceal(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

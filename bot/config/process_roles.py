@@ -11,18 +11,19 @@ from tempogram.storage.database.engines import is_sqlite, parse
 
 
 class ProcessRole(Enum):
-    """One role for each command.
+    """One role for each command, and ``EMBEDDED``: within a user's own program, which has a Dispatcher of its own.
 
     Attributes:
         takes_in: Serves the API and the webhooks, and runs the handlers of their updates.
         sends: Leases messages and sends them.
-        update_sources: Polls, sets webhooks, and deletes what has outlived its retention.
+        update_sources: Polls, and sets webhooks.
     """
 
     RUN = "run", True, True, True
     API = "api", True, False, False
     WORKER = "worker", False, True, False
     SCHEDULER = "scheduler", False, False, True
+    EMBEDDED = "embedded", False, True, False
 
     def __init__(self, command: str, takes_in: bool, sends: bool, update_sources: bool) -> None:  # noqa: FBT001 - see above
         self.command = command
@@ -35,6 +36,20 @@ class ProcessRole(Enum):
         """Tell whether the process runs handlers: a scheduler does, too, as it polls."""
         return self.takes_in or self.update_sources
 
+    @property
+    def is_embedded(self) -> bool:
+        return self is ProcessRole.EMBEDDED
+
+    @property
+    def runs_own_bots(self) -> bool:
+        """Tell whether the process runs the bots of ``BOT_TOKENS``; an embedding program makes its own."""
+        return not self.is_embedded
+
+    @property
+    def does_upkeep(self) -> bool:
+        """Tell whether the process may do what one does for all: delete what is outdated, complete removals."""
+        return self.update_sources or self.is_embedded
+
 
 def check(role: ProcessRole, settings: Settings) -> None:
     """Refuse a role whose process could not share its queue.
@@ -42,7 +57,7 @@ def check(role: ProcessRole, settings: Settings) -> None:
     Raises:
         SettingsError: There is no Redis, or no database that several processes can share.
     """
-    if role is ProcessRole.RUN:
+    if role in {ProcessRole.RUN, ProcessRole.EMBEDDED}:
         return
     if not settings.redis_url:
         raise SettingsError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -313,11 +314,14 @@ class Settings(BaseSettings):
 
 
 def load(**values: object) -> Settings:
-    """Read the environment and ``.env``.
+    """Read the environment and ``.env``; ``values`` are settings by their names in lower case, and come first.
 
     Raises:
         SettingsError: One sentence that names the first wrong variable and its value.
     """
+    for name in values:
+        if name not in Settings.model_fields:
+            raise SettingsError(_unknown(name))
     try:
         return Settings(**values)  # type: ignore[arg-type]
     except ValidationError as error:
@@ -335,6 +339,16 @@ def url_of(host: str, port: int) -> str:
     if host in EVERY_ADDRESS:
         return f"http://127.0.0.1:{port}"
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _unknown(name: str) -> str:
+    """Return what is said of a name that no setting has.
+
+    >>> _unknown("redis_uri")
+    "there is no setting 'redis_uri'; did you mean redis_url?"
+    """
+    near = get_close_matches(name.lower(), Settings.model_fields, n=1)
+    return f"there is no setting {name!r}; " + (f"did you mean {near[0]}?" if near else ".env.example lists them all")
 
 
 def _sentence(error: ValidationError) -> str:

@@ -1,7 +1,12 @@
-"""Tempogram as a part of a user's own program: what is called by ``tempogram.send`` and its like.
+"""Tempogram in a program that has an aiogram Dispatcher of its own, and what a program calls.
 
 Read in this order:
 
-    current    the engine that runs in this program
-    functions  the functions of ``tempogram``
+    tempogram      ``Tempogram``, the one line
+    engine_task    the engine, in a task of its own: its start and its end
+    feeding        what the program's Dispatchers are fed: calls made for an update, and methods that handlers return
+    usernames      the name of each bot, as far as it is known without asking
+    second_signal  a second Ctrl-C, which ends the end
+    current        the engine that runs in this program
+    functions      ``tempogram.send`` and its like
 """

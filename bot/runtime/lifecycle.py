@@ -7,6 +7,7 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -17,6 +18,8 @@ from tempogram.bot.runtime.memory_trim import MemoryTrim, malloc_trim
 from tempogram.bot.telegram.tokens import bot_id_of
 from tempogram.bot.terminal.steps import step
 from tempogram.bot.wiring.program import Program
+from tempogram.engine.failover.leader_election import while_leading
+from tempogram.engine.model.errors import BrokerUnavailable
 
 log = structlog.get_logger()
 
@@ -34,49 +37,105 @@ SETTLE_S = 5.0
 
 
 @asynccontextmanager
-async def running(built: Program) -> AsyncIterator[None]:
+async def running(built: Program, *, cut_short: asyncio.Event | None = None) -> AsyncIterator[None]:
     """Send messages and handle updates until the block ends; then finish what is under way, at most ``SHUTDOWN_S``.
 
-    So long it is the engine of ``tempogram.send`` and its like.
+    So long it is the engine of ``tempogram.send`` and its like. Once ``cut_short`` is set, nothing is waited for: what
+    is not finished is as after a kill.
     """
     with current.of(built):
-        async with _running(built):
+        async with _running(built, cut_short):
             yield
 
 
 @asynccontextmanager
-async def _running(built: Program) -> AsyncIterator[None]:
+async def _running(built: Program, cut_short: asyncio.Event | None) -> AsyncIterator[None]:
     settings, role = built.context.settings, built.context.role
     if (conversation := built.context.conversation) is not None:
         conversation.name(built.telegram.fleet.registry, await built.storage.chats.titles(limit=TITLES_MAX))
+    waiting = await _waiting(built)
     queue_loops = built.loops.start(*(loop() for loop in built.queue.loops))
     tasks = built.loops.start(*_loops(built))
     sending = built.loops.start(built.engine.worker.run()) if role.sends else []
     try:
         await _within(LISTENING_S, built.queue.listening())  # without Redis it cannot listen
-        with step("asks Telegram for the names of its bots"):
-            await add_bots(built, [token.get_secret_value() for token in settings.bot_tokens])
+        if role.runs_own_bots:
+            with step("asks Telegram for the names of its bots"):
+                await add_bots(built, [token.get_secret_value() for token in settings.bot_tokens])
         if role.handles_updates:
             tasks += built.loops.start(built.updates.dispatchers.follow())
             log_silent_bots(built)
         with step("takes up updates that were not handled"):
             resumed = await built.updates.intake.resume() if role.handles_updates else 0
-        log.info("started", role=role.command, bots=len(built.telegram.fleet.registry.bot_ids), resumed_updates=resumed)
+        bots = len(built.telegram.fleet.registry.bot_ids)
+        log.info("started", role=role.command, bots=bots, waiting=waiting, resumed_updates=resumed)
         yield
     finally:
         for task in tasks:
             task.cancel()
-        await built.removals.end()
-        await _finish("handlers", built.updates.pool.stop(), within_s=SHUTDOWN_S)
-        await _finish("shutdown handlers", built.updates.dispatchers.stop(), within_s=SHUTDOWN_S)
-        # A call that is cut off is uncertain and may be sent twice, so each has its full timeout.
-        if role.sends:
-            await built.engine.worker.finish(within_s=settings.telegram_timeout, conclude_s=SETTLE_S)
-            await _finish("worker", _all(sending), within_s=SETTLE_S)
-        await _finish("results and announcements", built.queue.flush(), within_s=SETTLE_S)
-        for task in queue_loops:  # last: they settle what was under way
+        try:
+            if not await until_done_or(cut_short, _end(built, sending)):
+                log.warning("end_cut_short")
+        finally:
+            for task in (*sending, *queue_loops):  # last: they settle what was under way
+                task.cancel()
+            await asyncio.wait((*tasks, *sending, *queue_loops))
+
+
+async def _end(built: Program, sending: Sequence[asyncio.Task[None]]) -> None:
+    """Finish what is under way."""
+    await built.removals.end()
+    await _finish("handlers", built.updates.pool.stop(), within_s=SHUTDOWN_S)
+    await _finish("shutdown handlers", built.updates.dispatchers.stop(), within_s=SHUTDOWN_S)
+    # A call that is cut off is uncertain and may be sent twice, so each has its full timeout.
+    if built.context.role.sends:
+        await built.engine.worker.finish(within_s=built.context.settings.telegram_timeout, conclude_s=SETTLE_S)
+        await _finish("worker", _all(sending), within_s=SETTLE_S)
+    await _finish("results and announcements", built.queue.flush(), within_s=SETTLE_S)
+
+
+async def until_done_or(cut_short: asyncio.Event | None, work: Coroutine[Any, Any, None]) -> bool:
+    """Do work until it is done, or ``cut_short`` is set: then it is cancelled; return whether it is done."""
+    doing = asyncio.create_task(work)
+    cutting = asyncio.create_task((cut_short or asyncio.Event()).wait())
+    try:
+        await asyncio.wait((doing, cutting), return_when=asyncio.FIRST_COMPLETED)
+        is_done = doing.done()
+        if is_done:
+            await doing
+        return is_done
+    finally:
+        for task in (doing, cutting):
             task.cancel()
-        await asyncio.wait(queue_loops)
+        await asyncio.wait((doing, cutting))
+
+
+async def watch_ownership(built: Program) -> None:
+    """Wait until another program has what this one sends by; then stop to send.
+
+    Raises:
+        SettingsError: Another one has the database now, or the queue in Redis is that of another database.
+    """
+    watching = [asyncio.ensure_future(watch()) for watch in (built.storage.exclusive_lock.watch, built.queue.watch)]
+    try:
+        done, _ = await asyncio.wait(watching, return_when=asyncio.FIRST_COMPLETED)
+        for each in done:
+            await each
+    except Exception:
+        built.engine.worker.stop()
+        raise
+    finally:
+        for each in watching:
+            each.cancel()
+
+
+async def _waiting(built: Program) -> int | None:
+    """Return how many messages wait; None if the queue cannot be asked yet."""
+    try:
+        stats = await built.queue.broker.stats()
+    except BrokerUnavailable:
+        return None
+    return sum(stats.waiting.values()) + stats.retry
 
 
 def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
@@ -91,6 +150,15 @@ def _loops(built: Program) -> Iterator[Coroutine[Any, Any, None]]:
         yield built.updates.intake.adopt()
     if (conversation := built.context.watched_by) is not None:
         yield conversation.follow(built.queue.broker).run()
+    if built.context.role.does_upkeep:
+        yield while_leading(built.upkeep_lock, partial(_keep_up, built))
+
+
+async def _keep_up(built: Program) -> None:
+    """Do the upkeep, which one process does for all: retention, and removals that were left unfinished."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(built.removals.keep_resuming())
+        group.create_task(built.storage.retention.run())
 
 
 async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -20,7 +20,7 @@ from tempogram.bot.config.process_roles import ProcessRole
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.runtime.gc_tuning import GcTuning
 from tempogram.bot.runtime.http_server import Server, address_of, listening, server
-from tempogram.bot.runtime.lifecycle import running
+from tempogram.bot.runtime.lifecycle import running, watch_ownership
 from tempogram.bot.telegram.tokens import bot_id_of
 from tempogram.bot.terminal.steps import step
 from tempogram.bot.wiring import Program, Storage, app_of, open_storage, program
@@ -84,9 +84,8 @@ async def _serve(built: Program, listener: socket.socket, serving: Server, simul
 async def _watch_lock(built: Program, serving: Server) -> None:
     """End the program when another one takes its database: from then on that one sends."""
     try:
-        await built.storage.exclusive_lock.watch()
+        await watch_ownership(built)
     except Exception:
-        built.engine.worker.stop()
         serving.end()
         raise
 
@@ -98,15 +97,14 @@ async def _run_update_sources(built: Program, serving: Server, simulator: Runnin
 
 
 async def _do_exclusive_work(built: Program, simulator: RunningSimulator | None) -> None:
-    """Do what one process does for all: update sources, unfinished removals, retention."""
+    """Run the update sources, which one process does for all."""
     built.updates.update_sources.start()
     try:
-        async with built.updates.dispatchers.hooks_of_fleet(), asyncio.TaskGroup() as group:
-            group.create_task(built.removals.keep_resuming())
-            group.create_task(built.storage.retention.run())
+        async with built.updates.dispatchers.hooks_of_fleet():
             await built.updates.update_sources.wait_ready()
             if simulator is not None:
                 await simulator.talk(mean_interval_ms=TALK_EVERY_MS, users=6)
+            await asyncio.Event().wait()
     finally:
         await built.updates.update_sources.stop()
 

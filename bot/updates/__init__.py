@@ -18,4 +18,5 @@ Read in this order:
     stopwatch      counts the time that a handler runs
     recorder       stores incoming messages and their chats
     reachability   learns from updates whether a chat can be reached
+    hearing        whether this process would notice that a lost chat is back
 """

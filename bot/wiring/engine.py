@@ -11,6 +11,7 @@ from tempogram.bot.calls.handles import HandleReferences
 from tempogram.bot.telegram.edit_coalescing import edits_made_needless
 from tempogram.bot.telegram.transport import TelegramTransport
 from tempogram.bot.telegram.upload_packing import UploadPacker
+from tempogram.bot.updates.hearing import Hearing
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.queue import Queue
 from tempogram.bot.wiring.storage import Storage
@@ -33,10 +34,15 @@ from tempogram.engine.sending.worker import Worker
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """The parts that accept messages and send them."""
+    """The parts that accept messages and send them.
+
+    Attributes:
+        hearing: Is given the updates that a program's own Dispatcher gets.
+    """
 
     metrics: Metrics
     reachability: Reachability
+    hearing: Hearing
     dispatcher: Dispatcher
     worker: Worker
     recoverer: Recoverer
@@ -51,12 +57,13 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
     metrics, broker, results, ledger = Metrics(), queue.broker, queue.results, storage.ledger
     conditions, closer = queue.conditions, queue.closer
     name = f"{socket.gethostname()}-{os.getpid()}-{storage.process:08x}"
+    hearing = Hearing(telegram.fleet.registry.gets_updates)
     reachability = Reachability(
         ledger=ledger,
         closer=closer,
         changes=queue.changes,
         clock=clock,
-        gets_updates=telegram.fleet.registry.gets_updates,
+        hears=hearing.hears,
     )
     transport = TelegramTransport(
         connections=telegram.sends,
@@ -112,6 +119,7 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
     return Engine(
         metrics=metrics,
         reachability=reachability,
+        hearing=hearing,
         dispatcher=Dispatcher(
             ledger=ledger,
             broker=broker,

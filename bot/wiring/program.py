@@ -30,7 +30,7 @@ from tempogram.bot.wiring.telegram import Telegram, connect_telegram
 from tempogram.bot.wiring.updates import UpdateHandling, updates_of
 from tempogram.engine.ports import Clock, Leadership, SystemClock
 from tempogram.engine.recovery.settings_sync import resume_with_token
-from tempogram.storage.processes.leadership import UPDATE_SOURCES_LOCK, leadership
+from tempogram.storage.processes.leadership import UPDATE_SOURCES_LOCK, UPKEEP_LOCK, leadership
 
 if TYPE_CHECKING:
     from tempogram.bot.terminal.conversation import Conversation
@@ -44,7 +44,8 @@ class Program:
 
     Attributes:
         door: What serves the Bot API itself; None: it is not served here.
-        update_sources_lock: The process that holds it runs the update sources, and all else that one does for all.
+        update_sources_lock: The process that holds it runs the update sources.
+        upkeep_lock: The process that holds it does the upkeep: retention, and removals that were left unfinished.
     """
 
     context: Context
@@ -59,6 +60,7 @@ class Program:
     removals: Removals
     cache_invalidation: CacheInvalidation
     update_sources_lock: Leadership
+    upkeep_lock: Leadership
     loops: Loops
 
 
@@ -115,6 +117,7 @@ async def program(
             update_sources_lock=await stack.enter_async_context(
                 leadership(database_url(settings), UPDATE_SOURCES_LOCK)
             ),
+            upkeep_lock=await stack.enter_async_context(leadership(database_url(settings), UPKEEP_LOCK)),
             loops=Loops(),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from tempogram.bot.wiring.storage import Storage
 from tempogram.engine.brokers.memory.broker import MemoryBroker
 from tempogram.engine.brokers.redis.broker import RedisBroker
 from tempogram.engine.brokers.redis.connection import connect
+from tempogram.engine.brokers.redis.ownership import Ownership, reason
 from tempogram.engine.channels.memory_changes import MemoryChanges
 from tempogram.engine.channels.memory_results import MemoryResults
 from tempogram.engine.channels.redis_changes import RedisChanges
@@ -21,6 +23,7 @@ from tempogram.engine.channels.redis_results import RedisResults
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.failover import failover
 from tempogram.engine.limits.limits import Limits
+from tempogram.engine.model.errors import BrokerUnavailable, QueueOfAnother, SettingsError
 from tempogram.engine.ports import Broker, LeaseSource, Results
 from tempogram.engine.ports.changes import Changes
 from tempogram.engine.recovery.rebuild import nothing, rebuild
@@ -42,6 +45,7 @@ class Queue:
         loops: What must run as long as the process does.
         listening: Waits until results of other processes are received.
         flush: Waits until other processes have every result and change; for the end of the process.
+        watch: Raises ``SettingsError`` when the queue turns out to belong to another ledger; never returns.
     """
 
     broker: Broker
@@ -54,6 +58,7 @@ class Queue:
     loops: tuple[Loop, ...]
     listening: Callable[[], Awaitable[Any]]
     flush: Callable[[], Awaitable[None]]
+    watch: Callable[[], Awaitable[Any]]
 
 
 @asynccontextmanager
@@ -91,6 +96,7 @@ def in_memory(context: Context, storage: Storage, limits: Limits) -> Queue:
         loops=(reconciler.run, conditions.run),
         listening=nothing,
         flush=nothing,
+        watch=asyncio.Event().wait,
     )
 
 
@@ -101,8 +107,15 @@ async def in_redis(context: Context, storage: Storage, limits: Limits) -> AsyncI
     url, conditions = database_url(settings), Conditions(clock)
     redis = connect(settings.redis_url)
     results = RedisResults(redis, process=storage.process, conditions=conditions)
-    shared = RedisBroker(redis, limits, lease_ms=settings.lease_ms)
+    ownership = Ownership(storage.ledger_id)
+    shared = RedisBroker(redis, limits, lease_ms=settings.lease_ms, ownership=ownership)
+
+    async def watch() -> None:
+        await ownership.is_refused.wait()
+        raise SettingsError(reason())
+
     try:
+        await claim(shared)
         async with leadership(url, LEADER_LOCK) as leads:
             built = failover.build(
                 shared,
@@ -140,6 +153,21 @@ async def in_redis(context: Context, storage: Storage, limits: Limits) -> AsyncI
                 loops=(leader.run, results.run, conditions.run),
                 listening=results.listening.wait,
                 flush=flush,
+                watch=watch,
             )
     finally:
         await redis.aclose()
+
+
+async def claim(shared: RedisBroker) -> None:
+    """Claim Redis for this ledger; if it is away, that is done when it is first asked.
+
+    Raises:
+        SettingsError: It is another ledger's.
+    """
+    try:
+        await shared.claim()
+    except QueueOfAnother as error:
+        raise SettingsError(str(error)) from None
+    except BrokerUnavailable:
+        pass

@@ -24,6 +24,7 @@ from tempogram.storage.limits import StoredLimits
 from tempogram.storage.messages import MessageHistory
 from tempogram.storage.processes.epochs import SqlEpochs
 from tempogram.storage.processes.exclusive_lock import LOCK_QUERY_TIMEOUT_S, ExclusiveLock, exclusive_lock
+from tempogram.storage.processes.identity import ledger_id
 from tempogram.storage.processes.membership import SqlMembership, membership
 from tempogram.storage.retention import Retention, RetentionPeriods
 from tempogram.storage.texts import Texts
@@ -39,10 +40,12 @@ class Storage:
 
     Attributes:
         process: The number of this process among those that share the database.
+        ledger_id: The number of the database itself.
         ids: Makes message ids that sort after every stored one.
     """
 
     process: int
+    ledger_id: str
     ids: Ids
     exclusive_lock: ExclusiveLock
     ledger: SqlLedger
@@ -79,6 +82,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
         try:
             yield Storage(
                 process=process,
+                ledger_id=await ledger_id(database),
                 ids=Ids(await ledger.last_id(), process=process),
                 exclusive_lock=use,
                 ledger=ledger,

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
+from aiogram.client.telegram import TelegramAPIServer
 
 from tempogram.bot.behaviours.dispatchers import Dispatchers, dispatchers_of
 from tempogram.bot.behaviours.registry import Behaviours
@@ -43,12 +44,14 @@ UPDATES_WAITING_MAX = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateHandling:
-    """The parts that receive updates and answer them."""
+    """The parts that receive updates and answer them, and those that take the calls of every ``Bot``."""
 
     composer: MethodComposer
-    gateway: Gateway
     attachments: Attachments
     spool: Spool
+    gateway: Gateway
+    observer: ReachabilityObserver
+    recorder: Recorder
     dispatchers: Dispatchers
     intake: UpdateIntake
     pool: HandlerPool
@@ -90,6 +93,14 @@ async def updates_of(
             storage=DatabaseStorage(storage.states, clock=clock),
             bundled={"conversation_writer": conversation_writer},
         )
+        observer = ReachabilityObserver(chats=storage.chats, reachability=engine.reachability)
+        recorder = Recorder(
+            history=storage.history,
+            chats=storage.chats,
+            reachability=observer,
+            conversation_writer=conversation_writer,
+            ids=storage.ids,
+        )
         intake = UpdateIntake(
             updates=storage.updates,
             fleet=telegram.fleet,
@@ -100,21 +111,17 @@ async def updates_of(
             clock=clock,
             order=settings.handler_order,
             watch=None if context.watched_by is None else context.watched_by.received,
-            recorder=Recorder(
-                history=storage.history,
-                chats=storage.chats,
-                reachability=ReachabilityObserver(chats=storage.chats, reachability=engine.reachability),
-                conversation_writer=conversation_writer,
-                ids=storage.ids,
-            ),
+            recorder=recorder,
         )
-        remove = session.install(gateway)
+        remove = session.install(gateway, only_base=only_base_of(context))
         try:
             yield UpdateHandling(
                 composer=composer,
-                gateway=gateway,
                 attachments=attachments,
                 spool=spool,
+                gateway=gateway,
+                observer=observer,
+                recorder=recorder,
                 dispatchers=dispatchers,
                 intake=intake,
                 pool=pool,
@@ -122,6 +129,11 @@ async def updates_of(
             )
         finally:
             remove()
+
+
+def only_base_of(context: Context) -> str | None:
+    """Return the Bot API of which every bot must be: an embedding program gives its bots sessions of their own."""
+    return TelegramAPIServer.from_base(context.settings.telegram_api_url).base if context.role.is_embedded else None
 
 
 def update_sources_of(

@@ -52,8 +52,8 @@ class Reachability:
     Telegram answers the same again.
 
     Args:
-        gets_updates: Whether a bot's updates come here. Without them it stays unknown who writes again: what waits
-            for a chat that refused is ended, and what is submitted later is tried.
+        hears: Whether updates would show that a conversation of a bot takes messages again. Without them that stays
+            unknown: what waits for a chat that refused is ended, and what is submitted later is tried.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ class Reachability:
         closer: Closer,
         changes: Changes,
         clock: Clock,
-        gets_updates: Callable[[int], bool],
+        hears: Callable[[int, ChatId], bool],
         chats_max: int = CHATS_MAX,
     ) -> None:
         self._ledger = ledger
         self._closer = closer
         self._changes = changes
-        self._gets_updates = gets_updates
+        self._hears = hears
         self._chats_max = chats_max
         self._clock = clock
         self._reasons: dict[BotChat, str] = {}
@@ -115,8 +115,8 @@ class Reachability:
         """
         if message.chat_id is None or not message.cost or not self._reasons:
             return None
-        reason = self._reasons.get(self._key_of(message))
-        if reason is None or not self._gets_updates(message.bot_id):
+        reason = self._reasons.get(key := self._key_of(message))
+        if reason is None or not self._hears(*key):
             return None
         return ChatUnreachable(message.bot_id, message.chat_id, reason)
 

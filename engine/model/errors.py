@@ -6,6 +6,7 @@
     │   └── BrokerUnavailable  the queue cannot be reached; try again later
     │       ├── QueueLost      it can be reached, but must be rebuilt from the ledger first
     │       ├── BrokerFull     it can be reached, but takes nothing more in
+    │       ├── QueueOfAnother it belongs to another ledger; never share it
     │       └── NoQueue        there is none that this process may ask just now
     ├── LedgerError            the ledger could not be read or written
     ├── QueueFull              a chat or a bot has too much waiting; nothing was accepted
@@ -38,6 +39,10 @@ class BrokerUnavailable(BrokerError):
 
 class QueueLost(BrokerUnavailable):
     """The queue can be reached, but it is empty or older than the ledger: rebuild it first. Nothing was done."""
+
+
+class QueueOfAnother(BrokerUnavailable):
+    """Redis holds the queue of another ledger, or has been claimed for one. Nothing was done."""
 
 
 class BrokerFull(BrokerUnavailable):

@@ -157,18 +157,20 @@ class Worker:
         recorded and settled, so that nothing stays leased; what the ledger refuses for ``conclude_s`` is left.
         """
         self.stop()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                while self._calls:
-                    self._has_room.clear()
-                    await self._has_room.wait()
-        await self._cut_off()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=conclude_s)
-        if self._tasks:
-            log.warning("outcomes_left_unrecorded", count=len(self._tasks))
-        for task in self._tasks:
-            task.cancel()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    while self._calls:
+                        self._has_room.clear()
+                        await self._has_room.wait()
+            await self._cut_off()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=conclude_s)
+            if self._tasks:
+                log.warning("outcomes_left_unrecorded", count=len(self._tasks))
+        finally:
+            for task in self._tasks:
+                task.cancel()
 
     async def _cut_off(self) -> None:
         self._is_cutting_off = True

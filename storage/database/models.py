@@ -337,6 +337,14 @@ file_ids = Table(
     Index("file_ids_of_file", "sha256"),
 )
 
+identity = Table(
+    "identity",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("ledger_id", Text, nullable=False),
+    CheckConstraint("id = 1", name="there_is_one_identity"),
+)
+
 epochs = Table(
     "epochs",
     metadata,

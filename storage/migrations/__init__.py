@@ -11,6 +11,7 @@ Read in this order:
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import structlog
@@ -18,11 +19,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tempogram.engine.model.errors import SettingsError
 from tempogram.storage.database.driver_errors import DRIVER_ERRORS, as_ledger_error
 from tempogram.storage.database.engines import parse
+from tempogram.storage.database.models import metadata
 from tempogram.storage.database.writers import writer_of
 
 log = structlog.get_logger()
@@ -31,13 +34,22 @@ ADVISORY_LOCK = 7_270_837_100
 """Any number, the same in every version: two processes that start at once migrate one after the other."""
 
 
+REVISION = re.compile(r"\d{4}")
+"""What a version of the tables looks like; ``alembic init`` makes twelve hexadecimal digits."""
+
+FOREIGN = (
+    "DATABASE_URL leads to a database with {what}; give Tempogram a database of its own (a program that has a "
+    "DATABASE_URL for itself passes another one as a keyword: Tempogram(database_url=…))"
+)
+
+
 async def migrate(url: str) -> None:
     """Bring the tables up to date; tables of this or a newer version are left as they are.
 
     Several processes may call it at once: one migrates, the others wait.
 
     Raises:
-        SettingsError: The URL is not usable.
+        SettingsError: The URL is not usable, or leads to a database of another program.
         LedgerError: The database cannot be reached, or refused; nothing was changed.
     """
     writer = writer_of(parse(url))
@@ -63,10 +75,24 @@ def _upgrade(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":  # SQLite's transaction has the whole file already
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
     found, wanted = _versions(connection)
+    _check_own(connection, found)
     if found and wanted and found > wanted:  # older processes may still be started while newer ones run
         log.warning("database_is_newer", found=found, known=wanted)
     else:
         command.upgrade(config_of(connection), "head")
+
+
+def _check_own(connection: Connection, found: str | None) -> None:
+    """Refuse a database with tables of another program: some of ours would have their names.
+
+    Raises:
+        SettingsError: It has some.
+    """
+    if found is not None and not REVISION.fullmatch(found):
+        raise SettingsError(FOREIGN.format(what=f"the revision {found!r} of another program's migrations"))
+    names = set(inspect(connection).get_table_names()) if found is None else set()
+    if taken := sorted(names & metadata.tables.keys()):
+        raise SettingsError(FOREIGN.format(what=f"a table {taken[0]!r} that is not Tempogram's"))
 
 
 def config_of(connection: Connection) -> Config:

@@ -6,6 +6,7 @@ Read in this order:
     exclusive_lock  keeps a second process from a database
     membership      which processes are alive
     leadership      elects a leader among them
+    identity        the id of the ledger
     epochs          stores where leases come from
     adopt_updates   takes over the updates of dead processes
 """

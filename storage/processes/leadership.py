@@ -20,6 +20,9 @@ LEADER_LOCK = 0x7E3907
 UPDATE_SOURCES_LOCK = 0x7E3909
 """The process that polls and sets webhooks."""
 
+UPKEEP_LOCK = 0x7E390A
+"""The process that deletes what is outdated, and completes removals."""
+
 
 class SingleProcessLeadership:
     """See ``Leadership``. For SQLite, where no other process shares the database."""

@@ -549,7 +549,7 @@ class World:
             closer=closer,
             changes=MemoryChanges(),
             clock=self.clock,
-            gets_updates=lambda _: True,
+            hears=lambda *_: True,
         )
         cancellations = Cancellations(
             broker=self.broker,

@@ -56,12 +56,17 @@ class Program:
         with self.output.open("ab") as output:
             return await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "tempogram", self.role),
+                *("-m", *self.module),
                 env=environment | self._environment,
                 cwd=self.directory,  # where no .env lies
                 stdout=output,
                 stderr=output,
             )
+
+    @property
+    def module(self) -> tuple[str, ...]:
+        """What ``python -m`` runs, with its arguments."""
+        return "tempogram", self.role
 
     async def _answers(self) -> bool:
         assert self.process.returncode is None, self.output.read_text()

@@ -271,7 +271,7 @@ class Desk:
             closer=self.closer,
             changes=self.changes,
             clock=self.clock,
-            gets_updates=lambda bot_id: bot_id not in self.deaf,
+            hears=lambda bot_id, _: bot_id not in self.deaf,
         )
         self.circuit_breaker = CircuitBreaker("api.test", clock=self.clock, conditions=self.conditions)
         self.pending_admissions = PendingAdmissions(ledger=self.ledger, broker=self.broker, closer=self.closer)

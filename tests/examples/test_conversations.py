@@ -1,4 +1,4 @@
-"""Each example holds the same conversation as an ordinary aiogram program and as a behaviour of Tempogram."""
+"""Each example holds the same conversation as an ordinary aiogram program, by the one line, and as a behaviour."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 from tempogram.simulator.settings import SimulatorSettings
 from tempogram.simulator.sync_client import served_in_thread
 from tests.examples.conftest import Environment
-from tests.examples.examples import EXAMPLES, IN_GROUPS, Example
+from tests.examples.examples import EXAMPLES, IN_GROUPS, ONCE, Example
 from tests.examples.moved import GROUP_LIMIT, fill_group, moved
+from tests.examples.one_line import by_one_line
 from tests.examples.plain import NO_LIMITS, held_plainly
 from tests.examples.talk import Talk
 
@@ -36,6 +37,21 @@ async def test_an_example_says_under_tempogram_what_it_says_under_plain_aiogram(
         moved_in = talk.transcript()
 
     assert moved_in.lines() == plainly.lines()
+
+
+@pytest.mark.parametrize("example", ONCE, ids=str)
+async def test_an_example_says_by_the_one_line_what_it_says_under_plain_aiogram(
+    example: Example, environment: Environment, tmp_path: Path
+) -> None:
+    plainly = await held_plainly(example, tmp_path, environment)
+
+    with served_in_thread(NO_LIMITS) as telegram:
+        talk = Talk.begin(telegram, in_group=example.in_group)
+        async with by_one_line(example, telegram, tmp_path, environment, window_s=60) as talk.idle:
+            await example.converse(talk)
+        shown = talk.transcript()
+
+    assert shown.lines() == plainly.lines()
 
 
 @pytest.mark.parametrize("example", IN_GROUPS, ids=str)

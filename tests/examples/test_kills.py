@@ -9,6 +9,7 @@ import pytest
 from tests.examples.conftest import Environment
 from tests.examples.examples import Example
 from tests.examples.kills import difference, held_over_kills
+from tests.examples.one_line import cut_by_kill
 from tests.examples.plain import held_plainly
 from tests.examples.talk import Shown, Transcript
 
@@ -27,6 +28,16 @@ async def test_a_conversation_goes_on_over_kills(
     found = difference(plainly, transcript, kills=killer.kills)
     assert killer.kills == len(after_steps)
     assert found.is_allowed, found
+
+
+@pytest.mark.parametrize("example", [Example("shop", "private")], ids=str)
+async def test_what_an_example_by_the_one_line_had_accepted_before_a_kill_arrives_after_it(
+    example: Example, tmp_path: Path
+) -> None:
+    cut = await cut_by_kill(example, tmp_path, 14, seed=12)
+
+    assert cut.accepted > 0
+    assert cut.is_allowed, cut
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from tempogram.engine.brokers.redis import codec
 from tempogram.engine.brokers.redis.calls import PAGE, REFUSALS, Calls, fresh_incarnation
 from tempogram.engine.brokers.redis.keys import SCHEMA, chat_name, lanes
+from tempogram.engine.brokers.redis.ownership import Ownership
 from tempogram.engine.brokers.redis.wakeup import Wakeup
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.limits.pool import Connections
@@ -36,6 +37,8 @@ class RedisBroker:
             ``restore``.
         schema: Of its keys and records. A test gives another one.
         knows_no_other: Every verb raises if the queue is of another incarnation.
+        ownership: The ledger to which the queue belongs: every verb raises if it is another's. None: a program that has
+            no ledger.
     """
 
     def __init__(
@@ -49,12 +52,14 @@ class RedisBroker:
         begins: bool = False,
         schema: int = SCHEMA,
         knows_no_other: bool = False,
+        ownership: Ownership | None = None,
     ) -> None:
         self.schema = schema
         self._redis = redis
         self._limits = limits
         self._lease_ms = lease_ms
         self._clock = clock
+        self._ownership = ownership
         self._calls = Calls(
             redis,
             limits,
@@ -63,6 +68,7 @@ class RedisBroker:
             incarnation=fresh_incarnation() if incarnation is None else incarnation,
             begins="open" if begins else "",
             knows_no_other=knows_no_other,
+            ownership=ownership,
         )
         self._wakeup = Wakeup(self._calls, clock=clock)
 
@@ -83,7 +89,12 @@ class RedisBroker:
             incarnation=incarnation,
             schema=self.schema,
             knows_no_other=True,
+            ownership=self._ownership,
         )
+
+    async def claim(self) -> None:
+        """Claim Redis for this ledger, before any verb; raises ``QueueOfAnother`` if it is another's."""
+        await self._calls.claim()
 
     async def enforce(self, limits: Limits) -> bool:
         """Let these limits hold, as the next version of them; False if they do already."""

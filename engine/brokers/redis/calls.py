@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -12,11 +12,12 @@ from redis.exceptions import NoScriptError
 
 from tempogram.engine.brokers.redis import codec, connection
 from tempogram.engine.brokers.redis.connection import DRIVER_ERRORS
-from tempogram.engine.brokers.redis.keys import prefix, schema_of
+from tempogram.engine.brokers.redis.keys import ledger, prefix, schema_of
+from tempogram.engine.brokers.redis.ownership import Ownership, reason
 from tempogram.engine.brokers.redis.scripts import scripts
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.clock import Clock
-from tempogram.engine.model.errors import QueueLost
+from tempogram.engine.model.errors import QueueLost, QueueOfAnother
 
 PAGE = 50
 """Past sends, holds, lanes or keys in one script; each takes up to 60 microseconds, and every call waits for it."""
@@ -25,6 +26,9 @@ REFUSALS = {
     "gone": "Redis holds no queue, or another than it did; it must be rebuilt from the ledger",
     "barred": "the queue in Redis may be older than the ledger; nothing is leased before it is rebuilt",
 }
+
+ANY = "-"
+"""Stands for any incarnation, and for no ledger."""
 
 
 class Calls:
@@ -38,6 +42,7 @@ class Calls:
         incarnation: Of the queue, if it is begun here.
         begins: How a queue is begun if there is none: ``"open"`` may lease at once; ``""`` begins none.
         knows_no_other: Every verb raises if the queue is of another incarnation.
+        ownership: Every verb raises if the queue is of another ledger. None: it belongs to none.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class Calls:
         incarnation: int,
         begins: str,
         knows_no_other: bool,
+        ownership: Ownership | None = None,
     ) -> None:
         self.incarnation = incarnation
         self.prefix = prefix(schema)
@@ -60,7 +66,9 @@ class Calls:
         self._clock = clock
         self._begins = begins
         self._is_met = False
-        self._only = f" {incarnation}" if knows_no_other else ""
+        self._ownership = ownership
+        self._ledger_id = ANY if ownership is None else ownership.ledger_id
+        self._only = f" {incarnation if knows_no_other else ANY} {self._ledger_id}"
         self._scripts = scripts()
 
     async def __call__(self, verb: str, *arguments: str | float | bytes) -> tuple[Any, codec.Records]:
@@ -77,7 +85,7 @@ class Calls:
             # Redis was started anew, or no process has called this verb yet. The first that finds out bars the queue.
             await self.meet("")
             reply = await self.command("EVAL", script.text, *words)
-        said, *records = _accepted(reply)
+        said, *records = self._accepted(reply)
         return codec.unpack(said), iter(records)
 
     async def meet(self, begins: str, incarnation: int | None = None) -> None:
@@ -87,14 +95,37 @@ class Calls:
         if incarnation is None:  # of the next queue, if this one turns out to be another
             incarnation = fresh_incarnation() if self._is_met else self.incarnation
         script, now = self._scripts["meet"].text, self._now()
-        reply = await self.command("EVAL", script, 1, self._state, now, incarnation, info["run_id"], limits, begins)
-        said, *_ = _accepted(reply)
+        words = (incarnation, info["run_id"], limits, begins, self._ledger_id)
+        said, *_ = self._accepted(await self.command("EVAL", script, 1, self._state, now, *words))
         (self.incarnation,) = codec.unpack(said)
         self._is_met = True
 
+    async def claim(self) -> None:
+        """Claim Redis for this ledger, if it is not claimed yet.
+
+        Raises:
+            QueueOfAnother: It is claimed for another one, perhaps in an older schema.
+        """
+        await self._check_claims(range(1, self._schema + 1))
+        await self.command("SET", ledger(self._schema), self._ledger_id, "NX")
+        await self._check_claims([self._schema])  # another may have come first
+
+    async def _check_claims(self, schemas: Iterable[int]) -> None:
+        for schema in schemas:
+            claimed = await self.command("GET", ledger(schema))
+            if claimed is not None and self._ledger_id not in {ANY, claimed.decode()}:
+                raise self._refused()
+
+    def _refused(self) -> QueueOfAnother:
+        if self._ownership is not None:
+            self._ownership.is_refused.set()
+        return QueueOfAnother(reason(self._schema))
+
     async def clear(self, incarnation: int) -> None:
         """Remove every key of this schema, unless another process begins to do so, and those of older schemas."""
+        await self._check_claims(range(1, self._schema))
         await self._clear_page(incarnation, (), is_first=True)
+        kept = {self._state.encode(), ledger(self._schema).encode()}
         async for names in self.scan("SCAN", match="{q[0-9]*}:*"):
             of_schemas: dict[int, list[bytes]] = {}
             for name in names:
@@ -102,13 +133,14 @@ class Calls:
                     of_schemas.setdefault(schema, []).append(name)
             for schema, keys in of_schemas.items():
                 if schema == self._schema:
-                    await self._clear_page(incarnation, [key for key in keys if key != self._state.encode()])
+                    await self._clear_page(incarnation, [key for key in keys if key not in kept])
                 elif schema < self._schema:
                     await self.command("UNLINK", f"{prefix(schema)}state", *keys)
 
     async def _clear_page(self, incarnation: int, keys: Sequence[bytes], *, is_first: bool = False) -> None:
         script = self._scripts["clear"].text
-        _accepted(await self.command("EVAL", script, 1, self._state, incarnation, codec.flag(is_first), *keys))
+        words = (incarnation, codec.flag(is_first), self._ledger_id, *keys)
+        self._accepted(await self.command("EVAL", script, 1, self._state, *words))
 
     async def scan(self, *words: str, match: str = "*") -> AsyncIterator[list[bytes]]:
         """Yield pages of what a command of the family of SCAN finds."""
@@ -133,18 +165,19 @@ class Calls:
         """Return the time that a test gives; without one "", and the script takes the time of Redis."""
         return "" if self._clock is None else self._clock()
 
+    def _accepted(self, reply: list[bytes]) -> list[bytes]:
+        """Return what follows the word "done".
+
+        Raises:
+            QueueLost, QueueOfAnother: The script refused, and has done nothing.
+        """
+        word, *rest = reply
+        if word == b"foreign":
+            raise self._refused()
+        if (refusal := REFUSALS.get(word.decode())) is not None:
+            raise QueueLost(refusal)
+        return rest
+
 
 def fresh_incarnation() -> int:
     return secrets.randbits(48)
-
-
-def _accepted(reply: list[bytes]) -> list[bytes]:
-    """Return what follows the word "done".
-
-    Raises:
-        QueueLost: The script refused, and has done nothing.
-    """
-    word, *rest = reply
-    if (refusal := REFUSALS.get(word.decode())) is not None:
-        raise QueueLost(refusal)
-    return rest

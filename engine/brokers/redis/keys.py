@@ -2,6 +2,7 @@
 
     {q2}:state                           the queue as a whole: incarnation, time, turns, ceiling      string, record
     {q2}:limits                          what it acts by                                              string, record
+    {q2}:ledger                          id of the ledger to which the queue belongs                  string
     {q2}:counts                          open messages: high, normal, low, retry                      hash
     {q2}:messages                        every open message by its id                                 hash of records
     {q2}:bots                            ids of the bots it ever met                                  set
@@ -69,6 +70,11 @@ def schema_of(key: bytes) -> int | None:
     """
     found = re.match(rb"\{q(\d+)\}:", key)
     return int(found[1]) if found else None
+
+
+def ledger(schema: int = SCHEMA) -> str:
+    """Return the key of the id of the ledger to which a queue of this schema belongs."""
+    return f"{prefix(schema)}ledger"
 
 
 def results(process: str) -> str:

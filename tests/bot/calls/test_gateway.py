@@ -48,6 +48,7 @@ from aiogram.types import (
 from tempogram.bot.calls.answers import FULL_QUEUE_RETRY_S
 from tempogram.bot.calls.endings import REREAD_S
 from tempogram.bot.calls.gateway import Gateway
+from tempogram.bot.calls.place_wait import LAST_WAIT_S
 from tempogram.bot.telegram import update_context
 from tempogram.bot.telegram.edit_coalescing import edits_made_needless
 from tempogram.bot.telegram.methods import COUNTED, QUEUED
@@ -904,3 +905,63 @@ async def test_a_bot_shows_no_typing_in_a_chat_whose_messages_are_held(caller: C
 
     assert await bot.send_chat_action(7, "typing") is True
     assert direct.called == []
+
+
+# The end
+
+
+async def test_at_the_end_a_call_that_waits_for_its_place_is_cancelled_and_its_message_stays_accepted(
+    loop_clock: LoopClock,
+) -> None:
+    async with calling(wait_s=None) as caller:
+        await caller.desk.broker.pause(BOT_ID, paused=True)
+        sending = asyncio.create_task(caller.send())
+        await turns()
+
+        caller.gateway.end_waits()
+        await loop_clock.advance(LAST_WAIT_S)
+
+        assert sending.cancelled()
+        assert list(caller.desk.ledger.statuses.values()) == [Status.QUEUED]
+
+
+async def test_at_the_end_a_call_that_is_under_way_is_waited_for(loop_clock: LoopClock) -> None:
+    async with calling(wait_s=None) as caller:
+        caller.desk.transport.answers(answered(text="hello"))
+        caller.desk.transport.close()
+        sending = asyncio.create_task(caller.send())
+        await soon(caller.desk.transport.arrived)
+
+        caller.gateway.end_waits()
+        await loop_clock.advance(20)
+        assert not sending.done()
+        caller.desk.transport.open()
+
+        assert (await sending).message_id == 99
+
+
+async def test_a_call_that_begins_while_the_end_does_goes_if_it_has_its_place(loop_clock: LoopClock) -> None:
+    async with calling(wait_s=None) as caller:
+        caller.desk.transport.answers(answered(text="hello"))
+        caller.gateway.end_waits()
+
+        assert (await caller.send()).message_id == 99
+        await caller.desk.broker.pause(BOT_ID, paused=True)
+        waiting = asyncio.create_task(caller.send())
+        await turns()
+        await loop_clock.advance(LAST_WAIT_S)
+        assert waiting.cancelled()
+
+
+async def test_after_the_end_a_call_is_refused_in_one_sentence_and_not_accepted(caller: Caller) -> None:
+    caller.gateway.refuse_calls("it is over")
+
+    with pytest.raises(RuntimeError, match="it is over"):
+        await caller.send()
+    with pytest.raises(RuntimeError, match="it is over"):
+        await caller.gateway.submit(caller.bot, SendMessage(chat_id=7, text="a"), QUEUED["sendMessage"])
+    with pytest.raises(RuntimeError, match="it is over"):
+        await caller.bot.pin_chat_message(7, -1)
+
+    assert not caller.desk.ledger.statuses
+    assert await caller.bot.get_chat_member_count(7) is True

@@ -13,7 +13,7 @@ import pytest
 import structlog
 from yarl import URL
 
-from tempogram.bot.config.logging import conceal, configure
+from tempogram.bot.config.logging import conceal, configure, through_standard_logger
 from tests.bot.fakes import TOKEN
 
 SECRET = TOKEN.partition(":")[2]
@@ -102,3 +102,88 @@ def test_a_librarys_info_lines_are_left_out(log: Any, errors: io.StringIO) -> No
     logging.getLogger("aiogram").info("polling")
 
     assert logged(errors) == []
+
+
+@pytest.fixture
+def unconfigured() -> Iterator[None]:
+    """Give structlog as a program finds it that does not use it."""
+    structured = structlog.get_config()
+    structlog.reset_defaults()
+    yield
+    structlog.configure(**structured)
+
+
+class Lines(logging.Handler):
+    """What a program's own handler would write."""
+
+    def __init__(self, level: int = logging.INFO) -> None:
+        super().__init__(level)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+    @property
+    def texts(self) -> list[str]:
+        return [f"{record.levelname} {record.name}: {record.getMessage()}" for record in self.records]
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    logger, lines = logging.getLogger("tempogram"), Lines()
+    level = logger.level
+    logger.addHandler(lines)
+    logger.setLevel(logging.INFO)
+    yield lines
+    logger.removeHandler(lines)
+    logger.setLevel(level)
+
+
+def test_events_go_where_the_programs_own_logging_goes(unconfigured: None, lines: Lines) -> None:
+    with through_standard_logger():
+        structlog.get_logger().info("started", role="embedded", waiting=3)
+        structlog.get_logger().debug("not wanted")
+        structlog.get_logger().error("failed", url=f"http://t/bot{TOKEN}/getMe", exc_info=ValueError(TOKEN))
+
+    assert lines.texts[0] == "INFO tempogram: started role='embedded' waiting=3"
+    assert len(lines.texts) == 2
+    assert "ERROR tempogram: failed url='http://t/bot42:…/getMe'" in lines.texts[1]
+    assert "ValueError" in lines.texts[1]
+    assert SECRET not in lines.texts[1]
+    assert {record.filename for record in lines.records} == {"test_logging.py"}
+
+
+def test_structlog_is_as_it_was_after_the_end(unconfigured: None) -> None:
+    with through_standard_logger():
+        assert structlog.is_configured()
+
+    assert not structlog.is_configured()
+
+
+def test_a_program_that_configured_structlog_keeps_its_own(log: Any, errors: io.StringIO, lines: Lines) -> None:
+    with through_standard_logger():
+        log.info("started")
+
+    assert [line["event"] for line in logged(errors)] == ["started"]
+    assert lines.texts == []
+
+
+def test_a_program_that_configures_structlog_later_keeps_its_own(unconfigured: None) -> None:
+    own = [structlog.processors.JSONRenderer()]
+
+    with through_standard_logger():
+        structlog.configure(processors=own)
+
+    assert structlog.get_config()["processors"] is own
+
+
+def test_a_program_without_any_logging_prints_nothing(unconfigured: None, capfd: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    handlers, root.handlers[:] = root.handlers[:], []
+    try:
+        with through_standard_logger():
+            structlog.get_logger().error("failed")
+    finally:
+        root.handlers[:] = handlers
+
+    assert capfd.readouterr() == ("", "")

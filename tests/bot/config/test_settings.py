@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from tempogram.bot.config.data_dir import AdminToken, read_admin_token
+from tempogram.bot.config.process_roles import ProcessRole, check
 from tempogram.bot.config.settings import Settings, load
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.errors import SettingsError
@@ -179,3 +180,22 @@ def test_an_admin_token_that_is_set_is_written_nowhere(tmp_path: Path) -> None:
 
     assert admin_token == AdminToken(value="mine", is_new=False)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "way_out"),
+    [("redis_uri", "did you mean redis_url?"), ("PORT", "did you mean port?"), ("zzz", ".env.example lists them all")],
+)
+def test_a_keyword_that_no_setting_has_is_refused_with_the_near_name(name: str, way_out: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(**{name: 1})
+
+    assert str(refused.value) == f"there is no setting {name!r}; {way_out}"
+
+
+def test_an_embedded_program_needs_no_redis_and_another_role_does(tmp_path: Path) -> None:
+    settings = load(data_dir=tmp_path)
+
+    check(ProcessRole.EMBEDDED, settings)
+    with pytest.raises(SettingsError, match="REDIS_URL"):
+        check(ProcessRole.WORKER, settings)

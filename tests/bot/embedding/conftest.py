@@ -1,69 +1,42 @@
-"""The whole program in this process, with a simulated Telegram."""
+"""A program that runs here, and one of a user's own with its Dispatcher and an environment without our settings."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiogram import Bot
-from pydantic import SecretStr
 
-from tempogram.bot import wiring
 from tempogram.bot.config.settings import Settings
-from tempogram.bot.runtime.lifecycle import running
-from tempogram.bot.wiring import Program
-from tempogram.simulator import Simulator, SimulatorSettings
-from tests.end_to_end.program import ADMIN_TOKEN, TOKEN
-from tests.end_to_end.test_telegram_answers import until
+from tempogram.simulator.settings import SimulatorSettings
+from tempogram.simulator.sync_client import served_in_thread
+from tests.bot.embedding.own_program import OwnProgram
+from tests.bot.embedding.started import Engine, started
 
-BOT_ID = 42
-
-
-@dataclass
-class Engine:
-    """A program that runs, its bot, and Telegram."""
-
-    built: Program
-    bot: Bot
-    telegram: Simulator
-
-    async def pause(self) -> None:
-        """Let everything wait from now on."""
-        await self.built.queue.broker.pause(BOT_ID, paused=True)
-
-    async def resume(self) -> None:
-        await self.built.queue.broker.pause(BOT_ID, paused=False)
-
-    async def until_sent(self) -> None:
-        async def is_empty() -> bool:
-            stats = await self.built.queue.broker.stats()
-            return not stats.leased and not sum(stats.waiting.values()) + stats.retry
-
-        await until(is_empty)
-
-    def shown(self, chat_id: int) -> list[str]:
-        kept = self.telegram.telegram.world.messages.of_chat(chat_id, bot_id=None)
-        return [each.get("text") or each.get("caption", "") for each in kept]
+NO_LIMITS = SimulatorSettings(private_limit=0, group_limit=0, bot_limit=0)
 
 
-@asynccontextmanager
-async def started(directory: Path, **others: Any) -> AsyncIterator[Engine]:
-    simulator = Simulator(SimulatorSettings(accept_any_token=False))
-    simulator.add_bot(TOKEN, "test_bot")
-    async with simulator.serve() as served:
-        settings = Settings(
-            telegram_api_url=served.url,
-            bot_tokens=(SecretStr(TOKEN),),
-            admin_token=SecretStr(ADMIN_TOKEN),
-            data_dir=directory,
-            **others,
-        )
-        async with wiring.program(settings) as built, running(built):
-            yield Engine(built, Bot(TOKEN), simulator)
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let no setting come from anywhere; the current folder has no ``.env``."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def telegram_url() -> Iterator[str]:
+    with served_in_thread(NO_LIMITS) as remote:
+        yield remote.url
+
+
+@pytest.fixture
+async def own(clean_environment: None, tmp_path: Path) -> AsyncIterator[OwnProgram]:
+    """The program; its Telegram has no limits, its group has the usual one of Tempogram."""
+    with served_in_thread(NO_LIMITS) as telegram:
+        program = OwnProgram(telegram, tmp_path / "data")
+        yield program
+        await program.bot.session.close()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import tempogram
 from tempogram.api.core.ports import Refusal
 from tempogram.bot.embedding import current
 from tempogram.bot.telegram.engine_loop import HAS_ENDED
-from tests.bot.embedding.conftest import BOT_ID, Engine, started
+from tests.bot.embedding.started import BOT_ID, Engine, started
 
 HELLO = SendMessage(chat_id=7, text="hello")
 

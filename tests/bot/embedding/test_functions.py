@@ -27,7 +27,7 @@ from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import Outgoing, Priority, Status
 from tempogram.engine.ports import Accepted, Known
 from tempogram.simulator import Fault
-from tests.bot.embedding.conftest import BOT_ID, Engine, started
+from tests.bot.embedding.started import BOT_ID, Engine, started
 from tests.end_to_end.program import ADMIN_TOKEN
 
 

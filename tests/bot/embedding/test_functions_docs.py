@@ -10,7 +10,7 @@ from typing import Any
 
 import tempogram
 from tests import ROOT
-from tests.bot.embedding.conftest import BOT_ID, Engine
+from tests.bot.embedding.started import BOT_ID, Engine
 
 PAGE = (ROOT / "docs" / "python.md").read_text()
 EXAMPLES = re.findall(r"^```python\n(.+?)^```", PAGE, re.MULTILINE | re.DOTALL)

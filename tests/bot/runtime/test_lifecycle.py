@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,11 +14,14 @@ from pydantic import SecretStr
 from sqlalchemy import update
 from structlog.testing import capture_logs
 
+from tempogram.bot.config.process_roles import ProcessRole
 from tempogram.bot.config.settings import Settings, load
 from tempogram.bot.runtime.lifecycle import running
+from tempogram.bot.updates.handler_pool import Job
 from tempogram.bot.wiring import Program, program
 from tempogram.storage.bots import ChosenBy
 from tempogram.storage.database.models import bots
+from tempogram.storage.retention import Retention
 from tests.bot.fakes import BOT_ID, TOKEN
 from tests.engine.desk import turns
 
@@ -182,3 +186,51 @@ async def test_the_start_names_a_module_that_cannot_be_without_settings() -> Non
         "my_bank",
         "the settings of my_bank are refused: there is no currency",
     )
+
+
+@pytest.mark.parametrize("role", [ProcessRole.RUN, ProcessRole.EMBEDDED])
+async def test_old_rows_are_deleted_by_a_program_and_by_one_that_is_embedded(
+    monkeypatch: pytest.MonkeyPatch, role: ProcessRole
+) -> None:
+    purged = asyncio.Event()
+
+    async def purge(_: Retention) -> dict[str, int]:
+        purged.set()
+        return {}
+
+    monkeypatch.setattr(Retention, "purge", purge)
+    async with program(load(telegram_api_url="http://127.0.0.1:9"), role) as built, running(built):
+        async with asyncio.timeout(5):
+            assert await purged.wait()
+
+
+async def test_an_embedded_program_runs_no_bot_and_no_module_of_the_settings() -> None:
+    settings = load(behaviours=("no_such_module",), bot_tokens=(SecretStr(TOKEN),))
+
+    async with program(settings, ProcessRole.EMBEDDED) as built, running(built):
+        assert built.telegram.fleet.registry.bot_ids == []
+
+
+async def test_the_start_says_how_many_messages_wait() -> None:
+    async with started() as built:
+        await built.queue.broker.pause(BOT_ID, paused=True)
+        waiting = [built.updates.composer.compose(BOT_ID, 7, "sendMessage", {"text": text}) for text in ("a", "b")]
+        await built.storage.ledger.add(waiting)
+
+    with capture_logs() as events:
+        async with started():
+            pass
+
+    assert [event["waiting"] for event in events if event["event"] == "started"] == [2]
+
+
+async def test_an_end_that_is_cut_short_waits_for_nothing() -> None:
+    cut_short = asyncio.Event()
+    async with program(load(telegram_api_url="http://127.0.0.1:9")) as built:
+        with capture_logs() as events:
+            async with asyncio.timeout(5), running(built, cut_short=cut_short):
+                built.updates.pool.submit(Job(BOT_ID, 1, lambda _: asyncio.sleep(600)))
+                await turns()
+                cut_short.set()
+
+    assert [event["event"] for event in events][-1] == "end_cut_short"

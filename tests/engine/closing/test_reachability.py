@@ -22,7 +22,7 @@ def reachability_of(desk: Desk, *, chats_max: int = 100) -> Reachability:
         closer=desk.closer,
         changes=desk.changes,
         clock=desk.clock,
-        gets_updates=lambda _: True,
+        hears=lambda *_: True,
         chats_max=chats_max,
     )
 

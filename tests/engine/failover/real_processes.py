@@ -162,7 +162,7 @@ async def process(
         )
         broker, closer = built.broker, built.closer
         reachability = Reachability(
-            ledger=ledger, closer=closer, changes=MemoryChanges(), clock=clock, gets_updates=lambda _: True
+            ledger=ledger, closer=closer, changes=MemoryChanges(), clock=clock, hears=lambda *_: True
         )
         pending_admissions = PendingAdmissions(ledger=ledger, broker=broker, closer=closer)
         delivery = Delivery(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,24 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
+from tempogram.engine.model.errors import SettingsError
 from tempogram.storage.database.database import Database
+from tempogram.storage.database.engines import parse
 from tempogram.storage.database.models import metadata
+from tempogram.storage.database.writers import writer_of
 from tempogram.storage.migrations import config_of, migrate, versions
 from tests import ROOT
 from tests.storage.backends import OnPostgres, OnSqlite
 
 MIGRATE = "import asyncio, sys; from tempogram.storage.migrations import migrate; asyncio.run(migrate(sys.argv[1]))"
+
+
+def execute(statement: str, connection: Connection) -> None:
+    connection.execute(text(statement))
+
+
+def note_tables(found: list[list[str]], connection: Connection) -> None:
+    found.append(inspect(connection).get_table_names())
 
 
 def differences(connection: Connection) -> list[object]:
@@ -56,6 +68,36 @@ class MigrationsContract:
             found, _ = await versions(connection)
         await database.close()
         assert found == "9999"
+
+    @pytest.mark.parametrize(
+        ("statements", "what"),
+        [
+            (["CREATE TABLE messages (id INTEGER)"], "a table 'messages' that is not Tempogram's"),
+            (
+                [
+                    "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)",
+                    "INSERT INTO alembic_version VALUES ('3f2a9c1b7d10')",
+                ],
+                "the revision '3f2a9c1b7d10' of another program's migrations",
+            ),
+        ],
+        ids=["tables", "migrations"],
+    )
+    async def test_a_database_of_another_program_is_refused_and_left_as_it_is(
+        self, fresh: str, statements: list[str], what: str
+    ) -> None:
+        writer = writer_of(parse(fresh))
+        for statement in statements:
+            await writer.transact(partial(execute, statement))
+        found: list[list[str]] = []
+        await writer.transact(partial(note_tables, found))
+
+        with pytest.raises(SettingsError, match=what):
+            await Database.open(fresh)
+
+        await writer.transact(partial(note_tables, found))
+        await writer.close()
+        assert found[0] == found[1]
 
     async def test_processes_that_start_at_once_migrate_once(self, fresh: str) -> None:
         exits = await asyncio.gather(*(migrating(fresh) for _ in range(3)))

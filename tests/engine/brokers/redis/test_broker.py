@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from tempogram.engine.brokers.redis import codec, keys
 from tempogram.engine.brokers.redis.broker import RedisBroker
 from tempogram.engine.brokers.redis.connection import connect
+from tempogram.engine.brokers.redis.ownership import Ownership
 from tempogram.engine.channels.redis_changes import RedisChanges
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.limits.pool import Connections, Pool
@@ -579,6 +580,7 @@ async def test_a_chat_without_a_limit_is_forgotten_with_its_last_message(redis: 
 
 
 async def test_every_key_stands_in_the_table_with_its_type(redis: Redis, clock: Clock, make: MakeBroker) -> None:
+    await RedisBroker(redis, UNLIMITED, lease_ms=LEASE_MS, ownership=Ownership("mine")).claim()
     await make_every_key(make, clock)
     await RedisChanges(redis, process=1, conditions=Conditions(lambda: 0)).begin()
     table = {

@@ -10,16 +10,19 @@
 --   1 now_ms ("": the time of Redis)  2 incarnation, if it begins now; a barred one was cleared for it
 --   3 run_id of Redis  4 limits, a record, if it begins now
 --   5 how it begins: "open" (it may lease at once), "barred" (until it is restored), "" (not at all)
+--   6 the ledger to which it belongs ("-": to none)
 -- RETURNS
 --   {"done", {incarnation}}  go on
 --   {"gone"}                 there is none, and it was not begun: rebuild it from the ledger; or another has cleared it
+--   {"foreign"}              it belongs to another ledger
 -- COST  O(1)
 -- USES  keys fair_queue pools records state answer
 
 local state_key = unpack(KEYS)
-local given_ms, incarnation, run_id, limits_packed, begins = unpack(ARGV)
+local given_ms, incarnation, run_id, limits_packed, begins, ledger = unpack(ARGV)
 
-local refused = open(state_key, given_ms)
+local refused = open(state_key, string.format("%s - %s", given_ms, ledger))
+if refused and refused[1] == "foreign" then return refused end
 local is_mine = state and state.incarnation == tonumber(incarnation)
 if begins == "barred" and not is_mine then return {"gone"} end
 if refused then
@@ -36,6 +39,8 @@ if refused then
   }))
   open(state_key, given_ms)
 end
+
+if ledger ~= "-" then call("SET", key.ledger(), ledger) end
 
 if state.run_id ~= run_id then
   state.run_id, state.is_barred, state.incarnation = run_id, true, tonumber(incarnation)

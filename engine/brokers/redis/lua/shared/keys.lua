@@ -12,6 +12,7 @@ local prefix -- "{q2}:"; the number is SCHEMA
 local key = {}
 
 function key.limits() return prefix .. "limits" end
+function key.ledger() return prefix .. "ledger" end
 function key.counts() return prefix .. "counts" end
 function key.bots() return prefix .. "bots" end
 function key.messages() return prefix .. "messages" end

@@ -100,12 +100,12 @@ local function load_state(state_key)
   state = raw and unpack_state(raw) or nil
 end
 
--- Tell whether this is the queue that the caller means, and return the time that it gives. A process that rebuilds
--- one names it, as ``"<given_ms> <incarnation>"``: it may have been frozen until another has begun it anew.
-local function is_meant(given_ms)
-  if not string.find(given_ms, " ", 1, true) then return true, given_ms end
-  local its_ms, incarnation = string.match(given_ms, "^(%d*) (%d+)$")
-  return tonumber(incarnation) == state.incarnation, its_ms
+-- Return the time that a caller gives, and which queue it means: ``"<given_ms> <incarnation> <ledger>"``, or the time
+-- alone. One that rebuilds a queue names its incarnation: it may have been frozen until another has begun it anew. One
+-- with a ledger names that, because Redis may have been emptied, and be another ledger's by now. "-" is any.
+local function meant(given_ms)
+  if not string.find(given_ms, " ", 1, true) then return given_ms, "-", "-" end
+  return string.match(given_ms, "^(%d*) (%S+) (%S+)$")
 end
 
 -- Load the queue. ``given_ms`` "" takes the time of Redis; a test gives its own.
@@ -113,14 +113,15 @@ end
 -- holds must be leased and settled, or it would be full for ever.
 local function open(state_key, given_ms, leases, takes_in)
   prefix = string.sub(state_key, 1, -6)
-  local raw, raw_limits = unpack(call("MGET", state_key, key.limits()))
+  local raw, raw_limits, owner = unpack(call("MGET", state_key, key.limits(), key.ledger()))
+  local incarnation, ledger
+  given_ms, incarnation, ledger = meant(given_ms)
+  if owner and ledger ~= "-" and ledger ~= owner then return {"foreign"} end
   if not raw then return {"gone"} end
   state = unpack_state(raw)
   state.raw = raw
   if state.is_cleared then return {"gone"} end
-  local it_is
-  it_is, given_ms = is_meant(given_ms)
-  if not it_is then return {"gone"} end
+  if incarnation ~= "-" and tonumber(incarnation) ~= state.incarnation then return {"gone"} end
   if leases and state.is_barred then return {"barred"} end
   if not takes_in then call("UNLINK", prefix .. "nothing") end -- what has removed something may write then
   limits = unpack_limits(raw_limits)

@@ -1,0 +1,45 @@
+"""The name of each bot, by which a message mentions it, as far as it is known without asking."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+
+from aiogram import Bot
+from aiogram.exceptions import AiogramError
+
+ASK_AGAIN_S = 60.0
+"""After Telegram gave no answer. untuned: until then a mention has normal priority."""
+
+
+class Usernames:
+    """aiogram asks for the name when polling starts, and keeps it; under a webhook it is asked for here, once."""
+
+    def __init__(self, *, now_s: Callable[[], float] = monotonic) -> None:
+        self._now_s = now_s
+        self._asked_at_s: dict[int, float] = {}
+        self._asking: set[asyncio.Task[None]] = set()
+
+    def of(self, bot: Bot) -> str:
+        """Return a bot's name; "" while it is not known, and is being asked for."""
+        me = getattr(bot, "_me", None)  # ``bot.me()`` would ask Telegram, and the update would wait for it
+        if me is not None:
+            return str(me.username or "")
+        if self._now_s() - self._asked_at_s.get(bot.id, -ASK_AGAIN_S) >= ASK_AGAIN_S:
+            self._asked_at_s[bot.id] = self._now_s()
+            task = asyncio.create_task(_ask(bot))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+        return ""
+
+    def stop(self) -> None:
+        for task in self._asking:
+            task.cancel()
+
+
+async def _ask(bot: Bot) -> None:
+    try:
+        await bot.me()
+    except AiogramError:
+        return  # asked again with an update later on; the program sees the trouble by its own calls
