@@ -99,7 +99,11 @@ async def running_simulator(*, port: int = 0, **settings: object) -> AsyncIterat
     """
     chosen = [word for name, value in settings.items() for word in ("--set", f"{name}={_spelled(value)}")]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tempogram.simulator", "--port", str(port), *chosen, stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        *("-m", "tempogram.simulator", "--port", str(port), "--until-input-ends"),
+        *chosen,
+        stdin=asyncio.subprocess.PIPE,  # closed when this process ends, even by a kill
+        stdout=asyncio.subprocess.PIPE,
     )
     try:
         url = await _url_of(process)

@@ -23,15 +23,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"simulator: {error}\n")
         return 2
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(settings, host=options.host, port=options.port, talk_every_ms=options.talk_every_ms))
+        runner.run(
+            serve(
+                settings,
+                host=options.host,
+                port=options.port,
+                talk_every_ms=options.talk_every_ms,
+                until_input_ends=options.until_input_ends,
+            )
+        )
     return 0
 
 
-async def serve(settings: SimulatorSettings, *, host: str, port: int, talk_every_ms: int = 0) -> None:
-    """Serve until a signal ends the process; the address goes to standard output."""
-    stopping = asyncio.Event()
+async def serve(
+    settings: SimulatorSettings, *, host: str, port: int, talk_every_ms: int = 0, until_input_ends: bool = False
+) -> None:
+    """Serve until a signal ends the process; the address goes to standard output.
+
+    ``until_input_ends``: also until standard input is closed, as a parent that is killed closes it.
+    """
+    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stopping.set)
+    if until_input_ends:
+        loop.add_reader(sys.stdin.fileno(), stopping.set)  # nothing is ever written to it
     simulator = Simulator(settings)
     async with simulator.serve(host=host, port=port) as served:
         if talk_every_ms:
@@ -46,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting")
+    parser.add_argument("--until-input-ends", action="store_true", help="end when standard input is closed")
     parser.add_argument("--talk-every-ms", type=int, default=0, help="users talk at this mean interval")
     return parser
 
