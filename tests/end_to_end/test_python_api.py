@@ -59,6 +59,14 @@ async def api(message: Message, bot: Bot) -> None:
     await message.answer(f"{state.status in ('queued', 'sent')} {sorted(stats)}")
 
 
+@router.message(Command("campaign"))
+async def campaign(message: Message, bot: Bot) -> None:
+    with tempogram.options(tag="campaign", priority="low"):
+        await tempogram.submit_many(bot, [SendMessage(chat_id=3_000 + n, text=f"campaign {n}") for n in range(60)])
+        await tempogram.submit(bot, SendMessage(chat_id=3_000, text="the last of the campaign"))
+    await asyncio.sleep(3_600)
+
+
 @router.message(Command("thread"))
 async def thread(message: Message, bot: Bot) -> None:
     def elsewhere():
@@ -160,6 +168,27 @@ async def test_the_functions_work_in_a_handler_and_in_a_thread_of_its_own(
 
     said = await texts(telegram)
     assert (said.count("from a handler"), said.count("from a thread")) == (1, 1)
+
+
+async def test_what_a_killed_handler_has_submitted_is_sent_once_though_it_runs_again(
+    telegram: RunningSimulator, tempogram: Program
+) -> None:
+    await tempogram.call("PATCH", "/bots/42", json={"paused": True})
+    await tell(tempogram, 1, "/campaign")
+
+    async def waits() -> bool:
+        return bool((await tempogram.stats())["stats"]["low"] == 61)
+
+    await tempogram.until(waits, within_s=WITHIN_S)
+    await tempogram.kill()
+    await tempogram.start()
+    await tempogram.call("PATCH", "/bots/42", json={"paused": False})
+    await until_said(telegram, tempogram, "the last of the campaign")
+    await tempogram.until(tempogram.is_empty, within_s=WITHIN_S)
+
+    said = await texts(telegram)
+    assert sorted(said) == sorted(["the last of the campaign", *(f"campaign {n}" for n in range(60))])
+    await tempogram.kill()  # its handler sleeps for an hour
 
 
 async def test_what_waits_of_a_campaign_is_cancelled_by_its_tag(telegram: RunningSimulator, tempogram: Program) -> None:

@@ -52,7 +52,7 @@ async def test_every_verb_of_another_ledger_is_refused_and_changes_nothing(
     mine, other = of_ledger("mine"), of_ledger("other")
     await begun(mine)
 
-    with pytest.raises(QueueOfAnother, match=r"redis://localhost:6379/1 .* delete the key \{q2\}:ledger"):
+    with pytest.raises(QueueOfAnother, match=r"redis://localhost:6379/1 .* delete the key \{q1\}:ledger"):
         await VERBS[verb](other)
 
     assert other._ownership is not None
@@ -86,7 +86,7 @@ async def test_a_flushed_redis_takes_the_id_anew(redis: Redis, of_ledger: Callab
         await mine.stats()
     await begun(mine)
 
-    assert await redis.get("{q2}:ledger") == b"mine"
+    assert await redis.get("{q1}:ledger") == b"mine"
     with pytest.raises(QueueOfAnother):
         await other.stats()
 
@@ -112,11 +112,11 @@ async def test_a_queue_from_before_ledgers_had_ids_belongs_to_the_first_that_mee
 ) -> None:
     mine = of_ledger("mine")
     await begun(mine)
-    await redis.delete("{q2}:ledger")
+    await redis.delete("{q1}:ledger")
 
     await queue(of_ledger("mine"), [outgoing("later", chat_id=9)])
 
-    assert await redis.get("{q2}:ledger") == b"mine"
+    assert await redis.get("{q1}:ledger") == b"mine"
     assert sorted(await leased_ids(mine)) == ["later", "m0000"]
 
 
@@ -130,7 +130,7 @@ async def test_a_newer_version_of_another_ledger_throws_no_older_queue_away(
         with pytest.raises(QueueOfAnother):
             await work
 
-    assert await redis.hlen("{q2}:messages") == 1
+    assert await redis.hlen("{q1}:messages") == 1
 
 
 async def test_a_newer_version_of_the_same_ledger_replaces_the_older_queue(
@@ -142,5 +142,5 @@ async def test_a_newer_version_of_the_same_ledger_replaces_the_older_queue(
     await newer.claim()
     await begun(newer)
 
-    assert await redis.hlen("{q2}:messages") == 0
+    assert await redis.hlen("{q1}:messages") == 0
     assert await leased_ids(newer) == ["m0000"]
