@@ -12,7 +12,7 @@ Checked     Through the door every message arrives, Telegram answers no 429, no 
             come back no client sees a 429; after the kill as many calls of the client were answered or broke off as it
             made, and no more arrived twice than were under way.
 
-    python -m bench.door [--clients ptb,grammy]
+    python -m bench.door [--clients ptb,grammy] [--ways "comes back"]
 """
 
 from __future__ import annotations
@@ -188,17 +188,18 @@ def check(checks: Checks, name: str, way: Way, seen: Seen) -> None:
     checks.that(seen.use >= (0.9 if way.obeys else 0.97), f"{what}{seen.use:.1%} of the limit used")
 
 
-async def bench(checks: Checks, names: list[str]) -> None:
+async def bench(checks: Checks, names: list[str], ways: str) -> None:
+    """Measure every client in each way whose title has some words."""
     rows = []
     async with environments() as places, running_simulator(penalty_patience=NEVER_GROWS) as telegram:
         for name in names:
-            for is_killed in (False, True):
+            for is_killed in (False, True) if ways in "limiter" else ():
                 seen = await by_limiter(places, telegram, name, is_killed=is_killed)
                 rows.append(
                     [CLIENTS[name], LIMITERS[name] + (", kill -9 of the client" if is_killed else ""), seen.cell]
                 )
                 _note(rows[-1])
-            for way in WAYS:
+            for way in (each for each in WAYS if ways in each.title):
                 seen = await through_door(places, telegram, name, way)
                 check(checks, name, way, seen)
                 rows.append([CLIENTS[name], f"the door: {way.title}", seen.cell])
@@ -214,9 +215,11 @@ def _note(row: list[str]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.door")
     parser.add_argument("--clients", default=",".join(CLIENTS))
-    names = [name for name in CLIENTS if name in parser.parse_args().clients.split(",")]
+    parser.add_argument("--ways", default="", help="words in the title of a way; limiter: those with limiters")
+    options = parser.parse_args()
+    names = [name for name in CLIENTS if name in options.clients.split(",")]
     checks = Checks()
-    run_and_clean_up(bench(checks, names))
+    run_and_clean_up(bench(checks, names, options.ways))
     return 1 if checks.failed else 0
 
 

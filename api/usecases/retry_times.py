@@ -102,28 +102,27 @@ class WaitingCalls:
 
     @contextmanager
     def including(self, message: Outgoing) -> Iterator[None]:
-        """Count a message until the block ends, or it leaves."""
+        """Count a message until the block ends."""
+        self._of_bot[message.bot_id] += 1
         self.join(message)
         try:
             yield
         finally:
             self.leave(message)
+            self._of_bot[message.bot_id] -= 1
+            if not self._of_bot[message.bot_id]:
+                del self._of_bot[message.bot_id]
 
     def join(self, message: Outgoing) -> None:
+        """Take a message for one that waits."""
         self._of_chat.setdefault((message.bot_id, message.chat_id), {})[message.id] = None
-        self._of_bot[message.bot_id] += 1
 
     def leave(self, message: Outgoing) -> None:
-        """Count a message no more, as it is being taken back; one that does not count stays out."""
+        """Take a message for one that is being taken back. It counts still: the queue may have it for a while."""
         key = message.bot_id, message.chat_id
-        if message.id not in self._of_chat.get(key, {}):
-            return
-        del self._of_chat[key][message.id]
-        if not self._of_chat[key]:
+        self._of_chat.get(key, {}).pop(message.id, None)
+        if not self._of_chat.get(key, True):
             del self._of_chat[key]
-        self._of_bot[message.bot_id] -= 1
-        if not self._of_bot[message.bot_id]:
-            del self._of_bot[message.bot_id]
 
     def oldest(self, message: Outgoing) -> str:
         """Return the id of the oldest message to the same chat."""
