@@ -19,7 +19,7 @@ from tempogram.api.core.redaction import without_tokens
 LIBRARIES = ("aiogram", "aiohttp", "aiosqlite", "alembic", "asyncio", "redis", "sqlalchemy", "uvicorn")
 """Those that write at each update or query; others are recognised by where they lie, line by line."""
 
-LOGGING_FRAMES = 3
+LOGGING_FRAMES = 4
 """structlog's between a line of ours and the standard logger, so that a record names our line."""
 
 INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
@@ -164,7 +164,7 @@ def _as_line(_: WrappedLogger, __: str, event: EventDict) -> tuple[tuple[str], d
     """Return the arguments of the standard logger for an event.
 
     >>> _as_line(None, "info", {"event": "started", "bots": 2})
-    (('started bots=2',), {'stacklevel': 3})
+    (('started bots=2',), {'stacklevel': 4})
     """
     name, trace = event.pop("event"), event.pop("exception", None)
     line = " ".join([str(name), *(f"{field}={value!r}" for field, value in event.items())])

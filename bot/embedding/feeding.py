@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import structlog
-from aiogram import Bot, Dispatcher, loggers
-from aiogram.exceptions import TelegramAPIError
+from aiogram import Bot, Dispatcher
 from aiogram.types import Update
 
 from tempogram.api.core.ports import Refusal
@@ -113,15 +112,14 @@ class Feeding:
             self._handling.discard(task)
 
     async def _make(self, bot: Bot, method: AnyMethod) -> None:
-        """Make a call that a handler returned; a refusal is logged as aiogram does it."""
+        """Make a call that a handler returned; aiogram logs a refusal."""
         rule = QUEUED.get(method.__api_method__)
-        try:
-            if rule is None:
-                await bot(method)
-            else:
+
+        async def submit(_: AnyMethod) -> None:
+            if rule is not None:
                 await self._gateway.loop.run(self._gateway.submit(bot, method, rule))
-        except TelegramAPIError as error:
-            loggers.event.error("Failed to make answer: %s: %s", type(error).__name__, error)
+
+        await Dispatcher.silent_call_request(bot if rule is None else cast("Bot", submit), method)
 
     async def _take_note(self, bot: Bot, update: Update) -> None:
         self._hearing.note(update, bot.id)

@@ -1,6 +1,6 @@
 """An ordinary aiogram program with the one line, as its author starts it: ``python -m tests.end_to_end.own_program``.
 
-It repeats what it is told. ``many N`` is answered with N messages, each awaited in a task of its own; ``slow`` sleeps.
+It repeats each text. ``many N`` is answered with N messages, each awaited in a task of its own; ``slow`` sleeps.
 The first argument says how it runs: ``polling`` (the one line around it), ``attached`` (aiogram has the event loop,
 which is uvloop's) or ``asyncio`` (the same with asyncio's own).
 """

@@ -13,16 +13,16 @@ import os
 import random
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from tests.examples.examples import EXAMPLES, ONCE, Example
 from tests.examples.kills import difference, held_over_kills
 from tests.examples.one_line import cut_by_kill
 from tests.examples.plain import held_plainly
 
-Judge: TypeAlias = Callable[[Example, Path, int, int], Awaitable[str]]
+Judge: TypeAlias = Callable[[Example, Path, int, int], Coroutine[Any, Any, str]]
 
 
 def main() -> int:

@@ -95,7 +95,7 @@ class Calls:
         if incarnation is None:  # of the next queue, if this one turns out to be another
             incarnation = fresh_incarnation() if self._is_met else self.incarnation
         script, now = self._scripts["meet"].text, self._now()
-        words = (incarnation, info["run_id"], limits, begins, self._ledger_id)
+        words: tuple[str | float | bytes, ...] = (incarnation, info["run_id"], limits, begins, self._ledger_id)
         said, *_ = self._accepted(await self.command("EVAL", script, 1, self._state, now, *words))
         (self.incarnation,) = codec.unpack(said)
         self._is_met = True

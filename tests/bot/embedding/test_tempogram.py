@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -157,17 +158,13 @@ class TestAttached:
         @own.dispatcher.message()
         async def answer(message: Message) -> None:
             await message.answer(f"heard {message.text}")
-            asyncio.get_running_loop().call_later(0.01, own.dispatcher._signal_stop_polling, FakeSignal)
+            asyncio.get_running_loop().call_later(0.01, own.dispatcher._signal_stop_polling, signal.SIGINT)
 
         for text in ("one", "two"):
             own.anna.says(own.remote_bot, text)
             await own.dispatcher.start_polling(own.bot, handle_signals=False)
 
         assert own.shown() == ["heard one", "heard two"]
-
-
-class FakeSignal:
-    name = "SIGINT"
 
 
 class TestWebhook:
