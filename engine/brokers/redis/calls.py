@@ -139,7 +139,7 @@ class Calls:
 
     async def _clear_page(self, incarnation: int, keys: Sequence[bytes], *, is_first: bool = False) -> None:
         script = self._scripts["clear"].text
-        words = (incarnation, codec.flag(is_first), self._ledger_id, *keys)
+        words: tuple[str | float | bytes, ...] = (incarnation, codec.flag(is_first), self._ledger_id, *keys)
         self._accepted(await self.command("EVAL", script, 1, self._state, *words))
 
     async def scan(self, *words: str, match: str = "*") -> AsyncIterator[list[bytes]]:
