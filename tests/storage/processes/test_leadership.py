@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tempogram.storage.processes.exclusive_lock import exclusive_lock
-from tempogram.storage.processes.leadership import LEADER_LOCK, leadership
+from tempogram.storage.processes.leadership import LEADER_LOCK, UPDATE_SOURCES_LOCK, UPKEEP_LOCK, leadership
 from tests.storage.backends import OnPostgres, OnSqlite
 from tests.storage.servers import DISCONNECT_OTHERS, run
 
@@ -18,6 +18,10 @@ class TestLeadershipOnPostgres(OnPostgres):
     async def test_one_of_two_processes_leads_and_keeps_leading(self, url: str) -> None:
         async with leadership(url, LEADER_LOCK) as mine, leadership(url, LEADER_LOCK) as other:
             assert [await mine.leads(), await other.leads(), await mine.leads()] == [True, False, True]
+
+    async def test_a_process_that_does_the_upkeep_keeps_none_from_the_update_sources(self, url: str) -> None:
+        async with leadership(url, UPKEEP_LOCK) as embedded, leadership(url, UPDATE_SOURCES_LOCK) as scheduler:
+            assert [await embedded.leads(), await scheduler.leads()] == [True, True]
 
     async def test_a_leader_that_resigns_leaves_the_lead_to_another(self, url: str) -> None:
         async with leadership(url, LEADER_LOCK) as mine, leadership(url, LEADER_LOCK) as other:
