@@ -115,8 +115,10 @@ class Ours:
 
 
 @asynccontextmanager
-async def script(command: list[str], telegram: RunningSimulator, workload: Workload) -> AsyncIterator[Script]:
-    """Start a peer, wait until it is ready, and let it go."""
+async def script(
+    command: list[str], telegram: RunningSimulator, workload: Workload, *, empties: bool = True
+) -> AsyncIterator[Script]:
+    """Start a peer, wait until it is ready, empty the simulator of what came before, and let the peer go."""
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=2**24
     )
@@ -124,7 +126,7 @@ async def script(command: list[str], telegram: RunningSimulator, workload: Workl
     assert process.stdout is not None
     plan = {
         "url": telegram.url,
-        "tokens": {number: token(number) for number in workload.bots},
+        "tokens": {number: token(number) for number in workload.bots or [1]},
         "group_window_s": workload.group_window_s,
         "messages": [
             {"at_s": one.at_s, "bot": one.bot, "chat_id": one.chat_id, "text": one.text, "urgent": one.urgent}
@@ -135,7 +137,8 @@ async def script(command: list[str], telegram: RunningSimulator, workload: Workl
         process.stdin.write(json.dumps(plan).encode() + b"\n")
         ready = await asyncio.wait_for(process.stdout.readline(), START_TIMEOUT_S)
         assert ready == b"ready\n", f"{command[-1]} did not start"
-        await prepare(telegram, workload)
+        if empties:
+            await prepare(telegram, workload)
         process.stdin.write(b"go\n")
         yield Script(process)
     finally:
