@@ -65,7 +65,7 @@ class Conversation:
 
     def say(self, sentence: str) -> None:
         """Show a sentence of the program's own."""
-        self._screen.put(Line(Kind.PRINTED, lambda _: sentence))
+        self._screen.put(Line(Kind.OWN, lambda _: sentence))
 
     def received(self, update: Update, bot_id: int) -> None:
         """Show an update whose handler begins."""

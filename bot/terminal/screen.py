@@ -105,7 +105,7 @@ class Screen:
 
     def put(self, line: Line) -> None:
         """Show a line soon; returns at once."""
-        if len(self._lines) >= LINES_MAX:
+        if len(self._lines) >= LINES_MAX and line.kind is not Kind.OWN:
             self._missed += 1
         else:
             self._lines.append(line)

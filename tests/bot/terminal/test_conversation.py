@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
 from aiogram.types import Update
 
 from tempogram.bot.terminal.conversation import Conversation
-from tempogram.bot.terminal.screen import Screen
+from tempogram.bot.terminal.printed import Printed
+from tempogram.bot.terminal.screen import LINES_MAX, Screen
 from tempogram.engine.model.messages import Lease
 from tempogram.engine.model.outcomes import Failed, Outcome, Sent
 from tests.bot.fakes import BOT_ID
@@ -111,6 +113,15 @@ async def test_the_address_and_the_counts_are_pinned(shown: Shown) -> None:
         "Tempogram http://127.0.0.1:8000 · 1 in, 1 out · 3 bots · Ctrl-C ends it",
         "  simulated Telegram http://127.0.0.1:8081",
     ]
+
+
+async def test_no_flood_of_what_modules_print_hides_what_the_program_says_itself(shown: Shown) -> None:
+    for number in range(LINES_MAX + 1):
+        print(f"loading {number}", file=Printed(shown.screen, io.StringIO()))
+    shown.conversation.say("  admin token  x")
+    shown.screen.draw()
+
+    assert "  admin token  x" in shown.emulator.everything
 
 
 async def test_what_waits_is_followed_until_it_is_sent(shown: Shown) -> None:
