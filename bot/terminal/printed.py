@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import threading
-from typing import BinaryIO, TextIO
+from typing import Any, TextIO
 
 from tempogram.bot.terminal.flow import Kind
 from tempogram.bot.terminal.screen import Line, Screen
 
+BEGUN_MAX = 8_192
+"""Characters that wait for the end of their line; more are shown before. As a buffer of Python's."""
+
 
 class Printed(io.TextIOBase):
-    """Stands in for ``sys.stdout``. What does not end with a line is shown when it is flushed."""
+    """Stands in for ``sys.stdout``. What does not end with a line is shown when it is flushed, or long."""
 
     def __init__(self, screen: Screen, original: TextIO) -> None:
         self._screen = screen
@@ -19,10 +22,9 @@ class Printed(io.TextIOBase):
         self._begun = ""
         self._lock = threading.Lock()
 
-    @property
-    def buffer(self) -> BinaryIO:
-        """Return what takes bytes, past the screen."""
-        return self._original.buffer
+    def __getattr__(self, name: str) -> Any:
+        """Return what else a stream has: ``reconfigure``, or ``buffer``, which takes bytes past the screen."""
+        return getattr(self._original, name)
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -33,6 +35,8 @@ class Printed(io.TextIOBase):
             return self._original.write(text)
         with self._lock:
             *lines, self._begun = (self._begun + text).split("\n")
+            if len(self._begun) > BEGUN_MAX:
+                lines, self._begun = [*lines, self._begun], ""
         for line in lines:
             self._put(line)
         return len(text)
