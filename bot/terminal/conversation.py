@@ -11,7 +11,7 @@ from aiogram.types.update import UpdateTypeLookupError
 from rich.text import Text
 
 from tempogram.bot.terminal.flow import Kind
-from tempogram.bot.terminal.lines import EVENTS, failed, received, sent
+from tempogram.bot.terminal.lines import failed, is_failure, received, sent
 from tempogram.bot.terminal.names import NamedBots, Names
 from tempogram.bot.terminal.screen import Line, Screen
 from tempogram.bot.terminal.waits import Waits
@@ -98,7 +98,7 @@ class Conversation:
 
     def shows(self, event: Mapping[str, Any]) -> bool:
         """Show a log event as a line of the conversation, if it is one; False: it needs a line of the log."""
-        if event["event"] in EVENTS:
+        if is_failure(event):
             self._screen.put(Line(Kind.FAILED, partial(failed, event, self._names)))
             return True
         return is_needless(event)
@@ -114,7 +114,11 @@ class Conversation:
 
 def is_needless(event: Mapping[str, Any]) -> bool:
     """Tell whether a log event says only what the start's own lines say, or that there is nothing to say."""
-    return event["event"] == "started" or (event["event"] == "queue_rebuilt" and not event.get("messages"))
+    match event:
+        case {"event": "started", "resumed_updates": 0} | {"event": "queue_rebuilt", "messages": 0}:
+            return True
+        case _:
+            return False
 
 
 def _message_of(update: Update) -> Message | None:

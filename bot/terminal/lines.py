@@ -85,6 +85,14 @@ EVENTS = {
 """The log events that are a line of the conversation."""
 
 
+def is_failure(event: Mapping[str, Any]) -> bool:
+    """Tell whether a log event is one of ``EVENTS``; one of a module's own may have the same name and other fields."""
+    try:
+        return "bot_id" in event and bool(EVENTS[event["event"]](event))
+    except (KeyError, TypeError):
+        return False
+
+
 def content_of(update: Update) -> tuple[str, Chat | None, str]:
     """Return who an update is from, in which chat, and what it says."""
     try:

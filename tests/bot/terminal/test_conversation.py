@@ -74,6 +74,11 @@ async def test_a_start_with_nothing_that_waits_says_nothing_of_the_queue(shown: 
     assert not shown.conversation.shows({"event": "queue_rebuilt", "messages": 7})
 
 
+async def test_a_start_that_takes_up_updates_again_says_so(shown: Shown) -> None:
+    assert shown.conversation.shows({"event": "started", "resumed_updates": 0})
+    assert not shown.conversation.shows({"event": "started", "resumed_updates": 12})
+
+
 async def test_a_chat_of_an_earlier_start_has_its_name(shown: Shown) -> None:
     shown.conversation.name(NewsBot(), {PRIVATE: "Anna"})
     shown.answers(Sent(1))
@@ -101,6 +106,23 @@ async def test_a_call_that_failed_leaves_its_line_to_the_log_event(shown: Shown)
 
 async def test_another_log_event_stays_a_line_of_the_log(shown: Shown) -> None:
     assert not shown.conversation.shows({"event": "handler_failed", "bot_id": BOT_ID})
+    assert shown.rows == []
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"event": "started", "shop": 7},
+        {"event": "queue_rebuilt"},
+        {"event": "throttled", "by": "the shop"},
+        {"event": "throttled", "bot_id": BOT_ID, "hold_ms": "long"},
+        {"event": {"sold": 7}},
+    ],
+)
+async def test_an_event_of_a_module_stays_a_line_of_the_log_whatever_its_name(
+    shown: Shown, event: dict[str, Any]
+) -> None:
+    assert not shown.conversation.shows(event)
     assert shown.rows == []
 
 
