@@ -81,9 +81,9 @@ class Flow:
         self._shown[share] += 1
         return True
 
-    def rest(self) -> str | None:
-        """Return, once a second is over, how many of its lines were not shown; None: all were."""
-        if not self._dropped or self._clock() < self._until_ms:
+    def rest(self, *, is_last: bool = False) -> str | None:
+        """Return, once a second is over or the last one, how many of its lines were not shown; None: all were."""
+        if not self._dropped or (self._clock() < self._until_ms and not is_last):
             return None
         counts = ", ".join(f"{count:,} {kind.value}" for kind, count in self._dropped.items())
         total = self._dropped.total()

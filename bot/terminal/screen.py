@@ -114,12 +114,9 @@ class Screen:
         self._thread.start()
 
     def close(self) -> None:
-        """Show what is left, and take the footer away."""
+        """Let the thread show what is left and take the footer away, for ``CLOSE_S`` at most."""
         self._ending.set()
         self._thread.join(CLOSE_S)
-        if not self._thread.is_alive():
-            self.draw()
-            self._terminal.write(self._erased())
 
     def draw(self) -> None:
         """Write what was put, with one call."""
@@ -134,6 +131,8 @@ class Screen:
     def _run(self) -> None:
         while not self._ending.wait(DRAW_EVERY_S):
             self.draw()
+        self.draw()
+        self._terminal.write(self._erased())
 
     def _drained(self, columns: int) -> list[str]:
         shown: list[str] = []
@@ -145,10 +144,12 @@ class Screen:
         if self._missed:
             missed, self._missed = self._missed, 0
             shown.append(f"… and {missed:,} more, which this terminal was too slow for")
+        if self._ending.is_set():
+            self._show_rest(shown, is_last=True)
         return shown
 
-    def _show_rest(self, shown: list[str]) -> None:
-        if (rest := self._flow.rest()) is not None:
+    def _show_rest(self, shown: list[str], *, is_last: bool = False) -> None:
+        if (rest := self._flow.rest(is_last=is_last)) is not None:
             shown.append(self._written(Text(rest, "dim"), self._terminal.size()[0]))
 
     def _drawn_footer(self, columns: int, rows: int) -> str:

@@ -177,3 +177,28 @@ def test_the_end_shows_what_is_left_and_takes_the_footer_away(clock: Clock) -> N
 
     assert emulator.shown == ["the last line"]
     assert screen.is_closed
+
+
+def test_a_terminal_that_takes_nothing_cannot_block_the_thread_that_ends_the_program(clock: Clock) -> None:
+    writers: set[int] = set()
+    terminal = Terminal(lambda _: writers.add(threading.get_ident()), lambda: (80, 24), is_live=True)
+    screen = Screen(terminal, clock=clock, footer=lambda _: [Text(ADDRESS)])
+    screen.start()
+
+    screen.put(line("the last line"))
+    screen.close()
+
+    assert len(writers) == 1
+    assert threading.get_ident() not in writers
+
+
+def test_what_is_not_shown_of_the_last_second_is_counted_at_the_end(clock: Clock) -> None:
+    emulator = Emulator()
+    screen = screen_on(emulator, clock)
+    screen.start()
+
+    for number in range(20):
+        screen.put(line(f"line {number}"))
+    screen.close()
+
+    assert emulator.shown[-1] == "… and 8 more in this second (8 sent)"
