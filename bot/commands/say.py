@@ -25,7 +25,7 @@ SILENT_S = 2.0
 """After an answer: a bot that has said nothing for so long has said all."""
 
 LONGEST_S = 60.0
-"""In a group where others talk, a bot may never be silent."""
+"""In a group where others talk, a bot that answers may never be silent."""
 
 POLL_S = 0.05
 
@@ -176,7 +176,7 @@ class Talk:
         began_s = self.now_s()
         silent_since_s, answered = began_s, False
         while self.now_s() - silent_since_s < (self.silent_s if answered else self.first_s):
-            if self.now_s() - began_s > LONGEST_S:
+            if answered and self.now_s() - began_s > LONGEST_S:
                 break
             for line in (*others(), *self._changes()):
                 self.show(line)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from tempogram.bot.commands.say import changes
+from tempogram.bot.commands.say import Talk, changes
+from tempogram.simulator.sync_client import Remote, RemoteBot, RemoteUser
 from tests.bot.commands.test_queue import type_in
 from tests.end_to_end.program import Program, program
 
@@ -145,3 +147,33 @@ async def test_what_a_bot_changed_is_said_without_what_a_terminal_would_obey() -
     after = {1: {"message_id": 1, "text": "a\x1b[2J"}, 3: {"message_id": 3, "photo": [], "caption": "the sea"}}
 
     assert list(changes(before, after, "bot")) == ["bot edits: a�[2J", "bot: (photo) the sea", "bot deletes: b"]
+
+
+class LateBot(Remote):
+    """A simulated Telegram whose bot answers after 90 s of a clock that only ``sleep`` moves."""
+
+    now_s = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        if method == "POST":
+            return {"message_ids": [1]}
+        return [{"message_id": 2, "from": {"id": 100}, "text": "at last"}] if self.now_s > 90 else []
+
+
+async def test_a_bot_may_take_longer_than_a_minute_if_it_is_waited_for() -> None:
+    telegram, shown = LateBot(""), list[str]()
+    bot, user = RemoteBot(100, "", "late_bot"), RemoteUser(1, "You", telegram)
+    talk = Talk(
+        *(telegram, bot, user, None),
+        first_s=120,
+        silent_s=2,
+        show=shown.append,
+        now_s=lambda: telegram.now_s,
+        sleep=telegram.sleep,
+    )
+
+    assert talk.say("hi")
+    assert shown == ["You → late_bot: hi", "late_bot: at last"]
