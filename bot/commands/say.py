@@ -186,13 +186,20 @@ class Talk:
 
     def _changes(self) -> list[str]:
         before, self._shown = self._shown, self._messages()
+        if before.keys() - self._shown.keys():  # deleted, or pushed out by newer messages of any chat
+            known = self._shown.keys() | set(self._seen("deletions"))
+            before = {number: message for number, message in before.items() if number in known}
         return list(changes(before, self._shown, self.bot.username))
 
     def _messages(self) -> dict[int, Json]:
         """Return what the bot has written here, as it is now."""
-        chat_id = self.user.user_id if self.chat is None else self.chat.chat_id
-        found = self.telegram.call("GET", f"messages?chat={chat_id}&bot={self.bot.bot_id}")
+        found = self._seen("messages")
         return {each["message_id"]: each for each in found if each.get("from", {}).get("id") == self.bot.bot_id}
+
+    def _seen(self, what: str) -> Any:
+        """Return what the bot sees here."""
+        chat_id = self.user.user_id if self.chat is None else self.chat.chat_id
+        return self.telegram.call("GET", f"{what}?chat={chat_id}&bot={self.bot.bot_id}")
 
 
 @dataclass(frozen=True, slots=True)

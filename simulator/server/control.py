@@ -24,6 +24,7 @@
     POST   /_sim/members                {"user", "bot", "chat"? (left out: the private chat), "member"}: block, add …
     POST   /_sim/migrate                {"chat", "to"?}: a group becomes a supergroup
     GET    /_sim/messages?chat=&bot=    what a chat shows now, oldest first; ``bot`` as that bot sees it
+    GET    /_sim/deletions?chat=&bot=   the ids of what was deleted there, as far as they are remembered
     GET    /_sim/queries?id=            what was answered to a button, inline query or payment, null if not yet
     POST   /_sim/talkers                {"mean_interval_ms", "users"?}; 0 ends it
     GET    /_sim/settings               see ``settings.SimulatorSettings``
@@ -439,12 +440,21 @@ async def _migrate(simulator: Simulation, _: Query, body: bytes) -> object:
 
 
 async def _messages(simulator: Simulation, query: Query, _: bytes) -> object:
-    world = simulator.telegram.world
-    chat_id = world.chat_id_of(query.get("chat", ""))
+    chat_id, bot_id = _view(simulator, query)
+    return list(simulator.telegram.world.messages.of_chat(chat_id, bot_id=bot_id))
+
+
+async def _deletions(simulator: Simulation, query: Query, _: bytes) -> object:
+    chat_id, bot_id = _view(simulator, query)
+    return list(simulator.telegram.world.messages.deleted_of_chat(chat_id, bot_id=bot_id))
+
+
+def _view(simulator: Simulation, query: Query) -> tuple[int, int | None]:
+    """Return which chat is looked at, and as which bot."""
+    chat_id = simulator.telegram.world.chat_id_of(query.get("chat", ""))
     if chat_id is None:
         raise ValueError(f"there is no chat {query.get('chat', '')!r}")
-    bot_id = _number(query, "bot", 0) or None
-    return list(world.messages.of_chat(chat_id, bot_id=bot_id))
+    return chat_id, _number(query, "bot", 0) or None
 
 
 async def _queries(simulator: Simulation, query: Query, _: bytes) -> object:
@@ -499,6 +509,7 @@ ENDPOINTS: dict[str, dict[str, Endpoint]] = {
     "members": {"POST": _members},
     "migrate": {"POST": _migrate},
     "messages": {"GET": _messages},
+    "deletions": {"GET": _deletions},
     "queries": {"GET": _queries},
     "talkers": {"POST": _scripted_users},
     "settings": {"GET": _settings, "PATCH": _change},

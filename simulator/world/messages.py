@@ -55,9 +55,16 @@ class Messages:
 
     def of_chat(self, chat_id: int, *, bot_id: int | None = None) -> Iterator[Json]:
         """List what a chat shows, oldest first; ``bot_id`` leaves out what other bots see."""
-        for (owner, chat, _), message in self._shown.items():
-            if chat == chat_id and message is not None and bot_id in {None, owner or bot_id}:
-                yield message
+        return (message for _, message in self._of_chat(chat_id, bot_id) if message is not None)
+
+    def deleted_of_chat(self, chat_id: int, *, bot_id: int | None = None) -> Iterator[int]:
+        """List the ids of messages that were deleted, as far as they are remembered."""
+        return (message_id for message_id, message in self._of_chat(chat_id, bot_id) if message is None)
+
+    def _of_chat(self, chat_id: int, bot_id: int | None) -> Iterator[tuple[int, Json | None]]:
+        for (owner, chat, message_id), message in self._shown.items():
+            if chat == chat_id and bot_id in {None, owner or bot_id}:
+                yield message_id, message
 
     def _push_out(self) -> None:
         (owner, chat_id, message_id), message = self._shown.popitem(last=False)

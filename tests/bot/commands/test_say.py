@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 import pytest_asyncio
 
 from tempogram.bot.commands.say import Talk, changes
-from tempogram.simulator.sync_client import Remote, RemoteBot, RemoteUser
+from tempogram.simulator.settings import SimulatorSettings
+from tempogram.simulator.sync_client import Remote, RemoteBot, RemoteUser, served_in_thread
 from tests.bot.commands.test_queue import type_in
 from tests.end_to_end.program import Program, program
 
@@ -147,6 +150,63 @@ async def test_what_a_bot_changed_is_said_without_what_a_terminal_would_obey() -
     after = {1: {"message_id": 1, "text": "a\x1b[2J"}, 3: {"message_id": 3, "photo": [], "caption": "the sea"}}
 
     assert list(changes(before, after, "bot")) == ["bot edits: a�[2J", "bot: (photo) the sea", "bot deletes: b"]
+
+
+class World:
+    """A simulated Telegram that keeps three messages, and a clock that only ``sleep`` moves."""
+
+    def __init__(self, telegram: Remote, happens: Callable[[World], object]) -> None:
+        self.telegram = telegram
+        self.bot = telegram.add_bot("100:x", "quiet_bot")
+        self.group = telegram.add_chat(bots=[self.bot])
+        self.anna = telegram.add_user("Anna")
+        self.shown: list[str] = []
+        self._now_s = 0.0
+        self._happens = happens
+
+    def call(self, method: str, **params: object) -> None:
+        request = Request(  # noqa: S310 - the simulator's own address
+            f"{self.telegram.url}/bot{self.bot.token}/{method}",
+            json.dumps({"chat_id": self.group.chat_id} | params).encode(),
+            {"Content-Type": "application/json"},
+        )
+        urlopen(request).close()  # noqa: S310
+
+    def say(self, text: str) -> bool:
+        """Say a text in the group; the rest happens while it waits."""
+        return Talk(
+            *(self.telegram, self.bot, self.telegram.add_user("You"), self.group),
+            first_s=2,
+            silent_s=2,
+            show=self.shown.append,
+            now_s=lambda: self._now_s,
+            sleep=self._sleep,
+        ).say(text)
+
+    def _sleep(self, _: float) -> None:
+        if self._now_s == 0:
+            self._happens(self)
+        self._now_s += 1
+
+
+def said_in(happens: Callable[[World], object]) -> tuple[bool, list[str]]:
+    """Say something to a bot that wrote before; return whether it answers, and what is shown after one's own line."""
+    with served_in_thread(SimulatorSettings(messages_kept=3)) as telegram:
+        world = World(telegram, happens)
+        world.call("sendMessage", text="an old message")
+        return world.say("hi"), world.shown[1:]
+
+
+async def test_a_message_that_newer_ones_pushed_out_is_no_deleted_one() -> None:
+    said = said_in(lambda world: [world.anna.says(world.group, "hello") for _ in range(4)])
+
+    assert said == (False, [])
+
+
+async def test_a_deleted_message_is_said() -> None:
+    said = said_in(lambda world: world.call("deleteMessage", message_id=1))
+
+    assert said == (True, ["quiet_bot deletes: an old message"])
 
 
 class LateBot(Remote):

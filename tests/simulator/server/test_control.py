@@ -27,6 +27,16 @@ async def test_bots_chats_and_users_can_be_added_and_write(client: Client) -> No
     assert len((await client.call("getUpdates"))["result"]) == 2
 
 
+async def test_deleted_messages_of_a_chat_can_be_listed(client: Client) -> None:
+    message = (await client.send(5))["result"]
+    before = await client.control("GET", "deletions?chat=5")
+    await client.call("deleteMessage", chat_id=5, message_id=message["message_id"])
+
+    after = await client.control("GET", "deletions?chat=5")
+
+    assert (before, after) == ((200, []), (200, [message["message_id"]]))
+
+
 async def test_faults_can_be_ordered_listed_and_ended(client: Client) -> None:
     _, ordered = await client.control("POST", "faults", kind="5xx", chat_id=-5, times=3)
     assert (await client.send(-5))["error_code"] == 500
