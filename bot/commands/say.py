@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,7 +47,7 @@ Json = Mapping[str, Any]
 
 
 class NotSaid(EngineError):
-    """There is no such simulator, bot, chat or button."""
+    """There is no such simulator, bot, chat or button, or the simulator refused something."""
 
 
 def say(
@@ -66,15 +67,29 @@ def say(
 
     if not text and not press:
         raise typer.BadParameter("say what is to be written, or name a button with --press")
-    talk = Talk.begin(found_simulator(simulator, load()), bot=bot, user=user, chat=chat, wait_s=wait)
-    answered = True
-    if text:
-        answered = talk.say(text)
-    if press and answered:
-        answered = talk.press(press)
+    with errors_as_sentences():
+        talk = Talk.begin(found_simulator(simulator, load()), bot=bot, user=user, chat=chat, wait_s=wait)
+        answered = not text or talk.say(text)
+        if press and answered:
+            answered = talk.press(press)
     if not answered:
         typer.echo(f"{talk.bot.username} did not answer within {talk.first_s:g} s.", err=True)
         raise typer.Exit(1)
+
+
+@contextmanager
+def errors_as_sentences() -> Iterator[None]:
+    """Report what goes wrong at the simulator in this block.
+
+    Raises:
+        NotSaid: It ended, or refused what was said.
+    """
+    try:
+        yield
+    except (OSError, HTTPException, msgspec.MsgspecError) as error:
+        raise NotSaid(f"the simulated Telegram does not answer any more ({type(error).__name__})") from error
+    except ValueError as error:
+        raise NotSaid(f"the simulated Telegram refuses this: {error}") from error
 
 
 def found_simulator(url: str, settings: Settings) -> Remote:

@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 import pytest
 import pytest_asyncio
 
-from tempogram.bot.commands.say import Talk, changes
+from tempogram.bot.commands.say import NotSaid, Talk, changes, errors_as_sentences
 from tempogram.simulator.settings import SimulatorSettings
 from tempogram.simulator.sync_client import Remote, RemoteBot, RemoteUser, served_in_thread
 from tests.bot.commands.test_queue import type_in
@@ -143,6 +143,16 @@ async def test_without_a_simulated_telegram_it_says_so(tmp_path: Path) -> None:
 
     assert (status, output) == (2, "")
     assert errors.startswith("tempogram: no simulated Telegram runs here; start tempogram run without BOT_TOKENS")
+
+
+async def test_a_simulator_that_refuses_something_or_ends_meanwhile_is_one_sentence() -> None:
+    with served_in_thread() as telegram:
+        anna = telegram.add_user("Anna")
+        with pytest.raises(NotSaid, match="refuses this: there is no bot 9"), errors_as_sentences():
+            anna.says(RemoteBot(9, "", "gone"), "hi")
+
+    with pytest.raises(NotSaid, match="does not answer any more"), errors_as_sentences():
+        anna.says(RemoteBot(9, "", "gone"), "hi")
 
 
 async def test_what_a_bot_changed_is_said_without_what_a_terminal_would_obey() -> None:
