@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import shutil
 import socket
 import sys
@@ -172,6 +173,17 @@ def address_lines(built: Program, address: str, simulator: RunningSimulator | No
 
 def spoken_to(token: str) -> str:
     """Return the command that speaks to a simulated bot, as this process was started itself."""
-    started_as = sys.argv[0]
-    is_on_path = Path(started_as).name != "tempogram" or shutil.which("tempogram") == started_as
-    return f'{"tempogram" if is_on_path else started_as} say {bot_id_of(token)} "/start"'
+    return f'{started_as(sys.argv[0], shutil.which("tempogram"))} say {bot_id_of(token)} "/start"'
+
+
+def started_as(path: str, on_path: str | None) -> str:
+    """Return what a user types for ``tempogram``.
+
+    Args:
+        path: Of the script that runs; with ``python -m`` it is a module's.
+        on_path: Where a shell finds ``tempogram``, if it does.
+    """
+    if Path(path).name == "tempogram":
+        return "tempogram" if path == on_path else shlex.quote(path)
+    is_ours = on_path is not None and Path(on_path).parent == Path(sys.executable).parent
+    return "tempogram" if is_ours else f"{shlex.quote(sys.executable)} -m tempogram"
