@@ -12,6 +12,7 @@ from aiogram.types import CallbackQuery, Chat, Message, Update, User
 from aiogram.types.update import UpdateTypeLookupError
 from rich.text import Text
 
+from tempogram.api.core.redaction import without_tokens
 from tempogram.bot.terminal.names import Names, name_of, title_of
 from tempogram.bot.terminal.plain import plain
 from tempogram.engine.model.messages import ChatId, Outgoing
@@ -33,7 +34,7 @@ def received(update: Update, bot_id: int, bots: int, names: Names, width: int) -
         (plain(who, cells=cells), "cyan"),
         (where, "cyan"),
         ": ",
-        plain(said, cells=width),
+        plain(without_tokens(said), cells=width),
     )
 
 

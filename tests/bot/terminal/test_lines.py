@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from tempogram.bot.terminal import lines
 from tempogram.bot.terminal.names import Names
 from tempogram.storage.bots import RegisteredBot
-from tests.bot.fakes import BOT_ID
+from tests.bot.fakes import BOT_ID, TOKEN
 from tests.bot.talk import GROUP, PRIVATE, person, update
 from tests.fakes import outgoing
 
@@ -61,6 +61,10 @@ def learn(names: Names, *contents: Mapping[str, Any]) -> None:
 
 def test_a_private_message_is_said_with_its_user(names: Names) -> None:
     assert received(update("/price"), names) == "News bot ← Anna: /price"
+
+
+def test_a_token_that_a_user_writes_to_a_bot_is_hidden(names: Names) -> None:
+    assert received(update(f"/add {TOKEN}"), names) == "News bot ← Anna: /add 42:…"
 
 
 def test_a_message_in_a_group_names_the_group(names: Names) -> None:
