@@ -112,6 +112,7 @@ class Waits:
             BrokerUnavailable: Nothing can be known of what waits.
         """
         await self._forget_ended()
+        self._make_room()
         for waiting, others in self._to_explain():
             if self._clock() < self._not_before_ms:
                 return
@@ -128,6 +129,14 @@ class Waits:
         waiting = {each.bot_chat for each in self._waiting.values()}
         self._said &= waiting
         self._asked_ms = {each: asked_ms for each, asked_ms in self._asked_ms.items() if each in waiting}
+
+    def _make_room(self) -> None:
+        """Forget messages for later whose line was shown, rather than follow no others until their time."""
+        if len(self._waiting) >= WAITING_MAX:
+            now_ms = self._clock()
+            for message_id, each in list(self._waiting.items()):
+                if each.message.ready_at_ms > now_ms and each.bot_chat in self._said:
+                    self.forget(message_id)
 
     def _to_explain(self) -> list[tuple[Waiting, int]]:
         """Return the first message of each chat of which nothing was said, and how many more wait there."""

@@ -147,6 +147,18 @@ async def test_no_more_messages_are_followed_than_there_is_room_for() -> None:
     assert len(view.waits._waiting) == WAITING_MAX
 
 
+async def test_many_messages_for_later_leave_room_for_what_waits_now() -> None:
+    view, tomorrow_ms = View(Desk()), START_MS + 86_400_000
+    await view.queue(*(outgoing(f"{number:05}", ready_at_ms=tomorrow_ms) for number in range(WAITING_MAX)))
+    later = await view.look()
+    await view.look()
+    await view.desk.broker.pause(2, paused=True)
+    await view.queue(outgoing("now", bot_id=2))
+
+    assert later == [f"bot 1 → chat 7: waits for its time, about 24.0 h, with {WAITING_MAX - 1} more"]
+    assert await view.look() == ["bot 2: 1 message waits as the bot is paused"]
+
+
 class SlowBroker(WatchedBroker):
     """Takes 20 ms to explain a message."""
 
