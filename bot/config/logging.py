@@ -54,7 +54,8 @@ class LibraryFilter(logging.Filter):
         return record.levelno >= logging.WARNING or _has_level(record.name) or not self._is_library(record.pathname)
 
     def _is_library(self, path: str) -> bool:
-        return any(path.startswith(folder + os.sep) and self._is_others(path, folder) for folder in INSTALLED)
+        folders = [folder for folder in INSTALLED if path.startswith(folder + os.sep)]
+        return bool(folders) and self._is_others(path, max(folders, key=len))  # site-packages may lie inside of stdlib
 
     def _is_others(self, path: str, folder: str) -> bool:
         return path[len(folder) + 1 :].partition(os.sep)[0].removesuffix(".py") not in self._own

@@ -13,7 +13,8 @@ import pytest
 import structlog
 from yarl import URL
 
-from tempogram.bot.config.logging import conceal, configure, through_standard_logger
+from tempogram.bot.config import logging as program_logging
+from tempogram.bot.config.logging import LibraryFilter, conceal, configure, through_standard_logger
 from tests.bot.fakes import TOKEN
 
 SECRET = TOKEN.partition(":")[2]
@@ -102,6 +103,26 @@ def test_a_librarys_info_lines_are_left_out(log: Any, errors: io.StringIO) -> No
     logging.getLogger("aiogram").info("polling")
 
     assert logged(errors) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "is_logged"),
+    [
+        ("/py/lib/site-packages/shop/orders.py", True),
+        ("/py/lib/site-packages/shop.py", True),
+        ("/py/lib/site-packages/httpx/client.py", False),
+        ("/py/lib/asyncio/events.py", False),
+        ("/srv/shop/orders.py", True),
+    ],
+)
+def test_an_installed_module_of_ones_own_is_no_library(
+    monkeypatch: pytest.MonkeyPatch, path: str, *, is_logged: bool
+) -> None:
+    """In an image of Docker's python, the folder of installed packages lies inside of Python's own."""
+    monkeypatch.setattr(program_logging, "INSTALLED", ("/py/lib", "/py/lib/site-packages"))
+    record = logging.LogRecord("any", logging.INFO, path, 1, "sold", None, None)
+
+    assert LibraryFilter(("shop",)).filter(record) is is_logged
 
 
 @pytest.fixture
