@@ -164,7 +164,10 @@ def test_a_terminal_that_takes_nothing_holds_up_no_caller_and_what_it_misses_is_
     screen.close()
 
     assert emulator.shown[0] == "the first line"
-    assert emulator.shown[-1] == "… and 7 more, which this terminal was too slow for"
+    assert emulator.shown[-2:] == [
+        "… and 7 more, which this terminal was too slow for",
+        "… and 4,989 more in this second (4,989 sent)",
+    ]
 
 
 def test_the_end_shows_what_is_left_and_takes_the_footer_away(clock: Clock) -> None:
