@@ -11,8 +11,9 @@ from tempogram.engine.sending.attempt import Ruled
 
 log = structlog.get_logger()
 
-QUOTED = re.compile(r"""(?<!\w)"[^"]*"|(?<!\w)'[^']*'(?!\w)""")
-"""What Telegram quotes of a message when it refuses it, as in ``Unsupported start tag "x"``."""
+QUOTED = re.compile(r"""".*"|(?<!\w)'.*'(?!\w)""", re.DOTALL)
+"""What Telegram quotes of a message when it refuses it, as in ``Unsupported start tag "x"``: up to the last quotation
+mark, since what is quoted may have some."""
 
 
 def log_failure(ruled: Ruled) -> None:

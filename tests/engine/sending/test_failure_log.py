@@ -77,6 +77,8 @@ async def test_what_spends_no_attempt_leaves_no_line_of_its_own(desk: Desk, outc
     [
         'Bad Request: can\'t parse entities: Unsupported start tag "secret" at byte offset 0',
         "Bad Request: inline keyboard button URL 'http://secret' is invalid: Wrong HTTP URL",
+        'Bad Request: can\'t parse entities: Unsupported start tag ""secret"" at byte offset 0',
+        "Bad Request: inline keyboard button URL 'http://a' secret 'b' is invalid: Wrong HTTP URL",
     ],
 )
 async def test_what_telegram_quotes_of_a_message_stands_in_no_line(desk: Desk, reason: str) -> None:
