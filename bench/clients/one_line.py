@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from typing import Any
 
 from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
@@ -21,8 +20,7 @@ LOOK_S = 0.1
 
 
 async def nothing_waits() -> bool:
-    stats: dict[str, Any] = await tempogram.stats()
-    return stats["total_queued"] == 0
+    return (await tempogram.stats()).total_queued == 0
 
 
 async def main() -> None:

@@ -156,7 +156,8 @@ def address_lines(built: Program, address: str, simulator: RunningSimulator | No
         yield f"Tempogram's {built.context.role.command} is at {address}. Ctrl-C ends it."
         return
     token_file = built.context.settings.data_dir / "admin_token"
-    yield f"Tempogram runs {len(built.telegram.fleet.registry.bot_ids)} bots at {address}. Ctrl-C ends it."
+    bots = len(built.telegram.fleet.registry.bot_ids)
+    yield f"Tempogram runs {bots} bot{'s' * (bots != 1)} at {address}. Ctrl-C ends it."
     if simulator is not None:
         yield f"  No BOT_TOKENS is set: a simulated Telegram runs at {simulator.url}, with users that write."
         yield f"  its report   curl {simulator.url}/_sim/report"

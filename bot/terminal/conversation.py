@@ -106,8 +106,9 @@ class Conversation:
     def _footer(self, _width: int) -> list[Text]:
         if self._pinned is None:
             return []
-        address, bots, more = self._pinned
-        counts = f" · {self._received:,} in, {self._sent:,} out · {bots()} bots · Ctrl-C ends it"
+        address, count_bots, more = self._pinned
+        bots = "1 bot" if (count := count_bots()) == 1 else f"{count:,} bots"
+        counts = f" · {self._received:,} in, {self._sent:,} out · {bots} · Ctrl-C ends it"
         first = Text.assemble(("Tempogram ", "bold"), (address, "bold green"), (counts, "dim"))
         return [first, *(Text(line, "dim") for line in more)]
 

@@ -137,6 +137,12 @@ async def test_the_address_and_the_counts_are_pinned(shown: Shown) -> None:
     ]
 
 
+async def test_one_bot_is_said_as_one(shown: Shown) -> None:
+    shown.conversation.pin("http://127.0.0.1:8000", lambda: 1)
+
+    assert shown.rows == ["Tempogram http://127.0.0.1:8000 · 0 in, 0 out · 1 bot · Ctrl-C ends it"]
+
+
 async def test_no_flood_of_what_modules_print_hides_what_the_program_says_itself(shown: Shown) -> None:
     for number in range(LINES_MAX + 1):
         print(f"loading {number}", file=Printed(shown.screen, io.StringIO()))
