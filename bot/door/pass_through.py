@@ -38,6 +38,9 @@ TO_CLIENT = frozenset(
 )
 """Headers of Telegram's answers that a client is to see."""
 
+OWN_HEADERS = ("Accept", "Accept-Encoding", "User-Agent")
+"""Headers that aiohttp would add by itself: a client that cannot read gzip would get it."""
+
 UNAVAILABLE = (aiohttp.ClientError, OSError)
 """What a call raises that gets no answer; ``TimeoutError`` is an ``OSError``."""
 
@@ -52,6 +55,7 @@ async def connections() -> AsyncIterator[aiohttp.ClientSession]:
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENT_S),
         auto_decompress=False,  # a client gets what it asked for
+        skip_auto_headers=OWN_HEADERS,
     ) as session:
         yield session
 

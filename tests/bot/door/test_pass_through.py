@@ -103,6 +103,17 @@ async def test_only_some_headers_of_an_answer_come_back(passing: PassThrough) ->
     assert names == {b"content-type"}
 
 
+async def test_telegram_is_not_asked_for_a_compressed_answer_that_the_client_did_not_ask_for(
+    server: Server, passing: PassThrough
+) -> None:
+    async with passing.open(call()):
+        pass
+    await passing.show_action(BOT_ID, TOKEN, {"chat_id": 7, "action": "typing"})
+
+    for headers in server.headers:
+        assert not {"accept", "accept-encoding", "user-agent"} & {name.lower() for name in headers}
+
+
 async def test_a_body_is_passed_on_while_it_arrives(server: Server, passing: PassThrough) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b"first "
