@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from tempogram.api.core.errors import ApiError
 from tempogram.api.core.ports import ApiAnswer, Crowded, PassedAnswer, PassedCall, TelegramUnreachable
 from tempogram.bot.telegram.methods import numbered
 from tempogram.bot.telegram.responses import classify
@@ -98,6 +99,8 @@ class PassThrough:
                 )
             )
         except UNAVAILABLE as error:
+            if isinstance(error.__cause__, ApiError):  # it is the client's body that could not be read
+                raise error.__cause__ from None
             # The text may hold the address, and that holds the token.
             raise TelegramUnreachable(f"Telegram gave no answer ({type(error).__name__})") from None
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
+from tempogram.api.core.errors import TooLarge
 from tempogram.api.core.ports import Crowded, PassedCall, TelegramUnreachable
 from tempogram.bot.door.pass_through import PassThrough, connections
 from tempogram.bot.updates.shares import Shares
@@ -123,6 +124,16 @@ async def test_a_body_is_passed_on_while_it_arrives(server: Server, passing: Pas
         pass
 
     assert server.seen[0][2] == b"first second"
+
+
+async def test_a_body_that_cannot_be_read_to_its_end_is_no_fault_of_telegram(passing: PassThrough) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"first "
+        raise TooLarge(6)
+
+    with pytest.raises(TooLarge):
+        async with passing.open(call(body=body())):
+            pass
 
 
 async def test_a_call_whose_client_goes_ends_at_telegram_too(server: Server, passing: PassThrough) -> None:
