@@ -99,8 +99,9 @@ class Endpoint:
         except ClientDisconnect:
             return  # there is no client to answer
         except Exception as error:  # noqa: BLE001 - an error of ours has Telegram's form here, too
+            refusal = refusal_of(error)  # which logs what is not foreseen
             if not has_begun:
-                await response_of(refusal_of(error))(scope, receive, send)
+                await response_of(refusal)(scope, receive, send)
 
 
 class Calls:

@@ -88,7 +88,7 @@ class PassThrough:
                 headers = [
                     (name.lower(), value) for name, value in response.raw_headers if name.lower().decode() in TO_CLIENT
                 ]
-                yield PassedAnswer(response.status, headers, response.content.iter_chunked(CHUNK_BYTES))
+                yield PassedAnswer(response.status, headers, _chunks(response))
 
     async def _request(self, call: PassedCall, stack: AsyncExitStack) -> aiohttp.ClientResponse:
         url = URL(self._api_url + call.path + (f"?{call.query}" if call.query else ""), encoded=True)
@@ -133,3 +133,11 @@ class PassThrough:
             yield
         finally:
             self._places.give_back(bot_id)
+
+
+async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+            yield chunk
+    except UNAVAILABLE as error:
+        raise TelegramUnreachable(f"Telegram's answer broke off ({type(error).__name__})") from None

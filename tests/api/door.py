@@ -93,6 +93,8 @@ class ScriptedTelegram:
         self.actions: list[Mapping[str, Any]] = []
         self.is_crowded = False
         self.hangs = False
+        self.breaks: Exception | None = None
+        """What ends an answer after its first bytes."""
         self.was_cut_off = asyncio.Event()
 
     @asynccontextmanager
@@ -100,11 +102,10 @@ class ScriptedTelegram:
         if self.is_crowded:
             raise Crowded("more calls are passed on than may")
         self.calls.append(call)
-        body = call.body or b""
-        self.bodies.append(body if isinstance(body, bytes) else b"".join([chunk async for chunk in body]))
+        self.bodies.append(b"" if call.body is None else b"".join([chunk async for chunk in call.body]))
         if self.hangs:
             await self._hang()
-        yield PassedAnswer(200, [(b"content-type", b"text/plain")], _chunks(b"what Telegram", b" said"))
+        yield PassedAnswer(200, [(b"content-type", b"text/plain")], self._chunks(b"what Telegram", b" said"))
 
     async def _hang(self) -> None:
         try:
@@ -117,10 +118,11 @@ class ScriptedTelegram:
         self.actions.append(params)
         return ApiAnswer(200, b'{"ok":true,"result":true}')
 
-
-async def _chunks(*chunks: bytes) -> AsyncIterator[bytes]:
-    for chunk in chunks:
-        yield chunk
+    async def _chunks(self, *chunks: bytes) -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+            if self.breaks is not None:
+                raise self.breaks
 
 
 @dataclass

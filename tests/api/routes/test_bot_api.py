@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from tempogram.api.core.ports import TelegramUnreachable
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.messages import Guarantee, Outgoing, Priority
 from tempogram.engine.model.outcomes import Rejected
@@ -233,6 +234,42 @@ async def test_a_download_leads_nowhere_else(world: DoorWorld) -> None:
 
     assert response.status_code == 404
     assert world.telegram.calls == []
+
+
+async def test_the_body_of_a_call_without_a_place_is_not_read(world: DoorWorld) -> None:
+    world.telegram.is_crowded = True
+    read = False
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal read
+        read = True
+        yield b'{"a":1}'
+
+    response = await world.call("getMe", content=body())
+
+    assert (response.status_code, read) == (429, False)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_logged"),
+    [(RuntimeError(f"http://x/bot{BOT_TOKEN}/getMe"), True), (TelegramUnreachable("its answer broke off"), False)],
+)
+async def test_an_answer_that_breaks_off_is_not_ended_and_only_an_error_of_ours_is_logged(
+    world: DoorWorld, error: Exception, *, is_logged: bool
+) -> None:
+    world.telegram.breaks = error
+    scope = {"type": "http", "method": "GET", "path": f"/bot{BOT_TOKEN}/getMe", "query_string": b"", "headers": []}
+    sent: list[dict[str, Any]] = []
+
+    async def send(event: Any) -> None:
+        sent.append(event)
+
+    with capture_logs() as logs:
+        await world.app(scope, asyncio.Event().wait, send)
+
+    assert [event.get("more_body") for event in sent] == [None, True]
+    assert ("unhandled_error" in [each["event"] for each in logs]) is is_logged
+    assert BOT_TOKEN not in str(logs)
 
 
 async def test_too_many_calls_that_are_passed_on_are_refused(world: DoorWorld) -> None:

@@ -29,6 +29,7 @@ class Server:
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     was_cut_off: asyncio.Event = field(default_factory=asyncio.Event)
     status: int = 200
+    breaks_off: bool = False
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.seen.append((request.method, request.raw_path, await request.read()))
@@ -46,6 +47,9 @@ class Server:
         await response.prepare(request)
         for part in (b"one", b"two"):
             await response.write(part)
+        if self.breaks_off:
+            assert request.transport is not None
+            request.transport.abort()
         return response
 
 
@@ -178,6 +182,16 @@ async def test_an_address_without_an_answer_is_said_without_the_token(known_hold
 
     assert TOKEN not in str(unreachable.value)
     assert unreachable.value.__cause__ is None
+
+
+async def test_an_answer_that_breaks_off_is_said_without_the_token(server: Server, passing: PassThrough) -> None:
+    server.breaks_off = True
+
+    async with passing.open(call()) as answer:
+        with pytest.raises(TelegramUnreachable) as broken:
+            _ = [chunk async for chunk in answer.chunks]
+
+    assert TOKEN not in str(broken.value)
 
 
 async def test_an_action_during_a_hold_makes_no_call(
