@@ -297,7 +297,7 @@ class PassedCall:
         path: Below the address of the Bot API; it bears the token.
         query: As the client wrote it.
         headers: Those that Telegram is to see.
-        body: Whole, or as it arrives; None: it has none.
+        body: As it arrives; None: it has none.
     """
 
     bot_id: int
@@ -305,7 +305,7 @@ class PassedCall:
     path: str = field(repr=False)
     query: str
     headers: Mapping[str, str]
-    body: bytes | AsyncIterator[bytes] | None
+    body: AsyncIterator[bytes] | None
 
 
 @dataclass(frozen=True, slots=True)

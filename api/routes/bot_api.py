@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 from tempogram.api.core.dependencies import Door, Services
 from tempogram.api.core.errors import Conflict, Invalid, MethodNotAllowed, NotFound
 from tempogram.api.core.ports import ApiAnswer, PassedCall, Way
-from tempogram.api.http.body_limits import is_form
+from tempogram.api.http.body_limits import declared_bytes
 from tempogram.api.http.call_params import bounded, read_params
 from tempogram.api.http.disconnection import watched
 from tempogram.api.http.telegram_errors import refusal_of, response_of
@@ -176,7 +176,7 @@ class Calls:
             path=path,
             query=request.scope["query_string"].decode("latin-1"),
             headers={name: request.headers[name] for name in TO_TELEGRAM if name in request.headers},
-            body=await _body(bounded(request, self._services), body_read),
+            body=_body(bounded(request, self._services), body_read),
         )
         async with watched(request.receive, body_read) as gone:
             passing = asyncio.create_task(self._pass(call, send))
@@ -197,13 +197,12 @@ class Calls:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _body(request: Request, body_read: asyncio.Event) -> bytes | AsyncIterator[bytes] | None:
-    """Return a form with files as a stream, and any other body, which is small, as a whole."""
-    if is_form(request.headers):
+def _body(request: Request, body_read: asyncio.Event) -> AsyncIterator[bytes] | None:
+    """Return a body as it arrives, so that none is in memory before its call has a place; None if there is none."""
+    if declared_bytes(request.scope) or "transfer-encoding" in request.headers:
         return _stream(request, body_read)
-    body = await request.body()
     body_read.set()
-    return body or None
+    return None
 
 
 async def _stream(request: Request, body_read: asyncio.Event) -> AsyncIterator[bytes]:
