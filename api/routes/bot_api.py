@@ -114,10 +114,10 @@ class Calls:
 
     async def call(self, request: Request, send: Send) -> None:
         """Answer ``/bot<token>/<method>``."""
-        bot_id = await self._bot_of(request)
         method = request.path_params["method"].removesuffix("/")
-        if method.startswith(TEST):
+        if method.startswith(TEST):  # before its token is looked at, which the real servers do not know
             raise NotFound(NO_TEST_SERVERS)
+        bot_id = await self._bot_of(request)
         if not METHOD.fullmatch(method):
             raise NotFound("")
         match self._door.calls.way(method):

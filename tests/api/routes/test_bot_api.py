@@ -188,6 +188,12 @@ async def test_telegrams_test_servers_are_refused_clearly(world: DoorWorld) -> N
     assert description.startswith("Not Found: Telegram's test servers are not reached through Tempogram")
 
 
+async def test_a_token_of_the_test_servers_is_shown_to_no_other(world: DoorWorld) -> None:
+    code, _ = refusal_of(await world.call("test/getMe", token=UNKNOWN_TOKEN))
+
+    assert code == 404
+
+
 async def test_another_http_method_is_refused(world: DoorWorld) -> None:
     response = await world.anonymous.put(f"/bot{BOT_TOKEN}/sendMessage", json=SAID)
 
