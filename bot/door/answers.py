@@ -101,5 +101,7 @@ def _plain(value: Any) -> Any:
 
 
 def _method_of(message: Outgoing) -> AnyMethod:
+    kind = BY_NAME[message.method.lower()]
     params = msgspec.json.decode(message.params)
-    return BY_NAME[message.method.lower()].model_construct(**params, chat_id=message.chat_id or 0)
+    known = {name: params[name] for name in kind.model_fields if name in params}  # Telegram ignores any other
+    return kind.model_construct(**known | {"chat_id": message.chat_id or 0})
