@@ -23,6 +23,14 @@ from tempogram.engine.ports import Clock, Explanation
 CLOCKS_MAX = 10_000
 """Clocks that are kept; those that stand in the past go first. untuned: a flood of one bot has one for each chat."""
 
+AHEAD_MS_MAX = 300_000
+"""How far promises move a clock at most beyond what the queue itself says. Many clients never come back, and those that
+do are asked once more. untuned: 100 calls to one group, 9,000 of one bot."""
+
+CEILING_AHEAD_MS_MAX = 10_000
+"""The same for the ceiling, which all bots share: one bot's callers must not send those of others away for long, as the
+queue gives each bot its turn. untuned."""
+
 UNKNOWN_S = 60
 """For a message of a bot that is paused: only an operator knows until when. untuned."""
 
@@ -60,12 +68,13 @@ class RetryTimes:
         if message.cost:
             before = max(0, explanation.before_in_line - taken_back)
             bot_id, chat_id, cost = message.bot_id, message.chat_id, message.cost
+            ceiling, bot = _after(now_ms, limits.ceiling, before), _after(now_ms, limits.bot, before)
             times += [
-                self._next(("ceiling", 0, 0), limits.ceiling, now_ms, before=before, cost=cost),
-                self._next(("bot", bot_id, 0), limits.bot, now_ms, before=before, cost=cost),
+                self._next(("ceiling", 0, 0), limits.ceiling, ceiling, cost=cost, ahead_ms=CEILING_AHEAD_MS_MAX),
+                self._next(("bot", bot_id, 0), limits.bot, bot, cost=cost),
             ]
             if chat_id is not None and (limit := limits.of_chat(chat_id)) is not None:
-                times.append(self._next(("chat", bot_id, chat_id), limit, times[0], before=0, cost=cost))
+                times.append(self._next(("chat", bot_id, chat_id), limit, times[0], cost=cost))
         return max(times)
 
     def expected_at(self, explanation: Explanation, limits: Limits) -> int:
@@ -76,21 +85,33 @@ class RetryTimes:
         gaps_ms = [each.window_ms / each.count for each in (limits.ceiling, limits.bot) if each.count]
         return max(explanation.earliest_at_ms, now_ms + round(explanation.before_in_line * max(gaps_ms, default=0)))
 
-    def _next(self, key: Key, limit: Limit, from_ms: int, *, before: int, cost: int) -> int:
-        """Return when a limit has room after all that it was promised to, and promise it."""
+    def _next(self, key: Key, limit: Limit, from_ms: int, *, cost: int, ahead_ms: int = AHEAD_MS_MAX) -> int:
+        """Return when a limit has room after all that it was promised to, and promise it.
+
+        Args:
+            key: Of its clock.
+            limit: The limit.
+            from_ms: When it has room if nothing is promised.
+            cost: Places that are promised.
+            ahead_ms: How far its clock may be ahead of ``from_ms``.
+        """
         if not limit.count:
             return from_ms
-        gap_ms = limit.window_ms / limit.count
-        at_ms = max(self._free_at_ms.get(key, 0), from_ms + round(before * gap_ms))
+        at_ms = min(max(self._free_at_ms.get(key, 0), from_ms), from_ms + ahead_ms)
         if len(self._free_at_ms) >= CLOCKS_MAX:
             self._forget_past()
-        self._free_at_ms[key] = at_ms + round(gap_ms * cost)
+        self._free_at_ms[key] = _after(at_ms, limit, cost)
         return at_ms
 
     def _forget_past(self) -> None:
         now_ms = self._clock()
         left = {key: at_ms for key, at_ms in self._free_at_ms.items() if at_ms > now_ms}
         self._free_at_ms = left if len(left) < CLOCKS_MAX else {}
+
+
+def _after(from_ms: int, limit: Limit, places: int) -> int:
+    """Return when so many places have been given out, one after the other."""
+    return from_ms + round(places * limit.window_ms / limit.count) if limit.count else from_ms
 
 
 class WaitingCalls:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from tempogram.api.usecases.retry_times import EARLY_MS, LATE_MS, RETURNS_MAX, RetryTimes, Returning, WaitingCalls
+from tempogram.api.usecases.retry_times import (
+    AHEAD_MS_MAX,
+    CEILING_AHEAD_MS_MAX,
+    EARLY_MS,
+    LATE_MS,
+    RETURNS_MAX,
+    RetryTimes,
+    Returning,
+    WaitingCalls,
+)
 from tempogram.engine.limits.limits import Limit, Limits
 from tempogram.engine.model.messages import ChatId
 from tempogram.engine.ports import Explanation, WaitsAt
@@ -105,6 +114,20 @@ def test_bots_share_the_ceiling_and_only_that(clock: Clock) -> None:
 
     assert [free.after_ms(7, bot_id=bot_id) for bot_id in (1, 2, 3)] == [0, 0, 0]
     assert [bound.after_ms(7, bot_id=bot_id) for bot_id in (1, 2, 3)] == [0, 33, 66]
+
+
+def test_callers_that_never_come_back_do_not_move_a_time_without_end(promises: Promises) -> None:
+    for _ in range(10_000):
+        promises.after_ms(-100, earliest_ms=60_000)
+
+    assert promises.after_ms(-100, earliest_ms=60_000) == 60_000 + AHEAD_MS_MAX
+
+
+def test_callers_of_one_bot_move_the_times_of_others_by_little(promises: Promises) -> None:
+    for chat_id in range(1, 3_000):
+        promises.after_ms(chat_id, bot_id=1)
+
+    assert promises.after_ms(7, bot_id=2) == CEILING_AHEAD_MS_MAX
 
 
 def test_an_album_is_promised_all_of_its_places(promises: Promises) -> None:
