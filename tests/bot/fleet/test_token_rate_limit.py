@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tempogram.bot.config.settings import Settings
-from tempogram.bot.fleet.token_rate_limit import TokenRateLimit
+from tempogram.bot.fleet.token_rate_limit import KNOWN_MAX, NEW_TOKENS, TokenRateLimit
 from tempogram.bot.wiring.telegram import is_telegram
 from tests.fakes import START_MS, Clock
 
@@ -69,6 +69,17 @@ async def test_a_self_hosted_bot_api_server_takes_any_number_of_new_tokens() -> 
     turns = [await get_me.after_s(f"{number}:token") for number in range(1_000)]
 
     assert set(turns) == {0.0}
+
+
+@pytest.mark.parametrize("windows", [(), NEW_TOKENS])
+async def test_tokens_are_kept_as_hashes_and_not_without_end(windows: tuple[tuple[int, int], ...]) -> None:
+    get_me = GetMe(windows=windows)
+    for number in range(KNOWN_MAX + 5):
+        await get_me.after_s(f"{number}:token")
+
+    kept = get_me.token_rate_limit._known
+    assert len(kept) <= KNOWN_MAX
+    assert "7:token" not in repr(kept)
 
 
 @pytest.mark.parametrize(
