@@ -186,7 +186,6 @@ async def test_a_call_that_finds_no_place_is_taken_back_and_gets_through_when_it
     retry_after_s = body["parameters"]["retry_after"]
     await asyncio.sleep(retry_after_s)
     before = await client.texts(-201)
-    again_s = time.monotonic()
     again = await client.say(-201, "one more")
 
     assert (status, body["error_code"], body["ok"]) == (429, 429, False)
@@ -194,7 +193,6 @@ async def test_a_call_that_finds_no_place_is_taken_back_and_gets_through_when_it
     assert 1 <= retry_after_s <= GROUP_WINDOW_S
     assert "one more" not in before  # nothing is sent late
     assert again[0] == 200
-    assert time.monotonic() - again_s < WAIT_S + 1
     assert (await client.texts(-201)).count("one more") == 1
 
 
