@@ -15,7 +15,7 @@ import asyncio
 import hashlib
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -31,7 +31,7 @@ from tempogram.api.usecases.retry_times import RetryTimes, Returning, WaitingCal
 from tempogram.api.usecases.submissions import Submissions, compose
 from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
-from tempogram.engine.model.messages import Outgoing, PausedBy, Status
+from tempogram.engine.model.messages import PARKED_MS, Outgoing, PausedBy, Status
 from tempogram.engine.ports import Explanation, Progress, Result, WaitsAt
 from tempogram.engine.recovery.cancellations import Cancellation
 from tempogram.storage.files.spool import Spooled
@@ -187,13 +187,16 @@ class BotApi:
 
     async def _explain(self, message_id: str) -> Explanation | None:
         with suppress(BrokerUnavailable):
-            return await self._services.broker.explain(message_id)
+            explanation = await self._services.broker.explain(message_id)
+            if explanation is not None and explanation.earliest_at_ms == PARKED_MS:
+                return replace(explanation, earliest_at_ms=None)  # the messages that it waits for are not explained
+            return explanation
         return None
 
     async def _is_taken_back(self, waiting: _Waiting) -> bool:
         """Take a message back; False if it is being sent, has ended, or perhaps arrived."""
         try:
-            if await self._services.ledger.may_have_arrived(waiting.message):
+            if await self._may_have_arrived(waiting.message):
                 return False
             return await self._services.cancellations.cancel(waiting.message.id) is Cancellation.DONE
         except BrokerUnavailable:
@@ -201,6 +204,12 @@ class BotApi:
         except LedgerError:
             waiting.is_given_up = True  # perhaps it is not sent any more; its end will say so
             return False
+
+    async def _may_have_arrived(self, message: Outgoing) -> bool:
+        """Tell whether a message perhaps arrived; also if the ledger cannot say so now."""
+        with suppress(LedgerError):
+            return await self._services.ledger.may_have_arrived(message)
+        return True
 
     async def _check_token(self, bot_id: int) -> None:
         bot = await self._services.bots.get(bot_id)

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from tempogram.api.usecases.bot_api import BotApi, BotApiCall
 from tempogram.api.usecases.submissions import Submissions
-from tempogram.engine.model.messages import Hold, PausedBy, Status
+from tempogram.engine.model.messages import PARKED_MS, Hold, PausedBy, Status
 from tempogram.engine.model.outcomes import Sent
 from tempogram.engine.ports import Progress
 from tests.api.door import SENT_BODY, DoorWorld, refusal_of
@@ -111,6 +111,27 @@ async def test_a_message_whose_end_the_ledger_could_not_write_is_still_answered_
 
     assert retry_after(await calling) == 1
     assert world.status(message_id) is Status.CANCELLED
+
+
+async def test_a_message_that_an_operator_takes_back_is_refused_though_its_history_could_not_be_read(
+    world: DoorWorld,
+) -> None:
+    calling, message_id = await world.calling(json=SAID)
+    world.storage.unread = 1
+    world.waits[0].over.set()
+    await world.until_waits(2)
+
+    await world.end_as(message_id, None, Status.CANCELLED)
+
+    assert refusal_of(await calling)[0] == 400
+
+
+async def test_a_message_that_waits_for_another_says_to_come_back_in_a_minute(world: DoorWorld) -> None:
+    await world.broker.hold([Hold(BOT_ID, 7, PARKED_MS)])
+    calling, _ = await world.calling(json=SAID)
+    world.waits[0].over.set()
+
+    assert retry_after(await calling) == 60
 
 
 async def test_a_bot_that_an_operator_has_paused_says_to_come_back_in_a_minute(world: DoorWorld) -> None:
