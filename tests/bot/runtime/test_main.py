@@ -1,4 +1,4 @@
-"""What a start tells its user to type."""
+"""The commands in the first lines of a start."""
 
 from __future__ import annotations
 
@@ -24,7 +24,5 @@ BESIDE_PYTHON = str(Path(sys.executable).with_name("tempogram"))
         (MODULE, "/another/bin/tempogram", f"{sys.executable} -m tempogram"),
     ],
 )
-def test_the_command_that_a_user_is_told_is_one_that_its_shell_finds(
-    path: str, on_path: str | None, typed: str
-) -> None:
+def test_the_command_in_the_first_lines_is_one_that_the_shell_finds(path: str, on_path: str | None, typed: str) -> None:
     assert started_as(path, on_path) == typed
