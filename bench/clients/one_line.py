@@ -20,7 +20,7 @@ LOOK_S = 0.1
 
 
 async def nothing_waits() -> bool:
-    return (await tempogram.stats()).total_queued == 0
+    return (await tempogram.stats())["total_queued"] == 0
 
 
 async def main() -> None:
