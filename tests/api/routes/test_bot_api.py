@@ -267,11 +267,14 @@ async def test_an_answer_that_breaks_off_is_not_ended_and_only_an_error_of_ours_
     scope = {"type": "http", "method": "GET", "path": f"/bot{BOT_TOKEN}/getMe", "query_string": b"", "headers": []}
     sent: list[dict[str, Any]] = []
 
+    async def receives_nothing() -> Any:
+        await asyncio.Event().wait()
+
     async def send(event: Any) -> None:
         sent.append(event)
 
     with capture_logs() as logs:
-        await world.app(scope, asyncio.Event().wait, send)
+        await world.app(scope, receives_nothing, send)
 
     assert [event.get("more_body") for event in sent] == [None, True]
     assert ("unhandled_error" in [each["event"] for each in logs]) is is_logged

@@ -95,11 +95,11 @@ async def test_a_call_arrives_as_it_came(server: Server, passing: PassThrough) -
         yield b'{"a": 1}'
 
     async with passing.open(call(body=body())) as answer:
-        body = b"".join([chunk async for chunk in answer.chunks])
+        passed_on = b"".join([chunk async for chunk in answer.chunks])
 
     assert server.seen == [("POST", f"/bot{TOKEN}/getMe?a=%20b", b'{"a": 1}')]
     assert server.headers[0]["Content-Type"] == "application/json"
-    assert (answer.status, body) == (200, b"onetwo")
+    assert (answer.status, passed_on) == (200, b"onetwo")
 
 
 async def test_only_some_headers_of_an_answer_come_back(passing: PassThrough) -> None:
