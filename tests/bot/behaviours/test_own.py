@@ -18,6 +18,7 @@ from tempogram.engine.model.errors import SettingsError
 from tempogram.storage.database.database import Database
 from tests import ROOT
 from tests.bot.talk import ScriptedGenerator, talk, update
+from tests.end_to_end.documented import files_in
 from tests.fakes import Clock
 
 ROUTER = "from aiogram import Router\nrouter = Router(name=__name__)\n"
@@ -188,7 +189,7 @@ def test_telegram_is_asked_for_the_kinds_of_updates_that_a_handler_is_registered
 
 
 async def test_the_behaviour_in_the_readme_works(here: Path, database: Database, clock: Clock) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    example = files_in((ROOT / "README.md").read_text())["shop.py"]
     (here / "my_readme.py").write_text(example)
 
     async with talk(database, clock, *load(("my_readme",))) as talking:
