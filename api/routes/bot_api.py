@@ -160,6 +160,7 @@ class Calls:
 
     async def _action(self, request: Request, bot_id: int) -> ApiAnswer:
         async with AsyncExitStack() as stack:
+            stack.enter_context(self._bot_api.place(bot_id))
             params, _ = await read_params(bounded(request, self._services), self._services, stack)
         return await self._door.telegram.show_action(bot_id, request.path_params["bot_token"], params)
 

@@ -330,10 +330,11 @@ async def test_an_action_goes_past_the_queue(world: DoorWorld) -> None:
     assert world.storage.messages == {}
 
 
-async def test_more_calls_than_may_wait_are_refused(world: DoorWorld) -> None:
+@pytest.mark.parametrize("method", ["sendMessage", "sendChatAction"])
+async def test_more_calls_than_may_wait_are_refused(world: DoorWorld, method: str) -> None:
     world.places.is_full = True
 
-    response = await world.call("sendMessage", json=SAID)
+    response = await world.call(method, json=SAID)
 
     assert refusal_of(response)[0] == 429
     assert response.json()["parameters"] == {"retry_after": 1}
