@@ -68,6 +68,8 @@ def _refusal(result: Result) -> ApiAnswer:
             return refused(code, reason)
         case Failed(reason, int(code)) if code >= 500:
             return refused(code, reason)
+        case Failed(reason, is_ours=True):
+            return refused(500, f"Internal Server Error: {reason}")
         case Failed(reason):
             return refused(502, f"Bad Gateway: Telegram could not be reached: {reason}")
         case Uncertain(reason) | Lost(reason=reason):

@@ -105,6 +105,11 @@ def test_a_value_that_is_not_kept_is_a_conflict() -> None:
             (502, "Bad Gateway: Telegram could not be reached: TimeoutError"),
         ),
         (
+            Failed("the message's files could not be read", is_ours=True),
+            Status.DEAD,
+            (500, "Internal Server Error: the message's files could not be read"),
+        ),
+        (
             Uncertain("the connection broke"),
             Status.UNCERTAIN,
             (504, "Gateway Timeout: Telegram gave no answer, so perhaps it was sent: the connection broke"),
