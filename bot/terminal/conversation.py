@@ -21,18 +21,22 @@ from tempogram.engine.ports import Broker, Clock
 
 
 class Hearing:
-    """One message, and how many bots got it: in a group all of them do. Counted until its line is drawn."""
+    """One message, and which bots got it: in a group all of them do. Counted until its line is drawn.
 
-    def __init__(self, update: Update, bot_id: int, key: tuple[int, int] | None) -> None:
+    Attributes:
+        key: Its chat, its id, and when it was edited; None in a private chat.
+    """
+
+    def __init__(self, update: Update, bot_id: int, key: tuple[int, int, int] | None) -> None:
         self.key = key
-        self.bots = 1
+        self.bot_ids = {bot_id}
         self.is_drawn = False
         self._update = update
         self._bot_id = bot_id
 
     def draw(self, names: Names, width: int) -> Text:
         self.is_drawn = True
-        return received(self._update, self._bot_id, self.bots, names, width)
+        return received(self._update, self._bot_id, len(self.bot_ids), names, width)
 
 
 class Conversation:
@@ -73,10 +77,9 @@ class Conversation:
         message = _message_of(update)
         if message is not None:
             self._names.learn(message.chat)
-        key = None if message is None or message.chat.type == "private" else (message.chat.id, message.message_id)
-        heard = self._heard
+        key, heard = None if message is None else _key_of(message), self._heard
         if heard is not None and key is not None and heard.key == key and not heard.is_drawn:
-            heard.bots += 1
+            heard.bot_ids.add(bot_id)
             return
         self._heard = Hearing(update, bot_id, key)
         self._screen.put(Line(Kind.RECEIVED, partial(self._heard.draw, self._names)))
@@ -128,3 +131,8 @@ def _message_of(update: Update) -> Message | None:
     except UpdateTypeLookupError:
         return None
     return event if isinstance(event, Message) else None
+
+
+def _key_of(message: Message) -> tuple[int, int, int] | None:
+    is_private = message.chat.type == "private"
+    return None if is_private else (message.chat.id, message.message_id, message.edit_date or 0)

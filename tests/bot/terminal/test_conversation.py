@@ -69,6 +69,15 @@ async def test_a_message_that_several_bots_of_a_group_get_is_one_line(shown: Sho
     assert shown.rows[1:] == ["bot 45 ← Anna (Chess club): /price"]
 
 
+async def test_an_edit_of_a_group_message_and_a_second_try_of_a_bot_are_no_further_bots(shown: Shown) -> None:
+    message = update("/price", chat_id=GROUP)
+    edited = {"update_id": 2, "edited_message": message["message"] | {"text": "/prices", "edit_date": 2}}
+    for content in (message, message, edited):
+        shown.conversation.received(Update.model_validate(content), BOT_ID)
+
+    assert shown.rows == ["News bot ← Anna (Chess club): /price", "News bot ← Anna (Chess club): edits: /prices"]
+
+
 async def test_a_start_with_nothing_that_waits_says_nothing_of_the_queue(shown: Shown) -> None:
     assert shown.conversation.shows({"event": "queue_rebuilt", "messages": 0})
     assert not shown.conversation.shows({"event": "queue_rebuilt", "messages": 7})
