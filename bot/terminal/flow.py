@@ -17,7 +17,10 @@ TROUBLES_MAX = 12
 """Lines of waits and failures, so that no flood of messages hides them."""
 
 LOGGED_MAX = 50
-"""Lines of the log, and of what a module prints: its user looks for each of them."""
+"""Lines of the log: its user looks for each of them."""
+
+PRINTED_MAX = 50
+"""Lines that modules print, so that no flood of them hides an error in the log."""
 
 
 class Share(Enum):
@@ -26,12 +29,14 @@ class Share(Enum):
     MESSAGES = "messages"
     TROUBLES = "troubles"
     LOGGED = "logged"
+    PRINTED = "printed"
 
 
 LINES_MAX: Mapping[Share, int] = {
     Share.MESSAGES: MESSAGES_MAX,
     Share.TROUBLES: TROUBLES_MAX,
     Share.LOGGED: LOGGED_MAX,
+    Share.PRINTED: PRINTED_MAX,
 }
 
 
@@ -53,7 +58,7 @@ SHARES: Mapping[Kind, Share] = {
     Kind.WAITS: Share.TROUBLES,
     Kind.FAILED: Share.TROUBLES,
     Kind.LOGGED: Share.LOGGED,
-    Kind.PRINTED: Share.LOGGED,
+    Kind.PRINTED: Share.PRINTED,
 }
 """The program's own sentences have no bound: they are few, and one holds the admin token, which is shown once."""
 

@@ -42,9 +42,13 @@ def test_the_next_second_has_lines_of_its_own(flow: Flow, clock: Clock) -> None:
     assert taken(flow, Kind.SENT, 20) == MESSAGES_MAX
 
 
-@pytest.mark.parametrize("kind", [Kind.WAITS, Kind.FAILED, Kind.LOGGED, Kind.PRINTED])
-def test_a_flood_of_messages_hides_nothing_else(flow: Flow, kind: Kind) -> None:
-    taken(flow, Kind.SENT, 1_000)
+@pytest.mark.parametrize(
+    ("flood", "kind"),
+    [(Kind.SENT, kind) for kind in (Kind.WAITS, Kind.FAILED, Kind.LOGGED, Kind.PRINTED)]
+    + [(Kind.PRINTED, Kind.LOGGED), (Kind.LOGGED, Kind.PRINTED), (Kind.PRINTED, Kind.OWN)],
+)
+def test_a_flood_hides_nothing_else(flow: Flow, flood: Kind, kind: Kind) -> None:
+    taken(flow, flood, 1_000)
 
     assert flow.takes(kind)
 
