@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -13,7 +14,7 @@ ROLES = {"run", "api", "worker", "scheduler"}
 
 def main() -> None:
     """Run the command line; imports nothing heavy before its first line."""
-    if starts(sys.argv[1:]) and sys.stderr.isatty():
+    if starts(sys.argv[1:]) and sys.stderr.isatty() and os.environ.get("LOG_FORMAT") != "json":
         say("Tempogram is starting …\n")
         steps.show(say)
     with step(IMPORTING):

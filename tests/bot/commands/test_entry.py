@@ -134,6 +134,7 @@ async def test_json_lines_may_be_chosen_on_a_terminal(tmp_path: Path) -> None:
     async with on_terminal(tmp_path, "run", LOG_FORMAT="json") as shown:
         await shown.until(lambda: '"event": "started"' in shown.text)
 
+    assert shown.text.startswith("{")
     assert "←" not in shown.text
 
 
