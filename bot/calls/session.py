@@ -55,14 +55,19 @@ class EngineSession(BaseSession):
     ) -> TelegramType:
         rule = QUEUED.get(method.__api_method__)
         if rule is not None:
-            self._check_base()
+            self.check_base()
             return cast("TelegramType", await self.gateway.call(bot, method, rule))
         if isinstance(method, SendChatAction):
             return cast("TelegramType", await self.gateway.show_action(self.direct, bot, method, timeout_s))
         method = await self.gateway.with_numbers(bot, method)
         return await self.direct.make_request(bot, method, timeout_s)
 
-    def _check_base(self) -> None:
+    def check_base(self) -> None:
+        """Refuse a bot that speaks with another Bot API than the engine.
+
+        Raises:
+            SettingsError: Which is which, and the way out.
+        """
         if self._only_base not in {None, self.direct.api.base}:
             raise SettingsError(ELSEWHERE.format(its=_url(self.direct.api.base), ours=_url(str(self._only_base))))
 

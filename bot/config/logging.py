@@ -153,6 +153,9 @@ def through_standard_logger() -> Iterator[None]:
         processors=processors, wrapper_class=structlog.stdlib.BoundLogger, logger_factory=lambda *_: logger
     )
     logger.addHandler(silent)
+    migrations = logging.getLogger("alembic")
+    if migrations.level == logging.NOTSET:  # it would write a line for each table, at each start
+        migrations.setLevel(logging.WARNING)
     try:
         yield
     finally:

@@ -11,6 +11,7 @@ from aiogram import Bot
 from tempogram.api.core.dependencies import Services
 from tempogram.api.usecases.known_bots import unknown_bot
 from tempogram.bot.calls.gateway import Gateway
+from tempogram.bot.calls.session import EngineSession
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.wiring.program import Program, services
 
@@ -41,8 +42,11 @@ class RunningEngine:
 
         Raises:
             Refusal: No such bot is known here.
+            SettingsError: The ``Bot`` speaks with another Bot API than the engine.
         """
         if isinstance(bot, Bot):
+            if isinstance(bot.session, EngineSession):
+                bot.session.check_base()
             return bot
         registry = self.fleet.registry
         if not registry.has(bot):

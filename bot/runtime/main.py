@@ -158,10 +158,8 @@ def address_lines(built: Program, address: str, simulator: RunningSimulator | No
     token_file = built.context.settings.data_dir / "admin_token"
     bots = len(built.telegram.fleet.registry.bot_ids)
     yield f"Tempogram runs {bots} bot{'s' * (bots != 1)} at {address}. Ctrl-C ends it."
-    if simulator is not None:
-        yield f"  No BOT_TOKENS is set: a simulated Telegram runs at {simulator.url}, with users that write."
-        yield f"  its report   curl {simulator.url}/_sim/report"
-        yield f"  speak to it  {spoken_to(SIMULATED_TOKENS[0])}"
+    if not built.context.settings.bot_tokens or simulator is not None:
+        yield from without_tokens_lines(bots, simulator)
     if built.admin_token.is_new:
         yield f"  admin token  {built.admin_token.value}  (shown once, stored in {token_file})"
     given = "$ADMIN_TOKEN" if built.context.settings.admin_token.get_secret_value() else f"$(cat {token_file})"
@@ -170,6 +168,16 @@ def address_lines(built: Program, address: str, simulator: RunningSimulator | No
         yield f"  the Bot API  {address}/bot<token>/<method>, for any client that is given this address"
     yield f'  metrics      curl -H "Authorization: Bearer {given}" {address}/metrics'
     yield f'  the API      curl -H "Authorization: Bearer {given}" {address}/openapi.json'
+
+
+def without_tokens_lines(bots: int, simulator: RunningSimulator | None) -> Iterator[str]:
+    """Say what runs in a program for which no ``BOT_TOKENS`` is set."""
+    if simulator is not None:
+        yield f"  No BOT_TOKENS is set: a simulated Telegram runs at {simulator.url}, with users that write."
+        yield f"  its report   curl {simulator.url}/_sim/report"
+        yield f"  speak to it  {spoken_to(SIMULATED_TOKENS[0])}"
+    elif bots:
+        yield "  No BOT_TOKENS is set: these are the bots of its database. For a simulated Telegram set another DATA_DIR."
 
 
 def spoken_to(token: str) -> str:

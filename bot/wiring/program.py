@@ -96,6 +96,7 @@ async def program(
         await engine.reachability.load()
         await keep_modules(context, storage, behaviours)
         await telegram.fleet.load()
+        await storage.check_key()  # after the tokens, whose own sentence names the bot
         telegram.fleet.when_token_stored(partial(resume_with_token, storage.ledger, queue.broker))
         yield Program(
             context=context,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from tempogram.bot.config.data_dir import database_url, seal
 from tempogram.bot.config.settings import Settings
@@ -24,7 +25,7 @@ from tempogram.storage.limits import StoredLimits
 from tempogram.storage.messages import MessageHistory
 from tempogram.storage.processes.epochs import SqlEpochs
 from tempogram.storage.processes.exclusive_lock import LOCK_QUERY_TIMEOUT_S, ExclusiveLock, exclusive_lock
-from tempogram.storage.processes.identity import ledger_id
+from tempogram.storage.processes.identity import check_key, ledger_id
 from tempogram.storage.processes.membership import SqlMembership, membership
 from tempogram.storage.retention import Retention, RetentionPeriods
 from tempogram.storage.texts import Texts
@@ -41,11 +42,13 @@ class Storage:
     Attributes:
         process: The number of this process among those that share the database.
         ledger_id: The number of the database itself.
+        check_key: See ``identity.check_key``; for after the stored tokens were read.
         ids: Makes message ids that sort after every stored one.
     """
 
     process: int
     ledger_id: str
+    check_key: Callable[[], Awaitable[None]]
     ids: Ids
     exclusive_lock: ExclusiveLock
     ledger: SqlLedger
@@ -83,6 +86,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
             yield Storage(
                 process=process,
                 ledger_id=await ledger_id(database),
+                check_key=partial(check_key, database, key),
                 ids=Ids(await ledger.last_id(), process=process),
                 exclusive_lock=use,
                 ledger=ledger,

@@ -342,6 +342,7 @@ identity = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("ledger_id", Text, nullable=False),
+    Column("key_check", LargeBinary),  # sealed by the SECRET_KEY of all processes
     CheckConstraint("id = 1", name="there_is_one_identity"),
 )
 
