@@ -271,7 +271,9 @@ class Gateway:
 
         Raises:
             LedgerError: None is accepted, as far as is known.
+            RuntimeError: None is accepted, as the engine has ended.
         """
+        self._check_running()
         options = options.within(call_options.current())
         intents = [intent_of(method, options) for method in methods]
         composed: list[Outgoing | Exception] = []

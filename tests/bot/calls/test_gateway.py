@@ -46,6 +46,7 @@ from aiogram.types import (
 )
 
 from tempogram.bot.calls.answers import FULL_QUEUE_RETRY_S
+from tempogram.bot.calls.call_options import CallOptions
 from tempogram.bot.calls.endings import REREAD_S
 from tempogram.bot.calls.gateway import Gateway
 from tempogram.bot.calls.place_wait import LAST_WAIT_S
@@ -960,6 +961,8 @@ async def test_after_the_end_a_call_is_refused_in_one_sentence_and_not_accepted(
         await caller.send()
     with pytest.raises(RuntimeError, match="it is over"):
         await caller.gateway.submit(caller.bot, SendMessage(chat_id=7, text="a"), QUEUED["sendMessage"])
+    with pytest.raises(RuntimeError, match="it is over"):
+        await caller.gateway.submit_many(caller.bot, [SendMessage(chat_id=7, text="a")], CallOptions())
     with pytest.raises(RuntimeError, match="it is over"):
         await caller.bot.pin_chat_message(7, -1)
 
