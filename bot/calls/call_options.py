@@ -44,15 +44,22 @@ class CallBlock:
         self._options = options
 
     def __enter__(self) -> Self:
-        outer = _current.get()
-        within = NONE if outer is None else outer.options
-        _current.set(_Entered(self, self._options.within(within), outer))
+        _current.set(self._entered_in(_current.get()))
         return self
 
     def __exit__(self, *_: object) -> None:
-        entered = _current.get()
-        if entered is not None and entered.block is self:  # not if a generator with this block ends in another task
-            _current.set(entered.outer)
+        _current.set(self._left_by(_current.get()))
+
+    def _entered_in(self, outer: _Entered | None) -> _Entered:
+        return _Entered(self, self._options.within(NONE if outer is None else outer.options), outer)
+
+    def _left_by(self, entered: _Entered | None) -> _Entered | None:
+        """Return the blocks without this one: the innermost, unless a generator with it ends inside of another."""
+        if entered is None:  # the generator ends in another task
+            return None
+        if entered.block is self:
+            return entered.outer
+        return entered.block._entered_in(self._left_by(entered.outer))  # noqa: SLF001 - of the same class
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 import tempogram
 from tempogram.bot.calls import call_options
+from tempogram.bot.calls.call_options import CallOptions
 from tempogram.bot.telegram import update_context
 from tempogram.bot.telegram.update_context import UpdateContext
 from tempogram.engine.model.messages import Guarantee, Outgoing, Priority
@@ -136,6 +137,20 @@ async def test_a_generator_with_a_block_that_ends_elsewhere_ends_no_other_block(
     with tempogram.priority("high"):
         await generator.aclose()  # type: ignore[attr-defined]
         assert call_options.current().priority is Priority.HIGH
+
+
+def test_a_generator_with_a_block_that_ends_inside_of_another_block_leaves_nothing_behind() -> None:
+    def low() -> Iterator[None]:
+        with tempogram.options(priority="low", tag="spring"):
+            yield
+
+    generator = low()
+    next(generator)
+    with tempogram.priority("high"):
+        generator.close()  # type: ignore[attr-defined]
+        assert call_options.current() == CallOptions(priority=Priority.HIGH)
+
+    assert call_options.current() == CallOptions()
 
 
 async def test_every_option_of_a_block_is_the_messages(caller: Caller) -> None:
