@@ -123,6 +123,7 @@ class Feeding:
 
     async def _take_note(self, bot: Bot, update: Update) -> None:
         self._hearing.note(update, bot.id)
+        self._usernames.ask(bot)
         try:
             await self._observer.observe(update, bot.id)
         except LedgerError as error:
@@ -138,7 +139,7 @@ class Feeding:
             registered = self._fleet.registry.registered(bot.id)
             await self._recorder.record(update, registered, received_at_ms=received_at_ms)
         except Refusal:
-            pass  # the bot was removed; its calls are refused
+            pass  # the bot was removed, or its token is not Telegram's; its calls are refused
         except LedgerError as error:
             log.warning("update_not_recorded", bot_id=bot.id, update_id=update.update_id, error=str(error))
 

@@ -21,17 +21,21 @@ class Usernames:
         self._asked_at_s: dict[int, float] = {}
         self._asking: set[asyncio.Task[None]] = set()
 
-    def of(self, bot: Bot) -> str:
-        """Return a bot's name; "" while it is not known, and is being asked for."""
+    @staticmethod
+    def of(bot: Bot) -> str:
+        """Return a bot's name; "" while it is not known."""
         me = getattr(bot, "_me", None)  # ``bot.me()`` would ask Telegram, and the update would wait for it
-        if me is not None:
-            return str(me.username or "")
+        return "" if me is None else str(me.username or "")
+
+    def ask(self, bot: Bot) -> None:
+        """Have a name asked for that is not known; to be called in one event loop, in which ``stop`` is called, too."""
+        if getattr(bot, "_me", None) is not None:
+            return
         if self._now_s() - self._asked_at_s.get(bot.id, -ASK_AGAIN_S) >= ASK_AGAIN_S:
             self._asked_at_s[bot.id] = self._now_s()
             task = asyncio.create_task(_ask(bot))
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)
-        return ""
 
     def stop(self) -> None:
         for task in self._asking:

@@ -13,6 +13,7 @@ from aiogram.exceptions import TelegramForbiddenError
 from aiogram.methods import EditMessageText, GetChat, SendMessage
 from aiogram.types import Message, Update
 
+from tempogram.simulator.limits.faults import Fault
 from tests.bot.embedding.own_program import GROUP_ID, GROUP_LIMIT, OwnProgram
 
 
@@ -190,3 +191,19 @@ async def test_a_handler_in_another_event_loop_stays_there(own: OwnProgram) -> N
         await own.until_shown("awaited", "returned")
 
     assert loops != [asyncio.get_running_loop()]
+
+
+async def test_an_event_loop_that_was_closed_while_a_name_was_asked_for_does_not_disturb_the_end(
+    own: OwnProgram,
+) -> None:
+    own.telegram.order(Fault(kind="hang", method="getMe"))
+
+    def other_program() -> None:
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(own.feed(own.update("hello")))
+        loop.close()
+
+    async with own.tempogram():
+        await asyncio.to_thread(other_program)
+
+    assert rows(own, "SELECT chat_id FROM messages WHERE direction = 'in'") == [("7",)]
