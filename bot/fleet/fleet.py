@@ -30,6 +30,14 @@ log = structlog.get_logger()
 PATIENCE_S = 30.0
 """How long adding a bot may wait for its slot at Telegram: shorter than the usual proxy timeout, 60 s."""
 
+CONFIRM_S = 5.0
+"""How long a call waits for Telegram to confirm another token of its bot. untuned."""
+
+REFUSED_MS, SILENT_MS = 60_000, 5_000
+UNCONFIRMED_MAX = 1_000
+"""When Telegram is asked again about a token that it refused, or did not answer for; and how many are remembered.
+untuned: a program with a wrong token, or a sender of made-up ones, tries on and on."""
+
 
 class Fleet:
     """See ``api.core.ports.Fleet``.
@@ -71,6 +79,9 @@ class Fleet:
         self._sleep = sleep
         self._source_changed: Callable[[int], None] | None = None
         self._token_stored: Callable[[int], Awaitable[None]] | None = None
+        self._clock = clock
+        self._confirming = asyncio.Lock()
+        self._unconfirmed: dict[str, tuple[int, str]] = {}  # until when, and why
 
     async def load(self) -> None:
         """Read every bot again, and notify the listener of each whose update source changed.
@@ -213,13 +224,47 @@ class Fleet:
             await self._notify_token_stored(me.id)
 
     async def learn(self, token: str) -> None:
-        """See ``session.TokenStore``.
+        """See ``session.TokenStore``. A known bot gets another token only if Telegram confirms it.
 
         Raises:
-            Refusal: The bot was removed. A handler that still runs must not add it again.
+            Refusal: The bot was removed: a handler that still runs must not add it again. Or Telegram does not confirm
+                another token of it: nothing is sent by the stored one for a caller that need not have it.
         """
+        if self.registry.has_token(token):
+            return
+        await self._learn_new(token)
+        if not self.registry.has_token(token):
+            async with self._confirming:
+                await self._confirm(token)
+
+    async def _learn_new(self, token: str) -> None:
         if not self.registry.has(bot_id_of(token)):
             await self._stored_bots.learn(token)
+
+    async def _confirm(self, token: str) -> None:
+        bot_id = bot_id_of(token)
+        until_ms, reason = self._unconfirmed.get(token, (0, ""))
+        if until_ms > self._clock():
+            raise Refusal(reason)
+        await self.reload([bot_id])  # another process may have stored it
+        if self.registry.has_token(token):
+            return
+        try:
+            async with asyncio.timeout(CONFIRM_S):
+                await self._verified(token, patience_s=0)
+        except UnknownToken as error:
+            raise self._unconfirmed_token(token, str(error), for_ms=REFUSED_MS) from None
+        except (TelegramUnreachable, TimeoutError):
+            reason = f"Telegram has not confirmed another token of bot {bot_id} yet; try again"
+            raise self._unconfirmed_token(token, reason, for_ms=SILENT_MS) from None
+        await self.learn_verified(token)
+
+    def _unconfirmed_token(self, token: str, reason: str, *, for_ms: int) -> Refusal:
+        self._unconfirmed.pop(token, None)
+        if len(self._unconfirmed) >= UNCONFIRMED_MAX:
+            del self._unconfirmed[next(iter(self._unconfirmed))]
+        self._unconfirmed[token] = self._clock() + for_ms, reason
+        return Refusal(reason)
 
     async def learn_verified(self, token: str) -> None:
         """Store a token that Telegram has just confirmed: of a bot that only sends here, or a new one of any bot.
@@ -228,7 +273,7 @@ class Fleet:
             Refusal: The bot was removed.
         """
         bot_id = bot_id_of(token)
-        await self.learn(token)
+        await self._learn_new(token)
         if not self.registry.has_token(token):
             await self._stored_bots.keep(token, Choice({}, ChosenBy.PROGRAM))
             self._notify_changed(bot_id)

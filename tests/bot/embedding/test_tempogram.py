@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiogram import Bot, F, Router
+from aiogram.exceptions import TelegramBadRequest
 from aiogram.methods import SendMessage
 from aiogram.types import Message
 from aiogram.webhook.aiohttp_server import SimpleRequestHandler, setup_application
@@ -93,6 +94,32 @@ async def test_a_bot_that_speaks_with_another_bot_api_is_refused(own: OwnProgram
         with pytest.raises(SettingsError, match=f"speaks with http://localhost:8081, but .* is {own.telegram.url}"):
             await stranger.send_message(7, "hello")
     await stranger.session.close()
+
+
+async def test_a_bot_whose_token_was_revoked_goes_on_with_the_new_one(own: OwnProgram) -> None:
+    async with own.tempogram():
+        await own.bot.send_message(7, "by the old token")
+    renewed = bot_at(own.telegram.url, f"{own.bot.id}:the-new-token")
+    own.telegram.add_bot(renewed.token, "the_bot")
+
+    async with own.tempogram(), asyncio.timeout(20):
+        await renewed.send_message(7, "by the new token")
+    await renewed.session.close()
+
+    assert own.shown()[-1:] == ["by the new token"]
+
+
+async def test_a_bot_with_a_made_up_token_says_nothing_in_the_name_of_the_real_one(own: OwnProgram) -> None:
+    """As a request to aiogram's ``TokenBasedRequestHandler`` makes it, of which the token is the only secret."""
+    forged = bot_at(own.telegram.url, f"{own.bot.id}:made-up")
+
+    async with own.tempogram():
+        await own.bot.send_message(7, "real")
+        with pytest.raises(TelegramBadRequest, match=f"Telegram does not know the token of bot {own.bot.id}"):
+            await forged.send_message(7, "forged")
+    await forged.session.close()
+
+    assert own.shown() == ["real"]
 
 
 async def test_a_start_that_fails_leaves_the_program_as_it_was(own: OwnProgram) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
 
@@ -11,7 +12,7 @@ from aiogram import Router
 from tempogram.api.core.ports import Refusal, TelegramUnreachable, UnknownToken
 from tempogram.bot.behaviours.behaviour import Behaviour
 from tempogram.bot.behaviours.registry import Behaviours
-from tempogram.bot.fleet.fleet import Fleet
+from tempogram.bot.fleet.fleet import SILENT_MS, Fleet
 from tempogram.simulator import Fault
 from tempogram.storage.bots import Source
 from tests.bot.fakes import BOT_ID, TOKEN
@@ -248,11 +249,39 @@ async def test_a_users_own_bot_is_learned_once_and_has_no_behaviours(world: Worl
     assert world.simulator.report().calls == 1  # for the bot that was added
 
 
-async def test_learning_a_known_bot_changes_nothing(fleet: Fleet) -> None:
-    await fleet.learn("42:another-token")
+async def test_a_made_up_token_of_a_known_bot_is_refused_and_asked_about_once(world: World, fleet: Fleet) -> None:
+    before = world.simulator.report().calls
+
+    for _ in range(3):
+        with pytest.raises(Refusal, match="Telegram does not know the token of bot 42"):
+            await fleet.learn("42:another-token")
 
     assert fleet.registry.token_of(BOT_ID) == TOKEN
     assert fleet.registry.registered(BOT_ID).behaviours == ECHO
+    assert world.simulator.report().calls == before + 1
+
+
+async def test_another_token_that_telegram_confirms_takes_the_place_of_the_old_one(world: World, fleet: Fleet) -> None:
+    world.simulator.add_bot("42:new-token")
+
+    await asyncio.gather(*(fleet.learn("42:new-token") for _ in range(3)))
+
+    assert fleet.registry.token_of(BOT_ID) == "42:new-token"
+    assert fleet.registry.registered(BOT_ID).behaviours == ECHO
+    assert (await world.restarted()).registry.token_of(BOT_ID) == "42:new-token"
+
+
+async def test_a_token_of_which_telegram_says_nothing_is_asked_about_again_soon(world: World, fleet: Fleet) -> None:
+    world.simulator.add_bot("42:new-token")
+    world.simulator.order(Fault(kind="5xx", method="getMe", times=1))
+
+    for _ in range(2):
+        with pytest.raises(Refusal, match="Telegram has not confirmed another token of bot 42 yet"):
+            await fleet.learn("42:new-token")
+    world.clock.advance(SILENT_MS)
+    await fleet.learn("42:new-token")
+
+    assert fleet.registry.token_of(BOT_ID) == "42:new-token"
 
 
 async def test_a_bot_added_without_behaviours_has_none_if_there_are_several_modules(world: World) -> None:
