@@ -233,7 +233,7 @@ class Fleet:
         if self.registry.has_token(token):
             return
         await self._learn_new(token)
-        if not self.registry.has_token(token):
+        if not self.registry.has_token(token) and not self.registry.had_token(token):
             async with self._confirming:
                 await self._confirm(token)
 
@@ -258,6 +258,7 @@ class Fleet:
             reason = f"Telegram has not confirmed another token of bot {bot_id} yet; try again"
             raise self._unconfirmed_token(token, reason, for_ms=SILENT_MS) from None
         await self.learn_verified(token)
+        self.registry.forget_former(bot_id)  # of a program's own ``Bot``: it may have leaked, and stands in no hook
 
     def _unconfirmed_token(self, token: str, reason: str, *, for_ms: int) -> Refusal:
         self._unconfirmed.pop(token, None)

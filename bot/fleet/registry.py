@@ -75,6 +75,7 @@ class Registry:
         self._defaults = defaults
         self._clock = clock
         self._tokens: dict[int, str] = {}
+        self._former: dict[int, set[str]] = {}
         self._aiogram: dict[int, Bot] = {}
         self._registered: dict[int, RegisteredBot] = {}
         self._text_params: dict[int, dict[str, Any]] = {}
@@ -94,6 +95,14 @@ class Registry:
     def has_token(self, token: str) -> bool:
         """Tell whether a bot runs here with exactly this token."""
         return self._tokens.get(bot_id_of(token)) == token
+
+    def had_token(self, token: str) -> bool:
+        """Tell whether a bot had this token in this process: hooks and handlers may still have that ``Bot``."""
+        return token in self._former.get(bot_id_of(token), ())
+
+    def forget_former(self, bot_id: int) -> None:
+        """Take the former tokens of a bot for any others."""
+        self._former.pop(bot_id, None)
 
     def bot(self, bot_id: int) -> Bot:
         return self._aiogram[bot_id]
@@ -209,6 +218,8 @@ class Registry:
         is_unchanged = self.has_token(token) and self._registered[bot_id] == registered
         if not self.has_token(token):
             self._aiogram[bot_id] = aiogram_bot(token, self._session)
+            if self.has(bot_id):
+                self._former.setdefault(bot_id, set()).add(self._tokens[bot_id])
         self._set(registered)
         self._tokens[bot_id] = token
         self._removed.discard(bot_id)

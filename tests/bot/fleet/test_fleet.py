@@ -271,6 +271,25 @@ async def test_another_token_that_telegram_confirms_takes_the_place_of_the_old_o
     assert (await world.restarted()).registry.token_of(BOT_ID) == "42:new-token"
 
 
+async def test_a_handler_still_sends_by_the_bot_whose_token_its_owner_has_replaced(world: World, fleet: Fleet) -> None:
+    world.simulator.add_bot("42:new-token")
+    await fleet.add("42:new-token", None)
+
+    await fleet.learn(TOKEN)
+
+    assert fleet.registry.token_of(BOT_ID) == "42:new-token"
+
+
+async def test_a_revoked_token_that_a_program_itself_has_replaced_is_as_a_made_up_one(
+    world: World, fleet: Fleet
+) -> None:
+    world.simulator.add_bot("42:new-token")
+    await fleet.learn("42:new-token")
+
+    with pytest.raises(Refusal, match="Telegram does not know the token of bot 42"):
+        await fleet.learn(TOKEN)
+
+
 async def test_a_token_of_which_telegram_says_nothing_is_asked_about_again_soon(world: World, fleet: Fleet) -> None:
     world.simulator.add_bot("42:new-token")
     world.simulator.order(Fault(kind="5xx", method="getMe", times=1))
