@@ -61,7 +61,7 @@ class Feeding:
         self._hearing = hearing
         self._clock = clock
         self._usernames = Usernames()
-        self._handling: set[asyncio.Task[Any]] = set()
+        self._handling: set[asyncio.Future[None]] = set()  # one for each update, as a task may feed many
         self._recording: set[asyncio.Task[None]] = set()
 
     @contextmanager
@@ -82,8 +82,8 @@ class Feeding:
 
     async def finish(self) -> None:
         """Wait until no handler runs, and all is stored."""
-        while tasks := self._handling | self._recording:
-            await asyncio.wait(tasks)
+        while under_way := self._handling | self._recording:
+            await asyncio.wait(under_way)
 
     async def _feed(self, feed: Callable[[], Awaitable[Any]], bot: Bot, update: Update) -> Any:
         if update.update_id <= 0 or _is_under_way(bot, update) or self._gateway.has_ended:
@@ -101,15 +101,15 @@ class Feeding:
     @contextmanager
     def _counted(self) -> Iterator[None]:
         """Have ``finish`` wait for the block, if it runs in the engine's loop."""
-        task = asyncio.current_task() if self._gateway.loop.is_here else None
-        if task is None or task in self._handling:
+        if not self._gateway.loop.is_here:
             yield
             return
-        self._handling.add(task)
+        self._handling.add(over := asyncio.get_running_loop().create_future())
         try:
             yield
         finally:
-            self._handling.discard(task)
+            self._handling.discard(over)
+            over.set_result(None)
 
     async def _make(self, bot: Bot, method: AnyMethod) -> None:
         """Make a call that a handler returned; aiogram logs a refusal."""

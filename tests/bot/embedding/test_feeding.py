@@ -13,8 +13,11 @@ from aiogram.exceptions import TelegramForbiddenError
 from aiogram.methods import EditMessageText, GetChat, SendMessage
 from aiogram.types import Message, Update
 
+from tempogram.bot.embedding import engine_task
 from tempogram.simulator.limits.faults import Fault
 from tests.bot.embedding.own_program import GROUP_ID, GROUP_LIMIT, OwnProgram
+
+LONG_S = 600
 
 
 def rows(own: OwnProgram, query: str) -> list[Any]:
@@ -207,3 +210,27 @@ async def test_an_event_loop_that_was_closed_while_a_name_was_asked_for_does_not
         await asyncio.to_thread(other_program)
 
     assert rows(own, "SELECT chat_id FROM messages WHERE direction = 'in'") == [("7",)]
+
+
+async def test_the_end_waits_for_a_handler_and_not_for_the_task_that_goes_on_after_it(
+    own: OwnProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a worker that feeds one update after the other, or a connection that is kept alive."""
+    monkeypatch.setattr(engine_task, "HANDLERS_S", LONG_S)
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    @own.dispatcher.message()
+    async def answer(_: Message) -> None:
+        begun.set()
+        await may_end.wait()
+
+    async def work() -> None:
+        await own.feed(own.update("hello"))
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(20):
+        async with own.tempogram():
+            working = asyncio.create_task(work())
+            await begun.wait()
+            asyncio.get_running_loop().call_later(0.1, may_end.set)
+    working.cancel()
