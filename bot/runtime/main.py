@@ -177,7 +177,7 @@ def without_tokens_lines(bots: int, simulator: RunningSimulator | None) -> Itera
         yield f"  its report   curl {simulator.url}/_sim/report"
         yield f"  speak to it  {spoken_to(SIMULATED_TOKENS[0])}"
     elif bots:
-        yield "  No BOT_TOKENS is set: these are the bots of its database. For a simulated Telegram set another DATA_DIR."
+        yield "  No BOT_TOKENS is set: these are the bots of its database. Another DATA_DIR starts a simulated one."
 
 
 def spoken_to(token: str) -> str:
