@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from tempogram.bot.config.data_dir import SIMULATED
+from tempogram.bot.config.data_dir import SIMULATED, noted_simulator
 from tempogram.bot.config.settings import Settings, url_of
 from tempogram.engine.model.errors import EngineError, SettingsError
 
@@ -81,9 +81,14 @@ def client(url: str | None, settings: Settings) -> Client:
 def _token(settings: Settings) -> str:
     if given := settings.admin_token.get_secret_value():
         return given
-    # As in ``run``: without a bot, everything lies in a folder of its own.
-    directory = settings.data_dir if settings.bot_tokens else settings.data_dir / SIMULATED
-    return _read(directory / "admin_token")
+    return _read(_token_file(settings))
+
+
+def _token_file(settings: Settings) -> Path:
+    """Return where the program of these settings keeps its token; with simulated bots, in a folder of its own."""
+    own = settings.data_dir / "admin_token"
+    may_be_simulated = noted_simulator(settings) is not None or not own.exists()
+    return settings.data_dir / SIMULATED / "admin_token" if may_be_simulated and not settings.bot_tokens else own
 
 
 def _read(path: Path) -> str:
