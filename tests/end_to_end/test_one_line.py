@@ -95,8 +95,9 @@ async def test_a_program_ends_by_a_signal_though_handlers_and_calls_wait(tmp_pat
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("way", "second"), [("polling", signal.SIGINT), ("attached", signal.SIGTERM), ("asyncio", signal.SIGINT)]
+)
 async def test_a_second_signal_ends_the_end_at_once(tmp_path: Path, way: str, second: signal.Signals) -> None:
     with served_in_thread(SLOW_GROUP) as telegram:
         bot = telegram.add_bot(TOKEN)

@@ -88,7 +88,7 @@ async def test_two_programs_an_api_and_a_worker_share_one_budget(tmp_path: Path,
     assert not any(report.throttled.values())
 
 
-@pytest.mark.parametrize("role", ["run", "api", "worker", "scheduler"])
+@pytest.mark.parametrize("role", ["run", "worker"])
 async def test_a_redis_that_belongs_to_another_database_is_refused_in_one_sentence(
     tmp_path: Path, servers: Servers, another_postgres_url: str, role: str
 ) -> None:
