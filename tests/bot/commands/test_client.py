@@ -30,6 +30,6 @@ def test_a_command_finds_the_token_of_the_program_that_runs(
     (tmp_path / "simulated").mkdir()
     for name in files:
         (tmp_path / name).write_text(f"{name}\n")
-    settings = Settings(_env_file=None, data_dir=tmp_path, bot_tokens=bot_tokens)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, data_dir=tmp_path, bot_tokens=bot_tokens)
 
     assert client(None, settings)._headers == {"Authorization": f"Bearer {found}"}
