@@ -26,8 +26,8 @@ structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatte
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Run five files for two cores: about half of the suite's time is waiting for processes and servers."""
-    return 5 * (os.cpu_count() or 1) // 2
+    """Run two files for each core: about half of the suite's time is waiting for processes and servers."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture

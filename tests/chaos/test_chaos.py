@@ -1,4 +1,4 @@
-"""Half a minute of disturbances, after which nothing is lost."""
+"""Twenty seconds of disturbances, after which nothing is lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.chaos.plan import TERMS, Plan
 from tests.chaos.run import chaos, say
 
 SEED = int(os.environ.get("CHAOS_SEED", "7"))
-SECONDS = 30
+SECONDS = 20
 TROUBLE_S, AFTERMATH_MS = 3.0, 2_000
 """Short, so that there is time for other acts; how long others wait meanwhile is not judged here."""
 SHORT_TERMS = replace(TERMS, aftermath_ms=AFTERMATH_MS, judged_min=0)

@@ -199,5 +199,5 @@ class HandlerPoolModel(RuleBasedStateMachine):
 
 TestHandlerPoolModel = HandlerPoolModel.TestCase
 TestHandlerPoolModel.settings = settings(
-    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -10,7 +10,7 @@ from tests.engine.brokers import audit, naive_broker
 from tests.engine.brokers.machine import BrokerMachine, budget
 
 TestMemoryBrokerAgainstTheModel = BrokerMachine.TestCase
-TestMemoryBrokerAgainstTheModel.settings = budget(100)
+TestMemoryBrokerAgainstTheModel.settings = budget(50)
 
 
 def test_the_memory_broker_answers_as_the_model_when_more_expires_than_one_call_takes_out(
@@ -19,4 +19,4 @@ def test_the_memory_broker_answers_as_the_model_when_more_expires_than_one_call_
     for module in (queue, naive_broker, audit):
         monkeypatch.setattr(module, "EXPIRED_MAX", 1)
 
-    run_state_machine_as_test(BrokerMachine, settings=budget(100, shrink=False))
+    run_state_machine_as_test(BrokerMachine, settings=budget(50, shrink=False))

@@ -13,7 +13,7 @@ from tests.engine.brokers import audit, naive_broker
 from tests.engine.brokers.blocking import on_redis
 from tests.engine.brokers.machine import LEASE_MS, BrokerMachine, Make, budget, memory, naive
 
-EXAMPLES = 25
+EXAMPLES = 15
 """Each of up to 50 steps. For more, or the shortest way to a finding: ``model_command --broker redis``."""
 
 
