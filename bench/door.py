@@ -93,10 +93,8 @@ class Seen:
 
     @property
     def use(self) -> float:
-        """Of the limit, the first window not counted."""
-        arrivals_ms = [call["at_ms"] for call in self.run.accepted]
-        later = sum(1 for at_ms in arrivals_ms if at_ms >= arrivals_ms[0] + 1_000)
-        return later / (30 * max(self.run.took_s - 1, 0.001))
+        """Of the limit; see ``Run.use_in``."""
+        return self.run.use_in(self.run.took_s)
 
     @property
     def cell(self) -> str:

@@ -57,10 +57,7 @@ async def with_one_line(telegram: RunningSimulator, workload: Workload) -> Async
 
 
 def used(run: Run) -> float:
-    """Return how much of the limit was used, the first window not counted."""
-    arrivals_ms = [call["at_ms"] for call in run.accepted]
-    later = sum(1 for at_ms in arrivals_ms if at_ms >= arrivals_ms[0] + 1_000)
-    return later / (30 * max(run.took_s - 1, 0.001))
+    return run.use_in(run.took_s)
 
 
 def said(name: str, run: Run) -> None:

@@ -62,6 +62,12 @@ class Run:
         first, *_, last = [float(call["at_ms"]) for call in self.accepted]
         return (last - first) / 1_000
 
+    def use_in(self, took_s: float) -> float:
+        """Return how much of one bot's limit was used in a time, the first window not counted."""
+        arrivals_ms = [call["at_ms"] for call in self.accepted]
+        later = sum(1 for at_ms in arrivals_ms if at_ms >= arrivals_ms[0] + 1_000)
+        return later / (BOT_LIMIT * max(took_s - 1, 0.001))
+
     @property
     def unfinished(self) -> str:
         """What stands before a number that would have grown with more time."""
@@ -103,10 +109,7 @@ class Workload:
 
 
 def _one_bot(run: Run) -> str:
-    arrivals_ms = [call["at_ms"] for call in run.accepted]
-    took_s = run.took_s if run.done else run.deadline_s
-    counted = sum(1 for at_ms in arrivals_ms if at_ms >= arrivals_ms[0] + 1_000)
-    use = counted / (BOT_LIMIT * max(took_s - 1, 0.001))
+    use = run.use_in(run.took_s if run.done else run.deadline_s)
     seconds = f"{run.took_s:.1f} s, " if run.done else run.unfinished
     return f"{seconds}{use:.0%} of the limit{_throttled(run)}{_lost(run)}"
 

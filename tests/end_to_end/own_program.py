@@ -21,7 +21,7 @@ from aiogram.client.telegram import TelegramAPIServer
 from aiogram.types import Message
 
 from tempogram import Tempogram
-from tests.end_to_end.program import Program
+from tests.end_to_end.program import Program, started
 
 TOKEN = "42:token-of-the-test-bot"
 
@@ -100,13 +100,8 @@ async def own_program(
     directory: Path, telegram_url: str, way: str = "polling", **environment: str
 ) -> AsyncIterator[OwnProgram]:
     """Run it until the block ends."""
-    running = OwnProgram(directory, role=way, TELEGRAM_API_URL=telegram_url, **environment)
-    try:
-        await running.start()
+    async with started(OwnProgram(directory, role=way, TELEGRAM_API_URL=telegram_url, **environment)) as running:
         yield running
-    finally:
-        await running.end()
-        await running.session.close()
 
 
 if __name__ == "__main__":

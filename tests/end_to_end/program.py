@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
@@ -112,18 +112,27 @@ class Program:
             await asyncio.sleep(0.05)
 
 
+Started = TypeVar("Started", bound=Program)
+
+
 @asynccontextmanager
 async def program(
     directory: Path, telegram_url: str, *, role: str = "run", **environment: str
 ) -> AsyncIterator[Program]:
     """Run it until the block ends."""
-    running = Program(directory, role=role, TELEGRAM_API_URL=telegram_url, **environment)
-    try:
-        await running.start()
+    async with started(Program(directory, role=role, TELEGRAM_API_URL=telegram_url, **environment)) as running:
         yield running
+
+
+@asynccontextmanager
+async def started(program: Started) -> AsyncIterator[Started]:
+    """Start a program, and end it with the block."""
+    try:
+        await program.start()
+        yield program
     finally:
-        await running.end()
-        await running.session.close()
+        await program.end()
+        await program.session.close()
 
 
 def update(number: int, text: str, *, chat_id: int = 77) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from tempogram import Tempogram
 from tempogram.simulator.sync_client import Remote, served_in_thread
-from tests.end_to_end.program import Program
+from tests.end_to_end.own_program import OwnProgram
+from tests.end_to_end.program import started
 from tests.examples.examples import Example
 from tests.examples.kills import BEFORE_THE_KILL_S
 from tests.examples.moved import settings_of
@@ -44,22 +45,12 @@ async def by_one_line(
             yield idle
 
 
-class OneLineProgram(Program):
+class OneLineProgram(OwnProgram):
     """An example as a child process; ``role`` is its name."""
-
-    starts = 0
 
     @property
     def module(self) -> tuple[str, ...]:
         return "tests.examples.one_line", self.role
-
-    async def start(self) -> None:
-        self.starts += 1
-        await super().start()
-
-    async def _answers(self) -> bool:
-        assert self.process.returncode is None, self.output.read_text()
-        return self.output.read_text().count("Start polling") == self.starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +105,13 @@ async def cut_by_kill(example: Example, directory: Path, after_step: int, *, see
                     raise Killed
 
             talk.after_step = kill_in_time
-            try:
-                await program.start()
+            async with started(program):
                 with suppress(Killed):
                     await example.converse(talk)
                 accepted = messages_in(own_directory)
                 await program.start()
-                await Program.until(lambda: all_ended(own_directory, accepted), within_s=40)
+                await OwnProgram.until(lambda: all_ended(own_directory, accepted), within_s=40)
                 became = messages_in(own_directory)
-            finally:
-                await program.end()
-                await program.session.close()
         calls = [call for call in telegram.calls() if call["code"] == 200 and call["cost"]]
     lost = Counter(became[each] for each in accepted if became[each] not in ENDED)
     sent = sum(status == "sent" for status in counted_in(own_directory).values())
