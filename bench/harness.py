@@ -108,16 +108,26 @@ class Engine(EngineProcess):
 
 @asynccontextmanager
 async def engine(
-    telegram_url: str, tokens: Sequence[str], *, broken: bool = False, by_webhook: bool = False, **environment: str
+    telegram_url: str,
+    tokens: Sequence[str],
+    *,
+    broken: bool = False,
+    by_webhook: bool = False,
+    as_roles: bool = False,
+    **environment: str,
 ) -> AsyncIterator[Engine]:
-    """Run an engine on a new database until the block ends; it polls, or gets its updates by webhook."""
+    """Run an engine on a new database until the block ends; it polls, or gets its updates by webhook.
+
+    ``as_roles``: many processes, also without ``--roles``.
+    """
     module = "bench.broken_engine" if broken else "tempogram"
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        servers = await _servers(stack, environment) if has_roles() else {}
+        as_roles = as_roles or has_roles()
+        servers = await _servers(stack, environment) if as_roles else {}
         started, *beside = [
             Engine(telegram_url, _made(directory / f"{role}-{number}"), tokens, environment, module, role)
-            for number, role in enumerate(ROLES if has_roles() else ("run",))
+            for number, role in enumerate(ROLES if as_roles else ("run",))
         ]
         started.beside, started.servers = beside, servers
         if by_webhook:
