@@ -20,6 +20,7 @@ from typing import Any
 
 from bench.clean_exit import run_and_clean_up
 from tempogram.bot.demo.process import EngineProcess, ProcessFailed
+from tempogram.storage.migrations import migrate
 from tests.chaos.servers import own_postgres, own_redis
 
 BATCH = 10_000
@@ -142,8 +143,9 @@ async def engine(
 
 
 async def _servers(stack: AsyncExitStack, environment: dict[str, str]) -> dict[str, int]:
-    """Start both, put their addresses into the environment, and return their process ids."""
+    """Start both, make the tables, put their addresses into the environment, and return their process ids."""
     redis, postgres = await stack.enter_async_context(own_redis()), await stack.enter_async_context(own_postgres())
+    await migrate(postgres.url)
     environment |= {"REDIS_URL": redis.url, "DATABASE_URL": postgres.url}
     return {"Redis": redis.pid, "PostgreSQL": postgres.pid}
 
