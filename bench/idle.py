@@ -99,6 +99,7 @@ async def look(tempogram: Engine, postgres: asyncpg.Connection, redis: Redis) ->
     commits = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
     log = Path(await postgres.fetchval("SHOW data_directory")).parent / "words"
     of_commands = await redis.info("commandstats")
+    of_commands.pop("cmdstat_info", None)  # this one
     return Look(
         commits=await postgres.fetchval(commits),
         commands={name.removeprefix("cmdstat_"): int(each["calls"]) for name, each in of_commands.items()},
