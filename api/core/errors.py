@@ -9,20 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 
 from tempogram.api.core.ports import IntakeFull, NoWebhook, Refusal, TelegramUnreachable, UnknownToken
 from tempogram.api.core.redaction import without_tokens
-from tempogram.api.core.validation_messages import sentence_of
 from tempogram.api.schemas.errors import ErrorOut
 from tempogram.engine.model.errors import BrokerUnavailable, ChatUnreachable, LedgerError, QueueFull, TargetLost
 from tempogram.storage.files.spool import FileTooLarge
-
-log = structlog.get_logger()
 
 
 class ApiError(Exception):
@@ -154,7 +147,7 @@ def format_of(error: Exception) -> ErrorFormat:
 def error_response(error: Exception) -> JSONResponse:
     """Return the response to an error."""
     format_ = format_of(error)
-    return _response(format_.status, format_.code, format_.message or str(error), format_.headers)
+    return response(format_.status, format_.code, format_.message or str(error), format_.headers)
 
 
 def error_responses(*kinds: type[Exception]) -> dict[int | str, dict[str, Any]]:
@@ -169,42 +162,7 @@ def error_responses(*kinds: type[Exception]) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def install(app: FastAPI) -> None:
-    """Handle every error of the table."""
-    for kind in TABLE:
-        app.add_exception_handler(kind, _on_error)
-    app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(HTTPException, _on_http_exception)
-
-
-async def _on_error(_request: Request, error: Exception) -> JSONResponse:
-    if format_of(error).message:  # the ledger or the broker is unavailable, which is logged as a condition
-        log.debug("request_failed", error=type(error).__name__, reason=without_tokens(str(error)))
-    return error_response(error)
-
-
-async def _on_validation_error(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError), "it is installed for this error only"  # noqa: S101
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":
-        return error_response(Malformed(f"the body is not JSON: {first['ctx']['error']}"))
-    return error_response(Invalid(sentence_of(first)))
-
-
-async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException), "it is installed for this error only"  # noqa: S101
-    code, message = ROUTING.get(error.status_code, ("refused", "the request was refused"))
-    headers = dict(error.headers or {}) | (_allow(request) if error.status_code == 405 else {})
-    return _response(error.status_code, code, message, headers)
-
-
-def _allow(request: Request) -> dict[str, str]:
-    """Return every method of a path: each is a route of its own, and the framework names only the first."""
-    path = getattr(request.scope.get("route"), "path", None)
-    methods = request.app.openapi()["paths"].get(path, {})
-    return {"Allow": ", ".join(sorted(method.upper() for method in methods))} if methods else {}
-
-
-def _response(status: int, code: str, message: str, headers: Mapping[str, str]) -> JSONResponse:
+def response(status: int, code: str, message: str, headers: Mapping[str, str]) -> JSONResponse:
+    """Return an error in the one format."""
     body = {"error": {"code": code, "message": without_tokens(message)}}
     return JSONResponse(body, status_code=status, headers=dict(headers))

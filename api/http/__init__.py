@@ -8,6 +8,7 @@ Read in this order:
     call_params       the parameters of a call of the Bot API
     disconnection     notices that a client has gone
     telegram_errors   errors in Telegram's form
+    error_handlers    every error in the one format
     access_log        one log line per request, without tokens
     unhandled_errors  logs an unhandled error and answers 500
 """

@@ -11,7 +11,8 @@ from tempogram.api.core.errors import Invalid, Malformed, NotFound, TooLarge, er
 from tempogram.api.core.ports import NoWebhook, Refusal, RemovalProgress, TelegramUnreachable, UnknownToken
 from tempogram.api.schemas.bots import BotChange, BotIn, BotOut, BotsOut, RemovedOut
 from tempogram.api.schemas.fields import BotId, QueryFlag
-from tempogram.api.security.auth import GuardedRoute, Role, requires
+from tempogram.api.security.auth import GuardedRoute, requires
+from tempogram.api.security.roles import Role
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 from tempogram.engine.recovery import settings_sync
 from tempogram.storage.bots import RegisteredBot

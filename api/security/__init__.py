@@ -2,5 +2,6 @@
 
 Read in this order:
 
-    auth  bearer tokens and roles
+    roles  the role that a bearer token gives
+    auth   refuses a request whose token does not give the role of its route
 """

@@ -1,11 +1,9 @@
-"""Authorization: a bearer token, and the role that it gives."""
+"""Has FastAPI refuse a request whose bearer token does not give the role that its route needs."""
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from enum import IntEnum
 from json import JSONDecodeError
 from typing import Annotated, Any
 
@@ -14,20 +12,12 @@ from fastapi import Depends, Request, Response, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from tempogram.api.core.dependencies import Services
-from tempogram.api.core.errors import NotAllowed, NotAuthenticated
+from tempogram.api.core.errors import NotAllowed
+from tempogram.api.security.roles import Role, role_of
 
 BEARER = HTTPBearer(auto_error=False, description="The admin token.")
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-
-
-class Role(IntEnum):
-    """Each role includes those below it."""
-
-    VIEWER = 1
-    OPERATOR = 2
-    ADMIN = 3
 
 
 class GuardedRoute(APIRoute):
@@ -71,22 +61,3 @@ def requires(role: Role) -> Any:
             raise NotAllowed(f"this needs the role {role.name.lower()}")
 
     return Depends(check)
-
-
-def role_of(authorization: str | None, services: Services) -> Role:
-    """Return the role of a bearer token.
-
-    Raises:
-        NotAuthenticated: There is no bearer token, or it is not valid.
-    """
-    scheme, _, token = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise NotAuthenticated("this needs the header Authorization: Bearer <token>")
-    if not equal_in_constant_time(token.strip(), services.admin_token):
-        raise NotAuthenticated("this bearer token is not valid")
-    return Role.ADMIN
-
-
-def equal_in_constant_time(given: str, secret: str) -> bool:
-    """Compare in constant time, so that a secret cannot be found out character by character."""
-    return hmac.compare_digest(given.encode(), secret.encode())

@@ -22,7 +22,8 @@ from aiogram.exceptions import (
 from aiogram.types import Chat, InlineKeyboardMarkup, Message, MessageId, SentGuestMessage, SentWebAppMessage, Story
 
 from tempogram.api.core.ports import Refusal
-from tempogram.bot.telegram.methods import AnyMethod, numbered
+from tempogram.bot.telegram.method_classes import AnyMethod
+from tempogram.bot.telegram.methods import numbered
 from tempogram.engine.closing.closer import REPLACED_BY
 from tempogram.engine.model.errors import ChatUnreachable, QueueFull, TargetLost
 from tempogram.engine.model.messages import Status

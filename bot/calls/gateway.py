@@ -35,7 +35,8 @@ from tempogram.bot.telegram import update_context
 from tempogram.bot.telegram.attachments import Attachments
 from tempogram.bot.telegram.composer import MethodComposer, prepare
 from tempogram.bot.telegram.engine_loop import EngineLoop
-from tempogram.bot.telegram.methods import AnyMethod, Rule, numbered
+from tempogram.bot.telegram.method_classes import AnyMethod
+from tempogram.bot.telegram.methods import Rule, numbered
 from tempogram.bot.telegram.references import may_refer, unknown, why_lost
 from tempogram.engine.dispatcher import Dispatcher, Submission
 from tempogram.engine.model.errors import ChatUnreachable, EngineError, LedgerError, QueueFull, TargetLost

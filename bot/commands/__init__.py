@@ -4,6 +4,7 @@ Read in this order:
 
     entry        says that a process starts, before anything is imported
     cli          every command
+    roles        runs one role until it ends
     say          ``tempogram say``: speaks to a bot in the simulated Telegram
     queue        ``tempogram queue``: the queue and its dead letters, over the API
     explanation  why a message waits, in plain words

@@ -114,7 +114,7 @@ class EngineTask:
 
     async def _take_calls(self, built: Program) -> None:
         feeding = feeding_of(built)
-        gateway = built.updates.gateway
+        gateway = built.front.updates.gateway
         with feeding.of_every_dispatcher():
             self._started.set()
             try:
@@ -137,7 +137,7 @@ class EngineTask:
                 await watching
         except Exception as error:
             log.error("engine_ended", reason=str(error))  # noqa: TRY400 - one sentence, no traceback
-            built.updates.gateway.refuse_calls(f"Tempogram has ended: {error}")
+            built.front.updates.gateway.refuse_calls(f"Tempogram has ended: {error}")
             raise
         finally:
             watching.cancel()
@@ -146,10 +146,10 @@ class EngineTask:
 
 def feeding_of(built: Program) -> Feeding:
     return Feeding(
-        gateway=built.updates.gateway,
-        fleet=built.telegram.fleet,
-        observer=built.updates.observer,
-        recorder=built.updates.recorder,
+        gateway=built.front.updates.gateway,
+        fleet=built.front.fleet,
+        observer=built.front.updates.observer,
+        recorder=built.front.updates.recorder,
         hearing=built.engine.hearing,
         clock=built.context.clock,
     )

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from aiogram import Bot
-from aiogram.client.default import DefaultBotProperties
 from aiogram.client.session.base import BaseSession
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramNotFound, TelegramUnauthorizedError
 from aiogram.types import User
 
 from tempogram.api.core.ports import TelegramUnreachable, UnknownToken
+from tempogram.bot.fleet.bot_objects import aiogram_bot
 from tempogram.bot.fleet.token_rate_limit import TokenRateLimit
 from tempogram.bot.telegram.tokens import bot_id_of
-
-
-def aiogram_bot(token: str, session: BaseSession, default: DefaultBotProperties | None = None) -> Bot:
-    """Return a bot with this session; ``session.install`` routes its counted calls through the engine."""
-    return Bot(token, session=session, default=default or DefaultBotProperties())
 
 
 class GetMe:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from tempogram.api.app import App
+from tempogram.api.monitoring_app import App
 from tempogram.bot.config.settings import url_of
 from tempogram.bot.runtime.http_protocol import HttpProtocol
 from tempogram.engine.model.errors import SettingsError

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
 from pydantic import SecretStr
 
 from tempogram.bot.config.data_dir import SIMULATED, simulator_noted
@@ -27,10 +26,10 @@ from tempogram.bot.terminal.steps import step
 from tempogram.bot.wiring import Program, Storage, app_of, open_storage, program
 from tempogram.engine.failover.leader_election import while_leading
 from tempogram.engine.ports import SystemClock
-from tempogram.simulator.client import RunningSimulator, running_simulator
 
 if TYPE_CHECKING:
     from tempogram.bot.terminal.conversation import Conversation
+    from tempogram.simulator.client import RunningSimulator
 
 SIMULATED_TOKENS = tuple(f"{number}00:simulated-bot-{number}" for number in (1, 2, 3))
 GROUPS = ("News desk", "Support", "Chess club")
@@ -99,15 +98,16 @@ async def _run_update_sources(built: Program, serving: Server, simulator: Runnin
 
 async def _do_exclusive_work(built: Program, simulator: RunningSimulator | None) -> None:
     """Run the update sources, which one process does for all."""
-    built.updates.update_sources.start()
+    updates = built.front.updates
+    updates.update_sources.start()
     try:
-        async with built.updates.dispatchers.hooks_of_fleet():
-            await built.updates.update_sources.wait_ready()
+        async with updates.dispatchers.hooks_of_fleet():
+            await updates.update_sources.wait_ready()
             if simulator is not None:
                 await simulator.talk(mean_interval_ms=TALK_EVERY_MS, users=6)
             await asyncio.Event().wait()
     finally:
-        await built.updates.update_sources.stop()
+        await updates.update_sources.stop()
 
 
 async def knows_no_bot(settings: Settings, storage: Storage) -> bool:
@@ -118,6 +118,8 @@ async def knows_no_bot(settings: Settings, storage: Storage) -> bool:
 @asynccontextmanager
 async def simulated_telegram() -> AsyncIterator[RunningSimulator]:
     """Start a simulated Telegram with a few bots, groups and users."""
+    from tempogram.simulator.client import running_simulator  # aiohttp, which no other role needs for itself
+
     async with running_simulator() as simulator:
         bot_ids = await simulator.add_bots(*SIMULATED_TOKENS)
         for title in GROUPS:
@@ -142,13 +144,18 @@ def simulated(settings: Settings, simulator: RunningSimulator, listener: socket.
 def print_addresses(built: Program, listener: socket.socket, simulator: RunningSimulator | None) -> None:
     """Print the addresses of the API and, on the first start, the admin token; the address stays on a terminal."""
     address, conversation = address_of(listener), built.context.conversation
-    show = typer.echo if conversation is None else conversation.say
+    show = _print if conversation is None else conversation.say
     for line in address_lines(built, address, simulator):
         show(line)
     if conversation is not None:
-        registry = built.telegram.fleet.registry
+        registry = built.telegram.bots.registry
         more = [] if simulator is None else [f"  simulated Telegram {simulator.url} · {spoken_to(SIMULATED_TOKENS[0])}"]
         conversation.pin(address, lambda: len(registry.bot_ids), more)
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def address_lines(built: Program, address: str, simulator: RunningSimulator | None) -> Iterator[str]:
@@ -156,7 +163,7 @@ def address_lines(built: Program, address: str, simulator: RunningSimulator | No
         yield f"Tempogram's {built.context.role.command} is at {address}. Ctrl-C ends it."
         return
     token_file = built.context.settings.data_dir / "admin_token"
-    bots = len(built.telegram.fleet.registry.bot_ids)
+    bots = len(built.telegram.bots.registry.bot_ids)
     yield f"Tempogram runs {bots} bot{'s' * (bots != 1)} at {address}. Ctrl-C ends it."
     if not built.context.settings.bot_tokens or simulator is not None:
         yield from without_tokens_lines(bots, simulator)
@@ -164,7 +171,7 @@ def address_lines(built: Program, address: str, simulator: RunningSimulator | No
         yield f"  admin token  {built.admin_token.value}  (shown once, stored in {token_file})"
     given = "$ADMIN_TOKEN" if built.context.settings.admin_token.get_secret_value() else f"$(cat {token_file})"
     yield f'  the queue    curl -H "Authorization: Bearer {given}" {address}/queue/stats'
-    if built.door is not None:
+    if built.front.door is not None:
         yield f"  the Bot API  {address}/bot<token>/<method>, for any client that is given this address"
     yield f'  metrics      curl -H "Authorization: Bearer {given}" {address}/metrics'
     yield f'  the API      curl -H "Authorization: Bearer {given}" {address}/openapi.json'

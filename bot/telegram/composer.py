@@ -18,9 +18,10 @@ from pydantic import TypeAdapter, ValidationError
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.redaction import short
 from tempogram.bot.telegram import edit_coalescing
-from tempogram.bot.telegram.attachments import ATTACHED, file_references
+from tempogram.bot.telegram.call_body import ATTACHED, file_references
 from tempogram.bot.telegram.fast_validation import is_plain
-from tempogram.bot.telegram.methods import BY_NAME, OWN_NAME, QUEUED, AnyMethod, Rule
+from tempogram.bot.telegram.method_classes import BY_NAME, AnyMethod
+from tempogram.bot.telegram.methods import QUEUED, Rule
 from tempogram.bot.telegram.responses import UNREADABLE
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import ChatId, Guarantee, Outgoing, Priority
@@ -34,9 +35,6 @@ PAID = "allow_paid_broadcast"
 """Up to 1000 messages a second for 0.1 Star each. Source: https://core.telegram.org/bots/api#sendmessage"""
 
 SILENT = "disable_notification"
-
-NO_CHATS = ("inline:", OWN_NAME)
-"""How the chats of calls begin whose chat Telegram must not be given."""
 
 _BOOL = TypeAdapter(bool)
 
@@ -274,22 +272,3 @@ def _sentence(name: str, error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{name} needs {where}"
     return f"{name}: {where} is {short(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
-
-
-def body_of(message: Outgoing) -> bytes:
-    """Return the JSON body of a message's call: the chat, whether it is paid for, and the stored parameters.
-
-    The chat is kept apart, so that a migration need not change the stored parameters; whether it is paid for is known
-    only at the lease.
-
-    >>> body_of(Outgoing(id="", bot_id=1, chat_id=-5, method="sendMessage", params=b'{"text":"a"}', is_paid=True))
-    b'{"chat_id":-5,"allow_paid_broadcast":true,"text":"a"}'
-    """
-    chat_id, first = message.chat_id, []
-    if chat_id is not None and not (isinstance(chat_id, str) and chat_id.startswith(NO_CHATS)):
-        first.append(b'"chat_id":' + msgspec.json.encode(chat_id))
-    if message.is_paid:
-        first.append(b'"allow_paid_broadcast":true')
-    if message.params != b"{}":
-        first.append(message.params[1:-1])
-    return b"{" + b",".join(first) + b"}"

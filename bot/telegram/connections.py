@@ -22,7 +22,7 @@ from urllib.parse import SplitResult, urlsplit
 from aiohappyeyeballs import start_connection
 from httptools import HttpParserError, HttpResponseParser
 
-from tempogram.bot.telegram.multipart import Form
+from tempogram.bot.telegram.call_body import Form
 from tempogram.engine.model.errors import SettingsError
 
 IDLE_S_MAX = 15.0

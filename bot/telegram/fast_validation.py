@@ -11,7 +11,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
-from tempogram.bot.telegram.methods import AnyMethod
+from tempogram.bot.telegram.method_classes import AnyMethod
 
 SIMPLE = (str, int, bool, float, NoneType)
 

@@ -11,10 +11,8 @@ from typing import Protocol
 from msgspec import structs
 
 from tempogram.bot.telegram.albums import album_outcome
-from tempogram.bot.telegram.attachments import carries
-from tempogram.bot.telegram.composer import body_of
+from tempogram.bot.telegram.call_body import Form, body_of, carries
 from tempogram.bot.telegram.connections import Connections, Response
-from tempogram.bot.telegram.multipart import Form
 from tempogram.bot.telegram.references import referred
 from tempogram.bot.telegram.refusals import TWO_CHAT_METHODS, after_move, with_doubt
 from tempogram.bot.telegram.responses import classify, header_wait_s

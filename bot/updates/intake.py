@@ -18,7 +18,8 @@ from tempogram.api.core.ports import IntakeFull, Refusal
 from tempogram.bot.calls.gateway import Gateway
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.telegram import update_context
-from tempogram.bot.telegram.methods import QUEUED, AnyMethod
+from tempogram.bot.telegram.method_classes import AnyMethod
+from tempogram.bot.telegram.methods import QUEUED
 from tempogram.bot.telegram.priority import priority_of
 from tempogram.bot.telegram.update_context import UpdateContext
 from tempogram.bot.updates.handler_pool import HandlerPool, Job, is_ending

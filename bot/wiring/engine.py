@@ -57,7 +57,7 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
     metrics, broker, results, ledger = Metrics(), queue.broker, queue.results, storage.ledger
     conditions, closer = queue.conditions, queue.closer
     name = f"{socket.gethostname()}-{os.getpid()}-{storage.process:08x}"
-    hearing = Hearing(telegram.fleet.registry.gets_updates)
+    hearing = Hearing(telegram.bots.registry.gets_updates)
     reachability = Reachability(
         ledger=ledger,
         closer=closer,
@@ -67,8 +67,8 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
     )
     transport = TelegramTransport(
         connections=telegram.sends,
-        token_of=telegram.fleet.registry.token_of,
-        reload_token=telegram.fleet.reload_token,
+        token_of=telegram.bots.registry.token_of,
+        reload_token=telegram.bots.reload_token,
         group_moves=reachability,
         handles=storage.handles,
         timeout_ms=settings.timeout_ms,

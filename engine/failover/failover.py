@@ -74,7 +74,7 @@ def build(
     broker = FailoverBroker(redis, ledger, conditions, lease_ms=lease_ms, clock=clock)
     closer = Closer(ledger=ledger, broker=broker, results=results, conditions=conditions, clock=clock, sleep=sleep)
     lock = LeaderLock(coordination.leadership)
-    settings_sync = SettingsSync(ledger, limits)
+    settings_sync = SettingsSync(ledger, limits, clock)
     epoch_watcher = EpochWatcher(
         epochs=coordination.epochs, broker=broker, schema=redis.schema, clock=clock, conditions=conditions
     )

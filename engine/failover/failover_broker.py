@@ -55,6 +55,9 @@ class SharedQueue(Broker, Protocol):
             That queue alone, to be rebuilt: every verb raises as soon as another has been begun.
         """
 
+    async def probe(self) -> None:
+        """Do nothing; raise what a verb would that leases."""
+
     async def enforce(self, limits: Limits) -> bool:
         """Put these limits in force, as the next version of them; False if they are already."""
 
@@ -136,12 +139,15 @@ class FailoverBroker:
         return self._memory
 
     async def probe(self) -> None:
-        """Check that Redis has a queue that leases and admits; raises what a verb would, and changes nothing.
+        """Check that Redis has a queue that leases and, if it was missed, admits; raises what a verb would.
 
-        ``recover`` is refused where leasing is; with no slots, both verbs do nothing.
+        With no slots, and no messages, admitting does nothing.
         """
+        was_missed = self._health.is_missed
         with self._noted(self._redis, leases=True):
-            await self._redis.recover(worker_id="", slots=0)
+            await self._redis.probe()
+        if not was_missed:
+            return
         with self._noted(self._redis, takes_in=True):
             await self._redis.admit((), worker_id="", slots=0)
 

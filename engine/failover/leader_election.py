@@ -119,9 +119,9 @@ class LeaderLock:
         self._is_abandoned = False
         self.is_held = False
 
-    async def acquire(self) -> bool:
+    async def acquire(self, *, surely: bool = False) -> bool:
         """Tell whether this process leads, and take the lead if it is free."""
-        leads = not self._is_abandoned and await self._leadership.leads()
+        leads = not self._is_abandoned and await self._leadership.leads(surely=surely)
         if leads and not self.is_held:
             log.info("leader_elected")
         self.is_held = leads
@@ -140,7 +140,7 @@ class LeaderLock:
         Raises:
             BrokerUnavailable: Another process may be doing the same by now, or may have done it.
         """
-        if not await self.acquire():
+        if not await self.acquire(surely=True):
             raise BrokerUnavailable(NOT_LEADER)
 
     async def release(self) -> None:

@@ -13,7 +13,7 @@ from tempogram.engine.failover.leader_election import NOT_LEADER, LeaderLock
 from tempogram.engine.model.errors import BrokerUnavailable, QueueLost
 from tempogram.engine.ports import NO_SCHEMA, Broker, Epoch, LeaseSource
 from tempogram.engine.recovery.rebuild import OtherProcesses
-from tempogram.engine.recovery.settings_sync import SettingsSync
+from tempogram.engine.recovery.settings_sync import APPLY_EVERY_MS, SettingsSync
 
 log = structlog.get_logger()
 
@@ -56,6 +56,7 @@ class RedisMode:
             await self._heal(epoch)
         except BrokerUnavailable:
             self._catch_up.fall_behind()
+            self._settings_sync.hurry()
         else:
             await self._compare()
         return True
@@ -99,5 +100,7 @@ class RedisMode:
         self._catch_up.fall_behind()
 
     async def _compare(self) -> None:
-        await self._settings_sync.apply(self._redis, self._redis.enforce)
-        await self._catch_up.compare(is_bypassed=self._epoch_watcher.is_bypassed)
+        is_bypassed = self._epoch_watcher.is_bypassed
+        every_ms = 0 if is_bypassed else APPLY_EVERY_MS
+        await self._settings_sync.apply(self._redis, self._redis.enforce, every_ms=every_ms)
+        await self._catch_up.compare(is_bypassed=is_bypassed)

@@ -55,8 +55,10 @@ class Epochs(Protocol):
 class Leadership(Protocol):
     """At most one process leads at a time. The lead ends with the process, or with its connection."""
 
-    async def leads(self) -> bool:
+    async def leads(self, *, surely: bool = False) -> bool:
         """Tell whether this process leads; take the lead if it is free. False while the database is away.
+
+        ``surely``: ask the database. Otherwise it may have been asked some seconds ago, if the connection still stands.
 
         A lead that was lost gives False once, even if it could be taken again: another process may have led meanwhile.
         """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tempogram.engine.model.errors import SettingsError
@@ -74,8 +74,9 @@ def database_exists(url: str) -> bool:
 def reading_engine(url: URL, *, connections: int = READERS, query_timeout_s: float = QUERY_TIMEOUT_S) -> AsyncEngine:
     """Return a pool of connections that read.
 
-    On PostgreSQL each statement is a transaction of its own, which spares two round trips, and two more for the check
-    that a connection is still alive; ``PostgresWriter`` has one of these for itself, and begins transactions.
+    On PostgreSQL each statement is a transaction of its own, which spares two round trips; ``PostgresWriter`` has one
+    of these for itself, and begins transactions. A connection that was closed meanwhile is replaced before it is used.
+    It is not asked whether it still answers: that would be as much again as most processes ask while nothing happens.
     """
     pool = {"hide_parameters": True, "pool_size": connections, "max_overflow": 0, "pool_timeout": query_timeout_s}
     if is_sqlite(url):
@@ -87,7 +88,9 @@ def reading_engine(url: URL, *, connections: int = READERS, query_timeout_s: flo
         "command_timeout": query_timeout_s,
         "server_settings": PLANNER_SETTINGS,
     }
-    return create_async_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, connect_args=arguments, **pool)
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT", connect_args=arguments, **pool)
+    event.listen(engine.sync_engine, "checkout", _replace_if_closed)
+    return engine
 
 
 def sqlite_writing_engine(url: URL) -> Engine:
@@ -99,6 +102,12 @@ def sqlite_writing_engine(url: URL) -> Engine:
     event.listen(engine, "connect", _prepare_writer)
     event.listen(engine, "begin", _begin_immediate)
     return engine
+
+
+def _replace_if_closed(connection: DBAPIConnection, _record: object, _proxy: object) -> None:
+    """Have the pool open another connection in place of one that PostgreSQL, or the network, has closed."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 def _prepare_writer(connection: DBAPIConnection, _: object) -> None:

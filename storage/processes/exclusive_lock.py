@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tempogram.engine.model.errors import LedgerError, SettingsError
 from tempogram.storage.database.driver_errors import DRIVER_ERRORS, as_ledger_error
 from tempogram.storage.database.engines import is_sqlite, parse, reading_engine
-from tempogram.storage.processes.session_lock import SessionLock
+from tempogram.storage.processes.session_lock import CONFIRM_S, SessionLock
 
 log = structlog.get_logger()
 
@@ -58,6 +58,8 @@ class PostgresExclusiveLock(ExclusiveLock):
         self._name = name
         self._timeout_s = timeout_s
         self._refusal = _memory_queue_in_use if shared else _in_use
+        # With a queue in memory, another process sends by its own count a second after it has the lock.
+        self._within_s = CONFIRM_S if shared else 0.0
 
     async def watch(self) -> None:
         while True:
@@ -66,7 +68,7 @@ class PostgresExclusiveLock(ExclusiveLock):
 
     async def check(self) -> None:
         """Take a lost lock again; raises as ``watch`` does. While the database is down, no process can take it."""
-        if await self._lock.is_held():
+        if await self._lock.is_held(within_s=self._within_s):
             return
         log.warning("database_lock_lost", database=self._name)
         while not await self._lock.is_held():

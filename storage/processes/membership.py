@@ -18,7 +18,7 @@ from tempogram.storage.database.database import Database
 from tempogram.storage.database.driver_errors import DRIVER_ERRORS, as_ledger_error
 from tempogram.storage.database.engines import is_sqlite, parse, reading_engine
 from tempogram.storage.processes.exclusive_lock import CHECK_EVERY_S, LOCK_QUERY_TIMEOUT_S
-from tempogram.storage.processes.session_lock import SessionLock
+from tempogram.storage.processes.session_lock import CONFIRM_S, SessionLock
 
 log = structlog.get_logger()
 
@@ -104,7 +104,7 @@ async def _keep(lock: SessionLock, process: int) -> None:
 
 async def _hold(lock: SessionLock) -> bool:
     try:
-        return await lock.is_held() or await lock.take()
+        return await lock.is_held(within_s=CONFIRM_S) or await lock.take()
     except DRIVER_ERRORS:
         await lock.release()
         return False

@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 
 from tempogram.api.core.ports import Refusal
 from tempogram.bot.telegram.attachments import Attachments
-from tempogram.bot.telegram.methods import AnyMethod
+from tempogram.bot.telegram.method_classes import AnyMethod
 from tempogram.engine.dispatcher import Submission
 from tempogram.engine.model.errors import LedgerError
 from tempogram.engine.model.messages import ChatId, Outgoing

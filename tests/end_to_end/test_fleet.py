@@ -42,11 +42,11 @@ async def served(simulator: Simulator, telegram_url: str, directory: Path) -> As
             serving = server(wiring.app_of(program))
             task = asyncio.create_task(serving.serve(sockets=[listener]))
             await serving.ready.wait()
-            program.updates.update_sources.start()
+            program.front.updates.update_sources.start()
             yield program, address_of(listener)
             serving.end()
             await task
-            await program.updates.update_sources.stop()
+            await program.front.updates.update_sources.stop()
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ async def test_no_update_is_lost_while_a_bot_is_added_rotated_polled_and_removed
     async with simulator.serve() as telegram, served(simulator, telegram.url, tmp_path) as (program, url):
         headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
         async with httpx.AsyncClient(base_url=url, headers=headers) as client:
-            fleet = program.telegram.fleet
+            fleet = program.front.fleet
             added = await client.post("/bots", json={"token": TOKEN, "behaviours": {"echo": {}}})
             await until(lambda: bot.webhook is not None)
             talking = asyncio.create_task(updates())

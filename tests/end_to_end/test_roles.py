@@ -45,21 +45,21 @@ async def fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sever
 
 
 async def test_idle_processes_send_redis_only_heartbeats(fleet: Several) -> None:
-    """The bound is derived from the constants; the leader's probe is nine tenths of it."""
+    """The bound is derived from the constants; the leader's probe is two thirds of it."""
     processes, workers, seconds = len(ROLES), 2, 10.0
     beats = {
-        "the leader's probe, two scripts": (PROBE_S, 2),
+        "the leader's probe, one script": (PROBE_S, 1),
         "the leader's comparison, of which there is nothing": (RECONCILE_MS / 1_000, 0),
         "a worker's look for lost leases, one script": (LEASE_S / 2, workers),
         "a worker's bell: a wait, and one script before it": (BELL_S, 2 * workers),
-        "a process's news: a wait, and four words in a transaction": (HEARTBEAT_S, 5 * processes),
+        "a process's news: a wait, and a look at its position": (HEARTBEAT_S, 2 * processes),
         "a process's answers: a ping": (HEARTBEAT_S, processes),
     }
     a_minute = sum(60 / every_s * commands for every_s, commands in beats.values())
 
     heard = await commands_within(fleet, seconds)
 
-    assert a_minute <= 180  # 124 with the lease that is the default
+    assert a_minute <= 100  # 70 with the lease that is the default
     assert sum(heard.values()) <= sum(
         math.ceil(seconds / every_s) * commands for every_s, commands in beats.values()
     ), heard

@@ -154,7 +154,7 @@ class Answering:
     def __init__(self, answers: Iterator[bool | OSError]) -> None:
         self._answers = answers
 
-    async def is_held(self) -> bool:
+    async def is_held(self, *, within_s: float) -> bool:
         return False
 
     async def take(self) -> bool:

@@ -96,6 +96,10 @@ class RedisBroker:
         """Claim Redis for this ledger, before any verb; raises ``QueueOfAnother`` if it is another's."""
         await self._calls.claim()
 
+    async def probe(self) -> None:
+        """See ``SharedQueue``."""
+        await self._calls("probe")
+
     async def enforce(self, limits: Limits) -> bool:
         """Let these limits hold, as the next version of them; False if they do already."""
         kept = await self._calls.command("GET", f"{self._calls.prefix}limits")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import hmac
 from collections.abc import Iterator
 
@@ -11,7 +12,8 @@ from tempogram.api import app
 from tempogram.api.core.dependencies import Services
 from tempogram.api.core.errors import NotAllowed
 from tempogram.api.routes import health
-from tempogram.api.security.auth import GuardedRoute, Role, requires
+from tempogram.api.security.auth import GuardedRoute, requires
+from tempogram.api.security.roles import Role
 from tempogram.engine.model.errors import SettingsError
 from tests.api.fakes import ADMIN_TOKEN, BOT_TOKEN, SECRET, World, error_of
 
@@ -79,7 +81,7 @@ async def test_secrets_are_compared_in_constant_time(world: World, monkeypatch: 
 
 
 def test_an_empty_admin_token_is_refused_at_the_start(world: World) -> None:
-    fields = {name: getattr(world.services, name) for name in Services.__slots__}
+    fields = {field.name: getattr(world.services, field.name) for field in dataclasses.fields(Services)}
 
     with pytest.raises(SettingsError):
         Services(**fields | {"admin_token": ""})

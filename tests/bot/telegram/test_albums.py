@@ -10,7 +10,7 @@ from msgspec import structs
 
 from tempogram.bot.telegram.albums import album_outcome
 from tempogram.bot.telegram.composer import check
-from tempogram.bot.telegram.methods import BY_NAME
+from tempogram.bot.telegram.method_classes import BY_NAME
 from tempogram.engine.model.outcomes import Failed, HalfSent, Outcome, Rejected, Sent, Throttled
 from tests.fakes import outgoing
 

@@ -35,8 +35,10 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from tempogram.api.core.ports import Refusal
-from tempogram.bot.telegram.composer import PAID, MethodComposer, body_of, prepare
-from tempogram.bot.telegram.methods import BY_NAME, COUNTED, AnyMethod
+from tempogram.bot.telegram.call_body import body_of
+from tempogram.bot.telegram.composer import PAID, MethodComposer, prepare
+from tempogram.bot.telegram.method_classes import BY_NAME, AnyMethod
+from tempogram.bot.telegram.methods import COUNTED
 from tempogram.engine.model.ids import Ids
 from tempogram.engine.model.messages import ChatId, Guarantee, Outgoing, Priority
 from tests.bot.fakes import BOT_ID, TOKEN, DirectSession

@@ -42,11 +42,11 @@ async def test_new_ids_sort_after_waiting_ones_though_the_clock_stepped_back(
 ) -> None:
     clock = Clock()
     async with program(settings, clock=clock) as built:
-        before = built.updates.composer.compose(42, 7, "sendMessage", {"text": "first"})
+        before = built.front.updates.composer.compose(42, 7, "sendMessage", {"text": "first"})
         await built.storage.ledger.add([before])
 
     clock.advance(-3_600_000)
     async with program(settings, clock=clock) as built:
-        after = built.updates.composer.compose(42, 7, "sendMessage", {"text": "second"})
+        after = built.front.updates.composer.compose(42, 7, "sendMessage", {"text": "second"})
 
     assert before.id < after.id

@@ -137,7 +137,7 @@ class FakeLeadership:
     name: str
     had: bool = False
 
-    async def leads(self) -> bool:
+    async def leads(self, *, surely: bool = False) -> bool:
         self.world.burn()
         has = self.world.leader == self.name and self.name not in self.world.cut_from_database
         if not has and not self.had and not self.world.leader and self.name not in self.world.cut_from_database:
@@ -191,6 +191,10 @@ class FakeRedis:
         is_new = self._world.enforced[-1:] != [limits]
         self._world.enforced.append(limits)
         return is_new
+
+    async def probe(self) -> None:
+        self._found()
+        self._check_open()
 
     async def wait(self, until_ms: int | None) -> None:
         await self._found().wait(until_ms)
