@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 
 from tempogram.bot.behaviours.registry import Behaviours
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.fleet.token_rate_limit import NEW_TOKENS, TokenRateLimit
+from tempogram.bot.proxy.sessions import DirectSession, connector_through
 from tempogram.bot.telegram.connections import Connections
 from tempogram.bot.telegram.defaults import Defaults
 from tempogram.bot.wiring.context import Context
@@ -38,7 +38,7 @@ async def connect_telegram(
 ) -> AsyncIterator[Telegram]:
     """Open the connections. Polls have their own, so that a send never waits for one."""
     settings, clock = context.settings, context.clock
-    direct = AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_url))
+    direct = DirectSession(settings.proxy, api=TelegramAPIServer.from_base(settings.telegram_api_url))
     fleet = Fleet(
         bots=storage.bots,
         session=direct,
@@ -52,8 +52,10 @@ async def connect_telegram(
         clock=clock,
     )
     try:
-        no_limit = aiohttp.TCPConnector(limit=0)
-        async with Connections(settings.telegram_api_url) as sends, aiohttp.ClientSession(connector=no_limit) as polls:
+        async with (
+            Connections(settings.telegram_api_url, settings.proxy) as sends,
+            aiohttp.ClientSession(connector=connector_through(settings.proxy, limit=0)) as polls,
+        ):
             yield Telegram(fleet=fleet, sends=sends, polls=polls)
     finally:
         await direct.close()
