@@ -76,14 +76,16 @@ def test_the_five_lines_for_own_code_make_an_image_that_finds_it(tmp_path: Path)
     (context / "requirements.txt").write_text("pyyaml\n")  # installed already: no network is needed
     (context / "shop.py").write_text("import yaml\nfrom aiogram import Router\n\nrouter = Router()\n")
 
-    environment = {"PYTHONUSERBASE": str(home / ".local"), "PYTHONPATH": str(ROOT)}
+    environment = {"PYTHONPATH": str(ROOT)}
     for instruction, *rest in words:
         if instruction == "COPY":
             shutil.copy(context / rest[0], home)
         elif instruction == "RUN":
-            succeeded(python("-m", *rest, *OFFLINE[:3], cwd=home, **environment))
+            of_venv = [word for word in rest if word != "--user"]  # which a virtual environment refuses
+            succeeded(python("-m", *of_venv, *OFFLINE[:3], cwd=home, **environment))
         elif instruction == "ENV":
-            environment |= [rest[0].split("=")]
+            name, _, value = rest[0].partition("=")
+            environment[name] = value
     check = "from tempogram.bot.commands.checks import read_settings; print(read_settings()[1].said)"
     found = succeeded(python("-c", check, cwd=home, **environment))
 
