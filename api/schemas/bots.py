@@ -1,4 +1,4 @@
-"""A bot in requests and responses. A token goes in, and none ever comes out."""
+"""A bot in requests and responses. A token goes in, and none ever comes out; its webhook's secret does, to an admin."""
 
 from __future__ import annotations
 
@@ -151,6 +151,12 @@ class BotsOut(ResponseModel):
     """Every bot, in the order of their ids."""
 
     bots: list[BotOut]
+
+
+class WebhookSecretOut(ResponseModel):
+    """What each call of a bot's webhook bears."""
+
+    secret: str = Field(description="The value of the header X-Telegram-Bot-Api-Secret-Token.")
 
 
 class RemovedOut(ResponseModel):

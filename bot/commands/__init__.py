@@ -9,6 +9,7 @@ Read in this order:
     queue        ``tempogram queue``: the queue and its dead letters, over the API
     explanation  why a message waits, in plain words
     client       an HTTP client of the API
+    env_file     ``make env``
     doctor       ``tempogram doctor``: prints the findings of ``checks``
     checks       checks what a production start needs
 """

@@ -20,6 +20,9 @@ from tempogram.bot.behaviours import own
 from tempogram.bot.config.data_dir import database_url
 from tempogram.bot.config.process_roles import ProcessRole, check
 from tempogram.bot.config.settings import Settings, load
+from tempogram.bot.proxy.address import WANTS_USER
+from tempogram.bot.proxy.errors import ProxyFailed, refusal, why_unanswered
+from tempogram.bot.proxy.sessions import connector_through
 from tempogram.bot.telegram.responses import UNREADABLE
 from tempogram.bot.telegram.tokens import bot_id_of
 from tempogram.engine.brokers.redis.requirements import survey
@@ -93,6 +96,7 @@ async def every(settings: Settings) -> list[Finding]:
     return [
         *database_findings,
         *await check_redis(settings),
+        *await check_proxy(settings),
         *check_tokens(settings, answers),
         check_clock(answers),
         check_public_url(settings),
@@ -172,11 +176,33 @@ async def check_redis(settings: Settings) -> list[Finding]:
     return advice or [Finding("Redis", Verdict.FINE, f"{found.version}, reachable")]
 
 
+async def check_proxy(settings: Settings) -> list[Finding]:
+    """Check the proxy on the way to Telegram, if ``TELEGRAM_PROXY`` is set; what Telegram says is another finding."""
+    proxy = settings.proxy
+    if proxy is None:
+        return []
+    connector, timeout = connector_through(proxy, limit=1), aiohttp.ClientTimeout(total=TIMEOUT_S)
+    try:
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+            session.get(settings.telegram_api_url, allow_redirects=False) as response,
+        ):
+            if response.status == WANTS_USER:
+                raise refusal(proxy, response.status)
+    except ProxyFailed as error:
+        return [Finding("proxy", Verdict.LACKS, str(error), "correct TELEGRAM_PROXY, or let this machine use it")]
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        said = f"nothing comes back through {proxy} ({type(error).__name__})"
+        return [Finding("proxy", Verdict.LACKS, said, "check that the proxy may connect to TELEGRAM_API_URL")]
+    return [Finding("proxy", Verdict.FINE, f"{proxy} passes calls on")]
+
+
 async def ask_all(settings: Settings, tokens: dict[int, str]) -> list[GetMeAnswer]:
     """Call ``getMe`` with every token."""
     slots = asyncio.Semaphore(CALLS_MAX)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
+    connector = connector_through(settings.proxy, limit=CALLS_MAX)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
 
         async def ask(bot_id: int, token: str) -> GetMeAnswer:
             async with slots:
@@ -275,8 +301,7 @@ async def _ask(session: aiohttp.ClientSession, url: str, bot_id: int) -> GetMeAn
         async with session.post(url) as response:
             body = await response.read()
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        # The text of aiohttp's errors may hold the address, and that holds the token.
-        return GetMeAnswer(bot_id, None, "", type(error).__name__, None)
+        return GetMeAnswer(bot_id, None, "", why_unanswered(error), None)
     ahead_s = _ahead_s(response.headers.get("Date"), (asked_at_s + time.time()) / 2)
     answer = _read(body)
     return GetMeAnswer(bot_id, response.status, answer.result.username, answer.description, ahead_s)

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tempogram.bot.config.logging import LogFormat
+from tempogram.bot.proxy.address import Proxy, parse_proxy
 from tempogram.bot.telegram.tokens import LOOKS_LIKE, is_token
 from tempogram.bot.updates.order import Order
 from tempogram.engine.limits.limits import DAY_MS, GUARD_IN_DOUBT_MS, PLACES_A_STAR, Limit, Limits
@@ -28,6 +29,10 @@ class Settings(BaseSettings):
     )
 
     telegram_api_url: str = Field("https://api.telegram.org", description="Where the Bot API is.")
+    telegram_proxy: SecretStr = Field(
+        SecretStr(""),
+        description="http://host:port or socks5://user:password@host:port, on the way to the Bot API; none: directly.",
+    )
     bot_tokens: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description="Bots to run, comma-separated. None: the simulator is started, with bots of its own."
     )
@@ -213,6 +218,13 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is not an http:// or https:// address")
         return value.rstrip("/")
 
+    @field_validator("telegram_proxy")
+    @classmethod
+    def _is_proxy(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value():
+            parse_proxy(value.get_secret_value())
+        return value
+
     @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, value: str) -> str:
@@ -239,6 +251,12 @@ class Settings(BaseSettings):
                 f"TELEGRAM_MAX_DELAY ({self.telegram_max_delay})"
             )
         return self
+
+    @property
+    def proxy(self) -> Proxy | None:
+        """The proxy on the way to the Bot API, if there is one."""
+        url = self.telegram_proxy.get_secret_value()
+        return parse_proxy(url) if url else None
 
     def bot_defaults(self) -> dict[str, object]:
         """Return the defaults of every bot without its own, by their names in aiogram."""
@@ -357,7 +375,7 @@ def _sentence(error: ValidationError) -> str:
     if not first["loc"]:
         return reason
     name = str(first["loc"][0]).upper()
-    if any(word in name for word in ("TOKEN", "KEY", "REDIS")):  # its value is secret, or may hold a password
+    if any(word in name for word in ("TOKEN", "KEY", "REDIS", "PROXY")):  # its value is secret, or may hold a password
         return f"{name} makes no sense: {reason}"
     return f"{name} is {first['input']!r}: {reason[0].lower()}{reason[1:]}"
 

@@ -9,6 +9,7 @@ from aiogram.types import User
 from tempogram.api.core.ports import TelegramUnreachable, UnknownToken
 from tempogram.bot.fleet.bot_objects import aiogram_bot
 from tempogram.bot.fleet.token_rate_limit import TokenRateLimit
+from tempogram.bot.proxy.errors import why_unanswered
 from tempogram.bot.telegram.tokens import bot_id_of
 
 
@@ -45,5 +46,5 @@ class GetMe:
             ) from None
         except (TelegramAPIError, ClientDecodeError) as error:
             raise TelegramUnreachable(
-                f"Telegram could not be asked about bot {bot_id_of(token)} ({type(error).__name__}); try again"
+                f"Telegram could not be asked about bot {bot_id_of(token)} ({why_unanswered(error)}); try again"
             ) from None

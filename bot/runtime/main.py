@@ -129,12 +129,15 @@ async def simulated_telegram() -> AsyncIterator[RunningSimulator]:
 
 def simulated(settings: Settings, simulator: RunningSimulator, listener: socket.socket) -> Settings:
     """Return settings for the simulated Telegram, with a database of its own beside the real one."""
+    data_dir = settings.data_dir / SIMULATED
     return settings.model_copy(
         update={
             "telegram_api_url": simulator.url,
+            "telegram_proxy": SecretStr(""),
             "bot_tokens": tuple(SecretStr(token) for token in SIMULATED_TOKENS),
+            "secret_key": SecretStr("") if (data_dir / "secret_key").exists() else settings.secret_key,
             "public_url": address_of(listener),
-            "data_dir": settings.data_dir / SIMULATED,
+            "data_dir": data_dir,
             "redis_url": "",
             "database_url": "",  # never the real database: its messages would be marked as sent
         }

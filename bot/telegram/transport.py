@@ -10,6 +10,7 @@ from typing import Protocol
 
 from msgspec import structs
 
+from tempogram.bot.proxy.errors import ProxyFailed
 from tempogram.bot.telegram.albums import album_outcome
 from tempogram.bot.telegram.call_body import Form, body_of, carries
 from tempogram.bot.telegram.connections import Connections, Response
@@ -128,6 +129,8 @@ class TelegramTransport:
                 else:
                     response = await connection.post(path, JSON, body)
             return self._meaning(lease, outcome_of(response)), written_s
+        except ProxyFailed as error:
+            return Failed(str(error)), None
         except (OSError, UnicodeError, LedgerError) as error:
             # TimeoutError is an OSError; UnicodeError: an invalid host name; LedgerError: a file could not be read.
             reason = type(error).__name__  # the text may hold the address, and that holds the token

@@ -30,7 +30,7 @@ async def door_of(
     if not settings.bot_api_door or not context.role.takes_in:
         yield None
         return
-    async with connections() as session:
+    async with connections(settings.proxy) as session:
         yield Door(
             tokens=Tokens(
                 fleet,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from tempogram.bot.calls.handles import HandleReferences
+from tempogram.bot.config.settings import Settings
 from tempogram.bot.telegram.edit_coalescing import edits_made_needless
 from tempogram.bot.telegram.transport import TelegramTransport
 from tempogram.bot.telegram.upload_packing import UploadPacker
@@ -100,7 +101,7 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
         retries=settings.retries(),
         retry_after_ms_max=round(settings.telegram_max_retry_after * 1_000),
         conditions=conditions,
-        circuit_breaker=CircuitBreaker(urlsplit(settings.telegram_api_url).netloc, clock=clock, conditions=conditions),
+        circuit_breaker=CircuitBreaker(host_of(settings), clock=clock, conditions=conditions),
         pending_admissions=pending_admissions,
         makes_needless=edits_made_needless,
         park=parked_messages.park,
@@ -146,6 +147,12 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
             clock=clock,
         ),
     )
+
+
+def host_of(settings: Settings) -> str:
+    """Return what is away when no call succeeds: Telegram, or the proxy before it."""
+    host = urlsplit(settings.telegram_api_url).netloc
+    return f"{host} through the proxy {settings.proxy}" if settings.proxy else host
 
 
 def watched(context: Context, transport: Transport) -> Transport:

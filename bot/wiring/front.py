@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import structlog
-from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 
 from tempogram.api.core.dependencies import Door
@@ -18,6 +17,7 @@ from tempogram.bot.fleet.bot_objects import Defaults
 from tempogram.bot.fleet.fleet import Fleet
 from tempogram.bot.fleet.removal import Removals
 from tempogram.bot.fleet.token_rate_limit import NEW_TOKENS, TokenRateLimit
+from tempogram.bot.proxy.sessions import DirectSession
 from tempogram.bot.wiring.context import Context
 from tempogram.bot.wiring.door import door_of
 from tempogram.bot.wiring.engine import Engine
@@ -53,7 +53,7 @@ def behaviours_of(context: Context) -> Behaviours:
 @asynccontextmanager
 async def fleet_of(context: Context, storage: Storage, queue: Queue, behaviours: Behaviours) -> AsyncIterator[Fleet]:
     settings, clock = context.settings, context.clock
-    direct = AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_url))
+    direct = DirectSession(settings.proxy, api=TelegramAPIServer.from_base(settings.telegram_api_url))
     fleet = Fleet(
         bots=storage.bots,
         session=direct,

@@ -27,7 +27,7 @@ class Telegram:
 @asynccontextmanager
 async def connect_telegram(context: Context, bots: FleetReader) -> AsyncIterator[Telegram]:
     """Open the connections. Polls have their own, so that a send never waits for one."""
-    async with Connections(context.settings.telegram_api_url) as sends:
+    async with Connections(context.settings.telegram_api_url, context.settings.proxy) as sends:
         yield Telegram(bots=bots, sends=sends)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import shutil
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -19,8 +20,10 @@ from tempogram.engine.channels.redis_channel import HEARTBEAT_S
 from tempogram.engine.failover.leader import PROBE_S
 from tempogram.engine.recovery.reconciler import RECONCILE_MS
 from tempogram.simulator.limits.faults import Fault
+from tests import ROOT
 from tests.chaos.processes import SupervisedProcess
 from tests.chaos.servers import missing_programs
+from tests.end_to_end.documented import Shell, commands_in
 from tests.end_to_end.several import CEILING, CONNECTIONS, LEASE_S, Several, end, several
 
 ROLES = ("api", "worker", "worker", "scheduler")
@@ -42,6 +45,20 @@ async def fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sever
         pytest.skip(f"no {' and no '.join(missing)}")
     async with several(tmp_path_factory.mktemp("roles"), ROLES, TOKENS) as running:
         yield running
+
+
+@pytest.mark.skipif(shutil.which("redis-cli") is None, reason="NO redis-cli: the commands for a look are not tested")
+async def test_the_commands_for_a_look_into_redis_are_of_the_kind_that_their_keys_have(fleet: Several) -> None:
+    document = (ROOT / "docs" / "operations.md").read_text()
+    commands = [command.text for command in commands_in(document) if command.text.startswith("redis-cli ")]
+
+    async with Shell(fleet.folder, {}) as shell:
+        printed = [
+            await shell.run(text.replace("redis-cli", f"redis-cli -p {fleet.redis.port}", 1)) for text in commands
+        ]
+
+    assert len(printed) >= 6
+    assert [said for said in printed if "ERR" in said or "WRONGTYPE" in said or "refused" in said] == []
 
 
 async def test_idle_processes_send_redis_only_heartbeats(fleet: Several) -> None:

@@ -7,9 +7,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from tempogram.bot.config.settings import Settings, load
 from tempogram.bot.wiring import program
+from tempogram.bot.wiring.engine import host_of
 from tempogram.storage.database.engines import READERS
 from tests.fakes import Clock
 
@@ -50,3 +52,10 @@ async def test_new_ids_sort_after_waiting_ones_though_the_clock_stepped_back(
         after = built.front.updates.composer.compose(42, 7, "sendMessage", {"text": "second"})
 
     assert before.id < after.id
+
+
+def test_when_telegram_is_away_the_proxy_before_it_is_named_without_its_password(settings: Settings) -> None:
+    proxied = settings.model_copy(update={"telegram_proxy": SecretStr("http://me:canary@10.0.0.1:3128")})
+
+    assert host_of(settings) == "api.telegram.org"
+    assert host_of(proxied) == "api.telegram.org through the proxy 10.0.0.1:3128"
