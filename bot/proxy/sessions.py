@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
@@ -14,6 +16,7 @@ from python_socks import ProxyType
 from yarl import URL
 
 from tempogram.bot.proxy.address import Proxy
+from tempogram.bot.proxy.errors import ProxyFailed
 from tempogram.bot.proxy.tunnel import failures
 
 CONNECTIONS_MAX = 100
@@ -42,6 +45,19 @@ class DirectSession(AiohttpSession):
         return self._session
 
 
+class _Failed(ProxyFailed, aiohttp.ClientOSError):
+    """The same for those who expect errors of aiohttp."""
+
+
+@contextmanager
+def _failures(proxy: Proxy) -> Iterator[None]:
+    try:
+        with failures(proxy):
+            yield
+    except ProxyFailed as error:
+        raise _Failed(*error.args) from None
+
+
 class _Http(aiohttp.TCPConnector):
     """Its requests bear the password, not its address: that stands in errors."""
 
@@ -53,7 +69,7 @@ class _Http(aiohttp.TCPConnector):
         req.update_proxy(URL(f"http://{self._proxy}"), None, self._proxy.headers)
         if not req.is_ssl():
             req.headers.update(self._proxy.headers)
-        with failures(self._proxy):
+        with _failures(self._proxy):
             return await super().connect(req, traces, timeout)
 
 
@@ -64,7 +80,7 @@ class _Socks(ProxyConnector):
 
     async def connect(self, req: ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout) -> Connection:  # noqa: ASYNC109
         try:
-            with failures(self._proxy):
+            with _failures(self._proxy):
                 return await super().connect(req, traces, timeout)
         except ssl.SSLError as error:
             raise aiohttp.ClientOSError(error.errno, type(error).__name__) from error

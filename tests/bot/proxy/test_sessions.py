@@ -66,16 +66,16 @@ async def test_polls_messages_files_and_reads_of_a_bot_go_through_the_proxy(sche
     async with telegram() as served, proxy.serve(scheme) as proxy_url:
         settings = settings_of(at_host(served.url), proxy_url)
         async with wiring.program(settings) as built, running(built):
-            bot = built.telegram.fleet.registry.bot(42)
+            bot = built.front.fleet.registry.bot(42)
             sent = await bot.send_document(7, BufferedInputFile(b"a cat", "cat.txt"))
             assert (await bot.get_me()).username == "sender_bot"
             assert sent.document is not None
             downloaded = await bot.download(sent.document)
             simulator = served.simulator
             simulator.add_user("Anna").says(simulator.telegram.world.bots[42], "hello")  # ends its first poll
-            built.updates.update_sources.start()
+            built.front.updates.update_sources.start()
             await Program.until(lambda: called(served, "getUpdates"), within_s=10)
-            await built.updates.update_sources.stop()
+            await built.front.updates.update_sources.stop()
 
     assert isinstance(downloaded, io.BytesIO)
     assert downloaded.read().startswith(b"sim-")  # the simulator's content of every file
