@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
+from tempogram.api.core.redaction import origin
 from tempogram.bot.calls.handles import HandleReferences
 from tempogram.bot.telegram.edit_coalescing import edits_made_needless
 from tempogram.bot.telegram.transport import TelegramTransport
@@ -100,7 +100,7 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
         retries=settings.retries(),
         retry_after_ms_max=round(settings.telegram_max_retry_after * 1_000),
         conditions=conditions,
-        circuit_breaker=CircuitBreaker(urlsplit(settings.telegram_api_url).netloc, clock=clock, conditions=conditions),
+        circuit_breaker=CircuitBreaker(origin(settings.telegram_api_url), clock=clock, conditions=conditions),
         pending_admissions=pending_admissions,
         makes_needless=edits_made_needless,
         park=parked_messages.park,
