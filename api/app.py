@@ -15,7 +15,8 @@ from tempogram.api.http.unhandled_errors import UnhandledErrors
 from tempogram.api.routes import bots, health, limits, messages, metrics, queue
 from tempogram.api.routes.bot_api import bot_api, is_of_a_bot
 from tempogram.api.routes.webhook import webhook
-from tempogram.api.security.auth import GuardedRoute, Role, requires
+from tempogram.api.security.auth import GuardedRoute, requires
+from tempogram.api.security.principals import Role
 from tempogram.api.usecases.submissions import Submissions
 
 App = FastAPI

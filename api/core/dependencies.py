@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -22,9 +22,10 @@ from tempogram.api.core.ports import (
     Removals,
 )
 from tempogram.api.core.repositories import Bots, MessageHistory, StoredLimits
+from tempogram.api.security.principals import BearerTokens
+from tempogram.api.security.wrong_tokens import WrongTokens
 from tempogram.engine.closing.closer import Closer
 from tempogram.engine.dispatcher import Dispatcher
-from tempogram.engine.model.errors import SettingsError
 from tempogram.engine.observability.metrics import Metrics
 from tempogram.engine.ports import Broker, Clock, Handles, Ledger, Results
 from tempogram.engine.recovery.cancellations import Cancellations
@@ -68,7 +69,8 @@ class Services:
 
     Attributes:
         healthy: Tells whether the ledger can be read and the engine's loops are running.
-        admin_token: The bearer token of the role admin.
+        tokens: The bearer tokens of the roles.
+        wrong_tokens: Limits how many others an address may send.
         door: None: the Bot API is not served here.
     """
 
@@ -92,7 +94,8 @@ class Services:
     conditions: Conditions
     clock: Clock
     healthy: Callable[[], Awaitable[bool]]
-    admin_token: str = field(repr=False)
+    tokens: BearerTokens
+    wrong_tokens: WrongTokens
     door: Door | None = None
     body_bytes_max: int = BODY_BYTES_MAX
     batch_bytes_max: int = BATCH_BYTES_MAX
@@ -101,10 +104,6 @@ class Services:
     def form_bytes_max(self) -> int:
         """The largest form with files: an album."""
         return self.body_bytes_max + FILES_MAX * self.spool.bytes_max
-
-    def __post_init__(self) -> None:
-        if not self.admin_token:
-            raise SettingsError("the admin token is empty, so that anyone could use the API; set ADMIN_TOKEN")
 
 
 async def services_of(request: Request) -> Services:

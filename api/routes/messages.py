@@ -22,7 +22,8 @@ from tempogram.api.schemas.messages import (
     StatusOut,
     TagCancelledOut,
 )
-from tempogram.api.security.auth import GuardedRoute, Role, requires
+from tempogram.api.security.auth import GuardedRoute, requires
+from tempogram.api.security.principals import Role
 from tempogram.api.usecases.queued_message import cancel, explain, state_of
 from tempogram.api.usecases.submissions import Submissions, Submitted
 from tempogram.api.usecases.tagged_messages import cancel_tagged

@@ -11,7 +11,8 @@ from fastapi import APIRouter, Header, Query, Response
 
 from tempogram.api.core.dependencies import Services, ServicesOf
 from tempogram.api.core.errors import Invalid, error_responses
-from tempogram.api.security.auth import GuardedRoute, Role, requires
+from tempogram.api.security.auth import GuardedRoute, requires
+from tempogram.api.security.principals import Role
 from tempogram.engine.model.errors import EngineError
 from tempogram.engine.observability.metrics import CONTENT_TYPE, EngineCollector, as_flat, as_text
 

@@ -2,5 +2,7 @@
 
 Read in this order:
 
-    auth  bearer tokens and roles
+    principals    bearer tokens, and the role that each gives
+    wrong_tokens  how many wrong ones an address may send
+    auth          which role a route needs
 """

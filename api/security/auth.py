@@ -1,11 +1,10 @@
-"""Authorization: a bearer token, and the role that it gives."""
+"""Authorization: the role that a route needs, and the one that a request has."""
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from enum import IntEnum
 from json import JSONDecodeError
 from typing import Annotated, Any
 
@@ -15,19 +14,12 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from tempogram.api.core.dependencies import Services
-from tempogram.api.core.errors import NotAllowed, NotAuthenticated
+from tempogram.api.core.errors import NotAllowed, NotAuthenticated, TooManyWrongTokens
+from tempogram.api.security.principals import Principal, Role
 
-BEARER = HTTPBearer(auto_error=False, description="The admin token.")
+BEARER = HTTPBearer(auto_error=False, description="A token of the role viewer, operator or admin.")
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-
-
-class Role(IntEnum):
-    """Each role includes those below it."""
-
-    VIEWER = 1
-    OPERATOR = 2
-    ADMIN = 3
 
 
 class GuardedRoute(APIRoute):
@@ -37,7 +29,7 @@ class GuardedRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
-            request.state.role = role_of(request.headers.get("authorization"), request.app.state.services)
+            request.state.principal = principal_of(request, request.app.state.services)
             async with self.read(request) as strict:
                 return await handle(strict)
 
@@ -67,24 +59,37 @@ def requires(role: Role) -> Any:
     async def check(
         request: Request, _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
     ) -> None:
-        if request.state.role < role:
-            raise NotAllowed(f"this needs the role {role.name.lower()}")
+        refuse_below(role, request)
 
     return Depends(check)
 
 
-def role_of(authorization: str | None, services: Services) -> Role:
-    """Return the role of a bearer token.
+def refuse_below(role: Role, request: Request) -> None:
+    """Refuse what a request's role does not allow.
+
+    Raises:
+        NotAllowed: It is below this one.
+    """
+    if request.state.principal.role < role:
+        raise NotAllowed(f"this needs the role {role.name.lower()}")
+
+
+def principal_of(request: Request, services: Services) -> Principal:
+    """Return whose bearer token a request has.
 
     Raises:
         NotAuthenticated: There is no bearer token, or it is not valid.
+        TooManyWrongTokens: Too many came from this address that are not; this one was not looked at.
     """
-    scheme, _, token = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
         raise NotAuthenticated("this needs the header Authorization: Bearer <token>")
-    if not equal_in_constant_time(token.strip(), services.admin_token):
+    principal = services.tokens.principal_of(token.strip())
+    if not services.wrong_tokens.admits("" if request.client is None else request.client.host, principal):
+        raise TooManyWrongTokens
+    if principal is None:
         raise NotAuthenticated("this bearer token is not valid")
-    return Role.ADMIN
+    return principal
 
 
 def equal_in_constant_time(given: str, secret: str) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import traceback
 from collections.abc import Coroutine
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 import uvloop
 
+from tempogram.api.core.redaction import without_tokens
 from tempogram.bot.commands import queue
 from tempogram.bot.commands.say import say
 from tempogram.bot.config import logging
@@ -102,6 +104,9 @@ def main() -> None:
         app()
     except EngineError as error:
         _fail(error)
+    except Exception as error:  # noqa: BLE001 - the text of a foreign error may hold the URL of a call, and its token
+        typer.echo(without_tokens("".join(traceback.format_exception(error))), err=True, nl=False)
+        raise SystemExit(1) from None
 
 
 def _settings() -> Settings:
@@ -129,5 +134,5 @@ def _until_done(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 def _fail(error: EngineError) -> NoReturn:
-    typer.echo(f"tempogram: {error}", err=True)
+    typer.echo(f"tempogram: {without_tokens(str(error))}", err=True)
     raise SystemExit(2)

@@ -12,9 +12,12 @@ import structlog
 
 from tempogram.api.app import App, create_app
 from tempogram.api.core.dependencies import Door, Services
+from tempogram.api.security.principals import BearerTokens
+from tempogram.api.security.wrong_tokens import WrongTokens
 from tempogram.bot.behaviours import own
 from tempogram.bot.behaviours.registry import Behaviours
-from tempogram.bot.config.data_dir import AdminToken, database_url, read_admin_token
+from tempogram.bot.config.data_dir import AdminToken, bearer_tokens, database_url, read_admin_token
+from tempogram.bot.config.misspelt import misspelt
 from tempogram.bot.config.process_roles import ProcessRole, check
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.fleet.cache_invalidation import CacheInvalidation
@@ -51,6 +54,7 @@ class Program:
     context: Context
     behaviours: Behaviours
     admin_token: AdminToken
+    tokens: BearerTokens
     storage: Storage
     queue: Queue
     telegram: Telegram
@@ -76,11 +80,14 @@ async def program(
 ) -> AsyncIterator[Program]:
     """Build the program; without ``opened`` it opens the database itself."""
     check(role, settings)
+    for name, near in misspelt(unused=role.unused_settings):
+        log.warning("setting_misspelt", name=name, did_you_mean=near)
     context = Context(
         settings=settings, role=role, clock=clock or SystemClock(), simulated=simulated, conversation=conversation
     )
     behaviours = Behaviours(own.load(settings.behaviours) if role.handles_updates else (), simulated=simulated)
     admin_token = read_admin_token(settings)
+    tokens = bearer_tokens(settings, admin_token.value)
     async with AsyncExitStack() as stack:
         storage = (
             opened if opened is not None else await stack.enter_async_context(open_storage(settings, context.clock))
@@ -102,6 +109,7 @@ async def program(
             context=context,
             behaviours=behaviours,
             admin_token=admin_token,
+            tokens=tokens,
             storage=storage,
             queue=queue,
             telegram=telegram,
@@ -178,7 +186,8 @@ def services(built: Program) -> Services:
         metrics=engine.metrics,
         conditions=queue.conditions,
         clock=built.context.clock,
-        admin_token=built.admin_token.value,
+        tokens=built.tokens,
+        wrong_tokens=WrongTokens(clock=built.context.clock, count=engine.metrics.count_refused_token),
         healthy=healthy,
         door=built.door,
     )
