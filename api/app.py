@@ -19,7 +19,7 @@ from tempogram.api.routes import bots, health, limits, messages, metrics, queue
 from tempogram.api.routes.bot_api import bot_api, is_of_a_bot
 from tempogram.api.routes.webhook import webhook
 from tempogram.api.security.auth import GuardedRoute, requires
-from tempogram.api.security.roles import Role
+from tempogram.api.security.principals import Role
 from tempogram.api.usecases.submissions import Submissions
 
 ROUTERS = (messages.forms, messages.router, queue.router, bots.router, limits.router, metrics.router, health.router)

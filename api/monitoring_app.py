@@ -14,7 +14,7 @@ from tempogram.api.core.redaction import short
 from tempogram.api.http import error_handlers
 from tempogram.api.http.access_log import AccessLog
 from tempogram.api.http.unhandled_errors import UnhandledErrors
-from tempogram.api.security.roles import role_of
+from tempogram.api.security.requests import principal_of
 from tempogram.api.usecases import monitoring
 
 App = Starlette
@@ -25,10 +25,10 @@ def create_monitoring_app(monitored: Monitored) -> Starlette:
     """Return an app that answers ``/health`` and ``/metrics`` as the API does."""
 
     async def health(request: Request) -> Response:
-        return await monitoring.health(monitored, request.headers.get("authorization"))
+        return await monitoring.health(monitored, request)
 
     async def metrics(request: Request) -> Response:
-        role_of(request.headers.get("authorization"), monitored)
+        principal_of(request, monitored)
         format_ = request.query_params.get("format")
         if format_ not in {None, "text", "json"}:
             raise Invalid(f"format should be 'text' or 'json', not {short(format_)}")

@@ -34,6 +34,13 @@ class NotAuthenticated(ApiError):
     """There is no bearer token, or it is not valid."""
 
 
+class TooManyWrongTokens(ApiError):
+    """Too many bearer tokens from this address were wrong; this one was not looked at."""
+
+    def __init__(self) -> None:
+        super().__init__("too many wrong bearer tokens came from this address; try again in a second")
+
+
 class NotAllowed(ApiError):
     """The token's role does not allow this."""
 
@@ -117,6 +124,7 @@ TABLE: Mapping[type[Exception], ErrorFormat] = {
     Invalid: ErrorFormat(422, "invalid"),
     UnknownToken: ErrorFormat(422, "unknown_token"),
     QueueFull: ErrorFormat(429, "queue_full", AGAIN_LATER),
+    TooManyWrongTokens: ErrorFormat(429, "too_many_wrong_tokens", AGAIN_SOON),
     HeadTooLarge: ErrorFormat(431, "head_too_large"),
     IntakeFull: ErrorFormat(503, "intake_full", AGAIN_SOON),
     NotScheduled: ErrorFormat(503, "not_scheduled", AGAIN_SOON),
@@ -134,7 +142,7 @@ ROUTING: Mapping[int, tuple[str, str]] = {
 }
 """Errors that the framework raises, by status."""
 
-ALWAYS = (NotAuthenticated, NotAllowed)
+ALWAYS = (NotAuthenticated, NotAllowed, TooManyWrongTokens)
 """Errors that every guarded route may give."""
 
 INTERNAL = ErrorFormat(500, "internal")

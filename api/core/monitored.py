@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tempogram.api.core.repositories import MessageHistory
-from tempogram.engine.model.errors import SettingsError
+from tempogram.api.security.principals import BearerTokens
+from tempogram.api.security.wrong_tokens import WrongTokens
 from tempogram.engine.observability.metrics import Metrics
 from tempogram.engine.ports import Broker, Clock
 from tempogram.engine.resilience.conditions import Conditions
@@ -18,7 +19,8 @@ class Monitored:
 
     Attributes:
         healthy: Tells whether the ledger can be read and the engine's loops are running.
-        admin_token: The bearer token of the role admin.
+        tokens: The bearer tokens of the roles.
+        wrong_tokens: Limits how many others an address may send.
     """
 
     broker: Broker
@@ -27,8 +29,5 @@ class Monitored:
     conditions: Conditions
     clock: Clock
     healthy: Callable[[], Awaitable[bool]]
-    admin_token: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        if not self.admin_token:
-            raise SettingsError("the admin token is empty, so that anyone could use the API; set ADMIN_TOKEN")
+    tokens: BearerTokens
+    wrong_tokens: WrongTokens

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from tempogram.api.core.dependencies import Services, ServicesOf
 from tempogram.api.core.errors import Invalid, Malformed, NotFound, TooLarge, error_responses
 from tempogram.api.core.ports import NoWebhook, Refusal, RemovalProgress, TelegramUnreachable, UnknownToken
 from tempogram.api.schemas.bots import BotChange, BotIn, BotOut, BotsOut, RemovedOut, WebhookSecretOut
 from tempogram.api.schemas.fields import BotId, QueryFlag
-from tempogram.api.security.auth import GuardedRoute, requires
-from tempogram.api.security.roles import Role
+from tempogram.api.security.auth import GuardedRoute, refuse_below, requires
+from tempogram.api.security.principals import Role
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError
 from tempogram.engine.recovery import settings_sync
 from tempogram.storage.bots import RegisteredBot
@@ -64,11 +64,14 @@ async def show(bot_id: BotPath, services: ServicesOf) -> BotOut:
     dependencies=[requires(Role.OPERATOR)],
     responses=error_responses(Malformed, Refusal, NotFound, TooLarge, Invalid, LedgerError, BrokerUnavailable),
 )
-async def change(bot_id: BotPath, wanted: BotChange, services: ServicesOf) -> BotOut:
+async def change(request: Request, bot_id: BotPath, wanted: BotChange, services: ServicesOf) -> BotOut:
     """Change a bot's behaviours or defaults, pause or resume it, change its weight, or the source of its updates.
 
-    A change of ``updates`` loses no update and handles none twice.
+    The role operator may change ``paused`` and ``weight``; the rest needs admin. A change of ``updates`` loses no
+    update and handles none twice.
     """
+    if wanted.changes_fleet:
+        refuse_below(Role.ADMIN, request)
     await _change(services, bot_id, wanted)
     return _shown(services, await _bot(services, bot_id))
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Request, Response
 
 from tempogram.api.core.dependencies import ServicesOf
 from tempogram.api.schemas.health import HealthOut
@@ -14,6 +12,6 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/health", response_model=HealthOut, responses={503: {"model": HealthOut, "description": "It is down."}})
-async def health(services: ServicesOf, authorization: Annotated[str | None, Header()] = None) -> Response:
+async def health(request: Request, services: ServicesOf) -> Response:
     """Tell whether the ledger can be read and the engine's loops run; with a bearer token, also what is wrong."""
-    return await monitoring.health(services, authorization)
+    return await monitoring.health(services, request)

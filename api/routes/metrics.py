@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from tempogram.api.core.dependencies import ServicesOf
 from tempogram.api.core.errors import Invalid, error_responses
 from tempogram.api.security.auth import GuardedRoute, requires
-from tempogram.api.security.roles import Role
+from tempogram.api.security.principals import Role
 from tempogram.api.usecases import monitoring
 
 router = APIRouter(tags=["metrics"], route_class=GuardedRoute)

@@ -2,6 +2,8 @@
 
 Read in this order:
 
-    roles  the role that a bearer token gives
-    auth   refuses a request whose token does not give the role of its route
+    principals    bearer tokens, and the role that each gives
+    wrong_tokens  how many wrong ones an address may send
+    requests      whose token a request has
+    auth          which role a route needs
 """

@@ -1,4 +1,4 @@
-"""Has FastAPI refuse a request whose bearer token does not give the role that its route needs."""
+"""Authorization: the role that a route needs, and the one that a request has."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from tempogram.api.core.errors import NotAllowed
-from tempogram.api.security.roles import Role, role_of
+from tempogram.api.security.principals import Role
+from tempogram.api.security.requests import principal_of
 
-BEARER = HTTPBearer(auto_error=False, description="The admin token.")
+BEARER = HTTPBearer(auto_error=False, description="A token of the role viewer, operator or admin.")
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -27,7 +28,7 @@ class GuardedRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
-            request.state.role = role_of(request.headers.get("authorization"), request.app.state.services)
+            request.state.principal = principal_of(request, request.app.state.services)
             async with self.read(request) as strict:
                 return await handle(strict)
 
@@ -57,7 +58,16 @@ def requires(role: Role) -> Any:
     async def check(
         request: Request, _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
     ) -> None:
-        if request.state.role < role:
-            raise NotAllowed(f"this needs the role {role.name.lower()}")
+        refuse_below(role, request)
 
     return Depends(check)
+
+
+def refuse_below(role: Role, request: Request) -> None:
+    """Refuse what a request's role does not allow.
+
+    Raises:
+        NotAllowed: It is below this one.
+    """
+    if request.state.principal.role < role:
+        raise NotAllowed(f"this needs the role {role.name.lower()}")

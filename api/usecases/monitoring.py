@@ -8,11 +8,12 @@ from typing import TypeVar
 
 import msgspec
 import structlog
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from tempogram.api.core.errors import NotAuthenticated
+from tempogram.api.core.errors import NotAuthenticated, TooManyWrongTokens
 from tempogram.api.core.monitored import Monitored
-from tempogram.api.security.roles import role_of
+from tempogram.api.security.requests import principal_of
 from tempogram.engine.model.errors import EngineError, LedgerError
 from tempogram.engine.observability.metrics import CONTENT_TYPE, EngineCollector, as_flat, as_text
 
@@ -27,11 +28,11 @@ GAUGES_TIMEOUT_S = 1.0
 Number = TypeVar("Number")
 
 
-async def health(monitored: Monitored, authorization: str | None) -> Response:
+async def health(monitored: Monitored, request: Request) -> Response:
     """Tell whether the ledger can be read and the engine's loops run; with a bearer token, also what is wrong."""
     is_up = await _is_up(monitored.healthy)
     body: dict[str, object] = {"status": "up" if is_up else "down"}
-    if _may_see(authorization, monitored):
+    if _may_see(request, monitored):
         body["conditions"] = monitored.conditions.current
     return JSONResponse(body, status_code=200 if is_up else 503)
 
@@ -44,11 +45,11 @@ async def metrics(monitored: Monitored, format_: str | None, accept: str) -> Res
     return Response(as_text(collector), headers={"Content-Type": CONTENT_TYPE})
 
 
-def _may_see(authorization: str | None, monitored: Monitored) -> bool:
+def _may_see(request: Request, monitored: Monitored) -> bool:
     """Tell whether a token is valid; a request without one is answered, too, because load balancers have none."""
     try:
-        role_of(authorization, monitored)
-    except NotAuthenticated:
+        principal_of(request, monitored)
+    except (NotAuthenticated, TooManyWrongTokens):
         return False
     return True
 

@@ -16,8 +16,10 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
+from tempogram.api.core.redaction import origin
 from tempogram.bot.behaviours import own
-from tempogram.bot.config.data_dir import database_url
+from tempogram.bot.config.data_dir import bearer_tokens, database_url
+from tempogram.bot.config.misspelt import misspelt
 from tempogram.bot.config.process_roles import ProcessRole, check
 from tempogram.bot.config.settings import Settings, load
 from tempogram.bot.proxy.address import WANTS_USER
@@ -37,6 +39,8 @@ WEBHOOK_PORTS = (443, 80, 88, 8443)
 """Source: https://core.telegram.org/bots/api#setwebhook"""
 
 TELEGRAM = "https://api.telegram.org"
+
+NOT_MADE_YET = "stands-for-what-the-first-start-makes"
 
 TIMEOUT_S = 10
 CALLS_MAX = 5
@@ -75,17 +79,24 @@ class GetMeAnswer:
     ahead_s: float | None
 
 
-def read_settings() -> tuple[Settings | None, Finding]:
-    """Read the settings as a start does; None, and why, if they are invalid."""
+def read_settings() -> tuple[Settings | None, list[Finding]]:
+    """Read the settings as a start does; None, and why, if they are invalid. Mistyped ones are named, too."""
     try:
         settings = load()
         check(ProcessRole.RUN, settings)
         own.load(settings.behaviours)
     except SettingsError as error:
-        return None, Finding(
-            "settings", Verdict.LACKS, str(error), ".env.example lists every variable with its default"
-        )
-    return settings, Finding("settings", Verdict.FINE, "readable")
+        way_out = ".env.example lists every variable with its default"
+        return None, [Finding("settings", Verdict.LACKS, str(error), way_out), *check_spelling()]
+    return settings, [Finding("settings", Verdict.FINE, "readable"), *check_spelling()]
+
+
+def check_spelling() -> list[Finding]:
+    """Name the variables that are nearly settings."""
+    return [
+        Finding("settings", Verdict.ADVICE, f"{name} is no setting, and has no effect", f"did you mean {near}?")
+        for name, near in misspelt()
+    ]
 
 
 async def every(settings: Settings) -> list[Finding]:
@@ -100,6 +111,7 @@ async def every(settings: Settings) -> list[Finding]:
         *check_tokens(settings, answers),
         check_clock(answers),
         check_public_url(settings),
+        check_bearer_tokens(settings),
         check_key_files(settings),
         check_ceiling(settings, bots=len(tokens | given)),
     ]
@@ -220,12 +232,12 @@ def check_tokens(settings: Settings, answers: Sequence[GetMeAnswer]) -> list[Fin
         return [Finding("bots", Verdict.LACKS, said, "set BOT_TOKENS; get a token from @BotFather")]
     answered = [each for each in answers if each.status is not None]
     if not answered:
-        said = f"{settings.telegram_api_url} does not answer ({answers[0].reason})"
+        said = f"{origin(settings.telegram_api_url)} does not answer ({answers[0].reason})"
         way_out = "check that this machine can connect to it, or set TELEGRAM_API_URL"
         return [Finding("Telegram", Verdict.LACKS, said, way_out)]
     refused = [_refusal(each) for each in answers if each.status != 200]
     valid = [f"{each.bot_id} @{each.username}" for each in answers if each.status == 200]
-    reachable = Finding("Telegram", Verdict.FINE, f"{settings.telegram_api_url} answers")
+    reachable = Finding("Telegram", Verdict.FINE, f"{origin(settings.telegram_api_url)} answers")
     fine = [Finding("bots", Verdict.FINE, ", ".join(valid))] if valid else []
     return [reachable, *fine, *refused]
 
@@ -243,18 +255,12 @@ def check_clock(answers: Sequence[GetMeAnswer]) -> Finding:
 
 def check_public_url(settings: Settings) -> Finding:
     """Check whether Telegram can deliver webhooks to ``PUBLIC_URL``."""
-    url = settings.public_url
-    if not url:
+    if not settings.public_url:
         return Finding("PUBLIC_URL", Verdict.FINE, "none: updates are fetched by polling")
+    parts, url = urlsplit(settings.public_url), origin(settings.public_url)
     if settings.telegram_api_url != TELEGRAM:
         return Finding("PUBLIC_URL", Verdict.FINE, f"{url}; a self-hosted Bot API server delivers anywhere")
-    try:
-        parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:
-        return Finding(
-            "PUBLIC_URL", Verdict.LACKS, f"{url} is not an address", "write it like https://bots.example.org"
-        )
+    port = parts.port or (443 if parts.scheme == "https" else 80)
     if parts.scheme != "https":
         return Finding(
             "PUBLIC_URL", Verdict.LACKS, f"{url} is not https", "put a proxy with a certificate in front of it"
@@ -268,6 +274,24 @@ def check_public_url(settings: Settings) -> Finding:
         said = f"{parts.hostname} can be reached only from this network"
         return Finding("PUBLIC_URL", Verdict.LACKS, said, "set it to a public host name, or unset it")
     return Finding("PUBLIC_URL", Verdict.FINE, url)
+
+
+def check_bearer_tokens(settings: Settings) -> Finding:
+    """Check the tokens of the API that a start would use; their length is checked with the settings."""
+    path, admin_token = settings.data_dir / "admin_token", settings.admin_token.get_secret_value()
+    try:
+        kept = "" if admin_token or not path.exists() else path.read_text().strip()
+        bearer_tokens(settings, admin_token or kept or NOT_MADE_YET)
+    except OSError as error:
+        way_out = "make it readable for this user, or set ADMIN_TOKEN"
+        return Finding("API tokens", Verdict.LACKS, f"{path} cannot be read ({error.strerror})", way_out)
+    except SettingsError as error:
+        way_out = "python -c 'import secrets; print(secrets.token_urlsafe(32))' makes a good one"
+        return Finding("API tokens", Verdict.LACKS, str(error), way_out)
+    given = {"operator": settings.operator_token, "viewer": settings.viewer_token}
+    others = [role for role, token in given.items() if token.get_secret_value()]
+    admin = "admin" if admin_token else f"admin (in {path})" if kept else "admin (the first start makes it)"
+    return Finding("API tokens", Verdict.FINE, ", ".join([admin, *others]))
 
 
 def check_key_files(settings: Settings) -> Finding:

@@ -7,12 +7,11 @@ from typing import Annotated
 import typer
 
 from tempogram.bot.commands import queue
-from tempogram.bot.commands.roles import fail, run_role, until_done
+from tempogram.bot.commands.roles import reported_errors, run_role, until_done
 from tempogram.bot.commands.say import say
 from tempogram.bot.config import logging
 from tempogram.bot.config.process_roles import ProcessRole
 from tempogram.bot.config.settings import Settings, load
-from tempogram.engine.model.errors import EngineError
 
 app = typer.Typer(
     name="tempogram",
@@ -92,10 +91,8 @@ def scheduler() -> None:
 
 def main() -> None:
     """Run a command; an error is one sentence and status 2."""
-    try:
+    with reported_errors():
         app()
-    except EngineError as error:
-        fail(error)
 
 
 def _settings() -> Settings:

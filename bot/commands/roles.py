@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import Coroutine
-from typing import Any, NoReturn, TypeVar
+import traceback
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import uvloop
 
+from tempogram.api.core.redaction import without_tokens
 from tempogram.bot.config.process_roles import ProcessRole, check
 from tempogram.bot.config.settings import load
 from tempogram.bot.terminal.opening import opened
@@ -21,10 +24,8 @@ Result = TypeVar("Result")
 
 def main(command: str) -> None:
     """Run a role by the name of its command; an error is one sentence and status 2."""
-    try:
+    with reported_errors():
         run_role(ProcessRole[command.upper()])
-    except EngineError as error:
-        fail(error)
 
 
 def run_role(role: ProcessRole) -> None:
@@ -43,6 +44,14 @@ def until_done(work: Coroutine[Any, Any, Result]) -> Result:
         return runner.run(work)
 
 
-def fail(error: EngineError) -> NoReturn:
-    sys.stderr.write(f"tempogram: {error}\n")
-    raise SystemExit(2)
+@contextmanager
+def reported_errors() -> Iterator[None]:
+    """End the process by an error: ours is one sentence and status 2, a foreign one a traceback and status 1."""
+    try:
+        yield
+    except EngineError as error:
+        sys.stderr.write(f"tempogram: {without_tokens(str(error))}\n")
+        raise SystemExit(2) from None
+    except Exception as error:  # noqa: BLE001 - the text of a foreign error may hold the URL of a call, and its token
+        sys.stderr.write(without_tokens("".join(traceback.format_exception(error))))
+        raise SystemExit(1) from None

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tempogram.api.security.principals import BearerTokens, Role
 from tempogram.bot.config.settings import Settings
 from tempogram.engine.model.errors import SettingsError
 from tempogram.storage.keys import Seal, secret_key
@@ -38,6 +39,17 @@ def read_admin_token(settings: Settings) -> AdminToken:
             value=secret_key(given, path=path, name="ADMIN_TOKEN"),
             is_new=is_new,
         )
+
+
+def bearer_tokens(settings: Settings, admin_token: str) -> BearerTokens:
+    """Return the tokens of all roles; raises as ``BearerTokens`` does."""
+    return BearerTokens(
+        {
+            "ADMIN_TOKEN": (Role.ADMIN, admin_token),
+            "OPERATOR_TOKEN": (Role.OPERATOR, settings.operator_token.get_secret_value()),
+            "VIEWER_TOKEN": (Role.VIEWER, settings.viewer_token.get_secret_value()),
+        }
+    )
 
 
 def seal(settings: Settings) -> Seal:

@@ -54,6 +54,11 @@ class ProcessRole(Enum):
         return not self.is_embedded and not self.only_sends
 
     @property
+    def unused_settings(self) -> tuple[str, ...]:
+        """Return the settings that the process does not act upon; an embedding program has variables like these."""
+        return () if self.runs_own_bots else ("bot_tokens", "bot_tokens_file", "behaviours")
+
+    @property
     def does_upkeep(self) -> bool:
         """Tell whether the process may do what one does for all: delete what is outdated, complete removals."""
         return self.update_sources or self.is_embedded

@@ -170,8 +170,8 @@ def address_lines(built: Program, address: str, simulator: RunningSimulator | No
     yield f"Tempogram runs {bots} bot{'s' * (bots != 1)} at {address}. Ctrl-C ends it."
     if not built.context.settings.bot_tokens or simulator is not None:
         yield from without_tokens_lines(bots, simulator)
-    if built.admin_token.is_new:
-        yield f"  admin token  {built.admin_token.value}  (shown once, stored in {token_file})"
+    if built.access.admin_token.is_new:
+        yield f"  admin token  {built.access.admin_token.value}  (shown once, stored in {token_file})"
     given = "$ADMIN_TOKEN" if built.context.settings.admin_token.get_secret_value() else f"$(cat {token_file})"
     yield f'  the queue    curl -H "Authorization: Bearer {given}" {address}/queue/stats'
     if built.front.door is not None:

@@ -150,7 +150,7 @@ def parse_url(url: str) -> tuple[SplitResult, str, int | None]:
         parts = urlsplit(url)
         if parts.hostname and NO_SPACES.fullmatch(url):
             return parts, parts.hostname, parts.port
-    raise SettingsError(f"TELEGRAM_API_URL is {url!r}, which is not an address; write it like https://host:port")
+    raise SettingsError("TELEGRAM_API_URL makes no sense: it is not an address; write it like https://host:port")
 
 
 class Connection(asyncio.Protocol):

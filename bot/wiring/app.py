@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tempogram.api.core.monitored import Monitored
 from tempogram.api.monitoring_app import App, create_monitoring_app
+from tempogram.api.security.wrong_tokens import WrongTokens
 from tempogram.bot.wiring.program import Program
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def app_of(built: Program) -> App:
             conditions=built.queue.conditions,
             clock=built.context.clock,
             healthy=built.healthy,
-            admin_token=built.admin_token.value,
+            tokens=built.access.tokens,
+            wrong_tokens=wrong_tokens(built),
         )
     )
 
@@ -56,7 +58,12 @@ def services(built: Program) -> Services:
         metrics=engine.metrics,
         conditions=queue.conditions,
         clock=built.context.clock,
-        admin_token=built.admin_token.value,
+        tokens=built.access.tokens,
+        wrong_tokens=wrong_tokens(built),
         healthy=built.healthy,
         door=front.door,
     )
+
+
+def wrong_tokens(built: Program) -> WrongTokens:
+    return WrongTokens(clock=built.context.clock, count=built.engine.metrics.count_refused_token)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
+from tempogram.api.core.redaction import origin
 from tempogram.bot.calls.handles import HandleReferences
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.telegram.edit_coalescing import edits_made_needless
@@ -151,7 +151,7 @@ def engine_of(context: Context, storage: Storage, queue: Queue, telegram: Telegr
 
 def host_of(settings: Settings) -> str:
     """Return what is away when no call succeeds: Telegram, or the proxy before it."""
-    host = urlsplit(settings.telegram_api_url).netloc
+    host = origin(settings.telegram_api_url)
     return f"{host} through the proxy {settings.proxy}" if settings.proxy else host
 
 

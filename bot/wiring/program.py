@@ -7,7 +7,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tempogram.bot.config.data_dir import AdminToken, database_url, read_admin_token
+import structlog
+
+from tempogram.api.security.principals import BearerTokens
+from tempogram.bot.config.data_dir import AdminToken, bearer_tokens, database_url, read_admin_token
+from tempogram.bot.config.misspelt import misspelt
 from tempogram.bot.config.process_roles import ProcessRole, check
 from tempogram.bot.config.settings import Settings
 from tempogram.bot.fleet.cache_invalidation import CacheInvalidation
@@ -25,6 +29,16 @@ if TYPE_CHECKING:
     from tempogram.bot.terminal.conversation import Conversation
     from tempogram.bot.wiring.front import Front
 
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may use the API, checked before anything is opened."""
+
+    admin_token: AdminToken
+    tokens: BearerTokens
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
@@ -37,7 +51,7 @@ class Program:
     """
 
     context: Context
-    admin_token: AdminToken
+    access: Access
     storage: Storage
     queue: Queue
     telegram: Telegram
@@ -72,28 +86,32 @@ async def program(
 ) -> AsyncIterator[Program]:
     """Build the program; without ``opened`` it opens the database itself."""
     check(role, settings)
+    for name, near in misspelt(unused=role.unused_settings):
+        log.warning("setting_misspelt", name=name, did_you_mean=near)
     context = Context(
         settings=settings, role=role, clock=clock or SystemClock(), simulated=simulated, conversation=conversation
     )
+    admin_token = read_admin_token(settings)
+    access = Access(admin_token, bearer_tokens(settings, admin_token.value))
+    build = _sender if role.only_sends else _with_front
     async with AsyncExitStack() as stack:
-        yield await (_sender(context, opened, stack) if role.only_sends else _with_front(context, opened, stack))
+        yield await build(context, access, opened, stack)
 
 
-async def _sender(context: Context, opened: Storage | None, stack: AsyncExitStack) -> Program:
+async def _sender(context: Context, access: Access, opened: Storage | None, stack: AsyncExitStack) -> Program:
     """Build a process that only sends. It imports neither aiogram nor FastAPI."""
-    admin_token = read_admin_token(context.settings)
     storage, queue = await _stored_and_queued(context, opened, stack)
     telegram = await stack.enter_async_context(connect_telegram(context, reader_of(context, storage, queue)))
     engine = engine_of(context, storage, queue, telegram)
     await _begin(storage, queue, engine)
     await _load_bots(storage, telegram)
-    return await _program(context, admin_token, storage, queue, telegram, engine, None, stack)
+    return await _program(context, access, storage, queue, telegram, engine, None, stack)
 
 
-async def _with_front(context: Context, opened: Storage | None, stack: AsyncExitStack) -> Program:
+async def _with_front(context: Context, access: Access, opened: Storage | None, stack: AsyncExitStack) -> Program:
     from tempogram.bot.wiring import front as parts
 
-    behaviours, admin_token = parts.behaviours_of(context), read_admin_token(context.settings)
+    behaviours = parts.behaviours_of(context)
     storage, queue = await _stored_and_queued(context, opened, stack)
     fleet = await stack.enter_async_context(parts.fleet_of(context, storage, queue, behaviours))
     telegram = await stack.enter_async_context(connect_telegram(context, fleet))
@@ -102,7 +120,7 @@ async def _with_front(context: Context, opened: Storage | None, stack: AsyncExit
     await _begin(storage, queue, engine)
     await parts.keep_modules(context, storage, behaviours)
     await _load_bots(storage, telegram)
-    return await _program(context, admin_token, storage, queue, telegram, engine, front, stack)
+    return await _program(context, access, storage, queue, telegram, engine, front, stack)
 
 
 async def _stored_and_queued(context: Context, opened: Storage | None, stack: AsyncExitStack) -> tuple[Storage, Queue]:
@@ -126,7 +144,7 @@ async def _load_bots(storage: Storage, telegram: Telegram) -> None:
 
 async def _program(
     context: Context,
-    admin_token: AdminToken,
+    access: Access,
     storage: Storage,
     queue: Queue,
     telegram: Telegram,
@@ -137,7 +155,7 @@ async def _program(
     url = database_url(context.settings)
     return Program(
         context=context,
-        admin_token=admin_token,
+        access=access,
         storage=storage,
         queue=queue,
         telegram=telegram,

@@ -14,6 +14,7 @@
     telegram_paid_messages_total{bot}                     paid messages
     telegram_paid_stars{bot}                              most Stars that may have been spent in the last 24 h
     telegram_handlers{state}                              handlers of updates that run, or wait for what
+    telegram_refused_tokens_total                         bearer tokens of the HTTP API that were refused
     telegram_dead_letters                                 messages given up on, kept until replayed or purged
     telegram_condition{condition}                         1 while the condition holds; see ``resilience.conditions``
 
@@ -96,6 +97,7 @@ class Metrics:
     throttled: int = 0
     server_errors: int = 0
     drops: int = 0
+    refused_tokens: int = 0
     calls: dict[tuple[int, Priority, str], int] = field(default_factory=lambda: defaultdict(int))
     waits: dict[Priority, Histogram] = field(
         default_factory=lambda: {priority: Histogram(WAIT_S) for priority in PRIORITIES}
@@ -106,6 +108,9 @@ class Metrics:
 
     def count_drops(self, messages: int) -> None:
         self.drops += messages
+
+    def count_refused_token(self) -> None:
+        self.refused_tokens += 1
 
     def count_call(self, message: Outgoing, outcome: Outcome, *, took_ms: int, now_ms: int) -> None:
         self.calls[message.bot_id, message.priority, type(outcome).__name__.lower()] += 1
@@ -191,6 +196,9 @@ class EngineCollector:
         for bot_id, count in metrics.paid.items():
             paid.add_metric((str(bot_id),), count)
         yield paid
+        yield CounterMetricFamily(
+            "telegram_refused_tokens", "Bearer tokens of the HTTP API that were refused.", metrics.refused_tokens
+        )
 
     def _shown_conditions(self) -> Metric:
         shown = GaugeMetricFamily(

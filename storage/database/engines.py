@@ -8,11 +8,25 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import to_list
 
 from tempogram.engine.model.errors import SettingsError
 
 SQLITE_NAMES = ("sqlite", "sqlite+aiosqlite")
 POSTGRES_NAMES = ("postgres", "postgresql", "postgresql+asyncpg")
+
+POSTGRES_PARAMETERS = frozenset(
+    {"database", "gsslib", "host", "krbsrvname", "passfile", "password", "port"}
+    | {"prepared_statement_cache_size", "ssl", "target_session_attrs", "user"}
+)
+"""What may stand after the ``?`` of a URL: parameters of ``asyncpg.connect`` that are texts."""
+
+PORT_MAX = 65_535
+
+UNREADABLE = (
+    "DATABASE_URL makes no sense: its host is not a name, or its port not a number from 1 to 65535; write / # ? @ : in "
+    "a user or a password as %2F %23 %3F %40 %3A"
+)
 
 BUSY_TIMEOUT_MS = 5_000
 """How long a write waits for another process that writes to the same SQLite file. Untuned: one process writes."""
@@ -45,20 +59,45 @@ def parse(url: str) -> URL:
     'postgresql+asyncpg'
     >>> parse("mysql://me:secret@db/fleet")
     Traceback (most recent call last):
-    tempogram.engine.model.errors.SettingsError: DATABASE_URL mysql://me:***@db/fleet is neither sqlite:///… nor postgresql://…
+    tempogram.engine.model.errors.SettingsError: DATABASE_URL begins with mysql://; it must begin with sqlite:/// or postgresql://
     """
+    # It is never quoted: a password may stand anywhere in it, above all where it cannot be parsed.
     try:
         parsed = make_url(url)
     except ArgumentError:
-        # What cannot be parsed cannot be quoted either: the password may stand anywhere in it.
-        raise SettingsError("DATABASE_URL is not a URL; it should begin with sqlite:/// or postgresql://") from None
+        raise SettingsError("DATABASE_URL is not a URL; it must begin with sqlite:/// or postgresql://") from None
+    except ValueError:
+        raise SettingsError(UNREADABLE) from None
     if parsed.drivername in POSTGRES_NAMES:
-        return parsed.set(drivername="postgresql+asyncpg")
+        return _checked(parsed.set(drivername="postgresql+asyncpg"))
     if parsed.drivername not in SQLITE_NAMES:
-        raise SettingsError(f"DATABASE_URL {parsed} is neither sqlite:///… nor postgresql://…")
+        raise SettingsError(
+            f"DATABASE_URL begins with {parsed.drivername}://; it must begin with sqlite:/// or postgresql://"
+        )
     if parsed.database in {None, "", ":memory:"}:
-        raise SettingsError(f"DATABASE_URL {parsed} names no file, and the database must outlive the process")
+        raise SettingsError("DATABASE_URL names no file, and the database must outlive the process")
     return parsed.set(drivername="sqlite+aiosqlite")
+
+
+def _checked(url: URL) -> URL:
+    """Return a URL of PostgreSQL; the driver would refuse it with an error of Python's, at the first connection.
+
+    Raises:
+        SettingsError: The host, the port or a parameter makes no sense.
+    """
+    if unknown := url.query.keys() - POSTGRES_PARAMETERS:
+        said = "write ssl=require" if "sslmode" in unknown else f"it takes {', '.join(sorted(POSTGRES_PARAMETERS))}"
+        raise SettingsError(f"DATABASE_URL has a parameter after ? that the driver does not take; {said}")
+    try:
+        url.get_dialect()().create_connect_args(url)
+        for host in (url.host or "", *to_list(url.query.get("host", ""))):
+            host.encode("idna")  # as the resolver does
+        is_port = url.port is None or 0 < url.port <= PORT_MAX
+    except (ArgumentError, ValueError):
+        is_port = False
+    if not is_port:
+        raise SettingsError(UNREADABLE)
+    return url
 
 
 def is_sqlite(url: URL) -> bool:

@@ -74,7 +74,7 @@ SETTINGS = {
     "TELEGRAM_BOT_LIMIT": ("many", "TELEGRAM_BOT_LIMIT is 'many'"),
     "PORT": ("99999", "PORT is '99999'"),
     "TELEGRAM_BASE_DELAY": ("90", "TELEGRAM_BASE_DELAY (90.0) must not be longer than TELEGRAM_MAX_DELAY (60.0)"),
-    "DATABASE_URL": ("mysql://me:secret@host/database", "DATABASE_URL mysql://me:***@host/database is neither"),
+    "DATABASE_URL": ("mysql://me:secret@host/database", "DATABASE_URL begins with mysql://; it must begin with"),
     "REDIS_URL": ("me:secret@localhost", "REDIS_URL makes no sense: it must begin with redis://"),
     "BOT_TOKENS": ("nonsense", "not a bot token"),
     "HOST": ("203.0.113.1", "cannot listen on 203.0.113.1"),

@@ -12,7 +12,7 @@ from tempogram.engine.limits.limits import Limits
 from tempogram.engine.model.errors import BrokerUnavailable, LedgerError, NoQueue
 from tempogram.engine.model.messages import Again, Guarantee, Priority, Settlement, Status
 from tempogram.engine.ports import Target
-from tests.api.fakes import BOT_ID, World, error_of
+from tests.api.fakes import BOT_ID, BOT_TOKEN, World, error_of
 from tests.fakes import START_MS
 
 HELLO = {"bot": str(BOT_ID), "chat_id": 7, "text": "hello"}
@@ -713,3 +713,10 @@ class TestCancellingByTag:
 
         assert error_of(response)[:2] == (503, "broker_unavailable")
         assert world.storage.states[message_id].status is Status.QUEUED
+
+
+async def test_a_refused_entry_of_a_batch_does_not_show_the_token_that_was_sent_in_it(world: World) -> None:
+    response = await world.client.post("/messages/batch", json=[{"bot": BOT_TOKEN, "chat_id": 7, "text": "hello"}])
+
+    assert BOT_TOKEN.partition(":")[2] not in response.text
+    assert "not '42:…'" in response.text
