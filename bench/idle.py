@@ -35,8 +35,8 @@ WORKER_MB, WORKER_S = 100, 2.0
 COMMITS, COMMANDS = 100, 120
 """At most so many a minute."""
 
-CALM_S = 5.0
-"""After the start, until what it began is done. untuned."""
+CALM_S = 12.0
+"""After the start, until what it began is done, and counted: a session tells PostgreSQL each 10 s at the latest."""
 
 SHOWN = 12
 

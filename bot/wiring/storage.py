@@ -77,7 +77,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
     async with AsyncExitStack() as stack:
         with step(f"waits for {_name_of(url)}"):
             use = await stack.enter_async_context(exclusive_lock(url, shared=bool(settings.redis_url)))
-            await stack.enter_async_context(membership(url, process))
+            announcements = await stack.enter_async_context(membership(url, process))
         with step(f"makes the tables of {_name_of(url)}, or brings them up to date"):
             database = await Database.open(url)
         ledger = SqlLedger(database)
@@ -90,7 +90,7 @@ async def open_storage(settings: Settings, clock: Clock) -> AsyncIterator[Storag
                 ids=Ids(await ledger.last_id(), process=process),
                 exclusive_lock=use,
                 ledger=ledger,
-                epochs=SqlEpochs(database, readers=epoch_readers),
+                epochs=SqlEpochs(database, readers=epoch_readers, announcements=announcements),
                 members=SqlMembership(epoch_readers),
                 bots=Bots(database, key),
                 chats=Chats(database),

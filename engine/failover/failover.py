@@ -76,7 +76,12 @@ def build(
     lock = LeaderLock(coordination.leadership)
     settings_sync = SettingsSync(ledger, limits, clock)
     epoch_watcher = EpochWatcher(
-        epochs=coordination.epochs, broker=broker, schema=redis.schema, clock=clock, conditions=conditions
+        epochs=coordination.epochs,
+        broker=broker,
+        schema=redis.schema,
+        lease_ms=lease_ms,
+        clock=clock,
+        conditions=conditions,
     )
     catch_up = CatchUp(
         reconciler=Reconciler(ledger=ledger, broker=broker, closer=closer, conditions=conditions, clock=clock),

@@ -48,6 +48,13 @@ class Epochs(Protocol):
     async def advance(self, after: Epoch, source: LeaseSource, *, schema: int) -> Epoch:
         """Begin the next epoch; if ``after`` is over already, change nothing and return the one that is."""
 
+    @property
+    def are_announced(self) -> bool:
+        """Whether this process hears at once of each epoch that another begins."""
+
+    async def next(self, *, within_s: float) -> None:
+        """Return when another epoch is announced, or this process hears no more, or after a time."""
+
     async def bypass(self, epoch: Epoch) -> None:
         """Count that a process with another schema is there (``bypassed``); nothing happens if the epoch is over."""
 

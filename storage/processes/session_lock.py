@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections.abc import Callable
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -59,6 +61,16 @@ class SessionLock:
     def _note(self, *, is_held: bool) -> None:
         self._confirmed_at_s = time.monotonic() if is_held else -math.inf
 
+    async def listen(self, channel: str, *, hear: Callable[..., None], end: Callable[..., None]) -> None:
+        """Have PostgreSQL tell over the lock's connection what is notified on a channel, until that is closed.
+
+        Raises driver errors.
+        """
+        driver = None if self._connection is None else _driver(self._connection)
+        if driver is not None:
+            driver.add_termination_listener(end)
+            await driver.add_listener(channel, hear)
+
     async def release(self) -> None:
         """Close the connection, and with it the lock; a broken connection is only discarded."""
         connection, self._connection = self._connection, None
@@ -69,14 +81,16 @@ class SessionLock:
 
 
 def _is_closed(connection: AsyncConnection) -> bool:
-    sync = connection.sync_connection
-    if sync is None or sync.invalidated:
-        return True
-    driver = sync.connection.driver_connection
+    driver = _driver(connection)
     return driver is None or driver.is_closed()
 
 
-CONFIRM_S = 15.0
+def _driver(connection: AsyncConnection) -> Any:
+    sync = connection.sync_connection
+    return None if sync is None or sync.invalidated else sync.connection.driver_connection
+
+
+CONFIRM_S = 30.0
 """How long ago a lock may have been confirmed that only an unanswering network could have taken away unnoticed.
 
 untuned: what ends with the process, or with PostgreSQL, closes the connection."""

@@ -120,6 +120,11 @@ class FakeEpochs:
             self.world.schema = schema
         return await self.current()
 
+    are_announced = False
+
+    async def next(self, *, within_s: float) -> None:
+        raise NotImplementedError
+
     async def bypass(self, epoch: Epoch) -> None:
         self._check_reachable()
         if epoch.number == self.world.number:

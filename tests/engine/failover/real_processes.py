@@ -138,7 +138,7 @@ async def process(
         stack.push_async_callback(database.close)
         leads = await stack.enter_async_context(leadership(database_url, LEADER_LOCK))
         number = secrets.randbits(31)
-        await stack.enter_async_context(membership(database_url, number))
+        announcements = await stack.enter_async_context(membership(database_url, number))
         connection = await stack.enter_async_context(connected(redis_url))
         clock, ledger, results = SystemClock(), SqlLedger(database), MemoryResults()
         conditions = Conditions(clock)
@@ -147,7 +147,7 @@ async def process(
             redis,
             partial(MemoryBroker, clock=clock, lease_ms=lease_ms),
             failover.Coordination(
-                epochs=SqlEpochs(database),
+                epochs=SqlEpochs(database, announcements=announcements),
                 leadership=leads,
                 members=SqlMembership(database),
                 shares_ledger=database_url.startswith("postgresql"),

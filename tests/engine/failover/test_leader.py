@@ -326,7 +326,7 @@ async def test_an_outage_of_the_database_is_logged_once_when_it_begins_and_once_
     idle = FakeProcess(world, "idle")
     world.cut_from_database.add("idle")
     with capture_logs() as said:
-        watching = asyncio.create_task(idle.leader._each_second(idle.leader.watch))
+        watching = asyncio.create_task(idle.leader._repeat(idle.leader.watch, turns))
         await turns()
         away = idle.conditions.current
         world.cut_from_database.clear()
