@@ -14,6 +14,8 @@ import msgspec
 from starlette.responses import Response
 
 from tempogram.api.core.errors import (
+    BodyTooSlow,
+    Busy,
     Conflict,
     Invalid,
     Malformed,
@@ -88,6 +90,7 @@ TABLE: Mapping[type[Exception], Callable[[Any], ApiAnswer]] = {
     ChatUnreachable: lambda error: _with(403, FORBIDDEN)(error.reason),
     NotFound: _with(404, NOT_FOUND),
     MethodNotAllowed: _always(405, "Method Not Allowed"),
+    BodyTooSlow: _with(408, "Request Timeout: "),
     Conflict: _with(409, "Conflict: "),
     TooLarge: _with(413, "Request Entity Too Large: "),
     FileTooLarge: _with(413, "Request Entity Too Large: "),
@@ -95,6 +98,7 @@ TABLE: Mapping[type[Exception], Callable[[Any], ApiAnswer]] = {
     Crowded: lambda error: _throttled(f"Too Many Requests: {error}", error.retry_after_s),
     QueueFull: lambda error: _throttled(f"Too Many Requests: {error}", FULL_QUEUE_S),
     TelegramUnreachable: _with(502, "Bad Gateway: "),
+    Busy: _with(503, "Service Unavailable: "),
     LedgerError: _always(503, "Service Unavailable: the ledger cannot be reached; nothing was accepted"),
     BrokerUnavailable: _always(503, "Service Unavailable: the queue cannot be reached; nothing was accepted"),
 }
