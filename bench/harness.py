@@ -108,10 +108,16 @@ class Engine(EngineProcess):
 
 @asynccontextmanager
 async def engine(
-    telegram_url: str, tokens: Sequence[str], *, broken: bool = False, by_webhook: bool = False, **environment: str
+    telegram_url: str,
+    tokens: Sequence[str],
+    *,
+    broken: bool = False,
+    by_webhook: bool = False,
+    module: str = "tempogram",
+    **environment: str,
 ) -> AsyncIterator[Engine]:
     """Run an engine on a new database until the block ends; it polls, or gets its updates by webhook."""
-    module = "bench.broken_engine" if broken else "tempogram"
+    module = "bench.broken_engine" if broken else module
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         servers = await _servers(stack, environment) if has_roles() else {}
