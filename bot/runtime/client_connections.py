@@ -15,7 +15,7 @@ import structlog
 
 log = structlog.get_logger()
 
-TOLD_EVERY_S = 60.0
+LOGGED_EVERY_S = 60.0
 """How often the log says that there are too many; the first time at once."""
 
 
@@ -42,8 +42,8 @@ class ClientConnections:
         self._clock = clock
         self._open: dict[ClientConnection, str] = {}  # and its client
         self._waiting: dict[str, dict[ClientConnection, float]] = {}  # of each client, and until when
-        self._closed = self._refused = 0  # since the log told it
-        self._tell_at_s = 0.0
+        self._closed = self._refused = 0  # since the last line
+        self._log_at_s = 0.0
 
     def add(self, connection: ClientConnection, host: str) -> bool:
         """Add a newcomer; False if each of the others is worked on, and it is to be refused.
@@ -76,21 +76,21 @@ class ClientConnections:
     def _make_room(self) -> bool:
         if not self._waiting:
             self._refused += 1
-            self._tell()
+            self._log()
             return False
         waiting = max(self._waiting.values(), key=len)
         connection = min(waiting, key=waiting.__getitem__)
         self.remove(connection)
         connection.give_way()
         self._closed += 1
-        self._tell()
+        self._log()
         return True
 
-    def _tell(self) -> None:
+    def _log(self) -> None:
         now_s = self._now_s()
-        if now_s >= self._tell_at_s:
+        if now_s >= self._log_at_s:
             log.warning("connections_full", open=len(self._open), closed=self._closed, refused=self._refused)
-            self._tell_at_s, self._closed, self._refused = now_s + TOLD_EVERY_S, 0, 0
+            self._log_at_s, self._closed, self._refused = now_s + LOGGED_EVERY_S, 0, 0
 
     def _now_s(self) -> float:
         return self._clock() if self._clock is not None else asyncio.get_running_loop().time()

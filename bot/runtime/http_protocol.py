@@ -271,18 +271,26 @@ class HttpProtocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse(self, refusal: Exception) -> None:
-        """Answer and close the connection; only close it while a request before, or this one's body, is worked on."""
+        """Answer and close the connection; only close it while a request before is worked on, or this one answered."""
         self._refusal = refusal
         self._stop_head_timer()
         self._note_turn()
         if self.transport.is_closing():
             return
-        if self._is_answering():
+        if self._is_answering() and not self._give_up_body():
             self._close()
             return
         self.transport.write(written(refusal))
         self.transport.write_eof()
         self.loop.call_later(LINGER_S, self.transport.abort)
+
+    def _give_up_body(self) -> bool:
+        """Tell the application that its client is gone, if it waits for a body; it has then answered nothing."""
+        if self._is_in_head or self.cycle is not self._worked_on or self.cycle.response_started:
+            return False
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        return True
 
     def _close(self) -> None:
         """Close the connection once what is written has been read, or after a while."""

@@ -113,7 +113,7 @@ def test_a_connection_that_ended_by_itself_leaves_its_place() -> None:
     assert world.closed == []
 
 
-def test_a_crowd_is_told_once_a_minute() -> None:
+def test_a_crowd_is_logged_once_a_minute() -> None:
     world = World()
     with capture_logs() as lines:
         for _ in range(10):

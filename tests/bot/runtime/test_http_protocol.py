@@ -309,6 +309,14 @@ async def test_a_newcomer_is_served_while_more_connections_wait_than_there_may_b
         assert [await first.is_ended() for first in crowd[:10]] == [True] * 10
 
 
+async def test_a_body_whose_chunks_are_malformed_is_refused_in_one_sentence(served: Served) -> None:
+    connection = await served.connect(
+        HALF_SENT.replace(b"Content-Length: 1000", b"Transfer-Encoding: chunked") + b"\r\n"
+    )
+
+    assert await connection.refusal() == (400, "this is not an HTTP request")
+
+
 async def test_an_answer_that_is_not_read_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "ANSWER_S", 0.05)
     async with serving() as served:
