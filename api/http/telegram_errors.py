@@ -60,7 +60,8 @@ def refusal_of(error: Exception) -> ApiAnswer:
 
 
 def response_of(answer: ApiAnswer) -> Response:
-    return Response(answer.body, status_code=answer.status, media_type=JSON)
+    headers = {"Allow": "GET, POST"} if answer.status == 405 else None
+    return Response(answer.body, status_code=answer.status, headers=headers, media_type=JSON)
 
 
 def _with(code: int, words: str) -> Callable[[Any], ApiAnswer]:
