@@ -14,6 +14,7 @@ from tempogram.api.core.validation_messages import sentence_of
 from tempogram.api.http import error_handlers
 from tempogram.api.http.access_log import AccessLog
 from tempogram.api.http.body_limits import BodyLimits
+from tempogram.api.http.body_reader import BodyMemory
 from tempogram.api.http.unhandled_errors import UnhandledErrors
 from tempogram.api.routes import bots, health, limits, messages, metrics, queue
 from tempogram.api.routes.bot_api import bot_api, is_of_a_bot
@@ -27,12 +28,12 @@ ROUTERS = (messages.forms, messages.router, queue.router, bots.router, limits.ro
 
 def create_app(services: Services) -> FastAPI:
     """Return an app that works with these services; it has no global state."""
-    submissions = Submissions(services)
+    submissions, memory = Submissions(services), BodyMemory()
     app = FastAPI(
         title="Tempogram",
         description="Runs many Telegram bots from one place, and never sends faster than Telegram allows.",
-        routes=_hot_routes(services, submissions),
-        middleware=_middleware(services),
+        routes=_hot_routes(services, submissions, memory),
+        middleware=_middleware(services, memory),
         # Spans would contain the webhook's path, and that contains a token.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         redirect_slashes=False,  # a redirect would contain it, too
@@ -49,13 +50,13 @@ def create_app(services: Services) -> FastAPI:
     return app
 
 
-def _hot_routes(services: Services, submissions: Submissions) -> list[BaseRoute]:
+def _hot_routes(services: Services, submissions: Submissions, memory: BodyMemory) -> list[BaseRoute]:
     """Return those that are not FastAPI's: where updates arrive, and the Bot API if it is served here."""
     door = services.door
-    return [webhook(services), *(bot_api(services, door, submissions) if door is not None else ())]
+    return [webhook(services), *(bot_api(services, door, submissions, memory) if door is not None else ())]
 
 
-def _middleware(services: Services) -> list[Middleware]:
+def _middleware(services: Services, memory: BodyMemory) -> list[Middleware]:
     """Return them from the outermost to the innermost."""
     return [
         Middleware(AccessLog, clock=services.clock),
@@ -65,6 +66,7 @@ def _middleware(services: Services) -> list[Middleware]:
             bytes_max=services.body_bytes_max,
             bytes_max_of={messages.BATCH_PATH: services.batch_bytes_max},
             bytes_max_of_forms={messages.PATH: services.form_bytes_max},
+            memory=memory,
             bounds_itself=is_of_a_bot if services.door is not None else lambda _: False,
         ),
     ]

@@ -115,13 +115,14 @@ async def engine(
     broken: bool = False,
     by_webhook: bool = False,
     as_roles: bool = False,
+    module: str = "tempogram",
     **environment: str,
 ) -> AsyncIterator[Engine]:
     """Run an engine on a new database until the block ends; it polls, or gets its updates by webhook.
 
     ``as_roles``: many processes, also without ``--roles``.
     """
-    module = "bench.broken_engine" if broken else "tempogram"
+    module = "bench.broken_engine" if broken else module
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         as_roles = as_roles or has_roles()

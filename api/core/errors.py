@@ -89,6 +89,21 @@ class HeadTooSlow(ApiError):
     """The request line and the headers were not complete in time."""
 
 
+class BodyTooSlow(ApiError):
+    """The body did not arrive at the pace that a client must keep."""
+
+
+class Busy(ApiError):
+    """There is no room for another connection, or for more of a body."""
+
+
+class Ending(ApiError):
+    """The process ends, and does not wait any longer."""
+
+    def __init__(self) -> None:
+        super().__init__("the process ends; try again in a moment")
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorFormat:
     """How one kind of error is shown. ``message`` replaces the error's text where that is only for the log."""
@@ -100,6 +115,7 @@ class ErrorFormat:
 
 
 AGAIN_SOON = {"Retry-After": "1"}
+CLOSED = {"Connection": "close"}  # what follows is still the body
 AGAIN_LATER = {"Retry-After": "10"}  # untuned: a full lane sends about one message a second
 
 LEDGER_AWAY = "the ledger cannot be reached; try again in a moment"
@@ -115,6 +131,7 @@ TABLE: Mapping[type[Exception], ErrorFormat] = {
     WrongSecret: ErrorFormat(403, "wrong_secret"),
     NotFound: ErrorFormat(404, "not_found"),
     HeadTooSlow: ErrorFormat(408, "head_too_slow"),
+    BodyTooSlow: ErrorFormat(408, "body_too_slow", CLOSED),
     ChatUnreachable: ErrorFormat(409, "chat_unreachable"),
     TargetLost: ErrorFormat(409, "target_lost"),
     Conflict: ErrorFormat(409, "conflict"),
@@ -126,6 +143,8 @@ TABLE: Mapping[type[Exception], ErrorFormat] = {
     QueueFull: ErrorFormat(429, "queue_full", AGAIN_LATER),
     TooManyWrongTokens: ErrorFormat(429, "too_many_wrong_tokens", AGAIN_SOON),
     HeadTooLarge: ErrorFormat(431, "head_too_large"),
+    Busy: ErrorFormat(503, "busy", AGAIN_SOON | CLOSED),
+    Ending: ErrorFormat(503, "ending", AGAIN_SOON | CLOSED),
     IntakeFull: ErrorFormat(503, "intake_full", AGAIN_SOON),
     NotScheduled: ErrorFormat(503, "not_scheduled", AGAIN_SOON),
     TelegramUnreachable: ErrorFormat(503, "telegram_unreachable", AGAIN_LATER),

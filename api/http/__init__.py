@@ -3,6 +3,7 @@
 Read in this order:
 
     body_limits       the most bytes of a request
+    body_reader       the pace of a body, and the memory of all unfinished ones
     multipart         reads a form as it arrives
     forms             a message with files, as a form
     call_params       the parameters of a call of the Bot API

@@ -14,6 +14,8 @@ import msgspec
 from starlette.responses import Response
 
 from tempogram.api.core.errors import (
+    BodyTooSlow,
+    Busy,
     Conflict,
     Invalid,
     Malformed,
@@ -58,7 +60,8 @@ def refusal_of(error: Exception) -> ApiAnswer:
 
 
 def response_of(answer: ApiAnswer) -> Response:
-    return Response(answer.body, status_code=answer.status, media_type=JSON)
+    headers = {"Allow": "GET, POST"} if answer.status == 405 else None
+    return Response(answer.body, status_code=answer.status, headers=headers, media_type=JSON)
 
 
 def _with(code: int, words: str) -> Callable[[Any], ApiAnswer]:
@@ -88,6 +91,7 @@ TABLE: Mapping[type[Exception], Callable[[Any], ApiAnswer]] = {
     ChatUnreachable: lambda error: _with(403, FORBIDDEN)(error.reason),
     NotFound: _with(404, NOT_FOUND),
     MethodNotAllowed: _always(405, "Method Not Allowed"),
+    BodyTooSlow: _with(408, "Request Timeout: "),
     Conflict: _with(409, "Conflict: "),
     TooLarge: _with(413, "Request Entity Too Large: "),
     FileTooLarge: _with(413, "Request Entity Too Large: "),
@@ -95,6 +99,7 @@ TABLE: Mapping[type[Exception], Callable[[Any], ApiAnswer]] = {
     Crowded: lambda error: _throttled(f"Too Many Requests: {error}", error.retry_after_s),
     QueueFull: lambda error: _throttled(f"Too Many Requests: {error}", FULL_QUEUE_S),
     TelegramUnreachable: _with(502, "Bad Gateway: "),
+    Busy: _with(503, "Service Unavailable: "),
     LedgerError: _always(503, "Service Unavailable: the ledger cannot be reached; nothing was accepted"),
     BrokerUnavailable: _always(503, "Service Unavailable: the queue cannot be reached; nothing was accepted"),
 }

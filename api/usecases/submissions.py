@@ -168,7 +168,9 @@ class Submissions:
         self, submitted: Submitted, result: asyncio.Future[Result], wait_s: float
     ) -> Submitted | MessageState:
         if submitted.status in OPEN:
-            await asyncio.wait([result], timeout=wait_s)
+            # The server ends where this is cancelled: the message is accepted, and is not to be submitted again.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([result], timeout=wait_s)
         state = await _state(self._services.history, submitted.id)
         return submitted if state is None or state.status in OPEN else state
 

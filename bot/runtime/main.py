@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from tempogram.bot.config.data_dir import SIMULATED, simulator_noted
 from tempogram.bot.config.process_roles import ProcessRole
 from tempogram.bot.config.settings import Settings
+from tempogram.bot.runtime.descriptors import connections_max, raise_limit
 from tempogram.bot.runtime.gc_tuning import GcTuning
 from tempogram.bot.runtime.http_server import Server, address_of, listening, server
 from tempogram.bot.runtime.lifecycle import running, watch_ownership
@@ -46,6 +47,7 @@ async def run(
         role: What it does.
         conversation: Is shown what happens; None: there is no terminal.
     """
+    descriptors = raise_limit()
     async with AsyncExitStack() as stack:
         port = settings.port if role.takes_in else settings.metrics_port
         listener = stack.enter_context(listening(settings.host, port))
@@ -61,7 +63,8 @@ async def run(
         built = await stack.enter_async_context(
             program(settings, role, opened=storage, clock=clock, simulated=is_simulated, conversation=conversation)
         )
-        serving = server(app_of(built))
+        others = settings.telegram_connections + settings.bot_api_door * settings.bot_api_door_connections
+        serving = server(app_of(built), connections_max=connections_max(descriptors, others=others))
         GcTuning().install()
         await stack.enter_async_context(running(built))
         print_addresses(built, listener, simulator)

@@ -103,7 +103,7 @@ async def test_an_animation_can_be_sent_again(client: Client) -> None:
     assert (await client.call("sendAnimation", chat_id=7, animation=file_id))["ok"]
 
 
-@pytest.mark.parametrize("body", [b"{", b"[1]", b"\xff", b'"text"', b"[" * 9_000])
+@pytest.mark.parametrize("body", [b"{", b"[1]", b"\xff", b'"text"', b"[" * 9_000, b'{"\xed\xa0\x80":1}'])
 async def test_a_body_that_is_no_object_cannot_be_parsed(client: Client, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
     url = f"{client.url}/bot{client.token}/sendMessage"
@@ -115,11 +115,12 @@ async def test_a_body_that_is_no_object_cannot_be_parsed(client: Client, body: b
     assert answer["description"].startswith("Bad Request: can't parse")
 
 
-async def test_a_multipart_body_without_parts_is_refused_with_the_same_text(client: Client) -> None:
+@pytest.mark.parametrize("body", [b"nonsense", b'--x\r\nContent-Disposition: form-data; name="\0"\r\n\r\na\r\n--x--'])
+async def test_a_multipart_body_that_cannot_be_read_is_refused_with_the_same_text(client: Client, body: bytes) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     url = f"{client.url}/bot{client.token}/sendMessage"
 
-    async with client.session.post(url, data=b"nonsense", headers=headers) as response:
+    async with client.session.post(url, data=body, headers=headers) as response:
         assert (await response.json())["error_code"] == 400
 
 
