@@ -164,7 +164,7 @@ def not_accepted(method: AnyMethod, error: NotAccepted) -> Exception:
         case TargetLost():
             return refused(method, str(error))
         case Refusal():
-            return TelegramBadRequest(method, str(error))
+            return TelegramBadRequest(method, f"{REFUSED[400]}: {error}")
 
 
 def items_of(method: AnyMethod) -> int:
