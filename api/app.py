@@ -20,7 +20,7 @@ from tempogram.api.usecases.submissions import Submissions
 
 App = FastAPI
 
-ROUTERS = (messages.forms, messages.router, queue.router, bots.router, limits.router)
+ROUTERS = (messages.forms, messages.batches, messages.router, queue.router, bots.router, limits.router)
 MONITORING = (metrics.router, health.router)
 
 

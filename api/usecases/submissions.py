@@ -12,7 +12,7 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from tempogram.api.core.dependencies import Services
-from tempogram.api.core.errors import LEDGER_AWAY, Invalid
+from tempogram.api.core.errors import LEDGER_AWAY, Invalid, Malformed
 from tempogram.api.core.ports import Refusal
 from tempogram.api.core.repositories import MessageHistory
 from tempogram.api.core.validation_messages import sentence_of
@@ -211,6 +211,8 @@ def _expires_at_ms(request: MessageIn, from_ms: int) -> int | None:
 
 
 def _read(entry: Any) -> MessageIn | str:
+    if isinstance(entry, Malformed):  # see ``http.batch_entries``
+        return str(entry)
     try:
         return MESSAGE.validate_python(entry)
     except ValidationError as error:

@@ -136,7 +136,7 @@ class MethodComposer:
             bot_id=bot_id,
             chat_id=chat_id,
             method=name,
-            params=msgspec.json.encode(params),
+            params=encoded(name, params),
             cost=rule.cost(params),
             submitted_at_ms=now_ms,
             guarantee=rule.guarantee(params),
@@ -238,6 +238,18 @@ def _takes(method: type[AnyMethod], name: str, kind: type) -> bool:
 
 def _kinds(annotation: object) -> set[object]:
     return {annotation}.union(*(_kinds(each) for each in get_args(annotation) if get_origin(annotation) in UNIONS))
+
+
+def encoded(name: str, params: Mapping[str, Any]) -> bytes:
+    """Return parameters as JSON.
+
+    Raises:
+        Refusal: A text in them is no Unicode, and the sentence begins with Telegram's words for it.
+    """
+    try:
+        return msgspec.json.encode(params)
+    except UnicodeEncodeError:
+        raise Refusal(f"strings must be encoded in UTF-8: {name} has half of a surrogate pair") from None
 
 
 def body_of(message: Outgoing) -> bytes:

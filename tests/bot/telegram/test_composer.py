@@ -334,6 +334,15 @@ def test_a_call_that_telegram_would_refuse_is_refused_in_one_sentence(
     assert expected in sentence(lambda: wanted(method, **params))
 
 
+def test_a_text_that_is_no_unicode_is_refused_in_telegrams_words(wanted: Compose) -> None:
+    assert sentence(lambda: wanted("setMyName", None, name=["\ud83d"])) == (
+        "setMyName: name is ['\\ud83d']: input should be a valid string"
+    )
+    assert sentence(lambda: wanted(text="a", unknown=["\ud83d"])) == (
+        "strings must be encoded in UTF-8: sendMessage has half of a surrogate pair"
+    )
+
+
 def test_a_method_that_needs_a_chat_is_refused_without_one(wanted: Compose) -> None:
     assert sentence(lambda: wanted(chat_id=None, text="a")) == "sendMessage needs chat_id"
 
