@@ -15,6 +15,9 @@ from tempogram.storage.database.models import IS_PARKED, chats, handles, last_ha
 from tempogram.storage.ledger import chat_ids
 from tempogram.storage.ledger.rows import is_chat_of, real_chat
 
+NUMBER_MIN = -(1 << 31)
+"""What is lower was never handed out, and no column of handles could be compared with it."""
+
 IS_OPEN = messages.c.settled_at_ms.is_(None)
 
 
@@ -33,6 +36,7 @@ class SqlHandles:
             return list((await connection.execute(_numbers(message_id))).scalars())
 
     async def targets(self, bot_id: int, numbers: Collection[int]) -> dict[int, Target]:
+        numbers = [number for number in numbers if number >= NUMBER_MIN]
         async with self._database.reading() as connection:
             rows = await connection.execute(_targets(bot_id, numbers))
             return {row.number: _target(row) for row in rows}

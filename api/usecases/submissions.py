@@ -26,6 +26,7 @@ from tempogram.engine.model.errors import (
     LedgerError,
     QueueFull,
     TargetLost,
+    UnstorableValue,
 )
 from tempogram.engine.model.messages import OPEN, Outgoing, Status
 from tempogram.engine.ports import Accepted, Known, Result, Results
@@ -66,6 +67,7 @@ class Submissions:
             QueueFull: Its chat or its bot has too many waiting messages.
             ChatUnreachable: Telegram refused the chat before.
             TargetLost: It refers to a message that is not there, or was not sent.
+            UnstorableValue: The ledger takes no such message.
             LedgerError: The ledger is unavailable. As with the others, nothing was accepted.
         """
         await self.known_bots.check(request.bot)
@@ -226,7 +228,7 @@ def _outcome(message: Outgoing, answer: Submission) -> Submitted | str:
             return Submitted(message.id, Status.QUEUED)
         case Known(message_id, status):
             return Submitted(message_id, status)
-        case QueueFull() | ChatUnreachable() | TargetLost() as refused:
+        case QueueFull() | ChatUnreachable() | TargetLost() | UnstorableValue() as refused:
             return str(refused)
         case LedgerError():
             return LEDGER_AWAY

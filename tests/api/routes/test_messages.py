@@ -389,6 +389,17 @@ class TestBatches:
         assert response.status_code in {400, 422}
         assert not world.storage.states
 
+    async def test_a_message_that_the_database_will_never_take_refuses_itself_only(self, world: World) -> None:
+        world.storage.unstorable = {7}
+
+        refused = await world.client.post("/messages", json=HELLO)
+        batch = await world.client.post("/messages/batch", json=[HELLO | {"chat_id": 6}, HELLO, HELLO | {"chat_id": 8}])
+
+        words = "the database takes no such value: a number is beyond its range"
+        assert error_of(refused) == (400, "refused", words)
+        assert [next(iter(each)) for each in batch.json()] == ["id", "error", "id"]
+        assert batch.json()[1] == {"error": words}
+
     async def test_an_entry_of_a_batch_over_a_cap_is_refused_and_the_others_accepted(self) -> None:
         world = World(limits=Limits(chat_cap=1))
 
